@@ -1,0 +1,1 @@
+//! Countersign: a pull-through registry proxy that serves only signed container images.
