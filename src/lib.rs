@@ -1,1 +1,10 @@
 //! Countersign: a pull-through registry proxy that serves only signed container images.
+//!
+//! *A request is parsed into a name, the name is judged into a proof, the proof is turned into a
+//! response*: `Request → Route → Admitted → Response`.
+//!
+//! The modules below are the layers, lowest first: a module uses only modules above it in this list.
+
+pub mod clock;
+pub mod json;
+pub mod oci;

@@ -1,0 +1,174 @@
+//! Digests: the name of content by its hash (image-spec, descriptor.md, "Digests").
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest as _, Sha256, Sha512};
+use thiserror::Error;
+
+/// The registered algorithms. Content is computed and signed with SHA-256; SHA-512 names are read,
+/// so that a blob that bears one can be relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Algorithm {
+    Sha256,
+    Sha512,
+}
+
+impl Algorithm {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    /// Length of the raw hash in bytes.
+    const fn len(self) -> usize {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+        }
+    }
+}
+
+/// `sha256:<64 lower-case hex digits>`, or the same with `sha512` and 128.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest {
+    algorithm: Algorithm,
+    raw: [u8; 64],
+}
+
+/// Why a text is no digest.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("a digest is sha256: or sha512: and the lower-case hex digits of that hash")]
+pub struct InvalidDigest;
+
+impl Digest {
+    /// The SHA-256 digest of `content`.
+    pub fn of(content: &[u8]) -> Self {
+        Self::from_sha256(Sha256::digest(content).into())
+    }
+
+    /// The digest whose raw SHA-256 is `hash`.
+    pub fn from_sha256(hash: [u8; 32]) -> Self {
+        let mut raw = [0; 64];
+        raw[..32].copy_from_slice(&hash);
+        Self { algorithm: Algorithm::Sha256, raw }
+    }
+
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The hash itself, as many bytes as the algorithm has.
+    pub fn raw(&self) -> &[u8] {
+        &self.raw[..self.algorithm.len()]
+    }
+
+    /// The part after the colon.
+    pub fn hex(&self) -> String {
+        hex::encode(self.raw())
+    }
+}
+
+impl FromStr for Digest {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        let (name, digits) = text.split_once(':').ok_or(InvalidDigest)?;
+        let algorithm = match name {
+            "sha256" => Algorithm::Sha256,
+            "sha512" => Algorithm::Sha512,
+            _ => return Err(InvalidDigest),
+        };
+        let lower = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if !lower || digits.len() != algorithm.len() * 2 {
+            return Err(InvalidDigest);
+        }
+        let mut raw = [0; 64];
+        hex::decode_to_slice(digits, &mut raw[..algorithm.len()]).map_err(|_| InvalidDigest)?;
+        Ok(Self { algorithm, raw })
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.algorithm.name(), self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Computes the digest of content that arrives in pieces.
+#[derive(Clone, Debug)]
+pub enum Hasher {
+    Sha256(Sha256),
+    Sha512(Box<Sha512>),
+}
+
+impl Hasher {
+    pub fn new(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Sha256 => Self::Sha256(Sha256::new()),
+            Algorithm::Sha512 => Self::Sha512(Box::new(Sha512::new())),
+        }
+    }
+
+    pub fn update(&mut self, piece: &[u8]) {
+        match self {
+            Self::Sha256(hasher) => hasher.update(piece),
+            Self::Sha512(hasher) => hasher.update(piece),
+        }
+    }
+
+    pub fn finish(self) -> Digest {
+        match self {
+            Self::Sha256(hasher) => Digest::from_sha256(hasher.finalize().into()),
+            Self::Sha512(hasher) => {
+                Digest { algorithm: Algorithm::Sha512, raw: hasher.finalize().into() }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn the_digest_of_nothing_is_the_known_one() {
+        assert_eq!(Digest::of(b"").to_string(), EMPTY);
+        assert_eq!(EMPTY.parse(), Ok(Digest::of(b"")));
+    }
+
+    #[test]
+    fn pieces_have_the_digest_of_the_whole() {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let mut whole = Hasher::new(algorithm);
+            whole.update(b"abcdef");
+            let mut pieces = Hasher::new(algorithm);
+            pieces.update(b"abc");
+            pieces.update(b"def");
+            let digest = whole.finish();
+            assert_eq!(digest, pieces.finish());
+            assert_eq!(digest.to_string().parse(), Ok(digest));
+        }
+    }
+
+    #[test]
+    fn what_is_no_digest_is_refused() {
+        let upper = EMPTY.to_uppercase();
+        let long = format!("{EMPTY}0");
+        for text in ["", "sha256", "sha256:", &EMPTY[7..], &EMPTY[..70], &upper, &long, "md5:00"] {
+            assert_eq!(text.parse::<Digest>(), Err(InvalidDigest), "{text}");
+        }
+        assert_eq!(EMPTY.replace("sha256", "sha512").parse::<Digest>(), Err(InvalidDigest));
+        assert_eq!(EMPTY.replace('e', "\u{e9}").parse::<Digest>(), Err(InvalidDigest));
+    }
+}

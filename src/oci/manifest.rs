@@ -1,0 +1,229 @@
+//! Manifests: what a document at `/manifests/` lists. Parsed from the same bytes that are served;
+//! a document that could be read as two things is refused (CVE-2021-41190).
+
+use oci_spec::image::{ImageIndex, ImageManifest};
+use thiserror::Error;
+
+use super::digest::Digest;
+use super::media_type::MediaType;
+use crate::json::{InvalidJson, Value};
+
+/// The largest manifest: what distribution and the specification agree registries accept.
+pub const MAX_MANIFEST: usize = 4 << 20;
+/// The most children that one index may list.
+pub const MAX_CHILDREN: usize = 10_000;
+
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+
+/// A pointer to content: its digest and its size in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    pub digest: Digest,
+    pub size: u64,
+}
+
+/// A manifest, as far as a gate needs to understand it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    media_type: MediaType,
+    children: Vec<Descriptor>,
+    blobs: Vec<Descriptor>,
+    subject: Option<Descriptor>,
+    runnable: bool,
+}
+
+/// Why a document is no manifest.
+#[derive(Debug, Error)]
+pub enum InvalidManifest {
+    #[error(transparent)]
+    Json(#[from] InvalidJson),
+    #[error("the manifest is both an index and an image")]
+    Ambiguous,
+    #[error("the manifest lists {0:?}, which is no digest we know")]
+    Digest(String),
+    #[error("the registry says it is {said:?}, the manifest says it is {is:?}")]
+    MediaType { said: String, is: String },
+    #[error("the manifest has the media type {0:?}, which is none that is served")]
+    Unknown(String),
+    #[error("the manifest lists more than {MAX_CHILDREN} others")]
+    TooMany,
+    #[error("the manifest is not as its media type says: {0}")]
+    Structure(#[from] oci_spec::OciSpecError),
+}
+
+impl Manifest {
+    /// Parses `bytes`; `content_type` is what the registry said they are, if it said anything.
+    pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, InvalidManifest> {
+        let value = Value::parse(bytes)?;
+        let lists = |member| value.member(member).is_some();
+        let index = lists("manifests");
+        if index && (lists("layers") || lists("config") || lists("fsLayers") || lists("blobs")) {
+            return Err(InvalidManifest::Ambiguous);
+        }
+        let media_type = media_type(&value, content_type, index)?;
+        if media_type.is_index() {
+            Self::index(bytes, media_type)
+        } else {
+            Self::image(bytes, media_type)
+        }
+    }
+
+    fn index(bytes: &[u8], media_type: MediaType) -> Result<Self, InvalidManifest> {
+        let index = ImageIndex::from_reader(bytes)?;
+        if index.manifests().len() > MAX_CHILDREN {
+            return Err(InvalidManifest::TooMany);
+        }
+        Ok(Self {
+            media_type,
+            children: index.manifests().iter().map(descriptor).collect::<Result<_, _>>()?,
+            blobs: Vec::new(),
+            subject: index.subject().as_ref().map(descriptor).transpose()?,
+            runnable: true,
+        })
+    }
+
+    fn image(bytes: &[u8], media_type: MediaType) -> Result<Self, InvalidManifest> {
+        let image = ImageManifest::from_reader(bytes)?;
+        let config = image.config().media_type().to_string();
+        let blobs = std::iter::once(image.config()).chain(image.layers()).map(descriptor);
+        Ok(Self {
+            media_type,
+            children: Vec::new(),
+            blobs: blobs.collect::<Result<_, _>>()?,
+            subject: image.subject().as_ref().map(descriptor).transpose()?,
+            runnable: config == DOCKER_CONFIG || config == OCI_CONFIG,
+        })
+    }
+
+    pub fn media_type(&self) -> MediaType {
+        self.media_type
+    }
+
+    /// The manifests that an index lists; an image has none.
+    pub fn children(&self) -> &[Descriptor] {
+        &self.children
+    }
+
+    /// The config and the layers of an image; an index has none.
+    pub fn blobs(&self) -> &[Descriptor] {
+        &self.blobs
+    }
+
+    /// The manifest that this one is about (a signature, an attestation, an SBOM of it).
+    pub fn subject(&self) -> Option<&Descriptor> {
+        self.subject.as_ref()
+    }
+
+    /// Whether an engine would run this: an index, or an image with an image's config.
+    pub fn is_runnable(&self) -> bool {
+        self.runnable
+    }
+}
+
+/// What the document is by its own word, its registry's word and its shape, which must agree.
+fn media_type(
+    value: &Value,
+    content_type: Option<&str>,
+    index: bool,
+) -> Result<MediaType, InvalidManifest> {
+    let known = |text: &str| {
+        MediaType::parse(text)
+            .ok_or_else(|| InvalidManifest::Unknown(text.chars().take(255).collect()))
+    };
+    let own = match value.member("mediaType") {
+        Some(own) => Some(known(own.as_str().unwrap_or_default())?),
+        None => None,
+    };
+    let said = content_type.map(known).transpose()?;
+    let shape = if index { MediaType::OciIndex } else { MediaType::OciImage };
+    let media_type = own.or(said).unwrap_or(shape);
+    let contradicts = |other: MediaType| InvalidManifest::MediaType {
+        said: other.to_string(),
+        is: media_type.to_string(),
+    };
+    match said {
+        Some(said) if said != media_type => Err(contradicts(said)),
+        Some(_) | None if media_type.is_index() != index => Err(contradicts(shape)),
+        Some(_) | None => Ok(media_type),
+    }
+}
+
+fn descriptor(from: &oci_spec::image::Descriptor) -> Result<Descriptor, InvalidManifest> {
+    let digest = from.digest().to_string();
+    match digest.parse() {
+        Ok(digest) => Ok(Descriptor { digest, size: from.size() }),
+        Err(_) => Err(InvalidManifest::Digest(digest.chars().take(255).collect())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+
+    fn pointer(media_type: &str, content: &str) -> Json {
+        json!({"mediaType": media_type, "digest": Digest::of(content.as_bytes()).to_string(), "size": 3})
+    }
+
+    fn image(config: &str) -> Json {
+        json!({"schemaVersion": 2, "mediaType": MediaType::OciImage.as_str(),
+               "config": pointer(config, "config"),
+               "layers": [pointer("application/vnd.oci.image.layer.v1.tar+gzip", "layer")]})
+    }
+
+    fn index() -> Json {
+        json!({"schemaVersion": 2, "manifests": [
+            pointer(MediaType::OciImage.as_str(), "one"), pointer(MediaType::OciIndex.as_str(), "two")]})
+    }
+
+    fn parse(json: &Json, content_type: Option<&str>) -> Result<Manifest, InvalidManifest> {
+        Manifest::parse(json.to_string().as_bytes(), content_type)
+    }
+
+    #[test]
+    fn an_index_lists_its_children() {
+        let index = parse(&index(), Some(MediaType::DockerIndex.as_str())).unwrap();
+        assert_eq!(index.media_type(), MediaType::DockerIndex);
+        assert_eq!(index.children()[1].digest, Digest::of(b"two"));
+        assert!(index.is_runnable());
+    }
+
+    #[test]
+    fn an_image_lists_its_blobs_and_its_subject() {
+        let mut artifact = image("application/vnd.oci.empty.v1+json");
+        artifact["subject"] = pointer(MediaType::OciImage.as_str(), "subject");
+        let artifact = parse(&artifact, None).unwrap();
+        assert_eq!(artifact.blobs().len(), 2);
+        assert_eq!(artifact.subject().unwrap().digest, Digest::of(b"subject"));
+        assert!(!artifact.is_runnable());
+        assert!(parse(&image(OCI_CONFIG), None).unwrap().is_runnable());
+    }
+
+    #[test]
+    fn a_document_that_is_both_index_and_image_is_refused() {
+        for member in ["layers", "config", "fsLayers"] {
+            let mut both = index();
+            both[member] = json!([]);
+            assert!(matches!(parse(&both, None), Err(InvalidManifest::Ambiguous)), "{member}");
+        }
+    }
+
+    #[test]
+    fn the_registrys_word_is_held_against_the_documents() {
+        for said in [MediaType::OciIndex, MediaType::DockerImage] {
+            let answer = parse(&image(OCI_CONFIG), Some(said.as_str()));
+            assert!(matches!(answer, Err(InvalidManifest::MediaType { .. })));
+        }
+        let answer = parse(&index(), Some(MediaType::OciImage.as_str()));
+        assert!(matches!(answer, Err(InvalidManifest::MediaType { .. })));
+        assert!(matches!(parse(&index(), Some("text/html")), Err(InvalidManifest::Unknown(_))));
+    }
+
+    #[test]
+    fn a_member_that_stands_twice_is_refused() {
+        let twice = br#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#;
+        assert!(matches!(Manifest::parse(twice, None), Err(InvalidManifest::Json(_))));
+    }
+}

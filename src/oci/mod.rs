@@ -1,0 +1,15 @@
+//! The words of the OCI distribution and image specifications as types: names, digests, media types,
+//! manifests, errors. Parses text and bytes into them; no I/O, no async, and nothing of trust.
+
+pub mod digest;
+pub mod error;
+pub mod headers;
+pub mod manifest;
+pub mod media_type;
+pub mod name;
+
+pub use digest::{Algorithm, Digest, Hasher};
+pub use error::{ErrorBody, ErrorCode};
+pub use manifest::{Descriptor, Manifest};
+pub use media_type::MediaType;
+pub use name::{ImageRef, Reference, Registry, Repository, Tag};

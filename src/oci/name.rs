@@ -1,0 +1,290 @@
+//! Names: registry, repository, tag, reference, image ref, with the grammars of distribution-spec
+//! ("Pulling manifests") and of the distribution reference package for registries.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use super::digest::{Digest, InvalidDigest};
+
+/// The longest repository name, as distribution has it.
+pub const MAX_REPOSITORY: usize = 255;
+/// The longest tag (distribution-spec).
+pub const MAX_TAG: usize = 128;
+/// The longest registry name: a host name, a colon and a port.
+pub const MAX_REGISTRY: usize = 253 + 6;
+
+/// Why a text is no name.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum InvalidName {
+    #[error("a registry is a host name or address and perhaps a port: `registry.example.com:5000`")]
+    Registry,
+    #[error(
+        "a repository is path segments of lower-case letters, digits and single separators (. _ __ -), \
+         255 characters at most: `library/app`"
+    )]
+    Repository,
+    #[error(
+        "a tag is 1 to 128 letters, digits, `_`, `.` and `-`, and begins with none of the last two"
+    )]
+    Tag,
+    #[error(transparent)]
+    Digest(#[from] InvalidDigest),
+    #[error("an image is named `registry/repository[:tag][@digest]`")]
+    Image,
+}
+
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident, $error:ident, $holds:path) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                if $holds(text) { Ok(Self(text.into())) } else { Err(InvalidName::$error) }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_type!(
+    /// The name that images bear before their repository: `docker.io`, `localhost:5000`.
+    Registry,
+    Registry,
+    is_registry
+);
+text_type!(
+    /// The `<name>` of the distribution specification: `library/app`.
+    Repository,
+    Repository,
+    is_repository
+);
+text_type!(
+    /// A mutable name of a manifest in a repository.
+    Tag,
+    Tag,
+    is_tag
+);
+
+/// The `<reference>` of the distribution specification.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Reference {
+    Digest(Digest),
+    Tag(Tag),
+}
+
+impl FromStr for Reference {
+    type Err = InvalidName;
+
+    /// What holds a colon is meant as a digest, for no tag has one.
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        if text.contains(':') {
+            Ok(Self::Digest(text.parse()?))
+        } else {
+            Ok(Self::Tag(text.parse()?))
+        }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Digest(digest) => digest.fmt(f),
+            Self::Tag(tag) => tag.fmt(f),
+        }
+    }
+}
+
+/// What a client asks for: a reference in a repository of a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ImageRef {
+    pub registry: Registry,
+    pub repository: Repository,
+    pub reference: Reference,
+}
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let separator = match self.reference {
+            Reference::Digest(_) => '@',
+            Reference::Tag(_) => ':',
+        };
+        write!(f, "{}/{}{separator}{}", self.registry, self.repository, self.reference)
+    }
+}
+
+impl FromStr for ImageRef {
+    type Err = InvalidName;
+
+    /// Reads `registry/repository[:tag][@digest]`; the digest decides where both are given, as
+    /// clients have it, and neither means the tag `latest`. For `docker.io`, a repository of one
+    /// segment is in `library/`.
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let (registry, rest) = text.split_once('/').ok_or(InvalidName::Image)?;
+        let registry: Registry = registry.parse()?;
+        let (rest, digest) = match rest.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest.parse::<Digest>()?)),
+            None => (rest, None),
+        };
+        let (repository, tag) = match rest.rsplit_once(':') {
+            Some((repository, tag)) => (repository, Some(tag.parse::<Tag>()?)),
+            None => (rest, None),
+        };
+        let reference = match (digest, tag) {
+            (Some(digest), _) => Reference::Digest(digest),
+            (None, Some(tag)) => Reference::Tag(tag),
+            (None, None) => Reference::Tag("latest".parse()?),
+        };
+        let repository = registry.repository(repository.parse()?);
+        Ok(Self { registry, repository, reference })
+    }
+}
+
+impl Registry {
+    /// `repository` as this registry means it: on `docker.io`, one segment is in `library/`.
+    pub fn repository(&self, repository: Repository) -> Repository {
+        if self.as_str() == "docker.io" && !repository.as_str().contains('/') {
+            Repository(format!("library/{repository}").into())
+        } else {
+            repository
+        }
+    }
+}
+
+fn is_registry(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let port_holds = port.is_none_or(|port| {
+        !port.starts_with('0')
+            && port.bytes().all(|b| b.is_ascii_digit())
+            && port.parse::<u16>().is_ok()
+    });
+    let host_holds = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.split('.').all(is_host_label),
+    };
+    text.len() <= MAX_REGISTRY && port_holds && host_holds
+}
+
+fn is_host_label(label: &str) -> bool {
+    !label.is_empty()
+        && label.len() <= 63
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+fn is_repository(text: &str) -> bool {
+    text.len() <= MAX_REPOSITORY && text.split('/').all(is_repository_segment)
+}
+
+/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+fn is_repository_segment(segment: &str) -> bool {
+    let word = |b: &u8| matches!(b, b'a'..=b'z' | b'0'..=b'9');
+    let bytes = segment.as_bytes();
+    let edges = bytes.first().is_some_and(word) && bytes.last().is_some_and(word);
+    let separators = bytes
+        .split(word)
+        .all(|run| matches!(run, b"" | b"." | b"_" | b"__") || run.iter().all(|&b| b == b'-'));
+    edges && separators
+}
+
+/// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`
+fn is_tag(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() <= MAX_TAG
+        && bytes.first().is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_')
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repositories_follow_the_grammar() {
+        for text in ["a", "library/app", "a/b/c/d", "a-b", "a--b", "a_b", "a__b", "a.b", "0/1"] {
+            assert!(text.parse::<Repository>().is_ok(), "{text}");
+        }
+        let long = "a".repeat(256);
+        for text in [
+            "", "/", "a/", "/a", "a//b", "A", "a..b", "a___b", "-a", "a-", ".a", "a.", "_a",
+            "a_-b", "a b", "a%2fb", "../a", "a/../b", "é", &long,
+        ] {
+            assert_eq!(text.parse::<Repository>(), Err(InvalidName::Repository), "{text}");
+        }
+        assert!("a".repeat(255).parse::<Repository>().is_ok());
+    }
+
+    #[test]
+    fn tags_follow_the_grammar() {
+        let long = "a".repeat(129);
+        for text in ["1", "v1.2-rc_3", "_", "A", &"a".repeat(128)] {
+            assert!(text.parse::<Tag>().is_ok(), "{text}");
+        }
+        for text in ["", ".a", "-a", "a/b", "a b", "a:b", "é", "a%41", &long] {
+            assert_eq!(text.parse::<Tag>(), Err(InvalidName::Tag), "{text}");
+        }
+    }
+
+    #[test]
+    fn registries_are_hosts_with_perhaps_a_port() {
+        for text in
+            ["docker.io", "localhost", "localhost:5000", "10.0.0.1:5000", "[::1]:5000", "[::1]"]
+        {
+            assert!(text.parse::<Registry>().is_ok(), "{text}");
+        }
+        for text in [
+            "", ":5000", "a:", "a:b", "a:99999", "a:05", "A.b", "-a", "a-", "a..b", "::1", "a/b",
+            "a_b",
+        ] {
+            assert_eq!(text.parse::<Registry>(), Err(InvalidName::Registry), "{text}");
+        }
+    }
+
+    #[test]
+    fn image_refs_are_read_as_clients_write_them() {
+        for (text, full) in [
+            ("docker.io/alpine", "docker.io/library/alpine:latest"),
+            ("docker.io/user/x:1", "docker.io/user/x:1"),
+            ("localhost:5000/a/b:v1", "localhost:5000/a/b:v1"),
+        ] {
+            assert_eq!(
+                text.parse::<ImageRef>().map(|image| image.to_string()),
+                Ok(full.to_owned())
+            );
+        }
+        let digest = Digest::of(b"");
+        let both = format!("r.example/a:v1@{digest}").parse::<ImageRef>().unwrap();
+        assert_eq!(both.reference, Reference::Digest(digest));
+        for text in
+            ["alpine", "docker.io/", "docker.io/A", "docker.io/a:", "docker.io/a@sha256:0", ""]
+        {
+            assert!(text.parse::<ImageRef>().is_err(), "{text}");
+        }
+    }
+}
