@@ -8,3 +8,5 @@
 pub mod clock;
 pub mod json;
 pub mod oci;
+pub mod trust;
+pub mod gate;

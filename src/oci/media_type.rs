@@ -25,22 +25,14 @@ impl MediaType {
     /// manifest type of today is `None`.
     pub fn parse(text: &str) -> Option<Self> {
         let essence = text.split(';').next().unwrap_or_default().trim();
-        match Spec::from(essence) {
-            Spec::ImageIndex => Some(Self::OciIndex),
-            Spec::ImageManifest => Some(Self::OciImage),
-            Spec::Other(other) => match other.as_str() {
-                "application/vnd.docker.distribution.manifest.list.v2+json" => {
-                    Some(Self::DockerIndex)
-                }
-                "application/vnd.docker.distribution.manifest.v2+json" => Some(Self::DockerImage),
-                _ => None,
-            },
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "the specification's layer and config types"
-            )]
-            _ => None,
+        let spec = Spec::from(essence);
+        if spec == Spec::ImageIndex {
+            return Some(Self::OciIndex);
         }
+        if spec == Spec::ImageManifest {
+            return Some(Self::OciImage);
+        }
+        [Self::DockerImage, Self::DockerIndex].into_iter().find(|docker| docker.as_str() == essence)
     }
 
     pub const fn as_str(self) -> &'static str {

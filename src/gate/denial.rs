@@ -1,0 +1,150 @@
+//! What the gate says instead of a manifest. Knows nothing of HTTP: the server turns each kind into
+//! its status, once.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::oci::{ErrorCode, ImageRef};
+use crate::trust::{Reason, Refusal, Scheme};
+
+/// Why a manifest is not served.
+#[derive(Clone, Debug)]
+pub enum Denial {
+    /// No trust data names it.
+    Absent(Denied),
+    /// There is trust data, or a rule, and it says no.
+    Refused(Denied),
+    /// It could not be found out.
+    Undecided(Undecided),
+    /// Admitted by trust, but upstream does not have it: upstream's own words.
+    Missing { image: ImageRef, code: ErrorCode, message: String },
+    /// Upstream asks us to come back later.
+    Throttled { image: ImageRef, retry_after: Option<Duration> },
+}
+
+/// A denial with a reason.
+#[derive(Clone, Debug)]
+pub struct Denied {
+    pub image: ImageRef,
+    pub refusal: Refusal,
+    /// The pattern of the rule that decided; none where no rule matches.
+    pub rule: Option<Arc<str>>,
+    /// The anchor that does not vouch, where one was asked.
+    pub anchor: Option<Arc<str>>,
+    pub scheme: Option<Scheme>,
+}
+
+/// A decision that could not be taken.
+#[derive(Clone, Debug)]
+pub struct Undecided {
+    pub image: ImageRef,
+    pub doubt: Doubt,
+    /// One clause for people: what could not be reached, and why.
+    pub because: String,
+    pub rule: Option<Arc<str>>,
+    pub anchor: Option<Arc<str>>,
+    pub scheme: Option<Scheme>,
+}
+
+/// What could not be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Doubt {
+    TrustUnreachable,
+    UpstreamRefused,
+    UpstreamUnreachable,
+}
+
+impl Doubt {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TrustUnreachable => "trust_unreachable",
+            Self::UpstreamRefused => "upstream_refused",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+        }
+    }
+}
+
+impl Denial {
+    /// The denial that `denied`'s reason makes: absent or refused.
+    pub(super) fn of(denied: Denied) -> Self {
+        if denied.refusal.reason.is_absence() {
+            Self::Absent(denied)
+        } else {
+            Self::Refused(denied)
+        }
+    }
+
+    /// The outcome as it is recorded; `None` where upstream said no to something admitted.
+    pub const fn verdict(&self) -> Option<&'static str> {
+        match self {
+            Self::Absent(_) => Some("absent"),
+            Self::Refused(_) => Some("refused"),
+            Self::Undecided(_) => Some("undecided"),
+            Self::Missing { .. } | Self::Throttled { .. } => None,
+        }
+    }
+
+    pub const fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Absent(denied) | Self::Refused(denied) => Some(denied.refusal.reason.as_str()),
+            Self::Undecided(undecided) => Some(undecided.doubt.as_str()),
+            Self::Missing { .. } | Self::Throttled { .. } => None,
+        }
+    }
+
+    pub const fn image(&self) -> &ImageRef {
+        match self {
+            Self::Absent(denied) | Self::Refused(denied) => &denied.image,
+            Self::Undecided(undecided) => &undecided.image,
+            Self::Missing { image, .. } | Self::Throttled { image, .. } => image,
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    /// One full sentence for people. Docker's users know the first words of an absence.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent(denied) => {
+                write!(
+                    f,
+                    "remote trust data does not exist for {}: {}",
+                    denied.image, denied.refusal
+                )
+            }
+            Self::Refused(denied) => {
+                write!(f, "trust data for {} was refused: {}", denied.image, denied.refusal)
+            }
+            Self::Undecided(undecided) => {
+                write!(f, "cannot decide about {} now: {}", undecided.image, undecided.because)
+            }
+            Self::Missing { message, .. } => f.write_str(message),
+            Self::Throttled { image, .. } => {
+                write!(f, "the upstream registry of {image} asks for fewer requests")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_chooses_between_absent_and_refused() {
+        let denied = |reason| Denied {
+            image: "r.example/a:1".parse().unwrap(),
+            refusal: Refusal::new(reason, "why"),
+            rule: None,
+            anchor: None,
+            scheme: None,
+        };
+        let absent = Denial::of(denied(Reason::TagNotSigned));
+        assert_eq!(absent.verdict(), Some("absent"));
+        assert_eq!(absent.to_string(), "remote trust data does not exist for r.example/a:1: why");
+        let refused = Denial::of(denied(Reason::Expired));
+        assert_eq!((refused.verdict(), refused.reason()), (Some("refused"), Some("expired")));
+        assert_eq!(refused.to_string(), "trust data for r.example/a:1 was refused: why");
+    }
+}

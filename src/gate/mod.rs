@@ -1,0 +1,5 @@
+//! Admit or deny.
+
+pub mod denial;
+
+pub use denial::{Denial, Denied, Doubt, Undecided};

@@ -1,0 +1,58 @@
+//! The proof that a trusted signer vouches for one digest in one repository, until a time. Only a
+//! verified signature makes one; knows nothing of rules or of content.
+
+use crate::clock::Timestamp;
+use crate::oci::{Digest, Registry, Repository, Tag};
+
+use super::scheme::Scheme;
+
+/// A trusted signer vouches for `digest` in `registry/repository`.
+///
+/// Fields are private and [`Endorsement::new`] is visible to `trust` alone: whoever holds one holds
+/// a verified signature. It cannot be made elsewhere:
+///
+/// ```compile_fail,E0624
+/// use countersign::trust::{Endorsed, Endorsement};
+/// fn forge(endorsed: Endorsed) -> Endorsement {
+///     Endorsement::new(endorsed)
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Endorsement(Endorsed);
+
+/// What an endorsement says.
+#[derive(Clone, Debug)]
+pub struct Endorsed {
+    pub registry: Registry,
+    pub repository: Repository,
+    pub digest: Digest,
+    /// The manifest's length in bytes, where the scheme signs it.
+    pub length: Option<u64>,
+    /// The tags by which it was signed, where the scheme signs names.
+    pub tags: Vec<Tag>,
+    pub anchor: String,
+    pub scheme: Scheme,
+    /// Who signed, as the scheme names them (roles and their keys).
+    pub signers: Vec<String>,
+    /// The earliest end of all that this rests on.
+    pub expires: Timestamp,
+}
+
+impl Endorsement {
+    pub(super) fn new(endorsed: Endorsed) -> Self {
+        Self(endorsed)
+    }
+
+    pub fn says(&self) -> &Endorsed {
+        &self.0
+    }
+
+    pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+
+    /// Whether this is for that repository and has not run out.
+    pub fn in_force(&self, registry: &Registry, repository: &Repository, now: Timestamp) -> bool {
+        self.0.registry == *registry && self.0.repository == *repository && now <= self.0.expires
+    }
+}

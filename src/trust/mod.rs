@@ -1,0 +1,9 @@
+//! Trust facts: who vouches for which digest, until when.
+
+pub mod endorsement;
+pub mod refusal;
+pub mod scheme;
+
+pub use endorsement::{Endorsed, Endorsement};
+pub use refusal::{Reason, Refusal};
+pub use scheme::Scheme;

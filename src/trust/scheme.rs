@@ -1,0 +1,24 @@
+//! The ways of signing.
+
+use std::fmt;
+
+/// A way of signing. A closed set: each has a module of its own under `trust`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scheme {
+    /// Docker Content Trust: Notary v1's dialect of TUF.
+    NotaryV1,
+}
+
+impl Scheme {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotaryV1 => "notaryv1",
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
