@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::oci::{ErrorCode, ImageRef};
-use crate::trust::{Reason, Refusal, Scheme};
+use crate::trust::{Refusal, Scheme};
 
 /// Why a manifest is not served.
 #[derive(Clone, Debug)]
@@ -130,6 +130,7 @@ impl fmt::Display for Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trust::Reason;
 
     #[test]
     fn the_reason_chooses_between_absent_and_refused() {

@@ -1,6 +1,8 @@
 //! Trust facts: who vouches for which digest, until when.
 
 pub mod endorsement;
+pub mod keys;
+pub mod notaryv1;
 pub mod refusal;
 pub mod scheme;
 

@@ -1,0 +1,113 @@
+//! Reads the members of one JSON object by their exact names. What Go's decoder would take for a
+//! member by another case is refused, so that no other reader sees what we do not.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::json::Value;
+use crate::trust::refusal::{Reason, Refusal};
+
+/// The members of an object, with the place they stand for messages.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a> {
+    place: &'a str,
+    members: &'a BTreeMap<String, Value>,
+}
+
+pub(super) fn malformed(because: impl Into<String>) -> Refusal {
+    Refusal::new(Reason::Malformed, because)
+}
+
+impl<'a> Fields<'a> {
+    /// `value` as an object, none of whose members is one of `known` in another case.
+    pub(super) fn of(place: &'a str, value: &'a Value, known: &[&str]) -> Result<Self, Refusal> {
+        let members =
+            value.as_object().ok_or_else(|| malformed(format!("{place} is no object")))?;
+        for name in members.keys() {
+            if !known.contains(&name.as_str())
+                && known.iter().any(|other| fold(other) == fold(name))
+            {
+                return Err(malformed(format!(
+                    "{place} has the member {name:?} in the wrong case"
+                )));
+            }
+        }
+        Ok(Self { place, members })
+    }
+
+    /// The member `name`; a member that is `null` is as good as none.
+    pub(super) fn optional(&self, name: &str) -> Option<&'a Value> {
+        self.members.get(name).filter(|value| **value != Value::Null)
+    }
+
+    pub(super) fn required(&self, name: &str) -> Result<&'a Value, Refusal> {
+        self.optional(name).ok_or_else(|| malformed(format!("{} has no {name:?}", self.place)))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Result<&'a str, Refusal> {
+        self.required(name)?.as_str().ok_or_else(|| self.wrong(name, "a text"))
+    }
+
+    pub(super) fn integer(&self, name: &str) -> Result<i64, Refusal> {
+        self.required(name)?
+            .as_integer()
+            .ok_or_else(|| self.wrong(name, "a whole number below 2^53"))
+    }
+
+    /// A whole number from `least`.
+    pub(super) fn count(&self, name: &str, least: u64) -> Result<u64, Refusal> {
+        u64::try_from(self.integer(name)?)
+            .ok()
+            .filter(|count| *count >= least)
+            .ok_or_else(|| self.wrong(name, &format!("{least} or more")))
+    }
+
+    /// Standard base64 with its padding.
+    pub(super) fn base64(&self, name: &str) -> Result<Vec<u8>, Refusal> {
+        STANDARD.decode(self.text(name)?).map_err(|_| self.wrong(name, "base64"))
+    }
+
+    /// The items of an array of at most `most`; none where there is no such member.
+    pub(super) fn items(&self, name: &str, most: usize) -> Result<&'a [Value], Refusal> {
+        let Some(value) = self.optional(name) else { return Ok(&[]) };
+        let items = value.as_array().ok_or_else(|| self.wrong(name, "a list"))?;
+        if items.len() > most {
+            return Err(self.wrong(name, &format!("a list of at most {most}")));
+        }
+        Ok(items)
+    }
+
+    /// The texts of an array of at most `most`.
+    pub(super) fn texts(&self, name: &str, most: usize) -> Result<Vec<&'a str>, Refusal> {
+        let text =
+            |item: &'a Value| item.as_str().ok_or_else(|| self.wrong(name, "a list of texts"));
+        self.items(name, most)?.iter().map(text).collect()
+    }
+
+    /// The members of an object of at most `most`; none where there is no such member.
+    pub(super) fn members(
+        &self,
+        name: &str,
+        most: usize,
+    ) -> Result<impl Iterator<Item = (&'a String, &'a Value)> + use<'a>, Refusal> {
+        let members = match self.optional(name) {
+            Some(value) => Some(value.as_object().ok_or_else(|| self.wrong(name, "an object"))?),
+            None => None,
+        };
+        if members.is_some_and(|members| members.len() > most) {
+            return Err(self.wrong(name, &format!("an object of at most {most} members")));
+        }
+        Ok(members.into_iter().flatten())
+    }
+
+    pub(super) fn wrong(&self, name: &str, expected: &str) -> Refusal {
+        malformed(format!("{}: {name:?} is not {expected}", self.place))
+    }
+}
+
+/// Folds case at least as far as Go does, which knows `K` for `k` and `ſ` for `s`.
+fn fold(name: &str) -> String {
+    name.chars().flat_map(char::to_lowercase).flat_map(char::to_uppercase).collect()
+}

@@ -1,0 +1,162 @@
+//! GUNs: the Globally Unique Names by which Notary knows repositories, `host[:port]/path`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::oci::name::InvalidName;
+use crate::oci::{Registry, Repository};
+
+/// A GUN. Always a registry and a repository, so that it is safe in a URL and in a look-up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Gun(Box<str>);
+
+impl Gun {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Gun {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let (registry, repository) = text.split_once('/').ok_or(InvalidName::Image)?;
+        registry.parse::<Registry>()?;
+        repository.parse::<Repository>()?;
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for Gun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How an anchor makes a GUN of an image's registry and repository: text with `{registry}` and
+/// `{repository}`, each at most once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Registry,
+    Repository,
+}
+
+impl Default for Template {
+    fn default() -> Self {
+        Self(vec![Part::Registry, Part::Text("/".to_owned()), Part::Repository])
+    }
+}
+
+impl FromStr for Template {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').ok_or("a `{` has no `}`")?;
+            if !before.is_empty() {
+                parts.push(Part::Text(before.to_owned()));
+            }
+            let part = match name {
+                "registry" => Part::Registry,
+                "repository" => Part::Repository,
+                _ => {
+                    return Err(format!("`{{{name}}}` is neither {{registry}} nor {{repository}}"));
+                }
+            };
+            if parts.contains(&part) {
+                return Err(format!("`{{{name}}}` stands twice"));
+            }
+            parts.push(part);
+            rest = after;
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.to_owned()));
+        }
+        let template = Self(parts);
+        let example = |name: &str| format!("`{text}` makes no GUN (`host/path`): {name}");
+        let registry = "registry.example".parse::<Registry>().map_err(|e| e.to_string())?;
+        let repository = "a/b".parse::<Repository>().map_err(|e| e.to_string())?;
+        template.gun(&registry, &repository).map_err(|e| example(&e.to_string()))?;
+        Ok(template)
+    }
+}
+
+impl Template {
+    /// The GUN of `registry/repository`.
+    pub fn gun(&self, registry: &Registry, repository: &Repository) -> Result<Gun, InvalidName> {
+        self.0
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.as_str(),
+                Part::Registry => registry.as_str(),
+                Part::Repository => repository.as_str(),
+            })
+            .collect::<String>()
+            .parse()
+    }
+
+    /// The repository of `registry` that has this GUN, if there is exactly one by this template.
+    pub fn repository(&self, gun: &Gun, registry: &Registry) -> Option<Repository> {
+        let marker = "\0";
+        let pattern = self
+            .0
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.as_str(),
+                Part::Registry => registry.as_str(),
+                Part::Repository => marker,
+            })
+            .collect::<String>();
+        let (before, after) = pattern.split_once(marker)?;
+        gun.as_str().strip_prefix(before)?.strip_suffix(after)?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gun_is_a_registry_and_a_repository() {
+        for text in ["docker.io/library/alpine", "localhost:5000/a"] {
+            assert_eq!(text.parse::<Gun>().unwrap().to_string(), text);
+        }
+        for text in
+            ["", "alpine", "host/", "/a", "host/../x", "host/a%2fb", "host/A", "host//a", "Host/a"]
+        {
+            assert!(text.parse::<Gun>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_template_makes_guns_and_reads_them_back() {
+        let registry: Registry = "r.example:5000".parse().unwrap();
+        let repository: Repository = "library/app".parse().unwrap();
+        for (text, gun) in [
+            ("{registry}/{repository}", "r.example:5000/library/app"),
+            ("docker.io/mirror/{repository}", "docker.io/mirror/library/app"),
+            ("old.example/{repository}/signed", "old.example/library/app/signed"),
+        ] {
+            let template: Template = text.parse().unwrap();
+            let made = template.gun(&registry, &repository).unwrap();
+            assert_eq!(made.as_str(), gun);
+            assert_eq!(template.repository(&made, &registry), Some(repository.clone()));
+        }
+        assert_eq!(Template::default(), "{registry}/{repository}".parse().unwrap());
+    }
+
+    #[test]
+    fn a_template_that_makes_no_gun_is_refused() {
+        for text in
+            ["", "{registry", "{host}/{repository}", "{repository}{repository}", "A/{repository}"]
+        {
+            assert!(text.parse::<Template>().is_err(), "{text}");
+        }
+    }
+}

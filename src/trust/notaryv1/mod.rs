@@ -1,0 +1,35 @@
+//! Docker Content Trust: the verification of Notary 0.7's dialect of TUF.
+//!
+//! `update` asks for one file after the other and turns them, link by link, into a
+//! [`SignedRepository`]:
+//!
+//! ```text
+//! root (pinned, or remembered and rotated) ─► timestamp ─► snapshot ─► targets ─► targets/releases, signers
+//! ```
+//!
+//! Everything up to there is pure: files, pins, memory and `now` in; what is signed and what to
+//! remember out.
+
+mod certificate;
+mod chain;
+mod fields;
+mod memory;
+mod repository;
+mod role;
+mod root_of_trust;
+mod schema;
+mod signed;
+mod tuf_key;
+mod update;
+
+pub mod canonical;
+pub mod gun;
+
+pub use gun::{Gun, Template};
+pub use memory::Memory;
+pub use repository::{Found, RoleSummary, SignedRepository};
+pub use role::{Delegated, File, Role};
+pub use root_of_trust::{Pin, Pins, Terms};
+pub use schema::Entry;
+pub use tuf_key::KeyId;
+pub use update::{NotUpdated, Updated, update};

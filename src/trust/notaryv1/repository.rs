@@ -1,0 +1,158 @@
+//! What a repository's verified trust data signs: which digest a tag stands for, and by which tags a
+//! digest was signed. Look-ups take constant time, however many tags there are.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::clock::Timestamp;
+use crate::oci::manifest::MAX_MANIFEST;
+use crate::oci::{Digest, Tag};
+use crate::trust::refusal::{Reason, Refusal};
+
+use super::chain::Whole;
+use super::role::{Delegated, Role};
+use super::schema::Entry;
+
+/// The signed names of one GUN. Made by a whole verified chain alone.
+#[derive(Debug)]
+pub struct SignedRepository {
+    /// What docker would pull: `targets/releases` where it names the tag, else `targets`.
+    tags: HashMap<Tag, (Role, Entry)>,
+    digests: HashMap<Digest, Vec<Tag>>,
+    /// The entries of each required signer whose role there is.
+    signers: Vec<(Delegated, HashMap<Tag, Entry>)>,
+    missing: Vec<Delegated>,
+    expires: Timestamp,
+    summary: Vec<RoleSummary>,
+}
+
+/// One role as it was verified, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleSummary {
+    pub role: Role,
+    pub version: u64,
+    pub keys: Vec<String>,
+    pub threshold: u64,
+}
+
+/// What a tag stands for.
+#[derive(Debug)]
+pub struct Found<'a> {
+    pub entry: &'a Entry,
+    /// The roles that signed it.
+    pub roles: Vec<Role>,
+}
+
+impl SignedRepository {
+    pub(super) fn new(whole: Whole, required: &[Delegated]) -> Self {
+        let mut tags: HashMap<Tag, (Role, Entry)> = whole
+            .targets
+            .tags
+            .into_iter()
+            .map(|(tag, entry)| (tag, (Role::Targets, entry)))
+            .collect();
+        let mut by_role: BTreeMap<Delegated, HashMap<Tag, Entry>> = whole
+            .delegations
+            .into_iter()
+            .map(|(name, (delegation, mut signed))| {
+                signed.tags.retain(|tag, _| delegation.covers(tag));
+                (name, signed.tags)
+            })
+            .collect();
+        if let Some(releases) = by_role.get(&Delegated::releases()) {
+            let role = Role::Delegation(Delegated::releases());
+            for (tag, entry) in releases {
+                tags.insert(tag.clone(), (role.clone(), entry.clone()));
+            }
+        }
+        let mut signers = Vec::new();
+        let mut missing = Vec::new();
+        for name in required {
+            match by_role.remove(name) {
+                Some(entries) => signers.push((name.clone(), entries)),
+                None => missing.push(name.clone()),
+            }
+        }
+        let mut digests: HashMap<Digest, Vec<Tag>> = HashMap::new();
+        for (tag, (_, entry)) in &tags {
+            digests.entry(entry.digest).or_default().push(tag.clone());
+        }
+        for tags in digests.values_mut() {
+            tags.sort_unstable();
+        }
+        let summary = whole
+            .roles
+            .into_iter()
+            .map(|(role, seen)| RoleSummary {
+                role,
+                version: seen.version,
+                keys: seen.keys.iter().map(ToString::to_string).collect(),
+                threshold: seen.threshold,
+            })
+            .collect();
+        Self { tags, digests, signers, missing, expires: whole.expires, summary }
+    }
+
+    /// What `tag` stands for, if the roles that docker pulls from name it and each required signer
+    /// has signed the same.
+    pub fn tag(&self, tag: &Tag) -> Result<Found<'_>, Refusal> {
+        let Some((role, entry)) = self.tags.get(tag) else {
+            return Err(Refusal::new(Reason::TagNotSigned, format!("the tag {tag} is not signed")));
+        };
+        if entry.length == 0 || entry.length > MAX_MANIFEST as u64 {
+            let because = format!("{role} gives {tag} a length of {} bytes", entry.length);
+            return Err(Refusal::new(Reason::Malformed, because));
+        }
+        let mut roles = vec![role.clone()];
+        if let Some(name) = self.missing.first() {
+            let because = format!("{} has signed nothing in this repository", name.as_str());
+            return Err(Refusal::new(Reason::SignerMissing, because));
+        }
+        for (name, entries) in &self.signers {
+            match entries.get(tag) {
+                None => {
+                    let because = format!("{} has not signed {tag}", name.as_str());
+                    return Err(Refusal::new(Reason::SignerMissing, because));
+                }
+                Some(other) if other.digest != entry.digest || other.length != entry.length => {
+                    let because = format!(
+                        "{role} signed {tag} as {}, {} as {}",
+                        entry.digest,
+                        name.as_str(),
+                        other.digest
+                    );
+                    return Err(Refusal::new(Reason::SignersDisagree, because));
+                }
+                Some(_) => roles.push(Role::Delegation(name.clone())),
+            }
+        }
+        Ok(Found { entry, roles })
+    }
+
+    /// The tags by which `digest` was signed, in their order.
+    pub fn tags_of(&self, digest: &Digest) -> &[Tag] {
+        self.digests.get(digest).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every signed digest with one of its tags, in no order.
+    pub fn digests(&self) -> impl Iterator<Item = &Digest> {
+        self.digests.keys()
+    }
+
+    pub fn len(&self) -> usize {
+        self.tags.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+    }
+
+    /// The earliest end of all that this rests on.
+    pub fn expires(&self) -> Timestamp {
+        self.expires
+    }
+
+    /// The roles as they were verified.
+    pub fn roles(&self) -> &[RoleSummary] {
+        &self.summary
+    }
+}

@@ -1,0 +1,165 @@
+//! Roles and the files that hold their metadata, by the names that a Notary server has for them.
+
+use std::fmt;
+
+/// Who may sign what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    Root,
+    Timestamp,
+    Snapshot,
+    Targets,
+    Delegation(Delegated),
+}
+
+/// The name of a delegation directly below `targets`: `targets/releases`. Those below these are no
+/// part of Docker Content Trust.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Delegated(Box<str>);
+
+impl Delegated {
+    /// The longest name of a role.
+    const MAX: usize = 255;
+
+    /// The delegation that docker's users pull from before any other.
+    pub fn releases() -> Self {
+        Self("targets/releases".into())
+    }
+
+    /// Reads a full name, `targets/<name>`. Grandchildren, empty segments, upper case and anything
+    /// that is no plain word are refused.
+    pub fn parse(text: &str) -> Option<Self> {
+        let name = text.strip_prefix("targets/")?;
+        let word = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+        let holds = !name.is_empty() && name.bytes().all(word) && text.len() <= Self::MAX;
+        holds.then(|| Self(text.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The signer's name: what follows `targets/`.
+    pub fn signer(&self) -> &str {
+        self.0.strip_prefix("targets/").unwrap_or(&self.0)
+    }
+}
+
+impl Role {
+    /// The `_type` that metadata of this role bears.
+    pub(super) const fn type_name(&self) -> &'static str {
+        match self {
+            Self::Root => "Root",
+            Self::Timestamp => "Timestamp",
+            Self::Snapshot => "Snapshot",
+            Self::Targets | Self::Delegation(_) => "Targets",
+        }
+    }
+
+    /// The most bytes that metadata of this role may have.
+    pub(super) const fn ceiling(&self) -> u64 {
+        match self {
+            Self::Timestamp => 64 << 10,
+            Self::Root | Self::Snapshot => 1 << 20,
+            Self::Targets | Self::Delegation(_) => 16 << 20,
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Root => "root",
+            Self::Timestamp => "timestamp",
+            Self::Snapshot => "snapshot",
+            Self::Targets => "targets",
+            Self::Delegation(name) => name.as_str(),
+        }
+    }
+
+    /// Reads a role's name.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "root" => Some(Self::Root),
+            "timestamp" => Some(Self::Timestamp),
+            "snapshot" => Some(Self::Snapshot),
+            "targets" => Some(Self::Targets),
+            other => Delegated::parse(other).map(Self::Delegation),
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A file of a repository on a Notary server. `Display` is its name without `.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum File {
+    /// The newest of the role.
+    Newest(Role),
+    /// The root of that version.
+    Root(u64),
+    /// The metadata with that hash, of exactly that length, as its parent says.
+    Content { role: Role, sha256: [u8; 32], length: u64 },
+}
+
+impl File {
+    /// The most bytes it may have; one more and it is refused.
+    pub fn ceiling(&self) -> u64 {
+        match self {
+            Self::Newest(role) => role.ceiling(),
+            Self::Root(_) => Role::Root.ceiling(),
+            Self::Content { length, .. } => *length,
+        }
+    }
+}
+
+impl fmt::Display for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Newest(role) => role.fmt(f),
+            Self::Root(version) => write!(f, "{version}.root"),
+            Self::Content { role, sha256, .. } => write!(f, "{role}.{}", hex::encode(sha256)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delegations_are_direct_children_of_targets_with_plain_names() {
+        for text in ["targets/releases", "targets/alice", "targets/a-b_c9"] {
+            assert_eq!(Delegated::parse(text).unwrap().as_str(), text);
+        }
+        let long = format!("targets/{}", "a".repeat(248));
+        for text in [
+            "targets",
+            "targets/",
+            "targets/a/b",
+            "targets//a",
+            "targets/../root",
+            "targets/A",
+            "targets/a.b",
+            "root",
+            "target/a",
+            "targets/a ",
+            "targets/%61",
+            &long,
+        ] {
+            assert_eq!(Delegated::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn files_are_named_as_the_server_names_them() {
+        let releases = Role::Delegation(Delegated::releases());
+        let content = File::Content { role: releases, sha256: [0xab; 32], length: 7 };
+        assert_eq!(content.to_string(), format!("targets/releases.{}", "ab".repeat(32)));
+        assert_eq!(File::Root(2).to_string(), "2.root");
+        assert_eq!(File::Newest(Role::Timestamp).to_string(), "timestamp");
+        assert_eq!(content.ceiling(), 7);
+    }
+}

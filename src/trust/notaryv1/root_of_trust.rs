@@ -1,0 +1,239 @@
+//! Where trust begins: a root that is signed by its own keys, whose certificates name the GUN, and
+//! that a pin or an earlier root vouches for.
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+
+use crate::clock::Timestamp;
+use crate::trust::keys::PublicKey;
+use crate::trust::refusal::{Reason, Refusal};
+
+use super::gun::Gun;
+use super::role::Role;
+use super::schema::{RoleKeys, Root};
+use super::signed::{Signed, Verified};
+use super::tuf_key::{KeyId, TufKey};
+
+/// What a repository's trust data must satisfy, from the anchor's configuration.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    pub gun: Gun,
+    pub pins: Pins,
+    /// Signers who must each have signed the digest: `targets/<name>`.
+    pub signers: Vec<super::role::Delegated>,
+    /// Whether a root certificate for `parent/*` counts for the GUNs below `parent`.
+    pub wildcard_root_names: bool,
+}
+
+/// Which root keys are trusted.
+#[derive(Clone, Debug)]
+pub enum Pins {
+    /// The first root that is seen is trusted from then on. Whoever answers first is believed.
+    FirstUse,
+    Keys(Vec<Pin>),
+}
+
+/// One trusted root key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// The id of the certificate key, or the canonical id of the key in it.
+    Id(KeyId),
+    Key(PublicKey),
+    /// This very certificate.
+    Certificate(Vec<u8>),
+}
+
+impl Pin {
+    /// Reads 64 hex digits, a PEM public key, or a PEM certificate that is no CA's.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if let Some(id) = KeyId::parse(text) {
+            return Ok(Self::Id(id));
+        }
+        if text.contains("BEGIN CERTIFICATE") {
+            let der = CertificateDer::from_pem_slice(text.as_bytes())
+                .map_err(|e| format!("the certificate cannot be read: {e:?}"))?;
+            let (_, parsed) = X509Certificate::from_der(&der)
+                .map_err(|e| format!("the certificate cannot be read: {e}"))?;
+            if parsed.is_ca() {
+                return Err(
+                    "the certificate is a CA's; pin the root certificates themselves".to_owned()
+                );
+            }
+            return Ok(Self::Certificate(der.to_vec()));
+        }
+        if text.contains("BEGIN PUBLIC KEY") {
+            let spki = rustls::pki_types::SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes())
+                .map_err(|e| format!("the public key cannot be read: {e:?}"))?;
+            return PublicKey::from_spki(&spki).map(Self::Key).ok_or_else(|| {
+                "the public key is neither ECDSA P-256, P-384, P-521 nor RSA 2048 to 8192"
+                    .to_owned()
+            });
+        }
+        Err("a root key is 64 lower-case hex digits, or a file with a PEM public key or certificate".to_owned())
+    }
+
+    fn names(&self, id: KeyId, key: &TufKey) -> bool {
+        let TufKey::Certified(certificates) = key else { return false };
+        match self {
+            Self::Id(pinned) => *pinned == id || *pinned == certificates.canonical_id(),
+            Self::Key(pinned) => pinned == certificates.key(),
+            Self::Certificate(pinned) => pinned == certificates.der(),
+        }
+    }
+}
+
+/// A root that its own keys have signed, for this GUN. Whether it is the right one, and still in
+/// force, is for [`SelfSigned::in_force`] to say.
+pub(super) struct SelfSigned {
+    signed: Signed,
+    root: Verified<Root>,
+    bytes: Vec<u8>,
+}
+
+/// A root that is pinned, or the first that was seen, or signed by such, and in force now.
+pub(super) struct TrustedRoot {
+    root: Verified<Root>,
+    bytes: Vec<u8>,
+    expires: Timestamp,
+}
+
+impl SelfSigned {
+    /// Reads a root that nothing yet vouches for but itself.
+    pub(super) fn parse(bytes: &[u8], terms: &Terms) -> Result<Self, Refusal> {
+        let signed = Signed::parse(Role::Root, bytes)?;
+        let claimed: Root = signed.claims()?;
+        named(&claimed.root, terms)?;
+        signed.threshold(&claimed.root, |(_, key)| is_named(key, terms))?;
+        let root = signed.verify(&claimed.root)?;
+        Ok(Self { signed, root, bytes: bytes.to_vec() })
+    }
+
+    /// The root that follows this one: signed by the keys of both, newer than this one. Neither
+    /// needs to be in force for that (TUF 5.3.4 to 5.3.8).
+    pub(super) fn rotate(&self, bytes: &[u8], terms: &Terms) -> Result<Self, Refusal> {
+        let next = Self::parse(bytes, terms)?;
+        next.signed
+            .threshold(&self.root.metadata().root, |(_, key)| is_named(key, terms))
+            .map_err(|refusal| {
+                let because = format!(
+                    "root {} is not signed by root {}: {refusal}",
+                    next.version(),
+                    self.version()
+                );
+                Refusal::new(refusal.reason, because)
+            })?;
+        if next.version() <= self.version() {
+            let because = format!("root {} is older than root {}", next.version(), self.version());
+            return Err(Refusal::new(Reason::Rollback, because));
+        }
+        Ok(next)
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.root.common().version
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// This root, if the pins name enough of the keys that signed it, its certificates are valid
+    /// and it has not expired.
+    pub(super) fn in_force(self, terms: &Terms, now: Timestamp) -> Result<TrustedRoot, Refusal> {
+        let role = &self.root.metadata().root;
+        if let Pins::Keys(pins) = &terms.pins {
+            let pinned = |(id, key): &(KeyId, TufKey)| pins.iter().any(|pin| pin.names(*id, key));
+            self.signed.threshold(role, |key| is_named(&key.1, terms) && pinned(key)).map_err(
+                |_| {
+                    let keys: Vec<_> = role.keys.iter().map(|(id, _)| id.to_string()).collect();
+                    Refusal::new(
+                        Reason::RootNotPinned,
+                        format!(
+                            "root {} has the keys {}, which `root_keys` does not name",
+                            self.version(),
+                            keys.join(", ")
+                        ),
+                    )
+                },
+            )?;
+        }
+        let valid = |key: &TufKey| match key {
+            TufKey::Certified(certificates) => certificates.valid_at(now),
+            TufKey::Plain(_) | TufKey::Unusable => false,
+        };
+        self.signed.threshold(role, |(_, key)| is_named(key, terms) && valid(key)).map_err(
+            |_| {
+                Refusal::new(
+                    Reason::Expired,
+                    format!("the certificates of root {} are not valid now", self.version()),
+                )
+            },
+        )?;
+        // What rests on a certificate ends with it: the latest that could carry it alone.
+        let certificates =
+            role.keys.iter().filter(|(_, key)| valid(key)).filter_map(|(_, key)| match key {
+                TufKey::Certified(certificates) => Some(certificates.not_after()),
+                TufKey::Plain(_) | TufKey::Unusable => None,
+            });
+        let last = certificates.min();
+        let root = self.root.unexpired(now)?;
+        let expires = root.common().expires;
+        Ok(TrustedRoot {
+            root,
+            bytes: self.bytes,
+            expires: last.map_or(expires, |last| last.min(expires)),
+        })
+    }
+}
+
+impl TrustedRoot {
+    pub(super) fn metadata(&self) -> &Root {
+        self.root.metadata()
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The end of the root or of one of its certificates, whichever is first.
+    pub(super) fn expires(&self) -> Timestamp {
+        self.expires
+    }
+}
+
+/// Refuses a root none of whose certificates is for this GUN: one that was made for another.
+fn named(role: &RoleKeys, terms: &Terms) -> Result<(), Refusal> {
+    if role.keys.iter().any(|(_, key)| is_named(key, terms)) {
+        return Ok(());
+    }
+    let names: Vec<&str> = role
+        .keys
+        .iter()
+        .filter_map(|(_, key)| match key {
+            TufKey::Certified(certificates) => Some(certificates.common_name()),
+            TufKey::Plain(_) | TufKey::Unusable => None,
+        })
+        .collect();
+    if names.is_empty() {
+        return Err(Refusal::new(
+            Reason::Malformed,
+            "root has no key with a certificate that can be used",
+        ));
+    }
+    Err(Refusal::new(
+        Reason::WrongRepository,
+        format!("root is for {}, not for {}", names.join(", "), terms.gun),
+    ))
+}
+
+fn is_named(key: &TufKey, terms: &Terms) -> bool {
+    match key {
+        TufKey::Certified(certificates) => {
+            certificates.names(&terms.gun, terms.wildcard_root_names)
+        }
+        TufKey::Plain(_) | TufKey::Unusable => false,
+    }
+}

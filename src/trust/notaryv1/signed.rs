@@ -1,0 +1,191 @@
+//! From metadata as it came to metadata whose threshold was met. The bytes that were signed and the
+//! typed data come out of one parse.
+
+use std::collections::HashSet;
+
+use sha2::{Digest as _, Sha256, Sha512};
+
+use crate::clock::Timestamp;
+use crate::json::Value;
+use crate::trust::keys::Method;
+use crate::trust::refusal::{Reason, Refusal};
+
+use super::canonical::canonical;
+use super::fields::{Fields, malformed};
+use super::role::Role;
+use super::schema::{Common, Meta, Metadata, RoleKeys};
+use super::tuf_key::{KeyId, TufKey};
+
+/// The most signatures that one file may bear.
+const MAX_SIGNATURES: usize = 64;
+
+/// Metadata as it came: parsed, its signatures unchecked.
+pub(super) struct Signed {
+    role: Role,
+    signed: Value,
+    message: Vec<u8>,
+    signatures: Vec<Signature>,
+}
+
+struct Signature {
+    key: Option<KeyId>,
+    method: Option<Method>,
+    bytes: Vec<u8>,
+}
+
+/// Metadata that a threshold of its role's keys has signed. Made by [`Signed::verify`] alone.
+pub(super) struct Verified<T> {
+    metadata: T,
+    role: Role,
+}
+
+impl Signed {
+    /// Parses `bytes` as `role`'s metadata.
+    pub(super) fn parse(role: Role, bytes: &[u8]) -> Result<Self, Refusal> {
+        if bytes.len() as u64 > role.ceiling() {
+            return Err(malformed(format!("{role} is longer than {} bytes", role.ceiling())));
+        }
+        let value = Value::parse(bytes).map_err(|e| malformed(format!("{role} is {e}")))?;
+        let place = role.to_string();
+        let fields = Fields::of(&place, &value, &["signed", "signatures"])?;
+        let signatures = fields
+            .items("signatures", MAX_SIGNATURES)?
+            .iter()
+            .map(|signature| Signature::read(&place, signature))
+            .collect::<Result<Vec<_>, _>>()?;
+        if signatures.is_empty() {
+            return Err(Refusal::new(
+                Reason::SignatureInvalid,
+                format!("{role} bears no signature"),
+            ));
+        }
+        let signed = fields.required("signed")?.clone();
+        let message = canonical(&signed)
+            .map_err(|e| malformed(format!("{role} cannot be canonical: {e}")))?;
+        Ok(Self { role, signed, message, signatures })
+    }
+
+    /// The metadata without any check of who signed it: for a root, which lists its own keys.
+    pub(super) fn claims<T: Metadata>(&self) -> Result<T, Refusal> {
+        T::read(&self.role, &self.signed)
+    }
+
+    /// The metadata, if `keys` have signed it to their threshold.
+    pub(super) fn verify<T: Metadata>(&self, keys: &RoleKeys) -> Result<Verified<T>, Refusal> {
+        self.threshold(keys, |_| true)?;
+        Ok(Verified { metadata: self.claims()?, role: self.role.clone() })
+    }
+
+    /// Whether distinct keys of `keys` that `counts` holds for have signed to their threshold.
+    pub(super) fn threshold(
+        &self,
+        keys: &RoleKeys,
+        counts: impl Fn(&(KeyId, TufKey)) -> bool,
+    ) -> Result<(), Refusal> {
+        let good: HashSet<[u8; 32]> = keys
+            .keys
+            .iter()
+            .filter(|key| counts(key))
+            .filter_map(|(id, key)| Some((id, key.public()?)))
+            .filter(|(id, key)| {
+                self.signatures.iter().filter(|signature| signature.key == Some(**id)).any(
+                    |signature| {
+                        signature.method.is_some_and(|method| {
+                            key.verifies(method, &self.message, &signature.bytes)
+                        })
+                    },
+                )
+            })
+            .map(|(_, key)| key.identity())
+            .collect();
+        if (good.len() as u64) < keys.threshold {
+            return Err(Refusal::new(
+                Reason::SignatureInvalid,
+                format!(
+                    "{} has {} good signatures of {} needed",
+                    self.role,
+                    good.len(),
+                    keys.threshold
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Signature {
+    fn read(place: &str, value: &Value) -> Result<Self, Refusal> {
+        let fields = Fields::of(place, value, &["keyid", "method", "sig"])?;
+        let bytes = fields.base64("sig")?;
+        let method = fields.optional("method").and_then(Value::as_str).unwrap_or_default();
+        Ok(Self {
+            key: KeyId::parse(fields.text("keyid")?),
+            method: match method.to_ascii_lowercase().as_str() {
+                "ecdsa" => Some(Method::EcdsaFixed),
+                "eddsa" => Some(Method::Ed25519),
+                "rsapkcs1v15" => Some(Method::RsaPkcs1),
+                "rsapss" => Some(Method::RsaPss),
+                _ => None,
+            },
+            bytes,
+        })
+    }
+}
+
+impl<T: Metadata> Verified<T> {
+    pub(super) fn metadata(&self) -> &T {
+        &self.metadata
+    }
+
+    pub(super) fn into_metadata(self) -> T {
+        self.metadata
+    }
+
+    pub(super) fn common(&self) -> Common {
+        self.metadata.common()
+    }
+
+    /// This, if it has not run out at `now`.
+    pub(super) fn unexpired(self, now: Timestamp) -> Result<Self, Refusal> {
+        let expires = self.common().expires;
+        if expires < now {
+            return Err(Refusal::new(
+                Reason::Expired,
+                format!("{} expired at {expires}", self.role),
+            ));
+        }
+        Ok(self)
+    }
+}
+
+impl Meta {
+    /// One hash of all that this says.
+    pub(super) fn identity(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new_with_prefix(self.length.to_be_bytes());
+        hasher.update(self.sha256);
+        hasher.update(self.sha512.as_ref().map_or(&[][..], |sha512| sha512));
+        hasher.finalize().into()
+    }
+
+    /// Holds `bytes` against what the parent says of them: exact length, every hash.
+    pub(super) fn matches(&self, role: &Role, bytes: &[u8]) -> Result<(), Refusal> {
+        let differs = |what: &str| {
+            Refusal::new(
+                Reason::MixAndMatch,
+                format!("the {what} of {role} is not the one that its parent names"),
+            )
+        };
+        if bytes.len() as u64 != self.length {
+            return Err(differs("length"));
+        }
+        if <[u8; 32]>::from(Sha256::digest(bytes)) != self.sha256 {
+            return Err(differs("SHA-256"));
+        }
+        match self.sha512 {
+            Some(sha512) if <[u8; 64]>::from(Sha512::digest(bytes)) != sha512 => {
+                Err(differs("SHA-512"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}

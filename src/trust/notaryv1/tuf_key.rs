@@ -1,0 +1,110 @@
+//! Keys as Notary writes them: `keytype`, and a public key in base64 that is SubjectPublicKeyInfo,
+//! PEM certificates or 32 bytes, under an id that is the hash of all that.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::json::Value;
+use crate::trust::keys::PublicKey;
+use crate::trust::refusal::Refusal;
+
+use super::certificate::Certificates;
+use super::fields::{Fields, malformed};
+
+/// `hex(sha256(canonical JSON of the key))`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId([u8; 32]);
+
+impl KeyId {
+    /// Reads 64 lower-case hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut id = [0; 32];
+        let lower = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        (lower && hex::decode_to_slice(text, &mut id).is_ok()).then_some(Self(id))
+    }
+
+    /// The id of a key with those two members (`tuf/data/keys.go`, `TUFKey.ID`): `private` is always
+    /// there, and always null.
+    pub fn of(keytype: &str, public: &[u8]) -> Self {
+        use base64::Engine as _;
+        let public = base64::engine::general_purpose::STANDARD.encode(public);
+        let canonical =
+            format!(r#"{{"keytype":"{keytype}","keyval":{{"private":null,"public":"{public}"}}}}"#);
+        Self(Sha256::digest(canonical).into())
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A key of a role.
+#[derive(Clone, Debug)]
+pub(super) enum TufKey {
+    Plain(PublicKey),
+    Certified(Box<Certificates>),
+    /// Of a type, a curve or a size that verifies nothing here; it counts for nothing.
+    Unusable,
+}
+
+impl TufKey {
+    /// Reads the key that stands under `id`, which must be its own.
+    pub(super) fn read(id: &str, value: &Value) -> Result<(KeyId, Self), Refusal> {
+        let shown: String = id.chars().take(64).collect();
+        let place = format!("key {shown}");
+        let fields = Fields::of(&place, value, &["keytype", "keyval"])?;
+        let keytype = fields.text("keytype")?;
+        let keyval = Fields::of(&place, fields.required("keyval")?, &["private", "public"])?;
+        if keyval.optional("private").is_some() {
+            tracing::error!(key = shown, "trust data publishes a private key: it has leaked");
+            return Err(malformed(format!(
+                "{place} comes with its private half, which has thereby leaked"
+            )));
+        }
+        let public = keyval.base64("public")?;
+        let computed = KeyId::of(keytype, &public);
+        if KeyId::parse(id) != Some(computed) {
+            return Err(malformed(format!("{place} is not the id of the key under it")));
+        }
+        let key = match keytype {
+            "ecdsa" | "rsa" => plain(keytype, &public),
+            "ecdsa-x509" | "rsa-x509" => Certificates::parse(&public)
+                .filter(|certificates| family(certificates.key()) == keytype.strip_suffix("-x509"))
+                .map(|certificates| Self::Certified(Box::new(certificates))),
+            "ed25519" => public.try_into().ok().map(|key| Self::Plain(PublicKey::Ed25519(key))),
+            _ => None,
+        };
+        Ok((computed, key.unwrap_or(Self::Unusable)))
+    }
+
+    pub(super) fn public(&self) -> Option<&PublicKey> {
+        match self {
+            Self::Plain(key) => Some(key),
+            Self::Certified(certificates) => Some(certificates.key()),
+            Self::Unusable => None,
+        }
+    }
+}
+
+fn plain(keytype: &str, spki: &[u8]) -> Option<TufKey> {
+    let key = PublicKey::from_spki(spki)?;
+    (family(&key) == Some(keytype)).then_some(TufKey::Plain(key))
+}
+
+/// The key type that Notary has for a public key.
+pub(super) fn family(key: &PublicKey) -> Option<&'static str> {
+    match key {
+        PublicKey::Ecdsa { .. } => Some("ecdsa"),
+        PublicKey::Ed25519(_) => Some("ed25519"),
+        PublicKey::Rsa { .. } => Some("rsa"),
+    }
+}

@@ -1,0 +1,239 @@
+//! One update of a repository's trust data: which file is asked for next, and when to begin again.
+//! Does no I/O itself; whoever calls says how a file is fetched.
+
+use std::future::Future;
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::trust::refusal::{Reason, Refusal};
+
+use super::chain::{Chain, WantsDelegations, WantsTimestamp};
+use super::memory::Memory;
+use super::repository::SignedRepository;
+use super::role::{File, Role};
+use super::root_of_trust::{SelfSigned, Terms, TrustedRoot};
+
+/// The most roots that one update walks through.
+const MAX_ROOTS: u64 = 64;
+
+/// An update that succeeded as a whole.
+#[derive(Debug)]
+pub struct Updated {
+    pub repository: SignedRepository,
+    /// What to remember from now on, in place of what was remembered.
+    pub memory: Memory,
+    /// The files that it rests on, so that it can be verified again without the server.
+    pub files: Vec<(File, Bytes)>,
+}
+
+/// Why an update came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotUpdated {
+    /// The trust data is no good, or there is none.
+    Refused(Refusal),
+    /// The server did not answer; this says nothing about the trust data.
+    Unreachable(String),
+}
+
+impl From<Refusal> for NotUpdated {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Brings what is known of `terms.gun` up to date (facts of Notary 0.7 and TUF 5.3 to 5.6, in their
+/// order). `fetch` answers `Ok(None)` for a file that the server says it does not have, and `Err` if
+/// the server did not answer.
+///
+/// A server that publishes while we read can give us files of two states; so an update that does not
+/// fit together is tried once more.
+pub async fn update<F, Answer>(
+    fetch: F,
+    terms: &Terms,
+    memory: Option<&Memory>,
+    now: Timestamp,
+) -> Result<Updated, NotUpdated>
+where
+    F: Fn(File) -> Answer,
+    Answer: Future<Output = Result<Option<Bytes>, String>>,
+{
+    let source = Source { fetch };
+    match attempt(&source, terms, memory, now).await {
+        Err(NotUpdated::Refused(refusal)) if refusal.reason == Reason::MixAndMatch => {
+            attempt(&source, terms, memory, now).await
+        }
+        outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => outcome,
+    }
+}
+
+struct Source<F> {
+    fetch: F,
+}
+
+impl<F, Answer> Source<F>
+where
+    F: Fn(File) -> Answer,
+    Answer: Future<Output = Result<Option<Bytes>, String>>,
+{
+    async fn find(&self, file: File) -> Result<Option<Bytes>, NotUpdated> {
+        (self.fetch)(file).await.map_err(NotUpdated::Unreachable)
+    }
+
+    /// A file that another one names: its absence is a contradiction.
+    async fn named(&self, file: File) -> Result<Bytes, NotUpdated> {
+        let missing = || {
+            let because = format!("{file}.json, which is named by its parent, is not there");
+            NotUpdated::Refused(Refusal::new(Reason::MixAndMatch, because))
+        };
+        self.find(file.clone()).await?.ok_or_else(missing)
+    }
+}
+
+async fn attempt<F, Answer>(
+    source: &Source<F>,
+    terms: &Terms,
+    memory: Option<&Memory>,
+    now: Timestamp,
+) -> Result<Updated, NotUpdated>
+where
+    F: Fn(File) -> Answer,
+    Answer: Future<Output = Result<Option<Bytes>, String>>,
+{
+    let Some(memory) = memory else {
+        return first_sight(source, terms, now).await;
+    };
+    let known = walk(source, terms, SelfSigned::parse(&memory.root, terms)?).await?;
+    match follow(source, terms, Some(memory), now, known).await {
+        // The operator's pins may name another root altogether: then that is the root of trust, and
+        // what the earlier one was says nothing any more.
+        Err(NotUpdated::Refused(refusal)) if refusal.reason == Reason::RootNotPinned => {
+            first_sight(source, terms, now).await.map_err(|_| NotUpdated::Refused(refusal))
+        }
+        outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => outcome,
+    }
+}
+
+async fn first_sight<F, Answer>(
+    source: &Source<F>,
+    terms: &Terms,
+    now: Timestamp,
+) -> Result<Updated, NotUpdated>
+where
+    F: Fn(File) -> Answer,
+    Answer: Future<Output = Result<Option<Bytes>, String>>,
+{
+    let Some(root) = source.find(File::Newest(Role::Root)).await? else {
+        let because = format!("there is no trust data for {}", terms.gun);
+        return Err(Refusal::new(Reason::NoTrustData, because).into());
+    };
+    follow(source, terms, None, now, SelfSigned::parse(&root, terms)?).await
+}
+
+/// Walks from a trusted root to the newest: N+1, N+2, … until there is none.
+async fn walk<F, Answer>(
+    source: &Source<F>,
+    terms: &Terms,
+    mut root: SelfSigned,
+) -> Result<SelfSigned, NotUpdated>
+where
+    F: Fn(File) -> Answer,
+    Answer: Future<Output = Result<Option<Bytes>, String>>,
+{
+    for _ in 0..MAX_ROOTS {
+        let version = root.version() + 1;
+        let Some(bytes) = source.find(File::Root(version)).await? else { return Ok(root) };
+        let next = root.rotate(&bytes, terms)?;
+        if next.version() != version {
+            let because = format!("{version}.root.json holds root {}", next.version());
+            return Err(Refusal::new(Reason::MixAndMatch, because).into());
+        }
+        root = next;
+    }
+    Err(Refusal::new(Reason::Malformed, format!("there are more than {MAX_ROOTS} newer roots"))
+        .into())
+}
+
+/// Follows the chain from `known`; where it breaks, once more from a newer `root.json`, for servers
+/// that keep no earlier roots under their version.
+async fn follow<F, Answer>(
+    source: &Source<F>,
+    terms: &Terms,
+    memory: Option<&Memory>,
+    now: Timestamp,
+    known: SelfSigned,
+) -> Result<Updated, NotUpdated>
+where
+    F: Fn(File) -> Answer,
+    Answer: Future<Output = Result<Option<Bytes>, String>>,
+{
+    let again = SelfSigned::parse(known.bytes(), terms)?;
+    let broken = match chain(source, terms, memory, now, known).await {
+        Err(NotUpdated::Refused(refusal))
+            if matches!(
+                refusal.reason,
+                Reason::Expired
+                    | Reason::MixAndMatch
+                    | Reason::RootNotPinned
+                    | Reason::SignatureInvalid
+            ) =>
+        {
+            refusal
+        }
+        outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => {
+            return outcome;
+        }
+    };
+    match source.find(File::Newest(Role::Root)).await? {
+        Some(newest) if newest != again.bytes() => {
+            let newer = again.rotate(&newest, terms)?;
+            chain(source, terms, memory, now, newer).await
+        }
+        Some(_) | None => Err(broken.into()),
+    }
+}
+
+async fn chain<F, Answer>(
+    source: &Source<F>,
+    terms: &Terms,
+    memory: Option<&Memory>,
+    now: Timestamp,
+    root: SelfSigned,
+) -> Result<Updated, NotUpdated>
+where
+    F: Fn(File) -> Answer,
+    Answer: Future<Output = Result<Option<Bytes>, String>>,
+{
+    let root: TrustedRoot = root.in_force(terms, now)?;
+    let links: Chain<'_, WantsTimestamp> = Chain::begin(root, memory, now);
+    let file = File::Newest(Role::Timestamp);
+    let Some(bytes) = source.find(file.clone()).await? else {
+        let (reason, what) = match memory {
+            Some(_) => (Reason::TrustRemoved, "the trust data that was there is gone for"),
+            None => (Reason::NoTrustData, "there is a root but no timestamp for"),
+        };
+        return Err(Refusal::new(reason, format!("{what} {}", terms.gun)).into());
+    };
+    let mut files = vec![(file, bytes.clone())];
+    let links = links.timestamp(&bytes)?;
+
+    let file = links.wants();
+    let bytes = source.named(file.clone()).await?;
+    files.push((file, bytes.clone()));
+    let links = links.snapshot(&bytes)?;
+
+    let file = links.wants();
+    let bytes = source.named(file.clone()).await?;
+    files.push((file, bytes.clone()));
+    let mut links: Chain<'_, WantsDelegations> = links.targets(&bytes, &terms.signers)?;
+
+    while let Some(file) = links.wants() {
+        let bytes = source.named(file.clone()).await?;
+        files.push((file, bytes.clone()));
+        links = links.delegation(&bytes)?;
+    }
+
+    let whole = links.finish();
+    let memory = Memory::after(&whole, memory, now);
+    Ok(Updated { repository: SignedRepository::new(whole, &terms.signers), memory, files })
+}
