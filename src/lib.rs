@@ -7,6 +7,8 @@
 
 pub mod clock;
 pub mod json;
+pub mod settings;
 pub mod oci;
+pub mod store;
 pub mod trust;
 pub mod gate;

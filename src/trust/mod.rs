@@ -7,5 +7,5 @@ pub mod refusal;
 pub mod scheme;
 
 pub use endorsement::{Endorsed, Endorsement};
-pub use refusal::{Reason, Refusal};
+pub use refusal::{Reason, Refusal, Unendorsed};
 pub use scheme::Scheme;

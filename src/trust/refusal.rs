@@ -79,3 +79,12 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// Why there is no endorsement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unendorsed {
+    /// Nobody trusted vouches.
+    Refused(Refusal),
+    /// It could not be found out, and why.
+    Undecided(String),
+}

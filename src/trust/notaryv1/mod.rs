@@ -20,6 +20,7 @@ mod root_of_trust;
 mod schema;
 mod signed;
 mod tuf_key;
+mod state;
 mod update;
 
 pub mod canonical;
@@ -31,5 +32,6 @@ pub use repository::{Found, RoleSummary, SignedRepository};
 pub use role::{Delegated, File, Role};
 pub use root_of_trust::{Pin, Pins, Terms};
 pub use schema::Entry;
+pub use state::{Remembered, State, StateError};
 pub use tuf_key::KeyId;
 pub use update::{NotUpdated, Updated, update};

@@ -1,0 +1,122 @@
+//! Which anchors a repository requires. Pure; denies what no rule names.
+
+mod pattern;
+mod rule;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::oci::{Registry, Repository, Tag};
+use crate::settings::Section;
+
+pub use pattern::Pattern;
+pub use rule::{AnchorNames, Mode, Requirement, Rule, Unmet};
+
+/// All rules, the most specific pattern first.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    pattern: Pattern,
+    text: Arc<str>,
+    rule: Arc<Rule>,
+}
+
+/// The rule that decides about an image, and the pattern by which it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen<'a> {
+    pub pattern: &'a Arc<str>,
+    pub rule: &'a Rule,
+}
+
+impl Policy {
+    /// Orders `rules`.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        let mut entries: Vec<Entry> = rules
+            .into_iter()
+            .map(Arc::new)
+            .flat_map(|rule| {
+                let patterns = rule.patterns.clone();
+                patterns.into_iter().map(move |pattern| Entry {
+                    text: pattern.to_string().into(),
+                    pattern,
+                    rule: rule.clone(),
+                })
+            })
+            .collect();
+        entries.sort_by_key(|entry| entry.pattern.specificity());
+        Self { entries }
+    }
+
+    /// Reads every `[[rule]]`; the same pattern twice is a problem.
+    pub fn read(sections: &[Section<'_>], anchors: &AnchorNames) -> Self {
+        let mut rules = Vec::new();
+        let mut seen: HashMap<Pattern, usize> = HashMap::new();
+        for section in sections {
+            let Some(rule) = Rule::read(section, anchors) else { continue };
+            for pattern in &rule.patterns {
+                if let Some(line) = seen.insert(pattern.clone(), section.line()) {
+                    section.wrong("images", format!("\"{pattern}\" stands in the rule of line {line}, too"));
+                }
+            }
+            rules.push(rule);
+        }
+        Self::new(rules)
+    }
+
+    /// The rule for `registry/repository` with that tag, or without one.
+    pub fn rule_for(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        tag: Option<&Tag>,
+        now: Timestamp,
+    ) -> Option<Chosen<'_>> {
+        self.covering(registry, repository, now)
+            .find(|entry| entry.pattern.covers_tag(tag))
+            .map(|entry| Chosen { pattern: &entry.text, rule: &entry.rule })
+    }
+
+    /// Whether some image of that repository could be served.
+    pub fn serves(&self, registry: &Registry, repository: &Repository, now: Timestamp) -> bool {
+        self.covering(registry, repository, now)
+            .any(|entry| !matches!(entry.rule.mode, Mode::Deny { .. }))
+    }
+
+    /// Every anchor that some rule for that repository asks, each once, the most specific first.
+    pub fn anchors(&self, registry: &Registry, repository: &Repository, now: Timestamp) -> Vec<Arc<str>> {
+        let mut anchors: Vec<Arc<str>> = Vec::new();
+        for entry in self.covering(registry, repository, now) {
+            let (Mode::Enforce(requirement) | Mode::Audit(requirement)) = &entry.rule.mode else { continue };
+            for anchor in requirement.anchors() {
+                if !anchors.contains(anchor) {
+                    anchors.push(anchor.clone());
+                }
+            }
+        }
+        anchors
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn covering<'a>(
+        &'a self,
+        registry: &'a Registry,
+        repository: &'a Repository,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'a Entry> {
+        self.entries
+            .iter()
+            .filter(move |entry| entry.pattern.covers(registry, repository) && !entry.rule.has_ended(now))
+    }
+}

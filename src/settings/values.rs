@@ -1,0 +1,83 @@
+//! The texts of durations and sizes, and how far two keys are apart.
+
+use std::time::Duration;
+
+/// `"100ms"`, `"30s"`, `"5m"`, `"24h"`, `"7d"`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    match number_and_unit(text, &units) {
+        Some(millis) => Ok(Duration::from_millis(millis)),
+        None => Err(format!("{text:?} is no duration: write \"30s\", \"5m\" or \"24h\"")),
+    }
+}
+
+/// `"512B"`, `"64KiB"`, `"20GiB"`: bytes.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let units = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+    number_and_unit(text, &units)
+        .ok_or_else(|| format!("{text:?} is no size: write \"512MiB\" or \"20GiB\""))
+}
+
+fn number_and_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+/// Whether `b` could be a slip of the pen for `a`.
+pub(super) fn near(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len().abs_diff(b.len()) > 2 {
+        return false;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let swap = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = swap.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()] <= 2
+}
+
+/// `` `a`, `b` ``
+pub(super) fn list<'a>(keys: impl Iterator<Item = &'a &'static str>) -> String {
+    keys.map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_have_a_unit() {
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(size("20GiB"), Ok(20 << 30));
+        for text in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1.5h",
+            "5 m",
+            "5S",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn slips_of_the_pen_are_near() {
+        assert!(
+            near("name", "nmae") && near("max_stale", "max_stal") && !near("name", "threshold")
+        );
+    }
+}

@@ -1,0 +1,104 @@
+//! Publishes a file atomically: a temporary file beside it, written and synced, renamed over it, and
+//! the folder synced. After a power loss the file is the old one or the new one.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What temporary files are named with; they are no content, and may be removed at start.
+pub const TEMPORARY: &str = ".tmp-";
+
+/// Writes `content` to `path`, whose folder must be there.
+///
+/// # Errors
+///
+/// Whatever the file system says; the file at `path` is then what it was.
+pub fn publish(path: &Path, content: &[u8]) -> io::Result<()> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let unique = NEXT.fetch_add(1, Ordering::Relaxed);
+    let temporary = folder.join(format!("{TEMPORARY}{}-{unique}", std::process::id()));
+    let written = (|| {
+        let mut file = File::create_new(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        File::open(folder)?.sync_all()
+    })();
+    if written.is_err() {
+        // The first error is the one to tell; what cannot be removed now is removed at the next start.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Reads the file at `path`, of at most `most` bytes; `None` where there is none.
+pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let mut content = Vec::new();
+    file.take(most + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > most {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("longer than {most} bytes"),
+        ));
+    }
+    Ok(Some(content))
+}
+
+/// Removes the temporary files that a crash left in `folder`.
+pub fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let folder =
+            std::env::temp_dir().join(format!("countersign-atomic-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn what_is_published_replaces_what_was_there_and_leaves_nothing_else() {
+        let folder = folder("replace");
+        let path = folder.join("a");
+        publish(&path, b"one").unwrap();
+        publish(&path, b"two").unwrap();
+        assert_eq!(read(&path, 3).unwrap().unwrap(), b"two");
+        assert!(read(&path, 2).is_err());
+        assert_eq!(read(&folder.join("b"), 3).unwrap(), None);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_a_crash_left_is_swept_away_and_nothing_else() {
+        let folder = folder("sweep");
+        publish(&folder.join("a"), b"one").unwrap();
+        File::create_new(folder.join(".tmp-1-1")).unwrap();
+        sweep(&folder).unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_failed_publication_leaves_what_was_there() {
+        assert!(publish(Path::new("/nowhere/at/all"), b"x").is_err());
+    }
+}

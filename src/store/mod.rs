@@ -1,0 +1,3 @@
+//! Files that are whole or not there at all.
+
+pub mod atomic;

@@ -1,0 +1,211 @@
+//! The memory of each GUN on disk, and the files that it rests on. A memory is replaced as a whole,
+//! after the files that it names are there; what cannot be read is an error, never a fresh start.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use crate::clock::Timestamp;
+use crate::store::atomic;
+
+use super::gun::Gun;
+use super::memory::{Memory, Seen};
+use super::role::{Delegated, File, Role};
+use super::tuf_key::KeyId;
+use super::update::Updated;
+
+const MEMORY: &str = "memory.json";
+/// The largest memory: a root of 1 MiB in base64, and the roles.
+const MAX_MEMORY: u64 = 4 << 20;
+const FORMAT: u32 = 1;
+
+/// Why what is remembered cannot be read or written.
+#[derive(Debug, Error)]
+pub enum StateError {
+    #[error("{}: {error}", .path.display())]
+    Io { path: PathBuf, error: io::Error },
+    #[error(
+        "{}: this is not what was written: {why}; if it cannot be restored, removing that folder makes \
+         the repository one that was never seen, without protection from rollback", .path.display()
+    )]
+    Corrupt { path: PathBuf, why: String },
+}
+
+/// Where the memories of one anchor are.
+#[derive(Clone, Debug)]
+pub struct State {
+    folder: PathBuf,
+}
+
+/// A memory, and the files to verify again.
+#[derive(Debug)]
+pub struct Remembered {
+    pub memory: Memory,
+    folder: PathBuf,
+    files: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    format: u32,
+    gun: String,
+    answered: i64,
+    root: String,
+    roles: BTreeMap<String, StoredRole>,
+    listed: BTreeSet<String>,
+    /// Of each file but the root: its name on the server, and the hash that names it here.
+    files: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredRole {
+    version: u64,
+    sha256: String,
+    keys: BTreeSet<String>,
+    threshold: u64,
+}
+
+impl State {
+    /// The memories of `anchor` below the store's folder; the folder is made if it is missing.
+    pub fn open(store: &Path, anchor: &str) -> Result<Self, StateError> {
+        let folder = store.join("trust").join("notaryv1").join(anchor);
+        fs::create_dir_all(&folder)
+            .map_err(|error| StateError::Io { path: folder.clone(), error })?;
+        Ok(Self { folder })
+    }
+
+    /// A GUN's folder: by the hash of its name, since a name can be longer than a file name may be.
+    fn of(&self, gun: &Gun) -> PathBuf {
+        self.folder.join(hex::encode(Sha256::digest(gun.as_str())))
+    }
+
+    /// What is remembered of `gun`; `None` where it was never seen.
+    pub fn read(&self, gun: &Gun) -> Result<Option<Remembered>, StateError> {
+        let folder = self.of(gun);
+        let path = folder.join(MEMORY);
+        let text = atomic::read(&path, MAX_MEMORY)
+            .map_err(|error| StateError::Io { path: path.clone(), error })?;
+        let Some(text) = text else { return Ok(None) };
+        let corrupt = |why: String| StateError::Corrupt { path: path.clone(), why };
+        let stored: Stored = serde_json::from_slice(&text).map_err(|e| corrupt(e.to_string()))?;
+        if stored.format != FORMAT || stored.gun != gun.as_str() {
+            return Err(corrupt(format!("it is of {} in format {}", stored.gun, stored.format)));
+        }
+        let memory =
+            stored.memory().ok_or_else(|| corrupt("a value in it is no such value".into()))?;
+        Ok(Some(Remembered { memory, folder, files: stored.files }))
+    }
+
+    /// Replaces what is remembered of `gun`.
+    pub fn write(&self, gun: &Gun, updated: &Updated) -> Result<(), StateError> {
+        let folder = self.of(gun);
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error| StateError::Io { path, error }
+        };
+        fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        let mut files = BTreeMap::new();
+        for (file, content) in &updated.files {
+            let hash = hex::encode(Sha256::digest(content));
+            let path = folder.join(content_name(&hash));
+            let there = fs::metadata(&path).is_ok_and(|there| there.len() == content.len() as u64);
+            if !there {
+                atomic::publish(&path, content).map_err(failed(&path))?;
+            }
+            files.insert(file.to_string(), hash);
+        }
+        let stored = Stored::new(gun, &updated.memory, files);
+        let path = folder.join(MEMORY);
+        let text = serde_json::to_vec(&stored).map_err(|e| failed(&path)(e.into()))?;
+        atomic::publish(&path, &text).map_err(failed(&path))?;
+        stored.sweep(&folder).map_err(failed(&folder))
+    }
+}
+
+impl Remembered {
+    /// The file as it was kept; `None` where it was not, or is no longer what it was.
+    pub fn file(&self, file: &File) -> Option<Bytes> {
+        let hash = self.files.get(&file.to_string())?;
+        match atomic::read(&self.folder.join(content_name(hash)), file.ceiling()) {
+            Ok(Some(content)) if hex::encode(Sha256::digest(&content)) == *hash => {
+                Some(content.into())
+            }
+            Ok(Some(_)) => {
+                tracing::warn!(folder = %self.folder.display(), %file, "a kept file is corrupt; it is fetched again");
+                None
+            }
+            Ok(None) => None,
+            Err(error) => {
+                tracing::warn!(folder = %self.folder.display(), %file, %error, "a kept file cannot be read");
+                None
+            }
+        }
+    }
+}
+
+impl Stored {
+    fn new(gun: &Gun, memory: &Memory, files: BTreeMap<String, String>) -> Self {
+        let role = |(role, seen): (&Role, &Seen)| {
+            let stored = StoredRole {
+                version: seen.version,
+                sha256: hex::encode(seen.sha256),
+                keys: seen.keys.iter().map(ToString::to_string).collect(),
+                threshold: seen.threshold,
+            };
+            (role.to_string(), stored)
+        };
+        Self {
+            format: FORMAT,
+            gun: gun.to_string(),
+            answered: memory.answered.unix(),
+            root: STANDARD.encode(&memory.root),
+            roles: memory.roles.iter().map(role).collect(),
+            listed: memory.listed.iter().map(|name| name.as_str().to_owned()).collect(),
+            files,
+        }
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        let mut roles = BTreeMap::new();
+        for (role, stored) in &self.roles {
+            let mut sha256 = [0; 32];
+            hex::decode_to_slice(&stored.sha256, &mut sha256).ok()?;
+            let keys = stored.keys.iter().map(|id| KeyId::parse(id)).collect::<Option<_>>()?;
+            let seen = Seen { version: stored.version, sha256, keys, threshold: stored.threshold };
+            roles.insert(Role::parse(role)?, seen);
+        }
+        Some(Memory {
+            root: STANDARD.decode(&self.root).ok()?,
+            roles,
+            listed: self.listed.iter().map(|name| Delegated::parse(name)).collect::<Option<_>>()?,
+            answered: Timestamp::from_unix(self.answered),
+        })
+    }
+
+    /// Removes the files that are no longer named.
+    fn sweep(&self, folder: &Path) -> io::Result<()> {
+        let named: BTreeSet<String> = self.files.values().map(|hash| content_name(hash)).collect();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name != MEMORY && !named.contains(&name) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn content_name(hash: &str) -> String {
+    format!("{hash}.json")
+}
