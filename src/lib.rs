@@ -8,5 +8,6 @@
 pub mod clock;
 pub mod json;
 pub mod oci;
+pub mod net;
 pub mod trust;
 pub mod gate;
