@@ -9,5 +9,7 @@ pub mod clock;
 pub mod json;
 pub mod oci;
 pub mod net;
+pub mod upstream;
+pub mod pull_through;
 pub mod trust;
 pub mod gate;

@@ -69,7 +69,7 @@ impl Retries {
 
 /// How long the server asks us to stay away (RFC 9110, 10.2.3): seconds, or a date, which is read
 /// against the server's own `Date`.
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u32>() {
         return Some(Duration::from_secs(seconds.into()));
