@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use thiserror::Error;
 
+use super::Mismatch;
 use crate::net::{Body, NetError};
 use crate::oci::{Digest, Hasher, Repository};
 use crate::upstream::{Blob, ByteRange, Part, Upstream, UpstreamError};
@@ -25,8 +26,8 @@ pub enum BlobError {
     Interrupted(#[from] NetError),
     #[error("the rest of the blob cannot be had")]
     Resume(#[from] UpstreamError),
-    #[error("upstream was asked for {asked} and sent {got}")]
-    Mismatch { asked: Digest, got: Digest },
+    #[error(transparent)]
+    Mismatch(Box<Mismatch>),
     #[error("upstream sent another length than it said")]
     Length,
     #[error("upstream was asked for the rest of the blob and sent something else")]
@@ -98,6 +99,10 @@ impl BlobStream {
 
     /// Takes a piece from upstream; gives the one that may be sent on, if any.
     fn take(&mut self, piece: Bytes) -> Result<Option<Bytes>, BlobError> {
+        // An empty piece, if it were held, would let go of the one before, perhaps the last.
+        if piece.is_empty() {
+            return Ok(None);
+        }
         self.position = self.position.saturating_add(piece.len() as u64);
         if self.end.is_some_and(|end| self.position > end) {
             return Err(BlobError::Length);
@@ -116,7 +121,8 @@ impl BlobStream {
         if let Some(hasher) = self.hasher.take() {
             let got = hasher.finish();
             if got != self.digest {
-                return Err(BlobError::Mismatch { asked: self.digest, got });
+                let mismatch = Mismatch { asked: self.digest, got };
+                return Err(BlobError::Mismatch(Box::new(mismatch)));
             }
         }
         Ok(self.held.take())
@@ -192,7 +198,7 @@ impl BlobStream {
                     Some(Ok(frame)) => {
                         // Trailers are nothing of the blob.
                         let Ok(piece) = frame.into_data() else { continue };
-                        if let Some(piece) = self.take(piece)?.filter(|piece| !piece.is_empty()) {
+                        if let Some(piece) = self.take(piece)? {
                             return Poll::Ready(Ok(Some(piece)));
                         }
                     }

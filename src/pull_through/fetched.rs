@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::FetchError;
+use super::{FetchError, Mismatch};
 use crate::oci::{Descriptor, Digest, Hasher, Manifest};
 use crate::upstream::Answer;
 
@@ -33,7 +33,8 @@ impl Fetched {
         hasher.update(&bytes);
         let digest = hasher.finish();
         if digest != *asked {
-            return Err(FetchError::Mismatch { asked: *asked, got: digest });
+            let mismatch = Mismatch { asked: *asked, got: digest };
+            return Err(FetchError::Mismatch(Box::new(mismatch)));
         }
         let manifest = Manifest::parse(&bytes, content_type.as_deref())
             .map_err(|invalid| FetchError::Invalid(Arc::new(invalid)))?;

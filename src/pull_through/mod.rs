@@ -18,6 +18,14 @@ use crate::oci::manifest::InvalidManifest;
 use crate::oci::{Digest, Reference, Registry, Repository, Tag};
 use crate::upstream::{ByteRange, Upstream, UpstreamError};
 
+/// Upstream sent something else than the content of the digest that it was asked for.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("upstream was asked for {asked} and sent {got}")]
+pub struct Mismatch {
+    pub asked: Digest,
+    pub got: Digest,
+}
+
 /// Why there is no content. Cheap to clone, so that all who wait for one fetch can have it.
 #[derive(Clone, Debug, Error)]
 pub enum FetchError {
@@ -25,8 +33,8 @@ pub enum FetchError {
     NoUpstream(Registry),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    #[error("upstream was asked for {asked} and sent {got}")]
-    Mismatch { asked: Digest, got: Digest },
+    #[error(transparent)]
+    Mismatch(Box<Mismatch>),
     /// It is the content of that digest, and nothing that can be served as a manifest.
     #[error(transparent)]
     Invalid(Arc<InvalidManifest>),

@@ -151,18 +151,11 @@ async fn fetch(
     credentials: Option<&Credentials>,
     metrics: &Metrics,
 ) -> Result<Token, UpstreamError> {
-    let mut url = want.realm.clone();
-    let mut query = url.query_pairs_mut();
-    if let Some(service) = &want.service {
-        query.append_pair("service", service);
-    }
-    query.append_pair("scope", &want.scope);
+    let url = question(want, credentials);
     let mut headers = HeaderMap::new();
     if let Some(credentials) = credentials {
-        query.append_pair("account", credentials.username());
         headers.insert(AUTHORIZATION, credentials.basic().clone());
     }
-    drop(query);
     let response =
         exchange::send(client, metrics, Endpoint::Token, Method::Get, &url, &headers).await?;
     if response.status() != StatusCode::OK {
@@ -170,6 +163,21 @@ async fn fetch(
     }
     let answer = response.into_body().read_whole(MAX_TOKEN_ANSWER).await?;
     Ok(read_token(&answer)?)
+}
+
+/// The realm's URL with what is wanted of it.
+fn question(want: &Want, credentials: Option<&Credentials>) -> Url {
+    let mut url = want.realm.clone();
+    let mut query = url.query_pairs_mut();
+    if let Some(service) = &want.service {
+        query.append_pair("service", service);
+    }
+    query.append_pair("scope", &want.scope);
+    if let Some(credentials) = credentials {
+        query.append_pair("account", credentials.username());
+    }
+    drop(query);
+    url
 }
 
 fn read_token(answer: &[u8]) -> Result<Token, Violation> {
