@@ -60,7 +60,10 @@ impl Policy {
             let Some(rule) = Rule::read(section, anchors) else { continue };
             for pattern in &rule.patterns {
                 if let Some(line) = seen.insert(pattern.clone(), section.line()) {
-                    section.wrong("images", format!("\"{pattern}\" stands in the rule of line {line}, too"));
+                    section.wrong(
+                        "images",
+                        format!("\"{pattern}\" stands in the rule of line {line}, too"),
+                    );
                 }
             }
             rules.push(rule);
@@ -88,10 +91,17 @@ impl Policy {
     }
 
     /// Every anchor that some rule for that repository asks, each once, the most specific first.
-    pub fn anchors(&self, registry: &Registry, repository: &Repository, now: Timestamp) -> Vec<Arc<str>> {
+    pub fn anchors(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        now: Timestamp,
+    ) -> Vec<Arc<str>> {
         let mut anchors: Vec<Arc<str>> = Vec::new();
         for entry in self.covering(registry, repository, now) {
-            let (Mode::Enforce(requirement) | Mode::Audit(requirement)) = &entry.rule.mode else { continue };
+            let (Mode::Enforce(requirement) | Mode::Audit(requirement)) = &entry.rule.mode else {
+                continue;
+            };
             for anchor in requirement.anchors() {
                 if !anchors.contains(anchor) {
                     anchors.push(anchor.clone());
@@ -115,8 +125,8 @@ impl Policy {
         repository: &'a Repository,
         now: Timestamp,
     ) -> impl Iterator<Item = &'a Entry> {
-        self.entries
-            .iter()
-            .filter(move |entry| entry.pattern.covers(registry, repository) && !entry.rule.has_ended(now))
+        self.entries.iter().filter(move |entry| {
+            entry.pattern.covers(registry, repository) && !entry.rule.has_ended(now)
+        })
     }
 }

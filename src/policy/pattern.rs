@@ -33,7 +33,9 @@ impl FromStr for Pattern {
         };
         let segments: Vec<String> = path.split('/').map(str::to_owned).collect();
         let known = |text: &str, also: &str| {
-            text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-*".contains(&b) || also.as_bytes().contains(&b))
+            text.bytes().all(|b| {
+                b.is_ascii_alphanumeric() || b"._-*".contains(&b) || also.as_bytes().contains(&b)
+            })
         };
         let wildcards = |segment: &String| segment == "**" || !segment.contains("**");
         if text.len() > MAX_PATTERN {
@@ -43,10 +45,15 @@ impl FromStr for Pattern {
             return Err("a segment is empty; write `registry/repository[:tag]`".to_owned());
         }
         if segments.len() < 2 && path != "**" {
-            return Err("it names no repository; write `registry/repository[:tag]`, or `**` for all".to_owned());
+            return Err(
+                "it names no repository; write `registry/repository[:tag]`, or `**` for all"
+                    .to_owned(),
+            );
         }
         if !known(path, "/:[]") || !tag.is_none_or(|tag| known(tag, "")) {
-            return Err("it holds a character that no name has; the wildcards are `*` and `**`".to_owned());
+            return Err(
+                "it holds a character that no name has; the wildcards are `*` and `**`".to_owned()
+            );
         }
         if !segments.iter().all(wildcards) || tag.is_some_and(|tag| tag.contains("**")) {
             return Err("`**` stands for whole segments: `a/**`, not `a**`".to_owned());
@@ -193,7 +200,14 @@ mod tests {
     #[test]
     fn the_most_specific_is_first() {
         let mut patterns: Vec<Pattern> = [
-            "**", "r.io/**", "r.io/a/*", "r.io/a/b", "r.io/a/b:v*", "r.io/a/b:v1", "r.io/a/**", "r.io/a/b*",
+            "**",
+            "r.io/**",
+            "r.io/a/*",
+            "r.io/a/b",
+            "r.io/a/b:v*",
+            "r.io/a/b:v1",
+            "r.io/a/**",
+            "r.io/a/b*",
         ]
         .iter()
         .map(|text| text.parse().unwrap())
@@ -202,13 +216,34 @@ mod tests {
         let sorted: Vec<String> = patterns.iter().map(ToString::to_string).collect();
         assert_eq!(
             sorted,
-            ["r.io/a/b:v1", "r.io/a/b:v*", "r.io/a/b", "r.io/a/b*", "r.io/a/**", "r.io/a/*", "r.io/**", "**"]
+            [
+                "r.io/a/b:v1",
+                "r.io/a/b:v*",
+                "r.io/a/b",
+                "r.io/a/b*",
+                "r.io/a/**",
+                "r.io/a/*",
+                "r.io/**",
+                "**"
+            ]
         );
     }
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        for text in ["", "a", "r.io/", "/a", "r.io//a", "r.io/a**", "r.io/***", "r.io/a:", "r.io/a?", "r.io/a b", "r.io/[ab]/x{1}"] {
+        for text in [
+            "",
+            "a",
+            "r.io/",
+            "/a",
+            "r.io//a",
+            "r.io/a**",
+            "r.io/***",
+            "r.io/a:",
+            "r.io/a?",
+            "r.io/a b",
+            "r.io/[ab]/x{1}",
+        ] {
             assert!(text.parse::<Pattern>().is_err(), "{text}");
         }
     }

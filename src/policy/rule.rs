@@ -52,7 +52,9 @@ pub struct Unmet {
 impl Requirement {
     /// The anchors that are asked, each once.
     pub fn anchors(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.require.iter().chain(self.any_of.iter().filter(|anchor| !self.require.contains(anchor)))
+        self.require
+            .iter()
+            .chain(self.any_of.iter().filter(|anchor| !self.require.contains(anchor)))
     }
 
     /// Whether `answers`, one of each anchor, meet this: then who endorses the one digest.
@@ -75,7 +77,9 @@ impl Requirement {
                     }
                     met.push(endorsement);
                 }
-                Err(why @ Unendorsed::Refused(_)) => return Err(Unmet { anchor: anchor.clone(), why }),
+                Err(why @ Unendorsed::Refused(_)) => {
+                    return Err(Unmet { anchor: anchor.clone(), why });
+                }
                 Err(why @ Unendorsed::Undecided(_)) => {
                     open.get_or_insert(Unmet { anchor: anchor.clone(), why });
                 }
@@ -114,7 +118,9 @@ impl Requirement {
                 Err(why @ Unendorsed::Refused(_)) => {
                     refused.get_or_insert(Unmet { anchor: anchor.clone(), why });
                 }
-                Err(why @ Unendorsed::Undecided(_)) => open.push(Unmet { anchor: anchor.clone(), why }),
+                Err(why @ Unendorsed::Undecided(_)) => {
+                    open.push(Unmet { anchor: anchor.clone(), why })
+                }
             }
         }
         let most = votes.values().map(Vec::len).max().unwrap_or(0);
@@ -164,7 +170,10 @@ impl Rule {
     pub fn read(section: &Section<'_>, anchors: &AnchorNames) -> Option<Self> {
         let images = section.texts("images");
         if images.as_ref().is_none_or(Vec::is_empty) {
-            section.wrong("images", "a rule names the images that it is for: [\"registry/repository\"]");
+            section.wrong(
+                "images",
+                "a rule names the images that it is for: [\"registry/repository\"]",
+            );
         }
         let mut patterns = Vec::new();
         for text in images.iter().flatten() {
@@ -205,13 +214,19 @@ fn mode(section: &Section<'_>, requirement: Requirement, reason: Option<String>)
     let word = section.text("mode").unwrap_or_else(|| "enforce".to_owned());
     match word.as_str() {
         "enforce" | "audit" if anchors == 0 => {
-            section.wrong("", "`require` or `any_of` must name an anchor, or `mode` say \"allow\" or \"deny\"");
+            section.wrong(
+                "",
+                "`require` or `any_of` must name an anchor, or `mode` say \"allow\" or \"deny\"",
+            );
             None
         }
         "enforce" => Some(Mode::Enforce(requirement)),
         "audit" => Some(Mode::Audit(requirement)),
         "allow" | "deny" if anchors > 0 => {
-            section.wrong("mode", format!("a rule that says {word:?} asks no anchor; remove `require` and `any_of`"));
+            section.wrong(
+                "mode",
+                format!("a rule that says {word:?} asks no anchor; remove `require` and `any_of`"),
+            );
             None
         }
         "allow" => match reason.filter(|reason| !reason.trim().is_empty()) {
@@ -223,7 +238,10 @@ fn mode(section: &Section<'_>, requirement: Requirement, reason: Option<String>)
         },
         "deny" => Some(Mode::Deny { reason }),
         other => {
-            section.wrong("mode", format!("{other:?} is none of \"enforce\", \"audit\", \"allow\", \"deny\""));
+            section.wrong(
+                "mode",
+                format!("{other:?} is none of \"enforce\", \"audit\", \"allow\", \"deny\""),
+            );
             None
         }
     }
@@ -233,7 +251,9 @@ fn names(section: &Section<'_>, key: &'static str, anchors: &AnchorNames) -> Vec
     let mut known: Vec<Arc<str>> = Vec::new();
     for name in section.texts(key).unwrap_or_default() {
         match anchors.get(&name) {
-            Some(anchor) if known.contains(anchor) => section.wrong(key, format!("{name:?} stands twice")),
+            Some(anchor) if known.contains(anchor) => {
+                section.wrong(key, format!("{name:?} stands twice"))
+            }
             Some(anchor) => known.push(anchor.clone()),
             None => section.wrong(key, format!("there is no [[anchor]] with the name {name:?}")),
         }
@@ -244,7 +264,8 @@ fn names(section: &Section<'_>, key: &'static str, anchors: &AnchorNames) -> Vec
 /// The end of the day that `until` names, in UTC; `Some(None)` where it names no day.
 fn until(section: &Section<'_>) -> Option<Option<Timestamp>> {
     let (year, month, day) = section.date("until")?;
-    let end = Timestamp::parse_rfc3339(&format!("{year:04}-{month:02}-{day:02}T23:59:59.999999999Z"));
+    let end =
+        Timestamp::parse_rfc3339(&format!("{year:04}-{month:02}-{day:02}T23:59:59.999999999Z"));
     if end.is_none() {
         section.wrong("until", "there is no such day");
     }

@@ -1,0 +1,228 @@
+//! The client: for one configured server and for the places that this server sends us to, which are
+//! told apart by their origin alone, so that no caller can mistake one for the other. Follows no
+//! redirect, undoes no content-encoding.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use http_body_util::Empty;
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use url::{Host, Url};
+
+use super::body::Body;
+use super::connect::Connector;
+use super::error::{NetError, Stage};
+use super::retry::Retries;
+use super::ssrf::{self, ForbiddenTarget, Guard};
+use super::tls::{self, TlsError};
+
+/// The longest head of a response, and the largest piece of a body, in bytes (HTTP/1.1).
+const MAX_HEAD: usize = 64 << 10;
+/// The longest head of a response in bytes (HTTP/2).
+const MAX_HEADER_LIST: u32 = 64 << 10;
+/// How much of one body a server may send before we read it, in bytes (HTTP/2). All bodies together
+/// have `max_requests` times that, so that a few which nobody reads cannot stop the others.
+const STREAM_WINDOW: u32 = 512 << 10;
+/// The largest window that HTTP/2 has.
+const MAX_WINDOW: u32 = (1 << 31) - 1;
+/// How long an unused connection is kept.
+const KEEP: Duration = Duration::from_secs(60);
+const USER_AGENT_VALUE: &str = concat!("countersign/", env!("CARGO_PKG_VERSION"));
+
+/// What this client can send: only what changes nothing, and so may be sent twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Head,
+}
+
+impl From<Method> for http::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Get => Self::GET,
+            Method::Head => Self::HEAD,
+        }
+    }
+}
+
+/// How long each step of a call may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP and TLS, for one connection.
+    pub connect: Duration,
+    /// From a request to the head of its response; also the wait for a place among the concurrent ones.
+    pub first_byte: Duration,
+    /// Between two pieces of a body.
+    pub idle: Duration,
+    /// All the tries of one request together; and a body that is read as a whole.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(30),
+            idle: Duration::from_secs(30),
+            total: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A client of one server. Cheap to clone; the clones share connections and places.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    base: Url,
+    /// Goes to the configured server only.
+    own: Pool<Connector, Empty<Bytes>>,
+    /// Goes where that server says, as far as the guard lets it.
+    named: Pool<Connector, Empty<Bytes>>,
+    places: Arc<Semaphore>,
+    timeouts: Timeouts,
+}
+
+impl Client {
+    /// A client of the server at `base` (http or https), which may be trusted by the roots in the PEM
+    /// file `ca` as well, with at most `max_requests` requests at once.
+    pub fn new(
+        base: &Url,
+        ca: Option<&Path>,
+        max_requests: usize,
+        timeouts: Timeouts,
+    ) -> Result<Self, TlsError> {
+        let tls = tls::client_config(ca, base.scheme() == "https")?;
+        let host = base.host().map_or(Host::Domain(String::new()), |host| host.to_owned());
+        let shared = Shared {
+            base: base.clone(),
+            own: pool(tls.clone(), None, max_requests, timeouts),
+            named: pool(tls, Some(Guard::new(host)), max_requests, timeouts),
+            places: Arc::new(Semaphore::new(max_requests.clamp(1, Semaphore::MAX_PERMITS))),
+            timeouts,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The configured server.
+    pub fn base(&self) -> &Url {
+        &self.shared.base
+    }
+
+    /// Whether `url` is at the configured server: same scheme, host and port.
+    pub fn is_own(&self, url: &Url) -> bool {
+        url.origin() == self.shared.base.origin()
+    }
+
+    /// Sends a request and gives the head of the answer, whatever its status, with the body to come.
+    /// Asks again, a few times and not for long, where the connection fails or the server does.
+    pub async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, NetError> {
+        ssrf::check_url(url)?;
+        let deadline = Instant::now() + self.shared.timeouts.total;
+        let mut retries = Retries::new();
+        loop {
+            let outcome =
+                match tokio::time::timeout_at(deadline, self.once(method, url, headers)).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => return Err(self.timed_out(url, Stage::FirstByte)),
+                };
+            match retries.next_delay(&outcome) {
+                Some(delay) if Instant::now() + delay < deadline => {
+                    // The body of what failed is dropped first: its place may be the last one.
+                    drop(outcome);
+                    tokio::time::sleep(delay).await;
+                }
+                Some(_) | None => return outcome,
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, NetError> {
+        let Shared { own, named, places, timeouts, .. } = &*self.shared;
+        let waiting = tokio::time::timeout(timeouts.first_byte, Arc::clone(places).acquire_owned());
+        // The semaphore is never closed; were it, there would be no place either.
+        let Ok(Ok(place)) = waiting.await else {
+            return Err(self.timed_out(url, Stage::Place));
+        };
+        let pool = if self.is_own(url) { own } else { named };
+        let request = request(method, url, headers)?;
+        let host = url.host_str().unwrap_or_default();
+        let response = match tokio::time::timeout(timeouts.first_byte, pool.request(request)).await
+        {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(NetError::of_request(host, error)),
+            Err(_) => return Err(self.timed_out(url, Stage::FirstByte)),
+        };
+        let Timeouts { idle, total, .. } = *timeouts;
+        Ok(response.map(|incoming| Body::new(incoming, host.into(), idle, total, place)))
+    }
+
+    fn timed_out(&self, url: &Url, stage: Stage) -> NetError {
+        NetError::TimedOut { host: url.host_str().unwrap_or_default().to_owned(), stage }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client").field(&self.shared.base.as_str()).finish()
+    }
+}
+
+fn request(
+    method: Method,
+    url: &Url,
+    headers: &HeaderMap,
+) -> Result<Request<Empty<Bytes>>, ForbiddenTarget> {
+    let refused = || ForbiddenTarget::Url(url.host_str().unwrap_or_default().to_owned());
+    let uri = url.as_str().parse::<Uri>().map_err(|_| refused())?;
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = method.into();
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers.clone();
+    let headers = request.headers_mut();
+    headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Ok(request)
+}
+
+fn pool(
+    tls: ClientConfig,
+    guard: Option<Guard>,
+    max_requests: usize,
+    timeouts: Timeouts,
+) -> Pool<Connector, Empty<Bytes>> {
+    let streams = u32::try_from(max_requests).unwrap_or(u32::MAX);
+    let window = STREAM_WINDOW.saturating_mul(streams).clamp(STREAM_WINDOW, MAX_WINDOW);
+    Pool::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(KEEP)
+        .http1_max_buf_size(MAX_HEAD)
+        .http2_max_header_list_size(MAX_HEADER_LIST)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(window)
+        .http2_keep_alive_interval(timeouts.idle)
+        .http2_keep_alive_timeout(timeouts.connect)
+        .build(Connector::new(tls, guard, timeouts.connect))
+}

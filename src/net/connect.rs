@@ -1,0 +1,113 @@
+//! How connections are made: names resolved, addresses judged by the [`Guard`] where a server named
+//! them, TLS, and one deadline over all of it.
+
+use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use super::error::ConnectTimedOut;
+use super::ssrf::Guard;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+
+/// Resolves names; with a guard, to those addresses only that it permits.
+#[derive(Clone, Debug)]
+pub(super) struct Resolver {
+    guard: Option<Guard>,
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = BoxError;
+    type Future = BoxFuture<Self::Response>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let guard = self.guard.clone();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+            if let Some(guard) = guard {
+                addresses = guard.permitted(name.as_str(), addresses).await?;
+            }
+            let sockets: Vec<_> =
+                addresses.into_iter().map(|address| SocketAddr::new(address, 0)).collect();
+            Ok(sockets.into_iter())
+        })
+    }
+}
+
+/// Connects to where a URI says, over TCP or TLS.
+#[derive(Clone)]
+pub(super) struct Connector {
+    https: HttpsConnector<HttpConnector<Resolver>>,
+    guard: Option<Guard>,
+    timeout: Duration,
+}
+
+impl Connector {
+    /// A connector that gives up after `timeout`; with a `guard` if a server names the targets.
+    pub(super) fn new(tls: ClientConfig, guard: Option<Guard>, timeout: Duration) -> Self {
+        let mut http = HttpConnector::new_with_resolver(Resolver { guard: guard.clone() });
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(timeout));
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(http);
+        Self { https, guard, timeout }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = BoxFuture<Self::Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.https.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let guard = self.guard.clone();
+        let mut https = self.https.clone();
+        let timeout = self.timeout;
+        Box::pin(async move {
+            let connecting = async {
+                // An address needs no resolver, and so would get past the guard in it.
+                if let (Some(guard), Some(address)) = (guard, literal(&uri)) {
+                    guard.permitted(uri.host().unwrap_or_default(), vec![address]).await?;
+                }
+                https.call(uri).await
+            };
+            match tokio::time::timeout(timeout, connecting).await {
+                Ok(connected) => connected,
+                Err(_) => Err(ConnectTimedOut.into()),
+            }
+        })
+    }
+}
+
+fn literal(uri: &Uri) -> Option<IpAddr> {
+    let host = uri.host()?;
+    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let v4 = inner.parse::<Ipv4Addr>().map(IpAddr::V4);
+    v4.or_else(|_| inner.parse::<Ipv6Addr>().map(IpAddr::V6)).ok()
+}

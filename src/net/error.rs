@@ -1,0 +1,103 @@
+//! Why a call brought no answer, or only a part of one. What a status means is for the caller.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::ssrf::ForbiddenTarget;
+
+/// What was being waited for when the time ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// A free place among the concurrent requests of this client.
+    Place,
+    /// The connection, TLS included.
+    Connection,
+    /// The head of the response.
+    FirstByte,
+    /// More of the body.
+    Body,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Place => "a free place among its concurrent requests",
+            Self::Connection => "a connection",
+            Self::FirstByte => "an answer",
+            Self::Body => "more of the body",
+        })
+    }
+}
+
+/// Why there is no answer. Cheap to clone, so that all who wait for one call can have it.
+#[derive(Clone, Debug, Error)]
+pub enum NetError {
+    #[error("{host} did not give {stage} in time")]
+    TimedOut { host: String, stage: Stage },
+    /// The server that we were configured to ask sent us somewhere we do not go.
+    #[error(transparent)]
+    Forbidden(#[from] ForbiddenTarget),
+    #[error("no connection to {host}")]
+    Connect { host: String, source: Arc<dyn Error + Send + Sync> },
+    /// The connection is there, and TLS is not: a certificate that is not trusted, for one.
+    #[error("no TLS with {host}")]
+    Tls { host: String, source: Arc<dyn Error + Send + Sync> },
+    /// The connection broke, or what came over it was no HTTP.
+    #[error("{host} broke off")]
+    Broken { host: String, source: Arc<dyn Error + Send + Sync> },
+}
+
+impl NetError {
+    /// Whether the same request may well succeed in a moment.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Broken { .. } => true,
+            Self::TimedOut { stage, .. } => *stage == Stage::Connection,
+            Self::Forbidden(_) | Self::Tls { .. } => false,
+        }
+    }
+
+    /// Sorts what the client says of a request to `host` that got no response.
+    pub(super) fn of_request(host: &str, error: hyper_util::client::legacy::Error) -> Self {
+        let host = host.to_owned();
+        if let Some(forbidden) = cause::<ForbiddenTarget>(&error) {
+            return Self::Forbidden(forbidden.clone());
+        }
+        if cause::<ConnectTimedOut>(&error).is_some() {
+            return Self::TimedOut { host, stage: Stage::Connection };
+        }
+        let tls = cause::<rustls::Error>(&error).is_some();
+        let connect = error.is_connect();
+        let source = Arc::new(error);
+        match (tls, connect) {
+            (true, _) => Self::Tls { host, source },
+            (false, true) => Self::Connect { host, source },
+            (false, false) => Self::Broken { host, source },
+        }
+    }
+}
+
+/// The connector's own deadline passed.
+#[derive(Debug, Error)]
+#[error("the connection took too long")]
+pub(super) struct ConnectTimedOut;
+
+/// The first `T` among the causes of `error`, those wrapped in [`io::Error`] included, which hides
+/// them from [`Error::source`].
+fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
+}

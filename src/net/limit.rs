@@ -1,0 +1,69 @@
+//! Bodies read as a whole: never without a ceiling, never for longer than the client allows.
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt;
+use thiserror::Error;
+
+use super::body::Body;
+use super::error::NetError;
+
+/// The most bytes set aside on the word of a server, before they came.
+const MAX_PREALLOCATED: usize = 64 << 10;
+
+/// Why a body was not read to its end.
+#[derive(Clone, Debug, Error)]
+pub enum ReadError {
+    #[error("the body is longer than {ceiling} bytes")]
+    TooLong { ceiling: usize },
+    #[error(transparent)]
+    Interrupted(#[from] NetError),
+}
+
+impl Body {
+    /// All of the body, if that is `ceiling` bytes or less.
+    pub async fn read_whole(self, ceiling: usize) -> Result<Bytes, ReadError> {
+        let timed_out = self.timed_out();
+        match tokio::time::timeout(self.whole, read(self, ceiling)).await {
+            Ok(read) => read,
+            Err(_) => Err(ReadError::Interrupted(timed_out)),
+        }
+    }
+}
+
+async fn read<B>(mut body: B, ceiling: usize) -> Result<Bytes, ReadError>
+where
+    B: HttpBody<Data = Bytes, Error = NetError> + Unpin,
+{
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > ceiling {
+        return Err(ReadError::TooLong { ceiling });
+    }
+    let mut whole = BytesMut::with_capacity(announced.min(MAX_PREALLOCATED));
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if data.len() > ceiling - whole.len() {
+            return Err(ReadError::TooLong { ceiling });
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    fn body(content: &'static str) -> impl HttpBody<Data = Bytes, Error = NetError> + Unpin {
+        Full::new(Bytes::from(content)).map_err(|never| match never {})
+    }
+
+    #[tokio::test]
+    async fn a_body_at_the_ceiling_is_read_and_one_above_is_not() {
+        assert_eq!(read(body("abcd"), 4).await.unwrap(), "abcd");
+        assert!(matches!(read(body("abcde"), 4).await, Err(ReadError::TooLong { ceiling: 4 })));
+        assert_eq!(read(body(""), 0).await.unwrap(), "");
+    }
+}

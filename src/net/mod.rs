@@ -1,0 +1,20 @@
+//! How we call out: one HTTP client for one server, with a ceiling and a deadline on everything, that
+//! only ever reads (`GET`, `HEAD`). Knows HTTP, TLS and addresses; knows nothing of registries, of
+//! signatures, or of who may see what.
+
+mod body;
+mod client;
+mod connect;
+mod error;
+mod limit;
+mod retry;
+mod ssrf;
+mod tls;
+
+pub use body::Body;
+pub use client::{Client, Method, Timeouts};
+pub use error::{NetError, Stage};
+pub use limit::ReadError;
+pub use retry::retry_after;
+pub use ssrf::ForbiddenTarget;
+pub use tls::TlsError;

@@ -1,0 +1,136 @@
+//! When to ask again. Everything that this client sends may be sent twice; what was answered, or will
+//! not be better in a moment, is not asked again.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderMap, Response, StatusCode};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+use super::error::NetError;
+
+/// How often a request is sent again after its first try.
+const MAX_RETRIES: usize = 2;
+const FIRST_DELAY: Duration = Duration::from_millis(200);
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
+/// A `Retry-After` that is worth waiting for with the client waiting for us. Longer ones are the
+/// caller's to pass on.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// The tries that one request still has.
+pub(super) struct Retries {
+    delays: ExponentialBackoff,
+}
+
+impl Retries {
+    pub(super) fn new() -> Self {
+        let delays = ExponentialBuilder::new()
+            .with_jitter()
+            .with_min_delay(FIRST_DELAY)
+            .with_max_delay(LONGEST_DELAY)
+            .with_max_times(MAX_RETRIES)
+            .build();
+        Self { delays }
+    }
+
+    /// How long to wait before the request that had this `outcome` is sent again; `None` if its
+    /// outcome stands.
+    pub(super) fn next_delay<B>(
+        &mut self,
+        outcome: &Result<Response<B>, NetError>,
+    ) -> Option<Duration> {
+        let response = match outcome {
+            Err(error) if error.is_passing() => return self.delays.next(),
+            Err(_) => return None,
+            Ok(response) => response,
+        };
+        let asked = retry_after(response.headers());
+        match response.status() {
+            StatusCode::TOO_MANY_REQUESTS => {
+                let asked = asked.filter(|asked| *asked <= LONGEST_RETRY_AFTER)?;
+                Some(self.delays.next()?.max(asked))
+            }
+            StatusCode::INTERNAL_SERVER_ERROR
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => {
+                let asked = asked.unwrap_or_default();
+                if asked > LONGEST_RETRY_AFTER {
+                    return None;
+                }
+                Some(self.delays.next()?.max(asked))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// How long the server asks us to stay away (RFC 9110, 10.2.3): seconds, or a date, which is read
+/// against the server's own `Date`.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    let date = |text: &str| OffsetDateTime::parse(text, &Rfc2822).ok();
+    let now = date(headers.get(DATE)?.to_str().ok()?.trim())?;
+    Some((date(text)? - now).try_into().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn response(status: StatusCode, wait: Option<&'static str>) -> Result<Response<()>, NetError> {
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        if let Some(wait) = wait {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(wait));
+        }
+        Ok(response)
+    }
+
+    #[test]
+    fn a_failing_server_is_asked_three_times_in_all() {
+        let mut retries = Retries::new();
+        for _ in 0..MAX_RETRIES {
+            assert!(retries.next_delay(&response(StatusCode::BAD_GATEWAY, None)).is_some());
+        }
+        assert_eq!(retries.next_delay(&response(StatusCode::BAD_GATEWAY, None)), None);
+    }
+
+    #[test]
+    fn an_answer_stands() {
+        for status in [200, 206, 307, 400, 401, 403, 404, 416, 501] {
+            let outcome = response(StatusCode::from_u16(status).unwrap(), None);
+            assert_eq!(Retries::new().next_delay(&outcome), None, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_short_retry_after_is_waited_for_and_a_long_one_is_passed_on() {
+        let busy = StatusCode::TOO_MANY_REQUESTS;
+        let delay = Retries::new().next_delay(&response(busy, Some("1"))).unwrap();
+        assert!(delay >= Duration::from_secs(1));
+        for wait in [None, Some("60"), Some("soon"), Some("-1")] {
+            assert_eq!(Retries::new().next_delay(&response(busy, wait)), None, "{wait:?}");
+        }
+        let down = StatusCode::SERVICE_UNAVAILABLE;
+        assert_eq!(Retries::new().next_delay(&response(down, Some("60"))), None);
+    }
+
+    #[test]
+    fn a_date_is_read_against_the_servers_own() {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("Wed, 21 Oct 2026 07:28:30 GMT"));
+        assert_eq!(retry_after(&headers), None);
+        headers.insert(DATE, HeaderValue::from_static("Wed, 21 Oct 2026 07:28:00 GMT"));
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(30)));
+        headers.insert(DATE, HeaderValue::from_static("Wed, 21 Oct 2026 07:29:00 GMT"));
+        assert_eq!(retry_after(&headers), Some(Duration::ZERO));
+    }
+}

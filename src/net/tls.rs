@@ -1,0 +1,104 @@
+//! Whom we believe to be who they say: the system's roots, and one more file of them. aws-lc-rs is
+//! named as the provider here, so that no process-wide default decides.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use thiserror::Error;
+
+/// The largest file of extra roots, in bytes.
+const MAX_CA_FILE: u64 = 4 << 20;
+
+/// Why there are no roots to verify servers with.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    #[error("cannot read the certificates in {path:?}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{path:?} holds more than {MAX_CA_FILE} bytes")]
+    TooLong { path: PathBuf },
+    #[error("{path:?} is not PEM: {reason}")]
+    Pem { path: PathBuf, reason: String },
+    #[error("{path:?} holds no certificate")]
+    Empty { path: PathBuf },
+    #[error("{path:?} holds a certificate that cannot be a root")]
+    Root { path: PathBuf, source: rustls::Error },
+    #[error("there are no root certificates: the system has none, and no file of them is named")]
+    NoRoots,
+    #[error("TLS cannot be set up")]
+    Provider(#[from] rustls::Error),
+}
+
+/// A configuration that trusts the system's roots and those in the PEM file `ca`. Having none at all
+/// is an error only if `required`.
+pub(super) fn client_config(ca: Option<&Path>, required: bool) -> Result<ClientConfig, TlsError> {
+    let mut roots = system_roots();
+    if let Some(path) = ca {
+        for certificate in read_certificates(path)? {
+            let failed = |source| TlsError::Root { path: path.to_owned(), source };
+            roots.add(certificate).map_err(failed)?;
+        }
+    }
+    if roots.is_empty() && required {
+        return Err(TlsError::NoRoots);
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+fn system_roots() -> RootCertStore {
+    let native = rustls_native_certs::load_native_certs();
+    for error in &native.errors {
+        tracing::warn!(%error, "a part of the system's root certificates cannot be read");
+    }
+    let mut roots = RootCertStore::empty();
+    let (_, ignored) = roots.add_parsable_certificates(native.certs);
+    if ignored > 0 {
+        tracing::debug!(ignored, "some of the system's root certificates are not understood");
+    }
+    roots
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let failed = |source| TlsError::Read { path: path.to_owned(), source };
+    let mut pem = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_CA_FILE + 1).read_to_end(&mut pem))
+        .map_err(failed)?;
+    if pem.len() as u64 > MAX_CA_FILE {
+        return Err(TlsError::TooLong { path: path.to_owned() });
+    }
+    let certificates = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| TlsError::Pem { path: path.to_owned(), reason: error.to_string() })?;
+    if certificates.is_empty() {
+        return Err(TlsError::Empty { path: path.to_owned() });
+    }
+    Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_ca_file_is_named() {
+        let missing = Path::new("/nonexistent/ca.pem");
+        let error = client_config(Some(missing), true).unwrap_err();
+        assert!(matches!(error, TlsError::Read { .. }));
+        assert!(error.to_string().contains("/nonexistent/ca.pem"));
+        let empty = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        assert!(matches!(client_config(Some(empty), true), Err(TlsError::Empty { .. })));
+        assert!(matches!(
+            client_config(Some(Path::new("/dev/zero")), true),
+            Err(TlsError::TooLong { .. })
+        ));
+    }
+}

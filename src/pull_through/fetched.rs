@@ -1,0 +1,65 @@
+//! A manifest's bytes whose digest we computed ourselves. Says nothing of trust.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{FetchError, Mismatch};
+use crate::oci::{Descriptor, Digest, Hasher, Manifest};
+use crate::upstream::Answer;
+
+/// What a manifest takes in memory beside its bytes and lists, about.
+const OVERHEAD: usize = 512;
+
+/// Bytes, the digest that they have, and the manifest that they are. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    bytes: Bytes,
+    digest: Digest,
+    manifest: Manifest,
+}
+
+impl Fetched {
+    /// Holds `answer` against the digest that was `asked` for, and parses it: in that order, so that
+    /// nothing is made of bytes that nobody asked for.
+    pub(super) fn new(asked: &Digest, answer: Answer) -> Result<Self, FetchError> {
+        let Answer { bytes, content_type } = answer;
+        let mut hasher = Hasher::new(asked.algorithm());
+        hasher.update(&bytes);
+        let digest = hasher.finish();
+        if digest != *asked {
+            let mismatch = Mismatch { asked: *asked, got: digest };
+            return Err(FetchError::Mismatch(Box::new(mismatch)));
+        }
+        let manifest = Manifest::parse(&bytes, content_type.as_deref())
+            .map_err(|invalid| FetchError::Invalid(Arc::new(invalid)))?;
+        Ok(Self { shared: Arc::new(Shared { bytes, digest, manifest }) })
+    }
+
+    /// The manifest as upstream has it, byte for byte.
+    pub fn bytes(&self) -> &Bytes {
+        &self.shared.bytes
+    }
+
+    /// The digest of [`Self::bytes`].
+    pub fn digest(&self) -> &Digest {
+        &self.shared.digest
+    }
+
+    /// What [`Self::bytes`] say.
+    pub fn manifest(&self) -> &Manifest {
+        &self.shared.manifest
+    }
+
+    /// About how many bytes this takes in memory.
+    pub(super) fn weight(&self) -> u32 {
+        let Shared { bytes, manifest, .. } = &*self.shared;
+        let lists = (manifest.children().len() + manifest.blobs().len()) * size_of::<Descriptor>();
+        u32::try_from(bytes.len() + lists + OVERHEAD).unwrap_or(u32::MAX)
+    }
+}

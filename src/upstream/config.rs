@@ -1,0 +1,93 @@
+//! What an operator says of one upstream, and what makes no sense of it.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+use url::{Host, Url};
+
+use super::auth::Authenticator;
+use super::credentials::{Credentials, InvalidCredentials};
+use super::metrics::Metrics;
+use crate::net::{Client, Timeouts, TlsError};
+use crate::oci::Registry;
+
+/// One `[[upstream]]`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The name that images bear.
+    pub registry: Registry,
+    /// Where the registry is: http or https, a host, perhaps a path before `/v2/`.
+    pub url: Url,
+    /// Whether it serves names that name no registry.
+    pub default: bool,
+    /// A PEM file of roots beside the system's.
+    pub ca: Option<PathBuf>,
+    pub username: Option<String>,
+    /// A file whose only line is the password.
+    pub password_file: Option<PathBuf>,
+    /// A host that may be shown the credentials if the registry names it as its token realm.
+    pub token_realm: Option<String>,
+    /// How many requests there may be at once.
+    pub max_requests: usize,
+    pub timeouts: Timeouts,
+}
+
+impl Config {
+    /// How many requests there may be at once where nothing is said.
+    pub const MAX_REQUESTS: usize = 256;
+
+    /// `registry` at `url`, with the default for everything else.
+    pub fn new(registry: Registry, url: Url) -> Self {
+        Self {
+            registry,
+            url,
+            default: false,
+            ca: None,
+            username: None,
+            password_file: None,
+            token_realm: None,
+            max_requests: Self::MAX_REQUESTS,
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// Which key of a configuration is wrong, and how.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("`url` must be http:// or https://, a host, and nothing of user, query or fragment")]
+    Url,
+    #[error("`max_requests` must be at least 1")]
+    MaxRequests,
+    #[error("`token_realm` must be a host name or an address, without a port")]
+    TokenRealm,
+    #[error("`ca` cannot be used")]
+    Tls(#[from] TlsError),
+    #[error("`username` and `password_file` cannot be used")]
+    Credentials(#[from] InvalidCredentials),
+}
+
+/// The server that `config` describes.
+pub(super) fn authenticator(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<Authenticator, ConfigError> {
+    let Config { url, ca, max_requests, timeouts, .. } = config;
+    let web = matches!(url.scheme(), "http" | "https") && url.host().is_some();
+    let bare = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if !(web && bare) {
+        return Err(ConfigError::Url);
+    }
+    if *max_requests == 0 {
+        return Err(ConfigError::MaxRequests);
+    }
+    let token_realm = config.token_realm.as_deref().map(Host::parse).transpose();
+    let token_realm = token_realm.map_err(|_| ConfigError::TokenRealm)?;
+    let credentials =
+        Credentials::read(config.username.as_deref(), config.password_file.as_deref())?;
+    let client = Client::new(url, ca.as_deref(), *max_requests, *timeouts)?;
+    Ok(Authenticator::new(client, credentials, token_realm, metrics.clone()))
+}

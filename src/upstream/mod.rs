@@ -1,0 +1,311 @@
+//! The registry behind us, as the distribution specification has it: manifests, tags, blobs, lists,
+//! referrers. Gives what upstream says, held to the protocol and to ceilings; whether the content is
+//! what its digest says is for [`crate::pull_through`], and whether anyone trusts it is not known here.
+
+mod auth;
+mod challenge;
+mod config;
+mod credentials;
+mod error;
+mod exchange;
+mod metrics;
+mod page;
+mod range;
+mod token;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, RANGE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use url::Url;
+
+pub use auth::Authenticator;
+pub use config::{Config, ConfigError};
+pub use credentials::{Credentials, InvalidCredentials};
+pub use error::{Outage, UpstreamError, Violation};
+pub use metrics::{Endpoint, Metrics};
+pub use page::Page;
+pub use range::{ByteRange, ContentRange};
+
+use crate::json::Value;
+use crate::net::{Body, Client, Method};
+use crate::oci::headers::{DOCKER_CONTENT_DIGEST, OCI_FILTERS_APPLIED};
+use crate::oci::manifest::MAX_MANIFEST;
+use crate::oci::{Digest, ErrorCode, Manifest, MediaType, Reference, Registry, Repository, Tag};
+use exchange::Question;
+
+/// The longest tag list that is read, in bytes: some registries know no pages.
+const MAX_TAG_LIST: usize = 16 << 20;
+/// The longest list of referrers, which is an index (distribution-spec, "Listing referrers").
+const MAX_REFERRERS: usize = MAX_MANIFEST;
+/// The longest `OCI-Filters-Applied` that is passed on.
+const MAX_FILTERS: usize = 255;
+
+/// A manifest as upstream gave it: nobody has looked at it yet.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub bytes: Bytes,
+    /// What upstream says that it is.
+    pub content_type: Option<String>,
+}
+
+/// A blob as it comes.
+#[derive(Debug)]
+pub struct Blob {
+    pub part: Part,
+    pub body: Body,
+}
+
+/// What of a blob is coming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it, so many bytes, if upstream says how many.
+    Whole { length: Option<u64> },
+    /// Exactly the range that was asked for.
+    Range(ContentRange),
+}
+
+/// One page of a repository's tags.
+#[derive(Clone, Debug)]
+pub struct TagPage {
+    pub tags: Vec<Tag>,
+    /// The page after this one, if there is one.
+    pub next: Option<Page>,
+}
+
+/// One page of what refers to a manifest.
+#[derive(Clone, Debug)]
+pub struct Referrers {
+    /// The index as upstream sent it: an OCI index, no more is known of it.
+    pub bytes: Bytes,
+    /// What upstream says it has filtered by (`OCI-Filters-Applied`).
+    pub filters_applied: Option<String>,
+    pub next: Option<Page>,
+}
+
+/// One configured registry.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    registry: Registry,
+    server: Authenticator,
+}
+
+impl Upstream {
+    /// Reads what the configuration names, and connects to nothing yet.
+    pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, ConfigError> {
+        let server = config::authenticator(config, metrics)?;
+        Ok(Self { registry: config.registry.clone(), server })
+    }
+
+    /// The name that this registry's images bear.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The manifest that `reference` names in `repository`.
+    pub async fn manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Answer, UpstreamError> {
+        let path = format!("manifests/{reference}");
+        let headers = accept(MediaType::ACCEPT);
+        let response =
+            self.ask(Endpoint::Manifest, Method::Get, repository, &path, &[], headers).await?;
+        let response = expect_ok(response, ErrorCode::ManifestUnknown).await?;
+        let content_type = text(response.headers(), &CONTENT_TYPE)?;
+        let bytes = response.into_body().read_whole(MAX_MANIFEST).await?;
+        Ok(Answer { bytes, content_type })
+    }
+
+    /// The digest that `tag` stands for now: by `HEAD`, and where that does not tell it, by what the
+    /// manifest is.
+    pub async fn resolve(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Digest, UpstreamError> {
+        let path = format!("manifests/{tag}");
+        let headers = accept(MediaType::ACCEPT);
+        let response =
+            self.ask(Endpoint::Manifest, Method::Head, repository, &path, &[], headers).await?;
+        let dumb = matches!(
+            response.status(),
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+        );
+        let digest = if dumb {
+            None
+        } else {
+            let response = expect_ok(response, ErrorCode::ManifestUnknown).await?;
+            text(response.headers(), &DOCKER_CONTENT_DIGEST)?
+        };
+        match digest {
+            Some(digest) => {
+                let invalid = |_| Violation::Header("Docker-Content-Digest");
+                Ok(digest.parse().map_err(invalid)?)
+            }
+            None => {
+                let answer = self.manifest(repository, &Reference::Tag(tag.clone())).await?;
+                Ok(Digest::of(&answer.bytes))
+            }
+        }
+    }
+
+    /// The blob `digest`, or the `range` of it; a registry that knows no ranges gives all of it.
+    pub async fn blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        range: Option<ByteRange>,
+    ) -> Result<Blob, UpstreamError> {
+        let mut headers = HeaderMap::new();
+        if let Some(range) = range {
+            let value = HeaderValue::try_from(range.to_header());
+            headers.insert(RANGE, value.map_err(|_| Violation::Range)?);
+        }
+        let path = format!("blobs/{digest}");
+        let response =
+            self.ask(Endpoint::Blob, Method::Get, repository, &path, &[], headers).await?;
+        let part = match (response.status(), range) {
+            (StatusCode::OK, _) => {
+                Part::Whole { length: range::content_length(response.headers())? }
+            }
+            (StatusCode::PARTIAL_CONTENT, Some(range)) => {
+                Part::Range(range::part(response.headers(), range)?)
+            }
+            (StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => {
+                let size = range::unsatisfied_size(response.headers());
+                return Err(UpstreamError::RangeUnsatisfiable { size });
+            }
+            _ => return Err(error::of_response(response, ErrorCode::BlobUnknown).await),
+        };
+        Ok(Blob { part, body: response.into_body() })
+    }
+
+    /// How many bytes the blob `digest` has, by `HEAD`; `None` if upstream has it and does not say.
+    pub async fn blob_length(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<u64>, UpstreamError> {
+        let path = format!("blobs/{digest}");
+        let headers = HeaderMap::new();
+        let response =
+            self.ask(Endpoint::Blob, Method::Head, repository, &path, &[], headers).await?;
+        let response = expect_ok(response, ErrorCode::BlobUnknown).await?;
+        Ok(range::content_length(response.headers())?)
+    }
+
+    /// One page of the tags of `repository`. What is no tag by the specification is left out: nobody
+    /// could ask for it.
+    pub async fn tags(
+        &self,
+        repository: &Repository,
+        page: &Page,
+    ) -> Result<TagPage, UpstreamError> {
+        let headers = accept("application/json");
+        let response = self
+            .ask(Endpoint::Tags, Method::Get, repository, "tags/list", page.pairs(), headers)
+            .await?;
+        let response = expect_ok(response, ErrorCode::NameUnknown).await?;
+        let next = page::next(response.headers())?;
+        let bytes = response.into_body().read_whole(MAX_TAG_LIST).await?;
+        Ok(TagPage { tags: read_tags(&bytes)?, next })
+    }
+
+    /// What refers to the manifest `subject`, of `artifact_type` only if upstream filters; `None` if
+    /// upstream answers 404, as one that has no referrers API does.
+    pub async fn referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        page: &Page,
+    ) -> Result<Option<Referrers>, UpstreamError> {
+        let path = format!("referrers/{subject}");
+        let mut query = page.pairs().to_vec();
+        query.extend(artifact_type.map(|artifact_type| ("artifactType", artifact_type.to_owned())));
+        let headers = accept(MediaType::OciIndex.as_str());
+        let response =
+            self.ask(Endpoint::Referrers, Method::Get, repository, &path, &query, headers).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let response = expect_ok(response, ErrorCode::ManifestUnknown).await?;
+        let next = page::next(response.headers())?;
+        let content_type = text(response.headers(), &CONTENT_TYPE)?;
+        let filters_applied = text(response.headers(), &OCI_FILTERS_APPLIED)?;
+        if filters_applied.as_ref().is_some_and(|filters| filters.len() > MAX_FILTERS) {
+            return Err(Violation::Header("OCI-Filters-Applied").into());
+        }
+        let bytes = response.into_body().read_whole(MAX_REFERRERS).await?;
+        let index = Manifest::parse(&bytes, content_type.as_deref()).map_err(Violation::from)?;
+        if index.media_type() != MediaType::OciIndex {
+            return Err(Violation::Missing("OCI index").into());
+        }
+        Ok(Some(Referrers { bytes, filters_applied, next }))
+    }
+
+    async fn ask(
+        &self,
+        endpoint: Endpoint,
+        method: Method,
+        repository: &Repository,
+        path: &str,
+        query: &[(&'static str, String)],
+        headers: HeaderMap,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let url = self.url(repository, path, query);
+        let scope = format!("repository:{repository}:pull");
+        let question = Question { endpoint, method, url, headers, scope: &scope };
+        exchange::ask(&self.server, question).await
+    }
+
+    fn url(&self, repository: &Repository, path: &str, query: &[(&'static str, String)]) -> Url {
+        let mut url = self.client().base().clone();
+        let prefix = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{prefix}/v2/{repository}/{path}"));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    fn client(&self) -> &Client {
+        self.server.client()
+    }
+}
+
+fn accept(media_types: &'static str) -> HeaderMap {
+    HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(media_types))])
+}
+
+async fn expect_ok(
+    response: Response<Body>,
+    absent: ErrorCode,
+) -> Result<Response<Body>, UpstreamError> {
+    if response.status() == StatusCode::OK {
+        return Ok(response);
+    }
+    Err(error::of_response(response, absent).await)
+}
+
+/// The text of a header that may stand once.
+fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Violation> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    match (value.to_str(), values.next()) {
+        (Ok(text), None) => Ok(Some(text.to_owned())),
+        (Ok(_) | Err(_), _) => Err(Violation::Ambiguous(name.clone())),
+    }
+}
+
+fn read_tags(bytes: &[u8]) -> Result<Vec<Tag>, Violation> {
+    let list = Value::parse(bytes)?;
+    let tags = match list.member("tags") {
+        Some(Value::Null) => return Ok(Vec::new()),
+        Some(tags) => tags.as_array(),
+        None => None,
+    };
+    let tags = tags.ok_or(Violation::Missing("list of tags"))?;
+    Ok(tags.iter().filter_map(|tag| tag.as_str()?.parse().ok()).collect())
+}
