@@ -79,8 +79,11 @@ impl Policy {
         tag: Option<&Tag>,
         now: Timestamp,
     ) -> Option<Chosen<'_>> {
-        self.covering(registry, repository, now)
-            .find(|entry| entry.pattern.covers_tag(tag))
+        self.entries
+            .iter()
+            .filter(|entry| entry.pattern.covers(registry, repository))
+            .filter(|entry| entry.pattern.covers_tag(tag))
+            .find(|entry| !entry.rule.has_ended(now))
             .map(|entry| Chosen { pattern: &entry.text, rule: &entry.rule })
     }
 

@@ -10,24 +10,33 @@
 //! Everything up to there is pure: files, pins, memory and `now` in; what is signed and what to
 //! remember out.
 
+mod anchor;
+mod cache;
 mod certificate;
 mod chain;
 mod fields;
 mod memory;
+mod metrics;
+mod notary;
 mod repository;
 mod role;
 mod root_of_trust;
 mod schema;
 mod signed;
 mod tuf_key;
+mod standing;
 mod state;
 mod update;
 
 pub mod canonical;
 pub mod gun;
 
+pub use anchor::{Anchor, AnchorError, Config};
+pub use cache::TrustCache;
 pub use gun::{Gun, Template};
 pub use memory::Memory;
+pub use metrics::Metrics;
+pub use notary::Notary;
 pub use repository::{Found, RoleSummary, SignedRepository};
 pub use role::{Delegated, File, Role};
 pub use root_of_trust::{Pin, Pins, Terms};

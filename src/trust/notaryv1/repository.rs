@@ -146,6 +146,13 @@ impl SignedRepository {
         self.tags.is_empty()
     }
 
+    /// About how many bytes this takes in memory.
+    pub(super) fn weight(&self) -> usize {
+        const ENTRY: usize = 320;
+        let signed: usize = self.signers.iter().map(|(_, entries)| entries.len()).sum();
+        (self.tags.len() + signed) * ENTRY
+    }
+
     /// The earliest end of all that this rests on.
     pub fn expires(&self) -> Timestamp {
         self.expires

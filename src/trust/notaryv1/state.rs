@@ -39,6 +39,13 @@ pub enum StateError {
     Corrupt { path: PathBuf, why: String },
 }
 
+impl StateError {
+    /// The thread that was to do it broke off.
+    pub(super) fn broken(error: tokio::task::JoinError) -> Self {
+        Self::Io { path: PathBuf::new(), error: io::Error::other(error) }
+    }
+}
+
 /// Where the memories of one anchor are.
 #[derive(Clone, Debug)]
 pub struct State {

@@ -56,7 +56,7 @@ pub async fn update<F, Answer>(
 ) -> Result<Updated, NotUpdated>
 where
     F: Fn(File) -> Answer,
-    Answer: Future<Output = Result<Option<Bytes>, String>>,
+    Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
 {
     let source = Source { fetch };
     match attempt(&source, terms, memory, now).await {
@@ -74,10 +74,10 @@ struct Source<F> {
 impl<F, Answer> Source<F>
 where
     F: Fn(File) -> Answer,
-    Answer: Future<Output = Result<Option<Bytes>, String>>,
+    Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
 {
     async fn find(&self, file: File) -> Result<Option<Bytes>, NotUpdated> {
-        (self.fetch)(file).await.map_err(NotUpdated::Unreachable)
+        (self.fetch)(file).await
     }
 
     /// A file that another one names: its absence is a contradiction.
@@ -98,7 +98,7 @@ async fn attempt<F, Answer>(
 ) -> Result<Updated, NotUpdated>
 where
     F: Fn(File) -> Answer,
-    Answer: Future<Output = Result<Option<Bytes>, String>>,
+    Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
 {
     let Some(memory) = memory else {
         return first_sight(source, terms, now).await;
@@ -121,7 +121,7 @@ async fn first_sight<F, Answer>(
 ) -> Result<Updated, NotUpdated>
 where
     F: Fn(File) -> Answer,
-    Answer: Future<Output = Result<Option<Bytes>, String>>,
+    Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
 {
     let Some(root) = source.find(File::Newest(Role::Root)).await? else {
         let because = format!("there is no trust data for {}", terms.gun);
@@ -138,7 +138,7 @@ async fn walk<F, Answer>(
 ) -> Result<SelfSigned, NotUpdated>
 where
     F: Fn(File) -> Answer,
-    Answer: Future<Output = Result<Option<Bytes>, String>>,
+    Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
 {
     for _ in 0..MAX_ROOTS {
         let version = root.version() + 1;
@@ -165,7 +165,7 @@ async fn follow<F, Answer>(
 ) -> Result<Updated, NotUpdated>
 where
     F: Fn(File) -> Answer,
-    Answer: Future<Output = Result<Option<Bytes>, String>>,
+    Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
 {
     let again = SelfSigned::parse(known.bytes(), terms)?;
     let broken = match chain(source, terms, memory, now, known).await {
@@ -202,7 +202,7 @@ async fn chain<F, Answer>(
 ) -> Result<Updated, NotUpdated>
 where
     F: Fn(File) -> Answer,
-    Answer: Future<Output = Result<Option<Bytes>, String>>,
+    Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
 {
     let root: TrustedRoot = root.in_force(terms, now)?;
     let links: Chain<'_, WantsTimestamp> = Chain::begin(root, memory, now);

@@ -1,0 +1,188 @@
+//! One `[[anchor]]` with `scheme = "notaryv1"`: a Notary server, and which of its roots to trust.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use url::{Host, Url};
+
+use crate::net::TlsError;
+use crate::oci::name::InvalidName;
+use crate::oci::{Registry, Repository};
+use crate::settings::Section;
+use crate::upstream::{Credentials, InvalidCredentials, Metrics};
+
+use super::gun::{Gun, Template};
+use super::notary::Notary;
+use super::role::Delegated;
+use super::root_of_trust::{Pin, Pins, Terms};
+use super::state::{State, StateError};
+
+const DEFAULT_REFRESH: Duration = Duration::from_secs(5 * 60);
+const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What an operator says of one Notary server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub name: Arc<str>,
+    pub url: Url,
+    pub ca: Option<PathBuf>,
+    pub username: Option<String>,
+    pub password_file: Option<PathBuf>,
+    /// A host that may be shown the credentials if the server names it as its token realm.
+    pub token_realm: Option<Host<String>>,
+    pub template: Template,
+    pub pins: Pins,
+    pub signers: Vec<Delegated>,
+    pub wildcard_root_names: bool,
+    pub refresh: Duration,
+    pub max_stale: Duration,
+}
+
+/// Why an anchor cannot be used.
+#[derive(Debug, Error)]
+pub enum AnchorError {
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Credentials(#[from] InvalidCredentials),
+    #[error("the trust memory cannot be used: {0}")]
+    State(#[from] StateError),
+}
+
+/// An anchor that can be asked.
+#[derive(Clone, Debug)]
+pub struct Anchor {
+    pub(super) config: Config,
+    pub(super) notary: Notary,
+    pub(super) state: State,
+}
+
+impl Config {
+    /// Reads the section; `name` has been read from it.
+    pub fn read(section: &Section<'_>, name: Arc<str>) -> Option<Self> {
+        let url = section.required::<Url>("url");
+        if url.as_ref().is_some_and(|url| !is_base(url)) {
+            section.wrong(
+                "url",
+                "it must be https:// or http://, a host, and nothing of user or query",
+            );
+        }
+        let signers = section.texts("signers").unwrap_or_default();
+        let signers = signers.iter().filter_map(|signer| {
+            let role = Delegated::parse(&format!("targets/{signer}"));
+            if role.is_none() {
+                section
+                    .wrong("signers", format!("{signer:?} is no signer's name: a-z, 0-9, - and _"));
+            }
+            role
+        });
+        let signers = signers.collect();
+        let pins = pins(section);
+        let config = Self {
+            name,
+            url: url?,
+            ca: section.path("ca"),
+            username: section.text("username"),
+            password_file: section.path("password_file"),
+            token_realm: realm(section),
+            template: section.parsed("gun").unwrap_or_default(),
+            pins: pins?,
+            signers,
+            wildcard_root_names: section.flag("wildcard_root_names").unwrap_or(false),
+            refresh: section.duration("refresh").unwrap_or(DEFAULT_REFRESH),
+            max_stale: section.duration("max_stale").unwrap_or(DEFAULT_MAX_STALE),
+        };
+        if config.username.is_some() != config.password_file.is_some() {
+            section.wrong("username", "`username` and `password_file` go together");
+        }
+        section.finish();
+        Some(config)
+    }
+}
+
+fn realm(section: &Section<'_>) -> Option<Host<String>> {
+    let text = section.text("token_realm")?;
+    Host::parse(&text).map_err(|e| section.wrong("token_realm", format!("{text:?}: {e}"))).ok()
+}
+
+/// The pins of a section: at least one, or the explicit wish to trust what comes first.
+fn pins(section: &Section<'_>) -> Option<Pins> {
+    let first_use = section.flag("trust_on_first_use").unwrap_or(false);
+    let Some(texts) = section.texts("root_keys") else {
+        if first_use {
+            return Some(Pins::FirstUse);
+        }
+        if !section.has("root_keys") {
+            section.wrong(
+                "",
+                "say which root keys to trust: `root_keys = [\"<64 hex>\", \"root.pem\"]` (`docker trust inspect` \
+                 shows them), or `trust_on_first_use = true` to believe whoever answers first",
+            );
+        }
+        return None;
+    };
+    if first_use {
+        section.wrong("trust_on_first_use", "it stands instead of `root_keys`, not beside it");
+    }
+    if texts.is_empty() {
+        section.wrong("root_keys", "an empty list trusts nothing");
+        return None;
+    }
+    let pin = |text: &String| {
+        let looks_like_id = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let content =
+            if looks_like_id { text.clone() } else { section.named_file("root_keys", text)? };
+        Pin::parse(&content).map_err(|e| section.wrong("root_keys", format!("{text:?}: {e}"))).ok()
+    };
+    let pins: Vec<Pin> = texts.iter().filter_map(pin).collect();
+    (pins.len() == texts.len()).then_some(Pins::Keys(pins))
+}
+
+fn is_base(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.host().is_some()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+}
+
+impl Anchor {
+    /// Opens the memory below `store`; connects to nothing yet.
+    pub fn open(config: Config, store: &Path, metrics: &Metrics) -> Result<Self, AnchorError> {
+        let credentials =
+            Credentials::read(config.username.as_deref(), config.password_file.as_deref())?;
+        let realm = config.token_realm.clone();
+        let notary = Notary::new(&config.url, config.ca.as_deref(), credentials, realm, metrics)?;
+        let state = State::open(store, &config.name)?;
+        Ok(Self { config, notary, state })
+    }
+
+    pub fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The GUN that this anchor has for an image.
+    pub fn gun(&self, registry: &Registry, repository: &Repository) -> Result<Gun, InvalidName> {
+        self.config.template.gun(registry, repository)
+    }
+
+    pub fn notary(&self) -> &Notary {
+        &self.notary
+    }
+
+    pub(super) fn terms(&self, gun: Gun) -> Terms {
+        Terms {
+            gun,
+            pins: self.config.pins.clone(),
+            signers: self.config.signers.clone(),
+            wildcard_root_names: self.config.wildcard_root_names,
+        }
+    }
+}

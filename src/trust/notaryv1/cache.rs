@@ -1,0 +1,334 @@
+//! The trust cache: one standing for each anchor and GUN, refreshed by one update at a time however
+//! many ask, and ahead of its end for those that are in use. Never takes silence for a verdict.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use moka::future::Cache;
+use moka::ops::compute::Op;
+
+use crate::clock::{Clock, Timestamp};
+use crate::trust::refusal::{Reason, Refusal, Unendorsed};
+
+use super::anchor::Anchor;
+use super::gun::Gun;
+use super::metrics::Metrics;
+use super::repository::SignedRepository;
+use super::role::File;
+use super::standing::{Lifetimes, Standing, Use, in_grace};
+use super::state::{Remembered, StateError};
+use super::update::{NotUpdated, Updated, update};
+
+/// How much memory standings may take, in bytes, about.
+const MAX_WEIGHT: u64 = 512 << 20;
+/// The most refreshes ahead of time at once.
+const MAX_AHEAD: usize = 8;
+
+type Key = (Arc<str>, Gun);
+
+/// The standings of all anchors. Cheap to clone; the clones are one cache.
+#[derive(Clone)]
+pub struct TrustCache {
+    standings: Cache<Key, Arc<Entry>>,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+struct Entry {
+    anchor: Arc<Anchor>,
+    standing: Standing,
+    /// Whether anyone has asked since the last refresh: only then it is refreshed ahead.
+    used: AtomicBool,
+}
+
+impl TrustCache {
+    pub fn new(clock: Clock, metrics: Metrics) -> Self {
+        let standings = Cache::builder()
+            .max_capacity(MAX_WEIGHT)
+            .weigher(|_: &Key, entry: &Arc<Entry>| {
+                u32::try_from(entry.standing.weight()).unwrap_or(u32::MAX)
+            })
+            .build();
+        Self { standings, clock, metrics }
+    }
+
+    /// What `anchor` has signed of `gun`. Waits for the Notary server only where nothing is known
+    /// that may be used.
+    pub async fn signed(
+        &self,
+        anchor: &Arc<Anchor>,
+        gun: &Gun,
+    ) -> Result<Arc<SignedRepository>, Unendorsed> {
+        let key = (anchor.name().clone(), gun.clone());
+        if let Some(entry) = self.standings.get(&key).await {
+            entry.used.store(true, Ordering::Relaxed);
+            if let Use::Now { answer, due } = entry.standing.at(self.clock.now(), lifetimes(anchor))
+            {
+                if due {
+                    tokio::spawn(self.clone().refresh(anchor.clone(), gun.clone(), Ahead::Yes));
+                }
+                return answer;
+            }
+        }
+        // In a task of its own: whoever asked may go away, the others still wait for it.
+        let refreshing = tokio::spawn(self.clone().refresh(anchor.clone(), gun.clone(), Ahead::No));
+        match refreshing.await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::error!(%error, %gun, "an update of trust data broke off");
+                Err(Unendorsed::Undecided("the update of the trust data broke off".to_owned()))
+            }
+        }
+    }
+
+    /// Refreshes what is in use and soon runs out. To be called again and again.
+    pub async fn tend(&self) {
+        let now = self.clock.now();
+        let due: Vec<(Arc<Anchor>, Gun)> = self
+            .standings
+            .iter()
+            .filter(|(_, entry)| entry.used.load(Ordering::Relaxed))
+            .filter(|(_, entry)| entry.is_due(now))
+            .map(|(key, entry)| (entry.anchor.clone(), key.1.clone()))
+            .collect();
+        let refreshes =
+            due.into_iter().map(|(anchor, gun)| self.clone().refresh(anchor, gun, Ahead::Yes));
+        let mut refreshes = refreshes.map(tokio::spawn);
+        let mut running: Vec<_> = refreshes.by_ref().take(MAX_AHEAD).collect();
+        while let Some(one) = running.pop() {
+            if let Err(error) = one.await {
+                tracing::error!(%error, "a refresh of trust data broke off");
+            }
+            running.extend(refreshes.next());
+        }
+    }
+
+    /// Every GUN whose signed names are known, with the end of what it rests on.
+    pub fn expiries(&self) -> impl Iterator<Item = (Arc<str>, Gun, Timestamp)> {
+        self.standings.iter().filter_map(|(key, entry)| {
+            let repository = entry.standing.repository()?;
+            Some((key.0.clone(), key.1.clone(), repository.expires()))
+        })
+    }
+
+    /// Brings one standing up to date. Those who come while another does this wait, and find it done.
+    async fn refresh(
+        self,
+        anchor: Arc<Anchor>,
+        gun: Gun,
+        ahead: Ahead,
+    ) -> Result<Arc<SignedRepository>, Unendorsed> {
+        let key = (anchor.name().clone(), gun.clone());
+        let came = self.clock.now();
+        let result = self
+            .standings
+            .entry(key)
+            .and_compute_with(async |current| {
+                let current = current.map(moka::Entry::into_value);
+                if current.as_ref().is_some_and(|entry| entry.is_done(came, &self.clock, ahead)) {
+                    return Op::Nop;
+                }
+                let before = current.as_ref().map(|entry| &entry.standing);
+                let standing = self.ask(&anchor, &gun, before).await;
+                let used = AtomicBool::new(matches!(ahead, Ahead::No));
+                Op::Put(Arc::new(Entry { anchor: anchor.clone(), standing, used }))
+            })
+            .await;
+        let entry = result.into_entry().map(moka::Entry::into_value);
+        let answer = entry.map(|entry| entry.standing.answer(self.clock.now(), lifetimes(&anchor)));
+        answer.unwrap_or_else(|| Err(Unendorsed::Undecided("nothing is known yet".to_owned())))
+    }
+
+    async fn ask(&self, anchor: &Arc<Anchor>, gun: &Gun, before: Option<&Standing>) -> Standing {
+        let remembered = match self.remembered(anchor, gun).await {
+            Ok(remembered) => remembered,
+            Err(error) => {
+                tracing::error!(anchor = &**anchor.name(), %gun, %error, "the trust memory cannot be read");
+                let why = format!("the trust memory cannot be read: {error}");
+                return Standing::unreachable(before, why, self.clock.now());
+            }
+        };
+        let now = self.clock.now();
+        // After a restart, what was answered lately need not be asked again, only verified.
+        if before.is_none()
+            && let Some(kept) = &remembered
+            && kept.memory.answered() <= now
+            && now.since(kept.memory.answered()) < anchor.config.refresh
+            && let Some(standing) = verify_again(anchor, gun, kept, now).await
+        {
+            return standing;
+        }
+        let outcome = self.update(anchor, gun, remembered.as_ref()).await;
+        let now = self.clock.now();
+        match outcome {
+            Ok(updated) => {
+                self.metrics.refreshed("ok");
+                Standing::Signed { repository: Arc::new(updated.repository), answered: now }
+            }
+            Err(NotUpdated::Refused(refusal)) => {
+                self.metrics.refreshed(if refusal.reason.is_absence() {
+                    "absent"
+                } else {
+                    "refused"
+                });
+                warn(anchor, gun, &refusal);
+                Standing::Refused { refusal, answered: now }
+            }
+            Err(NotUpdated::Unreachable(why)) => {
+                self.metrics.refreshed("unreachable");
+                tracing::warn!(anchor = &**anchor.name(), %gun, why, "trust data could not be refreshed");
+                let kept = match (before, &remembered) {
+                    (None, Some(kept)) => verify_again(anchor, gun, kept, now).await,
+                    (Some(_), _) | (None, None) => None,
+                };
+                Standing::unreachable(before.or(kept.as_ref()), why, now)
+            }
+        }
+    }
+
+    async fn remembered(
+        &self,
+        anchor: &Arc<Anchor>,
+        gun: &Gun,
+    ) -> Result<Option<Arc<Remembered>>, StateError> {
+        let (state, gun) = (anchor.state.clone(), gun.clone());
+        let read = tokio::task::spawn_blocking(move || state.read(&gun)).await;
+        read.unwrap_or_else(|broken| Err(StateError::broken(broken)))
+            .map(|found| found.map(Arc::new))
+    }
+
+    /// One update from the server, and its memory on disk: it counts only with that.
+    async fn update(
+        &self,
+        anchor: &Arc<Anchor>,
+        gun: &Gun,
+        remembered: Option<&Arc<Remembered>>,
+    ) -> Result<Updated, NotUpdated> {
+        let terms = anchor.terms(gun.clone());
+        let fetch = |file: File| {
+            let (kept, notary, gun) = (remembered.cloned(), anchor.notary.clone(), gun.clone());
+            async move {
+                // What is named by its hash cannot have changed.
+                if let (File::Content { .. }, Some(kept)) = (&file, &kept)
+                    && let Some(content) = kept.file(&file)
+                {
+                    return Ok(Some(content));
+                }
+                notary.fetch(&gun, &file).await
+            }
+        };
+        let memory = remembered.map(|kept| &kept.memory);
+        let updated = update(fetch, &terms, memory, self.clock.now()).await?;
+        let (state, gun) = (anchor.state.clone(), gun.clone());
+        let written =
+            tokio::task::spawn_blocking(move || state.write(&gun, &updated).map(|()| updated));
+        written.await.unwrap_or_else(|broken| Err(StateError::broken(broken))).map_err(|error| {
+            tracing::error!(anchor = &**anchor.name(), %error, "the trust memory cannot be written");
+            NotUpdated::Unreachable(format!("the trust memory cannot be written: {error}"))
+        })
+    }
+}
+
+/// Whether a refresh is ahead of time, or somebody waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ahead {
+    Yes,
+    No,
+}
+
+impl Entry {
+    fn is_due(&self, now: Timestamp) -> bool {
+        match self.standing.at(now, lifetimes(&self.anchor)) {
+            Use::Now { due, .. } => due,
+            Use::AskFirst => true,
+        }
+    }
+
+    /// Whether what a refresh that began at `came` wanted has been done by another meanwhile.
+    fn is_done(&self, came: Timestamp, clock: &Clock, ahead: Ahead) -> bool {
+        let tried = match &self.standing {
+            Standing::Signed { answered, .. } | Standing::Refused { answered, .. } => *answered,
+            Standing::Unreachable { tried, .. } => *tried,
+        };
+        let now = clock.now();
+        let usable = match self.standing.at(now, lifetimes(&self.anchor)) {
+            Use::Now { due, .. } => !due || ahead == Ahead::No,
+            Use::AskFirst => false,
+        };
+        usable || (tried >= came && tried <= now)
+    }
+}
+
+impl Standing {
+    /// The answer right after a refresh: even what is not to be used again serves those who waited.
+    fn answer(
+        &self,
+        now: Timestamp,
+        lifetimes: Lifetimes,
+    ) -> Result<Arc<SignedRepository>, Unendorsed> {
+        match self {
+            Self::Signed { repository, .. } => Ok(repository.clone()),
+            Self::Refused { refusal, .. } => Err(Unendorsed::Refused(refusal.clone())),
+            Self::Unreachable { why, last, .. } => match last {
+                Some((repository, answered))
+                    if in_grace(repository, *answered, now, lifetimes.max_stale) =>
+                {
+                    Ok(repository.clone())
+                }
+                Some(_) | None => Err(Unendorsed::Undecided(why.clone())),
+            },
+        }
+    }
+}
+
+fn lifetimes(anchor: &Anchor) -> Lifetimes {
+    Lifetimes { refresh: anchor.config.refresh, max_stale: anchor.config.max_stale }
+}
+
+/// Verifies what was kept once more, with the pins and the time of today; nothing of it is believed
+/// because it was verified before.
+async fn verify_again(
+    anchor: &Anchor,
+    gun: &Gun,
+    kept: &Arc<Remembered>,
+    now: Timestamp,
+) -> Option<Standing> {
+    let fetch = |file: File| {
+        let kept = kept.clone();
+        async move { Ok::<_, NotUpdated>(kept.file(&file)) }
+    };
+    let answered = kept.memory.answered();
+    match update(fetch, &anchor.terms(gun.clone()), Some(&kept.memory), now).await {
+        Ok(updated) => {
+            Some(Standing::Signed { repository: Arc::new(updated.repository), answered })
+        }
+        Err(error) => {
+            tracing::info!(anchor = &**anchor.name(), %gun, ?error, "kept trust data is of no use any more");
+            None
+        }
+    }
+}
+
+fn warn(anchor: &Anchor, gun: &Gun, refusal: &Refusal) {
+    let (anchor, reason, because) = (&**anchor.name(), refusal.reason.as_str(), &refusal.because);
+    match refusal.reason {
+        Reason::NoTrustData => tracing::debug!(anchor, %gun, reason, because, "no trust data"),
+        Reason::ContentMismatch
+        | Reason::DeniedByRule
+        | Reason::DigestNotSigned
+        | Reason::Expired
+        | Reason::Malformed
+        | Reason::MixAndMatch
+        | Reason::NoRule
+        | Reason::Rollback
+        | Reason::RootNotPinned
+        | Reason::SignatureInvalid
+        | Reason::SignerMissing
+        | Reason::SignersDisagree
+        | Reason::TagNotSigned
+        | Reason::TrustRemoved
+        | Reason::WrongRepository => {
+            tracing::warn!(anchor, %gun, reason, because, "trust data was refused");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The HTTP of a Notary server: one file at a time, read-only, with ceilings. Gives what the server
+//! says; whether it is any good is not known here.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+use url::{Host, Url};
+
+use crate::net::{Client, Method, ReadError, Timeouts, TlsError};
+use crate::trust::refusal::{Reason, Refusal};
+use crate::upstream::{Authenticator, Credentials, Endpoint, Metrics};
+
+use super::gun::Gun;
+use super::role::File;
+use super::update::NotUpdated;
+
+/// The most requests to one Notary server at once.
+const MAX_REQUESTS: usize = 32;
+
+/// A client of one Notary server.
+#[derive(Clone, Debug)]
+pub struct Notary {
+    server: Authenticator,
+}
+
+impl Notary {
+    /// A client of the server at `url`, which may be trusted by the roots in `ca` as well.
+    pub fn new(
+        url: &Url,
+        ca: Option<&Path>,
+        credentials: Option<Credentials>,
+        token_realm: Option<Host<String>>,
+        metrics: &Metrics,
+    ) -> Result<Self, TlsError> {
+        let client = Client::new(url, ca, MAX_REQUESTS, Timeouts::default())?;
+        Ok(Self { server: Authenticator::new(client, credentials, token_realm, metrics.clone()) })
+    }
+
+    /// The file of `gun`, or `None` where the server says that it has none.
+    ///
+    /// # Errors
+    ///
+    /// `Unreachable` where the server does not answer: no connection, nothing in time, or anything
+    /// but 200 and 404, redirects among it. `Refused` where it answers with what can be no metadata.
+    pub async fn fetch(&self, gun: &Gun, file: &File) -> Result<Option<Bytes>, NotUpdated> {
+        let mut url = self.server.client().base().clone();
+        let prefix = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{prefix}/v2/{gun}/_trust/tuf/{file}.json"));
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let unreachable = |why: String| {
+            NotUpdated::Unreachable(format!("the Notary server {host} does not answer: {why}"))
+        };
+        let scope = format!("repository:{gun}:pull");
+        let response = self
+            .server
+            .send(Endpoint::Notary, Method::Get, &url, &HeaderMap::new(), &scope)
+            .await
+            .map_err(|e| unreachable(e.to_string()))?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Ok(None),
+            status => return Err(unreachable(format!("it said {status} to {file}.json"))),
+        }
+        plain(response.headers(), file)?;
+        let ceiling = usize::try_from(file.ceiling()).unwrap_or(usize::MAX);
+        match response.into_body().read_whole(ceiling).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(ReadError::TooLong { ceiling }) => {
+                let (reason, most) = match file {
+                    File::Content { .. } => {
+                        (Reason::MixAndMatch, "the length that its parent names")
+                    }
+                    File::Newest(_) | File::Root(_) => (Reason::Malformed, "the most that is read"),
+                };
+                let because = format!("{file}.json is longer than {ceiling} bytes, {most}");
+                Err(Refusal::new(reason, because).into())
+            }
+            Err(ReadError::Interrupted(error)) => Err(unreachable(error.to_string())),
+        }
+    }
+}
+
+/// Refuses an answer that says that it is encoded, or something else than metadata.
+fn plain(headers: &HeaderMap, file: &File) -> Result<(), Refusal> {
+    let malformed = |what: String| Refusal::new(Reason::Malformed, format!("{file}.json {what}"));
+    if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity")
+    {
+        return Err(malformed(format!("came encoded as {encoding:?}")));
+    }
+    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    match essence.trim() {
+        "" | "application/json" | "application/octet-stream" | "text/plain" => Ok(()),
+        other => Err(malformed(format!("came as {other:?}"))),
+    }
+}
