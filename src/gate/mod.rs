@@ -1,5 +1,94 @@
-//! Admit or deny.
+//! Admit or deny: the only place where an endorsement and content meet.
+//!
+//! ```text
+//! Policy::rule_for ─► Trust::signed ─► Endorsement ─┐
+//! PullThrough::manifest ────────────► Fetched ──────┴─► Admitted::new ─► Admitted
+//! ```
+//!
+//! Trust comes first: the upstream is asked by the endorsed digest, never by the client's tag, so a tag
+//! that was moved is not even seen.
 
+pub mod admitted;
 pub mod denial;
 
+mod blobs;
+mod by_digest;
+mod by_tag;
+mod deny;
+mod lineage;
+mod lists;
+mod relay;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use admitted::{Admitted, Excused, Grounds, Place};
+pub use blobs::{BlobAnswer, BlobDenial, BlobWanted};
 pub use denial::{Denial, Denied, Doubt, Undecided};
+
+use crate::clock::Clock;
+use crate::oci::{ImageRef, Reference, Registry};
+use crate::policy::Policy;
+use crate::pull_through::PullThrough;
+use crate::trust::Trust;
+use lineage::Lineage;
+
+/// How long one decision may take; then it is undecided.
+pub const MAX_DECISION: Duration = Duration::from_secs(30);
+
+/// Decides about every manifest. Cheap to clone; the clones are one gate.
+#[derive(Clone)]
+pub struct Gate {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    policy: Policy,
+    trust: Trust,
+    pull_through: PullThrough,
+    lineage: Lineage,
+    registries: Vec<Registry>,
+    clock: Clock,
+}
+
+impl Gate {
+    /// A gate before `registries`, the names of the configured upstreams.
+    pub fn new(
+        policy: Policy,
+        trust: Trust,
+        pull_through: PullThrough,
+        registries: Vec<Registry>,
+        clock: Clock,
+    ) -> Self {
+        let lineage = Lineage::new();
+        Self {
+            shared: Arc::new(Shared { policy, trust, pull_through, lineage, registries, clock }),
+        }
+    }
+
+    /// The manifest that `image` names, if it may be served.
+    pub async fn admit(&self, image: &ImageRef) -> Result<Admitted, Denial> {
+        let decision = async {
+            match &image.reference {
+                Reference::Tag(tag) => self.shared.by_tag(image, tag).await,
+                Reference::Digest(digest) => self.shared.by_digest(image, digest).await,
+            }
+        };
+        match tokio::time::timeout(MAX_DECISION, decision).await {
+            Ok(decided) => decided,
+            Err(_) => Err(deny::too_slow(image)),
+        }
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.shared.policy
+    }
+
+    pub fn trust(&self) -> &Trust {
+        &self.shared.trust
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+}
