@@ -157,7 +157,7 @@ fn media_type(
 
 fn descriptor(from: &oci_spec::image::Descriptor) -> Result<Descriptor, InvalidManifest> {
     let digest = from.digest().to_string();
-    let media_type = MediaType::parse(&from.media_type().to_string());
+    let media_type = MediaType::parse(from.media_type().as_ref());
     match digest.parse() {
         Ok(digest) => Ok(Descriptor { digest, size: from.size(), media_type }),
         Err(_) => Err(InvalidManifest::Digest(digest.chars().take(255).collect())),
