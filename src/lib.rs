@@ -16,3 +16,4 @@ pub mod pull_through;
 pub mod trust;
 pub mod policy;
 pub mod gate;
+pub mod server;
