@@ -1,7 +1,8 @@
-//! The public listener: accepts connections within limits, and drains them at the end.
+//! The public listener.
 //!
-//! [`serve`] knows connections and time, and nothing of registries: what to answer is its caller's.
-//! The admin listener is served by the same function.
+//! [`serve`] accepts connections within limits and drains them at the end. It knows connections and
+//! time, and nothing of registries: what to answer is its caller's, and the admin listener is served
+//! by it too. [`Proxy`] answers: `Route` → gate → `respond`.
 
 pub mod limits;
 pub mod tls;
@@ -9,6 +10,12 @@ mod pulse;
 mod paced;
 mod connection;
 pub mod route;
+pub mod metrics;
+mod audit;
+pub mod body;
+mod conditions;
+mod respond;
+pub mod handle;
 
 use std::error::Error;
 use std::io;
@@ -16,7 +23,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use http_body::Body;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -24,8 +30,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+pub use body::Body;
 use connection::Listener;
+pub use handle::Proxy;
 pub use limits::Limits;
+pub use metrics::Metrics;
 pub use route::{Names, Route};
 pub use tls::{Tls, TlsError};
 
@@ -43,7 +52,10 @@ pub async fn serve<S, F, B>(
 ) where
     S: Fn(SocketAddr, Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+    B: http_body::Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static,
 {
     let shared = Arc::new(Listener::new(limits.clone(), tls.clone(), service));
     let places = Arc::new(Semaphore::new(limits.max_connections));

@@ -75,9 +75,8 @@ fn a_digest_may_come_with_its_colon_encoded() {
         image(&format!("/v2/a/manifests/sha256{colon}{HEX}"), &plain);
         for kind in ["blobs", "referrers"] {
             let route = get(&format!("/v2/a/{kind}/sha256{colon}{HEX}")).unwrap();
-            let digest = match route {
-                Route::Blob { digest, .. } | Route::Referrers { digest, .. } => digest,
-                other => panic!("{other:?}"),
+            let (Route::Blob { digest, .. } | Route::Referrers { digest, .. }) = route else {
+                panic!("{route:?}")
             };
             assert_eq!(digest.hex(), HEX);
         }
