@@ -17,3 +17,5 @@ pub mod trust;
 pub mod policy;
 pub mod gate;
 pub mod server;
+pub mod admin;
+pub mod telemetry;
