@@ -10,9 +10,10 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
 
-use crate::gate::{Admitted, Referrers};
-use crate::oci::ErrorBody;
+use crate::gate::Admitted;
+use crate::oci::{ErrorBody, Tag};
 use crate::pull_through::BlobStream;
+use crate::upstream::{Part, Referrers};
 
 /// The body of an answer.
 ///
@@ -61,13 +62,14 @@ impl Body {
     }
 
     /// `{"name":…,"tags":[…]}`
-    pub(super) fn tags(name: &str, tags: &[String]) -> Self {
+    pub(super) fn tags(name: &str, tags: &[Tag]) -> Self {
+        let tags: Vec<_> = tags.iter().map(Tag::as_str).collect();
         let list = serde_json::json!({ "name": name, "tags": tags });
         Self(Content::Whole(list.to_string().into()))
     }
 
     pub(super) fn referrers(referrers: Referrers) -> Self {
-        Self(Content::Whole(referrers.index))
+        Self(Content::Whole(referrers.bytes))
     }
 
     /// A Notary server's metadata, as it signed it.
@@ -84,7 +86,10 @@ impl Body {
         match &self.0 {
             Content::Empty => Some(0),
             Content::Whole(bytes) => Some(bytes.len() as u64),
-            Content::Blob { stream, .. } => stream.length(),
+            Content::Blob { stream, .. } => match stream.part() {
+                Part::Whole { length } => length,
+                Part::Range(range) => Some(range.length()),
+            },
         }
     }
 }

@@ -5,6 +5,8 @@ use http::header::{IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue};
 use thiserror::Error;
 
+use crate::upstream::ByteRange;
+
 /// A range that cannot be: of another form than RFC 9110 has, or one that ends before it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a range of bytes is `bytes=<first>-[<last>]` or `bytes=-<length>`")]
@@ -26,10 +28,7 @@ pub(super) fn is_unchanged(headers: &HeaderMap, etag: &str) -> bool {
 ///
 /// Other units, several ranges at once and ranges of another version of the content mean the whole,
 /// as RFC 9110 (14.2, 13.1.5) lets or makes a server take them.
-pub(super) fn range<'a>(
-    headers: &'a HeaderMap,
-    etag: &str,
-) -> Result<Option<&'a HeaderValue>, InvalidRange> {
+pub(super) fn range(headers: &HeaderMap, etag: &str) -> Result<Option<ByteRange>, InvalidRange> {
     let mut all = headers.get_all(RANGE).iter();
     let (Some(range), None) = (all.next(), all.next()) else { return Ok(None) };
     // A date never matches: there is no `Last-Modified` that a client could have it from.
@@ -42,24 +41,16 @@ pub(super) fn range<'a>(
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return Ok(None);
     }
-    let mut specs = ranges.split(',').map(str::trim).filter(|spec| !spec.is_empty());
-    let (first, more) = (specs.next().ok_or(InvalidRange)?, specs.next());
-    if !is_range(first) || more.is_some_and(|more| !is_range(more)) || !specs.all(is_range) {
-        return Err(InvalidRange);
-    }
-    Ok(more.is_none().then_some(range))
-}
-
-fn is_range(spec: &str) -> bool {
-    let Some((first, last)) = spec.split_once('-') else { return false };
-    let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        digits.then(|| text.parse::<u64>().ok()).flatten()
-    };
-    match (first, last) {
-        ("", length) => number(length).is_some(),
-        (first, "") => number(first).is_some(),
-        (first, last) => number(first).zip(number(last)).is_some_and(|(first, last)| first <= last),
+    let ranges: Vec<_> = ranges
+        .split(',')
+        .map(str::trim)
+        .filter(|range| !range.is_empty())
+        .map(|range| ByteRange::parse(&format!("bytes={range}")).ok_or(InvalidRange))
+        .collect::<Result<_, _>>()?;
+    match ranges[..] {
+        [] => Err(InvalidRange),
+        [range] => Ok(Some(range)),
+        [..] => Ok(None),
     }
 }
 
@@ -96,7 +87,8 @@ mod tests {
     fn one_range_is_passed_on() {
         for one in ["bytes=0-", "bytes=5-9", "bytes=-3", "Bytes=1-1", "bytes=0-0,"] {
             let headers = headers(&[(RANGE, one)]);
-            assert_eq!(range(&headers, ETAG).unwrap().map(|r| r.to_str().unwrap()), Some(one));
+            let expected = one.to_lowercase().trim_end_matches(',').to_owned();
+            assert_eq!(range(&headers, ETAG).unwrap().map(ByteRange::to_header), Some(expected));
         }
     }
 

@@ -14,7 +14,7 @@ use super::audit::{self, Asked, RequestId, RequestIds};
 use super::body::Body;
 use super::conditions;
 use super::metrics::{Kind, Metrics};
-use super::respond::{self, ContentName};
+use super::respond::{self, ContentName, Listed};
 use super::route::{Names, Route};
 
 /// The public service: answers every request of every client.
@@ -62,21 +62,29 @@ impl Proxy {
                 (Kind::Blob, exchange.blob(&registry, &repository, digest).await)
             }
             Ok(Route::Tags { registry, repository, name, ns, page }) => {
-                let last = page.last.as_deref();
-                let tags = self.gate.tags(&registry, &repository, page.n, last).await;
-                let respond = |tags| respond::tags(&tags, &name, ns.as_ref());
-                (Kind::Tags, tags.map_or_else(|denial| exchange.denied(&denial), respond))
+                let listed = Listed { name: &name, ns: ns.as_ref() };
+                let found = self.gate.tags(&registry, &repository, &page).await;
+                (Kind::Tags, exchange.either(found, |page| respond::tags(&page, &listed)))
             }
-            Ok(Route::Referrers { registry, repository, digest, artifact_type }) => {
+            Ok(Route::Referrers {
+                registry,
+                repository,
+                digest,
+                name,
+                ns,
+                artifact_type,
+                page,
+            }) => {
+                let listed = Listed { name: &name, ns: ns.as_ref() };
                 let wanted = artifact_type.as_deref();
-                let found = self.gate.referrers(&registry, &repository, &digest, wanted).await;
-                let denied = |denial| exchange.denied(&denial);
-                (Kind::Referrers, found.map_or_else(denied, respond::referrers))
+                let found =
+                    self.gate.referrers(&registry, &repository, &digest, wanted, &page).await;
+                let respond = |page| respond::referrers(page, &listed, &digest, wanted);
+                (Kind::Referrers, exchange.either(found, respond))
             }
             Ok(Route::TrustMetadata { gun, file }) => {
                 let found = self.gate.trust_metadata(&gun, &file).await;
-                let denied = |denial| exchange.denied(&denial);
-                (Kind::TrustMetadata, found.map_or_else(denied, respond::trust_metadata))
+                (Kind::TrustMetadata, exchange.either(found, respond::trust_metadata))
             }
             Ok(Route::Unsupported) => (Kind::Unsupported, respond::unsupported(head.version)),
             Ok(Route::NotFound) => (Kind::NotFound, respond::not_found()),
@@ -104,17 +112,27 @@ impl Exchange<'_> {
         digest: Digest,
     ) -> Response<Body> {
         let name = ContentName::of(digest);
-        // A range is of what GET sends (RFC 9110, 14.2).
-        let range = match conditions::range(self.headers, name.etag()) {
-            _ if self.head => None,
-            Ok(range) => range.cloned(),
-            Err(invalid) => return respond::invalid_range(&invalid.to_string()),
-        };
         let gate = &self.proxy.gate;
-        match gate.blob(registry, repository, &digest, self.head, range, None).await {
-            Ok(stream) => respond::blob(stream, &name, &self.proxy.metrics),
-            Err(denial) => self.denied(&denial),
+        // A range is of what GET sends (RFC 9110, 14.2).
+        if self.head {
+            let found = gate.blob_length(registry, repository, &digest).await;
+            return self.either(found, |length| respond::blob_length(length, &name));
         }
+        match conditions::range(self.headers, name.etag()) {
+            Ok(range) => {
+                let found = gate.blob(registry, repository, &digest, range).await;
+                self.either(found, |blob| respond::blob(blob, &name, &self.proxy.metrics))
+            }
+            Err(invalid) => respond::invalid_range(&invalid),
+        }
+    }
+
+    fn either<T>(
+        &self,
+        found: Result<T, Denial>,
+        respond: impl FnOnce(T) -> Response<Body>,
+    ) -> Response<Body> {
+        found.map_or_else(|denial| self.denied(&denial), respond)
     }
 
     fn denied(&self, denial: &Denial) -> Response<Body> {

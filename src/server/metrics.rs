@@ -11,7 +11,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::pull_through::Source;
 use crate::trust::Scheme;
 
 /// Upper bounds in seconds: from an answer out of memory to a cold pull of a large image.
@@ -133,13 +132,9 @@ impl Metrics {
         self.verdicts.get_or_create(&VerdictLabels { verdict, reason, scheme }).inc();
     }
 
-    /// The counter of bytes of blobs from `source`.
-    pub(super) fn blob_bytes(&self, source: Source) -> Counter {
-        let source = match source {
-            Source::Store => "store",
-            Source::Upstream => "upstream",
-        };
-        self.blob_bytes.get_or_create_owned(&SourceLabels { source })
+    /// The counter of bytes of blobs that come from upstream, as all of them do so far.
+    pub(super) fn blob_bytes(&self) -> Counter {
+        self.blob_bytes.get_or_create_owned(&SourceLabels { source: "upstream" })
     }
 }
 
@@ -154,7 +149,7 @@ mod tests {
         metrics.count_request(Kind::Manifest, StatusCode::OK, Duration::from_micros(300));
         metrics.count_verdict("absent", Some("tag_not_signed"), Some(Scheme::NotaryV1));
         metrics.count_verdict("admitted", None, None);
-        metrics.blob_bytes(Source::Store).inc_by(7);
+        metrics.blob_bytes().inc_by(7);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
@@ -163,7 +158,7 @@ mod tests {
             r#"countersign_request_duration_seconds_bucket{le="0.0005",route="manifest"} 1"#,
             r#"countersign_verdicts_total{verdict="absent",reason="tag_not_signed",scheme="notaryv1"} 1"#,
             r#"countersign_verdicts_total{verdict="admitted",reason="",scheme=""} 1"#,
-            r#"countersign_blob_bytes_total{source="store"} 7"#,
+            r#"countersign_blob_bytes_total{source="upstream"} 7"#,
         ] {
             assert!(text.contains(line), "{line} is not in:\n{text}");
         }

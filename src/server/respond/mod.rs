@@ -8,20 +8,21 @@ use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     ETAG, LINK, RETRY_AFTER,
 };
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use serde_json::json;
 use url::form_urlencoded;
 
-use crate::gate::{Admitted, Denial, Referrers, TagList};
+use crate::gate::{Admitted, Denial};
 use crate::oci::headers::{
     API_VERSION, DOCKER_CONTENT_DIGEST, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED,
 };
 use crate::oci::{Digest, ErrorBody, ErrorCode, MediaType, Registry};
 use crate::pull_through::BlobStream;
+use crate::upstream::{Page, Part, Referrers, TagPage};
 
 use super::audit::{Grounds, RequestId};
 use super::body::Body;
-use super::conditions::is_unchanged;
+use super::conditions::{InvalidRange, is_unchanged};
 use super::metrics::Metrics;
 use super::route::Malformed;
 
@@ -76,43 +77,73 @@ pub(super) fn manifest(admitted: Admitted, request: &HeaderMap) -> Response<Body
 
 /// A blob, or the part of it that was asked for.
 pub(super) fn blob(stream: BlobStream, name: &ContentName, metrics: &Metrics) -> Response<Body> {
-    let range = stream.range();
-    let sent = metrics.blob_bytes(stream.source());
-    let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-    let mut response = answer(status, Some(OCTETS), Body::blob(stream, sent));
+    let (status, range) = match stream.part() {
+        Part::Whole { .. } => (StatusCode::OK, None),
+        Part::Range(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
+    };
+    let mut response = answer(status, Some(OCTETS), Body::blob(stream, metrics.blob_bytes()));
     let headers = response.headers_mut();
     headers.insert(ACCEPT_RANGES, BYTES);
     if let Some(range) = range {
-        let text = format!("bytes {}-{}/{}", range.first, range.last, range.size);
-        headers.extend(HeaderValue::try_from(text).ok().map(|value| (CONTENT_RANGE, value)));
+        put(headers, CONTENT_RANGE, range.to_header());
     }
     name.put(headers);
     response
 }
 
-/// A page of tags; `name` and `ns` are as the client gave them.
-pub(super) fn tags(list: &TagList, name: &str, ns: Option<&Registry>) -> Response<Body> {
-    let mut response = answer(StatusCode::OK, Some(JSON), Body::tags(name, &list.tags));
-    if let Some((n, last)) = &list.next {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("n", &n.to_string()).append_pair("last", last);
-        if let Some(ns) = ns {
-            query.append_pair("ns", ns.as_str());
-        }
-        let link = format!("</v2/{name}/tags/list?{}>; rel=\"next\"", query.finish());
-        response.headers_mut().extend(HeaderValue::try_from(link).ok().map(|link| (LINK, link)));
-    }
+/// That there is a blob, of so many bytes if that is known.
+pub(super) fn blob_length(length: Option<u64>, name: &ContentName) -> Response<Body> {
+    let mut response = answer(StatusCode::OK, Some(OCTETS), Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(ACCEPT_RANGES, BYTES);
+    headers.remove(CONTENT_LENGTH);
+    headers.extend(length.map(|length| (CONTENT_LENGTH, HeaderValue::from(length))));
+    name.put(headers);
     response
 }
 
-pub(super) fn referrers(referrers: Referrers) -> Response<Body> {
-    let filtered = referrers.filtered;
+/// A list as the client named it, for the link to its next page.
+pub(super) struct Listed<'a> {
+    /// The repository, as it stands in the path.
+    pub(super) name: &'a str,
+    pub(super) ns: Option<&'a Registry>,
+}
+
+impl Listed<'_> {
+    /// Names the page after this one, if there is one (distribution-spec, "Listing Tags").
+    fn link(&self, headers: &mut HeaderMap, rest: &str, next: Option<&Page>, filter: Option<&str>) {
+        let Some(next) = next else { return };
+        let mut query = form_urlencoded::Serializer::new(next.to_query());
+        query.extend_pairs(filter.map(|wanted| ("artifactType", wanted)));
+        query.extend_pairs(self.ns.map(|ns| ("ns", ns.as_str())));
+        let link = format!("</v2/{}/{rest}?{}>; rel=\"next\"", self.name, query.finish());
+        put(headers, LINK, link);
+    }
+}
+
+/// A page of tags.
+pub(super) fn tags(page: &TagPage, listed: &Listed<'_>) -> Response<Body> {
+    let body = Body::tags(listed.name, &page.tags);
+    let mut response = answer(StatusCode::OK, Some(JSON), body);
+    listed.link(response.headers_mut(), "tags/list", page.next.as_ref(), None);
+    response
+}
+
+/// A page of what refers to `subject`; `wanted` is the type of artifact that was asked for.
+pub(super) fn referrers(
+    referrers: Referrers,
+    listed: &Listed<'_>,
+    subject: &Digest,
+    wanted: Option<&str>,
+) -> Response<Body> {
+    let (filters, next) = (referrers.filters_applied.clone(), referrers.next.clone());
     let index = HeaderValue::from_static(MediaType::OciIndex.as_str());
     let mut response = answer(StatusCode::OK, Some(index), Body::referrers(referrers));
-    if filtered {
-        let value = HeaderValue::from_static("artifactType");
-        response.headers_mut().insert(OCI_FILTERS_APPLIED, value);
+    let headers = response.headers_mut();
+    if let Some(filters) = filters {
+        put(headers, OCI_FILTERS_APPLIED, filters);
     }
+    listed.link(headers, &format!("referrers/{subject}"), next.as_ref(), wanted);
     response
 }
 
@@ -166,8 +197,7 @@ pub(super) fn denied(denial: &Denial, id: RequestId) -> Response<Body> {
             headers.insert(RETRY_AFTER, seconds(retry_after.unwrap_or(ASK_AGAIN)));
         }
         Denial::Unsatisfiable { size: Some(size), .. } => {
-            let text = format!("bytes */{size}");
-            headers.extend(HeaderValue::try_from(text).ok().map(|value| (CONTENT_RANGE, value)));
+            put(headers, CONTENT_RANGE, format!("bytes */{size}"));
         }
         Denial::Unsatisfiable { size: None, .. }
         | Denial::Absent(_)
@@ -185,7 +215,6 @@ pub(super) fn malformed(malformed: &Malformed) -> Response<Body> {
         Malformed::ArtifactType
         | Malformed::Count
         | Malformed::Digest(..)
-        | Malformed::Last
         | Malformed::Name(..)
         | Malformed::Namespaces
         | Malformed::Tag(..) => StatusCode::BAD_REQUEST,
@@ -194,8 +223,9 @@ pub(super) fn malformed(malformed: &Malformed) -> Response<Body> {
 }
 
 /// A range that cannot be.
-pub(super) fn invalid_range(message: &str) -> Response<Body> {
-    error(StatusCode::RANGE_NOT_SATISFIABLE, &ErrorBody::new(ErrorCode::RangeInvalid, message))
+pub(super) fn invalid_range(invalid: &InvalidRange) -> Response<Body> {
+    let body = ErrorBody::new(ErrorCode::RangeInvalid, invalid.to_string());
+    error(StatusCode::RANGE_NOT_SATISFIABLE, &body)
 }
 
 /// A method that is not for reading. The connection ends, so that no body need be read.
@@ -249,6 +279,11 @@ fn answer(status: StatusCode, content_type: Option<HeaderValue>, body: Body) -> 
         headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
     }
     response
+}
+
+/// Puts a header whose value we made; what cannot be a value (a control character) is left out.
+fn put(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
 }
 
 /// In whole seconds, rounded up: to come back too early helps nobody.

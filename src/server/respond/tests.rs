@@ -171,17 +171,30 @@ fn the_answers_without_a_decision() {
 
 #[test]
 fn a_list_links_to_its_next_page() {
-    let list = |next| TagList { tags: vec!["v1".to_owned()], next };
-    let (head, body) = taken(tags(&list(None), "a/b", None));
+    let page = |next| TagPage { tags: vec!["v1".parse().unwrap()], next };
+    let (head, body) = taken(tags(&page(None), &Listed { name: "a/b", ns: None }));
     assert_eq!(body, json!({"name": "a/b", "tags": ["v1"]}));
     assert!(!head.headers.contains_key(LINK));
-    let next = Some((10, "v1&x=\"><".to_owned()));
+
+    let next = Some(Page::parse("n=10&last=v1%26x%3D%22%3E%3C"));
     let ns = "localhost:5000".parse().unwrap();
-    let (head, _) = taken(tags(&list(next), "a/b", Some(&ns)));
+    let listed = Listed { name: "a/b", ns: Some(&ns) };
+    let (head, _) = taken(tags(&page(next.clone()), &listed));
     assert_eq!(
         head.headers[LINK],
         "</v2/a/b/tags/list?n=10&last=v1%26x%3D%22%3E%3C&ns=localhost%3A5000>; rel=\"next\""
     );
+
+    let bytes = Bytes::from_static(b"{}");
+    let page = Referrers { bytes, filters_applied: Some("artifactType".to_owned()), next };
+    let digest = Digest::of(b"");
+    let response = referrers(page, &Listed { ns: None, ..listed }, &digest, Some("a/b"));
+    let headers = response.headers();
+    assert_eq!(headers[CONTENT_TYPE], "application/vnd.oci.image.index.v1+json");
+    assert_eq!(headers[OCI_FILTERS_APPLIED], "artifactType");
+    let query = "n=10&last=v1%26x%3D%22%3E%3C&artifactType=a%2Fb";
+    let link = format!("</v2/a/b/referrers/{digest}?{query}>; rel=\"next\"");
+    assert_eq!(headers[LINK], link);
 }
 
 #[test]

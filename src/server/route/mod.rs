@@ -11,12 +11,13 @@ use url::form_urlencoded;
 use crate::oci::digest::InvalidDigest;
 use crate::oci::name::InvalidName;
 use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository};
+use crate::upstream::Page;
 
 /// The longest name of a role's metadata: a role has fewer than 256 bytes (notary, `IsDelegation`),
 /// and before or after it stand a version or a hash.
 pub const MAX_ROLE_FILE: usize = 255 + 1 + 64 + ".json".len();
-/// The longest `last` and `artifactType` of a query, in bytes.
-pub const MAX_PARAMETER: usize = 255;
+/// The longest `artifactType` of a query, in bytes.
+pub const MAX_ARTIFACT_TYPE: usize = 255;
 
 /// The registries that are served, by name.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +52,10 @@ pub enum Route {
         registry: Registry,
         repository: Repository,
         digest: Digest,
+        name: Box<str>,
+        ns: Option<Registry>,
         artifact_type: Option<String>,
+        page: Page,
     },
     /// A Notary server's metadata of one role: `gun` is `registry/repository`, and `file` all that
     /// stands after `tuf/`; both of them safe to put into a URL as they are.
@@ -65,15 +69,6 @@ pub enum Route {
     NotFound,
 }
 
-/// Which part of a list is wanted (distribution-spec, "Listing Tags").
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// How many at most.
-    pub n: Option<u32>,
-    /// Only what comes after this one.
-    pub last: Option<String>,
-}
-
 /// Why a path or a query means nothing.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Malformed {
@@ -85,9 +80,7 @@ pub enum Malformed {
     Digest(InvalidDigest, String),
     #[error("`n` is how many tags to list: a whole number")]
     Count,
-    #[error("`last` is the last tag of the page before, of {MAX_PARAMETER} bytes at most")]
-    Last,
-    #[error("`artifactType` is a media type, of {MAX_PARAMETER} bytes at most")]
+    #[error("`artifactType` is a media type, of {MAX_ARTIFACT_TYPE} bytes at most")]
     ArtifactType,
     #[error("`ns` is given more than once, and may name only one registry")]
     Namespaces,
@@ -101,7 +94,7 @@ impl Malformed {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Name(..) | Self::Namespaces | Self::ArtifactType => ErrorCode::NameInvalid,
-            Self::Tag(..) | Self::Last => ErrorCode::TagInvalid,
+            Self::Tag(..) => ErrorCode::TagInvalid,
             Self::Digest(..) => ErrorCode::DigestInvalid,
             Self::Count => ErrorCode::PaginationNumberInvalid,
             Self::UnknownRegistry(_) | Self::NoRegistry(_) => ErrorCode::NameUnknown,
@@ -148,14 +141,17 @@ impl Route {
             Shape::Tags { name } => {
                 let (registry, repository) = names.resolve(name, query)?;
                 let ns = namespace(query)?.is_some().then(|| registry.clone());
-                let page = Page::parse(query)?;
+                let page = page(query)?;
                 Ok(Self::Tags { registry, repository, name: name.into(), ns, page })
             }
             Shape::Referrers { name, digest } => {
                 let (registry, repository) = names.resolve(name, query)?;
+                let ns = namespace(query)?.is_some().then(|| registry.clone());
                 let digest = self::digest(digest)?;
                 let artifact_type = artifact_type(query)?;
-                Ok(Self::Referrers { registry, repository, digest, artifact_type })
+                let page = page(query)?;
+                let name = name.into();
+                Ok(Self::Referrers { registry, repository, digest, name, ns, artifact_type, page })
             }
             Shape::Trust { gun, file } => trust_metadata(gun, file),
         }
@@ -217,17 +213,11 @@ impl Names {
     }
 }
 
-impl Page {
-    fn parse(query: &str) -> Result<Self, Malformed> {
-        let n = match parameter(query, "n") {
-            Some(n) => Some(n.parse().map_err(|_| Malformed::Count)?),
-            None => None,
-        };
-        let last = parameter(query, "last").map(Cow::into_owned);
-        if last.as_deref().is_some_and(|last| !is_plain(last)) {
-            return Err(Malformed::Last);
-        }
-        Ok(Self { n, last })
+/// The page of a list; a count that is none is told, for a client would wait for it.
+fn page(query: &str) -> Result<Page, Malformed> {
+    match parameter(query, "n").map(|n| n.parse::<u32>()) {
+        Some(Err(_)) => Err(Malformed::Count),
+        Some(Ok(_)) | None => Ok(Page::parse(query)),
     }
 }
 
@@ -250,7 +240,7 @@ fn artifact_type(query: &str) -> Result<Option<String>, Malformed> {
 }
 
 fn is_plain(value: &str) -> bool {
-    value.len() <= MAX_PARAMETER && value.bytes().all(|b| b.is_ascii_graphic())
+    value.len() <= MAX_ARTIFACT_TYPE && value.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// The colon of a digest is the one character that clients are known to encode in a path.

@@ -92,14 +92,10 @@ fn lists_have_pages() {
     };
     assert_eq!((registry.as_str(), repository.as_str()), ("docker.io", "library/alpine"));
     assert_eq!((&*name, ns.unwrap().as_str()), ("alpine", "docker.io"));
-    assert_eq!(page, Page { n: Some(10), last: Some("v1.2".to_owned()) });
+    assert_eq!(page.to_query(), "n=10&last=v1.2");
     for query in ["n=", "n=-1", "n=x", "n=4294967296", "n=1.0"] {
         let target = format!("/v2/a/tags/list?{query}");
         assert_eq!(code(&target), Some(ErrorCode::PaginationNumberInvalid), "{query}");
-    }
-    for last in ["%00", "%0d%0a", "%ff", "a%20b", &"a".repeat(256)] {
-        let target = format!("/v2/a/tags/list?last={last}");
-        assert_eq!(code(&target), Some(ErrorCode::TagInvalid), "{last}");
     }
     let referrers = format!("/v2/a/referrers/sha256:{HEX}?artifactType=");
     let route = get(&format!("{referrers}application%2Fspdx%2Bjson")).unwrap();
