@@ -16,3 +16,6 @@ pub mod pull_through;
 pub mod trust;
 pub mod policy;
 pub mod gate;
+pub mod server;
+pub mod admin;
+pub mod telemetry;

@@ -14,6 +14,8 @@ pub enum ErrorCode {
     ManifestUnknown,
     NameInvalid,
     NameUnknown,
+    /// The `n` of a list's page is no number.
+    PaginationNumberInvalid,
     TagInvalid,
     Toomanyrequests,
     Unavailable,

@@ -1,0 +1,143 @@
+//! What may leave through the public listener: one constructor for each thing, and no other way to
+//! make a [`Body`]. Knows nothing of headers or of status codes.
+
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use prometheus_client::metrics::counter::Counter;
+
+use crate::gate::Admitted;
+use crate::oci::{ErrorBody, Tag};
+use crate::pull_through::BlobStream;
+use crate::upstream::{Part, Referrers};
+
+/// The body of an answer.
+///
+/// There is no way to make one of bytes, so that no manifest leaves that the gate did not admit:
+///
+/// ```compile_fail,E0277
+/// use bytes::Bytes;
+/// use countersign::server::Body;
+/// fn leak(bytes: Bytes) -> Body {
+///     Body::from(bytes)
+/// }
+/// ```
+///
+/// ```compile_fail,E0624
+/// use countersign::gate::Admitted;
+/// use countersign::server::Body;
+/// fn leak(admitted: Admitted) -> Body {
+///     Body::manifest(admitted)
+/// }
+/// ```
+pub struct Body(Content);
+
+enum Content {
+    Empty,
+    Whole(Bytes),
+    Blob { stream: Pin<Box<BlobStream>>, sent: Counter },
+}
+
+impl Body {
+    pub(super) fn empty() -> Self {
+        Self(Content::Empty)
+    }
+
+    /// `{}`, which is all that `/v2/` says.
+    pub(super) fn base() -> Self {
+        Self(Content::Whole(Bytes::from_static(b"{}")))
+    }
+
+    pub(super) fn manifest(admitted: Admitted) -> Self {
+        Self(Content::Whole(admitted.into_bytes()))
+    }
+
+    /// A blob, or a part of one; `sent` counts the bytes of it that left.
+    pub(super) fn blob(stream: BlobStream, sent: Counter) -> Self {
+        Self(Content::Blob { stream: Box::pin(stream), sent })
+    }
+
+    /// `{"name":…,"tags":[…]}`
+    pub(super) fn tags(name: &str, tags: &[Tag]) -> Self {
+        let tags: Vec<_> = tags.iter().map(Tag::as_str).collect();
+        let list = serde_json::json!({ "name": name, "tags": tags });
+        Self(Content::Whole(list.to_string().into()))
+    }
+
+    pub(super) fn referrers(referrers: Referrers) -> Self {
+        Self(Content::Whole(referrers.bytes))
+    }
+
+    /// A Notary server's metadata, as it signed it.
+    pub(super) fn trust_metadata(metadata: Bytes) -> Self {
+        Self(Content::Whole(metadata))
+    }
+
+    pub(super) fn error(error: &ErrorBody) -> Self {
+        Self(Content::Whole(error.to_json().into()))
+    }
+
+    /// In bytes, where it is known beforehand.
+    pub(super) fn len(&self) -> Option<u64> {
+        match &self.0 {
+            Content::Empty => Some(0),
+            Content::Whole(bytes) => Some(bytes.len() as u64),
+            Content::Blob { stream, .. } => match stream.part() {
+                Part::Whole { length } => length,
+                Part::Range(range) => Some(range.length()),
+            },
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut self.0 {
+            Content::Empty => Poll::Ready(None),
+            Content::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.0 = Content::Empty;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Content::Blob { stream, sent } => {
+                let frame = ready!(stream.as_mut().poll_frame(cx));
+                if let Some(Ok(frame)) = &frame {
+                    sent.inc_by(frame.data_ref().map_or(0, |bytes| bytes.len() as u64));
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Content::Empty => true,
+            Content::Whole(bytes) => bytes.is_empty(),
+            Content::Blob { stream, .. } => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Content::Empty => SizeHint::with_exact(0),
+            Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Blob { stream, .. } => stream.size_hint(),
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,121 @@
+//! One connection, from its handshake to its end. Knows HTTP's versions and the limits, and nothing
+//! of what is asked or answered.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use http::{Request, Response, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::limits::Limits;
+use super::paced::Paced;
+use super::pulse::{Pulse, Silence, Told};
+use super::tls::Tls;
+
+/// What every connection of one listener shares.
+pub(super) struct Listener<S> {
+    http: Builder<TokioExecutor>,
+    limits: Limits,
+    tls: Option<Arc<Tls>>,
+    service: S,
+}
+
+impl<S, F, B> Listener<S>
+where
+    S: Fn(SocketAddr, Request<Incoming>) -> F,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+{
+    pub(super) fn new(limits: Limits, tls: Option<Arc<Tls>>, service: S) -> Self {
+        let mut http = Builder::new(TokioExecutor::new());
+        let header_bytes = limits.max_header_bytes.max(Limits::MIN_HEADER_BYTES);
+        http.http1()
+            .timer(TokioTimer::new())
+            // `Pulse` tells slow headers from idle connections, and hyper does not.
+            .header_read_timeout(None)
+            .max_buf_size(usize::try_from(header_bytes).unwrap_or(usize::MAX));
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.max_streams)
+            .max_header_list_size(header_bytes)
+            .keep_alive_interval(limits.ping_interval)
+            .keep_alive_timeout(limits.ping_interval);
+        Self { http, limits, tls, service }
+    }
+
+    /// Serves `stream` until it ends or is silent for too long; `shutdown` lets what is started
+    /// finish.
+    pub(super) async fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        shutdown: &CancellationToken,
+    ) {
+        let pulse = Arc::new(Pulse::new());
+        let paced = Paced::new(stream, Arc::clone(&pulse), self.limits.write_timeout);
+        let Some(tls) = &self.tls else { return self.talk(paced, &pulse, peer, shutdown).await };
+        let handshake = tls.acceptor().accept(paced);
+        match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
+            Ok(Ok(secured)) => {
+                pulse.shaken();
+                self.talk(secured, &pulse, peer, shutdown).await;
+            }
+            Ok(Err(why)) => debug!(client.address = %peer, %why, "no TLS handshake"),
+            Err(_) => debug!(client.address = %peer, "the TLS handshake took too long"),
+        }
+    }
+
+    async fn talk(
+        &self,
+        io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        pulse: &Arc<Pulse>,
+        peer: SocketAddr,
+        shutdown: &CancellationToken,
+    ) {
+        let service = service_fn(|request: Request<Incoming>| {
+            let exchange = pulse.begin(request.version() == Version::HTTP_2);
+            let answer = (self.service)(peer, request);
+            async move { Ok::<_, Infallible>(answer.await.map(|body| Told::new(body, exchange))) }
+        });
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(io), service));
+        let mut silence = pin!(pulse.silence(&self.limits));
+        let mut closing = false;
+        let end = loop {
+            tokio::select! {
+                end = connection.as_mut() => break end,
+                () = shutdown.cancelled(), if !closing => {
+                    closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                silence = silence.as_mut() => {
+                    debug!(client.address = %peer, ?silence, "the client is silent for too long");
+                    match silence {
+                        Silence::Header | Silence::Reader => return,
+                        Silence::Idle => {}
+                    }
+                    // A request that crosses this on its way is still answered.
+                    connection.as_mut().graceful_shutdown();
+                    let rest = tokio::time::timeout(self.limits.write_timeout, connection);
+                    match rest.await {
+                        Ok(end) => break end,
+                        Err(_) => return,
+                    }
+                }
+            }
+        };
+        if let Err(why) = end {
+            debug!(client.address = %peer, %why, "the connection broke");
+        }
+    }
+}

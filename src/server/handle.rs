@@ -1,0 +1,146 @@
+//! The table of contents of the proxy: each route's one call and its one answer. Decides nothing
+//! itself: names are [`Route`]'s, trust the gate's, headers `respond`'s.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderMap, Method, Request, Response};
+
+use crate::gate::{Denial, Gate};
+use crate::oci::{Digest, ImageRef, Registry, Repository};
+
+use super::audit::{self, Asked, RequestId, RequestIds};
+use super::body::Body;
+use super::conditions;
+use super::metrics::{Kind, Metrics};
+use super::respond::{self, ContentName, Listed};
+use super::route::{Names, Route};
+
+/// The public service: answers every request of every client.
+#[derive(Debug)]
+pub struct Proxy {
+    gate: Arc<Gate>,
+    names: Names,
+    metrics: Metrics,
+    ids: RequestIds,
+}
+
+/// One request, as far as its answer depends on it.
+struct Exchange<'a> {
+    proxy: &'a Proxy,
+    client: SocketAddr,
+    headers: &'a HeaderMap,
+    head: bool,
+    id: RequestId,
+    started: Instant,
+}
+
+impl Proxy {
+    pub fn new(gate: Arc<Gate>, names: Names, metrics: Metrics) -> Self {
+        Self { gate, names, metrics, ids: RequestIds::new() }
+    }
+
+    /// Answers `request` of `client`; its body is not read.
+    pub async fn handle<B>(&self, client: SocketAddr, request: Request<B>) -> Response<Body> {
+        let started = Instant::now();
+        let (head, _) = request.into_parts();
+        let exchange = Exchange {
+            proxy: self,
+            client,
+            headers: &head.headers,
+            head: head.method == Method::HEAD,
+            id: self.ids.next(),
+            started,
+        };
+        let route = Route::parse(&head.method, head.uri.path(), head.uri.query(), &self.names);
+        let (kind, response) = match route {
+            Err(malformed) => (Kind::Malformed, respond::malformed(&malformed)),
+            Ok(Route::Base) => (Kind::Base, respond::base()),
+            Ok(Route::Manifest(image)) => (Kind::Manifest, exchange.manifest(&image).await),
+            Ok(Route::Blob { registry, repository, digest }) => {
+                (Kind::Blob, exchange.blob(&registry, &repository, digest).await)
+            }
+            Ok(Route::Tags { registry, repository, name, ns, page }) => {
+                let listed = Listed { name: &name, ns: ns.as_ref() };
+                let found = self.gate.tags(&registry, &repository, &page).await;
+                (Kind::Tags, exchange.either(found, |page| respond::tags(&page, &listed)))
+            }
+            Ok(Route::Referrers {
+                registry,
+                repository,
+                digest,
+                name,
+                ns,
+                artifact_type,
+                page,
+            }) => {
+                let listed = Listed { name: &name, ns: ns.as_ref() };
+                let wanted = artifact_type.as_deref();
+                let found =
+                    self.gate.referrers(&registry, &repository, &digest, wanted, &page).await;
+                let respond = |page| respond::referrers(page, &listed, &digest, wanted);
+                (Kind::Referrers, exchange.either(found, respond))
+            }
+            Ok(Route::TrustMetadata { gun, file }) => {
+                let found = self.gate.trust_metadata(&gun, &file).await;
+                (Kind::TrustMetadata, exchange.either(found, respond::trust_metadata))
+            }
+            Ok(Route::Unsupported) => (Kind::Unsupported, respond::unsupported(head.version)),
+            Ok(Route::NotFound) => (Kind::NotFound, respond::not_found()),
+        };
+        self.metrics.count_request(kind, response.status(), started.elapsed());
+        if exchange.head { respond::without_body(response) } else { response }
+    }
+}
+
+impl Exchange<'_> {
+    async fn manifest(&self, image: &ImageRef) -> Response<Body> {
+        match self.proxy.gate.admit(image).await {
+            Ok(admitted) => {
+                audit::admitted(&self.proxy.metrics, self.asked(), image, &admitted);
+                respond::manifest(admitted, self.headers)
+            }
+            Err(denial) => self.denied(&denial),
+        }
+    }
+
+    async fn blob(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: Digest,
+    ) -> Response<Body> {
+        let name = ContentName::of(digest);
+        let gate = &self.proxy.gate;
+        // A range is of what GET sends (RFC 9110, 14.2).
+        if self.head {
+            let found = gate.blob_length(registry, repository, &digest).await;
+            return self.either(found, |length| respond::blob_length(length, &name));
+        }
+        match conditions::range(self.headers, name.etag()) {
+            Ok(range) => {
+                let found = gate.blob(registry, repository, &digest, range).await;
+                self.either(found, |blob| respond::blob(blob, &name, &self.proxy.metrics))
+            }
+            Err(invalid) => respond::invalid_range(&invalid),
+        }
+    }
+
+    fn either<T>(
+        &self,
+        found: Result<T, Denial>,
+        respond: impl FnOnce(T) -> Response<Body>,
+    ) -> Response<Body> {
+        found.map_or_else(|denial| self.denied(&denial), respond)
+    }
+
+    fn denied(&self, denial: &Denial) -> Response<Body> {
+        audit::denied(&self.proxy.metrics, self.asked(), denial);
+        respond::denied(denial, self.id)
+    }
+
+    fn asked(&self) -> Asked {
+        Asked { client: self.client, id: self.id, took: self.started.elapsed() }
+    }
+}

@@ -1,0 +1,166 @@
+//! What the public listener counts. Knows the names of the contract, and nothing of what they are
+//! counted for.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::trust::Scheme;
+
+/// Upper bounds in seconds: from an answer out of memory to a cold pull of a large image.
+const BUCKETS: [f64; 15] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5,
+    10.0, 30.0,
+];
+
+/// Which kind of path was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Base,
+    Blob,
+    Malformed,
+    Manifest,
+    NotFound,
+    Referrers,
+    Tags,
+    TrustMetadata,
+    Unsupported,
+}
+
+impl EncodeLabelValue for Kind {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        let name = match self {
+            Self::Base => "base",
+            Self::Blob => "blob",
+            Self::Malformed => "malformed",
+            Self::Manifest => "manifest",
+            Self::NotFound => "not_found",
+            Self::Referrers => "referrers",
+            Self::Tags => "tags",
+            Self::TrustMetadata => "trust_metadata",
+            Self::Unsupported => "unsupported",
+        };
+        EncodeLabelValue::encode(&name, encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: Kind,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabels {
+    verdict: &'static str,
+    reason: &'static str,
+    scheme: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabels {
+    source: &'static str,
+}
+
+/// The counters of the public listener. The clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    verdicts: Family<VerdictLabels, Counter>,
+    blob_bytes: Family<SourceLabels, Counter>,
+}
+
+impl Metrics {
+    /// Makes the counters and registers them in `registry`.
+    pub fn registered(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            verdicts: Family::default(),
+            blob_bytes: Family::default(),
+        };
+        registry.register(
+            "countersign_requests",
+            "Requests of clients by route and status",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "countersign_request_duration_seconds",
+            "Time from a request's headers to those of its answer",
+            metrics.durations.clone(),
+        );
+        registry.register(
+            "countersign_verdicts",
+            "Decisions that reached a client; the reason is empty where it was admitted, and the \
+             scheme where none was asked",
+            metrics.verdicts.clone(),
+        );
+        registry.register(
+            "countersign_blob_bytes",
+            "Bytes of blobs sent to clients, by where they came from",
+            metrics.blob_bytes.clone(),
+        );
+        metrics
+    }
+
+    pub(super) fn count_request(&self, route: Kind, status: StatusCode, took: Duration) {
+        let status = status.as_u16();
+        self.requests.get_or_create(&RequestLabels { route, status }).inc();
+        self.durations.get_or_create(&RouteLabels { route }).observe(took.as_secs_f64());
+    }
+
+    pub(super) fn count_verdict(
+        &self,
+        verdict: &'static str,
+        reason: Option<&'static str>,
+        scheme: Option<Scheme>,
+    ) {
+        let reason = reason.unwrap_or_default();
+        let scheme = scheme.map_or("", Scheme::as_str);
+        self.verdicts.get_or_create(&VerdictLabels { verdict, reason, scheme }).inc();
+    }
+
+    /// The counter of bytes of blobs that come from upstream, as all of them do so far.
+    pub(super) fn blob_bytes(&self) -> Counter {
+        self.blob_bytes.get_or_create_owned(&SourceLabels { source: "upstream" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_contract() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::registered(&mut registry);
+        metrics.count_request(Kind::Manifest, StatusCode::OK, Duration::from_micros(300));
+        metrics.count_verdict("absent", Some("tag_not_signed"), Some(Scheme::NotaryV1));
+        metrics.count_verdict("admitted", None, None);
+        metrics.blob_bytes().inc_by(7);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            r#"countersign_requests_total{route="manifest",status="200"} 1"#,
+            r#"countersign_request_duration_seconds_bucket{le="0.00025",route="manifest"} 0"#,
+            r#"countersign_request_duration_seconds_bucket{le="0.0005",route="manifest"} 1"#,
+            r#"countersign_verdicts_total{verdict="absent",reason="tag_not_signed",scheme="notaryv1"} 1"#,
+            r#"countersign_verdicts_total{verdict="admitted",reason="",scheme=""} 1"#,
+            r#"countersign_blob_bytes_total{source="upstream"} 7"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in:\n{text}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! A socket whose writes must make progress. Passes bytes through untouched, vectored writes too,
+//! and tells the [`Pulse`] of them; knows nothing of what they mean.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use super::pulse::Pulse;
+
+/// A socket that fails with [`io::ErrorKind::TimedOut`] once a write made no progress for `timeout`.
+#[derive(Debug)]
+pub(super) struct Paced<T> {
+    io: T,
+    pulse: Arc<Pulse>,
+    timeout: Duration,
+    /// Made when a write first has to wait, and kept.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Whether a write is waiting now.
+    waiting: bool,
+}
+
+impl<T> Paced<T> {
+    pub(super) fn new(io: T, pulse: Arc<Pulse>, timeout: Duration) -> Self {
+        Self { io, pulse, timeout, timer: None, waiting: false }
+    }
+
+    /// `progress`, or the end of the patience with it.
+    fn pace(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(ended) = progress {
+            self.waiting = false;
+            self.pulse.sent(*ended.as_ref().unwrap_or(&0));
+            return Poll::Ready(ended);
+        }
+        let timeout = self.timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        if !self.waiting {
+            self.waiting = true;
+            timer.as_mut().reset(Instant::now() + timeout);
+        }
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no bytes")))
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.pulse.received();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.pace(cx, progress)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.pace(cx, progress)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_no_one_takes_fails_in_time() {
+        let (near, _far) = duplex(16);
+        let mut paced = Paced::new(near, Arc::new(Pulse::new()), TIMEOUT);
+        let start = Instant::now();
+        let error = paced.write_all(&[0; 64]).await.unwrap_err();
+        assert_eq!((error.kind(), start.elapsed()), (io::ErrorKind::TimedOut, TIMEOUT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_no_stalled_one() {
+        let (near, mut far) = duplex(16);
+        let mut paced = Paced::new(near, Arc::new(Pulse::new()), TIMEOUT);
+        let reader = async {
+            let mut taken = [0; 64];
+            for byte in &mut taken {
+                tokio::time::sleep(TIMEOUT - Duration::from_secs(1)).await;
+                *byte = far.read_u8().await.unwrap();
+            }
+            taken
+        };
+        let content: [u8; 64] = std::array::from_fn(|at| u8::try_from(at).unwrap());
+        let (written, taken) = tokio::join!(paced.write_all(&content), reader);
+        written.unwrap();
+        assert_eq!(taken, content);
+    }
+}

@@ -1,0 +1,296 @@
+//! Every answer's status and headers, once. Knows HTTP and what clients of registries look at
+//! (distribution-spec, "Pulling"), and takes no decision.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, LINK, RETRY_AFTER,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use serde_json::json;
+use url::form_urlencoded;
+
+use crate::gate::{Admitted, Denial};
+use crate::oci::headers::{
+    API_VERSION, DOCKER_CONTENT_DIGEST, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED,
+};
+use crate::oci::{Digest, ErrorBody, ErrorCode, MediaType, Registry};
+use crate::pull_through::BlobStream;
+use crate::upstream::{Page, Part, Referrers, TagPage};
+
+use super::audit::{Grounds, RequestId};
+use super::body::Body;
+use super::conditions::{InvalidRange, is_unchanged};
+use super::metrics::Metrics;
+use super::route::Malformed;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const BYTES: HeaderValue = HeaderValue::from_static("bytes");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// When to ask again about what could not be decided: as long as the gate remembers that.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The two headers that name content: one text, made once.
+pub(super) struct ContentName(Bytes);
+
+impl ContentName {
+    pub(super) fn of(digest: Digest) -> Self {
+        Self(format!("\"{digest}\"").into())
+    }
+
+    /// With its quotes, as in `ETag` and the conditions on it.
+    pub(super) fn etag(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    fn put(&self, headers: &mut HeaderMap) {
+        let digest = self.0.slice(1..self.0.len() - 1);
+        // A digest has only letters, digits and a colon: both are always values.
+        if let Ok(digest) = HeaderValue::from_maybe_shared(digest) {
+            headers.insert(DOCKER_CONTENT_DIGEST, digest);
+        }
+        if let Ok(etag) = HeaderValue::from_maybe_shared(self.0.clone()) {
+            headers.insert(ETAG, etag);
+        }
+    }
+}
+
+pub(super) fn base() -> Response<Body> {
+    answer(StatusCode::OK, Some(JSON), Body::base())
+}
+
+/// An admitted manifest, or that the client has it already.
+pub(super) fn manifest(admitted: Admitted, request: &HeaderMap) -> Response<Body> {
+    let name = ContentName::of(admitted.digest());
+    let mut response = if is_unchanged(request, name.etag()) {
+        unchanged()
+    } else {
+        let media_type = HeaderValue::from_static(admitted.media_type().as_str());
+        answer(StatusCode::OK, Some(media_type), Body::manifest(admitted))
+    };
+    name.put(response.headers_mut());
+    response
+}
+
+/// A blob, or the part of it that was asked for.
+pub(super) fn blob(stream: BlobStream, name: &ContentName, metrics: &Metrics) -> Response<Body> {
+    let (status, range) = match stream.part() {
+        Part::Whole { .. } => (StatusCode::OK, None),
+        Part::Range(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
+    };
+    let mut response = answer(status, Some(OCTETS), Body::blob(stream, metrics.blob_bytes()));
+    let headers = response.headers_mut();
+    headers.insert(ACCEPT_RANGES, BYTES);
+    if let Some(range) = range {
+        put(headers, CONTENT_RANGE, range.to_header());
+    }
+    name.put(headers);
+    response
+}
+
+/// That there is a blob, of so many bytes if that is known.
+pub(super) fn blob_length(length: Option<u64>, name: &ContentName) -> Response<Body> {
+    let mut response = answer(StatusCode::OK, Some(OCTETS), Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(ACCEPT_RANGES, BYTES);
+    headers.remove(CONTENT_LENGTH);
+    headers.extend(length.map(|length| (CONTENT_LENGTH, HeaderValue::from(length))));
+    name.put(headers);
+    response
+}
+
+/// A list as the client named it, for the link to its next page.
+pub(super) struct Listed<'a> {
+    /// The repository, as it stands in the path.
+    pub(super) name: &'a str,
+    pub(super) ns: Option<&'a Registry>,
+}
+
+impl Listed<'_> {
+    /// Names the page after this one, if there is one (distribution-spec, "Listing Tags").
+    fn link(&self, headers: &mut HeaderMap, rest: &str, next: Option<&Page>, filter: Option<&str>) {
+        let Some(next) = next else { return };
+        let mut query = form_urlencoded::Serializer::new(next.to_query());
+        query.extend_pairs(filter.map(|wanted| ("artifactType", wanted)));
+        query.extend_pairs(self.ns.map(|ns| ("ns", ns.as_str())));
+        let link = format!("</v2/{}/{rest}?{}>; rel=\"next\"", self.name, query.finish());
+        put(headers, LINK, link);
+    }
+}
+
+/// A page of tags.
+pub(super) fn tags(page: &TagPage, listed: &Listed<'_>) -> Response<Body> {
+    let body = Body::tags(listed.name, &page.tags);
+    let mut response = answer(StatusCode::OK, Some(JSON), body);
+    listed.link(response.headers_mut(), "tags/list", page.next.as_ref(), None);
+    response
+}
+
+/// A page of what refers to `subject`; `wanted` is the type of artifact that was asked for.
+pub(super) fn referrers(
+    referrers: Referrers,
+    listed: &Listed<'_>,
+    subject: &Digest,
+    wanted: Option<&str>,
+) -> Response<Body> {
+    let (filters, next) = (referrers.filters_applied.clone(), referrers.next.clone());
+    let index = HeaderValue::from_static(MediaType::OciIndex.as_str());
+    let mut response = answer(StatusCode::OK, Some(index), Body::referrers(referrers));
+    let headers = response.headers_mut();
+    if let Some(filters) = filters {
+        put(headers, OCI_FILTERS_APPLIED, filters);
+    }
+    listed.link(headers, &format!("referrers/{subject}"), next.as_ref(), wanted);
+    response
+}
+
+/// A Notary server's metadata, or that it has none.
+pub(super) fn trust_metadata(metadata: Option<Bytes>) -> Response<Body> {
+    match metadata {
+        Some(metadata) => answer(StatusCode::OK, Some(JSON), Body::trust_metadata(metadata)),
+        None => {
+            let message = "You have requested metadata that does not exist.";
+            let body = ErrorBody::new(ErrorCode::MetadataNotFound, message);
+            error(StatusCode::NOT_FOUND, &body.with_detail(json!({})))
+        }
+    }
+}
+
+/// What the gate said instead.
+pub(super) fn denied(denial: &Denial, id: RequestId) -> Response<Body> {
+    // No `_` arm: a new denial must choose its own status.
+    let (status, code) = match denial {
+        Denial::Absent(_) | Denial::Refused(_) => {
+            (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown)
+        }
+        Denial::Undecided(_) => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
+        Denial::Missing { code, .. } => (StatusCode::NOT_FOUND, *code),
+        Denial::Throttled { .. } => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::Toomanyrequests),
+        Denial::Unsatisfiable { .. } => {
+            (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid)
+        }
+    };
+    let grounds = Grounds::of(denial);
+    let mut detail = json!({
+        "image": denial.image().to_string(),
+        "verdict": denial.verdict(),
+        "reason": denial.reason(),
+        "rule": grounds.rule,
+        "anchor": grounds.anchor,
+        "scheme": grounds.scheme.map(|scheme| scheme.as_str()),
+        "request_id": id.to_string(),
+    });
+    if let Some(members) = detail.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    let body = ErrorBody::new(code, denial.to_string()).with_detail(detail);
+    let mut response = error(status, &body);
+    let headers = response.headers_mut();
+    match denial {
+        Denial::Undecided(_) => {
+            headers.insert(RETRY_AFTER, seconds(ASK_AGAIN));
+        }
+        Denial::Throttled { retry_after, .. } => {
+            headers.insert(RETRY_AFTER, seconds(retry_after.unwrap_or(ASK_AGAIN)));
+        }
+        Denial::Unsatisfiable { size: Some(size), .. } => {
+            put(headers, CONTENT_RANGE, format!("bytes */{size}"));
+        }
+        Denial::Unsatisfiable { size: None, .. }
+        | Denial::Absent(_)
+        | Denial::Refused(_)
+        | Denial::Missing { .. } => {}
+    }
+    response
+}
+
+/// A path or a query that means nothing.
+pub(super) fn malformed(malformed: &Malformed) -> Response<Body> {
+    let code = malformed.code();
+    let status = match malformed {
+        Malformed::UnknownRegistry(_) | Malformed::NoRegistry(_) => StatusCode::NOT_FOUND,
+        Malformed::ArtifactType
+        | Malformed::Count
+        | Malformed::Digest(..)
+        | Malformed::Name(..)
+        | Malformed::Namespaces
+        | Malformed::Tag(..) => StatusCode::BAD_REQUEST,
+    };
+    error(status, &ErrorBody::new(code, malformed.to_string()))
+}
+
+/// A range that cannot be.
+pub(super) fn invalid_range(invalid: &InvalidRange) -> Response<Body> {
+    let body = ErrorBody::new(ErrorCode::RangeInvalid, invalid.to_string());
+    error(StatusCode::RANGE_NOT_SATISFIABLE, &body)
+}
+
+/// A method that is not for reading. The connection ends, so that no body need be read.
+pub(super) fn unsupported(version: Version) -> Response<Body> {
+    let message = "this registry only serves signed images: nothing can be written to it";
+    let body = ErrorBody::new(ErrorCode::Unsupported, message);
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &body);
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    if version < Version::HTTP_2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+pub(super) fn not_found() -> Response<Body> {
+    let message = "this is no path of this registry";
+    error(StatusCode::NOT_FOUND, &ErrorBody::new(ErrorCode::Unsupported, message))
+}
+
+/// `response` as the answer to HEAD: the same headers, and no body.
+pub(super) fn without_body(response: Response<Body>) -> Response<Body> {
+    response.map(|_| Body::empty())
+}
+
+fn unchanged() -> Response<Body> {
+    let mut response = answer(StatusCode::NOT_MODIFIED, None, Body::empty());
+    // It would be that of the content (RFC 9110, 8.6), and not of what is sent here.
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response
+}
+
+fn error(status: StatusCode, error: &ErrorBody) -> Response<Body> {
+    let mut response = answer(status, Some(JSON), Body::error(error));
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response
+}
+
+/// The headers of every answer.
+fn answer(status: StatusCode, content_type: Option<HeaderValue>, body: Body) -> Response<Body> {
+    let len = body.len();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.reserve(8);
+    headers.insert(DOCKER_DISTRIBUTION_API_VERSION, HeaderValue::from_static(API_VERSION));
+    if let Some(content_type) = content_type {
+        headers.insert(CONTENT_TYPE, content_type);
+    }
+    if let Some(len) = len {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+    }
+    response
+}
+
+/// Puts a header whose value we made; what cannot be a value (a control character) is left out.
+fn put(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
+}
+
+/// In whole seconds, rounded up: to come back too early helps nobody.
+fn seconds(duration: Duration) -> HeaderValue {
+    let more = u64::from(duration.subsec_nanos() > 0);
+    HeaderValue::from(duration.as_secs().saturating_add(more))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! Every denial's status, headers and body, as the contract has them.
+
+use std::pin::pin;
+
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use super::*;
+use crate::gate::{Denied, Doubt, Undecided};
+use crate::oci::ImageRef;
+use crate::server::audit::RequestIds;
+use crate::trust::{Reason, Refusal, Scheme};
+
+fn image() -> ImageRef {
+    "registry.example.com/library/app:v1".parse().unwrap()
+}
+
+fn denied_for(reason: Reason) -> Denied {
+    Denied {
+        image: image(),
+        refusal: Refusal::new(reason, "no signature by release-team"),
+        rule: Some("registry.example.com/library/**".into()),
+        anchor: Some("release-team".into()),
+        scheme: Some(Scheme::NotaryV1),
+    }
+}
+
+/// Status, headers and body of what `denial` is answered with; the request's id is taken out of
+/// the body.
+fn answered(denial: &Denial) -> (u16, HeaderMap, Value) {
+    let id = RequestIds::new().next();
+    let (head, mut json) = taken(denied(denial, id));
+    let told = json["errors"][0]["detail"].as_object_mut().unwrap().remove("request_id");
+    assert_eq!(told, Some(Value::String(id.to_string())));
+    (head.status.as_u16(), head.headers, json)
+}
+
+/// The head and the body of an answer, which agree in length.
+fn taken(response: Response<Body>) -> (http::response::Parts, Value) {
+    let (head, body) = response.into_parts();
+    let body = futures_util::FutureExt::now_or_never(body.collect()).unwrap().unwrap().to_bytes();
+    assert_eq!(head.headers[CONTENT_LENGTH].to_str().unwrap(), body.len().to_string());
+    assert_eq!(head.headers[CONTENT_TYPE], "application/json");
+    assert_eq!(head.headers[DOCKER_DISTRIBUTION_API_VERSION], "registry/2.0");
+    (head, serde_json::from_slice(&body).unwrap())
+}
+
+#[test]
+fn what_is_not_signed_is_the_contracts_own_example() {
+    let (status, headers, body) = answered(&Denial::Absent(denied_for(Reason::NoTrustData)));
+    assert_eq!((status, &headers[CACHE_CONTROL]), (404, &NO_STORE));
+    assert_eq!(
+        body,
+        json!({"errors": [{
+            "code": "MANIFEST_UNKNOWN",
+            "message": "remote trust data does not exist for registry.example.com/library/app:v1: \
+                        no signature by release-team",
+            "detail": {
+                "image": "registry.example.com/library/app:v1",
+                "verdict": "absent", "reason": "no_trust_data",
+                "rule": "registry.example.com/library/**", "anchor": "release-team",
+                "scheme": "notaryv1",
+            },
+        }]})
+    );
+}
+
+#[test]
+fn what_is_refused_says_so() {
+    let (status, headers, body) = answered(&Denial::Refused(denied_for(Reason::Expired)));
+    assert_eq!((status, &headers[CACHE_CONTROL]), (404, &NO_STORE));
+    let error = &body["errors"][0];
+    assert_eq!(error["code"], "MANIFEST_UNKNOWN");
+    let begin = "trust data for registry.example.com/library/app:v1 was refused";
+    assert!(error["message"].as_str().unwrap().starts_with(begin));
+    assert_eq!(
+        (&error["detail"]["verdict"], &error["detail"]["reason"]),
+        (&json!("refused"), &json!("expired"))
+    );
+}
+
+#[test]
+fn what_no_rule_matches_has_no_grounds_in_its_detail() {
+    let bare = Denied { rule: None, anchor: None, scheme: None, ..denied_for(Reason::NoRule) };
+    let (_, _, body) = answered(&Denial::Refused(bare));
+    assert_eq!(
+        body["errors"][0]["detail"],
+        json!({"image": image().to_string(), "verdict": "refused", "reason": "no_rule"})
+    );
+}
+
+#[test]
+fn what_is_undecided_may_be_asked_again() {
+    for doubt in [Doubt::TrustUnreachable, Doubt::UpstreamRefused, Doubt::UpstreamUnreachable] {
+        let (status, headers, body) = answered(&Denial::Undecided(Undecided {
+            image: image(),
+            doubt,
+            because: "no answer".to_owned(),
+            rule: None,
+            anchor: None,
+            scheme: None,
+        }));
+        assert_eq!((status, &headers[RETRY_AFTER]), (503, &HeaderValue::from(5)));
+        assert_eq!(headers[CACHE_CONTROL], NO_STORE);
+        let error = &body["errors"][0];
+        assert_eq!(
+            (&error["code"], &error["detail"]["verdict"]),
+            (&json!("UNAVAILABLE"), &json!("undecided"))
+        );
+        assert_eq!(error["detail"]["reason"], doubt.as_str());
+    }
+}
+
+#[test]
+fn what_upstream_says_is_passed_on() {
+    for (code, text) in [
+        (ErrorCode::ManifestUnknown, "MANIFEST_UNKNOWN"),
+        (ErrorCode::BlobUnknown, "BLOB_UNKNOWN"),
+        (ErrorCode::NameUnknown, "NAME_UNKNOWN"),
+    ] {
+        let message = "upstream's own words".to_owned();
+        let (status, _, body) = answered(&Denial::Missing { image: image(), code, message });
+        let error = &body["errors"][0];
+        assert_eq!((status, &error["code"]), (404, &json!(text)));
+        assert_eq!(error["message"], "upstream's own words");
+        assert_eq!(error["detail"], json!({"image": image().to_string()}));
+    }
+    for (retry_after, seconds) in [(Some(Duration::from_millis(1500)), 2), (None, 5)] {
+        let (status, headers, body) = answered(&Denial::Throttled { image: image(), retry_after });
+        assert_eq!((status, &headers[RETRY_AFTER]), (429, &HeaderValue::from(seconds)));
+        assert_eq!(body["errors"][0]["code"], "TOOMANYREQUESTS");
+    }
+}
+
+#[test]
+fn a_range_beyond_the_end_tells_where_that_is() {
+    for (size, range) in [(Some(7), Some("bytes */7")), (None, None)] {
+        let (status, headers, body) = answered(&Denial::Unsatisfiable { image: image(), size });
+        assert_eq!((status, &body["errors"][0]["code"]), (416, &json!("RANGE_INVALID")));
+        assert_eq!(headers.get(CONTENT_RANGE).map(|range| range.to_str().unwrap()), range);
+    }
+}
+
+#[test]
+fn the_answers_without_a_decision() {
+    let (head, body) = taken(base());
+    assert_eq!((head.status.as_u16(), body), (200, json!({})));
+
+    let (head, body) = taken(unsupported(Version::HTTP_11));
+    assert_eq!((head.status.as_u16(), &body["errors"][0]["code"]), (405, &json!("UNSUPPORTED")));
+    assert_eq!(
+        (&head.headers[ALLOW], &head.headers[CONNECTION]),
+        (&HeaderValue::from_static("GET, HEAD"), &HeaderValue::from_static("close"))
+    );
+    let (head, _) = taken(unsupported(Version::HTTP_2));
+    assert!(!head.headers.contains_key(CONNECTION), "HTTP/2 has no such header");
+
+    let (head, _) = taken(not_found());
+    assert_eq!(head.status.as_u16(), 404);
+
+    let (head, body) = taken(trust_metadata(None));
+    assert_eq!(head.status.as_u16(), 404);
+    assert_eq!(
+        body,
+        json!({"errors": [{"code": "METADATA_NOT_FOUND", "detail": {},
+                           "message": "You have requested metadata that does not exist."}]})
+    );
+    let (head, body) = taken(trust_metadata(Some(Bytes::from_static(b"{\"signed\":1}"))));
+    assert_eq!((head.status.as_u16(), body), (200, json!({"signed": 1})));
+}
+
+#[test]
+fn a_list_links_to_its_next_page() {
+    let page = |next| TagPage { tags: vec!["v1".parse().unwrap()], next };
+    let (head, body) = taken(tags(&page(None), &Listed { name: "a/b", ns: None }));
+    assert_eq!(body, json!({"name": "a/b", "tags": ["v1"]}));
+    assert!(!head.headers.contains_key(LINK));
+
+    let next = Some(Page::parse("n=10&last=v1%26x%3D%22%3E%3C"));
+    let ns = "localhost:5000".parse().unwrap();
+    let listed = Listed { name: "a/b", ns: Some(&ns) };
+    let (head, _) = taken(tags(&page(next.clone()), &listed));
+    assert_eq!(
+        head.headers[LINK],
+        "</v2/a/b/tags/list?n=10&last=v1%26x%3D%22%3E%3C&ns=localhost%3A5000>; rel=\"next\""
+    );
+
+    let bytes = Bytes::from_static(b"{}");
+    let page = Referrers { bytes, filters_applied: Some("artifactType".to_owned()), next };
+    let digest = Digest::of(b"");
+    let response = referrers(page, &Listed { ns: None, ..listed }, &digest, Some("a/b"));
+    let headers = response.headers();
+    assert_eq!(headers[CONTENT_TYPE], "application/vnd.oci.image.index.v1+json");
+    assert_eq!(headers[OCI_FILTERS_APPLIED], "artifactType");
+    let query = "n=10&last=v1%26x%3D%22%3E%3C&artifactType=a%2Fb";
+    let link = format!("</v2/a/b/referrers/{digest}?{query}>; rel=\"next\"");
+    assert_eq!(headers[LINK], link);
+}
+
+#[test]
+fn head_keeps_every_header() {
+    let response = not_found();
+    let headers = response.headers().clone();
+    let response = without_body(response);
+    assert_eq!(*response.headers(), headers);
+    let body = pin!(response.into_body());
+    assert!(http_body::Body::is_end_stream(&*body));
+}

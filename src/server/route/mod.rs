@@ -1,0 +1,323 @@
+//! The one parser of public paths (distribution-spec, "Endpoints"; the Notary server's read-only
+//! paths beside them). Turns a method, a path and a query into a [`Route`], and knows nothing of
+//! answers, of trust or of who is asking.
+
+use std::borrow::Cow;
+
+use http::Method;
+use thiserror::Error;
+use url::form_urlencoded;
+
+use crate::oci::digest::InvalidDigest;
+use crate::oci::name::InvalidName;
+use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository};
+use crate::upstream::Page;
+
+/// The longest name of a role's metadata: a role has fewer than 256 bytes (notary, `IsDelegation`),
+/// and before or after it stand a version or a hash.
+pub const MAX_ROLE_FILE: usize = 255 + 1 + 64 + ".json".len();
+/// The longest `artifactType` of a query, in bytes.
+pub const MAX_ARTIFACT_TYPE: usize = 255;
+
+/// The registries that are served, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// All of them, the default among them.
+    pub registries: Vec<Registry>,
+    /// Which one a name means that bears no registry and came with no `ns`.
+    pub default: Option<Registry>,
+}
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `/v2/`: is this a registry?
+    Base,
+    Manifest(ImageRef),
+    Blob {
+        registry: Registry,
+        repository: Repository,
+        digest: Digest,
+    },
+    Tags {
+        registry: Registry,
+        repository: Repository,
+        /// The name as the client wrote it, for the link to the next page.
+        name: Box<str>,
+        /// `ns`, where it was given, for the same.
+        ns: Option<Registry>,
+        page: Page,
+    },
+    Referrers {
+        registry: Registry,
+        repository: Repository,
+        digest: Digest,
+        name: Box<str>,
+        ns: Option<Registry>,
+        artifact_type: Option<String>,
+        page: Page,
+    },
+    /// A Notary server's metadata of one role: `gun` is `registry/repository`, and `file` all that
+    /// stands after `tuf/`; both of them safe to put into a URL as they are.
+    TrustMetadata {
+        gun: Box<str>,
+        file: Box<str>,
+    },
+    /// A registry's path with a method that is not for reading.
+    Unsupported,
+    /// No path that a registry has.
+    NotFound,
+}
+
+/// Why a path or a query means nothing.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Malformed {
+    #[error("{1:?} is no repository name: {0}")]
+    Name(InvalidName, String),
+    #[error("{1:?} is no tag: {0}")]
+    Tag(InvalidName, String),
+    #[error("{1:?} is no digest: {0}")]
+    Digest(InvalidDigest, String),
+    #[error("`n` is how many tags to list: a whole number")]
+    Count,
+    #[error("`artifactType` is a media type, of {MAX_ARTIFACT_TYPE} bytes at most")]
+    ArtifactType,
+    #[error("`ns` is given more than once, and may name only one registry")]
+    Namespaces,
+    #[error("the registry {0:?} is none that is served here")]
+    UnknownRegistry(String),
+    #[error("{0:?} names no registry that is served here, and there is no default one")]
+    NoRegistry(String),
+}
+
+impl Malformed {
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Name(..) | Self::Namespaces | Self::ArtifactType => ErrorCode::NameInvalid,
+            Self::Tag(..) => ErrorCode::TagInvalid,
+            Self::Digest(..) => ErrorCode::DigestInvalid,
+            Self::Count => ErrorCode::PaginationNumberInvalid,
+            Self::UnknownRegistry(_) | Self::NoRegistry(_) => ErrorCode::NameUnknown,
+        }
+    }
+}
+
+/// A path cut into its parts, none of which has been looked at.
+enum Shape<'a> {
+    Base,
+    Manifest { name: &'a str, reference: &'a str },
+    Blob { name: &'a str, digest: &'a str },
+    Uploads,
+    Tags { name: &'a str },
+    Referrers { name: &'a str, digest: &'a str },
+    Trust { gun: &'a str, file: &'a str },
+}
+
+impl Route {
+    /// Parses a request: `path` and `query` are as the client sent them, still encoded.
+    pub fn parse(
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+        names: &Names,
+    ) -> Result<Self, Malformed> {
+        let Some(shape) = Shape::of(path) else { return Ok(Self::NotFound) };
+        if method != Method::GET && method != Method::HEAD {
+            return Ok(Self::Unsupported);
+        }
+        let query = query.unwrap_or_default();
+        match shape {
+            Shape::Base => Ok(Self::Base),
+            Shape::Uploads => Ok(Self::NotFound),
+            Shape::Manifest { name, reference } => {
+                let (registry, repository) = names.resolve(name, query)?;
+                let reference = self::reference(reference)?;
+                Ok(Self::Manifest(ImageRef { registry, repository, reference }))
+            }
+            Shape::Blob { name, digest } => {
+                let (registry, repository) = names.resolve(name, query)?;
+                Ok(Self::Blob { registry, repository, digest: self::digest(digest)? })
+            }
+            Shape::Tags { name } => {
+                let (registry, repository) = names.resolve(name, query)?;
+                let ns = namespace(query)?.is_some().then(|| registry.clone());
+                let page = page(query)?;
+                Ok(Self::Tags { registry, repository, name: name.into(), ns, page })
+            }
+            Shape::Referrers { name, digest } => {
+                let (registry, repository) = names.resolve(name, query)?;
+                let ns = namespace(query)?.is_some().then(|| registry.clone());
+                let digest = self::digest(digest)?;
+                let artifact_type = artifact_type(query)?;
+                let page = page(query)?;
+                let name = name.into();
+                Ok(Self::Referrers { registry, repository, digest, name, ns, artifact_type, page })
+            }
+            Shape::Trust { gun, file } => trust_metadata(gun, file),
+        }
+    }
+}
+
+impl<'a> Shape<'a> {
+    /// Read from the right, for every marker but `_trust` may also stand within a name.
+    fn of(path: &'a str) -> Option<Self> {
+        let rest = match path {
+            "/v2" | "/v2/" => return Some(Self::Base),
+            _ => path.strip_prefix("/v2/")?,
+        };
+        if let Some((gun, file)) = rest.split_once("/_trust/tuf/") {
+            return Some(Self::Trust { gun, file });
+        }
+        let (rest, last) = rest.rsplit_once('/')?;
+        let (name, marker) = rest.rsplit_once('/').unwrap_or(("", rest));
+        match (marker, last) {
+            ("manifests", reference) => Some(Self::Manifest { name, reference }),
+            ("blobs", "uploads") => Some(Self::Uploads),
+            ("blobs", digest) => Some(Self::Blob { name, digest }),
+            ("tags", "list") => Some(Self::Tags { name }),
+            ("referrers", digest) => Some(Self::Referrers { name, digest }),
+            ("uploads", _) if name == "blobs" || name.ends_with("/blobs") => Some(Self::Uploads),
+            _ => None,
+        }
+    }
+}
+
+impl Names {
+    /// Which repository of which registry `name` means: that of `ns`, else that of its own first
+    /// segment, else the default one.
+    fn resolve(&self, name: &str, query: &str) -> Result<(Registry, Repository), Malformed> {
+        let (registry, rest) = match namespace(query)? {
+            Some(ns) => match self.registry(&ns) {
+                Some(registry) => (Ok(registry), name),
+                None => (Err(Malformed::UnknownRegistry(excerpt(&ns))), name),
+            },
+            None => {
+                let first = name.split_once('/');
+                match first.and_then(|(first, rest)| Some((self.registry(first)?, rest))) {
+                    Some((registry, rest)) => (Ok(registry), rest),
+                    None => {
+                        let default = self.default.as_ref();
+                        (default.ok_or_else(|| Malformed::NoRegistry(excerpt(name))), name)
+                    }
+                }
+            }
+        };
+        // A name that cannot be is told first: it is wrong at every registry.
+        let repository = rest.parse().map_err(|why| Malformed::Name(why, excerpt(rest)))?;
+        let registry = registry?;
+        Ok((registry.clone(), registry.repository(repository)))
+    }
+
+    fn registry(&self, name: &str) -> Option<&Registry> {
+        self.registries.iter().find(|registry| registry.as_str() == name)
+    }
+}
+
+/// The page of a list; a count that is none is told, for a client would wait for it.
+fn page(query: &str) -> Result<Page, Malformed> {
+    match parameter(query, "n").map(|n| n.parse::<u32>()) {
+        Some(Err(_)) => Err(Malformed::Count),
+        Some(Ok(_)) | None => Ok(Page::parse(query)),
+    }
+}
+
+/// The first value of `key`; what is not UTF-8 in it becomes U+FFFD.
+fn parameter<'a>(query: &'a str, key: &str) -> Option<Cow<'a, str>> {
+    form_urlencoded::parse(query.as_bytes()).find(|(k, _)| k == key).map(|(_, value)| value)
+}
+
+fn namespace(query: &str) -> Result<Option<Cow<'_, str>>, Malformed> {
+    let mut all = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "ns");
+    let first = all.next().map(|(_, ns)| ns);
+    if all.next().is_some() { Err(Malformed::Namespaces) } else { Ok(first) }
+}
+
+fn artifact_type(query: &str) -> Result<Option<String>, Malformed> {
+    match parameter(query, "artifactType") {
+        Some(artifact_type) if !is_plain(&artifact_type) => Err(Malformed::ArtifactType),
+        artifact_type => Ok(artifact_type.map(Cow::into_owned)),
+    }
+}
+
+fn is_plain(value: &str) -> bool {
+    value.len() <= MAX_ARTIFACT_TYPE && value.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// The colon of a digest is the one character that clients are known to encode in a path.
+fn decode_colon(text: &str) -> Cow<'_, str> {
+    if text.contains('%') {
+        Cow::Owned(text.replacen("%3A", ":", 1).replacen("%3a", ":", 1))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+fn reference(text: &str) -> Result<Reference, Malformed> {
+    let text = decode_colon(text);
+    if text.contains(':') {
+        Ok(Reference::Digest(digest(&text)?))
+    } else {
+        Ok(Reference::Tag(text.parse().map_err(|why| Malformed::Tag(why, excerpt(&text)))?))
+    }
+}
+
+fn digest(text: &str) -> Result<Digest, Malformed> {
+    let text = decode_colon(text);
+    text.parse().map_err(|why| Malformed::Digest(why, excerpt(&text)))
+}
+
+fn trust_metadata(gun: &str, file: &str) -> Result<Route, Malformed> {
+    let malformed = |why| Malformed::Name(why, excerpt(gun));
+    let (registry, repository) =
+        gun.split_once('/').ok_or_else(|| malformed(InvalidName::Repository))?;
+    registry.parse::<Registry>().map_err(malformed)?;
+    repository.parse::<Repository>().map_err(malformed)?;
+    if is_role_file(file) {
+        Ok(Route::TrustMetadata { gun: gun.into(), file: file.into() })
+    } else {
+        Ok(Route::NotFound)
+    }
+}
+
+/// `<role>.json`, `<role>.<64 hex digits>.json` or `<version>.<role>.json` (notary-server's routes).
+fn is_role_file(file: &str) -> bool {
+    let Some(name) = file.strip_suffix(".json") else { return false };
+    let role = match (name.split_once('.'), name.rsplit_once('.')) {
+        (Some((version, role)), _) if is_version(version) => role,
+        (_, Some((role, hash))) if is_sha256(hash) => role,
+        _ => name,
+    };
+    file.len() <= MAX_ROLE_FILE && is_role(role)
+}
+
+fn is_version(text: &str) -> bool {
+    matches!(text.len(), 1..=10)
+        && !text.starts_with('0')
+        && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn is_role(role: &str) -> bool {
+    let segment = |segment: &str| {
+        let holds = |b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+        !segment.is_empty() && segment.bytes().all(holds)
+    };
+    let mut segments = role.split('/');
+    let delegation = segments.next() == Some("targets") && segments.all(segment);
+    role.len() <= 255 && (matches!(role, "root" | "timestamp" | "snapshot") || delegation)
+}
+
+/// As much of what a client sent as an error message repeats.
+fn excerpt(text: &str) -> String {
+    const MOST: usize = 128;
+    if text.chars().nth(MOST).is_none() {
+        return text.to_owned();
+    }
+    text.chars().take(MOST).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! The listener's certificate and key: read from files, and read again when they change. Knows
+//! nothing of connections or of HTTP but the names of its versions.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use thiserror::Error;
+use tokio_rustls::TlsAcceptor;
+
+use crate::oci::Digest;
+
+/// The largest certificate chain or key, in bytes of PEM.
+pub const MAX_PEM: u64 = 1 << 20;
+
+/// Why there is no TLS with these files.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    #[error("cannot read {0}: {1}")]
+    Read(PathBuf, io::Error),
+    #[error("{0} has more than {MAX_PEM} bytes, which no certificate or key has")]
+    TooLarge(PathBuf),
+    #[error("{0} holds no certificate in PEM: {1}")]
+    Certificate(PathBuf, pem::Error),
+    #[error("{0} holds no private key in PEM: {1}")]
+    Key(PathBuf, pem::Error),
+    #[error("the certificate {cert} does not go with the key {key}: {why}")]
+    Pair { cert: PathBuf, key: PathBuf, why: rustls::Error },
+}
+
+/// A certificate chain and its key, of files that are read again when they change.
+#[derive(Debug)]
+pub struct Tls {
+    cert: PathBuf,
+    key: PathBuf,
+    config: ArcSwap<ServerConfig>,
+    /// What the files held when they were last read, so that bad ones are told of only once.
+    seen: Mutex<Seen>,
+}
+
+type Seen = Option<(Digest, Digest)>;
+
+impl Tls {
+    /// Reads a certificate chain (the server's own certificate first) and its private key.
+    pub fn load(cert: &Path, key: &Path) -> Result<Self, TlsError> {
+        let (chain, private) = (read(cert)?, read(key)?);
+        Ok(Self {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+            config: ArcSwap::from_pointee(config(cert, &chain, key, &private)?),
+            seen: Mutex::new(Some((Digest::of(&chain), Digest::of(&private)))),
+        })
+    }
+
+    /// Reads the files again and takes what they hold, if it is new and good; whether it was. After
+    /// an error the old certificate stays, and the same content is not an error a second time.
+    /// Blocks.
+    pub fn reload(&self) -> Result<bool, TlsError> {
+        let both = read(&self.cert).and_then(|chain| Ok((chain, read(&self.key)?)));
+        let found = both.as_ref().ok().map(|(c, k)| (Digest::of(c), Digest::of(k)));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen == found {
+            return Ok(false);
+        }
+        *seen = found;
+        let (chain, private) = both?;
+        self.config.store(Arc::new(config(&self.cert, &chain, &self.key, &private)?));
+        Ok(true)
+    }
+
+    /// What the next connection is accepted with.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config.load_full())
+    }
+}
+
+fn config(cert: &Path, chain: &[u8], key: &Path, private: &[u8]) -> Result<ServerConfig, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(chain)
+        .collect::<Result<Vec<_>, _>>()
+        .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
+        .map_err(|why| TlsError::Certificate(cert.to_owned(), why))?;
+    let private =
+        PrivateKeyDer::from_pem_slice(private).map_err(|why| TlsError::Key(key.to_owned(), why))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
+        .map_err(|why| TlsError::Pair { cert: cert.to_owned(), key: key.to_owned(), why })?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    let mut content = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_PEM + 1).read_to_end(&mut content))
+        .map_err(|why| TlsError::Read(path.to_owned(), why))?;
+    if content.len() as u64 > MAX_PEM {
+        return Err(TlsError::TooLarge(path.to_owned()));
+    }
+    Ok(content)
+}

@@ -1,0 +1,131 @@
+//! Where log events go: to standard error, as text for people on a terminal and as one JSON object a
+//! line otherwise. Knows nothing of what is logged.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+
+use thiserror::Error;
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// The environment variable that filters events, such as `debug` or `info,countersign::audit=off`.
+const FILTER: &str = "RUST_LOG";
+
+/// Why nothing can be logged.
+#[derive(Debug, Error)]
+pub enum TelemetryError {
+    #[error("{FILTER} is no filter of log events: {0}")]
+    Filter(#[from] ParseError),
+    #[error("logging is set up twice: {0}")]
+    Twice(#[from] TryInitError),
+}
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    People,
+    Programs,
+}
+
+/// Sends the events of this process to standard error from now on. Called once, by `main`.
+pub fn init() -> Result<(), TelemetryError> {
+    let terminal = io::stderr().is_terminal();
+    let format = if terminal { Format::People } else { Format::Programs };
+    let filter = std::env::var(FILTER).unwrap_or_default();
+    Ok(subscriber(format, &filter, io::stderr)?.try_init()?)
+}
+
+/// Writes the events that `filter` lets through; an empty one means `info`.
+fn subscriber<W>(
+    format: Format,
+    filter: &str,
+    writer: W,
+) -> Result<Arc<dyn Subscriber + Send + Sync>, ParseError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter =
+        EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(filter)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    Ok(match format {
+        Format::People => Arc::new(builder.with_ansi(true).finish()),
+        Format::Programs => {
+            let json = builder.json().flatten_event(true).with_current_span(false);
+            Arc::new(json.with_span_list(false).finish())
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Mutex, MutexGuard};
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    struct Pen<'a>(MutexGuard<'a, Vec<u8>>);
+
+    impl Write for Pen<'_> {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            self.0.write(buf)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Page {
+        type Writer = Pen<'a>;
+
+        fn make_writer(&'a self) -> Pen<'a> {
+            Pen(self.0.lock().unwrap())
+        }
+    }
+
+    fn written(format: Format, filter: &str) -> String {
+        let page = Page::default();
+        let subscriber = subscriber(format, filter, page.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(target: "countersign::audit", { image.repository = "a/b", n = 7 }, "verdict");
+            tracing::debug!("detail");
+        });
+        String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn programs_read_one_object_a_line_with_the_fields_at_its_top() {
+        let text = written(Format::Programs, "");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let event: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(event["level"], "INFO");
+        assert_eq!(event["message"], "verdict");
+        assert_eq!(event["target"], "countersign::audit");
+        assert_eq!((&event["image.repository"], &event["n"]), (&"a/b".into(), &7.into()));
+        assert!(event["timestamp"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn people_read_text() {
+        let text = written(Format::People, "");
+        assert!(text.contains("verdict") && text.contains("a/b"), "{text}");
+    }
+
+    #[test]
+    fn the_filter_chooses() {
+        assert_eq!(written(Format::Programs, "debug").lines().count(), 2);
+        assert_eq!(written(Format::Programs, "countersign::audit=off").lines().count(), 0);
+        assert_eq!(written(Format::Programs, "error").lines().count(), 0);
+        assert!(subscriber(Format::Programs, "=,=", io::sink).is_err());
+    }
+}
