@@ -18,4 +18,8 @@ pub mod policy;
 pub mod gate;
 pub mod server;
 pub mod admin;
+pub mod config;
+pub mod app;
+pub mod explain;
 pub mod telemetry;
+pub mod cli;
