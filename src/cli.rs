@@ -102,10 +102,8 @@ async fn serve(file: &Path) -> anyhow::Result<u8> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let running = App::start(&config, Clock::System).await?;
-    if let Some(admin) = running.admin() {
-        tracing::info!(target: telemetry::ALWAYS, address = %format!("http://{admin}"), "admin listening");
-    }
-    tracing::info!(target: telemetry::ALWAYS, address = %running.url(), "listening");
+    let admin = running.admin().map(|admin| format!("http://{admin}"));
+    tracing::info!(target: telemetry::ALWAYS, address = %running.url(), admin, "listening");
     loop {
         tokio::select! {
             _ = terminate.recv() => break,

@@ -32,7 +32,7 @@ enum Format {
 }
 
 /// The target of what is told whatever the filter says: where the listeners are.
-pub const ALWAYS: &str = "countersign::listening";
+pub const ALWAYS: &str = "countersign::start";
 
 /// Sends the events of this process to standard error from now on. Called once, by `main`.
 pub fn init() -> Result<(), TelemetryError> {
