@@ -41,7 +41,7 @@ pub const RELEASES: &str = "targets/releases";
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 type EditValue = Arc<dyn Fn(&mut Value) + Send + Sync>;
-type EditText = Arc<dyn Fn(String) -> String + Send + Sync>;
+type EditFile = Arc<dyn Fn(Vec<u8>) -> Vec<u8> + Send + Sync>;
 
 /// One role: who may sign it, who does, and what it says.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ pub struct Role {
     pub tags: BTreeMap<String, Value>,
     signed_edits: Vec<EditValue>,
     envelope_edits: Vec<EditValue>,
-    file_edits: Vec<EditText>,
+    file_edits: Vec<EditFile>,
     sealed: Option<Sealed>,
     touched: bool,
 }
@@ -195,10 +195,19 @@ impl NotaryRepository {
     }
 
     /// Changes the text of the file after it was signed.
-    pub fn edit_file(
+    pub fn edit_text(
         &mut self,
         role: &str,
         edit: impl Fn(String) -> String + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.edit_file(role, move |file| edit(String::from_utf8(file).unwrap()).into_bytes())
+    }
+
+    /// Changes the bytes of the file after it was signed.
+    pub fn edit_file(
+        &mut self,
+        role: &str,
+        edit: impl Fn(Vec<u8>) -> Vec<u8> + Send + Sync + 'static,
     ) -> &mut Self {
         self.role_mut(role).file_edits.push(Arc::new(edit));
         self
@@ -309,11 +318,11 @@ impl NotaryRepository {
         for edit in &role.envelope_edits {
             edit(&mut envelope);
         }
-        let mut text = envelope.to_string();
+        let mut file = envelope.to_string().into_bytes();
         for edit in &role.file_edits {
-            text = edit(text);
+            file = edit(file);
         }
-        role.sealed = Some(Sealed { body, keys: role.keys.clone(), file: text.into_bytes() });
+        role.sealed = Some(Sealed { body, keys: role.keys.clone(), file });
     }
 }
 
