@@ -109,7 +109,7 @@ fn f6_a_snapshot_that_drops_a_releases_role_once_seen_is_refused() {
         signed["meta"].as_object_mut().unwrap().remove(RELEASES);
     });
     repository.role_mut("snapshot").version = 2;
-    judge.refuses_after(Reason::Rollback, &before, &repository.publish());
+    judge.refuses_after(Reason::TrustRemoved, &before, &repository.publish());
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn f5_an_expired_signer_who_is_not_asked_for_is_no_obstacle() {
     let (judge, files) = expired("targets/qa");
     let updated = judge.admits(&files);
     assert_eq!(resolved(&updated, "v1"), Digest::of(V1));
-    let judge = judge.on(|terms| terms.signers = vec!["qa".to_owned()]);
+    let judge = judge.asking(&["qa"]);
     judge.refuses(Reason::Expired, &files);
     assert_eq!(unresolved(&updated, "v9"), Reason::TagNotSigned);
 }

@@ -76,7 +76,7 @@ fn f17_a_new_snapshot_key_lets_the_snapshot_begin_again() {
 }
 
 #[test]
-fn f17_a_new_targets_key_lets_targets_and_its_delegations_begin_again() {
+fn f17_a_new_targets_key_lets_targets_begin_again() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     repository.role_mut("targets").version = 1_000_000;
@@ -118,4 +118,22 @@ fn f17_an_update_that_is_refused_half_way_lets_nothing_begin_again() {
     broken.role_mut(RELEASES).version = 2;
     assert_refused(Reason::Expired, judge.verdict(Some(&before.memory), &broken.publish()));
     judge.admits_after(&before, &good);
+}
+
+#[test]
+fn f17_a_delegation_with_a_new_key_may_begin_again_and_so_may_one_that_was_taken_away() {
+    let mut repository = NotaryRepository::signed();
+    let judge = Judge::pinned_to(&repository);
+    repository.role_mut(RELEASES).version = 1_000_000;
+    let first = judge.admits(&repository.publish());
+    let mut another = repository.clone();
+    another.rotate(RELEASES, "releases-2");
+    another.role_mut(RELEASES).version = 1;
+    judge.admits_after(&first, &another.publish());
+    // Both are the word of `targets`, whose version cannot go back.
+    repository.undelegate(RELEASES);
+    let second = judge.admits_after(&first, &repository.publish());
+    repository.delegate(RELEASES, Key::named(RELEASES)).tag(RELEASES, "v1", V1);
+    let third = judge.admits_after(&second, &repository.publish());
+    assert_eq!(resolved(&third, "v1"), Digest::of(V1));
 }

@@ -3,7 +3,6 @@
 
 use countersign::oci::Digest;
 use countersign::trust::Reason;
-use countersign::trust::notaryv1::Memory;
 use serde_json::json;
 
 use super::judge::{Judge, resolved};
@@ -73,7 +72,7 @@ fn f8_an_older_root_is_refused_even_if_all_else_is_new() {
     let mut replay = repository.publish();
     judge.admits(&replay);
     replay.insert("2.root".to_owned(), second["2.root"].clone());
-    judge.refuses_after(Reason::MixAndMatch, &before, &replay);
+    judge.refuses_after(Reason::Rollback, &before, &replay);
     judge.refuses_after(Reason::Rollback, &before, &first);
 }
 
@@ -130,24 +129,10 @@ fn f11_an_older_delegation_is_refused_where_the_file_is_smaller() {
 #[test]
 fn f11_an_older_signer_is_refused_where_its_signature_is_asked_for() {
     let mut two = Two::versions();
-    two.judge = two.judge.on(|terms| terms.signers = vec!["alice".to_owned()]);
+    two.judge = two.judge.asking(&["alice"]);
     let before = two.judge.admits(&two.new.clone().publish());
     let (files, _, _) = two.with_old("targets/alice", 0);
     two.judge.refuses_after(Reason::Rollback, &before, &files);
-}
-
-#[test]
-fn f11_a_delegation_that_was_taken_away_and_comes_back_cannot_come_back_older() {
-    let Two { judge, mut old, mut new } = Two::versions();
-    let first = judge.admits(&new.publish());
-    let releases = new.role(RELEASES).clone();
-    new.undelegate(RELEASES);
-    let second = judge.admits_after(&first, &new.publish());
-    old.publish();
-    new.delegate(RELEASES, Key::named(RELEASES));
-    *new.role_mut(RELEASES) = old.role(RELEASES).clone();
-    assert!(new.role(RELEASES).version < releases.version);
-    judge.refuses_after(Reason::Rollback, &second, &new.publish());
 }
 
 #[test]
@@ -155,8 +140,7 @@ fn f12_an_older_set_is_taken_by_an_empty_memory_and_refused_by_one_that_was_writ
     let Two { judge, mut old, mut new } = Two::versions();
     let older = old.publish();
     assert_eq!(resolved(&judge.admits(&older), "v2"), Digest::of(b"the second manifest"));
-    let mut before = judge.admits(&new.publish());
-    before.memory = Memory::parse(&before.memory.to_bytes()).unwrap();
+    let before = judge.admits(&new.publish());
     judge.refuses_after(Reason::Rollback, &before, &older);
 }
 

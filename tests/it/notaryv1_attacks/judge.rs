@@ -6,7 +6,9 @@ use futures_util::FutureExt as _;
 use countersign::clock::Timestamp;
 use countersign::oci::{Digest, Tag};
 use countersign::trust::Reason;
-use countersign::trust::notaryv1::{Memory, NotUpdated, Pin, Pins, Terms, Updated, update};
+use countersign::trust::notaryv1::{
+    Delegated, Memory, NotUpdated, Pin, Pins, Terms, Updated, update,
+};
 
 use crate::notary_repository::{Files, NOW, NotaryRepository};
 
@@ -44,6 +46,12 @@ impl Judge {
     pub fn on(mut self, change: impl FnOnce(&mut Terms)) -> Self {
         change(&mut self.terms);
         self
+    }
+
+    /// The same, who asks for the signatures of these.
+    pub fn asking(self, signers: &[&str]) -> Self {
+        let role = |name: &&str| Delegated::parse(&format!("targets/{name}")).unwrap();
+        self.on(|terms| terms.signers = signers.iter().map(role).collect())
     }
 
     /// The same, `days` later.
@@ -119,14 +127,22 @@ fn tag(text: &str) -> Tag {
 /// The digest that `text` is signed as.
 #[track_caller]
 pub fn resolved(updated: &Updated, text: &str) -> Digest {
-    updated.repository.tag(&tag(text)).unwrap().digest
+    updated.repository.tag(&tag(text)).unwrap().entry.digest
 }
 
 /// Why `text` is not signed.
 #[track_caller]
 pub fn unresolved(updated: &Updated, text: &str) -> Reason {
     match updated.repository.tag(&tag(text)) {
-        Ok(entry) => panic!("{text} resolves to {}", entry.digest),
+        Ok(found) => panic!("{text} resolves to {}", found.entry.digest),
         Err(refusal) => refusal.reason,
     }
+}
+
+/// Whether anything signed stands for these bytes.
+pub fn endorsed(updated: &Updated, manifest: &[u8]) -> bool {
+    let digest = Digest::of(manifest);
+    let tags = updated.repository.tags_of(&digest);
+    tags.iter()
+        .any(|tag| updated.repository.tag(tag).is_ok_and(|found| found.entry.digest == digest))
 }

@@ -154,7 +154,10 @@ fn k4_a_threshold_of_more_than_there_are_keys_is_never_reached() {
         repository.keys_mut(role).clear();
         let judge = Judge { terms: judge.terms, now: judge.now };
         repository.role_mut(role).signers = Some(vec![Signer::of(&Key::named(role))]);
-        judge.refuses(Reason::SignatureInvalid, &repository.publish());
+        // A root without a certificate is for no repository at all.
+        let root = role == "root";
+        let reason = if root { Reason::Malformed } else { Reason::SignatureInvalid };
+        judge.refuses(reason, &repository.publish());
     }
 }
 

@@ -89,14 +89,14 @@ fn rooted(root: Key) -> (Judge, Files) {
 fn r3_a_root_key_without_a_certificate_is_refused() {
     for kind in [Kind::P256, Kind::Ed25519, Kind::Rsa2048] {
         let (judge, files) = rooted(Key::new(kind, "root"));
-        judge.refuses(Reason::WrongRepository, &files);
+        judge.refuses(Reason::Malformed, &files);
     }
 }
 
 #[test]
 fn r3_a_root_key_in_a_certificate_authority_is_refused() {
     let (judge, files) = rooted(Certificate::authority(GUN).of(&Key::named("root")));
-    judge.refuses(Reason::WrongRepository, &files);
+    judge.refuses(Reason::Malformed, &files);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn r3_a_leaf_with_its_intermediate_after_it_counts_and_before_it_does_not() {
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned(),
     ] {
         let (judge, files) = rooted(root.in_certificate(bundle));
-        judge.refuses(Reason::WrongRepository, &files);
+        judge.refuses(Reason::Malformed, &files);
     }
 }
 
@@ -173,6 +173,18 @@ fn r9_a_pin_that_changes_is_checked_also_on_what_is_remembered() {
     let before = Judge::pinned_to(&repository).admits(&files);
     let other = Judge::with(&repository, &[Key::named("mallory").canonical_id()]);
     other.refuses_after(Reason::RootNotPinned, &before, &files);
+}
+
+#[test]
+fn r9_new_pins_let_a_repository_begin_again_that_was_made_anew() {
+    let mut first = NotaryRepository::signed();
+    first.role_mut("timestamp").version = 9;
+    let before = Judge::pinned_to(&first).admits(&first.publish());
+    let mut second = NotaryRepository::signed();
+    *second.keys_mut("root") = vec![Certificate::named(GUN).of(&Key::named("root-anew"))];
+    let files = second.publish();
+    Judge::pinned_to(&first).refuses_after(Reason::Rollback, &before, &files);
+    Judge::pinned_to(&second).admits_after(&before, &files);
 }
 
 #[test]

@@ -49,8 +49,6 @@ fn r5_an_expired_root_still_vouches_for_its_successor() {
     repository.rotate("root", "root-2");
     repository.role_mut("root").version = 2;
     repository.role_mut("root").expires = in_days(3650);
-    let old_and_new = [Key::named("root"), Key::named("root-2")];
-    assert_eq!(repository.role("root").keys[0].canonical_id(), old_and_new[1].canonical_id());
     judge.in_days(6).admits_after(&before, &repository.publish());
 }
 
@@ -143,24 +141,18 @@ fn r7_a_root_of_another_version_than_its_name_says_is_refused() {
     let (repository, published) = rotated(&names);
     let judge = knowing(&repository, &names);
     let before = judge.admits(&published[0]);
-    for other in ["1.root", "3.root"] {
+    for (other, reason) in [("1.root", Reason::Rollback), ("3.root", Reason::SignatureInvalid)] {
         let mut files = published[2].clone();
         files.insert("2.root".to_owned(), files[other].clone());
-        judge.refuses_after(Reason::MixAndMatch, &before, &files);
+        judge.refuses_after(reason, &before, &files);
     }
     // Even one that both roots signed: 2.root holds a version 7.
     let mut repository = NotaryRepository::signed();
     let before = judge.admits(&repository.publish());
     repository.rotate("root", "root-2");
-    let (old, new) = (Key::named("root"), repository.role("root").keys[0].clone());
-    let listed = NotaryRepository::signed();
-    assert_eq!(listed.role("root").keys[0].canonical_id(), old.canonical_id());
     repository.role_mut("root").version = 7;
     let mut files = repository.publish();
-    let jumped = files["7.root"].clone();
-    assert_eq!(jumped, files["root"]);
-    assert_eq!(new.canonical_id(), Key::named("root-2").canonical_id());
-    files.insert("2.root".to_owned(), jumped);
+    files.insert("2.root".to_owned(), files["7.root"].clone());
     judge.refuses_after(Reason::MixAndMatch, &before, &files);
 }
 
@@ -194,6 +186,25 @@ fn r9_a_rotation_to_a_root_that_no_pin_names_is_refused() {
     let before = judge.admits(&published[0]);
     judge.refuses_after(Reason::RootNotPinned, &before, &published[1]);
     judge.admits_after(&before, &published[0]);
+}
+
+/// Who controls the server must not use a rotation that the pins do not know yet to make the gate
+/// forget what it has seen.
+#[test]
+fn r9_a_rotation_that_no_pin_names_is_no_way_to_forget_what_was_seen() {
+    let mut repository = NotaryRepository::signed();
+    let old = repository.publish();
+    for role in ["targets", RELEASES] {
+        repository.tag(role, "v1", b"the fixed v1");
+    }
+    let new = repository.publish();
+    let judge = knowing(&repository, &["root"]);
+    let before = judge.admits(&new);
+    repository.rotate("root", "root-2");
+    let rotated = repository.publish();
+    let mut replay = old;
+    replay.insert("2.root".to_owned(), rotated["2.root"].clone());
+    judge.refuses_after(Reason::RootNotPinned, &before, &replay);
 }
 
 #[test]
