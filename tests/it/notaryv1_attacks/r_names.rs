@@ -181,9 +181,14 @@ fn r9_new_pins_let_a_repository_begin_again_that_was_made_anew() {
     first.role_mut("timestamp").version = 9;
     let before = Judge::pinned_to(&first).admits(&first.publish());
     let mut second = NotaryRepository::signed();
-    *second.keys_mut("root") = vec![Certificate::named(GUN).of(&Key::named("root-anew"))];
+    second.rotate("root", "root-anew");
+    // With the timestamp key that it had, the timestamp still cannot go back.
+    Judge::pinned_to(&second).refuses_after(Reason::Rollback, &before, &second.publish());
+    for role in ["targets", "snapshot", "timestamp"] {
+        second.rotate(role, &format!("{role}-anew"));
+    }
     let files = second.publish();
-    Judge::pinned_to(&first).refuses_after(Reason::Rollback, &before, &files);
+    Judge::pinned_to(&first).refuses_after(Reason::SignatureInvalid, &before, &files);
     Judge::pinned_to(&second).admits_after(&before, &files);
 }
 
