@@ -233,7 +233,7 @@ fn spread(value: &Value) -> String {
             format!("[ {} ]", items.join(" , "))
         }
         Value::String(text) => quoted(text),
-        other => other.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
 

@@ -69,7 +69,7 @@ impl Judge {
             let answer = match answer(&file.to_string()) {
                 Answer::Found(bytes) => Ok(Some(Bytes::from(bytes))),
                 Answer::Missing => Ok(None),
-                Answer::Silence => Err("it does not answer".to_owned()),
+                Answer::Silence => Err(NotUpdated::Unreachable("it does not answer".to_owned())),
             };
             async move { answer }
         };

@@ -2,10 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use countersign::oci::Digest;
 use countersign::trust::Reason;
 use serde_json::json;
 
-use super::judge::Judge;
+use super::judge::{Judge, resolved};
 use crate::notary_repository::*;
 
 fn valid() -> (Judge, NotaryRepository) {
@@ -154,10 +155,14 @@ fn k4_a_threshold_of_more_than_there_are_keys_is_never_reached() {
         repository.keys_mut(role).clear();
         let judge = Judge { terms: judge.terms, now: judge.now };
         repository.role_mut(role).signers = Some(vec![Signer::of(&Key::named(role))]);
-        // A root without a certificate is for no repository at all.
-        let root = role == "root";
-        let reason = if root { Reason::Malformed } else { Reason::SignatureInvalid };
-        judge.refuses(reason, &repository.publish());
+        let files = repository.publish();
+        match role {
+            // A root without a certificate is for no repository at all.
+            "root" => judge.refuses(Reason::Malformed, &files),
+            // A delegation to nobody is none.
+            RELEASES => assert_eq!(resolved(&judge.admits(&files), "v1"), Digest::of(OLD_V1)),
+            _ => judge.refuses(Reason::SignatureInvalid, &files),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ fn with(role: &str, key: &Key, signer: Signer) -> (Judge, Files) {
 }
 
 #[track_caller]
-fn counts(key: &Key, signer: Signer) {
+fn counts(key: &Key, signer: &Signer) {
     for role in ["targets", RELEASES] {
         let (judge, files) = with(role, key, signer.clone());
         judge.admits(&files);
@@ -23,7 +23,7 @@ fn counts(key: &Key, signer: Signer) {
 }
 
 #[track_caller]
-fn does_not_count(key: &Key, signer: Signer) {
+fn does_not_count(key: &Key, signer: &Signer) {
     for role in ["targets", RELEASES] {
         let (judge, files) = with(role, key, signer.clone());
         judge.refuses(Reason::SignatureInvalid, &files);
@@ -36,14 +36,14 @@ const KINDS: [Kind; 5] = [Kind::P256, Kind::P384, Kind::P521, Kind::Ed25519, Kin
 fn k6_every_type_of_key_counts_by_its_own_methods() {
     for kind in KINDS {
         let key = Key::new(kind, "any");
-        counts(&key, Signer::of(&key));
+        counts(&key, &Signer::of(&key));
         if kind != Kind::Ed25519 {
             let certified = Certificate::named("whoever").of(&key);
-            counts(&certified, Signer::of(&certified));
+            counts(&certified, &Signer::of(&certified));
         }
     }
     let rsa = Key::new(Kind::Rsa2048, "any");
-    counts(&rsa, Signer::of(&rsa).by(How::Pkcs1, "rsapkcs1v15"));
+    counts(&rsa, &Signer::of(&rsa).by(How::Pkcs1, "rsapkcs1v15"));
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn k6_root_keys_of_each_certified_type_count() {
 #[test]
 fn k6_a_method_is_read_in_any_case_as_notary_reads_it() {
     let key = Key::named("any");
-    counts(&key, Signer::of(&key).by(How::Ecdsa, "ECDSA"));
+    counts(&key, &Signer::of(&key).by(How::Ecdsa, "ECDSA"));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn k6_a_method_that_does_not_fit_the_key_is_refused() {
         (Kind::Rsa2048, How::Pkcs1, "rsapss"),
     ] {
         let key = Key::new(kind, "any");
-        does_not_count(&key, Signer::of(&key).by(how, method));
+        does_not_count(&key, &Signer::of(&key).by(how, method));
     }
 }
 
@@ -81,16 +81,16 @@ fn k6_a_method_that_does_not_fit_the_key_is_refused() {
 fn k6_a_method_that_notary_does_not_have_is_refused() {
     for method in ["", "ed25519", "pyca-crypto", "none", "pycrypto-pkcs#1 pss", "ecdsa "] {
         let key = Key::new(Kind::Ed25519, "any");
-        does_not_count(&key, Signer::of(&key).by(How::Eddsa, method));
+        does_not_count(&key, &Signer::of(&key).by(How::Eddsa, method));
         let key = Key::new(Kind::Rsa2048, "any");
-        does_not_count(&key, Signer::of(&key).by(How::Pss, method));
+        does_not_count(&key, &Signer::of(&key).by(How::Pss, method));
     }
 }
 
 #[test]
 fn k6_a_signature_without_a_method_is_refused() {
     let key = Key::named("any");
-    does_not_count(&key, Signer { method: Value::Null, ..Signer::of(&key) });
+    does_not_count(&key, &Signer { method: Value::Null, ..Signer::of(&key) });
 }
 
 #[test]
@@ -105,19 +105,19 @@ fn k6_a_type_that_the_key_is_not_is_refused() {
         (Kind::Ed25519, "ecdsa"),
     ] {
         let key = Key { keytype: keytype.to_owned(), ..Key::new(kind, "any") };
-        does_not_count(&key, Signer::of(&key));
+        does_not_count(&key, &Signer::of(&key));
     }
     let certified = Certificate::named("whoever").of(&Key::named("any"));
     for keytype in ["rsa-x509", "ecdsa"] {
         let key = Key { keytype: keytype.to_owned(), ..certified.clone() };
-        does_not_count(&key, Signer::of(&key));
+        does_not_count(&key, &Signer::of(&key));
     }
 }
 
 #[test]
 fn k7_an_ecdsa_signature_in_asn1_is_refused() {
     let key = Key::named("any");
-    does_not_count(&key, Signer::of(&key).by(How::EcdsaDer, "ecdsa"));
+    does_not_count(&key, &Signer::of(&key).by(How::EcdsaDer, "ecdsa"));
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn k7_ecdsa_signatures_of_nothing_and_of_another_length_are_refused() {
     for kind in KINDS {
         let key = Key::new(kind, "any");
         for mangle in mangled {
-            does_not_count(&key, Signer::of(&key).mangled(mangle));
+            does_not_count(&key, &Signer::of(&key).mangled(mangle));
         }
     }
 }
@@ -148,13 +148,13 @@ fn k7_ecdsa_signatures_of_nothing_and_of_another_length_are_refused() {
 #[test]
 fn k7_p384_with_its_usual_sha384_is_not_notarys_and_is_refused() {
     let key = Key::new(Kind::P384, "any");
-    does_not_count(&key, Signer::of(&key).by(How::EcdsaSha384, "ecdsa"));
+    does_not_count(&key, &Signer::of(&key).by(How::EcdsaSha384, "ecdsa"));
 }
 
 #[test]
 fn k8_pss_over_sha512_is_refused() {
     let key = Key::new(Kind::Rsa2048, "any");
-    does_not_count(&key, Signer::of(&key).by(How::PssSha512, "rsapss"));
+    does_not_count(&key, &Signer::of(&key).by(How::PssSha512, "rsapss"));
 }
 
 /// One signature over [`FROZEN`], made once with a key that was then thrown away, for none of our

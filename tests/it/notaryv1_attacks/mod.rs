@@ -2,16 +2,25 @@
 //! files are the groups of the table. A valid repository is broken in exactly one way, and the pure
 //! verifier must say the one reason of the contract: no network, no clock.
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "what tests share is no part of a test's body"
+)]
+
 mod judge;
 
 mod d_delegations;
 mod f_expiry;
 mod f_recovery;
 mod f_rollback;
+mod frozen;
 mod j_json;
 mod k_keys;
 mod k_signatures;
 mod m_hashes;
+mod properties;
 mod r_names;
 mod r_rotation;
 

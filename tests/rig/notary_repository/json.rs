@@ -10,12 +10,8 @@ pub const NOW: i64 = 1_795_348_800;
 
 /// RFC 3339 of the instant `days` after [`NOW`].
 pub fn in_days(days: i64) -> String {
-    at(NOW + days * 86_400)
-}
-
-/// RFC 3339 of `unix` seconds.
-pub fn at(unix: i64) -> String {
-    OffsetDateTime::from_unix_timestamp(unix).unwrap().format(&Rfc3339).unwrap()
+    let then = OffsetDateTime::from_unix_timestamp(NOW + days * 86_400).unwrap();
+    then.format(&Rfc3339).unwrap()
 }
 
 /// The bytes that are signed.

@@ -24,8 +24,9 @@ pub enum Kind {
     Rsa2048,
 }
 
-static PAIRS: LazyLock<Mutex<BTreeMap<(Kind, String), Arc<KeyPair>>>> =
-    LazyLock::new(Mutex::default);
+type Pairs = BTreeMap<(Kind, String), Arc<KeyPair>>;
+
+static PAIRS: LazyLock<Mutex<Pairs>> = LazyLock::new(Mutex::default);
 
 /// A key as metadata lists it, and its private half.
 #[derive(Clone)]
@@ -121,7 +122,7 @@ impl Key {
 }
 
 /// The id of a key of that type whose `keyval.public` is `public`.
-pub fn key_id(keytype: &str, public: &str) -> String {
+fn key_id(keytype: &str, public: &str) -> String {
     let described = json!({
         "keytype": keytype,
         "keyval": { "private": null, "public": public },

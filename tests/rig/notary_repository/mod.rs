@@ -30,8 +30,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256, Sha512};
 
 pub use certificate::Certificate;
-pub use json::{NOW, at, canonical, in_days};
-pub use keys::{How, Key, Kind, Signer, key_id};
+pub use json::{NOW, canonical, in_days};
+pub use keys::{How, Key, Kind, Signer};
 
 /// The name that the tests' repository has.
 pub const GUN: &str = "registry.example.com/library/app";
