@@ -21,5 +21,6 @@ pub mod admin;
 pub mod config;
 pub mod app;
 pub mod explain;
+pub mod demo;
 pub mod telemetry;
 pub mod cli;
