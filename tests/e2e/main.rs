@@ -33,7 +33,14 @@ mod tls;
 mod engines;
 mod site;
 
+mod changes;
+mod index;
+mod moved_tag;
+mod operate;
+mod outage;
 mod pull;
+mod refuse;
+mod self_verifying_client;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -46,7 +53,16 @@ macro_rules! tests {
 pub(crate) use tests;
 
 fn main() -> std::process::ExitCode {
-    let all = [pull::tests()];
+    let all = [
+        pull::tests(),
+        refuse::tests(),
+        moved_tag::tests(),
+        index::tests(),
+        changes::tests(),
+        outage::tests(),
+        self_verifying_client::tests(),
+        operate::tests(),
+    ];
     let trials = all.into_iter().flatten().map(|(name, test)| {
         let name = name.trim_start_matches("e2e::");
         Trial::test(name, move || {

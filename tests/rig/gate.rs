@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use crate::folder::Folder;
 use crate::process::{Process, Said, free_port, run};
+use crate::registry::digest_of;
+use crate::requests::{self, Answer};
 
 /// A config file and a store. They outlive the process, so that a gate can be stopped and started again.
 pub(crate) struct Gate {
@@ -84,6 +86,32 @@ impl Gate {
 
     pub(crate) fn admin(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.admin_port)
+    }
+
+    /// What it answers when asked for a manifest.
+    pub(crate) fn manifest(&self, repository: &str, reference: &str) -> Answer {
+        requests::get(&self.url(&format!("/v2/{repository}/manifests/{reference}")))
+    }
+
+    /// Waits until it gives a manifest, or (`Err`) refuses it for this reason: the change must show within the
+    /// `refresh` of a second that its anchor says, and what a busy machine adds.
+    pub(crate) fn comes_to(&self, repository: &str, reference: &str, outcome: Result<&str, &str>) {
+        let what = format!("{repository} {reference} to come to {outcome:?}");
+        let mut last = String::new();
+        let start = std::time::Instant::now();
+        while start.elapsed() < Duration::from_secs(6) {
+            let answer = self.manifest(repository, reference);
+            let reached = match outcome {
+                Ok(digest) => answer.status == 200 && digest_of(&answer.body) == digest,
+                Err(reason) => answer.status != 200 && answer.reason() == reason,
+            };
+            if reached {
+                return;
+            }
+            last = format!("{} {}", answer.status, answer.text());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("waited for {what}, but: {last}");
     }
 
     pub(crate) fn log(&self) -> String {

@@ -38,6 +38,12 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
     }
 
+    /// The reason code of a denial.
+    pub(crate) fn reason(&self) -> String {
+        let denial: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        denial["errors"][0]["detail"]["reason"].as_str().unwrap_or_default().to_owned()
+    }
+
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }

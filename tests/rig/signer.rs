@@ -93,7 +93,20 @@ impl<'a> Signer<'a> {
         self.notary(&[&["key", "rotate", repository][..], key].concat());
     }
 
-    pub(crate) fn notary(&self, arguments: &[&str]) {
+    /// Makes a root key ahead of the rotation to it, so that it can be pinned before; gives its id.
+    pub(crate) fn new_root_key(&self) -> String {
+        let said = self.notary(&["key", "generate", "ecdsa", "--role", "root"]);
+        let hex = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+        let id = said.split_whitespace().find(hex);
+        id.unwrap_or_else(|| panic!("no key id: {said}")).to_owned()
+    }
+
+    pub(crate) fn rotate_root_to(&self, repository: &str, id: &str) {
+        let key = self.cli.home.join(&format!(".docker/trust/private/{id}.key"));
+        self.rotate(repository, &["root", "--key", &key.to_string_lossy()]);
+    }
+
+    fn notary(&self, arguments: &[&str]) -> String {
         let mut command = tool("notary", "notary");
         command.args(["-s", &self.server, "--tlscacert"]).arg(&self.ca);
         command.arg("-d").arg(self.cli.home.join(".docker/trust")).args(arguments);
@@ -102,6 +115,7 @@ impl<'a> Signer<'a> {
         }
         let said = run_answering(&command, "yes\n");
         assert!(said.ok(), "notary {arguments:?}: {}", said.all());
+        said.all()
     }
 
     fn trust(&self, arguments: &[&str]) -> String {
