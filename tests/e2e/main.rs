@@ -27,6 +27,8 @@ mod registry;
 mod requests;
 #[path = "../rig/signer.rs"]
 mod signer;
+#[path = "../rig/stand_in.rs"]
+mod stand_in;
 #[path = "../rig/tls.rs"]
 mod tls;
 
@@ -34,6 +36,7 @@ mod engines;
 mod site;
 
 mod changes;
+mod compose;
 mod index;
 mod moved_tag;
 mod operate;
@@ -62,6 +65,7 @@ fn main() -> std::process::ExitCode {
         outage::tests(),
         self_verifying_client::tests(),
         operate::tests(),
+        compose::tests(),
     ];
     let trials = all.into_iter().flatten().map(|(name, test)| {
         let name = name.trim_start_matches("e2e::");

@@ -6,25 +6,44 @@
     reason = "a rig that cannot be set up fails its test"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::folder::Folder;
-use crate::process::{Process, Said, every, must, run, tool};
+use crate::process::{Process, Said, every, must, run, same, tool};
 
-/// `dockerd` with no network of its own: containers run with `--network host`.
+/// `dockerd`, with everything it keeps in a folder of its own.
 pub(crate) struct Daemon {
     socket: PathBuf,
-    _process: Process,
-    folder: Folder,
+    process: Process,
+    own_network: bool,
+    _folder: Folder,
 }
 
 impl Daemon {
+    /// In this machine's network, of which it changes nothing: containers run with `--network host`.
     pub(crate) fn start() -> Self {
+        let mut command = tool("dockerd", "docker.io");
+        command.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
+        Self::start_as(&command, false)
+    }
+
+    /// With bridges, addresses and published ports as sites have them, but in a network namespace of its own, from
+    /// which no way leads outside; its CLIs stand in there too.
+    pub(crate) fn start_in_its_own_network() -> Self {
+        let dockerd = tool("dockerd", "docker.io");
+        let mut command = tool("unshare", "util-linux");
+        let script = "busybox ip link set lo up && exec \"$@\"";
+        command.args(["--net", "--", "sh", "-c", script, "sh"]).arg(dockerd.get_program());
+        Self::start_as(&command, true)
+    }
+
+    fn start_as(dockerd: &Command, own_network: bool) -> Self {
         let folder = Folder::new("docker");
         let socket = folder.join("docker.sock");
-        let mut command = tool("dockerd", "docker.io");
+        let mut command = Command::new(dockerd.get_program());
         command
+            .args(dockerd.get_args())
             .arg("--data-root")
             .arg(folder.join("data"))
             .arg("--exec-root")
@@ -32,10 +51,22 @@ impl Daemon {
             .arg("--pidfile")
             .arg(folder.join("pid"))
             .arg("-H")
-            .arg(format!("unix://{}", socket.display()))
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
+            .arg(format!("unix://{}", socket.display()));
         let process = Process::start("dockerd", &command, &folder).until_there_is(&socket);
-        Self { socket, _process: process, folder }
+        Self { socket, process, own_network, _folder: folder }
+    }
+
+    /// A command that talks to this daemon, and stands in its network.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = if self.own_network {
+            let mut command = tool("nsenter", "util-linux");
+            command.arg(format!("--net=/proc/{}/ns/net", self.process.id())).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.env("DOCKER_HOST", format!("unix://{}", self.socket.display()));
+        command
     }
 
     /// The CLI of someone who trusts no Notary server.
@@ -59,24 +90,19 @@ impl Daemon {
         build.env("DOCKER_BUILDKIT", "0").args(["build", "--quiet", "--tag", tag]);
         must(build.arg(context.path()));
     }
-
-    pub(crate) fn folder(&self) -> &Folder {
-        &self.folder
-    }
 }
 
 /// A docker CLI with a home of its own.
 pub(crate) struct Cli {
     pub(crate) home: Folder,
-    program: PathBuf,
-    socket: PathBuf,
+    command: Command,
     trust_server: Option<String>,
 }
 
 impl Cli {
     fn new(daemon: &Daemon) -> Self {
-        let home = Folder::new("home");
-        Self { home, program: signing_cli(), socket: daemon.socket.clone(), trust_server: None }
+        let command = daemon.command(&signing_cli());
+        Self { home: Folder::new("home"), command, trust_server: None }
     }
 
     /// With `DOCKER_CONTENT_TRUST=1`, this Notary server, and (as a file in the home) its certificate authority.
@@ -88,11 +114,10 @@ impl Cli {
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = same(&self.command);
         command
             .env("HOME", self.home.path())
             .env("DOCKER_CONFIG", self.home.join(".docker"))
-            .env("DOCKER_HOST", format!("unix://{}", self.socket.display()))
             .env_remove("DOCKER_CONTEXT")
             .env_remove("DOCKER_CONTENT_TRUST")
             .env_remove("DOCKER_CONTENT_TRUST_SERVER");

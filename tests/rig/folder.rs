@@ -36,13 +36,6 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// A folder below this one, made if missing.
-    pub(crate) fn folder(&self, name: &str) -> PathBuf {
-        let path = self.0.join(name);
-        fs::create_dir_all(&path).unwrap();
-        path
-    }
-
     /// Writes a file below this folder, with the folders that lead to it.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);

@@ -49,12 +49,23 @@ impl Said {
 
 /// Runs a program to its end, two minutes at most.
 pub(crate) fn run(command: &Command) -> Said {
-    run_answering(command, "")
+    run_within(120, command, "")
 }
 
 /// Runs a program that asks something on its standard input.
 pub(crate) fn run_answering(command: &Command, answer: &str) -> Said {
-    let mut timed = wrapped("timeout", &["--kill-after=5", "120"], command);
+    run_within(120, command, answer)
+}
+
+/// Runs a program that takes its time.
+pub(crate) fn must_within(seconds: u32, command: &Command) -> String {
+    let said = run_within(seconds, command, "");
+    assert!(said.ok(), "{command:?}: {}\n{}", said.status, said.all());
+    said.stdout
+}
+
+fn run_within(seconds: u32, command: &Command, answer: &str) -> Said {
+    let mut timed = wrapped("timeout", &["--kill-after=5", &seconds.to_string()], command);
     timed.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = timed.spawn().expect("coreutils' timeout is there");
     let _ = child.stdin.take().unwrap().write_all(answer.as_bytes());
@@ -68,15 +79,23 @@ pub(crate) fn run_answering(command: &Command, answer: &str) -> Said {
 
 /// Runs a program that must succeed; gives its standard output.
 pub(crate) fn must(command: &Command) -> String {
-    let said = run(command);
-    assert!(said.ok(), "{command:?}: {}\n{}", said.status, said.all());
-    said.stdout
+    must_within(120, command)
 }
 
 /// The same program with the same arguments and environment, run by another program.
 fn wrapped(by: &str, arguments: &[&str], command: &Command) -> Command {
     let mut outer = Command::new(by);
-    outer.args(arguments).arg(command.get_program()).args(command.get_args());
+    outer.args(arguments).arg(command.get_program());
+    alike(outer, command)
+}
+
+/// The same command once more.
+pub(crate) fn same(command: &Command) -> Command {
+    alike(Command::new(command.get_program()), command)
+}
+
+fn alike(mut outer: Command, command: &Command) -> Command {
+    outer.args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => outer.env(name, value),
