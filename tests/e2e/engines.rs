@@ -1,11 +1,5 @@
 //! The container engines that all tests share, started when first asked for; and pulling with each of them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a rig that cannot be set up fails its test"
-)]
-
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -38,7 +32,7 @@ pub(crate) fn stop() {
 
 /// A program that pulls images, with nothing pulled yet.
 pub(crate) enum Client {
-    Docker(Cli),
+    Docker(Box<Cli>),
     Containerd(Arc<Engines>),
     Podman(Podman),
     Skopeo(Folder),
@@ -48,7 +42,7 @@ impl Client {
     pub(crate) fn all() -> [Self; 4] {
         let engines = engines();
         [
-            Self::Docker(engines.docker.cli()),
+            Self::Docker(Box::new(engines.docker.cli())),
             Self::Containerd(engines),
             Self::Podman(Podman::new()),
             Self::Skopeo(Folder::new("skopeo")),

@@ -7,6 +7,12 @@
 //! Debian 12's packages: `busybox-static`, `containerd`, `debootstrap`, `docker-compose`, `docker-registry`, `docker.io`,
 //! `libfaketime`, `notary`, `podman`, `procps`, `runc`, `skopeo` (and `coreutils`, `mount`, `util-linux`, always there).
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a rig that cannot be set up fails its test"
+)]
+
 #[path = "../rig/containerd.rs"]
 mod containerd;
 #[path = "../rig/docker.rs"]

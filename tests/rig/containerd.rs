@@ -1,11 +1,5 @@
 //! A containerd of the rig's own and its `ctr`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a rig that cannot be set up fails its test"
-)]
-
 use std::path::PathBuf;
 use std::process::Command;
 

@@ -1,11 +1,5 @@
 //! A docker daemon of the rig's own, and docker CLIs before it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a rig that cannot be set up fails its test"
-)]
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

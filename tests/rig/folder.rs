@@ -1,11 +1,5 @@
 //! A temporary folder that goes when its owner goes, with whatever is still mounted below it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a rig that cannot be set up fails its test"
-)]
-
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

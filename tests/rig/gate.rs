@@ -1,11 +1,5 @@
 //! Our own program, as a user starts it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a rig that cannot be set up fails its test"
-)]
-
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;

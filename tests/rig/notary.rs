@@ -1,12 +1,6 @@
 //! Debian's `notary-server` 0.7 over TLS: with its local trust service, or with `notary-signer` beside it as sites
 //! run it. Both keep everything in memory: a stopped server has forgotten all.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a rig that cannot be set up fails its test"
-)]
-
 use std::path::PathBuf;
 
 use serde_json::{Value, json};

@@ -1,11 +1,5 @@
 //! Podman with storage of its own; it has no daemon.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a rig that cannot be set up fails its test"
-)]
-
 use std::process::Command;
 
 use crate::folder::Folder;

@@ -1,11 +1,5 @@
 //! Programs: found on the PATH, run to their end, or kept running until their handle goes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a rig that cannot be set up fails its test"
-)]
-
 use std::fs::File;
 use std::io::Write;
 use std::net::TcpListener;

@@ -1,11 +1,5 @@
 //! Debian's `docker-registry` (distribution 2.8) over plain HTTP, its content in a folder of its own.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a rig that cannot be set up fails its test"
-)]
-
 use std::path::Path;
 
 use bytes::Bytes;

@@ -1,11 +1,5 @@
 //! One HTTP request at a time, for what no client program of the rig asks: statuses, headers, raw bytes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a rig that cannot be set up fails its test"
-)]
-
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -1,11 +1,5 @@
 //! Someone who builds, pushes and signs images, the way that Docker's documents say.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a rig that cannot be set up fails its test"
-)]
-
 use crate::docker::{Cli, Daemon};
 use crate::notary::Notary;
 use crate::process::{Said, run, run_answering, tool};
