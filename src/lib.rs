@@ -19,3 +19,4 @@ pub mod gate;
 pub mod server;
 pub mod admin;
 pub mod telemetry;
+pub mod demo;
