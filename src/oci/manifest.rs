@@ -16,11 +16,12 @@ pub const MAX_CHILDREN: usize = 10_000;
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// A pointer to content: its digest and its size in bytes.
+/// A pointer to content: its digest, its size in bytes, and its media type if that is a manifest's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     pub digest: Digest,
     pub size: u64,
+    pub media_type: Option<MediaType>,
 }
 
 /// A manifest, as far as a gate needs to understand it.
@@ -105,6 +106,11 @@ impl Manifest {
         &self.children
     }
 
+    /// The indexes that an index lists.
+    pub fn child_indexes(&self) -> impl Iterator<Item = &Descriptor> {
+        self.children.iter().filter(|child| child.media_type.is_some_and(MediaType::is_index))
+    }
+
     /// The config and the layers of an image; an index has none.
     pub fn blobs(&self) -> &[Descriptor] {
         &self.blobs
@@ -151,8 +157,9 @@ fn media_type(
 
 fn descriptor(from: &oci_spec::image::Descriptor) -> Result<Descriptor, InvalidManifest> {
     let digest = from.digest().to_string();
+    let media_type = MediaType::parse(from.media_type().as_ref());
     match digest.parse() {
-        Ok(digest) => Ok(Descriptor { digest, size: from.size() }),
+        Ok(digest) => Ok(Descriptor { digest, size: from.size(), media_type }),
         Err(_) => Err(InvalidManifest::Digest(digest.chars().take(255).collect())),
     }
 }

@@ -128,8 +128,7 @@ impl Requirement {
         match (enough.next(), enough.next()) {
             (Some(one), Some(other)) => {
                 let (one, other) = (&one[0], &other[0]);
-                let anchor = Arc::from(other.says().anchor.as_str());
-                return Err(disagree(&anchor, one.digest(), other.digest()));
+                return Err(disagree(&other.says().anchor, one.digest(), other.digest()));
             }
             (Some(votes), None) => return Ok(votes),
             (None, _) => {}

@@ -85,6 +85,16 @@ impl PullThrough {
         self.manifests.try_get_with(key, fetch).await.map_err(Arc::unwrap_or_clone)
     }
 
+    /// Whether `digest` is among the manifests that are kept.
+    pub fn keeps_manifest(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> bool {
+        self.manifests.contains_key(&(registry.clone(), repository.clone(), *digest))
+    }
+
     /// The digest that `tag` stands for at this moment, by upstream's word.
     pub async fn resolve(
         &self,

@@ -1,6 +1,8 @@
 //! The proof that a trusted signer vouches for one digest in one repository, until a time. Only a
 //! verified signature makes one; knows nothing of rules or of content.
 
+use std::sync::Arc;
+
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Registry, Repository, Tag};
 
@@ -28,9 +30,11 @@ pub struct Endorsed {
     pub digest: Digest,
     /// The manifest's length in bytes, where the scheme signs it.
     pub length: Option<u64>,
-    /// The tags by which it was signed, where the scheme signs names.
-    pub tags: Vec<Tag>,
-    pub anchor: String,
+    /// Its SHA-512, where the scheme signs that too.
+    pub sha512: Option<Box<[u8; 64]>>,
+    /// The tag by which it was signed, where the scheme signs names.
+    pub tag: Option<Tag>,
+    pub anchor: Arc<str>,
     pub scheme: Scheme,
     /// Who signed, as the scheme names them (roles and their keys).
     pub signers: Vec<String>,
@@ -49,10 +53,5 @@ impl Endorsement {
 
     pub fn digest(&self) -> Digest {
         self.0.digest
-    }
-
-    /// Whether this is for that repository and has not run out.
-    pub fn in_force(&self, registry: &Registry, repository: &Repository, now: Timestamp) -> bool {
-        self.0.registry == *registry && self.0.repository == *repository && now <= self.0.expires
     }
 }

@@ -10,6 +10,7 @@ use super::credentials::{Credentials, InvalidCredentials};
 use super::metrics::Metrics;
 use crate::net::{Client, Timeouts, TlsError};
 use crate::oci::Registry;
+use crate::settings::Section;
 
 /// One `[[upstream]]`.
 #[derive(Clone, Debug)]
@@ -52,6 +53,61 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Reads one `[[upstream]]`.
+    pub fn read(section: &Section<'_>) -> Option<Self> {
+        let registry = section.required::<Registry>("registry");
+        let url = match section.parsed::<Url>("url") {
+            None if section.has("url") => None,
+            None => registry.as_ref().and_then(|registry| default_url(registry, section)),
+            Some(url) => Some(url),
+        };
+        if url.as_ref().is_some_and(|url| !is_base(url)) {
+            section.wrong("url", ConfigError::Url.to_string());
+        }
+        let read = Self {
+            default: section.flag("default").unwrap_or(false),
+            ca: section.path("ca"),
+            username: section.text("username"),
+            password_file: section.path("password_file"),
+            token_realm: section.text("token_realm"),
+            max_requests: section
+                .count("max_requests", 1, 10_000)
+                .and_then(|count| usize::try_from(count).ok())
+                .unwrap_or(Self::MAX_REQUESTS),
+            ..Self::new(registry?, url?)
+        };
+        if read.username.is_some() != read.password_file.is_some() {
+            section.wrong("username", InvalidCredentials::Half.to_string());
+        }
+        if read.token_realm.as_deref().is_some_and(|realm| Host::parse(realm).is_err()) {
+            section.wrong("token_realm", ConfigError::TokenRealm.to_string());
+        }
+        section.finish();
+        Some(read)
+    }
+}
+
+/// `https://` and the registry's own name; Docker Hub's is another than its images bear.
+fn default_url(registry: &Registry, section: &Section<'_>) -> Option<Url> {
+    let host = match registry.as_str() {
+        "docker.io" => "registry-1.docker.io",
+        other => other,
+    };
+    let url = format!("https://{host}").parse();
+    url.map_err(|e| section.wrong("registry", format!("https://{host} is no URL: {e}"))).ok()
+}
+
+/// Whether a server can be at `url`: http or https, a host, perhaps a path, and nothing more.
+fn is_base(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.host().is_some()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+}
+
 /// Which key of a configuration is wrong, and how.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -73,12 +129,7 @@ pub(super) fn authenticator(
     metrics: &Metrics,
 ) -> Result<Authenticator, ConfigError> {
     let Config { url, ca, max_requests, timeouts, .. } = config;
-    let web = matches!(url.scheme(), "http" | "https") && url.host().is_some();
-    let bare = url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
-    if !(web && bare) {
+    if !is_base(url) {
         return Err(ConfigError::Url);
     }
     if *max_requests == 0 {

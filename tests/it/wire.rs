@@ -15,13 +15,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// After this long, what a test waits for does not come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A listener that serves until it is dropped.
-pub struct Served {
-    pub address: SocketAddr,
-    pub shutdown: CancellationToken,
-    pub ended: JoinHandle<()>,
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) ended: JoinHandle<()>,
 }
 
 impl Drop for Served {
@@ -31,7 +31,7 @@ impl Drop for Served {
 }
 
 /// Serves `service` on a free port of loopback.
-pub async fn serve<S, F, B>(limits: Limits, tls: Option<Arc<Tls>>, service: S) -> Served
+pub(crate) async fn serve<S, F, B>(limits: Limits, tls: Option<Arc<Tls>>, service: S) -> Served
 where
     S: Fn(SocketAddr, Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
@@ -49,7 +49,7 @@ where
 
 /// `future`, which must not take for ever.
 #[track_caller]
-pub fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+pub(crate) fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();
     async move {
         let done = tokio::time::timeout(PATIENCE, future).await;
@@ -58,12 +58,12 @@ pub fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
 }
 
 impl Served {
-    pub async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         soon(TcpStream::connect(self.address)).await.unwrap()
     }
 
     /// Sends `bytes` and reads all that comes until the server closes.
-    pub async fn exchange(&self, bytes: impl AsRef<[u8]>) -> String {
+    pub(crate) async fn exchange(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut stream = self.connect().await;
         // A server that has heard enough may close before it has read everything.
         let _ = stream.write_all(bytes.as_ref()).await;
@@ -71,21 +71,21 @@ impl Served {
     }
 
     /// Sends one request with no body and closes; gives the whole answer as text.
-    pub async fn request(&self, method: &str, target: &str, headers: &str) -> String {
+    pub(crate) async fn request(&self, method: &str, target: &str, headers: &str) -> String {
         let head = format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
         self.exchange(format!("{head}{headers}\r\n")).await
     }
 }
 
 /// All that comes until the server closes, in whichever way.
-pub async fn rest(stream: &mut TcpStream) -> String {
+pub(crate) async fn rest(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
     let _ = soon(stream.read_to_end(&mut all)).await;
     String::from_utf8_lossy(&all).into_owned()
 }
 
 /// Reads until `end` has come, and gives all that came.
-pub async fn until(stream: &mut TcpStream, end: &str) -> String {
+pub(crate) async fn until(stream: &mut TcpStream, end: &str) -> String {
     let mut all = Vec::new();
     while !String::from_utf8_lossy(&all).contains(end) {
         let byte = soon(stream.read_u8()).await.unwrap_or_else(|why| {
@@ -98,13 +98,13 @@ pub async fn until(stream: &mut TcpStream, end: &str) -> String {
 
 /// The status of an answer as text.
 #[track_caller]
-pub fn status(answer: &str) -> u16 {
+pub(crate) fn status(answer: &str) -> u16 {
     let status = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
     status.and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer:?}"))
 }
 
 /// The value of a header of an answer as text.
-pub fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     let (head, _) = answer.split_once("\r\n\r\n")?;
     head.lines().skip(1).find_map(|line| {
         let (key, value) = line.split_once(": ")?;
@@ -113,6 +113,6 @@ pub fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The body of an answer as text.
-pub fn body(answer: &str) -> &str {
+pub(crate) fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }

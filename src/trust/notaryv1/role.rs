@@ -105,6 +105,27 @@ pub enum File {
 }
 
 impl File {
+    /// Reads the name that a server has for a file, without `.json`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some((before, after)) = text.split_once('.') {
+            if after == "root" {
+                let digits = before.len() <= 10 && before.bytes().all(|b| b.is_ascii_digit());
+                return before
+                    .parse()
+                    .ok()
+                    .filter(|_| digits && !before.starts_with('0'))
+                    .map(Self::Root);
+            }
+            let role = Role::parse(before)?;
+            let mut sha256 = [0; 32];
+            let lower = after.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            hex::decode_to_slice(after, &mut sha256).ok().filter(|()| lower)?;
+            let length = role.ceiling();
+            return Some(Self::Content { role, sha256, length });
+        }
+        Role::parse(text).map(Self::Newest)
+    }
+
     /// The most bytes it may have; one more and it is refused.
     pub fn ceiling(&self) -> u64 {
         match self {
@@ -161,5 +182,23 @@ mod tests {
         assert_eq!(File::Root(2).to_string(), "2.root");
         assert_eq!(File::Newest(Role::Timestamp).to_string(), "timestamp");
         assert_eq!(content.ceiling(), 7);
+        for name in ["root", "2.root", "timestamp", "targets/alice", &content.to_string()] {
+            assert_eq!(File::parse(name).unwrap().to_string(), name);
+        }
+        for name in [
+            "",
+            "x",
+            "0.root",
+            "01.root",
+            ".root",
+            "-1.root",
+            "2.snapshot",
+            "root.",
+            "root.ab",
+            "targets/a/b",
+            "timestamp.key",
+        ] {
+            assert_eq!(File::parse(name), None, "{name}");
+        }
     }
 }

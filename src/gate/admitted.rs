@@ -1,0 +1,181 @@
+//! The proof that a manifest may be served. Its constructors are the check.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha512};
+
+use crate::clock::Timestamp;
+use crate::oci::{Digest, MediaType, Registry, Repository};
+use crate::pull_through::Fetched;
+use crate::trust::{Endorsement, Reason, Refusal, Scheme};
+
+/// A manifest that may be served, and why.
+///
+/// Fields are private and the constructors are visible to `gate` alone, so nothing else can serve a
+/// manifest:
+///
+/// ```compile_fail,E0624
+/// use countersign::clock::Timestamp;
+/// use countersign::gate::{Admitted, Grounds, Place};
+/// use countersign::pull_through::Fetched;
+/// fn forge(fetched: Fetched, grounds: Grounds, place: &Place, now: Timestamp) {
+///     let _ = Admitted::new(fetched, grounds, place, now);
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    fetched: Fetched,
+    grounds: Grounds,
+    rule: Arc<str>,
+}
+
+/// Where an image is, and the pattern of the rule that decides about it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub registry: Registry,
+    pub repository: Repository,
+    pub rule: Arc<str>,
+}
+
+/// On what a manifest is admitted.
+#[derive(Clone, Debug)]
+pub enum Grounds {
+    /// Every anchor that the rule requires vouches for one digest.
+    Endorsed(Vec<Endorsement>),
+    /// The rule asks no anchor, or only records what it would refuse.
+    Rule(Excused),
+}
+
+/// A rule's word that `digest` may be served though nobody vouches for it.
+#[derive(Clone, Debug)]
+pub struct Excused {
+    pub(super) digest: Digest,
+}
+
+impl Admitted {
+    /// Holds the manifest against what it is admitted on: in force now, for this repository, the same
+    /// digests, the same length.
+    pub(super) fn new(
+        fetched: Fetched,
+        grounds: Grounds,
+        place: &Place,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        match &grounds {
+            Grounds::Endorsed(endorsements) => {
+                if endorsements.is_empty() {
+                    return Err(Refusal::new(Reason::NoTrustData, "nobody vouches for it"));
+                }
+                for endorsement in endorsements {
+                    holds(&fetched, endorsement, place, now)?;
+                }
+            }
+            Grounds::Rule(excused) if excused.digest != *fetched.digest() => {
+                return Err(mismatch("digest", &fetched));
+            }
+            Grounds::Rule(_) => {}
+        }
+        Ok(Self { fetched, grounds, rule: place.rule.clone() })
+    }
+
+    /// A manifest that the admitted index `parent` lists, by digest and size, in its own bytes.
+    pub(super) fn through(parent: &Self, fetched: Fetched) -> Result<Self, Refusal> {
+        let listed = parent.fetched.manifest().children().iter().any(|child| {
+            child.digest == *fetched.digest() && child.size == fetched.bytes().len() as u64
+        });
+        if !listed {
+            let because = format!("the index {} does not list it", parent.digest());
+            return Err(Refusal::new(Reason::DigestNotSigned, because));
+        }
+        Ok(Self { fetched, grounds: parent.grounds.clone(), rule: parent.rule.clone() })
+    }
+
+    /// What refers to the admitted manifest `subject` and cannot be run itself: a signature, an
+    /// attestation, an SBOM of it.
+    pub(super) fn about(subject: &Self, fetched: Fetched) -> Result<Self, Refusal> {
+        let manifest = fetched.manifest();
+        let refers = manifest.subject().is_some_and(|about| about.digest == *subject.digest());
+        if !refers || manifest.is_runnable() {
+            let because = format!("it is no artifact about {}", subject.digest());
+            return Err(Refusal::new(Reason::DigestNotSigned, because));
+        }
+        Ok(Self { fetched, grounds: subject.grounds.clone(), rule: subject.rule.clone() })
+    }
+
+    pub fn digest(&self) -> &Digest {
+        self.fetched.digest()
+    }
+
+    pub fn media_type(&self) -> MediaType {
+        self.fetched.manifest().media_type()
+    }
+
+    /// The manifest, byte for byte.
+    pub fn bytes(&self) -> &Bytes {
+        self.fetched.bytes()
+    }
+
+    /// The digests of the manifests that this one lists.
+    pub(super) fn children(&self) -> impl Iterator<Item = Digest> {
+        self.fetched.manifest().children().iter().map(|child| child.digest)
+    }
+
+    /// The pattern of the rule that admitted it.
+    pub fn rule(&self) -> &Arc<str> {
+        &self.rule
+    }
+
+    /// The first anchor that vouches for it, if the rule asked any.
+    pub fn anchor(&self) -> Option<&Arc<str>> {
+        Some(&self.endorsements().first()?.says().anchor)
+    }
+
+    pub fn scheme(&self) -> Option<Scheme> {
+        Some(self.endorsements().first()?.says().scheme)
+    }
+
+    pub fn endorsements(&self) -> &[Endorsement] {
+        match &self.grounds {
+            Grounds::Endorsed(endorsements) => endorsements,
+            Grounds::Rule(_) => &[],
+        }
+    }
+}
+
+fn holds(
+    fetched: &Fetched,
+    endorsement: &Endorsement,
+    place: &Place,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let says = endorsement.says();
+    if says.registry != place.registry || says.repository != place.repository {
+        let because = format!("it is signed for {}/{}", says.registry, says.repository);
+        return Err(Refusal::new(Reason::WrongRepository, because));
+    }
+    if now > says.expires {
+        return Err(Refusal::new(
+            Reason::Expired,
+            format!("what vouches for it ended at {}", says.expires),
+        ));
+    }
+    if says.digest != *fetched.digest() {
+        return Err(mismatch("digest", fetched));
+    }
+    if says.length.is_some_and(|length| length != fetched.bytes().len() as u64) {
+        return Err(mismatch("length", fetched));
+    }
+    match &says.sha512 {
+        Some(sha512) if <[u8; 64]>::from(Sha512::digest(fetched.bytes())) != **sha512 => {
+            Err(mismatch("SHA-512", fetched))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn mismatch(what: &str, fetched: &Fetched) -> Refusal {
+    let because =
+        format!("the {what} of {} at the registry is not the signed one", fetched.digest());
+    Refusal::new(Reason::ContentMismatch, because)
+}

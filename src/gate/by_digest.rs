@@ -1,0 +1,350 @@
+//! The decision about a digest: signed itself, listed by an index that is, about a manifest that is,
+//! or let pass by a rule. What is not known is looked for, within bounds.
+
+use std::sync::Arc;
+
+use crate::oci::{Digest, ImageRef, Reference, Tag};
+use crate::policy::{Mode, Unmet};
+use crate::pull_through::{FetchError, Fetched};
+use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
+use crate::upstream::UpstreamError;
+
+use super::Shared;
+use super::admitted::{Admitted, Excused, Grounds, Place};
+use super::by_tag::{place, would_refuse};
+use super::denial::Denial;
+use super::deny;
+
+/// How deep indexes may list indexes.
+const MAX_LEVELS: usize = 4;
+/// The most upstream requests that one decision may cost.
+const MAX_REQUESTS: usize = 100;
+/// The most bytes of manifests that one decision may cost.
+const MAX_BYTES: usize = 16 << 20;
+
+/// What one decision may still cost.
+struct Budget {
+    requests: usize,
+    bytes: usize,
+}
+
+impl Shared {
+    pub(super) async fn by_digest(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+    ) -> Result<Admitted, Denial> {
+        let decided = self.decide(image, digest).await;
+        if let Err(Denial::Absent(_) | Denial::Refused(_)) = &decided {
+            self.lineage.denied(image, digest).await;
+        }
+        decided
+    }
+
+    async fn decide(&self, image: &ImageRef, digest: &Digest) -> Result<Admitted, Denial> {
+        let now = self.clock.now();
+        let ImageRef { registry, repository, .. } = image;
+        if !self.policy.serves(registry, repository, now) {
+            let chosen = self.policy.rule_for(registry, repository, None, now);
+            return Err(match chosen.map(|chosen| (&chosen.rule.mode, chosen.pattern)) {
+                Some((Mode::Deny { reason }, rule)) => {
+                    deny::by_rule(image, rule, reason.as_deref())
+                }
+                Some(_) | None => deny::no_rule(image),
+            });
+        }
+        let names = self.names(image).await;
+        let mut budget = Budget { requests: MAX_REQUESTS, bytes: MAX_BYTES };
+        let denial = match self.directly(image, digest, &names).await {
+            Ok(admitted) => return Ok(admitted),
+            Err(denial) => denial,
+        };
+        // Something other than a missing signature is not mended by looking elsewhere.
+        if !is_open(&denial) {
+            return Err(denial);
+        }
+        if let Some(admitted) = self.through_parents(image, digest, &names, MAX_LEVELS).await? {
+            return Ok(admitted);
+        }
+        if let Some(admitted) = self.about_subject(image, digest, &names, &mut budget).await? {
+            return Ok(admitted);
+        }
+        let walk = self.lineage.walk(image).await;
+        let _alone = walk.lock().await;
+        self.walk(image, &names, &mut budget).await?;
+        let found = self.through_parents(image, digest, &names, MAX_LEVELS).await?;
+        found.ok_or(denial)
+    }
+
+    /// What each anchor that has a say in this repository signs in it.
+    pub(super) async fn names(
+        &self,
+        image: &ImageRef,
+    ) -> Vec<(Arc<str>, Result<SignedNames, Unendorsed>)> {
+        let anchors = self.policy.anchors(&image.registry, &image.repository, self.clock.now());
+        let mut names = Vec::with_capacity(anchors.len());
+        for anchor in anchors {
+            let signed = self.trust.signed(&anchor, &image.registry, &image.repository).await;
+            names.push((anchor, signed));
+        }
+        names
+    }
+
+    /// Admits `digest` for itself: by one of the tags that it was signed by, or by a rule.
+    async fn directly(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+    ) -> Result<Admitted, Denial> {
+        let now = self.clock.now();
+        let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
+        let mut denied = None;
+        for tag in self.tags(image, digest, names).await {
+            let by_tag = self.policy.rule_for(&image.registry, &image.repository, Some(&tag), now);
+            let Some(by_tag) = by_tag else { continue };
+            let place = place(image, &by_tag);
+            let grounds = match &by_tag.rule.mode {
+                Mode::Deny { .. } => continue,
+                Mode::Allow { .. } => Grounds::Rule(Excused { digest: *digest }),
+                Mode::Enforce(requirement) | Mode::Audit(requirement) => {
+                    match self.judge(image, &tag, requirement).await {
+                        Ok(met) if met.iter().all(|one| one.digest() == *digest) => {
+                            Grounds::Endorsed(met)
+                        }
+                        Ok(_) => continue,
+                        Err(unmet) => {
+                            let denial = deny::unmet(image, &place.rule, unmet, &self.trust);
+                            if !matches!(by_tag.rule.mode, Mode::Audit(_)) {
+                                denied.get_or_insert(denial);
+                                continue;
+                            }
+                            would_refuse(&denial);
+                            Grounds::Rule(Excused { digest: *digest })
+                        }
+                    }
+                }
+            };
+            return self.fetch(image, *digest, grounds, &place).await;
+        }
+        let Some(chosen) = chosen else {
+            return Err(denied.unwrap_or_else(|| self.unsigned(image, names)));
+        };
+        let place = place(image, &chosen);
+        match &chosen.rule.mode {
+            Mode::Deny { reason } => {
+                Err(denied.unwrap_or_else(|| deny::by_rule(image, &place.rule, reason.as_deref())))
+            }
+            Mode::Enforce(_) => Err(denied.unwrap_or_else(|| self.unsigned(image, names))),
+            Mode::Audit(_) => {
+                would_refuse(&denied.unwrap_or_else(|| self.unsigned(image, names)));
+                self.excused(image, digest, &place).await
+            }
+            Mode::Allow { .. } => self.excused(image, digest, &place).await,
+        }
+    }
+
+    async fn excused(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        place: &Place,
+    ) -> Result<Admitted, Denial> {
+        self.fetch(image, *digest, Grounds::Rule(Excused { digest: *digest }), place).await
+    }
+
+    /// Every tag by which `digest` may be admitted: signed by it, or let pass by it before.
+    async fn tags(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+    ) -> Vec<Tag> {
+        let mut tags: Vec<Tag> = Vec::new();
+        for signed in names.iter().filter_map(|(_, signed)| signed.as_ref().ok()) {
+            tags.extend_from_slice(signed.tags_of(digest));
+        }
+        tags.extend(self.lineage.tags(image, digest).await.iter().cloned());
+        tags.sort_unstable();
+        tags.dedup();
+        tags
+    }
+
+    /// Why nobody vouches for a digest that no tag leads to: undecided where somebody could not be
+    /// asked, and else what the first anchor says.
+    fn unsigned(
+        &self,
+        image: &ImageRef,
+        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+    ) -> Denial {
+        let now = self.clock.now();
+        let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
+        let rule = chosen.map_or_else(|| Arc::from(""), |chosen| chosen.pattern.clone());
+        let failed = |(anchor, signed): &(Arc<str>, Result<SignedNames, Unendorsed>)| {
+            let why = signed.as_ref().err()?.clone();
+            Some(Unmet { anchor: anchor.clone(), why })
+        };
+        let open = names
+            .iter()
+            .filter_map(failed)
+            .find(|unmet| matches!(unmet.why, Unendorsed::Undecided(_)));
+        let unmet = open.or_else(|| names.first().and_then(failed)).or_else(|| {
+            let (anchor, _) = names.first()?;
+            let because = "this digest is not signed, nor listed by a signed index";
+            let refusal = Refusal::new(Reason::DigestNotSigned, because);
+            Some(Unmet { anchor: anchor.clone(), why: Unendorsed::Refused(refusal) })
+        });
+        match unmet {
+            Some(unmet) => deny::unmet(image, &rule, unmet, &self.trust),
+            None => deny::no_rule(image),
+        }
+    }
+
+    /// Admits `digest` through an index that is known to list it and is admitted itself.
+    async fn through_parents(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        levels: usize,
+    ) -> Result<Option<Admitted>, Denial> {
+        if levels == 0 {
+            return Ok(None);
+        }
+        for parent in self.lineage.parents(image, digest).await.iter() {
+            let parent_image = by(image, parent);
+            let parent = match self.directly(&parent_image, parent, names).await {
+                Ok(parent) => Some(parent),
+                Err(denial) if is_open(&denial) => {
+                    let up = self.through_parents(&parent_image, parent, names, levels - 1);
+                    Box::pin(up).await?
+                }
+                Err(Denial::Missing { .. } | Denial::Refused(_) | Denial::Absent(_)) => None,
+                Err(denial @ (Denial::Throttled { .. } | Denial::Undecided(_))) => {
+                    return Err(denial);
+                }
+            };
+            let Some(parent) = parent else { continue };
+            let fetched = self.content(image, digest, &parent).await?;
+            let admitted = Admitted::through(&parent, fetched)
+                .map_err(|refusal| deny::plain(image, refusal, Some(parent.rule())))?;
+            self.lineage.children(image, &admitted).await;
+            return Ok(Some(admitted));
+        }
+        Ok(None)
+    }
+
+    async fn content(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        parent: &Admitted,
+    ) -> Result<Fetched, Denial> {
+        self.pull_through
+            .manifest(&image.registry, &image.repository, digest)
+            .await
+            .map_err(|error| deny::fetch(image, Some(parent.rule()), error))
+    }
+
+    /// Admits `digest` if it is an artifact about a manifest that is admitted.
+    async fn about_subject(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        budget: &mut Budget,
+    ) -> Result<Option<Admitted>, Denial> {
+        // Without any signed name there is nothing that it could be about.
+        if names.iter().all(|(_, signed)| signed.is_err()) {
+            return Ok(None);
+        }
+        let Some(fetched) = self.look(image, digest, budget).await? else { return Ok(None) };
+        let Some(subject) = fetched.manifest().subject().map(|subject| subject.digest) else {
+            return Ok(None);
+        };
+        if fetched.manifest().is_runnable() {
+            return Ok(None);
+        }
+        let subject_image = by(image, &subject);
+        let subject = match self.directly(&subject_image, &subject, names).await {
+            Ok(subject) => Some(subject),
+            Err(denial) if is_open(&denial) => {
+                self.through_parents(&subject_image, &subject, names, MAX_LEVELS).await?
+            }
+            Err(_) => None,
+        };
+        let Some(subject) = subject else { return Ok(None) };
+        let admitted = Admitted::about(&subject, fetched);
+        admitted.map(Some).map_err(|refusal| deny::plain(image, refusal, Some(subject.rule())))
+    }
+
+    /// Looks at every signed manifest of the repository that was not looked at yet, and remembers what
+    /// it lists. The next request goes on where the bounds ended this one.
+    async fn walk(
+        &self,
+        image: &ImageRef,
+        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        budget: &mut Budget,
+    ) -> Result<(), Denial> {
+        let mut open: Vec<(Digest, usize)> = Vec::new();
+        for signed in names.iter().filter_map(|(_, signed)| signed.as_ref().ok()) {
+            open.extend(signed.digests().map(|digest| (*digest, MAX_LEVELS)));
+        }
+        while let Some((digest, levels)) = open.pop() {
+            if self.lineage.is_walked(image, &digest) {
+                continue;
+            }
+            match self.look(image, &digest, budget).await? {
+                Some(fetched) => {
+                    self.lineage.walked(image, &fetched).await;
+                    if levels > 1 {
+                        let nested = fetched.manifest().child_indexes();
+                        open.extend(nested.map(|child| (child.digest, levels - 1)));
+                    }
+                }
+                None => self.lineage.nothing_behind(image, &digest).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Upstream's manifest, to look at: none where upstream has none that can be looked at.
+    async fn look(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        budget: &mut Budget,
+    ) -> Result<Option<Fetched>, Denial> {
+        if budget.requests == 0 || budget.bytes == 0 {
+            let because = format!(
+                "the signed indexes that could list it are more than {MAX_REQUESTS} requests or {MAX_BYTES} \
+                 bytes; asking again goes on from here"
+            );
+            return Err(deny::exhausted(image, None, because));
+        }
+        budget.requests -= 1;
+        match self.pull_through.manifest(&image.registry, &image.repository, digest).await {
+            Ok(fetched) => {
+                budget.bytes = budget.bytes.saturating_sub(fetched.bytes().len());
+                Ok(Some(fetched))
+            }
+            Err(
+                FetchError::Invalid(_)
+                | FetchError::Mismatch(_)
+                | FetchError::Upstream(UpstreamError::Absent { .. }),
+            ) => Ok(None),
+            Err(error @ (FetchError::NoUpstream(_) | FetchError::Upstream(_))) => {
+                Err(deny::fetch(image, None, error))
+            }
+        }
+    }
+}
+
+/// Whether the digest may still be admitted through another manifest: nobody said no, nobody vouches.
+fn is_open(denial: &Denial) -> bool {
+    matches!(denial, Denial::Absent(_))
+}
+
+fn by(image: &ImageRef, digest: &Digest) -> ImageRef {
+    ImageRef { reference: Reference::Digest(*digest), ..image.clone() }
+}

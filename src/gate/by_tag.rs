@@ -1,0 +1,146 @@
+//! The decision about a tag: the rule, then what the anchors signed it as, then that content.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use crate::oci::{Digest, ImageRef, Tag};
+use crate::policy::{Chosen, Mode, Requirement, Unmet};
+use crate::trust::{Endorsement, Unendorsed};
+
+use super::Shared;
+use super::admitted::{Admitted, Excused, Grounds, Place};
+use super::denial::Denial;
+use super::deny;
+
+impl Shared {
+    pub(super) async fn by_tag(&self, image: &ImageRef, tag: &Tag) -> Result<Admitted, Denial> {
+        let chosen =
+            self.policy.rule_for(&image.registry, &image.repository, Some(tag), self.clock.now());
+        let Some(chosen) = chosen else { return Err(deny::no_rule(image)) };
+        let place = place(image, &chosen);
+        let (grounds, digest) = match &chosen.rule.mode {
+            Mode::Deny { reason } => {
+                return Err(deny::by_rule(image, &place.rule, reason.as_deref()));
+            }
+            Mode::Allow { .. } => self.excuse(image, tag, &place).await?,
+            Mode::Enforce(requirement) => self.endorsed(image, tag, requirement, &place).await?,
+            Mode::Audit(requirement) => match self.audited(image, tag, requirement, &place).await {
+                Ok(admitted) => return Ok(admitted),
+                Err(denial) => {
+                    would_refuse(&denial);
+                    self.excuse(image, tag, &place).await?
+                }
+            },
+        };
+        let excused = matches!(grounds, Grounds::Rule(_));
+        let admitted = self.fetch(image, digest, grounds, &place).await?;
+        if excused {
+            self.lineage.excused(image, digest, tag).await;
+        }
+        Ok(admitted)
+    }
+
+    /// Who endorses what `tag` stands for, and that digest.
+    async fn endorsed(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        requirement: &Requirement,
+        place: &Place,
+    ) -> Result<(Grounds, Digest), Denial> {
+        let endorsements = self
+            .judge(image, tag, requirement)
+            .await
+            .map_err(|unmet| deny::unmet(image, &place.rule, unmet, &self.trust))?;
+        let first = endorsements.first().map(Endorsement::digest);
+        match first {
+            Some(digest) => Ok((Grounds::Endorsed(endorsements), digest)),
+            None => Err(deny::no_rule(image)),
+        }
+    }
+
+    async fn audited(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        requirement: &Requirement,
+        place: &Place,
+    ) -> Result<Admitted, Denial> {
+        let (grounds, digest) = self.endorsed(image, tag, requirement, place).await?;
+        self.fetch(image, digest, grounds, place).await
+    }
+
+    /// Asks every anchor of the requirement what `tag` stands for, and judges the answers.
+    pub(super) async fn judge(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        requirement: &Requirement,
+    ) -> Result<Vec<Endorsement>, Unmet> {
+        let ask = async |anchor: &Arc<str>| {
+            let signed = self.trust.signed(anchor, &image.registry, &image.repository).await;
+            let answer = signed.and_then(|names| names.tag(tag).map_err(Unendorsed::Refused));
+            (anchor.clone(), answer)
+        };
+        // The usual requirement: one anchor, and no need to gather anything.
+        let answers: BTreeMap<_, _> =
+            if let ([anchor], []) = (&requirement.require[..], &requirement.any_of[..]) {
+                BTreeMap::from([ask(anchor).await])
+            } else {
+                join_all(requirement.anchors().map(ask)).await.into_iter().collect()
+            };
+        requirement.judge(&answers)
+    }
+
+    /// The content of `digest`, held against what it is admitted on.
+    pub(super) async fn fetch(
+        &self,
+        image: &ImageRef,
+        digest: Digest,
+        grounds: Grounds,
+        place: &Place,
+    ) -> Result<Admitted, Denial> {
+        let fetched = self
+            .pull_through
+            .manifest(&place.registry, &place.repository, &digest)
+            .await
+            .map_err(|error| deny::fetch(image, Some(&place.rule), error))?;
+        let admitted = Admitted::new(fetched, grounds, place, self.clock.now())
+            .map_err(|refusal| deny::plain(image, refusal, Some(&place.rule)))?;
+        self.lineage.children(image, &admitted).await;
+        Ok(admitted)
+    }
+
+    /// What upstream has under `tag` at this moment, where the rule lets it pass.
+    async fn excuse(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        place: &Place,
+    ) -> Result<(Grounds, Digest), Denial> {
+        let resolved = self.pull_through.resolve(&place.registry, &place.repository, tag).await;
+        let digest = resolved.map_err(|error| deny::fetch(image, Some(&place.rule), error))?;
+        Ok((Grounds::Rule(Excused { digest }), digest))
+    }
+}
+
+/// Records what a rule that audits would have refused.
+pub(super) fn would_refuse(denial: &Denial) {
+    tracing::warn!(
+        target: "countersign::audit",
+        image = %denial.image(),
+        verdict = denial.verdict().unwrap_or("none"),
+        reason = denial.reason().unwrap_or("none"),
+        "served by an audit rule, which would have refused: {denial}"
+    );
+}
+
+pub(super) fn place(image: &ImageRef, chosen: &Chosen<'_>) -> Place {
+    Place {
+        registry: image.registry.clone(),
+        repository: image.repository.clone(),
+        rule: chosen.pattern.clone(),
+    }
+}

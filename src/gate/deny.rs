@@ -1,0 +1,125 @@
+//! Makes denials of what went wrong, each in one place.
+
+use std::sync::Arc;
+
+use crate::oci::{ErrorCode, ImageRef};
+use crate::policy::Unmet;
+use crate::pull_through::FetchError;
+use crate::trust::{Reason, Refusal, Scheme, Trust, Unendorsed};
+use crate::upstream::UpstreamError;
+
+use super::MAX_DECISION;
+use super::denial::{Denial, Denied, Doubt, Undecided};
+
+/// No rule matches.
+pub(super) fn no_rule(image: &ImageRef) -> Denial {
+    let because = "no rule is for this image, and what no rule is for is not served";
+    plain(image, Refusal::new(Reason::NoRule, because), None)
+}
+
+/// A rule that says no.
+pub(super) fn by_rule(image: &ImageRef, rule: &Arc<str>, reason: Option<&str>) -> Denial {
+    let because = match reason {
+        Some(reason) => format!("the rule for {rule} denies it: {reason}"),
+        None => format!("the rule for {rule} denies it"),
+    };
+    plain(image, Refusal::new(Reason::DeniedByRule, because), Some(rule))
+}
+
+/// A refusal that no anchor gave.
+pub(super) fn plain(image: &ImageRef, refusal: Refusal, rule: Option<&Arc<str>>) -> Denial {
+    Denial::of(Denied {
+        image: image.clone(),
+        refusal,
+        rule: rule.cloned(),
+        anchor: None,
+        scheme: None,
+    })
+}
+
+/// A requirement that is not met.
+pub(super) fn unmet(image: &ImageRef, rule: &Arc<str>, unmet: Unmet, trust: &Trust) -> Denial {
+    let Unmet { anchor, why } = unmet;
+    let scheme: Option<Scheme> = trust.anchor(&anchor).map(crate::trust::Anchor::scheme);
+    match why {
+        Unendorsed::Refused(mut refusal) => {
+            if refusal.reason.is_absence() {
+                refusal.because = format!("no signature by {anchor}: {}", refusal.because);
+            }
+            Denial::of(Denied {
+                image: image.clone(),
+                refusal,
+                rule: Some(rule.clone()),
+                anchor: Some(anchor),
+                scheme,
+            })
+        }
+        Unendorsed::Undecided(because) => Denial::Undecided(Undecided {
+            image: image.clone(),
+            doubt: Doubt::TrustUnreachable,
+            because,
+            rule: Some(rule.clone()),
+            anchor: Some(anchor),
+            scheme,
+        }),
+    }
+}
+
+/// What came between us and the upstream's content.
+pub(super) fn fetch(image: &ImageRef, rule: Option<&Arc<str>>, error: FetchError) -> Denial {
+    let undecided = |doubt, because: String| {
+        Denial::Undecided(Undecided {
+            image: image.clone(),
+            doubt,
+            because,
+            rule: rule.cloned(),
+            anchor: None,
+            scheme: None,
+        })
+    };
+    match error {
+        FetchError::NoUpstream(registry) => Denial::Missing {
+            image: image.clone(),
+            code: ErrorCode::NameUnknown,
+            message: format!("no upstream is configured for {registry}"),
+        },
+        FetchError::Mismatch(mismatch) => {
+            plain(image, Refusal::new(Reason::ContentMismatch, mismatch.to_string()), rule)
+        }
+        FetchError::Invalid(invalid) => {
+            plain(image, Refusal::new(Reason::Malformed, invalid.to_string()), rule)
+        }
+        FetchError::Upstream(error) => match error {
+            UpstreamError::Absent { code, message } => {
+                let said = if message.is_empty() { "not found" } else { message.as_str() };
+                let message = format!("the upstream registry does not have {image}: {said}");
+                Denial::Missing { image: image.clone(), code, message }
+            }
+            UpstreamError::TooManyRequests { retry_after } => {
+                Denial::Throttled { image: image.clone(), retry_after }
+            }
+            UpstreamError::Refused { .. } => undecided(Doubt::UpstreamRefused, error.to_string()),
+            UpstreamError::Protocol(_)
+            | UpstreamError::RangeUnsatisfiable { .. }
+            | UpstreamError::Unreachable(_) => {
+                undecided(Doubt::UpstreamUnreachable, error.to_string())
+            }
+        },
+    }
+}
+
+/// The bounds of one decision were reached before it was taken.
+pub(super) fn exhausted(image: &ImageRef, rule: Option<&Arc<str>>, because: String) -> Denial {
+    Denial::Undecided(Undecided {
+        image: image.clone(),
+        doubt: Doubt::UpstreamUnreachable,
+        because,
+        rule: rule.cloned(),
+        anchor: None,
+        scheme: None,
+    })
+}
+
+pub(super) fn too_slow(image: &ImageRef) -> Denial {
+    exhausted(image, None, format!("it took longer than {} seconds", MAX_DECISION.as_secs()))
+}

@@ -1,0 +1,134 @@
+//! Which index lists which manifest: content facts, bounded, and never believed by themselves. They
+//! say where to look for an index that admits a digest; the index's own bytes then say whether.
+
+use std::sync::Arc;
+
+use moka::future::Cache;
+use moka::ops::compute::Op;
+use tokio::sync::Mutex;
+
+use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
+use crate::pull_through::Fetched;
+
+use super::admitted::Admitted;
+
+/// The most manifests about which something is remembered.
+const MAX_FACTS: u64 = 200_000;
+/// The most parents of one manifest, and tags of one excused digest, that are remembered.
+const MAX_PARENTS: usize = 16;
+/// The most repositories whose indexes are being walked at once.
+const MAX_WALKS: u64 = 10_000;
+
+type Key = (Registry, Repository, Digest);
+
+/// What is known of the ways from a digest to an index.
+pub(super) struct Lineage {
+    parents: Cache<Key, Arc<[Digest]>>,
+    /// Manifests whose children are all in `parents`.
+    walked: Cache<Key, ()>,
+    /// Tags by which a rule let a digest pass.
+    excused: Cache<Key, Arc<[Tag]>>,
+    /// Digests that were asked for as manifests and denied.
+    denied: Cache<Key, ()>,
+    walks: Cache<(Registry, Repository), Arc<Mutex<()>>>,
+}
+
+impl Lineage {
+    pub(super) fn new() -> Self {
+        Self {
+            parents: Cache::new(MAX_FACTS),
+            walked: Cache::new(MAX_FACTS),
+            excused: Cache::new(MAX_FACTS),
+            denied: Cache::new(MAX_FACTS),
+            walks: Cache::new(MAX_WALKS),
+        }
+    }
+
+    /// The indexes of that repository that have been seen to list `digest`.
+    pub(super) async fn parents(&self, image: &ImageRef, digest: &Digest) -> Arc<[Digest]> {
+        self.parents.get(&key(image, digest)).await.unwrap_or_default()
+    }
+
+    /// The tags of that repository by which a rule let `digest` pass.
+    pub(super) async fn tags(&self, image: &ImageRef, digest: &Digest) -> Arc<[Tag]> {
+        self.excused.get(&key(image, digest)).await.unwrap_or_default()
+    }
+
+    pub(super) async fn excused(&self, image: &ImageRef, digest: Digest, tag: &Tag) {
+        add(&self.excused, key(image, &digest), tag.clone()).await;
+    }
+
+    pub(super) async fn denied(&self, image: &ImageRef, digest: &Digest) {
+        self.denied.insert(key(image, digest), ()).await;
+    }
+
+    pub(super) fn was_denied(&self, image: &ImageRef, digest: &Digest) -> bool {
+        self.denied.contains_key(&key(image, digest))
+    }
+
+    pub(super) fn is_walked(&self, image: &ImageRef, digest: &Digest) -> bool {
+        self.walked.contains_key(&key(image, digest))
+    }
+
+    /// Remembers the children of an admitted manifest.
+    pub(super) async fn children(&self, image: &ImageRef, admitted: &Admitted) {
+        self.remember(image, admitted.digest(), admitted.children()).await;
+    }
+
+    /// Remembers the children of a manifest that was looked at on the way.
+    pub(super) async fn walked(&self, image: &ImageRef, fetched: &Fetched) {
+        let children = fetched.manifest().children().iter().map(|child| child.digest);
+        self.remember(image, fetched.digest(), children).await;
+    }
+
+    /// Remembers that there is nothing to find behind `digest`: upstream does not have it.
+    pub(super) async fn nothing_behind(&self, image: &ImageRef, digest: &Digest) {
+        self.walked.insert(key(image, digest), ()).await;
+    }
+
+    async fn remember(
+        &self,
+        image: &ImageRef,
+        parent: &Digest,
+        children: impl Iterator<Item = Digest>,
+    ) {
+        let walked = key(image, parent);
+        if self.walked.contains_key(&walked) {
+            return;
+        }
+        for child in children {
+            add(&self.parents, key(image, &child), *parent).await;
+        }
+        self.walked.insert(walked, ()).await;
+    }
+
+    /// Only one walk through a repository's indexes at a time: the others find what it found.
+    pub(super) async fn walk(&self, image: &ImageRef) -> Arc<Mutex<()>> {
+        let place = (image.registry.clone(), image.repository.clone());
+        self.walks.get_with(place, async { Arc::default() }).await
+    }
+}
+
+fn key(image: &ImageRef, digest: &Digest) -> Key {
+    (image.registry.clone(), image.repository.clone(), *digest)
+}
+
+async fn add<T: Clone + PartialEq + Send + Sync + 'static>(
+    facts: &Cache<Key, Arc<[T]>>,
+    key: Key,
+    fact: T,
+) {
+    facts
+        .entry(key)
+        .and_compute_with(async |known| {
+            let known = known.map(moka::Entry::into_value).unwrap_or_default();
+            if known.contains(&fact) {
+                return Op::Nop;
+            }
+            // The newest facts are kept: an old index is the least likely to still be signed.
+            let kept = known.len().min(MAX_PARENTS - 1);
+            let newest = std::iter::once(fact.clone()).chain(known[..kept].iter().cloned());
+            Op::Put(newest.collect())
+        })
+        .await;
+}

@@ -1,0 +1,123 @@
+//! Lists: the tags that trust data names, and what refers to an admitted manifest. Both are upstream's
+//! own, with what may not be seen left out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository, Tag};
+use crate::policy::{Mode, Requirement};
+use crate::trust::{SignedNames, Unendorsed};
+use crate::upstream::{Page, Referrers, TagPage};
+
+use super::denial::Denial;
+use super::{Gate, deny};
+
+impl Gate {
+    /// One page of upstream's tags, less those that would not be served.
+    pub async fn tags(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        page: &Page,
+    ) -> Result<TagPage, Denial> {
+        let shared = &self.shared;
+        let image = whole(registry, repository)?;
+        if !shared.policy.serves(registry, repository, shared.clock.now()) {
+            return Err(deny::no_rule(&image));
+        }
+        let names = shared.names(&image).await;
+        let upstream = shared.pull_through.upstream(registry);
+        let upstream = upstream.map_err(|error| deny::fetch(&image, None, error))?;
+        let listed = upstream.tags(repository, page).await;
+        let TagPage { tags, next } =
+            listed.map_err(|error| deny::fetch(&image, None, error.into()))?;
+        let names = names.into_iter().collect();
+        let mut served = Vec::with_capacity(tags.len());
+        for tag in tags {
+            if shared.lists(&image, &tag, &names)? {
+                served.push(tag);
+            }
+        }
+        Ok(TagPage { tags: served, next })
+    }
+
+    /// One page of what refers to an admitted manifest; `None` where upstream has no such list.
+    pub async fn referrers(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        page: &Page,
+    ) -> Result<Option<Referrers>, Denial> {
+        let image = ImageRef {
+            registry: registry.clone(),
+            repository: repository.clone(),
+            reference: Reference::Digest(*subject),
+        };
+        self.admit(&image).await?;
+        let upstream = self.shared.pull_through.upstream(registry);
+        let upstream = upstream.map_err(|error| deny::fetch(&image, None, error))?;
+        let listed = upstream.referrers(repository, subject, artifact_type, page).await;
+        listed.map_err(|error| deny::fetch(&image, None, error.into()))
+    }
+}
+
+impl super::Shared {
+    /// Whether `tag` would be served, by trust alone; an error where that cannot be found out.
+    fn lists(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        names: &BTreeMap<Arc<str>, Result<SignedNames, Unendorsed>>,
+    ) -> Result<bool, Denial> {
+        let now = self.clock.now();
+        let chosen = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
+        let Some(chosen) = chosen else { return Ok(false) };
+        match &chosen.rule.mode {
+            Mode::Deny { .. } => Ok(false),
+            Mode::Allow { .. } | Mode::Audit(_) => Ok(true),
+            Mode::Enforce(requirement) => {
+                match requirement.judge(&answers(requirement, tag, names)) {
+                    Ok(met) => Ok(!met.is_empty()),
+                    Err(unmet) => match unmet.why {
+                        Unendorsed::Refused(_) => Ok(false),
+                        Unendorsed::Undecided(_) => {
+                            Err(deny::unmet(image, chosen.pattern, unmet, &self.trust))
+                        }
+                    },
+                }
+            }
+        }
+    }
+}
+
+fn answers(
+    requirement: &Requirement,
+    tag: &Tag,
+    names: &BTreeMap<Arc<str>, Result<SignedNames, Unendorsed>>,
+) -> BTreeMap<Arc<str>, Result<crate::trust::Endorsement, Unendorsed>> {
+    let answer = |anchor: &Arc<str>| {
+        let signed = names.get(anchor)?;
+        let answer = match signed {
+            Ok(signed) => signed.tag(tag).map_err(Unendorsed::Refused),
+            Err(why) => Err(why.clone()),
+        };
+        Some((anchor.clone(), answer))
+    };
+    requirement.anchors().filter_map(answer).collect()
+}
+
+/// A repository as a whole, for messages: by the tag that stands for it where none is given.
+fn whole(registry: &Registry, repository: &Repository) -> Result<ImageRef, Denial> {
+    let image = format!("{registry}/{repository}").parse();
+    image.map_err(|_| Denial::Missing {
+        image: ImageRef {
+            registry: registry.clone(),
+            repository: repository.clone(),
+            reference: Reference::Digest(Digest::of(b"")),
+        },
+        code: ErrorCode::NameUnknown,
+        message: format!("{registry}/{repository} is no repository"),
+    })
+}

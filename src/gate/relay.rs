@@ -1,0 +1,51 @@
+//! Trust metadata, passed on for clients that verify it themselves: from the Notary server of an anchor
+//! that some rule asks for that very repository, and from no other.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::oci::ImageRef;
+use crate::policy::Unmet;
+use crate::trust::notaryv1::{File, Gun, NotUpdated};
+use crate::trust::{Anchor, Unendorsed};
+
+use super::denial::Denial;
+use super::{Gate, deny};
+
+impl Gate {
+    /// The file of `gun` as its Notary server has it; `None` where that has none, or where no anchor
+    /// makes that name.
+    pub async fn trust_metadata(&self, gun: &Gun, file: &File) -> Result<Option<Bytes>, Denial> {
+        let Some((image, anchor)) = self.of_gun(gun) else { return Ok(None) };
+        match self.shared.trust.relay(&anchor, gun, file).await {
+            Ok(found) => Ok(found),
+            Err(error) => {
+                let why = match error {
+                    NotUpdated::Refused(refusal) => Unendorsed::Undecided(refusal.because),
+                    NotUpdated::Unreachable(why) => Unendorsed::Undecided(why),
+                };
+                Err(deny::unmet(&image, &Arc::from(""), Unmet { anchor, why }, &self.shared.trust))
+            }
+        }
+    }
+
+    /// The repository that has `gun`, and the anchor that makes it so.
+    fn of_gun(&self, gun: &Gun) -> Option<(ImageRef, Arc<str>)> {
+        let shared = &self.shared;
+        for registry in &shared.registries {
+            for anchor in shared.trust.anchors() {
+                let Anchor::NotaryV1(notary) = anchor;
+                let Some(repository) = notary.config().template.repository(gun, registry) else {
+                    continue;
+                };
+                let asked = shared.policy.anchors(registry, &repository, shared.clock.now());
+                if asked.contains(anchor.name()) {
+                    let image = format!("{registry}/{repository}").parse().ok()?;
+                    return Some((image, anchor.name().clone()));
+                }
+            }
+        }
+        None
+    }
+}

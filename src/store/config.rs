@@ -1,0 +1,29 @@
+//! `[store]`: where trust memory and content are, and how much of it there may be.
+
+use std::path::PathBuf;
+
+use crate::settings::Section;
+
+const DEFAULT_MAX_SIZE: u64 = 20 << 30;
+
+/// What an operator says of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The folder; made if it is missing.
+    pub path: PathBuf,
+    /// The most bytes of content.
+    pub max_size: u64,
+}
+
+impl Config {
+    /// Reads `[store]`.
+    pub fn read(section: &Section<'_>) -> Option<Self> {
+        if !section.has("path") {
+            section.wrong("", "`path` must be given: the folder of the trust memory");
+        }
+        let path = section.path("path");
+        let max_size = section.size("max_size").unwrap_or(DEFAULT_MAX_SIZE);
+        section.finish();
+        Some(Self { path: path?, max_size })
+    }
+}

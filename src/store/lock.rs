@@ -1,0 +1,51 @@
+//! One process owns a store: two would each forget what the other remembers.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Why a store cannot be used.
+#[derive(Debug, Error)]
+pub enum LockError {
+    #[error("the store {} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    #[error("the store {} cannot be used: {error}", .path.display())]
+    Io { path: PathBuf, error: io::Error },
+}
+
+/// Ownership of a store's folder, until it is dropped.
+#[derive(Debug)]
+pub struct StoreLock {
+    _file: File,
+}
+
+impl StoreLock {
+    /// Makes the folder if it is missing, and takes it.
+    pub fn take(folder: &Path) -> Result<Self, LockError> {
+        let failed = |error| LockError::Io { path: folder.to_owned(), error };
+        fs::create_dir_all(folder).map_err(failed)?;
+        let file = File::create(folder.join("lock")).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(LockError::InUse(folder.to_owned())),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_has_one_owner_at_a_time() {
+        let folder = std::env::temp_dir().join(format!("countersign-lock-{}", std::process::id()));
+        let first = StoreLock::take(&folder).unwrap();
+        assert!(matches!(StoreLock::take(&folder), Err(LockError::InUse(_))));
+        drop(first);
+        drop(StoreLock::take(&folder).unwrap());
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
