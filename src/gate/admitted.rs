@@ -95,7 +95,7 @@ impl Admitted {
     /// attestation, an SBOM of it.
     pub(super) fn about(subject: &Self, fetched: Fetched) -> Result<Self, Refusal> {
         let manifest = fetched.manifest();
-        let refers = manifest.subject().is_some_and(|about| about.digest == *subject.digest());
+        let refers = manifest.subject().is_some_and(|about| about.digest == subject.digest());
         if !refers || manifest.is_runnable() {
             let because = format!("it is no artifact about {}", subject.digest());
             return Err(Refusal::new(Reason::DigestNotSigned, because));
@@ -103,8 +103,8 @@ impl Admitted {
         Ok(Self { fetched, grounds: subject.grounds.clone(), rule: subject.rule.clone() })
     }
 
-    pub fn digest(&self) -> &Digest {
-        self.fetched.digest()
+    pub fn digest(&self) -> Digest {
+        *self.fetched.digest()
     }
 
     pub fn media_type(&self) -> MediaType {
@@ -116,19 +116,27 @@ impl Admitted {
         self.fetched.bytes()
     }
 
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.fetched.bytes().clone()
+    }
+
     /// The digests of the manifests that this one lists.
     pub(super) fn children(&self) -> impl Iterator<Item = Digest> {
         self.fetched.manifest().children().iter().map(|child| child.digest)
     }
 
     /// The pattern of the rule that admitted it.
-    pub fn rule(&self) -> &Arc<str> {
+    pub fn rule(&self) -> &str {
         &self.rule
     }
 
-    /// The first anchor that vouches for it, if the rule asked any.
-    pub fn anchor(&self) -> Option<&Arc<str>> {
-        Some(&self.endorsements().first()?.says().anchor)
+    pub(super) fn pattern(&self) -> &Arc<str> {
+        &self.rule
+    }
+
+    /// The anchors that vouch for it; none where the rule asked none.
+    pub fn anchors(&self) -> Vec<&str> {
+        self.endorsements().iter().map(|endorsement| &*endorsement.says().anchor).collect()
     }
 
     pub fn scheme(&self) -> Option<Scheme> {

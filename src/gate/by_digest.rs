@@ -220,14 +220,18 @@ impl Shared {
                     Box::pin(up).await?
                 }
                 Err(Denial::Missing { .. } | Denial::Refused(_) | Denial::Absent(_)) => None,
-                Err(denial @ (Denial::Throttled { .. } | Denial::Undecided(_))) => {
+                Err(
+                    denial @ (Denial::Throttled { .. }
+                    | Denial::Undecided(_)
+                    | Denial::Unsatisfiable { .. }),
+                ) => {
                     return Err(denial);
                 }
             };
             let Some(parent) = parent else { continue };
             let fetched = self.content(image, digest, &parent).await?;
             let admitted = Admitted::through(&parent, fetched)
-                .map_err(|refusal| deny::plain(image, refusal, Some(parent.rule())))?;
+                .map_err(|refusal| deny::plain(image, refusal, Some(parent.pattern())))?;
             self.lineage.children(image, &admitted).await;
             return Ok(Some(admitted));
         }
@@ -243,7 +247,7 @@ impl Shared {
         self.pull_through
             .manifest(&image.registry, &image.repository, digest)
             .await
-            .map_err(|error| deny::fetch(image, Some(parent.rule()), error))
+            .map_err(|error| deny::fetch(image, Some(parent.pattern()), error))
     }
 
     /// Admits `digest` if it is an artifact about a manifest that is admitted.
@@ -275,7 +279,7 @@ impl Shared {
         };
         let Some(subject) = subject else { return Ok(None) };
         let admitted = Admitted::about(&subject, fetched);
-        admitted.map(Some).map_err(|refusal| deny::plain(image, refusal, Some(subject.rule())))
+        admitted.map(Some).map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))
     }
 
     /// Looks at every signed manifest of the repository that was not looked at yet, and remembers what

@@ -99,9 +99,10 @@ pub(super) fn fetch(image: &ImageRef, rule: Option<&Arc<str>>, error: FetchError
                 Denial::Throttled { image: image.clone(), retry_after }
             }
             UpstreamError::Refused { .. } => undecided(Doubt::UpstreamRefused, error.to_string()),
-            UpstreamError::Protocol(_)
-            | UpstreamError::RangeUnsatisfiable { .. }
-            | UpstreamError::Unreachable(_) => {
+            UpstreamError::RangeUnsatisfiable { size } => {
+                Denial::Unsatisfiable { image: image.clone(), size }
+            }
+            UpstreamError::Protocol(_) | UpstreamError::Unreachable(_) => {
                 undecided(Doubt::UpstreamUnreachable, error.to_string())
             }
         },

@@ -72,7 +72,7 @@ impl Lineage {
 
     /// Remembers the children of an admitted manifest.
     pub(super) async fn children(&self, image: &ImageRef, admitted: &Admitted) {
-        self.remember(image, admitted.digest(), admitted.children()).await;
+        self.remember(image, &admitted.digest(), admitted.children()).await;
     }
 
     /// Remembers the children of a manifest that was looked at on the way.

@@ -41,7 +41,7 @@ impl Gate {
         Ok(TagPage { tags: served, next })
     }
 
-    /// One page of what refers to an admitted manifest; `None` where upstream has no such list.
+    /// One page of what refers to an admitted manifest; empty where upstream has no such list.
     pub async fn referrers(
         &self,
         registry: &Registry,
@@ -49,7 +49,7 @@ impl Gate {
         subject: &Digest,
         artifact_type: Option<&str>,
         page: &Page,
-    ) -> Result<Option<Referrers>, Denial> {
+    ) -> Result<Referrers, Denial> {
         let image = ImageRef {
             registry: registry.clone(),
             repository: repository.clone(),
@@ -59,7 +59,8 @@ impl Gate {
         let upstream = self.shared.pull_through.upstream(registry);
         let upstream = upstream.map_err(|error| deny::fetch(&image, None, error))?;
         let listed = upstream.referrers(repository, subject, artifact_type, page).await;
-        listed.map_err(|error| deny::fetch(&image, None, error.into()))
+        let listed = listed.map_err(|error| deny::fetch(&image, None, error.into()))?;
+        Ok(listed.unwrap_or_else(Referrers::none))
     }
 }
 

@@ -19,11 +19,11 @@ mod lineage;
 mod lists;
 mod relay;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use admitted::{Admitted, Excused, Grounds, Place};
-pub use blobs::{BlobAnswer, BlobDenial, BlobWanted};
 pub use denial::{Denial, Denied, Doubt, Undecided};
 
 use crate::clock::Clock;
@@ -49,6 +49,12 @@ struct Shared {
     lineage: Lineage,
     registries: Vec<Registry>,
     clock: Clock,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("registries", &self.shared.registries).finish_non_exhaustive()
+    }
 }
 
 impl Gate {

@@ -82,6 +82,14 @@ pub struct Referrers {
     pub next: Option<Page>,
 }
 
+impl Referrers {
+    /// Nothing refers to it.
+    pub fn none() -> Self {
+        const EMPTY: &[u8] = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+        Self { bytes: Bytes::from_static(EMPTY), filters_applied: None, next: None }
+    }
+}
+
 /// One configured registry.
 #[derive(Clone, Debug)]
 pub struct Upstream {
