@@ -21,6 +21,8 @@ pub enum Denial {
     Missing { image: ImageRef, code: ErrorCode, message: String },
     /// Upstream asks us to come back later.
     Throttled { image: ImageRef, retry_after: Option<Duration> },
+    /// The range is not within the blob, whose size this is.
+    Unsatisfiable { image: ImageRef, size: Option<u64> },
 }
 
 /// A denial with a reason.
@@ -81,7 +83,7 @@ impl Denial {
             Self::Absent(_) => Some("absent"),
             Self::Refused(_) => Some("refused"),
             Self::Undecided(_) => Some("undecided"),
-            Self::Missing { .. } | Self::Throttled { .. } => None,
+            Self::Missing { .. } | Self::Throttled { .. } | Self::Unsatisfiable { .. } => None,
         }
     }
 
@@ -89,7 +91,7 @@ impl Denial {
         match self {
             Self::Absent(denied) | Self::Refused(denied) => Some(denied.refusal.reason.as_str()),
             Self::Undecided(undecided) => Some(undecided.doubt.as_str()),
-            Self::Missing { .. } | Self::Throttled { .. } => None,
+            Self::Missing { .. } | Self::Throttled { .. } | Self::Unsatisfiable { .. } => None,
         }
     }
 
@@ -97,7 +99,9 @@ impl Denial {
         match self {
             Self::Absent(denied) | Self::Refused(denied) => &denied.image,
             Self::Undecided(undecided) => &undecided.image,
-            Self::Missing { image, .. } | Self::Throttled { image, .. } => image,
+            Self::Missing { image, .. }
+            | Self::Throttled { image, .. }
+            | Self::Unsatisfiable { image, .. } => image,
         }
     }
 }
@@ -123,6 +127,7 @@ impl fmt::Display for Denial {
             Self::Throttled { image, .. } => {
                 write!(f, "the upstream registry of {image} asks for fewer requests")
             }
+            Self::Unsatisfiable { image, .. } => write!(f, "the range is not within {image}"),
         }
     }
 }

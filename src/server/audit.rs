@@ -11,7 +11,7 @@ use tracing::info;
 
 use crate::gate::{Admitted, Denial};
 use crate::oci::{ImageRef, Reference};
-use crate::trust::{Endorsement, Scheme};
+use crate::trust::Scheme;
 
 use super::metrics::Metrics;
 
@@ -72,8 +72,8 @@ pub(super) fn admitted(metrics: &Metrics, asked: Asked, image: &ImageRef, admitt
         image.reference = %image.reference,
         manifest.digest = %admitted.digest(),
         verdict = "admitted",
-        rule = &**admitted.rule(),
-        anchor = %Anchors(admitted.endorsements()),
+        rule = admitted.rule(),
+        anchor = %Anchors(&admitted.anchors()),
         scheme = scheme.map(|scheme| scheme.as_str()),
         client.address = %asked.client,
         request_id = %asked.id,
@@ -128,20 +128,22 @@ impl<'a> Grounds<'a> {
                 (&denied.rule, &denied.anchor, denied.scheme)
             }
             Denial::Undecided(undecided) => (&undecided.rule, &undecided.anchor, undecided.scheme),
-            Denial::Missing { .. } | Denial::Throttled { .. } => return Self::default(),
+            Denial::Missing { .. } | Denial::Throttled { .. } | Denial::Unsatisfiable { .. } => {
+                return Self::default();
+            }
         };
         Self { rule: rule.as_deref(), anchor: anchor.as_deref(), scheme }
     }
 }
 
 /// The names of several anchors, between commas.
-struct Anchors<'a>(&'a [Endorsement]);
+struct Anchors<'a>(&'a [&'a str]);
 
 impl fmt::Display for Anchors<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, endorsement) in self.0.iter().enumerate() {
+        for (at, anchor) in self.0.iter().enumerate() {
             f.write_str(if at == 0 { "" } else { "," })?;
-            f.write_str(&endorsement.says().anchor)?;
+            f.write_str(anchor)?;
         }
         Ok(())
     }
@@ -170,5 +172,7 @@ mod tests {
     #[test]
     fn durations_are_in_milliseconds() {
         assert!((milliseconds(Duration::from_micros(1234)) - 1.234).abs() < 1e-9);
+        assert_eq!(Anchors(&["a", "b"]).to_string(), "a,b");
+        assert_eq!(Anchors(&[]).to_string(), "");
     }
 }

@@ -11,7 +11,7 @@ use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
 
 use crate::gate::Admitted;
-use crate::oci::{ErrorBody, MediaType, Tag};
+use crate::oci::{ErrorBody, Tag};
 use crate::pull_through::BlobStream;
 use crate::upstream::{Part, Referrers};
 
@@ -30,7 +30,7 @@ use crate::upstream::{Part, Referrers};
 /// ```compile_fail,E0624
 /// use countersign::gate::Admitted;
 /// use countersign::server::Body;
-/// fn leak(admitted: &Admitted) -> Body {
+/// fn leak(admitted: Admitted) -> Body {
 ///     Body::manifest(admitted)
 /// }
 /// ```
@@ -39,7 +39,7 @@ pub struct Body(Content);
 enum Content {
     Empty,
     Whole(Bytes),
-    Blob { stream: Box<BlobStream>, sent: Counter },
+    Blob { stream: Pin<Box<BlobStream>>, sent: Counter },
 }
 
 impl Body {
@@ -52,13 +52,13 @@ impl Body {
         Self(Content::Whole(Bytes::from_static(b"{}")))
     }
 
-    pub(super) fn manifest(admitted: &Admitted) -> Self {
-        Self(Content::Whole(admitted.bytes().clone()))
+    pub(super) fn manifest(admitted: Admitted) -> Self {
+        Self(Content::Whole(admitted.into_bytes()))
     }
 
     /// A blob, or a part of one; `sent` counts the bytes of it that left.
-    pub(super) fn blob(stream: Box<BlobStream>, sent: Counter) -> Self {
-        Self(Content::Blob { stream, sent })
+    pub(super) fn blob(stream: BlobStream, sent: Counter) -> Self {
+        Self(Content::Blob { stream: Box::pin(stream), sent })
     }
 
     /// `{"name":…,"tags":[…]}`
@@ -70,14 +70,6 @@ impl Body {
 
     pub(super) fn referrers(referrers: Referrers) -> Self {
         Self(Content::Whole(referrers.bytes))
-    }
-
-    /// An index of no manifest.
-    pub(super) fn no_referrers() -> Self {
-        let media_type = MediaType::OciIndex.as_str();
-        let index =
-            serde_json::json!({"schemaVersion": 2, "mediaType": media_type, "manifests": []});
-        Self(Content::Whole(index.to_string().into()))
     }
 
     /// A Notary server's metadata, as it signed it.
@@ -118,7 +110,7 @@ impl http_body::Body for Body {
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
             Content::Blob { stream, sent } => {
-                let frame = ready!(Pin::new(stream).poll_frame(cx));
+                let frame = ready!(stream.as_mut().poll_frame(cx));
                 if let Some(Ok(frame)) = &frame {
                     sent.inc_by(frame.data_ref().map_or(0, |bytes| bytes.len() as u64));
                 }

@@ -2,11 +2,12 @@
 //! itself: names are [`Route`]'s, trust the gate's, headers `respond`'s.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderMap, Method, Request, Response};
 
-use crate::gate::{BlobDenial, BlobWanted, Denial, Gate};
+use crate::gate::{Denial, Gate};
 use crate::oci::{Digest, ImageRef, Registry, Repository};
 
 use super::audit::{self, Asked, RequestId, RequestIds};
@@ -17,8 +18,9 @@ use super::respond::{self, ContentName, Listed};
 use super::route::{Names, Route};
 
 /// The public service: answers every request of every client.
+#[derive(Debug)]
 pub struct Proxy {
-    gate: Gate,
+    gate: Arc<Gate>,
     names: Names,
     metrics: Metrics,
     ids: RequestIds,
@@ -35,7 +37,7 @@ struct Exchange<'a> {
 }
 
 impl Proxy {
-    pub fn new(gate: Gate, names: Names, metrics: Metrics) -> Self {
+    pub fn new(gate: Arc<Gate>, names: Names, metrics: Metrics) -> Self {
         Self { gate, names, metrics, ids: RequestIds::new() }
     }
 
@@ -97,7 +99,7 @@ impl Exchange<'_> {
         match self.proxy.gate.admit(image).await {
             Ok(admitted) => {
                 audit::admitted(&self.proxy.metrics, self.asked(), image, &admitted);
-                respond::manifest(&admitted, self.headers)
+                respond::manifest(admitted, self.headers)
             }
             Err(denial) => self.denied(&denial),
         }
@@ -110,16 +112,18 @@ impl Exchange<'_> {
         digest: Digest,
     ) -> Response<Body> {
         let name = ContentName::of(digest);
+        let gate = &self.proxy.gate;
         // A range is of what GET sends (RFC 9110, 14.2).
-        let wanted = match conditions::range(self.headers, name.etag()) {
-            _ if self.head => BlobWanted::Length,
-            Ok(range) => BlobWanted::Content(range),
-            Err(invalid) => return respond::invalid_range(&invalid),
-        };
-        match self.proxy.gate.blob(registry, repository, &digest, wanted).await {
-            Ok(answer) => respond::blob(answer, &name, &self.proxy.metrics),
-            Err(BlobDenial::Denied(denial)) => self.denied(&denial),
-            Err(BlobDenial::RangeUnsatisfiable { size }) => respond::beyond_range(&name, size),
+        if self.head {
+            let found = gate.blob_length(registry, repository, &digest).await;
+            return self.either(found, |length| respond::blob_length(length, &name));
+        }
+        match conditions::range(self.headers, name.etag()) {
+            Ok(range) => {
+                let found = gate.blob(registry, repository, &digest, range).await;
+                self.either(found, |blob| respond::blob(blob, &name, &self.proxy.metrics))
+            }
+            Err(invalid) => respond::invalid_range(&invalid),
         }
     }
 

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use serde_json::json;
 use url::form_urlencoded;
 
-use crate::gate::{Admitted, BlobAnswer, Denial};
+use crate::gate::{Admitted, Denial};
 use crate::oci::headers::{
     API_VERSION, DOCKER_CONTENT_DIGEST, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED,
 };
@@ -46,10 +46,6 @@ impl ContentName {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    pub(super) fn digest(&self) -> &str {
-        self.etag().trim_matches('"')
-    }
-
     fn put(&self, headers: &mut HeaderMap) {
         let digest = self.0.slice(1..self.0.len() - 1);
         // A digest has only letters, digits and a colon: both are always values.
@@ -67,8 +63,8 @@ pub(super) fn base() -> Response<Body> {
 }
 
 /// An admitted manifest, or that the client has it already.
-pub(super) fn manifest(admitted: &Admitted, request: &HeaderMap) -> Response<Body> {
-    let name = ContentName::of(*admitted.digest());
+pub(super) fn manifest(admitted: Admitted, request: &HeaderMap) -> Response<Body> {
+    let name = ContentName::of(admitted.digest());
     let mut response = if is_unchanged(request, name.etag()) {
         unchanged()
     } else {
@@ -79,15 +75,8 @@ pub(super) fn manifest(admitted: &Admitted, request: &HeaderMap) -> Response<Bod
     response
 }
 
-/// What was wanted of a blob: the blob, the part of it that was asked for, or that it is there.
-pub(super) fn blob(answer: BlobAnswer, name: &ContentName, metrics: &Metrics) -> Response<Body> {
-    match answer {
-        BlobAnswer::Content(stream) => blob_content(stream, name, metrics),
-        BlobAnswer::Length(length) => blob_length(length, name),
-    }
-}
-
-fn blob_content(stream: Box<BlobStream>, name: &ContentName, metrics: &Metrics) -> Response<Body> {
+/// A blob, or the part of it that was asked for.
+pub(super) fn blob(stream: BlobStream, name: &ContentName, metrics: &Metrics) -> Response<Body> {
     let (status, range) = match stream.part() {
         Part::Whole { .. } => (StatusCode::OK, None),
         Part::Range(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
@@ -102,7 +91,8 @@ fn blob_content(stream: Box<BlobStream>, name: &ContentName, metrics: &Metrics) 
     response
 }
 
-fn blob_length(length: Option<u64>, name: &ContentName) -> Response<Body> {
+/// That there is a blob, of so many bytes if that is known.
+pub(super) fn blob_length(length: Option<u64>, name: &ContentName) -> Response<Body> {
     let mut response = answer(StatusCode::OK, Some(OCTETS), Body::empty());
     let headers = response.headers_mut();
     headers.insert(ACCEPT_RANGES, BYTES);
@@ -139,20 +129,16 @@ pub(super) fn tags(page: &TagPage, listed: &Listed<'_>) -> Response<Body> {
     response
 }
 
-/// A page of what refers to `subject`, which is empty where upstream has no such list; `wanted` is
-/// the type of artifact that was asked for.
+/// A page of what refers to `subject`; `wanted` is the type of artifact that was asked for.
 pub(super) fn referrers(
-    found: Option<Referrers>,
+    referrers: Referrers,
     listed: &Listed<'_>,
     subject: &Digest,
     wanted: Option<&str>,
 ) -> Response<Body> {
+    let (filters, next) = (referrers.filters_applied.clone(), referrers.next.clone());
     let index = HeaderValue::from_static(MediaType::OciIndex.as_str());
-    let Some(found) = found else {
-        return answer(StatusCode::OK, Some(index), Body::no_referrers());
-    };
-    let (filters, next) = (found.filters_applied.clone(), found.next.clone());
-    let mut response = answer(StatusCode::OK, Some(index), Body::referrers(found));
+    let mut response = answer(StatusCode::OK, Some(index), Body::referrers(referrers));
     let headers = response.headers_mut();
     if let Some(filters) = filters {
         put(headers, OCI_FILTERS_APPLIED, filters);
@@ -183,6 +169,9 @@ pub(super) fn denied(denial: &Denial, id: RequestId) -> Response<Body> {
         Denial::Undecided(_) => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
         Denial::Missing { code, .. } => (StatusCode::NOT_FOUND, *code),
         Denial::Throttled { .. } => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::Toomanyrequests),
+        Denial::Unsatisfiable { .. } => {
+            (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid)
+        }
     };
     let grounds = Grounds::of(denial);
     let mut detail = json!({
@@ -207,7 +196,13 @@ pub(super) fn denied(denial: &Denial, id: RequestId) -> Response<Body> {
         Denial::Throttled { retry_after, .. } => {
             headers.insert(RETRY_AFTER, seconds(retry_after.unwrap_or(ASK_AGAIN)));
         }
-        Denial::Absent(_) | Denial::Refused(_) | Denial::Missing { .. } => {}
+        Denial::Unsatisfiable { size: Some(size), .. } => {
+            put(headers, CONTENT_RANGE, format!("bytes */{size}"));
+        }
+        Denial::Unsatisfiable { size: None, .. }
+        | Denial::Absent(_)
+        | Denial::Refused(_)
+        | Denial::Missing { .. } => {}
     }
     response
 }
@@ -229,22 +224,8 @@ pub(super) fn malformed(malformed: &Malformed) -> Response<Body> {
 
 /// A range that cannot be.
 pub(super) fn invalid_range(invalid: &InvalidRange) -> Response<Body> {
-    unsatisfied(invalid.to_string(), None)
-}
-
-/// A range that is not within the blob `name`, which has `size` bytes if that is known.
-pub(super) fn beyond_range(name: &ContentName, size: Option<u64>) -> Response<Body> {
-    let message = format!("the range is not within the blob {}", name.digest());
-    unsatisfied(message, size)
-}
-
-fn unsatisfied(message: String, size: Option<u64>) -> Response<Body> {
-    let body = ErrorBody::new(ErrorCode::RangeInvalid, message);
-    let mut response = error(StatusCode::RANGE_NOT_SATISFIABLE, &body);
-    if let Some(size) = size {
-        put(response.headers_mut(), CONTENT_RANGE, format!("bytes */{size}"));
-    }
-    response
+    let body = ErrorBody::new(ErrorCode::RangeInvalid, invalid.to_string());
+    error(StatusCode::RANGE_NOT_SATISFIABLE, &body)
 }
 
 /// A method that is not for reading. The connection ends, so that no body need be read.

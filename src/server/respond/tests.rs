@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 
-use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
@@ -39,7 +38,7 @@ fn answered(denial: &Denial) -> (u16, HeaderMap, Value) {
 /// The head and the body of an answer, which agree in length.
 fn taken(response: Response<Body>) -> (http::response::Parts, Value) {
     let (head, body) = response.into_parts();
-    let body = body.collect().now_or_never().unwrap().unwrap().to_bytes();
+    let body = futures_util::FutureExt::now_or_never(body.collect()).unwrap().unwrap().to_bytes();
     assert_eq!(head.headers[CONTENT_LENGTH].to_str().unwrap(), body.len().to_string());
     assert_eq!(head.headers[CONTENT_TYPE], "application/json");
     assert_eq!(head.headers[DOCKER_DISTRIBUTION_API_VERSION], "registry/2.0");
@@ -135,14 +134,10 @@ fn what_upstream_says_is_passed_on() {
 
 #[test]
 fn a_range_beyond_the_end_tells_where_that_is() {
-    let name = ContentName::of(Digest::of(b""));
     for (size, range) in [(Some(7), Some("bytes */7")), (None, None)] {
-        let (head, body) = taken(beyond_range(&name, size));
-        assert_eq!(
-            (head.status.as_u16(), &body["errors"][0]["code"]),
-            (416, &json!("RANGE_INVALID"))
-        );
-        assert_eq!(head.headers.get(CONTENT_RANGE).map(|range| range.to_str().unwrap()), range);
+        let (status, headers, body) = answered(&Denial::Unsatisfiable { image: image(), size });
+        assert_eq!((status, &body["errors"][0]["code"]), (416, &json!("RANGE_INVALID")));
+        assert_eq!(headers.get(CONTENT_RANGE).map(|range| range.to_str().unwrap()), range);
     }
 }
 
@@ -193,19 +188,13 @@ fn a_list_links_to_its_next_page() {
     let bytes = Bytes::from_static(b"{}");
     let page = Referrers { bytes, filters_applied: Some("artifactType".to_owned()), next };
     let digest = Digest::of(b"");
-    let response = referrers(Some(page), &Listed { ns: None, ..listed }, &digest, Some("a/b"));
+    let response = referrers(page, &Listed { ns: None, ..listed }, &digest, Some("a/b"));
     let headers = response.headers();
     assert_eq!(headers[CONTENT_TYPE], "application/vnd.oci.image.index.v1+json");
     assert_eq!(headers[OCI_FILTERS_APPLIED], "artifactType");
     let query = "n=10&last=v1%26x%3D%22%3E%3C&artifactType=a%2Fb";
     let link = format!("</v2/a/b/referrers/{digest}?{query}>; rel=\"next\"");
     assert_eq!(headers[LINK], link);
-
-    let response = referrers(None, &Listed { name: "a/b", ns: None }, &digest, None);
-    assert_eq!(response.headers()[CONTENT_TYPE], "application/vnd.oci.image.index.v1+json");
-    let body = response.into_body().collect().now_or_never().unwrap().unwrap().to_bytes();
-    let index: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!((&index["manifests"], &index["schemaVersion"]), (&json!([]), &json!(2)));
 }
 
 #[test]
