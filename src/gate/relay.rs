@@ -16,13 +16,9 @@ use super::{Gate, deny};
 impl Gate {
     /// The file of `gun` as its Notary server has it; `None` where that has none, or where no anchor
     /// makes that name.
-    pub async fn trust_metadata(&self, gun: &str, file: &str) -> Result<Option<Bytes>, Denial> {
-        let (Ok(gun), Some(name)) = (gun.parse::<Gun>(), file.strip_suffix(".json")) else {
-            return Ok(None);
-        };
-        let Some(file) = File::parse(name) else { return Ok(None) };
-        let Some((image, anchor)) = self.of_gun(&gun) else { return Ok(None) };
-        match self.shared.trust.relay(&anchor, &gun, &file).await {
+    pub async fn trust_metadata(&self, gun: &Gun, file: &File) -> Result<Option<Bytes>, Denial> {
+        let Some((image, anchor)) = self.of_gun(gun) else { return Ok(None) };
+        match self.shared.trust.relay(&anchor, gun, file).await {
             Ok(found) => Ok(found),
             Err(error) => {
                 let why = match error {

@@ -1,6 +1,6 @@
 //! The one parser of public paths (distribution-spec, "Endpoints"; the Notary server's read-only
 //! paths beside them). Turns a method, a path and a query into a [`Route`], and knows nothing of
-//! answers, of trust or of who is asking.
+//! answers, of decisions or of who is asking.
 
 use std::borrow::Cow;
 
@@ -11,11 +11,9 @@ use url::form_urlencoded;
 use crate::oci::digest::InvalidDigest;
 use crate::oci::name::InvalidName;
 use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository};
+use crate::trust::notaryv1::{File, Gun};
 use crate::upstream::Page;
 
-/// The longest name of a role's metadata: a role has fewer than 256 bytes (notary, `IsDelegation`),
-/// and before or after it stand a version or a hash.
-pub const MAX_ROLE_FILE: usize = 255 + 1 + 64 + ".json".len();
 /// The longest `artifactType` of a query, in bytes.
 pub const MAX_ARTIFACT_TYPE: usize = 255;
 
@@ -57,11 +55,10 @@ pub enum Route {
         artifact_type: Option<String>,
         page: Page,
     },
-    /// A Notary server's metadata of one role: `gun` is `registry/repository`, and `file` all that
-    /// stands after `tuf/`; both of them safe to put into a URL as they are.
+    /// What a Notary server has of one repository.
     TrustMetadata {
-        gun: Box<str>,
-        file: Box<str>,
+        gun: Gun,
+        file: File,
     },
     /// A registry's path with a method that is not for reading.
     Unsupported,
@@ -267,47 +264,9 @@ fn digest(text: &str) -> Result<Digest, Malformed> {
 }
 
 fn trust_metadata(gun: &str, file: &str) -> Result<Route, Malformed> {
-    let malformed = |why| Malformed::Name(why, excerpt(gun));
-    let (registry, repository) =
-        gun.split_once('/').ok_or_else(|| malformed(InvalidName::Repository))?;
-    registry.parse::<Registry>().map_err(malformed)?;
-    repository.parse::<Repository>().map_err(malformed)?;
-    if is_role_file(file) {
-        Ok(Route::TrustMetadata { gun: gun.into(), file: file.into() })
-    } else {
-        Ok(Route::NotFound)
-    }
-}
-
-/// `<role>.json`, `<role>.<64 hex digits>.json` or `<version>.<role>.json` (notary-server's routes).
-fn is_role_file(file: &str) -> bool {
-    let Some(name) = file.strip_suffix(".json") else { return false };
-    let role = match (name.split_once('.'), name.rsplit_once('.')) {
-        (Some((version, role)), _) if is_version(version) => role,
-        (_, Some((role, hash))) if is_sha256(hash) => role,
-        _ => name,
-    };
-    file.len() <= MAX_ROLE_FILE && is_role(role)
-}
-
-fn is_version(text: &str) -> bool {
-    matches!(text.len(), 1..=10)
-        && !text.starts_with('0')
-        && text.bytes().all(|b| b.is_ascii_digit())
-}
-
-fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-fn is_role(role: &str) -> bool {
-    let segment = |segment: &str| {
-        let holds = |b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-        !segment.is_empty() && segment.bytes().all(holds)
-    };
-    let mut segments = role.split('/');
-    let delegation = segments.next() == Some("targets") && segments.all(segment);
-    role.len() <= 255 && (matches!(role, "root" | "timestamp" | "snapshot") || delegation)
+    let gun = gun.parse().map_err(|why| Malformed::Name(why, excerpt(gun)))?;
+    let file = file.strip_suffix(".json").and_then(File::parse);
+    Ok(file.map_or(Route::NotFound, |file| Route::TrustMetadata { gun, file }))
 }
 
 /// As much of what a client sent as an error message repeats.

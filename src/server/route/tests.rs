@@ -169,15 +169,16 @@ fn trust_metadata_is_named_as_notary_names_it() {
         "snapshot.json",
         "timestamp.json",
         "targets/releases.json",
-        "targets/a_b-1/c.json",
+        "targets/a_b-1.json",
         "3.root.json",
-        "12.timestamp.json",
         &format!("root.{HEX}.json"),
         &format!("targets/releases.{HEX}.json"),
     ] {
         let route = get(&format!("/v2/localhost:5000/a/b/_trust/tuf/{file}"));
-        let expected = Route::TrustMetadata { gun: "localhost:5000/a/b".into(), file: file.into() };
-        assert_eq!(route, Ok(expected));
+        let Ok(Route::TrustMetadata { gun, file: read }) = route else {
+            panic!("{file}: {route:?}")
+        };
+        assert_eq!((gun.as_str(), format!("{read}.json")), ("localhost:5000/a/b", file.to_owned()));
     }
     for file in [
         "",
@@ -220,8 +221,9 @@ proptest! {
     ) {
         match Route::parse(&Method::GET, &path, Some(&query), &names()) {
             Ok(Route::TrustMetadata { gun, file }) => {
-                prop_assert!(!gun.contains(['%', '?', '#']) && !gun.contains(".."));
-                prop_assert!(!file.contains(['%', '?', '#']) && !file.contains(".."));
+                for text in [gun.to_string(), file.to_string()] {
+                    prop_assert!(!text.contains(['%', '?', '#']) && !text.contains(".."));
+                }
             }
             Ok(Route::Manifest(image)) => {
                 prop_assert_eq!(image.to_string().parse(), Ok(image));
