@@ -6,6 +6,10 @@
 mod fake_registry;
 #[path = "../rig/notary_repository/mod.rs"]
 mod notary_repository;
+#[path = "../rig/files.rs"]
+mod files;
+#[path = "../rig/tls_server.rs"]
+mod tls_server;
 #[path = "../rig/token_server.rs"]
 mod token_server;
 
@@ -17,5 +21,6 @@ mod pull_through;
 mod tls;
 mod upstream;
 mod upstream_auth;
+mod upstream_config;
 mod upstream_lists;
 mod wire;
