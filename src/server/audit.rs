@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use tracing::field::display;
 use tracing::info;
 
 use crate::gate::{Admitted, Denial};
