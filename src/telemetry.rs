@@ -31,6 +31,9 @@ enum Format {
     Programs,
 }
 
+/// The target of what is told whatever the filter says: where the listeners are.
+pub const ALWAYS: &str = "countersign::start";
+
 /// Sends the events of this process to standard error from now on. Called once, by `main`.
 pub fn init() -> Result<(), TelemetryError> {
     let terminal = io::stderr().is_terminal();
@@ -50,6 +53,7 @@ where
 {
     let filter =
         EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(filter)?;
+    let filter = filter.add_directive(format!("{ALWAYS}=info").parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     Ok(match format {
         Format::People => Arc::new(builder.with_ansi(true).finish()),

@@ -114,6 +114,11 @@ impl Policy {
         anchors
     }
 
+    /// Every pattern with what it means, the most specific first.
+    pub fn told(&self) -> impl Iterator<Item = (&str, String)> {
+        self.entries.iter().map(|entry| (&*entry.text, entry.rule.told()))
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }

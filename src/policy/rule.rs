@@ -50,6 +50,14 @@ pub struct Unmet {
 }
 
 impl Requirement {
+    fn told(&self) -> String {
+        let mut parts: Vec<String> = self.require.iter().map(ToString::to_string).collect();
+        if !self.any_of.is_empty() {
+            parts.push(format!("{} of {}", self.threshold, self.any_of.join(", ")));
+        }
+        parts.join(" and ")
+    }
+
     /// The anchors that are asked, each once.
     pub fn anchors(&self) -> impl Iterator<Item = &Arc<str>> {
         self.require
@@ -201,6 +209,20 @@ impl Rule {
             section.wrong("until", "only an allow or an audit rule ends by itself");
         }
         Some(Self { patterns, mode, until: until.flatten() })
+    }
+
+    /// What it means, in one line.
+    pub fn told(&self) -> String {
+        let until = self.until.map(|until| format!(" until {until}")).unwrap_or_default();
+        match &self.mode {
+            Mode::Enforce(requirement) => format!("needs {}", requirement.told()),
+            Mode::Audit(requirement) => {
+                format!("served{until}; recorded where it lacks {}", requirement.told())
+            }
+            Mode::Allow { reason } => format!("SERVED UNSIGNED{until}: {reason}"),
+            Mode::Deny { reason: Some(reason) } => format!("denied: {reason}"),
+            Mode::Deny { reason: None } => "denied".to_owned(),
+        }
     }
 
     pub fn has_ended(&self, now: Timestamp) -> bool {

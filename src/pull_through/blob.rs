@@ -12,7 +12,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use thiserror::Error;
 
 use super::Mismatch;
-use crate::net::{Body, NetError};
+use crate::net::NetError;
 use crate::oci::{Digest, Hasher, Repository};
 use crate::upstream::{Blob, ByteRange, Part, Upstream, UpstreamError};
 
@@ -53,7 +53,7 @@ pub struct BlobStream {
 }
 
 enum Source {
-    Open(Body),
+    Open(Blob),
     Resuming(Pin<Box<dyn Future<Output = Result<Blob, UpstreamError>> + Send>>),
     Done,
 }
@@ -65,7 +65,8 @@ impl BlobStream {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<Self, UpstreamError> {
-        let Blob { part, body } = upstream.blob(repository, digest, range).await?;
+        let blob = upstream.blob(repository, digest, range).await?;
+        let part = blob.part;
         let (position, end, whole) = match part {
             Part::Whole { length } => (0, length, true),
             Part::Range(range) => {
@@ -78,7 +79,7 @@ impl BlobStream {
             repository: repository.clone(),
             digest: *digest,
             part,
-            source: Source::Open(body),
+            source: Source::Open(blob),
             position,
             end,
             hasher: whole.then(|| Hasher::new(digest.algorithm())),
@@ -162,7 +163,7 @@ impl BlobStream {
             return Err(BlobError::OtherPart);
         }
         self.end = end;
-        Ok(Source::Open(blob.body))
+        Ok(Source::Open(blob))
     }
 
     /// What to do when upstream has no more to say, for whatever reason: `None` to go on with
@@ -194,7 +195,7 @@ impl BlobStream {
                     let blob = ready!(resuming.as_mut().poll(context))?;
                     self.source = self.go_on(blob)?;
                 }
-                Source::Open(body) => match ready!(Pin::new(body).poll_frame(context)) {
+                Source::Open(blob) => match ready!(Pin::new(&mut blob.body).poll_frame(context)) {
                     Some(Ok(frame)) => {
                         // Trailers are nothing of the blob.
                         let Ok(piece) = frame.into_data() else { continue };

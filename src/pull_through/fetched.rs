@@ -38,6 +38,8 @@ impl Fetched {
         }
         let manifest = Manifest::parse(&bytes, content_type.as_deref())
             .map_err(|invalid| FetchError::Invalid(Arc::new(invalid)))?;
+        // What they were read into may have room for twice as much, which would be kept, too.
+        let bytes = Bytes::copy_from_slice(&bytes);
         Ok(Self { shared: Arc::new(Shared { bytes, digest, manifest }) })
     }
 

@@ -82,7 +82,13 @@ impl PullThrough {
             Fetched::new(digest, answer)
         };
         let key = (registry.clone(), repository.clone(), *digest);
-        self.manifests.try_get_with(key, fetch).await.map_err(Arc::unwrap_or_clone)
+        let entry = self.manifests.entry(key).or_try_insert_with(fetch).await;
+        let entry = entry.map_err(Arc::unwrap_or_clone)?;
+        if entry.is_fresh() {
+            // Else room is made some time later, and until then manifests pile up.
+            self.manifests.run_pending_tasks().await;
+        }
+        Ok(entry.into_value())
     }
 
     /// Whether `digest` is among the manifests that are kept.

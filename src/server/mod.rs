@@ -14,6 +14,7 @@ pub mod metrics;
 mod audit;
 pub mod body;
 mod conditions;
+pub mod config;
 mod respond;
 pub mod handle;
 
@@ -31,6 +32,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 pub use body::Body;
+pub use config::Config;
 use connection::Listener;
 pub use handle::Proxy;
 pub use limits::Limits;

@@ -13,9 +13,13 @@ mod page;
 mod range;
 mod token;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 pub use auth::Authenticator;
@@ -27,7 +31,7 @@ pub use page::Page;
 pub use range::{ByteRange, ContentRange};
 
 use crate::json::Value;
-use crate::net::{Body, Client, Method};
+use crate::net::{Body, Client, Method, NetError, Stage};
 use crate::oci::headers::{DOCKER_CONTENT_DIGEST, OCI_FILTERS_APPLIED};
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, ErrorCode, Manifest, MediaType, Reference, Registry, Repository, Tag};
@@ -37,6 +41,8 @@ use exchange::Question;
 const MAX_TAG_LIST: usize = 16 << 20;
 /// The longest list of referrers, which is an index (distribution-spec, "Listing referrers").
 const MAX_REFERRERS: usize = MAX_MANIFEST;
+/// One in so many requests at once is never a blob's.
+const RESERVED: usize = 8;
 /// The longest `OCI-Filters-Applied` that is passed on.
 const MAX_FILTERS: usize = 255;
 
@@ -48,11 +54,12 @@ pub struct Answer {
     pub content_type: Option<String>,
 }
 
-/// A blob as it comes.
+/// A blob as it comes. Has its place among the blobs under way until it is dropped.
 #[derive(Debug)]
 pub struct Blob {
     pub part: Part,
     pub body: Body,
+    _place: OwnedSemaphorePermit,
 }
 
 /// What of a blob is coming.
@@ -95,13 +102,24 @@ impl Referrers {
 pub struct Upstream {
     registry: Registry,
     server: Authenticator,
+    /// A place for each blob under way. Clients that read slowly may take all of them, so there are
+    /// fewer than there may be requests: what is left is for deciding.
+    blob_places: Arc<Semaphore>,
+    patience: Duration,
 }
 
 impl Upstream {
     /// Reads what the configuration names, and connects to nothing yet.
     pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, ConfigError> {
         let server = config::authenticator(config, metrics)?;
-        Ok(Self { registry: config.registry.clone(), server })
+        let reserved = config.max_requests / RESERVED;
+        let places = (config.max_requests - reserved).min(Semaphore::MAX_PERMITS);
+        Ok(Self {
+            registry: config.registry.clone(),
+            server,
+            blob_places: Arc::new(Semaphore::new(places)),
+            patience: config.timeouts.first_byte,
+        })
     }
 
     /// The name that this registry's images bear.
@@ -165,6 +183,7 @@ impl Upstream {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<Blob, UpstreamError> {
+        let place = self.blob_place().await?;
         let mut headers = HeaderMap::new();
         if let Some(range) = range {
             let value = HeaderValue::try_from(range.to_header());
@@ -186,7 +205,7 @@ impl Upstream {
             }
             _ => return Err(error::of_response(response, ErrorCode::BlobUnknown).await),
         };
-        Ok(Blob { part, body: response.into_body() })
+        Ok(Blob { part, body: response.into_body(), _place: place })
     }
 
     /// How many bytes the blob `digest` has, by `HEAD`; `None` if upstream has it and does not say.
@@ -276,6 +295,18 @@ impl Upstream {
             url.query_pairs_mut().extend_pairs(query);
         }
         url
+    }
+
+    async fn blob_place(&self) -> Result<OwnedSemaphorePermit, UpstreamError> {
+        let place = Arc::clone(&self.blob_places).acquire_owned();
+        match tokio::time::timeout(self.patience, place).await {
+            Ok(Ok(place)) => Ok(place),
+            // The semaphore is never closed; were it, there would be no place either.
+            Ok(Err(_)) | Err(_) => {
+                let host = self.client().base().host_str().unwrap_or_default().to_owned();
+                Err(NetError::TimedOut { host, stage: Stage::Place }.into())
+            }
+        }
     }
 
     fn client(&self) -> &Client {

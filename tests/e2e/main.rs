@@ -1,1 +1,87 @@
+//! The main job on real parts: a real docker signs into a real registry and a real Notary server, and docker,
+//! containerd, podman and skopeo pull through `countersign serve`.
+//!
+//! `cargo test --features e2e --test e2e [NAME]`, as root. Everything listens on loopback, on ports of its own, keeps its
+//! files in a temporary folder, and ends with the tests. Nothing is skipped: a missing program fails its test.
+//!
+//! Debian 12's packages: `busybox-static`, `containerd`, `debootstrap`, `docker-compose`, `docker-registry`, `docker.io`,
+//! `libfaketime`, `notary`, `podman`, `procps`, `runc`, `skopeo` (and `coreutils`, `mount`, `util-linux`, always there).
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a rig that cannot be set up fails its test"
+)]
+
+#[path = "../rig/containerd.rs"]
+mod containerd;
+#[path = "../rig/docker.rs"]
+mod docker;
+#[path = "../rig/folder.rs"]
+mod folder;
+#[path = "../rig/gate.rs"]
+mod gate;
+#[path = "../rig/notary.rs"]
+mod notary;
+#[path = "../rig/podman.rs"]
+mod podman;
+#[path = "../rig/process.rs"]
+mod process;
+#[path = "../rig/registry.rs"]
+mod registry;
+#[path = "../rig/requests.rs"]
+mod requests;
+#[path = "../rig/signer.rs"]
+mod signer;
+#[path = "../rig/stand_in.rs"]
+mod stand_in;
+#[path = "../rig/tls.rs"]
+mod tls;
+
+mod engines;
+mod site;
+
+mod changes;
+mod compose;
+mod index;
+mod moved_tag;
+mod operate;
+mod outage;
+mod pull;
+mod refuse;
+mod self_verifying_client;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// Each function as a test of its own name.
+macro_rules! tests {
+    ($($test:ident),+ $(,)?) => {
+        vec![$((concat!(module_path!(), "::", stringify!($test)), $test as fn())),+]
+    };
+}
+pub(crate) use tests;
+
+fn main() -> std::process::ExitCode {
+    let all = [
+        pull::tests(),
+        refuse::tests(),
+        moved_tag::tests(),
+        index::tests(),
+        changes::tests(),
+        outage::tests(),
+        self_verifying_client::tests(),
+        operate::tests(),
+        compose::tests(),
+    ];
+    let trials = all.into_iter().flatten().map(|(name, test)| {
+        let name = name.trim_start_matches("e2e::");
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    });
+    folder::sweep();
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
+    engines::stop();
+    conclusion.exit_code()
+}

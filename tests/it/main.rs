@@ -1,12 +1,24 @@
-//! The tests that need no other program: everything in process, over loopback.
+//! The in-process tests: no network but loopback, no root, no sleeping for the right moment.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
-mod proxy;
-mod wire;
+#[path = "../rig/fake_registry.rs"]
+mod fake_registry;
+#[path = "../rig/notary_repository/mod.rs"]
+mod notary_repository;
+#[path = "../rig/token_server.rs"]
+mod token_server;
 
 mod admin;
 mod audit;
+mod blob;
 mod connections;
+mod notaryv1_attacks;
+mod proxy;
+mod pull_through;
 mod routes;
 mod tls;
+mod upstream;
+mod upstream_auth;
+mod upstream_lists;
+mod wire;

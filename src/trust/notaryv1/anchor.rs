@@ -149,14 +149,25 @@ fn is_base(url: &Url) -> bool {
         && url.fragment().is_none()
 }
 
+fn notary(config: &Config, metrics: &Metrics) -> Result<Notary, AnchorError> {
+    let credentials =
+        Credentials::read(config.username.as_deref(), config.password_file.as_deref())?;
+    let realm = config.token_realm.clone();
+    Ok(Notary::new(&config.url, config.ca.as_deref(), credentials, realm, metrics)?)
+}
+
 impl Anchor {
     /// Opens the memory below `store`; connects to nothing yet.
     pub fn open(config: Config, store: &Path, metrics: &Metrics) -> Result<Self, AnchorError> {
-        let credentials =
-            Credentials::read(config.username.as_deref(), config.password_file.as_deref())?;
-        let realm = config.token_realm.clone();
-        let notary = Notary::new(&config.url, config.ca.as_deref(), credentials, realm, metrics)?;
+        let notary = notary(&config, metrics)?;
         let state = State::open(store, &config.name)?;
+        Ok(Self { config, notary, state })
+    }
+
+    /// The same, and the memory is only read: another process may be keeping it.
+    pub fn look(config: Config, store: &Path, metrics: &Metrics) -> Result<Self, AnchorError> {
+        let notary = notary(&config, metrics)?;
+        let state = State::look(store, &config.name);
         Ok(Self { config, notary, state })
     }
 

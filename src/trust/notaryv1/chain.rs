@@ -120,6 +120,11 @@ impl<'a> Chain<'a, WantsTargets> {
         let mut all = BTreeSet::new();
         let mut wanted = Vec::new();
         for delegation in delegations {
+            // Where nobody may sign for it, nobody does. That is the word of `targets`, which no
+            // server can make up.
+            if delegation.keys.keys.is_empty() {
+                continue;
+            }
             let name = &delegation.name;
             let Some(meta) = listed.remove(name) else {
                 if self.before.is_some_and(|before| before.listed.contains(name)) {

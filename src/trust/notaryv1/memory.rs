@@ -8,7 +8,7 @@ use crate::trust::refusal::{Reason, Refusal};
 
 use super::chain::Whole;
 use super::role::{Delegated, Role};
-use super::schema::{Common, RoleKeys};
+use super::schema::{Common, RoleKeys, Root};
 use super::tuf_key::KeyId;
 
 /// What is remembered of one GUN. Replaced as a whole, after a whole update succeeded.
@@ -48,6 +48,18 @@ impl Memory {
         Self { root, roles, listed: whole.listed.clone(), answered: now }
     }
 
+    /// What still counts under a root that does not follow from the remembered one. Where its
+    /// targets have other keys, what was seen of delegations was another's word.
+    pub(super) fn under(&self, root: &Root) -> Self {
+        let mut memory = self.clone();
+        let ids = root.targets.keys.iter().map(|(id, _)| *id).collect();
+        if memory.roles.get(&Role::Targets).is_some_and(|seen| seen.lost_to(&ids)) {
+            memory.roles.retain(|role, _| !matches!(role, Role::Delegation(_)));
+            memory.listed.clear();
+        }
+        memory
+    }
+
     /// When the Notary server last answered with all this.
     pub fn answered(&self) -> Timestamp {
         self.answered
@@ -64,14 +76,18 @@ impl Seen {
         }
     }
 
+    /// Whether a threshold of these keys is not among `keys` any more.
+    fn lost_to(&self, keys: &BTreeSet<KeyId>) -> bool {
+        self.keys.difference(keys).count() as u64 >= self.threshold.max(1)
+    }
+
     /// Refuses `self` where it is older than `before`, or the same version with other content.
     ///
     /// Whoever had a threshold of the earlier keys could have spent the versions; where that many of
     /// them were taken away, the earlier version says nothing any more (TUF 5.3.11).
     pub(super) fn follows(&self, role: &Role, before: Option<&Self>) -> Result<(), Refusal> {
         let Some(before) = before else { return Ok(()) };
-        let removed = before.keys.difference(&self.keys).count() as u64;
-        if removed >= before.threshold.max(1) {
+        if before.lost_to(&self.keys) {
             return Ok(());
         }
         if self.version < before.version {

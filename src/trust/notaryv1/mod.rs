@@ -35,7 +35,7 @@ pub use anchor::{Anchor, AnchorError, Config};
 pub use cache::TrustCache;
 pub use gun::{Gun, Template};
 pub use memory::Memory;
-pub use metrics::Metrics;
+pub use metrics::{Expiries, Metrics};
 pub use notary::Notary;
 pub use repository::{Found, RoleSummary, SignedRepository};
 pub use role::{Delegated, File, Role};

@@ -10,7 +10,7 @@ use url::{Host, Url};
 
 use crate::net::{Client, Method, ReadError, Timeouts, TlsError};
 use crate::trust::refusal::{Reason, Refusal};
-use crate::upstream::{Authenticator, Credentials, Endpoint, Metrics};
+use crate::upstream::{Authenticator, Credentials, Endpoint, Metrics, UpstreamError};
 
 use super::gun::Gun;
 use super::role::File;
@@ -57,7 +57,14 @@ impl Notary {
             .server
             .send(Endpoint::Notary, Method::Get, &url, &HeaderMap::new(), &scope)
             .await
-            .map_err(|e| unreachable(e.to_string()))?;
+            .map_err(|error| match error {
+                UpstreamError::Unreachable(outage) => unreachable(outage.to_string()),
+                UpstreamError::Absent { .. }
+                | UpstreamError::Protocol(_)
+                | UpstreamError::RangeUnsatisfiable { .. }
+                | UpstreamError::Refused { .. }
+                | UpstreamError::TooManyRequests { .. } => unreachable(error.to_string()),
+            })?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),

@@ -115,6 +115,11 @@ impl SelfSigned {
     /// needs to be in force for that (TUF 5.3.4 to 5.3.8).
     pub(super) fn rotate(&self, bytes: &[u8], terms: &Terms) -> Result<Self, Refusal> {
         let next = Self::parse(bytes, terms)?;
+        if next.version() <= self.version() {
+            let because =
+                format!("root {} does not follow root {}", next.version(), self.version());
+            return Err(Refusal::new(Reason::Rollback, because));
+        }
         next.signed
             .threshold(&self.root.metadata().root, |(_, key)| is_named(key, terms))
             .map_err(|refusal| {
@@ -125,11 +130,11 @@ impl SelfSigned {
                 );
                 Refusal::new(refusal.reason, because)
             })?;
-        if next.version() <= self.version() {
-            let because = format!("root {} is older than root {}", next.version(), self.version());
-            return Err(Refusal::new(Reason::Rollback, because));
-        }
         Ok(next)
+    }
+
+    pub(super) fn metadata(&self) -> &Root {
+        self.root.metadata()
     }
 
     pub(super) fn version(&self) -> u64 {
@@ -140,25 +145,26 @@ impl SelfSigned {
         &self.bytes
     }
 
+    /// Whether the pins name enough of the keys that signed it.
+    pub(super) fn is_pinned(&self, terms: &Terms) -> bool {
+        let Pins::Keys(pins) = &terms.pins else { return true };
+        let pinned = |(id, key): &(KeyId, TufKey)| pins.iter().any(|pin| pin.names(*id, key));
+        let role = &self.root.metadata().root;
+        self.signed.threshold(role, |key| is_named(&key.1, terms) && pinned(key)).is_ok()
+    }
+
     /// This root, if the pins name enough of the keys that signed it, its certificates are valid
     /// and it has not expired.
     pub(super) fn in_force(self, terms: &Terms, now: Timestamp) -> Result<TrustedRoot, Refusal> {
         let role = &self.root.metadata().root;
-        if let Pins::Keys(pins) = &terms.pins {
-            let pinned = |(id, key): &(KeyId, TufKey)| pins.iter().any(|pin| pin.names(*id, key));
-            self.signed.threshold(role, |key| is_named(&key.1, terms) && pinned(key)).map_err(
-                |_| {
-                    let keys: Vec<_> = role.keys.iter().map(|(id, _)| id.to_string()).collect();
-                    Refusal::new(
-                        Reason::RootNotPinned,
-                        format!(
-                            "root {} has the keys {}, which `root_keys` does not name",
-                            self.version(),
-                            keys.join(", ")
-                        ),
-                    )
-                },
-            )?;
+        if !self.is_pinned(terms) {
+            let keys: Vec<_> = role.keys.iter().map(|(id, _)| id.to_string()).collect();
+            let because = format!(
+                "root {} has the keys {}, which `root_keys` does not name",
+                self.version(),
+                keys.join(", ")
+            );
+            return Err(Refusal::new(Reason::RootNotPinned, because));
         }
         let valid = |key: &TufKey| match key {
             TufKey::Certified(certificates) => certificates.valid_at(now),

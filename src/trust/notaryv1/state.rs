@@ -50,6 +50,8 @@ impl StateError {
 #[derive(Clone, Debug)]
 pub struct State {
     folder: PathBuf,
+    /// Another process may be keeping the memories: they are only looked at.
+    only_read: bool,
 }
 
 /// A memory, and the files to verify again.
@@ -88,7 +90,12 @@ impl State {
         let folder = store.join("trust").join("notaryv1").join(anchor);
         fs::create_dir_all(&folder)
             .map_err(|error| StateError::Io { path: folder.clone(), error })?;
-        Ok(Self { folder })
+        Ok(Self { folder, only_read: false })
+    }
+
+    /// The same, to be looked at and not changed: nothing is made, and what is written is forgotten.
+    pub fn look(store: &Path, anchor: &str) -> Self {
+        Self { folder: store.join("trust").join("notaryv1").join(anchor), only_read: true }
     }
 
     /// A GUN's folder: by the hash of its name, since a name can be longer than a file name may be.
@@ -115,6 +122,9 @@ impl State {
 
     /// Replaces what is remembered of `gun`.
     pub fn write(&self, gun: &Gun, updated: &Updated) -> Result<(), StateError> {
+        if self.only_read {
+            return Ok(());
+        }
         let folder = self.of(gun);
         let failed = |path: &Path| {
             let path = path.to_owned();

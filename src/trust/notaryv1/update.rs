@@ -101,14 +101,26 @@ where
     Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
 {
     let Some(memory) = memory else {
-        return first_sight(source, terms, now).await;
+        return first_sight(source, terms, None, now).await;
     };
-    let known = walk(source, terms, SelfSigned::parse(&memory.root, terms)?).await?;
-    match follow(source, terms, Some(memory), now, known).await {
-        // The operator's pins may name another root altogether: then that is the root of trust, and
-        // what the earlier one was says nothing any more.
-        Err(NotUpdated::Refused(refusal)) if refusal.reason == Reason::RootNotPinned => {
-            first_sight(source, terms, now).await.map_err(|_| NotUpdated::Refused(refusal))
+    let remembered = SelfSigned::parse(&memory.root, terms)?;
+    let dropped = !remembered.is_pinned(terms);
+    let onward = match walk(source, terms, remembered).await {
+        Ok(known) => follow(source, terms, Some(memory), now, known).await,
+        Err(broken) => Err(broken),
+    };
+    let refusal = match onward {
+        Err(NotUpdated::Refused(refusal)) if dropped => refusal,
+        outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => {
+            return outcome;
+        }
+    };
+    // The operator's pins no longer name the root that is remembered: so they may name one that
+    // does not follow from it. The server has no say in that, and what was seen still counts for
+    // every role whose keys are the same.
+    match first_sight(source, terms, Some(memory), now).await {
+        Err(NotUpdated::Refused(again)) if again.reason == Reason::RootNotPinned => {
+            Err(refusal.into())
         }
         outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => outcome,
     }
@@ -117,6 +129,7 @@ where
 async fn first_sight<F, Answer>(
     source: &Source<F>,
     terms: &Terms,
+    memory: Option<&Memory>,
     now: Timestamp,
 ) -> Result<Updated, NotUpdated>
 where
@@ -127,7 +140,9 @@ where
         let because = format!("there is no trust data for {}", terms.gun);
         return Err(Refusal::new(Reason::NoTrustData, because).into());
     };
-    follow(source, terms, None, now, SelfSigned::parse(&root, terms)?).await
+    let root = SelfSigned::parse(&root, terms)?;
+    let memory = memory.map(|memory| memory.under(root.metadata()));
+    follow(source, terms, memory.as_ref(), now, root).await
 }
 
 /// Walks from a trusted root to the newest: N+1, N+2, … until there is none.

@@ -1,0 +1,215 @@
+//! From a configuration to a running gate: the only place that constructs the parts and joins them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{Admin, Part, Readiness};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::pull_through::PullThrough;
+use crate::server::{self, Limits, Names, Proxy, Tls};
+use crate::store::StoreLock;
+use crate::trust::notaryv1::{self, TrustCache};
+use crate::trust::{self, Trust};
+use crate::upstream::{self, Upstream};
+
+/// How often it is looked at which trust data soon runs out.
+const TEND: Duration = Duration::from_millis(200);
+/// The most connections to the admin listener.
+const MAX_ADMIN_CONNECTIONS: usize = 64;
+
+/// What is remembered on disk: a gate that serves keeps it, one that explains only reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    Remember,
+    OnlyRead,
+}
+
+/// The parts of a gate, joined and not yet listening.
+pub struct App {
+    gate: Arc<Gate>,
+    names: Names,
+    metrics: Registry,
+    clock: Clock,
+}
+
+/// A gate that accepts connections.
+pub struct Running {
+    public: SocketAddr,
+    admin: Option<SocketAddr>,
+    secure: bool,
+    tls: Option<Arc<Tls>>,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+    _store: StoreLock,
+}
+
+impl App {
+    /// Joins the parts that `config` names. Reads files, and connects to nothing yet.
+    pub fn new(config: &Config, clock: Clock, keeping: Keeping) -> anyhow::Result<Self> {
+        let mut metrics = Registry::default();
+        build_info(&mut metrics);
+        let requests = upstream::Metrics::registered(&mut metrics);
+        let refreshes = notaryv1::Metrics::registered(&mut metrics);
+        let cache = TrustCache::new(clock.clone(), refreshes);
+        notaryv1::Expiries::register(&mut metrics, &cache, &clock);
+
+        let mut anchors = Vec::new();
+        for anchor in &config.anchors {
+            let store = &config.store.path;
+            let opened = match keeping {
+                Keeping::Remember => notaryv1::Anchor::open(anchor.clone(), store, &requests),
+                Keeping::OnlyRead => notaryv1::Anchor::look(anchor.clone(), store, &requests),
+            };
+            let opened = opened.with_context(|| format!("the anchor {}", anchor.name))?;
+            anchors.push(trust::Anchor::NotaryV1(Arc::new(opened)));
+        }
+        let mut upstreams = Vec::new();
+        for upstream in &config.upstreams {
+            let opened = Upstream::new(upstream, &requests);
+            upstreams.push(opened.with_context(|| format!("the upstream {}", upstream.registry))?);
+        }
+        let registries: Vec<_> =
+            config.upstreams.iter().map(|upstream| upstream.registry.clone()).collect();
+        let default = config.upstreams.iter().find(|upstream| upstream.default);
+        let names = Names {
+            registries: registries.clone(),
+            default: default.map(|upstream| upstream.registry.clone()),
+        };
+        let pull_through = PullThrough::new(upstreams, PullThrough::CACHE);
+        let trust = Trust::new(anchors, cache);
+        let gate = Gate::new(config.policy.clone(), trust, pull_through, registries, clock.clone());
+        Ok(Self { gate: Arc::new(gate), names, metrics, clock })
+    }
+
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Takes the store, binds the listeners and serves.
+    pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
+        let readiness = Arc::new(Readiness::default());
+        let store = StoreLock::take(&config.store.path)?;
+        let mut app = Self::new(config, clock, Keeping::Remember)?;
+        readiness.set(Part::Config, true);
+        readiness.set(Part::Store, true);
+        let tls = match &config.server.tls {
+            Some((cert, key)) => Some(Arc::new(Tls::load(cert, key)?)),
+            None => None,
+        };
+        let public = bind(config.server.listen, "server").await?;
+        let admin = match config.admin {
+            Some(listen) => Some(bind(listen, "admin").await?),
+            None => None,
+        };
+        let shutdown = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let running = Running {
+            public: public.local_addr()?,
+            admin: admin.as_ref().map(TcpListener::local_addr).transpose()?,
+            secure: tls.is_some(),
+            tls: tls.clone(),
+            shutdown: shutdown.clone(),
+            tasks: tasks.clone(),
+            _store: store,
+        };
+        let metrics = server::Metrics::registered(&mut app.metrics);
+        let proxy = Arc::new(Proxy::new(app.gate.clone(), app.names, metrics));
+        let answer = move |client, request| {
+            let proxy = proxy.clone();
+            async move { proxy.handle(client, request).await }
+        };
+        let limits = config.server.limits.clone();
+        tasks.spawn(server::serve(public, tls, limits, shutdown.clone(), answer));
+        if let Some(listener) = admin {
+            let admin = Arc::new(Admin::new(readiness.clone(), app.metrics));
+            let answer = move |_, request| {
+                let admin = admin.clone();
+                async move { admin.handle(&request) }
+            };
+            let limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, ..Limits::default() };
+            tasks.spawn(server::serve(listener, None, limits, shutdown.clone(), answer));
+        }
+        tasks.spawn(tend(app.gate, shutdown));
+        readiness.set(Part::Listener, true);
+        Ok(running)
+    }
+}
+
+impl Running {
+    /// Where clients connect to.
+    pub fn public(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Where the admin listener is, if there is one.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// The public listener as a URL.
+    pub fn url(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.public)
+    }
+
+    /// Reads the certificate again, if there is one.
+    pub fn reload(&self) {
+        let Some(tls) = &self.tls else { return };
+        match tls.reload() {
+            Ok(true) => tracing::info!("the certificate was read again"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "the new certificate is no good; the old one stays")
+            }
+        }
+    }
+
+    /// Refuses new connections, lets what is started finish, and ends.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+async fn bind(address: SocketAddr, which: &str) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("[{which}] cannot listen on {address}"))
+}
+
+/// Refreshes trust data ahead of its end until `shutdown`.
+async fn tend(gate: Arc<Gate>, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(TEND);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = gate.trust().tend() => {}
+        }
+    }
+}
+
+fn build_info(metrics: &mut Registry) {
+    let info = Family::<Vec<(&'static str, &'static str)>, Gauge>::default();
+    info.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION"))]).set(1);
+    metrics.register("countersign_build_info", "The version that runs; always 1", info);
+}

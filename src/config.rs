@@ -1,0 +1,149 @@
+//! The configuration: the sections that each module reads for itself, composed and cross-checked.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::policy::{AnchorNames, Policy};
+use crate::settings::{Document, Problems, Section};
+use crate::trust::notaryv1;
+use crate::{server, store, upstream};
+
+/// The longest name of an anchor: it is a folder's name in the store, too.
+const MAX_NAME: usize = 64;
+
+/// Everything that an operator says.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub server: server::Config,
+    /// Where the admin listener is, if there is one.
+    pub admin: Option<SocketAddr>,
+    pub store: store::Config,
+    pub upstreams: Vec<upstream::Config>,
+    pub anchors: Vec<notaryv1::Config>,
+    pub policy: Policy,
+}
+
+impl Config {
+    /// Reads the file; every error in it is told at once.
+    pub fn load(file: &Path) -> Result<Self, Problems> {
+        Self::read(&Document::open(file)?)
+    }
+
+    /// Reads a document.
+    pub fn read(document: &Document) -> Result<Self, Problems> {
+        document.read(|top| {
+            let server = required(top, "server").and_then(|section| server::Config::read(&section));
+            let admin = top.section("admin").map(|section| {
+                let listen = section.required("listen");
+                section.finish();
+                listen
+            });
+            let store = required(top, "store").and_then(|section| store::Config::read(&section));
+            let upstreams = upstreams(top);
+            let (anchors, names) = anchors(top);
+            let rules = top.sections("rule");
+            let policy = Policy::read(&rules, &names);
+            for rule in &rules {
+                of_some_upstream(rule, &upstreams);
+            }
+            Some(Self {
+                server: server?,
+                admin: admin.flatten(),
+                store: store?,
+                upstreams,
+                anchors,
+                policy,
+            })
+        })
+    }
+}
+
+fn required<'a>(top: &Section<'a>, key: &'static str) -> Option<Section<'a>> {
+    if !top.has(key) {
+        top.wrong("", format!("the table [{key}] must be given"));
+    }
+    top.section(key)
+}
+
+fn upstreams(top: &Section<'_>) -> Vec<upstream::Config> {
+    if !top.has("upstream") {
+        top.wrong("", "at least one [[upstream]] must be given");
+    }
+    let mut upstreams: Vec<upstream::Config> = Vec::new();
+    for section in top.sections("upstream") {
+        let Some(upstream) = upstream::Config::read(&section) else { continue };
+        if upstreams.iter().any(|other| other.registry == upstream.registry) {
+            section.wrong("registry", format!("{} has an [[upstream]] already", upstream.registry));
+        }
+        if upstream.default && upstreams.iter().any(|other| other.default) {
+            section.wrong("default", "another [[upstream]] is the default already");
+        }
+        upstreams.push(upstream);
+    }
+    upstreams
+}
+
+fn anchors(top: &Section<'_>) -> (Vec<notaryv1::Config>, AnchorNames) {
+    let mut anchors = Vec::new();
+    let mut names: AnchorNames = BTreeMap::new();
+    for section in top.sections("anchor") {
+        let name = section.required::<String>("name");
+        let scheme = section.required::<String>("scheme");
+        // The name is known even where the rest is wrong, so that rules that use it are not, too.
+        let shared: Option<Arc<str>> = name.map(|name| {
+            if !is_name(&name) {
+                let expected =
+                    "1 to 64 of a-z, 0-9, `-`, `_` and `.`, beginning with a letter or digit";
+                section.wrong("name", format!("{name:?} is no anchor's name: {expected}"));
+            }
+            let shared: Arc<str> = Arc::from(name.as_str());
+            if names.insert(name, shared.clone()).is_some() {
+                section.wrong("name", format!("another [[anchor]] is called {shared:?} already"));
+            }
+            shared
+        });
+        match scheme.as_deref() {
+            Some("notaryv1") => {
+                let name = shared.unwrap_or_else(|| Arc::from("?"));
+                anchors.extend(notaryv1::Config::read(&section, name));
+            }
+            Some(scheme @ ("cosign" | "notation")) => {
+                section.wrong(
+                    "scheme",
+                    format!("this version verifies \"notaryv1\"; it does not know {scheme:?} yet"),
+                );
+            }
+            Some(other) => {
+                section.wrong(
+                    "scheme",
+                    format!("{other:?} is no scheme; this version verifies \"notaryv1\""),
+                );
+            }
+            None => {}
+        }
+    }
+    (anchors, names)
+}
+
+fn is_name(name: &str) -> bool {
+    let word = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9');
+    name.len() <= MAX_NAME
+        && name.bytes().next().is_some_and(word)
+        && name.bytes().all(|b| word(b) || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// A rule for images of a registry that no upstream is for can never match: a slip, most likely.
+fn of_some_upstream(rule: &Section<'_>, upstreams: &[upstream::Config]) {
+    for image in rule.texts("images").unwrap_or_default() {
+        let Some((registry, _)) = image.split_once('/') else { continue };
+        let known = upstreams.iter().any(|upstream| upstream.registry.as_str() == registry);
+        if !known && !registry.contains('*') {
+            rule.wrong(
+                "images",
+                format!("{image:?}: no [[upstream]] has the registry {registry:?}"),
+            );
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What changes at the Notary server takes effect within `refresh`, with no restart of the gate.
+
+use crate::folder::Folder;
+use crate::gate::{Clock, Gate};
+use crate::notary::Keys;
+use crate::registry::digest_of;
+use crate::site::{PROMPT, Site};
+
+pub(crate) fn tests() -> Vec<(&'static str, fn())> {
+    crate::tests![
+        a_tag_signed_anew_brings_the_new_image,
+        a_removed_signer_vouches_no_more,
+        rotated_targets_and_snapshot_keys_are_followed,
+        a_rotated_root_is_followed_where_it_is_pinned_and_refused_where_not,
+        metadata_that_runs_out_is_refused,
+    ]
+}
+
+fn a_tag_signed_anew_brings_the_new_image() {
+    let site = Site::new(Keys::InServer);
+    let signer = site.signer();
+    let first = signer.push(&site.image("library/app:1"), "first");
+    let gate = site.gate(&signer, PROMPT);
+    gate.comes_to("library/app", "1", Ok(&first));
+    gate.comes_to("library/app", "2", Err("tag_not_signed"));
+
+    let second = signer.push(&site.image("library/app:1"), "second");
+    let new = signer.push(&site.image("library/app:2"), "new");
+    assert_ne!(first, second);
+    gate.comes_to("library/app", "1", Ok(&second));
+    gate.comes_to("library/app", "2", Ok(&new));
+    // No tag names it any more.
+    gate.comes_to("library/app", &first, Err("digest_not_signed"));
+}
+
+fn a_removed_signer_vouches_no_more() {
+    let site = Site::new(Keys::InSigner);
+    let signer = site.signer();
+    let repository = site.image("library/app");
+    signer.add("alice", &repository);
+    signer.add("bob", &repository);
+    let digest = signer.push(&site.image("library/app:1"), "signed by both");
+    let of_both = site.gate(&signer, "refresh = \"1s\"\nsigners = [\"alice\", \"bob\"]");
+    let of_any = site.gate(&signer, PROMPT);
+    of_both.comes_to("library/app", "1", Ok(&digest));
+    of_any.comes_to("library/app", "1", Ok(&digest));
+
+    signer.remove("bob", &repository);
+    of_both.comes_to("library/app", "1", Err("signer_missing"));
+    of_any.comes_to("library/app", "1", Ok(&digest));
+
+    // targets/releases stands there still, and no key may sign it.
+    signer.remove("alice", &repository);
+    of_any.comes_to("library/app", "1", Err("signature_invalid"));
+}
+
+fn rotated_targets_and_snapshot_keys_are_followed() {
+    let site = Site::new(Keys::InSigner);
+    let signer = site.signer();
+    let repository = site.image("library/app");
+    let digest = signer.push(&site.image("library/app:1"), "signed with the first keys");
+    let gate = site.gate(&signer, PROMPT);
+    gate.comes_to("library/app", "1", Ok(&digest));
+
+    let rotations: [&[&str]; 4] =
+        [&["targets"], &["snapshot"], &["snapshot", "-r"], &["timestamp", "-r"]];
+    for (number, rotation) in rotations.into_iter().enumerate() {
+        signer.rotate(&repository, rotation);
+        // Signed with the new keys: that it is found tells that they were accepted.
+        let tag = format!("after-{number}");
+        let manifest = site.registry.manifest("library/app", &digest);
+        signer.sign_digest(&repository, &tag, &manifest);
+        gate.comes_to("library/app", &tag, Ok(&digest));
+        gate.comes_to("library/app", "1", Ok(&digest));
+    }
+}
+
+fn a_rotated_root_is_followed_where_it_is_pinned_and_refused_where_not() {
+    let site = Site::new(Keys::InServer);
+    let signer = site.signer();
+    let repository = site.image("library/app");
+    let digest = signer.push(&site.image("library/app:1"), "signed under the first root");
+    let (first, second) = (signer.root_key_id(), signer.new_root_key());
+    let start = |pins: &[&str]| Gate::start(0, "", &site.config(pins, PROMPT), Clock::Machine);
+    let gate = start(&[&first, &second]);
+    let unprepared = start(&[&first]);
+    gate.comes_to("library/app", "1", Ok(&digest));
+    unprepared.comes_to("library/app", "1", Ok(&digest));
+
+    signer.rotate_root_to(&repository, &second);
+    let manifest = site.registry.manifest("library/app", &digest);
+    signer.sign_digest(&repository, "2", &manifest);
+    gate.comes_to("library/app", "2", Ok(&digest));
+    unprepared.comes_to("library/app", "1", Err("root_not_pinned"));
+
+    // To a root that nobody was told of.
+    signer.rotate(&repository, &["root"]);
+    gate.comes_to("library/app", "2", Err("root_not_pinned"));
+}
+
+/// Notary 0.7 has no setting for how long metadata lasts, so the gate's clock is put forward instead. The server,
+/// whose clock stands where it stood, goes on giving a timestamp that for the gate has run out.
+fn metadata_that_runs_out_is_refused() {
+    let site = Site::new(Keys::InServer);
+    let signer = site.signer();
+    let digest = signer.push(&site.image("library/app:1"), "signed for two weeks");
+    let folder = Folder::new("clock");
+    let clock = Clock::File(folder.write("offset", "+0\n"));
+    let gate = Gate::start(0, "", &site.config(&[&signer.root_key_id()], PROMPT), clock);
+    gate.comes_to("library/app", "1", Ok(&digest));
+
+    folder.write("offset", "+13d\n");
+    gate.comes_to("library/app", "1", Ok(&digest));
+    let answer = gate.manifest("library/app", "1");
+    assert_eq!(digest_of(&answer.body), digest);
+    folder.write("offset", "+15d\n");
+    gate.comes_to("library/app", "1", Err("expired"));
+}

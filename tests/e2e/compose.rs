@@ -1,0 +1,105 @@
+//! `tests/rig/compose.yaml` and the `Dockerfile`, brought up by Debian's docker-compose through a docker daemon that has no
+//! way outside: the base images are stand-ins, and everything else is in the repository or in them.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::docker::{Cli, Daemon};
+use crate::process::{every, must_within, run, wait_for};
+use crate::stand_in;
+
+pub(crate) fn tests() -> Vec<(&'static str, fn())> {
+    crate::tests![the_compose_file_brings_up_a_site_whose_gate_serves_what_is_signed_only]
+}
+
+fn the_compose_file_brings_up_a_site_whose_gate_serves_what_is_signed_only() {
+    let daemon = Daemon::start_in_its_own_network();
+    let plain = daemon.cli();
+    let t = std::time::Instant::now();
+    stand_in::debian(&plain, "debian:bookworm-slim");
+    eprintln!("debian {:?}", t.elapsed());
+    stand_in::rust(&plain, "debian:bookworm-slim", "rust:1-bookworm");
+    eprintln!("stand-ins {:?}", t.elapsed());
+    let site = Compose { daemon: &daemon, plain: &plain };
+    must_within(900, site.command().args(["up", "--build", "--detach"]));
+    eprintln!("up {:?}", t.elapsed());
+
+    let image = plain.must(&["inspect", "--format", "{{.Config.User}}", "e2e_gate"]);
+    assert_eq!(image.trim(), "10001:10001", "the gate runs as nobody");
+    let signer = daemon.cli().trusting("https://localhost:4443", &site.authority());
+    daemon.build("localhost:5000/library/app:1", "through compose");
+    daemon.build("localhost:5000/library/app:unsigned", "signed by nobody");
+    let digest = push(&signer, "localhost:5000/library/app:1");
+    plain.must(&["push", "localhost:5000/library/app:unsigned"]);
+    plain.must(&["rmi", "localhost:5000/library/app:1", "localhost:5000/library/app:unsigned"]);
+
+    let pulled = wait_for("the gate to serve what is signed", Duration::from_secs(20), || {
+        let said = plain.run(&["pull", "localhost:5050/library/app:1"]);
+        said.ok().then_some(said.stdout)
+    });
+    assert!(pulled.contains(&format!("Digest: {digest}")), "{pulled}");
+    let printed = plain.must(&["run", "--rm", "localhost:5050/library/app:1"]);
+    assert_eq!(printed, "through compose");
+    let refused = plain.run(&["pull", "localhost:5050/library/app:unsigned"]);
+    let sentence = "remote trust data does not exist for localhost:5000/library/app:unsigned";
+    assert!(!refused.ok() && refused.all().contains(sentence), "{}", refused.all());
+    site.stops_in_time();
+}
+
+/// Pushes with `DOCKER_CONTENT_TRUST=1`; the Notary server may still be starting.
+fn push(signer: &Cli, image: &str) -> String {
+    let said = wait_for("the Notary server to take a signature", Duration::from_secs(60), || {
+        let mut push = signer.command();
+        push.env("DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE", "a passphrase of the rig");
+        push.env("DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE", "a passphrase of the rig");
+        let said = run(push.args(["push", image]));
+        said.all().contains("Successfully signed").then_some(said.stdout)
+    });
+    let digest = said.split("digest: ").nth(1).and_then(|rest| rest.split(' ').next());
+    digest.unwrap_or_else(|| panic!("no digest: {said}")).to_owned()
+}
+
+/// The project; taken down, with what it stored, when this goes.
+struct Compose<'a> {
+    daemon: &'a Daemon,
+    plain: &'a Cli,
+}
+
+impl Compose<'_> {
+    fn command(&self) -> Command {
+        let program = every("docker-compose").into_iter().next();
+        let program = program.expect("`docker-compose` is missing: apt-get install docker-compose");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig/compose.yaml");
+        let mut command = self.daemon.command(&program);
+        // Not a release build: what is proven here is the Dockerfile.
+        command
+            .env("PROFILE", "dev")
+            .env("COMPOSE_DOCKER_CLI_BUILD", "0")
+            .env("DOCKER_BUILDKIT", "0");
+        command.args(["--project-name", "e2e", "--file"]).arg(file);
+        command
+    }
+
+    /// The certificate of the authority that the project made for itself.
+    fn authority(&self) -> String {
+        let cat = ["run", "--rm", "--volume", "e2e_tls:/tls:ro", "debian:bookworm-slim"];
+        self.plain.must(&[&cat[..], &["cat", "/tls/ca.crt"]].concat())
+    }
+
+    /// The gate is the first process of its container and ends when it is asked to.
+    fn stops_in_time(&self) {
+        must_within(60, self.command().args(["stop", "--timeout", "30", "gate"]));
+        let status = ["inspect", "--format", "{{.State.ExitCode}}", "e2e_gate_1"];
+        assert_eq!(self.plain.must(&status).trim(), "0");
+    }
+}
+
+impl Drop for Compose<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", run(self.command().args(["logs", "--tail", "30"])).all());
+        }
+        run(self.command().args(["down", "--volumes", "--timeout", "5"]));
+    }
+}

@@ -1,0 +1,45 @@
+//! What nobody signed arrives nowhere, and its user is told why.
+
+use crate::engines::Client;
+use crate::notary::Keys;
+use crate::requests;
+use crate::site::{PROMPT, Site};
+
+pub(crate) fn tests() -> Vec<(&'static str, fn())> {
+    crate::tests![what_is_not_signed_is_refused_to_every_client_with_its_reason]
+}
+
+fn what_is_not_signed_is_refused_to_every_client_with_its_reason() {
+    let site = Site::new(Keys::InServer);
+    let signer = site.signer();
+    let signed = signer.push(&site.image("library/app:signed"), "signed");
+    let unsigned = signer.push_unsigned(&site.image("library/app:unsigned"), "not signed");
+    signer.push_unsigned(&site.image("library/bare:1"), "in a repository without trust data");
+    let gate = site.gate(&signer, PROMPT);
+    gate.comes_to("library/app", "signed", Ok(&signed));
+
+    let unsigned_digest = format!("library/app@{unsigned}");
+    for (image, reason) in [
+        ("library/app:unsigned", "tag_not_signed"),
+        ("library/bare:1", "no_trust_data"),
+        (&unsigned_digest, "digest_not_signed"),
+    ] {
+        let (repository, reference) =
+            image.split_once('@').or_else(|| image.split_once(':')).unwrap();
+        let path = format!("/v2/{repository}/manifests/{reference}");
+        let (get, head) = (requests::get(&gate.url(&path)), requests::head(&gate.url(&path)));
+        assert_eq!((get.status.as_u16(), get.reason().as_str()), (404, reason), "{}", get.text());
+        assert_eq!((head.status.as_u16(), head.body.len()), (404, 0));
+        assert_eq!(get.header("cache-control"), "no-store");
+
+        let sentence = format!("remote trust data does not exist for {}", site.image(image));
+        for client in Client::all() {
+            let said = client.pull(&format!("{}/{image}", gate.name()));
+            assert!(!said.ok(), "{} {image}: {}", client.name(), said.all());
+            // containerd asks by HEAD and shows no server's message.
+            if !matches!(client, Client::Containerd(_)) {
+                assert!(said.all().contains(&sentence), "{}: {}", client.name(), said.all());
+            }
+        }
+    }
+}

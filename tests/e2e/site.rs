@@ -1,0 +1,55 @@
+//! A site: a registry, a Notary server, someone who signs, and the gate that its clients pull through.
+
+use crate::engines::{Engines, engines};
+use crate::folder::Folder;
+use crate::gate::{Clock, Gate};
+use crate::notary::{Keys, Notary};
+use crate::registry::Registry;
+use crate::signer::Signer;
+use std::sync::Arc;
+
+/// What is said of the anchor beyond the pinned root key, for most tests.
+pub(crate) const PROMPT: &str = "refresh = \"1s\"";
+
+pub(crate) struct Site {
+    pub(crate) registry: Registry,
+    pub(crate) notary: Notary,
+    engines: Arc<Engines>,
+    _content: Folder,
+}
+
+impl Site {
+    pub(crate) fn new(keys: Keys) -> Self {
+        let content = Folder::new("content");
+        let registry = Registry::start(content.path());
+        Self { registry, notary: Notary::start(keys), engines: engines(), _content: content }
+    }
+
+    pub(crate) fn signer(&self) -> Signer<'_> {
+        Signer::new(&self.engines.docker, &self.notary)
+    }
+
+    /// The name that is signed and that the gate is asked to vouch for.
+    pub(crate) fn image(&self, name: &str) -> String {
+        format!("{}/{name}", self.registry.name())
+    }
+
+    /// A gate before the registry, the signer's root key pinned.
+    pub(crate) fn gate(&self, signer: &Signer<'_>, anchor: &str) -> Gate {
+        Gate::start(0, "", &self.config(&[&signer.root_key_id()], anchor), Clock::Machine)
+    }
+
+    pub(crate) fn config(&self, root_keys: &[&str], anchor: &str) -> String {
+        format!(
+            "[[upstream]]\nregistry = \"{}\"\nurl = \"{}\"\ndefault = true\n\n\
+             [[anchor]]\nname = \"team\"\nscheme = \"notaryv1\"\nurl = \"{}\"\nca = \"{}\"\n\
+             root_keys = {root_keys:?}\n{anchor}\n\n\
+             [[rule]]\nimages = [\"{}/**\"]\nrequire = [\"team\"]\n",
+            self.registry.name(),
+            self.registry.url(),
+            self.notary.url(),
+            self.notary.ca().display(),
+            self.registry.name(),
+        )
+    }
+}

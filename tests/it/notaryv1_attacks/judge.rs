@@ -1,0 +1,148 @@
+//! Puts files before the product's verifier, and says what it must say of them.
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+
+use countersign::clock::Timestamp;
+use countersign::oci::{Digest, Tag};
+use countersign::trust::Reason;
+use countersign::trust::notaryv1::{
+    Delegated, Memory, NotUpdated, Pin, Pins, Terms, Updated, update,
+};
+
+use crate::notary_repository::{Files, NOW, NotaryRepository};
+
+/// Who looks at the files, on which terms, and when.
+pub struct Judge {
+    pub terms: Terms,
+    pub now: Timestamp,
+}
+
+/// What a server does when it is asked.
+pub enum Answer {
+    Found(Vec<u8>),
+    Missing,
+    Silence,
+}
+
+impl Judge {
+    /// A judge who has the canonical id of the repository's root key as a pin.
+    pub fn pinned_to(repository: &NotaryRepository) -> Self {
+        Self::with(repository, &[repository.role("root").keys[0].canonical_id()])
+    }
+
+    pub fn with(repository: &NotaryRepository, pins: &[String]) -> Self {
+        let pins = pins.iter().map(|pin| Pin::parse(pin).unwrap()).collect();
+        let terms = Terms {
+            gun: repository.gun.parse().unwrap(),
+            pins: Pins::Keys(pins),
+            signers: Vec::new(),
+            wildcard_root_names: false,
+        };
+        Self { terms, now: Timestamp::from_unix(NOW) }
+    }
+
+    /// The same on other terms.
+    pub fn on(mut self, change: impl FnOnce(&mut Terms)) -> Self {
+        change(&mut self.terms);
+        self
+    }
+
+    /// The same, who asks for the signatures of these.
+    pub fn asking(self, signers: &[&str]) -> Self {
+        let role = |name: &&str| Delegated::parse(&format!("targets/{name}")).unwrap();
+        self.on(|terms| terms.signers = signers.iter().map(role).collect())
+    }
+
+    /// The same, `days` later.
+    pub fn in_days(&self, days: i64) -> Self {
+        Self { terms: self.terms.clone(), now: Timestamp::from_unix(NOW + days * 86_400) }
+    }
+
+    /// Asks a server that answers by `answer` to each name.
+    pub fn ask(
+        &self,
+        memory: Option<&Memory>,
+        answer: impl Fn(&str) -> Answer,
+    ) -> Result<Updated, NotUpdated> {
+        let fetch = |file: countersign::trust::notaryv1::File| {
+            let answer = match answer(&file.to_string()) {
+                Answer::Found(bytes) => Ok(Some(Bytes::from(bytes))),
+                Answer::Missing => Ok(None),
+                Answer::Silence => Err(NotUpdated::Unreachable("it does not answer".to_owned())),
+            };
+            async move { answer }
+        };
+        update(fetch, &self.terms, memory, self.now).now_or_never().expect("nothing waits")
+    }
+
+    pub fn verdict(&self, memory: Option<&Memory>, files: &Files) -> Result<Updated, NotUpdated> {
+        self.ask(memory, |name| files.get(name).cloned().map_or(Answer::Missing, Answer::Found))
+    }
+
+    #[track_caller]
+    pub fn admits(&self, files: &Files) -> Updated {
+        self.verdict(None, files).map_err(|error| format!("{error:?}")).unwrap()
+    }
+
+    #[track_caller]
+    pub fn admits_after(&self, before: &Updated, files: &Files) -> Updated {
+        let verdict = self.verdict(Some(&before.memory), files);
+        verdict.map_err(|error| format!("{error:?}")).unwrap()
+    }
+
+    #[track_caller]
+    pub fn refuses(&self, reason: Reason, files: &Files) {
+        assert_refused(reason, self.verdict(None, files));
+    }
+
+    #[track_caller]
+    pub fn refuses_after(&self, reason: Reason, before: &Updated, files: &Files) {
+        assert_refused(reason, self.verdict(Some(&before.memory), files));
+    }
+}
+
+#[track_caller]
+pub fn assert_refused(reason: Reason, verdict: Result<Updated, NotUpdated>) {
+    match verdict {
+        Ok(_) => panic!("admitted, though it is {reason}"),
+        Err(NotUpdated::Refused(refusal)) => assert_eq!(refusal.reason, reason, "{refusal}"),
+        Err(NotUpdated::Unreachable(because)) => panic!("undecided, not {reason}: {because}"),
+    }
+}
+
+#[track_caller]
+pub fn assert_undecided(verdict: Result<Updated, NotUpdated>) {
+    match verdict {
+        Ok(_) => panic!("admitted, though nothing answered"),
+        Err(NotUpdated::Refused(refusal)) => panic!("refused, not undecided: {refusal}"),
+        Err(NotUpdated::Unreachable(because)) => assert!(!because.is_empty()),
+    }
+}
+
+fn tag(text: &str) -> Tag {
+    text.parse().unwrap()
+}
+
+/// The digest that `text` is signed as.
+#[track_caller]
+pub fn resolved(updated: &Updated, text: &str) -> Digest {
+    updated.repository.tag(&tag(text)).unwrap().entry.digest
+}
+
+/// Why `text` is not signed.
+#[track_caller]
+pub fn unresolved(updated: &Updated, text: &str) -> Reason {
+    match updated.repository.tag(&tag(text)) {
+        Ok(found) => panic!("{text} resolves to {}", found.entry.digest),
+        Err(refusal) => refusal.reason,
+    }
+}
+
+/// Whether anything signed stands for these bytes.
+pub fn endorsed(updated: &Updated, manifest: &[u8]) -> bool {
+    let digest = Digest::of(manifest);
+    let tags = updated.repository.tags_of(&digest);
+    tags.iter()
+        .any(|tag| updated.repository.tag(tag).is_ok_and(|found| found.entry.digest == digest))
+}

@@ -1,0 +1,236 @@
+//! K1-K5, K9: whose signature counts, and how often.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign::oci::Digest;
+use countersign::trust::Reason;
+use serde_json::json;
+
+use super::judge::{Judge, resolved};
+use crate::notary_repository::*;
+
+fn valid() -> (Judge, NotaryRepository) {
+    let repository = NotaryRepository::signed();
+    (Judge::pinned_to(&repository), repository)
+}
+
+/// The valid repository, in which `role` is signed by these and nobody else.
+fn signed_by(role: &str, signers: Vec<Signer>) -> (Judge, Files) {
+    let (judge, mut repository) = valid();
+    repository.role_mut(role).signers = Some(signers);
+    (judge, repository.publish())
+}
+
+#[test]
+fn k1_a_role_signed_by_the_key_of_another_role_is_refused() {
+    for (role, other) in [
+        ("targets", "snapshot"),
+        ("targets", "root"),
+        ("timestamp", "snapshot"),
+        ("snapshot", "timestamp"),
+        (RELEASES, "targets"),
+        (RELEASES, "targets/alice"),
+    ] {
+        let (judge, files) = signed_by(role, vec![Signer::of(&Key::named(other))]);
+        judge.refuses(Reason::SignatureInvalid, &files);
+    }
+}
+
+#[test]
+fn k1_a_role_signed_by_a_key_that_nobody_lists_is_refused_also_under_a_listed_id() {
+    let mallory = Key::named("mallory");
+    for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
+        let (judge, files) = signed_by(role, vec![Signer::of(&mallory)]);
+        judge.refuses(Reason::SignatureInvalid, &files);
+        let (judge, mut repository) = valid();
+        let id = repository.role(role).keys[0].listed_id();
+        repository.role_mut(role).signers = Some(vec![Signer::of(&mallory).under(id)]);
+        judge.refuses(Reason::SignatureInvalid, &repository.publish());
+    }
+}
+
+#[test]
+fn k1_targets_signed_by_the_key_they_had_before_the_rotation_are_refused() {
+    let (judge, mut repository) = valid();
+    repository.publish();
+    let before = Signer::of(&repository.role("targets").keys[0]);
+    repository.rotate("targets", "targets-2");
+    repository.role_mut("targets").version = 2;
+    repository.role_mut("targets").signers = Some(vec![before]);
+    judge.refuses(Reason::SignatureInvalid, &repository.publish());
+}
+
+/// The valid repository, in which `role` has these keys and needs two of them.
+fn two_of(role: &str, keys: Vec<Key>, signers: Option<Vec<Signer>>) -> (Judge, Files) {
+    let (_, mut repository) = valid();
+    *repository.keys_mut(role) = keys;
+    let of_role = repository.role_mut(role);
+    of_role.threshold = 2;
+    of_role.signers = signers;
+    (Judge::pinned_to(&repository), repository.publish())
+}
+
+#[test]
+fn k2_two_signatures_of_two_keys_reach_a_threshold_of_two() {
+    for role in ["timestamp", "snapshot", "targets", RELEASES] {
+        let keys = vec![Key::named("one"), Key::named("two"), Key::named("three")];
+        let signers = vec![Signer::of(&keys[0]), Signer::of(&keys[2])];
+        let (judge, files) = two_of(role, keys, Some(signers));
+        judge.admits(&files);
+    }
+}
+
+#[test]
+fn k2_one_signature_does_not_reach_a_threshold_of_two() {
+    for role in ["timestamp", "snapshot", "targets", RELEASES] {
+        let keys = vec![Key::named("one"), Key::named("two")];
+        let signers = vec![Signer::of(&keys[0])];
+        let (judge, files) = two_of(role, keys, Some(signers));
+        judge.refuses(Reason::SignatureInvalid, &files);
+    }
+}
+
+#[test]
+fn k2_the_same_signature_twice_does_not_reach_a_threshold_of_two() {
+    for role in ["timestamp", "snapshot", "targets", RELEASES] {
+        let keys = vec![Key::named("one"), Key::named("two")];
+        let again = Signer::of(&keys[0]);
+        let under_the_other = again.clone().under(keys[1].id());
+        for signers in [vec![again.clone(), again.clone()], vec![again, under_the_other]] {
+            let (judge, files) = two_of(role, keys.clone(), Some(signers));
+            judge.refuses(Reason::SignatureInvalid, &files);
+        }
+    }
+}
+
+#[test]
+fn k2_a_key_that_is_listed_twice_counts_once() {
+    for role in ["timestamp", "snapshot", "targets", RELEASES] {
+        let key = Key::named("one");
+        let (judge, files) = two_of(role, vec![key.clone(), key], None);
+        judge.refuses(Reason::SignatureInvalid, &files);
+    }
+}
+
+#[test]
+fn k3_one_private_key_under_two_ids_counts_once() {
+    let key = Key::named("one");
+    let first = Certificate::named("first").of(&key);
+    let second = Certificate::named("second").of(&key);
+    for role in ["timestamp", "snapshot", "targets", RELEASES] {
+        for keys in [vec![key.clone(), first.clone()], vec![first.clone(), second.clone()]] {
+            assert_ne!(keys[0].id(), keys[1].id());
+            let (judge, files) = two_of(role, keys, None);
+            judge.refuses(Reason::SignatureInvalid, &files);
+        }
+    }
+}
+
+#[test]
+fn k3_one_private_root_key_in_two_certificates_counts_once() {
+    let root = Key::named("root");
+    let certificates = [1, 2].map(|_| Certificate::named(GUN).of(&root));
+    assert_ne!(certificates[0].id(), certificates[1].id());
+    let (judge, files) = two_of("root", certificates.to_vec(), None);
+    judge.refuses(Reason::SignatureInvalid, &files);
+}
+
+#[test]
+fn k4_a_threshold_of_nothing_or_less_is_refused() {
+    for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
+        for threshold in [0, -1, i64::MIN] {
+            let (judge, mut repository) = valid();
+            repository.role_mut(role).threshold = threshold;
+            judge.refuses(Reason::Malformed, &repository.publish());
+        }
+    }
+}
+
+#[test]
+fn k4_a_threshold_of_more_than_there_are_keys_is_never_reached() {
+    for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
+        let (judge, mut repository) = valid();
+        repository.role_mut(role).threshold = 2;
+        judge.refuses(Reason::SignatureInvalid, &repository.publish());
+        repository.keys_mut(role).clear();
+        let judge = Judge { terms: judge.terms, now: judge.now };
+        repository.role_mut(role).signers = Some(vec![Signer::of(&Key::named(role))]);
+        let files = repository.publish();
+        match role {
+            // A root without a certificate is for no repository at all.
+            "root" => judge.refuses(Reason::Malformed, &files),
+            // A delegation to nobody is none.
+            RELEASES => assert_eq!(resolved(&judge.admits(&files), "v1"), Digest::of(OLD_V1)),
+            _ => judge.refuses(Reason::SignatureInvalid, &files),
+        }
+    }
+}
+
+#[test]
+fn k5_a_key_under_an_id_that_is_not_its_own_is_refused() {
+    for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
+        let (judge, mut repository) = valid();
+        let other = Key::named("mallory").id();
+        repository.keys_mut(role)[0].listed_as = Some(other);
+        judge.refuses(Reason::Malformed, &repository.publish());
+    }
+}
+
+#[test]
+fn k5_an_id_that_stands_for_no_listed_key_is_refused() {
+    let (judge, mut repository) = valid();
+    let id = json!(Key::named("targets").id());
+    let mallory = json!(Key::named("mallory").id());
+    repository.edit_signed("root", move |signed| {
+        let ids = &mut signed["roles"]["targets"]["keyids"];
+        assert_eq!(ids[0], id);
+        *ids = json!([id, mallory]);
+    });
+    judge.refuses(Reason::Malformed, &repository.publish());
+}
+
+#[test]
+fn k9_a_key_without_a_private_member_is_as_good_as_one_with_a_null() {
+    let (judge, mut repository) = valid();
+    for role in ["timestamp", "snapshot", "targets", RELEASES] {
+        repository.keys_mut(role)[0].private = None;
+    }
+    judge.admits(&repository.publish());
+}
+
+#[test]
+fn k9_a_key_that_comes_with_its_private_half_has_leaked_and_is_refused() {
+    for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
+        for private in ["", "AAAA"] {
+            let (judge, mut repository) = valid();
+            repository.keys_mut(role)[0].private = Some(json!(private));
+            judge.refuses(Reason::Malformed, &repository.publish());
+        }
+    }
+}
+
+#[test]
+fn k10_a_bad_signature_beside_a_good_one_and_a_stranger_s_signature_change_nothing() {
+    for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
+        let (judge, mut repository) = valid();
+        let good = Signer::of(&repository.role(role).keys[0]);
+        let bad = good.clone().mangled(|mut signature| {
+            signature[5] ^= 1;
+            signature
+        });
+        let stranger = Signer::of(&Key::named("stranger"));
+        repository.role_mut(role).signers = Some(vec![bad, stranger, good]);
+        judge.admits(&repository.publish());
+    }
+}
+
+#[test]
+fn k10_signatures_that_are_no_base64_spoil_the_file() {
+    let (judge, mut repository) = valid();
+    repository.edit_envelope("targets", |envelope| {
+        let signature = envelope["signatures"][0].clone();
+        let raw = STANDARD.decode(signature["sig"].as_str().unwrap()).unwrap();
+        envelope["signatures"][0]["sig"] = json!(hex::encode(raw));
+    });
+    judge.refuses(Reason::SignatureInvalid, &repository.publish());
+}

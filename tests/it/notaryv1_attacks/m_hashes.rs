@@ -1,0 +1,236 @@
+//! M1-M8: what a file is must be what its parent says, to the byte; and what a server may answer.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign::trust::Reason;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::judge::{Judge, endorsed, resolved};
+use crate::notary_repository::*;
+
+const HASHED: [&str; 3] = ["snapshot", "targets", RELEASES];
+
+fn valid() -> (Judge, NotaryRepository) {
+    let repository = NotaryRepository::signed();
+    (Judge::pinned_to(&repository), repository)
+}
+
+#[test]
+fn m1_a_byte_that_is_not_the_hashed_one_is_refused_in_each_file() {
+    for role in HASHED {
+        let (judge, mut repository) = valid();
+        let mut files = repository.publish();
+        let file = files.get_mut(&name_in(&files.clone(), role)).unwrap();
+        *file.last_mut().unwrap() = b' ';
+        judge.refuses(Reason::MixAndMatch, &files);
+    }
+}
+
+#[test]
+fn m2_another_file_that_the_same_role_signed_is_refused_under_the_name_of_the_hashed_one() {
+    for role in HASHED {
+        let (judge, mut repository) = valid();
+        let mut files = repository.publish();
+        let name = name_in(&files, role);
+        let mut other = repository.clone();
+        other.role_mut(role).expires = in_days(200);
+        other.publish();
+        files.insert(name, other.file(role).to_vec());
+        judge.refuses(Reason::MixAndMatch, &files);
+    }
+}
+
+#[test]
+fn m3_a_root_that_is_not_the_one_the_snapshot_lists_is_refused() {
+    let (judge, mut repository) = valid();
+    let mut files = repository.publish();
+    repository.role_mut("root").expires = in_days(200);
+    let other = repository.publish();
+    for name in ["root", "1.root"] {
+        files.insert(name.to_owned(), other[name].clone());
+    }
+    judge.refuses(Reason::MixAndMatch, &files);
+}
+
+#[test]
+fn m3_two_sets_that_never_were_together_are_refused() {
+    let (judge, mut repository) = valid();
+    let first = repository.publish();
+    for role in ["targets", RELEASES] {
+        repository.tag(role, "v2", b"the second manifest");
+    }
+    let second = repository.publish();
+    // The newer snapshot under the name that the older timestamp has for its own, and so on down.
+    for role in HASHED {
+        let mut mixed = first.clone();
+        mixed.insert(name_in(&first, role), second[role].clone());
+        judge.refuses(Reason::MixAndMatch, &mixed);
+    }
+}
+
+/// Changes how the parent of `role` lists it.
+fn relist(repository: &mut NotaryRepository, role: &'static str, edit: fn(&mut Value)) {
+    let parent = if role == "snapshot" { "timestamp" } else { "snapshot" };
+    repository.edit_signed(parent, move |signed| edit(&mut signed["meta"][role]));
+}
+
+#[test]
+fn m4_a_wrong_sha512_beside_a_right_sha256_is_refused() {
+    for role in ["root", "snapshot", "targets", RELEASES] {
+        let (judge, mut repository) = valid();
+        relist(&mut repository, role, |meta| {
+            meta["hashes"]["sha512"] = json!(STANDARD.encode([7; 64]));
+        });
+        judge.refuses(Reason::MixAndMatch, &repository.publish());
+    }
+}
+
+#[test]
+fn m4_no_sha512_at_all_and_hashes_that_nobody_knows_are_no_obstacle() {
+    let (judge, mut repository) = valid();
+    for role in ["root", "snapshot", "targets", RELEASES] {
+        relist(&mut repository, role, |meta| {
+            meta["hashes"].as_object_mut().unwrap().remove("sha512");
+            meta["hashes"]["blake3"] = json!("AAAA");
+        });
+    }
+    judge.admits(&repository.publish());
+}
+
+/// Hashes without a usable SHA-256.
+const USELESS: [fn(&mut Value); 7] = [
+    |entry| drop(entry["hashes"].as_object_mut().unwrap().remove("sha256")),
+    |entry| entry["hashes"] = json!({ "md5": STANDARD.encode([0; 16]) }),
+    |entry| entry["hashes"] = json!({}),
+    |entry| entry["hashes"] = json!(null),
+    |entry| entry["hashes"]["sha256"] = json!(STANDARD.encode([0; 31])),
+    |entry| {
+        let raw = STANDARD.decode(entry["hashes"]["sha256"].as_str().unwrap()).unwrap();
+        entry["hashes"]["sha256"] = json!(hex::encode(raw));
+    },
+    |entry| {
+        let padded = entry["hashes"]["sha256"].as_str().unwrap().to_owned();
+        entry["hashes"]["sha256"] = json!(padded.trim_end_matches('='));
+    },
+];
+
+#[test]
+fn m5_a_file_listed_without_a_sha256_of_32_bytes_in_base64_is_refused() {
+    for role in ["root", "snapshot", "targets", RELEASES] {
+        for useless in USELESS {
+            let (judge, mut repository) = valid();
+            relist(&mut repository, role, useless);
+            judge.refuses(Reason::Malformed, &repository.publish());
+        }
+    }
+}
+
+#[test]
+fn m5_a_tag_signed_without_a_sha256_of_32_bytes_in_base64_is_refused() {
+    for role in ["targets", RELEASES] {
+        for useless in USELESS {
+            let (judge, mut repository) = valid();
+            repository.edit_signed(role, move |signed| useless(&mut signed["targets"]["v1"]));
+            judge.refuses(Reason::Malformed, &repository.publish());
+        }
+    }
+}
+
+#[test]
+fn m5_a_sha512_that_is_not_64_bytes_is_refused() {
+    for role in ["root", "snapshot", "targets", RELEASES] {
+        let (judge, mut repository) = valid();
+        relist(&mut repository, role, |meta| meta["hashes"]["sha512"] = json!("AAAA"));
+        judge.refuses(Reason::Malformed, &repository.publish());
+    }
+}
+
+#[test]
+fn m6_a_length_that_is_not_exactly_the_files_is_refused() {
+    for role in ["root", "snapshot", "targets", RELEASES] {
+        for add in [-1_i64, 1, 1000] {
+            let (judge, mut repository) = valid();
+            let parent = if role == "snapshot" { "timestamp" } else { "snapshot" };
+            repository.edit_signed(parent, move |signed| {
+                let length = signed["meta"][role]["length"].as_i64().unwrap();
+                signed["meta"][role]["length"] = json!(length + add);
+            });
+            judge.refuses(Reason::MixAndMatch, &repository.publish());
+        }
+    }
+}
+
+#[test]
+fn m6_a_length_that_no_file_can_have_is_refused() {
+    for role in ["root", "snapshot", "targets", RELEASES] {
+        let lengths: [fn(&mut Value); 5] = [
+            |meta| meta["length"] = json!(-1),
+            |meta| meta["length"] = json!(0),
+            |meta| meta["length"] = json!(1_i64 << 40),
+            |meta| meta["length"] = json!("528"),
+            |meta| drop(meta.as_object_mut().unwrap().remove("length")),
+        ];
+        for length in lengths {
+            let (judge, mut repository) = valid();
+            relist(&mut repository, role, length);
+            judge.refuses(Reason::Malformed, &repository.publish());
+        }
+    }
+}
+
+#[test]
+fn m6_a_tag_whose_manifest_is_less_than_nothing_long_is_refused() {
+    for role in ["targets", RELEASES] {
+        let (judge, mut repository) = valid();
+        repository.edit_signed(role, |signed| signed["targets"]["v1"]["length"] = json!(-1));
+        judge.refuses(Reason::Malformed, &repository.publish());
+    }
+}
+
+#[test]
+fn m7_files_beyond_their_ceilings_are_refused_though_every_signature_is_good() {
+    for (role, bytes) in [("root", 1 << 20), ("timestamp", 64 << 10), ("snapshot", 1 << 20)] {
+        let (judge, mut repository) = valid();
+        repository.edit_signed(role, move |signed| signed["x"] = json!("x".repeat(bytes)));
+        judge.refuses(Reason::Malformed, &repository.publish());
+    }
+}
+
+#[test]
+fn m8_a_page_an_empty_body_and_other_documents_are_no_metadata() {
+    for role in ["root", "timestamp"] {
+        for body in ["", " ", "<!doctype html><title>Sign in</title>", "null", "[]", "\"\""] {
+            let (judge, mut repository) = valid();
+            let mut files = repository.publish();
+            files.insert(role.to_owned(), body.into());
+            judge.refuses(Reason::Malformed, &files);
+        }
+        let (judge, mut repository) = valid();
+        let mut files = repository.publish();
+        files.insert(role.to_owned(), b"{}".to_vec());
+        judge.refuses(Reason::SignatureInvalid, &files);
+    }
+}
+
+#[test]
+fn m8_a_file_that_its_parent_lists_and_nobody_has_is_refused() {
+    for role in HASHED {
+        let (judge, mut repository) = valid();
+        let mut files = repository.publish();
+        files.remove(&name_in(&files, role));
+        judge.refuses(Reason::MixAndMatch, &files);
+    }
+}
+
+#[test]
+fn a_tag_resolves_to_the_hash_that_was_signed_and_to_nothing_derived_from_it() {
+    let (judge, mut repository) = valid();
+    let updated = judge.admits(&repository.publish());
+    let expected = format!("sha256:{}", hex::encode(Sha256::digest(V1)));
+    assert_eq!(resolved(&updated, "v1").to_string(), expected);
+    let found = updated.repository.tag(&"v1".parse().unwrap()).unwrap();
+    assert_eq!(found.entry.length, V1.len() as u64);
+    assert!(endorsed(&updated, V1));
+    assert!(!endorsed(&updated, b"unsigned"));
+}

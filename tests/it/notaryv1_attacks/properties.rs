@@ -1,0 +1,271 @@
+//! What holds for every input: the strict parser and the canonical form, and that no mutation of a
+//! valid repository makes the verifier panic or admit what its publisher did not sign.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+
+use countersign::json::Value;
+use countersign::oci::Digest;
+use countersign::trust::notaryv1::canonical::canonical;
+
+use super::judge::Judge;
+use crate::notary_repository::*;
+
+/// Any value that is exactly what it is to every reader.
+fn exact() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        (-((1_i64 << 53) - 1)..(1_i64 << 53)).prop_map(Value::Integer),
+        ".{0,12}".prop_map(Value::String),
+    ];
+    leaf.prop_recursive(5, 48, 6, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..6).prop_map(Value::Array),
+            btree_map(".{0,8}", inner, 0..6).prop_map(Value::Object),
+        ]
+    })
+}
+
+/// `value` as another program would write it.
+fn foreign(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null | Value::Real => serde_json::Value::Null,
+        Value::Bool(yes) => (*yes).into(),
+        Value::Integer(integer) => (*integer).into(),
+        Value::String(text) => text.clone().into(),
+        Value::Array(items) => items.iter().map(foreign).collect(),
+        Value::Object(members) => serde_json::Value::Object(
+            members.iter().map(|(name, value)| (name.clone(), foreign(value))).collect(),
+        ),
+    }
+}
+
+/// Text that is nearly JSON.
+fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
+    const PIECES: &[&str] = &[
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"",
+        "\"a\":",
+        "\"\\u0061\":",
+        "\"",
+        "\\",
+        "\\u",
+        "\\ud800",
+        "null",
+        "true",
+        "-",
+        "0",
+        "1",
+        "9007199254740993",
+        "1e400",
+        ".5",
+        " ",
+        "\n",
+        "\u{feff}",
+        "\0",
+        "\"a\"",
+        "\u{10ffff}",
+    ];
+    prop_oneof![
+        vec(prop::sample::select(PIECES), 0..24).prop_map(|all| all.concat().into_bytes()),
+        vec(any::<u8>(), 0..64),
+    ]
+}
+
+/// What other tests publish, once.
+static VALID: LazyLock<(NotaryRepository, Files, Files)> = LazyLock::new(|| {
+    let mut repository = NotaryRepository::signed();
+    let first = repository.publish();
+    for role in ["targets", RELEASES] {
+        repository.tag(role, "v2", b"the second manifest");
+    }
+    let second = repository.publish();
+    (repository, first, second)
+});
+
+/// One thing that an attacker without keys does to what a server gives.
+#[derive(Clone, Debug)]
+enum Change {
+    Flip { file: usize, at: usize, bit: u8 },
+    Cut { file: usize, at: usize },
+    Insert { file: usize, at: usize, bytes: Vec<u8> },
+    Swap { file: usize, other: usize },
+    Older { file: usize },
+    Remove { file: usize },
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let at = any::<usize>;
+    prop_oneof![
+        (at(), at(), 0_u8..8).prop_map(|(file, at, bit)| Change::Flip { file, at, bit }),
+        (at(), at()).prop_map(|(file, at)| Change::Cut { file, at }),
+        (at(), at(), nearly_json()).prop_map(|(file, at, bytes)| Change::Insert {
+            file,
+            at,
+            bytes
+        }),
+        (at(), at()).prop_map(|(file, other)| Change::Swap { file, other }),
+        at().prop_map(|file| Change::Older { file }),
+        at().prop_map(|file| Change::Remove { file }),
+    ]
+}
+
+fn apply(change: &Change, files: &mut Files, older: &Files) {
+    let names: Vec<String> = files.keys().cloned().collect();
+    let name = |index: usize| &names[index % names.len()];
+    match change {
+        Change::Flip { file, at, bit } => {
+            let file = files.get_mut(name(*file)).unwrap();
+            let length = file.len().max(1);
+            if let Some(byte) = file.get_mut(at % length) {
+                *byte ^= 1 << bit;
+            }
+        }
+        Change::Cut { file, at } => {
+            let file = files.get_mut(name(*file)).unwrap();
+            file.truncate(at % (file.len() + 1));
+        }
+        Change::Insert { file, at, bytes } => {
+            let file = files.get_mut(name(*file)).unwrap();
+            let at = at % (file.len() + 1);
+            file.splice(at..at, bytes.iter().copied());
+        }
+        Change::Swap { file, other } => {
+            let bytes = files[name(*other)].clone();
+            files.insert(name(*file).clone(), bytes);
+        }
+        Change::Older { file } => {
+            if let Some(bytes) = older.get(name(*file)) {
+                files.insert(name(*file).clone(), bytes.clone());
+            }
+        }
+        Change::Remove { file } => {
+            files.remove(name(*file));
+            files.entry("nothing".to_owned()).or_default();
+        }
+    }
+}
+
+/// What the publisher ever signed: tag → digests.
+fn signed() -> BTreeMap<&'static str, BTreeSet<Digest>> {
+    let digests = |all: &[&[u8]]| all.iter().map(|manifest| Digest::of(manifest)).collect();
+    BTreeMap::from([
+        ("v1", digests(&[V1, OLD_V1])),
+        ("v2", digests(&[b"the second manifest"])),
+        ("base", digests(&[BASE])),
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_parser_never_panics_and_what_it_takes_twice_has_the_same_canonical_bytes(
+        text in nearly_json(),
+    ) {
+        if let Ok(value) = Value::parse(&text)
+            && let Ok(bytes) = canonical(&value)
+            // A canonical string may hold what no JSON text may: control characters as they are.
+            && let Ok(again) = Value::parse(&bytes)
+        {
+            prop_assert_eq!(&again, &value);
+            prop_assert_eq!(canonical(&again).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn what_another_program_writes_is_read_as_it_was_meant(value in exact()) {
+        let meant = foreign(&value);
+        for text in [serde_json::to_vec(&meant), serde_json::to_vec_pretty(&meant)] {
+            let read = Value::parse(&text.unwrap()).unwrap();
+            prop_assert_eq!(&read, &value);
+            prop_assert_eq!(canonical(&read).unwrap(), canonical(&value).unwrap());
+        }
+    }
+
+    #[test]
+    fn the_canonical_form_is_the_one_that_the_tests_have_of_their_own(value in exact()) {
+        let own = crate::notary_repository::canonical(&foreign(&value));
+        prop_assert_eq!(canonical(&value).unwrap(), own);
+    }
+
+    #[test]
+    fn no_two_values_have_the_same_canonical_form(one in exact(), other in exact()) {
+        let same = canonical(&one).unwrap() == canonical(&other).unwrap();
+        prop_assert_eq!(same, one == other);
+    }
+
+    #[test]
+    fn a_member_that_stands_twice_is_never_read(name in ".{0,8}", value in exact()) {
+        let name = serde_json::to_string(&name).unwrap();
+        let value = foreign(&value);
+        let text = format!("{{{name}:{value},{name}:{value}}}");
+        prop_assert!(Value::parse(text.as_bytes()).is_err());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 192,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn whatever_is_done_to_the_files_nothing_is_admitted_that_was_not_signed(
+        changes in vec(change(), 1..4),
+        remembered in any::<bool>(),
+    ) {
+        let (repository, first, second) = &*VALID;
+        let judge = Judge::pinned_to(repository);
+        let before = remembered.then(|| judge.admits(second));
+        let mut files = second.clone();
+        for change in &changes {
+            apply(change, &mut files, first);
+        }
+        let memory = before.as_ref().map(|before| &before.memory);
+        if let Ok(updated) = judge.verdict(memory, &files) {
+            let signed = signed();
+            for digest in updated.repository.digests() {
+                for tag in updated.repository.tags_of(digest) {
+                    let known = signed.get(tag.as_str());
+                    prop_assert!(known.is_some_and(|known| known.contains(digest)));
+                }
+            }
+            if remembered {
+                let tag = "v2".parse().unwrap();
+                let newest = updated.repository.tag(&tag).map(|found| found.entry.digest);
+                prop_assert_eq!(newest, Ok(Digest::of(b"the second manifest")));
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_a_server_gives_for_a_root_nothing_panics_and_nothing_is_admitted(
+        root in nearly_json(),
+        at in any::<usize>(),
+    ) {
+        let (repository, _, second) = &*VALID;
+        let judge = Judge::pinned_to(repository);
+        let mut files = second.clone();
+        files.insert("root".to_owned(), root.clone());
+        prop_assert!(judge.verdict(None, &files).is_err());
+        let mut bytes = second["root"].clone();
+        let at = at % bytes.len();
+        bytes.splice(at..at, root.iter().copied());
+        files.insert("root".to_owned(), bytes);
+        let admitted = judge.verdict(None, &files);
+        // White space and an empty insertion are the only ones that leave it the same root; and the
+        // snapshot has its hash, so that it is not even then the one that belongs there.
+        prop_assert!(admitted.is_err() || root.is_empty());
+    }
+}

@@ -1,0 +1,157 @@
+//! Our own program, as a user starts it.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use crate::folder::Folder;
+use crate::process::{Process, Said, free_port, run};
+use crate::registry::digest_of;
+use crate::requests::{self, Answer};
+
+/// A config file and a store. They outlive the process, so that a gate can be stopped and started again.
+pub(crate) struct Gate {
+    pub(crate) port: u16,
+    pub(crate) admin_port: u16,
+    folder: Folder,
+    clock: Clock,
+    process: Option<Process>,
+}
+
+/// Which time it is for the gate.
+pub(crate) enum Clock {
+    Machine,
+    /// Debian's libfaketime reads this file, again and again; what only measures how long things take is left alone.
+    File(PathBuf),
+}
+
+impl Gate {
+    /// Starts `countersign serve`; `config` holds everything but `[server] listen`, `[admin]` and `[store]`.
+    pub(crate) fn start(listen: u16, server: &str, config: &str, clock: Clock) -> Self {
+        let (folder, admin_port) = (Folder::new("gate"), free_port());
+        let config = format!(
+            "[server]\nlisten = \"127.0.0.1:{listen}\"\n{server}\n\
+             [admin]\nlisten = \"127.0.0.1:{admin_port}\"\n\n\
+             [store]\npath = \"store\"\n\n{config}"
+        );
+        folder.write("countersign.toml", config);
+        let mut gate = Self { port: listen, admin_port, folder, clock, process: None };
+        gate.run();
+        gate
+    }
+
+    fn run(&mut self) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(self.config())
+            .env("RUST_LOG", "info,countersign=debug");
+        if let Clock::File(file) = &self.clock {
+            command
+                .env("LD_PRELOAD", libfaketime())
+                .env("FAKETIME_TIMESTAMP_FILE", file)
+                .env("FAKETIME_NO_CACHE", "1")
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        let said_before = self.process.take().map(|old| old.log().len()).unwrap_or_default();
+        let mut process = Process::start("countersign", &command, &self.folder);
+        let admin = format!("127.0.0.1:{}", self.admin_port);
+        self.port = process.until(|log| {
+            let lines = log[said_before..].lines();
+            let mut listening = lines.filter(|line| line.contains("listening"));
+            listening.find_map(|line| port_in(&line.replace(&admin, "")))
+        });
+        self.process = Some(process);
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.join("countersign.toml")
+    }
+
+    /// `host:port` of the public listener.
+    pub(crate) fn name(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.name())
+    }
+
+    pub(crate) fn admin(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.admin_port)
+    }
+
+    /// What it answers when asked for a manifest.
+    pub(crate) fn manifest(&self, repository: &str, reference: &str) -> Answer {
+        requests::get(&self.url(&format!("/v2/{repository}/manifests/{reference}")))
+    }
+
+    /// Waits until it gives a manifest, or (`Err`) refuses it for this reason: the change must show within the
+    /// `refresh` of a second that its anchor says, and what a busy machine adds.
+    pub(crate) fn comes_to(&self, repository: &str, reference: &str, outcome: Result<&str, &str>) {
+        let what = format!("{repository} {reference} to come to {outcome:?}");
+        let mut last = String::new();
+        let start = std::time::Instant::now();
+        while start.elapsed() < Duration::from_secs(6) {
+            let answer = self.manifest(repository, reference);
+            let reached = match outcome {
+                Ok(digest) => answer.status == 200 && digest_of(&answer.body) == digest,
+                Err(reason) => answer.status != 200 && answer.reason() == reason,
+            };
+            if reached {
+                return;
+            }
+            last = format!("{} {}", answer.status, answer.text());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("waited for {what}, but: {last}");
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.process.as_ref().map(Process::log).unwrap_or_default()
+    }
+
+    pub(crate) fn terminate(&self) {
+        self.process.as_ref().unwrap().signal("TERM");
+    }
+
+    pub(crate) fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
+        self.process.as_mut().unwrap().ended(limit)
+    }
+
+    /// Stops it, and starts it again over the same config and store.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.run();
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.process.as_mut().unwrap().stop();
+    }
+
+    /// Empties the store, as if the gate had never seen anything. Only while it is stopped.
+    pub(crate) fn forget(&mut self) {
+        std::fs::remove_dir_all(self.folder.join("store")).unwrap();
+    }
+
+    pub(crate) fn why(&self, image: &str, more: &[&str]) -> Said {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command.args(["why", image]).arg("--config").arg(self.config()).args(more);
+        run(&command)
+    }
+}
+
+/// The port of the first loopback address in a line of the log.
+fn port_in(line: &str) -> Option<u16> {
+    let digits = line.split("127.0.0.1:").nth(1)?;
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().ok()
+}
+
+fn libfaketime() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").unwrap().flatten();
+    let mut found = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let found = found.find(|library| library.is_file());
+    found.expect("`libfaketimeMT.so.1` is missing: apt-get install libfaketime")
+}

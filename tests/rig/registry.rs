@@ -1,0 +1,113 @@
+//! Debian's `docker-registry` (distribution 2.8) over plain HTTP, its content in a folder of its own.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::folder::Folder;
+use crate::process::{Process, free_port, tool};
+use crate::requests;
+
+pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+pub(crate) struct Registry {
+    pub(crate) port: u16,
+    process: Process,
+    _folder: Folder,
+}
+
+impl Registry {
+    pub(crate) fn start(content: &Path) -> Self {
+        Self::start_at(free_port(), content)
+    }
+
+    pub(crate) fn start_at(port: u16, content: &Path) -> Self {
+        let folder = Folder::new("registry");
+        let config = folder.write(
+            "config.yml",
+            format!(
+                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+                 storage: {{filesystem: {{rootdirectory: \"{}\"}}, delete: {{enabled: true}}}}\n\
+                 http: {{addr: \"127.0.0.1:{port}\"}}\n",
+                content.display()
+            ),
+        );
+        let mut command = tool("docker-registry", "docker-registry");
+        command.arg("serve").arg(config).env("OTEL_TRACES_EXPORTER", "none");
+        let process = Process::start("registry", &command, &folder).until_it_listens(port);
+        Self { port, process, _folder: folder }
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.process.stop();
+    }
+
+    /// `host:port`, as images are named that stand here.
+    pub(crate) fn name(&self) -> String {
+        format!("localhost:{}", self.port)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn manifest(&self, repository: &str, reference: &str) -> Bytes {
+        let answer =
+            requests::get(&format!("{}/v2/{repository}/manifests/{reference}", self.url()));
+        assert_eq!(answer.status, 200, "{repository} {reference}: {}", answer.text());
+        answer.body
+    }
+
+    /// Puts a manifest under a tag, or (no tag) under its digest alone; gives its digest.
+    pub(crate) fn put(
+        &self,
+        repository: &str,
+        tag: Option<&str>,
+        media_type: &str,
+        manifest: &[u8],
+    ) -> String {
+        let digest = digest_of(manifest);
+        let url = format!("{}/v2/{repository}/manifests/{}", self.url(), tag.unwrap_or(&digest));
+        let answer = requests::put(&url, media_type, Bytes::copy_from_slice(manifest));
+        assert_eq!(answer.status, 201, "{url}: {}", answer.text());
+        digest
+    }
+
+    /// Puts a docker manifest list of manifests that stand in this repository already.
+    pub(crate) fn put_list(
+        &self,
+        repository: &str,
+        tag: &str,
+        children: &[(&str, &str)],
+    ) -> Vec<u8> {
+        let children: Vec<_> = children
+            .iter()
+            .map(|(digest, architecture)| {
+                let size = self.manifest(repository, digest).len();
+                serde_json::json!({"mediaType": DOCKER_MANIFEST, "digest": digest, "size": size,
+                    "platform": {"architecture": architecture, "os": "linux"}})
+            })
+            .collect();
+        let list = serde_json::json!({"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": children});
+        let list = serde_json::to_vec(&list).unwrap();
+        self.put(repository, Some(tag), DOCKER_LIST, &list);
+        list
+    }
+
+    /// Puts a blob in one request; gives its digest.
+    pub(crate) fn put_blob(&self, repository: &str, blob: Bytes) -> String {
+        let digest = digest_of(&blob);
+        let url = format!("{}/v2/{repository}/blobs/uploads/", self.url());
+        let started = requests::send(http::Method::POST, &url, &[], Bytes::new(), None).unwrap();
+        let to = format!("{}&digest={digest}", started.header("location"));
+        let answer = requests::put(&to, "application/octet-stream", blob);
+        assert_eq!(answer.status, 201, "{to}: {}", answer.text());
+        digest
+    }
+}
+
+pub(crate) fn digest_of(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}

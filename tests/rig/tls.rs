@@ -1,0 +1,48 @@
+//! A certificate authority of the rig's own, and what it certifies.
+
+use std::path::PathBuf;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use crate::folder::Folder;
+
+/// Made anew for each rig; good for `localhost` and `127.0.0.1`, as a server and as a client.
+pub(crate) struct Authority {
+    folder: Folder,
+    pub(crate) certificate: String,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "rig authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+
+        let key = KeyPair::generate().unwrap();
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "localhost");
+        let server = params.signed_by(&key, &issuer).unwrap();
+
+        let folder = Folder::new("tls");
+        folder.write("ca.crt", &certificate);
+        folder.write("server.crt", server.pem());
+        folder.write("server.key", key.serialize_pem());
+        Self { folder, certificate }
+    }
+
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.folder.join("ca.crt")
+    }
+
+    pub(crate) fn server_certificate(&self) -> PathBuf {
+        self.folder.join("server.crt")
+    }
+
+    pub(crate) fn server_key(&self) -> PathBuf {
+        self.folder.join("server.key")
+    }
+}
