@@ -63,6 +63,7 @@ pub(super) struct Asked {
 /// Records that `image` was admitted.
 pub(super) fn admitted(metrics: &Metrics, asked: Asked, image: &ImageRef, admitted: &Admitted) {
     let scheme = admitted.scheme();
+    let anchors = admitted.anchors();
     metrics.count_verdict("admitted", None, scheme);
     info!(
         target: "countersign::audit",
@@ -73,7 +74,7 @@ pub(super) fn admitted(metrics: &Metrics, asked: Asked, image: &ImageRef, admitt
         manifest.digest = %admitted.digest(),
         verdict = "admitted",
         rule = admitted.rule(),
-        anchor = %Anchors(&admitted.anchors()),
+        anchor = (!anchors.is_empty()).then(|| display(Anchors(&anchors))),
         scheme = scheme.map(|scheme| scheme.as_str()),
         client.address = %asked.client,
         request_id = %asked.id,
@@ -99,7 +100,7 @@ pub(super) fn denied(metrics: &Metrics, asked: Asked, denial: &Denial) {
         image.registry = image.registry.as_str(),
         image.repository = image.repository.as_str(),
         image.reference = %image.reference,
-        manifest.digest = digest.map(tracing::field::display),
+        manifest.digest = digest.map(display),
         verdict,
         reason = denial.reason(),
         rule = grounds.rule,

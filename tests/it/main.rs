@@ -14,10 +14,13 @@ mod tls_server;
 mod token_server;
 
 mod admin;
+mod audit;
 mod blob;
 mod connections;
 mod notaryv1_attacks;
+mod proxy;
 mod pull_through;
+mod routes;
 mod tls;
 mod upstream;
 mod upstream_auth;

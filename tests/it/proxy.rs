@@ -1,0 +1,157 @@
+//! The public service with the real gate, before a registry in process. No anchors: its rules allow
+//! one folder of images without a signature, and deny another.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use countersign::clock::Clock;
+use countersign::gate::Gate;
+use countersign::oci::{Digest, Registry};
+use countersign::policy::{Mode, Policy, Rule};
+use countersign::pull_through::PullThrough;
+use countersign::server::{Limits, Metrics, Names, Proxy};
+use countersign::trust::{Trust, notaryv1};
+use countersign::upstream::{self, Upstream};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LINK, RANGE, RETRY_AFTER};
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use crate::wire::{Served, serve};
+
+pub(crate) const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// What the registry has: `open/app`, with the tag `v1` and one blob.
+#[derive(Clone)]
+pub(crate) struct Content {
+    pub(crate) manifest: Bytes,
+    pub(crate) blob: Bytes,
+}
+
+impl Content {
+    fn new() -> Self {
+        let blob = Bytes::from((0..100_000).map(|n| format!("{n:07}\n")).collect::<String>());
+        let descriptor = |media_type: &str| serde_json::json!({"mediaType": media_type, "digest": Digest::of(&blob).to_string(), "size": blob.len()});
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": OCI_IMAGE,
+            "config": descriptor("application/vnd.oci.image.config.v1+json"),
+            "layers": [descriptor("application/vnd.oci.image.layer.v1.tar")],
+        });
+        Self { manifest: manifest.to_string().into(), blob }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let (manifest, blob) = (Digest::of(&self.manifest), Digest::of(&self.blob));
+        let path = request.uri().path();
+        let Some(rest) = path.strip_prefix("/v2/open/app/") else {
+            return if path.starts_with("/v2/open/broken/") { later(503) } else { plain(404, "") };
+        };
+        if rest == "manifests/busy" {
+            later(429)
+        } else if rest == "manifests/v1" || rest == format!("manifests/{manifest}") {
+            let mut found = plain(200, self.manifest.clone());
+            found.headers_mut().insert(CONTENT_TYPE, OCI_IMAGE.parse().unwrap());
+            let digest = manifest.to_string().parse().unwrap();
+            found.headers_mut().insert("docker-content-digest", digest);
+            bodiless(request, found)
+        } else if rest == format!("blobs/{blob}") {
+            bodiless(request, self.blob(request))
+        } else if rest == "tags/list" {
+            let mut list = plain(200, r#"{"name":"open/app","tags":["v1"]}"#);
+            if request.uri().query() == Some("n=1") {
+                let next = r#"</v2/open/app/tags/list?n=1&last=v1>; rel="next""#;
+                list.headers_mut().insert(LINK, next.parse().unwrap());
+            }
+            list
+        } else {
+            plain(404, "")
+        }
+    }
+
+    fn blob(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let Some(range) = request.headers().get(RANGE) else {
+            return plain(200, self.blob.clone());
+        };
+        let total = self.blob.len();
+        let range = range.to_str().unwrap().strip_prefix("bytes=").unwrap();
+        let (first, last) = match range.split_once('-').unwrap() {
+            ("", last) => (total - last.parse::<usize>().unwrap(), total - 1),
+            (first, "") => (first.parse().unwrap(), total - 1),
+            (first, last) => {
+                (first.parse().unwrap(), last.parse::<usize>().unwrap().min(total - 1))
+            }
+        };
+        if first >= total {
+            let mut beyond = plain(416, "");
+            let size = format!("bytes */{total}").parse().unwrap();
+            beyond.headers_mut().insert(CONTENT_RANGE, size);
+            return beyond;
+        }
+        let mut part = plain(206, self.blob.slice(first..=last));
+        let range = format!("bytes {first}-{last}/{total}").parse().unwrap();
+        part.headers_mut().insert(CONTENT_RANGE, range);
+        part
+    }
+}
+
+fn plain(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let body = body.into();
+    let response = Response::builder().status(status).header(CONTENT_LENGTH, body.len());
+    response.body(Full::new(body)).unwrap()
+}
+
+/// An error that is not worth a second try now.
+fn later(status: u16) -> Response<Full<Bytes>> {
+    let mut response = plain(status, "");
+    response.headers_mut().insert(RETRY_AFTER, 7.into());
+    response
+}
+
+fn bodiless(request: &Request<Incoming>, response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    if request.method() == Method::HEAD { response.map(|_| Full::default()) } else { response }
+}
+
+/// The service, the registry behind it, and what that has.
+pub(crate) struct Standing {
+    pub(crate) served: Served,
+    pub(crate) content: Content,
+    pub(crate) registry: prometheus_client::registry::Registry,
+    _upstream: Served,
+}
+
+/// Serves `r.example`, the default, and `docker.io` from one registry.
+pub(crate) async fn stand() -> Standing {
+    let content = Content::new();
+    let has = content.clone();
+    let behind = serve(Limits::default(), None, move |_, request| {
+        let answer = has.answer(&request);
+        async { answer }
+    })
+    .await;
+    let names: Vec<Registry> = ["r.example", "docker.io"].map(|name| name.parse().unwrap()).into();
+    let mut registry = prometheus_client::registry::Registry::default();
+    let asked = upstream::Metrics::registered(&mut registry);
+    let upstreams = names.iter().map(|name| {
+        let url = format!("http://{}", behind.address).parse().unwrap();
+        Upstream::new(&upstream::Config::new(name.clone(), url), &asked).unwrap()
+    });
+    let pull_through = PullThrough::new(upstreams, PullThrough::CACHE);
+    let rule =
+        |pattern: &str, mode| Rule { patterns: vec![pattern.parse().unwrap()], mode, until: None };
+    let policy = Policy::new(vec![
+        rule("*/open/**", Mode::Allow { reason: "a test".to_owned() }),
+        rule("*/shut/**", Mode::Deny { reason: Some("a test".to_owned()) }),
+    ]);
+    let known = notaryv1::Metrics::registered(&mut registry);
+    let trust = Trust::new([], notaryv1::TrustCache::new(Clock::System, known));
+    let gate = Gate::new(policy, trust, pull_through, names.clone(), Clock::System);
+    let names = Names { default: names.first().cloned(), registries: names };
+    let metrics = Metrics::registered(&mut registry);
+    let proxy = Arc::new(Proxy::new(Arc::new(gate), names, metrics));
+    let served = serve(Limits::default(), None, move |client, request| {
+        let proxy = Arc::clone(&proxy);
+        async move { proxy.handle(client, request).await }
+    })
+    .await;
+    Standing { served, content, registry, _upstream: behind }
+}
