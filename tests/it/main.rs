@@ -12,6 +12,7 @@ mod token_server;
 mod admin;
 mod blob;
 mod connections;
+mod demo;
 mod notaryv1_attacks;
 mod pull_through;
 mod tls;
