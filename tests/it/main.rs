@@ -17,6 +17,7 @@ mod admin;
 mod audit;
 mod blob;
 mod connections;
+mod demo;
 mod notaryv1_attacks;
 mod proxy;
 mod pull_through;
