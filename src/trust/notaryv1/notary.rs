@@ -2,6 +2,7 @@
 //! says; whether it is any good is not known here.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -18,6 +19,8 @@ use super::update::NotUpdated;
 
 /// The most requests to one Notary server at once.
 const MAX_REQUESTS: usize = 32;
+/// How long one file may take, with every try: after that the server does not answer.
+const MAX_SILENCE: Duration = Duration::from_secs(30);
 
 /// A client of one Notary server.
 #[derive(Clone, Debug)]
@@ -34,7 +37,8 @@ impl Notary {
         token_realm: Option<Host<String>>,
         metrics: &Metrics,
     ) -> Result<Self, TlsError> {
-        let client = Client::new(url, ca, MAX_REQUESTS, Timeouts::default())?;
+        let timeouts = Timeouts { total: MAX_SILENCE, ..Timeouts::default() };
+        let client = Client::new(url, ca, MAX_REQUESTS, timeouts)?;
         Ok(Self { server: Authenticator::new(client, credentials, token_realm, metrics.clone()) })
     }
 
