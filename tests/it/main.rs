@@ -16,6 +16,8 @@ mod token_server;
 mod admin;
 mod audit;
 mod blob;
+mod commands;
+mod config;
 mod connections;
 mod demo;
 mod notaryv1_attacks;
