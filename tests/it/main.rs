@@ -14,6 +14,7 @@ mod tls_server;
 mod token_server;
 
 mod admin;
+mod architecture;
 mod audit;
 mod blob;
 mod commands;
