@@ -21,8 +21,11 @@ mod token_server;
 mod whole_gate;
 
 mod admin;
+mod architecture;
 mod audit;
 mod blob;
+mod commands;
+mod config;
 mod connections;
 mod demo;
 mod manifest;
