@@ -249,7 +249,8 @@ async fn trust_metadata_is_relayed_byte_for_byte_and_nothing_else_of_that_server
 }
 
 #[tokio::test]
-async fn trust_metadata_is_relayed_also_where_the_gate_itself_refuses_it_and_503_where_it_is_silent() {
+async fn trust_metadata_is_relayed_also_where_the_gate_itself_refuses_it_and_503_where_it_is_silent()
+ {
     let mut world = World::new().await;
     world.signer.role_mut("timestamp").expires = crate::notary_repository::in_days(-1);
     world.push_signed("v1", "one");

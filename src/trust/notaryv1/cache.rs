@@ -2,7 +2,7 @@
 //! many ask, and ahead of its end for those that are in use. Never takes silence for a verdict.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::future::Cache;
@@ -35,11 +35,15 @@ pub struct TrustCache {
     standings: Cache<Key, Arc<Entry>>,
     clock: Clock,
     metrics: Metrics,
+    /// Puts the refreshes, and those who want one, into an order.
+    turns: Arc<AtomicU64>,
 }
 
 struct Entry {
     anchor: Arc<Anchor>,
     standing: Standing,
+    /// The turn in which the refresh that made this began.
+    began: u64,
     /// Whether anyone has asked since the last refresh: only then it is refreshed ahead.
     used: AtomicBool,
     /// Whether a refresh ahead of time has begun; the entry that it makes replaces this one.
@@ -54,7 +58,7 @@ impl TrustCache {
                 u32::try_from(entry.standing.weight()).unwrap_or(u32::MAX)
             })
             .build();
-        Self { standings, clock, metrics }
+        Self { standings, clock, metrics, turns: Arc::default() }
     }
 
     /// What `anchor` has signed of `gun`. Waits for the Notary server only where nothing is known
@@ -127,20 +131,30 @@ impl TrustCache {
         ahead: Ahead,
     ) -> Result<Arc<SignedRepository>, Unendorsed> {
         let key = (anchor.name().clone(), gun.clone());
-        let came = self.clock.now();
+        let came = self.turns.fetch_add(1, Ordering::SeqCst);
         let result = self
             .standings
             .entry(key)
             .and_compute_with(async |current| {
                 let current = current.map(moka::Entry::into_value);
-                if current.as_ref().is_some_and(|entry| entry.is_done(came, &self.clock, ahead)) {
+                if current
+                    .as_ref()
+                    .is_some_and(|entry| entry.is_done(came, self.clock.now(), ahead))
+                {
                     return Op::Nop;
                 }
+                let began = self.turns.fetch_add(1, Ordering::SeqCst);
                 let before = current.as_ref().map(|entry| &entry.standing);
                 let standing = self.ask(&anchor, &gun, before).await;
                 let used = AtomicBool::new(matches!(ahead, Ahead::No));
                 let refreshing = AtomicBool::new(false);
-                Op::Put(Arc::new(Entry { anchor: anchor.clone(), standing, used, refreshing }))
+                Op::Put(Arc::new(Entry {
+                    anchor: anchor.clone(),
+                    standing,
+                    began,
+                    used,
+                    refreshing,
+                }))
             })
             .await;
         let entry = result.into_entry().map(moka::Entry::into_value);
@@ -262,18 +276,14 @@ impl Entry {
         }
     }
 
-    /// Whether what a refresh that began at `came` wanted has been done by another meanwhile.
-    fn is_done(&self, came: Timestamp, clock: &Clock, ahead: Ahead) -> bool {
-        let tried = match &self.standing {
-            Standing::Signed { answered, .. } | Standing::Refused { answered, .. } => *answered,
-            Standing::Unreachable { tried, .. } => *tried,
-        };
-        let now = clock.now();
+    /// Whether this is as good as what one who came at `came` would get: it may be used, or it was
+    /// asked for after that.
+    fn is_done(&self, came: u64, now: Timestamp, ahead: Ahead) -> bool {
         let usable = match self.standing.at(now, lifetimes(&self.anchor)) {
             Use::Now { due, .. } => !due || ahead == Ahead::No,
             Use::AskFirst => false,
         };
-        usable || (tried >= came && tried <= now)
+        usable || self.began > came
     }
 }
 
