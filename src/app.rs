@@ -199,11 +199,7 @@ async fn tend(gate: Arc<Gate>, shutdown: CancellationToken) {
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = gate.trust().tend() => {}
+            _ = ticks.tick() => drop(gate.trust().tend()),
         }
     }
 }

@@ -1,16 +1,18 @@
 //! The commands. Standard output is for results, standard error for logs and errors.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
 
 use crate::app::{App, Keeping};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::demo::{self, Style};
 use crate::explain::{exit_status, explain};
 use crate::oci::ImageRef;
 use crate::policy::Policy;
@@ -58,12 +60,23 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// A registry and a Notary server in this process, with signed and unsigned images, and the gate
+    /// before them: no configuration, no network, no root.
+    Demo {
+        /// Pull each image through the gate, print the verdicts and stop. Exit status: 0 if every
+        /// verdict is the expected one, 1 otherwise.
+        #[arg(long)]
+        once: bool,
+    },
 }
 
 /// Runs the command that the arguments of this process name.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Err(error) = telemetry::init() {
+    // The page of verdicts tells it all.
+    let quiet = matches!(arguments.command, Command::Demo { once: true });
+    let least = if quiet { LevelFilter::OFF } else { LevelFilter::INFO };
+    if let Err(error) = telemetry::init(least) {
         return failed(OTHER_ERROR, &format!("RUST_LOG: {error}"));
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -75,6 +88,7 @@ pub fn run() -> ExitCode {
             Command::Serve { config } => serve(&config).await,
             Command::Check { config } => check(&config),
             Command::Why { image, config, json } => why(&image, &config, json).await,
+            Command::Demo { once } => show(once).await,
         }
     });
     match outcome {
@@ -113,6 +127,18 @@ async fn serve(file: &Path) -> anyhow::Result<u8> {
     }
     tracing::info!("stopping: new connections are refused, started answers finish");
     running.stop().await;
+    Ok(0)
+}
+
+async fn show(once: bool) -> anyhow::Result<u8> {
+    let mut out = io::stdout();
+    let plain = !out.is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    let style = if plain { Style::Plain } else { Style::Coloured };
+    if once {
+        let expected = demo::once(style, &mut out).await?;
+        return Ok(if expected { 0 } else { OTHER_ERROR });
+    }
+    demo::show(style, &mut out).await?;
     Ok(0)
 }
 

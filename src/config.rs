@@ -6,9 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::policy::{AnchorNames, Policy};
+use crate::server;
 use crate::settings::{Document, Problems, Section};
+use crate::store;
 use crate::trust::notaryv1;
-use crate::{server, store, upstream};
+use crate::upstream;
 
 /// The longest name of an anchor: it is a folder's name in the store, too.
 const MAX_NAME: usize = 64;
@@ -41,12 +43,12 @@ impl Config {
                 listen
             });
             let store = required(top, "store").and_then(|section| store::Config::read(&section));
-            let upstreams = upstreams(top);
+            let (upstreams, registries) = upstreams(top);
             let (anchors, names) = anchors(top);
             let rules = top.sections("rule");
             let policy = Policy::read(&rules, &names);
             for rule in &rules {
-                of_some_upstream(rule, &upstreams);
+                of_some_upstream(rule, &registries);
             }
             Some(Self {
                 server: server?,
@@ -67,22 +69,29 @@ fn required<'a>(top: &Section<'a>, key: &'static str) -> Option<Section<'a>> {
     top.section(key)
 }
 
-fn upstreams(top: &Section<'_>) -> Vec<upstream::Config> {
+/// The upstreams, and the name of each, known even where the rest of it is wrong.
+fn upstreams(top: &Section<'_>) -> (Vec<upstream::Config>, Vec<String>) {
     if !top.has("upstream") {
         top.wrong("", "at least one [[upstream]] must be given");
     }
-    let mut upstreams: Vec<upstream::Config> = Vec::new();
+    let (mut upstreams, mut registries) = (Vec::new(), Vec::new());
+    let mut default = false;
     for section in top.sections("upstream") {
-        let Some(upstream) = upstream::Config::read(&section) else { continue };
-        if upstreams.iter().any(|other| other.registry == upstream.registry) {
-            section.wrong("registry", format!("{} has an [[upstream]] already", upstream.registry));
+        upstreams.extend(upstream::Config::read(&section));
+        if let Some(registry) = section.text("registry") {
+            if registries.contains(&registry) {
+                section.wrong("registry", format!("{registry} has an [[upstream]] already"));
+            }
+            registries.push(registry);
         }
-        if upstream.default && upstreams.iter().any(|other| other.default) {
-            section.wrong("default", "another [[upstream]] is the default already");
+        if section.flag("default").unwrap_or(false) {
+            if default {
+                section.wrong("default", "another [[upstream]] is the default already");
+            }
+            default = true;
         }
-        upstreams.push(upstream);
     }
-    upstreams
+    (upstreams, registries)
 }
 
 fn anchors(top: &Section<'_>) -> (Vec<notaryv1::Config>, AnchorNames) {
@@ -135,11 +144,10 @@ fn is_name(name: &str) -> bool {
 }
 
 /// A rule for images of a registry that no upstream is for can never match: a slip, most likely.
-fn of_some_upstream(rule: &Section<'_>, upstreams: &[upstream::Config]) {
+fn of_some_upstream(rule: &Section<'_>, registries: &[String]) {
     for image in rule.texts("images").unwrap_or_default() {
         let Some((registry, _)) = image.split_once('/') else { continue };
-        let known = upstreams.iter().any(|upstream| upstream.registry.as_str() == registry);
-        if !known && !registry.contains('*') {
+        if !registries.iter().any(|known| known == registry) && !registry.contains('*') {
             rule.wrong(
                 "images",
                 format!("{image:?}: no [[upstream]] has the registry {registry:?}"),

@@ -34,25 +34,26 @@ enum Format {
 /// The target of what is told whatever the filter says: where the listeners are.
 pub const ALWAYS: &str = "countersign::start";
 
-/// Sends the events of this process to standard error from now on. Called once, by `main`.
-pub fn init() -> Result<(), TelemetryError> {
+/// Sends the events of this process to standard error from now on, those of `least` and above where
+/// the environment says nothing else. Called once, by `cli`.
+pub fn init(least: LevelFilter) -> Result<(), TelemetryError> {
     let terminal = io::stderr().is_terminal();
     let format = if terminal { Format::People } else { Format::Programs };
     let filter = std::env::var(FILTER).unwrap_or_default();
-    Ok(subscriber(format, &filter, io::stderr)?.try_init()?)
+    Ok(subscriber(format, &filter, least, io::stderr)?.try_init()?)
 }
 
-/// Writes the events that `filter` lets through; an empty one means `info`.
+/// Writes the events that `filter` lets through; what it does not name, from `least` up.
 fn subscriber<W>(
     format: Format,
     filter: &str,
+    least: LevelFilter,
     writer: W,
 ) -> Result<Arc<dyn Subscriber + Send + Sync>, ParseError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter =
-        EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(filter)?;
+    let filter = EnvFilter::builder().with_default_directive(least.into()).parse(filter)?;
     let filter = filter.add_directive(format!("{ALWAYS}=info").parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     Ok(match format {
@@ -99,7 +100,7 @@ mod tests {
 
     fn written(format: Format, filter: &str) -> String {
         let page = Page::default();
-        let subscriber = subscriber(format, filter, page.clone()).unwrap();
+        let subscriber = subscriber(format, filter, LevelFilter::INFO, page.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "countersign::audit", { image.repository = "a/b", n = 7 }, "verdict");
             tracing::debug!("detail");
@@ -130,6 +131,6 @@ mod tests {
         assert_eq!(written(Format::Programs, "debug").lines().count(), 2);
         assert_eq!(written(Format::Programs, "countersign::audit=off").lines().count(), 0);
         assert_eq!(written(Format::Programs, "error").lines().count(), 0);
-        assert!(subscriber(Format::Programs, "=,=", io::sink).is_err());
+        assert!(subscriber(Format::Programs, "=,=", LevelFilter::INFO, io::sink).is_err());
     }
 }

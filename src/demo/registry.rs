@@ -84,6 +84,18 @@ impl MemoryRegistry {
         digest
     }
 
+    /// Puts bytes where a manifest should be that has another digest than they have.
+    pub fn put_manifest_as(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        media_type: &str,
+        bytes: impl Into<Bytes>,
+    ) {
+        let stored = Stored { media_type: media_type.to_owned(), bytes: bytes.into() };
+        self.change(repository, |contents| contents.manifests.insert(digest, stored));
+    }
+
     /// Puts an image of one layer that holds `content`, with a config that says nothing, and gives the
     /// digest of its manifest.
     pub fn put_image(&self, repository: &Repository, content: impl Into<Bytes>) -> Digest {

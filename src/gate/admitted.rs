@@ -23,6 +23,23 @@ use crate::trust::{Endorsement, Reason, Refusal, Scheme};
 ///     let _ = Admitted::new(fetched, grounds, place, now);
 /// }
 /// ```
+///
+/// ```compile_fail,E0451
+/// use std::sync::Arc;
+/// use countersign::gate::{Admitted, Grounds};
+/// use countersign::pull_through::Fetched;
+/// fn forge(fetched: Fetched, grounds: Grounds, rule: Arc<str>) -> Admitted {
+///     Admitted { fetched, grounds, rule }
+/// }
+/// ```
+///
+/// ```compile_fail,E0624
+/// use countersign::gate::Admitted;
+/// use countersign::pull_through::Fetched;
+/// fn list(index: &Admitted, child: Fetched) {
+///     let _ = Admitted::through(index, child);
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Admitted {
     fetched: Fetched,
@@ -47,7 +64,15 @@ pub enum Grounds {
     Rule(Excused),
 }
 
-/// A rule's word that `digest` may be served though nobody vouches for it.
+/// A rule's word that `digest` may be served though nobody vouches for it. Only the gate reads rules:
+///
+/// ```compile_fail,E0451
+/// use countersign::gate::{Excused, Grounds};
+/// use countersign::oci::Digest;
+/// fn excuse(digest: Digest) -> Grounds {
+///     Grounds::Rule(Excused { digest })
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Excused {
     pub(super) digest: Digest,

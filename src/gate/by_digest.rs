@@ -230,8 +230,8 @@ impl Shared {
             };
             let Some(parent) = parent else { continue };
             let fetched = self.content(image, digest, &parent).await?;
-            let admitted = Admitted::through(&parent, fetched)
-                .map_err(|refusal| deny::plain(image, refusal, Some(parent.pattern())))?;
+            // An index that lists it with another size does not list it; another one may.
+            let Ok(admitted) = Admitted::through(&parent, fetched) else { continue };
             self.lineage.children(image, &admitted).await;
             return Ok(Some(admitted));
         }

@@ -57,8 +57,8 @@ impl Policy {
         let mut rules = Vec::new();
         let mut seen: HashMap<Pattern, usize> = HashMap::new();
         for section in sections {
-            let Some(rule) = Rule::read(section, anchors) else { continue };
-            for pattern in &rule.patterns {
+            let patterns = rule::patterns(section);
+            for pattern in &patterns {
                 if let Some(line) = seen.insert(pattern.clone(), section.line()) {
                     section.wrong(
                         "images",
@@ -66,7 +66,7 @@ impl Policy {
                     );
                 }
             }
-            rules.push(rule);
+            rules.extend(Rule::read(section, patterns, anchors));
         }
         Self::new(rules)
     }

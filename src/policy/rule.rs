@@ -173,22 +173,12 @@ fn disagree(anchor: &Arc<str>, first: Digest, other: Digest) -> Unmet {
 }
 
 impl Rule {
-    /// Reads one `[[rule]]`.
-    pub fn read(section: &Section<'_>, anchors: &AnchorNames) -> Option<Self> {
-        let images = section.texts("images");
-        if images.as_ref().is_none_or(Vec::is_empty) {
-            section.wrong(
-                "images",
-                "a rule names the images that it is for: [\"registry/repository\"]",
-            );
-        }
-        let mut patterns = Vec::new();
-        for text in images.iter().flatten() {
-            match text.parse() {
-                Ok(pattern) => patterns.push(pattern),
-                Err(e) => section.wrong("images", format!("{text:?}: {e}")),
-            }
-        }
+    /// Reads one `[[rule]]`, whose `patterns` have been read.
+    pub(super) fn read(
+        section: &Section<'_>,
+        patterns: Vec<Pattern>,
+        anchors: &AnchorNames,
+    ) -> Option<Self> {
         let require = names(section, "require", anchors);
         let any_of = names(section, "any_of", anchors);
         let threshold = section.count("threshold", 1, any_of.len().max(1) as u64);
@@ -203,12 +193,12 @@ impl Rule {
         let reason = section.text("reason");
         let until = until(section);
         unneeded(section);
-        let mode = mode(section, requirement, reason)?;
+        let mode = mode(section, requirement, reason);
         section.finish();
-        if until.is_some() && matches!(mode, Mode::Enforce(_) | Mode::Deny { .. }) {
+        if until.is_some() && matches!(mode, Some(Mode::Enforce(_) | Mode::Deny { .. })) {
             section.wrong("until", "only an allow or an audit rule ends by itself");
         }
-        Some(Self { patterns, mode, until: until.flatten() })
+        Some(Self { patterns, mode: mode?, until: until.flatten() })
     }
 
     /// What it means, in one line.
@@ -230,8 +220,21 @@ impl Rule {
     }
 }
 
+/// The patterns of one `[[rule]]`: known even where the rest of it is wrong.
+pub(super) fn patterns(section: &Section<'_>) -> Vec<Pattern> {
+    let images = section.texts("images");
+    if images.as_ref().is_some_and(Vec::is_empty) || !section.has("images") {
+        section
+            .wrong("images", "a rule names the images that it is for: [\"registry/repository\"]");
+    }
+    let pattern = |text: &String| {
+        text.parse().map_err(|e| section.wrong("images", format!("{text:?}: {e}"))).ok()
+    };
+    images.iter().flatten().filter_map(pattern).collect()
+}
+
 fn mode(section: &Section<'_>, requirement: Requirement, reason: Option<String>) -> Option<Mode> {
-    let anchors = requirement.anchors().count();
+    let anchors = ["require", "any_of"].into_iter().filter(|key| section.lists(key)).count();
     let word = section.text("mode").unwrap_or_else(|| "enforce".to_owned());
     match word.as_str() {
         "enforce" | "audit" if anchors == 0 => {

@@ -253,3 +253,45 @@ impl fmt::Debug for BlobStream {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::{Config, Metrics};
+
+    /// A stream that is given its pieces by hand, of a blob whose digest is that of `content`.
+    fn stream(content: &[u8]) -> BlobStream {
+        let url = "http://registry.example.com".parse().unwrap();
+        let config = Config::new("registry.example.com".parse().unwrap(), url);
+        let digest = Digest::of(content);
+        BlobStream {
+            upstream: Upstream::new(&config, &Metrics::default()).unwrap(),
+            repository: "library/app".parse().unwrap(),
+            digest,
+            part: Part::Whole { length: None },
+            source: Source::Done,
+            position: 0,
+            end: None,
+            hasher: Some(Hasher::new(digest.algorithm())),
+            held: None,
+            resumes: 0,
+        }
+    }
+
+    #[test]
+    fn the_last_piece_is_held_back_whatever_comes_after_it() {
+        let mut stream = stream(b"abcd");
+        assert_eq!(stream.take(Bytes::from_static(b"abc")).unwrap(), None);
+        assert_eq!(stream.take(Bytes::from_static(b"d")).unwrap().unwrap(), "abc");
+        assert_eq!(stream.take(Bytes::new()).unwrap(), None);
+        assert_eq!(stream.finish().unwrap().unwrap(), "d");
+    }
+
+    #[test]
+    fn a_wrong_last_piece_is_never_let_go() {
+        let mut stream = stream(b"abcd");
+        assert!(stream.take(Bytes::from_static(b"abcx")).unwrap().is_none());
+        assert!(stream.take(Bytes::new()).unwrap().is_none());
+        assert!(matches!(stream.finish(), Err(BlobError::Mismatch(_))));
+    }
+}

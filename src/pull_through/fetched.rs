@@ -12,6 +12,17 @@ use crate::upstream::Answer;
 const OVERHEAD: usize = 512;
 
 /// Bytes, the digest that they have, and the manifest that they are. Cheap to clone.
+///
+/// Only what came from an upstream and was held against its digest is one:
+///
+/// ```compile_fail,E0624
+/// use countersign::oci::Digest;
+/// use countersign::pull_through::Fetched;
+/// use countersign::upstream::Answer;
+/// fn make(asked: &Digest, answer: Answer) {
+///     let _ = Fetched::new(asked, answer);
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Fetched {
     shared: Arc<Shared>,

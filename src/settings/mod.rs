@@ -99,7 +99,11 @@ impl Document {
 
     fn report(&self, line: usize, key: &str, message: String) {
         let problem = Problem { file: self.file.clone(), line, key: key.to_owned(), message };
-        self.problems.borrow_mut().push(problem);
+        let mut problems = self.problems.borrow_mut();
+        // A value may be read more than once, and is wrong only once.
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
     }
 }
 
@@ -130,6 +134,12 @@ impl<'a> Section<'a> {
     /// Whether the key is there.
     pub fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
+    }
+
+    /// Whether the key is there, and its value is no empty list.
+    pub fn lists(&self, key: &str) -> bool {
+        let value = self.entries.get(key).map(|(_, value)| value.as_array());
+        value.is_some_and(|list| list.is_none_or(|list| !list.is_empty()))
     }
 
     /// Reports that the value of `key` is wrong; without that key, the section is.

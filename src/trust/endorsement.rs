@@ -19,6 +19,13 @@ use super::scheme::Scheme;
 ///     Endorsement::new(endorsed)
 /// }
 /// ```
+///
+/// ```compile_fail,E0423
+/// use countersign::trust::{Endorsed, Endorsement};
+/// fn forge(endorsed: Endorsed) -> Endorsement {
+///     Endorsement(endorsed)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Endorsement(Endorsed);
 

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::task::JoinHandle;
 
 pub use endorsement::{Endorsed, Endorsement};
 pub use refusal::{Reason, Refusal, Unendorsed};
@@ -99,9 +100,10 @@ impl Trust {
         }
     }
 
-    /// Refreshes what is in use and soon runs out. To be called again and again.
-    pub async fn tend(&self) {
-        self.cache.tend().await;
+    /// Begins to refresh what is in use and soon runs out; to be called again and again. Gives the
+    /// refreshes that it began, which go on without being waited for.
+    pub fn tend(&self) -> Vec<JoinHandle<()>> {
+        self.cache.tend()
     }
 
     /// The file of trust metadata as the anchor's server has it, unverified, for clients that verify

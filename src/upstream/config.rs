@@ -65,26 +65,30 @@ impl Config {
         if url.as_ref().is_some_and(|url| !is_base(url)) {
             section.wrong("url", ConfigError::Url.to_string());
         }
-        let read = Self {
-            default: section.flag("default").unwrap_or(false),
-            ca: section.path("ca"),
-            username: section.text("username"),
-            password_file: section.path("password_file"),
-            token_realm: section.text("token_realm"),
-            max_requests: section
-                .count("max_requests", 1, 10_000)
-                .and_then(|count| usize::try_from(count).ok())
-                .unwrap_or(Self::MAX_REQUESTS),
-            ..Self::new(registry?, url?)
-        };
-        if read.username.is_some() != read.password_file.is_some() {
+        let default = section.flag("default").unwrap_or(false);
+        let ca = section.path("ca");
+        let (username, password_file) = (section.text("username"), section.path("password_file"));
+        if section.has("username") != section.has("password_file") {
             section.wrong("username", InvalidCredentials::Half.to_string());
         }
-        if read.token_realm.as_deref().is_some_and(|realm| Host::parse(realm).is_err()) {
+        let token_realm = section.text("token_realm");
+        if token_realm.as_deref().is_some_and(|realm| Host::parse(realm).is_err()) {
             section.wrong("token_realm", ConfigError::TokenRealm.to_string());
         }
+        let max_requests = section
+            .count("max_requests", 1, 10_000)
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or(Self::MAX_REQUESTS);
         section.finish();
-        Some(read)
+        Some(Self {
+            default,
+            ca,
+            username,
+            password_file,
+            token_realm,
+            max_requests,
+            ..Self::new(registry?, url?)
+        })
     }
 }
 

@@ -16,14 +16,10 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
 fn the_compose_file_brings_up_a_site_whose_gate_serves_what_is_signed_only() {
     let daemon = Daemon::start_in_its_own_network();
     let plain = daemon.cli();
-    let t = std::time::Instant::now();
     stand_in::debian(&plain, "debian:bookworm-slim");
-    eprintln!("debian {:?}", t.elapsed());
     stand_in::rust(&plain, "debian:bookworm-slim", "rust:1-bookworm");
-    eprintln!("stand-ins {:?}", t.elapsed());
     let site = Compose { daemon: &daemon, plain: &plain };
     must_within(900, site.command().args(["up", "--build", "--detach"]));
-    eprintln!("up {:?}", t.elapsed());
 
     let image = plain.must(&["inspect", "--format", "{{.Config.User}}", "e2e_gate"]);
     assert_eq!(image.trim(), "10001:10001", "the gate runs as nobody");

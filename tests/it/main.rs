@@ -2,23 +2,42 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
+#[path = "../rig/fake_notary.rs"]
+mod fake_notary;
 #[path = "../rig/fake_registry.rs"]
 mod fake_registry;
+#[path = "../rig/folder.rs"]
+#[allow(dead_code, reason = "shared with the e2e tests, which use all of it")]
+mod folder;
 #[path = "../rig/notary_repository/mod.rs"]
 mod notary_repository;
+#[path = "../rig/files.rs"]
+mod files;
+#[path = "../rig/tls_server.rs"]
+mod tls_server;
 #[path = "../rig/token_server.rs"]
 mod token_server;
+#[path = "../rig/whole_gate.rs"]
+mod whole_gate;
 
 mod admin;
+mod architecture;
 mod audit;
 mod blob;
+mod commands;
+mod config;
 mod connections;
+mod demo;
+mod manifest;
 mod notaryv1_attacks;
+mod outage;
 mod proxy;
 mod pull_through;
 mod routes;
 mod tls;
+mod trust_cache;
 mod upstream;
 mod upstream_auth;
+mod upstream_config;
 mod upstream_lists;
 mod wire;

@@ -1,20 +1,17 @@
 //! Who the upstream client says it is, to whom, and how often.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use countersign::net::NetError;
+use countersign::net::{Client, Method, Timeouts};
 use countersign::oci::{Digest, Reference, Repository};
-use countersign::upstream::{ConfigError, Metrics, Outage, Upstream, UpstreamError, Violation};
+use countersign::upstream::{
+    Authenticator, Credentials, Endpoint, Metrics, Outage, Upstream, UpstreamError, Violation,
+};
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
-use tokio_rustls::TlsAcceptor;
+use http::{HeaderMap, HeaderValue};
 
 use crate::fake_registry::{FakeRegistry, Fault, redirect, respond, with};
+use crate::files::file;
 use crate::token_server::{ROBOT, TokenServer};
 
 fn app() -> Repository {
@@ -36,16 +33,6 @@ async fn behind_tokens(
     let answers = tokens.clone();
     fake.hook(move |asked| answers.answer(asked));
     (fake, reference, tokens)
-}
-
-/// A file of this test run that holds `content`.
-fn file(name: &str, content: &str) -> PathBuf {
-    static FILES: AtomicUsize = AtomicUsize::new(0);
-    let number = FILES.fetch_add(1, Ordering::Relaxed);
-    let name = format!("{}-{number}-{name}", std::process::id());
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    File::create(&path).unwrap().write_all(content.as_bytes()).unwrap();
-    path
 }
 
 fn as_robot(fake: &FakeRegistry, token_realm: Option<&str>) -> Upstream {
@@ -319,59 +306,22 @@ async fn a_401_that_asks_for_nothing_we_know_is_a_refusal() {
 }
 
 #[tokio::test]
-async fn a_server_on_https_is_trusted_by_the_configured_root_only() {
-    let authority = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, authority).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let leaf = leaf.signed_by(&key, &authority).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![leaf.der().clone()],
-            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    tls.alpn_protocols = vec![b"h2".to_vec()];
-    let fake = FakeRegistry::start_tls(TlsAcceptor::from(Arc::new(tls))).await;
-    let digest = fake.registry().put_image(&app(), "layer");
-    let mut config = fake.config();
-    config.url = format!("https://localhost:{}", fake.address().port()).parse().unwrap();
-    config.ca = Some(file("ca.pem", &authority.pem()));
-    let upstream = Upstream::new(&config, &Metrics::default()).unwrap();
-    upstream.manifest(&app(), &Reference::Digest(digest)).await.unwrap();
-
-    config.url = fake.url("127.0.0.1").replace("http:", "https:").parse().unwrap();
-    let other_name = Upstream::new(&config, &Metrics::default()).unwrap();
-    let error = other_name.manifest(&app(), &Reference::Digest(digest)).await.unwrap_err();
-    let tls = matches!(error, UpstreamError::Unreachable(Outage::Net(NetError::Tls { .. })));
-    assert!(tls, "{error:?}");
-}
-
-#[tokio::test]
-async fn a_configuration_that_cannot_be_is_an_error() {
-    let fake = FakeRegistry::start().await;
-    let error = |change: fn(&mut countersign::upstream::Config)| {
-        let mut config = fake.config();
-        change(&mut config);
-        Upstream::new(&config, &Metrics::default()).unwrap_err()
-    };
-    for url in ["ftp://a/", "http://u@a/", "http://a/?b", "http://a/#b", "data:,"] {
-        let mut config = fake.config();
-        config.url = url.parse().unwrap();
-        let error = Upstream::new(&config, &Metrics::default()).unwrap_err();
-        assert!(matches!(error, ConfigError::Url), "{url}");
+async fn the_authenticator_shows_nobody_else_the_credentials_even_if_told_to() {
+    let (fake, _) = with_app().await;
+    let thief = FakeRegistry::start().await;
+    thief.hook(|_| Some(Fault::Respond(with(respond(401, ""), WWW_AUTHENTICATE, "Basic realm=x"))));
+    let base = fake.config().url;
+    let client = Client::new(&base, None, 1, Timeouts::default()).unwrap();
+    let robot = Credentials::new("robot", "open sesame").unwrap();
+    let server = Authenticator::new(client, Some(robot), None, Metrics::default());
+    for host in ["127.0.0.1", "localhost"] {
+        let url = thief.url(host).parse().unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static(ROBOT));
+        let answer =
+            server.send(Endpoint::Notary, Method::Get, &url, &headers, "repository:a:pull");
+        assert_eq!(answer.await.unwrap().status(), 401);
     }
-    assert!(matches!(error(|config| config.max_requests = 0), ConfigError::MaxRequests));
-    let half = error(|config| config.username = Some("robot".to_owned()));
-    assert!(matches!(half, ConfigError::Credentials(_)));
-    let missing = error(|config| config.ca = Some("/nonexistent".into()));
-    assert!(matches!(missing, ConfigError::Tls(_)));
-    let realm = error(|config| config.token_realm = Some("https://a/".to_owned()));
-    assert!(matches!(realm, ConfigError::TokenRealm));
+    assert_eq!(thief.asked().len(), 2);
+    assert!(!has_credentials(&thief));
 }

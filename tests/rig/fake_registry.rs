@@ -15,7 +15,7 @@ use countersign::demo::MemoryRegistry;
 use countersign::upstream::{Config, Metrics, Upstream};
 use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_LENGTH, HeaderName, LOCATION};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -67,6 +67,7 @@ pub struct Asked {
     pub path: String,
     pub query: String,
     pub headers: HeaderMap,
+    pub version: Version,
     /// How many came before it to the same method, path and query.
     pub before: usize,
 }
@@ -254,7 +255,8 @@ impl State {
         let same =
             |other: &&Asked| (&other.method, &other.path, &other.query) == (&method, &path, &query);
         let before = all.iter().filter(same).count();
-        let asked = Asked { method, path, query, headers: request.headers().clone(), before };
+        let (headers, version) = (request.headers().clone(), request.version());
+        let asked = Asked { method, path, query, headers, version, before };
         all.push(asked.clone());
         asked
     }

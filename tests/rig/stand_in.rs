@@ -29,35 +29,26 @@ pub(crate) fn debian(docker: &Cli, image: &str) {
     must(docker.command().arg("import").arg(&kept).arg(image));
 }
 
-/// What cargo built of this crate itself.
-const OWN: [&str; 4] =
-    ["--exclude=*countersign-*", "--exclude=*/e2e-*", "--exclude=*/it-*", "--exclude=*.d"];
-
 /// This machine's Rust toolchain and the crates it has, on top of `base`, as `image`.
 pub(crate) fn rust(docker: &Cli, base: &str, image: &str) {
     let sysroot = must(tool("rustc", "rustc").args(["--print", "sysroot"]));
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home =
         home.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cargo"));
-    let tests = std::env::current_exe().unwrap();
-    let debug = tests.ancestors().nth(2).unwrap();
     let context = Folder::new("toolchain");
     context.write(
         "Dockerfile",
         format!(
             "FROM {base}\nCOPY bin /usr/local/bin\nCOPY lib /usr/local/lib\n\
              COPY registry /usr/local/cargo/registry\n\
-             COPY .fingerprint /target/debug/.fingerprint\n\
-             COPY build /target/debug/build\nCOPY deps /target/debug/deps\n\
-             ENV CARGO_HOME=/usr/local/cargo CARGO_NET_OFFLINE=true\n"
+             ENV CARGO_HOME=/usr/local/cargo CARGO_NET_OFFLINE=true\n\
+             ENV CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0\n"
         ),
     );
     let mut tar = tool("tar", "tar");
     tar.arg("-C").arg(context.path()).args(["-c", "Dockerfile"]);
     tar.arg("-C").arg(sysroot.trim()).args(["bin", "lib"]);
     tar.arg("--exclude=registry/src").arg("-C").arg(home).arg("registry");
-    // Of what these tests were built with, the dependencies: building them once more would take minutes.
-    tar.args(OWN).arg("-C").arg(debug).args([".fingerprint", "build", "deps"]);
     let mut sent = tar.stdout(Stdio::piped()).spawn().unwrap();
     let mut build: Command = docker.command();
     build.env("DOCKER_BUILDKIT", "0").args(["build", "--quiet", "--tag", image, "-"]);

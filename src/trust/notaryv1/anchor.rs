@@ -80,25 +80,31 @@ impl Config {
         });
         let signers = signers.collect();
         let pins = pins(section);
-        let config = Self {
-            name,
-            url: url?,
-            ca: section.path("ca"),
-            username: section.text("username"),
-            password_file: section.path("password_file"),
-            token_realm: realm(section),
-            template: section.parsed("gun").unwrap_or_default(),
-            pins: pins?,
-            signers,
-            wildcard_root_names: section.flag("wildcard_root_names").unwrap_or(false),
-            refresh: section.duration("refresh").unwrap_or(DEFAULT_REFRESH),
-            max_stale: section.duration("max_stale").unwrap_or(DEFAULT_MAX_STALE),
-        };
-        if config.username.is_some() != config.password_file.is_some() {
+        let ca = section.path("ca");
+        let (username, password_file) = (section.text("username"), section.path("password_file"));
+        if section.has("username") != section.has("password_file") {
             section.wrong("username", "`username` and `password_file` go together");
         }
+        let token_realm = realm(section);
+        let template = section.parsed("gun").unwrap_or_default();
+        let wildcard_root_names = section.flag("wildcard_root_names").unwrap_or(false);
+        let refresh = section.duration("refresh").unwrap_or(DEFAULT_REFRESH);
+        let max_stale = section.duration("max_stale").unwrap_or(DEFAULT_MAX_STALE);
         section.finish();
-        Some(config)
+        Some(Self {
+            name,
+            url: url?,
+            ca,
+            username,
+            password_file,
+            token_realm,
+            template,
+            pins: pins?,
+            signers,
+            wildcard_root_names,
+            refresh,
+            max_stale,
+        })
     }
 }
 

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use moka::future::Cache;
 use moka::ops::compute::Op;
+use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, Timestamp};
 use crate::trust::refusal::{Reason, Refusal, Unendorsed};
@@ -21,8 +23,9 @@ use super::update::{NotUpdated, Updated, update};
 
 /// How much memory standings may take, in bytes, about.
 const MAX_WEIGHT: u64 = 512 << 20;
-/// The most refreshes ahead of time at once.
-const MAX_AHEAD: usize = 8;
+/// How long one request waits for a refresh; less than a decision may take, so that it ends with what
+/// may still be used, or with the reason why there is nothing.
+const MAX_WAIT: Duration = Duration::from_secs(28);
 
 type Key = (Arc<str>, Gun);
 
@@ -39,6 +42,8 @@ struct Entry {
     standing: Standing,
     /// Whether anyone has asked since the last refresh: only then it is refreshed ahead.
     used: AtomicBool,
+    /// Whether a refresh ahead of time has begun; the entry that it makes replaces this one.
+    refreshing: AtomicBool,
 }
 
 impl TrustCache {
@@ -53,7 +58,7 @@ impl TrustCache {
     }
 
     /// What `anchor` has signed of `gun`. Waits for the Notary server only where nothing is known
-    /// that may be used.
+    /// that may be used, and not for ever.
     pub async fn signed(
         &self,
         anchor: &Arc<Anchor>,
@@ -64,7 +69,7 @@ impl TrustCache {
             entry.used.store(true, Ordering::Relaxed);
             if let Use::Now { answer, due } = entry.standing.at(self.clock.now(), lifetimes(anchor))
             {
-                if due {
+                if due && entry.take_refresh() {
                     tokio::spawn(self.clone().refresh(anchor.clone(), gun.clone(), Ahead::Yes));
                 }
                 return answer;
@@ -72,35 +77,38 @@ impl TrustCache {
         }
         // In a task of its own: whoever asked may go away, the others still wait for it.
         let refreshing = tokio::spawn(self.clone().refresh(anchor.clone(), gun.clone(), Ahead::No));
-        match refreshing.await {
-            Ok(answer) => answer,
-            Err(error) => {
+        match tokio::time::timeout(MAX_WAIT, refreshing).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
                 tracing::error!(%error, %gun, "an update of trust data broke off");
                 Err(Unendorsed::Undecided("the update of the trust data broke off".to_owned()))
+            }
+            Err(_) => {
+                let why = format!(
+                    "the Notary server has not answered for {} seconds",
+                    MAX_WAIT.as_secs()
+                );
+                let before = self.standings.get(&key).await;
+                let now = self.clock.now();
+                let silent = Standing::unreachable(before.as_ref().map(|e| &e.standing), why, now);
+                silent.answer(now, lifetimes(anchor))
             }
         }
     }
 
-    /// Refreshes what is in use and soon runs out. To be called again and again.
-    pub async fn tend(&self) {
+    /// Begins to refresh what is in use and soon runs out; to be called again and again. Gives the
+    /// refreshes that it began, which go on without being waited for.
+    pub fn tend(&self) -> Vec<JoinHandle<()>> {
         let now = self.clock.now();
-        let due: Vec<(Arc<Anchor>, Gun)> = self
-            .standings
-            .iter()
-            .filter(|(_, entry)| entry.used.load(Ordering::Relaxed))
-            .filter(|(_, entry)| entry.is_due(now))
-            .map(|(key, entry)| (entry.anchor.clone(), key.1.clone()))
-            .collect();
-        let refreshes =
-            due.into_iter().map(|(anchor, gun)| self.clone().refresh(anchor, gun, Ahead::Yes));
-        let mut refreshes = refreshes.map(tokio::spawn);
-        let mut running: Vec<_> = refreshes.by_ref().take(MAX_AHEAD).collect();
-        while let Some(one) = running.pop() {
-            if let Err(error) = one.await {
-                tracing::error!(%error, "a refresh of trust data broke off");
-            }
-            running.extend(refreshes.next());
-        }
+        let due = self.standings.iter().filter(|(_, entry)| {
+            entry.used.load(Ordering::Relaxed) && entry.is_due(now) && entry.take_refresh()
+        });
+        due.map(|(key, entry)| {
+            let refresh = self.clone().refresh(entry.anchor.clone(), key.1.clone(), Ahead::Yes);
+            // Its outcome is in the cache, and in the log.
+            tokio::spawn(async { drop(refresh.await) })
+        })
+        .collect()
     }
 
     /// Every GUN whose signed names are known, with the end of what it rests on.
@@ -131,7 +139,8 @@ impl TrustCache {
                 let before = current.as_ref().map(|entry| &entry.standing);
                 let standing = self.ask(&anchor, &gun, before).await;
                 let used = AtomicBool::new(matches!(ahead, Ahead::No));
-                Op::Put(Arc::new(Entry { anchor: anchor.clone(), standing, used }))
+                let refreshing = AtomicBool::new(false);
+                Op::Put(Arc::new(Entry { anchor: anchor.clone(), standing, used, refreshing }))
             })
             .await;
         let entry = result.into_entry().map(moka::Entry::into_value);
@@ -237,7 +246,16 @@ enum Ahead {
 }
 
 impl Entry {
+    /// Whether the caller is the one who is to refresh this.
+    fn take_refresh(&self) -> bool {
+        !self.refreshing.swap(true, Ordering::Relaxed)
+    }
+
     fn is_due(&self, now: Timestamp) -> bool {
+        // What is asked for every time is never asked ahead of time.
+        if self.anchor.config.refresh.is_zero() {
+            return false;
+        }
         match self.standing.at(now, lifetimes(&self.anchor)) {
             Use::Now { due, .. } => due,
             Use::AskFirst => true,

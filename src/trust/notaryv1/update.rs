@@ -119,7 +119,9 @@ where
     // does not follow from it. The server has no say in that, and what was seen still counts for
     // every role whose keys are the same.
     match first_sight(source, terms, Some(memory), now).await {
-        Err(NotUpdated::Refused(again)) if again.reason == Reason::RootNotPinned => {
+        Err(NotUpdated::Refused(again))
+            if again.reason == Reason::RootNotPinned || again.reason.is_absence() =>
+        {
             Err(refusal.into())
         }
         outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => outcome,

@@ -1,0 +1,146 @@
+//! The commands as a shell sees them: what they print, where, and their exit status.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What the contract promises, by command.
+const COMMANDS: [(&str, &[&str]); 3] = [
+    ("serve", &["--config <FILE>", "SIGTERM", "SIGHUP", "Exit status: 0; 2 ", "1 for any other"]),
+    ("check", &["--config <FILE>", "Exit status: 0; 2 with every error"]),
+    (
+        "why",
+        &["--config <FILE>", "<IMAGE>", "--json", "0 admitted; 3 refused or absent; 4 undecided"],
+    ),
+];
+
+struct Said {
+    status: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn countersign(arguments: &[&str]) -> Said {
+    let output = Command::new(env!("CARGO_BIN_EXE_countersign"))
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    Said {
+        status: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A config file of its own for each test, gone with it.
+struct ConfigFile(PathBuf);
+
+impl ConfigFile {
+    fn new(name: &str, text: &str) -> Self {
+        let name = format!("countersign-{name}-{}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for ConfigFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn help_names_every_command_and_its_exit_statuses() {
+    let all = countersign(&["--help"]);
+    assert_eq!((all.status, all.stderr.as_str()), (Some(0), ""));
+    for (command, promised) in COMMANDS {
+        assert!(all.stdout.contains(&format!("\n  {command} ")), "{command}: {}", all.stdout);
+        let help = countersign(&[command, "--help"]);
+        assert_eq!((help.status, help.stderr.as_str()), (Some(0), ""), "{command}");
+        // However wide the terminal is.
+        let text = help.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        for words in promised {
+            assert!(text.contains(words.trim()), "{command}, {words}: {}", help.stdout);
+        }
+    }
+    let version = countersign(&["--version"]);
+    assert_eq!(version.stdout, concat!("countersign ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn check_tells_what_the_example_means() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    let said = countersign(&["check", "--config", example.to_str().unwrap()]);
+    assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""));
+    for word in ["http://127.0.0.1:5050", "registry.example.com", "release-team", "is refused"] {
+        assert!(said.stdout.contains(word), "{word}: {}", said.stdout);
+    }
+    let store = example.with_file_name("countersign-store");
+    assert!(said.stdout.contains(store.to_str().unwrap()), "{}", said.stdout);
+}
+
+#[test]
+fn check_tells_every_error_with_its_place_and_exits_with_2() {
+    let file = ConfigFile::new("broken", "[server]\nlisten = 5050\n\n[store]\npaht = \"x\"\n");
+    for command in [
+        vec!["check", "--config", file.path()],
+        vec!["serve", "--config", file.path()],
+        vec!["why", "registry.example.com/a:1", "--config", file.path()],
+    ] {
+        let said = countersign(&command);
+        assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""), "{}", said.stderr);
+        for (line, words) in [
+            (1, "at least one [[upstream]] must be given"),
+            (2, "`server.listen`: expected a text in quotes, found integer"),
+            (4, "`store`: `path` must be given"),
+            (5, "`store.paht`: unknown key; did you mean `path`?"),
+        ] {
+            let place = format!("{}:{line}: ", file.path());
+            let told =
+                said.stderr.lines().any(|said| said.contains(&place) && said.contains(words));
+            assert!(told, "{line}, {words}: {}", said.stderr);
+        }
+        assert_eq!(said.stderr.lines().count(), 4, "{}", said.stderr);
+    }
+}
+
+#[test]
+fn what_is_no_command_or_no_image_is_an_error() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    let example = example.to_str().unwrap();
+    for wrong in [
+        vec!["admit"],
+        vec!["check"],
+        vec!["check", "--config", "/nowhere/countersign.toml"],
+        vec!["why", "--config", example],
+        vec!["why", "no image at all", "--config", example],
+    ] {
+        let said = countersign(&wrong);
+        assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""), "{wrong:?}");
+        assert!(!said.stderr.is_empty(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn why_explains_a_refusal_by_no_rule_and_exits_with_3() {
+    let text = "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"nowhere\"\n\
+                [[upstream]]\nregistry = \"registry.example.com\"\n";
+    let file = ConfigFile::new("no-rule", text);
+    let why = ["why", "registry.example.com/library/app:1", "--config", file.path()];
+    let said = countersign(&why);
+    assert_eq!(said.status, Some(3), "{}", said.stderr);
+    assert!(said.stdout.contains("refused (no_rule)"), "{}", said.stdout);
+    let json = countersign(&[&why[..], &["--json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&json["verdict"], &json["reason"]), (&"refused".into(), &"no_rule".into()));
+    // Nothing is kept by a command that only looks.
+    assert!(!file.0.with_file_name("nowhere").exists());
+}

@@ -1,0 +1,359 @@
+//! The configuration: `config.example.toml` names every key and every default, and a broken file is
+//! told all its errors at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use countersign::config::Config;
+use countersign::settings::{Document, Problem, Problems};
+
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml")
+}
+
+fn problems(text: &str) -> Vec<Problem> {
+    let document = Document::from_text(Path::new("c.toml"), text.to_owned());
+    match Config::read(&document) {
+        Ok(_) => Vec::new(),
+        Err(Problems(problems)) => problems,
+    }
+}
+
+fn read(text: &str) -> Config {
+    let document = Document::from_text(&example(), text.to_owned());
+    Config::read(&document).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+}
+
+/// `key = value`, also where it is commented out.
+fn setting(line: &str) -> Option<(&str, &str)> {
+    let line = line.strip_prefix("# ").unwrap_or(line);
+    let (key, value) = line.split_once(" = ")?;
+    let word = |c: char| c.is_ascii_lowercase() || c == '_';
+    key.chars().all(word).then_some((key, value))
+}
+
+/// `[table]` or `[[table]]`.
+fn table(line: &str) -> Option<&str> {
+    let name = line.split('#').next()?.trim();
+    let name = name.strip_prefix('[')?.strip_suffix(']')?;
+    Some(name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name))
+}
+
+#[test]
+fn the_example_is_read_as_it_is() {
+    let config = Config::load(&example()).unwrap();
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:5050");
+    assert_eq!(config.upstreams.len(), 1);
+    assert_eq!(config.anchors.len(), 1);
+    assert_eq!(config.policy.len(), 1);
+}
+
+/// What the code reads is what it offers where a key is unknown; that is every key, and no other.
+#[test]
+fn the_example_names_every_key_that_is_read() {
+    let text = fs::read_to_string(example()).unwrap();
+    let mut named: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let (mut broken, mut at) = (String::new(), "");
+    for line in text.lines() {
+        broken += line;
+        broken += "\n";
+        if let Some(table) = table(line) {
+            at = table;
+            broken += "a_key_that_nobody_reads = 1\n";
+        } else if let Some((key, _)) = setting(line) {
+            named.entry(at).or_default().insert(key);
+        }
+    }
+    let found = problems(&broken);
+    let read: BTreeMap<&str, BTreeSet<&str>> = found
+        .iter()
+        .map(|problem| {
+            let (table, key) = problem.key.split_once('.').unwrap();
+            assert_eq!(key, "a_key_that_nobody_reads", "{problem}");
+            let keys = problem.message.strip_prefix("unknown key; the keys here are ").unwrap();
+            (table, keys.split(", ").map(|key| key.trim_matches('`')).collect())
+        })
+        .collect();
+    assert_eq!(named, read);
+    assert!(!problems(&format!("a_key_that_nobody_reads = 1\n{text}")).is_empty());
+    assert!(!problems(&format!("{text}\n[tables]\n")).is_empty());
+}
+
+/// Where the example shows a value that is not to be replaced, that is the default.
+#[test]
+fn the_example_shows_the_defaults() {
+    let text = fs::read_to_string(example()).unwrap();
+    let told = |config: &Config| format!("{config:#?}");
+    let as_it_is = told(&read(&text));
+    let mut examples = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with("# ")) {
+        let Some((key, _)) = setting(line) else { continue };
+        let said = text.replacen(line, &line[2..], 1);
+        let document = Document::from_text(&example(), said);
+        match Config::read(&document) {
+            Ok(config) if told(&config) == as_it_is => {}
+            Ok(_) | Err(_) => examples.push(key),
+        }
+    }
+    // Each is a choice, and has no default.
+    let choices = [
+        "tls_cert",
+        "tls_key",
+        "ca",
+        "username",
+        "password_file",
+        "token_realm",
+        "ca",
+        "username",
+        "password_file",
+        "token_realm",
+        "trust_on_first_use",
+        "signers",
+        "any_of",
+        "threshold",
+        "until",
+    ];
+    assert_eq!(examples, choices);
+}
+
+/// Each line that is wrong ends with the key and the first words of what must be told of it.
+fn told_at_once(text: &str) {
+    let expected: Vec<(usize, &str, &str)> = text
+        .lines()
+        .enumerate()
+        .flat_map(|(at, line)| line.split(" #! ").skip(1).map(move |told| (at + 1, told)))
+        .map(|(at, told)| {
+            let (key, words) = told.split_once(": ").unwrap();
+            (at, key, words.trim_end())
+        })
+        .collect();
+    let found = problems(text);
+    let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+    let mut left: Vec<&Problem> = found.iter().collect();
+    for (line, key, words) in expected {
+        let at = left.iter().position(|problem| {
+            problem.line == line && problem.key == key && problem.message.contains(words)
+        });
+        let at = at.unwrap_or_else(|| panic!("{line} {key} {words} in\n{}", told.join("\n")));
+        let problem = left.remove(at);
+        assert_eq!(problem.file, Path::new("c.toml"), "{problem}");
+    }
+    assert!(left.is_empty(), "told besides: {left:#?}");
+    assert!(found.is_sorted_by_key(|problem| problem.line), "{told:#?}");
+}
+
+#[test]
+fn every_wrong_value_of_the_listeners_and_the_store_is_told() {
+    told_at_once(
+        r#"
+[server]
+listen = "localhost:5050" #! server.listen: "localhost:5050"
+tls_cert = "tls/server.crt" #! server.tls_cert: `tls_key` goes with it
+max_connections = 0 #! server.max_connections: a whole number from 1
+max_header_bytes = "1KiB" #! server.max_header_bytes: from "8KiB"
+handshake_timeout = 10 #! server.handshake_timeout: expected a text in quotes
+header_timeout = "10" #! server.header_timeout: is no duration
+idle_timeout = "1 hour" #! server.idle_timeout: is no duration
+write_timeout = "-1s" #! server.write_timeout: is no duration
+drain_timeout = true #! server.drain_timeout: expected a text in quotes
+tls_keys = "x" #! server.tls_keys: did you mean `tls_key`?
+
+[admin]
+listen = 5051 #! admin.listen: expected a text in quotes
+password = "x" #! admin.password: unknown key; the keys here are `listen`
+
+[store] #! store: `path` must be given
+max_size = "20GB" #! store.max_size: is no size
+
+[[upstream]] #! upstream: `registry` must be given
+
+[logs] #! logs: unknown key
+"#,
+    );
+}
+
+#[test]
+fn every_wrong_value_of_upstreams_is_told() {
+    told_at_once(
+        r#"
+[server]
+listen = "127.0.0.1:0"
+[store]
+path = "store"
+
+[[upstream]]
+registry = "one.example"
+default = true
+
+[[upstream]]
+registry = "one.example" #! upstream.registry: has an [[upstream]] already
+default = true #! upstream.default: is the default already
+
+[[upstream]]
+registry = "three.example"
+url = "ftp://three.example" #! upstream.url: must be http:// or https://
+default = "yes" #! upstream.default: expected true or false
+ca = 1 #! upstream.ca: expected a text in quotes
+username = "robot" #! upstream.username: go together
+token_realm = "https://auth.example" #! upstream.token_realm: a host name or an address
+max_requests = 0 #! upstream.max_requests: a whole number from 1
+mirror = "x" #! upstream.mirror: unknown key
+
+[[upstream]] #! upstream.username: go together
+registry = "four.example"
+url = "https://robot:secret@four.example" #! upstream.url: nothing of user
+password_file = "secret"
+
+[[upstream]]
+registry = "Not A Registry" #! upstream.registry: "Not A Registry"
+url = "four.example" #! upstream.url: relative URL
+
+[[rule]]
+images = ["four.example/**", "five.example/**"] #! rule.images: no [[upstream]] has the registry "five.example"
+mode = "deny"
+"#,
+    );
+}
+
+#[test]
+fn every_wrong_value_of_anchors_is_told() {
+    told_at_once(
+        r#"
+[server]
+listen = "127.0.0.1:0"
+[store]
+path = "store"
+[[upstream]]
+registry = "one.example"
+
+[[anchor]] #! anchor: say which root keys to trust
+name = "unpinned"
+scheme = "notaryv1"
+url = "https://notary.example"
+
+[[anchor]]
+name = "unpinned" #! anchor.name: another [[anchor]] is called "unpinned"
+scheme = "notaryv1"
+url = "https://notary.example"
+root_keys = [] #! anchor.root_keys: an empty list trusts nothing
+
+[[anchor]]
+name = "two-ways"
+scheme = "notaryv1"
+url = "https://notary.example"
+root_keys = ["0000000000000000000000000000000000000000000000000000000000000000"]
+trust_on_first_use = true #! anchor.trust_on_first_use: instead of `root_keys`
+
+[[anchor]] #! anchor: say which root keys
+name = "not pinned after all" #! anchor.name: is no anchor's name
+scheme = "notaryv1"
+url = "https://notary.example"
+trust_on_first_use = false
+
+[[anchor]] #! anchor: `url` must be given #! anchor.username: go together
+name = "all-wrong"
+scheme = "notaryv1"
+ca = ["ca.crt"] #! anchor.ca: expected a text in quotes
+password_file = "secret"
+token_realm = "auth.example:443/x" #! anchor.token_realm: "auth.example:443/x"
+gun = "{host}/{repository}" #! anchor.gun: neither {registry} nor {repository}
+root_keys = ["keys/none.pem", "0000"] #! anchor.root_keys: none.pem cannot be read #! anchor.root_keys: 0000 cannot be read
+signers = ["alice", "Bob/../x"] #! anchor.signers: is no signer's name
+wildcard_root_names = 1 #! anchor.wildcard_root_names: expected true or false
+refresh = "often" #! anchor.refresh: is no duration
+max_stale = "1w" #! anchor.max_stale: is no duration
+rootkeys = [] #! anchor.rootkeys: did you mean `root_keys`?
+
+[[anchor]]
+name = "later"
+scheme = "cosign" #! anchor.scheme: it does not know "cosign" yet
+
+[[anchor]]
+name = "never"
+scheme = "pgp" #! anchor.scheme: is no scheme
+
+[[anchor]] #! anchor: `name` must be given #! anchor: `scheme` must be given
+url = "https://notary.example"
+
+[[rule]]
+images = ["one.example/**"]
+require = ["all-wrong", "later"]
+"#,
+    );
+}
+
+#[test]
+fn every_wrong_value_of_rules_is_told() {
+    told_at_once(
+        r#"
+[server]
+listen = "127.0.0.1:0"
+[store]
+path = "store"
+[[upstream]]
+registry = "one.example"
+[[anchor]]
+name = "a"
+scheme = "notaryv1"
+url = "https://notary.example"
+trust_on_first_use = true
+
+[[rule]]
+images = ["one.example/a", "one.example/a"] #! rule.images: stands in the rule of line 14, too
+require = ["a"]
+
+[[rule]]
+images = ["one.example/a", "one.example/**/b", "one.example/a**", "one.example"] #! rule.images: in the rule of line 14, too #! rule.images: stands for whole segments #! rule.images: it names no repository
+require = ["a", "a", "b"] #! rule.require: "a" stands twice #! rule.require: no [[anchor]] with the name "b"
+threshold = 2 #! rule.threshold: a whole number from 1 to 1
+until = 2027-01-31 #! rule.until: only an allow or an audit rule
+on_unsigned = "hold" #! rule.on_unsigned: only "refuse"
+on_rollback = "refuse" #! rule.on_rollback: only "warn"
+
+[[rule]] #! rule: `require` or `any_of` must name an anchor
+images = ["one.example/c"]
+
+[[rule]] #! rule.images: a rule names the images
+mode = "allow" #! rule.mode: say why
+
+[[rule]]
+images = ["one.example/d"]
+mode = "allow" #! rule.mode: asks no anchor
+reason = "trusted"
+any_of = ["a"]
+until = "2027-01-31" #! rule.until: without quotes
+unless = "x" #! rule.unless: unknown key
+
+[[rule]]
+images = "one.example/e" #! rule.images: a list of texts
+mode = "warn" #! rule.mode: is none of
+reason = 3 #! rule.reason: expected a text in quotes
+
+[[rule]]
+images = ["one.example/f"]
+require = ["nobody"] #! rule.require: no [[anchor]] with the name "nobody"
+until = 2027-01-31T00:00:00Z #! rule.until: a date such as 2027-01-31
+"#,
+    );
+}
+
+#[test]
+fn what_is_no_toml_and_what_is_missing_is_told() {
+    let told = |text: &str| problems(text).iter().map(ToString::to_string).collect::<Vec<_>>();
+    let syntax = told("[server]\nlisten = \n\n[store]\npath = 'a' 'b'\nuntil = 2027-02-30\n");
+    assert_eq!(syntax.len(), 3, "{syntax:#?}");
+    for (problem, line) in syntax.iter().zip([2, 5, 6]) {
+        assert!(problem.starts_with(&format!("c.toml:{line}: ")), "{problem}");
+    }
+    assert_eq!(
+        told(""),
+        [
+            "c.toml:1: the table [server] must be given",
+            "c.toml:1: the table [store] must be given",
+            "c.toml:1: at least one [[upstream]] must be given",
+        ]
+    );
+    let Err(missing) = Config::load(Path::new("/nowhere/c.toml")) else { panic!() };
+    assert!(missing.to_string().contains("/nowhere/c.toml"), "{missing}");
+}

@@ -1,0 +1,260 @@
+//! F14, F15, M7, M8: a Notary server that is down, slow to say so, or says something else. What was
+//! verified stays in force for `max_stale` and never past its own end; nothing else is served.
+
+use std::time::Duration;
+
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+
+use crate::fake_registry::{Fault, redirect, respond, with};
+use crate::notary_repository::{GUN, RELEASES, in_days};
+use crate::whole_gate::World;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+#[tokio::test]
+async fn f14_what_was_verified_is_in_force_for_max_stale_and_not_a_second_longer() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.notary.goes_down();
+    world.pass(23 * HOUR);
+    world.pull("v1").await.serves(&manifest);
+    world.pass(HOUR);
+    world.pull("v1").await.serves(&manifest);
+    world.pass(Duration::from_secs(1));
+    world.pull("v1").await.is_undecided("trust_unreachable");
+    // Silence is no verdict, and no absence either.
+    world.pull("v2").await.is_undecided("trust_unreachable");
+    world.notary.comes_back();
+    world.pass(Duration::from_secs(5));
+    world.pull("v1").await.serves(&manifest);
+}
+
+#[tokio::test]
+async fn f14_it_is_the_same_for_a_gate_that_was_restarted_in_between() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.notary.goes_down();
+    world.restart().await;
+    world.pull("v1").await.serves(&manifest);
+    world.pass(24 * HOUR);
+    world.restart().await;
+    world.pull("v1").await.serves(&manifest);
+    world.pass(Duration::from_secs(1));
+    world.restart().await;
+    world.pull("v1").await.is_undecided("trust_unreachable");
+}
+
+#[tokio::test]
+async fn f14_what_was_verified_is_never_used_past_its_own_end() {
+    let mut world = World::with("refresh = \"5m\"\nmax_stale = \"8760h\"", "").await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.notary.goes_down();
+    world.pass(14 * 24 * HOUR);
+    world.pull("v1").await.serves(&manifest);
+    world.pass(Duration::from_secs(1));
+    world.pull("v1").await.is_undecided("trust_unreachable");
+    world.restart().await;
+    world.pull("v1").await.is_undecided("trust_unreachable");
+}
+
+#[tokio::test]
+async fn f14_a_gate_that_never_saw_anything_decides_nothing() {
+    let mut world = World::new().await;
+    world.push_signed("v1", "one");
+    world.notary.goes_down();
+    for reference in ["v1", "v2"] {
+        world.pull(reference).await.is_undecided("trust_unreachable");
+    }
+    assert!(world.registry.asked().is_empty(), "the registry was asked before trust");
+}
+
+#[tokio::test]
+async fn f14_every_status_but_200_and_404_is_no_answer() {
+    for status in [204, 302, 400, 401, 403, 429, 500, 503] {
+        let mut world = World::new().await;
+        let manifest = world.push_signed("v1", "one");
+        world.notary.only_says(status);
+        world.pull("v1").await.is_undecided("trust_unreachable");
+        world.notary.comes_back();
+        world.pass(Duration::from_secs(5));
+        world.pull("v1").await.serves(&manifest);
+        world.notary.only_says(status);
+        world.pass(HOUR);
+        world.pull("v1").await.serves(&manifest);
+    }
+}
+
+#[tokio::test]
+async fn f14_a_timestamp_that_is_gone_from_a_known_repository_is_no_outage() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.notary.hook(|asked| {
+        asked.path.ends_with("/timestamp.json").then(|| Fault::Respond(respond(404, "")))
+    });
+    world.pass(HOUR);
+    world.pull("v1").await.is_refused("trust_removed");
+    world.pull(countersign::oci::Digest::of(&manifest)).await.is_refused("trust_removed");
+}
+
+#[tokio::test]
+async fn f15_a_repository_whose_trust_data_was_removed_is_refused_also_after_a_restart() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.notary.remove(GUN);
+    world.pass(HOUR);
+    world.pull("v1").await.is_refused("trust_removed");
+    world.restart().await;
+    world.pull("v1").await.is_refused("trust_removed");
+    world.restart_afresh().await;
+    world.pull("v1").await.is_absent("no_trust_data");
+}
+
+#[tokio::test]
+async fn f12_a_restart_forgets_no_rollback() {
+    let mut world = World::new().await;
+    world.push_signed("v1", "one");
+    let old = world.signer.publish();
+    let fixed = world.push_signed("v1", "one, fixed");
+    world.pull("v1").await.serves(&fixed);
+    world.notary.publish(GUN, old);
+    world.restart().await;
+    // Not due yet: what was verified a moment ago.
+    world.pull("v1").await.serves(&fixed);
+    world.pass(HOUR);
+    world.pull("v1").await.is_refused("rollback");
+    world.restart().await;
+    world.pull("v1").await.is_refused("rollback");
+}
+
+#[tokio::test]
+async fn f4_trust_data_that_runs_out_is_refused_as_soon_as_the_server_says_so() {
+    let mut world = World::new().await;
+    world.signer.role_mut("timestamp").expires = in_days(1);
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.pass(24 * HOUR);
+    world.pull("v1").await.serves(&manifest);
+    world.pass(Duration::from_secs(1));
+    world.pull("v1").await.is_refused("expired");
+}
+
+#[tokio::test]
+async fn f5_an_expired_releases_role_is_refused_at_the_gate_though_targets_names_the_tag() {
+    let mut world = World::new().await;
+    let old = world.push("old", "one, years ago");
+    world.signer.tag("targets", "v1", &old);
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.signer.role_mut(RELEASES).expires = in_days(-1);
+    world.signer.role_mut(RELEASES).version += 1;
+    world.publish();
+    world.pass(HOUR);
+    world.pull("v1").await.is_refused("expired");
+}
+
+#[tokio::test]
+async fn m7_what_is_longer_than_any_metadata_is_not_read_to_its_end() {
+    for endless in [false, true] {
+        let mut world = World::new().await;
+        world.push_signed("v1", "one");
+        world.notary.hook(move |asked| {
+            let long = vec![b' '; 20 << 20];
+            asked.path.ends_with("/timestamp.json").then(|| {
+                let answer = with(respond(200, long), CONTENT_TYPE, "text/plain");
+                if endless {
+                    let answer = with(answer, http::header::TRANSFER_ENCODING, "chunked");
+                    return Fault::Respond(answer);
+                }
+                Fault::Respond(answer)
+            })
+        });
+        world.pull("v1").await.is_refused("malformed");
+    }
+}
+
+#[tokio::test]
+async fn m7_a_compressed_answer_is_not_decompressed() {
+    let mut world = World::new().await;
+    world.push_signed("v1", "one");
+    world.notary.hook(|asked| {
+        let root = asked.path.ends_with("/root.json");
+        root.then(|| Fault::Respond(with(respond(200, "\x1f\u{8b}"), CONTENT_ENCODING, "gzip")))
+    });
+    world.pull("v1").await.is_undecided("trust_unreachable");
+    let asked = world.notary.asked();
+    assert!(asked.iter().all(|asked| ["", "identity"].contains(&asked.header(ACCEPT_ENCODING))));
+}
+
+#[tokio::test]
+async fn m8_a_redirect_is_not_followed() {
+    let mut world = World::new().await;
+    world.push_signed("v1", "one");
+    let elsewhere = crate::fake_notary::FakeNotary::start().await;
+    elsewhere.publish(GUN, world.signer.publish());
+    let url = elsewhere.url();
+    world.notary.hook(move |asked| Some(redirect(format!("{url}{}", asked.path))));
+    world.pull("v1").await.is_undecided("trust_unreachable");
+    assert!(elsewhere.asked().is_empty());
+}
+
+#[tokio::test]
+async fn m8_a_sign_in_page_with_status_200_is_no_metadata() {
+    for (content_type, body) in [
+        ("text/html", "<!doctype html><title>Sign in</title>"),
+        ("text/plain", "<!doctype html><title>Sign in</title>"),
+        ("application/json", ""),
+        ("application/json", "{\"error\":\"sign in\"}"),
+        ("image/png", "{}"),
+    ] {
+        let mut world = World::new().await;
+        world.push_signed("v1", "one");
+        world.notary.hook(move |_| {
+            Some(Fault::Respond(with(respond(200, body), CONTENT_TYPE, content_type)))
+        });
+        let (status, verdict, reason) = world.pull("v1").await.denied();
+        assert_eq!((status, verdict.as_str()), (404, "refused"), "{content_type}");
+        assert!(["malformed", "signature_invalid"].contains(&reason.as_str()), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn m8_an_answer_that_breaks_off_is_no_answer() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.notary.hook(|asked| asked.path.contains("/targets.").then_some(Fault::Drop));
+    world.pull("v1").await.is_undecided("trust_unreachable");
+    world.notary.comes_back();
+    world.pass(Duration::from_secs(5));
+    world.pull("v1").await.serves(&manifest);
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_down_leaves_it_undecided_and_what_it_lacks_is_upstream_s_word() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.registry.hook(|_| Some(Fault::Respond(respond(500, ""))));
+    world.pull("v1").await.is_undecided("upstream_unreachable");
+    world.registry.hook(|_| Some(Fault::Respond(respond(403, ""))));
+    world.pull("v1").await.is_undecided("upstream_refused");
+    world.registry.hook(|_| {
+        let answer = respond(404, r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"gone"}]}"#);
+        Some(Fault::Respond(with(answer, CONTENT_TYPE, "application/json")))
+    });
+    let gone = world.pull("v1").await;
+    assert_eq!(gone.status, 404);
+    let body: serde_json::Value = serde_json::from_slice(&gone.body).unwrap();
+    assert_eq!(body["errors"][0]["code"], "MANIFEST_UNKNOWN");
+    world.registry.hook(|_| {
+        let answer = with(respond(429, ""), http::header::RETRY_AFTER, "17");
+        Some(Fault::Respond(answer))
+    });
+    let throttled = world.pull("v1").await;
+    assert_eq!((throttled.status.as_u16(), throttled.header("retry-after")), (429, "17"));
+    world.registry.hook(|_| None);
+    world.pull("v1").await.serves(&manifest);
+}

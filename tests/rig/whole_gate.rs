@@ -1,0 +1,266 @@
+//! The whole gate as an operator would run it, in this process: a registry and a Notary server with
+//! faults behind it, a clock that only the test moves, and a client that speaks HTTP to it.
+
+#![allow(clippy::unwrap_used, reason = "a rig that fails is a test that fails")]
+#![allow(unreachable_pub, reason = "reads the same wherever it is included")]
+#![allow(dead_code, reason = "shared by tests that each use a part of it")]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use countersign::app::{App, Running};
+use countersign::clock::{Clock, Timestamp};
+use countersign::config::Config;
+use countersign::oci::{Digest, MediaType, Repository};
+use countersign::settings::Document;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+
+use crate::fake_notary::FakeNotary;
+use crate::fake_registry::{FakeRegistry, REGISTRY};
+use crate::folder::Folder;
+use crate::notary_repository::{GUN, NOW, NotaryRepository, RELEASES};
+
+/// The repository of [`GUN`] at the registry.
+pub const APP: &str = "library/app";
+
+/// What the anchor of the tests says beside its name, server and pins.
+pub const DEFAULTS: &str = r#"refresh = "5m"
+max_stale = "24h""#;
+
+pub struct World {
+    pub registry: FakeRegistry,
+    pub notary: FakeNotary,
+    pub clock: Clock,
+    /// Signs for [`GUN`]; what it publishes counts only once [`World::publish`] was called.
+    pub signer: NotaryRepository,
+    anchor: String,
+    rules: String,
+    gate: Option<Running>,
+    client: Client<HttpConnector, Empty<Bytes>>,
+    folder: Folder,
+}
+
+/// One answer of the gate.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl World {
+    /// A gate before an empty registry, whose one rule asks the anchor for everything.
+    pub async fn new() -> Self {
+        Self::with(DEFAULTS, "").await
+    }
+
+    /// The same, with other lines for its `[[anchor]]`, and more tables.
+    pub async fn with(anchor: &str, rules: &str) -> Self {
+        let mut signer = NotaryRepository::empty(GUN);
+        signer.delegate(RELEASES, crate::notary_repository::Key::named(RELEASES));
+        let mut world = Self {
+            registry: FakeRegistry::start().await,
+            notary: FakeNotary::start().await,
+            clock: Clock::manual(Timestamp::from_unix(NOW)),
+            signer,
+            anchor: anchor.to_owned(),
+            rules: rules.to_owned(),
+            gate: None,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            folder: Folder::new("whole-gate"),
+        };
+        world.start().await;
+        world
+    }
+
+    async fn start(&mut self) {
+        let pin = self.signer.role("root").keys[0].canonical_id();
+        let text = format!(
+            r#"
+            [server]
+            listen = "127.0.0.1:0"
+
+            [store]
+            path = "store"
+
+            [[upstream]]
+            registry = "{REGISTRY}"
+            url = "{}"
+            default = true
+
+            [[anchor]]
+            name = "team"
+            scheme = "notaryv1"
+            url = "{}"
+            root_keys = ["{pin}"]
+            {}
+
+            [[rule]]
+            images = ["{REGISTRY}/**"]
+            require = ["team"]
+
+            {}
+            "#,
+            self.registry.url("127.0.0.1"),
+            self.notary.url(),
+            self.anchor,
+            self.rules,
+        );
+        let document = Document::from_text(&self.folder.join("countersign.toml"), text);
+        let config = Config::read(&document).unwrap();
+        self.gate = Some(App::start(&config, self.clock.clone()).await.unwrap());
+    }
+
+    /// Stops the gate and starts it anew on the same store: what was only in memory is gone.
+    pub async fn restart(&mut self) {
+        self.gate.take().unwrap().stop().await;
+        self.start().await;
+    }
+
+    /// The same on a new store: it has never seen anything.
+    pub async fn restart_afresh(&mut self) {
+        self.gate.take().unwrap().stop().await;
+        self.folder = Folder::new("whole-gate");
+        self.start().await;
+    }
+
+    pub fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    /// Publishes what the signer has signed since.
+    pub fn publish(&mut self) {
+        self.notary.publish(GUN, self.signer.publish());
+    }
+
+    /// Pushes an image to [`APP`] and gives its manifest.
+    pub fn push(&self, tag: &str, text: &str) -> Vec<u8> {
+        let manifest = self.put_image(text);
+        self.registry.registry().put_tag(&app(), tag.parse().unwrap(), Digest::of(&manifest));
+        manifest
+    }
+
+    /// Pushes an image without a tag.
+    pub fn put_image(&self, text: &str) -> Vec<u8> {
+        let config = b"{}".to_vec();
+        let layer = text.as_bytes().to_vec();
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::OciImage.as_str(),
+            "config": described("application/vnd.oci.image.config.v1+json", &config),
+            "layers": [described("application/vnd.oci.image.layer.v1.tar", &layer)],
+        });
+        self.registry.registry().put_blob(&app(), config);
+        self.registry.registry().put_blob(&app(), layer);
+        self.put(MediaType::OciImage, &manifest)
+    }
+
+    /// Pushes an index of these manifests.
+    pub fn put_index(&self, manifests: &[&[u8]]) -> Vec<u8> {
+        let listed: Vec<Value> = manifests
+            .iter()
+            .map(|manifest| {
+                let parsed: Value = serde_json::from_slice(manifest).unwrap();
+                described(parsed["mediaType"].as_str().unwrap(), manifest)
+            })
+            .collect();
+        let index = json!({ "schemaVersion": 2, "mediaType": MediaType::OciIndex.as_str(),
+            "manifests": listed });
+        self.put(MediaType::OciIndex, &index)
+    }
+
+    fn put(&self, media_type: MediaType, manifest: &Value) -> Vec<u8> {
+        let bytes = manifest.to_string().into_bytes();
+        self.registry.registry().put_manifest(&app(), media_type.as_str(), bytes.clone());
+        bytes
+    }
+
+    /// Pushes an image, and has it signed and released under its tag.
+    pub fn push_signed(&mut self, tag: &str, text: &str) -> Vec<u8> {
+        let manifest = self.push(tag, text);
+        self.sign(tag, &manifest);
+        manifest
+    }
+
+    /// Has `manifest` signed and released as `tag`.
+    pub fn sign(&mut self, tag: &str, manifest: &[u8]) {
+        self.signer.tag(RELEASES, tag, manifest);
+        self.publish();
+    }
+
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let url = format!("{}{path}", self.gate.as_ref().unwrap().url());
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = self.client.request(request.body(Empty::new()).unwrap()).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[]).await
+    }
+
+    /// Pulls a manifest of [`APP`] by tag or digest.
+    pub async fn pull(&self, reference: impl std::fmt::Display) -> Answer {
+        self.get(&format!("/v2/{APP}/manifests/{reference}")).await
+    }
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    #[track_caller]
+    pub fn serves(&self, manifest: &[u8]) {
+        let text = String::from_utf8_lossy;
+        assert_eq!((self.status, text(&self.body)), (StatusCode::OK, text(manifest)));
+        assert_eq!(self.header("docker-content-digest"), Digest::of(manifest).to_string());
+    }
+
+    /// The status, and the verdict and reason of the denial.
+    #[track_caller]
+    pub fn denied(&self) -> (u16, String, String) {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let detail = &body["errors"][0]["detail"];
+        let text = |name: &str| detail[name].as_str().unwrap_or_default().to_owned();
+        assert_eq!(self.header("cache-control"), "no-store", "{body}");
+        (self.status.as_u16(), text("verdict"), text("reason"))
+    }
+
+    #[track_caller]
+    pub fn is_absent(&self, reason: &str) {
+        assert_eq!(self.denied(), (404, "absent".to_owned(), reason.to_owned()));
+    }
+
+    #[track_caller]
+    pub fn is_refused(&self, reason: &str) {
+        assert_eq!(self.denied(), (404, "refused".to_owned(), reason.to_owned()));
+    }
+
+    #[track_caller]
+    pub fn is_undecided(&self, reason: &str) {
+        assert_eq!(self.denied(), (503, "undecided".to_owned(), reason.to_owned()));
+        assert!(!self.header("retry-after").is_empty());
+    }
+}
+
+/// [`APP`].
+pub fn app() -> Repository {
+    APP.parse().unwrap()
+}
+
+/// How a manifest lists content.
+pub fn described(media_type: &str, content: &[u8]) -> Value {
+    json!({ "mediaType": media_type, "digest": Digest::of(content).to_string(),
+        "size": content.len() })
+}
