@@ -93,7 +93,13 @@ impl FromStr for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.algorithm.name(), self.hex())
+        // Every answer, header and event bears one: no allocation for it.
+        let mut digits = [0; 128];
+        let digits = &mut digits[..self.algorithm.len() * 2];
+        hex::encode_to_slice(self.raw(), digits).map_err(|_| fmt::Error)?;
+        f.write_str(self.algorithm.name())?;
+        f.write_str(":")?;
+        f.write_str(std::str::from_utf8(digits).map_err(|_| fmt::Error)?)
     }
 }
 
