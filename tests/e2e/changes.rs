@@ -49,9 +49,9 @@ fn a_removed_signer_vouches_no_more() {
     of_both.comes_to("library/app", "1", Err("signer_missing"));
     of_any.comes_to("library/app", "1", Ok(&digest));
 
-    // targets/releases stands there still, and no key may sign it.
+    // What both released stands there still, but nobody may sign for it any more.
     signer.remove("alice", &repository);
-    of_any.comes_to("library/app", "1", Err("signature_invalid"));
+    of_any.comes_to("library/app", "1", Err("tag_not_signed"));
 }
 
 fn rotated_targets_and_snapshot_keys_are_followed() {

@@ -13,7 +13,7 @@ use crate::registry::digest_of;
 /// One docker daemon and one containerd for the whole run.
 pub(crate) struct Engines {
     pub(crate) docker: Daemon,
-    containerd: Containerd,
+    pub(crate) containerd: Containerd,
 }
 
 static SHARED: Mutex<Option<Arc<Engines>>> = Mutex::new(None);

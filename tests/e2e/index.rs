@@ -42,8 +42,8 @@ fn children_of_a_signed_index_arrive_by_digest_and_no_other_digest_does() {
     gate.forget();
     gate.restart();
 
-    let image = format!("{}/library/app:multi", gate.name());
     for client in Client::all() {
+        let image = format!("{}/library/app:multi", gate.name());
         let said = client.pull(&image);
         assert!(said.ok(), "{}: {}", client.name(), said.all());
         if let Some(printed) = client.run(&image) {

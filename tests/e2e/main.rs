@@ -48,6 +48,7 @@ mod moved_tag;
 mod operate;
 mod outage;
 mod pull;
+mod recipes;
 mod refuse;
 mod self_verifying_client;
 
@@ -70,6 +71,7 @@ fn main() -> std::process::ExitCode {
         changes::tests(),
         outage::tests(),
         self_verifying_client::tests(),
+        recipes::tests(),
         operate::tests(),
         compose::tests(),
     ];

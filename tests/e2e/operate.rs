@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::folder::Folder;
 use crate::notary::Keys;
 use crate::process::wait_for;
 use crate::registry::digest_of;
@@ -15,6 +16,7 @@ use crate::site::{PROMPT, Site};
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
         the_admin_listener_tells_how_the_gate_is,
+        a_broken_configuration_stops_every_command_and_lists_what_is_wrong,
         why_explains_each_verdict_and_exits_with_its_status,
         a_started_blob_arrives_whole_though_the_gate_is_asked_to_stop,
     ]
@@ -55,6 +57,28 @@ fn the_admin_listener_tells_how_the_gate_is() {
     let verdict = log.lines().find(|line| line.contains("tag_not_signed")).expect("no audit event");
     let verdict: serde_json::Value = serde_json::from_str(verdict).expect("one JSON object a line");
     assert!(verdict.to_string().contains("library/app"), "{verdict}");
+}
+
+fn a_broken_configuration_stops_every_command_and_lists_what_is_wrong() {
+    let site = Site::new(Keys::InServer);
+    let signer = site.signer();
+    signer.push(&site.image("library/app:1"), "configured");
+    let gate = site.gate(&signer, PROMPT);
+    let said = gate.command(&["check"], &gate.config());
+    assert_eq!(said.status.code(), Some(0), "{}", said.all());
+
+    let sound = std::fs::read_to_string(gate.config()).unwrap();
+    let folder = Folder::new("config");
+    let unpinned = sound.replace("root_keys", "no_such_key = 1\n# root_keys");
+    let broken =
+        folder.write("broken.toml", unpinned.replace("listen = \"127", "listen = \"nowhere"));
+    for command in [&["check"][..], &["serve"], &["why", "localhost/library/app:1"]] {
+        let said = gate.command(command, &broken);
+        assert_eq!(said.status.code(), Some(2), "{command:?}: {}", said.all());
+        for wrong in ["no_such_key", "root_keys", "listen", "broken.toml"] {
+            assert!(said.stderr.contains(wrong), "{command:?}, {wrong}: {}", said.all());
+        }
+    }
 }
 
 fn why_explains_each_verdict_and_exits_with_its_status() {

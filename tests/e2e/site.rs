@@ -40,16 +40,19 @@ impl Site {
     }
 
     pub(crate) fn config(&self, root_keys: &[&str], anchor: &str) -> String {
+        self.config_as(&self.registry.name(), root_keys, anchor)
+    }
+
+    /// The same for images that bear another name than the address where the registry is.
+    pub(crate) fn config_as(&self, name: &str, root_keys: &[&str], anchor: &str) -> String {
         format!(
-            "[[upstream]]\nregistry = \"{}\"\nurl = \"{}\"\ndefault = true\n\n\
+            "[[upstream]]\nregistry = \"{name}\"\nurl = \"{}\"\ndefault = true\n\n\
              [[anchor]]\nname = \"team\"\nscheme = \"notaryv1\"\nurl = \"{}\"\nca = \"{}\"\n\
              root_keys = {root_keys:?}\n{anchor}\n\n\
-             [[rule]]\nimages = [\"{}/**\"]\nrequire = [\"team\"]\n",
-            self.registry.name(),
+             [[rule]]\nimages = [\"{name}/**\"]\nrequire = [\"team\"]\n",
             self.registry.url(),
             self.notary.url(),
             self.notary.ca().display(),
-            self.registry.name(),
         )
     }
 }

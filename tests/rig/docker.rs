@@ -17,8 +17,14 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// In this machine's network, of which it changes nothing: containers run with `--network host`.
     pub(crate) fn start() -> Self {
-        let mut command = tool("dockerd", "docker.io");
-        command.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
+        Self::start_as(&without_network(), false)
+    }
+
+    /// With a mirror of Docker Hub, and no way to Docker Hub itself: what the mirror refuses it would ask for there.
+    pub(crate) fn start_with_mirror(url: &str) -> Self {
+        let mut command = without_network();
+        command.args(["--registry-mirror", url]);
+        command.env("HTTPS_PROXY", "http://127.0.0.1:9").env("NO_PROXY", "127.0.0.1");
         Self::start_as(&command, false)
     }
 
@@ -35,9 +41,8 @@ impl Daemon {
     fn start_as(dockerd: &Command, own_network: bool) -> Self {
         let folder = Folder::new("docker");
         let socket = folder.join("docker.sock");
-        let mut command = Command::new(dockerd.get_program());
+        let mut command = same(dockerd);
         command
-            .args(dockerd.get_args())
             .arg("--data-root")
             .arg(folder.join("data"))
             .arg("--exec-root")
@@ -84,6 +89,12 @@ impl Daemon {
         build.env("DOCKER_BUILDKIT", "0").args(["build", "--quiet", "--tag", tag]);
         must(build.arg(context.path()));
     }
+}
+
+fn without_network() -> Command {
+    let mut command = tool("dockerd", "docker.io");
+    command.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
+    command
 }
 
 /// A docker CLI with a home of its own.

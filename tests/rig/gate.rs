@@ -1,6 +1,6 @@
 //! Our own program, as a user starts it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -136,9 +136,13 @@ impl Gate {
     }
 
     pub(crate) fn why(&self, image: &str, more: &[&str]) -> Said {
+        self.command(&[&["why", image], more].concat(), &self.config())
+    }
+
+    /// Another command of the same program.
+    pub(crate) fn command(&self, arguments: &[&str], config: &Path) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
-        command.args(["why", image]).arg("--config").arg(self.config()).args(more);
-        run(&command)
+        run(command.args(arguments).arg("--config").arg(config))
     }
 }
 

@@ -75,6 +75,11 @@ impl<'a> Signer<'a> {
         file.to_string_lossy().trim_end_matches(".key").to_owned()
     }
 
+    /// Makes a repository with nothing signed in it yet, where no push makes it.
+    pub(crate) fn begin(&self, repository: &str) {
+        self.notary(&["init", "-p", repository]);
+    }
+
     /// Signs a digest that need not stand in any docker daemon, as multi-platform images are signed.
     pub(crate) fn sign_digest(&self, repository: &str, tag: &str, manifest: &[u8]) {
         let digest = crate::registry::digest_of(manifest);

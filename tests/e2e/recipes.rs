@@ -1,0 +1,159 @@
+//! The ways to put the gate before clients that go on naming images as they did, and before clients that want TLS.
+
+use crate::docker::Daemon;
+use crate::engines::engines;
+use crate::folder::Folder;
+use crate::gate::{Clock, Gate};
+use crate::notary::Keys;
+use crate::podman::Podman;
+use crate::process::{must, run, tool};
+use crate::site::{PROMPT, Site};
+
+pub(crate) fn tests() -> Vec<(&'static str, fn())> {
+    crate::tests![
+        containerd_is_led_to_the_gate_by_its_hosts_file,
+        podman_and_skopeo_are_led_to_the_gate_by_registries_conf,
+        docker_takes_the_gate_for_a_mirror_of_docker_hub,
+        every_client_pulls_over_tls_with_the_certificate_verified,
+    ]
+}
+
+/// A signed tag `1` and an unsigned tag `unsigned`, which the registry itself gives to everyone.
+fn signed_and_unsigned(site: &Site) -> (String, Gate) {
+    let signer = site.signer();
+    let digest = signer.push(&site.image("library/app:1"), "led here");
+    signer.push_unsigned(&site.image("library/app:unsigned"), "led here too");
+    let gate = site.gate(&signer, PROMPT);
+    gate.comes_to("library/app", "1", Ok(&digest));
+    (digest, gate)
+}
+
+fn containerd_is_led_to_the_gate_by_its_hosts_file() {
+    let (site, engines) = (Site::new(Keys::InServer), engines());
+    let (digest, gate) = signed_and_unsigned(&site);
+    let folder = Folder::new("certs.d");
+    let url = gate.url("");
+    folder.write(
+        &format!("{}/hosts.toml", site.registry.name()),
+        format!("server = \"{url}\"\n[host.\"{url}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"),
+    );
+    let pull = |image: &str| {
+        let mut ctr = engines.containerd.ctr();
+        run(ctr.args(["image", "pull", "--hosts-dir"]).arg(folder.path()).arg(site.image(image)))
+    };
+    let said = pull("library/app:1");
+    assert!(said.ok() && said.all().contains(&digest), "{}", said.all());
+    assert!(!pull("library/app:unsigned").ok());
+    must(engines.containerd.ctr().args([
+        "image",
+        "remove",
+        "--sync",
+        &site.image("library/app:1"),
+    ]));
+}
+
+fn podman_and_skopeo_are_led_to_the_gate_by_registries_conf() {
+    let site = Site::new(Keys::InServer);
+    let (digest, gate) = signed_and_unsigned(&site);
+    let folder = Folder::new("registries");
+    let conf = folder.write(
+        "registries.conf",
+        format!(
+            "[[registry]]\nprefix = \"{}\"\nlocation = \"{}\"\ninsecure = true\n",
+            site.registry.name(),
+            gate.name()
+        ),
+    );
+    let podman = Podman::new();
+    let pull = |image: &str| {
+        let mut command = podman.command();
+        run(command.env("CONTAINERS_REGISTRIES_CONF", &conf).arg("pull").arg(site.image(image)))
+    };
+    let said = pull("library/app:1");
+    assert!(said.ok(), "{}", said.all());
+    let inspect = ["image", "inspect", "--format", "{{.Digest}}", &site.image("library/app:1")];
+    assert_eq!(must(podman.command().args(inspect)).trim(), digest);
+    let said = pull("library/app:unsigned");
+    assert!(
+        !said.ok() && said.all().contains("remote trust data does not exist"),
+        "{}",
+        said.all()
+    );
+
+    let inspect = |image: &str| {
+        let mut skopeo = tool("skopeo", "skopeo");
+        skopeo.arg("--registries-conf").arg(&conf).args(["inspect", "--no-tags"]);
+        run(skopeo.args(["--format", "{{.Digest}}"]).arg(format!("docker://{}", site.image(image))))
+    };
+    let said = inspect("library/app:1");
+    assert_eq!(said.stdout.trim(), digest, "{}", said.all());
+    assert!(!inspect("library/app:unsigned").ok());
+}
+
+/// A mirror's denial is advisory: a real daemon goes on to ask Docker Hub, to which this one has no way.
+fn docker_takes_the_gate_for_a_mirror_of_docker_hub() {
+    let site = Site::new(Keys::InServer);
+    let signer = site.signer();
+    let digest = signer.push_unsigned(&site.image("library/app:1"), "as from Docker Hub");
+    signer.push_unsigned(&site.image("library/app:unsigned"), "as from Docker Hub, unsigned");
+    signer.begin("docker.io/library/app");
+    let manifest = site.registry.manifest("library/app", &digest);
+    signer.sign_digest("docker.io/library/app", "1", &manifest);
+    let config = site.config_as("docker.io", &[&signer.root_key_id()], PROMPT);
+    let gate = Gate::start(0, "", &config, Clock::Machine);
+
+    let daemon = Daemon::start_with_mirror(&gate.url(""));
+    let docker = daemon.cli();
+    let said = docker.run(&["pull", "app:1"]);
+    assert!(said.ok() && said.stdout.contains(&format!("Digest: {digest}")), "{}", said.all());
+    let printed = docker.must(&["run", "--rm", "--network", "host", "app:1"]);
+    assert_eq!(printed, "as from Docker Hub");
+    assert!(!docker.run(&["pull", "app:unsigned"]).ok());
+    let asked = gate.log();
+    assert!(
+        asked.contains("docker.io/library/app:unsigned") || asked.contains("tag_not_signed"),
+        "{asked}"
+    );
+}
+
+fn every_client_pulls_over_tls_with_the_certificate_verified() {
+    let (site, engines) = (Site::new(Keys::InServer), engines());
+    let signer = site.signer();
+    let digest = signer.push(&site.image("library/app:1"), "over TLS");
+    let authority = &site.notary.authority;
+    let tls = format!(
+        "tls_cert = \"{}\"\ntls_key = \"{}\"\n",
+        authority.server_certificate().display(),
+        authority.server_key().display()
+    );
+    let config = site.config(&[&signer.root_key_id()], PROMPT);
+    let gate = Gate::start(0, &tls, &config, Clock::Machine);
+    let image = format!("{}/library/app:1", gate.name());
+    let folder = Folder::new("certificates");
+    folder.write("certs/ca.crt", &authority.certificate);
+    let certificates = folder.join("certs");
+
+    // Of an address on loopback containerd thinks that it speaks no TLS, unless told.
+    folder.write(
+        &format!("hosts/{}/hosts.toml", gate.name()),
+        format!("[host.\"https://{}\"]\nca = \"{}\"\n", gate.name(), authority.ca().display()),
+    );
+    let mut ctr = engines.containerd.ctr();
+    let hosts = folder.join("hosts");
+    let said = run(ctr.args(["image", "pull", "--hosts-dir"]).arg(hosts).arg(&image));
+    assert!(said.ok() && said.all().contains(&digest), "{}", said.all());
+    must(engines.containerd.ctr().args(["image", "remove", "--sync", &image]));
+
+    let podman = Podman::new();
+    must(podman.command().args(["pull", "--cert-dir"]).arg(&certificates).arg(&image));
+
+    let mut skopeo = tool("skopeo", "skopeo");
+    skopeo.args(["inspect", "--no-tags", "--format", "{{.Digest}}", "--cert-dir"]);
+    let said = run(skopeo.arg(&certificates).arg(format!("docker://{image}")));
+    assert_eq!(said.stdout.trim(), digest, "{}", said.all());
+
+    // With nobody's word for the certificate there is no connection, so that the ones above were verified.
+    let mut skopeo = tool("skopeo", "skopeo");
+    let said = run(skopeo.args(["inspect", "--no-tags"]).arg(format!("docker://{image}")));
+    assert!(!said.ok() && said.all().contains("certificate"), "{}", said.all());
+}
