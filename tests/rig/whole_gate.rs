@@ -5,6 +5,8 @@
 #![allow(unreachable_pub, reason = "reads the same wherever it is included")]
 #![allow(dead_code, reason = "shared by tests that each use a part of it")]
 
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -127,6 +129,28 @@ impl World {
         self.gate.take().unwrap().stop().await;
         self.folder = Folder::new("whole-gate");
         self.start().await;
+    }
+
+    /// The files below the store whose names end in `end`.
+    pub fn files(&self, end: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.folder.join("store")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.to_str().unwrap().ends_with(end) {
+                    found.push(path);
+                }
+            }
+        }
+        found
+    }
+
+    /// Overwrites a file, as a failing disk or an attacker would.
+    pub fn break_file(&self, path: &Path, content: &[u8]) {
+        std::fs::File::create(path).unwrap().write_all(content).unwrap();
     }
 
     pub fn pass(&self, time: Duration) {
