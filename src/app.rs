@@ -49,8 +49,12 @@ pub struct Running {
     admin: Option<SocketAddr>,
     secure: bool,
     tls: Option<Arc<Tls>>,
+    readiness: Arc<Readiness>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
+    /// Ends the admin listener, which tells of the drain until there is nothing more to drain.
+    admin_shutdown: CancellationToken,
+    admin_tasks: TaskTracker,
     _store: StoreLock,
 }
 
@@ -123,8 +127,11 @@ impl App {
             admin: admin.as_ref().map(TcpListener::local_addr).transpose()?,
             secure: tls.is_some(),
             tls: tls.clone(),
+            readiness: readiness.clone(),
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
+            admin_shutdown: CancellationToken::new(),
+            admin_tasks: TaskTracker::new(),
             _store: store,
         };
         let metrics = server::Metrics::registered(&mut app.metrics);
@@ -142,7 +149,8 @@ impl App {
                 async move { admin.handle(&request) }
             };
             let limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, ..Limits::default() };
-            tasks.spawn(server::serve(listener, None, limits, shutdown.clone(), answer));
+            let shutdown = running.admin_shutdown.clone();
+            running.admin_tasks.spawn(server::serve(listener, None, limits, shutdown, answer));
         }
         tasks.spawn(tend(app.gate, shutdown));
         readiness.set(Part::Listener, true);
@@ -181,9 +189,13 @@ impl Running {
 
     /// Refuses new connections, lets what is started finish, and ends.
     pub async fn stop(self) {
+        self.readiness.set(Part::Listener, false);
         self.shutdown.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.admin_shutdown.cancel();
+        self.admin_tasks.close();
+        self.admin_tasks.wait().await;
     }
 }
 

@@ -12,7 +12,7 @@ use crate::upstream::UpstreamError;
 use super::Shared;
 use super::admitted::{Admitted, Excused, Grounds, Place};
 use super::by_tag::{place, would_refuse};
-use super::denial::Denial;
+use super::denial::{Denial, Doubt};
 use super::deny;
 
 /// How deep indexes may list indexes.
@@ -188,12 +188,13 @@ impl Shared {
             .iter()
             .filter_map(failed)
             .find(|unmet| matches!(unmet.why, Unendorsed::Undecided(_)));
-        let unmet = open.or_else(|| names.first().and_then(failed)).or_else(|| {
-            let (anchor, _) = names.first()?;
+        // Whoever signs something here could have signed an index that lists it.
+        let signs = names.iter().find(|(_, signed)| signed.is_ok()).map(|(anchor, _)| {
             let because = "this digest is not signed, nor listed by a signed index";
             let refusal = Refusal::new(Reason::DigestNotSigned, because);
-            Some(Unmet { anchor: anchor.clone(), why: Unendorsed::Refused(refusal) })
+            Unmet { anchor: anchor.clone(), why: Unendorsed::Refused(refusal) }
         });
+        let unmet = open.or(signs).or_else(|| names.first().and_then(failed));
         match unmet {
             Some(unmet) => deny::unmet(image, &rule, unmet, &self.trust),
             None => deny::no_rule(image),
@@ -275,7 +276,12 @@ impl Shared {
             Err(denial) if is_open(&denial) => {
                 self.through_parents(&subject_image, &subject, names, MAX_LEVELS).await?
             }
-            Err(_) => None,
+            Err(Denial::Missing { .. } | Denial::Refused(_) | Denial::Absent(_)) => None,
+            Err(
+                denial @ (Denial::Throttled { .. }
+                | Denial::Undecided(_)
+                | Denial::Unsatisfiable { .. }),
+            ) => return Err(denial),
         };
         let Some(subject) = subject else { return Ok(None) };
         let admitted = Admitted::about(&subject, fetched);
@@ -344,9 +350,17 @@ impl Shared {
     }
 }
 
-/// Whether the digest may still be admitted through another manifest: nobody said no, nobody vouches.
+/// Whether the digest may still be admitted through another manifest: nobody said no, and nobody who
+/// could be asked vouches for it.
 fn is_open(denial: &Denial) -> bool {
-    matches!(denial, Denial::Absent(_))
+    match denial {
+        Denial::Absent(_) => true,
+        Denial::Undecided(undecided) => undecided.doubt == Doubt::TrustUnreachable,
+        Denial::Missing { .. }
+        | Denial::Refused(_)
+        | Denial::Throttled { .. }
+        | Denial::Unsatisfiable { .. } => false,
+    }
 }
 
 fn by(image: &ImageRef, digest: &Digest) -> ImageRef {

@@ -34,6 +34,7 @@ mod outage;
 mod proxy;
 mod pull_through;
 mod routes;
+mod several_anchors;
 mod tls;
 mod trust_cache;
 mod upstream;
