@@ -4,8 +4,12 @@
 //! `cargo test --features e2e --test e2e [NAME]`, as root. Everything listens on loopback, on ports of its own, keeps its
 //! files in a temporary folder, and ends with the tests. Nothing is skipped: a missing program fails its test.
 //!
-//! Debian 12's packages: `busybox-static`, `containerd`, `debootstrap`, `docker-compose`, `docker-registry`, `docker.io`,
-//! `libfaketime`, `notary`, `podman`, `procps`, `runc`, `skopeo` (and `coreutils`, `mount`, `util-linux`, always there).
+//! Debian 12's packages: `busybox-static`, `containerd`, `debootstrap`, `docker-compose`, `docker-registry`,
+//! `docker.io`, `iptables`, `libfaketime`, `notary`, `podman`, `procps`, `runc`, `skopeo`, `tar` (and `coreutils`,
+//! `mount`, `util-linux`, always there).
+//!
+//! `compose` builds the gate once more in a container, which takes as long as a build takes; `--skip compose`
+//! leaves it out. The first run makes a stand-in for Debian's image (a minute), kept in `target/tmp`.
 
 #![expect(
     clippy::unwrap_used,

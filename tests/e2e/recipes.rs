@@ -14,6 +14,7 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
         containerd_is_led_to_the_gate_by_its_hosts_file,
         podman_and_skopeo_are_led_to_the_gate_by_registries_conf,
         docker_takes_the_gate_for_a_mirror_of_docker_hub,
+        builds_start_from_signed_images_only,
         every_client_pulls_over_tls_with_the_certificate_verified,
     ]
 }
@@ -114,6 +115,29 @@ fn docker_takes_the_gate_for_a_mirror_of_docker_hub() {
         asked.contains("docker.io/library/app:unsigned") || asked.contains("tag_not_signed"),
         "{asked}"
     );
+}
+
+fn builds_start_from_signed_images_only() {
+    let (site, engines) = (Site::new(Keys::InServer), engines());
+    let (_, gate) = signed_and_unsigned(&site);
+    let docker = engines.docker.cli();
+    for builder in ["0", "1"] {
+        let build = |tag: &str| {
+            let context = Folder::new("build");
+            let from =
+                format!("FROM {}/library/app:{tag}\nLABEL built=by-{builder}\n", gate.name());
+            context.write("Dockerfile", from);
+            let mut command = docker.command();
+            command.env("DOCKER_BUILDKIT", builder).args(["build", "--network", "host", "--pull"]);
+            run(command.args(["--tag", "e2e-built"]).arg(context.path()))
+        };
+        let said = build("1");
+        assert!(said.ok(), "{builder}: {}", said.all());
+        assert_eq!(docker.must(&["run", "--rm", "--network", "host", "e2e-built"]), "led here");
+        docker.must(&["rmi", "--force", "e2e-built"]);
+        let said = build("unsigned");
+        assert!(!said.ok(), "{builder}: {}", said.all());
+    }
 }
 
 fn every_client_pulls_over_tls_with_the_certificate_verified() {

@@ -1,12 +1,18 @@
 //! What nobody signed arrives nowhere, and its user is told why.
 
-use crate::engines::Client;
+use std::collections::BTreeSet;
+
+use crate::engines::{Client, engines};
 use crate::notary::Keys;
+use crate::process::{must, tool};
 use crate::requests;
 use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
-    crate::tests![what_is_not_signed_is_refused_to_every_client_with_its_reason]
+    crate::tests![
+        what_is_not_signed_is_refused_to_every_client_with_its_reason,
+        a_client_is_told_the_signed_tags_only_and_can_push_nothing,
+    ]
 }
 
 fn what_is_not_signed_is_refused_to_every_client_with_its_reason() {
@@ -42,4 +48,36 @@ fn what_is_not_signed_is_refused_to_every_client_with_its_reason() {
             }
         }
     }
+}
+
+fn a_client_is_told_the_signed_tags_only_and_can_push_nothing() {
+    let site = Site::new(Keys::InServer);
+    let signer = site.signer();
+    signer.push(&site.image("library/app:1"), "signed");
+    signer.push(&site.image("library/app:2"), "signed");
+    signer.push_unsigned(&site.image("library/app:unsigned"), "not signed");
+    let gate = site.gate(&signer, PROMPT);
+
+    let list = |from: &str| {
+        let mut skopeo = tool("skopeo", "skopeo");
+        skopeo
+            .args(["list-tags", "--tls-verify=false"])
+            .arg(format!("docker://{from}/library/app"));
+        let listed: serde_json::Value = serde_json::from_str(&must(&skopeo)).unwrap();
+        let listed = listed["Tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap());
+        // The registry gives them in the order of its folder.
+        let sorted: BTreeSet<String> = listed.map(str::to_owned).collect();
+        sorted.into_iter().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(list(&site.registry.name()), "1 2 unsigned");
+    assert_eq!(list(&gate.name()), "1 2");
+
+    let docker = engines();
+    let image = format!("{}/library/app:mine", gate.name());
+    docker.docker.build(&image, "pushed to the gate");
+    let cli = docker.docker.cli();
+    let said = cli.run(&["push", &image]);
+    assert!(!said.ok(), "{}", said.all());
+    cli.must(&["rmi", &image]);
+    assert_eq!(list(&site.registry.name()), "1 2 unsigned");
 }
