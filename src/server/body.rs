@@ -23,7 +23,7 @@ use crate::upstream::{Part, Referrers};
 /// use bytes::Bytes;
 /// use countersign::server::Body;
 /// fn leak(bytes: Bytes) -> Body {
-///     Body::from(bytes)
+///     bytes.into()
 /// }
 /// ```
 ///
