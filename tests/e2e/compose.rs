@@ -19,7 +19,7 @@ fn the_compose_file_brings_up_a_site_whose_gate_serves_what_is_signed_only() {
     stand_in::debian(&plain, "debian:bookworm-slim");
     stand_in::rust(&plain, "debian:bookworm-slim", "rust:1-bookworm");
     let site = Compose { daemon: &daemon, plain: &plain };
-    must_within(900, site.command().args(["up", "--build", "--detach"]));
+    must_within(1800, site.command().args(["up", "--build", "--detach"]));
 
     let image = plain.must(&["inspect", "--format", "{{.Config.User}}", "e2e_gate"]);
     assert_eq!(image.trim(), "10001:10001", "the gate runs as nobody");

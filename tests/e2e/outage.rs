@@ -28,7 +28,7 @@ fn what_was_verified_outlives_the_server_and_a_restart_by_max_stale_only() {
 
     site.notary.stop();
     let stopped = Instant::now();
-    gate.restart();
+    gate.kill_and_restart();
     let answer = gate.manifest("library/app", "1");
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(digest_of(&answer.body), digest);

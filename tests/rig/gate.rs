@@ -130,6 +130,14 @@ impl Gate {
         self.process.as_mut().unwrap().stop();
     }
 
+    /// Ends it with no chance to say goodbye, and starts it again over the same config and store.
+    pub(crate) fn kill_and_restart(&mut self) {
+        let process = self.process.as_mut().unwrap();
+        process.signal("KILL");
+        process.ended(Duration::from_secs(10)).unwrap();
+        self.run();
+    }
+
     /// Empties the store, as if the gate had never seen anything. Only while it is stopped.
     pub(crate) fn forget(&mut self) {
         std::fs::remove_dir_all(self.folder.join("store")).unwrap();
