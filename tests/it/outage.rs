@@ -8,6 +8,7 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use crate::fake_registry::{Fault, redirect, respond, with};
 use crate::notary_repository::{GUN, RELEASES, in_days};
 use crate::whole_gate::World;
+use crate::wire::soon;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -112,6 +113,45 @@ async fn f15_a_repository_whose_trust_data_was_removed_is_refused_also_after_a_r
     world.pull("v1").await.is_refused("trust_removed");
     world.restart_afresh().await;
     world.pull("v1").await.is_absent("no_trust_data");
+}
+
+/// A refusal is an answer too: what it ended does not come back because nobody answers any more.
+#[tokio::test]
+async fn f15_what_was_refused_stays_so_when_the_server_falls_silent_and_the_gate_is_restarted() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.notary.remove(GUN);
+    world.pass(HOUR);
+    world.pull("v1").await.is_refused("trust_removed");
+    world.notary.goes_down();
+    world.pass(HOUR);
+    world.pull("v1").await.is_undecided("trust_unreachable");
+    world.restart().await;
+    world.pull("v1").await.is_undecided("trust_unreachable");
+    world.publish();
+    world.notary.comes_back();
+    world.pass(HOUR);
+    world.pull("v1").await.serves(&manifest);
+}
+
+/// The same without the silence: right after the restart, before anything is due.
+#[tokio::test]
+async fn f15_what_was_refused_a_moment_ago_is_not_admitted_by_a_restart() {
+    let mut world = World::with("refresh = \"1h\"", "").await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.notary.remove(GUN);
+    // Refreshed ahead of its end, and refused.
+    world.pass(50 * HOUR / 60);
+    soon(async {
+        while world.pull("v1").await.status == 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    world.restart().await;
+    world.pull("v1").await.is_refused("trust_removed");
 }
 
 #[tokio::test]

@@ -175,8 +175,9 @@ impl TrustCache {
         // After a restart, what was answered lately need not be asked again, only verified.
         if before.is_none()
             && let Some(kept) = &remembered
-            && kept.memory.answered() <= now
-            && now.since(kept.memory.answered()) < anchor.config.refresh
+            && let Some(answered) = kept.memory.answered()
+            && answered <= now
+            && now.since(answered) < anchor.config.refresh
             && let Some(standing) = verify_again(anchor, gun, kept, now).await
         {
             return standing;
@@ -195,6 +196,9 @@ impl TrustCache {
                     "refused"
                 });
                 warn(anchor, gun, &refusal);
+                if remembered.is_some_and(|kept| kept.memory.answered().is_some()) {
+                    self.set_aside(anchor, gun).await;
+                }
                 Standing::Refused { refusal, answered: now }
             }
             Err(NotUpdated::Unreachable(why)) => {
@@ -218,6 +222,15 @@ impl TrustCache {
         let read = tokio::task::spawn_blocking(move || state.read(&gun)).await;
         read.unwrap_or_else(|broken| Err(StateError::broken(broken)))
             .map(|found| found.map(Arc::new))
+    }
+
+    /// Remembers a refusal. Where that fails it still holds for as long as this process runs.
+    async fn set_aside(&self, anchor: &Arc<Anchor>, gun: &Gun) {
+        let (state, refused) = (anchor.state.clone(), gun.clone());
+        let written = tokio::task::spawn_blocking(move || state.refused(&refused)).await;
+        if let Err(error) = written.unwrap_or_else(|broken| Err(StateError::broken(broken))) {
+            tracing::error!(anchor = &**anchor.name(), %gun, %error, "a refusal cannot be remembered");
+        }
     }
 
     /// One update from the server, and its memory on disk: it counts only with that.
@@ -314,7 +327,7 @@ fn lifetimes(anchor: &Anchor) -> Lifetimes {
 }
 
 /// Verifies what was kept once more, with the pins and the time of today; nothing of it is believed
-/// because it was verified before.
+/// because it was verified before. What was refused since is of no use.
 async fn verify_again(
     anchor: &Anchor,
     gun: &Gun,
@@ -325,7 +338,7 @@ async fn verify_again(
         let kept = kept.clone();
         async move { Ok::<_, NotUpdated>(kept.file(&file)) }
     };
-    let answered = kept.memory.answered();
+    let answered = kept.memory.answered()?;
     match update(fetch, &anchor.terms(gun.clone()), Some(&kept.memory), now).await {
         Ok(updated) => {
             Some(Standing::Signed { repository: Arc::new(updated.repository), answered })

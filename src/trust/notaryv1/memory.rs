@@ -19,8 +19,8 @@ pub struct Memory {
     pub(super) roles: BTreeMap<Role, Seen>,
     /// Delegations that a snapshot has listed while `targets` delegated to them.
     pub(super) listed: BTreeSet<Delegated>,
-    /// When the Notary server last answered with all this.
-    pub(super) answered: Timestamp,
+    /// When the Notary server last answered with all this; none if what it said since was refused.
+    pub(super) answered: Option<Timestamp>,
 }
 
 /// What was seen of one role.
@@ -45,7 +45,7 @@ impl Memory {
             }
         }
         let root = whole.root.bytes().to_vec();
-        Self { root, roles, listed: whole.listed.clone(), answered: now }
+        Self { root, roles, listed: whole.listed.clone(), answered: Some(now) }
     }
 
     /// What still counts under a root that does not follow from the remembered one. Where its
@@ -60,8 +60,8 @@ impl Memory {
         memory
     }
 
-    /// When the Notary server last answered with all this.
-    pub fn answered(&self) -> Timestamp {
+    /// When the Notary server last answered with all this; none if what it said since was refused.
+    pub fn answered(&self) -> Option<Timestamp> {
         self.answered
     }
 }

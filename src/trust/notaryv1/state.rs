@@ -67,7 +67,7 @@ pub struct Remembered {
 struct Stored {
     format: u32,
     gun: String,
-    answered: i64,
+    answered: Option<i64>,
     root: String,
     roles: BTreeMap<String, StoredRole>,
     listed: BTreeSet<String>,
@@ -106,18 +106,25 @@ impl State {
     /// What is remembered of `gun`; `None` where it was never seen.
     pub fn read(&self, gun: &Gun) -> Result<Option<Remembered>, StateError> {
         let folder = self.of(gun);
-        let path = folder.join(MEMORY);
-        let text = atomic::read(&path, MAX_MEMORY)
-            .map_err(|error| StateError::Io { path: path.clone(), error })?;
-        let Some(text) = text else { return Ok(None) };
-        let corrupt = |why: String| StateError::Corrupt { path: path.clone(), why };
-        let stored: Stored = serde_json::from_slice(&text).map_err(|e| corrupt(e.to_string()))?;
-        if stored.format != FORMAT || stored.gun != gun.as_str() {
-            return Err(corrupt(format!("it is of {} in format {}", stored.gun, stored.format)));
-        }
-        let memory =
-            stored.memory().ok_or_else(|| corrupt("a value in it is no such value".into()))?;
+        let Some(stored) = Stored::read(&folder.join(MEMORY), gun)? else { return Ok(None) };
+        let memory = stored.memory().ok_or_else(|| StateError::Corrupt {
+            path: folder.join(MEMORY),
+            why: "a value in it is no such value".to_owned(),
+        })?;
         Ok(Some(Remembered { memory, folder, files: stored.files }))
+    }
+
+    /// Remembers that what the server says of `gun` now was refused: what it said before is no answer
+    /// any more, not even when it falls silent.
+    pub fn refused(&self, gun: &Gun) -> Result<(), StateError> {
+        let path = self.of(gun).join(MEMORY);
+        match Stored::read(&path, gun)? {
+            Some(mut stored) if !self.only_read && stored.answered.is_some() => {
+                stored.answered = None;
+                stored.publish(&path)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Replaces what is remembered of `gun`.
@@ -142,9 +149,7 @@ impl State {
             files.insert(file.to_string(), hash);
         }
         let stored = Stored::new(gun, &updated.memory, files);
-        let path = folder.join(MEMORY);
-        let text = serde_json::to_vec(&stored).map_err(|e| failed(&path)(e.into()))?;
-        atomic::publish(&path, &text).map_err(failed(&path))?;
+        stored.publish(&folder.join(MEMORY))?;
         stored.sweep(&folder).map_err(failed(&folder))
     }
 }
@@ -184,12 +189,30 @@ impl Stored {
         Self {
             format: FORMAT,
             gun: gun.to_string(),
-            answered: memory.answered.unix(),
+            answered: memory.answered.map(Timestamp::unix),
             root: STANDARD.encode(&memory.root),
             roles: memory.roles.iter().map(role).collect(),
             listed: memory.listed.iter().map(|name| name.as_str().to_owned()).collect(),
             files,
         }
+    }
+
+    fn read(path: &Path, gun: &Gun) -> Result<Option<Self>, StateError> {
+        let text = atomic::read(path, MAX_MEMORY)
+            .map_err(|error| StateError::Io { path: path.to_owned(), error })?;
+        let Some(text) = text else { return Ok(None) };
+        let corrupt = |why: String| StateError::Corrupt { path: path.to_owned(), why };
+        let stored: Self = serde_json::from_slice(&text).map_err(|e| corrupt(e.to_string()))?;
+        if stored.format != FORMAT || stored.gun != gun.as_str() {
+            return Err(corrupt(format!("it is of {} in format {}", stored.gun, stored.format)));
+        }
+        Ok(Some(stored))
+    }
+
+    fn publish(&self, path: &Path) -> Result<(), StateError> {
+        let failed = |error| StateError::Io { path: path.to_owned(), error };
+        let text = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;
+        atomic::publish(path, &text).map_err(failed)
     }
 
     fn memory(&self) -> Option<Memory> {
@@ -205,7 +228,7 @@ impl Stored {
             root: STANDARD.decode(&self.root).ok()?,
             roles,
             listed: self.listed.iter().map(|name| Delegated::parse(name)).collect::<Option<_>>()?,
-            answered: Timestamp::from_unix(self.answered),
+            answered: self.answered.map(Timestamp::from_unix),
         })
     }
 
