@@ -52,7 +52,7 @@ enum Command {
     ///
     /// Exit status: 0 admitted; 3 refused or absent; 4 undecided; 2 for an error in the configuration.
     Why {
-        /// registry/repository[:tag][@digest]
+        #[arg(help = "registry/repository[:tag][@digest]")]
         image: String,
         #[arg(long, value_name = "FILE")]
         config: PathBuf,

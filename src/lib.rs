@@ -1,9 +1,57 @@
 //! Countersign: a pull-through registry proxy that serves only signed container images.
 //!
 //! *A request is parsed into a name, the name is judged into a proof, the proof is turned into a
-//! response*: `Request → Route → Admitted → Response`.
+//! response*: `Request → Route → Admitted → Response`. Nothing below the gate knows how clients are
+//! answered, and nothing above it knows signatures.
 //!
-//! The modules below are the layers, lowest first: a module uses only modules above it in this list.
+//! # Life of a request
+//!
+//! ```text
+//! client ─► server::connection ─► Route::parse ─ ImageRef ─► Gate::admit ─ Admitted ─► respond ─ Body ─► client
+//!                                      │                          │
+//!                                 Malformed 400       1 Policy::rule_for      which anchors are needed
+//!                                                     2 Trust::signed         what they signed: Endorsement
+//!                                                     3 PullThrough::manifest the content of that digest: Fetched
+//!                                                     4 Admitted::new         one held against the other
+//!                                                                 │
+//!                                                   Denial: absent, refused 404 · undecided 503
+//! ```
+//!
+//! Trust comes first: the upstream is asked by the digest that was signed, and never by the client's
+//! tag. Each arrow into a proof is a constructor that only its own module can call:
+//!
+//! ```text
+//! metadata ─ signed ─► Verified<Role> ─ chain ─► SignedRepository ─► Endorsement ─┐
+//!                                                                                 ├ gate ─► Admitted ─ server ─► Body
+//! upstream's bytes ─ hash ─► Fetched ─────────────────────────────────────────────┘
+//! ```
+//!
+//! What is known of a repository's signatures is a trust fact, expires, and is kept by the trust cache
+//! and its memory on disk. What a digest stands for is a content fact, and never changes.
+//!
+//! # The layers
+//!
+//! Lowest first: a module uses only modules above it in this list.
+//!
+//! - [`clock`]: the time, as a value.
+//! - [`json`]: JSON read strictly, once.
+//! - [`settings`]: TOML read key by key, with every error.
+//! - [`oci`]: the words of the registry's specifications: names, digests, manifests, errors.
+//! - [`net`]: how we call out: one client for one server, with ceilings and deadlines.
+//! - [`store`]: files that are whole or not there, in a folder that one process owns.
+//! - [`upstream`]: the registry behind us, and how it lets us in.
+//! - [`pull_through`]: content from upstream, held against its digest.
+//! - [`trust`]: who vouches for which digest, until when.
+//! - [`policy`]: which anchors an image needs.
+//! - [`gate`]: admit or deny; the only place where an endorsement and content meet.
+//! - [`server`]: the public listener: paths, answers, connections, audit.
+//! - [`admin`]: the private listener: alive, ready, metrics.
+//! - [`config`]: the sections of the configuration, composed and cross-checked.
+//! - [`app`]: the parts, made and joined.
+//! - [`explain`]: the decision about one image, told.
+//! - [`demo`]: a registry and a Notary server in this process, with the gate before them.
+//! - [`telemetry`]: where log events go.
+//! - [`cli`]: the commands.
 
 pub mod clock;
 pub mod json;

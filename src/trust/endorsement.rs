@@ -10,7 +10,7 @@ use super::scheme::Scheme;
 
 /// A trusted signer vouches for `digest` in `registry/repository`.
 ///
-/// Fields are private and [`Endorsement::new`] is visible to `trust` alone: whoever holds one holds
+/// Fields are private and `Endorsement::new` is visible to `trust` alone: whoever holds one holds
 /// a verified signature. It cannot be made elsewhere:
 ///
 /// ```compile_fail,E0624

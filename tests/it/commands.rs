@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What the contract promises, by command.
-const COMMANDS: [(&str, &[&str]); 3] = [
+const COMMANDS: [(&str, &[&str]); 4] = [
     ("serve", &["--config <FILE>", "SIGTERM", "SIGHUP", "Exit status: 0; 2 ", "1 for any other"]),
     ("check", &["--config <FILE>", "Exit status: 0; 2 with every error"]),
     (
         "why",
         &["--config <FILE>", "<IMAGE>", "--json", "0 admitted; 3 refused or absent; 4 undecided"],
     ),
+    ("demo", &["--once", "Exit status: 0 if every verdict is the expected one"]),
 ];
 
 struct Said {

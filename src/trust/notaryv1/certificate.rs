@@ -90,7 +90,7 @@ impl Certificates {
         &self.key
     }
 
-    /// The id of the leaf's key as a plain key: private key files and `docker trust inspect` use it.
+    /// The id of the leaf's key as a plain key: private key files are named by it.
     pub(super) fn canonical_id(&self) -> KeyId {
         self.canonical_id
     }
