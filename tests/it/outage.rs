@@ -191,22 +191,30 @@ async fn f12_a_memory_that_is_broken_decides_nothing() {
 }
 
 #[tokio::test]
-async fn kept_metadata_that_is_broken_is_fetched_again() {
-    let mut world = World::new().await;
-    let manifest = world.push_signed("v1", "one");
-    world.pull("v1").await.serves(&manifest);
-    for file in world.files(".json").iter().filter(|file| !file.ends_with("memory.json")) {
-        world.break_file(file, b"{}");
+async fn kept_metadata_that_is_broken_is_fetched_again_and_kept_again() {
+    for same_length in [false, true] {
+        let mut world = World::new().await;
+        let manifest = world.push_signed("v1", "one");
+        world.pull("v1").await.serves(&manifest);
+        break_all_but_the_memory(&world, same_length);
+        world.restart().await;
+        world.pull("v1").await.serves(&manifest);
+        // Now it is whole again, so that it serves without the server.
+        world.notary.goes_down();
+        world.restart().await;
+        world.pull("v1").await.serves(&manifest);
+        // And where it is broken and cannot be fetched either, nothing is served.
+        break_all_but_the_memory(&world, same_length);
+        world.restart().await;
+        world.pull("v1").await.is_undecided("trust_unreachable");
     }
-    world.restart().await;
-    world.pull("v1").await.serves(&manifest);
-    // And where it cannot be fetched either, nothing is served.
+}
+
+fn break_all_but_the_memory(world: &World, same_length: bool) {
     for file in world.files(".json").iter().filter(|file| !file.ends_with("memory.json")) {
-        world.break_file(file, b"{}");
+        let length = if same_length { std::fs::metadata(file).unwrap().len() } else { 2 };
+        world.break_file(file, &vec![b' '; usize::try_from(length).unwrap()]);
     }
-    world.notary.goes_down();
-    world.restart().await;
-    world.pull("v1").await.is_undecided("trust_unreachable");
 }
 
 #[tokio::test]

@@ -142,8 +142,9 @@ impl State {
         for (file, content) in &updated.files {
             let hash = hex::encode(Sha256::digest(content));
             let path = folder.join(content_name(&hash));
-            let there = fs::metadata(&path).is_ok_and(|there| there.len() == content.len() as u64);
-            if !there {
+            // Only what is whole is as good as written; what cannot even be read is written anew.
+            let kept = atomic::read(&path, content.len() as u64);
+            if !matches!(kept, Ok(Some(kept)) if kept == *content) {
                 atomic::publish(&path, content).map_err(failed(&path))?;
             }
             files.insert(file.to_string(), hash);

@@ -55,6 +55,14 @@ fn k6_root_keys_of_each_certified_type_count() {
     }
 }
 
+/// A signer's certificate only carries the key: the role's own expiry is what ends it.
+#[test]
+fn k6_a_signer_s_certificate_may_have_run_out() {
+    let key = Key::named("any");
+    let certified = Certificate { until: -1, ..Certificate::named("whoever") }.of(&key);
+    counts(&certified, &Signer::of(&certified));
+}
+
 #[test]
 fn k6_a_method_is_read_in_any_case_as_notary_reads_it() {
     let key = Key::named("any");

@@ -40,6 +40,18 @@ fn r5_an_expired_root_certificate_still_vouches_for_its_successor() {
     judge.in_days(6).admits(&second);
 }
 
+/// What Docker Official Images could not do in 2025: clients that had the old certificate were stuck.
+#[test]
+fn r5_a_root_key_in_a_renewed_certificate_is_the_same_key_by_its_canonical_id() {
+    let mut repository = NotaryRepository::signed();
+    let short = Certificate { until: 5, ..Certificate::named(GUN) };
+    *repository.keys_mut("root") = vec![short.of(&Key::named("root"))];
+    let judge = Judge::pinned_to(&repository);
+    let before = judge.admits(&repository.publish());
+    *repository.keys_mut("root") = vec![Certificate::named(GUN).of(&Key::named("root"))];
+    judge.in_days(6).admits_after(&before, &repository.publish());
+}
+
 #[test]
 fn r5_an_expired_root_still_vouches_for_its_successor() {
     let mut repository = NotaryRepository::signed();
