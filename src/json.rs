@@ -47,6 +47,15 @@ impl Value {
         self.as_object()?.get(name)
     }
 
+    /// The first member that is one of `known` but for its case: what Go's decoder would take for it.
+    pub fn miscased(&self, known: &[&str]) -> Option<&str> {
+        let names = self.as_object()?.keys().filter(|name| !known.contains(&name.as_str()));
+        let mut names = names.map(|name| (name, fold(name)));
+        names
+            .find(|(_, folded)| known.iter().any(|known| fold(known) == *folded))
+            .map(|(n, _)| n.as_str())
+    }
+
     pub fn as_object(&self) -> Option<&BTreeMap<String, Self>> {
         if let Self::Object(members) = self { Some(members) } else { None }
     }
@@ -62,6 +71,11 @@ impl Value {
     pub fn as_integer(&self) -> Option<i64> {
         if let Self::Integer(integer) = self { Some(*integer) } else { None }
     }
+}
+
+/// Folds case at least as far as Go does, which knows `K` for `k` and `ſ` for `s`.
+fn fold(name: &str) -> String {
+    name.chars().flat_map(char::to_lowercase).flat_map(char::to_uppercase).collect()
 }
 
 struct Nested {

@@ -13,8 +13,36 @@ pub const MAX_MANIFEST: usize = 4 << 20;
 /// The most children that one index may list.
 pub const MAX_CHILDREN: usize = 10_000;
 
-const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
-const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// The configs with which some engine runs an image, or a plugin: those of the specifications, and what
+/// docker takes for one of them (moby, `distribution/registry.go`, `defaultImageTypes`, `pluginTypes`).
+const RUNNABLE: [&str; 7] = [
+    "application/vnd.docker.container.image.v1+json",
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.plugin.v1+json",
+    "application/octet-stream",
+    "application/json",
+    "text/html",
+    "",
+];
+/// The members of manifests, and of what they list, that engines read.
+const MEMBERS: [&str; 16] = [
+    "annotations",
+    "artifactType",
+    "blobs",
+    "config",
+    "data",
+    "digest",
+    "fsLayers",
+    "layers",
+    "manifests",
+    "mediaType",
+    "platform",
+    "schemaVersion",
+    "signatures",
+    "size",
+    "subject",
+    "urls",
+];
 
 /// A pointer to content: its digest, its size in bytes, and its media type if that is a manifest's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +69,8 @@ pub enum InvalidManifest {
     Json(#[from] InvalidJson),
     #[error("the manifest is both an index and an image")]
     Ambiguous,
+    #[error("the manifest has the member {0:?} in the wrong case")]
+    Case(String),
     #[error("the manifest lists {0:?}, which is no digest we know")]
     Digest(String),
     #[error("the registry says it is {said:?}, the manifest says it is {is:?}")]
@@ -57,6 +87,7 @@ impl Manifest {
     /// Parses `bytes`; `content_type` is what the registry said they are, if it said anything.
     pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, InvalidManifest> {
         let value = Value::parse(bytes)?;
+        check_case(&value)?;
         let lists = |member| value.member(member).is_some();
         let index = lists("manifests");
         if index && (lists("layers") || lists("config") || lists("fsLayers") || lists("blobs")) {
@@ -86,14 +117,16 @@ impl Manifest {
 
     fn image(bytes: &[u8], media_type: MediaType) -> Result<Self, InvalidManifest> {
         let image = ImageManifest::from_reader(bytes)?;
-        let config = image.config().media_type().to_string();
+        let config = image.config().media_type().to_string().to_ascii_lowercase();
+        // Of an image in docker's own format, engines do not ask what its config is.
+        let runnable = media_type == MediaType::DockerImage || RUNNABLE.contains(&config.as_str());
         let blobs = std::iter::once(image.config()).chain(image.layers()).map(descriptor);
         Ok(Self {
             media_type,
             children: Vec::new(),
             blobs: blobs.collect::<Result<_, _>>()?,
             subject: image.subject().as_ref().map(descriptor).transpose()?,
-            runnable: config == DOCKER_CONFIG || config == OCI_CONFIG,
+            runnable,
         })
     }
 
@@ -125,6 +158,20 @@ impl Manifest {
     pub fn is_runnable(&self) -> bool {
         self.runnable
     }
+}
+
+/// Refuses a member that is one of those that engines read but for its case: they are written in Go,
+/// whose decoder would take it for that, and see another manifest than we do.
+fn check_case(manifest: &Value) -> Result<(), InvalidManifest> {
+    let listed = ["manifests", "layers", "blobs"].map(|name| manifest.member(name));
+    let listed = listed.into_iter().flatten().filter_map(Value::as_array).flatten();
+    let pointed = ["config", "subject"].map(|name| manifest.member(name));
+    for place in std::iter::once(manifest).chain(pointed.into_iter().flatten()).chain(listed) {
+        if let Some(name) = place.miscased(&MEMBERS) {
+            return Err(InvalidManifest::Case(name.chars().take(255).collect()));
+        }
+    }
+    Ok(())
 }
 
 /// What the document is by its own word, its registry's word and its shape, which must agree.
@@ -205,7 +252,7 @@ mod tests {
         assert_eq!(artifact.blobs().len(), 2);
         assert_eq!(artifact.subject().unwrap().digest, Digest::of(b"subject"));
         assert!(!artifact.is_runnable());
-        assert!(parse(&image(OCI_CONFIG), None).unwrap().is_runnable());
+        assert!(parse(&image(RUNNABLE[1]), None).unwrap().is_runnable());
     }
 
     #[test]
@@ -220,7 +267,7 @@ mod tests {
     #[test]
     fn the_registrys_word_is_held_against_the_documents() {
         for said in [MediaType::OciIndex, MediaType::DockerImage] {
-            let answer = parse(&image(OCI_CONFIG), Some(said.as_str()));
+            let answer = parse(&image(RUNNABLE[1]), Some(said.as_str()));
             assert!(matches!(answer, Err(InvalidManifest::MediaType { .. })));
         }
         let answer = parse(&index(), Some(MediaType::OciImage.as_str()));

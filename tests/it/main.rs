@@ -28,6 +28,7 @@ mod commands;
 mod config;
 mod connections;
 mod demo;
+mod dressed;
 mod manifest;
 mod notaryv1_attacks;
 mod outage;

@@ -25,14 +25,8 @@ impl<'a> Fields<'a> {
     pub(super) fn of(place: &'a str, value: &'a Value, known: &[&str]) -> Result<Self, Refusal> {
         let members =
             value.as_object().ok_or_else(|| malformed(format!("{place} is no object")))?;
-        for name in members.keys() {
-            if !known.contains(&name.as_str())
-                && known.iter().any(|other| fold(other) == fold(name))
-            {
-                return Err(malformed(format!(
-                    "{place} has the member {name:?} in the wrong case"
-                )));
-            }
+        if let Some(name) = value.miscased(known) {
+            return Err(malformed(format!("{place} has the member {name:?} in the wrong case")));
         }
         Ok(Self { place, members })
     }
@@ -105,9 +99,4 @@ impl<'a> Fields<'a> {
     pub(super) fn wrong(&self, name: &str, expected: &str) -> Refusal {
         malformed(format!("{}: {name:?} is not {expected}", self.place))
     }
-}
-
-/// Folds case at least as far as Go does, which knows `K` for `k` and `ſ` for `s`.
-fn fold(name: &str) -> String {
-    name.chars().flat_map(char::to_lowercase).flat_map(char::to_uppercase).collect()
 }

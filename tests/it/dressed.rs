@@ -1,0 +1,97 @@
+//! Images that nobody signed, dressed as something about an image that somebody did. What is about a
+//! signed image is served to whoever asks for its digest, so it must be nothing that an engine runs.
+
+use countersign::oci::{Digest, MediaType};
+use serde_json::{Value, json};
+
+use crate::whole_gate::{World, app, described};
+
+const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+
+/// An artifact about `subject` whose config is of that type.
+fn about(subject: &[u8], media_type: MediaType, config: &str) -> Value {
+    json!({
+        "schemaVersion": 2,
+        "mediaType": media_type.as_str(),
+        "config": described(config, b"{}"),
+        "layers": [described("application/vnd.oci.image.layer.v1.tar+gzip", b"{}")],
+        "subject": described(MediaType::OciImage.as_str(), subject),
+    })
+}
+
+/// Pushes `manifest` and pulls it by its digest: it must not come.
+async fn is_denied(world: &World, media_type: MediaType, manifest: &str) {
+    let bytes = manifest.as_bytes().to_vec();
+    let digest = world.registry.registry().put_manifest(&app(), media_type.as_str(), bytes);
+    let got = world.pull(digest).await;
+    assert_eq!(got.status.as_u16(), 404, "{manifest} was served");
+}
+
+#[tokio::test]
+async fn an_image_whose_config_docker_takes_for_an_images_is_no_artifact() {
+    let mut world = World::new().await;
+    let image = world.push_signed("v1", "one");
+    // moby, `distribution/registry.go`: `defaultImageTypes` and `pluginTypes`.
+    for config in [
+        OCI_CONFIG,
+        "application/vnd.docker.container.image.v1+json",
+        "application/vnd.docker.plugin.v1+json",
+        "application/octet-stream",
+        "application/json",
+        "text/html",
+        "Text/HTML",
+        "",
+    ] {
+        let dressed = about(&image, MediaType::OciImage, config).to_string();
+        is_denied(&world, MediaType::OciImage, &dressed).await;
+    }
+}
+
+#[tokio::test]
+async fn an_image_in_dockers_own_format_is_no_artifact_whatever_its_config_is() {
+    let mut world = World::new().await;
+    let image = world.push_signed("v1", "one");
+    // containers/image runs such a one without a look at the type of its config.
+    let dressed = about(&image, MediaType::DockerImage, EMPTY).to_string();
+    is_denied(&world, MediaType::DockerImage, &dressed).await;
+}
+
+#[tokio::test]
+async fn an_image_whose_config_is_spelt_in_another_case_is_no_artifact() {
+    let mut world = World::new().await;
+    let image = world.push_signed("v1", "one");
+    let about = about(&image, MediaType::OciImage, EMPTY);
+    let real = described(OCI_CONFIG, b"{\"a\":1}").to_string();
+    for (of, extra) in [
+        ("", format!(r#""Config":{real}"#)),
+        ("", format!(r#""CONFIG":{real}"#)),
+        ("config", format!(r#""MediaType":"{OCI_CONFIG}""#)),
+        ("", format!(r#""Manifests":[{real}]"#)),
+        ("", r#""mediatype":"application/vnd.docker.distribution.manifest.v2+json""#.to_owned()),
+    ] {
+        let mut text = about.to_string();
+        let end = if of.is_empty() {
+            text.len() - 1
+        } else {
+            let start = text.find(&format!("\"{of}\":{{")).unwrap();
+            start + text[start..].find('}').unwrap()
+        };
+        text.insert_str(end, &format!(",{extra}"));
+        serde_json::from_str::<Value>(&text).unwrap();
+        is_denied(&world, MediaType::OciImage, &text).await;
+    }
+}
+
+#[tokio::test]
+async fn an_sbom_of_a_signed_image_is_an_artifact() {
+    let mut world = World::new().await;
+    let image = world.push_signed("v1", "one");
+    for config in
+        [EMPTY, "application/vnd.cncf.notary.signature", "application/vnd.example.sbom+json"]
+    {
+        let sbom = about(&image, MediaType::OciImage, config).to_string().into_bytes();
+        world.registry.registry().put_manifest(&app(), MediaType::OciImage.as_str(), sbom.clone());
+        world.pull(Digest::of(&sbom)).await.serves(&sbom);
+    }
+}
