@@ -30,6 +30,7 @@ mod connections;
 mod demo;
 mod dressed;
 mod manifest;
+mod notary_auth;
 mod notaryv1_attacks;
 mod outage;
 mod proxy;
