@@ -188,7 +188,7 @@ fn m1_any_byte_that_is_flipped_is_refused_in_every_file() {
             _ => name_in(&files, role),
         };
         let length = files[&name].len();
-        for at in (0..length).step_by(length / 40 + 1) {
+        for at in (0..length).step_by(length / 15 + 1) {
             let mut broken = files.clone();
             broken.get_mut(&name).unwrap()[at] ^= 0x01;
             assert!(judge.verdict(None, &broken).is_err(), "{role}: byte {at}");
