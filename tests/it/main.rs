@@ -38,6 +38,7 @@ mod routes;
 mod several_anchors;
 mod tls;
 mod trust_cache;
+mod trust_memory;
 mod undecided;
 mod upstream;
 mod upstream_auth;
