@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::oci::{Digest, ImageRef, Reference, Tag};
+use futures_util::future::join_all;
+
+use crate::oci::{Digest, ImageRef, Reference};
 use crate::policy::{Mode, Unmet};
 use crate::pull_through::{FetchError, Fetched};
 use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
@@ -12,7 +14,7 @@ use crate::upstream::UpstreamError;
 use super::Shared;
 use super::admitted::{Admitted, Excused, Grounds, Place};
 use super::by_tag::{place, would_refuse};
-use super::denial::{Denial, Doubt};
+use super::denial::{Denial, Doubt, Undecided};
 use super::deny;
 
 /// How deep indexes may list indexes.
@@ -22,10 +24,12 @@ const MAX_REQUESTS: usize = 100;
 /// The most bytes of manifests that one decision may cost.
 const MAX_BYTES: usize = 16 << 20;
 
-/// What one decision may still cost.
-struct Budget {
+/// What one decision may still cost, and the first thing that it could not look at.
+struct Search<'a> {
+    image: &'a ImageRef,
     requests: usize,
     bytes: usize,
+    doubt: Option<Denial>,
 }
 
 impl Shared {
@@ -54,7 +58,6 @@ impl Shared {
             });
         }
         let names = self.names(image).await;
-        let mut budget = Budget { requests: MAX_REQUESTS, bytes: MAX_BYTES };
         let denial = match self.directly(image, digest, &names).await {
             Ok(admitted) => return Ok(admitted),
             Err(denial) => denial,
@@ -63,17 +66,20 @@ impl Shared {
         if !is_open(&denial) {
             return Err(denial);
         }
-        if let Some(admitted) = self.through_parents(image, digest, &names, MAX_LEVELS).await? {
-            return Ok(admitted);
+        let mut search = Search { image, requests: MAX_REQUESTS, bytes: MAX_BYTES, doubt: None };
+        if let Some(found) =
+            self.through_parents(image, digest, &names, MAX_LEVELS, &mut search).await?
+        {
+            return Ok(found);
         }
-        if let Some(admitted) = self.about_subject(image, digest, &names, &mut budget).await? {
-            return Ok(admitted);
+        if let Some(found) = self.about_subject(image, digest, &names, &mut search).await? {
+            return Ok(found);
         }
         let walk = self.lineage.walk(image).await;
         let _alone = walk.lock().await;
-        self.walk(image, &names, &mut budget).await?;
-        let found = self.through_parents(image, digest, &names, MAX_LEVELS).await?;
-        found.ok_or(denial)
+        self.walk(image, &names, &mut search).await;
+        let found = self.through_parents(image, digest, &names, MAX_LEVELS, &mut search).await?;
+        found.ok_or_else(|| search.doubt.unwrap_or(denial))
     }
 
     /// What each anchor that has a say in this repository signs in it.
@@ -82,12 +88,12 @@ impl Shared {
         image: &ImageRef,
     ) -> Vec<(Arc<str>, Result<SignedNames, Unendorsed>)> {
         let anchors = self.policy.anchors(&image.registry, &image.repository, self.clock.now());
-        let mut names = Vec::with_capacity(anchors.len());
-        for anchor in anchors {
+        // At once: one that is silent takes nearly all of the time that there is.
+        join_all(anchors.into_iter().map(async |anchor| {
             let signed = self.trust.signed(&anchor, &image.registry, &image.repository).await;
-            names.push((anchor, signed));
-        }
-        names
+            (anchor, signed)
+        }))
+        .await
     }
 
     /// Admits `digest` for itself: by one of the tags that it was signed by, or by a rule.
@@ -99,16 +105,19 @@ impl Shared {
     ) -> Result<Admitted, Denial> {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
-        let mut denied = None;
-        for tag in self.tags(image, digest, names).await {
-            let by_tag = self.policy.rule_for(&image.registry, &image.repository, Some(&tag), now);
+        let mut denied: Option<Denial> = None;
+        // Every tag that it was signed by, and every one by which a rule let it pass before.
+        let passed = self.lineage.tags(image, digest).await;
+        let signed = names.iter().filter_map(|(_, signed)| signed.as_ref().ok());
+        for tag in signed.flat_map(|signed| signed.tags_of(digest)).chain(passed.iter()) {
+            let by_tag = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
             let Some(by_tag) = by_tag else { continue };
             let place = place(image, &by_tag);
             let grounds = match &by_tag.rule.mode {
                 Mode::Deny { .. } => continue,
                 Mode::Allow { .. } => Grounds::Rule(Excused { digest: *digest }),
                 Mode::Enforce(requirement) | Mode::Audit(requirement) => {
-                    match self.judge(image, &tag, requirement).await {
+                    match self.judge(image, tag, requirement).await {
                         Ok(met) if met.iter().all(|one| one.digest() == *digest) => {
                             Grounds::Endorsed(met)
                         }
@@ -116,7 +125,12 @@ impl Shared {
                         Err(unmet) => {
                             let denial = deny::unmet(image, &place.rule, unmet, &self.trust);
                             if !matches!(by_tag.rule.mode, Mode::Audit(_)) {
-                                denied.get_or_insert(denial);
+                                // What is open leaves it open, whatever the others say.
+                                if denied.as_ref().is_none_or(|denied| {
+                                    is_undecided(&denial) && !is_undecided(denied)
+                                }) {
+                                    denied = Some(denial);
+                                }
                                 continue;
                             }
                             would_refuse(&denial);
@@ -153,23 +167,6 @@ impl Shared {
         self.fetch(image, *digest, Grounds::Rule(Excused { digest: *digest }), place).await
     }
 
-    /// Every tag by which `digest` may be admitted: signed by it, or let pass by it before.
-    async fn tags(
-        &self,
-        image: &ImageRef,
-        digest: &Digest,
-        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
-    ) -> Vec<Tag> {
-        let mut tags: Vec<Tag> = Vec::new();
-        for signed in names.iter().filter_map(|(_, signed)| signed.as_ref().ok()) {
-            tags.extend_from_slice(signed.tags_of(digest));
-        }
-        tags.extend(self.lineage.tags(image, digest).await.iter().cloned());
-        tags.sort_unstable();
-        tags.dedup();
-        tags
-    }
-
     /// Why nobody vouches for a digest that no tag leads to: undecided where somebody could not be
     /// asked, and else what the first anchor says.
     fn unsigned(
@@ -201,6 +198,28 @@ impl Shared {
         }
     }
 
+    /// Admits `digest` for itself, or through an index that is known to list it.
+    async fn known(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        levels: usize,
+        search: &mut Search<'_>,
+    ) -> Result<Option<Admitted>, Denial> {
+        let denial = match self.directly(image, digest, names).await {
+            Ok(admitted) => return Ok(Some(admitted)),
+            Err(denial) => denial,
+        };
+        if is_open(&denial)
+            && let Some(found) = self.through_parents(image, digest, names, levels, search).await?
+        {
+            return Ok(Some(found));
+        }
+        search.doubts(denial);
+        Ok(None)
+    }
+
     /// Admits `digest` through an index that is known to list it and is admitted itself.
     async fn through_parents(
         &self,
@@ -208,27 +227,14 @@ impl Shared {
         digest: &Digest,
         names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
         levels: usize,
+        search: &mut Search<'_>,
     ) -> Result<Option<Admitted>, Denial> {
         if levels == 0 {
             return Ok(None);
         }
         for parent in self.lineage.parents(image, digest).await.iter() {
-            let parent_image = by(image, parent);
-            let parent = match self.directly(&parent_image, parent, names).await {
-                Ok(parent) => Some(parent),
-                Err(denial) if is_open(&denial) => {
-                    let up = self.through_parents(&parent_image, parent, names, levels - 1);
-                    Box::pin(up).await?
-                }
-                Err(Denial::Missing { .. } | Denial::Refused(_) | Denial::Absent(_)) => None,
-                Err(
-                    denial @ (Denial::Throttled { .. }
-                    | Denial::Undecided(_)
-                    | Denial::Unsatisfiable { .. }),
-                ) => {
-                    return Err(denial);
-                }
-            };
+            let above = by(image, parent);
+            let parent = Box::pin(self.known(&above, parent, names, levels - 1, search)).await?;
             let Some(parent) = parent else { continue };
             let fetched = self.content(image, digest, &parent).await?;
             // An index that lists it with another size does not list it; another one may.
@@ -257,45 +263,35 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
         names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
-        budget: &mut Budget,
+        search: &mut Search<'_>,
     ) -> Result<Option<Admitted>, Denial> {
         // Without any signed name there is nothing that it could be about.
         if names.iter().all(|(_, signed)| signed.is_err()) {
             return Ok(None);
         }
-        let Some(fetched) = self.look(image, digest, budget).await? else { return Ok(None) };
+        let Some(fetched) = self.look(image, digest, search).await? else { return Ok(None) };
         let Some(subject) = fetched.manifest().subject().map(|subject| subject.digest) else {
             return Ok(None);
         };
         if fetched.manifest().is_runnable() {
             return Ok(None);
         }
-        let subject_image = by(image, &subject);
-        let subject = match self.directly(&subject_image, &subject, names).await {
-            Ok(subject) => Some(subject),
-            Err(denial) if is_open(&denial) => {
-                self.through_parents(&subject_image, &subject, names, MAX_LEVELS).await?
-            }
-            Err(Denial::Missing { .. } | Denial::Refused(_) | Denial::Absent(_)) => None,
-            Err(
-                denial @ (Denial::Throttled { .. }
-                | Denial::Undecided(_)
-                | Denial::Unsatisfiable { .. }),
-            ) => return Err(denial),
-        };
+        let above = by(image, &subject);
+        let subject = self.known(&above, &subject, names, MAX_LEVELS, search).await?;
         let Some(subject) = subject else { return Ok(None) };
         let admitted = Admitted::about(&subject, fetched);
         admitted.map(Some).map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))
     }
 
     /// Looks at every signed manifest of the repository that was not looked at yet, and remembers what
-    /// it lists. The next request goes on where the bounds ended this one.
+    /// it lists; what cannot be read hides nothing of the others. The next request goes on where the
+    /// bounds ended this one.
     async fn walk(
         &self,
         image: &ImageRef,
         names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
-        budget: &mut Budget,
-    ) -> Result<(), Denial> {
+        search: &mut Search<'_>,
+    ) {
         let mut open: Vec<(Digest, usize)> = Vec::new();
         for signed in names.iter().filter_map(|(_, signed)| signed.as_ref().ok()) {
             open.extend(signed.digests().map(|digest| (*digest, MAX_LEVELS)));
@@ -304,18 +300,24 @@ impl Shared {
             if self.lineage.is_walked(image, &digest) {
                 continue;
             }
-            match self.look(image, &digest, budget).await? {
-                Some(fetched) => {
+            match self.look(image, &digest, search).await {
+                Ok(Some(fetched)) => {
                     self.lineage.walked(image, &fetched).await;
                     if levels > 1 {
                         let nested = fetched.manifest().child_indexes();
                         open.extend(nested.map(|child| (child.digest, levels - 1)));
                     }
                 }
-                None => self.lineage.nothing_behind(image, &digest).await,
+                Ok(None) => self.lineage.nothing_behind(image, &digest).await,
+                Err(denial) => {
+                    let throttled = matches!(denial, Denial::Throttled { .. });
+                    search.doubts(denial);
+                    if throttled || search.is_spent() {
+                        return;
+                    }
+                }
             }
         }
-        Ok(())
     }
 
     /// Upstream's manifest, to look at: none where upstream has none that can be looked at.
@@ -323,19 +325,19 @@ impl Shared {
         &self,
         image: &ImageRef,
         digest: &Digest,
-        budget: &mut Budget,
+        search: &mut Search<'_>,
     ) -> Result<Option<Fetched>, Denial> {
-        if budget.requests == 0 || budget.bytes == 0 {
+        if search.is_spent() {
             let because = format!(
                 "the signed indexes that could list it are more than {MAX_REQUESTS} requests or {MAX_BYTES} \
                  bytes; asking again goes on from here"
             );
             return Err(deny::exhausted(image, None, because));
         }
-        budget.requests -= 1;
+        search.requests -= 1;
         match self.pull_through.manifest(&image.registry, &image.repository, digest).await {
             Ok(fetched) => {
-                budget.bytes = budget.bytes.saturating_sub(fetched.bytes().len());
+                search.bytes = search.bytes.saturating_sub(fetched.bytes().len());
                 Ok(Some(fetched))
             }
             Err(
@@ -350,17 +352,41 @@ impl Shared {
     }
 }
 
+impl Search<'_> {
+    fn is_spent(&self) -> bool {
+        self.requests == 0 || self.bytes == 0
+    }
+
+    /// Keeps `denial`, which is another manifest's, if it leaves open what is searched for.
+    fn doubts(&mut self, denial: Denial) {
+        let image = self.image.clone();
+        let doubt = match denial {
+            Denial::Undecided(undecided) => Denial::Undecided(Undecided { image, ..undecided }),
+            Denial::Throttled { retry_after, .. } => Denial::Throttled { image, retry_after },
+            Denial::Absent(_)
+            | Denial::Refused(_)
+            | Denial::Missing { .. }
+            | Denial::Unsatisfiable { .. } => return,
+        };
+        self.doubt.get_or_insert(doubt);
+    }
+}
+
 /// Whether the digest may still be admitted through another manifest: nobody said no, and nobody who
 /// could be asked vouches for it.
 fn is_open(denial: &Denial) -> bool {
     match denial {
         Denial::Absent(_) => true,
         Denial::Undecided(undecided) => undecided.doubt == Doubt::TrustUnreachable,
-        Denial::Missing { .. }
-        | Denial::Refused(_)
+        Denial::Refused(_)
+        | Denial::Missing { .. }
         | Denial::Throttled { .. }
         | Denial::Unsatisfiable { .. } => false,
     }
+}
+
+fn is_undecided(denial: &Denial) -> bool {
+    matches!(denial, Denial::Undecided(_))
 }
 
 fn by(image: &ImageRef, digest: &Digest) -> ImageRef {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use moka::future::Cache;
 use moka::ops::compute::Op;
+use moka::policy::EvictionPolicy;
 use tokio::sync::Mutex;
 
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
@@ -35,11 +36,31 @@ pub(super) struct Lineage {
 
 impl Lineage {
     pub(super) fn new() -> Self {
+        Self::with_room(MAX_FACTS)
+    }
+
+    fn with_room(facts: u64) -> Self {
+        let walked: Cache<Key, ()> = Cache::new(facts);
+        let forgotten = walked.clone();
+        // An index of which a child was forgotten has to be looked at again, or that child would be
+        // absent for as long as the index is remembered.
+        let parents = Cache::builder()
+            .max_capacity(facts)
+            .eviction_policy(EvictionPolicy::lru())
+            .async_eviction_listener(move |child: Arc<Key>, parents: Arc<[Digest]>, cause| {
+                let walked = forgotten.clone();
+                Box::pin(async move {
+                    for parent in parents.iter().filter(|_| cause.was_evicted()) {
+                        walked.invalidate(&(child.0.clone(), child.1.clone(), *parent)).await;
+                    }
+                })
+            })
+            .build();
         Self {
-            parents: Cache::new(MAX_FACTS),
-            walked: Cache::new(MAX_FACTS),
-            excused: Cache::new(MAX_FACTS),
-            denied: Cache::new(MAX_FACTS),
+            parents,
+            walked,
+            excused: Cache::new(facts),
+            denied: Cache::new(facts),
             walks: Cache::new(MAX_WALKS),
         }
     }
@@ -131,4 +152,31 @@ async fn add<T: Clone + PartialEq + Send + Sync + 'static>(
             Op::Put(newest.collect())
         })
         .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_child_that_was_forgotten_is_looked_for_again() {
+        let lineage = Lineage::with_room(100);
+        let image: ImageRef = "r.example/app:v1".parse().unwrap();
+        let digest = |text: String| Digest::of(text.as_bytes());
+        for index in 0..50 {
+            let children = (0..10).map(|child| digest(format!("{index}/{child}")));
+            lineage.remember(&image, &digest(index.to_string()), children).await;
+            lineage.parents.run_pending_tasks().await;
+        }
+        lineage.walked.run_pending_tasks().await;
+        for index in 0..50 {
+            let parent = digest(index.to_string());
+            for child in (0..10).map(|child| digest(format!("{index}/{child}"))) {
+                let known = lineage.parents(&image, &child).await.contains(&parent);
+                assert!(known || !lineage.is_walked(&image, &parent), "{index}: {child}");
+            }
+        }
+        let newest = lineage.parents(&image, &digest("49/9".to_owned())).await;
+        assert_eq!(*newest, [digest("49".to_owned())]);
+    }
 }

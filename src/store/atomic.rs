@@ -20,7 +20,8 @@ pub fn publish(path: &Path, content: &[u8]) -> io::Result<()> {
     let unique = NEXT.fetch_add(1, Ordering::Relaxed);
     let temporary = folder.join(format!("{TEMPORARY}{}-{unique}", std::process::id()));
     let written = (|| {
-        let mut file = File::create_new(&temporary)?;
+        // One that a crash left may have this very name: in a container, every process is the first.
+        let mut file = File::create(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -31,6 +32,23 @@ pub fn publish(path: &Path, content: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// Makes a folder, and those that lead to it, so that a power loss does not take them back.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) | None => Path::new("."),
+    };
+    make_folder(parent)?;
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    File::open(parent)?.sync_all()
 }
 
 /// Reads the file at `path`, of at most `most` bytes; `None` where there is none.
@@ -94,6 +112,19 @@ mod tests {
         File::create_new(folder.join(".tmp-1-1")).unwrap();
         sweep(&folder).unwrap();
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_made_with_those_that_lead_to_it() {
+        let folder = folder("make");
+        let deep = folder.join("a/b/c");
+        for _ in 0..2 {
+            make_folder(&deep).unwrap();
+            assert!(deep.is_dir());
+        }
+        publish(&folder.join("file"), b"").unwrap();
+        assert!(make_folder(&folder.join("file/d")).is_err());
         fs::remove_dir_all(folder).unwrap();
     }
 

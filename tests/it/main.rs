@@ -39,6 +39,8 @@ mod routes;
 mod several_anchors;
 mod tls;
 mod trust_cache;
+mod trust_memory;
+mod undecided;
 mod upstream;
 mod upstream_auth;
 mod upstream_config;

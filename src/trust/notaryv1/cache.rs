@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use moka::future::Cache;
 use moka::ops::compute::Op;
 use tokio::task::JoinHandle;
@@ -13,6 +14,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::trust::refusal::{Reason, Refusal, Unendorsed};
 
 use super::anchor::Anchor;
+use super::entry::{Ahead, Entry, Key, Life, Turn, lifetimes};
 use super::gun::Gun;
 use super::metrics::Metrics;
 use super::repository::SignedRepository;
@@ -27,8 +29,6 @@ const MAX_WEIGHT: u64 = 512 << 20;
 /// may still be used, or with the reason why there is nothing.
 const MAX_WAIT: Duration = Duration::from_secs(28);
 
-type Key = (Arc<str>, Gun);
-
 /// The standings of all anchors. Cheap to clone; the clones are one cache.
 #[derive(Clone)]
 pub struct TrustCache {
@@ -39,24 +39,15 @@ pub struct TrustCache {
     turns: Arc<AtomicU64>,
 }
 
-struct Entry {
-    anchor: Arc<Anchor>,
-    standing: Standing,
-    /// The turn in which the refresh that made this began.
-    began: u64,
-    /// Whether anyone has asked since the last refresh: only then it is refreshed ahead.
-    used: AtomicBool,
-    /// Whether a refresh ahead of time has begun; the entry that it makes replaces this one.
-    refreshing: AtomicBool,
-}
-
 impl TrustCache {
     pub fn new(clock: Clock, metrics: Metrics) -> Self {
         let standings = Cache::builder()
             .max_capacity(MAX_WEIGHT)
-            .weigher(|_: &Key, entry: &Arc<Entry>| {
-                u32::try_from(entry.standing.weight()).unwrap_or(u32::MAX)
+            .weigher(|(_, gun): &Key, entry: &Arc<Entry>| {
+                let weight = entry.standing.weight() + 2 * gun.as_str().len();
+                u32::try_from(weight).unwrap_or(u32::MAX)
             })
+            .expire_after(Life)
             .build();
         Self { standings, clock, metrics, turns: Arc::default() }
     }
@@ -73,8 +64,8 @@ impl TrustCache {
             entry.used.store(true, Ordering::Relaxed);
             if let Use::Now { answer, due } = entry.standing.at(self.clock.now(), lifetimes(anchor))
             {
-                if due && entry.take_refresh() {
-                    tokio::spawn(self.clone().refresh(anchor.clone(), gun.clone(), Ahead::Yes));
+                if due && let Some(turn) = Entry::take_refresh(&entry) {
+                    self.refresh_ahead(turn, gun.clone());
                 }
                 return answer;
             }
@@ -104,15 +95,20 @@ impl TrustCache {
     /// refreshes that it began, which go on without being waited for.
     pub fn tend(&self) -> Vec<JoinHandle<()>> {
         let now = self.clock.now();
-        let due = self.standings.iter().filter(|(_, entry)| {
-            entry.used.load(Ordering::Relaxed) && entry.is_due(now) && entry.take_refresh()
-        });
-        due.map(|(key, entry)| {
-            let refresh = self.clone().refresh(entry.anchor.clone(), key.1.clone(), Ahead::Yes);
+        let used = self.standings.iter().filter(|(_, entry)| entry.used.load(Ordering::Relaxed));
+        used.filter(|(_, entry)| entry.is_due(now))
+            .filter_map(|(key, entry)| Some((key, Entry::take_refresh(&entry)?)))
+            .map(|(key, turn)| self.refresh_ahead(turn, key.1.clone()))
+            .collect()
+    }
+
+    fn refresh_ahead(&self, turn: Turn, gun: Gun) -> JoinHandle<()> {
+        let cache = self.clone();
+        tokio::spawn(async move {
+            let anchor = turn.anchor().clone();
             // Its outcome is in the cache, and in the log.
-            tokio::spawn(async { drop(refresh.await) })
+            drop(cache.refresh(anchor, gun, Ahead::Yes).await);
         })
-        .collect()
     }
 
     /// Every GUN whose signed names are known, with the end of what it rests on.
@@ -246,7 +242,7 @@ impl TrustCache {
             async move {
                 // What is named by its hash cannot have changed.
                 if let (File::Content { .. }, Some(kept)) = (&file, &kept)
-                    && let Some(content) = kept.file(&file)
+                    && let Some(content) = kept_file(kept, &file).await
                 {
                     return Ok(Some(content));
                 }
@@ -262,41 +258,6 @@ impl TrustCache {
             tracing::error!(anchor = &**anchor.name(), %error, "the trust memory cannot be written");
             NotUpdated::Unreachable(format!("the trust memory cannot be written: {error}"))
         })
-    }
-}
-
-/// Whether a refresh is ahead of time, or somebody waits for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ahead {
-    Yes,
-    No,
-}
-
-impl Entry {
-    /// Whether the caller is the one who is to refresh this.
-    fn take_refresh(&self) -> bool {
-        !self.refreshing.swap(true, Ordering::Relaxed)
-    }
-
-    fn is_due(&self, now: Timestamp) -> bool {
-        // What is asked for every time is never asked ahead of time.
-        if self.anchor.config.refresh.is_zero() {
-            return false;
-        }
-        match self.standing.at(now, lifetimes(&self.anchor)) {
-            Use::Now { due, .. } => due,
-            Use::AskFirst => true,
-        }
-    }
-
-    /// Whether this is as good as what one who came at `came` would get: it may be used, or it was
-    /// asked for after that.
-    fn is_done(&self, came: u64, now: Timestamp, ahead: Ahead) -> bool {
-        let usable = match self.standing.at(now, lifetimes(&self.anchor)) {
-            Use::Now { due, .. } => !due || ahead == Ahead::No,
-            Use::AskFirst => false,
-        };
-        usable || self.began > came
     }
 }
 
@@ -322,10 +283,6 @@ impl Standing {
     }
 }
 
-fn lifetimes(anchor: &Anchor) -> Lifetimes {
-    Lifetimes { refresh: anchor.config.refresh, max_stale: anchor.config.max_stale }
-}
-
 /// Verifies what was kept once more, with the pins and the time of today; nothing of it is believed
 /// because it was verified before. What was refused since is of no use.
 async fn verify_again(
@@ -336,7 +293,7 @@ async fn verify_again(
 ) -> Option<Standing> {
     let fetch = |file: File| {
         let kept = kept.clone();
-        async move { Ok::<_, NotUpdated>(kept.file(&file)) }
+        async move { Ok::<_, NotUpdated>(kept_file(&kept, &file).await) }
     };
     let answered = kept.memory.answered()?;
     match update(fetch, &anchor.terms(gun.clone()), Some(&kept.memory), now).await {
@@ -345,6 +302,18 @@ async fn verify_again(
         }
         Err(error) => {
             tracing::info!(anchor = &**anchor.name(), %gun, ?error, "kept trust data is of no use any more");
+            None
+        }
+    }
+}
+
+/// Reads a kept file, which may be large, where that holds nobody up.
+async fn kept_file(kept: &Arc<Remembered>, file: &File) -> Option<Bytes> {
+    let (kept, file) = (kept.clone(), file.clone());
+    match tokio::task::spawn_blocking(move || kept.file(&file)).await {
+        Ok(content) => content,
+        Err(error) => {
+            tracing::error!(%error, "reading a kept file broke off");
             None
         }
     }

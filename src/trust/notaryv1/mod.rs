@@ -14,6 +14,7 @@ mod anchor;
 mod cache;
 mod certificate;
 mod chain;
+mod entry;
 mod fields;
 mod memory;
 mod metrics;

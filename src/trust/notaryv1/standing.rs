@@ -106,7 +106,12 @@ impl Standing {
 
     /// About how many bytes this takes in memory.
     pub(super) fn weight(&self) -> usize {
-        512 + self.repository().map_or(0, |repository| repository.weight())
+        let text = match self {
+            Self::Signed { .. } => 0,
+            Self::Refused { refusal, .. } => refusal.because.len(),
+            Self::Unreachable { why, .. } => why.len(),
+        };
+        1_024 + text + self.repository().map_or(0, |repository| repository.weight())
     }
 }
 

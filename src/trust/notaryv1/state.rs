@@ -88,7 +88,7 @@ impl State {
     /// The memories of `anchor` below the store's folder; the folder is made if it is missing.
     pub fn open(store: &Path, anchor: &str) -> Result<Self, StateError> {
         let folder = store.join("trust").join("notaryv1").join(anchor);
-        fs::create_dir_all(&folder)
+        atomic::make_folder(&folder)
             .map_err(|error| StateError::Io { path: folder.clone(), error })?;
         Ok(Self { folder, only_read: false })
     }
@@ -137,7 +137,7 @@ impl State {
             let path = path.to_owned();
             move |error| StateError::Io { path, error }
         };
-        fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        atomic::make_folder(&folder).map_err(failed(&folder))?;
         let mut files = BTreeMap::new();
         for (file, content) in &updated.files {
             let hash = hex::encode(Sha256::digest(content));
@@ -151,7 +151,11 @@ impl State {
         }
         let stored = Stored::new(gun, &updated.memory, files);
         stored.publish(&folder.join(MEMORY))?;
-        stored.sweep(&folder).map_err(failed(&folder))
+        // It is written, and that is what counts; what is left over harms nobody.
+        if let Err(error) = stored.sweep(&folder) {
+            tracing::warn!(folder = %folder.display(), %error, "what is no longer needed cannot be removed");
+        }
+        Ok(())
     }
 }
 

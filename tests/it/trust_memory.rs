@@ -1,0 +1,112 @@
+//! What a gate remembers through restarts, full disks and floods of names, and what it does of its own
+//! accord.
+
+use std::fs;
+use std::time::Duration;
+
+use countersign::app::{App, Keeping};
+use countersign::clock::{Clock, Timestamp};
+use countersign::config::Config;
+use countersign::settings::Document;
+
+use crate::fake_notary::FakeNotary;
+use crate::fake_registry::Fault;
+use crate::folder::Folder;
+use crate::notary_repository::{GUN, NOW, NotaryRepository};
+use crate::whole_gate::World;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+#[tokio::test]
+async fn a_refusal_takes_no_memory_of_versions_with_it() {
+    let mut world = World::new().await;
+    world.push_signed("v1", "one");
+    let old = world.signer.publish();
+    let fixed = world.push_signed("v1", "one, fixed");
+    world.pull("v1").await.serves(&fixed);
+    world.notary.remove(GUN);
+    world.pass(HOUR);
+    world.pull("v1").await.is_refused("trust_removed");
+    world.restart().await;
+    world.notary.publish(GUN, old);
+    world.pull("v1").await.is_refused("rollback");
+}
+
+#[tokio::test]
+async fn what_is_not_ours_in_the_memory_of_a_repository_stops_no_update() {
+    let mut world = World::new().await;
+    let one = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&one);
+    let memory = world.files("memory.json").remove(0);
+    fs::create_dir(memory.with_file_name("lost+found")).unwrap();
+    let two = world.push_signed("v1", "two");
+    world.pass(HOUR);
+    world.pull("v1").await.serves(&two);
+}
+
+/// A gate that only explains: one anchor at `notary`, and nothing served.
+fn gate(notary: &FakeNotary, pin: &str, folder: &Folder, clock: &Clock) -> App {
+    let text = format!(
+        r#"
+        [server]
+        listen = "127.0.0.1:0"
+        [store]
+        path = "store"
+        [[upstream]]
+        registry = "registry.example.com"
+        url = "http://127.0.0.1:1"
+        [[anchor]]
+        name = "team"
+        scheme = "notaryv1"
+        url = "{}"
+        root_keys = ["{pin}"]
+        [[rule]]
+        images = ["registry.example.com/**"]
+        require = ["team"]
+        "#,
+        notary.url()
+    );
+    let document = Document::from_text(&folder.join("countersign.toml"), text);
+    let config = Config::read(&document).unwrap();
+    App::new(&config, clock.clone(), Keeping::OnlyRead).unwrap()
+}
+
+async fn ask(app: &App, image: &str) {
+    drop(app.gate().admit(&image.parse().unwrap()).await);
+}
+
+#[tokio::test]
+async fn names_that_nobody_signed_are_not_asked_for_again_of_its_own_accord() {
+    let (notary, folder) = (FakeNotary::start().await, Folder::new("floods"));
+    let clock = Clock::manual(Timestamp::from_unix(NOW));
+    let pin = "0".repeat(64);
+    let app = gate(&notary, &pin, &folder, &clock);
+    for number in 0..10 {
+        ask(&app, &format!("registry.example.com/made/up-{number}:v1")).await;
+    }
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(11));
+        assert_eq!(app.gate().trust().tend().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_that_broke_off_is_begun_again() {
+    let (notary, folder) = (FakeNotary::start().await, Folder::new("breaks"));
+    let clock = Clock::manual(Timestamp::from_unix(NOW));
+    let mut signer = NotaryRepository::signed();
+    notary.publish(GUN, signer.publish());
+    let pin = signer.role("root").keys[0].canonical_id();
+    let app = gate(&notary, &pin, &folder, &clock);
+    ask(&app, &format!("{GUN}:v1")).await;
+    clock.advance(Duration::from_secs(4 * 60 + 1));
+    notary.hook(|_| Some(Fault::Silence));
+    let begun = app.gate().trust().tend();
+    assert_eq!(begun.len(), 1);
+    assert_eq!(app.gate().trust().tend().len(), 0, "begun twice");
+    for refresh in begun {
+        refresh.abort();
+        drop(refresh.await);
+    }
+    assert_eq!(app.gate().trust().tend().len(), 1);
+}

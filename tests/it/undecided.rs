@@ -1,0 +1,87 @@
+//! What cannot be looked at decides nothing: it hides no good answer that is elsewhere, and where there
+//! is none, it is no absence either.
+
+use countersign::oci::{Digest, MediaType};
+use serde_json::json;
+
+use crate::fake_notary::FakeNotary;
+use crate::fake_registry::{Fault, respond};
+use crate::whole_gate::{DEFAULTS, World, app, described};
+
+/// A pin that no key has.
+const NOBODY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// An anchor at `url`, and a rule that asks it beside `team` for `images`.
+fn also(name: &str, url: &str, images: &str, require: &str) -> String {
+    format!(
+        r#"
+        [[anchor]]
+        name = "{name}"
+        scheme = "notaryv1"
+        url = "{url}"
+        root_keys = ["{NOBODY}"]
+
+        [[rule]]
+        images = ["registry.example.com/{images}"]
+        require = {require}
+        "#
+    )
+}
+
+/// From now on, upstream refuses these manifests and nothing else.
+fn refuse(world: &World, manifests: &[Vec<u8>]) {
+    let paths: Vec<String> =
+        manifests.iter().map(|bytes| format!("/manifests/{}", Digest::of(bytes))).collect();
+    world.registry.hook(move |asked| {
+        let refused = paths.iter().any(|path| asked.path.ends_with(path));
+        refused.then(|| Fault::Respond(respond(403, "")))
+    });
+}
+
+#[tokio::test]
+async fn a_manifest_that_cannot_be_read_hides_no_child_of_an_index_that_can() {
+    let mut world = World::new().await;
+    let child = world.put_image("amd64");
+    let index = world.put_index(&[&child]);
+    world.sign("index", &index);
+    let quarantined: Vec<Vec<u8>> =
+        (0..8).map(|n| world.push_signed(&format!("v{n}"), &format!("bad {n}"))).collect();
+    refuse(&world, &quarantined);
+    world.pull(Digest::of(&child)).await.serves(&child);
+    let stranger = world.put_image("stranger");
+    world.pull(Digest::of(&stranger)).await.is_undecided("upstream_refused");
+    world.registry.hook(|_| None);
+    world.pull(Digest::of(&stranger)).await.is_absent("digest_not_signed");
+}
+
+#[tokio::test]
+async fn what_refers_to_an_image_that_cannot_be_read_is_not_absent() {
+    let mut world = World::new().await;
+    let image = world.push_signed("v1", "one");
+    let media_type = MediaType::OciImage.as_str();
+    let sbom = json!({
+        "schemaVersion": 2, "mediaType": media_type, "layers": [],
+        "config": described("application/vnd.oci.empty.v1+json", b"{}"),
+        "subject": described(media_type, &image),
+    });
+    let sbom = sbom.to_string().into_bytes();
+    world.registry.registry().put_manifest(&app(), media_type, sbom.clone());
+    refuse(&world, std::slice::from_ref(&image));
+    world.pull(Digest::of(&sbom)).await.is_undecided("upstream_refused");
+    world.registry.hook(|_| None);
+    world.pull(Digest::of(&sbom)).await.serves(&sbom);
+}
+
+#[tokio::test]
+async fn a_digest_that_one_rule_denies_and_another_cannot_decide_is_undecided() {
+    let (empty, down) = (FakeNotary::start().await, FakeNotary::start().await);
+    down.only_says(403);
+    let rules = also("absent", &empty.url(), "library/app:a", r#"["team", "absent"]"#)
+        + &also("down", &down.url(), "library/app:b", r#"["team", "down"]"#);
+    let mut world = World::with(DEFAULTS, &rules).await;
+    let image = world.push_signed("a", "one");
+    world.sign("b", &image);
+    world.pull("a").await.is_absent("no_trust_data");
+    world.pull("b").await.is_undecided("trust_unreachable");
+    world.pull(Digest::of(&image)).await.is_undecided("trust_unreachable");
+}
