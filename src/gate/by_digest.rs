@@ -77,10 +77,10 @@ impl Shared {
     }
 
     /// What each anchor that has a say in this repository signs in it.
-    pub(super) async fn names(
-        &self,
-        image: &ImageRef,
-    ) -> Vec<(Arc<str>, Result<SignedNames, Unendorsed>)> {
+    pub(super) async fn names<'a>(
+        &'a self,
+        image: &'a ImageRef,
+    ) -> Vec<(Arc<str>, Result<SignedNames<'a>, Unendorsed>)> {
         let anchors = self.policy.anchors(&image.registry, &image.repository, self.clock.now());
         let mut names = Vec::with_capacity(anchors.len());
         for anchor in anchors {
@@ -95,7 +95,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         digest: &Digest,
-        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
     ) -> Result<Admitted, Denial> {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
@@ -114,7 +114,7 @@ impl Shared {
                         }
                         Ok(_) => continue,
                         Err(unmet) => {
-                            let denial = deny::unmet(image, &place.rule, unmet, &self.trust);
+                            let denial = deny::unmet(image, place.rule, unmet, &self.trust);
                             if !matches!(by_tag.rule.mode, Mode::Audit(_)) {
                                 denied.get_or_insert(denial);
                                 continue;
@@ -133,7 +133,7 @@ impl Shared {
         let place = place(image, &chosen);
         match &chosen.rule.mode {
             Mode::Deny { reason } => {
-                Err(denied.unwrap_or_else(|| deny::by_rule(image, &place.rule, reason.as_deref())))
+                Err(denied.unwrap_or_else(|| deny::by_rule(image, place.rule, reason.as_deref())))
             }
             Mode::Enforce(_) => Err(denied.unwrap_or_else(|| self.unsigned(image, names))),
             Mode::Audit(_) => {
@@ -148,7 +148,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         digest: &Digest,
-        place: &Place,
+        place: &Place<'_>,
     ) -> Result<Admitted, Denial> {
         self.fetch(image, *digest, Grounds::Rule(Excused { digest: *digest }), place).await
     }
@@ -158,7 +158,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         digest: &Digest,
-        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
     ) -> Vec<Tag> {
         let mut tags: Vec<Tag> = Vec::new();
         for signed in names.iter().filter_map(|(_, signed)| signed.as_ref().ok()) {
@@ -175,12 +175,12 @@ impl Shared {
     fn unsigned(
         &self,
         image: &ImageRef,
-        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
     ) -> Denial {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
         let rule = chosen.map_or_else(|| Arc::from(""), |chosen| chosen.pattern.clone());
-        let failed = |(anchor, signed): &(Arc<str>, Result<SignedNames, Unendorsed>)| {
+        let failed = |(anchor, signed): &(Arc<str>, Result<SignedNames<'_>, Unendorsed>)| {
             let why = signed.as_ref().err()?.clone();
             Some(Unmet { anchor: anchor.clone(), why })
         };
@@ -206,7 +206,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         digest: &Digest,
-        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
         levels: usize,
     ) -> Result<Option<Admitted>, Denial> {
         if levels == 0 {
@@ -256,7 +256,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         digest: &Digest,
-        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
         budget: &mut Budget,
     ) -> Result<Option<Admitted>, Denial> {
         // Without any signed name there is nothing that it could be about.
@@ -293,7 +293,7 @@ impl Shared {
     async fn walk(
         &self,
         image: &ImageRef,
-        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
         budget: &mut Budget,
     ) -> Result<(), Denial> {
         let mut open: Vec<(Digest, usize)> = Vec::new();
