@@ -27,6 +27,11 @@ impl Timestamp {
         self.seconds
     }
 
+    /// The nanoseconds since [`Self::unix`].
+    pub const fn subsec_nanos(self) -> u32 {
+        self.nanos
+    }
+
     /// Parses RFC 3339 as Go's `time.Time` does: a zone is mandatory, `T` and `Z` are upper case,
     /// the fraction has one to nine digits, and there is neither a leap second nor an hour 24.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
@@ -115,8 +120,11 @@ impl Clock {
         match self {
             Self::System => {
                 #[expect(clippy::disallowed_methods, reason = "the one place that reads the time")]
-                let now = OffsetDateTime::from(std::time::SystemTime::now());
-                Timestamp { seconds: now.unix_timestamp(), nanos: now.nanosecond() }
+                let now = std::time::SystemTime::now();
+                // A clock that stands before 1970 is wrong in any case.
+                let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+                Timestamp { seconds, nanos: since.subsec_nanos() }
             }
             Self::Manual(nanos) => {
                 let nanos = nanos.load(Ordering::SeqCst);

@@ -148,7 +148,11 @@ fn rule(chosen: &Chosen<'_>) -> RuleTold {
     RuleTold { images: chosen.pattern.to_string(), mode, reason }
 }
 
-fn told(anchor: &Anchor, image: &ImageRef, signed: Result<SignedNames, Unendorsed>) -> AnchorTold {
+fn told(
+    anchor: &Anchor,
+    image: &ImageRef,
+    signed: Result<SignedNames<'_>, Unendorsed>,
+) -> AnchorTold {
     let Anchor::NotaryV1(notary) = anchor;
     let gun = notary.gun(&image.registry, &image.repository);
     let mut told = AnchorTold {

@@ -19,7 +19,7 @@ use crate::trust::{Endorsement, Reason, Refusal, Scheme};
 /// use countersign::clock::Timestamp;
 /// use countersign::gate::{Admitted, Grounds, Place};
 /// use countersign::pull_through::Fetched;
-/// fn forge(fetched: Fetched, grounds: Grounds, place: &Place, now: Timestamp) {
+/// fn forge(fetched: Fetched, grounds: Grounds, place: &Place<'_>, now: Timestamp) {
 ///     let _ = Admitted::new(fetched, grounds, place, now);
 /// }
 /// ```
@@ -48,11 +48,11 @@ pub struct Admitted {
 }
 
 /// Where an image is, and the pattern of the rule that decides about it.
-#[derive(Clone, Debug)]
-pub struct Place {
-    pub registry: Registry,
-    pub repository: Repository,
-    pub rule: Arc<str>,
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    pub registry: &'a Registry,
+    pub repository: &'a Repository,
+    pub rule: &'a Arc<str>,
 }
 
 /// On what a manifest is admitted.
@@ -84,7 +84,7 @@ impl Admitted {
     pub(super) fn new(
         fetched: Fetched,
         grounds: Grounds,
-        place: &Place,
+        place: &Place<'_>,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
         match &grounds {
@@ -179,11 +179,11 @@ impl Admitted {
 fn holds(
     fetched: &Fetched,
     endorsement: &Endorsement,
-    place: &Place,
+    place: &Place<'_>,
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let says = endorsement.says();
-    if says.registry != place.registry || says.repository != place.repository {
+    if says.registry != *place.registry || says.repository != *place.repository {
         let because = format!("it is signed for {}/{}", says.registry, says.repository);
         return Err(Refusal::new(Reason::WrongRepository, because));
     }

@@ -83,10 +83,10 @@ impl Shared {
     }
 
     /// What each anchor that has a say in this repository signs in it.
-    pub(super) async fn names(
-        &self,
-        image: &ImageRef,
-    ) -> Vec<(Arc<str>, Result<SignedNames, Unendorsed>)> {
+    pub(super) async fn names<'a>(
+        &'a self,
+        image: &'a ImageRef,
+    ) -> Vec<(Arc<str>, Result<SignedNames<'a>, Unendorsed>)> {
         let anchors = self.policy.anchors(&image.registry, &image.repository, self.clock.now());
         // At once: one that is silent takes nearly all of the time that there is.
         join_all(anchors.into_iter().map(async |anchor| {
@@ -101,7 +101,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         digest: &Digest,
-        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
     ) -> Result<Admitted, Denial> {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
@@ -123,7 +123,7 @@ impl Shared {
                         }
                         Ok(_) => continue,
                         Err(unmet) => {
-                            let denial = deny::unmet(image, &place.rule, unmet, &self.trust);
+                            let denial = deny::unmet(image, place.rule, unmet, &self.trust);
                             if !matches!(by_tag.rule.mode, Mode::Audit(_)) {
                                 // What is open leaves it open, whatever the others say.
                                 if denied.as_ref().is_none_or(|denied| {
@@ -147,7 +147,7 @@ impl Shared {
         let place = place(image, &chosen);
         match &chosen.rule.mode {
             Mode::Deny { reason } => {
-                Err(denied.unwrap_or_else(|| deny::by_rule(image, &place.rule, reason.as_deref())))
+                Err(denied.unwrap_or_else(|| deny::by_rule(image, place.rule, reason.as_deref())))
             }
             Mode::Enforce(_) => Err(denied.unwrap_or_else(|| self.unsigned(image, names))),
             Mode::Audit(_) => {
@@ -162,7 +162,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         digest: &Digest,
-        place: &Place,
+        place: &Place<'_>,
     ) -> Result<Admitted, Denial> {
         self.fetch(image, *digest, Grounds::Rule(Excused { digest: *digest }), place).await
     }
@@ -172,12 +172,12 @@ impl Shared {
     fn unsigned(
         &self,
         image: &ImageRef,
-        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
     ) -> Denial {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
         let rule = chosen.map_or_else(|| Arc::from(""), |chosen| chosen.pattern.clone());
-        let failed = |(anchor, signed): &(Arc<str>, Result<SignedNames, Unendorsed>)| {
+        let failed = |(anchor, signed): &(Arc<str>, Result<SignedNames<'_>, Unendorsed>)| {
             let why = signed.as_ref().err()?.clone();
             Some(Unmet { anchor: anchor.clone(), why })
         };
@@ -203,7 +203,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         digest: &Digest,
-        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
         levels: usize,
         search: &mut Search<'_>,
     ) -> Result<Option<Admitted>, Denial> {
@@ -225,7 +225,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         digest: &Digest,
-        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
         levels: usize,
         search: &mut Search<'_>,
     ) -> Result<Option<Admitted>, Denial> {
@@ -262,7 +262,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         digest: &Digest,
-        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
         search: &mut Search<'_>,
     ) -> Result<Option<Admitted>, Denial> {
         // Without any signed name there is nothing that it could be about.
@@ -289,7 +289,7 @@ impl Shared {
     async fn walk(
         &self,
         image: &ImageRef,
-        names: &[(Arc<str>, Result<SignedNames, Unendorsed>)],
+        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
         search: &mut Search<'_>,
     ) {
         let mut open: Vec<(Digest, usize)> = Vec::new();

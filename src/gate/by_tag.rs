@@ -22,17 +22,19 @@ impl Shared {
         let place = place(image, &chosen);
         let (grounds, digest) = match &chosen.rule.mode {
             Mode::Deny { reason } => {
-                return Err(deny::by_rule(image, &place.rule, reason.as_deref()));
+                return Err(deny::by_rule(image, place.rule, reason.as_deref()));
             }
-            Mode::Allow { .. } => self.excuse(image, tag, &place).await?,
+            Mode::Allow { .. } => Box::pin(self.excuse(image, tag, &place)).await?,
             Mode::Enforce(requirement) => self.endorsed(image, tag, requirement, &place).await?,
-            Mode::Audit(requirement) => match self.audited(image, tag, requirement, &place).await {
-                Ok(admitted) => return Ok(admitted),
-                Err(denial) => {
-                    would_refuse(&denial);
-                    self.excuse(image, tag, &place).await?
+            Mode::Audit(requirement) => {
+                match Box::pin(self.audited(image, tag, requirement, &place)).await {
+                    Ok(admitted) => return Ok(admitted),
+                    Err(denial) => {
+                        would_refuse(&denial);
+                        Box::pin(self.excuse(image, tag, &place)).await?
+                    }
                 }
-            },
+            }
         };
         let excused = matches!(grounds, Grounds::Rule(_));
         let admitted = self.fetch(image, digest, grounds, &place).await?;
@@ -48,12 +50,12 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         requirement: &Requirement,
-        place: &Place,
+        place: &Place<'_>,
     ) -> Result<(Grounds, Digest), Denial> {
         let endorsements = self
             .judge(image, tag, requirement)
             .await
-            .map_err(|unmet| deny::unmet(image, &place.rule, unmet, &self.trust))?;
+            .map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))?;
         let first = endorsements.first().map(Endorsement::digest);
         match first {
             Some(digest) => Ok((Grounds::Endorsed(endorsements), digest)),
@@ -66,7 +68,7 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         requirement: &Requirement,
-        place: &Place,
+        place: &Place<'_>,
     ) -> Result<Admitted, Denial> {
         let (grounds, digest) = self.endorsed(image, tag, requirement, place).await?;
         self.fetch(image, digest, grounds, place).await
@@ -100,15 +102,15 @@ impl Shared {
         image: &ImageRef,
         digest: Digest,
         grounds: Grounds,
-        place: &Place,
+        place: &Place<'_>,
     ) -> Result<Admitted, Denial> {
         let fetched = self
             .pull_through
-            .manifest(&place.registry, &place.repository, &digest)
+            .manifest(place.registry, place.repository, &digest)
             .await
-            .map_err(|error| deny::fetch(image, Some(&place.rule), error))?;
+            .map_err(|error| deny::fetch(image, Some(place.rule), error))?;
         let admitted = Admitted::new(fetched, grounds, place, self.clock.now())
-            .map_err(|refusal| deny::plain(image, refusal, Some(&place.rule)))?;
+            .map_err(|refusal| deny::plain(image, refusal, Some(place.rule)))?;
         self.lineage.children(image, &admitted).await;
         Ok(admitted)
     }
@@ -118,10 +120,10 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        place: &Place,
+        place: &Place<'_>,
     ) -> Result<(Grounds, Digest), Denial> {
-        let resolved = self.pull_through.resolve(&place.registry, &place.repository, tag).await;
-        let digest = resolved.map_err(|error| deny::fetch(image, Some(&place.rule), error))?;
+        let resolved = self.pull_through.resolve(place.registry, place.repository, tag).await;
+        let digest = resolved.map_err(|error| deny::fetch(image, Some(place.rule), error))?;
         Ok((Grounds::Rule(Excused { digest }), digest))
     }
 }
@@ -137,10 +139,6 @@ pub(super) fn would_refuse(denial: &Denial) {
     );
 }
 
-pub(super) fn place(image: &ImageRef, chosen: &Chosen<'_>) -> Place {
-    Place {
-        registry: image.registry.clone(),
-        repository: image.repository.clone(),
-        rule: chosen.pattern.clone(),
-    }
+pub(super) fn place<'a>(image: &'a ImageRef, chosen: &Chosen<'a>) -> Place<'a> {
+    Place { registry: &image.registry, repository: &image.repository, rule: chosen.pattern }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use moka::Equivalent;
 use moka::future::Cache;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
@@ -21,6 +22,16 @@ const MAX_PARENTS: usize = 16;
 const MAX_WALKS: u64 = 10_000;
 
 type Key = (Registry, Repository, Digest);
+
+/// A [`Key`] to look with.
+#[derive(Hash)]
+struct Sought<'a>(&'a Registry, &'a Repository, &'a Digest);
+
+impl Equivalent<Key> for Sought<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self.2 == key.2 && *self.1 == key.1 && *self.0 == key.0
+    }
+}
 
 /// What is known of the ways from a digest to an index.
 pub(super) struct Lineage {
@@ -67,12 +78,12 @@ impl Lineage {
 
     /// The indexes of that repository that have been seen to list `digest`.
     pub(super) async fn parents(&self, image: &ImageRef, digest: &Digest) -> Arc<[Digest]> {
-        self.parents.get(&key(image, digest)).await.unwrap_or_default()
+        self.parents.get(&sought(image, digest)).await.unwrap_or_default()
     }
 
     /// The tags of that repository by which a rule let `digest` pass.
     pub(super) async fn tags(&self, image: &ImageRef, digest: &Digest) -> Arc<[Tag]> {
-        self.excused.get(&key(image, digest)).await.unwrap_or_default()
+        self.excused.get(&sought(image, digest)).await.unwrap_or_default()
     }
 
     pub(super) async fn excused(&self, image: &ImageRef, digest: Digest, tag: &Tag) {
@@ -84,11 +95,11 @@ impl Lineage {
     }
 
     pub(super) fn was_denied(&self, image: &ImageRef, digest: &Digest) -> bool {
-        self.denied.contains_key(&key(image, digest))
+        self.denied.contains_key(&sought(image, digest))
     }
 
     pub(super) fn is_walked(&self, image: &ImageRef, digest: &Digest) -> bool {
-        self.walked.contains_key(&key(image, digest))
+        self.walked.contains_key(&sought(image, digest))
     }
 
     /// Remembers the children of an admitted manifest.
@@ -113,14 +124,13 @@ impl Lineage {
         parent: &Digest,
         children: impl Iterator<Item = Digest>,
     ) {
-        let walked = key(image, parent);
-        if self.walked.contains_key(&walked) {
+        if self.is_walked(image, parent) {
             return;
         }
         for child in children {
             add(&self.parents, key(image, &child), *parent).await;
         }
-        self.walked.insert(walked, ()).await;
+        self.walked.insert(key(image, parent), ()).await;
     }
 
     /// Only one walk through a repository's indexes at a time: the others find what it found.
@@ -128,6 +138,10 @@ impl Lineage {
         let place = (image.registry.clone(), image.repository.clone());
         self.walks.get_with(place, async { Arc::default() }).await
     }
+}
+
+fn sought<'a>(image: &'a ImageRef, digest: &'a Digest) -> Sought<'a> {
+    Sought(&image.registry, &image.repository, digest)
 }
 
 fn key(image: &ImageRef, digest: &Digest) -> Key {

@@ -70,7 +70,7 @@ impl super::Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        names: &BTreeMap<Arc<str>, Result<SignedNames, Unendorsed>>,
+        names: &BTreeMap<Arc<str>, Result<SignedNames<'_>, Unendorsed>>,
     ) -> Result<bool, Denial> {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
@@ -96,7 +96,7 @@ impl super::Shared {
 fn answers(
     requirement: &Requirement,
     tag: &Tag,
-    names: &BTreeMap<Arc<str>, Result<SignedNames, Unendorsed>>,
+    names: &BTreeMap<Arc<str>, Result<SignedNames<'_>, Unendorsed>>,
 ) -> BTreeMap<Arc<str>, Result<crate::trust::Endorsement, Unendorsed>> {
     let answer = |anchor: &Arc<str>| {
         let signed = names.get(anchor)?;

@@ -77,7 +77,8 @@ impl Gate {
         let decision = async {
             match &image.reference {
                 Reference::Tag(tag) => self.shared.by_tag(image, tag).await,
-                Reference::Digest(digest) => self.shared.by_digest(image, digest).await,
+                // On the heap, so that the more usual one does not carry the room for it around.
+                Reference::Digest(digest) => Box::pin(self.shared.by_digest(image, digest)).await,
             }
         };
         match tokio::time::timeout(MAX_DECISION, decision).await {

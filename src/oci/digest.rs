@@ -65,6 +65,11 @@ impl Digest {
         &self.raw[..self.algorithm.len()]
     }
 
+    /// How long its text is.
+    pub fn text_len(&self) -> usize {
+        self.algorithm.name().len() + ":".len() + 2 * self.algorithm.len()
+    }
+
     /// The part after the colon.
     pub fn hex(&self) -> String {
         hex::encode(self.raw())

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -35,11 +36,12 @@ pub enum InvalidName {
     Image,
 }
 
+/// A checked text. A clone shares it: names are handed on with every decision.
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $error:ident, $holds:path) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             pub fn as_str(&self) -> &str {

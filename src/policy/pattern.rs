@@ -75,9 +75,8 @@ impl fmt::Display for Pattern {
 impl Pattern {
     /// Whether this covers the name, whatever the tag.
     pub(super) fn covers(&self, registry: &Registry, repository: &Repository) -> bool {
-        let name: Vec<&str> =
-            std::iter::once(registry.as_str()).chain(repository.as_str().split('/')).collect();
-        path_matches(&self.segments, &name)
+        let name = std::iter::once(registry.as_str()).chain(repository.as_str().split('/'));
+        path_matches(&self.segments, name)
     }
 
     /// Whether the tag part holds: a pattern without one covers every tag, and what has no tag.
@@ -104,25 +103,37 @@ impl Pattern {
     }
 }
 
-fn path_matches(pattern: &[String], name: &[&str]) -> bool {
-    // reachable[j]: the patterns so far cover exactly the first j segments of the name.
-    let mut reachable = vec![false; name.len() + 1];
-    reachable[0] = true;
-    for (i, segment) in pattern.iter().enumerate() {
-        let mut next = vec![false; name.len() + 1];
-        if segment == "**" {
-            let least = usize::from(i + 1 == pattern.len());
-            if let Some(first) = reachable.iter().position(|reached| *reached) {
-                next.iter_mut().skip(first + least).for_each(|reached| *reached = true);
+/// `**` is any number of segments; greedy with one point of return, as in [`text_matches`].
+fn path_matches<'a>(pattern: &[String], mut name: impl Iterator<Item = &'a str> + Clone) -> bool {
+    let mut rest = pattern;
+    // What follows the last `**`, and the name from the first segment that it has not taken yet.
+    let mut back = None;
+    loop {
+        let mut onward = name.clone();
+        let fits = match rest {
+            [] if onward.next().is_none() => return true,
+            [] => false,
+            [last] if last == "**" => return onward.next().is_some(),
+            [segment, after @ ..] if segment == "**" => {
+                back = Some((after, name.clone()));
+                rest = after;
+                continue;
             }
-        } else {
-            for (j, part) in name.iter().enumerate() {
-                next[j + 1] = reachable[j] && text_matches(segment.as_bytes(), part.as_bytes());
+            [segment, after @ ..] => {
+                // What is too short for the pattern is not mended by leaving less of it.
+                let Some(part) = onward.next() else { return false };
+                rest = after;
+                text_matches(segment.as_bytes(), part.as_bytes())
             }
+        };
+        if fits {
+            name = onward;
+            continue;
         }
-        reachable = next;
+        let Some((after, from)) = &mut back else { return false };
+        from.next();
+        (rest, name) = (*after, from.clone());
     }
-    reachable[name.len()]
 }
 
 /// `*` is any text; greedy with one point of return, so linear but for the last wildcard.
@@ -188,6 +199,41 @@ mod tests {
             ("**:v1", "r.io/a/b:v1", true),
         ] {
             assert_eq!(matches(pattern, image), expected, "{pattern} {image}");
+        }
+    }
+
+    #[test]
+    fn paths_match_as_the_definition_has_it() {
+        fn defined(pattern: &[String], name: &[&str]) -> bool {
+            match pattern {
+                [] => name.is_empty(),
+                [last] if last == "**" => !name.is_empty(),
+                [first, rest @ ..] if first == "**" => {
+                    (0..=name.len()).any(|taken| defined(rest, &name[taken..]))
+                }
+                [first, rest @ ..] => name.split_first().is_some_and(|(part, others)| {
+                    text_matches(first.as_bytes(), part.as_bytes()) && defined(rest, others)
+                }),
+            }
+        }
+        fn all<'a>(words: &[&'a str], longest: usize) -> Vec<Vec<&'a str>> {
+            let mut texts = vec![vec![]];
+            for length in 0..longest {
+                let longer = texts.iter().filter(|text| text.len() == length).flat_map(|text| {
+                    words.iter().map(|word| text.iter().copied().chain([*word]).collect())
+                });
+                let longer: Vec<_> = longer.collect();
+                texts.extend(longer);
+            }
+            texts
+        }
+        let names = all(&["a", "b"], 5);
+        for pattern in all(&["a", "b", "*", "**"], 4) {
+            let pattern: Vec<String> = pattern.into_iter().map(str::to_owned).collect();
+            for name in &names {
+                let got = path_matches(&pattern, name.iter().copied());
+                assert_eq!(got, defined(&pattern, name), "{pattern:?} {name:?}");
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod fetched;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use moka::Equivalent;
 use moka::future::Cache;
 use thiserror::Error;
 
@@ -41,6 +42,16 @@ pub enum FetchError {
 }
 
 type Key = (Registry, Repository, Digest);
+
+/// A [`Key`] to look with.
+#[derive(Hash)]
+struct Sought<'a>(&'a Registry, &'a Repository, &'a Digest);
+
+impl Equivalent<Key> for Sought<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self.2 == key.2 && *self.1 == key.1 && *self.0 == key.0
+    }
+}
 
 /// The configured upstreams, and the manifests that they gave lately.
 #[derive(Clone, Debug)]
@@ -76,6 +87,19 @@ impl PullThrough {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Fetched, FetchError> {
+        if let Some(kept) = self.manifests.get(&Sought(registry, repository, digest)).await {
+            return Ok(kept);
+        }
+        // On the heap, so that whoever finds a kept one does not carry the room for this around.
+        Box::pin(self.fetch_manifest(registry, repository, digest)).await
+    }
+
+    async fn fetch_manifest(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Fetched, FetchError> {
         let upstream = self.upstream(registry)?;
         let fetch = async {
             let answer = upstream.manifest(repository, &Reference::Digest(*digest)).await?;
@@ -98,7 +122,7 @@ impl PullThrough {
         repository: &Repository,
         digest: &Digest,
     ) -> bool {
-        self.manifests.contains_key(&(registry.clone(), repository.clone(), *digest))
+        self.manifests.contains_key(&Sought(registry, repository, digest))
     }
 
     /// The digest that `tag` stands for at this moment, by upstream's word.

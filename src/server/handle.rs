@@ -54,16 +54,17 @@ impl Proxy {
             started,
         };
         let route = Route::parse(&head.method, head.uri.path(), head.uri.query(), &self.names);
+        // What is not a manifest is on the heap: the room for it is not carried around for one.
         let (kind, response) = match route {
             Err(malformed) => (Kind::Malformed, respond::malformed(&malformed)),
             Ok(Route::Base) => (Kind::Base, respond::base()),
             Ok(Route::Manifest(image)) => (Kind::Manifest, exchange.manifest(&image).await),
             Ok(Route::Blob { registry, repository, digest }) => {
-                (Kind::Blob, exchange.blob(&registry, &repository, digest).await)
+                (Kind::Blob, Box::pin(exchange.blob(&registry, &repository, digest)).await)
             }
             Ok(Route::Tags { registry, repository, name, ns, page }) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
-                let found = self.gate.tags(&registry, &repository, &page).await;
+                let found = Box::pin(self.gate.tags(&registry, &repository, &page)).await;
                 (Kind::Tags, exchange.either(found, |page| respond::tags(&page, &listed)))
             }
             Ok(Route::Referrers {
@@ -77,13 +78,13 @@ impl Proxy {
             }) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
                 let wanted = artifact_type.as_deref();
-                let found =
-                    self.gate.referrers(&registry, &repository, &digest, wanted, &page).await;
+                let asked = self.gate.referrers(&registry, &repository, &digest, wanted, &page);
+                let found = Box::pin(asked).await;
                 let respond = |page| respond::referrers(page, &listed, &digest, wanted);
                 (Kind::Referrers, exchange.either(found, respond))
             }
             Ok(Route::TrustMetadata { gun, file }) => {
-                let found = self.gate.trust_metadata(&gun, &file).await;
+                let found = Box::pin(self.gate.trust_metadata(&gun, &file)).await;
                 (Kind::TrustMetadata, exchange.either(found, respond::trust_metadata))
             }
             Ok(Route::Unsupported) => (Kind::Unsupported, respond::unsupported(head.version)),

@@ -33,6 +33,21 @@ pub(super) enum Kind {
     Unsupported,
 }
 
+impl Kind {
+    /// All of them, in the order of their declaration.
+    const ALL: [Self; 9] = [
+        Self::Base,
+        Self::Blob,
+        Self::Malformed,
+        Self::Manifest,
+        Self::NotFound,
+        Self::Referrers,
+        Self::Tags,
+        Self::TrustMetadata,
+        Self::Unsupported,
+    ];
+}
+
 impl EncodeLabelValue for Kind {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         let name = match self {
@@ -77,7 +92,9 @@ struct SourceLabels {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
-    durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    /// Of `requests`, those of each kind that were answered with 200: not looked up each time.
+    answered: [Counter; Kind::ALL.len()],
+    durations: [Histogram; Kind::ALL.len()],
     verdicts: Family<VerdictLabels, Counter>,
     blob_bytes: Family<SourceLabels, Counter>,
 }
@@ -85,9 +102,16 @@ pub struct Metrics {
 impl Metrics {
     /// Makes the counters and registers them in `registry`.
     pub fn registered(registry: &mut Registry) -> Self {
+        let requests = Family::<RequestLabels, Counter>::default();
+        let durations =
+            Family::<RouteLabels, Histogram, fn() -> Histogram>::new_with_constructor(|| {
+                Histogram::new(BUCKETS)
+            });
         let metrics = Self {
-            requests: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            answered: Kind::ALL
+                .map(|route| requests.get_or_create_owned(&RequestLabels { route, status: 200 })),
+            durations: Kind::ALL.map(|route| durations.get_or_create_owned(&RouteLabels { route })),
+            requests,
             verdicts: Family::default(),
             blob_bytes: Family::default(),
         };
@@ -99,7 +123,7 @@ impl Metrics {
         registry.register(
             "countersign_request_duration_seconds",
             "Time from a request's headers to those of its answer",
-            metrics.durations.clone(),
+            durations,
         );
         registry.register(
             "countersign_verdicts",
@@ -116,9 +140,11 @@ impl Metrics {
     }
 
     pub(super) fn count_request(&self, route: Kind, status: StatusCode, took: Duration) {
-        let status = status.as_u16();
-        self.requests.get_or_create(&RequestLabels { route, status }).inc();
-        self.durations.get_or_create(&RouteLabels { route }).observe(took.as_secs_f64());
+        match status.as_u16() {
+            200 => self.answered[route as usize].inc(),
+            status => self.requests.get_or_create(&RequestLabels { route, status }).inc(),
+        };
+        self.durations[route as usize].observe(took.as_secs_f64());
     }
 
     pub(super) fn count_verdict(

@@ -11,7 +11,7 @@ use super::scheme::Scheme;
 /// A trusted signer vouches for `digest` in `registry/repository`.
 ///
 /// Fields are private and `Endorsement::new` is visible to `trust` alone: whoever holds one holds
-/// a verified signature. It cannot be made elsewhere:
+/// a verified signature. Cheap to clone. It cannot be made elsewhere:
 ///
 /// ```compile_fail,E0624
 /// use countersign::trust::{Endorsed, Endorsement};
@@ -23,11 +23,11 @@ use super::scheme::Scheme;
 /// ```compile_fail,E0423
 /// use countersign::trust::{Endorsed, Endorsement};
 /// fn forge(endorsed: Endorsed) -> Endorsement {
-///     Endorsement(endorsed)
+///     Endorsement(std::sync::Arc::new(endorsed))
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Endorsement(Endorsed);
+pub struct Endorsement(Arc<Endorsed>);
 
 /// What an endorsement says.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub struct Endorsed {
 
 impl Endorsement {
     pub(super) fn new(endorsed: Endorsed) -> Self {
-        Self(endorsed)
+        Self(Arc::new(endorsed))
     }
 
     pub fn says(&self) -> &Endorsed {

@@ -49,11 +49,11 @@ impl Anchor {
 
 /// The names that one anchor has signed in one repository.
 #[derive(Debug)]
-pub struct SignedNames {
-    anchor: Arc<str>,
+pub struct SignedNames<'a> {
+    anchor: &'a Arc<str>,
     scheme: Scheme,
-    registry: Registry,
-    repository: Repository,
+    registry: &'a Registry,
+    repository: &'a Repository,
     names: Arc<SignedRepository>,
 }
 
@@ -72,12 +72,12 @@ impl Trust {
     }
 
     /// The names that the anchor `name` has signed in `registry/repository`.
-    pub async fn signed(
-        &self,
+    pub async fn signed<'a>(
+        &'a self,
         name: &str,
-        registry: &Registry,
-        repository: &Repository,
-    ) -> Result<SignedNames, Unendorsed> {
+        registry: &'a Registry,
+        repository: &'a Repository,
+    ) -> Result<SignedNames<'a>, Unendorsed> {
         let anchor = self.anchors.get(name);
         let anchor =
             anchor.ok_or_else(|| Unendorsed::Undecided(format!("there is no anchor {name}")))?;
@@ -90,10 +90,10 @@ impl Trust {
                 })?;
                 let names = self.cache.signed(anchor, &gun).await?;
                 Ok(SignedNames {
-                    anchor: anchor.name().clone(),
+                    anchor: anchor.name(),
                     scheme: Scheme::NotaryV1,
-                    registry: registry.clone(),
-                    repository: repository.clone(),
+                    registry,
+                    repository,
                     names,
                 })
             }
@@ -121,7 +121,7 @@ impl Trust {
     }
 }
 
-impl SignedNames {
+impl SignedNames<'_> {
     /// The endorsement of what `tag` stands for.
     pub fn tag(&self, tag: &Tag) -> Result<Endorsement, Refusal> {
         let found = self.names.tag(tag)?;

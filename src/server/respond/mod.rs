@@ -1,6 +1,7 @@
 //! Every answer's status and headers, once. Knows HTTP and what clients of registries look at
 //! (distribution-spec, "Pulling"), and takes no decision.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,7 +39,11 @@ pub(super) struct ContentName(Bytes);
 
 impl ContentName {
     pub(super) fn of(digest: Digest) -> Self {
-        Self(format!("\"{digest}\"").into())
+        // Room for exactly this: `Bytes` gives back what is left, and that is a copy.
+        let mut text = String::with_capacity(digest.text_len() + "\"\"".len());
+        // A text takes all that is written to it.
+        let _ = write!(text, "\"{digest}\"");
+        Self(text.into())
     }
 
     /// With its quotes, as in `ETag` and the conditions on it.

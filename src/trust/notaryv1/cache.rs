@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use moka::Equivalent;
 use moka::future::Cache;
 use moka::ops::compute::Op;
 use tokio::task::JoinHandle;
@@ -28,6 +29,16 @@ const MAX_WEIGHT: u64 = 512 << 20;
 /// How long one request waits for a refresh; less than a decision may take, so that it ends with what
 /// may still be used, or with the reason why there is nothing.
 const MAX_WAIT: Duration = Duration::from_secs(28);
+
+/// A [`Key`] to look with.
+#[derive(Hash)]
+struct Sought<'a>(&'a Arc<str>, &'a Gun);
+
+impl Equivalent<Key> for Sought<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self.1 == key.1 && *self.0 == key.0
+    }
+}
 
 /// The standings of all anchors. Cheap to clone; the clones are one cache.
 #[derive(Clone)]
@@ -59,9 +70,11 @@ impl TrustCache {
         anchor: &Arc<Anchor>,
         gun: &Gun,
     ) -> Result<Arc<SignedRepository>, Unendorsed> {
-        let key = (anchor.name().clone(), gun.clone());
-        if let Some(entry) = self.standings.get(&key).await {
-            entry.used.store(true, Ordering::Relaxed);
+        if let Some(entry) = self.standings.get(&Sought(anchor.name(), gun)).await {
+            // Written only where it changes, so that those who read it need not fetch it anew.
+            if !entry.used.load(Ordering::Relaxed) {
+                entry.used.store(true, Ordering::Relaxed);
+            }
             if let Use::Now { answer, due } = entry.standing.at(self.clock.now(), lifetimes(anchor))
             {
                 if due && let Some(turn) = Entry::take_refresh(&entry) {
@@ -83,7 +96,7 @@ impl TrustCache {
                     "the Notary server has not answered for {} seconds",
                     MAX_WAIT.as_secs()
                 );
-                let before = self.standings.get(&key).await;
+                let before = self.standings.get(&Sought(anchor.name(), gun)).await;
                 let now = self.clock.now();
                 let silent = Standing::unreachable(before.as_ref().map(|e| &e.standing), why, now);
                 silent.answer(now, lifetimes(anchor))

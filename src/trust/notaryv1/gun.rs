@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::oci::name::InvalidName;
 use crate::oci::{Registry, Repository};
 
 /// A GUN. Always a registry and a repository, so that it is safe in a URL and in a look-up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Gun(Box<str>);
+pub struct Gun(Arc<str>);
 
 impl Gun {
     pub fn as_str(&self) -> &str {
@@ -90,12 +91,19 @@ impl FromStr for Template {
 impl Template {
     /// The GUN of `registry/repository`.
     pub fn gun(&self, registry: &Registry, repository: &Repository) -> Result<Gun, InvalidName> {
+        let (registry, repository) = (registry.as_str(), repository.as_str());
+        if let [Part::Registry, Part::Text(between), Part::Repository] = &self.0[..]
+            && between == "/"
+        {
+            // A registry and a repository: nothing of this needs to be looked at again.
+            return Ok(Gun([registry, "/", repository].concat().into()));
+        }
         self.0
             .iter()
             .map(|part| match part {
                 Part::Text(text) => text.as_str(),
-                Part::Registry => registry.as_str(),
-                Part::Repository => repository.as_str(),
+                Part::Registry => registry,
+                Part::Repository => repository,
             })
             .collect::<String>()
             .parse()

@@ -19,7 +19,7 @@ pub struct SignedRepository {
     tags: HashMap<Tag, (Role, Entry)>,
     digests: HashMap<Digest, Vec<Tag>>,
     /// The entries of each required signer whose role there is.
-    signers: Vec<(Delegated, HashMap<Tag, Entry>)>,
+    signers: Vec<(Role, HashMap<Tag, Entry>)>,
     missing: Vec<Delegated>,
     expires: Timestamp,
     summary: Vec<RoleSummary>,
@@ -39,7 +39,7 @@ pub struct RoleSummary {
 pub struct Found<'a> {
     pub entry: &'a Entry,
     /// The roles that signed it.
-    pub roles: Vec<Role>,
+    pub roles: Vec<&'a Role>,
 }
 
 impl SignedRepository {
@@ -68,7 +68,7 @@ impl SignedRepository {
         let mut missing = Vec::new();
         for name in required {
             match by_role.remove(name) {
-                Some(entries) => signers.push((name.clone(), entries)),
+                Some(entries) => signers.push((Role::Delegation(name.clone()), entries)),
                 None => missing.push(name.clone()),
             }
         }
@@ -102,27 +102,25 @@ impl SignedRepository {
             let because = format!("{role} gives {tag} a length of {} bytes", entry.length);
             return Err(Refusal::new(Reason::Malformed, because));
         }
-        let mut roles = vec![role.clone()];
+        let mut roles = vec![role];
         if let Some(name) = self.missing.first() {
             let because = format!("{} has signed nothing in this repository", name.as_str());
             return Err(Refusal::new(Reason::SignerMissing, because));
         }
-        for (name, entries) in &self.signers {
+        for (signer, entries) in &self.signers {
             match entries.get(tag) {
                 None => {
-                    let because = format!("{} has not signed {tag}", name.as_str());
+                    let because = format!("{signer} has not signed {tag}");
                     return Err(Refusal::new(Reason::SignerMissing, because));
                 }
                 Some(other) if other.digest != entry.digest || other.length != entry.length => {
                     let because = format!(
-                        "{role} signed {tag} as {}, {} as {}",
-                        entry.digest,
-                        name.as_str(),
-                        other.digest
+                        "{role} signed {tag} as {}, {signer} as {}",
+                        entry.digest, other.digest
                     );
                     return Err(Refusal::new(Reason::SignersDisagree, because));
                 }
-                Some(_) => roles.push(Role::Delegation(name.clone())),
+                Some(_) => roles.push(signer),
             }
         }
         Ok(Found { entry, roles })
