@@ -2,6 +2,7 @@
 //! two parsers could read differently is refused, so nothing can be verified as one thing and used as
 //! another. Knows no format that is written in JSON.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -10,6 +11,10 @@ use thiserror::Error;
 
 /// How deep values may nest.
 pub const MAX_DEPTH: usize = 32;
+
+/// The most values that one text may hold, members and items counted: what they take in memory is a
+/// multiple of what they take as text.
+pub const MAX_VALUES: usize = 1_500_000;
 
 /// The largest magnitude at which every integer has an exact double: 2^53 - 1. Beyond it, readers
 /// that use doubles see another number than we do.
@@ -37,7 +42,8 @@ impl Value {
     /// Parses `text`, which must be one value and nothing else.
     pub fn parse(text: &[u8]) -> Result<Self, InvalidJson> {
         let mut deserializer = serde_json::Deserializer::from_slice(text);
-        let value = Nested { depth: 0 }.deserialize(&mut deserializer)?;
+        let values = Cell::new(0);
+        let value = Nested { depth: 0, values: &values }.deserialize(&mut deserializer)?;
         deserializer.end()?;
         Ok(value)
     }
@@ -78,19 +84,24 @@ fn fold(name: &str) -> String {
     name.chars().flat_map(char::to_lowercase).flat_map(char::to_uppercase).collect()
 }
 
-struct Nested {
+/// Reads one value: how deep it is, and how many there were before it.
+struct Nested<'a> {
     depth: usize,
+    values: &'a Cell<usize>,
 }
 
-impl<'de> DeserializeSeed<'de> for Nested {
+impl<'de> DeserializeSeed<'de> for Nested<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if self.values.replace(self.values.get() + 1) == MAX_VALUES {
+            return Err(D::Error::custom(format_args!("more than {MAX_VALUES} values")));
+        }
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Nested {
+impl<'de> Visitor<'de> for Nested<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,19 +144,19 @@ impl<'de> Visitor<'de> for Nested {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let depth = self.deeper()?;
+        let (depth, values) = (self.deeper()?, self.values);
         let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(Self { depth })? {
+        while let Some(item) = items.next_element_seed(Nested { depth, values })? {
             array.push(item);
         }
         Ok(Value::Array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let depth = self.deeper()?;
+        let (depth, values) = (self.deeper()?, self.values);
         let mut object = BTreeMap::new();
         while let Some(name) = members.next_key::<String>()? {
-            let value = members.next_value_seed(Self { depth })?;
+            let value = members.next_value_seed(Nested { depth, values })?;
             if object.contains_key(&name) {
                 return Err(A::Error::custom(format_args!("the member {name:?} stands twice")));
             }
@@ -155,7 +166,7 @@ impl<'de> Visitor<'de> for Nested {
     }
 }
 
-impl Nested {
+impl Nested<'_> {
     fn deeper<E: serde::de::Error>(&self) -> Result<usize, E> {
         if self.depth == MAX_DEPTH {
             return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels")));
@@ -201,6 +212,13 @@ mod tests {
         assert!(refused(nested(MAX_DEPTH + 1)).contains("deeper"));
         refused(nested(100_000));
         refused("{\"a\":".repeat(100_000));
+    }
+
+    #[test]
+    fn the_number_of_values_is_bounded() {
+        let list = |items: usize| format!("[0{}]", ",0".repeat(items - 1));
+        assert!(Value::parse(list(MAX_VALUES - 1).as_bytes()).is_ok());
+        assert!(refused(list(MAX_VALUES)).contains("values"));
     }
 
     #[test]

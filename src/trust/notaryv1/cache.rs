@@ -26,6 +26,8 @@ use super::update::{NotUpdated, Updated, update};
 
 /// How much memory standings may take, in bytes, about.
 const MAX_WEIGHT: u64 = 512 << 20;
+/// How long one update may take, with all its files: after that the server does not answer.
+const MAX_UPDATE: Duration = Duration::from_secs(60);
 /// How long one request waits for a refresh; less than a decision may take, so that it ends with what
 /// may still be used, or with the reason why there is nothing.
 const MAX_WAIT: Duration = Duration::from_secs(28);
@@ -263,7 +265,13 @@ impl TrustCache {
             }
         };
         let memory = remembered.map(|kept| &kept.memory);
-        let updated = update(fetch, &terms, memory, self.clock.now()).await?;
+        let updating = update(fetch, &terms, memory, self.clock.now());
+        let updated = tokio::time::timeout(MAX_UPDATE, updating).await.map_err(|_| {
+            let seconds = MAX_UPDATE.as_secs();
+            NotUpdated::Unreachable(format!(
+                "the Notary server takes more than {seconds} seconds for one update"
+            ))
+        })??;
         let (state, gun) = (anchor.state.clone(), gun.clone());
         let written =
             tokio::task::spawn_blocking(move || state.write(&gun, &updated).map(|()| updated));
