@@ -230,6 +230,19 @@ async fn f4_trust_data_that_runs_out_is_refused_as_soon_as_the_server_says_so() 
 }
 
 #[tokio::test]
+async fn f4_what_runs_out_before_refresh_does_is_asked_for_again() {
+    let mut world = World::with("refresh = \"48h\"\nmax_stale = \"96h\"", "").await;
+    world.signer.role_mut("timestamp").expires = in_days(1);
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.pass(24 * HOUR + Duration::from_secs(1));
+    world.signer.role_mut("timestamp").expires = in_days(15);
+    world.signer.role_mut("timestamp").version += 1;
+    world.publish();
+    world.pull("v1").await.serves(&manifest);
+}
+
+#[tokio::test]
 async fn f5_an_expired_releases_role_is_refused_at_the_gate_though_targets_names_the_tag() {
     let mut world = World::new().await;
     let old = world.push("old", "one, years ago");
