@@ -44,6 +44,10 @@ const MEMBERS: [&str; 16] = [
     "urls",
 ];
 
+/// How the media types of an image's layers begin.
+const LAYERS: [&str; 2] =
+    ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."];
+
 /// A pointer to content: its digest, its size in bytes, and its media type if that is a manifest's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
@@ -118,8 +122,11 @@ impl Manifest {
     fn image(bytes: &[u8], media_type: MediaType) -> Result<Self, InvalidManifest> {
         let image = ImageManifest::from_reader(bytes)?;
         let config = image.config().media_type().to_string().to_ascii_lowercase();
-        // Of an image in docker's own format, engines do not ask what its config is.
-        let runnable = media_type == MediaType::DockerImage || RUNNABLE.contains(&config.as_str());
+        // Of an image in docker's own format, engines do not ask what its config is; and some unpack
+        // whatever has the layers of an image.
+        let runnable = media_type == MediaType::DockerImage
+            || RUNNABLE.contains(&config.as_str())
+            || image.layers().iter().any(is_image_layer);
         let blobs = std::iter::once(image.config()).chain(image.layers()).map(descriptor);
         Ok(Self {
             media_type,
@@ -158,6 +165,11 @@ impl Manifest {
     pub fn is_runnable(&self) -> bool {
         self.runnable
     }
+}
+
+fn is_image_layer(layer: &oci_spec::image::Descriptor) -> bool {
+    let media_type = layer.media_type().to_string().to_ascii_lowercase();
+    LAYERS.iter().any(|layers| media_type.starts_with(layers))
 }
 
 /// Refuses a member that is one of those that engines read but for its case: they are written in Go,
@@ -247,12 +259,18 @@ mod tests {
     #[test]
     fn an_image_lists_its_blobs_and_its_subject() {
         let mut artifact = image("application/vnd.oci.empty.v1+json");
+        artifact["layers"][0]["mediaType"] = json!("application/spdx+json");
         artifact["subject"] = pointer(MediaType::OciImage.as_str(), "subject");
         let artifact = parse(&artifact, None).unwrap();
         assert_eq!(artifact.blobs().len(), 2);
         assert_eq!(artifact.subject().unwrap().digest, Digest::of(b"subject"));
         assert!(!artifact.is_runnable());
         assert!(parse(&image(RUNNABLE[1]), None).unwrap().is_runnable());
+    }
+
+    #[test]
+    fn what_has_the_layers_of_an_image_can_be_run_whatever_its_config_is() {
+        assert!(parse(&image("application/vnd.example.config"), None).unwrap().is_runnable());
     }
 
     #[test]

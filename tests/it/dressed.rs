@@ -15,7 +15,7 @@ fn about(subject: &[u8], media_type: MediaType, config: &str) -> Value {
         "schemaVersion": 2,
         "mediaType": media_type.as_str(),
         "config": described(config, b"{}"),
-        "layers": [described("application/vnd.oci.image.layer.v1.tar+gzip", b"{}")],
+        "layers": [described("application/spdx+json", b"{}")],
         "subject": described(MediaType::OciImage.as_str(), subject),
     })
 }
@@ -45,6 +45,21 @@ async fn an_image_whose_config_docker_takes_for_an_images_is_no_artifact() {
     ] {
         let dressed = about(&image, MediaType::OciImage, config).to_string();
         is_denied(&world, MediaType::OciImage, &dressed).await;
+    }
+}
+
+#[tokio::test]
+async fn what_has_the_layers_of_an_image_is_no_artifact_whatever_its_config_is() {
+    let mut world = World::new().await;
+    let image = world.push_signed("v1", "one");
+    for layer in [
+        "application/vnd.oci.image.layer.v1.tar+gzip",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    ] {
+        let mut dressed = about(&image, MediaType::OciImage, EMPTY);
+        dressed["layers"][0]["mediaType"] = json!(layer);
+        is_denied(&world, MediaType::OciImage, &dressed.to_string()).await;
     }
 }
 
