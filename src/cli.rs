@@ -161,6 +161,7 @@ fn meaning(config: &Config) -> String {
     for anchor in &config.anchors {
         let pins = match &anchor.pins {
             Pins::FirstUse => "TRUSTS THE FIRST ROOT IT SEES".to_owned(),
+            Pins::Keys(pins) if pins.len() == 1 => "1 root key".to_owned(),
             Pins::Keys(pins) => format!("{} root keys", pins.len()),
         };
         lines.push(format!("anchor    {} [notaryv1] at {}, {pins}", anchor.name, anchor.url));

@@ -130,11 +130,16 @@ impl Shared {
 
 /// Records what a rule that audits would have refused.
 pub(super) fn would_refuse(denial: &Denial) {
+    let image = denial.image();
     tracing::warn!(
-        target: "countersign::audit",
-        image = %denial.image(),
-        verdict = denial.verdict().unwrap_or("none"),
-        reason = denial.reason().unwrap_or("none"),
+        target: "countersign::would_refuse",
+        {
+        image.registry = image.registry.as_str(),
+        image.repository = image.repository.as_str(),
+        image.reference = %image.reference,
+        verdict = denial.verdict(),
+        reason = denial.reason(),
+        },
         "served by an audit rule, which would have refused: {denial}"
     );
 }

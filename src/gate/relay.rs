@@ -3,12 +3,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::oci::ImageRef;
 use crate::policy::Unmet;
 use crate::trust::notaryv1::{File, Gun, NotUpdated};
-use crate::trust::{Anchor, Unendorsed};
+use crate::trust::{Anchor, Relayed, Unendorsed};
 
 use super::denial::Denial;
 use super::{Gate, deny};
@@ -16,7 +14,7 @@ use super::{Gate, deny};
 impl Gate {
     /// The file of `gun` as its Notary server has it; `None` where that has none, or where no anchor
     /// makes that name.
-    pub async fn trust_metadata(&self, gun: &Gun, file: &File) -> Result<Option<Bytes>, Denial> {
+    pub async fn trust_metadata(&self, gun: &Gun, file: &File) -> Result<Option<Relayed>, Denial> {
         let Some((image, anchor)) = self.of_gun(gun) else { return Ok(None) };
         match self.shared.trust.relay(&anchor, gun, file).await {
             Ok(found) => Ok(found),

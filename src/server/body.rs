@@ -13,6 +13,7 @@ use prometheus_client::metrics::counter::Counter;
 use crate::gate::Admitted;
 use crate::oci::{ErrorBody, Tag};
 use crate::pull_through::BlobStream;
+use crate::trust::Relayed;
 use crate::upstream::{Part, Referrers};
 
 /// The body of an answer.
@@ -69,12 +70,12 @@ impl Body {
     }
 
     pub(super) fn referrers(referrers: Referrers) -> Self {
-        Self(Content::Whole(referrers.bytes))
+        Self(Content::Whole(referrers.into_bytes()))
     }
 
     /// A Notary server's metadata, as it signed it.
-    pub(super) fn trust_metadata(metadata: Bytes) -> Self {
-        Self(Content::Whole(metadata))
+    pub(super) fn trust_metadata(metadata: Relayed) -> Self {
+        Self(Content::Whole(metadata.into_bytes()))
     }
 
     pub(super) fn error(error: &ErrorBody) -> Self {

@@ -47,6 +47,17 @@ impl Anchor {
     }
 }
 
+/// Trust metadata as a Notary server gave it, for clients that verify it themselves. Only
+/// [`Trust::relay`] makes one.
+#[derive(Debug)]
+pub struct Relayed(Bytes);
+
+impl Relayed {
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
 /// The names that one anchor has signed in one repository.
 #[derive(Debug)]
 pub struct SignedNames<'a> {
@@ -113,9 +124,11 @@ impl Trust {
         anchor: &str,
         gun: &Gun,
         file: &File,
-    ) -> Result<Option<Bytes>, NotUpdated> {
+    ) -> Result<Option<Relayed>, NotUpdated> {
         match self.anchors.get(anchor) {
-            Some(Anchor::NotaryV1(anchor)) => anchor.notary().fetch(gun, file).await,
+            Some(Anchor::NotaryV1(anchor)) => {
+                Ok(anchor.notary().fetch(gun, file).await?.map(Relayed))
+            }
             None => Ok(None),
         }
     }

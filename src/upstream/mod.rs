@@ -83,13 +83,23 @@ pub struct TagPage {
 #[derive(Clone, Debug)]
 pub struct Referrers {
     /// The index as upstream sent it: an OCI index, no more is known of it.
-    pub bytes: Bytes,
+    bytes: Bytes,
     /// What upstream says it has filtered by (`OCI-Filters-Applied`).
     pub filters_applied: Option<String>,
     pub next: Option<Page>,
 }
 
 impl Referrers {
+    /// The index, byte for byte.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The same, and nothing else is needed any more.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
     /// Nothing refers to it.
     pub fn none() -> Self {
         const EMPTY: &[u8] = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;

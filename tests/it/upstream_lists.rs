@@ -79,10 +79,10 @@ async fn referrers_come_as_an_index_and_a_404_is_none() {
         async move { upstream.referrers(&app(), &subject, artifact_type, &Page::default()).await }
     };
     let all = ask(None).await.unwrap().unwrap();
-    assert!(String::from_utf8_lossy(&all.bytes).contains(&signature.to_string()));
+    assert!(String::from_utf8_lossy(all.bytes()).contains(&signature.to_string()));
     assert_eq!(all.filters_applied, None);
     let others = ask(Some("a/other")).await.unwrap().unwrap();
-    assert!(!String::from_utf8_lossy(&others.bytes).contains(&signature.to_string()));
+    assert!(!String::from_utf8_lossy(others.bytes()).contains(&signature.to_string()));
     assert_eq!(others.filters_applied.as_deref(), Some("artifactType"));
     fake.hook(|_| Some(Fault::Respond(respond(404, ""))));
     assert!(ask(None).await.unwrap().is_none());

@@ -19,6 +19,7 @@ use crate::oci::headers::{
 };
 use crate::oci::{Digest, ErrorBody, ErrorCode, MediaType, Registry};
 use crate::pull_through::BlobStream;
+use crate::trust::Relayed;
 use crate::upstream::{Page, Part, Referrers, TagPage};
 
 use super::audit::{Grounds, RequestId};
@@ -153,7 +154,7 @@ pub(super) fn referrers(
 }
 
 /// A Notary server's metadata, or that it has none.
-pub(super) fn trust_metadata(metadata: Option<Bytes>) -> Response<Body> {
+pub(super) fn trust_metadata(metadata: Option<Relayed>) -> Response<Body> {
     match metadata {
         Some(metadata) => answer(StatusCode::OK, Some(JSON), Body::trust_metadata(metadata)),
         None => {

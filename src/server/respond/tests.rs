@@ -165,8 +165,6 @@ fn the_answers_without_a_decision() {
         json!({"errors": [{"code": "METADATA_NOT_FOUND", "detail": {},
                            "message": "You have requested metadata that does not exist."}]})
     );
-    let (head, body) = taken(trust_metadata(Some(Bytes::from_static(b"{\"signed\":1}"))));
-    assert_eq!((head.status.as_u16(), body), (200, json!({"signed": 1})));
 }
 
 #[test]
@@ -185,8 +183,9 @@ fn a_list_links_to_its_next_page() {
         "</v2/a/b/tags/list?n=10&last=v1%26x%3D%22%3E%3C&ns=localhost%3A5000>; rel=\"next\""
     );
 
-    let bytes = Bytes::from_static(b"{}");
-    let page = Referrers { bytes, filters_applied: Some("artifactType".to_owned()), next };
+    let mut page = Referrers::none();
+    page.filters_applied = Some("artifactType".to_owned());
+    page.next = next;
     let digest = Digest::of(b"");
     let response = referrers(page, &Listed { ns: None, ..listed }, &digest, Some("a/b"));
     let headers = response.headers();
