@@ -38,7 +38,7 @@ impl Config {
         document.read(|top| {
             let server = required(top, "server").and_then(|section| server::Config::read(&section));
             let admin = top.section("admin").map(|section| {
-                let listen = section.required("listen");
+                let listen = section.listen("listen");
                 section.finish();
                 listen
             });

@@ -19,7 +19,7 @@ pub struct Config {
 impl Config {
     /// Reads `[server]`.
     pub fn read(section: &Section<'_>) -> Option<Self> {
-        let listen = section.required::<SocketAddr>("listen");
+        let listen = section.listen("listen");
         let tls = match (section.path("tls_cert"), section.path("tls_key")) {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
@@ -35,16 +35,21 @@ impl Config {
         let standard = Limits::default();
         let count =
             |key, most| section.count(key, 1, most).and_then(|count| usize::try_from(count).ok());
+        let patience = |key| {
+            let patience = section.duration(key)?;
+            if patience.is_zero() {
+                section.wrong(key, "no client can do anything within no time");
+            }
+            Some(patience)
+        };
         let limits = Limits {
             max_connections: count("max_connections", 1_000_000)
                 .unwrap_or(standard.max_connections),
             max_header_bytes: max_header_bytes(section).unwrap_or(standard.max_header_bytes),
-            handshake_timeout: section
-                .duration("handshake_timeout")
-                .unwrap_or(standard.handshake_timeout),
-            header_timeout: section.duration("header_timeout").unwrap_or(standard.header_timeout),
-            idle_timeout: section.duration("idle_timeout").unwrap_or(standard.idle_timeout),
-            write_timeout: section.duration("write_timeout").unwrap_or(standard.write_timeout),
+            handshake_timeout: patience("handshake_timeout").unwrap_or(standard.handshake_timeout),
+            header_timeout: patience("header_timeout").unwrap_or(standard.header_timeout),
+            idle_timeout: patience("idle_timeout").unwrap_or(standard.idle_timeout),
+            write_timeout: patience("write_timeout").unwrap_or(standard.write_timeout),
             drain_timeout: section.duration("drain_timeout").unwrap_or(standard.drain_timeout),
             ..standard
         };

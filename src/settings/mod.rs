@@ -6,6 +6,7 @@ mod values;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -170,7 +171,7 @@ impl<'a> Section<'a> {
         let value = self.value(key)?;
         let read = read(value);
         if read.is_none() {
-            self.wrong(key, format!("expected {expected}, found {}", value.type_str()));
+            self.wrong(key, format!("expected {expected}, found {}", values::found(value)));
         }
         read
     }
@@ -218,6 +219,15 @@ impl<'a> Section<'a> {
         self.parsed(key)
     }
 
+    /// An address and a port, `"127.0.0.1:5050"`; a problem where the key is not there.
+    pub fn listen(&self, key: &'static str) -> Option<SocketAddr> {
+        let text = self.required::<String>(key)?;
+        let address = text.parse();
+        let message =
+            "is no address to listen on: write \"127.0.0.1:5050\", or \"0.0.0.0:5050\" for all";
+        address.map_err(|_| self.wrong(key, format!("{text:?} {message}"))).ok()
+    }
+
     /// `"30s"`, `"5m"`, `"24h"`.
     pub fn duration(&self, key: &'static str) -> Option<Duration> {
         self.with(key, values::duration)
@@ -249,24 +259,17 @@ impl<'a> Section<'a> {
 
     /// A path; a relative one is in the folder of the document.
     pub fn path(&self, key: &'static str) -> Option<PathBuf> {
-        Some(self.resolve(&self.text(key)?))
+        let path = self.text(key)?;
+        if path.is_empty() {
+            self.wrong(key, "an empty text names no file and no folder");
+            return None;
+        }
+        Some(self.resolve(&path))
     }
 
     /// `path` as this document means it.
     pub fn resolve(&self, path: &str) -> PathBuf {
         self.document.file.parent().unwrap_or(Path::new("")).join(path)
-    }
-
-    /// What stands in the file that `key` names, without white space at its ends.
-    pub fn file_text(&self, key: &'static str) -> Option<String> {
-        let path = self.path(key)?;
-        match bounded(&path, MAX_NAMED_FILE) {
-            Ok(text) => Some(text.trim().to_owned()),
-            Err(message) => {
-                self.wrong(key, message);
-                None
-            }
-        }
     }
 
     /// What stands in the file at `path`, as a value of `key` names it.

@@ -32,7 +32,7 @@ fn every_error_is_told_with_its_line_and_key() {
         [
             "c.toml:2: `a.port`: expected a whole number from 1 to 9, found string",
             "c.toml:3: `a.age`: \"5 years\" is no duration: write \"30s\", \"5m\" or \"24h\"",
-            "c.toml:6: `b.name`: expected a text in quotes, found integer",
+            "c.toml:6: `b.name`: expected a text in quotes, found 3",
             "c.toml:7: `b`: `name` must be given",
             "c.toml:8: `b.nmae`: unknown key; did you mean `name`?",
         ]

@@ -148,13 +148,13 @@ fn every_wrong_value_of_the_listeners_and_the_store_is_told() {
     told_at_once(
         r#"
 [server]
-listen = "localhost:5050" #! server.listen: "localhost:5050"
+listen = "localhost:5050" #! server.listen: "localhost:5050" is no address to listen on: write
 tls_cert = "tls/server.crt" #! server.tls_cert: `tls_key` goes with it
-max_connections = 0 #! server.max_connections: a whole number from 1
+max_connections = 0 #! server.max_connections: a whole number from 1 to 1000000, found 0
 max_header_bytes = "1KiB" #! server.max_header_bytes: from "8KiB"
 handshake_timeout = 10 #! server.handshake_timeout: expected a text in quotes
 header_timeout = "10" #! server.header_timeout: is no duration
-idle_timeout = "1 hour" #! server.idle_timeout: is no duration
+idle_timeout = "0s" #! server.idle_timeout: within no time
 write_timeout = "-1s" #! server.write_timeout: is no duration
 drain_timeout = true #! server.drain_timeout: expected a text in quotes
 tls_keys = "x" #! server.tls_keys: did you mean `tls_key`?
@@ -194,7 +194,7 @@ default = true #! upstream.default: is the default already
 registry = "three.example"
 url = "ftp://three.example" #! upstream.url: must be http:// or https://
 default = "yes" #! upstream.default: expected true or false
-ca = 1 #! upstream.ca: expected a text in quotes
+ca = "" #! upstream.ca: an empty text names no file
 username = "robot" #! upstream.username: go together
 token_realm = "https://auth.example" #! upstream.token_realm: a host name or an address
 max_requests = 0 #! upstream.max_requests: a whole number from 1
