@@ -41,13 +41,13 @@ pub enum NetError {
     /// The server that we were configured to ask sent us somewhere we do not go.
     #[error(transparent)]
     Forbidden(#[from] ForbiddenTarget),
-    #[error("no connection to {host}")]
+    #[error("no connection to {host}: {}", last_cause(&**.source))]
     Connect { host: String, source: Arc<dyn Error + Send + Sync> },
     /// The connection is there, and TLS is not: a certificate that is not trusted, for one.
-    #[error("no TLS with {host}")]
+    #[error("no TLS with {host}: {}", last_cause(&**.source))]
     Tls { host: String, source: Arc<dyn Error + Send + Sync> },
     /// The connection broke, or what came over it was no HTTP.
-    #[error("{host} broke off")]
+    #[error("{host} broke off: {}", last_cause(&**.source))]
     Broken { host: String, source: Arc<dyn Error + Send + Sync> },
 }
 
@@ -86,18 +86,38 @@ impl NetError {
 #[error("the connection took too long")]
 pub(super) struct ConnectTimedOut;
 
-/// The first `T` among the causes of `error`, those wrapped in [`io::Error`] included, which hides
-/// them from [`Error::source`].
+/// The first `T` among the causes of `error`.
 fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        };
+    causes(error).find_map(|error| error.downcast_ref::<T>())
+}
+
+/// What all of it comes from: the one cause that tells people what to mend.
+fn last_cause(error: &(dyn Error + 'static)) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// `error` and its causes, those wrapped in [`io::Error`] included, which hides them from
+/// [`Error::source`].
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| next_cause(*error))
+}
+
+fn next_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
     }
-    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_cause_is_told_also_where_an_io_error_hides_it() {
+        let source = Arc::new(io::Error::other(io::Error::other(ConnectTimedOut)));
+        let error = NetError::Connect { host: "notary.example".to_owned(), source };
+        let told = "no connection to notary.example: the connection took too long";
+        assert_eq!(error.to_string(), told);
+    }
 }
