@@ -103,7 +103,7 @@ fn default_url(registry: &Registry, section: &Section<'_>) -> Option<Url> {
 }
 
 /// Whether a server can be at `url`: http or https, a host, perhaps a path, and nothing more.
-fn is_base(url: &Url) -> bool {
+pub fn is_base(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
         && url.host().is_some()
         && url.username().is_empty()

@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 pub use auth::Authenticator;
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, is_base};
 pub use credentials::{Credentials, InvalidCredentials};
 pub use error::{Outage, UpstreamError, Violation};
 pub use metrics::{Endpoint, Metrics};

@@ -11,7 +11,7 @@ use crate::net::TlsError;
 use crate::oci::name::InvalidName;
 use crate::oci::{Registry, Repository};
 use crate::settings::Section;
-use crate::upstream::{Credentials, InvalidCredentials, Metrics};
+use crate::upstream::{ConfigError, Credentials, InvalidCredentials, Metrics, is_base};
 
 use super::gun::{Gun, Template};
 use super::notary::Notary;
@@ -64,10 +64,7 @@ impl Config {
     pub fn read(section: &Section<'_>, name: Arc<str>) -> Option<Self> {
         let url = section.required::<Url>("url");
         if url.as_ref().is_some_and(|url| !is_base(url)) {
-            section.wrong(
-                "url",
-                "it must be https:// or http://, a host, and nothing of user or query",
-            );
+            section.wrong("url", ConfigError::Url.to_string());
         }
         let signers = section.texts("signers").unwrap_or_default();
         let signers = signers.iter().filter_map(|signer| {
@@ -83,7 +80,7 @@ impl Config {
         let ca = section.path("ca");
         let (username, password_file) = (section.text("username"), section.path("password_file"));
         if section.has("username") != section.has("password_file") {
-            section.wrong("username", "`username` and `password_file` go together");
+            section.wrong("username", InvalidCredentials::Half.to_string());
         }
         let token_realm = realm(section);
         let template = section.parsed("gun").unwrap_or_default();
@@ -144,15 +141,6 @@ fn pins(section: &Section<'_>) -> Option<Pins> {
     };
     let pins: Vec<Pin> = texts.iter().filter_map(pin).collect();
     (pins.len() == texts.len()).then_some(Pins::Keys(pins))
-}
-
-fn is_base(url: &Url) -> bool {
-    matches!(url.scheme(), "http" | "https")
-        && url.host().is_some()
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none()
 }
 
 fn notary(config: &Config, metrics: &Metrics) -> Result<Notary, AnchorError> {

@@ -63,10 +63,12 @@ impl Notary {
             .await
             .map_err(|error| match error {
                 UpstreamError::Unreachable(outage) => unreachable(outage.to_string()),
+                UpstreamError::Refused { status } => NotUpdated::Unreachable(format!(
+                    "the Notary server {host} refused with {status}: look at `username` and `password_file`"
+                )),
                 UpstreamError::Absent { .. }
                 | UpstreamError::Protocol(_)
                 | UpstreamError::RangeUnsatisfiable { .. }
-                | UpstreamError::Refused { .. }
                 | UpstreamError::TooManyRequests { .. } => unreachable(error.to_string()),
             })?;
         match response.status() {
