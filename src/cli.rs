@@ -38,6 +38,7 @@ enum Command {
     /// SIGHUP reads the certificate again. Logs go to standard error, filtered by RUST_LOG.
     /// Exit status: 0; 2 for an error in the configuration; 1 for any other.
     Serve {
+        /// The configuration; `config.example.toml` names every key.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
@@ -45,6 +46,7 @@ enum Command {
     ///
     /// Exit status: 0; 2 with every error that was found, each with its file, line and key.
     Check {
+        /// The configuration; `config.example.toml` names every key.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
@@ -54,6 +56,7 @@ enum Command {
     Why {
         #[arg(help = "registry/repository[:tag][@digest]")]
         image: String,
+        /// The configuration; `config.example.toml` names every key.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
         /// One JSON object instead of text.
@@ -77,7 +80,7 @@ pub fn run() -> ExitCode {
     let quiet = matches!(arguments.command, Command::Demo { once: true });
     let least = if quiet { LevelFilter::OFF } else { LevelFilter::INFO };
     if let Err(error) = telemetry::init(least) {
-        return failed(OTHER_ERROR, &format!("RUST_LOG: {error}"));
+        return failed(OTHER_ERROR, &error.to_string());
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -203,7 +203,8 @@ impl Rule {
 
     /// What it means, in one line.
     pub fn told(&self) -> String {
-        let until = self.until.map(|until| format!(" until {until}")).unwrap_or_default();
+        let until = self.until.map(|until| format!(" until the end of {}", day(until)));
+        let until = until.unwrap_or_default();
         match &self.mode {
             Mode::Enforce(requirement) => format!("needs {}", requirement.told()),
             Mode::Audit(requirement) => {
@@ -283,6 +284,11 @@ fn names(section: &Section<'_>, key: &'static str, anchors: &AnchorNames) -> Vec
         }
     }
     known
+}
+
+/// The day of an instant, `2027-01-31`.
+fn day(at: Timestamp) -> String {
+    at.to_string().chars().take_while(|c| *c != 'T').collect()
 }
 
 /// The end of the day that `until` names, in UTC; `Some(None)` where it names no day.

@@ -18,7 +18,9 @@ const FILTER: &str = "RUST_LOG";
 /// Why nothing can be logged.
 #[derive(Debug, Error)]
 pub enum TelemetryError {
-    #[error("{FILTER} is no filter of log events: {0}")]
+    #[error(
+        "{FILTER} is no filter of log events ({0}): write `debug`, or `info,countersign::audit=off`"
+    )]
     Filter(#[from] ParseError),
     #[error("logging is set up twice: {0}")]
     Twice(#[from] TryInitError),
@@ -57,7 +59,7 @@ where
     let filter = filter.add_directive(format!("{ALWAYS}=info").parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     Ok(match format {
-        Format::People => Arc::new(builder.with_ansi(true).finish()),
+        Format::People => Arc::new(builder.finish()),
         Format::Programs => {
             let json = builder.json().flatten_event(true).with_current_span(false);
             Arc::new(json.with_span_list(false).finish())
