@@ -17,7 +17,7 @@ impl Gate {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<BlobStream, Denial> {
-        let image = by(registry, repository, digest);
+        let image = named(registry, repository, digest);
         self.shared.open(&image, digest).await?;
         let stream = self.shared.pull_through.blob(registry, repository, digest, range).await;
         stream.map_err(|error| deny::fetch(&image, None, error))
@@ -30,7 +30,7 @@ impl Gate {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<u64>, Denial> {
-        let image = by(registry, repository, digest);
+        let image = named(registry, repository, digest);
         self.shared.open(&image, digest).await?;
         let length = self.shared.pull_through.blob_length(registry, repository, digest).await;
         length.map_err(|error| deny::fetch(&image, None, error))
@@ -74,7 +74,7 @@ impl Shared {
     }
 }
 
-fn by(registry: &Registry, repository: &Repository, digest: &Digest) -> ImageRef {
+fn named(registry: &Registry, repository: &Repository, digest: &Digest) -> ImageRef {
     ImageRef {
         registry: registry.clone(),
         repository: repository.clone(),

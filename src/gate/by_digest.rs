@@ -233,7 +233,7 @@ impl Shared {
             return Ok(None);
         }
         for parent in self.lineage.parents(image, digest).await.iter() {
-            let above = by(image, parent);
+            let above = beside(image, parent);
             let parent = Box::pin(self.known(&above, parent, names, levels - 1, search)).await?;
             let Some(parent) = parent else { continue };
             let fetched = self.content(image, digest, &parent).await?;
@@ -276,7 +276,7 @@ impl Shared {
         if fetched.manifest().is_runnable() {
             return Ok(None);
         }
-        let above = by(image, &subject);
+        let above = beside(image, &subject);
         let subject = self.known(&above, &subject, names, MAX_LEVELS, search).await?;
         let Some(subject) = subject else { return Ok(None) };
         let admitted = Admitted::about(&subject, fetched);
@@ -389,6 +389,7 @@ fn is_undecided(denial: &Denial) -> bool {
     matches!(denial, Denial::Undecided(_))
 }
 
-fn by(image: &ImageRef, digest: &Digest) -> ImageRef {
+/// The image `digest` in the same repository.
+fn beside(image: &ImageRef, digest: &Digest) -> ImageRef {
     ImageRef { reference: Reference::Digest(*digest), ..image.clone() }
 }

@@ -36,8 +36,6 @@ pub struct Limits {
 impl Limits {
     /// The smallest `max_header_bytes`: hyper's read buffer is never less.
     pub const MIN_HEADER_BYTES: u32 = 8 << 10;
-    /// The most headers of one request, hyper's own default; more is answered with 431.
-    pub const MAX_HEADERS: usize = 100;
 }
 
 impl Default for Limits {

@@ -131,7 +131,7 @@ impl SignedRepository {
         self.digests.get(digest).map_or(&[], Vec::as_slice)
     }
 
-    /// Every signed digest with one of its tags, in no order.
+    /// Every signed digest, in no order.
     pub fn digests(&self) -> impl Iterator<Item = &Digest> {
         self.digests.keys()
     }

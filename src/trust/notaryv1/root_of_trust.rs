@@ -178,7 +178,7 @@ impl SelfSigned {
                 )
             },
         )?;
-        // What rests on a certificate ends with it: the latest that could carry it alone.
+        // What rests on certificates ends with the first of them, whichever of them signed.
         let certificates =
             role.keys.iter().filter(|(_, key)| valid(key)).filter_map(|(_, key)| match key {
                 TufKey::Certified(certificates) => Some(certificates.not_after()),
