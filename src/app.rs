@@ -177,7 +177,12 @@ impl Running {
 
     /// Reads the certificate again, if there is one.
     pub fn reload(&self) {
-        let Some(tls) = &self.tls else { return };
+        let Some(tls) = &self.tls else {
+            tracing::info!(
+                "there is no certificate to read again; the configuration is read at start"
+            );
+            return;
+        };
         match tls.reload() {
             Ok(true) => tracing::info!("the certificate was read again"),
             Ok(false) => {}

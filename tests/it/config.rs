@@ -237,6 +237,7 @@ name = "unpinned" #! anchor.name: another [[anchor]] is called "unpinned"
 scheme = "notaryv1"
 url = "https://notary.example"
 root_keys = [] #! anchor.root_keys: an empty list trusts nothing
+signers = [] #! anchor.signers: an empty list asks for nobody
 
 [[anchor]]
 name = "two-ways"

@@ -66,7 +66,11 @@ impl Config {
         if url.as_ref().is_some_and(|url| !is_base(url)) {
             section.wrong("url", ConfigError::Url.to_string());
         }
-        let signers = section.texts("signers").unwrap_or_default();
+        let signers = section.texts("signers");
+        if signers.as_ref().is_some_and(Vec::is_empty) {
+            section.wrong("signers", "an empty list asks for nobody; leave the key out to say so");
+        }
+        let signers = signers.unwrap_or_default();
         let signers = signers.iter().filter_map(|signer| {
             let role = Delegated::parse(&format!("targets/{signer}"));
             if role.is_none() {
