@@ -59,9 +59,9 @@ where
     Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
 {
     let source = Source { fetch };
-    match attempt(&source, terms, memory, now).await {
+    match source.attempt(terms, memory, now).await {
         Err(NotUpdated::Refused(refusal)) if refusal.reason == Reason::MixAndMatch => {
-            attempt(&source, terms, memory, now).await
+            source.attempt(terms, memory, now).await
         }
         outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => outcome,
     }
@@ -88,169 +88,145 @@ where
         };
         self.find(file.clone()).await?.ok_or_else(missing)
     }
-}
 
-async fn attempt<F, Answer>(
-    source: &Source<F>,
-    terms: &Terms,
-    memory: Option<&Memory>,
-    now: Timestamp,
-) -> Result<Updated, NotUpdated>
-where
-    F: Fn(File) -> Answer,
-    Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
-{
-    let Some(memory) = memory else {
-        return first_sight(source, terms, None, now).await;
-    };
-    let remembered = SelfSigned::parse(&memory.root, terms)?;
-    let dropped = !remembered.is_pinned(terms);
-    let onward = match walk(source, terms, remembered).await {
-        Ok(known) => follow(source, terms, Some(memory), now, known).await,
-        Err(broken) => Err(broken),
-    };
-    let refusal = match onward {
-        Err(NotUpdated::Refused(refusal)) if dropped => refusal,
-        outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => {
-            return outcome;
-        }
-    };
-    // The operator's pins no longer name the root that is remembered: so they may name one that
-    // does not follow from it. The server has no say in that, and what was seen still counts for
-    // every role whose keys are the same.
-    match first_sight(source, terms, Some(memory), now).await {
-        Err(NotUpdated::Refused(again))
-            if again.reason == Reason::RootNotPinned || again.reason.is_absence() =>
-        {
-            Err(refusal.into())
-        }
-        outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => outcome,
-    }
-}
-
-async fn first_sight<F, Answer>(
-    source: &Source<F>,
-    terms: &Terms,
-    memory: Option<&Memory>,
-    now: Timestamp,
-) -> Result<Updated, NotUpdated>
-where
-    F: Fn(File) -> Answer,
-    Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
-{
-    let Some(root) = source.find(File::Newest(Role::Root)).await? else {
-        let because = format!("there is no trust data for {}", terms.gun);
-        return Err(Refusal::new(Reason::NoTrustData, because).into());
-    };
-    let root = SelfSigned::parse(&root, terms)?;
-    let memory = memory.map(|memory| memory.under(root.metadata()));
-    follow(source, terms, memory.as_ref(), now, root).await
-}
-
-/// Walks from a trusted root to the newest: N+1, N+2, … until there is none.
-async fn walk<F, Answer>(
-    source: &Source<F>,
-    terms: &Terms,
-    mut root: SelfSigned,
-) -> Result<SelfSigned, NotUpdated>
-where
-    F: Fn(File) -> Answer,
-    Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
-{
-    for _ in 0..MAX_ROOTS {
-        let version = root.version() + 1;
-        let Some(bytes) = source.find(File::Root(version)).await? else { return Ok(root) };
-        let next = root.rotate(&bytes, terms)?;
-        if next.version() != version {
-            let because = format!("{version}.root.json holds root {}", next.version());
-            return Err(Refusal::new(Reason::MixAndMatch, because).into());
-        }
-        root = next;
-    }
-    Err(Refusal::new(Reason::Malformed, format!("there are more than {MAX_ROOTS} newer roots"))
-        .into())
-}
-
-/// Follows the chain from `known`; where it breaks, once more from a newer `root.json`, for servers
-/// that keep no earlier roots under their version.
-async fn follow<F, Answer>(
-    source: &Source<F>,
-    terms: &Terms,
-    memory: Option<&Memory>,
-    now: Timestamp,
-    known: SelfSigned,
-) -> Result<Updated, NotUpdated>
-where
-    F: Fn(File) -> Answer,
-    Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
-{
-    let again = SelfSigned::parse(known.bytes(), terms)?;
-    let broken = match chain(source, terms, memory, now, known).await {
-        Err(NotUpdated::Refused(refusal))
-            if matches!(
-                refusal.reason,
-                Reason::Expired
-                    | Reason::MixAndMatch
-                    | Reason::RootNotPinned
-                    | Reason::SignatureInvalid
-            ) =>
-        {
-            refusal
-        }
-        outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => {
-            return outcome;
-        }
-    };
-    match source.find(File::Newest(Role::Root)).await? {
-        Some(newest) if newest != again.bytes() => {
-            let newer = again.rotate(&newest, terms)?;
-            chain(source, terms, memory, now, newer).await
-        }
-        Some(_) | None => Err(broken.into()),
-    }
-}
-
-async fn chain<F, Answer>(
-    source: &Source<F>,
-    terms: &Terms,
-    memory: Option<&Memory>,
-    now: Timestamp,
-    root: SelfSigned,
-) -> Result<Updated, NotUpdated>
-where
-    F: Fn(File) -> Answer,
-    Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
-{
-    let root: TrustedRoot = root.in_force(terms, now)?;
-    let links: Chain<'_, WantsTimestamp> = Chain::begin(root, memory, now);
-    let file = File::Newest(Role::Timestamp);
-    let Some(bytes) = source.find(file.clone()).await? else {
-        let (reason, what) = match memory {
-            Some(_) => (Reason::TrustRemoved, "the trust data that was there is gone for"),
-            None => (Reason::NoTrustData, "there is a root but no timestamp for"),
+    async fn attempt(
+        &self,
+        terms: &Terms,
+        memory: Option<&Memory>,
+        now: Timestamp,
+    ) -> Result<Updated, NotUpdated> {
+        let Some(memory) = memory else {
+            return self.first_sight(terms, None, now).await;
         };
-        return Err(Refusal::new(reason, format!("{what} {}", terms.gun)).into());
-    };
-    let mut files = vec![(file, bytes.clone())];
-    let links = links.timestamp(&bytes)?;
-
-    let file = links.wants();
-    let bytes = source.named(file.clone()).await?;
-    files.push((file, bytes.clone()));
-    let links = links.snapshot(&bytes)?;
-
-    let file = links.wants();
-    let bytes = source.named(file.clone()).await?;
-    files.push((file, bytes.clone()));
-    let mut links: Chain<'_, WantsDelegations> = links.targets(&bytes, &terms.signers)?;
-
-    while let Some(file) = links.wants() {
-        let bytes = source.named(file.clone()).await?;
-        files.push((file, bytes.clone()));
-        links = links.delegation(&bytes)?;
+        let remembered = SelfSigned::parse(&memory.root, terms)?;
+        let dropped = !remembered.is_pinned(terms);
+        let onward = match self.walk(terms, remembered).await {
+            Ok(known) => self.follow(terms, Some(memory), now, known).await,
+            Err(broken) => Err(broken),
+        };
+        let refusal = match onward {
+            Err(NotUpdated::Refused(refusal)) if dropped => refusal,
+            outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => {
+                return outcome;
+            }
+        };
+        // The operator's pins no longer name the root that is remembered: so they may name one that
+        // does not follow from it. The server has no say in that, and what was seen still counts for
+        // every role whose keys are the same.
+        match self.first_sight(terms, Some(memory), now).await {
+            Err(NotUpdated::Refused(again))
+                if again.reason == Reason::RootNotPinned || again.reason.is_absence() =>
+            {
+                Err(refusal.into())
+            }
+            outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => outcome,
+        }
     }
 
-    let whole = links.finish();
-    let memory = Memory::after(&whole, memory, now);
-    Ok(Updated { repository: SignedRepository::new(whole, &terms.signers), memory, files })
+    async fn first_sight(
+        &self,
+        terms: &Terms,
+        memory: Option<&Memory>,
+        now: Timestamp,
+    ) -> Result<Updated, NotUpdated> {
+        let Some(root) = self.find(File::Newest(Role::Root)).await? else {
+            let because = format!("there is no trust data for {}", terms.gun);
+            return Err(Refusal::new(Reason::NoTrustData, because).into());
+        };
+        let root = SelfSigned::parse(&root, terms)?;
+        let memory = memory.map(|memory| memory.under(root.metadata()));
+        self.follow(terms, memory.as_ref(), now, root).await
+    }
+
+    /// Walks from a trusted root to the newest: N+1, N+2, … until there is none.
+    async fn walk(&self, terms: &Terms, mut root: SelfSigned) -> Result<SelfSigned, NotUpdated> {
+        for _ in 0..MAX_ROOTS {
+            let version = root.version() + 1;
+            let Some(bytes) = self.find(File::Root(version)).await? else { return Ok(root) };
+            let next = root.rotate(&bytes, terms)?;
+            if next.version() != version {
+                let because = format!("{version}.root.json holds root {}", next.version());
+                return Err(Refusal::new(Reason::MixAndMatch, because).into());
+            }
+            root = next;
+        }
+        Err(Refusal::new(Reason::Malformed, format!("there are more than {MAX_ROOTS} newer roots"))
+            .into())
+    }
+
+    /// Follows the chain from `known`; where it breaks, once more from a newer `root.json`, for servers
+    /// that keep no earlier roots under their version.
+    async fn follow(
+        &self,
+        terms: &Terms,
+        memory: Option<&Memory>,
+        now: Timestamp,
+        known: SelfSigned,
+    ) -> Result<Updated, NotUpdated> {
+        let again = SelfSigned::parse(known.bytes(), terms)?;
+        let broken = match self.chain(terms, memory, now, known).await {
+            Err(NotUpdated::Refused(refusal))
+                if matches!(
+                    refusal.reason,
+                    Reason::Expired
+                        | Reason::MixAndMatch
+                        | Reason::RootNotPinned
+                        | Reason::SignatureInvalid
+                ) =>
+            {
+                refusal
+            }
+            outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => {
+                return outcome;
+            }
+        };
+        match self.find(File::Newest(Role::Root)).await? {
+            Some(newest) if newest != again.bytes() => {
+                let newer = again.rotate(&newest, terms)?;
+                self.chain(terms, memory, now, newer).await
+            }
+            Some(_) | None => Err(broken.into()),
+        }
+    }
+
+    async fn chain(
+        &self,
+        terms: &Terms,
+        memory: Option<&Memory>,
+        now: Timestamp,
+        root: SelfSigned,
+    ) -> Result<Updated, NotUpdated> {
+        let root: TrustedRoot = root.in_force(terms, now)?;
+        let links: Chain<'_, WantsTimestamp> = Chain::begin(root, memory, now);
+        let file = File::Newest(Role::Timestamp);
+        let Some(bytes) = self.find(file.clone()).await? else {
+            let (reason, what) = match memory {
+                Some(_) => (Reason::TrustRemoved, "the trust data that was there is gone for"),
+                None => (Reason::NoTrustData, "there is a root but no timestamp for"),
+            };
+            return Err(Refusal::new(reason, format!("{what} {}", terms.gun)).into());
+        };
+        let mut files = vec![(file, bytes.clone())];
+        let links = links.timestamp(&bytes)?;
+
+        let file = links.wants();
+        let bytes = self.named(file.clone()).await?;
+        files.push((file, bytes.clone()));
+        let links = links.snapshot(&bytes)?;
+
+        let file = links.wants();
+        let bytes = self.named(file.clone()).await?;
+        files.push((file, bytes.clone()));
+        let mut links: Chain<'_, WantsDelegations> = links.targets(&bytes, &terms.signers)?;
+
+        while let Some(file) = links.wants() {
+            let bytes = self.named(file.clone()).await?;
+            files.push((file, bytes.clone()));
+            links = links.delegation(&bytes)?;
+        }
+
+        let whole = links.finish();
+        let memory = Memory::after(&whole, memory, now);
+        Ok(Updated { repository: SignedRepository::new(whole, &terms.signers), memory, files })
+    }
 }
