@@ -15,7 +15,8 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    const fn name(self) -> &'static str {
+    /// What digests of it begin with.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
             Self::Sha512 => "sha512",
@@ -54,6 +55,13 @@ impl Digest {
         let mut raw = [0; 64];
         raw[..32].copy_from_slice(&hash);
         Self { algorithm: Algorithm::Sha256, raw }
+    }
+
+    /// The digest whose hash is `raw`, if that is as long as the algorithm has it.
+    pub fn from_raw(algorithm: Algorithm, raw: &[u8]) -> Option<Self> {
+        let mut padded = [0; 64];
+        (raw.len() == algorithm.len()).then(|| padded[..raw.len()].copy_from_slice(raw))?;
+        Some(Self { algorithm, raw: padded })
     }
 
     pub fn algorithm(&self) -> Algorithm {
@@ -112,6 +120,14 @@ impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Content was asked for, and something else came.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("upstream was asked for {asked} and sent {got}")]
+pub struct Mismatch {
+    pub asked: Digest,
+    pub got: Digest,
 }
 
 /// Computes the digest of content that arrives in pieces.

@@ -8,7 +8,7 @@ pub mod manifest;
 pub mod media_type;
 pub mod name;
 
-pub use digest::{Algorithm, Digest, Hasher};
+pub use digest::{Algorithm, Digest, Hasher, Mismatch};
 pub use error::{ErrorBody, ErrorCode};
 pub use manifest::{Descriptor, Manifest};
 pub use media_type::MediaType;

@@ -15,17 +15,11 @@ use thiserror::Error;
 pub use blob::{BlobError, BlobStream};
 pub use fetched::Fetched;
 
+pub use crate::oci::Mismatch;
+
 use crate::oci::manifest::InvalidManifest;
 use crate::oci::{Digest, Reference, Registry, Repository, Tag};
 use crate::upstream::{ByteRange, Upstream, UpstreamError};
-
-/// Upstream sent something else than the content of the digest that it was asked for.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("upstream was asked for {asked} and sent {got}")]
-pub struct Mismatch {
-    pub asked: Digest,
-    pub got: Digest,
-}
 
 /// Why there is no content. Cheap to clone, so that all who wait for one fetch can have it.
 #[derive(Clone, Debug, Error)]

@@ -1,8 +1,258 @@
-//! Files that are whole or not there at all, in a folder that one process owns.
+//! Content facts on a disk: which bytes a digest stands for, which repository holds them, which
+//! manifest lists which. Kept once, found by their digest, removed when room is needed, and never
+//! changed. Knows nothing of trust: deleting all of it changes no verdict.
+//!
+//! Beside it, for whoever keeps something else in the same folder: files that are whole or not there at
+//! all ([`atomic`]), and the folder's one owner ([`StoreLock`]).
 
 pub mod atomic;
 mod config;
+mod disk;
+mod facts;
+mod health;
+mod in_use;
+mod ingest;
+mod layout;
 mod lock;
+mod mapped;
+mod metrics;
+mod room;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
+pub use facts::Seen;
+pub use ingest::{Arriving, Ingest, Unkept, Whole};
 pub use lock::{LockError, StoreLock};
+pub use metrics::Metrics;
+
+use self::disk::Disk;
+use self::in_use::Opened;
+use self::layout::Layout;
+use crate::clock::Clock;
+use crate::oci::{Digest, Registry, Repository};
+
+/// The store cannot be opened.
+#[derive(Debug, Error)]
+#[error("the store {} cannot be opened: {error}", .path.display())]
+pub struct OpenError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+/// What is kept. Cheap to clone; the clones are one store.
+#[derive(Clone)]
+pub struct Store {
+    disk: Arc<Disk>,
+}
+
+/// Content that is kept. As long as it, or a piece of its bytes, is there, it is not removed.
+#[derive(Clone)]
+pub struct Content {
+    digest: Digest,
+    bytes: Bytes,
+    seen: Seen,
+}
+
+impl Store {
+    /// Opens the store in the folder of `config`, whose [`StoreLock`] the caller holds.
+    ///
+    /// # Errors
+    ///
+    /// Where its folders cannot be made. A disk that is full, or that lets nothing be written, is no
+    /// error: nothing is kept then until that is over.
+    pub fn open(config: &Config, clock: Clock, metrics: &Metrics) -> Result<Self, OpenError> {
+        let failed = |error| OpenError { path: config.path.clone(), error };
+        let disk = Disk::new(Layout::new(&config.path), config.max_size, clock, metrics);
+        match disk.layout.make_folders().and_then(|()| disk.layout.sweep_incoming()) {
+            Err(error) if !is_passing(&error) => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        }
+        disk.see_to();
+        Ok(Self { disk: Arc::new(disk) })
+    }
+
+    /// The content of `digest`, if it is kept and that repository is known to hold it.
+    pub fn content(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Option<Content> {
+        let found = self.disk.find((registry, repository), digest);
+        let metrics = &self.disk.metrics;
+        if found.is_some() {
+            metrics.hits.inc()
+        } else {
+            metrics.misses.inc()
+        };
+        found.map(|(opened, seen)| Content::new(*digest, opened, seen))
+    }
+
+    /// Whether the content is kept, for whichever repository: upstream need then only be asked whether
+    /// this one holds it, too.
+    pub fn keeps(&self, digest: &Digest) -> bool {
+        self.disk.facts.keeps(digest)
+    }
+
+    /// Notes that, by upstream's word, the repository holds content that is kept.
+    pub fn hold(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+        as_what: &Seen,
+    ) {
+        self.disk.facts.hold((registry, repository), digest, as_what);
+    }
+
+    /// Whether content that is kept is known to be a manifest in that repository.
+    pub fn is_manifest(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> bool {
+        let held = self.disk.facts.held((registry, repository), digest);
+        held.is_some_and(|held| matches!(held.seen, Seen::Manifest { .. }))
+    }
+
+    /// Notes that the manifest `parent` lists `child`, for as long as the parent is kept.
+    pub fn link(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        child: &Digest,
+        parent: &Digest,
+    ) {
+        self.link_all(registry, repository, std::iter::once(*child), parent);
+    }
+
+    /// The same for many children at once.
+    pub fn link_all(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        children: impl Iterator<Item = Digest>,
+        parent: &Digest,
+    ) {
+        self.disk.facts.link((registry, repository), children, parent);
+    }
+
+    /// The manifests of that repository which are kept and list `child`, the newest first.
+    pub fn parents(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        child: &Digest,
+    ) -> Vec<Digest> {
+        self.disk.facts.parents((registry, repository), child)
+    }
+
+    /// Has a manifest go last: it was served.
+    pub fn keep_longest(&self, digest: &Digest) {
+        self.disk.facts.served(digest);
+    }
+
+    /// Begins to write the content of `digest`, of `length` bytes if that is known.
+    pub fn ingest(&self, digest: &Digest, length: Option<u64>) -> Result<Ingest, Unkept> {
+        Ingest::begin(self.disk.clone(), digest, length)
+    }
+
+    /// Looks after what is kept until `shutdown`.
+    pub async fn tend(self, shutdown: CancellationToken) {
+        shutdown.cancelled().await;
+        let disk = self.disk;
+        if let Err(error) = tokio::task::spawn_blocking(move || disk.facts.flush()).await {
+            tracing::error!(%error, "the last uses of stored content are lost");
+        }
+    }
+}
+
+/// Whether the disk may well be good again without anyone changing the configuration.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+impl Content {
+    fn new(digest: Digest, opened: Arc<Opened>, seen: Seen) -> Self {
+        Self { digest, bytes: Bytes::from_owner(Shared(opened)), seen }
+    }
+
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// All of it. A piece of it keeps it from being removed.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Whether it was a manifest in the repository that it was asked for in.
+    pub fn is_manifest(&self) -> bool {
+        matches!(self.seen, Seen::Manifest { .. })
+    }
+
+    /// The content type that upstream gave, if it was a manifest there.
+    pub fn content_type(&self) -> Option<&str> {
+        match &self.seen {
+            Seen::Manifest { content_type } => content_type.as_deref(),
+            Seen::Blob => None,
+        }
+    }
+}
+
+/// One of those who read the same bytes.
+struct Shared(Arc<Opened>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_ref().as_ref()
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content")
+            .field("digest", &self.digest)
+            .field("length", &self.bytes.len())
+            .field("seen", &self.seen)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ingest").field("position", &self.position()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Arriving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arriving").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Whole").finish_non_exhaustive()
+    }
+}

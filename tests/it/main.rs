@@ -37,6 +37,7 @@ mod proxy;
 mod pull_through;
 mod routes;
 mod several_anchors;
+mod store;
 mod tls;
 mod trust_cache;
 mod trust_memory;

@@ -1,0 +1,80 @@
+//! Whether the disk does what it is told. The operator hears of it when that changes, and not with
+//! every request.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::metrics::{Metrics, Operation};
+use crate::clock::{Clock, Timestamp};
+
+/// How long nothing may have failed before the disk counts as good again.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// What is known of the disk.
+pub(super) struct Health {
+    clock: Clock,
+    metrics: Metrics,
+    failed: Mutex<Option<Timestamp>>,
+}
+
+impl Health {
+    pub(super) fn new(clock: Clock, metrics: Metrics) -> Arc<Self> {
+        metrics.usable.set(1);
+        Arc::new(Self { clock, metrics, failed: Mutex::default() })
+    }
+
+    /// Something could not be done.
+    pub(super) fn failed(&self, operation: Operation, error: &dyn fmt::Display) {
+        self.metrics.failed(operation);
+        let now = self.clock.now();
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.replace(now).is_none() {
+            self.metrics.usable.set(0);
+            let operation = operation.as_str();
+            tracing::error!(
+                operation,
+                %error,
+                "the store cannot be used: what is not kept is passed on, and not kept, until it can"
+            );
+        } else {
+            tracing::debug!(operation = operation.as_str(), %error, "the store still cannot be used");
+        }
+    }
+
+    /// Something was written, and is on the disk.
+    pub(super) fn worked(&self) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.is_some_and(|last| self.clock.now().since(last) >= QUIET) {
+            *failed = None;
+            self.metrics.usable.set(1);
+            tracing::info!("the store can be used again");
+        }
+    }
+
+    /// Whether nothing failed lately.
+    pub(super) fn is_good(&self) -> bool {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_good_again_when_it_worked_and_nothing_failed_for_a_while() {
+        let clock = Clock::manual(Timestamp::from_unix(0));
+        let health = Health::new(clock.clone(), Metrics::default());
+        assert!(health.is_good());
+        health.failed(Operation::Write, &"full");
+        health.worked();
+        assert!(!health.is_good());
+        assert_eq!(health.metrics.usable.get(), 0);
+        clock.advance(QUIET);
+        assert!(!health.is_good());
+        health.worked();
+        assert!(health.is_good());
+        assert_eq!(health.metrics.usable.get(), 1);
+    }
+}

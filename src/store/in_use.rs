@@ -1,0 +1,188 @@
+//! What is being read or written at this moment, and therefore must not go. Knows digests and the
+//! bytes in memory; nothing of files.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::mapped::Mapped;
+use crate::oci::Digest;
+
+enum Place {
+    Pinned(Weak<Pin>),
+    /// It is being removed.
+    Going,
+}
+
+/// The digests that are in use.
+#[derive(Default)]
+pub(super) struct InUse {
+    places: Mutex<HashMap<Digest, Place>>,
+}
+
+/// As long as one is held, its content is not removed.
+pub(super) struct Pin {
+    in_use: Arc<InUse>,
+    digest: Digest,
+    opened: Mutex<Weak<Opened>>,
+}
+
+/// Content in memory, which everyone who reads it at this moment shares.
+pub(super) struct Opened {
+    mapped: Mapped,
+    _pin: Arc<Pin>,
+}
+
+/// As long as it is held, nobody begins to read or write the content.
+pub(super) struct Going<'a> {
+    in_use: &'a InUse,
+    digest: Digest,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl InUse {
+    /// Keeps the content of `digest` from going; `None` while it goes.
+    pub(super) fn pin(self: &Arc<Self>, digest: &Digest) -> Option<Arc<Pin>> {
+        let mut places = locked(&self.places);
+        match places.get(digest) {
+            Some(Place::Going) => return None,
+            Some(Place::Pinned(pin)) => {
+                if let Some(pin) = pin.upgrade() {
+                    return Some(pin);
+                }
+            }
+            None => {}
+        }
+        let opened = Mutex::default();
+        let pin = Arc::new(Pin { in_use: self.clone(), digest: *digest, opened });
+        places.insert(*digest, Place::Pinned(Arc::downgrade(&pin)));
+        Some(pin)
+    }
+
+    /// Whether someone reads or writes it.
+    pub(super) fn holds(&self, digest: &Digest) -> bool {
+        match locked(&self.places).get(digest) {
+            Some(Place::Pinned(pin)) => pin.strong_count() > 0,
+            Some(Place::Going) | None => false,
+        }
+    }
+
+    /// The right to remove the content of `digest`; `None` while someone reads or writes it.
+    pub(super) fn let_go(&self, digest: &Digest) -> Option<Going<'_>> {
+        match locked(&self.places).entry(*digest) {
+            Entry::Occupied(mut place) => match place.get() {
+                Place::Pinned(pin) if pin.strong_count() == 0 => {
+                    place.insert(Place::Going);
+                }
+                Place::Pinned(_) | Place::Going => return None,
+            },
+            Entry::Vacant(place) => {
+                place.insert(Place::Going);
+            }
+        }
+        Some(Going { in_use: self, digest: *digest })
+    }
+}
+
+impl Pin {
+    /// The content in memory: that which others read already, or what `open` gives.
+    pub(super) fn opened<E>(
+        self: &Arc<Self>,
+        open: impl FnOnce() -> Result<Mapped, E>,
+    ) -> Result<Arc<Opened>, E> {
+        let mut shared = locked(&self.opened);
+        if let Some(opened) = shared.upgrade() {
+            return Ok(opened);
+        }
+        let opened = Arc::new(Opened { mapped: open()?, _pin: self.clone() });
+        *shared = Arc::downgrade(&opened);
+        Ok(opened)
+    }
+
+    /// Whoever comes from now on opens the file anew.
+    pub(super) fn forget_opened(&self) {
+        *locked(&self.opened) = Weak::new();
+    }
+
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut places = locked(&self.in_use.places);
+        if let Entry::Occupied(place) = places.entry(self.digest)
+            && let Place::Pinned(pin) = place.get()
+            // Another may have come since this one's last owner went.
+            && pin.strong_count() == 0
+        {
+            place.remove();
+        }
+    }
+}
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        locked(&self.in_use.places).remove(&self.digest);
+    }
+}
+
+impl AsRef<[u8]> for Opened {
+    fn as_ref(&self) -> &[u8] {
+        self.mapped.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_use_is_not_let_go_and_what_goes_is_not_taken_into_use() {
+        let in_use = Arc::new(InUse::default());
+        let digest = Digest::of(b"");
+        let first = in_use.pin(&digest).unwrap();
+        let second = in_use.pin(&digest).unwrap();
+        drop(first);
+        assert!(in_use.holds(&digest) && in_use.let_go(&digest).is_none());
+        drop(second);
+        assert!(!in_use.holds(&digest));
+        let going = in_use.let_go(&digest).unwrap();
+        assert!(in_use.pin(&digest).is_none() && in_use.let_go(&digest).is_none());
+        drop(going);
+        assert!(in_use.pin(&digest).is_some());
+        assert!(locked(&in_use.places).is_empty());
+    }
+
+    #[test]
+    fn those_who_read_at_once_share_one_opening_and_keep_it_in_use() {
+        let in_use = Arc::new(InUse::default());
+        let digest = Digest::of(b"");
+        let open = || Ok::<_, ()>(Mapped::Read(b"abc".to_vec()));
+        let pin = in_use.pin(&digest).unwrap();
+        let one = pin.opened(open).unwrap();
+        let other = in_use.pin(&digest).unwrap().opened(|| Err(())).unwrap();
+        drop(pin);
+        assert!(Arc::ptr_eq(&one, &other));
+        drop(one);
+        assert!(in_use.holds(&digest));
+        drop(other);
+        assert!(!in_use.holds(&digest));
+        assert!(in_use.pin(&digest).unwrap().opened(|| Err(())).is_err());
+    }
+
+    #[test]
+    fn what_was_opened_before_is_not_shared_once_it_is_forgotten() {
+        let in_use = Arc::new(InUse::default());
+        let pin = in_use.pin(&Digest::of(b"")).unwrap();
+        let open = |content: &'static [u8]| move || Ok::<_, ()>(Mapped::Read(content.to_vec()));
+        let old = pin.opened(open(b"old")).unwrap();
+        pin.forget_opened();
+        assert_eq!(pin.opened(open(b"new")).unwrap().as_ref().as_ref(), b"new");
+        assert_eq!(old.as_ref().as_ref(), b"old");
+    }
+}

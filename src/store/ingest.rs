@@ -1,0 +1,208 @@
+//! Content on its way into the store: written under a temporary name, hashed, and given its own name
+//! only when it is complete and right. Whoever wants it meanwhile reads what is there.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::Content;
+use super::atomic;
+use super::disk::Disk;
+use super::facts::{NoFacts, Place, Seen};
+use super::in_use::Pin;
+use super::mapped::Mapped;
+use super::metrics::Operation;
+use super::room::Reservation;
+use crate::oci::{Digest, Hasher, Mismatch, Registry, Repository};
+
+/// Why something is not kept. It can be passed on all the same.
+#[derive(Debug, Error)]
+pub enum Unkept {
+    #[error("it is larger than the store may be")]
+    TooLarge,
+    #[error("there is no room, and nothing that could go")]
+    NoRoom,
+    #[error("the disk does not take it: {0}")]
+    Disk(#[from] io::Error),
+    #[error("{0}")]
+    Facts(String),
+}
+
+impl From<NoFacts> for Unkept {
+    fn from(error: NoFacts) -> Self {
+        Self::Facts(error.to_string())
+    }
+}
+
+/// Content that is being written. Dropped before it is published, it was never there.
+pub struct Ingest {
+    disk: Arc<Disk>,
+    incoming: Arc<Incoming>,
+    hasher: Hasher,
+    /// Where it is being written; nowhere once it has its own name.
+    path: Option<PathBuf>,
+}
+
+/// The file behind an [`Ingest`], for as long as anyone writes or reads it.
+struct Incoming {
+    file: File,
+    /// How much of it was written.
+    position: AtomicU64,
+    // The room is given back when the file is closed: what has no name takes room, too.
+    room: Reservation,
+    pin: Arc<Pin>,
+}
+
+/// Reads what an [`Ingest`] has written so far, also when that has ended. Cheap to clone.
+#[derive(Clone)]
+pub struct Arriving {
+    incoming: Arc<Incoming>,
+}
+
+/// Content that is complete, and has the digest that was asked for.
+pub struct Whole {
+    ingest: Ingest,
+}
+
+impl Ingest {
+    pub(super) fn begin(
+        disk: Arc<Disk>,
+        digest: &Digest,
+        length: Option<u64>,
+    ) -> Result<Self, Unkept> {
+        if length.is_some_and(|length| length > disk.room.most()) {
+            return Err(Unkept::TooLarge);
+        }
+        disk.see_to();
+        let pin = disk.pin(digest);
+        let path = disk.layout.incoming();
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        let file = file.map_err(|error| disk.unkept(Operation::Write, error))?;
+        let room = disk.room.reserve();
+        let incoming = Arc::new(Incoming { file, position: AtomicU64::new(0), room, pin });
+        let hasher = Hasher::new(digest.algorithm());
+        // From here on the file goes when this does.
+        let ingest = Self { disk, incoming, hasher, path: Some(path) };
+        ingest.disk.make_room(&ingest.incoming.room, length.unwrap_or(0))?;
+        Ok(ingest)
+    }
+
+    /// Writes `bytes` at the end, and then hashes them; after an error it is as if it was never tried.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), Unkept> {
+        let position = self.position();
+        let after = position + bytes.len() as u64;
+        let more = after.saturating_sub(self.incoming.room.bytes());
+        self.disk.make_room(&self.incoming.room, more)?;
+        let written = self.incoming.file.write_all_at(bytes, position);
+        written.map_err(|error| self.disk.unkept(Operation::Write, error))?;
+        self.hasher.update(bytes);
+        self.incoming.position.store(after, Ordering::Release);
+        Ok(())
+    }
+
+    /// How many bytes were written.
+    pub fn position(&self) -> u64 {
+        self.incoming.position.load(Ordering::Acquire)
+    }
+
+    /// What hashed them.
+    pub fn hasher(&self) -> Hasher {
+        self.hasher.clone()
+    }
+
+    /// Reads what was written, and what will be.
+    pub fn arriving(&self) -> Arriving {
+        Arriving { incoming: self.incoming.clone() }
+    }
+
+    /// Holds what was written against the digest that was asked for.
+    pub fn verify(self) -> Result<Whole, Mismatch> {
+        let (asked, got) = (*self.incoming.pin.digest(), self.hasher.clone().finish());
+        if got == asked { Ok(Whole { ingest: self }) } else { Err(Mismatch { asked, got }) }
+    }
+}
+
+impl Drop for Ingest {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.take()
+            && let Err(error) = fs::remove_file(path)
+        {
+            self.disk.health.failed(Operation::Remove, &error);
+        }
+    }
+}
+
+impl Whole {
+    /// Gives the content its name, and has it found by those who may have it: from here on it outlives
+    /// a power loss.
+    pub fn publish(
+        self,
+        registry: &Registry,
+        repository: &Repository,
+        seen: Seen,
+    ) -> Result<Content, Unkept> {
+        let mut ingest = self.ingest;
+        let (disk, incoming) = (ingest.disk.clone(), ingest.incoming.clone());
+        let (digest, length) = (*incoming.pin.digest(), ingest.position());
+        let failed = |error| disk.unkept(Operation::Publish, error);
+        let place: Place<'_> = (registry, repository);
+        let kept = disk.facts.keeps(&digest);
+        finish(&incoming.file, length).map_err(failed)?;
+        let opened = Mapped::of(&incoming.file, length).map_err(failed)?;
+        if let Some(path) = ingest.path.take() {
+            let renamed = give_name(&disk, &path, &digest);
+            if renamed.is_err() {
+                ingest.path = Some(path);
+            }
+            renamed.map_err(failed)?;
+        }
+        if let Err(error) = disk.facts.keep(place, &digest, length, &seen) {
+            if !kept {
+                // Nobody finds it; what cannot be removed now is swept away later.
+                let _ = fs::remove_file(disk.layout.content(&digest));
+            }
+            disk.health.failed(Operation::Publish, &error);
+            return Err(error.into());
+        }
+        // From here on it is counted as kept.
+        incoming.room.give_back();
+        disk.health.worked();
+        incoming.pin.forget_opened();
+        let opened = incoming.pin.opened(|| Ok::<_, Unkept>(opened))?;
+        Ok(Content::new(digest, opened, seen))
+    }
+}
+
+/// Makes the file what it will be for ever.
+fn finish(file: &File, length: u64) -> io::Result<()> {
+    if file.metadata()?.len() != length {
+        // A write that failed half-way, and was not tried again.
+        file.set_len(length)?;
+    }
+    file.set_permissions(Permissions::from_mode(0o444))?;
+    file.sync_all()
+}
+
+fn give_name(disk: &Disk, path: &std::path::Path, digest: &Digest) -> io::Result<()> {
+    let folder = disk.layout.folder(digest);
+    atomic::make_folder(&folder)?;
+    fs::rename(path, disk.layout.content(digest))?;
+    File::open(folder)?.sync_all()
+}
+
+impl Arriving {
+    /// At most `most` bytes from `position` on, of those that were written; none at the end of them.
+    pub fn read_at(&self, position: u64, most: usize) -> io::Result<Bytes> {
+        let written = self.incoming.position.load(Ordering::Acquire).saturating_sub(position);
+        let length = usize::try_from(written).map_or(most, |written| written.min(most));
+        let mut bytes = vec![0; length];
+        self.incoming.file.read_exact_at(&mut bytes, position)?;
+        Ok(bytes.into())
+    }
+}

@@ -1,0 +1,89 @@
+//! Where the files of a store are. The only file here that joins a path.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::atomic;
+use crate::oci::Digest;
+
+/// The paths below a store's folder.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// Published content, `<algorithm>/<the first two hex digits>/<hex>`. A file in it is immutable.
+    content: PathBuf,
+    /// What is being written; of no use after a restart.
+    incoming: PathBuf,
+    /// Content that turned out not to be what its name says.
+    rotten: PathBuf,
+    facts: PathBuf,
+    /// A database of facts that could not be read.
+    facts_aside: PathBuf,
+    next: AtomicU64,
+}
+
+impl Layout {
+    pub(super) fn new(folder: &Path) -> Self {
+        Self {
+            content: folder.join("content"),
+            incoming: folder.join("incoming"),
+            rotten: folder.join("rotten"),
+            facts: folder.join("facts.redb"),
+            facts_aside: folder.join("facts.redb.unreadable"),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    /// Makes the folders that are missing.
+    pub(super) fn make_folders(&self) -> io::Result<()> {
+        [&self.content, &self.incoming, &self.rotten].into_iter().try_for_each(|folder| {
+            // The folder itself, and not only the way to it, may be something else.
+            atomic::make_folder(folder)?;
+            fs::read_dir(folder).map(drop)
+        })
+    }
+
+    /// Removes what was being written when the process before this one ended.
+    pub(super) fn sweep_incoming(&self) -> io::Result<()> {
+        fs::read_dir(&self.incoming)?.try_for_each(|entry| fs::remove_file(entry?.path()))
+    }
+
+    /// A name for something to be written that no other has.
+    pub(super) fn incoming(&self) -> PathBuf {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.incoming.join(number.to_string())
+    }
+
+    /// The folder that the content of `digest` is in.
+    pub(super) fn folder(&self, digest: &Digest) -> PathBuf {
+        self.content.join(digest.algorithm().name()).join(&digest.hex()[..2])
+    }
+
+    pub(super) fn content(&self, digest: &Digest) -> PathBuf {
+        self.folder(digest).join(digest.hex())
+    }
+
+    pub(super) fn facts(&self) -> &Path {
+        &self.facts
+    }
+
+    pub(super) fn facts_aside(&self) -> &Path {
+        &self.facts_aside
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_is_found_by_its_digest_alone() {
+        let layout = Layout::new(Path::new("store"));
+        let digest = Digest::of(b"");
+        let hex = digest.hex();
+        let path = format!("store/content/sha256/{}/{hex}", &hex[..2]);
+        assert_eq!(layout.content(&digest), Path::new(&path));
+        assert_ne!(layout.incoming(), layout.incoming());
+    }
+}
