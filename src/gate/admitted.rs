@@ -145,9 +145,8 @@ impl Admitted {
         self.fetched.bytes().clone()
     }
 
-    /// The digests of the manifests that this one lists.
-    pub(super) fn children(&self) -> impl Iterator<Item = Digest> {
-        self.fetched.manifest().children().iter().map(|child| child.digest)
+    pub(super) fn fetched(&self) -> &Fetched {
+        &self.fetched
     }
 
     /// The pattern of the rule that admitted it.

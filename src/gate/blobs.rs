@@ -54,11 +54,11 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether `digest` is a manifest: one that is kept, or one that was denied, if upstream has it as
+    /// Whether `digest` is a manifest: one that was fetched as one, or one that was denied, if upstream has it as
     /// one. A digest that somebody asked for as a manifest is none by that alone.
     async fn is_manifest(&self, image: &ImageRef, digest: &Digest) -> Result<bool, Denial> {
         let ImageRef { registry, repository, .. } = image;
-        if self.pull_through.keeps_manifest(registry, repository, digest) {
+        if self.pull_through.is_manifest(registry, repository, digest) {
             return Ok(true);
         }
         if !self.lineage.was_denied(image, digest) {

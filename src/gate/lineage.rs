@@ -10,7 +10,7 @@ use moka::policy::EvictionPolicy;
 use tokio::sync::Mutex;
 
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
-use crate::pull_through::Fetched;
+use crate::pull_through::{Fetched, PullThrough};
 
 use super::admitted::Admitted;
 
@@ -33,8 +33,10 @@ impl Equivalent<Key> for Sought<'_> {
     }
 }
 
-/// What is known of the ways from a digest to an index.
+/// What is known of the ways from a digest to an index: what was seen lately, and behind it what the
+/// store remembers.
 pub(super) struct Lineage {
+    pull_through: PullThrough,
     parents: Cache<Key, Arc<[Digest]>>,
     /// Manifests whose children are all in `parents`.
     walked: Cache<Key, ()>,
@@ -46,11 +48,11 @@ pub(super) struct Lineage {
 }
 
 impl Lineage {
-    pub(super) fn new() -> Self {
-        Self::with_room(MAX_FACTS)
+    pub(super) fn new(pull_through: PullThrough) -> Self {
+        Self::with_room(pull_through, MAX_FACTS)
     }
 
-    fn with_room(facts: u64) -> Self {
+    fn with_room(pull_through: PullThrough, facts: u64) -> Self {
         let walked: Cache<Key, ()> = Cache::new(facts);
         let forgotten = walked.clone();
         // An index of which a child was forgotten has to be looked at again, or that child would be
@@ -68,6 +70,7 @@ impl Lineage {
             })
             .build();
         Self {
+            pull_through,
             parents,
             walked,
             excused: Cache::new(facts),
@@ -78,7 +81,10 @@ impl Lineage {
 
     /// The indexes of that repository that have been seen to list `digest`.
     pub(super) async fn parents(&self, image: &ImageRef, digest: &Digest) -> Arc<[Digest]> {
-        self.parents.get(&sought(image, digest)).await.unwrap_or_default()
+        match self.parents.get(&sought(image, digest)).await {
+            Some(parents) => parents,
+            None => self.pull_through.parents(&image.registry, &image.repository, digest).into(),
+        }
     }
 
     /// The tags of that repository by which a rule let `digest` pass.
@@ -102,13 +108,17 @@ impl Lineage {
         self.walked.contains_key(&sought(image, digest))
     }
 
-    /// Remembers the children of an admitted manifest.
+    /// Remembers the children of an admitted manifest, and has it kept.
     pub(super) async fn children(&self, image: &ImageRef, admitted: &Admitted) {
-        self.remember(image, &admitted.digest(), admitted.children()).await;
+        self.walked(image, admitted.fetched()).await;
     }
 
-    /// Remembers the children of a manifest that was looked at on the way.
+    /// The same of a signed manifest that was looked at on the way.
     pub(super) async fn walked(&self, image: &ImageRef, fetched: &Fetched) {
+        if self.is_walked(image, fetched.digest()) {
+            return;
+        }
+        self.pull_through.keep(&image.registry, &image.repository, fetched);
         let children = fetched.manifest().children().iter().map(|child| child.digest);
         self.remember(image, fetched.digest(), children).await;
     }
@@ -124,9 +134,6 @@ impl Lineage {
         parent: &Digest,
         children: impl Iterator<Item = Digest>,
     ) {
-        if self.is_walked(image, parent) {
-            return;
-        }
         for child in children {
             add(&self.parents, key(image, &child), *parent).await;
         }
@@ -174,7 +181,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_child_that_was_forgotten_is_looked_for_again() {
-        let lineage = Lineage::with_room(100);
+        let lineage = Lineage::with_room(PullThrough::new([], PullThrough::CACHE), 100);
         let image: ImageRef = "r.example/app:v1".parse().unwrap();
         let digest = |text: String| Digest::of(text.as_bytes());
         for index in 0..50 {

@@ -66,7 +66,7 @@ impl Gate {
         registries: Vec<Registry>,
         clock: Clock,
     ) -> Self {
-        let lineage = Lineage::new();
+        let lineage = Lineage::new(pull_through.clone());
         Self {
             shared: Arc::new(Shared { policy, trust, pull_through, lineage, registries, clock }),
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{FetchError, Mismatch};
-use crate::oci::{Descriptor, Digest, Hasher, Manifest};
+use super::FetchError;
+use crate::oci::{Descriptor, Digest, Hasher, Manifest, Mismatch};
 use crate::upstream::Answer;
 
 /// What a manifest takes in memory beside its bytes and lists, about.
@@ -33,6 +33,7 @@ struct Shared {
     bytes: Bytes,
     digest: Digest,
     manifest: Manifest,
+    content_type: Option<String>,
 }
 
 impl Fetched {
@@ -51,7 +52,7 @@ impl Fetched {
             .map_err(|invalid| FetchError::Invalid(Arc::new(invalid)))?;
         // What they were read into may have room for twice as much, which would be kept, too.
         let bytes = Bytes::copy_from_slice(&bytes);
-        Ok(Self { shared: Arc::new(Shared { bytes, digest, manifest }) })
+        Ok(Self { shared: Arc::new(Shared { bytes, digest, manifest, content_type }) })
     }
 
     /// The manifest as upstream has it, byte for byte.
@@ -67,6 +68,11 @@ impl Fetched {
     /// What [`Self::bytes`] say.
     pub fn manifest(&self) -> &Manifest {
         &self.shared.manifest
+    }
+
+    /// What upstream says that it is.
+    pub(super) fn content_type(&self) -> Option<&str> {
+        self.shared.content_type.as_deref()
     }
 
     /// About how many bytes this takes in memory.

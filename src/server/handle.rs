@@ -114,10 +114,15 @@ impl Exchange<'_> {
     ) -> Response<Body> {
         let name = ContentName::of(digest);
         let gate = &self.proxy.gate;
-        // A range is of what GET sends (RFC 9110, 14.2).
-        if self.head {
+        // What the client has is looked at before a range (RFC 9110, 13.2.2), which is of what GET
+        // sends (14.2).
+        let unchanged = conditions::is_unchanged(self.headers, name.etag());
+        if unchanged || self.head {
             let found = gate.blob_length(registry, repository, &digest).await;
-            return self.either(found, |length| respond::blob_length(length, &name));
+            return self.either(found, |length| match unchanged {
+                true => respond::unchanged(&name),
+                false => respond::blob_length(length, &name),
+            });
         }
         match conditions::range(self.headers, name.etag()) {
             Ok(range) => {

@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::pull_through::Origin;
 use crate::trust::Scheme;
 
 /// Upper bounds in seconds: from an answer out of memory to a cold pull of a large image.
@@ -158,9 +159,13 @@ impl Metrics {
         self.verdicts.get_or_create(&VerdictLabels { verdict, reason, scheme }).inc();
     }
 
-    /// The counter of bytes of blobs that come from upstream, as all of them do so far.
-    pub(super) fn blob_bytes(&self) -> Counter {
-        self.blob_bytes.get_or_create_owned(&SourceLabels { source: "upstream" })
+    /// The counter of bytes of blobs that come from there.
+    pub(super) fn blob_bytes(&self, origin: Origin) -> Counter {
+        let source = match origin {
+            Origin::Store => "store",
+            Origin::Upstream => "upstream",
+        };
+        self.blob_bytes.get_or_create_owned(&SourceLabels { source })
     }
 }
 
@@ -175,7 +180,7 @@ mod tests {
         metrics.count_request(Kind::Manifest, StatusCode::OK, Duration::from_micros(300));
         metrics.count_verdict("absent", Some("tag_not_signed"), Some(Scheme::NotaryV1));
         metrics.count_verdict("admitted", None, None);
-        metrics.blob_bytes().inc_by(7);
+        metrics.blob_bytes(Origin::Upstream).inc_by(7);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [

@@ -71,13 +71,22 @@ pub(super) fn base() -> Response<Body> {
 /// An admitted manifest, or that the client has it already.
 pub(super) fn manifest(admitted: Admitted, request: &HeaderMap) -> Response<Body> {
     let name = ContentName::of(admitted.digest());
-    let mut response = if is_unchanged(request, name.etag()) {
-        unchanged()
-    } else {
-        let media_type = HeaderValue::from_static(admitted.media_type().as_str());
-        answer(StatusCode::OK, Some(media_type), Body::manifest(admitted))
-    };
+    if is_unchanged(request, name.etag()) {
+        return unchanged(&name);
+    }
+    let media_type = HeaderValue::from_static(admitted.media_type().as_str());
+    let mut response = answer(StatusCode::OK, Some(media_type), Body::manifest(admitted));
     name.put(response.headers_mut());
+    response
+}
+
+/// That the client has the content of that name already.
+pub(super) fn unchanged(name: &ContentName) -> Response<Body> {
+    let mut response = answer(StatusCode::NOT_MODIFIED, None, Body::empty());
+    let headers = response.headers_mut();
+    // It would be that of the content (RFC 9110, 8.6), and not of what is sent here.
+    headers.remove(CONTENT_LENGTH);
+    name.put(headers);
     response
 }
 
@@ -87,7 +96,8 @@ pub(super) fn blob(stream: BlobStream, name: &ContentName, metrics: &Metrics) ->
         Part::Whole { .. } => (StatusCode::OK, None),
         Part::Range(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
     };
-    let mut response = answer(status, Some(OCTETS), Body::blob(stream, metrics.blob_bytes()));
+    let sent = metrics.blob_bytes(stream.origin());
+    let mut response = answer(status, Some(OCTETS), Body::blob(stream, sent));
     let headers = response.headers_mut();
     headers.insert(ACCEPT_RANGES, BYTES);
     if let Some(range) = range {
@@ -255,13 +265,6 @@ pub(super) fn not_found() -> Response<Body> {
 /// `response` as the answer to HEAD: the same headers, and no body.
 pub(super) fn without_body(response: Response<Body>) -> Response<Body> {
     response.map(|_| Body::empty())
-}
-
-fn unchanged() -> Response<Body> {
-    let mut response = answer(StatusCode::NOT_MODIFIED, None, Body::empty());
-    // It would be that of the content (RFC 9110, 8.6), and not of what is sent here.
-    response.headers_mut().remove(CONTENT_LENGTH);
-    response
 }
 
 fn error(status: StatusCode, error: &ErrorBody) -> Response<Body> {
