@@ -12,8 +12,6 @@ use tokio::sync::Mutex;
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
 use crate::pull_through::{Fetched, PullThrough};
 
-use super::admitted::Admitted;
-
 /// The most manifests about which something is remembered.
 const MAX_FACTS: u64 = 200_000;
 /// The most parents of one manifest, and tags of one excused digest, that are remembered.
@@ -39,6 +37,8 @@ pub(super) struct Lineage {
     pull_through: PullThrough,
     parents: Cache<Key, Arc<[Digest]>>,
     /// Manifests whose children are all in `parents`.
+    remembered: Cache<Key, ()>,
+    /// Manifests from which all that can be reached was looked at.
     walked: Cache<Key, ()>,
     /// Tags by which a rule let a digest pass.
     excused: Cache<Key, Arc<[Tag]>>,
@@ -53,18 +53,21 @@ impl Lineage {
     }
 
     fn with_room(pull_through: PullThrough, facts: u64) -> Self {
-        let walked: Cache<Key, ()> = Cache::new(facts);
-        let forgotten = walked.clone();
+        let (remembered, walked): (Cache<Key, ()>, Cache<Key, ()>) =
+            (Cache::new(facts), Cache::new(facts));
+        let forgotten = [remembered.clone(), walked.clone()];
         // An index of which a child was forgotten has to be looked at again, or that child would be
         // absent for as long as the index is remembered.
         let parents = Cache::builder()
             .max_capacity(facts)
             .eviction_policy(EvictionPolicy::lru())
             .async_eviction_listener(move |child: Arc<Key>, parents: Arc<[Digest]>, cause| {
-                let walked = forgotten.clone();
+                let forgotten = forgotten.clone();
                 Box::pin(async move {
                     for parent in parents.iter().filter(|_| cause.was_evicted()) {
-                        walked.invalidate(&(child.0.clone(), child.1.clone(), *parent)).await;
+                        for cache in &forgotten {
+                            cache.invalidate(&(child.0.clone(), child.1.clone(), *parent)).await;
+                        }
                     }
                 })
             })
@@ -72,6 +75,7 @@ impl Lineage {
         Self {
             pull_through,
             parents,
+            remembered,
             walked,
             excused: Cache::new(facts),
             denied: Cache::new(facts),
@@ -104,31 +108,27 @@ impl Lineage {
         self.denied.contains_key(&sought(image, digest))
     }
 
+    /// Whether all that can be reached from `digest` was looked at.
     pub(super) fn is_walked(&self, image: &ImageRef, digest: &Digest) -> bool {
         self.walked.contains_key(&sought(image, digest))
     }
 
-    /// Remembers the children of an admitted manifest, and has it kept.
-    pub(super) async fn children(&self, image: &ImageRef, admitted: &Admitted) {
-        self.walked(image, admitted.fetched()).await;
+    /// All that can be reached from `digest` was looked at, or there is nothing.
+    pub(super) async fn walked(&self, image: &ImageRef, digest: &Digest) {
+        self.walked.insert(key(image, digest), ()).await;
     }
 
-    /// The same of a signed manifest that was looked at on the way.
-    pub(super) async fn walked(&self, image: &ImageRef, fetched: &Fetched) {
-        if self.is_walked(image, fetched.digest()) {
+    /// Remembers what a manifest lists that is admitted or signed, and has it kept.
+    pub(super) async fn remember(&self, image: &ImageRef, fetched: &Fetched) {
+        if self.remembered.contains_key(&sought(image, fetched.digest())) {
             return;
         }
         self.pull_through.keep(&image.registry, &image.repository, fetched);
         let children = fetched.manifest().children().iter().map(|child| child.digest);
-        self.remember(image, fetched.digest(), children).await;
+        self.list(image, fetched.digest(), children).await;
     }
 
-    /// Remembers that there is nothing to find behind `digest`: upstream does not have it.
-    pub(super) async fn nothing_behind(&self, image: &ImageRef, digest: &Digest) {
-        self.walked.insert(key(image, digest), ()).await;
-    }
-
-    async fn remember(
+    async fn list(
         &self,
         image: &ImageRef,
         parent: &Digest,
@@ -137,7 +137,7 @@ impl Lineage {
         for child in children {
             add(&self.parents, key(image, &child), *parent).await;
         }
-        self.walked.insert(key(image, parent), ()).await;
+        self.remembered.insert(key(image, parent), ()).await;
     }
 
     /// Only one walk through a repository's indexes at a time: the others find what it found.
@@ -186,15 +186,16 @@ mod tests {
         let digest = |text: String| Digest::of(text.as_bytes());
         for index in 0..50 {
             let children = (0..10).map(|child| digest(format!("{index}/{child}")));
-            lineage.remember(&image, &digest(index.to_string()), children).await;
+            lineage.list(&image, &digest(index.to_string()), children).await;
             lineage.parents.run_pending_tasks().await;
         }
-        lineage.walked.run_pending_tasks().await;
+        lineage.remembered.run_pending_tasks().await;
         for index in 0..50 {
             let parent = digest(index.to_string());
             for child in (0..10).map(|child| digest(format!("{index}/{child}"))) {
                 let known = lineage.parents(&image, &child).await.contains(&parent);
-                assert!(known || !lineage.is_walked(&image, &parent), "{index}: {child}");
+                let remembered = lineage.remembered.contains_key(&sought(&image, &parent));
+                assert!(known || !remembered, "{index}: {child}");
             }
         }
         let newest = lineage.parents(&image, &digest("49/9".to_owned())).await;

@@ -18,6 +18,7 @@ mod deny;
 mod lineage;
 mod lists;
 mod relay;
+mod search;
 
 use std::fmt;
 use std::sync::Arc;

@@ -3,7 +3,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use countersign::oci::Digest;
 use countersign::pull_through::{BlobError, FetchError};
 use countersign::upstream::{ByteRange, UpstreamError};
 use futures_util::future::join_all;
