@@ -1,5 +1,7 @@
 //! The store of content, on a real disk and with a clock that stands still.
 
+use std::time::Duration;
+
 use countersign::clock::{Clock, Timestamp};
 use countersign::oci::{Digest, Registry, Repository};
 use countersign::store::{Config, Content, Metrics, Seen, Store, Unkept};
@@ -45,7 +47,8 @@ impl Rig {
 }
 
 fn open(folder: &Folder, clock: &Clock, max_size: u64) -> Store {
-    let config = Config { path: folder.path().to_owned(), max_size };
+    let scrub_every = Duration::from_secs(3600);
+    let config = Config { path: folder.path().to_owned(), max_size, scrub_every };
     Store::open(&config, clock.clone(), &Metrics::default()).unwrap()
 }
 
