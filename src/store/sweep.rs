@@ -48,3 +48,42 @@ impl Disk {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::clock::Clock;
+    use crate::oci::Digest;
+    use crate::store::{Config, Metrics, Seen, Store};
+
+    #[test]
+    fn a_sweep_takes_nothing_that_is_being_published() {
+        let name = format!("countersign-sweep-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let config = Config {
+            path: path.clone(),
+            max_size: 1 << 20,
+            scrub_every: std::time::Duration::from_secs(1),
+        };
+        let store = Store::open(&config, Clock::default(), &Metrics::default()).unwrap();
+        let (registry, repository) = ("r.example".parse().unwrap(), "app".parse().unwrap());
+        std::thread::scope(|scope| {
+            let publishing = scope.spawn(|| {
+                for n in 0..100_u32 {
+                    let content = n.to_le_bytes();
+                    let mut ingest = store.ingest(&Digest::of(&content), None).unwrap();
+                    ingest.append(&content).unwrap();
+                    let whole = ingest.verify().unwrap();
+                    drop(whole.publish(&registry, &repository, Seen::Blob).unwrap());
+                }
+            });
+            while !publishing.is_finished() {
+                assert!(store.disk.sweep(|| true));
+            }
+        });
+        for n in 0..100_u32 {
+            let digest = Digest::of(&n.to_le_bytes());
+            assert!(store.content(&registry, &repository, &digest).is_some());
+        }
+        std::fs::remove_dir_all(path).unwrap();
+    }
+}

@@ -7,6 +7,8 @@ mod ask;
 mod note;
 mod open;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

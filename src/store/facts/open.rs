@@ -30,7 +30,7 @@ const REOPEN: Duration = Duration::from_secs(5);
 pub(super) struct Opened {
     pub(super) database: Database,
     /// The device and the number of its file, which tell whether that is still the one at its path.
-    file: (u64, u64),
+    pub(super) file: (u64, u64),
 }
 
 /// Why a database cannot be opened.
