@@ -17,6 +17,7 @@ mod layout;
 mod lock;
 mod mapped;
 mod metrics;
+mod recent;
 mod room;
 mod rotten;
 mod scrub;
