@@ -9,8 +9,8 @@ use http_body::Body as _;
 
 use super::error::BlobError;
 use crate::net::NetError;
-use crate::oci::{Digest, Repository};
-use crate::upstream::{Blob, ByteRange, Part, Upstream, UpstreamError};
+use crate::oci::{Digest, Hasher, Repository};
+use crate::upstream::{Blob, ByteRange, Part, Upstream, UpstreamError, Violation};
 
 /// How often one blob is taken up again after upstream broke off.
 const MAX_RESUMES: usize = 5;
@@ -45,6 +45,10 @@ impl Source {
         let blob = upstream.blob(repository, digest, range).await?;
         let part = blob.part;
         let (position, end) = bounds(part);
+        // Whatever came after its head, to a client this would look whole.
+        if total(part) == Some(0) && Hasher::new(digest.algorithm()).finish() != *digest {
+            return Err(Violation::Missing("content").into());
+        }
         Ok(Self {
             upstream,
             repository: repository.clone(),

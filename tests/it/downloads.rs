@@ -135,7 +135,7 @@ async fn content_of_another_digest_never_looks_whole_and_is_not_kept() {
 
 #[tokio::test]
 async fn content_that_is_too_long_or_too_short_is_not_kept() {
-    for body in [blob()[..LENGTH - 1].to_vec(), [&blob()[..], b"x"].concat(), Vec::new()] {
+    for body in [blob()[..LENGTH - 1].to_vec(), [&blob()[..], b"x"].concat()] {
         let site = BlobSite::new().await;
         site.fake.hook(move |_| Some(Fault::Respond(respond(200, body.clone()))));
         let (_, end) = drain(site.open(&app(), None).await.unwrap()).await;
