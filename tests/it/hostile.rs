@@ -31,3 +31,26 @@ async fn an_answer_without_content_never_looks_whole() {
     let answer = world.get(&path).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
 }
+
+#[tokio::test]
+async fn a_registry_that_gives_nothing_holds_up_nobody_of_another() {
+    let (slow, good) = (FakeRegistry::start().await, FakeRegistry::start().await);
+    let digest = slow.registry().put_blob(&app(), blob());
+    good.registry().put_blob(&app(), blob());
+    slow.hook(|_| Some(Fault::Stall(1000)));
+    let elsewhere: Registry = "elsewhere.example.com".parse().unwrap();
+    let url = good.url("127.0.0.1").parse().unwrap();
+    let config = upstream::Config::new(elsewhere.clone(), url);
+    let beside = Upstream::new(&config, &upstream::Metrics::default()).unwrap();
+
+    let folder = Folder::new("hostile");
+    let (path, scrub_every) = (folder.path().to_owned(), Duration::from_secs(3600));
+    let config = store::Config { path, max_size: 64 << 20, scrub_every };
+    let store = Store::open(&config, Clock::default(), &store::Metrics::default()).unwrap();
+    let pull_through = PullThrough::new([slow.upstream(), beside], PullThrough::CACHE)
+        .keeping(store, Metrics::default());
+    let stalled = pull_through.blob(&registry(), &app(), &digest, None).await.unwrap();
+    let stream = pull_through.blob(&elsewhere, &app(), &digest, None).await.unwrap();
+    is_whole(tokio::time::timeout(PATIENCE, drain(stream)).await.unwrap());
+    drop(stalled);
+}
