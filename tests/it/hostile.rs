@@ -54,3 +54,30 @@ async fn a_registry_that_gives_nothing_holds_up_nobody_of_another() {
     is_whole(tokio::time::timeout(PATIENCE, drain(stream)).await.unwrap());
     drop(stalled);
 }
+
+/// A kept blob is confirmed by HEAD; where that is not to be had, GET is the answer.
+#[tokio::test]
+async fn a_registry_without_head_gives_what_is_kept_for_another_repository() {
+    for status in [403, 404, 405] {
+        let site = BlobSite::new().await;
+        is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+        site.kept(&app()).await;
+        site.fake.registry().put_blob(&other(), blob());
+        site.fake.hook(move |asked| {
+            (asked.method == Method::HEAD).then(|| Fault::Respond(respond(status, "")))
+        });
+        let stream = site.open(&other(), None).await.unwrap();
+        assert_eq!(stream.origin(), Origin::Upstream);
+        is_whole(drain(stream).await);
+    }
+}
+
+/// Else the words of the answer would tell whether some repository's blob is kept.
+#[tokio::test]
+async fn what_a_repository_does_not_hold_is_denied_in_the_same_words_whether_it_is_kept_or_not() {
+    let site = BlobSite::new().await;
+    let before = site.open(&other(), None).await.unwrap_err().to_string();
+    is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+    site.kept(&app()).await;
+    assert_eq!(site.open(&other(), None).await.unwrap_err().to_string(), before);
+}
