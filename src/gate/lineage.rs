@@ -104,6 +104,11 @@ impl Lineage {
         self.denied.insert(key(image, digest), ()).await;
     }
 
+    /// A digest that was denied is no manifest.
+    pub(super) async fn no_manifest(&self, image: &ImageRef, digest: &Digest) {
+        self.denied.invalidate(&key(image, digest)).await;
+    }
+
     pub(super) fn was_denied(&self, image: &ImageRef, digest: &Digest) -> bool {
         self.denied.contains_key(&sought(image, digest))
     }

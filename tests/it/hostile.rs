@@ -81,3 +81,25 @@ async fn what_a_repository_does_not_hold_is_denied_in_the_same_words_whether_it_
     site.kept(&app()).await;
     assert_eq!(site.open(&other(), None).await.unwrap_err().to_string(), before);
 }
+
+#[tokio::test]
+async fn a_blob_that_was_asked_for_as_a_manifest_is_still_served_without_upstream() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    let path = |content| format!("/v2/{APP}/blobs/{}", Digest::of(content));
+    for content in [&b"one"[..], b"{}"] {
+        assert_eq!(world.get(&path(content)).await.body, content);
+    }
+    world.restart().await;
+    for content in [&b"one"[..], b"{}"] {
+        world.pull(Digest::of(content)).await.is_absent("digest_not_signed");
+    }
+    // What may be a manifest by its bytes alone is asked for once more.
+    assert_eq!(world.get(&path(b"{}")).await.status, StatusCode::OK);
+    world.registry.hook(|_| Some(Fault::Drop));
+    for content in [&b"one"[..], b"{}"] {
+        let answer = world.get(&path(content)).await;
+        assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, content));
+    }
+}
