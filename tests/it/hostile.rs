@@ -103,3 +103,32 @@ async fn a_blob_that_was_asked_for_as_a_manifest_is_still_served_without_upstrea
         assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, content));
     }
 }
+
+#[tokio::test]
+async fn where_upstream_knows_no_ranges_a_download_goes_on_all_the_same() {
+    let site = BlobSite::new().await;
+    site.fake.hook(|asked| {
+        Some(match asked.before {
+            0 => Fault::Truncate(345_678),
+            _ => Fault::Respond(respond(200, blob())),
+        })
+    });
+    let streams = site.open_many(3).await;
+    for stream in streams {
+        is_whole(drain(stream).await);
+    }
+    site.kept(&app()).await;
+    assert_eq!(site.gets().len(), 2);
+}
+
+#[tokio::test]
+async fn where_room_ends_on_the_way_and_upstream_knows_no_ranges_everyone_goes_on_alone() {
+    let site = BlobSite::with_room(LENGTH as u64 / 2).await;
+    site.fake.hook(|asked| {
+        Some(match asked.before {
+            0 => Fault::Unsized(70_000),
+            _ => Fault::Respond(respond(200, blob())),
+        })
+    });
+    is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+}
