@@ -22,6 +22,9 @@ use super::metrics::Operation;
 use super::room::Reservation;
 use crate::oci::{Digest, Hasher, Mismatch, Registry, Repository};
 
+/// The most bytes that are set aside on a registry's word, before they came.
+const MAX_AHEAD: u64 = 16 << 20;
+
 /// Why something is not kept. It can be passed on all the same.
 #[derive(Debug, Error)]
 pub enum Unkept {
@@ -46,6 +49,8 @@ pub struct Ingest {
     disk: Arc<Disk>,
     incoming: Arc<Incoming>,
     hasher: Hasher,
+    /// How many bytes are to come in all, if that is known.
+    length: Option<u64>,
     /// Where it is being written; nowhere once it has its own name.
     path: Option<PathBuf>,
 }
@@ -92,8 +97,8 @@ impl Ingest {
         let incoming = Arc::new(Incoming { file, position: AtomicU64::new(0), room, pin });
         let hasher = Hasher::new(digest.algorithm());
         // From here on the file goes when this does.
-        let ingest = Self { disk, incoming, hasher, path: Some(path) };
-        ingest.disk.make_room(&ingest.incoming.room, length.unwrap_or(0))?;
+        let ingest = Self { disk, incoming, hasher, length, path: Some(path) };
+        ingest.make_room(0)?;
         Ok(ingest)
     }
 
@@ -101,12 +106,21 @@ impl Ingest {
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Unkept> {
         let position = self.position();
         let after = position + bytes.len() as u64;
-        let more = after.saturating_sub(self.incoming.room.bytes());
-        self.disk.make_room(&self.incoming.room, more)?;
+        self.make_room(after)?;
         let written = self.incoming.file.write_all_at(bytes, position);
         written.map_err(|error| self.disk.unkept(Operation::Write, error))?;
         self.hasher.update(bytes);
         self.incoming.position.store(after, Ordering::Release);
+        Ok(())
+    }
+
+    /// Sees to it that there is room for the bytes before `until`, and for some of those after them.
+    fn make_room(&self, until: u64) -> Result<(), Unkept> {
+        let room = &self.incoming.room;
+        if until > room.bytes() || until == 0 {
+            let ahead = self.length.unwrap_or(0).min(until.saturating_add(MAX_AHEAD));
+            self.disk.make_room(room, until.max(ahead).saturating_sub(room.bytes()))?;
+        }
         Ok(())
     }
 

@@ -213,3 +213,23 @@ fn links_go_with_their_parent() {
     let digest = Digest::of(&hundred(1));
     assert!(!rig.store.is_manifest(&rig.registry, &rig.repository, &digest));
 }
+
+/// Whatever a registry says: only what it sends takes the room of others.
+#[test]
+fn what_is_only_announced_drives_little_out() {
+    let most = 40 << 20;
+    let rig = Rig::new(most);
+    for n in 1..=3 {
+        rig.keep(&hundred(n), Seen::Blob).unwrap();
+    }
+    let announced = rig.store.ingest(&Digest::of(b"never sent"), Some(most)).unwrap();
+    assert_eq!(rig.kept([1, 2, 3]), [true, true, true]);
+    drop(announced);
+    let large = vec![9; 20 << 20];
+    let mut ingest = rig.store.ingest(&Digest::of(&large), Some(20 << 20)).unwrap();
+    large.chunks(1 << 20).for_each(|piece| ingest.append(piece).unwrap());
+    drop(ingest.verify().unwrap().publish(&rig.registry, &rig.repository, Seen::Blob).unwrap());
+    assert_eq!(rig.bytes_on_disk(), (20 << 20) + 300);
+    drop(rig.store.ingest(&Digest::of(b"never sent"), Some(most)).unwrap());
+    assert!(rig.keeps(&large));
+}
