@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -174,7 +174,7 @@ impl Whole {
         finish(&incoming.file, length).map_err(failed)?;
         let opened = Mapped::of(&incoming.file, length).map_err(failed)?;
         if let Some(path) = ingest.path.take() {
-            let renamed = give_name(&disk, &path, &digest);
+            let renamed = give_name(&disk, &incoming.file, &path, &digest);
             if renamed.is_err() {
                 ingest.path = Some(path);
             }
@@ -220,7 +220,11 @@ fn finish(file: &File, length: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-fn give_name(disk: &Disk, path: &Path, digest: &Digest) -> io::Result<()> {
+fn give_name(disk: &Disk, file: &File, path: &Path, digest: &Digest) -> io::Result<()> {
+    let (written, there) = (file.metadata()?, fs::symlink_metadata(path)?);
+    if (written.dev(), written.ino()) != (there.dev(), there.ino()) {
+        return Err(io::Error::other("another file is where it was written"));
+    }
     let folder = disk.layout.folder(digest);
     atomic::make_folder(&folder)?;
     fs::rename(path, disk.layout.content(digest))?;

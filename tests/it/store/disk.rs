@@ -187,3 +187,13 @@ fn without_a_database_a_folder_is_an_empty_store() {
     after.store.look_after();
     assert!(after.files("content").is_empty());
 }
+/// As after a folder was put back from elsewhere, with what was being written there.
+#[test]
+fn a_file_that_is_not_what_was_written_gets_no_name() {
+    let rig = Rig::new(ROOM);
+    let whole = rig.begin(b"mine", None).unwrap().verify().unwrap();
+    let incoming = rig.files("incoming");
+    write(&incoming[0], b"else");
+    assert!(whole.publish(&rig.registry, &rig.repository, Seen::Blob).is_err());
+    assert!(!rig.keeps(b"mine") && rig.files("content").is_empty());
+}
