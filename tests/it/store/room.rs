@@ -233,3 +233,16 @@ fn what_is_only_announced_drives_little_out() {
     drop(rig.store.ingest(&Digest::of(b"never sent"), Some(most)).unwrap());
     assert!(rig.keeps(&large));
 }
+
+#[test]
+fn what_cannot_be_removed_does_not_keep_the_others_from_going() {
+    let rig = Rig::new(300);
+    for n in 1..=3 {
+        rig.keep(&hundred(n), Seen::Blob).unwrap();
+    }
+    let stuck = rig.path(&hundred(1));
+    std::fs::remove_file(&stuck).unwrap();
+    std::fs::create_dir(&stuck).unwrap();
+    rig.keep(&hundred(4), Seen::Blob).unwrap();
+    assert_eq!(rig.kept([2, 3, 4]), [false, true, true]);
+}
