@@ -187,6 +187,29 @@ fn without_a_database_a_folder_is_an_empty_store() {
     after.store.look_after();
     assert!(after.files("content").is_empty());
 }
+#[test]
+fn a_folder_among_the_files_is_left_alone() {
+    let rig = Rig::new(ROOM);
+    let orphan = rig.path(b"orphan");
+    fs::create_dir_all(orphan.parent().unwrap()).unwrap();
+    write(&orphan, b"orphan");
+    let folder = rig.folder.join(&format!("content/sha256/00/{}", "0".repeat(64)));
+    fs::create_dir_all(&folder).unwrap();
+    fs::create_dir(rig.folder.join("rotten/folder")).unwrap();
+    let after = rig.crash();
+    after.store.look_after();
+    assert!(!after.path(b"orphan").exists() && after.is_usable());
+    after.keep(b"rots", Seen::Blob).unwrap();
+    write(&after.path(b"rots"), b"rotten");
+    assert!(after.content(b"rots").is_none());
+    for n in 0..6 {
+        after.keep(&[n], Seen::Blob).unwrap();
+        write(&after.path(&[n]), b"rotten");
+        assert!(after.content(&[n]).is_none());
+    }
+    assert!(after.is_usable());
+}
+
 /// As after a folder was put back from elsewhere, with what was being written there.
 #[test]
 fn a_file_that_is_not_what_was_written_gets_no_name() {
