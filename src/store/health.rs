@@ -45,7 +45,9 @@ impl Health {
     /// Something was written, and is on the disk.
     pub(super) fn worked(&self) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.is_some_and(|last| self.clock.now().since(last) >= QUIET) {
+        let now = self.clock.now();
+        // A clock that went back says nothing of how long that is.
+        if failed.is_some_and(|last| now < last || now.since(last) >= QUIET) {
             *failed = None;
             self.metrics.usable.set(1);
             tracing::info!("the store can be used again");

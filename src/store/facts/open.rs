@@ -106,7 +106,8 @@ impl Facts {
             self.health.failed(Operation::Facts, &"the store's folder is not what it was");
         }
         let now = self.clock.now();
-        if writing.tried.is_some_and(|tried| now.since(tried) < REOPEN) {
+        // A clock that went back says nothing of how long that is.
+        if writing.tried.is_some_and(|tried| now >= tried && now.since(tried) < REOPEN) {
             return false;
         }
         writing.tried = Some(now);

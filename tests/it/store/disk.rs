@@ -187,6 +187,47 @@ fn without_a_database_a_folder_is_an_empty_store() {
     after.store.look_after();
     assert!(after.files("content").is_empty());
 }
+
+impl Rig {
+    /// The machine's clock was wrong, and is set right.
+    fn turn_back(&self, by: Duration) {
+        let Clock::Manual(nanos) = &self.clock else { panic!("the clock is the machine's") };
+        let by = i64::try_from(by.as_nanos()).unwrap();
+        nanos.fetch_sub(by, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[test]
+fn a_disk_that_is_good_again_is_used_though_the_clock_went_back() {
+    let rig = Rig::new(ROOM);
+    fs::remove_dir(rig.folder.join("incoming")).unwrap();
+    write(&rig.folder.join("incoming"), b"");
+    assert!(rig.keep(b"new", Seen::Blob).is_err());
+    fs::remove_file(rig.folder.join("incoming")).unwrap();
+    rig.turn_back(DAY);
+    for _ in 0..2 {
+        rig.keep(b"new", Seen::Blob).unwrap();
+        rig.store.look_after();
+        rig.clock.advance(A_WHILE);
+    }
+    assert!(rig.is_usable());
+}
+
+#[test]
+fn a_database_that_failed_is_opened_again_though_the_clock_went_back() {
+    let rig = Rig::new(ROOM);
+    fs::remove_dir_all(rig.folder.path()).unwrap();
+    assert!(rig.keep(b"new", Seen::Blob).is_err());
+    rig.turn_back(DAY);
+    for _ in 0..2 {
+        rig.store.look_after();
+        rig.clock.advance(A_WHILE);
+    }
+    rig.keep(b"new", Seen::Blob).unwrap();
+}
+
 #[test]
 fn a_folder_among_the_files_is_left_alone() {
     let rig = Rig::new(ROOM);
