@@ -37,7 +37,7 @@ pub(super) struct Disk {
 }
 
 /// Why content cannot be opened.
-enum Unopened {
+pub(super) enum Unopened {
     Fault(Fault),
     Io(io::Error),
 }
@@ -103,16 +103,26 @@ impl Disk {
     }
 
     fn open(&self, digest: &Digest, length: u64) -> Result<Mapped, Unopened> {
-        let file = match File::open(self.layout.content(digest)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Unopened::Fault(Fault::Missing));
-            }
-            Err(error) => return Err(Unopened::Io(error)),
-        };
-        if file.metadata().map_err(Unopened::Io)?.len() != length {
-            return Err(Unopened::Fault(Fault::Length));
-        }
+        let file = self.open_file(digest, length)?;
         Mapped::of(&file, length).map_err(Unopened::Io)
+    }
+
+    /// The file of `digest`, which has `length` bytes.
+    pub(super) fn open_file(&self, digest: &Digest, length: u64) -> Result<File, Unopened> {
+        let opened = File::open(self.layout.content(digest))
+            .and_then(|file| file.metadata().map(|metadata| (file, metadata.len())));
+        match opened {
+            Ok((file, is)) if is == length => Ok(file),
+            Ok(_) => Err(Unopened::Fault(Fault::Length)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Unopened::Fault(Fault::Missing))
+            }
+            // Where something else can be opened, it is not that too many files are open.
+            Err(error) if File::open(self.layout.rotten_folder()).is_ok() => {
+                tracing::warn!(%digest, %error, "stored content cannot be opened");
+                Err(Unopened::Fault(Fault::Unreadable))
+            }
+            Err(error) => Err(Unopened::Io(error)),
+        }
     }
 }
