@@ -83,17 +83,17 @@ impl Disk {
         let (mut chosen, mut freed) = (Vec::new(), 0);
         for next in tables.in_order()? {
             let (digest, row) = next?;
-            if stuck.contains(&digest) {
+            if stuck.contains(&digest)
+                || self.in_use.holds(&digest)
+                || row.rank != Rank::Blob && self.lists_what_is_in_use(&digest)
+            {
                 continue;
             }
-            let Some(going) = self.in_use.let_go(&digest) else { continue };
-            if row.rank != Rank::Blob && self.lists_what_is_in_use(&digest) {
-                continue;
-            }
-            chosen.push(going);
+            chosen.push(digest);
             freed += row.length;
             if freed >= lacks {
-                return Ok(chosen);
+                // What is going cannot be read: nothing is that may stay.
+                return Ok(chosen.iter().filter_map(|digest| self.in_use.let_go(digest)).collect());
             }
         }
         Ok(Vec::new())

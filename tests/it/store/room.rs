@@ -246,3 +246,28 @@ fn what_cannot_be_removed_does_not_keep_the_others_from_going() {
     rig.keep(&hundred(4), Seen::Blob).unwrap();
     assert_eq!(rig.kept([2, 3, 4]), [false, true, true]);
 }
+
+#[test]
+fn what_need_not_go_is_found_while_room_is_sought_in_vain() {
+    let rig = Rig::new(300);
+    let pinned = rig.keep(&hundred(1), Seen::Blob).unwrap();
+    let others: Vec<[u8; 1]> = (0..100).map(|n| [n]).collect();
+    for other in &others {
+        rig.keep(other, Seen::Blob).unwrap();
+    }
+    std::thread::scope(|scope| {
+        let seeking = scope.spawn(|| {
+            for _ in 0..200 {
+                let room = rig.store.ingest(&Digest::of(b"large"), Some(300));
+                assert!(matches!(room, Err(Unkept::NoRoom)));
+            }
+        });
+        for other in others.iter().cycle() {
+            assert!(rig.content(other).is_some());
+            if seeking.is_finished() {
+                break;
+            }
+        }
+    });
+    drop(pinned);
+}
