@@ -105,6 +105,8 @@ impl Progress {
             (End::Unkept { position, .. }, None) => open.available = *position,
             (End::Complete | End::Failed(_), None) => {}
         }
+        // Slow clients may be there for long, and what they want is on the disk, too.
+        open.recent.clear();
         open.end = Some(end);
     }
 }
@@ -175,7 +177,9 @@ mod tests {
             progress.advance(vec![Bytes::from_static(b"x")]);
         }
         let recent = progress.open().map(|open| open.recent.len());
-        std::fs::remove_dir_all(path).unwrap();
         assert!(recent.unwrap() < 1000, "{recent:?}");
+        progress.end(Some(10_000), End::Complete);
+        assert!(progress.open().unwrap().recent.is_empty(), "nor is anything that has ended");
+        std::fs::remove_dir_all(path).unwrap();
     }
 }
