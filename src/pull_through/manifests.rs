@@ -95,7 +95,8 @@ impl PullThrough {
             let digest = fetched.digest();
             let content_type = fetched.content_type().map(str::to_owned);
             let seen = Seen::Manifest { content_type };
-            if store.keeps(digest) {
+            // To look at it tells whether it is there, and that it is used.
+            if store.content(&registry, &repository, digest).is_some() || store.keeps(digest) {
                 store.hold(&registry, &repository, digest, &seen);
             } else if let Err(unkept) = write(&store, &registry, &repository, &fetched, seen) {
                 tracing::debug!(%digest, %unkept, "a manifest is not kept");

@@ -132,3 +132,23 @@ async fn where_room_ends_on_the_way_and_upstream_knows_no_ranges_everyone_goes_o
     });
     is_whole(drain(site.open(&app(), None).await.unwrap()).await);
 }
+
+#[tokio::test]
+async fn a_manifest_that_is_kept_no_more_is_kept_again_while_it_is_pulled() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    let name = Digest::of(&manifest).hex();
+    let kept = loop {
+        match world.files(&name).pop() {
+            Some(kept) => break kept,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    std::fs::remove_file(kept).unwrap();
+    world.pass(Duration::from_secs(10 * 60));
+    world.pull("v1").await.serves(&manifest);
+    world.restart().await;
+    world.registry.hook(|_| Some(Fault::Drop));
+    world.pull("v1").await.serves(&manifest);
+}
