@@ -64,7 +64,7 @@ pub(super) struct Asked {
 pub(super) fn admitted(metrics: &Metrics, asked: Asked, image: &ImageRef, admitted: &Admitted) {
     let scheme = admitted.scheme();
     let anchors = admitted.anchors();
-    metrics.count_verdict("admitted", None, scheme);
+    metrics.count_admitted(scheme);
     info!(
         target: "countersign::audit",
         {
@@ -93,7 +93,7 @@ pub(super) fn denied(metrics: &Metrics, asked: Asked, denial: &Denial) {
         Reference::Digest(digest) => Some(digest),
         Reference::Tag(_) => None,
     };
-    metrics.count_verdict(verdict, denial.reason(), grounds.scheme);
+    metrics.count_denied(verdict, denial.reason(), grounds.scheme);
     info!(
         target: "countersign::audit",
         {
