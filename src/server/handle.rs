@@ -148,6 +148,6 @@ impl Exchange<'_> {
     }
 
     fn asked(&self) -> Asked {
-        Asked { client: self.client, id: self.id, took: self.started.elapsed() }
+        Asked { client: self.client, id: self.id, started: self.started }
     }
 }
