@@ -38,7 +38,7 @@
 //! - [`settings`]: TOML read key by key, with every error.
 //! - [`oci`]: the words of the registry's specifications: names, digests, manifests, errors.
 //! - [`net`]: how we call out: one client for one server, with ceilings and deadlines.
-//! - [`store`]: files that are whole or not there, in a folder that one process owns.
+//! - [`store`]: content facts on disk: which bytes a digest stands for, and which repository holds them.
 //! - [`upstream`]: the registry behind us, and how it lets us in.
 //! - [`pull_through`]: content from upstream, held against its digest.
 //! - [`trust`]: who vouches for which digest, until when.

@@ -1,10 +1,12 @@
 //! `[store]`: where trust memory and content are, and how much of it there may be.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::settings::Section;
 
 const DEFAULT_MAX_SIZE: u64 = 20 << 30;
+const DEFAULT_SCRUB_EVERY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What an operator says of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct Config {
     pub path: PathBuf,
     /// The most bytes of content.
     pub max_size: u64,
+    /// How old the last look at content may become before it is read again.
+    pub scrub_every: Duration,
 }
 
 impl Config {
@@ -23,7 +27,11 @@ impl Config {
         }
         let path = section.path("path");
         let max_size = section.size("max_size").unwrap_or(DEFAULT_MAX_SIZE);
+        let scrub_every = section.duration("scrub_every").unwrap_or(DEFAULT_SCRUB_EVERY);
+        if scrub_every.is_zero() {
+            section.wrong("scrub_every", "content cannot be read all the time");
+        }
         section.finish();
-        Some(Self { path: path?, max_size })
+        Some(Self { path: path?, max_size, scrub_every })
     }
 }

@@ -2,26 +2,36 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use super::config::Config;
 use super::facts::{Facts, Place, Seen};
 use super::health::Health;
-use super::in_use::{InUse, Opened, Pin};
+use super::in_use::{InUse, Opened};
 use super::ingest::Unkept;
 use super::layout::Layout;
 use super::mapped::Mapped;
 use super::metrics::{Fault, Metrics, Operation};
-use super::room::{Reservation, Room};
+use super::room::Room;
 use crate::clock::Clock;
 use crate::oci::Digest;
 
 pub(super) struct Disk {
+    pub(super) clock: Clock,
+    /// How old the last scrub of content may become.
+    pub(super) scrub_every: Duration,
     pub(super) layout: Arc<Layout>,
     pub(super) health: Arc<Health>,
     pub(super) room: Arc<Room>,
     pub(super) facts: Facts,
     pub(super) in_use: Arc<InUse>,
     pub(super) metrics: Metrics,
+    /// Held by whoever makes room.
+    pub(super) evicting: Mutex<()>,
+    /// What is on the disk may not be what is known of.
+    pub(super) unswept: AtomicBool,
 }
 
 /// Why content cannot be opened.
@@ -31,45 +41,38 @@ enum Unopened {
 }
 
 impl Disk {
-    pub(super) fn new(layout: Layout, max_size: u64, clock: Clock, metrics: &Metrics) -> Self {
-        let layout = Arc::new(layout);
+    pub(super) fn new(config: &Config, clock: Clock, metrics: &Metrics) -> Self {
+        let layout = Arc::new(Layout::new(&config.path));
         let health = Health::new(clock.clone(), metrics.clone());
-        let room = Arc::new(Room::new(max_size, metrics.bytes.clone()));
-        let facts = Facts::new(layout.clone(), clock, health.clone(), room.clone());
+        let room = Arc::new(Room::new(config.max_size, metrics.bytes.clone()));
+        let facts = Facts::new(layout.clone(), clock.clone(), health.clone(), room.clone());
         let in_use = Arc::default();
-        Self { layout, health, room, facts, in_use, metrics: metrics.clone() }
+        Self {
+            clock,
+            scrub_every: config.scrub_every,
+            layout,
+            health,
+            room,
+            facts,
+            in_use,
+            metrics: metrics.clone(),
+            evicting: Mutex::new(()),
+            unswept: AtomicBool::new(false),
+        }
     }
 
     /// Sees to it that what failed is tried again when it is time.
     pub(super) fn see_to(&self) {
-        self.facts.see_to();
+        if self.facts.see_to() {
+            self.count_rotten(usize::MAX);
+            self.unswept.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Tells of what the disk did not do.
     pub(super) fn unkept(&self, operation: Operation, error: io::Error) -> Unkept {
         self.health.failed(operation, &error);
         Unkept::Disk(error)
-    }
-
-    /// Keeps `digest` from going; waits while it goes.
-    pub(super) fn pin(&self, digest: &Digest) -> Arc<Pin> {
-        loop {
-            if let Some(pin) = self.in_use.pin(digest) {
-                return pin;
-            }
-            std::thread::yield_now();
-        }
-    }
-
-    /// Takes `more` bytes for what is being written.
-    pub(super) fn make_room(&self, room: &Reservation, more: u64) -> Result<(), Unkept> {
-        if room.take(more) {
-            Ok(())
-        } else if room.bytes().saturating_add(more) > self.room.most() {
-            Err(Unkept::TooLarge)
-        } else {
-            Err(Unkept::NoRoom)
-        }
     }
 
     /// The content of `digest`, if that repository is known to hold it.
@@ -80,7 +83,10 @@ impl Disk {
         let opened = match pin.opened(|| self.open(digest, held.length)) {
             Ok(opened) => opened,
             Err(Unopened::Fault(fault)) => {
-                self.lose(digest, fault);
+                // Where everything is gone, it may come back.
+                if self.facts.in_place() {
+                    self.lose(&pin, fault);
+                }
                 return None;
             }
             Err(Unopened::Io(error)) => {
@@ -104,13 +110,5 @@ impl Disk {
             return Err(Unopened::Fault(Fault::Length));
         }
         Mapped::of(&file, length).map_err(Unopened::Io)
-    }
-
-    /// Content is not what it was: it is not found any more.
-    pub(super) fn lose(&self, digest: &Digest, fault: Fault) {
-        self.metrics.lost(fault);
-        tracing::warn!(%digest, fault = fault.as_str(), "stored content is not what it was; it is fetched again");
-        // Where that fails the facts are closed, and it is not found either.
-        let _ = self.facts.forget(digest);
     }
 }

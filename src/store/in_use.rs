@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::mapped::Mapped;
 use crate::oci::Digest;
@@ -18,6 +18,7 @@ enum Place {
 #[derive(Default)]
 pub(super) struct InUse {
     places: Mutex<HashMap<Digest, Place>>,
+    gone: Condvar,
 }
 
 /// As long as one is held, its content is not removed.
@@ -46,7 +47,25 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl InUse {
     /// Keeps the content of `digest` from going; `None` while it goes.
     pub(super) fn pin(self: &Arc<Self>, digest: &Digest) -> Option<Arc<Pin>> {
+        self.pin_in(&mut locked(&self.places), digest)
+    }
+
+    /// The same, once it has gone if it is going.
+    pub(super) fn wait_and_pin(self: &Arc<Self>, digest: &Digest) -> Arc<Pin> {
         let mut places = locked(&self.places);
+        loop {
+            if let Some(pin) = self.pin_in(&mut places, digest) {
+                return pin;
+            }
+            places = self.gone.wait(places).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn pin_in(
+        self: &Arc<Self>,
+        places: &mut HashMap<Digest, Place>,
+        digest: &Digest,
+    ) -> Option<Arc<Pin>> {
         match places.get(digest) {
             Some(Place::Going) => return None,
             Some(Place::Pinned(pin)) => {
@@ -112,6 +131,12 @@ impl Pin {
     }
 }
 
+impl Going<'_> {
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
 impl Drop for Pin {
     fn drop(&mut self) {
         let mut places = locked(&self.in_use.places);
@@ -128,6 +153,7 @@ impl Drop for Pin {
 impl Drop for Going<'_> {
     fn drop(&mut self) {
         locked(&self.in_use.places).remove(&self.digest);
+        self.in_use.gone.notify_all();
     }
 }
 

@@ -4,7 +4,7 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +16,7 @@ use super::atomic;
 use super::disk::Disk;
 use super::facts::{NoFacts, Place, Seen};
 use super::in_use::Pin;
+use super::layout::Layout;
 use super::mapped::Mapped;
 use super::metrics::Operation;
 use super::room::Reservation;
@@ -80,9 +81,12 @@ impl Ingest {
             return Err(Unkept::TooLarge);
         }
         disk.see_to();
-        let pin = disk.pin(digest);
+        if !disk.facts.is_open() {
+            return Err(NoFacts::Closed.into());
+        }
+        let pin = disk.in_use.wait_and_pin(digest);
         let path = disk.layout.incoming();
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        let file = create(&disk.layout, &path);
         let file = file.map_err(|error| disk.unkept(Operation::Write, error))?;
         let room = disk.room.reserve();
         let incoming = Arc::new(Incoming { file, position: AtomicU64::new(0), room, pin });
@@ -152,7 +156,7 @@ impl Whole {
         let (digest, length) = (*incoming.pin.digest(), ingest.position());
         let failed = |error| disk.unkept(Operation::Publish, error);
         let place: Place<'_> = (registry, repository);
-        let kept = disk.facts.keeps(&digest);
+        let kept = disk.facts.keeps(&digest) == Some(true);
         finish(&incoming.file, length).map_err(failed)?;
         let opened = Mapped::of(&incoming.file, length).map_err(failed)?;
         if let Some(path) = ingest.path.take() {
@@ -179,6 +183,19 @@ impl Whole {
     }
 }
 
+/// A new file to write; its folder is made if somebody removed it.
+fn create(layout: &Layout, path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            layout.make_folders()?;
+            options.open(path)
+        }
+        opened => opened,
+    }
+}
+
 /// Makes the file what it will be for ever.
 fn finish(file: &File, length: u64) -> io::Result<()> {
     if file.metadata()?.len() != length {
@@ -189,7 +206,7 @@ fn finish(file: &File, length: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-fn give_name(disk: &Disk, path: &std::path::Path, digest: &Digest) -> io::Result<()> {
+fn give_name(disk: &Disk, path: &Path, digest: &Digest) -> io::Result<()> {
     let folder = disk.layout.folder(digest);
     atomic::make_folder(&folder)?;
     fs::rename(path, disk.layout.content(digest))?;

@@ -1,12 +1,13 @@
 //! Where the files of a store are. The only file here that joins a path.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::atomic;
-use crate::oci::Digest;
+use crate::oci::{Algorithm, Digest};
 
 /// The paths below a store's folder.
 #[derive(Debug)]
@@ -62,6 +63,34 @@ impl Layout {
 
     pub(super) fn content(&self, digest: &Digest) -> PathBuf {
         self.folder(digest).join(digest.hex())
+    }
+
+    /// The digests that there are files of, of those whose hash begins with the byte `first`. A file
+    /// with another name is not ours.
+    pub(super) fn digests(&self, algorithm: Algorithm, first: u8) -> io::Result<BTreeSet<Digest>> {
+        let folder = self.content.join(algorithm.name()).join(hex::encode([first]));
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            Err(error) => return Err(error),
+        };
+        let mut digests = BTreeSet::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            let text = format!("{}:{}", algorithm.name(), name.to_string_lossy());
+            digests.extend(text.parse::<Digest>().ok().filter(|digest| digest.raw()[0] == first));
+        }
+        Ok(digests)
+    }
+
+    /// The folder of what was set aside.
+    pub(super) fn rotten_folder(&self) -> &Path {
+        &self.rotten
+    }
+
+    /// Where the content of `digest` goes when it turns out to be something else.
+    pub(super) fn rotten(&self, digest: &Digest) -> PathBuf {
+        self.rotten.join(format!("{}-{}", digest.algorithm().name(), digest.hex()))
     }
 
     pub(super) fn facts(&self) -> &Path {

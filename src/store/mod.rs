@@ -8,6 +8,7 @@
 pub mod atomic;
 mod config;
 mod disk;
+mod evict;
 mod facts;
 mod health;
 mod in_use;
@@ -17,6 +18,10 @@ mod lock;
 mod mapped;
 mod metrics;
 mod room;
+mod rotten;
+mod scrub;
+mod sweep;
+mod tend;
 
 use std::fmt;
 use std::io;
@@ -35,8 +40,8 @@ pub use metrics::Metrics;
 
 use self::disk::Disk;
 use self::in_use::Opened;
-use self::layout::Layout;
-use crate::clock::Clock;
+use self::scrub::{Scrub, Step};
+use crate::clock::{Clock, Timestamp};
 use crate::oci::{Digest, Registry, Repository};
 
 /// The store cannot be opened.
@@ -70,7 +75,7 @@ impl Store {
     /// error: nothing is kept then until that is over.
     pub fn open(config: &Config, clock: Clock, metrics: &Metrics) -> Result<Self, OpenError> {
         let failed = |error| OpenError { path: config.path.clone(), error };
-        let disk = Disk::new(Layout::new(&config.path), config.max_size, clock, metrics);
+        let disk = Disk::new(config, clock, metrics);
         match disk.layout.make_folders().and_then(|()| disk.layout.sweep_incoming()) {
             Err(error) if !is_passing(&error) => return Err(failed(error)),
             Ok(()) | Err(_) => {}
@@ -99,7 +104,7 @@ impl Store {
     /// Whether the content is kept, for whichever repository: upstream need then only be asked whether
     /// this one holds it, too.
     pub fn keeps(&self, digest: &Digest) -> bool {
-        self.disk.facts.keeps(digest)
+        self.disk.facts.keeps(digest).unwrap_or(false)
     }
 
     /// Notes that, by upstream's word, the repository holds content that is kept.
@@ -166,13 +171,20 @@ impl Store {
         Ingest::begin(self.disk.clone(), digest, length)
     }
 
-    /// Looks after what is kept until `shutdown`.
+    /// Looks after what is kept until `shutdown`: to be run for as long as the store is used.
     pub async fn tend(self, shutdown: CancellationToken) {
-        shutdown.cancelled().await;
-        let disk = self.disk;
-        if let Err(error) = tokio::task::spawn_blocking(move || disk.facts.flush()).await {
-            tracing::error!(%error, "the last uses of stored content are lost");
-        }
+        tend::tend(&self.disk, &shutdown).await;
+    }
+
+    /// Does at once what [`Self::tend`] does every few seconds.
+    pub fn look_after(&self) {
+        self.disk.look_after(|| true);
+    }
+
+    /// Scrubs all that is due at `now`, as fast as the disk goes.
+    pub fn scrub_due(&self, now: Timestamp) {
+        let mut scrub = Scrub::new(self.disk.clone());
+        while scrub.step(now) != Step::Idle {}
     }
 }
 

@@ -25,6 +25,9 @@ const PROOFS: [(&str, &str); 4] = [
     ("src/trust/endorsement.rs", "Endorsement"),
 ];
 
+/// Not to be found in the text of this file itself.
+const UNSAFE: &str = concat!("un", "safe");
+
 /// One source file, by its path from the top of the repository.
 struct Source {
     path: String,
@@ -227,6 +230,17 @@ fn a_proof_has_no_other_way_in() {
         }
     }
     none(&wrong);
+}
+
+/// What the compiler does not check is in one place, with the reasons beside it.
+#[test]
+fn what_is_unsafe_is_in_one_file() {
+    let mut found = Vec::new();
+    for source in sources("src").into_iter().chain(sources("tests")) {
+        let used = source.code().any(|(_, line)| after(line, UNSAFE).next().is_some());
+        found.extend(used.then_some(source.path));
+    }
+    assert_eq!(found, ["src/store/mapped.rs"]);
 }
 
 /// An example that must not compile says which error it means, and names nothing that is not there.

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ const REOPEN: Duration = Duration::from_secs(5);
 pub(super) struct Opened {
     pub(super) database: Database,
     /// The device and the number of its file, which tell whether that is still the one at its path.
-    file: (u64, u64),
+    pub(super) file: (u64, u64),
 }
 
 /// Why a database cannot be opened.
@@ -81,26 +81,28 @@ impl Facts {
             writing: Mutex::new(Writing::default()),
             uses: Mutex::new(HashMap::new()),
             latest: AtomicU64::new(0),
+            unreadable: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the open database is the file at its path; not where the folder went away, or another
+    /// came in its place.
+    pub(in crate::store) fn in_place(&self) -> bool {
+        let opened = self.opened.load();
+        opened.as_ref().is_some_and(|opened| file(&self.layout).ok() == Some(opened.file))
     }
 
     /// Sees to it that the database is open, if that was not tried a moment ago. Whether it was opened
     /// just now.
     pub(in crate::store) fn see_to(&self) -> bool {
-        let in_place = |opened: &Arc<Opened>| file(&self.layout).ok() == Some(opened.file);
-        let opened = self.opened.load_full();
-        if opened.as_ref().is_some_and(in_place) {
+        if self.in_place() {
             return false;
         }
-        drop(opened);
         let mut writing = self.writing();
-        let opened = self.opened.load_full();
-        if let Some(opened) = opened {
-            if in_place(&opened) {
-                return false;
-            }
-            drop(opened);
-            self.opened.store(None);
+        if self.in_place() {
+            return false;
+        }
+        if self.opened.swap(None).is_some() {
             self.health.failed(Operation::Facts, &"the store's folder is not what it was");
         }
         let now = self.clock.now();
@@ -120,10 +122,13 @@ impl Facts {
     fn open(&self) -> Result<(), Error> {
         self.layout.make_folders()?;
         let path = self.layout.facts();
-        // What is broken elsewhere than where redb expects it makes it panic.
-        let opened = catch_unwind(AssertUnwindSafe(|| open(&self.layout)));
-        let panicked = |_| Err(Unopened::Unreadable("reading it panics".to_owned()));
-        let (opened, kept, latest) = match opened.unwrap_or_else(panicked) {
+        let opened = if self.unreadable.load(Ordering::Relaxed) {
+            Err(Unopened::Unreadable("it was found broken".to_owned()))
+        } else {
+            catch_unwind(AssertUnwindSafe(|| open(&self.layout)))
+                .unwrap_or_else(|_| Err(Unopened::Unreadable("reading it panics".to_owned())))
+        };
+        let (opened, kept, latest) = match opened {
             Ok(opened) => opened,
             Err(Unopened::Failed(error)) => return Err(error),
             Err(Unopened::Unreadable(error)) => {
@@ -142,6 +147,7 @@ impl Facts {
                 }
             }
         };
+        self.unreadable.store(false, Ordering::Relaxed);
         self.latest.fetch_max(latest, Ordering::Relaxed);
         self.room.set_kept(kept);
         self.opened.store(Some(Arc::new(opened)));

@@ -73,7 +73,7 @@ pub(in crate::store) struct Row {
 }
 
 impl Row {
-    fn of((length, rank, used, scrubbed): (u64, u8, u64, u64)) -> Self {
+    pub(super) fn of((length, rank, used, scrubbed): (u64, u8, u64, u64)) -> Self {
         Self { length, rank: Rank::of(rank), used, scrubbed }
     }
 
@@ -109,11 +109,19 @@ impl Seen {
 
 /// The key of `digest`.
 pub(super) fn key(digest: &Digest) -> Vec<u8> {
-    let algorithm = match digest.algorithm() {
+    [&[number(digest.algorithm())], digest.raw()].concat()
+}
+
+const fn number(algorithm: Algorithm) -> u8 {
+    match algorithm {
         Algorithm::Sha256 => 0,
         Algorithm::Sha512 => 1,
-    };
-    [&[algorithm], digest.raw()].concat()
+    }
+}
+
+/// How the keys of those digests begin whose hash begins with `first`.
+pub(super) fn beginning(algorithm: Algorithm, first: u8) -> [u8; 2] {
+    [number(algorithm), first]
 }
 
 /// The digest whose key this is.
@@ -164,6 +172,19 @@ impl<'t> Tables<'t> {
 
     pub(in crate::store) fn row(&self, digest: &Digest) -> Result<Option<Row>, Error> {
         Ok(self.content.get(key(digest).as_slice())?.map(|row| Row::of(row.value())))
+    }
+
+    /// What is kept, with its length, the first that should go first.
+    pub(in crate::store) fn in_order(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(Digest, Row), Error>>, Error> {
+        Ok(self.order.range::<(u8, u64, &[u8])>(..)?.map(|place| {
+            let (place, _) = place?;
+            let digest = digest(place.value().2)?;
+            let row = self.row(&digest)?;
+            let row = row.ok_or_else(|| Error::Corrupted("a place of nothing".to_owned()))?;
+            Ok((digest, row))
+        }))
     }
 
     /// Writes `row`, with its places in the orders, over whatever was known of the content before.

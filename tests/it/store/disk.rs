@@ -1,0 +1,189 @@
+//! Disks that fail, crashes, and databases that cannot be read: nothing is lost but time.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use countersign::clock::Clock;
+use countersign::oci::Digest;
+use countersign::store::{Config, Metrics, Seen, Store, Unkept};
+
+use super::{ROOM, Rig, SCRUB_EVERY, copy, manifest};
+use crate::folder::Folder;
+
+/// Longer than it takes until something that failed is tried again, and believed again.
+const A_WHILE: Duration = Duration::from_secs(60);
+
+fn write(path: &Path, content: &[u8]) {
+    let _ = fs::remove_file(path);
+    File::create_new(path).unwrap().write_all(content).unwrap();
+}
+
+impl Rig {
+    fn is_usable(&self) -> bool {
+        self.metric("countersign_store_usable") == 1
+    }
+}
+
+#[test]
+fn a_crash_while_something_is_written_leaves_nothing() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"whole", Seen::Blob).unwrap();
+    let mut unfinished = rig.store.ingest(&Digest::of(b"unfinished"), None).unwrap();
+    unfinished.append(b"unfin").unwrap();
+    let unpublished = rig.begin(b"unpublished", None).unwrap().verify().unwrap();
+    assert_eq!(rig.files("incoming").len(), 2);
+    let after = rig.crash();
+    assert!(after.files("incoming").is_empty());
+    assert!(after.content(b"whole").is_some());
+    assert!(!after.keeps(b"unfinished") && !after.keeps(b"unpublished"));
+    drop((unfinished, unpublished));
+}
+
+#[test]
+fn what_has_its_name_and_is_not_known_yet_is_swept_away() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"known", Seen::Blob).unwrap();
+    let orphan = rig.path(b"orphan");
+    fs::create_dir_all(orphan.parent().unwrap()).unwrap();
+    write(&orphan, b"orphan");
+    let after = rig.crash();
+    assert_eq!(after.files("content").len(), 2);
+    after.store.look_after();
+    assert_eq!(after.files("content"), [after.path(b"known")]);
+    assert!(after.content(b"known").is_some());
+}
+
+#[test]
+fn what_is_known_and_not_there_is_forgotten() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"there", Seen::Blob).unwrap();
+    rig.keep(b"not there", Seen::Blob).unwrap();
+    fs::remove_file(rig.path(b"not there")).unwrap();
+    let after = rig.crash();
+    assert_eq!(after.metric("countersign_store_bytes"), 14);
+    after.store.look_after();
+    assert_eq!(after.metric("countersign_store_bytes"), 5);
+    assert!(after.keeps(b"there") && !after.keeps(b"not there"));
+}
+
+#[test]
+fn a_file_where_a_folder_should_be_is_an_error_at_start() {
+    for name in ["content", "incoming", "rotten"] {
+        let folder = Folder::new("no-folder");
+        folder.write(name, "");
+        let config =
+            Config { path: folder.path().to_owned(), max_size: ROOM, scrub_every: SCRUB_EVERY };
+        let opened = Store::open(&config, Clock::default(), &Metrics::default());
+        let told = opened.unwrap_err().to_string();
+        assert!(told.contains("cannot be opened"), "{told}");
+    }
+}
+
+#[test]
+fn while_nothing_can_be_written_what_is_kept_is_served_and_nothing_is_kept() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"kept", Seen::Blob).unwrap();
+    fs::remove_dir(rig.folder.join("incoming")).unwrap();
+    write(&rig.folder.join("incoming"), b"");
+    for _ in 0..3 {
+        assert!(matches!(rig.keep(b"new", Seen::Blob), Err(Unkept::Disk(_))));
+    }
+    assert!(!rig.is_usable());
+    assert!(rig.content(b"kept").is_some());
+    rig.clock.advance(A_WHILE);
+    rig.store.look_after();
+    assert!(!rig.is_usable());
+    let failures = rig.metric("countersign_store_failures_total{operation=\"write\"}");
+    assert!(failures >= 3, "{failures}");
+
+    fs::remove_file(rig.folder.join("incoming")).unwrap();
+    rig.keep(b"new", Seen::Blob).unwrap();
+    rig.clock.advance(A_WHILE);
+    rig.store.look_after();
+    assert!(rig.is_usable());
+    assert!(rig.content(b"new").is_some() && rig.content(b"kept").is_some());
+}
+
+/// The bytes could be written, and their name cannot be given to them.
+#[test]
+fn what_cannot_be_published_leaves_nothing() {
+    let rig = Rig::new(ROOM);
+    write(&rig.folder.join("content/sha256"), b"");
+    assert!(matches!(rig.keep(b"new", Seen::Blob), Err(Unkept::Disk(_))));
+    assert!(!rig.keeps(b"new") && rig.files("incoming").is_empty());
+    assert_eq!(rig.metric("countersign_store_bytes"), 0);
+    fs::remove_file(rig.folder.join("content/sha256")).unwrap();
+    rig.keep(b"new", Seen::Blob).unwrap();
+}
+
+#[test]
+fn a_store_whose_folder_vanished_begins_anew() {
+    let rig = Rig::new(ROOM);
+    let reading = rig.keep(&[1; 100_000], Seen::Blob).unwrap();
+    rig.keep(b"kept", Seen::Blob).unwrap();
+    fs::remove_dir_all(rig.folder.path()).unwrap();
+    assert!(rig.content(b"kept").is_none());
+    assert_eq!(reading.bytes()[99_999], 1);
+    rig.clock.advance(A_WHILE);
+    rig.keep(b"new", Seen::Blob).unwrap();
+    assert!(rig.content(b"new").is_some() && rig.content(b"kept").is_none());
+    assert_eq!(rig.metric("countersign_store_bytes"), 3);
+    rig.clock.advance(A_WHILE);
+    rig.store.look_after();
+    assert!(rig.is_usable());
+}
+
+#[test]
+fn a_folder_that_comes_back_has_all_that_was_in_it() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"kept", Seen::Blob).unwrap();
+    let away = Folder::new("away");
+    fs::rename(rig.folder.path(), away.join("store")).unwrap();
+    assert!(rig.content(b"kept").is_none());
+    assert!(rig.store.ingest(&Digest::of(b"new"), None).is_err() || rig.folder.path().exists());
+    let _ = fs::remove_dir_all(rig.folder.path());
+    fs::rename(away.join("store"), rig.folder.path()).unwrap();
+    rig.clock.advance(A_WHILE);
+    rig.store.look_after();
+    assert!(rig.content(b"kept").is_some());
+}
+
+#[test]
+fn a_database_that_cannot_be_read_is_set_aside_and_a_new_one_begun() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"kept", Seen::Blob).unwrap();
+    let good = fs::read(rig.folder.join("facts.redb")).unwrap();
+    let mut scribbled = good.clone();
+    scribbled[4096..].fill(0x5a);
+    let broken: [&[u8]; 4] = [b"this is no database", &good[..5000], &scribbled, &[0; 8192]];
+    for broken in broken {
+        let folder = Folder::new("broken");
+        copy(rig.folder.path(), folder.path());
+        write(&folder.join("facts.redb"), broken);
+        let after = Rig::open(folder, rig.clock.clone(), ROOM);
+        assert!(after.content(b"kept").is_none());
+        assert_eq!(
+            fs::read(after.folder.join("facts.redb.unreadable")).unwrap().len(),
+            broken.len()
+        );
+        after.keep(b"new", manifest()).unwrap();
+        after.store.look_after();
+        assert_eq!(after.files("content"), [after.path(b"new")]);
+        assert!(after.content(b"new").is_some() && after.is_usable());
+    }
+}
+
+#[test]
+fn without_a_database_a_folder_is_an_empty_store() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"kept", Seen::Blob).unwrap();
+    let folder = Folder::new("without");
+    copy(rig.folder.path(), folder.path());
+    fs::remove_file(folder.join("facts.redb")).unwrap();
+    let after = Rig::open(folder, rig.clock.clone(), ROOM);
+    assert!(!after.keeps(b"kept"));
+    after.store.look_after();
+    assert!(after.files("content").is_empty());
+}

@@ -1,0 +1,290 @@
+//! The store of content, on a real disk and with a clock that only moves when it is told.
+
+mod disk;
+mod room;
+mod scrub;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use countersign::clock::{Clock, Timestamp};
+use countersign::oci::{Digest, Registry, Repository};
+use countersign::store::{Config, Content, Ingest, Metrics, Seen, Store, Unkept};
+use prometheus_client::encoding::text::encode;
+use tokio_util::sync::CancellationToken;
+
+use crate::folder::Folder;
+
+const SCRUB_EVERY: Duration = Duration::from_secs(3600);
+/// More than enough for most.
+const ROOM: u64 = 1 << 20;
+
+/// A store in a folder of its own, and the one repository that most tests need.
+struct Rig {
+    folder: Folder,
+    clock: Clock,
+    store: Store,
+    metrics: prometheus_client::registry::Registry,
+    registry: Registry,
+    repository: Repository,
+}
+
+fn manifest() -> Seen {
+    Seen::Manifest { content_type: Some("application/vnd.oci.image.manifest.v1+json".to_owned()) }
+}
+
+fn repository(name: &str) -> Repository {
+    name.parse().unwrap()
+}
+
+impl Rig {
+    fn new(max_size: u64) -> Self {
+        let clock = Clock::manual(Timestamp::from_unix(1_800_000_000));
+        Self::open(Folder::new("store"), clock, max_size)
+    }
+
+    fn open(folder: Folder, clock: Clock, max_size: u64) -> Self {
+        let mut metrics = prometheus_client::registry::Registry::default();
+        let path = folder.path().to_owned();
+        let config = Config { path, max_size, scrub_every: SCRUB_EVERY };
+        let counted = Metrics::registered(&mut metrics);
+        let store = Store::open(&config, clock.clone(), &counted).unwrap();
+        let registry = "registry.example.com".parse().unwrap();
+        Self { folder, clock, store, metrics, registry, repository: repository("library/app") }
+    }
+
+    /// Ends the store as a shutdown does, and opens it again.
+    async fn restart(self, max_size: u64) -> Self {
+        let ended = CancellationToken::new();
+        ended.cancel();
+        self.store.tend(ended).await;
+        Self::open(self.folder, self.clock, max_size)
+    }
+
+    /// What a next process finds when this one is killed now.
+    fn crash(&self) -> Self {
+        let folder = Folder::new("crash");
+        copy(self.folder.path(), folder.path());
+        Self::open(folder, self.clock.clone(), ROOM)
+    }
+
+    fn begin(&self, content: &[u8], length: Option<u64>) -> Result<Ingest, Unkept> {
+        let mut ingest = self.store.ingest(&Digest::of(content), length)?;
+        ingest.append(content)?;
+        Ok(ingest)
+    }
+
+    fn keep(&self, content: &[u8], seen: Seen) -> Result<Content, Unkept> {
+        let ingest = self.begin(content, Some(content.len() as u64))?;
+        ingest.verify().unwrap().publish(&self.registry, &self.repository, seen)
+    }
+
+    fn content(&self, content: &[u8]) -> Option<Content> {
+        let found = self.store.content(&self.registry, &self.repository, &Digest::of(content))?;
+        assert_eq!(found.bytes(), content);
+        Some(found)
+    }
+
+    fn keeps(&self, content: &[u8]) -> bool {
+        self.store.keeps(&Digest::of(content))
+    }
+
+    fn path(&self, content: &[u8]) -> PathBuf {
+        let hex = Digest::of(content).hex();
+        self.folder.path().join("content/sha256").join(&hex[..2]).join(hex)
+    }
+
+    /// The files in a folder of the store, and in those below it.
+    fn files(&self, folder: &str) -> Vec<PathBuf> {
+        let mut open = vec![self.folder.join(folder)];
+        let mut files = Vec::new();
+        while let Some(at) = open.pop() {
+            if at.is_dir() {
+                open.extend(fs::read_dir(at).unwrap().map(|entry| entry.unwrap().path()));
+            } else {
+                files.push(at);
+            }
+        }
+        files
+    }
+
+    /// The value of a metric, 0 where there is none.
+    fn metric(&self, name: &str) -> u64 {
+        let mut text = String::new();
+        encode(&mut text, &self.metrics).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let copied = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            fs::create_dir(&copied).unwrap();
+            copy(&entry.path(), &copied);
+        } else {
+            fs::copy(entry.path(), copied).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_published_is_found_also_after_a_restart() {
+    let rig = Rig::new(ROOM);
+    let large = vec![7; 200_000];
+    for content in [b"abc".as_slice(), &large, b""] {
+        assert!(rig.content(content).is_none());
+        assert_eq!(rig.keep(content, Seen::Blob).unwrap().bytes(), content);
+        assert!(rig.content(content).is_some() && rig.keeps(content));
+    }
+    let rig = rig.restart(ROOM).await;
+    for content in [b"abc".as_slice(), &large, b""] {
+        assert!(rig.content(content).is_some());
+    }
+    assert_eq!(rig.metric("countersign_store_bytes"), 200_003);
+    assert_eq!(rig.metric("countersign_store_hits_total"), 3);
+    assert_eq!(rig.metric("countersign_store_misses_total"), 0);
+}
+
+#[test]
+fn what_a_repository_was_not_seen_to_hold_is_not_found_for_it() {
+    let rig = Rig::new(ROOM);
+    let digest = Digest::of(b"private");
+    rig.keep(b"private", Seen::Blob).unwrap();
+    let other = repository("library/other");
+    let registry: Registry = "other.example.com".parse().unwrap();
+    assert!(rig.store.content(&rig.registry, &other, &digest).is_none());
+    assert!(rig.store.content(&registry, &rig.repository, &digest).is_none());
+    assert!(rig.store.keeps(&digest));
+    rig.store.hold(&rig.registry, &other, &digest, &Seen::Blob);
+    assert!(rig.store.content(&rig.registry, &other, &digest).is_some());
+    assert!(rig.store.content(&registry, &rig.repository, &digest).is_none());
+    assert_eq!(rig.files("content").len(), 1);
+}
+
+#[test]
+fn what_is_not_kept_is_not_held() {
+    let rig = Rig::new(ROOM);
+    let digest = Digest::of(b"later");
+    rig.store.hold(&rig.registry, &rig.repository, &digest, &manifest());
+    assert!(!rig.store.is_manifest(&rig.registry, &rig.repository, &digest));
+    assert!(!rig.store.keeps(&digest));
+}
+
+#[test]
+fn a_manifest_stays_one_in_the_repository_where_it_was_one() {
+    let rig = Rig::new(ROOM);
+    let digest = Digest::of(b"{}");
+    rig.keep(b"{}", Seen::Blob).unwrap();
+    let is_manifest = |name: &str| rig.store.is_manifest(&rig.registry, &repository(name), &digest);
+    assert!(!is_manifest("library/app"));
+    rig.store.hold(&rig.registry, &rig.repository, &digest, &manifest());
+    for seen in [Seen::Blob, Seen::Manifest { content_type: None }] {
+        rig.store.hold(&rig.registry, &rig.repository, &digest, &seen);
+    }
+    assert!(is_manifest("library/app") && !is_manifest("library/other"));
+    let content = rig.content(b"{}").unwrap();
+    assert_eq!(content.content_type(), Some("application/vnd.oci.image.manifest.v1+json"));
+    rig.store.hold(&rig.registry, &repository("library/other"), &digest, &Seen::Blob);
+    assert!(!is_manifest("library/other"));
+}
+
+#[test]
+fn the_newest_parents_that_are_kept_are_known_in_their_repository() {
+    let rig = Rig::new(ROOM);
+    let child = Digest::of(b"child");
+    let parents: Vec<Vec<u8>> = (0..20).map(|n| format!("parent {n}").into_bytes()).collect();
+    for parent in &parents {
+        rig.store.link(&rig.registry, &rig.repository, &child, &Digest::of(parent));
+    }
+    assert!(rig.store.parents(&rig.registry, &rig.repository, &child).is_empty());
+    for parent in &parents {
+        rig.keep(parent, manifest()).unwrap();
+        rig.store.link(&rig.registry, &rig.repository, &child, &Digest::of(parent));
+    }
+    rig.store.link(&rig.registry, &rig.repository, &child, &Digest::of(&parents[10]));
+    let mut expected: Vec<Digest> = parents[4..].iter().rev().map(|p| Digest::of(p)).collect();
+    let again = expected.remove(9);
+    expected.insert(0, again);
+    assert_eq!(rig.store.parents(&rig.registry, &rig.repository, &child), expected);
+    assert!(rig.store.parents(&rig.registry, &repository("library/other"), &child).is_empty());
+}
+
+#[test]
+fn content_can_be_read_while_it_arrives_and_after() {
+    let rig = Rig::new(ROOM);
+    let digest = Digest::of(b"abcdef");
+    let mut ingest = rig.store.ingest(&digest, None).unwrap();
+    let arriving = ingest.arriving();
+    let read = |position, most| arriving.read_at(position, most).unwrap();
+    assert_eq!(read(0, 10), "");
+    ingest.append(b"abc").unwrap();
+    assert_eq!((ingest.position(), read(0, 10)), (3, "abc".into()));
+    ingest.append(b"def").unwrap();
+    assert_eq!((read(2, 2), read(6, 1), read(9, 1)), ("cd".into(), "".into(), "".into()));
+    assert_eq!(ingest.hasher().finish(), digest);
+    let whole = ingest.verify().unwrap();
+    whole.publish(&rig.registry, &rig.repository, Seen::Blob).unwrap();
+    assert_eq!(read(3, 10), "def");
+
+    let ingest = rig.begin(b"never finished", None).unwrap();
+    let arriving = ingest.arriving();
+    drop(ingest);
+    assert!(rig.files("incoming").is_empty());
+    assert_eq!(arriving.read_at(6, 8).unwrap(), "finished");
+}
+
+#[test]
+fn what_is_wrong_or_given_up_leaves_nothing() {
+    let rig = Rig::new(ROOM);
+    let mut ingest = rig.store.ingest(&Digest::of(b"right"), Some(5)).unwrap();
+    ingest.append(b"wrong").unwrap();
+    let mismatch = ingest.verify().unwrap_err();
+    assert_eq!((mismatch.asked, mismatch.got), (Digest::of(b"right"), Digest::of(b"wrong")));
+    drop(rig.begin(b"given up", None).unwrap());
+    drop(rig.begin(b"whole", None).unwrap().verify().unwrap());
+    for content in [b"right".as_slice(), b"wrong", b"given up", b"whole"] {
+        assert!(!rig.keeps(content));
+    }
+    assert!(rig.files("incoming").is_empty() && rig.files("content").is_empty());
+}
+
+#[test]
+fn two_who_write_the_same_at_once_keep_it_once() {
+    let rig = Rig::new(ROOM);
+    let other = repository("library/other");
+    let one = rig.begin(b"same", Some(4)).unwrap().verify().unwrap();
+    let two = rig.begin(b"same", Some(4)).unwrap().verify().unwrap();
+    let first = one.publish(&rig.registry, &rig.repository, Seen::Blob).unwrap();
+    let second = two.publish(&rig.registry, &other, Seen::Blob).unwrap();
+    assert_eq!(first.bytes(), second.bytes());
+    assert!(rig.content(b"same").is_some());
+    assert!(rig.store.content(&rig.registry, &other, first.digest()).is_some());
+    assert_eq!(rig.metric("countersign_store_bytes"), 4);
+    assert_eq!((rig.files("content").len(), rig.files("incoming").len()), (1, 0));
+}
+
+#[test]
+fn what_is_published_can_be_written_by_nobody() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let rig = Rig::new(ROOM);
+    rig.keep(b"abc", Seen::Blob).unwrap();
+    assert_eq!(fs::metadata(rig.path(b"abc")).unwrap().permissions().mode() & 0o777, 0o444);
+}
+
+/// What was noted and not yet written down is written down at the end.
+#[tokio::test]
+async fn holders_and_links_outlive_a_restart() {
+    let rig = Rig::new(ROOM);
+    let other = repository("library/other");
+    let (parent, child) = (Digest::of(b"parent"), Digest::of(b"child"));
+    rig.keep(b"parent", manifest()).unwrap();
+    rig.store.hold(&rig.registry, &other, &parent, &manifest());
+    rig.store.link(&rig.registry, &other, &child, &parent);
+    let rig = rig.restart(ROOM).await;
+    assert!(rig.store.is_manifest(&rig.registry, &other, &parent));
+    assert_eq!(rig.store.parents(&rig.registry, &other, &child), [parent]);
+}

@@ -1,0 +1,160 @@
+//! What a disk does to content behind our back: found when it is opened, or when it is read again.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use countersign::oci::Digest;
+use countersign::store::{Config, Metrics, Seen, Store};
+
+use super::{ROOM, Rig, SCRUB_EVERY, manifest};
+
+/// Puts other bytes in place of a file.
+fn damage(path: &Path, content: &[u8]) {
+    fs::remove_file(path).unwrap();
+    File::create_new(path).unwrap().write_all(content).unwrap();
+}
+
+impl Rig {
+    fn scrub(&self) {
+        self.store.scrub_due(self.clock.now());
+    }
+
+    fn lost(&self, fault: &str) -> u64 {
+        self.metric(&format!("countersign_store_lost_total{{fault=\"{fault}\"}}"))
+    }
+}
+
+#[test]
+fn content_of_another_length_is_not_served_and_is_fetched_again() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"content", Seen::Blob).unwrap();
+    for wrong in [b"conten".as_slice(), b"content and more"] {
+        damage(&rig.path(b"content"), wrong);
+        assert!(rig.content(b"content").is_none());
+        assert!(!rig.keeps(b"content"));
+        rig.keep(b"content", Seen::Blob).unwrap();
+        assert!(rig.content(b"content").is_some());
+    }
+    assert_eq!((rig.lost("length"), rig.files("rotten").len()), (2, 1));
+    assert_eq!(rig.metric("countersign_store_bytes"), 7);
+}
+
+#[test]
+fn content_whose_file_is_gone_is_fetched_again() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"content", Seen::Blob).unwrap();
+    fs::remove_file(rig.path(b"content")).unwrap();
+    assert!(rig.content(b"content").is_none() && !rig.keeps(b"content"));
+    assert_eq!((rig.lost("missing"), rig.metric("countersign_store_bytes")), (1, 0));
+    rig.keep(b"content", Seen::Blob).unwrap();
+    assert!(rig.content(b"content").is_some());
+}
+
+#[test]
+fn what_has_rotted_is_set_aside_when_it_is_time_to_look() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"good", Seen::Blob).unwrap();
+    rig.keep(b"bad!", manifest()).unwrap();
+    damage(&rig.path(b"bad!"), b"ba d");
+    rig.clock.advance(SCRUB_EVERY - Duration::from_secs(1));
+    rig.scrub();
+    assert!(rig.keeps(b"bad!"), "it was not time yet");
+    rig.clock.advance(Duration::from_secs(1));
+    rig.scrub();
+    assert!(rig.keeps(b"good") && !rig.keeps(b"bad!"));
+    assert!(rig.content(b"bad!").is_none());
+    assert_eq!((rig.lost("digest"), rig.files("rotten").len()), (1, 1));
+    rig.keep(b"bad!", Seen::Blob).unwrap();
+    assert!(rig.content(b"bad!").is_some());
+}
+
+#[test]
+fn content_is_read_again_only_when_it_is_due_again() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"content", Seen::Blob).unwrap();
+    rig.clock.advance(SCRUB_EVERY);
+    rig.scrub();
+    damage(&rig.path(b"content"), b"CONTENT");
+    rig.scrub();
+    assert!(rig.keeps(b"content"));
+    rig.clock.advance(SCRUB_EVERY);
+    rig.scrub();
+    assert!(!rig.keeps(b"content"));
+}
+
+/// Whoever reads the old bytes goes on; nobody else gets them, also not once it was fetched again.
+#[test]
+fn rotten_bytes_that_are_being_read_are_not_shared() {
+    let rig = Rig::new(ROOM);
+    let content = vec![1; 100_000];
+    drop(rig.keep(&content, Seen::Blob).unwrap());
+    damage(&rig.path(&content), &vec![2; 100_000]);
+    let digest = Digest::of(&content);
+    let rotten = rig.store.content(&rig.registry, &rig.repository, &digest).unwrap();
+    rig.clock.advance(SCRUB_EVERY);
+    rig.scrub();
+    rig.keep(&content, Seen::Blob).unwrap();
+    assert!(rig.content(&content).is_some());
+    assert_eq!(rotten.bytes()[..3], [2, 2, 2]);
+}
+
+#[test]
+fn scrubbing_is_no_use() {
+    let rig = Rig::new(300);
+    for n in 1..=3 {
+        rig.keep(&[n; 100], Seen::Blob).unwrap();
+        rig.clock.advance(Duration::from_secs(1));
+    }
+    rig.clock.advance(SCRUB_EVERY);
+    rig.scrub();
+    rig.keep(&[4; 100], Seen::Blob).unwrap();
+    assert!(!rig.keeps(&[1; 100]) && rig.keeps(&[2; 100]));
+}
+
+#[test]
+fn a_few_of_the_rotten_are_kept_and_they_go_when_room_is_wanted() {
+    let rig = Rig::new(600);
+    for n in 1..=6 {
+        rig.keep(&[n; 100], Seen::Blob).unwrap();
+        damage(&rig.path(&[n; 100]), &[0; 100]);
+    }
+    rig.clock.advance(SCRUB_EVERY);
+    rig.scrub();
+    assert_eq!((rig.files("content").len(), rig.files("rotten").len()), (0, 4));
+    rig.keep(&[7; 200], Seen::Blob).unwrap();
+    assert_eq!(rig.files("rotten").len(), 4);
+    rig.keep(&[8; 100], Seen::Blob).unwrap();
+    assert_eq!((rig.files("content").len(), rig.files("rotten").len()), (2, 0));
+}
+
+/// While the store is used, nobody has to ask for it.
+#[tokio::test(start_paused = true)]
+async fn what_has_rotted_is_found_in_the_background() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"content", Seen::Blob).unwrap();
+    damage(&rig.path(b"content"), b"CONTENT");
+    rig.clock.advance(SCRUB_EVERY);
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let tending = tokio::spawn(rig.store.clone().tend(shutdown.clone()));
+    while rig.keeps(b"content") {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    shutdown.cancel();
+    tending.await.unwrap();
+}
+
+#[test]
+fn a_store_that_is_opened_counts_what_was_set_aside() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"content", Seen::Blob).unwrap();
+    damage(&rig.path(b"content"), b"content and more");
+    assert!(rig.content(b"content").is_none());
+    let Rig { folder, clock, store, .. } = rig;
+    drop(store);
+    let config = Config { path: folder.path().to_owned(), max_size: 20, scrub_every: SCRUB_EVERY };
+    let store = Store::open(&config, clock, &Metrics::default()).unwrap();
+    drop(store.ingest(&Digest::of(b""), Some(5)).unwrap());
+    assert_eq!(fs::read_dir(folder.join("rotten")).unwrap().count(), 0);
+}
