@@ -40,10 +40,13 @@ type Written = (Ingest, Result<(), Unkept>);
 impl Download {
     /// Downloads and publishes the blob. One that cannot be kept at all is handed to `unkept`.
     pub(super) async fn run(self, unkept: oneshot::Sender<Source>) {
-        let Some((source, ingest)) = self.open(unkept).await else { return };
-        let length = total(source.part());
+        let opened = tokio::select! {
+            opened = self.open(unkept) => opened,
+            () = self.stop.cancelled() => return,
+        };
+        let Some((source, ingest)) = opened else { return };
         let came = tokio::select! {
-            came = self.arrive(source, ingest, length) => came,
+            came = self.arrive(source, ingest) => came,
             () = self.stop.cancelled() => Err(End::Failed(BlobError::Stopping)),
             () = self.abandoned() => return,
         };
@@ -80,8 +83,7 @@ impl Download {
         let (store, length) = (self.store.clone(), total(source.part()));
         match spawn_blocking(move || store.ingest(&digest, length)).await {
             Ok(Ok(ingest)) => {
-                let arriving = ingest.arriving();
-                let open = Open { length, available: 0, written: 0, arriving, end: None };
+                let open = Open::new(length, ingest.arriving());
                 self.start.tell(|progress| *progress = Progress::Open(open));
                 Some((source, ingest))
             }
@@ -95,15 +97,10 @@ impl Download {
     }
 
     /// Writes what comes until all of it is there. The disk and upstream do not wait for each other.
-    async fn arrive(
-        &self,
-        mut source: Source,
-        ingest: Ingest,
-        length: Option<u64>,
-    ) -> Result<Ingest, End> {
+    async fn arrive(&self, mut source: Source, ingest: Ingest) -> Result<Ingest, End> {
         let mut idle = Some(ingest);
         let mut writing: Option<JoinHandle<Written>> = None;
-        let mut waiting: Vec<Bytes> = Vec::new();
+        let (mut waiting, mut pieces): (Vec<Bytes>, Vec<Bytes>) = (Vec::new(), Vec::new());
         let mut all_came = false;
         loop {
             if let Some(ingest) = idle.take() {
@@ -113,7 +110,8 @@ impl Download {
                     }
                     idle = Some(ingest);
                 } else {
-                    let pieces = mem::take(&mut waiting);
+                    pieces = mem::take(&mut waiting);
+                    let pieces = pieces.clone();
                     writing = Some(spawn_blocking(move || write(ingest, &pieces)));
                 }
             }
@@ -121,7 +119,7 @@ impl Download {
             tokio::select! {
                 written = ended(&mut writing) => {
                     writing = None;
-                    idle = Some(self.written(written.ok(), length)?);
+                    idle = Some(self.written(written.ok(), mem::take(&mut pieces))?);
                 }
                 piece = poll_fn(|context| source.poll_piece(context)), if has_room && !all_came => {
                     match piece {
@@ -135,23 +133,14 @@ impl Download {
     }
 
     /// Tells how much there is now, or that no more can be written.
-    fn written(&self, written: Option<Written>, length: Option<u64>) -> Result<Ingest, End> {
+    fn written(&self, written: Option<Written>, pieces: Vec<Bytes>) -> Result<Ingest, End> {
         let Some((ingest, written)) = written else {
             return Err(End::Failed(BlobError::Unreadable(ErrorKind::Other)));
         };
-        let position = ingest.position();
         if written.is_err() {
-            self.start.tell(|progress| progress.advance(position));
-            return Err(End::Unkept(ingest.hasher()));
+            return Err(End::Unkept { position: ingest.position(), hasher: ingest.hasher() });
         }
-        // The last piece waits for the digest. Without a length, any may be the last.
-        match length {
-            Some(length) if position < length => {
-                self.start.tell(|progress| progress.advance(position));
-            }
-            Some(_) => {}
-            None => self.start.tell(|progress| progress.advance_to_before(position)),
-        }
+        self.start.tell(|progress| progress.advance(pieces));
         Ok(ingest)
     }
 

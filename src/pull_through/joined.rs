@@ -1,7 +1,6 @@
 //! One client's way along a download that others may share: it reads what has come at its own pace, and
 //! waits for what has not. Where the download can no longer be kept, it goes on by itself.
 
-use std::io::ErrorKind;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,10 +14,6 @@ use super::source::{Source, bounds, is_whole};
 use super::straight::Straight;
 use crate::oci::{Digest, Hasher, Repository};
 use crate::upstream::{Part, Upstream};
-
-/// The most bytes that are read at once, and so in memory for each client. From the page cache this
-/// takes microseconds, so it is done where it is asked for.
-const PIECE: u64 = 64 << 10;
 
 type Receiver = watch::Receiver<Progress>;
 
@@ -154,13 +149,8 @@ fn next(open: &Open, position: u64, part: Part, end: Option<u64>) -> Result<Step
     }
     let until = end.unwrap_or(u64::MAX).min(open.available);
     if position < until {
-        let most = usize::try_from(PIECE.min(until - position)).unwrap_or(usize::MAX);
-        let piece = open.arriving.read_at(position, most);
-        return match piece {
-            Ok(piece) if !piece.is_empty() => Ok(Step::Read(piece)),
-            Ok(_) => Err(BlobError::Unreadable(ErrorKind::UnexpectedEof)),
-            Err(error) => Err(BlobError::Unreadable(error.kind())),
-        };
+        let piece = open.read(position, until);
+        return piece.map(Step::Read).map_err(|error| BlobError::Unreadable(error.kind()));
     }
     if end == Some(position) && !is_whole(part) {
         return Ok(Step::Finish);
@@ -168,7 +158,9 @@ fn next(open: &Open, position: u64, part: Part, end: Option<u64>) -> Result<Step
     Ok(match &open.end {
         None => Step::Wait,
         Some(End::Complete) => Step::Finish,
-        Some(End::Unkept(hasher)) => Step::GoAlone { from: open.available, hasher: hasher.clone() },
+        Some(End::Unkept { position: from, hasher }) => {
+            Step::GoAlone { from: *from, hasher: hasher.clone() }
+        }
         Some(End::Failed(error)) => return Err(error.clone()),
     })
 }

@@ -71,7 +71,10 @@ impl PullThrough {
         let bytes = Bytes::copy_from_slice(content.bytes());
         match Fetched::new(digest, Answer { bytes, content_type }) {
             Ok(fetched) => Some(fetched),
-            Err(FetchError::Mismatch(_)) => None,
+            Err(FetchError::Mismatch(_)) => {
+                store.set_aside(digest);
+                None
+            }
             // It was kept as a blob, so that nobody knows yet what upstream calls it.
             Err(FetchError::Invalid(_) | FetchError::Upstream(_) | FetchError::NoUpstream(_)) => {
                 None

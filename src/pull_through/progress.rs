@@ -1,9 +1,20 @@
 //! How far a download is: what its clients need to know, each at its own pace.
 
+use std::collections::VecDeque;
+use std::io;
+
+use bytes::Bytes;
+
 use super::error::BlobError;
 use crate::oci::Hasher;
 use crate::store::Arriving;
 use crate::upstream::UpstreamError;
+
+/// How many bytes of what came last are kept in memory for those who keep up, about.
+const MAX_RECENT: u64 = 1 << 20;
+/// The most bytes that are read from the disk at once, and so in memory for each client. From the page
+/// cache this takes microseconds, so it is done where it is asked for.
+const PIECE: u64 = 64 << 10;
 
 /// How far a download is.
 pub(super) enum Progress {
@@ -25,9 +36,11 @@ pub(super) struct Open {
     /// is right.
     pub(super) available: u64,
     /// So many bytes from the first have come.
-    pub(super) written: u64,
-    /// Where they can be read.
-    pub(super) arriving: Arriving,
+    written: u64,
+    /// The pieces that came last, and where they begin: who keeps up need not read them again.
+    recent: VecDeque<(u64, Bytes)>,
+    /// Where all that was written can be read.
+    arriving: Arriving,
     pub(super) end: Option<End>,
 }
 
@@ -37,9 +50,9 @@ pub(super) enum End {
     Complete,
     /// No more of it can be had, or it was something else.
     Failed(BlobError),
-    /// No more of it can be kept. What is available was seen by this hasher; for the rest everyone has
-    /// to ask upstream himself.
-    Unkept(Hasher),
+    /// No more of it can be kept. What is before `position` was seen by this hasher; for the rest everyone
+    /// has to ask upstream himself.
+    Unkept { position: u64, hasher: Hasher },
 }
 
 impl Progress {
@@ -58,28 +71,64 @@ impl Progress {
         }
     }
 
-    /// All up to `position` may be sent on.
-    pub(super) fn advance(&mut self, position: u64) {
-        if let Some(open) = self.open() {
-            open.written = position;
-            open.available = position;
+    /// These pieces were written. The last may not be sent on before the digest is right: that is the
+    /// end of the last of them where there is a length, and any of them where there is none.
+    pub(super) fn advance(&mut self, pieces: Vec<Bytes>) {
+        let Some(open) = self.open() else { return };
+        let before = open.written;
+        for piece in pieces {
+            open.recent.push_back((open.written, piece.clone()));
+            open.written += piece.len() as u64;
         }
-    }
-
-    /// All that was there before may be sent on, and what has come up to `position` not yet.
-    pub(super) fn advance_to_before(&mut self, position: u64) {
-        if let Some(open) = self.open() {
-            open.available = open.written;
-            open.written = position;
+        while open.recent.len() > 1
+            && open.recent.front().is_some_and(|(first, _)| first + MAX_RECENT < open.written)
+        {
+            open.recent.pop_front();
+        }
+        match open.length {
+            Some(length) if open.written < length => open.available = open.written,
+            Some(_) => {}
+            None => open.available = before,
         }
     }
 
     /// That is all; `length` if all of it is right.
     pub(super) fn end(&mut self, length: Option<u64>, end: End) {
-        if let Some(open) = self.open() {
-            open.length = length.or(open.length);
-            open.available = length.unwrap_or(open.available);
-            open.end = Some(end);
+        let Some(open) = self.open() else { return };
+        match (&end, length) {
+            (_, Some(length)) => (open.length, open.available) = (Some(length), length),
+            // Whoever goes on alone hashes the rest, and holds back what is last then.
+            (End::Unkept { position, .. }, None) => open.available = *position,
+            (End::Complete | End::Failed(_), None) => {}
+        }
+        open.end = Some(end);
+    }
+}
+
+impl Open {
+    pub(super) fn new(length: Option<u64>, arriving: Arriving) -> Self {
+        let recent = VecDeque::new();
+        Self { length, available: 0, written: 0, recent, arriving, end: None }
+    }
+
+    /// Some of the bytes from `position` up to `until`, which is after it and no later than
+    /// [`Self::available`].
+    pub(super) fn read(&self, position: u64, until: u64) -> io::Result<Bytes> {
+        for (first, piece) in self.recent.iter().rev() {
+            let Some(at) = position.checked_sub(*first) else { continue };
+            let length = (until - first).min(piece.len() as u64);
+            let (Ok(at), Ok(length)) = (usize::try_from(at), usize::try_from(length)) else {
+                break;
+            };
+            if at < length {
+                return Ok(piece.slice(at..length));
+            }
+            break;
+        }
+        let most = usize::try_from(PIECE.min(until - position)).unwrap_or(usize::MAX);
+        match self.arriving.read_at(position, most)? {
+            nothing if nothing.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            piece => Ok(piece),
         }
     }
 }

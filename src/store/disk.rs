@@ -14,6 +14,7 @@ use super::ingest::Unkept;
 use super::layout::Layout;
 use super::mapped::Mapped;
 use super::metrics::{Fault, Metrics, Operation};
+use super::recent::Recent;
 use super::room::Room;
 use crate::clock::Clock;
 use crate::oci::Digest;
@@ -27,6 +28,7 @@ pub(super) struct Disk {
     pub(super) room: Arc<Room>,
     pub(super) facts: Facts,
     pub(super) in_use: Arc<InUse>,
+    pub(super) recent: Recent,
     pub(super) metrics: Metrics,
     /// Held by whoever makes room.
     pub(super) evicting: Mutex<()>,
@@ -55,6 +57,7 @@ impl Disk {
             room,
             facts,
             in_use,
+            recent: Recent::default(),
             metrics: metrics.clone(),
             evicting: Mutex::new(()),
             unswept: AtomicBool::new(false),
@@ -95,6 +98,7 @@ impl Disk {
             }
         };
         self.facts.touch(digest);
+        self.recent.keep(&opened, self.clock.now());
         Some((opened, held.seen))
     }
 

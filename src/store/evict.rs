@@ -46,6 +46,7 @@ impl Disk {
         if lacks == 0 || self.clear_rotten() {
             return true;
         }
+        self.recent.clear();
         // What fails is told where it fails; there is no more room then than before.
         let freed = self.facts.write(Lasting::Later, |tables| {
             let going = self.choose(tables, lacks)?;

@@ -75,6 +75,7 @@ impl Disk {
     /// Does what is due, and what takes long only for as long as `go_on` says so.
     pub(super) fn look_after(&self, go_on: impl Fn() -> bool) {
         self.see_to();
+        self.recent.forget_unused(self.clock.now());
         if self.facts.is_pending() || !self.health.is_good() {
             // The database takes it ill when the disk fails it: it is asked for nothing before that
             // is known.

@@ -153,3 +153,20 @@ async fn a_manifest_survives_a_restart() {
     assert_eq!(site.fake.asked().len(), 1);
     assert!(site.pull_through.manifest(&registry(), &other(), &digest).await.is_err());
 }
+
+#[tokio::test]
+async fn a_manifest_that_has_rotted_is_set_aside_and_fetched_again() {
+    let mut site = BlobSite::new().await;
+    let digest = site.fake.registry().put_image(&app(), "layer");
+    let before = site.pull_through.manifest(&registry(), &app(), &digest).await.unwrap();
+    site.pull_through.keep(&registry(), &app(), &before);
+    site.restart().await;
+    let mut rotten = before.bytes().to_vec();
+    rotten[0] ^= 1;
+    site.overwrite(&digest, &rotten);
+    let after = site.pull_through.manifest(&registry(), &app(), &digest).await.unwrap();
+    assert_eq!(before.bytes(), after.bytes());
+    assert_eq!(site.fake.asked().len(), 2);
+    let metrics = site.metrics();
+    assert!(metrics.contains("countersign_store_bytes 0"), "{metrics}");
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "the blob is small")]
 #![allow(unreachable_pub, reason = "reads the same wherever it is included")]
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -146,6 +147,14 @@ impl BlobSite {
         count
     }
 
+    /// Overwrites stored content behind the store's back.
+    pub fn overwrite(&self, digest: &Digest, content: &[u8]) {
+        let hex = digest.hex();
+        let path = self.folder.join(&format!("content/sha256/{}/{hex}", &hex[..2]));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::File::create(path).unwrap().write_all(content).unwrap();
+    }
+
     pub fn metrics(&self) -> String {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.counted).unwrap();
@@ -155,7 +164,8 @@ impl BlobSite {
 
 fn opened(fake: &FakeRegistry, folder: &Folder, max_size: u64) -> (PullThrough, Counted) {
     let mut counted = Counted::default();
-    let config = store::Config { path: folder.path().to_owned(), max_size };
+    let (path, scrub_every) = (folder.path().to_owned(), Duration::from_secs(3600));
+    let config = store::Config { path, max_size, scrub_every };
     let clock = Clock::manual(Timestamp::from_unix(NOW));
     let store = Store::open(&config, clock, &store::Metrics::registered(&mut counted)).unwrap();
     let metrics = pull_through::Metrics::registered(&mut counted);
