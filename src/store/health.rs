@@ -46,8 +46,8 @@ impl Health {
     pub(super) fn worked(&self) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
-        // A clock that went back says nothing of how long that is.
-        if failed.is_some_and(|last| now < last || now.since(last) >= QUIET) {
+        // A clock that was put back is no reason to wait.
+        if failed.is_some_and(|last| last > now || now.since(last) >= QUIET) {
             *failed = None;
             self.metrics.usable.set(1);
             tracing::info!("the store can be used again");

@@ -101,7 +101,7 @@ async fn what_is_kept_for_one_repository_is_no_gift_to_another() {
         is_whole(drain(stream).await);
     }
     // What upstream does not confirm it is asked for, and says itself that it is not there.
-    assert_eq!((site.gets().len(), site.asked(Method::HEAD).len()), (2, 2));
+    assert_eq!((site.gets().len(), site.asked(&Method::HEAD).len()), (2, 2));
 }
 
 #[tokio::test]
