@@ -1,6 +1,6 @@
 //! The parts of a store on a disk, and the way from a digest to its bytes.
 
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -83,7 +83,8 @@ impl Disk {
         // In this order: what is in use does not go between the one and the other.
         let pin = self.in_use.pin(digest)?;
         let held = self.facts.held(place, digest)?;
-        let opened = match pin.opened(|| self.open(digest, held.length)) {
+        let opened = pin.opened(|| self.open(digest, held.length));
+        let opened = match opened.and_then(|opened| self.unchanged(opened, digest, held.length)) {
             Ok(opened) => opened,
             Err(Unopened::Fault(fault)) => {
                 // Where everything is gone, it may come back.
@@ -103,16 +104,35 @@ impl Disk {
     }
 
     fn open(&self, digest: &Digest, length: u64) -> Result<Mapped, Unopened> {
-        let file = match File::open(self.layout.content(digest)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Unopened::Fault(Fault::Missing));
-            }
-            Err(error) => return Err(Unopened::Io(error)),
-        };
-        if file.metadata().map_err(Unopened::Io)?.len() != length {
-            return Err(Unopened::Fault(Fault::Length));
+        let file = File::open(self.layout.content(digest))?;
+        has(&file.metadata()?, length)?;
+        Ok(Mapped::of(&file, length)?)
+    }
+
+    /// What is mapped may have been opened some time ago: `opened`, if its file still has its length.
+    fn unchanged(
+        &self,
+        opened: Arc<Opened>,
+        digest: &Digest,
+        length: u64,
+    ) -> Result<Arc<Opened>, Unopened> {
+        if opened.is_mapped() {
+            has(&fs::metadata(self.layout.content(digest))?, length)?;
         }
-        Mapped::of(&file, length).map_err(Unopened::Io)
+        Ok(opened)
+    }
+}
+
+fn has(file: &Metadata, length: u64) -> Result<(), Unopened> {
+    if file.len() == length { Ok(()) } else { Err(Unopened::Fault(Fault::Length)) }
+}
+
+impl From<io::Error> for Unopened {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::NotFound {
+            Self::Fault(Fault::Missing)
+        } else {
+            Self::Io(error)
+        }
     }
 }
