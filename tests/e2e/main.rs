@@ -49,6 +49,7 @@ mod changes;
 mod compose;
 mod index;
 mod moved_tag;
+mod offline;
 mod operate;
 mod outage;
 mod pull;
@@ -77,6 +78,7 @@ fn main() -> std::process::ExitCode {
         self_verifying_client::tests(),
         recipes::tests(),
         operate::tests(),
+        offline::tests(),
         compose::tests(),
     ];
     let trials = all.into_iter().flatten().map(|(name, test)| {
