@@ -25,12 +25,18 @@ mod docker;
 mod folder;
 #[path = "../rig/gate.rs"]
 mod gate;
+#[path = "../rig/line.rs"]
+mod line;
 #[path = "../rig/notary.rs"]
 mod notary;
 #[path = "../rig/podman.rs"]
 mod podman;
 #[path = "../rig/process.rs"]
 mod process;
+#[path = "../rig/random.rs"]
+mod random;
+#[path = "../rig/reader.rs"]
+mod reader;
 #[path = "../rig/registry.rs"]
 mod registry;
 #[path = "../rig/requests.rs"]
@@ -48,6 +54,7 @@ mod site;
 mod changes;
 mod compose;
 mod index;
+mod isolation;
 mod moved_tag;
 mod offline;
 mod operate;
@@ -79,6 +86,7 @@ fn main() -> std::process::ExitCode {
         recipes::tests(),
         operate::tests(),
         offline::tests(),
+        isolation::tests(),
         compose::tests(),
     ];
     let trials = all.into_iter().flatten().map(|(name, test)| {
