@@ -4,7 +4,7 @@
 //! `cargo test --features e2e --test e2e [NAME]`, as root. Everything listens on loopback, on ports of its own, keeps its
 //! files in a temporary folder, and ends with the tests. Nothing is skipped: a missing program fails its test.
 //!
-//! Debian 12's packages: `busybox-static`, `containerd`, `debootstrap`, `docker-compose`, `docker-registry`,
+//! Debian 12's packages: `busybox-static`, `containerd`, `curl`, `debootstrap`, `docker-compose`, `docker-registry`,
 //! `docker.io`, `iptables`, `libfaketime`, `notary`, `podman`, `procps`, `runc`, `skopeo`, `tar` (and `coreutils`,
 //! `mount`, `util-linux`, always there).
 //!
@@ -19,6 +19,8 @@
 
 #[path = "../rig/containerd.rs"]
 mod containerd;
+#[path = "../rig/curl.rs"]
+mod curl;
 #[path = "../rig/docker.rs"]
 mod docker;
 #[path = "../rig/folder.rs"]
@@ -60,6 +62,7 @@ mod offline;
 mod operate;
 mod outage;
 mod pull;
+mod ranges;
 mod recipes;
 mod refuse;
 mod self_verifying_client;
@@ -87,6 +90,7 @@ fn main() -> std::process::ExitCode {
         operate::tests(),
         offline::tests(),
         isolation::tests(),
+        ranges::tests(),
         compose::tests(),
     ];
     let trials = all.into_iter().flatten().map(|(name, test)| {
