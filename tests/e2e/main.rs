@@ -65,6 +65,7 @@ mod pull;
 mod ranges;
 mod recipes;
 mod refuse;
+mod room;
 mod self_verifying_client;
 
 use libtest_mimic::{Arguments, Trial};
@@ -91,6 +92,7 @@ fn main() -> std::process::ExitCode {
         offline::tests(),
         isolation::tests(),
         ranges::tests(),
+        room::tests(),
         compose::tests(),
     ];
     let trials = all.into_iter().flatten().map(|(name, test)| {
