@@ -66,6 +66,7 @@ mod ranges;
 mod recipes;
 mod refuse;
 mod room;
+mod rot;
 mod self_verifying_client;
 
 use libtest_mimic::{Arguments, Trial};
@@ -93,6 +94,7 @@ fn main() -> std::process::ExitCode {
         isolation::tests(),
         ranges::tests(),
         room::tests(),
+        rot::tests(),
         compose::tests(),
     ];
     let trials = all.into_iter().flatten().map(|(name, test)| {
