@@ -29,6 +29,8 @@ mod folder;
 mod gate;
 #[path = "../rig/line.rs"]
 mod line;
+#[path = "../rig/mount.rs"]
+mod mount;
 #[path = "../rig/notary.rs"]
 mod notary;
 #[path = "../rig/podman.rs"]
@@ -55,6 +57,7 @@ mod site;
 
 mod changes;
 mod compose;
+mod disk;
 mod index;
 mod isolation;
 mod moved_tag;
@@ -95,6 +98,7 @@ fn main() -> std::process::ExitCode {
         ranges::tests(),
         room::tests(),
         rot::tests(),
+        disk::tests(),
         compose::tests(),
     ];
     let trials = all.into_iter().flatten().map(|(name, test)| {
