@@ -57,6 +57,7 @@ mod site;
 
 mod changes;
 mod compose;
+mod crash;
 mod disk;
 mod index;
 mod isolation;
@@ -99,6 +100,7 @@ fn main() -> std::process::ExitCode {
         room::tests(),
         rot::tests(),
         disk::tests(),
+        crash::tests(),
         compose::tests(),
     ];
     let trials = all.into_iter().flatten().map(|(name, test)| {
