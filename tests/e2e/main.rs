@@ -58,6 +58,7 @@ mod site;
 mod changes;
 mod compose;
 mod crash;
+mod crowd;
 mod disk;
 mod index;
 mod isolation;
@@ -101,6 +102,7 @@ fn main() -> std::process::ExitCode {
         rot::tests(),
         disk::tests(),
         crash::tests(),
+        crowd::tests(),
         compose::tests(),
     ];
     let trials = all.into_iter().flatten().map(|(name, test)| {
