@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use sha2::{Digest as _, Sha512};
 
 use crate::clock::Timestamp;
+use crate::oci::headers::ContentName;
 use crate::oci::{Digest, MediaType, Registry, Repository};
 use crate::pull_through::Fetched;
 use crate::trust::{Endorsement, Reason, Refusal, Scheme};
@@ -134,6 +136,16 @@ impl Admitted {
 
     pub fn media_type(&self) -> MediaType {
         self.fetched.manifest().media_type()
+    }
+
+    /// The headers that name it.
+    pub fn name(&self) -> &ContentName {
+        self.fetched.name()
+    }
+
+    /// The headers of [`Self::bytes`], wherever they are sent.
+    pub fn headers(&self) -> &HeaderMap {
+        self.fetched.headers()
     }
 
     /// The manifest, byte for byte.

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::FetchError;
+use crate::oci::headers::{ContentName, of_manifest};
 use crate::oci::{Descriptor, Digest, Hasher, Manifest, Mismatch};
 use crate::upstream::Answer;
 
 /// What a manifest takes in memory beside its bytes and lists, about.
-const OVERHEAD: usize = 512;
+const OVERHEAD: usize = 1_536;
 
 /// Bytes, the digest that they have, and the manifest that they are. Cheap to clone.
 ///
@@ -34,6 +36,8 @@ struct Shared {
     digest: Digest,
     manifest: Manifest,
     content_type: Option<String>,
+    name: ContentName,
+    headers: HeaderMap,
 }
 
 impl Fetched {
@@ -52,7 +56,10 @@ impl Fetched {
             .map_err(|invalid| FetchError::Invalid(Arc::new(invalid)))?;
         // What they were read into may have room for twice as much, which would be kept, too.
         let bytes = Bytes::copy_from_slice(&bytes);
-        Ok(Self { shared: Arc::new(Shared { bytes, digest, manifest, content_type }) })
+        let name = ContentName::of(&digest);
+        let headers = of_manifest(&name, manifest.media_type(), bytes.len());
+        let shared = Shared { bytes, digest, manifest, content_type, name, headers };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The manifest as upstream has it, byte for byte.
@@ -63,6 +70,16 @@ impl Fetched {
     /// The digest of [`Self::bytes`].
     pub fn digest(&self) -> &Digest {
         &self.shared.digest
+    }
+
+    /// The headers that name it.
+    pub fn name(&self) -> &ContentName {
+        &self.shared.name
+    }
+
+    /// The headers of [`Self::bytes`], wherever they are sent.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.shared.headers
     }
 
     /// What [`Self::bytes`] say.

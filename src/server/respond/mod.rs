@@ -1,13 +1,11 @@
 //! Every answer's status and headers, once. Knows HTTP and what clients of registries look at
 //! (distribution-spec, "Pulling"), and takes no decision.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, LINK, RETRY_AFTER,
+    LINK, RETRY_AFTER,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use serde_json::json;
@@ -15,7 +13,7 @@ use url::form_urlencoded;
 
 use crate::gate::{Admitted, Denial};
 use crate::oci::headers::{
-    API_VERSION, DOCKER_CONTENT_DIGEST, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED,
+    API_VERSION, ContentName, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED,
 };
 use crate::oci::{Digest, ErrorBody, ErrorCode, MediaType, Registry};
 use crate::pull_through::BlobStream;
@@ -35,48 +33,18 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// When to ask again about what could not be decided: as long as the gate remembers that.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-/// The two headers that name content: one text, made once.
-pub(super) struct ContentName(Bytes);
-
-impl ContentName {
-    pub(super) fn of(digest: Digest) -> Self {
-        // Room for exactly this: `Bytes` gives back what is left, and that is a copy.
-        let mut text = String::with_capacity(digest.text_len() + "\"\"".len());
-        // A text takes all that is written to it.
-        let _ = write!(text, "\"{digest}\"");
-        Self(text.into())
-    }
-
-    /// With its quotes, as in `ETag` and the conditions on it.
-    pub(super) fn etag(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-
-    fn put(&self, headers: &mut HeaderMap) {
-        let digest = self.0.slice(1..self.0.len() - 1);
-        // A digest has only letters, digits and a colon: both are always values.
-        if let Ok(digest) = HeaderValue::from_maybe_shared(digest) {
-            headers.insert(DOCKER_CONTENT_DIGEST, digest);
-        }
-        if let Ok(etag) = HeaderValue::from_maybe_shared(self.0.clone()) {
-            headers.insert(ETAG, etag);
-        }
-    }
-}
-
 pub(super) fn base() -> Response<Body> {
     answer(StatusCode::OK, Some(JSON), Body::base())
 }
 
 /// An admitted manifest, or that the client has it already.
 pub(super) fn manifest(admitted: Admitted, request: &HeaderMap) -> Response<Body> {
-    let name = ContentName::of(admitted.digest());
-    if is_unchanged(request, name.etag()) {
-        return unchanged(&name);
+    if is_unchanged(request, admitted.name().etag()) {
+        return unchanged(admitted.name());
     }
-    let media_type = HeaderValue::from_static(admitted.media_type().as_str());
-    let mut response = answer(StatusCode::OK, Some(media_type), Body::manifest(admitted));
-    name.put(response.headers_mut());
+    let headers = admitted.headers().clone();
+    let mut response = Response::new(Body::manifest(admitted));
+    *response.headers_mut() = headers;
     response
 }
 
@@ -280,7 +248,7 @@ fn answer(status: StatusCode, content_type: Option<HeaderValue>, body: Body) -> 
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.reserve(8);
-    headers.insert(DOCKER_DISTRIBUTION_API_VERSION, HeaderValue::from_static(API_VERSION));
+    headers.insert(DOCKER_DISTRIBUTION_API_VERSION, API_VERSION);
     if let Some(content_type) = content_type {
         headers.insert(CONTENT_TYPE, content_type);
     }
