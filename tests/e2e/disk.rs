@@ -7,20 +7,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::engines::Client;
 use crate::gate::{Clock, Gate};
 use crate::mount::{make_read_only, make_writable, small_disk};
+use crate::notary::Keys;
 use crate::process::wait_for;
 use crate::random::Random;
 use crate::reader::Reader;
 use crate::requests;
 use crate::rot::kept;
-use crate::site::OpenSite;
+use crate::site::{OpenSite, PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
         with_a_full_disk_pulls_go_on_and_with_room_on_it_things_are_kept_again,
         with_a_read_only_disk_pulls_go_on_and_when_it_can_be_written_things_are_kept_again,
         where_the_folders_are_removed_pulls_go_on_and_things_are_kept_again,
+        with_a_full_disk_what_was_verified_is_served_and_what_was_not_is_undecided,
+        a_gate_that_is_started_on_a_read_only_disk_serves_what_was_verified,
     ]
 }
 
@@ -65,13 +69,15 @@ impl Blob {
     }
 }
 
-/// The operator was told once, and is told by the metrics still; and the gate is ready for all that.
+const UNUSABLE: &str = "the store cannot be used";
+const USABLE: &str = "the store can be used again";
+
+/// The operator was told once since it last worked, and is told by the metrics still; and the gate is ready for all that.
 fn is_told_once(gate: &Gate, why: &str) {
     let log = gate.log();
-    let told: Vec<_> =
-        log.lines().filter(|line| line.contains("the store cannot be used")).collect();
-    assert!(told.len() == 1 && told[0].contains(why), "{told:#?}");
-    assert!(told[0].contains("ERROR"), "{told:#?}");
+    let told: Vec<_> = log.lines().filter(|line| line.contains(UNUSABLE)).collect();
+    assert_eq!(told.len(), log.matches(USABLE).count() + 1, "{told:#?}");
+    assert!(told[0].contains("ERROR") && told[0].contains(why), "{told:#?}");
     assert_eq!(gate.metric("countersign_store_usable"), 0);
     let metrics = requests::get(&gate.admin("/metrics")).text();
     assert!(metrics.contains("countersign_store_failures_total{operation="), "{metrics}");
@@ -82,7 +88,8 @@ fn is_told_to_be_over(gate: &Gate) {
     wait_for("the store to be usable again", A_WHILE, || {
         (gate.metric("countersign_store_usable") == 1).then_some(())
     });
-    assert_eq!(gate.log().matches("the store can be used again").count(), 1, "{}", gate.log());
+    let log = gate.log();
+    assert_eq!(log.matches(USABLE).count(), log.matches(UNUSABLE).count(), "{log}");
 }
 
 fn with_a_full_disk_pulls_go_on_and_with_room_on_it_things_are_kept_again() {
@@ -161,4 +168,64 @@ fn where_the_folders_are_removed_pulls_go_on_and_things_are_kept_again() {
         blob.comes_to_be_kept(&site, &gate);
         assert_eq!(requests::get(&gate.admin("/readyz")).status, 200);
     }
+}
+
+/// What is new in the trust memory cannot be written, and counts only with that.
+fn with_a_full_disk_what_was_verified_is_served_and_what_was_not_is_undecided() {
+    let site = Site::new(Keys::InServer);
+    let signer = site.signer();
+    let known = signer.push(&site.image("library/known:1"), "known before");
+    let new = signer.push(&site.image("library/new:1"), "not known before");
+    let config = site.config(&[&signer.root_key_id()], PROMPT);
+    let mut gate = Gate::prepare(0, "", "", &config, Clock::Machine);
+    small_disk(&gate.store(), 8 << 20);
+    gate.run();
+    gate.comes_to("library/known", "1", Ok(&known));
+
+    let others = gate.store().join("of-another");
+    let mut filling = File::create(&others).unwrap();
+    while filling.write_all(&[0; 4096]).is_ok() {}
+    // Its trust data is asked for again meanwhile, more than once.
+    for _ in 0..5 {
+        std::thread::sleep(Duration::from_millis(500));
+        gate.comes_to("library/known", "1", Ok(&known));
+    }
+    arrives_and_runs(&gate, "library/known:1", "known before");
+    let answer = gate.manifest("library/new", "1");
+    let outcome = (answer.status.as_u16(), answer.reason());
+    assert_eq!(outcome, (503, "trust_unreachable".to_owned()), "{}", answer.text());
+    assert!(answer.text().contains("the trust memory cannot be written"), "{}", answer.text());
+
+    fs::remove_file(others).unwrap();
+    drop(filling);
+    gate.comes_to("library/new", "1", Ok(&new));
+}
+
+fn a_gate_that_is_started_on_a_read_only_disk_serves_what_was_verified() {
+    let site = Site::new(Keys::InServer);
+    let signer = site.signer();
+    let known = signer.push(&site.image("library/known:1"), "known before");
+    let mut gate = site.gate(&signer, PROMPT);
+    gate.comes_to("library/known", "1", Ok(&known));
+    gate.kill();
+
+    make_read_only(&gate.store());
+    gate.run();
+    gate.comes_to("library/known", "1", Ok(&known));
+    arrives_and_runs(&gate, "library/known:1", "known before");
+    is_told_once(&gate, "Read-only");
+
+    make_writable(&gate.store());
+    is_told_to_be_over(&gate);
+    arrives_and_runs(&gate, "library/known:1", "known before");
+    assert!(gate.metric("countersign_store_bytes") > 0);
+}
+
+fn arrives_and_runs(gate: &Gate, image: &str, message: &str) {
+    let image = format!("{}/{image}", gate.name());
+    let docker = &Client::all()[0];
+    let said = docker.pull(&image);
+    assert!(said.ok(), "{}", said.all());
+    assert_eq!(docker.run(&image).unwrap(), message);
+    docker.forget(&image);
 }
