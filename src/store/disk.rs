@@ -1,6 +1,6 @@
 //! The parts of a store on a disk, and the way from a digest to its bytes.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -83,7 +83,8 @@ impl Disk {
         // In this order: what is in use does not go between the one and the other.
         let pin = self.in_use.pin(digest)?;
         let held = self.facts.held(place, digest)?;
-        let opened = match pin.opened(|| self.open(digest, held.length)) {
+        let opened = pin.opened(|| self.open(digest, held.length));
+        let opened = match opened.and_then(|opened| self.unchanged(opened, digest, held.length)) {
             Ok(opened) => opened,
             Err(Unopened::Fault(fault)) => {
                 // Where everything is gone, it may come back.
@@ -105,6 +106,26 @@ impl Disk {
     fn open(&self, digest: &Digest, length: u64) -> Result<Mapped, Unopened> {
         let file = self.open_file(digest, length)?;
         Mapped::of(&file, length).map_err(Unopened::Io)
+    }
+
+    /// What is mapped may have been opened some time ago: `opened`, if its file still has its length.
+    fn unchanged(
+        &self,
+        opened: Arc<Opened>,
+        digest: &Digest,
+        length: u64,
+    ) -> Result<Arc<Opened>, Unopened> {
+        if !opened.is_mapped() {
+            return Ok(opened);
+        }
+        match fs::metadata(self.layout.content(digest)) {
+            Ok(file) if file.len() == length => Ok(opened),
+            Ok(_) => Err(Unopened::Fault(Fault::Length)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Unopened::Fault(Fault::Missing))
+            }
+            Err(error) => Err(Unopened::Io(error)),
+        }
     }
 
     /// The file of `digest`, which has `length` bytes.

@@ -41,6 +41,28 @@ fn content_of_another_length_is_not_served_and_is_fetched_again() {
     assert_eq!(rig.metric("countersign_store_bytes"), 7);
 }
 
+/// What was read lately is still mapped.
+#[test]
+fn content_that_was_read_lately_is_not_served_from_a_file_of_another_length_either() {
+    let rig = Rig::new(ROOM);
+    let content = vec![1; 100_000];
+    for (times, length) in [(1, Some(99_999)), (2, Some(100_001)), (2, None)] {
+        drop(rig.keep(&content, Seen::Blob).unwrap());
+        assert!(rig.content(&content).is_some());
+        match length {
+            Some(length) => {
+                let file = File::options().write(true).open(rig.path(&content)).unwrap();
+                file.set_len(length).unwrap();
+            }
+            None => fs::remove_file(rig.path(&content)).unwrap(),
+        }
+        let digest = Digest::of(&content);
+        let found = rig.store.content(&rig.registry, &rig.repository, &digest);
+        assert!(found.is_none(), "{length:?}");
+        assert_eq!((rig.lost("length"), rig.lost("missing")), (times, u64::from(length.is_none())));
+    }
+}
+
 #[test]
 fn content_whose_file_is_gone_is_fetched_again() {
     let rig = Rig::new(ROOM);
