@@ -92,7 +92,7 @@ impl PullThrough {
                             Ok(source) => Began::Stream(self.stream(source)),
                             Err(_) => Began::Unfit,
                         },
-                        began => began,
+                        began @ (Began::Stream(_) | Began::Over | Began::Unfit) => began,
                     }
                 }
                 Boarding::Unconfirmed => {

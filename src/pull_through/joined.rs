@@ -38,7 +38,7 @@ pub(super) struct Asked {
 enum State {
     Reading(Receiver),
     Waiting(Pin<Box<dyn Future<Output = Option<Receiver>> + Send>>),
-    Alone(Straight),
+    Alone(Box<Straight>),
     Done,
 }
 
@@ -110,7 +110,7 @@ impl Joined {
                         }
                         Step::Wait => self.wait(),
                         Step::GoAlone { from, hasher } => {
-                            self.state = State::Alone(self.alone(from, hasher));
+                            self.state = State::Alone(Box::new(self.alone(from, hasher)));
                         }
                         Step::Finish => return Poll::Ready(Ok(None)),
                     }

@@ -45,7 +45,9 @@ impl Health {
     /// Something was written, and is on the disk.
     pub(super) fn worked(&self) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.is_some_and(|last| self.clock.now().since(last) >= QUIET) {
+        let now = self.clock.now();
+        // A clock that was put back is no reason to wait.
+        if failed.is_some_and(|last| last > now || now.since(last) >= QUIET) {
             *failed = None;
             self.metrics.usable.set(1);
             tracing::info!("the store can be used again");

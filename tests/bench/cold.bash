@@ -1,35 +1,34 @@
 # The rows of what is in no cache yet, to be sourced: whoever is measured has just been started, with nothing. What one
 # wrote is on the disk before the next begins.
 
-# A blob of 200 MB that is stored on the way. The connection to upstream is there already: a small blob came first.
+# A blob of 200 MB that is stored on the way.
 row_blob-miss() {
     big_blob
     publish_blobs 1000
-    local small=v2/library/blobs/blobs/${DIGESTS[0]} last=$ROUNDS round
     gate_before "$ORIGIN"
-    for round in $(seq "$ROUNDS"); do
+    for _ in $(seq "$ROUNDS"); do
         start_cache "$ORIGIN"
-        miss "$round" cache "$CACHE" "$CACHE_PID" "$CACHE_PID"
+        miss cache "$CACHE" "$CACHE_PID" "${DIGESTS[0]}"
+        end "$CACHE_PID"
         start_nginx "$ORIGIN"
-        miss "$round" nginx "$NGINX" "$NGINX_WORK" "$NGINX_PID"
+        miss nginx "$NGINX" "$NGINX_WORK" "${DIGESTS[0]}"
+        end "$NGINX_PID"
         start_gate
-        miss "$round" gate "$GATE" "$GATE_PID" "$GATE_PID"
+        miss gate "$GATE" "$GATE_PID" "${DIGESTS[0]}"
+        end "$GATE_PID"
     done
 }
-miss() { # ROUND WHO URL PIDS PID
-    get -o small "$3/$small"
+miss() { # WHO URL PIDS DIGEST: of a small blob that comes first, so that there is a connection to upstream
+    get -o small "$2/v2/library/blobs/blobs/$4"
     sync
-    read_away "blob-miss.$2" "$4" "$3/$BLOB_PATH"
-    ((round < last)) || kept blob-miss "$2" "$3/$BLOB_PATH"
-    end "$5"
+    read_away "blob-miss.$1" "$3" "$2/$BLOB_PATH"
+    kept blob-miss "$1" "$2/$BLOB_PATH"
 }
 
 # Twenty blobs of 1 MB, one after the other on one connection.
 row_first-byte() {
-    local digest urls=()
     publish_blobs 1000 $(yes 1000000 | head -20)
     gate_before "$ORIGIN"
-    for digest in "${DIGESTS[@]}"; do urls+=("v2/library/blobs/blobs/$digest"); done
     for _ in $(seq "$ROUNDS"); do
         first_byte direct "$ORIGIN" "$ORIGIN_PID"
         start_nginx "$ORIGIN"
@@ -40,15 +39,15 @@ row_first-byte() {
         end "$GATE_PID"
     done
 }
-first_byte() { # WHO URL PIDS: the first blob is to make the connection
-    get -o small "$2/${urls[0]}"
+first_byte() { # WHO URL PIDS: the first blob is to make the connection to upstream
+    local urls=("${DIGESTS[@]/#/$2/v2/library/blobs/blobs/}")
+    get -o small "${urls[0]}"
     sync
-    read_away "first-byte.$1" "$3" "${urls[@]/#/$2/}"
+    read_away "first-byte.$1" "$3" "${urls[@]:1}"
 }
 
 # 200 clients at once on one blob of 200 MB: how often upstream is asked, and how much memory that takes.
 row_herd() {
-    local clients=200 hashed=8
     big_blob
     gate_before "$ORIGIN"
     for _ in $(seq "$ROUNDS"); do
@@ -61,15 +60,15 @@ row_herd() {
     done
     # Not measured: that clients who come at once get what they asked for.
     start_nginx "$ORIGIN"
-    "$FIGURES" read checked --clients $hashed --sha256 "${BLOB#sha256:}" "$NGINX/$BLOB_PATH"
+    "$FIGURES" read checked --clients 8 --sha256 "${BLOB#sha256:}" "$NGINX/$BLOB_PATH"
     start_gate
-    "$FIGURES" read checked --clients $hashed --sha256 "${BLOB#sha256:}" "$GATE/$BLOB_PATH"
+    "$FIGURES" read checked --clients 8 --sha256 "${BLOB#sha256:}" "$GATE/$BLOB_PATH"
     end "$GATE_PID" "$NGINX_PID"
 }
 herd() { # WHO URL PIDS PID
     sync
     : > origin-access.log
-    read_away "herd.$1" "$3" --clients $clients "$2/$BLOB_PATH"
+    read_away "herd.$1" "$3" --clients 200 --within 600 "$2/$BLOB_PATH"
     # Upstream's log is written when an answer has ended, which may be after the clients'.
     sleep 0.5
     sample "herd.$1.requests" "$(asked_of_origin "$BLOB")"

@@ -123,7 +123,7 @@ CONF
 }
 sign() {
     NOTARY_ROOT_PASSPHRASE=password1 NOTARY_TARGETS_PASSPHRASE=password1 NOTARY_SNAPSHOT_PASSPHRASE=password1 \
-        notary -s "https://localhost:$NOTARY_PORT" --tlscacert ca.crt -d keys "$@" > /dev/null
+        timeout 60 notary -s "https://localhost:$NOTARY_PORT" --tlscacert ca.crt -d keys "$@" > /dev/null
 }
 make_certificates() {
     local key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
@@ -224,7 +224,7 @@ start_docker() {
     begin dockerd dockerd --data-root "$WORK/docker" --exec-root "$WORK/docker-exec" --pidfile "$WORK/docker.pid" \
         -H "$DOCKER_HOST" --bridge=none --iptables=false --ip6tables=false
     DOCKER_PID=$PID
-    until_ok docker version
+    until_ok timeout 10 docker version
 }
 
 # --- the end -----------------------------------------------------------------------------------------

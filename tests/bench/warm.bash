@@ -16,13 +16,16 @@ big_blob() {
     publish_blobs 200000000
     BLOB=${DIGESTS[0]} BLOB_PATH=v2/library/blobs/blobs/${DIGESTS[0]}
 }
-# Tells of a cache that asks upstream for what it served before. Logs and caches may lag behind the answers.
-kept() { # WHAT NAME URL: of the big blob
-    sleep 1
-    : > origin-access.log
-    check "$BLOB" "$3"
-    sleep 1
-    (($(asked_of_origin "$BLOB") == 0)) || note "$1: $2 asked upstream again for the blob that it had served"
+# Tells of a cache that asks upstream for what it served before. What is stored, and logs, may lag behind the answers.
+kept() { # WHAT WHO URL: of the big blob
+    for _ in 1 2 3; do
+        sleep 1
+        : > origin-access.log
+        check "$BLOB" "$3"
+        sleep 0.2
+        (($(asked_of_origin "$BLOB") > 0)) || return 0
+    done
+    note "$1: $2 asked upstream again for the blob that it had served"
 }
 
 # A signed manifest by tag, from everyone's cache. docker-registry's pull-through cache asks its upstream each time.
@@ -69,9 +72,9 @@ row_blob-hit() {
             read_away "blob-hit-$clients.gate" "$GATE_PID" --clients $clients --times $times "$GATE/$BLOB_PATH"
         done
     done
-    kept blob-hit docker-registry "$CACHE/$BLOB_PATH"
+    kept blob-hit cache "$CACHE/$BLOB_PATH"
     kept blob-hit nginx "$NGINX/$BLOB_PATH"
-    kept blob-hit "the gate" "$GATE/$BLOB_PATH"
+    kept blob-hit gate "$GATE/$BLOB_PATH"
     end "$GATE_PID" "$CACHE_PID" "$NGINX_PID"
 }
 
@@ -135,7 +138,7 @@ pull() { # ROUND WHO URL: library/big:v1; what is pulled to warm a cache is not 
     timeout 300 docker pull --quiet "$image:v1" > docker.out
     ended=$EPOCHREALTIME
     [[ $1 == warm ]] || sample "docker-pull.$2.seconds" "$(awk -v began="$began" -v ended="$ended" 'BEGIN { print ended - began }')"
-    [[ $(docker image inspect --format '{{index .RepoDigests 0}}' "$image:v1") == "$image@$IMAGE_DIGEST" ]]
-    docker rmi "$image:v1" > docker.out
-    [[ -z $(docker images --all --quiet) ]]
+    [[ $(timeout 60 docker image inspect --format '{{index .RepoDigests 0}}' "$image:v1") == "$image@$IMAGE_DIGEST" ]]
+    timeout 60 docker rmi "$image:v1" > docker.out
+    [[ -z $(timeout 60 docker images --all --quiet) ]]
 }

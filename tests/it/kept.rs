@@ -97,7 +97,7 @@ async fn what_is_kept_for_one_repository_is_no_gift_to_another() {
         assert_eq!(stream.origin(), Origin::Store);
         is_whole(drain(stream).await);
     }
-    assert_eq!((site.gets().len(), site.asked(Method::HEAD).len()), (1, 2));
+    assert_eq!((site.gets().len(), site.asked(&Method::HEAD).len()), (1, 2));
 }
 
 #[tokio::test]

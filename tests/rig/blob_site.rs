@@ -45,7 +45,7 @@ pub fn other() -> Repository {
 }
 
 pub fn blob() -> Bytes {
-    (0..LENGTH).map(|at| (at * at >> 3) as u8).collect::<Vec<_>>().into()
+    (0..LENGTH).map(|at| ((at * at) >> 3) as u8).collect::<Vec<_>>().into()
 }
 
 /// A registry that has [`blob`] in [`app`], and the gate's side of it with a store.
@@ -123,11 +123,11 @@ impl BlobSite {
     }
 
     pub fn gets(&self) -> Vec<Asked> {
-        self.asked(Method::GET)
+        self.asked(&Method::GET)
     }
 
-    pub fn asked(&self, method: Method) -> Vec<Asked> {
-        self.fake.asked().into_iter().filter(|asked| asked.method == method).collect()
+    pub fn asked(&self, method: &Method) -> Vec<Asked> {
+        self.fake.asked().into_iter().filter(|asked| asked.method == *method).collect()
     }
 
     /// The files of the store's content, and of what is being written.

@@ -92,7 +92,10 @@ impl Facts {
                 return Ok(None);
             }
             let digest = tables::digest(key)?;
-            Ok(row(reading, &digest)?.map(|row| (digest, row.length)))
+            match row(reading, &digest)? {
+                Some(row) if row.scrubbed == scrubbed => Ok(Some((digest, row.length))),
+                Some(_) | None => Err(tables::disagreement()),
+            }
         })
     }
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwapOption;
 use redb::{Durability, Error, ReadTransaction, ReadableDatabase as _};
 
-use self::open::Opened;
+use self::open::{Opened, is_unreadable};
 pub use self::tables::Seen;
 pub(super) use self::tables::{Rank, Tables};
 use super::health::Health;
@@ -91,7 +91,7 @@ impl Facts {
     /// What the database says, or nothing where it cannot say anything.
     fn read<T>(&self, ask: impl FnOnce(&ReadTransaction) -> Result<Option<T>, Error>) -> Option<T> {
         let opened = self.opened.load_full()?;
-        let reading = || ask(&opened.database.begin_read()?);
+        let reading = || ask(&opened.database()?.begin_read()?);
         catching(reading).unwrap_or_else(|error| {
             self.close(&opened, &error);
             None
@@ -144,7 +144,7 @@ impl Facts {
 
     /// Lets a database be that failed.
     fn close(&self, failed: &Arc<Opened>, error: &Error) {
-        if matches!(error, Error::Corrupted(_)) {
+        if is_unreadable(error) {
             self.unreadable.store(true, Ordering::Relaxed);
         }
         // Another may have closed it, and yet another have opened a new one.
@@ -159,7 +159,7 @@ fn transact<T>(
     uses: HashMap<Digest, Use>,
     change: impl FnOnce(&mut Tables<'_>) -> Result<T, Error>,
 ) -> Result<(T, u64, u64), Error> {
-    let mut transaction = opened.database.begin_write()?;
+    let mut transaction = opened.database()?.begin_write()?;
     transaction.set_durability(match lasting {
         Lasting::Now => Durability::Immediate,
         Lasting::Later => Durability::None,

@@ -28,9 +28,30 @@ const REOPEN: Duration = Duration::from_secs(5);
 
 /// An open database.
 pub(super) struct Opened {
-    pub(super) database: Database,
+    /// There until this is dropped.
+    database: Option<Database>,
     /// The device and the number of its file, which tell whether that is still the one at its path.
     pub(super) file: (u64, u64),
+}
+
+impl Opened {
+    pub(super) fn new(database: Database, file: (u64, u64)) -> Self {
+        Self { database: Some(database), file }
+    }
+
+    pub(super) fn database(&self) -> Result<&Database, Error> {
+        self.database.as_ref().ok_or(Error::DatabaseClosed)
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let database = self.database.take();
+        // One that made its reader panic may do it once more.
+        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+            tracing::debug!("closing the database of the store panics");
+        }
+    }
 }
 
 /// Why a database cannot be opened.
@@ -43,25 +64,30 @@ enum Unopened {
 impl<E: Into<Error>> From<E> for Unopened {
     fn from(error: E) -> Self {
         let error = error.into();
-        let unreadable = matches!(
-            error,
-            Error::Corrupted(_)
-                | Error::UpgradeRequired(_)
-                | Error::TableTypeMismatch { .. }
-                | Error::TableIsMultimap(_)
-                | Error::TableIsNotMultimap(_)
-                | Error::TypeDefinitionChanged { .. }
-                | Error::TableDoesNotExist(_)
-        );
-        // It is no database at all, or its end is missing.
-        let kind = if let Error::Io(error) = &error { Some(error.kind()) } else { None };
-        let unlike = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof];
-        if unreadable || kind.is_some_and(|kind| unlike.contains(&kind)) {
+        if is_unreadable(&error) {
             Self::Unreadable(error.to_string())
         } else {
             Self::Failed(error)
         }
     }
+}
+
+/// Whether it is the file that is wrong, and not the disk.
+pub(super) fn is_unreadable(error: &Error) -> bool {
+    if let Error::Io(error) = error {
+        // It is no database at all, or its end is missing.
+        return [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&error.kind());
+    }
+    matches!(
+        error,
+        Error::Corrupted(_)
+            | Error::UpgradeRequired(_)
+            | Error::TableTypeMismatch { .. }
+            | Error::TableIsMultimap(_)
+            | Error::TableIsNotMultimap(_)
+            | Error::TypeDefinitionChanged { .. }
+            | Error::TableDoesNotExist(_)
+    )
 }
 
 impl Facts {
@@ -106,7 +132,8 @@ impl Facts {
             self.health.failed(Operation::Facts, &"the store's folder is not what it was");
         }
         let now = self.clock.now();
-        if writing.tried.is_some_and(|tried| now.since(tried) < REOPEN) {
+        // A clock that was put back is no reason to wait.
+        if writing.tried.is_some_and(|tried| tried <= now && now.since(tried) < REOPEN) {
             return false;
         }
         writing.tried = Some(now);
@@ -184,5 +211,5 @@ fn open(layout: &Layout) -> Result<(Opened, u64, u64), Unopened> {
         latest = latest.max(used);
     }
     let file = file(layout).map_err(Error::Io)?;
-    Ok((Opened { database, file }, kept, latest))
+    Ok((Opened::new(database, file), kept, latest))
 }

@@ -134,6 +134,11 @@ pub(super) fn digest(key: &[u8]) -> Result<Digest, Error> {
     digest.ok_or_else(|| Error::Corrupted("a key is no digest".to_owned()))
 }
 
+/// The tables were changed behind our back.
+pub(super) fn disagreement() -> Error {
+    Error::Corrupted("the tables do not agree".to_owned())
+}
+
 /// The version that a database has; `None` where it is new.
 pub(super) fn version(transaction: &ReadTransaction) -> Result<Option<u64>, Error> {
     match transaction.open_table(ABOUT) {
@@ -180,10 +185,12 @@ impl<'t> Tables<'t> {
     ) -> Result<impl Iterator<Item = Result<(Digest, Row), Error>>, Error> {
         Ok(self.order.range::<(u8, u64, &[u8])>(..)?.map(|place| {
             let (place, _) = place?;
-            let digest = digest(place.value().2)?;
-            let row = self.row(&digest)?;
-            let row = row.ok_or_else(|| Error::Corrupted("a place of nothing".to_owned()))?;
-            Ok((digest, row))
+            let (rank, used, key) = place.value();
+            let digest = digest(key)?;
+            match self.row(&digest)? {
+                Some(row) if (row.rank.number(), row.used) == (rank, used) => Ok((digest, row)),
+                Some(_) | None => Err(disagreement()),
+            }
         }))
     }
 
@@ -193,14 +200,20 @@ impl<'t> Tables<'t> {
         let key = key.as_slice();
         let before = self.content.insert(key, row.stored())?.map(|row| Row::of(row.value()));
         if let Some(before) = before {
-            self.went += before.length;
-            self.order.remove((before.rank.number(), before.used, key))?;
-            self.scrubs.remove((before.scrubbed, key))?;
+            self.leave(key, before)?;
         }
         self.came += row.length;
         self.order.insert((row.rank.number(), row.used, key), ())?;
         self.scrubs.insert((row.scrubbed, key), ())?;
         Ok(())
+    }
+
+    /// Takes content that had `row` out of the orders.
+    fn leave(&mut self, key: &[u8], row: Row) -> Result<(), Error> {
+        self.went += row.length;
+        let ordered = self.order.remove((row.rank.number(), row.used, key))?.is_some();
+        let scrubbed = self.scrubs.remove((row.scrubbed, key))?.is_some();
+        if ordered && scrubbed { Ok(()) } else { Err(disagreement()) }
     }
 
     /// Changes what is known of content that is kept.
@@ -224,9 +237,7 @@ impl<'t> Tables<'t> {
         let key = key.as_slice();
         let row = self.content.remove(key)?.map(|row| Row::of(row.value()));
         let Some(row) = row else { return Ok(()) };
-        self.went += row.length;
-        self.order.remove((row.rank.number(), row.used, key))?;
-        self.scrubs.remove((row.scrubbed, key))?;
+        self.leave(key, row)?;
         let mut held = Vec::new();
         for holder in self.holders.range((key, "", "")..)? {
             let (holder, _) = holder?;

@@ -92,7 +92,7 @@ impl Rig {
         let fails = Arc::new(AtomicBool::new(false));
         let disk = Failing { disk: FileBackend::new(disk).unwrap(), fails: fails.clone() };
         let database = Builder::new().create_with_backend(disk).unwrap();
-        self.facts.opened.store(Some(Arc::new(Opened { database, file })));
+        self.facts.opened.store(Some(Arc::new(Opened::new(database, file))));
         fails
     }
 }
@@ -144,7 +144,7 @@ impl Rig {
     fn put_another(&self) {
         let database =
             Builder::new().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
-        self.facts.opened.store(Some(Arc::new(Opened { database, file: (0, 0) })));
+        self.facts.opened.store(Some(Arc::new(Opened::new(database, (0, 0)))));
     }
 }
 
@@ -163,6 +163,29 @@ fn a_database_that_turns_out_to_be_broken_is_set_aside_and_a_new_one_begun() {
 }
 
 #[test]
+fn tables_that_do_not_agree_are_a_broken_database() {
+    let rig = Rig::new("disagree");
+    let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+    assert!(rig.facts.see_to());
+    for digest in [&one, &other] {
+        rig.keep(digest).unwrap();
+    }
+    let opened = rig.facts.opened.load_full().unwrap();
+    let writing = opened.database().unwrap().begin_write().unwrap();
+    {
+        let mut content = writing.open_table(tables::CONTENT).unwrap();
+        content.insert(tables::key(&one).as_slice(), (1, 0, 7, 7)).unwrap();
+    }
+    writing.commit().unwrap();
+    drop(opened);
+    assert!(rig.facts.scrubbed_until(rig.clock.now()).is_none());
+    assert!(!rig.facts.is_open());
+    rig.clock.advance(Duration::from_secs(5));
+    assert!(rig.facts.see_to());
+    assert_eq!(rig.facts.keeps(&other), Some(false));
+}
+
+#[test]
 fn a_database_that_makes_its_reader_panic_is_broken() {
     let rig = Rig::new("panics");
     assert!(rig.facts.see_to());
@@ -177,7 +200,7 @@ fn a_database_of_another_version_is_set_aside() {
     assert!(rig.facts.see_to());
     {
         let opened = rig.facts.opened.swap(None).unwrap();
-        let writing = opened.database.begin_write().unwrap();
+        let writing = opened.database().unwrap().begin_write().unwrap();
         let other = tables::VERSION + 1;
         writing.open_table(tables::ABOUT).unwrap().insert("version", other).unwrap();
         writing.commit().unwrap();
