@@ -16,9 +16,9 @@ use crate::admin::{Admin, Part, Readiness};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
-use crate::pull_through::PullThrough;
+use crate::pull_through::{self, PullThrough};
 use crate::server::{self, Limits, Names, Proxy, Tls};
-use crate::store::StoreLock;
+use crate::store::{self, Store, StoreLock};
 use crate::trust::notaryv1::{self, TrustCache};
 use crate::trust::{self, Trust};
 use crate::upstream::{self, Upstream};
@@ -38,6 +38,9 @@ pub enum Keeping {
 /// The parts of a gate, joined and not yet listening.
 pub struct App {
     gate: Arc<Gate>,
+    pull_through: PullThrough,
+    /// None where nothing is kept.
+    store: Option<Store>,
     names: Names,
     metrics: Registry,
     clock: Clock,
@@ -55,7 +58,11 @@ pub struct Running {
     /// Ends the admin listener, which tells of the drain until there is nothing more to drain.
     admin_shutdown: CancellationToken,
     admin_tasks: TaskTracker,
-    _store: StoreLock,
+    pull_through: PullThrough,
+    /// Ends the tending of the store, once nothing more is to be kept.
+    store_shutdown: CancellationToken,
+    store_tasks: TaskTracker,
+    _lock: StoreLock,
 }
 
 impl App {
@@ -90,10 +97,27 @@ impl App {
             registries: registries.clone(),
             default: default.map(|upstream| upstream.registry.clone()),
         };
-        let pull_through = PullThrough::new(upstreams, PullThrough::CACHE);
+        let mut pull_through = PullThrough::new(upstreams, PullThrough::CACHE);
+        let store = match keeping {
+            Keeping::Remember => {
+                let kept = store::Metrics::registered(&mut metrics);
+                Some(Store::open(&config.store, clock.clone(), &kept)?)
+            }
+            Keeping::OnlyRead => None,
+        };
+        if let Some(store) = &store {
+            let downloads = pull_through::Metrics::registered(&mut metrics);
+            pull_through = pull_through.keeping(store.clone(), downloads);
+        }
         let trust = Trust::new(anchors, cache);
-        let gate = Gate::new(config.policy.clone(), trust, pull_through, registries, clock.clone());
-        Ok(Self { gate: Arc::new(gate), names, metrics, clock })
+        let gate = Gate::new(
+            config.policy.clone(),
+            trust,
+            pull_through.clone(),
+            registries,
+            clock.clone(),
+        );
+        Ok(Self { gate: Arc::new(gate), pull_through, store, names, metrics, clock })
     }
 
     pub fn gate(&self) -> &Gate {
@@ -107,7 +131,7 @@ impl App {
     /// Takes the store, binds the listeners and serves.
     pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
         let readiness = Arc::new(Readiness::default());
-        let store = StoreLock::take(&config.store.path)?;
+        let lock = StoreLock::take(&config.store.path)?;
         let mut app = Self::new(config, clock, Keeping::Remember)?;
         readiness.set(Part::Config, true);
         readiness.set(Part::Store, true);
@@ -132,7 +156,10 @@ impl App {
             tasks: tasks.clone(),
             admin_shutdown: CancellationToken::new(),
             admin_tasks: TaskTracker::new(),
-            _store: store,
+            pull_through: app.pull_through,
+            store_shutdown: CancellationToken::new(),
+            store_tasks: TaskTracker::new(),
+            _lock: lock,
         };
         let metrics = server::Metrics::registered(&mut app.metrics);
         let proxy = Arc::new(Proxy::new(app.gate.clone(), app.names, metrics));
@@ -153,6 +180,9 @@ impl App {
             running.admin_tasks.spawn(server::serve(listener, None, limits, shutdown, answer));
         }
         tasks.spawn(tend(app.gate, shutdown));
+        if let Some(store) = app.store {
+            running.store_tasks.spawn(store.tend(running.store_shutdown.clone()));
+        }
         readiness.set(Part::Listener, true);
         Ok(running)
     }
@@ -198,6 +228,10 @@ impl Running {
         self.shutdown.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.pull_through.close().await;
+        self.store_shutdown.cancel();
+        self.store_tasks.close();
+        self.store_tasks.wait().await;
         self.admin_shutdown.cancel();
         self.admin_tasks.close();
         self.admin_tasks.wait().await;

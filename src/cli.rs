@@ -156,7 +156,8 @@ fn meaning(config: &Config) -> String {
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     let mut lines = vec![format!("listens   {scheme}://{}", config.server.listen)];
     lines.extend(config.admin.map(|admin| format!("admin     http://{admin}")));
-    lines.push(format!("store     {}", config.store.path.display()));
+    let (path, mib) = (config.store.path.display(), config.store.max_size >> 20);
+    lines.push(format!("store     {path}, at most {mib} MiB of content"));
     for upstream in &config.upstreams {
         let default = if upstream.default { ", also for names without a registry" } else { "" };
         lines.push(format!("upstream  {} at {}{default}", upstream.registry, upstream.url));

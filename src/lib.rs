@@ -27,7 +27,17 @@
 //! ```
 //!
 //! What is known of a repository's signatures is a trust fact, expires, and is kept by the trust cache
-//! and its memory on disk. What a digest stands for is a content fact, and never changes.
+//! and its memory on disk. What a digest stands for is a content fact, never changes, and is kept by the
+//! store; deleting all of that changes no verdict.
+//!
+//! # Life of a blob
+//!
+//! ```text
+//! Gate::blob ─► PullThrough ─┬─ Store::content ── a mapped file, sliced ──────────────────┐
+//!                            ├─ InFlight ─► Download ─► Ingest ─► Content                 ├─► BlobStream ─► Body
+//!                            │                 └─ Progress ─► Joined, one for each client ┤
+//!                            └─ Straight from upstream: what cannot be kept ──────────────┘
+//! ```
 //!
 //! # The layers
 //!
@@ -40,7 +50,7 @@
 //! - [`net`]: how we call out: one client for one server, with ceilings and deadlines.
 //! - [`store`]: content facts on disk: which bytes a digest stands for, and which repository holds them.
 //! - [`upstream`]: the registry behind us, and how it lets us in.
-//! - [`pull_through`]: content from upstream, held against its digest.
+//! - [`pull_through`]: content out of the store, else from upstream: held against its digest, and kept.
 //! - [`trust`]: who vouches for which digest, until when.
 //! - [`policy`]: which anchors an image needs.
 //! - [`gate`]: admit or deny; the only place where an endorsement and content meet.

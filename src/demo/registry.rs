@@ -131,8 +131,7 @@ impl MemoryRegistry {
                 response
             }
         };
-        let version = HeaderValue::from_static(API_VERSION);
-        response.headers_mut().insert(DOCKER_DISTRIBUTION_API_VERSION, version);
+        response.headers_mut().insert(DOCKER_DISTRIBUTION_API_VERSION, API_VERSION);
         if request.method() == Method::HEAD {
             *response.body_mut() = Full::default();
         }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use sha2::{Digest as _, Sha512};
 
 use crate::clock::Timestamp;
+use crate::oci::headers::ContentName;
 use crate::oci::{Digest, MediaType, Registry, Repository};
 use crate::pull_through::Fetched;
 use crate::trust::{Endorsement, Reason, Refusal, Scheme};
@@ -136,6 +138,16 @@ impl Admitted {
         self.fetched.manifest().media_type()
     }
 
+    /// The headers that name it.
+    pub fn name(&self) -> &ContentName {
+        self.fetched.name()
+    }
+
+    /// The headers of [`Self::bytes`], wherever they are sent.
+    pub fn headers(&self) -> &HeaderMap {
+        self.fetched.headers()
+    }
+
     /// The manifest, byte for byte.
     pub fn bytes(&self) -> &Bytes {
         self.fetched.bytes()
@@ -145,9 +157,8 @@ impl Admitted {
         self.fetched.bytes().clone()
     }
 
-    /// The digests of the manifests that this one lists.
-    pub(super) fn children(&self) -> impl Iterator<Item = Digest> {
-        self.fetched.manifest().children().iter().map(|child| child.digest)
+    pub(super) fn fetched(&self) -> &Fetched {
+        &self.fetched
     }
 
     /// The pattern of the rule that admitted it.

@@ -54,19 +54,25 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether `digest` is a manifest: one that is kept, or one that was denied, if upstream has it as
+    /// Whether `digest` is a manifest: one that was fetched as one, or one that was denied, if upstream has it as
     /// one. A digest that somebody asked for as a manifest is none by that alone.
     async fn is_manifest(&self, image: &ImageRef, digest: &Digest) -> Result<bool, Denial> {
         let ImageRef { registry, repository, .. } = image;
-        if self.pull_through.keeps_manifest(registry, repository, digest) {
+        if self.pull_through.is_manifest(registry, repository, digest) {
             return Ok(true);
         }
-        if !self.lineage.was_denied(image, digest) {
+        if !self.lineage.was_denied(image, digest)
+            || self.pull_through.is_no_manifest(registry, repository, digest)
+        {
             return Ok(false);
         }
         match self.pull_through.manifest(registry, repository, digest).await {
             Ok(_) | Err(FetchError::Invalid(_) | FetchError::Mismatch(_)) => Ok(true),
-            Err(FetchError::Upstream(UpstreamError::Absent { .. })) => Ok(false),
+            Err(FetchError::Upstream(UpstreamError::Absent { .. })) => {
+                // Else whoever asks for a blob as a manifest has upstream be asked for ever.
+                self.lineage.no_manifest(image, digest).await;
+                Ok(false)
+            }
             Err(error @ (FetchError::NoUpstream(_) | FetchError::Upstream(_))) => {
                 Err(deny::fetch(image, None, error))
             }

@@ -1,36 +1,20 @@
-//! The decision about a digest: signed itself, listed by an index that is, about a manifest that is,
-//! or let pass by a rule. What is not known is looked for, within bounds.
+//! The decision about a digest: signed itself, let pass by a rule, or reached from another manifest
+//! that is. How it is reached, [`super::search`] looks for.
 
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::oci::{Digest, ImageRef, Reference};
+use crate::oci::{Digest, ImageRef};
 use crate::policy::{Mode, Unmet};
-use crate::pull_through::{FetchError, Fetched};
 use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
-use crate::upstream::UpstreamError;
 
 use super::Shared;
 use super::admitted::{Admitted, Excused, Grounds, Place};
 use super::by_tag::{place, would_refuse};
-use super::denial::{Denial, Doubt, Undecided};
+use super::denial::{Denial, Doubt};
 use super::deny;
-
-/// How deep indexes may list indexes.
-const MAX_LEVELS: usize = 4;
-/// The most upstream requests that one decision may cost.
-const MAX_REQUESTS: usize = 100;
-/// The most bytes of manifests that one decision may cost.
-const MAX_BYTES: usize = 16 << 20;
-
-/// What one decision may still cost, and the first thing that it could not look at.
-struct Search<'a> {
-    image: &'a ImageRef,
-    requests: usize,
-    bytes: usize,
-    doubt: Option<Denial>,
-}
+use super::search::Names;
 
 impl Shared {
     pub(super) async fn by_digest(
@@ -66,20 +50,10 @@ impl Shared {
         if !is_open(&denial) {
             return Err(denial);
         }
-        let mut search = Search { image, requests: MAX_REQUESTS, bytes: MAX_BYTES, doubt: None };
-        if let Some(found) =
-            self.through_parents(image, digest, &names, MAX_LEVELS, &mut search).await?
-        {
-            return Ok(found);
+        match self.search(image, digest, &names).await? {
+            Some(found) => Ok(found),
+            None => Err(denial),
         }
-        if let Some(found) = self.about_subject(image, digest, &names, &mut search).await? {
-            return Ok(found);
-        }
-        let walk = self.lineage.walk(image).await;
-        let _alone = walk.lock().await;
-        self.walk(image, &names, &mut search).await;
-        let found = self.through_parents(image, digest, &names, MAX_LEVELS, &mut search).await?;
-        found.ok_or_else(|| search.doubt.unwrap_or(denial))
     }
 
     /// What each anchor that has a say in this repository signs in it.
@@ -97,11 +71,11 @@ impl Shared {
     }
 
     /// Admits `digest` for itself: by one of the tags that it was signed by, or by a rule.
-    async fn directly(
+    pub(super) async fn directly(
         &self,
         image: &ImageRef,
         digest: &Digest,
-        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
+        names: &Names<'_>,
     ) -> Result<Admitted, Denial> {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
@@ -169,11 +143,7 @@ impl Shared {
 
     /// Why nobody vouches for a digest that no tag leads to: undecided where somebody could not be
     /// asked, and else what the first anchor says.
-    fn unsigned(
-        &self,
-        image: &ImageRef,
-        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
-    ) -> Denial {
+    fn unsigned(&self, image: &ImageRef, names: &Names<'_>) -> Denial {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
         let rule = chosen.map_or_else(|| Arc::from(""), |chosen| chosen.pattern.clone());
@@ -197,184 +167,11 @@ impl Shared {
             None => deny::no_rule(image),
         }
     }
-
-    /// Admits `digest` for itself, or through an index that is known to list it.
-    async fn known(
-        &self,
-        image: &ImageRef,
-        digest: &Digest,
-        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
-        levels: usize,
-        search: &mut Search<'_>,
-    ) -> Result<Option<Admitted>, Denial> {
-        let denial = match self.directly(image, digest, names).await {
-            Ok(admitted) => return Ok(Some(admitted)),
-            Err(denial) => denial,
-        };
-        if is_open(&denial)
-            && let Some(found) = self.through_parents(image, digest, names, levels, search).await?
-        {
-            return Ok(Some(found));
-        }
-        search.doubts(denial);
-        Ok(None)
-    }
-
-    /// Admits `digest` through an index that is known to list it and is admitted itself.
-    async fn through_parents(
-        &self,
-        image: &ImageRef,
-        digest: &Digest,
-        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
-        levels: usize,
-        search: &mut Search<'_>,
-    ) -> Result<Option<Admitted>, Denial> {
-        if levels == 0 {
-            return Ok(None);
-        }
-        for parent in self.lineage.parents(image, digest).await.iter() {
-            let above = beside(image, parent);
-            let parent = Box::pin(self.known(&above, parent, names, levels - 1, search)).await?;
-            let Some(parent) = parent else { continue };
-            let fetched = self.content(image, digest, &parent).await?;
-            // An index that lists it with another size does not list it; another one may.
-            let Ok(admitted) = Admitted::through(&parent, fetched) else { continue };
-            self.lineage.children(image, &admitted).await;
-            return Ok(Some(admitted));
-        }
-        Ok(None)
-    }
-
-    async fn content(
-        &self,
-        image: &ImageRef,
-        digest: &Digest,
-        parent: &Admitted,
-    ) -> Result<Fetched, Denial> {
-        self.pull_through
-            .manifest(&image.registry, &image.repository, digest)
-            .await
-            .map_err(|error| deny::fetch(image, Some(parent.pattern()), error))
-    }
-
-    /// Admits `digest` if it is an artifact about a manifest that is admitted.
-    async fn about_subject(
-        &self,
-        image: &ImageRef,
-        digest: &Digest,
-        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
-        search: &mut Search<'_>,
-    ) -> Result<Option<Admitted>, Denial> {
-        // Without any signed name there is nothing that it could be about.
-        if names.iter().all(|(_, signed)| signed.is_err()) {
-            return Ok(None);
-        }
-        let Some(fetched) = self.look(image, digest, search).await? else { return Ok(None) };
-        let Some(subject) = fetched.manifest().subject().map(|subject| subject.digest) else {
-            return Ok(None);
-        };
-        if fetched.manifest().is_runnable() {
-            return Ok(None);
-        }
-        let above = beside(image, &subject);
-        let subject = self.known(&above, &subject, names, MAX_LEVELS, search).await?;
-        let Some(subject) = subject else { return Ok(None) };
-        let admitted = Admitted::about(&subject, fetched);
-        admitted.map(Some).map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))
-    }
-
-    /// Looks at every signed manifest of the repository that was not looked at yet, and remembers what
-    /// it lists; what cannot be read hides nothing of the others. The next request goes on where the
-    /// bounds ended this one.
-    async fn walk(
-        &self,
-        image: &ImageRef,
-        names: &[(Arc<str>, Result<SignedNames<'_>, Unendorsed>)],
-        search: &mut Search<'_>,
-    ) {
-        let mut open: Vec<(Digest, usize)> = Vec::new();
-        for signed in names.iter().filter_map(|(_, signed)| signed.as_ref().ok()) {
-            open.extend(signed.digests().map(|digest| (*digest, MAX_LEVELS)));
-        }
-        while let Some((digest, levels)) = open.pop() {
-            if self.lineage.is_walked(image, &digest) {
-                continue;
-            }
-            match self.look(image, &digest, search).await {
-                Ok(Some(fetched)) => {
-                    self.lineage.walked(image, &fetched).await;
-                    if levels > 1 {
-                        let nested = fetched.manifest().child_indexes();
-                        open.extend(nested.map(|child| (child.digest, levels - 1)));
-                    }
-                }
-                Ok(None) => self.lineage.nothing_behind(image, &digest).await,
-                Err(denial) => {
-                    let throttled = matches!(denial, Denial::Throttled { .. });
-                    search.doubts(denial);
-                    if throttled || search.is_spent() {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Upstream's manifest, to look at: none where upstream has none that can be looked at.
-    async fn look(
-        &self,
-        image: &ImageRef,
-        digest: &Digest,
-        search: &mut Search<'_>,
-    ) -> Result<Option<Fetched>, Denial> {
-        if search.is_spent() {
-            let because = format!(
-                "the signed indexes that could list it are more than {MAX_REQUESTS} requests or {MAX_BYTES} \
-                 bytes; asking again goes on from here"
-            );
-            return Err(deny::exhausted(image, None, because));
-        }
-        search.requests -= 1;
-        match self.pull_through.manifest(&image.registry, &image.repository, digest).await {
-            Ok(fetched) => {
-                search.bytes = search.bytes.saturating_sub(fetched.bytes().len());
-                Ok(Some(fetched))
-            }
-            Err(
-                FetchError::Invalid(_)
-                | FetchError::Mismatch(_)
-                | FetchError::Upstream(UpstreamError::Absent { .. }),
-            ) => Ok(None),
-            Err(error @ (FetchError::NoUpstream(_) | FetchError::Upstream(_))) => {
-                Err(deny::fetch(image, None, error))
-            }
-        }
-    }
-}
-
-impl Search<'_> {
-    fn is_spent(&self) -> bool {
-        self.requests == 0 || self.bytes == 0
-    }
-
-    /// Keeps `denial`, which is another manifest's, if it leaves open what is searched for.
-    fn doubts(&mut self, denial: Denial) {
-        let image = self.image.clone();
-        let doubt = match denial {
-            Denial::Undecided(undecided) => Denial::Undecided(Undecided { image, ..undecided }),
-            Denial::Throttled { retry_after, .. } => Denial::Throttled { image, retry_after },
-            Denial::Absent(_)
-            | Denial::Refused(_)
-            | Denial::Missing { .. }
-            | Denial::Unsatisfiable { .. } => return,
-        };
-        self.doubt.get_or_insert(doubt);
-    }
 }
 
 /// Whether the digest may still be admitted through another manifest: nobody said no, and nobody who
 /// could be asked vouches for it.
-fn is_open(denial: &Denial) -> bool {
+pub(super) fn is_open(denial: &Denial) -> bool {
     match denial {
         Denial::Absent(_) => true,
         Denial::Undecided(undecided) => undecided.doubt == Doubt::TrustUnreachable,
@@ -387,9 +184,4 @@ fn is_open(denial: &Denial) -> bool {
 
 fn is_undecided(denial: &Denial) -> bool {
     matches!(denial, Denial::Undecided(_))
-}
-
-/// The image `digest` in the same repository.
-fn beside(image: &ImageRef, digest: &Digest) -> ImageRef {
-    ImageRef { reference: Reference::Digest(*digest), ..image.clone() }
 }

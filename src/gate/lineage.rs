@@ -2,6 +2,7 @@
 //! say where to look for an index that admits a digest; the index's own bytes then say whether.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use moka::Equivalent;
 use moka::future::Cache;
@@ -9,15 +10,16 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use tokio::sync::Mutex;
 
+use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
-use crate::pull_through::Fetched;
-
-use super::admitted::Admitted;
+use crate::pull_through::{Fetched, PullThrough};
 
 /// The most manifests about which something is remembered.
 const MAX_FACTS: u64 = 200_000;
 /// The most parents of one manifest, and tags of one excused digest, that are remembered.
 const MAX_PARENTS: usize = 16;
+/// How long it is taken for granted that a manifest is kept: the store may have lost it, or had no room.
+const KEPT: Duration = Duration::from_secs(10 * 60);
 /// The most repositories whose indexes are being walked at once.
 const MAX_WALKS: u64 = 10_000;
 
@@ -33,10 +35,14 @@ impl Equivalent<Key> for Sought<'_> {
     }
 }
 
-/// What is known of the ways from a digest to an index.
+/// What is known of the ways from a digest to an index: what was seen lately, and behind it what the
+/// store remembers.
 pub(super) struct Lineage {
+    pull_through: PullThrough,
     parents: Cache<Key, Arc<[Digest]>>,
     /// Manifests whose children are all in `parents`.
+    remembered: Cache<Key, Timestamp>,
+    /// Manifests from which all that can be reached was looked at.
     walked: Cache<Key, ()>,
     /// Tags by which a rule let a digest pass.
     excused: Cache<Key, Arc<[Tag]>>,
@@ -46,29 +52,34 @@ pub(super) struct Lineage {
 }
 
 impl Lineage {
-    pub(super) fn new() -> Self {
-        Self::with_room(MAX_FACTS)
+    pub(super) fn new(pull_through: PullThrough) -> Self {
+        Self::with_room(pull_through, MAX_FACTS)
     }
 
-    fn with_room(facts: u64) -> Self {
-        let walked: Cache<Key, ()> = Cache::new(facts);
-        let forgotten = walked.clone();
+    fn with_room(pull_through: PullThrough, facts: u64) -> Self {
+        let (remembered, walked): (Cache<Key, Timestamp>, Cache<Key, ()>) =
+            (Cache::new(facts), Cache::new(facts));
+        let forgotten = (remembered.clone(), walked.clone());
         // An index of which a child was forgotten has to be looked at again, or that child would be
         // absent for as long as the index is remembered.
         let parents = Cache::builder()
             .max_capacity(facts)
             .eviction_policy(EvictionPolicy::lru())
             .async_eviction_listener(move |child: Arc<Key>, parents: Arc<[Digest]>, cause| {
-                let walked = forgotten.clone();
+                let (remembered, walked) = forgotten.clone();
                 Box::pin(async move {
                     for parent in parents.iter().filter(|_| cause.was_evicted()) {
-                        walked.invalidate(&(child.0.clone(), child.1.clone(), *parent)).await;
+                        let index = (child.0.clone(), child.1.clone(), *parent);
+                        remembered.invalidate(&index).await;
+                        walked.invalidate(&index).await;
                     }
                 })
             })
             .build();
         Self {
+            pull_through,
             parents,
+            remembered,
             walked,
             excused: Cache::new(facts),
             denied: Cache::new(facts),
@@ -78,7 +89,10 @@ impl Lineage {
 
     /// The indexes of that repository that have been seen to list `digest`.
     pub(super) async fn parents(&self, image: &ImageRef, digest: &Digest) -> Arc<[Digest]> {
-        self.parents.get(&sought(image, digest)).await.unwrap_or_default()
+        match self.parents.get(&sought(image, digest)).await {
+            Some(parents) => parents,
+            None => self.pull_through.parents(&image.registry, &image.repository, digest).into(),
+        }
     }
 
     /// The tags of that repository by which a rule let `digest` pass.
@@ -94,43 +108,51 @@ impl Lineage {
         self.denied.insert(key(image, digest), ()).await;
     }
 
+    /// A digest that was denied is no manifest.
+    pub(super) async fn no_manifest(&self, image: &ImageRef, digest: &Digest) {
+        self.denied.invalidate(&key(image, digest)).await;
+    }
+
     pub(super) fn was_denied(&self, image: &ImageRef, digest: &Digest) -> bool {
         self.denied.contains_key(&sought(image, digest))
     }
 
+    /// Whether all that can be reached from `digest` was looked at.
     pub(super) fn is_walked(&self, image: &ImageRef, digest: &Digest) -> bool {
         self.walked.contains_key(&sought(image, digest))
     }
 
-    /// Remembers the children of an admitted manifest.
-    pub(super) async fn children(&self, image: &ImageRef, admitted: &Admitted) {
-        self.remember(image, &admitted.digest(), admitted.children()).await;
-    }
-
-    /// Remembers the children of a manifest that was looked at on the way.
-    pub(super) async fn walked(&self, image: &ImageRef, fetched: &Fetched) {
-        let children = fetched.manifest().children().iter().map(|child| child.digest);
-        self.remember(image, fetched.digest(), children).await;
-    }
-
-    /// Remembers that there is nothing to find behind `digest`: upstream does not have it.
-    pub(super) async fn nothing_behind(&self, image: &ImageRef, digest: &Digest) {
+    /// All that can be reached from `digest` was looked at, or there is nothing.
+    pub(super) async fn walked(&self, image: &ImageRef, digest: &Digest) {
         self.walked.insert(key(image, digest), ()).await;
     }
 
-    async fn remember(
+    /// Remembers what a manifest lists that is admitted or signed, and has it kept, at `now`.
+    pub(super) async fn remember(&self, image: &ImageRef, fetched: &Fetched, now: Timestamp) {
+        let before = self.remembered.get(&sought(image, fetched.digest())).await;
+        if before.is_some_and(|before| now >= before && now.since(before) < KEPT) {
+            return;
+        }
+        if before.is_some() {
+            // First, so that of those who come at once one has it kept.
+            self.remembered.insert(key(image, fetched.digest()), now).await;
+        }
+        self.pull_through.keep(&image.registry, &image.repository, fetched);
+        let children = fetched.manifest().children().iter().map(|child| child.digest);
+        self.list(image, fetched.digest(), children, now).await;
+    }
+
+    async fn list(
         &self,
         image: &ImageRef,
         parent: &Digest,
         children: impl Iterator<Item = Digest>,
+        now: Timestamp,
     ) {
-        if self.is_walked(image, parent) {
-            return;
-        }
         for child in children {
             add(&self.parents, key(image, &child), *parent).await;
         }
-        self.walked.insert(key(image, parent), ()).await;
+        self.remembered.insert(key(image, parent), now).await;
     }
 
     /// Only one walk through a repository's indexes at a time: the others find what it found.
@@ -174,20 +196,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_child_that_was_forgotten_is_looked_for_again() {
-        let lineage = Lineage::with_room(100);
+        let lineage = Lineage::with_room(PullThrough::new([], PullThrough::CACHE), 100);
         let image: ImageRef = "r.example/app:v1".parse().unwrap();
         let digest = |text: String| Digest::of(text.as_bytes());
         for index in 0..50 {
             let children = (0..10).map(|child| digest(format!("{index}/{child}")));
-            lineage.remember(&image, &digest(index.to_string()), children).await;
+            let now = Timestamp::from_unix(0);
+            lineage.list(&image, &digest(index.to_string()), children, now).await;
             lineage.parents.run_pending_tasks().await;
         }
-        lineage.walked.run_pending_tasks().await;
+        lineage.remembered.run_pending_tasks().await;
         for index in 0..50 {
             let parent = digest(index.to_string());
             for child in (0..10).map(|child| digest(format!("{index}/{child}"))) {
                 let known = lineage.parents(&image, &child).await.contains(&parent);
-                assert!(known || !lineage.is_walked(&image, &parent), "{index}: {child}");
+                let remembered = lineage.remembered.contains_key(&sought(&image, &parent));
+                assert!(known || !remembered, "{index}: {child}");
             }
         }
         let newest = lineage.parents(&image, &digest("49/9".to_owned())).await;

@@ -18,9 +18,13 @@ mod deny;
 mod lineage;
 mod lists;
 mod relay;
+mod search;
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 pub use admitted::{Admitted, Excused, Grounds, Place};
@@ -66,7 +70,7 @@ impl Gate {
         registries: Vec<Registry>,
         clock: Clock,
     ) -> Self {
-        let lineage = Lineage::new();
+        let lineage = Lineage::new(pull_through.clone());
         Self {
             shared: Arc::new(Shared { policy, trust, pull_through, lineage, registries, clock }),
         }
@@ -74,13 +78,18 @@ impl Gate {
 
     /// The manifest that `image` names, if it may be served.
     pub async fn admit(&self, image: &ImageRef) -> Result<Admitted, Denial> {
-        let decision = async {
+        let mut decision = pin!(async {
             match &image.reference {
                 Reference::Tag(tag) => self.shared.by_tag(image, tag).await,
                 // On the heap, so that the more usual one does not carry the room for it around.
                 Reference::Digest(digest) => Box::pin(self.shared.by_digest(image, digest)).await,
             }
-        };
+        });
+        // Most are taken at once, and need no timer.
+        let at_once = poll_fn(|context| Poll::Ready(decision.as_mut().poll(context))).await;
+        if let Poll::Ready(decided) = at_once {
+            return decided;
+        }
         match tokio::time::timeout(MAX_DECISION, decision).await {
             Ok(decided) => decided,
             Err(_) => Err(deny::too_slow(image)),

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 
-use super::{FetchError, Mismatch};
-use crate::oci::{Descriptor, Digest, Hasher, Manifest};
+use super::FetchError;
+use crate::oci::headers::{ContentName, of_manifest};
+use crate::oci::{Descriptor, Digest, Hasher, Manifest, Mismatch};
 use crate::upstream::Answer;
 
 /// What a manifest takes in memory beside its bytes and lists, about.
-const OVERHEAD: usize = 512;
+const OVERHEAD: usize = 1_536;
 
 /// Bytes, the digest that they have, and the manifest that they are. Cheap to clone.
 ///
@@ -33,6 +35,9 @@ struct Shared {
     bytes: Bytes,
     digest: Digest,
     manifest: Manifest,
+    content_type: Option<String>,
+    name: ContentName,
+    headers: HeaderMap,
 }
 
 impl Fetched {
@@ -51,7 +56,10 @@ impl Fetched {
             .map_err(|invalid| FetchError::Invalid(Arc::new(invalid)))?;
         // What they were read into may have room for twice as much, which would be kept, too.
         let bytes = Bytes::copy_from_slice(&bytes);
-        Ok(Self { shared: Arc::new(Shared { bytes, digest, manifest }) })
+        let name = ContentName::of(&digest);
+        let headers = of_manifest(&name, manifest.media_type(), bytes.len());
+        let shared = Shared { bytes, digest, manifest, content_type, name, headers };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The manifest as upstream has it, byte for byte.
@@ -64,9 +72,24 @@ impl Fetched {
         &self.shared.digest
     }
 
+    /// The headers that name it.
+    pub fn name(&self) -> &ContentName {
+        &self.shared.name
+    }
+
+    /// The headers of [`Self::bytes`], wherever they are sent.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.shared.headers
+    }
+
     /// What [`Self::bytes`] say.
     pub fn manifest(&self) -> &Manifest {
         &self.shared.manifest
+    }
+
+    /// What upstream says that it is.
+    pub(super) fn content_type(&self) -> Option<&str> {
+        self.shared.content_type.as_deref()
     }
 
     /// About how many bytes this takes in memory.

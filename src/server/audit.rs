@@ -2,11 +2,11 @@
 //! a decision is, and nothing of how it was answered.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use tracing::info;
 
 use crate::gate::{Admitted, Denial};
@@ -35,10 +35,10 @@ pub(super) struct RequestIds {
 
 impl RequestIds {
     pub(super) fn new() -> Self {
-        let mut start = [0; 8];
-        // Without randomness the names of two processes may be the same, which harms nobody.
-        SystemRandom::new().fill(&mut start).unwrap_or_default();
-        Self { start: u64::from_ne_bytes(start), count: AtomicU64::new(0) }
+        // Seeded by the system. Nothing rests on it, and TLS's own random numbers, which take tens of
+        // milliseconds to begin, need not begin before the listener.
+        let start = RandomState::new().build_hasher().finish();
+        Self { start, count: AtomicU64::new(0) }
     }
 
     /// A permutation (splitmix64) of a count that starts anywhere, so that no two are the same and
@@ -52,19 +52,18 @@ impl RequestIds {
     }
 }
 
-/// Who asked, and how long the decision took.
+/// Who asked, and when: what is recorded tells how long the decision took.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) client: SocketAddr,
     pub(super) id: RequestId,
-    pub(super) took: Duration,
+    pub(super) started: Instant,
 }
 
 /// Records that `image` was admitted.
 pub(super) fn admitted(metrics: &Metrics, asked: Asked, image: &ImageRef, admitted: &Admitted) {
     let scheme = admitted.scheme();
-    let anchors = admitted.anchors();
-    metrics.count_verdict("admitted", None, scheme);
+    metrics.count_admitted(scheme);
     info!(
         target: "countersign::audit",
         {
@@ -74,11 +73,11 @@ pub(super) fn admitted(metrics: &Metrics, asked: Asked, image: &ImageRef, admitt
         manifest.digest = %admitted.digest(),
         verdict = "admitted",
         rule = admitted.rule(),
-        anchor = (!anchors.is_empty()).then(|| display(Anchors(&anchors))),
+        anchor = scheme.map(|_| display(Anchors(admitted.anchors()))),
         scheme = scheme.map(|scheme| scheme.as_str()),
         client.address = %asked.client,
         request_id = %asked.id,
-        duration_ms = milliseconds(asked.took),
+        duration_ms = milliseconds(asked.started.elapsed()),
         },
         "verdict"
     );
@@ -93,7 +92,7 @@ pub(super) fn denied(metrics: &Metrics, asked: Asked, denial: &Denial) {
         Reference::Digest(digest) => Some(digest),
         Reference::Tag(_) => None,
     };
-    metrics.count_verdict(verdict, denial.reason(), grounds.scheme);
+    metrics.count_denied(verdict, denial.reason(), grounds.scheme);
     info!(
         target: "countersign::audit",
         {
@@ -108,7 +107,7 @@ pub(super) fn denied(metrics: &Metrics, asked: Asked, denial: &Denial) {
         scheme = grounds.scheme.map(|scheme| scheme.as_str()),
         client.address = %asked.client,
         request_id = %asked.id,
-        duration_ms = milliseconds(asked.took),
+        duration_ms = milliseconds(asked.started.elapsed()),
         },
         "verdict"
     );
@@ -138,7 +137,7 @@ impl<'a> Grounds<'a> {
 }
 
 /// The names of several anchors, between commas.
-struct Anchors<'a>(&'a [&'a str]);
+struct Anchors<'a>(Vec<&'a str>);
 
 impl fmt::Display for Anchors<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,7 +172,7 @@ mod tests {
     #[test]
     fn durations_are_in_milliseconds() {
         assert!((milliseconds(Duration::from_micros(1234)) - 1.234).abs() < 1e-9);
-        assert_eq!(Anchors(&["a", "b"]).to_string(), "a,b");
-        assert_eq!(Anchors(&[]).to_string(), "");
+        assert_eq!(Anchors(vec!["a", "b"]).to_string(), "a,b");
+        assert_eq!(Anchors(vec![]).to_string(), "");
     }
 }

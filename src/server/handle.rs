@@ -8,13 +8,14 @@ use std::time::Instant;
 use http::{HeaderMap, Method, Request, Response};
 
 use crate::gate::{Denial, Gate};
+use crate::oci::headers::ContentName;
 use crate::oci::{Digest, ImageRef, Registry, Repository};
 
 use super::audit::{self, Asked, RequestId, RequestIds};
 use super::body::Body;
 use super::conditions;
 use super::metrics::{Kind, Metrics};
-use super::respond::{self, ContentName, Listed};
+use super::respond::{self, Listed};
 use super::route::{Names, Route};
 
 /// The public service: answers every request of every client.
@@ -112,12 +113,17 @@ impl Exchange<'_> {
         repository: &Repository,
         digest: Digest,
     ) -> Response<Body> {
-        let name = ContentName::of(digest);
+        let name = ContentName::of(&digest);
         let gate = &self.proxy.gate;
-        // A range is of what GET sends (RFC 9110, 14.2).
-        if self.head {
+        // What the client has is looked at before a range (RFC 9110, 13.2.2), which is of what GET
+        // sends (14.2).
+        let unchanged = conditions::is_unchanged(self.headers, name.etag());
+        if unchanged || self.head {
             let found = gate.blob_length(registry, repository, &digest).await;
-            return self.either(found, |length| respond::blob_length(length, &name));
+            return self.either(found, |length| match unchanged {
+                true => respond::unchanged(&name),
+                false => respond::blob_length(length, &name),
+            });
         }
         match conditions::range(self.headers, name.etag()) {
             Ok(range) => {
@@ -142,6 +148,6 @@ impl Exchange<'_> {
     }
 
     fn asked(&self) -> Asked {
-        Asked { client: self.client, id: self.id, took: self.started.elapsed() }
+        Asked { client: self.client, id: self.id, started: self.started }
     }
 }

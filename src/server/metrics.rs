@@ -8,16 +8,12 @@ use http::StatusCode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::pull_through::Origin;
 use crate::trust::Scheme;
 
-/// Upper bounds in seconds: from an answer out of memory to a cold pull of a large image.
-const BUCKETS: [f64; 15] = [
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5,
-    10.0, 30.0,
-];
+use super::durations::Durations;
 
 /// Which kind of path was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +79,13 @@ struct VerdictLabels {
     scheme: &'static str,
 }
 
+impl VerdictLabels {
+    fn new(verdict: &'static str, reason: Option<&'static str>, scheme: Option<Scheme>) -> Self {
+        let scheme = scheme.map_or("", Scheme::as_str);
+        Self { verdict, reason: reason.unwrap_or_default(), scheme }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SourceLabels {
     source: &'static str,
@@ -94,8 +97,10 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     /// Of `requests`, those of each kind that were answered with 200: not looked up each time.
     answered: [Counter; Kind::ALL.len()],
-    durations: [Histogram; Kind::ALL.len()],
+    durations: [Durations; Kind::ALL.len()],
     verdicts: Family<VerdictLabels, Counter>,
+    /// Of `verdicts`, those that admitted by each scheme, for the same reason.
+    admitted: [Counter; Scheme::ALL.len()],
     blob_bytes: Family<SourceLabels, Counter>,
 }
 
@@ -103,16 +108,17 @@ impl Metrics {
     /// Makes the counters and registers them in `registry`.
     pub fn registered(registry: &mut Registry) -> Self {
         let requests = Family::<RequestLabels, Counter>::default();
-        let durations =
-            Family::<RouteLabels, Histogram, fn() -> Histogram>::new_with_constructor(|| {
-                Histogram::new(BUCKETS)
-            });
+        let durations = Family::<RouteLabels, Durations>::default();
+        let verdicts = Family::<VerdictLabels, Counter>::default();
         let metrics = Self {
             answered: Kind::ALL
                 .map(|route| requests.get_or_create_owned(&RequestLabels { route, status: 200 })),
             durations: Kind::ALL.map(|route| durations.get_or_create_owned(&RouteLabels { route })),
             requests,
-            verdicts: Family::default(),
+            admitted: Scheme::ALL.map(|scheme| {
+                verdicts.get_or_create_owned(&VerdictLabels::new("admitted", None, Some(scheme)))
+            }),
+            verdicts,
             blob_bytes: Family::default(),
         };
         registry.register(
@@ -144,23 +150,32 @@ impl Metrics {
             200 => self.answered[route as usize].inc(),
             status => self.requests.get_or_create(&RequestLabels { route, status }).inc(),
         };
-        self.durations[route as usize].observe(took.as_secs_f64());
+        self.durations[route as usize].observe(took);
     }
 
-    pub(super) fn count_verdict(
+    pub(super) fn count_admitted(&self, scheme: Option<Scheme>) {
+        match scheme {
+            Some(scheme) => self.admitted[scheme as usize].inc(),
+            None => self.verdicts.get_or_create(&VerdictLabels::new("admitted", None, None)).inc(),
+        };
+    }
+
+    pub(super) fn count_denied(
         &self,
         verdict: &'static str,
         reason: Option<&'static str>,
         scheme: Option<Scheme>,
     ) {
-        let reason = reason.unwrap_or_default();
-        let scheme = scheme.map_or("", Scheme::as_str);
-        self.verdicts.get_or_create(&VerdictLabels { verdict, reason, scheme }).inc();
+        self.verdicts.get_or_create(&VerdictLabels::new(verdict, reason, scheme)).inc();
     }
 
-    /// The counter of bytes of blobs that come from upstream, as all of them do so far.
-    pub(super) fn blob_bytes(&self) -> Counter {
-        self.blob_bytes.get_or_create_owned(&SourceLabels { source: "upstream" })
+    /// The counter of bytes of blobs that come from there.
+    pub(super) fn blob_bytes(&self, origin: Origin) -> Counter {
+        let source = match origin {
+            Origin::Store => "store",
+            Origin::Upstream => "upstream",
+        };
+        self.blob_bytes.get_or_create_owned(&SourceLabels { source })
     }
 }
 
@@ -173,9 +188,10 @@ mod tests {
         let mut registry = Registry::default();
         let metrics = Metrics::registered(&mut registry);
         metrics.count_request(Kind::Manifest, StatusCode::OK, Duration::from_micros(300));
-        metrics.count_verdict("absent", Some("tag_not_signed"), Some(Scheme::NotaryV1));
-        metrics.count_verdict("admitted", None, None);
-        metrics.blob_bytes().inc_by(7);
+        metrics.count_denied("absent", Some("tag_not_signed"), Some(Scheme::NotaryV1));
+        metrics.count_admitted(Some(Scheme::NotaryV1));
+        metrics.count_admitted(None);
+        metrics.blob_bytes(Origin::Upstream).inc_by(7);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
@@ -183,6 +199,7 @@ mod tests {
             r#"countersign_request_duration_seconds_bucket{le="0.00025",route="manifest"} 0"#,
             r#"countersign_request_duration_seconds_bucket{le="0.0005",route="manifest"} 1"#,
             r#"countersign_verdicts_total{verdict="absent",reason="tag_not_signed",scheme="notaryv1"} 1"#,
+            r#"countersign_verdicts_total{verdict="admitted",reason="",scheme="notaryv1"} 1"#,
             r#"countersign_verdicts_total{verdict="admitted",reason="",scheme=""} 1"#,
             r#"countersign_blob_bytes_total{source="upstream"} 7"#,
         ] {

@@ -10,6 +10,7 @@ mod pulse;
 mod paced;
 mod connection;
 pub mod route;
+mod durations;
 pub mod metrics;
 mod audit;
 pub mod body;

@@ -1,6 +1,6 @@
 //! The parts of a store on a disk, and the way from a digest to its bytes.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,6 +14,7 @@ use super::ingest::Unkept;
 use super::layout::Layout;
 use super::mapped::Mapped;
 use super::metrics::{Fault, Metrics, Operation};
+use super::recent::Recent;
 use super::room::Room;
 use crate::clock::Clock;
 use crate::oci::Digest;
@@ -27,6 +28,7 @@ pub(super) struct Disk {
     pub(super) room: Arc<Room>,
     pub(super) facts: Facts,
     pub(super) in_use: Arc<InUse>,
+    pub(super) recent: Recent,
     pub(super) metrics: Metrics,
     /// Held by whoever makes room.
     pub(super) evicting: Mutex<()>,
@@ -35,7 +37,7 @@ pub(super) struct Disk {
 }
 
 /// Why content cannot be opened.
-enum Unopened {
+pub(super) enum Unopened {
     Fault(Fault),
     Io(io::Error),
 }
@@ -55,6 +57,7 @@ impl Disk {
             room,
             facts,
             in_use,
+            recent: Recent::default(),
             metrics: metrics.clone(),
             evicting: Mutex::new(()),
             unswept: AtomicBool::new(false),
@@ -80,7 +83,8 @@ impl Disk {
         // In this order: what is in use does not go between the one and the other.
         let pin = self.in_use.pin(digest)?;
         let held = self.facts.held(place, digest)?;
-        let opened = match pin.opened(|| self.open(digest, held.length)) {
+        let opened = pin.opened(|| self.open(digest, held.length));
+        let opened = match opened.and_then(|opened| self.unchanged(opened, digest, held.length)) {
             Ok(opened) => opened,
             Err(Unopened::Fault(fault)) => {
                 // Where everything is gone, it may come back.
@@ -95,20 +99,51 @@ impl Disk {
             }
         };
         self.facts.touch(digest);
+        self.recent.keep(&opened, self.clock.now());
         Some((opened, held.seen))
     }
 
     fn open(&self, digest: &Digest, length: u64) -> Result<Mapped, Unopened> {
-        let file = match File::open(self.layout.content(digest)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Unopened::Fault(Fault::Missing));
-            }
-            Err(error) => return Err(Unopened::Io(error)),
-        };
-        if file.metadata().map_err(Unopened::Io)?.len() != length {
-            return Err(Unopened::Fault(Fault::Length));
-        }
+        let file = self.open_file(digest, length)?;
         Mapped::of(&file, length).map_err(Unopened::Io)
+    }
+
+    /// What is mapped may have been opened some time ago: `opened`, if its file still has its length.
+    fn unchanged(
+        &self,
+        opened: Arc<Opened>,
+        digest: &Digest,
+        length: u64,
+    ) -> Result<Arc<Opened>, Unopened> {
+        if !opened.is_mapped() {
+            return Ok(opened);
+        }
+        match fs::metadata(self.layout.content(digest)) {
+            Ok(file) if file.len() == length => Ok(opened),
+            Ok(_) => Err(Unopened::Fault(Fault::Length)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Unopened::Fault(Fault::Missing))
+            }
+            Err(error) => Err(Unopened::Io(error)),
+        }
+    }
+
+    /// The file of `digest`, which has `length` bytes.
+    pub(super) fn open_file(&self, digest: &Digest, length: u64) -> Result<File, Unopened> {
+        let opened = File::open(self.layout.content(digest))
+            .and_then(|file| file.metadata().map(|metadata| (file, metadata.len())));
+        match opened {
+            Ok((file, is)) if is == length => Ok(file),
+            Ok(_) => Err(Unopened::Fault(Fault::Length)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Unopened::Fault(Fault::Missing))
+            }
+            // Where something else can be opened, it is not that too many files are open.
+            Err(error) if File::open(self.layout.rotten_folder()).is_ok() => {
+                tracing::warn!(%digest, %error, "stored content cannot be opened");
+                Err(Unopened::Fault(Fault::Unreadable))
+            }
+            Err(error) => Err(Unopened::Io(error)),
+        }
     }
 }

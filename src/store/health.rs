@@ -35,10 +35,10 @@ impl Health {
             tracing::error!(
                 operation,
                 %error,
-                "the store's disk fails; until it is good again, pulls are passed on and nothing more is kept"
+                "the store cannot be used: what is not kept is passed on, and not kept, until it can"
             );
         } else {
-            tracing::debug!(operation = operation.as_str(), %error, "the store's disk still fails");
+            tracing::debug!(operation = operation.as_str(), %error, "the store still cannot be used");
         }
     }
 
@@ -50,7 +50,7 @@ impl Health {
         if failed.is_some_and(|last| last > now || now.since(last) >= QUIET) {
             *failed = None;
             self.metrics.usable.set(1);
-            tracing::info!("the store's disk is good again");
+            tracing::info!("the store can be used again");
         }
     }
 

@@ -157,6 +157,12 @@ impl Drop for Going<'_> {
     }
 }
 
+impl Opened {
+    pub(super) fn is_mapped(&self) -> bool {
+        matches!(self.mapped, Mapped::Map(_))
+    }
+}
+
 impl AsRef<[u8]> for Opened {
     fn as_ref(&self) -> &[u8] {
         self.mapped.as_ref()

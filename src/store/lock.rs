@@ -26,7 +26,13 @@ impl StoreLock {
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         let failed = |error| LockError::Io { path: folder.to_owned(), error };
         fs::create_dir_all(folder).map_err(failed)?;
-        let file = File::create(folder.join("lock")).map_err(failed)?;
+        let path = folder.join("lock");
+        let file = match File::create(&path) {
+            // Where nothing can be written, there may be one from before.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(path),
+            made => made,
+        };
+        let file = file.map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(LockError::InUse(folder.to_owned())),

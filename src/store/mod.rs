@@ -17,6 +17,7 @@ mod layout;
 mod lock;
 mod mapped;
 mod metrics;
+mod recent;
 mod room;
 mod rotten;
 mod scrub;
@@ -40,6 +41,7 @@ pub use metrics::Metrics;
 
 use self::disk::Disk;
 use self::in_use::Opened;
+use self::metrics::Fault;
 use self::scrub::{Scrub, Step};
 use crate::clock::{Clock, Timestamp};
 use crate::oci::{Digest, Registry, Repository};
@@ -164,6 +166,13 @@ impl Store {
     /// Has a manifest go last: it was served.
     pub fn keep_longest(&self, digest: &Digest) {
         self.disk.facts.served(digest);
+    }
+
+    /// Sets content aside that whoever read it found to be of another digest: it is fetched again.
+    pub fn set_aside(&self, digest: &Digest) {
+        if let Some(pin) = self.disk.in_use.pin(digest) {
+            self.disk.lose(&pin, Fault::Digest);
+        }
     }
 
     /// Begins to write the content of `digest`, of `length` bytes if that is known.

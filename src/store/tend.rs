@@ -19,7 +19,7 @@ const TICK: Duration = Duration::from_secs(10);
 /// How much is written to see whether the disk is good.
 const PROBE: usize = 64 << 10;
 
-/// How often it is looked whether something is to be scrubbed, while nothing is.
+/// How often it is looked whether something is to be scrubbed, while nothing is: at least.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Looks after `disk` until `shutdown`.
@@ -30,7 +30,8 @@ pub(super) async fn tend(disk: &Arc<Disk>, shutdown: &CancellationToken) {
 /// Reads what is kept, a little at a time.
 async fn scrub(disk: &Arc<Disk>, shutdown: &CancellationToken) {
     let mut scrub = Scrub::new(disk.clone());
-    let mut pause = IDLE;
+    let idle = IDLE.min(disk.scrub_every);
+    let mut pause = idle;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -42,10 +43,10 @@ async fn scrub(disk: &Arc<Disk>, shutdown: &CancellationToken) {
             (scrub, step)
         });
         (scrub, pause) = match stepped.await {
-            Ok((scrub, step)) => (scrub, step.pause(IDLE)),
+            Ok((scrub, step)) => (scrub, step.pause(idle)),
             Err(error) => {
                 tracing::error!(%error, "scrubbing the store broke off");
-                (Scrub::new(disk.clone()), IDLE)
+                (Scrub::new(disk.clone()), idle)
             }
         };
     }
@@ -75,6 +76,7 @@ impl Disk {
     /// Does what is due, and what takes long only for as long as `go_on` says so.
     pub(super) fn look_after(&self, go_on: impl Fn() -> bool) {
         self.see_to();
+        self.recent.forget_unused(self.clock.now());
         if self.facts.is_pending() || !self.health.is_good() {
             // The database takes it ill when the disk fails it: it is asked for nothing before that
             // is known.

@@ -10,6 +10,9 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 1] = [Self::NotaryV1];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotaryV1 => "notaryv1",

@@ -193,6 +193,11 @@ impl Upstream {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<Blob, UpstreamError> {
+        if range == Some(ByteRange::Last { length: 0 }) {
+            // It is no part of anything, and some registries answer it with one that cannot be.
+            let size = self.blob_length(repository, digest).await?;
+            return Err(UpstreamError::RangeUnsatisfiable { size });
+        }
         let place = self.blob_place().await?;
         let mut headers = HeaderMap::new();
         if let Some(range) = range {

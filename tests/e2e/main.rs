@@ -4,7 +4,7 @@
 //! `cargo test --features e2e --test e2e [NAME]`, as root. Everything listens on loopback, on ports of its own, keeps its
 //! files in a temporary folder, and ends with the tests. Nothing is skipped: a missing program fails its test.
 //!
-//! Debian 12's packages: `busybox-static`, `containerd`, `debootstrap`, `docker-compose`, `docker-registry`,
+//! Debian 12's packages: `busybox-static`, `containerd`, `curl`, `debootstrap`, `docker-compose`, `docker-registry`,
 //! `docker.io`, `iptables`, `libfaketime`, `notary`, `podman`, `procps`, `runc`, `skopeo`, `tar` (and `coreutils`,
 //! `mount`, `util-linux`, always there).
 //!
@@ -19,18 +19,28 @@
 
 #[path = "../rig/containerd.rs"]
 mod containerd;
+#[path = "../rig/curl.rs"]
+mod curl;
 #[path = "../rig/docker.rs"]
 mod docker;
 #[path = "../rig/folder.rs"]
 mod folder;
 #[path = "../rig/gate.rs"]
 mod gate;
+#[path = "../rig/line.rs"]
+mod line;
+#[path = "../rig/mount.rs"]
+mod mount;
 #[path = "../rig/notary.rs"]
 mod notary;
 #[path = "../rig/podman.rs"]
 mod podman;
 #[path = "../rig/process.rs"]
 mod process;
+#[path = "../rig/random.rs"]
+mod random;
+#[path = "../rig/reader.rs"]
+mod reader;
 #[path = "../rig/registry.rs"]
 mod registry;
 #[path = "../rig/requests.rs"]
@@ -47,13 +57,21 @@ mod site;
 
 mod changes;
 mod compose;
+mod crash;
+mod crowd;
+mod disk;
 mod index;
+mod isolation;
 mod moved_tag;
+mod offline;
 mod operate;
 mod outage;
 mod pull;
+mod ranges;
 mod recipes;
 mod refuse;
+mod room;
+mod rot;
 mod self_verifying_client;
 
 use libtest_mimic::{Arguments, Trial};
@@ -77,6 +95,14 @@ fn main() -> std::process::ExitCode {
         self_verifying_client::tests(),
         recipes::tests(),
         operate::tests(),
+        offline::tests(),
+        isolation::tests(),
+        ranges::tests(),
+        room::tests(),
+        rot::tests(),
+        disk::tests(),
+        crash::tests(),
+        crowd::tests(),
         compose::tests(),
     ];
     let trials = all.into_iter().flatten().map(|(name, test)| {

@@ -56,3 +56,29 @@ impl Site {
         )
     }
 }
+
+/// A registry where nothing is signed, and everything is let pass: for what is about bytes, and not about trust.
+pub(crate) struct OpenSite {
+    pub(crate) registry: Registry,
+    _content: Folder,
+}
+
+impl OpenSite {
+    pub(crate) fn new() -> Self {
+        let content = Folder::new("content");
+        Self { registry: Registry::start(content.path()), _content: content }
+    }
+
+    /// A gate before the registry, with these keys in `[store]`.
+    pub(crate) fn gate(&self, store: &str) -> Gate {
+        Gate::start_keeping(0, store, &self.config())
+    }
+
+    pub(crate) fn config(&self) -> String {
+        let (name, url) = (self.registry.name(), self.registry.url());
+        format!(
+            "[[upstream]]\nregistry = \"{name}\"\nurl = \"{url}\"\ndefault = true\n\n\
+             [[rule]]\nimages = [\"{name}/**\"]\nmode = \"allow\"\nreason = \"only bytes are looked at\"\n"
+        )
+    }
+}

@@ -9,6 +9,7 @@ use countersign::pull_through::{BlobError, BlobStream, FetchError, PullThrough};
 use countersign::upstream::{
     ByteRange, ContentRange, Metrics, Part, Upstream, UpstreamError, Violation,
 };
+use http::Method;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_RANGE, RANGE};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -130,6 +131,23 @@ async fn a_range_comes_as_exactly_that_range() {
 async fn a_range_beyond_the_blob_is_unsatisfiable() {
     let (_fake, pull_through, digest) = with_blob().await;
     let range = Some(ByteRange::From { first: 1000 });
+    let error = pull_through.blob(&registry(), &app(), &digest, range).await.unwrap_err();
+    let size = Some(BLOB.len() as u64);
+    assert!(
+        matches!(error, FetchError::Upstream(UpstreamError::RangeUnsatisfiable { size: said }) if said == size),
+        "{error:?}"
+    );
+}
+
+/// What docker-registry 2.8 says.
+#[tokio::test]
+async fn the_last_no_bytes_are_unsatisfiable_whatever_upstream_makes_of_them() {
+    let (fake, pull_through, digest) = with_blob().await;
+    fake.hook(|asked| {
+        let from_the_end_to_before_it = with(respond(206, ""), CONTENT_RANGE, "bytes 75-74/75");
+        (asked.method == Method::GET).then_some(Fault::Respond(from_the_end_to_before_it))
+    });
+    let range = Some(ByteRange::Last { length: 0 });
     let error = pull_through.blob(&registry(), &app(), &digest, range).await.unwrap_err();
     let size = Some(BLOB.len() as u64);
     assert!(
@@ -267,7 +285,7 @@ async fn a_blob_that_goes_on_breaking_off_ends() {
 #[tokio::test]
 async fn a_blob_is_not_taken_up_with_another_part_of_it_or_of_another() {
     let faults: [fn() -> Fault; 4] = [
-        || Fault::Respond(respond(200, BLOB)),
+        || Fault::Respond(respond(200, &BLOB[1..])),
         || Fault::Respond(with(respond(206, &BLOB[19..]), CONTENT_RANGE, "bytes 19-73/74")),
         || Fault::Respond(with(respond(206, &BLOB[20..]), CONTENT_RANGE, "bytes 20-73/75")),
         || Fault::Respond(with(respond(206, "abc"), CONTENT_RANGE, "bytes 20-22/23")),

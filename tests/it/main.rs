@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
+#[path = "../rig/blob_site.rs"]
+mod blob_site;
 #[path = "../rig/fake_notary.rs"]
 mod fake_notary;
 #[path = "../rig/fake_registry.rs"]
@@ -28,10 +30,14 @@ mod commands;
 mod config;
 mod connections;
 mod demo;
+mod downloads;
 mod dressed;
+mod hostile;
+mod kept;
 mod manifest;
 mod notary_auth;
 mod notaryv1_attacks;
+mod offline;
 mod outage;
 mod proxy;
 mod pull_through;

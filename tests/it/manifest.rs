@@ -120,6 +120,7 @@ async fn children_of_a_signed_index_arrive_by_digest_also_at_a_gate_that_never_s
     let stranger = world.put_index(&[&world.put_image("stranger")]);
 
     world.pull("v1").await.serves(&index);
+    world.pull(Digest::of(&arm64)).await.serves(&arm64);
     world.pull(Digest::of(&amd64)).await.serves(&amd64);
     for afresh in [false, true] {
         if afresh {

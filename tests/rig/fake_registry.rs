@@ -24,7 +24,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -55,6 +55,8 @@ pub enum Fault {
     Unsized(usize),
     /// The good answer in pieces of so many bytes, of which [`FakeRegistry::sent`] counts those sent.
     Counted(usize),
+    /// The good answer in pieces of so many bytes, each sent once there is a permit for it.
+    Gated(usize, Arc<Semaphore>),
 }
 
 type Reply = Response<UnsyncBoxBody<Bytes, io::Error>>;
@@ -239,6 +241,18 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Rep
                 frame
             };
             Ok(reply.map(|body| body.map_frame(count).boxed_unsync()))
+        }
+        Some(Fault::Gated(length, gate)) => {
+            let (parts, body) =
+                pieces(good(), true, in_pieces_of(length), Ending::Good).await.into_parts();
+            let gated = body.into_data_stream().then(move |piece| {
+                let gate = Arc::clone(&gate);
+                async move {
+                    gate.acquire_owned().await.unwrap().forget();
+                    piece.map(Frame::data)
+                }
+            });
+            Ok(Response::from_parts(parts, StreamBody::new(gated).boxed_unsync()))
         }
         Some(Fault::Unsized(length)) => {
             Ok(pieces(good(), false, in_pieces_of(length), Ending::Good).await)

@@ -13,9 +13,10 @@ use crate::requests::{self, Answer};
 pub(crate) struct Gate {
     pub(crate) port: u16,
     pub(crate) admin_port: u16,
+    // Ended before the folder goes, where it may have files open of what is mounted there.
+    process: Option<Process>,
     folder: Folder,
     clock: Clock,
-    process: Option<Process>,
 }
 
 /// Which time it is for the gate.
@@ -28,19 +29,49 @@ pub(crate) enum Clock {
 impl Gate {
     /// Starts `countersign serve`; `config` holds everything but `[server] listen`, `[admin]` and `[store]`.
     pub(crate) fn start(listen: u16, server: &str, config: &str, clock: Clock) -> Self {
-        let (folder, admin_port) = (Folder::new("gate"), free_port());
-        let config = format!(
-            "[server]\nlisten = \"127.0.0.1:{listen}\"\n{server}\n\
-             [admin]\nlisten = \"127.0.0.1:{admin_port}\"\n\n\
-             [store]\npath = \"store\"\n\n{config}"
-        );
-        folder.write("countersign.toml", config);
-        let mut gate = Self { port: listen, admin_port, folder, clock, process: None };
+        let mut gate = Self::prepare(listen, server, "", config, clock);
         gate.run();
         gate
     }
 
-    fn run(&mut self) {
+    /// Starts one with these keys in `[store]`.
+    pub(crate) fn start_keeping(listen: u16, store: &str, config: &str) -> Self {
+        let mut gate = Self::prepare(listen, "", store, config, Clock::Machine);
+        gate.run();
+        gate
+    }
+
+    /// All of a gate but its process; its store is an empty folder.
+    pub(crate) fn prepare(
+        listen: u16,
+        server: &str,
+        store: &str,
+        config: &str,
+        clock: Clock,
+    ) -> Self {
+        let (folder, admin_port) = (Folder::new("gate"), free_port());
+        let config = format!(
+            "[server]\nlisten = \"127.0.0.1:{listen}\"\n{server}\n\
+             [admin]\nlisten = \"127.0.0.1:{admin_port}\"\n\n\
+             [store]\npath = \"store\"\n{store}\n\n{config}"
+        );
+        folder.write("countersign.toml", config);
+        std::fs::create_dir(folder.join("store")).unwrap();
+        Self { port: listen, admin_port, process: None, folder, clock }
+    }
+
+    /// Starts it, and waits until it listens.
+    pub(crate) fn run(&mut self) {
+        let mut process = self.begin();
+        let admin = format!("127.0.0.1:{}", self.admin_port);
+        self.port = process.until(|log| {
+            let mut listening = log.lines().filter(|line| line.contains("listening"));
+            listening.find_map(|line| port_in(&line.replace(&admin, "")))
+        });
+        self.process = Some(process);
+    }
+
+    fn begin(&self) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
         command
             .arg("serve")
@@ -54,15 +85,7 @@ impl Gate {
                 .env("FAKETIME_NO_CACHE", "1")
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         }
-        let said_before = self.process.take().map(|old| old.log().len()).unwrap_or_default();
-        let mut process = Process::start("countersign", &command, &self.folder);
-        let admin = format!("127.0.0.1:{}", self.admin_port);
-        self.port = process.until(|log| {
-            let lines = log[said_before..].lines();
-            let mut listening = lines.filter(|line| line.contains("listening"));
-            listening.find_map(|line| port_in(&line.replace(&admin, "")))
-        });
-        self.process = Some(process);
+        Process::start("countersign", &command, &self.folder)
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -80,6 +103,26 @@ impl Gate {
 
     pub(crate) fn admin(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.admin_port)
+    }
+
+    /// Where it keeps what it keeps.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.join("store")
+    }
+
+    /// The value of one line of its metrics; 0 while there is no such line.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = requests::get(&self.admin("/metrics")).text();
+        let value = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
+        metrics.lines().find_map(value).unwrap_or_default()
+    }
+
+    /// The anonymous memory that it has in use, in bytes.
+    pub(crate) fn anonymous_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.as_ref().unwrap().id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     /// What it answers when asked for a manifest.
@@ -130,12 +173,24 @@ impl Gate {
         self.process.as_mut().unwrap().stop();
     }
 
-    /// Ends it with no chance to say goodbye, and starts it again over the same config and store.
-    pub(crate) fn kill_and_restart(&mut self) {
+    /// Ends it with no chance to say goodbye.
+    pub(crate) fn kill(&mut self) {
         let process = self.process.as_mut().unwrap();
         process.signal("KILL");
         process.ended(Duration::from_secs(10)).unwrap();
+    }
+
+    /// The same, and starts it again over the same config and store.
+    pub(crate) fn kill_and_restart(&mut self) {
+        self.kill();
         self.run();
+    }
+
+    /// Starts it after its end, and kills it after so long, wherever it then is.
+    pub(crate) fn start_and_kill(&mut self, after: Duration) {
+        self.process = Some(self.begin());
+        std::thread::sleep(after);
+        self.kill();
     }
 
     /// Empties the store, as if the gate had never seen anything. Only while it is stopped.

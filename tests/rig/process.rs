@@ -1,7 +1,7 @@
 //! Programs: found on the PATH, run to their end, or kept running until their handle goes.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -150,6 +150,8 @@ pub(crate) struct Process {
     name: String,
     child: Child,
     log: PathBuf,
+    /// How long the log was when it started: another of its name may have written before it.
+    begins: u64,
 }
 
 impl Process {
@@ -157,19 +159,21 @@ impl Process {
     pub(crate) fn start(name: &str, command: &Command, folder: &Folder) -> Self {
         let log = folder.join(&format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log).unwrap();
+        let begins = output.metadata().unwrap().len();
         let mut tied = wrapped("setpriv", &["--pdeathsig", "TERM", "--"], command);
         tied.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let (reply, child) = mpsc::channel();
         STARTER.lock().unwrap().send((tied, reply)).unwrap();
         let child = child.recv().unwrap().expect("util-linux's setpriv is there");
-        Self { name: name.to_owned(), child, log }
+        Self { name: name.to_owned(), child, log, begins }
     }
 
-    /// Waits until `ready` gives something; fails with the log if the program ends before, or never is ready.
+    /// Waits until `ready` gives something for what it said so far; fails with the log if the program ends before, or
+    /// never is ready.
     pub(crate) fn until<T>(&mut self, mut ready: impl FnMut(&str) -> Option<T>) -> T {
         let start = Instant::now();
         loop {
-            if let Some(found) = ready(&self.log()) {
+            if let Some(found) = ready(&self.said()) {
                 return found;
             }
             let ended = self.child.try_wait().unwrap();
@@ -199,10 +203,21 @@ impl Process {
         self.child.id()
     }
 
+    /// What it said, and those of its name before it.
     pub(crate) fn log(&self) -> String {
-        std::fs::read(&self.log)
-            .map(|raw| String::from_utf8_lossy(&raw).into_owned())
-            .unwrap_or_default()
+        self.log_from(0)
+    }
+
+    fn said(&self) -> String {
+        self.log_from(self.begins)
+    }
+
+    fn log_from(&self, position: u64) -> String {
+        let mut raw = Vec::new();
+        if let Ok(mut log) = File::open(&self.log) {
+            let _ = log.seek(SeekFrom::Start(position)).and_then(|_| log.read_to_end(&mut raw));
+        }
+        String::from_utf8_lossy(&raw).into_owned()
     }
 
     pub(crate) fn signal(&self, signal: &str) {

@@ -1,6 +1,8 @@
 //! Debian's `docker-registry` (distribution 2.8) over plain HTTP, its content in a folder of its own.
 
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -14,8 +16,9 @@ pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manife
 
 pub(crate) struct Registry {
     pub(crate) port: u16,
+    command: Command,
     process: Process,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Registry {
@@ -28,7 +31,7 @@ impl Registry {
         let config = folder.write(
             "config.yml",
             format!(
-                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+                "version: 0.1\nlog: {{level: error}}\n\
                  storage: {{filesystem: {{rootdirectory: \"{}\"}}, delete: {{enabled: true}}}}\n\
                  http: {{addr: \"127.0.0.1:{port}\"}}\n",
                 content.display()
@@ -37,11 +40,28 @@ impl Registry {
         let mut command = tool("docker-registry", "docker-registry");
         command.arg("serve").arg(config).env("OTEL_TRACES_EXPORTER", "none");
         let process = Process::start("registry", &command, &folder).until_it_listens(port);
-        Self { port, process, _folder: folder }
+        Self { port, command, process, folder }
     }
 
     pub(crate) fn stop(&mut self) {
         self.process.stop();
+    }
+
+    /// Ends it in the middle of what it does.
+    pub(crate) fn kill(&mut self) {
+        self.process.signal("KILL");
+        self.process.ended(Duration::from_secs(10)).unwrap();
+    }
+
+    /// Starts it again after its end, where it was and with what it had.
+    pub(crate) fn start_again(&mut self) {
+        let process = Process::start("registry", &self.command, &self.folder);
+        self.process = process.until_it_listens(self.port);
+    }
+
+    /// How many requests for this path it has answered, by its access log.
+    pub(crate) fn asked(&self, method: &str, path: &str) -> usize {
+        self.process.log().matches(&format!("\"{method} {path} HTTP/")).count()
     }
 
     /// `host:port`, as images are named that stand here.
@@ -94,6 +114,14 @@ impl Registry {
         let list = serde_json::to_vec(&list).unwrap();
         self.put(repository, Some(tag), DOCKER_LIST, &list);
         list
+    }
+
+    /// Has a repository hold a blob of another one, too.
+    pub(crate) fn mount_blob(&self, repository: &str, digest: &str, from: &str) {
+        let url = self.url();
+        let url = format!("{url}/v2/{repository}/blobs/uploads/?mount={digest}&from={from}");
+        let answer = requests::send(http::Method::POST, &url, &[], Bytes::new(), None).unwrap();
+        assert_eq!(answer.status, 201, "{url}: {}", answer.text());
     }
 
     /// Puts a blob in one request; gives its digest.

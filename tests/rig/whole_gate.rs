@@ -131,6 +131,14 @@ impl World {
         self.start().await;
     }
 
+    /// Starts it anew with its trust memory, and without any content.
+    pub async fn restart_without_content(&mut self) {
+        self.gate.take().unwrap().stop().await;
+        std::fs::remove_dir_all(self.folder.join("store/content")).unwrap();
+        std::fs::remove_file(self.folder.join("store/facts.redb")).unwrap();
+        self.start().await;
+    }
+
     /// The files below the store whose names end in `end`.
     pub fn files(&self, end: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();

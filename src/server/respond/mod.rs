@@ -1,13 +1,11 @@
 //! Every answer's status and headers, once. Knows HTTP and what clients of registries look at
 //! (distribution-spec, "Pulling"), and takes no decision.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, LINK, RETRY_AFTER,
+    LINK, RETRY_AFTER,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use serde_json::json;
@@ -15,7 +13,7 @@ use url::form_urlencoded;
 
 use crate::gate::{Admitted, Denial};
 use crate::oci::headers::{
-    API_VERSION, DOCKER_CONTENT_DIGEST, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED,
+    API_VERSION, ContentName, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED,
 };
 use crate::oci::{Digest, ErrorBody, ErrorCode, MediaType, Registry};
 use crate::pull_through::BlobStream;
@@ -35,49 +33,28 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// When to ask again about what could not be decided: as long as the gate remembers that.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-/// The two headers that name content: one text, made once.
-pub(super) struct ContentName(Bytes);
-
-impl ContentName {
-    pub(super) fn of(digest: Digest) -> Self {
-        // Room for exactly this: `Bytes` gives back what is left, and that is a copy.
-        let mut text = String::with_capacity(digest.text_len() + "\"\"".len());
-        // A text takes all that is written to it.
-        let _ = write!(text, "\"{digest}\"");
-        Self(text.into())
-    }
-
-    /// With its quotes, as in `ETag` and the conditions on it.
-    pub(super) fn etag(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-
-    fn put(&self, headers: &mut HeaderMap) {
-        let digest = self.0.slice(1..self.0.len() - 1);
-        // A digest has only letters, digits and a colon: both are always values.
-        if let Ok(digest) = HeaderValue::from_maybe_shared(digest) {
-            headers.insert(DOCKER_CONTENT_DIGEST, digest);
-        }
-        if let Ok(etag) = HeaderValue::from_maybe_shared(self.0.clone()) {
-            headers.insert(ETAG, etag);
-        }
-    }
-}
-
 pub(super) fn base() -> Response<Body> {
     answer(StatusCode::OK, Some(JSON), Body::base())
 }
 
 /// An admitted manifest, or that the client has it already.
 pub(super) fn manifest(admitted: Admitted, request: &HeaderMap) -> Response<Body> {
-    let name = ContentName::of(admitted.digest());
-    let mut response = if is_unchanged(request, name.etag()) {
-        unchanged()
-    } else {
-        let media_type = HeaderValue::from_static(admitted.media_type().as_str());
-        answer(StatusCode::OK, Some(media_type), Body::manifest(admitted))
-    };
-    name.put(response.headers_mut());
+    if is_unchanged(request, admitted.name().etag()) {
+        return unchanged(admitted.name());
+    }
+    let headers = admitted.headers().clone();
+    let mut response = Response::new(Body::manifest(admitted));
+    *response.headers_mut() = headers;
+    response
+}
+
+/// That the client has the content of that name already.
+pub(super) fn unchanged(name: &ContentName) -> Response<Body> {
+    let mut response = answer(StatusCode::NOT_MODIFIED, None, Body::empty());
+    let headers = response.headers_mut();
+    // It would be that of the content (RFC 9110, 8.6), and not of what is sent here.
+    headers.remove(CONTENT_LENGTH);
+    name.put(headers);
     response
 }
 
@@ -87,7 +64,8 @@ pub(super) fn blob(stream: BlobStream, name: &ContentName, metrics: &Metrics) ->
         Part::Whole { .. } => (StatusCode::OK, None),
         Part::Range(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
     };
-    let mut response = answer(status, Some(OCTETS), Body::blob(stream, metrics.blob_bytes()));
+    let sent = metrics.blob_bytes(stream.origin());
+    let mut response = answer(status, Some(OCTETS), Body::blob(stream, sent));
     let headers = response.headers_mut();
     headers.insert(ACCEPT_RANGES, BYTES);
     if let Some(range) = range {
@@ -257,13 +235,6 @@ pub(super) fn without_body(response: Response<Body>) -> Response<Body> {
     response.map(|_| Body::empty())
 }
 
-fn unchanged() -> Response<Body> {
-    let mut response = answer(StatusCode::NOT_MODIFIED, None, Body::empty());
-    // It would be that of the content (RFC 9110, 8.6), and not of what is sent here.
-    response.headers_mut().remove(CONTENT_LENGTH);
-    response
-}
-
 fn error(status: StatusCode, error: &ErrorBody) -> Response<Body> {
     let mut response = answer(status, Some(JSON), Body::error(error));
     response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
@@ -277,7 +248,7 @@ fn answer(status: StatusCode, content_type: Option<HeaderValue>, body: Body) -> 
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.reserve(8);
-    headers.insert(DOCKER_DISTRIBUTION_API_VERSION, HeaderValue::from_static(API_VERSION));
+    headers.insert(DOCKER_DISTRIBUTION_API_VERSION, API_VERSION);
     if let Some(content_type) = content_type {
         headers.insert(CONTENT_TYPE, content_type);
     }

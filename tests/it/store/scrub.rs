@@ -41,6 +41,28 @@ fn content_of_another_length_is_not_served_and_is_fetched_again() {
     assert_eq!(rig.metric("countersign_store_bytes"), 7);
 }
 
+/// What was read lately is still mapped.
+#[test]
+fn content_that_was_read_lately_is_not_served_from_a_file_of_another_length_either() {
+    let rig = Rig::new(ROOM);
+    let content = vec![1; 100_000];
+    for (times, length) in [(1, Some(99_999)), (2, Some(100_001)), (2, None)] {
+        drop(rig.keep(&content, Seen::Blob).unwrap());
+        assert!(rig.content(&content).is_some());
+        match length {
+            Some(length) => {
+                let file = File::options().write(true).open(rig.path(&content)).unwrap();
+                file.set_len(length).unwrap();
+            }
+            None => fs::remove_file(rig.path(&content)).unwrap(),
+        }
+        let digest = Digest::of(&content);
+        let found = rig.store.content(&rig.registry, &rig.repository, &digest);
+        assert!(found.is_none(), "{length:?}");
+        assert_eq!((rig.lost("length"), rig.lost("missing")), (times, u64::from(length.is_none())));
+    }
+}
+
 #[test]
 fn content_whose_file_is_gone_is_fetched_again() {
     let rig = Rig::new(ROOM);
@@ -157,4 +179,34 @@ fn a_store_that_is_opened_counts_what_was_set_aside() {
     let store = Store::open(&config, clock, &Metrics::default()).unwrap();
     drop(store.ingest(&Digest::of(b""), Some(5)).unwrap());
     assert_eq!(fs::read_dir(folder.join("rotten")).unwrap().count(), 0);
+}
+
+/// Puts a link that leads to itself in place of a file.
+fn unreadable(path: &Path) {
+    fs::remove_file(path).unwrap();
+    std::os::unix::fs::symlink(path, path).unwrap();
+}
+
+#[test]
+fn content_that_cannot_be_opened_is_fetched_again() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"content", Seen::Blob).unwrap();
+    unreadable(&rig.path(b"content"));
+    assert!(rig.content(b"content").is_none() && !rig.keeps(b"content"));
+    rig.keep(b"content", Seen::Blob).unwrap();
+    assert!(rig.content(b"content").is_some());
+}
+
+#[test]
+fn content_that_cannot_be_opened_does_not_keep_the_others_from_being_looked_at() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"unreadable", Seen::Blob).unwrap();
+    rig.clock.advance(Duration::from_secs(1));
+    rig.keep(b"bad!", Seen::Blob).unwrap();
+    unreadable(&rig.path(b"unreadable"));
+    damage(&rig.path(b"bad!"), b"ba d");
+    rig.clock.advance(SCRUB_EVERY);
+    rig.scrub();
+    assert!(!rig.keeps(b"unreadable") && !rig.keeps(b"bad!"));
+    assert_eq!((rig.lost("unreadable"), rig.lost("digest")), (1, 1));
 }

@@ -150,6 +150,13 @@ impl NotaryRepository {
         self
     }
 
+    /// `role` signs no such tag any more.
+    pub fn untag(&mut self, role: &str, tag: &str) -> &mut Self {
+        let role = self.roles.get_mut(role).unwrap();
+        role.tags.remove(tag);
+        self
+    }
+
     pub fn role(&self, name: &str) -> &Role {
         &self.roles[name]
     }

@@ -1,11 +1,5 @@
-//! The Rust half of `tests/bench/run`: what needs this crate's own parts rather than a running gate.
-//!
-//! ```text
-//! figures verify     the CPU time of one full verification, small and with 10,000 tags
-//! figures site       a registry and a Notary server with 1,000 signed repositories, until killed
-//! ```
-
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that cannot go on panics")]
+//! Trust data for the figures: how long one verification takes, and many signed repositories to be served. Knows the
+//! crate's own parts, and nothing of a gate that runs.
 
 use std::fs;
 use std::future::ready;
@@ -20,7 +14,7 @@ use futures_util::FutureExt as _;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-const REGISTRY: &str = "bench.test";
+pub(crate) const REGISTRY: &str = "bench.test";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many repositories `site` has, each with [`TAGS`] tags.
 const REPOSITORIES: usize = 1_000;
@@ -29,25 +23,16 @@ const TAGS: usize = 10;
 const MANY_TAGS: usize = 10_000;
 const ROUNDS: usize = 5;
 
-fn main() {
-    // Cargo passes `--bench` of its own accord.
-    match std::env::args().skip(1).find(|argument| !argument.starts_with("--")).as_deref() {
-        Some("verify") => verify(),
-        Some("site") => site(),
-        _ => panic!("figures verify | site"),
-    }
-}
-
 /// Prints the CPU time of a whole update from files in memory: root, timestamp, snapshot, targets and
 /// `targets/releases`, which has the tags.
-fn verify() {
+pub(crate) fn verify() {
     let now = Clock::System.now();
     for (tags, times) in [(TAGS, 400), (MANY_TAGS, 8)] {
         let publisher = Publisher::new().unwrap();
         let gun: Gun = format!("{REGISTRY}/library/app").parse().unwrap();
         let files = publish(&publisher, &gun, &signed(b"manifest", tags), now);
         let terms = terms(&publisher, &gun);
-        let mut rounds: Vec<f64> = (0..ROUNDS)
+        let rounds: Vec<f64> = (0..ROUNDS)
             .map(|_| {
                 let before = cpu_time();
                 for _ in 0..times {
@@ -58,25 +43,21 @@ fn verify() {
                 (cpu_time() - before).as_secs_f64() * 1e3 / f64::from(times)
             })
             .collect();
-        rounds.sort_by(f64::total_cmp);
         let bytes: usize = files
             .iter()
             .filter(|(name, _)| !name.contains('.'))
             .map(|(_, content)| content.len())
             .sum();
-        println!(
-            "{tags}\t{:.2}\t{:.2}\t{:.2}\t{}",
-            rounds[ROUNDS / 2],
-            rounds[0],
-            rounds[ROUNDS - 1],
-            bytes / 1000
-        );
+        for round in rounds {
+            println!("verification-{tags}.gate.milliseconds {round:.4}");
+        }
+        println!("verification-{tags}.gate.metadata {}", bytes / 1000);
     }
 }
 
 /// Serves until it is killed, and says where.
 #[tokio::main(flavor = "current_thread")]
-async fn site() {
+pub(crate) async fn site() {
     let publisher = Publisher::new().unwrap();
     let (registry, notary) = (Arc::new(MemoryRegistry::new()), Arc::new(MemoryNotary::new()));
     let now = Clock::System.now();
@@ -107,7 +88,7 @@ async fn site() {
 }
 
 /// An image of eight layers that is nowhere: what a manifest of ordinary size is.
-fn manifest(name: &str) -> Vec<u8> {
+pub(crate) fn manifest(name: &str) -> Vec<u8> {
     let descriptor = |media_type: &str, content: &str| {
         json!({ "mediaType": format!("application/vnd.oci.image.{media_type}"), "size": 1_000_000,
             "digest": Digest::of(content.as_bytes()).to_string() })
@@ -129,6 +110,18 @@ fn signed(manifest: &[u8], tags: usize) -> Vec<Signed> {
             n => (tag(n), Digest::of(n.to_string().as_bytes()), 1_000),
         })
         .collect()
+}
+
+/// What is published for `name` when a manifest is signed as its first tag, `v1.0`.
+pub(crate) fn release(
+    publisher: &Publisher,
+    name: &str,
+    manifest: &[u8],
+    now: Timestamp,
+) -> (Gun, TrustFiles) {
+    let gun: Gun = format!("{REGISTRY}/{name}").parse().unwrap();
+    let files = publish(publisher, &gun, &signed(manifest, TAGS), now);
+    (gun, files)
 }
 
 /// Signs as docker does where people sign: `targets` has no tags of its own, a signer has all, and

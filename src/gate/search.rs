@@ -1,0 +1,253 @@
+//! The search for a way to a digest that is not signed itself: an index that is signed and lists it, or
+//! a signed manifest that it is about. What is not known is looked at, within bounds.
+
+use std::sync::Arc;
+
+use crate::oci::{Digest, ImageRef, Reference};
+use crate::pull_through::{FetchError, Fetched};
+use crate::trust::{SignedNames, Unendorsed};
+use crate::upstream::UpstreamError;
+
+use super::Shared;
+use super::admitted::Admitted;
+use super::by_digest::is_open;
+use super::denial::{Denial, Undecided};
+use super::deny;
+
+/// How deep indexes may list indexes.
+const MAX_LEVELS: usize = 4;
+/// The most upstream requests that one decision may cost.
+const MAX_REQUESTS: usize = 100;
+/// The most bytes of manifests that one decision may cost.
+const MAX_BYTES: usize = 16 << 20;
+
+/// What one decision may still cost, and the first thing that it could not look at.
+struct Search<'a> {
+    image: &'a ImageRef,
+    requests: usize,
+    bytes: usize,
+    doubt: Option<Denial>,
+}
+
+/// What each anchor that has a say in the repository signs in it.
+pub(super) type Names<'a> = [(Arc<str>, Result<SignedNames<'a>, Unendorsed>)];
+
+/// A step of the walk.
+enum Way {
+    /// To look at a manifest, below which there may be so many levels of indexes, itself among them.
+    Down(Digest, usize),
+    /// All that is below it was looked at.
+    Up(Digest),
+}
+
+impl Shared {
+    /// Looks for a manifest through which `digest` is admitted, and admits it; undecided where that
+    /// could not be looked at.
+    pub(super) async fn search(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        names: &Names<'_>,
+    ) -> Result<Option<Admitted>, Denial> {
+        let mut search = Search { image, requests: MAX_REQUESTS, bytes: MAX_BYTES, doubt: None };
+        if let Some(found) =
+            self.through_parents(image, digest, names, MAX_LEVELS, &mut search).await?
+        {
+            return Ok(Some(found));
+        }
+        if let Some(found) = self.about_subject(image, digest, names, &mut search).await? {
+            return Ok(Some(found));
+        }
+        let walk = self.lineage.walk(image).await;
+        let _alone = walk.lock().await;
+        self.walk(image, names, &mut search).await;
+        let found = self.through_parents(image, digest, names, MAX_LEVELS, &mut search).await?;
+        match (found, search.doubt) {
+            (None, Some(doubt)) => Err(doubt),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// Admits `digest` for itself, or through an index that is known to list it.
+    async fn known(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        names: &Names<'_>,
+        levels: usize,
+        search: &mut Search<'_>,
+    ) -> Result<Option<Admitted>, Denial> {
+        let denial = match self.directly(image, digest, names).await {
+            Ok(admitted) => return Ok(Some(admitted)),
+            Err(denial) => denial,
+        };
+        if is_open(&denial)
+            && let Some(found) = self.through_parents(image, digest, names, levels, search).await?
+        {
+            return Ok(Some(found));
+        }
+        search.doubts(denial);
+        Ok(None)
+    }
+
+    /// Admits `digest` through an index that is known to list it and is admitted itself.
+    async fn through_parents(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        names: &Names<'_>,
+        levels: usize,
+        search: &mut Search<'_>,
+    ) -> Result<Option<Admitted>, Denial> {
+        if levels == 0 {
+            return Ok(None);
+        }
+        for parent in self.lineage.parents(image, digest).await.iter() {
+            let above = beside(image, parent);
+            let parent = Box::pin(self.known(&above, parent, names, levels - 1, search)).await?;
+            let Some(parent) = parent else { continue };
+            let fetched = self.content(image, digest, &parent).await?;
+            // An index that lists it with another size does not list it; another one may.
+            let Ok(admitted) = Admitted::through(&parent, fetched) else { continue };
+            self.lineage.remember(image, admitted.fetched(), self.clock.now()).await;
+            return Ok(Some(admitted));
+        }
+        Ok(None)
+    }
+
+    async fn content(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        parent: &Admitted,
+    ) -> Result<Fetched, Denial> {
+        self.pull_through
+            .manifest(&image.registry, &image.repository, digest)
+            .await
+            .map_err(|error| deny::fetch(image, Some(parent.pattern()), error))
+    }
+
+    /// Admits `digest` if it is an artifact about a manifest that is admitted.
+    async fn about_subject(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        names: &Names<'_>,
+        search: &mut Search<'_>,
+    ) -> Result<Option<Admitted>, Denial> {
+        // Without any signed name there is nothing that it could be about.
+        if names.iter().all(|(_, signed)| signed.is_err()) {
+            return Ok(None);
+        }
+        let Some(fetched) = self.look(image, digest, search).await? else { return Ok(None) };
+        let Some(subject) = fetched.manifest().subject().map(|subject| subject.digest) else {
+            return Ok(None);
+        };
+        if fetched.manifest().is_runnable() {
+            return Ok(None);
+        }
+        let above = beside(image, &subject);
+        let subject = self.known(&above, &subject, names, MAX_LEVELS, search).await?;
+        let Some(subject) = subject else { return Ok(None) };
+        let admitted = Admitted::about(&subject, fetched);
+        admitted.map(Some).map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))
+    }
+
+    /// Looks at every signed manifest of the repository that was not looked at yet, and remembers what
+    /// it lists; what cannot be read hides nothing of the others. The next request goes on where the
+    /// bounds ended this one.
+    async fn walk(&self, image: &ImageRef, names: &Names<'_>, search: &mut Search<'_>) {
+        let mut open: Vec<Way> = Vec::new();
+        for signed in names.iter().filter_map(|(_, signed)| signed.as_ref().ok()) {
+            open.extend(signed.digests().map(|digest| Way::Down(*digest, MAX_LEVELS)));
+        }
+        while let Some(way) = open.pop() {
+            let (digest, levels) = match way {
+                Way::Down(digest, levels) => (digest, levels),
+                Way::Up(digest) => {
+                    self.lineage.walked(image, &digest).await;
+                    continue;
+                }
+            };
+            if self.lineage.is_walked(image, &digest) {
+                continue;
+            }
+            match self.look(image, &digest, search).await {
+                Ok(fetched) => {
+                    open.push(Way::Up(digest));
+                    let Some(fetched) = fetched else { continue };
+                    self.lineage.remember(image, &fetched, self.clock.now()).await;
+                    if levels > 1 {
+                        let nested = fetched.manifest().child_indexes();
+                        open.extend(nested.map(|child| Way::Down(child.digest, levels - 1)));
+                    }
+                }
+                Err(denial) => {
+                    let throttled = matches!(denial, Denial::Throttled { .. });
+                    search.doubts(denial);
+                    if throttled || search.is_spent() {
+                        return;
+                    }
+                    // What cannot be read now is looked at again.
+                    open.retain(|way| matches!(way, Way::Down(..)));
+                }
+            }
+        }
+    }
+
+    /// Upstream's manifest, to look at: none where upstream has none that can be looked at.
+    async fn look(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        search: &mut Search<'_>,
+    ) -> Result<Option<Fetched>, Denial> {
+        if search.is_spent() {
+            let because = format!(
+                "the signed indexes that could list it are more than {MAX_REQUESTS} requests or {MAX_BYTES} \
+                 bytes; asking again goes on from here"
+            );
+            return Err(deny::exhausted(image, None, because));
+        }
+        search.requests -= 1;
+        match self.pull_through.manifest(&image.registry, &image.repository, digest).await {
+            Ok(fetched) => {
+                search.bytes = search.bytes.saturating_sub(fetched.bytes().len());
+                Ok(Some(fetched))
+            }
+            Err(
+                FetchError::Invalid(_)
+                | FetchError::Mismatch(_)
+                | FetchError::Upstream(UpstreamError::Absent { .. }),
+            ) => Ok(None),
+            Err(error @ (FetchError::NoUpstream(_) | FetchError::Upstream(_))) => {
+                Err(deny::fetch(image, None, error))
+            }
+        }
+    }
+}
+
+impl Search<'_> {
+    fn is_spent(&self) -> bool {
+        self.requests == 0 || self.bytes == 0
+    }
+
+    /// Keeps `denial`, which is another manifest's, if it leaves open what is searched for.
+    fn doubts(&mut self, denial: Denial) {
+        let image = self.image.clone();
+        let doubt = match denial {
+            Denial::Undecided(undecided) => Denial::Undecided(Undecided { image, ..undecided }),
+            Denial::Throttled { retry_after, .. } => Denial::Throttled { image, retry_after },
+            Denial::Absent(_)
+            | Denial::Refused(_)
+            | Denial::Missing { .. }
+            | Denial::Unsatisfiable { .. } => return,
+        };
+        self.doubt.get_or_insert(doubt);
+    }
+}
+
+/// The image `digest` in the same repository.
+fn beside(image: &ImageRef, digest: &Digest) -> ImageRef {
+    ImageRef { reference: Reference::Digest(*digest), ..image.clone() }
+}

@@ -1,0 +1,149 @@
+//! A blob, or a range of it, on its way to one client: out of the store, along a download that others
+//! may share, or straight from upstream.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::error::BlobError;
+use super::joined::Joined;
+use super::metrics::Metrics;
+use super::straight::Straight;
+use crate::oci::Digest;
+use crate::store::Content;
+use crate::upstream::{ByteRange, Part};
+
+/// How much of a kept blob is handed on at once. It is not copied, so this is only how much the
+/// connection may be behind with.
+const PIECE: usize = 64 << 10;
+
+/// A blob, or a range of it, as an [`http_body::Body`].
+pub struct BlobStream(Way);
+
+enum Way {
+    Kept { digest: Digest, part: Part, left: Bytes },
+    Joined(Box<Joined>),
+    Straight(Box<Straight>, Metrics),
+}
+
+/// Where the bytes of a blob come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Store,
+    Upstream,
+}
+
+impl BlobStream {
+    /// What `range` is of what is kept; `None` if nothing.
+    pub(super) fn kept(content: &Content, range: Option<ByteRange>) -> Option<Self> {
+        let bytes = content.bytes();
+        let total = bytes.len() as u64;
+        let (part, left) = match range {
+            None => (Part::Whole { length: Some(total) }, bytes.clone()),
+            Some(range) => {
+                let range = range.within(total)?;
+                let first = usize::try_from(range.first).ok()?;
+                let length = usize::try_from(range.length()).ok()?;
+                (Part::Range(range), bytes.slice(first..first + length))
+            }
+        };
+        Some(Self(Way::Kept { digest: *content.digest(), part, left }))
+    }
+
+    pub(super) fn joined(joined: Joined) -> Self {
+        Self(Way::Joined(Box::new(joined)))
+    }
+
+    pub(super) fn straight(straight: Straight, metrics: Metrics) -> Self {
+        Self(Way::Straight(Box::new(straight), metrics))
+    }
+
+    /// The digest that was asked for.
+    pub fn digest(&self) -> &Digest {
+        match &self.0 {
+            Way::Kept { digest, .. } => digest,
+            Way::Joined(joined) => joined.digest(),
+            Way::Straight(straight, _) => straight.source().digest(),
+        }
+    }
+
+    /// What of the blob this is: status 200 and the length, or status 206 and the range.
+    pub fn part(&self) -> Part {
+        match &self.0 {
+            Way::Kept { part, .. } => *part,
+            Way::Joined(joined) => joined.part(),
+            Way::Straight(straight, _) => straight.source().part(),
+        }
+    }
+
+    pub fn origin(&self) -> Origin {
+        match &self.0 {
+            Way::Kept { .. } => Origin::Store,
+            Way::Joined(_) | Way::Straight(..) => Origin::Upstream,
+        }
+    }
+
+    /// How many bytes are still to come, if that is known.
+    fn left(&self) -> Option<u64> {
+        match &self.0 {
+            Way::Kept { left, .. } => Some(left.len() as u64),
+            Way::Joined(joined) => joined.left(),
+            Way::Straight(straight, _) => straight.left(),
+        }
+    }
+
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BlobError>> {
+        match &mut self.0 {
+            Way::Kept { left, .. } => {
+                let piece = left.split_to(PIECE.min(left.len()));
+                Poll::Ready(Ok((!piece.is_empty()).then_some(piece)))
+            }
+            // The download itself counts how it ends, once for all.
+            Way::Joined(joined) => joined.poll_piece(context),
+            Way::Straight(straight, metrics) => {
+                let polled = ready!(straight.poll_piece(context));
+                if let Err(error) = &polled {
+                    metrics.broke_off(straight.source().digest(), error);
+                }
+                Poll::Ready(polled)
+            }
+        }
+    }
+}
+
+impl HttpBody for BlobStream {
+    type Data = Bytes;
+    type Error = BlobError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BlobError>>> {
+        let polled = ready!(self.poll_piece(context));
+        Poll::Ready(polled.map(|piece| piece.map(Frame::data)).transpose())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Way::Kept { left, .. } => left.is_empty(),
+            Way::Joined(_) | Way::Straight(..) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left().map_or_else(SizeHint::new, SizeHint::with_exact)
+    }
+}
+
+impl fmt::Debug for BlobStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobStream")
+            .field("digest", self.digest())
+            .field("part", &self.part())
+            .field("left", &self.left())
+            .finish()
+    }
+}

@@ -1,0 +1,227 @@
+//! Blobs: out of the store where the repository is known to hold them, along a download that is under
+//! way, else straight from upstream. What was kept for one repository is no gift to the reader of
+//! another: for that, upstream is asked first.
+
+use tokio::sync::{oneshot, watch};
+
+use super::PullThrough;
+use super::blob_stream::BlobStream;
+use super::download::Download;
+use super::error::FetchError;
+use super::in_flight::{Boarding, Place};
+use super::joined::{Asked, Joined};
+use super::progress::Progress;
+use super::source::Source;
+use super::straight::Straight;
+use crate::oci::{Digest, Registry, Repository};
+use crate::store::{Content, Seen, Store};
+use crate::upstream::{ByteRange, Part, Upstream, UpstreamError};
+
+/// How often it is looked again whether there is a download to join.
+const MAX_LOOKS: usize = 3;
+
+/// What became of a download that was begun or joined, for one who waits for it.
+enum Began {
+    Stream(BlobStream),
+    /// It was begun for another repository, or is over: to look again.
+    Over,
+    /// It is not kept, or cannot give this range.
+    Unfit,
+}
+
+impl PullThrough {
+    /// The blob `digest`, or a range of it, as it comes.
+    pub async fn blob(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+        range: Option<ByteRange>,
+    ) -> Result<BlobStream, FetchError> {
+        let upstream = self.upstream(registry)?;
+        let Some(store) = &self.store else {
+            return self.straight(upstream, repository, digest, range).await;
+        };
+        if let Some(content) = store.content(registry, repository, digest) {
+            return kept(&content, range);
+        }
+        let place = (registry.clone(), repository.clone());
+        // On the heap, so that whoever finds a kept one does not carry the room for this around.
+        Box::pin(self.blob_not_kept(store, upstream, &place, digest, range)).await
+    }
+
+    async fn blob_not_kept(
+        &self,
+        store: &Store,
+        upstream: &Upstream,
+        place: &Place,
+        digest: &Digest,
+        range: Option<ByteRange>,
+    ) -> Result<BlobStream, FetchError> {
+        let (registry, repository) = place;
+        for _ in 0..MAX_LOOKS {
+            if store.keeps(digest) {
+                if !is_held(upstream, repository, digest).await? {
+                    break;
+                }
+                self.confirmed(store, place, digest).await;
+                if let Some(content) = store.content(registry, repository, digest) {
+                    return kept(&content, range);
+                }
+            }
+            let asked = Asked {
+                upstream: upstream.clone(),
+                repository: repository.clone(),
+                digest: *digest,
+            };
+            // A range that begins later may be all that is ever wanted of a large blob.
+            let wanted = matches!(range, None | Some(ByteRange::From { first: 0 }));
+            let began = match self.in_flight.board(digest, place, wanted, || store.keeps(digest)) {
+                Boarding::Joined { progress, own } => began(progress, own, asked, range).await?,
+                Boarding::Started(start, progress) => {
+                    let (unkept, source) = oneshot::channel();
+                    let download = Download {
+                        start,
+                        upstream: upstream.clone(),
+                        store: store.clone(),
+                        metrics: self.metrics.clone(),
+                        stop: self.stop.clone(),
+                    };
+                    self.tasks.spawn(download.run(unkept));
+                    match began(progress, true, asked, range).await? {
+                        // What cannot be kept has come as far as here, for one.
+                        Began::Unfit if range.is_none() => match source.await {
+                            Ok(source) => Began::Stream(self.stream(source)),
+                            Err(_) => Began::Unfit,
+                        },
+                        began @ (Began::Stream(_) | Began::Over | Began::Unfit) => began,
+                    }
+                }
+                Boarding::Unconfirmed => {
+                    if !is_held(upstream, repository, digest).await? {
+                        break;
+                    }
+                    self.in_flight.confirm(digest, place);
+                    Began::Over
+                }
+                Boarding::Kept => Began::Over,
+                Boarding::Nothing => Began::Unfit,
+            };
+            match began {
+                Began::Stream(stream) => return Ok(stream),
+                Began::Over => {}
+                Began::Unfit => break,
+            }
+        }
+        self.straight(upstream, repository, digest, range).await
+    }
+
+    /// How many bytes the blob `digest` has; `None` if upstream has it and does not say.
+    pub async fn blob_length(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<u64>, FetchError> {
+        let upstream = self.upstream(registry)?;
+        let Some(store) = &self.store else {
+            return Ok(upstream.blob_length(repository, digest).await?);
+        };
+        if let Some(content) = store.content(registry, repository, digest) {
+            return Ok(Some(content.bytes().len() as u64));
+        }
+        let place = (registry.clone(), repository.clone());
+        if let Some(length) = self.in_flight.length(digest, &place) {
+            return Ok(Some(length));
+        }
+        let length = upstream.blob_length(repository, digest).await?;
+        if store.keeps(digest) {
+            self.confirmed(store, &place, digest).await;
+        }
+        Ok(length)
+    }
+
+    /// Remembers that upstream said that `place` holds `digest`.
+    async fn confirmed(&self, store: &Store, (registry, repository): &Place, digest: &Digest) {
+        let (store, registry, repository, digest) =
+            (store.clone(), registry.clone(), repository.clone(), *digest);
+        let hold = move || store.hold(&registry, &repository, &digest, &Seen::Blob);
+        // Where it could not be remembered, upstream is asked again the next time.
+        let _ = self.tasks.spawn_blocking(hold).await;
+    }
+
+    async fn straight(
+        &self,
+        upstream: &Upstream,
+        repository: &Repository,
+        digest: &Digest,
+        range: Option<ByteRange>,
+    ) -> Result<BlobStream, FetchError> {
+        let source = Source::open(upstream.clone(), repository, digest, range).await?;
+        Ok(self.stream(source))
+    }
+
+    fn stream(&self, source: Source) -> BlobStream {
+        BlobStream::straight(Straight::new(source), self.metrics.clone())
+    }
+}
+
+/// Whether upstream confirms that the repository holds the blob. Where it does not, it is asked for the
+/// blob itself: it may know no HEAD, and says in the same words what it refuses, kept here or not.
+async fn is_held(
+    upstream: &Upstream,
+    repository: &Repository,
+    digest: &Digest,
+) -> Result<bool, UpstreamError> {
+    match upstream.blob_length(repository, digest).await {
+        Ok(_) => Ok(true),
+        Err(
+            UpstreamError::Absent { .. }
+            | UpstreamError::Refused { .. }
+            | UpstreamError::RangeUnsatisfiable { .. }
+            | UpstreamError::Protocol(_),
+        ) => Ok(false),
+        Err(error @ (UpstreamError::TooManyRequests { .. } | UpstreamError::Unreachable(_))) => {
+            Err(error)
+        }
+    }
+}
+
+fn kept(content: &Content, range: Option<ByteRange>) -> Result<BlobStream, FetchError> {
+    let total = content.bytes().len() as u64;
+    let kept = BlobStream::kept(content, range);
+    kept.ok_or(FetchError::Upstream(UpstreamError::RangeUnsatisfiable { size: Some(total) }))
+}
+
+/// Waits until a download has begun. `own`: it was begun for the same repository, so that what upstream
+/// said then is said to this one, too.
+async fn began(
+    mut progress: watch::Receiver<Progress>,
+    own: bool,
+    asked: Asked,
+    range: Option<ByteRange>,
+) -> Result<Began, FetchError> {
+    let part = loop {
+        match &*progress.borrow_and_update() {
+            Progress::Opening => {}
+            Progress::NotOpened(error) if own => return Err(error.clone().into()),
+            Progress::NotOpened(_) => return Ok(Began::Over),
+            Progress::NotKept => return Ok(Began::Unfit),
+            Progress::Open(open) => match (range, open.length) {
+                (None, length) => break Part::Whole { length },
+                (Some(_), None) => return Ok(Began::Unfit),
+                (Some(range), Some(total)) => match range.within(total) {
+                    Some(range) => break Part::Range(range),
+                    None => {
+                        let size = Some(total);
+                        return Err(UpstreamError::RangeUnsatisfiable { size }.into());
+                    }
+                },
+            },
+        }
+        if progress.changed().await.is_err() {
+            return Ok(Began::Over);
+        }
+    };
+    Ok(Began::Stream(BlobStream::joined(Joined::new(progress, part, asked))))
+}

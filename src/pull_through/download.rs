@@ -1,0 +1,192 @@
+//! A blob on its way from upstream to the store and through the hash, while those who wait for it read
+//! what has come. Each client has its own pace, and none of them holds this up or stops it.
+
+use std::future::{pending, poll_fn};
+use std::io::ErrorKind;
+use std::mem;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+use super::error::BlobError;
+use super::in_flight::Start;
+use super::metrics::Metrics;
+use super::progress::{End, Open, Progress};
+use super::source::{Source, total};
+use crate::store::{Ingest, Seen, Store, Unkept, Whole};
+use crate::upstream::Upstream;
+
+/// How long a download goes on that nobody waits for: clients that broke off come back.
+const MAX_ALONE: Duration = Duration::from_secs(60);
+/// How many bytes may wait for the disk.
+const MAX_WAITING: usize = 1 << 20;
+
+/// What a download needs to begin.
+pub(super) struct Download {
+    pub(super) start: Start,
+    pub(super) upstream: Upstream,
+    pub(super) store: Store,
+    pub(super) metrics: Metrics,
+    /// Ends it.
+    pub(super) stop: CancellationToken,
+}
+
+/// The file, and whether all that was to be written could be.
+type Written = (Ingest, Result<(), Unkept>);
+
+impl Download {
+    /// Downloads and publishes the blob. One that cannot be kept at all is handed to `unkept`.
+    pub(super) async fn run(self, unkept: oneshot::Sender<Source>) {
+        let opened = tokio::select! {
+            opened = self.open(unkept) => opened,
+            () = self.stop.cancelled() => return,
+        };
+        let Some((source, ingest)) = opened else { return };
+        let came = tokio::select! {
+            came = self.arrive(source, ingest) => came,
+            () = self.stop.cancelled() => Err(End::Failed(BlobError::Stopping)),
+            () = self.abandoned() => return,
+        };
+        let whole = came.and_then(|ingest| {
+            let length = ingest.position();
+            let failed = |mismatch| End::Failed(BlobError::Mismatch(Box::new(mismatch)));
+            Ok((ingest.verify().map_err(failed)?, length))
+        });
+        match whole {
+            Ok((whole, length)) => {
+                self.end(Some(length), End::Complete);
+                self.publish(whole).await;
+            }
+            Err(end) => {
+                if let End::Failed(error) = &end {
+                    self.metrics.broke_off(self.start.digest(), error);
+                }
+                self.end(None, end);
+            }
+        }
+    }
+
+    /// Asks upstream, and makes room. What becomes of it, everyone who waits is told.
+    async fn open(&self, unkept: oneshot::Sender<Source>) -> Option<(Source, Ingest)> {
+        let digest = *self.start.digest();
+        let (_, repository) = self.start.place();
+        let source = match Source::open(self.upstream.clone(), repository, &digest, None).await {
+            Ok(source) => source,
+            Err(error) => {
+                self.start.tell(|progress| *progress = Progress::NotOpened(error));
+                return None;
+            }
+        };
+        let (store, length) = (self.store.clone(), total(source.part()));
+        match spawn_blocking(move || store.ingest(&digest, length)).await {
+            Ok(Ok(ingest)) => {
+                let open = Open::new(length, ingest.arriving());
+                self.start.tell(|progress| *progress = Progress::Open(open));
+                Some((source, ingest))
+            }
+            Ok(Err(_)) | Err(_) => {
+                self.start.tell(|progress| *progress = Progress::NotKept);
+                // Whoever began this may have left.
+                let _ = unkept.send(source);
+                None
+            }
+        }
+    }
+
+    /// Writes what comes until all of it is there. The disk and upstream do not wait for each other.
+    async fn arrive(&self, mut source: Source, ingest: Ingest) -> Result<Ingest, End> {
+        let mut idle = Some(ingest);
+        let mut writing: Option<JoinHandle<Written>> = None;
+        let (mut waiting, mut pieces): (Vec<Bytes>, Vec<Bytes>) = (Vec::new(), Vec::new());
+        let mut all_came = false;
+        loop {
+            if let Some(ingest) = idle.take() {
+                if waiting.is_empty() {
+                    if all_came {
+                        return Ok(ingest);
+                    }
+                    idle = Some(ingest);
+                } else {
+                    pieces = mem::take(&mut waiting);
+                    let pieces = pieces.clone();
+                    writing = Some(spawn_blocking(move || write(ingest, &pieces)));
+                }
+            }
+            let has_room = waiting.iter().map(Bytes::len).sum::<usize>() < MAX_WAITING;
+            tokio::select! {
+                written = ended(&mut writing) => {
+                    writing = None;
+                    idle = Some(self.written(written.ok(), mem::take(&mut pieces))?);
+                }
+                piece = poll_fn(|context| source.poll_piece(context)), if has_room && !all_came => {
+                    match piece {
+                        Ok(Some(piece)) => waiting.push(piece),
+                        Ok(None) => all_came = true,
+                        Err(error) => return Err(End::Failed(error)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells how much there is now, or that no more can be written.
+    fn written(&self, written: Option<Written>, pieces: Vec<Bytes>) -> Result<Ingest, End> {
+        let Some((ingest, written)) = written else {
+            return Err(End::Failed(BlobError::Unreadable(ErrorKind::Other)));
+        };
+        if written.is_err() {
+            return Err(End::Unkept { position: ingest.position(), hasher: ingest.hasher() });
+        }
+        self.start.tell(|progress| progress.advance(pieces));
+        Ok(ingest)
+    }
+
+    /// Waits until nobody has wanted the blob for some time, and gives it up.
+    async fn abandoned(&self) {
+        loop {
+            self.start.left_alone().await;
+            tokio::time::sleep(MAX_ALONE).await;
+            if self.start.give_up() {
+                return;
+            }
+        }
+    }
+
+    fn end(&self, length: Option<u64>, end: End) {
+        self.start.tell(|progress| progress.end(length, end));
+    }
+
+    /// Until this is done the download is under way, so that nobody begins another.
+    async fn publish(&self, whole: Whole) {
+        let (digest, store, holders) =
+            (*self.start.digest(), self.store.clone(), self.start.holders());
+        let published = spawn_blocking(move || {
+            let mut holders = holders.into_iter();
+            let Some((registry, repository)) = holders.next() else { return };
+            // Why it is not kept, the store has told the operator.
+            if whole.publish(&registry, &repository, Seen::Blob).is_ok() {
+                for (registry, repository) in holders {
+                    store.hold(&registry, &repository, &digest, &Seen::Blob);
+                }
+            }
+        });
+        if published.await.is_err() {
+            tracing::error!(%digest, "a blob could not be published");
+        }
+    }
+}
+
+async fn ended(writing: &mut Option<JoinHandle<Written>>) -> Result<Written, JoinError> {
+    match writing {
+        Some(writing) => writing.await,
+        None => pending().await,
+    }
+}
+
+fn write(mut ingest: Ingest, pieces: &[Bytes]) -> Written {
+    let written = pieces.iter().try_for_each(|piece| ingest.append(piece));
+    (ingest, written)
+}

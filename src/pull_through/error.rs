@@ -1,0 +1,45 @@
+//! Why there is no content, or no more of it.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::net::NetError;
+use crate::oci::manifest::InvalidManifest;
+use crate::oci::{Mismatch, Registry};
+use crate::upstream::UpstreamError;
+
+/// Why there is no content. Cheap to clone, so that all who wait for one fetch can have it.
+#[derive(Clone, Debug, Error)]
+pub enum FetchError {
+    #[error("no upstream is configured for {0}")]
+    NoUpstream(Registry),
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    #[error(transparent)]
+    Mismatch(Box<Mismatch>),
+    /// It is the content of that digest, and nothing that can be served as a manifest.
+    #[error(transparent)]
+    Invalid(Arc<InvalidManifest>),
+}
+
+/// Why a blob ends before its end. What came until then was no more than a beginning of it.
+#[derive(Clone, Debug, Error)]
+pub enum BlobError {
+    #[error("upstream broke off")]
+    Interrupted(#[from] NetError),
+    #[error("the rest of the blob cannot be had")]
+    Resume(#[from] UpstreamError),
+    #[error(transparent)]
+    Mismatch(Box<Mismatch>),
+    #[error("upstream sent another length than it said")]
+    Length,
+    #[error("upstream was asked for the rest of the blob and sent something else")]
+    OtherPart,
+    /// What came is kept on disk for those who are slower, and cannot be read there.
+    #[error("what came of the blob cannot be read again: {0}")]
+    Unreadable(std::io::ErrorKind),
+    /// The download ended because the gate does.
+    #[error("the gate is stopping")]
+    Stopping,
+}

@@ -1,0 +1,168 @@
+//! One client's way along a download that others may share: it reads what has come at its own pace, and
+//! waits for what has not. Where the download can no longer be kept, it goes on by itself.
+
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::error::BlobError;
+use super::progress::{Came, End, Open, Progress};
+use super::source::{Source, bounds, is_whole};
+use super::straight::Straight;
+use crate::oci::{Digest, Hasher, Repository};
+use crate::upstream::{Part, Upstream};
+
+type Receiver = watch::Receiver<Progress>;
+
+/// A blob, or a range of it, that is being downloaded.
+pub(super) struct Joined {
+    asked: Asked,
+    part: Part,
+    state: State,
+    /// The position in the blob of the next byte for this client.
+    position: u64,
+    /// The position in the blob where this ends, once it is known.
+    end: Option<u64>,
+}
+
+/// What the client asked for, and whom to ask when this has to go on by itself.
+pub(super) struct Asked {
+    pub(super) upstream: Upstream,
+    pub(super) repository: Repository,
+    pub(super) digest: Digest,
+}
+
+enum State {
+    Reading(Receiver),
+    Waiting(Pin<Box<dyn Future<Output = Option<Receiver>> + Send>>),
+    Alone(Box<Straight>),
+    Done,
+}
+
+/// What can be done now.
+enum Step {
+    Read(Came),
+    Wait,
+    GoAlone { from: u64, hasher: Hasher },
+    Finish,
+}
+
+impl Joined {
+    /// Of a download, that `part`.
+    pub(super) fn new(receiver: Receiver, part: Part, asked: Asked) -> Self {
+        let (position, end) = bounds(part);
+        Self { asked, part, state: State::Reading(receiver), position, end }
+    }
+
+    pub(super) fn digest(&self) -> &Digest {
+        &self.asked.digest
+    }
+
+    pub(super) fn part(&self) -> Part {
+        self.part
+    }
+
+    /// How many bytes are still to come, if that is known.
+    pub(super) fn left(&self) -> Option<u64> {
+        match &self.state {
+            State::Alone(straight) => straight.left(),
+            State::Reading(_) | State::Waiting(_) | State::Done => {
+                Some(self.end?.saturating_sub(self.position))
+            }
+        }
+    }
+
+    pub(super) fn poll_piece(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, BlobError>> {
+        let polled = ready!(self.poll_state(context));
+        if !matches!(polled, Ok(Some(_))) {
+            self.state = State::Done;
+        }
+        Poll::Ready(polled)
+    }
+
+    fn poll_state(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BlobError>> {
+        loop {
+            match &mut self.state {
+                State::Done => return Poll::Ready(Ok(None)),
+                State::Alone(straight) => return straight.poll_piece(context),
+                State::Waiting(changed) => match ready!(changed.as_mut().poll(context)) {
+                    Some(receiver) => self.state = State::Reading(receiver),
+                    // A download tells how it ended; one that could not was ended with the gate.
+                    None => return Poll::Ready(Err(BlobError::Stopping)),
+                },
+                State::Reading(receiver) => {
+                    let step = match &*receiver.borrow_and_update() {
+                        Progress::Open(open) => next(open, self.position, self.part, self.end)?,
+                        Progress::Opening | Progress::NotOpened(_) | Progress::NotKept => {
+                            Step::Wait
+                        }
+                    };
+                    match step {
+                        Step::Read(came) => {
+                            let unreadable =
+                                |error: std::io::Error| BlobError::Unreadable(error.kind());
+                            let piece = came.read().map_err(unreadable)?;
+                            self.position += piece.len() as u64;
+                            return Poll::Ready(Ok(Some(piece)));
+                        }
+                        Step::Wait => self.wait(),
+                        Step::GoAlone { from, hasher } => {
+                            self.state = State::Alone(Box::new(self.alone(from, hasher)));
+                        }
+                        Step::Finish => return Poll::Ready(Ok(None)),
+                    }
+                }
+            }
+        }
+    }
+
+    fn wait(&mut self) {
+        if let State::Reading(mut receiver) = mem::replace(&mut self.state, State::Done) {
+            self.state = State::Waiting(Box::pin(async move {
+                receiver.changed().await.ok()?;
+                Some(receiver)
+            }));
+        }
+    }
+
+    /// What is left, straight from upstream. `hasher` has seen all up to `from`.
+    fn alone(&self, from: u64, hasher: Hasher) -> Straight {
+        let Asked { upstream, repository, digest } = &self.asked;
+        let rest =
+            |position| Source::rest(upstream.clone(), repository, digest, self.part, position);
+        if is_whole(self.part) {
+            Straight::after(rest(from), Some(hasher))
+        } else {
+            Straight::after(rest(self.position), None)
+        }
+    }
+}
+
+/// The next step of a client that is at `position` in a download, and wants its `part` up to `end`.
+fn next(open: &Open, position: u64, part: Part, end: Option<u64>) -> Result<Step, BlobError> {
+    // What came before it failed may be wrong as well.
+    if let Some(End::Failed(error)) = &open.end {
+        return Err(error.clone());
+    }
+    let until = end.unwrap_or(u64::MAX).min(open.available);
+    if position < until {
+        return Ok(Step::Read(open.came(position, until)));
+    }
+    if end == Some(position) && !is_whole(part) {
+        return Ok(Step::Finish);
+    }
+    Ok(match &open.end {
+        None => Step::Wait,
+        Some(End::Complete) => Step::Finish,
+        Some(End::Unkept { position: from, hasher }) => {
+            Step::GoAlone { from: *from, hasher: hasher.clone() }
+        }
+        Some(End::Failed(error)) => return Err(error.clone()),
+    })
+}

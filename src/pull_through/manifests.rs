@@ -1,0 +1,166 @@
+//! Manifests: whole, held against their digests, kept in memory and in the store. And which manifest
+//! lists which, as content says.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moka::Equivalent;
+
+use super::error::FetchError;
+use super::{Fetched, PullThrough};
+use crate::oci::{Digest, Reference, Registry, Repository};
+use crate::store::{Seen, Store, Unkept};
+use crate::upstream::Answer;
+
+/// How many bytes of content are looked at to tell what it cannot be.
+const MAX_BEGINNING: usize = 4 << 10;
+
+pub(super) type Key = (Registry, Repository, Digest);
+
+/// A [`Key`] to look with.
+#[derive(Hash)]
+struct Sought<'a>(&'a Registry, &'a Repository, &'a Digest);
+
+impl Equivalent<Key> for Sought<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self.2 == key.2 && *self.1 == key.1 && *self.0 == key.0
+    }
+}
+
+impl PullThrough {
+    /// The manifest `digest`: the kept one, or upstream's, asked for once however many want it.
+    pub async fn manifest(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Fetched, FetchError> {
+        if let Some(kept) = self.manifests.get(&Sought(registry, repository, digest)).await {
+            return Ok(kept);
+        }
+        // On the heap, so that whoever finds a kept one does not carry the room for this around.
+        Box::pin(self.fetch_manifest(registry, repository, digest)).await
+    }
+
+    async fn fetch_manifest(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Fetched, FetchError> {
+        let upstream = self.upstream(registry)?;
+        let key = (registry.clone(), repository.clone(), *digest);
+        let fetch = async || -> Result<Fetched, FetchError> {
+            if let Some(stored) = self.stored_manifest(&key) {
+                return Ok(stored);
+            }
+            let answer = upstream.manifest(repository, &Reference::Digest(*digest)).await?;
+            Fetched::new(digest, answer)
+        };
+        let entry = self.manifests.entry(key.clone()).or_try_insert_with(fetch()).await;
+        let entry = entry.map_err(Arc::unwrap_or_clone)?;
+        if entry.is_fresh() {
+            // Else room is made some time later, and until then manifests pile up.
+            self.manifests.run_pending_tasks().await;
+        }
+        Ok(entry.into_value())
+    }
+
+    /// The manifest that is in the store, hashed again.
+    fn stored_manifest(&self, (registry, repository, digest): &Key) -> Option<Fetched> {
+        let store = self.store.as_ref()?;
+        let content = store.content(registry, repository, digest)?;
+        let content_type = content.content_type().map(str::to_owned);
+        let bytes = Bytes::copy_from_slice(content.bytes());
+        match Fetched::new(digest, Answer { bytes, content_type }) {
+            Ok(fetched) => Some(fetched),
+            Err(FetchError::Mismatch(_)) => {
+                store.set_aside(digest);
+                None
+            }
+            // It was kept as a blob, so that nobody knows yet what upstream calls it.
+            Err(FetchError::Invalid(_) | FetchError::Upstream(_) | FetchError::NoUpstream(_)) => {
+                None
+            }
+        }
+    }
+
+    /// Keeps a manifest that may be served, and remembers what it lists. Nobody waits for the disk, and
+    /// what cannot be kept is fetched again.
+    pub fn keep(&self, registry: &Registry, repository: &Repository, fetched: &Fetched) {
+        let Some(store) = self.store.clone() else { return };
+        let (registry, repository, fetched) =
+            (registry.clone(), repository.clone(), fetched.clone());
+        self.tasks.spawn_blocking(move || {
+            let digest = fetched.digest();
+            let content_type = fetched.content_type().map(str::to_owned);
+            let seen = Seen::Manifest { content_type };
+            // To look at it tells whether it is there, and that it is used.
+            if store.content(&registry, &repository, digest).is_some() || store.keeps(digest) {
+                store.hold(&registry, &repository, digest, &seen);
+            } else if let Err(unkept) = write(&store, &registry, &repository, &fetched, seen) {
+                tracing::debug!(%digest, %unkept, "a manifest is not kept");
+                return;
+            }
+            let children = fetched.manifest().children().iter().map(|child| child.digest);
+            store.link_all(&registry, &repository, children, digest);
+            store.keep_longest(digest);
+        });
+    }
+
+    /// Whether `digest` is known to be a manifest of that repository.
+    pub fn is_manifest(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> bool {
+        let is_stored = |store: &Store| store.is_manifest(registry, repository, digest);
+        self.manifests.contains_key(&Sought(registry, repository, digest))
+            || self.store.as_ref().is_some_and(is_stored)
+    }
+
+    /// Whether `digest` is kept for that repository and is nothing that anyone could take for a manifest:
+    /// no JSON object.
+    pub fn is_no_manifest(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> bool {
+        let store = self.store.as_ref();
+        let content = store.and_then(|store| store.content(registry, repository, digest));
+        content.is_some_and(|content| {
+            let mut beginning = content.bytes().iter().take(MAX_BEGINNING);
+            beginning.find(|byte| !byte.is_ascii_whitespace()).is_some_and(|first| *first != b'{')
+        })
+    }
+
+    /// The manifests of that repository that were seen to list `child`, as far as that is remembered.
+    pub fn parents(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        child: &Digest,
+    ) -> Vec<Digest> {
+        let parents = |store: &Store| store.parents(registry, repository, child);
+        self.store.as_ref().map(parents).unwrap_or_default()
+    }
+}
+
+fn write(
+    store: &Store,
+    registry: &Registry,
+    repository: &Repository,
+    fetched: &Fetched,
+    seen: Seen,
+) -> Result<(), Unkept> {
+    let bytes = fetched.bytes();
+    let mut ingest = store.ingest(fetched.digest(), Some(bytes.len() as u64))?;
+    ingest.append(bytes)?;
+    // It is one of its digest, or it were not `Fetched`.
+    if let Ok(whole) = ingest.verify() {
+        whole.publish(registry, repository, seen)?;
+    }
+    Ok(())
+}

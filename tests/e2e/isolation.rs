@@ -1,0 +1,76 @@
+//! What one repository holds is no gift to the reader of another, until the registry says that this one holds it,
+//! too.
+
+use bytes::Bytes;
+
+use crate::line::Line;
+use crate::random::Random;
+use crate::reader::Reader;
+use crate::requests::{self, Answer};
+use crate::site::OpenSite;
+
+pub(crate) fn tests() -> Vec<(&'static str, fn())> {
+    crate::tests![
+        a_layer_kept_for_one_repository_is_not_found_in_another_until_the_registry_holds_it_there,
+        a_layer_on_its_way_to_one_repository_is_not_found_in_another,
+    ]
+}
+
+fn blob(digest: &str, repository: &str) -> String {
+    format!("/v2/team/{repository}/blobs/{digest}")
+}
+
+fn is_unknown(answer: &Answer) {
+    assert_eq!(answer.status, 404, "{}", answer.text());
+    assert_eq!(answer.json()["errors"][0]["code"], "BLOB_UNKNOWN", "{}", answer.text());
+}
+
+fn a_layer_kept_for_one_repository_is_not_found_in_another_until_the_registry_holds_it_there() {
+    let mut site = OpenSite::new();
+    let layer = Random::new(7).content(3 << 20);
+    let digest = site.registry.put_blob("team/private", layer.clone());
+    site.registry.put_blob("team/public", Bytes::from_static(b"something else"));
+    let mut gate = site.gate("");
+    let ask = |gate: &crate::gate::Gate, repository: &str| {
+        requests::get(&gate.url(&blob(&digest, repository)))
+    };
+    assert_eq!(ask(&gate, "private").body, layer);
+
+    for _ in 0..2 {
+        is_unknown(&ask(&gate, "public"));
+        is_unknown(&ask(&gate, "no-repository"));
+        let head = requests::head(&gate.url(&blob(&digest, "public")));
+        assert_eq!(head.status, 404);
+        gate.kill_and_restart();
+    }
+    site.registry.mount_blob("team/public", &digest, "team/private");
+    assert_eq!(ask(&gate, "public").body, layer);
+    is_unknown(&ask(&gate, "no-repository"));
+    // The bytes came once.
+    assert_eq!(site.registry.asked("GET", &blob(&digest, "private")), 1);
+    assert_eq!(site.registry.asked("GET", &blob(&digest, "public")), 0);
+
+    site.registry.kill();
+    for repository in ["private", "public"] {
+        assert_eq!(ask(&gate, repository).body, layer);
+    }
+    assert_eq!(ask(&gate, "no-repository").status, 503);
+}
+
+fn a_layer_on_its_way_to_one_repository_is_not_found_in_another() {
+    let site = OpenSite::new();
+    let layer = Random::new(8).content(8 << 20);
+    let digest = site.registry.put_blob("team/private", layer.clone());
+    site.registry.put_blob("team/public", Bytes::from_static(b"something else"));
+    let line = Line::to(site.registry.port);
+    let config = site.config().replace(&site.registry.url(), &line.url());
+    let gate = crate::gate::Gate::start_keeping(0, "", &config);
+
+    line.hold_after(4 << 20);
+    let mut arriving = Reader::get(gate.port, &blob(&digest, "private"), &[]).unwrap();
+    arriving.reads(&layer, 1 << 20).unwrap();
+    is_unknown(&requests::get(&gate.url(&blob(&digest, "public"))));
+    line.open();
+    arriving.ends_with(&layer[1 << 20..]).unwrap();
+    is_unknown(&requests::get(&gate.url(&blob(&digest, "public"))));
+}

@@ -1,0 +1,22 @@
+//! Disks that are small, or that let nothing be written. What is mounted in a folder of the rig goes with it.
+
+use std::path::Path;
+
+use crate::process::{must, tool};
+
+/// Mounts a disk of so many bytes.
+pub(crate) fn small_disk(at: &Path, size: u64) {
+    let size = format!("size={size}");
+    must(tool("mount", "mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at));
+}
+
+/// From now on nothing can be made, changed or removed below that folder, but for what is open already.
+pub(crate) fn make_read_only(folder: &Path) {
+    must(tool("mount", "mount").arg("--bind").arg(folder).arg(folder));
+    must(tool("mount", "mount").args(["-o", "remount,bind,ro"]).arg(folder));
+}
+
+/// Undoes [`make_read_only`]; what was opened meanwhile may stay open.
+pub(crate) fn make_writable(folder: &Path) {
+    must(tool("umount", "mount").arg("--lazy").arg(folder));
+}
