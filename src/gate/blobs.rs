@@ -61,12 +61,18 @@ impl Shared {
         if self.pull_through.is_manifest(registry, repository, digest) {
             return Ok(true);
         }
-        if !self.lineage.was_denied(image, digest) {
+        if !self.lineage.was_denied(image, digest)
+            || self.pull_through.is_no_manifest(registry, repository, digest)
+        {
             return Ok(false);
         }
         match self.pull_through.manifest(registry, repository, digest).await {
             Ok(_) | Err(FetchError::Invalid(_) | FetchError::Mismatch(_)) => Ok(true),
-            Err(FetchError::Upstream(UpstreamError::Absent { .. })) => Ok(false),
+            Err(FetchError::Upstream(UpstreamError::Absent { .. })) => {
+                // Else whoever asks for a blob as a manifest has upstream be asked for ever.
+                self.lineage.no_manifest(image, digest).await;
+                Ok(false)
+            }
             Err(error @ (FetchError::NoUpstream(_) | FetchError::Upstream(_))) => {
                 Err(deny::fetch(image, None, error))
             }

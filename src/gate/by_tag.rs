@@ -111,7 +111,7 @@ impl Shared {
             .map_err(|error| deny::fetch(image, Some(place.rule), error))?;
         let admitted = Admitted::new(fetched, grounds, place, self.clock.now())
             .map_err(|refusal| deny::plain(image, refusal, Some(place.rule)))?;
-        self.lineage.remember(image, admitted.fetched()).await;
+        self.lineage.remember(image, admitted.fetched(), self.clock.now()).await;
         Ok(admitted)
     }
 

@@ -2,6 +2,7 @@
 //! say where to look for an index that admits a digest; the index's own bytes then say whether.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use moka::Equivalent;
 use moka::future::Cache;
@@ -9,6 +10,7 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use tokio::sync::Mutex;
 
+use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
 use crate::pull_through::{Fetched, PullThrough};
 
@@ -16,6 +18,8 @@ use crate::pull_through::{Fetched, PullThrough};
 const MAX_FACTS: u64 = 200_000;
 /// The most parents of one manifest, and tags of one excused digest, that are remembered.
 const MAX_PARENTS: usize = 16;
+/// How long it is taken for granted that a manifest is kept: the store may have lost it, or had no room.
+const KEPT: Duration = Duration::from_secs(10 * 60);
 /// The most repositories whose indexes are being walked at once.
 const MAX_WALKS: u64 = 10_000;
 
@@ -37,7 +41,7 @@ pub(super) struct Lineage {
     pull_through: PullThrough,
     parents: Cache<Key, Arc<[Digest]>>,
     /// Manifests whose children are all in `parents`.
-    remembered: Cache<Key, ()>,
+    remembered: Cache<Key, Timestamp>,
     /// Manifests from which all that can be reached was looked at.
     walked: Cache<Key, ()>,
     /// Tags by which a rule let a digest pass.
@@ -53,21 +57,21 @@ impl Lineage {
     }
 
     fn with_room(pull_through: PullThrough, facts: u64) -> Self {
-        let (remembered, walked): (Cache<Key, ()>, Cache<Key, ()>) =
+        let (remembered, walked): (Cache<Key, Timestamp>, Cache<Key, ()>) =
             (Cache::new(facts), Cache::new(facts));
-        let forgotten = [remembered.clone(), walked.clone()];
+        let forgotten = (remembered.clone(), walked.clone());
         // An index of which a child was forgotten has to be looked at again, or that child would be
         // absent for as long as the index is remembered.
         let parents = Cache::builder()
             .max_capacity(facts)
             .eviction_policy(EvictionPolicy::lru())
             .async_eviction_listener(move |child: Arc<Key>, parents: Arc<[Digest]>, cause| {
-                let forgotten = forgotten.clone();
+                let (remembered, walked) = forgotten.clone();
                 Box::pin(async move {
                     for parent in parents.iter().filter(|_| cause.was_evicted()) {
-                        for cache in &forgotten {
-                            cache.invalidate(&(child.0.clone(), child.1.clone(), *parent)).await;
-                        }
+                        let index = (child.0.clone(), child.1.clone(), *parent);
+                        remembered.invalidate(&index).await;
+                        walked.invalidate(&index).await;
                     }
                 })
             })
@@ -104,6 +108,11 @@ impl Lineage {
         self.denied.insert(key(image, digest), ()).await;
     }
 
+    /// A digest that was denied is no manifest.
+    pub(super) async fn no_manifest(&self, image: &ImageRef, digest: &Digest) {
+        self.denied.invalidate(&key(image, digest)).await;
+    }
+
     pub(super) fn was_denied(&self, image: &ImageRef, digest: &Digest) -> bool {
         self.denied.contains_key(&sought(image, digest))
     }
@@ -118,14 +127,19 @@ impl Lineage {
         self.walked.insert(key(image, digest), ()).await;
     }
 
-    /// Remembers what a manifest lists that is admitted or signed, and has it kept.
-    pub(super) async fn remember(&self, image: &ImageRef, fetched: &Fetched) {
-        if self.remembered.contains_key(&sought(image, fetched.digest())) {
+    /// Remembers what a manifest lists that is admitted or signed, and has it kept, at `now`.
+    pub(super) async fn remember(&self, image: &ImageRef, fetched: &Fetched, now: Timestamp) {
+        let before = self.remembered.get(&sought(image, fetched.digest())).await;
+        if before.is_some_and(|before| now >= before && now.since(before) < KEPT) {
             return;
+        }
+        if before.is_some() {
+            // First, so that of those who come at once one has it kept.
+            self.remembered.insert(key(image, fetched.digest()), now).await;
         }
         self.pull_through.keep(&image.registry, &image.repository, fetched);
         let children = fetched.manifest().children().iter().map(|child| child.digest);
-        self.list(image, fetched.digest(), children).await;
+        self.list(image, fetched.digest(), children, now).await;
     }
 
     async fn list(
@@ -133,11 +147,12 @@ impl Lineage {
         image: &ImageRef,
         parent: &Digest,
         children: impl Iterator<Item = Digest>,
+        now: Timestamp,
     ) {
         for child in children {
             add(&self.parents, key(image, &child), *parent).await;
         }
-        self.remembered.insert(key(image, parent), ()).await;
+        self.remembered.insert(key(image, parent), now).await;
     }
 
     /// Only one walk through a repository's indexes at a time: the others find what it found.
@@ -186,7 +201,8 @@ mod tests {
         let digest = |text: String| Digest::of(text.as_bytes());
         for index in 0..50 {
             let children = (0..10).map(|child| digest(format!("{index}/{child}")));
-            lineage.list(&image, &digest(index.to_string()), children).await;
+            let now = Timestamp::from_unix(0);
+            lineage.list(&image, &digest(index.to_string()), children, now).await;
             lineage.parents.run_pending_tasks().await;
         }
         lineage.remembered.run_pending_tasks().await;

@@ -109,7 +109,7 @@ impl Shared {
             let fetched = self.content(image, digest, &parent).await?;
             // An index that lists it with another size does not list it; another one may.
             let Ok(admitted) = Admitted::through(&parent, fetched) else { continue };
-            self.lineage.remember(image, admitted.fetched()).await;
+            self.lineage.remember(image, admitted.fetched(), self.clock.now()).await;
             return Ok(Some(admitted));
         }
         Ok(None)
@@ -176,7 +176,7 @@ impl Shared {
                 Ok(fetched) => {
                     open.push(Way::Up(digest));
                     let Some(fetched) = fetched else { continue };
-                    self.lineage.remember(image, &fetched).await;
+                    self.lineage.remember(image, &fetched, self.clock.now()).await;
                     if levels > 1 {
                         let nested = fetched.manifest().child_indexes();
                         open.extend(nested.map(|child| Way::Down(child.digest, levels - 1)));

@@ -61,7 +61,9 @@ impl PullThrough {
         let (registry, repository) = place;
         for _ in 0..MAX_LOOKS {
             if store.keeps(digest) {
-                upstream.blob_length(repository, digest).await?;
+                if !is_held(upstream, repository, digest).await? {
+                    break;
+                }
                 self.confirmed(store, place, digest).await;
                 if let Some(content) = store.content(registry, repository, digest) {
                     return kept(&content, range);
@@ -96,7 +98,9 @@ impl PullThrough {
                     }
                 }
                 Boarding::Unconfirmed => {
-                    upstream.blob_length(repository, digest).await?;
+                    if !is_held(upstream, repository, digest).await? {
+                        break;
+                    }
                     self.in_flight.confirm(digest, place);
                     Began::Over
                 }
@@ -159,6 +163,27 @@ impl PullThrough {
 
     fn stream(&self, source: Source) -> BlobStream {
         BlobStream::straight(Straight::new(source), self.metrics.clone())
+    }
+}
+
+/// Whether upstream confirms that the repository holds the blob. Where it does not, it is asked for the
+/// blob itself: it may know no HEAD, and says in the same words what it refuses, kept here or not.
+async fn is_held(
+    upstream: &Upstream,
+    repository: &Repository,
+    digest: &Digest,
+) -> Result<bool, UpstreamError> {
+    match upstream.blob_length(repository, digest).await {
+        Ok(_) => Ok(true),
+        Err(
+            UpstreamError::Absent { .. }
+            | UpstreamError::Refused { .. }
+            | UpstreamError::RangeUnsatisfiable { .. }
+            | UpstreamError::Protocol(_),
+        ) => Ok(false),
+        Err(error @ (UpstreamError::TooManyRequests { .. } | UpstreamError::Unreachable(_))) => {
+            Err(error)
+        }
     }
 }
 

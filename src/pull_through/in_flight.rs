@@ -1,6 +1,7 @@
 //! One download a digest, however many ask: which are under way, for whom, and who starts one. A
 //! repository's clients share another's download only once upstream has confirmed that it is theirs,
-//! too. Knows nothing of how a download goes on.
+//! too; a registry's never share another registry's, which may be slow, or lie. Knows nothing of how a
+//! download goes on.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +17,10 @@ pub(super) type Place = (Registry, Repository);
 /// The downloads under way. The clones are one.
 #[derive(Clone, Default)]
 pub(super) struct InFlight {
-    flights: Arc<Mutex<HashMap<Digest, Arc<Flight>>>>,
+    flights: Arc<Mutex<Flights>>,
 }
+
+type Flights = HashMap<(Registry, Digest), Arc<Flight>>;
 
 /// One download, as those who wait for it know it.
 pub(super) struct Flight {
@@ -61,7 +64,8 @@ impl InFlight {
         is_kept: impl FnOnce() -> bool,
     ) -> Boarding {
         let mut flights = self.flights();
-        if let Some(flight) = flights.get(digest) {
+        let key = (place.0.clone(), *digest);
+        if let Some(flight) = flights.get(&key) {
             return match flight.holders().contains(place) {
                 true => {
                     let progress = flight.progress.subscribe();
@@ -79,13 +83,13 @@ impl InFlight {
         let (progress, receiver) = watch::channel(Progress::Opening);
         let holders = Mutex::new(vec![place.clone()]);
         let flight = Arc::new(Flight { progress, place: place.clone(), holders });
-        flights.insert(*digest, flight.clone());
+        flights.insert(key, flight.clone());
         Boarding::Started(Start { in_flight: self.clone(), digest: *digest, flight }, receiver)
     }
 
     /// Upstream said that `place` holds `digest`, too.
     pub(super) fn confirm(&self, digest: &Digest, place: &Place) {
-        if let Some(flight) = self.flights().get(digest) {
+        if let Some(flight) = self.flights().get(&(place.0.clone(), *digest)) {
             let mut holders = flight.holders();
             if !holders.contains(place) {
                 holders.push(place.clone());
@@ -96,14 +100,14 @@ impl InFlight {
     /// How many bytes `digest` has, if it is under way for `place` and that is known.
     pub(super) fn length(&self, digest: &Digest, place: &Place) -> Option<u64> {
         let flights = self.flights();
-        let flight = flights.get(digest)?;
+        let flight = flights.get(&(place.0.clone(), *digest))?;
         if !flight.holders().contains(place) {
             return None;
         }
         flight.progress.borrow().length()
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Flight>>> {
+    fn flights(&self) -> MutexGuard<'_, Flights> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -134,9 +138,13 @@ impl Start {
         let mut flights = self.in_flight.flights();
         let alone = self.flight.progress.receiver_count() == 0;
         if alone {
-            flights.remove(&self.digest);
+            flights.remove(&self.key());
         }
         alone
+    }
+
+    fn key(&self) -> (Registry, Digest) {
+        (self.flight.place.0.clone(), self.digest)
     }
 
     /// The repository of which it is fetched.
@@ -153,8 +161,9 @@ impl Start {
 impl Drop for Start {
     fn drop(&mut self) {
         let mut flights = self.in_flight.flights();
-        if flights.get(&self.digest).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
-            flights.remove(&self.digest);
+        let key = self.key();
+        if flights.get(&key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            flights.remove(&key);
         }
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::error::BlobError;
-use super::progress::{End, Open, Progress};
+use super::progress::{Came, End, Open, Progress};
 use super::source::{Source, bounds, is_whole};
 use super::straight::Straight;
 use crate::oci::{Digest, Hasher, Repository};
@@ -44,7 +44,7 @@ enum State {
 
 /// What can be done now.
 enum Step {
-    Read(Bytes),
+    Read(Came),
     Wait,
     GoAlone { from: u64, hasher: Hasher },
     Finish,
@@ -104,7 +104,10 @@ impl Joined {
                         }
                     };
                     match step {
-                        Step::Read(piece) => {
+                        Step::Read(came) => {
+                            let unreadable =
+                                |error: std::io::Error| BlobError::Unreadable(error.kind());
+                            let piece = came.read().map_err(unreadable)?;
                             self.position += piece.len() as u64;
                             return Poll::Ready(Ok(Some(piece)));
                         }
@@ -149,8 +152,7 @@ fn next(open: &Open, position: u64, part: Part, end: Option<u64>) -> Result<Step
     }
     let until = end.unwrap_or(u64::MAX).min(open.available);
     if position < until {
-        let piece = open.read(position, until);
-        return piece.map(Step::Read).map_err(|error| BlobError::Unreadable(error.kind()));
+        return Ok(Step::Read(open.came(position, until)));
     }
     if end == Some(position) && !is_whole(part) {
         return Ok(Step::Finish);

@@ -12,6 +12,8 @@ use crate::upstream::UpstreamError;
 
 /// How many bytes of what came last are kept in memory for those who keep up, about.
 const MAX_RECENT: u64 = 1 << 20;
+/// The most pieces of them: a registry may send a byte at a time.
+const MAX_PIECES: usize = 256;
 /// The most bytes that are read from the disk at once, and so in memory for each client. From the page
 /// cache this takes microseconds, so it is done where it is asked for.
 const PIECE: u64 = 64 << 10;
@@ -80,8 +82,10 @@ impl Progress {
             open.recent.push_back((open.written, piece.clone()));
             open.written += piece.len() as u64;
         }
-        while open.recent.len() > 1
-            && open.recent.front().is_some_and(|(first, _)| first + MAX_RECENT < open.written)
+        let is_old = |first: &u64| first + MAX_RECENT < open.written;
+        while open.recent.len() > MAX_PIECES
+            || (open.recent.len() > 1
+                && open.recent.front().is_some_and(|(first, _)| is_old(first)))
         {
             open.recent.pop_front();
         }
@@ -101,6 +105,8 @@ impl Progress {
             (End::Unkept { position, .. }, None) => open.available = *position,
             (End::Complete | End::Failed(_), None) => {}
         }
+        // Slow clients may be there for long, and what they want is on the disk, too.
+        open.recent.clear();
         open.end = Some(end);
     }
 }
@@ -113,7 +119,7 @@ impl Open {
 
     /// Some of the bytes from `position` up to `until`, which is after it and no later than
     /// [`Self::available`].
-    pub(super) fn read(&self, position: u64, until: u64) -> io::Result<Bytes> {
+    pub(super) fn came(&self, position: u64, until: u64) -> Came {
         for (first, piece) in self.recent.iter().rev() {
             let Some(at) = position.checked_sub(*first) else { continue };
             let length = (until - first).min(piece.len() as u64);
@@ -121,14 +127,59 @@ impl Open {
                 break;
             };
             if at < length {
-                return Ok(piece.slice(at..length));
+                return Came::InMemory(piece.slice(at..length));
             }
             break;
         }
         let most = usize::try_from(PIECE.min(until - position)).unwrap_or(usize::MAX);
-        match self.arriving.read_at(position, most)? {
-            nothing if nothing.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
-            piece => Ok(piece),
+        Came::OnDisk { arriving: self.arriving.clone(), position, most }
+    }
+}
+
+/// Where some bytes are that came.
+pub(super) enum Came {
+    InMemory(Bytes),
+    OnDisk { arriving: Arriving, position: u64, most: usize },
+}
+
+impl Came {
+    /// Reads them, which may take a while: not to be done while the [`Progress`] is borrowed.
+    pub(super) fn read(self) -> io::Result<Bytes> {
+        match self {
+            Self::InMemory(piece) => Ok(piece),
+            Self::OnDisk { arriving, position, most } => match arriving.read_at(position, most)? {
+                nothing if nothing.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+                piece => Ok(piece),
+            },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::oci::Digest;
+    use crate::store::{Config, Metrics, Store};
+
+    #[test]
+    fn pieces_of_a_byte_are_not_remembered_by_the_million() {
+        let name = format!("countersign-progress-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let config =
+            Config { path: path.clone(), max_size: 1 << 30, scrub_every: Duration::from_secs(1) };
+        let store = Store::open(&config, Clock::default(), &Metrics::default()).unwrap();
+        let ingest = store.ingest(&Digest::of(b""), None).unwrap();
+        let mut progress = Progress::Open(Open::new(None, ingest.arriving()));
+        for _ in 0..10_000 {
+            progress.advance(vec![Bytes::from_static(b"x")]);
+        }
+        let recent = progress.open().map(|open| open.recent.len());
+        assert!(recent.unwrap() < 1000, "{recent:?}");
+        progress.end(Some(10_000), End::Complete);
+        assert!(progress.open().unwrap().recent.is_empty(), "nor is anything that has ended");
+        std::fs::remove_dir_all(path).unwrap();
     }
 }

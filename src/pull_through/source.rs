@@ -4,13 +4,13 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http_body::Body as _;
 
 use super::error::BlobError;
 use crate::net::NetError;
-use crate::oci::{Digest, Repository};
-use crate::upstream::{Blob, ByteRange, Part, Upstream, UpstreamError};
+use crate::oci::{Digest, Hasher, Repository};
+use crate::upstream::{Blob, ByteRange, Part, Upstream, UpstreamError, Violation};
 
 /// How often one blob is taken up again after upstream broke off.
 const MAX_RESUMES: usize = 5;
@@ -22,8 +22,10 @@ pub(super) struct Source {
     digest: Digest,
     part: Part,
     state: State,
-    /// The position in the blob of the next byte from upstream.
+    /// The position in the blob of the next byte that did not come yet.
     position: u64,
+    /// So many bytes are to come from upstream before that one.
+    known: u64,
     /// The position in the blob where this ends; unknown until then if upstream did not say.
     end: Option<u64>,
     resumes: usize,
@@ -45,6 +47,10 @@ impl Source {
         let blob = upstream.blob(repository, digest, range).await?;
         let part = blob.part;
         let (position, end) = bounds(part);
+        // Whatever came after its head, to a client this would look whole.
+        if total(part) == Some(0) && Hasher::new(digest.algorithm()).finish() != *digest {
+            return Err(Violation::Missing("content").into());
+        }
         Ok(Self {
             upstream,
             repository: repository.clone(),
@@ -52,6 +58,7 @@ impl Source {
             part,
             state: State::Open(blob),
             position,
+            known: 0,
             end,
             resumes: MAX_RESUMES,
         })
@@ -73,6 +80,7 @@ impl Source {
             part,
             state: State::Done,
             position,
+            known: 0,
             end,
             resumes: MAX_RESUMES,
         };
@@ -119,7 +127,10 @@ impl Source {
                 State::Open(blob) => match ready!(Pin::new(&mut blob.body).poll_frame(context)) {
                     Some(Ok(frame)) => {
                         // Trailers are nothing of the blob, and nor are empty pieces.
-                        let Ok(piece) = frame.into_data() else { continue };
+                        let Ok(mut piece) = frame.into_data() else { continue };
+                        let known = self.known.min(piece.len() as u64);
+                        self.known -= known;
+                        piece.advance(usize::try_from(known).unwrap_or(piece.len()));
                         if !piece.is_empty() {
                             return Poll::Ready(self.take(piece).map(Some));
                         }
@@ -172,9 +183,14 @@ impl Source {
         State::Resuming(Box::pin(async move { upstream.blob(&repository, &digest, range).await }))
     }
 
-    /// Goes on with `blob` if that is just what has not come yet.
+    /// Goes on with `blob` if that is just what has not come yet, or all of it where that is wanted:
+    /// some registries know no ranges.
     fn go_on(&mut self, blob: Blob) -> Result<State, BlobError> {
-        let (first, end) = bounds(blob.part);
+        let (mut first, end) = bounds(blob.part);
+        self.known = 0;
+        if is_whole(self.part) && is_whole(blob.part) {
+            (first, self.known) = (self.position, self.position);
+        }
         let agrees = |known: Option<u64>, said: Option<u64>| known.is_none() || known == said;
         if first != self.position
             || !agrees(self.end, end)

@@ -2,11 +2,11 @@
 //! a decision is, and nothing of how it was answered.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use tracing::info;
 
 use crate::gate::{Admitted, Denial};
@@ -35,10 +35,10 @@ pub(super) struct RequestIds {
 
 impl RequestIds {
     pub(super) fn new() -> Self {
-        let mut start = [0; 8];
-        // Without randomness the names of two processes may be the same, which harms nobody.
-        SystemRandom::new().fill(&mut start).unwrap_or_default();
-        Self { start: u64::from_ne_bytes(start), count: AtomicU64::new(0) }
+        // Seeded by the system. Nothing rests on it, and TLS's own random numbers, which take tens of
+        // milliseconds to begin, need not begin before the listener.
+        let start = RandomState::new().build_hasher().finish();
+        Self { start, count: AtomicU64::new(0) }
     }
 
     /// A permutation (splitmix64) of a count that starts anywhere, so that no two are the same and

@@ -1,6 +1,6 @@
 //! The parts of a store on a disk, and the way from a digest to its bytes.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -37,7 +37,7 @@ pub(super) struct Disk {
 }
 
 /// Why content cannot be opened.
-enum Unopened {
+pub(super) enum Unopened {
     Fault(Fault),
     Io(io::Error),
 }
@@ -104,9 +104,8 @@ impl Disk {
     }
 
     fn open(&self, digest: &Digest, length: u64) -> Result<Mapped, Unopened> {
-        let file = File::open(self.layout.content(digest))?;
-        has(&file.metadata()?, length)?;
-        Ok(Mapped::of(&file, length)?)
+        let file = self.open_file(digest, length)?;
+        Mapped::of(&file, length).map_err(Unopened::Io)
     }
 
     /// What is mapped may have been opened some time ago: `opened`, if its file still has its length.
@@ -116,23 +115,35 @@ impl Disk {
         digest: &Digest,
         length: u64,
     ) -> Result<Arc<Opened>, Unopened> {
-        if opened.is_mapped() {
-            has(&fs::metadata(self.layout.content(digest))?, length)?;
+        if !opened.is_mapped() {
+            return Ok(opened);
         }
-        Ok(opened)
+        match fs::metadata(self.layout.content(digest)) {
+            Ok(file) if file.len() == length => Ok(opened),
+            Ok(_) => Err(Unopened::Fault(Fault::Length)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Unopened::Fault(Fault::Missing))
+            }
+            Err(error) => Err(Unopened::Io(error)),
+        }
     }
-}
 
-fn has(file: &Metadata, length: u64) -> Result<(), Unopened> {
-    if file.len() == length { Ok(()) } else { Err(Unopened::Fault(Fault::Length)) }
-}
-
-impl From<io::Error> for Unopened {
-    fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::NotFound {
-            Self::Fault(Fault::Missing)
-        } else {
-            Self::Io(error)
+    /// The file of `digest`, which has `length` bytes.
+    pub(super) fn open_file(&self, digest: &Digest, length: u64) -> Result<File, Unopened> {
+        let opened = File::open(self.layout.content(digest))
+            .and_then(|file| file.metadata().map(|metadata| (file, metadata.len())));
+        match opened {
+            Ok((file, is)) if is == length => Ok(file),
+            Ok(_) => Err(Unopened::Fault(Fault::Length)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Unopened::Fault(Fault::Missing))
+            }
+            // Where something else can be opened, it is not that too many files are open.
+            Err(error) if File::open(self.layout.rotten_folder()).is_ok() => {
+                tracing::warn!(%digest, %error, "stored content cannot be opened");
+                Err(Unopened::Fault(Fault::Unreadable))
+            }
+            Err(error) => Err(Unopened::Io(error)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Makes room: what was not used for the longest time goes first, blobs before manifests, those that
 //! were served last of all. Nothing goes that is in use, nor a manifest that lists what is in use.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::sync::PoisonError;
@@ -49,35 +50,50 @@ impl Disk {
         self.recent.clear();
         // What fails is told where it fails; there is no more room then than before.
         let freed = self.facts.write(Lasting::Later, |tables| {
-            let going = self.choose(tables, lacks)?;
-            let mut freed = false;
-            for going in &going {
-                // The bytes first: they may be taken again as soon as the facts are changed. Where
-                // that fails the facts are of nothing, and are found to be.
-                if self.remove(going.digest()) {
-                    tables.forget(going.digest())?;
-                    self.metrics.evictions.inc();
-                    freed = true;
+            let mut stuck = BTreeSet::new();
+            loop {
+                let going = self.choose(tables, lacks, &stuck)?;
+                let mut freed = false;
+                for going in &going {
+                    // The bytes first: they may be taken again as soon as the facts are changed.
+                    // Where that fails the facts are of nothing, and are found to be.
+                    if self.remove(going.digest()) {
+                        tables.forget(going.digest())?;
+                        self.metrics.evictions.inc();
+                        freed = true;
+                    } else {
+                        stuck.insert(*going.digest());
+                    }
+                }
+                if freed || going.is_empty() {
+                    return Ok((freed, going));
                 }
             }
-            Ok((freed, going))
         });
         freed.is_ok_and(|(freed, _going)| freed)
     }
 
-    /// What must go to free `lacks` bytes; nothing if that cannot be.
-    fn choose(&self, tables: &Tables<'_>, lacks: u64) -> Result<Vec<Going<'_>>, redb::Error> {
+    /// What must go to free `lacks` bytes, other than what is `stuck`; nothing if that cannot be.
+    fn choose(
+        &self,
+        tables: &Tables<'_>,
+        lacks: u64,
+        stuck: &BTreeSet<Digest>,
+    ) -> Result<Vec<Going<'_>>, redb::Error> {
         let (mut chosen, mut freed) = (Vec::new(), 0);
         for next in tables.in_order()? {
             let (digest, row) = next?;
-            let Some(going) = self.in_use.let_go(&digest) else { continue };
-            if row.rank != Rank::Blob && self.lists_what_is_in_use(&digest) {
+            if stuck.contains(&digest)
+                || self.in_use.holds(&digest)
+                || row.rank != Rank::Blob && self.lists_what_is_in_use(&digest)
+            {
                 continue;
             }
-            chosen.push(going);
+            chosen.push(digest);
             freed += row.length;
             if freed >= lacks {
-                return Ok(chosen);
+                // What is going cannot be read: nothing is that may stay.
+                return Ok(chosen.iter().filter_map(|digest| self.in_use.let_go(digest)).collect());
             }
         }
         Ok(Vec::new())

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +21,9 @@ use super::mapped::Mapped;
 use super::metrics::Operation;
 use super::room::Reservation;
 use crate::oci::{Digest, Hasher, Mismatch, Registry, Repository};
+
+/// The most bytes that are set aside on a registry's word, before they came.
+const MAX_AHEAD: u64 = 16 << 20;
 
 /// Why something is not kept. It can be passed on all the same.
 #[derive(Debug, Error)]
@@ -46,6 +49,8 @@ pub struct Ingest {
     disk: Arc<Disk>,
     incoming: Arc<Incoming>,
     hasher: Hasher,
+    /// How many bytes are to come in all, if that is known.
+    length: Option<u64>,
     /// Where it is being written; nowhere once it has its own name.
     path: Option<PathBuf>,
 }
@@ -92,8 +97,8 @@ impl Ingest {
         let incoming = Arc::new(Incoming { file, position: AtomicU64::new(0), room, pin });
         let hasher = Hasher::new(digest.algorithm());
         // From here on the file goes when this does.
-        let ingest = Self { disk, incoming, hasher, path: Some(path) };
-        ingest.disk.make_room(&ingest.incoming.room, length.unwrap_or(0))?;
+        let ingest = Self { disk, incoming, hasher, length, path: Some(path) };
+        ingest.make_room(0)?;
         Ok(ingest)
     }
 
@@ -101,12 +106,21 @@ impl Ingest {
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Unkept> {
         let position = self.position();
         let after = position + bytes.len() as u64;
-        let more = after.saturating_sub(self.incoming.room.bytes());
-        self.disk.make_room(&self.incoming.room, more)?;
+        self.make_room(after)?;
         let written = self.incoming.file.write_all_at(bytes, position);
         written.map_err(|error| self.disk.unkept(Operation::Write, error))?;
         self.hasher.update(bytes);
         self.incoming.position.store(after, Ordering::Release);
+        Ok(())
+    }
+
+    /// Sees to it that there is room for the bytes before `until`, and for some of those after them.
+    fn make_room(&self, until: u64) -> Result<(), Unkept> {
+        let room = &self.incoming.room;
+        if until > room.bytes() || until == 0 {
+            let ahead = self.length.unwrap_or(0).min(until.saturating_add(MAX_AHEAD));
+            self.disk.make_room(room, until.max(ahead).saturating_sub(room.bytes()))?;
+        }
         Ok(())
     }
 
@@ -160,7 +174,7 @@ impl Whole {
         finish(&incoming.file, length).map_err(failed)?;
         let opened = Mapped::of(&incoming.file, length).map_err(failed)?;
         if let Some(path) = ingest.path.take() {
-            let renamed = give_name(&disk, &path, &digest);
+            let renamed = give_name(&disk, &incoming.file, &path, &digest);
             if renamed.is_err() {
                 ingest.path = Some(path);
             }
@@ -206,7 +220,11 @@ fn finish(file: &File, length: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-fn give_name(disk: &Disk, path: &Path, digest: &Digest) -> io::Result<()> {
+fn give_name(disk: &Disk, file: &File, path: &Path, digest: &Digest) -> io::Result<()> {
+    let (written, there) = (file.metadata()?, fs::symlink_metadata(path)?);
+    if (written.dev(), written.ino()) != (there.dev(), there.ino()) {
+        return Err(io::Error::other("another file is where it was written"));
+    }
     let folder = disk.layout.folder(digest);
     atomic::make_folder(&folder)?;
     fs::rename(path, disk.layout.content(digest))?;

@@ -66,7 +66,7 @@ impl Layout {
     }
 
     /// The digests that there are files of, of those whose hash begins with the byte `first`. A file
-    /// with another name is not ours.
+    /// with another name is not ours, nor is what is no file.
     pub(super) fn digests(&self, algorithm: Algorithm, first: u8) -> io::Result<BTreeSet<Digest>> {
         let folder = self.content.join(algorithm.name()).join(hex::encode([first]));
         let entries = match fs::read_dir(folder) {
@@ -76,7 +76,11 @@ impl Layout {
         };
         let mut digests = BTreeSet::new();
         for entry in entries {
-            let name = entry?.file_name();
+            let entry = entry?;
+            if !entry.file_type()?.is_file() {
+                continue;
+            }
+            let name = entry.file_name();
             let text = format!("{}:{}", algorithm.name(), name.to_string_lossy());
             digests.extend(text.parse::<Digest>().ok().filter(|digest| digest.raw()[0] == first));
         }

@@ -22,6 +22,8 @@ impl Disk {
         pin.forget_opened();
         if fault != Fault::Missing
             && let Err(error) = fs::rename(self.layout.content(digest), self.layout.rotten(digest))
+            // Another who read it was first.
+            && error.kind() != io::ErrorKind::NotFound
         {
             self.health.failed(Operation::Remove, &error);
         }
@@ -49,7 +51,10 @@ impl Disk {
         for entry in fs::read_dir(self.layout.rotten_folder())? {
             let entry = entry?;
             let file = entry.metadata()?;
-            rotten.push((file.ctime(), entry.path(), file.len()));
+            // What was a folder in the place of a file is for whoever put it there.
+            if !file.is_dir() {
+                rotten.push((file.ctime(), entry.path(), file.len()));
+            }
         }
         rotten.sort();
         let surplus = rotten.len().saturating_sub(most);

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::disk::Disk;
+use super::disk::{Disk, Unopened};
 use super::in_use::Pin;
 use super::metrics::{Fault, Operation};
 use crate::clock::Timestamp;
@@ -99,18 +99,14 @@ impl Scrub {
             if !disk.facts.keeps(&digest)? {
                 continue;
             }
-            let opened = File::open(disk.layout.content(&digest))
-                .and_then(|file| file.metadata().map(|metadata| (file, metadata.len())));
-            match opened {
-                Ok((file, is)) if is == length => {
+            match disk.open_file(&digest, length) {
+                Ok(file) => {
                     let hasher = Hasher::new(digest.algorithm());
                     return Some(Open { pin, file, hasher, position: 0, piece: vec![0; PIECE] });
                 }
-                Ok(_) => disk.lose(&pin, Fault::Length),
-                Err(error) if error.kind() == io::ErrorKind::NotFound && disk.facts.in_place() => {
-                    disk.lose(&pin, Fault::Missing);
-                }
-                Err(error) => {
+                Err(Unopened::Fault(fault)) if disk.facts.in_place() => disk.lose(&pin, fault),
+                Err(Unopened::Fault(_)) => return None,
+                Err(Unopened::Io(error)) => {
                     disk.health.failed(Operation::Read, &error);
                     return None;
                 }

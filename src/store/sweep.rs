@@ -33,7 +33,12 @@ impl Disk {
             // What is being published is in use until it is known.
             let Some(_going) = self.in_use.let_go(digest) else { continue };
             match self.facts.keeps(digest) {
-                Some(false) => fs::remove_file(self.layout.content(digest))?,
+                Some(false) => {
+                    // One that cannot be removed is told, and does not keep the others.
+                    if let Err(error) = fs::remove_file(self.layout.content(digest)) {
+                        self.health.failed(Operation::Remove, &error);
+                    }
+                }
                 Some(true) => {}
                 None => return Ok(false),
             }

@@ -77,10 +77,13 @@ async fn an_empty_blob_is_kept_and_a_false_one_is_not() {
     let empty = site.fake.registry().put_blob(&app(), "");
     for digest in [empty, site.digest] {
         site.fake.hook(|_| Some(Fault::Respond(respond(200, ""))));
-        let stream = site.pull_through.blob(&registry(), &app(), &digest, None).await.unwrap();
-        let (came, end) = drain(stream).await;
-        assert!(came.is_empty());
-        assert_eq!(end.is_ok(), digest == empty);
+        let stream = site.pull_through.blob(&registry(), &app(), &digest, None).await;
+        assert_eq!(stream.is_ok(), digest == empty);
+        if let Ok(stream) = stream {
+            let (came, end) = drain(stream).await;
+            end.unwrap();
+            assert!(came.is_empty());
+        }
     }
 }
 
@@ -97,7 +100,8 @@ async fn what_is_kept_for_one_repository_is_no_gift_to_another() {
         assert_eq!(stream.origin(), Origin::Store);
         is_whole(drain(stream).await);
     }
-    assert_eq!((site.gets().len(), site.asked(&Method::HEAD).len()), (1, 2));
+    // What upstream does not confirm it is asked for, and says itself that it is not there.
+    assert_eq!((site.gets().len(), site.asked(&Method::HEAD).len()), (2, 2));
 }
 
 #[tokio::test]

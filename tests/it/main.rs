@@ -32,6 +32,7 @@ mod connections;
 mod demo;
 mod downloads;
 mod dressed;
+mod hostile;
 mod kept;
 mod manifest;
 mod notary_auth;

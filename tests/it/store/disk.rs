@@ -187,3 +187,77 @@ fn without_a_database_a_folder_is_an_empty_store() {
     after.store.look_after();
     assert!(after.files("content").is_empty());
 }
+
+impl Rig {
+    /// The machine's clock was wrong, and is set right.
+    fn turn_back(&self, by: Duration) {
+        let Clock::Manual(nanos) = &self.clock else { panic!("the clock is the machine's") };
+        let by = i64::try_from(by.as_nanos()).unwrap();
+        nanos.fetch_sub(by, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[test]
+fn a_disk_that_is_good_again_is_used_though_the_clock_went_back() {
+    let rig = Rig::new(ROOM);
+    fs::remove_dir(rig.folder.join("incoming")).unwrap();
+    write(&rig.folder.join("incoming"), b"");
+    assert!(rig.keep(b"new", Seen::Blob).is_err());
+    fs::remove_file(rig.folder.join("incoming")).unwrap();
+    rig.turn_back(DAY);
+    for _ in 0..2 {
+        rig.keep(b"new", Seen::Blob).unwrap();
+        rig.store.look_after();
+        rig.clock.advance(A_WHILE);
+    }
+    assert!(rig.is_usable());
+}
+
+#[test]
+fn a_database_that_failed_is_opened_again_though_the_clock_went_back() {
+    let rig = Rig::new(ROOM);
+    fs::remove_dir_all(rig.folder.path()).unwrap();
+    assert!(rig.keep(b"new", Seen::Blob).is_err());
+    rig.turn_back(DAY);
+    for _ in 0..2 {
+        rig.store.look_after();
+        rig.clock.advance(A_WHILE);
+    }
+    rig.keep(b"new", Seen::Blob).unwrap();
+}
+
+#[test]
+fn a_folder_among_the_files_is_left_alone() {
+    let rig = Rig::new(ROOM);
+    let orphan = rig.path(b"orphan");
+    fs::create_dir_all(orphan.parent().unwrap()).unwrap();
+    write(&orphan, b"orphan");
+    let folder = rig.folder.join(&format!("content/sha256/00/{}", "0".repeat(64)));
+    fs::create_dir_all(&folder).unwrap();
+    fs::create_dir(rig.folder.join("rotten/folder")).unwrap();
+    let after = rig.crash();
+    after.store.look_after();
+    assert!(!after.path(b"orphan").exists() && after.is_usable());
+    after.keep(b"rots", Seen::Blob).unwrap();
+    write(&after.path(b"rots"), b"rotten");
+    assert!(after.content(b"rots").is_none());
+    for n in 0..6 {
+        after.keep(&[n], Seen::Blob).unwrap();
+        write(&after.path(&[n]), b"rotten");
+        assert!(after.content(&[n]).is_none());
+    }
+    assert!(after.is_usable());
+}
+
+/// As after a folder was put back from elsewhere, with what was being written there.
+#[test]
+fn a_file_that_is_not_what_was_written_gets_no_name() {
+    let rig = Rig::new(ROOM);
+    let whole = rig.begin(b"mine", None).unwrap().verify().unwrap();
+    let incoming = rig.files("incoming");
+    write(&incoming[0], b"else");
+    assert!(whole.publish(&rig.registry, &rig.repository, Seen::Blob).is_err());
+    assert!(!rig.keeps(b"mine") && rig.files("content").is_empty());
+}

@@ -213,3 +213,61 @@ fn links_go_with_their_parent() {
     let digest = Digest::of(&hundred(1));
     assert!(!rig.store.is_manifest(&rig.registry, &rig.repository, &digest));
 }
+
+/// Whatever a registry says: only what it sends takes the room of others.
+#[test]
+fn what_is_only_announced_drives_little_out() {
+    let most = 40 << 20;
+    let rig = Rig::new(most);
+    for n in 1..=3 {
+        rig.keep(&hundred(n), Seen::Blob).unwrap();
+    }
+    let announced = rig.store.ingest(&Digest::of(b"never sent"), Some(most)).unwrap();
+    assert_eq!(rig.kept([1, 2, 3]), [true, true, true]);
+    drop(announced);
+    let large = vec![9; 20 << 20];
+    let mut ingest = rig.store.ingest(&Digest::of(&large), Some(20 << 20)).unwrap();
+    large.chunks(1 << 20).for_each(|piece| ingest.append(piece).unwrap());
+    drop(ingest.verify().unwrap().publish(&rig.registry, &rig.repository, Seen::Blob).unwrap());
+    assert_eq!(rig.bytes_on_disk(), (20 << 20) + 300);
+    drop(rig.store.ingest(&Digest::of(b"never sent"), Some(most)).unwrap());
+    assert!(rig.keeps(&large));
+}
+
+#[test]
+fn what_cannot_be_removed_does_not_keep_the_others_from_going() {
+    let rig = Rig::new(300);
+    for n in 1..=3 {
+        rig.keep(&hundred(n), Seen::Blob).unwrap();
+    }
+    let stuck = rig.path(&hundred(1));
+    std::fs::remove_file(&stuck).unwrap();
+    std::fs::create_dir(&stuck).unwrap();
+    rig.keep(&hundred(4), Seen::Blob).unwrap();
+    assert_eq!(rig.kept([2, 3, 4]), [false, true, true]);
+}
+
+#[test]
+fn what_need_not_go_is_found_while_room_is_sought_in_vain() {
+    let rig = Rig::new(300);
+    let pinned = rig.keep(&hundred(1), Seen::Blob).unwrap();
+    let others: Vec<[u8; 1]> = (0..100).map(|n| [n]).collect();
+    for other in &others {
+        rig.keep(other, Seen::Blob).unwrap();
+    }
+    std::thread::scope(|scope| {
+        let seeking = scope.spawn(|| {
+            for _ in 0..200 {
+                let room = rig.store.ingest(&Digest::of(b"large"), Some(300));
+                assert!(matches!(room, Err(Unkept::NoRoom)));
+            }
+        });
+        for other in others.iter().cycle() {
+            assert!(rig.content(other).is_some());
+            if seeking.is_finished() {
+                break;
+            }
+        }
+    });
+    drop(pinned);
+}

@@ -180,3 +180,33 @@ fn a_store_that_is_opened_counts_what_was_set_aside() {
     drop(store.ingest(&Digest::of(b""), Some(5)).unwrap());
     assert_eq!(fs::read_dir(folder.join("rotten")).unwrap().count(), 0);
 }
+
+/// Puts a link that leads to itself in place of a file.
+fn unreadable(path: &Path) {
+    fs::remove_file(path).unwrap();
+    std::os::unix::fs::symlink(path, path).unwrap();
+}
+
+#[test]
+fn content_that_cannot_be_opened_is_fetched_again() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"content", Seen::Blob).unwrap();
+    unreadable(&rig.path(b"content"));
+    assert!(rig.content(b"content").is_none() && !rig.keeps(b"content"));
+    rig.keep(b"content", Seen::Blob).unwrap();
+    assert!(rig.content(b"content").is_some());
+}
+
+#[test]
+fn content_that_cannot_be_opened_does_not_keep_the_others_from_being_looked_at() {
+    let rig = Rig::new(ROOM);
+    rig.keep(b"unreadable", Seen::Blob).unwrap();
+    rig.clock.advance(Duration::from_secs(1));
+    rig.keep(b"bad!", Seen::Blob).unwrap();
+    unreadable(&rig.path(b"unreadable"));
+    damage(&rig.path(b"bad!"), b"ba d");
+    rig.clock.advance(SCRUB_EVERY);
+    rig.scrub();
+    assert!(!rig.keeps(b"unreadable") && !rig.keeps(b"bad!"));
+    assert_eq!((rig.lost("unreadable"), rig.lost("digest")), (1, 1));
+}

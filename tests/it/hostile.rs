@@ -1,0 +1,154 @@
+//! Registries that lie, and clients that mean no good, before a gate that keeps what it fetches: nobody
+//! else is stopped, and nothing wrong looks whole.
+
+use std::time::Duration;
+
+use countersign::clock::Clock;
+use countersign::oci::{Digest, Registry};
+use countersign::pull_through::{Metrics, Origin, PullThrough};
+use countersign::store::{self, Store};
+use countersign::upstream::{self, Upstream};
+use http::{Method, StatusCode};
+
+use crate::blob_site::{BlobSite, LENGTH, app, blob, drain, is_whole, other, registry};
+use crate::fake_registry::{FakeRegistry, Fault, respond};
+use crate::folder::Folder;
+use crate::whole_gate::{APP, World};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// To a client, no content at all would be the whole of what `Content-Length` says.
+#[tokio::test]
+async fn an_answer_without_content_never_looks_whole() {
+    let mut world = World::new().await;
+    world.push_signed("v1", "one");
+    let path = format!("/v2/{APP}/blobs/{}", Digest::of(b"one"));
+    world.registry.hook(|asked| {
+        let is_blob = asked.path.contains("/blobs/");
+        is_blob.then(|| Fault::Respond(respond(200, "")))
+    });
+    let answer = world.get(&path).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_registry_that_gives_nothing_holds_up_nobody_of_another() {
+    let (slow, good) = (FakeRegistry::start().await, FakeRegistry::start().await);
+    let digest = slow.registry().put_blob(&app(), blob());
+    good.registry().put_blob(&app(), blob());
+    slow.hook(|_| Some(Fault::Stall(1000)));
+    let elsewhere: Registry = "elsewhere.example.com".parse().unwrap();
+    let url = good.url("127.0.0.1").parse().unwrap();
+    let config = upstream::Config::new(elsewhere.clone(), url);
+    let beside = Upstream::new(&config, &upstream::Metrics::default()).unwrap();
+
+    let folder = Folder::new("hostile");
+    let (path, scrub_every) = (folder.path().to_owned(), Duration::from_secs(3600));
+    let config = store::Config { path, max_size: 64 << 20, scrub_every };
+    let store = Store::open(&config, Clock::default(), &store::Metrics::default()).unwrap();
+    let pull_through = PullThrough::new([slow.upstream(), beside], PullThrough::CACHE)
+        .keeping(store, Metrics::default());
+    let stalled = pull_through.blob(&registry(), &app(), &digest, None).await.unwrap();
+    let stream = pull_through.blob(&elsewhere, &app(), &digest, None).await.unwrap();
+    is_whole(tokio::time::timeout(PATIENCE, drain(stream)).await.unwrap());
+    drop(stalled);
+}
+
+/// A kept blob is confirmed by HEAD; where that is not to be had, GET is the answer.
+#[tokio::test]
+async fn a_registry_without_head_gives_what_is_kept_for_another_repository() {
+    for status in [403, 404, 405] {
+        let site = BlobSite::new().await;
+        is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+        site.kept(&app()).await;
+        site.fake.registry().put_blob(&other(), blob());
+        site.fake.hook(move |asked| {
+            (asked.method == Method::HEAD).then(|| Fault::Respond(respond(status, "")))
+        });
+        let stream = site.open(&other(), None).await.unwrap();
+        assert_eq!(stream.origin(), Origin::Upstream);
+        is_whole(drain(stream).await);
+    }
+}
+
+/// Else the words of the answer would tell whether some repository's blob is kept.
+#[tokio::test]
+async fn what_a_repository_does_not_hold_is_denied_in_the_same_words_whether_it_is_kept_or_not() {
+    let site = BlobSite::new().await;
+    let before = site.open(&other(), None).await.unwrap_err().to_string();
+    is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+    site.kept(&app()).await;
+    assert_eq!(site.open(&other(), None).await.unwrap_err().to_string(), before);
+}
+
+#[tokio::test]
+async fn a_blob_that_was_asked_for_as_a_manifest_is_still_served_without_upstream() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    let path = |content| format!("/v2/{APP}/blobs/{}", Digest::of(content));
+    for content in [&b"one"[..], b"{}"] {
+        assert_eq!(world.get(&path(content)).await.body, content);
+    }
+    world.restart().await;
+    for content in [&b"one"[..], b"{}"] {
+        world.pull(Digest::of(content)).await.is_absent("digest_not_signed");
+    }
+    // What may be a manifest by its bytes alone is asked for once more.
+    assert_eq!(world.get(&path(b"{}")).await.status, StatusCode::OK);
+    world.registry.hook(|_| Some(Fault::Drop));
+    for content in [&b"one"[..], b"{}"] {
+        let answer = world.get(&path(content)).await;
+        assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, content));
+    }
+}
+
+#[tokio::test]
+async fn where_upstream_knows_no_ranges_a_download_goes_on_all_the_same() {
+    let site = BlobSite::new().await;
+    site.fake.hook(|asked| {
+        Some(match asked.before {
+            0 => Fault::Truncate(345_678),
+            _ => Fault::Respond(respond(200, blob())),
+        })
+    });
+    let streams = site.open_many(3).await;
+    for stream in streams {
+        is_whole(drain(stream).await);
+    }
+    site.kept(&app()).await;
+    assert_eq!(site.gets().len(), 2);
+}
+
+#[tokio::test]
+async fn where_room_ends_on_the_way_and_upstream_knows_no_ranges_everyone_goes_on_alone() {
+    let site = BlobSite::with_room(LENGTH as u64 / 2).await;
+    site.fake.hook(|asked| {
+        Some(match asked.before {
+            0 => Fault::Unsized(70_000),
+            _ => Fault::Respond(respond(200, blob())),
+        })
+    });
+    is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_kept_no_more_is_kept_again_while_it_is_pulled() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    let name = Digest::of(&manifest).hex();
+    let kept = loop {
+        match world.files(&name).pop() {
+            Some(kept) => break kept,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    std::fs::remove_file(kept).unwrap();
+    world.pass(Duration::from_secs(10 * 60));
+    world.pull("v1").await.serves(&manifest);
+    world.restart().await;
+    world.registry.hook(|_| Some(Fault::Drop));
+    world.pull("v1").await.serves(&manifest);
+}
