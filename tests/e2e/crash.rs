@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::engines::Client;
 use crate::gate::{Clock, Gate};
+use crate::line::Line;
 use crate::notary::Keys;
 use crate::process::{free_port, wait_for};
 use crate::random::Random;
@@ -20,7 +22,10 @@ use crate::room::size_below;
 use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
-    crate::tests![killed_under_load_again_and_again_the_store_has_only_what_its_names_say]
+    crate::tests![
+        killed_under_load_again_and_again_the_store_has_only_what_its_names_say,
+        a_pull_during_which_the_gate_is_killed_ends_well_after_its_restart,
+    ]
 }
 
 const KILLS: u32 = 200;
@@ -186,4 +191,31 @@ fn nothing_temporary_is_below(store: &Path) {
     let temporary = |path: &PathBuf| path.to_string_lossy().contains("/.tmp-");
     let left: Vec<_> = files_below(store).into_iter().filter(temporary).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+fn a_pull_during_which_the_gate_is_killed_ends_well_after_its_restart() {
+    let site = Site::new(Keys::InServer);
+    let signer = site.signer();
+    let text = hex::encode(Random::new(61).content(12 << 20));
+    let digest = signer.push(&site.image("library/app:1"), &text);
+    let config = site.config(&[&signer.root_key_id()], PROMPT);
+    let mut gate = Gate::start_keeping(free_port(), "", &config);
+    let line = Line::to(gate.port);
+    let image = format!("{}/library/app:1", line.name());
+    for client in &Client::all()[..2] {
+        line.hold_after(7 << 20);
+        thread::scope(|scope| {
+            let before = gate.sent();
+            let pull = scope.spawn(|| client.pull(&image));
+            wait_for("the layer to be on its way", Duration::from_secs(30), || {
+                (gate.sent() - before > 6 << 20).then_some(())
+            });
+            gate.kill_and_restart();
+            line.open();
+            let said = pull.join().unwrap();
+            assert!(said.ok(), "{}: {}", client.name(), said.all());
+        });
+        assert_eq!(client.digest(&image), digest, "{}", client.name());
+        client.forget(&image);
+    }
 }

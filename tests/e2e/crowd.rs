@@ -4,12 +4,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::gate::Gate;
+use crate::line::Line;
 use crate::random::Random;
 use crate::reader::Reader;
+use crate::rot::kept;
 use crate::site::OpenSite;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
-    crate::tests![two_hundred_clients_at_once_cost_one_download_and_little_memory]
+    crate::tests![
+        two_hundred_clients_at_once_cost_one_download_and_little_memory,
+        where_the_registry_breaks_off_the_rest_is_asked_for_and_no_client_notices,
+    ]
 }
 
 const CLIENTS: usize = 200;
@@ -63,4 +69,26 @@ fn two_hundred_clients_at_once_cost_one_download_and_little_memory() {
     );
     assert_eq!(site.registry.asked("GET", &path), 1);
     assert!(peak <= MOST_MEMORY, "{peak} bytes");
+}
+
+fn where_the_registry_breaks_off_the_rest_is_asked_for_and_no_client_notices() {
+    let site = OpenSite::new();
+    let blob = Random::new(52).content(24 << 20);
+    let digest = site.registry.put_blob("library/app", blob.clone());
+    let path = format!("/v2/library/app/blobs/{digest}");
+    let line = Line::to(site.registry.port);
+    let config = site.config().replace(&site.registry.url(), &line.url());
+    let gate = Gate::start_keeping(0, "", &config);
+    line.break_after(9 << 20);
+    thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                let mut reader = Reader::get(gate.port, &path, &[]).unwrap();
+                reader.ends_with(&blob).unwrap();
+            });
+        }
+    });
+    assert_eq!(site.registry.asked("GET", &path), 2);
+    assert!(site.registry.log().contains("HTTP/1.1\" 206 "), "{}", site.registry.log());
+    kept(&gate, &digest);
 }

@@ -140,11 +140,11 @@ fn every_part_of_a_blob_is_the_same_whether_it_is_cold_arriving_or_kept() {
         for case in CASES {
             let (digest, blob) = new_blob();
             line.hold_after(ARRIVED as u64);
-            let before = sent(&gate);
+            let before = gate.sent();
             thread::scope(|scope| {
                 let whole = scope.spawn(|| ask(&CASES[0], &digest, &blob));
                 wait_for("the blob to arrive", Duration::from_secs(10), || {
-                    (sent(&gate) - before >= ARRIVED as u64 - 40_000).then_some(())
+                    (gate.sent() - before >= ARRIVED as u64 - 40_000).then_some(())
                 });
                 if case.has_arrived() {
                     ask(case, &digest, &blob);
@@ -170,11 +170,6 @@ fn every_part_of_a_blob_is_the_same_whether_it_is_cold_arriving_or_kept() {
 
 fn path(digest: &str) -> String {
     format!("/v2/library/app/blobs/{digest}")
-}
-
-/// How many bytes of blobs that come from upstream have left the gate.
-fn sent(gate: &Gate) -> u64 {
-    gate.metric("countersign_blob_bytes_total{source=\"upstream\"}")
 }
 
 /// As containerd 2 does where it is told to.

@@ -117,6 +117,13 @@ impl Gate {
         metrics.lines().find_map(value).unwrap_or_default()
     }
 
+    /// How many bytes of blobs have left it since it started.
+    pub(crate) fn sent(&self) -> u64 {
+        let from =
+            |source| self.metric(&format!("countersign_blob_bytes_total{{source=\"{source}\"}}"));
+        from("upstream") + from("store")
+    }
+
     /// The anonymous memory that it has in use, in bytes.
     pub(crate) fn anonymous_memory(&self) -> u64 {
         let path = format!("/proc/{}/status", self.process.as_ref().unwrap().id());

@@ -59,9 +59,14 @@ impl Registry {
         self.process = process.until_it_listens(self.port);
     }
 
+    /// What it has answered, and what it had to say of that.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// How many requests for this path it has answered, by its access log.
     pub(crate) fn asked(&self, method: &str, path: &str) -> usize {
-        self.process.log().matches(&format!("\"{method} {path} HTTP/")).count()
+        self.log().matches(&format!("\"{method} {path} HTTP/")).count()
     }
 
     /// `host:port`, as images are named that stand here.
