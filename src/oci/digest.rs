@@ -185,6 +185,8 @@ mod tests {
             let digest = whole.finish();
             assert_eq!(digest, pieces.finish());
             assert_eq!(digest.to_string().parse(), Ok(digest));
+            assert_eq!(Digest::from_raw(algorithm, digest.raw()), Some(digest));
+            assert_eq!(Digest::from_raw(algorithm, &digest.raw()[1..]), None);
         }
     }
 

@@ -19,6 +19,8 @@ use crate::upstream::{ByteRange, Part, Upstream, UpstreamError};
 
 /// How often it is looked again whether there is a download to join.
 const MAX_LOOKS: usize = 3;
+/// From how many bytes on the beginning of a blob is asked for with the rest to follow.
+const LEAST_BEGINNING: u64 = 1 << 20;
 
 /// What became of a download that was begun or joined, for one who waits for it.
 enum Began {
@@ -74,8 +76,7 @@ impl PullThrough {
                 repository: repository.clone(),
                 digest: *digest,
             };
-            // A range that begins later may be all that is ever wanted of a large blob.
-            let wanted = matches!(range, None | Some(ByteRange::From { first: 0 }));
+            let wanted = wants_all(range);
             let began = match self.in_flight.board(digest, place, wanted, || store.keeps(digest)) {
                 Boarding::Joined { progress, own } => began(progress, own, asked, range).await?,
                 Boarding::Started(start, progress) => {
@@ -191,6 +192,17 @@ fn kept(content: &Content, range: Option<ByteRange>) -> Result<BlobStream, Fetch
     let total = content.bytes().len() as u64;
     let kept = BlobStream::kept(content, range);
     kept.ok_or(FetchError::Upstream(UpstreamError::RangeUnsatisfiable { size: Some(total) }))
+}
+
+/// Whether all of the blob is wanted sooner or later. Clients that fetch it in several ranges at once
+/// begin with a large one at the first byte; a small one may only see what the server can do, and one
+/// that begins later may be all that is ever wanted of a large blob.
+fn wants_all(range: Option<ByteRange>) -> bool {
+    match range {
+        None | Some(ByteRange::From { first: 0 }) => true,
+        Some(ByteRange::Between { first: 0, last }) => last >= LEAST_BEGINNING - 1,
+        Some(ByteRange::From { .. } | ByteRange::Between { .. } | ByteRange::Last { .. }) => false,
+    }
 }
 
 /// Waits until a download has begun. `own`: it was begun for the same repository, so that what upstream

@@ -7,6 +7,8 @@ use crate::settings::Section;
 
 const DEFAULT_MAX_SIZE: u64 = 20 << 30;
 const DEFAULT_SCRUB_EVERY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// More often, it would be read all the time.
+const LEAST_SCRUB_EVERY: Duration = Duration::from_secs(1);
 
 /// What an operator says of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +30,8 @@ impl Config {
         let path = section.path("path");
         let max_size = section.size("max_size").unwrap_or(DEFAULT_MAX_SIZE);
         let scrub_every = section.duration("scrub_every").unwrap_or(DEFAULT_SCRUB_EVERY);
-        if scrub_every.is_zero() {
-            section.wrong("scrub_every", "content cannot be read all the time");
+        if scrub_every < LEAST_SCRUB_EVERY {
+            section.wrong("scrub_every", "content is read again after \"1s\" at the earliest");
         }
         section.finish();
         Some(Self { path: path?, max_size, scrub_every })

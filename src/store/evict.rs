@@ -19,7 +19,7 @@ use crate::oci::{Digest, Manifest};
 impl Disk {
     /// Takes `more` bytes for what is being written, and removes for it what must go.
     pub(super) fn make_room(&self, room: &Reservation, more: u64) -> Result<(), Unkept> {
-        if room.take(more) {
+        if more == 0 || room.take(more) {
             return Ok(());
         }
         if room.bytes().saturating_add(more) > self.room.most() {

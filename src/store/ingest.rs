@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::Content;
 use super::atomic;
 use super::disk::Disk;
-use super::facts::{NoFacts, Place, Seen};
+use super::facts::{NoFacts, Seen};
 use super::in_use::Pin;
 use super::layout::Layout;
 use super::mapped::Mapped;
@@ -139,6 +139,21 @@ impl Ingest {
         Arriving { incoming: self.incoming.clone() }
     }
 
+    /// Takes away the temporary name, and gives the name that the content is found by.
+    fn give_name(&mut self, digest: &Digest) -> io::Result<()> {
+        let layout = &self.disk.layout;
+        atomic::make_folder(&layout.folder(digest))?;
+        if let Some(path) = &self.path {
+            let (written, there) = (self.incoming.file.metadata()?, fs::symlink_metadata(path)?);
+            if (written.dev(), written.ino()) != (there.dev(), there.ino()) {
+                return Err(io::Error::other("another file is where it was written"));
+            }
+            fs::rename(path, layout.content(digest))?;
+        }
+        self.path = None;
+        Ok(())
+    }
+
     /// Holds what was written against the digest that was asked for.
     pub fn verify(self) -> Result<Whole, Mismatch> {
         let (asked, got) = (*self.incoming.pin.digest(), self.hasher.clone().finish());
@@ -169,24 +184,24 @@ impl Whole {
         let (disk, incoming) = (ingest.disk.clone(), ingest.incoming.clone());
         let (digest, length) = (*incoming.pin.digest(), ingest.position());
         let failed = |error| disk.unkept(Operation::Publish, error);
-        let place: Place<'_> = (registry, repository);
         let kept = disk.facts.keeps(&digest) == Some(true);
         finish(&incoming.file, length).map_err(failed)?;
         let opened = Mapped::of(&incoming.file, length).map_err(failed)?;
-        if let Some(path) = ingest.path.take() {
-            let renamed = give_name(&disk, &incoming.file, &path, &digest);
-            if renamed.is_err() {
-                ingest.path = Some(path);
-            }
-            renamed.map_err(failed)?;
-        }
-        if let Err(error) = disk.facts.keep(place, &digest, length, &seen) {
+        ingest.give_name(&digest).map_err(failed)?;
+        let folder = File::open(disk.layout.folder(&digest)).and_then(|folder| folder.sync_all());
+        let noted = folder.map_err(failed).and_then(|()| {
+            let noted = disk.facts.keep((registry, repository), &digest, length, &seen);
+            noted.map_err(|error| {
+                disk.health.failed(Operation::Publish, &error);
+                Unkept::from(error)
+            })
+        });
+        if let Err(unkept) = noted {
             if !kept {
                 // Nobody finds it; what cannot be removed now is swept away later.
                 let _ = fs::remove_file(disk.layout.content(&digest));
             }
-            disk.health.failed(Operation::Publish, &error);
-            return Err(error.into());
+            return Err(unkept);
         }
         // From here on it is counted as kept.
         incoming.room.give_back();
@@ -218,17 +233,6 @@ fn finish(file: &File, length: u64) -> io::Result<()> {
     }
     file.set_permissions(Permissions::from_mode(0o444))?;
     file.sync_all()
-}
-
-fn give_name(disk: &Disk, file: &File, path: &Path, digest: &Digest) -> io::Result<()> {
-    let (written, there) = (file.metadata()?, fs::symlink_metadata(path)?);
-    if (written.dev(), written.ino()) != (there.dev(), there.ino()) {
-        return Err(io::Error::other("another file is where it was written"));
-    }
-    let folder = disk.layout.folder(digest);
-    atomic::make_folder(&folder)?;
-    fs::rename(path, disk.layout.content(digest))?;
-    File::open(folder)?.sync_all()
 }
 
 impl Arriving {

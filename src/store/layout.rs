@@ -119,4 +119,20 @@ mod tests {
         assert_eq!(layout.content(&digest), Path::new(&path));
         assert_ne!(layout.incoming(), layout.incoming());
     }
+
+    #[test]
+    fn what_is_not_named_by_a_digest_is_not_ours() {
+        let name = format!("countersign-layout-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let layout = Layout::new(&folder);
+        let digest = Digest::of(b"");
+        atomic::make_folder(&layout.folder(&digest)).unwrap();
+        for name in [digest.hex().as_str(), &Digest::of(b"1").hex(), "notes.txt"] {
+            fs::File::create_new(layout.folder(&digest).join(name)).unwrap();
+        }
+        let found = layout.digests(Algorithm::Sha256, digest.raw()[0]).unwrap();
+        assert_eq!(found, BTreeSet::from([digest]));
+        assert!(layout.digests(Algorithm::Sha512, 0).unwrap().is_empty());
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -17,6 +17,8 @@ use crate::oci::Hasher;
 const PIECE: usize = 1 << 20;
 /// The most that is read in a second, in bytes.
 const RATE: u32 = 16 << 20;
+/// What opening a file and noting the outcome counts for, in bytes that are read.
+const FILE: u32 = 64 << 10;
 
 /// A walk through what is kept, piece by piece.
 pub(super) struct Scrub {
@@ -36,7 +38,7 @@ struct Open {
 /// How far one step came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// So many bytes were read.
+    /// So many bytes were read, or something that takes as long.
     Read(u32),
     /// Nothing is due.
     Idle,
@@ -63,11 +65,11 @@ impl Scrub {
         match open.file.read_at(&mut open.piece, open.position) {
             Ok(0) if open.hasher.clone().finish() == *open.pin.digest() => {
                 self.disk.facts.scrubbed(open.pin.digest(), now);
-                Step::Read(0)
+                Step::Read(FILE)
             }
             Ok(0) => {
                 self.disk.lose(&open.pin, Fault::Digest);
-                Step::Read(0)
+                Step::Read(FILE)
             }
             Ok(read) => {
                 open.hasher.update(&open.piece[..read]);
@@ -82,7 +84,7 @@ impl Scrub {
             Err(error) => {
                 tracing::warn!(digest = %open.pin.digest(), %error, "stored content cannot be read");
                 self.disk.lose(&open.pin, Fault::Unreadable);
-                Step::Read(0)
+                Step::Read(FILE)
             }
         }
     }

@@ -165,6 +165,7 @@ password = "x" #! admin.password: unknown key; the keys here are `listen`
 
 [store] #! store: `path` must be given
 max_size = "20GB" #! store.max_size: is no size
+scrub_every = "999ms" #! store.scrub_every: content is read again
 
 [[upstream]] #! upstream: `registry` must be given
 

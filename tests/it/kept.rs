@@ -135,12 +135,23 @@ async fn a_cold_range_is_asked_for_alone_and_one_from_the_first_byte_is_kept() {
     let tail = site.open(&app(), Some(ByteRange::Last { length: 10 })).await.unwrap();
     assert_eq!(drain(tail).await.0, blob()[LENGTH - 10..]);
     assert_eq!(site.gets()[0].header(RANGE), "bytes=-10");
+    let probe = site.open(&app(), Some(ByteRange::Between { first: 0, last: 1 })).await.unwrap();
+    assert_eq!(drain(probe).await.0, blob()[..2]);
     let all = site.open(&app(), Some(ByteRange::From { first: 0 })).await.unwrap();
     let range = ContentRange { first: 0, last: LENGTH as u64 - 1, total: LENGTH as u64 };
     assert_eq!(all.part(), Part::Range(range));
     is_whole(drain(all).await);
     site.kept(&app()).await;
-    assert_eq!(site.gets()[1].header(RANGE), "");
+    assert_eq!(site.gets()[2].header(RANGE), "");
+}
+
+#[tokio::test]
+async fn a_client_that_fetches_in_ranges_at_once_has_the_whole_kept() {
+    let site = BlobSite::new().await;
+    let first = ByteRange::Between { first: 0, last: (2 << 20) - 1 };
+    is_whole(drain(site.open(&app(), Some(first)).await.unwrap()).await);
+    site.kept(&app()).await;
+    assert_eq!(site.gets().len(), 1);
 }
 
 #[tokio::test]

@@ -1,20 +1,31 @@
 //! What is noted, each in a transaction of its own; uses wait for the next one.
 
 use super::tables::{Rank, Row, Seen};
-use super::{Facts, Lasting, NoFacts, Place};
+use super::{Facts, Lasting, NoFacts, Place, Use};
 use crate::clock::Timestamp;
 use crate::oci::Digest;
+
+/// The most contents whose uses wait to be written down.
+const MAX_USES: usize = 1 << 16;
 
 impl Facts {
     /// Notes that the content was used.
     pub(in crate::store) fn touch(&self, digest: &Digest) {
         let now = self.tick();
-        self.uses().entry(*digest).or_default().at = Some(now);
+        self.note_use(digest, |noted| noted.at = Some(now));
     }
 
     /// Notes that a manifest was served.
     pub(in crate::store) fn served(&self, digest: &Digest) {
-        self.uses().entry(*digest).or_default().served = true;
+        self.note_use(digest, |noted| noted.served = true);
+    }
+
+    fn note_use(&self, digest: &Digest, note: impl FnOnce(&mut Use)) {
+        let mut uses = self.uses();
+        // More come together only where the disk fails for long.
+        if uses.len() < MAX_USES || uses.contains_key(digest) {
+            note(uses.entry(*digest).or_default());
+        }
     }
 
     /// Keeps content: from now on it is found. It was not there before the bytes were.
@@ -77,7 +88,7 @@ impl Facts {
     }
 }
 
-impl super::Use {
+impl Use {
     /// Writes this use down.
     pub(super) fn apply(self, row: &mut Row) {
         row.used = self.at.unwrap_or(row.used);
