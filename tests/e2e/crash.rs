@@ -193,6 +193,7 @@ fn nothing_temporary_is_below(store: &Path) {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// Docker waits before it tries again, longer than a gate takes to start. (Others try again at once, and give up.)
 fn a_pull_during_which_the_gate_is_killed_ends_well_after_its_restart() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
@@ -202,20 +203,18 @@ fn a_pull_during_which_the_gate_is_killed_ends_well_after_its_restart() {
     let mut gate = Gate::start_keeping(free_port(), "", &config);
     let line = Line::to(gate.port);
     let image = format!("{}/library/app:1", line.name());
-    for client in &Client::all()[..2] {
-        line.hold_after(7 << 20);
-        thread::scope(|scope| {
-            let before = gate.sent();
-            let pull = scope.spawn(|| client.pull(&image));
-            wait_for("the layer to be on its way", Duration::from_secs(30), || {
-                (gate.sent() - before > 6 << 20).then_some(())
-            });
-            gate.kill_and_restart();
-            line.open();
-            let said = pull.join().unwrap();
-            assert!(said.ok(), "{}: {}", client.name(), said.all());
+    let docker = &Client::all()[0];
+    line.hold_after(7 << 20);
+    thread::scope(|scope| {
+        let pull = scope.spawn(|| docker.pull(&image));
+        wait_for("the layer to be on its way", Duration::from_secs(30), || {
+            (gate.sent() > 6 << 20).then_some(())
         });
-        assert_eq!(client.digest(&image), digest, "{}", client.name());
-        client.forget(&image);
-    }
+        gate.kill_and_restart();
+        line.open();
+        let said = pull.join().unwrap();
+        assert!(said.ok(), "{}", said.all());
+    });
+    assert_eq!(docker.digest(&image), digest);
+    docker.forget(&image);
 }

@@ -47,8 +47,8 @@ fn a_layer_kept_for_one_repository_is_not_found_in_another_until_the_registry_ho
     assert_eq!(ask(&gate, "public").body, layer);
     is_unknown(&ask(&gate, "no-repository"));
     // The bytes came once.
-    assert_eq!(site.registry.asked("GET", &blob(&digest, "private")), 1);
-    assert_eq!(site.registry.asked("GET", &blob(&digest, "public")), 0);
+    assert_eq!(site.registry.gave(&blob(&digest, "private")), 1);
+    assert_eq!(site.registry.gave(&blob(&digest, "public")), 0);
 
     site.registry.kill();
     for repository in ["private", "public"] {

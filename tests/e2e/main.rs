@@ -85,8 +85,12 @@ macro_rules! tests {
 pub(crate) use tests;
 
 fn main() -> std::process::ExitCode {
+    // What takes longest is begun early, and the others beside it.
     let all = [
         pull::tests(),
+        compose::tests(),
+        crash::tests(),
+        crowd::tests(),
         refuse::tests(),
         moved_tag::tests(),
         index::tests(),
@@ -101,9 +105,6 @@ fn main() -> std::process::ExitCode {
         room::tests(),
         rot::tests(),
         disk::tests(),
-        crash::tests(),
-        crowd::tests(),
-        compose::tests(),
     ];
     let trials = all.into_iter().flatten().map(|(name, test)| {
         let name = name.trim_start_matches("e2e::");

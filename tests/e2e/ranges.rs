@@ -15,6 +15,7 @@ use crate::notary::Keys;
 use crate::process::wait_for;
 use crate::random::Random;
 use crate::registry::digest_of;
+use crate::rot::kept;
 use crate::site::{OpenSite, PROMPT, Site};
 use crate::tls::Authority;
 
@@ -181,7 +182,7 @@ fn parts_of_a_cold_blob_that_are_asked_for_at_once_make_the_whole() {
     let digest = site.registry.put_blob("library/app", blob.clone());
     let gate = site.gate("");
     let url = gate.url(&path(&digest));
-    for _ in ["cold", "kept"] {
+    let all_parts_at_once = || {
         thread::scope(|scope| {
             for part in 0..PARTS {
                 let (url, blob) = (&url, &blob);
@@ -197,7 +198,11 @@ fn parts_of_a_cold_blob_that_are_asked_for_at_once_make_the_whole() {
                 });
             }
         });
-    }
+        site.registry.asked("GET", &path(&digest))
+    };
+    all_parts_at_once();
+    kept(&gate, &digest);
+    assert_eq!(all_parts_at_once(), all_parts_at_once());
 }
 
 /// The two that resume by themselves; the connection breaks between them and the gate.

@@ -121,6 +121,11 @@ impl Registry {
         list
     }
 
+    /// How often it has given all of the content at this path.
+    pub(crate) fn gave(&self, path: &str) -> usize {
+        self.log().matches(&format!("\"GET {path} HTTP/1.1\" 200 ")).count()
+    }
+
     /// Has a repository hold a blob of another one, too.
     pub(crate) fn mount_blob(&self, repository: &str, digest: &str, from: &str) {
         let url = self.url();
