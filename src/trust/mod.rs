@@ -6,6 +6,8 @@ pub mod keys;
 pub mod notaryv1;
 pub mod refusal;
 pub mod scheme;
+pub mod signature;
+pub mod subject;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use tokio::task::JoinHandle;
 pub use endorsement::{Endorsed, Endorsement};
 pub use refusal::{Reason, Refusal, Unendorsed};
 pub use scheme::Scheme;
+pub use signature::{Candidate, Content, Flaw, Unproven, Vouched};
+pub use subject::Subject;
 
 use crate::oci::{Digest, Registry, Repository, Tag};
 use notaryv1::{File, Gun, NotUpdated, SignedRepository, TrustCache};

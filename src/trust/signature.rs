@@ -1,0 +1,62 @@
+//! One signature over content: as a registry gave it, and what judging it gives. Knows no scheme's
+//! rules, and not where signatures are looked for.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+
+/// One signature as a registry gave it, held against the digest that names it, and not yet believed.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Where it was found, for people: `sha256-….sig, layer 2` or `referrer sha256:…`.
+    pub place: String,
+    pub content: Content,
+}
+
+/// What a candidate is, by the media type of its own manifest and layer.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A layer of a cosign `.sig` or `.att` manifest: its payload, and what its descriptor is annotated
+    /// with.
+    Layer { media_type: String, payload: Bytes, annotations: BTreeMap<String, String> },
+    /// A Sigstore bundle.
+    Bundle { json: Bytes },
+    /// A Notary Project signature envelope, JWS or COSE.
+    Envelope { media_type: String, bytes: Bytes },
+}
+
+/// What one good signature says, beside that it is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouched {
+    /// Who signed, as the scheme names it: a key's id, a certificate's identity and issuer.
+    pub signer: String,
+    /// When it was signed, by the best time that was verified, or else by the signer's own word.
+    pub signed: Option<Timestamp>,
+    /// The earliest end of what it rests on; none where nothing of it ends.
+    pub expires: Option<Timestamp>,
+}
+
+/// Why a candidate proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unproven {
+    /// It is not what the anchor asks for: another kind of statement, about something else. Says
+    /// nothing against the image.
+    Beside(Flaw),
+    /// It is what the anchor asks for, and it does not hold.
+    Flawed(Flaw),
+    /// It could not be found out, and why.
+    Undecided(String),
+}
+
+/// One check that a candidate did not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// The check, by one stable word for programs: `signature`, `identity`, `transparency_log`, …
+    pub check: &'static str,
+    /// One clause for people, without a full stop: what was found.
+    pub found: String,
+    /// One clause: what would have satisfied it.
+    pub wanted: String,
+}
