@@ -1,6 +1,7 @@
 //! The words of the OCI distribution and image specifications as types: names, digests, media types,
 //! manifests, errors. Parses text and bytes into them; no I/O, no async, and nothing of trust.
 
+pub mod artifact;
 pub mod digest;
 pub mod error;
 pub mod headers;
@@ -8,6 +9,7 @@ pub mod manifest;
 pub mod media_type;
 pub mod name;
 
+pub use artifact::{Artifact, Layer, NoArtifact, Referrer};
 pub use digest::{Algorithm, Digest, Hasher, Mismatch};
 pub use error::{ErrorBody, ErrorCode};
 pub use manifest::{Descriptor, Manifest};

@@ -1,0 +1,199 @@
+//! Artifacts as their readers need them: what a manifest says that it is, its layers with their
+//! annotations, its subject; and what a list of referrers says of each. Reads what
+//! [`Manifest`](super::Manifest) has already taken for a manifest; knows no artifact type.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use super::digest::Digest;
+use crate::json::{InvalidJson, Value};
+
+/// An image manifest that is an artifact, in its own words (image-spec, manifest.md).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// Its `artifactType`; none where that is not there, or empty.
+    pub artifact_type: Option<String>,
+    pub config_type: String,
+    pub layers: Vec<Layer>,
+    pub subject: Option<Layer>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A descriptor with all that it says of itself, less the `data` that it may hold: content is fetched,
+/// and held against the digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    pub media_type: String,
+    pub digest: Digest,
+    pub size: u64,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// One entry of a list of referrers: a hint, since nobody holds it against what it points at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referrer {
+    pub digest: Digest,
+    pub artifact_type: Option<String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Why a manifest is no artifact, or a list none of referrers.
+#[derive(Debug, Error)]
+pub enum NoArtifact {
+    #[error(transparent)]
+    Json(#[from] InvalidJson),
+    #[error("it has no {0}")]
+    Missing(&'static str),
+    #[error("its {0} is not what it should be")]
+    Member(&'static str),
+}
+
+impl Artifact {
+    /// Reads an image manifest.
+    pub fn parse(bytes: &[u8]) -> Result<Self, NoArtifact> {
+        let manifest = Value::parse(bytes)?;
+        let config = manifest.member("config").ok_or(NoArtifact::Missing("config"))?;
+        let layers = manifest.member("layers").and_then(Value::as_array);
+        let layers = layers.ok_or(NoArtifact::Missing("list of layers"))?;
+        Ok(Self {
+            artifact_type: artifact_type(&manifest)?,
+            config_type: layer(config)?.media_type,
+            layers: layers.iter().map(layer).collect::<Result<_, _>>()?,
+            subject: present(&manifest, "subject").map(layer).transpose()?,
+            annotations: annotations(&manifest)?,
+        })
+    }
+
+    /// What it is: its `artifactType`, else what its config is.
+    pub fn own_type(&self) -> &str {
+        self.artifact_type.as_deref().unwrap_or(&self.config_type)
+    }
+}
+
+impl Referrer {
+    /// Reads the entries of an index.
+    pub fn parse_list(index: &[u8]) -> Result<Vec<Self>, NoArtifact> {
+        let index = Value::parse(index)?;
+        let entries = index.member("manifests").and_then(Value::as_array);
+        entries.ok_or(NoArtifact::Missing("list of manifests"))?.iter().map(Self::read).collect()
+    }
+
+    fn read(entry: &Value) -> Result<Self, NoArtifact> {
+        Ok(Self {
+            digest: digest(entry)?,
+            artifact_type: artifact_type(entry)?,
+            annotations: annotations(entry)?,
+        })
+    }
+}
+
+/// The member `name`; Go, in which registries are written, does not tell null from none.
+fn present<'a>(of: &'a Value, name: &str) -> Option<&'a Value> {
+    of.member(name).filter(|member| **member != Value::Null)
+}
+
+fn artifact_type(of: &Value) -> Result<Option<String>, NoArtifact> {
+    let Some(member) = present(of, "artifactType") else { return Ok(None) };
+    let text = member.as_str().ok_or(NoArtifact::Member("artifactType"))?;
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+fn layer(descriptor: &Value) -> Result<Layer, NoArtifact> {
+    let media_type = descriptor.member("mediaType").and_then(Value::as_str);
+    let size = descriptor.member("size").and_then(Value::as_integer);
+    let size = size.and_then(|size| u64::try_from(size).ok());
+    Ok(Layer {
+        media_type: media_type.ok_or(NoArtifact::Member("mediaType"))?.to_owned(),
+        digest: digest(descriptor)?,
+        size: size.ok_or(NoArtifact::Member("size"))?,
+        annotations: annotations(descriptor)?,
+    })
+}
+
+fn digest(descriptor: &Value) -> Result<Digest, NoArtifact> {
+    let digest = descriptor.member("digest").and_then(Value::as_str);
+    digest.and_then(|text| text.parse().ok()).ok_or(NoArtifact::Member("digest"))
+}
+
+fn annotations(of: &Value) -> Result<BTreeMap<String, String>, NoArtifact> {
+    let Some(annotations) = present(of, "annotations") else { return Ok(BTreeMap::new()) };
+    let annotations = annotations.as_object().ok_or(NoArtifact::Member("annotations"))?;
+    let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+    let texts: Option<BTreeMap<_, _>> = annotations.iter().map(text).collect();
+    texts.ok_or(NoArtifact::Member("annotations"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+
+    fn descriptor(media_type: &str) -> Json {
+        json!({"mediaType": media_type, "digest": Digest::of(b"").to_string(), "size": 3,
+               "data": "AAAA", "annotations": {"a": "b"}})
+    }
+
+    fn artifact() -> Json {
+        json!({"schemaVersion": 2, "artifactType": "a/type", "config": descriptor("a/config"),
+               "layers": [descriptor("a/layer")], "subject": descriptor("a/subject")})
+    }
+
+    fn parse(json: &Json) -> Result<Artifact, NoArtifact> {
+        Artifact::parse(json.to_string().as_bytes())
+    }
+
+    #[test]
+    fn an_artifact_is_read_in_its_own_words() {
+        let read = parse(&artifact()).unwrap();
+        assert_eq!((read.own_type(), &*read.config_type), ("a/type", "a/config"));
+        assert_eq!(read.layers[0].annotations["a"], "b");
+        assert_eq!((read.layers[0].size, read.layers[0].digest), (3, Digest::of(b"")));
+        assert_eq!(read.subject.unwrap().media_type, "a/subject");
+    }
+
+    #[test]
+    fn what_says_nothing_of_its_type_is_what_its_config_is() {
+        for none in [Json::Null, json!("")] {
+            let mut artifact = artifact();
+            artifact["artifactType"] = none;
+            artifact["subject"] = Json::Null;
+            let read = parse(&artifact).unwrap();
+            assert_eq!((read.own_type(), read.subject), ("a/config", None));
+        }
+    }
+
+    #[test]
+    fn what_is_no_artifact_is_refused() {
+        for (member, value) in [
+            ("artifactType", json!(7)),
+            ("config", Json::Null),
+            ("layers", json!({})),
+            ("layers", json!([{}])),
+            ("layers", json!([{"mediaType": "a/b", "digest": "sha256:0", "size": 1}])),
+            ("subject", json!("sha256:0")),
+            ("annotations", json!({"a": 1})),
+        ] {
+            let mut artifact = artifact();
+            artifact[member] = value;
+            assert!(parse(&artifact).is_err(), "{artifact}");
+        }
+        for size in [json!(-1), json!(1.5), json!("3"), json!(u64::MAX)] {
+            let mut artifact = artifact();
+            artifact["layers"][0]["size"] = size;
+            assert!(parse(&artifact).is_err(), "{artifact}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_referrers_is_read() {
+        let mut entry = descriptor("a/manifest");
+        entry["artifactType"] = json!("a/type");
+        let list = json!({"manifests": [entry, descriptor("a/manifest")]}).to_string();
+        let read = Referrer::parse_list(list.as_bytes()).unwrap();
+        assert_eq!(read[0].artifact_type.as_deref(), Some("a/type"));
+        assert_eq!(read[1].artifact_type, None);
+        assert!(Referrer::parse_list(b"{}").is_err());
+    }
+}
