@@ -11,13 +11,15 @@ mod exchange;
 mod metrics;
 mod page;
 mod range;
+mod referrers;
+mod small;
 mod token;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, RANGE};
+use http::header::{ACCEPT, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
@@ -29,22 +31,19 @@ pub use error::{Outage, UpstreamError, Violation};
 pub use metrics::{Endpoint, Metrics};
 pub use page::Page;
 pub use range::{ByteRange, ContentRange};
+pub use referrers::{Listing, Referrers};
 
 use crate::json::Value;
 use crate::net::{Body, Client, Method, NetError, Stage};
-use crate::oci::headers::{DOCKER_CONTENT_DIGEST, OCI_FILTERS_APPLIED};
+use crate::oci::headers::DOCKER_CONTENT_DIGEST;
 use crate::oci::manifest::MAX_MANIFEST;
-use crate::oci::{Digest, ErrorCode, Manifest, MediaType, Reference, Registry, Repository, Tag};
+use crate::oci::{Digest, ErrorCode, MediaType, Reference, Registry, Repository, Tag};
 use exchange::Question;
 
 /// The longest tag list that is read, in bytes: some registries know no pages.
 const MAX_TAG_LIST: usize = 16 << 20;
-/// The longest list of referrers, which is an index (distribution-spec, "Listing referrers").
-const MAX_REFERRERS: usize = MAX_MANIFEST;
 /// One in so many requests at once is never a blob's.
 const RESERVED: usize = 8;
-/// The longest `OCI-Filters-Applied` that is passed on.
-const MAX_FILTERS: usize = 255;
 
 /// A manifest as upstream gave it: nobody has looked at it yet.
 #[derive(Clone, Debug)]
@@ -77,34 +76,6 @@ pub struct TagPage {
     pub tags: Vec<Tag>,
     /// The page after this one, if there is one.
     pub next: Option<Page>,
-}
-
-/// One page of what refers to a manifest.
-#[derive(Clone, Debug)]
-pub struct Referrers {
-    /// The index as upstream sent it: an OCI index, no more is known of it.
-    bytes: Bytes,
-    /// What upstream says it has filtered by (`OCI-Filters-Applied`).
-    pub filters_applied: Option<String>,
-    pub next: Option<Page>,
-}
-
-impl Referrers {
-    /// The index, byte for byte.
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
-    }
-
-    /// The same, and nothing else is needed any more.
-    pub fn into_bytes(self) -> Bytes {
-        self.bytes
-    }
-
-    /// Nothing refers to it.
-    pub fn none() -> Self {
-        const EMPTY: &[u8] = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
-        Self { bytes: Bytes::from_static(EMPTY), filters_applied: None, next: None }
-    }
 }
 
 /// One configured registry.
@@ -143,14 +114,7 @@ impl Upstream {
         repository: &Repository,
         reference: &Reference,
     ) -> Result<Answer, UpstreamError> {
-        let path = format!("manifests/{reference}");
-        let headers = accept(MediaType::ACCEPT);
-        let response =
-            self.ask(Endpoint::Manifest, Method::Get, repository, &path, &[], headers).await?;
-        let response = expect_ok(response, ErrorCode::ManifestUnknown).await?;
-        let content_type = text(response.headers(), &CONTENT_TYPE)?;
-        let bytes = response.into_body().read_whole(MAX_MANIFEST).await?;
-        Ok(Answer { bytes, content_type })
+        self.manifest_within(repository, reference, MAX_MANIFEST).await
     }
 
     /// The digest that `tag` stands for now: by `HEAD`, and where that does not tell it, by what the
@@ -252,39 +216,6 @@ impl Upstream {
         let next = page::next(response.headers())?;
         let bytes = response.into_body().read_whole(MAX_TAG_LIST).await?;
         Ok(TagPage { tags: read_tags(&bytes)?, next })
-    }
-
-    /// What refers to the manifest `subject`, of `artifact_type` only if upstream filters; `None` if
-    /// upstream answers 404, as one that has no referrers API does.
-    pub async fn referrers(
-        &self,
-        repository: &Repository,
-        subject: &Digest,
-        artifact_type: Option<&str>,
-        page: &Page,
-    ) -> Result<Option<Referrers>, UpstreamError> {
-        let path = format!("referrers/{subject}");
-        let mut query = page.pairs().to_vec();
-        query.extend(artifact_type.map(|artifact_type| ("artifactType", artifact_type.to_owned())));
-        let headers = accept(MediaType::OciIndex.as_str());
-        let response =
-            self.ask(Endpoint::Referrers, Method::Get, repository, &path, &query, headers).await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        let response = expect_ok(response, ErrorCode::ManifestUnknown).await?;
-        let next = page::next(response.headers())?;
-        let content_type = text(response.headers(), &CONTENT_TYPE)?;
-        let filters_applied = text(response.headers(), &OCI_FILTERS_APPLIED)?;
-        if filters_applied.as_ref().is_some_and(|filters| filters.len() > MAX_FILTERS) {
-            return Err(Violation::Header("OCI-Filters-Applied").into());
-        }
-        let bytes = response.into_body().read_whole(MAX_REFERRERS).await?;
-        let index = Manifest::parse(&bytes, content_type.as_deref()).map_err(Violation::from)?;
-        if index.media_type() != MediaType::OciIndex {
-            return Err(Violation::Missing("OCI index").into());
-        }
-        Ok(Some(Referrers { bytes, filters_applied, next }))
     }
 
     async fn ask(

@@ -1,0 +1,132 @@
+//! What refers to a manifest (distribution-spec, "Listing referrers"), told apart from a registry that
+//! does not know the question.
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+
+use super::error::{self, UpstreamError, Violation};
+use super::metrics::Endpoint;
+use super::page::{self, Page};
+use super::{Upstream, accept, text};
+use crate::net::Method;
+use crate::oci::headers::OCI_FILTERS_APPLIED;
+use crate::oci::manifest::MAX_MANIFEST;
+use crate::oci::{Digest, ErrorCode, Manifest, MediaType, Repository};
+
+/// The longest list of referrers, which is an index.
+const MAX_REFERRERS: usize = MAX_MANIFEST;
+/// The longest `OCI-Filters-Applied` that is passed on.
+const MAX_FILTERS: usize = 255;
+
+/// One page of what refers to a manifest.
+#[derive(Clone, Debug)]
+pub struct Referrers {
+    /// The index as upstream sent it: an OCI index, no more is known of it.
+    bytes: Bytes,
+    /// What upstream says it has filtered by (`OCI-Filters-Applied`).
+    pub filters_applied: Option<String>,
+    pub next: Option<Page>,
+}
+
+impl Referrers {
+    /// The index, byte for byte.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The same, and nothing else is needed any more.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// Nothing refers to it.
+    pub fn none() -> Self {
+        const EMPTY: &[u8] = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+        Self { bytes: Bytes::from_static(EMPTY), filters_applied: None, next: None }
+    }
+}
+
+/// What a registry says when it is asked what refers to a manifest.
+#[derive(Clone, Debug)]
+pub enum Listing {
+    Page(Referrers),
+    /// It has the API, or may have it, and not this repository or manifest.
+    Unknown(ErrorCode),
+    /// It has no such API: it answered with this status, and 200 is some page of its own.
+    Unsupported(StatusCode),
+}
+
+impl Upstream {
+    /// What refers to the manifest `subject`, of `artifact_type` only if upstream filters; `None` if
+    /// upstream answers as one that has no referrers API does.
+    pub async fn referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        page: &Page,
+    ) -> Result<Option<Referrers>, UpstreamError> {
+        match self.list_referrers(repository, subject, artifact_type, page, MAX_REFERRERS).await? {
+            Listing::Page(page) => Ok(Some(page)),
+            Listing::Unsupported(StatusCode::OK) => Err(Violation::Missing("OCI index").into()),
+            Listing::Unknown(_) | Listing::Unsupported(_) => Ok(None),
+        }
+    }
+
+    /// The same, in `ceiling` bytes or less, with what a registry says that does not list them.
+    pub async fn list_referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        page: &Page,
+        ceiling: usize,
+    ) -> Result<Listing, UpstreamError> {
+        let path = format!("referrers/{subject}");
+        let mut query = page.pairs().to_vec();
+        query.extend(artifact_type.map(|artifact_type| ("artifactType", artifact_type.to_owned())));
+        let headers = accept(MediaType::OciIndex.as_str());
+        let response =
+            self.ask(Endpoint::Referrers, Method::Get, repository, &path, &query, headers).await?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => {
+                return match error::of_response(response, ErrorCode::Unsupported).await {
+                    UpstreamError::Absent { code: ErrorCode::Unsupported, .. } => {
+                        Ok(Listing::Unsupported(StatusCode::NOT_FOUND))
+                    }
+                    UpstreamError::Absent { code, .. } => Ok(Listing::Unknown(code)),
+                    error => Err(error),
+                };
+            }
+            // Those that know no such path have many words for it (go-containerregistry,
+            // `remote.Referrers`).
+            status @ (StatusCode::BAD_REQUEST
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_ACCEPTABLE
+            | StatusCode::NOT_IMPLEMENTED) => return Ok(Listing::Unsupported(status)),
+            _ => return Err(error::of_status(&response)),
+        }
+        let next = page::next(response.headers())?;
+        let content_type = text(response.headers(), &CONTENT_TYPE)?;
+        if content_type.as_deref().is_some_and(is_html) {
+            return Ok(Listing::Unsupported(StatusCode::OK));
+        }
+        let filters_applied = text(response.headers(), &OCI_FILTERS_APPLIED)?;
+        if filters_applied.as_ref().is_some_and(|filters| filters.len() > MAX_FILTERS) {
+            return Err(Violation::Header("OCI-Filters-Applied").into());
+        }
+        let bytes = response.into_body().read_whole(ceiling).await?;
+        let index = Manifest::parse(&bytes, content_type.as_deref()).map_err(Violation::from)?;
+        if index.media_type() != MediaType::OciIndex {
+            return Err(Violation::Missing("OCI index").into());
+        }
+        Ok(Listing::Page(Referrers { bytes, filters_applied, next }))
+    }
+}
+
+/// Whether it is the page of a web server that shows the same to whatever path.
+fn is_html(content_type: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/html")
+}
