@@ -67,7 +67,7 @@ impl PullThrough {
     }
 
     /// The manifest that is in the store, hashed again.
-    fn stored_manifest(&self, (registry, repository, digest): &Key) -> Option<Fetched> {
+    pub(super) fn stored_manifest(&self, (registry, repository, digest): &Key) -> Option<Fetched> {
         let store = self.store.as_ref()?;
         let content = store.content(registry, repository, digest)?;
         let content_type = content.content_type().map(str::to_owned);

@@ -12,6 +12,7 @@ mod joined;
 mod manifests;
 mod metrics;
 mod progress;
+mod small;
 mod source;
 mod straight;
 
