@@ -4,6 +4,7 @@
 pub mod endorsement;
 pub mod keys;
 pub mod notaryv1;
+pub mod places;
 pub mod refusal;
 pub mod scheme;
 pub mod signature;

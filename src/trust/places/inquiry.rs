@@ -1,0 +1,149 @@
+//! What one decision may ask of registries, and what it was told already. All anchors of a decision
+//! share it, so that none asks again what another has asked.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use super::limit::{Limit, MAX_BYTES, MAX_REQUESTS};
+use super::located::Why;
+use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::pull_through::Fetched;
+use crate::upstream::Listing;
+
+/// A repository of a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct At {
+    pub(super) registry: Registry,
+    pub(super) repository: Repository,
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)
+    }
+}
+
+/// One decision's questions and answers. Cheap to clone; the clones are the same decision.
+#[derive(Clone, Debug, Default)]
+pub struct Inquiry {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    requests: AtomicUsize,
+    /// Those that came, and those that are set aside for what is on its way.
+    bytes: AtomicUsize,
+    pub(super) tags: Memo<(At, Tag), Fetched>,
+    pub(super) manifests: Memo<(At, Digest), Fetched>,
+    /// By subject, filter, and the query of the page.
+    pub(super) lists: Memo<(At, Digest, Option<&'static str>, String), Listing>,
+    pub(super) blobs: Memo<(At, Digest, u64), Bytes>,
+}
+
+impl Inquiry {
+    /// A decision that has asked nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How often registries were asked so far.
+    pub fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    /// Leave to ask once more, for `bytes` at most.
+    pub(super) fn ask(&self, bytes: usize) -> Result<(), Limit> {
+        self.hold(bytes)?;
+        if take(&self.requests, 1, MAX_REQUESTS).is_none() {
+            self.give_back(bytes);
+            return Err(Limit::Requests);
+        }
+        Ok(())
+    }
+
+    /// Leave to hold `bytes` more.
+    pub(super) fn hold(&self, bytes: usize) -> Result<(), Limit> {
+        take(&self.bytes, bytes, MAX_BYTES).ok_or(Limit::Bytes)
+    }
+
+    /// Bytes that were set aside and did not come.
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+fn take(of: &AtomicUsize, count: usize, most: usize) -> Option<()> {
+    let taken = |spent: usize| spent.checked_add(count).filter(|spent| *spent <= most);
+    of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).ok().map(|_| ())
+}
+
+/// Answers to one sort of question, each asked once. There are at most as many as requests.
+#[derive(Debug)]
+pub(super) struct Memo<K, V>(Mutex<HashMap<K, Cell<V>>>);
+
+type Cell<V> = Arc<OnceCell<Result<V, Why>>>;
+
+impl<K, V> Default for Memo<K, V> {
+    fn default() -> Self {
+        Self(Mutex::new(HashMap::new()))
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> Memo<K, V> {
+    /// The answer to `question`: the known one, or what `ask` gives, which is else never begun.
+    pub(super) async fn answer(
+        &self,
+        question: K,
+        ask: impl Future<Output = Result<V, Why>>,
+    ) -> Result<V, Why> {
+        let cell = {
+            let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(cells.entry(question).or_default())
+        };
+        cell.get_or_init(|| ask).await.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_asked_than_a_decision_may_cost() {
+        let inquiry = Inquiry::new();
+        for _ in 0..MAX_REQUESTS {
+            inquiry.clone().shared.ask(0).unwrap();
+        }
+        assert_eq!(inquiry.shared.ask(0), Err(Limit::Requests));
+        assert_eq!(inquiry.requests(), MAX_REQUESTS);
+    }
+
+    #[test]
+    fn no_more_comes_than_a_decision_may_cost() {
+        let inquiry = Inquiry::new();
+        inquiry.shared.ask(MAX_BYTES).unwrap();
+        assert_eq!(inquiry.shared.ask(1), Err(Limit::Bytes));
+        inquiry.shared.give_back(1);
+        assert_eq!(inquiry.shared.ask(2), Err(Limit::Bytes));
+        inquiry.shared.ask(1).unwrap();
+        assert_eq!(inquiry.shared.ask(usize::MAX), Err(Limit::Bytes));
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_is_not_asked_again() {
+        let memo = Memo::default();
+        assert_eq!(memo.answer("a", async { Ok(1) }).await.unwrap(), 1);
+        assert_eq!(memo.answer("a", async { Err(Limit::Pages.into()) }).await.unwrap(), 1);
+        assert!(memo.answer("b", async { Err(Limit::Pages.into()) }).await.is_err());
+        assert!(memo.answer("b", async { Ok(1) }).await.is_err());
+    }
+}

@@ -1,0 +1,191 @@
+//! What a manifest must look like to hold signatures of a kind: by its own type, its layers and its
+//! subject. Pure; lists and tags are not believed, and what a signature says is for its scheme.
+
+use std::cmp::Reverse;
+
+use super::Kind;
+use super::limit::{
+    Limit, MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS, MAX_ENVELOPE, MAX_PAYLOAD, MAX_STATEMENT,
+};
+use crate::oci::{Artifact, Layer, Referrer};
+use crate::trust::Subject;
+
+const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
+/// How the media types of Sigstore bundles begin: `…+json;version=0.1` to `….v0.3+json`.
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+/// cosign's `.sig` and `.att` manifests with a subject, as its experiment with OCI 1.1 wrote them.
+const COSIGN_SIGNATURE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
+const COSIGN_ATTESTATION: &str = "application/vnd.dev.cosign.artifact.att.v1+json";
+/// What cosign calls attestations with a subject that are no bundles.
+const IN_TOTO: &str = "application/vnd.in-toto+json";
+pub(super) const NOTATION: &str = "application/vnd.cncf.notary.signature";
+const ENVELOPES: [&str; 2] = ["application/jose+json", "application/cose"];
+/// The config of what has none.
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// What cosign annotates a bundle's manifest with, and what that is for a signature.
+const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
+const SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
+/// The most characters of a manifest's own words that are shown.
+const MAX_SHOWN: usize = 255;
+
+/// What kind of content a layer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Layer,
+    Bundle,
+    Envelope,
+}
+
+/// The layers of a manifest that are signatures, by their numbers from 1 on, and what the others are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Signatures {
+    pub(super) layers: Vec<(usize, Form, Layer)>,
+    pub(super) others: Option<String>,
+}
+
+/// How likely an entry of a list is a signature of `kind`, the likeliest first; `None`: by its word it
+/// is something else. Only an order: what the manifest says itself decides.
+pub(super) fn likelihood(kind: Kind, referrer: &Referrer) -> Option<Reverse<u8>> {
+    let Some(said) = said(referrer) else { return Some(Reverse(0)) };
+    let own = match kind {
+        Kind::CosignSignature => said == COSIGN_SIGNATURE,
+        Kind::CosignAttestation => said == COSIGN_ATTESTATION || said == IN_TOTO,
+        Kind::Notation => said == NOTATION,
+    };
+    let bundle = kind != Kind::Notation && said.starts_with(BUNDLE);
+    let predicate = referrer.annotations.get(PREDICATE_TYPE);
+    let other = predicate
+        .is_some_and(|predicate| (predicate == SIGNATURE) != (kind == Kind::CosignSignature));
+    match (own || bundle, bundle && other) {
+        (true, false) => Some(Reverse(2)),
+        (true, true) => Some(Reverse(1)),
+        (false, _) => None,
+    }
+}
+
+/// What a list says that an entry is, where it says anything.
+pub(super) fn said(referrer: &Referrer) -> Option<&str> {
+    referrer.artifact_type.as_deref().filter(|said| *said != EMPTY)
+}
+
+/// The signatures in the manifest that the tag of `kind` stands for.
+pub(super) fn of_tag(
+    kind: Kind,
+    subject: &Subject,
+    artifact: &Artifact,
+) -> Result<Signatures, String> {
+    if artifact.subject.as_ref().is_some_and(|named| named.digest != subject.digest) {
+        return Err(other_subject(artifact));
+    }
+    signatures(kind, artifact)
+}
+
+/// The signatures in a manifest that refers to `subject`.
+pub(super) fn of_referrer(
+    kind: Kind,
+    subject: &Subject,
+    artifact: &Artifact,
+) -> Result<Signatures, String> {
+    let named = artifact.subject.as_ref().ok_or("it has no subject")?;
+    if named.digest != subject.digest {
+        return Err(other_subject(artifact));
+    }
+    let own = artifact.own_type();
+    match kind {
+        Kind::CosignSignature | Kind::CosignAttestation if own.starts_with(BUNDLE) => {
+            only_layer(artifact)?;
+        }
+        Kind::CosignSignature if own == COSIGN_SIGNATURE => {}
+        Kind::CosignAttestation if [COSIGN_ATTESTATION, IN_TOTO].contains(&own) => {}
+        Kind::Notation if own == NOTATION => {
+            if artifact.artifact_type.is_some() && artifact.config_type != EMPTY {
+                return Err(format!("its config is {}", shown(&artifact.config_type)));
+            }
+            let is = (named.media_type.as_str(), named.size);
+            if is != (subject.media_type.as_str(), subject.size) {
+                return Err("its subject has another media type or size".to_owned());
+            }
+            only_layer(artifact)?;
+        }
+        Kind::CosignSignature | Kind::CosignAttestation | Kind::Notation => {
+            return Err(format!("it is {}", shown(own)));
+        }
+    }
+    signatures(kind, artifact)
+}
+
+/// The most bytes that a layer may have which is a signature of that media type.
+pub(super) fn ceiling(layer: &Layer) -> usize {
+    match layer.media_type.as_str() {
+        SIMPLE_SIGNING => MAX_PAYLOAD,
+        media_type if ENVELOPES.contains(&media_type) => MAX_ENVELOPE,
+        _ => MAX_STATEMENT,
+    }
+}
+
+/// How many bytes of `layer` are to be fetched, where that is no more than is ever fetched.
+pub(super) fn fits(layer: &Layer) -> Result<usize, Limit> {
+    let ceiling = ceiling(layer);
+    let annotations = layer.annotations.iter().map(|(name, value)| name.len() + value.len());
+    if layer.annotations.len() > MAX_ANNOTATIONS
+        || annotations.sum::<usize>() > MAX_ANNOTATION_BYTES
+    {
+        return Err(Limit::Annotations);
+    }
+    match usize::try_from(layer.size) {
+        Ok(size) if size <= ceiling => Ok(size),
+        Ok(_) | Err(_) => Err(Limit::Size { ceiling }),
+    }
+}
+
+fn signatures(kind: Kind, artifact: &Artifact) -> Result<Signatures, String> {
+    let mut layers = Vec::new();
+    let mut others: Vec<&str> = Vec::new();
+    for (at, layer) in artifact.layers.iter().enumerate() {
+        match form(kind, &layer.media_type) {
+            Some(form) => layers.push((at + 1, form, layer.clone())),
+            None => others.push(&layer.media_type),
+        }
+    }
+    let first = others.first().map(|first| shown(first));
+    match (layers.is_empty(), first) {
+        (true, None) => Err("it has no layers".to_owned()),
+        (true, Some(first)) => Err(format!("its layers are no such signatures, but {first}")),
+        (false, first) => {
+            let others = first.map(|first| format!("{} of its layers: {first}", others.len()));
+            Ok(Signatures { layers, others })
+        }
+    }
+}
+
+fn form(kind: Kind, media_type: &str) -> Option<Form> {
+    match kind {
+        Kind::CosignSignature if media_type == SIMPLE_SIGNING => Some(Form::Layer),
+        Kind::CosignAttestation if media_type == DSSE => Some(Form::Layer),
+        Kind::CosignSignature | Kind::CosignAttestation if media_type.starts_with(BUNDLE) => {
+            Some(Form::Bundle)
+        }
+        Kind::Notation if ENVELOPES.contains(&media_type) => Some(Form::Envelope),
+        Kind::CosignSignature | Kind::CosignAttestation | Kind::Notation => None,
+    }
+}
+
+fn only_layer(artifact: &Artifact) -> Result<(), String> {
+    match artifact.layers.len() {
+        1 => Ok(()),
+        count => Err(format!("it has {count} layers and not one")),
+    }
+}
+
+fn other_subject(artifact: &Artifact) -> String {
+    match &artifact.subject {
+        Some(named) => format!("it is about {}", named.digest),
+        None => "it has no subject".to_owned(),
+    }
+}
+
+/// A manifest's own word, as it may be shown.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
+}

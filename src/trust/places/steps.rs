@@ -1,0 +1,321 @@
+//! The steps of a search: what each asks, and what its answer means. None changes the search, so that a
+//! step that was not waited for to its end was never taken.
+
+use std::collections::VecDeque;
+
+use futures_util::future::join_all;
+
+use super::asking::{Asking, is_absent};
+use super::fetch::{Sought, sought};
+use super::inquiry::At;
+use super::learned::Layout;
+use super::limit::{MAX_OPENED, MAX_PAGES, OPENED_AT_ONCE};
+use super::located::{Found, Looked, Unread, Why};
+use super::shape::{self, Signatures};
+use super::{Kind, Limit, Search};
+use crate::oci::{Artifact, Digest, Referrer, Tag};
+use crate::pull_through::{FetchError, Fetched};
+use crate::trust::Candidate;
+use crate::upstream::{Listing, Page, UpstreamError, Violation};
+
+/// The most characters of the hash in a tag that stands for a digest (distribution-spec, "Referrers Tag
+/// Schema").
+const MAX_HASH: usize = 64;
+
+/// Something to be done.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// The `.sig` or `.att` tag.
+    Tag(At),
+    /// The referrers API, or what stands for it.
+    Referrers(At),
+    /// A later page of a list.
+    Page { at: At, page: Page, number: usize },
+    /// The tag that stands for the referrers API.
+    Schema(At),
+    /// Manifests of referrers, to be opened.
+    Open(Open),
+    /// Signatures whose content is to be fetched.
+    Fetch {
+        at: At,
+        layout: Layout,
+        place: String,
+        signatures: VecDeque<Sought>,
+        /// Whether they are counted among those that one search may fetch.
+        counted: bool,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    pub(super) at: At,
+    pub(super) place: String,
+    pub(super) referrers: VecDeque<Referrer>,
+}
+
+/// What a step gave.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) found: Vec<Candidate>,
+    /// What is to be done before all that was to be done.
+    pub(super) next: Vec<Step>,
+    pub(super) looked: Vec<Looked>,
+    pub(super) unread: Vec<Unread>,
+}
+
+impl Outcome {
+    pub(super) fn looked(&mut self, place: &str, found: Found) {
+        self.looked.push(Looked { place: place.to_owned(), found });
+    }
+
+    fn unread(&mut self, place: &str, why: impl Into<Why>) {
+        self.unread.push(Unread { place: place.to_owned(), why: why.into() });
+    }
+
+    /// What it means that something which may be there was not had.
+    pub(super) fn missed(&mut self, place: &str, why: Why) {
+        match why {
+            Why::Fetch(FetchError::Invalid(why)) => {
+                self.looked(place, Found::Unfit(why.to_string()));
+            }
+            why => self.unread(place, why),
+        }
+    }
+}
+
+impl Search {
+    pub(super) async fn take(&self, step: &Step) -> Outcome {
+        match step {
+            Step::Tag(at) => self.tag(at).await,
+            Step::Referrers(at) if self.places.learned.has_no_api(&at.registry) => Outcome {
+                next: vec![Step::Schema(at.clone())],
+                looked: vec![Looked {
+                    place: self.list_of(at),
+                    found: Found::Cannot("the registry has no referrers API".to_owned()),
+                }],
+                ..Outcome::default()
+            },
+            Step::Referrers(at) => self.page(at, &Page::default(), 1).await,
+            Step::Page { at, page, number } => self.page(at, page, *number).await,
+            Step::Schema(at) => self.schema(at).await,
+            Step::Open(open) => self.open(open).await,
+            Step::Fetch { at, layout, place, signatures, .. } => {
+                self.fetch(at, *layout, place, signatures).await
+            }
+        }
+    }
+
+    pub(super) fn asking(&self) -> Asking<'_> {
+        Asking { pull_through: &self.places.pull_through, inquiry: &self.inquiry }
+    }
+
+    fn list_of(&self, at: &At) -> String {
+        format!("referrers of {} in {at}", self.subject.digest)
+    }
+
+    /// The manifest of cosign's own tag.
+    async fn tag(&self, at: &At) -> Outcome {
+        let suffix = match self.kind {
+            Kind::CosignSignature => "sig",
+            Kind::CosignAttestation => "att",
+            Kind::Notation => return Outcome::default(),
+        };
+        let digest = &self.subject.digest;
+        let name = format!("{}-{}.{suffix}", digest.algorithm().name(), digest.hex());
+        let (place, mut outcome) = (format!("{at}:{name}"), Outcome::default());
+        let Ok(tag) = name.parse::<Tag>() else {
+            outcome.looked(&place, Found::Cannot("no tag can be that long".to_owned()));
+            return outcome;
+        };
+        let artifact = match self.asking().tag(at, &tag).await {
+            Ok(fetched) => read(&fetched),
+            Err(why) if is_absent(&why) => {
+                outcome.looked(&place, Found::Nothing { others: 0 });
+                return outcome;
+            }
+            Err(why) => {
+                outcome.missed(&place, why);
+                return outcome;
+            }
+        };
+        match artifact.and_then(|artifact| shape::of_tag(self.kind, &self.subject, &artifact)) {
+            Ok(Signatures { layers, others }) => {
+                outcome.looked(&place, Found::Signatures(layers.len()));
+                outcome.looked.extend(others.map(|others| unfit(&place, others)));
+                // The newest stands last, and is the likeliest to be good.
+                let signatures = sought(&place, layers.into_iter().rev());
+                let (at, layout) = (at.clone(), Layout::Tag);
+                outcome.next.push(Step::Fetch { at, layout, place, signatures, counted: false });
+            }
+            Err(why) => outcome.looked.push(unfit(&place, why)),
+        }
+        outcome
+    }
+
+    /// One page of the referrers API.
+    async fn page(&self, at: &At, page: &Page, number: usize) -> Outcome {
+        let (mut place, mut outcome) = (self.list_of(at), Outcome::default());
+        if number > 1 {
+            place = format!("{place}, page {number}");
+        }
+        let learned = &self.places.learned;
+        let artifact_type = match self.kind {
+            Kind::Notation => Some(shape::NOTATION),
+            // They have several, and a registry filters by one.
+            Kind::CosignSignature | Kind::CosignAttestation => None,
+        };
+        let asked = self.asking().referrers(at, &self.subject.digest, artifact_type, page).await;
+        match asked {
+            Ok(Listing::Page(list)) => {
+                learned.api_is_there(&at.registry);
+                self.listed(at, &place, list.bytes(), &mut outcome);
+                match list.next {
+                    Some(_) if number >= MAX_PAGES => outcome.unread(&place, Limit::Pages),
+                    Some(page) => {
+                        outcome.next.push(Step::Page { at: at.clone(), page, number: number + 1 });
+                    }
+                    None => {}
+                }
+            }
+            Ok(Listing::Unknown(_) | Listing::Unsupported(_)) if number > 1 => {
+                let broken = UpstreamError::Protocol(Violation::Missing("next page"));
+                outcome.unread(&place, FetchError::from(broken));
+            }
+            Ok(Listing::Unknown(_)) => {
+                outcome.looked(&place, Found::Nothing { others: 0 });
+                outcome.next.push(Step::Schema(at.clone()));
+            }
+            Ok(Listing::Unsupported(status)) => {
+                learned.api_is_missing(&at.registry);
+                let why = format!("the registry has no referrers API (status {status})");
+                outcome.looked(&place, Found::Cannot(why));
+                outcome.next.push(Step::Schema(at.clone()));
+            }
+            Err(why) => {
+                if matches!(why, Why::Fetch(FetchError::Upstream(UpstreamError::Refused { .. }))) {
+                    // Some that know no such path refuse it.
+                    outcome.next.push(Step::Schema(at.clone()));
+                }
+                outcome.unread(&place, why);
+            }
+        }
+        outcome
+    }
+
+    /// The index that stands for the referrers API.
+    async fn schema(&self, at: &At) -> Outcome {
+        let digest = &self.subject.digest;
+        let mut hash = digest.hex();
+        hash.truncate(MAX_HASH);
+        let name = format!("{}-{hash}", digest.algorithm().name());
+        let (place, mut outcome) = (format!("{at}:{name}"), Outcome::default());
+        let Ok(tag) = name.parse::<Tag>() else {
+            outcome.looked(&place, Found::Cannot("that is no tag".to_owned()));
+            return outcome;
+        };
+        match self.asking().tag(at, &tag).await {
+            Ok(fetched) if fetched.manifest().media_type().is_index() => {
+                self.listed(at, &place, fetched.bytes(), &mut outcome);
+            }
+            Ok(_) => outcome.looked(&place, Found::Unfit("it is no index".to_owned())),
+            Err(why) if is_absent(&why) => outcome.looked(&place, Found::Nothing { others: 0 }),
+            Err(why) => outcome.missed(&place, why),
+        }
+        outcome
+    }
+
+    /// Reads a list of referrers, and has those opened that may be signatures.
+    fn listed(&self, at: &At, place: &str, list: &[u8], outcome: &mut Outcome) {
+        let entries = match Referrer::parse_list(list) {
+            Ok(entries) => entries,
+            Err(why) => {
+                outcome.looked(place, Found::Unfit(why.to_string()));
+                return;
+            }
+        };
+        let all = entries.len();
+        let mut likely: Vec<_> = entries
+            .into_iter()
+            .filter_map(|entry| Some((shape::likelihood(self.kind, &entry)?, entry)))
+            .collect();
+        likely.sort_by_key(|(likelihood, _)| *likelihood);
+        let found = match likely.len() {
+            0 => Found::Nothing { others: all },
+            count => Found::Signatures(count),
+        };
+        outcome.looked(place, found);
+        let mut referrers: VecDeque<Referrer> =
+            likely.into_iter().map(|(_, entry)| entry).collect();
+        referrers.retain(|entry| !self.opened.contains(&(at.clone(), entry.digest)));
+        let room = MAX_OPENED - self.opened.len().min(MAX_OPENED);
+        let left_out = referrers.len().saturating_sub(room);
+        if left_out > 0 {
+            referrers.truncate(room);
+            outcome.unread(place, Limit::Opened { left_out });
+        }
+        if !referrers.is_empty() {
+            let (at, place) = (at.clone(), place.to_owned());
+            outcome.next.push(Step::Open(Open { at, place, referrers }));
+        }
+    }
+
+    /// Opens the next few referrers of a list.
+    async fn open(&self, open: &Open) -> Outcome {
+        let Open { at, place, referrers } = open;
+        let mut outcome = Outcome::default();
+        let mut rest = referrers.clone();
+        let now: Vec<Referrer> = rest.drain(..rest.len().min(OPENED_AT_ONCE)).collect();
+        let asking = self.asking();
+        let opened = join_all(now.iter().map(|entry| asking.manifest(at, &entry.digest))).await;
+        let mut signatures = VecDeque::new();
+        for (entry, opened) in now.iter().zip(opened) {
+            let own = referrer(at, &entry.digest);
+            match opened {
+                Ok(fetched) => match self.of_referrer(&fetched) {
+                    Ok(Signatures { layers, others }) => {
+                        outcome.looked.extend(others.map(|others| unfit(&own, others)));
+                        signatures.extend(sought(&own, layers.into_iter()));
+                    }
+                    Err(why) if shape::said(entry).is_none() => {
+                        outcome.looked(&own, Found::Other(why));
+                    }
+                    Err(why) => outcome.looked.push(unfit(&own, why)),
+                },
+                // Lists that clients keep still name what was deleted.
+                Err(why) if is_absent(&why) => {
+                    let gone = "it is listed, and not there".to_owned();
+                    outcome.looked(&own, Found::Unfit(gone));
+                }
+                Err(why) => outcome.missed(&own, why),
+            }
+        }
+        if !signatures.is_empty() {
+            let (at, layout, place) = (at.clone(), Layout::Referrers, place.clone());
+            outcome.next.push(Step::Fetch { at, layout, place, signatures, counted: false });
+        }
+        if !rest.is_empty() {
+            let (at, place) = (at.clone(), place.clone());
+            outcome.next.push(Step::Open(Open { at, place, referrers: rest }));
+        }
+        outcome
+    }
+
+    fn of_referrer(&self, fetched: &Fetched) -> Result<Signatures, String> {
+        shape::of_referrer(self.kind, &self.subject, &read(fetched)?)
+    }
+}
+
+fn read(fetched: &Fetched) -> Result<Artifact, String> {
+    if fetched.manifest().media_type().is_index() {
+        return Err("it is an index".to_owned());
+    }
+    Artifact::parse(fetched.bytes()).map_err(|why| why.to_string())
+}
+
+fn referrer(at: &At, digest: &Digest) -> String {
+    format!("referrer {at}@{digest}")
+}
+
+fn unfit(place: &str, why: String) -> Looked {
+    Looked { place: place.to_owned(), found: Found::Unfit(why) }
+}
