@@ -289,6 +289,17 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A table of texts whose names are the operator's own, `{ name = "text" }`.
+    pub fn named_texts(&self, key: &'static str) -> Option<BTreeMap<String, String>> {
+        self.of_type(key, "a table of texts, { name = \"text\" }", |value| {
+            let text = |(name, value): (&'a Spanned<_>, &'a Spanned<DeValue<'a>>)| {
+                let name: &'a Spanned<std::borrow::Cow<'a, str>> = name;
+                Some((name.get_ref().clone().into_owned(), value.get_ref().as_str()?.to_owned()))
+            };
+            value.as_table()?.iter().map(text).collect()
+        })
+    }
+
     /// A table of its own, `[key]`.
     pub fn section(&self, key: &'static str) -> Option<Section<'a>> {
         let table = self.of_type(key, "a table", DeValue::as_table)?;

@@ -31,11 +31,16 @@ pub enum Curve {
     P521,
 }
 
-/// How a signature was made. ECDSA and RSA hash with SHA-256, whatever the size of the key.
+/// How a signature was made. ECDSA and RSA hash with SHA-256, whatever the size of the key, where
+/// nothing else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// `r ‖ s`, each as wide as the curve's order.
     EcdsaFixed,
+    /// A DER SEQUENCE of `r` and `s`.
+    EcdsaDer,
+    /// The same, hashed as wide as the curve: SHA-384 for P-384, SHA-512 for P-521.
+    EcdsaDerWide,
     Ed25519,
     /// PKCS#1 v1.5.
     RsaPkcs1,
@@ -78,6 +83,12 @@ impl PublicKey {
         }
     }
 
+    /// Reads the DER SubjectPublicKeyInfo of an Ed25519 key (RFC 8410): it has one form only.
+    pub fn from_ed25519_spki(der: &[u8]) -> Option<Self> {
+        let key = der.strip_prefix(b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00")?;
+        Some(Self::Ed25519(key.try_into().ok()?))
+    }
+
     /// What makes two keys the same key, however they are written down: thresholds count these.
     pub fn identity(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
@@ -106,6 +117,22 @@ impl PublicKey {
         match (self, method) {
             (Self::Ecdsa { curve, point }, Method::EcdsaFixed) => {
                 curve.verifies(point, message, signature)
+            }
+            (Self::Ecdsa { curve, point }, Method::EcdsaDer) => {
+                let algorithm = match curve {
+                    Curve::P256 => &signature::ECDSA_P256_SHA256_ASN1,
+                    Curve::P384 => &signature::ECDSA_P384_SHA256_ASN1,
+                    Curve::P521 => &signature::ECDSA_P521_SHA256_ASN1,
+                };
+                ecdsa(algorithm, point, message, signature)
+            }
+            (Self::Ecdsa { curve, point }, Method::EcdsaDerWide) => {
+                let algorithm = match curve {
+                    Curve::P256 => &signature::ECDSA_P256_SHA256_ASN1,
+                    Curve::P384 => &signature::ECDSA_P384_SHA384_ASN1,
+                    Curve::P521 => &signature::ECDSA_P521_SHA512_ASN1,
+                };
+                ecdsa(algorithm, point, message, signature)
             }
             (Self::Ed25519(key), Method::Ed25519) => ed25519(key, message, signature),
             (Self::Rsa { modulus, exponent }, Method::RsaPkcs1) => {
@@ -143,16 +170,24 @@ impl Curve {
         if signature.len() != 2 * self.width() {
             return false;
         }
-        let check = |algorithm: &'static EcdsaVerificationAlgorithm, signature: &[u8]| {
-            let algorithm: &'static dyn VerificationAlgorithm = algorithm;
-            UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
-        };
         match self {
-            Self::P256 => check(&signature::ECDSA_P256_SHA256_FIXED, signature),
-            Self::P384 => check(&signature::ECDSA_P384_SHA256_ASN1, &to_der(signature)),
-            Self::P521 => check(&signature::ECDSA_P521_SHA256_FIXED, signature),
+            Self::P256 => ecdsa(&signature::ECDSA_P256_SHA256_FIXED, point, message, signature),
+            Self::P384 => {
+                ecdsa(&signature::ECDSA_P384_SHA256_ASN1, point, message, &to_der(signature))
+            }
+            Self::P521 => ecdsa(&signature::ECDSA_P521_SHA256_FIXED, point, message, signature),
         }
     }
+}
+
+fn ecdsa(
+    algorithm: &'static EcdsaVerificationAlgorithm,
+    point: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    let algorithm: &'static dyn VerificationAlgorithm = algorithm;
+    UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
 }
 
 /// `r ‖ s` as the DER SEQUENCE of two INTEGERs, for halves of at most 48 bytes.

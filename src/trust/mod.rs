@@ -1,6 +1,7 @@
 //! Trust facts: who vouches for which digest, until when. Knows nothing of content, and of no rule that
 //! says who is needed.
 
+pub mod cosign;
 pub mod endorsement;
 pub mod keys;
 pub mod notaryv1;

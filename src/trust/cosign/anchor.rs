@@ -1,0 +1,299 @@
+//! The judge: one candidate, one image and `now` in, what is proven out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+
+use crate::clock::Timestamp;
+use crate::json::Value;
+use crate::oci::Digest;
+use crate::trust::signature::{Candidate, Flaw, Unproven, Vouched};
+use crate::trust::subject::Subject;
+
+use super::certificate::Certificate;
+use super::claim::Claimed;
+use super::config::{Config, Signers, Tlog};
+use super::flaw::{
+    ANNOTATIONS, CERTIFICATE, IDENTITY, ISSUER, KIND, SIGNATURE, SUBJECT, TRANSPARENCY_LOG, beside,
+    flaw, flawed,
+};
+use super::identity::Identity;
+use super::key::Key;
+use super::path::{self, Usage};
+use super::signed::{Shown, Signed};
+
+const EVERYTHING: Shown = Shown { entries: true, timestamps: true };
+const ENTRIES: Shown = Shown { entries: true, timestamps: false };
+const TIMESTAMPS: Shown = Shown { entries: false, timestamps: true };
+
+/// An anchor whose signatures can be judged.
+#[derive(Clone, Debug)]
+pub struct Anchor {
+    config: Config,
+    fingerprint: Digest,
+}
+
+impl Anchor {
+    pub fn new(config: Config) -> Self {
+        let fingerprint = config.fingerprint();
+        Self { config, fingerprint }
+    }
+
+    pub fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Stands for everything that a verdict depends on beside the candidate, the image and the time:
+    /// a verdict may be kept under it, and a change of keys or options is another one.
+    pub fn fingerprint(&self) -> Digest {
+        self.fingerprint
+    }
+
+    /// Whether an attestation is asked for, and not a signature.
+    pub fn wants_attestation(&self) -> bool {
+        self.config.predicate_type.is_some()
+    }
+
+    /// What `candidate` proves of `subject` at `now`. Pure.
+    pub fn judge(
+        &self,
+        candidate: &Candidate,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<Vouched, Unproven> {
+        let signed = Signed::read(&candidate.content)?;
+        let claimed = self.asked_for(&signed, subject)?;
+        let mut vouched = match &self.config.signers {
+            Signers::Keys(keys) => self.by_key(keys, &signed, subject, now),
+            Signers::Keyless { identity, issuer } => {
+                self.keyless(identity, issuer, &signed, subject, now)
+            }
+            Signers::Pki { chain, identity, issuer } => {
+                self.by_pki(chain, identity, issuer.as_deref(), &signed, subject, now)
+            }
+        }
+        .map_err(Unproven::Flawed)?;
+        annotated(&self.config.annotations, claimed)?;
+        vouched.signed = vouched.signed.or(signed.claim.signed);
+        Ok(vouched)
+    }
+
+    /// What is claimed of the image, if it is the kind of claim that this anchor asks for.
+    fn asked_for<'a>(
+        &self,
+        signed: &'a Signed,
+        subject: &Subject,
+    ) -> Result<&'a Claimed, Unproven> {
+        match (&self.config.predicate_type, &signed.claim.predicate_type) {
+            (None, None) => {}
+            (Some(wanted), Some(found)) if wanted == found => {}
+            (wanted, found) => {
+                let name = |it: &Option<String>| match it {
+                    Some(predicate_type) => format!("an attestation of type {predicate_type}"),
+                    None => "a signature".to_owned(),
+                };
+                return Err(beside(KIND, name(found), name(wanted)));
+            }
+        }
+        signed.claim.about(&subject.digest).ok_or_else(|| {
+            let found = format!("it is about {}", signed.claim.names());
+            beside(SUBJECT, found, subject.digest.to_string())
+        })
+    }
+
+    fn by_key(
+        &self,
+        keys: &[Key],
+        signed: &Signed,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<Vouched, Flaw> {
+        let key = keys.iter().find(|key| key.verifies(&signed.message, &signed.signature));
+        let key = key.ok_or_else(|| {
+            let found = match keys.len() {
+                1 => "the signature is not by the key of this anchor".to_owned(),
+                more => format!("the signature is by none of the {more} keys of this anchor"),
+            };
+            flaw(SIGNATURE, found, format!("a signature by {}", self.config.name))
+        })?;
+        let times = match self.config.tlog {
+            Tlog::Require => self.logged(key, signed, subject, now)?,
+            // Nobody asked for a time: what proves none, or the wrong one, changes nothing.
+            Tlog::Ignore => self.seen(key, signed, subject, now).unwrap_or_default(),
+        };
+        let signer = format!("key sha256:{}", hex::encode(key.hash()));
+        Ok(Vouched { signer, signed: times.into_iter().min(), expires: None })
+    }
+
+    /// The times of a signature by `key` that must be in a log.
+    fn logged(
+        &self,
+        key: &Key,
+        signed: &Signed,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<Vec<Timestamp>, Flaw> {
+        if signed.entries()?.is_empty() {
+            let wanted = "an entry for this signature, in a log of the trusted root";
+            return Err(flaw(TRANSPARENCY_LOG, "no log entry", wanted));
+        }
+        let roots = &self.config.roots;
+        // A timestamp is not asked for: one that does not verify costs the time, not the entry.
+        roots
+            .saw_key(signed, subject, key, EVERYTHING, now)
+            .or_else(|_| roots.saw_key(signed, subject, key, ENTRIES, now))
+    }
+
+    /// The times of a signature by `key`, where its evidence proves any.
+    fn seen(
+        &self,
+        key: &Key,
+        signed: &Signed,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<Vec<Timestamp>, Flaw> {
+        if !signed.entries()?.is_empty() && key.can_be_logged() {
+            return self.logged(key, signed, subject, now);
+        }
+        if signed.timestamps()?.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.config.roots.saw_key(signed, subject, key, TIMESTAMPS, now)
+    }
+
+    fn keyless(
+        &self,
+        identity: &Identity,
+        issuer: &str,
+        signed: &Signed,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<Vouched, Flaw> {
+        let certificate = read(signed)?;
+        let name = named(identity, certificate.names.iter())?;
+        issued(Some(issuer), &certificate)?;
+        let shown = match self.config.tlog {
+            Tlog::Require if signed.entries()?.is_empty() => {
+                let wanted = "an entry for this signature, in a log of the trusted root";
+                return Err(flaw(TRANSPARENCY_LOG, "no log entry", wanted));
+            }
+            Tlog::Require => EVERYTHING,
+            Tlog::Ignore if signed.timestamps()?.is_empty() => ENTRIES,
+            Tlog::Ignore => TIMESTAMPS,
+        };
+        let times = self.config.roots.saw_certificate(signed, subject, true, shown, now)?;
+        let signer = format!("{name} ({issuer})");
+        Ok(Vouched { signer, signed: times.into_iter().min(), expires: None })
+    }
+
+    fn by_pki(
+        &self,
+        chain: &[CertificateDer<'static>],
+        identity: &Identity,
+        issuer: Option<&str>,
+        signed: &Signed,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<Vouched, Flaw> {
+        let certificate = read(signed)?;
+        let names = certificate.names.iter().chain(&certificate.hosts);
+        let name = named(identity, names)?;
+        issued(issuer, &certificate)?;
+        let wanted = "a signature by the key of its certificate";
+        let key = Key::from_spki(&certificate.spki)
+            .map_err(|found| flaw(CERTIFICATE, format!("the certificate {found}"), wanted))?;
+        if !key.verifies(&signed.message, &signed.signature) {
+            return Err(flaw(SIGNATURE, "the signature is not by its certificate's key", wanted));
+        }
+        let times = match self.config.tlog {
+            Tlog::Require if signed.entries()?.is_empty() => {
+                let wanted = "an entry for this signature, in a log of the trusted root";
+                return Err(flaw(TRANSPARENCY_LOG, "no log entry", wanted));
+            }
+            Tlog::Require => {
+                self.config.roots.saw_certificate(signed, subject, false, EVERYTHING, now)?
+            }
+            Tlog::Ignore if signed.timestamps()?.is_empty() => Vec::new(),
+            // A timestamp of nobody that is trusted proves no time; then it must hold now.
+            Tlog::Ignore => {
+                let roots = &self.config.roots;
+                roots.saw_certificate(signed, subject, false, TIMESTAMPS, now).unwrap_or_default()
+            }
+        };
+        let at = if times.is_empty() { &[now][..] } else { &times };
+        for at in at {
+            path::holds(signed.certificates()?, chain, *at, Usage::CodeSigningIfSaid).map_err(
+                |why| {
+                    let found = format!("the certificate does not hold at {at}: {why}");
+                    flaw(
+                        CERTIFICATE,
+                        found,
+                        "a certificate below `certificate_chain`, valid when it was used",
+                    )
+                },
+            )?;
+        }
+        let signer = match &certificate.issuer {
+            Some(issuer) => format!("{name} ({issuer})"),
+            None => name.to_owned(),
+        };
+        // What held when it was signed has no end; what must hold now ends with its first part.
+        let expires = match times.as_slice() {
+            [] => path::end(signed.certificates()?, chain, now),
+            [..] => None,
+        };
+        Ok(Vouched { signer, signed: times.into_iter().min(), expires })
+    }
+}
+
+fn read(signed: &Signed) -> Result<Certificate, Flaw> {
+    let leaf = signed.certificates()?.first().map_or(&[][..], Vec::as_slice);
+    Certificate::read(leaf)
+}
+
+/// The name of the certificate that `identity` stands for.
+fn named<'a>(
+    identity: &Identity,
+    names: impl Iterator<Item = &'a String> + Clone,
+) -> Result<&'a str, Flaw> {
+    if let Some(name) = names.clone().find(|name| identity.matches(name)) {
+        return Ok(name);
+    }
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    let found = match names.as_slice() {
+        [] => "the certificate names nobody".to_owned(),
+        names => format!("the certificate is for {}", names.join(", ")),
+    };
+    Err(flaw(IDENTITY, found, identity.to_string()))
+}
+
+fn issued(wanted: Option<&str>, certificate: &Certificate) -> Result<(), Flaw> {
+    match (wanted, certificate.issuer.as_deref()) {
+        (None, _) => Ok(()),
+        (Some(wanted), Some(issuer)) if wanted == issuer => Ok(()),
+        (Some(wanted), Some(issuer)) => {
+            Err(flaw(ISSUER, format!("the identity is vouched for by {issuer}"), wanted))
+        }
+        (Some(wanted), None) => {
+            Err(flaw(ISSUER, "the certificate does not say who vouched for the identity", wanted))
+        }
+    }
+}
+
+fn annotated(wanted: &BTreeMap<String, String>, claimed: &Claimed) -> Result<(), Unproven> {
+    for (name, text) in wanted {
+        let found = match claimed.annotation(name) {
+            Some(Value::String(found)) if found == text => continue,
+            Some(Value::String(found)) => format!("{name} is signed as {found:?}"),
+            Some(_) => format!("{name} is signed as something other than a text"),
+            None => format!("{name} is not signed"),
+        };
+        return Err(flawed(ANNOTATIONS, found, format!("{name} = {text:?}")));
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! What a signature says: the simple signing payload of `cosign sign`, and the in-toto statement of
+//! bundles and attestations. Read strictly; knows nothing of who signed it.
+
+use std::collections::BTreeMap;
+
+use crate::clock::Timestamp;
+use crate::json::Value;
+use crate::oci::Digest;
+use crate::trust::signature::Flaw;
+
+use super::flaw::{FORMAT, LIMIT, flaw};
+use super::limits::{MAX_PAYLOAD, MAX_SUBJECTS};
+
+/// The predicate type of a statement that is a signature and nothing more.
+pub const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
+/// The DSSE payload type of statements.
+pub(super) const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
+
+const PAYLOAD_TYPE: &str = "cosign container image signature";
+const STATEMENTS: [&str; 2] =
+    ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
+
+/// What is claimed, and of what.
+#[derive(Debug)]
+pub(super) struct Claim {
+    /// The type of the attestation; none for a signature.
+    pub(super) predicate_type: Option<String>,
+    pub(super) subjects: Vec<Claimed>,
+    /// When it was signed, by the signer's own word.
+    pub(super) signed: Option<Timestamp>,
+}
+
+/// One subject of a claim.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    /// `sha256:<hex>`, byte for byte as it was signed.
+    digests: Vec<String>,
+    annotations: BTreeMap<String, Value>,
+}
+
+impl Claimed {
+    pub(super) fn annotation(&self, name: &str) -> Option<&Value> {
+        self.annotations.get(name)
+    }
+}
+
+impl Claim {
+    /// Reads a simple signing payload (containers/image `atomic-signature`, cosign SIGNATURE_SPEC).
+    pub(super) fn payload(text: &[u8]) -> Result<Self, Flaw> {
+        let wanted = "a simple signing payload as `cosign sign` writes it";
+        let wrong = |found: &str| flaw(FORMAT, format!("the payload {found}"), wanted);
+        if text.len() > MAX_PAYLOAD {
+            let found = format!("the payload has {} bytes", text.len());
+            return Err(flaw(LIMIT, found, format!("at most {MAX_PAYLOAD} bytes")));
+        }
+        let value = Value::parse(text).map_err(|e| wrong(&format!("is {e}")))?;
+        cased(&value, &["critical", "optional"]).map_err(|found| wrong(&found))?;
+        let critical = value.member("critical").ok_or_else(|| wrong("has no `critical`"))?;
+        cased(critical, &["identity", "image", "type"]).map_err(|found| wrong(&found))?;
+        if critical.member("type").and_then(Value::as_str) != Some(PAYLOAD_TYPE) {
+            return Err(wrong(&format!("is of another type than {PAYLOAD_TYPE:?}")));
+        }
+        let image = critical.member("image").ok_or_else(|| wrong("names no image"))?;
+        cased(image, &["docker-manifest-digest"]).map_err(|found| wrong(&found))?;
+        let digest = image.member("docker-manifest-digest").and_then(Value::as_str);
+        let digest = digest.ok_or_else(|| wrong("names no digest"))?;
+        let annotations = match value.member("optional") {
+            None | Some(Value::Null) => BTreeMap::new(),
+            Some(Value::Object(annotations)) => annotations.clone(),
+            Some(_) => return Err(wrong("has an `optional` that is no object")),
+        };
+        let signed = annotations.get("timestamp").and_then(Value::as_integer);
+        Ok(Self {
+            predicate_type: None,
+            signed: signed.map(Timestamp::from_unix),
+            subjects: vec![Claimed { digests: vec![digest.to_owned()], annotations }],
+        })
+    }
+
+    /// Reads an in-toto statement of version 0.1 or 1.
+    pub(super) fn statement(text: &[u8]) -> Result<Self, Flaw> {
+        let wrong = |found: &str| {
+            flaw(FORMAT, format!("the statement {found}"), "an in-toto statement, 0.1 or 1")
+        };
+        let value = Value::parse(text).map_err(|e| wrong(&format!("is {e}")))?;
+        cased(&value, &["_type", "predicate", "predicateType", "subject"])
+            .map_err(|found| wrong(&found))?;
+        let version = value.member("_type").and_then(Value::as_str);
+        if !version.is_some_and(|version| STATEMENTS.contains(&version)) {
+            return Err(wrong(&format!("is of the type {version:?}")));
+        }
+        let predicate_type = value.member("predicateType").and_then(Value::as_str);
+        let predicate_type = predicate_type.filter(|predicate_type| !predicate_type.is_empty());
+        let predicate_type = predicate_type.ok_or_else(|| wrong("has no predicate type"))?;
+        let subjects = value.member("subject").and_then(Value::as_array);
+        let subjects = subjects.ok_or_else(|| wrong("has no subjects"))?;
+        if subjects.len() > MAX_SUBJECTS {
+            let found = format!("the statement has {} subjects", subjects.len());
+            return Err(flaw(LIMIT, found, format!("at most {MAX_SUBJECTS}")));
+        }
+        // A null among the subjects names nothing; it made other verifiers fall over.
+        let named = subjects.iter().filter(|subject| **subject != Value::Null);
+        let subjects = named.map(|subject| {
+            cased(subject, &["name", "digest", "annotations"])?;
+            let digests = subject.member("digest").and_then(Value::as_object);
+            let digests = digests.ok_or("has a subject without digests")?;
+            let digests = digests.iter().map(|(algorithm, hex)| {
+                let hex = hex.as_str().ok_or("has a digest that is no text")?;
+                Ok(format!("{algorithm}:{hex}"))
+            });
+            let digests = digests.collect::<Result<_, &str>>()?;
+            let annotations = subject.member("annotations").and_then(Value::as_object);
+            Ok(Claimed { digests, annotations: annotations.cloned().unwrap_or_default() })
+        });
+        let subjects = subjects.collect::<Result<_, String>>().map_err(|found| wrong(&found))?;
+        let predicate_type = (predicate_type != SIGN_PREDICATE).then(|| predicate_type.to_owned());
+        Ok(Self { predicate_type, subjects, signed: None })
+    }
+
+    /// The subject that is `digest`, if there is one.
+    pub(super) fn about(&self, digest: &Digest) -> Option<&Claimed> {
+        let digest = digest.to_string();
+        self.subjects.iter().find(|subject| subject.digests.contains(&digest))
+    }
+
+    /// What it is about instead, for people.
+    pub(super) fn names(&self) -> String {
+        match self.subjects.iter().find_map(|subject| subject.digests.first()) {
+            Some(digest) => digest.chars().take(80).collect(),
+            None => "nothing".to_owned(),
+        }
+    }
+}
+
+/// What Go reads as a member that it knows, and we do not, would be verified as one thing and used
+/// as another.
+fn cased(value: &Value, known: &[&str]) -> Result<(), String> {
+    if value.as_object().is_none() {
+        return Err("has something else where an object is due".to_owned());
+    }
+    match value.miscased(known) {
+        Some(name) => Err(format!("has the member {name:?}, which is another but for its case")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,363 @@
+//! One `[[anchor]]` with `scheme = "cosign"`: whose signatures count, and what they must bear.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+
+use crate::oci::{Digest, Registry, Repository};
+use crate::settings::Section;
+
+use super::claim::SIGN_PREDICATE;
+use super::identity::Identity;
+use super::key::Key;
+use super::limits::{MAX_ANNOTATIONS, MAX_CHAIN, MAX_KEYS};
+use super::roots::Roots;
+
+const DEFAULT_REFRESH: Duration = Duration::from_secs(5 * 60);
+
+/// What an operator says of one signer.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub name: Arc<str>,
+    pub signers: Signers,
+    pub tlog: Tlog,
+    /// Whom to believe about certificates, logs and times.
+    pub roots: Arc<Roots>,
+    /// The type of the attestation that is asked for; none for a signature.
+    pub predicate_type: Option<String>,
+    /// What the signer must have signed beside the digest.
+    pub annotations: BTreeMap<String, String>,
+    /// Where signatures are, if not beside the image.
+    pub signature_repository: Option<(Registry, Repository)>,
+    /// How long what was found is used before it is looked for again.
+    pub refresh: Duration,
+}
+
+/// Whose signatures count.
+#[derive(Clone, Debug)]
+pub enum Signers {
+    /// These keys, any one of them.
+    Keys(Vec<Key>),
+    /// Whoever an authority of the trusted root knows by this name, upon the word of this issuer.
+    Keyless { identity: Identity, issuer: String },
+    /// Whoever is known by this name below the last certificate of the chain.
+    Pki { chain: Vec<CertificateDer<'static>>, identity: Identity, issuer: Option<String> },
+}
+
+/// Whether a log must hold the signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tlog {
+    Require,
+    Ignore,
+}
+
+impl Config {
+    /// Reads the section; `name` has been read from it.
+    pub fn read(section: &Section<'_>, name: Arc<str>) -> Option<Self> {
+        let signers = signers(section);
+        let roots = roots(section);
+        let keyless = section.has("identity") && !section.has("certificate_chain");
+        let tlog = tlog(section, keyless);
+        if let (Some(signers), Some(tlog), Some(roots)) = (&signers, tlog, &roots) {
+            fits(section, signers, tlog, roots);
+        }
+        let predicate_type = predicate_type(section);
+        let annotations = section.named_texts("annotations").unwrap_or_default();
+        if annotations.len() > MAX_ANNOTATIONS {
+            section.wrong("annotations", format!("more than {MAX_ANNOTATIONS} of them"));
+        }
+        let signature_repository = signature_repository(section);
+        let refresh = section.duration("refresh").unwrap_or(DEFAULT_REFRESH);
+        section.finish();
+        Some(Self {
+            name,
+            signers: signers?,
+            tlog: tlog?,
+            roots: roots?,
+            predicate_type,
+            annotations,
+            signature_repository,
+            refresh,
+        })
+    }
+
+    /// Everything that a verdict depends on, in one digest.
+    pub(super) fn fingerprint(&self) -> Digest {
+        // Each part is led by its length, so that no two lists of parts are the same text.
+        let mut text = Vec::new();
+        let mut part = |bytes: &[u8]| {
+            text.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+            text.extend_from_slice(bytes);
+        };
+        part(concat!("countersign cosign ", env!("CARGO_PKG_VERSION")).as_bytes());
+        match &self.signers {
+            Signers::Keys(keys) => {
+                part(b"keys");
+                part(&(keys.len() as u64).to_be_bytes());
+                keys.iter().for_each(|key| part(key.spki()));
+            }
+            Signers::Keyless { identity, issuer } => {
+                part(b"keyless");
+                part(identity.to_string().as_bytes());
+                part(issuer.as_bytes());
+            }
+            Signers::Pki { chain, identity, issuer } => {
+                part(b"pki");
+                part(&(chain.len() as u64).to_be_bytes());
+                chain.iter().for_each(|one| part(one));
+                part(identity.to_string().as_bytes());
+                part(if issuer.is_some() { b"issuer" } else { b"" });
+                part(issuer.as_deref().unwrap_or_default().as_bytes());
+            }
+        }
+        part(match self.tlog {
+            Tlog::Require => b"require",
+            Tlog::Ignore => b"ignore",
+        });
+        part(self.roots.fingerprint().to_string().as_bytes());
+        part(self.predicate_type.as_deref().unwrap_or(SIGN_PREDICATE).as_bytes());
+        part(&(self.annotations.len() as u64).to_be_bytes());
+        for (name, value) in &self.annotations {
+            part(name.as_bytes());
+            part(value.as_bytes());
+        }
+        if let Some((registry, repository)) = &self.signature_repository {
+            part(registry.as_str().as_bytes());
+            part(repository.as_str().as_bytes());
+        }
+        Digest::of(&text)
+    }
+}
+
+/// Who signs: exactly one of the three ways to say it.
+fn signers(section: &Section<'_>) -> Option<Signers> {
+    let texts = section.texts("keys");
+    let chain = section.text("certificate_chain");
+    let identity = section.parsed::<Identity>("identity");
+    let issuer = section.text("issuer");
+    if issuer.as_deref() == Some("") {
+        section.wrong("issuer", "an empty text is nobody's issuer");
+    }
+    if section.has("keys") {
+        for other in ["identity", "issuer", "certificate_chain"] {
+            if section.has(other) {
+                section.wrong(
+                    other,
+                    "a key has no certificate, so this stands instead of `keys`, not beside it; \
+                     make another [[anchor]] of it",
+                );
+            }
+        }
+        return keys(section, &texts?).map(Signers::Keys);
+    }
+    if section.has("certificate_chain") {
+        if !section.has("identity") {
+            section.wrong(
+                "certificate_chain",
+                "say whose certificates count: `identity = \"release@example.com\"`, or \
+                 `identity = \"*\"` for all that were issued below this chain",
+            );
+        }
+        let chain = certificates(section, &chain?)?;
+        return Some(Signers::Pki { chain, identity: identity?, issuer });
+    }
+    match (section.has("identity"), section.has("issuer")) {
+        (true, true) => {
+            let identity = identity?;
+            if identity.is_anyone() && !section.has("trusted_root") {
+                section.wrong(
+                    "identity",
+                    "anyone in the world can have a certificate of the public-good authority; name \
+                     the signer, `*` for a part of the name only",
+                );
+            }
+            Some(Signers::Keyless { identity, issuer: issuer? })
+        }
+        (true, false) => {
+            section.wrong(
+                "identity",
+                "an identity means something only with who vouches for it: add `issuer`, such as \
+                 \"https://token.actions.githubusercontent.com\", or `certificate_chain` for a PKI \
+                 of your own",
+            );
+            None
+        }
+        (false, true) => {
+            section.wrong(
+                "issuer",
+                "an issuer vouches for everyone that it knows: add `identity`, the one who signs",
+            );
+            None
+        }
+        (false, false) => {
+            section.wrong(
+                "",
+                "say whose signatures count: `keys = [\"cosign.pub\"]`, or `identity` and `issuer` \
+                 for keyless signatures, or `certificate_chain` and `identity` for a PKI of your own",
+            );
+            None
+        }
+    }
+}
+
+fn keys(section: &Section<'_>, files: &[String]) -> Option<Vec<Key>> {
+    if files.is_empty() {
+        section.wrong("keys", "an empty list trusts nobody");
+        return None;
+    }
+    if files.len() > MAX_KEYS {
+        section.wrong("keys", format!("more than {MAX_KEYS} keys; make several anchors of them"));
+        return None;
+    }
+    let mut keys: Vec<Key> = Vec::new();
+    let mut all = true;
+    for file in files {
+        let key = section.named_file("keys", file).and_then(|pem| {
+            Key::parse(&pem).map_err(|e| section.wrong("keys", format!("{file:?} {e}"))).ok()
+        });
+        match key {
+            Some(key) if keys.contains(&key) => {
+                section.wrong("keys", format!("{file:?} holds a key that stands here already"));
+            }
+            Some(key) => keys.push(key),
+            None => all = false,
+        }
+    }
+    all.then_some(keys)
+}
+
+/// The certificates above a signer's, the root last.
+fn certificates(section: &Section<'_>, file: &str) -> Option<Vec<CertificateDer<'static>>> {
+    let key = "certificate_chain";
+    let pem = section.named_file(key, file)?;
+    let wrong = |message: String| section.wrong(key, format!("{file:?} {message}"));
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let chain = read.map_err(|e| wrong(format!("is no PEM: {e}"))).ok()?;
+    if chain.is_empty() || chain.len() > MAX_CHAIN {
+        wrong(format!(
+            "holds {} certificates; write the signer's issuer first and the root last, {MAX_CHAIN} at most",
+            chain.len()
+        ));
+        return None;
+    }
+    for (at, one) in chain.iter().enumerate() {
+        let parsed = X509Certificate::from_der(one);
+        match parsed.map(|(_, parsed)| parsed.is_ca()) {
+            Ok(true) => {}
+            Ok(false) => {
+                wrong(format!(
+                    "holds, as number {}, the certificate of no authority; the signer's own comes \
+                     with each signature and does not belong here",
+                    at + 1
+                ));
+                return None;
+            }
+            Err(e) => {
+                wrong(format!("holds, as number {}, what is no certificate: {e}", at + 1));
+                return None;
+            }
+        }
+    }
+    Some(chain)
+}
+
+fn roots(section: &Section<'_>) -> Option<Arc<Roots>> {
+    let key = "trusted_root";
+    let (roots, what) = match section.text(key) {
+        Some(file) => {
+            let json = section.named_file(key, &file)?;
+            (Roots::parse(&json), format!("{file:?}"))
+        }
+        None if section.has(key) => return None,
+        None => (Roots::public_good(), "the trusted root in this program".to_owned()),
+    };
+    roots.map_err(|e| section.wrong(key, format!("{what} {e}"))).ok().map(Arc::new)
+}
+
+fn tlog(section: &Section<'_>, keyless: bool) -> Option<Tlog> {
+    match section.text("tlog").as_deref() {
+        Some("require") => Some(Tlog::Require),
+        Some("ignore") => Some(Tlog::Ignore),
+        Some(other) => {
+            section.wrong("tlog", format!("{other:?} is neither \"require\" nor \"ignore\""));
+            None
+        }
+        None if section.has("tlog") => None,
+        None => Some(if keyless { Tlog::Require } else { Tlog::Ignore }),
+    }
+}
+
+/// Reports what the trusted root cannot do for these signers.
+fn fits(section: &Section<'_>, signers: &Signers, tlog: Tlog, roots: &Roots) {
+    if tlog == Tlog::Require && !roots.has_logs() {
+        section.wrong("trusted_root", "it names no transparency log (`tlogs`) to require");
+    }
+    match signers {
+        Signers::Keys(keys) => {
+            if tlog == Tlog::Require && !keys.iter().all(Key::can_be_logged) {
+                section.wrong(
+                    "tlog",
+                    "log entries of P-521 keys cannot be verified; use another key, or \"ignore\"",
+                );
+            }
+        }
+        Signers::Keyless { .. } => {
+            if !roots.has_authorities() {
+                section.wrong(
+                    "trusted_root",
+                    "keyless signatures need `certificateAuthorities` and `ctlogs` in it; for \
+                     certificates of a PKI of your own write `certificate_chain`",
+                );
+            }
+            if !roots.has_logs() && !roots.has_timestamp_authorities() {
+                section.wrong(
+                    "trusted_root",
+                    "it names no log and no timestamp authority, so no time of signing can be \
+                     proven, and a keyless certificate is valid for minutes",
+                );
+            }
+        }
+        Signers::Pki { .. } => {}
+    }
+}
+
+fn predicate_type(section: &Section<'_>) -> Option<String> {
+    let predicate_type = section.text("predicate_type")?;
+    if predicate_type == SIGN_PREDICATE {
+        section.wrong(
+            "predicate_type",
+            "this is the type of plain signatures; leave the key out to ask for one",
+        );
+    }
+    if !predicate_type.contains(':') {
+        section.wrong(
+            "predicate_type",
+            format!(
+                "{predicate_type:?} is no URI; write the type in full, such as \
+                 \"https://slsa.dev/provenance/v1\""
+            ),
+        );
+    }
+    Some(predicate_type)
+}
+
+fn signature_repository(section: &Section<'_>) -> Option<(Registry, Repository)> {
+    let text = section.text("signature_repository")?;
+    let names = text.split_once('/').and_then(|(registry, repository)| {
+        Some((registry.parse::<Registry>().ok()?, repository.parse::<Repository>().ok()?))
+    });
+    if names.is_none() {
+        section.wrong(
+            "signature_repository",
+            format!(
+                "{text:?} is no `registry/repository`, such as \"registry.example.com/signatures\""
+            ),
+        );
+    }
+    names
+}

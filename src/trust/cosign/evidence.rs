@@ -1,0 +1,217 @@
+//! What comes beside a signature to prove who made it and when: certificates, log entries and
+//! timestamps, out of a layer's annotations or a bundle. Reads shapes and counts; verifies nothing.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use sigstore_verify::types::{
+    Bundle, Rfc3161Timestamp, TimestampVerificationData, TransparencyLogEntry,
+    VerificationMaterialContent,
+};
+
+use crate::json::Value;
+use crate::trust::signature::Flaw;
+
+use super::flaw::{CERTIFICATE, FORMAT, LIMIT, TIME, TRANSPARENCY_LOG, flaw};
+use super::limits::{
+    MAX_ANNOTATION, MAX_BUNDLE, MAX_CERTIFICATES, MAX_CHECKPOINT_SIGNATURES, MAX_ENTRIES,
+    MAX_PROOF, MAX_TIMESTAMP, MAX_TIMESTAMPS,
+};
+
+const LEAF: &str = "dev.sigstore.cosign/certificate";
+const CHAIN: &str = "dev.sigstore.cosign/chain";
+const ENTRY: &str = "dev.sigstore.cosign/bundle";
+const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+
+/// What came beside a signature; each part for itself, or what is wrong with it.
+pub(super) struct Evidence {
+    pub(super) certificates: Result<Vec<Vec<u8>>, Flaw>,
+    pub(super) entries: Result<Vec<TransparencyLogEntry>, Flaw>,
+    pub(super) timestamps: Result<Vec<Rfc3161Timestamp>, Flaw>,
+}
+
+impl Evidence {
+    /// What a layer is annotated with, its timestamp only if that is over the signature.
+    pub(super) fn of_layer(annotations: &BTreeMap<String, String>, timestamped: bool) -> Self {
+        let there = |name: &str| annotations.get(name).filter(|text| !text.is_empty());
+        let entries = there(ENTRY).map(|text| entry(text).map(|entry| vec![entry]));
+        let timestamps = there(TIMESTAMP).filter(|_| timestamped).map(|text| timestamp(text));
+        Self {
+            certificates: certificates(there(LEAF), there(CHAIN)),
+            entries: entries.unwrap_or_else(|| Ok(Vec::new())).and_then(bounded),
+            timestamps: timestamps.unwrap_or_else(|| Ok(Vec::new())),
+        }
+    }
+
+    /// A bundle, and apart from it what it proves itself with.
+    pub(super) fn of_bundle(json: &[u8]) -> Result<(Bundle, Self), Flaw> {
+        let mut value: serde_json::Value = strict(json, MAX_BUNDLE, "bundle")?;
+        let wanted = "a Sigstore bundle 0.1, 0.2 or 0.3";
+        let one_of = |value: &serde_json::Value, names: &[&str]| {
+            names.iter().filter(|name| value.get(name).is_some_and(|it| !it.is_null())).count() == 1
+        };
+        let material = value.get("verificationMaterial");
+        let single = one_of(&value, &["messageSignature", "dsseEnvelope"])
+            && material.is_some_and(|material| {
+                one_of(material, &["certificate", "x509CertificateChain", "publicKey"])
+            });
+        if !single || !value.get("mediaType").is_some_and(serde_json::Value::is_string) {
+            let found = "a bundle that is not of one kind, by one signer, of one version";
+            return Err(flaw(FORMAT, found, wanted));
+        }
+        let mut take = |name: &str| {
+            let member = value.get_mut("verificationMaterial").and_then(|it| it.get_mut(name));
+            member.map(serde_json::Value::take).filter(|member| !member.is_null())
+        };
+        let entries = take("tlogEntries").map(|entries| {
+            serde_json::from_value(entries).map_err(|e| {
+                let wanted = "entries of Rekor: hashedrekord, dsse 0.0.1 or intoto 0.0.2";
+                flaw(TRANSPARENCY_LOG, format!("log entries that cannot be read: {e}"), wanted)
+            })
+        });
+        let timestamps = take("timestampVerificationData").map(|data| {
+            let data = serde_json::from_value::<TimestampVerificationData>(data);
+            data.map(|data| data.rfc3161_timestamps).map_err(|e| {
+                flaw(TIME, format!("timestamps that cannot be read: {e}"), "RFC 3161 tokens")
+            })
+        });
+        if let Some(serde_json::Value::Object(material)) = value.get_mut("verificationMaterial") {
+            material.remove("tlogEntries");
+            material.remove("timestampVerificationData");
+        }
+        let bundle: Bundle = serde_json::from_value(value)
+            .map_err(|e| flaw(FORMAT, format!("the bundle cannot be read: {e}"), wanted))?;
+        let certificates = match &bundle.verification_material.content {
+            VerificationMaterialContent::Certificate(one) => {
+                Ok(vec![one.raw_bytes.as_bytes().to_vec()])
+            }
+            VerificationMaterialContent::X509CertificateChain { certificates } => {
+                Ok(certificates.iter().map(|one| one.raw_bytes.as_bytes().to_vec()).collect())
+            }
+            VerificationMaterialContent::PublicKey(_) | _ => Ok(Vec::new()),
+        };
+        let evidence = Self {
+            certificates: certificates.and_then(some),
+            entries: entries.unwrap_or_else(|| Ok(Vec::new())).and_then(bounded),
+            timestamps: timestamps.unwrap_or_else(|| Ok(Vec::new())).and_then(few),
+        };
+        Ok((bundle, evidence))
+    }
+}
+
+/// Reads JSON that no two parsers can read differently.
+pub(super) fn strict<T: DeserializeOwned>(json: &[u8], most: usize, what: &str) -> Result<T, Flaw> {
+    if json.len() > most {
+        let found = format!("a {what} of {} bytes", json.len());
+        return Err(flaw(LIMIT, found, format!("at most {most} bytes")));
+    }
+    let wrong =
+        |e: String| flaw(FORMAT, format!("a {what} that cannot be read: {e}"), "strict JSON");
+    Value::parse(json).map_err(|e| wrong(e.to_string()))?;
+    serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))
+}
+
+fn certificates(leaf: Option<&String>, chain: Option<&String>) -> Result<Vec<Vec<u8>>, Flaw> {
+    let mut certificates = Vec::new();
+    for pem in [leaf, chain].into_iter().flatten() {
+        if pem.len() > MAX_ANNOTATION {
+            let found = "certificates in a very long annotation";
+            return Err(flaw(LIMIT, found, format!("at most {MAX_ANNOTATION} bytes")));
+        }
+        for one in CertificateDer::pem_slice_iter(pem.as_bytes()).take(MAX_CERTIFICATES + 1) {
+            let one = one.map_err(|e| {
+                flaw(CERTIFICATE, format!("a certificate that is no PEM: {e}"), "PEM")
+            })?;
+            certificates.push(one.to_vec());
+        }
+    }
+    // The chain alone is nobody's certificate.
+    if leaf.is_none() {
+        certificates.clear();
+    }
+    some(certificates)
+}
+
+fn some(certificates: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Flaw> {
+    if certificates.is_empty() {
+        let found = "the signature was made with a key, and bears no certificate";
+        return Err(flaw(CERTIFICATE, found, "a certificate that says who signed"));
+    }
+    Ok(certificates)
+}
+
+/// One entry of Rekor, as `cosign sign` annotates a layer with it.
+fn entry(text: &str) -> Result<TransparencyLogEntry, Flaw> {
+    let wrong = |found: String| {
+        flaw(TRANSPARENCY_LOG, found, "an entry of Rekor with its signed timestamp")
+    };
+    let value: serde_json::Value = strict(text.as_bytes(), MAX_ANNOTATION, "log entry")?;
+    let payload = value.get("Payload").unwrap_or(&serde_json::Value::Null);
+    let text = |value: &serde_json::Value, name: &str| {
+        value.get(name).and_then(|it| it.as_str()).map(str::to_owned)
+    };
+    let number = |name: &str| payload.get(name).and_then(serde_json::Value::as_i64);
+    let parts = (|| {
+        let body = text(payload, "body")?;
+        let read: serde_json::Value = serde_json::from_slice(&STANDARD.decode(&body).ok()?).ok()?;
+        let log = STANDARD.encode(hex::decode(text(payload, "logID")?).ok()?);
+        Some(json!({
+            "logIndex": number("logIndex")?.to_string(),
+            "logId": { "keyId": log },
+            "kindVersion": { "kind": text(&read, "kind")?, "version": text(&read, "apiVersion")? },
+            "integratedTime": number("integratedTime")?.to_string(),
+            "inclusionPromise": { "signedEntryTimestamp": text(&value, "SignedEntryTimestamp")? },
+            "canonicalizedBody": body,
+        }))
+    })();
+    let parts = parts.ok_or_else(|| wrong("a log entry that lacks a part".to_owned()))?;
+    serde_json::from_value(parts)
+        .map_err(|e| wrong(format!("a log entry that cannot be read: {e}")))
+}
+
+/// The RFC 3161 token that a layer is annotated with.
+fn timestamp(text: &str) -> Result<Vec<Rfc3161Timestamp>, Flaw> {
+    let value: serde_json::Value = strict(text.as_bytes(), MAX_ANNOTATION, "timestamp")?;
+    let token = value.get("SignedRFC3161Timestamp").cloned().unwrap_or_default();
+    let token = serde_json::from_value(json!({ "signedTimestamp": token }));
+    let token = token.map_err(|e| {
+        flaw(TIME, format!("a timestamp that cannot be read: {e}"), "an RFC 3161 token")
+    })?;
+    few(vec![token])
+}
+
+fn few(timestamps: Vec<Rfc3161Timestamp>) -> Result<Vec<Rfc3161Timestamp>, Flaw> {
+    if timestamps.len() > MAX_TIMESTAMPS {
+        let found = format!("{} timestamps", timestamps.len());
+        return Err(flaw(LIMIT, found, format!("at most {MAX_TIMESTAMPS}")));
+    }
+    if timestamps.iter().any(|one| one.signed_timestamp.as_bytes().len() > MAX_TIMESTAMP) {
+        let wanted = format!("at most {MAX_TIMESTAMP} bytes");
+        return Err(flaw(LIMIT, "a very long timestamp", wanted));
+    }
+    Ok(timestamps)
+}
+
+fn bounded(entries: Vec<TransparencyLogEntry>) -> Result<Vec<TransparencyLogEntry>, Flaw> {
+    if entries.len() > MAX_ENTRIES {
+        let found = format!("{} log entries", entries.len());
+        return Err(flaw(LIMIT, found, format!("at most {MAX_ENTRIES}")));
+    }
+    for proof in entries.iter().filter_map(|entry| entry.inclusion_proof.as_ref()) {
+        if proof.hashes.len() > MAX_PROOF {
+            let found = format!("an inclusion proof of {} hashes", proof.hashes.len());
+            return Err(flaw(LIMIT, found, format!("at most {MAX_PROOF}")));
+        }
+        let signatures = proof.checkpoint.checkpoint().map_or(0, |it| it.signatures().len());
+        if signatures > MAX_CHECKPOINT_SIGNATURES {
+            let found = format!("a checkpoint with {signatures} signatures");
+            return Err(flaw(LIMIT, found, format!("at most {MAX_CHECKPOINT_SIGNATURES}")));
+        }
+    }
+    Ok(entries)
+}

@@ -1,0 +1,52 @@
+//! The checks of this scheme by their stable words, and short ways to say that one was not passed.
+
+use crate::trust::signature::{Flaw, Unproven};
+
+/// The candidate reads as what its media type says.
+pub(super) const FORMAT: &str = "format";
+/// Nothing of it is more than the ceilings allow.
+pub(super) const LIMIT: &str = "limit";
+/// It is the kind of thing that the anchor asks for: a signature, an attestation of one type.
+pub(super) const KIND: &str = "kind";
+/// It is about the digest that is served.
+pub(super) const SUBJECT: &str = "subject";
+/// The signature verifies with the key, or with the certificate's.
+pub(super) const SIGNATURE: &str = "signature";
+/// The certificate, and every one above it, held when it was used.
+pub(super) const CERTIFICATE: &str = "certificate";
+/// The certificate is for a wanted identity.
+pub(super) const IDENTITY: &str = "identity";
+/// The certificate was issued upon the word of the wanted issuer.
+pub(super) const ISSUER: &str = "issuer";
+/// A log holds this signature.
+pub(super) const TRANSPARENCY_LOG: &str = "transparency_log";
+/// The time of signing is proven.
+pub(super) const TIME: &str = "time";
+/// The signed annotations are the wanted ones.
+pub(super) const ANNOTATIONS: &str = "annotations";
+
+pub(super) fn flaw(
+    check: &'static str,
+    found: impl Into<String>,
+    wanted: impl Into<String>,
+) -> Flaw {
+    Flaw { check, found: found.into(), wanted: wanted.into() }
+}
+
+/// It is what the anchor asks for, and it does not hold.
+pub(super) fn flawed(
+    check: &'static str,
+    found: impl Into<String>,
+    wanted: impl Into<String>,
+) -> Unproven {
+    Unproven::Flawed(flaw(check, found, wanted))
+}
+
+/// It is not what the anchor asks for.
+pub(super) fn beside(
+    check: &'static str,
+    found: impl Into<String>,
+    wanted: impl Into<String>,
+) -> Unproven {
+    Unproven::Beside(flaw(check, found, wanted))
+}

@@ -1,0 +1,88 @@
+//! Whether a certificate holds at a time: a path from it to a root, each certificate of it valid then.
+//! Knows no names, and not whose roots they are.
+
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, UnixTime};
+use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+
+use crate::clock::Timestamp;
+
+/// id-kp-codeSigning, 1.3.6.1.5.5.7.3.3, as DER has its content.
+const CODE_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 3];
+
+/// What a certificate must be for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Usage {
+    /// It says that it is for signing code.
+    CodeSigning,
+    /// It says so, or says nothing of what it is for.
+    CodeSigningIfSaid,
+}
+
+/// Whether the first of `certificates` is issued below the last of `chain`, by way of any of the
+/// others, and all on that path are valid at `at`; else why not.
+pub(super) fn holds(
+    certificates: &[Vec<u8>],
+    chain: &[CertificateDer<'_>],
+    at: Timestamp,
+    usage: Usage,
+) -> Result<(), String> {
+    let (Some((leaf, carried)), Some((root, between))) =
+        (certificates.split_first(), chain.split_last())
+    else {
+        return Err("there is no certificate".to_owned());
+    };
+    valid(root, at)?;
+    let anchor =
+        anchor_from_trusted_cert(root).map_err(|e| format!("the root cannot be read: {e}"))?;
+    let between: Vec<CertificateDer<'_>> = between
+        .iter()
+        .cloned()
+        .chain(carried.iter().map(|der| CertificateDer::from(der.as_slice())))
+        .collect();
+    let leaf = CertificateDer::from(leaf.as_slice());
+    let leaf = EndEntityCert::try_from(&leaf).map_err(|e| format!("it cannot be read: {e}"))?;
+    let usage = match usage {
+        Usage::CodeSigning => KeyUsage::required(CODE_SIGNING),
+        Usage::CodeSigningIfSaid => KeyUsage::required_if_present(CODE_SIGNING),
+    };
+    let seconds = u64::try_from(at.unix()).map_err(|_| "it is before 1970".to_owned())?;
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    leaf.verify_for_usage(ALL_VERIFICATION_ALGS, &[anchor], &between, at, usage, None, None)
+        .map(|_| ())
+        .map_err(|e| e.to_string())
+}
+
+/// The first instant after `at` at which one of the certificates ends: no path that holds at `at`
+/// holds longer than all of them.
+pub(super) fn end(
+    certificates: &[Vec<u8>],
+    chain: &[CertificateDer<'_>],
+    at: Timestamp,
+) -> Option<Timestamp> {
+    let all = certificates.iter().map(Vec::as_slice).chain(chain.iter().map(AsRef::as_ref));
+    let ends = all.filter_map(|der| validity(der).ok()).map(|(_, to)| to);
+    ends.filter(|to| *to >= at).min()
+}
+
+/// A root is trusted for what it is, and only for its time.
+fn valid(root: &CertificateDer<'_>, at: Timestamp) -> Result<(), String> {
+    let (from, to) = validity(root).map_err(|e| format!("the root cannot be read: {e}"))?;
+    if at < from || to < at {
+        return Err(format!("the root is valid from {from} to {to}"));
+    }
+    Ok(())
+}
+
+/// The first and the last instant, both of the time that the certificate is valid.
+fn validity(der: &[u8]) -> Result<(Timestamp, Timestamp), String> {
+    let (_, parsed) = X509Certificate::from_der(der).map_err(|e| e.to_string())?;
+    let validity = parsed.validity();
+    Ok((
+        Timestamp::from_unix(validity.not_before.timestamp()),
+        Timestamp::from_unix(validity.not_after.timestamp()),
+    ))
+}
