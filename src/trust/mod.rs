@@ -3,6 +3,7 @@
 
 pub mod endorsement;
 pub mod keys;
+pub mod notation;
 pub mod notaryv1;
 pub mod refusal;
 pub mod scheme;
