@@ -1,6 +1,7 @@
 //! Reads TOML tables key by key and gathers every error, each with its line and key, so that a broken
 //! file is mended in one go. Knows no key by name: each module reads the section that it obeys.
 
+mod files;
 mod values;
 
 use std::cell::RefCell;

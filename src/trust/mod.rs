@@ -4,6 +4,7 @@
 pub mod cosign;
 pub mod endorsement;
 pub mod keys;
+pub mod notation;
 pub mod notaryv1;
 pub mod places;
 pub mod refusal;

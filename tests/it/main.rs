@@ -11,6 +11,8 @@ mod fake_registry;
 #[path = "../rig/folder.rs"]
 #[allow(dead_code, reason = "shared with the e2e tests, which use all of it")]
 mod folder;
+#[path = "../rig/notation_signer.rs"]
+mod notation_signer;
 #[path = "../rig/notary_repository/mod.rs"]
 mod notary_repository;
 #[path = "../rig/files.rs"]
@@ -36,6 +38,7 @@ mod hostile;
 mod kept;
 mod manifest;
 mod notary_auth;
+mod notation;
 mod notaryv1_attacks;
 mod offline;
 mod outage;

@@ -1,0 +1,210 @@
+//! How signatures are made: those of envelopes, by the key alone, and those of certificates, CRLs and
+//! tokens, by an AlgorithmIdentifier. SHA-1 is none of them.
+
+use aws_lc_rs::digest;
+use aws_lc_rs::signature::{
+    self, EcdsaVerificationAlgorithm, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey,
+    VerificationAlgorithm,
+};
+use x509_parser::asn1_rs::Oid;
+use x509_parser::oid_registry::{
+    OID_NIST_HASH_SHA256, OID_NIST_HASH_SHA384, OID_NIST_HASH_SHA512, OID_PKCS1_RSAENCRYPTION,
+    OID_PKCS1_RSASSAPSS, OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA,
+    OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ECDSA_WITH_SHA512,
+};
+use x509_parser::signature_algorithm::RsaSsaPssParams;
+use x509_parser::x509::AlgorithmIdentifier;
+
+use crate::trust::keys::{Curve, PublicKey};
+
+/// The hashes that signatures may rest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hash {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+impl Hash {
+    pub(super) fn from_oid(oid: &Oid<'_>) -> Option<Self> {
+        [
+            (OID_NIST_HASH_SHA256, Self::Sha256),
+            (OID_NIST_HASH_SHA384, Self::Sha384),
+            (OID_NIST_HASH_SHA512, Self::Sha512),
+        ]
+        .into_iter()
+        .find_map(|(known, hash)| (known == *oid).then_some(hash))
+    }
+
+    pub(super) fn of(self, content: &[u8]) -> Vec<u8> {
+        let algorithm = match self {
+            Self::Sha256 => &digest::SHA256,
+            Self::Sha384 => &digest::SHA384,
+            Self::Sha512 => &digest::SHA512,
+        };
+        digest::digest(algorithm, content).as_ref().to_vec()
+    }
+}
+
+/// The signature algorithm of an envelope: one for each kind and size of key (signature-specification,
+/// "Algorithm Selection").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    Ps(Hash),
+    Es(Hash),
+}
+
+impl Algorithm {
+    /// The one algorithm that a key of this kind and size signs with; none for any other size.
+    pub(super) fn of(key: &PublicKey) -> Option<Self> {
+        match key {
+            PublicKey::Ecdsa { curve, .. } => Some(Self::Es(match curve {
+                Curve::P256 => Hash::Sha256,
+                Curve::P384 => Hash::Sha384,
+                Curve::P521 => Hash::Sha512,
+            })),
+            PublicKey::Rsa { modulus, .. } => match rsa_bits(modulus) {
+                2048 => Some(Self::Ps(Hash::Sha256)),
+                3072 => Some(Self::Ps(Hash::Sha384)),
+                4096 => Some(Self::Ps(Hash::Sha512)),
+                _ => None,
+            },
+            PublicKey::Ed25519(_) => None,
+        }
+    }
+
+    /// Its name in a JWS header.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ps(Hash::Sha256) => "PS256",
+            Self::Ps(Hash::Sha384) => "PS384",
+            Self::Ps(Hash::Sha512) => "PS512",
+            Self::Es(Hash::Sha256) => "ES256",
+            Self::Es(Hash::Sha384) => "ES384",
+            Self::Es(Hash::Sha512) => "ES512",
+        }
+    }
+
+    /// Whether `key` made `signature` over `message`; ECDSA signatures are `r ‖ s`.
+    pub(super) fn verifies(self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Ps(hash) => Made::RsaPss(hash).verifies(key, message, signature),
+            Self::Es(hash) => {
+                let PublicKey::Ecdsa { curve, point } = key else { return false };
+                let algorithm = match (curve, hash) {
+                    (Curve::P256, Hash::Sha256) => &signature::ECDSA_P256_SHA256_FIXED,
+                    (Curve::P384, Hash::Sha384) => &signature::ECDSA_P384_SHA384_FIXED,
+                    (Curve::P521, Hash::Sha512) => &signature::ECDSA_P521_SHA512_FIXED,
+                    (Curve::P256 | Curve::P384 | Curve::P521, _) => return false,
+                };
+                ecdsa(algorithm, point, message, signature)
+            }
+        }
+    }
+}
+
+/// How the signature of a certificate, a CRL or a token was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    /// `ECDSA-Sig-Value`, DER.
+    Ecdsa(Hash),
+    RsaPkcs1(Hash),
+    /// PSS, with one hash throughout and a salt as long as it.
+    RsaPss(Hash),
+}
+
+impl Made {
+    /// Reads an AlgorithmIdentifier. What is only "RSA" there is hashed with `digest`, as CMS has it.
+    pub(super) fn read(identifier: &AlgorithmIdentifier<'_>, digest: Option<Hash>) -> Option<Self> {
+        let named = [
+            (OID_SIG_ECDSA_WITH_SHA256, Self::Ecdsa(Hash::Sha256)),
+            (OID_SIG_ECDSA_WITH_SHA384, Self::Ecdsa(Hash::Sha384)),
+            (OID_SIG_ECDSA_WITH_SHA512, Self::Ecdsa(Hash::Sha512)),
+            (OID_PKCS1_SHA256WITHRSA, Self::RsaPkcs1(Hash::Sha256)),
+            (OID_PKCS1_SHA384WITHRSA, Self::RsaPkcs1(Hash::Sha384)),
+            (OID_PKCS1_SHA512WITHRSA, Self::RsaPkcs1(Hash::Sha512)),
+        ];
+        let oid = &identifier.algorithm;
+        if let Some((_, made)) = named.into_iter().find(|(known, _)| known == oid) {
+            return Some(made);
+        }
+        if *oid == OID_PKCS1_RSAENCRYPTION {
+            return digest.map(Self::RsaPkcs1);
+        }
+        if *oid == OID_PKCS1_RSASSAPSS {
+            let parameters = identifier.parameters.clone()?;
+            let parameters = RsaSsaPssParams::try_from(parameters).ok()?;
+            return Hash::from_oid(parameters.hash_algorithm_oid()).map(Self::RsaPss);
+        }
+        None
+    }
+
+    /// The hash that it rests on.
+    pub(super) const fn hash(self) -> Hash {
+        match self {
+            Self::Ecdsa(hash) | Self::RsaPkcs1(hash) | Self::RsaPss(hash) => hash,
+        }
+    }
+
+    /// Whether `key` made `signature` over `message` in this way.
+    pub(super) fn verifies(self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+        match (self, key) {
+            (Self::Ecdsa(hash), PublicKey::Ecdsa { curve, point }) => {
+                let algorithm = match (curve, hash) {
+                    (Curve::P256, Hash::Sha256) => &signature::ECDSA_P256_SHA256_ASN1,
+                    (Curve::P256, Hash::Sha384) => &signature::ECDSA_P256_SHA384_ASN1,
+                    (Curve::P256, Hash::Sha512) => &signature::ECDSA_P256_SHA512_ASN1,
+                    (Curve::P384, Hash::Sha256) => &signature::ECDSA_P384_SHA256_ASN1,
+                    (Curve::P384, Hash::Sha384) => &signature::ECDSA_P384_SHA384_ASN1,
+                    (Curve::P384, Hash::Sha512) => &signature::ECDSA_P384_SHA512_ASN1,
+                    (Curve::P521, Hash::Sha256) => &signature::ECDSA_P521_SHA256_ASN1,
+                    (Curve::P521, Hash::Sha384) => &signature::ECDSA_P521_SHA384_ASN1,
+                    (Curve::P521, Hash::Sha512) => &signature::ECDSA_P521_SHA512_ASN1,
+                };
+                ecdsa(algorithm, point, message, signature)
+            }
+            (Self::RsaPkcs1(hash), PublicKey::Rsa { modulus, exponent }) => {
+                let parameters = match hash {
+                    Hash::Sha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+                    Hash::Sha384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+                    Hash::Sha512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+                };
+                rsa(parameters, modulus, exponent, message, signature)
+            }
+            (Self::RsaPss(hash), PublicKey::Rsa { modulus, exponent }) => {
+                let parameters = match hash {
+                    Hash::Sha256 => &signature::RSA_PSS_2048_8192_SHA256,
+                    Hash::Sha384 => &signature::RSA_PSS_2048_8192_SHA384,
+                    Hash::Sha512 => &signature::RSA_PSS_2048_8192_SHA512,
+                };
+                rsa(parameters, modulus, exponent, message, signature)
+            }
+            (Self::Ecdsa(_) | Self::RsaPkcs1(_) | Self::RsaPss(_), _) => false,
+        }
+    }
+}
+
+fn rsa_bits(modulus: &[u8]) -> usize {
+    modulus.first().map_or(0, |first| modulus.len() * 8 - first.leading_zeros() as usize)
+}
+
+fn ecdsa(
+    algorithm: &'static EcdsaVerificationAlgorithm,
+    point: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    let algorithm: &'static dyn VerificationAlgorithm = algorithm;
+    UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
+}
+
+fn rsa(
+    parameters: &'static RsaParameters,
+    modulus: &[u8],
+    exponent: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    let key = RsaPublicKeyComponents { n: modulus, e: exponent };
+    key.verify(parameters, message, signature).is_ok()
+}

@@ -1,0 +1,71 @@
+//! An anchor of the Notary Project: whose certificates count, and what its envelopes prove.
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::oci::{Digest, Registry, Repository};
+use crate::trust::signature::{Candidate, Content, Unproven};
+use crate::trust::subject::Subject;
+
+use super::config::Config;
+use super::flaw;
+use super::judge::{Judged, Trial};
+use super::statement::{applicable, fingerprint};
+
+/// An anchor that can judge. It has no state, and asks nobody.
+#[derive(Clone, Debug)]
+pub struct Anchor {
+    config: Config,
+    fingerprint: Digest,
+}
+
+impl Anchor {
+    pub fn new(config: Config) -> Self {
+        let fingerprint = fingerprint(&config.statements);
+        Self { config, fingerprint }
+    }
+
+    pub fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where signatures are, if not beside the image.
+    pub fn signature_repository(&self) -> Option<(&Registry, &Repository)> {
+        self.config
+            .signature_repository
+            .as_ref()
+            .map(|(registry, repository)| (registry, repository))
+    }
+
+    /// Another digest for every anchor that could come to another verdict.
+    pub fn fingerprint(&self) -> Digest {
+        self.fingerprint
+    }
+
+    /// What `candidate` proves about `subject`.
+    pub fn judge(&self, candidate: &Candidate, subject: &Subject, now: Timestamp) -> Judged {
+        self.judged(candidate, subject, now).unwrap_or_else(Judged::Unproven)
+    }
+
+    fn judged(
+        &self,
+        candidate: &Candidate,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<Judged, Unproven> {
+        let Content::Envelope { media_type, bytes } = &candidate.content else {
+            let found = "a signature of another scheme";
+            return Err(Unproven::Beside(flaw("envelope", found, "a Notary Project envelope")));
+        };
+        let Some(statement) = applicable(&self.config.statements, subject) else {
+            let found = format!("no statement is for {}/{}", subject.registry, subject.repository);
+            let wanted = "a statement whose registryScopes names the repository, or \"*\"";
+            return Err(Unproven::Flawed(flaw("trust_policy", found, wanted)));
+        };
+        Trial::new(statement, now).judge(media_type, bytes, subject)
+    }
+}

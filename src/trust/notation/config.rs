@@ -1,0 +1,218 @@
+//! One `[[anchor]]` with `scheme = "notation"`: what its keys say, and the certificates that they name.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::oci::{Registry, Repository};
+use crate::settings::Section;
+
+use super::identity::Identities;
+use super::level::{Action, Level};
+use super::statement::{Scopes, Statement, VerifyTimestamp};
+use super::trust_policy;
+use super::trust_store::{Kind, TrustStore};
+
+const DEFAULT_REFRESH: Duration = Duration::from_secs(5 * 60);
+/// The files of a named store that hold certificates.
+const EXTENSIONS: [&str; 3] = ["crt", "pem", "cer"];
+/// The keys that a trust policy stands instead of.
+const OWN: [&str; 5] = ["trust_store", "tsa", "identities", "level", "revocation"];
+
+/// What an operator says of one Notary Project anchor, its certificates read.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub name: Arc<str>,
+    pub(super) statements: Vec<Statement>,
+    /// Where signatures are, if not beside the image.
+    pub signature_repository: Option<(Registry, Repository)>,
+    /// How long what was found is used before it is looked for again.
+    pub refresh: Duration,
+}
+
+impl Config {
+    /// Reads the section; `name` has been read from it.
+    pub fn read(section: &Section<'_>, name: Arc<str>) -> Option<Self> {
+        let policy = section.text("trust_policy");
+        let folder = section.text("trust_store_dir");
+        let own = statement(section);
+        let statements = if section.has("trust_policy") || section.has("trust_store_dir") {
+            if let Some(beside) = OWN.iter().find(|key| section.has(key)) {
+                section.wrong(
+                    beside,
+                    "`trust_policy` and `trust_store_dir` stand instead of it, not beside it",
+                );
+            }
+            match (policy, folder) {
+                (Some(policy), Some(folder)) => from_policy(section, &policy, &folder),
+                (_, _) => {
+                    section.wrong("", "`trust_policy` and `trust_store_dir` are given together");
+                    None
+                }
+            }
+        } else {
+            own.map(|statement| vec![statement])
+        };
+        let signature_repository = place(section);
+        let refresh = section.duration("refresh").unwrap_or(DEFAULT_REFRESH);
+        section.finish();
+        Some(Self { name, statements: statements?, signature_repository, refresh })
+    }
+}
+
+/// `registry/repository`, as an image's name begins.
+fn place(section: &Section<'_>) -> Option<(Registry, Repository)> {
+    let text = section.text("signature_repository")?;
+    let parsed = text.split_once('/').and_then(|(registry, repository)| {
+        Some((registry.parse().ok()?, repository.parse().ok()?))
+    });
+    if parsed.is_none() {
+        let message = format!("{text:?} is no `registry.example.com/repository`");
+        section.wrong("signature_repository", message);
+    }
+    parsed
+}
+
+/// The one statement that the five keys of the section make.
+fn statement(section: &Section<'_>) -> Option<Statement> {
+    let instead = section.has("trust_policy") || section.has("trust_store_dir");
+    let trusted = section.texts("trust_store");
+    let tsa = section.texts("tsa").unwrap_or_default();
+    let identities = section.texts("identities");
+    let level = level(section);
+    if instead {
+        return None;
+    }
+    let mut store = TrustStore::default();
+    let mut whole = true;
+    for named in trusted.as_deref().unwrap_or_default() {
+        whole &= add_named(section, named, &mut store);
+    }
+    for path in &tsa {
+        whole &= add(section, "tsa", Kind::Tsa, path, &mut store);
+    }
+    if !section.has("trust_store") {
+        section.wrong(
+            "",
+            "say which roots to trust: `trust_store = [\"ca:root.crt\"]`, or name an existing \
+             `trust_policy` with its `trust_store_dir`",
+        );
+        whole = false;
+    } else if trusted.as_ref().is_some_and(Vec::is_empty) {
+        section.wrong("trust_store", "an empty list trusts nobody");
+        whole = false;
+    }
+    if section.lists("tsa") && whole && store.of(Kind::Ca).is_empty() {
+        section.wrong(
+            "tsa",
+            "timestamps countersign signatures of a `ca:` store, and there is none: a signing \
+             authority vouches for the time itself",
+        );
+    }
+    if !section.has("identities") {
+        section.wrong(
+            "",
+            "say who may sign: `identities = [\"x509.subject: C=US, ST=WA, O=Acme\"]`, or `[\"*\"]` for \
+             everybody with a certificate of the trust store",
+        );
+    }
+    let identities = Identities::parse(&identities?)
+        .map_err(|message| section.wrong("identities", message))
+        .ok()?;
+    whole.then_some(Statement {
+        name: "anchor".to_owned(),
+        scopes: Scopes::All,
+        level: level?,
+        verify_timestamp: VerifyTimestamp::Always,
+        store,
+        identities,
+    })
+}
+
+fn level(section: &Section<'_>) -> Option<Level> {
+    let name = section.text("level").unwrap_or_else(|| "strict".to_owned());
+    let revocation = section.text("revocation").unwrap_or_else(|| "check".to_owned());
+    let level = Level::named(&name);
+    if name == "skip" {
+        section.wrong(
+            "level",
+            "it would verify nothing, and let every image in as if it were signed; a rule with \
+             `mode = \"allow\"` says that aloud",
+        );
+    } else if level.is_none() {
+        let message = format!("{name:?} is no level: \"strict\", \"permissive\" or \"audit\"");
+        section.wrong("level", message);
+    }
+    let level = level?;
+    match revocation.as_str() {
+        "check" => Some(level),
+        "skip" => Some(Level { revocation: Action::Skip, ..level }),
+        _ => {
+            let message = format!("{revocation:?} is neither \"check\" nor \"skip\"");
+            section.wrong("revocation", message);
+            None
+        }
+    }
+}
+
+fn add_named(section: &Section<'_>, named: &str, store: &mut TrustStore) -> bool {
+    let parts = named.split_once(':').and_then(|(kind, path)| Some((Kind::named(kind)?, path)));
+    match parts {
+        Some((Kind::Tsa, path)) => {
+            let message =
+                format!("{named:?} is a timestamping authority: write `tsa = [{path:?}]`");
+            section.wrong("trust_store", message);
+            false
+        }
+        Some((kind @ (Kind::Ca | Kind::SigningAuthority), path)) if !path.is_empty() => {
+            add(section, "trust_store", kind, path, store)
+        }
+        Some(_) | None => {
+            section.wrong(
+                "trust_store",
+                format!("{named:?} does not say what it is trusted for: `ca:FILE` or `signingAuthority:FILE`"),
+            );
+            false
+        }
+    }
+}
+
+fn add(
+    section: &Section<'_>,
+    key: &'static str,
+    kind: Kind,
+    path: &str,
+    store: &mut TrustStore,
+) -> bool {
+    let Some(file) = section.named_bytes(key, path) else { return false };
+    let added = store.add(kind, &file);
+    added.map_err(|message| section.wrong(key, format!("{path:?}: {message}"))).is_ok()
+}
+
+/// The statements of an existing policy, with the stores that it names below `folder`.
+fn from_policy(section: &Section<'_>, policy: &str, folder: &str) -> Option<Vec<Statement>> {
+    let text = section.named_bytes("trust_policy", policy)?;
+    let mut unread = false;
+    let read = trust_policy::parse(&text, |kind, name, store| {
+        let path = format!("{folder}/x509/{}/{name}", kind.as_str());
+        let Some(files) = section.named_folder("trust_store_dir", &path, &EXTENSIONS) else {
+            unread = true;
+            return Err(String::new());
+        };
+        if files.is_empty() {
+            return Err(format!("{path:?} holds no .crt, .pem or .cer file"));
+        }
+        for (file, bytes) in files {
+            store.add(kind, &bytes).map_err(|message| format!("{file:?}: {message}"))?;
+        }
+        Ok(())
+    });
+    match read {
+        Ok(statements) => Some(statements),
+        // It has been told already.
+        Err(_) if unread => None,
+        Err(message) => {
+            section.wrong("trust_policy", format!("{policy:?}: {message}"));
+            None
+        }
+    }
+}

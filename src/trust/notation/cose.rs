@@ -1,0 +1,174 @@
+//! The COSE envelope (signature-envelope-cose): a tagged `COSE_Sign1` that holds its payload.
+
+use std::collections::BTreeSet;
+
+use coset::cbor::value::Value;
+use coset::iana::{self, EnumI64 as _};
+use coset::{
+    ContentType, CoseSign1, Header as CoseHeader, Label, RegisteredLabelWithPrivate,
+    TaggedCborSerializable as _,
+};
+
+use crate::clock::Timestamp;
+use crate::trust::signature::Flaw;
+
+use super::chain::MAX_CHAIN;
+use super::envelope::{
+    AUTHENTIC_SIGNING_TIME, EXPIRY, Header, MAX_PAYLOAD, MAX_PROTECTED, MAX_SIGNATURE, MAX_TOKEN,
+    Parts, SIGNING_SCHEME, SIGNING_TIME, TIMESTAMP,
+};
+use super::{cbor, flaw};
+
+pub(super) const MEDIA_TYPE: &str = "application/cose";
+
+/// The label of the certificate chain (RFC 9360).
+const X5CHAIN: Label = Label::Int(33);
+/// The end of the year 9999, in seconds: no time of a signature is later.
+const LAST_SECOND: i64 = 253_402_300_799;
+/// The algorithms, by the names that JWS has for them.
+const ALGORITHMS: [(iana::Algorithm, &str); 6] = [
+    (iana::Algorithm::PS256, "PS256"),
+    (iana::Algorithm::PS384, "PS384"),
+    (iana::Algorithm::PS512, "PS512"),
+    (iana::Algorithm::ES256, "ES256"),
+    (iana::Algorithm::ES384, "ES384"),
+    (iana::Algorithm::ES512, "ES512"),
+];
+
+pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
+    let wanted = "a tagged COSE_Sign1 with its payload";
+    if !cbor::is_bounded(bytes) {
+        return Err(wrong("no CBOR of definite, bounded lengths", wanted));
+    }
+    let message = CoseSign1::from_tagged_slice(bytes)
+        .map_err(|e| wrong(format!("no COSE_Sign1: {e}"), wanted))?;
+    let protected_bytes = message.protected.original_data.as_deref().unwrap_or_default();
+    let payload = message.payload.as_deref().unwrap_or_default();
+    if protected_bytes.len() > MAX_PROTECTED
+        || payload.len() > MAX_PAYLOAD
+        || message.signature.len() > MAX_SIGNATURE
+    {
+        return Err(wrong("a part that is too long", "each part within its ceiling"));
+    }
+    if !cbor::is_bounded(protected_bytes) {
+        return Err(wrong("no protected header of definite, bounded lengths", wanted));
+    }
+    if payload.is_empty() {
+        return Err(wrong("no payload", wanted));
+    }
+    let (protected, unprotected) = (&message.protected.header, &message.unprotected);
+    let hidden = labels(protected);
+    if labels(unprotected).iter().any(|label| hidden.contains(label)) {
+        return Err(wrong("a label is protected, and unprotected too", "each label in one header"));
+    }
+    let moved = [SIGNING_SCHEME, SIGNING_TIME, AUTHENTIC_SIGNING_TIME, EXPIRY];
+    if moved.iter().any(|name| find(unprotected, &Label::Text((*name).to_owned())).is_some())
+        || unprotected.alg.is_some()
+        || unprotected.content_type.is_some()
+        || !unprotected.crit.is_empty()
+    {
+        return Err(wrong(
+            "an attribute that must be protected is not",
+            "it in the protected header",
+        ));
+    }
+    Ok(Parts {
+        header: read_header(protected)?,
+        payload: payload.to_vec(),
+        message: message.tbs_data(b""),
+        signature: message.signature.clone(),
+        chain: chain(unprotected)?,
+        token: token(unprotected)?,
+    })
+}
+
+fn read_header(protected: &CoseHeader) -> Result<Header, Flaw> {
+    let algorithm = match &protected.alg {
+        Some(RegisteredLabelWithPrivate::Assigned(assigned)) => {
+            let known = ALGORITHMS.iter().find(|(known, _)| known == assigned);
+            known.map_or_else(|| format!("{assigned:?}"), |(_, name)| (*name).to_owned())
+        }
+        Some(RegisteredLabelWithPrivate::PrivateUse(_) | RegisteredLabelWithPrivate::Text(_))
+        | None => String::new(),
+    };
+    let Some(ContentType::Text(content_type)) = &protected.content_type else {
+        return Err(wrong("no content type as a text", "the media type of the payload"));
+    };
+    let critical = protected.crit.iter().map(|label| match label {
+        RegisteredLabelWithPrivate::Text(name) => name.clone(),
+        // Of the numbers none may be critical, and none is known to `Header::check`.
+        RegisteredLabelWithPrivate::Assigned(number) => number.to_i64().to_string(),
+        RegisteredLabelWithPrivate::PrivateUse(number) => number.to_string(),
+    });
+    let names = protected.rest.iter().filter_map(|(label, _)| match label {
+        Label::Text(name) => Some(name.clone()),
+        Label::Int(_) => None,
+    });
+    let scheme = match text_label(protected, SIGNING_SCHEME) {
+        None => None,
+        Some(Value::Text(scheme)) => Some(scheme.clone()),
+        Some(_) => return Err(wrong("the signing scheme is no text", "a text")),
+    };
+    Ok(Header {
+        algorithm,
+        content_type: content_type.clone(),
+        critical: critical.collect(),
+        names: names.collect(),
+        scheme,
+        signing_time: time(protected, SIGNING_TIME)?,
+        authentic_signing_time: time(protected, AUTHENTIC_SIGNING_TIME)?,
+        expiry: time(protected, EXPIRY)?,
+    })
+}
+
+/// A time: tag 1 with whole seconds since 1970.
+fn time(header: &CoseHeader, name: &str) -> Result<Option<Timestamp>, Flaw> {
+    let Some(value) = text_label(header, name) else { return Ok(None) };
+    let seconds = match value {
+        Value::Tag(1, inner) => inner.as_integer().and_then(|seconds| i64::try_from(seconds).ok()),
+        _ => None,
+    };
+    let seconds = seconds.filter(|seconds| (0..=LAST_SECOND).contains(seconds));
+    let wanted = "tag 1 and whole seconds";
+    let seconds = seconds.ok_or_else(|| wrong(format!("{name} is no time"), wanted))?;
+    Ok(Some(Timestamp::from_unix(seconds)))
+}
+
+fn chain(unprotected: &CoseHeader) -> Result<Vec<Vec<u8>>, Flaw> {
+    let wanted = "x5chain, an array of certificates";
+    let Some(Value::Array(list)) = find(unprotected, &X5CHAIN) else {
+        return Err(wrong("no certificate chain", wanted));
+    };
+    if list.len() > MAX_CHAIN {
+        let found = format!("{} certificates", list.len());
+        return Err(flaw("certificate_chain", found, format!("at most {MAX_CHAIN}")));
+    }
+    let chain: Option<Vec<_>> = list.iter().map(|der| der.as_bytes().cloned()).collect();
+    chain.ok_or_else(|| wrong("a certificate is no byte string", wanted))
+}
+
+fn token(unprotected: &CoseHeader) -> Result<Option<Vec<u8>>, Flaw> {
+    match text_label(unprotected, TIMESTAMP) {
+        None => Ok(None),
+        Some(Value::Bytes(token)) if token.is_empty() => Ok(None),
+        Some(Value::Bytes(token)) if token.len() <= MAX_TOKEN => Ok(Some(token.clone())),
+        Some(_) => Err(wrong("the timestamp is no byte string, or too long", "a token")),
+    }
+}
+
+fn find<'a>(header: &'a CoseHeader, label: &Label) -> Option<&'a Value> {
+    header.rest.iter().find_map(|(known, value)| (known == label).then_some(value))
+}
+
+fn text_label<'a>(header: &'a CoseHeader, name: &str) -> Option<&'a Value> {
+    find(header, &Label::Text(name.to_owned()))
+}
+
+/// The labels of a header that it has no field of its own for, which is all that both headers may have.
+fn labels(header: &CoseHeader) -> BTreeSet<Label> {
+    header.rest.iter().map(|(label, _)| label.clone()).collect()
+}
+
+fn wrong(found: impl Into<String>, wanted: &str) -> Flaw {
+    flaw("envelope", found, wanted)
+}

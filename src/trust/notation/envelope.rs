@@ -1,0 +1,192 @@
+//! A signature envelope of either format, taken apart: what was signed, with what attributes, by which
+//! certificates. It is checked for its form here; nothing of it is believed yet.
+
+use std::collections::BTreeSet;
+
+use crate::clock::Timestamp;
+use crate::trust::signature::Flaw;
+
+use super::algorithm::Algorithm;
+use super::certificate::{Certificate, told};
+use super::chain::{Chain, MAX_CHAIN, Purpose};
+use super::{cose, flaw, jws};
+
+/// The largest envelope in bytes (notation-go: 32 MiB).
+pub const MAX_ENVELOPE: usize = 1 << 20;
+/// The longest protected header in bytes.
+pub(super) const MAX_PROTECTED: usize = 64 << 10;
+/// The longest payload in bytes.
+pub(super) const MAX_PAYLOAD: usize = 256 << 10;
+/// The longest signature in bytes.
+pub(super) const MAX_SIGNATURE: usize = 1024;
+/// The longest timestamp token in bytes.
+pub(super) const MAX_TOKEN: usize = 256 << 10;
+
+pub(super) const CONTENT_TYPE: &str = "application/vnd.cncf.notary.payload.v1+json";
+pub(super) const SIGNING_SCHEME: &str = "io.cncf.notary.signingScheme";
+pub(super) const SIGNING_TIME: &str = "io.cncf.notary.signingTime";
+pub(super) const AUTHENTIC_SIGNING_TIME: &str = "io.cncf.notary.authenticSigningTime";
+pub(super) const EXPIRY: &str = "io.cncf.notary.expiry";
+pub(super) const TIMESTAMP: &str = "io.cncf.notary.timestampSignature";
+/// What begins so asks for a plugin, and we run none.
+const PLUGIN: &str = "io.cncf.notary.verificationPlugin";
+
+/// How the time of a signature is known (signing-scheme).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SigningScheme {
+    /// `notary.x509`, with the signer's own word for its time.
+    X509 { signing_time: Timestamp },
+    /// `notary.x509.signingAuthority`: a service signed, and vouches for the time.
+    SigningAuthority { authentic_signing_time: Timestamp },
+}
+
+/// The protected header as its format gave it. `names` are all that stand in it but those which the
+/// format itself defines.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Header {
+    pub(super) algorithm: String,
+    pub(super) content_type: String,
+    pub(super) critical: Vec<String>,
+    pub(super) names: BTreeSet<String>,
+    pub(super) scheme: Option<String>,
+    pub(super) signing_time: Option<Timestamp>,
+    pub(super) authentic_signing_time: Option<Timestamp>,
+    pub(super) expiry: Option<Timestamp>,
+}
+
+/// What a format takes out of an envelope.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
+    pub(super) header: Header,
+    pub(super) payload: Vec<u8>,
+    /// The bytes that were signed.
+    pub(super) message: Vec<u8>,
+    pub(super) signature: Vec<u8>,
+    /// DER certificates, the signer's first.
+    pub(super) chain: Vec<Vec<u8>>,
+    /// An RFC 3161 token.
+    pub(super) token: Option<Vec<u8>>,
+}
+
+/// An envelope whose signature was made by the first certificate of its chain, over its payload and
+/// attributes. Nobody need trust that certificate yet.
+#[derive(Clone, Debug)]
+pub(super) struct Envelope {
+    pub(super) algorithm: Algorithm,
+    pub(super) scheme: SigningScheme,
+    pub(super) expiry: Option<Timestamp>,
+    pub(super) payload: Vec<u8>,
+    pub(super) signature: Vec<u8>,
+    pub(super) chain: Chain,
+    pub(super) token: Option<Vec<u8>>,
+}
+
+impl Envelope {
+    /// Reads an envelope of `media_type` and verifies its integrity. `None` for a media type that is no
+    /// envelope's.
+    pub(super) fn verify(media_type: &str, bytes: &[u8]) -> Option<Result<Self, Flaw>> {
+        let parse = match media_type {
+            jws::MEDIA_TYPE => jws::parse,
+            cose::MEDIA_TYPE => cose::parse,
+            _ => return None,
+        };
+        if bytes.len() > MAX_ENVELOPE {
+            let found = format!("{} bytes", bytes.len());
+            return Some(Err(flaw("envelope", found, format!("at most {MAX_ENVELOPE}"))));
+        }
+        Some(parse(bytes).and_then(Self::new))
+    }
+
+    fn new(parts: Parts) -> Result<Self, Flaw> {
+        let Parts { header, payload, message, signature, chain, token } = parts;
+        if chain.len() > MAX_CHAIN {
+            let found = format!("{} certificates", chain.len());
+            return Err(flaw("certificate_chain", found, format!("at most {MAX_CHAIN}")));
+        }
+        let unreadable = |why| flaw("certificate_chain", why, "X.509 certificates");
+        let chain: Vec<Certificate> = chain
+            .iter()
+            .map(|der| Certificate::parse(der).map_err(unreadable))
+            .collect::<Result<_, _>>()?;
+        let Some(leaf) = chain.first() else {
+            return Err(flaw("certificate_chain", "no certificate", "the signer's chain"));
+        };
+        let Some(algorithm) = Algorithm::of(&leaf.key) else {
+            let wanted = "RSA 2048, 3072 or 4096, or P-256, P-384 or P-521";
+            return Err(flaw("algorithm", "the signer's key is of another size", wanted));
+        };
+        if header.algorithm != algorithm.as_str() {
+            let found = format!("alg is {:?}", told(&header.algorithm));
+            let wanted = format!("{}, by the signer's key", algorithm.as_str());
+            return Err(flaw("algorithm", found, wanted));
+        }
+        if !algorithm.verifies(&leaf.key, &message, &signature) {
+            let found = format!("the signature is not one of {:?} over this", leaf.name());
+            return Err(flaw("signature", found, "a signature by its own first certificate"));
+        }
+        if header.content_type != CONTENT_TYPE {
+            let found = format!("the payload is {:?}", told(&header.content_type));
+            return Err(flaw("content_type", found, CONTENT_TYPE));
+        }
+        let (scheme, expiry) = header.check()?;
+        let chain = Chain::new(chain, Purpose::CodeSigning)?;
+        Ok(Self { algorithm, scheme, expiry, payload, signature, chain, token })
+    }
+}
+
+impl Header {
+    /// The signing scheme and the expiry, if all that must be there is there, is critical, and nothing
+    /// is critical that we do not know.
+    fn check(&self) -> Result<(SigningScheme, Option<Timestamp>), Flaw> {
+        if let Some(plugin) = self.names.iter().find(|name| name.starts_with(PLUGIN)) {
+            let found = format!("{:?} asks for a plugin to verify it", told(plugin));
+            return Err(flaw("critical_attribute", found, "a signature that needs no plugin"));
+        }
+        let mut critical = BTreeSet::new();
+        for name in &self.critical {
+            if ![SIGNING_SCHEME, AUTHENTIC_SIGNING_TIME, EXPIRY].contains(&name.as_str()) {
+                let found = format!("{:?} is critical, and unknown here", told(name));
+                return Err(flaw(
+                    "critical_attribute",
+                    found,
+                    "only attributes that are known here",
+                ));
+            }
+            if !self.names.contains(name) || !critical.insert(name.as_str()) {
+                let found = format!("{name} is critical, and not there once");
+                return Err(flaw("critical_attribute", found, "each critical attribute once"));
+            }
+        }
+        let must = |name: &'static str, there: bool| {
+            if there && !critical.contains(name) {
+                let found = format!("{name} is not critical");
+                return Err(flaw("critical_attribute", found, format!("{name} in crit")));
+            }
+            Ok(())
+        };
+        must(SIGNING_SCHEME, true)?;
+        must(AUTHENTIC_SIGNING_TIME, self.authentic_signing_time.is_some())?;
+        must(EXPIRY, self.expiry.is_some())?;
+        let unfit = |found: &str| flaw("signing_scheme", found, "the one time that its scheme has");
+        let (scheme, signed) =
+            match (self.scheme.as_deref(), self.signing_time, self.authentic_signing_time) {
+                (Some("notary.x509"), Some(time), None) => {
+                    (SigningScheme::X509 { signing_time: time }, time)
+                }
+                (Some("notary.x509.signingAuthority"), None, Some(time)) => {
+                    (SigningScheme::SigningAuthority { authentic_signing_time: time }, time)
+                }
+                (Some("notary.x509" | "notary.x509.signingAuthority"), _, _) => {
+                    return Err(unfit("the times do not fit the signing scheme"));
+                }
+                (Some(other), _, _) => {
+                    return Err(unfit(&format!("an unknown signing scheme, {:?}", told(other))));
+                }
+                (None, _, _) => return Err(unfit("no signing scheme")),
+            };
+        if self.expiry.is_some_and(|expiry| expiry <= signed) {
+            return Err(flaw("expiry", "it expired before it was signed", "expiry after signing"));
+        }
+        Ok((scheme, self.expiry))
+    }
+}

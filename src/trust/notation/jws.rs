@@ -1,0 +1,161 @@
+//! The JWS envelope (signature-envelope-jws): flattened JSON, read strictly. What Go's decoder would
+//! read as something else is refused.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+use crate::clock::Timestamp;
+use crate::json::Value;
+use crate::trust::signature::Flaw;
+
+use super::chain::MAX_CHAIN;
+use super::envelope::{
+    AUTHENTIC_SIGNING_TIME, EXPIRY, Header, MAX_PAYLOAD, MAX_PROTECTED, MAX_SIGNATURE, MAX_TOKEN,
+    Parts, SIGNING_SCHEME, SIGNING_TIME, TIMESTAMP,
+};
+use super::flaw;
+
+pub(super) const MEDIA_TYPE: &str = "application/jose+json";
+
+const MEMBERS: [&str; 4] = ["payload", "protected", "header", "signature"];
+const ALG: &str = "alg";
+const CTY: &str = "cty";
+const CRIT: &str = "crit";
+const PROTECTED: [&str; 7] =
+    [ALG, CTY, CRIT, SIGNING_SCHEME, SIGNING_TIME, AUTHENTIC_SIGNING_TIME, EXPIRY];
+const X5C: &str = "x5c";
+const UNPROTECTED: [&str; 3] = [X5C, TIMESTAMP, "io.cncf.notary.signingAgent"];
+
+pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
+    let envelope = object(bytes, "the envelope")?;
+    let members = envelope.as_object().map(|members| members.keys());
+    if let Some(other) =
+        members.into_iter().flatten().find(|name| !MEMBERS.contains(&name.as_str()))
+    {
+        let found = format!("a member {:?}", super::certificate::told(other));
+        return Err(wrong(found, "payload, protected, header and signature, and nothing else"));
+    }
+    let protected_text = text(&envelope, "protected")?;
+    let payload_text = text(&envelope, "payload")?;
+    let protected = url_safe(protected_text, "protected", MAX_PROTECTED)?;
+    let payload = url_safe(payload_text, "payload", MAX_PAYLOAD)?;
+    let signature = url_safe(text(&envelope, "signature")?, "signature", MAX_SIGNATURE)?;
+    let protected = object(&protected, "the protected header")?;
+    not_miscased(&protected, &PROTECTED)?;
+    let header = envelope.member("header").unwrap_or(&Value::Null);
+    not_miscased(header, &UNPROTECTED)?;
+    let unprotected = header.as_object().ok_or_else(|| wrong("no header", "a header with x5c"))?;
+    if let Some(twice) = unprotected.keys().find(|name| protected.member(name).is_some()) {
+        let found =
+            format!("{:?} is protected, and unprotected too", super::certificate::told(twice));
+        return Err(wrong(found, "each name in one header only"));
+    }
+    if let Some(moved) = unprotected.keys().find(|name| PROTECTED.contains(&name.as_str())) {
+        return Err(wrong(format!("{moved} is not protected"), "it in the protected header"));
+    }
+    let mut message = String::with_capacity(protected_text.len() + payload_text.len() + 1);
+    message.push_str(protected_text);
+    message.push('.');
+    message.push_str(payload_text);
+    Ok(Parts {
+        header: read_header(&protected)?,
+        payload,
+        message: message.into_bytes(),
+        signature,
+        chain: chain(header)?,
+        token: token(header)?,
+    })
+}
+
+fn read_header(protected: &Value) -> Result<Header, Flaw> {
+    let time = |name: &str| match protected.member(name) {
+        None => Ok(None),
+        Some(value) => value
+            .as_str()
+            .and_then(Timestamp::parse_rfc3339)
+            .map(Some)
+            .ok_or_else(|| wrong(format!("{name} is no time"), "a time as RFC 3339 has it")),
+    };
+    let critical = match protected.member(CRIT) {
+        Some(list) => texts(list).ok_or_else(|| wrong("crit is no list", "a list of names"))?,
+        None => Vec::new(),
+    };
+    let names = protected.as_object().map(|members| members.keys().cloned().collect());
+    let scheme = match protected.member(SIGNING_SCHEME) {
+        Some(_) => Some(text(protected, SIGNING_SCHEME)?.to_owned()),
+        None => None,
+    };
+    Ok(Header {
+        algorithm: text(protected, ALG)?.to_owned(),
+        content_type: text(protected, CTY)?.to_owned(),
+        critical,
+        names: names.unwrap_or_default(),
+        scheme,
+        signing_time: time(SIGNING_TIME)?,
+        authentic_signing_time: time(AUTHENTIC_SIGNING_TIME)?,
+        expiry: time(EXPIRY)?,
+    })
+}
+
+fn chain(header: &Value) -> Result<Vec<Vec<u8>>, Flaw> {
+    let wanted = "x5c, a list of certificates in base64";
+    let list = header.member(X5C).and_then(Value::as_array);
+    let list = list.ok_or_else(|| wrong("no certificate chain", wanted))?;
+    if list.len() > MAX_CHAIN {
+        let found = format!("{} certificates", list.len());
+        return Err(flaw("certificate_chain", found, format!("at most {MAX_CHAIN}")));
+    }
+    let der = |value: &Value| STANDARD.decode(value.as_str()?).ok();
+    let chain: Option<Vec<_>> = list.iter().map(der).collect();
+    chain.ok_or_else(|| wrong("a certificate is no base64", wanted))
+}
+
+fn token(header: &Value) -> Result<Option<Vec<u8>>, Flaw> {
+    let Some(value) = header.member(TIMESTAMP) else { return Ok(None) };
+    let text = value.as_str().filter(|text| text.len() <= MAX_TOKEN);
+    match text.map(|text| STANDARD.decode(text)) {
+        Some(Ok(token)) if token.is_empty() => Ok(None),
+        Some(Ok(token)) => Ok(Some(token)),
+        Some(Err(_)) | None => {
+            Err(wrong("the timestamp is no base64, or too long", "a token in base64"))
+        }
+    }
+}
+
+fn wrong(found: impl Into<String>, wanted: &str) -> Flaw {
+    flaw("envelope", found, wanted)
+}
+
+fn object(text: &[u8], what: &str) -> Result<Value, Flaw> {
+    let value = Value::parse(text).map_err(|e| wrong(format!("{what}: {e}"), "strict JSON"))?;
+    if value.as_object().is_none() {
+        return Err(wrong(format!("{what} is no object"), "a JSON object"));
+    }
+    Ok(value)
+}
+
+fn not_miscased(value: &Value, known: &[&str]) -> Result<(), Flaw> {
+    match value.miscased(known) {
+        Some(name) => Err(wrong(format!("a member {name:?}"), "names in their own case")),
+        None => Ok(()),
+    }
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> Result<&'a str, Flaw> {
+    let text = value.member(name).and_then(Value::as_str);
+    text.ok_or_else(|| wrong(format!("no {name}"), "a flattened JWS with all of its members"))
+}
+
+fn texts(list: &Value) -> Option<Vec<String>> {
+    list.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+fn url_safe(text: &str, what: &str, most: usize) -> Result<Vec<u8>, Flaw> {
+    // Four characters are three bytes.
+    if text.len() > most / 3 * 4 + 4 {
+        return Err(wrong(format!("{what} is too long"), "less than its ceiling"));
+    }
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| wrong(format!("{what} is no base64url"), "base64url without padding"))
+}

@@ -1,0 +1,80 @@
+//! Which of the validations must pass (trust-store-trust-policy, "Signature Verification details").
+//! Integrity always must.
+
+/// What becomes of a validation that does not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The signature does not hold.
+    Enforce,
+    /// It is told, and the signature holds.
+    Log,
+    /// It is not made at all.
+    Skip,
+}
+
+/// One action for each validation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// The chain leads to the trust store, and the identity is one that is trusted.
+    pub authenticity: Action,
+    /// The signature was made while its certificates were valid.
+    pub authentic_timestamp: Action,
+    /// The signer's own best-by time has not come.
+    pub expiry: Action,
+    /// No certificate was revoked.
+    pub revocation: Action,
+}
+
+impl Level {
+    pub const STRICT: Self = Self {
+        authenticity: Action::Enforce,
+        authentic_timestamp: Action::Enforce,
+        expiry: Action::Enforce,
+        revocation: Action::Enforce,
+    };
+    pub const PERMISSIVE: Self = Self {
+        authenticity: Action::Enforce,
+        authentic_timestamp: Action::Log,
+        expiry: Action::Log,
+        revocation: Action::Log,
+    };
+    pub const AUDIT: Self = Self { authenticity: Action::Log, ..Self::PERMISSIVE };
+
+    /// The level by its name. `skip` is none: it would let everything pass unlooked at.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "strict" => Some(Self::STRICT),
+            "permissive" => Some(Self::PERMISSIVE),
+            "audit" => Some(Self::AUDIT),
+            _ => None,
+        }
+    }
+
+    /// This level with one validation changed, as `override` in a trust policy has it.
+    pub(super) fn overridden(mut self, validation: &str, action: &str) -> Result<Self, String> {
+        let action = match action {
+            "enforce" => Action::Enforce,
+            "log" => Action::Log,
+            "skip" if validation == "revocation" => Action::Skip,
+            _ => {
+                return Err(format!(
+                    "{action:?} is no action for {validation}: \"enforce\" or \"log\", and \"skip\" for \
+                     revocation alone"
+                ));
+            }
+        };
+        match validation {
+            "authenticity" => self.authenticity = action,
+            "authenticTimestamp" => self.authentic_timestamp = action,
+            "expiry" => self.expiry = action,
+            "revocation" => self.revocation = action,
+            "integrity" => return Err("integrity is always enforced".to_owned()),
+            _ => {
+                return Err(format!(
+                    "{validation:?} is no validation: authenticity, authenticTimestamp, expiry, revocation"
+                ));
+            }
+        }
+        Ok(self)
+    }
+}

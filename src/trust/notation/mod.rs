@@ -1,0 +1,45 @@
+//! The Notary Project: signature envelopes in JWS and COSE, made with X.509 certificates.
+//!
+//! Judging is pure: the bytes of one envelope, the anchor's certificates and `now` in, and out what it
+//! proves:
+//!
+//! ```text
+//! bytes ─ jws, cose ─► Parts ─ envelope ─► Envelope ─ payload, judge ─► Judged
+//!                                              │
+//!                                        chain, certificate
+//! ```
+//!
+//! Knows nothing of where envelopes are found.
+
+mod algorithm;
+mod anchor;
+mod cbor;
+mod certificate;
+mod chain;
+mod config;
+mod cose;
+mod envelope;
+mod identity;
+mod judge;
+mod jws;
+mod level;
+mod payload;
+mod statement;
+mod trust_policy;
+mod trust_store;
+
+pub use anchor::Anchor;
+pub use config::Config;
+pub use envelope::MAX_ENVELOPE;
+pub use identity::{Identities, Identity};
+pub use judge::Judged;
+pub use level::{Action, Level};
+pub use statement::{Statement, VerifyTimestamp};
+pub use trust_store::Kind;
+
+use super::signature::Flaw;
+
+/// A check that was not passed: what was found, and what would have been good.
+fn flaw(check: &'static str, found: impl Into<String>, wanted: impl Into<String>) -> Flaw {
+    Flaw { check, found: found.into(), wanted: wanted.into() }
+}

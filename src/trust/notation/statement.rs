@@ -1,0 +1,112 @@
+//! One statement of a trust policy: for which repositories, what must hold. An anchor has one for all
+//! repositories, or those of a `trustpolicy.json`.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::oci::Digest;
+use crate::trust::subject::Subject;
+
+use super::identity::Identities;
+use super::level::{Action, Level};
+use super::trust_store::{Kind, TrustStore};
+
+/// When the countersignature of a timestamping authority is asked for, where such are trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyTimestamp {
+    Always,
+    /// Only once a certificate of the chain has expired.
+    AfterCertExpiry,
+}
+
+/// The repositories that a statement is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Scopes {
+    All,
+    /// `registry/repository`, exactly.
+    Repositories(BTreeSet<String>),
+}
+
+/// What must hold for a signature in certain repositories.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    pub(super) name: String,
+    pub(super) scopes: Scopes,
+    pub(super) level: Level,
+    pub(super) verify_timestamp: VerifyTimestamp,
+    pub(super) store: TrustStore,
+    pub(super) identities: Identities,
+}
+
+/// The statement for `subject`: one that names its repository, or else the one for all.
+pub(super) fn applicable<'a>(
+    statements: &'a [Statement],
+    subject: &Subject,
+) -> Option<&'a Statement> {
+    let place = format!("{}/{}", subject.registry, subject.repository);
+    let named = statements.iter().find(|statement| match &statement.scopes {
+        Scopes::Repositories(repositories) => repositories.contains(&place),
+        Scopes::All => false,
+    });
+    named.or_else(|| statements.iter().find(|statement| statement.scopes == Scopes::All))
+}
+
+/// A digest of everything that decides: another one wherever a verdict could be another.
+pub(super) fn fingerprint(statements: &[Statement]) -> Digest {
+    let mut told = Told(Sha256::new());
+    told.text("countersign notation 1");
+    told.count(statements.len());
+    for statement in statements {
+        told.statement(statement);
+    }
+    Digest::from_sha256(told.0.finalize().into())
+}
+
+/// Fields one after the other, each with its length, so that no two lists of them read the same.
+struct Told(Sha256);
+
+impl Told {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.0.update(bytes);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn count(&mut self, count: usize) {
+        self.0.update((count as u64).to_be_bytes());
+    }
+
+    fn statement(&mut self, statement: &Statement) {
+        match &statement.scopes {
+            Scopes::All => self.text("*"),
+            Scopes::Repositories(repositories) => {
+                self.count(repositories.len());
+                repositories.iter().for_each(|repository| self.text(repository));
+            }
+        }
+        let Level { authenticity, authentic_timestamp, expiry, revocation } = statement.level;
+        for action in [authenticity, authentic_timestamp, expiry, revocation] {
+            self.text(match action {
+                Action::Enforce => "enforce",
+                Action::Log => "log",
+                Action::Skip => "skip",
+            });
+        }
+        self.text(match statement.verify_timestamp {
+            VerifyTimestamp::Always => "always",
+            VerifyTimestamp::AfterCertExpiry => "afterCertExpiry",
+        });
+        for kind in Kind::ALL {
+            let certificates = statement.store.of(kind);
+            self.count(certificates.len());
+            certificates.iter().for_each(|certificate| self.bytes(&certificate.der));
+        }
+        let identities = statement.identities.texts();
+        self.count(identities.len());
+        identities.iter().for_each(|identity| self.text(identity));
+    }
+}

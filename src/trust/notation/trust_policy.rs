@@ -1,0 +1,179 @@
+//! An existing `trustpolicy.json` (trust-store-trust-policy, "OCI Trust Policy", version 1.0), read
+//! strictly: what it says that we cannot do is an error, and not left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::json::Value;
+use crate::oci::{Registry, Repository};
+
+use super::identity::Identities;
+use super::level::Level;
+use super::statement::{Scopes, Statement, VerifyTimestamp};
+use super::trust_store::{Kind, TrustStore};
+
+/// The most statements, and the most scopes of one.
+const MAX_STATEMENTS: usize = 256;
+const MAX_SCOPES: usize = 1024;
+
+const STATEMENT: [&str; 5] =
+    ["name", "registryScopes", "signatureVerification", "trustStores", "trustedIdentities"];
+
+/// Reads the policy; `store` gives the certificates of a named store to its type.
+pub(super) fn parse(
+    text: &[u8],
+    mut store: impl FnMut(Kind, &str, &mut TrustStore) -> Result<(), String>,
+) -> Result<Vec<Statement>, String> {
+    let policy = Value::parse(text).map_err(|e| e.to_string())?;
+    only(&policy, "the policy", &["version", "trustPolicies"])?;
+    if policy.member("version").and_then(Value::as_str) != Some("1.0") {
+        return Err("the version of the policy must be \"1.0\"".to_owned());
+    }
+    let list = policy.member("trustPolicies").and_then(Value::as_array).unwrap_or_default();
+    if list.is_empty() || list.len() > MAX_STATEMENTS {
+        return Err(format!("trustPolicies must hold 1 to {MAX_STATEMENTS} statements"));
+    }
+    let mut names = BTreeSet::new();
+    let mut scopes = BTreeMap::new();
+    let mut statements = Vec::new();
+    for value in list {
+        let statement = statement(value, &mut store)?;
+        let twice = |scope: &str, other: &str| {
+            let name = &statement.name;
+            format!("the scope {scope:?} stands in {other:?} and in {name:?}: one statement has it")
+        };
+        let own = match &statement.scopes {
+            Scopes::All => BTreeSet::from(["*".to_owned()]),
+            Scopes::Repositories(repositories) => repositories.clone(),
+        };
+        for scope in own {
+            if let Some(other) = scopes.insert(scope.clone(), statement.name.clone()) {
+                return Err(twice(&scope, &other));
+            }
+        }
+        if !names.insert(statement.name.clone()) {
+            return Err(format!("two statements have the name {:?}", statement.name));
+        }
+        statements.push(statement);
+    }
+    Ok(statements)
+}
+
+fn statement(
+    value: &Value,
+    store: &mut impl FnMut(Kind, &str, &mut TrustStore) -> Result<(), String>,
+) -> Result<Statement, String> {
+    let name = value.member("name").and_then(Value::as_str).unwrap_or_default();
+    if name.is_empty() {
+        return Err("a statement has no name".to_owned());
+    }
+    let wrong = |why: String| format!("statement {name:?}: {why}");
+    only(value, "a statement", &STATEMENT).map_err(wrong)?;
+    let list = |member: &str| {
+        let items = value.member(member).and_then(Value::as_array);
+        let texts: Option<Vec<String>> = items
+            .and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
+        texts.ok_or_else(|| wrong(format!("{member} must be a list of texts")))
+    };
+    let scopes = scopes(&list("registryScopes")?).map_err(wrong)?;
+    let verification = value.member("signatureVerification").unwrap_or(&Value::Null);
+    let (level, verify_timestamp) = verification_level(verification).map_err(wrong)?;
+    let mut trusted = TrustStore::default();
+    for named in list("trustStores")? {
+        let (kind, store_name) = store_of(&named).map_err(wrong)?;
+        store(kind, store_name, &mut trusted).map_err(wrong)?;
+    }
+    if trusted.of(Kind::Ca).is_empty() && trusted.of(Kind::SigningAuthority).is_empty() {
+        return Err(wrong("trustStores names no store of type ca or signingAuthority".to_owned()));
+    }
+    let identities = Identities::parse(&list("trustedIdentities")?).map_err(wrong)?;
+    Ok(Statement {
+        name: name.to_owned(),
+        scopes,
+        level,
+        verify_timestamp,
+        store: trusted,
+        identities,
+    })
+}
+
+fn scopes(texts: &[String]) -> Result<Scopes, String> {
+    if texts.is_empty() || texts.len() > MAX_SCOPES {
+        return Err(format!("registryScopes must hold 1 to {MAX_SCOPES} values"));
+    }
+    if let [only] = texts
+        && only == "*"
+    {
+        return Ok(Scopes::All);
+    }
+    let mut repositories = BTreeSet::new();
+    for text in texts {
+        let parts = text.split_once('/');
+        let names = parts.is_some_and(|(registry, repository)| {
+            registry.parse::<Registry>().is_ok() && repository.parse::<Repository>().is_ok()
+        });
+        if !names {
+            return Err(format!(
+                "the scope {text:?} is no `registry/repository`; `*` stands alone, for all of them"
+            ));
+        }
+        if !repositories.insert(text.clone()) {
+            return Err(format!("the scope {text:?} stands twice"));
+        }
+    }
+    Ok(Scopes::Repositories(repositories))
+}
+
+fn verification_level(value: &Value) -> Result<(Level, VerifyTimestamp), String> {
+    only(value, "signatureVerification", &["level", "override", "verifyTimestamp"])?;
+    let name = value.member("level").and_then(Value::as_str).unwrap_or_default();
+    if name == "skip" {
+        return Err(
+            "the level \"skip\" verifies nothing, and would let every image in as if it were \
+             signed; a rule with `mode = \"allow\"` says that aloud"
+                .to_owned(),
+        );
+    }
+    let level = Level::named(name)
+        .ok_or_else(|| format!("{name:?} is no level: \"strict\", \"permissive\" or \"audit\""))?;
+    let level = match value.member("override") {
+        None => level,
+        Some(Value::Object(changes)) => {
+            changes.iter().try_fold(level, |level, (validation, action)| {
+                level.overridden(validation, action.as_str().unwrap_or_default())
+            })?
+        }
+        Some(_) => return Err("override must be an object".to_owned()),
+    };
+    let verify = match value.member("verifyTimestamp") {
+        None => VerifyTimestamp::Always,
+        Some(value) => match value.as_str() {
+            Some("always") => VerifyTimestamp::Always,
+            Some("afterCertExpiry") => VerifyTimestamp::AfterCertExpiry,
+            Some(_) | None => {
+                return Err("verifyTimestamp must be \"always\" or \"afterCertExpiry\"".to_owned());
+            }
+        },
+    };
+    Ok((level, verify))
+}
+
+/// The type and the name of `type:name`. The name is that of a folder, and of nothing above it.
+fn store_of(text: &str) -> Result<(Kind, &str), String> {
+    let wrong =
+        || format!("{text:?} is no trust store: `ca:name`, `signingAuthority:name`, `tsa:name`");
+    let (kind, name) = text.split_once(':').ok_or_else(wrong)?;
+    let kind = Kind::named(kind).ok_or_else(wrong)?;
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+    if !plain || matches!(name, "" | "." | "..") {
+        return Err(wrong());
+    }
+    Ok((kind, name))
+}
+
+fn only(value: &Value, what: &str, known: &[&str]) -> Result<(), String> {
+    let members = value.as_object().ok_or_else(|| format!("{what} must be an object"))?;
+    match members.keys().find(|name| !known.contains(&name.as_str())) {
+        Some(other) => Err(format!("{what} has an unknown member {other:?}")),
+        None => Ok(()),
+    }
+}

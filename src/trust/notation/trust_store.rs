@@ -1,0 +1,78 @@
+//! The certificates that chains must lead to, by what they are trusted for.
+
+use super::certificate::{Certificate, certificates};
+
+/// The most certificates of one kind.
+const MAX_CERTIFICATES: usize = 512;
+
+/// What the certificates of a store are trusted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// To issue signing certificates.
+    Ca,
+    /// To issue certificates of signing authorities, which vouch for the time as well.
+    SigningAuthority,
+    /// To issue certificates of timestamping authorities.
+    Tsa,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Ca, Self::SigningAuthority, Self::Tsa];
+
+    /// Its name in trust policies, and of its folder.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ca => "ca",
+            Self::SigningAuthority => "signingAuthority",
+            Self::Tsa => "tsa",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// Trusted certificates, by kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct TrustStore {
+    ca: Vec<Certificate>,
+    signing_authority: Vec<Certificate>,
+    tsa: Vec<Certificate>,
+}
+
+impl TrustStore {
+    /// Adds the certificates of a file, PEM or DER: authorities, or certificates that signed themselves.
+    pub(super) fn add(&mut self, kind: Kind, file: &[u8]) -> Result<(), String> {
+        let store = match kind {
+            Kind::Ca => &mut self.ca,
+            Kind::SigningAuthority => &mut self.signing_authority,
+            Kind::Tsa => &mut self.tsa,
+        };
+        for certificate in certificates(file)? {
+            let root = certificate.is_self_signed();
+            if !root && (kind == Kind::Tsa || !certificate.is_ca()) {
+                let wanted = match kind {
+                    Kind::Ca | Kind::SigningAuthority => "neither an authority nor self-signed",
+                    Kind::Tsa => "not self-signed",
+                };
+                return Err(format!("{:?} is {wanted}: a store holds roots", certificate.name()));
+            }
+            if !store.contains(&certificate) {
+                store.push(certificate);
+            }
+            if store.len() > MAX_CERTIFICATES {
+                return Err(format!("more than {MAX_CERTIFICATES} certificates of this kind"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn of(&self, kind: Kind) -> &[Certificate] {
+        match kind {
+            Kind::Ca => &self.ca,
+            Kind::SigningAuthority => &self.signing_authority,
+            Kind::Tsa => &self.tsa,
+        }
+    }
+}

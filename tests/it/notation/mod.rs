@@ -1,0 +1,8 @@
+//! Notation: what an envelope proves, and each way in which it proves nothing. In process: the judge
+//! asks nobody.
+
+mod attributes;
+mod chains;
+mod envelopes;
+mod settings;
+mod site;

@@ -1,0 +1,79 @@
+//! What the tests of notation share: one image, an anchor out of a configuration, and verdicts.
+
+use countersign::clock::Timestamp;
+use countersign::oci::{Digest, MediaType};
+use countersign::settings::{Document, Problems};
+use countersign::trust::notation::{Anchor, Config, Judged};
+use countersign::trust::{Candidate, Content, Flaw, Subject, Unproven, Vouched};
+
+use crate::folder::Folder;
+use crate::notation_signer::{Certified, NOW};
+
+pub(super) const JWS: &str = "application/jose+json";
+pub(super) const COSE: &str = "application/cose";
+
+pub(super) fn subject() -> Subject {
+    Subject {
+        registry: "registry.example.com".parse().unwrap(),
+        repository: "library/app".parse().unwrap(),
+        digest: Digest::of(b"the image"),
+        media_type: MediaType::OciImage,
+        size: 9,
+    }
+}
+
+pub(super) fn now() -> Timestamp {
+    Timestamp::from_unix(NOW)
+}
+
+/// The anchor that the lines of a section make, with files beside them.
+pub(super) fn config(lines: &str, files: &[(&str, &[u8])]) -> Result<Config, Problems> {
+    let folder = Folder::new("notation");
+    for (name, bytes) in files {
+        folder.write(name, bytes);
+    }
+    let document = Document::from_text(&folder.join("countersign.toml"), lines.to_owned());
+    document.read(|section| Config::read(section, "platform".into()))
+}
+
+/// An anchor that trusts `root` and everybody below it, for code and as signing authority, with more
+/// lines of configuration.
+pub(super) fn trusting(root: &Certified, lines: &str) -> Anchor {
+    let trust = "trust_store = [\"ca:root.crt\", \"signingAuthority:root.crt\"]\n";
+    let identities = if lines.contains("identities") { "" } else { "identities = [\"*\"]\n" };
+    let revocation = if lines.contains("revocation") { "" } else { "revocation = \"skip\"\n" };
+    let lines = format!("{trust}{identities}{revocation}{lines}");
+    Anchor::new(config(&lines, &[("root.crt", root.pem().as_bytes())]).unwrap())
+}
+
+pub(super) fn candidate(media_type: &str, bytes: Vec<u8>) -> Candidate {
+    let content = Content::Envelope { media_type: media_type.to_owned(), bytes: bytes.into() };
+    Candidate { place: "referrer".to_owned(), content }
+}
+
+pub(super) fn judged(anchor: &Anchor, media_type: &str, bytes: Vec<u8>) -> Judged {
+    anchor.judge(&candidate(media_type, bytes), &subject(), now())
+}
+
+/// What is vouched for, and what was tolerated.
+pub(super) fn vouched(judged: Judged) -> (Vouched, Vec<Flaw>) {
+    match judged {
+        Judged::Vouched { vouched, tolerated } => (vouched, tolerated),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The check that did not pass.
+pub(super) fn flawed(judged: Judged) -> Flaw {
+    match judged {
+        Judged::Unproven(Unproven::Flawed(flaw)) => flaw,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(super) fn beside(judged: Judged) -> Flaw {
+    match judged {
+        Judged::Unproven(Unproven::Beside(flaw)) => flaw,
+        other => panic!("{other:?}"),
+    }
+}
