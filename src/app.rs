@@ -1,6 +1,7 @@
 //! From a configuration to a running gate: the only place that constructs the parts and joins them.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,12 @@ use crate::gate::Gate;
 use crate::pull_through::{self, PullThrough};
 use crate::server::{self, Limits, Names, Proxy, Tls};
 use crate::store::{self, Store, StoreLock};
+use crate::trust::content::{self, Verdicts};
+use crate::trust::cosign;
 use crate::trust::notaryv1::{self, TrustCache};
+use crate::trust::notation;
+use crate::trust::places::Places;
+use crate::trust::tags::TagMemory;
 use crate::trust::{self, Trust};
 use crate::upstream::{self, Upstream};
 
@@ -71,19 +77,12 @@ impl App {
         let mut metrics = Registry::default();
         build_info(&mut metrics);
         let requests = upstream::Metrics::registered(&mut metrics);
-        let refreshes = notaryv1::Metrics::registered(&mut metrics);
-        let cache = TrustCache::new(clock.clone(), refreshes);
-        notaryv1::Expiries::register(&mut metrics, &cache, &clock);
+        let refreshes = trust::Metrics::registered(&mut metrics);
+        let cache = TrustCache::new(clock.clone(), refreshes.clone());
 
         let mut anchors = Vec::new();
         for anchor in &config.anchors {
-            let store = &config.store.path;
-            let opened = match keeping {
-                Keeping::Remember => notaryv1::Anchor::open(anchor.clone(), store, &requests),
-                Keeping::OnlyRead => notaryv1::Anchor::look(anchor.clone(), store, &requests),
-            };
-            let opened = opened.with_context(|| format!("the anchor {}", anchor.name))?;
-            anchors.push(trust::Anchor::NotaryV1(Arc::new(opened)));
+            anchors.push(open(anchor, &config.store.path, keeping, &requests)?);
         }
         let mut upstreams = Vec::new();
         for upstream in &config.upstreams {
@@ -109,11 +108,19 @@ impl App {
             let downloads = pull_through::Metrics::registered(&mut metrics);
             pull_through = pull_through.keeping(store.clone(), downloads);
         }
-        let trust = Trust::new(anchors, cache);
+        let places = Places::new(pull_through.clone(), clock.clone());
+        let verdicts = Verdicts::new(places, clock.clone(), refreshes);
+        trust::Expiries::register(&mut metrics, &cache, &verdicts, &clock);
+        let trust = Trust::new(anchors, cache, verdicts);
+        let tags = match keeping {
+            Keeping::Remember => TagMemory::open(&config.store.path)?,
+            Keeping::OnlyRead => TagMemory::look(&config.store.path),
+        };
         let gate = Gate::new(
             config.policy.clone(),
             trust,
             pull_through.clone(),
+            tags,
             registries,
             clock.clone(),
         );
@@ -236,6 +243,33 @@ impl Running {
         self.admin_tasks.close();
         self.admin_tasks.wait().await;
     }
+}
+
+fn open(
+    anchor: &trust::Config,
+    store: &Path,
+    keeping: Keeping,
+    requests: &upstream::Metrics,
+) -> anyhow::Result<trust::Anchor> {
+    Ok(match anchor.clone() {
+        trust::Config::NotaryV1(config) => {
+            let name = config.name.clone();
+            let opened = match keeping {
+                Keeping::Remember => notaryv1::Anchor::open(config, store, requests),
+                Keeping::OnlyRead => notaryv1::Anchor::look(config, store, requests),
+            };
+            let opened = opened.with_context(|| format!("the anchor {name}"))?;
+            trust::Anchor::NotaryV1(Arc::new(opened))
+        }
+        trust::Config::Cosign(config) => {
+            let anchor = cosign::Anchor::new(config);
+            trust::Anchor::Content(content::Anchor::Cosign(Arc::new(anchor)))
+        }
+        trust::Config::Notation(config) => {
+            let anchor = notation::Anchor::new(config);
+            trust::Anchor::Content(content::Anchor::Notation(Arc::new(anchor)))
+        }
+    })
 }
 
 async fn bind(address: SocketAddr, which: &str) -> anyhow::Result<TcpListener> {

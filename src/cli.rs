@@ -18,7 +18,6 @@ use crate::oci::ImageRef;
 use crate::policy::Policy;
 use crate::settings::Problems;
 use crate::telemetry;
-use crate::trust::notaryv1::Pins;
 
 const CONFIG_ERROR: u8 = 2;
 const OTHER_ERROR: u8 = 1;
@@ -163,12 +162,7 @@ fn meaning(config: &Config) -> String {
         lines.push(format!("upstream  {} at {}{default}", upstream.registry, upstream.url));
     }
     for anchor in &config.anchors {
-        let pins = match &anchor.pins {
-            Pins::FirstUse => "TRUSTS THE FIRST ROOT IT SEES".to_owned(),
-            Pins::Keys(pins) if pins.len() == 1 => "1 root key".to_owned(),
-            Pins::Keys(pins) => format!("{} root keys", pins.len()),
-        };
-        lines.push(format!("anchor    {} [notaryv1] at {}, {pins}", anchor.name, anchor.url));
+        lines.push(format!("anchor    {}", anchor.told()));
     }
     lines.extend(rules(&config.policy));
     lines.push("anything else is refused".to_owned());

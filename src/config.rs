@@ -9,7 +9,7 @@ use crate::policy::{AnchorNames, Policy};
 use crate::server;
 use crate::settings::{Document, Problems, Section};
 use crate::store;
-use crate::trust::notaryv1;
+use crate::trust::{self, Scheme};
 use crate::upstream;
 
 /// The longest name of an anchor: it is a folder's name in the store, too.
@@ -23,7 +23,7 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     pub store: store::Config,
     pub upstreams: Vec<upstream::Config>,
-    pub anchors: Vec<notaryv1::Config>,
+    pub anchors: Vec<trust::Config>,
     pub policy: Policy,
 }
 
@@ -94,13 +94,14 @@ fn upstreams(top: &Section<'_>) -> (Vec<upstream::Config>, Vec<String>) {
     (upstreams, registries)
 }
 
-fn anchors(top: &Section<'_>) -> (Vec<notaryv1::Config>, AnchorNames) {
+fn anchors(top: &Section<'_>) -> (Vec<trust::Config>, AnchorNames) {
     let mut anchors = Vec::new();
     let mut names: AnchorNames = BTreeMap::new();
     for section in top.sections("anchor") {
         let name = section.required::<String>("name");
         let scheme = section.required::<String>("scheme");
         // The name is known even where the rest is wrong, so that rules that use it are not, too.
+        let known = scheme.as_deref().and_then(Scheme::parse);
         let shared: Option<Arc<str>> = name.map(|name| {
             if !is_name(&name) {
                 let expected =
@@ -108,29 +109,20 @@ fn anchors(top: &Section<'_>) -> (Vec<notaryv1::Config>, AnchorNames) {
                 section.wrong("name", format!("{name:?} is no anchor's name: {expected}"));
             }
             let shared: Arc<str> = Arc::from(name.as_str());
-            if names.insert(name, shared.clone()).is_some() {
+            let listed = (shared.clone(), known.unwrap_or(Scheme::NotaryV1));
+            if names.insert(name, listed).is_some() {
                 section.wrong("name", format!("another [[anchor]] is called {shared:?} already"));
             }
             shared
         });
-        match scheme.as_deref() {
-            Some("notaryv1") => {
-                let name = shared.unwrap_or_else(|| Arc::from("?"));
-                anchors.extend(notaryv1::Config::read(&section, name));
+        let name = shared.unwrap_or_else(|| Arc::from("?"));
+        match (known, scheme) {
+            (Some(scheme), _) => anchors.extend(trust::Config::read(scheme, &section, name)),
+            (None, Some(other)) => {
+                let schemes = Scheme::ALL.map(|scheme| format!("\"{scheme}\"")).join(", ");
+                section.wrong("scheme", format!("{other:?} is none of {schemes}"));
             }
-            Some(scheme @ ("cosign" | "notation")) => {
-                section.wrong(
-                    "scheme",
-                    format!("this version verifies \"notaryv1\"; it does not know {scheme:?} yet"),
-                );
-            }
-            Some(other) => {
-                section.wrong(
-                    "scheme",
-                    format!("{other:?} is no scheme; this version verifies \"notaryv1\""),
-                );
-            }
-            None => {}
+            (None, None) => {}
         }
     }
     (anchors, names)

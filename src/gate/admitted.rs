@@ -31,7 +31,7 @@ use crate::trust::{Endorsement, Reason, Refusal, Scheme};
 /// use countersign::gate::{Admitted, Grounds};
 /// use countersign::pull_through::Fetched;
 /// fn forge(fetched: Fetched, grounds: Grounds, rule: Arc<str>) -> Admitted {
-///     Admitted { fetched, grounds, rule }
+///     Admitted { fetched, grounds, rule, remark: None }
 /// }
 /// ```
 ///
@@ -47,6 +47,16 @@ pub struct Admitted {
     fetched: Fetched,
     grounds: Grounds,
     rule: Arc<str>,
+    remark: Option<Remark>,
+}
+
+/// What whoever watches is to know about an admission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// The tag moved to a digest that is not signed, and is held at the one that was admitted before.
+    Held { moved_to: Option<Digest>, because: String },
+    /// The tag moved to a digest that was signed before what it had.
+    RolledBack { signed: Timestamp, newest: Timestamp },
 }
 
 /// Where an image is, and the pattern of the rule that decides about it.
@@ -103,7 +113,7 @@ impl Admitted {
             }
             Grounds::Rule(_) => {}
         }
-        Ok(Self { fetched, grounds, rule: place.rule.clone() })
+        Ok(Self { fetched, grounds, rule: place.rule.clone(), remark: None })
     }
 
     /// A manifest that the admitted index `parent` lists, by digest and size, in its own bytes.
@@ -115,7 +125,7 @@ impl Admitted {
             let because = format!("the index {} does not list it", parent.digest());
             return Err(Refusal::new(Reason::DigestNotSigned, because));
         }
-        Ok(Self { fetched, grounds: parent.grounds.clone(), rule: parent.rule.clone() })
+        Ok(parent.beside(fetched))
     }
 
     /// What refers to the admitted manifest `subject` and cannot be run itself: a signature, an
@@ -127,7 +137,46 @@ impl Admitted {
             let because = format!("it is no artifact about {}", subject.digest());
             return Err(Refusal::new(Reason::DigestNotSigned, because));
         }
-        Ok(Self { fetched, grounds: subject.grounds.clone(), rule: subject.rule.clone() })
+        Ok(subject.beside(fetched))
+    }
+
+    /// What is kept under a tag for the signatures of the admitted manifest `subject`: a list, of which
+    /// each entry is decided about by itself, or a manifest of nothing but text, which no engine can
+    /// unpack. `layers` are all of its layers.
+    pub(super) fn tagged_for(
+        subject: &Self,
+        fetched: Fetched,
+        layers: &[Bytes],
+    ) -> Result<Self, Refusal> {
+        let manifest = fetched.manifest();
+        if !manifest.media_type().is_index() {
+            // The first is the config.
+            let listed = manifest.blobs().get(1..).unwrap_or_default();
+            let here = listed.len() == layers.len()
+                && listed.iter().zip(layers).all(|(listed, bytes)| listed.digest.is_of(bytes));
+            if layers.is_empty() || !here || !layers.iter().all(|bytes| is_text(bytes)) {
+                let because =
+                    format!("it holds something other than signatures of {}", subject.digest());
+                return Err(Refusal::new(Reason::DigestNotSigned, because));
+            }
+        }
+        Ok(subject.beside(fetched))
+    }
+
+    /// `fetched`, admitted on the grounds of this one.
+    fn beside(&self, fetched: Fetched) -> Self {
+        let (grounds, rule) = (self.grounds.clone(), self.rule.clone());
+        Self { fetched, grounds, rule, remark: None }
+    }
+
+    /// The same, with what is to be told about it.
+    pub(super) fn remarked(self, remark: Option<Remark>) -> Self {
+        Self { remark, ..self }
+    }
+
+    /// What is to be told about it, if anything.
+    pub fn remark(&self) -> Option<&Remark> {
+        self.remark.as_ref()
     }
 
     pub fn digest(&self) -> Digest {
@@ -185,6 +234,11 @@ impl Admitted {
             Grounds::Rule(_) => &[],
         }
     }
+}
+
+/// Whether that is text: no archive is, compressed or not.
+fn is_text(bytes: &[u8]) -> bool {
+    !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok()
 }
 
 fn holds(

@@ -7,14 +7,16 @@ use futures_util::future::join_all;
 
 use crate::oci::{Digest, ImageRef};
 use crate::policy::{Mode, Unmet};
+use crate::trust::places::Inquiry;
 use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
 
 use super::Shared;
 use super::admitted::{Admitted, Excused, Grounds, Place};
+use super::artifacts;
 use super::by_tag::{place, would_refuse};
 use super::denial::{Denial, Doubt};
 use super::deny;
-use super::search::Names;
+use super::search::{Names, Search};
 
 impl Shared {
     pub(super) async fn by_digest(
@@ -29,7 +31,11 @@ impl Shared {
         decided
     }
 
-    async fn decide(&self, image: &ImageRef, digest: &Digest) -> Result<Admitted, Denial> {
+    pub(super) async fn decide(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+    ) -> Result<Admitted, Denial> {
         let now = self.clock.now();
         let ImageRef { registry, repository, .. } = image;
         if !self.policy.serves(registry, repository, now) {
@@ -42,7 +48,14 @@ impl Shared {
             });
         }
         let names = self.names(image).await;
-        let denial = match self.directly(image, digest, &names).await {
+        let mut search = Search::new(image);
+        // To look for signatures costs requests, which a child of a known index does not need.
+        if self.policy.asks_content(registry, repository, now)
+            && let Some(found) = self.through_known(image, digest, &names, &mut search).await?
+        {
+            return Ok(found);
+        }
+        let denial = match self.directly(image, digest, &names, search.inquiry()).await {
             Ok(admitted) => return Ok(admitted),
             Err(denial) => denial,
         };
@@ -50,7 +63,7 @@ impl Shared {
         if !is_open(&denial) {
             return Err(denial);
         }
-        match self.search(image, digest, &names).await? {
+        match self.search(image, digest, &names, search).await? {
             Some(found) => Ok(found),
             None => Err(denial),
         }
@@ -62,8 +75,11 @@ impl Shared {
         image: &'a ImageRef,
     ) -> Vec<(Arc<str>, Result<SignedNames<'a>, Unendorsed>)> {
         let anchors = self.policy.anchors(&image.registry, &image.repository, self.clock.now());
+        let anchors = anchors.into_iter().filter(|anchor| {
+            self.trust.anchor(anchor).is_some_and(crate::trust::Anchor::signs_names)
+        });
         // At once: one that is silent takes nearly all of the time that there is.
-        join_all(anchors.into_iter().map(async |anchor| {
+        join_all(anchors.map(async |anchor| {
             let signed = self.trust.signed(&anchor, &image.registry, &image.repository).await;
             (anchor, signed)
         }))
@@ -76,35 +92,44 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
         names: &Names<'_>,
+        inquiry: &Inquiry,
     ) -> Result<Admitted, Denial> {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
         let mut denied: Option<Denial> = None;
-        // Every tag that it was signed by, and every one by which a rule let it pass before.
+        // Every tag that it was signed by, and every one by which it was admitted without that.
         let passed = self.lineage.tags(image, digest).await;
         let signed = names.iter().filter_map(|(_, signed)| signed.as_ref().ok());
         for tag in signed.flat_map(|signed| signed.tags_of(digest)).chain(passed.iter()) {
             let by_tag = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
             let Some(by_tag) = by_tag else { continue };
             let place = place(image, &by_tag);
+            if let (Mode::Enforce(_), Some(subject)) =
+                (&by_tag.rule.mode, artifacts::subject_of(tag))
+            {
+                match Box::pin(self.artifact(image, tag, &subject, Some(digest))).await {
+                    Ok(admitted) => return Ok(admitted),
+                    Err(denial) => {
+                        more_open(&mut denied, denial);
+                        continue;
+                    }
+                }
+            }
             let grounds = match &by_tag.rule.mode {
                 Mode::Deny { .. } => continue,
                 Mode::Allow { .. } => Grounds::Rule(Excused { digest: *digest }),
                 Mode::Enforce(requirement) | Mode::Audit(requirement) => {
-                    match self.judge(image, tag, requirement).await {
+                    let judged = self
+                        .judge_digest(image, digest, Some(tag), requirement, &place, inquiry)
+                        .await;
+                    match judged {
                         Ok(met) if met.iter().all(|one| one.digest() == *digest) => {
                             Grounds::Endorsed(met)
                         }
                         Ok(_) => continue,
-                        Err(unmet) => {
-                            let denial = deny::unmet(image, place.rule, unmet, &self.trust);
+                        Err(denial) => {
                             if !matches!(by_tag.rule.mode, Mode::Audit(_)) {
-                                // What is open leaves it open, whatever the others say.
-                                if denied.as_ref().is_none_or(|denied| {
-                                    is_undecided(&denial) && !is_undecided(denied)
-                                }) {
-                                    denied = Some(denial);
-                                }
+                                more_open(&mut denied, denial);
                                 continue;
                             }
                             would_refuse(&denial);
@@ -122,6 +147,24 @@ impl Shared {
         match &chosen.rule.mode {
             Mode::Deny { reason } => {
                 Err(denied.unwrap_or_else(|| deny::by_rule(image, place.rule, reason.as_deref())))
+            }
+            Mode::Enforce(requirement) | Mode::Audit(requirement)
+                if !requirement.content.is_empty() =>
+            {
+                let judged =
+                    self.judge_digest(image, digest, None, requirement, &place, inquiry).await;
+                match judged {
+                    Ok(met) => self.fetch(image, *digest, Grounds::Endorsed(met), &place).await,
+                    Err(denial) => {
+                        more_open(&mut denied, denial);
+                        let denial = denied.unwrap_or_else(|| self.unsigned(image, names));
+                        if matches!(chosen.rule.mode, Mode::Audit(_)) {
+                            would_refuse(&denial);
+                            return self.excused(image, digest, &place).await;
+                        }
+                        Err(denial)
+                    }
+                }
             }
             Mode::Enforce(_) => Err(denied.unwrap_or_else(|| self.unsigned(image, names))),
             Mode::Audit(_) => {
@@ -151,10 +194,7 @@ impl Shared {
             let why = signed.as_ref().err()?.clone();
             Some(Unmet { anchor: anchor.clone(), why })
         };
-        let open = names
-            .iter()
-            .filter_map(failed)
-            .find(|unmet| matches!(unmet.why, Unendorsed::Undecided(_)));
+        let open = names.iter().filter_map(failed).find(|unmet| unmet.why.is_open());
         // Whoever signs something here could have signed an index that lists it.
         let signs = names.iter().find(|(_, signed)| signed.is_ok()).map(|(anchor, _)| {
             let because = "this digest is not signed, nor listed by a signed index";
@@ -179,6 +219,14 @@ pub(super) fn is_open(denial: &Denial) -> bool {
         | Denial::Missing { .. }
         | Denial::Throttled { .. }
         | Denial::Unsatisfiable { .. } => false,
+    }
+}
+
+/// Takes `denial` where there is none yet, or where it is open: what is open leaves it open, whatever the
+/// others say.
+fn more_open(denied: &mut Option<Denial>, denial: Denial) {
+    if denied.as_ref().is_none_or(|denied| is_undecided(&denial) && !is_undecided(denied)) {
+        *denied = Some(denial);
     }
 }
 

@@ -1,16 +1,12 @@
 //! The decision about a tag: the rule, then what the anchors signed it as, then that content.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use futures_util::future::join_all;
-
 use crate::oci::{Digest, ImageRef, Tag};
-use crate::policy::{Chosen, Mode, Requirement, Unmet};
-use crate::trust::{Endorsement, Unendorsed};
+use crate::policy::{Chosen, Mode, OnUnsigned, Requirement, Rule};
+use crate::trust::Endorsement;
 
 use super::Shared;
 use super::admitted::{Admitted, Excused, Grounds, Place};
+use super::artifacts;
 use super::denial::Denial;
 use super::deny;
 
@@ -20,14 +16,23 @@ impl Shared {
             self.policy.rule_for(&image.registry, &image.repository, Some(tag), self.clock.now());
         let Some(chosen) = chosen else { return Err(deny::no_rule(image)) };
         let place = place(image, &chosen);
+        if let (Mode::Enforce(_), Some(subject)) = (&chosen.rule.mode, artifacts::subject_of(tag)) {
+            return Box::pin(self.artifact(image, tag, &subject, None)).await;
+        }
         let (grounds, digest) = match &chosen.rule.mode {
             Mode::Deny { reason } => {
                 return Err(deny::by_rule(image, place.rule, reason.as_deref()));
             }
             Mode::Allow { .. } => Box::pin(self.excuse(image, tag, &place)).await?,
-            Mode::Enforce(requirement) => self.endorsed(image, tag, requirement, &place).await?,
+            Mode::Enforce(requirement) if requirement.content.is_empty() => {
+                self.endorsed(image, tag, requirement, &place).await?
+            }
+            Mode::Enforce(requirement) => {
+                let asked = (chosen.rule, requirement);
+                return Box::pin(self.by_content(image, tag, asked, &place)).await;
+            }
             Mode::Audit(requirement) => {
-                match Box::pin(self.audited(image, tag, requirement, &place)).await {
+                match Box::pin(self.audited(image, tag, (chosen.rule, requirement), &place)).await {
                     Ok(admitted) => return Ok(admitted),
                     Err(denial) => {
                         would_refuse(&denial);
@@ -39,7 +44,7 @@ impl Shared {
         let excused = matches!(grounds, Grounds::Rule(_));
         let admitted = self.fetch(image, digest, grounds, &place).await?;
         if excused {
-            self.lineage.excused(image, digest, tag).await;
+            self.lineage.passed(image, digest, tag).await;
         }
         Ok(admitted)
     }
@@ -52,10 +57,7 @@ impl Shared {
         requirement: &Requirement,
         place: &Place<'_>,
     ) -> Result<(Grounds, Digest), Denial> {
-        let endorsements = self
-            .judge(image, tag, requirement)
-            .await
-            .map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))?;
+        let endorsements = self.judge_names(image, tag, requirement, place).await?;
         let first = endorsements.first().map(Endorsement::digest);
         match first {
             Some(digest) => Ok((Grounds::Endorsed(endorsements), digest)),
@@ -67,33 +69,16 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        requirement: &Requirement,
+        (rule, requirement): (&Rule, &Requirement),
         place: &Place<'_>,
     ) -> Result<Admitted, Denial> {
+        if !requirement.content.is_empty() {
+            // It is to tell what would be refused, and not to hold anything.
+            let rule = Rule { on_unsigned: OnUnsigned::Refuse, ..rule.clone() };
+            return self.by_content(image, tag, (&rule, requirement), place).await;
+        }
         let (grounds, digest) = self.endorsed(image, tag, requirement, place).await?;
         self.fetch(image, digest, grounds, place).await
-    }
-
-    /// Asks every anchor of the requirement what `tag` stands for, and judges the answers.
-    pub(super) async fn judge(
-        &self,
-        image: &ImageRef,
-        tag: &Tag,
-        requirement: &Requirement,
-    ) -> Result<Vec<Endorsement>, Unmet> {
-        let ask = async |anchor: &Arc<str>| {
-            let signed = self.trust.signed(anchor, &image.registry, &image.repository).await;
-            let answer = signed.and_then(|names| names.tag(tag).map_err(Unendorsed::Refused));
-            (anchor.clone(), answer)
-        };
-        // The usual requirement: one anchor, and no need to gather anything.
-        let answers: BTreeMap<_, _> =
-            if let ([anchor], []) = (&requirement.require[..], &requirement.any_of[..]) {
-                BTreeMap::from([ask(anchor).await])
-            } else {
-                join_all(requirement.anchors().map(ask)).await.into_iter().collect()
-            };
-        requirement.judge(&answers)
     }
 
     /// The content of `digest`, held against what it is admitted on.

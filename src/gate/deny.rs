@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::oci::{ErrorCode, ImageRef};
+use crate::oci::{Digest, ErrorCode, ImageRef};
 use crate::policy::Unmet;
 use crate::pull_through::FetchError;
+use crate::trust::tags::TagsError;
 use crate::trust::{Reason, Refusal, Scheme, Trust, Unendorsed};
 use crate::upstream::UpstreamError;
 
@@ -53,6 +54,9 @@ pub(super) fn unmet(image: &ImageRef, rule: &Arc<str>, unmet: Unmet, trust: &Tru
                 anchor: Some(anchor),
                 scheme,
             })
+        }
+        Unendorsed::Throttled(retry_after) => {
+            Denial::Throttled { image: image.clone(), retry_after }
         }
         Unendorsed::Undecided(because) => Denial::Undecided(Undecided {
             image: image.clone(),
@@ -106,6 +110,37 @@ pub(super) fn fetch(image: &ImageRef, rule: Option<&Arc<str>>, error: FetchError
                 undecided(Doubt::UpstreamUnreachable, error.to_string())
             }
         },
+    }
+}
+
+/// What is remembered of tags cannot be read or written.
+pub(super) fn no_memory(image: &ImageRef, rule: &Arc<str>, error: &TagsError) -> Denial {
+    Denial::Undecided(Undecided {
+        image: image.clone(),
+        doubt: Doubt::TrustUnreachable,
+        because: format!("the trust memory cannot be used: {error}"),
+        rule: Some(rule.clone()),
+        anchor: None,
+        scheme: None,
+    })
+}
+
+/// What is kept under the tag of `subject`'s signatures is none.
+pub(super) fn no_artifact(image: &ImageRef, rule: &Arc<str>, subject: Digest) -> Denial {
+    let because = format!("it holds something other than signatures of {subject}");
+    plain(image, Refusal::new(Reason::DigestNotSigned, because), Some(rule))
+}
+
+/// The same denial of another image, which rests on the one that was denied.
+pub(super) fn of_other(denial: Denial, image: &ImageRef) -> Denial {
+    let image = image.clone();
+    match denial {
+        Denial::Absent(denied) => Denial::Absent(Denied { image, ..denied }),
+        Denial::Refused(denied) => Denial::Refused(Denied { image, ..denied }),
+        Denial::Undecided(undecided) => Denial::Undecided(Undecided { image, ..undecided }),
+        Denial::Missing { code, message, .. } => Denial::Missing { image, code, message },
+        Denial::Throttled { retry_after, .. } => Denial::Throttled { image, retry_after },
+        Denial::Unsatisfiable { size, .. } => Denial::Unsatisfiable { image, size },
     }
 }
 

@@ -44,8 +44,8 @@ pub(super) struct Lineage {
     remembered: Cache<Key, Timestamp>,
     /// Manifests from which all that can be reached was looked at.
     walked: Cache<Key, ()>,
-    /// Tags by which a rule let a digest pass.
-    excused: Cache<Key, Arc<[Tag]>>,
+    /// Tags by which digests were admitted that no name is signed for.
+    passed: Cache<Key, Arc<[Tag]>>,
     /// Digests that were asked for as manifests and denied.
     denied: Cache<Key, ()>,
     walks: Cache<(Registry, Repository), Arc<Mutex<()>>>,
@@ -81,7 +81,7 @@ impl Lineage {
             parents,
             remembered,
             walked,
-            excused: Cache::new(facts),
+            passed: Cache::new(facts),
             denied: Cache::new(facts),
             walks: Cache::new(MAX_WALKS),
         }
@@ -95,13 +95,13 @@ impl Lineage {
         }
     }
 
-    /// The tags of that repository by which a rule let `digest` pass.
+    /// The tags of that repository by which `digest` was admitted though no name is signed for it.
     pub(super) async fn tags(&self, image: &ImageRef, digest: &Digest) -> Arc<[Tag]> {
-        self.excused.get(&sought(image, digest)).await.unwrap_or_default()
+        self.passed.get(&sought(image, digest)).await.unwrap_or_default()
     }
 
-    pub(super) async fn excused(&self, image: &ImageRef, digest: Digest, tag: &Tag) {
-        add(&self.excused, key(image, &digest), tag.clone()).await;
+    pub(super) async fn passed(&self, image: &ImageRef, digest: Digest, tag: &Tag) {
+        add(&self.passed, key(image, &digest), tag.clone()).await;
     }
 
     pub(super) async fn denied(&self, image: &ImageRef, digest: &Digest) {

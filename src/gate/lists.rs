@@ -79,14 +79,19 @@ impl super::Shared {
             Mode::Deny { .. } => Ok(false),
             Mode::Allow { .. } | Mode::Audit(_) => Ok(true),
             Mode::Enforce(requirement) => {
+                let of_names;
+                let requirement = if requirement.content.is_empty() {
+                    requirement
+                } else {
+                    of_names = requirement.of_names();
+                    &of_names
+                };
                 match requirement.judge(&answers(requirement, tag, names)) {
-                    Ok(met) => Ok(!met.is_empty()),
-                    Err(unmet) => match unmet.why {
-                        Unendorsed::Refused(_) => Ok(false),
-                        Unendorsed::Undecided(_) => {
-                            Err(deny::unmet(image, chosen.pattern, unmet, &self.trust))
-                        }
-                    },
+                    Ok(_) => Ok(true),
+                    Err(unmet) if unmet.why.is_open() => {
+                        Err(deny::unmet(image, chosen.pattern, unmet, &self.trust))
+                    }
+                    Err(_) => Ok(false),
                 }
             }
         }

@@ -11,13 +11,18 @@
 pub mod admitted;
 pub mod denial;
 
+mod anchors;
+mod artifacts;
 mod blobs;
 mod by_digest;
 mod by_tag;
 mod deny;
+mod evidence;
 mod lineage;
 mod lists;
+mod moved;
 mod relay;
+mod resolutions;
 mod search;
 
 use std::fmt;
@@ -27,15 +32,18 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-pub use admitted::{Admitted, Excused, Grounds, Place};
+pub use admitted::{Admitted, Excused, Grounds, Place, Remark};
 pub use denial::{Denial, Denied, Doubt, Undecided};
+pub use evidence::Heard;
 
 use crate::clock::Clock;
 use crate::oci::{ImageRef, Reference, Registry};
 use crate::policy::Policy;
 use crate::pull_through::PullThrough;
 use crate::trust::Trust;
+use crate::trust::tags::TagMemory;
 use lineage::Lineage;
+use resolutions::Resolutions;
 
 /// How long one decision may take; then it is undecided.
 pub const MAX_DECISION: Duration = Duration::from_secs(30);
@@ -51,6 +59,8 @@ struct Shared {
     trust: Trust,
     pull_through: PullThrough,
     lineage: Lineage,
+    resolutions: Resolutions,
+    tags: TagMemory,
     registries: Vec<Registry>,
     clock: Clock,
 }
@@ -67,13 +77,15 @@ impl Gate {
         policy: Policy,
         trust: Trust,
         pull_through: PullThrough,
+        tags: TagMemory,
         registries: Vec<Registry>,
         clock: Clock,
     ) -> Self {
         let lineage = Lineage::new(pull_through.clone());
-        Self {
-            shared: Arc::new(Shared { policy, trust, pull_through, lineage, registries, clock }),
-        }
+        let resolutions = Resolutions::new(pull_through.clone(), clock.clone());
+        let shared =
+            Shared { policy, trust, pull_through, lineage, resolutions, tags, registries, clock };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The manifest that `image` names, if it may be served.

@@ -33,7 +33,7 @@ impl Gate {
         let shared = &self.shared;
         for registry in &shared.registries {
             for anchor in shared.trust.anchors() {
-                let Anchor::NotaryV1(notary) = anchor;
+                let Anchor::NotaryV1(notary) = anchor else { continue };
                 let Some(repository) = notary.config().template.repository(gun, registry) else {
                     continue;
                 };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::oci::{Digest, ImageRef, Reference};
 use crate::pull_through::{FetchError, Fetched};
+use crate::trust::places::{Inquiry, MAX_BYTES, MAX_REQUESTS};
 use crate::trust::{SignedNames, Unendorsed};
 use crate::upstream::UpstreamError;
 
@@ -16,16 +17,11 @@ use super::deny;
 
 /// How deep indexes may list indexes.
 const MAX_LEVELS: usize = 4;
-/// The most upstream requests that one decision may cost.
-const MAX_REQUESTS: usize = 100;
-/// The most bytes of manifests that one decision may cost.
-const MAX_BYTES: usize = 16 << 20;
-
 /// What one decision may still cost, and the first thing that it could not look at.
-struct Search<'a> {
+pub(super) struct Search<'a> {
     image: &'a ImageRef,
-    requests: usize,
-    bytes: usize,
+    inquiry: Inquiry,
+    spent: bool,
     doubt: Option<Denial>,
 }
 
@@ -48,8 +44,8 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
         names: &Names<'_>,
+        mut search: Search<'_>,
     ) -> Result<Option<Admitted>, Denial> {
-        let mut search = Search { image, requests: MAX_REQUESTS, bytes: MAX_BYTES, doubt: None };
         if let Some(found) =
             self.through_parents(image, digest, names, MAX_LEVELS, &mut search).await?
         {
@@ -68,6 +64,17 @@ impl Shared {
         }
     }
 
+    /// Admits `digest` through an index that is known to list it, without a search.
+    pub(super) async fn through_known(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        names: &Names<'_>,
+        search: &mut Search<'_>,
+    ) -> Result<Option<Admitted>, Denial> {
+        self.through_parents(image, digest, names, MAX_LEVELS, search).await
+    }
+
     /// Admits `digest` for itself, or through an index that is known to list it.
     async fn known(
         &self,
@@ -77,7 +84,7 @@ impl Shared {
         levels: usize,
         search: &mut Search<'_>,
     ) -> Result<Option<Admitted>, Denial> {
-        let denial = match self.directly(image, digest, names).await {
+        let denial = match self.directly(image, digest, names, &search.inquiry).await {
             Ok(admitted) => return Ok(Some(admitted)),
             Err(denial) => denial,
         };
@@ -136,7 +143,10 @@ impl Shared {
         search: &mut Search<'_>,
     ) -> Result<Option<Admitted>, Denial> {
         // Without any signed name there is nothing that it could be about.
-        if names.iter().all(|(_, signed)| signed.is_err()) {
+        let ImageRef { registry, repository, .. } = image;
+        if names.iter().all(|(_, signed)| signed.is_err())
+            && !self.policy.asks_content(registry, repository, self.clock.now())
+        {
             return Ok(None);
         }
         let Some(fetched) = self.look(image, digest, search).await? else { return Ok(None) };
@@ -185,7 +195,7 @@ impl Shared {
                 Err(denial) => {
                     let throttled = matches!(denial, Denial::Throttled { .. });
                     search.doubts(denial);
-                    if throttled || search.is_spent() {
+                    if throttled || search.spent {
                         return;
                     }
                     // What cannot be read now is looked at again.
@@ -202,17 +212,17 @@ impl Shared {
         digest: &Digest,
         search: &mut Search<'_>,
     ) -> Result<Option<Fetched>, Denial> {
-        if search.is_spent() {
+        if search.spent || search.inquiry.ask(0).is_err() {
+            search.spent = true;
             let because = format!(
                 "the signed indexes that could list it are more than {MAX_REQUESTS} requests or {MAX_BYTES} \
                  bytes; asking again goes on from here"
             );
             return Err(deny::exhausted(image, None, because));
         }
-        search.requests -= 1;
         match self.pull_through.manifest(&image.registry, &image.repository, digest).await {
             Ok(fetched) => {
-                search.bytes = search.bytes.saturating_sub(fetched.bytes().len());
+                search.spent = search.inquiry.hold(fetched.bytes().len()).is_err();
                 Ok(Some(fetched))
             }
             Err(
@@ -227,9 +237,14 @@ impl Shared {
     }
 }
 
-impl Search<'_> {
-    fn is_spent(&self) -> bool {
-        self.requests == 0 || self.bytes == 0
+impl<'a> Search<'a> {
+    pub(super) fn new(image: &'a ImageRef) -> Self {
+        Self { image, inquiry: Inquiry::new(), spent: false, doubt: None }
+    }
+
+    /// What the decision has asked so far, and what it may.
+    pub(super) fn inquiry(&self) -> &Inquiry {
+        &self.inquiry
     }
 
     /// Keeps `denial`, which is another manifest's, if it leaves open what is searched for.

@@ -64,6 +64,13 @@ impl Digest {
         Some(Self { algorithm, raw: padded })
     }
 
+    /// Whether it is the digest of `content`.
+    pub fn is_of(&self, content: &[u8]) -> bool {
+        let mut hasher = Hasher::new(self.algorithm);
+        hasher.update(content);
+        hasher.finish() == *self
+    }
+
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }

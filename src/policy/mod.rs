@@ -11,7 +11,7 @@ use crate::oci::{Registry, Repository, Tag};
 use crate::settings::Section;
 
 pub use pattern::Pattern;
-pub use rule::{AnchorNames, Mode, Requirement, Rule, Unmet};
+pub use rule::{AnchorNames, Mode, OnRollback, OnUnsigned, Requirement, Rule, Unmet};
 
 /// All rules, the most specific pattern first.
 #[derive(Clone, Debug, Default)]
@@ -112,6 +112,21 @@ impl Policy {
             }
         }
         anchors
+    }
+
+    /// Whether some rule for that repository asks an anchor whose scheme signs content.
+    pub fn asks_content(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        now: Timestamp,
+    ) -> bool {
+        self.covering(registry, repository, now).any(|entry| match &entry.rule.mode {
+            Mode::Enforce(requirement) | Mode::Audit(requirement) => {
+                !requirement.content.is_empty()
+            }
+            Mode::Allow { .. } | Mode::Deny { .. } => false,
+        })
     }
 
     /// Every pattern with what it means, the most specific first.

@@ -6,18 +6,20 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::oci::Digest;
 use crate::settings::Section;
-use crate::trust::{Endorsement, Reason, Refusal, Unendorsed};
+use crate::trust::{Endorsement, Reason, Refusal, Scheme, Unendorsed};
 
 use super::pattern::Pattern;
 
-/// The names of the anchors that a configuration has.
-pub type AnchorNames = BTreeMap<String, Arc<str>>;
+/// The names of the anchors that a configuration has, and their schemes.
+pub type AnchorNames = BTreeMap<String, (Arc<str>, Scheme)>;
 
 /// What an image needs so that it may be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub patterns: Vec<Pattern>,
     pub mode: Mode,
+    pub on_unsigned: OnUnsigned,
+    pub on_rollback: OnRollback,
     /// The rule has ended after this instant.
     pub until: Option<Timestamp>,
 }
@@ -34,12 +36,32 @@ pub enum Mode {
     Deny { reason: Option<String> },
 }
 
+/// What becomes of a tag that moved to a digest that is not signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnsigned {
+    #[default]
+    Refuse,
+    /// It goes on giving the digest that was last admitted, as long as that is endorsed.
+    Hold,
+}
+
+/// What becomes of a tag that moved to a digest that was signed earlier than the newest one admitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnRollback {
+    /// It is served, and told.
+    #[default]
+    Warn,
+    Refuse,
+}
+
 /// Which anchors must endorse the digest: all of `require`, and `threshold` of `any_of`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
     pub require: Vec<Arc<str>>,
     pub any_of: Vec<Arc<str>>,
     pub threshold: usize,
+    /// Those of them whose schemes sign content: they are asked about a digest, and not about a tag.
+    pub content: Vec<Arc<str>>,
 }
 
 /// Who does not vouch, and why.
@@ -56,6 +78,24 @@ impl Requirement {
             parts.push(format!("{} of {}", self.threshold, self.any_of.join(", ")));
         }
         parts.join(" and ")
+    }
+
+    /// The anchors whose schemes sign names, each once.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.anchors().filter(|anchor| !self.content.contains(anchor))
+    }
+
+    /// What of this a tag can be held against before it is known what it stands for. An anchor that signs
+    /// content may yet vouch for anything.
+    #[must_use]
+    pub fn of_names(&self) -> Self {
+        let any_of_names = !self.any_of.iter().any(|anchor| self.content.contains(anchor));
+        Self {
+            require: self.require.iter().filter(|it| !self.content.contains(it)).cloned().collect(),
+            any_of: if any_of_names { self.any_of.clone() } else { Vec::new() },
+            threshold: self.threshold,
+            content: Vec::new(),
+        }
     }
 
     /// The anchors that are asked, each once.
@@ -88,7 +128,7 @@ impl Requirement {
                 Err(why @ Unendorsed::Refused(_)) => {
                     return Err(Unmet { anchor: anchor.clone(), why });
                 }
-                Err(why @ Unendorsed::Undecided(_)) => {
+                Err(why @ (Unendorsed::Undecided(_) | Unendorsed::Throttled(_))) => {
                     open.get_or_insert(Unmet { anchor: anchor.clone(), why });
                 }
             }
@@ -126,7 +166,7 @@ impl Requirement {
                 Err(why @ Unendorsed::Refused(_)) => {
                     refused.get_or_insert(Unmet { anchor: anchor.clone(), why });
                 }
-                Err(why @ Unendorsed::Undecided(_)) => {
+                Err(why @ (Unendorsed::Undecided(_) | Unendorsed::Throttled(_))) => {
                     open.push(Unmet { anchor: anchor.clone(), why })
                 }
             }
@@ -185,20 +225,29 @@ impl Rule {
         if threshold.is_some() && any_of.is_empty() {
             section.wrong("threshold", "it counts the anchors of `any_of`, and there are none");
         }
+        let signs_content = |anchor: &&Arc<str>| {
+            anchors.get(&***anchor).is_some_and(|(_, scheme)| *scheme != Scheme::NotaryV1)
+        };
+        let mut content: Vec<_> =
+            require.iter().chain(&any_of).filter(signs_content).cloned().collect();
+        content.sort();
+        content.dedup();
         let requirement = Requirement {
             require,
             any_of,
             threshold: usize::try_from(threshold.unwrap_or(1)).unwrap_or(1),
+            content,
         };
         let reason = section.text("reason");
         let until = until(section);
-        unneeded(section);
+        let moves = Moves::read(section, &requirement);
         let mode = mode(section, requirement, reason);
         section.finish();
         if until.is_some() && matches!(mode, Some(Mode::Enforce(_) | Mode::Deny { .. })) {
             section.wrong("until", "only an allow or an audit rule ends by itself");
         }
-        Some(Self { patterns, mode: mode?, until: until.flatten() })
+        let Moves { on_unsigned, on_rollback } = moves;
+        Some(Self { patterns, mode: mode?, on_unsigned, on_rollback, until: until.flatten() })
     }
 
     /// What it means, in one line.
@@ -276,10 +325,10 @@ fn names(section: &Section<'_>, key: &'static str, anchors: &AnchorNames) -> Vec
     let mut known: Vec<Arc<str>> = Vec::new();
     for name in section.texts(key).unwrap_or_default() {
         match anchors.get(&name) {
-            Some(anchor) if known.contains(anchor) => {
+            Some((anchor, _)) if known.contains(anchor) => {
                 section.wrong(key, format!("{name:?} stands twice"))
             }
-            Some(anchor) => known.push(anchor.clone()),
+            Some((anchor, _)) => known.push(anchor.clone()),
             None => section.wrong(key, format!("there is no [[anchor]] with the name {name:?}")),
         }
     }
@@ -302,16 +351,50 @@ fn until(section: &Section<'_>) -> Option<Option<Timestamp>> {
     Some(end)
 }
 
-/// Keys for schemes that sign content and not names. Notary v1 signs names and keeps versions: it
-/// never serves what is unsigned or rolled back, so there is nothing to choose.
-fn unneeded(section: &Section<'_>) {
-    for (key, default) in [("on_unsigned", "refuse"), ("on_rollback", "warn")] {
-        match section.text(key) {
-            Some(word) if word != default => section.wrong(
-                key,
-                format!("only {default:?}, the default: notaryv1 signs names, so a tag that moved still gives its signed digest, and a rollback is always refused"),
-            ),
-            Some(_) | None => {}
+/// What becomes of tags that move.
+#[derive(Default)]
+struct Moves {
+    on_unsigned: OnUnsigned,
+    on_rollback: OnRollback,
+}
+
+impl Moves {
+    fn read(section: &Section<'_>, requirement: &Requirement) -> Self {
+        let on_unsigned = word(
+            section,
+            "on_unsigned",
+            [("refuse", OnUnsigned::Refuse), ("hold", OnUnsigned::Hold)],
+        );
+        let on_rollback = word(
+            section,
+            "on_rollback",
+            [("warn", OnRollback::Warn), ("refuse", OnRollback::Refuse)],
+        );
+        let moved = Self {
+            on_unsigned: on_unsigned.unwrap_or_default(),
+            on_rollback: on_rollback.unwrap_or_default(),
+        };
+        if requirement.content.is_empty() {
+            let why = "this rule asks no anchor of cosign or notation, and notaryv1 signs names: a tag that \
+                       moved still gives its signed digest, and a rollback is always refused";
+            if moved.on_unsigned != OnUnsigned::default() {
+                section.wrong("on_unsigned", why);
+            }
+            if moved.on_rollback != OnRollback::default() {
+                section.wrong("on_rollback", why);
+            }
         }
+        moved
     }
+}
+
+/// The one of two words that stands at `key`.
+fn word<T: Copy>(section: &Section<'_>, key: &'static str, words: [(&str, T); 2]) -> Option<T> {
+    let said = section.text(key)?;
+    let found = words.iter().find(|(word, _)| *word == said).map(|(_, means)| *means);
+    if found.is_none() {
+        let [(one, _), (other, _)] = words;
+        section.wrong(key, format!("{said:?} is neither {one:?} nor {other:?}"));
+    }
+    found
 }

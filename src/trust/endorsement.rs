@@ -45,6 +45,8 @@ pub struct Endorsed {
     pub scheme: Scheme,
     /// Who signed, as the scheme names them (roles and their keys).
     pub signers: Vec<String>,
+    /// When it was signed, where the scheme tells. Where it does not, versions guard against rollback.
+    pub signed: Option<Timestamp>,
     /// The earliest end of all that this rests on.
     pub expires: Timestamp,
 }

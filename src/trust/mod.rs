@@ -1,56 +1,106 @@
 //! Trust facts: who vouches for which digest, until when. Knows nothing of content, and of no rule that
 //! says who is needed.
 
+pub mod content;
 pub mod cosign;
 pub mod endorsement;
 pub mod keys;
-pub mod notation;
 pub mod notaryv1;
+pub mod notation;
 pub mod places;
 pub mod refusal;
 pub mod scheme;
 pub mod signature;
 pub mod subject;
+pub mod tags;
+
+mod metrics;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 pub use endorsement::{Endorsed, Endorsement};
+pub use metrics::{Expiries, Metrics};
 pub use refusal::{Reason, Refusal, Unendorsed};
 pub use scheme::Scheme;
 pub use signature::{Candidate, Content, Flaw, Unproven, Vouched};
 pub use subject::Subject;
 
 use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::settings::Section;
+use content::{Lifetimes, Verdict, Verdicts};
 use notaryv1::{File, Gun, NotUpdated, SignedRepository, TrustCache};
+use places::Inquiry;
 
 /// All anchors, and what is known by them.
 #[derive(Clone)]
 pub struct Trust {
     anchors: Arc<BTreeMap<Arc<str>, Anchor>>,
     cache: TrustCache,
+    verdicts: Verdicts,
+}
+
+/// What an operator says of one anchor.
+#[derive(Clone, Debug)]
+pub enum Config {
+    NotaryV1(notaryv1::Config),
+    Cosign(cosign::Config),
+    Notation(notation::Config),
+}
+
+impl Config {
+    /// Reads one `[[anchor]]` of that scheme; `name` has been read from it.
+    pub fn read(scheme: Scheme, section: &Section<'_>, name: Arc<str>) -> Option<Self> {
+        match scheme {
+            Scheme::NotaryV1 => notaryv1::Config::read(section, name).map(Self::NotaryV1),
+            Scheme::Cosign => cosign::Config::read(section, name).map(Self::Cosign),
+            Scheme::Notation => notation::Config::read(section, name).map(Self::Notation),
+        }
+    }
+}
+
+impl Config {
+    /// What it means, in one line.
+    pub fn told(&self) -> String {
+        match self {
+            Self::NotaryV1(config) => format!("{} [notaryv1] {}", config.name, config.told()),
+            Self::Cosign(config) => format!("{} [cosign] {}", config.name, config.told()),
+            Self::Notation(config) => format!("{} [notation] {}", config.name, config.told()),
+        }
+    }
 }
 
 /// Whose signatures count, pinned in the configuration.
 #[derive(Clone, Debug)]
 pub enum Anchor {
+    /// Signs names: what a tag stands for.
     NotaryV1(Arc<notaryv1::Anchor>),
+    /// Signs content: a digest, whatever it is called.
+    Content(content::Anchor),
 }
 
 impl Anchor {
     pub fn name(&self) -> &Arc<str> {
         match self {
             Self::NotaryV1(anchor) => anchor.name(),
+            Self::Content(anchor) => anchor.name(),
         }
     }
 
     pub const fn scheme(&self) -> Scheme {
         match self {
             Self::NotaryV1(_) => Scheme::NotaryV1,
+            Self::Content(anchor) => anchor.scheme(),
         }
+    }
+
+    /// Whether it says what a tag stands for.
+    pub const fn signs_names(&self) -> bool {
+        matches!(self, Self::NotaryV1(_))
     }
 }
 
@@ -76,9 +126,13 @@ pub struct SignedNames<'a> {
 }
 
 impl Trust {
-    pub fn new(anchors: impl IntoIterator<Item = Anchor>, cache: TrustCache) -> Self {
+    pub fn new(
+        anchors: impl IntoIterator<Item = Anchor>,
+        cache: TrustCache,
+        verdicts: Verdicts,
+    ) -> Self {
         let anchors = anchors.into_iter().map(|anchor| (anchor.name().clone(), anchor)).collect();
-        Self { anchors: Arc::new(anchors), cache }
+        Self { anchors: Arc::new(anchors), cache, verdicts }
     }
 
     pub fn anchor(&self, name: &str) -> Option<&Anchor> {
@@ -100,6 +154,9 @@ impl Trust {
         let anchor =
             anchor.ok_or_else(|| Unendorsed::Undecided(format!("there is no anchor {name}")))?;
         match anchor {
+            Anchor::Content(_) => {
+                Err(Unendorsed::Undecided(format!("{name} signs content, and no names")))
+            }
             Anchor::NotaryV1(anchor) => {
                 let gun = anchor.gun(registry, repository).map_err(|_| {
                     let because =
@@ -115,6 +172,31 @@ impl Trust {
                     names,
                 })
             }
+        }
+    }
+
+    /// How long the answers of those `anchors` are used, as far as their schemes sign content.
+    pub fn lifetimes(&self, anchors: &[Arc<str>]) -> Lifetimes {
+        let longest = Lifetimes { refresh: Duration::MAX, max_stale: Duration::MAX };
+        anchors.iter().fold(longest, |least, name| match self.anchors.get(name) {
+            Some(Anchor::Content(anchor)) => least.least(anchor.lifetimes()),
+            Some(Anchor::NotaryV1(_)) | None => least,
+        })
+    }
+
+    /// What the anchor `name`, whose scheme signs content, says of `subject`; `inquiry` pays for it.
+    pub async fn verdict(
+        &self,
+        name: &str,
+        subject: &Arc<Subject>,
+        inquiry: &Inquiry,
+    ) -> Result<Arc<Verdict>, Unendorsed> {
+        match self.anchors.get(name) {
+            Some(Anchor::Content(anchor)) => Ok(self.verdicts.of(anchor, subject, inquiry).await),
+            Some(Anchor::NotaryV1(_)) => {
+                Err(Unendorsed::Undecided(format!("{name} signs names, and no content")))
+            }
+            None => Err(Unendorsed::Undecided(format!("there is no anchor {name}"))),
         }
     }
 
@@ -136,7 +218,7 @@ impl Trust {
             Some(Anchor::NotaryV1(anchor)) => {
                 Ok(anchor.notary().fetch(gun, file).await?.map(Relayed))
             }
-            None => Ok(None),
+            Some(Anchor::Content(_)) | None => Ok(None),
         }
     }
 }
@@ -155,6 +237,7 @@ impl SignedNames<'_> {
             anchor: self.anchor.clone(),
             scheme: self.scheme,
             signers: found.roles.iter().map(ToString::to_string).collect(),
+            signed: None,
             expires: self.names.expires(),
         }))
     }

@@ -1,6 +1,7 @@
 //! Why nobody trusted vouches: the one reason of a denial, and a sentence that says it.
 
 use std::fmt;
+use std::time::Duration;
 
 /// The reasons of the contract that a trust scheme can give. Each has one name everywhere: in the
 /// denial, the log, the metrics and `why`.
@@ -87,4 +88,16 @@ pub enum Unendorsed {
     Refused(Refusal),
     /// It could not be found out, and why.
     Undecided(String),
+    /// A registry asks to be asked again later: after so long, if it says.
+    Throttled(Option<Duration>),
+}
+
+impl Unendorsed {
+    /// Whether it may still turn out that somebody vouches.
+    pub const fn is_open(&self) -> bool {
+        match self {
+            Self::Refused(_) => false,
+            Self::Undecided(_) | Self::Throttled(_) => true,
+        }
+    }
 }

@@ -7,15 +7,26 @@ use std::fmt;
 pub enum Scheme {
     /// Docker Content Trust: Notary v1's dialect of TUF.
     NotaryV1,
+    /// Sigstore's cosign.
+    Cosign,
+    /// The Notary Project's notation.
+    Notation,
 }
 
 impl Scheme {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 1] = [Self::NotaryV1];
+    pub const ALL: [Self; 3] = [Self::NotaryV1, Self::Cosign, Self::Notation];
+
+    /// The scheme of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scheme| scheme.as_str() == name)
+    }
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotaryV1 => "notaryv1",
+            Self::Cosign => "cosign",
+            Self::Notation => "notation",
         }
     }
 }

@@ -19,6 +19,7 @@ use super::limits::{MAX_ANNOTATIONS, MAX_CHAIN, MAX_KEYS};
 use super::roots::Roots;
 
 const DEFAULT_REFRESH: Duration = Duration::from_secs(5 * 60);
+const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What an operator says of one signer.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct Config {
     pub signature_repository: Option<(Registry, Repository)>,
     /// How long what was found is used before it is looked for again.
     pub refresh: Duration,
+    /// How long it is used while registries do not answer.
+    pub max_stale: Duration,
 }
 
 /// Whose signatures count.
@@ -73,6 +76,7 @@ impl Config {
         }
         let signature_repository = signature_repository(section);
         let refresh = section.duration("refresh").unwrap_or(DEFAULT_REFRESH);
+        let max_stale = section.duration("max_stale").unwrap_or(DEFAULT_MAX_STALE);
         section.finish();
         Some(Self {
             name,
@@ -83,7 +87,29 @@ impl Config {
             annotations,
             signature_repository,
             refresh,
+            max_stale,
         })
+    }
+
+    /// What it means, in one line.
+    pub fn told(&self) -> String {
+        let what = match &self.predicate_type {
+            Some(predicate_type) => format!("attestations of type {predicate_type}"),
+            None => "signatures".to_owned(),
+        };
+        let who = match &self.signers {
+            Signers::Keys(keys) if keys.len() == 1 => "1 key".to_owned(),
+            Signers::Keys(keys) => format!("any of {} keys", keys.len()),
+            Signers::Keyless { identity, issuer } => {
+                format!("{identity}, upon the word of {issuer}")
+            }
+            Signers::Pki { identity, .. } => format!("{identity}, in a private PKI"),
+        };
+        let log = match self.tlog {
+            Tlog::Require => ", in a transparency log",
+            Tlog::Ignore => "",
+        };
+        format!("{what} by {who}{log}")
     }
 
     /// Everything that a verdict depends on, in one digest.

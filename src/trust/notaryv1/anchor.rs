@@ -109,6 +109,18 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What it means, in one line.
+    pub fn told(&self) -> String {
+        let pins = match &self.pins {
+            Pins::FirstUse => "TRUSTS THE FIRST ROOT IT SEES".to_owned(),
+            Pins::Keys(pins) if pins.len() == 1 => "1 root key".to_owned(),
+            Pins::Keys(pins) => format!("{} root keys", pins.len()),
+        };
+        format!("at {}, {pins}", self.url)
+    }
+}
+
 fn realm(section: &Section<'_>) -> Option<Host<String>> {
     let text = section.text("token_realm")?;
     Host::parse(&text).map_err(|e| section.wrong("token_realm", format!("{text:?}: {e}"))).ok()

@@ -12,12 +12,13 @@ use moka::ops::compute::Op;
 use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, Timestamp};
+use crate::trust::metrics::Metrics;
 use crate::trust::refusal::{Reason, Refusal, Unendorsed};
+use crate::trust::scheme::Scheme;
 
 use super::anchor::Anchor;
 use super::entry::{Ahead, Entry, Key, Life, Turn, lifetimes};
 use super::gun::Gun;
-use super::metrics::Metrics;
 use super::repository::SignedRepository;
 use super::role::File;
 use super::standing::{Lifetimes, Standing, Use, in_grace};
@@ -197,15 +198,14 @@ impl TrustCache {
         let now = self.clock.now();
         match outcome {
             Ok(updated) => {
-                self.metrics.refreshed("ok");
+                self.metrics.refreshed(Scheme::NotaryV1, "ok");
                 Standing::Signed { repository: Arc::new(updated.repository), answered: now }
             }
             Err(NotUpdated::Refused(refusal)) => {
-                self.metrics.refreshed(if refusal.reason.is_absence() {
-                    "absent"
-                } else {
-                    "refused"
-                });
+                self.metrics.refreshed(
+                    Scheme::NotaryV1,
+                    if refusal.reason.is_absence() { "absent" } else { "refused" },
+                );
                 warn(anchor, gun, &refusal);
                 if remembered.is_some_and(|kept| kept.memory.answered().is_some()) {
                     self.set_aside(anchor, gun).await;
@@ -213,7 +213,7 @@ impl TrustCache {
                 Standing::Refused { refusal, answered: now }
             }
             Err(NotUpdated::Unreachable(why)) => {
-                self.metrics.refreshed("unreachable");
+                self.metrics.refreshed(Scheme::NotaryV1, "unreachable");
                 tracing::warn!(anchor = &**anchor.name(), %gun, why, "trust data could not be refreshed");
                 let kept = match (before, &remembered) {
                     (None, Some(kept)) => verify_again(anchor, gun, kept, now).await,

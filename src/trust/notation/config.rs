@@ -13,6 +13,7 @@ use super::trust_policy;
 use super::trust_store::{Kind, TrustStore};
 
 const DEFAULT_REFRESH: Duration = Duration::from_secs(5 * 60);
+const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The files of a named store that hold certificates.
 const EXTENSIONS: [&str; 3] = ["crt", "pem", "cer"];
 /// The keys that a trust policy stands instead of.
@@ -27,6 +28,8 @@ pub struct Config {
     pub signature_repository: Option<(Registry, Repository)>,
     /// How long what was found is used before it is looked for again.
     pub refresh: Duration,
+    /// How long it is used while registries do not answer.
+    pub max_stale: Duration,
 }
 
 impl Config {
@@ -54,8 +57,19 @@ impl Config {
         };
         let signature_repository = place(section);
         let refresh = section.duration("refresh").unwrap_or(DEFAULT_REFRESH);
+        let max_stale = section.duration("max_stale").unwrap_or(DEFAULT_MAX_STALE);
         section.finish();
-        Some(Self { name, statements: statements?, signature_repository, refresh })
+        Some(Self { name, statements: statements?, signature_repository, refresh, max_stale })
+    }
+}
+
+impl Config {
+    /// What it means, in one line.
+    pub fn told(&self) -> String {
+        match self.statements.as_slice() {
+            [one] => format!("signatures by {}", one.identities.texts().join(" or ")),
+            several => format!("a trust policy of {} statements", several.len()),
+        }
     }
 }
 

@@ -53,6 +53,16 @@ impl Inquiry {
         Self::default()
     }
 
+    /// Leave to ask a registry once more, for `bytes` at most.
+    pub fn ask(&self, bytes: usize) -> Result<(), Limit> {
+        self.shared.ask(bytes)
+    }
+
+    /// Leave to hold `bytes` more that have come, wherever from.
+    pub fn hold(&self, bytes: usize) -> Result<(), Limit> {
+        self.shared.hold(bytes)
+    }
+
     /// How often registries were asked so far.
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::Relaxed)

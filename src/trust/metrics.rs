@@ -1,6 +1,8 @@
-//! How refreshes of trust data went, and how long it still holds.
+//! How refreshes of trust data went, and how long it still holds; of all schemes.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -10,9 +12,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 
-use super::cache::TrustCache;
+use super::content::Verdicts;
+use super::notaryv1::TrustCache;
+use super::scheme::Scheme;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
@@ -38,22 +42,29 @@ impl Metrics {
         metrics
     }
 
-    pub(super) fn refreshed(&self, result: &'static str) {
-        let scheme = crate::trust::Scheme::NotaryV1.as_str();
+    pub(super) fn refreshed(&self, scheme: Scheme, result: &'static str) {
+        let scheme = scheme.as_str();
         self.refreshes.get_or_create(&Labels { scheme, result }).inc();
     }
 }
 
 /// How long the trust data that is known still holds: `countersign_trust_expiry_seconds`.
 pub struct Expiries {
-    cache: TrustCache,
+    names: TrustCache,
+    content: Verdicts,
     clock: Clock,
 }
 
 impl Expiries {
-    /// Has every reading of `registry` tell what `cache` knows at that moment.
-    pub fn register(registry: &mut Registry, cache: &TrustCache, clock: &Clock) {
-        registry.register_collector(Box::new(Self { cache: cache.clone(), clock: clock.clone() }));
+    /// Has every reading of `registry` tell what is known at that moment.
+    pub fn register(
+        registry: &mut Registry,
+        names: &TrustCache,
+        content: &Verdicts,
+        clock: &Clock,
+    ) {
+        let (names, content, clock) = (names.clone(), content.clone(), clock.clone());
+        registry.register_collector(Box::new(Self { names, content, clock }));
     }
 }
 
@@ -72,8 +83,15 @@ impl Collector for Expiries {
             MetricType::Gauge,
         )?;
         let now = self.clock.now();
-        for (anchor, gun, expires) in self.cache.expiries() {
-            let labels = [("anchor", &*anchor), ("repository", gun.as_str())];
+        let names = self.names.expiries();
+        let names = names.map(|(anchor, gun, expires)| ((anchor, gun.to_string()), expires));
+        // Of all that holds in a repository, what ends first.
+        let mut ends: BTreeMap<(Arc<str>, String), Timestamp> = BTreeMap::new();
+        for (of, expires) in names.chain(self.content.expiries()) {
+            ends.entry(of).and_modify(|end| *end = expires.min(*end)).or_insert(expires);
+        }
+        for ((anchor, repository), expires) in ends {
+            let labels = [("anchor", &*anchor), ("repository", &*repository)];
             let left = expires.unix().saturating_sub(now.unix());
             ConstGauge::new(left).encode(encoder.encode_family(&labels)?)?;
         }

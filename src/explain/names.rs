@@ -1,0 +1,138 @@
+//! What an anchor that signs names said of an image, told.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::oci::{ImageRef, Reference};
+use crate::trust::{Scheme, SignedNames, Unendorsed, notaryv1};
+
+/// What one anchor was asked, where, and what it said.
+#[derive(Debug, Serialize)]
+pub struct NamesTold {
+    pub name: String,
+    pub scheme: &'static str,
+    /// The Notary server.
+    pub server: String,
+    pub gun: String,
+    /// `endorsed`, `absent`, `refused` or `undecided`.
+    pub answer: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<RoleTold>,
+    /// How many tags are signed in the repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
+/// One verified role.
+#[derive(Debug, Serialize)]
+pub struct RoleTold {
+    pub role: String,
+    pub version: u64,
+    pub threshold: u64,
+    pub keys: Vec<String>,
+}
+
+impl NamesTold {
+    pub(super) fn of(
+        anchor: &notaryv1::Anchor,
+        image: &ImageRef,
+        signed: Result<SignedNames<'_>, Unendorsed>,
+    ) -> Self {
+        let gun = anchor.gun(&image.registry, &image.repository);
+        let mut told = Self {
+            name: anchor.name().to_string(),
+            scheme: Scheme::NotaryV1.as_str(),
+            server: anchor.config().url.to_string(),
+            gun: gun.map_or_else(|_| "none".to_owned(), |gun| gun.to_string()),
+            answer: "endorsed",
+            reason: None,
+            because: None,
+            digest: None,
+            signed_by: Vec::new(),
+            roles: Vec::new(),
+            tags: None,
+            expires: None,
+        };
+        let found = signed.and_then(|names| {
+            let repository = names.repository();
+            told.tags = Some(repository.len());
+            told.expires = Some(repository.expires().to_string());
+            told.roles = repository
+                .roles()
+                .iter()
+                .map(|role| RoleTold {
+                    role: role.role.to_string(),
+                    version: role.version,
+                    threshold: role.threshold,
+                    keys: role.keys.clone(),
+                })
+                .collect();
+            match &image.reference {
+                Reference::Tag(tag) => names.tag(tag).map(Some).map_err(Unendorsed::Refused),
+                Reference::Digest(digest) => match names.tags_of(digest).first() {
+                    Some(tag) => names.tag(tag).map(Some).map_err(Unendorsed::Refused),
+                    None => Ok(None),
+                },
+            }
+        });
+        match found {
+            Ok(Some(endorsement)) => {
+                let says = endorsement.says();
+                told.digest = Some(says.digest.to_string());
+                told.signed_by.clone_from(&says.signers);
+            }
+            Ok(None) => {
+                told.answer = "absent";
+                told.because = Some("no tag was signed with this digest itself".to_owned());
+            }
+            Err(Unendorsed::Refused(refusal)) => {
+                told.answer = if refusal.reason.is_absence() { "absent" } else { "refused" };
+                told.reason = Some(refusal.reason.as_str());
+                told.because = Some(refusal.because);
+            }
+            Err(Unendorsed::Undecided(why)) => {
+                told.answer = "undecided";
+                told.because = Some(why);
+            }
+            Err(Unendorsed::Throttled(_)) => told.answer = "undecided",
+        }
+        told
+    }
+
+    pub(super) fn write(&self, text: &mut String) {
+        let reason = self.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let _ =
+            writeln!(text, "  anchor    {} [{}]: {}{reason}", self.name, self.scheme, self.answer);
+        let _ = writeln!(text, "    asked   {} for {}", self.server, self.gun);
+        if let Some(because) = &self.because {
+            let _ = writeln!(text, "    because {because}");
+        }
+        if let Some(digest) = &self.digest {
+            let _ = writeln!(text, "    digest  {digest}, signed by {}", self.signed_by.join(", "));
+        }
+        for role in &self.roles {
+            let RoleTold { role, version, threshold, keys } = role;
+            let keys: Vec<_> =
+                keys.iter().map(|key| key.chars().take(12).collect::<String>()).collect();
+            let _ = writeln!(
+                text,
+                "    role    {role} version {version}, {threshold} of the keys {}",
+                keys.join(" ")
+            );
+        }
+        if let (Some(tags), Some(expires)) = (self.tags, &self.expires) {
+            let _ = writeln!(text, "    holds   {tags} signed tags until {expires}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What the decision about an image rests on where anchors sign content, for whoever explains it. Takes
+//! no decision.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::by_tag::place;
+use super::denial::Denial;
+use super::{Gate, deny};
+use crate::oci::{Digest, ImageRef, Reference};
+use crate::policy::Mode;
+use crate::trust::content::Verdict;
+use crate::trust::places::Inquiry;
+use crate::trust::tags::Remembered;
+
+/// What anchors that sign content say of the digest that an image stands for.
+#[derive(Debug)]
+pub struct Heard {
+    pub digest: Digest,
+    pub verdicts: Vec<(Arc<str>, Arc<Verdict>)>,
+}
+
+impl Gate {
+    /// What the anchors of the image's rule say that sign content; `None` where it asks none, or where
+    /// the names that it asks come first and give no digest.
+    pub async fn heard(&self, image: &ImageRef) -> Result<Option<Heard>, Denial> {
+        let shared = &self.shared;
+        let tag = match &image.reference {
+            Reference::Tag(tag) => Some(tag),
+            Reference::Digest(_) => None,
+        };
+        let now = shared.clock.now();
+        let chosen = shared.policy.rule_for(&image.registry, &image.repository, tag, now);
+        let Some(chosen) = chosen else { return Ok(None) };
+        let (Mode::Enforce(requirement) | Mode::Audit(requirement)) = &chosen.rule.mode else {
+            return Ok(None);
+        };
+        if requirement.content.is_empty() {
+            return Ok(None);
+        }
+        let place = place(image, &chosen);
+        let digest = match &image.reference {
+            Reference::Digest(digest) => Some(*digest),
+            Reference::Tag(tag) => shared.asked_about(image, tag, requirement, &place).await?,
+        };
+        let Some(digest) = digest else { return Ok(None) };
+        let subject = Arc::new(shared.subject(image, &digest, &place).await?);
+        let inquiry = Inquiry::new();
+        let ask = async |anchor: &Arc<str>| {
+            let verdict = shared.trust.verdict(anchor, &subject, &inquiry).await.ok()?;
+            Some((anchor.clone(), verdict))
+        };
+        let verdicts = join_all(requirement.content.iter().map(ask)).await;
+        Ok(Some(Heard { digest, verdicts: verdicts.into_iter().flatten().collect() }))
+    }
+
+    /// What is remembered of the image's tag.
+    pub fn remembered(&self, image: &ImageRef) -> Result<Option<Remembered>, Denial> {
+        let Reference::Tag(tag) = &image.reference else { return Ok(None) };
+        let recalled = self.shared.tags.recall(&image.registry, &image.repository, tag);
+        recalled.map_err(|error| deny::no_memory(image, &Arc::from(""), &error))
+    }
+}

@@ -1,0 +1,139 @@
+//! Tags whose anchors sign content: upstream can move them to whatever was ever signed, or to what was
+//! not. What each tag had is remembered, and the rule says what becomes of one that moved.
+
+use super::Shared;
+use super::admitted::{Admitted, Grounds, Place, Remark};
+use super::denial::Denial;
+use super::deny;
+use crate::clock::Timestamp;
+use crate::oci::{ImageRef, Tag};
+use crate::policy::{OnRollback, OnUnsigned, Requirement, Rule};
+use crate::trust::places::Inquiry;
+use crate::trust::tags::Remembered;
+use crate::trust::{Endorsement, Reason, Refusal};
+
+impl Shared {
+    /// Admits what `tag` stands for, if it meets a requirement that asks anchors that sign content.
+    pub(super) async fn by_content(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        (rule, requirement): (&Rule, &Requirement),
+        place: &Place<'_>,
+    ) -> Result<Admitted, Denial> {
+        let inquiry = Inquiry::new();
+        let before = self.tags.recall(place.registry, place.repository, tag);
+        let before = before.map_err(|error| deny::no_memory(image, place.rule, &error))?;
+        let judged = self.judge_tag(image, tag, requirement, place, &inquiry).await;
+        let (met, mut remark) = match judged {
+            Ok(met) => (met, None),
+            Err(denial) if rule.on_unsigned == OnUnsigned::Hold && is_unsigned(&denial) => {
+                let Some(before) = &before else { return Err(denial) };
+                let last = &before.digest;
+                let still =
+                    self.judge_digest(image, last, Some(tag), requirement, place, &inquiry).await;
+                let Ok(met) = still else { return Err(denial) };
+                let moved_to = self.resolutions.last(image, tag).await;
+                (met, Some(Remark::Held { moved_to, because: denial.to_string() }))
+            }
+            Err(denial) => return Err(denial),
+        };
+        let Some(digest) = met.first().map(Endorsement::digest) else {
+            return Err(deny::no_rule(image));
+        };
+        let signed = newest(&met);
+        if let Some((signed, newest)) = rolled_back(before.as_ref(), &met, signed) {
+            if rule.on_rollback == OnRollback::Refuse {
+                let because = format!(
+                    "{digest} was signed at {signed}, and what this tag had before at {newest}; if that is \
+                     meant, `countersign forget {image}` has it taken"
+                );
+                let refusal = Refusal::new(Reason::Rollback, because);
+                return Err(deny::plain(image, refusal, Some(place.rule)));
+            }
+            remark = Some(Remark::RolledBack { signed, newest });
+        }
+        let admitted = self.fetch(image, digest, Grounds::Endorsed(met), place).await?;
+        self.note(image, tag, rule, signed, &admitted, place).await?;
+        self.lineage.passed(image, digest, tag).await;
+        tell(image, remark.as_ref());
+        Ok(admitted.remarked(remark))
+    }
+
+    /// Remembers what the tag has. Where a rule rests on that, nothing is served without it.
+    async fn note(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        rule: &Rule,
+        signed: Option<Timestamp>,
+        admitted: &Admitted,
+        place: &Place<'_>,
+    ) -> Result<(), Denial> {
+        let (tags, digest, now) = (self.tags.clone(), admitted.digest(), self.clock.now());
+        let (registry, repository, tag) =
+            (place.registry.clone(), place.repository.clone(), tag.clone());
+        if tags.knows(&registry, &repository, &tag, &digest, signed) {
+            return Ok(());
+        }
+        let noted = tokio::task::spawn_blocking(move || {
+            tags.note(&registry, &repository, &tag, &digest, signed, now)
+        });
+        let error = match noted.await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(broken) => {
+                tracing::error!(%broken, "remembering a tag broke off");
+                crate::trust::tags::TagsError::broken()
+            }
+        };
+        tracing::error!(%image, %error, "what the tag has cannot be remembered");
+        match (rule.on_unsigned, rule.on_rollback) {
+            (OnUnsigned::Refuse, OnRollback::Warn) => Ok(()),
+            (OnUnsigned::Hold, _) | (_, OnRollback::Refuse) => {
+                Err(deny::no_memory(image, place.rule, &error))
+            }
+        }
+    }
+}
+
+/// Whether a denial says that nobody who is asked has signed it.
+fn is_unsigned(denial: &Denial) -> bool {
+    match denial {
+        Denial::Absent(_) => true,
+        Denial::Refused(denied) => denied.refusal.reason == Reason::SignatureInvalid,
+        Denial::Undecided(_)
+        | Denial::Missing { .. }
+        | Denial::Throttled { .. }
+        | Denial::Unsatisfiable { .. } => false,
+    }
+}
+
+/// The newest time at which one of those was signed.
+fn newest(met: &[Endorsement]) -> Option<Timestamp> {
+    met.iter().filter_map(|endorsement| endorsement.says().signed).max()
+}
+
+/// When it was signed, and the newest time seen, if it is another digest and an earlier time.
+fn rolled_back(
+    before: Option<&Remembered>,
+    met: &[Endorsement],
+    signed: Option<Timestamp>,
+) -> Option<(Timestamp, Timestamp)> {
+    let (before, signed) = (before?, signed?);
+    let newest = before.newest?;
+    let moved = met.iter().any(|endorsement| endorsement.digest() != before.digest);
+    (moved && signed < newest).then_some((signed, newest))
+}
+
+fn tell(image: &ImageRef, remark: Option<&Remark>) {
+    match remark {
+        Some(Remark::Held { because, .. }) => {
+            tracing::warn!(%image, because, "the tag moved to an image that is not signed; it is held at the one before");
+        }
+        Some(Remark::RolledBack { signed, newest }) => {
+            tracing::warn!(%image, %signed, %newest, "the tag moved to an image that was signed before what it had");
+        }
+        None => {}
+    }
+}

@@ -1,0 +1,126 @@
+//! Which digest upstream has under a tag: asked once for as long as its anchors say, and used for longer
+//! where upstream does not answer. A content fact that ages; says nothing of trust.
+
+use moka::future::Cache;
+use moka::ops::compute::{CompResult, Op};
+
+use crate::clock::{Clock, Timestamp};
+use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
+use crate::pull_through::{FetchError, PullThrough};
+use crate::trust::content::Lifetimes;
+use crate::upstream::UpstreamError;
+
+/// How many tags are remembered.
+const MAX_TAGS: u64 = 100_000;
+
+type Key = (Registry, Repository, Tag);
+
+/// A digest, and when upstream said so.
+#[derive(Clone, Copy)]
+struct Resolved {
+    digest: Digest,
+    at: Timestamp,
+    /// When upstream was last asked, though it may not have answered.
+    tried: Timestamp,
+}
+
+/// What upstream has under each tag.
+pub(super) struct Resolutions {
+    pull_through: PullThrough,
+    clock: Clock,
+    known: Cache<Key, Resolved>,
+}
+
+impl Resolutions {
+    pub(super) fn new(pull_through: PullThrough, clock: Clock) -> Self {
+        Self { pull_through, clock, known: Cache::new(MAX_TAGS) }
+    }
+
+    /// What `tag` stands for. One asks upstream, however many want to know.
+    pub(super) async fn of(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        lifetimes: Lifetimes,
+    ) -> Result<Digest, FetchError> {
+        let key = (image.registry.clone(), image.repository.clone(), tag.clone());
+        if let Some(known) = self.known.get(&key).await
+            && known.is_usable(self.clock.now(), lifetimes)
+        {
+            return Ok(known.digest);
+        }
+        let result = self
+            .known
+            .entry(key)
+            .and_try_compute_with(async |known| -> Result<Op<Resolved>, FetchError> {
+                let known = known.map(moka::Entry::into_value);
+                let now = self.clock.now();
+                if known.is_some_and(|known| known.is_usable(now, lifetimes)) {
+                    return Ok(Op::Nop);
+                }
+                let asked =
+                    self.pull_through.resolve(&image.registry, &image.repository, tag).await;
+                match (asked, known) {
+                    (Ok(digest), _) => Ok(Op::Put(Resolved { digest, at: now, tried: now })),
+                    (Err(error), Some(known))
+                        if is_silence(&error) && known.outlasts(now, lifetimes) =>
+                    {
+                        tracing::warn!(%image, %error, "the tag could not be resolved again; what it was before is used");
+                        Ok(Op::Put(Resolved { tried: now, ..known }))
+                    }
+                    (Err(error), _) => Err(error),
+                }
+            })
+            .await?;
+        match result {
+            CompResult::Inserted(entry)
+            | CompResult::ReplacedWith(entry)
+            | CompResult::Unchanged(entry)
+            | CompResult::Removed(entry) => Ok(entry.into_value().digest),
+            // It can only be that nothing was known, and then upstream was asked.
+            CompResult::StillNone(_) => {
+                self.pull_through.resolve(&image.registry, &image.repository, tag).await
+            }
+        }
+    }
+
+    /// What was last heard that `tag` stands for.
+    pub(super) async fn last(&self, image: &ImageRef, tag: &Tag) -> Option<Digest> {
+        let key = (image.registry.clone(), image.repository.clone(), tag.clone());
+        Some(self.known.get(&key).await?.digest)
+    }
+}
+
+impl Resolved {
+    fn is_usable(self, now: Timestamp, lifetimes: Lifetimes) -> bool {
+        let since = |then: Timestamp| now.since(then);
+        (self.at <= now && since(self.at) < lifetimes.refresh)
+            || (self.at < self.tried
+                && self.tried <= now
+                && since(self.tried) < lifetimes.patience()
+                && self.outlasts(now, lifetimes))
+    }
+
+    fn outlasts(self, now: Timestamp, lifetimes: Lifetimes) -> bool {
+        self.at <= now && now.since(self.at) < lifetimes.max_stale
+    }
+}
+
+/// Whether upstream did not answer, rather than answered that there is nothing.
+fn is_silence(error: &FetchError) -> bool {
+    match error {
+        FetchError::Upstream(
+            UpstreamError::Unreachable(_)
+            | UpstreamError::Protocol(_)
+            | UpstreamError::TooManyRequests { .. },
+        ) => true,
+        FetchError::Upstream(
+            UpstreamError::Absent { .. }
+            | UpstreamError::Refused { .. }
+            | UpstreamError::RangeUnsatisfiable { .. },
+        )
+        | FetchError::NoUpstream(_)
+        | FetchError::Mismatch(_)
+        | FetchError::Invalid(_) => false,
+    }
+}

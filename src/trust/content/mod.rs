@@ -1,0 +1,88 @@
+//! The schemes that sign content and not names, behind one face: what an anchor says of one manifest.
+//! Knows which scheme is judged by whom, where its signatures are looked for, and for how long an answer
+//! is used; not what a tag stands for, nor what is required.
+
+mod judging;
+mod verdict;
+mod verdicts;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use verdict::{Evidence, Lifetimes, Objection, Outcome, Verdict, Weight};
+pub use verdicts::Verdicts;
+
+use super::cosign;
+use super::notation;
+use super::places::Kind;
+use super::scheme::Scheme;
+use crate::oci::{Digest, Registry, Repository};
+
+/// An anchor whose scheme signs content.
+#[derive(Clone, Debug)]
+pub enum Anchor {
+    Cosign(Arc<cosign::Anchor>),
+    Notation(Arc<notation::Anchor>),
+}
+
+impl Anchor {
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Cosign(anchor) => anchor.name(),
+            Self::Notation(anchor) => anchor.name(),
+        }
+    }
+
+    pub const fn scheme(&self) -> Scheme {
+        match self {
+            Self::Cosign(_) => Scheme::Cosign,
+            Self::Notation(_) => Scheme::Notation,
+        }
+    }
+
+    /// What is looked for.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Cosign(anchor) if anchor.wants_attestation() => Kind::CosignAttestation,
+            Self::Cosign(_) => Kind::CosignSignature,
+            Self::Notation(_) => Kind::Notation,
+        }
+    }
+
+    /// Where signatures are, if not beside the image.
+    pub fn signature_repository(&self) -> Option<&(Registry, Repository)> {
+        match self {
+            Self::Cosign(anchor) => anchor.config().signature_repository.as_ref(),
+            Self::Notation(anchor) => anchor.config().signature_repository.as_ref(),
+        }
+    }
+
+    /// Stands for all that a verdict depends on beside the image and the time.
+    pub fn fingerprint(&self) -> Digest {
+        match self {
+            Self::Cosign(anchor) => anchor.fingerprint(),
+            Self::Notation(anchor) => anchor.fingerprint(),
+        }
+    }
+
+    /// How long its answers are used.
+    pub fn lifetimes(&self) -> Lifetimes {
+        Lifetimes { refresh: self.refresh(), max_stale: self.max_stale() }
+    }
+
+    /// How long an answer is used before it is looked for again.
+    fn refresh(&self) -> Duration {
+        match self {
+            Self::Cosign(anchor) => anchor.config().refresh,
+            Self::Notation(anchor) => anchor.config().refresh,
+        }
+    }
+
+    /// How long an answer is used while registries do not answer.
+    fn max_stale(&self) -> Duration {
+        match self {
+            Self::Cosign(anchor) => anchor.config().max_stale,
+            Self::Notation(anchor) => anchor.config().max_stale,
+        }
+    }
+}
