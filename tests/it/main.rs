@@ -39,6 +39,7 @@ mod notary_auth;
 mod notaryv1_attacks;
 mod offline;
 mod outage;
+mod places;
 mod proxy;
 mod pull_through;
 mod routes;

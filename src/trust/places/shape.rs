@@ -2,6 +2,7 @@
 //! subject. Pure; lists and tags are not believed, and what a signature says is for its scheme.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use super::Kind;
 use super::limit::{
@@ -37,11 +38,16 @@ pub(super) enum Form {
     Envelope,
 }
 
-/// The layers of a manifest that are signatures, by their numbers from 1 on, and what the others are.
+/// The signatures of a manifest.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Signatures {
+    /// The layers that are signatures, by their numbers from 1 on.
     pub(super) layers: Vec<(usize, Form, Layer)>,
+    /// What the other layers are.
     pub(super) others: Option<String>,
+    /// What the manifest says itself that it is instead, where it is also too large to be looked at:
+    /// a bill of materials leaves nobody in doubt whether there is a signature.
+    pub(super) beside: Option<String>,
 }
 
 /// How likely an entry of a list is a signature of `kind`, the likeliest first; `None`: by its word it
@@ -54,9 +60,7 @@ pub(super) fn likelihood(kind: Kind, referrer: &Referrer) -> Option<Reverse<u8>>
         Kind::Notation => said == NOTATION,
     };
     let bundle = kind != Kind::Notation && said.starts_with(BUNDLE);
-    let predicate = referrer.annotations.get(PREDICATE_TYPE);
-    let other = predicate
-        .is_some_and(|predicate| (predicate == SIGNATURE) != (kind == Kind::CosignSignature));
+    let other = other_predicate(kind, &referrer.annotations).is_some();
     match (own || bundle, bundle && other) {
         (true, false) => Some(Reverse(2)),
         (true, true) => Some(Reverse(1)),
@@ -95,6 +99,11 @@ pub(super) fn of_referrer(
     match kind {
         Kind::CosignSignature | Kind::CosignAttestation if own.starts_with(BUNDLE) => {
             only_layer(artifact)?;
+            let mut signatures = signatures(kind, artifact)?;
+            let too_large = signatures.layers.iter().any(|(_, _, layer)| fits(layer).is_err());
+            let other = other_predicate(kind, &artifact.annotations).filter(|_| too_large);
+            signatures.beside = other.map(|other| format!("a large bundle of {}", shown(other)));
+            return Ok(signatures);
         }
         Kind::CosignSignature if own == COSIGN_SIGNATURE => {}
         Kind::CosignAttestation if [COSIGN_ATTESTATION, IN_TOTO].contains(&own) => {}
@@ -154,7 +163,7 @@ fn signatures(kind: Kind, artifact: &Artifact) -> Result<Signatures, String> {
         (true, Some(first)) => Err(format!("its layers are no such signatures, but {first}")),
         (false, first) => {
             let others = first.map(|first| format!("{} of its layers: {first}", others.len()));
-            Ok(Signatures { layers, others })
+            Ok(Signatures { layers, others, beside: None })
         }
     }
 }
@@ -169,6 +178,12 @@ fn form(kind: Kind, media_type: &str) -> Option<Form> {
         Kind::Notation if ENVELOPES.contains(&media_type) => Some(Form::Envelope),
         Kind::CosignSignature | Kind::CosignAttestation | Kind::Notation => None,
     }
+}
+
+/// The predicate type that a bundle is annotated with, if signatures of `kind` have another.
+fn other_predicate(kind: Kind, annotations: &BTreeMap<String, String>) -> Option<&str> {
+    let predicate = annotations.get(PREDICATE_TYPE)?;
+    ((predicate == SIGNATURE) != (kind == Kind::CosignSignature)).then_some(predicate)
 }
 
 fn only_layer(artifact: &Artifact) -> Result<(), String> {

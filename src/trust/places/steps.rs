@@ -1,7 +1,7 @@
 //! The steps of a search: what each asks, and what its answer means. None changes the search, so that a
 //! step that was not waited for to its end was never taken.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use futures_util::future::join_all;
 
@@ -139,7 +139,7 @@ impl Search {
             }
         };
         match artifact.and_then(|artifact| shape::of_tag(self.kind, &self.subject, &artifact)) {
-            Ok(Signatures { layers, others }) => {
+            Ok(Signatures { layers, others, .. }) => {
                 outcome.looked(&place, Found::Signatures(layers.len()));
                 outcome.looked.extend(others.map(|others| unfit(&place, others)));
                 // The newest stands last, and is the likeliest to be good.
@@ -246,7 +246,10 @@ impl Search {
         outcome.looked(place, found);
         let mut referrers: VecDeque<Referrer> =
             likely.into_iter().map(|(_, entry)| entry).collect();
-        referrers.retain(|entry| !self.opened.contains(&(at.clone(), entry.digest)));
+        let mut listed = HashSet::new();
+        referrers.retain(|entry| {
+            listed.insert(entry.digest) && !self.opened.contains(&(at.clone(), entry.digest))
+        });
         let room = MAX_OPENED - self.opened.len().min(MAX_OPENED);
         let left_out = referrers.len().saturating_sub(room);
         if left_out > 0 {
@@ -272,7 +275,10 @@ impl Search {
             let own = referrer(at, &entry.digest);
             match opened {
                 Ok(fetched) => match self.of_referrer(&fetched) {
-                    Ok(Signatures { layers, others }) => {
+                    Ok(Signatures { beside: Some(what), .. }) => {
+                        outcome.looked(&own, Found::Other(what));
+                    }
+                    Ok(Signatures { layers, others, .. }) => {
                         outcome.looked.extend(others.map(|others| unfit(&own, others)));
                         signatures.extend(sought(&own, layers.into_iter()));
                     }
