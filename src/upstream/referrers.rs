@@ -92,13 +92,11 @@ impl Upstream {
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => {
-                return match error::of_response(response, ErrorCode::Unsupported).await {
-                    UpstreamError::Absent { code: ErrorCode::Unsupported, .. } => {
-                        Ok(Listing::Unsupported(StatusCode::NOT_FOUND))
-                    }
-                    UpstreamError::Absent { code, .. } => Ok(Listing::Unknown(code)),
-                    error => Err(error),
-                };
+                // An API that exists says what it does not know.
+                return Ok(match error::absence(response.into_body()).await.0 {
+                    Some(code) => Listing::Unknown(code),
+                    None => Listing::Unsupported(StatusCode::NOT_FOUND),
+                });
             }
             // Those that know no such path have many words for it (go-containerregistry,
             // `remote.Referrers`).

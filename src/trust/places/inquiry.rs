@@ -62,18 +62,16 @@ impl Inquiry {
 }
 
 impl Shared {
-    /// Leave to ask `registry` once more, for `bytes` at most.
-    pub(super) fn ask(&self, registry: &Registry, bytes: usize) -> Result<(), Why> {
+    /// Leave to ask `registry` once more, for `bytes` at most, which are set aside.
+    pub(super) fn ask(&self, registry: &Registry, bytes: usize) -> Result<Reserved<'_>, Why> {
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(said) = busy.get(registry) {
             return Err(said.clone().into());
         }
         self.hold(bytes)?;
-        if take(&self.requests, 1, MAX_REQUESTS).is_none() {
-            self.give_back(bytes);
-            return Err(Limit::Requests.into());
-        }
-        Ok(())
+        let reserved = Reserved { shared: self, unused: bytes };
+        take(&self.requests, 1, MAX_REQUESTS).ok_or(Limit::Requests)?;
+        Ok(reserved)
     }
 
     /// Remembers that `registry` has had too many requests, as it `said`.
@@ -86,10 +84,30 @@ impl Shared {
     pub(super) fn hold(&self, bytes: usize) -> Result<(), Limit> {
         take(&self.bytes, bytes, MAX_BYTES).ok_or(Limit::Bytes)
     }
+}
 
-    /// Bytes that were set aside and did not come.
-    pub(super) fn give_back(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+/// Bytes that were set aside for an answer. Those that do not come are given back, also where nobody
+/// waited for it to its end.
+#[derive(Debug)]
+pub(super) struct Reserved<'a> {
+    shared: &'a Shared,
+    unused: usize,
+}
+
+impl Reserved<'_> {
+    pub(super) fn bytes(&self) -> usize {
+        self.unused
+    }
+
+    /// So many of them came.
+    pub(super) fn spend(mut self, bytes: usize) {
+        self.unused = self.unused.saturating_sub(bytes);
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.shared.bytes.fetch_sub(self.unused, Ordering::Relaxed);
     }
 }
 
@@ -133,8 +151,7 @@ mod tests {
     fn no_more_is_asked_than_a_decision_may_cost() {
         let (inquiry, registry) = (Inquiry::new(), "r.example".parse().unwrap());
         for _ in 0..MAX_REQUESTS {
-            inquiry.clone().shared.ask(&registry, 1).unwrap();
-            inquiry.shared.give_back(1);
+            inquiry.clone().shared.ask(&registry, MAX_BYTES).unwrap();
         }
         let refused = inquiry.shared.ask(&registry, 1);
         assert!(matches!(refused, Err(Why::Limit(Limit::Requests))));
@@ -144,9 +161,9 @@ mod tests {
     #[test]
     fn no_more_comes_than_a_decision_may_cost() {
         let inquiry = Inquiry::new();
-        inquiry.shared.hold(MAX_BYTES).unwrap();
+        let reserved = inquiry.shared.ask(&"r.example".parse().unwrap(), MAX_BYTES).unwrap();
         assert_eq!(inquiry.shared.hold(1), Err(Limit::Bytes));
-        inquiry.shared.give_back(1);
+        reserved.spend(MAX_BYTES - 1);
         assert_eq!(inquiry.shared.hold(2), Err(Limit::Bytes));
         inquiry.shared.hold(1).unwrap();
         assert_eq!(inquiry.shared.hold(usize::MAX), Err(Limit::Bytes));

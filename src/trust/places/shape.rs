@@ -8,6 +8,7 @@ use super::Kind;
 use super::limit::{
     Limit, MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS, MAX_ENVELOPE, MAX_PAYLOAD, MAX_STATEMENT,
 };
+use super::located::shown;
 use crate::oci::{Artifact, Layer, Referrer};
 use crate::trust::Subject;
 
@@ -27,8 +28,6 @@ const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// What cosign annotates a bundle's manifest with, and what that is for a signature.
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 const SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
-/// The most characters of a manifest's own words that are shown.
-const MAX_SHOWN: usize = 255;
 
 /// What kind of content a layer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,9 +197,4 @@ fn other_subject(artifact: &Artifact) -> String {
         Some(named) => format!("it is about {}", named.digest),
         None => "it has no subject".to_owned(),
     }
-}
-
-/// A manifest's own word, as it may be shown.
-fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
 }

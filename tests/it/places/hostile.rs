@@ -3,13 +3,14 @@
 
 use countersign::oci::Digest;
 use countersign::trust::places::Kind;
+use http::header::CONTENT_TYPE;
 use serde_json::json;
 
 use super::site::{
     BUNDLE, DSSE, EMPTY, INDEX, JOSE, NOTATION, OCI, SIMPLE, Site, app, finds, is_none, is_unread,
-    looked, tagged,
+    looked, tagged, unread,
 };
-use crate::fake_registry::Fault;
+use crate::fake_registry::{Fault, respond, with};
 
 const SPDX: &str = "application/spdx+json";
 
@@ -160,6 +161,31 @@ async fn a_member_in_the_wrong_case_makes_no_signature() {
 }
 
 #[tokio::test]
+async fn what_a_registry_says_is_shown_in_one_short_line() {
+    let site = Site::new().await;
+    let name = format!("\u{1b}[2J{}", "x".repeat(1 << 20));
+    let mut twice = json!({"schemaVersion": 2}).to_string();
+    let member = json!(name).to_string();
+    twice.truncate(twice.len() - 1);
+    let twice = format!("{twice},{member}:1,{member}:2}}");
+    let digest = site.fake.registry().put_manifest(&app(), OCI, twice);
+    site.fake.registry().put_tag(&app(), site.name(".sig").parse().unwrap(), digest);
+    let mut sbom = site.about(&name, &[site.layer(&name, "layer")]);
+    sbom["annotations"] = json!({});
+    let mut entry = site.entry(&sbom);
+    entry["artifactType"] = json!(null);
+    site.fake.hook(move |asked| {
+        let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
+        let list = || with(respond(200, list.to_string()), CONTENT_TYPE, INDEX);
+        asked.path.contains("/referrers/").then(|| Fault::Respond(list()))
+    });
+    let located = site.locate(Kind::CosignSignature).await;
+    for line in looked(&located).lines().chain(unread(&located).lines()) {
+        assert!(line.len() < 600 && !line.contains('\u{1b}'), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_bundle_and_an_envelope_stand_alone_in_their_manifest() {
     for (kind, artifact_type, layer) in
         [(Kind::CosignSignature, BUNDLE, BUNDLE), (Kind::Notation, NOTATION, JOSE)]
@@ -228,9 +254,11 @@ async fn what_is_listed_and_deleted_is_not_there() {
     let gone = format!("/manifests/{}", Digest::of(bundle.to_string().as_bytes()));
     site.fake.hook(move |asked| {
         let deleted = asked.path.ends_with(&gone) || asked.path.contains("/referrers/");
-        deleted.then(|| Fault::Respond(crate::fake_registry::respond(404, "")))
+        deleted.then(|| Fault::Respond(respond(404, "")))
     });
-    is_unfit(&site.locate(Kind::CosignSignature).await, "it is listed, and not there");
+    let located = site.locate(Kind::CosignSignature).await;
+    is_none(&located);
+    assert!(looked(&located).contains(" is named there, and is not there"));
 }
 
 #[tokio::test]
@@ -239,7 +267,10 @@ async fn a_payload_that_is_not_there_is_no_candidate() {
     let digest = Digest::of(b"nowhere").to_string();
     let layer = json!({"mediaType": SIMPLE, "digest": digest, "size": 7});
     site.tag(&app(), ".sig", &tagged(&[layer]));
-    is_unfit(&site.locate(Kind::CosignSignature).await, "its content, sha256:");
+    let located = site.locate(Kind::CosignSignature).await;
+    is_none(&located);
+    let told = format!(".sig: {} is named there, and is not there", Digest::of(b"nowhere"));
+    assert!(looked(&located).contains(&told));
 }
 
 #[tokio::test]

@@ -6,14 +6,15 @@ mod limits;
 mod site;
 mod unread;
 
+use countersign::oci::{Algorithm, Digest};
 use countersign::trust::Content;
 use countersign::trust::places::{Inquiry, Kind};
 use serde_json::json;
 
 use crate::fake_registry::REGISTRY;
 use site::{
-    BUNDLE, COSIGN_SIG, DSSE, JOSE, NOTATION, PREDICATE, SIGN, SIMPLE, Site, apart, app, contents,
-    finds, is_none, looked, tagged,
+    BUNDLE, COSIGN_SIG, DSSE, INDEX, JOSE, NOTATION, PREDICATE, SIGN, SIMPLE, Site, apart, app,
+    contents, finds, is_none, looked, tagged,
 };
 
 #[tokio::test]
@@ -175,6 +176,31 @@ async fn an_old_notation_signature_is_known_by_its_config() {
     manifest.as_object_mut().unwrap().remove("artifactType");
     site.put(&app(), &manifest);
     finds(&site.locate(Kind::Notation).await, &["envelope"]);
+}
+
+#[tokio::test]
+async fn a_tag_may_hold_a_manifest_in_dockers_format() {
+    let site = Site::new().await;
+    let mut manifest = tagged(&[site.layer(SIMPLE, "payload")]);
+    manifest["mediaType"] = json!(countersign::oci::MediaType::DockerImage.as_str());
+    site.tag(&app(), ".sig", &manifest);
+    finds(&site.locate(Kind::CosignSignature).await, &["payload"]);
+}
+
+#[tokio::test]
+async fn of_a_longer_digest_a_tag_holds_the_beginning() {
+    let mut site = Site::without_api().await;
+    let raw = [7; 64];
+    site.subject.digest = Digest::from_raw(Algorithm::Sha512, &raw).unwrap();
+    let hex = "07".repeat(32);
+    let list = json!({"schemaVersion": 2, "mediaType": INDEX,
+                      "manifests": [site.entry(&site.bundle("bundle"))]});
+    let digest = site.put(&app(), &list);
+    let tag = format!("sha512-{hex}").parse().unwrap();
+    site.fake.registry().put_tag(&app(), tag, digest);
+    let located = site.locate(Kind::CosignSignature).await;
+    finds(&located, &["bundle"]);
+    assert!(looked(&located).contains("cannot be there: no tag can be that long"));
 }
 
 #[tokio::test]
