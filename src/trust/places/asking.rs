@@ -64,7 +64,7 @@ impl Asking<'_> {
                 .list_referrers(&at.repository, subject, artifact_type, page, MAX_LIST)
                 .await;
             self.came(at, reserved, listed.map_err(FetchError::from), |listing| match listing {
-                Listing::Page(page) => page.bytes().len(),
+                Listing::Page(page, _) => page.bytes().len(),
                 Listing::Unknown(_) | Listing::Unsupported(_) => 0,
             })
         };

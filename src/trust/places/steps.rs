@@ -166,9 +166,12 @@ impl Search {
         };
         let asked = self.asking().referrers(at, &self.subject.digest, artifact_type, page).await;
         match asked {
-            Ok(Listing::Page(list)) => {
+            Ok(Listing::Page(list, violation)) => {
                 learned.api_is_there(&at.registry);
                 self.listed(at, &place, list.bytes(), &mut outcome);
+                if let Some(violation) = violation {
+                    outcome.unread(&place, FetchError::from(UpstreamError::from(violation)));
+                }
                 match list.next {
                     Some(_) if number >= MAX_PAGES => outcome.unread(&place, Limit::Pages),
                     Some(page) => {

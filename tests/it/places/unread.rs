@@ -8,6 +8,7 @@ use countersign::trust::places::{Inquiry, Kind, Unread, Why};
 use countersign::upstream::UpstreamError;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, LINK, RETRY_AFTER};
+use serde_json::json;
 
 use super::site::{INDEX, JOSE, NOTATION, Site, app, finds, is_none, is_unread, looked, unread};
 use crate::fake_registry::{Asked, Fault, respond, with};
@@ -134,6 +135,21 @@ async fn a_later_page_that_does_not_come_is_unread() {
         });
         is_unread(&site.locate(Kind::Notation).await, "page 2: ");
     }
+}
+
+#[tokio::test]
+async fn a_page_that_names_the_next_in_no_way_we_know_is_read_and_the_next_is_not() {
+    let site = Site::new().await;
+    let entry = site.entry(&site.about(NOTATION, &[site.layer(JOSE, "envelope")]));
+    site.fake.hook(move |asked| {
+        let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
+        let list = || with(respond(200, list.to_string()), CONTENT_TYPE, INDEX);
+        let list = || with(list(), LINK, r#"</x?cursor=a>; rel="next""#);
+        asked.path.contains("/referrers/").then(|| Fault::Respond(list()))
+    });
+    let located = site.locate(Kind::Notation).await;
+    finds(&located, &["envelope"]);
+    assert!(unread(&located).contains("the header Link is not what it should be"));
 }
 
 #[tokio::test]
