@@ -160,7 +160,7 @@ mod tests {
             artifact["artifactType"] = none;
             artifact["subject"] = Json::Null;
             let read = parse(&artifact).unwrap();
-            assert_eq!((read.own_type(), read.subject), ("a/config", None));
+            assert_eq!((read.own_type(), &read.subject), ("a/config", &None));
         }
     }
 

@@ -121,7 +121,8 @@ impl From<InvalidManifest> for Violation {
 pub(super) async fn of_response(response: Response<Body>, absent: ErrorCode) -> UpstreamError {
     let status = response.status();
     if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
-        return absence(response.into_body(), absent).await;
+        let (code, message) = absence(response.into_body()).await;
+        return UpstreamError::Absent { code: code.unwrap_or(absent), message };
     }
     of_status(&response)
 }
@@ -140,7 +141,8 @@ pub(super) fn of_status<B>(response: &Response<B>) -> UpstreamError {
     }
 }
 
-async fn absence(body: Body, absent: ErrorCode) -> UpstreamError {
+/// What the body of a 404 says: a code, where that is one of absence, and a message.
+pub(super) async fn absence(body: Body) -> (Option<ErrorCode>, String) {
     let said = match body.read_whole(MAX_ERROR_BODY).await {
         Ok(bytes) => first_error(&bytes),
         Err(error) => {
@@ -148,8 +150,7 @@ async fn absence(body: Body, absent: ErrorCode) -> UpstreamError {
             None
         }
     };
-    let (code, message) = said.unwrap_or_default();
-    UpstreamError::Absent { code: code.unwrap_or(absent), message }
+    said.unwrap_or_default()
 }
 
 /// Code and message of the first error of a registry's error body.

@@ -50,7 +50,8 @@ impl Referrers {
 /// What a registry says when it is asked what refers to a manifest.
 #[derive(Clone, Debug)]
 pub enum Listing {
-    Page(Referrers),
+    /// One page; where it names the next one in no way that we know, what it does.
+    Page(Referrers, Option<Violation>),
     /// It has the API, or may have it, and not this repository or manifest.
     Unknown(ErrorCode),
     /// It has no such API: it answered with this status, and 200 is some page of its own.
@@ -68,7 +69,8 @@ impl Upstream {
         page: &Page,
     ) -> Result<Option<Referrers>, UpstreamError> {
         match self.list_referrers(repository, subject, artifact_type, page, MAX_REFERRERS).await? {
-            Listing::Page(page) => Ok(Some(page)),
+            Listing::Page(page, None) => Ok(Some(page)),
+            Listing::Page(_, Some(violation)) => Err(violation.into()),
             Listing::Unsupported(StatusCode::OK) => Err(Violation::Missing("OCI index").into()),
             Listing::Unknown(_) | Listing::Unsupported(_) => Ok(None),
         }
@@ -92,13 +94,11 @@ impl Upstream {
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => {
-                return match error::of_response(response, ErrorCode::Unsupported).await {
-                    UpstreamError::Absent { code: ErrorCode::Unsupported, .. } => {
-                        Ok(Listing::Unsupported(StatusCode::NOT_FOUND))
-                    }
-                    UpstreamError::Absent { code, .. } => Ok(Listing::Unknown(code)),
-                    error => Err(error),
-                };
+                // An API that exists says what it does not know.
+                return Ok(match error::absence(response.into_body()).await.0 {
+                    Some(code) => Listing::Unknown(code),
+                    None => Listing::Unsupported(StatusCode::NOT_FOUND),
+                });
             }
             // Those that know no such path have many words for it (go-containerregistry,
             // `remote.Referrers`).
@@ -108,7 +108,10 @@ impl Upstream {
             | StatusCode::NOT_IMPLEMENTED) => return Ok(Listing::Unsupported(status)),
             _ => return Err(error::of_status(&response)),
         }
-        let next = page::next(response.headers())?;
+        let (next, violation) = match page::next(response.headers()) {
+            Ok(next) => (next, None),
+            Err(violation) => (None, Some(violation)),
+        };
         let content_type = text(response.headers(), &CONTENT_TYPE)?;
         if content_type.as_deref().is_some_and(is_html) {
             return Ok(Listing::Unsupported(StatusCode::OK));
@@ -122,7 +125,7 @@ impl Upstream {
         if index.media_type() != MediaType::OciIndex {
             return Err(Violation::Missing("OCI index").into());
         }
-        Ok(Listing::Page(Referrers { bytes, filters_applied, next }))
+        Ok(Listing::Page(Referrers { bytes, filters_applied, next }, violation))
     }
 }
 

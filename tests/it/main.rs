@@ -42,6 +42,7 @@ mod notation;
 mod notaryv1_attacks;
 mod offline;
 mod outage;
+mod places;
 mod proxy;
 mod pull_through;
 mod routes;

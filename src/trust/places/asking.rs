@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::inquiry::{At, Inquiry};
+use super::inquiry::{At, Inquiry, Reserved};
 use super::limit::{Limit, MAX_ARTIFACT, MAX_LIST};
 use super::located::Why;
 use crate::oci::{Digest, Tag};
@@ -21,10 +21,10 @@ impl Asking<'_> {
     /// The manifest that `tag` stands for, now.
     pub(super) async fn tag(&self, at: &At, tag: &Tag) -> Result<Fetched, Why> {
         let ask = async {
-            self.inquiry.shared.ask(MAX_LIST)?;
+            let reserved = self.inquiry.shared.ask(&at.registry, MAX_LIST)?;
             let fetched =
                 self.pull_through.tagged(&at.registry, &at.repository, tag, MAX_LIST).await;
-            self.came(MAX_LIST, fetched, |fetched| fetched.bytes().len())
+            self.came(at, reserved, fetched, |fetched| fetched.bytes().len())
         };
         self.inquiry.shared.tags.answer((at.clone(), tag.clone()), ask).await
     }
@@ -41,10 +41,10 @@ impl Asking<'_> {
                     false => Err(Limit::Size { ceiling: MAX_ARTIFACT }.into()),
                 };
             }
-            self.inquiry.shared.ask(MAX_ARTIFACT)?;
+            let reserved = self.inquiry.shared.ask(&at.registry, MAX_ARTIFACT)?;
             let fetched =
                 self.pull_through.small_manifest(registry, repository, digest, MAX_ARTIFACT).await;
-            self.came(MAX_ARTIFACT, fetched, |fetched| fetched.bytes().len())
+            self.came(at, reserved, fetched, |fetched| fetched.bytes().len())
         };
         self.inquiry.shared.manifests.answer((at.clone(), *digest), ask).await
     }
@@ -59,12 +59,12 @@ impl Asking<'_> {
     ) -> Result<Listing, Why> {
         let ask = async {
             let upstream = self.pull_through.upstream(&at.registry)?;
-            self.inquiry.shared.ask(MAX_LIST)?;
+            let reserved = self.inquiry.shared.ask(&at.registry, MAX_LIST)?;
             let listed = upstream
                 .list_referrers(&at.repository, subject, artifact_type, page, MAX_LIST)
                 .await;
-            self.came(MAX_LIST, listed.map_err(FetchError::from), |listing| match listing {
-                Listing::Page(page) => page.bytes().len(),
+            self.came(at, reserved, listed.map_err(FetchError::from), |listing| match listing {
+                Listing::Page(page, _) => page.bytes().len(),
                 Listing::Unknown(_) | Listing::Unsupported(_) => 0,
             })
         };
@@ -80,17 +80,18 @@ impl Asking<'_> {
                 self.inquiry.shared.hold(kept.len())?;
                 return Ok(kept);
             }
-            self.inquiry.shared.ask(size)?;
+            let reserved = self.inquiry.shared.ask(registry, size)?;
             let blob = self.pull_through.small_blob(registry, repository, digest, size).await;
-            self.came(size, blob, Bytes::len)
+            self.came(at, reserved, blob, Bytes::len)
         };
         self.inquiry.shared.blobs.answer((at.clone(), *digest, size as u64), ask).await
     }
 
-    /// Settles the account for `reserved` bytes.
+    /// Settles the account for what was `reserved` for a question to `at`.
     fn came<T>(
         &self,
-        reserved: usize,
+        at: &At,
+        reserved: Reserved<'_>,
         answer: Result<T, FetchError>,
         length: impl FnOnce(&T) -> usize,
     ) -> Result<T, Why> {
@@ -100,21 +101,24 @@ impl Asking<'_> {
                 FetchError::Upstream(UpstreamError::Protocol(Violation::TooLong { .. }))
             )
         };
+        let all = reserved.bytes();
         let (came, answer) = match answer {
             Ok(answer) => (length(&answer), Ok(answer)),
             // All that was set aside for it came, and it was not the end.
-            Err(error) if too_long(&error) => {
-                (reserved, Err(Why::Limit(Limit::Size { ceiling: reserved })))
-            }
+            Err(error) if too_long(&error) => (all, Err(Why::Limit(Limit::Size { ceiling: all }))),
             // It came, and is something else.
             Err(error @ (FetchError::Mismatch(_) | FetchError::Invalid(_))) => {
-                (reserved, Err(error.into()))
+                (all, Err(error.into()))
+            }
+            Err(error @ FetchError::Upstream(UpstreamError::TooManyRequests { .. })) => {
+                self.inquiry.shared.is_busy(&at.registry, &error);
+                (0, Err(error.into()))
             }
             Err(error @ (FetchError::Upstream(_) | FetchError::NoUpstream(_))) => {
                 (0, Err(error.into()))
             }
         };
-        self.inquiry.shared.give_back(reserved.saturating_sub(came));
+        reserved.spend(came);
         answer
     }
 }

@@ -52,8 +52,7 @@ impl Search {
                     outcome.looked(&place, Found::Unfit(why));
                 }
                 Err(why) if is_absent(&why) => {
-                    let gone = format!("its content, {}, is not there", layer.digest);
-                    outcome.looked(&place, Found::Unfit(gone));
+                    outcome.looked(&place, Found::Missing(layer.digest.to_string()));
                 }
                 Err(why) => outcome.missed(&place, why),
             }

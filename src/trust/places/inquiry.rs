@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use super::limit::{Limit, MAX_BYTES, MAX_REQUESTS};
 use super::located::Why;
 use crate::oci::{Digest, Registry, Repository, Tag};
-use crate::pull_through::Fetched;
+use crate::pull_through::{FetchError, Fetched};
 use crate::upstream::Listing;
 
 /// A repository of a registry.
@@ -40,6 +40,8 @@ pub(super) struct Shared {
     requests: AtomicUsize,
     /// Those that came, and those that are set aside for what is on its way.
     bytes: AtomicUsize,
+    /// The registries that have had too many requests, as they said it: they are not asked again.
+    busy: Mutex<HashMap<Registry, FetchError>>,
     pub(super) tags: Memo<(At, Tag), Fetched>,
     pub(super) manifests: Memo<(At, Digest), Fetched>,
     /// By subject, filter, and the query of the page.
@@ -70,24 +72,52 @@ impl Inquiry {
 }
 
 impl Shared {
-    /// Leave to ask once more, for `bytes` at most.
-    pub(super) fn ask(&self, bytes: usize) -> Result<(), Limit> {
-        self.hold(bytes)?;
-        if take(&self.requests, 1, MAX_REQUESTS).is_none() {
-            self.give_back(bytes);
-            return Err(Limit::Requests);
+    /// Leave to ask `registry` once more, for `bytes` at most, which are set aside.
+    pub(super) fn ask(&self, registry: &Registry, bytes: usize) -> Result<Reserved<'_>, Why> {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(said) = busy.get(registry) {
+            return Err(said.clone().into());
         }
-        Ok(())
+        self.hold(bytes)?;
+        let reserved = Reserved { shared: self, unused: bytes };
+        take(&self.requests, 1, MAX_REQUESTS).ok_or(Limit::Requests)?;
+        Ok(reserved)
+    }
+
+    /// Remembers that `registry` has had too many requests, as it `said`.
+    pub(super) fn is_busy(&self, registry: &Registry, said: &FetchError) {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.entry(registry.clone()).or_insert_with(|| said.clone());
     }
 
     /// Leave to hold `bytes` more.
     pub(super) fn hold(&self, bytes: usize) -> Result<(), Limit> {
         take(&self.bytes, bytes, MAX_BYTES).ok_or(Limit::Bytes)
     }
+}
 
-    /// Bytes that were set aside and did not come.
-    pub(super) fn give_back(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+/// Bytes that were set aside for an answer. Those that do not come are given back, also where nobody
+/// waited for it to its end.
+#[derive(Debug)]
+pub(super) struct Reserved<'a> {
+    shared: &'a Shared,
+    unused: usize,
+}
+
+impl Reserved<'_> {
+    pub(super) fn bytes(&self) -> usize {
+        self.unused
+    }
+
+    /// So many of them came.
+    pub(super) fn spend(mut self, bytes: usize) {
+        self.unused = self.unused.saturating_sub(bytes);
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.shared.bytes.fetch_sub(self.unused, Ordering::Relaxed);
     }
 }
 
@@ -129,23 +159,24 @@ mod tests {
 
     #[test]
     fn no_more_is_asked_than_a_decision_may_cost() {
-        let inquiry = Inquiry::new();
+        let (inquiry, registry) = (Inquiry::new(), "r.example".parse().unwrap());
         for _ in 0..MAX_REQUESTS {
-            inquiry.clone().shared.ask(0).unwrap();
+            inquiry.clone().shared.ask(&registry, MAX_BYTES).unwrap();
         }
-        assert_eq!(inquiry.shared.ask(0), Err(Limit::Requests));
+        let refused = inquiry.shared.ask(&registry, 1);
+        assert!(matches!(refused, Err(Why::Limit(Limit::Requests))));
         assert_eq!(inquiry.requests(), MAX_REQUESTS);
     }
 
     #[test]
     fn no_more_comes_than_a_decision_may_cost() {
         let inquiry = Inquiry::new();
-        inquiry.shared.ask(MAX_BYTES).unwrap();
-        assert_eq!(inquiry.shared.ask(1), Err(Limit::Bytes));
-        inquiry.shared.give_back(1);
-        assert_eq!(inquiry.shared.ask(2), Err(Limit::Bytes));
-        inquiry.shared.ask(1).unwrap();
-        assert_eq!(inquiry.shared.ask(usize::MAX), Err(Limit::Bytes));
+        let reserved = inquiry.shared.ask(&"r.example".parse().unwrap(), MAX_BYTES).unwrap();
+        assert_eq!(inquiry.shared.hold(1), Err(Limit::Bytes));
+        reserved.spend(MAX_BYTES - 1);
+        assert_eq!(inquiry.shared.hold(2), Err(Limit::Bytes));
+        inquiry.shared.hold(1).unwrap();
+        assert_eq!(inquiry.shared.hold(usize::MAX), Err(Limit::Bytes));
     }
 
     #[tokio::test]

@@ -9,6 +9,14 @@ use super::limit::Limit;
 use crate::pull_through::FetchError;
 use crate::trust::Candidate;
 
+/// The most characters that are shown of what a registry, or whoever wrote to it, says.
+const MAX_SHOWN: usize = 255;
+
+/// A text that others may have had a hand in, as people may see it.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
+}
+
 /// All that a search gave.
 #[derive(Clone, Debug, Default)]
 pub struct Located {
@@ -38,6 +46,8 @@ pub enum Found {
     Other(String),
     /// Something that is not what it says, or what its place says, and why.
     Unfit(String),
+    /// Something is named there that the registry does not have: what a copy left behind, for one.
+    Missing(String),
     /// The registry cannot have signatures there.
     Cannot(String),
 }
@@ -67,6 +77,7 @@ impl fmt::Display for Found {
             Self::Signatures(count) => write!(f, "{count} signatures"),
             Self::Other(what) => write!(f, "something else: {what}"),
             Self::Unfit(why) => write!(f, "not what it says: {why}"),
+            Self::Missing(what) => write!(f, "{what} is named there, and is not there"),
             Self::Cannot(why) => write!(f, "cannot be there: {why}"),
         }
     }
@@ -80,6 +91,6 @@ impl fmt::Display for Looked {
 
 impl fmt::Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.why)
+        write!(f, "{}: {}", self.place, shown(&self.why.to_string()))
     }
 }

@@ -2,11 +2,13 @@
 //! subject. Pure; lists and tags are not believed, and what a signature says is for its scheme.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use super::Kind;
 use super::limit::{
     Limit, MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS, MAX_ENVELOPE, MAX_PAYLOAD, MAX_STATEMENT,
 };
+use super::located::shown;
 use crate::oci::{Artifact, Layer, Referrer};
 use crate::trust::Subject;
 
@@ -26,8 +28,6 @@ const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// What cosign annotates a bundle's manifest with, and what that is for a signature.
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 const SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
-/// The most characters of a manifest's own words that are shown.
-const MAX_SHOWN: usize = 255;
 
 /// What kind of content a layer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +37,16 @@ pub(super) enum Form {
     Envelope,
 }
 
-/// The layers of a manifest that are signatures, by their numbers from 1 on, and what the others are.
+/// The signatures of a manifest.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Signatures {
+    /// The layers that are signatures, by their numbers from 1 on.
     pub(super) layers: Vec<(usize, Form, Layer)>,
+    /// What the other layers are.
     pub(super) others: Option<String>,
+    /// What the manifest says itself that it is instead, where it is also too large to be looked at:
+    /// a bill of materials leaves nobody in doubt whether there is a signature.
+    pub(super) beside: Option<String>,
 }
 
 /// How likely an entry of a list is a signature of `kind`, the likeliest first; `None`: by its word it
@@ -54,9 +59,7 @@ pub(super) fn likelihood(kind: Kind, referrer: &Referrer) -> Option<Reverse<u8>>
         Kind::Notation => said == NOTATION,
     };
     let bundle = kind != Kind::Notation && said.starts_with(BUNDLE);
-    let predicate = referrer.annotations.get(PREDICATE_TYPE);
-    let other = predicate
-        .is_some_and(|predicate| (predicate == SIGNATURE) != (kind == Kind::CosignSignature));
+    let other = other_predicate(kind, &referrer.annotations).is_some();
     match (own || bundle, bundle && other) {
         (true, false) => Some(Reverse(2)),
         (true, true) => Some(Reverse(1)),
@@ -95,6 +98,11 @@ pub(super) fn of_referrer(
     match kind {
         Kind::CosignSignature | Kind::CosignAttestation if own.starts_with(BUNDLE) => {
             only_layer(artifact)?;
+            let mut signatures = signatures(kind, artifact)?;
+            let too_large = signatures.layers.iter().any(|(_, _, layer)| fits(layer).is_err());
+            let other = other_predicate(kind, &artifact.annotations).filter(|_| too_large);
+            signatures.beside = other.map(|other| format!("a large bundle of {}", shown(other)));
+            return Ok(signatures);
         }
         Kind::CosignSignature if own == COSIGN_SIGNATURE => {}
         Kind::CosignAttestation if [COSIGN_ATTESTATION, IN_TOTO].contains(&own) => {}
@@ -154,7 +162,7 @@ fn signatures(kind: Kind, artifact: &Artifact) -> Result<Signatures, String> {
         (true, Some(first)) => Err(format!("its layers are no such signatures, but {first}")),
         (false, first) => {
             let others = first.map(|first| format!("{} of its layers: {first}", others.len()));
-            Ok(Signatures { layers, others })
+            Ok(Signatures { layers, others, beside: None })
         }
     }
 }
@@ -171,6 +179,12 @@ fn form(kind: Kind, media_type: &str) -> Option<Form> {
     }
 }
 
+/// The predicate type that a bundle is annotated with, if signatures of `kind` have another.
+fn other_predicate(kind: Kind, annotations: &BTreeMap<String, String>) -> Option<&str> {
+    let predicate = annotations.get(PREDICATE_TYPE)?;
+    ((predicate == SIGNATURE) != (kind == Kind::CosignSignature)).then_some(predicate)
+}
+
 fn only_layer(artifact: &Artifact) -> Result<(), String> {
     match artifact.layers.len() {
         1 => Ok(()),
@@ -183,9 +197,4 @@ fn other_subject(artifact: &Artifact) -> String {
         Some(named) => format!("it is about {}", named.digest),
         None => "it has no subject".to_owned(),
     }
-}
-
-/// A manifest's own word, as it may be shown.
-fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
 }

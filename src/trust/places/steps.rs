@@ -1,7 +1,7 @@
 //! The steps of a search: what each asks, and what its answer means. None changes the search, so that a
 //! step that was not waited for to its end was never taken.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use futures_util::future::join_all;
 
@@ -10,7 +10,7 @@ use super::fetch::{Sought, sought};
 use super::inquiry::At;
 use super::learned::Layout;
 use super::limit::{MAX_OPENED, MAX_PAGES, OPENED_AT_ONCE};
-use super::located::{Found, Looked, Unread, Why};
+use super::located::{Found, Looked, Unread, Why, shown};
 use super::shape::{self, Signatures};
 use super::{Kind, Limit, Search};
 use crate::oci::{Artifact, Digest, Referrer, Tag};
@@ -76,9 +76,9 @@ impl Outcome {
     pub(super) fn missed(&mut self, place: &str, why: Why) {
         match why {
             Why::Fetch(FetchError::Invalid(why)) => {
-                self.looked(place, Found::Unfit(why.to_string()));
+                self.looked.push(unfit(place, &why.to_string()));
             }
-            why => self.unread(place, why),
+            why @ (Why::Fetch(_) | Why::Limit(_)) => self.unread(place, why),
         }
     }
 }
@@ -139,15 +139,15 @@ impl Search {
             }
         };
         match artifact.and_then(|artifact| shape::of_tag(self.kind, &self.subject, &artifact)) {
-            Ok(Signatures { layers, others }) => {
+            Ok(Signatures { layers, others, .. }) => {
                 outcome.looked(&place, Found::Signatures(layers.len()));
-                outcome.looked.extend(others.map(|others| unfit(&place, others)));
+                outcome.looked.extend(others.map(|others| unfit(&place, &others)));
                 // The newest stands last, and is the likeliest to be good.
                 let signatures = sought(&place, layers.into_iter().rev());
                 let (at, layout) = (at.clone(), Layout::Tag);
                 outcome.next.push(Step::Fetch { at, layout, place, signatures, counted: false });
             }
-            Err(why) => outcome.looked.push(unfit(&place, why)),
+            Err(why) => outcome.looked.push(unfit(&place, &why)),
         }
         outcome
     }
@@ -166,9 +166,12 @@ impl Search {
         };
         let asked = self.asking().referrers(at, &self.subject.digest, artifact_type, page).await;
         match asked {
-            Ok(Listing::Page(list)) => {
+            Ok(Listing::Page(list, violation)) => {
                 learned.api_is_there(&at.registry);
                 self.listed(at, &place, list.bytes(), &mut outcome);
+                if let Some(violation) = violation {
+                    outcome.unread(&place, FetchError::from(UpstreamError::from(violation)));
+                }
                 match list.next {
                     Some(_) if number >= MAX_PAGES => outcome.unread(&place, Limit::Pages),
                     Some(page) => {
@@ -229,7 +232,7 @@ impl Search {
         let entries = match Referrer::parse_list(list) {
             Ok(entries) => entries,
             Err(why) => {
-                outcome.looked(place, Found::Unfit(why.to_string()));
+                outcome.looked.push(unfit(place, &why.to_string()));
                 return;
             }
         };
@@ -246,7 +249,10 @@ impl Search {
         outcome.looked(place, found);
         let mut referrers: VecDeque<Referrer> =
             likely.into_iter().map(|(_, entry)| entry).collect();
-        referrers.retain(|entry| !self.opened.contains(&(at.clone(), entry.digest)));
+        let mut listed = HashSet::new();
+        referrers.retain(|entry| {
+            listed.insert(entry.digest) && !self.opened.contains(&(at.clone(), entry.digest))
+        });
         let room = MAX_OPENED - self.opened.len().min(MAX_OPENED);
         let left_out = referrers.len().saturating_sub(room);
         if left_out > 0 {
@@ -272,19 +278,21 @@ impl Search {
             let own = referrer(at, &entry.digest);
             match opened {
                 Ok(fetched) => match self.of_referrer(&fetched) {
-                    Ok(Signatures { layers, others }) => {
-                        outcome.looked.extend(others.map(|others| unfit(&own, others)));
+                    Ok(Signatures { beside: Some(what), .. }) => {
+                        outcome.looked(&own, Found::Other(what));
+                    }
+                    Ok(Signatures { layers, others, .. }) => {
+                        outcome.looked.extend(others.map(|others| unfit(&own, &others)));
                         signatures.extend(sought(&own, layers.into_iter()));
                     }
                     Err(why) if shape::said(entry).is_none() => {
-                        outcome.looked(&own, Found::Other(why));
+                        outcome.looked(&own, Found::Other(shown(&why)));
                     }
-                    Err(why) => outcome.looked.push(unfit(&own, why)),
+                    Err(why) => outcome.looked.push(unfit(&own, &why)),
                 },
                 // Lists that clients keep still name what was deleted.
                 Err(why) if is_absent(&why) => {
-                    let gone = "it is listed, and not there".to_owned();
-                    outcome.looked(&own, Found::Unfit(gone));
+                    outcome.looked(place, Found::Missing(entry.digest.to_string()));
                 }
                 Err(why) => outcome.missed(&own, why),
             }
@@ -316,6 +324,6 @@ fn referrer(at: &At, digest: &Digest) -> String {
     format!("referrer {at}@{digest}")
 }
 
-fn unfit(place: &str, why: String) -> Looked {
-    Looked { place: place.to_owned(), found: Found::Unfit(why) }
+fn unfit(place: &str, why: &str) -> Looked {
+    Looked { place: place.to_owned(), found: Found::Unfit(shown(why)) }
 }
