@@ -15,6 +15,8 @@ mod folder;
 mod notary_repository;
 #[path = "../rig/files.rs"]
 mod files;
+#[path = "../rig/sigstore/mod.rs"]
+mod sigstore;
 #[path = "../rig/tls_server.rs"]
 mod tls_server;
 #[path = "../rig/token_server.rs"]
@@ -29,6 +31,7 @@ mod blob;
 mod commands;
 mod config;
 mod connections;
+mod cosign;
 mod demo;
 mod downloads;
 mod dressed;
