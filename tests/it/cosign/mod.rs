@@ -9,7 +9,10 @@
 
 mod bench;
 
+mod bounds;
+mod config;
 mod entries;
 mod keyless;
 mod keys;
 mod kinds;
+mod pki;
