@@ -16,3 +16,4 @@ mod keyless;
 mod keys;
 mod kinds;
 mod pki;
+mod recorded;
