@@ -79,7 +79,8 @@ impl Anchor {
         }
         .map_err(Unproven::Flawed)?;
         annotated(&self.config.annotations, claimed)?;
-        vouched.signed = vouched.signed.or(signed.claim.signed);
+        let word = signed.claim.signed.filter(|at| *at <= now);
+        vouched.signed = vouched.signed.or(word);
         Ok(vouched)
     }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use countersign::clock::Timestamp;
 
-use crate::sigstore::{Key, Kind, Layer, NOW, Sigstore, bundle, pae, payload, statement};
+use crate::sigstore::{Key, Kind, Layer, NOW, Sigstore, YEAR, bundle, pae, payload, statement};
 
 use super::bench::{Bench, PROVENANCE, SIGN, digest};
 
@@ -138,6 +138,8 @@ fn without_a_proven_time_the_signers_own_word_is_told() {
     let vouched =
         bench.takes(&Layer::signed(&payload(&digest(), json!({ "timestamp": NOW })), &key));
     assert_eq!(vouched.signed, Some(Timestamp::from_unix(NOW)));
+    let yet_to_come = payload(&digest(), json!({ "timestamp": NOW + YEAR }));
+    assert_eq!(bench.takes(&Layer::signed(&yet_to_come, &key)).signed, None);
 }
 
 #[test]
