@@ -17,6 +17,8 @@ mod notation_signer;
 mod notary_repository;
 #[path = "../rig/files.rs"]
 mod files;
+#[path = "../rig/sigstore/mod.rs"]
+mod sigstore;
 #[path = "../rig/tls_server.rs"]
 mod tls_server;
 #[path = "../rig/token_server.rs"]
@@ -31,6 +33,7 @@ mod blob;
 mod commands;
 mod config;
 mod connections;
+mod cosign;
 mod demo;
 mod downloads;
 mod dressed;

@@ -15,12 +15,12 @@ use super::certificate::Certificate;
 use super::claim::Claimed;
 use super::config::{Config, Signers, Tlog};
 use super::flaw::{
-    ANNOTATIONS, CERTIFICATE, IDENTITY, ISSUER, KIND, SIGNATURE, SUBJECT, TRANSPARENCY_LOG, beside,
-    flaw, flawed,
+    ANNOTATIONS, CERTIFICATE, IDENTITY, ISSUER, KIND, SIGNATURE, SUBJECT, TIME, TRANSPARENCY_LOG,
+    beside, flaw, flawed,
 };
 use super::identity::Identity;
 use super::key::Key;
-use super::path::{self, Usage};
+use super::path;
 use super::signed::{Shown, Signed};
 
 const EVERYTHING: Shown = Shown { entries: true, timestamps: true };
@@ -79,7 +79,8 @@ impl Anchor {
         }
         .map_err(Unproven::Flawed)?;
         annotated(&self.config.annotations, claimed)?;
-        vouched.signed = vouched.signed.or(signed.claim.signed);
+        let word = signed.claim.signed.filter(|at| *at <= now);
+        vouched.signed = vouched.signed.or(word);
         Ok(vouched)
     }
 
@@ -144,9 +145,10 @@ impl Anchor {
         }
         let roots = &self.config.roots;
         // A timestamp is not asked for: one that does not verify costs the time, not the entry.
-        roots
-            .saw_key(signed, subject, key, EVERYTHING, now)
-            .or_else(|_| roots.saw_key(signed, subject, key, ENTRIES, now))
+        match roots.saw_key(signed, subject, key, EVERYTHING, now) {
+            Err(flaw) if flaw.check == TIME => roots.saw_key(signed, subject, key, ENTRIES, now),
+            seen => seen,
+        }
     }
 
     /// The times of a signature by `key`, where its evidence proves any.
@@ -183,8 +185,12 @@ impl Anchor {
                 return Err(flaw(TRANSPARENCY_LOG, "no log entry", wanted));
             }
             Tlog::Require => EVERYTHING,
-            Tlog::Ignore if signed.timestamps()?.is_empty() => ENTRIES,
-            Tlog::Ignore => TIMESTAMPS,
+            Tlog::Ignore if !signed.timestamps()?.is_empty() => TIMESTAMPS,
+            Tlog::Ignore if signed.entries()?.is_empty() => {
+                let wanted = "a timestamp, or a log entry that proves one";
+                return Err(flaw(TIME, "no time of signing that could be proven", wanted));
+            }
+            Tlog::Ignore => ENTRIES,
         };
         let times = self.config.roots.saw_certificate(signed, subject, true, shown, now)?;
         let signer = format!("{name} ({issuer})");
@@ -227,16 +233,14 @@ impl Anchor {
         };
         let at = if times.is_empty() { &[now][..] } else { &times };
         for at in at {
-            path::holds(signed.certificates()?, chain, *at, Usage::CodeSigningIfSaid).map_err(
-                |why| {
-                    let found = format!("the certificate does not hold at {at}: {why}");
-                    flaw(
-                        CERTIFICATE,
-                        found,
-                        "a certificate below `certificate_chain`, valid when it was used",
-                    )
-                },
-            )?;
+            path::holds(signed.certificates()?, chain, *at).map_err(|why| {
+                let found = format!("the certificate does not hold at {at}: {why}");
+                flaw(
+                    CERTIFICATE,
+                    found,
+                    "a certificate below `certificate_chain`, valid when it was used",
+                )
+            })?;
         }
         let signer = match &certificate.issuer {
             Some(issuer) => format!("{name} ({issuer})"),

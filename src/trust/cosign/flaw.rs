@@ -2,6 +2,8 @@
 
 use crate::trust::signature::{Flaw, Unproven};
 
+use super::limits::MAX_FOUND;
+
 /// The candidate reads as what its media type says.
 pub(super) const FORMAT: &str = "format";
 /// Nothing of it is more than the ceilings allow.
@@ -30,7 +32,13 @@ pub(super) fn flaw(
     found: impl Into<String>,
     wanted: impl Into<String>,
 ) -> Flaw {
-    Flaw { check, found: found.into(), wanted: wanted.into() }
+    let mut found = found.into();
+    if found.len() > MAX_FOUND {
+        let end = (0..=MAX_FOUND).rev().find(|at| found.is_char_boundary(*at));
+        found.truncate(end.unwrap_or_default());
+        found.push('…');
+    }
+    Flaw { check, found, wanted: wanted.into() }
 }
 
 /// It is what the anchor asks for, and it does not hold.

@@ -29,6 +29,8 @@ pub const MAX_TIMESTAMPS: usize = 4;
 pub const MAX_TIMESTAMP: usize = 32 << 10;
 /// The most subjects of one statement.
 pub const MAX_SUBJECTS: usize = 256;
+/// The longest account of what was found, in bytes: it quotes the candidate, and is kept and logged.
+pub const MAX_FOUND: usize = 512;
 
 /// The most keys of one anchor.
 pub const MAX_KEYS: usize = 16;

@@ -13,22 +13,13 @@ use crate::clock::Timestamp;
 /// id-kp-codeSigning, 1.3.6.1.5.5.7.3.3, as DER has its content.
 const CODE_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 3];
 
-/// What a certificate must be for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Usage {
-    /// It says that it is for signing code.
-    CodeSigning,
-    /// It says so, or says nothing of what it is for.
-    CodeSigningIfSaid,
-}
-
 /// Whether the first of `certificates` is issued below the last of `chain`, by way of any of the
-/// others, and all on that path are valid at `at`; else why not.
+/// others, and all on that path are valid at `at`; else why not. What says what it is for must be for
+/// signing code.
 pub(super) fn holds(
     certificates: &[Vec<u8>],
     chain: &[CertificateDer<'_>],
     at: Timestamp,
-    usage: Usage,
 ) -> Result<(), String> {
     let (Some((leaf, carried)), Some((root, between))) =
         (certificates.split_first(), chain.split_last())
@@ -45,10 +36,7 @@ pub(super) fn holds(
         .collect();
     let leaf = CertificateDer::from(leaf.as_slice());
     let leaf = EndEntityCert::try_from(&leaf).map_err(|e| format!("it cannot be read: {e}"))?;
-    let usage = match usage {
-        Usage::CodeSigning => KeyUsage::required(CODE_SIGNING),
-        Usage::CodeSigningIfSaid => KeyUsage::required_if_present(CODE_SIGNING),
-    };
+    let usage = KeyUsage::required_if_present(CODE_SIGNING);
     let seconds = u64::try_from(at.unix()).map_err(|_| "it is before 1970".to_owned())?;
     let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
     leaf.verify_for_usage(ALL_VERIFICATION_ALGS, &[anchor], &between, at, usage, None, None)

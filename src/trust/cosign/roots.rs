@@ -22,7 +22,7 @@ use crate::trust::subject::Subject;
 
 use super::flaw::{CERTIFICATE, FORMAT, SIGNATURE, TIME, TRANSPARENCY_LOG, flaw};
 use super::key::Key;
-use super::path::{self, Usage};
+use super::path;
 use super::signed::{Shown, Signed};
 
 /// Whom to believe about certificates, logs and times.
@@ -160,7 +160,11 @@ impl Roots {
             ));
         }
         if shown.entries {
-            self.logs_cover(signed, &times)?;
+            // An entry of no proven time could be of any: then its log must be in use still.
+            self.logs_cover(
+                signed,
+                if times.is_empty() { std::slice::from_ref(&now) } else { &times },
+            )?;
         }
         Ok(times)
     }
@@ -205,7 +209,7 @@ impl Roots {
             let chain = authority.cert_chain.certificates.iter();
             let chain: Vec<_> =
                 chain.map(|one| CertificateDer::from(one.raw_bytes.as_bytes())).collect();
-            match path::holds(certificates, &chain, at, Usage::CodeSigning) {
+            match path::holds(certificates, &chain, at) {
                 Ok(()) => return Ok(()),
                 Err(reason) => why = reason,
             }

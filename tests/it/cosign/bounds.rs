@@ -1,0 +1,174 @@
+//! What a hostile registry may make of one candidate: everything has a ceiling, and nothing panics.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use countersign::trust::cosign::limits::*;
+
+use crate::sigstore::{Key, Kind, Layer, Leaf, NOW, Sigstore, bundle, pae, payload, statement};
+
+use super::bench::{Bench, SIGN, digest};
+
+/// A bench that wants a log entry, and a bundle that it takes.
+fn logged() -> (Bench, Value) {
+    let key = Key::new(Kind::P256);
+    let statement = statement(&digest(), SIGN);
+    let signature = key.sign(&pae(&statement));
+    let entry = Sigstore::shared().rekor.dsse(&statement, &signature, &key.pem(), NOW);
+    let bench = Bench::of_keys(&[&key], "tlog = \"require\"");
+    let bundle = bundle(&statement, &signature, None, &[entry], &[]);
+    bench.takes(&bundle);
+    (bench, bundle)
+}
+
+#[test]
+fn cve_2024_29902_a_long_payload_is_refused_before_it_is_read() {
+    let key = Key::new(Kind::P256);
+    let bench = Bench::of_keys(&[&key], "");
+    let long = payload(&digest(), json!({ "a": "b".repeat(MAX_PAYLOAD) }));
+    bench.refuses("limit", &Layer::signed(&long, &key));
+    let envelope = "e".repeat(MAX_ENVELOPE + 1);
+    let mut layer = Layer::attestation("", b"");
+    layer.payload = envelope.into_bytes();
+    bench.refuses("limit", &layer);
+    bench.refuses("limit", " ".repeat(MAX_BUNDLE + 1).as_str());
+}
+
+#[test]
+fn deep_json_is_refused_everywhere() {
+    let key = Key::new(Kind::P256);
+    let bench = Bench::of_keys(&[&key], "");
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    let mut attestation = Layer::attestation("", b"");
+    attestation.payload = format!("{{\"payload\":{deep}}}").into_bytes();
+    bench.refuses("format", &attestation);
+    bench.refuses("format", deep.as_str());
+    let short = deep.get(80_000..120_000).unwrap_or_default();
+    let text = payload(&digest(), json!("deep")).replace("\"deep\"", short);
+    bench.refuses("format", &Layer::signed(&text, &key));
+    let text =
+        statement(&digest(), SIGN).replace("\"predicate\":{}", &format!("\"predicate\":{deep}"));
+    bench.refuses("format", &bundle(&text, &key.sign(&pae(&text)), None, &[], &[]));
+}
+
+#[test]
+fn cve_2026_49834_many_entries_timestamps_or_hashes_are_refused_before_they_are_verified() {
+    let (bench, good) = logged();
+    let entry = good["verificationMaterial"]["tlogEntries"][0].clone();
+    let mut many = good.clone();
+    many["verificationMaterial"]["tlogEntries"] = json!(vec![entry.clone(); MAX_ENTRIES + 1]);
+    bench.refuses("limit", &many);
+    let mut many = good.clone();
+    let hash = entry["inclusionProof"]["hashes"][0].clone();
+    many["verificationMaterial"]["tlogEntries"][0]["inclusionProof"]["hashes"] =
+        json!(vec![hash; MAX_PROOF + 1]);
+    bench.refuses("limit", &many);
+    let mut many = good.clone();
+    let note = entry["inclusionProof"]["checkpoint"]["envelope"].as_str().unwrap();
+    let (_, line) = note.split_once("\n\n").unwrap();
+    let note = format!("{note}{}", line.repeat(MAX_CHECKPOINT_SIGNATURES));
+    many["verificationMaterial"]["tlogEntries"][0]["inclusionProof"]["checkpoint"] =
+        json!({ "envelope": note });
+    bench.refuses("limit", &many);
+    let mut many = good;
+    let stamp = json!({ "signedTimestamp": "AAAA" });
+    many["verificationMaterial"]["timestampVerificationData"] =
+        json!({ "rfc3161Timestamps": vec![stamp; MAX_TIMESTAMPS + 1] });
+    bench.refuses("limit", &many);
+}
+
+#[test]
+fn cve_2023_46737_many_subjects_names_or_certificates_are_refused() {
+    let key = Key::new(Kind::P256);
+    let bench = Bench::of_keys(&[&key], "");
+    let mut text: Value = serde_json::from_str(&statement(&digest(), SIGN)).unwrap();
+    text["subject"] = json!(vec![text["subject"][0].clone(); MAX_SUBJECTS + 1]);
+    let text = text.to_string();
+    bench.refuses("limit", &bundle(&text, &key.sign(&pae(&text)), None, &[], &[]));
+
+    let lines = format!("identity = \"https://*\"\nissuer = {:?}", Leaf::ISSUER);
+    let keyless = Bench::keyless(&lines, &Sigstore::shared().trusted_root());
+    let mut leaf = Leaf::new();
+    leaf.names = vec![leaf.names[0].clone(); MAX_NAMES + 1];
+    let certified = Sigstore::shared().certify(&leaf);
+    let layer = Layer::signed(&payload(&digest(), json!(null)), &certified.key);
+    keyless.refuses("limit", &layer.clone().by(&certified));
+    let certified = Sigstore::shared().certify(&Leaf::new());
+    let chain = "dev.sigstore.cosign/chain";
+    let many = layer.by(&certified).annotated(chain, certified.pem().repeat(MAX_CERTIFICATES));
+    keyless.refuses("limit", &many.clone().annotated(chain, certified.pem().repeat(1_000)));
+    keyless.refuses("limit", &many);
+}
+
+#[test]
+fn what_is_quoted_of_a_candidate_is_short() {
+    let key = Key::new(Kind::P256);
+    let bench = Bench::of_keys(&[&key], "");
+    let long = statement(&digest(), &format!("https://{}", "\u{e4}".repeat(1 << 20)));
+    let flaw = bench.passes_by("kind", &bundle(&long, &key.sign(&pae(&long)), None, &[], &[]));
+    assert!((MAX_FOUND - 2..MAX_FOUND + 4).contains(&flaw.found.len()), "{}", flaw.found.len());
+}
+
+#[test]
+fn a_long_signature_is_refused() {
+    let key = Key::new(Kind::P256);
+    let bench = Bench::of_keys(&[&key], "");
+    let long = Layer::simple(&payload(&digest(), json!(null)), &vec![0; MAX_SIGNATURE + 1]);
+    bench.refuses("limit", &long);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// One byte of a bundle is changed: it is refused, or says the same, or what was changed was the
+    /// name of the promise, and the proof alone has no time. Nobody else's word, and no other time.
+    #[test]
+    fn a_changed_bundle_is_refused_or_says_no_more(at in 0usize..10_000, byte in any::<u8>()) {
+        static GOOD: std::sync::LazyLock<(Bench, String)> = std::sync::LazyLock::new(|| {
+            let (bench, bundle) = logged();
+            (bench, bundle.to_string())
+        });
+        let (bench, good) = &*GOOD;
+        let mut text = good.clone().into_bytes();
+        let at = at % text.len();
+        text[at] = byte;
+        let Ok(text) = String::from_utf8(text) else { return Ok(()) };
+        if let Ok(vouched) = bench.judge(text.as_str()) {
+            let good = bench.takes(good.as_str());
+            prop_assert!(vouched.signed.is_none() || vouched.signed == good.signed);
+            prop_assert_eq!(vouched.signer, good.signer);
+        }
+    }
+
+    #[test]
+    fn no_annotation_and_no_payload_makes_the_judge_panic(
+        payload in proptest::collection::vec(any::<u8>(), 0..200),
+        values in proptest::collection::vec(".{0,60}", 5),
+    ) {
+        static BENCHES: std::sync::LazyLock<[Bench; 2]> = std::sync::LazyLock::new(|| {
+            let lines = format!("identity = \"https://*\"\nissuer = {:?}", Leaf::ISSUER);
+            [
+                Bench::of_keys(&[&Key::new(Kind::P256)], "tlog = \"require\""),
+                Bench::keyless(&lines, &Sigstore::shared().trusted_root()),
+            ]
+        });
+        let mut layer = Layer::simple(&crate::sigstore::payload(&digest(), json!(null)), &payload);
+        let names = ["certificate", "chain", "bundle", "rfc3161timestamp"];
+        for (name, value) in names.iter().zip(&values) {
+            layer = layer.annotated(&format!("dev.sigstore.cosign/{name}"), value.as_str());
+        }
+        let mut raw = layer.clone();
+        raw.payload = payload.clone();
+        let mut attested = Layer::attestation(&values[4], &payload);
+        attested.annotations.extend(layer.annotations.clone());
+        let bundled = json!({ "raw": STANDARD.encode(&payload) }).to_string();
+        for bench in &*BENCHES {
+            prop_assert!(bench.judge(&layer).is_err());
+            prop_assert!(bench.judge(&raw).is_err());
+            prop_assert!(bench.judge(&attested).is_err());
+            prop_assert!(bench.judge(bundled.as_str()).is_err());
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What an operator may write of a cosign anchor, and what is said of what they may not.
+
+use countersign::trust::cosign::{Anchor, Signers, Tlog};
+
+use crate::sigstore::{Authority, Key, Kind, Leaf, Sigstore, Term};
+
+use super::bench::read;
+
+const KEYLESS: &str = "identity = \"*@acme.test\"\nissuer = \"https://login.acme.test\"";
+
+#[track_caller]
+fn wrong(lines: &str, files: &[(&str, &str)], told: &str) {
+    let problems = read(lines, files).expect_err("it was taken");
+    assert!(problems.iter().any(|problem| problem.contains(told)), "{told:?}: {problems:#?}");
+}
+
+fn key() -> String {
+    Key::new(Kind::P256).pem()
+}
+
+#[test]
+fn the_three_ways_to_say_who_signs_have_their_defaults() {
+    let pem = key();
+    let config = read("keys = [\"k\"]", &[("k", &pem)]).unwrap();
+    assert!(matches!(&config.signers, Signers::Keys(keys) if keys.len() == 1));
+    assert_eq!((config.tlog, config.refresh.as_secs()), (Tlog::Ignore, 300));
+    assert!(config.roots.is_public_good());
+    let config = read(KEYLESS, &[]).unwrap();
+    assert!(matches!(config.signers, Signers::Keyless { .. }));
+    assert_eq!(config.tlog, Tlog::Require);
+    let chain = Authority::new("acme", Term::years()).chain_pem();
+    let lines = "certificate_chain = \"c\"\nidentity = \"*\"";
+    let config = read(lines, &[("c", &chain)]).unwrap();
+    assert!(matches!(&config.signers, Signers::Pki { chain, .. } if chain.len() == 2));
+    assert_eq!(config.tlog, Tlog::Ignore);
+}
+
+#[test]
+fn every_key_of_the_contract_is_read() {
+    let root = Sigstore::shared().trusted_root().to_string();
+    let lines = format!(
+        "{KEYLESS}\ntrusted_root = \"r\"\ntlog = \"ignore\"\nrefresh = \"30s\"\n\
+         predicate_type = \"https://slsa.dev/provenance/v1\"\n\
+         annotations = {{ env = \"prod\" }}\n\
+         signature_repository = \"registry.example.com/signatures\"\n"
+    );
+    let config = read(&lines, &[("r", &root)]).unwrap();
+    assert_eq!(config.predicate_type.as_deref(), Some("https://slsa.dev/provenance/v1"));
+    assert_eq!(config.annotations.get("env").map(String::as_str), Some("prod"));
+    assert_eq!((config.tlog, config.refresh.as_secs()), (Tlog::Ignore, 30));
+    assert!(!config.roots.is_public_good());
+    let (registry, repository) = config.signature_repository.clone().unwrap();
+    assert_eq!((registry.as_str(), repository.as_str()), ("registry.example.com", "signatures"));
+    assert!(Anchor::new(config).wants_attestation());
+}
+
+#[test]
+fn who_signs_must_be_said_in_one_way() {
+    let pem = key();
+    let files = [("k", pem.as_str())];
+    wrong("", &[], "say whose signatures count");
+    wrong("keys = []", &[], "trusts nobody");
+    wrong("identity = \"a\"", &[], "add `issuer`");
+    wrong("issuer = \"a\"", &[], "add `identity`");
+    wrong("certificate_chain = \"k\"", &files, "say whose certificates count");
+    for other in ["identity = \"a\"", "issuer = \"a\"", "certificate_chain = \"k\""] {
+        wrong(&format!("keys = [\"k\"]\n{other}"), &files, "stands instead of `keys`");
+    }
+    wrong("identity = \"*\"\nissuer = \"a\"", &[], "anyone in the world");
+    wrong("identity = \"\"\nissuer = \"a\"", &[], "nobody's identity");
+    wrong("identity = \"a\"\nissuer = \"\"", &[], "nobody's issuer");
+}
+
+#[test]
+fn a_file_that_is_no_public_key_is_told_for_what_it_is() {
+    let leaf = Authority::new("acme", Term::years()).certify(&Leaf::new(), None).pem();
+    let (pem, private) = (key(), Key::new(Kind::P256).pair.serialize_pem());
+    let cosign = private.replace("PRIVATE KEY", "ENCRYPTED SIGSTORE PRIVATE KEY");
+    for (file, told) in [
+        (private.as_str(), "holds a private key"),
+        (&cosign, "holds a private key"),
+        (&leaf, "holds a certificate"),
+        (&format!("{pem}{pem}"), "several keys"),
+        ("", "no PEM"),
+        (&pem.replace("PUBLIC KEY", "RSA PUBLIC KEY"), "PKCS#1"),
+        (&pem.replace("PUBLIC KEY", "OTHER"), "OTHER"),
+        (&short_rsa(), "1024 bits, which is too weak"),
+    ] {
+        wrong("keys = [\"k\"]", &[("k", file)], told);
+    }
+    wrong("keys = [\"missing\"]", &[], "cannot be read");
+    wrong("keys = [\"k\", \"k\"]", &[("k", &pem)], "stands here already");
+}
+
+/// An RSA key of 1024 bits, of no use but to be refused: its modulus is no product of primes.
+fn short_rsa() -> String {
+    use base64::Engine as _;
+    let mut der = vec![0x30, 0x81, 0x9f, 0x30, 0x0d, 0x06, 0x09];
+    der.extend(b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x03\x81\x8d\x00\x30\x81\x89");
+    der.extend([0x02, 0x81, 0x81, 0x00]);
+    der.extend([0xaf; 128]);
+    der.extend([0x02, 0x03, 0x01, 0x00, 0x01]);
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+}
+
+#[test]
+fn the_chain_is_of_authorities_alone() {
+    let authority = Authority::new("acme", Term::years());
+    let leaf = authority.certify(&Leaf::new(), None).pem();
+    let lines = "certificate_chain = \"c\"\nidentity = \"*\"";
+    wrong(lines, &[("c", &(leaf + &authority.chain_pem()))], "number 1, the certificate of no");
+    wrong(lines, &[("c", "")], "holds 0 certificates");
+    wrong(lines, &[("c", &authority.chain_pem().repeat(5))], "holds 10 certificates");
+}
+
+#[test]
+fn a_trusted_root_must_have_what_the_signers_need() {
+    let whole = Sigstore::shared().trusted_root();
+    let without = |names: &[&str]| {
+        let mut root = whole.clone();
+        names.iter().for_each(|name| drop(root.as_object_mut().unwrap().remove(*name)));
+        root.to_string()
+    };
+    let lines = format!("trusted_root = \"r\"\n{KEYLESS}");
+    wrong(&lines, &[("r", &without(&["tlogs"]))], "no transparency log");
+    wrong(&lines, &[("r", &without(&["ctlogs"]))], "need `certificateAuthorities` and `ctlogs`");
+    let ignoring = format!("{lines}\ntlog = \"ignore\"");
+    assert!(read(&ignoring, &[("r", &without(&["tlogs"]))]).is_ok());
+    let neither = without(&["tlogs", "timestampAuthorities"]);
+    wrong(&ignoring, &[("r", &neither)], "no time of signing can be proven");
+    wrong(&lines, &[("r", "{}")], "no trusted_root.json");
+    wrong(&lines, &[("r", "no JSON")], "no trusted_root.json");
+    let mut broken = whole.clone();
+    broken["tlogs"][0]["publicKey"]["rawBytes"] = "AAAA".into();
+    wrong(&lines, &[("r", &broken.to_string())], "cannot be used");
+}
+
+#[test]
+fn values_that_mean_nothing_are_told() {
+    let pem = key();
+    let with = |line: &str| format!("keys = [\"k\"]\n{line}");
+    let files = [("k", pem.as_str())];
+    wrong(&with("tlog = \"maybe\""), &files, "neither \"require\" nor \"ignore\"");
+    wrong(&with("predicate_type = \"slsa\""), &files, "no URI");
+    let sign = "predicate_type = \"https://sigstore.dev/cosign/sign/v1\"";
+    wrong(&with(sign), &files, "leave the key out");
+    wrong(&with("annotations = { env = 1 }"), &files, "table of texts");
+    wrong(&with("signature_repository = \"signatures\""), &files, "no `registry/repository`");
+    wrong(&with("refresh = \"often\""), &files, "no duration");
+    wrong(&with("key = \"k\""), &files, "did you mean `keys`");
+    let wide = Key::new(Kind::P521).pem();
+    wrong(&with("tlog = \"require\""), &[("k", &wide)], "P-521");
+}
+
+#[test]
+fn the_fingerprint_stands_for_everything_that_decides() {
+    let (one, two) = (key(), key());
+    let root = Sigstore::shared().trusted_root().to_string();
+    let chain = Authority::new("acme", Term::years()).chain_pem();
+    let files = [("1", one.as_str()), ("2", &two), ("r", &root), ("c", &chain)];
+    let of = |lines: &str| Anchor::new(read(lines, &files).unwrap()).fingerprint();
+    let all = [
+        "keys = [\"1\"]",
+        "keys = [\"2\"]",
+        "keys = [\"1\", \"2\"]",
+        "keys = [\"1\"]\ntlog = \"require\"",
+        "keys = [\"1\"]\ntrusted_root = \"r\"",
+        "keys = [\"1\"]\npredicate_type = \"a:b\"",
+        "keys = [\"1\"]\nannotations = { a = \"b\" }",
+        "keys = [\"1\"]\nannotations = { a = \"c\" }",
+        "keys = [\"1\"]\nsignature_repository = \"a.test/b\"",
+        "identity = \"a\"\nissuer = \"b\"",
+        "identity = \"ab\"\nissuer = \"b\"",
+        "identity = \"a\"\nissuer = \"c\"",
+        "identity = \"a\"\ncertificate_chain = \"c\"",
+        "identity = \"a\"\ncertificate_chain = \"c\"\nissuer = \"b\"",
+    ];
+    let distinct: std::collections::BTreeSet<_> = all.iter().map(|lines| of(lines)).collect();
+    assert_eq!(distinct.len(), all.len());
+    assert_eq!(of(all[0]), of("keys = [\"1\"]\nrefresh = \"1s\""));
+}

@@ -1,0 +1,161 @@
+//! Signatures with keys.
+
+use serde_json::json;
+
+use countersign::clock::Timestamp;
+
+use crate::sigstore::{Key, Kind, Layer, NOW, Sigstore, YEAR, bundle, pae, payload, statement};
+
+use super::bench::{Bench, PROVENANCE, SIGN, digest};
+
+fn image() -> String {
+    payload(&digest(), json!(null))
+}
+
+#[test]
+fn every_kind_of_key_signs_a_layer() {
+    for kind in Kind::ALL {
+        let key = Key::new(kind);
+        let bench = Bench::of_keys(&[&key], "");
+        let vouched = bench.takes(&Layer::signed(&image(), &key));
+        assert_eq!(vouched.signer, format!("key sha256:{}", hex::encode(key.id())), "{kind:?}");
+        assert_eq!((vouched.signed, vouched.expires), (None, None));
+    }
+}
+
+#[test]
+fn a_wide_hash_is_taken_for_a_wide_curve() {
+    for kind in [Kind::P384, Kind::P521] {
+        let key = Key::new(kind);
+        let bench = Bench::of_keys(&[&key], "");
+        bench.takes(&Layer::simple(&image(), &key.sign_wide(image().as_bytes())));
+    }
+}
+
+#[test]
+fn every_kind_of_key_signs_a_bundle_that_no_log_and_no_authority_has_seen() {
+    for kind in Kind::ALL {
+        let key = Key::new(kind);
+        let statement = statement(&digest(), SIGN);
+        let signature = key.sign(&pae(&statement));
+        Bench::of_keys(&[&key], "").takes(&bundle(&statement, &signature, None, &[], &[]));
+    }
+}
+
+#[test]
+fn any_key_of_the_anchor_will_do() {
+    let (first, second) = (Key::new(Kind::P256), Key::new(Kind::Ed25519));
+    let bench = Bench::of_keys(&[&first, &second], "");
+    let vouched = bench.takes(&Layer::signed(&image(), &second));
+    assert_eq!(vouched.signer, format!("key sha256:{}", hex::encode(second.id())));
+}
+
+#[test]
+fn the_key_of_somebody_else_is_refused() {
+    let (mine, other) = (Key::new(Kind::P256), Key::new(Kind::P256));
+    let bench = Bench::of_keys(&[&mine], "");
+    bench.refuses("signature", &Layer::signed(&image(), &other));
+    let statement = statement(&digest(), SIGN);
+    let signature = other.sign(&pae(&statement));
+    bench.refuses("signature", &bundle(&statement, &signature, None, &[], &[]));
+}
+
+#[test]
+fn a_payload_that_was_changed_after_signing_is_refused() {
+    let key = Key::new(Kind::P256);
+    let bench = Bench::of_keys(&[&key], "");
+    let elsewhere = payload("sha256:00", json!(null));
+    let layer = Layer::simple(&image(), &key.sign(elsewhere.as_bytes()));
+    bench.refuses("signature", &layer);
+}
+
+#[test]
+fn a_statement_is_signed_with_its_type_and_not_bare() {
+    let key = Key::new(Kind::P256);
+    let statement = statement(&digest(), SIGN);
+    let bench = Bench::of_keys(&[&key], "");
+    let bare = bundle(&statement, &key.sign(statement.as_bytes()), None, &[], &[]);
+    bench.refuses("signature", &bare);
+}
+
+#[test]
+fn rsa_with_pss_is_refused() {
+    let key = Key::new(Kind::Rsa2048);
+    let bench = Bench::of_keys(&[&key], "");
+    bench.refuses("signature", &Layer::simple(&image(), &key.sign_pss(image().as_bytes())));
+}
+
+#[test]
+fn a_signature_with_something_after_it_is_refused() {
+    for kind in Kind::ALL {
+        let key = Key::new(kind);
+        let mut signature = key.sign(image().as_bytes());
+        signature.push(0);
+        Bench::of_keys(&[&key], "").refuses("signature", &Layer::simple(&image(), &signature));
+    }
+}
+
+#[test]
+fn a_layer_without_a_signature_is_refused() {
+    let key = Key::new(Kind::P256);
+    let bench = Bench::of_keys(&[&key], "");
+    let signed = Layer::signed(&image(), &key);
+    let mut without = signed.clone();
+    without.annotations.clear();
+    bench.refuses("format", &without);
+    bench.refuses("format", &signed.annotated("dev.cosignproject.cosign/signature", "!"));
+}
+
+#[test]
+fn the_attestation_of_a_key_is_taken_where_it_is_asked_for() {
+    let key = Key::new(Kind::P256);
+    let bench = Bench::of_keys(&[&key], &format!("predicate_type = {PROVENANCE:?}"));
+    assert!(bench.anchor.wants_attestation());
+    let statement = statement(&digest(), PROVENANCE);
+    let signature = key.sign(&pae(&statement));
+    bench.takes(&Layer::attestation(&statement, &signature));
+    bench.takes(&bundle(&statement, &signature, None, &[], &[]));
+}
+
+#[test]
+fn the_time_that_a_log_or_an_authority_proves_is_told() {
+    let (key, sigstore) = (Key::new(Kind::P256), Sigstore::shared());
+    let bench = Bench::of_keys(&[&key], "");
+    let layer = Layer::signed(&image(), &key);
+    let entry =
+        sigstore.rekor.hashedrekord(image().as_bytes(), &layer.signature(), &key.pem(), NOW);
+    let vouched = bench.takes(&layer.clone().logged(&entry));
+    assert_eq!(vouched.signed, Some(Timestamp::from_unix(NOW)));
+    let vouched =
+        bench.takes(&layer.clone().stamped(&sigstore.tsa.stamp(&layer.signature(), NOW + 5)));
+    assert_eq!(vouched.signed, Some(Timestamp::from_unix(NOW + 5)));
+}
+
+#[test]
+fn without_a_proven_time_the_signers_own_word_is_told() {
+    let key = Key::new(Kind::P256);
+    let bench = Bench::of_keys(&[&key], "");
+    let vouched =
+        bench.takes(&Layer::signed(&payload(&digest(), json!({ "timestamp": NOW })), &key));
+    assert_eq!(vouched.signed, Some(Timestamp::from_unix(NOW)));
+    let yet_to_come = payload(&digest(), json!({ "timestamp": NOW + YEAR }));
+    assert_eq!(bench.takes(&Layer::signed(&yet_to_come, &key)).signed, None);
+}
+
+#[test]
+fn annotations_that_the_anchor_asks_for_must_be_signed() {
+    let key = Key::new(Kind::P256);
+    let bench = Bench::of_keys(&[&key], "annotations = { env = \"prod\" }");
+    bench.takes(&Layer::signed(&payload(&digest(), json!({ "env": "prod", "a": 1 })), &key));
+    for optional in [json!(null), json!({}), json!({ "env": "test" }), json!({ "env": ["prod"] })] {
+        bench.refuses("annotations", &Layer::signed(&payload(&digest(), optional), &key));
+    }
+    // Beside the signature is not under it.
+    bench.refuses("annotations", &Layer::signed(&image(), &key).annotated("env", "prod"));
+    let statement = statement(&digest(), SIGN);
+    let signed = |statement: &str| bundle(statement, &key.sign(&pae(statement)), None, &[], &[]);
+    bench.refuses("annotations", &signed(&statement));
+    let annotated =
+        statement.replace("\"subject\":[{", "\"subject\":[{\"annotations\":{\"env\":\"prod\"},");
+    bench.takes(&signed(&annotated));
+}
