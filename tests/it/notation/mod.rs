@@ -4,5 +4,7 @@
 mod attributes;
 mod chains;
 mod envelopes;
+mod revocation;
 mod settings;
 mod site;
+mod timestamps;
