@@ -26,14 +26,18 @@ const EARLY: Duration = Duration::from_secs(5 * 60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judged {
     /// It proves that its signer vouches for the image.
-    Vouched {
-        vouched: Vouched,
-        /// What did not pass, and that the anchor's level only logs.
-        tolerated: Vec<Flaw>,
-    },
+    Proven(Proven),
     Unproven(Unproven),
     /// It would, if nothing is revoked; these are to be asked first, and then it is judged again.
     Needs(Vec<Inquiry>),
+}
+
+/// A signature that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    pub vouched: Vouched,
+    /// What did not pass, and that the anchor's level only logs.
+    pub tolerated: Vec<Flaw>,
 }
 
 /// One envelope before its statement.
@@ -97,7 +101,7 @@ impl<'a> Trial<'a> {
             signed: Some(signed.at),
             expires: self.expires,
         };
-        Ok(Judged::Vouched { vouched, tolerated: self.tolerated })
+        Ok(Judged::Proven(Proven { vouched, tolerated: self.tolerated }))
     }
 
     /// What becomes of a validation's outcome.

@@ -3,7 +3,7 @@
 use countersign::clock::Timestamp;
 use countersign::oci::{Digest, MediaType};
 use countersign::settings::{Document, Problems};
-use countersign::trust::notation::{Anchor, Config, Judged, Revocations};
+use countersign::trust::notation::{Anchor, Config, Judged, Proven, Revocations};
 use countersign::trust::{Candidate, Content, Flaw, Subject, Unproven, Vouched};
 
 use crate::folder::Folder;
@@ -58,7 +58,7 @@ pub(super) fn judged(anchor: &Anchor, media_type: &str, bytes: Vec<u8>) -> Judge
 /// What is vouched for, and what was tolerated.
 pub(super) fn vouched(judged: Judged) -> (Vouched, Vec<Flaw>) {
     match judged {
-        Judged::Vouched { vouched, tolerated } => (vouched, tolerated),
+        Judged::Proven(Proven { vouched, tolerated }) => (vouched, tolerated),
         other => panic!("{other:?}"),
     }
 }

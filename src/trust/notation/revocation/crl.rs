@@ -15,7 +15,7 @@ const CERTIFICATE_HOLD: u8 = 6;
 const REMOVE_FROM_CRL: u8 = 8;
 
 /// Until when a list says that it holds; nothing of it is verified.
-pub(in super::super) fn next_update(content: &[u8]) -> Option<Timestamp> {
+pub(super) fn next_update(content: &[u8]) -> Option<Timestamp> {
     let (_, list) = CertificateRevocationList::from_der(content).ok()?;
     list.next_update().map(|next| Timestamp::from_unix(next.timestamp()))
 }

@@ -13,9 +13,6 @@ use crate::clock::Timestamp;
 
 use super::certificate::Certificate;
 
-pub(super) use crl::next_update as crl_next_update;
-pub(super) use ocsp::next_update as ocsp_next_update;
-
 /// How far ahead of our clock an answer may have been made.
 const EARLY: Duration = Duration::from_secs(5 * 60);
 
@@ -24,6 +21,16 @@ const EARLY: Duration = Duration::from_secs(5 * 60);
 pub enum Method {
     Ocsp,
     Crl,
+}
+
+impl Method {
+    /// Until when an answer says that it holds; nothing of it is verified.
+    pub(super) fn next_update(self, content: &[u8]) -> Option<Timestamp> {
+        match self {
+            Self::Ocsp => ocsp::next_update(content),
+            Self::Crl => crl::next_update(content),
+        }
+    }
 }
 
 /// One question that only the network answers: a GET of `url`.
@@ -44,16 +51,25 @@ pub enum Answer {
 
 /// What is known of revocations: answers as they came, of which nothing is believed yet.
 #[derive(Clone, Debug, Default)]
-pub struct Revocations(BTreeMap<Inquiry, Answer>);
+pub struct Revocations {
+    answers: BTreeMap<Inquiry, Answer>,
+    /// What there is instead of every other answer, once nobody is asked any more.
+    ended: Option<Answer>,
+}
 
 impl Revocations {
     /// Adds an answer.
     pub fn know(&mut self, inquiry: Inquiry, answer: Answer) {
-        self.0.insert(inquiry, answer);
+        self.answers.insert(inquiry, answer);
+    }
+
+    /// From now on, what is not known stays unknown, for this reason.
+    pub fn end(&mut self, why: &str) {
+        self.ended = Some(Answer::Failed(why.to_owned()));
     }
 
     fn answer(&self, inquiry: &Inquiry) -> Option<&Answer> {
-        self.0.get(inquiry)
+        self.answers.get(inquiry).or(self.ended.as_ref())
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) fn request(question: &Question<'_>, url: &str) -> Option<String> {
 }
 
 /// Until when an answer says that it holds; nothing of it is verified.
-pub(in super::super) fn next_update(content: &[u8]) -> Option<Timestamp> {
+pub(super) fn next_update(content: &[u8]) -> Option<Timestamp> {
     let (_, basic) = parse(content).ok()?;
     let next = basic.tbs_response_data.responses.iter().filter_map(next_of);
     next.min()
