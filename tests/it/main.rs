@@ -11,6 +11,8 @@ mod fake_registry;
 #[path = "../rig/folder.rs"]
 #[allow(dead_code, reason = "shared with the e2e tests, which use all of it")]
 mod folder;
+#[path = "../rig/notation_authority.rs"]
+mod notation_authority;
 #[path = "../rig/notation_signer.rs"]
 mod notation_signer;
 #[path = "../rig/notary_repository/mod.rs"]

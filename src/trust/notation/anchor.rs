@@ -10,6 +10,7 @@ use crate::trust::subject::Subject;
 use super::config::Config;
 use super::flaw;
 use super::judge::{Judged, Trial};
+use super::revocation::Revocations;
 use super::statement::{applicable, fingerprint};
 
 /// An anchor that can judge. It has no state, and asks nobody.
@@ -46,15 +47,22 @@ impl Anchor {
         self.fingerprint
     }
 
-    /// What `candidate` proves about `subject`.
-    pub fn judge(&self, candidate: &Candidate, subject: &Subject, now: Timestamp) -> Judged {
-        self.judged(candidate, subject, now).unwrap_or_else(Judged::Unproven)
+    /// What `candidate` proves about `subject`, by what is known of revocations.
+    pub fn judge(
+        &self,
+        candidate: &Candidate,
+        subject: &Subject,
+        known: &Revocations,
+        now: Timestamp,
+    ) -> Judged {
+        self.judged(candidate, subject, known, now).unwrap_or_else(Judged::Unproven)
     }
 
     fn judged(
         &self,
         candidate: &Candidate,
         subject: &Subject,
+        known: &Revocations,
         now: Timestamp,
     ) -> Result<Judged, Unproven> {
         let Content::Envelope { media_type, bytes } = &candidate.content else {
@@ -66,6 +74,6 @@ impl Anchor {
             let wanted = "a statement whose registryScopes names the repository, or \"*\"";
             return Err(Unproven::Flawed(flaw("trust_policy", found, wanted)));
         };
-        Trial::new(statement, now).judge(media_type, bytes, subject)
+        Trial::new(statement, known, now).judge(media_type, bytes, subject)
     }
 }

@@ -1,6 +1,8 @@
 //! What the certificates of a chain must be (signature-specification, "Certificate Requirements"), each
 //! by itself and one after the other. Whether anybody trusts the chain is asked elsewhere.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::trust::signature::Flaw;
 
@@ -55,9 +57,14 @@ impl Chain {
         self.iter().zip(&self.authorities)
     }
 
-    /// The first certificate that is not valid from `from` to `to`.
-    pub(super) fn invalid_within(&self, from: Timestamp, to: Timestamp) -> Option<&Certificate> {
-        self.iter().find(|one| !one.is_valid_at(from) || !one.is_valid_at(to))
+    /// The first certificate that is not valid for all of `time` ± `accuracy`.
+    pub(super) fn invalid_around(
+        &self,
+        time: Timestamp,
+        accuracy: Duration,
+    ) -> Option<&Certificate> {
+        self.iter()
+            .find(|one| one.not_before.plus(accuracy) > time || one.not_after < time.plus(accuracy))
     }
 
     /// The earliest end of a certificate's validity.

@@ -72,7 +72,6 @@ pub(super) struct Parts {
 /// attributes. Nobody need trust that certificate yet.
 #[derive(Clone, Debug)]
 pub(super) struct Envelope {
-    pub(super) algorithm: Algorithm,
     pub(super) scheme: SigningScheme,
     pub(super) expiry: Option<Timestamp>,
     pub(super) payload: Vec<u8>,
@@ -130,7 +129,7 @@ impl Envelope {
         }
         let (scheme, expiry) = header.check()?;
         let chain = Chain::new(chain, Purpose::CodeSigning)?;
-        Ok(Self { algorithm, scheme, expiry, payload, signature, chain, token })
+        Ok(Self { scheme, expiry, payload, signature, chain, token })
     }
 }
 

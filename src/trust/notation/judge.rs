@@ -1,41 +1,68 @@
 //! The judgement about one envelope (trust-store-trust-policy, "Signature Verification", in the order
 //! of its steps). Pure: what must be known of revocations is given, or asked for.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::trust::signature::{Flaw, Unproven, Vouched};
 use crate::trust::subject::Subject;
 
+use super::certificate::told;
+use super::chain::Chain;
 use super::envelope::{Envelope, SigningScheme};
-use super::flaw;
 use super::level::Action;
-use super::payload;
+use super::revocation::{Inquiry, Question, Revocations, Status};
 use super::statement::{Statement, VerifyTimestamp};
+use super::timestamp::{self, Stamped};
 use super::trust_store::Kind;
+use super::{flaw, payload};
+
+const REVOCATION: &str = "revocation";
+
+/// How far ahead of our clock a time may be that an authority vouches for.
+const EARLY: Duration = Duration::from_secs(5 * 60);
 
 /// What judging an envelope gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judged {
     /// It proves that its signer vouches for the image.
-    Vouched {
-        vouched: Vouched,
-        /// What did not pass, and that the anchor's level only logs.
-        tolerated: Vec<Flaw>,
-    },
+    Proven(Proven),
     Unproven(Unproven),
+    /// It would, if nothing is revoked; these are to be asked first, and then it is judged again.
+    Needs(Vec<Inquiry>),
+}
+
+/// A signature that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    pub vouched: Vouched,
+    /// What did not pass, and that the anchor's level only logs.
+    pub tolerated: Vec<Flaw>,
 }
 
 /// One envelope before its statement.
 pub(super) struct Trial<'a> {
     statement: &'a Statement,
+    known: &'a Revocations,
     now: Timestamp,
     tolerated: Vec<Flaw>,
     /// The earliest end of what the verdict rests on so far.
     expires: Option<Timestamp>,
+    needs: Vec<Inquiry>,
+}
+
+/// When an envelope was signed.
+struct Signed {
+    /// The best time that is known, if only by the signer's own word.
+    at: Timestamp,
+    /// The latest time that somebody else vouches for.
+    vouched: Option<Timestamp>,
 }
 
 impl<'a> Trial<'a> {
-    pub(super) fn new(statement: &'a Statement, now: Timestamp) -> Self {
-        Self { statement, now, tolerated: Vec::new(), expires: None }
+    pub(super) fn new(statement: &'a Statement, known: &'a Revocations, now: Timestamp) -> Self {
+        let (tolerated, needs) = (Vec::new(), Vec::new());
+        Self { statement, known, now, tolerated, expires: None, needs }
     }
 
     /// Judges an envelope of `media_type`.
@@ -46,7 +73,7 @@ impl<'a> Trial<'a> {
         subject: &Subject,
     ) -> Result<Judged, Unproven> {
         let Some(envelope) = Envelope::verify(media_type, bytes) else {
-            let found = format!("a layer of type {media_type:?}");
+            let found = format!("a layer of type {:?}", told(media_type));
             let wanted = "application/jose+json or application/cose";
             return Err(Unproven::Beside(flaw("envelope", found, wanted)));
         };
@@ -54,22 +81,27 @@ impl<'a> Trial<'a> {
         payload::check(&envelope.payload, subject)?;
         let level = self.statement.level;
         let authenticity = self.authenticity(&envelope);
+        let authentic = authenticity.is_ok();
         self.settled(level.authenticity, authenticity)?;
         let expiry = self.expiry(&envelope);
         self.settled(level.expiry, expiry)?;
         let signed = self.authentic_time(&envelope)?;
-        if level.revocation == Action::Enforce {
-            let told = "revocation cannot be checked yet; `revocation = \"skip\"` says that it need not be";
-            return Err(Unproven::Undecided(told.to_owned()));
+        if authentic {
+            self.revocation(&envelope.chain, level.revocation, signed.vouched)?;
+        } else {
+            // Who made the chain could name any place for us to ask.
+            let found = "nobody was asked whether a certificate of an untrusted chain is revoked";
+            self.settled(level.revocation, Err(flaw(REVOCATION, found, "a trusted chain")))?;
         }
-        Ok(Judged::Vouched {
-            vouched: Vouched {
-                signer: envelope.chain.leaf().name().to_owned(),
-                signed: Some(signed),
-                expires: self.expires,
-            },
-            tolerated: self.tolerated,
-        })
+        if !self.needs.is_empty() {
+            return Ok(Judged::Needs(self.needs));
+        }
+        let vouched = Vouched {
+            signer: envelope.chain.leaf().name().to_owned(),
+            signed: Some(signed.at),
+            expires: self.expires,
+        };
+        Ok(Judged::Proven(Proven { vouched, tolerated: self.tolerated }))
     }
 
     /// What becomes of a validation's outcome.
@@ -131,46 +163,126 @@ impl<'a> Trial<'a> {
     }
 
     /// When it was signed, held against the validity of the chain.
-    fn authentic_time(&mut self, envelope: &Envelope) -> Result<Timestamp, Unproven> {
+    fn authentic_time(&mut self, envelope: &Envelope) -> Result<Signed, Unproven> {
         let action = self.statement.level.authentic_timestamp;
         match envelope.scheme {
             SigningScheme::SigningAuthority { authentic_signing_time: time } => {
-                self.settled(action, valid(envelope, time, time, "when it was signed"))?;
-                Ok(time)
+                let outcome =
+                    self.has_come(time).and_then(|()| valid(envelope, time, Duration::ZERO));
+                self.settled(action, outcome)?;
+                Ok(Signed { at: time, vouched: Some(time) })
             }
-            SigningScheme::X509 { signing_time } => {
-                if self.wants_timestamp(envelope) {
-                    let missing = flaw("timestamp", "no timestamp", "a countersignature of a TSA");
-                    self.settled(action, Err(missing))?;
-                } else {
-                    self.settled(action, valid(envelope, self.now, self.now, "now"))?;
-                    if action == Action::Enforce {
-                        self.rests_until(envelope.chain.ends());
+            SigningScheme::X509 { signing_time } if self.wants_timestamp(envelope) => {
+                match self.stamped(envelope) {
+                    Ok(stamped) => {
+                        let before = self.tolerated.len();
+                        self.asked_about_tsa(&stamped)?;
+                        let (time, accuracy) = (stamped.info.time, stamped.info.accuracy);
+                        // An authority that may be revoked vouches for no time.
+                        let holds = self.tolerated.len() == before;
+                        let vouched = holds.then(|| time.plus(accuracy));
+                        Ok(Signed { at: if holds { time } else { signing_time }, vouched })
+                    }
+                    Err(flaw) => {
+                        self.settled(action, Err(flaw))?;
+                        Ok(Signed { at: signing_time, vouched: None })
                     }
                 }
-                Ok(signing_time)
+            }
+            SigningScheme::X509 { signing_time } => {
+                self.settled(action, valid(envelope, self.now, Duration::ZERO))?;
+                if action == Action::Enforce {
+                    self.rests_until(envelope.chain.ends());
+                }
+                Ok(Signed { at: signing_time, vouched: None })
             }
         }
     }
 
     /// Whether the countersignature of a timestamping authority decides about the time.
     fn wants_timestamp(&self, envelope: &Envelope) -> bool {
-        let expired = envelope.chain.ends() < self.now;
         let asked = match self.statement.verify_timestamp {
             VerifyTimestamp::Always => true,
-            VerifyTimestamp::AfterCertExpiry => expired,
+            VerifyTimestamp::AfterCertExpiry => envelope.chain.ends() < self.now,
         };
         asked && !self.statement.store.of(Kind::Tsa).is_empty()
     }
+
+    fn stamped(&self, envelope: &Envelope) -> Result<Stamped, Flaw> {
+        let Some(token) = &envelope.token else {
+            let found = "it has no timestamp";
+            return Err(flaw("timestamp", found, "a countersignature of a trusted authority"));
+        };
+        let roots = self.statement.store.of(Kind::Tsa);
+        let stamped = timestamp::verify(token, &envelope.signature, roots)?;
+        let (time, accuracy) = (stamped.info.time, stamped.info.accuracy);
+        self.has_come(time)?;
+        valid(envelope, time, accuracy)?;
+        Ok(stamped)
+    }
+
+    fn has_come(&self, time: Timestamp) -> Result<(), Flaw> {
+        if time > self.now.plus(EARLY) {
+            let found = format!("it was signed at {time}, which is yet to come");
+            return Err(flaw("timestamp", found, "a time that has come"));
+        }
+        Ok(())
+    }
+
+    /// A timestamp by a revoked authority is none, whatever becomes of revocation otherwise; only where
+    /// that is skipped altogether is nobody asked.
+    fn asked_about_tsa(&mut self, stamped: &Stamped) -> Result<(), Unproven> {
+        match self.statement.level.revocation {
+            Action::Skip => Ok(()),
+            Action::Enforce | Action::Log => {
+                self.revocation(&stamped.chain, self.statement.level.authentic_timestamp, None)
+            }
+        }
+    }
+
+    /// Whether a certificate of `chain` was revoked; what is not known and could be is to be asked.
+    fn revocation(
+        &mut self,
+        chain: &Chain,
+        action: Action,
+        used: Option<Timestamp>,
+    ) -> Result<(), Unproven> {
+        if action == Action::Skip {
+            return Ok(());
+        }
+        let wanted = "certificates that are not revoked, as their issuers say";
+        let mut unknown = Vec::new();
+        for (certificate, issuer) in chain.issued() {
+            let question = Question { certificate, issuer, used, now: self.now };
+            match question.status(self.known) {
+                Status::NotRevocable => {}
+                Status::Good { until } if action == Action::Enforce => self.rests_until(until),
+                Status::Good { .. } => {}
+                Status::Needs(inquiry) => self.needs.push(inquiry),
+                Status::Revoked(found) => {
+                    self.settled(action, Err(flaw(REVOCATION, found, wanted)))?;
+                }
+                Status::Unknown(why) => unknown.push(why),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let why = format!("whether a certificate is revoked is not known: {}", unknown.join("; "));
+        if action == Action::Enforce && self.needs.is_empty() {
+            return Err(Unproven::Undecided(why));
+        }
+        self.settled(Action::Log, Err(flaw(REVOCATION, why, wanted)))
+    }
 }
 
-fn valid(envelope: &Envelope, from: Timestamp, to: Timestamp, when: &str) -> Result<(), Flaw> {
-    match envelope.chain.invalid_within(from, to) {
+fn valid(envelope: &Envelope, time: Timestamp, accuracy: Duration) -> Result<(), Flaw> {
+    match envelope.chain.invalid_around(time, accuracy) {
         None => Ok(()),
         Some(one) => {
             let (begin, end) = (one.not_before, one.not_after);
             let found =
-                format!("{:?} is valid from {begin} to {end}, and was not {when}", one.name());
+                format!("{:?} is valid from {begin} to {end}, and not at {time}", one.name());
             Err(flaw("certificate_validity", found, "a chain that is valid at that time"))
         }
     }

@@ -13,6 +13,7 @@
 
 mod algorithm;
 mod anchor;
+mod asn1;
 mod cbor;
 mod certificate;
 mod chain;
@@ -24,7 +25,10 @@ mod judge;
 mod jws;
 mod level;
 mod payload;
+mod responder;
+mod revocation;
 mod statement;
+mod timestamp;
 mod trust_policy;
 mod trust_store;
 
@@ -32,8 +36,10 @@ pub use anchor::Anchor;
 pub use config::Config;
 pub use envelope::MAX_ENVELOPE;
 pub use identity::{Identities, Identity};
-pub use judge::Judged;
+pub use judge::{Judged, Proven};
 pub use level::{Action, Level};
+pub use responder::Responder;
+pub use revocation::{Answer, Inquiry, Method, Revocations};
 pub use statement::{Statement, VerifyTimestamp};
 pub use trust_store::Kind;
 

@@ -3,7 +3,7 @@
 use coset::cbor::value::Value as Cbor;
 use coset::{Label, RegisteredLabelWithPrivate};
 use countersign::clock::Timestamp;
-use countersign::trust::notation::Anchor;
+use countersign::trust::notation::{Anchor, Revocations};
 use serde_json::{Value, json};
 
 use super::site::{COSE, JWS, candidate, flawed, judged, now, subject, trusting, vouched};
@@ -230,12 +230,17 @@ fn an_expired_signature_is_refused_where_expiry_is_enforced() {
         let candidate = candidate(media_type, bytes);
         let last = Timestamp::from_unix(NOW + DAY - 1);
         let strict = trusting(&root, "");
-        let (good, _) = vouched(strict.judge(&candidate, &subject(), last));
+        let (good, _) =
+            vouched(strict.judge(&candidate, &subject(), &Revocations::default(), last));
         assert_eq!(good.expires, Some(Timestamp::from_unix(NOW + DAY)));
         let over = Timestamp::from_unix(NOW + DAY);
-        assert_eq!(flawed(strict.judge(&candidate, &subject(), over)).check, "expiry");
+        assert_eq!(
+            flawed(strict.judge(&candidate, &subject(), &Revocations::default(), over)).check,
+            "expiry"
+        );
         let permissive = trusting(&root, "level = \"permissive\"");
-        let (_, tolerated) = vouched(permissive.judge(&candidate, &subject(), over));
+        let (_, tolerated) =
+            vouched(permissive.judge(&candidate, &subject(), &Revocations::default(), over));
         assert_eq!(tolerated[0].check, "expiry");
     }
 }

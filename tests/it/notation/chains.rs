@@ -2,7 +2,7 @@
 
 use countersign::clock::Timestamp;
 use countersign::trust::Flaw;
-use countersign::trust::notation::Anchor;
+use countersign::trust::notation::{Anchor, Revocations};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyUsagePurpose,
@@ -269,7 +269,12 @@ fn a_verdict_ends_with_the_first_certificate_that_ends() {
     let (good, _) = vouched(judged(&trusting(&root, ""), JWS, bytes.clone()));
     assert_eq!(good.expires, Some(Timestamp::from_unix(NOW + DAY)));
     let after = Timestamp::from_unix(NOW + DAY + 1);
-    let verdict = trusting(&root, "").judge(&candidate(JWS, bytes), &subject(), after);
+    let verdict = trusting(&root, "").judge(
+        &candidate(JWS, bytes),
+        &subject(),
+        &Revocations::default(),
+        after,
+    );
     assert_eq!(flawed(verdict).check, "certificate_validity");
 }
 

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use countersign::clock::Timestamp;
 use countersign::oci::Digest;
-use countersign::trust::notation::MAX_ENVELOPE;
+use countersign::trust::notation::{MAX_ENVELOPE, Revocations};
 use countersign::trust::{Candidate, Content};
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ fn another_schemes_signature_is_beside_the_point() {
     let anchor = trusting(&root(), "");
     let content = Content::Bundle { json: "{}".into() };
     let candidate = Candidate { place: String::new(), content };
-    beside(anchor.judge(&candidate, &subject(), now()));
+    beside(anchor.judge(&candidate, &subject(), &Revocations::default(), now()));
     beside(judged(&anchor, "application/vnd.dev.cosign.simplesigning.v1+json", b"{}".to_vec()));
 }
 

@@ -4,5 +4,8 @@
 mod attributes;
 mod chains;
 mod envelopes;
+mod responder;
+mod revocation;
 mod settings;
 mod site;
+mod timestamps;

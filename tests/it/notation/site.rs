@@ -3,7 +3,7 @@
 use countersign::clock::Timestamp;
 use countersign::oci::{Digest, MediaType};
 use countersign::settings::{Document, Problems};
-use countersign::trust::notation::{Anchor, Config, Judged};
+use countersign::trust::notation::{Anchor, Config, Judged, Proven, Revocations};
 use countersign::trust::{Candidate, Content, Flaw, Subject, Unproven, Vouched};
 
 use crate::folder::Folder;
@@ -52,13 +52,13 @@ pub(super) fn candidate(media_type: &str, bytes: Vec<u8>) -> Candidate {
 }
 
 pub(super) fn judged(anchor: &Anchor, media_type: &str, bytes: Vec<u8>) -> Judged {
-    anchor.judge(&candidate(media_type, bytes), &subject(), now())
+    anchor.judge(&candidate(media_type, bytes), &subject(), &Revocations::default(), now())
 }
 
 /// What is vouched for, and what was tolerated.
 pub(super) fn vouched(judged: Judged) -> (Vouched, Vec<Flaw>) {
     match judged {
-        Judged::Vouched { vouched, tolerated } => (vouched, tolerated),
+        Judged::Proven(Proven { vouched, tolerated }) => (vouched, tolerated),
         other => panic!("{other:?}"),
     }
 }

@@ -1,0 +1,210 @@
+//! The network of this scheme, all of it: OCSP responders and CRLs, asked over HTTP, and their answers
+//! kept. Believes nothing of them; the judge does that.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::{HeaderMap, StatusCode};
+use moka::future::Cache;
+use moka::ops::compute::Op;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::clock::Timestamp;
+use crate::net::{Client, Method as HttpMethod, Timeouts, TlsError};
+use crate::trust::signature::{Candidate, Unproven};
+use crate::trust::subject::Subject;
+
+use super::anchor::Anchor;
+use super::judge::{Judged, Proven};
+use super::revocation::{Answer, Inquiry, Method, Revocations};
+
+/// The largest CRL in bytes (notation-go: 32 MiB).
+const MAX_CRL: usize = 8 << 20;
+/// The largest OCSP response in bytes (notation-go: 20 KiB).
+const MAX_OCSP: usize = 64 << 10;
+/// How many bytes of answers are kept.
+const MAX_KEPT: u64 = 64 << 20;
+/// The most requests at once.
+const MAX_REQUESTS: usize = 16;
+/// How often one judgement may ask for more.
+const MAX_ROUNDS: usize = 8;
+/// How long one judgement may wait for answers.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest time for which an answer is used; never past its own end.
+const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How old an answer in use may be before it is asked for again, beside its use.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+/// How long it is remembered that there was no answer.
+const MAX_FAILURE: Duration = Duration::from_secs(5);
+/// How long an answer is left alone that could not be refreshed.
+const PAUSE: Duration = Duration::from_secs(60);
+
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(2),
+    first_byte: Duration::from_secs(5),
+    idle: Duration::from_secs(5),
+    total: Duration::from_secs(5),
+};
+
+/// Asks responders, and keeps what they say. Cheap to clone; the clones share what is kept.
+#[derive(Clone, Debug)]
+pub struct Responder {
+    client: Client,
+    kept: Cache<Inquiry, Arc<Kept>>,
+}
+
+/// An answer, and for how long it is used.
+#[derive(Debug)]
+struct Kept {
+    answer: Answer,
+    fresh_until: Timestamp,
+    until: Timestamp,
+    refreshing: AtomicBool,
+}
+
+impl Responder {
+    /// Asks what certificates name: public addresses, and such private ones as `near` has itself.
+    pub fn new(near: &Url) -> Result<Self, TlsError> {
+        let client = Client::new(near, None, MAX_REQUESTS, TIMEOUTS)?;
+        let weight = |_: &Inquiry, kept: &Arc<Kept>| match &kept.answer {
+            Answer::Content(content) => u32::try_from(content.len()).unwrap_or(u32::MAX).max(1024),
+            Answer::Failed(_) => 1024,
+        };
+        let kept = Cache::builder().weigher(weight).max_capacity(MAX_KEPT).build();
+        Ok(Self { client, kept })
+    }
+
+    /// What `candidate` proves to `anchor`, with everything asked that has to be. Checks that did not
+    /// pass and are only logged are logged here.
+    pub async fn judge(
+        &self,
+        anchor: &Anchor,
+        candidate: &Candidate,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<Proven, Unproven> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut known = Revocations::default();
+        let mut rounds = 0;
+        loop {
+            let inquiries = match anchor.judge(candidate, subject, &known, now) {
+                Judged::Proven(proven) => {
+                    log(anchor, candidate, &proven);
+                    return Ok(proven);
+                }
+                Judged::Unproven(unproven) => return Err(unproven),
+                Judged::Needs(inquiries) => inquiries,
+            };
+            rounds += 1;
+            if rounds > MAX_ROUNDS {
+                known.end("too many places would have to be asked");
+                continue;
+            }
+            let answering = join_all(inquiries.iter().map(|inquiry| self.answer(inquiry, now)));
+            match tokio::time::timeout_at(deadline, answering).await {
+                Ok(answers) => {
+                    inquiries.into_iter().zip(answers).for_each(|(inquiry, answer)| {
+                        known.know(inquiry, answer);
+                    });
+                }
+                Err(_) => known.end("there was no answer in time"),
+            }
+        }
+    }
+
+    /// The answer to `inquiry`, kept or asked for. Those who ask for the same one wait for one answer.
+    async fn answer(&self, inquiry: &Inquiry, now: Timestamp) -> Answer {
+        if let Some(kept) = self.kept.get(inquiry).await
+            && now < kept.until
+        {
+            if now >= kept.fresh_until && !kept.refreshing.swap(true, Ordering::Relaxed) {
+                tokio::spawn(self.clone().refresh(inquiry.clone(), kept.clone(), now));
+            }
+            return kept.answer.clone();
+        }
+        let result = self
+            .kept
+            .entry_by_ref(inquiry)
+            .and_compute_with(|found| async move {
+                // Somebody may have asked while we waited for our turn.
+                match found {
+                    Some(kept) if now < kept.value().until => Op::Nop,
+                    Some(_) | None => Op::Put(Arc::new(self.ask(inquiry, now).await)),
+                }
+            })
+            .await;
+        match result.into_entry() {
+            Some(entry) => entry.into_value().answer.clone(),
+            None => Answer::Failed("the answer was not kept".to_owned()),
+        }
+    }
+
+    /// Asks again for what is in use; if there is no better answer, the old one stays in use.
+    async fn refresh(self, inquiry: Inquiry, old: Arc<Kept>, now: Timestamp) {
+        let new = self.ask(&inquiry, now).await;
+        let kept = if new.until > old.until || matches!(new.answer, Answer::Content(_)) {
+            new
+        } else {
+            let Inquiry { url, .. } = &inquiry;
+            tracing::warn!(%url, "what is known of revocations could not be refreshed");
+            Kept {
+                answer: old.answer.clone(),
+                fresh_until: now.plus(PAUSE),
+                until: old.until,
+                refreshing: AtomicBool::new(false),
+            }
+        };
+        self.kept.insert(inquiry, Arc::new(kept)).await;
+    }
+
+    async fn ask(&self, inquiry: &Inquiry, now: Timestamp) -> Kept {
+        let answer = match self.fetch(inquiry).await {
+            Ok(content) => Answer::Content(content),
+            Err(why) => Answer::Failed(why),
+        };
+        let ends = match &answer {
+            Answer::Content(content) => inquiry.method.next_update(content),
+            Answer::Failed(_) => None,
+        };
+        // What is over already, or cannot be read, is asked for again as soon as a failure is.
+        let until = match ends.filter(|end| *end > now) {
+            Some(end) => end.min(now.plus(MAX_AGE)),
+            None => now.plus(MAX_FAILURE),
+        };
+        let fresh = until.since(now) / 2;
+        let fresh_until = now.plus(fresh.min(FRESH));
+        Kept { answer, fresh_until, until, refreshing: AtomicBool::new(false) }
+    }
+
+    async fn fetch(&self, inquiry: &Inquiry) -> Result<bytes::Bytes, String> {
+        let url = Url::parse(&inquiry.url).map_err(|e| format!("it is no URL: {e}"))?;
+        let response = self
+            .client
+            .send(HttpMethod::Get, &url, &HeaderMap::new())
+            .await
+            .map_err(|e| e.to_string())?;
+        if response.status() != StatusCode::OK {
+            return Err(format!("the answer has the status {}", response.status()));
+        }
+        let ceiling = match inquiry.method {
+            Method::Ocsp => MAX_OCSP,
+            Method::Crl => MAX_CRL,
+        };
+        response.into_body().read_whole(ceiling).await.map_err(|e| e.to_string())
+    }
+}
+
+fn log(anchor: &Anchor, candidate: &Candidate, proven: &Proven) {
+    for flaw in &proven.tolerated {
+        tracing::warn!(
+            anchor = %anchor.name(),
+            place = %candidate.place,
+            check = flaw.check,
+            found = %flaw.found,
+            "a check did not pass, and the anchor's level only logs it",
+        );
+    }
+}

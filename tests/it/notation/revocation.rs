@@ -1,0 +1,426 @@
+//! Revocation: what CRLs and OCSP responses say, what must be asked, and what is not believed.
+
+use bytes::Bytes;
+use countersign::clock::Timestamp;
+use countersign::trust::Unproven;
+use countersign::trust::notation::{Anchor, Answer, Inquiry, Judged, Method, Revocations};
+use rcgen::{
+    BasicConstraints, CertificateParams, CrlDistributionPoint, CrlScope, CustomExtension, IsCa,
+    KeyUsagePurpose, RevocationReason,
+};
+
+use super::site::{JWS, candidate, config, flawed, now, subject, trusting, vouched};
+use crate::notation_authority::{
+    Response, Stamp, UNKNOWN, crl, purpose, responder_at, revoked, revoked_status, scope,
+    timestamping,
+};
+use crate::notation_signer::{Certified, DAY, Kind, NOW, Signing, at, authority};
+
+const CRL: &str = "http://pki.example.com/root.crl";
+const OCSP: &str = "http://ocsp.example.com";
+
+fn with_crl(params: &mut CertificateParams) {
+    params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![CRL.to_owned()] }];
+}
+
+fn with_ocsp(params: &mut CertificateParams) {
+    params.custom_extensions.push(responder_at(OCSP));
+}
+
+struct Site {
+    root: Certified,
+    anchor: Anchor,
+}
+
+fn site(lines: &str) -> Site {
+    let root = Certified::root("root");
+    let anchor = trusting(&root, &format!("revocation = \"check\"\n{lines}"));
+    Site { root, anchor }
+}
+
+impl Site {
+    fn signer(&self, change: fn(&mut CertificateParams)) -> Certified {
+        self.root.issue("signer", Kind::P256, change)
+    }
+
+    fn judge(&self, signer: &Certified, known: &Revocations) -> Judged {
+        let candidate = candidate(JWS, Signing::new(signer, &subject()).jws());
+        self.anchor.judge(&candidate, &subject(), known, now())
+    }
+
+    /// The verdict once every inquiry has been answered, by `answer`.
+    fn answered(&self, signer: &Certified, answer: impl Fn(&Inquiry) -> Answer) -> Judged {
+        let mut known = Revocations::default();
+        for _ in 0..4 {
+            let Judged::Needs(inquiries) = self.judge(signer, &known) else { break };
+            for inquiry in inquiries {
+                let answer = answer(&inquiry);
+                known.know(inquiry, answer);
+            }
+        }
+        self.judge(signer, &known)
+    }
+}
+
+fn content(der: Vec<u8>) -> Answer {
+    Answer::Content(Bytes::from(der))
+}
+
+fn undecided(judged: Judged) -> String {
+    match judged {
+        Judged::Unproven(Unproven::Undecided(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_certificate_that_names_nobody_to_ask_is_not_asked_about() {
+    let site = site("");
+    vouched(site.judge(&site.signer(|_| {}), &Revocations::default()));
+}
+
+#[test]
+fn what_is_not_known_is_asked_first() {
+    let site = site("");
+    let inquiry = Inquiry { method: Method::Crl, url: CRL.to_owned() };
+    assert_eq!(
+        site.judge(&site.signer(with_crl), &Revocations::default()),
+        Judged::Needs(vec![inquiry])
+    );
+    let Judged::Needs(asked) = site.judge(&site.signer(with_ocsp), &Revocations::default()) else {
+        panic!("nothing is asked");
+    };
+    assert_eq!(asked[0].method, Method::Ocsp);
+    assert!(asked[0].url.starts_with("http://ocsp.example.com/M"), "{asked:?}");
+}
+
+#[test]
+fn nobody_is_asked_about_an_untrusted_chain() {
+    for (level, tolerated) in [("strict", false), ("audit", true)] {
+        let site = site(&format!("level = {level:?}"));
+        let stranger = Certified::root("stranger").issue("signer", Kind::P256, with_crl);
+        let verdict = site.judge(&stranger, &Revocations::default());
+        if tolerated {
+            let (_, tolerated) = vouched(verdict);
+            assert_eq!(
+                tolerated.iter().map(|flaw| flaw.check).collect::<Vec<_>>(),
+                ["trust_store", "revocation"]
+            );
+        } else {
+            assert_eq!(flawed(verdict).check, "trust_store");
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_no_crl_lists_is_good_until_the_next() {
+    let site = site("");
+    let signer = site.signer(with_crl);
+    let other = site.root.issue("other", Kind::P256, with_crl);
+    let list = crl(&site.root, |params| params.revoked_certs = vec![revoked(&other)]);
+    let (good, _) = vouched(site.answered(&signer, |_| content(list.clone())));
+    assert_eq!(good.expires, Some(Timestamp::from_unix(NOW + DAY)));
+}
+
+#[test]
+fn a_revoked_certificate_is_refused() {
+    let site = site("");
+    let signer = site.signer(with_crl);
+    let list = crl(&site.root, |params| params.revoked_certs = vec![revoked(&signer)]);
+    assert_eq!(flawed(site.answered(&signer, |_| content(list.clone()))).check, "revocation");
+    let signer = site.signer(with_ocsp);
+    let said = Response { status: revoked_status(), ..Response::good(&site.root, &signer) };
+    assert_eq!(flawed(site.answered(&signer, |_| content(said.der()))).check, "revocation");
+}
+
+#[test]
+fn a_revoked_authority_is_refused_as_well() {
+    let site = site("");
+    let between = site.root.issue("between", Kind::P256, |params| {
+        authority(params);
+        with_crl(params);
+    });
+    let list = crl(&site.root, |params| params.revoked_certs = vec![revoked(&between)]);
+    let verdict = site.answered(&between.signer(), |_| content(list.clone()));
+    assert_eq!(flawed(verdict).check, "revocation");
+}
+
+#[test]
+fn an_unreachable_responder_is_undecided_when_strict_and_told_when_permissive() {
+    let failed = |_: &Inquiry| Answer::Failed("no connection".to_owned());
+    for change in [with_crl, with_ocsp] {
+        let strict = site("");
+        let why = undecided(strict.answered(&strict.signer(change), failed));
+        assert!(why.contains("no connection"), "{why}");
+        let permissive = site("level = \"permissive\"");
+        let (_, tolerated) = vouched(permissive.answered(&permissive.signer(change), failed));
+        assert_eq!(tolerated[0].check, "revocation");
+    }
+}
+
+#[test]
+fn a_revoked_certificate_is_only_told_when_permissive() {
+    let site = site("level = \"permissive\"");
+    let signer = site.signer(with_crl);
+    let list = crl(&site.root, |params| params.revoked_certs = vec![revoked(&signer)]);
+    let (_, tolerated) = vouched(site.answered(&signer, |_| content(list.clone())));
+    assert!(tolerated[0].found.contains("was revoked"));
+}
+
+#[test]
+fn a_crl_that_proves_nothing_is_undecided() {
+    let site = site("");
+    let signer = site.signer(with_crl);
+    let stranger = Certified::root("stranger");
+    let impostor = Certified::alone("impostor", Kind::P256, |params| {
+        authority(params);
+        params.distinguished_name = site.root.params.distinguished_name.clone();
+    });
+    let mut broken = crl(&site.root, |_| {});
+    let last = broken.len() - 1;
+    broken[last] ^= 1;
+    let scoped = |url: &str, part: Option<CrlScope>| {
+        crl(&site.root, |params| {
+            let mut scope = scope(url);
+            scope.scope = part;
+            params.issuing_distribution_point = Some(scope);
+        })
+    };
+    for (list, told) in [
+        (b"no list".to_vec(), "no CRL"),
+        (crl(&stranger, |_| {}), "another issuer"),
+        (crl(&impostor, |_| {}), "signature"),
+        (broken, "signature"),
+        (crl(&site.root, |params| params.next_update = at(NOW - 1)), "it held until"),
+        (crl(&site.root, |params| params.this_update = at(NOW + 3600)), "yet to come"),
+        (scoped("http://pki.example.com/other.crl", None), "another distribution point"),
+        (scoped(CRL, Some(CrlScope::CaCertsOnly)), "other certificates"),
+    ] {
+        let why = undecided(site.answered(&signer, |_| content(list.clone())));
+        assert!(why.contains(told), "{told}: {why}");
+    }
+    for part in [None, Some(CrlScope::UserCertsOnly)] {
+        let list = scoped(CRL, part);
+        vouched(site.answered(&signer, |_| content(list.clone())));
+    }
+}
+
+#[test]
+fn an_authority_that_may_not_sign_crls_is_not_believed() {
+    let root = Certified::alone("no crl", Kind::P256, |params| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    });
+    let anchor = trusting(&root, "revocation = \"check\"");
+    let site = Site { root, anchor };
+    let signer = site.signer(with_crl);
+    let mut pretending = site.root.clone();
+    authority(&mut pretending.params);
+    let list = crl(&pretending, |_| {});
+    assert!(undecided(site.answered(&signer, |_| content(list.clone()))).contains("keyUsage"));
+}
+
+#[test]
+fn an_old_crl_revokes_for_good_and_holds_for_nothing() {
+    let site = site("");
+    let signer = site.signer(with_crl);
+    let list = |reason| {
+        crl(&site.root, |params| {
+            params.next_update = at(NOW - 1);
+            params.revoked_certs = vec![revoked(&signer)];
+            params.revoked_certs[0].reason_code = Some(reason);
+        })
+    };
+    let old = list(RevocationReason::KeyCompromise);
+    assert_eq!(flawed(site.answered(&signer, |_| content(old.clone()))).check, "revocation");
+    let hold = list(RevocationReason::CertificateHold);
+    undecided(site.answered(&signer, |_| content(hold.clone())));
+}
+
+#[test]
+fn a_hold_is_a_revocation_while_it_lasts() {
+    let site = site("");
+    let signer = site.signer(with_crl);
+    let list = crl(&site.root, |params| {
+        params.revoked_certs = vec![revoked(&signer)];
+        params.revoked_certs[0].reason_code = Some(RevocationReason::CertificateHold);
+    });
+    assert_eq!(flawed(site.answered(&signer, |_| content(list.clone()))).check, "revocation");
+}
+
+#[test]
+fn a_key_that_went_bad_after_an_authentic_signing_is_good_and_by_the_signers_word_is_not() {
+    let site = site("");
+    let signer = site.signer(with_crl);
+    let list = crl(&site.root, |params| {
+        params.revoked_certs = vec![revoked(&signer)];
+        params.revoked_certs[0].invalidity_date = Some(at(NOW - 1800));
+    });
+    let mut known = Revocations::default();
+    known.know(Inquiry { method: Method::Crl, url: CRL.to_owned() }, content(list));
+    let judge = |signing: &Signing| {
+        site.anchor.judge(&candidate(JWS, signing.jws()), &subject(), &known, now())
+    };
+    let mut authentic = Signing::by_authority(&signer, &subject());
+    authentic.signed = NOW - 3000;
+    vouched(judge(&authentic));
+    authentic.signed = NOW - 1000;
+    assert_eq!(flawed(judge(&authentic)).check, "revocation");
+    let mut claimed = Signing::new(&signer, &subject());
+    claimed.signed = NOW - 3000;
+    assert_eq!(flawed(judge(&claimed)).check, "revocation");
+}
+
+#[test]
+fn an_ocsp_response_by_the_issuer_or_its_delegate_is_believed() {
+    let site = site("");
+    let signer = site.signer(with_ocsp);
+    let own = Response::good(&site.root, &signer);
+    let (good, _) = vouched(site.answered(&signer, |_| content(own.der())));
+    assert_eq!(good.expires, Some(Timestamp::from_unix(NOW + DAY)));
+    let delegate = site.root.issue("responder", Kind::P256, |params| {
+        params.custom_extensions.push(purpose("1.3.6.1.5.5.7.3.9", false));
+    });
+    let certificates = vec![delegate.der.clone()];
+    let said = Response { responder: delegate, certificates, ..own };
+    vouched(site.answered(&signer, |_| content(said.der())));
+}
+
+#[test]
+fn a_delegate_is_asked_about_by_crl_unless_its_issuer_says_that_it_need_not_be() {
+    let site = site("");
+    let signer = site.signer(with_ocsp);
+    let plain = site.root.issue("responder", Kind::P256, |params| {
+        params.custom_extensions.push(purpose("1.3.6.1.5.5.7.3.9", false));
+        with_crl(params);
+    });
+    let said = |delegate: &Certified| Response {
+        responder: delegate.clone(),
+        certificates: vec![delegate.der.clone()],
+        ..Response::good(&site.root, &signer)
+    };
+    let list = crl(&site.root, |params| params.revoked_certs = vec![revoked(&plain)]);
+    let answer = |inquiry: &Inquiry| match inquiry.method {
+        Method::Ocsp => content(said(&plain).der()),
+        Method::Crl => content(list.clone()),
+    };
+    assert!(undecided(site.answered(&signer, answer)).contains("its responder"));
+    let unchecked = site.root.issue("responder", Kind::P256, |params| {
+        params.custom_extensions.push(purpose("1.3.6.1.5.5.7.3.9", false));
+        let no_check =
+            CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 48, 1, 5], vec![5, 0]);
+        params.custom_extensions.push(no_check);
+        with_crl(params);
+    });
+    let response = said(&unchecked).der();
+    vouched(site.answered(&signer, |_| content(response.clone())));
+}
+
+#[test]
+fn an_ocsp_response_that_proves_nothing_is_undecided() {
+    let site = site("");
+    let signer = site.signer(with_ocsp);
+    let other = site.root.issue("other", Kind::P256, with_ocsp);
+    let stranger = Certified::root("stranger");
+    let good = Response::good(&site.root, &signer);
+    let by = |responder: &Certified| Response {
+        responder: responder.clone(),
+        certificates: vec![responder.der.clone()],
+        ..good.clone()
+    };
+    let for_ocsp = |params: &mut CertificateParams| {
+        params.custom_extensions.push(purpose("1.3.6.1.5.5.7.3.9", false));
+    };
+    let old = site.root.issue("responder", Kind::P256, |params| {
+        for_ocsp(params);
+        params.not_after = at(NOW - 1);
+    });
+    let mut broken = good.der();
+    let last = broken.len() - 1;
+    broken[last] ^= 1;
+    for (der, told) in [
+        (b"no response".to_vec(), "no OCSP response"),
+        (vec![0x30, 3, 10, 1, 3], "TryLater"),
+        (broken, "signature"),
+        (Response { about: other.clone(), ..good.clone() }.der(), "other certificates"),
+        (Response { issuer: stranger.clone(), ..good.clone() }.der(), "other certificates"),
+        (Response { status: UNKNOWN.to_vec(), ..good.clone() }.der(), "does not know"),
+        (Response { until: None, ..good.clone() }.der(), "until when"),
+        (Response { until: Some(NOW - 1), ..good.clone() }.der(), "it held until"),
+        (Response { made: NOW + 3600, ..good.clone() }.der(), "yet to come"),
+        (by(&stranger).der(), "no certificate for OCSP"),
+        (by(&other).der(), "no certificate for OCSP"),
+        (by(&stranger.issue("responder", Kind::P256, for_ocsp)).der(), "not one of the issuer's"),
+        (by(&old).der(), "not one of the issuer's"),
+        (Response { certificates: vec![], ..by(&stranger) }.der(), "not known"),
+    ] {
+        let why = undecided(site.answered(&signer, |_| content(der.clone())));
+        assert!(why.contains(told), "{told}: {why}");
+    }
+}
+
+#[test]
+fn where_ocsp_fails_the_crl_decides() {
+    let site = site("");
+    let signer = site.signer(|params| {
+        with_crl(params);
+        with_ocsp(params);
+    });
+    let answer = |list: Vec<u8>| {
+        move |inquiry: &Inquiry| match inquiry.method {
+            Method::Ocsp => Answer::Failed("no connection".to_owned()),
+            Method::Crl => content(list.clone()),
+        }
+    };
+    vouched(site.answered(&signer, answer(crl(&site.root, |_| {}))));
+    let list = crl(&site.root, |params| params.revoked_certs = vec![revoked(&signer)]);
+    assert_eq!(flawed(site.answered(&signer, answer(list))).check, "revocation");
+}
+
+#[test]
+fn only_http_is_asked() {
+    let site = site("");
+    let signer = site.signer(|params| {
+        let uris =
+            vec!["ldap://ldap.example.com/cn=crl".to_owned(), "file:///etc/passwd".to_owned()];
+        params.crl_distribution_points = vec![CrlDistributionPoint { uris }];
+    });
+    assert!(undecided(site.judge(&signer, &Revocations::default())).contains("no http URL"));
+}
+
+#[test]
+fn skipped_revocation_asks_nobody() {
+    let root = Certified::root("root");
+    let anchor = trusting(&root, "revocation = \"skip\"");
+    let site = Site { root, anchor };
+    vouched(site.judge(&site.signer(with_crl), &Revocations::default()));
+}
+
+#[test]
+fn a_revoked_timestamping_authority_proves_no_time() {
+    let (root, tsa_root) = (Certified::root("root"), Certified::root("tsa root"));
+    let tsa = tsa_root.issue("tsa", Kind::P256, |params| {
+        timestamping(params);
+        with_crl(params);
+    });
+    let lines = "trust_store = [\"ca:root.crt\"]\ntsa = [\"tsa.crt\"]\nidentities = [\"*\"]";
+    let files = [("root.crt", root.pem()), ("tsa.crt", tsa_root.pem())];
+    let files = files.each_ref().map(|(name, pem)| (*name, pem.as_bytes()));
+    let anchor = Anchor::new(config(lines, &files).unwrap());
+    let stamp = Stamp::new(&tsa);
+    let bytes =
+        Signing::new(&root.signer(), &subject()).jws_stamped(|signature| stamp.token(signature));
+    let judge = |known: &Revocations| {
+        anchor.judge(&candidate(JWS, bytes.clone()), &subject(), known, now())
+    };
+    let inquiry = Inquiry { method: Method::Crl, url: CRL.to_owned() };
+    assert_eq!(judge(&Revocations::default()), Judged::Needs(vec![inquiry.clone()]));
+    let mut known = Revocations::default();
+    known.know(inquiry.clone(), content(crl(&tsa_root, |_| {})));
+    vouched(judge(&known));
+    let list = crl(&tsa_root, |params| params.revoked_certs = vec![revoked(&tsa)]);
+    known.know(inquiry.clone(), content(list));
+    assert_eq!(flawed(judge(&known)).check, "revocation");
+    known.know(inquiry, Answer::Failed("no connection".to_owned()));
+    undecided(judge(&known));
+}
