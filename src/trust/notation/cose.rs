@@ -124,10 +124,8 @@ fn read_header(protected: &CoseHeader) -> Result<Header, Flaw> {
 /// A time: tag 1 with whole seconds since 1970.
 fn time(header: &CoseHeader, name: &str) -> Result<Option<Timestamp>, Flaw> {
     let Some(value) = text_label(header, name) else { return Ok(None) };
-    let seconds = match value {
-        Value::Tag(1, inner) => inner.as_integer().and_then(|seconds| i64::try_from(seconds).ok()),
-        _ => None,
-    };
+    let tagged = value.as_tag().filter(|(tag, _)| *tag == 1);
+    let seconds = tagged.and_then(|(_, inner)| i64::try_from(inner.as_integer()?).ok());
     let seconds = seconds.filter(|seconds| (0..=LAST_SECOND).contains(seconds));
     let wanted = "tag 1 and whole seconds";
     let seconds = seconds.ok_or_else(|| wrong(format!("{name} is no time"), wanted))?;

@@ -4,6 +4,7 @@
 mod attributes;
 mod chains;
 mod envelopes;
+mod frozen;
 mod responder;
 mod revocation;
 mod settings;

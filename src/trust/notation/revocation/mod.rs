@@ -107,15 +107,14 @@ impl Question<'_> {
             return Status::NotRevocable;
         }
         let by_ocsp = self.by_ocsp(known);
-        match by_ocsp {
-            Some(Status::Unknown(why)) => match self.by_crl(known) {
-                Some(Status::Unknown(too)) => Status::Unknown(format!("{why}; {too}")),
-                Some(status) => status,
-                None => Status::Unknown(why),
-            },
-            Some(status) => status,
-            None => self.by_crl(known).unwrap_or(Status::NotRevocable),
-        }
+        let Some(Status::Unknown(why)) = by_ocsp else {
+            return by_ocsp.or_else(|| self.by_crl(known)).unwrap_or(Status::NotRevocable);
+        };
+        let by_crl = self.by_crl(known);
+        let Some(Status::Unknown(too)) = by_crl else {
+            return by_crl.unwrap_or(Status::Unknown(why));
+        };
+        Status::Unknown(format!("{why}; {too}"))
     }
 
     /// The first responder that answers decides.
@@ -167,7 +166,10 @@ impl Question<'_> {
                 Some(Answer::Failed(why)) => reasons.push(format!("{told}: {why}")),
                 Some(Answer::Content(content)) => match read(url, content) {
                     Status::Unknown(why) => reasons.push(format!("{told}: {why}")),
-                    status => return Some(status),
+                    status @ (Status::Good { .. }
+                    | Status::NotRevocable
+                    | Status::Revoked(_)
+                    | Status::Needs(_)) => return Some(status),
                 },
             }
         }
