@@ -1,7 +1,6 @@
 //! From a configuration to a running gate: the only place that constructs the parts and joins them.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,7 +81,7 @@ impl App {
 
         let mut anchors = Vec::new();
         for anchor in &config.anchors {
-            anchors.push(open(anchor, &config.store.path, keeping, &requests)?);
+            anchors.push(open(anchor, config, keeping, &requests)?);
         }
         let mut upstreams = Vec::new();
         for upstream in &config.upstreams {
@@ -247,10 +246,13 @@ impl Running {
 
 fn open(
     anchor: &trust::Config,
-    store: &Path,
+    config: &Config,
     keeping: Keeping,
     requests: &upstream::Metrics,
 ) -> anyhow::Result<trust::Anchor> {
+    let store = &config.store.path;
+    // What certificates name may be private only where the registry is.
+    let near = config.upstreams.first().map(|upstream| &upstream.url);
     Ok(match anchor.clone() {
         trust::Config::NotaryV1(config) => {
             let name = config.name.clone();
@@ -266,8 +268,11 @@ fn open(
             trust::Anchor::Content(content::Anchor::Cosign(Arc::new(anchor)))
         }
         trust::Config::Notation(config) => {
-            let anchor = notation::Anchor::new(config);
-            trust::Anchor::Content(content::Anchor::Notation(Arc::new(anchor)))
+            let near = near.context("there is no upstream")?;
+            let responder = notation::Responder::new(near)
+                .with_context(|| format!("the anchor {}", config.name))?;
+            let anchor = Arc::new(notation::Anchor::new(config));
+            trust::Anchor::Content(content::Anchor::Notation(anchor, responder))
         }
     })
 }

@@ -80,7 +80,7 @@ impl Shared {
                 return held.map(|()| kept).map_err(|limit| exhausted(limit.to_string()));
             }
             let size = usize::try_from(layer.size).unwrap_or(MAX_LAYER);
-            inquiry.ask(size).map_err(|limit| exhausted(limit.to_string()))?;
+            inquiry.ask(registry, size).map_err(|why| exhausted(why.to_string()))?;
             let blob =
                 self.pull_through.small_blob(registry, repository, &layer.digest, size).await;
             blob.map_err(|error| deny::fetch(image, Some(subject.pattern()), error))

@@ -212,7 +212,7 @@ impl Shared {
         digest: &Digest,
         search: &mut Search<'_>,
     ) -> Result<Option<Fetched>, Denial> {
-        if search.spent || search.inquiry.ask(0).is_err() {
+        if search.spent || search.inquiry.ask(&image.registry, 0).is_err() {
             search.spent = true;
             let because = format!(
                 "the signed indexes that could list it are more than {MAX_REQUESTS} requests or {MAX_BYTES} \

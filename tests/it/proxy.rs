@@ -7,10 +7,13 @@ use bytes::Bytes;
 use countersign::clock::Clock;
 use countersign::gate::Gate;
 use countersign::oci::{Digest, Registry};
-use countersign::policy::{Mode, Policy, Rule};
+use countersign::policy::{Mode, OnRollback, OnUnsigned, Policy, Rule};
 use countersign::pull_through::PullThrough;
 use countersign::server::{Limits, Metrics, Names, Proxy};
-use countersign::trust::{Trust, notaryv1};
+use countersign::trust::content::Verdicts;
+use countersign::trust::places::Places;
+use countersign::trust::tags::TagMemory;
+use countersign::trust::{self, Trust, notaryv1};
 use countersign::upstream::{self, Upstream};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LINK, RANGE, RETRY_AFTER};
 use http::{Method, Request, Response};
@@ -136,15 +139,24 @@ pub(crate) async fn stand() -> Standing {
         Upstream::new(&upstream::Config::new(name.clone(), url), &asked).unwrap()
     });
     let pull_through = PullThrough::new(upstreams, PullThrough::CACHE);
-    let rule =
-        |pattern: &str, mode| Rule { patterns: vec![pattern.parse().unwrap()], mode, until: None };
+    let rule = |pattern: &str, mode| Rule {
+        patterns: vec![pattern.parse().unwrap()],
+        mode,
+        on_unsigned: OnUnsigned::default(),
+        on_rollback: OnRollback::default(),
+        until: None,
+    };
     let policy = Policy::new(vec![
         rule("*/open/**", Mode::Allow { reason: "a test".to_owned() }),
         rule("*/shut/**", Mode::Deny { reason: Some("a test".to_owned()) }),
     ]);
-    let known = notaryv1::Metrics::registered(&mut registry);
-    let trust = Trust::new([], notaryv1::TrustCache::new(Clock::System, known));
-    let gate = Gate::new(policy, trust, pull_through, names.clone(), Clock::System);
+    let refreshes = trust::Metrics::registered(&mut registry);
+    let known = notaryv1::TrustCache::new(Clock::System, refreshes.clone());
+    let places = Places::new(pull_through.clone(), Clock::System);
+    let verdicts = Verdicts::new(places, Clock::System, refreshes);
+    let trust = Trust::new([], known, verdicts);
+    let tags = TagMemory::look(&std::env::temp_dir());
+    let gate = Gate::new(policy, trust, pull_through, tags, names.clone(), Clock::System);
     let names = Names { default: names.first().cloned(), registries: names };
     let metrics = Metrics::registered(&mut registry);
     let proxy = Arc::new(Proxy::new(Arc::new(gate), names, metrics));

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::Anchor;
 use super::verdict::{Evidence, Verdict};
 use crate::clock::Timestamp;
-use crate::trust::notation::Judged;
+use crate::trust::cosign;
+use crate::trust::notation;
 use crate::trust::places::{Inquiry, Places};
-use crate::trust::signature::{Candidate, Flaw, Unproven, Vouched};
+use crate::trust::signature::{Candidate, Unproven, Vouched};
 use crate::trust::subject::Subject;
 
 /// A good signature, and where it was.
@@ -27,21 +28,16 @@ pub(super) async fn judge(
     let mut open = None;
     let mut good = None;
     while let Some(candidates) = search.next().await {
-        let (anchor, subject) = (anchor.clone(), subject.clone());
-        // Many bad signatures take a while, in which the others are to be served.
-        let judged = tokio::task::spawn_blocking(move || all(&anchor, &subject, candidates, now));
-        match judged.await {
-            Ok(judged) => {
-                evidence.objections.extend(judged.evidence.objections);
-                open = open.or(judged.open);
-                good = judged.good;
+        let batch = match anchor {
+            Anchor::Cosign(anchor) => by_cosign(anchor, subject, candidates, now).await,
+            Anchor::Notation(anchor, responder) => {
+                by_notation(anchor, responder, subject, candidates, now).await
             }
-            Err(error) => {
-                tracing::error!(%error, "judging signatures broke off");
-                open.get_or_insert_with(|| "judging the signatures broke off".to_owned());
-            }
-        }
-        if good.is_some() {
+        };
+        evidence.objections.extend(batch.evidence.objections);
+        open = open.or(batch.open);
+        if batch.good.is_some() {
+            good = batch.good;
             break;
         }
     }
@@ -53,6 +49,7 @@ pub(super) async fn judge(
     }
 }
 
+/// What some candidates came to.
 #[derive(Default)]
 struct Batch {
     evidence: Evidence,
@@ -60,38 +57,63 @@ struct Batch {
     good: Option<Good>,
 }
 
-/// Judges one candidate after the other, until one is good.
-fn all(anchor: &Anchor, subject: &Subject, candidates: Vec<Candidate>, now: Timestamp) -> Batch {
-    let mut batch = Batch::default();
-    for candidate in candidates {
-        match one(anchor, subject, &candidate, now) {
-            Ok((vouched, tolerated)) => {
-                batch.evidence.tolerate(&candidate.place, tolerated);
-                batch.good = Some((candidate.place, vouched));
-                return batch;
-            }
-            Err(unproven) => {
-                let open = batch.evidence.object(&candidate.place, unproven);
-                batch.open = batch.open.or(open);
-            }
+impl Batch {
+    fn unproven(&mut self, candidate: &Candidate, unproven: Unproven) {
+        let open = self.evidence.object(&candidate.place, unproven);
+        if self.open.is_none() {
+            self.open = open;
         }
     }
-    batch
 }
 
-fn one(
-    anchor: &Anchor,
-    subject: &Subject,
-    candidate: &Candidate,
+/// Judges one candidate after the other, until one is good. Many bad ones take a while, in which others
+/// are to be served.
+async fn by_cosign(
+    anchor: &Arc<cosign::Anchor>,
+    subject: &Arc<Subject>,
+    candidates: Vec<Candidate>,
     now: Timestamp,
-) -> Result<(Vouched, Vec<Flaw>), Unproven> {
-    match anchor {
-        Anchor::Cosign(anchor) => {
-            anchor.judge(candidate, subject, now).map(|vouched| (vouched, Vec::new()))
+) -> Batch {
+    let (anchor, subject) = (anchor.clone(), subject.clone());
+    let judged = tokio::task::spawn_blocking(move || {
+        let mut batch = Batch::default();
+        for candidate in candidates {
+            match anchor.judge(&candidate, &subject, now) {
+                Ok(vouched) => {
+                    batch.good = Some((candidate.place, vouched));
+                    break;
+                }
+                Err(unproven) => batch.unproven(&candidate, unproven),
+            }
         }
-        Anchor::Notation(anchor) => match anchor.judge(candidate, subject, now) {
-            Judged::Vouched { vouched, tolerated } => Ok((vouched, tolerated)),
-            Judged::Unproven(unproven) => Err(unproven),
-        },
+        batch
+    });
+    judged.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "judging signatures broke off");
+        let open = Some("judging the signatures broke off".to_owned());
+        Batch { open, ..Batch::default() }
+    })
+}
+
+async fn by_notation(
+    anchor: &notation::Anchor,
+    responder: &notation::Responder,
+    subject: &Subject,
+    candidates: Vec<Candidate>,
+    now: Timestamp,
+) -> Batch {
+    let mut batch = Batch::default();
+    for candidate in candidates {
+        match responder.judge(anchor, &candidate, subject, now).await {
+            Ok(proven) => {
+                batch.evidence.tolerate(&candidate.place, proven.tolerated);
+                batch.good = Some((candidate.place, proven.vouched));
+                break;
+            }
+            Err(unproven) => batch.unproven(&candidate, unproven),
+        }
+        // Many bad ones take a while, in which others are to be served.
+        tokio::task::yield_now().await;
     }
+    batch
 }

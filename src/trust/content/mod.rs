@@ -22,21 +22,22 @@ use crate::oci::{Digest, Registry, Repository};
 #[derive(Clone, Debug)]
 pub enum Anchor {
     Cosign(Arc<cosign::Anchor>),
-    Notation(Arc<notation::Anchor>),
+    /// With whom to ask whether its certificates were revoked.
+    Notation(Arc<notation::Anchor>, notation::Responder),
 }
 
 impl Anchor {
     pub fn name(&self) -> &Arc<str> {
         match self {
             Self::Cosign(anchor) => anchor.name(),
-            Self::Notation(anchor) => anchor.name(),
+            Self::Notation(anchor, _) => anchor.name(),
         }
     }
 
     pub const fn scheme(&self) -> Scheme {
         match self {
             Self::Cosign(_) => Scheme::Cosign,
-            Self::Notation(_) => Scheme::Notation,
+            Self::Notation(..) => Scheme::Notation,
         }
     }
 
@@ -45,7 +46,7 @@ impl Anchor {
         match self {
             Self::Cosign(anchor) if anchor.wants_attestation() => Kind::CosignAttestation,
             Self::Cosign(_) => Kind::CosignSignature,
-            Self::Notation(_) => Kind::Notation,
+            Self::Notation(..) => Kind::Notation,
         }
     }
 
@@ -53,7 +54,7 @@ impl Anchor {
     pub fn signature_repository(&self) -> Option<&(Registry, Repository)> {
         match self {
             Self::Cosign(anchor) => anchor.config().signature_repository.as_ref(),
-            Self::Notation(anchor) => anchor.config().signature_repository.as_ref(),
+            Self::Notation(anchor, _) => anchor.config().signature_repository.as_ref(),
         }
     }
 
@@ -61,7 +62,7 @@ impl Anchor {
     pub fn fingerprint(&self) -> Digest {
         match self {
             Self::Cosign(anchor) => anchor.fingerprint(),
-            Self::Notation(anchor) => anchor.fingerprint(),
+            Self::Notation(anchor, _) => anchor.fingerprint(),
         }
     }
 
@@ -74,7 +75,7 @@ impl Anchor {
     fn refresh(&self) -> Duration {
         match self {
             Self::Cosign(anchor) => anchor.config().refresh,
-            Self::Notation(anchor) => anchor.config().refresh,
+            Self::Notation(anchor, _) => anchor.config().refresh,
         }
     }
 
@@ -82,7 +83,7 @@ impl Anchor {
     fn max_stale(&self) -> Duration {
         match self {
             Self::Cosign(anchor) => anchor.config().max_stale,
-            Self::Notation(anchor) => anchor.config().max_stale,
+            Self::Notation(anchor, _) => anchor.config().max_stale,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use moka::future::Cache;
 use moka::ops::compute::Op;
 
@@ -86,7 +87,10 @@ impl Verdicts {
                     return Op::Nop;
                 }
                 let began = self.turns.fetch_add(1, Ordering::SeqCst);
-                let found = judge(anchor, subject, &self.places, inquiry, now).await;
+                // Its type is a name: written out, it is longer than a compiler reads.
+                let judging: BoxFuture<'_, Verdict> =
+                    Box::pin(judge(anchor, subject, &self.places, inquiry, now));
+                let found = judging.await;
                 self.metrics.refreshed(anchor.scheme(), found.result());
                 let verdict = match known {
                     Some(known) if found.is_open() && known.verdict.outlasts(now, lifetimes) => {

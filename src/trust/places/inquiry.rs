@@ -55,9 +55,10 @@ impl Inquiry {
         Self::default()
     }
 
-    /// Leave to ask a registry once more, for `bytes` at most.
-    pub fn ask(&self, bytes: usize) -> Result<(), Limit> {
-        self.shared.ask(bytes)
+    /// Leave to ask `registry` once more, for `bytes`.
+    pub fn ask(&self, registry: &Registry, bytes: usize) -> Result<(), Why> {
+        self.shared.ask(registry, bytes)?.spend(bytes);
+        Ok(())
     }
 
     /// Leave to hold `bytes` more that have come, wherever from.
