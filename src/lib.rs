@@ -17,11 +17,13 @@
 //!                                                   Denial: absent, refused 404 · undecided 503
 //! ```
 //!
-//! Trust comes first: the upstream is asked by the digest that was signed, and never by the client's
-//! tag. Each arrow into a proof is a constructor that only its own module can call:
+//! Trust comes first. Notary v1 signs names: the upstream is asked by the digest that was signed, and
+//! never by the client's tag. cosign and notation sign content: the tag is resolved once, and the digest
+//! that it gave is judged and served. Each arrow into a proof is a constructor that only its own module can call:
 //!
 //! ```text
 //! metadata ─ signed ─► Verified<Role> ─ chain ─► SignedRepository ─► Endorsement ─┐
+//! signatures ─ cosign, notation ─► Vouched ─ content ─► Verdict ─► Endorsement ──┤
 //!                                                                                 ├ gate ─► Admitted ─ server ─► Body
 //! upstream's bytes ─ hash ─► Fetched ─────────────────────────────────────────────┘
 //! ```

@@ -1,5 +1,9 @@
-//! Trust facts: who vouches for which digest, until when. Knows nothing of content, and of no rule that
-//! says who is needed.
+//! Trust facts: who vouches for which digest, until when. Knows nothing of what content is good for, and
+//! of no rule that says who is needed.
+//!
+//! Notary v1 signs names, and has servers of its own: [`notaryv1`]. cosign and notation sign content, and
+//! their signatures are in registries: [`places`] finds them, [`cosign`] and [`notation`] judge them, and
+//! [`content`] keeps what came of it. What tags had is remembered in [`tags`].
 
 pub mod content;
 pub mod cosign;
