@@ -147,6 +147,12 @@ impl Anchor {
         // A timestamp is not asked for: one that does not verify costs the time, not the entry.
         match roots.saw_key(signed, subject, key, EVERYTHING, now) {
             Err(flaw) if flaw.check == TIME => roots.saw_key(signed, subject, key, ENTRIES, now),
+            // The signature is good: it is the hash that the library does not know for this key.
+            Err(found) if found.check == SIGNATURE => {
+                let told = "the log entry is of a signature that is hashed unusually for its key";
+                let wanted = "an entry that can be verified: P-384 attestations hash with SHA-384";
+                Err(flaw(TRANSPARENCY_LOG, told, wanted))
+            }
             seen => seen,
         }
     }

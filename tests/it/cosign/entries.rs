@@ -65,6 +65,21 @@ fn a_logged_bundle_is_taken_in_every_version() {
 }
 
 #[test]
+fn an_entry_that_cannot_be_verified_is_told_as_that_and_not_as_a_bad_signature() {
+    let (key, log) = (Key::new(Kind::P384), &Sigstore::shared().rekor);
+    let bench = Bench::of_keys(&[&key], REQUIRE);
+    let statement = statement(&digest(), SIGN);
+    let logged = |signature: &[u8]| {
+        let entry = log.dsse(&statement, signature, &key.pem(), NOW);
+        bundle(&statement, signature, None, &[entry], &[])
+    };
+    bench.takes(&logged(&key.sign_wide(&pae(&statement))));
+    let narrow = logged(&key.sign(&pae(&statement)));
+    bench.refuses("transparency_log", &narrow);
+    Bench::of_keys(&[&key], "").takes(&narrow);
+}
+
+#[test]
 fn without_an_entry_a_signature_is_refused_where_a_log_is_asked_for() {
     let (bench, key, layer) = required();
     bench.refuses("transparency_log", &layer);
