@@ -41,9 +41,14 @@ pub struct InvalidJson(#[from] serde_json::Error);
 impl Value {
     /// Parses `text`, which must be one value and nothing else.
     pub fn parse(text: &[u8]) -> Result<Self, InvalidJson> {
+        Self::parse_within(text, MAX_VALUES)
+    }
+
+    /// The same, for a text that holds `most` values at most.
+    pub fn parse_within(text: &[u8], most: usize) -> Result<Self, InvalidJson> {
         let mut deserializer = serde_json::Deserializer::from_slice(text);
-        let values = Cell::new(0);
-        let value = Nested { depth: 0, values: &values }.deserialize(&mut deserializer)?;
+        let left = Cell::new(most);
+        let value = Nested { depth: 0, left: &left }.deserialize(&mut deserializer)?;
         deserializer.end()?;
         Ok(value)
     }
@@ -84,19 +89,20 @@ fn fold(name: &str) -> String {
     name.chars().flat_map(char::to_lowercase).flat_map(char::to_uppercase).collect()
 }
 
-/// Reads one value: how deep it is, and how many there were before it.
+/// Reads one value: how deep it is, and how many more there may be.
 struct Nested<'a> {
     depth: usize,
-    values: &'a Cell<usize>,
+    left: &'a Cell<usize>,
 }
 
 impl<'de> DeserializeSeed<'de> for Nested<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        if self.values.replace(self.values.get() + 1) == MAX_VALUES {
-            return Err(D::Error::custom(format_args!("more than {MAX_VALUES} values")));
-        }
+        let Some(left) = self.left.get().checked_sub(1) else {
+            return Err(D::Error::custom("more values than may be"));
+        };
+        self.left.set(left);
         deserializer.deserialize_any(self)
     }
 }
@@ -144,19 +150,19 @@ impl<'de> Visitor<'de> for Nested<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let (depth, values) = (self.deeper()?, self.values);
+        let (depth, left) = (self.deeper()?, self.left);
         let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(Nested { depth, values })? {
+        while let Some(item) = items.next_element_seed(Nested { depth, left })? {
             array.push(item);
         }
         Ok(Value::Array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let (depth, values) = (self.deeper()?, self.values);
+        let (depth, left) = (self.deeper()?, self.left);
         let mut object = BTreeMap::new();
         while let Some(name) = members.next_key::<String>()? {
-            let value = members.next_value_seed(Nested { depth, values })?;
+            let value = members.next_value_seed(Nested { depth, left })?;
             if object.contains_key(&name) {
                 return Err(A::Error::custom(format_args!("the member {name:?} stands twice")));
             }

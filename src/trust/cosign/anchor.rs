@@ -147,6 +147,12 @@ impl Anchor {
         // A timestamp is not asked for: one that does not verify costs the time, not the entry.
         match roots.saw_key(signed, subject, key, EVERYTHING, now) {
             Err(flaw) if flaw.check == TIME => roots.saw_key(signed, subject, key, ENTRIES, now),
+            // The signature is good: it is the hash that the library does not know for this key.
+            Err(found) if found.check == SIGNATURE => {
+                let told = "the log entry is of a signature that is hashed unusually for its key";
+                let wanted = "an entry that can be verified: P-384 attestations hash with SHA-384";
+                Err(flaw(TRANSPARENCY_LOG, told, wanted))
+            }
             seen => seen,
         }
     }
@@ -179,22 +185,42 @@ impl Anchor {
         let certificate = read(signed)?;
         let name = named(identity, certificate.names.iter())?;
         issued(Some(issuer), &certificate)?;
+        let times = self.witnessed(signed, subject, true, now)?;
+        let signer = format!("{name} ({issuer})");
+        Ok(Vouched { signer, signed: times.into_iter().min(), expires: None })
+    }
+
+    /// The proven times of a signature by a certificate: one at least. A timestamp that does not
+    /// verify proves nothing, and takes nothing from an entry that does (some name authorities that
+    /// the trusted root does not know).
+    fn witnessed(
+        &self,
+        signed: &Signed,
+        subject: &Subject,
+        issued: bool,
+        now: Timestamp,
+    ) -> Result<Vec<Timestamp>, Flaw> {
+        let entered = !signed.entries()?.is_empty();
         let shown = match self.config.tlog {
-            Tlog::Require if signed.entries()?.is_empty() => {
+            Tlog::Require if !entered => {
                 let wanted = "an entry for this signature, in a log of the trusted root";
                 return Err(flaw(TRANSPARENCY_LOG, "no log entry", wanted));
             }
             Tlog::Require => EVERYTHING,
             Tlog::Ignore if !signed.timestamps()?.is_empty() => TIMESTAMPS,
-            Tlog::Ignore if signed.entries()?.is_empty() => {
+            Tlog::Ignore if !entered => {
                 let wanted = "a timestamp, or a log entry that proves one";
                 return Err(flaw(TIME, "no time of signing that could be proven", wanted));
             }
             Tlog::Ignore => ENTRIES,
         };
-        let times = self.config.roots.saw_certificate(signed, subject, true, shown, now)?;
-        let signer = format!("{name} ({issuer})");
-        Ok(Vouched { signer, signed: times.into_iter().min(), expires: None })
+        let roots = &self.config.roots;
+        match roots.saw_certificate(signed, subject, issued, shown, now) {
+            Err(found) if found.check == TIME && shown.timestamps && entered => {
+                roots.saw_certificate(signed, subject, issued, ENTRIES, now).map_err(|_| found)
+            }
+            seen => seen,
+        }
     }
 
     fn by_pki(
@@ -217,13 +243,7 @@ impl Anchor {
             return Err(flaw(SIGNATURE, "the signature is not by its certificate's key", wanted));
         }
         let times = match self.config.tlog {
-            Tlog::Require if signed.entries()?.is_empty() => {
-                let wanted = "an entry for this signature, in a log of the trusted root";
-                return Err(flaw(TRANSPARENCY_LOG, "no log entry", wanted));
-            }
-            Tlog::Require => {
-                self.config.roots.saw_certificate(signed, subject, false, EVERYTHING, now)?
-            }
+            Tlog::Require => self.witnessed(signed, subject, false, now)?,
             Tlog::Ignore if signed.timestamps()?.is_empty() => Vec::new(),
             // A timestamp of nobody that is trusted proves no time; then it must hold now.
             Tlog::Ignore => {

@@ -9,7 +9,7 @@ use crate::oci::Digest;
 use crate::trust::signature::Flaw;
 
 use super::flaw::{FORMAT, LIMIT, flaw};
-use super::limits::{MAX_PAYLOAD, MAX_SUBJECTS};
+use super::limits::{MAX_PAYLOAD, MAX_STATEMENT_VALUES, MAX_SUBJECTS};
 
 /// The predicate type of a statement that is a signature and nothing more.
 pub const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
@@ -82,7 +82,8 @@ impl Claim {
         let wrong = |found: &str| {
             flaw(FORMAT, format!("the statement {found}"), "an in-toto statement, 0.1 or 1")
         };
-        let value = Value::parse(text).map_err(|e| wrong(&format!("is {e}")))?;
+        let value = Value::parse_within(text, MAX_STATEMENT_VALUES)
+            .map_err(|e| wrong(&format!("is {e}")))?;
         cased(&value, &["_type", "predicate", "predicateType", "subject"])
             .map_err(|found| wrong(&found))?;
         let version = value.member("_type").and_then(Value::as_str);

@@ -20,7 +20,7 @@ use crate::trust::signature::Flaw;
 use super::flaw::{CERTIFICATE, FORMAT, LIMIT, TIME, TRANSPARENCY_LOG, flaw};
 use super::limits::{
     MAX_ANNOTATION, MAX_BUNDLE, MAX_CERTIFICATES, MAX_CHECKPOINT_SIGNATURES, MAX_ENTRIES,
-    MAX_PROOF, MAX_TIMESTAMP, MAX_TIMESTAMPS,
+    MAX_PROOF, MAX_TIMESTAMP, MAX_TIMESTAMPS, MAX_VALUES,
 };
 
 const LEAF: &str = "dev.sigstore.cosign/certificate";
@@ -112,7 +112,7 @@ pub(super) fn strict<T: DeserializeOwned>(json: &[u8], most: usize, what: &str) 
     }
     let wrong =
         |e: String| flaw(FORMAT, format!("a {what} that cannot be read: {e}"), "strict JSON");
-    Value::parse(json).map_err(|e| wrong(e.to_string()))?;
+    Value::parse_within(json, MAX_VALUES).map_err(|e| wrong(e.to_string()))?;
     serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))
 }
 

@@ -193,15 +193,15 @@ impl Signed {
 
     /// The whole as a bundle that the library verifies, with its certificates or for a key.
     pub(super) fn to_bundle(&self, certified: bool, shown: Shown) -> Result<Bundle, Flaw> {
-        let material = match (certified, self.version) {
-            (false, _) => VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new("")),
-            (true, _) => VerificationMaterialContent::X509CertificateChain {
-                certificates: self
-                    .certificates()?
-                    .iter()
-                    .map(|der| X509Certificate::new(DerCertificate::from_bytes(der)))
-                    .collect(),
-            },
+        let material = if certified {
+            let certificates = self.certificates()?.iter();
+            let certificates =
+                certificates.map(|der| X509Certificate::new(DerCertificate::from_bytes(der)));
+            VerificationMaterialContent::X509CertificateChain {
+                certificates: certificates.collect(),
+            }
+        } else {
+            VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new(""))
         };
         let mut material = VerificationMaterial::new(material);
         if shown.entries {

@@ -54,6 +54,22 @@ fn deep_json_is_refused_everywhere() {
 }
 
 #[test]
+fn more_values_than_may_be_are_refused_everywhere() {
+    let key = Key::new(Kind::P256);
+    let bench = Bench::of_keys(&[&key], "");
+    let list = |values: usize| format!("[0{}]", ",0".repeat(values));
+    let (_, good) = logged();
+    bench.refuses(
+        "format",
+        good.to_string().replacen('{', &format!("{{\"a\":{},", list(MAX_VALUES)), 1).as_str(),
+    );
+    let text = statement(&digest(), SIGN).replace("{}", &list(MAX_STATEMENT_VALUES));
+    bench.refuses("format", &bundle(&text, &key.sign(&pae(&text)), None, &[], &[]));
+    let text = statement(&digest(), SIGN).replace("{}", &list(MAX_STATEMENT_VALUES / 2));
+    bench.takes(&bundle(&text, &key.sign(&pae(&text)), None, &[], &[]));
+}
+
+#[test]
 fn cve_2026_49834_many_entries_timestamps_or_hashes_are_refused_before_they_are_verified() {
     let (bench, good) = logged();
     let entry = good["verificationMaterial"]["tlogEntries"][0].clone();

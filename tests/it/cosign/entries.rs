@@ -1,6 +1,8 @@
 //! Log entries and timestamps beside a signature with a key: asked for, they must be about this very
 //! signature; not asked for, they change nothing.
 
+use std::slice;
+
 use serde_json::{Value, json};
 
 use crate::sigstore::{
@@ -48,7 +50,7 @@ fn a_logged_bundle_is_taken_in_every_version() {
         log.dsse(&statement, &signature, &key.pem(), NOW),
         log.hashedrekord(&pae(&statement), &signature, &key.pem(), NOW),
     ] {
-        let mut bundle = bundle(&statement, &signature, None, &[entry.clone()], &[]);
+        let mut bundle = bundle(&statement, &signature, None, slice::from_ref(&entry), &[]);
         if entry.kind == "hashedrekord" {
             // Rekor v1 logs envelopes as envelopes.
             bench.refuses("transparency_log", &bundle);
@@ -60,6 +62,21 @@ fn a_logged_bundle_is_taken_in_every_version() {
             bench.takes(&bundle);
         }
     }
+}
+
+#[test]
+fn an_entry_that_cannot_be_verified_is_told_as_that_and_not_as_a_bad_signature() {
+    let (key, log) = (Key::new(Kind::P384), &Sigstore::shared().rekor);
+    let bench = Bench::of_keys(&[&key], REQUIRE);
+    let statement = statement(&digest(), SIGN);
+    let logged = |signature: &[u8]| {
+        let entry = log.dsse(&statement, signature, &key.pem(), NOW);
+        bundle(&statement, signature, None, &[entry], &[])
+    };
+    bench.takes(&logged(&key.sign_wide(&pae(&statement))));
+    let narrow = logged(&key.sign(&pae(&statement)));
+    bench.refuses("transparency_log", &narrow);
+    Bench::of_keys(&[&key], "").takes(&narrow);
 }
 
 #[test]
@@ -128,7 +145,7 @@ fn cve_2024_51746_one_right_entry_does_not_excuse_a_wrong_one() {
     let signature = key.sign(&pae(&mine));
     let right = log.dsse(&mine, &signature, &key.pem(), NOW);
     let wrong = log.dsse(&other, &key.sign(&pae(&other)), &key.pem(), NOW);
-    bench.takes(&bundle(&mine, &signature, None, &[right.clone()], &[]));
+    bench.takes(&bundle(&mine, &signature, None, slice::from_ref(&right), &[]));
     for entries in [[right.clone(), wrong.clone()], [wrong, right]] {
         bench.refuses("transparency_log", &bundle(&mine, &signature, None, &entries, &[]));
     }
@@ -196,7 +213,8 @@ fn cve_2026_54787_a_log_counts_only_for_its_own_time() {
     for (from, until) in [(NOW - YEAR, NOW - HOUR), (NOW + 60, NOW + YEAR)] {
         root["tlogs"][0]["publicKey"]["validFor"] =
             json!({ "start": rfc3339(from), "end": rfc3339(until) });
-        let mut bundle = bundle(&statement, &signature, None, &[entry.clone()], &[stamp.clone()]);
+        let mut bundle =
+            bundle(&statement, &signature, None, slice::from_ref(&entry), slice::from_ref(&stamp));
         window(&root).refuses("transparency_log", &bundle);
         // The same without the promise: the proof alone bears no time, the timestamp does.
         bundle["verificationMaterial"]["tlogEntries"][0]["inclusionPromise"] = Value::Null;

@@ -287,6 +287,21 @@ fn cve_2026_39984_a_timestamp_counts_only_by_the_authority_itself() {
 }
 
 #[test]
+fn a_timestamp_of_a_stranger_takes_nothing_from_a_good_entry() {
+    let certified = certified();
+    let logged = logged(&certified, &shared().rekor, NOW);
+    let stranger = TimestampAuthority::new();
+    let stamped = logged.clone().stamped(&stranger.stamp(&logged.signature(), NOW - HOUR));
+    let unlogged = Bench::keyless(&format!("{SIGNER}{UNLOGGED}"), &shared().trusted_root());
+    for bench in [bench(), unlogged] {
+        assert_eq!(bench.takes(&stamped).signed, Some(Timestamp::from_unix(NOW)));
+        // A good one that contradicts it does.
+        let early = shared().tsa.stamp(&logged.signature(), NOW - HOUR);
+        bench.refuses("certificate", &logged.clone().stamped(&early));
+    }
+}
+
+#[test]
 fn a_signature_from_the_future_is_refused() {
     let mut bench = bench();
     bench.now = Timestamp::from_unix(NOW - 1);

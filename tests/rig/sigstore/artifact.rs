@@ -21,14 +21,14 @@ pub struct Layer {
 }
 
 /// The simple signing payload for `digest`.
-pub fn payload(digest: &str, optional: Value) -> String {
+pub fn payload(digest: &str, optional: impl Into<Value>) -> String {
     json!({
         "critical": {
             "identity": { "docker-reference": "registry.test/app" },
             "image": { "docker-manifest-digest": digest },
             "type": "cosign container image signature",
         },
-        "optional": optional,
+        "optional": optional.into(),
     })
     .to_string()
 }
