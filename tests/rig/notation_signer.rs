@@ -1,6 +1,10 @@
 //! The Notary Project's signers, as a test needs them: authorities and certificates made at run time,
 //! and envelopes in both formats, right or wrong in one place.
 
+#![allow(clippy::unwrap_used, reason = "a rig that fails is a test that fails")]
+#![allow(unreachable_pub, reason = "reads the same wherever it is included")]
+#![allow(dead_code, reason = "shared by tests that each use a part of it")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -40,8 +44,9 @@ pub enum Kind {
     Rsa4096,
 }
 
-static PAIRS: LazyLock<Mutex<BTreeMap<(Kind, String), Arc<KeyPair>>>> =
-    LazyLock::new(Mutex::default);
+type Pairs = BTreeMap<(Kind, String), Arc<KeyPair>>;
+
+static PAIRS: LazyLock<Mutex<Pairs>> = LazyLock::new(Mutex::default);
 
 /// The key of that kind and name; the same one for the whole run.
 fn pair(kind: Kind, name: &str) -> Arc<KeyPair> {

@@ -1,6 +1,7 @@
 //! Certificates, read once: what of them the rules of signers, timestamping authorities and revocation
 //! look at. Other extensions are not honoured (signature-specification, "Other requirements").
 
+use der::Tag;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::certificate::X509Certificate;
@@ -11,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::trust::keys::PublicKey;
 
 use super::algorithm::Made;
+use super::asn1::{Elements, context};
 use super::identity::{self, Attributes};
 
 /// The largest certificate in bytes.
@@ -104,8 +106,11 @@ impl Certificate {
         }
         let name = told(&parsed.subject().to_string());
         let wrong = |what: &str| format!("the certificate {name:?} {what}");
-        if parsed.signature_algorithm != parsed.tbs_certificate.signature {
+        if !names_one_algorithm(der).unwrap_or(false) {
             return Err(wrong("names two signature algorithms"));
+        }
+        if parsed.signature_value.unused_bits != 0 {
+            return Err(wrong("has a signature that is no whole number of bytes"));
         }
         parsed.extensions_map().map_err(|_| wrong("has an extension twice"))?;
         let unreadable = |_| wrong("has an extension that cannot be read");
@@ -258,6 +263,15 @@ impl Certificate {
     pub(super) fn is_ca(&self) -> bool {
         self.basic_constraints.is_some_and(|constraints| constraints.ca)
     }
+}
+
+/// Whether the algorithm beside the signature is, byte for byte, the one that was signed.
+fn names_one_algorithm(der: &[u8]) -> Option<bool> {
+    let mut outer = Elements::of(der)?;
+    let mut signed = Elements::of(outer.raw()?)?;
+    signed.optional(context(0, true));
+    signed.content(Tag::Integer)?;
+    Some(signed.raw()? == outer.raw()?)
 }
 
 /// `text` as it may stand in a log: without control characters, and not too long.

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use countersign::clock::Timestamp;
 use countersign::oci::Digest;
-use countersign::trust::notation::{MAX_ENVELOPE, Revocations};
+use countersign::trust::notation::{Judged, MAX_ENVELOPE, Revocations};
 use countersign::trust::{Candidate, Content};
 use serde_json::{Value, json};
 
@@ -283,6 +283,7 @@ fn a_detached_cose_payload_is_refused() {
     assert_eq!(flawed(judged(&trusting(&root, ""), COSE, bytes)).check, "envelope");
 }
 
+/// CVE-2023-25656, CVE-2023-33957, CVE-2023-33958: a registry decides how much work there is.
 #[test]
 fn an_endless_chain_and_an_endless_envelope_are_refused_by_their_size() {
     let root = root();
@@ -300,4 +301,26 @@ fn an_endless_chain_and_an_endless_envelope_are_refused_by_their_size() {
     let bytes = Signing::new(&root.signer(), &subject())
         .jws_with(|header| header["long"] = json!(long), |_| {});
     assert_eq!(flawed(judged(&anchor, JWS, bytes)).check, "envelope");
+}
+
+#[test]
+fn an_envelope_with_any_byte_changed_proves_nothing() {
+    let root = root();
+    let anchor = trusting(&root, "");
+    let signing = Signing::new(&root.signer(), &subject());
+    let jws = signing.jws_with(
+        |_| {},
+        |envelope| {
+            drop(envelope["header"].as_object_mut().unwrap().remove("io.cncf.notary.signingAgent"))
+        },
+    );
+    for (media_type, good) in [(JWS, jws), (COSE, signing.cose())] {
+        vouched(judged(&anchor, media_type, good.clone()));
+        for at in 0..good.len() {
+            let mut changed = good.clone();
+            changed[at] ^= 1;
+            let verdict = judged(&anchor, media_type, changed);
+            assert!(!matches!(verdict, Judged::Proven(_)), "{media_type}, byte {at}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod attributes;
 mod chains;
 mod envelopes;
 mod frozen;
+mod ocsp;
 mod responder;
 mod revocation;
 mod settings;

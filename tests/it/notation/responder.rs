@@ -47,10 +47,9 @@ impl Site {
     }
 
     fn undecided(&self, verdict: Result<Proven, Unproven>, told: &str) {
-        match verdict {
-            Err(Unproven::Undecided(why)) => assert!(why.contains(told), "{told}: {why}"),
-            other => panic!("{other:?}"),
-        }
+        let shown = format!("{verdict:?}");
+        let Err(Unproven::Undecided(why)) = verdict else { panic!("{shown}") };
+        assert!(why.contains(told), "{told}: {why}");
     }
 }
 

@@ -57,23 +57,27 @@ pub(super) fn judged(anchor: &Anchor, media_type: &str, bytes: Vec<u8>) -> Judge
 
 /// What is vouched for, and what was tolerated.
 pub(super) fn vouched(judged: Judged) -> (Vouched, Vec<Flaw>) {
-    match judged {
-        Judged::Proven(Proven { vouched, tolerated }) => (vouched, tolerated),
-        other => panic!("{other:?}"),
-    }
+    let told = format!("{judged:?}");
+    let Judged::Proven(Proven { vouched, tolerated }) = judged else { panic!("{told}") };
+    (vouched, tolerated)
 }
 
 /// The check that did not pass.
 pub(super) fn flawed(judged: Judged) -> Flaw {
-    match judged {
-        Judged::Unproven(Unproven::Flawed(flaw)) => flaw,
-        other => panic!("{other:?}"),
-    }
+    let told = format!("{judged:?}");
+    let Judged::Unproven(Unproven::Flawed(flaw)) = judged else { panic!("{told}") };
+    flaw
 }
 
 pub(super) fn beside(judged: Judged) -> Flaw {
-    match judged {
-        Judged::Unproven(Unproven::Beside(flaw)) => flaw,
-        other => panic!("{other:?}"),
-    }
+    let told = format!("{judged:?}");
+    let Judged::Unproven(Unproven::Beside(flaw)) = judged else { panic!("{told}") };
+    flaw
+}
+
+/// Why it could not be found out.
+pub(super) fn undecided(judged: Judged) -> String {
+    let told = format!("{judged:?}");
+    let Judged::Unproven(Unproven::Undecided(why)) = judged else { panic!("{told}") };
+    why
 }

@@ -118,6 +118,7 @@ fn a_timestamp_by_an_authority_that_nobody_trusts_is_refused() {
     assert!(site.refused(&Stamp::new(&own)).found.contains("no trusted root"));
 }
 
+/// CVE-2026-39984.
 #[test]
 fn a_certificate_put_in_beside_the_signers_is_not_taken_for_it() {
     let site = site();
