@@ -236,7 +236,8 @@ impl Admitted {
     }
 }
 
-/// Whether that is text: no archive is, compressed or not.
+/// Whether that is text, with no byte that is zero: no compressed archive is, and out of none that is
+/// could a program be unpacked.
 fn is_text(bytes: &[u8]) -> bool {
     !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok()
 }

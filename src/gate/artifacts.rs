@@ -8,6 +8,7 @@ use super::Shared;
 use super::admitted::Admitted;
 use super::denial::Denial;
 use super::deny;
+use super::search::Search;
 use crate::oci::{Digest, ImageRef, Reference, Tag};
 use crate::pull_through::Fetched;
 use crate::trust::places::Inquiry;
@@ -39,7 +40,7 @@ impl Shared {
         let inquiry = Inquiry::new();
         let reference = Reference::Digest(*subject);
         let about = ImageRef { reference, ..image.clone() };
-        let subject = Box::pin(self.decide(&about, subject)).await;
+        let subject = Box::pin(self.decide(&about, subject, Search::of_subject(&about))).await;
         let subject = subject.map_err(|denial| deny::of_other(denial, image))?;
         let failed = |error| deny::fetch(image, Some(subject.pattern()), error);
         let (registry, repository) = (&image.registry, &image.repository);

@@ -7,7 +7,6 @@ use futures_util::future::join_all;
 
 use crate::oci::{Digest, ImageRef};
 use crate::policy::{Mode, Unmet};
-use crate::trust::places::Inquiry;
 use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
 
 use super::Shared;
@@ -24,7 +23,7 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
     ) -> Result<Admitted, Denial> {
-        let decided = self.decide(image, digest).await;
+        let decided = self.decide(image, digest, Search::new(image)).await;
         if let Err(Denial::Absent(_) | Denial::Refused(_)) = &decided {
             self.lineage.denied(image, digest).await;
         }
@@ -35,6 +34,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         digest: &Digest,
+        mut search: Search<'_>,
     ) -> Result<Admitted, Denial> {
         let now = self.clock.now();
         let ImageRef { registry, repository, .. } = image;
@@ -48,14 +48,13 @@ impl Shared {
             });
         }
         let names = self.names(image).await;
-        let mut search = Search::new(image);
         // To look for signatures costs requests, which a child of a known index does not need.
         if self.policy.asks_content(registry, repository, now)
             && let Some(found) = self.through_known(image, digest, &names, &mut search).await?
         {
             return Ok(found);
         }
-        let denial = match self.directly(image, digest, &names, search.inquiry()).await {
+        let denial = match self.directly(image, digest, &names, &search).await {
             Ok(admitted) => return Ok(admitted),
             Err(denial) => denial,
         };
@@ -92,8 +91,9 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
         names: &Names<'_>,
-        inquiry: &Inquiry,
+        search: &Search<'_>,
     ) -> Result<Admitted, Denial> {
+        let inquiry = search.inquiry();
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
         let mut denied: Option<Denial> = None;
@@ -107,6 +107,9 @@ impl Shared {
             if let (Mode::Enforce(_), Some(subject)) =
                 (&by_tag.rule.mode, artifacts::subject_of(tag))
             {
+                if !search.takes_artifacts() {
+                    continue;
+                }
                 match Box::pin(self.artifact(image, tag, &subject, Some(digest))).await {
                     Ok(admitted) => return Ok(admitted),
                     Err(denial) => {

@@ -21,6 +21,8 @@ const MAX_LEVELS: usize = 4;
 pub(super) struct Search<'a> {
     image: &'a ImageRef,
     inquiry: Inquiry,
+    /// Whether what is kept under the tag of somebody's signatures will do.
+    artifacts: bool,
     spent: bool,
     doubt: Option<Denial>,
 }
@@ -84,7 +86,7 @@ impl Shared {
         levels: usize,
         search: &mut Search<'_>,
     ) -> Result<Option<Admitted>, Denial> {
-        let denial = match self.directly(image, digest, names, &search.inquiry).await {
+        let denial = match self.directly(image, digest, names, search).await {
             Ok(admitted) => return Ok(Some(admitted)),
             Err(denial) => denial,
         };
@@ -239,7 +241,17 @@ impl Shared {
 
 impl<'a> Search<'a> {
     pub(super) fn new(image: &'a ImageRef) -> Self {
-        Self { image, inquiry: Inquiry::new(), spent: false, doubt: None }
+        Self { image, inquiry: Inquiry::new(), artifacts: true, spent: false, doubt: None }
+    }
+
+    /// The same for what signatures under a tag are about. It must be admitted for more than being such
+    /// signatures itself, or two manifests could each be admitted for the other.
+    pub(super) fn of_subject(image: &'a ImageRef) -> Self {
+        Self { artifacts: false, ..Self::new(image) }
+    }
+
+    pub(super) fn takes_artifacts(&self) -> bool {
+        self.artifacts
     }
 
     /// What the decision has asked so far, and what it may.
