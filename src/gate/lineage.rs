@@ -150,7 +150,12 @@ impl Lineage {
         now: Timestamp,
     ) {
         for child in children {
-            add(&self.parents, key(image, &child), *parent).await;
+            if let Some(crowded_out) = add(&self.parents, key(image, &child), *parent).await {
+                // It may be the one of them that is still signed.
+                let index = key(image, &crowded_out);
+                self.remembered.invalidate(&index).await;
+                self.walked.invalidate(&index).await;
+            }
         }
         self.remembered.insert(key(image, parent), now).await;
     }
@@ -170,11 +175,13 @@ fn key(image: &ImageRef, digest: &Digest) -> Key {
     (image.registry.clone(), image.repository.clone(), *digest)
 }
 
+/// Adds a fact to those that are known; the oldest, if there was no room for it any more.
 async fn add<T: Clone + PartialEq + Send + Sync + 'static>(
     facts: &Cache<Key, Arc<[T]>>,
     key: Key,
     fact: T,
-) {
+) -> Option<T> {
+    let mut crowded_out = None;
     facts
         .entry(key)
         .and_compute_with(async |known| {
@@ -184,10 +191,12 @@ async fn add<T: Clone + PartialEq + Send + Sync + 'static>(
             }
             // The newest facts are kept: an old index is the least likely to still be signed.
             let kept = known.len().min(MAX_PARENTS - 1);
+            crowded_out = known.get(kept).cloned();
             let newest = std::iter::once(fact.clone()).chain(known[..kept].iter().cloned());
             Op::Put(newest.collect())
         })
         .await;
+    crowded_out
 }
 
 #[cfg(test)]

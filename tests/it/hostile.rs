@@ -13,7 +13,7 @@ use http::{Method, StatusCode};
 use crate::blob_site::{BlobSite, LENGTH, app, blob, drain, is_whole, other, registry};
 use crate::fake_registry::{FakeRegistry, Fault, respond};
 use crate::folder::Folder;
-use crate::whole_gate::{APP, World};
+use crate::whole_gate::{self, APP, World};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -151,4 +151,31 @@ async fn a_manifest_that_is_kept_no_more_is_kept_again_while_it_is_pulled() {
     world.restart().await;
     world.registry.hook(|_| Some(Fault::Drop));
     world.pull("v1").await.serves(&manifest);
+}
+
+/// More indexes list it than are remembered of it, and only the first of them is still signed.
+#[tokio::test]
+async fn an_index_that_is_signed_is_found_behind_many_that_are_signed_no_more() {
+    let mut world = World::new().await;
+    let child = world.put_image("child");
+    for n in 0..20 {
+        let tag = format!("v{n}");
+        let index = world.put_index(&[&child, &world.put_image(&tag)]);
+        world.registry.registry().put_tag(
+            &whole_gate::app(),
+            tag.parse().unwrap(),
+            Digest::of(&index),
+        );
+        world.sign(&tag, &index);
+        world.pass(Duration::from_secs(60 * 60));
+        world.pull(&tag).await.serves(&index);
+    }
+    world.pull(Digest::of(&child)).await.serves(&child);
+    for n in 1..20 {
+        world.signer.untag(crate::notary_repository::RELEASES, &format!("v{n}"));
+    }
+    world.publish();
+    world.pass(Duration::from_secs(60 * 60));
+    world.pull("v1").await.is_absent("tag_not_signed");
+    world.pull(Digest::of(&child)).await.serves(&child);
 }
