@@ -33,7 +33,7 @@ pub(super) type Attributes = BTreeMap<String, String>;
 
 /// Whose signatures count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identities {
+pub(super) enum Identities {
     /// Anybody to whom the trust stores' authorities gave a certificate.
     Any,
     /// A certificate whose subject has all the attributes of one of these.
@@ -42,14 +42,14 @@ pub enum Identities {
 
 /// One trusted subject, as it was written, and what that says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub(super) struct Identity {
     text: String,
     attributes: Attributes,
 }
 
 impl Identities {
     /// Reads `["*"]`, or a list of `x509.subject: C=…, ST=…, O=…` that do not overlap.
-    pub fn parse(texts: &[String]) -> Result<Self, String> {
+    pub(super) fn parse(texts: &[String]) -> Result<Self, String> {
         if texts.is_empty() {
             return Err(
                 "an empty list trusts nobody; `[\"*\"]` trusts everybody with a certificate"

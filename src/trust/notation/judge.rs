@@ -10,6 +10,7 @@ use crate::trust::subject::Subject;
 use super::certificate::told;
 use super::chain::Chain;
 use super::envelope::{Envelope, SigningScheme};
+use super::identity::Identities;
 use super::level::Action;
 use super::revocation::{Inquiry, Question, Revocations, Status};
 use super::statement::{Statement, VerifyTimestamp};
@@ -136,9 +137,9 @@ impl<'a> Trial<'a> {
         }
         let identities = &self.statement.identities;
         let trust = match (identities, leaf.attributes()) {
-            (super::Identities::Any, _) => Ok(true),
-            (super::Identities::Subjects(_), Ok(subject)) => Ok(identities.trust(subject)),
-            (super::Identities::Subjects(_), Err(why)) => Err(why),
+            (Identities::Any, _) => Ok(true),
+            (Identities::Subjects(_), Ok(subject)) => Ok(identities.trust(subject)),
+            (Identities::Subjects(_), Err(why)) => Err(why),
         };
         let wanted = || identities.texts().join(" or ");
         match trust {

@@ -3,7 +3,7 @@
 
 /// What becomes of a validation that does not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     /// The signature does not hold.
     Enforce,
     /// It is told, and the signature holds.
@@ -14,34 +14,34 @@ pub enum Action {
 
 /// One action for each validation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level {
+pub(super) struct Level {
     /// The chain leads to the trust store, and the identity is one that is trusted.
-    pub authenticity: Action,
+    pub(super) authenticity: Action,
     /// The signature was made while its certificates were valid.
-    pub authentic_timestamp: Action,
+    pub(super) authentic_timestamp: Action,
     /// The signer's own best-by time has not come.
-    pub expiry: Action,
+    pub(super) expiry: Action,
     /// No certificate was revoked.
-    pub revocation: Action,
+    pub(super) revocation: Action,
 }
 
 impl Level {
-    pub const STRICT: Self = Self {
+    pub(super) const STRICT: Self = Self {
         authenticity: Action::Enforce,
         authentic_timestamp: Action::Enforce,
         expiry: Action::Enforce,
         revocation: Action::Enforce,
     };
-    pub const PERMISSIVE: Self = Self {
+    pub(super) const PERMISSIVE: Self = Self {
         authenticity: Action::Enforce,
         authentic_timestamp: Action::Log,
         expiry: Action::Log,
         revocation: Action::Log,
     };
-    pub const AUDIT: Self = Self { authenticity: Action::Log, ..Self::PERMISSIVE };
+    pub(super) const AUDIT: Self = Self { authenticity: Action::Log, ..Self::PERMISSIVE };
 
     /// The level by its name. `skip` is none: it would let everything pass unlooked at.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         match name {
             "strict" => Some(Self::STRICT),
             "permissive" => Some(Self::PERMISSIVE),

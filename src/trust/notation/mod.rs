@@ -35,13 +35,9 @@ mod trust_store;
 pub use anchor::Anchor;
 pub use config::Config;
 pub use envelope::MAX_ENVELOPE;
-pub use identity::{Identities, Identity};
 pub use judge::{Judged, Proven};
-pub use level::{Action, Level};
 pub use responder::Responder;
 pub use revocation::{Answer, Inquiry, Method, Revocations};
-pub use statement::{Statement, VerifyTimestamp};
-pub use trust_store::Kind;
 
 use super::signature::Flaw;
 

@@ -14,7 +14,7 @@ use super::trust_store::{Kind, TrustStore};
 
 /// When the countersignature of a timestamping authority is asked for, where such are trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VerifyTimestamp {
+pub(super) enum VerifyTimestamp {
     Always,
     /// Only once a certificate of the chain has expired.
     AfterCertExpiry,
@@ -30,7 +30,7 @@ pub(super) enum Scopes {
 
 /// What must hold for a signature in certain repositories.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Statement {
+pub(super) struct Statement {
     pub(super) name: String,
     pub(super) scopes: Scopes,
     pub(super) level: Level,

@@ -7,7 +7,7 @@ const MAX_CERTIFICATES: usize = 512;
 
 /// What the certificates of a store are trusted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub(super) enum Kind {
     /// To issue signing certificates.
     Ca,
     /// To issue certificates of signing authorities, which vouch for the time as well.
@@ -17,10 +17,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::Ca, Self::SigningAuthority, Self::Tsa];
+    pub(super) const ALL: [Self; 3] = [Self::Ca, Self::SigningAuthority, Self::Tsa];
 
     /// Its name in trust policies, and of its folder.
-    pub const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Ca => "ca",
             Self::SigningAuthority => "signingAuthority",
