@@ -59,6 +59,16 @@ pub enum Remark {
     RolledBack { signed: Timestamp, newest: Timestamp },
 }
 
+impl Remark {
+    /// The word by which it is recorded.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Held { .. } => "held",
+            Self::RolledBack { .. } => "rolled_back",
+        }
+    }
+}
+
 /// Where an image is, and the pattern of the rule that decides about it.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
