@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::demo::{self, Style};
 use crate::explain::{exit_status, explain};
+use crate::forget::Forgettable;
 use crate::oci::ImageRef;
 use crate::policy::Policy;
 use crate::settings::Problems;
@@ -62,6 +63,21 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Forget what one tag had: the image that it was last served as, and how new its signature was.
+    ///
+    /// A gate that is running takes the tag as it is from then on, also where `on_rollback` refused it.
+    /// To be run as the user that the gate runs as.
+    /// Exit status: 0, also where nothing was remembered; 2 for an error in the configuration or the
+    /// image; 1 for any other.
+    #[command(after_help = "Example:\n  \
+        countersign forget registry.example.com/library/app:v1 --config countersign.toml")]
+    Forget {
+        #[arg(help = "registry/repository[:tag]")]
+        image: String,
+        /// The configuration; `config.example.toml` names every key.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// A registry and a Notary server in this process, with signed and unsigned images, and the gate
     /// before them: no configuration, no network, no root.
     Demo {
@@ -90,6 +106,7 @@ pub fn run() -> ExitCode {
             Command::Serve { config } => serve(&config).await,
             Command::Check { config } => check(&config),
             Command::Why { image, config, json } => why(&image, &config, json).await,
+            Command::Forget { image, config } => forget(&image, &config),
             Command::Demo { once } => show(once).await,
         }
     });
@@ -171,6 +188,18 @@ fn meaning(config: &Config) -> String {
 
 fn rules(policy: &Policy) -> impl Iterator<Item = String> {
     policy.told().map(|(images, meaning)| format!("rule      {images}: {meaning}"))
+}
+
+fn forget(image: &str, file: &Path) -> anyhow::Result<u8> {
+    let config = Config::load(file)?;
+    match Forgettable::parse(image, &config) {
+        Ok(tag) => print(&tag.forget(&config, &Clock::System)?.to_string())?,
+        Err(error) => {
+            let _ = failed(CONFIG_ERROR, &format!("{image:?}: {error}"));
+            return Ok(CONFIG_ERROR);
+        }
+    }
+    Ok(0)
 }
 
 async fn why(image: &str, file: &Path, json: bool) -> anyhow::Result<u8> {

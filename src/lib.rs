@@ -61,6 +61,7 @@
 //! - [`config`]: the sections of the configuration, composed and cross-checked.
 //! - [`app`]: the parts, made and joined.
 //! - [`explain`]: the decision about one image, told.
+//! - [`forget`]: the memory of one tag, taken out.
 //! - [`demo`]: a registry and a Notary server in this process, with the gate before them.
 //! - [`telemetry`]: where log events go.
 //! - [`cli`]: the commands.
@@ -81,6 +82,7 @@ pub mod admin;
 pub mod config;
 pub mod app;
 pub mod explain;
+pub mod forget;
 pub mod demo;
 pub mod telemetry;
 pub mod cli;

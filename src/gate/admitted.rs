@@ -12,6 +12,8 @@ use crate::oci::{Digest, MediaType, Registry, Repository};
 use crate::pull_through::Fetched;
 use crate::trust::{Endorsement, Reason, Refusal, Scheme};
 
+use super::artifacts::Kept;
+
 /// A manifest that may be served, and why.
 ///
 /// Fields are private and the constructors are visible to `gate` alone, so nothing else can serve a
@@ -31,7 +33,7 @@ use crate::trust::{Endorsement, Reason, Refusal, Scheme};
 /// use countersign::gate::{Admitted, Grounds};
 /// use countersign::pull_through::Fetched;
 /// fn forge(fetched: Fetched, grounds: Grounds, rule: Arc<str>) -> Admitted {
-///     Admitted { fetched, grounds, rule, remark: None }
+///     Admitted { fetched, grounds, rule, remark: None, admits_children: true }
 /// }
 /// ```
 ///
@@ -48,6 +50,8 @@ pub struct Admitted {
     grounds: Grounds,
     rule: Arc<str>,
     remark: Option<Remark>,
+    /// Not what is about another manifest: nobody vouches for what that lists.
+    admits_children: bool,
 }
 
 /// What whoever watches is to know about an admission.
@@ -55,8 +59,18 @@ pub struct Admitted {
 pub enum Remark {
     /// The tag moved to a digest that is not signed, and is held at the one that was admitted before.
     Held { moved_to: Option<Digest>, because: String },
-    /// The tag moved to a digest that was signed before what it had.
-    RolledBack { signed: Timestamp, newest: Timestamp },
+    /// The tag moved to a digest that was signed before what it had, or that does not say when.
+    RolledBack { signed: Option<Timestamp>, newest: Timestamp },
+}
+
+impl Remark {
+    /// The word by which it is recorded.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Held { .. } => "held",
+            Self::RolledBack { .. } => "rolled_back",
+        }
+    }
 }
 
 /// Where an image is, and the pattern of the rule that decides about it.
@@ -113,7 +127,7 @@ impl Admitted {
             }
             Grounds::Rule(_) => {}
         }
-        Ok(Self { fetched, grounds, rule: place.rule.clone(), remark: None })
+        Ok(Self { fetched, grounds, rule: place.rule.clone(), remark: None, admits_children: true })
     }
 
     /// A manifest that the admitted index `parent` lists, by digest and size, in its own bytes.
@@ -121,7 +135,7 @@ impl Admitted {
         let listed = parent.fetched.manifest().children().iter().any(|child| {
             child.digest == *fetched.digest() && child.size == fetched.bytes().len() as u64
         });
-        if !listed {
+        if !listed || !parent.admits_children {
             let because = format!("the index {} does not list it", parent.digest());
             return Err(Refusal::new(Reason::DigestNotSigned, because));
         }
@@ -140,33 +154,39 @@ impl Admitted {
         Ok(subject.beside(fetched))
     }
 
-    /// What is kept under a tag for the signatures of the admitted manifest `subject`: a list, of which
+    /// What is `kept` under a tag for the signatures of the admitted manifest `subject`: a list, of which
     /// each entry is decided about by itself, or a manifest of nothing but text, which no engine can
     /// unpack. `layers` are all of its layers.
     pub(super) fn tagged_for(
         subject: &Self,
         fetched: Fetched,
+        kept: Kept,
         layers: &[Bytes],
     ) -> Result<Self, Refusal> {
         let manifest = fetched.manifest();
-        if !manifest.media_type().is_index() {
-            // The first is the config.
-            let listed = manifest.blobs().get(1..).unwrap_or_default();
-            let here = listed.len() == layers.len()
-                && listed.iter().zip(layers).all(|(listed, bytes)| listed.digest.is_of(bytes));
-            if layers.is_empty() || !here || !layers.iter().all(|bytes| is_text(bytes)) {
-                let because =
-                    format!("it holds something other than signatures of {}", subject.digest());
-                return Err(Refusal::new(Reason::DigestNotSigned, because));
+        let is_index = manifest.media_type().is_index();
+        let holds = match kept {
+            Kept::List => is_index,
+            Kept::Signatures => {
+                // The first is the config.
+                let listed = manifest.blobs().get(1..).unwrap_or_default();
+                let here = listed.len() == layers.len()
+                    && listed.iter().zip(layers).all(|(listed, bytes)| listed.digest.is_of(bytes));
+                !is_index && !layers.is_empty() && here && layers.iter().all(|it| is_text(it))
             }
+        };
+        if !holds {
+            let because =
+                format!("it holds something other than signatures of {}", subject.digest());
+            return Err(Refusal::new(Reason::DigestNotSigned, because));
         }
-        Ok(subject.beside(fetched))
+        Ok(Self { admits_children: false, ..subject.beside(fetched) })
     }
 
     /// `fetched`, admitted on the grounds of this one.
     fn beside(&self, fetched: Fetched) -> Self {
         let (grounds, rule) = (self.grounds.clone(), self.rule.clone());
-        Self { fetched, grounds, rule, remark: None }
+        Self { fetched, grounds, rule, remark: None, admits_children: true }
     }
 
     /// The same, with what is to be told about it.

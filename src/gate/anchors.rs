@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 
 use super::Shared;
 use super::admitted::Place;
+use super::decision;
 use super::denial::Denial;
 use super::deny;
 use crate::oci::{Digest, ImageRef, Tag};
@@ -46,7 +47,7 @@ impl Shared {
         if !leave_out_content(requirement, &mut answers) {
             let digest = match named(requirement, &answers) {
                 Some(digest) => digest,
-                None => self.resolve(image, tag, requirement, place).await?,
+                None => self.resolve(image, tag, requirement, place, inquiry).await?,
             };
             self.content_says(image, &digest, requirement, place, inquiry, &mut answers).await?;
         }
@@ -86,6 +87,7 @@ impl Shared {
         tag: &Tag,
         requirement: &Requirement,
         place: &Place<'_>,
+        inquiry: &Inquiry,
     ) -> Result<Option<Digest>, Denial> {
         let mut answers = self.names_say(image, tag, requirement).await;
         if leave_out_content(requirement, &mut answers) {
@@ -93,7 +95,7 @@ impl Shared {
         }
         match named(requirement, &answers) {
             Some(digest) => Ok(Some(digest)),
-            None => self.resolve(image, tag, requirement, place).await.map(Some),
+            None => self.resolve(image, tag, requirement, place, inquiry).await.map(Some),
         }
     }
 
@@ -121,7 +123,7 @@ impl Shared {
         inquiry: &Inquiry,
         answers: &mut Answers,
     ) -> Result<(), Denial> {
-        let subject = Arc::new(self.subject(image, digest, place).await?);
+        let subject = Arc::new(self.subject(image, digest, place, inquiry).await?);
         let ask = async |anchor: &Arc<str>| {
             let verdict = self.trust.verdict(anchor, &subject, inquiry).await;
             (anchor.clone(), verdict.and_then(|verdict| verdict.answer()))
@@ -136,9 +138,9 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
         place: &Place<'_>,
+        inquiry: &Inquiry,
     ) -> Result<Subject, Denial> {
-        let fetched = self.pull_through.manifest(place.registry, place.repository, digest).await;
-        let fetched = fetched.map_err(|error| deny::fetch(image, Some(place.rule), error))?;
+        let fetched = self.manifest(image, digest, Some(place.rule), inquiry).await?;
         Ok(Subject {
             registry: place.registry.clone(),
             repository: place.repository.clone(),
@@ -155,7 +157,10 @@ impl Shared {
         tag: &Tag,
         requirement: &Requirement,
         place: &Place<'_>,
+        inquiry: &Inquiry,
     ) -> Result<Digest, Denial> {
+        // Counted whether or not it is known.
+        decision::ask(image, Some(place.rule), inquiry)?;
         let lifetimes = self.trust.lifetimes(&requirement.content);
         let resolved = self.resolutions.of(image, tag, lifetimes).await;
         resolved.map_err(|error| deny::fetch(image, Some(place.rule), error))

@@ -6,9 +6,9 @@ use futures_util::future::try_join_all;
 
 use super::Shared;
 use super::admitted::Admitted;
+use super::decision::{self, Decision};
 use super::denial::Denial;
 use super::deny;
-use super::search::Search;
 use crate::oci::{Digest, ImageRef, Reference, Tag};
 use crate::pull_through::Fetched;
 use crate::trust::places::Inquiry;
@@ -17,14 +17,27 @@ use crate::trust::places::Inquiry;
 /// an attestation or a list of contents.
 const MAX_LAYERS: usize = 50;
 const MAX_LAYER: usize = 4 << 20;
-const KINDS: [&str; 4] = ["", ".sig", ".att", ".sbom"];
+const KINDS: [&str; 3] = [".sig", ".att", ".sbom"];
 
-/// The manifest that signatures under `tag` are about, if it is such a tag.
-pub(super) fn subject_of(tag: &Tag) -> Option<Digest> {
+/// What such a tag stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// A manifest whose layers are signatures, attestations, lists of contents.
+    Signatures,
+    /// The list that stands for the referrers API.
+    List,
+}
+
+/// The manifest that is signed by what is under `tag`, if it is such a tag, and what is there.
+pub(super) fn subject_of(tag: &Tag) -> Option<(Digest, Kept)> {
     let rest = tag.as_str().strip_prefix("sha256-")?;
     let (hex, kind) = rest.split_at_checked(64)?;
-    let digest = KINDS.contains(&kind).then(|| format!("sha256:{hex}"))?;
-    digest.parse().ok()
+    let kept = match kind {
+        "" => Kept::List,
+        kind if KINDS.contains(&kind) => Kept::Signatures,
+        _ => return None,
+    };
+    Some((format!("sha256:{hex}").parse().ok()?, kept))
 }
 
 impl Shared {
@@ -34,24 +47,31 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        subject: &Digest,
+        (subject, kept): (&Digest, Kept),
         digest: Option<&Digest>,
+        decision: &Decision,
     ) -> Result<Admitted, Denial> {
-        let inquiry = Inquiry::new();
+        let inquiry = decision.inquiry();
         let reference = Reference::Digest(*subject);
         let about = ImageRef { reference, ..image.clone() };
-        let subject = Box::pin(self.decide(&about, subject, Search::of_subject(&about))).await;
+        let Some(below) = decision.about_subject() else {
+            return Err(deny::no_artifact(image, None, *subject));
+        };
+        let subject = Box::pin(self.decide(&about, subject, &below)).await;
         let subject = subject.map_err(|denial| deny::of_other(denial, image))?;
-        let failed = |error| deny::fetch(image, Some(subject.pattern()), error);
-        let (registry, repository) = (&image.registry, &image.repository);
+        let rule = Some(subject.pattern());
         let digest = match digest {
             Some(digest) => *digest,
-            None => self.pull_through.resolve(registry, repository, tag).await.map_err(failed)?,
+            None => {
+                decision::ask(image, rule, inquiry)?;
+                let (registry, repository) = (&image.registry, &image.repository);
+                let resolved = self.pull_through.resolve(registry, repository, tag).await;
+                resolved.map_err(|error| deny::fetch(image, rule, error))?
+            }
         };
-        let fetched = self.pull_through.manifest(registry, repository, &digest).await;
-        let fetched = fetched.map_err(failed)?;
-        let layers = self.layers(image, &fetched, &subject, &inquiry).await?;
-        let admitted = Admitted::tagged_for(&subject, fetched, &layers);
+        let fetched = self.manifest(image, &digest, rule, inquiry).await?;
+        let layers = self.layers(image, &fetched, &subject, inquiry).await?;
+        let admitted = Admitted::tagged_for(&subject, fetched, kept, &layers);
         let admitted =
             admitted.map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))?;
         self.lineage.passed(image, digest, tag).await;
@@ -69,22 +89,24 @@ impl Shared {
         // The first is the config.
         let layers = fetched.manifest().blobs().get(1..).unwrap_or_default();
         let (registry, repository) = (&image.registry, &image.repository);
-        let exhausted = |because: String| deny::exhausted(image, Some(subject.pattern()), because);
+        let rule = Some(subject.pattern());
         let too_large = |layer: &&crate::oci::Descriptor| layer.size > MAX_LAYER as u64;
         if layers.len() > MAX_LAYERS || layers.iter().any(|layer| too_large(&layer)) {
-            return Err(deny::no_artifact(image, subject.pattern(), subject.digest()));
+            return Err(deny::no_artifact(image, rule, subject.digest()));
         }
         try_join_all(layers.iter().map(async |layer| {
             let kept = self.pull_through.kept_blob(registry, repository, &layer.digest, MAX_LAYER);
             if let Some(kept) = kept {
                 let held = inquiry.hold(kept.len());
-                return held.map(|()| kept).map_err(|limit| exhausted(limit.to_string()));
+                return held
+                    .map(|()| kept)
+                    .map_err(|limit| deny::exhausted(image, rule, limit.to_string()));
             }
             let size = usize::try_from(layer.size).unwrap_or(MAX_LAYER);
-            inquiry.ask(registry, size).map_err(|why| exhausted(why.to_string()))?;
+            decision::ask_for(image, rule, inquiry, size)?;
             let blob =
                 self.pull_through.small_blob(registry, repository, &layer.digest, size).await;
-            blob.map_err(|error| deny::fetch(image, Some(subject.pattern()), error))
+            blob.map_err(|error| deny::fetch(image, rule, error))
         }))
         .await
     }
@@ -97,10 +119,13 @@ mod tests {
     #[test]
     fn only_the_tags_of_signatures_name_what_they_are_about() {
         let hex = "a".repeat(64);
+        let digest: Digest = format!("sha256:{hex}").parse().unwrap();
         for kind in KINDS {
             let tag: Tag = format!("sha256-{hex}{kind}").parse().unwrap();
-            assert_eq!(subject_of(&tag).unwrap().to_string(), format!("sha256:{hex}"));
+            assert_eq!(subject_of(&tag), Some((digest, Kept::Signatures)));
         }
+        let list = format!("sha256-{hex}").parse().unwrap();
+        assert_eq!(subject_of(&list), Some((digest, Kept::List)));
         let others = [
             "v1".to_owned(),
             "sha256-abc.sig".to_owned(),

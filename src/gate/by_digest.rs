@@ -7,12 +7,14 @@ use futures_util::future::join_all;
 
 use crate::oci::{Digest, ImageRef};
 use crate::policy::{Mode, Unmet};
+use crate::trust::places::Inquiry;
 use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
 
 use super::Shared;
 use super::admitted::{Admitted, Excused, Grounds, Place};
 use super::artifacts;
 use super::by_tag::{place, would_refuse};
+use super::decision::Decision;
 use super::denial::{Denial, Doubt};
 use super::deny;
 use super::search::{Names, Search};
@@ -23,18 +25,19 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
     ) -> Result<Admitted, Denial> {
-        let decided = self.decide(image, digest, Search::new(image)).await;
+        let decided = self.decide(image, digest, &Decision::new()).await;
         if let Err(Denial::Absent(_) | Denial::Refused(_)) = &decided {
             self.lineage.denied(image, digest).await;
         }
         decided
     }
 
+    /// Decides about `digest`, by itself or as a part of another decision.
     pub(super) async fn decide(
         &self,
         image: &ImageRef,
         digest: &Digest,
-        mut search: Search<'_>,
+        decision: &Decision,
     ) -> Result<Admitted, Denial> {
         let now = self.clock.now();
         let ImageRef { registry, repository, .. } = image;
@@ -48,13 +51,14 @@ impl Shared {
             });
         }
         let names = self.names(image).await;
+        let mut search = Search::new(image, decision.clone());
         // To look for signatures costs requests, which a child of a known index does not need.
         if self.policy.asks_content(registry, repository, now)
             && let Some(found) = self.through_known(image, digest, &names, &mut search).await?
         {
             return Ok(found);
         }
-        let denial = match self.directly(image, digest, &names, &search).await {
+        let denial = match self.directly(image, digest, &names, decision).await {
             Ok(admitted) => return Ok(admitted),
             Err(denial) => denial,
         };
@@ -91,9 +95,9 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
         names: &Names<'_>,
-        search: &Search<'_>,
+        decision: &Decision,
     ) -> Result<Admitted, Denial> {
-        let inquiry = search.inquiry();
+        let inquiry = decision.inquiry();
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
         let mut denied: Option<Denial> = None;
@@ -104,13 +108,11 @@ impl Shared {
             let by_tag = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
             let Some(by_tag) = by_tag else { continue };
             let place = place(image, &by_tag);
-            if let (Mode::Enforce(_), Some(subject)) =
+            if let (Mode::Enforce(_), Some((subject, kept))) =
                 (&by_tag.rule.mode, artifacts::subject_of(tag))
             {
-                if !search.takes_artifacts() {
-                    continue;
-                }
-                match Box::pin(self.artifact(image, tag, &subject, Some(digest))).await {
+                let about = (&subject, kept);
+                match Box::pin(self.artifact(image, tag, about, Some(digest), decision)).await {
                     Ok(admitted) => return Ok(admitted),
                     Err(denial) => {
                         more_open(&mut denied, denial);
@@ -141,7 +143,7 @@ impl Shared {
                     }
                 }
             };
-            return self.fetch(image, *digest, grounds, &place).await;
+            return self.fetch(image, *digest, grounds, &place, Some(inquiry)).await;
         }
         let Some(chosen) = chosen else {
             return Err(denied.unwrap_or_else(|| self.unsigned(image, names)));
@@ -157,13 +159,16 @@ impl Shared {
                 let judged =
                     self.judge_digest(image, digest, None, requirement, &place, inquiry).await;
                 match judged {
-                    Ok(met) => self.fetch(image, *digest, Grounds::Endorsed(met), &place).await,
+                    Ok(met) => {
+                        let grounds = Grounds::Endorsed(met);
+                        self.fetch(image, *digest, grounds, &place, Some(inquiry)).await
+                    }
                     Err(denial) => {
                         more_open(&mut denied, denial);
                         let denial = denied.unwrap_or_else(|| self.unsigned(image, names));
                         if matches!(chosen.rule.mode, Mode::Audit(_)) {
                             would_refuse(&denial);
-                            return self.excused(image, digest, &place).await;
+                            return self.excused(image, digest, &place, inquiry).await;
                         }
                         Err(denial)
                     }
@@ -172,9 +177,9 @@ impl Shared {
             Mode::Enforce(_) => Err(denied.unwrap_or_else(|| self.unsigned(image, names))),
             Mode::Audit(_) => {
                 would_refuse(&denied.unwrap_or_else(|| self.unsigned(image, names)));
-                self.excused(image, digest, &place).await
+                self.excused(image, digest, &place, inquiry).await
             }
-            Mode::Allow { .. } => self.excused(image, digest, &place).await,
+            Mode::Allow { .. } => self.excused(image, digest, &place, inquiry).await,
         }
     }
 
@@ -183,8 +188,10 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
         place: &Place<'_>,
+        inquiry: &Inquiry,
     ) -> Result<Admitted, Denial> {
-        self.fetch(image, *digest, Grounds::Rule(Excused { digest: *digest }), place).await
+        let grounds = Grounds::Rule(Excused { digest: *digest });
+        self.fetch(image, *digest, grounds, place, Some(inquiry)).await
     }
 
     /// Why nobody vouches for a digest that no tag leads to: undecided where somebody could not be

@@ -3,10 +3,12 @@
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Chosen, Mode, OnUnsigned, Requirement, Rule};
 use crate::trust::Endorsement;
+use crate::trust::places::Inquiry;
 
 use super::Shared;
 use super::admitted::{Admitted, Excused, Grounds, Place};
 use super::artifacts;
+use super::decision::Decision;
 use super::denial::Denial;
 use super::deny;
 
@@ -16,8 +18,11 @@ impl Shared {
             self.policy.rule_for(&image.registry, &image.repository, Some(tag), self.clock.now());
         let Some(chosen) = chosen else { return Err(deny::no_rule(image)) };
         let place = place(image, &chosen);
-        if let (Mode::Enforce(_), Some(subject)) = (&chosen.rule.mode, artifacts::subject_of(tag)) {
-            return Box::pin(self.artifact(image, tag, &subject, None)).await;
+        if let (Mode::Enforce(_), Some((subject, kept))) =
+            (&chosen.rule.mode, artifacts::subject_of(tag))
+        {
+            let about = (&subject, kept);
+            return Box::pin(self.artifact(image, tag, about, None, &Decision::new())).await;
         }
         let (grounds, digest) = match &chosen.rule.mode {
             Mode::Deny { reason } => {
@@ -42,7 +47,7 @@ impl Shared {
             }
         };
         let excused = matches!(grounds, Grounds::Rule(_));
-        let admitted = self.fetch(image, digest, grounds, &place).await?;
+        let admitted = self.fetch(image, digest, grounds, &place, None).await?;
         if excused {
             self.lineage.passed(image, digest, tag).await;
         }
@@ -78,22 +83,27 @@ impl Shared {
             return self.by_content(image, tag, (&rule, requirement), place).await;
         }
         let (grounds, digest) = self.endorsed(image, tag, requirement, place).await?;
-        self.fetch(image, digest, grounds, place).await
+        self.fetch(image, digest, grounds, place, None).await
     }
 
-    /// The content of `digest`, held against what it is admitted on.
+    /// The content of `digest`, held against what it is admitted on. `inquiry` pays for it, where the
+    /// decision may take many requests.
     pub(super) async fn fetch(
         &self,
         image: &ImageRef,
         digest: Digest,
         grounds: Grounds,
         place: &Place<'_>,
+        inquiry: Option<&Inquiry>,
     ) -> Result<Admitted, Denial> {
-        let fetched = self
-            .pull_through
-            .manifest(place.registry, place.repository, &digest)
-            .await
-            .map_err(|error| deny::fetch(image, Some(place.rule), error))?;
+        let fetched = match inquiry {
+            Some(inquiry) => self.manifest(image, &digest, Some(place.rule), inquiry).await?,
+            None => self
+                .pull_through
+                .manifest(place.registry, place.repository, &digest)
+                .await
+                .map_err(|error| deny::fetch(image, Some(place.rule), error))?,
+        };
         let admitted = Admitted::new(fetched, grounds, place, self.clock.now())
             .map_err(|refusal| deny::plain(image, refusal, Some(place.rule)))?;
         self.lineage.remember(image, admitted.fetched(), self.clock.now()).await;

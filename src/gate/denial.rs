@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::oci::{ErrorCode, ImageRef};
-use crate::trust::{Refusal, Scheme};
+use crate::trust::{Reason, Refusal, Scheme};
 
 /// Why a manifest is not served.
 #[derive(Clone, Debug)]
@@ -95,6 +95,21 @@ impl Denial {
         }
     }
 
+    /// Whether a tag went back to an image that was signed earlier. An anchor's own refusal of older trust
+    /// data is another matter.
+    pub fn is_tag_rolled_back(&self) -> bool {
+        match self {
+            Self::Refused(denied) => {
+                denied.refusal.reason == Reason::Rollback && denied.anchor.is_none()
+            }
+            Self::Absent(_)
+            | Self::Undecided(_)
+            | Self::Missing { .. }
+            | Self::Throttled { .. }
+            | Self::Unsatisfiable { .. } => false,
+        }
+    }
+
     pub const fn image(&self) -> &ImageRef {
         match self {
             Self::Absent(denied) | Self::Refused(denied) => &denied.image,
@@ -135,7 +150,6 @@ impl fmt::Display for Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trust::Reason;
 
     #[test]
     fn the_reason_chooses_between_absent_and_refused() {

@@ -126,9 +126,9 @@ pub(super) fn no_memory(image: &ImageRef, rule: &Arc<str>, error: &TagsError) ->
 }
 
 /// What is kept under the tag of `subject`'s signatures is none.
-pub(super) fn no_artifact(image: &ImageRef, rule: &Arc<str>, subject: Digest) -> Denial {
+pub(super) fn no_artifact(image: &ImageRef, rule: Option<&Arc<str>>, subject: Digest) -> Denial {
     let because = format!("it holds something other than signatures of {subject}");
-    plain(image, Refusal::new(Reason::DigestNotSigned, because), Some(rule))
+    plain(image, Refusal::new(Reason::DigestNotSigned, because), rule)
 }
 
 /// The same denial of another image, which rests on the one that was denied.

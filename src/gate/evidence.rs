@@ -39,14 +39,15 @@ impl Gate {
         if requirement.content.is_empty() {
             return Ok(None);
         }
-        let place = place(image, &chosen);
+        let (place, inquiry) = (place(image, &chosen), Inquiry::new());
         let digest = match &image.reference {
             Reference::Digest(digest) => Some(*digest),
-            Reference::Tag(tag) => shared.asked_about(image, tag, requirement, &place).await?,
+            Reference::Tag(tag) => {
+                shared.asked_about(image, tag, requirement, &place, &inquiry).await?
+            }
         };
         let Some(digest) = digest else { return Ok(None) };
-        let subject = Arc::new(shared.subject(image, &digest, &place).await?);
-        let inquiry = Inquiry::new();
+        let subject = Arc::new(shared.subject(image, &digest, &place, &inquiry).await?);
         let ask = async |anchor: &Arc<str>| {
             let verdict = shared.trust.verdict(anchor, &subject, &inquiry).await.ok()?;
             Some((anchor.clone(), verdict))

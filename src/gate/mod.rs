@@ -16,6 +16,7 @@ mod artifacts;
 mod blobs;
 mod by_digest;
 mod by_tag;
+mod decision;
 mod deny;
 mod evidence;
 mod lineage;

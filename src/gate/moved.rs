@@ -44,16 +44,21 @@ impl Shared {
         let signed = newest(&met);
         if let Some((signed, newest)) = rolled_back(before.as_ref(), &met, signed) {
             if rule.on_rollback == OnRollback::Refuse {
+                let signed = match signed {
+                    Some(signed) => format!("was signed at {signed}"),
+                    None => "does not say when it was signed".to_owned(),
+                };
                 let because = format!(
-                    "{digest} was signed at {signed}, and what this tag had before at {newest}; if that is \
-                     meant, `countersign forget {image}` has it taken"
+                    "{digest} {signed}, and what this tag had before at {newest}; if that is meant, \
+                     `countersign forget {image}` has it taken"
                 );
                 let refusal = Refusal::new(Reason::Rollback, because);
                 return Err(deny::plain(image, refusal, Some(place.rule)));
             }
             remark = Some(Remark::RolledBack { signed, newest });
         }
-        let admitted = self.fetch(image, digest, Grounds::Endorsed(met), place).await?;
+        let admitted =
+            self.fetch(image, digest, Grounds::Endorsed(met), place, Some(&inquiry)).await?;
         self.note(image, tag, rule, signed, &admitted, place).await?;
         self.lineage.passed(image, digest, tag).await;
         tell(image, remark.as_ref());
@@ -114,16 +119,17 @@ fn newest(met: &[Endorsement]) -> Option<Timestamp> {
     met.iter().filter_map(|endorsement| endorsement.says().signed).max()
 }
 
-/// When it was signed, and the newest time seen, if it is another digest and an earlier time.
+/// When it was signed, and the newest time seen, if it is another digest and an earlier time. One that
+/// cannot be told is taken for an earlier one: whoever keeps the registry can take the proof of it away.
 fn rolled_back(
     before: Option<&Remembered>,
     met: &[Endorsement],
     signed: Option<Timestamp>,
-) -> Option<(Timestamp, Timestamp)> {
-    let (before, signed) = (before?, signed?);
+) -> Option<(Option<Timestamp>, Timestamp)> {
+    let before = before?;
     let newest = before.newest?;
     let moved = met.iter().any(|endorsement| endorsement.digest() != before.digest);
-    (moved && signed < newest).then_some((signed, newest))
+    (moved && signed.is_none_or(|signed| signed < newest)).then_some((signed, newest))
 }
 
 fn tell(image: &ImageRef, remark: Option<&Remark>) {
@@ -132,7 +138,8 @@ fn tell(image: &ImageRef, remark: Option<&Remark>) {
             tracing::warn!(%image, because, "the tag moved to an image that is not signed; it is held at the one before");
         }
         Some(Remark::RolledBack { signed, newest }) => {
-            tracing::warn!(%image, %signed, %newest, "the tag moved to an image that was signed before what it had");
+            let signed = signed.map(tracing::field::display);
+            tracing::warn!(%image, signed, %newest, "the tag moved to an image that was signed before what it had");
         }
         None => {}
     }

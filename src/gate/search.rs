@@ -5,24 +5,24 @@ use std::sync::Arc;
 
 use crate::oci::{Digest, ImageRef, Reference};
 use crate::pull_through::{FetchError, Fetched};
-use crate::trust::places::{Inquiry, MAX_BYTES, MAX_REQUESTS};
+use crate::trust::places::{MAX_BYTES, MAX_REQUESTS};
 use crate::trust::{SignedNames, Unendorsed};
 use crate::upstream::UpstreamError;
 
 use super::Shared;
 use super::admitted::Admitted;
 use super::by_digest::is_open;
+use super::decision::Decision;
 use super::denial::{Denial, Undecided};
 use super::deny;
 
 /// How deep indexes may list indexes.
 const MAX_LEVELS: usize = 4;
+
 /// What one decision may still cost, and the first thing that it could not look at.
 pub(super) struct Search<'a> {
     image: &'a ImageRef,
-    inquiry: Inquiry,
-    /// Whether what is kept under the tag of somebody's signatures will do.
-    artifacts: bool,
+    decision: Decision,
     spent: bool,
     doubt: Option<Denial>,
 }
@@ -57,8 +57,10 @@ impl Shared {
             return Ok(Some(found));
         }
         let walk = self.lineage.walk(image).await;
-        let _alone = walk.lock().await;
+        let alone = walk.lock().await;
         self.walk(image, names, &mut search).await;
+        // What follows may search for another manifest of the repository, and walk.
+        drop(alone);
         let found = self.through_parents(image, digest, names, MAX_LEVELS, &mut search).await?;
         match (found, search.doubt) {
             (None, Some(doubt)) => Err(doubt),
@@ -86,7 +88,7 @@ impl Shared {
         levels: usize,
         search: &mut Search<'_>,
     ) -> Result<Option<Admitted>, Denial> {
-        let denial = match self.directly(image, digest, names, search).await {
+        let denial = match self.directly(image, digest, names, &search.decision).await {
             Ok(admitted) => return Ok(Some(admitted)),
             Err(denial) => denial,
         };
@@ -115,25 +117,14 @@ impl Shared {
             let above = beside(image, parent);
             let parent = Box::pin(self.known(&above, parent, names, levels - 1, search)).await?;
             let Some(parent) = parent else { continue };
-            let fetched = self.content(image, digest, &parent).await?;
+            let (rule, inquiry) = (Some(parent.pattern()), search.decision.inquiry());
+            let fetched = self.manifest(image, digest, rule, inquiry).await?;
             // An index that lists it with another size does not list it; another one may.
             let Ok(admitted) = Admitted::through(&parent, fetched) else { continue };
             self.lineage.remember(image, admitted.fetched(), self.clock.now()).await;
             return Ok(Some(admitted));
         }
         Ok(None)
-    }
-
-    async fn content(
-        &self,
-        image: &ImageRef,
-        digest: &Digest,
-        parent: &Admitted,
-    ) -> Result<Fetched, Denial> {
-        self.pull_through
-            .manifest(&image.registry, &image.repository, digest)
-            .await
-            .map_err(|error| deny::fetch(image, Some(parent.pattern()), error))
     }
 
     /// Admits `digest` if it is an artifact about a manifest that is admitted.
@@ -214,7 +205,7 @@ impl Shared {
         digest: &Digest,
         search: &mut Search<'_>,
     ) -> Result<Option<Fetched>, Denial> {
-        if search.spent || search.inquiry.ask(&image.registry, 0).is_err() {
+        if search.spent || search.decision.inquiry().ask(&image.registry, 0).is_err() {
             search.spent = true;
             let because = format!(
                 "the signed indexes that could list it are more than {MAX_REQUESTS} requests or {MAX_BYTES} \
@@ -224,7 +215,7 @@ impl Shared {
         }
         match self.pull_through.manifest(&image.registry, &image.repository, digest).await {
             Ok(fetched) => {
-                search.spent = search.inquiry.hold(fetched.bytes().len()).is_err();
+                search.spent = search.decision.inquiry().hold(fetched.bytes().len()).is_err();
                 Ok(Some(fetched))
             }
             Err(
@@ -240,23 +231,9 @@ impl Shared {
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(image: &'a ImageRef) -> Self {
-        Self { image, inquiry: Inquiry::new(), artifacts: true, spent: false, doubt: None }
-    }
-
-    /// The same for what signatures under a tag are about. It must be admitted for more than being such
-    /// signatures itself, or two manifests could each be admitted for the other.
-    pub(super) fn of_subject(image: &'a ImageRef) -> Self {
-        Self { artifacts: false, ..Self::new(image) }
-    }
-
-    pub(super) fn takes_artifacts(&self) -> bool {
-        self.artifacts
-    }
-
-    /// What the decision has asked so far, and what it may.
-    pub(super) fn inquiry(&self) -> &Inquiry {
-        &self.inquiry
+    /// A search as a part of `decision`.
+    pub(super) fn new(image: &'a ImageRef, decision: Decision) -> Self {
+        Self { image, decision, spent: false, doubt: None }
     }
 
     /// Keeps `denial`, which is another manifest's, if it leaves open what is searched for.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use crate::gate::{Admitted, Denial};
+use crate::gate::{Admitted, Denial, Remark};
 use crate::oci::{ImageRef, Reference};
 use crate::trust::Scheme;
 
@@ -64,6 +64,9 @@ pub(super) struct Asked {
 pub(super) fn admitted(metrics: &Metrics, asked: Asked, image: &ImageRef, admitted: &Admitted) {
     let scheme = admitted.scheme();
     metrics.count_admitted(scheme);
+    if let Some(remark) = admitted.remark() {
+        metrics.count_remark(remark);
+    }
     info!(
         target: "countersign::audit",
         {
@@ -75,6 +78,7 @@ pub(super) fn admitted(metrics: &Metrics, asked: Asked, image: &ImageRef, admitt
         rule = admitted.rule(),
         anchor = scheme.map(|_| display(Anchors(admitted.anchors()))),
         scheme = scheme.map(|scheme| scheme.as_str()),
+        remark = admitted.remark().map(Remark::as_str),
         client.address = %asked.client,
         request_id = %asked.id,
         duration_ms = milliseconds(asked.started.elapsed()),
@@ -93,6 +97,9 @@ pub(super) fn denied(metrics: &Metrics, asked: Asked, denial: &Denial) {
         Reference::Tag(_) => None,
     };
     metrics.count_denied(verdict, denial.reason(), grounds.scheme);
+    if denial.is_tag_rolled_back() {
+        metrics.count_rollback_refused();
+    }
     info!(
         target: "countersign::audit",
         {

@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use crate::gate::Remark;
 use crate::pull_through::Origin;
 use crate::trust::Scheme;
 
@@ -87,6 +88,11 @@ impl VerdictLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ActionLabels {
+    action: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SourceLabels {
     source: &'static str,
 }
@@ -101,6 +107,8 @@ pub struct Metrics {
     verdicts: Family<VerdictLabels, Counter>,
     /// Of `verdicts`, those that admitted by each scheme, for the same reason.
     admitted: [Counter; Scheme::ALL.len()],
+    held: Counter,
+    rollbacks: Family<ActionLabels, Counter>,
     blob_bytes: Family<SourceLabels, Counter>,
 }
 
@@ -119,6 +127,8 @@ impl Metrics {
                 verdicts.get_or_create_owned(&VerdictLabels::new("admitted", None, Some(scheme)))
             }),
             verdicts,
+            held: Counter::default(),
+            rollbacks: Family::default(),
             blob_bytes: Family::default(),
         };
         registry.register(
@@ -136,6 +146,16 @@ impl Metrics {
             "Decisions that reached a client; the reason is empty where it was admitted, and the \
              scheme where none was asked",
             metrics.verdicts.clone(),
+        );
+        registry.register(
+            "countersign_held",
+            "Answers with the image that a tag had before, because it moved to one that is not signed",
+            metrics.held.clone(),
+        );
+        registry.register(
+            "countersign_rollbacks",
+            "Requests for tags that moved to an image signed earlier: warn (served), refuse",
+            metrics.rollbacks.clone(),
         );
         registry.register(
             "countersign_blob_bytes",
@@ -169,6 +189,22 @@ impl Metrics {
         self.verdicts.get_or_create(&VerdictLabels::new(verdict, reason, scheme)).inc();
     }
 
+    /// Counts what is to be known of an admission.
+    pub(super) fn count_remark(&self, remark: &Remark) {
+        match remark {
+            Remark::Held { .. } => self.held.inc(),
+            Remark::RolledBack { .. } => self.count_rollback("warn"),
+        };
+    }
+
+    pub(super) fn count_rollback_refused(&self) {
+        self.count_rollback("refuse");
+    }
+
+    fn count_rollback(&self, action: &'static str) -> u64 {
+        self.rollbacks.get_or_create(&ActionLabels { action }).inc()
+    }
+
     /// The counter of bytes of blobs that come from there.
     pub(super) fn blob_bytes(&self, origin: Origin) -> Counter {
         let source = match origin {
@@ -191,6 +227,8 @@ mod tests {
         metrics.count_denied("absent", Some("tag_not_signed"), Some(Scheme::NotaryV1));
         metrics.count_admitted(Some(Scheme::NotaryV1));
         metrics.count_admitted(None);
+        metrics.count_remark(&Remark::Held { moved_to: None, because: String::new() });
+        metrics.count_rollback_refused();
         metrics.blob_bytes(Origin::Upstream).inc_by(7);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -201,6 +239,8 @@ mod tests {
             r#"countersign_verdicts_total{verdict="absent",reason="tag_not_signed",scheme="notaryv1"} 1"#,
             r#"countersign_verdicts_total{verdict="admitted",reason="",scheme="notaryv1"} 1"#,
             r#"countersign_verdicts_total{verdict="admitted",reason="",scheme=""} 1"#,
+            "countersign_held_total 1",
+            r#"countersign_rollbacks_total{action="refuse"} 1"#,
             r#"countersign_blob_bytes_total{source="upstream"} 7"#,
         ] {
             assert!(text.contains(line), "{line} is not in:\n{text}");

@@ -101,7 +101,8 @@ impl TagMemory {
         Ok(memory)
     }
 
-    /// The same, to be looked at and not changed: what is noted is forgotten.
+    /// The same, of a gate that may be running: what is noted is not kept, and only [`Self::forget`]
+    /// changes anything.
     pub fn look(store: &Path) -> Self {
         let folder = store.join("trust").join("tags");
         Self { folder, only_read: true, known: Cache::new(MAX_KNOWN) }

@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use countersign::oci::Digest;
 use prometheus_client::encoding::text::encode;
 use serde_json::{Value, json};
+use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::proxy::stand;
 
 /// Keeps what is logged.
 #[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Page(Arc<Mutex<Vec<u8>>>);
 
-struct Pen<'a>(MutexGuard<'a, Vec<u8>>);
+pub(crate) struct Pen<'a>(MutexGuard<'a, Vec<u8>>);
 
 impl Write for Pen<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
@@ -35,12 +36,23 @@ impl<'a> MakeWriter<'a> for Page {
 }
 
 impl Page {
+    /// Has it written from now on, until the guard is dropped. A test's runtime is its one thread, and so
+    /// is all that it spawns.
+    pub(crate) fn is_written(&self) -> DefaultGuard {
+        let json = tracing_subscriber::fmt().json().flatten_event(true).with_writer(self.clone());
+        tracing::subscriber::set_default(json.finish())
+    }
+
+    /// Every event since the last time.
+    pub(crate) fn all(&self) -> Vec<Value> {
+        let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect()
+    }
+
     /// The audit events since the last time, without what is different each time.
     fn events(&self) -> Vec<Value> {
-        let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
-        let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let mut events: Vec<_> =
-            events.filter(|event| event["target"] == "countersign::audit").collect();
+        let mut events = self.all();
+        events.retain(|event| event["target"] == "countersign::audit");
         for event in &mut events {
             let fields = event.as_object_mut().unwrap();
             assert_eq!(fields.remove("level"), Some("INFO".into()));
@@ -59,9 +71,7 @@ impl Page {
 async fn each_decision_is_one_event_and_one_count() {
     let stand = stand().await;
     let page = Page::default();
-    let json = tracing_subscriber::fmt().json().flatten_event(true).with_writer(page.clone());
-    // This test's runtime is its one thread, and so is all that it spawns.
-    let _here = tracing::subscriber::set_default(json.finish());
+    let _here = page.is_written();
 
     let digest = Digest::of(&stand.content.manifest).to_string();
     for method in ["GET", "HEAD"] {

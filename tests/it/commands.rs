@@ -5,14 +5,19 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use countersign::clock::Timestamp;
+use countersign::oci::Digest;
+use countersign::trust::tags::TagMemory;
+
 /// What the contract promises, by command.
-const COMMANDS: [(&str, &[&str]); 4] = [
+const COMMANDS: [(&str, &[&str]); 5] = [
     ("serve", &["--config <FILE>", "SIGTERM", "SIGHUP", "Exit status: 0; 2 ", "1 for any other"]),
     ("check", &["--config <FILE>", "Exit status: 0; 2 with every error"]),
     (
         "why",
         &["--config <FILE>", "<IMAGE>", "--json", "0 admitted; 3 refused or absent; 4 undecided"],
     ),
+    ("forget", &["--config <FILE>", "<IMAGE>", "Exit status: 0, ", "Example: countersign forget "]),
     ("demo", &["--once", "Exit status: 0 if every verdict is the expected one"]),
 ];
 
@@ -95,6 +100,7 @@ fn check_tells_every_error_with_its_place_and_exits_with_2() {
         vec!["check", "--config", file.path()],
         vec!["serve", "--config", file.path()],
         vec!["why", "registry.example.com/a:1", "--config", file.path()],
+        vec!["forget", "registry.example.com/a:1", "--config", file.path()],
     ] {
         let said = countersign(&command);
         assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""), "{}", said.stderr);
@@ -123,6 +129,8 @@ fn what_is_no_command_or_no_image_is_an_error() {
         vec!["check", "--config", "/nowhere/countersign.toml"],
         vec!["why", "--config", example],
         vec!["why", "no image at all", "--config", example],
+        vec!["forget", "no image at all", "--config", example],
+        vec!["forget", "elsewhere.example.com/a:1", "--config", example],
     ] {
         let said = countersign(&wrong);
         assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""), "{wrong:?}");
@@ -144,4 +152,45 @@ fn why_explains_a_refusal_by_no_rule_and_exits_with_3() {
     assert_eq!((&json["verdict"], &json["reason"]), (&"refused".into(), &"no_rule".into()));
     // Nothing is kept by a command that only looks.
     assert!(!file.0.with_file_name("nowhere").exists());
+}
+
+#[test]
+fn forget_tells_what_was_remembered_or_that_nothing_was() {
+    let store = std::env::temp_dir().join(format!("countersign-forget-{}", std::process::id()));
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = {store:?}\n\
+         [[upstream]]\nregistry = \"registry.example.com\"\n"
+    );
+    let file = ConfigFile::new("forget", &text);
+    let forget = |image: &str| countersign(&["forget", image, "--config", file.path()]);
+    let said = forget("registry.example.com/app");
+    assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""));
+    assert_eq!(said.stdout, "nothing was remembered of registry.example.com/app:latest\n");
+    // What only takes out makes nothing.
+    assert!(!store.exists());
+
+    let digest = Digest::of(b"one");
+    let (registry, repository) = ("registry.example.com".parse().unwrap(), "app".parse().unwrap());
+    let (tag, now) = ("latest".parse().unwrap(), Timestamp::from_unix(0));
+    let memory = TagMemory::open(&store).unwrap();
+    memory.note(&registry, &repository, &tag, &digest, Some(now), now).unwrap();
+    let said = forget("registry.example.com/app");
+    assert_eq!(said.status, Some(0), "{}", said.stderr);
+    for words in
+        ["forgot registry.example.com/app:latest: it had", &digest.to_string(), "1970-01-01"]
+    {
+        assert!(said.stdout.contains(words), "{words}: {}", said.stdout);
+    }
+    assert!(said.stderr.contains("countersign::forget"), "{}", said.stderr);
+    assert_eq!(memory.recall(&registry, &repository, &tag).unwrap(), None);
+    std::fs::remove_dir_all(&store).unwrap();
+}
+
+#[test]
+fn forget_says_why_a_digest_is_nothing_to_forget() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    let image = format!("registry.example.com/app@{}", Digest::of(b"one"));
+    let said = countersign(&["forget", &image, "--config", example.to_str().unwrap()]);
+    assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""));
+    assert!(said.stderr.contains("always stands for the same image"), "{}", said.stderr);
 }

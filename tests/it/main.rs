@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
+#[path = "../rig/attached.rs"]
+mod attached;
 #[path = "../rig/blob_site.rs"]
 mod blob_site;
 #[path = "../rig/fake_notary.rs"]
@@ -34,7 +36,9 @@ mod audit;
 mod blob;
 mod commands;
 mod config;
+mod conformance;
 mod connections;
+mod content;
 mod cosign;
 mod demo;
 mod downloads;

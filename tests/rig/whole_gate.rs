@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use countersign::app::{App, Running};
+use countersign::app::{App, Keeping, Running};
 use countersign::clock::{Clock, Timestamp};
 use countersign::config::Config;
+use countersign::explain::{Explanation, explain};
 use countersign::oci::{Digest, MediaType, Repository};
 use countersign::settings::Document;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -34,14 +35,39 @@ pub const APP: &str = "library/app";
 pub const DEFAULTS: &str = r#"refresh = "5m"
 max_stale = "24h""#;
 
+/// What a gate is configured with beside its upstream, and the files that this names.
+#[derive(Clone)]
+pub struct Setup {
+    /// `NOTARY` stands for the Notary server's URL, and `PIN` for the key of [`World::signer`].
+    tables: String,
+    files: Vec<(String, Vec<u8>)>,
+    now: i64,
+}
+
+impl Setup {
+    pub fn new(tables: impl Into<String>) -> Self {
+        Self { tables: tables.into(), files: Vec::new(), now: NOW }
+    }
+
+    /// Puts a file beside the configuration.
+    pub fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        self.files.push((name.to_owned(), content.as_ref().to_vec()));
+        self
+    }
+
+    /// When the test begins, in seconds.
+    pub fn at(self, now: i64) -> Self {
+        Self { now, ..self }
+    }
+}
+
 pub struct World {
     pub registry: FakeRegistry,
     pub notary: FakeNotary,
     pub clock: Clock,
     /// Signs for [`GUN`]; what it publishes counts only once [`World::publish`] was called.
     pub signer: NotaryRepository,
-    anchor: String,
-    rules: String,
+    pub setup: Setup,
     gate: Option<Running>,
     client: Client<HttpConnector, Empty<Bytes>>,
     folder: Folder,
@@ -63,15 +89,35 @@ impl World {
 
     /// The same, with other lines for its `[[anchor]]`, and more tables.
     pub async fn with(anchor: &str, rules: &str) -> Self {
+        let tables = format!(
+            r#"
+            [[anchor]]
+            name = "team"
+            scheme = "notaryv1"
+            url = "NOTARY"
+            root_keys = ["PIN"]
+            {anchor}
+
+            [[rule]]
+            images = ["{REGISTRY}/**"]
+            require = ["team"]
+
+            {rules}
+            "#
+        );
+        Self::of(Setup::new(tables)).await
+    }
+
+    /// A gate of that configuration.
+    pub async fn of(setup: Setup) -> Self {
         let mut signer = NotaryRepository::empty(GUN);
         signer.delegate(RELEASES, crate::notary_repository::Key::named(RELEASES));
         let mut world = Self {
             registry: FakeRegistry::start().await,
             notary: FakeNotary::start().await,
-            clock: Clock::manual(Timestamp::from_unix(NOW)),
+            clock: Clock::manual(Timestamp::from_unix(setup.now)),
             signer,
-            anchor: anchor.to_owned(),
-            rules: rules.to_owned(),
+            setup,
             gate: None,
             client: Client::builder(TokioExecutor::new()).build_http(),
             folder: Folder::new("whole-gate"),
@@ -81,10 +127,24 @@ impl World {
     }
 
     async fn start(&mut self) {
+        let config = self.config();
+        self.gate = Some(App::start(&config, self.clock.clone()).await.unwrap());
+    }
+
+    /// What the gate is configured with.
+    pub fn config(&self) -> Config {
+        let Setup { tables, files, .. } = &self.setup;
+        for (name, content) in files {
+            self.folder.write(name, content);
+        }
         let pin = self.signer.role("root").keys[0].canonical_id();
+        let tables = tables.replace("NOTARY", &self.notary.url()).replace("PIN", &pin);
         let text = format!(
             r#"
             [server]
+            listen = "127.0.0.1:0"
+
+            [admin]
             listen = "127.0.0.1:0"
 
             [store]
@@ -95,33 +155,42 @@ impl World {
             url = "{}"
             default = true
 
-            [[anchor]]
-            name = "team"
-            scheme = "notaryv1"
-            url = "{}"
-            root_keys = ["{pin}"]
-            {}
-
-            [[rule]]
-            images = ["{REGISTRY}/**"]
-            require = ["team"]
-
-            {}
+            {tables}
             "#,
             self.registry.url("127.0.0.1"),
-            self.notary.url(),
-            self.anchor,
-            self.rules,
         );
         let document = Document::from_text(&self.folder.join("countersign.toml"), text);
-        let config = Config::read(&document).unwrap();
-        self.gate = Some(App::start(&config, self.clock.clone()).await.unwrap());
+        Config::read(&document).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    /// What `countersign why` says of an image of [`APP`] at this moment, in a process of its own.
+    pub async fn why(&self, reference: impl std::fmt::Display) -> Explanation {
+        let app = App::new(&self.config(), self.clock.clone(), Keeping::OnlyRead).unwrap();
+        let reference = reference.to_string();
+        let before = if reference.contains(':') { '@' } else { ':' };
+        let image = format!("{REGISTRY}/{APP}{before}{reference}").parse().unwrap();
+        explain(app.gate(), &image).await
+    }
+
+    /// What the gate counts.
+    pub async fn metrics(&self) -> String {
+        let admin = self.gate.as_ref().unwrap().admin().unwrap();
+        let url = format!("http://{admin}/metrics");
+        let request = Request::get(url).body(Empty::new()).unwrap();
+        let body = self.client.request(request).await.unwrap().into_body();
+        String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
     }
 
     /// Stops the gate and starts it anew on the same store: what was only in memory is gone.
     pub async fn restart(&mut self) {
         self.gate.take().unwrap().stop().await;
         self.start().await;
+    }
+
+    /// The same with another configuration.
+    pub async fn restart_with(&mut self, setup: Setup) {
+        self.setup = setup;
+        self.restart().await;
     }
 
     /// The same on a new store: it has never seen anything.
@@ -173,8 +242,13 @@ impl World {
     /// Pushes an image to [`APP`] and gives its manifest.
     pub fn push(&self, tag: &str, text: &str) -> Vec<u8> {
         let manifest = self.put_image(text);
-        self.registry.registry().put_tag(&app(), tag.parse().unwrap(), Digest::of(&manifest));
+        self.put_tag(tag, &manifest);
         manifest
+    }
+
+    /// Makes `tag` stand for `manifest` upstream.
+    pub fn put_tag(&self, tag: &str, manifest: &[u8]) {
+        self.registry.registry().put_tag(&app(), tag.parse().unwrap(), Digest::of(manifest));
     }
 
     /// Pushes an image without a tag.
@@ -206,7 +280,8 @@ impl World {
         self.put(MediaType::OciIndex, &index)
     }
 
-    fn put(&self, media_type: MediaType, manifest: &Value) -> Vec<u8> {
+    /// Pushes a manifest to [`APP`].
+    pub fn put(&self, media_type: MediaType, manifest: &Value) -> Vec<u8> {
         let bytes = manifest.to_string().into_bytes();
         self.registry.registry().put_manifest(&app(), media_type.as_str(), bytes.clone());
         bytes

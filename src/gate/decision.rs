@@ -1,0 +1,86 @@
+//! One decision, however many manifests it takes: what it has asked so far, and how many artifacts rest
+//! on what is looked at.
+
+use std::sync::Arc;
+
+use super::Shared;
+use super::denial::Denial;
+use super::deny;
+use crate::oci::{Digest, ImageRef};
+use crate::pull_through::Fetched;
+use crate::trust::places::{Inquiry, Why};
+
+/// How many artifacts may be about one another: the signature of the SBOM of an image. Registries can
+/// have tags stand for one another without an end.
+const MAX_ABOUT: usize = 2;
+
+/// A decision that is being taken. The clones cost together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Decision {
+    inquiry: Inquiry,
+    /// How many artifacts are admitted only if this is.
+    above: usize,
+}
+
+impl Decision {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// What it has asked so far, and what it may.
+    pub(super) fn inquiry(&self) -> &Inquiry {
+        &self.inquiry
+    }
+
+    /// The decision about what an artifact is about, as a part of the one about the artifact.
+    pub(super) fn about_subject(&self) -> Option<Self> {
+        let above = self.above + 1;
+        (above <= MAX_ABOUT).then(|| Self { inquiry: self.inquiry.clone(), above })
+    }
+}
+
+impl Shared {
+    /// Upstream's manifest `digest`, on the account of a decision where it is not kept.
+    pub(super) async fn manifest(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        rule: Option<&Arc<str>>,
+        inquiry: &Inquiry,
+    ) -> Result<Fetched, Denial> {
+        let (registry, repository) = (&image.registry, &image.repository);
+        let kept = self.pull_through.kept_manifest(registry, repository, digest).await.is_some();
+        if !kept {
+            ask(image, rule, inquiry)?;
+        }
+        let fetched = self.pull_through.manifest(registry, repository, digest).await;
+        let fetched = fetched.map_err(|error| deny::fetch(image, rule, error))?;
+        if !kept {
+            let held = inquiry.hold(fetched.bytes().len());
+            held.map_err(|limit| deny::exhausted(image, rule, limit.to_string()))?;
+        }
+        Ok(fetched)
+    }
+}
+
+/// Leave to ask upstream once more for something small.
+pub(super) fn ask(
+    image: &ImageRef,
+    rule: Option<&Arc<str>>,
+    inquiry: &Inquiry,
+) -> Result<(), Denial> {
+    ask_for(image, rule, inquiry, 0)
+}
+
+/// Leave to ask upstream once more, for so many bytes.
+pub(super) fn ask_for(
+    image: &ImageRef,
+    rule: Option<&Arc<str>>,
+    inquiry: &Inquiry,
+    bytes: usize,
+) -> Result<(), Denial> {
+    inquiry.ask(&image.registry, bytes).map_err(|why| match why {
+        Why::Fetch(error) => deny::fetch(image, rule, error),
+        Why::Limit(limit) => deny::exhausted(image, rule, limit.to_string()),
+    })
+}

@@ -1,0 +1,144 @@
+//! A hostile registry costs bounded work, whatever it says.
+
+use countersign::oci::{Digest, MediaType};
+use serde_json::json;
+
+use super::{TEAM, ci, push_signed, rule, setup, sign, world};
+use crate::attached::{
+    BUNDLE, OTHER, key_bundle, layer, put_referrer, put_sig, put_tagged, tag_of,
+};
+use crate::fake_registry::{Fault, respond};
+use crate::notary_repository::{NOW, RELEASES};
+use crate::whole_gate::{APP, World, app, described};
+
+/// What the contract promises of one decision.
+const MOST: usize = 100;
+
+/// How often upstream was asked in the decision about `reference`, which does not end well.
+async fn cost(world: &World, reference: impl std::fmt::Display) -> usize {
+    let before = world.registry.asked().len();
+    let denied = world.pull(reference).await.denied();
+    assert!(denied.0 == 404 || denied.0 == 503, "{denied:?}");
+    world.registry.asked().len() - before
+}
+
+#[tokio::test]
+async fn a_crowd_of_referrers_costs_no_more_than_a_decision_may() {
+    let world = world("", "").await;
+    let manifest = world.push("v1", "one");
+    for number in 0..200 {
+        let bundle = format!("{}{}", key_bundle(&manifest, &OTHER), " ".repeat(number));
+        put_referrer(&world.registry, &manifest, BUNDLE, BUNDLE, bundle.as_bytes());
+    }
+    let cost = cost(&world, "v1").await;
+    assert!(cost <= MOST, "{cost}");
+}
+
+#[tokio::test]
+async fn an_endless_list_of_referrers_costs_no_more_than_a_decision_may() {
+    let world = world("", "").await;
+    world.push("v1", "one");
+    world.registry.hook(|asked| {
+        let next = format!("<{}?page={}>; rel=\"next\"", asked.path, asked.query.len());
+        let list = json!({ "schemaVersion": 2, "mediaType": MediaType::OciIndex.as_str(),
+            "manifests": [] });
+        let mut answer = respond(200, list.to_string());
+        let of = MediaType::OciIndex.as_str().parse().unwrap();
+        answer.headers_mut().insert(http::header::CONTENT_TYPE, of);
+        answer.headers_mut().insert(http::header::LINK, next.parse().unwrap());
+        asked.path.contains("/referrers/").then_some(Fault::Respond(answer))
+    });
+    let cost = cost(&world, "v1").await;
+    assert!(cost <= MOST, "{cost}");
+}
+
+/// The walk over signed indexes and the search for signatures are one decision.
+#[tokio::test]
+async fn a_walk_over_signed_indexes_costs_no_more_than_a_decision_may() {
+    let tables = [TEAM.to_owned(), ci(""), rule("require = [\"team\", \"ci\"]")];
+    let mut world = World::of(setup(&tables).at(NOW)).await;
+    let wanted = world.put_image("wanted");
+    for number in 0..150 {
+        let other = world.put_image(&format!("other {number}"));
+        let index = world.put_index(&[&wanted, &other]);
+        world.signer.tag(RELEASES, &format!("v{number}"), &index);
+    }
+    world.publish();
+    for _ in 0..3 {
+        let cost = cost(&world, Digest::of(&wanted)).await;
+        assert!(cost <= MOST, "{cost}");
+    }
+}
+
+/// The subject's signatures and what is kept under the tag are one decision.
+#[tokio::test]
+async fn an_artifact_with_its_subject_costs_no_more_than_a_decision_may() {
+    let world = world("", "").await;
+    let manifest = world.push("v1", "one");
+    let layers: Vec<_> = (0..45)
+        .map(|number| {
+            let mut layer = layer(&manifest, &OTHER);
+            layer.payload.extend(format!("{number}").as_bytes());
+            layer
+        })
+        .collect();
+    put_sig(&world.registry, &app(), &manifest, &layers);
+    let bundle = key_bundle(&manifest, &crate::attached::MINE).to_string();
+    put_referrer(&world.registry, &manifest, BUNDLE, BUNDLE, bundle.as_bytes());
+    let text: Vec<_> = (0..50).map(|number| format!("text {number}")).collect();
+    let listed: Vec<_> = text
+        .iter()
+        .map(|text| {
+            world.registry.registry().put_blob(&app(), text.clone().into_bytes());
+            described("application/json", text.as_bytes())
+        })
+        .collect();
+    let of = MediaType::OciImage;
+    let attached = json!({ "schemaVersion": 2, "mediaType": of.as_str(), "layers": listed,
+        "config": described("application/vnd.oci.image.config.v1+json", b"{}") });
+    put_tagged(&world.registry, &app(), &manifest, ".att", of, &attached);
+    let before = world.registry.asked().len();
+    let answer = world.pull(tag_of(&manifest, ".att")).await;
+    let cost = world.registry.asked().len() - before;
+    assert!(cost <= MOST, "{cost}: {}", answer.status);
+}
+
+#[tokio::test]
+async fn lists_that_stand_for_each_others_referrers_lead_nowhere() {
+    let world = world("refresh = \"0s\"", "").await;
+    let image = world.put_image("one");
+    let index = world.put_index(&[&image]);
+    world.put_tag("v1", &index);
+    sign(&world, &index);
+    let list = world.put_index(&[&index, &image]);
+    // Each is what stands for the referrers of the other, and of itself.
+    for (subject, stands) in [(&index, &list), (&list, &index)] {
+        world.put_tag(&tag_of(subject, ""), stands);
+    }
+    world.pull("v1").await.serves(&index);
+    world.pull(tag_of(&index, "")).await.serves(&list);
+    world.pull(tag_of(&list, "")).await;
+    world.put_tag(&tag_of(&index, ""), &index);
+    world.pull(tag_of(&index, "")).await;
+    // Nobody vouches for any of them any more.
+    let gone = tag_of(&index, ".sig");
+    world
+        .registry
+        .hook(move |asked| asked.path.ends_with(&gone).then(|| Fault::Respond(respond(404, ""))));
+    for manifest in [&index, &list] {
+        assert_eq!(world.pull(Digest::of(manifest)).await.denied().0, 404);
+    }
+}
+
+#[tokio::test]
+async fn a_warm_pull_costs_nothing() {
+    let world = world("", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    // What it stands for, the manifest, the signature's manifest and its payload.
+    assert_eq!(world.registry.asked().len(), 4, "{:?}", world.registry.asked());
+    world.pull("v1").await.serves(&manifest);
+    world.pull(Digest::of(&manifest)).await.serves(&manifest);
+    let _ = world.get(&format!("/v2/{APP}/manifests/v1")).await;
+    assert_eq!(world.registry.asked().len(), 4);
+}

@@ -1,0 +1,161 @@
+//! How often upstream is asked what a tag stands for, and who signed that; and for how long an answer
+//! holds.
+
+use std::time::Duration;
+
+use http::Method;
+
+use super::{platform, push_signed, resolved, rule, searched, setup, sign, world};
+use crate::attached::{JOSE, NOTATION, ROOT, envelope, put_referrer};
+use crate::fake_registry::{Fault, respond, with};
+use crate::notation_signer::NOW;
+use crate::whole_gate::{APP, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+#[tokio::test]
+async fn a_tag_is_resolved_once_in_each_refresh() {
+    let world = world("refresh = \"5m\"", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    for _ in 0..3 {
+        world.pull("v1").await.serves(&manifest);
+        world.pass(MINUTE);
+    }
+    assert_eq!((resolved(&world, "v1"), searched(&world, &manifest)), (1, 1));
+    world.pass(2 * MINUTE);
+    world.pull("v1").await.serves(&manifest);
+    assert_eq!((resolved(&world, "v1"), searched(&world, &manifest)), (2, 2));
+}
+
+#[tokio::test]
+async fn many_who_ask_at_once_have_a_tag_resolved_once() {
+    let world = world("", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    let pulls = (0..10).map(|_| world.pull("v1"));
+    for answer in futures_util::future::join_all(pulls).await {
+        answer.serves(&manifest);
+    }
+    assert_eq!((resolved(&world, "v1"), searched(&world, &manifest)), (1, 1));
+}
+
+/// CVE-2023-33959: the tag was resolved twice, one digest was verified and the other one used.
+#[tokio::test]
+async fn what_is_served_is_what_was_judged_though_the_tag_moves_in_between() {
+    let world = world("refresh = \"0s\"", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    let evil = world.put_image("evil");
+    let digest = countersign::oci::Digest::of(&evil).to_string();
+    world.registry.hook(move |asked| {
+        let moved = asked.method == Method::HEAD
+            && asked.path.ends_with("/manifests/v1")
+            && asked.before > 0;
+        let name = http::HeaderName::from_static("docker-content-digest");
+        moved.then(|| Fault::Respond(with(respond(200, ""), name, &digest)))
+    });
+    world.pull("v1").await.serves(&manifest);
+    let asked = world.registry.asked();
+    let by_tag = asked.iter().filter(|asked| asked.path == format!("/v2/{APP}/manifests/v1"));
+    assert_eq!(by_tag.map(|asked| &asked.method).collect::<Vec<_>>(), [Method::HEAD]);
+    world.pull("v1").await.is_absent("no_trust_data");
+}
+
+#[tokio::test]
+async fn two_tags_of_one_digest_are_one_search() {
+    let world = world("", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    world.put_tag("latest", &manifest);
+    world.pull("v1").await.serves(&manifest);
+    world.pull("latest").await.serves(&manifest);
+    assert_eq!(searched(&world, &manifest), 1);
+}
+
+#[tokio::test]
+async fn a_verdict_is_not_a_tags() {
+    let world = world("refresh = \"0s\"", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.push("v1", "another");
+    world.pull("v1").await.is_absent("no_trust_data");
+}
+
+#[tokio::test]
+async fn that_nobody_signed_is_believed_for_ten_seconds() {
+    let world = world("", "").await;
+    let manifest = world.push("v1", "one");
+    world.pull("v1").await.is_absent("no_trust_data");
+    sign(&world, &manifest);
+    world.pass(9 * SECOND);
+    world.pull("v1").await.is_absent("no_trust_data");
+    assert_eq!(searched(&world, &manifest), 1);
+    world.pass(SECOND);
+    world.pull("v1").await.serves(&manifest);
+    assert_eq!(resolved(&world, "v1"), 1);
+}
+
+#[tokio::test]
+async fn with_no_refresh_everything_is_asked_each_time() {
+    let world = world("refresh = \"0s\"", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    for times in 1..=3 {
+        world.pull("v1").await.serves(&manifest);
+        assert_eq!((resolved(&world, "v1"), searched(&world, &manifest)), (times, times));
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_ends_with_what_it_rests_on() {
+    let tables = [platform("refresh = \"1h\""), rule("require = [\"platform\"]")];
+    let world = World::of(setup(&tables).at(NOW)).await;
+    let manifest = world.push("v1", "one");
+    let signed = envelope(&manifest, &ROOT, NOW).expiring(NOW + 60).jws();
+    put_referrer(&world.registry, &manifest, NOTATION, JOSE, &signed);
+    world.pull("v1").await.serves(&manifest);
+    world.pass(59 * SECOND);
+    world.pull("v1").await.serves(&manifest);
+    world.pass(2 * SECOND);
+    world.pull("v1").await.is_refused("signature_invalid");
+    // Nor does silence make it last.
+    world.registry.hook(|_| Some(Fault::Drop));
+    world.pass(MINUTE);
+    world.pull("v1").await.is_undecided("trust_unreachable");
+}
+
+#[tokio::test]
+async fn a_tag_that_cannot_be_resolved_is_what_it_was_for_max_stale() {
+    let world = world("refresh = \"5m\"\nmax_stale = \"2h\"", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.registry.hook(|asked| (asked.method == Method::HEAD).then_some(Fault::Drop));
+    world.pass(HOUR);
+    world.pull("v1").await.serves(&manifest);
+    world.pass(HOUR);
+    world.pull("v1").await.is_undecided("upstream_unreachable");
+    // The image itself is no worse for it.
+    world.pull(countersign::oci::Digest::of(&manifest)).await.serves(&manifest);
+}
+
+#[tokio::test]
+async fn a_verdict_that_cannot_be_had_again_holds_for_max_stale() {
+    let world = world("refresh = \"5m\"\nmax_stale = \"2h\"", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.registry.hook(|asked| asked.path.ends_with(".sig").then_some(Fault::Drop));
+    world.pass(HOUR);
+    world.pull("v1").await.serves(&manifest);
+    world.pass(HOUR);
+    world.pull("v1").await.is_undecided("trust_unreachable");
+}
+
+#[tokio::test]
+async fn a_tag_that_is_gone_is_gone_and_not_silence() {
+    let world = world("refresh = \"5m\"", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.registry.hook(|asked| {
+        asked.path.ends_with("/manifests/v1").then(|| Fault::Respond(respond(404, "")))
+    });
+    world.pass(5 * MINUTE);
+    assert_eq!(world.pull("v1").await.status.as_u16(), 404);
+}

@@ -1,0 +1,114 @@
+//! `on_rollback`: a tag that moves to an image that was signed before the one that it had. No format but
+//! Notary v1 guards against that; the gate remembers when what it admitted was signed.
+
+use std::time::Duration;
+
+use super::{push_signed_at, put, sign, sign_at, world};
+use crate::attached::{MINE, layer_at};
+use crate::audit::Page;
+use crate::sigstore::NOW;
+use crate::whole_gate::World;
+
+const REFRESH: Duration = Duration::from_secs(5 * 60);
+const REFUSE: &str = "on_rollback = \"refuse\"";
+
+/// A gate that has served `v1`, which then moves to an older image, both signed.
+async fn moved_back(rule: &str) -> (World, Vec<u8>) {
+    let world = world("", rule).await;
+    let older = push_signed_at(&world, "old", "older", NOW);
+    let newer = push_signed_at(&world, "v1", "newer", NOW + 60);
+    world.pull("v1").await.serves(&newer);
+    world.put_tag("v1", &older);
+    world.pass(REFRESH);
+    (world, older)
+}
+
+#[tokio::test]
+async fn an_older_image_is_served_and_told_where_the_rule_warns() {
+    let (world, older) = moved_back("on_rollback = \"warn\"").await;
+    let page = Page::default();
+    let _here = page.is_written();
+    let why = world.why("v1").await;
+    assert!(why.remark.as_ref().unwrap().starts_with("rolled back: "), "{why:?}");
+    world.pull("v1").await.serves(&older);
+    let events = page.all();
+    assert!(events.iter().any(|event| event["remark"] == "rolled_back"), "{events:?}");
+    let metrics = world.metrics().await;
+    assert!(metrics.contains("countersign_rollbacks_total{action=\"warn\"} 1\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn an_older_image_is_refused_where_the_rule_says_so() {
+    let (mut world, older) = moved_back(REFUSE).await;
+    let answer = world.pull("v1").await;
+    answer.is_refused("rollback");
+    assert!(String::from_utf8_lossy(&answer.body).contains("countersign forget"));
+    let metrics = world.metrics().await;
+    assert!(metrics.contains("countersign_rollbacks_total{action=\"refuse\"} 1\n"), "{metrics}");
+    // It is the tag that went back, and not the image that is bad.
+    world.pull("old").await.serves(&older);
+    world.pull(countersign::oci::Digest::of(&older)).await.serves(&older);
+    world.restart().await;
+    world.pull("v1").await.is_refused("rollback");
+}
+
+#[tokio::test]
+async fn a_newer_image_is_no_rollback() {
+    let world = world("", REFUSE).await;
+    for (text, at) in [("one", NOW), ("two", NOW + 60), ("three", NOW + 61)] {
+        let manifest = push_signed_at(&world, "v1", text, at);
+        world.pull("v1").await.serves(&manifest);
+        world.pass(REFRESH);
+    }
+}
+
+#[tokio::test]
+async fn the_same_image_signed_again_is_no_rollback() {
+    let world = world("", REFUSE).await;
+    let manifest = push_signed_at(&world, "v1", "one", NOW + 60);
+    world.pull("v1").await.serves(&manifest);
+    sign_at(&world, &manifest, NOW);
+    world.pass(REFRESH);
+    world.pull("v1").await.serves(&manifest);
+}
+
+/// Whoever keeps the registry can take the log entry off an old signature.
+#[tokio::test]
+async fn an_image_without_a_time_of_signing_does_not_follow_one_that_has_it() {
+    let (world, older) = moved_back(REFUSE).await;
+    sign(&world, &older);
+    world.pull("v1").await.is_refused("rollback");
+}
+
+#[tokio::test]
+async fn images_without_a_time_of_signing_follow_each_other() {
+    let world = world("", REFUSE).await;
+    for text in ["one", "two"] {
+        let manifest = super::push_signed(&world, "v1", text);
+        world.pull("v1").await.serves(&manifest);
+        world.pass(REFRESH);
+    }
+}
+
+#[tokio::test]
+async fn a_memory_that_is_broken_is_no_fresh_start() {
+    let (mut world, _) = moved_back(REFUSE).await;
+    let files = world.files(".json");
+    let memory = files.iter().find(|file| file.parent().unwrap().ends_with("tags")).unwrap();
+    world.break_file(memory, b"{}");
+    world.pull("v1").await.is_undecided("trust_unreachable");
+    world.restart().await;
+    world.pull("v1").await.is_undecided("trust_unreachable");
+}
+
+#[tokio::test]
+async fn the_newest_of_several_signatures_counts() {
+    let world = world("", REFUSE).await;
+    let newer = push_signed_at(&world, "v1", "newer", NOW + 60);
+    world.pull("v1").await.serves(&newer);
+    let again = world.push("v1", "again");
+    let layers = [NOW, NOW + 120].map(|at| layer_at(&again, &MINE, at));
+    put(&world, &again, &layers);
+    world.pass(REFRESH);
+    world.pull("v1").await.serves(&again);
+}

@@ -1,0 +1,189 @@
+//! Rules over anchors of several schemes.
+
+use std::time::Duration;
+
+use countersign::oci::Digest;
+use serde_json::Value;
+
+use super::{TEAM, ci, platform, push_signed, put, resolved, rule, setup, sign, world};
+use crate::attached::{JOSE, MINE, NOTATION, OTHER, ROOT, envelope, layer, put_referrer, put_sig};
+use crate::audit::Page;
+use crate::fake_registry::REGISTRY;
+use crate::notary_repository::NOW;
+use crate::whole_gate::{APP, World};
+
+/// A gate with an anchor of each scheme, whose one rule says that.
+async fn mixed(says: &str) -> World {
+    let tables = [TEAM.to_owned(), ci(""), platform(""), rule(says)];
+    World::of(setup(&tables).at(NOW)).await
+}
+
+fn sign_as_platform(world: &World, manifest: &[u8]) {
+    let signed = envelope(manifest, &ROOT, NOW - 60).jws();
+    put_referrer(&world.registry, manifest, NOTATION, JOSE, &signed);
+}
+
+#[tokio::test]
+async fn with_a_name_that_is_signed_content_is_asked_about_that_and_not_about_upstreams_tag() {
+    let mut world = mixed("require = [\"team\", \"ci\"]").await;
+    let manifest = world.push_signed("v1", "one");
+    sign(&world, &manifest);
+    // Signed by `ci`, too, and not what the name stands for.
+    push_signed(&world, "v1", "another");
+    world.pull("v1").await.serves(&manifest);
+    world.pull(Digest::of(&manifest)).await.serves(&manifest);
+    assert_eq!(resolved(&world, "v1"), 0);
+}
+
+#[tokio::test]
+async fn both_are_needed_of_a_name_and_a_content() {
+    let mut world = mixed("require = [\"team\", \"ci\"]").await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.is_absent("no_trust_data");
+    world.pull(Digest::of(&manifest)).await.is_absent("no_trust_data");
+    let only_content = push_signed(&world, "v2", "two");
+    world.pull("v2").await.is_absent("tag_not_signed");
+    world.pull(Digest::of(&only_content)).await.is_absent("digest_not_signed");
+}
+
+#[tokio::test]
+async fn where_a_name_is_refused_no_signature_is_looked_for() {
+    let mut world = mixed("require = [\"ci\", \"team\"]").await;
+    push_signed(&world, "v1", "one");
+    world.push_signed("v2", "two");
+    world.pull("v1").await.is_absent("tag_not_signed");
+    world.notary.goes_down();
+    world.restart_afresh().await;
+    world.pull("v1").await.is_undecided("trust_unreachable");
+    assert!(world.registry.asked().is_empty(), "{:?}", world.registry.asked());
+}
+
+#[tokio::test]
+async fn two_of_three_of_mixed_schemes_are_enough_and_one_is_not() {
+    let says = "any_of = [\"team\", \"ci\", \"platform\"]\nthreshold = 2";
+    let mut world = mixed(says).await;
+    let all = world.push_signed("all", "all");
+    sign(&world, &all);
+    sign_as_platform(&world, &all);
+    let names = world.push_signed("names", "names");
+    sign_as_platform(&world, &names);
+    let content = push_signed(&world, "content", "content");
+    sign_as_platform(&world, &content);
+    for (tag, manifest) in [("all", all), ("names", names), ("content", content)] {
+        world.pull(tag).await.serves(&manifest);
+        world.pull(Digest::of(&manifest)).await.serves(&manifest);
+    }
+    let one = push_signed(&world, "one", "one");
+    assert_eq!(world.pull("one").await.denied().0, 404);
+    assert_eq!(world.pull(Digest::of(&one)).await.denied().0, 404);
+}
+
+#[tokio::test]
+async fn two_of_three_must_agree_on_the_digest() {
+    let says = "any_of = [\"team\", \"ci\", \"platform\"]\nthreshold = 2";
+    let mut world = mixed(says).await;
+    let named = world.push_signed("v1", "one");
+    // The name stands for the first, and upstream's tag for another, which `ci` has signed.
+    let other = push_signed(&world, "v1", "another");
+    assert_eq!(world.pull("v1").await.denied().0, 404);
+    assert_eq!(world.pull(Digest::of(&other)).await.denied().0, 404);
+    sign(&world, &named);
+    world.pass(Duration::from_secs(10));
+    world.pull("v1").await.serves(&named);
+}
+
+/// An anchor that signs names vouches for a tag, and the two that sign content for where upstream has it.
+#[tokio::test]
+async fn a_name_that_is_outvoted_does_not_hide_what_the_others_endorse() {
+    let says = "any_of = [\"team\", \"ci\", \"platform\"]\nthreshold = 2";
+    let mut world = mixed(says).await;
+    world.push_signed("v1", "one");
+    let other = push_signed(&world, "v1", "another");
+    sign_as_platform(&world, &other);
+    let answer = world.pull("v1").await;
+    assert_eq!(answer.denied().0, 404, "the name is of one digest, and upstream's tag of another");
+    world.pull(Digest::of(&other)).await.serves(&other);
+}
+
+#[tokio::test]
+async fn a_rule_that_audits_serves_and_records_what_it_would_refuse() {
+    let world = world("", "mode = \"audit\"").await;
+    let page = Page::default();
+    let _here = page.is_written();
+    let manifest = world.push("v1", "one");
+    let would = |events: Vec<Value>| {
+        events.iter().filter(|it| it["target"] == "countersign::would_refuse").count()
+    };
+    world.pull("v1").await.serves(&manifest);
+    assert_eq!(would(page.all()), 1);
+    world.pull(Digest::of(&manifest)).await.serves(&manifest);
+    assert!(would(page.all()) > 0);
+    let signed = push_signed(&world, "v2", "two");
+    world.pull("v2").await.serves(&signed);
+    assert_eq!(would(page.all()), 0);
+}
+
+#[tokio::test]
+async fn rules_that_allow_and_deny_stand_beside_one_that_asks_for_signatures() {
+    let tables = [
+        ci(""),
+        rule("require = [\"ci\"]"),
+        format!(
+            "[[rule]]\nimages = [\"{REGISTRY}/{APP}:open-*\"]\nmode = \"allow\"\nreason = \"x\"\n"
+        ),
+        format!("[[rule]]\nimages = [\"{REGISTRY}/{APP}:shut-*\"]\nmode = \"deny\"\n"),
+    ];
+    let world = World::of(setup(&tables)).await;
+    let open = world.push("open-1", "open");
+    world.pull("open-1").await.serves(&open);
+    push_signed(&world, "shut-1", "shut");
+    world.pull("shut-1").await.is_refused("denied_by_rule");
+    let signed = push_signed(&world, "v1", "signed");
+    world.pull("v1").await.serves(&signed);
+    world.push("v2", "unsigned");
+    world.pull("v2").await.is_absent("no_trust_data");
+}
+
+/// What is signed is content: no list of tags could be left out of without looking at each.
+#[tokio::test]
+async fn the_list_of_tags_is_upstreams_where_content_is_signed() {
+    let world = world("", "").await;
+    push_signed(&world, "v1", "one");
+    world.push("v2", "two");
+    let listed = world.get(&format!("/v2/{APP}/tags/list")).await;
+    let listed: Value = serde_json::from_slice(&listed.body).unwrap();
+    let tags: Vec<&str> =
+        listed["tags"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let images: Vec<_> = tags.into_iter().filter(|tag| !tag.starts_with("sha256-")).collect();
+    assert_eq!(images, ["v1", "v2"]);
+}
+
+#[tokio::test]
+async fn signatures_are_found_in_a_repository_of_their_own() {
+    let elsewhere = format!("signature_repository = \"{REGISTRY}/signatures\"");
+    let world = world(&elsewhere, "").await;
+    let manifest = world.push("v1", "one");
+    let apart = "signatures".parse().unwrap();
+    put_sig(&world.registry, &apart, &manifest, &[layer(&manifest, &MINE)]);
+    world.pull("v1").await.serves(&manifest);
+    // No rule is the less for it: the repository is there for the gate, and is asked about like any other.
+    assert_eq!(world.get("/v2/signatures/manifests/v1").await.status.as_u16(), 404);
+}
+
+#[tokio::test]
+async fn a_bad_signature_beside_a_good_one_changes_nothing() {
+    let world = world("", "").await;
+    let manifest = world.push("v1", "one");
+    put(&world, &manifest, &[layer(&manifest, &MINE), layer(&manifest, &OTHER)]);
+    world.pull("v1").await.serves(&manifest);
+}
+
+#[tokio::test]
+async fn another_key_or_rule_takes_effect_with_the_next_start() {
+    let mut world = world("", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    let changed = world.setup.clone().file("mine.pub", OTHER.pem());
+    world.restart_with(changed).await;
+    world.pull("v1").await.is_refused("signature_invalid");
+}

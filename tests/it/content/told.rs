@@ -1,0 +1,75 @@
+//! `countersign why`: a signature that was not copied reads differently from one that does not hold, and
+//! both from one that could not be looked for.
+
+use serde_json::{Value, json};
+
+use super::explained;
+use super::{push_signed, put, world};
+use crate::attached::{OTHER, layer, tag_of};
+use crate::fake_registry::Fault;
+use crate::whole_gate::World;
+
+/// What is said of `v1`, for people and for programs.
+async fn why(world: &World) -> (String, Value) {
+    let why = world.why("v1").await;
+    (why.to_text(), json!(why))
+}
+
+#[tokio::test]
+async fn a_gap_reads_as_a_gap_and_names_every_place() {
+    let world = world("", "").await;
+    let manifest = world.push("v1", "one");
+    let (text, json) = why(&world).await;
+    assert_eq!(explained(&json), ["absent", "no_trust_data", "absent"]);
+    for words in ["not copied to this registry", &tag_of(&manifest, ".sig"), "referrers of sha256:"]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let anchor = &json["anchors"][0];
+    assert_eq!(anchor["looked"].as_array().unwrap().len(), 2, "{json:#}");
+    assert!(anchor.get("objections").is_none(), "{json:#}");
+}
+
+#[tokio::test]
+async fn a_signature_that_does_not_hold_reads_as_tampering_and_names_the_check() {
+    let world = world("", "").await;
+    let manifest = world.push("v1", "one");
+    put(&world, &manifest, &[layer(&manifest, &OTHER)]);
+    let (text, json) = why(&world).await;
+    assert_eq!(explained(&json), ["refused", "signature_invalid", "refused"]);
+    for words in ["none holds", "does not hold: ", "needed: a signature by ci"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let objection = &json["anchors"][0]["objections"][0];
+    assert_eq!(objection["check"], "signature", "{json:#}");
+    assert_eq!(objection["weight"], "does not hold", "{json:#}");
+}
+
+#[tokio::test]
+async fn a_place_that_could_not_be_read_reads_as_neither() {
+    let world = world("", "").await;
+    world.push("v1", "one");
+    world.registry.hook(|asked| asked.path.ends_with(".sig").then_some(Fault::Drop));
+    let (text, json) = why(&world).await;
+    assert_eq!(explained(&json), ["undecided", "trust_unreachable", "undecided"]);
+    assert!(text.contains("UNREAD  "), "{text}");
+    assert!(!text.contains("not copied") && !text.contains("none holds"), "{text}");
+    assert_eq!(json["anchors"][0]["unread"].as_array().unwrap().len(), 1, "{json:#}");
+}
+
+#[tokio::test]
+async fn what_is_admitted_names_the_signer_and_the_place() {
+    let world = world("", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    let (text, json) = why(&world).await;
+    assert_eq!(json["verdict"], "admitted", "{json:#}");
+    let digest = countersign::oci::Digest::of(&manifest).to_string();
+    assert_eq!((&json["digest"], &json["memory"]["digest"]), (&json!(digest), &json!(digest)));
+    let anchor = &json["anchors"][0];
+    assert_eq!(anchor["answer"], "endorsed", "{json:#}");
+    assert!(anchor["place"].as_str().unwrap().ends_with(".sig"), "{json:#}");
+    for words in ["signed  by key sha256:", "memory    sha256:", "looked  "] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
