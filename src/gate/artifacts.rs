@@ -26,6 +26,12 @@ pub(super) fn subject_of(tag: &Tag) -> Option<Digest> {
     digest.parse().ok()
 }
 
+/// The tag of the list of what refers to `subject`.
+pub(super) fn list_of(subject: &Digest) -> Option<Tag> {
+    let tag = format!("sha256-{}", subject.hex()).parse().ok()?;
+    (subject_of(&tag).as_ref() == Some(subject)).then_some(tag)
+}
+
 impl Shared {
     /// Admits what upstream has under `tag`, or had when `digest` was found there, for the signatures of
     /// `subject`, if that is admitted.
@@ -100,6 +106,8 @@ mod tests {
             let tag: Tag = format!("sha256-{hex}{kind}").parse().unwrap();
             assert_eq!(subject_of(&tag).unwrap().to_string(), format!("sha256:{hex}"));
         }
+        let subject = format!("sha256:{hex}").parse().unwrap();
+        assert_eq!(list_of(&subject).unwrap().as_str(), format!("sha256-{hex}"));
         let others = [
             "v1".to_owned(),
             "sha256-abc.sig".to_owned(),

@@ -50,6 +50,7 @@ mod outage;
 mod places;
 mod proxy;
 mod pull_through;
+mod referrers;
 mod routes;
 mod several_anchors;
 mod store;
