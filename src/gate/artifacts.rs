@@ -40,6 +40,12 @@ pub(super) fn subject_of(tag: &Tag) -> Option<(Digest, Kept)> {
     Some((format!("sha256:{hex}").parse().ok()?, kept))
 }
 
+/// The tag of the list of what refers to `subject`.
+pub(super) fn list_of(subject: &Digest) -> Option<Tag> {
+    let tag = format!("sha256-{}", subject.hex()).parse().ok()?;
+    (subject_of(&tag) == Some((*subject, Kept::List))).then_some(tag)
+}
+
 impl Shared {
     /// Admits what upstream has under `tag`, or had when `digest` was found there, for the signatures of
     /// `subject`, if that is admitted.
@@ -124,7 +130,8 @@ mod tests {
             let tag: Tag = format!("sha256-{hex}{kind}").parse().unwrap();
             assert_eq!(subject_of(&tag), Some((digest, Kept::Signatures)));
         }
-        let list = format!("sha256-{hex}").parse().unwrap();
+        let list = list_of(&digest).unwrap();
+        assert_eq!(list.as_str(), format!("sha256-{hex}"));
         assert_eq!(subject_of(&list), Some((digest, Kept::List)));
         let others = [
             "v1".to_owned(),

@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository, Tag};
+use crate::oci::manifest::MAX_MANIFEST;
+use crate::oci::{Digest, ErrorCode, ImageRef, MediaType, Reference, Registry, Repository, Tag};
 use crate::policy::{Mode, Requirement};
+use crate::pull_through::FetchError;
 use crate::trust::{SignedNames, Unendorsed};
-use crate::upstream::{Page, Referrers, TagPage};
+use crate::upstream::{Page, Referrers, TagPage, UpstreamError};
 
 use super::denial::Denial;
-use super::{Gate, deny};
+use super::{Gate, artifacts, deny};
 
 impl Gate {
     /// One page of upstream's tags, less those that would not be served.
@@ -41,7 +43,9 @@ impl Gate {
         Ok(TagPage { tags: served, next })
     }
 
-    /// One page of what refers to an admitted manifest; empty where upstream has no such list.
+    /// One page of what refers to an admitted manifest. Where upstream has no such list, the one that
+    /// clients keep under a tag: they would ask for that only where they are told that there is no list,
+    /// and a list there is. Empty where there is neither.
     pub async fn referrers(
         &self,
         registry: &Registry,
@@ -59,12 +63,32 @@ impl Gate {
         let upstream = self.shared.pull_through.upstream(registry);
         let upstream = upstream.map_err(|error| deny::fetch(&image, None, error))?;
         let listed = upstream.referrers(repository, subject, artifact_type, page).await;
-        let listed = listed.map_err(|error| deny::fetch(&image, None, error.into()))?;
-        Ok(listed.unwrap_or_else(Referrers::none))
+        match listed.map_err(|error| deny::fetch(&image, None, error.into()))? {
+            Some(listed) => Ok(listed),
+            None => self.shared.tagged_referrers(&image, subject).await,
+        }
     }
 }
 
 impl super::Shared {
+    /// The index under the tag `sha256-<hex>` (distribution-spec, "Referrers Tag Schema").
+    async fn tagged_referrers(
+        &self,
+        image: &ImageRef,
+        subject: &Digest,
+    ) -> Result<Referrers, Denial> {
+        let ImageRef { registry, repository, .. } = image;
+        let Some(tag) = artifacts::list_of(subject) else { return Ok(Referrers::none()) };
+        match self.pull_through.tagged(registry, repository, &tag, MAX_MANIFEST).await {
+            Ok(list) if list.manifest().media_type() == MediaType::OciIndex => {
+                Ok(Referrers::of_tag(list.bytes().clone()))
+            }
+            Ok(_) => Ok(Referrers::none()),
+            Err(FetchError::Upstream(UpstreamError::Absent { .. })) => Ok(Referrers::none()),
+            Err(error) => Err(deny::fetch(image, None, error)),
+        }
+    }
+
     /// Whether `tag` would be served, by trust alone; an error where that cannot be found out.
     fn lists(
         &self,

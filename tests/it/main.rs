@@ -54,6 +54,7 @@ mod outage;
 mod places;
 mod proxy;
 mod pull_through;
+mod referrers;
 mod routes;
 mod several_anchors;
 mod store;

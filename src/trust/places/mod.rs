@@ -8,7 +8,8 @@
 //! ```text
 //! cosign    <repository>:sha256-<hex>.sig (.att)      one manifest, a layer for each signature
 //! both      /v2/<repository>/referrers/<digest>       a list, a manifest for each
-//! both      <repository>:sha256-<hex>                 the same list, where a registry has no such API
+//! both      <repository>:sha256-<hex>                 such a list, where a registry has no such API, or
+//!                                                     the API's list has no good signature
 //! ```
 //!
 //! Each place is looked at in the repository that is kept for signatures, if there is one, and beside

@@ -177,7 +177,9 @@ impl Search {
                     Some(page) => {
                         outcome.next.push(Step::Page { at: at.clone(), page, number: number + 1 });
                     }
-                    None => {}
+                    // The list of a registry that copies from another one may be its own, and empty;
+                    // and signers who do not ask for the API write that tag wherever they push.
+                    None => outcome.next.push(Step::Schema(at.clone())),
                 }
             }
             Ok(Listing::Unknown(_) | Listing::Unsupported(_)) if number > 1 => {

@@ -45,7 +45,7 @@ async fn of_ten_thousand_layers_fifty_are_looked_at() {
     let inquiry = Inquiry::new();
     let located = site.places.locate(Kind::CosignSignature, &site.subject, None, &inquiry).await;
     is_unread(&located, "9950 more than 50 signatures");
-    assert_eq!(inquiry.requests(), 1 + MAX_CANDIDATES + 1);
+    assert_eq!(inquiry.requests(), 1 + MAX_CANDIDATES + 2);
 }
 
 #[tokio::test]

@@ -9,9 +9,10 @@ mod unread;
 use countersign::oci::{Algorithm, Digest};
 use countersign::trust::Content;
 use countersign::trust::places::{Inquiry, Kind};
+use http::header::CONTENT_TYPE;
 use serde_json::json;
 
-use crate::fake_registry::REGISTRY;
+use crate::fake_registry::{Fault, REGISTRY, respond, with};
 use site::{
     BUNDLE, COSIGN_SIG, DSSE, INDEX, JOSE, NOTATION, PREDICATE, SIGN, SIMPLE, Site, apart, app,
     contents, finds, is_none, looked, tagged,
@@ -37,15 +38,14 @@ async fn a_bundle_among_the_referrers_takes_four_questions_and_then_three() {
     let site = Site::new().await;
     site.put(&app(), &site.bundle("bundle"));
     let mut since = 0;
-    finds(&site.locate(Kind::CosignSignature).await, &["bundle"]);
+    let search = || site.places.search(Kind::CosignSignature, &site.subject, None, &Inquiry::new());
+    assert_eq!(contents(&search().next().await.unwrap()), ["bundle"]);
     assert_eq!(
         site.asked(&mut since),
         ["manifests/TAG.sig", "referrers/SUBJECT", "manifests", "blobs"]
     );
     // The repository is known to have them there, and the manifest is kept.
-    let mut search =
-        site.places.search(Kind::CosignSignature, &site.subject, None, &Inquiry::new());
-    assert_eq!(contents(&search.next().await.unwrap()), ["bundle"]);
+    assert_eq!(contents(&search().next().await.unwrap()), ["bundle"]);
     assert_eq!(site.asked(&mut since), ["referrers/SUBJECT", "blobs"]);
 }
 
@@ -53,26 +53,29 @@ async fn a_bundle_among_the_referrers_takes_four_questions_and_then_three() {
 async fn a_notation_signature_takes_three_questions() {
     let site = Site::new().await;
     site.put(&app(), &site.about(NOTATION, &[site.layer(JOSE, "envelope")]));
-    let located = site.locate(Kind::Notation).await;
-    finds(&located, &["envelope"]);
+    let mut search = site.places.search(Kind::Notation, &site.subject, None, &Inquiry::new());
+    let found = search.next().await.unwrap();
+    assert_eq!(contents(&found), ["envelope"]);
     assert_eq!(site.asked(&mut 0), ["referrers/SUBJECT", "manifests", "blobs"]);
     let asked = &site.fake.asked()[0];
     assert_eq!(asked.query, "artifactType=application%2Fvnd.cncf.notary.signature");
-    let Content::Envelope { media_type, .. } = &located.candidates[0].content else { panic!() };
+    let Content::Envelope { media_type, .. } = &found[0].content else { panic!() };
     assert_eq!(media_type, JOSE);
-    assert!(located.candidates[0].place.starts_with("referrer registry.example.com/library/app@"));
+    assert!(found[0].place.starts_with("referrer registry.example.com/library/app@"));
 }
 
 #[tokio::test]
-async fn that_nothing_is_there_takes_two_questions_with_the_api() {
+async fn that_nothing_is_there_takes_three_questions_with_the_api() {
     let site = Site::new().await;
     let located = site.locate(Kind::CosignSignature).await;
     is_none(&located);
-    assert_eq!(site.asked(&mut 0), ["manifests/TAG.sig", "referrers/SUBJECT"]);
+    assert_eq!(site.asked(&mut 0), ["manifests/TAG.sig", "referrers/SUBJECT", "manifests/TAG"]);
     let told = format!(
-        "{REGISTRY}/library/app:{}: nothing\nreferrers of {} in {REGISTRY}/library/app: nothing\n",
+        "{REGISTRY}/library/app:{}: nothing\nreferrers of {} in {REGISTRY}/library/app: nothing\n\
+         {REGISTRY}/library/app:{}: nothing\n",
         site.name(".sig"),
-        site.subject.digest
+        site.subject.digest,
+        site.name("")
     );
     assert_eq!(looked(&located), told);
 }
@@ -101,6 +104,18 @@ async fn without_the_api_the_tag_schema_has_the_list() {
 }
 
 #[tokio::test]
+async fn the_tag_schema_may_have_what_the_api_does_not_list() {
+    let site = Site::new().await;
+    site.schema(&[site.bundle("bundle")]);
+    let empty = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []});
+    site.fake.hook(move |asked| {
+        let list = || with(respond(200, empty.to_string()), CONTENT_TYPE, INDEX);
+        asked.path.contains("/referrers/").then(|| Fault::Respond(list()))
+    });
+    finds(&site.locate(Kind::CosignSignature).await, &["bundle"]);
+}
+
+#[tokio::test]
 async fn the_anchors_of_one_decision_do_not_ask_twice() {
     let site = Site::new().await;
     site.sig(&app(), &["one", "two", "one"]);
@@ -111,11 +126,11 @@ async fn the_anchors_of_one_decision_do_not_ask_twice() {
             site.places.locate(Kind::CosignSignature, &site.subject, None, &inquiry).await;
         assert_eq!(located.candidates.len(), 4);
     }
-    // Two manifests, one list, and three different contents.
-    assert_eq!(site.fake.asked().len(), 6);
-    assert_eq!(inquiry.requests(), 6);
+    // Two manifests, two lists, and three different contents.
+    assert_eq!(site.fake.asked().len(), 7);
+    assert_eq!(inquiry.requests(), 7);
     site.places.locate(Kind::CosignAttestation, &site.subject, None, &inquiry).await;
-    assert_eq!(site.asked(&mut 6), ["manifests/TAG.att"]);
+    assert_eq!(site.asked(&mut 7), ["manifests/TAG.att"]);
 }
 
 #[tokio::test]

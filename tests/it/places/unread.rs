@@ -203,7 +203,7 @@ async fn a_repository_for_signatures_that_is_not_there_has_none() {
     let site = Site::new().await;
     let located = site.locate_apart(Kind::CosignSignature).await;
     is_none(&located);
-    assert_eq!(located.looked.len(), 5, "{}", looked(&located));
+    assert_eq!(located.looked.len(), 6, "{}", looked(&located));
     // It says nothing of the registry's API.
     assert_eq!(site.fake.asked_for(&site.subject.digest.to_string()).len(), 2);
 }

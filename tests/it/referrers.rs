@@ -1,0 +1,67 @@
+//! What refers to an image, for clients that verify its signatures themselves: all that they would find at
+//! upstream, and by the one question that they ask first.
+
+use countersign::oci::{Digest, MediaType};
+use http::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+
+use crate::fake_registry::{Fault, respond, with};
+use crate::whole_gate::{APP, World, app, described};
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// A gate with the signed image `v1`, of which clients keep such a list under a tag; upstream answers like that
+/// when it is asked for referrers.
+async fn listed(media_type: &str, referrers: (u16, &'static str)) -> (World, Vec<u8>, String) {
+    let mut world = World::new().await;
+    let image = world.push_signed("v1", "one");
+    let sbom = described("application/vnd.example.sbom", b"{}");
+    let list = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": [sbom]});
+    let list = list.to_string();
+    let registry = world.registry.registry();
+    let digest = registry.put_manifest(&app(), media_type, list.clone().into_bytes());
+    let tag = Digest::of(&image).to_string().replace(':', "-");
+    registry.put_tag(&app(), tag.parse().unwrap(), digest);
+    world.registry.hook(move |asked| {
+        let (status, body) = referrers;
+        let answer = || Fault::Respond(with(respond(status, body), CONTENT_TYPE, INDEX));
+        asked.path.contains("/referrers/").then(answer)
+    });
+    (world, image, list)
+}
+
+/// What the gate lists for `image`, which it must.
+async fn referrers(world: &World, image: &[u8]) -> String {
+    let answer = world.get(&format!("/v2/{APP}/referrers/{}", Digest::of(image))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.header("content-type"), INDEX);
+    String::from_utf8(answer.body.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn where_upstream_has_no_such_api_the_list_that_clients_keep_under_a_tag_is_given() {
+    let (world, image, list) = listed(INDEX, (404, "404 page not found")).await;
+    assert_eq!(referrers(&world, &image).await, list);
+}
+
+#[tokio::test]
+async fn where_upstream_has_the_api_its_own_list_is_given() {
+    const EMPTY: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+    let (world, image, _) = listed(INDEX, (200, EMPTY)).await;
+    assert_eq!(referrers(&world, &image).await, EMPTY);
+}
+
+#[tokio::test]
+async fn what_is_no_oci_index_is_no_list_of_referrers() {
+    let (world, image, _) = listed(MediaType::DockerIndex.as_str(), (404, "")).await;
+    let none: Value = serde_json::from_str(&referrers(&world, &image).await).unwrap();
+    assert_eq!(none["manifests"], json!([]));
+}
+
+#[tokio::test]
+async fn of_an_image_that_is_not_signed_nothing_is_told() {
+    let (world, ..) = listed(INDEX, (404, "")).await;
+    let other = world.push("v2", "two");
+    let answer = world.get(&format!("/v2/{APP}/referrers/{}", Digest::of(&other))).await;
+    answer.is_absent("digest_not_signed");
+}
