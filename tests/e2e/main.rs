@@ -6,7 +6,8 @@
 //!
 //! Debian 12's packages: `busybox-static`, `containerd`, `curl`, `debootstrap`, `docker-compose`, `docker-registry`,
 //! `docker.io`, `iptables`, `libfaketime`, `notary`, `podman`, `procps`, `runc`, `skopeo`, `tar` (and `coreutils`,
-//! `mount`, `util-linux`, always there).
+//! `mount`, `util-linux`, always there). What Debian has not, cosign, notation and a registry with the referrers API,
+//! `.ci/go-tools` builds.
 //!
 //! `compose` builds the gate once more in a container, which takes as long as a build takes; `--skip compose`
 //! leaves it out. The first run makes a stand-in for Debian's image (a minute), kept in `target/tmp`.
@@ -19,6 +20,8 @@
 
 #[path = "../rig/containerd.rs"]
 mod containerd;
+#[path = "../rig/cosign.rs"]
+mod cosign;
 #[path = "../rig/curl.rs"]
 mod curl;
 #[path = "../rig/docker.rs"]
@@ -27,12 +30,16 @@ mod docker;
 mod folder;
 #[path = "../rig/gate.rs"]
 mod gate;
+#[path = "../rig/go_tools.rs"]
+mod go_tools;
 #[path = "../rig/line.rs"]
 mod line;
 #[path = "../rig/mount.rs"]
 mod mount;
 #[path = "../rig/notary.rs"]
 mod notary;
+#[path = "../rig/notation.rs"]
+mod notation;
 #[path = "../rig/podman.rs"]
 mod podman;
 #[path = "../rig/process.rs"]
@@ -41,6 +48,8 @@ mod process;
 mod random;
 #[path = "../rig/reader.rs"]
 mod reader;
+#[path = "../rig/referrers_registry.rs"]
+mod referrers_registry;
 #[path = "../rig/registry.rs"]
 mod registry;
 #[path = "../rig/requests.rs"]
@@ -52,17 +61,20 @@ mod stand_in;
 #[path = "../rig/tls.rs"]
 mod tls;
 
+mod content_site;
 mod engines;
 mod site;
 
 mod changes;
 mod compose;
+mod cosign_signed;
 mod crash;
 mod crowd;
 mod disk;
 mod index;
 mod isolation;
 mod moved_tag;
+mod notation_signed;
 mod offline;
 mod operate;
 mod outage;
@@ -91,6 +103,8 @@ fn main() -> std::process::ExitCode {
         compose::tests(),
         crash::tests(),
         crowd::tests(),
+        cosign_signed::tests(),
+        notation_signed::tests(),
         refuse::tests(),
         moved_tag::tests(),
         index::tests(),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::folder::Folder;
-use crate::process::{Process, free_port, tool};
+use crate::process::{Process, free_port, same, tool};
 use crate::requests;
 
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -39,6 +39,12 @@ impl Registry {
         );
         let mut command = tool("docker-registry", "docker-registry");
         command.arg("serve").arg(config).env("OTEL_TRACES_EXPORTER", "none");
+        Self::run(port, &command, folder)
+    }
+
+    /// Any program that is a registry at that port.
+    pub(crate) fn run(port: u16, command: &Command, folder: Folder) -> Self {
+        let command = same(command);
         let process = Process::start("registry", &command, &folder).until_it_listens(port);
         Self { port, command, process, folder }
     }

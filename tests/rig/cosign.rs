@@ -1,0 +1,104 @@
+//! Someone who signs with the real cosign and a key of their own, without a transparency log.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::folder::Folder;
+use crate::go_tools::go_tool;
+use crate::process::{Said, must, run};
+
+/// What a signer of that kind writes, and where.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Version {
+    /// Simple signing, in tags.
+    V2,
+    /// Bundles, among the referrers.
+    V3,
+}
+
+pub(crate) struct Cosign {
+    version: Version,
+    home: Folder,
+}
+
+impl Cosign {
+    pub(crate) fn new(version: Version) -> Self {
+        let cosign = Self { version, home: Folder::new("cosign") };
+        must(cosign.command().arg("generate-key-pair"));
+        if version == Version::V3 {
+            // Neither a log nor a timestamp authority, and nobody else's keys.
+            let none = ["signing-config", "create", "--out", "signing.json"];
+            must(cosign.command().args(none));
+            must(cosign.command().args(["trusted-root", "create", "--out", "trusted.json"]));
+        }
+        cosign
+    }
+
+    /// The public key, as a PEM file.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.home.join("cosign.pub")
+    }
+
+    /// Signs `repository@digest`.
+    pub(crate) fn sign(&self, image: &str) {
+        must(self.signing("sign").arg(image));
+    }
+
+    /// The same, the signature in that repository.
+    pub(crate) fn sign_into(&self, repository: &str, image: &str) {
+        must(self.signing("sign").env("COSIGN_REPOSITORY", repository).arg(image));
+    }
+
+    /// The same, as version 2 does when it is asked to use the referrers API.
+    pub(crate) fn sign_as_referrer(&self, image: &str) {
+        let mut command = self.signing("sign");
+        command.env("COSIGN_EXPERIMENTAL", "1").arg("--registry-referrers-mode=oci-1-1");
+        must(command.arg(image));
+    }
+
+    /// Attests something of that type about `repository@digest`.
+    pub(crate) fn attest(&self, image: &str, predicate_type: &str) {
+        let predicate = self.home.write("predicate.json", "{\"built\": \"by the rig\"}");
+        let mut command = self.signing("attest");
+        command.args(["--type", predicate_type, "--predicate"]).arg(predicate);
+        must(command.arg(image));
+    }
+
+    /// Verifies the signature of an image as its user would, wherever that is pulled from.
+    pub(crate) fn verify(&self, image: &str) -> Said {
+        run(self.verifying("verify").arg(image))
+    }
+
+    pub(crate) fn verify_attestation(&self, image: &str, predicate_type: &str) -> Said {
+        run(self.verifying("verify-attestation").args(["--type", predicate_type, image]))
+    }
+
+    fn signing(&self, what: &str) -> Command {
+        let mut command = self.command();
+        command.args([what, "--yes", "--allow-http-registry", "--key", "cosign.key"]);
+        match self.version {
+            Version::V2 => command.arg("--tlog-upload=false"),
+            Version::V3 => {
+                command.args(["--signing-config", "signing.json", "--trusted-root", "trusted.json"])
+            }
+        };
+        command
+    }
+
+    fn verifying(&self, what: &str) -> Command {
+        let mut command = self.command();
+        command.args([what, "--allow-http-registry", "--insecure-ignore-tlog"]);
+        command.args(["--key", "cosign.pub"]);
+        command
+    }
+
+    fn command(&self) -> Command {
+        let mut command = go_tool(match self.version {
+            Version::V2 => "cosign-v2",
+            Version::V3 => "cosign-v3",
+        });
+        command.current_dir(self.home.path()).env("HOME", self.home.path());
+        command.env("COSIGN_PASSWORD", "");
+        command
+    }
+}
