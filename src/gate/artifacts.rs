@@ -10,6 +10,7 @@ use super::decision::{self, Decision};
 use super::denial::Denial;
 use super::deny;
 use crate::oci::{Digest, ImageRef, Reference, Tag};
+use crate::policy::{Chosen, Mode};
 use crate::pull_through::Fetched;
 use crate::trust::places::Inquiry;
 
@@ -29,7 +30,7 @@ pub(super) enum Kept {
 }
 
 /// The manifest that is signed by what is under `tag`, if it is such a tag, and what is there.
-pub(super) fn subject_of(tag: &Tag) -> Option<(Digest, Kept)> {
+fn subject_of(tag: &Tag) -> Option<(Digest, Kept)> {
     let rest = tag.as_str().strip_prefix("sha256-")?;
     let (hex, kind) = rest.split_at_checked(64)?;
     let kept = match kind {
@@ -47,6 +48,22 @@ pub(super) fn list_of(subject: &Digest) -> Option<Tag> {
 }
 
 impl Shared {
+    /// What decides about `tag`, if that is the manifest that it is about: where its rule asks for
+    /// signatures, and where none is for the tag itself, since rules for tags name those of images.
+    pub(super) fn is_about(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        chosen: Option<&Chosen<'_>>,
+    ) -> Option<(Digest, Kept)> {
+        let about = subject_of(tag)?;
+        let decides = match chosen {
+            Some(chosen) => matches!(chosen.rule.mode, Mode::Enforce(_)),
+            None => self.policy.serves(&image.registry, &image.repository, self.clock.now()),
+        };
+        decides.then_some(about)
+    }
+
     /// Admits what upstream has under `tag`, or had when `digest` was found there, for the signatures of
     /// `subject`, if that is admitted.
     pub(super) async fn artifact(

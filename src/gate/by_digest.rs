@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::oci::{Digest, ImageRef};
+use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Mode, Unmet};
 use crate::trust::places::Inquiry;
 use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
 
 use super::Shared;
 use super::admitted::{Admitted, Excused, Grounds, Place};
-use super::artifacts;
 use super::by_tag::{place, would_refuse};
 use super::decision::Decision;
 use super::denial::{Denial, Doubt};
@@ -102,15 +101,11 @@ impl Shared {
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
         let mut denied: Option<Denial> = None;
         // Every tag that it was signed by, and every one by which it was admitted without that.
-        let passed = self.lineage.tags(image, digest).await;
+        let passed = self.passed(image, digest).await?;
         let signed = names.iter().filter_map(|(_, signed)| signed.as_ref().ok());
         for tag in signed.flat_map(|signed| signed.tags_of(digest)).chain(passed.iter()) {
             let by_tag = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
-            let Some(by_tag) = by_tag else { continue };
-            let place = place(image, &by_tag);
-            if let (Mode::Enforce(_), Some((subject, kept))) =
-                (&by_tag.rule.mode, artifacts::subject_of(tag))
-            {
+            if let Some((subject, kept)) = self.is_about(image, tag, by_tag.as_ref()) {
                 let about = (&subject, kept);
                 match Box::pin(self.artifact(image, tag, about, Some(digest), decision)).await {
                     Ok(admitted) => return Ok(admitted),
@@ -120,6 +115,8 @@ impl Shared {
                     }
                 }
             }
+            let Some(by_tag) = by_tag else { continue };
+            let place = place(image, &by_tag);
             let grounds = match &by_tag.rule.mode {
                 Mode::Deny { .. } => continue,
                 Mode::Allow { .. } => Grounds::Rule(Excused { digest: *digest }),
@@ -181,6 +178,19 @@ impl Shared {
             }
             Mode::Allow { .. } => self.excused(image, digest, &place, inquiry).await,
         }
+    }
+
+    /// The tags by which `digest` was admitted though no name is signed for it: lately, or by what is
+    /// remembered of tags.
+    async fn passed(&self, image: &ImageRef, digest: &Digest) -> Result<Arc<[Tag]>, Denial> {
+        let passed = self.lineage.tags(image, digest).await;
+        let ImageRef { registry, repository, .. } = image;
+        if !passed.is_empty() || !self.policy.asks_content(registry, repository, self.clock.now()) {
+            return Ok(passed);
+        }
+        let remembered = self.tags.tags_of(registry, repository, digest);
+        let remembered = remembered.map_err(|error| deny::no_memory(image, None, &error))?;
+        Ok(remembered.into())
     }
 
     async fn excused(

@@ -7,7 +7,6 @@ use crate::trust::places::Inquiry;
 
 use super::Shared;
 use super::admitted::{Admitted, Excused, Grounds, Place};
-use super::artifacts;
 use super::decision::Decision;
 use super::denial::Denial;
 use super::deny;
@@ -16,14 +15,12 @@ impl Shared {
     pub(super) async fn by_tag(&self, image: &ImageRef, tag: &Tag) -> Result<Admitted, Denial> {
         let chosen =
             self.policy.rule_for(&image.registry, &image.repository, Some(tag), self.clock.now());
-        let Some(chosen) = chosen else { return Err(deny::no_rule(image)) };
-        let place = place(image, &chosen);
-        if let (Mode::Enforce(_), Some((subject, kept))) =
-            (&chosen.rule.mode, artifacts::subject_of(tag))
-        {
+        if let Some((subject, kept)) = self.is_about(image, tag, chosen.as_ref()) {
             let about = (&subject, kept);
             return Box::pin(self.artifact(image, tag, about, None, &Decision::new())).await;
         }
+        let Some(chosen) = chosen else { return Err(deny::no_rule(image)) };
+        let place = place(image, &chosen);
         let (grounds, digest) = match &chosen.rule.mode {
             Mode::Deny { reason } => {
                 return Err(deny::by_rule(image, place.rule, reason.as_deref()));

@@ -114,12 +114,12 @@ pub(super) fn fetch(image: &ImageRef, rule: Option<&Arc<str>>, error: FetchError
 }
 
 /// What is remembered of tags cannot be read or written.
-pub(super) fn no_memory(image: &ImageRef, rule: &Arc<str>, error: &TagsError) -> Denial {
+pub(super) fn no_memory(image: &ImageRef, rule: Option<&Arc<str>>, error: &TagsError) -> Denial {
     Denial::Undecided(Undecided {
         image: image.clone(),
         doubt: Doubt::TrustUnreachable,
         because: format!("the trust memory cannot be used: {error}"),
-        rule: Some(rule.clone()),
+        rule: rule.cloned(),
         anchor: None,
         scheme: None,
     })

@@ -60,6 +60,6 @@ impl Gate {
     pub fn remembered(&self, image: &ImageRef) -> Result<Option<Remembered>, Denial> {
         let Reference::Tag(tag) = &image.reference else { return Ok(None) };
         let recalled = self.shared.tags.recall(&image.registry, &image.repository, tag);
-        recalled.map_err(|error| deny::no_memory(image, &Arc::from(""), &error))
+        recalled.map_err(|error| deny::no_memory(image, None, &error))
     }
 }

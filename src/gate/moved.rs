@@ -23,7 +23,7 @@ impl Shared {
     ) -> Result<Admitted, Denial> {
         let inquiry = Inquiry::new();
         let before = self.tags.recall(place.registry, place.repository, tag);
-        let before = before.map_err(|error| deny::no_memory(image, place.rule, &error))?;
+        let before = before.map_err(|error| deny::no_memory(image, Some(place.rule), &error))?;
         let judged = self.judge_tag(image, tag, requirement, place, &inquiry).await;
         let (met, mut remark) = match judged {
             Ok(met) => (met, None),
@@ -96,7 +96,7 @@ impl Shared {
         match (rule.on_unsigned, rule.on_rollback) {
             (OnUnsigned::Refuse, OnRollback::Warn) => Ok(()),
             (OnUnsigned::Hold, _) | (_, OnRollback::Refuse) => {
-                Err(deny::no_memory(image, place.rule, &error))
+                Err(deny::no_memory(image, Some(place.rule), &error))
             }
         }
     }

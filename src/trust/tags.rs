@@ -25,6 +25,8 @@ use crate::store::atomic;
 /// The most tags of one repository that are remembered; of more, the one that was admitted the longest
 /// ago is forgotten.
 const MAX_TAGS: usize = 10_000;
+/// The most tags of one digest that are told.
+const MAX_SAME: usize = 16;
 /// The largest file: so many tags of 128 bytes each, with what is remembered of them.
 const MAX_FILE: u64 = 8 << 20;
 /// How many repositories are kept in memory.
@@ -117,6 +119,18 @@ impl TagMemory {
     ) -> Result<Option<Remembered>, TagsError> {
         let tags = self.read(&self.file(registry, repository), registry, repository)?;
         Ok(tags.get(tag).copied())
+    }
+
+    /// Tags under which `digest` was the last that was admitted; a few of them, if there are many.
+    pub fn tags_of(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Vec<Tag>, TagsError> {
+        let tags = self.read(&self.file(registry, repository), registry, repository)?;
+        let same = tags.iter().filter(|(_, of)| of.digest == *digest);
+        Ok(same.map(|(tag, _)| tag.clone()).take(MAX_SAME).collect())
     }
 
     /// Whether all of that is remembered already, without a look at the disk.
@@ -331,6 +345,11 @@ mod tests {
         place.note("v1", "one", Some(10), 100);
         place.memory = TagMemory::open(&place.store).unwrap();
         assert_eq!(place.recall("v1").unwrap().digest, Digest::of(b"one"));
+        let tags = |content| {
+            let digest = Digest::of(content);
+            place.memory.tags_of(&place.registry, &place.repository, &digest).unwrap()
+        };
+        assert_eq!((tags(b"one"), tags(b"two")), (vec!["v1".parse().unwrap()], vec![]));
     }
 
     #[test]

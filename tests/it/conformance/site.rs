@@ -59,9 +59,10 @@ impl Scheme {
 
     /// What is said of an image that is not signed, by tag and by digest.
     pub(super) fn absences(self) -> [&'static str; 2] {
-        match self {
-            Self::NotaryV1 => ["tag_not_signed", "digest_not_signed"],
-            _ => ["no_trust_data", "no_trust_data"],
+        if self == Self::NotaryV1 {
+            ["tag_not_signed", "digest_not_signed"]
+        } else {
+            ["no_trust_data"; 2]
         }
     }
 
@@ -76,10 +77,7 @@ impl Scheme {
 
     /// What is said where nobody answers.
     pub(super) fn silence(self) -> &'static str {
-        match self {
-            Self::NotaryV1 => "trust_unreachable",
-            _ => "upstream_unreachable",
-        }
+        if self == Self::NotaryV1 { "trust_unreachable" } else { "upstream_unreachable" }
     }
 }
 

@@ -101,6 +101,7 @@ async fn an_artifact_with_its_subject_costs_no_more_than_a_decision_may() {
     let answer = world.pull(tag_of(&manifest, ".att")).await;
     let cost = world.registry.asked().len() - before;
     assert!(cost <= MOST, "{cost}: {}", answer.status);
+    assert_eq!(answer.status.as_u16(), 503, "the limit was met: {cost}");
 }
 
 #[tokio::test]

@@ -149,6 +149,22 @@ async fn a_verdict_that_cannot_be_had_again_holds_for_max_stale() {
 }
 
 #[tokio::test]
+async fn that_signatures_may_not_be_looked_for_so_often_is_passed_on_unless_a_verdict_is_known() {
+    let world = world("refresh = \"5m\"", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.push("v2", "two");
+    world.registry.hook(|asked| {
+        let busy = with(respond(429, ""), http::header::RETRY_AFTER, "77");
+        asked.path.ends_with(".sig").then_some(Fault::Respond(busy))
+    });
+    world.pass(5 * MINUTE);
+    world.pull("v1").await.serves(&manifest);
+    let answer = world.pull("v2").await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, "77"));
+}
+
+#[tokio::test]
 async fn a_tag_that_is_gone_is_gone_and_not_silence() {
     let world = world("refresh = \"5m\"", "").await;
     let manifest = push_signed(&world, "v1", "one");

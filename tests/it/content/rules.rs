@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use countersign::oci::Digest;
-use serde_json::Value;
+use countersign::oci::{Digest, MediaType};
+use serde_json::{Value, json};
 
 use super::{TEAM, ci, platform, push_signed, put, resolved, rule, setup, sign, world};
-use crate::attached::{JOSE, MINE, NOTATION, OTHER, ROOT, envelope, layer, put_referrer, put_sig};
+use crate::attached::{
+    JOSE, MINE, NOTATION, OTHER, ROOT, envelope, layer, put_referrer, put_sig, put_tagged, tag_of,
+};
 use crate::audit::Page;
 use crate::fake_registry::REGISTRY;
 use crate::notary_repository::NOW;
-use crate::whole_gate::{APP, World};
+use crate::whole_gate::{APP, World, app, described};
 
 /// A gate with an anchor of each scheme, whose one rule says that.
 async fn mixed(says: &str) -> World {
@@ -142,6 +144,55 @@ async fn rules_that_allow_and_deny_stand_beside_one_that_asks_for_signatures() {
     world.pull("v1").await.serves(&signed);
     world.push("v2", "unsigned");
     world.pull("v2").await.is_absent("no_trust_data");
+}
+
+/// A rule for some tags is for what is about their images, too, whose tags have other names.
+#[tokio::test]
+async fn what_is_about_an_image_passes_where_the_rule_is_for_tags() {
+    let tables =
+        [ci(""), format!("[[rule]]\nimages = [\"{REGISTRY}/{APP}:v*\"]\nrequire = [\"ci\"]\n")];
+    let world = World::of(setup(&tables)).await;
+    let manifest = world.push("v1", "one");
+    let signature = put(&world, &manifest, &[layer(&manifest, &MINE)]);
+    world.pull("v1").await.serves(&manifest);
+    world.pull(tag_of(&manifest, ".sig")).await.serves(&signature);
+    world.pull(Digest::of(&signature)).await.serves(&signature);
+    let other = push_signed(&world, "other", "other");
+    world.pull("other").await.is_refused("no_rule");
+    world.pull(tag_of(&other, ".sig")).await.is_refused("no_rule");
+}
+
+/// `cosign sign --attachment sbom`.
+#[tokio::test]
+async fn a_signature_of_what_is_about_an_image_passes() {
+    let world = world("", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    let text = json!({ "spdxVersion": "SPDX-2.3" }).to_string().into_bytes();
+    world.registry.registry().put_blob(&app(), text.clone());
+    let of = MediaType::OciImage;
+    let sbom = json!({ "schemaVersion": 2, "mediaType": of.as_str(),
+        "config": described("application/vnd.oci.image.config.v1+json", b"{}"),
+        "layers": [described("text/spdx+json", &text)] });
+    let sbom = put_tagged(&world.registry, &app(), &manifest, ".sbom", of, &sbom);
+    let signature = put(&world, &sbom, &[layer(&sbom, &OTHER)]);
+    world.pull(tag_of(&manifest, ".sbom")).await.serves(&sbom);
+    world.pull(tag_of(&sbom, ".sig")).await.serves(&signature);
+}
+
+/// A client that knows the digest asks for that next, and goes on after a restart.
+#[tokio::test]
+async fn what_a_rule_for_tags_admitted_is_served_by_its_digest_after_a_restart() {
+    let tables =
+        [ci(""), format!("[[rule]]\nimages = [\"{REGISTRY}/{APP}:v*\"]\nrequire = [\"ci\"]\n")];
+    let mut world = World::of(setup(&tables)).await;
+    let image = world.put_image("amd64");
+    let index = world.put_index(&[&image]);
+    world.put_tag("v1", &index);
+    sign(&world, &index);
+    world.pull("v1").await.serves(&index);
+    world.restart().await;
+    world.pull(Digest::of(&image)).await.serves(&image);
+    world.pull(Digest::of(&index)).await.serves(&index);
 }
 
 /// What is signed is content: no list of tags could be left out of without looking at each.
