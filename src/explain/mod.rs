@@ -160,8 +160,13 @@ fn remark(remark: &Remark) -> String {
             format!("held: upstream moved the tag to {digest}, and {because}")
         }
         Remark::Held { moved_to: None, because } => format!("held: {because}"),
-        Remark::RolledBack { signed, newest } => {
+        Remark::RolledBack { signed: Some(signed), newest } => {
             format!("rolled back: it was signed at {signed}, what the tag had before at {newest}")
+        }
+        Remark::RolledBack { signed: None, newest } => {
+            format!(
+                "rolled back, perhaps: nobody says when it was signed, what the tag had before at {newest}"
+            )
         }
     }
 }

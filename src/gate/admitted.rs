@@ -55,8 +55,8 @@ pub struct Admitted {
 pub enum Remark {
     /// The tag moved to a digest that is not signed, and is held at the one that was admitted before.
     Held { moved_to: Option<Digest>, because: String },
-    /// The tag moved to a digest that was signed before what it had.
-    RolledBack { signed: Timestamp, newest: Timestamp },
+    /// The tag moved to a digest that was signed before what it had, or nobody knows when.
+    RolledBack { signed: Option<Timestamp>, newest: Timestamp },
 }
 
 /// Where an image is, and the pattern of the rule that decides about it.

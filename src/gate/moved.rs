@@ -41,12 +41,16 @@ impl Shared {
         let Some(digest) = met.first().map(Endorsement::digest) else {
             return Err(deny::no_rule(image));
         };
-        let signed = newest(&met);
+        let signed = earliest(&met);
         if let Some((signed, newest)) = rolled_back(before.as_ref(), &met, signed) {
             if rule.on_rollback == OnRollback::Refuse {
+                let signed = match signed {
+                    Some(signed) => format!("was signed at {signed}"),
+                    None => "is signed, and nobody says when".to_owned(),
+                };
                 let because = format!(
-                    "{digest} was signed at {signed}, and what this tag had before at {newest}; if that is \
-                     meant, `countersign forget {image}` has it taken"
+                    "{digest} {signed}, and what this tag had before at {newest}; if that is meant, \
+                     `countersign forget {image}` has it taken"
                 );
                 let refusal = Refusal::new(Reason::Rollback, because);
                 return Err(deny::plain(image, refusal, Some(place.rule)));
@@ -109,21 +113,23 @@ fn is_unsigned(denial: &Denial) -> bool {
     }
 }
 
-/// The newest time at which one of those was signed.
-fn newest(met: &[Endorsement]) -> Option<Timestamp> {
-    met.iter().filter_map(|endorsement| endorsement.says().signed).max()
+/// The earliest time at which one of them signed: what is old does not become young because somebody signs
+/// it again, as whoever scans images does every day.
+fn earliest(met: &[Endorsement]) -> Option<Timestamp> {
+    met.iter().filter_map(|endorsement| endorsement.says().signed).min()
 }
 
-/// When it was signed, and the newest time seen, if it is another digest and an earlier time.
+/// When it was signed, and the newest time seen, if it is another digest and an earlier time. A time can
+/// be taken off a signature, so that none is as good as an earlier one.
 fn rolled_back(
     before: Option<&Remembered>,
     met: &[Endorsement],
     signed: Option<Timestamp>,
-) -> Option<(Timestamp, Timestamp)> {
-    let (before, signed) = (before?, signed?);
+) -> Option<(Option<Timestamp>, Timestamp)> {
+    let before = before?;
     let newest = before.newest?;
     let moved = met.iter().any(|endorsement| endorsement.digest() != before.digest);
-    (moved && signed < newest).then_some((signed, newest))
+    (moved && signed.is_none_or(|signed| signed < newest)).then_some((signed, newest))
 }
 
 fn tell(image: &ImageRef, remark: Option<&Remark>) {
@@ -132,7 +138,8 @@ fn tell(image: &ImageRef, remark: Option<&Remark>) {
             tracing::warn!(%image, because, "the tag moved to an image that is not signed; it is held at the one before");
         }
         Some(Remark::RolledBack { signed, newest }) => {
-            tracing::warn!(%image, %signed, %newest, "the tag moved to an image that was signed before what it had");
+            let signed = signed.map(tracing::field::display);
+            tracing::warn!(%image, signed, %newest, "the tag moved to an image that was signed before what it had, or nobody knows when");
         }
         None => {}
     }
