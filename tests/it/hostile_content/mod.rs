@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what tests share is no part of a test's body")]
 
+mod archives;
 mod rollback;
 
 use std::collections::BTreeMap;
