@@ -29,18 +29,19 @@ pub(super) fn subject_of(tag: &Tag) -> Option<Digest> {
 
 impl Shared {
     /// Admits what upstream has under `tag`, or had when `digest` was found there, for the signatures of
-    /// `subject`, if that is admitted.
+    /// `subject`, if that is admitted; `inquiry` pays for both.
     pub(super) async fn artifact(
         &self,
         image: &ImageRef,
         tag: &Tag,
         subject: &Digest,
         digest: Option<&Digest>,
+        inquiry: &Inquiry,
     ) -> Result<Admitted, Denial> {
-        let inquiry = Inquiry::new();
         let reference = Reference::Digest(*subject);
         let about = ImageRef { reference, ..image.clone() };
-        let subject = Box::pin(self.decide(&about, subject, Search::of_subject(&about))).await;
+        let subject =
+            Box::pin(self.decide(&about, subject, Search::of_subject(&about, inquiry))).await;
         let subject = subject.map_err(|denial| deny::of_other(denial, image))?;
         let failed = |error| deny::fetch(image, Some(subject.pattern()), error);
         let (registry, repository) = (&image.registry, &image.repository);
@@ -50,7 +51,7 @@ impl Shared {
         };
         let fetched = self.pull_through.manifest(registry, repository, &digest).await;
         let fetched = fetched.map_err(failed)?;
-        let layers = self.layers(image, &fetched, &subject, &inquiry).await?;
+        let layers = self.layers(image, &fetched, &subject, inquiry).await?;
         let admitted = Admitted::tagged_for(&subject, fetched, &layers);
         let admitted =
             admitted.map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))?;

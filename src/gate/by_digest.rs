@@ -7,11 +7,12 @@ use futures_util::future::join_all;
 
 use crate::oci::{Digest, ImageRef};
 use crate::policy::{Mode, Unmet};
+use crate::trust::places::Inquiry;
 use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
 
 use super::Shared;
 use super::admitted::{Admitted, Excused, Grounds, Place};
-use super::artifacts;
+use super::artifacts::subject_of;
 use super::by_tag::{place, would_refuse};
 use super::denial::{Denial, Doubt};
 use super::deny;
@@ -54,7 +55,8 @@ impl Shared {
         {
             return Ok(found);
         }
-        let denial = match self.directly(image, digest, &names, &search).await {
+        let (artifacts, inquiry) = (search.takes_artifacts(), search.inquiry());
+        let denial = match self.directly(image, digest, &names, artifacts, inquiry).await {
             Ok(admitted) => return Ok(admitted),
             Err(denial) => denial,
         };
@@ -85,15 +87,16 @@ impl Shared {
         .await
     }
 
-    /// Admits `digest` for itself: by one of the tags that it was signed by, or by a rule.
+    /// Admits `digest` for itself: by one of the tags that it was signed by, or by a rule; with
+    /// `artifacts`, also as what is kept under the tag of somebody's signatures.
     pub(super) async fn directly(
         &self,
         image: &ImageRef,
         digest: &Digest,
         names: &Names<'_>,
-        search: &Search<'_>,
+        artifacts: bool,
+        inquiry: &Inquiry,
     ) -> Result<Admitted, Denial> {
-        let inquiry = search.inquiry();
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
         let mut denied: Option<Denial> = None;
@@ -104,13 +107,11 @@ impl Shared {
             let by_tag = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
             let Some(by_tag) = by_tag else { continue };
             let place = place(image, &by_tag);
-            if let (Mode::Enforce(_), Some(subject)) =
-                (&by_tag.rule.mode, artifacts::subject_of(tag))
-            {
-                if !search.takes_artifacts() {
+            if let (Mode::Enforce(_), Some(subject)) = (&by_tag.rule.mode, subject_of(tag)) {
+                if !artifacts {
                     continue;
                 }
-                match Box::pin(self.artifact(image, tag, &subject, Some(digest))).await {
+                match Box::pin(self.artifact(image, tag, &subject, Some(digest), inquiry)).await {
                     Ok(admitted) => return Ok(admitted),
                     Err(denial) => {
                         more_open(&mut denied, denial);
@@ -234,5 +235,5 @@ fn more_open(denied: &mut Option<Denial>, denial: Denial) {
 }
 
 fn is_undecided(denial: &Denial) -> bool {
-    matches!(denial, Denial::Undecided(_))
+    matches!(denial, Denial::Undecided(_) | Denial::Throttled { .. })
 }

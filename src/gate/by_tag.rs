@@ -3,6 +3,7 @@
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Chosen, Mode, OnUnsigned, Requirement, Rule};
 use crate::trust::Endorsement;
+use crate::trust::places::Inquiry;
 
 use super::Shared;
 use super::admitted::{Admitted, Excused, Grounds, Place};
@@ -17,7 +18,7 @@ impl Shared {
         let Some(chosen) = chosen else { return Err(deny::no_rule(image)) };
         let place = place(image, &chosen);
         if let (Mode::Enforce(_), Some(subject)) = (&chosen.rule.mode, artifacts::subject_of(tag)) {
-            return Box::pin(self.artifact(image, tag, &subject, None)).await;
+            return Box::pin(self.artifact(image, tag, &subject, None, &Inquiry::new())).await;
         }
         let (grounds, digest) = match &chosen.rule.mode {
             Mode::Deny { reason } => {

@@ -1,6 +1,7 @@
 //! The search for a way to a digest that is not signed itself: an index that is signed and lists it, or
 //! a signed manifest that it is about. What is not known is looked at, within bounds.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::oci::{Digest, ImageRef, Reference};
@@ -23,6 +24,9 @@ pub(super) struct Search<'a> {
     inquiry: Inquiry,
     /// Whether what is kept under the tag of somebody's signatures will do.
     artifacts: bool,
+    /// The indexes that are not admitted, and within how many levels: where they list each other
+    /// crosswise, there are many more ways than indexes.
+    tried: HashMap<Digest, usize>,
     spent: bool,
     doubt: Option<Denial>,
 }
@@ -59,6 +63,7 @@ impl Shared {
         let walk = self.lineage.walk(image).await;
         let _alone = walk.lock().await;
         self.walk(image, names, &mut search).await;
+        search.tried.clear();
         let found = self.through_parents(image, digest, names, MAX_LEVELS, &mut search).await?;
         match (found, search.doubt) {
             (None, Some(doubt)) => Err(doubt),
@@ -84,9 +89,11 @@ impl Shared {
         digest: &Digest,
         names: &Names<'_>,
         levels: usize,
+        artifacts: bool,
         search: &mut Search<'_>,
     ) -> Result<Option<Admitted>, Denial> {
-        let denial = match self.directly(image, digest, names, search).await {
+        let inquiry = &search.inquiry;
+        let denial = match self.directly(image, digest, names, artifacts, inquiry).await {
             Ok(admitted) => return Ok(Some(admitted)),
             Err(denial) => denial,
         };
@@ -112,9 +119,17 @@ impl Shared {
             return Ok(None);
         }
         for parent in self.lineage.parents(image, digest).await.iter() {
+            if search.tried.get(parent).is_some_and(|before| *before >= levels) {
+                continue;
+            }
             let above = beside(image, parent);
-            let parent = Box::pin(self.known(&above, parent, names, levels - 1, search)).await?;
-            let Some(parent) = parent else { continue };
+            // What is a list of signatures has each that it lists decided about by itself.
+            let known = self.known(&above, parent, names, levels - 1, false, search);
+            let Some(admitted) = Box::pin(known).await? else {
+                search.tried.insert(*parent, levels);
+                continue;
+            };
+            let parent = admitted;
             let fetched = self.content(image, digest, &parent).await?;
             // An index that lists it with another size does not list it; another one may.
             let Ok(admitted) = Admitted::through(&parent, fetched) else { continue };
@@ -159,7 +174,8 @@ impl Shared {
             return Ok(None);
         }
         let above = beside(image, &subject);
-        let subject = self.known(&above, &subject, names, MAX_LEVELS, search).await?;
+        let artifacts = search.artifacts;
+        let subject = self.known(&above, &subject, names, MAX_LEVELS, artifacts, search).await?;
         let Some(subject) = subject else { return Ok(None) };
         let admitted = Admitted::about(&subject, fetched);
         admitted.map(Some).map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))
@@ -241,13 +257,15 @@ impl Shared {
 
 impl<'a> Search<'a> {
     pub(super) fn new(image: &'a ImageRef) -> Self {
-        Self { image, inquiry: Inquiry::new(), artifacts: true, spent: false, doubt: None }
+        let (inquiry, tried) = (Inquiry::new(), HashMap::new());
+        Self { image, inquiry, artifacts: true, tried, spent: false, doubt: None }
     }
 
-    /// The same for what signatures under a tag are about. It must be admitted for more than being such
-    /// signatures itself, or two manifests could each be admitted for the other.
-    pub(super) fn of_subject(image: &'a ImageRef) -> Self {
-        Self { artifacts: false, ..Self::new(image) }
+    /// The same for what signatures under a tag are about, as a part of the decision that `inquiry` pays
+    /// for. It must be admitted for more than being such signatures itself, or two manifests could each
+    /// be admitted for the other.
+    pub(super) fn of_subject(image: &'a ImageRef, inquiry: &Inquiry) -> Self {
+        Self { artifacts: false, inquiry: inquiry.clone(), ..Self::new(image) }
     }
 
     pub(super) fn takes_artifacts(&self) -> bool {

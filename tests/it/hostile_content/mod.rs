@@ -5,6 +5,8 @@
 
 mod archives;
 mod rollback;
+mod signature_tags;
+mod work;
 
 use std::collections::BTreeMap;
 
