@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what tests share is no part of a test's body")]
 
 mod archives;
+mod doubts;
 mod rollback;
 mod signature_tags;
 mod work;
