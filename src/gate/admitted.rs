@@ -256,10 +256,26 @@ impl Admitted {
     }
 }
 
-/// Whether that is text, with no byte that is zero: no compressed archive is, and out of none that is
-/// could a program be unpacked.
+/// Whether that is text, with no byte that is zero, and no archive that engines unpack: of the compressed
+/// ones, bzip2's alone can be text, and a plain one where every field of its headers is full.
 fn is_text(bytes: &[u8]) -> bool {
-    !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok()
+    let text = !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok();
+    text && !bytes.starts_with(b"BZh") && !begins_as_tar(bytes)
+}
+
+/// Whether it begins with a header of `tar`, in whichever format: they all have the same checksum, which is
+/// counted as if it were spaces itself.
+fn begins_as_tar(bytes: &[u8]) -> bool {
+    let Some((header, _)) = bytes.split_at_checked(512) else { return false };
+    let (before, rest) = header.split_at(148);
+    let (checksum, after) = rest.split_at(8);
+    let digits = checksum.trim_ascii_start().iter().take_while(|byte| (b'0'..=b'7').contains(byte));
+    let said = digits.fold(0, |sum, digit| sum * 8 + i64::from(digit - b'0'));
+    let counted = before.iter().chain(after);
+    let unsigned: i64 = counted.clone().map(|byte| i64::from(*byte)).sum();
+    let signed: i64 = counted.map(|byte| i64::from(byte.cast_signed())).sum();
+    let spaces = 8 * i64::from(b' ');
+    [unsigned + spaces, signed + spaces].contains(&said)
 }
 
 fn holds(

@@ -41,7 +41,7 @@ impl Shared {
         let Some(digest) = met.first().map(Endorsement::digest) else {
             return Err(deny::no_rule(image));
         };
-        let signed = newest(&met);
+        let signed = earliest(&met);
         if let Some((signed, newest)) = rolled_back(before.as_ref(), &met, signed) {
             if rule.on_rollback == OnRollback::Refuse {
                 let signed = match signed {
@@ -114,9 +114,10 @@ fn is_unsigned(denial: &Denial) -> bool {
     }
 }
 
-/// The newest time at which one of those was signed.
-fn newest(met: &[Endorsement]) -> Option<Timestamp> {
-    met.iter().filter_map(|endorsement| endorsement.says().signed).max()
+/// The earliest time at which one of them signed: what is old does not become young because somebody signs
+/// it again, as whoever scans images does every day.
+fn earliest(met: &[Endorsement]) -> Option<Timestamp> {
+    met.iter().filter_map(|endorsement| endorsement.says().signed).min()
 }
 
 /// When it was signed, and the newest time seen, if it is another digest and an earlier time. One that

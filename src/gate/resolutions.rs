@@ -51,7 +51,7 @@ impl Resolutions {
         }
         let result = self
             .known
-            .entry(key)
+            .entry_by_ref(&key)
             .and_try_compute_with(async |known| -> Result<Op<Resolved>, FetchError> {
                 let known = known.map(moka::Entry::into_value);
                 let now = self.clock.now();
@@ -71,8 +71,12 @@ impl Resolutions {
                     (Err(error), _) => Err(error),
                 }
             })
-            .await?;
-        match result {
+            .await;
+        if let Err(FetchError::Upstream(UpstreamError::Absent { .. })) = &result {
+            // No outage brings back what was said to be gone.
+            self.known.invalidate(&key).await;
+        }
+        match result? {
             CompResult::Inserted(entry)
             | CompResult::ReplacedWith(entry)
             | CompResult::Unchanged(entry)

@@ -44,6 +44,7 @@ mod demo;
 mod downloads;
 mod dressed;
 mod hostile;
+mod hostile_content;
 mod kept;
 mod manifest;
 mod notary_auth;

@@ -71,6 +71,17 @@ fn a_timestamp_proves_the_time_of_an_expired_signer() {
 }
 
 #[test]
+fn a_timestamp_that_was_made_later_does_not_make_a_signature_younger() {
+    let site = site();
+    let signer = site.root.signer();
+    let signing = Signing { signed: NOW - 20 * DAY, ..Signing::new(&signer, &subject()) };
+    let stamp = Stamp::new(&site.tsa).at(NOW - DAY);
+    let bytes = signing.jws_stamped(|signature| stamp.token(signature));
+    let (good, _) = vouched(judged(&site.anchor, JWS, bytes));
+    assert_eq!(good.signed, Some(Timestamp::from_unix(NOW - 20 * DAY)));
+}
+
+#[test]
 fn an_authority_below_others_is_followed_whatever_the_order_of_the_certificates() {
     let site = site();
     let between = site.tsa_root.issue("tsa between", Kind::P256, authority);

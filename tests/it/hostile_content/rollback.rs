@@ -1,0 +1,104 @@
+//! Older signed images under a tag that is to be held against them: what a registry can do about the
+//! times that tell.
+
+use std::time::Duration;
+
+use countersign::oci::Digest;
+use serde_json::json;
+
+use super::{DAY, Site};
+use crate::notary_repository::NOW;
+use crate::sigstore::{Layer, Sigstore, payload};
+
+const REFUSE: &str = "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\"]\non_rollback = \"refuse\"\n";
+/// Longer than any answer is used.
+const LATER: Duration = Duration::from_secs(600);
+
+/// A signature that says no time itself, entered into a log so many days ago.
+fn logged(site: &Site, image: &[u8], days_ago: i64) -> Layer {
+    let key = &site.keys["ci"];
+    let text = payload(&Digest::of(image).to_string(), json!({}));
+    let layer = Layer::signed(&text, key);
+    let at = NOW - days_ago * DAY;
+    let log = &Sigstore::shared().rekor;
+    let entry = log.hashedrekord(text.as_bytes(), &layer.signature(), &key.pem(), at);
+    layer.logged(&entry)
+}
+
+#[tokio::test]
+async fn an_older_image_whose_signature_lost_its_time_is_a_rollback() {
+    let site = Site::new(&["ci"], REFUSE).await;
+    let (old, new) = (site.world.push("old", "one"), site.world.push("v1", "two"));
+    site.put_signatures(&new, &[logged(&site, &new, 1)]);
+    site.world.pull("v1").await.serves(&new);
+
+    let mut stripped = logged(&site, &old, 9);
+    stripped.annotations.remove("dev.sigstore.cosign/bundle");
+    site.put_signatures(&old, &[stripped]);
+    site.tag("v1", Digest::of(&old));
+    site.world.pass(LATER);
+    site.world.pull("v1").await.is_refused("rollback");
+    // What the tag had is no older than itself.
+    site.tag("v1", Digest::of(&new));
+    site.world.pass(LATER);
+    site.world.pull("v1").await.serves(&new);
+}
+
+#[tokio::test]
+async fn an_older_image_that_is_entered_into_a_log_again_is_a_rollback() {
+    let site = Site::new(&["ci"], REFUSE).await;
+    let (old, new) = (site.world.push("old", "one"), site.world.push("v1", "two"));
+    site.put_signatures(&new, &[site.signature("ci", &new, 5)]);
+    site.world.pull("v1").await.serves(&new);
+
+    // The signer said when it was; anybody can have it logged today.
+    let signature = site.signature("ci", &old, 9);
+    let log = &Sigstore::shared().rekor;
+    let pem = site.keys["ci"].pem();
+    let entry = log.hashedrekord(&signature.payload, &signature.signature(), &pem, NOW - DAY);
+    site.put_signatures(&old, &[signature.logged(&entry)]);
+    site.tag("v1", Digest::of(&old));
+    site.world.pass(LATER);
+    site.world.pull("v1").await.is_refused("rollback");
+}
+
+#[tokio::test]
+async fn an_older_image_that_one_of_two_anchors_signed_again_is_a_rollback() {
+    let rule =
+        "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\", \"scan\"]\non_rollback = \"refuse\"\n";
+    let site = Site::new(&["ci", "scan"], rule).await;
+    let (old, new) = (site.world.push("old", "one"), site.world.push("v1", "two"));
+    let both = |image: &[u8], built, scanned| {
+        let layers = [site.signature("ci", image, built), site.signature("scan", image, scanned)];
+        site.put_signatures(image, &layers);
+    };
+    both(&new, 5, 4);
+    site.world.pull("v1").await.serves(&new);
+
+    // Whoever scans, scans all that is still there, day after day.
+    both(&old, 9, 0);
+    site.tag("v1", Digest::of(&old));
+    site.world.pass(LATER);
+    site.world.pull("v1").await.is_refused("rollback");
+}
+
+#[tokio::test]
+async fn a_tag_that_was_deleted_does_not_come_back_with_an_outage() {
+    let site = Site::new(&["ci"], "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\"]\n").await;
+    let image = site.push_signed("v1", "one", "ci");
+    site.world.pull("v1").await.serves(&image);
+    let answers = |status| {
+        site.world.registry.hook(move |asked| {
+            asked.path.ends_with("/manifests/v1").then(|| {
+                let body = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"gone"}]}"#;
+                crate::fake_registry::Fault::Respond(crate::fake_registry::respond(status, body))
+            })
+        });
+    };
+    answers(404);
+    site.world.pass(LATER);
+    assert_eq!(site.world.pull("v1").await.status, 404);
+    answers(500);
+    site.world.pass(LATER);
+    assert_eq!(site.world.pull("v1").await.status, 503);
+}

@@ -1,0 +1,37 @@
+//! Tags for signatures of an image that is signed, with something else under them.
+
+use std::time::Duration;
+
+use countersign::oci::Digest;
+
+use super::{Site, signatures_of};
+
+const RULE: &str = "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\"]\n";
+const LATER: Duration = Duration::from_secs(600);
+
+#[tokio::test]
+async fn an_image_of_an_index_that_is_signed_no_more_does_not_come_through_a_tag_for_signatures() {
+    let site = Site::new(&["ci"], RULE).await;
+    let world = &site.world;
+    let image = world.put_image("vulnerable");
+    let index = world.put_index(&[&image]);
+    site.tag("v1", Digest::of(&index));
+    let signatures = site.put_signatures(&index, &[site.signature("ci", &index, 9)]);
+    world.pull("v1").await.serves(&index);
+    world.pull(Digest::of(&image)).await.serves(&image);
+    let good = site.push_signed("v2", "good", "ci");
+    world.pull("v2").await.serves(&good);
+
+    // Its signature is withdrawn.
+    let nothing = site.put_layers(&[site.signature("ci", &good, 0)]);
+    assert_ne!(nothing, signatures);
+    site.tag(&signatures_of(&index, ".sig"), nothing);
+    world.pass(LATER);
+    assert_eq!(world.pull(Digest::of(&image)).await.status, 404);
+
+    // Under a tag for signatures of what is still signed, it is a list, and nothing more.
+    site.tag(&signatures_of(&good, ""), Digest::of(&index));
+    drop(world.pull(signatures_of(&good, "")).await);
+    let got = world.pull(Digest::of(&image)).await;
+    assert_eq!(got.status, 404, "an image that nobody signs was served");
+}
