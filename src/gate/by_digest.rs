@@ -251,5 +251,5 @@ fn more_open(denied: &mut Option<Denial>, denial: Denial) {
 }
 
 fn is_undecided(denial: &Denial) -> bool {
-    matches!(denial, Denial::Undecided(_))
+    matches!(denial, Denial::Undecided(_) | Denial::Throttled { .. })
 }

@@ -1,6 +1,7 @@
 //! The search for a way to a digest that is not signed itself: an index that is signed and lists it, or
 //! a signed manifest that it is about. What is not known is looked at, within bounds.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::oci::{Digest, ImageRef, Reference};
@@ -23,6 +24,9 @@ const MAX_LEVELS: usize = 4;
 pub(super) struct Search<'a> {
     image: &'a ImageRef,
     decision: Decision,
+    /// The indexes that are not admitted, and within how many levels: where they list each other
+    /// crosswise, there are many more ways than indexes.
+    tried: HashMap<Digest, usize>,
     spent: bool,
     doubt: Option<Denial>,
 }
@@ -61,6 +65,7 @@ impl Shared {
         self.walk(image, names, &mut search).await;
         // What follows may search for another manifest of the repository, and walk.
         drop(alone);
+        search.tried.clear();
         let found = self.through_parents(image, digest, names, MAX_LEVELS, &mut search).await?;
         match (found, search.doubt) {
             (None, Some(doubt)) => Err(doubt),
@@ -114,9 +119,15 @@ impl Shared {
             return Ok(None);
         }
         for parent in self.lineage.parents(image, digest).await.iter() {
+            if search.tried.get(parent).is_some_and(|before| *before >= levels) {
+                continue;
+            }
             let above = beside(image, parent);
-            let parent = Box::pin(self.known(&above, parent, names, levels - 1, search)).await?;
-            let Some(parent) = parent else { continue };
+            let known = Box::pin(self.known(&above, parent, names, levels - 1, search)).await?;
+            let Some(parent) = known else {
+                search.tried.insert(*parent, levels);
+                continue;
+            };
             let (rule, inquiry) = (Some(parent.pattern()), search.decision.inquiry());
             let fetched = self.manifest(image, digest, rule, inquiry).await?;
             // An index that lists it with another size does not list it; another one may.
@@ -233,7 +244,7 @@ impl Shared {
 impl<'a> Search<'a> {
     /// A search as a part of `decision`.
     pub(super) fn new(image: &'a ImageRef, decision: Decision) -> Self {
-        Self { image, decision, spent: false, doubt: None }
+        Self { image, decision, tried: HashMap::new(), spent: false, doubt: None }
     }
 
     /// Keeps `denial`, which is another manifest's, if it leaves open what is searched for.

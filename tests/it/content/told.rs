@@ -26,7 +26,7 @@ async fn a_gap_reads_as_a_gap_and_names_every_place() {
         assert!(text.contains(words), "{words}: {text}");
     }
     let anchor = &json["anchors"][0];
-    assert_eq!(anchor["looked"].as_array().unwrap().len(), 2, "{json:#}");
+    assert_eq!(anchor["looked"].as_array().unwrap().len(), 3, "{json:#}");
     assert!(anchor.get("objections").is_none(), "{json:#}");
 }
 

@@ -196,7 +196,10 @@ fn a_timestamp_of_any_broken_byte_is_never_a_panic() {
     for at in (0..length).step_by(5) {
         let bytes = signing.cose_stamped(|signature| {
             let mut token = stamp.token(signature);
-            token[at] ^= 0x15;
+            // One signature is a byte longer than another.
+            if let Some(byte) = token.get_mut(at) {
+                *byte ^= 0x15;
+            }
             token
         });
         let verdict = judged(&site.anchor, COSE, bytes);
