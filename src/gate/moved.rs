@@ -6,7 +6,7 @@ use super::admitted::{Admitted, Grounds, Place, Remark};
 use super::denial::Denial;
 use super::deny;
 use crate::clock::Timestamp;
-use crate::oci::{ImageRef, Tag};
+use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{OnRollback, OnUnsigned, Requirement, Rule};
 use crate::trust::places::Inquiry;
 use crate::trust::tags::Remembered;
@@ -41,8 +41,13 @@ impl Shared {
         let Some(digest) = met.first().map(Endorsement::digest) else {
             return Err(deny::no_rule(image));
         };
-        let signed = earliest(&met);
-        if let Some((signed, newest)) = rolled_back(before.as_ref(), &met, signed) {
+        let admitted =
+            self.fetch(image, digest, Grounds::Endorsed(met), place, Some(&inquiry)).await?;
+        let signed = earliest(admitted.endorsements());
+        // Others may have admitted something newer meanwhile.
+        let before = self.tags.recall(place.registry, place.repository, tag);
+        let before = before.map_err(|error| deny::no_memory(image, place.rule, &error))?;
+        if let Some((signed, newest)) = rolled_back(before.as_ref(), &digest, signed) {
             if rule.on_rollback == OnRollback::Refuse {
                 let signed = match signed {
                     Some(signed) => format!("was signed at {signed}"),
@@ -57,8 +62,6 @@ impl Shared {
             }
             remark = Some(Remark::RolledBack { signed, newest });
         }
-        let admitted =
-            self.fetch(image, digest, Grounds::Endorsed(met), place, Some(&inquiry)).await?;
         self.note(image, tag, rule, signed, &admitted, place).await?;
         self.lineage.passed(image, digest, tag).await;
         tell(image, remark.as_ref());
@@ -124,12 +127,12 @@ fn earliest(met: &[Endorsement]) -> Option<Timestamp> {
 /// cannot be told is taken for an earlier one: whoever keeps the registry can take the proof of it away.
 fn rolled_back(
     before: Option<&Remembered>,
-    met: &[Endorsement],
+    digest: &Digest,
     signed: Option<Timestamp>,
 ) -> Option<(Option<Timestamp>, Timestamp)> {
     let before = before?;
     let newest = before.newest?;
-    let moved = met.iter().any(|endorsement| endorsement.digest() != before.digest);
+    let moved = *digest != before.digest;
     (moved && signed.is_none_or(|signed| signed < newest)).then_some((signed, newest))
 }
 

@@ -1,12 +1,15 @@
 //! Older signed images under a tag that is to be held against them: what a registry can do about the
 //! times that tell.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::oci::Digest;
 use serde_json::json;
+use tokio::sync::Semaphore;
 
-use super::{DAY, Site};
+use super::{DAY, Site, signatures_of};
+use crate::fake_registry::{Fault, respond};
 use crate::notary_repository::NOW;
 use crate::sigstore::{Layer, Sigstore, payload};
 
@@ -83,6 +86,34 @@ async fn an_older_image_that_one_of_two_anchors_signed_again_is_a_rollback() {
 }
 
 #[tokio::test]
+async fn an_older_image_that_was_asked_for_first_and_comes_last_is_a_rollback() {
+    let site = Site::new(&["ci"], REFUSE).await;
+    let (old, new) = (site.world.push("v1", "one"), site.world.push("new", "two"));
+    site.put_signatures(&old, &[site.signature("ci", &old, 9)]);
+    site.put_signatures(&new, &[site.signature("ci", &new, 5)]);
+    let (slow, gate) = (signatures_of(&old, ".sig"), Arc::new(Semaphore::new(0)));
+    let held = gate.clone();
+    let path = slow.clone();
+    site.world.registry.hook(move |asked| {
+        asked.path.ends_with(&path).then(|| Fault::Gated(1 << 20, held.clone()))
+    });
+    let meanwhile = async {
+        while site.world.registry.asked_for(&slow).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        site.tag("v1", Digest::of(&new));
+        site.world.pass(LATER);
+        site.world.pull("v1").await.serves(&new);
+        gate.add_permits(10);
+    };
+    let (last, ()) = tokio::join!(site.world.pull("v1"), meanwhile);
+    last.is_refused("rollback");
+    site.tag("v1", Digest::of(&old));
+    site.world.pass(LATER);
+    site.world.pull("v1").await.is_refused("rollback");
+}
+
+#[tokio::test]
 async fn a_tag_that_was_deleted_does_not_come_back_with_an_outage() {
     let site = Site::new(&["ci"], "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\"]\n").await;
     let image = site.push_signed("v1", "one", "ci");
@@ -91,7 +122,7 @@ async fn a_tag_that_was_deleted_does_not_come_back_with_an_outage() {
         site.world.registry.hook(move |asked| {
             asked.path.ends_with("/manifests/v1").then(|| {
                 let body = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"gone"}]}"#;
-                crate::fake_registry::Fault::Respond(crate::fake_registry::respond(status, body))
+                Fault::Respond(respond(status, body))
             })
         });
     };
