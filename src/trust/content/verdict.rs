@@ -93,7 +93,7 @@ impl Verdict {
             tag: None,
             anchor: anchor.name().clone(),
             scheme: anchor.scheme(),
-            signers: vec![vouched.signer],
+            signers: vec![shown(&vouched.signer)],
             signed: vouched.signed,
             expires: vouched.expires.unwrap_or(Timestamp::MAX),
         });
@@ -155,16 +155,16 @@ impl Evidence {
         let (weight, flaw) = match unproven {
             Unproven::Beside(flaw) => (Weight::Beside, flaw),
             Unproven::Flawed(flaw) => (Weight::Flawed, flaw),
-            Unproven::Undecided(why) => return Some(format!("{place}: {why}")),
+            Unproven::Undecided(why) => return Some(shown(&format!("{place}: {why}"))),
         };
-        self.objections.push(Objection { place: place.to_owned(), flaw, weight });
+        self.objections.push(Objection { place: place.to_owned(), flaw: plain(flaw), weight });
         None
     }
 
     pub(super) fn tolerate(&mut self, place: &str, flaws: Vec<Flaw>) {
         let tolerated = flaws.into_iter().map(|flaw| Objection {
             place: place.to_owned(),
-            flaw,
+            flaw: plain(flaw),
             weight: Weight::Tolerated,
         });
         self.objections.extend(tolerated);
@@ -189,6 +189,22 @@ impl Evidence {
         let because = format!("no signature is good: {}{more}", told.join("; "));
         Refusal::new(Reason::SignatureInvalid, because)
     }
+}
+
+/// What is against an object, of which whoever made it may have written a part.
+fn plain(flaw: Flaw) -> Flaw {
+    Flaw { found: shown(&flaw.found), wanted: shown(&flaw.wanted), ..flaw }
+}
+
+/// A text as it may stand in a log or on a terminal: with no control characters, nor such as turn the
+/// direction of what stands around them.
+fn shown(text: &str) -> String {
+    let plain = |c: char| match c {
+        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(plain).collect()
 }
 
 /// How long a verdict may be used, in the face of registries that answer, and that do not.

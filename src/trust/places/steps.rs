@@ -4,6 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use futures_util::future::join_all;
+use http::StatusCode;
 
 use super::asking::{Asking, is_absent};
 use super::fetch::{Sought, sought};
@@ -191,7 +192,10 @@ impl Search {
                 outcome.next.push(Step::Schema(at.clone()));
             }
             Ok(Listing::Unsupported(status)) => {
-                learned.api_is_missing(&at.registry);
+                // A page for people may be there for a moment: then it is no word of the registry.
+                if status != StatusCode::OK {
+                    learned.api_is_missing(&at.registry);
+                }
                 let why = format!("the registry has no referrers API (status {status})");
                 outcome.looked(&place, Found::Cannot(why));
                 outcome.next.push(Step::Schema(at.clone()));

@@ -168,7 +168,9 @@ async fn a_registry_that_does_not_know_the_question_cannot_have_them_there() {
         let told = format!("cannot be there: the registry has no referrers API (status {status})");
         assert!(looked(&located).contains(&told), "{}", looked(&located));
         is_none(&site.locate(Kind::Notation).await);
-        assert_eq!(site.fake.asked_for(&site.subject.digest.to_string()).len(), 1);
+        // A page with a good status may be there for a moment only.
+        let asked = if status == StatusCode::OK { 2 } else { 1 };
+        assert_eq!(site.fake.asked_for(&site.subject.digest.to_string()).len(), asked);
     }
 }
 
