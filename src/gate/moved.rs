@@ -46,7 +46,7 @@ impl Shared {
         let signed = earliest(admitted.endorsements());
         // Others may have admitted something newer meanwhile.
         let before = self.tags.recall(place.registry, place.repository, tag);
-        let before = before.map_err(|error| deny::no_memory(image, place.rule, &error))?;
+        let before = before.map_err(|error| deny::no_memory(image, Some(place.rule), &error))?;
         if let Some((signed, newest)) = rolled_back(before.as_ref(), &digest, signed) {
             if rule.on_rollback == OnRollback::Refuse {
                 let signed = match signed {
