@@ -44,7 +44,9 @@ pub(super) async fn judge(
     evidence.looked = search.looked().to_vec();
     evidence.unread = search.unread().to_vec();
     match good {
-        Some((place, vouched)) => Verdict::endorsed(anchor, subject, vouched, place, evidence, now),
+        Some((place, vouched)) => {
+            Verdict::endorsed(anchor, subject, &vouched, place, evidence, now)
+        }
         None => Verdict::unendorsed(evidence, open, now),
     }
 }

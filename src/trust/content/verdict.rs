@@ -79,7 +79,7 @@ impl Verdict {
     pub(super) fn endorsed(
         anchor: &Anchor,
         subject: &Subject,
-        vouched: Vouched,
+        vouched: &Vouched,
         place: String,
         evidence: Evidence,
         judged: Timestamp,
@@ -157,14 +157,14 @@ impl Evidence {
             Unproven::Flawed(flaw) => (Weight::Flawed, flaw),
             Unproven::Undecided(why) => return Some(shown(&format!("{place}: {why}"))),
         };
-        self.objections.push(Objection { place: place.to_owned(), flaw: plain(flaw), weight });
+        self.objections.push(Objection { place: place.to_owned(), flaw: plain(&flaw), weight });
         None
     }
 
     pub(super) fn tolerate(&mut self, place: &str, flaws: Vec<Flaw>) {
         let tolerated = flaws.into_iter().map(|flaw| Objection {
             place: place.to_owned(),
-            flaw: plain(flaw),
+            flaw: plain(&flaw),
             weight: Weight::Tolerated,
         });
         self.objections.extend(tolerated);
@@ -192,8 +192,8 @@ impl Evidence {
 }
 
 /// What is against an object, of which whoever made it may have written a part.
-fn plain(flaw: Flaw) -> Flaw {
-    Flaw { found: shown(&flaw.found), wanted: shown(&flaw.wanted), ..flaw }
+fn plain(flaw: &Flaw) -> Flaw {
+    Flaw { check: flaw.check, found: shown(&flaw.found), wanted: shown(&flaw.wanted) }
 }
 
 /// A text as it may stand in a log or on a terminal: with no control characters, nor such as turn the
