@@ -114,6 +114,21 @@ async fn an_older_image_that_was_asked_for_first_and_comes_last_is_a_rollback() 
 }
 
 #[tokio::test]
+async fn a_tag_is_not_held_at_an_image_that_is_signed_no_more() {
+    let hold = "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\"]\non_unsigned = \"hold\"\n";
+    let site = Site::new(&["ci"], hold).await;
+    let image = site.push_signed("v1", "one", "ci");
+    site.world.pull("v1").await.serves(&image);
+    site.world.push("v1", "two");
+    site.world.pass(LATER);
+    site.world.pull("v1").await.serves(&image);
+
+    site.put_signatures(&image, &[]);
+    site.world.pass(LATER);
+    site.world.pull("v1").await.is_absent("no_trust_data");
+}
+
+#[tokio::test]
 async fn a_tag_that_was_deleted_does_not_come_back_with_an_outage() {
     let site = Site::new(&["ci"], "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\"]\n").await;
     let image = site.push_signed("v1", "one", "ci");
