@@ -180,7 +180,8 @@ impl Curve {
     }
 }
 
-fn ecdsa(
+/// Whether the key at `point` made the signature, in whichever form `algorithm` reads it.
+pub(super) fn ecdsa(
     algorithm: &'static EcdsaVerificationAlgorithm,
     point: &[u8],
     message: &[u8],
@@ -213,7 +214,8 @@ fn ed25519(key: &[u8; 32], message: &[u8], signature: &[u8]) -> bool {
     key.verify_strict(message, &signature).is_ok()
 }
 
-fn rsa(
+/// Whether the key of that modulus and exponent made the signature, as `parameters` pad and hash it.
+pub(super) fn rsa(
     parameters: &'static RsaParameters,
     modulus: &[u8],
     exponent: &[u8],

@@ -2,10 +2,7 @@
 //! tokens, by an AlgorithmIdentifier. SHA-1 is none of them.
 
 use aws_lc_rs::digest;
-use aws_lc_rs::signature::{
-    self, EcdsaVerificationAlgorithm, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey,
-    VerificationAlgorithm,
-};
+use aws_lc_rs::signature;
 use x509_parser::asn1_rs::Oid;
 use x509_parser::oid_registry::{
     OID_NIST_HASH_SHA256, OID_NIST_HASH_SHA384, OID_NIST_HASH_SHA512, OID_PKCS1_RSAENCRYPTION,
@@ -15,7 +12,7 @@ use x509_parser::oid_registry::{
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::AlgorithmIdentifier;
 
-use crate::trust::keys::{Curve, PublicKey};
+use crate::trust::keys::{Curve, PublicKey, ecdsa, rsa};
 
 /// The hashes that signatures may rest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,25 +183,4 @@ impl Made {
 
 fn rsa_bits(modulus: &[u8]) -> usize {
     modulus.first().map_or(0, |first| modulus.len() * 8 - first.leading_zeros() as usize)
-}
-
-fn ecdsa(
-    algorithm: &'static EcdsaVerificationAlgorithm,
-    point: &[u8],
-    message: &[u8],
-    signature: &[u8],
-) -> bool {
-    let algorithm: &'static dyn VerificationAlgorithm = algorithm;
-    UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
-}
-
-fn rsa(
-    parameters: &'static RsaParameters,
-    modulus: &[u8],
-    exponent: &[u8],
-    message: &[u8],
-    signature: &[u8],
-) -> bool {
-    let key = RsaPublicKeyComponents { n: modulus, e: exponent };
-    key.verify(parameters, message, signature).is_ok()
 }
