@@ -64,11 +64,16 @@ impl Digest {
         Some(Self { algorithm, raw: padded })
     }
 
+    /// The digest of `content` by that algorithm.
+    pub fn by(algorithm: Algorithm, content: &[u8]) -> Self {
+        let mut hasher = Hasher::new(algorithm);
+        hasher.update(content);
+        hasher.finish()
+    }
+
     /// Whether it is the digest of `content`.
     pub fn is_of(&self, content: &[u8]) -> bool {
-        let mut hasher = Hasher::new(self.algorithm);
-        hasher.update(content);
-        hasher.finish() == *self
+        Self::by(self.algorithm, content) == *self
     }
 
     pub fn algorithm(&self) -> Algorithm {

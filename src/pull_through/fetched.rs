@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::FetchError;
 use crate::oci::headers::{ContentName, of_manifest};
-use crate::oci::{Descriptor, Digest, Hasher, Manifest, Mismatch};
+use crate::oci::{Descriptor, Digest, Manifest, Mismatch};
 use crate::upstream::Answer;
 
 /// What a manifest takes in memory beside its bytes and lists, about.
@@ -45,9 +45,7 @@ impl Fetched {
     /// nothing is made of bytes that nobody asked for.
     pub(super) fn new(asked: &Digest, answer: Answer) -> Result<Self, FetchError> {
         let Answer { bytes, content_type } = answer;
-        let mut hasher = Hasher::new(asked.algorithm());
-        hasher.update(&bytes);
-        let digest = hasher.finish();
+        let digest = Digest::by(asked.algorithm(), &bytes);
         if digest != *asked {
             let mismatch = Mismatch { asked: *asked, got: digest };
             return Err(FetchError::Mismatch(Box::new(mismatch)));

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 
 use super::{FetchError, Fetched, PullThrough};
-use crate::oci::{Digest, Hasher, Mismatch, Reference, Registry, Repository, Tag};
+use crate::oci::{Digest, Mismatch, Reference, Registry, Repository, Tag};
 use crate::store::{Seen, Store, Unkept};
 
 impl PullThrough {
@@ -73,7 +73,7 @@ impl PullThrough {
             return None;
         }
         let bytes = Bytes::copy_from_slice(content.bytes());
-        if of(digest, &bytes) != *digest {
+        if !digest.is_of(&bytes) {
             store.set_aside(digest);
             return None;
         }
@@ -90,7 +90,7 @@ impl PullThrough {
     ) -> Result<Bytes, FetchError> {
         let upstream = self.upstream(registry)?;
         let bytes = upstream.small_blob(repository, digest, ceiling).await?;
-        let got = of(digest, &bytes);
+        let got = Digest::by(digest.algorithm(), &bytes);
         if got != *digest {
             return Err(FetchError::Mismatch(Box::new(Mismatch { asked: *digest, got })));
         }
@@ -111,13 +111,6 @@ impl PullThrough {
         // Else room is made some time later, and until then manifests pile up.
         self.manifests.run_pending_tasks().await;
     }
-}
-
-/// The digest that `bytes` have, by the algorithm of `asked`.
-fn of(asked: &Digest, bytes: &[u8]) -> Digest {
-    let mut hasher = Hasher::new(asked.algorithm());
-    hasher.update(bytes);
-    hasher.finish()
 }
 
 fn write(
