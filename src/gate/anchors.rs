@@ -13,11 +13,14 @@ use super::denial::Denial;
 use super::deny;
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::Requirement;
+use crate::trust::content::Verdict;
 use crate::trust::places::Inquiry;
 use crate::trust::{Endorsement, Reason, Refusal, SignedNames, Subject, Unendorsed};
 
 /// What each anchor says.
-type Answers = BTreeMap<Arc<str>, Result<Endorsement, Unendorsed>>;
+pub(super) type Answers = BTreeMap<Arc<str>, Result<Endorsement, Unendorsed>>;
+/// An anchor that signs content, and its verdict.
+type Heard = (Arc<str>, Result<Arc<Verdict>, Unendorsed>);
 
 impl Shared {
     /// Who endorses what `tag` stands for, if that meets a requirement that asks names alone.
@@ -28,9 +31,8 @@ impl Shared {
         requirement: &Requirement,
         place: &Place<'_>,
     ) -> Result<Vec<Endorsement>, Denial> {
-        let answers = self.names_say(image, tag, requirement).await;
-        let met = requirement.judge(&answers);
-        met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))
+        let answers = self.names_say(image, requirement, |names| names.tag(tag)).await;
+        self.met(image, requirement, &answers, place)
     }
 
     /// Who endorses what `tag` stands for, if that meets the requirement: one digest, which is the one
@@ -43,16 +45,12 @@ impl Shared {
         place: &Place<'_>,
         inquiry: &Inquiry,
     ) -> Result<Vec<Endorsement>, Denial> {
-        let mut answers = self.names_say(image, tag, requirement).await;
-        if !leave_out_content(requirement, &mut answers) {
-            let digest = match named(requirement, &answers) {
-                Some(digest) => digest,
-                None => self.resolve(image, tag, requirement, place, inquiry).await?,
-            };
-            self.content_says(image, &digest, requirement, place, inquiry, &mut answers).await?;
+        let (mut answers, about) = self.named(image, tag, requirement, place, inquiry).await?;
+        if let Some(digest) = about {
+            let says = self.content_says(image, &digest, requirement, place, inquiry).await?;
+            answers.extend(says.map(answer));
         }
-        let met = requirement.judge(&answers);
-        met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))
+        self.met(image, requirement, &answers, place)
     }
 
     /// Who endorses `digest`, by `tag` or by any, if that meets the requirement.
@@ -65,44 +63,57 @@ impl Shared {
         place: &Place<'_>,
         inquiry: &Inquiry,
     ) -> Result<Vec<Endorsement>, Denial> {
-        let ask = async |anchor: &Arc<str>| {
-            let signed = self.trust.signed(anchor, &image.registry, &image.repository).await;
-            let answer = signed
-                .and_then(|names| of_digest(&names, digest, tag).map_err(Unendorsed::Refused));
-            (anchor.clone(), answer)
-        };
-        let mut answers: Answers =
-            join_all(requirement.names().map(ask)).await.into_iter().collect();
+        let of = |names: &SignedNames<'_>| of_digest(names, digest, tag);
+        let mut answers = self.names_say(image, requirement, of).await;
         if !leave_out_content(requirement, &mut answers) {
-            self.content_says(image, digest, requirement, place, inquiry, &mut answers).await?;
+            let says = self.content_says(image, digest, requirement, place, inquiry).await?;
+            answers.extend(says.map(answer));
         }
-        let met = requirement.judge(&answers);
+        self.met(image, requirement, &answers, place)
+    }
+
+    fn met(
+        &self,
+        image: &ImageRef,
+        requirement: &Requirement,
+        answers: &Answers,
+        place: &Place<'_>,
+    ) -> Result<Vec<Endorsement>, Denial> {
+        let met = requirement.judge(answers);
         met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))
     }
 
-    /// The digest that anchors that sign content are asked about, if they are asked at all.
-    pub(super) async fn asked_about(
+    /// What the names say of `tag`, and the digest that anchors that sign content are asked about, if they
+    /// are asked at all.
+    pub(super) async fn named(
         &self,
         image: &ImageRef,
         tag: &Tag,
         requirement: &Requirement,
         place: &Place<'_>,
         inquiry: &Inquiry,
-    ) -> Result<Option<Digest>, Denial> {
-        let mut answers = self.names_say(image, tag, requirement).await;
+    ) -> Result<(Answers, Option<Digest>), Denial> {
+        let mut answers = self.names_say(image, requirement, |names| names.tag(tag)).await;
         if leave_out_content(requirement, &mut answers) {
-            return Ok(None);
+            return Ok((answers, None));
         }
-        match named(requirement, &answers) {
-            Some(digest) => Ok(Some(digest)),
-            None => self.resolve(image, tag, requirement, place, inquiry).await.map(Some),
-        }
+        let about = match first(requirement, &answers) {
+            Some(digest) => digest,
+            None => self.resolve(image, tag, requirement, place, inquiry).await?,
+        };
+        Ok((answers, Some(about)))
     }
 
-    async fn names_say(&self, image: &ImageRef, tag: &Tag, requirement: &Requirement) -> Answers {
+    /// What each anchor that signs names has, `of` all that it signed in the repository.
+    async fn names_say(
+        &self,
+        image: &ImageRef,
+        requirement: &Requirement,
+        of: impl Fn(&SignedNames<'_>) -> Result<Endorsement, Refusal>,
+    ) -> Answers {
         let ask = async |anchor: &Arc<str>| {
             let signed = self.trust.signed(anchor, &image.registry, &image.repository).await;
-            let answer = signed.and_then(|names| names.tag(tag).map_err(Unendorsed::Refused));
+            let answer = signed.and_then(|names| of(&names).map_err(Unendorsed::Refused));
             (anchor.clone(), answer)
         };
         // The usual requirement: one anchor, and no need to gather anything.
@@ -114,26 +125,24 @@ impl Shared {
         join_all(requirement.names().map(ask)).await.into_iter().collect()
     }
 
-    async fn content_says(
+    /// What each anchor that signs content says of `digest`.
+    pub(super) async fn content_says(
         &self,
         image: &ImageRef,
         digest: &Digest,
         requirement: &Requirement,
         place: &Place<'_>,
         inquiry: &Inquiry,
-        answers: &mut Answers,
-    ) -> Result<(), Denial> {
+    ) -> Result<impl Iterator<Item = Heard>, Denial> {
         let subject = Arc::new(self.subject(image, digest, place, inquiry).await?);
         let ask = async |anchor: &Arc<str>| {
-            let verdict = self.trust.verdict(anchor, &subject, inquiry).await;
-            (anchor.clone(), verdict.and_then(|verdict| verdict.answer()))
+            (anchor.clone(), self.trust.verdict(anchor, &subject, inquiry).await)
         };
-        answers.extend(join_all(requirement.content.iter().map(ask)).await);
-        Ok(())
+        Ok(join_all(requirement.content.iter().map(ask)).await.into_iter())
     }
 
     /// What signatures of `digest` are about: upstream's manifest, held against it.
-    pub(super) async fn subject(
+    async fn subject(
         &self,
         image: &ImageRef,
         digest: &Digest,
@@ -167,8 +176,12 @@ impl Shared {
     }
 }
 
+fn answer((anchor, verdict): Heard) -> (Arc<str>, Result<Endorsement, Unendorsed>) {
+    (anchor, verdict.and_then(|verdict| verdict.answer()))
+}
+
 /// The digest that the first of the names gives.
-fn named(requirement: &Requirement, answers: &Answers) -> Option<Digest> {
+fn first(requirement: &Requirement, answers: &Answers) -> Option<Digest> {
     let given = requirement.anchors().filter_map(|anchor| answers.get(anchor)?.as_ref().ok());
     given.map(Endorsement::digest).next()
 }

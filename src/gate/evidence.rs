@@ -3,11 +3,9 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
-
+use super::Gate;
 use super::by_tag::place;
 use super::denial::Denial;
-use super::{Gate, deny};
 use crate::oci::{Digest, ImageRef, Reference};
 use crate::policy::Mode;
 use crate::trust::content::Verdict;
@@ -42,24 +40,17 @@ impl Gate {
         let (place, inquiry) = (place(image, &chosen), Inquiry::new());
         let digest = match &image.reference {
             Reference::Digest(digest) => Some(*digest),
-            Reference::Tag(tag) => {
-                shared.asked_about(image, tag, requirement, &place, &inquiry).await?
-            }
+            Reference::Tag(tag) => shared.named(image, tag, requirement, &place, &inquiry).await?.1,
         };
         let Some(digest) = digest else { return Ok(None) };
-        let subject = Arc::new(shared.subject(image, &digest, &place, &inquiry).await?);
-        let ask = async |anchor: &Arc<str>| {
-            let verdict = shared.trust.verdict(anchor, &subject, &inquiry).await.ok()?;
-            Some((anchor.clone(), verdict))
-        };
-        let verdicts = join_all(requirement.content.iter().map(ask)).await;
-        Ok(Some(Heard { digest, verdicts: verdicts.into_iter().flatten().collect() }))
+        let says = shared.content_says(image, &digest, requirement, &place, &inquiry).await?;
+        let verdicts = says.filter_map(|(anchor, verdict)| Some((anchor, verdict.ok()?)));
+        Ok(Some(Heard { digest, verdicts: verdicts.collect() }))
     }
 
     /// What is remembered of the image's tag.
     pub fn remembered(&self, image: &ImageRef) -> Result<Option<Remembered>, Denial> {
         let Reference::Tag(tag) = &image.reference else { return Ok(None) };
-        let recalled = self.shared.tags.recall(&image.registry, &image.repository, tag);
-        recalled.map_err(|error| deny::no_memory(image, None, &error))
+        self.shared.recall(image, tag, None)
     }
 }

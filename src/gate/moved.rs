@@ -1,6 +1,8 @@
 //! Tags whose anchors sign content: upstream can move them to whatever was ever signed, or to what was
 //! not. What each tag had is remembered, and the rule says what becomes of one that moved.
 
+use std::sync::Arc;
+
 use super::Shared;
 use super::admitted::{Admitted, Grounds, Place, Remark};
 use super::denial::Denial;
@@ -22,8 +24,7 @@ impl Shared {
         place: &Place<'_>,
     ) -> Result<Admitted, Denial> {
         let inquiry = Inquiry::new();
-        let before = self.tags.recall(place.registry, place.repository, tag);
-        let before = before.map_err(|error| deny::no_memory(image, Some(place.rule), &error))?;
+        let before = self.recall(image, tag, Some(place.rule))?;
         let judged = self.judge_tag(image, tag, requirement, place, &inquiry).await;
         let (met, mut remark) = match judged {
             Ok(met) => (met, None),
@@ -45,8 +46,7 @@ impl Shared {
             self.fetch(image, digest, Grounds::Endorsed(met), place, Some(&inquiry)).await?;
         let signed = earliest(admitted.endorsements());
         // Others may have admitted something newer meanwhile.
-        let before = self.tags.recall(place.registry, place.repository, tag);
-        let before = before.map_err(|error| deny::no_memory(image, Some(place.rule), &error))?;
+        let before = self.recall(image, tag, Some(place.rule))?;
         if let Some((signed, newest)) = rolled_back(before.as_ref(), &digest, signed) {
             if rule.on_rollback == OnRollback::Refuse {
                 let signed = match signed {
@@ -62,10 +62,23 @@ impl Shared {
             }
             remark = Some(Remark::RolledBack { signed, newest });
         }
-        self.note(image, tag, rule, signed, &admitted, place).await?;
+        if !before.is_some_and(|before| before.digest == digest && signed <= before.newest) {
+            self.note(image, tag, rule, signed, &digest, place).await?;
+        }
         self.lineage.passed(image, digest, tag).await;
         tell(image, remark.as_ref());
         Ok(admitted.remarked(remark))
+    }
+
+    /// What is remembered of `tag`.
+    pub(super) fn recall(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        rule: Option<&Arc<str>>,
+    ) -> Result<Option<Remembered>, Denial> {
+        let recalled = self.tags.recall(&image.registry, &image.repository, tag);
+        recalled.map_err(|error| deny::no_memory(image, rule, &error))
     }
 
     /// Remembers what the tag has. Where a rule rests on that, nothing is served without it.
@@ -75,15 +88,12 @@ impl Shared {
         tag: &Tag,
         rule: &Rule,
         signed: Option<Timestamp>,
-        admitted: &Admitted,
+        digest: &Digest,
         place: &Place<'_>,
     ) -> Result<(), Denial> {
-        let (tags, digest, now) = (self.tags.clone(), admitted.digest(), self.clock.now());
+        let (tags, digest, now) = (self.tags.clone(), *digest, self.clock.now());
         let (registry, repository, tag) =
             (place.registry.clone(), place.repository.clone(), tag.clone());
-        if tags.knows(&registry, &repository, &tag, &digest, signed) {
-            return Ok(());
-        }
         let noted = tokio::task::spawn_blocking(move || {
             tags.note(&registry, &repository, &tag, &digest, signed, now)
         });

@@ -133,20 +133,6 @@ impl TagMemory {
         Ok(same.map(|(tag, _)| tag.clone()).take(MAX_SAME).collect())
     }
 
-    /// Whether all of that is remembered already, without a look at the disk.
-    pub fn knows(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        tag: &Tag,
-        digest: &Digest,
-        signed: Option<Timestamp>,
-    ) -> bool {
-        let known = self.known.get(&self.file(registry, repository));
-        let of = known.as_ref().and_then(|(_, tags)| tags.get(tag));
-        of.is_some_and(|of| of.digest == *digest && signed <= of.newest)
-    }
-
     /// Remembers that `digest` was admitted under `tag` at `now`, and when it was signed. Writes only
     /// what is new.
     pub fn note(
