@@ -7,7 +7,7 @@ use moka::ops::compute::{CompResult, Op};
 use crate::clock::{Clock, Timestamp};
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
 use crate::pull_through::{FetchError, PullThrough};
-use crate::trust::content::Lifetimes;
+use crate::trust::lifetimes::Lifetimes;
 use crate::upstream::UpstreamError;
 
 /// How many tags are remembered.

@@ -9,6 +9,7 @@ pub mod content;
 pub mod cosign;
 pub mod endorsement;
 pub mod keys;
+pub mod lifetimes;
 pub mod notaryv1;
 pub mod notation;
 pub mod places;
@@ -19,6 +20,7 @@ pub mod subject;
 pub mod tags;
 
 mod metrics;
+mod signature_repository;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +38,8 @@ pub use subject::Subject;
 
 use crate::oci::{Digest, Registry, Repository, Tag};
 use crate::settings::Section;
-use content::{Lifetimes, Verdict, Verdicts};
+use content::{Verdict, Verdicts};
+use lifetimes::Lifetimes;
 use notaryv1::{File, Gun, NotUpdated, SignedRepository, TrustCache};
 use places::Inquiry;
 

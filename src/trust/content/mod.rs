@@ -7,12 +7,12 @@ mod verdict;
 mod verdicts;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-pub use verdict::{Evidence, Lifetimes, Objection, Outcome, Verdict, Weight};
+pub use verdict::{Evidence, Objection, Outcome, Verdict, Weight};
 pub use verdicts::Verdicts;
 
 use super::cosign;
+use super::lifetimes::Lifetimes;
 use super::notation;
 use super::places::Kind;
 use super::scheme::Scheme;
@@ -68,22 +68,10 @@ impl Anchor {
 
     /// How long its answers are used.
     pub fn lifetimes(&self) -> Lifetimes {
-        Lifetimes { refresh: self.refresh(), max_stale: self.max_stale() }
-    }
-
-    /// How long an answer is used before it is looked for again.
-    fn refresh(&self) -> Duration {
-        match self {
-            Self::Cosign(anchor) => anchor.config().refresh,
-            Self::Notation(anchor, _) => anchor.config().refresh,
-        }
-    }
-
-    /// How long an answer is used while registries do not answer.
-    fn max_stale(&self) -> Duration {
-        match self {
-            Self::Cosign(anchor) => anchor.config().max_stale,
-            Self::Notation(anchor, _) => anchor.config().max_stale,
-        }
+        let (refresh, max_stale) = match self {
+            Self::Cosign(anchor) => (anchor.config().refresh, anchor.config().max_stale),
+            Self::Notation(anchor, _) => (anchor.config().refresh, anchor.config().max_stale),
+        };
+        Lifetimes { refresh, max_stale }
     }
 }

@@ -6,6 +6,7 @@ use super::Anchor;
 use crate::clock::Timestamp;
 use crate::pull_through::FetchError;
 use crate::trust::endorsement::{Endorsed, Endorsement};
+use crate::trust::lifetimes::Lifetimes;
 use crate::trust::places::{Looked, Unread, Why};
 use crate::trust::refusal::{Reason, Refusal, Unendorsed};
 use crate::trust::signature::{Flaw, Unproven, Vouched};
@@ -207,33 +208,8 @@ fn shown(text: &str) -> String {
     text.chars().map(plain).collect()
 }
 
-/// How long a verdict may be used, in the face of registries that answer, and that do not.
-#[derive(Clone, Copy, Debug)]
-pub struct Lifetimes {
-    pub refresh: Duration,
-    pub max_stale: Duration,
-}
-
 /// How long nobody having signed is believed: what was pushed is signed a moment later.
 const ABSENT: Duration = Duration::from_secs(10);
-/// How long what could not be found out is left alone.
-const OPEN: Duration = Duration::from_secs(5);
-
-impl Lifetimes {
-    /// The shorter ones of both.
-    #[must_use]
-    pub fn least(self, other: Self) -> Self {
-        Self {
-            refresh: self.refresh.min(other.refresh),
-            max_stale: self.max_stale.min(other.max_stale),
-        }
-    }
-
-    /// How long registries that did not answer are left alone.
-    pub fn patience(self) -> Duration {
-        self.refresh.min(OPEN)
-    }
-}
 
 impl Verdict {
     /// What is counted.

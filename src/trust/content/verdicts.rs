@@ -11,9 +11,10 @@ use moka::ops::compute::Op;
 
 use super::Anchor;
 use super::judging::judge;
-use super::verdict::{Evidence, Lifetimes, Outcome, Verdict};
+use super::verdict::{Evidence, Outcome, Verdict};
 use crate::clock::{Clock, Timestamp};
 use crate::oci::{Digest, Registry, Repository};
+use crate::trust::lifetimes::Lifetimes;
 use crate::trust::metrics::Metrics;
 use crate::trust::places::{Inquiry, Places};
 use crate::trust::refusal::Unendorsed;

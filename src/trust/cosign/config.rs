@@ -11,15 +11,14 @@ use x509_parser::prelude::FromDer;
 
 use crate::oci::{Digest, Registry, Repository};
 use crate::settings::Section;
+use crate::trust::lifetimes::Lifetimes;
+use crate::trust::signature_repository::signature_repository;
 
 use super::claim::SIGN_PREDICATE;
 use super::identity::Identity;
 use super::key::Key;
 use super::limits::{MAX_ANNOTATIONS, MAX_CHAIN, MAX_KEYS};
 use super::roots::Roots;
-
-const DEFAULT_REFRESH: Duration = Duration::from_secs(5 * 60);
-const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What an operator says of one signer.
 #[derive(Clone, Debug)]
@@ -75,8 +74,7 @@ impl Config {
             section.wrong("annotations", format!("more than {MAX_ANNOTATIONS} of them"));
         }
         let signature_repository = signature_repository(section);
-        let refresh = section.duration("refresh").unwrap_or(DEFAULT_REFRESH);
-        let max_stale = section.duration("max_stale").unwrap_or(DEFAULT_MAX_STALE);
+        let Lifetimes { refresh, max_stale } = Lifetimes::read(section);
         section.finish();
         Some(Self {
             name,
@@ -370,20 +368,4 @@ fn predicate_type(section: &Section<'_>) -> Option<String> {
         );
     }
     Some(predicate_type)
-}
-
-fn signature_repository(section: &Section<'_>) -> Option<(Registry, Repository)> {
-    let text = section.text("signature_repository")?;
-    let names = text.split_once('/').and_then(|(registry, repository)| {
-        Some((registry.parse::<Registry>().ok()?, repository.parse::<Repository>().ok()?))
-    });
-    if names.is_none() {
-        section.wrong(
-            "signature_repository",
-            format!(
-                "{text:?} is no `registry/repository`, such as \"registry.example.com/signatures\""
-            ),
-        );
-    }
-    names
 }

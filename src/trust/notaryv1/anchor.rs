@@ -11,6 +11,7 @@ use crate::net::TlsError;
 use crate::oci::name::InvalidName;
 use crate::oci::{Registry, Repository};
 use crate::settings::Section;
+use crate::trust::lifetimes::Lifetimes;
 use crate::upstream::{ConfigError, Credentials, InvalidCredentials, Metrics, is_base};
 
 use super::gun::{Gun, Template};
@@ -18,9 +19,6 @@ use super::notary::Notary;
 use super::role::Delegated;
 use super::root_of_trust::{Pin, Pins, Terms};
 use super::state::{State, StateError};
-
-const DEFAULT_REFRESH: Duration = Duration::from_secs(5 * 60);
-const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What an operator says of one Notary server.
 #[derive(Clone, Debug)]
@@ -89,8 +87,7 @@ impl Config {
         let token_realm = realm(section);
         let template = section.parsed("gun").unwrap_or_default();
         let wildcard_root_names = section.flag("wildcard_root_names").unwrap_or(false);
-        let refresh = section.duration("refresh").unwrap_or(DEFAULT_REFRESH);
-        let max_stale = section.duration("max_stale").unwrap_or(DEFAULT_MAX_STALE);
+        let Lifetimes { refresh, max_stale } = Lifetimes::read(section);
         section.finish();
         Some(Self {
             name,

@@ -12,6 +12,7 @@ use moka::ops::compute::Op;
 use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, Timestamp};
+use crate::trust::lifetimes::Lifetimes;
 use crate::trust::metrics::Metrics;
 use crate::trust::refusal::{Reason, Refusal, Unendorsed};
 use crate::trust::scheme::Scheme;
@@ -21,7 +22,7 @@ use super::entry::{Ahead, Entry, Key, Life, Turn, lifetimes};
 use super::gun::Gun;
 use super::repository::SignedRepository;
 use super::role::File;
-use super::standing::{Lifetimes, Standing, Use, in_grace};
+use super::standing::{Standing, Use, in_grace};
 use super::state::{Remembered, StateError};
 use super::update::{NotUpdated, Updated, update};
 

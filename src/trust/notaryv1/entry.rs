@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use moka::Expiry;
 
 use crate::clock::Timestamp;
+use crate::trust::lifetimes::Lifetimes;
 
 use super::anchor::Anchor;
 use super::gun::Gun;
-use super::standing::{Lifetimes, Standing, Use};
+use super::standing::{Standing, Use};
 
 /// How long it is remembered that there is nothing to use. Whoever makes up names makes one of these
 /// with each.

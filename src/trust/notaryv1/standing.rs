@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::trust::lifetimes::Lifetimes;
 use crate::trust::refusal::{Refusal, Unendorsed};
 
 use super::repository::SignedRepository;
@@ -31,13 +32,6 @@ pub(super) enum Standing {
         last: Option<(Arc<SignedRepository>, Timestamp)>,
         tried: Timestamp,
     },
-}
-
-/// How long answers may be used.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lifetimes {
-    pub(super) refresh: Duration,
-    pub(super) max_stale: Duration,
 }
 
 /// What to do with a standing.

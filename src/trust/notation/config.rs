@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::oci::{Registry, Repository};
 use crate::settings::Section;
+use crate::trust::lifetimes::Lifetimes;
+use crate::trust::signature_repository::signature_repository;
 
 use super::identity::Identities;
 use super::level::{Action, Level};
@@ -12,8 +14,6 @@ use super::statement::{Scopes, Statement, VerifyTimestamp};
 use super::trust_policy;
 use super::trust_store::{Kind, TrustStore};
 
-const DEFAULT_REFRESH: Duration = Duration::from_secs(5 * 60);
-const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The files of a named store that hold certificates.
 const EXTENSIONS: [&str; 3] = ["crt", "pem", "cer"];
 /// The keys that a trust policy stands instead of.
@@ -55,9 +55,8 @@ impl Config {
         } else {
             own.map(|statement| vec![statement])
         };
-        let signature_repository = place(section);
-        let refresh = section.duration("refresh").unwrap_or(DEFAULT_REFRESH);
-        let max_stale = section.duration("max_stale").unwrap_or(DEFAULT_MAX_STALE);
+        let signature_repository = signature_repository(section);
+        let Lifetimes { refresh, max_stale } = Lifetimes::read(section);
         section.finish();
         Some(Self { name, statements: statements?, signature_repository, refresh, max_stale })
     }
@@ -71,19 +70,6 @@ impl Config {
             several => format!("a trust policy of {} statements", several.len()),
         }
     }
-}
-
-/// `registry/repository`, as an image's name begins.
-fn place(section: &Section<'_>) -> Option<(Registry, Repository)> {
-    let text = section.text("signature_repository")?;
-    let parsed = text.split_once('/').and_then(|(registry, repository)| {
-        Some((registry.parse().ok()?, repository.parse().ok()?))
-    });
-    if parsed.is_none() {
-        let message = format!("{text:?} is no `registry.example.com/repository`");
-        section.wrong("signature_repository", message);
-    }
-    parsed
 }
 
 /// The one statement that the five keys of the section make.

@@ -1,0 +1,21 @@
+//! The key by which anchors say where signatures are, if not beside the image.
+
+use crate::oci::{Registry, Repository};
+use crate::settings::Section;
+
+/// Reads `registry/repository`, as an image's name begins.
+pub(super) fn signature_repository(section: &Section<'_>) -> Option<(Registry, Repository)> {
+    let text = section.text("signature_repository")?;
+    let names = text.split_once('/').and_then(|(registry, repository)| {
+        Some((registry.parse::<Registry>().ok()?, repository.parse::<Repository>().ok()?))
+    });
+    if names.is_none() {
+        section.wrong(
+            "signature_repository",
+            format!(
+                "{text:?} is no `registry/repository`, such as \"registry.example.com/signatures\""
+            ),
+        );
+    }
+    names
+}
