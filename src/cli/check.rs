@@ -1,0 +1,48 @@
+//! `countersign check`: what a configuration means.
+
+use clap::Args;
+
+use crate::config::Config;
+use crate::policy::Policy;
+
+use super::{ConfigFile, print};
+
+/// Read and cross-check a configuration, and tell what it means. Opens and connects to nothing.
+///
+/// Exit status: 0; 2 with every error that was found, each with its file, line and key.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign check --config countersign.toml")]
+pub(super) struct Check {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Check {
+    pub(super) fn run(self) -> anyhow::Result<u8> {
+        print(&meaning(&self.config.load()?))?;
+        Ok(0)
+    }
+}
+
+/// What a configuration means, in a few lines.
+fn meaning(config: &Config) -> String {
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    let mut lines = vec![format!("listens   {scheme}://{}", config.server.listen)];
+    lines.extend(config.admin.map(|admin| format!("admin     http://{admin}")));
+    let (path, mib) = (config.store.path.display(), config.store.max_size >> 20);
+    lines.push(format!("store     {path}, at most {mib} MiB of content"));
+    for upstream in &config.upstreams {
+        let default = if upstream.default { ", also for names without a registry" } else { "" };
+        lines.push(format!("upstream  {} at {}{default}", upstream.registry, upstream.url));
+    }
+    for anchor in &config.anchors {
+        lines.push(format!("anchor    {}", anchor.told()));
+    }
+    lines.extend(rules(&config.policy));
+    lines.push("anything else is refused".to_owned());
+    lines.join("\n") + "\n"
+}
+
+fn rules(policy: &Policy) -> impl Iterator<Item = String> {
+    policy.told().map(|(images, meaning)| format!("rule      {images}: {meaning}"))
+}

@@ -1,0 +1,43 @@
+//! `countersign serve`: a gate until it is told to stop.
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::App;
+use crate::clock::Clock;
+use crate::telemetry;
+
+use super::ConfigFile;
+
+/// Run the gate until SIGTERM or SIGINT, then let what is started finish.
+///
+/// SIGHUP reads the certificate again. Logs go to standard error, filtered by RUST_LOG.
+/// Exit status: 0; 2 for an error in the configuration; 1 for any other.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign serve --config countersign.toml")]
+pub(super) struct Serve {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> anyhow::Result<u8> {
+        let config = self.config.load()?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let running = App::start(&config, Clock::System).await?;
+        let admin = running.admin().map(|admin| format!("http://{admin}"));
+        tracing::info!(target: telemetry::ALWAYS, address = %running.url(), admin, "listening");
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => running.reload(),
+            }
+        }
+        tracing::info!("stopping: new connections are refused, started answers finish");
+        running.stop().await;
+        Ok(0)
+    }
+}
