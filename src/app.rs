@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::pull_through::{self, PullThrough};
-use crate::server::{self, Limits, Names, Proxy, Tls};
+use crate::server::{self, Generation, Generations, Limits, Names, Proxy, Tls};
 use crate::store::{self, Store, StoreLock};
 use crate::trust::content::{self, Verdicts};
 use crate::trust::cosign;
@@ -42,11 +42,10 @@ pub enum Keeping {
 
 /// The parts of a gate, joined and not yet listening.
 pub struct App {
-    gate: Arc<Gate>,
+    generations: Generations,
     pull_through: PullThrough,
     /// None where nothing is kept.
     store: Option<Store>,
-    names: Names,
     metrics: Registry,
     clock: Clock,
 }
@@ -123,11 +122,13 @@ impl App {
             registries,
             clock.clone(),
         );
-        Ok(Self { gate: Arc::new(gate), pull_through, store, names, metrics, clock })
+        let generations = Generations::new(Generation { number: 1, gate, names });
+        Ok(Self { generations, pull_through, store, metrics, clock })
     }
 
-    pub fn gate(&self) -> &Gate {
-        &self.gate
+    /// The gate as it is now.
+    pub fn gate(&self) -> Gate {
+        self.generations.current().gate.clone()
     }
 
     pub fn clock(&self) -> &Clock {
@@ -168,7 +169,7 @@ impl App {
             _lock: lock,
         };
         let metrics = server::Metrics::registered(&mut app.metrics);
-        let proxy = Arc::new(Proxy::new(app.gate.clone(), app.names, metrics));
+        let proxy = Arc::new(Proxy::new(app.generations.clone(), metrics));
         let answer = move |client, request| {
             let proxy = proxy.clone();
             async move { proxy.handle(client, request).await }
@@ -185,7 +186,7 @@ impl App {
             let shutdown = running.admin_shutdown.clone();
             running.admin_tasks.spawn(server::serve(listener, None, limits, shutdown, answer));
         }
-        tasks.spawn(tend(app.gate, shutdown));
+        tasks.spawn(tend(app.generations, shutdown));
         if let Some(store) = app.store {
             running.store_tasks.spawn(store.tend(running.store_shutdown.clone()));
         }
@@ -283,13 +284,13 @@ async fn bind(address: SocketAddr, which: &str) -> anyhow::Result<TcpListener> {
 }
 
 /// Refreshes trust data ahead of its end until `shutdown`.
-async fn tend(gate: Arc<Gate>, shutdown: CancellationToken) {
+async fn tend(generations: Generations, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(TEND);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            _ = ticks.tick() => drop(gate.trust().tend()),
+            _ = ticks.tick() => drop(generations.current().gate.trust().tend()),
         }
     }
 }

@@ -56,11 +56,11 @@
 //! - [`trust`]: who vouches for which digest, until when.
 //! - [`policy`]: which anchors an image needs.
 //! - [`gate`]: admit or deny; the only place where an endorsement and content meet.
+//! - [`explain`]: the decision about one image, told.
 //! - [`server`]: the public listener: paths, answers, connections, audit.
 //! - [`admin`]: the private listener: alive, ready, metrics.
 //! - [`config`]: the sections of the configuration, composed and cross-checked.
 //! - [`app`]: the parts, made and joined.
-//! - [`explain`]: the decision about one image, told.
 //! - [`forget`]: the memory of one tag, taken out.
 //! - [`demo`]: a registry and a Notary server in this process, with the gate before them.
 //! - [`telemetry`]: where log events go.
@@ -77,11 +77,11 @@ pub mod pull_through;
 pub mod trust;
 pub mod policy;
 pub mod gate;
+pub mod explain;
 pub mod server;
 pub mod admin;
 pub mod config;
 pub mod app;
-pub mod explain;
 pub mod forget;
 pub mod demo;
 pub mod telemetry;

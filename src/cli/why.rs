@@ -33,7 +33,7 @@ impl Why {
             Err(error) => return Ok(wrong(&self.image, error)),
         };
         let app = App::new(&config, Clock::System, Keeping::OnlyRead)?;
-        let explanation = explain(app.gate(), &image).await;
+        let explanation = explain(&app.gate(), &image).await;
         if self.json {
             print(&(serde_json::to_string_pretty(&explanation)? + "\n"))?;
         } else {

@@ -2,7 +2,6 @@
 //! itself: names are [`Route`]'s, trust the gate's, headers `respond`'s.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderMap, Method, Request, Response};
@@ -14,15 +13,15 @@ use crate::oci::{Digest, ImageRef, Registry, Repository};
 use super::audit::{self, Asked, RequestId, RequestIds};
 use super::body::Body;
 use super::conditions;
+use super::generation::Generations;
 use super::metrics::{Kind, Metrics};
 use super::respond::{self, Listed};
-use super::route::{Names, Route};
+use super::route::Route;
 
 /// The public service: answers every request of every client.
 #[derive(Debug)]
 pub struct Proxy {
-    gate: Arc<Gate>,
-    names: Names,
+    generations: Generations,
     metrics: Metrics,
     ids: RequestIds,
 }
@@ -30,6 +29,7 @@ pub struct Proxy {
 /// One request, as far as its answer depends on it.
 struct Exchange<'a> {
     proxy: &'a Proxy,
+    gate: &'a Gate,
     client: SocketAddr,
     headers: &'a HeaderMap,
     head: bool,
@@ -38,23 +38,26 @@ struct Exchange<'a> {
 }
 
 impl Proxy {
-    pub fn new(gate: Arc<Gate>, names: Names, metrics: Metrics) -> Self {
-        Self { gate, names, metrics, ids: RequestIds::new() }
+    pub fn new(generations: Generations, metrics: Metrics) -> Self {
+        Self { generations, metrics, ids: RequestIds::new() }
     }
 
     /// Answers `request` of `client`; its body is not read.
     pub async fn handle<B>(&self, client: SocketAddr, request: Request<B>) -> Response<Body> {
         let started = Instant::now();
         let (head, _) = request.into_parts();
+        let generation = self.generations.current();
         let exchange = Exchange {
             proxy: self,
+            gate: &generation.gate,
             client,
             headers: &head.headers,
             head: head.method == Method::HEAD,
             id: self.ids.next(),
             started,
         };
-        let route = Route::parse(&head.method, head.uri.path(), head.uri.query(), &self.names);
+        let route =
+            Route::parse(&head.method, head.uri.path(), head.uri.query(), &generation.names);
         // What is not a manifest is on the heap: the room for it is not carried around for one.
         let (kind, response) = match route {
             Err(malformed) => (Kind::Malformed, respond::malformed(&malformed)),
@@ -65,7 +68,7 @@ impl Proxy {
             }
             Ok(Route::Tags { registry, repository, name, ns, page }) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
-                let found = Box::pin(self.gate.tags(&registry, &repository, &page)).await;
+                let found = Box::pin(exchange.gate.tags(&registry, &repository, &page)).await;
                 (Kind::Tags, exchange.either(found, |page| respond::tags(&page, &listed)))
             }
             Ok(Route::Referrers {
@@ -79,13 +82,13 @@ impl Proxy {
             }) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
                 let wanted = artifact_type.as_deref();
-                let asked = self.gate.referrers(&registry, &repository, &digest, wanted, &page);
+                let asked = exchange.gate.referrers(&registry, &repository, &digest, wanted, &page);
                 let found = Box::pin(asked).await;
                 let respond = |page| respond::referrers(page, &listed, &digest, wanted);
                 (Kind::Referrers, exchange.either(found, respond))
             }
             Ok(Route::TrustMetadata { gun, file }) => {
-                let found = Box::pin(self.gate.trust_metadata(&gun, &file)).await;
+                let found = Box::pin(exchange.gate.trust_metadata(&gun, &file)).await;
                 (Kind::TrustMetadata, exchange.either(found, respond::trust_metadata))
             }
             Ok(Route::Unsupported) => (Kind::Unsupported, respond::unsupported(head.version)),
@@ -98,7 +101,7 @@ impl Proxy {
 
 impl Exchange<'_> {
     async fn manifest(&self, image: &ImageRef) -> Response<Body> {
-        match self.proxy.gate.admit(image).await {
+        match self.gate.admit(image).await {
             Ok(admitted) => {
                 audit::admitted(&self.proxy.metrics, self.asked(), image, &admitted);
                 respond::manifest(admitted, self.headers)
@@ -114,7 +117,7 @@ impl Exchange<'_> {
         digest: Digest,
     ) -> Response<Body> {
         let name = ContentName::of(&digest);
-        let gate = &self.proxy.gate;
+        let gate = self.gate;
         // What the client has is looked at before a range (RFC 9110, 13.2.2), which is of what GET
         // sends (14.2).
         let unchanged = conditions::is_unchanged(self.headers, name.etag());

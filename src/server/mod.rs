@@ -16,6 +16,7 @@ mod audit;
 pub mod body;
 mod conditions;
 pub mod config;
+pub mod generation;
 mod respond;
 pub mod handle;
 
@@ -35,6 +36,7 @@ use tracing::{info, warn};
 pub use body::Body;
 pub use config::Config;
 use connection::Listener;
+pub use generation::{Generation, Generations};
 pub use handle::Proxy;
 pub use limits::Limits;
 pub use metrics::Metrics;

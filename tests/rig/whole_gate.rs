@@ -169,7 +169,7 @@ impl World {
         let reference = reference.to_string();
         let before = if reference.contains(':') { '@' } else { ':' };
         let image = format!("{REGISTRY}/{APP}{before}{reference}").parse().unwrap();
-        explain(app.gate(), &image).await
+        explain(&app.gate(), &image).await
     }
 
     /// What the gate counts.
