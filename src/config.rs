@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::policy::{AnchorNames, Policy};
 use crate::server;
-use crate::settings::{Document, Problems, Section};
+use crate::settings::{Document, Problems, Section, WatchedFiles};
 use crate::store;
 use crate::trust::{self, Scheme};
 use crate::upstream;
@@ -25,6 +25,9 @@ pub struct Config {
     pub upstreams: Vec<upstream::Config>,
     pub anchors: Vec<trust::Config>,
     pub policy: Policy,
+    pub file: PathBuf,
+    /// The file itself, and those that it names.
+    pub files: WatchedFiles,
 }
 
 impl Config {
@@ -35,7 +38,7 @@ impl Config {
 
     /// Reads a document.
     pub fn read(document: &Document) -> Result<Self, Problems> {
-        document.read(|top| {
+        let config = document.read(|top| {
             let server = required(top, "server").and_then(|section| server::Config::read(&section));
             let admin = top.section("admin").map(|section| {
                 let listen = section.listen("listen");
@@ -57,8 +60,26 @@ impl Config {
                 upstreams,
                 anchors,
                 policy,
+                file: document.file().to_owned(),
+                files: WatchedFiles::default(),
             })
-        })
+        })?;
+        Ok(Self { files: document.files(), ..config })
+    }
+}
+
+impl Config {
+    /// The keys that say something else in `other`, and are read only at start.
+    pub fn differs_at_start(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+        let (one, two) = (&self.server, &other.server);
+        let keys = [
+            ("server.listen", one.listen != two.listen),
+            ("server.tls_cert", one.tls != two.tls),
+            ("server (its limits)", one.limits != two.limits),
+            ("admin.listen", self.admin != other.admin),
+            ("store", self.store != other.store),
+        ];
+        keys.into_iter().filter_map(|(key, differs)| differs.then_some(key))
     }
 }
 

@@ -11,7 +11,9 @@ use super::ConfigFile;
 
 /// Run the gate until SIGTERM or SIGINT, then let what is started finish.
 ///
-/// SIGHUP reads the certificate again. Logs go to standard error, filtered by RUST_LOG.
+/// SIGHUP, and a change of the configuration or of a file that it names, has it read again: what is wrong
+/// with it is told, and then the old one stays in use. Addresses, the store and the limits of listeners are
+/// read only at start. Logs go to standard error, filtered by RUST_LOG.
 /// Exit status: 0; 2 for an error in the configuration; 1 for any other.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  countersign serve --config countersign.toml")]
@@ -29,12 +31,16 @@ impl Serve {
         let running = App::start(&config, Clock::System).await?;
         let admin = running.admin().map(|admin| format!("http://{admin}"));
         tracing::info!(target: telemetry::ALWAYS, address = %running.url(), admin, "listening");
+        let mut reloader = running.reloader(config);
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => running.reload(),
+                _ = hangup.recv() => {}
+                () = reloader.changed() => {}
             }
+            // What is wrong with it was told, and what was read before stays in use.
+            let _ = reloader.reload().await;
         }
         tracing::info!("stopping: new connections are refused, started answers finish");
         running.stop().await;

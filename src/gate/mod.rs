@@ -89,6 +89,25 @@ impl Gate {
         Self { shared: Arc::new(shared) }
     }
 
+    /// The gate of another configuration. It remembers what tags stand for, and looks for everything else
+    /// anew.
+    #[must_use]
+    pub fn renewed(
+        &self,
+        policy: Policy,
+        trust: Trust,
+        pull_through: PullThrough,
+        registries: Vec<Registry>,
+    ) -> Self {
+        let Shared { resolutions, tags, clock, .. } = &*self.shared;
+        let resolutions = resolutions.by(pull_through.clone());
+        let lineage = Lineage::new(pull_through.clone());
+        let (tags, clock) = (tags.clone(), clock.clone());
+        let shared =
+            Shared { policy, trust, pull_through, lineage, resolutions, tags, registries, clock };
+        Self { shared: Arc::new(shared) }
+    }
+
     /// The manifest that `image` names, if it may be served.
     pub async fn admit(&self, image: &ImageRef) -> Result<Admitted, Denial> {
         let mut decision = pin!(async {

@@ -36,6 +36,11 @@ impl Resolutions {
         Self { pull_through, clock, known: Cache::new(MAX_TAGS) }
     }
 
+    /// The same tags; those that are not known are resolved by `pull_through`.
+    pub(super) fn by(&self, pull_through: PullThrough) -> Self {
+        Self { pull_through, clock: self.clock.clone(), known: self.known.clone() }
+    }
+
     /// What `tag` stands for. One asks upstream, however many want to know.
     pub(super) async fn of(
         &self,

@@ -56,14 +56,12 @@ impl PullThrough {
     /// Asks `upstreams`, each for the registry it is; keeps at most `cache` bytes of manifests, and
     /// nothing on disk.
     pub fn new(upstreams: impl IntoIterator<Item = Upstream>, cache: u64) -> Self {
-        let upstreams =
-            upstreams.into_iter().map(|upstream| (upstream.registry().clone(), upstream));
         let manifests = Cache::builder()
             .max_capacity(cache)
             .weigher(|_: &Key, fetched: &Fetched| fetched.weight())
             .build();
         Self {
-            upstreams: Arc::new(upstreams.collect()),
+            upstreams: Arc::new(by_registry(upstreams)),
             manifests,
             store: None,
             in_flight: InFlight::default(),
@@ -76,6 +74,13 @@ impl PullThrough {
     /// The same, which keeps in `store` what it fetches.
     pub fn keeping(self, store: Store, metrics: Metrics) -> Self {
         Self { store: Some(store), metrics, ..self }
+    }
+
+    /// The same content and the same downloads, and other upstreams. What is under way goes on with those
+    /// that it began with.
+    #[must_use]
+    pub fn asking(&self, upstreams: impl IntoIterator<Item = Upstream>) -> Self {
+        Self { upstreams: Arc::new(by_registry(upstreams)), ..self.clone() }
     }
 
     /// The upstream of `registry`, for what is only relayed: tag lists, referrers.
@@ -99,4 +104,8 @@ impl PullThrough {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+fn by_registry(upstreams: impl IntoIterator<Item = Upstream>) -> BTreeMap<Registry, Upstream> {
+    upstreams.into_iter().map(|upstream| (upstream.registry().clone(), upstream)).collect()
 }

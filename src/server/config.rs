@@ -20,7 +20,7 @@ impl Config {
     /// Reads `[server]`.
     pub fn read(section: &Section<'_>) -> Option<Self> {
         let listen = section.listen("listen");
-        let tls = match (section.path("tls_cert"), section.path("tls_key")) {
+        let tls = match (section.file("tls_cert"), section.file("tls_key")) {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
             (Some(_), None) => {

@@ -12,7 +12,7 @@ const MAX_FILES: usize = 1024;
 impl Section<'_> {
     /// The bytes of the file at `path`, as a value of `key` names it.
     pub fn named_bytes(&self, key: &'static str, path: &str) -> Option<Vec<u8>> {
-        let path = self.resolve(path);
+        let path = self.named(path);
         bounded(&path).map_err(|message| self.wrong(key, message)).ok()
     }
 
@@ -24,7 +24,7 @@ impl Section<'_> {
         path: &str,
         extensions: &[&str],
     ) -> Option<Vec<(String, Vec<u8>)>> {
-        let path = self.resolve(path);
+        let path = self.named(path);
         folder(&path, extensions).map_err(|message| self.wrong(key, message)).ok()
     }
 }

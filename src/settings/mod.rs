@@ -3,6 +3,7 @@
 
 mod files;
 mod values;
+mod watched;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,8 @@ use std::time::Duration;
 use thiserror::Error;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+pub use watched::{Seen, WatchedFiles};
 
 /// The largest configuration file.
 const MAX_FILE: u64 = 4 << 20;
@@ -51,6 +54,8 @@ pub struct Document {
     file: PathBuf,
     text: String,
     problems: RefCell<Vec<Problem>>,
+    /// What it names, and what is read at its word.
+    named: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl Document {
@@ -66,7 +71,9 @@ impl Document {
     /// A document whose text is already here; `file` names it in messages, and its folder is the base
     /// of relative paths.
     pub fn from_text(file: &Path, text: String) -> Self {
-        Self { file: file.to_owned(), text, problems: RefCell::default() }
+        let (problems, named) =
+            (RefCell::default(), RefCell::from(BTreeSet::from([file.to_owned()])));
+        Self { file: file.to_owned(), text, problems, named }
     }
 
     /// Parses the text and hands its top level to `read`. What `read` makes counts only if nothing
@@ -93,6 +100,15 @@ impl Document {
                 Err(Problems(problems))
             }
         }
+    }
+
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The file itself and every file that it named, as far as it was read.
+    pub fn files(&self) -> WatchedFiles {
+        WatchedFiles::new(self.named.borrow().clone())
     }
 
     fn line(&self, at: usize) -> usize {
@@ -268,6 +284,20 @@ impl<'a> Section<'a> {
         Some(self.resolve(&path))
     }
 
+    /// The path of a file that is read at the configuration's word.
+    pub fn file(&self, key: &'static str) -> Option<PathBuf> {
+        let path = self.path(key)?;
+        self.document.named.borrow_mut().insert(path.clone());
+        Some(path)
+    }
+
+    /// The path of a file that is read here.
+    fn named(&self, path: &str) -> PathBuf {
+        let path = self.resolve(path);
+        self.document.named.borrow_mut().insert(path.clone());
+        path
+    }
+
     /// `path` as this document means it.
     pub fn resolve(&self, path: &str) -> PathBuf {
         self.document.file.parent().unwrap_or(Path::new("")).join(path)
@@ -275,7 +305,7 @@ impl<'a> Section<'a> {
 
     /// What stands in the file at `path`, as a value of `key` names it.
     pub fn named_file(&self, key: &'static str, path: &str) -> Option<String> {
-        let path = self.resolve(path);
+        let path = self.named(path);
         bounded(&path, MAX_NAMED_FILE).map_err(|message| self.wrong(key, message)).ok()
     }
 

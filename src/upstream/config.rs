@@ -66,8 +66,8 @@ impl Config {
             section.wrong("url", ConfigError::Url.to_string());
         }
         let default = section.flag("default").unwrap_or(false);
-        let ca = section.path("ca");
-        let (username, password_file) = (section.text("username"), section.path("password_file"));
+        let ca = section.file("ca");
+        let (username, password_file) = (section.text("username"), section.file("password_file"));
         if section.has("username") != section.has("password_file") {
             section.wrong("username", InvalidCredentials::Half.to_string());
         }

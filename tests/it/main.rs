@@ -56,6 +56,7 @@ mod places;
 mod proxy;
 mod pull_through;
 mod referrers;
+mod reload;
 mod routes;
 mod several_anchors;
 mod store;

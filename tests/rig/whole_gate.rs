@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use countersign::app::{App, Keeping, Running};
+use countersign::app::{App, Keeping, Reloader, Running};
 use countersign::clock::{Clock, Timestamp};
 use countersign::config::Config;
 use countersign::explain::{Explanation, explain};
 use countersign::oci::{Digest, MediaType, Repository};
-use countersign::settings::Document;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
@@ -133,6 +132,11 @@ impl World {
 
     /// What the gate is configured with.
     pub fn config(&self) -> Config {
+        Config::load(&self.write_config()).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    /// Writes the files of the configuration.
+    fn write_config(&self) -> PathBuf {
         let Setup { tables, files, .. } = &self.setup;
         for (name, content) in files {
             self.folder.write(name, content);
@@ -159,8 +163,18 @@ impl World {
             "#,
             self.registry.url("127.0.0.1"),
         );
-        let document = Document::from_text(&self.folder.join("countersign.toml"), text);
-        Config::read(&document).unwrap_or_else(|problems| panic!("{problems}"))
+        self.folder.write("countersign.toml", text)
+    }
+
+    /// What reads the configuration again.
+    pub fn reloader(&self) -> Reloader {
+        self.gate.as_ref().unwrap().reloader(self.config())
+    }
+
+    /// Writes another configuration.
+    pub fn configure(&mut self, setup: Setup) {
+        self.setup = setup;
+        self.write_config();
     }
 
     /// What `countersign why` says of an image of [`APP`] at this moment, in a process of its own.

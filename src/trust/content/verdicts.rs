@@ -61,6 +61,24 @@ impl Verdicts {
         Self { known, places, clock, metrics, turns: Arc::default() }
     }
 
+    /// The same verdicts; those that are not known are looked for in `places`.
+    #[must_use]
+    pub fn looking_in(&self, places: Places) -> Self {
+        Self { places, ..self.clone() }
+    }
+
+    /// Forgets what all other anchors said: they are configured no more.
+    pub async fn keep(&self, anchors: &[Anchor]) {
+        let is_kept = |key: &Key| {
+            anchors.iter().any(|anchor| *anchor.name() == key.0 && anchor.fingerprint() == key.1)
+        };
+        for (key, _) in &self.known {
+            if !is_kept(&key) {
+                self.known.invalidate(&*key).await;
+            }
+        }
+    }
+
     /// What `anchor` says of `subject`. Registries are asked only where nothing is known that may be
     /// used; `inquiry` pays for it.
     pub async fn of(

@@ -79,8 +79,8 @@ impl Config {
         });
         let signers = signers.collect();
         let pins = pins(section);
-        let ca = section.path("ca");
-        let (username, password_file) = (section.text("username"), section.path("password_file"));
+        let ca = section.file("ca");
+        let (username, password_file) = (section.text("username"), section.file("password_file"));
         if section.has("username") != section.has("password_file") {
             section.wrong("username", InvalidCredentials::Half.to_string());
         }

@@ -74,7 +74,9 @@ impl TrustCache {
         anchor: &Arc<Anchor>,
         gun: &Gun,
     ) -> Result<Arc<SignedRepository>, Unendorsed> {
-        if let Some(entry) = self.standings.get(&Sought(anchor.name(), gun)).await {
+        if let Some(entry) = self.standings.get(&Sought(anchor.name(), gun)).await
+            && entry.is_of(anchor)
+        {
             // Written only where it changes, so that those who read it need not fetch it anew.
             if !entry.used.load(Ordering::Relaxed) {
                 entry.used.store(true, Ordering::Relaxed);
@@ -101,6 +103,7 @@ impl TrustCache {
                     MAX_WAIT.as_secs()
                 );
                 let before = self.standings.get(&Sought(anchor.name(), gun)).await;
+                let before = before.filter(|entry| entry.is_of(anchor));
                 let now = self.clock.now();
                 let silent = Standing::unreachable(before.as_ref().map(|e| &e.standing), why, now);
                 silent.answer(now, lifetimes(anchor))
@@ -117,6 +120,15 @@ impl TrustCache {
             .filter_map(|(key, entry)| Some((key, Entry::take_refresh(&entry)?)))
             .map(|(key, turn)| self.refresh_ahead(turn, key.1.clone()))
             .collect()
+    }
+
+    /// Forgets what all other anchors found: they are configured no more.
+    pub async fn keep(&self, anchors: &[Arc<Anchor>]) {
+        for (key, entry) in &self.standings {
+            if !anchors.iter().any(|anchor| entry.is_of(anchor)) {
+                self.standings.invalidate(&*key).await;
+            }
+        }
     }
 
     fn refresh_ahead(&self, turn: Turn, gun: Gun) -> JoinHandle<()> {
@@ -150,6 +162,8 @@ impl TrustCache {
             .entry(key)
             .and_compute_with(async |current| {
                 let current = current.map(moka::Entry::into_value);
+                // What an anchor of another configuration found was found with other keys.
+                let current = current.filter(|entry| entry.is_of(&anchor));
                 if current
                     .as_ref()
                     .is_some_and(|entry| entry.is_done(came, self.clock.now(), ahead))

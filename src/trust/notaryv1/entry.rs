@@ -78,6 +78,11 @@ impl Entry {
         (!this.refreshing.swap(true, Ordering::Relaxed)).then(|| Turn(this.clone()))
     }
 
+    /// Whether it was found for `anchor`, with its keys as they are.
+    pub(super) fn is_of(&self, anchor: &Arc<Anchor>) -> bool {
+        Arc::ptr_eq(&self.anchor, anchor)
+    }
+
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         // What is asked for every time is never asked ahead of time, nor is what nobody can use.
         if self.anchor.config.refresh.is_zero() || self.standing.repository().is_none() {

@@ -1,5 +1,8 @@
 //! From a configuration to a running gate: the only place that constructs the parts and joins them.
 
+mod parts;
+mod reload;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +19,10 @@ use crate::admin::{Admin, Part, Readiness};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
-use crate::pull_through::{self, PullThrough};
-use crate::server::{self, Generation, Generations, Limits, Names, Proxy, Tls};
-use crate::store::{self, Store, StoreLock};
-use crate::trust::content::{self, Verdicts};
-use crate::trust::cosign;
-use crate::trust::notaryv1::{self, TrustCache};
-use crate::trust::notation;
-use crate::trust::places::Places;
-use crate::trust::tags::TagMemory;
-use crate::trust::{self, Trust};
-use crate::upstream::{self, Upstream};
+use crate::server::{self, Generations, Limits, Proxy, Tls};
+use crate::store::StoreLock;
+use parts::Parts;
+pub use reload::{Reloader, Reloads};
 
 /// How often it is looked at which trust data soon runs out.
 const TEND: Duration = Duration::from_millis(200);
@@ -43,9 +39,7 @@ pub enum Keeping {
 /// The parts of a gate, joined and not yet listening.
 pub struct App {
     generations: Generations,
-    pull_through: PullThrough,
-    /// None where nothing is kept.
-    store: Option<Store>,
+    parts: Parts,
     metrics: Registry,
     clock: Clock,
 }
@@ -62,7 +56,9 @@ pub struct Running {
     /// Ends the admin listener, which tells of the drain until there is nothing more to drain.
     admin_shutdown: CancellationToken,
     admin_tasks: TaskTracker,
-    pull_through: PullThrough,
+    generations: Generations,
+    parts: Arc<Parts>,
+    reloads: Reloads,
     /// Ends the tending of the store, once nothing more is to be kept.
     store_shutdown: CancellationToken,
     store_tasks: TaskTracker,
@@ -74,56 +70,8 @@ impl App {
     pub fn new(config: &Config, clock: Clock, keeping: Keeping) -> anyhow::Result<Self> {
         let mut metrics = Registry::default();
         build_info(&mut metrics);
-        let requests = upstream::Metrics::registered(&mut metrics);
-        let refreshes = trust::Metrics::registered(&mut metrics);
-        let cache = TrustCache::new(clock.clone(), refreshes.clone());
-
-        let mut anchors = Vec::new();
-        for anchor in &config.anchors {
-            anchors.push(open(anchor, config, keeping, &requests)?);
-        }
-        let mut upstreams = Vec::new();
-        for upstream in &config.upstreams {
-            let opened = Upstream::new(upstream, &requests);
-            upstreams.push(opened.with_context(|| format!("the upstream {}", upstream.registry))?);
-        }
-        let registries: Vec<_> =
-            config.upstreams.iter().map(|upstream| upstream.registry.clone()).collect();
-        let default = config.upstreams.iter().find(|upstream| upstream.default);
-        let names = Names {
-            registries: registries.clone(),
-            default: default.map(|upstream| upstream.registry.clone()),
-        };
-        let mut pull_through = PullThrough::new(upstreams, PullThrough::CACHE);
-        let store = match keeping {
-            Keeping::Remember => {
-                let kept = store::Metrics::registered(&mut metrics);
-                Some(Store::open(&config.store, clock.clone(), &kept)?)
-            }
-            Keeping::OnlyRead => None,
-        };
-        if let Some(store) = &store {
-            let downloads = pull_through::Metrics::registered(&mut metrics);
-            pull_through = pull_through.keeping(store.clone(), downloads);
-        }
-        let places = Places::new(pull_through.clone(), clock.clone());
-        let verdicts = Verdicts::new(places, clock.clone(), refreshes);
-        trust::Expiries::register(&mut metrics, &cache, &verdicts, &clock);
-        let trust = Trust::new(anchors, cache, verdicts);
-        let tags = match keeping {
-            Keeping::Remember => TagMemory::open(&config.store.path)?,
-            Keeping::OnlyRead => TagMemory::look(&config.store.path),
-        };
-        let gate = Gate::new(
-            config.policy.clone(),
-            trust,
-            pull_through.clone(),
-            tags,
-            registries,
-            clock.clone(),
-        );
-        let generations = Generations::new(Generation { number: 1, gate, names });
-        Ok(Self { generations, pull_through, store, metrics, clock })
+        let (parts, first) = Parts::open(config, &clock, keeping, &mut metrics)?;
+        Ok(Self { generations: Generations::new(first), parts, metrics, clock })
     }
 
     /// The gate as it is now.
@@ -163,7 +111,9 @@ impl App {
             tasks: tasks.clone(),
             admin_shutdown: CancellationToken::new(),
             admin_tasks: TaskTracker::new(),
-            pull_through: app.pull_through,
+            generations: app.generations.clone(),
+            parts: Arc::new(app.parts),
+            reloads: Reloads::registered(&mut app.metrics, &app.clock),
             store_shutdown: CancellationToken::new(),
             store_tasks: TaskTracker::new(),
             _lock: lock,
@@ -187,7 +137,7 @@ impl App {
             running.admin_tasks.spawn(server::serve(listener, None, limits, shutdown, answer));
         }
         tasks.spawn(tend(app.generations, shutdown));
-        if let Some(store) = app.store {
+        if let Some(store) = running.parts.store.clone() {
             running.store_tasks.spawn(store.tend(running.store_shutdown.clone()));
         }
         readiness.set(Part::Listener, true);
@@ -212,21 +162,10 @@ impl Running {
         format!("{scheme}://{}", self.public)
     }
 
-    /// Reads the certificate again, if there is one.
-    pub fn reload(&self) {
-        let Some(tls) = &self.tls else {
-            tracing::info!(
-                "there is no certificate to read again; the configuration is read at start"
-            );
-            return;
-        };
-        match tls.reload() {
-            Ok(true) => tracing::info!("the certificate was read again"),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, "the new certificate is no good; the old one stays")
-            }
-        }
+    /// What reads `config` again, in the file that it was read from.
+    pub fn reloader(&self, config: Config) -> Reloader {
+        let Self { generations, parts, tls, reloads, .. } = self;
+        Reloader::new(config, parts.clone(), generations.clone(), tls.clone(), reloads.clone())
     }
 
     /// Refuses new connections, lets what is started finish, and ends.
@@ -235,7 +174,7 @@ impl Running {
         self.shutdown.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        self.pull_through.close().await;
+        self.parts.pull_through.close().await;
         self.store_shutdown.cancel();
         self.store_tasks.close();
         self.store_tasks.wait().await;
@@ -243,39 +182,6 @@ impl Running {
         self.admin_tasks.close();
         self.admin_tasks.wait().await;
     }
-}
-
-fn open(
-    anchor: &trust::Config,
-    config: &Config,
-    keeping: Keeping,
-    requests: &upstream::Metrics,
-) -> anyhow::Result<trust::Anchor> {
-    let store = &config.store.path;
-    // What certificates name may be private only where the registry is.
-    let near = config.upstreams.first().map(|upstream| &upstream.url);
-    Ok(match anchor.clone() {
-        trust::Config::NotaryV1(config) => {
-            let name = config.name.clone();
-            let opened = match keeping {
-                Keeping::Remember => notaryv1::Anchor::open(config, store, requests),
-                Keeping::OnlyRead => notaryv1::Anchor::look(config, store, requests),
-            };
-            let opened = opened.with_context(|| format!("the anchor {name}"))?;
-            trust::Anchor::NotaryV1(Arc::new(opened))
-        }
-        trust::Config::Cosign(config) => {
-            let anchor = cosign::Anchor::new(config);
-            trust::Anchor::Content(content::Anchor::Cosign(Arc::new(anchor)))
-        }
-        trust::Config::Notation(config) => {
-            let near = near.context("there is no upstream")?;
-            let responder = notation::Responder::new(near)
-                .with_context(|| format!("the anchor {}", config.name))?;
-            let anchor = Arc::new(notation::Anchor::new(config));
-            trust::Anchor::Content(content::Anchor::Notation(anchor, responder))
-        }
-    })
 }
 
 async fn bind(address: SocketAddr, which: &str) -> anyhow::Result<TcpListener> {

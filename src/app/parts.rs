@@ -1,0 +1,164 @@
+//! What every generation of the configuration shares, and how a generation is made of it: what is kept on
+//! disk and in memory outlives a reading of the configuration, what that says does not.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use prometheus_client::registry::Registry;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::pull_through::{self, PullThrough};
+use crate::server::{Generation, Names};
+use crate::store::{self, Store};
+use crate::trust::content::{self, Verdicts};
+use crate::trust::cosign;
+use crate::trust::notaryv1::{self, TrustCache};
+use crate::trust::notation;
+use crate::trust::places::Places;
+use crate::trust::tags::TagMemory;
+use crate::trust::{self, Trust};
+use crate::upstream::{self, Upstream};
+
+use super::Keeping;
+
+/// What outlives a reading of the configuration.
+pub(super) struct Parts {
+    pub(super) pull_through: PullThrough,
+    /// None where nothing is kept.
+    pub(super) store: Option<Store>,
+    clock: Clock,
+    keeping: Keeping,
+    names: TrustCache,
+    content: Verdicts,
+    requests: upstream::Metrics,
+}
+
+impl Parts {
+    /// Opens what is kept on disk, and makes the first generation.
+    pub(super) fn open(
+        config: &Config,
+        clock: &Clock,
+        keeping: Keeping,
+        metrics: &mut Registry,
+    ) -> anyhow::Result<(Self, Generation)> {
+        let requests = upstream::Metrics::registered(metrics);
+        let refreshes = trust::Metrics::registered(metrics);
+        let mut pull_through = PullThrough::new([], PullThrough::CACHE);
+        let store = match keeping {
+            Keeping::Remember => {
+                let kept = store::Metrics::registered(metrics);
+                Some(Store::open(&config.store, clock.clone(), &kept)?)
+            }
+            Keeping::OnlyRead => None,
+        };
+        if let Some(store) = &store {
+            let downloads = pull_through::Metrics::registered(metrics);
+            pull_through = pull_through.keeping(store.clone(), downloads);
+        }
+        let names = TrustCache::new(clock.clone(), refreshes.clone());
+        let places = Places::new(pull_through.clone(), clock.clone());
+        let content = Verdicts::new(places, clock.clone(), refreshes);
+        trust::Expiries::register(metrics, &names, &content, clock);
+        let tags = match keeping {
+            Keeping::Remember => TagMemory::open(&config.store.path)?,
+            Keeping::OnlyRead => TagMemory::look(&config.store.path),
+        };
+        let clock = clock.clone();
+        let parts = Self { pull_through, store, clock, keeping, names, content, requests };
+        let made = parts.make(config)?;
+        let gate = Gate::new(
+            config.policy.clone(),
+            made.trust,
+            made.pull_through,
+            tags,
+            made.names.registries.clone(),
+            parts.clock.clone(),
+        );
+        Ok((parts, Generation { number: 1, gate, names: made.names }))
+    }
+
+    /// The generation after `last`. Reads files, and connects to nothing yet.
+    pub(super) fn next(&self, config: &Config, last: &Generation) -> anyhow::Result<Generation> {
+        let Made { trust, pull_through, names } = self.make(config)?;
+        let registries = names.registries.clone();
+        let gate = last.gate.renewed(config.policy.clone(), trust, pull_through, registries);
+        Ok(Generation { number: last.number + 1, gate, names })
+    }
+
+    /// Forgets what was found for anchors that `generation` has not.
+    pub(super) async fn keep(&self, generation: &Generation) {
+        let (mut names, mut content) = (Vec::new(), Vec::new());
+        for anchor in generation.gate.trust().anchors() {
+            match anchor {
+                trust::Anchor::NotaryV1(anchor) => names.push(anchor.clone()),
+                trust::Anchor::Content(anchor) => content.push(anchor.clone()),
+            }
+        }
+        self.names.keep(&names).await;
+        self.content.keep(&content).await;
+    }
+
+    fn make(&self, config: &Config) -> anyhow::Result<Made> {
+        let mut anchors = Vec::new();
+        for anchor in &config.anchors {
+            anchors.push(open(anchor, config, self.keeping, &self.requests)?);
+        }
+        let mut upstreams = Vec::new();
+        for upstream in &config.upstreams {
+            let opened = Upstream::new(upstream, &self.requests);
+            upstreams.push(opened.with_context(|| format!("the upstream {}", upstream.registry))?);
+        }
+        let registries = config.upstreams.iter().map(|upstream| upstream.registry.clone());
+        let default = config.upstreams.iter().find(|upstream| upstream.default);
+        let names = Names {
+            registries: registries.collect(),
+            default: default.map(|upstream| upstream.registry.clone()),
+        };
+        let pull_through = self.pull_through.asking(upstreams);
+        let places = Places::new(pull_through.clone(), self.clock.clone());
+        let trust = Trust::new(anchors, self.names.clone(), self.content.looking_in(places));
+        Ok(Made { trust, pull_through, names })
+    }
+}
+
+/// What one reading of the configuration makes.
+struct Made {
+    trust: Trust,
+    pull_through: PullThrough,
+    names: Names,
+}
+
+fn open(
+    anchor: &trust::Config,
+    config: &Config,
+    keeping: Keeping,
+    requests: &upstream::Metrics,
+) -> anyhow::Result<trust::Anchor> {
+    let store = &config.store.path;
+    // What certificates name may be private only where the registry is.
+    let near = config.upstreams.first().map(|upstream| &upstream.url);
+    Ok(match anchor.clone() {
+        trust::Config::NotaryV1(config) => {
+            let name = config.name.clone();
+            let opened = match keeping {
+                Keeping::Remember => notaryv1::Anchor::open(config, store, requests),
+                Keeping::OnlyRead => notaryv1::Anchor::look(config, store, requests),
+            };
+            let opened = opened.with_context(|| format!("the anchor {name}"))?;
+            trust::Anchor::NotaryV1(Arc::new(opened))
+        }
+        trust::Config::Cosign(config) => {
+            let anchor = cosign::Anchor::new(config);
+            trust::Anchor::Content(content::Anchor::Cosign(Arc::new(anchor)))
+        }
+        trust::Config::Notation(config) => {
+            let near = near.context("there is no upstream")?;
+            let responder = notation::Responder::new(near)
+                .with_context(|| format!("the anchor {}", config.name))?;
+            let anchor = Arc::new(notation::Anchor::new(config));
+            trust::Anchor::Content(content::Anchor::Notation(anchor, responder))
+        }
+    })
+}

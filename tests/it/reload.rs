@@ -1,0 +1,163 @@
+//! The configuration is read again while the gate serves: what is good takes effect at once, what is not
+//! changes nothing, and what is under way goes on.
+
+use std::sync::Arc;
+
+use countersign::oci::Digest;
+use tokio::sync::Semaphore;
+
+use crate::fake_registry::{Fault, REGISTRY};
+use crate::whole_gate::{APP, DEFAULTS, Setup, World, app};
+
+/// The anchor of [`World::new`], and these rules.
+fn rules(rules: &str) -> Setup {
+    anchored("root_keys = [\"PIN\"]", rules)
+}
+
+fn anchored(pin: &str, rules: &str) -> Setup {
+    Setup::new(format!(
+        "[[anchor]]\nname = \"team\"\nscheme = \"notaryv1\"\nurl = \"NOTARY\"\n{pin}\n{DEFAULTS}\n{rules}"
+    ))
+}
+
+fn enforced() -> String {
+    format!("[[rule]]\nimages = [\"{REGISTRY}/**\"]\nrequire = [\"team\"]\n")
+}
+
+fn allowed() -> String {
+    format!("[[rule]]\nimages = [\"{REGISTRY}/**\"]\nmode = \"allow\"\nreason = \"a test\"\n")
+}
+
+#[tokio::test]
+async fn a_new_rule_holds_for_the_next_request() {
+    let mut world = World::new().await;
+    let signed = world.push_signed("v1", "one");
+    let unsigned = world.push("dev", "two");
+    world.pull("dev").await.is_absent("tag_not_signed");
+    let mut reloader = world.reloader();
+    world.configure(rules(&allowed()));
+    assert!(reloader.reload().await);
+    world.pull("dev").await.serves(&unsigned);
+    world.configure(rules(&enforced()));
+    assert!(reloader.reload().await);
+    world.pull("dev").await.is_absent("tag_not_signed");
+    world.pull("v1").await.serves(&signed);
+    let metrics = world.metrics().await;
+    assert!(metrics.contains("countersign_config_generation 3\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_bad_configuration_changes_nothing_and_is_counted_until_it_is_mended() {
+    let mut world = World::new().await;
+    let signed = world.push_signed("v1", "one");
+    let mut reloader = world.reloader();
+    for bad in [
+        "[[rule]]\nimages = [\"*\"]\nmode = \"allow\"\n",
+        "this is no TOML",
+        // Good as far as it goes: the file that it names is not there.
+        "[[upstream]]\nregistry = \"r2.example\"\nca = \"missing.pem\"\n[[rule]]\nimages = [\"**\"]\nmode = \"deny\"\n",
+    ] {
+        world.configure(Setup::new(bad));
+        assert!(!reloader.reload().await, "{bad}");
+        world.pull("v1").await.serves(&signed);
+        world.pull("v2").await.is_absent("tag_not_signed");
+    }
+    let metrics = world.metrics().await;
+    let now = world.clock.now().unix();
+    for line in [
+        "countersign_config_generation 1\n".to_owned(),
+        "countersign_config_last_reload_successful 0\n".to_owned(),
+        format!("countersign_config_last_reload_failure_timestamp_seconds {now}\n"),
+    ] {
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
+    world.configure(rules(&enforced()));
+    assert!(reloader.reload().await);
+    let metrics = world.metrics().await;
+    assert!(metrics.contains("countersign_config_last_reload_successful 1\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_new_pin_is_held_against_what_was_known_already() {
+    let mut world = World::new().await;
+    let signed = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&signed);
+    let mut reloader = world.reloader();
+    let other = "ab".repeat(32);
+    world.configure(anchored(&format!("root_keys = [\"{other}\"]"), &enforced()));
+    assert!(reloader.reload().await);
+    world.pull("v1").await.is_refused("root_not_pinned");
+}
+
+#[tokio::test]
+async fn what_was_verified_is_still_served_where_nobody_answers_after_a_reload() {
+    let mut world = World::new().await;
+    let signed = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&signed);
+    world.notary.goes_down();
+    let mut reloader = world.reloader();
+    assert!(reloader.reload().await);
+    world.pull("v1").await.serves(&signed);
+    world.pull("v2").await.is_absent("tag_not_signed");
+}
+
+#[tokio::test]
+async fn a_rollback_is_remembered_through_a_reload() {
+    let mut world = World::new().await;
+    let older = world.push_signed("v1", "one");
+    let files = world.signer.publish();
+    let newer = world.push_signed("v1", "two");
+    world.pull("v1").await.serves(&newer);
+    assert_ne!(older, newer);
+    world.notary.publish(crate::notary_repository::GUN, files);
+    let mut reloader = world.reloader();
+    assert!(reloader.reload().await);
+    world.pass(std::time::Duration::from_secs(600));
+    world.pull("v1").await.is_refused("rollback");
+}
+
+#[tokio::test]
+async fn what_is_under_way_goes_on_with_what_it_began_with() {
+    let mut world = World::new().await;
+    world.push_signed("v1", "one");
+    let layer = vec![7_u8; 300_000];
+    let digest = Digest::of(&layer);
+    world.registry.registry().put_blob(&app(), layer.clone());
+    let gate = Arc::new(Semaphore::new(1));
+    let pieces = gate.clone();
+    world.registry.hook(move |asked| {
+        asked.path.contains("/blobs/").then(|| Fault::Gated(100_000, pieces.clone()))
+    });
+    let mut reloader = world.reloader();
+    world.configure(Setup::new(format!(
+        "[[rule]]\nimages = [\"{REGISTRY}/**\"]\nmode = \"deny\"\n"
+    )));
+    let path = format!("/v2/{APP}/blobs/{digest}");
+    let (answer, ()) = tokio::join!(world.get(&path), async {
+        while world.registry.asked_for(&digest.to_string()).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(reloader.reload().await);
+        gate.add_permits(100);
+    });
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, layer.len()));
+    assert!(answer.body == layer);
+    world.pull("v1").await.is_refused("denied_by_rule");
+}
+
+#[tokio::test]
+async fn a_file_that_changed_is_noticed_once_it_is_whole() {
+    let mut world = World::new().await;
+    world.push("dev", "two");
+    let mut reloader = world.reloader();
+    tokio::time::pause();
+    let nothing = tokio::time::timeout(std::time::Duration::from_secs(60), reloader.changed());
+    assert!(nothing.await.is_err(), "nothing has changed");
+    world.configure(rules(&allowed()));
+    reloader.changed().await;
+    assert!(reloader.reload().await);
+    let nothing = tokio::time::timeout(std::time::Duration::from_secs(60), reloader.changed());
+    assert!(nothing.await.is_err(), "it was read already");
+    tokio::time::resume();
+    assert_eq!(world.pull("dev").await.status, 200);
+}
