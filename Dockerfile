@@ -4,7 +4,7 @@
 #   docker run --publish 5050:5050 --volume "$PWD/countersign.toml:/etc/countersign/countersign.toml:ro" \
 #       --volume countersign-store:/var/lib/countersign countersign
 #
-# In the config: `listen = "0.0.0.0:5050"`, and `path = "/var/lib/countersign"` of the store. Another base image:
+# In the config: `listen = "0.0.0.0:5050"`, who may pull (`[clients]`), and `path = "/var/lib/countersign"` of the store. Another base image:
 # BUILDER needs a Rust toolchain, a C compiler and the system's root certificates, RUNTIME the same or a newer glibc.
 ARG BUILDER=rust:1-bookworm
 ARG RUNTIME=debian:bookworm-slim

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::clients;
 use crate::policy::{AnchorNames, Policy};
 use crate::server;
 use crate::settings::{Document, Problems, Section, WatchedFiles};
@@ -25,6 +26,8 @@ pub struct Config {
     pub upstreams: Vec<upstream::Config>,
     pub anchors: Vec<trust::Config>,
     pub policy: Policy,
+    /// Who may pull.
+    pub clients: clients::Config,
     pub file: PathBuf,
     /// The file itself, and those that it names.
     pub files: WatchedFiles,
@@ -53,6 +56,7 @@ impl Config {
             for rule in &rules {
                 of_some_upstream(rule, &registries);
             }
+            let clients = clients(top, server.as_ref());
             Some(Self {
                 server: server?,
                 admin: admin.flatten(),
@@ -60,6 +64,7 @@ impl Config {
                 upstreams,
                 anchors,
                 policy,
+                clients,
                 file: document.file().to_owned(),
                 files: WatchedFiles::default(),
             })
@@ -88,6 +93,30 @@ fn required<'a>(top: &Section<'a>, key: &'static str) -> Option<Section<'a>> {
         top.wrong("", format!("the table [{key}] must be given"));
     }
     top.section(key)
+}
+
+/// Who may pull: to be said where others than this machine can connect.
+fn clients(top: &Section<'_>, server: Option<&server::Config>) -> clients::Config {
+    let section = top.section("clients");
+    let config = section.as_ref().map(clients::Config::read).unwrap_or_default();
+    let Some(server) = server else { return config };
+    if !config.is_said() && !clients::config::is_near(server.listen) {
+        top.wrong(
+            "clients",
+            format!(
+                "{} is open to other machines: say who may pull, `[clients]` with `open = true`, \
+                 `htpasswd = \"FILE\"` or `tls_client_ca = \"FILE\"`",
+                server.listen
+            ),
+        );
+    }
+    if let Some(section) = section
+        && section.has("tls_client_ca")
+        && server.tls.is_none()
+    {
+        section.wrong("tls_client_ca", "it needs TLS: `tls_cert` and `tls_key` in [server]");
+    }
+    config
 }
 
 /// The upstreams, and the name of each, known even where the rest of it is wrong.

@@ -55,6 +55,7 @@
 //! - [`pull_through`]: content out of the store, else from upstream: held against its digest, and kept.
 //! - [`trust`]: who vouches for which digest, until when.
 //! - [`policy`]: which anchors an image needs.
+//! - [`clients`]: who may pull, and what.
 //! - [`gate`]: admit or deny; the only place where an endorsement and content meet.
 //! - [`explain`]: the decision about one image, told.
 //! - [`server`]: the public listener: paths, answers, connections, audit.
@@ -76,6 +77,7 @@ pub mod upstream;
 pub mod pull_through;
 pub mod trust;
 pub mod policy;
+pub mod clients;
 pub mod gate;
 pub mod explain;
 pub mod server;

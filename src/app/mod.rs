@@ -91,7 +91,9 @@ impl App {
         readiness.set(Part::Config, true);
         readiness.set(Part::Store, true);
         let tls = match &config.server.tls {
-            Some((cert, key)) => Some(Arc::new(Tls::load(cert, key)?)),
+            Some((cert, key)) => {
+                Some(Arc::new(Tls::load(cert, key, config.clients.certificates())?))
+            }
             None => None,
         };
         let public = bind(config.server.listen, "server").await?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 
+use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
@@ -70,21 +71,22 @@ impl Parts {
         let made = parts.make(config)?;
         let gate = Gate::new(
             config.policy.clone(),
-            made.trust,
-            made.pull_through,
+            made.trust.clone(),
+            made.pull_through.clone(),
             tags,
             made.names.registries.clone(),
             parts.clock.clone(),
         );
-        Ok((parts, Generation { number: 1, gate, names: made.names }))
+        let Made { clients, names, .. } = made;
+        Ok((parts, Generation { number: 1, gate, clients, names }))
     }
 
     /// The generation after `last`. Reads files, and connects to nothing yet.
     pub(super) fn next(&self, config: &Config, last: &Generation) -> anyhow::Result<Generation> {
-        let Made { trust, pull_through, names } = self.make(config)?;
+        let Made { trust, pull_through, clients, names } = self.make(config)?;
         let registries = names.registries.clone();
         let gate = last.gate.renewed(config.policy.clone(), trust, pull_through, registries);
-        Ok(Generation { number: last.number + 1, gate, names })
+        Ok(Generation { number: last.number + 1, gate, clients, names })
     }
 
     /// Forgets what was found for anchors that `generation` has not.
@@ -119,7 +121,9 @@ impl Parts {
         let pull_through = self.pull_through.asking(upstreams);
         let places = Places::new(pull_through.clone(), self.clock.clone());
         let trust = Trust::new(anchors, self.names.clone(), self.content.looking_in(places));
-        Ok(Made { trust, pull_through, names })
+        let clients = Clients::new(&config.clients, self.clock.clone());
+        let clients = clients.context("the system gives no random numbers")?;
+        Ok(Made { trust, pull_through, clients, names })
     }
 }
 
@@ -127,6 +131,7 @@ impl Parts {
 struct Made {
     trust: Trust,
     pull_through: PullThrough,
+    clients: Clients,
     names: Names,
 }
 

@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
+use crate::clients::Certificates;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::server::{Generation, Generations, Tls};
@@ -171,7 +172,7 @@ impl Reloader {
                 return false;
             }
         };
-        self.reload_certificate().await;
+        self.reload_certificate(config.clients.certificates().cloned()).await;
         for key in config.differs_at_start(&self.config) {
             warn!(key, "the new value takes effect at the next start");
         }
@@ -195,11 +196,10 @@ impl Reloader {
     }
 
     /// The certificate that is in use stays if the new one is no good.
-    async fn reload_certificate(&self) {
+    async fn reload_certificate(&self, clients: Option<Certificates>) {
         let Some(tls) = self.tls.clone() else { return };
-        match spawn_blocking(move || tls.reload()).await {
-            Ok(Ok(true)) => info!("the certificate was read again"),
-            Ok(Ok(false)) => {}
+        match spawn_blocking(move || tls.ask(clients.as_ref())).await {
+            Ok(Ok(())) => {}
             Ok(Err(why)) => error!(%why, "the new certificate is no good; the old one stays"),
             Err(broken) => error!(%broken, "reading the certificate broke off; the old one stays"),
         }

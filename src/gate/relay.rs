@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::oci::ImageRef;
+use crate::oci::{ImageRef, Registry, Repository};
 use crate::policy::Unmet;
 use crate::trust::notaryv1::{File, Gun, NotUpdated};
 use crate::trust::{Anchor, Relayed, Unendorsed};
@@ -26,6 +26,11 @@ impl Gate {
                 Err(deny::unmet(&image, &Arc::from(""), Unmet { anchor, why }, &self.shared.trust))
             }
         }
+    }
+
+    /// The repository whose trust metadata `gun` names, if it is passed on.
+    pub fn repository_of(&self, gun: &Gun) -> Option<(Registry, Repository)> {
+        self.of_gun(gun).map(|(image, _)| (image.registry, image.repository))
     }
 
     /// The repository that has `gun`, and the anchor that makes it so.

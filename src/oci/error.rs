@@ -17,6 +17,7 @@ pub enum ErrorCode {
     /// The `n` of a list's page is no number.
     PaginationNumberInvalid,
     TagInvalid,
+    Unauthorized,
     Toomanyrequests,
     Unavailable,
     Unsupported,

@@ -73,8 +73,13 @@ impl fmt::Display for Pattern {
 }
 
 impl Pattern {
+    /// Whether it has a tag part.
+    pub fn has_tag(&self) -> bool {
+        self.tag.is_some()
+    }
+
     /// Whether this covers the name, whatever the tag.
-    pub(super) fn covers(&self, registry: &Registry, repository: &Repository) -> bool {
+    pub fn covers(&self, registry: &Registry, repository: &Repository) -> bool {
         let name = std::iter::once(registry.as_str()).chain(repository.as_str().split('/'));
         path_matches(&self.segments, name)
     }

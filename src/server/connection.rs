@@ -18,6 +18,8 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::clients::ClientCertificate;
+
 use super::limits::Limits;
 use super::paced::Paced;
 use super::pulse::{Pulse, Silence, Told};
@@ -64,12 +66,16 @@ where
     ) {
         let pulse = Arc::new(Pulse::new());
         let paced = Paced::new(stream, Arc::clone(&pulse), self.limits.write_timeout);
-        let Some(tls) = &self.tls else { return self.talk(paced, &pulse, peer, shutdown).await };
+        let Some(tls) = &self.tls else {
+            return self.talk(paced, &pulse, peer, None, shutdown).await;
+        };
         let handshake = tls.acceptor().accept(paced);
         match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(secured)) => {
                 pulse.shaken();
-                self.talk(secured, &pulse, peer, shutdown).await;
+                let shown = secured.get_ref().1.peer_certificates();
+                let certificate = shown.and_then(ClientCertificate::of);
+                self.talk(secured, &pulse, peer, certificate, shutdown).await;
             }
             Ok(Err(why)) => debug!(client.address = %peer, %why, "no TLS handshake"),
             Err(_) => debug!(client.address = %peer, "the TLS handshake took too long"),
@@ -81,9 +87,13 @@ where
         io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         pulse: &Arc<Pulse>,
         peer: SocketAddr,
+        certificate: Option<ClientCertificate>,
         shutdown: &CancellationToken,
     ) {
-        let service = service_fn(|request: Request<Incoming>| {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            if let Some(certificate) = &certificate {
+                request.extensions_mut().insert(certificate.clone());
+            }
             let exchange = pulse.begin(request.version() == Version::HTTP_2);
             let answer = (self.service)(peer, request);
             async move { Ok::<_, Infallible>(answer.await.map(|body| Told::new(body, exchange))) }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::clients::Clients;
 use crate::gate::Gate;
 
 use super::route::Names;
@@ -15,6 +16,7 @@ pub struct Generation {
     /// Which reading it was, counted from 1.
     pub number: u64,
     pub gate: Gate,
+    pub clients: Clients,
     pub names: Names,
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use http::{HeaderMap, Method, Request, Response};
 
+use crate::clients::{ClientCertificate, Clients};
 use crate::gate::{Denial, Gate};
 use crate::oci::headers::ContentName;
 use crate::oci::{Digest, ImageRef, Registry, Repository};
@@ -16,7 +17,7 @@ use super::conditions;
 use super::generation::Generations;
 use super::metrics::{Kind, Metrics};
 use super::respond::{self, Listed};
-use super::route::Route;
+use super::route::{Malformed, Route};
 
 /// The public service: answers every request of every client.
 #[derive(Debug)]
@@ -58,48 +59,101 @@ impl Proxy {
         };
         let route =
             Route::parse(&head.method, head.uri.path(), head.uri.query(), &generation.names);
+        let kind = kind(&route);
+        let certificate = head.extensions.get::<ClientCertificate>();
+        let refused = exchange.let_in(&generation.clients, certificate, &route).await;
         // What is not a manifest is on the heap: the room for it is not carried around for one.
-        let (kind, response) = match route {
-            Err(malformed) => (Kind::Malformed, respond::malformed(&malformed)),
-            Ok(Route::Base) => (Kind::Base, respond::base()),
-            Ok(Route::Manifest(image)) => (Kind::Manifest, exchange.manifest(&image).await),
-            Ok(Route::Blob { registry, repository, digest }) => {
-                (Kind::Blob, Box::pin(exchange.blob(&registry, &repository, digest)).await)
+        let response = match (refused, route) {
+            (Some(refused), _) => refused,
+            (None, Err(malformed)) => respond::malformed(&malformed),
+            (None, Ok(Route::Base)) => respond::base(),
+            (None, Ok(Route::Manifest(image))) => exchange.manifest(&image).await,
+            (None, Ok(Route::Blob { registry, repository, digest })) => {
+                Box::pin(exchange.blob(&registry, &repository, digest)).await
             }
-            Ok(Route::Tags { registry, repository, name, ns, page }) => {
+            (None, Ok(Route::Tags { registry, repository, name, ns, page })) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
                 let found = Box::pin(exchange.gate.tags(&registry, &repository, &page)).await;
-                (Kind::Tags, exchange.either(found, |page| respond::tags(&page, &listed)))
+                exchange.either(found, |page| respond::tags(&page, &listed))
             }
-            Ok(Route::Referrers {
-                registry,
-                repository,
-                digest,
-                name,
-                ns,
-                artifact_type,
-                page,
-            }) => {
+            (
+                None,
+                Ok(Route::Referrers {
+                    registry,
+                    repository,
+                    digest,
+                    name,
+                    ns,
+                    artifact_type,
+                    page,
+                }),
+            ) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
                 let wanted = artifact_type.as_deref();
                 let asked = exchange.gate.referrers(&registry, &repository, &digest, wanted, &page);
                 let found = Box::pin(asked).await;
-                let respond = |page| respond::referrers(page, &listed, &digest, wanted);
-                (Kind::Referrers, exchange.either(found, respond))
+                exchange.either(found, |page| respond::referrers(page, &listed, &digest, wanted))
             }
-            Ok(Route::TrustMetadata { gun, file }) => {
+            (None, Ok(Route::TrustMetadata { gun, file })) => {
                 let found = Box::pin(exchange.gate.trust_metadata(&gun, &file)).await;
-                (Kind::TrustMetadata, exchange.either(found, respond::trust_metadata))
+                exchange.either(found, respond::trust_metadata)
             }
-            Ok(Route::Unsupported) => (Kind::Unsupported, respond::unsupported(head.version)),
-            Ok(Route::NotFound) => (Kind::NotFound, respond::not_found()),
+            (None, Ok(Route::Unsupported)) => respond::unsupported(head.version),
+            (None, Ok(Route::NotFound)) => respond::not_found(),
         };
         self.metrics.count_request(kind, response.status(), started.elapsed());
         if exchange.head { respond::without_body(response) } else { response }
     }
 }
 
+fn kind(route: &Result<Route, Malformed>) -> Kind {
+    match route {
+        Err(_) => Kind::Malformed,
+        Ok(Route::Base) => Kind::Base,
+        Ok(Route::Manifest(_)) => Kind::Manifest,
+        Ok(Route::Blob { .. }) => Kind::Blob,
+        Ok(Route::Tags { .. }) => Kind::Tags,
+        Ok(Route::Referrers { .. }) => Kind::Referrers,
+        Ok(Route::TrustMetadata { .. }) => Kind::TrustMetadata,
+        Ok(Route::Unsupported) => Kind::Unsupported,
+        Ok(Route::NotFound) => Kind::NotFound,
+    }
+}
+
 impl Exchange<'_> {
+    /// What the client is told where it may not have what it asks for, signed or not.
+    async fn let_in(
+        &self,
+        clients: &Clients,
+        certificate: Option<&ClientCertificate>,
+        route: &Result<Route, Malformed>,
+    ) -> Option<Response<Body>> {
+        if clients.is_open() || matches!(route, Ok(Route::Unsupported | Route::NotFound)) {
+            return None;
+        }
+        let client = match Box::pin(clients.identify(self.headers, certificate)).await {
+            Ok(client) => client,
+            Err(why) => return Some(respond::not_let_in(why, clients)),
+        };
+        let of_gun;
+        let named = match route {
+            Ok(Route::Manifest(image)) => Some((&image.registry, &image.repository)),
+            Ok(
+                Route::Blob { registry, repository, .. }
+                | Route::Tags { registry, repository, .. }
+                | Route::Referrers { registry, repository, .. },
+            ) => Some((registry, repository)),
+            Ok(Route::TrustMetadata { gun, .. }) => {
+                of_gun = self.gate.repository_of(gun);
+                of_gun.as_ref().map(|(registry, repository)| (registry, repository))
+            }
+            Ok(Route::Base | Route::Unsupported | Route::NotFound) | Err(_) => None,
+        };
+        let (registry, repository) = named?;
+        let given = clients.may_pull(&client, registry, repository);
+        (!given).then(|| respond::not_given(&client, registry, repository))
+    }
+
     async fn manifest(&self, image: &ImageRef) -> Response<Body> {
         match self.gate.admit(image).await {
             Ok(admitted) => {

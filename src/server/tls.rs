@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 
+use crate::clients::Certificates;
 use crate::oci::Digest;
 
 /// The largest certificate chain or key, in bytes of PEM.
@@ -40,21 +41,28 @@ pub struct Tls {
     cert: PathBuf,
     key: PathBuf,
     config: ArcSwap<ServerConfig>,
-    /// What the files held when they were last read, so that bad ones are told of only once.
-    seen: Mutex<Seen>,
+    state: Mutex<State>,
 }
 
-type Seen = Option<(Digest, Digest)>;
+#[derive(Debug)]
+struct State {
+    /// What the files held when they were last read, so that bad ones are told of only once.
+    seen: Option<(Digest, Digest)>,
+    /// Whose certificates clients show; none: they are not asked.
+    clients: Option<Certificates>,
+}
 
 impl Tls {
     /// Reads a certificate chain (the server's own certificate first) and its private key.
-    pub fn load(cert: &Path, key: &Path) -> Result<Self, TlsError> {
+    pub fn load(cert: &Path, key: &Path, clients: Option<&Certificates>) -> Result<Self, TlsError> {
         let (chain, private) = (read(cert)?, read(key)?);
+        let made = config(cert, &chain, key, &private, clients)?;
+        let seen = Some((Digest::of(&chain), Digest::of(&private)));
         Ok(Self {
             cert: cert.to_owned(),
             key: key.to_owned(),
-            config: ArcSwap::from_pointee(config(cert, &chain, key, &private)?),
-            seen: Mutex::new(Some((Digest::of(&chain), Digest::of(&private)))),
+            config: ArcSwap::from_pointee(made),
+            state: Mutex::new(State { seen, clients: clients.cloned() }),
         })
     }
 
@@ -64,14 +72,39 @@ impl Tls {
     pub fn reload(&self) -> Result<bool, TlsError> {
         let both = read(&self.cert).and_then(|chain| Ok((chain, read(&self.key)?)));
         let found = both.as_ref().ok().map(|(c, k)| (Digest::of(c), Digest::of(k)));
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if *seen == found {
+        let mut state = self.lock();
+        if state.seen == found {
             return Ok(false);
         }
-        *seen = found;
+        state.seen = found;
         let (chain, private) = both?;
-        self.config.store(Arc::new(config(&self.cert, &chain, &self.key, &private)?));
+        self.take(&chain, &private, state.clients.as_ref())?;
         Ok(true)
+    }
+
+    /// Asks clients of later connections for certificates of `clients`, or for none. The files are read
+    /// again; after an error everything stays as it was. Blocks.
+    pub fn ask(&self, clients: Option<&Certificates>) -> Result<(), TlsError> {
+        let (chain, private) = (read(&self.cert)?, read(&self.key)?);
+        let mut state = self.lock();
+        self.take(&chain, &private, clients)?;
+        state.seen = Some((Digest::of(&chain), Digest::of(&private)));
+        state.clients = clients.cloned();
+        Ok(())
+    }
+
+    fn take(
+        &self,
+        chain: &[u8],
+        private: &[u8],
+        clients: Option<&Certificates>,
+    ) -> Result<(), TlsError> {
+        self.config.store(Arc::new(config(&self.cert, chain, &self.key, private, clients)?));
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the next connection is accepted with.
@@ -80,7 +113,13 @@ impl Tls {
     }
 }
 
-fn config(cert: &Path, chain: &[u8], key: &Path, private: &[u8]) -> Result<ServerConfig, TlsError> {
+fn config(
+    cert: &Path,
+    chain: &[u8],
+    key: &Path,
+    private: &[u8],
+    clients: Option<&Certificates>,
+) -> Result<ServerConfig, TlsError> {
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
         .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
@@ -89,7 +128,12 @@ fn config(cert: &Path, chain: &[u8], key: &Path, private: &[u8]) -> Result<Serve
         PrivateKeyDer::from_pem_slice(private).map_err(|why| TlsError::Key(key.to_owned(), why))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
+        .and_then(|builder| match clients {
+            Some(clients) => builder
+                .with_client_cert_verifier(clients.verifier())
+                .with_single_cert(chain, private),
+            None => builder.with_no_client_auth().with_single_cert(chain, private),
+        })
         .map_err(|why| TlsError::Pair { cert: cert.to_owned(), key: key.to_owned(), why })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)

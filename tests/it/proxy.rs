@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use countersign::clients::Clients;
 use countersign::clock::Clock;
 use countersign::gate::Gate;
 use countersign::oci::{Digest, Registry};
@@ -159,7 +160,8 @@ pub(crate) async fn stand() -> Standing {
     let gate = Gate::new(policy, trust, pull_through, tags, names.clone(), Clock::System);
     let names = Names { default: names.first().cloned(), registries: names };
     let metrics = Metrics::registered(&mut registry);
-    let generations = Generations::new(Generation { number: 1, gate, names });
+    let generations =
+        Generations::new(Generation { number: 1, gate, clients: Clients::open(), names });
     let proxy = Arc::new(Proxy::new(generations, metrics));
     let served = serve(Limits::default(), None, move |client, request| {
         let proxy = Arc::clone(&proxy);

@@ -46,7 +46,7 @@ impl Pair {
     }
 
     fn load(&self) -> Result<Tls, TlsError> {
-        Tls::load(&self.cert, &self.key)
+        Tls::load(&self.cert, &self.key, None)
     }
 }
 

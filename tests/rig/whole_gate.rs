@@ -39,19 +39,27 @@ max_stale = "24h""#;
 pub struct Setup {
     /// `NOTARY` stands for the Notary server's URL, and `PIN` for the key of [`World::signer`].
     tables: String,
+    /// More lines of `[server]`.
+    server: String,
     files: Vec<(String, Vec<u8>)>,
     now: i64,
 }
 
 impl Setup {
     pub fn new(tables: impl Into<String>) -> Self {
-        Self { tables: tables.into(), files: Vec::new(), now: NOW }
+        let (server, files) = (String::new(), Vec::new());
+        Self { tables: tables.into(), server, files, now: NOW }
     }
 
     /// Puts a file beside the configuration.
     pub fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Self {
         self.files.push((name.to_owned(), content.as_ref().to_vec()));
         self
+    }
+
+    /// Says more of the public listener.
+    pub fn server(self, lines: &str) -> Self {
+        Self { server: lines.to_owned(), ..self }
     }
 
     /// When the test begins, in seconds.
@@ -126,8 +134,7 @@ impl World {
     }
 
     async fn start(&mut self) {
-        let config = self.config();
-        self.gate = Some(App::start(&config, self.clock.clone()).await.unwrap());
+        self.gate = Some(App::start(&self.config(), self.clock.clone()).await.unwrap());
     }
 
     /// What the gate is configured with.
@@ -137,7 +144,7 @@ impl World {
 
     /// Writes the files of the configuration.
     fn write_config(&self) -> PathBuf {
-        let Setup { tables, files, .. } = &self.setup;
+        let Setup { tables, server, files, .. } = &self.setup;
         for (name, content) in files {
             self.folder.write(name, content);
         }
@@ -147,6 +154,7 @@ impl World {
             r#"
             [server]
             listen = "127.0.0.1:0"
+            {server}
 
             [admin]
             listen = "127.0.0.1:0"
@@ -312,6 +320,11 @@ impl World {
     pub fn sign(&mut self, tag: &str, manifest: &[u8]) {
         self.signer.tag(RELEASES, tag, manifest);
         self.publish();
+    }
+
+    /// Where the public listener is.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.gate.as_ref().unwrap().public()
     }
 
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {

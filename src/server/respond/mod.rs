@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    LINK, RETRY_AFTER,
+    LINK, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use serde_json::json;
 use url::form_urlencoded;
 
+use crate::clients::{Client, Clients, NotLetIn};
 use crate::gate::{Admitted, Denial};
 use crate::oci::headers::{
     API_VERSION, ContentName, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED,
 };
-use crate::oci::{Digest, ErrorBody, ErrorCode, MediaType, Registry};
+use crate::oci::{Digest, ErrorBody, ErrorCode, MediaType, Registry, Repository};
 use crate::pull_through::BlobStream;
 use crate::trust::Relayed;
 use crate::upstream::{Page, Part, Referrers, TagPage};
@@ -29,6 +30,8 @@ use super::route::Malformed;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
+/// RFC 7617.
+const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Basic realm="countersign""#);
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// When to ask again about what could not be decided: as long as the gate remembers that.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -189,6 +192,53 @@ pub(super) fn denied(denial: &Denial, id: RequestId) -> Response<Body> {
         | Denial::Missing { .. } => {}
     }
     response
+}
+
+/// A client that is not let in. Without a password to ask for it is no use to ask (RFC 9110, 15.5.2).
+pub(super) fn not_let_in(why: NotLetIn, clients: &Clients) -> Response<Body> {
+    let (status, code, message) = match why {
+        NotLetIn::Unknown | NotLetIn::Wrong if !clients.takes_passwords() => (
+            StatusCode::FORBIDDEN,
+            ErrorCode::Denied,
+            "only clients with a certificate of this registry's own CA may pull",
+        ),
+        NotLetIn::Unknown => (
+            StatusCode::UNAUTHORIZED,
+            ErrorCode::Unauthorized,
+            "only users of this registry may pull: `docker login`",
+        ),
+        NotLetIn::Wrong => (
+            StatusCode::UNAUTHORIZED,
+            ErrorCode::Unauthorized,
+            "the user's name or the password is wrong",
+        ),
+        NotLetIn::Busy => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::Unavailable,
+            "too many passwords are being looked at; ask again",
+        ),
+    };
+    let mut response = error(status, &ErrorBody::new(code, message));
+    let headers = response.headers_mut();
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, CHALLENGE);
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, seconds(ASK_AGAIN));
+    }
+    response
+}
+
+/// A repository that is not given to the user.
+pub(super) fn not_given(
+    client: &Client,
+    registry: &Registry,
+    repository: &Repository,
+) -> Response<Body> {
+    let message = format!(
+        "{client} may not pull {registry}/{repository}: no [[clients.rule]] of the gate gives it"
+    );
+    error(StatusCode::FORBIDDEN, &ErrorBody::new(ErrorCode::Denied, message))
 }
 
 /// A path or a query that means nothing.

@@ -1,0 +1,122 @@
+//! Who may pull: everybody, or those with a password or a certificate; and of those, who may pull what.
+//! Knows names and repositories, and nothing of trust: who may pull an image is still served only what is
+//! signed.
+
+pub mod certificate;
+pub mod config;
+
+mod grants;
+mod htpasswd;
+mod passwords;
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::error::Unspecified;
+use http::HeaderMap;
+
+pub use certificate::{Certificates, ClientCertificate};
+pub use config::Config;
+pub use htpasswd::Htpasswd;
+
+use crate::clock::Clock;
+use crate::oci::{Registry, Repository};
+use grants::Grants;
+use passwords::Passwords;
+
+/// Decides who a client is and what it may pull, by one reading of the configuration.
+#[derive(Debug)]
+pub struct Clients {
+    passwords: Option<Passwords>,
+    certificates: Option<Certificates>,
+    grants: Grants,
+    clock: Clock,
+}
+
+/// A client that was let in. Only [`Clients::identify`] makes one:
+///
+/// ```compile_fail,E0423
+/// use countersign::clients::Client;
+/// fn anybody() -> Client {
+///     Client(None)
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client(Option<Arc<str>>);
+
+/// Why a client is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotLetIn {
+    /// It did not say who it is.
+    Unknown,
+    /// What it said does not hold.
+    Wrong,
+    /// It could not be found out in time: too many passwords are being looked at.
+    Busy,
+}
+
+impl Client {
+    /// The name of its user; none where everybody is let in.
+    pub fn user(&self) -> Option<&Arc<str>> {
+        self.0.as_ref()
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_deref().unwrap_or("anybody"))
+    }
+}
+
+impl Clients {
+    /// An error is the system's, which gives no random numbers.
+    pub fn new(config: &Config, clock: Clock) -> Result<Self, Unspecified> {
+        Ok(Self {
+            passwords: config.htpasswd.clone().map(Passwords::new).transpose()?,
+            certificates: config.certificates.clone(),
+            grants: config.grants.clone(),
+            clock,
+        })
+    }
+
+    /// Everybody, and everything.
+    pub fn open() -> Self {
+        let (passwords, certificates, grants) = (None, None, Grants::default());
+        Self { passwords, certificates, grants, clock: Clock::System }
+    }
+
+    /// Whether everybody may pull everything.
+    pub fn is_open(&self) -> bool {
+        self.passwords.is_none() && self.certificates.is_none()
+    }
+
+    /// Who sent these `headers` on a connection with that certificate, if it bore one.
+    pub async fn identify(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Client, NotLetIn> {
+        if self.is_open() {
+            return Ok(Client(None));
+        }
+        if let (Some(certificates), Some(certificate)) = (&self.certificates, certificate) {
+            // Who bears a certificate is who it says, or nobody.
+            let user = certificates.user(certificate, &self.clock).ok_or(NotLetIn::Wrong)?;
+            return Ok(Client(Some(user)));
+        }
+        match &self.passwords {
+            Some(passwords) => Ok(Client(Some(passwords.user(headers).await?))),
+            None => Err(NotLetIn::Unknown),
+        }
+    }
+
+    /// Whether a client that says nothing of itself can be told to send a password.
+    pub fn takes_passwords(&self) -> bool {
+        self.passwords.is_some()
+    }
+
+    /// Whether `client` may have what is in that repository.
+    pub fn may_pull(&self, client: &Client, registry: &Registry, repository: &Repository) -> bool {
+        self.grants.cover(client.user().map(|user| &**user), registry, repository)
+    }
+}
