@@ -34,6 +34,7 @@ mod admin;
 mod architecture;
 mod audit;
 mod blob;
+mod client_machine;
 mod commands;
 mod config;
 mod conformance;
