@@ -1,26 +1,26 @@
 //! `countersign client-config`: the files that lead a client to the gate.
 
 use std::fs::{DirBuilder, File};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use crate::client_config::{
-    ClientCertificate, ClientPath, DOCKER_HUB, GateAddress, Kind, Printed, Wanted, print as printed,
+    self, ClientCertificate, ClientPath, DOCKER_HUB, GateAddress, Kind, Wanted, print as printed,
 };
 use crate::oci::Registry;
 
-use super::{CONFIG_ERROR, failed, print};
+use super::{CONFIG_ERROR, OTHER_ERROR, failed, print};
 
 /// Print the configuration that leads a client to the gate, and that fails closed.
 ///
 /// Each file follows a line `# file: PATH`; what comes before the first is for people. Check a
 /// machine with `countersign doctor` afterwards.
-/// Exit status: 0; 2 for arguments that mean nothing; 1 where a file cannot be written.
+/// Exit status: 0; 2 for arguments that mean nothing; 1 where a file was not written.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     countersign client-config containerd --gate https://gate.example.com --ca /etc/ssl/gate-ca.crt\n  \
@@ -49,8 +49,8 @@ pub(super) struct ClientConfig {
     /// An address of the gate, for egress; may be repeated.
     #[arg(long = "gate-ip", value_name = "ADDRESS")]
     addresses: Vec<IpAddr>,
-    /// Write the files below this folder (`/` for this machine) and print only what is for people.
-    /// Nothing is overwritten.
+    /// Write the files below this folder (`/` for this machine); where another file stands already, it is left,
+    /// and what belongs into it is printed.
     #[arg(long, value_name = "FOLDER")]
     write: Option<PathBuf>,
 }
@@ -107,35 +107,42 @@ impl ClientConfig {
                 return Ok(CONFIG_ERROR);
             }
         };
-        if let Some(folder) = &self.write {
-            write(folder, &made)?;
-            made.files.clear();
-        }
+        let Some(folder) = &self.write else {
+            print(&made.to_text())?;
+            return Ok(0);
+        };
+        made.files = write(folder, std::mem::take(&mut made.files))?;
         print(&made.to_text())?;
-        Ok(0)
+        if made.files.is_empty() {
+            return Ok(0);
+        }
+        let message =
+            "what is printed was not written: put it into the files that are there already";
+        // Where standard error is closed, the exit status is all that can be said.
+        let _ = failed(OTHER_ERROR, message);
+        Ok(OTHER_ERROR)
     }
 }
 
-/// Puts the files below `folder`. Looks first whether one is there, so that all are written or none.
-fn write(folder: &Path, made: &Printed) -> anyhow::Result<()> {
-    let at = |path: &str| folder.join(path.trim_start_matches('/'));
-    for file in &made.files {
-        let path = at(&file.path);
-        let there = path.symlink_metadata().is_ok();
-        ensure!(
-            !there,
-            "{} is there already: put what is printed without --write into it",
-            path.display()
-        );
-    }
-    for file in &made.files {
-        let path = at(&file.path);
+/// Puts the files below `folder`, and gives back those in whose place another stands.
+fn write(
+    folder: &Path,
+    files: Vec<client_config::File>,
+) -> anyhow::Result<Vec<client_config::File>> {
+    let mut left = Vec::new();
+    for file in files {
+        let path = folder.join(file.path.trim_start_matches('/'));
         let wrong = || format!("{} cannot be written", path.display());
         let parent = path.parent().unwrap_or(folder);
         DirBuilder::new().recursive(true).mode(0o755).create(parent).with_context(wrong)?;
-        let mut opened = File::create_new(&path).with_context(wrong)?;
-        opened.write_all(file.text.as_bytes()).with_context(wrong)?;
-        print(&format!("# wrote {}\n", path.display()))?;
+        match File::create_new(&path) {
+            Ok(mut opened) => {
+                opened.write_all(file.text.as_bytes()).with_context(wrong)?;
+                print(&format!("# wrote {}\n", path.display()))?;
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => left.push(file),
+            Err(error) => return Err(error).with_context(wrong),
+        }
     }
-    Ok(())
+    Ok(left)
 }

@@ -58,13 +58,18 @@ fn client_config_prints_what_it_would_write() {
 }
 
 #[test]
-fn client_config_overwrites_nothing_and_then_writes_nothing() {
+fn client_config_overwrites_nothing_and_prints_what_belongs_there() {
     let root = Folder::new("machine");
     root.write("etc/containerd/config.toml", "version = 2\n");
-    let (status, _, stderr) = write(&root, "containerd");
+    let (status, stdout, stderr) = write(&root, "containerd");
     assert_eq!(status, Some(1), "{stderr}");
-    assert!(stderr.contains("etc/containerd/config.toml is there already"), "{stderr}");
-    assert!(!root.join("etc/containerd/certs.d").exists());
+    assert!(stderr.contains("was not written: put it into the files"), "{stderr}");
+    let printed: Vec<_> = stdout.split("\n# file: ").skip(1).collect();
+    assert_eq!(printed.len(), 1, "{stdout}");
+    assert!(printed[0].starts_with("/etc/containerd/config.toml\n"), "{stdout}");
+    let kept = std::fs::read_to_string(root.join("etc/containerd/config.toml")).unwrap();
+    assert_eq!(kept, "version = 2\n");
+    assert!(root.join("etc/containerd/certs.d/docker.io/hosts.toml").exists());
 }
 
 #[test]

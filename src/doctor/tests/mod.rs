@@ -1,5 +1,8 @@
 //! A machine for each trap: what it says is all that is looked at.
 
+mod hosts;
+mod podman;
+
 use super::*;
 
 const GATE: &str = "https://gate.example.com";
