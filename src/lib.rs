@@ -64,6 +64,8 @@
 //! - [`app`]: the parts, made and joined.
 //! - [`forget`]: the memory of one tag, taken out.
 //! - [`demo`]: a registry and a Notary server in this process, with the gate before them.
+//! - [`client_config`]: the files that lead a client to the gate.
+//! - [`doctor`]: the ways around the gate that a client's files leave open.
 //! - [`telemetry`]: where log events go.
 //! - [`cli`]: the commands.
 
@@ -86,5 +88,7 @@ pub mod config;
 pub mod app;
 pub mod forget;
 pub mod demo;
+pub mod client_config;
+pub mod doctor;
 pub mod telemetry;
 pub mod cli;

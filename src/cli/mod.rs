@@ -1,7 +1,9 @@
 //! The commands, a file each. Standard output is for results, standard error for logs and errors.
 
 mod check;
+mod client_config;
 mod demo;
+mod doctor;
 mod forget;
 mod serve;
 mod why;
@@ -35,6 +37,8 @@ enum Command {
     Check(check::Check),
     Why(why::Why),
     Forget(forget::Forget),
+    ClientConfig(client_config::ClientConfig),
+    Doctor(doctor::Doctor),
     Demo(demo::Demo),
 }
 
@@ -77,9 +81,13 @@ impl Command {
         match self {
             // The page of verdicts tells it all.
             Self::Demo(demo::Demo { once: true }) => LevelFilter::OFF,
-            Self::Serve(_) | Self::Check(_) | Self::Why(_) | Self::Forget(_) | Self::Demo(_) => {
-                LevelFilter::INFO
-            }
+            Self::Serve(_)
+            | Self::Check(_)
+            | Self::Why(_)
+            | Self::Forget(_)
+            | Self::ClientConfig(_)
+            | Self::Doctor(_)
+            | Self::Demo(_) => LevelFilter::INFO,
         }
     }
 
@@ -90,6 +98,8 @@ impl Command {
             Self::Check(check) => check.run(),
             Self::Why(why) => why.run().await,
             Self::Forget(forget) => forget.run(),
+            Self::ClientConfig(client_config) => client_config.run(),
+            Self::Doctor(doctor) => doctor.run().await,
             Self::Demo(demo) => demo.run().await,
         }
     }

@@ -5,7 +5,7 @@
 //! files in a temporary folder, and ends with the tests. Nothing is skipped: a missing program fails its test.
 //!
 //! Debian 12's packages: `busybox-static`, `containerd`, `curl`, `debootstrap`, `docker-compose`, `docker-registry`,
-//! `docker.io`, `iptables`, `libfaketime`, `notary`, `podman`, `procps`, `runc`, `skopeo`, `tar` (and `coreutils`,
+//! `docker.io`, `iptables`, `libfaketime`, `nftables`, `notary`, `podman`, `procps`, `runc`, `skopeo`, `tar` (and `coreutils`,
 //! `mount`, `util-linux`, always there). What Debian has not, cosign, notation and a registry with the referrers API,
 //! `.ci/go-tools` builds.
 //!
@@ -26,6 +26,8 @@ mod cosign;
 mod curl;
 #[path = "../rig/docker.rs"]
 mod docker;
+#[path = "../rig/docker_hub.rs"]
+mod docker_hub;
 #[path = "../rig/folder.rs"]
 mod folder;
 #[path = "../rig/gate.rs"]
@@ -34,6 +36,8 @@ mod gate;
 mod go_tools;
 #[path = "../rig/line.rs"]
 mod line;
+#[path = "../rig/machine.rs"]
+mod machine;
 #[path = "../rig/mount.rs"]
 mod mount;
 #[path = "../rig/notary.rs"]
@@ -66,6 +70,7 @@ mod engines;
 mod site;
 
 mod changes;
+mod client_machines;
 mod compose;
 mod cosign_signed;
 mod crash;
@@ -112,6 +117,7 @@ fn main() -> std::process::ExitCode {
         outage::tests(),
         self_verifying_client::tests(),
         recipes::tests(),
+        client_machines::tests(),
         operate::tests(),
         offline::tests(),
         isolation::tests(),

@@ -14,15 +14,16 @@ pub(crate) const PROMPT: &str = "refresh = \"1s\"";
 pub(crate) struct Site {
     pub(crate) registry: Registry,
     pub(crate) notary: Notary,
+    /// What the registry keeps.
+    pub(crate) content: Folder,
     engines: Arc<Engines>,
-    _content: Folder,
 }
 
 impl Site {
     pub(crate) fn new(keys: Keys) -> Self {
         let content = Folder::new("content");
         let registry = Registry::start(content.path());
-        Self { registry, notary: Notary::start(keys), engines: engines(), _content: content }
+        Self { registry, notary: Notary::start(keys), engines: engines(), content }
     }
 
     pub(crate) fn signer(&self) -> Signer<'_> {

@@ -10,7 +10,7 @@ use countersign::oci::Digest;
 use countersign::trust::tags::TagMemory;
 
 /// What the contract promises, by command.
-const COMMANDS: [(&str, &[&str]); 5] = [
+const COMMANDS: [(&str, &[&str]); 7] = [
     ("serve", &["--config <FILE>", "SIGTERM", "SIGHUP", "Exit status: 0; 2 ", "1 for any other"]),
     ("check", &["--config <FILE>", "Exit status: 0; 2 with every error"]),
     (
@@ -18,6 +18,21 @@ const COMMANDS: [(&str, &[&str]); 5] = [
         &["--config <FILE>", "<IMAGE>", "--json", "0 admitted; 3 refused or absent; 4 undecided"],
     ),
     ("forget", &["--config <FILE>", "<IMAGE>", "Exit status: 0, ", "Example: countersign forget "]),
+    (
+        "client-config",
+        &["--gate <URL>", "--registry <NAME>", "--ca <FILE>", "Exit status: 0; 2 ", "Examples:"],
+    ),
+    (
+        "doctor",
+        &[
+            "--gate <URL>",
+            "--no-connect",
+            "--root",
+            "--json",
+            "0 none is open; 3 one is open; 1 ",
+            "Examples:",
+        ],
+    ),
     ("demo", &["--once", "Exit status: 0 if every verdict is the expected one"]),
 ];
 
@@ -131,6 +146,13 @@ fn what_is_no_command_or_no_image_is_an_error() {
         vec!["why", "no image at all", "--config", example],
         vec!["forget", "no image at all", "--config", example],
         vec!["forget", "elsewhere.example.com/a:1", "--config", example],
+        vec!["client-config", "podman"],
+        vec!["client-config", "rkt", "--gate", "https://gate.example.com"],
+        vec!["client-config", "podman", "--gate", "http://gate.example.com"],
+        vec!["client-config", "podman", "--gate", "https://gate.example.com", "--ca", "ca.crt"],
+        vec!["client-config", "egress", "--gate", "https://gate.example.com"],
+        vec!["doctor", "--no-connect"],
+        vec!["doctor", "--gate", "gate.example.com"],
     ] {
         let said = countersign(&wrong);
         assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""), "{wrong:?}");

@@ -35,6 +35,7 @@ mod architecture;
 mod audit;
 mod blob;
 mod clients;
+mod client_machine;
 mod commands;
 mod config;
 mod conformance;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::folder::Folder;
+use crate::machine::Machine;
 use crate::process::{Process, Said, every, must, run, same, tool};
 
 /// `dockerd`, with everything it keeps in a folder of its own.
@@ -26,6 +27,11 @@ impl Daemon {
         command.args(["--registry-mirror", url]);
         command.env("HTTPS_PROXY", "http://127.0.0.1:9").env("NO_PROXY", "127.0.0.1");
         Self::start_as(&command, false)
+    }
+
+    /// On another machine, as its files configure it.
+    pub(crate) fn start_on(machine: &Machine) -> Self {
+        Self::start_as(&machine.on(&without_network()), false)
     }
 
     /// With bridges, addresses and published ports as sites have them, but in a network namespace of its own, from

@@ -10,6 +10,7 @@ use crate::folder::Folder;
 pub(crate) struct Authority {
     folder: Folder,
     pub(crate) certificate: String,
+    issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
@@ -21,17 +22,22 @@ impl Authority {
         let certificate = params.self_signed(&key).unwrap().pem();
         let issuer = Issuer::new(params, key);
 
-        let key = KeyPair::generate().unwrap();
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let mut params = CertificateParams::new(names).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "localhost");
-        let server = params.signed_by(&key, &issuer).unwrap();
-
         let folder = Folder::new("tls");
         folder.write("ca.crt", &certificate);
-        folder.write("server.crt", server.pem());
-        folder.write("server.key", key.serialize_pem());
-        Self { folder, certificate }
+        let authority = Self { folder, certificate, issuer };
+        authority.certify("server", &["localhost", "127.0.0.1"]);
+        authority
+    }
+
+    /// Makes a certificate for these names and its key: the files `<file>.crt` and `<file>.key`.
+    pub(crate) fn certify(&self, file: &str, names: &[&str]) -> (PathBuf, PathBuf) {
+        let key = KeyPair::generate().unwrap();
+        let all = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let mut params = CertificateParams::new(all).unwrap();
+        params.distinguished_name.push(DnType::CommonName, names[0]);
+        let server = params.signed_by(&key, &self.issuer).unwrap();
+        let certificate = self.folder.write(&format!("{file}.crt"), server.pem());
+        (certificate, self.folder.write(&format!("{file}.key"), key.serialize_pem()))
     }
 
     pub(crate) fn ca(&self) -> PathBuf {

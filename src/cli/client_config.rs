@@ -1,0 +1,148 @@
+//! `countersign client-config`: the files that lead a client to the gate.
+
+use std::fs::{DirBuilder, File};
+use std::io::{ErrorKind, Write as _};
+use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+
+use crate::client_config::{
+    self, ClientCertificate, ClientPath, DOCKER_HUB, GateAddress, Kind, Wanted, print as printed,
+};
+use crate::oci::Registry;
+
+use super::{CONFIG_ERROR, OTHER_ERROR, failed, print};
+
+/// Print the configuration that leads a client to the gate, and that fails closed.
+///
+/// Each file follows a line `# file: PATH`; what comes before the first is for people. Check a
+/// machine with `countersign doctor` afterwards.
+/// Exit status: 0; 2 for arguments that mean nothing; 1 where a file was not written.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    countersign client-config containerd --gate https://gate.example.com --ca /etc/ssl/gate-ca.crt\n  \
+    countersign client-config podman --gate https://gate.example.com --registry docker.io --registry quay.io\n  \
+    countersign client-config docker --gate https://gate.example.com --mirror https://gate.example.com:5443")]
+pub(super) struct ClientConfig {
+    client: Client,
+    /// Where the gate is, as the client reaches it.
+    #[arg(long, value_name = "URL")]
+    gate: GateAddress,
+    /// Where the gate listens for clients that take it for a mirror (`[mirror] listen`); for docker.
+    #[arg(long, value_name = "URL")]
+    mirror: Option<GateAddress>,
+    /// A registry, as images name it; may be repeated.
+    #[arg(long = "registry", value_name = "NAME", default_value = DOCKER_HUB)]
+    registries: Vec<Registry>,
+    /// The certificate of the authority behind the gate's, a file on the client.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<ClientPath>,
+    /// What the client shows to a gate that asks for certificates, a file on the client.
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_cert: Option<ClientPath>,
+    /// The key of it, a file on the client.
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    client_key: Option<ClientPath>,
+    /// An address of the gate, for egress; may be repeated.
+    #[arg(long = "gate-ip", value_name = "ADDRESS")]
+    addresses: Vec<IpAddr>,
+    /// Write the files below this folder (`/` for this machine); where another file stands already, it is left,
+    /// and what belongs into it is printed.
+    #[arg(long, value_name = "FOLDER")]
+    write: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Client {
+    /// dockerd with its own image store: by the gate's name, and with --mirror as a mirror
+    Docker,
+    /// dockerd 28 or newer with containerd's image store
+    DockerContainerd,
+    /// containerd, Kubernetes nodes, nerdctl
+    Containerd,
+    /// k3s
+    K3s,
+    /// podman, buildah, skopeo, CRI-O: the registry renamed to the gate
+    Podman,
+    /// The same: the gate as a mirror, and the registry blocked
+    PodmanMirror,
+    /// Firewall rules that leave the gate as the only way out (nftables)
+    Egress,
+}
+
+impl Client {
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Docker => Kind::Docker,
+            Self::DockerContainerd => Kind::DockerContainerd,
+            Self::Containerd => Kind::Containerd,
+            Self::K3s => Kind::K3s,
+            Self::Podman => Kind::Podman,
+            Self::PodmanMirror => Kind::PodmanMirror,
+            Self::Egress => Kind::Egress,
+        }
+    }
+}
+
+impl ClientConfig {
+    pub(super) fn run(self) -> anyhow::Result<u8> {
+        let certificate = self.client_cert.zip(self.client_key);
+        let wanted = Wanted {
+            gate: self.gate,
+            mirror: self.mirror,
+            addresses: self.addresses,
+            registries: self.registries,
+            ca: self.ca,
+            certificate: certificate
+                .map(|(certificate, key)| ClientCertificate { certificate, key }),
+        };
+        let mut made = match printed(self.client.kind(), &wanted) {
+            Ok(made) => made,
+            Err(impossible) => {
+                // Where standard error is closed, the exit status is all that can be said.
+                let _ = failed(CONFIG_ERROR, &impossible.to_string());
+                return Ok(CONFIG_ERROR);
+            }
+        };
+        let Some(folder) = &self.write else {
+            print(&made.to_text())?;
+            return Ok(0);
+        };
+        made.files = write(folder, std::mem::take(&mut made.files))?;
+        print(&made.to_text())?;
+        if made.files.is_empty() {
+            return Ok(0);
+        }
+        let message =
+            "what is printed was not written: put it into the files that are there already";
+        // Where standard error is closed, the exit status is all that can be said.
+        let _ = failed(OTHER_ERROR, message);
+        Ok(OTHER_ERROR)
+    }
+}
+
+/// Puts the files below `folder`, and gives back those in whose place another stands.
+fn write(
+    folder: &Path,
+    files: Vec<client_config::File>,
+) -> anyhow::Result<Vec<client_config::File>> {
+    let mut left = Vec::new();
+    for file in files {
+        let path = folder.join(file.path.trim_start_matches('/'));
+        let wrong = || format!("{} cannot be written", path.display());
+        let parent = path.parent().unwrap_or(folder);
+        DirBuilder::new().recursive(true).mode(0o755).create(parent).with_context(wrong)?;
+        match File::create_new(&path) {
+            Ok(mut opened) => {
+                opened.write_all(file.text.as_bytes()).with_context(wrong)?;
+                print(&format!("# wrote {}\n", path.display()))?;
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => left.push(file),
+            Err(error) => return Err(error).with_context(wrong),
+        }
+    }
+    Ok(left)
+}

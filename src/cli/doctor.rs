@@ -1,0 +1,57 @@
+//! `countersign doctor`: the ways around the gate that a client machine leaves open.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::client_config::{DOCKER_HUB, GateAddress};
+use crate::doctor::{Question, Report, examine, look, reach};
+use crate::oci::Registry;
+
+use super::print;
+
+/// Look at a client machine, and tell each way around the gate that it leaves open.
+///
+/// Reads the files of docker, containerd, k3s and podman, and tries to connect to the registries, a few
+/// seconds at most. Changes nothing. To be run as root, which may read all of them.
+/// Exit status: 0 none is open; 3 one is open; 1 something could not be looked at; 2 for arguments
+/// that mean nothing.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    countersign doctor --gate https://gate.example.com\n  \
+    countersign doctor --gate https://gate.example.com --registry docker.io --registry quay.io --json")]
+pub(super) struct Doctor {
+    /// Where the gate is, as the client's files name it; may be repeated.
+    #[arg(long = "gate", value_name = "URL", required = true)]
+    gates: Vec<GateAddress>,
+    /// A registry to which the gate is to be the only way; may be repeated.
+    #[arg(long = "registry", value_name = "NAME", default_value = DOCKER_HUB)]
+    registries: Vec<Registry>,
+    /// Read the files below this folder, a machine's root that is mounted there.
+    #[arg(long, value_name = "FOLDER", default_value = "/")]
+    root: PathBuf,
+    /// Connect to nothing.
+    #[arg(long)]
+    no_connect: bool,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Doctor {
+    pub(super) async fn run(self) -> anyhow::Result<u8> {
+        let question = Question::new(self.gates, &self.registries);
+        let findings = examine(&question, &look(&self.root));
+        let reached = match self.no_connect {
+            true => None,
+            false => Some(reach(&question, Report::servers(&findings)).await),
+        };
+        let report = Report::new(findings, reached.as_deref());
+        if self.json {
+            print(&(serde_json::to_string_pretty(&report)? + "\n"))?;
+        } else {
+            print(&report.to_text())?;
+        }
+        Ok(report.exit_status())
+    }
+}

@@ -1,0 +1,198 @@
+//! The configuration that leads a client to the gate and fails closed: for each client its files, with
+//! the traps that it has named beside the lines that avoid them. Pure: text out, nothing read.
+
+mod address;
+mod docker;
+mod egress;
+mod hosts;
+mod k3s;
+mod podman;
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+pub use address::{GateAddress, InvalidAddress};
+
+use crate::oci::Registry;
+
+/// Docker Hub, as images name it.
+pub const DOCKER_HUB: &str = "docker.io";
+/// Other names under which Docker Hub answers.
+pub const DOCKER_HUB_ALIASES: [&str; 2] = ["registry-1.docker.io", "index.docker.io"];
+
+/// Which client the files are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// dockerd with its own image store.
+    Docker,
+    /// dockerd with containerd's image store.
+    DockerContainerd,
+    /// containerd, also below Kubernetes and nerdctl.
+    Containerd,
+    K3s,
+    /// podman, buildah, skopeo and CRI-O: the registry renamed to the gate.
+    Podman,
+    /// The same: the gate as a mirror of a registry that is blocked.
+    PodmanMirror,
+    /// The firewall of the machine.
+    Egress,
+}
+
+/// A file on the client, as its configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientPath(String);
+
+/// Why a text is no path of a client's file.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error(
+    "a file on the client is named by its whole path, of letters, digits and `/._+@-`: `/etc/ssl/gate-ca.crt`"
+)]
+pub struct InvalidPath;
+
+impl FromStr for ClientPath {
+    type Err = InvalidPath;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPath> {
+        // So that it can stand in every kind of file as it is.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._+@-".contains(c);
+        let whole = text.starts_with('/') && !text.ends_with('/') && text.chars().all(plain);
+        if whole { Ok(Self(text.to_owned())) } else { Err(InvalidPath) }
+    }
+}
+
+impl ClientPath {
+    fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a client shows to a gate that asks for certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    pub certificate: ClientPath,
+    pub key: ClientPath,
+}
+
+/// What the files are to say.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub gate: GateAddress,
+    /// Where the gate listens for clients that take it for a mirror.
+    pub mirror: Option<GateAddress>,
+    /// The gate's addresses, where the firewall must know them.
+    pub addresses: Vec<IpAddr>,
+    /// The names that images bear.
+    pub registries: Vec<Registry>,
+    /// Who vouches for the gate's certificate; left out: the client's system does.
+    pub ca: Option<ClientPath>,
+    pub certificate: Option<ClientCertificate>,
+}
+
+/// Why there are no such files.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Impossible {
+    #[error(
+        "a firewall knows addresses and no names: say `--gate-ip` for each address of {0}, as \
+         `getent ahosts` shows them"
+    )]
+    NoAddress(String),
+    #[error(
+        "podman's names hold no port after the gate's: {0} can be asked for by way of the gate only as \
+         its default upstream, and then alone: give it as the only `--registry`"
+    )]
+    Port(Registry),
+}
+
+/// One file of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// From the root of the client's file system.
+    pub path: String,
+    pub text: String,
+}
+
+/// The files for one client, and what no file can say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    pub notes: Vec<String>,
+    pub files: Vec<File>,
+}
+
+impl Printed {
+    fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    fn file(&mut self, path: impl Into<String>, text: String) {
+        self.files.push(File { path: path.into(), text });
+    }
+
+    /// All in one text: the notes as comments, then each file after a line `# file: PATH`.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for note in &self.notes {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "# {note}");
+        }
+        for File { path, text: content } in &self.files {
+            let _ = write!(text, "\n# file: {path}\n{content}");
+        }
+        text
+    }
+}
+
+/// The files that lead a client of this kind to the gate.
+pub fn print(kind: Kind, wanted: &Wanted) -> Result<Printed, Impossible> {
+    match kind {
+        Kind::Docker => Ok(docker::classic(wanted)),
+        Kind::DockerContainerd => Ok(docker::containerd_store(wanted)),
+        Kind::Containerd => Ok(hosts::containerd(wanted)),
+        Kind::K3s => Ok(k3s::k3s(wanted)),
+        Kind::Podman => podman::renamed(wanted),
+        Kind::PodmanMirror => podman::mirrored(wanted),
+        Kind::Egress => egress::nftables(wanted),
+    }
+}
+
+impl Wanted {
+    /// The registries, and Docker Hub's other names where it is among them: by those it would be asked
+    /// as if it were another.
+    fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.registries.iter().map(Registry::as_str).collect();
+        if names.contains(&DOCKER_HUB) {
+            names.extend(DOCKER_HUB_ALIASES);
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The commands that put the certificates where a client looks that names no files: `folder` is its
+    /// `certs.d`.
+    fn certificates(&self, folder: &str) -> Vec<String> {
+        let mut commands = Vec::new();
+        for gate in [Some(&self.gate), self.mirror.as_ref()].into_iter().flatten() {
+            let folder = format!("{folder}/{}", gate.authority());
+            let mut put = |mode, file: &ClientPath, name| {
+                let command = format!("install -D -m {mode} {} {folder}/{name}", file.as_str());
+                if !commands.contains(&command) {
+                    commands.push(command);
+                }
+            };
+            if let Some(ca) = &self.ca {
+                put("644", ca, "ca.crt");
+            }
+            if let Some(own) = &self.certificate {
+                put("644", &own.certificate, "client.cert");
+                put("600", &own.key, "client.key");
+            }
+        }
+        commands
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! What is printed says what it should, in the words of each client.
+
+use super::*;
+
+fn wanted(registries: &[&str]) -> Wanted {
+    Wanted {
+        gate: "https://gate.example.com:8443".parse().unwrap(),
+        mirror: None,
+        addresses: Vec::new(),
+        registries: registries.iter().map(|name| name.parse().unwrap()).collect(),
+        ca: Some("/etc/ssl/gate-ca.crt".parse().unwrap()),
+        certificate: Some(ClientCertificate {
+            certificate: "/etc/ssl/me.crt".parse().unwrap(),
+            key: "/etc/ssl/me.key".parse().unwrap(),
+        }),
+    }
+}
+
+fn made(kind: Kind, wanted: &Wanted) -> Printed {
+    print(kind, wanted).unwrap()
+}
+
+fn file<'a>(printed: &'a Printed, path: &str) -> &'a str {
+    let found = printed.files.iter().find(|file| file.path == path);
+    &found.unwrap_or_else(|| panic!("no {path}: {printed:?}")).text
+}
+
+/// What a TOML file says.
+fn toml(printed: &Printed, path: &str) -> toml::Value {
+    toml::from_str(file(printed, path)).unwrap()
+}
+
+#[test]
+fn the_text_can_be_cut_at_its_headers() {
+    let printed = made(Kind::Containerd, &wanted(&["docker.io"]));
+    let text = printed.to_text();
+    let mut parts = text.split("\n# file: ");
+    assert!(parts.next().unwrap().lines().all(|line| line.starts_with("# ")));
+    let cut: Vec<_> = parts.map(|part| part.split_once('\n').unwrap()).collect();
+    assert_eq!(cut.len(), printed.files.len());
+    for ((path, text), file) in cut.into_iter().zip(&printed.files) {
+        assert_eq!((path, text.trim_end()), (file.path.as_str(), file.text.trim_end()));
+    }
+}
+
+#[test]
+fn hosts_files_say_both_the_server_and_a_host_that_resolves() {
+    for (kind, root) in [
+        (Kind::Containerd, "/etc/containerd/certs.d"),
+        (Kind::DockerContainerd, "/etc/docker/certs.d"),
+    ] {
+        let printed = made(kind, &wanted(&["docker.io", "quay.io"]));
+        for name in ["docker.io", "registry-1.docker.io", "index.docker.io", "quay.io", "_default"]
+        {
+            let hosts = toml(&printed, &format!("{root}/{name}/hosts.toml"));
+            assert_eq!(hosts["server"].as_str(), Some("https://gate.example.com:8443"));
+            let host = &hosts["host"]["https://gate.example.com:8443"];
+            assert_eq!(host["capabilities"].as_array().unwrap().len(), 2);
+            for part in [&hosts, host] {
+                assert_eq!(part["ca"].as_str(), Some("/etc/ssl/gate-ca.crt"));
+                assert_eq!(part["client"][0][1].as_str(), Some("/etc/ssl/me.key"));
+            }
+        }
+    }
+    let containerd = made(Kind::Containerd, &wanted(&["docker.io"]));
+    let config = toml(&containerd, "/etc/containerd/config.toml");
+    let registry = &config["plugins"]["io.containerd.grpc.v1.cri"]["registry"];
+    assert_eq!(registry["config_path"].as_str(), Some("/etc/containerd/certs.d"));
+}
+
+#[test]
+fn other_registries_bring_no_other_names_of_docker_hub() {
+    let printed = made(Kind::Containerd, &wanted(&["quay.io"]));
+    assert!(!printed.to_text().contains("docker.io"), "{}", printed.to_text());
+}
+
+#[test]
+fn docker_has_a_mirror_only_where_one_is_named() {
+    let mut wanted = wanted(&["docker.io", "localhost:5000"]);
+    let by_name = made(Kind::Docker, &wanted);
+    assert_eq!(by_name.files, []);
+    let text = by_name.to_text();
+    assert!(text.contains("docker pull gate.example.com:8443/docker.io/library/app:1"), "{text}");
+    assert!(text.contains("docker pull gate.example.com:8443/library/app:1"), "{text}");
+    let command =
+        "install -D -m 600 /etc/ssl/me.key /etc/docker/certs.d/gate.example.com:8443/client.key";
+    assert!(text.contains(command), "{text}");
+
+    wanted.mirror = Some("https://gate.example.com:9443".parse().unwrap());
+    let printed = made(Kind::Docker, &wanted);
+    let json: serde_json::Value =
+        serde_json::from_str(file(&printed, "/etc/docker/daemon.json")).unwrap();
+    assert_eq!(json["registry-mirrors"][0], "https://gate.example.com:9443");
+    let text = printed.to_text();
+    assert!(text.contains("/etc/docker/certs.d/gate.example.com:9443/ca.crt"), "{text}");
+    assert!(text.contains("no promise") && text.contains("that is the control"), "{text}");
+}
+
+#[test]
+fn podman_renames_the_registry_and_blocks_its_other_names() {
+    let printed = made(Kind::Podman, &wanted(&["docker.io", "quay.io"]));
+    let conf = toml(&printed, "/etc/containers/registries.conf.d/countersign.conf");
+    let entries = conf["registry"].as_array().unwrap();
+    let [docker, quay, aliases @ ..] = &entries[..] else { panic!("{entries:?}") };
+    assert_eq!(docker["prefix"].as_str(), Some("docker.io"));
+    assert_eq!(docker["location"].as_str(), Some("gate.example.com:8443/docker.io"));
+    assert_eq!(quay["location"].as_str(), Some("gate.example.com:8443/quay.io"));
+    assert!(docker.get("insecure").is_none());
+    assert_eq!(aliases.len(), 2);
+    for (entry, name) in aliases.iter().zip(DOCKER_HUB_ALIASES) {
+        assert_eq!(entry["location"].as_str(), Some(name));
+        assert_eq!(entry["blocked"].as_bool(), Some(true));
+    }
+}
+
+#[test]
+fn podman_with_a_mirror_blocks_the_registry_itself() {
+    let printed = made(Kind::PodmanMirror, &wanted(&["docker.io"]));
+    let conf = toml(&printed, "/etc/containers/registries.conf.d/countersign.conf");
+    let docker = &conf["registry"][0];
+    assert_eq!(docker["blocked"].as_bool(), Some(true));
+    assert_eq!(docker["location"].as_str(), Some("docker.io"));
+    let mirrors = docker["mirror"].as_array().unwrap();
+    assert_eq!(mirrors.len(), 1);
+    assert_eq!(mirrors[0]["location"].as_str(), Some("gate.example.com:8443/docker.io"));
+    for trap in ["mirror-by-digest-only", "pull-from-mirror"] {
+        assert!(docker.get(trap).is_none() && mirrors[0].get(trap).is_none());
+    }
+}
+
+#[test]
+fn a_registry_with_a_port_is_for_podman_the_default_upstream_alone() {
+    let printed = made(Kind::Podman, &wanted(&["localhost:5000"]));
+    let conf = toml(&printed, "/etc/containers/registries.conf.d/countersign.conf");
+    assert_eq!(conf["registry"][0]["location"].as_str(), Some("gate.example.com:8443"));
+    let both = print(Kind::Podman, &wanted(&["docker.io", "localhost:5000"]));
+    assert!(matches!(both, Err(Impossible::Port(_))), "{both:?}");
+}
+
+#[test]
+fn k3s_has_no_endpoint_but_the_gate_for_any_registry() {
+    let printed = made(Kind::K3s, &wanted(&["docker.io"]));
+    let text = file(&printed, "/etc/rancher/k3s/registries.yaml");
+    for name in ["docker.io", "registry-1.docker.io", "index.docker.io", "*"] {
+        let entry =
+            format!("  \"{name}\":\n    endpoint:\n      - \"https://gate.example.com:8443\"\n");
+        assert!(text.contains(&entry), "{name}: {text}");
+    }
+    assert!(
+        text.contains("configs:\n  \"gate.example.com:8443\":\n    tls:\n      ca_file:"),
+        "{text}"
+    );
+    let flag = file(&printed, "/etc/rancher/k3s/config.yaml.d/countersign.yaml");
+    assert!(flag.contains("\ndisable-default-registry-endpoint: true\n"), "{flag}");
+}
+
+#[test]
+fn egress_rules_are_made_of_addresses() {
+    let mut wanted = wanted(&["docker.io"]);
+    let none = print(Kind::Egress, &wanted);
+    assert!(matches!(none, Err(Impossible::NoAddress(_))), "{none:?}");
+    wanted.addresses = vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
+    let printed = made(Kind::Egress, &wanted);
+    let text = file(&printed, "/etc/nftables.d/countersign.nft");
+    assert!(text.contains("\t\tip daddr { 192.0.2.7 } tcp dport { 8443 } accept\n"), "{text}");
+    assert!(text.contains("\t\tip6 daddr { 2001:db8::7 } tcp dport { 8443 } accept\n"), "{text}");
+}
+
+#[test]
+fn a_path_that_would_need_quoting_is_refused() {
+    for path in ["ca.crt", "/etc/ssl/", "/etc/\"x\"", "/etc/a b", "/etc/a\nb", ""] {
+        assert_eq!(path.parse::<ClientPath>(), Err(InvalidPath), "{path:?}");
+    }
+}

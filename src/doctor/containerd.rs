@@ -1,0 +1,143 @@
+//! containerd and CRI: config.toml, and the folders of `hosts.toml` that it names.
+
+use toml::de::DeTable;
+
+use super::finding::{Client, Finding, Trap, server_of};
+use super::hosts::Roots;
+use super::seen::Seen;
+use super::toml_file::{TomlFile, get, is_true, table_at, texts};
+use super::{Gates, Question};
+
+const CONFIG: &str = "/etc/containerd/config.toml";
+/// Files that config.toml of containerd 2 takes in as it comes.
+pub(super) const IMPORTED: &str = "/etc/containerd/conf.d";
+/// Where `hosts.toml` stand, unless config.toml says otherwise.
+const CERTIFICATES: &str = "/etc/containerd/certs.d";
+
+/// Where the registry's settings stand, by the version of the file.
+const REGISTRY: [[&str; 3]; 3] = [
+    ["plugins", "io.containerd.grpc.v1.cri", "registry"],
+    ["plugins", "io.containerd.cri.v1.images", "registry"],
+    ["plugins", "cri", "registry"],
+];
+
+pub(super) const FILES: [&str; 1] = [CONFIG];
+pub(super) const PROGRAMS: [&str; 2] = ["/usr/bin/containerd", "/usr/local/bin/containerd"];
+
+/// The folders that `config_path` names, or the one that is meant if it names none.
+pub(super) fn roots(seen: &Seen) -> Vec<String> {
+    let mut roots: Vec<String> = Vec::new();
+    for (_, text) in configs(seen) {
+        // A file that is broken is told of where it is judged.
+        let Ok(file) = TomlFile::parse(text) else { continue };
+        for registry in registries(&file) {
+            roots.extend(config_path(registry).map(str::to_owned));
+        }
+    }
+    if roots.is_empty() { vec![CERTIFICATES.to_owned()] } else { roots }
+}
+
+pub(super) fn is_there(seen: &Seen) -> bool {
+    seen.has_one_of(&PROGRAMS) || seen.has_one_of(&[CONFIG, CERTIFICATES])
+}
+
+pub(super) fn judge(question: &Question, seen: &Seen) -> Vec<Finding> {
+    let mut found = judge_config(question, seen);
+    let roots = Roots { client: Client::Containerd, folders: roots(seen) };
+    found.extend(question.each_name(&roots.registries(seen, &question.gates), |name| {
+        roots.judge(name, seen, &question.gates)
+    }));
+    found
+}
+
+fn judge_config(question: &Question, seen: &Seen) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let (mut has_path, mut without_cri) = (false, false);
+    for (path, text) in configs(seen) {
+        let file = match TomlFile::parse(text) {
+            Ok(file) => file,
+            Err(broken) => {
+                let meaning =
+                    format!("the file is no TOML ({}): containerd does not start", broken.message);
+                found.push(
+                    Finding::undecided(Client::Containerd, meaning).at(path, Some(broken.line)),
+                );
+                continue;
+            }
+        };
+        without_cri |= get(file.root(), "disabled_plugins")
+            .is_some_and(|plugins| texts(plugins).iter().any(|name| name.ends_with("cri")));
+        if let Some(imports) = get(file.root(), "imports") {
+            let elsewhere = texts(imports).into_iter().find(|import| !import.starts_with(IMPORTED));
+            found.extend(elsewhere.map(|import| {
+                let meaning = format!("{import} is taken in as well, and was not read");
+                let undecided = Finding::undecided(Client::Containerd, meaning);
+                let remedy = "look there for `config_path` and `registry.mirrors`";
+                undecided.at(path, Some(file.line(imports))).remedy(remedy)
+            }));
+        }
+        for registry in registries(&file) {
+            has_path |= config_path(registry).next().is_some();
+            found.extend(judge_registry(path, &file, registry, &question.gates));
+        }
+    }
+    if !has_path && !without_cri {
+        let meaning = "no `config_path` is set: before containerd 2.2, CRI (Kubernetes) reads no hosts.toml, and \
+                       asks the registry itself";
+        let remedy = "set it as `countersign client-config containerd` prints it";
+        let open = Finding::open(Client::Containerd, Trap::NoConfigPath, meaning).at(CONFIG, None);
+        found.push(question.leading(open).remedy(remedy));
+    }
+    found
+}
+
+/// The older settings, which stand beside `config_path`.
+fn judge_registry(
+    path: &str,
+    file: &TomlFile<'_>,
+    registry: &DeTable<'_>,
+    gates: &Gates,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mirrors = table_at(registry, &["mirrors"]);
+    for (name, _) in mirrors.into_iter().flat_map(|mirrors| mirrors.iter()) {
+        let registry = name.get_ref();
+        let meaning = format!(
+            "`registry.mirrors` for {registry}: after an error of an endpoint the registry itself is asked"
+        );
+        let open = Finding::open(Client::Containerd, Trap::LegacyMirrors, meaning);
+        let remedy =
+            "take the table out, and use hosts.toml: `countersign client-config containerd`";
+        let open = open.at(path, Some(file.line(name))).remedy(remedy);
+        found.push(open.leading_to(server_of(registry)));
+    }
+    let configs = table_at(registry, &["configs"]);
+    for (name, config) in configs.into_iter().flat_map(|configs| configs.iter()) {
+        let config = config.get_ref().as_table();
+        let tls = config.and_then(|config| table_at(config, &["tls"]));
+        if gates.has(name.get_ref()) && tls.is_some_and(|tls| is_true(tls, "insecure_skip_verify"))
+        {
+            let meaning = "the gate's certificate is not verified: whoever is on the way can answer in its place";
+            let open = Finding::open(Client::Containerd, Trap::Insecure, meaning);
+            let remedy =
+                "take `insecure_skip_verify` out, and name the authority with `ca` in hosts.toml";
+            found.push(open.at(path, Some(file.line(name))).remedy(remedy));
+        }
+    }
+    found
+}
+
+/// The configuration's files that could be read.
+fn configs(seen: &Seen) -> impl Iterator<Item = (&str, &str)> {
+    let main = seen.text(CONFIG).map(|text| (CONFIG, text));
+    main.into_iter().chain(super::in_folder(seen, IMPORTED, ".toml"))
+}
+
+fn registries<'t>(file: &'t TomlFile<'_>) -> Vec<&'t DeTable<'t>> {
+    REGISTRY.iter().filter_map(|keys| table_at(file.root(), keys)).collect()
+}
+
+fn config_path<'t>(registry: &'t DeTable<'_>) -> impl Iterator<Item = &'t str> + use<'t> {
+    let paths = super::toml_file::text(registry, "config_path").unwrap_or_default();
+    paths.split(':').map(|path| path.trim_end_matches('/')).filter(|path| path.starts_with('/'))
+}

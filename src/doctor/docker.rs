@@ -1,0 +1,152 @@
+//! dockerd: daemon.json, and the `hosts.toml` that it reads with containerd's image store.
+
+use serde_json::Value;
+
+use super::Question;
+use super::finding::{Client, Finding, Trap, server_of};
+use super::hosts::Roots;
+use super::seen::Seen;
+use crate::client_config::DOCKER_HUB;
+
+const DAEMON: &str = "/etc/docker/daemon.json";
+/// Where certificates stand, and `hosts.toml`.
+pub(super) const CERTIFICATES: &str = "/etc/docker/certs.d";
+
+pub(super) const FILES: [&str; 1] = [DAEMON];
+pub(super) const PROGRAMS: [&str; 4] =
+    ["/usr/bin/dockerd", "/usr/sbin/dockerd", "/usr/local/bin/dockerd", "/var/lib/docker"];
+
+pub(super) fn is_there(seen: &Seen) -> bool {
+    seen.has_one_of(&PROGRAMS) || seen.has_one_of(&[DAEMON, CERTIFICATES])
+}
+
+pub(super) fn judge(question: &Question, seen: &Seen) -> Vec<Finding> {
+    let text = seen.text(DAEMON).unwrap_or("{}");
+    let daemon: Value = match serde_json::from_str(text) {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            let meaning = format!("the file is no JSON ({error}): dockerd does not start");
+            return vec![
+                Finding::undecided(Client::Docker, meaning).at(DAEMON, Some(error.line())),
+            ];
+        }
+    };
+    let file = Daemon { daemon, text };
+    let mut found = file.insecure(question);
+    found.extend(file.mirrors(question));
+    // What a proxy reaches, a connection from here does not show.
+    let proxied = file.daemon.get("proxies").is_some();
+    if file.has_containerd_store() {
+        let roots = Roots { client: Client::Docker, folders: vec![CERTIFICATES.to_owned()] };
+        let names = roots.registries(seen, &question.gates);
+        found.extend(question.each_name(&names, |name| {
+            if is_docker_hub(name) { Vec::new() } else { roots.judge(name, seen, &question.gates) }
+        }));
+    } else {
+        found.extend(file.classic(question));
+    }
+    if proxied {
+        let line = file.line("proxies");
+        for finding in &mut found {
+            finding.leads_to = None;
+        }
+        let meaning = "dockerd goes out through a proxy: whether that lets it reach registries is not seen from here";
+        let remedy = "have the proxy refuse registries";
+        found.push(Finding::undecided(Client::Docker, meaning).at(DAEMON, line).remedy(remedy));
+    }
+    found
+}
+
+/// docker takes this name for `docker.io` before it asks anybody.
+fn is_docker_hub(name: &str) -> bool {
+    name == "index.docker.io"
+}
+
+struct Daemon<'a> {
+    daemon: Value,
+    text: &'a str,
+}
+
+impl Daemon<'_> {
+    fn has_containerd_store(&self) -> bool {
+        self.daemon
+            .pointer("/features/containerd-snapshotter")
+            .and_then(Value::as_bool)
+            .unwrap_or(false)
+    }
+
+    fn texts(&self, key: &str) -> Vec<&str> {
+        let items = self.daemon.get(key).and_then(Value::as_array);
+        items.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// The line of a word in quotes, where it first stands.
+    fn line(&self, word: &str) -> Option<usize> {
+        let quoted = format!("\"{word}\"");
+        self.text.lines().position(|line| line.contains(&quoted)).map(|before| before + 1)
+    }
+
+    fn insecure(&self, question: &Question) -> Vec<Finding> {
+        let insecure = self.texts("insecure-registries").into_iter();
+        let meant = insecure.filter(|name| {
+            let everybody = ["0.0.0.0/0", "::/0"].contains(name);
+            everybody || question.gates.has_insecure(name)
+        });
+        meant
+            .map(|name| {
+                let meaning = format!(
+                    "`insecure-registries` has {name}: the gate's certificate is not verified, and http is \
+                     tried: whoever is on the way can answer in its place"
+                );
+                let open = Finding::open(Client::Docker, Trap::Insecure, meaning);
+                let remedy = format!("take it out, and put the authority into {CERTIFICATES}/<gate>/ca.crt");
+                open.at(DAEMON, self.line(name)).remedy(remedy)
+            })
+            .collect()
+    }
+
+    fn mirrors(&self, question: &Question) -> Vec<Finding> {
+        let mut found = Vec::new();
+        for mirror in self.texts("registry-mirrors") {
+            let line = self.line(mirror);
+            if !question.gates.leads(mirror) {
+                let meaning = format!("the mirror {mirror} is not the gate");
+                let open =
+                    Finding::open(Client::Docker, Trap::OtherPlace, meaning).at(DAEMON, line);
+                found.push(
+                    open.leading_to(mirror).remedy("leave only the gate in `registry-mirrors`"),
+                );
+            } else if question.gates.is_plain(mirror) {
+                let meaning = format!(
+                    "the mirror {mirror} is asked over http: whoever is on the way can answer"
+                );
+                let open = Finding::open(Client::Docker, Trap::Insecure, meaning).at(DAEMON, line);
+                found.push(open.remedy("give the gate a certificate, and write https://"));
+            }
+        }
+        found
+    }
+
+    /// dockerd's own store asks each registry itself, Docker Hub after its mirrors.
+    fn classic(&self, question: &Question) -> Vec<Finding> {
+        let mirrored = !self.texts("registry-mirrors").is_empty();
+        question.each_name(&[], |name| {
+            if is_docker_hub(name) {
+                return Vec::new();
+            }
+            let (trap, meaning) = if name == DOCKER_HUB && mirrored {
+                let meaning = "after an error of a mirror, docker asks registry-1.docker.io; a [mirror] listener of \
+                               the gate stops the engines that it was tried with, and that is no promise";
+                (Trap::Fallback, meaning.to_owned())
+            } else if name != DOCKER_HUB && mirrored {
+                (Trap::OtherName, format!("images named {name}/… are asked of no mirror, but of {name} itself"))
+            } else {
+                (Trap::NotLed, format!("docker asks {} itself for images of {name}", server_of(name)))
+            };
+            let remedy = "no setting of docker's own image store closes this: close the way out of the machine \
+                          (`countersign client-config egress`), and ask for images by the gate's name";
+            let open = Finding::open(Client::Docker, trap, meaning).leading_to(server_of(name));
+            vec![open.at(DAEMON, self.line("registry-mirrors")).remedy(remedy)]
+        })
+    }
+}

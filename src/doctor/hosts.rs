@@ -1,0 +1,250 @@
+//! One `hosts.toml` and the folders that they are looked for in, judged as containerd's resolver reads them.
+
+use toml::de::DeTable;
+
+use super::Gates;
+use super::finding::{Client, Finding, Trap, server_of};
+use super::seen::Seen;
+use super::toml_file::{TomlFile, Value, get, is_true, text, texts};
+
+const ANY_OTHER: &str = "_default";
+
+/// Where the files stand, and who reads them.
+pub(super) struct Roots {
+    pub(super) client: Client,
+    /// In the order in which they are looked into.
+    pub(super) folders: Vec<String>,
+}
+
+impl Roots {
+    /// The folder in which the file for a registry is looked for: the first that is there.
+    fn folder_of(&self, registry: &str, seen: &Seen) -> Option<String> {
+        let flat = registry.rsplit_once(':').map(|(host, port)| format!("{host}_{port}_"));
+        let flat = flat.as_deref().into_iter();
+        let names: Vec<&str> = flat.chain([registry, ANY_OTHER]).collect();
+        let each =
+            self.folders.iter().flat_map(|root| names.iter().map(move |n| format!("{root}/{n}")));
+        each.into_iter().find(|folder| seen.has_folder(folder))
+    }
+
+    /// The registries that have a folder here, but for the gate's own.
+    pub(super) fn registries(&self, seen: &Seen, gates: &Gates) -> Vec<String> {
+        let within = |root: &String| {
+            let is_folder = move |name: &&String| seen.has_folder(&format!("{root}/{name}"));
+            seen.names(root).iter().filter(is_folder).cloned().collect::<Vec<_>>()
+        };
+        let folders = self.folders.iter().flat_map(within);
+        let named =
+            folders.map(|name| match name.strip_suffix('_').and_then(|n| n.rsplit_once('_')) {
+                Some((host, port)) if port.parse::<u16>().is_ok() => format!("{host}:{port}"),
+                Some(_) | None => name,
+            });
+        named.filter(|name| name != ANY_OTHER && !gates.has(name)).collect()
+    }
+
+    /// Every way around the gate for images of `registry`; none where it is asked alone.
+    pub(super) fn judge(&self, registry: &str, seen: &Seen, gates: &Gates) -> Vec<Finding> {
+        let Some(folder) = self.folder_of(registry, seen) else {
+            let roots = self.folders.join(" and ");
+            let meaning = format!("no folder below {roots} is for {registry}: it is asked itself");
+            let command = self.command();
+            let remedy = format!("write one for {ANY_OTHER}, or for {registry}: {command}");
+            return vec![self.open(Trap::NotLed, registry, meaning).remedy(remedy)];
+        };
+        let path = format!("{folder}/hosts.toml");
+        match seen.text(&path) {
+            Some(content) => self.judge_file(registry, &path, content, gates),
+            // Told of as unreadable.
+            None if seen.has(&path) => Vec::new(),
+            None => {
+                let meaning = format!(
+                    "{folder} has no hosts.toml, and hides that of {ANY_OTHER}: the registry itself is \
+                     asked for images of {registry}"
+                );
+                let remedy = format!("write {path}, or remove the folder: {}", self.command());
+                vec![
+                    self.open(Trap::HidesDefault, registry, meaning)
+                        .at(&folder, None)
+                        .remedy(remedy),
+                ]
+            }
+        }
+    }
+
+    fn judge_file(&self, registry: &str, path: &str, content: &str, gates: &Gates) -> Vec<Finding> {
+        let file = match TomlFile::parse(content) {
+            Ok(file) => file,
+            Err(broken) => {
+                let why = format!("the file is no TOML ({})", broken.message);
+                return vec![self.broken(registry, &why).at(path, Some(broken.line))];
+            }
+        };
+        if let Some((why, line)) = rejected(&file) {
+            return vec![self.broken(registry, &why).at(path, line)];
+        }
+        let hosts = hosts(&file);
+        let mut found = self.judge_server(registry, path, &file, &hosts, gates);
+        for (line, name, table) in &hosts {
+            found.extend(
+                self.judge_place(registry, name, table, gates).map(|f| f.at(path, Some(*line))),
+            );
+        }
+        found
+    }
+
+    /// What is asked in the end.
+    fn judge_server(
+        &self,
+        registry: &str,
+        path: &str,
+        file: &TomlFile<'_>,
+        hosts: &[(usize, &str, &DeTable<'_>)],
+        gates: &Gates,
+    ) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let server = text(file.root(), "server").filter(|server| !server.is_empty());
+        if let Some(server) = server {
+            let line = get(file.root(), "server").map(|value| file.line(value));
+            found.extend(
+                self.judge_place(registry, server, file.root(), gates).map(|f| f.at(path, line)),
+            );
+            if hosts.is_empty() {
+                let meaning = format!(
+                    "`server` stands alone: containerd 1.6, and 1.7 before 1.7.32, take the file for broken \
+                     and ask the registry itself for images of {registry}"
+                );
+                let remedy = format!(
+                    "add `[host.\"{server}\"]` with `capabilities = [\"pull\", \"resolve\"]`"
+                );
+                found.push(
+                    self.open(Trap::ServerAlone, registry, meaning).at(path, line).remedy(remedy),
+                );
+            }
+            return found;
+        }
+        let below = hosts.iter().find_map(|(_, name, table)| Some((name, get(table, "server")?)));
+        if let Some((name, server)) = below {
+            let meaning = format!(
+                "`server` stands below [host.\"{name}\"] and means nothing there: after an error of the \
+                 gate the registry itself is asked for images of {registry}"
+            );
+            let found_at = self.open(Trap::MisplacedServer, registry, meaning);
+            let remedy = "move `server` to the top of the file";
+            found.push(found_at.at(path, Some(file.line(server))).remedy(remedy));
+        } else {
+            let meaning = format!(
+                "without `server`, the registry itself is asked for images of {registry} after an error \
+                 of the gate"
+            );
+            let remedy =
+                "add `server = \"https://…\"` with the gate's address at the top of the file";
+            found.push(self.open(Trap::Fallback, registry, meaning).at(path, None).remedy(remedy));
+        }
+        for (line, name, table) in hosts {
+            let asked =
+                gates.leads(name) && get(table, "capabilities").is_some_and(|c| !resolves(c));
+            if asked {
+                let meaning = format!(
+                    "the gate is not asked what a tag of {registry} stands for: `resolve` is missing"
+                );
+                let remedy = "write `capabilities = [\"pull\", \"resolve\"]`";
+                let missing = self.open(Trap::NoResolve, registry, meaning).at(path, Some(*line));
+                found.push(missing.remedy(remedy));
+            }
+        }
+        found
+    }
+
+    /// What is against one place that is asked.
+    fn judge_place(
+        &self,
+        registry: &str,
+        place: &str,
+        table: &DeTable<'_>,
+        gates: &Gates,
+    ) -> Option<Finding> {
+        if !gates.leads(place) {
+            let meaning =
+                format!("images of {registry} are asked of {place}, which is not the gate");
+            let other = Finding::open(self.client, Trap::OtherPlace, meaning).leading_to(place);
+            return Some(other.remedy("leave only the gate in this file"));
+        }
+        if is_true(table, "skip_verify") || gates.is_plain(place) {
+            let meaning = format!(
+                "the gate's certificate is not verified: whoever is on the way can answer for {registry} in \
+                 its place"
+            );
+            let remedy = "take `skip_verify` out, write https://, and name the authority with `ca`";
+            return Some(Finding::open(self.client, Trap::Insecure, meaning).remedy(remedy));
+        }
+        None
+    }
+
+    fn open(&self, trap: Trap, registry: &str, meaning: String) -> Finding {
+        Finding::open(self.client, trap, meaning).leading_to(server_of(registry))
+    }
+
+    fn broken(&self, registry: &str, why: &str) -> Finding {
+        let meaning = format!(
+            "{why}: it is logged, and the registry itself is asked for images of {registry}"
+        );
+        self.open(Trap::Broken, registry, meaning)
+            .remedy(format!("mend it, or make it anew: {}", self.command()))
+    }
+
+    fn command(&self) -> &'static str {
+        match self.client {
+            Client::Docker => "`countersign client-config docker-containerd`",
+            Client::Containerd | Client::K3s | Client::Podman | Client::Machine => {
+                "`countersign client-config containerd`"
+            }
+        }
+    }
+}
+
+/// The `[host]` tables, each with its line and name.
+fn hosts<'t>(file: &'t TomlFile<'_>) -> Vec<(usize, &'t str, &'t DeTable<'t>)> {
+    let hosts = get(file.root(), "host").and_then(|value| value.get_ref().as_table());
+    let each = hosts.into_iter().flat_map(|hosts| hosts.iter());
+    each.filter_map(|(name, value)| {
+        Some((file.line(name), name.get_ref().as_ref(), value.get_ref().as_table()?))
+    })
+    .collect()
+}
+
+/// Why containerd takes the whole file for broken though it is TOML.
+fn rejected(file: &TomlFile<'_>) -> Option<(String, Option<usize>)> {
+    let at = |value: &Value<'_>| Some(file.line(value));
+    if file.root().is_empty() {
+        return Some(("the file says nothing".to_owned(), None));
+    }
+    if let Some(server) = get(file.root(), "server")
+        && server.get_ref().as_str().is_none()
+    {
+        return Some(("`server` is no text".to_owned(), at(server)));
+    }
+    if let Some(host) = get(file.root(), "host")
+        && host.get_ref().as_table().is_none()
+    {
+        return Some(("`host` is no table".to_owned(), at(host)));
+    }
+    let tables = hosts(file).into_iter().map(|(_, _, table)| table);
+    for table in tables.chain([file.root()]) {
+        let Some(capabilities) = get(table, "capabilities") else { continue };
+        let known = ["pull", "resolve", "push"];
+        let all = capabilities.get_ref().as_array().is_some_and(|items| {
+            items.iter().all(|item| item.get_ref().as_str().is_some_and(|c| known.contains(&c)))
+        });
+        if !all {
+            return Some((
+                "`capabilities` holds more than pull, resolve and push".to_owned(),
+                at(capabilities),
+            ));
+        }
+    }
+    None
+}
+
+fn resolves(capabilities: &Value<'_>) -> bool {
+    texts(capabilities).contains(&"resolve")
+}

@@ -1,0 +1,221 @@
+//! Reading a client machine's files, and connecting to registries: the only place of `doctor` that does
+//! either. Judges nothing.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use super::seen::{Content, Seen};
+use super::{Question, containerd, docker, finding, k3s, podman};
+use crate::client_config::GateAddress;
+
+/// The largest file that is read.
+const MAX_FILE: u64 = 1 << 20;
+/// The most names that are taken from a folder.
+const MAX_NAMES: usize = 1024;
+/// The most servers that are tried.
+const MAX_SERVERS: usize = 64;
+/// How long a name is looked up, and then a connection waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where a connection to a registry leads from this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To a server at that address.
+    Open(IpAddr),
+    /// To the gate: its address stands for that name here.
+    Gate,
+    /// Nowhere, and why.
+    Closed(String),
+    Undecided(String),
+}
+
+/// Reads the files of the machine whose root is at `root`: `/` for this one. A link that leads out of
+/// another root is not followed.
+pub fn look(root: &Path) -> Seen {
+    let mut looking = Looking { root, seen: Seen::default() };
+    for program in [&docker::PROGRAMS[..], &containerd::PROGRAMS, &k3s::PROGRAMS, &podman::PROGRAMS]
+        .into_iter()
+        .flatten()
+    {
+        if looking.at(program).symlink_metadata().is_ok() {
+            looking.seen.put_present(program);
+        }
+    }
+    for file in
+        [&docker::FILES[..], &containerd::FILES, &k3s::FILES, &podman::FILES].into_iter().flatten()
+    {
+        looking.file(file);
+    }
+    for (folder, end) in
+        [(containerd::IMPORTED, ".toml"), (k3s::CONFIGS, ".yaml"), (podman::DROP_INS, ".conf")]
+    {
+        for name in looking.folder(folder).into_iter().filter(|name| name.ends_with(end)) {
+            looking.file(&format!("{folder}/{name}"));
+        }
+    }
+    let mut roots = containerd::roots(&looking.seen);
+    roots.push(docker::CERTIFICATES.to_owned());
+    for root in roots {
+        for name in looking.folder(&root) {
+            let folder = format!("{root}/{name}");
+            if looking.at(&folder).is_dir() {
+                looking.folder(&folder);
+                looking.file(&format!("{folder}/hosts.toml"));
+            }
+        }
+    }
+    looking.seen
+}
+
+struct Looking<'a> {
+    root: &'a Path,
+    seen: Seen,
+}
+
+impl Looking<'_> {
+    fn at(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    fn file(&mut self, path: &str) {
+        match self.read(path) {
+            Ok(None) => {}
+            Ok(Some(text)) => self.seen.put(path, Content::Text(text)),
+            Err(why) => self.seen.put(path, Content::Unreadable(why)),
+        }
+    }
+
+    /// What stands in a file; `None` where there is none.
+    fn read(&self, path: &str) -> Result<Option<String>, String> {
+        let Some(found) = self.found(path)? else { return Ok(None) };
+        // What is no plain file, a pipe, could be waited for without end.
+        if !found.is_file() {
+            return Err("it is no plain file".to_owned());
+        }
+        let mut text = String::new();
+        let opened = File::open(found).map_err(|error| error.to_string())?;
+        let read = opened.take(MAX_FILE + 1).read_to_string(&mut text);
+        read.map_err(|error| error.to_string())?;
+        if text.len() as u64 > MAX_FILE {
+            return Err(format!("it is longer than {MAX_FILE} bytes"));
+        }
+        Ok(Some(text))
+    }
+
+    /// Notes the names in a folder, and gives them in their order; none where there is no such folder.
+    fn folder(&mut self, path: &str) -> Vec<String> {
+        let names = match self.names(path) {
+            Ok(None) => return Vec::new(),
+            Ok(Some(names)) => Ok(names),
+            Err(why) => Err(why),
+        };
+        self.seen.put_folder(path, names.clone());
+        names.unwrap_or_default()
+    }
+
+    fn names(&self, path: &str) -> Result<Option<Vec<String>>, String> {
+        let Some(found) = self.found(path)? else { return Ok(None) };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(found).map_err(|error| error.to_string())? {
+            if names.len() == MAX_NAMES {
+                return Err(format!("it holds more than {MAX_NAMES} names"));
+            }
+            let name = entry.map_err(|error| error.to_string())?.file_name();
+            names.push(name.into_string().map_err(|name| format!("{name:?} is no text"))?);
+        }
+        names.sort();
+        Ok(Some(names))
+    }
+
+    /// Where a path leads, within the root.
+    fn found(&self, path: &str) -> Result<Option<PathBuf>, String> {
+        let found = match fs::canonicalize(self.at(path)) {
+            Ok(found) => found,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                let link = self.at(path).symlink_metadata().is_ok();
+                return if link {
+                    Err("it is a link that leads nowhere".to_owned())
+                } else {
+                    Ok(None)
+                };
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        let root = fs::canonicalize(self.root).map_err(|error| error.to_string())?;
+        if found.starts_with(root) {
+            Ok(Some(found))
+        } else {
+            Err("it leads out of the root".to_owned())
+        }
+    }
+}
+
+/// Where connections to the registries of the question lead, and to these servers besides; each with
+/// the server's name, `host[:port]`. Takes a few seconds at most.
+pub async fn reach(question: &Question, servers: BTreeSet<String>) -> Vec<(String, Reach)> {
+    let names = question.names(&[]);
+    let mut all: BTreeSet<String> =
+        names.iter().map(|name| finding::server_of(name).to_owned()).collect();
+    all.extend(servers);
+    let gates = join_all(question.gates.0.iter().map(addresses)).await;
+    let gates: BTreeSet<IpAddr> = gates.into_iter().flatten().flatten().collect();
+    let (tried, left): (Vec<_>, Vec<_>) =
+        all.into_iter().enumerate().partition(|(at, _)| *at < MAX_SERVERS);
+    let mut reached = join_all(tried.into_iter().map(|(_, server)| connect(server, &gates))).await;
+    let untried = Reach::Undecided(format!("no more than {MAX_SERVERS} servers are tried"));
+    reached.extend(left.into_iter().map(|(_, server)| (server, untried.clone())));
+    reached
+}
+
+async fn connect(server: String, gates: &BTreeSet<IpAddr>) -> (String, Reach) {
+    let Some(address) = GateAddress::of_endpoint(&server) else {
+        return (server, Reach::Closed("it is no server's name".to_owned()));
+    };
+    let found = match addresses(&address).await {
+        Ok(found) => found,
+        Err(reach) => return (server, reach),
+    };
+    let port = address.port();
+    let tried =
+        join_all(found.into_iter().map(|ip| async move {
+            (ip, timeout(PATIENCE, TcpStream::connect((ip, port))).await)
+        }));
+    let mut reach = Reach::Closed("its name stands for no address".to_owned());
+    for (ip, tried) in tried.await {
+        match tried {
+            Ok(Ok(_)) if !gates.contains(&ip) => return (server, Reach::Open(ip)),
+            Ok(Ok(_)) => reach = Reach::Gate,
+            Ok(Err(error)) if reach != Reach::Gate => reach = Reach::Closed(error.to_string()),
+            Err(_) if reach != Reach::Gate => reach = Reach::Closed("no answer".to_owned()),
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+    (server, reach)
+}
+
+/// The addresses that a server's name stands for.
+async fn addresses(server: &GateAddress) -> Result<BTreeSet<IpAddr>, Reach> {
+    let host = server.host().trim_matches(['[', ']']);
+    match timeout(PATIENCE, lookup_host((host, server.port()))).await {
+        Ok(Ok(found)) => Ok(found.map(|address| address.ip()).take(MAX_SERVERS).collect()),
+        // What a name server did not say just now, it may say to a client later.
+        Ok(Err(error)) if error.to_string().contains("Temporary") => {
+            Err(Reach::Undecided(format!("its name cannot be looked up: {error}")))
+        }
+        Ok(Err(error)) => Err(Reach::Closed(format!("its name is not found: {error}"))),
+        Err(_) => Err(Reach::Undecided("its name could not be looked up in time".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

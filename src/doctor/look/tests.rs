@@ -1,0 +1,145 @@
+//! What is read, what is not, and what is connected to.
+
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+
+/// The root of a machine, gone with the test.
+struct Machine(PathBuf);
+
+impl Machine {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "countersign-doctor-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let root = std::env::temp_dir().join(name);
+        fs::create_dir_all(&root).unwrap();
+        Self(root)
+    }
+
+    fn write(&self, path: &str, content: &[u8]) {
+        let path = self.0.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        File::create(path).unwrap().write_all(content).unwrap();
+    }
+
+    fn why_unread(&self, path: &str) -> String {
+        let seen = look(&self.0);
+        let why = seen.unreadable().find(|(unread, _)| *unread == path);
+        why.unwrap_or_else(|| panic!("{path} was read: {seen:?}")).1.to_owned()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_files_below_a_root_are_read_and_no_others() {
+    let machine = Machine::new();
+    assert!(examine_nothing(&look(&machine.0)));
+    machine.write("etc/docker/daemon.json", b"{}");
+    machine.write("etc/containers/registries.conf.d/b.conf", b"# b");
+    machine.write("etc/containers/registries.conf.d/a.conf.bak", b"# no");
+    machine.write("etc/containerd/certs.d/docker.io/hosts.toml", b"# hosts");
+    fs::create_dir_all(machine.0.join("etc/containerd/certs.d/quay.io")).unwrap();
+    let seen = look(&machine.0);
+    assert_eq!(seen.text("/etc/docker/daemon.json"), Some("{}"));
+    assert_eq!(seen.text("/etc/containers/registries.conf.d/b.conf"), Some("# b"));
+    assert_eq!(seen.text("/etc/containers/registries.conf.d/a.conf.bak"), None);
+    assert_eq!(seen.text("/etc/containerd/certs.d/docker.io/hosts.toml"), Some("# hosts"));
+    assert!(seen.has_folder("/etc/containerd/certs.d/quay.io"));
+    assert_eq!(seen.unreadable().count(), 0);
+}
+
+fn examine_nothing(seen: &Seen) -> bool {
+    let gate = "https://gate.example.com".parse().unwrap();
+    let question = Question::new(vec![gate], &["docker.io".parse().unwrap()]);
+    super::super::examine(&question, seen).is_empty()
+}
+
+#[test]
+fn the_folders_that_config_path_names_are_read() {
+    let machine = Machine::new();
+    let config =
+        b"[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"/srv/a:/srv/b\"\n";
+    machine.write("etc/containerd/config.toml", config);
+    machine.write("srv/b/_default/hosts.toml", b"# other");
+    assert_eq!(look(&machine.0).text("/srv/b/_default/hosts.toml"), Some("# other"));
+}
+
+#[test]
+fn what_is_too_long_or_no_text_is_unread() {
+    let machine = Machine::new();
+    machine.write("etc/docker/daemon.json", &vec![b' '; (MAX_FILE + 1) as usize]);
+    assert!(machine.why_unread("/etc/docker/daemon.json").contains("longer"));
+    machine.write("etc/containers/registries.conf", b"\xff");
+    machine.why_unread("/etc/containers/registries.conf");
+}
+
+#[test]
+fn a_folder_with_too_many_names_is_unread() {
+    let machine = Machine::new();
+    for at in 0..=MAX_NAMES {
+        machine.write(&format!("etc/containers/registries.conf.d/{at}.conf"), b"");
+    }
+    assert!(machine.why_unread("/etc/containers/registries.conf.d").contains("more than 1024"));
+}
+
+#[test]
+fn what_is_no_plain_file_is_not_waited_for() {
+    let machine = Machine::new();
+    fs::create_dir_all(machine.0.join("etc/docker/daemon.json")).unwrap();
+    assert!(machine.why_unread("/etc/docker/daemon.json").contains("no plain file"));
+}
+
+#[test]
+fn a_link_is_followed_within_the_root_and_not_out_of_it() {
+    let machine = Machine::new();
+    machine.write("etc/docker/elsewhere.json", b"{}");
+    symlink("elsewhere.json", machine.0.join("etc/docker/daemon.json")).unwrap();
+    assert_eq!(look(&machine.0).text("/etc/docker/daemon.json"), Some("{}"));
+
+    fs::create_dir_all(machine.0.join("etc/containers")).unwrap();
+    symlink("/etc/hostname", machine.0.join("etc/containers/registries.conf")).unwrap();
+    assert!(machine.why_unread("/etc/containers/registries.conf").contains("out of the root"));
+
+    fs::create_dir_all(machine.0.join("etc/containerd")).unwrap();
+    symlink("nowhere", machine.0.join("etc/containerd/config.toml")).unwrap();
+    assert!(machine.why_unread("/etc/containerd/config.toml").contains("leads nowhere"));
+}
+
+#[tokio::test]
+async fn a_server_that_listens_is_reached_and_one_that_does_not_is_not() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let open = listener.local_addr().unwrap();
+    let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = other.local_addr().unwrap();
+    drop(other);
+    let gate = "https://gate.invalid".parse().unwrap();
+    let registries = [open, closed].map(|address| address.to_string().parse().unwrap());
+    let reached = reach(&Question::new(vec![gate], &registries), BTreeSet::new()).await;
+    let of = |address: std::net::SocketAddr| {
+        let name = address.to_string();
+        reached.iter().find(|(server, _)| *server == name).map(|(_, reach)| reach.clone()).unwrap()
+    };
+    assert_eq!(of(open), Reach::Open(open.ip()));
+    assert!(matches!(of(closed), Reach::Closed(_)), "{reached:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_stands_for_the_gates_address_leads_to_the_gate() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let gate = format!("http://{address}").parse().unwrap();
+    let registry = format!("localhost:{}", address.port()).parse().unwrap();
+    let reached = reach(&Question::new(vec![gate], &[registry]), BTreeSet::new()).await;
+    assert_eq!(reached.first().map(|(_, reach)| reach), Some(&Reach::Gate));
+}

@@ -1,0 +1,157 @@
+//! The ways around the gate that a client machine leaves open: its files judged, and whether registries
+//! can be reached from it. `look` reads and connects; everything else is pure.
+
+mod containerd;
+mod docker;
+mod finding;
+mod hosts;
+mod k3s;
+mod look;
+mod podman;
+mod report;
+mod seen;
+mod toml_file;
+mod yaml_file;
+
+pub use finding::{Client, Finding, State, Trap};
+pub use look::{Reach, look, reach};
+pub use report::Report;
+pub use seen::{Content, Seen};
+
+use crate::client_config::{DOCKER_HUB, DOCKER_HUB_ALIASES, GateAddress};
+use crate::oci::Registry;
+
+/// What is asked of a machine: is the gate the only way to these registries?
+#[derive(Clone, Debug)]
+pub struct Question {
+    gates: Gates,
+    registries: Vec<String>,
+}
+
+/// The addresses that are the gate's.
+#[derive(Clone, Debug)]
+pub(crate) struct Gates(Vec<GateAddress>);
+
+impl Question {
+    pub fn new(gates: Vec<GateAddress>, registries: &[Registry]) -> Self {
+        let registries = registries.iter().map(ToString::to_string).collect();
+        Self { gates: Gates(gates), registries }
+    }
+
+    /// The registries that are looked at, by all their names, and those besides that files name.
+    fn names(&self, besides: &[String]) -> Vec<String> {
+        let mut names = self.registries.clone();
+        if names.iter().any(|name| name == DOCKER_HUB) {
+            names.extend(DOCKER_HUB_ALIASES.map(str::to_owned));
+        }
+        for name in besides {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
+    /// Judges each name; what nothing is found against is told as closed. Findings that differ in their
+    /// registry alone stay apart.
+    fn each_name(
+        &self,
+        besides: &[String],
+        mut judge: impl FnMut(&str) -> Vec<Finding>,
+    ) -> Vec<Finding> {
+        self.names(besides).iter().flat_map(|name| judge(name)).collect()
+    }
+
+    fn is_other_name(&self, name: &str) -> bool {
+        DOCKER_HUB_ALIASES.contains(&name)
+    }
+
+    /// The finding, leading to the first of the registries.
+    fn leading(&self, finding: Finding) -> Finding {
+        match self.registries.first() {
+            Some(name) => finding.leading_to(finding::server_of(name)),
+            None => finding,
+        }
+    }
+}
+
+impl Gates {
+    /// Whether an endpoint, as a file names it, is the gate.
+    fn leads(&self, endpoint: &str) -> bool {
+        let found = GateAddress::of_endpoint(endpoint);
+        found.is_some_and(|found| {
+            self.0.iter().any(|gate| {
+                let unsaid = !endpoint.contains("://") && found.authority() == found.host();
+                gate.is_same_server(&found) || (unsaid && gate.authority() == found.host())
+            })
+        })
+    }
+
+    /// Whether a registry's name is the gate's own.
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|gate| gate.authority() == name)
+    }
+
+    /// Whether `insecure-registries` means the gate by this name, and not on this machine alone.
+    fn has_insecure(&self, name: &str) -> bool {
+        let meant = |gate: &GateAddress| gate.authority() == name || gate.host() == name;
+        self.0.iter().any(|gate| meant(gate) && !gate.is_loopback())
+    }
+
+    /// Whether an endpoint is asked over http, and not on this machine alone.
+    fn is_plain(&self, endpoint: &str) -> bool {
+        let found = GateAddress::of_endpoint(endpoint);
+        found.is_some_and(|found| !found.is_secure() && !found.is_loopback())
+    }
+
+    /// Whether an endpoint is on this machine.
+    fn are_loopback(&self, endpoint: &str) -> bool {
+        GateAddress::of_endpoint(endpoint).is_some_and(|found| found.is_loopback())
+    }
+}
+
+/// The files of a folder whose names end in `end`, in the order in which they count.
+fn in_folder<'a>(
+    seen: &'a Seen,
+    folder: &'a str,
+    end: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let names = seen.names(folder).iter().filter(move |name| name.ends_with(end));
+    names.filter_map(move |name| seen.entry(&format!("{folder}/{name}")))
+}
+
+/// Judges the files of one client.
+type Judge = fn(&Question, &Seen) -> Vec<Finding>;
+
+/// Everything that the files of a machine leave open, and what could not be looked at. A client that is
+/// there and leaves nothing open has one finding that says so.
+pub fn examine(question: &Question, seen: &Seen) -> Vec<Finding> {
+    let clients: [(Client, Judge, bool); 4] = [
+        (Client::Docker, docker::judge, docker::is_there(seen)),
+        (Client::Containerd, containerd::judge, containerd::is_there(seen)),
+        (Client::K3s, k3s::judge, k3s::is_there(seen)),
+        (Client::Podman, podman::judge, podman::is_there(seen)),
+    ];
+    let unread = seen.unreadable().map(|(path, why)| {
+        let meaning = format!("it cannot be read: {why}");
+        let undecided = Finding::undecided(Client::Machine, meaning).at(path, None);
+        undecided.remedy("run this as root, or look at it yourself")
+    });
+    let mut found: Vec<Finding> = unread.collect();
+    let all_read = found.is_empty();
+    for (client, judge, _) in clients.into_iter().filter(|(.., is_there)| *is_there) {
+        let of_it = judge(question, seen);
+        if of_it.is_empty() && all_read {
+            let names = question.names(&[]).join(", ");
+            found.push(Finding::closed(
+                client,
+                format!("only the gate is asked for images of {names}"),
+            ));
+        }
+        found.extend(of_it);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! A machine for each trap: what it says is all that is looked at.
+
+mod hosts;
+mod podman;
+
+use super::*;
+
+const GATE: &str = "https://gate.example.com";
+const DOCKER_HOSTS: &str = "/etc/docker/certs.d";
+const HOSTS: &str = "/etc/containerd/certs.d";
+const DROP_IN: &str = "/etc/containers/registries.conf.d/gate.conf";
+
+fn question() -> Question {
+    Question::new(vec![GATE.parse().unwrap()], &["docker.io".parse().unwrap()])
+}
+
+fn examined(files: &[(&str, &str)]) -> Vec<Finding> {
+    examine(&question(), &Seen::of(files))
+}
+
+/// The traps that are open, with the lines where they stand.
+fn open(found: &[Finding]) -> Vec<(Trap, Option<usize>)> {
+    let open = found.iter().filter(|finding| finding.state == State::Open);
+    open.map(|finding| (finding.trap, finding.line)).collect()
+}
+
+const CRI: (&str, &str) = (
+    "/etc/containerd/config.toml",
+    "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"/etc/containerd/certs.d\"\n",
+);
+const SOUND: &str = "server = \"https://gate.example.com\"\n\n[host.\"https://gate.example.com\"]\n\
+                     capabilities = [\"pull\", \"resolve\"]\n";
+
+#[test]
+fn a_machine_without_clients_has_no_findings() {
+    assert_eq!(examined(&[("/etc/hostname", "bare")]), []);
+}
+
+#[test]
+fn what_client_config_prints_is_closed() {
+    use crate::client_config::{Kind, Wanted, print};
+    let wanted = Wanted {
+        gate: GATE.parse().unwrap(),
+        mirror: None,
+        addresses: Vec::new(),
+        registries: vec!["docker.io".parse().unwrap(), "quay.io".parse().unwrap()],
+        ca: Some("/etc/ssl/gate.crt".parse().unwrap()),
+        certificate: None,
+    };
+    for kind in
+        [Kind::DockerContainerd, Kind::Containerd, Kind::K3s, Kind::Podman, Kind::PodmanMirror]
+    {
+        let printed = print(kind, &wanted).unwrap();
+        let files: Vec<_> =
+            printed.files.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
+        let found = examined(&files);
+        assert_eq!(found.len(), 1, "{kind:?}: {found:#?}");
+        assert_eq!(found[0].state, State::Closed, "{kind:?}: {found:#?}");
+    }
+}
+
+#[test]
+fn docker_falls_back_to_docker_hub_after_its_mirror() {
+    let found = examined(&[(
+        "/etc/docker/daemon.json",
+        "{\n \"registry-mirrors\": [\"https://gate.example.com\"]\n}",
+    )]);
+    assert_eq!(open(&found), [(Trap::Fallback, Some(2)), (Trap::OtherName, Some(2))]);
+    assert!(
+        found.iter().all(|finding| finding.leads_to.as_deref() == Some("registry-1.docker.io"))
+    );
+}
+
+#[test]
+fn docker_without_a_mirror_asks_docker_hub() {
+    let found = examined(&[("/etc/docker/daemon.json", "{}")]);
+    assert_eq!(open(&found), [(Trap::NotLed, None); 2]);
+}
+
+#[test]
+fn docker_asks_other_mirrors() {
+    let json =
+        "{\"registry-mirrors\": [\"https://gate.example.com\",\n\"https://mirror.example.com\"]}";
+    let found = examined(&[("/etc/docker/daemon.json", json)]);
+    assert_eq!(open(&found)[0], (Trap::OtherPlace, Some(2)));
+}
+
+#[test]
+fn docker_takes_the_gate_without_a_certificate() {
+    for name in ["gate.example.com", "0.0.0.0/0"] {
+        let json = format!("{{\"insecure-registries\": [\"{name}\"]}}");
+        let found = examined(&[("/etc/docker/daemon.json", &json)]);
+        assert_eq!(open(&found)[0], (Trap::Insecure, Some(1)), "{name}");
+    }
+    let json = "{\"registry-mirrors\": [\"http://gate.example.com:443\"]}";
+    assert_eq!(open(&examined(&[("/etc/docker/daemon.json", json)]))[0].0, Trap::Insecure);
+}
+
+#[test]
+fn hosts_lead_docker_only_with_containerds_store() {
+    let default = format!("{DOCKER_HOSTS}/_default/hosts.toml");
+    let own = [("/etc/docker/daemon.json", "{}"), (&default, SOUND)];
+    assert_eq!(open(&examined(&own)), [(Trap::NotLed, None); 2]);
+    let json = "{\"features\": {\"containerd-snapshotter\": true}}";
+    let store = [("/etc/docker/daemon.json", json), (&default, SOUND)];
+    assert_eq!(open(&examined(&store)), []);
+    let broken = [("/etc/docker/daemon.json", json), (&default, "server = ")];
+    assert_eq!(open(&examined(&broken)), [(Trap::Broken, Some(1)); 2]);
+}
+
+#[test]
+fn a_daemon_json_that_is_none_is_undecided() {
+    let found = examined(&[("/etc/docker/daemon.json", "{\n\"registry-mirrors\": [}")]);
+    assert_eq!((found.len(), found[0].state, found[0].line), (1, State::Undecided, Some(2)));
+}
+
+#[test]
+fn what_goes_through_a_proxy_is_not_held_by_closed_egress() {
+    let json = "{\"proxies\": {\"https-proxy\": \"http://proxy.example.com:3128\"}}";
+    let found = examined(&[("/etc/docker/daemon.json", json)]);
+    let closed = [("registry-1.docker.io".to_owned(), Reach::Closed("refused".to_owned()))];
+    let report = Report::new(found, Some(&closed));
+    assert_eq!(report.exit_status(), 3, "{}", report.to_text());
+}
+
+const RENAMED: &str = "[[registry]]\nprefix = \"docker.io\"\nlocation = \"gate.example.com/docker.io\"\n\
+                       [[registry]]\nlocation = \"registry-1.docker.io\"\nblocked = true\n";
+
+const K3S: &str = "/etc/rancher/k3s/registries.yaml";
+const ANY: &str = "mirrors:\n  \"*\":\n    endpoint:\n      - \"https://gate.example.com\"\n";
+const OPTION: (&str, &str) =
+    ("/etc/rancher/k3s/config.yaml", "disable-default-registry-endpoint: true\n");
+
+#[test]
+fn k3s_falls_back_without_its_option() {
+    assert_eq!(open(&examined(&[(K3S, ANY)])), [(Trap::Fallback, Some(3)); 3]);
+    assert_eq!(open(&examined(&[(K3S, ANY), OPTION])), []);
+    let unit = "[Service]\nExecStart=/usr/local/bin/k3s \\\n    server \\\n  '--disable-default-registry-endpoint' \\\n";
+    let unit = ("/etc/systemd/system/k3s.service", unit);
+    assert_eq!(open(&examined(&[(K3S, ANY), unit])), []);
+    let off =
+        ("/etc/rancher/k3s/config.yaml.d/z.yaml", "disable-default-registry-endpoint: false\n");
+    assert_eq!(open(&examined(&[(K3S, ANY), OPTION, off])).len(), 3);
+}
+
+#[test]
+fn k3s_asks_a_registry_that_is_not_named() {
+    let found = examined(&[(K3S, &ANY.replace('*', "docker.io")), OPTION]);
+    assert_eq!(open(&found), [(Trap::NotLed, None); 2], "{found:#?}");
+    assert_eq!(open(&examined(&[OPTION])), [(Trap::NotLed, None); 3]);
+}
+
+#[test]
+fn k3s_asks_other_endpoints_and_takes_any_certificate() {
+    let more = format!(
+        "{ANY}      - \"https://mirror.example.com\"\nconfigs:\n  \"gate.example.com\":\n    tls:\n      \
+         insecure_skip_verify: true\n"
+    );
+    let found = examined(&[(K3S, &more), OPTION]);
+    let (last, places) = open(&found).split_last().map(|(l, p)| (*l, p.to_vec())).unwrap();
+    assert_eq!(places, [(Trap::OtherPlace, Some(5)); 3]);
+    assert_eq!(last, (Trap::Insecure, Some(9)));
+}
+
+#[test]
+fn a_registries_yaml_that_is_none_is_undecided() {
+    let found = examined(&[(K3S, "mirrors: [\n"), OPTION]);
+    assert_eq!((found.len(), found[0].state), (1, State::Undecided), "{found:#?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_undecided_and_nothing_is_called_closed() {
+    let mut seen = Seen::of(&[(DROP_IN, RENAMED)]);
+    seen.put(
+        "/etc/containers/registries.conf",
+        Content::Unreadable("permission denied".to_owned()),
+    );
+    let report = Report::new(examine(&question(), &seen), None);
+    assert_eq!(report.exit_status(), 1, "{}", report.to_text());
+    assert!(report.findings().iter().all(|finding| finding.state == State::Undecided));
+}
+
+#[test]
+fn a_registry_that_can_be_reached_is_a_way_around() {
+    let found = examined(&[(DROP_IN, RENAMED)]);
+    let ip = "192.0.2.1".parse().unwrap();
+    let report = Report::new(found, Some(&[("registry-1.docker.io".to_owned(), Reach::Open(ip))]));
+    assert_eq!(report.exit_status(), 3);
+    assert_eq!(open(report.findings()), [(Trap::Egress, None)]);
+}
+
+#[test]
+fn what_leads_nowhere_is_held_by_closed_egress_alone() {
+    let found = examined(&[("/etc/docker/daemon.json", "{}")]);
+    for reach in [Reach::Closed("refused".to_owned()), Reach::Gate] {
+        let report =
+            Report::new(found.clone(), Some(&[("registry-1.docker.io".to_owned(), reach)]));
+        assert_eq!(report.exit_status(), 0, "{}", report.to_text());
+        assert!(report.findings().iter().any(|finding| finding.state == State::Held));
+    }
+    let unknown = Reach::Undecided("no name".to_owned());
+    let report = Report::new(found.clone(), Some(&[("registry-1.docker.io".to_owned(), unknown)]));
+    assert_eq!(report.exit_status(), 3);
+    assert_eq!(Report::new(found, None).exit_status(), 3);
+}
+
+#[test]
+fn the_text_and_the_json_name_file_and_line() {
+    let found = examined(&[(
+        "/etc/docker/daemon.json",
+        "{\n \"registry-mirrors\": [\"https://gate.example.com\"]\n}",
+    )]);
+    let report = Report::new(found, None);
+    let text = report.to_text();
+    assert!(text.contains("in /etc/docker/daemon.json:2\n") && text.contains("to do: "), "{text}");
+    assert!(
+        text.ends_with(
+            "ways around the gate: 2 open, 0 undecided, 0 held by closed egress alone\n"
+        ),
+        "{text}"
+    );
+    let json = serde_json::to_value(&report).unwrap();
+    let first = &json["findings"][0];
+    assert_eq!(
+        (&first["state"], &first["trap"], &first["line"]),
+        (&"open".into(), &"fallback".into(), &2.into())
+    );
+    assert!(json["out_of_sight"].to_string().contains("--registry-mirror"));
+}

@@ -1,0 +1,79 @@
+//! A client's TOML file, with the lines where things stand. Takes whatever keys there are.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A value, and where it stands.
+pub(super) type Value<'a> = Spanned<DeValue<'a>>;
+
+pub(super) struct TomlFile<'a> {
+    text: &'a str,
+    table: Spanned<DeTable<'a>>,
+}
+
+/// Why a file is no TOML, and the line.
+pub(super) struct Broken {
+    pub(super) line: usize,
+    pub(super) message: String,
+}
+
+impl<'a> TomlFile<'a> {
+    pub(super) fn parse(text: &'a str) -> Result<Self, Broken> {
+        let table = DeTable::parse(text).map_err(|error| Broken {
+            line: line(text, error.span().map_or(0, |span| span.start)),
+            message: error.message().to_owned(),
+        })?;
+        Ok(Self { text, table })
+    }
+
+    pub(super) fn root(&self) -> &DeTable<'a> {
+        self.table.get_ref()
+    }
+
+    /// The line on which a value or a key begins.
+    pub(super) fn line<T>(&self, at: &Spanned<T>) -> usize {
+        line(self.text, at.span().start)
+    }
+}
+
+/// What a table has under a key.
+pub(super) fn get<'t, 'a>(table: &'t DeTable<'a>, key: &str) -> Option<&'t Value<'a>> {
+    table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+}
+
+/// The table that is reached by these keys.
+pub(super) fn table_at<'t, 'a>(table: &'t DeTable<'a>, keys: &[&str]) -> Option<&'t DeTable<'a>> {
+    keys.iter().try_fold(table, |table, key| get(table, key)?.get_ref().as_table())
+}
+
+/// The tables of an array of tables, or the one table in its place.
+pub(super) fn tables<'t, 'a>(
+    table: &'t DeTable<'a>,
+    key: &str,
+) -> Vec<(&'t Value<'a>, &'t DeTable<'a>)> {
+    let Some(value) = get(table, key) else { return Vec::new() };
+    let items: Vec<&Value<'a>> = match value.get_ref().as_array() {
+        Some(items) => items.iter().collect(),
+        None => vec![value],
+    };
+    items.into_iter().filter_map(|item| Some((item, item.get_ref().as_table()?))).collect()
+}
+
+pub(super) fn text<'t>(table: &'t DeTable<'_>, key: &str) -> Option<&'t str> {
+    get(table, key)?.get_ref().as_str()
+}
+
+/// Whether the key is there and true.
+pub(super) fn is_true(table: &DeTable<'_>, key: &str) -> bool {
+    get(table, key).and_then(|value| value.get_ref().as_bool()).unwrap_or(false)
+}
+
+/// The texts in a list.
+pub(super) fn texts<'t>(value: &'t Value<'_>) -> Vec<&'t str> {
+    let items = value.get_ref().as_array().into_iter().flat_map(|items| items.iter());
+    items.filter_map(|item| item.get_ref().as_str()).collect()
+}
+
+fn line(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}

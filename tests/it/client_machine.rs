@@ -1,0 +1,102 @@
+//! `client-config` and `doctor` as a shell sees them: what the one writes, the other finds nothing against.
+
+use std::process::{Command, Stdio};
+
+use crate::folder::Folder;
+
+const GATE: &str = "https://gate.example.com";
+
+fn countersign(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    let output =
+        command.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// What `doctor` says of the machine below `root`.
+fn doctor(root: &Folder, more: &[&str]) -> (Option<i32>, String) {
+    let root = root.path().to_str().unwrap();
+    let arguments = ["doctor", "--gate", GATE, "--no-connect", "--root", root];
+    let (status, stdout, stderr) = countersign(&[&arguments, more].concat());
+    assert_eq!(stderr, "");
+    (status, stdout)
+}
+
+fn write(root: &Folder, client: &str) -> (Option<i32>, String, String) {
+    let root = root.path().to_str().unwrap();
+    countersign(&["client-config", client, "--gate", GATE, "--write", root])
+}
+
+#[test]
+fn what_client_config_writes_leaves_no_way_open() {
+    for client in ["docker-containerd", "containerd", "k3s", "podman", "podman-mirror"] {
+        let root = Folder::new("machine");
+        let (status, stdout, stderr) = write(&root, client);
+        assert_eq!(status, Some(0), "{client}: {stderr}");
+        assert!(stdout.contains("# wrote ") && !stdout.contains("\n# file: "), "{stdout}");
+        let (status, said) = doctor(&root, &[]);
+        assert_eq!(status, Some(0), "{client}: {said}");
+        assert!(
+            said.contains("only the gate is asked for images of docker.io"),
+            "{client}: {said}"
+        );
+    }
+}
+
+#[test]
+fn client_config_prints_what_it_would_write() {
+    let (status, stdout, _) = countersign(&["client-config", "containerd", "--gate", GATE]);
+    let root = Folder::new("machine");
+    write(&root, "containerd");
+    assert_eq!(status, Some(0));
+    for part in stdout.split("\n# file: ").skip(1) {
+        let (path, text) = part.split_once('\n').unwrap();
+        let written = std::fs::read_to_string(root.join(path.trim_start_matches('/'))).unwrap();
+        assert_eq!(written.trim_end(), text.trim_end(), "{path}");
+    }
+}
+
+#[test]
+fn client_config_overwrites_nothing_and_prints_what_belongs_there() {
+    let root = Folder::new("machine");
+    root.write("etc/containerd/config.toml", "version = 2\n");
+    let (status, stdout, stderr) = write(&root, "containerd");
+    assert_eq!(status, Some(1), "{stderr}");
+    assert!(stderr.contains("was not written: put it into the files"), "{stderr}");
+    let printed: Vec<_> = stdout.split("\n# file: ").skip(1).collect();
+    assert_eq!(printed.len(), 1, "{stdout}");
+    assert!(printed[0].starts_with("/etc/containerd/config.toml\n"), "{stdout}");
+    let kept = std::fs::read_to_string(root.join("etc/containerd/config.toml")).unwrap();
+    assert_eq!(kept, "version = 2\n");
+    assert!(root.join("etc/containerd/certs.d/docker.io/hosts.toml").exists());
+}
+
+#[test]
+fn doctor_exits_with_3_where_a_way_is_open_and_names_its_place() {
+    let root = Folder::new("machine");
+    write(&root, "podman");
+    let drop_in = "etc/containers/registries.conf.d/zz.conf";
+    root.write(drop_in, "\n[[registry]]\nlocation = \"docker.io/library\"\n");
+    let (status, said) = doctor(&root, &[]);
+    assert_eq!(status, Some(3), "{said}");
+    assert!(said.contains(&format!("in /{drop_in}:2\n")), "{said}");
+
+    let (status, said) = doctor(&root, &["--json"]);
+    assert_eq!(status, Some(3));
+    let json: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        (&json["findings"][0]["trap"], &json["findings"][0]["line"]),
+        (&"reopened".into(), &2.into())
+    );
+}
+
+#[test]
+fn doctor_exits_with_1_where_something_could_not_be_looked_at() {
+    let root = Folder::new("machine");
+    write(&root, "podman");
+    std::fs::create_dir(root.join("etc/containers/registries.conf")).unwrap();
+    let (status, said) = doctor(&root, &[]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("in /etc/containers/registries.conf\n"), "{said}");
+}
