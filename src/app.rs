@@ -17,7 +17,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::pull_through::{self, PullThrough};
-use crate::server::{self, Generation, Generations, Limits, Names, Proxy, Tls};
+use crate::server::{
+    self, Facing, Generation, Generations, Limits, Names, Proxy, Tls, Versions,
+};
 use crate::store::{self, Store, StoreLock};
 use crate::trust::content::{self, Verdicts};
 use crate::trust::cosign;
@@ -53,9 +55,10 @@ pub struct App {
 /// A gate that accepts connections.
 pub struct Running {
     public: SocketAddr,
+    mirror: Option<SocketAddr>,
     admin: Option<SocketAddr>,
-    secure: bool,
     tls: Option<Arc<Tls>>,
+    mirror_tls: Option<Arc<Tls>>,
     readiness: Arc<Readiness>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -122,7 +125,9 @@ impl App {
             registries,
             clock.clone(),
         );
-        let generations = Generations::new(Generation { number: 1, gate, names });
+        let denial_status = config.server.denial_status;
+        let first = Generation { number: 1, gate, names, denial_status };
+        let generations = Generations::new(first);
         Ok(Self { generations, pull_through, store, metrics, clock })
     }
 
@@ -142,11 +147,13 @@ impl App {
         let mut app = Self::new(config, clock, Keeping::Remember)?;
         readiness.set(Part::Config, true);
         readiness.set(Part::Store, true);
-        let tls = match &config.server.tls {
-            Some((cert, key)) => Some(Arc::new(Tls::load(cert, key)?)),
+        let tls = load(config.server.tls.as_ref())?;
+        let mirror_tls = load(config.mirror.as_ref().and_then(|mirror| mirror.tls.as_ref()))?;
+        let public = bind(config.server.listen, "server").await?;
+        let mirror = match &config.mirror {
+            Some(mirror) => Some(bind(mirror.listen, "mirror").await?),
             None => None,
         };
-        let public = bind(config.server.listen, "server").await?;
         let admin = match config.admin {
             Some(listen) => Some(bind(listen, "admin").await?),
             None => None,
@@ -155,9 +162,10 @@ impl App {
         let tasks = TaskTracker::new();
         let running = Running {
             public: public.local_addr()?,
+            mirror: mirror.as_ref().map(TcpListener::local_addr).transpose()?,
             admin: admin.as_ref().map(TcpListener::local_addr).transpose()?,
-            secure: tls.is_some(),
             tls: tls.clone(),
+            mirror_tls: mirror_tls.clone(),
             readiness: readiness.clone(),
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
@@ -170,11 +178,20 @@ impl App {
         };
         let metrics = server::Metrics::registered(&mut app.metrics);
         let proxy = Arc::new(Proxy::new(app.generations.clone(), metrics));
-        let answer = move |client, request| {
+        let facing = |facing| {
             let proxy = proxy.clone();
-            async move { proxy.handle(client, request).await }
+            move |client, request| {
+                let proxy = proxy.clone();
+                async move { proxy.handle(facing, client, request).await }
+            }
         };
         let limits = config.server.limits.clone();
+        if let Some(mirror) = mirror {
+            let limits = Limits { versions: Versions::OnlyHttp1, ..limits.clone() };
+            let answer = facing(Facing::Mirror);
+            tasks.spawn(server::serve(mirror, mirror_tls, limits, shutdown.clone(), answer));
+        }
+        let answer = facing(Facing::Clients);
         tasks.spawn(server::serve(public, tls, limits, shutdown.clone(), answer));
         if let Some(listener) = admin {
             let admin = Arc::new(Admin::new(readiness.clone(), app.metrics));
@@ -201,6 +218,11 @@ impl Running {
         self.public
     }
 
+    /// Where clients connect to that use the gate as a mirror.
+    pub fn mirror(&self) -> Option<SocketAddr> {
+        self.mirror
+    }
+
     /// Where the admin listener is, if there is one.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin
@@ -208,23 +230,28 @@ impl Running {
 
     /// The public listener as a URL.
     pub fn url(&self) -> String {
-        let scheme = if self.secure { "https" } else { "http" };
-        format!("{scheme}://{}", self.public)
+        url(self.tls.as_deref(), self.public)
     }
 
-    /// Reads the certificate again, if there is one.
+    /// The mirror listener as a URL, if there is one.
+    pub fn mirror_url(&self) -> Option<String> {
+        self.mirror.map(|mirror| url(self.mirror_tls.as_deref(), mirror))
+    }
+
+    /// Reads the certificates again, if there are any.
     pub fn reload(&self) {
-        let Some(tls) = &self.tls else {
+        if self.tls.is_none() && self.mirror_tls.is_none() {
             tracing::info!(
                 "there is no certificate to read again; the configuration is read at start"
             );
-            return;
-        };
-        match tls.reload() {
-            Ok(true) => tracing::info!("the certificate was read again"),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, "the new certificate is no good; the old one stays")
+        }
+        for tls in self.tls.iter().chain(&self.mirror_tls) {
+            match tls.reload() {
+                Ok(true) => tracing::info!("the certificate was read again"),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the new certificate is no good; the old one stays")
+                }
             }
         }
     }
@@ -276,6 +303,15 @@ fn open(
             trust::Anchor::Content(content::Anchor::Notation(anchor, responder))
         }
     })
+}
+
+fn load(files: Option<&server::TlsFiles>) -> anyhow::Result<Option<Arc<Tls>>> {
+    Ok(files.map(|(cert, key)| Tls::load(cert, key)).transpose()?.map(Arc::new))
+}
+
+fn url(tls: Option<&Tls>, address: SocketAddr) -> String {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{address}")
 }
 
 async fn bind(address: SocketAddr, which: &str) -> anyhow::Result<TcpListener> {

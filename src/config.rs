@@ -19,6 +19,8 @@ const MAX_NAME: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub server: server::Config,
+    /// The listener for clients that use the gate as a mirror, if there is one.
+    pub mirror: Option<server::Mirror>,
     /// Where the admin listener is, if there is one.
     pub admin: Option<SocketAddr>,
     pub store: store::Config,
@@ -37,6 +39,10 @@ impl Config {
     pub fn read(document: &Document) -> Result<Self, Problems> {
         document.read(|top| {
             let server = required(top, "server").and_then(|section| server::Config::read(&section));
+            let mirror = top.section("mirror").map(|section| {
+                let otherwise = server.as_ref().and_then(|server| server.tls.as_ref());
+                server::Mirror::read(&section, otherwise)
+            });
             let admin = top.section("admin").map(|section| {
                 let listen = section.listen("listen");
                 section.finish();
@@ -52,6 +58,7 @@ impl Config {
             }
             Some(Self {
                 server: server?,
+                mirror: mirror.flatten(),
                 admin: admin.flatten(),
                 store: store?,
                 upstreams,

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::limits::Limits;
+use super::limits::{Limits, Versions};
 use super::paced::Paced;
 use super::pulse::{Pulse, Silence, Told};
 use super::tls::Tls;
@@ -51,6 +51,9 @@ where
             .max_header_list_size(header_bytes)
             .keep_alive_interval(limits.ping_interval)
             .keep_alive_timeout(limits.ping_interval);
+        if limits.versions == Versions::OnlyHttp1 {
+            http = http.http1_only();
+        }
         Self { http, limits, tls, service }
     }
 
@@ -65,7 +68,7 @@ where
         let pulse = Arc::new(Pulse::new());
         let paced = Paced::new(stream, Arc::clone(&pulse), self.limits.write_timeout);
         let Some(tls) = &self.tls else { return self.talk(paced, &pulse, peer, shutdown).await };
-        let handshake = tls.acceptor().accept(paced);
+        let handshake = tls.acceptor(self.limits.versions).accept(paced);
         match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(secured)) => {
                 pulse.shaken();

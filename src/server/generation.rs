@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 
 use crate::gate::Gate;
 
+use super::config::DenialStatus;
 use super::route::Names;
 
 /// What one reading of the configuration made.
@@ -16,6 +17,7 @@ pub struct Generation {
     pub number: u64,
     pub gate: Gate,
     pub names: Names,
+    pub denial_status: DenialStatus,
 }
 
 /// The generation that answers now. The clones are one.

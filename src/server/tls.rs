@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 
+use super::limits::Versions;
 use crate::oci::Digest;
 
 /// The largest certificate chain or key, in bytes of PEM.
@@ -39,12 +40,19 @@ pub enum TlsError {
 pub struct Tls {
     cert: PathBuf,
     key: PathBuf,
-    config: ArcSwap<ServerConfig>,
+    configs: ArcSwap<Configs>,
     /// What the files held when they were last read, so that bad ones are told of only once.
     seen: Mutex<Seen>,
 }
 
 type Seen = Option<(Digest, Digest)>;
+
+/// The same certificate, with each choice of versions.
+#[derive(Debug)]
+struct Configs {
+    both: Arc<ServerConfig>,
+    http1: Arc<ServerConfig>,
+}
 
 impl Tls {
     /// Reads a certificate chain (the server's own certificate first) and its private key.
@@ -53,7 +61,7 @@ impl Tls {
         Ok(Self {
             cert: cert.to_owned(),
             key: key.to_owned(),
-            config: ArcSwap::from_pointee(config(cert, &chain, key, &private)?),
+            configs: ArcSwap::from_pointee(configs(cert, &chain, key, &private)?),
             seen: Mutex::new(Some((Digest::of(&chain), Digest::of(&private)))),
         })
     }
@@ -70,17 +78,21 @@ impl Tls {
         }
         *seen = found;
         let (chain, private) = both?;
-        self.config.store(Arc::new(config(&self.cert, &chain, &self.key, &private)?));
+        self.configs.store(Arc::new(configs(&self.cert, &chain, &self.key, &private)?));
         Ok(true)
     }
 
     /// What the next connection is accepted with.
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.config.load_full())
+    pub(super) fn acceptor(&self, versions: Versions) -> TlsAcceptor {
+        let configs = self.configs.load();
+        TlsAcceptor::from(Arc::clone(match versions {
+            Versions::Http1AndHttp2 => &configs.both,
+            Versions::OnlyHttp1 => &configs.http1,
+        }))
     }
 }
 
-fn config(cert: &Path, chain: &[u8], key: &Path, private: &[u8]) -> Result<ServerConfig, TlsError> {
+fn configs(cert: &Path, chain: &[u8], key: &Path, private: &[u8]) -> Result<Configs, TlsError> {
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
         .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
@@ -91,8 +103,10 @@ fn config(cert: &Path, chain: &[u8], key: &Path, private: &[u8]) -> Result<Serve
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
         .map_err(|why| TlsError::Pair { cert: cert.to_owned(), key: key.to_owned(), why })?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let http1 = Arc::new(config.clone());
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(Configs { both: Arc::new(config), http1 })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

@@ -9,7 +9,7 @@ use countersign::gate::Gate;
 use countersign::oci::{Digest, Registry};
 use countersign::policy::{Mode, OnRollback, OnUnsigned, Policy, Rule};
 use countersign::pull_through::PullThrough;
-use countersign::server::{Generation, Generations, Limits, Metrics, Names, Proxy};
+use countersign::server::{DenialStatus, Facing, Generation, Generations, Limits, Metrics, Names, Proxy};
 use countersign::trust::content::Verdicts;
 use countersign::trust::places::Places;
 use countersign::trust::tags::TagMemory;
@@ -159,11 +159,11 @@ pub(crate) async fn stand() -> Standing {
     let gate = Gate::new(policy, trust, pull_through, tags, names.clone(), Clock::System);
     let names = Names { default: names.first().cloned(), registries: names };
     let metrics = Metrics::registered(&mut registry);
-    let generations = Generations::new(Generation { number: 1, gate, names });
+    let generations = Generations::new(Generation { number: 1, gate, names, denial_status: DenialStatus::NotFound });
     let proxy = Arc::new(Proxy::new(generations, metrics));
     let served = serve(Limits::default(), None, move |client, request| {
         let proxy = Arc::clone(&proxy);
-        async move { proxy.handle(client, request).await }
+        async move { proxy.handle(Facing::Clients, client, request).await }
     })
     .await;
     Standing { served, content, registry, _upstream: behind }

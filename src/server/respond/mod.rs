@@ -13,7 +13,7 @@ use url::form_urlencoded;
 
 use crate::gate::{Admitted, Denial};
 use crate::oci::headers::{
-    API_VERSION, ContentName, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED,
+    API_VERSION, ContentName, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED, of_manifest,
 };
 use crate::oci::{Digest, ErrorBody, ErrorCode, MediaType, Registry};
 use crate::pull_through::BlobStream;
@@ -22,9 +22,11 @@ use crate::upstream::{Page, Part, Referrers, TagPage};
 
 use super::audit::{Grounds, RequestId};
 use super::body::Body;
+use super::config::DenialStatus;
 use super::conditions::{InvalidRange, is_unchanged};
 use super::metrics::Metrics;
 use super::route::Malformed;
+use super::sticky::{Answer, Content};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -143,13 +145,14 @@ pub(super) fn trust_metadata(metadata: Option<Relayed>) -> Response<Body> {
     }
 }
 
-/// What the gate said instead.
-pub(super) fn denied(denial: &Denial, id: RequestId) -> Response<Body> {
+/// What the gate said instead; `chosen` is for what is absent or refused.
+pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Response<Body> {
     // No `_` arm: a new denial must choose its own status.
     let (status, code) = match denial {
-        Denial::Absent(_) | Denial::Refused(_) => {
-            (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown)
-        }
+        Denial::Absent(_) | Denial::Refused(_) => match chosen {
+            DenialStatus::NotFound => (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
+            DenialStatus::Forbidden => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        },
         Denial::Undecided(_) => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
         Denial::Missing { code, .. } => (StatusCode::NOT_FOUND, *code),
         Denial::Throttled { .. } => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::Toomanyrequests),
@@ -187,6 +190,32 @@ pub(super) fn denied(denial: &Denial, id: RequestId) -> Response<Body> {
         | Denial::Absent(_)
         | Denial::Refused(_)
         | Denial::Missing { .. } => {}
+    }
+    response
+}
+
+/// What a client of a mirror takes for final.
+pub(super) fn sticky(sticky: Answer) -> Response<Body> {
+    let Answer { status, reason, content } = sticky;
+    let mut response = match content {
+        Content::None => answer(status, None, Body::empty()),
+        Content::Error(body) => error(status, &body),
+        Content::Manifest(denial) => {
+            let name = ContentName::of(&denial.digest());
+            let headers = of_manifest(&name, denial.media_type(), denial.len());
+            let mut response = Response::new(Body::denial(denial));
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    if status == StatusCode::NOT_MODIFIED {
+        headers.remove(CONTENT_LENGTH);
+    }
+    if let Some(reason) = reason {
+        response.extensions_mut().insert(reason);
     }
     response
 }
