@@ -17,9 +17,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::pull_through::{self, PullThrough};
-use crate::server::{
-    self, Facing, Generation, Generations, Limits, Names, Proxy, Tls, Versions,
-};
+use crate::server::{self, Facing, Generation, Generations, Limits, Names, Proxy, Tls, Versions};
 use crate::store::{self, Store, StoreLock};
 use crate::trust::content::{self, Verdicts};
 use crate::trust::cosign;

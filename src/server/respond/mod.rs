@@ -22,8 +22,8 @@ use crate::upstream::{Page, Part, Referrers, TagPage};
 
 use super::audit::{Grounds, RequestId};
 use super::body::Body;
-use super::config::DenialStatus;
 use super::conditions::{InvalidRange, is_unchanged};
+use super::config::DenialStatus;
 use super::metrics::Metrics;
 use super::route::Malformed;
 use super::sticky::{Answer, Content};
