@@ -20,6 +20,8 @@ const MAX_NAME: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub server: server::Config,
+    /// The listener for clients that use the gate as a mirror, if there is one.
+    pub mirror: Option<server::Mirror>,
     /// Where the admin listener is, if there is one.
     pub admin: Option<SocketAddr>,
     pub store: store::Config,
@@ -43,6 +45,10 @@ impl Config {
     pub fn read(document: &Document) -> Result<Self, Problems> {
         let config = document.read(|top| {
             let server = required(top, "server").and_then(|section| server::Config::read(&section));
+            let mirror = top.section("mirror").map(|section| {
+                let otherwise = server.as_ref().and_then(|server| server.tls.as_ref());
+                server::Mirror::read(&section, otherwise)
+            });
             let admin = top.section("admin").map(|section| {
                 let listen = section.listen("listen");
                 section.finish();
@@ -56,9 +62,11 @@ impl Config {
             for rule in &rules {
                 of_some_upstream(rule, &registries);
             }
-            let clients = clients(top, server.as_ref());
+            let mirror = mirror.flatten();
+            let clients = clients(top, server.as_ref(), mirror.as_ref());
             Some(Self {
                 server: server?,
+                mirror,
                 admin: admin.flatten(),
                 store: store?,
                 upstreams,
@@ -80,6 +88,7 @@ impl Config {
         let keys = [
             ("server.listen", one.listen != two.listen),
             ("server.tls_cert", one.tls != two.tls),
+            ("mirror", self.mirror != other.mirror),
             ("server (its limits)", one.limits != two.limits),
             ("admin.listen", self.admin != other.admin),
             ("store", self.store != other.store),
@@ -96,25 +105,33 @@ fn required<'a>(top: &Section<'a>, key: &'static str) -> Option<Section<'a>> {
 }
 
 /// Who may pull: to be said where others than this machine can connect.
-fn clients(top: &Section<'_>, server: Option<&server::Config>) -> clients::Config {
+fn clients(
+    top: &Section<'_>,
+    server: Option<&server::Config>,
+    mirror: Option<&server::Mirror>,
+) -> clients::Config {
     let section = top.section("clients");
     let config = section.as_ref().map(clients::Config::read).unwrap_or_default();
-    let Some(server) = server else { return config };
-    if !config.is_said() && !clients::config::is_near(server.listen) {
-        top.wrong(
-            "clients",
-            format!(
-                "{} is open to other machines: say who may pull, `[clients]` with `open = true`, \
-                 `htpasswd = \"FILE\"` or `tls_client_ca = \"FILE\"`",
-                server.listen
-            ),
-        );
-    }
-    if let Some(section) = section
-        && section.has("tls_client_ca")
-        && server.tls.is_none()
-    {
-        section.wrong("tls_client_ca", "it needs TLS: `tls_cert` and `tls_key` in [server]");
+    let server = server.map(|server| (server.listen, server.tls.is_some()));
+    let mirror = mirror.map(|mirror| (mirror.listen, mirror.tls.is_some()));
+    for (listen, secure) in server.into_iter().chain(mirror) {
+        if !config.is_said() && !clients::config::is_near(listen) {
+            top.wrong(
+                "clients",
+                format!(
+                    "{listen} is open to other machines: say who may pull, `[clients]` with \
+                     `open = true`, `htpasswd = \"FILE\"` or `tls_client_ca = \"FILE\"`"
+                ),
+            );
+        }
+        if let Some(section) = &section
+            && section.has("tls_client_ca")
+            && !secure
+        {
+            let message =
+                format!("it needs TLS: `tls_cert` and `tls_key` of the listener {listen}");
+            section.wrong("tls_client_ca", message);
+        }
     }
     config
 }

@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, Part, Readiness};
+use crate::clients::Certificates;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
-use crate::server::{self, Generations, Limits, Proxy, Tls};
+use crate::server::{self, Facing, Generations, Limits, Proxy, Tls, Versions};
 use crate::store::StoreLock;
 use parts::Parts;
 pub use reload::{Reloader, Reloads};
@@ -47,9 +48,10 @@ pub struct App {
 /// A gate that accepts connections.
 pub struct Running {
     public: SocketAddr,
+    mirror: Option<SocketAddr>,
     admin: Option<SocketAddr>,
-    secure: bool,
     tls: Option<Arc<Tls>>,
+    mirror_tls: Option<Arc<Tls>>,
     readiness: Arc<Readiness>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -90,13 +92,15 @@ impl App {
         let mut app = Self::new(config, clock, Keeping::Remember)?;
         readiness.set(Part::Config, true);
         readiness.set(Part::Store, true);
-        let tls = match &config.server.tls {
-            Some((cert, key)) => {
-                Some(Arc::new(Tls::load(cert, key, config.clients.certificates())?))
-            }
+        let certificates = config.clients.certificates();
+        let tls = load(config.server.tls.as_ref(), certificates)?;
+        let of_mirror = config.mirror.as_ref().and_then(|mirror| mirror.tls.as_ref());
+        let mirror_tls = load(of_mirror, certificates)?;
+        let public = bind(config.server.listen, "server").await?;
+        let mirror = match &config.mirror {
+            Some(mirror) => Some(bind(mirror.listen, "mirror").await?),
             None => None,
         };
-        let public = bind(config.server.listen, "server").await?;
         let admin = match config.admin {
             Some(listen) => Some(bind(listen, "admin").await?),
             None => None,
@@ -105,9 +109,10 @@ impl App {
         let tasks = TaskTracker::new();
         let running = Running {
             public: public.local_addr()?,
+            mirror: mirror.as_ref().map(TcpListener::local_addr).transpose()?,
             admin: admin.as_ref().map(TcpListener::local_addr).transpose()?,
-            secure: tls.is_some(),
             tls: tls.clone(),
+            mirror_tls: mirror_tls.clone(),
             readiness: readiness.clone(),
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
@@ -122,11 +127,20 @@ impl App {
         };
         let metrics = server::Metrics::registered(&mut app.metrics);
         let proxy = Arc::new(Proxy::new(app.generations.clone(), metrics));
-        let answer = move |client, request| {
+        let facing = |facing| {
             let proxy = proxy.clone();
-            async move { proxy.handle(client, request).await }
+            move |client, request| {
+                let proxy = proxy.clone();
+                async move { proxy.handle(facing, client, request).await }
+            }
         };
         let limits = config.server.limits.clone();
+        if let Some(mirror) = mirror {
+            let limits = Limits { versions: Versions::OnlyHttp1, ..limits.clone() };
+            let answer = facing(Facing::Mirror);
+            tasks.spawn(server::serve(mirror, mirror_tls, limits, shutdown.clone(), answer));
+        }
+        let answer = facing(Facing::Clients);
         tasks.spawn(server::serve(public, tls, limits, shutdown.clone(), answer));
         if let Some(listener) = admin {
             let admin = Arc::new(Admin::new(readiness.clone(), app.metrics));
@@ -153,6 +167,11 @@ impl Running {
         self.public
     }
 
+    /// Where clients connect to that use the gate as a mirror.
+    pub fn mirror(&self) -> Option<SocketAddr> {
+        self.mirror
+    }
+
     /// Where the admin listener is, if there is one.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin
@@ -160,14 +179,19 @@ impl Running {
 
     /// The public listener as a URL.
     pub fn url(&self) -> String {
-        let scheme = if self.secure { "https" } else { "http" };
-        format!("{scheme}://{}", self.public)
+        url(self.tls.as_deref(), self.public)
+    }
+
+    /// The mirror listener as a URL, if there is one.
+    pub fn mirror_url(&self) -> Option<String> {
+        self.mirror.map(|mirror| url(self.mirror_tls.as_deref(), mirror))
     }
 
     /// What reads `config` again, in the file that it was read from.
     pub fn reloader(&self, config: Config) -> Reloader {
-        let Self { generations, parts, tls, reloads, .. } = self;
-        Reloader::new(config, parts.clone(), generations.clone(), tls.clone(), reloads.clone())
+        let Self { generations, parts, reloads, .. } = self;
+        let tls = self.tls.iter().chain(&self.mirror_tls).cloned().collect();
+        Reloader::new(config, parts.clone(), generations.clone(), tls, reloads.clone())
     }
 
     /// Refuses new connections, lets what is started finish, and ends.
@@ -184,6 +208,19 @@ impl Running {
         self.admin_tasks.close();
         self.admin_tasks.wait().await;
     }
+}
+
+fn load(
+    files: Option<&server::TlsFiles>,
+    clients: Option<&Certificates>,
+) -> anyhow::Result<Option<Arc<Tls>>> {
+    let tls = files.map(|(cert, key)| Tls::load(cert, key, clients));
+    Ok(tls.transpose()?.map(Arc::new))
+}
+
+fn url(tls: Option<&Tls>, address: SocketAddr) -> String {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{address}")
 }
 
 async fn bind(address: SocketAddr, which: &str) -> anyhow::Result<TcpListener> {

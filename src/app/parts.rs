@@ -78,7 +78,8 @@ impl Parts {
             parts.clock.clone(),
         );
         let Made { clients, names, .. } = made;
-        Ok((parts, Generation { number: 1, gate, clients, names }))
+        let denial_status = config.server.denial_status;
+        Ok((parts, Generation { number: 1, gate, clients, names, denial_status }))
     }
 
     /// The generation after `last`. Reads files, and connects to nothing yet.
@@ -86,7 +87,8 @@ impl Parts {
         let Made { trust, pull_through, clients, names } = self.make(config)?;
         let registries = names.registries.clone();
         let gate = last.gate.renewed(config.policy.clone(), trust, pull_through, registries);
-        Ok(Generation { number: last.number + 1, gate, clients, names })
+        let (number, denial_status) = (last.number + 1, config.server.denial_status);
+        Ok(Generation { number, gate, clients, names, denial_status })
     }
 
     /// Forgets what was found for anchors that `generation` has not.

@@ -88,7 +88,8 @@ pub struct Reloader {
     looked: Option<Seen>,
     parts: Arc<Parts>,
     generations: Generations,
-    tls: Option<Arc<Tls>>,
+    /// Of each listener that has a certificate.
+    tls: Vec<Arc<Tls>>,
     reloads: Reloads,
 }
 
@@ -97,7 +98,7 @@ impl Reloader {
         config: Config,
         parts: Arc<Parts>,
         generations: Generations,
-        tls: Option<Arc<Tls>>,
+        tls: Vec<Arc<Tls>>,
         reloads: Reloads,
     ) -> Self {
         let files = config.files.clone();
@@ -197,8 +198,9 @@ impl Reloader {
 
     /// The certificate that is in use stays if the new one is no good.
     async fn reload_certificate(&self, clients: Option<Certificates>) {
-        let Some(tls) = self.tls.clone() else { return };
-        match spawn_blocking(move || tls.ask(clients.as_ref())).await {
+        let tls = self.tls.clone();
+        let all = move || tls.iter().try_for_each(|tls| tls.ask(clients.as_ref()));
+        match spawn_blocking(all).await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => error!(%why, "the new certificate is no good; the old one stays"),
             Err(broken) => error!(%broken, "reading the certificate broke off; the old one stays"),

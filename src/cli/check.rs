@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::config::Config;
 use crate::policy::Policy;
+use crate::server::DenialStatus;
 
 use super::{ConfigFile, print};
 
@@ -26,8 +27,17 @@ impl Check {
 
 /// What a configuration means, in a few lines.
 fn meaning(config: &Config) -> String {
-    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    let mut lines = vec![format!("listens   {scheme}://{}", config.server.listen)];
+    let url = |tls: bool, address| format!("{}://{address}", if tls { "https" } else { "http" });
+    let server = &config.server;
+    let denied = match server.denial_status {
+        DenialStatus::NotFound => "",
+        DenialStatus::Forbidden => ", and denies with 403",
+    };
+    let mut lines = vec![format!("listens   {}{denied}", url(server.tls.is_some(), server.listen))];
+    lines.extend(config.mirror.as_ref().map(|mirror| {
+        let url = url(mirror.tls.is_some(), mirror.listen);
+        format!("mirror    {url}: denies so that a client does not ask elsewhere, as far as it can")
+    }));
     lines.extend(config.admin.map(|admin| format!("admin     http://{admin}")));
     let (path, mib) = (config.store.path.display(), config.store.max_size >> 20);
     lines.push(format!("store     {path}, at most {mib} MiB of content"));

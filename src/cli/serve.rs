@@ -30,7 +30,8 @@ impl Serve {
         let mut hangup = signal(SignalKind::hangup())?;
         let running = App::start(&config, Clock::System).await?;
         let admin = running.admin().map(|admin| format!("http://{admin}"));
-        tracing::info!(target: telemetry::ALWAYS, address = %running.url(), admin, "listening");
+        let (address, mirror) = (running.url(), running.mirror_url());
+        tracing::info!(target: telemetry::ALWAYS, address, mirror, admin, "listening");
         let mut reloader = running.reloader(config);
         loop {
             tokio::select! {

@@ -115,6 +115,18 @@ impl Clients {
         self.passwords.is_some()
     }
 
+    /// What a client that is not let in is to know.
+    pub fn sentence(&self, why: NotLetIn) -> &'static str {
+        match why {
+            NotLetIn::Unknown | NotLetIn::Wrong if !self.takes_passwords() => {
+                "only clients with a certificate of the gate's own CA may pull"
+            }
+            NotLetIn::Unknown => "only users of the gate may pull: `docker login`",
+            NotLetIn::Wrong => "the user's name or the password is wrong: `docker login`",
+            NotLetIn::Busy => "too many passwords are being looked at: ask again",
+        }
+    }
+
     /// Whether `client` may have what is in that repository.
     pub fn may_pull(&self, client: &Client, registry: &Registry, repository: &Repository) -> bool {
         self.grants.cover(client.user().map(|user| &**user), registry, repository)

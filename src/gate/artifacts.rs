@@ -41,6 +41,12 @@ fn subject_of(tag: &Tag) -> Option<(Digest, Kept)> {
     Some((format!("sha256:{hex}").parse().ok()?, kept))
 }
 
+/// Whether `tag` is one under which what is about a manifest is kept: clients look there of themselves,
+/// beside an image that they have.
+pub fn is_artifact_tag(tag: &Tag) -> bool {
+    subject_of(tag).is_some()
+}
+
 /// The tag of the list of what refers to `subject`.
 pub(super) fn list_of(subject: &Digest) -> Option<Tag> {
     let tag = format!("sha256-{}", subject.hex()).parse().ok()?;

@@ -1,12 +1,18 @@
 //! Blobs: open by digest in a repository from which anything could be served, except what is known to
 //! be a manifest. Clients ask for a manifest that they were denied once more as a blob.
 
+use http_body_util::BodyExt as _;
+
 use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository};
-use crate::pull_through::{BlobStream, FetchError};
+use crate::pull_through::{BlobStream, FetchError, Origin};
 use crate::upstream::{ByteRange, UpstreamError};
 
+use super::admitted::Admitted;
 use super::denial::Denial;
 use super::{Gate, Shared, deny};
+
+/// The largest config that is fetched before it is asked for.
+const MAX_CONFIG: u64 = 16 << 20;
 
 impl Gate {
     /// The blob `digest` of `registry/repository`, or a range of it, as it comes.
@@ -21,6 +27,27 @@ impl Gate {
         self.shared.open(&image, digest).await?;
         let stream = self.shared.pull_through.blob(registry, repository, digest, range).await;
         stream.map_err(|error| deny::fetch(&image, None, error))
+    }
+
+    /// Has the config of an image fetched and kept before the image is given to whoever could not do without
+    /// it. What cannot be run needs none.
+    pub async fn fetch_config(&self, image: &ImageRef, admitted: &Admitted) -> Result<(), Denial> {
+        let manifest = admitted.fetched().manifest();
+        let config = manifest.blobs().first().filter(|_| manifest.is_runnable());
+        let Some(config) = config.filter(|config| config.size <= MAX_CONFIG) else { return Ok(()) };
+        let ImageRef { registry, repository, .. } = image;
+        let rule = admitted.pattern();
+        let pull_through = &self.shared.pull_through;
+        let blob = pull_through.blob(registry, repository, &config.digest, None).await;
+        let fetch = |error| deny::no_config(deny::fetch(image, Some(rule), error));
+        let mut blob = blob.map_err(fetch)?;
+        if blob.origin() == Origin::Store {
+            return Ok(());
+        }
+        while let Some(piece) = blob.frame().await {
+            piece.map_err(|error| deny::no_config(deny::broken(image, rule, error)))?;
+        }
+        Ok(())
     }
 
     /// How many bytes the blob `digest` has; `None` if upstream has it and does not say.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::oci::{Digest, ErrorCode, ImageRef};
 use crate::policy::Unmet;
-use crate::pull_through::FetchError;
+use crate::pull_through::{BlobError, FetchError};
 use crate::trust::tags::TagsError;
 use crate::trust::{Reason, Refusal, Scheme, Trust, Unendorsed};
 use crate::upstream::UpstreamError;
@@ -110,6 +110,36 @@ pub(super) fn fetch(image: &ImageRef, rule: Option<&Arc<str>>, error: FetchError
                 undecided(Doubt::UpstreamUnreachable, error.to_string())
             }
         },
+    }
+}
+
+/// The manifest could be served, and the config that it names cannot be had.
+pub(super) fn no_config(denial: Denial) -> Denial {
+    match denial {
+        Denial::Undecided(undecided) => {
+            let because = format!("its config cannot be fetched: {}", undecided.because);
+            Denial::Undecided(Undecided { because, ..undecided })
+        }
+        Denial::Missing { image, code, message } => {
+            Denial::Missing { image, code, message: format!("{message} (its config)") }
+        }
+        denial @ (Denial::Absent(_)
+        | Denial::Refused(_)
+        | Denial::Throttled { .. }
+        | Denial::Unsatisfiable { .. }) => denial,
+    }
+}
+
+/// A blob that broke off on its way.
+pub(super) fn broken(image: &ImageRef, rule: &Arc<str>, error: BlobError) -> Denial {
+    match error {
+        BlobError::Mismatch(mismatch) => fetch(image, Some(rule), FetchError::Mismatch(mismatch)),
+        BlobError::Resume(error) => fetch(image, Some(rule), FetchError::Upstream(error)),
+        BlobError::Interrupted(_)
+        | BlobError::Length
+        | BlobError::OtherPart
+        | BlobError::Unreadable(_)
+        | BlobError::Stopping => exhausted(image, Some(rule), error.to_string()),
     }
 }
 

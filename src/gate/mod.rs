@@ -34,6 +34,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 pub use admitted::{Admitted, Excused, Grounds, Place, Remark};
+pub use artifacts::is_artifact_tag;
 pub use denial::{Denial, Denied, Doubt, Undecided};
 pub use evidence::Heard;
 

@@ -15,6 +15,6 @@ pub use body::Body;
 pub use client::{Client, Method, Timeouts};
 pub use error::{NetError, Stage};
 pub use limit::ReadError;
-pub use retry::retry_after;
+pub use retry::{patiently, retry_after};
 pub use ssrf::ForbiddenTarget;
 pub use tls::TlsError;

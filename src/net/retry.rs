@@ -1,5 +1,5 @@
 //! When to ask again. Everything that this client sends may be sent twice; what was answered, or will
-//! not be better in a moment, is not asked again.
+//! not be better in a moment, is not asked again. Whoever has more patience than that asks [`patiently`].
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
+use tokio::time::Instant;
 
 use super::error::NetError;
 
@@ -67,6 +68,27 @@ impl Retries {
     }
 }
 
+/// Asks until the outcome stands, for `most` at most: while it `is_passing`, and may be another in a
+/// moment. A question that is under way when that is over is waited for.
+pub async fn patiently<T, E, F: Future<Output = Result<T, E>>>(
+    most: Duration,
+    is_passing: impl Fn(&E) -> bool,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, E> {
+    let deadline = Instant::now() + most;
+    let delays = ExponentialBuilder::new().with_jitter().with_min_delay(FIRST_DELAY);
+    let mut delays = delays.with_max_delay(LONGEST_DELAY).without_max_times().build();
+    loop {
+        let outcome = ask().await;
+        let Err(error) = &outcome else { return outcome };
+        let delay = delays.next().unwrap_or(LONGEST_DELAY);
+        if !is_passing(error) || Instant::now() + delay > deadline {
+            return outcome;
+        }
+        tokio::time::sleep(delay).await;
+    }
+}
+
 /// How long the server asks us to stay away (RFC 9110, 10.2.3): seconds, or a date, which is read
 /// against the server's own `Date`.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
@@ -101,6 +123,24 @@ mod tests {
             assert!(retries.next_delay(&response(StatusCode::BAD_GATEWAY, None)).is_some());
         }
         assert_eq!(retries.next_delay(&response(StatusCode::BAD_GATEWAY, None)), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends_with_an_answer_with_what_is_not_passing_or_with_its_time() {
+        let most = Duration::from_secs(20);
+        let begun = Instant::now();
+        let mut asked = 0;
+        let mut ask = |good| {
+            asked += 1;
+            std::future::ready(if asked >= good { Ok(asked) } else { Err(asked) })
+        };
+        assert_eq!(patiently(most, |_| true, || ask(4)).await, Ok(4));
+        assert!(begun.elapsed() < most / 2);
+        assert_eq!(patiently(most, |_| false, || ask(9)).await, Err(5));
+        let begun = Instant::now();
+        let error = patiently(most, |_| true, || ask(usize::MAX)).await.unwrap_err();
+        assert!((10..100).contains(&error), "{error}");
+        assert!(begun.elapsed() <= most && begun.elapsed() > most / 2);
     }
 
     #[test]

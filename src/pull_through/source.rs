@@ -3,17 +3,21 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use http_body::Body as _;
 
 use super::error::BlobError;
-use crate::net::NetError;
+use crate::net::{NetError, patiently};
 use crate::oci::{Digest, Hasher, Repository};
 use crate::upstream::{Blob, ByteRange, Part, Upstream, UpstreamError, Violation};
 
 /// How often one blob is taken up again after upstream broke off.
 const MAX_RESUMES: usize = 5;
+/// How long upstream may be away in the middle of a blob: a client that has the beginning of it starts
+/// anew, or somewhere else, if the rest does not come.
+const MAX_AWAY: Duration = Duration::from_secs(30);
 
 /// A blob, or a range of it, on its way from upstream. Dropping it cancels that.
 pub(super) struct Source {
@@ -180,7 +184,10 @@ impl Source {
             (Part::Whole { .. }, _) | (Part::Range(_), None) => Some(ByteRange::From { first }),
         };
         tracing::debug!(%digest, first, "asking upstream for the rest of the blob");
-        State::Resuming(Box::pin(async move { upstream.blob(&repository, &digest, range).await }))
+        State::Resuming(Box::pin(async move {
+            let ask = || upstream.blob(&repository, &digest, range);
+            patiently(MAX_AWAY, UpstreamError::is_passing, ask).await
+        }))
     }
 
     /// Goes on with `blob` if that is just what has not come yet, or all of it where that is wanted:

@@ -13,6 +13,7 @@ use crate::gate::{Admitted, Denial, Remark};
 use crate::oci::{ImageRef, Reference};
 use crate::trust::Scheme;
 
+use super::facing::Facing;
 use super::metrics::Metrics;
 
 /// The name of one request, in its denial and in the audit event; of no meaning, and not repeated
@@ -58,6 +59,7 @@ pub(super) struct Asked {
     pub(super) client: SocketAddr,
     pub(super) id: RequestId,
     pub(super) started: Instant,
+    pub(super) facing: Facing,
 }
 
 /// Records that `image` was admitted.
@@ -79,6 +81,7 @@ pub(super) fn admitted(metrics: &Metrics, asked: Asked, image: &ImageRef, admitt
         anchor = scheme.map(|_| display(Anchors(admitted.anchors()))),
         scheme = scheme.map(|scheme| scheme.as_str()),
         remark = admitted.remark().map(Remark::as_str),
+        listener = asked.facing.recorded(),
         client.address = %asked.client,
         request_id = %asked.id,
         duration_ms = milliseconds(asked.started.elapsed()),
@@ -112,6 +115,7 @@ pub(super) fn denied(metrics: &Metrics, asked: Asked, denial: &Denial) {
         rule = grounds.rule,
         anchor = grounds.anchor,
         scheme = grounds.scheme.map(|scheme| scheme.as_str()),
+        listener = asked.facing.recorded(),
         client.address = %asked.client,
         request_id = %asked.id,
         duration_ms = milliseconds(asked.started.elapsed()),

@@ -16,9 +16,12 @@ use crate::pull_through::BlobStream;
 use crate::trust::Relayed;
 use crate::upstream::{Part, Referrers};
 
+use super::sticky::DenialManifest;
+
 /// The body of an answer.
 ///
-/// There is no way to make one of bytes, so that no manifest leaves that the gate did not admit:
+/// There is no way to make one of bytes, so that no manifest leaves that the gate did not admit, but for
+/// one that stands for a denial and is made of its words:
 ///
 /// ```compile_fail,E0277
 /// use bytes::Bytes;
@@ -33,6 +36,13 @@ use crate::upstream::{Part, Referrers};
 /// use countersign::server::Body;
 /// fn leak(admitted: Admitted) -> Body {
 ///     Body::manifest(admitted)
+/// }
+/// ```
+///
+/// ```compile_fail,E0624
+/// use countersign::server::{Body, DenialManifest};
+/// fn leak(denial: DenialManifest) -> Body {
+///     Body::denial(denial)
 /// }
 /// ```
 pub struct Body(Content);
@@ -55,6 +65,11 @@ impl Body {
 
     pub(super) fn manifest(admitted: Admitted) -> Self {
         Self(Content::Whole(admitted.into_bytes()))
+    }
+
+    /// What stands in the place of a manifest that is denied.
+    pub(super) fn denial(denial: DenialManifest) -> Self {
+        Self(Content::Whole(denial.into_bytes()))
     }
 
     /// A blob, or a part of one; `sent` counts the bytes of it that left.

@@ -1,4 +1,4 @@
-//! `[server]`: where the public listener is, and what it allows its clients.
+//! `[server]` and `[mirror]`: where the listeners for clients are, and what they allow them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,26 +12,38 @@ use super::limits::Limits;
 pub struct Config {
     pub listen: SocketAddr,
     /// The files of the certificate chain and of its key; without them it is plain HTTP.
-    pub tls: Option<(PathBuf, PathBuf)>,
+    pub tls: Option<TlsFiles>,
     pub limits: Limits,
+    pub denial_status: DenialStatus,
+}
+
+/// A certificate chain, and its key.
+pub type TlsFiles = (PathBuf, PathBuf);
+
+/// What an operator says of the listener for clients that use the gate as a mirror.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    pub listen: SocketAddr,
+    /// That of the public listener where nothing else is said.
+    pub tls: Option<TlsFiles>,
+}
+
+/// With which status a manifest is denied that is absent or refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DenialStatus {
+    /// 404 `MANIFEST_UNKNOWN`, which every client takes for an answer.
+    #[default]
+    NotFound,
+    /// 403 `DENIED`, of which newer containerd and docker show the message.
+    Forbidden,
 }
 
 impl Config {
     /// Reads `[server]`.
     pub fn read(section: &Section<'_>) -> Option<Self> {
         let listen = section.listen("listen");
-        let tls = match (section.file("tls_cert"), section.file("tls_key")) {
-            (Some(cert), Some(key)) => Some((cert, key)),
-            (None, None) => None,
-            (Some(_), None) => {
-                section.wrong("tls_cert", "`tls_key` goes with it");
-                None
-            }
-            (None, Some(_)) => {
-                section.wrong("tls_key", "`tls_cert` goes with it");
-                None
-            }
-        };
+        let tls = tls_files(section);
+        let denial_status = denial_status(section).unwrap_or_default();
         let standard = Limits::default();
         let count =
             |key, most| section.count(key, 1, most).and_then(|count| usize::try_from(count).ok());
@@ -54,7 +66,43 @@ impl Config {
             ..standard
         };
         section.finish();
-        Some(Self { listen: listen?, tls, limits })
+        Some(Self { listen: listen?, tls, limits, denial_status })
+    }
+}
+
+impl Mirror {
+    /// Reads `[mirror]`; `otherwise` is the certificate where it names none.
+    pub fn read(section: &Section<'_>, otherwise: Option<&TlsFiles>) -> Option<Self> {
+        let listen = section.listen("listen");
+        let tls = tls_files(section).or_else(|| otherwise.cloned());
+        section.finish();
+        Some(Self { listen: listen?, tls })
+    }
+}
+
+fn tls_files(section: &Section<'_>) -> Option<TlsFiles> {
+    match (section.file("tls_cert"), section.file("tls_key")) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        (Some(_), None) => {
+            section.wrong("tls_cert", "`tls_key` goes with it");
+            None
+        }
+        (None, Some(_)) => {
+            section.wrong("tls_key", "`tls_cert` goes with it");
+            None
+        }
+    }
+}
+
+fn denial_status(section: &Section<'_>) -> Option<DenialStatus> {
+    match section.count("denial_status", 400, 599)? {
+        404 => Some(DenialStatus::NotFound),
+        403 => Some(DenialStatus::Forbidden),
+        other => {
+            section.wrong("denial_status", format!("404 or 403, found {other}"));
+            None
+        }
     }
 }
 

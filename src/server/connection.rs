@@ -20,7 +20,7 @@ use tracing::debug;
 
 use crate::clients::ClientCertificate;
 
-use super::limits::Limits;
+use super::limits::{Limits, Versions};
 use super::paced::Paced;
 use super::pulse::{Pulse, Silence, Told};
 use super::tls::Tls;
@@ -53,6 +53,9 @@ where
             .max_header_list_size(header_bytes)
             .keep_alive_interval(limits.ping_interval)
             .keep_alive_timeout(limits.ping_interval);
+        if limits.versions == Versions::OnlyHttp1 {
+            http = http.http1_only();
+        }
         Self { http, limits, tls, service }
     }
 
@@ -69,7 +72,7 @@ where
         let Some(tls) = &self.tls else {
             return self.talk(paced, &pulse, peer, None, shutdown).await;
         };
-        let handshake = tls.acceptor().accept(paced);
+        let handshake = tls.acceptor(self.limits.versions).accept(paced);
         match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(secured)) => {
                 pulse.shaken();

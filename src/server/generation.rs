@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use crate::clients::Clients;
 use crate::gate::Gate;
 
+use super::config::DenialStatus;
 use super::route::Names;
 
 /// What one reading of the configuration made.
@@ -18,6 +19,7 @@ pub struct Generation {
     pub gate: Gate,
     pub clients: Clients,
     pub names: Names,
+    pub denial_status: DenialStatus,
 }
 
 /// The generation that answers now. The clones are one.

@@ -1,57 +1,77 @@
 //! The table of contents of the proxy: each route's one call and its one answer. Decides nothing
-//! itself: names are [`Route`]'s, trust the gate's, headers `respond`'s.
+//! itself: names are [`Route`]'s, trust the gate's, headers `respond`'s, and what there is in the place of
+//! what is denied `instead`'s.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, Request, Response};
 
 use crate::clients::{ClientCertificate, Clients};
-use crate::gate::{Denial, Gate};
+use crate::gate::{Admitted, Denial, Gate};
+use crate::net::patiently;
 use crate::oci::headers::ContentName;
 use crate::oci::{Digest, ImageRef, Registry, Repository};
 
-use super::audit::{self, Asked, RequestId, RequestIds};
+use super::audit::{self, RequestId, RequestIds};
 use super::body::Body;
 use super::conditions;
+use super::config::DenialStatus;
+use super::facing::Facing;
 use super::generation::Generations;
+use super::instead::{PATIENCE, is_passing};
 use super::metrics::{Kind, Metrics};
 use super::respond::{self, Listed};
 use super::route::{Malformed, Route};
+use super::sticky::Memory;
 
 /// The public service: answers every request of every client.
 #[derive(Debug)]
 pub struct Proxy {
     generations: Generations,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
     ids: RequestIds,
+    /// The denials that were given on the mirror listener.
+    pub(super) denials: Memory,
 }
 
 /// One request, as far as its answer depends on it.
-struct Exchange<'a> {
-    proxy: &'a Proxy,
+pub(super) struct Exchange<'a> {
+    pub(super) proxy: &'a Proxy,
     gate: &'a Gate,
-    client: SocketAddr,
+    pub(super) denial_status: DenialStatus,
+    pub(super) facing: Facing,
+    pub(super) client: SocketAddr,
+    pub(super) path: &'a str,
     headers: &'a HeaderMap,
-    head: bool,
-    id: RequestId,
-    started: Instant,
+    pub(super) head: bool,
+    pub(super) id: RequestId,
+    pub(super) started: Instant,
 }
 
 impl Proxy {
     pub fn new(generations: Generations, metrics: Metrics) -> Self {
-        Self { generations, metrics, ids: RequestIds::new() }
+        Self { generations, metrics, ids: RequestIds::new(), denials: Memory::new() }
     }
 
-    /// Answers `request` of `client`; its body is not read.
-    pub async fn handle<B>(&self, client: SocketAddr, request: Request<B>) -> Response<Body> {
+    /// Answers `request` of `client`, which came to that listener; its body is not read.
+    pub async fn handle<B>(
+        &self,
+        facing: Facing,
+        client: SocketAddr,
+        request: Request<B>,
+    ) -> Response<Body> {
         let started = Instant::now();
         let (head, _) = request.into_parts();
         let generation = self.generations.current();
         let exchange = Exchange {
             proxy: self,
             gate: &generation.gate,
+            denial_status: generation.denial_status,
+            facing,
             client,
+            path: head.uri.path(),
             headers: &head.headers,
             head: head.method == Method::HEAD,
             id: self.ids.next(),
@@ -65,7 +85,7 @@ impl Proxy {
         // What is not a manifest is on the heap: the room for it is not carried around for one.
         let response = match (refused, route) {
             (Some(refused), _) => refused,
-            (None, Err(malformed)) => respond::malformed(&malformed),
+            (None, Err(malformed)) => exchange.malformed(&malformed),
             (None, Ok(Route::Base)) => respond::base(),
             (None, Ok(Route::Manifest(image))) => exchange.manifest(&image).await,
             (None, Ok(Route::Blob { registry, repository, digest })) => {
@@ -133,7 +153,11 @@ impl Exchange<'_> {
         }
         let client = match Box::pin(clients.identify(self.headers, certificate)).await {
             Ok(client) => client,
-            Err(why) => return Some(respond::not_let_in(why, clients)),
+            Err(why) => {
+                let sentence = clients.sentence(why);
+                let otherwise = || respond::not_let_in(why, sentence, clients);
+                return Some(self.turned_away(sentence, otherwise));
+            }
         };
         let of_gun;
         let named = match route {
@@ -150,18 +174,37 @@ impl Exchange<'_> {
             Ok(Route::Base | Route::Unsupported | Route::NotFound) | Err(_) => None,
         };
         let (registry, repository) = named?;
-        let given = clients.may_pull(&client, registry, repository);
-        (!given).then(|| respond::not_given(&client, registry, repository))
+        if clients.may_pull(&client, registry, repository) {
+            return None;
+        }
+        let sentence = format!(
+            "{client} may not pull {registry}/{repository}: no [[clients.rule]] of the gate gives it"
+        );
+        Some(self.turned_away(&sentence, || respond::not_given(&sentence)))
     }
 
     async fn manifest(&self, image: &ImageRef) -> Response<Body> {
-        match self.gate.admit(image).await {
+        if let Some(again) = self.denied_before(&image.reference) {
+            return again;
+        }
+        let decided = match (self.facing, self.gate.admit(image).await) {
+            (Facing::Mirror, Ok(admitted)) => self.with_config(image, admitted).boxed().await,
+            (Facing::Clients | Facing::Mirror, decided) => decided,
+        };
+        match decided {
             Ok(admitted) => {
                 audit::admitted(&self.proxy.metrics, self.asked(), image, &admitted);
                 respond::manifest(admitted, self.headers)
             }
-            Err(denial) => self.denied(&denial),
+            Err(denial) => self.no_manifest(&image.reference, &denial),
         }
+    }
+
+    /// `admitted` once its config is there. Docker asks a mirror for that only once, and the registry itself
+    /// after any error.
+    async fn with_config(&self, image: &ImageRef, admitted: Admitted) -> Result<Admitted, Denial> {
+        patiently(PATIENCE, is_passing, || self.gate.fetch_config(image, &admitted)).await?;
+        Ok(admitted)
     }
 
     async fn blob(
@@ -172,20 +215,31 @@ impl Exchange<'_> {
     ) -> Response<Body> {
         let name = ContentName::of(&digest);
         let gate = self.gate;
+        if let Some(none) = self.config_of_denial(&digest) {
+            return none;
+        }
         // What the client has is looked at before a range (RFC 9110, 13.2.2), which is of what GET
         // sends (14.2).
         let unchanged = conditions::is_unchanged(self.headers, name.etag());
         if unchanged || self.head {
             let found = gate.blob_length(registry, repository, &digest).await;
-            return self.either(found, |length| match unchanged {
-                true => respond::unchanged(&name),
-                false => respond::blob_length(length, &name),
-            });
+            return match found {
+                Ok(_) if unchanged => respond::unchanged(&name),
+                Ok(length) => respond::blob_length(length, &name),
+                Err(denial) => self.no_blob(&denial),
+            };
         }
         match conditions::range(self.headers, name.etag()) {
             Ok(range) => {
-                let found = gate.blob(registry, repository, &digest, range).await;
-                self.either(found, |blob| respond::blob(blob, &name, &self.proxy.metrics))
+                let open = || gate.blob(registry, repository, &digest, range);
+                let found = match self.facing {
+                    Facing::Clients => open().await,
+                    Facing::Mirror => patiently(PATIENCE, is_passing, open).boxed().await,
+                };
+                match found {
+                    Ok(blob) => respond::blob(blob, &name, &self.proxy.metrics),
+                    Err(denial) => self.no_blob(&denial),
+                }
             }
             Err(invalid) => respond::invalid_range(&invalid),
         }
@@ -197,14 +251,5 @@ impl Exchange<'_> {
         respond: impl FnOnce(T) -> Response<Body>,
     ) -> Response<Body> {
         found.map_or_else(|denial| self.denied(&denial), respond)
-    }
-
-    fn denied(&self, denial: &Denial) -> Response<Body> {
-        audit::denied(&self.proxy.metrics, self.asked(), denial);
-        respond::denied(denial, self.id)
-    }
-
-    fn asked(&self) -> Asked {
-        Asked { client: self.client, id: self.id, started: self.started }
     }
 }

@@ -1,10 +1,19 @@
-//! Every ceiling and time limit of a listener, in one place. Knows no protocol.
+//! Every ceiling and time limit of a listener, in one place. Knows of protocols only their names.
 
 use std::time::Duration;
+
+/// Which versions of HTTP a listener offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    Http1AndHttp2,
+    /// For answers with a reason phrase, which HTTP/2 has not.
+    OnlyHttp1,
+}
 
 /// How much, how many and how long a listener allows its clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    pub versions: Versions,
     /// Connections at once; while there are as many, no more are accepted and the kernel's queue
     /// holds those that come.
     pub max_connections: usize,
@@ -41,6 +50,7 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            versions: Versions::Http1AndHttp2,
             max_connections: 4096,
             max_streams: 128,
             max_header_bytes: 32 << 10,

@@ -2,7 +2,8 @@
 //!
 //! [`serve`] accepts connections within limits and drains them at the end. It knows connections and
 //! time, and nothing of registries: what to answer is its caller's, and the admin listener is served
-//! by it too. [`Proxy`] answers: `Route` → gate → `respond`.
+//! by it too. [`Proxy`] answers: `Route` → gate → `respond`. On the listener for clients that use the
+//! gate as a mirror, what is denied is answered by `sticky`.
 
 pub mod limits;
 pub mod tls;
@@ -13,11 +14,14 @@ pub mod route;
 mod durations;
 pub mod metrics;
 mod audit;
+pub mod facing;
+pub mod sticky;
 pub mod body;
 mod conditions;
 pub mod config;
 pub mod generation;
 mod respond;
+mod instead;
 pub mod handle;
 
 use std::error::Error;
@@ -34,13 +38,15 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 pub use body::Body;
-pub use config::Config;
+pub use config::{Config, DenialStatus, Mirror, TlsFiles};
 use connection::Listener;
+pub use facing::Facing;
 pub use generation::{Generation, Generations};
 pub use handle::Proxy;
-pub use limits::Limits;
+pub use limits::{Limits, Versions};
 pub use metrics::Metrics;
 pub use route::{Names, Route};
+pub use sticky::DenialManifest;
 pub use tls::{Tls, TlsError};
 
 /// Serves `listener` until `shutdown`, then lets what is started finish for

@@ -17,6 +17,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::clients::Certificates;
 use crate::oci::Digest;
 
+use super::limits::Versions;
+
 /// The largest certificate chain or key, in bytes of PEM.
 pub const MAX_PEM: u64 = 1 << 20;
 
@@ -40,7 +42,7 @@ pub enum TlsError {
 pub struct Tls {
     cert: PathBuf,
     key: PathBuf,
-    config: ArcSwap<ServerConfig>,
+    configs: ArcSwap<Configs>,
     state: Mutex<State>,
 }
 
@@ -52,16 +54,23 @@ struct State {
     clients: Option<Certificates>,
 }
 
+/// The same certificate, with each choice of versions.
+#[derive(Debug)]
+struct Configs {
+    both: Arc<ServerConfig>,
+    http1: Arc<ServerConfig>,
+}
+
 impl Tls {
     /// Reads a certificate chain (the server's own certificate first) and its private key.
     pub fn load(cert: &Path, key: &Path, clients: Option<&Certificates>) -> Result<Self, TlsError> {
         let (chain, private) = (read(cert)?, read(key)?);
-        let made = config(cert, &chain, key, &private, clients)?;
+        let made = configs(cert, &chain, key, &private, clients)?;
         let seen = Some((Digest::of(&chain), Digest::of(&private)));
         Ok(Self {
             cert: cert.to_owned(),
             key: key.to_owned(),
-            config: ArcSwap::from_pointee(made),
+            configs: ArcSwap::from_pointee(made),
             state: Mutex::new(State { seen, clients: clients.cloned() }),
         })
     }
@@ -99,7 +108,7 @@ impl Tls {
         private: &[u8],
         clients: Option<&Certificates>,
     ) -> Result<(), TlsError> {
-        self.config.store(Arc::new(config(&self.cert, chain, &self.key, private, clients)?));
+        self.configs.store(Arc::new(configs(&self.cert, chain, &self.key, private, clients)?));
         Ok(())
     }
 
@@ -108,18 +117,22 @@ impl Tls {
     }
 
     /// What the next connection is accepted with.
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.config.load_full())
+    pub(super) fn acceptor(&self, versions: Versions) -> TlsAcceptor {
+        let configs = self.configs.load();
+        TlsAcceptor::from(Arc::clone(match versions {
+            Versions::Http1AndHttp2 => &configs.both,
+            Versions::OnlyHttp1 => &configs.http1,
+        }))
     }
 }
 
-fn config(
+fn configs(
     cert: &Path,
     chain: &[u8],
     key: &Path,
     private: &[u8],
     clients: Option<&Certificates>,
-) -> Result<ServerConfig, TlsError> {
+) -> Result<Configs, TlsError> {
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
         .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
@@ -135,8 +148,10 @@ fn config(
             None => builder.with_no_client_auth().with_single_cert(chain, private),
         })
         .map_err(|why| TlsError::Pair { cert: cert.to_owned(), key: key.to_owned(), why })?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let http1 = Arc::new(config.clone());
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(Configs { both: Arc::new(config), http1 })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

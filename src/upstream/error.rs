@@ -38,6 +38,19 @@ pub enum UpstreamError {
     Protocol(#[from] Violation),
 }
 
+impl UpstreamError {
+    /// Whether the answer may well be another in a while.
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::TooManyRequests { .. } | Self::Unreachable(_) => true,
+            Self::Absent { .. }
+            | Self::Refused { .. }
+            | Self::RangeUnsatisfiable { .. }
+            | Self::Protocol(_) => false,
+        }
+    }
+}
+
 /// How an upstream does not answer.
 #[derive(Clone, Debug, Error)]
 pub enum Outage {

@@ -98,7 +98,7 @@ async fn where_upstream_breaks_off_the_download_resumes_and_nobody_notices() {
     assert_eq!(gets[1].header(RANGE), "bytes=345678-");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn where_it_cannot_be_resumed_all_learn_it_and_nothing_is_kept() {
     let site = BlobSite::new().await;
     site.fake.hook(|asked| match asked.header(RANGE) {

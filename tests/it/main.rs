@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
+#[path = "../rig/answer.rs"]
+mod answer;
 #[path = "../rig/attached.rs"]
 mod attached;
 #[path = "../rig/blob_site.rs"]
@@ -49,6 +51,8 @@ mod hostile;
 mod hostile_content;
 mod kept;
 mod manifest;
+mod mirror;
+mod mirror_config;
 mod notary_auth;
 mod notation;
 mod notaryv1_attacks;

@@ -10,7 +10,9 @@ use countersign::gate::Gate;
 use countersign::oci::{Digest, Registry};
 use countersign::policy::{Mode, OnRollback, OnUnsigned, Policy, Rule};
 use countersign::pull_through::PullThrough;
-use countersign::server::{Generation, Generations, Limits, Metrics, Names, Proxy};
+use countersign::server::{
+    DenialStatus, Facing, Generation, Generations, Limits, Metrics, Names, Proxy,
+};
 use countersign::trust::content::Verdicts;
 use countersign::trust::places::Places;
 use countersign::trust::tags::TagMemory;
@@ -125,6 +127,11 @@ pub(crate) struct Standing {
 
 /// Serves `r.example`, the default, and `docker.io` from one registry.
 pub(crate) async fn stand() -> Standing {
+    stand_with(DenialStatus::NotFound).await
+}
+
+/// The same, which denies manifests with that status.
+pub(crate) async fn stand_with(denial_status: DenialStatus) -> Standing {
     let content = Content::new();
     let has = content.clone();
     let behind = serve(Limits::default(), None, move |_, request| {
@@ -160,12 +167,13 @@ pub(crate) async fn stand() -> Standing {
     let gate = Gate::new(policy, trust, pull_through, tags, names.clone(), Clock::System);
     let names = Names { default: names.first().cloned(), registries: names };
     let metrics = Metrics::registered(&mut registry);
+    let clients = Clients::open();
     let generations =
-        Generations::new(Generation { number: 1, gate, clients: Clients::open(), names });
+        Generations::new(Generation { number: 1, gate, clients, names, denial_status });
     let proxy = Arc::new(Proxy::new(generations, metrics));
     let served = serve(Limits::default(), None, move |client, request| {
         let proxy = Arc::clone(&proxy);
-        async move { proxy.handle(client, request).await }
+        async move { proxy.handle(Facing::Clients, client, request).await }
     })
     .await;
     Standing { served, content, registry, _upstream: behind }

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use countersign::oci::Digest;
+use countersign::server::DenialStatus;
 use serde_json::{Value, json};
 
-use crate::proxy::{OCI_IMAGE, Standing, stand};
+use crate::proxy::{OCI_IMAGE, Standing, stand, stand_with};
 use crate::wire::{body, header, status};
 
 const NO_DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
@@ -303,4 +304,27 @@ async fn lists_are_upstreams_with_links_to_here() {
     assert_eq!(list, json!({"schemaVersion": 2, "mediaType": index, "manifests": []}));
     let answer = stand.get(&format!("/v2/open/app/referrers/{NO_DIGEST}")).await;
     assert_eq!(status(&answer), 404, "nothing is told of what is not admitted");
+}
+
+#[tokio::test]
+async fn a_denied_manifest_is_forbidden_where_that_is_chosen_and_nothing_else_is() {
+    let stand = stand_with(DenialStatus::Forbidden).await;
+    let hex = "0".repeat(64);
+    for (target, status, code) in [
+        ("/v2/shut/app/manifests/v1".to_owned(), 403, "DENIED"),
+        (format!("/v2/shut/app/manifests/sha256:{hex}"), 403, "DENIED"),
+        ("/v2/other/app/manifests/v1".to_owned(), 403, "DENIED"),
+        (format!("/v2/shut/app/manifests/sha256-{hex}"), 404, "MANIFEST_UNKNOWN"),
+        (format!("/v2/shut/app/manifests/sha256-{hex}.sig"), 404, "MANIFEST_UNKNOWN"),
+        (format!("/v2/shut/app/manifests/sha256-{hex}.att"), 404, "MANIFEST_UNKNOWN"),
+        (format!("/v2/shut/app/referrers/sha256:{hex}"), 404, "MANIFEST_UNKNOWN"),
+        (format!("/v2/shut/app/blobs/sha256:{hex}"), 404, "MANIFEST_UNKNOWN"),
+        ("/v2/shut/app/tags/list".to_owned(), 404, "MANIFEST_UNKNOWN"),
+        ("/v2/open/app/manifests/none".to_owned(), 404, "MANIFEST_UNKNOWN"),
+        ("/v2/open/broken/manifests/v1".to_owned(), 503, "UNAVAILABLE"),
+        ("/v2/open/app/manifests/v1?ns=other.example".to_owned(), 404, "NAME_UNKNOWN"),
+    ] {
+        assert_eq!(error(&stand.get(&target).await), (status, code.to_owned()), "{target}");
+        stand.head_agrees(&target).await;
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use countersign::server::{Limits, Tls, TlsError};
+use countersign::server::{Limits, Tls, TlsError, Versions};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -107,6 +107,16 @@ async fn both_versions_of_http_are_agreed_on() {
         let answer = soon(sender.send_request(get())).await.unwrap();
         assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "HTTP/1.1");
     }
+}
+
+#[tokio::test]
+async fn http_2_is_not_offered_where_only_http_1_1_is() {
+    let (pair, root) = Pair::new("only-1");
+    let limits = Limits { versions: Versions::OnlyHttp1, ..Limits::default() };
+    let served = secured(limits, Arc::new(pair.load().unwrap())).await;
+    let stream = shake(&served, &root, &[b"h2", b"http/1.1"]).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert!(shake(&served, &root, &[b"h2"]).await.is_err());
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "shared by tests that each use a part of it")]
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,13 +16,14 @@ use countersign::clock::{Clock, Timestamp};
 use countersign::config::Config;
 use countersign::explain::{Explanation, explain};
 use countersign::oci::{Digest, MediaType, Repository};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{Method, Request};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
+pub use crate::answer::Answer;
 use crate::fake_notary::FakeNotary;
 use crate::fake_registry::{FakeRegistry, REGISTRY};
 use crate::folder::Folder;
@@ -78,14 +80,6 @@ pub struct World {
     gate: Option<Running>,
     client: Client<HttpConnector, Empty<Bytes>>,
     folder: Folder,
-}
-
-/// One answer of the gate.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
 }
 
 impl World {
@@ -155,6 +149,9 @@ impl World {
             [server]
             listen = "127.0.0.1:0"
             {server}
+
+            [mirror]
+            listen = "127.0.0.1:0"
 
             [admin]
             listen = "127.0.0.1:0"
@@ -328,15 +325,31 @@ impl World {
     }
 
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let url = format!("{}{path}", self.gate.as_ref().unwrap().url());
+        let url = self.gate.as_ref().unwrap().url();
+        self.ask(method, &format!("{url}{path}"), headers).await
+    }
+
+    /// The same on the listener for clients that use the gate as a mirror.
+    pub async fn as_mirror(&self, method: Method, path: &str) -> Answer {
+        let url = self.gate.as_ref().unwrap().mirror_url().unwrap();
+        self.ask(method, &format!("{url}{path}"), &[]).await
+    }
+
+    async fn ask(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let answer = self.client.request(request.body(Empty::new()).unwrap()).await.unwrap();
-        let (parts, body) = answer.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body }
+        Answer::of(answer).await
+    }
+
+    pub fn public(&self) -> SocketAddr {
+        self.gate.as_ref().unwrap().public()
+    }
+
+    pub fn mirror_address(&self) -> SocketAddr {
+        self.gate.as_ref().unwrap().mirror().unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -346,45 +359,6 @@ impl World {
     /// Pulls a manifest of [`APP`] by tag or digest.
     pub async fn pull(&self, reference: impl std::fmt::Display) -> Answer {
         self.get(&format!("/v2/{APP}/manifests/{reference}")).await
-    }
-}
-
-impl Answer {
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    #[track_caller]
-    pub fn serves(&self, manifest: &[u8]) {
-        let text = String::from_utf8_lossy;
-        assert_eq!((self.status, text(&self.body)), (StatusCode::OK, text(manifest)));
-        assert_eq!(self.header("docker-content-digest"), Digest::of(manifest).to_string());
-    }
-
-    /// The status, and the verdict and reason of the denial.
-    #[track_caller]
-    pub fn denied(&self) -> (u16, String, String) {
-        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
-        let detail = &body["errors"][0]["detail"];
-        let text = |name: &str| detail[name].as_str().unwrap_or_default().to_owned();
-        assert_eq!(self.header("cache-control"), "no-store", "{body}");
-        (self.status.as_u16(), text("verdict"), text("reason"))
-    }
-
-    #[track_caller]
-    pub fn is_absent(&self, reason: &str) {
-        assert_eq!(self.denied(), (404, "absent".to_owned(), reason.to_owned()));
-    }
-
-    #[track_caller]
-    pub fn is_refused(&self, reason: &str) {
-        assert_eq!(self.denied(), (404, "refused".to_owned(), reason.to_owned()));
-    }
-
-    #[track_caller]
-    pub fn is_undecided(&self, reason: &str) {
-        assert_eq!(self.denied(), (503, "undecided".to_owned(), reason.to_owned()));
-        assert!(!self.header("retry-after").is_empty());
     }
 }
 

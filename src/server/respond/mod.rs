@@ -11,12 +11,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use serde_json::json;
 use url::form_urlencoded;
 
-use crate::clients::{Client, Clients, NotLetIn};
+use crate::clients::{Clients, NotLetIn};
 use crate::gate::{Admitted, Denial};
 use crate::oci::headers::{
-    API_VERSION, ContentName, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED,
+    API_VERSION, ContentName, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED, of_manifest,
 };
-use crate::oci::{Digest, ErrorBody, ErrorCode, MediaType, Registry, Repository};
+use crate::oci::{Digest, ErrorBody, ErrorCode, MediaType, Registry};
 use crate::pull_through::BlobStream;
 use crate::trust::Relayed;
 use crate::upstream::{Page, Part, Referrers, TagPage};
@@ -24,8 +24,10 @@ use crate::upstream::{Page, Part, Referrers, TagPage};
 use super::audit::{Grounds, RequestId};
 use super::body::Body;
 use super::conditions::{InvalidRange, is_unchanged};
+use super::config::DenialStatus;
 use super::metrics::Metrics;
 use super::route::Malformed;
+use super::sticky::{Answer, Content};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -146,13 +148,14 @@ pub(super) fn trust_metadata(metadata: Option<Relayed>) -> Response<Body> {
     }
 }
 
-/// What the gate said instead.
-pub(super) fn denied(denial: &Denial, id: RequestId) -> Response<Body> {
+/// What the gate said instead; `chosen` is for what is absent or refused.
+pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Response<Body> {
     // No `_` arm: a new denial must choose its own status.
     let (status, code) = match denial {
-        Denial::Absent(_) | Denial::Refused(_) => {
-            (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown)
-        }
+        Denial::Absent(_) | Denial::Refused(_) => match chosen {
+            DenialStatus::NotFound => (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
+            DenialStatus::Forbidden => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        },
         Denial::Undecided(_) => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
         Denial::Missing { code, .. } => (StatusCode::NOT_FOUND, *code),
         Denial::Throttled { .. } => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::Toomanyrequests),
@@ -194,31 +197,17 @@ pub(super) fn denied(denial: &Denial, id: RequestId) -> Response<Body> {
     response
 }
 
-/// A client that is not let in. Without a password to ask for it is no use to ask (RFC 9110, 15.5.2).
-pub(super) fn not_let_in(why: NotLetIn, clients: &Clients) -> Response<Body> {
-    let (status, code, message) = match why {
-        NotLetIn::Unknown | NotLetIn::Wrong if !clients.takes_passwords() => (
-            StatusCode::FORBIDDEN,
-            ErrorCode::Denied,
-            "only clients with a certificate of this registry's own CA may pull",
-        ),
-        NotLetIn::Unknown => (
-            StatusCode::UNAUTHORIZED,
-            ErrorCode::Unauthorized,
-            "only users of this registry may pull: `docker login`",
-        ),
-        NotLetIn::Wrong => (
-            StatusCode::UNAUTHORIZED,
-            ErrorCode::Unauthorized,
-            "the user's name or the password is wrong",
-        ),
-        NotLetIn::Busy => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorCode::Unavailable,
-            "too many passwords are being looked at; ask again",
-        ),
+/// A client that is not let in, told in that sentence. Without a password to ask for it is no use to ask
+/// (RFC 9110, 15.5.2).
+pub(super) fn not_let_in(why: NotLetIn, sentence: &str, clients: &Clients) -> Response<Body> {
+    let (status, code) = match why {
+        NotLetIn::Unknown | NotLetIn::Wrong if clients.takes_passwords() => {
+            (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
+        }
+        NotLetIn::Unknown | NotLetIn::Wrong => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        NotLetIn::Busy => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
     };
-    let mut response = error(status, &ErrorBody::new(code, message));
+    let mut response = error(status, &ErrorBody::new(code, sentence));
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, CHALLENGE);
@@ -229,16 +218,35 @@ pub(super) fn not_let_in(why: NotLetIn, clients: &Clients) -> Response<Body> {
     response
 }
 
-/// A repository that is not given to the user.
-pub(super) fn not_given(
-    client: &Client,
-    registry: &Registry,
-    repository: &Repository,
-) -> Response<Body> {
-    let message = format!(
-        "{client} may not pull {registry}/{repository}: no [[clients.rule]] of the gate gives it"
-    );
-    error(StatusCode::FORBIDDEN, &ErrorBody::new(ErrorCode::Denied, message))
+/// What a client of a mirror takes for final.
+pub(super) fn sticky(sticky: Answer) -> Response<Body> {
+    let Answer { status, reason, content } = sticky;
+    let mut response = match content {
+        Content::None => answer(status, None, Body::empty()),
+        Content::Error(body) => error(status, &body),
+        Content::Manifest(denial) => {
+            let name = ContentName::of(&denial.digest());
+            let headers = of_manifest(&name, denial.media_type(), denial.len());
+            let mut response = Response::new(Body::denial(denial));
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    if status == StatusCode::NOT_MODIFIED {
+        headers.remove(CONTENT_LENGTH);
+    }
+    if let Some(reason) = reason {
+        response.extensions_mut().insert(reason);
+    }
+    response
+}
+
+/// A repository that is not given to the user, told in that sentence.
+pub(super) fn not_given(sentence: &str) -> Response<Body> {
+    error(StatusCode::FORBIDDEN, &ErrorBody::new(ErrorCode::Denied, sentence))
 }
 
 /// A path or a query that means nothing.

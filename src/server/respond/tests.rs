@@ -29,7 +29,7 @@ fn denied_for(reason: Reason) -> Denied {
 /// the body.
 fn answered(denial: &Denial) -> (u16, HeaderMap, Value) {
     let id = RequestIds::new().next();
-    let (head, mut json) = taken(denied(denial, id));
+    let (head, mut json) = taken(denied(denial, id, DenialStatus::NotFound));
     let told = json["errors"][0]["detail"].as_object_mut().unwrap().remove("request_id");
     assert_eq!(told, Some(Value::String(id.to_string())));
     (head.status.as_u16(), head.headers, json)
@@ -87,6 +87,31 @@ fn what_no_rule_matches_has_no_grounds_in_its_detail() {
         body["errors"][0]["detail"],
         json!({"image": image().to_string(), "verdict": "refused", "reason": "no_rule"})
     );
+}
+
+#[test]
+fn what_is_absent_or_refused_is_forbidden_where_that_is_chosen_and_nothing_else_is() {
+    let id = RequestIds::new().next();
+    let forbidden = |denial: &Denial| {
+        let (head, body) = taken(denied(denial, id, DenialStatus::Forbidden));
+        (head.status.as_u16(), body["errors"][0]["code"].as_str().unwrap().to_owned())
+    };
+    let reason = denied_for(Reason::NoTrustData);
+    for denial in [Denial::Absent(reason.clone()), Denial::Refused(reason)] {
+        assert_eq!(forbidden(&denial), (403, "DENIED".to_owned()));
+    }
+    let undecided = Denial::Undecided(Undecided {
+        image: image(),
+        doubt: Doubt::TrustUnreachable,
+        because: "no answer".to_owned(),
+        rule: None,
+        anchor: None,
+        scheme: None,
+    });
+    assert_eq!(forbidden(&undecided), (503, "UNAVAILABLE".to_owned()));
+    let code = ErrorCode::ManifestUnknown;
+    let missing = Denial::Missing { image: image(), code, message: "not here".to_owned() };
+    assert_eq!(forbidden(&missing), (404, "MANIFEST_UNKNOWN".to_owned()));
 }
 
 #[test]

@@ -155,6 +155,20 @@ impl Route {
     }
 }
 
+/// By what a path asks for a manifest, as it stands there and whatever else is wrong with it; `None` for
+/// every other path.
+pub(super) fn manifest_reference(path: &str) -> Option<&str> {
+    match Shape::of(path)? {
+        Shape::Manifest { reference, .. } => Some(reference),
+        Shape::Base
+        | Shape::Blob { .. }
+        | Shape::Uploads
+        | Shape::Tags { .. }
+        | Shape::Referrers { .. }
+        | Shape::Trust { .. } => None,
+    }
+}
+
 impl<'a> Shape<'a> {
     /// Read from the right, for every marker but `_trust` may also stand within a name.
     fn of(path: &'a str) -> Option<Self> {

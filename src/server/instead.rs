@@ -1,0 +1,171 @@
+//! What a client gets in the place of what it does not get: an error on the listener that clients name,
+//! and on the one that is their mirror an answer that keeps them from asking elsewhere. The one place that
+//! tells the two apart.
+
+use std::time::Duration;
+
+use http::Response;
+
+use crate::gate::{Denial, Doubt, is_artifact_tag};
+use crate::oci::{Digest, ErrorCode, Reference, Tag};
+
+use super::audit;
+use super::body::Body;
+use super::config::DenialStatus;
+use super::facing::Facing;
+use super::handle::Exchange;
+use super::respond;
+use super::route::{Malformed, manifest_reference};
+use super::sticky::{Answer, Asked, Content, Remembered, Sticky};
+
+/// How long a client of the mirror listener waits for a blob that upstream does not give now.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Whether what was denied may well be there in a moment.
+pub(super) fn is_passing(denial: &Denial) -> bool {
+    match denial {
+        Denial::Undecided(undecided) => undecided.doubt == Doubt::UpstreamUnreachable,
+        Denial::Throttled { .. } => true,
+        Denial::Absent(_)
+        | Denial::Refused(_)
+        | Denial::Missing { .. }
+        | Denial::Unsatisfiable { .. } => false,
+    }
+}
+
+impl Exchange<'_> {
+    /// In the place of a manifest that is not admitted.
+    pub(super) fn no_manifest(&self, reference: &Reference, denial: &Denial) -> Response<Body> {
+        self.record(denial);
+        let about = match reference {
+            Reference::Tag(tag) if is_artifact_tag(tag) => About::Artifacts,
+            Reference::Tag(_) => About::Image(Asked::Tag),
+            Reference::Digest(_) => About::Image(Asked::Digest),
+        };
+        match (self.facing, about) {
+            (Facing::Mirror, About::Image(asked)) => self.stuck(asked, &denial.to_string()),
+            (Facing::Clients, About::Image(_)) => {
+                respond::denied(denial, self.id, self.denial_status)
+            }
+            (Facing::Mirror | Facing::Clients, About::Artifacts) => {
+                respond::denied(denial, self.id, DenialStatus::NotFound)
+            }
+        }
+    }
+
+    /// In the place of a blob that cannot be had. Docker asks again for a while, and takes the last answer.
+    pub(super) fn no_blob(&self, denial: &Denial) -> Response<Body> {
+        let code = match denial {
+            Denial::Unsatisfiable { .. } => return self.denied(denial),
+            Denial::Missing { code, .. } => *code,
+            Denial::Throttled { .. } | Denial::Undecided(_) => ErrorCode::Unavailable,
+            Denial::Absent(_) | Denial::Refused(_) => ErrorCode::Denied,
+        };
+        match self.facing {
+            Facing::Clients => self.denied(denial),
+            Facing::Mirror => {
+                self.record(denial);
+                respond::sticky(Sticky::new(&denial.to_string(), self.id).blob(code))
+            }
+        }
+    }
+
+    /// In the place of anything else.
+    pub(super) fn denied(&self, denial: &Denial) -> Response<Body> {
+        self.record(denial);
+        respond::denied(denial, self.id, DenialStatus::NotFound)
+    }
+
+    pub(super) fn malformed(&self, malformed: &Malformed) -> Response<Body> {
+        self.turned_away(&malformed.to_string(), || respond::malformed(malformed))
+    }
+
+    /// For a request that comes to no decision: of a name that cannot be, or of somebody who may not ask.
+    /// `sentence` is what users are to read, and `otherwise` the answer where there is no other place to
+    /// ask.
+    pub(super) fn turned_away(
+        &self,
+        sentence: &str,
+        otherwise: impl FnOnce() -> Response<Body>,
+    ) -> Response<Body> {
+        let reference = match self.facing {
+            Facing::Clients => None,
+            Facing::Mirror => manifest_reference(self.path),
+        };
+        let Some(reference) = reference else { return otherwise() };
+        let digest = reference.parse().ok().map(Reference::Digest);
+        if let Some(again) = digest.and_then(|digest| self.denied_before(&digest)) {
+            return again;
+        }
+        match About::of(reference) {
+            About::Image(asked) => self.stuck(asked, sentence),
+            About::Artifacts => otherwise(),
+        }
+    }
+
+    /// The manifest of a denial that was given for a tag, which clients ask for once more by its digest.
+    pub(super) fn denied_before(&self, reference: &Reference) -> Option<Response<Body>> {
+        let Reference::Digest(digest) = reference else { return None };
+        match self.remembered(digest)? {
+            Remembered::Manifest(manifest) if !self.head => {
+                Some(respond::sticky(Answer::of(manifest)))
+            }
+            Remembered::Manifest(_) | Remembered::Config(_) => None,
+        }
+    }
+
+    /// That there is no config of a denial's manifest.
+    pub(super) fn config_of_denial(&self, digest: &Digest) -> Option<Response<Body>> {
+        match self.remembered(digest)? {
+            Remembered::Config(message) => Some(respond::sticky(Answer::no_config(&message))),
+            Remembered::Manifest(_) => None,
+        }
+    }
+
+    fn remembered(&self, digest: &Digest) -> Option<Remembered> {
+        match self.facing {
+            Facing::Clients => None,
+            Facing::Mirror => self.proxy.denials.find(digest),
+        }
+    }
+
+    fn stuck(&self, asked: Asked, sentence: &str) -> Response<Body> {
+        let sticky = Sticky::new(sentence, self.id);
+        let answer = sticky.manifest(if self.head { Asked::Head } else { asked });
+        if let (Asked::Tag, Content::Manifest(manifest)) = (asked, &answer.content) {
+            self.proxy.denials.remember(&sticky, manifest);
+        }
+        respond::sticky(answer)
+    }
+
+    fn record(&self, denial: &Denial) {
+        audit::denied(&self.proxy.metrics, self.asked(), denial);
+    }
+
+    pub(super) fn asked(&self) -> audit::Asked {
+        let Self { client, id, started, facing, .. } = *self;
+        audit::Asked { client, id, started, facing }
+    }
+}
+
+/// What a manifest is asked for.
+enum About {
+    Image(Asked),
+    /// What is about another manifest: clients look for it beside a signed image, and take an error for
+    /// what it is.
+    Artifacts,
+}
+
+impl About {
+    /// By a reference as it stands in a path, which may be none.
+    fn of(reference: &str) -> Self {
+        match reference.parse::<Tag>() {
+            Ok(tag) if is_artifact_tag(&tag) => Self::Artifacts,
+            Ok(_) => Self::Image(Asked::Tag),
+            Err(_) if reference.contains(':') || reference.contains('%') => {
+                Self::Image(Asked::Digest)
+            }
+            Err(_) => Self::Image(Asked::Tag),
+        }
+    }
+}

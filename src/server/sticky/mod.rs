@@ -1,0 +1,100 @@
+//! A denial that clients of a mirror take for final. An error of a mirror, whichever, sends docker,
+//! containerd and podman on to the registry itself, which gives the unsigned image. These answers stop
+//! them, each by a way of its own:
+//!
+//! | asked | answer | who stops at it |
+//! |---|---|---|
+//! | `HEAD` of a manifest | 304, the message as reason phrase | containerd, BuildKit |
+//! | `GET` of a tag, and of what that gave | an image whose config has the message as media type | docker, podman, skopeo |
+//! | `GET` of another digest | a manifest of another digest, `…: no such process` | docker; podman and skopeo at the digest |
+//! | `GET` of a blob | 501, `…: no such process` | docker |
+//!
+//! Pure: from what is to be told to status and content. Knows nothing of why something is denied, and
+//! nothing of connections. That it works rests on how those engines behave, and on no promise of theirs.
+
+mod manifest;
+mod memory;
+mod message;
+
+use http::StatusCode;
+use hyper::ext::ReasonPhrase;
+
+use super::audit::RequestId;
+use crate::oci::{ErrorBody, ErrorCode};
+pub use manifest::DenialManifest;
+pub(super) use memory::{Memory, Remembered};
+use message::Message;
+
+/// How a client asked for a manifest that it does not get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Head,
+    Tag,
+    Digest,
+}
+
+/// What is answered.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// What stands in the place of the status's own words.
+    pub(super) reason: Option<ReasonPhrase>,
+    pub(super) content: Content,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    None,
+    Manifest(DenialManifest),
+    Error(ErrorBody),
+}
+
+/// One denial, for the one request that it was given to.
+#[derive(Clone, Debug)]
+pub(super) struct Sticky(Message);
+
+impl Sticky {
+    /// `sentence` is what users are to read; what cannot be shown in it, and its end if it is long, is
+    /// left out.
+    pub(super) fn new(sentence: &str, id: RequestId) -> Self {
+        Self(Message::new(sentence, id))
+    }
+
+    /// Instead of a manifest.
+    pub(super) fn manifest(&self, asked: Asked) -> Answer {
+        match asked {
+            Asked::Head => Answer {
+                status: StatusCode::NOT_MODIFIED,
+                reason: self.0.reason_phrase(),
+                content: Content::None,
+            },
+            Asked::Tag => Answer::of(DenialManifest::of_tag(&self.0)),
+            Asked::Digest => Answer::of(DenialManifest::of_digest(&self.0)),
+        }
+    }
+
+    /// Instead of a blob that cannot be had.
+    pub(super) fn blob(&self, code: ErrorCode) -> Answer {
+        Answer {
+            status: StatusCode::NOT_IMPLEMENTED,
+            reason: self.0.no_such_process().reason_phrase(),
+            content: Content::Error(ErrorBody::new(code, self.0.as_str())),
+        }
+    }
+}
+
+impl Answer {
+    /// A denial's manifest, also where it is asked for once more, by its digest.
+    pub(super) fn of(manifest: DenialManifest) -> Self {
+        Self { status: StatusCode::OK, reason: None, content: Content::Manifest(manifest) }
+    }
+
+    /// Instead of the config of a denial's manifest, which there is none of.
+    pub(super) fn no_config(message: &Message) -> Self {
+        let error = ErrorBody::new(ErrorCode::BlobUnknown, message.as_str());
+        Self { status: StatusCode::NOT_FOUND, reason: None, content: Content::Error(error) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,380 @@
+//! The listener for clients that use the gate as a mirror: what is admitted is what the other listener
+//! gives, and what is denied is told so that they ask nowhere else.
+
+use countersign::oci::{Digest, MediaType};
+use http::header::RETRY_AFTER;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::audit::Page;
+use crate::fake_registry::{Fault, REGISTRY, respond, with};
+use crate::whole_gate::{APP, Answer, DEFAULTS, World, app, described};
+use crate::wire::soon;
+
+const ABSENT: &str = "remote trust data does not exist for registry.example.com/library/app";
+const FINAL: &str = ": no such process";
+
+fn manifests(reference: impl std::fmt::Display) -> String {
+    format!("/v2/{APP}/manifests/{reference}")
+}
+
+fn blobs(digest: impl std::fmt::Display) -> String {
+    format!("/v2/{APP}/blobs/{digest}")
+}
+
+impl World {
+    async fn mirror(&self, path: &str) -> Answer {
+        self.as_mirror(Method::GET, path).await
+    }
+
+    async fn mirror_head(&self, path: &str) -> Answer {
+        self.as_mirror(Method::HEAD, path).await
+    }
+
+    /// That this is denied for good, however it is asked for, with words that begin so.
+    #[track_caller]
+    fn sticks<'a>(&'a self, path: &'a str, words: &'a str) -> impl Future<Output = ()> + 'a {
+        let caller = std::panic::Location::caller();
+        async move {
+            let head = self.mirror_head(path).await;
+            assert_eq!(head.status, StatusCode::NOT_MODIFIED, "{caller} {path}");
+            assert!(head.reason.starts_with(words), "{caller} {path}: {}", head.reason);
+            let by_digest = path.contains("sha256:") || path.contains("sha256%3A");
+            let told = self.mirror(path).await.sticky(by_digest);
+            assert!(told.starts_with(words), "{caller} {path}: {told}");
+        }
+    }
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    fn is_never_kept(&self) {
+        assert_eq!(self.header("cache-control"), "no-store");
+    }
+
+    /// What this denial's manifest tells.
+    fn sticky(&self, by_digest: bool) -> String {
+        assert_eq!(self.status, StatusCode::OK);
+        self.is_never_kept();
+        let manifest = self.json();
+        let expected = if by_digest { MediaType::DockerImage } else { MediaType::OciImage };
+        assert_eq!(self.header("content-type"), expected.as_str());
+        assert_eq!(manifest["mediaType"], expected.as_str());
+        assert_eq!(self.header("docker-content-digest"), Digest::of(&self.body).to_string());
+        assert_eq!(self.header("content-length"), self.body.len().to_string());
+        assert_eq!(manifest["layers"], json!([]));
+        let told = manifest["config"]["mediaType"].as_str().unwrap().to_owned();
+        assert_eq!(told.ends_with(FINAL), by_digest, "{told}");
+        told
+    }
+
+    /// That this is an error as every listener gives it, and which.
+    fn error(&self) -> (u16, String) {
+        let error = &self.json()["errors"][0];
+        (self.status.as_u16(), error["code"].as_str().unwrap().to_owned())
+    }
+}
+
+#[tokio::test]
+async fn what_is_admitted_is_the_same_on_both_listeners() {
+    let mut world = World::new().await;
+    let child = world.put_image("amd64");
+    let index = world.put_index(&[&child]);
+    world.put_tag("index", &index);
+    world.sign("index", &index);
+    let config = Digest::of(b"{}");
+    let paths = [
+        manifests("index"),
+        manifests(Digest::of(&index)),
+        manifests(Digest::of(&child)),
+        blobs(config),
+        format!("/v2/{APP}/tags/list"),
+        format!("/v2/{APP}/referrers/{}", Digest::of(&index)),
+        "/v2/".to_owned(),
+    ];
+    for path in &paths {
+        for method in [Method::GET, Method::HEAD] {
+            let plain = world.send(method.clone(), path, &[]).await;
+            let mirror = world.as_mirror(method, path).await;
+            assert_eq!((plain.status, &plain.body), (mirror.status, &mirror.body), "{path}");
+            let strip = |answer: &Answer| {
+                let mut headers = answer.headers.clone();
+                headers.remove("date");
+                headers
+            };
+            assert_eq!(strip(&plain), strip(&mirror), "{path}");
+            assert_eq!(plain.status, StatusCode::OK, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn head_of_what_is_denied_is_not_modified_and_tells_why() {
+    let mut world = World::new().await;
+    world.push_signed("signed", "one");
+    let other = world.push("v1", "two");
+    for reference in ["v1".to_owned(), Digest::of(&other).to_string()] {
+        let head = world.mirror_head(&manifests(reference)).await;
+        assert_eq!(head.status, StatusCode::NOT_MODIFIED);
+        assert!(head.reason.starts_with(ABSENT), "{}", head.reason);
+        assert_eq!(head.header("docker-content-digest"), "");
+        assert_eq!(head.header("content-length"), "");
+        assert_eq!(head.header("content-type"), "");
+        assert_eq!(head.header("docker-distribution-api-version"), "registry/2.0");
+        head.is_never_kept();
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_is_denied_is_an_image_of_no_known_kind_also_by_its_digest() {
+    let world = World::new().await;
+    world.push("v1", "unsigned");
+    let denial = world.mirror(&manifests("v1")).await;
+    let told = denial.sticky(false);
+    assert!(told.starts_with(&format!("{ABSENT}:v1")), "{told}");
+
+    let digest = Digest::of(&denial.body);
+    let asked = world.registry.asked().len();
+    let again = world.mirror(&manifests(digest)).await;
+    assert_eq!((again.sticky(false), &again.body), (told.clone(), &denial.body));
+    // Nobody asks elsewhere what this digest is.
+    assert_eq!(world.registry.asked().len(), asked);
+
+    let config = denial.json()["config"]["digest"].as_str().unwrap().to_owned();
+    let none = world.mirror(&blobs(config)).await;
+    assert_eq!(none.error(), (404, "BLOB_UNKNOWN".to_owned()));
+    assert_eq!(none.json()["errors"][0]["message"], told);
+    none.is_never_kept();
+}
+
+#[tokio::test]
+async fn no_two_denials_name_the_same_config() {
+    let world = World::new().await;
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        let denial = world.mirror(&manifests("v1")).await;
+        assert!(seen.insert(denial.json()["config"]["digest"].to_string()));
+    }
+}
+
+#[tokio::test]
+async fn a_digest_that_is_denied_is_a_manifest_of_another_digest() {
+    let mut world = World::new().await;
+    world.push_signed("signed", "one");
+    let digest = Digest::of(&world.put_image("unsigned"));
+    let denial = world.mirror(&manifests(digest)).await;
+    let told = denial.sticky(true);
+    assert!(told.starts_with(&format!("{ABSENT}@{digest}")), "{told}");
+    assert_ne!(Digest::of(&denial.body), digest);
+}
+
+#[tokio::test]
+async fn the_manifest_of_a_denial_is_never_found_on_the_other_listener() {
+    let world = World::new().await;
+    let denial = world.mirror(&manifests("v1")).await;
+    let digest = Digest::of(&denial.body);
+    assert_eq!(world.get(&manifests(digest)).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(world.get(&blobs(digest)).await.status, StatusCode::NOT_FOUND);
+    let config = denial.json()["config"]["digest"].as_str().unwrap().to_owned();
+    let none = world.get(&blobs(config)).await;
+    assert_ne!(none.json()["errors"][0]["message"], denial.sticky(false));
+    for reference in ["v1".to_owned(), digest.to_string()] {
+        let head = world.send(Method::HEAD, &manifests(reference), &[]).await;
+        assert_eq!((head.status, head.reason.as_str()), (StatusCode::NOT_FOUND, ""));
+    }
+}
+
+#[tokio::test]
+async fn whatever_keeps_an_image_from_being_admitted_sticks() {
+    let rules = format!(
+        "[[rule]]\nimages = [\"{REGISTRY}/shut/**\"]\nmode = \"deny\"\nreason = \"a test\"\n"
+    );
+    let mut world = World::with(DEFAULTS, &rules).await;
+    let gone = world.put_image("gone");
+    world.sign("gone", b"{}");
+    world.sign("signed", &gone);
+
+    world.sticks("/v2/shut/app/manifests/v1", "trust data for").await;
+    world.sticks(&manifests("v1"), ABSENT).await;
+    // Signed, and upstream does not have it.
+    world.sticks(&manifests("gone"), "the upstream registry does not have").await;
+
+    world.registry.hook(|_| Some(Fault::Respond(respond(403, ""))));
+    world.sticks(&manifests("gone"), "cannot decide about").await;
+    world.registry.hook(|_| Some(Fault::Respond(with(respond(429, ""), RETRY_AFTER, "60"))));
+    world.sticks(&manifests("gone"), "the upstream registry of").await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_decided_sticks_with_words_of_its_own() {
+    let world = World::new().await;
+    world.notary.goes_down();
+    let digest = Digest::of(&world.put_image("never seen"));
+    for reference in ["v1".to_owned(), digest.to_string()] {
+        world.sticks(&manifests(&reference), "cannot decide about").await;
+        assert_eq!(world.pull(&reference).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_sticks_and_so_does_a_registry_that_is_not_served() {
+    let world = World::new().await;
+    let digest = format!("sha256:{}", "0".repeat(64));
+    for (path, words) in [
+        ("/v2/library/app/manifests/v1?ns=other.example".to_owned(), "the registry"),
+        (format!("/v2/library/app/manifests/{digest}?ns=other.example"), "the registry"),
+        ("/v2/library/app/manifests/v1?ns=a.example&ns=b.example".to_owned(), "`ns` is given"),
+        ("/v2/Library/app/manifests/v1".to_owned(), "\"Library/app\" is no repository name"),
+        ("/v2/library/app/manifests/.v1".to_owned(), "\".v1\" is no tag"),
+        ("/v2/library/app/manifests/sha256:0".to_owned(), "\"sha256:0\" is no digest"),
+        ("/v2/library/app/manifests/sha256%3A0".to_owned(), "\"sha256:0\" is no digest"),
+    ] {
+        world.sticks(&path, words).await;
+    }
+    // Also the second question of a client that was told so.
+    let denial = world.mirror("/v2/library/app/manifests/v1?ns=other.example").await;
+    let digest = Digest::of(&denial.body);
+    let again = world.mirror(&format!("/v2/library/app/manifests/{digest}?ns=other.example")).await;
+    assert_eq!((again.sticky(false), &again.body), (denial.sticky(false), &denial.body));
+}
+
+#[tokio::test]
+async fn what_is_looked_for_beside_an_image_is_an_error_and_nothing_else() {
+    let world = World::new().await;
+    let hex = "a".repeat(64);
+    for kind in ["", ".sig", ".att", ".sbom"] {
+        for method in [Method::GET, Method::HEAD] {
+            for query in ["", "?ns=other.example"] {
+                let path = manifests(format!("sha256-{hex}{kind}{query}"));
+                let answer = world.as_mirror(method.clone(), &path).await;
+                assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+                assert_eq!(answer.reason, "", "{path}");
+                answer.is_never_kept();
+            }
+        }
+    }
+    let referrers = world.mirror(&format!("/v2/{APP}/referrers/sha256:{hex}")).await;
+    assert_eq!(referrers.error(), (404, "MANIFEST_UNKNOWN".to_owned()));
+    // A tag that only looks like one of them is a tag.
+    world.sticks(&manifests(format!("sha256-{hex}.tar")), ABSENT).await;
+}
+
+#[tokio::test]
+async fn an_image_is_not_admitted_before_its_config_can_be_had() {
+    let mut world = World::new().await;
+    let config = br#"{"architecture":"amd64"}"#.to_vec();
+    let digest = Digest::of(&config);
+    let media_type = MediaType::OciImage.as_str();
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": media_type, "layers": [],
+        "config": described("application/vnd.oci.image.config.v1+json", &config),
+    });
+    let manifest = world.put(MediaType::OciImage, &manifest);
+    world.put_tag("v1", &manifest);
+    world.sign("v1", &manifest);
+    let words = "the upstream registry does not have registry.example.com/library/app:v1";
+    world.sticks(&manifests("v1"), words).await;
+    // Whoever has no other place to ask may find it out himself.
+    world.pull("v1").await.serves(&manifest);
+
+    world.registry.registry().put_blob(&app(), config.clone());
+    let path = blobs(digest);
+    world
+        .registry
+        .hook(move |asked| (asked.path == path && asked.before == 1).then(|| Fault::Truncate(3)));
+    world.mirror(&manifests("v1")).await.serves(&manifest);
+    world.registry.hook(|_| Some(Fault::Drop));
+    world.mirror(&manifests("v1")).await.serves(&manifest);
+    assert_eq!(world.mirror(&blobs(digest)).await.body, config);
+}
+
+#[tokio::test]
+async fn a_blob_that_cannot_be_had_is_no_such_process() {
+    let world = World::new().await;
+    world.push("v1", "something else");
+    let missing = format!("sha256:{}", "0".repeat(64));
+    let none = world.mirror(&blobs(&missing)).await;
+    assert_eq!(none.error(), (501, "BLOB_UNKNOWN".to_owned()));
+    assert!(none.reason.starts_with("the upstream registry does not have"), "{}", none.reason);
+    assert!(none.reason.ends_with(FINAL), "{}", none.reason);
+    none.is_never_kept();
+    let plain = world.get(&blobs(&missing)).await;
+    assert_eq!((plain.error(), plain.reason.as_str()), ((404, "BLOB_UNKNOWN".to_owned()), ""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blob_is_waited_for_while_the_registry_is_away() {
+    let world = World::new().await;
+    let blob = b"a layer".to_vec();
+    let digest = world.registry.registry().put_blob(&app(), blob.clone());
+    world.registry.hook(|asked| (asked.before < 12).then(|| Fault::Respond(respond(503, ""))));
+    assert_eq!(world.get(&blobs(digest)).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(world.mirror(&blobs(digest)).await.body, blob);
+
+    let never = world.registry.registry().put_blob(&app(), b"never".to_vec());
+    world.registry.hook(|_| Some(Fault::Respond(respond(503, ""))));
+    let begun = tokio::time::Instant::now();
+    let failed = world.mirror(&blobs(never)).await;
+    assert_eq!(failed.error(), (501, "UNAVAILABLE".to_owned()));
+    assert!(failed.reason.starts_with("cannot decide about"), "{}", failed.reason);
+    assert!((10..40).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blob_goes_on_after_the_registry_was_away_in_the_middle_of_it() {
+    let world = World::new().await;
+    let blob = vec![7; 100_000];
+    let digest = world.registry.registry().put_blob(&app(), blob.clone());
+    world.registry.hook(|asked| match asked.before {
+        0 => Some(Fault::Truncate(40_000)),
+        1..=9 => Some(Fault::Respond(respond(502, ""))),
+        _ => None,
+    });
+    assert_eq!(world.mirror(&blobs(digest)).await.body, blob);
+}
+
+#[tokio::test]
+async fn the_listener_speaks_http_1_1_and_nothing_newer() {
+    let world = World::new().await;
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for (address, is_spoken) in [(world.public(), true), (world.mirror_address(), false)] {
+        let mut stream = soon(TcpStream::connect(address)).await.unwrap();
+        stream.write_all(preface.as_bytes()).await.unwrap();
+        // The settings of HTTP/2 are a frame that begins with its length: two zeros first.
+        let first = soon(stream.read_u16()).await.ok();
+        assert_eq!(first == Some(0), is_spoken, "{first:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_denied_there_is_recorded_with_the_listener() {
+    let world = World::new().await;
+    let page = Page::default();
+    let _here = page.is_written();
+    world.mirror(&manifests("v1")).await;
+    world.pull("v1").await;
+    let verdicts: Vec<Value> =
+        page.all().into_iter().filter(|event| event["message"] == "verdict").collect();
+    let [mirror, plain] = &verdicts[..] else { panic!("{verdicts:#?}") };
+    assert_eq!((&mirror["listener"], &plain["listener"]), (&json!("mirror"), &Value::Null));
+    for field in ["verdict", "reason", "rule", "anchor", "image.reference"] {
+        assert_eq!(mirror[field], plain[field], "{field}");
+    }
+    assert_eq!(mirror["verdict"], "absent");
+}
+
+#[tokio::test]
+async fn a_user_who_reads_a_denial_can_name_the_request() {
+    let world = World::new().await;
+    let page = Page::default();
+    let _here = page.is_written();
+    let told = world.mirror(&manifests("v1")).await.sticky(false);
+    let event = page.all().into_iter().find(|event| event["message"] == "verdict").unwrap();
+    let id = event["request_id"].as_str().unwrap();
+    assert!(told.ends_with(&format!(" (request {id})")), "{told}");
+}
