@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, Part, Readiness};
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
@@ -168,8 +169,9 @@ impl App {
             store_tasks: TaskTracker::new(),
             _lock: lock,
         };
+        let audit = Audit::new(app.clock.clone());
         let metrics = server::Metrics::registered(&mut app.metrics);
-        let proxy = Arc::new(Proxy::new(app.generations.clone(), metrics));
+        let proxy = Arc::new(Proxy::new(app.generations.clone(), metrics, audit.clone()));
         let answer = move |client, request| {
             let proxy = proxy.clone();
             async move { proxy.handle(client, request).await }

@@ -57,7 +57,8 @@
 //! - [`policy`]: which anchors an image needs.
 //! - [`gate`]: admit or deny; the only place where an endorsement and content meet.
 //! - [`explain`]: the decision about one image, told.
-//! - [`server`]: the public listener: paths, answers, connections, audit.
+//! - [`audit`]: the record of each decision: the log event, the last ones, the file.
+//! - [`server`]: the public listener: paths, answers, connections.
 //! - [`admin`]: the private listener: alive, ready, metrics.
 //! - [`config`]: the sections of the configuration, composed and cross-checked.
 //! - [`app`]: the parts, made and joined.
@@ -78,6 +79,7 @@ pub mod trust;
 pub mod policy;
 pub mod gate;
 pub mod explain;
+pub mod audit;
 pub mod server;
 pub mod admin;
 pub mod config;

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use http::{HeaderMap, Method, Request, Response};
 
+use crate::audit::{Asked, Audit, RequestId};
 use crate::gate::{Denial, Gate};
 use crate::oci::headers::ContentName;
 use crate::oci::{Digest, ImageRef, Registry, Repository};
 
-use super::audit::{self, Asked, RequestId, RequestIds};
+use super::audit;
 use super::body::Body;
 use super::conditions;
 use super::generation::Generations;
@@ -23,7 +24,7 @@ use super::route::Route;
 pub struct Proxy {
     generations: Generations,
     metrics: Metrics,
-    ids: RequestIds,
+    audit: Audit,
 }
 
 /// One request, as far as its answer depends on it.
@@ -38,8 +39,9 @@ struct Exchange<'a> {
 }
 
 impl Proxy {
-    pub fn new(generations: Generations, metrics: Metrics) -> Self {
-        Self { generations, metrics, ids: RequestIds::new() }
+    /// Answers with `generations`, counts in `metrics`, and records in `audit`.
+    pub fn new(generations: Generations, metrics: Metrics, audit: Audit) -> Self {
+        Self { generations, metrics, audit }
     }
 
     /// Answers `request` of `client`; its body is not read.
@@ -53,7 +55,7 @@ impl Proxy {
             client,
             headers: &head.headers,
             head: head.method == Method::HEAD,
-            id: self.ids.next(),
+            id: self.audit.name(),
             started,
         };
         let route =
@@ -103,7 +105,8 @@ impl Exchange<'_> {
     async fn manifest(&self, image: &ImageRef) -> Response<Body> {
         match self.gate.admit(image).await {
             Ok(admitted) => {
-                audit::admitted(&self.proxy.metrics, self.asked(), image, &admitted);
+                let Proxy { audit, metrics, .. } = self.proxy;
+                audit::admitted(audit, metrics, self.asked(), image, &admitted);
                 respond::manifest(admitted, self.headers)
             }
             Err(denial) => self.denied(&denial),
@@ -146,7 +149,8 @@ impl Exchange<'_> {
     }
 
     fn denied(&self, denial: &Denial) -> Response<Body> {
-        audit::denied(&self.proxy.metrics, self.asked(), denial);
+        let Proxy { audit, metrics, .. } = self.proxy;
+        audit::denied(audit, metrics, self.asked(), denial);
         respond::denied(denial, self.id)
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use countersign::audit::Audit;
 use countersign::clock::Clock;
 use countersign::gate::Gate;
 use countersign::oci::{Digest, Registry};
@@ -119,6 +120,8 @@ pub(crate) struct Standing {
     pub(crate) served: Served,
     pub(crate) content: Content,
     pub(crate) registry: prometheus_client::registry::Registry,
+    pub(crate) generations: Generations,
+    pub(crate) audit: Audit,
     _upstream: Served,
 }
 
@@ -160,11 +163,12 @@ pub(crate) async fn stand() -> Standing {
     let names = Names { default: names.first().cloned(), registries: names };
     let metrics = Metrics::registered(&mut registry);
     let generations = Generations::new(Generation { number: 1, gate, names });
-    let proxy = Arc::new(Proxy::new(generations, metrics));
+    let audit = Audit::new(Clock::System);
+    let proxy = Arc::new(Proxy::new(generations.clone(), metrics, audit.clone()));
     let served = serve(Limits::default(), None, move |client, request| {
         let proxy = Arc::clone(&proxy);
         async move { proxy.handle(client, request).await }
     })
     .await;
-    Standing { served, content, registry, _upstream: behind }
+    Standing { served, content, registry, generations, audit, _upstream: behind }
 }

@@ -6,9 +6,10 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::*;
+use crate::audit::Audit;
+use crate::clock::Clock;
 use crate::gate::{Denied, Doubt, Undecided};
 use crate::oci::ImageRef;
-use crate::server::audit::RequestIds;
 use crate::trust::{Reason, Refusal, Scheme};
 
 fn image() -> ImageRef {
@@ -28,7 +29,7 @@ fn denied_for(reason: Reason) -> Denied {
 /// Status, headers and body of what `denial` is answered with; the request's id is taken out of
 /// the body.
 fn answered(denial: &Denial) -> (u16, HeaderMap, Value) {
-    let id = RequestIds::new().next();
+    let id = Audit::new(Clock::System).name();
     let (head, mut json) = taken(denied(denial, id));
     let told = json["errors"][0]["detail"].as_object_mut().unwrap().remove("request_id");
     assert_eq!(told, Some(Value::String(id.to_string())));
