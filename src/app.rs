@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{Admin, Part, Readiness};
+use crate::admin::{Admin, Part, Readiness, Why};
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -179,10 +179,11 @@ impl App {
         let limits = config.server.limits.clone();
         tasks.spawn(server::serve(public, tls, limits, shutdown.clone(), answer));
         if let Some(listener) = admin {
-            let admin = Arc::new(Admin::new(readiness.clone(), app.metrics));
+            let why = Why::new(app.generations.clone(), audit);
+            let admin = Arc::new(Admin::new(readiness.clone(), app.metrics, why));
             let answer = move |_, request| {
                 let admin = admin.clone();
-                async move { admin.handle(&request) }
+                async move { admin.handle(request).await }
             };
             let limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, ..Limits::default() };
             let shutdown = running.admin_shutdown.clone();

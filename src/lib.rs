@@ -59,7 +59,7 @@
 //! - [`explain`]: the decision about one image, told.
 //! - [`audit`]: the record of each decision: the log event, the last ones, the file.
 //! - [`server`]: the public listener: paths, answers, connections.
-//! - [`admin`]: the private listener: alive, ready, metrics.
+//! - [`admin`]: the private listener: alive, ready, metrics, why.
 //! - [`config`]: the sections of the configuration, composed and cross-checked.
 //! - [`app`]: the parts, made and joined.
 //! - [`forget`]: the memory of one tag, taken out.
