@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, Part, Readiness, Why};
-use crate::audit::Audit;
+use crate::audit::{self, Audit, AuditFile};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
@@ -64,6 +64,7 @@ pub struct Running {
     admin_shutdown: CancellationToken,
     admin_tasks: TaskTracker,
     pull_through: PullThrough,
+    audit: Audit,
     /// Ends the tending of the store, once nothing more is to be kept.
     store_shutdown: CancellationToken,
     store_tasks: TaskTracker,
@@ -147,6 +148,9 @@ impl App {
             Some((cert, key)) => Some(Arc::new(Tls::load(cert, key)?)),
             None => None,
         };
+        let lost = audit::Metrics::registered(&mut app.metrics);
+        let file = config.audit.as_ref().map(|config| AuditFile::open(config, lost));
+        let audit = Audit::new(app.clock.clone(), file.transpose()?);
         let public = bind(config.server.listen, "server").await?;
         let admin = match config.admin {
             Some(listen) => Some(bind(listen, "admin").await?),
@@ -165,11 +169,11 @@ impl App {
             admin_shutdown: CancellationToken::new(),
             admin_tasks: TaskTracker::new(),
             pull_through: app.pull_through,
+            audit: audit.clone(),
             store_shutdown: CancellationToken::new(),
             store_tasks: TaskTracker::new(),
             _lock: lock,
         };
-        let audit = Audit::new(app.clock.clone());
         let metrics = server::Metrics::registered(&mut app.metrics);
         let proxy = Arc::new(Proxy::new(app.generations.clone(), metrics, audit.clone()));
         let answer = move |client, request| {
@@ -238,6 +242,9 @@ impl Running {
         self.shutdown.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        if let Some(file) = self.audit.file() {
+            file.close().await;
+        }
         self.pull_through.close().await;
         self.store_shutdown.cancel();
         self.store_tasks.close();

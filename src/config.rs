@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::audit;
 use crate::policy::{AnchorNames, Policy};
 use crate::server;
 use crate::settings::{Document, Problems, Section};
@@ -22,6 +23,8 @@ pub struct Config {
     /// Where the admin listener is, if there is one.
     pub admin: Option<SocketAddr>,
     pub store: store::Config,
+    /// The file that decisions are written to, if there is one.
+    pub audit: Option<audit::Config>,
     pub upstreams: Vec<upstream::Config>,
     pub anchors: Vec<trust::Config>,
     pub policy: Policy,
@@ -43,6 +46,7 @@ impl Config {
                 listen
             });
             let store = required(top, "store").and_then(|section| store::Config::read(&section));
+            let audit = top.section("audit").and_then(|section| audit::Config::read(&section));
             let (upstreams, registries) = upstreams(top);
             let (anchors, names) = anchors(top);
             let rules = top.sections("rule");
@@ -54,6 +58,7 @@ impl Config {
                 server: server?,
                 admin: admin.flatten(),
                 store: store?,
+                audit,
                 upstreams,
                 anchors,
                 policy,

@@ -2,12 +2,17 @@
 //! the last ones, and to the audit file if there is one. Knows what a decision is, and nothing of how it
 //! was answered.
 
+pub mod config;
+pub mod file;
 pub mod recent;
 pub mod record;
 pub mod request_id;
+mod rotated;
 
 use std::sync::Arc;
 
+pub use config::Config;
+pub use file::{AuditFile, AuditFileError, Metrics};
 pub use recent::Recent;
 pub use record::{Asked, Grounds, Record};
 pub use request_id::RequestId;
@@ -27,11 +32,13 @@ struct Shared {
     ids: RequestIds,
     clock: Clock,
     recent: Recent,
+    file: Option<AuditFile>,
 }
 
 impl Audit {
-    pub fn new(clock: Clock) -> Self {
-        let shared = Shared { ids: RequestIds::new(), clock, recent: Recent::default() };
+    /// Records in the log, in memory, and in `file` if there is one.
+    pub fn new(clock: Clock, file: Option<AuditFile>) -> Self {
+        let shared = Shared { ids: RequestIds::new(), clock, recent: Recent::default(), file };
         Self { shared: Arc::new(shared) }
     }
 
@@ -50,9 +57,18 @@ impl Audit {
         &self.shared.recent
     }
 
-    /// Logs and remembers `record`.
+    /// Logs `record`, remembers it, and has it written to the file.
     pub fn record(&self, record: Record) {
         record.log();
-        self.shared.recent.keep(Arc::new(record));
+        let record = Arc::new(record);
+        if let Some(file) = &self.shared.file {
+            file.write(record.clone());
+        }
+        self.shared.recent.keep(record);
+    }
+
+    /// The audit file, if there is one.
+    pub fn file(&self) -> Option<&AuditFile> {
+        self.shared.file.as_ref()
     }
 }

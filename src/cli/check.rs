@@ -31,6 +31,7 @@ fn meaning(config: &Config) -> String {
     lines.extend(config.admin.map(|admin| format!("admin     http://{admin}")));
     let (path, mib) = (config.store.path.display(), config.store.max_size >> 20);
     lines.push(format!("store     {path}, at most {mib} MiB of content"));
+    lines.extend(config.audit.as_ref().map(|audit| format!("audit     {}", audit.told())));
     for upstream in &config.upstreams {
         let default = if upstream.default { ", also for names without a registry" } else { "" };
         lines.push(format!("upstream  {} at {}{default}", upstream.registry, upstream.url));

@@ -17,7 +17,8 @@ use crate::wire::{Served, body, header, serve, status};
 
 async fn admin(readiness: &Arc<Readiness>) -> Served {
     let nowhere = "127.0.0.1:9".parse().unwrap();
-    let why = Why::new(generations(nowhere, &mut Registry::default()), Audit::new(Clock::System));
+    let why =
+        Why::new(generations(nowhere, &mut Registry::default()), Audit::new(Clock::System, None));
     admin_with(readiness, why).await
 }
 
@@ -136,7 +137,7 @@ async fn only_a_few_explanations_are_made_at_once() {
     // Takes connections, and answers nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let gate = generations(silent.local_addr().unwrap(), &mut Registry::default());
-    let why = Why::new(gate, Audit::new(Clock::System));
+    let why = Why::new(gate, Audit::new(Clock::System, None));
     let admin = Arc::new(Admin::new(Arc::default(), Registry::default(), why));
     let ask = || {
         let request = http::Request::get("/why?image=r.example/open/app:v1").body(()).unwrap();

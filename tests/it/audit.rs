@@ -1,7 +1,7 @@
 //! What is recorded of every decision that reached a client.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Instant;
 
 use countersign::audit::recent::KEPT;
@@ -9,6 +9,7 @@ use countersign::audit::{Asked, Record};
 use countersign::oci::{Digest, ImageRef};
 use prometheus_client::encoding::text::encode;
 use serde_json::{Value, json};
+use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -43,6 +44,10 @@ impl Page {
     /// Has it written from now on, until the guard is dropped. A test's runtime is its one thread, and so
     /// is all that it spawns.
     pub(crate) fn is_written(&self) -> DefaultGuard {
+        // Where there is one subscriber alone, an event that first comes about in a thread without it is
+        // taken for one that nobody wants, in all threads.
+        static ANOTHER: OnceLock<Dispatch> = OnceLock::new();
+        ANOTHER.get_or_init(|| tracing_subscriber::fmt().with_writer(io::sink).finish().into());
         let json = tracing_subscriber::fmt().json().flatten_event(true).with_writer(self.clone());
         tracing::subscriber::set_default(json.finish())
     }

@@ -213,3 +213,22 @@ fn forget_says_why_a_digest_is_nothing_to_forget() {
     assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""));
     assert!(said.stderr.contains("always stands for the same image"), "{}", said.stderr);
 }
+
+#[test]
+fn a_gate_whose_audit_file_cannot_be_written_does_not_start() {
+    let store = std::env::temp_dir().join(format!("countersign-audit-{}", std::process::id()));
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = {store:?}\n[audit]\npath = \"/nowhere/audit\"\n\
+         [[upstream]]\nregistry = \"registry.example.com\"\n"
+    );
+    let file = ConfigFile::new("audit", &text);
+    let said = countersign(&["check", "--config", file.path()]);
+    assert_eq!(said.status, Some(0), "{}", said.stderr);
+    assert!(said.stdout.contains("audit     /nowhere/audit, "), "{}", said.stdout);
+    let said = countersign(&["serve", "--config", file.path()]);
+    assert_eq!((said.status, said.stdout.as_str()), (Some(1), ""), "{}", said.stderr);
+    for words in ["/nowhere/audit", "[audit] path"] {
+        assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+    }
+    std::fs::remove_dir_all(store).unwrap();
+}

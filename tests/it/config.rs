@@ -117,6 +117,10 @@ fn the_example_shows_the_defaults() {
     let choices = [
         "tls_cert",
         "tls_key",
+        // A table that is commented out as a whole.
+        "path",
+        "max_size",
+        "keep",
         "ca",
         "username",
         "password_file",

@@ -138,7 +138,7 @@ pub(crate) async fn stand() -> Standing {
     let mut registry = prometheus_client::registry::Registry::default();
     let generations = generations(behind.address, &mut registry);
     let metrics = Metrics::registered(&mut registry);
-    let audit = Audit::new(Clock::System);
+    let audit = Audit::new(Clock::System, None);
     let proxy = Arc::new(Proxy::new(generations.clone(), metrics, audit.clone()));
     let served = serve(Limits::default(), None, move |client, request| {
         let proxy = Arc::clone(&proxy);

@@ -29,7 +29,7 @@ fn denied_for(reason: Reason) -> Denied {
 /// Status, headers and body of what `denial` is answered with; the request's id is taken out of
 /// the body.
 fn answered(denial: &Denial) -> (u16, HeaderMap, Value) {
-    let id = Audit::new(Clock::System).name();
+    let id = Audit::new(Clock::System, None).name();
     let (head, mut json) = taken(denied(denial, id));
     let told = json["errors"][0]["detail"].as_object_mut().unwrap().remove("request_id");
     assert_eq!(told, Some(Value::String(id.to_string())));
