@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::audit;
 use crate::clients;
 use crate::policy::{AnchorNames, Policy};
 use crate::server;
@@ -25,6 +26,8 @@ pub struct Config {
     /// Where the admin listener is, if there is one.
     pub admin: Option<SocketAddr>,
     pub store: store::Config,
+    /// The file that decisions are written to, if there is one.
+    pub audit: Option<audit::Config>,
     pub upstreams: Vec<upstream::Config>,
     pub anchors: Vec<trust::Config>,
     pub policy: Policy,
@@ -55,6 +58,7 @@ impl Config {
                 listen
             });
             let store = required(top, "store").and_then(|section| store::Config::read(&section));
+            let audit = top.section("audit").and_then(|section| audit::Config::read(&section));
             let (upstreams, registries) = upstreams(top);
             let (anchors, names) = anchors(top);
             let rules = top.sections("rule");
@@ -69,6 +73,7 @@ impl Config {
                 mirror,
                 admin: admin.flatten(),
                 store: store?,
+                audit,
                 upstreams,
                 anchors,
                 policy,

@@ -58,8 +58,9 @@
 //! - [`clients`]: who may pull, and what.
 //! - [`gate`]: admit or deny; the only place where an endorsement and content meet.
 //! - [`explain`]: the decision about one image, told.
-//! - [`server`]: the public listener: paths, answers, connections, audit.
-//! - [`admin`]: the private listener: alive, ready, metrics.
+//! - [`audit`]: the record of each decision: the log event, the last ones, the file.
+//! - [`server`]: the public listener: paths, answers, connections.
+//! - [`admin`]: the private listener: alive, ready, metrics, why.
 //! - [`config`]: the sections of the configuration, composed and cross-checked.
 //! - [`app`]: the parts, made and joined.
 //! - [`forget`]: the memory of one tag, taken out.
@@ -82,6 +83,7 @@ pub mod policy;
 pub mod clients;
 pub mod gate;
 pub mod explain;
+pub mod audit;
 pub mod server;
 pub mod admin;
 pub mod config;

@@ -1,7 +1,8 @@
-//! The private listener: is the process alive, is it ready, what has it counted. Only reads, and
-//! knows nothing of images or of trust.
+//! The private listener: is the process alive, is it ready, what has it counted, why was an image denied.
+//! Only reads, and decides nothing.
 
 pub mod readiness;
+pub mod why;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 pub use readiness::{Part, Readiness};
+pub use why::Why;
 
 /// The type of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -23,28 +25,45 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub struct Admin {
     readiness: Arc<Readiness>,
     registry: Registry,
+    why: Why,
+}
+
+/// What can be asked for.
+enum Page {
+    Alive,
+    Ready,
+    Metrics,
+    Why,
 }
 
 impl Admin {
     /// `registry` holds the metrics of every module.
-    pub fn new(readiness: Arc<Readiness>, registry: Registry) -> Self {
-        Self { readiness, registry }
+    pub fn new(readiness: Arc<Readiness>, registry: Registry, why: Why) -> Self {
+        Self { readiness, registry, why }
     }
 
     /// Answers `request`; its body is not read.
-    pub fn handle<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        let respond: fn(&Self) -> Response<Full<Bytes>> = match request.uri().path() {
-            "/livez" => |_| answer(StatusCode::OK, TEXT, "alive\n"),
-            "/readyz" => Self::ready,
-            "/metrics" => Self::metrics,
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<Full<Bytes>> {
+        let (head, _) = request.into_parts();
+        let page = match head.uri.path() {
+            "/livez" => Page::Alive,
+            "/readyz" => Page::Ready,
+            "/metrics" => Page::Metrics,
+            "/why" => Page::Why,
             _ => return answer(StatusCode::NOT_FOUND, TEXT, "not found\n"),
         };
-        if request.method() == Method::GET || request.method() == Method::HEAD {
-            return respond(self);
+        if head.method != Method::GET && head.method != Method::HEAD {
+            let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
         }
-        let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        response
+        match page {
+            Page::Alive => answer(StatusCode::OK, TEXT, "alive\n"),
+            Page::Ready => self.ready(),
+            Page::Metrics => self.metrics(),
+            // On the heap: it is large, and the others are asked for all the time.
+            Page::Why => Box::pin(self.why.answer(head.uri.query())).await,
+        }
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {

@@ -15,7 +15,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{Admin, Part, Readiness};
+use crate::admin::{Admin, Part, Readiness, Why};
+use crate::audit::{self, Audit, AuditFile};
 use crate::clients::Certificates;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -61,6 +62,7 @@ pub struct Running {
     generations: Generations,
     parts: Arc<Parts>,
     reloads: Reloads,
+    audit: Audit,
     /// Ends the tending of the store, once nothing more is to be kept.
     store_shutdown: CancellationToken,
     store_tasks: TaskTracker,
@@ -101,6 +103,9 @@ impl App {
             Some(mirror) => Some(bind(mirror.listen, "mirror").await?),
             None => None,
         };
+        let lost = audit::Metrics::registered(&mut app.metrics);
+        let file = config.audit.as_ref().map(|config| AuditFile::open(config, lost));
+        let audit = Audit::new(app.clock.clone(), file.transpose()?);
         let admin = match config.admin {
             Some(listen) => Some(bind(listen, "admin").await?),
             None => None,
@@ -121,12 +126,13 @@ impl App {
             generations: app.generations.clone(),
             parts: Arc::new(app.parts),
             reloads: Reloads::registered(&mut app.metrics, &app.clock),
+            audit: audit.clone(),
             store_shutdown: CancellationToken::new(),
             store_tasks: TaskTracker::new(),
             _lock: lock,
         };
         let metrics = server::Metrics::registered(&mut app.metrics);
-        let proxy = Arc::new(Proxy::new(app.generations.clone(), metrics));
+        let proxy = Arc::new(Proxy::new(app.generations.clone(), metrics, audit.clone()));
         let facing = |facing| {
             let proxy = proxy.clone();
             move |client, request| {
@@ -143,10 +149,11 @@ impl App {
         let answer = facing(Facing::Clients);
         tasks.spawn(server::serve(public, tls, limits, shutdown.clone(), answer));
         if let Some(listener) = admin {
-            let admin = Arc::new(Admin::new(readiness.clone(), app.metrics));
+            let why = Why::new(app.generations.clone(), audit);
+            let admin = Arc::new(Admin::new(readiness.clone(), app.metrics, why));
             let answer = move |_, request| {
                 let admin = admin.clone();
-                async move { admin.handle(&request) }
+                async move { admin.handle(request).await }
             };
             let limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, ..Limits::default() };
             let shutdown = running.admin_shutdown.clone();
@@ -189,9 +196,10 @@ impl Running {
 
     /// What reads `config` again, in the file that it was read from.
     pub fn reloader(&self, config: Config) -> Reloader {
-        let Self { generations, parts, reloads, .. } = self;
+        let Self { generations, parts, reloads, audit, .. } = self;
         let tls = self.tls.iter().chain(&self.mirror_tls).cloned().collect();
-        Reloader::new(config, parts.clone(), generations.clone(), tls, reloads.clone())
+        let generations = generations.clone();
+        Reloader::new(config, parts.clone(), generations, tls, audit.clone(), reloads.clone())
     }
 
     /// Refuses new connections, lets what is started finish, and ends.
@@ -200,6 +208,9 @@ impl Running {
         self.shutdown.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        if let Some(file) = self.audit.file() {
+            file.close().await;
+        }
         self.parts.pull_through.close().await;
         self.store_shutdown.cancel();
         self.store_tasks.close();

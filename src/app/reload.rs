@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
+use crate::audit::Audit;
 use crate::clients::Certificates;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -90,6 +91,7 @@ pub struct Reloader {
     generations: Generations,
     /// Of each listener that has a certificate.
     tls: Vec<Arc<Tls>>,
+    audit: Audit,
     reloads: Reloads,
 }
 
@@ -99,10 +101,12 @@ impl Reloader {
         parts: Arc<Parts>,
         generations: Generations,
         tls: Vec<Arc<Tls>>,
+        audit: Audit,
         reloads: Reloads,
     ) -> Self {
         let files = config.files.clone();
-        Self { config, files, seen: None, looked: None, parts, generations, tls, reloads }
+        let (seen, looked) = (None, None);
+        Self { config, files, seen, looked, parts, generations, tls, audit, reloads }
     }
 
     /// Waits until a file of the configuration has changed, and is not being changed any more. May be
@@ -119,8 +123,12 @@ impl Reloader {
         }
     }
 
-    /// Reads the configuration, and uses it from now on if nothing is wrong with it; whether it is used.
+    /// Reads the configuration, and uses it from now on if nothing is wrong with it; whether it is used. The
+    /// audit file is opened again in any case: whoever rotates it has moved it away.
     pub async fn reload(&mut self) -> bool {
+        if let Some(file) = self.audit.file() {
+            file.reopen();
+        }
         // Before it is read: what changes meanwhile is read once more.
         self.seen = Some(self.look().await);
         let file = self.config.file.clone();

@@ -42,6 +42,7 @@ fn meaning(config: &Config) -> String {
     let (path, mib) = (config.store.path.display(), config.store.max_size >> 20);
     lines.push(format!("store     {path}, at most {mib} MiB of content"));
     lines.push(format!("clients   {}", config.clients.told()));
+    lines.extend(config.audit.as_ref().map(|audit| format!("audit     {}", audit.told())));
     for upstream in &config.upstreams {
         let default = if upstream.default { ", also for names without a registry" } else { "" };
         lines.push(format!("upstream  {} at {}{default}", upstream.registry, upstream.url));

@@ -1,39 +1,74 @@
-//! `countersign why`: the decision about one image.
+//! `countersign why`: the decision about one image, taken here or asked of a gate that runs.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
 use clap::Args;
+use http::{HeaderMap, StatusCode};
+use url::Url;
 
 use crate::app::{App, Keeping};
 use crate::clock::Clock;
-use crate::explain::{exit_status, explain};
+use crate::explain::{Explanation, exit_status, explain};
+use crate::net::{Client, Method, Timeouts};
 use crate::oci::ImageRef;
 
 use super::{ConfigFile, print, wrong};
+
+/// The most that a gate says of one image, in bytes.
+const MAX_ANSWER: usize = 4 << 20;
+/// How long a gate may take: as long as two decisions, and a moment.
+const PATIENCE: Duration = Duration::from_secs(70);
 
 /// Take the whole decision about one image, and explain it.
 ///
 /// Exit status: 0 admitted; 3 refused or absent; 4 undecided; 2 for an error in the configuration.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  \
-    countersign why registry.example.com/library/app:v1 --config countersign.toml")]
+#[command(after_help = "Examples:\n  \
+    countersign why registry.example.com/library/app:v1 --config countersign.toml\n  \
+    countersign why registry.example.com/library/app:v1 --gate http://127.0.0.1:5051")]
 pub(super) struct Why {
     #[arg(help = "registry/repository[:tag][@digest]")]
     image: String,
     #[command(flatten)]
-    config: ConfigFile,
+    source: Source,
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
 }
 
+/// Who takes the decision.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// The configuration, which is read to take the decision here.
+    #[arg(long = "config", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The admin listener of a gate that runs, which is asked for its own decision.
+    #[arg(long, value_name = "URL")]
+    gate: Option<Url>,
+}
+
 impl Why {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
-        let config = self.config.load()?;
-        let image: ImageRef = match self.image.parse() {
+        let image: Result<ImageRef, _> = self.image.parse();
+        let config = match self.source.config {
+            Some(file) => Some(ConfigFile { file }.load()?),
+            None => None,
+        };
+        let image = match image {
             Ok(image) => image,
             Err(error) => return Ok(wrong(&self.image, error)),
         };
-        let app = App::new(&config, Clock::System, Keeping::OnlyRead)?;
-        let explanation = explain(&app.gate(), &image).await;
+        let explanation = match (config, self.source.gate) {
+            (Some(config), _) => {
+                let app = App::new(&config, Clock::System, Keeping::OnlyRead)?;
+                explain(&app.gate(), &image).await
+            }
+            (None, Some(gate)) => ask(&gate, &image).await?,
+            (None, None) => bail!("say --config FILE, or --gate URL"),
+        };
         if self.json {
             print(&(serde_json::to_string_pretty(&explanation)? + "\n"))?;
         } else {
@@ -41,4 +76,23 @@ impl Why {
         }
         Ok(exit_status(&explanation))
     }
+}
+
+/// What the gate whose admin listener is at `gate` says of `image`.
+async fn ask(gate: &Url, image: &ImageRef) -> anyhow::Result<Explanation> {
+    let timeouts = Timeouts { first_byte: PATIENCE, total: PATIENCE, ..Timeouts::default() };
+    let client = Client::new(gate, None, 1, timeouts)?;
+    let mut url = gate.join("/why").context("--gate is no URL of a listener")?;
+    url.query_pairs_mut().append_pair("image", &image.to_string());
+    let response = client.send(Method::Get, &url, &HeaderMap::new()).await;
+    let response = response
+        .with_context(|| format!("cannot ask {gate}: is it the `listen` of the gate's [admin]?"))?;
+    let status = response.status();
+    let body = response.into_body().read_whole(MAX_ANSWER).await?;
+    if status != StatusCode::OK {
+        let said = String::from_utf8_lossy(&body);
+        bail!("{gate} answers {status}: {}", said.trim_end());
+    }
+    let explained = serde_json::from_slice(&body);
+    explained.with_context(|| format!("{gate} is no admin listener of this version of countersign"))
 }

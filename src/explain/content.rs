@@ -1,9 +1,10 @@
 //! What an anchor that signs content said of a digest, told: where it looked, what was there, and what is
 //! against it.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::gate::Heard;
 use crate::trust::content::{Objection, Outcome, Verdict};
@@ -17,19 +18,19 @@ const TAMPERED: &str = "there are signatures, and none holds: the image or its s
                         else has signed it";
 
 /// What one anchor said of one digest.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ContentTold {
     pub name: String,
-    pub scheme: &'static str,
+    pub scheme: Cow<'static, str>,
     /// `endorsed`, `absent`, `refused` or `undecided`.
-    pub answer: &'static str,
+    pub answer: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub reason: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
     /// What it was asked about.
     pub digest: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed: Option<String>,
@@ -39,23 +40,23 @@ pub struct ContentTold {
     /// Where it was looked, and what was there.
     pub looked: Vec<String>,
     /// What could not be read, and why.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
     /// What is against what was found.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objections: Vec<ObjectionTold>,
     /// When that was found out.
     pub judged: String,
 }
 
 /// One check that one object did not pass.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ObjectionTold {
     pub place: String,
-    pub check: &'static str,
+    pub check: Cow<'static, str>,
     pub found: String,
     pub wanted: String,
-    pub weight: &'static str,
+    pub weight: Cow<'static, str>,
 }
 
 impl ContentTold {
@@ -73,15 +74,15 @@ impl ContentTold {
         let evidence = &verdict.evidence;
         let objection = |one: &Objection| ObjectionTold {
             place: one.place.clone(),
-            check: one.flaw.check,
+            check: one.flaw.check.into(),
             found: one.flaw.found.clone(),
             wanted: one.flaw.wanted.clone(),
-            weight: one.weight.as_str(),
+            weight: one.weight.as_str().into(),
         };
         Self {
             name: name.to_owned(),
-            scheme,
-            answer: "undecided",
+            scheme: scheme.into(),
+            answer: "undecided".into(),
             reason: None,
             because: None,
             digest: String::new(),
@@ -99,15 +100,15 @@ impl ContentTold {
         match &verdict.outcome {
             Outcome::Endorsed { endorsement, place } => {
                 let says = endorsement.says();
-                self.answer = "endorsed";
+                self.answer = "endorsed".into();
                 self.signed_by.clone_from(&says.signers);
                 self.signed = says.signed.map(|at| at.to_string());
                 self.place = Some(place.clone());
             }
             Outcome::Unendorsed(Unendorsed::Refused(refusal)) => {
                 let absent = refusal.reason.is_absence();
-                self.answer = if absent { "absent" } else { "refused" };
-                self.reason = Some(refusal.reason.as_str());
+                self.answer = if absent { "absent" } else { "refused" }.into();
+                self.reason = Some(refusal.reason.as_str().into());
                 self.because = Some(if absent { GAP } else { TAMPERED }.to_owned());
             }
             Outcome::Unendorsed(Unendorsed::Undecided(why)) => self.because = Some(why.clone()),
@@ -119,7 +120,7 @@ impl ContentTold {
 
     /// Writes it, for people. Writing to a text cannot fail.
     pub(super) fn write(&self, text: &mut String) {
-        let reason = self.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         let _ =
             writeln!(text, "  anchor    {} [{}]: {}{reason}", self.name, self.scheme, self.answer);
         let _ = writeln!(text, "    about   {}", self.digest);

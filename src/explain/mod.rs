@@ -4,9 +4,10 @@
 mod content;
 mod names;
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::gate::Remark;
 use crate::gate::{Denial, Gate};
@@ -17,13 +18,13 @@ use content::ContentTold;
 use names::NamesTold;
 
 /// The decision about one image, and what it rests on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Explanation {
     pub image: String,
     /// `admitted`, `absent`, `refused`, `undecided`, or what upstream says of something admitted.
-    pub verdict: &'static str,
+    pub verdict: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub reason: Option<Cow<'static, str>>,
     /// One sentence.
     pub because: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,7 +32,7 @@ pub struct Explanation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub media_type: Option<&'static str>,
+    pub media_type: Option<Cow<'static, str>>,
     /// What is to be known of an image that is served: that its tag is held, or was rolled back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
@@ -42,7 +43,7 @@ pub struct Explanation {
 }
 
 /// What one anchor was asked, where, and what it said.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum AnchorTold {
     Names(NamesTold),
@@ -50,7 +51,7 @@ pub enum AnchorTold {
 }
 
 /// What is remembered of a tag.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct MemoryTold {
     pub digest: String,
     pub since: String,
@@ -59,10 +60,10 @@ pub struct MemoryTold {
 }
 
 /// The rule that decided.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct RuleTold {
     pub images: String,
-    pub mode: &'static str,
+    pub mode: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -103,12 +104,12 @@ pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
             };
             Explanation {
                 image: image_text,
-                verdict: "admitted",
+                verdict: "admitted".into(),
                 reason: None,
                 because,
                 rule,
                 digest: Some(admitted.digest().to_string()),
-                media_type: Some(admitted.media_type().as_str()),
+                media_type: Some(admitted.media_type().as_str().into()),
                 remark: admitted.remark().map(remark),
                 memory,
                 anchors,
@@ -116,14 +117,8 @@ pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
         }
         Err(denial) => Explanation {
             image: image_text,
-            verdict: match &denial {
-                Denial::Throttled { .. } => "undecided",
-                Denial::Missing { .. } | Denial::Unsatisfiable { .. } => "missing",
-                Denial::Absent(_) | Denial::Refused(_) | Denial::Undecided(_) => {
-                    denial.verdict().unwrap_or("missing")
-                }
-            },
-            reason: denial.reason(),
+            verdict: verdict(&denial).into(),
+            reason: denial.reason().map(Cow::from),
             because: denial.to_string(),
             rule,
             digest: None,
@@ -135,9 +130,19 @@ pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
     }
 }
 
+fn verdict(denial: &Denial) -> &'static str {
+    match denial {
+        Denial::Throttled { .. } => "undecided",
+        Denial::Missing { .. } | Denial::Unsatisfiable { .. } => "missing",
+        Denial::Absent(_) | Denial::Refused(_) | Denial::Undecided(_) => {
+            denial.verdict().unwrap_or("missing")
+        }
+    }
+}
+
 /// The exit status of the contract: 0 admitted; 3 refused, absent or missing; 4 undecided.
 pub fn exit_status(explanation: &Explanation) -> u8 {
-    match explanation.verdict {
+    match &*explanation.verdict {
         "admitted" => 0,
         "undecided" => 4,
         _ => 3,
@@ -151,7 +156,7 @@ fn rule(chosen: &Chosen<'_>) -> RuleTold {
         Mode::Deny { reason } => ("deny", reason.clone()),
         Mode::Enforce(_) => ("enforce", None),
     };
-    RuleTold { images: chosen.pattern.to_string(), mode, reason }
+    RuleTold { images: chosen.pattern.to_string(), mode: mode.into(), reason }
 }
 
 fn remark(remark: &Remark) -> String {
@@ -175,7 +180,7 @@ impl Explanation {
     /// For people.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
-        let reason = self.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         // Writing to a text cannot fail.
         let _ = writeln!(
             text,
@@ -189,7 +194,7 @@ impl Explanation {
             }
             None => text.push_str("  rule      none is for this image\n"),
         }
-        if let (Some(digest), Some(media_type)) = (&self.digest, self.media_type) {
+        if let (Some(digest), Some(media_type)) = (&self.digest, &self.media_type) {
             let _ = writeln!(text, "  digest    {digest}\n  type      {media_type}");
         }
         if let Some(remark) = &self.remark {

@@ -1,31 +1,32 @@
 //! What an anchor that signs names said of an image, told.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::oci::{ImageRef, Reference};
 use crate::trust::{Scheme, SignedNames, Unendorsed, notaryv1};
 
 /// What one anchor was asked, where, and what it said.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NamesTold {
     pub name: String,
-    pub scheme: &'static str,
+    pub scheme: Cow<'static, str>,
     /// The Notary server.
     pub server: String,
     pub gun: String,
     /// `endorsed`, `absent`, `refused` or `undecided`.
-    pub answer: &'static str,
+    pub answer: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub reason: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<RoleTold>,
     /// How many tags are signed in the repository.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +36,7 @@ pub struct NamesTold {
 }
 
 /// One verified role.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct RoleTold {
     pub role: String,
     pub version: u64,
@@ -52,10 +53,10 @@ impl NamesTold {
         let gun = anchor.gun(&image.registry, &image.repository);
         let mut told = Self {
             name: anchor.name().to_string(),
-            scheme: Scheme::NotaryV1.as_str(),
+            scheme: Scheme::NotaryV1.as_str().into(),
             server: anchor.config().url.to_string(),
             gun: gun.map_or_else(|_| "none".to_owned(), |gun| gun.to_string()),
-            answer: "endorsed",
+            answer: "endorsed".into(),
             reason: None,
             because: None,
             digest: None,
@@ -93,25 +94,26 @@ impl NamesTold {
                 told.signed_by.clone_from(&says.signers);
             }
             Ok(None) => {
-                told.answer = "absent";
+                told.answer = "absent".into();
                 told.because = Some("no tag was signed with this digest itself".to_owned());
             }
             Err(Unendorsed::Refused(refusal)) => {
-                told.answer = if refusal.reason.is_absence() { "absent" } else { "refused" };
-                told.reason = Some(refusal.reason.as_str());
+                let absent = refusal.reason.is_absence();
+                told.answer = if absent { "absent" } else { "refused" }.into();
+                told.reason = Some(refusal.reason.as_str().into());
                 told.because = Some(refusal.because);
             }
             Err(Unendorsed::Undecided(why)) => {
-                told.answer = "undecided";
+                told.answer = "undecided".into();
                 told.because = Some(why);
             }
-            Err(Unendorsed::Throttled(_)) => told.answer = "undecided",
+            Err(Unendorsed::Throttled(_)) => told.answer = "undecided".into(),
         }
         told
     }
 
     pub(super) fn write(&self, text: &mut String) {
-        let reason = self.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         let _ =
             writeln!(text, "  anchor    {} [{}]: {}{reason}", self.name, self.scheme, self.answer);
         let _ = writeln!(text, "    asked   {} for {}", self.server, self.gun);

@@ -235,7 +235,8 @@ impl Admitted {
         &self.rule
     }
 
-    pub(super) fn pattern(&self) -> &Arc<str> {
+    /// The same, to be kept.
+    pub fn pattern(&self) -> &Arc<str> {
         &self.rule
     }
 

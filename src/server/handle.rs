@@ -3,18 +3,20 @@
 //! what is denied `instead`'s.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, Request, Response};
 
+use crate::audit::{Audit, RequestId};
 use crate::clients::{ClientCertificate, Clients};
 use crate::gate::{Admitted, Denial, Gate};
 use crate::net::patiently;
 use crate::oci::headers::ContentName;
 use crate::oci::{Digest, ImageRef, Registry, Repository};
 
-use super::audit::{self, RequestId, RequestIds};
+use super::audit;
 use super::body::Body;
 use super::conditions;
 use super::config::DenialStatus;
@@ -31,7 +33,7 @@ use super::sticky::Memory;
 pub struct Proxy {
     generations: Generations,
     pub(super) metrics: Metrics,
-    ids: RequestIds,
+    pub(super) audit: Audit,
     /// The denials that were given on the mirror listener.
     pub(super) denials: Memory,
 }
@@ -43,6 +45,8 @@ pub(super) struct Exchange<'a> {
     pub(super) denial_status: DenialStatus,
     pub(super) facing: Facing,
     pub(super) client: SocketAddr,
+    /// Who that is, where clients are asked.
+    pub(super) user: Option<Arc<str>>,
     pub(super) path: &'a str,
     headers: &'a HeaderMap,
     pub(super) head: bool,
@@ -51,8 +55,9 @@ pub(super) struct Exchange<'a> {
 }
 
 impl Proxy {
-    pub fn new(generations: Generations, metrics: Metrics) -> Self {
-        Self { generations, metrics, ids: RequestIds::new(), denials: Memory::new() }
+    /// Answers with `generations`, counts in `metrics`, and records in `audit`.
+    pub fn new(generations: Generations, metrics: Metrics, audit: Audit) -> Self {
+        Self { generations, metrics, audit, denials: Memory::new() }
     }
 
     /// Answers `request` of `client`, which came to that listener; its body is not read.
@@ -65,16 +70,17 @@ impl Proxy {
         let started = Instant::now();
         let (head, _) = request.into_parts();
         let generation = self.generations.current();
-        let exchange = Exchange {
+        let mut exchange = Exchange {
             proxy: self,
             gate: &generation.gate,
             denial_status: generation.denial_status,
             facing,
             client,
+            user: None,
             path: head.uri.path(),
             headers: &head.headers,
             head: head.method == Method::HEAD,
-            id: self.ids.next(),
+            id: self.audit.name(),
             started,
         };
         let route =
@@ -143,7 +149,7 @@ fn kind(route: &Result<Route, Malformed>) -> Kind {
 impl Exchange<'_> {
     /// What the client is told where it may not have what it asks for, signed or not.
     async fn let_in(
-        &self,
+        &mut self,
         clients: &Clients,
         certificate: Option<&ClientCertificate>,
         route: &Result<Route, Malformed>,
@@ -159,6 +165,7 @@ impl Exchange<'_> {
                 return Some(self.turned_away(sentence, otherwise));
             }
         };
+        self.user = client.user().cloned();
         let of_gun;
         let named = match route {
             Ok(Route::Manifest(image)) => Some((&image.registry, &image.repository)),
@@ -193,7 +200,8 @@ impl Exchange<'_> {
         };
         match decided {
             Ok(admitted) => {
-                audit::admitted(&self.proxy.metrics, self.asked(), image, &admitted);
+                let Proxy { audit, metrics, .. } = self.proxy;
+                audit::admitted(audit, metrics, self.asked(), image, &admitted);
                 respond::manifest(admitted, self.headers)
             }
             Err(denial) => self.no_manifest(&image.reference, &denial),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::Response;
 
+use crate::audit::Asked;
 use crate::gate::{Denial, Doubt, is_artifact_tag};
 use crate::oci::{Digest, ErrorCode, Reference, Tag};
 
@@ -13,10 +14,10 @@ use super::audit;
 use super::body::Body;
 use super::config::DenialStatus;
 use super::facing::Facing;
-use super::handle::Exchange;
+use super::handle::{Exchange, Proxy};
 use super::respond;
 use super::route::{Malformed, manifest_reference};
-use super::sticky::{Answer, Asked, Content, Remembered, Sticky};
+use super::sticky::{self, Answer, Content, Remembered, Sticky};
 
 /// How long a client of the mirror listener waits for a blob that upstream does not give now.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,8 +40,8 @@ impl Exchange<'_> {
         self.record(denial);
         let about = match reference {
             Reference::Tag(tag) if is_artifact_tag(tag) => About::Artifacts,
-            Reference::Tag(_) => About::Image(Asked::Tag),
-            Reference::Digest(_) => About::Image(Asked::Digest),
+            Reference::Tag(_) => About::Image(sticky::Asked::Tag),
+            Reference::Digest(_) => About::Image(sticky::Asked::Digest),
         };
         match (self.facing, about) {
             (Facing::Mirror, About::Image(asked)) => self.stuck(asked, &denial.to_string()),
@@ -129,28 +130,29 @@ impl Exchange<'_> {
         }
     }
 
-    fn stuck(&self, asked: Asked, sentence: &str) -> Response<Body> {
-        let sticky = Sticky::new(sentence, self.id);
-        let answer = sticky.manifest(if self.head { Asked::Head } else { asked });
-        if let (Asked::Tag, Content::Manifest(manifest)) = (asked, &answer.content) {
-            self.proxy.denials.remember(&sticky, manifest);
+    fn stuck(&self, asked: sticky::Asked, sentence: &str) -> Response<Body> {
+        let stuck = Sticky::new(sentence, self.id);
+        let answer = stuck.manifest(if self.head { sticky::Asked::Head } else { asked });
+        if let (sticky::Asked::Tag, Content::Manifest(manifest)) = (asked, &answer.content) {
+            self.proxy.denials.remember(&stuck, manifest);
         }
         respond::sticky(answer)
     }
 
     fn record(&self, denial: &Denial) {
-        audit::denied(&self.proxy.metrics, self.asked(), denial);
+        let Proxy { audit, metrics, .. } = self.proxy;
+        audit::denied(audit, metrics, self.asked(), denial);
     }
 
-    pub(super) fn asked(&self) -> audit::Asked {
+    pub(super) fn asked(&self) -> Asked {
         let Self { client, id, started, facing, .. } = *self;
-        audit::Asked { client, id, started, facing }
+        Asked { client, user: self.user.clone(), listener: facing.recorded(), id, started }
     }
 }
 
 /// What a manifest is asked for.
 enum About {
-    Image(Asked),
+    Image(sticky::Asked),
     /// What is about another manifest: clients look for it beside a signed image, and take an error for
     /// what it is.
     Artifacts,
@@ -161,11 +163,11 @@ impl About {
     fn of(reference: &str) -> Self {
         match reference.parse::<Tag>() {
             Ok(tag) if is_artifact_tag(&tag) => Self::Artifacts,
-            Ok(_) => Self::Image(Asked::Tag),
+            Ok(_) => Self::Image(sticky::Asked::Tag),
             Err(_) if reference.contains(':') || reference.contains('%') => {
-                Self::Image(Asked::Digest)
+                Self::Image(sticky::Asked::Digest)
             }
-            Err(_) => Self::Image(Asked::Tag),
+            Err(_) => Self::Image(sticky::Asked::Tag),
         }
     }
 }

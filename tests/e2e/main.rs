@@ -69,6 +69,7 @@ mod content_site;
 mod engines;
 mod site;
 
+mod audit_file;
 mod changes;
 mod client_machines;
 mod compose;
@@ -125,6 +126,7 @@ fn main() -> std::process::ExitCode {
         room::tests(),
         rot::tests(),
         disk::tests(),
+        audit_file::tests(),
     ];
     let trials = all.into_iter().flatten().map(|(name, test)| {
         let name = name.trim_start_matches("e2e::");

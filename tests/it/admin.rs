@@ -2,22 +2,38 @@
 
 use std::sync::Arc;
 
-use countersign::admin::{Admin, Part, Readiness};
+use countersign::admin::why::MAX_AT_ONCE;
+use countersign::admin::{Admin, Part, Readiness, Why};
+use countersign::audit::Audit;
+use countersign::clock::Clock;
+use countersign::server::DenialStatus;
 use countersign::server::Limits;
+use futures_util::FutureExt;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
+use serde_json::Value;
 
+use crate::proxy::{generations, stand};
 use crate::wire::{Served, body, header, serve, status};
 
 async fn admin(readiness: &Arc<Readiness>) -> Served {
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let why = Why::new(
+        generations(nowhere, &mut Registry::default(), DenialStatus::NotFound),
+        Audit::new(Clock::System, None),
+    );
+    admin_with(readiness, why).await
+}
+
+async fn admin_with(readiness: &Arc<Readiness>, why: Why) -> Served {
     let mut registry = Registry::default();
     let counter: Counter = Counter::default();
     counter.inc_by(3);
     registry.register("countersign_things", "Things that were counted", counter);
-    let admin = Arc::new(Admin::new(Arc::clone(readiness), registry));
+    let admin = Arc::new(Admin::new(Arc::clone(readiness), registry, why));
     let service = move |_, request: http::Request<_>| {
-        let answer = admin.handle(&request);
-        async { answer }
+        let admin = Arc::clone(&admin);
+        async move { admin.handle(request).await }
     };
     serve(Limits::default(), None, service).await
 }
@@ -56,11 +72,92 @@ async fn there_is_nothing_else() {
     for target in ["/", "/v2/", "/metrics/", "/livez/x", "/debug/pprof"] {
         assert_eq!(status(&served.request("GET", target, "").await), 404, "{target}");
     }
-    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
-        let answer = served.request(method, "/metrics", "").await;
-        assert_eq!((status(&answer), header(&answer, "allow")), (405, Some("GET, HEAD")));
+    for target in ["/metrics", "/why?image=r.example/open/app:v1"] {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+            let answer = served.request(method, target, "").await;
+            assert_eq!((status(&answer), header(&answer, "allow")), (405, Some("GET, HEAD")));
+        }
     }
     let answer = served.request("HEAD", "/livez", "").await;
     assert_eq!((status(&answer), body(&answer)), (200, ""));
     assert_eq!(header(&answer, "content-length"), Some("6"));
+}
+
+fn json(answer: &str) -> Value {
+    assert_eq!(header(answer, "content-type"), Some("application/json"), "{answer}");
+    serde_json::from_str(body(answer)).unwrap()
+}
+
+#[tokio::test]
+async fn why_takes_the_gates_decision_about_an_image_and_tells_it() {
+    let stand = stand().await;
+    let why = Why::new(stand.generations.clone(), stand.audit.clone());
+    let served = admin_with(&Arc::default(), why).await;
+    for (image, verdict, rule) in [
+        ("r.example/open/app:v1", "admitted", "*/open/**"),
+        ("r.example/shut/app:v1", "refused", "*/shut/**"),
+    ] {
+        let answer = served.request("GET", &format!("/why?image={image}"), "").await;
+        assert_eq!(status(&answer), 200, "{answer}");
+        let told = json(&answer);
+        assert_eq!((&told["image"], &told["verdict"]), (&image.into(), &verdict.into()));
+        assert_eq!(told["rule"]["images"], rule);
+    }
+}
+
+#[tokio::test]
+async fn why_finds_the_decision_that_a_request_met_and_tells_how_it_would_be_now() {
+    let stand = stand().await;
+    let why = Why::new(stand.generations.clone(), stand.audit.clone());
+    let served = admin_with(&Arc::default(), why).await;
+    let denied = stand.served.request("GET", "/v2/shut/app/manifests/v1", "").await;
+    let id = json(&denied)["errors"][0]["detail"]["request_id"].clone();
+    let answer = served.request("GET", &format!("/why?request={}", id.as_str().unwrap()), "").await;
+    let told = json(&answer);
+    assert_eq!((status(&answer), &told["request_id"]), (200, &id));
+    assert_eq!((&told["verdict"], &told["reason"]), (&"refused".into(), &"denied_by_rule".into()));
+    assert_eq!(told["because"], json(&denied)["errors"][0]["message"]);
+    assert_eq!(told["now"]["image"], "r.example/shut/app:v1");
+    assert_eq!(told["now"]["because"], told["because"]);
+}
+
+#[tokio::test]
+async fn why_says_what_to_write_and_what_is_kept() {
+    let served = admin(&Arc::default()).await;
+    for target in ["/why", "/why?image=", "/why?image=NO/image", "/why?request=12"] {
+        let answer = served.request("GET", target, "").await;
+        assert_eq!(status(&answer), 400, "{target}");
+        assert!(body(&answer).contains("write /why?image=registry/repository"), "{answer}");
+    }
+    let answer = served.request("GET", "/why?request=0123456789abcdef", "").await;
+    assert_eq!(status(&answer), 404);
+    assert!(body(&answer).contains("the last 10,000 that denied are kept"), "{answer}");
+}
+
+/// Each of them costs what a decision costs.
+#[tokio::test]
+async fn only_a_few_explanations_are_made_at_once() {
+    // Takes connections, and answers nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let gate =
+        generations(silent.local_addr().unwrap(), &mut Registry::default(), DenialStatus::NotFound);
+    let why = Why::new(gate, Audit::new(Clock::System, None));
+    let admin = Arc::new(Admin::new(Arc::default(), Registry::default(), why));
+    let ask = || {
+        let request = http::Request::get("/why?image=r.example/open/app:v1").body(()).unwrap();
+        let admin = Arc::clone(&admin);
+        Box::pin(async move { admin.handle(request).await })
+    };
+    let mut asked: Vec<_> = (0..MAX_AT_ONCE).map(|_| ask()).collect();
+    for one in &mut asked {
+        assert!(one.now_or_never().is_none());
+    }
+    let refused = ask().await;
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["retry-after"]),
+        (503, &"1".parse().unwrap())
+    );
+    // Whoever gives up gives the place back.
+    drop(asked.pop());
+    assert!(ask().now_or_never().is_none());
 }

@@ -1,15 +1,20 @@
 //! What is recorded of every decision that reached a client.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Instant;
 
-use countersign::oci::Digest;
+use countersign::audit::recent::KEPT;
+use countersign::audit::{Asked, Record};
+use countersign::oci::{Digest, ImageRef};
 use prometheus_client::encoding::text::encode;
 use serde_json::{Value, json};
+use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::proxy::stand;
+use crate::wire::body;
 
 /// Keeps what is logged.
 #[derive(Clone, Default)]
@@ -39,6 +44,10 @@ impl Page {
     /// Has it written from now on, until the guard is dropped. A test's runtime is its one thread, and so
     /// is all that it spawns.
     pub(crate) fn is_written(&self) -> DefaultGuard {
+        // Where there is one subscriber alone, an event that first comes about in a thread without it is
+        // taken for one that nobody wants, in all threads.
+        static ANOTHER: OnceLock<Dispatch> = OnceLock::new();
+        ANOTHER.get_or_init(|| tracing_subscriber::fmt().with_writer(io::sink).finish().into());
         let json = tracing_subscriber::fmt().json().flatten_event(true).with_writer(self.clone());
         tracing::subscriber::set_default(json.finish())
     }
@@ -65,6 +74,63 @@ impl Page {
         }
         events
     }
+}
+
+/// What a reader of the file finds is what a reader of the log finds.
+#[tokio::test]
+async fn what_is_remembered_of_a_decision_is_its_event_and_the_sentence_of_a_denial() {
+    let stand = stand().await;
+    let page = Page::default();
+    let _here = page.is_written();
+    for (name, sentence) in [
+        ("open/app", None),
+        (
+            "shut/app",
+            Some(
+                "trust data for r.example/shut/app:v1 was refused: the rule for */shut/** denies it: a test",
+            ),
+        ),
+    ] {
+        stand.served.request("GET", &format!("/v2/{name}/manifests/v1"), "").await;
+        let mut events = page.all();
+        events.retain(|event| event["target"] == "countersign::audit");
+        let [mut event] = events.try_into().unwrap();
+        let id = event["request_id"].as_str().unwrap().parse().unwrap();
+        let record = stand.audit.recent().find(id).unwrap();
+        let mut record = serde_json::to_value(&*record).unwrap();
+        let because = record.as_object_mut().unwrap().remove("because");
+        assert_eq!(because.as_ref().and_then(Value::as_str), sentence);
+        // The log has a clock of its own.
+        for told in [&mut event, &mut record] {
+            assert!(told.as_object_mut().unwrap().remove("timestamp").is_some());
+        }
+        assert_eq!(record, event);
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_that_is_admitted_pushes_no_denial_out_of_the_memory() {
+    let stand = stand().await;
+    let denied = stand.served.request("GET", "/v2/shut/app/manifests/v1", "").await;
+    let denied: Value = serde_json::from_str(body(&denied)).unwrap();
+    let id = denied["errors"][0]["detail"]["request_id"].as_str().unwrap().parse().unwrap();
+    let image: ImageRef = "r.example/open/app:v1".parse().unwrap();
+    let admitted = stand.generations.current().gate.admit(&image).await.unwrap();
+    let client = "127.0.0.1:1".parse().unwrap();
+    let mut first = None;
+    for _ in 0..=KEPT {
+        let asked = Asked {
+            client,
+            user: None,
+            listener: None,
+            id: stand.audit.name(),
+            started: Instant::now(),
+        };
+        first.get_or_insert(asked.id);
+        stand.audit.record(Record::admitted(asked, stand.audit.now(), &image, &admitted));
+    }
+    assert!(stand.audit.recent().find(first.unwrap()).is_none());
+    assert!(stand.audit.recent().find(id).is_some());
 }
 
 #[tokio::test]

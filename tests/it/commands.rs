@@ -15,7 +15,13 @@ const COMMANDS: [(&str, &[&str]); 7] = [
     ("check", &["--config <FILE>", "Exit status: 0; 2 with every error"]),
     (
         "why",
-        &["--config <FILE>", "<IMAGE>", "--json", "0 admitted; 3 refused or absent; 4 undecided"],
+        &[
+            "--config <FILE>",
+            "--gate <URL>",
+            "<IMAGE>",
+            "--json",
+            "0 admitted; 3 refused or absent; 4 undecided",
+        ],
     ),
     ("forget", &["--config <FILE>", "<IMAGE>", "Exit status: 0, ", "Example: countersign forget "]),
     (
@@ -143,6 +149,9 @@ fn what_is_no_command_or_no_image_is_an_error() {
         vec!["check"],
         vec!["check", "--config", "/nowhere/countersign.toml"],
         vec!["why", "--config", example],
+        vec!["why", "registry.example.com/a:1"],
+        vec!["why", "no image at all", "--gate", "http://127.0.0.1:5051"],
+        vec!["why", "registry.example.com/a:1", "--gate", "http://x", "--config", example],
         vec!["why", "no image at all", "--config", example],
         vec!["forget", "no image at all", "--config", example],
         vec!["forget", "elsewhere.example.com/a:1", "--config", example],
@@ -174,6 +183,16 @@ fn why_explains_a_refusal_by_no_rule_and_exits_with_3() {
     assert_eq!((&json["verdict"], &json["reason"]), (&"refused".into(), &"no_rule".into()));
     // Nothing is kept by a command that only looks.
     assert!(!file.0.with_file_name("nowhere").exists());
+}
+
+#[test]
+fn why_names_the_gate_that_does_not_answer_and_exits_with_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let gate = format!("http://{}", taken.local_addr().unwrap());
+    drop(taken);
+    let said = countersign(&["why", "registry.example.com/a:1", "--gate", &gate]);
+    assert_eq!((said.status, said.stdout.as_str()), (Some(1), ""), "{}", said.stderr);
+    assert!(said.stderr.contains(&gate) && said.stderr.contains("[admin]"), "{}", said.stderr);
 }
 
 #[test]
@@ -215,4 +234,23 @@ fn forget_says_why_a_digest_is_nothing_to_forget() {
     let said = countersign(&["forget", &image, "--config", example.to_str().unwrap()]);
     assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""));
     assert!(said.stderr.contains("always stands for the same image"), "{}", said.stderr);
+}
+
+#[test]
+fn a_gate_whose_audit_file_cannot_be_written_does_not_start() {
+    let store = std::env::temp_dir().join(format!("countersign-audit-{}", std::process::id()));
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = {store:?}\n[audit]\npath = \"/nowhere/audit\"\n\
+         [[upstream]]\nregistry = \"registry.example.com\"\n"
+    );
+    let file = ConfigFile::new("audit", &text);
+    let said = countersign(&["check", "--config", file.path()]);
+    assert_eq!(said.status, Some(0), "{}", said.stderr);
+    assert!(said.stdout.contains("audit     /nowhere/audit, "), "{}", said.stdout);
+    let said = countersign(&["serve", "--config", file.path()]);
+    assert_eq!((said.status, said.stdout.as_str()), (Some(1), ""), "{}", said.stderr);
+    for words in ["/nowhere/audit", "[audit] path"] {
+        assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+    }
+    std::fs::remove_dir_all(store).unwrap();
 }

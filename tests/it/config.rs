@@ -118,7 +118,8 @@ fn the_example_shows_the_defaults() {
         }
     }
     // Each is a choice, and has no default.
-    let choices = "tls_cert tls_key listen tls_cert tls_key htpasswd tls_client_ca users images ca \
+    let choices = "tls_cert tls_key listen tls_cert tls_key htpasswd tls_client_ca users images path \
+        max_size keep ca \
         username password_file token_realm ca username password_file token_realm \
         trust_on_first_use signers keys certificate_chain trusted_root predicate_type annotations \
         signature_repository name scheme trust_store tsa identities level revocation \

@@ -1,9 +1,11 @@
 //! The public service with the real gate, before a registry in process. No anchors: its rules allow
 //! one folder of images without a signature, and deny another.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use countersign::audit::Audit;
 use countersign::clients::Clients;
 use countersign::clock::Clock;
 use countersign::gate::Gate;
@@ -122,6 +124,8 @@ pub(crate) struct Standing {
     pub(crate) served: Served,
     pub(crate) content: Content,
     pub(crate) registry: prometheus_client::registry::Registry,
+    pub(crate) generations: Generations,
+    pub(crate) audit: Audit,
     _upstream: Served,
 }
 
@@ -139,11 +143,29 @@ pub(crate) async fn stand_with(denial_status: DenialStatus) -> Standing {
         async { answer }
     })
     .await;
-    let names: Vec<Registry> = ["r.example", "docker.io"].map(|name| name.parse().unwrap()).into();
     let mut registry = prometheus_client::registry::Registry::default();
-    let asked = upstream::Metrics::registered(&mut registry);
+    let generations = generations(behind.address, &mut registry, denial_status);
+    let metrics = Metrics::registered(&mut registry);
+    let audit = Audit::new(Clock::System, None);
+    let proxy = Arc::new(Proxy::new(generations.clone(), metrics, audit.clone()));
+    let served = serve(Limits::default(), None, move |client, request| {
+        let proxy = Arc::clone(&proxy);
+        async move { proxy.handle(Facing::Clients, client, request).await }
+    })
+    .await;
+    Standing { served, content, registry, generations, audit, _upstream: behind }
+}
+
+/// The gate before the registry at `address`.
+pub(crate) fn generations(
+    address: SocketAddr,
+    registry: &mut prometheus_client::registry::Registry,
+    denial_status: DenialStatus,
+) -> Generations {
+    let names: Vec<Registry> = ["r.example", "docker.io"].map(|name| name.parse().unwrap()).into();
+    let asked = upstream::Metrics::registered(registry);
     let upstreams = names.iter().map(|name| {
-        let url = format!("http://{}", behind.address).parse().unwrap();
+        let url = format!("http://{}", address).parse().unwrap();
         Upstream::new(&upstream::Config::new(name.clone(), url), &asked).unwrap()
     });
     let pull_through = PullThrough::new(upstreams, PullThrough::CACHE);
@@ -158,7 +180,7 @@ pub(crate) async fn stand_with(denial_status: DenialStatus) -> Standing {
         rule("*/open/**", Mode::Allow { reason: "a test".to_owned() }),
         rule("*/shut/**", Mode::Deny { reason: Some("a test".to_owned()) }),
     ]);
-    let refreshes = trust::Metrics::registered(&mut registry);
+    let refreshes = trust::Metrics::registered(registry);
     let known = notaryv1::TrustCache::new(Clock::System, refreshes.clone());
     let places = Places::new(pull_through.clone(), Clock::System);
     let verdicts = Verdicts::new(places, Clock::System, refreshes);
@@ -166,15 +188,6 @@ pub(crate) async fn stand_with(denial_status: DenialStatus) -> Standing {
     let tags = TagMemory::look(&std::env::temp_dir());
     let gate = Gate::new(policy, trust, pull_through, tags, names.clone(), Clock::System);
     let names = Names { default: names.first().cloned(), registries: names };
-    let metrics = Metrics::registered(&mut registry);
     let clients = Clients::open();
-    let generations =
-        Generations::new(Generation { number: 1, gate, clients, names, denial_status });
-    let proxy = Arc::new(Proxy::new(generations, metrics));
-    let served = serve(Limits::default(), None, move |client, request| {
-        let proxy = Arc::clone(&proxy);
-        async move { proxy.handle(Facing::Clients, client, request).await }
-    })
-    .await;
-    Standing { served, content, registry, _upstream: behind }
+    Generations::new(Generation { number: 1, gate, clients, names, denial_status })
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use serde_json::json;
 use url::form_urlencoded;
 
+use crate::audit::{Grounds, RequestId};
 use crate::clients::{Clients, NotLetIn};
 use crate::gate::{Admitted, Denial};
 use crate::oci::headers::{
@@ -21,7 +22,6 @@ use crate::pull_through::BlobStream;
 use crate::trust::Relayed;
 use crate::upstream::{Page, Part, Referrers, TagPage};
 
-use super::audit::{Grounds, RequestId};
 use super::body::Body;
 use super::conditions::{InvalidRange, is_unchanged};
 use super::config::DenialStatus;
@@ -168,8 +168,8 @@ pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Re
         "image": denial.image().to_string(),
         "verdict": denial.verdict(),
         "reason": denial.reason(),
-        "rule": grounds.rule,
-        "anchor": grounds.anchor,
+        "rule": grounds.rule.map(|rule| &**rule),
+        "anchor": grounds.anchor.map(|anchor| &**anchor),
         "scheme": grounds.scheme.map(|scheme| scheme.as_str()),
         "request_id": id.to_string(),
     });

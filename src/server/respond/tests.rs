@@ -6,9 +6,10 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::*;
+use crate::audit::Audit;
+use crate::clock::Clock;
 use crate::gate::{Denied, Doubt, Undecided};
 use crate::oci::ImageRef;
-use crate::server::audit::RequestIds;
 use crate::trust::{Reason, Refusal, Scheme};
 
 fn image() -> ImageRef {
@@ -28,7 +29,7 @@ fn denied_for(reason: Reason) -> Denied {
 /// Status, headers and body of what `denial` is answered with; the request's id is taken out of
 /// the body.
 fn answered(denial: &Denial) -> (u16, HeaderMap, Value) {
-    let id = RequestIds::new().next();
+    let id = Audit::new(Clock::System, None).name();
     let (head, mut json) = taken(denied(denial, id, DenialStatus::NotFound));
     let told = json["errors"][0]["detail"].as_object_mut().unwrap().remove("request_id");
     assert_eq!(told, Some(Value::String(id.to_string())));
@@ -91,7 +92,7 @@ fn what_no_rule_matches_has_no_grounds_in_its_detail() {
 
 #[test]
 fn what_is_absent_or_refused_is_forbidden_where_that_is_chosen_and_nothing_else_is() {
-    let id = RequestIds::new().next();
+    let id = Audit::new(Clock::System, None).name();
     let forbidden = |denial: &Denial| {
         let (head, body) = taken(denied(denial, id, DenialStatus::Forbidden));
         (head.status.as_u16(), body["errors"][0]["code"].as_str().unwrap().to_owned())

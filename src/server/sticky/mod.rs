@@ -19,7 +19,7 @@ mod message;
 use http::StatusCode;
 use hyper::ext::ReasonPhrase;
 
-use super::audit::RequestId;
+use crate::audit::RequestId;
 use crate::oci::{ErrorBody, ErrorCode};
 pub use manifest::DenialManifest;
 pub(super) use memory::{Memory, Remembered};

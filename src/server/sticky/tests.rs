@@ -4,13 +4,14 @@ use serde_json::Value;
 
 use super::message::MAX_SENTENCE;
 use super::*;
+use crate::audit::Audit;
+use crate::clock::Clock;
 use crate::oci::{Digest, MediaType};
-use crate::server::audit::RequestIds;
 
 const SENTENCE: &str = "remote trust data does not exist for docker.io/library/x:1: not signed";
 
 fn sticky(sentence: &str) -> (Sticky, String) {
-    let id = RequestIds::new().next();
+    let id = Audit::new(Clock::System, None).name();
     (Sticky::new(sentence, id), format!(" (request {id})"))
 }
 
@@ -58,8 +59,8 @@ fn a_digest_and_a_blob_are_no_such_process() {
 
 #[test]
 fn two_denials_of_one_image_have_nothing_in_common() {
-    let ids = RequestIds::new();
-    let denials = [(); 2].map(|()| Sticky::new(SENTENCE, ids.next()).manifest(Asked::Tag));
+    let audit = Audit::new(Clock::System, None);
+    let denials = [(); 2].map(|()| Sticky::new(SENTENCE, audit.name()).manifest(Asked::Tag));
     let [(one, _), (other, _)] = denials.map(manifest);
     assert_ne!(one.digest(), other.digest());
     assert_ne!(one.config(), other.config());
@@ -80,9 +81,9 @@ fn what_is_told_is_one_short_line_of_printable_ascii() {
 #[test]
 fn a_denial_is_found_by_what_it_named_and_forgotten_before_there_are_too_many() {
     let memory = Memory::new();
-    let ids = RequestIds::new();
+    let audit = Audit::new(Clock::System, None);
     let deny = || {
-        let sticky = Sticky::new(SENTENCE, ids.next());
+        let sticky = Sticky::new(SENTENCE, audit.name());
         let (denial, _) = manifest(sticky.manifest(Asked::Tag));
         memory.remember(&sticky, &denial);
         denial

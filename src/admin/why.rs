@@ -1,0 +1,158 @@
+//! `GET /why`: the decision about an image, taken and told; or the one that a request met. Takes none
+//! itself.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use url::form_urlencoded;
+
+use crate::audit::recent::KEPT;
+use crate::audit::{Audit, Record, RequestId};
+use crate::explain::{Explanation, explain};
+use crate::oci::ImageRef;
+use crate::server::Generations;
+
+use super::{TEXT, answer};
+
+/// The most explanations at once: each costs what a decision costs, and again as much.
+pub const MAX_AT_ONCE: usize = 4;
+const JSON: &str = "application/json";
+/// What to ask for.
+const USAGE: &str = "write /why?image=registry/repository[:tag][@digest], or /why?request=ID with the \
+                     `detail.request_id` of a denial";
+
+/// Explains, from the gate that answers and what is remembered of its answers.
+#[derive(Debug)]
+pub struct Why {
+    generations: Generations,
+    audit: Audit,
+    places: Semaphore,
+}
+
+/// What is asked.
+#[derive(Debug, PartialEq, Eq)]
+enum Question {
+    Image(ImageRef),
+    Request(RequestId),
+}
+
+/// A recorded decision, and the same image as it is now.
+#[derive(Serialize)]
+struct Recalled<'a> {
+    #[serde(flatten)]
+    record: &'a Record,
+    now: Explanation,
+}
+
+impl Why {
+    pub fn new(generations: Generations, audit: Audit) -> Self {
+        Self { generations, audit, places: Semaphore::new(MAX_AT_ONCE) }
+    }
+
+    pub(super) async fn answer(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        let question = match Question::read(query.unwrap_or_default()) {
+            Ok(question) => question,
+            Err(wrong) => return answer(StatusCode::BAD_REQUEST, TEXT, wrong + "\n"),
+        };
+        let Ok(_place) = self.places.try_acquire() else { return busy() };
+        match question {
+            Question::Image(image) => json(&self.explain(&image).await),
+            Question::Request(id) => match self.audit.recent().find(id) {
+                Some(record) => {
+                    let now = self.explain(record.image()).await;
+                    json(&Recalled { record: &record, now })
+                }
+                None => answer(StatusCode::NOT_FOUND, TEXT, forgotten(id)),
+            },
+        }
+    }
+
+    async fn explain(&self, image: &ImageRef) -> Explanation {
+        let gate = self.generations.current().gate.clone();
+        // As one type: what is within it is deep.
+        let explained: BoxFuture<'_, Explanation> = Box::pin(explain(&gate, image));
+        explained.await
+    }
+}
+
+impl Question {
+    fn read(query: &str) -> Result<Self, String> {
+        let mut asked = form_urlencoded::parse(query.as_bytes());
+        let (Some((key, value)), None) = (asked.next(), asked.next()) else {
+            return Err(USAGE.to_owned());
+        };
+        let wrong = |why: &dyn std::fmt::Display| format!("{value:?}: {why}; {USAGE}");
+        match &*key {
+            "image" => value.parse().map(Self::Image).map_err(|error| wrong(&error)),
+            "request" => value.parse().map(Self::Request).map_err(|error| wrong(&error)),
+            _ => Err(USAGE.to_owned()),
+        }
+    }
+}
+
+fn json(told: &impl Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_string_pretty(told) {
+        Ok(text) => answer(StatusCode::OK, JSON, text + "\n"),
+        Err(error) => answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
+    }
+}
+
+fn busy() -> Response<Full<Bytes>> {
+    let text = format!("{MAX_AT_ONCE} explanations are being made; ask again in a moment\n");
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, text);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+fn forgotten(id: RequestId) -> String {
+    format!(
+        "no decision about the request {id} is remembered: the last {} that denied are kept, and as many \
+         that admitted, until the gate is stopped; ask /why?image=… for what would be decided now\n",
+        grouped(KEPT)
+    )
+}
+
+/// A number as people write it, with a comma before every three digits.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_an_image_or_a_request_and_else_it_is_told_what_to_write() {
+        let image = "r.example/a:1".parse().unwrap();
+        assert_eq!(Question::read("image=r.example%2Fa:1"), Ok(Question::Image(image)));
+        let id = "00000000000000ff";
+        let asked = Question::read(&format!("request={id}"));
+        assert_eq!(asked, Ok(Question::Request(id.parse().unwrap())));
+        for query in
+            ["", "image", "image=", "image=UPPER", "request=", "request=1", "imge=r.example/a:1"]
+        {
+            let wrong = Question::read(query).unwrap_err();
+            assert!(wrong.ends_with(USAGE), "{query}: {wrong}");
+        }
+        for query in ["image=r.example/a:1&image=r.example/b:1", "image=r.example/a:1&request=1"] {
+            assert_eq!(Question::read(query).unwrap_err(), USAGE);
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!([7, 123, 10_000, 1_234_567].map(grouped), ["7", "123", "10,000", "1,234,567"]);
+    }
+}

@@ -1,0 +1,93 @@
+//! The memory of the last decisions, found by the name of their request. Bounded: what is new takes the
+//! place of what is oldest.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::record::Record;
+use super::request_id::RequestId;
+
+/// How many are kept: so many that denied, and so many that admitted.
+pub const KEPT: usize = 10_000;
+
+/// The last decisions. Those that admitted push none out that denied, however many they are.
+#[derive(Debug)]
+pub struct Recent {
+    denied: Ring,
+    admitted: Ring,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self::keeping(KEPT)
+    }
+}
+
+impl Recent {
+    fn keeping(most: usize) -> Self {
+        Self { denied: Ring::new(most), admitted: Ring::new(most) }
+    }
+
+    pub(super) fn keep(&self, record: Arc<Record>) {
+        let ring = if record.is_admitted() { &self.admitted } else { &self.denied };
+        ring.keep(record);
+    }
+
+    /// The decision about the request of that name, if it is among the last.
+    pub fn find(&self, id: RequestId) -> Option<Arc<Record>> {
+        self.denied.find(id).or_else(|| self.admitted.find(id))
+    }
+}
+
+/// Places that are taken in turn. Each has a lock of its own, which is held to take one and to look at it:
+/// whoever answers waits for nobody.
+#[derive(Debug)]
+struct Ring {
+    places: Box<[Mutex<Option<Arc<Record>>>]>,
+    next: AtomicUsize,
+}
+
+impl Ring {
+    fn new(most: usize) -> Self {
+        let places = (0..most).map(|_| Mutex::new(None)).collect();
+        Self { places, next: AtomicUsize::new(0) }
+    }
+
+    fn keep(&self, record: Arc<Record>) {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let Some(place) = self.places.get(turn % self.places.len().max(1)) else { return };
+        let before = place.lock().unwrap_or_else(PoisonError::into_inner).replace(record);
+        // The lock is given back before the room.
+        drop(before);
+    }
+
+    fn find(&self, id: RequestId) -> Option<Arc<Record>> {
+        self.places.iter().find_map(|place| {
+            let place = place.lock().unwrap_or_else(PoisonError::into_inner);
+            place.as_ref().filter(|record| record.request_id() == id).cloned()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::undecided;
+    use super::*;
+
+    fn id(number: usize) -> RequestId {
+        format!("{number:016x}").parse().unwrap()
+    }
+
+    #[test]
+    fn the_last_are_found_and_the_one_before_them_is_not() {
+        let recent = Recent::keeping(3);
+        for number in 0..4 {
+            recent.keep(Arc::new(undecided(id(number), "r.example/a:1", "silence")));
+        }
+        assert!(recent.find(id(0)).is_none());
+        for number in 1..4 {
+            assert_eq!(recent.find(id(number)).unwrap().request_id(), id(number));
+        }
+        assert!(recent.find(id(9)).is_none());
+    }
+}

@@ -1,0 +1,310 @@
+//! One decision as it is recorded. Made of what the gate said, without a word of it written out: that is
+//! left to whoever reads it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use tracing::info;
+
+use crate::clock::Timestamp;
+use crate::gate::{Admitted, Denial, Remark};
+use crate::oci::{Digest, ImageRef, Reference};
+use crate::trust::{Endorsement, Scheme};
+
+use super::request_id::RequestId;
+
+/// The target of the log event, and of each line of the audit file.
+pub const TARGET: &str = "countersign::audit";
+/// The message of both.
+pub const MESSAGE: &str = "verdict";
+/// The longest sentence that is kept of a denial, in bytes: what others wrote may stand in it.
+const MAX_BECAUSE: usize = 2 << 10;
+
+/// Who asked, and when: what is recorded tells how long the decision took.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub client: SocketAddr,
+    /// Who that is, where clients are asked.
+    pub user: Option<Arc<str>>,
+    /// To which listener it came; none for the usual one.
+    pub listener: Option<&'static str>,
+    pub id: RequestId,
+    pub started: Instant,
+}
+
+/// One decision that reached a client.
+///
+/// Serialized, it is the object that the log event makes where it is written for programs: flat, with the
+/// names of the contract, `timestamp`, `level`, `target` and `message`; and `because`, the sentence of a
+/// denial.
+#[derive(Clone, Debug)]
+pub struct Record {
+    timestamp: Timestamp,
+    image: ImageRef,
+    /// What was admitted, or asked for.
+    digest: Option<Digest>,
+    verdict: &'static str,
+    reason: Option<&'static str>,
+    because: Option<Box<str>>,
+    rule: Option<Arc<str>>,
+    /// The names of the anchors, between commas.
+    anchor: Option<Arc<str>>,
+    scheme: Option<Scheme>,
+    remark: Option<&'static str>,
+    client: SocketAddr,
+    user: Option<Arc<str>>,
+    listener: Option<&'static str>,
+    request_id: RequestId,
+    took: Duration,
+}
+
+impl Record {
+    /// That `image` was admitted.
+    pub fn admitted(asked: Asked, now: Timestamp, image: &ImageRef, admitted: &Admitted) -> Self {
+        Self {
+            timestamp: now,
+            image: image.clone(),
+            digest: Some(admitted.digest()),
+            verdict: "admitted",
+            reason: None,
+            because: None,
+            rule: Some(admitted.pattern().clone()),
+            anchor: anchors(admitted.endorsements()),
+            scheme: admitted.scheme(),
+            remark: admitted.remark().map(Remark::as_str),
+            client: asked.client,
+            user: asked.user,
+            listener: asked.listener,
+            request_id: asked.id,
+            took: asked.started.elapsed(),
+        }
+    }
+
+    /// A denial, if it is a decision: what upstream does not have is none.
+    pub fn denied(asked: Asked, now: Timestamp, denial: &Denial) -> Option<Self> {
+        let verdict = denial.verdict()?;
+        let grounds = Grounds::of(denial);
+        let image = denial.image();
+        let digest = match &image.reference {
+            Reference::Digest(digest) => Some(*digest),
+            Reference::Tag(_) => None,
+        };
+        Some(Self {
+            timestamp: now,
+            image: image.clone(),
+            digest,
+            verdict,
+            reason: denial.reason(),
+            because: Some(cut(denial.to_string()).into_boxed_str()),
+            rule: grounds.rule.cloned(),
+            anchor: grounds.anchor.cloned(),
+            scheme: grounds.scheme,
+            remark: None,
+            client: asked.client,
+            user: asked.user,
+            listener: asked.listener,
+            request_id: asked.id,
+            took: asked.started.elapsed(),
+        })
+    }
+
+    pub fn request_id(&self) -> RequestId {
+        self.request_id
+    }
+
+    pub fn image(&self) -> &ImageRef {
+        &self.image
+    }
+
+    /// `admitted`, `absent`, `refused` or `undecided`.
+    pub fn verdict(&self) -> &'static str {
+        self.verdict
+    }
+
+    pub fn scheme(&self) -> Option<Scheme> {
+        self.scheme
+    }
+
+    /// Whether the image was served.
+    pub fn is_admitted(&self) -> bool {
+        self.verdict == "admitted"
+    }
+
+    /// The log event of this.
+    pub(super) fn log(&self) {
+        info!(
+            target: TARGET,
+            {
+            image.registry = self.image.registry.as_str(),
+            image.repository = self.image.repository.as_str(),
+            image.reference = %self.image.reference,
+            manifest.digest = self.digest.as_ref().map(display),
+            verdict = self.verdict,
+            reason = self.reason,
+            rule = self.rule.as_deref(),
+            anchor = self.anchor.as_deref(),
+            scheme = self.scheme.map(|scheme| scheme.as_str()),
+            remark = self.remark,
+            listener = self.listener,
+            client.address = %self.client,
+            client.user = self.user.as_deref(),
+            request_id = %self.request_id,
+            duration_ms = milliseconds(self.took),
+            },
+            "verdict"
+        );
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("timestamp", &Shown(&self.timestamp))?;
+        map.serialize_entry("level", "INFO")?;
+        map.serialize_entry("message", MESSAGE)?;
+        map.serialize_entry("image.registry", self.image.registry.as_str())?;
+        map.serialize_entry("image.repository", self.image.repository.as_str())?;
+        map.serialize_entry("image.reference", &Shown(&self.image.reference))?;
+        if let Some(digest) = &self.digest {
+            map.serialize_entry("manifest.digest", &Shown(digest))?;
+        }
+        map.serialize_entry("verdict", self.verdict)?;
+        let scheme = self.scheme.map(|scheme| scheme.as_str());
+        for (name, text) in [
+            ("reason", self.reason),
+            ("because", self.because.as_deref()),
+            ("rule", self.rule.as_deref()),
+            ("anchor", self.anchor.as_deref()),
+            ("scheme", scheme),
+            ("remark", self.remark),
+            ("listener", self.listener),
+            ("client.user", self.user.as_deref()),
+        ] {
+            if let Some(text) = text {
+                map.serialize_entry(name, text)?;
+            }
+        }
+        map.serialize_entry("client.address", &Shown(&self.client))?;
+        map.serialize_entry("request_id", &Shown(&self.request_id))?;
+        map.serialize_entry("duration_ms", &milliseconds(self.took))?;
+        map.serialize_entry("target", TARGET)?;
+        map.end()
+    }
+}
+
+/// Serialized as it is displayed.
+struct Shown<'a, T>(&'a T);
+
+impl<T: std::fmt::Display> Serialize for Shown<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
+    }
+}
+
+/// What a denial rests on, as far as there is any.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Grounds<'a> {
+    pub rule: Option<&'a Arc<str>>,
+    pub anchor: Option<&'a Arc<str>>,
+    pub scheme: Option<Scheme>,
+}
+
+impl<'a> Grounds<'a> {
+    pub fn of(denial: &'a Denial) -> Self {
+        let (rule, anchor, scheme) = match denial {
+            Denial::Absent(denied) | Denial::Refused(denied) => {
+                (&denied.rule, &denied.anchor, denied.scheme)
+            }
+            Denial::Undecided(undecided) => (&undecided.rule, &undecided.anchor, undecided.scheme),
+            Denial::Missing { .. } | Denial::Throttled { .. } | Denial::Unsatisfiable { .. } => {
+                return Self::default();
+            }
+        };
+        Self { rule: rule.as_ref(), anchor: anchor.as_ref(), scheme }
+    }
+}
+
+/// The names of those who vouch: of one, as it is everywhere, and of several in a new text.
+fn anchors(endorsements: &[Endorsement]) -> Option<Arc<str>> {
+    match endorsements {
+        [] => None,
+        [one] => Some(one.says().anchor.clone()),
+        several => {
+            let names: Vec<&str> = several.iter().map(|one| &*one.says().anchor).collect();
+            Some(names.join(",").into())
+        }
+    }
+}
+
+/// The text, or as much of it as is kept.
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_BECAUSE {
+        let end = (0..=MAX_BECAUSE).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
+}
+
+/// In milliseconds, to the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+    f64::from(micros) / 1000.0
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use crate::gate::{Doubt, Undecided};
+
+    use super::*;
+
+    /// The record of an image that could not be decided about.
+    pub(crate) fn undecided(id: RequestId, image: &str, because: &str) -> Record {
+        let denial = Denial::Undecided(Undecided {
+            image: image.parse().unwrap(),
+            doubt: Doubt::TrustUnreachable,
+            because: because.to_owned(),
+            rule: Some("r.example/**".into()),
+            anchor: Some("team".into()),
+            scheme: Some(Scheme::NotaryV1),
+        });
+        let (client, started) = ("127.0.0.1:7".parse().unwrap(), Instant::now());
+        let asked = Asked { client, user: None, listener: None, id, started };
+        Record::denied(asked, Timestamp::from_unix(1), &denial).unwrap()
+    }
+
+    #[test]
+    fn a_record_is_one_flat_object_with_the_names_of_the_contract() {
+        let id: RequestId = "00000000000000ff".parse().unwrap();
+        let mut told = serde_json::to_value(undecided(id, "r.example/a:1", "silence")).unwrap();
+        assert!(told.as_object_mut().unwrap().remove("duration_ms").unwrap().is_f64());
+        assert_eq!(
+            told,
+            json!({
+                "timestamp": "1970-01-01T00:00:01Z", "level": "INFO",
+                "target": "countersign::audit", "message": "verdict",
+                "image.registry": "r.example", "image.repository": "a", "image.reference": "1",
+                "verdict": "undecided", "reason": "trust_unreachable",
+                "because": "cannot decide about r.example/a:1 now: silence",
+                "rule": "r.example/**", "anchor": "team", "scheme": "notaryv1",
+                "client.address": "127.0.0.1:7", "request_id": "00000000000000ff",
+            })
+        );
+    }
+
+    #[test]
+    fn a_sentence_is_kept_to_a_bound() {
+        let id: RequestId = "00000000000000ff".parse().unwrap();
+        let record = undecided(id, "r.example/a:1", &"ö".repeat(1 << 20));
+        assert!(record.because.unwrap().len() <= MAX_BECAUSE + '…'.len_utf8());
+    }
+
+    #[test]
+    fn durations_are_in_milliseconds() {
+        assert!((milliseconds(Duration::from_micros(1234)) - 1.234).abs() < 1e-9);
+    }
+}

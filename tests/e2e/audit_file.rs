@@ -1,0 +1,142 @@
+//! The audit file of a gate that serves: each decision is one line of it, whole, though it is rotated all the time, and
+//! the disk of it stops nobody.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::engines::{Client, engines};
+use crate::folder::Folder;
+use crate::gate::{Clock, Gate};
+use crate::mount::small_disk;
+use crate::process::wait_for;
+use crate::requests;
+use crate::site::OpenSite;
+
+pub(crate) fn tests() -> Vec<(&'static str, fn())> {
+    crate::tests![
+        each_decision_is_one_line_though_the_file_is_rotated_under_load,
+        with_a_full_disk_pulls_go_on_and_each_line_is_there_or_counted,
+    ]
+}
+
+const ASKING: usize = 6;
+const REQUESTS: usize = 250;
+
+/// A gate that writes its audit file to `folder`, and that lets `library/app` pass.
+fn gate(site: &OpenSite, folder: &Folder) -> Gate {
+    let audit = format!(
+        "\n[audit]\npath = \"{}\"\nmax_size = \"64KiB\"\nkeep = 500\n",
+        folder.join("audit.jsonl").display()
+    );
+    Gate::start(0, "", &(site.config() + &audit), Clock::Machine)
+}
+
+fn request_id(told: &Value) -> String {
+    told["request_id"].as_str().unwrap().to_owned()
+}
+
+/// The requests that the file and those before it tell of, each once.
+fn written(folder: &Folder) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.starts_with("audit.jsonl") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.len() <= 64 << 10 && text.ends_with('\n'), "{name}: {} bytes", text.len());
+        for line in text.lines() {
+            let told: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+            assert_eq!(
+                (&told["message"], &told["target"]),
+                (&"verdict".into(), &"countersign::audit".into())
+            );
+            assert!(seen.insert(request_id(&told)), "twice: {line}");
+        }
+    }
+    seen
+}
+
+/// The requests that the log tells of.
+fn logged(log: &str) -> BTreeSet<String> {
+    let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events.filter(|event| event["message"] == "verdict").map(|event| request_id(&event)).collect()
+}
+
+fn each_decision_is_one_line_though_the_file_is_rotated_under_load() {
+    let (site, folder) = (OpenSite::new(), Folder::new("audit"));
+    engines().docker.push(&format!("{}/library/app:1", site.registry.name()), "recorded");
+    let mut gate = gate(&site, &folder);
+    thread::scope(|scope| {
+        for _ in 0..ASKING {
+            scope.spawn(|| {
+                for _ in 0..REQUESTS {
+                    assert_eq!(gate.manifest("library/app", "1").status, 200);
+                    assert_eq!(
+                        requests::head(&gate.url("/v2/library/app/manifests/1")).status,
+                        200
+                    );
+                }
+            });
+        }
+        let image = format!("{}/library/app:1", gate.name());
+        for client in Client::all() {
+            let said = client.pull(&image);
+            assert!(said.ok(), "{}", said.all());
+            client.forget(&image);
+        }
+    });
+    assert_eq!(gate.metric("countersign_audit_lost_total"), 0);
+    gate.terminate();
+    assert!(gate.ended(Duration::from_secs(20)).unwrap().success());
+    let written = written(&folder);
+    assert!(written.len() > 2 * ASKING * REQUESTS, "{}", written.len());
+    assert!(folder.join("audit.jsonl.10").exists());
+    assert_eq!(written, logged(&gate.log()));
+}
+
+fn with_a_full_disk_pulls_go_on_and_each_line_is_there_or_counted() {
+    let (site, folder) = (OpenSite::new(), Folder::new("audit"));
+    engines().docker.push(&format!("{}/library/app:1", site.registry.name()), "recorded");
+    small_disk(folder.path(), 1 << 20);
+    let mut gate = gate(&site, &folder);
+    let pull = || assert_eq!(gate.manifest("library/app", "1").status, 200);
+    let lost = || gate.metric("countersign_audit_lost_total");
+    pull();
+
+    let others = folder.join("of-another");
+    let mut filling = File::create(&others).unwrap();
+    while filling.write_all(&[0; 4096]).is_ok() {}
+    // What the file has on its last page has room still.
+    wait_for("lines to be lost", Duration::from_secs(30), || {
+        pull();
+        (lost() > 0).then_some(())
+    });
+    (0..20).for_each(|_| pull());
+    let told = |words: &str| gate.log().matches(words).count();
+    let (failed, again) = ("the audit file cannot be written", "the audit file is written again");
+    assert_eq!((told(failed), told(again)), (1, 0), "{}", gate.log());
+
+    fs::remove_file(others).unwrap();
+    drop(filling);
+    wait_for("the file to be written again", Duration::from_secs(30), || {
+        pull();
+        (told(again) == 1).then_some(())
+    });
+    assert_eq!(told(failed), 1);
+    // The last are on their way.
+    let counted = wait_for("all to be written", Duration::from_secs(10), || {
+        let counted = lost() as usize + written(&folder).len();
+        (counted == logged(&gate.log()).len()).then_some(counted)
+    });
+    gate.terminate();
+    assert!(gate.ended(Duration::from_secs(20)).unwrap().success());
+    assert!(written(&folder).is_subset(&logged(&gate.log())));
+    assert!(counted > 20);
+}
