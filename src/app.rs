@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{Admin, Part, Readiness};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::exemptions::{self, ExemptionFile, Exemptions, Telling};
 use crate::gate::Gate;
 use crate::pull_through::{self, PullThrough};
 use crate::server::{self, Generation, Generations, Limits, Names, Proxy, Tls};
@@ -114,11 +115,22 @@ impl App {
             Keeping::Remember => TagMemory::open(&config.store.path)?,
             Keeping::OnlyRead => TagMemory::look(&config.store.path),
         };
+        let telling = match keeping {
+            Keeping::Remember => Telling::Log,
+            Keeping::OnlyRead => Telling::Nothing,
+        };
+        let exemptions = Exemptions::new(
+            ExemptionFile::below(&config.store.path),
+            clock.clone(),
+            exemptions::Metrics::registered(&mut metrics),
+            telling,
+        );
         let gate = Gate::new(
             config.policy.clone(),
             trust,
             pull_through.clone(),
             tags,
+            exemptions,
             registries,
             clock.clone(),
         );
@@ -283,14 +295,18 @@ async fn bind(address: SocketAddr, which: &str) -> anyhow::Result<TcpListener> {
     bound.with_context(|| format!("[{which}] cannot listen on {address}"))
 }
 
-/// Refreshes trust data ahead of its end until `shutdown`.
+/// Refreshes trust data ahead of its end, and looks at what is exempted, until `shutdown`.
 async fn tend(generations: Generations, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(TEND);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            _ = ticks.tick() => drop(generations.current().gate.trust().tend()),
+            _ = ticks.tick() => {
+                let gate = &generations.current().gate;
+                drop(gate.trust().tend());
+                gate.exemptions().tend();
+            }
         }
     }
 }

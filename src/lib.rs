@@ -55,6 +55,7 @@
 //! - [`pull_through`]: content out of the store, else from upstream: held against its digest, and kept.
 //! - [`trust`]: who vouches for which digest, until when.
 //! - [`policy`]: which anchors an image needs.
+//! - [`exemptions`]: digests let through for a while, because somebody said so.
 //! - [`gate`]: admit or deny; the only place where an endorsement and content meet.
 //! - [`explain`]: the decision about one image, told.
 //! - [`server`]: the public listener: paths, answers, connections, audit.
@@ -62,6 +63,7 @@
 //! - [`config`]: the sections of the configuration, composed and cross-checked.
 //! - [`app`]: the parts, made and joined.
 //! - [`forget`]: the memory of one tag, taken out.
+//! - [`exempt`]: a digest let through for a while, written down.
 //! - [`demo`]: a registry and a Notary server in this process, with the gate before them.
 //! - [`telemetry`]: where log events go.
 //! - [`cli`]: the commands.
@@ -76,6 +78,7 @@ pub mod upstream;
 pub mod pull_through;
 pub mod trust;
 pub mod policy;
+pub mod exemptions;
 pub mod gate;
 pub mod explain;
 pub mod server;
@@ -83,6 +86,7 @@ pub mod admin;
 pub mod config;
 pub mod app;
 pub mod forget;
+pub mod exempt;
 pub mod demo;
 pub mod telemetry;
 pub mod cli;

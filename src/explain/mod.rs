@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::gate::Remark;
-use crate::gate::{Denial, Gate};
+use crate::exemptions::Said;
+use crate::gate::{Denial, Gate, Remark};
 use crate::oci::{ImageRef, Reference};
 use crate::policy::{Chosen, Mode};
 use crate::trust::Anchor;
@@ -96,7 +96,9 @@ pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
     match decided {
         Ok(admitted) => {
             let vouch = admitted.anchors().join(", ");
-            let because = if vouch.is_empty() {
+            let because = if let Some(Remark::Exempted { exemption, .. }) = admitted.remark() {
+                format!("nobody vouches for it; it is exempted until {}", exemption.says().until)
+            } else if vouch.is_empty() {
                 format!("the rule for {} serves it without a signature", admitted.rule())
             } else {
                 format!("{vouch} vouches for {}", admitted.digest())
@@ -156,6 +158,12 @@ fn rule(chosen: &Chosen<'_>) -> RuleTold {
 
 fn remark(remark: &Remark) -> String {
     match remark {
+        Remark::Exempted { exemption, because } => {
+            let Said { digest, reason, by, made, until, .. } = exemption.says();
+            format!(
+                "exempted: {by} exempted {digest} at {made} until {until} ({reason}); without that: {because}"
+            )
+        }
         Remark::Held { moved_to: Some(digest), because } => {
             format!("held: upstream moved the tag to {digest}, and {because}")
         }

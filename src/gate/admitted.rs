@@ -7,6 +7,7 @@ use http::HeaderMap;
 use sha2::{Digest as _, Sha512};
 
 use crate::clock::Timestamp;
+use crate::exemptions::Exemption;
 use crate::oci::headers::ContentName;
 use crate::oci::{Digest, MediaType, Registry, Repository};
 use crate::pull_through::Fetched;
@@ -61,6 +62,8 @@ pub enum Remark {
     Held { moved_to: Option<Digest>, because: String },
     /// The tag moved to a digest that was signed before what it had, or that does not say when.
     RolledBack { signed: Option<Timestamp>, newest: Timestamp },
+    /// Nobody vouches for it, and somebody exempted it, or an index that lists it, or what it is about.
+    Exempted { exemption: Exemption, because: String },
 }
 
 impl Remark {
@@ -69,6 +72,7 @@ impl Remark {
         match self {
             Self::Held { .. } => "held",
             Self::RolledBack { .. } => "rolled_back",
+            Self::Exempted { .. } => "exempted",
         }
     }
 }
@@ -88,6 +92,8 @@ pub enum Grounds {
     Endorsed(Vec<Endorsement>),
     /// The rule asks no anchor, or only records what it would refuse.
     Rule(Excused),
+    /// Somebody wrote down that it may be served for a while.
+    Exempted(Exemption),
 }
 
 /// A rule's word that `digest` may be served though nobody vouches for it. Only the gate reads rules:
@@ -126,6 +132,7 @@ impl Admitted {
                 return Err(mismatch("digest", &fetched));
             }
             Grounds::Rule(_) => {}
+            Grounds::Exempted(exemption) => is_exempted(&fetched, exemption, place, now)?,
         }
         Ok(Self { fetched, grounds, rule: place.rule.clone(), remark: None, admits_children: true })
     }
@@ -251,7 +258,7 @@ impl Admitted {
     pub fn endorsements(&self) -> &[Endorsement] {
         match &self.grounds {
             Grounds::Endorsed(endorsements) => endorsements,
-            Grounds::Rule(_) => &[],
+            Grounds::Rule(_) | Grounds::Exempted(_) => &[],
         }
     }
 }
@@ -307,6 +314,22 @@ fn holds(
         }
         Some(_) | None => Ok(()),
     }
+}
+
+fn is_exempted(
+    fetched: &Fetched,
+    exemption: &Exemption,
+    place: &Place<'_>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    if !exemption.is_of(place.registry, place.repository, fetched.digest()) {
+        return Err(Refusal::new(Reason::DigestNotSigned, "something else is exempted"));
+    }
+    if !exemption.is_in_force(now) {
+        let because = format!("the exemption ended at {}", exemption.says().until);
+        return Err(Refusal::new(Reason::Expired, because));
+    }
+    Ok(())
 }
 
 fn mismatch(what: &str, fetched: &Fetched) -> Refusal {

@@ -80,7 +80,7 @@ impl Shared {
         let Some(below) = decision.about_subject() else {
             return Err(deny::no_artifact(image, None, *subject));
         };
-        let subject = Box::pin(self.decide(&about, subject, &below)).await;
+        let subject = self.decide(&about, subject, &below).await;
         let subject = subject.map_err(|denial| deny::of_other(denial, image))?;
         let rule = Some(subject.pattern());
         let digest = match digest {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Mode, Unmet};
@@ -32,7 +32,22 @@ impl Shared {
     }
 
     /// Decides about `digest`, by itself or as a part of another decision.
-    pub(super) async fn decide(
+    pub(super) fn decide<'a>(
+        &'a self,
+        image: &'a ImageRef,
+        digest: &'a Digest,
+        decision: &'a Decision,
+    ) -> BoxFuture<'a, Result<Admitted, Denial>> {
+        Box::pin(async move {
+            match self.by_trust_alone(image, digest, decision).await {
+                Err(denial) => self.unless_exempted(image, digest, denial).await,
+                admitted => admitted,
+            }
+        })
+    }
+
+    /// The same, whatever is exempted.
+    async fn by_trust_alone(
         &self,
         image: &ImageRef,
         digest: &Digest,

@@ -13,6 +13,13 @@ use super::deny;
 
 impl Shared {
     pub(super) async fn by_tag(&self, image: &ImageRef, tag: &Tag) -> Result<Admitted, Denial> {
+        match self.by_trust(image, tag).await {
+            Err(denial) => self.tag_unless_exempted(image, tag, denial).await,
+            admitted => admitted,
+        }
+    }
+
+    async fn by_trust(&self, image: &ImageRef, tag: &Tag) -> Result<Admitted, Denial> {
         let chosen =
             self.policy.rule_for(&image.registry, &image.repository, Some(tag), self.clock.now());
         if let Some((subject, kept)) = self.is_about(image, tag, chosen.as_ref()) {

@@ -18,6 +18,7 @@ mod by_digest;
 mod by_tag;
 mod decision;
 mod deny;
+mod exempted;
 mod evidence;
 mod lineage;
 mod lists;
@@ -33,11 +34,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout, timeout_at};
+
 pub use admitted::{Admitted, Excused, Grounds, Place, Remark};
 pub use denial::{Denial, Denied, Doubt, Undecided};
 pub use evidence::Heard;
 
 use crate::clock::Clock;
+use crate::exemptions::Exemptions;
 use crate::oci::{ImageRef, Reference, Registry};
 use crate::policy::Policy;
 use crate::pull_through::PullThrough;
@@ -48,6 +52,8 @@ use resolutions::Resolutions;
 
 /// How long one decision may take; then it is undecided.
 pub const MAX_DECISION: Duration = Duration::from_secs(30);
+/// How long it is waited for what anchors say of an image that may be served whatever they say.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Decides about every manifest. Cheap to clone; the clones are one gate.
 #[derive(Clone)]
@@ -62,6 +68,7 @@ struct Shared {
     lineage: Lineage,
     resolutions: Resolutions,
     tags: TagMemory,
+    exemptions: Exemptions,
     registries: Vec<Registry>,
     clock: Clock,
 }
@@ -79,13 +86,23 @@ impl Gate {
         trust: Trust,
         pull_through: PullThrough,
         tags: TagMemory,
+        exemptions: Exemptions,
         registries: Vec<Registry>,
         clock: Clock,
     ) -> Self {
         let lineage = Lineage::new(pull_through.clone());
         let resolutions = Resolutions::new(pull_through.clone(), clock.clone());
-        let shared =
-            Shared { policy, trust, pull_through, lineage, resolutions, tags, registries, clock };
+        let shared = Shared {
+            policy,
+            trust,
+            pull_through,
+            lineage,
+            resolutions,
+            tags,
+            exemptions,
+            registries,
+            clock,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -94,8 +111,7 @@ impl Gate {
         let mut decision = pin!(async {
             match &image.reference {
                 Reference::Tag(tag) => self.shared.by_tag(image, tag).await,
-                // On the heap, so that the more usual one does not carry the room for it around.
-                Reference::Digest(digest) => Box::pin(self.shared.by_digest(image, digest)).await,
+                Reference::Digest(digest) => self.shared.by_digest(image, digest).await,
             }
         });
         // Most are taken at once, and need no timer.
@@ -103,10 +119,27 @@ impl Gate {
         if let Poll::Ready(decided) = at_once {
             return decided;
         }
-        match tokio::time::timeout(MAX_DECISION, decision).await {
+        let end = Instant::now() + MAX_DECISION;
+        if self.shared.has_exemptions(image) {
+            match timeout(PATIENCE, decision.as_mut()).await {
+                Ok(decided) => return decided,
+                Err(_) => {
+                    let meanwhile = Box::pin(self.shared.exempted_meanwhile(image));
+                    if let Ok(Some(admitted)) = timeout_at(end, meanwhile).await {
+                        return Ok(admitted);
+                    }
+                }
+            }
+        }
+        match timeout_at(end, decision).await {
             Ok(decided) => decided,
             Err(_) => Err(deny::too_slow(image)),
         }
+    }
+
+    /// The digests that may be served for a while though nobody vouches for them.
+    pub fn exemptions(&self) -> &Exemptions {
+        &self.shared.exemptions
     }
 
     pub fn policy(&self) -> &Policy {

@@ -108,6 +108,7 @@ pub struct Metrics {
     /// Of `verdicts`, those that admitted by each scheme, for the same reason.
     admitted: [Counter; Scheme::ALL.len()],
     held: Counter,
+    exempted: Counter,
     rollbacks: Family<ActionLabels, Counter>,
     blob_bytes: Family<SourceLabels, Counter>,
 }
@@ -128,6 +129,7 @@ impl Metrics {
             }),
             verdicts,
             held: Counter::default(),
+            exempted: Counter::default(),
             rollbacks: Family::default(),
             blob_bytes: Family::default(),
         };
@@ -151,6 +153,11 @@ impl Metrics {
             "countersign_held",
             "Answers with the image that a tag had before, because it moved to one that is not signed",
             metrics.held.clone(),
+        );
+        registry.register(
+            "countersign_exempted",
+            "Answers with an image that nobody vouches for and somebody exempted",
+            metrics.exempted.clone(),
         );
         registry.register(
             "countersign_rollbacks",
@@ -194,6 +201,7 @@ impl Metrics {
         match remark {
             Remark::Held { .. } => self.held.inc(),
             Remark::RolledBack { .. } => self.count_rollback("warn"),
+            Remark::Exempted { .. } => self.exempted.inc(),
         };
     }
 

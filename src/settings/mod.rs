@@ -16,6 +16,8 @@ use thiserror::Error;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub use values::duration;
+
 /// The largest configuration file.
 const MAX_FILE: u64 = 4 << 20;
 /// The largest file that a configuration names for its text: a key, a password.

@@ -8,21 +8,23 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// What a proof is made with, and the only place that may say so.
-const MADE_IN: [(&str, &str); 6] = [
+const MADE_IN: [(&str, &str); 7] = [
     ("Admitted::new(", "src/gate/"),
     ("Admitted::through(", "src/gate/"),
     ("Admitted::about(", "src/gate/"),
     ("Body::manifest(", "src/server/respond/"),
     ("Endorsement::new(", "src/trust/"),
+    ("Exemption::new(", "src/exemptions/"),
     ("Fetched::new(", "src/pull_through/"),
 ];
 
 /// The files of the proofs, and what each is called.
-const PROOFS: [(&str, &str); 4] = [
+const PROOFS: [(&str, &str); 5] = [
     ("src/gate/admitted.rs", "Admitted"),
     ("src/pull_through/fetched.rs", "Fetched"),
     ("src/server/body.rs", "Body"),
     ("src/trust/endorsement.rs", "Endorsement"),
+    ("src/exemptions/exemption.rs", "Exemption"),
 ];
 
 /// Not to be found in the text of this file itself.

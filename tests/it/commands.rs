@@ -10,7 +10,7 @@ use countersign::oci::Digest;
 use countersign::trust::tags::TagMemory;
 
 /// What the contract promises, by command.
-const COMMANDS: [(&str, &[&str]); 5] = [
+const COMMANDS: [(&str, &[&str]); 6] = [
     ("serve", &["--config <FILE>", "SIGTERM", "SIGHUP", "Exit status: 0; 2 ", "1 for any other"]),
     ("check", &["--config <FILE>", "Exit status: 0; 2 with every error"]),
     (
@@ -18,16 +18,20 @@ const COMMANDS: [(&str, &[&str]); 5] = [
         &["--config <FILE>", "<IMAGE>", "--json", "0 admitted; 3 refused or absent; 4 undecided"],
     ),
     ("forget", &["--config <FILE>", "<IMAGE>", "Exit status: 0, ", "Example: countersign forget "]),
+    (
+        "exempt",
+        &["--reason <TEXT>", "--for <TIME>", "--end", "--list", "Exit status: 0; 2 ", "Examples: "],
+    ),
     ("demo", &["--once", "Exit status: 0 if every verdict is the expected one"]),
 ];
 
-struct Said {
-    status: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Said {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
-fn countersign(arguments: &[&str]) -> Said {
+pub(crate) fn countersign(arguments: &[&str]) -> Said {
     let output = Command::new(env!("CARGO_BIN_EXE_countersign"))
         .args(arguments)
         .env_remove("RUST_LOG")

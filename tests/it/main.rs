@@ -42,6 +42,8 @@ mod content;
 mod cosign;
 mod demo;
 mod downloads;
+mod exempt_command;
+mod exempted;
 mod dressed;
 mod hostile;
 mod hostile_content;

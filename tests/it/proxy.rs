@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use countersign::clock::Clock;
+use countersign::exemptions::{self, ExemptionFile, Exemptions, Telling};
 use countersign::gate::Gate;
 use countersign::oci::{Digest, Registry};
 use countersign::policy::{Mode, OnRollback, OnUnsigned, Policy, Rule};
@@ -156,7 +157,11 @@ pub(crate) async fn stand() -> Standing {
     let verdicts = Verdicts::new(places, Clock::System, refreshes);
     let trust = Trust::new([], known, verdicts);
     let tags = TagMemory::look(&std::env::temp_dir());
-    let gate = Gate::new(policy, trust, pull_through, tags, names.clone(), Clock::System);
+    let file = ExemptionFile::below(&std::env::temp_dir().join("nowhere"));
+    let exemptions =
+        Exemptions::new(file, Clock::System, exemptions::Metrics::default(), Telling::Nothing);
+    let gate =
+        Gate::new(policy, trust, pull_through, tags, exemptions, names.clone(), Clock::System);
     let names = Names { default: names.first().cloned(), registries: names };
     let metrics = Metrics::registered(&mut registry);
     let generations = Generations::new(Generation { number: 1, gate, names });
