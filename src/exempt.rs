@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::exemptions::{Exemption, ExemptionFile, ExemptionsError, MAX_BY, Said};
 use crate::oci::name::InvalidName;
 use crate::oci::{Digest, ImageRef, Reference, Registry};
+use crate::policy::Mode;
 
 /// A digest of a repository that the gate of a configuration could serve.
 #[derive(Clone, Debug)]
@@ -54,7 +55,10 @@ impl Exemptible {
         if !config.upstreams.iter().any(|upstream| upstream.registry == image.registry) {
             return Err(NotExemptible::Registry(image.registry));
         }
-        if !config.policy.serves(&image.registry, &image.repository, now) {
+        let ImageRef { registry, repository, .. } = &image;
+        let chosen = config.policy.rule_for(registry, repository, None, now);
+        let denies = chosen.is_some_and(|chosen| matches!(chosen.rule.mode, Mode::Deny { .. }));
+        if denies || !config.policy.serves(registry, repository, now) {
             return Err(NotExemptible::NotServed);
         }
         Ok(Self { image, digest })

@@ -35,6 +35,9 @@ pub struct Explanation {
     /// What is to be known of an image that is served: that its tag is held, or was rolled back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
+    /// What its rule would say if it did not only audit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would: Option<WouldTold>,
     /// What is remembered of its tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryTold>,
@@ -47,6 +50,16 @@ pub struct Explanation {
 pub enum AnchorTold {
     Names(NamesTold),
     Content(ContentTold),
+}
+
+/// What a rule that audits would say if it were enforced.
+#[derive(Debug, Serialize)]
+pub struct WouldTold {
+    pub verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// One sentence.
+    pub because: String,
 }
 
 /// What is remembered of a tag.
@@ -112,6 +125,11 @@ pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
                 digest: Some(admitted.digest().to_string()),
                 media_type: Some(admitted.media_type().as_str()),
                 remark: admitted.remark().map(remark),
+                would: admitted.would().map(|denial| WouldTold {
+                    verdict: denial.would(),
+                    reason: denial.reason(),
+                    because: denial.to_string(),
+                }),
                 memory,
                 anchors,
             }
@@ -131,6 +149,7 @@ pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
             digest: None,
             media_type: None,
             remark: None,
+            would: None,
             memory,
             anchors,
         },
@@ -202,6 +221,13 @@ impl Explanation {
         }
         if let Some(remark) = &self.remark {
             let _ = writeln!(text, "  remark    {remark}");
+        }
+        if let Some(WouldTold { verdict, reason, because }) = &self.would {
+            let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "  would be  {verdict}{reason} if the rule were enforced: {because}"
+            );
         }
         if let Some(MemoryTold { digest, since, newest_signature }) = &self.memory {
             let signed = newest_signature.as_ref();

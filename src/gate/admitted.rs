@@ -14,6 +14,7 @@ use crate::pull_through::Fetched;
 use crate::trust::{Endorsement, Reason, Refusal, Scheme};
 
 use super::artifacts::Kept;
+use super::denial::Denial;
 
 /// A manifest that may be served, and why.
 ///
@@ -34,7 +35,7 @@ use super::artifacts::Kept;
 /// use countersign::gate::{Admitted, Grounds};
 /// use countersign::pull_through::Fetched;
 /// fn forge(fetched: Fetched, grounds: Grounds, rule: Arc<str>) -> Admitted {
-///     Admitted { fetched, grounds, rule, remark: None, admits_children: true }
+///     Admitted { fetched, grounds, rule, remark: None, would: None, admits_children: true }
 /// }
 /// ```
 ///
@@ -51,6 +52,8 @@ pub struct Admitted {
     grounds: Grounds,
     rule: Arc<str>,
     remark: Option<Remark>,
+    /// What the rule, which only audits, would have said instead.
+    would: Option<Arc<Denial>>,
     /// Not what is about another manifest: nobody vouches for what that lists.
     admits_children: bool,
 }
@@ -134,7 +137,8 @@ impl Admitted {
             Grounds::Rule(_) => {}
             Grounds::Exempted(exemption) => is_exempted(&fetched, exemption, place, now)?,
         }
-        Ok(Self { fetched, grounds, rule: place.rule.clone(), remark: None, admits_children: true })
+        let rule = place.rule.clone();
+        Ok(Self { fetched, grounds, rule, remark: None, would: None, admits_children: true })
     }
 
     /// A manifest that the admitted index `parent` lists, by digest and size, in its own bytes.
@@ -192,13 +196,23 @@ impl Admitted {
 
     /// `fetched`, admitted on the grounds of this one.
     fn beside(&self, fetched: Fetched) -> Self {
-        let (grounds, rule) = (self.grounds.clone(), self.rule.clone());
-        Self { fetched, grounds, rule, remark: None, admits_children: true }
+        let (grounds, rule, would) = (self.grounds.clone(), self.rule.clone(), self.would.clone());
+        Self { fetched, grounds, rule, remark: None, would, admits_children: true }
     }
 
     /// The same, with what is to be told about it.
     pub(super) fn remarked(self, remark: Option<Remark>) -> Self {
         Self { remark, ..self }
+    }
+
+    /// The same, with what a rule that only audits would have said instead.
+    pub(super) fn though(self, would: Arc<Denial>) -> Self {
+        Self { would: Some(would), ..self }
+    }
+
+    /// What its rule, which only audits, would have said instead, if it were enforced.
+    pub fn would(&self) -> Option<&Arc<Denial>> {
+        self.would.as_ref()
     }
 
     /// What is to be told about it, if anything.

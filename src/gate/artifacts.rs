@@ -58,7 +58,7 @@ impl Shared {
     ) -> Option<(Digest, Kept)> {
         let about = subject_of(tag)?;
         let decides = match chosen {
-            Some(chosen) => matches!(chosen.rule.mode, Mode::Enforce(_)),
+            Some(chosen) => matches!(chosen.rule.mode, Mode::Enforce(_) | Mode::Audit(_)),
             None => self.policy.serves(&image.registry, &image.repository, self.clock.now()),
         };
         decides.then_some(about)

@@ -13,6 +13,7 @@ pub mod denial;
 
 mod anchors;
 mod artifacts;
+mod audited;
 mod blobs;
 mod by_digest;
 mod by_tag;
@@ -30,7 +31,7 @@ mod search;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ use crate::policy::Policy;
 use crate::pull_through::PullThrough;
 use crate::trust::Trust;
 use crate::trust::tags::TagMemory;
+use audited::Audits;
 use lineage::Lineage;
 use resolutions::Resolutions;
 
@@ -69,8 +71,11 @@ struct Shared {
     resolutions: Resolutions,
     tags: TagMemory,
     exemptions: Exemptions,
+    audits: Audits,
     registries: Vec<Registry>,
     clock: Clock,
+    /// For what goes on though nobody waits for it.
+    itself: Weak<Shared>,
 }
 
 impl fmt::Debug for Gate {
@@ -92,7 +97,7 @@ impl Gate {
     ) -> Self {
         let lineage = Lineage::new(pull_through.clone());
         let resolutions = Resolutions::new(pull_through.clone(), clock.clone());
-        let shared = Shared {
+        let shared = Arc::new_cyclic(|itself| Shared {
             policy,
             trust,
             pull_through,
@@ -100,10 +105,12 @@ impl Gate {
             resolutions,
             tags,
             exemptions,
+            audits: Audits::new(),
             registries,
             clock,
-        };
-        Self { shared: Arc::new(shared) }
+            itself: itself.clone(),
+        });
+        Self { shared }
     }
 
     /// The manifest that `image` names, if it may be served.

@@ -67,6 +67,12 @@ pub(super) fn admitted(metrics: &Metrics, asked: Asked, image: &ImageRef, admitt
     if let Some(remark) = admitted.remark() {
         metrics.count_remark(remark);
     }
+    // What a rule that only audits would have said instead, and who would have.
+    let would = admitted.would();
+    let grounds = would.map(|denial| Grounds::of(denial)).unwrap_or_default();
+    if let Some(denial) = would {
+        metrics.count_would_refuse(denial.reason());
+    }
     info!(
         target: "countersign::audit",
         {
@@ -75,9 +81,12 @@ pub(super) fn admitted(metrics: &Metrics, asked: Asked, image: &ImageRef, admitt
         image.reference = %image.reference,
         manifest.digest = %admitted.digest(),
         verdict = "admitted",
+        reason = would.and_then(|denial| denial.reason()),
         rule = admitted.rule(),
-        anchor = scheme.map(|_| display(Anchors(admitted.anchors()))),
-        scheme = scheme.map(|scheme| scheme.as_str()),
+        anchor = anchors(admitted, &grounds).map(display),
+        scheme = scheme.or(grounds.scheme).map(|scheme| scheme.as_str()),
+        would = would.map(|denial| denial.would()),
+        because = would.map(display),
         remark = admitted.remark().map(Remark::as_str),
         client.address = %asked.client,
         request_id = %asked.id,
@@ -141,6 +150,12 @@ impl<'a> Grounds<'a> {
         };
         Self { rule: rule.as_deref(), anchor: anchor.as_deref(), scheme }
     }
+}
+
+/// Who vouches, or else who would have to.
+fn anchors<'a>(admitted: &'a Admitted, would: &Grounds<'a>) -> Option<Anchors<'a>> {
+    let vouch = admitted.scheme().map(|_| admitted.anchors());
+    vouch.or_else(|| Some(vec![would.anchor?])).map(Anchors)
 }
 
 /// The names of several anchors, between commas.

@@ -33,6 +33,7 @@ mod whole_gate;
 mod admin;
 mod architecture;
 mod audit;
+mod audited;
 mod blob;
 mod commands;
 mod config;
