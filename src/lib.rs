@@ -56,6 +56,7 @@
 //! - [`trust`]: who vouches for which digest, until when.
 //! - [`policy`]: which anchors an image needs.
 //! - [`exemptions`]: digests let through for a while, because somebody said so.
+//! - [`recorded`]: what audit logs say of pulls.
 //! - [`gate`]: admit or deny; the only place where an endorsement and content meet.
 //! - [`explain`]: the decision about one image, told.
 //! - [`server`]: the public listener: paths, answers, connections, audit.
@@ -64,6 +65,8 @@
 //! - [`app`]: the parts, made and joined.
 //! - [`forget`]: the memory of one tag, taken out.
 //! - [`exempt`]: a digest let through for a while, written down.
+//! - [`replay`]: recorded pulls under another configuration.
+//! - [`learn`]: rules proposed from what was seen signed.
 //! - [`demo`]: a registry and a Notary server in this process, with the gate before them.
 //! - [`telemetry`]: where log events go.
 //! - [`cli`]: the commands.
@@ -79,6 +82,7 @@ pub mod pull_through;
 pub mod trust;
 pub mod policy;
 pub mod exemptions;
+pub mod recorded;
 pub mod gate;
 pub mod explain;
 pub mod server;
@@ -87,6 +91,8 @@ pub mod config;
 pub mod app;
 pub mod forget;
 pub mod exempt;
+pub mod replay;
+pub mod learn;
 pub mod demo;
 pub mod telemetry;
 pub mod cli;

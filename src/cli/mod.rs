@@ -4,6 +4,8 @@ mod check;
 mod demo;
 mod exempt;
 mod forget;
+mod learn;
+mod replay;
 mod serve;
 mod why;
 
@@ -37,6 +39,8 @@ enum Command {
     Why(why::Why),
     Forget(forget::Forget),
     Exempt(exempt::Exempt),
+    Replay(replay::Replay),
+    Learn(learn::Learn),
     Demo(demo::Demo),
 }
 
@@ -84,6 +88,8 @@ impl Command {
             | Self::Why(_)
             | Self::Forget(_)
             | Self::Exempt(_)
+            | Self::Replay(_)
+            | Self::Learn(_)
             | Self::Demo(_) => LevelFilter::INFO,
         }
     }
@@ -96,6 +102,8 @@ impl Command {
             Self::Why(why) => why.run().await,
             Self::Forget(forget) => forget.run(),
             Self::Exempt(exempt) => exempt.run(),
+            Self::Replay(replay) => replay.run().await,
+            Self::Learn(learn) => learn.run().await,
             Self::Demo(demo) => demo.run().await,
         }
     }

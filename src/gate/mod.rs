@@ -19,8 +19,9 @@ mod by_digest;
 mod by_tag;
 mod decision;
 mod deny;
-mod exempted;
 mod evidence;
+mod exempted;
+mod judged;
 mod lineage;
 mod lists;
 mod moved;
@@ -40,6 +41,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 pub use admitted::{Admitted, Excused, Grounds, Place, Remark};
 pub use denial::{Denial, Denied, Doubt, Undecided};
 pub use evidence::Heard;
+pub use judged::Judged;
 
 use crate::clock::Clock;
 use crate::exemptions::Exemptions;

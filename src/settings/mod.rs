@@ -71,6 +71,11 @@ impl Document {
         Self { file: file.to_owned(), text, problems: RefCell::default() }
     }
 
+    /// The text, as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Parses the text and hands its top level to `read`. What `read` makes counts only if nothing
     /// was wrong.
     pub fn read<T>(&self, read: impl FnOnce(&Section<'_>) -> Option<T>) -> Result<T, Problems> {

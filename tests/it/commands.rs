@@ -10,7 +10,7 @@ use countersign::oci::Digest;
 use countersign::trust::tags::TagMemory;
 
 /// What the contract promises, by command.
-const COMMANDS: [(&str, &[&str]); 6] = [
+const COMMANDS: [(&str, &[&str]); 8] = [
     ("serve", &["--config <FILE>", "SIGTERM", "SIGHUP", "Exit status: 0; 2 ", "1 for any other"]),
     ("check", &["--config <FILE>", "Exit status: 0; 2 with every error"]),
     (
@@ -22,6 +22,8 @@ const COMMANDS: [(&str, &[&str]); 6] = [
         "exempt",
         &["--reason <TEXT>", "--for <TIME>", "--end", "--list", "Exit status: 0; 2 ", "Examples: "],
     ),
+    ("replay", &["--config <FILE>", "--json", "0 nothing would be refused", "Examples: "]),
+    ("learn", &["--config <FILE>", "Exit status: 0; 2 ", "Example: countersign learn "]),
     ("demo", &["--once", "Exit status: 0 if every verdict is the expected one"]),
 ];
 

@@ -100,7 +100,7 @@ fn what_cannot_be_exempted_is_an_error_that_says_what_to_do() {
         (with(&image("app"), &"x".repeat(501), "1h"), "longer than 500 bytes"),
         (place.exempt(&[&image("app"), "--for", "1h"]), "--reason"),
         (place.exempt(&[&image("app"), "--reason", "x"]), "--for"),
-        (place.exempt(&[]), "--list"),
+        (place.exempt(&[]), "<IMAGE>"),
     ] {
         assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""), "{words}: {}", said.stderr);
         assert!(said.stderr.contains(words), "{words}: {}", said.stderr);

@@ -59,6 +59,8 @@ mod places;
 mod proxy;
 mod pull_through;
 mod referrers;
+mod replay_command;
+mod replayed;
 mod routes;
 mod several_anchors;
 mod store;
