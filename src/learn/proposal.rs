@@ -34,7 +34,7 @@ pub fn propose(
     }
     upstreams(&mut text, seen, current);
     anchors(&mut text, seen, current);
-    rules(&mut text, seen);
+    rules(&mut text, seen, found);
     unsigned(&mut text, seen, found);
     denied(&mut text, seen);
     text
@@ -114,7 +114,7 @@ fn needs(seen: &Repositories) -> BTreeMap<Vec<String>, Requirement> {
     seen.all.iter().filter_map(need).collect()
 }
 
-fn rules(text: &mut String, seen: &Repositories) {
+fn rules(text: &mut String, seen: &Repositories, found: &BTreeMap<Image, Vec<String>>) {
     for (requirement, patterns) in groups(&needs(seen)) {
         let asks = match &requirement {
             Requirement::All(anchors) => format!("require = {}", list(anchors)),
@@ -141,7 +141,7 @@ fn rules(text: &mut String, seen: &Repositories) {
                 text,
                 "# NOT SIGNED in {registry}/{repository}, and refused by this rule:"
             );
-            named(text, &seen.unsigned, &BTreeMap::new());
+            named(text, &seen.unsigned, found);
         }
         text.push('\n');
     }

@@ -13,11 +13,11 @@ use serde_json::Value;
 use crate::attached::{MINE, layer, put_sig};
 use crate::audit::Page;
 use crate::fake_registry::{Fault, REGISTRY, respond};
-use crate::sigstore::{HOUR, NOW, Sigstore};
+use crate::sigstore::Sigstore;
 use crate::whole_gate::{APP, Setup, World, app};
 
 const TEAM: &str = "[[anchor]]\nname = \"team\"\nscheme = \"notaryv1\"\nurl = \"NOTARY\"\n\
-                    root_keys = [\"PIN\"]\nrefresh = \"0s\"\nmax_stale = \"0s\"\n";
+                    root_keys = [\"PIN\"]\n";
 const CI: &str = "[[anchor]]\nname = \"ci\"\nscheme = \"cosign\"\nkeys = [\"mine.pub\"]\n\
                   trusted_root = \"root.json\"\n";
 
@@ -26,7 +26,6 @@ fn setup(lines: &str) -> Setup {
     Setup::new([TEAM, CI, &rule].concat())
         .file("mine.pub", MINE.pem())
         .file("root.json", Sigstore::shared().trusted_root().to_string())
-        .at(NOW + HOUR)
 }
 
 const ALLOW: &str = "mode = \"allow\"\nreason = \"a test\"";
@@ -78,7 +77,7 @@ async fn what_was_served_and_is_not_signed_would_be_refused_and_what_is_signed_w
     let child = Digest::of(&child).to_string();
     let log = log(&world, &texts(&["signed", &child, "v1", "v1"])).await;
     let (json, replayed) = replayed(&mut world, &log, BY_TEAM).await;
-    assert_eq!((&json["served"], &json["would_refuse"]), (&4.into(), &2.into()));
+    assert_eq!((&json["served"], &json["would_refuse"]), (&4.into(), &2.into()), "{json}");
     let v1 = of(&json, ":v1");
     assert_eq!((&v1["change"], &v1["pulls"]), (&"would_refuse".into(), &2.into()));
     assert_eq!((&v1["then"], &v1["now"]), (&"admitted".into(), &"absent".into()));
@@ -117,7 +116,7 @@ async fn a_tag_that_is_signed_as_another_digest_would_be_served_as_that() {
     world.push("v1", "moved by somebody");
     let log = log(&world, &texts(&["v1"])).await;
     let (json, replayed) = replayed(&mut world, &log, BY_TEAM).await;
-    assert_eq!((&json["other_digest"], &json["would_refuse"]), (&1.into(), &0.into()));
+    assert_eq!((&json["other_digest"], &json["would_refuse"]), (&1.into(), &0.into()), "{json}");
     assert_eq!(replayed.exit_status(), 0);
     // As the gate has it.
     world.restart().await;
