@@ -56,6 +56,8 @@
 //! - [`trust`]: who vouches for which digest, until when.
 //! - [`policy`]: which anchors an image needs.
 //! - [`clients`]: who may pull, and what.
+//! - [`exemptions`]: digests let through for a while, because somebody said so.
+//! - [`recorded`]: what audit logs say of pulls.
 //! - [`gate`]: admit or deny; the only place where an endorsement and content meet.
 //! - [`explain`]: the decision about one image, told.
 //! - [`audit`]: the record of each decision: the log event, the last ones, the file.
@@ -64,6 +66,9 @@
 //! - [`config`]: the sections of the configuration, composed and cross-checked.
 //! - [`app`]: the parts, made and joined.
 //! - [`forget`]: the memory of one tag, taken out.
+//! - [`exempt`]: a digest let through for a while, written down.
+//! - [`replay`]: recorded pulls under another configuration.
+//! - [`learn`]: rules proposed from what was seen signed.
 //! - [`demo`]: a registry and a Notary server in this process, with the gate before them.
 //! - [`client_config`]: the files that lead a client to the gate.
 //! - [`doctor`]: the ways around the gate that a client's files leave open.
@@ -81,6 +86,8 @@ pub mod pull_through;
 pub mod trust;
 pub mod policy;
 pub mod clients;
+pub mod exemptions;
+pub mod recorded;
 pub mod gate;
 pub mod explain;
 pub mod audit;
@@ -89,6 +96,9 @@ pub mod admin;
 pub mod config;
 pub mod app;
 pub mod forget;
+pub mod exempt;
+pub mod replay;
+pub mod learn;
 pub mod demo;
 pub mod client_config;
 pub mod doctor;

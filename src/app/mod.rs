@@ -239,14 +239,18 @@ async fn bind(address: SocketAddr, which: &str) -> anyhow::Result<TcpListener> {
     bound.with_context(|| format!("[{which}] cannot listen on {address}"))
 }
 
-/// Refreshes trust data ahead of its end until `shutdown`.
+/// Refreshes trust data ahead of its end, and looks at what is exempted, until `shutdown`.
 async fn tend(generations: Generations, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(TEND);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            _ = ticks.tick() => drop(generations.current().gate.trust().tend()),
+            _ = ticks.tick() => {
+                let gate = &generations.current().gate;
+                drop(gate.trust().tend());
+                gate.exemptions().tend();
+            }
         }
     }
 }

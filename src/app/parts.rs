@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::exemptions::{self, ExemptionFile, Exemptions, Telling};
 use crate::gate::Gate;
 use crate::pull_through::{self, PullThrough};
 use crate::server::{Generation, Names};
@@ -66,6 +67,16 @@ impl Parts {
             Keeping::Remember => TagMemory::open(&config.store.path)?,
             Keeping::OnlyRead => TagMemory::look(&config.store.path),
         };
+        let telling = match keeping {
+            Keeping::Remember => Telling::Log,
+            Keeping::OnlyRead => Telling::Nothing,
+        };
+        let exemptions = Exemptions::new(
+            ExemptionFile::below(&config.store.path),
+            clock.clone(),
+            exemptions::Metrics::registered(metrics),
+            telling,
+        );
         let clock = clock.clone();
         let parts = Self { pull_through, store, clock, keeping, names, content, requests };
         let made = parts.make(config)?;
@@ -74,6 +85,7 @@ impl Parts {
             made.trust.clone(),
             made.pull_through.clone(),
             tags,
+            exemptions,
             made.names.registries.clone(),
             parts.clock.clone(),
         );

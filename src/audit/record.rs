@@ -53,6 +53,8 @@ pub struct Record {
     anchor: Option<Arc<str>>,
     scheme: Option<Scheme>,
     remark: Option<&'static str>,
+    /// What a rule that only audits would have made of it.
+    would: Option<&'static str>,
     client: SocketAddr,
     user: Option<Arc<str>>,
     listener: Option<&'static str>,
@@ -63,17 +65,22 @@ pub struct Record {
 impl Record {
     /// That `image` was admitted.
     pub fn admitted(asked: Asked, now: Timestamp, image: &ImageRef, admitted: &Admitted) -> Self {
+        // What a rule that only audits would have said instead, and who would have.
+        let would = admitted.would();
+        let grounds = would.map(|denial| Grounds::of(denial)).unwrap_or_default();
+        let vouch = anchors(admitted.endorsements());
         Self {
             timestamp: now,
             image: image.clone(),
             digest: Some(admitted.digest()),
             verdict: "admitted",
-            reason: None,
-            because: None,
+            reason: would.and_then(|denial| denial.reason()),
+            because: would.map(|denial| cut(denial.to_string()).into_boxed_str()),
             rule: Some(admitted.pattern().clone()),
-            anchor: anchors(admitted.endorsements()),
-            scheme: admitted.scheme(),
+            anchor: vouch.or_else(|| grounds.anchor.cloned()),
+            scheme: admitted.scheme().or(grounds.scheme),
             remark: admitted.remark().map(Remark::as_str),
+            would: would.map(|denial| denial.would()),
             client: asked.client,
             user: asked.user,
             listener: asked.listener,
@@ -102,6 +109,7 @@ impl Record {
             anchor: grounds.anchor.cloned(),
             scheme: grounds.scheme,
             remark: None,
+            would: None,
             client: asked.client,
             user: asked.user,
             listener: asked.listener,
@@ -146,6 +154,8 @@ impl Record {
             rule = self.rule.as_deref(),
             anchor = self.anchor.as_deref(),
             scheme = self.scheme.map(|scheme| scheme.as_str()),
+            would = self.would,
+            because = self.would.and(self.because.as_deref()),
             remark = self.remark,
             listener = self.listener,
             client.address = %self.client,
@@ -178,6 +188,7 @@ impl Serialize for Record {
             ("rule", self.rule.as_deref()),
             ("anchor", self.anchor.as_deref()),
             ("scheme", scheme),
+            ("would", self.would),
             ("remark", self.remark),
             ("listener", self.listener),
             ("client.user", self.user.as_deref()),

@@ -4,7 +4,10 @@ mod check;
 mod client_config;
 mod demo;
 mod doctor;
+mod exempt;
 mod forget;
+mod learn;
+mod replay;
 mod serve;
 mod why;
 
@@ -39,6 +42,9 @@ enum Command {
     Forget(forget::Forget),
     ClientConfig(client_config::ClientConfig),
     Doctor(doctor::Doctor),
+    Exempt(exempt::Exempt),
+    Replay(replay::Replay),
+    Learn(learn::Learn),
     Demo(demo::Demo),
 }
 
@@ -87,6 +93,9 @@ impl Command {
             | Self::Forget(_)
             | Self::ClientConfig(_)
             | Self::Doctor(_)
+            | Self::Exempt(_)
+            | Self::Replay(_)
+            | Self::Learn(_)
             | Self::Demo(_) => LevelFilter::INFO,
         }
     }
@@ -100,6 +109,9 @@ impl Command {
             Self::Forget(forget) => forget.run(),
             Self::ClientConfig(client_config) => client_config.run(),
             Self::Doctor(doctor) => doctor.run().await,
+            Self::Exempt(exempt) => exempt.run(),
+            Self::Replay(replay) => replay.run().await,
+            Self::Learn(learn) => learn.run().await,
             Self::Demo(demo) => demo.run().await,
         }
     }

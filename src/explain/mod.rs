@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gate::Remark;
-use crate::gate::{Denial, Gate};
+use crate::exemptions::Said;
+use crate::gate::{Denial, Gate, Remark};
 use crate::oci::{ImageRef, Reference};
 use crate::policy::{Chosen, Mode};
 use crate::trust::Anchor;
@@ -36,6 +36,9 @@ pub struct Explanation {
     /// What is to be known of an image that is served: that its tag is held, or was rolled back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
+    /// What its rule would say if it did not only audit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would: Option<WouldTold>,
     /// What is remembered of its tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryTold>,
@@ -48,6 +51,16 @@ pub struct Explanation {
 pub enum AnchorTold {
     Names(NamesTold),
     Content(ContentTold),
+}
+
+/// What a rule that audits would say if it were enforced.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct WouldTold {
+    pub verdict: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'static, str>>,
+    /// One sentence.
+    pub because: String,
 }
 
 /// What is remembered of a tag.
@@ -97,7 +110,9 @@ pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
     match decided {
         Ok(admitted) => {
             let vouch = admitted.anchors().join(", ");
-            let because = if vouch.is_empty() {
+            let because = if let Some(Remark::Exempted { exemption, .. }) = admitted.remark() {
+                format!("nobody vouches for it; it is exempted until {}", exemption.says().until)
+            } else if vouch.is_empty() {
                 format!("the rule for {} serves it without a signature", admitted.rule())
             } else {
                 format!("{vouch} vouches for {}", admitted.digest())
@@ -111,6 +126,11 @@ pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
                 digest: Some(admitted.digest().to_string()),
                 media_type: Some(admitted.media_type().as_str().into()),
                 remark: admitted.remark().map(remark),
+                would: admitted.would().map(|denial| WouldTold {
+                    verdict: denial.would().into(),
+                    reason: denial.reason().map(Into::into),
+                    because: denial.to_string(),
+                }),
                 memory,
                 anchors,
             }
@@ -124,6 +144,7 @@ pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
             digest: None,
             media_type: None,
             remark: None,
+            would: None,
             memory,
             anchors,
         },
@@ -161,6 +182,12 @@ fn rule(chosen: &Chosen<'_>) -> RuleTold {
 
 fn remark(remark: &Remark) -> String {
     match remark {
+        Remark::Exempted { exemption, because } => {
+            let Said { digest, reason, by, made, until, .. } = exemption.says();
+            format!(
+                "exempted: {by} exempted {digest} at {made} until {until} ({reason}); without that: {because}"
+            )
+        }
         Remark::Held { moved_to: Some(digest), because } => {
             format!("held: upstream moved the tag to {digest}, and {because}")
         }
@@ -199,6 +226,13 @@ impl Explanation {
         }
         if let Some(remark) = &self.remark {
             let _ = writeln!(text, "  remark    {remark}");
+        }
+        if let Some(WouldTold { verdict, reason, because }) = &self.would {
+            let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "  would be  {verdict}{reason} if the rule were enforced: {because}"
+            );
         }
         if let Some(MemoryTold { digest, since, newest_signature }) = &self.memory {
             let signed = newest_signature.as_ref();

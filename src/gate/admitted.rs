@@ -7,12 +7,14 @@ use http::HeaderMap;
 use sha2::{Digest as _, Sha512};
 
 use crate::clock::Timestamp;
+use crate::exemptions::Exemption;
 use crate::oci::headers::ContentName;
 use crate::oci::{Digest, MediaType, Registry, Repository};
 use crate::pull_through::Fetched;
 use crate::trust::{Endorsement, Reason, Refusal, Scheme};
 
 use super::artifacts::Kept;
+use super::denial::Denial;
 
 /// A manifest that may be served, and why.
 ///
@@ -33,7 +35,7 @@ use super::artifacts::Kept;
 /// use countersign::gate::{Admitted, Grounds};
 /// use countersign::pull_through::Fetched;
 /// fn forge(fetched: Fetched, grounds: Grounds, rule: Arc<str>) -> Admitted {
-///     Admitted { fetched, grounds, rule, remark: None, admits_children: true }
+///     Admitted { fetched, grounds, rule, remark: None, would: None, admits_children: true }
 /// }
 /// ```
 ///
@@ -50,6 +52,8 @@ pub struct Admitted {
     grounds: Grounds,
     rule: Arc<str>,
     remark: Option<Remark>,
+    /// What the rule, which only audits, would have said instead.
+    would: Option<Arc<Denial>>,
     /// Not what is about another manifest: nobody vouches for what that lists.
     admits_children: bool,
 }
@@ -61,6 +65,8 @@ pub enum Remark {
     Held { moved_to: Option<Digest>, because: String },
     /// The tag moved to a digest that was signed before what it had, or that does not say when.
     RolledBack { signed: Option<Timestamp>, newest: Timestamp },
+    /// Nobody vouches for it, and somebody exempted it, or an index that lists it, or what it is about.
+    Exempted { exemption: Exemption, because: String },
 }
 
 impl Remark {
@@ -69,6 +75,7 @@ impl Remark {
         match self {
             Self::Held { .. } => "held",
             Self::RolledBack { .. } => "rolled_back",
+            Self::Exempted { .. } => "exempted",
         }
     }
 }
@@ -88,6 +95,8 @@ pub enum Grounds {
     Endorsed(Vec<Endorsement>),
     /// The rule asks no anchor, or only records what it would refuse.
     Rule(Excused),
+    /// Somebody wrote down that it may be served for a while.
+    Exempted(Exemption),
 }
 
 /// A rule's word that `digest` may be served though nobody vouches for it. Only the gate reads rules:
@@ -126,8 +135,10 @@ impl Admitted {
                 return Err(mismatch("digest", &fetched));
             }
             Grounds::Rule(_) => {}
+            Grounds::Exempted(exemption) => is_exempted(&fetched, exemption, place, now)?,
         }
-        Ok(Self { fetched, grounds, rule: place.rule.clone(), remark: None, admits_children: true })
+        let rule = place.rule.clone();
+        Ok(Self { fetched, grounds, rule, remark: None, would: None, admits_children: true })
     }
 
     /// A manifest that the admitted index `parent` lists, by digest and size, in its own bytes.
@@ -185,13 +196,23 @@ impl Admitted {
 
     /// `fetched`, admitted on the grounds of this one.
     fn beside(&self, fetched: Fetched) -> Self {
-        let (grounds, rule) = (self.grounds.clone(), self.rule.clone());
-        Self { fetched, grounds, rule, remark: None, admits_children: true }
+        let (grounds, rule, would) = (self.grounds.clone(), self.rule.clone(), self.would.clone());
+        Self { fetched, grounds, rule, remark: None, would, admits_children: true }
     }
 
     /// The same, with what is to be told about it.
     pub(super) fn remarked(self, remark: Option<Remark>) -> Self {
         Self { remark, ..self }
+    }
+
+    /// The same, with what a rule that only audits would have said instead.
+    pub(super) fn though(self, would: Arc<Denial>) -> Self {
+        Self { would: Some(would), ..self }
+    }
+
+    /// What its rule, which only audits, would have said instead, if it were enforced.
+    pub fn would(&self) -> Option<&Arc<Denial>> {
+        self.would.as_ref()
     }
 
     /// What is to be told about it, if anything.
@@ -252,7 +273,7 @@ impl Admitted {
     pub fn endorsements(&self) -> &[Endorsement] {
         match &self.grounds {
             Grounds::Endorsed(endorsements) => endorsements,
-            Grounds::Rule(_) => &[],
+            Grounds::Rule(_) | Grounds::Exempted(_) => &[],
         }
     }
 }
@@ -308,6 +329,22 @@ fn holds(
         }
         Some(_) | None => Ok(()),
     }
+}
+
+fn is_exempted(
+    fetched: &Fetched,
+    exemption: &Exemption,
+    place: &Place<'_>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    if !exemption.is_of(place.registry, place.repository, fetched.digest()) {
+        return Err(Refusal::new(Reason::DigestNotSigned, "something else is exempted"));
+    }
+    if !exemption.is_in_force(now) {
+        let because = format!("the exemption ended at {}", exemption.says().until);
+        return Err(Refusal::new(Reason::Expired, because));
+    }
+    Ok(())
 }
 
 fn mismatch(what: &str, fetched: &Fetched) -> Refusal {

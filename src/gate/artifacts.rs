@@ -64,7 +64,7 @@ impl Shared {
     ) -> Option<(Digest, Kept)> {
         let about = subject_of(tag)?;
         let decides = match chosen {
-            Some(chosen) => matches!(chosen.rule.mode, Mode::Enforce(_)),
+            Some(chosen) => matches!(chosen.rule.mode, Mode::Enforce(_) | Mode::Audit(_)),
             None => self.policy.serves(&image.registry, &image.repository, self.clock.now()),
         };
         decides.then_some(about)
@@ -86,7 +86,7 @@ impl Shared {
         let Some(below) = decision.about_subject() else {
             return Err(deny::no_artifact(image, None, *subject));
         };
-        let subject = Box::pin(self.decide(&about, subject, &below)).await;
+        let subject = self.decide(&about, subject, &below).await;
         let subject = subject.map_err(|denial| deny::of_other(denial, image))?;
         let rule = Some(subject.pattern());
         let digest = match digest {

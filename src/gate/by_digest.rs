@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Mode, Unmet};
@@ -12,7 +12,7 @@ use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
 
 use super::Shared;
 use super::admitted::{Admitted, Excused, Grounds, Place};
-use super::by_tag::{place, would_refuse};
+use super::by_tag::{at, place};
 use super::decision::Decision;
 use super::denial::{Denial, Doubt};
 use super::deny;
@@ -32,7 +32,26 @@ impl Shared {
     }
 
     /// Decides about `digest`, by itself or as a part of another decision.
-    pub(super) async fn decide(
+    pub(super) fn decide<'a>(
+        &'a self,
+        image: &'a ImageRef,
+        digest: &'a Digest,
+        decision: &'a Decision,
+    ) -> BoxFuture<'a, Result<Admitted, Denial>> {
+        Box::pin(async move {
+            let decided = match self.audits(image, digest).await {
+                Some(chosen) => self.audited_digest(image, digest, decision, &chosen).await,
+                None => self.by_trust_alone(image, digest, decision).await,
+            };
+            match decided {
+                Err(denial) => self.unless_exempted(image, digest, denial).await,
+                admitted => admitted,
+            }
+        })
+    }
+
+    /// The same, where a rule that audits is enforced, and whatever is exempted.
+    pub(super) async fn by_trust_alone(
         &self,
         image: &ImageRef,
         digest: &Digest,
@@ -51,23 +70,35 @@ impl Shared {
         }
         let names = self.names(image).await;
         let mut search = Search::new(image, decision.clone());
+        // What a rule for a tag lets pass, which only audits: the last resort.
+        let mut passed = None;
         // To look for signatures costs requests, which a child of a known index does not need.
-        if self.policy.asks_content(registry, repository, now)
-            && let Some(found) = self.through_known(image, digest, &names, &mut search).await?
-        {
-            return Ok(found);
+        if self.policy.asks_content(registry, repository, now) {
+            match self.through_known(image, digest, &names, &mut search).await? {
+                Some(found) if found.would().is_none() => return Ok(found),
+                found => passed = found,
+            }
         }
         let denial = match self.directly(image, digest, &names, decision).await {
-            Ok(admitted) => return Ok(admitted),
+            Ok(admitted) => match admitted.would().cloned() {
+                None => return Ok(admitted),
+                Some(would) => {
+                    passed = Some(admitted);
+                    Arc::unwrap_or_clone(would)
+                }
+            },
             Err(denial) => denial,
         };
         // Something other than a missing signature is not mended by looking elsewhere.
         if !is_open(&denial) {
-            return Err(denial);
+            return passed.ok_or(denial);
         }
-        match self.search(image, digest, &names, search).await? {
-            Some(found) => Ok(found),
-            None => Err(denial),
+        match (self.search(image, digest, &names, search).await, passed) {
+            (Ok(Some(found)), None) => Ok(found),
+            (Ok(Some(found)), Some(_)) if found.would().is_none() => Ok(found),
+            (_, Some(passed)) => Ok(passed),
+            (Ok(None), None) => Err(denial),
+            (Err(doubt), None) => Err(doubt),
         }
     }
 
@@ -88,13 +119,37 @@ impl Shared {
         .await
     }
 
-    /// Admits `digest` for itself: by one of the tags that it was signed by, or by a rule.
+    /// Admits `digest` for itself: by one of the tags that it was signed by, or by a rule. One for a tag that
+    /// only audits lets it pass where nothing else does.
     pub(super) async fn directly(
         &self,
         image: &ImageRef,
         digest: &Digest,
         names: &Names<'_>,
         decision: &Decision,
+    ) -> Result<Admitted, Denial> {
+        let mut audits = None;
+        match self.by_itself(image, digest, names, decision, &mut audits).await {
+            Err(denial) => match audits {
+                Some(rule) => {
+                    let place = at(image, &rule);
+                    let admitted = self.excused(image, digest, &place, decision.inquiry()).await?;
+                    Ok(admitted.though(Arc::new(denial)))
+                }
+                None => Err(denial),
+            },
+            admitted => admitted,
+        }
+    }
+
+    /// The same, where a rule that audits is enforced; `audits` is one for a tag that it was admitted by.
+    async fn by_itself(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        names: &Names<'_>,
+        decision: &Decision,
+        audits: &mut Option<Arc<str>>,
     ) -> Result<Admitted, Denial> {
         let inquiry = decision.inquiry();
         let now = self.clock.now();
@@ -105,6 +160,11 @@ impl Shared {
         let signed = names.iter().filter_map(|(_, signed)| signed.as_ref().ok());
         for tag in signed.flat_map(|signed| signed.tags_of(digest)).chain(passed.iter()) {
             let by_tag = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
+            if let Some(by_tag) = &by_tag
+                && matches!(by_tag.rule.mode, Mode::Audit(_))
+            {
+                audits.get_or_insert_with(|| by_tag.pattern.clone());
+            }
             if let Some((subject, kept)) = self.is_about(image, tag, by_tag.as_ref()) {
                 let about = (&subject, kept);
                 match Box::pin(self.artifact(image, tag, about, Some(digest), decision)).await {
@@ -130,12 +190,8 @@ impl Shared {
                         }
                         Ok(_) => continue,
                         Err(denial) => {
-                            if !matches!(by_tag.rule.mode, Mode::Audit(_)) {
-                                more_open(&mut denied, denial);
-                                continue;
-                            }
-                            would_refuse(&denial);
-                            Grounds::Rule(Excused { digest: *digest })
+                            more_open(&mut denied, denial);
+                            continue;
                         }
                     }
                 }
@@ -162,19 +218,12 @@ impl Shared {
                     }
                     Err(denial) => {
                         more_open(&mut denied, denial);
-                        let denial = denied.unwrap_or_else(|| self.unsigned(image, names));
-                        if matches!(chosen.rule.mode, Mode::Audit(_)) {
-                            would_refuse(&denial);
-                            return self.excused(image, digest, &place, inquiry).await;
-                        }
-                        Err(denial)
+                        Err(denied.unwrap_or_else(|| self.unsigned(image, names)))
                     }
                 }
             }
-            Mode::Enforce(_) => Err(denied.unwrap_or_else(|| self.unsigned(image, names))),
-            Mode::Audit(_) => {
-                would_refuse(&denied.unwrap_or_else(|| self.unsigned(image, names)));
-                self.excused(image, digest, &place, inquiry).await
+            Mode::Enforce(_) | Mode::Audit(_) => {
+                Err(denied.unwrap_or_else(|| self.unsigned(image, names)))
             }
             Mode::Allow { .. } => self.excused(image, digest, &place, inquiry).await,
         }
@@ -193,7 +242,7 @@ impl Shared {
         Ok(remembered.into())
     }
 
-    async fn excused(
+    pub(super) async fn excused(
         &self,
         image: &ImageRef,
         digest: &Digest,

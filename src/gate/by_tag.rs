@@ -1,5 +1,7 @@
 //! The decision about a tag: the rule, then what the anchors signed it as, then that content.
 
+use std::sync::Arc;
+
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Chosen, Mode, OnUnsigned, Requirement, Rule};
 use crate::trust::Endorsement;
@@ -13,8 +15,31 @@ use super::deny;
 
 impl Shared {
     pub(super) async fn by_tag(&self, image: &ImageRef, tag: &Tag) -> Result<Admitted, Denial> {
+        match self.by_trust(image, tag).await {
+            Err(denial) => self.tag_unless_exempted(image, tag, denial).await,
+            admitted => admitted,
+        }
+    }
+
+    /// The same, whatever is exempted.
+    pub(super) async fn by_trust(&self, image: &ImageRef, tag: &Tag) -> Result<Admitted, Denial> {
         let chosen =
             self.policy.rule_for(&image.registry, &image.repository, Some(tag), self.clock.now());
+        if let Some(chosen) = &chosen
+            && matches!(chosen.rule.mode, Mode::Audit(_))
+        {
+            return Box::pin(self.audited_tag(image, tag, &place(image, chosen))).await;
+        }
+        self.enforced(image, tag, chosen).await
+    }
+
+    /// What is decided by `chosen`, where a rule that audits is enforced.
+    pub(super) async fn enforced(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        chosen: Option<Chosen<'_>>,
+    ) -> Result<Admitted, Denial> {
         if let Some((subject, kept)) = self.is_about(image, tag, chosen.as_ref()) {
             let about = (&subject, kept);
             return Box::pin(self.artifact(image, tag, about, None, &Decision::new())).await;
@@ -26,7 +51,9 @@ impl Shared {
                 return Err(deny::by_rule(image, place.rule, reason.as_deref()));
             }
             Mode::Allow { .. } => Box::pin(self.excuse(image, tag, &place)).await?,
-            Mode::Enforce(requirement) if requirement.content.is_empty() => {
+            Mode::Enforce(requirement) | Mode::Audit(requirement)
+                if requirement.content.is_empty() =>
+            {
                 self.endorsed(image, tag, requirement, &place).await?
             }
             Mode::Enforce(requirement) => {
@@ -34,13 +61,9 @@ impl Shared {
                 return Box::pin(self.by_content(image, tag, asked, &place)).await;
             }
             Mode::Audit(requirement) => {
-                match Box::pin(self.audited(image, tag, (chosen.rule, requirement), &place)).await {
-                    Ok(admitted) => return Ok(admitted),
-                    Err(denial) => {
-                        would_refuse(&denial);
-                        Box::pin(self.excuse(image, tag, &place)).await?
-                    }
-                }
+                // It is to tell what would be refused, and not to hold anything.
+                let rule = Rule { on_unsigned: OnUnsigned::Refuse, ..chosen.rule.clone() };
+                return Box::pin(self.by_content(image, tag, (&rule, requirement), &place)).await;
             }
         };
         let excused = matches!(grounds, Grounds::Rule(_));
@@ -65,22 +88,6 @@ impl Shared {
             Some(digest) => Ok((Grounds::Endorsed(endorsements), digest)),
             None => Err(deny::no_rule(image)),
         }
-    }
-
-    async fn audited(
-        &self,
-        image: &ImageRef,
-        tag: &Tag,
-        (rule, requirement): (&Rule, &Requirement),
-        place: &Place<'_>,
-    ) -> Result<Admitted, Denial> {
-        if !requirement.content.is_empty() {
-            // It is to tell what would be refused, and not to hold anything.
-            let rule = Rule { on_unsigned: OnUnsigned::Refuse, ..rule.clone() };
-            return self.by_content(image, tag, (&rule, requirement), place).await;
-        }
-        let (grounds, digest) = self.endorsed(image, tag, requirement, place).await?;
-        self.fetch(image, digest, grounds, place, None).await
     }
 
     /// The content of `digest`, held against what it is admitted on. `inquiry` pays for it, where the
@@ -108,7 +115,7 @@ impl Shared {
     }
 
     /// What upstream has under `tag` at this moment, where the rule lets it pass.
-    async fn excuse(
+    pub(super) async fn excuse(
         &self,
         image: &ImageRef,
         tag: &Tag,
@@ -120,22 +127,10 @@ impl Shared {
     }
 }
 
-/// Records what a rule that audits would have refused.
-pub(super) fn would_refuse(denial: &Denial) {
-    let image = denial.image();
-    tracing::warn!(
-        target: "countersign::would_refuse",
-        {
-        image.registry = image.registry.as_str(),
-        image.repository = image.repository.as_str(),
-        image.reference = %image.reference,
-        verdict = denial.verdict(),
-        reason = denial.reason(),
-        },
-        "served by an audit rule, which would have refused: {denial}"
-    );
+pub(super) fn place<'a>(image: &'a ImageRef, chosen: &Chosen<'a>) -> Place<'a> {
+    at(image, chosen.pattern)
 }
 
-pub(super) fn place<'a>(image: &'a ImageRef, chosen: &Chosen<'a>) -> Place<'a> {
-    Place { registry: &image.registry, repository: &image.repository, rule: chosen.pattern }
+pub(super) fn at<'a>(image: &'a ImageRef, rule: &'a Arc<str>) -> Place<'a> {
+    Place { registry: &image.registry, repository: &image.repository, rule }
 }

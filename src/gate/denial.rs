@@ -87,6 +87,15 @@ impl Denial {
         }
     }
 
+    /// The outcome of what a rule that only audits would have said: upstream's own no is an absence, too.
+    pub const fn would(&self) -> &'static str {
+        match self {
+            Self::Absent(_) | Self::Missing { .. } | Self::Unsatisfiable { .. } => "absent",
+            Self::Refused(_) => "refused",
+            Self::Undecided(_) | Self::Throttled { .. } => "undecided",
+        }
+    }
+
     pub const fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Absent(denied) | Self::Refused(denied) => Some(denied.refusal.reason.as_str()),

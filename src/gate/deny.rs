@@ -186,6 +186,18 @@ pub(super) fn exhausted(image: &ImageRef, rule: Option<&Arc<str>>, because: Stri
     })
 }
 
+/// What a rule that audits would say is not known yet, and it is not waited for.
+pub(super) fn not_awaited(image: &ImageRef, because: String) -> Denial {
+    Denial::Undecided(Undecided {
+        image: image.clone(),
+        doubt: Doubt::TrustUnreachable,
+        because,
+        rule: None,
+        anchor: None,
+        scheme: None,
+    })
+}
+
 pub(super) fn too_slow(image: &ImageRef) -> Denial {
     exhausted(image, None, format!("it took longer than {} seconds", MAX_DECISION.as_secs()))
 }

@@ -13,12 +13,15 @@ pub mod denial;
 
 mod anchors;
 mod artifacts;
+mod audited;
 mod blobs;
 mod by_digest;
 mod by_tag;
 mod decision;
 mod deny;
 mod evidence;
+mod exempted;
+mod judged;
 mod lineage;
 mod lists;
 mod moved;
@@ -29,26 +32,33 @@ mod search;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub use admitted::{Admitted, Excused, Grounds, Place, Remark};
 pub use artifacts::is_artifact_tag;
 pub use denial::{Denial, Denied, Doubt, Undecided};
 pub use evidence::Heard;
+pub use judged::Judged;
 
 use crate::clock::Clock;
+use crate::exemptions::Exemptions;
 use crate::oci::{ImageRef, Reference, Registry};
 use crate::policy::Policy;
 use crate::pull_through::PullThrough;
 use crate::trust::Trust;
 use crate::trust::tags::TagMemory;
+use audited::Audits;
 use lineage::Lineage;
 use resolutions::Resolutions;
 
 /// How long one decision may take; then it is undecided.
 pub const MAX_DECISION: Duration = Duration::from_secs(30);
+/// How long it is waited for what anchors say of an image that may be served whatever they say.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Decides about every manifest. Cheap to clone; the clones are one gate.
 #[derive(Clone)]
@@ -63,8 +73,12 @@ struct Shared {
     lineage: Lineage,
     resolutions: Resolutions,
     tags: TagMemory,
+    exemptions: Exemptions,
+    audits: Audits,
     registries: Vec<Registry>,
     clock: Clock,
+    /// For what goes on though nobody waits for it.
+    itself: Weak<Shared>,
 }
 
 impl fmt::Debug for Gate {
@@ -80,14 +94,26 @@ impl Gate {
         trust: Trust,
         pull_through: PullThrough,
         tags: TagMemory,
+        exemptions: Exemptions,
         registries: Vec<Registry>,
         clock: Clock,
     ) -> Self {
         let lineage = Lineage::new(pull_through.clone());
         let resolutions = Resolutions::new(pull_through.clone(), clock.clone());
-        let shared =
-            Shared { policy, trust, pull_through, lineage, resolutions, tags, registries, clock };
-        Self { shared: Arc::new(shared) }
+        let shared = Arc::new_cyclic(|itself| Shared {
+            policy,
+            trust,
+            pull_through,
+            lineage,
+            resolutions,
+            tags,
+            exemptions,
+            audits: Audits::new(),
+            registries,
+            clock,
+            itself: itself.clone(),
+        });
+        Self { shared }
     }
 
     /// The gate of another configuration. It remembers what tags stand for, and looks for everything else
@@ -100,13 +126,24 @@ impl Gate {
         pull_through: PullThrough,
         registries: Vec<Registry>,
     ) -> Self {
-        let Shared { resolutions, tags, clock, .. } = &*self.shared;
+        let Shared { resolutions, tags, exemptions, clock, .. } = &*self.shared;
         let resolutions = resolutions.by(pull_through.clone());
         let lineage = Lineage::new(pull_through.clone());
-        let (tags, clock) = (tags.clone(), clock.clone());
-        let shared =
-            Shared { policy, trust, pull_through, lineage, resolutions, tags, registries, clock };
-        Self { shared: Arc::new(shared) }
+        let (tags, exemptions, clock) = (tags.clone(), exemptions.clone(), clock.clone());
+        let shared = Arc::new_cyclic(|itself| Shared {
+            policy,
+            trust,
+            pull_through,
+            lineage,
+            resolutions,
+            tags,
+            exemptions,
+            audits: Audits::new(),
+            registries,
+            clock,
+            itself: itself.clone(),
+        });
+        Self { shared }
     }
 
     /// The manifest that `image` names, if it may be served.
@@ -114,8 +151,7 @@ impl Gate {
         let mut decision = pin!(async {
             match &image.reference {
                 Reference::Tag(tag) => self.shared.by_tag(image, tag).await,
-                // On the heap, so that the more usual one does not carry the room for it around.
-                Reference::Digest(digest) => Box::pin(self.shared.by_digest(image, digest)).await,
+                Reference::Digest(digest) => self.shared.by_digest(image, digest).await,
             }
         });
         // Most are taken at once, and need no timer.
@@ -123,10 +159,27 @@ impl Gate {
         if let Poll::Ready(decided) = at_once {
             return decided;
         }
-        match tokio::time::timeout(MAX_DECISION, decision).await {
+        let end = Instant::now() + MAX_DECISION;
+        if self.shared.has_exemptions(image) {
+            match timeout(PATIENCE, decision.as_mut()).await {
+                Ok(decided) => return decided,
+                Err(_) => {
+                    let meanwhile = Box::pin(self.shared.exempted_meanwhile(image));
+                    if let Ok(Some(admitted)) = timeout_at(end, meanwhile).await {
+                        return Ok(admitted);
+                    }
+                }
+            }
+        }
+        match timeout_at(end, decision).await {
             Ok(decided) => decided,
             Err(_) => Err(deny::too_slow(image)),
         }
+    }
+
+    /// The digests that may be served for a while though nobody vouches for them.
+    pub fn exemptions(&self) -> &Exemptions {
+        &self.shared.exemptions
     }
 
     pub fn policy(&self) -> &Policy {

@@ -155,6 +155,6 @@ fn tell(image: &ImageRef, remark: Option<&Remark>) {
             let signed = signed.map(tracing::field::display);
             tracing::warn!(%image, signed, %newest, "the tag moved to an image that was signed before what it had");
         }
-        None => {}
+        Some(Remark::Exempted { .. }) | None => {}
     }
 }

@@ -118,6 +118,8 @@ impl Shared {
         if levels == 0 {
             return Ok(None);
         }
+        // Through one that a rule lets pass which only audits: the last resort.
+        let mut passed = None;
         for parent in self.lineage.parents(image, digest).await.iter() {
             if search.tried.get(parent).is_some_and(|before| *before >= levels) {
                 continue;
@@ -133,9 +135,12 @@ impl Shared {
             // An index that lists it with another size does not list it; another one may.
             let Ok(admitted) = Admitted::through(&parent, fetched) else { continue };
             self.lineage.remember(image, admitted.fetched(), self.clock.now()).await;
-            return Ok(Some(admitted));
+            if admitted.would().is_none() {
+                return Ok(Some(admitted));
+            }
+            passed.get_or_insert(admitted);
         }
-        Ok(None)
+        Ok(passed)
     }
 
     /// Admits `digest` if it is an artifact about a manifest that is admitted.

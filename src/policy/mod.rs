@@ -17,6 +17,8 @@ pub use rule::{AnchorNames, Mode, OnRollback, OnUnsigned, Requirement, Rule, Unm
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     entries: Vec<Entry>,
+    /// Whether any rule only audits.
+    audits: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +51,13 @@ impl Policy {
             })
             .collect();
         entries.sort_by_key(|entry| entry.pattern.specificity());
-        Self { entries }
+        let audits = entries.iter().any(|entry| matches!(entry.rule.mode, Mode::Audit(_)));
+        Self { entries, audits }
+    }
+
+    /// Whether there is a rule that serves in any case and records what it would refuse.
+    pub fn audits(&self) -> bool {
+        self.audits
     }
 
     /// Reads every `[[rule]]`; the same pattern twice is a problem.

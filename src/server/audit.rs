@@ -18,6 +18,9 @@ pub(super) fn admitted(
     if let Some(remark) = admitted.remark() {
         metrics.count_remark(remark);
     }
+    if let Some(denial) = admitted.would() {
+        metrics.count_would_refuse(denial.reason());
+    }
     audit.record(Record::admitted(asked, audit.now(), image, admitted));
 }
 

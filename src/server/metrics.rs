@@ -93,6 +93,11 @@ struct ActionLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SourceLabels {
     source: &'static str,
 }
@@ -108,6 +113,8 @@ pub struct Metrics {
     /// Of `verdicts`, those that admitted by each scheme, for the same reason.
     admitted: [Counter; Scheme::ALL.len()],
     held: Counter,
+    exempted: Counter,
+    would_refuse: Family<ReasonLabels, Counter>,
     rollbacks: Family<ActionLabels, Counter>,
     blob_bytes: Family<SourceLabels, Counter>,
 }
@@ -128,6 +135,8 @@ impl Metrics {
             }),
             verdicts,
             held: Counter::default(),
+            exempted: Counter::default(),
+            would_refuse: Family::default(),
             rollbacks: Family::default(),
             blob_bytes: Family::default(),
         };
@@ -151,6 +160,17 @@ impl Metrics {
             "countersign_held",
             "Answers with the image that a tag had before, because it moved to one that is not signed",
             metrics.held.clone(),
+        );
+        registry.register(
+            "countersign_exempted",
+            "Answers with an image that nobody vouches for and somebody exempted",
+            metrics.exempted.clone(),
+        );
+        registry.register(
+            "countersign_would_refuse",
+            "Answers by a rule that audits which would not have been given if it were enforced; the \
+             reason is empty where the registry would have said no",
+            metrics.would_refuse.clone(),
         );
         registry.register(
             "countersign_rollbacks",
@@ -194,7 +214,14 @@ impl Metrics {
         match remark {
             Remark::Held { .. } => self.held.inc(),
             Remark::RolledBack { .. } => self.count_rollback("warn"),
+            Remark::Exempted { .. } => self.exempted.inc(),
         };
+    }
+
+    /// Counts what a rule that only audits would not have served.
+    pub(super) fn count_would_refuse(&self, reason: Option<&'static str>) {
+        let reason = reason.unwrap_or_default();
+        self.would_refuse.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     pub(super) fn count_rollback_refused(&self) {
@@ -229,6 +256,7 @@ mod tests {
         metrics.count_admitted(None);
         metrics.count_remark(&Remark::Held { moved_to: None, because: String::new() });
         metrics.count_rollback_refused();
+        metrics.count_would_refuse(Some("expired"));
         metrics.blob_bytes(Origin::Upstream).inc_by(7);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -240,6 +268,7 @@ mod tests {
             r#"countersign_verdicts_total{verdict="admitted",reason="",scheme="notaryv1"} 1"#,
             r#"countersign_verdicts_total{verdict="admitted",reason="",scheme=""} 1"#,
             "countersign_held_total 1",
+            r#"countersign_would_refuse_total{reason="expired"} 1"#,
             r#"countersign_rollbacks_total{action="refuse"} 1"#,
             r#"countersign_blob_bytes_total{source="upstream"} 7"#,
         ] {

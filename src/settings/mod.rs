@@ -17,6 +17,7 @@ use thiserror::Error;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub use values::duration;
 pub use watched::{Seen, WatchedFiles};
 
 /// The largest configuration file.
@@ -74,6 +75,11 @@ impl Document {
         let (problems, named) =
             (RefCell::default(), RefCell::from(BTreeSet::from([file.to_owned()])));
         Self { file: file.to_owned(), text, problems, named }
+    }
+
+    /// The text, as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Parses the text and hands its top level to `read`. What `read` makes counts only if nothing

@@ -5,7 +5,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 /// `"100ms"`, `"30s"`, `"5m"`, `"24h"`, `"7d"`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     match number_and_unit(text, &units) {
         Some(millis) => Ok(Duration::from_millis(millis)),

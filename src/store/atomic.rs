@@ -15,6 +15,15 @@ pub const TEMPORARY: &str = ".tmp-";
 ///
 /// Whatever the file system says; the file at `path` is then what it was.
 pub fn publish(path: &Path, content: &[u8]) -> io::Result<()> {
+    publish_as(path, content, |_| Ok(()))
+}
+
+/// The same; `own` is done to the file, such as giving it to somebody, before it has its name.
+pub fn publish_as(
+    path: &Path,
+    content: &[u8],
+    own: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let unique = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -23,6 +32,7 @@ pub fn publish(path: &Path, content: &[u8]) -> io::Result<()> {
         // One that a crash left may have this very name: in a container, every process is the first.
         let mut file = File::create(&temporary)?;
         file.write_all(content)?;
+        own(&file)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         File::open(folder)?.sync_all()

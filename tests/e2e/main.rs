@@ -88,6 +88,7 @@ mod pull;
 mod ranges;
 mod recipes;
 mod refuse;
+mod rolling_out;
 mod room;
 mod rot;
 mod self_verifying_client;
@@ -115,6 +116,7 @@ fn main() -> std::process::ExitCode {
         moved_tag::tests(),
         index::tests(),
         changes::tests(),
+        rolling_out::tests(),
         outage::tests(),
         self_verifying_client::tests(),
         recipes::tests(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// What a proof is made with, and the only place that may say so.
-const MADE_IN: [(&str, &str); 8] = [
+const MADE_IN: [(&str, &str); 9] = [
     ("Admitted::new(", "src/gate/"),
     ("Admitted::through(", "src/gate/"),
     ("Admitted::about(", "src/gate/"),
@@ -16,16 +16,18 @@ const MADE_IN: [(&str, &str); 8] = [
     ("Body::manifest(", "src/server/respond/"),
     ("DenialManifest::of_", "src/server/sticky/"),
     ("Endorsement::new(", "src/trust/"),
+    ("Exemption::new(", "src/exemptions/"),
     ("Fetched::new(", "src/pull_through/"),
 ];
 
 /// The files of the proofs, and what each is called.
-const PROOFS: [(&str, &str); 5] = [
+const PROOFS: [(&str, &str); 6] = [
     ("src/gate/admitted.rs", "Admitted"),
     ("src/pull_through/fetched.rs", "Fetched"),
     ("src/server/body.rs", "Body"),
     ("src/server/sticky/manifest.rs", "DenialManifest"),
     ("src/trust/endorsement.rs", "Endorsement"),
+    ("src/exemptions/exemption.rs", "Exemption"),
 ];
 
 /// Not to be found in the text of this file itself.

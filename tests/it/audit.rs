@@ -59,7 +59,7 @@ impl Page {
     }
 
     /// The audit events since the last time, without what is different each time.
-    fn events(&self) -> Vec<Value> {
+    pub(crate) fn events(&self) -> Vec<Value> {
         let mut events = self.all();
         events.retain(|event| event["target"] == "countersign::audit");
         for event in &mut events {

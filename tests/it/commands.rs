@@ -10,7 +10,7 @@ use countersign::oci::Digest;
 use countersign::trust::tags::TagMemory;
 
 /// What the contract promises, by command.
-const COMMANDS: [(&str, &[&str]); 7] = [
+const COMMANDS: [(&str, &[&str]); 10] = [
     ("serve", &["--config <FILE>", "SIGTERM", "SIGHUP", "Exit status: 0; 2 ", "1 for any other"]),
     ("check", &["--config <FILE>", "Exit status: 0; 2 with every error"]),
     (
@@ -39,16 +39,22 @@ const COMMANDS: [(&str, &[&str]); 7] = [
             "Examples:",
         ],
     ),
+    (
+        "exempt",
+        &["--reason <TEXT>", "--for <TIME>", "--end", "--list", "Exit status: 0; 2 ", "Examples: "],
+    ),
+    ("replay", &["--config <FILE>", "--json", "0 nothing would be refused", "Examples: "]),
+    ("learn", &["--config <FILE>", "Exit status: 0; 2 ", "Example: countersign learn "]),
     ("demo", &["--once", "Exit status: 0 if every verdict is the expected one"]),
 ];
 
-struct Said {
-    status: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Said {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
-fn countersign(arguments: &[&str]) -> Said {
+pub(crate) fn countersign(arguments: &[&str]) -> Said {
     let output = Command::new(env!("CARGO_BIN_EXE_countersign"))
         .args(arguments)
         .env_remove("RUST_LOG")

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use countersign::audit::Audit;
 use countersign::clients::Clients;
 use countersign::clock::Clock;
+use countersign::exemptions::{self, ExemptionFile, Exemptions, Telling};
 use countersign::gate::Gate;
 use countersign::oci::{Digest, Registry};
 use countersign::policy::{Mode, OnRollback, OnUnsigned, Policy, Rule};
@@ -186,7 +187,11 @@ pub(crate) fn generations(
     let verdicts = Verdicts::new(places, Clock::System, refreshes);
     let trust = Trust::new([], known, verdicts);
     let tags = TagMemory::look(&std::env::temp_dir());
-    let gate = Gate::new(policy, trust, pull_through, tags, names.clone(), Clock::System);
+    let file = ExemptionFile::below(&std::env::temp_dir().join("nowhere"));
+    let exemptions =
+        Exemptions::new(file, Clock::System, exemptions::Metrics::default(), Telling::Nothing);
+    let gate =
+        Gate::new(policy, trust, pull_through, tags, exemptions, names.clone(), Clock::System);
     let names = Names { default: names.first().cloned(), registries: names };
     let clients = Clients::open();
     Generations::new(Generation { number: 1, gate, clients, names, denial_status })

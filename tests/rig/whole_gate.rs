@@ -227,6 +227,11 @@ impl World {
         self.start().await;
     }
 
+    /// Where the gate keeps what it keeps.
+    pub fn store(&self) -> PathBuf {
+        self.folder.join("store")
+    }
+
     /// The files below the store whose names end in `end`.
     pub fn files(&self, end: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();

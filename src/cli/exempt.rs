@@ -1,0 +1,105 @@
+//! `countersign exempt`: break-glass for one digest.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::clock::{Clock, Timestamp};
+use crate::exempt::{Exemptible, Listed};
+use crate::exemptions::{ExemptionFile, ExemptionsError};
+use crate::settings;
+
+use super::{ConfigFile, print, wrong};
+
+/// Serve one digest for a while though nobody vouches for it; break-glass.
+///
+/// It is written to `exemptions/exemptions.json` below the store, with who wrote it and why. A gate that is running takes it
+/// within two seconds, says so in its log, counts each use, and ends it by itself. To be run as the
+/// user that the gate runs as, or as root. A rule that denies stays in force.
+/// Exit status: 0; 2 for an error in the configuration or the arguments; 1 for any other.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    countersign exempt registry.example.com/app@sha256:<64 hex digits> --reason \"OPS-12: signer is down\" \
+    --for 2h --config countersign.toml\n  \
+    countersign exempt registry.example.com/app@sha256:<64 hex digits> --end --config countersign.toml\n  \
+    countersign exempt --list --config countersign.toml")]
+pub(super) struct Exempt {
+    #[arg(help = "registry/repository@digest", required_unless_present = "list")]
+    image: Option<String>,
+    /// Why, for those who read the log: it must be said.
+    #[arg(long, value_name = "TEXT", required_unless_present_any = ["list", "end"])]
+    reason: Option<String>,
+    /// How long, such as 30m or 2h; seven days (7d) at most.
+    #[arg(long = "for", value_name = "TIME", required_unless_present_any = ["list", "end"])]
+    lasts: Option<String>,
+    /// End the exemption of that digest now.
+    #[arg(long, conflicts_with_all = ["reason", "lasts", "list"])]
+    end: bool,
+    /// Tell what is exempted.
+    #[arg(long, conflicts_with_all = ["image", "reason", "lasts"])]
+    list: bool,
+    /// One JSON object instead of text, with --list.
+    #[arg(long, requires = "list")]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Exempt {
+    pub(super) fn run(self) -> anyhow::Result<u8> {
+        let config = self.config.load()?;
+        let now = Clock::System.now();
+        let file = ExemptionFile::below(&config.store.path);
+        let Some(image) = &self.image else {
+            let listed = Listed::of(&file, now)?;
+            let json = || serde_json::to_string_pretty(&listed).map(|json| json + "\n");
+            print(&if self.json { json()? } else { listed.to_string() })?;
+            return Ok(0);
+        };
+        let exemptible = match Exemptible::parse(image, &config, now) {
+            Ok(exemptible) => exemptible,
+            Err(error) => return Ok(wrong(image, error)),
+        };
+        if self.end {
+            print(&match exemptible.end(&file)? {
+                Some(ended) => format!("ended {image}: it was until {}\n", ended.says().until),
+                None => format!("{image} was not exempted\n"),
+            })?;
+            return Ok(0);
+        }
+        self.exempt(&file, exemptible, now)
+    }
+
+    fn exempt(
+        &self,
+        file: &ExemptionFile,
+        exemptible: Exemptible,
+        now: Timestamp,
+    ) -> anyhow::Result<u8> {
+        let text = self.lasts.as_deref().unwrap_or_default();
+        let lasts: Duration = match settings::duration(text) {
+            Ok(lasts) => lasts,
+            Err(error) => return Ok(wrong("--for", error)),
+        };
+        let reason = self.reason.as_deref().unwrap_or_default();
+        match exemptible.exempt(file, (reason, &who()), now, lasts) {
+            Ok(made) => print(&made.to_string())?,
+            Err(ExemptionsError::Unfit(unfit)) => {
+                return Ok(wrong(self.image.as_deref().unwrap_or_default(), unfit));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(0)
+    }
+}
+
+/// Who runs this, as far as the system tells.
+fn who() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    let variable = |name| std::env::var(name).ok().filter(|name| !name.is_empty());
+    match (variable("SUDO_USER"), variable("USER")) {
+        (Some(user), _) => format!("{user}, by sudo (uid {uid})"),
+        (None, Some(user)) => format!("{user} (uid {uid})"),
+        (None, None) => format!("uid {uid}"),
+    }
+}

@@ -1,0 +1,57 @@
+//! `countersign learn`: rules proposed from what was seen signed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::app::{App, Keeping};
+use crate::clock::Clock;
+use crate::learn::{Current, Repositories, look, propose};
+
+use super::{print, replay, wrong};
+
+/// Propose rules and anchors from what was seen signed, to be read before they are used.
+///
+/// Prints a configuration with comments. What nobody signed stands in it in comments alone, with how often it was
+/// pulled. With --config it is the current configuration with other rules, and it is looked in the
+/// registry and the Notary servers for signatures of what was not seen signed.
+/// Exit status: 0; 2 for an error in the configuration or a log that cannot be read; 1 for any other.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    countersign learn audit.log --config countersign.toml > proposed.toml")]
+pub(super) struct Learn {
+    /// Audit logs, JSON lines; - is standard input.
+    #[arg(value_name = "AUDIT.LOG", required = true)]
+    logs: Vec<PathBuf>,
+    /// The current configuration.
+    #[arg(long = "config", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Learn {
+    pub(super) async fn run(self) -> anyhow::Result<u8> {
+        let current = self.config.as_deref().map(Current::load).transpose()?;
+        let (pulls, tally) = match replay::read(&self.logs) {
+            Ok(read) => read,
+            Err((log, error)) => return Ok(wrong(&log, error)),
+        };
+        let seen = Repositories::of(&pulls);
+        let found = match &current {
+            Some(current) => {
+                let app = App::new(&current.config, Clock::System, Keeping::OnlyRead)?;
+                look(&seen, current, &app.gate()).await
+            }
+            None => BTreeMap::new(),
+        };
+        if tally.unreadable > 0 || pulls.left_out() > 0 {
+            tracing::warn!(
+                unreadable_lines = tally.unreadable,
+                left_out = pulls.left_out(),
+                "not all of it could be read"
+            );
+        }
+        print(&propose(&seen, current.as_ref(), &found))?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,81 @@
+//! `countersign replay`: recorded pulls under another configuration.
+
+use std::fs::File;
+use std::io::{self, BufReader, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::app::{App, Keeping};
+use crate::clock::Clock;
+use crate::recorded::{self, Pulls, Tally};
+use crate::replay::replay;
+
+use super::{ConfigFile, print, wrong};
+
+/// How many images are judged between two lines of progress.
+const PROGRESS: usize = 10;
+
+/// Judge recorded pulls under another configuration, and print what would change.
+///
+/// The logs are the audit file of a gate, or its JSON log; rotated ones can be named together, in any order.
+/// Each image is judged once, by the digest that was recorded, with the trust data of today; exemptions and
+/// `on_unsigned` are left out of it. The registry and the Notary servers are asked.
+/// Exit status: 0 nothing would be refused that was served; 3 something would; 4 something could
+/// not be decided; 2 for an error in the configuration or a log that cannot be read.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    countersign replay --config new.toml audit.log.1 audit.log\n  \
+    zcat audit.log.*.gz | countersign replay --config new.toml - --json")]
+pub(super) struct Replay {
+    /// Audit logs, JSON lines; - is standard input.
+    #[arg(value_name = "AUDIT.LOG", required = true)]
+    logs: Vec<PathBuf>,
+    #[command(flatten)]
+    config: ConfigFile,
+    /// One JSON object instead of text, with every image.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Replay {
+    pub(super) async fn run(self) -> anyhow::Result<u8> {
+        let config = self.config.load()?;
+        let (pulls, tally) = match read(&self.logs) {
+            Ok(read) => read,
+            Err((log, error)) => return Ok(wrong(&log, error)),
+        };
+        let app = App::new(&config, Clock::System, Keeping::OnlyRead)?;
+        let all = pulls.len();
+        let shows = io::stderr().is_terminal();
+        let progress = |done: usize| {
+            if shows && (done.is_multiple_of(PROGRESS) || done == all) {
+                let end = if done == all { "\n" } else { "" };
+                // Nobody misses it where it cannot be written.
+                let _ = write!(io::stderr(), "\rjudged {done} of {all} images{end}");
+            }
+        };
+        let replayed = replay(&app.gate(), pulls, tally, progress).await;
+        if self.json {
+            print(&(serde_json::to_string_pretty(&replayed)? + "\n"))?;
+        } else {
+            print(&replayed.to_string())?;
+        }
+        Ok(replayed.exit_status())
+    }
+}
+
+/// Reads every log; the name of the one that cannot be read.
+pub(super) fn read(logs: &[PathBuf]) -> Result<(Pulls, Tally), (String, io::Error)> {
+    let (mut pulls, mut tally) = (Pulls::default(), Tally::default());
+    for log in logs {
+        let read = if log.as_os_str() == "-" {
+            recorded::read(io::stdin().lock(), &mut pulls, &mut tally)
+        } else {
+            let opened = File::open(log).map(BufReader::new);
+            opened.and_then(|log| recorded::read(log, &mut pulls, &mut tally))
+        };
+        read.map_err(|error| (log.display().to_string(), error))?;
+    }
+    Ok((pulls, tally))
+}

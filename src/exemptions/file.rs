@@ -1,0 +1,328 @@
+//! The file of exemptions, `exemptions/exemptions.json` below the store. Replaced as a whole by one
+//! writer at a time; believed only where nobody but the gate's user, the owner of the store and root could have
+//! written it.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::exemption::{Exemption, Said, Unfit};
+use crate::clock::Timestamp;
+use crate::oci::{Digest, ImageRef, Reference, Registry, Repository};
+use crate::store::atomic;
+
+/// The most exemptions at one time.
+const MAX_EXEMPTIONS: usize = 1_000;
+/// The most of one repository: a denied image is looked for below each of them.
+const MAX_OF_REPOSITORY: usize = 50;
+/// The largest file: so many of the longest names and reasons.
+const MAX_FILE: u64 = 2 << 20;
+const FORMAT: u32 = 1;
+const FILE: &str = "exemptions.json";
+const LOCK: &str = ".lock";
+/// Everybody may read it, its owner alone write it.
+const FILE_MODE: u32 = 0o644;
+const FOLDER_MODE: u32 = 0o755;
+/// What nobody but the owner may do.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// Why exemptions cannot be read or written.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ExemptionsError {
+    #[error("{}: {kind}", .path.display())]
+    Io { path: PathBuf, kind: io::ErrorKind },
+    #[error("{}: this is not what was written ({why}); nothing is exempted. If it cannot be restored, \
+             remove it, which ends every exemption", .path.display())]
+    Corrupt { path: PathBuf, why: String },
+    #[error("{}: {why}; nothing is exempted. Look who wrote it, and remove it", .path.display())]
+    NotOurs { path: PathBuf, why: &'static str },
+    #[error("there is no store at {}: is this the configuration of the gate, and was it ever started?", .0.display())]
+    NoStore(PathBuf),
+    #[error(
+        "there are {0} exemptions{1}, and there can be no more: end one that `countersign exempt --list` tells"
+    )]
+    Full(usize, &'static str),
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+}
+
+/// Where the exemptions of one store are.
+#[derive(Clone, Debug)]
+pub struct ExemptionFile {
+    store: PathBuf,
+    folder: PathBuf,
+}
+
+/// What tells one version of the file from another: it, and the folder in which it is.
+pub(super) type Stamp = [Option<Version>; 2];
+type Version = (u64, i64, i64, u64);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    format: u32,
+    exemptions: Vec<StoredExemption>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredExemption {
+    /// `registry/repository@digest`.
+    image: String,
+    reason: String,
+    by: String,
+    made: String,
+    until: String,
+}
+
+impl ExemptionFile {
+    /// The one below the folder `store`.
+    pub fn below(store: &Path) -> Self {
+        Self { store: store.to_owned(), folder: store.join("exemptions") }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(FILE)
+    }
+
+    /// Every exemption that stands there, also those that have ended.
+    pub fn read(&self) -> Result<Vec<Exemption>, ExemptionsError> {
+        let path = self.path();
+        if !self.has_folder()? {
+            return Ok(Vec::new());
+        }
+        // Neither a link is followed, nor a pipe waited for.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(i32::from_ne_bytes(flags.bits().to_ne_bytes()))
+            .open(&path);
+        let file = match opened {
+            Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                return Err(not_ours(&path, "it is a link"));
+            }
+            opened => found(opened, &path)?,
+        };
+        let Some(file) = file else { return Ok(Vec::new()) };
+        let is = file.metadata().map_err(|error| failed(&path, &error))?;
+        if !is.is_file() {
+            return Err(not_ours(&path, "it is no file"));
+        }
+        self.is_ours(&path, &is)?;
+        let mut json = Vec::new();
+        let read = file.take(MAX_FILE + 1).read_to_end(&mut json);
+        read.map_err(|error| failed(&path, &error))?;
+        parse(&json).map_err(|why| ExemptionsError::Corrupt { path, why })
+    }
+
+    /// Adds what `said` says, in the place of what was exempted of the same digest before, which is given; forgets those
+    /// that have ended.
+    pub fn add(&self, said: Said) -> Result<Option<Exemption>, ExemptionsError> {
+        let added = Exemption::new(said)?;
+        let now = added.says().made;
+        self.change(|all| {
+            let before = take(all, &added);
+            all.retain(|one| now < one.says().until);
+            let Said { registry, repository, .. } = added.says();
+            let beside = all.iter().filter(|one| one.is_in(registry, repository)).count();
+            if beside >= MAX_OF_REPOSITORY {
+                return Err(ExemptionsError::Full(beside, " in this repository"));
+            }
+            if all.len() >= MAX_EXEMPTIONS {
+                return Err(ExemptionsError::Full(all.len(), ""));
+            }
+            all.push(added);
+            Ok(before)
+        })
+    }
+
+    /// Ends the exemption of that digest, which is given; `None` where there was none.
+    pub fn end(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<Exemption>, ExemptionsError> {
+        let is_it = |one: &Exemption| one.is_of(registry, repository, digest);
+        if !self.read()?.iter().any(is_it) {
+            return Ok(None);
+        }
+        self.change(|all| {
+            let at = all.iter().position(is_it);
+            Ok(at.map(|at| all.remove(at)))
+        })
+    }
+
+    /// Reads, changes and replaces the file, while nobody else does.
+    fn change<T>(
+        &self,
+        how: impl FnOnce(&mut Vec<Exemption>) -> Result<T, ExemptionsError>,
+    ) -> Result<T, ExemptionsError> {
+        let owner = self.owner()?;
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |error: io::Error| failed(&path, &error)
+        };
+        match DirBuilder::new().mode(FOLDER_MODE).create(&self.folder) {
+            Ok(()) => hand_over(&self.folder, owner).map_err(at(&self.folder))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(&self.folder, &error)),
+        }
+        self.has_folder()?;
+        let lock = self.folder.join(LOCK);
+        let opened =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
+        let locked = opened.and_then(|file| file.lock().map(|()| file)).map_err(at(&lock))?;
+        hand_over(&lock, owner).map_err(at(&lock))?;
+        atomic::sweep(&self.folder).map_err(at(&self.folder))?;
+        let mut all = self.read()?;
+        let changed = how(&mut all)?;
+        let path = self.path();
+        let stored = Stored {
+            format: FORMAT,
+            exemptions: all.iter().map(|one| StoredExemption::of(one.says())).collect(),
+        };
+        let json = serde_json::to_vec_pretty(&stored).map_err(|error| {
+            ExemptionsError::Corrupt { path: path.clone(), why: error.to_string() }
+        })?;
+        let written = atomic::publish_as(&path, &json, |file| {
+            file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+            hand_over_file(file, owner)
+        });
+        written.map_err(at(&path))?;
+        drop(locked);
+        Ok(changed)
+    }
+
+    /// Tells whether the file has changed.
+    pub(super) fn stamp(&self) -> Result<Stamp, ExemptionsError> {
+        let stamp = |path: &Path| -> Result<Option<Version>, ExemptionsError> {
+            let is = found(fs::symlink_metadata(path), path)?;
+            Ok(is.map(|is| (is.ino(), is.ctime(), is.ctime_nsec(), is.len())))
+        };
+        Ok([stamp(&self.folder)?, stamp(&self.path())?])
+    }
+
+    /// Whose the store is.
+    fn owner(&self) -> Result<(u32, u32), ExemptionsError> {
+        match found(fs::metadata(&self.store), &self.store)? {
+            Some(is) if is.is_dir() => Ok((is.uid(), is.gid())),
+            Some(_) | None => Err(ExemptionsError::NoStore(self.store.clone())),
+        }
+    }
+
+    /// Whether there is the folder; one that is somebody else's is an error.
+    fn has_folder(&self) -> Result<bool, ExemptionsError> {
+        let Some(folder) = found(fs::symlink_metadata(&self.folder), &self.folder)? else {
+            return Ok(false);
+        };
+        if !folder.is_dir() {
+            return Err(not_ours(&self.folder, "it is no folder"));
+        }
+        self.is_ours(&self.folder, &folder).map(|()| true)
+    }
+
+    /// Whether only those could have written there who own all that the gate remembers.
+    fn is_ours(&self, path: &Path, is: &Metadata) -> Result<(), ExemptionsError> {
+        let (owner, _) = self.owner()?;
+        let own = rustix::process::geteuid().as_raw();
+        held_by(&[0, own, owner], is.uid(), is.mode()).map_err(|why| not_ours(path, why))
+    }
+}
+
+/// Whether that is written by one of `owners` alone, as its owner and mode have it.
+pub(super) fn held_by(owners: &[u32], owner: u32, mode: u32) -> Result<(), &'static str> {
+    if !owners.contains(&owner) {
+        return Err("it belongs neither to the gate's user nor to root");
+    }
+    if mode & OTHERS_WRITE != 0 {
+        return Err("its group or everybody can write to it");
+    }
+    Ok(())
+}
+
+impl StoredExemption {
+    fn of(said: &Said) -> Self {
+        Self {
+            image: format!("{}/{}@{}", said.registry, said.repository, said.digest),
+            reason: said.reason.clone(),
+            by: said.by.clone(),
+            made: said.made.to_string(),
+            until: said.until.to_string(),
+        }
+    }
+
+    fn read(self) -> Result<Exemption, String> {
+        let image: ImageRef = self.image.parse().map_err(|_| "a name is none".to_owned())?;
+        let Reference::Digest(digest) = image.reference else {
+            return Err("a tag is exempted, which is no digest".to_owned());
+        };
+        let time = |text: &str| Timestamp::parse_rfc3339(text).ok_or("a time is none".to_owned());
+        let (made, until) = (time(&self.made)?, time(&self.until)?);
+        let ImageRef { registry, repository, .. } = image;
+        let Self { reason, by, .. } = self;
+        let said = Said { registry, repository, digest, reason, by, made, until };
+        Exemption::new(said).map_err(|unfit| unfit.to_string())
+    }
+}
+
+fn parse(json: &[u8]) -> Result<Vec<Exemption>, String> {
+    if json.len() as u64 > MAX_FILE {
+        return Err(format!("it is longer than {MAX_FILE} bytes"));
+    }
+    let stored: Stored = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    if stored.format != FORMAT {
+        return Err(format!("its format is {}, not {FORMAT}", stored.format));
+    }
+    if stored.exemptions.len() > MAX_EXEMPTIONS {
+        return Err(format!("it holds more than {MAX_EXEMPTIONS} exemptions"));
+    }
+    stored.exemptions.into_iter().map(StoredExemption::read).collect()
+}
+
+/// Takes the exemption out that is of the same digest as `of`.
+fn take(all: &mut Vec<Exemption>, of: &Exemption) -> Option<Exemption> {
+    let Said { registry, repository, digest, .. } = of.says();
+    let at = all.iter().position(|one| one.is_of(registry, repository, digest))?;
+    Some(all.remove(at))
+}
+
+/// Gives to the owner of the store what root has made, so that its user can write it the next time.
+fn hand_over(path: &Path, owner: (u32, u32)) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    std::os::unix::fs::lchown(path, Some(owner.0), Some(owner.1))
+}
+
+fn hand_over_file(file: &File, owner: (u32, u32)) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(owner.0), Some(owner.1))
+}
+
+/// What is there; `None` where nothing is.
+fn found<T>(result: io::Result<T>, path: &Path) -> Result<Option<T>, ExemptionsError> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(path, &error)),
+    }
+}
+
+fn failed(path: &Path, error: &io::Error) -> ExemptionsError {
+    ExemptionsError::Io { path: path.to_owned(), kind: error.kind() }
+}
+
+fn not_ours(path: &Path, why: &'static str) -> ExemptionsError {
+    ExemptionsError::NotOurs { path: path.to_owned(), why }
+}

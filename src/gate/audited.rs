@@ -1,0 +1,178 @@
+//! Rules that audit: it is decided as if they were enforced, and served in any case; what they would have
+//! said goes with what is served. What is not known soon is not waited for, and is looked for all the same, so that it
+//! is known the next time.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use moka::sync::Cache;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::admitted::{Admitted, Place};
+use super::by_tag::place;
+use super::decision::Decision;
+use super::denial::Denial;
+use super::{MAX_DECISION, PATIENCE, Shared, deny};
+use crate::clock::Timestamp;
+use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
+use crate::policy::{Chosen, Mode};
+
+/// How long nobody waits in a repository in which somebody waited in vain.
+const NO_WAIT: Duration = Duration::from_secs(5);
+/// The most repositories of which that is remembered.
+const MAX_SLOW: u64 = 10_000;
+/// The most decisions that are waited for, or go on though nobody waits.
+const MAX_JUDGING: usize = 256;
+
+/// What goes on of rules that audit, and where it takes long.
+pub(super) struct Audits {
+    slow: Cache<(Registry, Repository), Timestamp>,
+    judging: Arc<Semaphore>,
+}
+
+impl Audits {
+    pub(super) fn new() -> Self {
+        Self { slow: Cache::new(MAX_SLOW), judging: Arc::new(Semaphore::new(MAX_JUDGING)) }
+    }
+}
+
+type Judging = BoxFuture<'static, Result<Admitted, Denial>>;
+
+impl Shared {
+    /// What upstream has under `tag`: as it would be served if the rule were enforced, else as it is.
+    pub(super) async fn audited_tag(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        place: &Place<'_>,
+    ) -> Result<Admitted, Denial> {
+        let (of, by) = (image.clone(), tag.clone());
+        let judged = self.judge_soon(image, move |shared| {
+            Box::pin(async move {
+                let now = shared.clock.now();
+                let chosen = shared.policy.rule_for(&of.registry, &of.repository, Some(&by), now);
+                shared.enforced(&of, &by, chosen).await
+            })
+        });
+        let denial = match judged.await {
+            Ok(admitted) => return Ok(admitted),
+            Err(denial) => denial,
+        };
+        let (grounds, digest) = self.excuse(image, tag, place).await?;
+        let admitted = self.fetch(image, digest, grounds, place, None).await?;
+        self.lineage.passed(image, digest, tag).await;
+        would_refuse(&denial);
+        Ok(admitted.though(Arc::new(denial)))
+    }
+
+    /// The rule by which `digest` is served in any case, if there is one.
+    pub(super) async fn audits(&self, image: &ImageRef, digest: &Digest) -> Option<Chosen<'_>> {
+        if !self.policy.audits() {
+            return None;
+        }
+        let now = self.clock.now();
+        let rule_for = |tag| self.policy.rule_for(&image.registry, &image.repository, tag, now);
+        let audits = |chosen: &Chosen<'_>| matches!(chosen.rule.mode, Mode::Audit(_));
+        if let Some(chosen) = rule_for(None).filter(audits) {
+            return Some(chosen);
+        }
+        let tags = self.lineage.tags(image, digest).await;
+        tags.iter().find_map(|tag| rule_for(Some(tag)).filter(audits))
+    }
+
+    /// `digest`: as it would be served if the rule were enforced, else as it is.
+    pub(super) async fn audited_digest(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        decision: &Decision,
+        chosen: &Chosen<'_>,
+    ) -> Result<Admitted, Denial> {
+        let (of, at, asked) = (image.clone(), *digest, decision.clone());
+        let judged = self.judge_soon(image, move |shared| {
+            Box::pin(async move { shared.by_trust_alone(&of, &at, &asked).await })
+        });
+        match judged.await {
+            Ok(admitted) => {
+                if let Some(would) = admitted.would() {
+                    would_refuse(would);
+                }
+                Ok(admitted)
+            }
+            Err(denial) => {
+                let place = place(image, chosen);
+                // What was asked in vain is no reason to serve nothing.
+                let inquiry = Decision::new();
+                let admitted = self.excused(image, digest, &place, inquiry.inquiry()).await?;
+                would_refuse(&denial);
+                Ok(admitted.though(Arc::new(denial)))
+            }
+        }
+    }
+
+    /// What `judging` comes to within [`PATIENCE`]; it goes on though that is over.
+    async fn judge_soon(
+        &self,
+        image: &ImageRef,
+        judging: impl FnOnce(Arc<Shared>) -> Judging,
+    ) -> Result<Admitted, Denial> {
+        let not_awaited = |because: &str| deny::not_awaited(image, because.to_owned());
+        let Some(shared) = self.itself.upgrade() else { return Err(not_awaited("the gate ends")) };
+        let mut judging = judging(shared);
+        let at_once = poll_fn(|context| Poll::Ready(judging.as_mut().poll(context))).await;
+        if let Poll::Ready(judged) = at_once {
+            return judged;
+        }
+        let place = (image.registry.clone(), image.repository.clone());
+        let now = self.clock.now();
+        let slow = self.audits.slow.get(&place);
+        if slow.is_some_and(|since| since <= now && now.since(since) < NO_WAIT) {
+            let because = "the last decision in this repository took too long, and a rule that \
+                           audits does not wait";
+            return Err(not_awaited(because));
+        }
+        let Ok(turn) = self.audits.judging.clone().try_acquire_owned() else {
+            return Err(not_awaited("too many decisions are waited for"));
+        };
+        let of = image.clone();
+        let task = tokio::spawn(async move {
+            let _turn = turn;
+            timeout(MAX_DECISION, judging).await.unwrap_or_else(|_| Err(deny::too_slow(&of)))
+        });
+        match timeout(PATIENCE, task).await {
+            Ok(Ok(judged)) => judged,
+            Ok(Err(error)) => {
+                tracing::error!(%image, %error, "a decision broke off");
+                Err(not_awaited("the decision broke off"))
+            }
+            Err(_) => {
+                self.audits.slow.insert(place, now);
+                let seconds = PATIENCE.as_secs();
+                let because = format!(
+                    "it took longer than {seconds} seconds; a rule that audits waits no longer"
+                );
+                Err(not_awaited(&because))
+            }
+        }
+    }
+}
+
+/// Tells what a rule that audits would have refused.
+fn would_refuse(denial: &Denial) {
+    let image = denial.image();
+    tracing::warn!(
+        target: "countersign::would_refuse",
+        {
+        image.registry = image.registry.as_str(),
+        image.repository = image.repository.as_str(),
+        image.reference = %image.reference,
+        verdict = denial.would(),
+        reason = denial.reason(),
+        },
+        "served by an audit rule, which would have refused: {denial}"
+    );
+}

@@ -1,0 +1,282 @@
+//! What is served though it was denied, because somebody exempted its digest for a while: that manifest,
+//! what it lists, and what is about one of them. Looked at after a denial and never before. A rule that denies, bytes
+//! that are not what their digest says, and what no rule is for stay denied.
+
+use std::collections::HashSet;
+use std::collections::VecDeque;
+
+use futures_util::future::BoxFuture;
+
+use super::Shared;
+use super::admitted::{Admitted, Grounds, Place, Remark};
+use super::by_tag::place;
+use super::denial::Denial;
+use super::deny;
+use crate::exemptions::{Exemption, Said};
+use crate::oci::{Digest, ImageRef, Reference, Tag};
+use crate::policy::{Chosen, Mode};
+use crate::trust::Reason;
+use crate::trust::places::Inquiry;
+
+/// How deep exempted indexes may list indexes.
+const MAX_LEVELS: usize = 4;
+/// The most indexes below all that is exempted in one repository that are looked at.
+const MAX_INDEXES: usize = 200;
+
+/// What is exempted in the repository of an image, where the image is, and who pays for looking.
+struct Exempted<'a> {
+    all: Vec<Exemption>,
+    place: Place<'a>,
+    inquiry: Inquiry,
+}
+
+impl Shared {
+    /// Whether anything is exempted in the repository of `image`.
+    pub(super) fn has_exemptions(&self, image: &ImageRef) -> bool {
+        !self.exemptions.of(&image.registry, &image.repository).is_empty()
+    }
+
+    /// The same as below for a decision that is not taken yet, and takes long.
+    pub(super) async fn exempted_meanwhile(&self, image: &ImageRef) -> Option<Admitted> {
+        let denial = deny::too_slow(image);
+        let admitted = match &image.reference {
+            Reference::Tag(tag) => self.tag_unless_exempted(image, tag, denial).await,
+            Reference::Digest(digest) => self.unless_exempted(image, digest, denial).await,
+        };
+        admitted.ok()
+    }
+
+    /// `denial`, unless what upstream has under `tag` is exempted.
+    pub(super) fn tag_unless_exempted<'a>(
+        &'a self,
+        image: &'a ImageRef,
+        tag: &'a Tag,
+        denial: Denial,
+    ) -> BoxFuture<'a, Result<Admitted, Denial>> {
+        Box::pin(self.look_by_tag(image, tag, denial))
+    }
+
+    /// The same for `digest`, or what lists it, or what it is about.
+    pub(super) fn unless_exempted<'a>(
+        &'a self,
+        image: &'a ImageRef,
+        digest: &'a Digest,
+        denial: Denial,
+    ) -> BoxFuture<'a, Result<Admitted, Denial>> {
+        Box::pin(self.look_by_digest(image, digest, denial))
+    }
+
+    async fn look_by_tag(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        denial: Denial,
+    ) -> Result<Admitted, Denial> {
+        let all = self.may_be_exempted(image, &denial);
+        if all.is_empty() {
+            return Err(denial);
+        }
+        let chosen = self.rule_that_asks(image, Some(tag));
+        let Some(chosen) = chosen else { return Err(denial) };
+        let (place, inquiry) = (place(image, &chosen), Inquiry::new());
+        let resolved = self.pull_through.resolve(place.registry, place.repository, tag).await;
+        let digest = match resolved.map_err(|error| deny::fetch(image, Some(place.rule), error)) {
+            Ok(digest) => digest,
+            Err(open) => return Err(more_open(denial, open)),
+        };
+        let Some(exemption) = all.iter().find(|one| one.says().digest == digest).cloned() else {
+            return Err(denial);
+        };
+        let exempted = Exempted { all, place, inquiry };
+        let admitted = match self.exempt(image, &exemption, &exempted).await {
+            Ok(admitted) => admitted,
+            Err(other) => return Err(more_open(denial, other)),
+        };
+        self.lineage.passed(image, digest, tag).await;
+        Ok(remarked(image, admitted, exemption, &denial))
+    }
+
+    async fn look_by_digest(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        denial: Denial,
+    ) -> Result<Admitted, Denial> {
+        let all = self.may_be_exempted(image, &denial);
+        if all.is_empty() {
+            return Err(denial);
+        }
+        let mut chosen = self.rule_that_asks(image, None);
+        for tag in self.lineage.tags(image, digest).await.iter() {
+            chosen = chosen.or_else(|| self.rule_that_asks(image, Some(tag)));
+        }
+        let Some(chosen) = chosen else { return Err(denial) };
+        let exempted = Exempted { all, place: place(image, &chosen), inquiry: Inquiry::new() };
+        match self.reached(image, digest, &exempted).await {
+            Ok(Some((admitted, exemption))) => Ok(remarked(image, admitted, exemption, &denial)),
+            Ok(None) => Err(denial),
+            Err(other) => Err(more_open(denial, other)),
+        }
+    }
+
+    /// What is exempted in the repository, if that counts against `denial`.
+    fn may_be_exempted(&self, image: &ImageRef, denial: &Denial) -> Vec<Exemption> {
+        if !is_of_trust(denial) {
+            return Vec::new();
+        }
+        self.exemptions.of(&image.registry, &image.repository)
+    }
+
+    /// The rule for that, if there is one and it does not deny.
+    fn rule_that_asks(&self, image: &ImageRef, tag: Option<&Tag>) -> Option<Chosen<'_>> {
+        let now = self.clock.now();
+        let chosen = self.policy.rule_for(&image.registry, &image.repository, tag, now);
+        chosen.filter(|chosen| !matches!(chosen.rule.mode, Mode::Deny { .. }))
+    }
+
+    /// Admits `digest` by an exemption: its own, that of an index above it, or that of what it is about.
+    async fn reached(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        exempted: &Exempted<'_>,
+    ) -> Result<Option<(Admitted, Exemption)>, Denial> {
+        if let Some(found) = self.listed(image, digest, exempted).await? {
+            return Ok(Some(found));
+        }
+        let rule = Some(exempted.place.rule);
+        let fetched = match self.manifest(image, digest, rule, &exempted.inquiry).await {
+            Ok(fetched) => fetched,
+            Err(Denial::Missing { .. }) => return Ok(None),
+            Err(denial) => return Err(denial),
+        };
+        let manifest = fetched.manifest();
+        let subject = manifest.subject().map(|subject| subject.digest);
+        let Some(subject) = subject.filter(|_| !manifest.is_runnable()) else { return Ok(None) };
+        let Some((subject, exemption)) = self.listed(image, &subject, exempted).await? else {
+            return Ok(None);
+        };
+        Ok(Admitted::about(&subject, fetched).ok().map(|admitted| (admitted, exemption)))
+    }
+
+    /// Admits `digest` by its own exemption or that of an index above it.
+    async fn listed(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        exempted: &Exempted<'_>,
+    ) -> Result<Option<(Admitted, Exemption)>, Denial> {
+        if let Some(exemption) = exempted.all.iter().find(|one| one.says().digest == *digest) {
+            let admitted = self.exempt(image, exemption, exempted).await?;
+            return Ok(Some((admitted, exemption.clone())));
+        }
+        let mut seen: HashSet<Digest> = HashSet::new();
+        let mut doubt = None;
+        for exemption in &exempted.all {
+            let mut open: VecDeque<(Admitted, usize)> = VecDeque::new();
+            match self.exempt(image, exemption, exempted).await {
+                Ok(index) => open.push_back((index, MAX_LEVELS)),
+                Err(denial) => keep(&mut doubt, denial),
+            }
+            // The nearest first, so that none is looked at from too deep.
+            while let Some((above, levels)) = open.pop_front() {
+                let manifest = above.fetched().manifest();
+                if manifest.children().iter().any(|child| child.digest == *digest) {
+                    let (rule, inquiry) = (Some(exempted.place.rule), &exempted.inquiry);
+                    let fetched = self.manifest(image, digest, rule, inquiry).await?;
+                    // An index that lists it with another size does not list it; another one may.
+                    if let Ok(admitted) = Admitted::through(&above, fetched) {
+                        self.lineage.remember(image, admitted.fetched(), self.clock.now()).await;
+                        return Ok(Some((admitted, exemption.clone())));
+                    }
+                }
+                let nested = manifest.child_indexes().filter(|_| levels > 1);
+                for child in nested.map(|child| child.digest) {
+                    if seen.len() >= MAX_INDEXES || !seen.insert(child) {
+                        continue;
+                    }
+                    let (rule, inquiry) = (Some(exempted.place.rule), &exempted.inquiry);
+                    match self.manifest(image, &child, rule, inquiry).await {
+                        Ok(fetched) => open.extend(
+                            Admitted::through(&above, fetched).ok().map(|it| (it, levels - 1)),
+                        ),
+                        Err(denial) => keep(&mut doubt, denial),
+                    }
+                }
+            }
+        }
+        doubt.map_or(Ok(None), Err)
+    }
+
+    /// The manifest that is exempted, held against its digest.
+    async fn exempt(
+        &self,
+        image: &ImageRef,
+        exemption: &Exemption,
+        exempted: &Exempted<'_>,
+    ) -> Result<Admitted, Denial> {
+        let (place, digest) = (&exempted.place, exemption.says().digest);
+        let grounds = Grounds::Exempted(exemption.clone());
+        self.fetch(image, digest, grounds, place, Some(&exempted.inquiry)).await
+    }
+}
+
+/// Whether a denial says that nobody vouches, or that this could not be found out: that is all that an exemption
+/// makes up for.
+fn is_of_trust(denial: &Denial) -> bool {
+    match denial {
+        Denial::Absent(_) | Denial::Undecided(_) | Denial::Throttled { .. } => true,
+        Denial::Refused(denied) => !matches!(
+            denied.refusal.reason,
+            Reason::ContentMismatch | Reason::DeniedByRule | Reason::NoRule
+        ),
+        Denial::Missing { .. } | Denial::Unsatisfiable { .. } => false,
+    }
+}
+
+/// Keeps the first denial that leaves it open what an exemption would admit.
+fn keep(doubt: &mut Option<Denial>, denial: Denial) {
+    match denial {
+        Denial::Undecided(_) | Denial::Throttled { .. } => {
+            doubt.get_or_insert(denial);
+        }
+        Denial::Absent(_)
+        | Denial::Refused(_)
+        | Denial::Missing { .. }
+        | Denial::Unsatisfiable { .. } => {}
+    }
+}
+
+/// What is told where `other` came between the exempted image and the client: bytes that are not what their
+/// digest says, and what could not be found out; else why it was denied before.
+fn more_open(denied: Denial, other: Denial) -> Denial {
+    match &other {
+        Denial::Undecided(_) | Denial::Throttled { .. } | Denial::Refused(_) => other,
+        Denial::Absent(_) | Denial::Missing { .. } | Denial::Unsatisfiable { .. } => denied,
+    }
+}
+
+fn remarked(
+    image: &ImageRef,
+    admitted: Admitted,
+    exemption: Exemption,
+    denial: &Denial,
+) -> Admitted {
+    let Said { digest, reason, by, until, .. } = exemption.says();
+    let because = denial.to_string();
+    tracing::warn!(
+        target: "countersign::exemption",
+        {
+        image.registry = image.registry.as_str(),
+        image.repository = image.repository.as_str(),
+        image.reference = %image.reference,
+        manifest.digest = %admitted.digest(),
+        exempted = %digest,
+        why = reason,
+        by,
+        until = %until,
+        },
+        "served by an exemption; without it: {because}"
+    );
+    admitted.remarked(Some(Remark::Exempted { exemption, because }))
+}

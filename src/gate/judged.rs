@@ -1,0 +1,109 @@
+//! What would be decided about something that was pulled before: a digest, or a tag that had a digest then.
+//! Serves nothing, waits for the whole decision, and knows of no exemption.
+
+use std::sync::Arc;
+
+use tokio::time::timeout;
+
+use super::by_tag::place;
+use super::decision::Decision;
+use super::denial::Denial;
+use super::{Gate, MAX_DECISION, Shared, deny};
+use crate::oci::{Digest, ImageRef, Reference, Tag};
+use crate::policy::Mode;
+use crate::trust::Endorsement;
+
+/// What would be served.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The digest.
+    pub digest: Digest,
+    /// What a rule that only audits would say if it were enforced.
+    pub would: Option<Arc<Denial>>,
+}
+
+impl Gate {
+    /// What would come of a pull of `image`, which was `digest` then. Without a digest, or where the tag's names
+    /// are signed, it is what the tag is now.
+    pub async fn judge(&self, image: &ImageRef, digest: Option<&Digest>) -> Result<Judged, Denial> {
+        let judging = async {
+            match (&image.reference, digest) {
+                (Reference::Digest(digest), _) => self.shared.judge_by_digest(image, digest).await,
+                (Reference::Tag(tag), Some(digest)) => {
+                    self.shared.judge_as(image, tag, digest).await
+                }
+                (Reference::Tag(tag), None) => {
+                    let admitted = self.shared.by_trust(image, tag).await?;
+                    Ok(Judged { digest: admitted.digest(), would: admitted.would().cloned() })
+                }
+            }
+        };
+        timeout(MAX_DECISION, Box::pin(judging))
+            .await
+            .unwrap_or_else(|_| Err(deny::too_slow(image)))
+    }
+
+    /// What upstream has under `tag` at this moment.
+    pub async fn resolve(&self, image: &ImageRef, tag: &Tag) -> Result<Digest, Denial> {
+        let (registry, repository) = (&image.registry, &image.repository);
+        let resolved = self.shared.pull_through.resolve(registry, repository, tag).await;
+        resolved.map_err(|error| deny::fetch(image, None, error))
+    }
+}
+
+impl Shared {
+    async fn judge_by_digest(&self, image: &ImageRef, digest: &Digest) -> Result<Judged, Denial> {
+        let judged = self.by_trust_alone(image, digest, &Decision::new()).await;
+        let digest = *digest;
+        match judged {
+            Ok(admitted) => Ok(Judged { digest, would: admitted.would().cloned() }),
+            Err(denial) => match self.audits(image, &digest).await {
+                Some(_) => Ok(Judged { digest, would: Some(Arc::new(denial)) }),
+                None => Err(denial),
+            },
+        }
+    }
+
+    /// What would be decided about `tag`, if upstream had `digest` under it.
+    async fn judge_as(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<Judged, Denial> {
+        let now = self.clock.now();
+        let chosen = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
+        let decision = Decision::new();
+        let audits = chosen.is_some_and(|chosen| matches!(chosen.rule.mode, Mode::Audit(_)));
+        let judged = match self.is_about(image, tag, chosen.as_ref()) {
+            Some((subject, kept)) => {
+                let about = (&subject, kept);
+                let admitted = self.artifact(image, tag, about, Some(digest), &decision).await;
+                admitted.map(|admitted| (admitted.digest(), admitted.would().cloned()))
+            }
+            None => {
+                let Some(chosen) = chosen else { return Err(deny::no_rule(image)) };
+                let place = place(image, &chosen);
+                match &chosen.rule.mode {
+                    Mode::Deny { reason } => {
+                        return Err(deny::by_rule(image, place.rule, reason.as_deref()));
+                    }
+                    Mode::Allow { .. } => Ok((*digest, None)),
+                    Mode::Enforce(requirement) | Mode::Audit(requirement) => {
+                        let inquiry = decision.inquiry();
+                        let met = self
+                            .judge_digest(image, digest, Some(tag), requirement, &place, inquiry)
+                            .await;
+                        let signed = |met: Vec<Endorsement>| met.first().map(Endorsement::digest);
+                        met.map(|met| (signed(met).unwrap_or(*digest), None))
+                    }
+                }
+            }
+        };
+        match judged {
+            Ok((digest, would)) => Ok(Judged { digest, would }),
+            Err(denial) if audits => Ok(Judged { digest: *digest, would: Some(Arc::new(denial)) }),
+            Err(denial) => Err(denial),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Which signatures there are of what was not seen signed: of any scheme, by anybody. Only looked for, and not
+//! verified.
+
+use std::collections::BTreeMap;
+
+use prometheus_client::registry::Registry as Metrics;
+
+use super::current::Current;
+use super::repositories::Repositories;
+use crate::gate::Gate;
+use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::recorded::Image;
+use crate::trust::Anchor;
+use crate::upstream::{self, Page, Upstream, UpstreamError};
+
+/// The most images that are looked at, those that were pulled the most.
+const MAX_IMAGES: usize = 50;
+/// The most kinds of referrers that are told of one image, and the longest name of one.
+const MAX_KINDS: usize = 8;
+const MAX_KIND: usize = 100;
+/// The tags that cosign keeps signatures and attestations under.
+const TAGS: [(&str, &str); 2] =
+    [(".sig", "a signature of cosign (.sig)"), (".att", "an attestation of cosign (.att)")];
+
+/// What was found of each image; `gate` asks the Notary servers of its anchors.
+pub async fn look(
+    seen: &Repositories,
+    current: &Current,
+    gate: &Gate,
+) -> BTreeMap<Image, Vec<String>> {
+    let asked = upstream::Metrics::registered(&mut Metrics::default());
+    let upstreams: BTreeMap<Registry, Upstream> = current
+        .config
+        .upstreams
+        .iter()
+        .filter_map(|config| Some((config.registry.clone(), Upstream::new(config, &asked).ok()?)))
+        .collect();
+    let mut images: Vec<&(Image, u64)> =
+        seen.all.values().flat_map(|repository| &repository.unsigned).collect();
+    images.sort_by_key(|(_, pulls)| std::cmp::Reverse(*pulls));
+    let mut found = BTreeMap::new();
+    for (image, _) in images.into_iter().take(MAX_IMAGES) {
+        let (Some(upstream), Some(digest)) = (upstreams.get(&image.registry), image.digest) else {
+            continue;
+        };
+        let mut told = in_registry(upstream, &image.repository, &digest).await;
+        told.extend(by_notaries(gate, &image.registry, &image.repository, &digest).await);
+        found.insert(image.clone(), told);
+    }
+    found
+}
+
+/// What is beside the image in its registry.
+async fn in_registry(upstream: &Upstream, repository: &Repository, digest: &Digest) -> Vec<String> {
+    let mut told = Vec::new();
+    for (suffix, what) in TAGS {
+        let Ok(tag) = format!("sha256-{}{suffix}", digest.hex()).parse::<Tag>() else { continue };
+        match upstream.resolve(repository, &tag).await {
+            Ok(_) => told.push(what.to_owned()),
+            Err(UpstreamError::Absent { .. }) => {}
+            Err(error) => told
+                .push(format!("{suffix} could not be looked for: {}", plain(&error.to_string()))),
+        }
+    }
+    match upstream.referrers(repository, digest, None, &Page::default()).await {
+        Ok(Some(listed)) => told.extend(kinds(listed.bytes())),
+        Ok(None) => {}
+        Err(error) => {
+            told.push(format!("referrers could not be listed: {}", plain(&error.to_string())))
+        }
+    }
+    told
+}
+
+/// The types of what an index of referrers lists.
+fn kinds(index: &[u8]) -> Vec<String> {
+    let Ok(index) = serde_json::from_slice::<serde_json::Value>(index) else { return Vec::new() };
+    let listed = index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut kinds: Vec<String> = Vec::new();
+    for kind in listed.iter().filter_map(|one| one["artifactType"].as_str()) {
+        let kind = format!("a referrer of type {}", plain(kind));
+        if kinds.len() < MAX_KINDS && !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds
+}
+
+/// What the Notary servers of the anchors have of the repository.
+async fn by_notaries(
+    gate: &Gate,
+    registry: &Registry,
+    repository: &Repository,
+    digest: &Digest,
+) -> Vec<String> {
+    let mut told = Vec::new();
+    for anchor in gate.trust().anchors().filter(|anchor| matches!(anchor, Anchor::NotaryV1(_))) {
+        let name = anchor.name();
+        let Ok(signed) = gate.trust().signed(name, registry, repository).await else { continue };
+        let tags = signed.tags_of(digest);
+        told.push(match tags.first() {
+            Some(tag) => format!("signed by {name} [notaryv1] as {tag}"),
+            None => format!("{name} [notaryv1] signs other images of this repository"),
+        });
+    }
+    told
+}
+
+/// What a stranger wrote, as it may stand in a comment.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(MAX_KIND).collect()
+}

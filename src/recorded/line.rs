@@ -1,0 +1,134 @@
+//! One line of a log: a verdict, another event, or nothing that can be read. Pure.
+
+use serde::Deserialize;
+
+use crate::clock::Timestamp;
+use crate::oci::{Digest, ImageRef, Reference};
+
+/// The target of audit events.
+const TARGET: &str = "countersign::audit";
+const MESSAGE: &str = "verdict";
+
+/// The longest name of an anchor, and the most that vouch for one image.
+const MAX_NAME: usize = 64;
+const MAX_ANCHORS: usize = 32;
+
+/// How a decision came out, as it was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    Admitted,
+    Refused,
+    Absent,
+    Undecided,
+}
+
+impl Verdict {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::Refused => "refused",
+            Self::Absent => "absent",
+            Self::Undecided => "undecided",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Admitted, Self::Refused, Self::Absent, Self::Undecided];
+        all.into_iter().find(|verdict| verdict.as_str() == text)
+    }
+}
+
+/// A decision that reached a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pull {
+    pub image: ImageRef,
+    /// What was served, or was asked for; of a tag that was denied, it is not known.
+    pub digest: Option<Digest>,
+    pub verdict: Verdict,
+    pub reason: Option<String>,
+    /// Who vouched; none where it was served without a signature.
+    pub anchors: Vec<String>,
+    /// That of the first of `anchors`.
+    pub scheme: Option<String>,
+    /// A rule that audits, or an exemption, served what would have been denied.
+    pub unsigned: bool,
+    pub at: Option<Timestamp>,
+}
+
+/// What a line is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    Pull(Box<Pull>),
+    /// Another log event, or an empty line.
+    Other,
+    Unreadable,
+}
+
+/// The fields of an event; others are of no interest.
+#[derive(Deserialize)]
+struct Event {
+    target: Option<String>,
+    message: Option<String>,
+    timestamp: Option<String>,
+    #[serde(rename = "image.registry")]
+    registry: Option<String>,
+    #[serde(rename = "image.repository")]
+    repository: Option<String>,
+    #[serde(rename = "image.reference")]
+    reference: Option<String>,
+    #[serde(rename = "manifest.digest")]
+    digest: Option<String>,
+    verdict: Option<String>,
+    reason: Option<String>,
+    anchor: Option<String>,
+    scheme: Option<String>,
+    would: Option<String>,
+    remark: Option<String>,
+}
+
+impl Line {
+    /// Reads one line, without its end.
+    pub fn parse(line: &[u8]) -> Self {
+        if line.trim_ascii().is_empty() {
+            return Self::Other;
+        }
+        let Ok(event) = serde_json::from_slice::<Event>(line) else { return Self::Unreadable };
+        if event.target.as_deref() != Some(TARGET) || event.message.as_deref() != Some(MESSAGE) {
+            return Self::Other;
+        }
+        event.pull().map_or(Self::Unreadable, |pull| Self::Pull(Box::new(pull)))
+    }
+}
+
+impl Event {
+    fn pull(self) -> Option<Pull> {
+        let reference: Reference = self.reference?.parse().ok()?;
+        let image = ImageRef {
+            registry: self.registry?.parse().ok()?,
+            repository: self.repository?.parse().ok()?,
+            reference,
+        };
+        let digest = match self.digest {
+            Some(digest) => Some(digest.parse().ok()?),
+            None => None,
+        };
+        let verdict = Verdict::parse(&self.verdict?)?;
+        let exempted = self.remark.as_deref() == Some("exempted");
+        let unsigned = self.would.is_some() || exempted || self.anchor.is_none();
+        let vouch = self.anchor.filter(|_| verdict == Verdict::Admitted && !unsigned);
+        let anchors = vouch.iter().flat_map(|names| names.split(',')).map(str::to_owned);
+        let anchors: Vec<String> = anchors.collect();
+        if anchors.len() > MAX_ANCHORS || !anchors.iter().all(|name| is_name(name)) {
+            return None;
+        }
+        let at = self.timestamp.and_then(|at| Timestamp::parse_rfc3339(&at));
+        let scheme = self.scheme.filter(|_| !anchors.is_empty());
+        Some(Pull { image, digest, verdict, reason: self.reason, anchors, scheme, unsigned, at })
+    }
+}
+
+/// Whether that can be an anchor's name: what else stands in a log is written into no configuration.
+fn is_name(name: &str) -> bool {
+    let word = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+    !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(word)
+}

@@ -1,0 +1,138 @@
+//! `countersign exempt` as a shell sees it.
+
+use std::path::PathBuf;
+
+use countersign::clock::Clock;
+use countersign::exemptions::ExemptionFile;
+use countersign::oci::Digest;
+use serde_json::Value;
+
+use crate::commands::{Said, countersign};
+use crate::folder::Folder;
+
+/// A configuration with a store, and rules of which one denies.
+struct Place {
+    folder: Folder,
+    config: PathBuf,
+}
+
+fn place() -> Place {
+    let folder = Folder::new("exempt");
+    std::fs::create_dir(folder.join("store")).unwrap();
+    let config = folder.write(
+        "countersign.toml",
+        "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"store\"\n\
+         [[upstream]]\nregistry = \"registry.example.com\"\n\
+         [[rule]]\nimages = [\"registry.example.com/**\"]\nmode = \"allow\"\nreason = \"x\"\n\
+         [[rule]]\nimages = [\"registry.example.com/shut/**\"]\nmode = \"deny\"\n",
+    );
+    Place { folder, config }
+}
+
+impl Place {
+    fn exempt(&self, arguments: &[&str]) -> Said {
+        let config = ["--config", self.config.to_str().unwrap()];
+        countersign(&[&["exempt"], arguments, &config].concat())
+    }
+
+    fn file(&self) -> ExemptionFile {
+        ExemptionFile::below(&self.folder.join("store"))
+    }
+}
+
+fn image(repository: &str) -> String {
+    format!("registry.example.com/{repository}@{}", Digest::of(b"one"))
+}
+
+#[test]
+fn what_is_exempted_is_listed_with_its_reason_and_end_and_can_be_ended() {
+    let place = place();
+    assert_eq!(place.exempt(&["--list"]).stdout, "nothing is exempted\n");
+    let said = place.exempt(&[&image("app"), "--reason", " OPS-12 ", "--for", "2h"]);
+    assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""));
+    assert!(said.stdout.starts_with(&format!("exempted {} until ", image("app"))));
+
+    let [one] = &place.file().read().unwrap()[..] else { panic!("not one") };
+    let lasts = one.says().until.since(one.says().made).as_secs();
+    assert_eq!((one.says().reason.as_str(), lasts), ("OPS-12", 7200));
+    assert!(one.is_in_force(Clock::System.now()));
+    assert!(one.says().by.contains("uid "), "{}", one.says().by);
+
+    let listed = place.exempt(&["--list"]).stdout;
+    for words in [&image("app"), "OPS-12", &one.says().until.to_string(), &one.says().by] {
+        assert!(listed.contains(words), "{words}: {listed}");
+    }
+    let json: Value = serde_json::from_str(&place.exempt(&["--list", "--json"]).stdout).unwrap();
+    assert_eq!(json["exemptions"][0]["image"], image("app"));
+
+    let ended = place.exempt(&[&image("app"), "--end"]);
+    assert!(ended.stdout.starts_with("ended "), "{}", ended.stdout);
+    assert_eq!(place.exempt(&["--list"]).stdout, "nothing is exempted\n");
+    let again = place.exempt(&[&image("app"), "--end"]);
+    assert_eq!(again.stdout, format!("{} was not exempted\n", image("app")));
+}
+
+#[test]
+fn the_digest_counts_where_a_tag_stands_beside_it() {
+    let place = place();
+    let both = image("app").replace('@', ":v1@");
+    assert_eq!(place.exempt(&[&both, "--reason", "x", "--for", "1h"]).status, Some(0));
+    assert!(place.exempt(&["--list"]).stdout.contains(&image("app")));
+}
+
+#[test]
+fn what_cannot_be_exempted_is_an_error_that_says_what_to_do() {
+    let place = place();
+    let with = |image: &str, reason: &str, lasts: &str| {
+        place.exempt(&[image, "--reason", reason, "--for", lasts])
+    };
+    for (said, words) in [
+        (with("registry.example.com/app:v1", "x", "1h"), "name the digest"),
+        (with("registry.example.com/app", "x", "1h"), "name the digest"),
+        (with("elsewhere.example.com/app@sha256:0", "x", "1h"), "a digest is"),
+        (with(&image("app").replace("registry.", "other."), "x", "1h"), "no [[upstream]]"),
+        (with(&image("shut/app"), "x", "1h"), "does not override"),
+        (with(&image("app"), "", "1h"), "say why"),
+        (with(&image("app"), "  ", "1h"), "say why"),
+        (with(&image("app"), "x", "8d"), "7 days at most"),
+        (with(&image("app"), "x", "0s"), "one second at least"),
+        (with(&image("app"), "x", "long"), "is no duration"),
+        (with(&image("app"), &"x".repeat(501), "1h"), "longer than 500 bytes"),
+        (place.exempt(&[&image("app"), "--for", "1h"]), "--reason"),
+        (place.exempt(&[&image("app"), "--reason", "x"]), "--for"),
+        (place.exempt(&[]), "<IMAGE>"),
+    ] {
+        assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""), "{words}: {}", said.stderr);
+        assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+    }
+    assert_eq!(place.file().read().unwrap(), []);
+}
+
+#[test]
+fn a_broken_file_is_told_and_left_as_it_is() {
+    let place = place();
+    assert_eq!(place.exempt(&[&image("app"), "--reason", "x", "--for", "1h"]).status, Some(0));
+    let path = place.file().path();
+    place.folder.write(path.strip_prefix(place.folder.path()).unwrap().to_str().unwrap(), "{");
+    for arguments in [
+        vec!["--list"],
+        vec![&*image("app"), "--end"],
+        vec![&*image("app"), "--reason", "x", "--for", "1h"],
+    ] {
+        let said = place.exempt(&arguments);
+        assert_eq!((said.status, said.stdout.as_str()), (Some(1), ""), "{arguments:?}");
+        assert!(said.stderr.contains(path.to_str().unwrap()), "{}", said.stderr);
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), b"{");
+}
+
+#[test]
+fn without_a_store_nothing_is_written() {
+    let place = place();
+    let store = place.folder.join("store");
+    std::fs::remove_dir(&store).unwrap();
+    let said = place.exempt(&[&image("app"), "--reason", "x", "--for", "1h"]);
+    assert_eq!(said.status, Some(1));
+    assert!(said.stderr.contains("there is no store at"), "{}", said.stderr);
+    assert!(!store.exists());
+}

@@ -1,0 +1,236 @@
+//! Recorded pulls under another configuration: what is said of each is what a gate of that
+//! configuration would do.
+
+use std::time::Duration;
+
+use countersign::app::{App, Keeping};
+use countersign::exemptions::{ExemptionFile, Said};
+use countersign::oci::{Digest, Reference};
+use countersign::recorded::{Pulls, Tally, read};
+use countersign::replay::{Replayed, replay};
+use serde_json::Value;
+
+use crate::attached::{MINE, layer, put_sig};
+use crate::audit::Page;
+use crate::fake_registry::{Fault, REGISTRY, respond};
+use crate::sigstore::Sigstore;
+use crate::whole_gate::{APP, Setup, World, app};
+
+const TEAM: &str = "[[anchor]]\nname = \"team\"\nscheme = \"notaryv1\"\nurl = \"NOTARY\"\n\
+                    root_keys = [\"PIN\"]\n";
+const CI: &str = "[[anchor]]\nname = \"ci\"\nscheme = \"cosign\"\nkeys = [\"mine.pub\"]\n\
+                  trusted_root = \"root.json\"\n";
+
+fn setup(lines: &str) -> Setup {
+    let rule = format!("[[rule]]\nimages = [\"{REGISTRY}/**\"]\n{lines}\n");
+    Setup::new([TEAM, CI, &rule].concat())
+        .file("mine.pub", MINE.pem())
+        .file("root.json", Sigstore::shared().trusted_root().to_string())
+}
+
+const ALLOW: &str = "mode = \"allow\"\nreason = \"a test\"";
+const BY_TEAM: &str = "require = [\"team\"]";
+const BY_CI: &str = "require = [\"ci\"]";
+
+/// What is recorded of pulls of each of `references`.
+async fn log(world: &World, references: &[String]) -> String {
+    let page = Page::default();
+    let _here = page.is_written();
+    for reference in references {
+        world.pull(reference).await;
+    }
+    page.all().iter().map(|event| format!("{event}\n")).collect()
+}
+
+/// What would come of `log` under a rule of those lines.
+async fn replayed(world: &mut World, log: &str, lines: &str) -> (Value, Replayed) {
+    let (mut pulls, mut tally) = (Pulls::default(), Tally::default());
+    read(log.as_bytes(), &mut pulls, &mut tally).unwrap();
+    world.setup = setup(lines);
+    let app = App::new(&world.config(), world.clock.clone(), Keeping::OnlyRead).unwrap();
+    let mut done = 0;
+    let replayed = replay(&app.gate(), pulls, tally, |so_far| done = so_far).await;
+    let json = serde_json::to_value(&replayed).unwrap();
+    assert_eq!(json["images"].as_array().unwrap().len(), done);
+    (json, replayed)
+}
+
+/// The image of that reference, and what is said of it.
+fn of<'a>(json: &'a Value, reference: impl std::fmt::Display) -> &'a Value {
+    let end = reference.to_string();
+    let images = json["images"].as_array().unwrap();
+    images.iter().find(|image| image["image"].as_str().unwrap().ends_with(&end)).unwrap()
+}
+
+fn texts(references: &[&str]) -> Vec<String> {
+    references.iter().map(|reference| (*reference).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_was_served_and_is_not_signed_would_be_refused_and_what_is_signed_would_not() {
+    let mut world = World::of(setup(ALLOW)).await;
+    let child = world.put_image("amd64");
+    let index = world.put_index(&[&child]);
+    world.put_tag("signed", &index);
+    world.sign("signed", &index);
+    world.push("v1", "one");
+    let child = Digest::of(&child).to_string();
+    let log = log(&world, &texts(&["signed", &child, "v1", "v1"])).await;
+    let (json, replayed) = replayed(&mut world, &log, BY_TEAM).await;
+    assert_eq!((&json["served"], &json["would_refuse"]), (&4.into(), &2.into()), "{json}");
+    let v1 = of(&json, ":v1");
+    assert_eq!((&v1["change"], &v1["pulls"]), (&"would_refuse".into(), &2.into()));
+    assert_eq!((&v1["then"], &v1["now"]), (&"admitted".into(), &"absent".into()));
+    assert_eq!(v1["reason"], "tag_not_signed");
+    assert_eq!(of(&json, ":signed")["change"], "same");
+    assert_eq!(of(&json, &child)["change"], "same");
+    assert_eq!(replayed.exit_status(), 3);
+    let text = replayed.to_string();
+    assert!(text.contains("would refuse 2 of 4 pulls that were served: 1 of 3 images"), "{text}");
+    assert!(text.contains(":v1\n  WOULD REFUSE, 2 pulls"), "{text}");
+    assert!(!text.contains(":signed"), "{text}");
+}
+
+#[tokio::test]
+async fn a_tag_is_judged_by_the_digest_that_was_recorded_and_it_is_told_that_it_moved() {
+    let mut world = World::of(setup(ALLOW)).await;
+    let signed = world.push("v1", "signed");
+    put_sig(&world.registry, &app(), &signed, &[layer(&signed, &MINE)]);
+    world.push("v2", "unsigned");
+    let log = log(&world, &texts(&["v1", "v2"])).await;
+    let moved = world.push("v1", "moved and unsigned");
+    let also = world.push("v2", "moved and signed");
+    put_sig(&world.registry, &app(), &also, &[layer(&also, &MINE)]);
+    let (json, replayed) = replayed(&mut world, &log, BY_CI).await;
+    let (v1, v2) = (of(&json, ":v1"), of(&json, ":v2"));
+    assert_eq!((&v1["change"], &v2["change"]), (&"same".into(), &"would_refuse".into()));
+    assert_eq!(v1["digest"], Digest::of(&signed).to_string());
+    assert_eq!(v1["moved_to"], Digest::of(&moved).to_string());
+    assert!(replayed.to_string().contains(&format!("the tag has {} by now", Digest::of(&also))));
+}
+
+#[tokio::test]
+async fn a_tag_that_is_signed_as_another_digest_would_be_served_as_that() {
+    let mut world = World::of(setup(ALLOW)).await;
+    let signed = world.push_signed("v1", "signed");
+    world.push("v1", "moved by somebody");
+    let log = log(&world, &texts(&["v1"])).await;
+    let (json, replayed) = replayed(&mut world, &log, BY_TEAM).await;
+    assert_eq!((&json["other_digest"], &json["would_refuse"]), (&1.into(), &0.into()), "{json}");
+    assert_eq!(replayed.exit_status(), 0);
+    // As the gate has it.
+    world.restart().await;
+    world.pull("v1").await.serves(&signed);
+}
+
+#[tokio::test]
+async fn what_cannot_be_decided_is_told_apart_and_a_refusal_counts_for_more() {
+    let mut world = World::of(setup(ALLOW)).await;
+    world.push("v1", "one");
+    let log = log(&world, &texts(&["v1"])).await;
+    world.notary.goes_down();
+    let (json, open) = replayed(&mut world, &log, BY_TEAM).await;
+    assert_eq!(
+        (&json["undecided"], of(&json, ":v1")["now"].as_str()),
+        (&1.into(), Some("undecided"))
+    );
+    assert_eq!(open.exit_status(), 4);
+    let both = format!("{BY_TEAM}\n[[rule]]\nimages = [\"{REGISTRY}/{APP}:v2\"]\nmode = \"deny\"");
+    let more =
+        log.clone() + &log.replace("\"image.reference\":\"v1\"", "\"image.reference\":\"v2\"");
+    let (json, both) = replayed(&mut world, &more, &both).await;
+    assert_eq!((&json["undecided"], &json["would_refuse"]), (&1.into(), &1.into()));
+    assert_eq!(both.exit_status(), 3);
+}
+
+#[tokio::test]
+async fn what_was_denied_and_would_be_served_is_no_refusal() {
+    let mut world = World::of(setup(BY_TEAM)).await;
+    world.push("v1", "one");
+    let log = log(&world, &texts(&["v1", "v1"])).await;
+    let (json, replayed) = replayed(&mut world, &log, ALLOW).await;
+    assert_eq!((&json["served"], &json["would_serve"]), (&0.into(), &2.into()));
+    let v1 = of(&json, ":v1");
+    assert_eq!((&v1["then"], &v1["then_reason"]), (&"absent".into(), &"no_trust_data".into()));
+    assert_eq!(replayed.exit_status(), 0);
+}
+
+#[tokio::test]
+async fn what_a_rule_that_audits_would_record_is_served() {
+    let mut world = World::of(setup(ALLOW)).await;
+    let image = world.push("v1", "one");
+    let by_digest = Digest::of(&image).to_string();
+    let log = log(&world, &texts(&["v1", &by_digest])).await;
+    let audit = format!("{BY_TEAM}\nmode = \"audit\"");
+    let (json, replayed) = replayed(&mut world, &log, &audit).await;
+    assert_eq!((&json["would_record"], &json["would_refuse"]), (&2.into(), &0.into()));
+    assert_eq!(of(&json, ":v1")["reason"], "no_trust_data");
+    assert_eq!(replayed.exit_status(), 0);
+}
+
+#[tokio::test]
+async fn what_the_registry_has_no_more_is_gone_and_not_refused() {
+    let mut world = World::of(setup(ALLOW)).await;
+    let image = world.push("v1", "one");
+    put_sig(&world.registry, &app(), &image, &[layer(&image, &MINE)]);
+    let log = log(&world, &texts(&["v1"])).await;
+    let gone = Digest::of(&image).to_string();
+    world.registry.hook(move |asked| {
+        let is_it = asked.path.ends_with(&gone) || asked.path.ends_with("/v1");
+        is_it.then(|| Fault::Respond(respond(404, "")))
+    });
+    let (json, replayed) = replayed(&mut world, &log, BY_CI).await;
+    assert_eq!((&json["gone"], &json["would_refuse"]), (&1.into(), &0.into()));
+    assert_eq!(replayed.exit_status(), 0);
+}
+
+#[tokio::test]
+async fn an_exemption_that_holds_now_hides_no_refusal() {
+    let mut world = World::of(setup(ALLOW)).await;
+    let image = world.push("v1", "one");
+    let by_digest = Digest::of(&image).to_string();
+    let log = log(&world, &texts(&["v1", &by_digest])).await;
+    let made = world.clock.now();
+    let said = Said {
+        registry: REGISTRY.parse().unwrap(),
+        repository: app(),
+        digest: Digest::of(&image),
+        reason: "OPS-12".to_owned(),
+        by: "alice".to_owned(),
+        made,
+        until: made.plus(Duration::from_secs(60)),
+    };
+    ExemptionFile::below(&world.store()).add(said).unwrap();
+    let (json, _) = replayed(&mut world, &log, BY_TEAM).await;
+    assert_eq!(json["would_refuse"], 2);
+}
+
+#[tokio::test]
+async fn what_a_replay_says_is_what_the_gate_does() {
+    let mut world = World::of(setup(ALLOW)).await;
+    let child = world.put_image("amd64");
+    let index = world.put_index(&[&child]);
+    world.put_tag("index", &index);
+    put_sig(&world.registry, &app(), &index, &[layer(&index, &MINE)]);
+    let unsigned = world.push("v1", "one");
+    let references = [
+        "index".to_owned(),
+        "v1".to_owned(),
+        Digest::of(&index).to_string(),
+        Digest::of(&unsigned).to_string(),
+    ];
+    let log = log(&world, &references).await;
+    for lines in [BY_CI, BY_TEAM, ALLOW, "mode = \"deny\"", "any_of = [\"ci\", \"team\"]"] {
+        let (json, _) = replayed(&mut world, &log, lines).await;
+        world.restart().await;
+        for reference in &references {
+            let served = world.pull(reference).await.status == 200;
+            let separator = match reference.parse::<Reference>().unwrap() {
+                Reference::Tag(_) => ':',
+                Reference::Digest(_) => '@',
+            };
+            let told = of(&json, format!("{separator}{reference}"))["now"] == "admitted";
+            assert_eq!(told, served, "{lines} {reference}: {json}");
+        }
+    }
+}
