@@ -92,6 +92,7 @@ mod rolling_out;
 mod room;
 mod rot;
 mod self_verifying_client;
+mod who_may_pull;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -129,6 +130,7 @@ fn main() -> std::process::ExitCode {
         rot::tests(),
         disk::tests(),
         audit_file::tests(),
+        who_may_pull::tests(),
     ];
     let trials = all.into_iter().flatten().map(|(name, test)| {
         let name = name.trim_start_matches("e2e::");

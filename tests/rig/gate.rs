@@ -166,6 +166,16 @@ impl Gate {
         self.process.as_ref().unwrap().signal("TERM");
     }
 
+    /// Has it read its configuration again.
+    pub(crate) fn hangup(&self) {
+        self.process.as_ref().unwrap().signal("HUP");
+    }
+
+    /// Writes another configuration in the place of the one that it was started with.
+    pub(crate) fn configure(&self, text: &str) {
+        self.folder.write("countersign.toml", text);
+    }
+
     pub(crate) fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
         self.process.as_mut().unwrap().ended(limit)
     }
