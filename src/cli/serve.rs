@@ -5,6 +5,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
 use crate::clock::Clock;
+use crate::systemd;
 use crate::telemetry;
 
 use super::ConfigFile;
@@ -29,13 +30,20 @@ impl Serve {
         let running = App::start(&config, Clock::System).await?;
         let admin = running.admin().map(|admin| format!("http://{admin}"));
         tracing::info!(target: telemetry::ALWAYS, address = %running.url(), admin, "listening");
+        let status = format!("listening on {}", running.url());
+        systemd::ready(&status);
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => running.reload(),
+                _ = hangup.recv() => {
+                    systemd::reloading();
+                    running.reload();
+                    systemd::ready(&status);
+                }
             }
         }
+        systemd::stopping();
         tracing::info!("stopping: new connections are refused, started answers finish");
         running.stop().await;
         Ok(0)

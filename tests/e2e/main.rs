@@ -5,7 +5,7 @@
 //! files in a temporary folder, and ends with the tests. Nothing is skipped: a missing program fails its test.
 //!
 //! Debian 12's packages: `busybox-static`, `containerd`, `curl`, `debootstrap`, `docker-compose`, `docker-registry`,
-//! `docker.io`, `iptables`, `libfaketime`, `nftables`, `notary`, `podman`, `procps`, `runc`, `skopeo`, `tar` (and `coreutils`,
+//! `docker.io`, `iptables`, `libfaketime`, `nftables`, `notary`, `podman`, `procps`, `prometheus`, `runc`, `skopeo`, `systemd`, `tar` (and `coreutils`,
 //! `mount`, `util-linux`, always there). What Debian has not, cosign, notation and a registry with the referrers API,
 //! `.ci/go-tools` builds.
 //!
@@ -90,6 +90,7 @@ mod refuse;
 mod room;
 mod rot;
 mod self_verifying_client;
+mod service;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -119,6 +120,7 @@ fn main() -> std::process::ExitCode {
         recipes::tests(),
         client_machines::tests(),
         operate::tests(),
+        service::tests(),
         offline::tests(),
         isolation::tests(),
         ranges::tests(),
