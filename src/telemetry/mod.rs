@@ -115,7 +115,10 @@ mod tests {
     }
 
     fn written_by(format: Format, filter: &str, events: impl FnOnce()) -> String {
-        let (page, clock) = (Page::default(), Clock::manual(Timestamp::from_unix(3723)));
+        let (page, clock) = (
+            Page::default(),
+            Clock::manual(Timestamp::parse_rfc3339("1970-01-01T01:02:03.5Z").unwrap()),
+        );
         let least = LevelFilter::INFO;
         let subscriber = subscriber(format, filter, least, &clock, page.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, events);

@@ -35,8 +35,9 @@ where
         event.record(&mut told);
         let (level, target) = (*event.metadata().level(), event.metadata().target());
         let now = self.0.now().to_string();
-        let time = now.split('T').nth(1).unwrap_or(&now);
-        paint(&mut writer, DIM, time)?;
+        // To the second: RFC 3339 has the time of day behind the `T`.
+        let time = now.split('T').nth(1).and_then(|time| time.get(..8)).unwrap_or(&now);
+        paint(&mut writer, DIM, &format!("{time}Z"))?;
         writer.write_char(' ')?;
         paint(&mut writer, color_of(level), level.as_str())?;
         let pad = 6_usize.saturating_sub(level.as_str().len());
