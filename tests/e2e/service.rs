@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+
 use crate::folder::Folder;
 use crate::process::{must, tool};
 
@@ -10,6 +12,7 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
         systemd_takes_the_unit_and_finds_it_hardened,
         each_alert_fires_when_it_should_and_not_else,
         prometheus_takes_its_configuration,
+        prometheus_takes_every_query_of_the_dashboard,
     ]
 }
 
@@ -55,4 +58,25 @@ fn each_alert_fires_when_it_should_and_not_else() {
 fn prometheus_takes_its_configuration() {
     let mut promtool = tool("promtool", "prometheus");
     must(promtool.args(["check", "config"]).arg(rig("watching/prometheus.yml")));
+}
+
+/// Each query as a rule, which promtool reads as Prometheus does.
+fn prometheus_takes_every_query_of_the_dashboard() {
+    let dashboard = std::fs::read(rig("watching/grafana/dashboards/countersign.json")).unwrap();
+    let dashboard: Value = serde_json::from_slice(&dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let rules: Vec<Value> = targets
+        .enumerate()
+        .map(|(at, target)| {
+            let query = target["expr"].as_str().unwrap().replace("$__rate_interval", "5m");
+            json!({"record": format!("query:{at}"), "expr": query.replace("$instance", ".*")})
+        })
+        .collect();
+    assert!(rules.len() > 20, "{rules:?}");
+    // JSON is YAML, too.
+    let folder = Folder::new("dashboard");
+    let rules = json!({"groups": [{"name": "dashboard", "rules": rules}]});
+    let file = folder.write("rules.yml", rules.to_string());
+    must(tool("promtool", "prometheus").args(["check", "rules"]).arg(file));
 }
