@@ -73,6 +73,7 @@
 //! - [`client_config`]: the files that lead a client to the gate.
 //! - [`doctor`]: the ways around the gate that a client's files leave open.
 //! - [`telemetry`]: where log events go.
+//! - [`systemd`]: what the service manager is told.
 //! - [`cli`]: the commands.
 
 pub mod clock;
@@ -103,4 +104,5 @@ pub mod demo;
 pub mod client_config;
 pub mod doctor;
 pub mod telemetry;
+pub mod systemd;
 pub mod cli;

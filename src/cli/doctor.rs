@@ -1,6 +1,6 @@
 //! `countersign doctor`: the ways around the gate that a client machine leaves open.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -27,7 +27,8 @@ pub(super) struct Doctor {
     /// A registry to which the gate is to be the only way; may be repeated.
     #[arg(long = "registry", value_name = "NAME", default_value = DOCKER_HUB)]
     registries: Vec<Registry>,
-    /// Read the files below this folder, a machine's root that is mounted there.
+    /// Read the files below this folder, a machine's root that is mounted there. Connects to nothing:
+    /// from here is not from there.
     #[arg(long, value_name = "FOLDER", default_value = "/")]
     root: PathBuf,
     /// Connect to nothing.
@@ -42,9 +43,10 @@ impl Doctor {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
         let question = Question::new(self.gates, &self.registries);
         let findings = examine(&question, &look(&self.root));
-        let reached = match self.no_connect {
-            true => None,
-            false => Some(reach(&question, Report::servers(&findings)).await),
+        let reached = if self.no_connect || self.root != Path::new("/") {
+            None
+        } else {
+            Some(reach(&question, Report::servers(&findings)).await)
         };
         let report = Report::new(findings, reached.as_deref());
         if self.json {

@@ -5,6 +5,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
 use crate::clock::Clock;
+use crate::systemd;
 use crate::telemetry;
 
 use super::ConfigFile;
@@ -31,7 +32,9 @@ impl Serve {
         let running = App::start(&config, Clock::System).await?;
         let admin = running.admin().map(|admin| format!("http://{admin}"));
         let (address, mirror) = (running.url(), running.mirror_url());
+        let status = format!("listening on {address}");
         tracing::info!(target: telemetry::ALWAYS, address, mirror, admin, "listening");
+        systemd::ready(&status);
         let mut reloader = running.reloader(config);
         loop {
             tokio::select! {
@@ -40,9 +43,12 @@ impl Serve {
                 _ = hangup.recv() => {}
                 () = reloader.changed() => {}
             }
+            systemd::reloading();
             // What is wrong with it was told, and what was read before stays in use.
             let _ = reloader.reload().await;
+            systemd::ready(&status);
         }
+        systemd::stopping();
         tracing::info!("stopping: new connections are refused, started answers finish");
         running.stop().await;
         Ok(0)

@@ -36,6 +36,11 @@ enum Why {
     Stopping,
 }
 
+impl Why {
+    const ALL: [Self; 5] =
+        [Self::Mismatch, Self::Length, Self::Interrupted, Self::Unreadable, Self::Stopping];
+}
+
 impl EncodeLabelValue for Why {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         let name = match self {
@@ -53,6 +58,10 @@ impl Metrics {
     /// Makes the counters and registers them in `registry`.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
+        // What is counted from nothing on shows its first time as a rise.
+        for reason in Why::ALL {
+            drop(metrics.broken.get_or_create(&BrokenLabels { reason }));
+        }
         registry.register(
             "countersign_blobs_broken",
             "Blobs from upstream that did not come whole and right, by why",

@@ -140,6 +140,13 @@ impl Metrics {
             rollbacks: Family::default(),
             blob_bytes: Family::default(),
         };
+        // What is counted from nothing on shows its first time as a rise.
+        for action in ["warn", "refuse"] {
+            drop(metrics.rollbacks.get_or_create(&ActionLabels { action }));
+        }
+        for origin in [Origin::Store, Origin::Upstream] {
+            metrics.blob_bytes(origin);
+        }
         registry.register(
             "countersign_requests",
             "Requests of clients by route and status",

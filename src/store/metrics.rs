@@ -24,6 +24,8 @@ pub(super) enum Operation {
 }
 
 impl Operation {
+    const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Publish, Self::Remove, Self::Facts];
+
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -55,6 +57,8 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    const ALL: [Self; 4] = [Self::Length, Self::Digest, Self::Unreadable, Self::Missing];
+
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Length => "length",
@@ -97,6 +101,13 @@ impl Metrics {
     /// Makes the counters and registers them in `registry`.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
+        // What is counted from nothing on shows its first time as a rise.
+        for operation in Operation::ALL {
+            drop(metrics.failures.get_or_create(&Failed { operation }));
+        }
+        for fault in Fault::ALL {
+            drop(metrics.lost.get_or_create(&Lost { fault }));
+        }
         registry.register(
             "countersign_store_bytes",
             "Bytes of content that are kept",

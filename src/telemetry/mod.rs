@@ -1,6 +1,8 @@
 //! Where log events go: to standard error, as text for people on a terminal and as one JSON object a
 //! line otherwise. Knows nothing of what is logged.
 
+mod people;
+
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
@@ -11,6 +13,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use self::people::People;
+use crate::clock::Clock;
 
 /// The environment variable that filters events, such as `debug` or `info,countersign::audit=off`.
 const FILTER: &str = "RUST_LOG";
@@ -42,7 +47,7 @@ pub fn init(least: LevelFilter) -> Result<(), TelemetryError> {
     let terminal = io::stderr().is_terminal();
     let format = if terminal { Format::People } else { Format::Programs };
     let filter = std::env::var(FILTER).unwrap_or_default();
-    Ok(subscriber(format, &filter, least, io::stderr)?.try_init()?)
+    Ok(subscriber(format, &filter, least, &Clock::System, io::stderr)?.try_init()?)
 }
 
 /// Writes the events that `filter` lets through; what it does not name, from `least` up.
@@ -50,6 +55,7 @@ fn subscriber<W>(
     format: Format,
     filter: &str,
     least: LevelFilter,
+    clock: &Clock,
     writer: W,
 ) -> Result<Arc<dyn Subscriber + Send + Sync>, ParseError>
 where
@@ -59,7 +65,7 @@ where
     let filter = filter.add_directive(format!("{ALWAYS}=info").parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     Ok(match format {
-        Format::People => Arc::new(builder.finish()),
+        Format::People => Arc::new(builder.event_format(People(clock.clone())).finish()),
         Format::Programs => {
             let json = builder.json().flatten_event(true).with_current_span(false);
             Arc::new(json.with_span_list(false).finish())
@@ -75,6 +81,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::clock::Timestamp;
 
     /// Keeps what is written.
     #[derive(Clone, Default)]
@@ -101,13 +108,30 @@ mod tests {
     }
 
     fn written(format: Format, filter: &str) -> String {
-        let page = Page::default();
-        let subscriber = subscriber(format, filter, LevelFilter::INFO, page.clone()).unwrap();
-        tracing::subscriber::with_default(subscriber, || {
+        written_by(format, filter, || {
             tracing::info!(target: "countersign::audit", { image.repository = "a/b", n = 7 }, "verdict");
             tracing::debug!("detail");
-        });
+        })
+    }
+
+    fn written_by(format: Format, filter: &str, events: impl FnOnce()) -> String {
+        let (page, clock) = (
+            Page::default(),
+            Clock::manual(Timestamp::parse_rfc3339("1970-01-01T01:02:03.5Z").unwrap()),
+        );
+        let least = LevelFilter::INFO;
+        let subscriber = subscriber(format, filter, least, &clock, page.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, events);
         String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// What a terminal shows, without its colors.
+    fn seen(events: impl FnOnce()) -> String {
+        let mut seen = written_by(Format::People, "debug", events);
+        for color in ["2", "31", "32", "33", "0"] {
+            seen = seen.replace(&format!("\x1b[{color}m"), "");
+        }
+        seen
     }
 
     #[test]
@@ -123,9 +147,38 @@ mod tests {
     }
 
     #[test]
-    fn people_read_text() {
-        let text = written(Format::People, "");
-        assert!(text.contains("verdict") && text.contains("a/b"), "{text}");
+    fn people_read_a_decision_as_a_sentence() {
+        let seen = seen(|| {
+            tracing::info!(
+                target: "countersign::audit",
+                {
+                image.registry = "docker.io",
+                image.repository = "library/app",
+                image.reference = %"v1",
+                manifest.digest = %"sha256:00",
+                verdict = "refused",
+                reason = "expired",
+                rule = "docker.io/**",
+                duration_ms = 1.2345,
+                },
+                "verdict"
+            );
+        });
+        let line = "01:02:03Z INFO  refused docker.io/library/app:v1@sha256:00 expired  \
+                    rule=docker.io/**  duration_ms=1.2\n";
+        assert_eq!(seen, line);
+    }
+
+    #[test]
+    fn people_read_what_happened_before_the_details() {
+        let seen = seen(|| {
+            let error = io::Error::other("no\x1b[2J room");
+            tracing::warn!(error = &error as &dyn std::error::Error, of = 7, "cannot be kept");
+            tracing::debug!(target: "countersign::store", none = None::<&str>, "detail");
+        });
+        let lines = "01:02:03Z WARN  cannot be kept  error=\"no\\u{1b}[2J room\"  of=7\n\
+                     01:02:03Z DEBUG countersign::store detail\n";
+        assert_eq!(seen, lines);
     }
 
     #[test]
@@ -133,6 +186,7 @@ mod tests {
         assert_eq!(written(Format::Programs, "debug").lines().count(), 2);
         assert_eq!(written(Format::Programs, "countersign::audit=off").lines().count(), 0);
         assert_eq!(written(Format::Programs, "error").lines().count(), 0);
-        assert!(subscriber(Format::Programs, "=,=", LevelFilter::INFO, io::sink).is_err());
+        let (least, clock) = (LevelFilter::INFO, Clock::System);
+        assert!(subscriber(Format::Programs, "=,=", least, &clock, io::sink).is_err());
     }
 }

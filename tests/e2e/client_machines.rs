@@ -14,6 +14,7 @@ use crate::notary::Keys;
 use crate::podman::Podman;
 use crate::process::{Said, must, tool};
 use crate::site::{PROMPT, Site};
+use crate::tls::Authority;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
@@ -33,9 +34,11 @@ struct Place {
     unsigned: String,
     url: String,
     ca: String,
+    client: [String; 2],
     machine: Machine,
     hub: DockerHub,
     gate: Gate,
+    _authority: Authority,
     _site: Site,
 }
 
@@ -50,22 +53,39 @@ impl Place {
         let manifest = site.registry.manifest("library/app", &signed);
         signer.sign_digest("docker.io/library/app", "1", &manifest);
 
-        let authority = &site.notary.authority;
+        // The machine's system trusts the one behind Docker Hub, and this one only where it is told to.
+        let authority = Authority::new();
         let (certificate, key) = authority.certify("gate", &[GATE]);
         let tls =
             format!("tls_cert = \"{}\"\ntls_key = \"{}\"\n", certificate.display(), key.display());
         let config = site.config_as("docker.io", &[&signer.root_key_id()], PROMPT);
         let gate = Gate::start(0, &tls, &config, Clock::Machine);
-        let hub = DockerHub::start(site.content.path(), authority);
-        let machine = Machine::new(&hub, authority);
+        let hub = DockerHub::start(site.content.path(), &site.notary.authority);
+        let machine = Machine::new(&hub, &site.notary.authority);
         let url = format!("https://{GATE}:{}", gate.port);
         let ca = authority.ca().display().to_string();
-        Self { signed, unsigned, url, ca, machine, hub, gate, _site: site }
+        let client = authority.certify("client", &["client.example.com"]);
+        let client = [client.0, client.1].map(|file| file.display().to_string());
+        Self {
+            signed,
+            unsigned,
+            url,
+            ca,
+            client,
+            machine,
+            hub,
+            gate,
+            _authority: authority,
+            _site: site,
+        }
     }
 
     fn configure(&self, client: &str, more: &[&str]) {
         let arguments = ["--gate", &self.url, "--ca", &self.ca];
-        self.machine.configure(client, &[&arguments, more].concat());
+        // The gate asks for none. What a client could not read, though, would stop its pulls.
+        let [certificate, key] = &self.client;
+        let own = ["--client-cert", certificate, "--client-key", key];
+        self.machine.configure(client, &[&arguments, &own[..], more].concat());
     }
 
     /// The gate, as images name it.

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::docker::{Cli, Daemon};
-use crate::process::{every, must_within, run, wait_for};
+use crate::process::{every, must_within, run, tool, wait_for};
 use crate::stand_in;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
@@ -40,6 +40,7 @@ fn the_compose_file_brings_up_a_site_whose_gate_serves_what_is_signed_only() {
     let refused = plain.run(&["pull", "localhost:5050/library/app:unsigned"]);
     let sentence = "remote trust data does not exist for localhost:5000/library/app:unsigned";
     assert!(!refused.ok() && refused.all().contains(sentence), "{}", refused.all());
+    site.is_watched();
     site.stops_in_time();
 }
 
@@ -81,6 +82,22 @@ impl Compose<'_> {
     fn authority(&self) -> String {
         let cat = ["run", "--rm", "--volume", "e2e_tls:/tls:ro", "debian:bookworm-slim"];
         self.plain.must(&[&cat[..], &["cat", "/tls/ca.crt"]].concat())
+    }
+
+    /// Prometheus reads the gate's metrics, and has taken the alert rules.
+    fn is_watched(&self) {
+        let ask = |what: &str| {
+            let mut curl = self.daemon.command(Path::new(tool("curl", "curl").get_program()));
+            run(curl.args(["--silent", &format!("http://127.0.0.1:9090/api/v1/{what}")])).stdout
+        };
+        wait_for("Prometheus to read the gate's metrics", Duration::from_secs(60), || {
+            ask("query?query=up").contains("\"1\"]").then_some(())
+        });
+        let rules = ask("rules");
+        assert!(
+            rules.contains("CountersignTrustExpired") && !rules.contains("\"health\":\"err\""),
+            "{rules}"
+        );
     }
 
     /// The gate is the first process of its container and ends when it is asked to.

@@ -5,7 +5,7 @@
 //! files in a temporary folder, and ends with the tests. Nothing is skipped: a missing program fails its test.
 //!
 //! Debian 12's packages: `busybox-static`, `containerd`, `curl`, `debootstrap`, `docker-compose`, `docker-registry`,
-//! `docker.io`, `iptables`, `libfaketime`, `nftables`, `notary`, `podman`, `procps`, `runc`, `skopeo`, `tar` (and `coreutils`,
+//! `docker.io`, `iptables`, `libfaketime`, `nftables`, `notary`, `podman`, `procps`, `prometheus`, `runc`, `skopeo`, `systemd`, `tar` (and `coreutils`,
 //! `mount`, `util-linux`, always there). What Debian has not, cosign, notation and a registry with the referrers API,
 //! `.ci/go-tools` builds.
 //!
@@ -93,6 +93,7 @@ mod room;
 mod rot;
 mod self_verifying_client;
 mod who_may_pull;
+mod service;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -123,6 +124,7 @@ fn main() -> std::process::ExitCode {
         recipes::tests(),
         client_machines::tests(),
         operate::tests(),
+        service::tests(),
         offline::tests(),
         isolation::tests(),
         ranges::tests(),

@@ -9,11 +9,12 @@ use crate::folder::Folder;
 use crate::process::{must, must_within, tool};
 
 /// What the Dockerfiles install, and a C compiler: in there already, where a build has no way to the packages.
-const PACKAGES: &str = "--include=ca-certificates,docker-registry,gcc,libc6-dev,notary,openssl";
+const PACKAGES: &str =
+    "--include=ca-certificates,docker-registry,gcc,libc6-dev,notary,openssl,prometheus";
 
-/// Debian, as `image`. Made once and kept beside the tests' other products.
+/// Debian, as `image`. Made once and kept beside the tests' other products; another list of packages wants another name.
 pub(crate) fn debian(docker: &Cli, image: &str) {
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-stand-in.tar");
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-stand-in-2.tar");
     if !kept.is_file() {
         let folder = Folder::new("debootstrap");
         let root = folder.join("root");

@@ -1,0 +1,203 @@
+//! How an event reads on a terminal: the time of day, how grave it is, what happened, and the rest in
+//! small print. A decision is one sentence, `refused registry/repository:tag reason`. Whatever an event
+//! holds, it is one line, and none of it is an order to the terminal.
+
+use std::fmt::{self, Write as _};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::clock::Clock;
+
+const DIM: &str = "2";
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+
+/// Writes events for people; the clock tells the time of day, in UTC.
+pub(super) struct People(pub(super) Clock);
+
+impl<S, N> FormatEvent<S, N> for People
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut told = Told::default();
+        event.record(&mut told);
+        let (level, target) = (*event.metadata().level(), event.metadata().target());
+        let now = self.0.now().to_string();
+        // To the second: RFC 3339 has the time of day behind the `T`.
+        let time = now.split('T').nth(1).and_then(|time| time.get(..8)).unwrap_or(&now);
+        paint(&mut writer, DIM, &format!("{time}Z"))?;
+        writer.write_char(' ')?;
+        paint(&mut writer, color_of(level), level.as_str())?;
+        let pad = 6_usize.saturating_sub(level.as_str().len());
+        write!(writer, "{:pad$}", "")?;
+        // Whoever filters by targets wants to know them.
+        if level > Level::INFO {
+            paint(&mut writer, DIM, target)?;
+            writer.write_char(' ')?;
+        }
+        match told.verdict() {
+            Some(sentence) => {
+                paint(&mut writer, color_of_verdict(&sentence.verdict), &sentence.verdict)?;
+                write!(writer, " {}", sentence.image)?;
+                if let Some(reason) = &sentence.reason {
+                    write!(writer, " {reason}")?;
+                }
+            }
+            None => writer.write_str(&told.message)?,
+        }
+        let mut rest = String::new();
+        for (name, value) in &told.fields {
+            write!(rest, "  {name}={value}")?;
+        }
+        if !rest.is_empty() {
+            paint(&mut writer, DIM, &rest)?;
+        }
+        writeln!(writer)
+    }
+}
+
+/// Writes in a color, where the terminal has colors.
+fn paint(writer: &mut Writer<'_>, color: &str, text: &str) -> fmt::Result {
+    if writer.has_ansi_escapes() {
+        write!(writer, "\x1b[{color}m{text}\x1b[0m")
+    } else {
+        writer.write_str(text)
+    }
+}
+
+fn color_of(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => RED,
+        Level::WARN => YELLOW,
+        Level::INFO => GREEN,
+        Level::DEBUG | Level::TRACE => DIM,
+    }
+}
+
+fn color_of_verdict(verdict: &str) -> &'static str {
+    match verdict {
+        "admitted" => GREEN,
+        "undecided" => YELLOW,
+        _ => RED,
+    }
+}
+
+/// What an event says, each value already harmless.
+#[derive(Default)]
+struct Told {
+    message: String,
+    fields: Vec<(&'static str, String)>,
+}
+
+/// The decision in an event.
+struct Sentence {
+    verdict: String,
+    image: String,
+    reason: Option<String>,
+}
+
+impl Told {
+    /// Takes the fields of a decision out, as a sentence; `None` where it is none.
+    fn verdict(&mut self) -> Option<Sentence> {
+        let has = |name| self.fields.iter().any(|(known, _)| *known == name);
+        let all = ["image.registry", "image.repository", "image.reference", "verdict"];
+        if !all.into_iter().all(has) {
+            return None;
+        }
+        let [registry, repository, reference, verdict] = all.map(|name| self.take(name));
+        let reference = reference.unwrap_or_default();
+        let mark = if reference.contains(':') { '@' } else { ':' };
+        let mut image =
+            format!("{}/{}", registry.unwrap_or_default(), repository.unwrap_or_default());
+        image.push(mark);
+        image.push_str(&reference);
+        let digest = self.take("manifest.digest").filter(|digest| *digest != reference);
+        if let Some(digest) = digest {
+            image.push('@');
+            image.push_str(&digest);
+        }
+        let (verdict, reason) = (verdict.unwrap_or_default(), self.take("reason"));
+        Some(Sentence { verdict, image, reason })
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.fields.iter().position(|(known, _)| *known == name)?;
+        Some(self.fields.remove(at).1)
+    }
+
+    fn tell(&mut self, field: &Field, value: &str) {
+        let harmless = harmless(value);
+        if field.name() == "message" {
+            self.message = harmless;
+        } else if harmless.is_empty() || harmless.contains(' ') {
+            self.fields.push((field.name(), format!("\"{harmless}\"")));
+        } else {
+            self.fields.push((field.name(), harmless));
+        }
+    }
+}
+
+impl Visit for Told {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.tell(field, value);
+    }
+
+    fn record_error(&mut self, field: &Field, error: &(dyn std::error::Error + 'static)) {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        self.tell(field, &text);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.tell(field, &format!("{value:.1}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.tell(field, &format!("{value:?}"));
+    }
+}
+
+/// A text in one line, from which no terminal takes an order: what registries and servers said is in it.
+fn harmless(text: &str) -> String {
+    let mut harmless = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() || is_turning(letter) {
+            harmless.extend(letter.escape_default());
+        } else {
+            harmless.push(letter);
+        }
+    }
+    harmless
+}
+
+/// Whether a letter changes the direction in which others are shown.
+fn is_turning(letter: char) -> bool {
+    matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_is_an_order_to_the_terminal() {
+        assert_eq!(harmless("a\x1b[2Jb\nc\u{202e}d\u{9b}e"), r"a\u{1b}[2Jb\nc\u{202e}d\u{9b}e");
+        assert_eq!(harmless("shop/cart:v1 – prüfen"), "shop/cart:v1 – prüfen");
+    }
+}

@@ -1,0 +1,70 @@
+//! What the service manager is told: by a process that has its socket in the environment.
+
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::folder::Folder;
+
+/// A gate, and the service manager that it reports to.
+struct Service {
+    manager: UnixDatagram,
+    gate: Child,
+    _folder: Folder,
+}
+
+impl Service {
+    fn start() -> Self {
+        let folder = Folder::new("service");
+        let socket = folder.join("notify");
+        let manager = UnixDatagram::bind(&socket).unwrap();
+        manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let config = folder.write(
+            "countersign.toml",
+            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"store\"\n\
+             [[upstream]]\nregistry = \"registry.example.com\"\n",
+        );
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command.arg("serve").arg("--config").arg(config).env("NOTIFY_SOCKET", &socket);
+        let gate = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Self { manager, gate, _folder: folder }
+    }
+
+    /// What the gate says next.
+    fn told(&self) -> String {
+        let mut told = [0; 1024];
+        let length = self.manager.recv(&mut told).unwrap();
+        String::from_utf8(told[..length].to_vec()).unwrap()
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.gate.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.gate.kill();
+        let _ = self.gate.wait();
+    }
+}
+
+#[test]
+fn the_service_manager_is_told_of_start_reload_and_stop() {
+    let mut service = Service::start();
+    let ready = service.told();
+    assert!(ready.starts_with("READY=1\n"), "{ready}");
+    assert!(ready.contains("\nSTATUS=listening on http://127.0.0.1:"), "{ready}");
+
+    service.signal("HUP");
+    let reloading = service.told();
+    assert!(reloading.starts_with("RELOADING=1\n"), "{reloading}");
+    // Without it `Type=notify-reload` takes no notice.
+    assert!(reloading.contains("\nMONOTONIC_USEC="), "{reloading}");
+    assert_eq!(service.told(), ready);
+
+    service.signal("TERM");
+    assert_eq!(service.told().trim_end(), "STOPPING=1");
+    assert!(service.gate.wait().unwrap().success());
+}

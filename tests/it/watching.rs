@@ -1,0 +1,102 @@
+//! The dashboard and the alert rules name metrics that the gate has, with the labels that it has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::whole_gate::World;
+
+fn rig(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig/watching").join(path);
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// What a gate says of its configuration, if it says any of it.
+const OF_RELOAD: &str = "countersign_config_";
+
+/// The queries of the dashboard, and those of the rules.
+fn queries() -> Vec<String> {
+    let dashboard: Value =
+        serde_json::from_str(&rig("grafana/dashboards/countersign.json")).unwrap();
+    let mut queries = Vec::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let targets = panel["targets"].as_array().into_iter().flatten();
+        queries.extend(targets.map(|target| target["expr"].as_str().unwrap().to_owned()));
+    }
+    let of_instances = &dashboard["templating"]["list"][1]["definition"];
+    queries.push(of_instances.as_str().unwrap().to_owned());
+    assert!(queries.len() > 20, "{queries:?}");
+    let rules = rig("rules.yml");
+    let expressions = rules.split("expr: ").skip(1);
+    let of_rules: Vec<_> =
+        expressions.filter_map(|rest| rest.split("labels: {sev").next()).collect();
+    assert!(of_rules.len() > 10, "{rules}");
+    queries.extend(of_rules.into_iter().map(str::to_owned));
+    queries
+}
+
+/// The metrics that a text names, each with the labels that are asked of it.
+fn named(text: &str) -> Vec<(String, Vec<String>)> {
+    text.match_indices("countersign_")
+        .map(|(at, _)| {
+            let rest = &text[at..];
+            let end =
+                rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let (name, after) = rest.split_at(end);
+            let selector = after.strip_prefix('{').and_then(|rest| rest.split('}').next());
+            let labels = selector.unwrap_or_default().split("\",");
+            let label = |pair: &str| pair.split(['=', '!']).next().unwrap_or_default().to_owned();
+            (name.to_owned(), labels.map(label).filter(|label| !label.is_empty()).collect())
+        })
+        .collect()
+}
+
+/// The metrics that a gate has said of itself: each with its labels, as far as one has been counted.
+fn known(metrics: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in metrics.lines() {
+        if let Some(of_it) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = of_it.split_once(' ').unwrap();
+            let ends: &[&str] = match kind {
+                "counter" => &["_total"],
+                "histogram" => &["_bucket", "_sum", "_count"],
+                _ => &[""],
+            };
+            known.extend(ends.iter().map(|end| (format!("{name}{end}"), BTreeSet::new())));
+        } else if let Some((name, labels)) = line.split_once('{') {
+            let labels = labels.split("\",").filter_map(|pair| pair.split_once('='));
+            let of_it = known.entry(name.to_owned()).or_default();
+            of_it.extend(labels.map(|(label, _)| label.to_owned()));
+        }
+    }
+    known
+}
+
+#[tokio::test]
+async fn every_metric_that_is_watched_is_one_of_the_gates() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("1", "watched");
+    world.pull("1").await.serves(&manifest);
+    world.pull("unsigned").await.is_absent("tag_not_signed");
+    let known = known(&world.metrics().await);
+    let reloads = known.keys().any(|name| name.starts_with(OF_RELOAD));
+    let mut wrong = Vec::new();
+    for query in queries() {
+        for (name, labels) in named(&query) {
+            if name.starts_with(OF_RELOAD) && !reloads {
+                continue;
+            }
+            let Some(has) = known.get(&name) else {
+                wrong.push(format!("{name}: the gate has no such metric: {query}"));
+                continue;
+            };
+            let unknown =
+                labels.into_iter().filter(|label| label != "instance" && !has.contains(label));
+            // What was not counted yet has no labels to compare with.
+            let unknown = unknown.filter(|_| !has.is_empty());
+            wrong.extend(unknown.map(|label| format!("{name} has no label {label}: {query}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
