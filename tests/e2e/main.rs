@@ -32,10 +32,14 @@ mod folder;
 mod gate;
 #[path = "../rig/go_tools.rs"]
 mod go_tools;
+#[path = "../rig/hub.rs"]
+mod hub;
 #[path = "../rig/line.rs"]
 mod line;
 #[path = "../rig/mount.rs"]
 mod mount;
+#[path = "../rig/namespace.rs"]
+mod namespace;
 #[path = "../rig/notary.rs"]
 mod notary;
 #[path = "../rig/notation.rs"]
@@ -63,6 +67,7 @@ mod tls;
 
 mod content_site;
 mod engines;
+mod mirror_site;
 mod site;
 
 mod changes;
@@ -73,6 +78,7 @@ mod crowd;
 mod disk;
 mod index;
 mod isolation;
+mod mirror;
 mod moved_tag;
 mod notation_signed;
 mod offline;
@@ -100,6 +106,7 @@ fn main() -> std::process::ExitCode {
     // What takes longest is begun early, and the others beside it.
     let all = [
         pull::tests(),
+        mirror::tests(),
         compose::tests(),
         crash::tests(),
         crowd::tests(),
