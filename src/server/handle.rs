@@ -43,7 +43,7 @@ pub(super) struct Exchange<'a> {
     pub(super) facing: Facing,
     pub(super) client: SocketAddr,
     pub(super) path: &'a str,
-    headers: &'a HeaderMap,
+    pub(super) headers: &'a HeaderMap,
     pub(super) head: bool,
     pub(super) id: RequestId,
     pub(super) started: Instant,
@@ -168,10 +168,12 @@ impl Exchange<'_> {
         }
         match conditions::range(self.headers, name.etag()) {
             Ok(range) => {
-                let open = || gate.blob(registry, repository, &digest, range);
                 let found = match self.facing {
-                    Facing::Clients => open().await,
-                    Facing::Mirror => patiently(PATIENCE, is_passing, open).boxed().await,
+                    Facing::Clients => gate.blob(registry, repository, &digest, range).await,
+                    Facing::Mirror => {
+                        let open = || gate.steady_blob(registry, repository, &digest, range);
+                        patiently(PATIENCE, is_passing, open).boxed().await
+                    }
                 };
                 match found {
                     Ok(blob) => respond::blob(blob, &name, &self.proxy.metrics),

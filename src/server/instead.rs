@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use http::Response;
+use http::header::ACCEPT;
 
 use crate::gate::{Denial, Doubt, is_artifact_tag};
 use crate::oci::{Digest, ErrorCode, Reference, Tag};
@@ -131,7 +132,11 @@ impl Exchange<'_> {
 
     fn stuck(&self, asked: Asked, sentence: &str) -> Response<Body> {
         let sticky = Sticky::new(sentence, self.id);
-        let answer = sticky.manifest(if self.head { Asked::Head } else { asked });
+        let answer = sticky.manifest(match (self.head, asked) {
+            (true, Asked::Digest) if !self.headers.contains_key(ACCEPT) => Asked::IfThere,
+            (true, _) => Asked::Head,
+            (false, asked) => asked,
+        });
         if let (Asked::Tag, Content::Manifest(manifest)) = (asked, &answer.content) {
             self.proxy.denials.remember(&sticky, manifest);
         }

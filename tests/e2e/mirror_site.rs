@@ -92,6 +92,15 @@ impl MirrorSite {
         big.push(&registry, "library/big", "1");
         broken.push(&registry, "library/broken", "1");
         std::fs::remove_dir_all(blob_folder(upstream, &digest_of(&broken.layer))).unwrap();
+        let rotten = Image::new("rotten", 5 << 20);
+        rotten.push(&registry, "library/rotten", "1");
+        let mut bytes = rotten.layer.to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(blob_folder(upstream, &digest_of(&rotten.layer)).join("data"), bytes)
+            .unwrap();
+        let headless = Image::new("headless", 5000);
+        headless.push(&registry, "library/headless", "1");
+        std::fs::remove_dir_all(blob_folder(upstream, &digest_of(&headless.config))).unwrap();
         let gone = Image::new("gone", 4000);
         for (repository, tag) in [
             ("library/app", "1"),
@@ -99,6 +108,8 @@ impl MirrorSite {
             ("library/app", "gone"),
             ("library/big", "1"),
             ("library/broken", "1"),
+            ("library/rotten", "1"),
+            ("library/headless", "1"),
             ("away/app", "1"),
         ] {
             unsigned.push(&hub.content, repository, tag);
@@ -113,6 +124,8 @@ impl MirrorSite {
             ("app", &[("1", &signed), ("gone", &gone)][..]),
             ("big", &[("1", &big)]),
             ("broken", &[("1", &broken)]),
+            ("rotten", &[("1", &rotten)]),
+            ("headless", &[("1", &headless)]),
         ] {
             let gun = format!("docker.io/library/{repository}");
             signer.begin(&gun);
