@@ -34,6 +34,8 @@ mod gate;
 mod go_tools;
 #[path = "../rig/hub.rs"]
 mod hub;
+#[path = "../rig/image.rs"]
+mod image;
 #[path = "../rig/line.rs"]
 mod line;
 #[path = "../rig/mount.rs"]

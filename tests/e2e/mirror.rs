@@ -1,172 +1,264 @@
-//! The gate as a mirror of Docker Hub, for clients that would go on to Docker Hub after any error.
+//! The gate as a mirror of Docker Hub, for clients that go on to Docker Hub after any error: before the listener that
+//! says so, they learn why there is no image, and ask Docker Hub for nothing. Before the other one they get there.
 
 use crate::containerd::Containerd;
-use crate::docker::Daemon;
+use crate::docker::{Cli, Daemon};
 use crate::folder::Folder;
 use crate::mirror_site::MirrorSite;
 use crate::namespace::inside;
 use crate::podman::Podman;
-use crate::process::{run, tool};
+use crate::process::{Said, run, tool, wait_for};
+use std::path::Path;
+use std::time::Duration;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
-    crate::tests![docker_does_not_go_on_to_docker_hub, others]
+    crate::tests![
+        docker_learns_why_there_is_no_image_and_asks_docker_hub_for_nothing,
+        docker_gets_every_layer_or_a_reason_to_ask_docker_hub_for_nothing,
+        containerd_podman_and_skopeo_ask_docker_hub_for_nothing,
+    ]
 }
 
-fn docker_does_not_go_on_to_docker_hub() {
-    inside(concat!(module_path!(), "::docker_does_not_go_on_to_docker_hub"), || {
+const UNSIGNED: &str = "remote trust data does not exist for docker.io/library/app";
+const AWAY: &str = "cannot decide about docker.io/away/app:1 now";
+const GONE: &str = "the upstream registry does not have docker.io/library/gone:1";
+const HEADLESS: &str = "the upstream registry does not have docker.io/library/headless:1";
+
+/// One way in which one client has an image come.
+type Way<'a> = dyn Fn(&str) -> Said + 'a;
+
+impl MirrorSite {
+    /// What `way` says of `image`, and what Docker Hub was asked meanwhile.
+    fn tried(&self, way: &Way<'_>, image: &str) -> (Said, Vec<String>) {
+        let before = self.hub.asked().len();
+        let said = way(image);
+        (said, self.hub.asked().split_off(before))
+    }
+
+    /// It fails for that reason, and Docker Hub was asked for nothing.
+    #[track_caller]
+    fn sticks(&self, way: &Way<'_>, image: &str, reason: &str) {
+        let (said, asked) = self.tried(way, image);
+        assert!(!said.ok() && said.all().contains(reason), "{image} {reason}: {}", said.all());
+        assert!(asked.is_empty(), "{image}: {asked:#?}\n{}", said.all());
+    }
+
+    /// It comes, is what is signed, and Docker Hub was asked for nothing.
+    #[track_caller]
+    fn comes(&self, way: &Way<'_>, image: &str, digest: &str) {
+        let (said, asked) = self.tried(way, image);
+        assert!(said.ok() && said.all().contains(digest), "{image} {digest}: {}", said.all());
+        assert!(asked.is_empty(), "{image}: {asked:#?}");
+    }
+
+    /// It comes from Docker Hub, and is not what is signed.
+    #[track_caller]
+    fn comes_from_the_hub(&self, way: &Way<'_>, image: &str) {
+        let (said, asked) = self.tried(way, image);
+        assert!(said.ok() && said.all().contains(&self.unsigned), "{image}: {}", said.all());
+        assert!(!asked.is_empty(), "{image}: {}", said.all());
+    }
+
+    fn plain_docker(&self) -> Daemon {
+        Daemon::start_between(&self.gate.url(""))
+    }
+}
+
+fn pull(docker: &Cli) -> Box<Way<'_>> {
+    Box::new(|image| docker.run(&["pull", image]))
+}
+
+fn build<'a>(docker: &'a Cli, builder: &'a str) -> Box<Way<'a>> {
+    Box::new(move |image| {
+        let context = Folder::new("build");
+        context.write("Dockerfile", format!("FROM {image}\nLABEL built=by-{builder}\n"));
+        let mut command = docker.command();
+        command.env("DOCKER_BUILDKIT", builder).args(["build", "--network", "host", "--pull"]);
+        run(command.args(["--tag", "e2e-built"]).arg(context.path()))
+    })
+}
+
+fn docker_learns_why_there_is_no_image_and_asks_docker_hub_for_nothing() {
+    inside("mirror::docker_learns_why_there_is_no_image_and_asks_docker_hub_for_nothing", || {
         let site = MirrorSite::new();
+        let daemon = site.plain_docker();
+        let docker = daemon.cli();
+        // First, for it asks nobody for a digest that it has.
+        site.comes_from_the_hub(&pull(&docker), &format!("app@{}", site.unsigned));
+        for way in [pull(&docker), build(&docker, "0"), build(&docker, "1")] {
+            site.comes_from_the_hub(&way, "app:unsigned");
+        }
+
         let docker = site.docker.cli();
-        let plain = Daemon::start_between(&site.gate.url(""));
-        let p = plain.cli();
-        for image in ["headless:1", "rotten:1", "broken:1"] {
-            let n = site.hub.asked().len();
-            let t = std::time::Instant::now();
-            let said = p.run(&["pull", image]);
-            eprintln!(
-                "PLAIN {image} {:?}\n{}\nhub {:#?}",
-                t.elapsed(),
-                said.all(),
-                &site.hub.asked()[n..]
-            );
+        for way in [pull(&docker), build(&docker, "0"), build(&docker, "1")] {
+            site.sticks(&way, "app:unsigned", UNSIGNED);
+            site.sticks(&way, "away/app:1", AWAY);
+            site.sticks(&way, "gone:1", GONE);
+            site.sticks(&way, "headless:1", HEADLESS);
+            site.comes(&way, "app:1", &site.signed);
         }
-        for image in [
-            format!("{}/library/app:unsigned", site.registry.name()),
-            format!("app@{}", site.unsigned),
-            "headless:1".into(),
-            "rotten:1".into(),
-        ] {
-            let n = site.hub.asked().len();
-            let t = std::time::Instant::now();
-            let said = docker.run(&["pull", &image]);
-            eprintln!(
-                "MIRROR {image} {:?}\n{}\nhub {:#?}",
-                t.elapsed(),
-                said.all(),
-                &site.hub.asked()[n..]
-            );
-        }
-        for builder in ["0", "1"] {
-            for (name, daemon) in [("PLAIN", &p), ("MIRROR", &docker)] {
-                for tag in ["1", "unsigned"] {
-                    let n = site.hub.asked().len();
-                    let t = std::time::Instant::now();
-                    let context = Folder::new("build");
-                    context
-                        .write("Dockerfile", format!("FROM app:{tag}\nLABEL built=by-{builder}\n"));
-                    let mut command = daemon.command();
-                    command.env("DOCKER_BUILDKIT", builder).args([
-                        "build",
-                        "--network",
-                        "host",
-                        "--pull",
-                    ]);
-                    let said = run(command.args(["--tag", "e2e-built"]).arg(context.path()));
-                    eprintln!(
-                        "{name} BUILD{builder} {tag} {:?} {}\n{}\nhub {:#?}",
-                        t.elapsed(),
-                        said.ok(),
-                        said.all(),
-                        &site.hub.asked()[n..]
-                    );
-                }
-            }
-        }
+        let (pull, unsigned) = (pull(&docker), format!("app@{}", site.unsigned));
+        site.sticks(&pull, &unsigned, UNSIGNED);
+        site.comes(&pull, &format!("app@{}", site.signed), &site.signed);
+        // What it has already, from elsewhere, is not said to be here as well.
+        docker.must(&["pull", &format!("{}/library/app:unsigned", site.registry.name())]);
+        site.sticks(&pull, &unsigned, UNSIGNED);
     });
 }
 
-fn others() {
-    inside(concat!(module_path!(), "::others"), || {
-        let site = MirrorSite::new();
-        let containerd = Containerd::start();
-        let plain = site.gate.url("");
-        let mirror = format!("http://{}", site.mirror);
-        let images: Vec<String> = [
-            "library/app:unsigned",
-            "library/app:1",
-            "away/app:1",
-            "library/app:gone",
-            "library/headless:1",
-            "library/broken:1",
-        ]
-        .map(str::to_owned)
-        .into_iter()
-        .chain([format!("library/app@{}", site.unsigned), format!("library/app@{}", site.signed)])
-        .collect();
-        for (name, url) in [("PLAIN", &plain), ("MIRROR", &mirror)] {
-            let folder = Folder::new("certs.d");
-            folder.write("docker.io/hosts.toml", format!("server = \"https://registry-1.docker.io\"\n[host.\"{url}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"));
-            let conf = folder.write("registries.conf", format!("[[registry]]\nlocation = \"docker.io\"\n[[registry.mirror]]\nlocation = \"{}\"\ninsecure = true\n", url.trim_start_matches("http://")));
-            for image in &images {
-                let n = site.hub.asked().len();
-                let t = std::time::Instant::now();
-                let mut ctr = containerd.ctr();
-                let said = run(ctr
-                    .args(["image", "pull", "--hosts-dir"])
-                    .arg(folder.path())
-                    .arg(format!("docker.io/{image}")));
-                let all = said.all();
-                let last = all
-                    .split(['\r', '\n'])
-                    .filter(|l| !l.is_empty())
-                    .rev()
-                    .take(6)
-                    .collect::<Vec<_>>();
-                eprintln!(
-                    "{name} CTR {image} {:?} {}\n{}\nhub {:#?}",
-                    t.elapsed(),
-                    said.ok(),
-                    last.join("\n"),
-                    &site.hub.asked()[n..]
-                );
-                let _ = run(containerd.ctr().args([
-                    "image",
-                    "remove",
-                    "--sync",
-                    &format!("docker.io/{image}"),
-                ]));
-            }
-            let podman = Podman::new();
-            for image in &images {
-                let n = site.hub.asked().len();
-                let t = std::time::Instant::now();
-                let said = run(podman
-                    .command()
-                    .env("CONTAINERS_REGISTRIES_CONF", &conf)
-                    .args(["pull"])
-                    .arg(format!("docker.io/{image}")));
-                eprintln!(
-                    "{name} PODMAN {image} {:?} {}\n{}\nhub {:#?}",
-                    t.elapsed(),
-                    said.ok(),
-                    said.all(),
-                    &site.hub.asked()[n..]
-                );
-            }
-            for image in &images {
-                for how in [&["inspect", "--no-tags"][..], &["copy"]] {
-                    let n = site.hub.asked().len();
-                    let t = std::time::Instant::now();
-                    let into = Folder::new("skopeo");
-                    let mut skopeo = tool("skopeo", "skopeo");
-                    skopeo
-                        .arg("--insecure-policy")
-                        .arg("--registries-conf")
-                        .arg(&conf)
-                        .args(how)
-                        .arg(format!("docker://docker.io/{image}"));
-                    if how[0] == "copy" {
-                        skopeo.arg(format!("dir:{}", into.path().display()));
-                    }
-                    let said = run(&skopeo);
-                    eprintln!(
-                        "{name} SKOPEO {how:?} {image} {:?} {}\n{}\nhub {:#?}",
-                        t.elapsed(),
-                        said.ok(),
-                        said.all(),
-                        &site.hub.asked()[n..]
-                    );
-                }
-            }
+fn docker_gets_every_layer_or_a_reason_to_ask_docker_hub_for_nothing() {
+    inside("mirror::docker_gets_every_layer_or_a_reason_to_ask_docker_hub_for_nothing", || {
+        let mut site = MirrorSite::new();
+        let daemon = site.plain_docker();
+        let docker = daemon.cli();
+        for image in ["headless:1", "broken:1", "rotten:1"] {
+            site.comes_from_the_hub(&pull(&docker), image);
+        }
+
+        let docker = site.docker.cli();
+        let pull = pull(&docker);
+        site.sticks(
+            &pull,
+            "broken:1",
+            "the upstream registry does not have docker.io/library/broken@",
+        );
+        site.sticks(&pull, "rotten:1", "trust data for docker.io/library/rotten@");
+
+        site.line.break_after(4 << 20);
+        site.comes(&pull, "big:1", &site.big);
+        docker.must(&["rmi", "big:1"]);
+
+        // Gone from the store, and the registry is away for as long as the gate asks for it twice.
+        site.gate.stop();
+        site.gate.forget();
+        site.gate.run();
+        assert_eq!(site.gate.manifest("library/big", "1").status, 200);
+        assert_eq!(site.mirror_manifest("library/big", "1").status, 200);
+        site.registry.stop();
+        let failed = "countersign_upstream_requests_total{endpoint=\"blob\",status=\"0\"}";
+        let before = site.gate.metric(failed);
+        std::thread::scope(|scope| {
+            let pulled = scope.spawn(|| docker.run(&["pull", "big:1"]));
+            let twice = || (site.gate.metric(failed) >= before + 2).then_some(());
+            wait_for("the gate to ask again", Duration::from_secs(20), twice);
+            site.registry.start_again();
+            let said = pulled.join().unwrap();
+            assert!(said.ok() && said.all().contains(&site.big), "{}", said.all());
+            assert!(!said.all().contains("Retrying"), "{}", said.all());
+        });
+    });
+}
+
+/// Their ways, with the gate as a mirror before Docker Hub.
+struct Others {
+    containerd: Containerd,
+    podman: Podman,
+    folder: Folder,
+}
+
+impl Others {
+    fn new() -> Self {
+        let folder = Folder::new("others");
+        Self { containerd: Containerd::start(), podman: Podman::new(), folder }
+    }
+
+    /// From now on this is the mirror, also of the registries that nobody named.
+    fn have_mirror(&self, mirror: &str) {
+        let host = format!("[host.\"http://{mirror}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
+        let hub = format!("server = \"https://registry-1.docker.io\"\n{host}");
+        self.folder.write("hosts/docker.io/hosts.toml", hub);
+        self.folder.write("hosts/_default/hosts.toml", host);
+        self.folder.write(
+            "registries.conf",
+            format!(
+                "[[registry]]\nlocation = \"docker.io\"\n\
+                 [[registry.mirror]]\nlocation = \"{mirror}\"\ninsecure = true\n"
+            ),
+        );
+    }
+
+    fn containerd(&self, image: &str) -> Said {
+        let mut ctr = self.containerd.ctr();
+        ctr.args(["image", "pull", "--hosts-dir"]).arg(self.folder.join("hosts"));
+        let said = run(ctr.arg(image));
+        drop(run(self.containerd.ctr().args(["image", "remove", "--sync", image])));
+        said
+    }
+
+    fn podman(&self, image: &str) -> Said {
+        let conf = self.folder.join("registries.conf");
+        let command = || {
+            let mut command = self.podman.command();
+            command.env("CONTAINERS_REGISTRIES_CONF", &conf);
+            command
+        };
+        let mut said = run(command().args(["pull", image]));
+        let inspect = ["image", "inspect", "--format", "{{.Digest}}", image];
+        said.stdout += &run(command().args(inspect)).stdout;
+        drop(run(command().args(["rmi", "--force", image])));
+        said
+    }
+
+    fn skopeo(&self, how: &[&str], image: &str, into: Option<&Path>) -> Said {
+        let mut skopeo = tool("skopeo", "skopeo");
+        skopeo.arg("--insecure-policy").arg("--registries-conf");
+        skopeo.arg(self.folder.join("registries.conf")).args(how).arg(format!("docker://{image}"));
+        run(skopeo.args(into.map(|into| format!("dir:{}", into.display()))))
+    }
+
+    fn inspect(&self, image: &str) -> Said {
+        self.skopeo(&["inspect", "--no-tags"], image, None)
+    }
+
+    fn copy(&self, image: &str) -> Said {
+        let into = Folder::new("copy");
+        let mut said = self.skopeo(&["copy"], image, Some(into.path()));
+        if let Ok(manifest) = std::fs::read(into.join("manifest.json")) {
+            said.stdout += &crate::registry::digest_of(&manifest);
+        }
+        said
+    }
+}
+
+fn containerd_podman_and_skopeo_ask_docker_hub_for_nothing() {
+    inside("mirror::containerd_podman_and_skopeo_ask_docker_hub_for_nothing", || {
+        let (site, others) = (MirrorSite::new(), Others::new());
+        let containerd = |image: &str| others.containerd(image);
+        let podman = |image: &str| others.podman(image);
+        let inspect = |image: &str| others.inspect(image);
+        let copy = |image: &str| others.copy(image);
+        let ways: [&Way<'_>; 4] = [&containerd, &podman, &inspect, &copy];
+        let image = |name: &str| format!("docker.io/{name}");
+        let unsigned = image(&format!("library/app@{}", site.unsigned));
+
+        others.have_mirror(&site.gate.name());
+        for way in ways {
+            site.comes_from_the_hub(way, &image("library/app:unsigned"));
+            site.comes_from_the_hub(way, &unsigned);
+        }
+
+        others.have_mirror(&site.mirror);
+        for way in ways {
+            site.comes(way, &image("library/app:1"), &site.signed);
+            let signed = image(&format!("library/app@{}", site.signed));
+            site.comes(way, &signed, &site.signed);
+        }
+        let refused: [&Way<'_>; 3] = [&containerd, &podman, &inspect];
+        for way in refused {
+            site.sticks(way, &image("library/app:unsigned"), UNSIGNED);
+            site.sticks(way, &image("away/app:1"), AWAY);
+            site.sticks(way, &image("library/gone:1"), GONE);
+            site.sticks(way, &image("library/headless:1"), HEADLESS);
+        }
+        site.sticks(&containerd, &unsigned, UNSIGNED);
+        let nowhere = "the registry \"unserved.example\" is none that is served here";
+        site.sticks(&containerd, "unserved.example/app:1", nowhere);
+        // Of a digest, and of what they copy unread, these learn only that it is not to be had.
+        for way in [&podman as &Way<'_>, &inspect, &copy] {
+            site.sticks(way, &unsigned, "Manifest does not match provided manifest digest");
+        }
+        for name in ["library/app:unsigned", "away/app:1", "library/gone:1", "library/headless:1"] {
+            site.sticks(&copy, &image(name), "reading config blob");
         }
     });
 }

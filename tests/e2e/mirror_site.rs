@@ -1,22 +1,22 @@
 //! A site whose clients use the gate as a mirror of Docker Hub, beside a Docker Hub that gives what is not signed to
 //! everyone: in a network of its own.
 
-use bytes::Bytes;
-use serde_json::json;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 
 use crate::docker::Daemon;
 use crate::folder::Folder;
 use crate::gate::{Clock, Gate};
 use crate::hub::Hub;
+use crate::image::Image;
 use crate::line::Line;
 use crate::notary::{Keys, Notary};
-use crate::process::{free_port, must, tool};
-use crate::random::Random;
+use crate::process::free_port;
 use crate::registry::{Registry, digest_of};
+use crate::requests::{self, Answer};
 use crate::signer::Signer;
 use crate::site::PROMPT;
-
-const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 
 pub(crate) struct MirrorSite {
     pub(crate) hub: Hub,
@@ -28,110 +28,55 @@ pub(crate) struct MirrorSite {
     pub(crate) mirror: String,
     /// A daemon whose mirror is that listener.
     pub(crate) docker: Daemon,
-    /// `app:1` as it is signed, and `app:unsigned`.
+    /// The digests of `app:1`, of `big:1` (8 MiB), and of the image that is not signed.
     pub(crate) signed: String,
+    pub(crate) big: String,
     pub(crate) unsigned: String,
-    /// The one layer of `big:1`, of 8 MiB.
-    pub(crate) layer: String,
     _notary: Notary,
     _content: [Folder; 2],
 }
 
-/// An image of one layer.
-struct Image {
-    layer: Bytes,
-    config: Bytes,
-    manifest: Bytes,
-}
-
-impl Image {
-    /// With a file that holds `message`, and one of so many random bytes.
-    fn new(message: &str, size: usize) -> Self {
-        let folder = Folder::new("layer");
-        folder.write("message", message);
-        folder.write("padding", Random::new(size as u64).content(size));
-        let tar = folder.join("layer.tar");
-        let mut command = tool("tar", "tar");
-        command.arg("-C").arg(folder.path()).arg("-cf").arg(&tar).args(["message", "padding"]);
-        must(&command);
-        let layer = Bytes::from(std::fs::read(tar).unwrap());
-        let config = json!({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/message"]},
-            "rootfs": {"type": "layers", "diff_ids": [digest_of(&layer)]}});
-        let config = Bytes::from(config.to_string());
-        let described = |kind: &str, content: &Bytes| {
-            json!({"mediaType": format!("application/vnd.oci.image.{kind}"),
-                "digest": digest_of(content), "size": content.len()})
-        };
-        let manifest = json!({"schemaVersion": 2, "mediaType": OCI_IMAGE,
-            "config": described("config.v1+json", &config),
-            "layers": [described("layer.v1.tar", &layer)]});
-        let manifest = Bytes::from(manifest.to_string());
-        Self { layer, config, manifest }
-    }
-
-    fn push(&self, registry: &Registry, repository: &str, tag: &str) {
-        registry.put_blob(repository, self.layer.clone());
-        registry.put_blob(repository, self.config.clone());
-        registry.put(repository, Some(tag), OCI_IMAGE, &self.manifest);
-    }
-}
-
 impl MirrorSite {
-    /// Signed: `app:1`, `big:1`, `app:gone`, which the registry does not have, and `broken:1`, whose layer it does not
-    /// have. The gate cannot find out about `away/app`. Docker Hub has all of these names, and other images under them.
+    /// Signed are `app:1` and `big:1`, and what the gate's registry has lost or spoilt: `gone:1` as a whole, the
+    /// config of `headless:1`, the layer of `broken:1`, and one byte of that of `rotten:1`. About `away/app` the gate
+    /// can find out nothing. Docker Hub has all these names, and under each the image that is not signed.
     pub(crate) fn new() -> Self {
         let content = [Folder::new("content"), Folder::new("hub-content")];
         let [upstream, hub] = content.each_ref().map(Folder::path);
         let (hub, registry) = (Hub::start(hub), Registry::start(upstream));
-        let signed = Image::new("signed", 1000);
-        let unsigned = Image::new("not signed", 2000);
-        let big = Image::new("big", 8 << 20);
-        let broken = Image::new("broken", 3000);
-        signed.push(&registry, "library/app", "1");
+        let unsigned = Image::new("not signed", 1000);
         unsigned.push(&registry, "library/app", "unsigned");
-        big.push(&registry, "library/big", "1");
-        broken.push(&registry, "library/broken", "1");
-        std::fs::remove_dir_all(blob_folder(upstream, &digest_of(&broken.layer))).unwrap();
-        let rotten = Image::new("rotten", 5 << 20);
-        rotten.push(&registry, "library/rotten", "1");
-        let mut bytes = rotten.layer.to_vec();
-        *bytes.last_mut().unwrap() ^= 1;
-        std::fs::write(blob_folder(upstream, &digest_of(&rotten.layer)).join("data"), bytes)
-            .unwrap();
-        let headless = Image::new("headless", 5000);
-        headless.push(&registry, "library/headless", "1");
-        std::fs::remove_dir_all(blob_folder(upstream, &digest_of(&headless.config))).unwrap();
-        let gone = Image::new("gone", 4000);
-        for (repository, tag) in [
-            ("library/app", "1"),
-            ("library/app", "unsigned"),
-            ("library/app", "gone"),
-            ("library/big", "1"),
-            ("library/broken", "1"),
-            ("library/rotten", "1"),
-            ("library/headless", "1"),
-            ("away/app", "1"),
-        ] {
-            unsigned.push(&hub.content, repository, tag);
+        let signed = [("app", 2000), ("big", 8 << 20), ("gone", 3000), ("headless", 4000)];
+        let signed = signed.into_iter().chain([("broken", 5000), ("rotten", 5 << 20)]);
+        let signed: Vec<_> =
+            signed.map(|(name, size)| (name, Image::new("signed", size))).collect();
+        for (name, image) in &signed {
+            let repository = format!("library/{name}");
+            image.push(&registry, &repository, "1");
+            let folder = |content| Registry::blob_folder(upstream, content);
+            match *name {
+                "gone" => std::fs::remove_dir_all(folder(&image.manifest)).unwrap(),
+                "headless" => std::fs::remove_dir_all(folder(&image.config)).unwrap(),
+                "broken" => std::fs::remove_dir_all(folder(&image.layer)).unwrap(),
+                "rotten" => spoil(&folder(&image.layer).join("data")),
+                _ => {}
+            }
         }
+        let names = signed.iter().map(|(name, _)| format!("library/{name}"));
+        for repository in names.chain(["away/app".to_owned()]) {
+            unsigned.push(&hub.content, &repository, "1");
+        }
+        unsigned.push(&hub.content, "library/app", "unsigned");
 
-        let notary = Notary::start(Keys::InServer);
-        let (port, line) = (free_port(), Line::to(registry.port));
+        let (notary, line, port) =
+            (Notary::start(Keys::InServer), Line::to(registry.port), free_port());
         let mirror = format!("127.0.0.1:{port}");
         let docker = Daemon::start_between(&format!("http://{mirror}"));
         let signer = Signer::new(&docker, &notary);
-        for (repository, tags) in [
-            ("app", &[("1", &signed), ("gone", &gone)][..]),
-            ("big", &[("1", &big)]),
-            ("broken", &[("1", &broken)]),
-            ("rotten", &[("1", &rotten)]),
-            ("headless", &[("1", &headless)]),
-        ] {
-            let gun = format!("docker.io/library/{repository}");
+        for (name, image) in &signed {
+            let gun = format!("docker.io/library/{name}");
             signer.begin(&gun);
-            for (tag, image) in tags {
-                signer.sign_digest(&gun, tag, &image.manifest);
-            }
+            signer.sign_digest(&gun, "1", &image.manifest);
         }
         let (root, ca) = (signer.root_key_id(), notary.ca());
         let config = format!(
@@ -148,26 +93,36 @@ impl MirrorSite {
             ca.display(),
         );
         let gate = Gate::start(0, "", &config, Clock::Machine);
-        let (signed, unsigned) = (digest_of(&signed.manifest), digest_of(&unsigned.manifest));
-        let layer = digest_of(&big.layer);
+        let digest = |name: &str| {
+            let image = signed.iter().find(|(signed, _)| *signed == name);
+            digest_of(&image.unwrap().1.manifest)
+        };
         Self {
+            signed: digest("app"),
+            big: digest("big"),
+            unsigned: digest_of(&unsigned.manifest),
             hub,
             registry,
             line,
             gate,
             mirror,
             docker,
-            signed,
-            unsigned,
-            layer,
             _notary: notary,
             _content: content,
         }
     }
 }
 
-/// Where docker-registry keeps a blob.
-fn blob_folder(content: &std::path::Path, digest: &str) -> std::path::PathBuf {
-    let hex = digest.trim_start_matches("sha256:");
-    content.join(format!("docker/registry/v2/blobs/sha256/{}/{hex}", &hex[..2]))
+impl MirrorSite {
+    /// What the listener where denials stick answers when asked for a manifest.
+    pub(crate) fn mirror_manifest(&self, repository: &str, reference: &str) -> Answer {
+        requests::get(&format!("http://{}/v2/{repository}/manifests/{reference}", self.mirror))
+    }
+}
+
+/// Changes one byte at the end.
+fn spoil(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    File::create(file).unwrap().write_all(&bytes).unwrap();
 }

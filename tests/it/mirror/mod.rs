@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::audit::Page;
 use crate::fake_registry::{Fault, REGISTRY, respond, with};
-use crate::whole_gate::{APP, Answer, DEFAULTS, World, app, described};
+use crate::whole_gate::{APP, Answer, DEFAULTS, World};
 use crate::wire::soon;
 
 const ABSENT: &str = "remote trust data does not exist for registry.example.com/library/app";
