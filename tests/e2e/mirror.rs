@@ -89,6 +89,8 @@ fn docker_learns_why_there_is_no_image_and_asks_docker_hub_for_nothing() {
             site.comes_from_the_hub(&way, "app:unsigned");
         }
 
+        let told = format!("\"mirror\":\"http://{}\"", site.mirror);
+        assert!(site.gate.log().contains(&told), "{}", site.gate.log());
         let docker = site.docker.cli();
         for way in [pull(&docker), build(&docker, "0"), build(&docker, "1")] {
             site.sticks(&way, "app:unsigned", UNSIGNED);
@@ -114,6 +116,8 @@ fn docker_gets_every_layer_or_a_reason_to_ask_docker_hub_for_nothing() {
         for image in ["headless:1", "broken:1", "rotten:1"] {
             site.comes_from_the_hub(&pull(&docker), image);
         }
+        // It has seen that one of these breaks off.
+        site.gate.restart();
 
         let docker = site.docker.cli();
         let pull = pull(&docker);
