@@ -124,12 +124,13 @@ impl Exchange<'_> {
         if let Some(again) = self.denied_before(&image.reference) {
             return again;
         }
-        let decided = match (self.facing, self.gate.admit(image).await) {
-            (Facing::Mirror, Ok(admitted)) => self.with_config(image, admitted).boxed().await,
-            (Facing::Clients | Facing::Mirror, decided) => decided,
-        };
-        match decided {
+        match self.gate.admit(image).await {
             Ok(admitted) => {
+                if self.facing == Facing::Mirror
+                    && let Err(denial) = self.config_is_there(image, &admitted).boxed().await
+                {
+                    return self.no_manifest(&image.reference, &denial);
+                }
                 audit::admitted(&self.proxy.metrics, self.asked(), image, &admitted);
                 respond::manifest(admitted, self.headers)
             }
@@ -137,11 +138,9 @@ impl Exchange<'_> {
         }
     }
 
-    /// `admitted` once its config is there. Docker asks a mirror for that only once, and the registry itself
-    /// after any error.
-    async fn with_config(&self, image: &ImageRef, admitted: Admitted) -> Result<Admitted, Denial> {
-        patiently(PATIENCE, is_passing, || self.gate.fetch_config(image, &admitted)).await?;
-        Ok(admitted)
+    /// Docker asks a mirror for an image's config only once, and the registry itself after any error.
+    async fn config_is_there(&self, image: &ImageRef, admitted: &Admitted) -> Result<(), Denial> {
+        patiently(PATIENCE, is_passing, || self.gate.fetch_config(image, admitted)).await
     }
 
     async fn blob(
