@@ -89,7 +89,11 @@ impl Proxy {
             Ok(Route::Tags { registry, repository, name, ns, page }) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
                 let found = Box::pin(exchange.gate.tags(&registry, &repository, &page)).await;
-                (Kind::Tags, exchange.either(found, |page| respond::tags(&page, &listed)))
+                let response = match found {
+                    Ok(page) => respond::tags(&page, &listed),
+                    Err(denial) => exchange.failed(&denial),
+                };
+                (Kind::Tags, response)
             }
             Ok(Route::Referrers {
                 registry,
@@ -162,7 +166,7 @@ impl Exchange<'_> {
             return match found {
                 Ok(_) if unchanged => respond::unchanged(&name),
                 Ok(length) => respond::blob_length(length, &name),
-                Err(denial) => self.no_blob(&denial),
+                Err(denial) => self.failed(&denial),
             };
         }
         match conditions::range(self.headers, name.etag()) {
@@ -176,7 +180,7 @@ impl Exchange<'_> {
                 };
                 match found {
                     Ok(blob) => respond::blob(blob, &name, &self.proxy.metrics),
-                    Err(denial) => self.no_blob(&denial),
+                    Err(denial) => self.failed(&denial),
                 }
             }
             Err(invalid) => respond::invalid_range(&invalid),

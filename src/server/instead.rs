@@ -54,8 +54,9 @@ impl Exchange<'_> {
         }
     }
 
-    /// In the place of a blob that cannot be had. Docker asks again for a while, and takes the last answer.
-    pub(super) fn no_blob(&self, denial: &Denial) -> Response<Body> {
+    /// In the place of a blob, for which docker asks again for a while and takes the last answer, and of the tags that
+    /// it is to pull all of.
+    pub(super) fn failed(&self, denial: &Denial) -> Response<Body> {
         let code = match denial {
             Denial::Unsatisfiable { .. } => return self.denied(denial),
             Denial::Missing { code, .. } => *code,
@@ -66,7 +67,7 @@ impl Exchange<'_> {
             Facing::Clients => self.denied(denial),
             Facing::Mirror => {
                 self.record(denial);
-                respond::sticky(Sticky::new(&denial.to_string(), self.id).blob(code))
+                respond::sticky(Sticky::new(&denial.to_string(), self.id).failed(code))
             }
         }
     }

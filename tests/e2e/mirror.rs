@@ -21,6 +21,7 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
 
 const UNSIGNED: &str = "remote trust data does not exist for docker.io/library/app";
 const AWAY: &str = "cannot decide about docker.io/away/app:1 now";
+const NO_TAGS: &str = "the upstream registry does not have docker.io/away/app";
 const GONE: &str = "the upstream registry does not have docker.io/library/gone:1";
 const HEADLESS: &str = "the upstream registry does not have docker.io/library/headless:1";
 
@@ -68,6 +69,10 @@ fn pull(docker: &Cli) -> Box<Way<'_>> {
     Box::new(|image| docker.run(&["pull", image]))
 }
 
+fn pull_all_tags(docker: &Cli) -> Box<Way<'_>> {
+    Box::new(|repository| docker.run(&["pull", "--all-tags", repository]))
+}
+
 fn build<'a>(docker: &'a Cli, builder: &'a str) -> Box<Way<'a>> {
     Box::new(move |image| {
         let context = Folder::new("build");
@@ -88,6 +93,7 @@ fn docker_learns_why_there_is_no_image_and_asks_docker_hub_for_nothing() {
         for way in [pull(&docker), build(&docker, "0"), build(&docker, "1")] {
             site.comes_from_the_hub(&way, "app:unsigned");
         }
+        site.comes_from_the_hub(&pull_all_tags(&docker), "away/app");
 
         let told = format!("\"mirror\":\"http://{}\"", site.mirror);
         assert!(site.gate.log().contains(&told), "{}", site.gate.log());
@@ -102,6 +108,9 @@ fn docker_learns_why_there_is_no_image_and_asks_docker_hub_for_nothing() {
         let (pull, unsigned) = (pull(&docker), format!("app@{}", site.unsigned));
         site.sticks(&pull, &unsigned, UNSIGNED);
         site.comes(&pull, &format!("app@{}", site.signed), &site.signed);
+        let all_tags = pull_all_tags(&docker);
+        site.sticks(&all_tags, "away/app", NO_TAGS);
+        site.comes(&all_tags, "app", &site.signed);
         // What it has already, from elsewhere, is not said to be here as well.
         docker.must(&["pull", &format!("{}/library/app:unsigned", site.registry.name())]);
         site.sticks(&pull, &unsigned, UNSIGNED);

@@ -8,7 +8,7 @@
 //! | the same of a digest, with no `Accept` | 501, `…: no such process` | docker, which has it from elsewhere |
 //! | `GET` of a tag, and of what that gave | an image whose config has the message as media type | docker, podman, skopeo |
 //! | `GET` of another digest | a manifest of another digest, `…: no such process` | docker; podman and skopeo at the digest |
-//! | `GET` of a blob | 501, `…: no such process` | docker |
+//! | `GET` of a blob, or of a list of tags | 501, `…: no such process` | docker |
 //!
 //! Pure: from what is to be told to status and content. Knows nothing of why something is denied, and
 //! nothing of connections. That it works rests on how those engines behave, and on no promise of theirs.
@@ -78,12 +78,8 @@ impl Sticky {
         }
     }
 
-    /// Instead of a blob that cannot be had.
-    pub(super) fn blob(&self, code: ErrorCode) -> Answer {
-        self.failed(code)
-    }
-
-    fn failed(&self, code: ErrorCode) -> Answer {
+    /// Instead of a blob that cannot be had, or of a list of tags.
+    pub(super) fn failed(&self, code: ErrorCode) -> Answer {
         Answer {
             status: StatusCode::NOT_IMPLEMENTED,
             reason: self.0.no_such_process().reason_phrase(),

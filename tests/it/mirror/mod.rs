@@ -261,6 +261,20 @@ async fn a_name_that_cannot_be_sticks_and_so_does_a_registry_that_is_not_served(
 }
 
 #[tokio::test]
+async fn the_tags_of_what_is_denied_as_a_whole_are_no_such_process() {
+    let world = World::new().await;
+    world.push("v1", "unsigned");
+    world.notary.goes_down();
+    let path = format!("/v2/{APP}/tags/list");
+    let tags = world.mirror(&path).await;
+    assert_eq!(tags.error(), (501, "UNAVAILABLE".to_owned()));
+    assert!(tags.reason.starts_with("cannot decide about"), "{}", tags.reason);
+    assert!(tags.reason.ends_with(FINAL), "{}", tags.reason);
+    tags.is_never_kept();
+    assert_eq!(world.get(&path).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
 async fn what_is_looked_for_beside_an_image_is_an_error_and_nothing_else() {
     let world = World::new().await;
     let hex = "a".repeat(64);
