@@ -17,6 +17,9 @@
 //!                                                   Denial: absent, refused 404 · undecided 503
 //! ```
 //!
+//! Clients that use the gate as a mirror take such errors for a reason to ask elsewhere. The listener for
+//! them admits the same, and answers a denial with what they take for final (`server::sticky`).
+//!
 //! Trust comes first. Notary v1 signs names: the upstream is asked by the digest that was signed, and
 //! never by the client's tag. cosign and notation sign content: the tag is resolved once, and the digest
 //! that it gave is judged and served. Each arrow into a proof is a constructor that only its own module can call:

@@ -1,10 +1,8 @@
 //! Blobs: open by digest in a repository from which anything could be served, except what is known to
 //! be a manifest. Clients ask for a manifest that they were denied once more as a blob.
 
-use http_body_util::BodyExt as _;
-
 use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository};
-use crate::pull_through::{BlobStream, FetchError, Origin};
+use crate::pull_through::{BlobStream, FetchError};
 use crate::upstream::{ByteRange, UpstreamError};
 
 use super::admitted::Admitted;
@@ -36,18 +34,25 @@ impl Gate {
         let config = manifest.blobs().first().filter(|_| manifest.is_runnable());
         let Some(config) = config.filter(|config| config.size <= MAX_CONFIG) else { return Ok(()) };
         let ImageRef { registry, repository, .. } = image;
-        let rule = admitted.pattern();
+        let fetched =
+            self.shared.pull_through.whole_blob(registry, repository, &config.digest).await;
+        let rule = Some(admitted.pattern());
+        fetched.map_err(|error| deny::no_config(deny::not_whole(image, rule, error)))
+    }
+
+    /// As [`Gate::blob`], for a client that must not be failed in the middle twice.
+    pub async fn steady_blob(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+        range: Option<ByteRange>,
+    ) -> Result<BlobStream, Denial> {
+        let image = named(registry, repository, digest);
+        self.shared.open(&image, digest).await?;
         let pull_through = &self.shared.pull_through;
-        let blob = pull_through.blob(registry, repository, &config.digest, None).await;
-        let fetch = |error| deny::no_config(deny::fetch(image, Some(rule), error));
-        let mut blob = blob.map_err(fetch)?;
-        if blob.origin() == Origin::Store {
-            return Ok(());
-        }
-        while let Some(piece) = blob.frame().await {
-            piece.map_err(|error| deny::no_config(deny::broken(image, rule, error)))?;
-        }
-        Ok(())
+        let stream = pull_through.steady_blob(registry, repository, digest, range).await;
+        stream.map_err(|error| deny::not_whole(&image, None, error))
     }
 
     /// How many bytes the blob `digest` has; `None` if upstream has it and does not say.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::oci::{Digest, ErrorCode, ImageRef};
 use crate::policy::Unmet;
-use crate::pull_through::{BlobError, FetchError};
+use crate::pull_through::{BlobError, FetchError, NotWhole};
 use crate::trust::tags::TagsError;
 use crate::trust::{Reason, Refusal, Scheme, Trust, Unendorsed};
 use crate::upstream::UpstreamError;
@@ -113,6 +113,23 @@ pub(super) fn fetch(image: &ImageRef, rule: Option<&Arc<str>>, error: FetchError
     }
 }
 
+/// All of a blob was to be here, and is not.
+pub(super) fn not_whole(image: &ImageRef, rule: Option<&Arc<str>>, error: NotWhole) -> Denial {
+    let error = match error {
+        NotWhole::Fetch(error) => return fetch(image, rule, error),
+        NotWhole::Broken(error) => error,
+    };
+    match error {
+        BlobError::Mismatch(mismatch) => fetch(image, rule, FetchError::Mismatch(mismatch)),
+        BlobError::Resume(error) => fetch(image, rule, FetchError::Upstream(error)),
+        BlobError::Interrupted(_)
+        | BlobError::Length
+        | BlobError::OtherPart
+        | BlobError::Unreadable(_)
+        | BlobError::Stopping => exhausted(image, rule, error.to_string()),
+    }
+}
+
 /// The manifest could be served, and the config that it names cannot be had.
 pub(super) fn no_config(denial: Denial) -> Denial {
     match denial {
@@ -127,19 +144,6 @@ pub(super) fn no_config(denial: Denial) -> Denial {
         | Denial::Refused(_)
         | Denial::Throttled { .. }
         | Denial::Unsatisfiable { .. }) => denial,
-    }
-}
-
-/// A blob that broke off on its way.
-pub(super) fn broken(image: &ImageRef, rule: &Arc<str>, error: BlobError) -> Denial {
-    match error {
-        BlobError::Mismatch(mismatch) => fetch(image, Some(rule), FetchError::Mismatch(mismatch)),
-        BlobError::Resume(error) => fetch(image, Some(rule), FetchError::Upstream(error)),
-        BlobError::Interrupted(_)
-        | BlobError::Length
-        | BlobError::OtherPart
-        | BlobError::Unreadable(_)
-        | BlobError::Stopping => exhausted(image, Some(rule), error.to_string()),
     }
 }
 

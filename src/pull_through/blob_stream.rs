@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use super::breaks::Breaks;
 use super::error::BlobError;
 use super::joined::Joined;
-use super::metrics::Metrics;
 use super::straight::Straight;
 use crate::oci::Digest;
 use crate::store::Content;
@@ -26,7 +26,7 @@ pub struct BlobStream(Way);
 enum Way {
     Kept { digest: Digest, part: Part, left: Bytes },
     Joined(Box<Joined>),
-    Straight(Box<Straight>, Metrics),
+    Straight(Box<Straight>, Breaks),
 }
 
 /// Where the bytes of a blob come from.
@@ -57,8 +57,8 @@ impl BlobStream {
         Self(Way::Joined(Box::new(joined)))
     }
 
-    pub(super) fn straight(straight: Straight, metrics: Metrics) -> Self {
-        Self(Way::Straight(Box::new(straight), metrics))
+    pub(super) fn straight(straight: Straight, breaks: Breaks) -> Self {
+        Self(Way::Straight(Box::new(straight), breaks))
     }
 
     /// The digest that was asked for.
@@ -103,10 +103,10 @@ impl BlobStream {
             }
             // The download itself counts how it ends, once for all.
             Way::Joined(joined) => joined.poll_piece(context),
-            Way::Straight(straight, metrics) => {
+            Way::Straight(straight, breaks) => {
                 let polled = ready!(straight.poll_piece(context));
                 if let Err(error) = &polled {
-                    metrics.broke_off(straight.source().digest(), error);
+                    breaks.note(straight.source().digest(), error);
                 }
                 Poll::Ready(polled)
             }

@@ -85,7 +85,7 @@ impl PullThrough {
                         start,
                         upstream: upstream.clone(),
                         store: store.clone(),
-                        metrics: self.metrics.clone(),
+                        breaks: self.breaks.clone(),
                         stop: self.stop.clone(),
                     };
                     self.tasks.spawn(download.run(unkept));
@@ -163,7 +163,7 @@ impl PullThrough {
     }
 
     fn stream(&self, source: Source) -> BlobStream {
-        BlobStream::straight(Straight::new(source), self.metrics.clone())
+        BlobStream::straight(Straight::new(source), self.breaks.clone())
     }
 }
 

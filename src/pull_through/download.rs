@@ -11,9 +11,9 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
+use super::breaks::Breaks;
 use super::error::BlobError;
 use super::in_flight::Start;
-use super::metrics::Metrics;
 use super::progress::{End, Open, Progress};
 use super::source::{Source, total};
 use crate::store::{Ingest, Seen, Store, Unkept, Whole};
@@ -29,7 +29,7 @@ pub(super) struct Download {
     pub(super) start: Start,
     pub(super) upstream: Upstream,
     pub(super) store: Store,
-    pub(super) metrics: Metrics,
+    pub(super) breaks: Breaks,
     /// Ends it.
     pub(super) stop: CancellationToken,
 }
@@ -62,7 +62,7 @@ impl Download {
             }
             Err(end) => {
                 if let End::Failed(error) = &end {
-                    self.metrics.broke_off(self.start.digest(), error);
+                    self.breaks.note(self.start.digest(), error);
                 }
                 self.end(None, end);
             }

@@ -23,6 +23,15 @@ pub enum FetchError {
     Invalid(Arc<InvalidManifest>),
 }
 
+/// Why all of a blob is not here.
+#[derive(Clone, Debug, Error)]
+pub enum NotWhole {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Broken(#[from] BlobError),
+}
+
 /// Why a blob ends before its end. What came until then was no more than a beginning of it.
 #[derive(Clone, Debug, Error)]
 pub enum BlobError {

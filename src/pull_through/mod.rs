@@ -4,6 +4,7 @@
 
 mod blob_stream;
 mod blobs;
+mod breaks;
 mod download;
 mod error;
 mod fetched;
@@ -15,6 +16,7 @@ mod progress;
 mod small;
 mod source;
 mod straight;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,13 +26,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use blob_stream::{BlobStream, Origin};
-pub use error::{BlobError, FetchError};
+pub use error::{BlobError, FetchError, NotWhole};
 pub use fetched::Fetched;
 pub use metrics::Metrics;
 
 use crate::oci::{Digest, Registry, Repository, Tag};
 use crate::store::Store;
 use crate::upstream::Upstream;
+use breaks::Breaks;
 use in_flight::InFlight;
 use manifests::Key;
 
@@ -43,7 +46,7 @@ pub struct PullThrough {
     /// None: nothing is kept on disk.
     store: Option<Store>,
     in_flight: InFlight,
-    metrics: Metrics,
+    breaks: Breaks,
     /// What goes on though no client waits for it.
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -65,7 +68,7 @@ impl PullThrough {
             manifests,
             store: None,
             in_flight: InFlight::default(),
-            metrics: Metrics::default(),
+            breaks: Breaks::new(Metrics::default()),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
@@ -73,7 +76,7 @@ impl PullThrough {
 
     /// The same, which keeps in `store` what it fetches.
     pub fn keeping(self, store: Store, metrics: Metrics) -> Self {
-        Self { store: Some(store), metrics, ..self }
+        Self { store: Some(store), breaks: Breaks::new(metrics), ..self }
     }
 
     /// The same content and the same downloads, and other upstreams. What is under way goes on with those

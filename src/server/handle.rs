@@ -48,7 +48,7 @@ pub(super) struct Exchange<'a> {
     /// Who that is, where clients are asked.
     pub(super) user: Option<Arc<str>>,
     pub(super) path: &'a str,
-    headers: &'a HeaderMap,
+    pub(super) headers: &'a HeaderMap,
     pub(super) head: bool,
     pub(super) id: RequestId,
     pub(super) started: Instant,
@@ -100,7 +100,10 @@ impl Proxy {
             (None, Ok(Route::Tags { registry, repository, name, ns, page })) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
                 let found = Box::pin(exchange.gate.tags(&registry, &repository, &page)).await;
-                exchange.either(found, |page| respond::tags(&page, &listed))
+                match found {
+                    Ok(page) => respond::tags(&page, &listed),
+                    Err(denial) => exchange.failed(&denial),
+                }
             }
             (
                 None,
@@ -194,12 +197,13 @@ impl Exchange<'_> {
         if let Some(again) = self.denied_before(&image.reference) {
             return again;
         }
-        let decided = match (self.facing, self.gate.admit(image).await) {
-            (Facing::Mirror, Ok(admitted)) => self.with_config(image, admitted).boxed().await,
-            (Facing::Clients | Facing::Mirror, decided) => decided,
-        };
-        match decided {
+        match self.gate.admit(image).await {
             Ok(admitted) => {
+                if self.facing == Facing::Mirror
+                    && let Err(denial) = self.config_is_there(image, &admitted).boxed().await
+                {
+                    return self.no_manifest(&image.reference, &denial);
+                }
                 let Proxy { audit, metrics, .. } = self.proxy;
                 audit::admitted(audit, metrics, self.asked(), image, &admitted);
                 respond::manifest(admitted, self.headers)
@@ -208,11 +212,9 @@ impl Exchange<'_> {
         }
     }
 
-    /// `admitted` once its config is there. Docker asks a mirror for that only once, and the registry itself
-    /// after any error.
-    async fn with_config(&self, image: &ImageRef, admitted: Admitted) -> Result<Admitted, Denial> {
-        patiently(PATIENCE, is_passing, || self.gate.fetch_config(image, &admitted)).await?;
-        Ok(admitted)
+    /// Docker asks a mirror for an image's config only once, and the registry itself after any error.
+    async fn config_is_there(&self, image: &ImageRef, admitted: &Admitted) -> Result<(), Denial> {
+        patiently(PATIENCE, is_passing, || self.gate.fetch_config(image, admitted)).await
     }
 
     async fn blob(
@@ -234,19 +236,21 @@ impl Exchange<'_> {
             return match found {
                 Ok(_) if unchanged => respond::unchanged(&name),
                 Ok(length) => respond::blob_length(length, &name),
-                Err(denial) => self.no_blob(&denial),
+                Err(denial) => self.failed(&denial),
             };
         }
         match conditions::range(self.headers, name.etag()) {
             Ok(range) => {
-                let open = || gate.blob(registry, repository, &digest, range);
                 let found = match self.facing {
-                    Facing::Clients => open().await,
-                    Facing::Mirror => patiently(PATIENCE, is_passing, open).boxed().await,
+                    Facing::Clients => gate.blob(registry, repository, &digest, range).await,
+                    Facing::Mirror => {
+                        let open = || gate.steady_blob(registry, repository, &digest, range);
+                        patiently(PATIENCE, is_passing, open).boxed().await
+                    }
                 };
                 match found {
                     Ok(blob) => respond::blob(blob, &name, &self.proxy.metrics),
-                    Err(denial) => self.no_blob(&denial),
+                    Err(denial) => self.failed(&denial),
                 }
             }
             Err(invalid) => respond::invalid_range(&invalid),

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use http::Response;
+use http::header::ACCEPT;
 
 use crate::audit::Asked;
 use crate::gate::{Denial, Doubt, is_artifact_tag};
@@ -54,8 +55,9 @@ impl Exchange<'_> {
         }
     }
 
-    /// In the place of a blob that cannot be had. Docker asks again for a while, and takes the last answer.
-    pub(super) fn no_blob(&self, denial: &Denial) -> Response<Body> {
+    /// In the place of a blob, for which docker asks again for a while and takes the last answer, and of the tags that
+    /// it is to pull all of.
+    pub(super) fn failed(&self, denial: &Denial) -> Response<Body> {
         let code = match denial {
             Denial::Unsatisfiable { .. } => return self.denied(denial),
             Denial::Missing { code, .. } => *code,
@@ -66,7 +68,7 @@ impl Exchange<'_> {
             Facing::Clients => self.denied(denial),
             Facing::Mirror => {
                 self.record(denial);
-                respond::sticky(Sticky::new(&denial.to_string(), self.id).blob(code))
+                respond::sticky(Sticky::new(&denial.to_string(), self.id).failed(code))
             }
         }
     }
@@ -132,7 +134,13 @@ impl Exchange<'_> {
 
     fn stuck(&self, asked: sticky::Asked, sentence: &str) -> Response<Body> {
         let stuck = Sticky::new(sentence, self.id);
-        let answer = stuck.manifest(if self.head { sticky::Asked::Head } else { asked });
+        let answer = stuck.manifest(match (self.head, asked) {
+            (true, sticky::Asked::Digest) if !self.headers.contains_key(ACCEPT) => {
+                sticky::Asked::IfThere
+            }
+            (true, _) => sticky::Asked::Head,
+            (false, asked) => asked,
+        });
         if let (sticky::Asked::Tag, Content::Manifest(manifest)) = (asked, &answer.content) {
             self.proxy.denials.remember(&stuck, manifest);
         }

@@ -34,12 +34,18 @@ mod folder;
 mod gate;
 #[path = "../rig/go_tools.rs"]
 mod go_tools;
+#[path = "../rig/hub.rs"]
+mod hub;
+#[path = "../rig/image.rs"]
+mod image;
 #[path = "../rig/line.rs"]
 mod line;
 #[path = "../rig/machine.rs"]
 mod machine;
 #[path = "../rig/mount.rs"]
 mod mount;
+#[path = "../rig/namespace.rs"]
+mod namespace;
 #[path = "../rig/notary.rs"]
 mod notary;
 #[path = "../rig/notation.rs"]
@@ -67,6 +73,7 @@ mod tls;
 
 mod content_site;
 mod engines;
+mod mirror_site;
 mod site;
 
 mod audit_file;
@@ -79,6 +86,7 @@ mod crowd;
 mod disk;
 mod index;
 mod isolation;
+mod mirror;
 mod moved_tag;
 mod notation_signed;
 mod offline;
@@ -109,6 +117,7 @@ fn main() -> std::process::ExitCode {
     // What takes longest is begun early, and the others beside it.
     let all = [
         pull::tests(),
+        mirror::tests(),
         compose::tests(),
         crash::tests(),
         crowd::tests(),

@@ -121,6 +121,22 @@ fn check_tells_what_the_example_means() {
 }
 
 #[test]
+fn check_tells_of_the_mirror_and_of_another_status() {
+    let text = "[server]\nlisten = \"127.0.0.1:5050\"\ndenial_status = 403\n\
+                [mirror]\nlisten = \"127.0.0.1:5052\"\ntls_cert = \"m.crt\"\ntls_key = \"m.key\"\n\
+                [store]\npath = \"nowhere\"\n[[upstream]]\nregistry = \"registry.example.com\"\n";
+    let file = ConfigFile::new("mirror", text);
+    let said = countersign(&["check", "--config", file.path()]);
+    assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""));
+    for line in [
+        "listens   http://127.0.0.1:5050, and denies with 403\n",
+        "mirror    https://127.0.0.1:5052: denies so that a client does not ask elsewhere",
+    ] {
+        assert!(said.stdout.contains(line), "{line}: {}", said.stdout);
+    }
+}
+
+#[test]
 fn check_tells_every_error_with_its_place_and_exits_with_2() {
     let file = ConfigFile::new("broken", "[server]\nlisten = 5050\n\n[store]\npaht = \"x\"\n");
     for command in [

@@ -34,6 +34,14 @@ impl Daemon {
         Self::start_as(&machine.on(&without_network()), false)
     }
 
+    /// With a mirror of Docker Hub, and a way to whatever is called so here. Tries a layer twice, for it waits longer
+    /// before each further try.
+    pub(crate) fn start_between(mirror: &str) -> Self {
+        let mut command = without_network();
+        command.args(["--registry-mirror", mirror, "--max-download-attempts", "1"]);
+        Self::start_as(&command, false)
+    }
+
     /// With bridges, addresses and published ports as sites have them, but in a network namespace of its own, from
     /// which no way leads outside; its CLIs stand in there too.
     pub(crate) fn start_in_its_own_network() -> Self {

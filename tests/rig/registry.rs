@@ -1,6 +1,6 @@
 //! Debian's `docker-registry` (distribution 2.8) over plain HTTP, its content in a folder of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -130,6 +130,13 @@ impl Registry {
     /// How often it has given all of the content at this path.
     pub(crate) fn gave(&self, path: &str) -> usize {
         self.log().matches(&format!("\"GET {path} HTTP/1.1\" 200 ")).count()
+    }
+
+    /// Where below its content it keeps what it has of these bytes, for all repositories.
+    pub(crate) fn blob_folder(content: &Path, bytes: &[u8]) -> PathBuf {
+        let digest = digest_of(bytes);
+        let hex = digest.trim_start_matches("sha256:");
+        content.join(format!("docker/registry/v2/blobs/sha256/{}/{hex}", &hex[..2]))
     }
 
     /// Has a repository hold a blob of another one, too.

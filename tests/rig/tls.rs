@@ -15,6 +15,11 @@ pub(crate) struct Authority {
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::for_names(&["localhost", "127.0.0.1"])
+    }
+
+    /// The same, good for servers of these names.
+    pub(crate) fn for_names(names: &[&str]) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, "rig authority");
@@ -25,7 +30,7 @@ impl Authority {
         let folder = Folder::new("tls");
         folder.write("ca.crt", &certificate);
         let authority = Self { folder, certificate, issuer };
-        authority.certify("server", &["localhost", "127.0.0.1"]);
+        authority.certify("server", names);
         authority
     }
 

@@ -335,9 +335,17 @@ impl World {
     }
 
     /// The same on the listener for clients that use the gate as a mirror.
-    pub async fn as_mirror(&self, method: Method, path: &str) -> Answer {
+    pub async fn as_mirror(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
         let url = self.gate.as_ref().unwrap().mirror_url().unwrap();
-        self.ask(method, &format!("{url}{path}"), &[]).await
+        self.ask(method, &format!("{url}{path}"), headers).await
+    }
+
+    /// What came there, or that it broke off.
+    pub async fn try_mirror(&self, path: &str) -> Result<Bytes, hyper::Error> {
+        let url = self.gate.as_ref().unwrap().mirror_url().unwrap();
+        let request = Request::get(format!("{url}{path}")).body(Empty::new()).unwrap();
+        let answer = self.client.request(request).await.unwrap();
+        Ok(answer.into_body().collect().await?.to_bytes())
     }
 
     async fn ask(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {

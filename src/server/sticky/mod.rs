@@ -5,9 +5,10 @@
 //! | asked | answer | who stops at it |
 //! |---|---|---|
 //! | `HEAD` of a manifest | 304, the message as reason phrase | containerd, BuildKit |
+//! | the same of a digest, with no `Accept` | 501, `…: no such process` | docker, which has it from elsewhere |
 //! | `GET` of a tag, and of what that gave | an image whose config has the message as media type | docker, podman, skopeo |
 //! | `GET` of another digest | a manifest of another digest, `…: no such process` | docker; podman and skopeo at the digest |
-//! | `GET` of a blob | 501, `…: no such process` | docker |
+//! | `GET` of a blob, or of a list of tags | 501, `…: no such process` | docker |
 //!
 //! Pure: from what is to be told to status and content. Knows nothing of why something is denied, and
 //! nothing of connections. That it works rests on how those engines behave, and on no promise of theirs.
@@ -29,6 +30,9 @@ use message::Message;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     Head,
+    /// `HEAD` of a digest by a docker that has it from another repository, and takes 304 for a yes. It
+    /// names no type that it would accept, as those do that are to get 304.
+    IfThere,
     Tag,
     Digest,
 }
@@ -68,13 +72,14 @@ impl Sticky {
                 reason: self.0.reason_phrase(),
                 content: Content::None,
             },
+            Asked::IfThere => self.failed(ErrorCode::ManifestUnknown),
             Asked::Tag => Answer::of(DenialManifest::of_tag(&self.0)),
             Asked::Digest => Answer::of(DenialManifest::of_digest(&self.0)),
         }
     }
 
-    /// Instead of a blob that cannot be had.
-    pub(super) fn blob(&self, code: ErrorCode) -> Answer {
+    /// Instead of a blob that cannot be had, or of a list of tags.
+    pub(super) fn failed(&self, code: ErrorCode) -> Answer {
         Answer {
             status: StatusCode::NOT_IMPLEMENTED,
             reason: self.0.no_such_process().reason_phrase(),

@@ -52,9 +52,10 @@ fn a_digest_and_a_blob_are_no_such_process() {
     assert_eq!(denial.media_type(), MediaType::DockerImage);
     assert_eq!(value["config"]["mediaType"], told);
 
-    let answer = sticky.blob(ErrorCode::Unavailable);
-    assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED);
-    assert_eq!(answer.reason.unwrap().as_bytes(), told.as_bytes());
+    for answer in [sticky.failed(ErrorCode::Unavailable), sticky.manifest(Asked::IfThere)] {
+        assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED);
+        assert_eq!(answer.reason.unwrap().as_bytes(), told.as_bytes());
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The listener for clients that use the gate as a mirror: what is admitted is what the other listener
 //! gives, and what is denied is told so that they ask nowhere else.
 
+mod blobs;
+
 use countersign::oci::{Digest, MediaType};
 use http::header::RETRY_AFTER;
 use http::{Method, StatusCode};
@@ -10,27 +12,29 @@ use tokio::net::TcpStream;
 
 use crate::audit::Page;
 use crate::fake_registry::{Fault, REGISTRY, respond, with};
-use crate::whole_gate::{APP, Answer, DEFAULTS, World, app, described};
+use crate::whole_gate::{APP, Answer, DEFAULTS, World};
 use crate::wire::soon;
 
 const ABSENT: &str = "remote trust data does not exist for registry.example.com/library/app";
+/// What every client accepts, and says so when it asks for a manifest.
+const ANY: &[(&str, &str)] = &[("accept", "*/*")];
 const FINAL: &str = ": no such process";
 
-fn manifests(reference: impl std::fmt::Display) -> String {
+pub(super) fn manifests(reference: impl std::fmt::Display) -> String {
     format!("/v2/{APP}/manifests/{reference}")
 }
 
-fn blobs(digest: impl std::fmt::Display) -> String {
+pub(super) fn blobs(digest: impl std::fmt::Display) -> String {
     format!("/v2/{APP}/blobs/{digest}")
 }
 
 impl World {
     async fn mirror(&self, path: &str) -> Answer {
-        self.as_mirror(Method::GET, path).await
+        self.as_mirror(Method::GET, path, ANY).await
     }
 
     async fn mirror_head(&self, path: &str) -> Answer {
-        self.as_mirror(Method::HEAD, path).await
+        self.as_mirror(Method::HEAD, path, ANY).await
     }
 
     /// That this is denied for good, however it is asked for, with words that begin so.
@@ -100,7 +104,7 @@ async fn what_is_admitted_is_the_same_on_both_listeners() {
     for path in &paths {
         for method in [Method::GET, Method::HEAD] {
             let plain = world.send(method.clone(), path, &[]).await;
-            let mirror = world.as_mirror(method, path).await;
+            let mirror = world.as_mirror(method, path, &[]).await;
             assert_eq!((plain.status, &plain.body), (mirror.status, &mirror.body), "{path}");
             let strip = |answer: &Answer| {
                 let mut headers = answer.headers.clone();
@@ -128,6 +132,19 @@ async fn head_of_what_is_denied_is_not_modified_and_tells_why() {
         assert_eq!(head.header("docker-distribution-api-version"), "registry/2.0");
         head.is_never_kept();
     }
+}
+
+#[tokio::test]
+async fn a_digest_that_a_client_has_from_elsewhere_is_not_said_to_be_here_too() {
+    let mut world = World::new().await;
+    let signed = world.push_signed("signed", "one");
+    let digest = Digest::of(&world.put_image("unsigned"));
+    let head = world.as_mirror(Method::HEAD, &manifests(digest), &[]).await;
+    assert_eq!(head.status, StatusCode::NOT_IMPLEMENTED);
+    assert!(head.reason.starts_with(ABSENT) && head.reason.ends_with(FINAL), "{}", head.reason);
+    head.is_never_kept();
+    let head = world.as_mirror(Method::HEAD, &manifests(Digest::of(&signed)), &[]).await;
+    assert_eq!(head.status, StatusCode::OK);
 }
 
 #[tokio::test]
@@ -244,6 +261,20 @@ async fn a_name_that_cannot_be_sticks_and_so_does_a_registry_that_is_not_served(
 }
 
 #[tokio::test]
+async fn the_tags_of_what_is_denied_as_a_whole_are_no_such_process() {
+    let world = World::new().await;
+    world.push("v1", "unsigned");
+    world.notary.goes_down();
+    let path = format!("/v2/{APP}/tags/list");
+    let tags = world.mirror(&path).await;
+    assert_eq!(tags.error(), (501, "UNAVAILABLE".to_owned()));
+    assert!(tags.reason.starts_with("cannot decide about"), "{}", tags.reason);
+    assert!(tags.reason.ends_with(FINAL), "{}", tags.reason);
+    tags.is_never_kept();
+    assert_eq!(world.get(&path).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
 async fn what_is_looked_for_beside_an_image_is_an_error_and_nothing_else() {
     let world = World::new().await;
     let hex = "a".repeat(64);
@@ -251,7 +282,7 @@ async fn what_is_looked_for_beside_an_image_is_an_error_and_nothing_else() {
         for method in [Method::GET, Method::HEAD] {
             for query in ["", "?ns=other.example"] {
                 let path = manifests(format!("sha256-{hex}{kind}{query}"));
-                let answer = world.as_mirror(method.clone(), &path).await;
+                let answer = world.as_mirror(method.clone(), &path, ANY).await;
                 assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
                 assert_eq!(answer.reason, "", "{path}");
                 answer.is_never_kept();
@@ -262,80 +293,6 @@ async fn what_is_looked_for_beside_an_image_is_an_error_and_nothing_else() {
     assert_eq!(referrers.error(), (404, "MANIFEST_UNKNOWN".to_owned()));
     // A tag that only looks like one of them is a tag.
     world.sticks(&manifests(format!("sha256-{hex}.tar")), ABSENT).await;
-}
-
-#[tokio::test]
-async fn an_image_is_not_admitted_before_its_config_can_be_had() {
-    let mut world = World::new().await;
-    let config = br#"{"architecture":"amd64"}"#.to_vec();
-    let digest = Digest::of(&config);
-    let media_type = MediaType::OciImage.as_str();
-    let manifest = json!({
-        "schemaVersion": 2, "mediaType": media_type, "layers": [],
-        "config": described("application/vnd.oci.image.config.v1+json", &config),
-    });
-    let manifest = world.put(MediaType::OciImage, &manifest);
-    world.put_tag("v1", &manifest);
-    world.sign("v1", &manifest);
-    let words = "the upstream registry does not have registry.example.com/library/app:v1";
-    world.sticks(&manifests("v1"), words).await;
-    // Whoever has no other place to ask may find it out himself.
-    world.pull("v1").await.serves(&manifest);
-
-    world.registry.registry().put_blob(&app(), config.clone());
-    let path = blobs(digest);
-    world
-        .registry
-        .hook(move |asked| (asked.path == path && asked.before == 1).then(|| Fault::Truncate(3)));
-    world.mirror(&manifests("v1")).await.serves(&manifest);
-    world.registry.hook(|_| Some(Fault::Drop));
-    world.mirror(&manifests("v1")).await.serves(&manifest);
-    assert_eq!(world.mirror(&blobs(digest)).await.body, config);
-}
-
-#[tokio::test]
-async fn a_blob_that_cannot_be_had_is_no_such_process() {
-    let world = World::new().await;
-    world.push("v1", "something else");
-    let missing = format!("sha256:{}", "0".repeat(64));
-    let none = world.mirror(&blobs(&missing)).await;
-    assert_eq!(none.error(), (501, "BLOB_UNKNOWN".to_owned()));
-    assert!(none.reason.starts_with("the upstream registry does not have"), "{}", none.reason);
-    assert!(none.reason.ends_with(FINAL), "{}", none.reason);
-    none.is_never_kept();
-    let plain = world.get(&blobs(&missing)).await;
-    assert_eq!((plain.error(), plain.reason.as_str()), ((404, "BLOB_UNKNOWN".to_owned()), ""));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_blob_is_waited_for_while_the_registry_is_away() {
-    let world = World::new().await;
-    let blob = b"a layer".to_vec();
-    let digest = world.registry.registry().put_blob(&app(), blob.clone());
-    world.registry.hook(|asked| (asked.before < 12).then(|| Fault::Respond(respond(503, ""))));
-    assert_eq!(world.get(&blobs(digest)).await.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(world.mirror(&blobs(digest)).await.body, blob);
-
-    let never = world.registry.registry().put_blob(&app(), b"never".to_vec());
-    world.registry.hook(|_| Some(Fault::Respond(respond(503, ""))));
-    let begun = tokio::time::Instant::now();
-    let failed = world.mirror(&blobs(never)).await;
-    assert_eq!(failed.error(), (501, "UNAVAILABLE".to_owned()));
-    assert!(failed.reason.starts_with("cannot decide about"), "{}", failed.reason);
-    assert!((10..40).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_blob_goes_on_after_the_registry_was_away_in_the_middle_of_it() {
-    let world = World::new().await;
-    let blob = vec![7; 100_000];
-    let digest = world.registry.registry().put_blob(&app(), blob.clone());
-    world.registry.hook(|asked| match asked.before {
-        0 => Some(Fault::Truncate(40_000)),
-        1..=9 => Some(Fault::Respond(respond(502, ""))),
-        _ => None,
-    });
-    assert_eq!(world.mirror(&blobs(digest)).await.body, blob);
 }
 
 #[tokio::test]
