@@ -37,7 +37,7 @@ const OTHERS_WRITE: u32 = 0o022;
 /// Why exemptions cannot be read or written.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ExemptionsError {
-    #[error("{}: {kind}", .path.display())]
+    #[error("{}: {kind}{}", .path.display(), hint(*.kind))]
     Io { path: PathBuf, kind: io::ErrorKind },
     #[error("{}: this is not what was written ({why}); nothing is exempted. If it cannot be restored, \
              remove it, which ends every exemption", .path.display())]
@@ -308,6 +308,14 @@ fn hand_over_file(file: &File, owner: (u32, u32)) -> io::Result<()> {
         return Ok(());
     }
     std::os::unix::fs::fchown(file, Some(owner.0), Some(owner.1))
+}
+
+/// What to do about it, where that is known.
+fn hint(kind: io::ErrorKind) -> &'static str {
+    if kind == io::ErrorKind::PermissionDenied {
+        return "; do this as the user that the gate runs as, or as root";
+    }
+    ""
 }
 
 /// What is there; `None` where nothing is.

@@ -49,6 +49,7 @@ mod dressed;
 mod hostile;
 mod hostile_content;
 mod kept;
+mod learned;
 mod manifest;
 mod notary_auth;
 mod notation;

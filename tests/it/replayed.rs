@@ -56,7 +56,7 @@ async fn replayed(world: &mut World, log: &str, lines: &str) -> (Value, Replayed
 }
 
 /// The image of that reference, and what is said of it.
-fn of<'a>(json: &'a Value, reference: impl std::fmt::Display) -> &'a Value {
+fn of(json: &Value, reference: impl std::fmt::Display) -> &Value {
     let end = reference.to_string();
     let images = json["images"].as_array().unwrap();
     images.iter().find(|image| image["image"].as_str().unwrap().ends_with(&end)).unwrap()
