@@ -99,12 +99,7 @@ impl ExemptionFile {
         if !self.has_folder()? {
             return Ok(Vec::new());
         }
-        // Neither a link is followed, nor a pipe waited for.
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(i32::from_ne_bytes(flags.bits().to_ne_bytes()))
-            .open(&path);
+        let opened = OpenOptions::new().read(true).custom_flags(flags()).open(&path);
         let file = match opened {
             Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
                 return Err(not_ours(&path, "it is a link"));
@@ -178,10 +173,11 @@ impl ExemptionFile {
         }
         self.has_folder()?;
         let lock = self.folder.join(LOCK);
-        let opened =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
-        let locked = opened.and_then(|file| file.lock().map(|()| file)).map_err(at(&lock))?;
-        hand_over(&lock, owner).map_err(at(&lock))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags());
+        let opened = options.open(&lock).and_then(|file| file.lock().map(|()| file));
+        let locked = opened.map_err(at(&lock))?;
+        hand_over_file(&locked, owner).map_err(at(&lock))?;
         atomic::sweep(&self.folder).map_err(at(&self.folder))?;
         let mut all = self.read()?;
         let changed = how(&mut all)?;
@@ -293,6 +289,11 @@ fn take(all: &mut Vec<Exemption>, of: &Exemption) -> Option<Exemption> {
     let Said { registry, repository, digest, .. } = of.says();
     let at = all.iter().position(|one| one.is_of(registry, repository, digest))?;
     Some(all.remove(at))
+}
+
+/// Neither is a link followed, nor a pipe waited for.
+fn flags() -> i32 {
+    i32::from_ne_bytes((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().to_ne_bytes())
 }
 
 /// Gives to the owner of the store what root has made, so that its user can write it the next time.
