@@ -118,8 +118,8 @@ impl ExemptionFile {
         parse(&json).map_err(|why| ExemptionsError::Corrupt { path, why })
     }
 
-    /// Adds what `said` says, in the place of what was exempted of the same digest before, which is given; forgets those
-    /// that have ended.
+    /// Adds what `said` says, in the place of what was exempted of the same digest before, which is given;
+    /// forgets those that have ended.
     pub fn add(&self, said: Said) -> Result<Option<Exemption>, ExemptionsError> {
         let added = Exemption::new(said)?;
         let now = added.says().made;
