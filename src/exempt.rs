@@ -1,5 +1,5 @@
-//! `countersign exempt`: writes down that one digest may be served for a while though nobody vouches for it,
-//! ends that early, and tells what is exempted. Decides nothing, and connects to nothing; the gate reads what is written.
+//! `countersign exempt`: writes down that one digest may be served for a while though nobody vouches for
+//! it, ends that early, and tells what is exempted. Decides nothing, and connects to nothing.
 
 use std::fmt;
 use std::time::Duration;

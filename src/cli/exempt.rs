@@ -13,9 +13,9 @@ use super::{ConfigFile, print, wrong};
 
 /// Serve one digest for a while though nobody vouches for it; break-glass.
 ///
-/// It is written to `exemptions/exemptions.json` below the store, with who wrote it and why. A gate that is running takes it
-/// within two seconds, says so in its log, counts each use, and ends it by itself. To be run as the
-/// user that the gate runs as, or as root. A rule that denies stays in force.
+/// It is written to `exemptions/exemptions.json` below the store, with who wrote it and why. A gate
+/// that is running takes it within two seconds, says so in its log, counts each use, and ends it by
+/// itself. To be run as the user that the gate runs as. A rule that denies stays in force.
 /// Exit status: 0; 2 for an error in the configuration or the arguments; 1 for any other.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \

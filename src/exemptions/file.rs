@@ -37,7 +37,7 @@ const OTHERS_WRITE: u32 = 0o022;
 /// Why exemptions cannot be read or written.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ExemptionsError {
-    #[error("{}: {kind}", .path.display())]
+    #[error("{}: {kind}{}", .path.display(), hint(*.kind))]
     Io { path: PathBuf, kind: io::ErrorKind },
     #[error("{}: this is not what was written ({why}); nothing is exempted. If it cannot be restored, \
              remove it, which ends every exemption", .path.display())]
@@ -99,12 +99,7 @@ impl ExemptionFile {
         if !self.has_folder()? {
             return Ok(Vec::new());
         }
-        // Neither a link is followed, nor a pipe waited for.
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(i32::from_ne_bytes(flags.bits().to_ne_bytes()))
-            .open(&path);
+        let opened = OpenOptions::new().read(true).custom_flags(flags()).open(&path);
         let file = match opened {
             Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
                 return Err(not_ours(&path, "it is a link"));
@@ -123,8 +118,8 @@ impl ExemptionFile {
         parse(&json).map_err(|why| ExemptionsError::Corrupt { path, why })
     }
 
-    /// Adds what `said` says, in the place of what was exempted of the same digest before, which is given; forgets those
-    /// that have ended.
+    /// Adds what `said` says, in the place of what was exempted of the same digest before, which is given;
+    /// forgets those that have ended.
     pub fn add(&self, said: Said) -> Result<Option<Exemption>, ExemptionsError> {
         let added = Exemption::new(said)?;
         let now = added.says().made;
@@ -178,10 +173,11 @@ impl ExemptionFile {
         }
         self.has_folder()?;
         let lock = self.folder.join(LOCK);
-        let opened =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
-        let locked = opened.and_then(|file| file.lock().map(|()| file)).map_err(at(&lock))?;
-        hand_over(&lock, owner).map_err(at(&lock))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags());
+        let opened = options.open(&lock).and_then(|file| file.lock().map(|()| file));
+        let locked = opened.map_err(at(&lock))?;
+        hand_over_file(&locked, owner).map_err(at(&lock))?;
         atomic::sweep(&self.folder).map_err(at(&self.folder))?;
         let mut all = self.read()?;
         let changed = how(&mut all)?;
@@ -295,6 +291,11 @@ fn take(all: &mut Vec<Exemption>, of: &Exemption) -> Option<Exemption> {
     Some(all.remove(at))
 }
 
+/// Neither is a link followed, nor a pipe waited for.
+fn flags() -> i32 {
+    i32::from_ne_bytes((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().to_ne_bytes())
+}
+
 /// Gives to the owner of the store what root has made, so that its user can write it the next time.
 fn hand_over(path: &Path, owner: (u32, u32)) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
@@ -308,6 +309,14 @@ fn hand_over_file(file: &File, owner: (u32, u32)) -> io::Result<()> {
         return Ok(());
     }
     std::os::unix::fs::fchown(file, Some(owner.0), Some(owner.1))
+}
+
+/// What to do about it, where that is known.
+fn hint(kind: io::ErrorKind) -> &'static str {
+    if kind == io::ErrorKind::PermissionDenied {
+        return "; do this as the user that the gate runs as, or as root";
+    }
+    ""
 }
 
 /// What is there; `None` where nothing is.

@@ -229,6 +229,17 @@ fn a_link_exempts_nothing() {
 }
 
 #[test]
+fn a_link_in_the_place_of_the_lock_is_not_followed() {
+    let place = place("lock");
+    place.add("one");
+    let (lock, victim) = (place.folder().join(".lock"), place.store.join("victim"));
+    fs::remove_file(&lock).unwrap();
+    symlink(&victim, &lock).unwrap();
+    assert!(place.file.add(said("two", START, HOUR)).is_err());
+    assert!(!victim.exists());
+}
+
+#[test]
 fn what_others_can_write_to_exempts_nothing() {
     let place = place("mode");
     place.add("one");

@@ -2,8 +2,10 @@
 //! verified.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use prometheus_client::registry::Registry as Metrics;
+use tokio::time::{Instant, timeout_at};
 
 use super::current::Current;
 use super::repositories::Repositories;
@@ -15,6 +17,8 @@ use crate::upstream::{self, Page, Upstream, UpstreamError};
 
 /// The most images that are looked at, those that were pulled the most.
 const MAX_IMAGES: usize = 50;
+/// How long it is looked in all; what is not looked at by then is not told.
+const MAX_TIME: Duration = Duration::from_secs(60);
 /// The most kinds of referrers that are told of one image, and the longest name of one.
 const MAX_KINDS: usize = 8;
 const MAX_KIND: usize = 100;
@@ -39,12 +43,17 @@ pub async fn look(
         seen.all.values().flat_map(|repository| &repository.unsigned).collect();
     images.sort_by_key(|(_, pulls)| std::cmp::Reverse(*pulls));
     let mut found = BTreeMap::new();
+    let end = Instant::now() + MAX_TIME;
     for (image, _) in images.into_iter().take(MAX_IMAGES) {
         let (Some(upstream), Some(digest)) = (upstreams.get(&image.registry), image.digest) else {
             continue;
         };
-        let mut told = in_registry(upstream, &image.repository, &digest).await;
-        told.extend(by_notaries(gate, &image.registry, &image.repository, &digest).await);
+        let looking = async {
+            let mut told = in_registry(upstream, &image.repository, &digest).await;
+            told.extend(by_notaries(gate, &image.registry, &image.repository, &digest).await);
+            told
+        };
+        let Ok(told) = timeout_at(end, looking).await else { break };
         found.insert(image.clone(), told);
     }
     found

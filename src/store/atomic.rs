@@ -29,8 +29,13 @@ pub fn publish_as(
     let unique = NEXT.fetch_add(1, Ordering::Relaxed);
     let temporary = folder.join(format!("{TEMPORARY}{}-{unique}", std::process::id()));
     let written = (|| {
-        // One that a crash left may have this very name: in a container, every process is the first.
-        let mut file = File::create(&temporary)?;
+        // One that a crash left may have this very name: in a container, every process is the first. A link that
+        // somebody left there is not followed.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mut file = File::create_new(&temporary)?;
         file.write_all(content)?;
         own(&file)?;
         file.sync_all()?;
@@ -112,6 +117,22 @@ mod tests {
         assert!(read(&path, 2).is_err());
         assert_eq!(read(&folder.join("b"), 3).unwrap(), None);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_temporary_file_is_not_followed() {
+        let folder = folder("link");
+        let (path, victim) = (folder.join("a"), folder.join("victim"));
+        publish(&victim, b"precious").unwrap();
+        for number in 0..1_000 {
+            let name = folder.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
+            std::os::unix::fs::symlink(&victim, name).unwrap();
+        }
+        publish(&path, b"one").unwrap();
+        assert_eq!(read(&victim, 100).unwrap().unwrap(), b"precious");
+        assert_eq!(read(&path, 100).unwrap().unwrap(), b"one");
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -53,6 +53,7 @@ mod dressed;
 mod hostile;
 mod hostile_content;
 mod kept;
+mod learned;
 mod manifest;
 mod mirror;
 mod mirror_config;

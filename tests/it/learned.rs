@@ -1,0 +1,70 @@
+//! What `learn` finds of signatures of images that were not seen signed.
+
+use std::collections::BTreeMap;
+
+use countersign::app::{App, Keeping};
+use countersign::learn::{Current, Repositories, look, propose};
+use countersign::oci::Digest;
+use countersign::recorded::{Pulls, Tally, read};
+use serde_json::json;
+
+use crate::attached::{MINE, layer, put_sig};
+use crate::fake_registry::REGISTRY;
+use crate::folder::Folder;
+use crate::whole_gate::{APP, DEFAULTS, World, app};
+
+/// The record of a pull of `manifest` that nobody vouched for.
+fn event(tag: &str, manifest: &[u8]) -> String {
+    let event = json!({
+        "target": "countersign::audit", "message": "verdict", "verdict": "admitted",
+        "image.registry": REGISTRY, "image.repository": APP, "image.reference": tag,
+        "manifest.digest": Digest::of(manifest).to_string(),
+    });
+    format!("{event}\n")
+}
+
+#[tokio::test]
+async fn signatures_of_every_scheme_are_told_of_what_was_not_seen_signed() {
+    let mut world = World::with(DEFAULTS, "").await;
+    let (by_notary, by_cosign) = (world.push("v1", "one"), world.push("v2", "two"));
+    let unsigned = world.push("v3", "three");
+    world.sign("v1", &by_notary);
+    put_sig(&world.registry, &app(), &by_cosign, &[layer(&by_cosign, &MINE)]);
+
+    let pin = world.signer.role("root").keys[0].canonical_id();
+    let folder = Folder::new("learned");
+    let file = folder.write(
+        "current.toml",
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"store\"\n\
+             [[upstream]]\nregistry = \"{REGISTRY}\"\nurl = \"{}\"\n\
+             [[anchor]]\nname = \"team\"\nscheme = \"notaryv1\"\nurl = \"{}\"\nroot_keys = [\"{pin}\"]\n\
+             [[rule]]\nimages = [\"{REGISTRY}/**\"]\nmode = \"allow\"\nreason = \"a test\"\n",
+            world.registry.url("127.0.0.1"),
+            world.notary.url(),
+        ),
+    );
+    let current = Current::load(&file).unwrap();
+    let (mut pulls, mut tally) = (Pulls::default(), Tally::default());
+    let log = event("v1", &by_notary) + &event("v2", &by_cosign) + &event("v3", &unsigned);
+    read(log.as_bytes(), &mut pulls, &mut tally).unwrap();
+    let seen = Repositories::of(&pulls);
+    let app = App::new(&current.config, world.clock.clone(), Keeping::OnlyRead).unwrap();
+    let found = look(&seen, &current, &app.gate()).await;
+    let of: BTreeMap<&str, &Vec<String>> =
+        found.iter().map(|(image, found)| (image.reference(), found)).collect();
+    assert_eq!(*of["v1"], ["signed by team [notaryv1] as v1"]);
+    let beside = "team [notaryv1] signs other images of this repository";
+    assert_eq!(*of["v2"], ["a signature of cosign (.sig)", beside]);
+    assert_eq!(*of["v3"], [beside]);
+
+    let text = propose(&seen, Some(&current), &found);
+    assert!(
+        text.contains("#   v2: 1 pulls\n#     found: a signature of cosign (.sig)\n"),
+        "{text}"
+    );
+    let proposed = folder.write("proposed.toml", &text);
+    let proposed = Current::load(&proposed).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+    assert!(proposed.config.policy.is_empty(), "{text}");
+    assert_eq!(proposed.config.anchors.len(), 1);
+}
