@@ -67,7 +67,8 @@ impl Shared {
         }
     }
 
-    async fn audited(
+    /// What a rule that audits would do if it were enforced.
+    pub(super) async fn audited(
         &self,
         image: &ImageRef,
         tag: &Tag,

@@ -67,4 +67,5 @@ mod upstream;
 mod upstream_auth;
 mod upstream_config;
 mod upstream_lists;
+mod why;
 mod wire;
