@@ -227,7 +227,8 @@ fn anchors(endorsements: &[Endorsement]) -> Option<Arc<str>> {
 /// The text, or as much of it as is kept.
 fn cut(mut text: String) -> String {
     if text.len() > MAX_BECAUSE {
-        text.truncate(text.floor_char_boundary(MAX_BECAUSE));
+        let end = (0..=MAX_BECAUSE).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
         text.push('…');
     }
     text

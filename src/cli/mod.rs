@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod forget;
 mod serve;
+mod trust;
 mod why;
 
 use std::io::{self, Write as _};
@@ -35,6 +36,7 @@ enum Command {
     Check(check::Check),
     Why(why::Why),
     Forget(forget::Forget),
+    Trust(trust::Trust),
     Demo(demo::Demo),
 }
 
@@ -77,9 +79,12 @@ impl Command {
         match self {
             // The page of verdicts tells it all.
             Self::Demo(demo::Demo { once: true }) => LevelFilter::OFF,
-            Self::Serve(_) | Self::Check(_) | Self::Why(_) | Self::Forget(_) | Self::Demo(_) => {
-                LevelFilter::INFO
-            }
+            Self::Serve(_)
+            | Self::Check(_)
+            | Self::Why(_)
+            | Self::Forget(_)
+            | Self::Trust(_)
+            | Self::Demo(_) => LevelFilter::INFO,
         }
     }
 
@@ -90,6 +95,7 @@ impl Command {
             Self::Check(check) => check.run(),
             Self::Why(why) => why.run().await,
             Self::Forget(forget) => forget.run(),
+            Self::Trust(trust) => trust.run().await,
             Self::Demo(demo) => demo.run().await,
         }
     }

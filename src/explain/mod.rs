@@ -3,6 +3,7 @@
 
 mod advice;
 mod content;
+mod inspect;
 mod names;
 mod rules;
 mod text;
@@ -20,6 +21,7 @@ use crate::policy::{Chosen, Mode};
 use crate::trust::{Anchor, Endorsement};
 use advice::Case;
 pub use content::ContentTold;
+pub use inspect::Inspected;
 pub use names::NamesTold;
 pub use rules::{BeatenTold, RuleTold};
 

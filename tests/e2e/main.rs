@@ -86,6 +86,7 @@ mod refuse;
 mod room;
 mod rot;
 mod self_verifying_client;
+mod trust_inspect;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -114,6 +115,7 @@ fn main() -> std::process::ExitCode {
         self_verifying_client::tests(),
         recipes::tests(),
         operate::tests(),
+        trust_inspect::tests(),
         offline::tests(),
         isolation::tests(),
         ranges::tests(),
