@@ -47,6 +47,9 @@ impl Case<'_> {
                     "whoever runs the gate: to have it served only when it is signed, name an anchor in \
                      `require` of the rule for {rule}, instead of `mode = \"allow\"`"
                 ),
+                (Some(Mode::Audit(_)), None) => {
+                    "with `mode = \"enforce\"` it would be served just the same".to_owned()
+                }
                 (_, _) => format!(
                     "whoever runs the gate: the rule for {rule} has it served without a signature, and only \
                      another rule changes that"

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use url::Url;
 
 use super::Gate;
+use super::by_digest::is_open;
 use super::by_tag::place;
+use super::decision::Decision;
 use super::denial::Denial;
+use super::search::Search;
 use crate::oci::{Digest, ImageRef, Reference, Registry};
 use crate::policy::Mode;
 use crate::pull_through::FetchError;
@@ -76,7 +79,16 @@ impl Gate {
                 let inquiry = Inquiry::new();
                 let judged =
                     shared.judge_digest(image, digest, None, requirement, &place, &inquiry);
-                judged.await.err()
+                let denial = judged.await.err()?;
+                if !is_open(&denial) {
+                    return Some(denial);
+                }
+                // Nor would it deny what a signed manifest leads to.
+                let (names, decision) = (shared.names(image).await, Decision::new());
+                let search = Search::new(image, decision);
+                let found = Box::pin(shared.search(image, digest, &names, search)).await;
+                let signed = matches!(found, Ok(Some(found)) if !found.endorsements().is_empty());
+                (!signed).then_some(denial)
             }
         }
     }

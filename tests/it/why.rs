@@ -116,12 +116,20 @@ async fn a_rule_that_audits_tells_what_it_would_have_refused() {
         assert!(text.contains(&format!("  audit     it would be absent ({reason})")), "{text}");
         advises(&told, &["mode = \"enforce\"", "sign it", "docker push"]);
     }
+    // What a signed index lists would be served.
+    let child = world.put_image("amd64");
+    let index = world.put_index(&[&child]);
+    world.sign("v3", &index);
+    let child = Digest::of(&child).to_string();
     for reference in ["v1", &signed] {
         let (_, told) = why(&world, reference).await;
         assert_eq!(told["verdict"], "admitted");
         assert!(told.get("would_deny").is_none(), "{told:#}");
         advises(&told, &["`mode = \"enforce\"` it would be served just the same"]);
     }
+    let (_, told) = why(&world, &child).await;
+    assert_eq!(told["verdict"], "admitted");
+    assert!(told.get("would_deny").is_none(), "{told:#}");
 }
 
 #[tokio::test]
