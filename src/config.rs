@@ -97,6 +97,7 @@ impl Config {
             ("server (its limits)", one.limits != two.limits),
             ("admin.listen", self.admin != other.admin),
             ("store", self.store != other.store),
+            ("audit", self.audit != other.audit),
         ];
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key))
     }

@@ -253,7 +253,7 @@ fn anchors(endorsements: &[Endorsement]) -> Option<Arc<str>> {
 fn cut(mut text: String) -> String {
     if text.len() > MAX_BECAUSE {
         let end = (0..=MAX_BECAUSE).rev().find(|at| text.is_char_boundary(*at));
-        text.truncate(end.unwrap_or(0));
+        text.truncate(end.unwrap_or_default());
         text.push('…');
     }
     text

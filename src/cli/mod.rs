@@ -9,6 +9,7 @@ mod forget;
 mod learn;
 mod replay;
 mod serve;
+mod trust;
 mod why;
 
 use std::io::{self, Write as _};
@@ -45,6 +46,7 @@ enum Command {
     Exempt(exempt::Exempt),
     Replay(replay::Replay),
     Learn(learn::Learn),
+    Trust(trust::Trust),
     Demo(demo::Demo),
 }
 
@@ -96,6 +98,7 @@ impl Command {
             | Self::Exempt(_)
             | Self::Replay(_)
             | Self::Learn(_)
+            | Self::Trust(_)
             | Self::Demo(_) => LevelFilter::INFO,
         }
     }
@@ -112,6 +115,7 @@ impl Command {
             Self::Exempt(exempt) => exempt.run(),
             Self::Replay(replay) => replay.run().await,
             Self::Learn(learn) => learn.run().await,
+            Self::Trust(trust) => trust.run().await,
             Self::Demo(demo) => demo.run().await,
         }
     }

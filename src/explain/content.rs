@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
 use crate::gate::Heard;
 use crate::trust::content::{Objection, Outcome, Verdict};
 use crate::trust::{Trust, Unendorsed};
@@ -34,6 +35,9 @@ pub struct ContentTold {
     pub signed_by: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed: Option<String>,
+    /// When what it rests on ends, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
     /// Where the good signature was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
@@ -88,6 +92,7 @@ impl ContentTold {
             digest: String::new(),
             signed_by: Vec::new(),
             signed: None,
+            expires: None,
             place: None,
             looked: evidence.looked.iter().map(ToString::to_string).collect(),
             unread: evidence.unread.iter().map(ToString::to_string).collect(),
@@ -103,6 +108,8 @@ impl ContentTold {
                 self.answer = "endorsed".into();
                 self.signed_by.clone_from(&says.signers);
                 self.signed = says.signed.map(|at| at.to_string());
+                let ends = Some(says.expires).filter(|ends| *ends < Timestamp::MAX);
+                self.expires = ends.map(|ends| ends.to_string());
                 self.place = Some(place.clone());
             }
             Outcome::Unendorsed(Unendorsed::Refused(refusal)) => {
@@ -129,7 +136,13 @@ impl ContentTold {
         }
         if let Some(place) = &self.place {
             let signed = self.signed.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
-            let _ = writeln!(text, "    signed  by {}{signed}: {place}", self.signed_by.join(", "));
+            let until = self.expires.as_ref().map(|at| format!(", until {at}"));
+            let until = until.unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "    signed  by {}{signed}{until}: {place}",
+                self.signed_by.join(", ")
+            );
         }
         for looked in &self.looked {
             let _ = writeln!(text, "    looked  {looked}");

@@ -1,34 +1,54 @@
 //! `countersign why`: the whole decision about one image, for people and for programs. Takes the same
 //! decision as the gate and tells what it rests on; decides nothing itself.
 
+mod advice;
 mod content;
+mod inspect;
 mod names;
+mod rules;
+mod text;
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::sync::Arc;
 
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
 use crate::exemptions::Said;
-use crate::gate::{Denial, Gate, Remark};
-use crate::oci::{ImageRef, Reference};
+use crate::gate::{Admitted, Denial, Gate, MAX_DECISION, Remark};
+use crate::oci::ImageRef;
 use crate::policy::{Chosen, Mode};
-use crate::trust::Anchor;
-use content::ContentTold;
-use names::NamesTold;
+use crate::trust::{Anchor, Endorsement};
+use advice::Case;
+pub use content::ContentTold;
+pub use inspect::Inspected;
+pub use names::NamesTold;
+pub use rules::{BeatenTold, RuleTold};
 
 /// The decision about one image, and what it rests on.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Explanation {
     pub image: String,
-    /// `admitted`, `absent`, `refused`, `undecided`, or what upstream says of something admitted.
+    /// `admitted`, `absent`, `refused`, `undecided`, or `missing`: upstream does not have it.
     pub verdict: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'static, str>>,
     /// One sentence.
     pub because: String,
+    /// One sentence: what would change it, and who is to do that.
+    #[serde(default)]
+    pub advice: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleTold>,
+    /// The other rules that cover the image's name, the most specific first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beaten: Vec<BeatenTold>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<UpstreamTold>,
+    /// What its tag stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<TagTold>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,7 +62,13 @@ pub struct Explanation {
     /// What is remembered of its tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryTold>,
+    /// Who vouches for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endorsements: Vec<EndorsementTold>,
     pub anchors: Vec<AnchorTold>,
+    /// That not all of this could be found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
 }
 
 /// What one anchor was asked, where, and what it said.
@@ -51,6 +77,27 @@ pub struct Explanation {
 pub enum AnchorTold {
     Names(NamesTold),
     Content(ContentTold),
+}
+
+/// The registry that the image comes from.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UpstreamTold {
+    pub registry: String,
+    pub url: String,
+}
+
+/// What a tag stands for at upstream at this moment, by its word alone.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TagTold {
+    pub tag: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// Why upstream did not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
+    /// What is signed under that name, or served, where it is another digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub differs: Option<String>,
 }
 
 /// What a rule that audits would say if it were enforced.
@@ -63,6 +110,24 @@ pub struct WouldTold {
     pub because: String,
 }
 
+/// One anchor's word, upon which an image is served.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EndorsementTold {
+    pub anchor: String,
+    pub scheme: Cow<'static, str>,
+    /// What it vouches for: the image, or an index that lists it, or what it is about.
+    pub digest: String,
+    /// The tag by which it was signed, where names are signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    pub signed_by: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<String>,
+    /// When that ends, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
 /// What is remembered of a tag.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct MemoryTold {
@@ -72,82 +137,148 @@ pub struct MemoryTold {
     pub newest_signature: Option<String>,
 }
 
-/// The rule that decided.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct RuleTold {
-    pub images: String,
-    pub mode: Cow<'static, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+/// What a decision rests on, as far as it could be found out.
+#[derive(Default)]
+struct Found {
+    anchors: Vec<AnchorTold>,
+    tag: Option<TagTold>,
+    incomplete: Option<String>,
 }
 
-/// Takes the decision about `image`, and tells it.
+/// Takes the decision about `image`, and tells it. Costs what a decision does, and at most as much again.
 pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
     let decided = gate.admit(image).await;
-    let tag = match &image.reference {
-        Reference::Tag(tag) => Some(tag),
-        Reference::Digest(_) => None,
-    };
+    let found = tokio::time::timeout(MAX_DECISION, found(gate, image)).await;
+    let found = found.unwrap_or_else(|_| Found {
+        incomplete: Some(format!(
+            "what it rests on could not be found out within {} seconds",
+            MAX_DECISION.as_secs()
+        )),
+        ..Found::default()
+    });
+    told(gate, image, &decided, found)
+}
+
+async fn found(gate: &Gate, image: &ImageRef) -> Found {
     let now = gate.clock().now();
-    let chosen = gate.policy().rule_for(&image.registry, &image.repository, tag, now);
-    let mut anchors = Vec::new();
-    for name in gate.policy().anchors(&image.registry, &image.repository, now) {
-        let Some(Anchor::NotaryV1(anchor)) = gate.trust().anchor(&name) else { continue };
-        let signed = gate.trust().signed(&name, &image.registry, &image.repository).await;
-        anchors.push(AnchorTold::Names(NamesTold::of(anchor, image, signed)));
-    }
+    let chosen = gate.policy().rule_for(&image.registry, &image.repository, image.tag(), now);
+    let names = gate.policy().anchors(&image.registry, &image.repository, now);
+    let names = names.iter().filter_map(|name| match gate.trust().anchor(name) {
+        Some(Anchor::NotaryV1(anchor)) => Some(async move {
+            let signed = gate.trust().signed(name, &image.registry, &image.repository).await;
+            AnchorTold::Names(NamesTold::of(anchor, image, signed))
+        }),
+        Some(Anchor::Content(_)) | None => None,
+    });
+    // Nothing is asked about an image that no rule lets pass.
+    let is_open = chosen.is_some_and(|chosen| !matches!(chosen.rule.mode, Mode::Deny { .. }));
+    let at_upstream = async { if is_open { gate.at_upstream(image).await } else { None } };
+    let (mut anchors, heard, at_upstream) =
+        tokio::join!(join_all(names), gate.heard(image), at_upstream);
     // What cannot be heard, the denial tells.
-    if let Ok(Some(heard)) = gate.heard(image).await {
-        anchors.extend(ContentTold::of(gate.trust(), &heard).map(AnchorTold::Content));
+    if let Ok(Some(heard)) = &heard {
+        anchors.extend(ContentTold::of(gate.trust(), heard).map(AnchorTold::Content));
+    }
+    let tag = at_upstream.zip(image.tag()).map(|(said, tag)| {
+        let (upstream, unread) = match said {
+            Ok(digest) => (Some(digest.to_string()), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        TagTold { tag: tag.to_string(), upstream, unread, differs: None }
+    });
+    Found { anchors, tag, incomplete: None }
+}
+
+fn told(
+    gate: &Gate,
+    image: &ImageRef,
+    decided: &Result<Admitted, Denial>,
+    mut found: Found,
+) -> Explanation {
+    let (policy, now) = (gate.policy(), gate.clock().now());
+    let considered = policy.considered(&image.registry, &image.repository, image.tag(), now);
+    let pattern = decided.as_ref().ok().map(Admitted::pattern);
+    let chosen = policy.rule_for(&image.registry, &image.repository, image.tag(), now);
+    let by_pattern = considered.iter().find(|one| pattern == Some(one.pattern));
+    let rule = by_pattern.map(|one| Chosen { pattern: one.pattern, rule: one.rule }).or(chosen);
+    let case = Case { image, trust: gate.trust(), rule };
+    let decider: Option<&Arc<str>> = rule.map(|rule| rule.pattern);
+    let admitted = decided.as_ref().ok();
+    let digest = admitted.map(|admitted| admitted.digest().to_string());
+    if let Some(tag) = &mut found.tag {
+        let signed = found.anchors.iter().find_map(|anchor| match anchor {
+            AnchorTold::Names(names) => names.digest.clone(),
+            AnchorTold::Content(_) => None,
+        });
+        let other = digest.clone().or(signed);
+        tag.differs = other.filter(|other| tag.upstream.as_ref().is_some_and(|it| it != other));
     }
     let memory = gate.remembered(image).ok().flatten().map(|of| MemoryTold {
         digest: of.digest.to_string(),
         since: of.since.to_string(),
         newest_signature: of.newest.map(|newest| newest.to_string()),
     });
-    let rule = chosen.as_ref().map(rule);
-    let image_text = image.to_string();
-    match decided {
-        Ok(admitted) => {
-            let vouch = admitted.anchors().join(", ");
-            let because = if let Some(Remark::Exempted { exemption, .. }) = admitted.remark() {
-                format!("nobody vouches for it; it is exempted until {}", exemption.says().until)
-            } else if vouch.is_empty() {
-                format!("the rule for {} serves it without a signature", admitted.rule())
-            } else {
-                format!("{vouch} vouches for {}", admitted.digest())
-            };
-            Explanation {
-                image: image_text,
-                verdict: "admitted".into(),
-                reason: None,
-                because,
-                rule,
-                digest: Some(admitted.digest().to_string()),
-                media_type: Some(admitted.media_type().as_str().into()),
-                remark: admitted.remark().map(remark),
-                would: admitted.would().map(|denial| WouldTold {
-                    verdict: denial.would().into(),
-                    reason: denial.reason().map(Into::into),
-                    because: denial.to_string(),
-                }),
-                memory,
-                anchors,
-            }
-        }
-        Err(denial) => Explanation {
-            image: image_text,
-            verdict: verdict(&denial).into(),
+    let (reason, because, advice) = match decided {
+        Ok(admitted) => (None, vouched(admitted), case.admitted(admitted)),
+        Err(denial) => (denial.reason(), denial.to_string(), case.denied(denial)),
+    };
+    Explanation {
+        image: image.to_string(),
+        verdict: decided.as_ref().map_or_else(verdict, |_| "admitted").into(),
+        reason: reason.map(Cow::from),
+        because,
+        advice,
+        rule: rule.map(|rule| RuleTold::of(rule.pattern, rule.rule)),
+        beaten: BeatenTold::of(&considered, decider),
+        upstream: gate
+            .upstream(&image.registry)
+            .map(|url| UpstreamTold { registry: image.registry.to_string(), url: url.to_string() }),
+        tag: found.tag,
+        digest,
+        media_type: admitted.map(|admitted| admitted.media_type().as_str().into()),
+        remark: admitted.and_then(Admitted::remark).map(remark),
+        would: admitted.and_then(Admitted::would).map(|denial| WouldTold {
+            verdict: denial.would().into(),
             reason: denial.reason().map(Cow::from),
             because: denial.to_string(),
-            rule,
-            digest: None,
-            media_type: None,
-            remark: None,
-            would: None,
-            memory,
-            anchors,
-        },
+        }),
+        memory,
+        endorsements: admitted.map_or_else(Vec::new, |admitted| {
+            admitted.endorsements().iter().map(EndorsementTold::of).collect()
+        }),
+        anchors: found.anchors,
+        incomplete: found.incomplete,
+    }
+}
+
+impl EndorsementTold {
+    fn of(endorsement: &Endorsement) -> Self {
+        let says = endorsement.says();
+        Self {
+            anchor: says.anchor.to_string(),
+            scheme: says.scheme.as_str().into(),
+            digest: says.digest.to_string(),
+            tag: says.tag.as_ref().map(ToString::to_string),
+            signed_by: says.signers.clone(),
+            signed: says.signed.map(|at| at.to_string()),
+            expires: (says.expires < Timestamp::MAX).then(|| says.expires.to_string()),
+        }
+    }
+}
+
+/// Who vouches for what is served, or which rule needs nobody to.
+fn vouched(admitted: &Admitted) -> String {
+    if let Some(Remark::Exempted { exemption, .. }) = admitted.remark() {
+        return format!("nobody vouches for it; it is exempted until {}", exemption.says().until);
+    }
+    let anchors = admitted.anchors().join(", ");
+    match admitted.endorsements().first().map(Endorsement::digest) {
+        None => format!("the rule for {} serves it without a signature", admitted.rule()),
+        Some(digest) if digest == admitted.digest() => format!("{anchors} vouches for {digest}"),
+        Some(digest) => format!(
+            "{anchors} vouches for {digest}, which lists {0}, or which {0} is about",
+            admitted.digest()
+        ),
     }
 }
 
@@ -170,16 +301,6 @@ pub fn exit_status(explanation: &Explanation) -> u8 {
     }
 }
 
-fn rule(chosen: &Chosen<'_>) -> RuleTold {
-    let (mode, reason) = match &chosen.rule.mode {
-        Mode::Allow { reason } => ("allow", Some(reason.clone())),
-        Mode::Audit(_) => ("audit", None),
-        Mode::Deny { reason } => ("deny", reason.clone()),
-        Mode::Enforce(_) => ("enforce", None),
-    };
-    RuleTold { images: chosen.pattern.to_string(), mode: mode.into(), reason }
-}
-
 fn remark(remark: &Remark) -> String {
     match remark {
         Remark::Exempted { exemption, because } => {
@@ -200,51 +321,5 @@ fn remark(remark: &Remark) -> String {
                 "rolled back: it does not say when it was signed, what the tag had before at {newest}"
             )
         }
-    }
-}
-
-impl Explanation {
-    /// For people.
-    pub fn to_text(&self) -> String {
-        let mut text = String::new();
-        let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        // Writing to a text cannot fail.
-        let _ = writeln!(
-            text,
-            "{}\n  verdict   {}{reason}\n  because   {}",
-            self.image, self.verdict, self.because
-        );
-        match &self.rule {
-            Some(rule) => {
-                let why = rule.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-                let _ = writeln!(text, "  rule      {} [{}]{why}", rule.images, rule.mode);
-            }
-            None => text.push_str("  rule      none is for this image\n"),
-        }
-        if let (Some(digest), Some(media_type)) = (&self.digest, &self.media_type) {
-            let _ = writeln!(text, "  digest    {digest}\n  type      {media_type}");
-        }
-        if let Some(remark) = &self.remark {
-            let _ = writeln!(text, "  remark    {remark}");
-        }
-        if let Some(WouldTold { verdict, reason, because }) = &self.would {
-            let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-            let _ = writeln!(
-                text,
-                "  would be  {verdict}{reason} if the rule were enforced: {because}"
-            );
-        }
-        if let Some(MemoryTold { digest, since, newest_signature }) = &self.memory {
-            let signed = newest_signature.as_ref();
-            let signed = signed.map(|at| format!(", signed at {at}")).unwrap_or_default();
-            let _ = writeln!(text, "  memory    {digest} since {since}{signed}");
-        }
-        for anchor in &self.anchors {
-            match anchor {
-                AnchorTold::Names(told) => told.write(&mut text),
-                AnchorTold::Content(told) => told.write(&mut text),
-            }
-        }
-        text
     }
 }

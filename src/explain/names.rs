@@ -24,8 +24,14 @@ pub struct NamesTold {
     pub because: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// The tag by which that was signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<String>,
+    /// The signers who must have signed it, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signers: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<RoleTold>,
     /// How many tags are signed in the repository.
@@ -51,6 +57,7 @@ impl NamesTold {
         signed: Result<SignedNames<'_>, Unendorsed>,
     ) -> Self {
         let gun = anchor.gun(&image.registry, &image.repository);
+        let signers = &anchor.config().signers;
         let mut told = Self {
             name: anchor.name().to_string(),
             scheme: Scheme::NotaryV1.as_str().into(),
@@ -60,7 +67,9 @@ impl NamesTold {
             reason: None,
             because: None,
             digest: None,
+            tag: None,
             signed_by: Vec::new(),
+            signers: signers.iter().map(|role| role.signer().to_owned()).collect(),
             roles: Vec::new(),
             tags: None,
             expires: None,
@@ -91,6 +100,7 @@ impl NamesTold {
             Ok(Some(endorsement)) => {
                 let says = endorsement.says();
                 told.digest = Some(says.digest.to_string());
+                told.tag = says.tag.as_ref().map(ToString::to_string);
                 told.signed_by.clone_from(&says.signers);
             }
             Ok(None) => {
@@ -117,11 +127,16 @@ impl NamesTold {
         let _ =
             writeln!(text, "  anchor    {} [{}]: {}{reason}", self.name, self.scheme, self.answer);
         let _ = writeln!(text, "    asked   {} for {}", self.server, self.gun);
+        if !self.signers.is_empty() {
+            let _ = writeln!(text, "    wants   {} to have signed it", self.signers.join(", "));
+        }
         if let Some(because) = &self.because {
             let _ = writeln!(text, "    because {because}");
         }
         if let Some(digest) = &self.digest {
-            let _ = writeln!(text, "    digest  {digest}, signed by {}", self.signed_by.join(", "));
+            let tag = self.tag.as_ref().map(|tag| format!(" as {tag}")).unwrap_or_default();
+            let who = self.signed_by.join(", ");
+            let _ = writeln!(text, "    digest  {digest}, signed{tag} by {who}");
         }
         for role in &self.roles {
             let RoleTold { role, version, threshold, keys } = role;

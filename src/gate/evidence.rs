@@ -3,14 +3,18 @@
 
 use std::sync::Arc;
 
+use url::Url;
+
 use super::Gate;
 use super::by_tag::place;
 use super::denial::Denial;
-use crate::oci::{Digest, ImageRef, Reference};
+use crate::oci::{Digest, ImageRef, Reference, Registry};
 use crate::policy::Mode;
+use crate::pull_through::FetchError;
 use crate::trust::content::Verdict;
 use crate::trust::places::Inquiry;
 use crate::trust::tags::Remembered;
+use crate::upstream::Upstream;
 
 /// What anchors that sign content say of the digest that an image stands for.
 #[derive(Debug)]
@@ -24,11 +28,7 @@ impl Gate {
     /// the names that it asks come first and give no digest.
     pub async fn heard(&self, image: &ImageRef) -> Result<Option<Heard>, Denial> {
         let shared = &self.shared;
-        let tag = match &image.reference {
-            Reference::Tag(tag) => Some(tag),
-            Reference::Digest(_) => None,
-        };
-        let now = shared.clock.now();
+        let (tag, now) = (image.tag(), shared.clock.now());
         let chosen = shared.policy.rule_for(&image.registry, &image.repository, tag, now);
         let Some(chosen) = chosen else { return Ok(None) };
         let (Mode::Enforce(requirement) | Mode::Audit(requirement)) = &chosen.rule.mode else {
@@ -46,6 +46,18 @@ impl Gate {
         let says = shared.content_says(image, &digest, requirement, &place, &inquiry).await?;
         let verdicts = says.filter_map(|(anchor, verdict)| Some((anchor, verdict.ok()?)));
         Ok(Some(Heard { digest, verdicts: verdicts.collect() }))
+    }
+
+    /// Where the upstream of `registry` is, if there is one.
+    pub fn upstream(&self, registry: &Registry) -> Option<&Url> {
+        self.shared.pull_through.upstream(registry).ok().map(Upstream::base)
+    }
+
+    /// What upstream has under the image's tag at this moment; `None` where it names none.
+    pub async fn at_upstream(&self, image: &ImageRef) -> Option<Result<Digest, FetchError>> {
+        let ImageRef { registry, repository, reference } = image;
+        let Reference::Tag(tag) = reference else { return None };
+        Some(self.shared.pull_through.resolve(registry, repository, tag).await)
     }
 
     /// What is remembered of the image's tag.

@@ -127,6 +127,16 @@ pub struct ImageRef {
     pub reference: Reference,
 }
 
+impl ImageRef {
+    /// The tag by which it is asked for, if it is by one.
+    pub fn tag(&self) -> Option<&Tag> {
+        match &self.reference {
+            Reference::Tag(tag) => Some(tag),
+            Reference::Digest(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for ImageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let separator = match self.reference {

@@ -35,6 +35,27 @@ pub struct Chosen<'a> {
     pub rule: &'a Rule,
 }
 
+/// A pattern that covers the name of an image, and what became of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Considered<'a> {
+    pub pattern: &'a Arc<str>,
+    pub rule: &'a Rule,
+    pub fate: Fate,
+}
+
+/// Why a rule decides about an image, or does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is the most specific that is left.
+    Chosen,
+    /// It has ended, at that time.
+    Ended(Timestamp),
+    /// It is for tags, and not for this one.
+    OtherTag,
+    /// One that is more specific decides.
+    LessSpecific,
+}
+
 impl Policy {
     /// Orders `rules`.
     pub fn new(rules: Vec<Rule>) -> Self {
@@ -93,6 +114,30 @@ impl Policy {
             .filter(|entry| entry.pattern.covers_tag(tag))
             .find(|entry| !entry.rule.has_ended(now))
             .map(|entry| Chosen { pattern: &entry.text, rule: &entry.rule })
+    }
+
+    /// Every pattern that covers `registry/repository`, the most specific first, and what became of it.
+    pub fn considered(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        tag: Option<&Tag>,
+        now: Timestamp,
+    ) -> Vec<Considered<'_>> {
+        let covering =
+            self.entries.iter().filter(|entry| entry.pattern.covers(registry, repository));
+        let mut chosen = false;
+        let considered = covering.map(|entry| {
+            let fate = match entry.rule.until.filter(|_| entry.rule.has_ended(now)) {
+                Some(until) => Fate::Ended(until),
+                None if !entry.pattern.covers_tag(tag) => Fate::OtherTag,
+                None if chosen => Fate::LessSpecific,
+                None => Fate::Chosen,
+            };
+            chosen |= fate == Fate::Chosen;
+            Considered { pattern: &entry.text, rule: &entry.rule, fate }
+        });
+        considered.collect()
     }
 
     /// Whether some image of that repository could be served.

@@ -108,6 +108,11 @@ impl Upstream {
         &self.registry
     }
 
+    /// Where it is.
+    pub fn base(&self) -> &Url {
+        self.server.client().base()
+    }
+
     /// The manifest that `reference` names in `repository`.
     pub async fn manifest(
         &self,

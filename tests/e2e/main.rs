@@ -102,6 +102,7 @@ mod rot;
 mod self_verifying_client;
 mod who_may_pull;
 mod service;
+mod trust_inspect;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -134,6 +135,7 @@ fn main() -> std::process::ExitCode {
         client_machines::tests(),
         operate::tests(),
         service::tests(),
+        trust_inspect::tests(),
         offline::tests(),
         isolation::tests(),
         ranges::tests(),

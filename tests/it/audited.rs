@@ -89,7 +89,7 @@ async fn why_tells_what_a_rule_that_audits_would_say() {
     let told = world.why("v1").await;
     assert_eq!((&*told.verdict, told.reason.clone()), ("admitted", None));
     let text = told.to_text();
-    assert!(text.contains("would be  absent (tag_not_signed) if the rule were enforced"), "{text}");
+    assert!(text.contains("audit     it would be absent (tag_not_signed)"), "{text}");
     let json = serde_json::to_value(&told).unwrap();
     assert_eq!(json["would"]["verdict"], "absent");
     assert_eq!(json["would"]["reason"], "tag_not_signed");

@@ -10,7 +10,7 @@ use countersign::oci::Digest;
 use countersign::trust::tags::TagMemory;
 
 /// What the contract promises, by command.
-const COMMANDS: [(&str, &[&str]); 10] = [
+const COMMANDS: [(&str, &[&str]); 11] = [
     ("serve", &["--config <FILE>", "SIGTERM", "SIGHUP", "Exit status: 0; 2 ", "1 for any other"]),
     ("check", &["--config <FILE>", "Exit status: 0; 2 with every error"]),
     (
@@ -45,6 +45,7 @@ const COMMANDS: [(&str, &[&str]); 10] = [
     ),
     ("replay", &["--config <FILE>", "--json", "0 nothing would be refused", "Examples: "]),
     ("learn", &["--config <FILE>", "Exit status: 0; 2 ", "Example: countersign learn "]),
+    ("trust", &["inspect", "Example: countersign trust inspect --pretty "]),
     ("demo", &["--once", "Exit status: 0 if every verdict is the expected one"]),
 ];
 
@@ -215,6 +216,28 @@ fn why_names_the_gate_that_does_not_answer_and_exits_with_1() {
     let said = countersign(&["why", "registry.example.com/a:1", "--gate", &gate]);
     assert_eq!((said.status, said.stdout.as_str()), (Some(1), ""), "{}", said.stderr);
     assert!(said.stderr.contains(&gate) && said.stderr.contains("[admin]"), "{}", said.stderr);
+}
+
+#[test]
+fn trust_inspect_of_what_notary_does_not_sign_names_the_command_that_tells_of_it() {
+    let key = crate::attached::MINE.pem();
+    let text = "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"nowhere\"\n\
+                [[upstream]]\nregistry = \"registry.example.com\"\n\
+                [[anchor]]\nname = \"ci\"\nscheme = \"cosign\"\nkeys = [\"KEY\"]\n\
+                [[rule]]\nimages = [\"**\"]\nrequire = [\"ci\"]\n";
+    let key = ConfigFile::new("inspect-key", &key);
+    let file = ConfigFile::new("inspect", &text.replace("KEY", key.path()));
+    let image = "registry.example.com/library/app:1";
+    for form in [&[][..], &["--pretty"]] {
+        let said =
+            countersign(&[&["trust", "inspect", image, "--config", file.path()], form].concat());
+        assert_eq!((said.status, said.stdout.as_str()), (Some(1), ""), "{}", said.stderr);
+        for words in ["notaryv1", "`countersign why registry.example.com/library/app:1 --config "] {
+            assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+        }
+    }
+    let said = countersign(&["trust", "inspect", "no image at all", "--config", file.path()]);
+    assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""), "{}", said.stderr);
 }
 
 #[test]

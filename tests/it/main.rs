@@ -82,4 +82,5 @@ mod upstream_auth;
 mod upstream_config;
 mod upstream_lists;
 mod watching;
+mod why;
 mod wire;

@@ -123,7 +123,8 @@ impl<'a> Signer<'a> {
         said.stdout
     }
 
-    fn docker(&self, arguments: &[&str], content_trust: &str) -> Said {
+    /// What the docker CLI says, with this value of `DOCKER_CONTENT_TRUST`.
+    pub(crate) fn docker(&self, arguments: &[&str], content_trust: &str) -> Said {
         let mut command = self.cli.command();
         command.env("DOCKER_CONTENT_TRUST", content_trust).args(arguments);
         command.env("DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE", PASSPHRASE);

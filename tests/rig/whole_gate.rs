@@ -191,10 +191,14 @@ impl World {
         explain(&app.gate(), &image).await
     }
 
+    /// The URL of its admin listener.
+    pub fn admin(&self) -> String {
+        format!("http://{}", self.gate.as_ref().unwrap().admin().unwrap())
+    }
+
     /// What the gate counts.
     pub async fn metrics(&self) -> String {
-        let admin = self.gate.as_ref().unwrap().admin().unwrap();
-        let url = format!("http://{admin}/metrics");
+        let url = format!("{}/metrics", self.admin());
         let request = Request::get(url).body(Empty::new()).unwrap();
         let body = self.client.request(request).await.unwrap().into_body();
         String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()

@@ -26,6 +26,7 @@ mod signed;
 mod tuf_key;
 mod standing;
 mod state;
+mod survey;
 mod update;
 
 pub mod canonical;
@@ -41,5 +42,6 @@ pub use role::{Delegated, File, Role};
 pub use root_of_trust::{Pin, Pins, Terms};
 pub use schema::Entry;
 pub use state::{Remembered, State, StateError};
+pub use survey::Survey;
 pub use tuf_key::KeyId;
 pub use update::{NotUpdated, Updated, update};

@@ -1,0 +1,131 @@
+//! `countersign trust`: what trust data says, for people who knew it from docker.
+
+use std::io::{self, Write as _};
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+
+use crate::app::{App, Keeping};
+use crate::clock::Clock;
+use crate::explain::Inspected;
+use crate::gate::Gate;
+use crate::oci::{ImageRef, Tag};
+use crate::policy::Mode;
+use crate::trust::Anchor;
+use crate::trust::notaryv1::NotUpdated;
+
+use super::{ConfigFile, OTHER_ERROR, print, wrong};
+
+/// Look at Docker Content Trust as `docker trust` did.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    countersign trust inspect --pretty registry.example.com/library/app --config countersign.toml")]
+pub(super) struct Trust {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Inspect(Inspect),
+}
+
+/// Print what is signed in a repository, and by whom, as `docker trust inspect` of docker 20.10 does.
+///
+/// Asks the Notary server of the image's anchor, and verifies what it says with the pinned root keys.
+/// Exit status: 0; 1 where nothing is signed, or it could not be verified; 2 for an error in the
+/// configuration or the image.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    countersign trust inspect registry.example.com/library/app:v1 --config countersign.toml\n  \
+    countersign trust inspect --pretty registry.example.com/library/app --config countersign.toml")]
+struct Inspect {
+    #[arg(help = "registry/repository[:tag]; without a tag, all of them")]
+    image: String,
+    #[command(flatten)]
+    config: ConfigFile,
+    /// A table for people instead of JSON.
+    #[arg(long)]
+    pretty: bool,
+}
+
+impl Trust {
+    pub(super) async fn run(self) -> anyhow::Result<u8> {
+        let Command::Inspect(inspect) = self.command;
+        inspect.run().await
+    }
+}
+
+impl Inspect {
+    async fn run(self) -> anyhow::Result<u8> {
+        let config = self.config.load()?;
+        let image: ImageRef = match self.image.parse() {
+            Ok(image) => image,
+            Err(error) => return Ok(wrong(&self.image, error)),
+        };
+        let app = App::new(&config, Clock::System, Keeping::OnlyRead)?;
+        let gate = app.gate();
+        let Some(Anchor::NotaryV1(anchor)) = notary(&gate, &image) else {
+            bail!(
+                "no rule for {image} asks an anchor with scheme = \"notaryv1\", and only those sign in a way \
+                 that `trust inspect` shows; `countersign why {image} --config {}` tells of every scheme",
+                self.config.file.display()
+            );
+        };
+        let Ok(gun) = anchor.gun(&image.registry, &image.repository) else {
+            bail!("{}/{} makes no GUN that Notary could have", image.registry, image.repository);
+        };
+        let survey = match anchor.survey(&gun, app.clock().now()).await {
+            Ok(survey) => survey,
+            Err(error) => return self.nothing(&error),
+        };
+        for (role, refusal) in &survey.left_out {
+            tracing::warn!(role = role.as_str(), %refusal, "what it signed is left out");
+        }
+        let inspected = Inspected::new(&self.image, &survey, asked_tag(&self.image, &image));
+        print(&if self.pretty { inspected.to_text() } else { inspected.to_json()? })?;
+        Ok(0)
+    }
+
+    /// What docker says of it, and then why.
+    fn nothing(&self, error: &NotUpdated) -> anyhow::Result<u8> {
+        if !self.pretty {
+            print("[]\n")?;
+        }
+        let why = match error {
+            NotUpdated::Refused(refusal) => refusal.to_string(),
+            NotUpdated::Unreachable(why) => why.clone(),
+        };
+        let image = &self.image;
+        writeln!(
+            io::stderr(),
+            "No signatures or cannot access {image}\n\
+             countersign: {why}; `countersign why {image} --config {}` tells what to do",
+            self.config.file.display()
+        )?;
+        Ok(OTHER_ERROR)
+    }
+}
+
+/// The first anchor that signs names of those that a rule for the image asks; of its own rule first.
+fn notary<'a>(gate: &'a Gate, image: &ImageRef) -> Option<&'a Anchor> {
+    let (policy, now) = (gate.policy(), gate.clock().now());
+    let chosen = policy.rule_for(&image.registry, &image.repository, image.tag(), now);
+    let own = chosen.and_then(|chosen| match &chosen.rule.mode {
+        Mode::Enforce(requirement) | Mode::Audit(requirement) => {
+            requirement.names().next().cloned()
+        }
+        Mode::Allow { .. } | Mode::Deny { .. } => None,
+    });
+    let of_others = policy.anchors(&image.registry, &image.repository, now);
+    let anchors = own.into_iter().chain(of_others);
+    let anchors = anchors.filter_map(|name| gate.trust().anchor(&name));
+    anchors.into_iter().find(|anchor| anchor.signs_names())
+}
+
+/// The tag that was written; where there is none, all are meant, and not `latest`. So docker has it, which
+/// takes no notice of a digest.
+fn asked_tag<'a>(text: &str, image: &'a ImageRef) -> Option<&'a Tag> {
+    let name = text.rsplit('/').next().unwrap_or(text);
+    image.tag().filter(|_| name.contains(':'))
+}

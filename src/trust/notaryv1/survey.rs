@@ -1,0 +1,149 @@
+//! All that a repository's trust data signs, role by role: for people who look at it, and for no decision.
+//! It is verified first, as for a decision, and what is told is what was verified.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::oci::{Digest, Tag};
+use crate::trust::refusal::{Reason, Refusal};
+
+use super::anchor::Anchor;
+use super::gun::Gun;
+use super::memory::Memory;
+use super::role::{Delegated, File, Role};
+use super::root_of_trust::Terms;
+use super::schema::{Delegation, RoleKeys, Root, Targets};
+use super::signed::Signed;
+use super::tuf_key::{KeyId, TufKey};
+use super::update::{NotUpdated, Updated, update};
+
+/// How long all of it may take.
+const MAX_SURVEY: Duration = Duration::from_secs(60);
+
+/// All that is signed in one repository.
+#[derive(Debug)]
+pub struct Survey {
+    /// The ids of the root's keys, as the root lists them.
+    pub root: Vec<KeyId>,
+    /// Those of the repository's own keys, with which `targets` is signed.
+    pub repository: Vec<KeyId>,
+    /// Every delegation, in the order of `targets`, with the canonical ids of its keys.
+    pub delegations: Vec<(Delegated, Vec<KeyId>)>,
+    /// What each role signs: `targets`, and then the delegations in their order.
+    pub signed: Vec<(Role, BTreeMap<Tag, Digest>)>,
+    /// The delegations whose signatures do not hold, and why; the gate refuses by them if it needs them.
+    pub left_out: Vec<(Delegated, Refusal)>,
+}
+
+impl Anchor {
+    /// Asks for everything that is signed in `gun`, and verifies it.
+    pub async fn survey(&self, gun: &Gun, now: Timestamp) -> Result<Survey, NotUpdated> {
+        let surveyed = tokio::time::timeout(MAX_SURVEY, self.look_at(gun, now)).await;
+        surveyed.unwrap_or_else(|_| {
+            let seconds = MAX_SURVEY.as_secs();
+            Err(NotUpdated::Unreachable(format!("it took longer than {seconds} seconds")))
+        })
+    }
+
+    async fn look_at(&self, gun: &Gun, now: Timestamp) -> Result<Survey, NotUpdated> {
+        let (state, of) = (self.state.clone(), gun.clone());
+        let remembered = tokio::task::spawn_blocking(move || state.read(&of)).await;
+        let remembered = remembered
+            .map_err(|broken| NotUpdated::Unreachable(broken.to_string()))?
+            .map_err(|error| NotUpdated::Unreachable(format!("the trust memory: {error}")))?;
+        let memory = remembered.as_ref().map(|kept| &kept.memory);
+        let mut terms = Terms { signers: Vec::new(), ..self.terms(gun.clone()) };
+        let fetch = |file: File| async move { self.notary.fetch(gun, &file).await };
+        let whole = update(fetch, &terms, memory, now).await?;
+
+        let root: Root = Signed::parse(Role::Root, &whole.memory.root)?.claims()?;
+        let targets = signed(&whole, &Role::Targets)?;
+        let mut survey = Survey {
+            root: root.root.keys.iter().map(|(id, _)| *id).collect(),
+            repository: root.targets.keys.iter().map(|(id, _)| *id).collect(),
+            delegations: Vec::new(),
+            signed: Vec::new(),
+            left_out: Vec::new(),
+        };
+        let Some(Targets { tags, delegations, .. }) = targets else {
+            return Err(Refusal::new(Reason::MixAndMatch, "there is no targets.json").into());
+        };
+        let digests = tags.into_iter().map(|(tag, entry)| (tag, entry.digest)).collect();
+        survey.signed.push((Role::Targets, digests));
+        for delegation in delegations {
+            let role = Role::Delegation(delegation.name.clone());
+            terms.signers = vec![delegation.name.clone()];
+            match self.delegation(gun, &terms, &whole, now).await {
+                Ok(updated) => {
+                    let Targets { tags, .. } = match signed(&updated, &role)? {
+                        Some(targets) => targets,
+                        // It has signed nothing yet.
+                        None => {
+                            survey.delegations.push(listed(delegation));
+                            continue;
+                        }
+                    };
+                    let covered = tags.into_iter().filter(|(tag, _)| delegation.covers(tag));
+                    let digests = covered.map(|(tag, entry)| (tag, entry.digest)).collect();
+                    survey.signed.push((role, digests));
+                }
+                Err(NotUpdated::Refused(refusal))
+                    if matches!(refusal.reason, Reason::Expired | Reason::SignatureInvalid) =>
+                {
+                    survey.left_out.push((delegation.name.clone(), refusal));
+                }
+                Err(error) => return Err(error),
+            }
+            survey.delegations.push(listed(delegation));
+        }
+        Ok(survey)
+    }
+
+    /// The same trust data as `whole`, with the one delegation that `terms` names.
+    async fn delegation(
+        &self,
+        gun: &Gun,
+        terms: &Terms,
+        whole: &Updated,
+        now: Timestamp,
+    ) -> Result<Updated, NotUpdated> {
+        let known = |file: &File| {
+            let found = whole.files.iter().find(|(known, _)| known == file);
+            found.map(|(_, content)| content.clone())
+        };
+        let fetch = |file: File| {
+            let known = known(&file);
+            async move {
+                match (known, &file) {
+                    (Some(content), _) => Ok::<Option<Bytes>, NotUpdated>(Some(content)),
+                    // The root was found to be the newest a moment ago.
+                    (None, File::Root(_)) => Ok(None),
+                    (None, _) => self.notary.fetch(gun, &file).await,
+                }
+            }
+        };
+        let memory: &Memory = &whole.memory;
+        update(fetch, terms, Some(memory), now).await
+    }
+}
+
+/// What the verified file of `role` says, if the update rests on it.
+fn signed(updated: &Updated, role: &Role) -> Result<Option<Targets>, Refusal> {
+    let is_of = |file: &File| matches!(file, File::Content { role: of, .. } if of == role);
+    let Some((_, content)) = updated.files.iter().find(|(file, _)| is_of(file)) else {
+        return Ok(None);
+    };
+    Ok(Some(Signed::parse(role.clone(), content)?.claims()?))
+}
+
+fn listed(delegation: Delegation) -> (Delegated, Vec<KeyId>) {
+    let RoleKeys { keys, .. } = delegation.keys;
+    let canonical = keys.into_iter().map(|(id, key)| match key {
+        TufKey::Certified(certificates) => certificates.canonical_id(),
+        TufKey::Plain(_) | TufKey::Unusable => id,
+    });
+    (delegation.name, canonical.collect())
+}

@@ -1,0 +1,94 @@
+//! `countersign trust inspect` beside `docker trust inspect` of docker 20.10, upon the same signatures: every byte of
+//! both forms is the same, and so is how it ends.
+
+use crate::gate::Gate;
+use crate::notary::Keys;
+use crate::process::Said;
+use crate::signer::Signer;
+use crate::site::{PROMPT, Site};
+
+pub(crate) fn tests() -> Vec<(&'static str, fn())> {
+    crate::tests![
+        what_is_signed_is_printed_as_docker_prints_it,
+        what_docker_cannot_show_is_refused_in_its_words_and_with_its_status,
+    ]
+}
+
+/// Both forms of `image`, as docker prints them and as we do.
+fn inspected(gate: &Gate, signer: &Signer<'_>, image: &str) -> [(Said, Said); 2] {
+    [&[][..], &["--pretty"]].map(|form| {
+        let ask = [&["trust", "inspect"][..], form, &[image]].concat();
+        (signer.docker(&ask, "1"), gate.command(&ask, &gate.config()))
+    })
+}
+
+fn is_printed_alike(gate: &Gate, signer: &Signer<'_>, image: &str, words: &[&str]) {
+    for (docker, ours) in inspected(gate, signer, image) {
+        assert!(docker.ok() && ours.ok(), "{image}: {}\n{}", docker.all(), ours.all());
+        assert_eq!(ours.stdout, docker.stdout, "{image}");
+        for word in words {
+            assert!(ours.stdout.contains(word), "{image}, {word}: {}", ours.stdout);
+        }
+    }
+}
+
+fn what_is_signed_is_printed_as_docker_prints_it() {
+    let site = Site::new(Keys::InServer);
+    let signer = site.signer();
+    let repository = site.image("library/app");
+    let tag = |tag: &str| format!("{repository}:{tag}");
+    // By the repository's own key.
+    let first = signer.push(&tag("1"), "by the repository");
+    let gate = site.gate(&signer, PROMPT);
+    let hex = |digest: &str| digest.trim_start_matches("sha256:").to_owned();
+    is_printed_alike(&gate, &signer, &repository, &["Repo Admin", &hex(&first)]);
+    is_printed_alike(&gate, &signer, &tag("1"), &["Repo Admin", &hex(&first)]);
+
+    // Whoever comes first in the trust data is not the first by name.
+    signer.add("bob", &repository);
+    let second = signer.push(&tag("v10"), "by bob");
+    is_printed_alike(&gate, &signer, &repository, &["bob", &hex(&first), &hex(&second)]);
+    signer.add("alice", &repository);
+    let third = signer.push(&tag("v9"), "by both");
+    is_printed_alike(&gate, &signer, &repository, &["alice", "bob", "v9", "v10", "Repo Admin"]);
+    is_printed_alike(&gate, &signer, &tag("v9"), &["alice", "bob", &hex(&third)]);
+    is_printed_alike(&gate, &signer, &tag("v10"), &["bob", &hex(&second)]);
+    // Docker takes no notice of a digest.
+    is_printed_alike(&gate, &signer, &format!("{repository}@{first}"), &["v9", "v10"]);
+    // Signed is another tag.
+    is_printed_alike(&gate, &signer, &tag("none"), &["alice"]);
+
+    // The same tag twice: docker shows what each key says of it, in an order that is not always the same.
+    let again = signer.push(&tag("1"), "once more, by both");
+    for (docker, ours) in inspected(&gate, &signer, &repository) {
+        assert!(ours.stdout.contains(&hex(&first)) && ours.stdout.contains(&hex(&again)));
+        let lines = |said: &Said| {
+            let mut lines: Vec<_> =
+                said.stdout.lines().map(|line| line.trim_end_matches(',').to_owned()).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(lines(&ours), lines(&docker));
+    }
+}
+
+fn what_docker_cannot_show_is_refused_in_its_words_and_with_its_status() {
+    let site = Site::new(Keys::InServer);
+    let signer = site.signer();
+    signer.push(&site.image("library/app:1"), "signed");
+    signer.push_unsigned(&site.image("library/bare:1"), "not signed");
+    let gate = site.gate(&signer, PROMPT);
+    for image in ["library/bare", "library/bare:1"] {
+        for (docker, ours) in inspected(&gate, &signer, &site.image(image)) {
+            assert_eq!(ours.status.code(), docker.status.code(), "{}", ours.all());
+            assert_eq!(ours.stdout, docker.stdout);
+            let first = ours.stderr.lines().next();
+            assert_eq!(first, docker.stderr.lines().next(), "{}", ours.stderr);
+            assert!(ours.stderr.contains("`countersign why "), "{}", ours.stderr);
+        }
+    }
+    // Initialized, and nothing signed.
+    let begun = site.image("library/begun");
+    signer.begin(&begun);
+    is_printed_alike(&gate, &signer, &begun, &[]);
+}

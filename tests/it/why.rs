@@ -1,0 +1,200 @@
+//! `countersign why`, of names that are signed: every rule and every mode is told, what a tag stands for,
+//! who signed, and what would change the decision.
+
+use std::process::Command;
+
+use countersign::oci::Digest;
+use serde_json::{Value, json};
+
+use crate::fake_registry::REGISTRY;
+use crate::whole_gate::{APP, DEFAULTS, World};
+
+fn rule(images: &str, lines: &str) -> String {
+    format!("\n[[rule]]\nimages = [\"{REGISTRY}/{images}\"]\n{lines}\n")
+}
+
+/// What is said of an image of [`APP`], for people and for programs.
+async fn why(world: &World, reference: impl std::fmt::Display) -> (String, Value) {
+    let told = world.why(reference).await;
+    (told.to_text(), json!(told))
+}
+
+#[track_caller]
+fn advises(told: &Value, words: &[&str]) {
+    let advice = told["advice"].as_str().unwrap();
+    for word in words {
+        assert!(advice.contains(word), "{word}: {told:#}");
+    }
+    assert!(!advice.contains('\n') && !advice.ends_with('.'), "{advice}");
+}
+
+#[tokio::test]
+async fn the_rules_that_did_not_decide_are_told_in_their_order_and_why() {
+    let rules = [
+        rule("library/app:v2", "require = [\"team\"]"),
+        rule("library/app", "mode = \"allow\"\nreason = \"while we move\"\nuntil = 2001-01-31"),
+        rule("library/*", "mode = \"deny\"\nreason = \"frozen\""),
+    ];
+    let world = World::with(DEFAULTS, &rules.concat()).await;
+    world.push("v1", "one");
+    let (text, told) = why(&world, "v1").await;
+    assert_eq!((&told["verdict"], &told["reason"]), (&json!("refused"), &json!("denied_by_rule")));
+    assert_eq!(told["rule"]["images"], format!("{REGISTRY}/library/*"));
+    assert_eq!(told["rule"]["means"], "denied: frozen");
+    let beaten: Vec<(String, String)> = told["beaten"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| {
+            let text = |key: &str| rule[key].as_str().unwrap().to_owned();
+            (text("images"), text("because"))
+        })
+        .collect();
+    let expected = [
+        ("library/app:v2", "it is for other tags".to_owned()),
+        ("library/app", "it ended at 2001-01-31T23:59:59.999999999Z".to_owned()),
+        ("**", format!("{REGISTRY}/library/* is more specific")),
+    ];
+    assert_eq!(beaten, expected.map(|(images, why)| (format!("{REGISTRY}/{images}"), why)));
+    for (images, because) in &beaten {
+        assert!(text.contains(images) && text.contains(because), "{text}");
+    }
+    advises(&told, &["whoever wrote the rule", "library/*"]);
+    // Nothing is asked about what no signature changes.
+    assert!(told.get("tag").is_none(), "{told:#}");
+}
+
+#[tokio::test]
+async fn a_tag_that_upstream_moved_is_told_beside_what_is_signed_and_served() {
+    let mut world = World::new().await;
+    let signed = Digest::of(&world.push_signed("v1", "one")).to_string();
+    let moved = Digest::of(&world.push("v1", "two")).to_string();
+    let (text, told) = why(&world, "v1").await;
+    assert_eq!((&told["verdict"], &told["digest"]), (&json!("admitted"), &json!(signed)));
+    assert_eq!(told["tag"], json!({ "tag": "v1", "upstream": moved, "differs": signed }));
+    assert_eq!(told["upstream"]["registry"], REGISTRY);
+    assert!(told["upstream"]["url"].as_str().unwrap().starts_with("http://127.0.0.1:"));
+    let vouched = &told["endorsements"][0];
+    assert_eq!((&vouched["anchor"], &vouched["tag"]), (&json!("team"), &json!("v1")));
+    assert_eq!(vouched["digest"], signed);
+    assert!(!vouched["signed_by"].as_array().unwrap().is_empty(), "{told:#}");
+    let roles = told["anchors"][0]["roles"].as_array().unwrap();
+    assert!(roles.iter().all(|role| role["keys"][0].as_str().unwrap().len() == 64), "{told:#}");
+    for words in [moved.as_str(), signed.as_str(), "  vouched   team [notaryv1]: sha256:", "until "]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    advises(&told, &["nothing is to be done", "ends at"]);
+}
+
+#[tokio::test]
+async fn a_child_of_a_signed_index_names_the_index() {
+    let mut world = World::new().await;
+    let child = world.put_image("amd64");
+    let index = world.put_index(&[&child]);
+    world.sign("v1", &index);
+    let (child, index) = (Digest::of(&child).to_string(), Digest::of(&index).to_string());
+    let (_, told) = why(&world, &child).await;
+    assert_eq!((&told["verdict"], &told["digest"]), (&json!("admitted"), &json!(child)));
+    let because = told["because"].as_str().unwrap();
+    assert!(because.contains(&index) && because.contains("which lists"), "{because}");
+    assert_eq!(told["endorsements"][0]["digest"], index);
+}
+
+#[tokio::test]
+async fn a_rule_that_audits_tells_what_it_would_have_refused() {
+    let audit = rule("library/app", "mode = \"audit\"\nrequire = [\"team\"]");
+    let mut world = World::with(DEFAULTS, &audit).await;
+    let signed = Digest::of(&world.push_signed("v1", "one")).to_string();
+    let unsigned = Digest::of(&world.push("v2", "two")).to_string();
+    for (reference, reason) in [("v2", "tag_not_signed"), (unsigned.as_str(), "digest_not_signed")]
+    {
+        let (text, told) = why(&world, reference).await;
+        assert_eq!((&told["verdict"], &told["digest"]), (&json!("admitted"), &json!(unsigned)));
+        let would = &told["would"];
+        assert_eq!((&would["verdict"], &would["reason"]), (&json!("absent"), &json!(reason)));
+        assert!(text.contains(&format!("  audit     it would be absent ({reason})")), "{text}");
+        advises(&told, &["mode = \"enforce\"", "sign it", "docker push"]);
+    }
+    // What a signed index lists would be served.
+    let child = world.put_image("amd64");
+    let index = world.put_index(&[&child]);
+    world.sign("v3", &index);
+    let child = Digest::of(&child).to_string();
+    for reference in ["v1", &signed] {
+        let (_, told) = why(&world, reference).await;
+        assert_eq!(told["verdict"], "admitted");
+        assert!(told.get("would").is_none(), "{told:#}");
+        advises(&told, &["`mode = \"enforce\"` it would be served just the same"]);
+    }
+    let (_, told) = why(&world, &child).await;
+    assert_eq!(told["verdict"], "admitted");
+    assert!(told.get("would").is_none(), "{told:#}");
+}
+
+#[tokio::test]
+async fn each_denial_comes_with_what_to_do() {
+    let rules = rule("library/app:free-*", "mode = \"allow\"\nreason = \"a trial\"");
+    let anchor = format!("{DEFAULTS}\nsigners = [\"alice\"]");
+    let mut world = World::with(&anchor, &rules).await;
+    let unsigned = Digest::of(&world.push("v0", "zero")).to_string();
+    let (_, told) = why(&world, "v0").await;
+    assert_eq!(told["reason"], "no_trust_data");
+    let command = format!("docker push {REGISTRY}/{APP}:v0");
+    advises(&told, &["whoever releases it", "DOCKER_CONTENT_TRUST_SERVER=http", &command, "`gun`"]);
+
+    world.push_signed("v1", "one");
+    for (reference, reason, words) in [
+        ("v1", "signer_missing", "alice must each sign"),
+        ("v0", "tag_not_signed", "slip in the tag"),
+        (unsigned.as_str(), "digest_not_signed", "pull by a tag that is signed"),
+    ] {
+        let (text, told) = why(&world, reference).await;
+        assert_eq!(told["reason"], reason, "{told:#}");
+        advises(&told, &[words]);
+        assert!(text.contains("  advice    "), "{text}");
+    }
+    world.push("free-1", "free");
+    let (_, told) = why(&world, "free-1").await;
+    assert_eq!(told["verdict"], "admitted");
+    advises(&told, &["whoever runs the gate", "name an anchor in `require`"]);
+    let (_, told) = why(&world, "free-2").await;
+    assert_eq!((&told["verdict"], told.get("reason")), (&json!("missing"), None));
+    advises(&told, &["push what was signed"]);
+    assert!(told["tag"]["unread"].is_string(), "{told:#}");
+}
+
+#[tokio::test]
+async fn a_notary_server_that_does_not_answer_is_named_in_the_advice() {
+    let silent = "[[anchor]]\nname = \"silent\"\nscheme = \"notaryv1\"\nurl = \"http://127.0.0.1:1\"\n\
+                  trust_on_first_use = true\n";
+    let rules = silent.to_owned() + &rule("library/app", "require = [\"silent\"]");
+    let world = World::with(DEFAULTS, &rules).await;
+    let (_, told) = why(&world, "v1").await;
+    assert_eq!(told["reason"], "trust_unreachable");
+    advises(&told, &["whoever runs the gate", "http://127.0.0.1:1/", "anchor silent"]);
+}
+
+/// Of all of it, the gate that runs says the same as a process that reads its configuration.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_asks_a_gate_that_runs_and_tells_the_same() {
+    let mut world = World::new().await;
+    world.push_signed("v1", "one");
+    world.push("v2", "two");
+    for (tag, status) in [("v1", 0), ("v2", 3)] {
+        let image = format!("{REGISTRY}/{APP}:{tag}");
+        let gate = world.admin();
+        let ask = move |more: &'static [&'static str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+            command.args(["why", &image, "--gate", &gate]).args(more);
+            tokio::task::spawn_blocking(move || command.output().unwrap())
+        };
+        let said = ask(&["--json"]).await.unwrap();
+        assert_eq!(said.status.code(), Some(status), "{}", String::from_utf8_lossy(&said.stderr));
+        let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+        let (text, told) = why(&world, tag).await;
+        assert_eq!(said, told);
+        let said = ask(&[]).await.unwrap();
+        assert_eq!(String::from_utf8(said.stdout).unwrap(), text);
+    }
+}
