@@ -1,9 +1,12 @@
 //! What one repository holds is no gift to the reader of another, until the registry says that this one holds it,
 //! too.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::line::Line;
+use crate::process::wait_for;
 use crate::random::Random;
 use crate::reader::Reader;
 use crate::requests::{self, Answer};
@@ -35,6 +38,10 @@ fn a_layer_kept_for_one_repository_is_not_found_in_another_until_the_registry_ho
         requests::get(&gate.url(&blob(&digest, repository)))
     };
     assert_eq!(ask(&gate, "private").body, layer);
+    // It arrives before it is on disk for good, and the gate is about to be killed.
+    wait_for("the layer to be kept", Duration::from_secs(30), || {
+        (gate.metric("countersign_store_bytes") >= 3 << 20).then_some(())
+    });
 
     for _ in 0..2 {
         is_unknown(&ask(&gate, "public"));
