@@ -161,3 +161,18 @@ async fn a_file_that_changed_is_noticed_once_it_is_whole() {
     tokio::time::resume();
     assert_eq!(world.pull("dev").await.status, 200);
 }
+
+#[tokio::test]
+async fn what_changes_while_the_gate_starts_is_noticed() {
+    let mut world = World::new().await;
+    world.push("dev", "two");
+    let config = world.config();
+    world.configure(rules(&allowed()));
+    let mut reloader = world.reloader_of(config);
+    tokio::time::pause();
+    let noticed = tokio::time::timeout(std::time::Duration::from_secs(60), reloader.changed());
+    assert!(noticed.await.is_ok());
+    tokio::time::resume();
+    assert!(reloader.reload().await);
+    assert_eq!(world.pull("dev").await.status, 200);
+}
