@@ -208,8 +208,8 @@ impl Reloader {
 
     /// The certificate that is in use stays if the new one is no good.
     async fn reload_certificate(&self, clients: Option<Certificates>) {
-        for tls in self.listeners.tls.iter().cloned() {
-            let clients = clients.clone();
+        for tls in &self.listeners.tls {
+            let (tls, clients) = (tls.clone(), clients.clone());
             match spawn_blocking(move || tls.ask(clients.as_ref())).await {
                 Ok(Ok(())) => {}
                 Ok(Err(why)) => error!(%why, "the new certificate is no good; the old one stays"),
