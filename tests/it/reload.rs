@@ -196,8 +196,12 @@ async fn a_file_that_is_made_whole_while_a_configuration_that_names_it_first_is_
     let writer = std::thread::spawn(move || {
         let mut pipe = std::fs::OpenOptions::new().write(true).open(&users).unwrap();
         let whole = rcgen::KeyPair::generate().unwrap().public_key_pem();
-        std::fs::write(folder.join("root.pem"), whole).unwrap();
-        std::fs::write(folder.join("users.new"), &line).unwrap();
+        let write = |name: &str, text: &str| {
+            let mut file = std::fs::File::create(folder.join(name)).unwrap();
+            std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        };
+        write("root.pem", &whole);
+        write("users.new", &line);
         std::fs::rename(folder.join("users.new"), &users).unwrap();
         std::io::Write::write_all(&mut pipe, line.as_bytes()).unwrap();
     });
