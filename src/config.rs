@@ -9,7 +9,7 @@ use crate::audit;
 use crate::clients;
 use crate::policy::{AnchorNames, Policy};
 use crate::server;
-use crate::settings::{Document, Problems, Section, WatchedFiles};
+use crate::settings::{Document, Problems, Section, Seen, WatchedFiles};
 use crate::store;
 use crate::trust::{self, Scheme};
 use crate::upstream;
@@ -36,12 +36,48 @@ pub struct Config {
     pub file: PathBuf,
     /// The file itself, and those that it names.
     pub files: WatchedFiles,
+    /// What was there just before it was read; nothing where it was not read from a file.
+    pub seen: Seen,
+}
+
+/// How often files are read whose names are not known before.
+const READINGS: usize = 3;
+
+/// A configuration as it was read, or what is wrong with it.
+pub struct Reading {
+    pub config: Result<Config, Problems>,
+    pub files: WatchedFiles,
+    /// What was there just before it was read: what has changed since is not in it.
+    pub seen: Seen,
+}
+
+impl Reading {
+    /// Reads the configuration in `file`, of which it is expected that it names `files`. If it names others, it is
+    /// read once more: what was there before is not known of them. Blocks.
+    pub fn of(file: &Path, mut files: WatchedFiles) -> Self {
+        let mut left = READINGS;
+        loop {
+            let seen = files.look();
+            left -= 1;
+            let document = match Document::open(file) {
+                Ok(document) => document,
+                Err(problems) => return Self { config: Err(problems), files, seen },
+            };
+            let config =
+                Config::read(&document).map(|config| Config { seen: seen.clone(), ..config });
+            let named = document.files();
+            if named == files || left == 0 {
+                return Self { config, files: named, seen };
+            }
+            files = named;
+        }
+    }
 }
 
 impl Config {
     /// Reads the file; every error in it is told at once.
     pub fn load(file: &Path) -> Result<Self, Problems> {
-        Self::read(&Document::open(file)?)
+        Reading::of(file, WatchedFiles::of(file)).config
     }
 
     /// Reads a document.
@@ -80,6 +116,7 @@ impl Config {
                 clients,
                 file: document.file().to_owned(),
                 files: WatchedFiles::default(),
+                seen: Seen::default(),
             })
         })?;
         Ok(Self { files: document.files(), ..config })
@@ -121,14 +158,8 @@ fn clients(
     let server = server.map(|server| (server.listen, server.tls.is_some()));
     let mirror = mirror.map(|mirror| (mirror.listen, mirror.tls.is_some()));
     for (listen, secure) in server.into_iter().chain(mirror) {
-        if !config.is_said() && !clients::config::is_near(listen) {
-            top.wrong(
-                "clients",
-                format!(
-                    "{listen} is open to other machines: say who may pull, `[clients]` with \
-                     `open = true`, `htpasswd = \"FILE\"` or `tls_client_ca = \"FILE\"`"
-                ),
-            );
+        if let Some(unsaid) = config.unsaid_at(listen) {
+            top.wrong("clients", unsaid);
         }
         if let Some(section) = &section
             && section.has("tls_client_ca")

@@ -24,6 +24,7 @@ use crate::gate::Gate;
 use crate::server::{self, Facing, Generations, Limits, Proxy, Tls, Versions};
 use crate::store::StoreLock;
 use parts::Parts;
+use reload::Listeners;
 pub use reload::{Reloader, Reloads};
 
 /// How often it is looked at which trust data soon runs out.
@@ -197,9 +198,12 @@ impl Running {
     /// What reads `config` again, in the file that it was read from.
     pub fn reloader(&self, config: Config) -> Reloader {
         let Self { generations, parts, reloads, audit, .. } = self;
-        let tls = self.tls.iter().chain(&self.mirror_tls).cloned().collect();
+        let listeners = Listeners {
+            at: [Some(self.public), self.mirror].into_iter().flatten().collect(),
+            tls: self.tls.iter().chain(&self.mirror_tls).cloned().collect(),
+        };
         let generations = generations.clone();
-        Reloader::new(config, parts.clone(), generations, tls, audit.clone(), reloads.clone())
+        Reloader::new(config, parts.clone(), generations, listeners, audit.clone(), reloads.clone())
     }
 
     /// Refuses new connections, lets what is started finish, and ends.

@@ -25,6 +25,8 @@ use crate::upstream::{self, Upstream};
 
 use super::Keeping;
 
+const NO_RANDOM: &str = "the system gives no random numbers";
+
 /// What outlives a reading of the configuration.
 pub(super) struct Parts {
     pub(super) pull_through: PullThrough,
@@ -89,14 +91,16 @@ impl Parts {
             made.names.registries.clone(),
             parts.clock.clone(),
         );
-        let Made { clients, names, .. } = made;
+        let clients = Clients::new(&config.clients, parts.clock.clone()).context(NO_RANDOM)?;
+        let names = made.names;
         let denial_status = config.server.denial_status;
         Ok((parts, Generation { number: 1, gate, clients, names, denial_status }))
     }
 
     /// The generation after `last`. Reads files, and connects to nothing yet.
     pub(super) fn next(&self, config: &Config, last: &Generation) -> anyhow::Result<Generation> {
-        let Made { trust, pull_through, clients, names } = self.make(config)?;
+        let Made { trust, pull_through, names } = self.make(config)?;
+        let clients = last.clients.renewed(&config.clients).context(NO_RANDOM)?;
         let registries = names.registries.clone();
         let gate = last.gate.renewed(config.policy.clone(), trust, pull_through, registries);
         let (number, denial_status) = (last.number + 1, config.server.denial_status);
@@ -135,9 +139,7 @@ impl Parts {
         let pull_through = self.pull_through.asking(upstreams);
         let places = Places::new(pull_through.clone(), self.clock.clone());
         let trust = Trust::new(anchors, self.names.clone(), self.content.looking_in(places));
-        let clients = Clients::new(&config.clients, self.clock.clone());
-        let clients = clients.context("the system gives no random numbers")?;
-        Ok(Made { trust, pull_through, clients, names })
+        Ok(Made { trust, pull_through, names })
     }
 }
 
@@ -145,7 +147,6 @@ impl Parts {
 struct Made {
     trust: Trust,
     pull_through: PullThrough,
-    clients: Clients,
     names: Names,
 }
 

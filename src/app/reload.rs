@@ -1,6 +1,7 @@
 //! Reading the configuration again while the gate runs: upon a signal, and when one of its files changed.
 //! What is wrong changes nothing, and is told with all its errors.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -13,9 +14,9 @@ use tracing::{error, info, warn};
 use crate::audit::Audit;
 use crate::clients::Certificates;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Reading};
 use crate::server::{Generation, Generations, Tls};
-use crate::settings::{Document, Seen, WatchedFiles};
+use crate::settings::{Seen, WatchedFiles};
 
 use super::parts::Parts;
 
@@ -83,16 +84,22 @@ pub struct Reloader {
     config: Config,
     /// What to look at: also what a configuration names that was refused.
     files: WatchedFiles,
-    /// What was there when the configuration was last read.
-    seen: Option<Seen>,
+    /// What was there just before the configuration was last read.
+    seen: Seen,
     /// What was there when it was last looked at.
     looked: Option<Seen>,
     parts: Arc<Parts>,
     generations: Generations,
-    /// Of each listener that has a certificate.
-    tls: Vec<Arc<Tls>>,
+    listeners: Listeners,
     audit: Audit,
     reloads: Reloads,
+}
+
+/// What clients connect to, which stays where it is until the next start.
+pub(super) struct Listeners {
+    pub(super) at: Vec<SocketAddr>,
+    /// Of each that has a certificate.
+    pub(super) tls: Vec<Arc<Tls>>,
 }
 
 impl Reloader {
@@ -100,13 +107,13 @@ impl Reloader {
         config: Config,
         parts: Arc<Parts>,
         generations: Generations,
-        tls: Vec<Arc<Tls>>,
+        listeners: Listeners,
         audit: Audit,
         reloads: Reloads,
     ) -> Self {
         let files = config.files.clone();
-        let (seen, looked) = (None, None);
-        Self { config, files, seen, looked, parts, generations, tls, audit, reloads }
+        let (seen, looked) = (config.seen.clone(), None);
+        Self { config, files, seen, looked, parts, generations, listeners, audit, reloads }
     }
 
     /// Waits until a file of the configuration has changed, and is not being changed any more. May be
@@ -114,8 +121,7 @@ impl Reloader {
     pub async fn changed(&mut self) {
         loop {
             let looked = self.look().await;
-            let seen = self.seen.get_or_insert_with(|| looked.clone());
-            if *seen != looked && self.looked.as_ref() == Some(&looked) {
+            if self.seen != looked && self.looked.as_ref() == Some(&looked) {
                 return;
             }
             self.looked = Some(looked);
@@ -129,23 +135,12 @@ impl Reloader {
         if let Some(file) = self.audit.file() {
             file.reopen();
         }
-        // Before it is read: what changes meanwhile is read once more.
-        self.seen = Some(self.look().await);
-        let file = self.config.file.clone();
-        let read = spawn_blocking(move || {
-            let document = Document::open(&file)?;
-            let config = Config::read(&document);
-            Ok((config, document.files()))
-        });
-        let config = match read.await {
-            Ok(Ok((config, files))) => {
-                if files != self.files {
-                    self.files = files;
-                    self.seen = Some(self.look().await);
-                }
+        let (file, files) = (self.config.file.clone(), self.files.clone());
+        let config = match spawn_blocking(move || Reading::of(&file, files)).await {
+            Ok(Reading { config, files, seen }) => {
+                (self.files, self.seen) = (files, seen);
                 config
             }
-            Ok(Err(problems)) => Err(problems),
             Err(broken) => {
                 error!(%broken, "reading the configuration broke off; the old one stays in use");
                 self.reloads.refused();
@@ -165,6 +160,13 @@ impl Reloader {
     }
 
     async fn take(&mut self, config: Config) -> bool {
+        // It was read with the addresses that it names, which are not those that are listened on.
+        if let Some(problem) = self.listeners.at.iter().find_map(|at| config.clients.unsaid_at(*at))
+        {
+            error!(problem, "the new configuration is refused");
+            self.refuse();
+            return false;
+        }
         let last = self.generations.current();
         let (parts, fresh) = (self.parts.clone(), config.clone());
         let made = spawn_blocking(move || parts.next(&fresh, &last)).await;
@@ -206,12 +208,15 @@ impl Reloader {
 
     /// The certificate that is in use stays if the new one is no good.
     async fn reload_certificate(&self, clients: Option<Certificates>) {
-        let tls = self.tls.clone();
-        let all = move || tls.iter().try_for_each(|tls| tls.ask(clients.as_ref()));
-        match spawn_blocking(all).await {
-            Ok(Ok(())) => {}
-            Ok(Err(why)) => error!(%why, "the new certificate is no good; the old one stays"),
-            Err(broken) => error!(%broken, "reading the certificate broke off; the old one stays"),
+        for tls in &self.listeners.tls {
+            let (tls, clients) = (tls.clone(), clients.clone());
+            match spawn_blocking(move || tls.ask(clients.as_ref())).await {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => error!(%why, "the new certificate is no good; the old one stays"),
+                Err(broken) => {
+                    error!(%broken, "reading the certificate broke off; the old one stays");
+                }
+            }
         }
     }
 

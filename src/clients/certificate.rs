@@ -31,7 +31,22 @@ const MAX_NAME: usize = 255;
 #[derive(Clone)]
 pub struct Certificates {
     verifier: Arc<dyn ClientCertVerifier>,
-    known: Cache<[u8; 32], Option<Arc<str>>>,
+    known: Cache<[u8; 32], Known>,
+}
+
+/// What was found of a certificate.
+#[derive(Clone)]
+struct Known {
+    user: Option<Arc<str>>,
+    looked: Timestamp,
+    /// When something of its chain ends: then it is looked at again.
+    until: Timestamp,
+}
+
+impl Known {
+    fn holds(&self, now: Timestamp) -> bool {
+        self.looked <= now && now < self.until && now.since(self.looked) < KNOWN
+    }
 }
 
 /// What is wrong with a file of CAs.
@@ -110,8 +125,13 @@ impl Certificates {
 
     /// The user that `certificate` names, if a CA vouches for it at this time.
     pub(super) fn user(&self, certificate: &ClientCertificate, clock: &Clock) -> Option<Arc<str>> {
-        let look = || self.look(certificate, clock.now());
-        self.known.get_with(certificate.digest, look)
+        let now = clock.now();
+        if let Some(known) = self.known.get(&certificate.digest).filter(|known| known.holds(now)) {
+            return known.user;
+        }
+        let (user, until) = (self.look(certificate, now), ends(certificate));
+        self.known.insert(certificate.digest, Known { user: user.clone(), looked: now, until });
+        user
     }
 
     fn look(&self, certificate: &ClientCertificate, now: Timestamp) -> Option<Arc<str>> {
@@ -131,6 +151,16 @@ impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificates").finish_non_exhaustive()
     }
+}
+
+/// When the first certificate of the chain ends; long ago where that cannot be told.
+fn ends(certificate: &ClientCertificate) -> Timestamp {
+    let end = |one: &CertificateDer<'_>| {
+        let (_, parsed) = X509Certificate::from_der(one).ok()?;
+        Some(Timestamp::from_unix(parsed.validity().not_after.timestamp()))
+    };
+    let ends = certificate.chain.iter().map(|one| end(one).unwrap_or(Timestamp::from_unix(0)));
+    ends.min().unwrap_or(Timestamp::from_unix(0))
 }
 
 /// The subject's common name, or else the first name of its subjectAltName.

@@ -51,8 +51,19 @@ impl Config {
     }
 
     /// Whether it was said who may pull.
-    pub fn is_said(&self) -> bool {
+    fn is_said(&self) -> bool {
         self.said_open || self.htpasswd.is_some() || self.certificates.is_some()
+    }
+
+    /// What is wrong where others than this machine reach `listen`, and it was not said who may pull.
+    pub fn unsaid_at(&self, listen: SocketAddr) -> Option<String> {
+        let is_near = listen.ip().to_canonical().is_loopback();
+        (!self.is_said() && !is_near).then(|| {
+            format!(
+                "{listen} is open to other machines: say who may pull, `[clients]` with \
+                 `open = true`, `htpasswd = \"FILE\"` or `tls_client_ca = \"FILE\"`"
+            )
+        })
     }
 
     /// Those whose certificates let clients in.
@@ -75,9 +86,4 @@ impl Config {
             (false, false) => format!("{}: each what [[clients.rule]] says", ways.join(", ")),
         }
     }
-}
-
-/// Why nothing needs to be said: only this machine can connect.
-pub fn is_near(listen: SocketAddr) -> bool {
-    listen.ip().to_canonical().is_loopback()
 }

@@ -82,6 +82,11 @@ impl Htpasswd {
         known.filter(|_| holds && password.len() <= MAX_PASSWORD).map(|(user, _)| user.clone())
     }
 
+    /// What the password of `user` hashes to, if there is that user.
+    pub(super) fn hash_of(&self, user: &str) -> Option<&str> {
+        self.users.get(user).map(String::as_str)
+    }
+
     pub fn len(&self) -> usize {
         self.users.len()
     }

@@ -10,6 +10,7 @@ mod htpasswd;
 mod passwords;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::error::Unspecified;
@@ -79,6 +80,17 @@ impl Clients {
         })
     }
 
+    /// Those of another reading of the configuration: who was let in by a password is known to be, where the file
+    /// of users still says so.
+    pub fn renewed(&self, config: &Config) -> Result<Self, Unspecified> {
+        let renewed = Self::new(config, self.clock.clone())?;
+        let passwords = match (&self.passwords, &config.htpasswd) {
+            (Some(before), Some(file)) => Some(before.renewed(file.clone())),
+            (_, _) => renewed.passwords,
+        };
+        Ok(Self { passwords, ..renewed })
+    }
+
     /// Everybody, and everything.
     pub fn open() -> Self {
         let (passwords, certificates, grants) = (None, None, Grants::default());
@@ -90,10 +102,11 @@ impl Clients {
         self.passwords.is_none() && self.certificates.is_none()
     }
 
-    /// Who sent these `headers` on a connection with that certificate, if it bore one.
+    /// Who sent these `headers` from there on a connection with that certificate, if it bore one.
     pub async fn identify(
         &self,
         headers: &HeaderMap,
+        from: IpAddr,
         certificate: Option<&ClientCertificate>,
     ) -> Result<Client, NotLetIn> {
         if self.is_open() {
@@ -105,7 +118,7 @@ impl Clients {
             return Ok(Client(Some(user)));
         }
         match &self.passwords {
-            Some(passwords) => Ok(Client(Some(passwords.user(headers).await?))),
+            Some(passwords) => Ok(Client(Some(passwords.user(headers, from).await?))),
             None => Err(NotLetIn::Unknown),
         }
     }

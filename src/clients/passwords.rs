@@ -1,7 +1,9 @@
 //! Passwords that come with requests, held against their hashes: seldom, because that takes long on
-//! purpose, and never by more than a few at once.
+//! purpose, never by more than a few at once, and by turns, so that whoever sends wrong ones keeps nobody else
+//! waiting.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,45 +14,67 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use moka::future::Cache;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::NotLetIn;
 use super::htpasswd::Htpasswd;
 
-/// How long a password that was right is not held against its hash again.
-const RIGHT: Duration = Duration::from_secs(5 * 60);
+/// How long a password that was right is not held against the same hash again. Long: what is known costs no
+/// turn, and one that is changed has another hash.
+const RIGHT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many that were right are remembered.
 const MAX_RIGHT: u64 = 10_000;
 /// How many are looked at at once: a crowd of wrong ones leaves room for the work itself.
 const AT_ONCE: usize = 1;
+/// The most places that clients come from of which it is known who waits there, and how long after the last.
+const MAX_PLACES: u64 = 10_000;
+const PLACE: Duration = Duration::from_secs(60);
 /// How long one waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest header that can be one.
 const MAX_HEADER: usize = 1_024;
 
-/// Which requests bear a password that is right.
+/// Which requests bear a password that is right, by one reading of the file.
 pub(super) struct Passwords {
     file: Htpasswd,
-    /// What was right, by a keyed hash of name and password that is of no use to anybody else.
+    shared: Arc<Shared>,
+}
+
+/// What outlives a reading of the file.
+struct Shared {
+    /// What was right, by a keyed hash of name, password and what that was held against: of no use to anybody
+    /// else, nor once the file says otherwise.
     right: Cache<[u8; 32], Arc<str>>,
     key: [u8; 32],
     turns: Arc<Semaphore>,
+    /// One of each place waits for its turn, and the others of that place for it.
+    places: Cache<IpAddr, Arc<Semaphore>>,
 }
 
 impl Passwords {
     pub(super) fn new(file: Htpasswd) -> Result<Self, Unspecified> {
         let mut key = [0; 32];
         aws_lc_rs::rand::fill(&mut key)?;
-        Ok(Self {
-            file,
+        let shared = Shared {
             right: Cache::builder().max_capacity(MAX_RIGHT).time_to_live(RIGHT).build(),
             key,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
-        })
+            places: Cache::builder().max_capacity(MAX_PLACES).time_to_idle(PLACE).build(),
+        };
+        Ok(Self { file, shared: Arc::new(shared) })
     }
 
-    /// The user of `Authorization: Basic` (RFC 7617).
-    pub(super) async fn user(&self, headers: &HeaderMap) -> Result<Arc<str>, NotLetIn> {
+    /// The passwords of another reading of the file.
+    pub(super) fn renewed(&self, file: Htpasswd) -> Self {
+        Self { file, shared: self.shared.clone() }
+    }
+
+    /// The user of `Authorization: Basic` (RFC 7617), in a request that came `from` there.
+    pub(super) async fn user(
+        &self,
+        headers: &HeaderMap,
+        from: IpAddr,
+    ) -> Result<Arc<str>, NotLetIn> {
         let mut sent = headers.get_all(AUTHORIZATION).into_iter();
         let (first, second) = (sent.next(), sent.next());
         let header = first.ok_or(NotLetIn::Unknown)?;
@@ -59,13 +83,13 @@ impl Passwords {
         }
         let pair = basic(header.as_bytes()).ok_or(NotLetIn::Wrong)?;
         let known_as = self.keyed(&pair);
-        if let Some(user) = self.right.get(&known_as).await {
+        if let Some(user) = self.known(known_as.as_ref()).await {
             return Ok(user);
         }
-        let turn = tokio::time::timeout(PATIENCE, self.turns.clone().acquire_owned());
+        let turn = tokio::time::timeout(PATIENCE, self.turn(from));
         let turn = turn.await.map_err(|_| NotLetIn::Busy)?.map_err(|_| NotLetIn::Busy)?;
         // Many requests of one client come at once, and one of them may have been looked at meanwhile.
-        if let Some(user) = self.right.get(&known_as).await {
+        if let Some(user) = self.known(known_as.as_ref()).await {
             return Ok(user);
         }
         let file = self.file.clone();
@@ -76,13 +100,41 @@ impl Passwords {
             user
         });
         let user = looked.await.map_err(|_| NotLetIn::Busy)?.ok_or(NotLetIn::Wrong)?;
-        self.right.insert(known_as, user.clone()).await;
+        if let Some(known_as) = known_as {
+            self.shared.right.insert(known_as, user.clone()).await;
+        }
         Ok(user)
     }
 
-    fn keyed(&self, pair: &Pair) -> [u8; 32] {
-        // The key is of one fixed length and stands first, so that no two inputs run together.
-        Sha256::new().chain_update(self.key).chain_update(&pair.0).finalize().into()
+    /// Waits for a turn of its place, and then of all.
+    async fn turn(&self, from: IpAddr) -> Result<[OwnedSemaphorePermit; 2], AcquireError> {
+        let one = async { Arc::new(Semaphore::new(1)) };
+        let of_place = self.shared.places.get_with(place(from), one).await;
+        let of_place = of_place.acquire_owned().await?;
+        Ok([of_place, self.shared.turns.clone().acquire_owned().await?])
+    }
+
+    async fn known(&self, known_as: Option<&[u8; 32]>) -> Option<Arc<str>> {
+        self.shared.right.get(known_as?).await
+    }
+
+    /// None for a user that there is not.
+    fn keyed(&self, pair: &Pair) -> Option<[u8; 32]> {
+        let hash = self.file.hash_of(pair.split().0?)?;
+        // The key is of one fixed length, and the hash comes with its own, so that no two inputs run together.
+        let keyed = Sha256::new().chain_update(self.shared.key);
+        let keyed = keyed.chain_update((hash.len() as u64).to_be_bytes()).chain_update(hash);
+        Some(keyed.chain_update(&pair.0).finalize().into())
+    }
+}
+
+/// Who has one address has its whole network of IPv6.
+fn place(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+        }
     }
 }
 
@@ -113,7 +165,13 @@ fn basic(header: &[u8]) -> Option<Pair> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+    use futures_util::stream::{FuturesUnordered, StreamExt as _};
+
     use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
     fn passwords() -> Passwords {
         let hash = bcrypt::hash("open sesame", 4).unwrap();
@@ -133,22 +191,22 @@ mod tests {
         let passwords = passwords();
         let right = headers(&[&basic_of("alice:open sesame")]);
         for _ in 0..2 {
-            assert_eq!(passwords.user(&right).await.as_deref(), Ok("alice"));
+            assert_eq!(passwords.user(&right, HERE).await.as_deref(), Ok("alice"));
         }
-        passwords.right.run_pending_tasks().await;
-        assert_eq!(passwords.right.entry_count(), 1);
+        passwords.shared.right.run_pending_tasks().await;
+        assert_eq!(passwords.shared.right.entry_count(), 1);
         let wrong = headers(&[&basic_of("alice:open barley")]);
         for _ in 0..2 {
-            assert_eq!(passwords.user(&wrong).await, Err(NotLetIn::Wrong));
+            assert_eq!(passwords.user(&wrong, HERE).await, Err(NotLetIn::Wrong));
         }
-        passwords.right.run_pending_tasks().await;
-        assert_eq!(passwords.right.entry_count(), 1);
+        passwords.shared.right.run_pending_tasks().await;
+        assert_eq!(passwords.shared.right.entry_count(), 1);
     }
 
     #[tokio::test]
     async fn what_is_no_password_lets_nobody_in() {
         let passwords = passwords();
-        assert_eq!(passwords.user(&HeaderMap::new()).await, Err(NotLetIn::Unknown));
+        assert_eq!(passwords.user(&HeaderMap::new(), HERE).await, Err(NotLetIn::Unknown));
         let right = basic_of("alice:open sesame");
         for sent in [
             vec!["Basic"],
@@ -160,17 +218,77 @@ mod tests {
             vec![&*basic_of("alice:open sesame:")],
             vec![&*basic_of("bob:x"), &*right],
         ] {
-            assert_eq!(passwords.user(&headers(&sent)).await, Err(NotLetIn::Wrong), "{sent:?}");
+            assert_eq!(
+                passwords.user(&headers(&sent), HERE).await,
+                Err(NotLetIn::Wrong),
+                "{sent:?}"
+            );
         }
         let long = basic_of(&format!("alice:{}", "x".repeat(MAX_HEADER)));
-        assert_eq!(passwords.user(&headers(&[&long])).await, Err(NotLetIn::Wrong));
+        assert_eq!(passwords.user(&headers(&[&long]), HERE).await, Err(NotLetIn::Wrong));
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_too_long_for_a_turn_is_told_to_come_again() {
         let passwords = passwords();
-        let _all = passwords.turns.clone().acquire_owned().await.unwrap();
+        let _all = passwords.shared.turns.clone().acquire_owned().await.unwrap();
         let right = headers(&[&basic_of("alice:open sesame")]);
-        assert_eq!(passwords.user(&right).await, Err(NotLetIn::Busy));
+        assert_eq!(passwords.user(&right, HERE).await, Err(NotLetIn::Busy));
+    }
+
+    #[tokio::test]
+    async fn a_crowd_of_wrong_passwords_keeps_nobody_waiting_who_comes_from_elsewhere() {
+        let passwords = passwords();
+        let all = passwords.shared.turns.clone().acquire_owned().await.unwrap();
+        let mut order = FuturesUnordered::new();
+        let ask = |pair: String, from| {
+            let (passwords, headers) = (&passwords, headers(&[&basic_of(&pair)]));
+            async move { passwords.user(&headers, from).await.is_ok() }
+        };
+        for guess in 0..50 {
+            order.push(ask(format!("alice:{guess}"), HERE));
+        }
+        assert!(order.next().now_or_never().is_none());
+        order.push(ask("alice:open sesame".to_owned(), THERE));
+        assert!(order.next().now_or_never().is_none());
+        drop(all);
+        let mut before = 0;
+        while order.next().await == Some(false) {
+            before += 1;
+        }
+        assert!(before <= 2, "{before} wrong ones were looked at first");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_let_in_still_is_after_a_reload_and_while_a_crowd_is_looked_at() {
+        let passwords = passwords();
+        let right = headers(&[&basic_of("alice:open sesame")]);
+        assert!(passwords.user(&right, HERE).await.is_ok());
+        let renewed = passwords.renewed(passwords.file.clone());
+        let _all = passwords.shared.turns.clone().acquire_owned().await.unwrap();
+        assert_eq!(renewed.user(&right, HERE).await.as_deref(), Ok("alice"));
+        // A crowd of the readings before is counted, too.
+        assert_eq!(renewed.shared.turns.available_permits(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_right_by_another_hash_is_held_against_the_new_one() {
+        let passwords = passwords();
+        let right = headers(&[&basic_of("alice:open sesame")]);
+        assert!(passwords.user(&right, HERE).await.is_ok());
+        for file in
+            ["alice:", "bob:"].map(|user| format!("{user}{}", bcrypt::hash("x", 4).unwrap()))
+        {
+            let renewed = passwords.renewed(Htpasswd::parse(&file).unwrap());
+            assert_eq!(renewed.user(&right, HERE).await, Err(NotLetIn::Wrong), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_place() {
+        let place = |text: &str| super::place(text.parse().unwrap());
+        assert_eq!(place("2001:db8::1"), place("2001:db8::ffff:0:0:2"));
+        assert_ne!(place("2001:db8::1"), place("2001:db8:0:1::1"));
+        assert_eq!(place("::ffff:10.0.0.1"), HERE);
     }
 }

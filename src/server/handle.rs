@@ -160,14 +160,15 @@ impl Exchange<'_> {
         if clients.is_open() || matches!(route, Ok(Route::Unsupported | Route::NotFound)) {
             return None;
         }
-        let client = match Box::pin(clients.identify(self.headers, certificate)).await {
-            Ok(client) => client,
-            Err(why) => {
-                let sentence = clients.sentence(why);
-                let otherwise = || respond::not_let_in(why, sentence, clients);
-                return Some(self.turned_away(sentence, otherwise));
-            }
-        };
+        let client =
+            match Box::pin(clients.identify(self.headers, self.client.ip(), certificate)).await {
+                Ok(client) => client,
+                Err(why) => {
+                    let sentence = clients.sentence(why);
+                    let otherwise = || respond::not_let_in(why, sentence, clients);
+                    return Some(self.turned_away(sentence, otherwise));
+                }
+            };
         self.user = client.user().cloned();
         let of_gun;
         let named = match route {

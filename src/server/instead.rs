@@ -17,7 +17,7 @@ use super::config::DenialStatus;
 use super::facing::Facing;
 use super::handle::{Exchange, Proxy};
 use super::respond;
-use super::route::{Malformed, manifest_reference};
+use super::route::{Malformed, Wanted, wanted};
 use super::sticky::{self, Answer, Content, Remembered, Sticky};
 
 /// How long a client of the mirror listener waits for a blob that upstream does not give now.
@@ -91,11 +91,17 @@ impl Exchange<'_> {
         sentence: &str,
         otherwise: impl FnOnce() -> Response<Body>,
     ) -> Response<Body> {
-        let reference = match self.facing {
+        let wanted = match self.facing {
             Facing::Clients => None,
-            Facing::Mirror => manifest_reference(self.path),
+            Facing::Mirror => wanted(self.path),
         };
-        let Some(reference) = reference else { return otherwise() };
+        let reference = match wanted {
+            Some(Wanted::Manifest(reference)) => reference,
+            Some(Wanted::Other) => {
+                return respond::sticky(Sticky::new(sentence, self.id).failed(ErrorCode::Denied));
+            }
+            None => return otherwise(),
+        };
         let digest = reference.parse().ok().map(Reference::Digest);
         if let Some(again) = digest.and_then(|digest| self.denied_before(&digest)) {
             return again;

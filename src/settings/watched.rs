@@ -35,6 +35,11 @@ impl WatchedFiles {
         Self(files)
     }
 
+    /// One file alone.
+    pub fn of(file: &Path) -> Self {
+        Self(BTreeSet::from([file.to_owned()]))
+    }
+
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(PathBuf::as_path)
     }

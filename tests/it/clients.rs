@@ -157,6 +157,27 @@ async fn a_user_who_is_taken_out_of_the_file_is_out_with_the_next_reading() {
     assert_eq!(get(&world, "bob", "bob", "/v2/").await.status, StatusCode::OK);
 }
 
+#[tokio::test]
+async fn a_reload_does_not_open_a_listener_that_others_reach_by_naming_a_near_one() {
+    let far = |clients: &str| {
+        Setup::new(format!(
+            "[[rule]]\nimages = [\"{REGISTRY}/**\"]\nmode = \"allow\"\nreason = \"a test\"\n{clients}"
+        ))
+    };
+    let closed = format!("alice:{}\n", bcrypt::hash("alice", 4).unwrap());
+    let closed = far("[clients]\nhtpasswd = \"htpasswd\"\n").file("htpasswd", closed);
+    let mut world = World::of(closed.listen("0.0.0.0:0")).await;
+    assert_eq!(world.get("/v2/").await.status, StatusCode::UNAUTHORIZED);
+    let mut reloader = world.reloader();
+    // Good by itself, but the listener stays where it is until the next start.
+    world.configure(far("").listen("127.0.0.1:0"));
+    assert!(!reloader.reload().await);
+    assert_eq!(world.get("/v2/").await.status, StatusCode::UNAUTHORIZED);
+    world.configure(far("[clients]\nopen = true\n").listen("127.0.0.1:0"));
+    assert!(reloader.reload().await);
+    assert_eq!(world.get("/v2/").await.status, StatusCode::OK);
+}
+
 /// A CA, and certificates of it.
 struct Ca {
     issuer: Issuer<'static, KeyPair>,
@@ -215,7 +236,7 @@ async fn connect(
         }
         None => builder.with_no_client_auth(),
     };
-    let stream = TcpStream::connect(world.address()).await.unwrap();
+    let stream = TcpStream::connect(world.public()).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     let stream = TokioIo::new(stream.map_err(|why| why.to_string())?);
@@ -284,6 +305,16 @@ async fn a_connection_does_not_outlive_its_ca() {
     assert_eq!(status(&mut node, "/v2/").await, Ok(403), "the connection is as it was");
     let mut node = connect(&world, &servers, Some(next.issue("node-1"))).await.unwrap();
     assert_eq!(status(&mut node, "/v2/").await, Ok(200));
+}
+
+#[tokio::test]
+async fn a_connection_does_not_outlive_its_certificate() {
+    let (servers, own, world) = with_certificates("").await;
+    let mut node = connect(&world, &servers, Some(own.issue("node-1"))).await.unwrap();
+    assert_eq!(status(&mut node, "/v2/").await, Ok(200));
+    // rcgen's last day is in the year 4096.
+    world.pass(std::time::Duration::from_secs(2_200 * 366 * 86_400));
+    assert_eq!(status(&mut node, "/v2/").await, Ok(403));
 }
 
 #[test]

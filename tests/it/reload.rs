@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use countersign::exemptions::{ExemptionFile, Said};
 use countersign::oci::Digest;
 use tokio::sync::Semaphore;
 
@@ -160,4 +161,76 @@ async fn a_file_that_changed_is_noticed_once_it_is_whole() {
     assert!(nothing.await.is_err(), "it was read already");
     tokio::time::resume();
     assert_eq!(world.pull("dev").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_changes_while_the_gate_starts_is_noticed() {
+    let mut world = World::new().await;
+    world.push("dev", "two");
+    let config = world.config();
+    world.configure(rules(&allowed()));
+    let mut reloader = world.reloader_of(config);
+    tokio::time::pause();
+    let noticed = tokio::time::timeout(std::time::Duration::from_secs(60), reloader.changed());
+    assert!(noticed.await.is_ok());
+    tokio::time::resume();
+    assert!(reloader.reload().await);
+    assert_eq!(world.pull("dev").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_file_that_is_made_whole_while_a_configuration_that_names_it_first_is_read_is_read_whole()
+{
+    let mut world = World::new().await;
+    let mut reloader = world.reloader();
+    // Read before the users, whose reading waits for whoever writes to the pipe.
+    let named = format!("{}[clients]\nhtpasswd = \"users\"\n", enforced());
+    world.configure(
+        anchored("root_keys = [\"PIN\", \"root.pem\"]", &named).file("root.pem", "half"),
+    );
+    let folder = world.store().parent().unwrap().to_owned();
+    let users = folder.join("users");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &users, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let line = format!("alice:{}\n", bcrypt::hash("alice", 4).unwrap());
+    let writer = std::thread::spawn(move || {
+        let mut pipe = std::fs::OpenOptions::new().write(true).open(&users).unwrap();
+        let whole = rcgen::KeyPair::generate().unwrap().public_key_pem();
+        let write = |name: &str, text: &str| {
+            let mut file = std::fs::File::create(folder.join(name)).unwrap();
+            std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        };
+        write("root.pem", &whole);
+        write("users.new", &line);
+        std::fs::rename(folder.join("users.new"), &users).unwrap();
+        std::io::Write::write_all(&mut pipe, line.as_bytes()).unwrap();
+    });
+    assert!(reloader.reload().await);
+    writer.join().unwrap();
+    assert_eq!(world.get("/v2/").await.status, 401);
+}
+
+#[tokio::test]
+async fn an_exemption_outlives_a_reload_and_does_not_override_a_new_rule_that_denies() {
+    let mut world = World::new().await;
+    let unsigned = world.push("v1", "one");
+    let made = world.clock.now();
+    let said = Said {
+        registry: REGISTRY.parse().unwrap(),
+        repository: app(),
+        digest: Digest::of(&unsigned),
+        reason: "OPS-12".to_owned(),
+        by: "alice".to_owned(),
+        made,
+        until: made.plus(std::time::Duration::from_secs(3600)),
+    };
+    ExemptionFile::below(&world.store()).add(said).unwrap();
+    let mut reloader = world.reloader();
+    assert!(reloader.reload().await);
+    world.pull("v1").await.serves(&unsigned);
+    let denied = format!("[[rule]]\nimages = [\"{REGISTRY}/**\"]\nmode = \"deny\"\n");
+    world.configure(rules(&denied));
+    assert!(reloader.reload().await);
+    world.pull("v1").await.is_refused("denied_by_rule");
+    world.pull(Digest::of(&unsigned)).await.is_refused("denied_by_rule");
 }

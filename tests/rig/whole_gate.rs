@@ -43,6 +43,7 @@ pub struct Setup {
     tables: String,
     /// More lines of `[server]`.
     server: String,
+    listen: &'static str,
     files: Vec<(String, Vec<u8>)>,
     now: i64,
 }
@@ -50,7 +51,8 @@ pub struct Setup {
 impl Setup {
     pub fn new(tables: impl Into<String>) -> Self {
         let (server, files) = (String::new(), Vec::new());
-        Self { tables: tables.into(), server, files, now: NOW }
+        let listen = "127.0.0.1:0";
+        Self { tables: tables.into(), server, listen, files, now: NOW }
     }
 
     /// Puts a file beside the configuration.
@@ -62,6 +64,11 @@ impl Setup {
     /// Says more of the public listener.
     pub fn server(self, lines: &str) -> Self {
         Self { server: lines.to_owned(), ..self }
+    }
+
+    /// Where the public listener is.
+    pub fn listen(self, listen: &'static str) -> Self {
+        Self { listen, ..self }
     }
 
     /// When the test begins, in seconds.
@@ -138,7 +145,7 @@ impl World {
 
     /// Writes the files of the configuration.
     fn write_config(&self) -> PathBuf {
-        let Setup { tables, server, files, .. } = &self.setup;
+        let Setup { tables, server, listen, files, .. } = &self.setup;
         for (name, content) in files {
             self.folder.write(name, content);
         }
@@ -147,7 +154,7 @@ impl World {
         let text = format!(
             r#"
             [server]
-            listen = "127.0.0.1:0"
+            listen = "{listen}"
             {server}
 
             [mirror]
@@ -173,7 +180,12 @@ impl World {
 
     /// What reads the configuration again.
     pub fn reloader(&self) -> Reloader {
-        self.gate.as_ref().unwrap().reloader(self.config())
+        self.reloader_of(self.config())
+    }
+
+    /// The same, where the gate was started with `config`.
+    pub fn reloader_of(&self, config: Config) -> Reloader {
+        self.gate.as_ref().unwrap().reloader(config)
     }
 
     /// Writes another configuration.
@@ -326,11 +338,6 @@ impl World {
     pub fn sign(&mut self, tag: &str, manifest: &[u8]) {
         self.signer.tag(RELEASES, tag, manifest);
         self.publish();
-    }
-
-    /// Where the public listener is.
-    pub fn address(&self) -> std::net::SocketAddr {
-        self.gate.as_ref().unwrap().public()
     }
 
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {

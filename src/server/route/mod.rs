@@ -155,17 +155,19 @@ impl Route {
     }
 }
 
-/// By what a path asks for a manifest, as it stands there and whatever else is wrong with it; `None` for
-/// every other path.
-pub(super) fn manifest_reference(path: &str) -> Option<&str> {
+/// What a path asks for that clients of a mirror would ask for elsewhere, whatever else is wrong with it.
+pub(super) enum Wanted<'a> {
+    /// By that reference, as it stands there.
+    Manifest(&'a str),
+    /// A blob, or the list of tags.
+    Other,
+}
+
+pub(super) fn wanted(path: &str) -> Option<Wanted<'_>> {
     match Shape::of(path)? {
-        Shape::Manifest { reference, .. } => Some(reference),
-        Shape::Base
-        | Shape::Blob { .. }
-        | Shape::Uploads
-        | Shape::Tags { .. }
-        | Shape::Referrers { .. }
-        | Shape::Trust { .. } => None,
+        Shape::Manifest { reference, .. } => Some(Wanted::Manifest(reference)),
+        Shape::Blob { .. } | Shape::Tags { .. } => Some(Wanted::Other),
+        Shape::Base | Shape::Uploads | Shape::Referrers { .. } | Shape::Trust { .. } => None,
     }
 }
 

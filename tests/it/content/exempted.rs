@@ -61,3 +61,14 @@ async fn a_tag_that_went_back_is_served_while_what_it_went_back_to_is_exempted_a
     world.pass(Duration::from_secs(3600));
     world.pull("v1").await.is_refused("rollback");
 }
+
+#[tokio::test]
+async fn a_tag_that_is_held_stays_where_it_is_and_what_is_exempted_is_had_by_its_digest() {
+    let world = world("refresh = \"0s\"", "on_unsigned = \"hold\"").await;
+    let signed = push_signed_at(&world, "v1", "one", NOW);
+    world.pull("v1").await.serves(&signed);
+    let unsigned = world.push("v1", "two");
+    exempt(&world, &unsigned);
+    world.pull("v1").await.serves(&signed);
+    world.pull(Digest::of(&unsigned)).await.serves(&unsigned);
+}

@@ -3,6 +3,8 @@
 
 mod blobs;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use countersign::oci::{Digest, MediaType};
 use http::header::RETRY_AFTER;
 use http::{Method, StatusCode};
@@ -12,7 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::audit::Page;
 use crate::fake_registry::{Fault, REGISTRY, respond, with};
-use crate::whole_gate::{APP, Answer, DEFAULTS, World};
+use crate::whole_gate::{APP, Answer, DEFAULTS, Setup, World};
 use crate::wire::soon;
 
 const ABSENT: &str = "remote trust data does not exist for registry.example.com/library/app";
@@ -272,6 +274,29 @@ async fn the_tags_of_what_is_denied_as_a_whole_are_no_such_process() {
     assert!(tags.reason.ends_with(FINAL), "{}", tags.reason);
     tags.is_never_kept();
     assert_eq!(world.get(&path).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_asks_nowhere_else_for_layers_and_tags_either() {
+    let users = format!("alice:{}", bcrypt::hash("alice", 4).unwrap());
+    let tables = format!(
+        "[[rule]]\nimages = [\"{REGISTRY}/**\"]\nmode = \"allow\"\nreason = \"a test\"\n\
+         [clients]\nhtpasswd = \"users\"\n\
+         [[clients.rule]]\nusers = [\"alice\"]\nimages = [\"{REGISTRY}/other\"]\n"
+    );
+    let world = World::of(Setup::new(tables).file("users", users)).await;
+    let alice = format!("Basic {}", STANDARD.encode("alice:alice"));
+    let headers: [&[(&str, &str)]; 2] = [&[], &[("authorization", &alice)]];
+    for path in [blobs(Digest::of(b"one")), format!("/v2/{APP}/tags/list")] {
+        for headers in headers {
+            let answer = world.as_mirror(Method::GET, &path, headers).await;
+            assert_eq!(answer.error(), (501, "DENIED".to_owned()), "{path}");
+            assert!(answer.reason.ends_with(FINAL), "{path}: {}", answer.reason);
+            assert!(world.send(Method::GET, &path, headers).await.status.is_client_error());
+        }
+    }
+    // Or nobody could log in.
+    assert_eq!(world.as_mirror(Method::GET, "/v2/", &[]).await.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
