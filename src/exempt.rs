@@ -13,6 +13,7 @@ use crate::exemptions::{Exemption, ExemptionFile, ExemptionsError, MAX_BY, Said}
 use crate::oci::name::InvalidName;
 use crate::oci::{Digest, ImageRef, Reference, Registry};
 use crate::policy::Mode;
+use crate::shown::is_plain;
 
 /// A digest of a repository that the gate of a configuration could serve.
 #[derive(Clone, Debug)]
@@ -89,7 +90,7 @@ impl Exemptible {
 
 /// A name as it may stand in the file.
 fn named(by: &str) -> String {
-    let mut name: String = by.chars().filter(|c| !c.is_control()).collect();
+    let mut name: String = by.chars().filter(|c| is_plain(*c)).collect();
     while name.len() > MAX_BY {
         name.pop();
     }

@@ -7,18 +7,25 @@
 //! # Life of a request
 //!
 //! ```text
-//! client ─► server::connection ─► Route::parse ─ ImageRef ─► Gate::admit ─ Admitted ─► respond ─ Body ─► client
-//!                                      │                          │
-//!                                 Malformed 400       1 Policy::rule_for      which anchors are needed
-//!                                                     2 Trust::signed         what they signed: Endorsement
-//!                                                     3 PullThrough::manifest the content of that digest: Fetched
-//!                                                     4 Admitted::new         one held against the other
-//!                                                                 │
-//!                                                   Denial: absent, refused 404 · undecided 503
+//!                     Generations::current     what one reading of the configuration made
+//!                              │
+//! client ─► connection ─► Route::parse ─► Clients ─ ImageRef ─► Gate::admit ─ Admitted ─► respond ─ Body ─► client
+//!                              │             │                      │
+//!                        Malformed 400    401, 403      1 Policy::rule_for      which anchors are needed
+//!                                                       2 Trust::signed         what they signed: Endorsement
+//!                                                       3 PullThrough::manifest the content of that digest: Fetched
+//!                                                       4 Admitted::new         one held against the other
+//!                                                                   │
+//!                                                                Denial ─► instead ─┬ clients: 404 · 503
+//!                                                                                   └ a mirror's: sticky
 //! ```
 //!
-//! Clients that use the gate as a mirror take such errors for a reason to ask elsewhere. The listener for
-//! them admits the same, and answers a denial with what they take for final (`server::sticky`).
+//! A request goes on with the generation that it began with, whatever is read meanwhile. What `Gate::admit` said is
+//! recorded once, on the way to the answer (`server::audit`, [`audit`]): in the log, in memory, in the file.
+//!
+//! Clients that use the gate as a mirror take errors for a reason to ask elsewhere. The listener for them
+//! admits the same, and what stands in the place of a denial is what they take for final (`server::instead`,
+//! `server::sticky`).
 //!
 //! Trust comes first. Notary v1 signs names: the upstream is asked by the digest that was signed, and
 //! never by the client's tag. cosign and notation sign content: the tag is resolved once, and the digest
@@ -49,6 +56,7 @@
 //! Lowest first: a module uses only modules above it in this list.
 //!
 //! - [`clock`]: the time, as a value.
+//! - [`shown`]: texts that others wrote, as people may see them.
 //! - [`json`]: JSON read strictly, once.
 //! - [`settings`]: TOML read key by key, with every error.
 //! - [`oci`]: the words of the registry's specifications: names, digests, manifests, errors.
@@ -80,6 +88,7 @@
 //! - [`cli`]: the commands.
 
 pub mod clock;
+pub mod shown;
 pub mod json;
 pub mod settings;
 pub mod oci;

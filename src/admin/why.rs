@@ -15,6 +15,7 @@ use crate::audit::{Audit, Record, RequestId};
 use crate::explain::{Explanation, explain};
 use crate::oci::ImageRef;
 use crate::server::Generations;
+use crate::shown::grouped;
 
 use super::{TEXT, answer};
 
@@ -112,21 +113,8 @@ fn forgotten(id: RequestId) -> String {
     format!(
         "no decision about the request {id} is remembered: the last {} that denied are kept, and as many \
          that admitted, until the gate is stopped; ask /why?image=… for what would be decided now\n",
-        grouped(KEPT)
+        grouped(KEPT as u64)
     )
-}
-
-/// A number as people write it, with a comma before every three digits.
-fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -149,10 +137,5 @@ mod tests {
         for query in ["image=r.example/a:1&image=r.example/b:1", "image=r.example/a:1&request=1"] {
             assert_eq!(Question::read(query).unwrap_err(), USAGE);
         }
-    }
-
-    #[test]
-    fn numbers_are_written_for_people() {
-        assert_eq!([7, 123, 10_000, 1_234_567].map(grouped), ["7", "123", "10,000", "1,234,567"]);
     }
 }

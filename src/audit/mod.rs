@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub use config::Config;
 pub use file::{AuditFile, AuditFileError, Metrics};
 pub use recent::Recent;
-pub use record::{Asked, Grounds, Record};
+pub use record::{Asked, DeniedBy, Record};
 pub use request_id::RequestId;
 
 use request_id::RequestIds;

@@ -11,14 +11,11 @@ use tracing::info;
 use crate::clock::Timestamp;
 use crate::gate::{Admitted, Denial, Remark};
 use crate::oci::{Digest, ImageRef, Reference};
+use crate::recorded::{MESSAGE, TARGET};
 use crate::trust::{Endorsement, Scheme};
 
 use super::request_id::RequestId;
 
-/// The target of the log event, and of each line of the audit file.
-pub const TARGET: &str = "countersign::audit";
-/// The message of both.
-pub const MESSAGE: &str = "verdict";
 /// The longest sentence that is kept of a denial, in bytes: what others wrote may stand in it.
 const MAX_BECAUSE: usize = 2 << 10;
 
@@ -67,7 +64,7 @@ impl Record {
     pub fn admitted(asked: Asked, now: Timestamp, image: &ImageRef, admitted: &Admitted) -> Self {
         // What a rule that only audits would have said instead, and who would have.
         let would = admitted.would();
-        let grounds = would.map(|denial| Grounds::of(denial)).unwrap_or_default();
+        let by = would.map(|denial| DeniedBy::of(denial)).unwrap_or_default();
         let vouch = anchors(admitted.endorsements());
         Self {
             timestamp: now,
@@ -77,8 +74,8 @@ impl Record {
             reason: would.and_then(|denial| denial.reason()),
             because: would.map(|denial| cut(denial.to_string()).into_boxed_str()),
             rule: Some(admitted.pattern().clone()),
-            anchor: vouch.or_else(|| grounds.anchor.cloned()),
-            scheme: admitted.scheme().or(grounds.scheme),
+            anchor: vouch.or_else(|| by.anchor.cloned()),
+            scheme: admitted.scheme().or(by.scheme),
             remark: admitted.remark().map(Remark::as_str),
             would: would.map(|denial| denial.would()),
             client: asked.client,
@@ -92,7 +89,7 @@ impl Record {
     /// A denial, if it is a decision: what upstream does not have is none.
     pub fn denied(asked: Asked, now: Timestamp, denial: &Denial) -> Option<Self> {
         let verdict = denial.verdict()?;
-        let grounds = Grounds::of(denial);
+        let by = DeniedBy::of(denial);
         let image = denial.image();
         let digest = match &image.reference {
             Reference::Digest(digest) => Some(*digest),
@@ -105,9 +102,9 @@ impl Record {
             verdict,
             reason: denial.reason(),
             because: Some(cut(denial.to_string()).into_boxed_str()),
-            rule: grounds.rule.cloned(),
-            anchor: grounds.anchor.cloned(),
-            scheme: grounds.scheme,
+            rule: by.rule.cloned(),
+            anchor: by.anchor.cloned(),
+            scheme: by.scheme,
             remark: None,
             would: None,
             client: asked.client,
@@ -163,7 +160,7 @@ impl Record {
             request_id = %self.request_id,
             duration_ms = milliseconds(self.took),
             },
-            "verdict"
+            "{MESSAGE}"
         );
     }
 }
@@ -214,15 +211,15 @@ impl<T: std::fmt::Display> Serialize for Shown<'_, T> {
     }
 }
 
-/// What a denial rests on, as far as there is any.
+/// The rule, the anchor and the scheme by which something was denied, as far as there is any.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Grounds<'a> {
+pub struct DeniedBy<'a> {
     pub rule: Option<&'a Arc<str>>,
     pub anchor: Option<&'a Arc<str>>,
     pub scheme: Option<Scheme>,
 }
 
-impl<'a> Grounds<'a> {
+impl<'a> DeniedBy<'a> {
     pub fn of(denial: &'a Denial) -> Self {
         let (rule, anchor, scheme) = match denial {
             Denial::Absent(denied) | Denial::Refused(denied) => {

@@ -1,12 +1,12 @@
 //! `countersign client-config`: the files that lead a client to the gate.
 
-use std::fs::{DirBuilder, File};
-use std::io::{ErrorKind, Write as _};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Write as _};
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 
 use crate::client_config::{
@@ -134,10 +134,19 @@ fn write(
         let path = folder.join(file.path.trim_start_matches('/'));
         let wrong = || format!("{} cannot be written", path.display());
         let parent = path.parent().unwrap_or(folder);
+        if leads_out(parent, folder).with_context(wrong)? {
+            bail!("{} leads out of {}: name the folder itself", parent.display(), folder.display());
+        }
         DirBuilder::new().recursive(true).mode(0o755).create(parent).with_context(wrong)?;
         match File::create_new(&path) {
             Ok(mut opened) => {
-                opened.write_all(file.text.as_bytes()).with_context(wrong)?;
+                let written =
+                    opened.write_all(file.text.as_bytes()).and_then(|()| opened.sync_all());
+                if written.is_err() {
+                    // A part of a file is a broken one, and broken ones fail open. The first error is the one to tell.
+                    let _ = fs::remove_file(&path);
+                }
+                written.with_context(wrong)?;
                 print(&format!("# wrote {}\n", path.display()))?;
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => left.push(file),
@@ -145,4 +154,14 @@ fn write(
         }
     }
     Ok(left)
+}
+
+/// Whether what is there of `path` leads out of `folder` by a link: another machine's links are of its own root.
+fn leads_out(path: &Path, folder: &Path) -> io::Result<bool> {
+    for part in path.ancestors().take_while(|part| part.starts_with(folder)) {
+        if part.symlink_metadata().is_ok() {
+            return Ok(!fs::canonicalize(part)?.starts_with(fs::canonicalize(folder)?));
+        }
+    }
+    Ok(false)
 }

@@ -22,6 +22,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::config::Config;
 use crate::settings::Problems;
+use crate::shown::escaped;
 use crate::telemetry;
 
 const CONFIG_ERROR: u8 = 2;
@@ -123,7 +124,7 @@ impl Command {
 
 fn failed(code: u8, message: &str) -> ExitCode {
     // Where standard error is closed, the exit status is all that can be said.
-    let _ = writeln!(io::stderr(), "countersign: {message}");
+    let _ = writeln!(io::stderr(), "countersign: {}", escaped(message));
     ExitCode::from(code)
 }
 
@@ -133,6 +134,8 @@ fn wrong(argument: &str, error: impl std::fmt::Display) -> u8 {
     CONFIG_ERROR
 }
 
+/// Writes a result, in which registries, logs and files of others may have had a hand: none of it is an order to the
+/// terminal.
 fn print(text: &str) -> anyhow::Result<()> {
-    io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+    io::stdout().write_all(escaped(text).as_bytes()).context("cannot write to standard output")
 }

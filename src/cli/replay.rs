@@ -22,7 +22,7 @@ const PROGRESS: usize = 10;
 /// Each image is judged once, by the digest that was recorded, with the trust data of today; exemptions and
 /// `on_unsigned` are left out of it. The registry and the Notary servers are asked.
 /// Exit status: 0 nothing would be refused that was served; 3 something would; 4 something could
-/// not be decided; 2 for an error in the configuration or a log that cannot be read.
+/// not be decided, or no verdict could be read; 2 for an error in the configuration or a log that cannot be read.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     countersign replay --config new.toml audit.log.1 audit.log\n  \

@@ -93,6 +93,9 @@ impl FromStr for GateAddress {
             return Err(InvalidAddress::Form);
         }
         let address = Self::of_endpoint(text).filter(|_| text.contains("://"));
+        // A URL may have more in its host than can stand as it is in every kind of file, and in a command.
+        let plain = |c: char| c.is_ascii_alphanumeric() || ".-_[]:".contains(c);
+        let address = address.filter(|address| address.host.chars().all(plain));
         let address = address.ok_or(InvalidAddress::Form)?;
         if address.secure || address.is_loopback() {
             Ok(address)
@@ -156,5 +159,15 @@ mod tests {
             assert_eq!(gate.is_same_server(&found), same, "{endpoint}");
         }
         assert_eq!(GateAddress::of_endpoint("not a host"), None);
+    }
+    #[test]
+    fn a_gates_name_ends_no_text_that_it_stands_in() {
+        for host in ["a\"b", "$(id)", "a;b", "a'b", "a`b", "a*b", "a{b}", "a=b", "a&b", "a,b"] {
+            let address = format!("https://{host}.example").parse::<GateAddress>();
+            assert_eq!(address, Err(InvalidAddress::Form), "{host}");
+        }
+        for text in ["https://[::1]:5050", "https://bücher.example", "https://a-b_c.example"] {
+            assert!(text.parse::<GateAddress>().is_ok(), "{text}");
+        }
     }
 }

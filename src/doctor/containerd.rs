@@ -1,5 +1,7 @@
 //! containerd and CRI: config.toml, and the folders of `hosts.toml` that it names.
 
+use std::collections::BTreeSet;
+
 use toml::de::DeTable;
 
 use super::finding::{Client, Finding, Trap, server_of};
@@ -13,6 +15,9 @@ const CONFIG: &str = "/etc/containerd/config.toml";
 pub(super) const IMPORTED: &str = "/etc/containerd/conf.d";
 /// Where `hosts.toml` stand, unless config.toml says otherwise.
 const CERTIFICATES: &str = "/etc/containerd/certs.d";
+
+/// The most folders of `hosts.toml` that are looked into.
+pub(super) const MAX_ROOTS: usize = 16;
 
 /// Where the registry's settings stand, by the version of the file.
 const REGISTRY: [[&str; 3]; 3] = [
@@ -34,6 +39,10 @@ pub(super) fn roots(seen: &Seen) -> Vec<String> {
             roots.extend(config_path(registry).map(str::to_owned));
         }
     }
+    let mut known = BTreeSet::new();
+    roots.retain(|root| known.insert(root.clone()));
+    // One more, so that it is told.
+    roots.truncate(MAX_ROOTS + 1);
     if roots.is_empty() { vec![CERTIFICATES.to_owned()] } else { roots }
 }
 

@@ -18,8 +18,13 @@ pub use look::{Reach, look, reach};
 pub use report::Report;
 pub use seen::{Content, Seen};
 
+use std::collections::BTreeSet;
+
 use crate::client_config::{DOCKER_HUB, DOCKER_HUB_ALIASES, GateAddress};
 use crate::oci::Registry;
+
+/// The most registries of one client that are looked at.
+const MAX_NAMES: usize = 2_000;
 
 /// What is asked of a machine: is the gate the only way to these registries?
 #[derive(Clone, Debug)]
@@ -44,8 +49,9 @@ impl Question {
         if names.iter().any(|name| name == DOCKER_HUB) {
             names.extend(DOCKER_HUB_ALIASES.map(str::to_owned));
         }
+        let mut known: BTreeSet<String> = names.iter().cloned().collect();
         for name in besides {
-            if !names.contains(name) {
+            if known.insert(name.clone()) {
                 names.push(name.clone());
             }
         }
@@ -59,7 +65,17 @@ impl Question {
         besides: &[String],
         mut judge: impl FnMut(&str) -> Vec<Finding>,
     ) -> Vec<Finding> {
-        self.names(besides).iter().flat_map(|name| judge(name)).collect()
+        let names = self.names(besides);
+        let mut found: Vec<Finding> =
+            names.iter().take(MAX_NAMES).flat_map(|name| judge(name)).collect();
+        if names.len() > MAX_NAMES {
+            let meaning = format!(
+                "the files name {} registries, and no more than {MAX_NAMES} were looked at",
+                names.len()
+            );
+            found.push(Finding::undecided(Client::Machine, meaning).remedy("look yourself"));
+        }
+        found
     }
 
     fn is_other_name(&self, name: &str) -> bool {

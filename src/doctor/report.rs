@@ -8,6 +8,10 @@ use serde::Serialize;
 
 use super::Reach;
 use super::finding::{Client, Finding, State, Trap};
+use crate::shown::shown;
+
+/// The most letters of one line for people.
+const MAX_SHOWN: usize = 2_000;
 
 /// What this never sees.
 const OUT_OF_SIGHT: [&str; 4] = [
@@ -71,10 +75,12 @@ impl Report {
         // Writing to a String does not fail.
         for finding in &self.findings {
             let Finding { state, client, meaning, remedy, .. } = finding;
+            // The files that they quote were written by anybody.
+            let (meaning, remedy) = (shown(meaning, MAX_SHOWN), shown(remedy, MAX_SHOWN));
             let _ = writeln!(text, "{state:<10} {client:<11} {meaning}");
             if let Some(file) = &finding.file {
                 let line = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
-                let _ = writeln!(text, "{:22} in {file}{line}", "");
+                let _ = writeln!(text, "{:22} in {}{line}", "", shown(file, MAX_SHOWN));
             }
             if !remedy.is_empty() && finding.state != State::Closed {
                 let _ = writeln!(text, "{:22} to do: {remedy}", "");

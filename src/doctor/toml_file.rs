@@ -77,3 +77,22 @@ pub(super) fn texts<'t>(value: &'t Value<'_>) -> Vec<&'t str> {
 fn line(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_nested_without_end_is_broken() {
+        const DEEP: usize = 200_000;
+        for text in [
+            format!("a = {}", "[".repeat(DEEP)),
+            format!("a = {}", "{a=".repeat(DEEP)),
+            format!("a{} = 1", ".a".repeat(DEEP)),
+            format!("[a{}]", ".a".repeat(DEEP)),
+            format!("[[a{}]]", ".a".repeat(DEEP)),
+        ] {
+            assert!(TomlFile::parse(&text).is_err(), "{}", &text[..8]);
+        }
+    }
+}

@@ -21,7 +21,7 @@ pub enum Requirement {
 pub struct Repository {
     /// How often signed images were served, and who vouched for each.
     pub signed: u64,
-    anchors: Vec<BTreeSet<String>>,
+    anchors: BTreeSet<BTreeSet<String>>,
     /// What was served though nobody vouched, and how often.
     pub unsigned: Vec<(Image, u64)>,
     /// What was never served, and how often it was asked for.
@@ -52,9 +52,7 @@ impl Repositories {
             }
             repository.signed += seen.served;
             let anchors: BTreeSet<String> = seen.anchors.iter().cloned().collect();
-            if !repository.anchors.contains(&anchors) {
-                repository.anchors.push(anchors);
-            }
+            repository.anchors.insert(anchors);
             for (at, anchor) in seen.anchors.iter().enumerate() {
                 let scheme = seen.scheme.clone().filter(|_| at == 0);
                 let known = repositories.anchors.entry(anchor.clone()).or_default();
@@ -68,10 +66,10 @@ impl Repositories {
 impl Repository {
     /// What it needs; `None` where nothing was ever served of it.
     pub fn requirement(&self) -> Option<Requirement> {
-        let Some((first, others)) = self.anchors.split_first() else {
+        let Some(first) = self.anchors.first() else {
             return (!self.unsigned.is_empty()).then_some(Requirement::Nobody);
         };
-        let always = |anchor: &&String| others.iter().all(|these| these.contains(*anchor));
+        let always = |anchor: &&String| self.anchors.iter().all(|these| these.contains(*anchor));
         let all: Vec<String> = first.iter().filter(always).cloned().collect();
         if !all.is_empty() {
             return Some(Requirement::All(all));

@@ -5,11 +5,11 @@ use serde::Deserialize;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Reference};
 
-/// The target of audit events.
-const TARGET: &str = "countersign::audit";
-const MESSAGE: &str = "verdict";
+/// The target of audit events, and their message.
+pub const TARGET: &str = "countersign::audit";
+pub const MESSAGE: &str = "verdict";
 
-/// The longest name of an anchor, and the most that vouch for one image.
+/// The longest name of an anchor, a scheme or a reason, and the most anchors that vouch for one image.
 const MAX_NAME: usize = 64;
 const MAX_ANCHORS: usize = 32;
 
@@ -113,6 +113,9 @@ impl Event {
             None => None,
         };
         let verdict = Verdict::parse(&self.verdict?)?;
+        if !self.reason.iter().chain(&self.scheme).all(|word| is_name(word)) {
+            return None;
+        }
         let exempted = self.remark.as_deref() == Some("exempted");
         let unsigned = self.would.is_some() || exempted || self.anchor.is_none();
         let vouch = self.anchor.filter(|_| verdict == Verdict::Admitted && !unsigned);
@@ -127,7 +130,8 @@ impl Event {
     }
 }
 
-/// Whether that can be an anchor's name: what else stands in a log is written into no configuration.
+/// Whether that can be a name of ours: what else stands in a log is written into no configuration, and onto
+/// no terminal.
 fn is_name(name: &str) -> bool {
     let word = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
     !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(word)

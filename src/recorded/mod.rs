@@ -5,7 +5,7 @@ mod line;
 mod pulls;
 mod read;
 
-pub use line::{Line, Pull, Verdict};
+pub use line::{Line, MESSAGE, Pull, TARGET, Verdict};
 pub use pulls::{Image, Pulls, Seen};
 pub use read::{MAX_LINE, Tally, read};
 

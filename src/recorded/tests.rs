@@ -128,3 +128,15 @@ fn bytes_that_are_no_text_are_passed_over() {
     read(&b"\xff\xfe\x00\n\n{\"target\": \"\xff\"}"[..], &mut pulls, &mut tally).unwrap();
     assert_eq!((pulls.is_empty(), tally), (true, Tally { verdicts: 0, other: 1, unreadable: 2 }));
 }
+
+#[test]
+fn what_is_no_word_is_taken_for_no_reason_and_no_scheme() {
+    let of = |more: &Value| also(event("v1", Some("one"), "absent", 1), more);
+    let long = "a".repeat(MAX_LINE / 2);
+    for word in ["\u{1b}[8m", "a\nverdict admitted", "two words", "\u{202e}", &long] {
+        for field in ["reason", "scheme"] {
+            let (pulls, tally) = read_all(&log(&[of(&json!({ field: word }))]));
+            assert_eq!((pulls.len(), tally.unreadable), (0, 1), "{field}: {word:?}");
+        }
+    }
+}

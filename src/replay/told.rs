@@ -1,11 +1,12 @@
 //! What a replay came to, for people and for programs.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::Serialize;
 
 use super::{Change, Outcome, because, reason};
 use crate::recorded::Tally;
+use crate::shown::grouped;
 
 /// What would change.
 #[derive(Debug, Serialize)]
@@ -99,10 +100,11 @@ impl Replayed {
     }
 
     /// 0 where nothing would be refused that was served; 3 where something would; 4 where something could not be
-    /// decided.
+    /// decided, or there was no room for it, or there are lines and none is a verdict.
     pub fn exit_status(&self) -> u8 {
-        match (self.would_refuse, self.undecided) {
-            (0, 0) => 0,
+        let unread = self.images.is_empty() && self.unreadable_lines > 0;
+        match (self.would_refuse, self.undecided + self.left_out) {
+            (0, 0) if !unread => 0,
             (0, _) => 4,
             (_, _) => 3,
         }
@@ -194,30 +196,5 @@ impl ImageTold {
             writeln!(f, "  moved     the tag has {moved_to} by now")?;
         }
         Ok(())
-    }
-}
-
-/// A number with commas between its thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        // Writing to a text cannot fail.
-        let _ = text.write_char(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_read_by_their_thousands() {
-        let all = [0, 14, 999, 1_000, 2_310, 1_234_567].map(grouped);
-        assert_eq!(all, ["0", "14", "999", "1,000", "2,310", "1,234,567"]);
     }
 }

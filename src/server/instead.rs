@@ -41,8 +41,8 @@ impl Exchange<'_> {
         self.record(denial);
         let about = match reference {
             Reference::Tag(tag) if is_artifact_tag(tag) => About::Artifacts,
-            Reference::Tag(_) => About::Image(sticky::Asked::Tag),
-            Reference::Digest(_) => About::Image(sticky::Asked::Digest),
+            Reference::Tag(_) => About::Image(sticky::Form::Tag),
+            Reference::Digest(_) => About::Image(sticky::Form::Digest),
         };
         match (self.facing, about) {
             (Facing::Mirror, About::Image(asked)) => self.stuck(asked, &denial.to_string()),
@@ -138,16 +138,16 @@ impl Exchange<'_> {
         }
     }
 
-    fn stuck(&self, asked: sticky::Asked, sentence: &str) -> Response<Body> {
+    fn stuck(&self, asked: sticky::Form, sentence: &str) -> Response<Body> {
         let stuck = Sticky::new(sentence, self.id);
         let answer = stuck.manifest(match (self.head, asked) {
-            (true, sticky::Asked::Digest) if !self.headers.contains_key(ACCEPT) => {
-                sticky::Asked::IfThere
+            (true, sticky::Form::Digest) if !self.headers.contains_key(ACCEPT) => {
+                sticky::Form::IfThere
             }
-            (true, _) => sticky::Asked::Head,
+            (true, _) => sticky::Form::Head,
             (false, asked) => asked,
         });
-        if let (sticky::Asked::Tag, Content::Manifest(manifest)) = (asked, &answer.content) {
+        if let (sticky::Form::Tag, Content::Manifest(manifest)) = (asked, &answer.content) {
             self.proxy.denials.remember(&stuck, manifest);
         }
         respond::sticky(answer)
@@ -166,7 +166,7 @@ impl Exchange<'_> {
 
 /// What a manifest is asked for.
 enum About {
-    Image(sticky::Asked),
+    Image(sticky::Form),
     /// What is about another manifest: clients look for it beside a signed image, and take an error for
     /// what it is.
     Artifacts,
@@ -177,11 +177,11 @@ impl About {
     fn of(reference: &str) -> Self {
         match reference.parse::<Tag>() {
             Ok(tag) if is_artifact_tag(&tag) => Self::Artifacts,
-            Ok(_) => Self::Image(sticky::Asked::Tag),
+            Ok(_) => Self::Image(sticky::Form::Tag),
             Err(_) if reference.contains(':') || reference.contains('%') => {
-                Self::Image(sticky::Asked::Digest)
+                Self::Image(sticky::Form::Digest)
             }
-            Err(_) => Self::Image(sticky::Asked::Tag),
+            Err(_) => Self::Image(sticky::Form::Tag),
         }
     }
 }

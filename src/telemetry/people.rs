@@ -11,6 +11,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::clock::Clock;
+use crate::shown::is_plain;
 
 const DIM: &str = "2";
 const RED: &str = "31";
@@ -141,10 +142,8 @@ impl Told {
         let harmless = harmless(value);
         if field.name() == "message" {
             self.message = harmless;
-        } else if harmless.is_empty() || harmless.contains(' ') {
-            self.fields.push((field.name(), format!("\"{harmless}\"")));
         } else {
-            self.fields.push((field.name(), harmless));
+            self.fields.push((field.name(), quoted(harmless)));
         }
     }
 }
@@ -177,7 +176,7 @@ impl Visit for Told {
 fn harmless(text: &str) -> String {
     let mut harmless = String::with_capacity(text.len());
     for letter in text.chars() {
-        if letter.is_control() || is_turning(letter) {
+        if !is_plain(letter) {
             harmless.extend(letter.escape_default());
         } else {
             harmless.push(letter);
@@ -186,9 +185,12 @@ fn harmless(text: &str) -> String {
     harmless
 }
 
-/// Whether a letter changes the direction in which others are shown.
-fn is_turning(letter: char) -> bool {
-    matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// A value of which it is seen where it ends.
+fn quoted(value: String) -> String {
+    if !value.is_empty() && !value.contains(' ') {
+        return value;
+    }
+    format!("\"{}\"", value.replace('"', "'"))
 }
 
 #[cfg(test)]
@@ -199,5 +201,11 @@ mod tests {
     fn no_text_is_an_order_to_the_terminal() {
         assert_eq!(harmless("a\x1b[2Jb\nc\u{202e}d\u{9b}e"), r"a\u{1b}[2Jb\nc\u{202e}d\u{9b}e");
         assert_eq!(harmless("shop/cart:v1 – prüfen"), "shop/cart:v1 – prüfen");
+    }
+    #[test]
+    fn a_value_forges_no_field() {
+        let forged = r#"x"  verdict="admitted"#;
+        assert_eq!(quoted(forged.to_owned()), r#""x'  verdict='admitted""#);
+        assert_eq!([quoted("one".to_owned()), quoted(String::new())], ["one", "\"\""]);
     }
 }

@@ -10,6 +10,7 @@ use crate::json::{InvalidJson, Value};
 use crate::net::{Body, ForbiddenTarget, NetError, ReadError, retry_after};
 use crate::oci::ErrorCode;
 use crate::oci::manifest::InvalidManifest;
+use crate::shown::is_plain;
 
 /// The longest error body that is read, in bytes.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -178,7 +179,7 @@ fn first_error(body: &[u8]) -> Option<(Option<ErrorCode>, String)> {
         "NAME_UNKNOWN" => Some(ErrorCode::NameUnknown),
         _ => None,
     };
-    let shown = text("message").chars().filter(|c| !c.is_control()).take(MAX_MESSAGE);
+    let shown = text("message").chars().filter(|c| is_plain(*c)).take(MAX_MESSAGE);
     Some((code, shown.collect()))
 }
 

@@ -73,6 +73,16 @@ fn client_config_overwrites_nothing_and_prints_what_belongs_there() {
 }
 
 #[test]
+fn client_config_follows_no_link_out_of_the_folder_that_it_writes_below() {
+    let (root, elsewhere) = (Folder::new("machine"), Folder::new("elsewhere"));
+    std::os::unix::fs::symlink(elsewhere.path(), root.join("etc")).unwrap();
+    let (status, stdout, stderr) = write(&root, "podman");
+    assert_eq!((status, stdout.as_str()), (Some(1), ""), "{stderr}");
+    assert!(stderr.contains("leads out of"), "{stderr}");
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn doctor_exits_with_3_where_a_way_is_open_and_names_its_place() {
     let root = Folder::new("machine");
     write(&root, "podman");

@@ -117,6 +117,15 @@ fn an_empty_log_changes_nothing() {
 }
 
 #[test]
+fn a_log_of_which_nothing_can_be_read_is_no_proof_that_nothing_changes() {
+    let place = place();
+    let log = place.log("audit.log.gz", "\u{1f}\u{8b} not a line of it\n");
+    let said = place.replay(&[&log]);
+    assert_eq!(said.status, Some(4), "{}", said.stdout);
+    assert!(said.stdout.contains("1 lines could not be read\n"), "{}", said.stdout);
+}
+
+#[test]
 fn what_is_learned_passes_check_once_its_blanks_are_filled_in() {
     let place = place();
     let signed = |repository| {

@@ -154,10 +154,11 @@ impl Rotated {
     }
 }
 
-/// Opens what is there, and ends a line that something had to break off.
+/// Opens what is there, and ends a line that something had to break off. A link is not followed: it would be
+/// rotated, and what it leads to never.
 fn open(config: &Config) -> io::Result<File> {
-    if fs::metadata(&config.path).is_ok_and(|is| !is.is_file()) {
-        return Err(io::Error::other("it is no regular file"));
+    if fs::symlink_metadata(&config.path).is_ok_and(|is| !is.is_file()) {
+        return Err(io::Error::other("it is no regular file, or a link to one"));
     }
     let mut options = OpenOptions::new();
     let file = options.append(true).read(true).create(true).mode(MODE).open(&config.path)?;
@@ -185,7 +186,7 @@ fn take_back(file: &File, bytes: usize) -> io::Result<()> {
 fn is_named(path: &PathBuf, file: Option<&File>) -> io::Result<bool> {
     let Some(file) = file else { return Ok(false) };
     let is = file.metadata()?;
-    match fs::metadata(path) {
+    match fs::symlink_metadata(path) {
         Ok(named) => Ok((named.dev(), named.ino()) == (is.dev(), is.ino())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),

@@ -165,3 +165,25 @@ fn what_was_written_of_a_torn_line_is_taken_back() {
     take_back(&file, 2).unwrap();
     assert_eq!(place.read("audit"), "one\n");
 }
+
+#[test]
+fn a_link_is_not_followed() {
+    let place = Place::new("link");
+    put(&place.path("elsewhere"), "theirs\n");
+    std::os::unix::fs::symlink(place.path("elsewhere"), place.path("audit")).unwrap();
+    let config = Config { path: place.path("audit"), max_size: 10, keep: 1 };
+    assert!(Rotated::open(config).unwrap_err().to_string().contains("no regular file"));
+    assert_eq!(place.read("elsewhere"), "theirs\n");
+}
+
+#[test]
+fn a_file_whose_place_a_link_takes_is_written_on_and_the_link_is_left() {
+    let place = Place::new("replaced");
+    let mut file = place.open(4, 2);
+    file.write(b"one\n").unwrap();
+    fs::rename(place.path("audit"), place.path("away")).unwrap();
+    std::os::unix::fs::symlink(place.path("away"), place.path("audit")).unwrap();
+    assert!(file.reopen().is_err());
+    file.write(b"two\n").unwrap();
+    assert_eq!((place.names().len(), place.read("away")), (2, "one\ntwo\n".into()));
+}

@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
+use super::containerd::MAX_ROOTS;
 use super::seen::{Content, Seen};
 use super::{Question, containerd, docker, finding, k3s, podman};
 use crate::client_config::GateAddress;
@@ -62,6 +63,10 @@ pub fn look(root: &Path) -> Seen {
         }
     }
     let mut roots = containerd::roots(&looking.seen);
+    for root in roots.split_off(roots.len().min(MAX_ROOTS)) {
+        let why = format!("more than {MAX_ROOTS} folders are named");
+        looking.seen.put_folder(&root, Err(why));
+    }
     roots.push(docker::CERTIFICATES.to_owned());
     for root in roots {
         for name in looking.folder(&root) {
@@ -179,7 +184,7 @@ pub async fn reach(question: &Question, servers: BTreeSet<String>) -> Vec<(Strin
 
 async fn connect(server: String, gates: &BTreeSet<IpAddr>) -> (String, Reach) {
     let Some(address) = GateAddress::of_endpoint(&server) else {
-        return (server, Reach::Closed("it is no server's name".to_owned()));
+        return (server, Reach::Undecided("it is no server's name".to_owned()));
     };
     let found = match addresses(&address).await {
         Ok(found) => found,

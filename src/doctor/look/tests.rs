@@ -143,3 +143,41 @@ async fn a_name_that_stands_for_the_gates_address_leads_to_the_gate() {
     let reached = reach(&Question::new(vec![gate], &[registry]), BTreeSet::new()).await;
     assert_eq!(reached.first().map(|(_, reach)| reach), Some(&Reach::Gate));
 }
+
+#[test]
+fn a_folder_that_config_path_names_over_and_over_is_read_once() {
+    let machine = Machine::new();
+    let path = "/srv/a:".repeat(50_000);
+    let config =
+        format!("[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"{path}\"\n");
+    machine.write("etc/containerd/config.toml", config.as_bytes());
+    for at in 0..100 {
+        machine.write(&format!("srv/a/r{at}.example/hosts.toml"), b"# other");
+    }
+    let seen = look(&machine.0);
+    assert!(containerd::roots(&seen) == ["/srv/a"]);
+    assert_eq!(seen.text("/srv/a/r7.example/hosts.toml"), Some("# other"));
+}
+
+#[test]
+fn more_folders_than_anybody_has_are_not_read_and_that_is_told() {
+    let machine = Machine::new();
+    let path: String = (0..100).map(|at| format!("/srv/{at}:")).collect();
+    let config =
+        format!("[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"{path}\"\n");
+    machine.write("etc/containerd/config.toml", config.as_bytes());
+    machine.write("srv/16/docker.io/hosts.toml", b"# other");
+    machine.write("etc/docker/certs.d/docker.io/hosts.toml", b"# docker");
+    let seen = look(&machine.0);
+    assert_eq!(seen.text("/etc/docker/certs.d/docker.io/hosts.toml"), Some("# docker"));
+    assert!(machine.why_unread("/srv/16").contains("more than 16 folders"));
+}
+
+#[tokio::test]
+async fn what_is_no_servers_name_is_not_taken_for_closed() {
+    let gate = "https://gate.invalid".parse().unwrap();
+    let question = Question::new(vec![gate], &["localhost:1".parse().unwrap()]);
+    let reached = reach(&question, BTreeSet::from(["a b".to_owned()])).await;
+    let odd = reached.iter().find(|(server, _)| server == "a b");
+    assert!(matches!(odd, Some((_, Reach::Undecided(_)))), "{reached:?}");
+}

@@ -227,3 +227,25 @@ fn the_text_and_the_json_name_file_and_line() {
     );
     assert!(json["out_of_sight"].to_string().contains("--registry-mirror"));
 }
+
+#[test]
+fn what_files_say_is_no_order_to_the_terminal_and_forges_no_line() {
+    let mirror = r"https://other.example/\u001b[8m\n\nways around the gate: 0 open\u202e";
+    let daemon = format!("{{\"registry-mirrors\": [\"{mirror}\"]}}");
+    let found = examined(&[("/etc/docker/daemon.json", &daemon)]);
+    assert!(found.iter().any(|finding| finding.trap == Trap::OtherPlace), "{found:#?}");
+    let text = Report::new(found, None).to_text();
+    assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+    assert_eq!(text.matches("\nways around the gate:").count(), 1, "{text}");
+}
+
+#[test]
+fn many_names_in_one_file_are_judged_in_a_moment() {
+    let names: String = (0..20_000).map(|at| format!("  r{at}.example: {{}}\n")).collect();
+    let text = format!("mirrors:\n{names}");
+    let started = std::time::Instant::now();
+    let found = examined(&[("/etc/rancher/k3s/registries.yaml", &text)]);
+    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+    let undecided = found.iter().find(|finding| finding.state == State::Undecided);
+    assert!(undecided.unwrap().meaning.contains("no more than 2000"), "{undecided:?}");
+}

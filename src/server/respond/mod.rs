@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use serde_json::json;
 use url::form_urlencoded;
 
-use crate::audit::{Grounds, RequestId};
+use crate::audit::{DeniedBy, RequestId};
 use crate::clients::{Clients, NotLetIn};
 use crate::gate::{Admitted, Denial};
 use crate::oci::headers::{
@@ -163,14 +163,14 @@ pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Re
             (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid)
         }
     };
-    let grounds = Grounds::of(denial);
+    let by = DeniedBy::of(denial);
     let mut detail = json!({
         "image": denial.image().to_string(),
         "verdict": denial.verdict(),
         "reason": denial.reason(),
-        "rule": grounds.rule.map(|rule| &**rule),
-        "anchor": grounds.anchor.map(|anchor| &**anchor),
-        "scheme": grounds.scheme.map(|scheme| scheme.as_str()),
+        "rule": by.rule.map(|rule| &**rule),
+        "anchor": by.anchor.map(|anchor| &**anchor),
+        "scheme": by.scheme.map(|scheme| scheme.as_str()),
         "request_id": id.to_string(),
     });
     if let Some(members) = detail.as_object_mut() {

@@ -26,9 +26,9 @@ pub use manifest::DenialManifest;
 pub(super) use memory::{Memory, Remembered};
 use message::Message;
 
-/// How a client asked for a manifest that it does not get.
+/// In which form a client asked for a manifest that it does not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum Form {
     Head,
     /// `HEAD` of a digest by a docker that has it from another repository, and takes 304 for a yes. It
     /// names no type that it would accept, as those do that are to get 304.
@@ -65,16 +65,16 @@ impl Sticky {
     }
 
     /// Instead of a manifest.
-    pub(super) fn manifest(&self, asked: Asked) -> Answer {
+    pub(super) fn manifest(&self, asked: Form) -> Answer {
         match asked {
-            Asked::Head => Answer {
+            Form::Head => Answer {
                 status: StatusCode::NOT_MODIFIED,
                 reason: self.0.reason_phrase(),
                 content: Content::None,
             },
-            Asked::IfThere => self.failed(ErrorCode::ManifestUnknown),
-            Asked::Tag => Answer::of(DenialManifest::of_tag(&self.0)),
-            Asked::Digest => Answer::of(DenialManifest::of_digest(&self.0)),
+            Form::IfThere => self.failed(ErrorCode::ManifestUnknown),
+            Form::Tag => Answer::of(DenialManifest::of_tag(&self.0)),
+            Form::Digest => Answer::of(DenialManifest::of_digest(&self.0)),
         }
     }
 

@@ -30,7 +30,7 @@ fn manifest(answer: Answer) -> (DenialManifest, Value) {
 #[test]
 fn head_is_not_modified_for_the_reason_told() {
     let (sticky, request) = sticky(SENTENCE);
-    let answer = sticky.manifest(Asked::Head);
+    let answer = sticky.manifest(Form::Head);
     assert_eq!(answer.status, StatusCode::NOT_MODIFIED);
     assert_eq!(answer.reason.unwrap().as_bytes(), format!("{SENTENCE}{request}").as_bytes());
     assert!(matches!(answer.content, Content::None));
@@ -39,7 +39,7 @@ fn head_is_not_modified_for_the_reason_told() {
 #[test]
 fn a_tag_is_an_image_whose_config_is_of_the_type_told() {
     let (sticky, request) = sticky(SENTENCE);
-    let (denial, value) = manifest(sticky.manifest(Asked::Tag));
+    let (denial, value) = manifest(sticky.manifest(Form::Tag));
     assert_eq!(denial.media_type(), MediaType::OciImage);
     assert_eq!(value["config"]["mediaType"], format!("{SENTENCE}{request}"));
 }
@@ -48,11 +48,11 @@ fn a_tag_is_an_image_whose_config_is_of_the_type_told() {
 fn a_digest_and_a_blob_are_no_such_process() {
     let (sticky, request) = sticky(SENTENCE);
     let told = format!("{SENTENCE}{request}: no such process");
-    let (denial, value) = manifest(sticky.manifest(Asked::Digest));
+    let (denial, value) = manifest(sticky.manifest(Form::Digest));
     assert_eq!(denial.media_type(), MediaType::DockerImage);
     assert_eq!(value["config"]["mediaType"], told);
 
-    for answer in [sticky.failed(ErrorCode::Unavailable), sticky.manifest(Asked::IfThere)] {
+    for answer in [sticky.failed(ErrorCode::Unavailable), sticky.manifest(Form::IfThere)] {
         assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED);
         assert_eq!(answer.reason.unwrap().as_bytes(), told.as_bytes());
     }
@@ -61,7 +61,7 @@ fn a_digest_and_a_blob_are_no_such_process() {
 #[test]
 fn two_denials_of_one_image_have_nothing_in_common() {
     let audit = Audit::new(Clock::System, None);
-    let denials = [(); 2].map(|()| Sticky::new(SENTENCE, audit.name()).manifest(Asked::Tag));
+    let denials = [(); 2].map(|()| Sticky::new(SENTENCE, audit.name()).manifest(Form::Tag));
     let [(one, _), (other, _)] = denials.map(manifest);
     assert_ne!(one.digest(), other.digest());
     assert_ne!(one.config(), other.config());
@@ -71,7 +71,7 @@ fn two_denials_of_one_image_have_nothing_in_common() {
 fn what_is_told_is_one_short_line_of_printable_ascii() {
     let long = format!("a\r\nContent-Length: 0\u{7f}\u{2028}é{}", "x".repeat(100_000));
     let (sticky, request) = sticky(&long);
-    let reason = sticky.manifest(Asked::Head).reason.unwrap();
+    let reason = sticky.manifest(Form::Head).reason.unwrap();
     let told = std::str::from_utf8(reason.as_bytes()).unwrap();
     assert!(told.starts_with("a??Content-Length: 0???xxx"), "{told}");
     assert!(told.ends_with(&format!("x...{request}")), "{told}");
@@ -85,7 +85,7 @@ fn a_denial_is_found_by_what_it_named_and_forgotten_before_there_are_too_many() 
     let audit = Audit::new(Clock::System, None);
     let deny = || {
         let sticky = Sticky::new(SENTENCE, audit.name());
-        let (denial, _) = manifest(sticky.manifest(Asked::Tag));
+        let (denial, _) = manifest(sticky.manifest(Form::Tag));
         memory.remember(&sticky, &denial);
         denial
     };

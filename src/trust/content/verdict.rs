@@ -197,15 +197,9 @@ fn plain(flaw: &Flaw) -> Flaw {
     Flaw { check: flaw.check, found: shown(&flaw.found), wanted: shown(&flaw.wanted) }
 }
 
-/// A text as it may stand in a log or on a terminal: with no control characters, nor such as turn the
-/// direction of what stands around them.
+/// A text as it may stand in a log or on a terminal. How long it is, whoever made it has bounded.
 fn shown(text: &str) -> String {
-    let plain = |c: char| match c {
-        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(plain).collect()
+    crate::shown::shown(text, usize::MAX)
 }
 
 /// How long nobody having signed is believed: what was pushed is signed a moment later.

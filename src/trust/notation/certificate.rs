@@ -9,6 +9,7 @@ use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtensio
 use x509_parser::prelude::FromDer;
 
 use crate::clock::Timestamp;
+use crate::shown::shown;
 use crate::trust::keys::PublicKey;
 
 use super::algorithm::Made;
@@ -274,10 +275,9 @@ fn names_one_algorithm(der: &[u8]) -> Option<bool> {
     Some(signed.raw()? == outer.raw()?)
 }
 
-/// `text` as it may stand in a log: without control characters, and not too long.
+/// `text` as it may stand in a log, and not too long.
 pub(super) fn told(text: &str) -> String {
-    let plain = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
-    plain.take(MAX_NAME).collect()
+    shown(text, MAX_NAME)
 }
 
 /// The certificates of a file, PEM or DER.

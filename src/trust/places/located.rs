@@ -14,7 +14,7 @@ const MAX_SHOWN: usize = 255;
 
 /// A text that others may have had a hand in, as people may see it.
 pub(super) fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
+    crate::shown::shown(text, MAX_SHOWN)
 }
 
 /// All that a search gave.
