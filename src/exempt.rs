@@ -31,10 +31,11 @@ pub enum NotExemptible {
          `countersign why` and the registry tell it"
     )]
     Tag,
-    #[error("there is no [[upstream]] for {0}")]
+    #[error("there is no [[upstream]] for {0}; an image's name begins with the `registry` of one")]
     Registry(Registry),
     #[error(
-        "no rule serves this repository, or its rule denies it, and an exemption does not override that"
+        "no rule serves this repository, or its rule denies it, and an exemption does not override that; \
+         `countersign why` names the rule"
     )]
     NotServed,
 }
@@ -156,6 +157,6 @@ impl fmt::Display for Made {
             let Said { by, until, .. } = before.says();
             writeln!(f, "this replaces what {by} wrote: until {until}")?;
         }
-        writeln!(f, "to end it before: countersign exempt {image} --end --config FILE")
+        Ok(())
     }
 }

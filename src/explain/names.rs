@@ -149,7 +149,7 @@ impl NamesTold {
             );
         }
         if let (Some(tags), Some(expires)) = (self.tags, &self.expires) {
-            let _ = writeln!(text, "    holds   {tags} signed tags until {expires}");
+            let _ = writeln!(text, "    holds   signed tags: {tags}, until {expires}");
         }
     }
 }

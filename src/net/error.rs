@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use rustls::{CertificateError, InvalidMessage};
 use thiserror::Error;
 
 use super::ssrf::ForbiddenTarget;
@@ -44,7 +45,7 @@ pub enum NetError {
     #[error("no connection to {host}: {}", last_cause(&**.source))]
     Connect { host: String, source: Arc<dyn Error + Send + Sync> },
     /// The connection is there, and TLS is not: a certificate that is not trusted, for one.
-    #[error("no TLS with {host}: {}", last_cause(&**.source))]
+    #[error("no TLS with {host}: {}", no_tls(&**.source))]
     Tls { host: String, source: Arc<dyn Error + Send + Sync> },
     /// The connection broke, or what came over it was no HTTP.
     #[error("{host} broke off: {}", last_cause(&**.source))]
@@ -94,6 +95,19 @@ fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
 /// What all of it comes from: the one cause that tells people what to mend.
 fn last_cause(error: &(dyn Error + 'static)) -> String {
     causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// What to mend where there is no TLS, in the words of those who do.
+fn no_tls(error: &(dyn Error + 'static)) -> String {
+    match cause::<rustls::Error>(error) {
+        Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            "what it says is no TLS; if it speaks plain HTTP, its URL is http://…".to_owned()
+        }
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "its certificate is by no authority that is trusted here; `ca` names more".to_owned()
+        }
+        Some(_) | None => last_cause(error),
+    }
 }
 
 /// `error` and its causes, those wrapped in [`io::Error`] included, which hides them from

@@ -63,13 +63,31 @@ fn client_config_overwrites_nothing_and_prints_what_belongs_there() {
     root.write("etc/containerd/config.toml", "version = 2\n");
     let (status, stdout, stderr) = write(&root, "containerd");
     assert_eq!(status, Some(1), "{stderr}");
-    assert!(stderr.contains("was not written: put it into the files"), "{stderr}");
+    assert!(stderr.contains("was not written: put it into the file"), "{stderr}");
     let printed: Vec<_> = stdout.split("\n# file: ").skip(1).collect();
     assert_eq!(printed.len(), 1, "{stdout}");
     assert!(printed[0].starts_with("/etc/containerd/config.toml\n"), "{stdout}");
     let kept = std::fs::read_to_string(root.join("etc/containerd/config.toml")).unwrap();
     assert_eq!(kept, "version = 2\n");
     assert!(root.join("etc/containerd/certs.d/docker.io/hosts.toml").exists());
+}
+
+#[test]
+fn client_config_that_was_written_before_stands_already() {
+    let root = Folder::new("machine");
+    write(&root, "podman");
+    let (status, stdout, stderr) = write(&root, "podman");
+    assert_eq!((status, stderr.as_str()), (Some(0), ""), "{stdout}");
+    assert!(stdout.starts_with("# it stands already: "), "{stdout}");
+}
+
+#[test]
+fn doctor_takes_no_missing_folder_for_a_machine_without_a_way_around() {
+    let root = Folder::new("machine");
+    let said =
+        countersign(&["doctor", "--gate", GATE, "--root", &root.join("no").to_string_lossy()]);
+    assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""));
+    assert!(said.stderr.contains("is no folder"), "{}", said.stderr);
 }
 
 #[test]
