@@ -123,8 +123,8 @@ impl Listed {
                 image: format!("{registry}/{repository}@{digest}"),
                 reason: reason.clone(),
                 by: by.clone(),
-                made: made.to_string(),
-                until: until.to_string(),
+                made: format!("{made:#}"),
+                until: format!("{until:#}"),
             }
         };
         Ok(Self { exemptions: all.iter().map(told).collect() })
@@ -151,11 +151,11 @@ impl fmt::Display for Made {
         let Self { image, until, before } = self;
         writeln!(
             f,
-            "exempted {image} until {until}; a gate that runs takes it within two seconds"
+            "exempted {image} until {until:#}; a gate that runs takes it within two seconds"
         )?;
         if let Some(before) = before {
             let Said { by, until, .. } = before.says();
-            writeln!(f, "this replaces what {by} wrote: until {until}")?;
+            writeln!(f, "this replaces what {by} wrote: until {until:#}")?;
         }
         Ok(())
     }

@@ -62,7 +62,7 @@ impl Exempt {
         };
         if self.end {
             print(&match exemptible.end(&file)? {
-                Some(ended) => format!("ended {image}: it was until {}\n", ended.says().until),
+                Some(ended) => format!("ended {image}: it was until {:#}\n", ended.says().until),
                 None => format!("{image} was not exempted\n"),
             })?;
             return Ok(0);

@@ -128,6 +128,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_tls_says_what_to_mend() {
+        let told = |error: rustls::Error| {
+            let source = Arc::new(io::Error::other(error));
+            NetError::Tls { host: "r.example".to_owned(), source }.to_string()
+        };
+        let plain = told(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType));
+        assert!(plain.contains("its URL is http://"), "{plain}");
+        let unknown = told(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer));
+        assert!(unknown.contains("`ca` names more"), "{unknown}");
+        let other = told(rustls::Error::DecryptError);
+        assert_eq!(other, format!("no TLS with r.example: {}", rustls::Error::DecryptError));
+    }
+
+    #[test]
     fn the_last_cause_is_told_also_where_an_io_error_hides_it() {
         let source = Arc::new(io::Error::other(io::Error::other(ConnectTimedOut)));
         let error = NetError::Connect { host: "notary.example".to_owned(), source };

@@ -84,10 +84,11 @@ fn client_config_that_was_written_before_stands_already() {
 #[test]
 fn doctor_takes_no_missing_folder_for_a_machine_without_a_way_around() {
     let root = Folder::new("machine");
-    let said =
-        countersign(&["doctor", "--gate", GATE, "--root", &root.join("no").to_string_lossy()]);
-    assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""));
-    assert!(said.stderr.contains("is no folder"), "{}", said.stderr);
+    let missing = root.join("no");
+    let missing = missing.to_str().unwrap();
+    let (status, stdout, stderr) = countersign(&["doctor", "--gate", GATE, "--root", missing]);
+    assert_eq!((status, stdout.as_str()), (Some(2), ""));
+    assert!(stderr.contains("is no folder"), "{stderr}");
 }
 
 #[test]
