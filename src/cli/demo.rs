@@ -8,7 +8,7 @@ use crate::demo::{self, Style};
 
 use super::OTHER_ERROR;
 
-/// Try it: a registry, a Notary server and the gate in one process, with nothing to set up.
+/// Try it: a registry, a Notary server and the gate, with nothing to set up.
 ///
 /// It has signed and unsigned images, and needs no configuration, no network and no root. It prints
 /// addresses and what to try with curl and docker, until Ctrl-C.

@@ -21,7 +21,7 @@ impl Case<'_> {
         match admitted.remark() {
             Some(Remark::Exempted { exemption, .. }) => {
                 return format!(
-                    "whoever released it: have it signed before {}, when the exemption ends by itself; \
+                    "whoever released it: have it signed before {:#}, when the exemption ends by itself; \
                      `countersign exempt --end` ends it now",
                     exemption.says().until
                 );

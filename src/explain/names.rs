@@ -77,7 +77,7 @@ impl NamesTold {
         let found = signed.and_then(|names| {
             let repository = names.repository();
             told.tags = Some(repository.len());
-            told.expires = Some(repository.expires().to_string());
+            told.expires = Some(format!("{:#}", repository.expires()));
             told.roles = repository
                 .roles()
                 .iter()
