@@ -238,10 +238,8 @@ fn url(tls: Option<&Tls>, address: SocketAddr) -> String {
 async fn bind(address: SocketAddr, which: &str) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|error| {
-        let end = match error.kind() {
-            ErrorKind::AddrInUse => "end what listens there, or ",
-            _ => "",
-        };
+        let taken = error.kind() == ErrorKind::AddrInUse;
+        let end = if taken { "end what listens there, or " } else { "" };
         anyhow!("[{which}] cannot listen on {address}: {error}; {end}say another `listen`")
     })
 }
