@@ -29,7 +29,7 @@ require = ["release-team"]
 fn check(right: &str, slip: &str) -> Result<String, String> {
     assert!(WHOLE.contains(right), "{right}");
     let folder = Folder::new("slip");
-    let file = folder.write("countersign.toml", &WHOLE.replacen(right, slip, 1));
+    let file = folder.write("countersign.toml", WHOLE.replacen(right, slip, 1));
     let said = countersign(&["check", "--config", file.to_str().unwrap()]);
     match said.status {
         Some(0) => Ok(said.stdout),

@@ -29,7 +29,7 @@ fn the_quick_start_is_a_configuration_as_it_stands() {
 #[test]
 fn every_other_block_goes_with_the_quick_start() {
     let folder = Folder::new("readme");
-    folder.write("keys/cosign.pub", &Key::new(Kind::P256).pem());
+    folder.write("keys/cosign.pub", Key::new(Kind::P256).pem());
     let root = include_str!("../data/notation/root.crt");
     folder.write("pki/root.crt", root);
     let blocks = blocks();
