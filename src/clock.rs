@@ -83,11 +83,12 @@ impl Timestamp {
     }
 }
 
+/// RFC 3339; `{:#}` for people, to the second.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match OffsetDateTime::from_unix_timestamp(self.seconds)
             .ok()
-            .and_then(|at| at.replace_nanosecond(self.nanos).ok())
+            .and_then(|at| at.replace_nanosecond(if f.alternate() { 0 } else { self.nanos }).ok())
             .and_then(|at| at.format(&Rfc3339).ok())
         {
             Some(text) => f.write_str(&text),

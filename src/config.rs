@@ -16,6 +16,8 @@ use crate::upstream;
 
 /// The longest name of an anchor: it is a folder's name in the store, too.
 const MAX_NAME: usize = 64;
+/// The most names that one message proposes.
+const MAX_TOLD: usize = 5;
 
 /// Everything that an operator says.
 #[derive(Clone, Debug)]
@@ -102,12 +104,13 @@ impl Config {
             for rule in &rules {
                 of_some_upstream(rule, &registries);
             }
-            let mirror = mirror.flatten();
+            let (mirror, admin) = (mirror.flatten(), admin.flatten());
+            listeners(top, server.as_ref(), mirror.as_ref(), admin);
             let clients = clients(top, server.as_ref(), mirror.as_ref());
             Some(Self {
                 server: server?,
                 mirror,
-                admin: admin.flatten(),
+                admin,
                 store: store?,
                 audit,
                 upstreams,
@@ -145,6 +148,32 @@ fn required<'a>(top: &Section<'a>, key: &'static str) -> Option<Section<'a>> {
         top.wrong("", format!("the table [{key}] must be given"));
     }
     top.section(key)
+}
+
+/// Each listener has a port of its own; port 0 is another one each time.
+fn listeners(
+    top: &Section<'_>,
+    server: Option<&server::Config>,
+    mirror: Option<&server::Mirror>,
+    admin: Option<SocketAddr>,
+) {
+    let mut taken = Vec::new();
+    for (table, listen) in [
+        ("server", server.map(|server| server.listen)),
+        ("mirror", mirror.map(|mirror| mirror.listen)),
+        ("admin", admin),
+    ] {
+        let Some(listen) = listen.filter(|listen| listen.port() != 0) else { continue };
+        let meets = |other: &&(&str, SocketAddr)| {
+            let any = listen.ip().is_unspecified() || other.1.ip().is_unspecified();
+            listen.port() == other.1.port() && (any || listen.ip() == other.1.ip())
+        };
+        if let Some((other, at)) = taken.iter().find(meets) {
+            let message = format!("{listen} meets {at} of [{other}]: take another port");
+            top.wrong(table, message);
+        }
+        taken.push((table, listen));
+    }
 }
 
 /// Who may pull: to be said where others than this machine can connect.
@@ -244,10 +273,14 @@ fn of_some_upstream(rule: &Section<'_>, registries: &[String]) {
     for image in rule.texts("images").unwrap_or_default() {
         let Some((registry, _)) = image.split_once('/') else { continue };
         if !registries.iter().any(|known| known == registry) && !registry.contains('*') {
-            rule.wrong(
-                "images",
-                format!("{image:?}: no [[upstream]] has the registry {registry:?}"),
-            );
+            let known = registries.iter().map(|known| format!("\"{known}/**\"")).take(MAX_TOLD);
+            let begins = match known.collect::<Vec<_>>().join(" or ") {
+                none if none.is_empty() => String::new(),
+                some => format!("; a pattern begins with the registry of one, such as {some}"),
+            };
+            let message =
+                format!("{image:?}: no [[upstream]] has the registry {registry:?}{begins}");
+            rule.wrong("images", message);
         }
     }
 }

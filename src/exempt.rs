@@ -32,10 +32,11 @@ pub enum NotExemptible {
          `countersign why` and the registry tell it"
     )]
     Tag,
-    #[error("there is no [[upstream]] for {0}")]
+    #[error("there is no [[upstream]] for {0}; an image's name begins with the `registry` of one")]
     Registry(Registry),
     #[error(
-        "no rule serves this repository, or its rule denies it, and an exemption does not override that"
+        "no rule serves this repository, or its rule denies it, and an exemption does not override that; \
+         `countersign why` names the rule"
     )]
     NotServed,
 }
@@ -123,8 +124,8 @@ impl Listed {
                 image: format!("{registry}/{repository}@{digest}"),
                 reason: reason.clone(),
                 by: by.clone(),
-                made: made.to_string(),
-                until: until.to_string(),
+                made: format!("{made:#}"),
+                until: format!("{until:#}"),
             }
         };
         Ok(Self { exemptions: all.iter().map(told).collect() })
@@ -151,12 +152,12 @@ impl fmt::Display for Made {
         let Self { image, until, before } = self;
         writeln!(
             f,
-            "exempted {image} until {until}; a gate that runs takes it within two seconds"
+            "exempted {image} until {until:#}; a gate that runs takes it within two seconds"
         )?;
         if let Some(before) = before {
             let Said { by, until, .. } = before.says();
-            writeln!(f, "this replaces what {by} wrote: until {until}")?;
+            writeln!(f, "this replaces what {by} wrote: until {until:#}")?;
         }
-        writeln!(f, "to end it before: countersign exempt {image} --end --config FILE")
+        Ok(())
     }
 }

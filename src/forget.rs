@@ -29,7 +29,7 @@ pub enum NotForgettable {
         "a digest always stands for the same image, and nothing is remembered of it; name the tag alone"
     )]
     Digest,
-    #[error("there is no [[upstream]] for {0}")]
+    #[error("there is no [[upstream]] for {0}; an image's name begins with the `registry` of one")]
     Registry(Registry),
 }
 

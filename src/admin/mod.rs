@@ -50,7 +50,13 @@ impl Admin {
             "/readyz" => Page::Ready,
             "/metrics" => Page::Metrics,
             "/why" => Page::Why,
-            _ => return answer(StatusCode::NOT_FOUND, TEXT, "not found\n"),
+            _ => {
+                return answer(
+                    StatusCode::NOT_FOUND,
+                    TEXT,
+                    "not found: there is /livez, /readyz, /metrics and /why\n",
+                );
+            }
         };
         if head.method != Method::GET && head.method != Method::HEAD {
             let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n");

@@ -3,11 +3,12 @@
 mod parts;
 mod reload;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -240,7 +241,11 @@ fn url(tls: Option<&Tls>, address: SocketAddr) -> String {
 
 async fn bind(address: SocketAddr, which: &str) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
-    bound.with_context(|| format!("[{which}] cannot listen on {address}"))
+    bound.map_err(|error| {
+        let taken = error.kind() == ErrorKind::AddrInUse;
+        let end = if taken { "end what listens there, or " } else { "" };
+        anyhow!("[{which}] cannot listen on {address}: {error}; {end}say another `listen`")
+    })
 }
 
 /// Refreshes trust data ahead of its end, and looks at what is exempted, until `shutdown`.

@@ -2,14 +2,18 @@
 
 use clap::Args;
 
+use crate::client_config::DOCKER_HUB;
+use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::policy::Policy;
 use crate::server::DenialStatus;
+use crate::upstream;
 
 use super::{ConfigFile, print};
 
-/// Read and cross-check a configuration, and tell what it means. Opens and connects to nothing.
+/// Read and cross-check a configuration, and tell what it means.
 ///
+/// Reads the keys, passwords and users that it names, opens no store and connects to nothing.
 /// Exit status: 0; 2 with every error that was found, each with its file, line and key.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  countersign check --config countersign.toml")]
@@ -20,13 +24,13 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<u8> {
-        print(&meaning(&self.config.load()?))?;
+        print(&meaning(&self.config.load()?, Clock::System.now()))?;
         Ok(0)
     }
 }
 
 /// What a configuration means, in a few lines.
-fn meaning(config: &Config) -> String {
+fn meaning(config: &Config, now: Timestamp) -> String {
     let url = |tls: bool, address| format!("{}://{address}", if tls { "https" } else { "http" });
     let server = &config.server;
     let denied = match server.denial_status {
@@ -38,6 +42,7 @@ fn meaning(config: &Config) -> String {
         let url = url(mirror.tls.is_some(), mirror.listen);
         format!("mirror    {url}: denies so that a client does not ask elsewhere, as far as it can")
     }));
+    lines.extend(config.mirror.as_ref().and_then(|_| unnamed(&config.upstreams)));
     lines.extend(config.admin.map(|admin| format!("admin     http://{admin}")));
     let (path, mib) = (config.store.path.display(), config.store.max_size >> 20);
     lines.push(format!("store     {path}, at most {mib} MiB of content"));
@@ -50,11 +55,24 @@ fn meaning(config: &Config) -> String {
     for anchor in &config.anchors {
         lines.push(format!("anchor    {}", anchor.told()));
     }
-    lines.extend(rules(&config.policy));
+    lines.extend(rules(&config.policy, now));
     lines.push("anything else is refused".to_owned());
     lines.join("\n") + "\n"
 }
 
-fn rules(policy: &Policy) -> impl Iterator<Item = String> {
-    policy.told().map(|(images, meaning)| format!("rule      {images}: {meaning}"))
+/// docker asks a mirror for images of Docker Hub, and does not name it: where the default upstream is
+/// another, that is what docker gets.
+fn unnamed(upstreams: &[upstream::Config]) -> Option<String> {
+    let gets = match upstreams.iter().find(|upstream| upstream.default) {
+        Some(default) if default.registry.as_str() == DOCKER_HUB => return None,
+        Some(default) => format!("those of {}, the default upstream", default.registry),
+        None => "nothing, for there is no default upstream".to_owned(),
+    };
+    Some(format!(
+        "          docker, which asks it for images of {DOCKER_HUB} without that name, gets {gets}"
+    ))
+}
+
+fn rules(policy: &Policy, now: Timestamp) -> impl Iterator<Item = String> {
+    policy.told(now).map(|(images, meaning)| format!("rule      {images}: {meaning}"))
 }

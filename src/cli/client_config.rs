@@ -1,7 +1,7 @@
 //! `countersign client-config`: the files that lead a client to the gate.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -116,12 +116,18 @@ impl ClientConfig {
         if made.files.is_empty() {
             return Ok(0);
         }
-        let message =
-            "what is printed was not written: put it into the files that are there already";
+        let message = "what stands after `# file:` was not written: put it into the file that is there already";
         // Where standard error is closed, the exit status is all that can be said.
         let _ = failed(OTHER_ERROR, message);
         Ok(OTHER_ERROR)
     }
+}
+
+/// Whether the file at `path` has that `text`, byte for byte.
+fn stands(path: &Path, text: &str) -> io::Result<bool> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(text.len() as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes == text.as_bytes())
 }
 
 /// Puts the files below `folder`, and gives back those in whose place another stands.
@@ -149,7 +155,13 @@ fn write(
                 written.with_context(wrong)?;
                 print(&format!("# wrote {}\n", path.display()))?;
             }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => left.push(file),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                if stands(&path, &file.text).with_context(wrong)? {
+                    print(&format!("# it stands already: {}\n", path.display()))?;
+                } else {
+                    left.push(file);
+                }
+            }
             Err(error) => return Err(error).with_context(wrong),
         }
     }

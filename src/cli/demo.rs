@@ -8,13 +8,15 @@ use crate::demo::{self, Style};
 
 use super::OTHER_ERROR;
 
-/// A registry and a Notary server in this process, with signed and unsigned images, and the gate
-/// before them: no configuration, no network, no root.
+/// Try it: a registry, a Notary server and the gate, with nothing to set up.
+///
+/// It has signed and unsigned images, and needs no configuration, no network and no root. It prints
+/// addresses and what to try with curl and docker, until Ctrl-C.
+/// Exit status: 0; with --once 0 if every verdict is the expected one, else 1.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign demo --once")]
+#[command(after_help = "Examples:\n  countersign demo\n  countersign demo --once")]
 pub(super) struct Demo {
-    /// Pull each image through the gate, print the verdicts and stop. Exit status: 0 if every
-    /// verdict is the expected one, 1 otherwise.
+    /// Pull each image through the gate, print the verdicts and stop.
     #[arg(long)]
     pub(super) once: bool,
 }

@@ -8,7 +8,7 @@ use crate::client_config::{DOCKER_HUB, GateAddress};
 use crate::doctor::{Question, Report, examine, look, reach};
 use crate::oci::Registry;
 
-use super::print;
+use super::{print, wrong};
 
 /// Look at a client machine, and tell each way around the gate that it leaves open.
 ///
@@ -19,9 +19,10 @@ use super::print;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     countersign doctor --gate https://gate.example.com\n  \
+    countersign doctor --gate https://gate.example.com --gate https://gate.example.com:5443\n  \
     countersign doctor --gate https://gate.example.com --registry docker.io --registry quay.io --json")]
 pub(super) struct Doctor {
-    /// Where the gate is, as the client's files name it; may be repeated.
+    /// Where the gate is, as the client's files name it; repeated for its `[mirror]` listener.
     #[arg(long = "gate", value_name = "URL", required = true)]
     gates: Vec<GateAddress>,
     /// A registry to which the gate is to be the only way; may be repeated.
@@ -41,6 +42,9 @@ pub(super) struct Doctor {
 
 impl Doctor {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
+        if !self.root.is_dir() {
+            return Ok(wrong("--root", format!("{} is no folder", self.root.display())));
+        }
         let question = Question::new(self.gates, &self.registries);
         let findings = examine(&question, &look(&self.root));
         let reached = if self.no_connect || self.root != Path::new("/") {

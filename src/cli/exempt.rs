@@ -9,7 +9,7 @@ use crate::exempt::{Exemptible, Listed};
 use crate::exemptions::{ExemptionFile, ExemptionsError};
 use crate::settings;
 
-use super::{ConfigFile, print, wrong};
+use super::{CONFIG_ERROR, ConfigFile, failed, print, wrong};
 
 /// Serve one digest for a while though nobody vouches for it; break-glass.
 ///
@@ -62,7 +62,7 @@ impl Exempt {
         };
         if self.end {
             print(&match exemptible.end(&file)? {
-                Some(ended) => format!("ended {image}: it was until {}\n", ended.says().until),
+                Some(ended) => format!("ended {image}: it was until {:#}\n", ended.says().until),
                 None => format!("{image} was not exempted\n"),
             })?;
             return Ok(0);
@@ -83,9 +83,16 @@ impl Exempt {
         };
         let reason = self.reason.as_deref().unwrap_or_default();
         match exemptible.exempt(file, (reason, &who()), now, lasts) {
-            Ok(made) => print(&made.to_string())?,
+            Ok(made) => {
+                let (image, config) = (self.image.as_deref(), self.config.file.display());
+                let image = image.unwrap_or_default();
+                let end = format!("countersign exempt {image} --end --config {config}");
+                print(&format!("{made}to end it before: {end}\n"))?;
+            }
             Err(ExemptionsError::Unfit(unfit)) => {
-                return Ok(wrong(self.image.as_deref().unwrap_or_default(), unfit));
+                // Where standard error is closed, the exit status is all that can be said.
+                let _ = failed(CONFIG_ERROR, &unfit.to_string());
+                return Ok(CONFIG_ERROR);
             }
             Err(error) => return Err(error.into()),
         }

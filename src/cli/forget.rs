@@ -7,7 +7,7 @@ use crate::forget::Forgettable;
 
 use super::{ConfigFile, print, wrong};
 
-/// Forget what one tag had: the image that it was last served as, and how new its signature was.
+/// Forget which image a tag had, and how new its signature was.
 ///
 /// A gate that is running takes the tag as it is from then on, also where `on_rollback` refused it.
 /// To be run as the user that the gate runs as.

@@ -11,7 +11,7 @@ use crate::learn::{Current, Repositories, look, propose};
 
 use super::{print, replay, wrong};
 
-/// Propose rules and anchors from what was seen signed, to be read before they are used.
+/// Propose rules by what was seen signed in recorded pulls, to be read before use.
 ///
 /// Prints a configuration with comments. What nobody signed stands in it in comments alone, with how often it was
 /// pulled. With --config it is the current configuration with other rules, and it is looked in the

@@ -31,6 +31,11 @@ const OTHER_ERROR: u8 = 1;
 /// A pull-through registry proxy that serves only signed container images.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
+#[command(after_help = "Examples:\n  \
+    countersign demo --once                      to see what it does\n  \
+    countersign check --config countersign.toml  before it runs, and after each change\n  \
+    countersign serve --config countersign.toml\n\n\
+    Each command has examples of its own: countersign why --help")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -38,17 +43,17 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Serve),
+    Demo(demo::Demo),
     Check(check::Check),
+    Serve(serve::Serve),
     Why(why::Why),
-    Forget(forget::Forget),
+    Trust(trust::Trust),
     ClientConfig(client_config::ClientConfig),
     Doctor(doctor::Doctor),
-    Exempt(exempt::Exempt),
-    Replay(replay::Replay),
     Learn(learn::Learn),
-    Trust(trust::Trust),
-    Demo(demo::Demo),
+    Replay(replay::Replay),
+    Exempt(exempt::Exempt),
+    Forget(forget::Forget),
 }
 
 /// The configuration that a command reads.

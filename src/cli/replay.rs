@@ -65,7 +65,7 @@ impl Replay {
     }
 }
 
-/// Reads every log; the name of the one that cannot be read.
+/// Reads every log; the name of the one that cannot be read, or of all where none holds a decision.
 pub(super) fn read(logs: &[PathBuf]) -> Result<(Pulls, Tally), (String, io::Error)> {
     let (mut pulls, mut tally) = (Pulls::default(), Tally::default());
     for log in logs {
@@ -76,6 +76,12 @@ pub(super) fn read(logs: &[PathBuf]) -> Result<(Pulls, Tally), (String, io::Erro
             opened.and_then(|log| recorded::read(log, &mut pulls, &mut tally))
         };
         read.map_err(|error| (log.display().to_string(), error))?;
+    }
+    if tally.verdicts == 0 && tally.unreadable > 0 {
+        let logs: Vec<_> = logs.iter().map(|log| log.display().to_string()).collect();
+        let told = "no line of it is a decision: give the file of `[audit] path`, or what `serve` writes to \
+                    standard error where that is no terminal";
+        return Err((logs.join(" "), io::Error::new(io::ErrorKind::InvalidData, told)));
     }
     Ok((pulls, tally))
 }

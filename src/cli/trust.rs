@@ -30,7 +30,7 @@ enum Command {
     Inspect(Inspect),
 }
 
-/// Print what is signed in a repository, and by whom, as `docker trust inspect` of docker 20.10 does.
+/// Print what is signed in a repository, and by whom, as `docker trust inspect` did.
 ///
 /// Asks the Notary server of the image's anchor, and verifies what it says with the pinned root keys.
 /// Exit status: 0; 1 where nothing is signed, or it could not be verified; 2 for an error in the

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use http::{HeaderMap, StatusCode};
 use url::Url;
@@ -46,8 +46,16 @@ struct Source {
     #[arg(long = "config", value_name = "FILE")]
     config: Option<PathBuf>,
     /// The admin listener of a gate that runs, which is asked for its own decision.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = listener)]
     gate: Option<Url>,
+}
+
+/// The URL of an admin listener.
+fn listener(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.ok_or_else(|| {
+        "write the `listen` of the gate's [admin]: `http://127.0.0.1:5051`".to_owned()
+    })
 }
 
 impl Why {
@@ -85,13 +93,18 @@ async fn ask(gate: &Url, image: &ImageRef) -> anyhow::Result<Explanation> {
     let mut url = gate.join("/why").context("--gate is no URL of a listener")?;
     url.query_pairs_mut().append_pair("image", &image.to_string());
     let response = client.send(Method::Get, &url, &HeaderMap::new()).await;
-    let response = response
-        .with_context(|| format!("cannot ask {gate}: is it the `listen` of the gate's [admin]?"))?;
+    let response = response.map_err(|error| {
+        anyhow!("cannot ask {gate}: is it the `listen` of the gate's [admin]?: {error}")
+    })?;
     let status = response.status();
     let body = response.into_body().read_whole(MAX_ANSWER).await?;
     if status != StatusCode::OK {
         let said = String::from_utf8_lossy(&body);
-        bail!("{gate} answers {status}: {}", said.trim_end());
+        let other = match status {
+            StatusCode::NOT_FOUND => "; is it the `listen` of the gate's [admin]?",
+            _ => "",
+        };
+        bail!("{gate} answers {status}: {}{other}", said.trim_end());
     }
     let explained = serde_json::from_slice(&body);
     explained.with_context(|| format!("{gate} is no admin listener of this version of countersign"))

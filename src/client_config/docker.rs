@@ -26,6 +26,9 @@ pub(super) fn classic(wanted: &Wanted) -> Printed {
         printed.note("answers so that the engines it was tried with stop; that is their behaviour, and no promise.");
         printed.note("Close the way to Docker Hub as well (`countersign client-config egress`): that is the control.");
         printed.note("`docker pull registry-1.docker.io/library/app` asks no mirror at all.");
+        printed.note(format!("A mirror is not told the registry's name: {DOCKER_HUB} must be the gate's default upstream"));
+        printed.note("(`default = true`). To look at this machine afterwards:");
+        printed.note(format!("  countersign doctor --gate {gate} --gate {mirror}"));
         if registries.iter().any(|registry| registry.as_str() != DOCKER_HUB) {
             printed.note(
                 "No other registry has mirrors in docker: ask for its images by the gate's name.",

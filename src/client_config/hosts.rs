@@ -42,15 +42,30 @@ pub(super) fn containerd(wanted: &Wanted) -> Printed {
     printed
 }
 
-/// One folder below `root` for each name, and one for all others.
+/// One folder below `root` for each name, and one for all others. The reasons stand in the first.
 pub(super) fn folders(printed: &mut Printed, root: &str, wanted: &Wanted) {
     let text = hosts_toml(wanted);
-    for name in wanted.names() {
-        printed.file(format!("{root}/{name}/hosts.toml"), text.clone());
+    let names = wanted.names();
+    let first = names.first().copied().unwrap_or(ANY_OTHER);
+    let short = format!("# Both parts must stand here: {root}/{first}/hosts.toml says why.\n");
+    for name in &names {
+        let why = if *name == first { reasons(wanted) } else { short.clone() };
+        printed.file(format!("{root}/{name}/hosts.toml"), format!("{why}{text}"));
     }
     let any = "# For every registry that has no folder of its own: a folder beside this one, even an empty one,\n\
                # hides this file. The gate answers 404 for registries that it is not configured for.\n";
-    printed.file(format!("{root}/{ANY_OTHER}/hosts.toml"), format!("{any}{text}"));
+    printed.file(format!("{root}/{ANY_OTHER}/hosts.toml"), format!("{any}{short}{text}"));
+}
+
+fn reasons(wanted: &Wanted) -> String {
+    let gate = &wanted.gate;
+    format!(
+        "# Both parts must stand here, and `server` first. Without `server` the registry itself is asked in\n\
+         # the end. With `server` alone, containerd 1.6, and 1.7 before 1.7.32, take the file for broken.\n\
+         # A file that is broken fails OPEN: it is logged, and the registry itself is asked. After each\n\
+         # change: `countersign doctor --gate {gate}`. Without `resolve`, tags are looked up at the\n\
+         # registry itself.\n"
+    )
 }
 
 fn hosts_toml(wanted: &Wanted) -> String {
@@ -64,12 +79,6 @@ fn hosts_toml(wanted: &Wanted) -> String {
         keys.push_str(&format!("client = [[\"{certificate}\", \"{key}\"]]\n"));
     }
     format!(
-        "# Both parts must stand here, and `server` first. Without `server` the registry itself is asked in\n\
-         # the end. With `server` alone, containerd 1.6, and 1.7 before 1.7.32, take the file for broken.\n\
-         # A file that is broken fails OPEN: it is logged, and the registry itself is asked. After each\n\
-         # change: `countersign doctor --gate {gate}`.\n\
-         server = \"{gate}\"\n{keys}\n\
-         # Without `resolve`, tags are looked up at the registry itself.\n\
-         [host.\"{gate}\"]\ncapabilities = [\"pull\", \"resolve\"]\n{keys}"
+        "server = \"{gate}\"\n{keys}\n[host.\"{gate}\"]\ncapabilities = [\"pull\", \"resolve\"]\n{keys}"
     )
 }

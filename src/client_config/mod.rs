@@ -104,6 +104,10 @@ pub enum Impossible {
          its default upstream, and then alone: give it as the only `--registry`"
     )]
     Port(Registry),
+    #[error(
+        "--mirror is for docker alone: leave it out, and give its URL as --gate if that is meant"
+    )]
+    NoMirror,
 }
 
 /// One file of a client.
@@ -146,6 +150,9 @@ impl Printed {
 
 /// The files that lead a client of this kind to the gate.
 pub fn print(kind: Kind, wanted: &Wanted) -> Result<Printed, Impossible> {
+    if wanted.mirror.is_some() && kind != Kind::Docker {
+        return Err(Impossible::NoMirror);
+    }
     match kind {
         Kind::Docker => Ok(docker::classic(wanted)),
         Kind::DockerContainerd => Ok(docker::containerd_store(wanted)),

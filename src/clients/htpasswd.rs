@@ -37,7 +37,9 @@ pub enum InvalidHtpasswd {
     Twice(usize, String),
     #[error("it has more than {MAX_USERS} users")]
     TooMany,
-    #[error("it has no user, so nobody could pull; add one with `htpasswd -B FILE USER`")]
+    #[error(
+        "it has no user, so nobody could pull; add one with `htpasswd -B FILE USER` (of Debian's apache2-utils)"
+    )]
     Empty,
 }
 

@@ -113,9 +113,9 @@ impl Daemon<'_> {
                 let meaning = format!("the mirror {mirror} is not the gate");
                 let open =
                     Finding::open(Client::Docker, Trap::OtherPlace, meaning).at(DAEMON, line);
-                found.push(
-                    open.leading_to(mirror).remedy("leave only the gate in `registry-mirrors`"),
-                );
+                let remedy = "leave only the gate in `registry-mirrors`; if this is its [mirror] listener, \
+                              say so: one `--gate` for each address of the gate";
+                found.push(open.leading_to(mirror).remedy(remedy));
             } else if question.gates.is_plain(mirror) {
                 let meaning = format!(
                     "the mirror {mirror} is asked over http: whoever is on the way can answer"

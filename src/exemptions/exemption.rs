@@ -61,7 +61,7 @@ pub enum Unfit {
     NoReason,
     #[error("the {0} is longer than {1} bytes, or holds control characters")]
     Text(&'static str, usize),
-    #[error("it must hold for one second at least and {} days at most", LONGEST.as_secs() / 86_400)]
+    #[error("--for must be one second at least and {} days at most", LONGEST.as_secs() / 86_400)]
     Length,
 }
 

@@ -21,7 +21,7 @@ impl Case<'_> {
         match admitted.remark() {
             Some(Remark::Exempted { exemption, .. }) => {
                 return format!(
-                    "whoever released it: have it signed before {}, when the exemption ends by itself; \
+                    "whoever released it: have it signed before {:#}, when the exemption ends by itself; \
                      `countersign exempt --end` ends it now",
                     exemption.says().until
                 );
@@ -66,7 +66,7 @@ impl Case<'_> {
         let ends = admitted.endorsements().iter().map(|one| one.says().expires).min();
         let ends = ends.filter(|ends| *ends < Timestamp::MAX);
         let until =
-            ends.map(|ends| format!("; what vouches for it ends at {ends} unless it is renewed"));
+            ends.map(|ends| format!("; what vouches for it ends at {ends:#} unless it is renewed"));
         let enforce = match mode {
             Some(Mode::Audit(_)) => "with `mode = \"enforce\"` it would be served just the same",
             Some(Mode::Enforce(_) | Mode::Allow { .. } | Mode::Deny { .. }) | None => {

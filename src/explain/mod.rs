@@ -261,7 +261,7 @@ impl EndorsementTold {
             tag: says.tag.as_ref().map(ToString::to_string),
             signed_by: says.signers.clone(),
             signed: says.signed.map(|at| at.to_string()),
-            expires: (says.expires < Timestamp::MAX).then(|| says.expires.to_string()),
+            expires: (says.expires < Timestamp::MAX).then(|| format!("{:#}", says.expires)),
         }
     }
 }
@@ -269,7 +269,7 @@ impl EndorsementTold {
 /// Who vouches for what is served, or which rule needs nobody to.
 fn vouched(admitted: &Admitted) -> String {
     if let Some(Remark::Exempted { exemption, .. }) = admitted.remark() {
-        return format!("nobody vouches for it; it is exempted until {}", exemption.says().until);
+        return format!("nobody vouches for it; it is exempted until {:#}", exemption.says().until);
     }
     let anchors = admitted.anchors().join(", ");
     match admitted.endorsements().first().map(Endorsement::digest) {

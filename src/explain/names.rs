@@ -77,7 +77,7 @@ impl NamesTold {
         let found = signed.and_then(|names| {
             let repository = names.repository();
             told.tags = Some(repository.len());
-            told.expires = Some(repository.expires().to_string());
+            told.expires = Some(format!("{:#}", repository.expires()));
             told.roles = repository
                 .roles()
                 .iter()
@@ -149,7 +149,7 @@ impl NamesTold {
             );
         }
         if let (Some(tags), Some(expires)) = (self.tags, &self.expires) {
-            let _ = writeln!(text, "    holds   {tags} signed tags until {expires}");
+            let _ = writeln!(text, "    holds   signed tags: {tags}, until {expires}");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use rustls::{CertificateError, InvalidMessage};
 use thiserror::Error;
 
 use super::ssrf::ForbiddenTarget;
@@ -44,7 +45,7 @@ pub enum NetError {
     #[error("no connection to {host}: {}", last_cause(&**.source))]
     Connect { host: String, source: Arc<dyn Error + Send + Sync> },
     /// The connection is there, and TLS is not: a certificate that is not trusted, for one.
-    #[error("no TLS with {host}: {}", last_cause(&**.source))]
+    #[error("no TLS with {host}: {}", no_tls(&**.source))]
     Tls { host: String, source: Arc<dyn Error + Send + Sync> },
     /// The connection broke, or what came over it was no HTTP.
     #[error("{host} broke off: {}", last_cause(&**.source))]
@@ -96,6 +97,19 @@ fn last_cause(error: &(dyn Error + 'static)) -> String {
     causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
+/// What to mend where there is no TLS, in the words of those who do.
+fn no_tls(error: &(dyn Error + 'static)) -> String {
+    match cause::<rustls::Error>(error) {
+        Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            "what it says is no TLS; if it speaks plain HTTP, its URL is http://…".to_owned()
+        }
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "its certificate is by no authority that is trusted here; `ca` names more".to_owned()
+        }
+        Some(_) | None => last_cause(error),
+    }
+}
+
 /// `error` and its causes, those wrapped in [`io::Error`] included, which hides them from
 /// [`Error::source`].
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -112,6 +126,20 @@ fn next_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + '
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_tls_says_what_to_mend() {
+        let told = |error: rustls::Error| {
+            let source = Arc::new(io::Error::other(error));
+            NetError::Tls { host: "r.example".to_owned(), source }.to_string()
+        };
+        let plain = told(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType));
+        assert!(plain.contains("its URL is http://"), "{plain}");
+        let unknown = told(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer));
+        assert!(unknown.contains("`ca` names more"), "{unknown}");
+        let other = told(rustls::Error::DecryptError);
+        assert_eq!(other, format!("no TLS with r.example: {}", rustls::Error::DecryptError));
+    }
 
     #[test]
     fn the_last_cause_is_told_also_where_an_io_error_hides_it() {

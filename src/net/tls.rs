@@ -17,13 +17,13 @@ const MAX_CA_FILE: u64 = 4 << 20;
 /// Why there are no roots to verify servers with.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    #[error("cannot read the certificates in {path:?}")]
-    Read { path: PathBuf, source: io::Error },
+    #[error("cannot read the certificates in {}: {error}", .path.display())]
+    Read { path: PathBuf, error: io::Error },
     #[error("{path:?} holds more than {MAX_CA_FILE} bytes")]
     TooLong { path: PathBuf },
     #[error("{path:?} is not PEM: {reason}")]
     Pem { path: PathBuf, reason: String },
-    #[error("{path:?} holds no certificate")]
+    #[error("{path:?} holds no certificate; name a PEM file with those of the authorities")]
     Empty { path: PathBuf },
     #[error("{path:?} holds a certificate that cannot be a root")]
     Root { path: PathBuf, source: rustls::Error },
@@ -67,7 +67,7 @@ fn system_roots() -> RootCertStore {
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let failed = |source| TlsError::Read { path: path.to_owned(), source };
+    let failed = |error| TlsError::Read { path: path.to_owned(), error };
     let mut pem = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_CA_FILE + 1).read_to_end(&mut pem))

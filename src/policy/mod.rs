@@ -13,6 +13,20 @@ use crate::settings::Section;
 pub use pattern::Pattern;
 pub use rule::{AnchorNames, Mode, OnRollback, OnUnsigned, Requirement, Rule, Unmet};
 
+/// The most names that one message proposes.
+const MAX_TOLD: usize = 8;
+
+/// That no anchor is called `name`, and how those that there are are called.
+fn no_anchor(name: &str, anchors: &AnchorNames) -> String {
+    let known: Vec<_> = anchors.keys().take(MAX_TOLD).map(|known| format!("{known:?}")).collect();
+    let next = if known.is_empty() {
+        "; write one".to_owned()
+    } else {
+        format!("; there is {}", known.join(", "))
+    };
+    format!("there is no [[anchor]] with the name {name:?}{next}")
+}
+
 /// All rules, the most specific pattern first.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
@@ -182,9 +196,13 @@ impl Policy {
         })
     }
 
-    /// Every pattern with what it means, the most specific first.
-    pub fn told(&self) -> impl Iterator<Item = (&str, String)> {
-        self.entries.iter().map(|entry| (&*entry.text, entry.rule.told()))
+    /// Every pattern with what it means at `now`, the most specific first.
+    pub fn told(&self, now: Timestamp) -> impl Iterator<Item = (&str, String)> {
+        self.entries.iter().map(move |entry| {
+            let ended =
+                if entry.rule.has_ended(now) { "HAS ENDED, and counts no more: " } else { "" };
+            (&*entry.text, format!("{ended}{}", entry.rule.told()))
+        })
     }
 
     pub fn len(&self) -> usize {

@@ -329,7 +329,7 @@ fn names(section: &Section<'_>, key: &'static str, anchors: &AnchorNames) -> Vec
                 section.wrong(key, format!("{name:?} stands twice"))
             }
             Some((anchor, _)) => known.push(anchor.clone()),
-            None => section.wrong(key, format!("there is no [[anchor]] with the name {name:?}")),
+            None => section.wrong(key, super::no_anchor(&name, anchors)),
         }
     }
     known

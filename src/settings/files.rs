@@ -10,6 +10,13 @@ use super::{MAX_NAMED_FILE, Section};
 const MAX_FILES: usize = 1024;
 
 impl Section<'_> {
+    /// What stands in the file at `path`; where it cannot be read, `otherwise` is told besides: what the
+    /// value of `key` can be but a file's name.
+    pub fn named_file_or(&self, key: &'static str, path: &str, otherwise: &str) -> Option<String> {
+        let read = super::bounded(&self.named(path), MAX_NAMED_FILE);
+        read.map_err(|message| self.wrong(key, format!("{message}; {otherwise}"))).ok()
+    }
+
     /// The bytes of the file at `path`, as a value of `key` names it.
     pub fn named_bytes(&self, key: &'static str, path: &str) -> Option<Vec<u8>> {
         let path = self.named(path);

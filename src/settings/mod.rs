@@ -65,7 +65,9 @@ impl Document {
         let wrong = |message: String| {
             Problems(vec![Problem { file: file.to_owned(), line: 1, key: String::new(), message }])
         };
-        let text = bounded(file, MAX_FILE).map_err(wrong)?;
+        let hint = "; `config.example.toml` is one to begin with";
+        let hint = if file.exists() { "" } else { hint };
+        let text = bounded(file, MAX_FILE).map_err(|told| wrong(format!("{told}{hint}")))?;
         Ok(Self::from_text(file, text))
     }
 
@@ -88,7 +90,9 @@ impl Document {
         let (table, errors) = DeTable::parse_recoverable(&self.text);
         for error in &errors {
             let at = error.span().map_or(0, |span| span.start);
-            self.report(self.line(at), "", error.message().to_owned());
+            let line = self.line(at);
+            let text = self.text.lines().nth(line - 1).unwrap_or_default();
+            self.report(line, "", format!("{}{}", error.message(), values::unquoted(text)));
         }
         let made = if errors.is_empty() {
             let section = Section::new(self, String::new(), 1, table.get_ref());

@@ -40,6 +40,16 @@ pub(super) fn found(value: &DeValue<'_>) -> String {
     }
 }
 
+/// What to do about a line that is no TOML, where its value is a text without quotes.
+pub(super) fn unquoted(line: &str) -> &'static str {
+    let value = line.split_once('=').map(|(_, value)| value.trim_start());
+    let begins = |c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '.' | ':' | '*');
+    match value {
+        Some(value) if value.starts_with(begins) => "; a text stands in quotes: key = \"text\"",
+        Some(_) | None => "",
+    }
+}
+
 /// Whether `b` could be a slip of the pen for `a`.
 pub(super) fn near(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());

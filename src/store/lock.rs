@@ -9,9 +9,9 @@ use thiserror::Error;
 /// Why a store cannot be used.
 #[derive(Debug, Error)]
 pub enum LockError {
-    #[error("the store {} is in use by another process", .0.display())]
+    #[error("the store {} is in use by another process: stop that one, or give this one a `path` of its own", .0.display())]
     InUse(PathBuf),
-    #[error("the store {} cannot be used: {error}", .path.display())]
+    #[error("the store {} cannot be used: {error}; `path` of [store] must be a folder that this user may write to", .path.display())]
     Io { path: PathBuf, error: io::Error },
 }
 

@@ -23,7 +23,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone, Debug, Error)]
 pub enum UpstreamError {
     /// 404, with upstream's own code where it gave one that fits.
-    #[error("upstream does not have it: {message}")]
+    #[error("upstream does not have it{}", said(.message))]
     Absent { code: ErrorCode, message: String },
     /// 401 or 403, with the credentials that we have, if any.
     #[error("upstream refused with status {status}")]
@@ -37,6 +37,11 @@ pub enum UpstreamError {
     Unreachable(#[from] Outage),
     #[error("upstream broke the protocol: {0}")]
     Protocol(#[from] Violation),
+}
+
+/// Upstream's own words, if it had any: an answer to HEAD has none.
+fn said(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
 impl UpstreamError {

@@ -63,7 +63,7 @@ fn client_config_overwrites_nothing_and_prints_what_belongs_there() {
     root.write("etc/containerd/config.toml", "version = 2\n");
     let (status, stdout, stderr) = write(&root, "containerd");
     assert_eq!(status, Some(1), "{stderr}");
-    assert!(stderr.contains("was not written: put it into the files"), "{stderr}");
+    assert!(stderr.contains("was not written: put it into the file"), "{stderr}");
     let printed: Vec<_> = stdout.split("\n# file: ").skip(1).collect();
     assert_eq!(printed.len(), 1, "{stdout}");
     assert!(printed[0].starts_with("/etc/containerd/config.toml\n"), "{stdout}");
@@ -80,6 +80,25 @@ fn client_config_follows_no_link_out_of_the_folder_that_it_writes_below() {
     assert_eq!((status, stdout.as_str()), (Some(1), ""), "{stderr}");
     assert!(stderr.contains("leads out of"), "{stderr}");
     assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn client_config_that_was_written_before_stands_already() {
+    let root = Folder::new("machine");
+    write(&root, "podman");
+    let (status, stdout, stderr) = write(&root, "podman");
+    assert_eq!((status, stderr.as_str()), (Some(0), ""), "{stdout}");
+    assert!(stdout.starts_with("# it stands already: "), "{stdout}");
+}
+
+#[test]
+fn doctor_takes_no_missing_folder_for_a_machine_without_a_way_around() {
+    let root = Folder::new("machine");
+    let missing = root.join("no");
+    let missing = missing.to_str().unwrap();
+    let (status, stdout, stderr) = countersign(&["doctor", "--gate", GATE, "--root", missing]);
+    assert_eq!((status, stdout.as_str()), (Some(2), ""));
+    assert!(stderr.contains("is no folder"), "{stderr}");
 }
 
 #[test]

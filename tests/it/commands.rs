@@ -46,7 +46,7 @@ const COMMANDS: [(&str, &[&str]); 11] = [
     ("replay", &["--config <FILE>", "--json", "0 nothing would be refused", "Examples: "]),
     ("learn", &["--config <FILE>", "Exit status: 0; 2 ", "Example: countersign learn "]),
     ("trust", &["inspect", "Example: countersign trust inspect --pretty "]),
-    ("demo", &["--once", "Exit status: 0 if every verdict is the expected one"]),
+    ("demo", &["--once", "Exit status: 0; with --once 0 if every verdict is the expected one"]),
 ];
 
 pub(crate) struct Said {
@@ -95,12 +95,17 @@ impl Drop for ConfigFile {
 fn help_names_every_command_and_its_exit_statuses() {
     let all = countersign(&["--help"]);
     assert_eq!((all.status, all.stderr.as_str()), (Some(0), ""));
+    assert!(all.stdout.contains("Examples:\n"), "{}", all.stdout);
+    for line in all.stdout.lines() {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
     for (command, promised) in COMMANDS {
         assert!(all.stdout.contains(&format!("\n  {command} ")), "{command}: {}", all.stdout);
         let help = countersign(&[command, "--help"]);
         assert_eq!((help.status, help.stderr.as_str()), (Some(0), ""), "{command}");
         // However wide the terminal is.
         let text = help.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("Example: ") || text.contains("Examples: "), "{command}: {text}");
         for words in promised {
             assert!(text.contains(words.trim()), "{command}, {words}: {}", help.stdout);
         }

@@ -59,7 +59,7 @@ fn what_is_exempted_is_listed_with_its_reason_and_end_and_can_be_ended() {
     assert!(one.says().by.contains("uid "), "{}", one.says().by);
 
     let listed = place.exempt(&["--list"]).stdout;
-    for words in [&image("app"), "OPS-12", &one.says().until.to_string(), &one.says().by] {
+    for words in [&image("app"), "OPS-12", &format!("{:#}", one.says().until), &one.says().by] {
         assert!(listed.contains(words), "{words}: {listed}");
     }
     let json: Value = serde_json::from_str(&place.exempt(&["--list", "--json"]).stdout).unwrap();

@@ -148,8 +148,13 @@ fn pins(section: &Section<'_>) -> Option<Pins> {
     }
     let pin = |text: &String| {
         let looks_like_id = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        let content =
-            if looks_like_id { text.clone() } else { section.named_file("root_keys", text)? };
+        let otherwise =
+            "the id of a root key has 64 hex digits, anything else is taken for a file's name";
+        let content = if looks_like_id {
+            text.clone()
+        } else {
+            section.named_file_or("root_keys", text, otherwise)?
+        };
         Pin::parse(&content).map_err(|e| section.wrong("root_keys", format!("{text:?}: {e}"))).ok()
     };
     let pins: Vec<Pin> = texts.iter().filter_map(pin).collect();
