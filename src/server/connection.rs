@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -98,8 +99,9 @@ where
                 request.extensions_mut().insert(certificate.clone());
             }
             let exchange = pulse.begin(request.version() == Version::HTTP_2);
+            // Not a block of its own, which would hold the whole answer twice.
             let answer = (self.service)(peer, request);
-            async move { Ok::<_, Infallible>(answer.await.map(|body| Told::new(body, exchange))) }
+            answer.map(|answer| Ok::<_, Infallible>(answer.map(|body| Told::new(body, exchange))))
         });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(io), service));
         let mut silence = pin!(pulse.silence(&self.limits));
