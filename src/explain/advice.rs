@@ -227,7 +227,7 @@ impl Case<'_> {
             ),
             Reason::TrustRemoved => format!(
                 "{} had trust data of it that is gone: restore it; if it was meant to go, whoever runs the \
-                 gate: remove what the anchor {name} remembers of it in the store (README, \"Trust memory\")",
+                 gate: remove what the anchor {name} remembers of it in the store (docs/operations.md, \"Trust memory\")",
                 server(anchor)
             ),
             Reason::Malformed => match anchor {

@@ -1,4 +1,4 @@
-//! `tests/rig/compose.yaml` and the `Dockerfile`, brought up by Debian's docker-compose through a docker daemon that has no
+//! `deploy/compose.yaml` and the `Dockerfile`, brought up by Debian's docker-compose through a docker daemon that has no
 //! way outside: the base images are stand-ins, and everything else is in the repository or in them.
 
 use std::path::Path;
@@ -67,7 +67,7 @@ impl Compose<'_> {
     fn command(&self) -> Command {
         let program = every("docker-compose").into_iter().next();
         let program = program.expect("`docker-compose` is missing: apt-get install docker-compose");
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig/compose.yaml");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/compose.yaml");
         let mut command = self.daemon.command(&program);
         // Not a release build: what is proven here is the Dockerfile.
         command

@@ -16,12 +16,12 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     ]
 }
 
-fn rig(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig").join(path)
+fn deployed(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(path)
 }
 
 fn systemd_takes_the_unit_and_finds_it_hardened() {
-    let unit = std::fs::read_to_string(rig("systemd/countersign.service")).unwrap();
+    let unit = std::fs::read_to_string(deployed("systemd/countersign.service")).unwrap();
     let program = "/usr/local/bin/countersign";
     assert!(unit.contains(&format!("ExecStart={program} serve")), "{unit}");
     // Of a program that is not there systemd would say so.
@@ -38,10 +38,10 @@ fn systemd_takes_the_unit_and_finds_it_hardened() {
 
 fn each_alert_fires_when_it_should_and_not_else() {
     let promtool = || tool("promtool", "prometheus");
-    must(promtool().args(["check", "rules"]).arg(rig("watching/rules.yml")));
-    must(promtool().args(["test", "rules"]).arg(rig("watching/rules.test.yml")));
-    let rules = std::fs::read_to_string(rig("watching/rules.yml")).unwrap();
-    let tests = std::fs::read_to_string(rig("watching/rules.test.yml")).unwrap();
+    must(promtool().args(["check", "rules"]).arg(deployed("monitoring/rules.yml")));
+    must(promtool().args(["test", "rules"]).arg(deployed("monitoring/rules.test.yml")));
+    let rules = std::fs::read_to_string(deployed("monitoring/rules.yml")).unwrap();
+    let tests = std::fs::read_to_string(deployed("monitoring/rules.test.yml")).unwrap();
     // Each test of an alert that says which are expected has that alert fire.
     let fires = |alert: &str| {
         let tested = format!("alertname: {alert}\n");
@@ -57,12 +57,13 @@ fn each_alert_fires_when_it_should_and_not_else() {
 
 fn prometheus_takes_its_configuration() {
     let mut promtool = tool("promtool", "prometheus");
-    must(promtool.args(["check", "config"]).arg(rig("watching/prometheus.yml")));
+    must(promtool.args(["check", "config"]).arg(deployed("monitoring/prometheus.yml")));
 }
 
 /// Each query as a rule, which promtool reads as Prometheus does.
 fn prometheus_takes_every_query_of_the_dashboard() {
-    let dashboard = std::fs::read(rig("watching/grafana/dashboards/countersign.json")).unwrap();
+    let dashboard =
+        std::fs::read(deployed("monitoring/grafana/dashboards/countersign.json")).unwrap();
     let dashboard: Value = serde_json::from_slice(&dashboard).unwrap();
     let panels = dashboard["panels"].as_array().unwrap().iter();
     let targets = panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());

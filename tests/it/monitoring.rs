@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::whole_gate::World;
 
 fn rig(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig/watching").join(path);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/monitoring").join(path);
     std::fs::read_to_string(path).unwrap()
 }
 

@@ -1,0 +1,147 @@
+//! The documentation: configurations work as they are copied, commands exist with the options shown, links lead somewhere, and
+//! the README stays short.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use countersign::config::Config;
+use countersign::settings::Document;
+
+use crate::commands::countersign;
+use crate::folder::Folder;
+use crate::sigstore::{Key, Kind};
+
+const MAX_README_WORDS: usize = 1_500;
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The pages that users read: the README, `docs/` and `.github/`.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = vec![top().join("README.md")];
+    for folder in ["docs", ".github"] {
+        let entries = fs::read_dir(top().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        pages.extend(entries.filter(|path| path.extension().is_some_and(|it| it == "md")));
+    }
+    assert!(pages.len() > 12, "{pages:?}");
+    pages
+}
+
+/// The fenced blocks of `page` in that `language`. A block in a list is indented: the indent is removed.
+fn blocks(page: &Path, language: &str) -> Vec<String> {
+    let text = fs::read_to_string(page).unwrap();
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let fence = line.trim_start();
+        let indent = line.len() - fence.len();
+        if fence == format!("```{language}") {
+            let block = lines.by_ref().take_while(|line| line.trim_start() != "```");
+            blocks.push(
+                block.map(|line| line.get(indent..).unwrap_or("").to_owned() + "\n").collect(),
+            );
+        }
+    }
+    blocks
+}
+
+fn quick_start() -> String {
+    blocks(&top().join("README.md"), "toml").remove(0)
+}
+
+#[test]
+fn the_quick_start_is_a_configuration_as_it_stands() {
+    let file = Path::new("/nowhere/countersign.toml");
+    let read = Config::read(&Document::from_text(file, quick_start()));
+    let config = read.unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!((config.upstreams.len(), config.anchors.len(), config.policy.len()), (1, 1, 1));
+}
+
+#[test]
+fn every_configuration_in_the_docs_works_with_the_quick_start() {
+    let folder = Folder::new("docs");
+    folder.write("keys/cosign.pub", Key::new(Kind::P256).pem());
+    folder.write("pki/root.crt", include_str!("../data/notation/root.crt"));
+    let mut seen = 0;
+    for page in pages() {
+        for block in blocks(&page, "toml") {
+            if block == quick_start() {
+                continue;
+            }
+            seen += 1;
+            let text = format!("{}\n{block}", quick_start());
+            let document = Document::from_text(&folder.join("countersign.toml"), text);
+            let read = Config::read(&document);
+            read.unwrap_or_else(|problems| panic!("{}: {problems}\n{block}", page.display()));
+        }
+    }
+    assert!(seen > 5, "{seen} blocks");
+}
+
+/// The commands of this program in the shell blocks of `page`, continued lines joined, comments removed.
+fn commands(page: &Path) -> Vec<String> {
+    let blocks = blocks(page, "sh").concat().replace("\\\n", " ");
+    let line = |line: &str| line.split(" #").next().unwrap_or_default().trim().to_owned();
+    blocks.lines().map(line).filter(|line| line.starts_with("countersign ")).collect()
+}
+
+#[test]
+fn every_command_in_the_docs_exists_with_its_options() {
+    let mut seen = 0;
+    for page in pages() {
+        for command in commands(&page) {
+            seen += 1;
+            let mut words = command.split_whitespace().skip(1);
+            let mut asked = vec![words.next().unwrap()];
+            if asked == ["trust"] {
+                asked.push(words.next().unwrap());
+            }
+            asked.push("--help");
+            let help = countersign(&asked);
+            assert_eq!(help.status, Some(0), "{}: {command}", page.display());
+            let options = words.filter(|word| word.starts_with("--"));
+            for option in options.map(|option| option.split('=').next().unwrap()) {
+                let known = help
+                    .stdout
+                    .split_whitespace()
+                    .any(|word| word.trim_end_matches(|c: char| !c.is_alphanumeric()) == option);
+                assert!(known, "{}: {command}: no {option}\n{}", page.display(), help.stdout);
+            }
+        }
+    }
+    assert!(seen > 10, "{seen} commands");
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    let mut seen = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("https://") || link.starts_with('#') {
+                continue;
+            }
+            seen += 1;
+            let file = link.split('#').next().unwrap();
+            let target = page.parent().unwrap().join(file);
+            assert!(target.exists(), "{}: {link}", page.display());
+        }
+    }
+    assert!(seen > 15, "{seen} links");
+}
+
+#[test]
+fn every_page_of_the_docs_is_linked_from_the_readme() {
+    let readme = fs::read_to_string(top().join("README.md")).unwrap();
+    for page in pages() {
+        let name = page.strip_prefix(top()).unwrap().to_str().unwrap().to_owned();
+        assert!(name == "README.md" || readme.contains(&format!("({name})")), "{name}");
+    }
+}
+
+#[test]
+fn the_readme_is_short() {
+    let words = fs::read_to_string(top().join("README.md")).unwrap().split_whitespace().count();
+    assert!(words <= MAX_README_WORDS, "{words} words");
+}
