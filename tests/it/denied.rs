@@ -138,7 +138,7 @@ async fn a_denied_index_admits_nothing_that_it_lists_also_not_from_within_anothe
     world.pull(Digest::of(&inner)).await.is_refused("denied_by_rule");
     world.pull(Digest::of(&other)).await.serves(&other);
     // Another index that lists the child still admits it.
-    let beside = world.put_index(&[&child]);
+    let beside = world.put_index(&[&child, &other]);
     world.sign("v2", &beside);
     world.pass(Duration::from_secs(600));
     world.pull("v2").await.serves(&beside);

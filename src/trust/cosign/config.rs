@@ -73,6 +73,9 @@ impl Config {
         if annotations.len() > MAX_ANNOTATIONS {
             section.wrong("annotations", format!("more than {MAX_ANNOTATIONS} of them"));
         }
+        for value in annotations.values() {
+            no_wildcard(section, "annotations", Some(value));
+        }
         let signature_repository = signature_repository(section);
         let Lifetimes { refresh, max_stale } = Lifetimes::read(section);
         section.finish();
