@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::audit;
 use crate::clients;
-use crate::policy::{AnchorNames, Policy};
+use crate::oci::name::DOCKER_HUB;
+use crate::policy::{AnchorNames, Pattern, Policy};
 use crate::server;
 use crate::settings::{Document, Problems, Section, Seen, WatchedFiles};
 use crate::store;
@@ -18,6 +19,8 @@ use crate::upstream;
 const MAX_NAME: usize = 64;
 /// The most names that one message proposes.
 const MAX_TOLD: usize = 5;
+/// Hosts of Docker Hub that are not in the names of its images.
+const HUB_HOSTS: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
 
 /// Everything that an operator says.
 #[derive(Clone, Debug)]
@@ -103,10 +106,11 @@ impl Config {
             let policy = Policy::read(&rules, &names);
             for rule in &rules {
                 of_some_upstream(rule, &registries);
+                asks_for_someone(rule, &anchors);
             }
             let (mirror, admin) = (mirror.flatten(), admin.flatten());
             listeners(top, server.as_ref(), mirror.as_ref(), admin);
-            let clients = clients(top, server.as_ref(), mirror.as_ref());
+            let clients = clients(top, server.as_ref(), mirror.as_ref(), &registries);
             Some(Self {
                 server: server?,
                 mirror,
@@ -181,8 +185,12 @@ fn clients(
     top: &Section<'_>,
     server: Option<&server::Config>,
     mirror: Option<&server::Mirror>,
+    registries: &[String],
 ) -> clients::Config {
     let section = top.section("clients");
+    for rule in section.iter().flat_map(|section| section.sections("rule")) {
+        of_some_upstream(&rule, registries);
+    }
     let config = section.as_ref().map(clients::Config::read).unwrap_or_default();
     let server = server.map(|server| (server.listen, server.tls.is_some()));
     let mirror = mirror.map(|mirror| (mirror.listen, mirror.tls.is_some()));
@@ -268,6 +276,37 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|b| word(b) || matches!(b, b'-' | b'_' | b'.'))
 }
 
+/// A rule that enforces asks for a signer: an anchor of notation that accepts signatures by anyone is for rules
+/// that audit.
+fn asks_for_someone(rule: &Section<'_>, anchors: &[trust::Config]) {
+    if rule.text("mode").is_some_and(|mode| mode != "enforce") {
+        return;
+    }
+    let images = rule.texts("images").unwrap_or_default();
+    let images: Vec<Pattern> = images.iter().filter_map(|image| image.parse().ok()).collect();
+    for key in ["require", "any_of"] {
+        for name in rule.texts(key).unwrap_or_default() {
+            let anchor = anchors.iter().find_map(|anchor| match anchor {
+                trust::Config::Notation(config) => (*config.name == *name).then_some(config),
+                trust::Config::NotaryV1(_) | trust::Config::Cosign(_) => None,
+            });
+            let found = anchor.and_then(|anchor| {
+                anchor.accepts_anyone(|registry, repository| {
+                    images.iter().any(|image| image.covers(registry, repository))
+                })
+            });
+            if let Some(statement) = found {
+                let message = format!(
+                    "the anchor {name:?} accepts signatures by anyone, for its {statement} has the level \"audit\" or \
+                     does not enforce authenticity: set `mode = \"audit\"` in this rule, or the level \
+                     \"strict\" in the anchor"
+                );
+                rule.wrong(key, message);
+            }
+        }
+    }
+}
+
 /// A rule for images of a registry that no upstream is for can never match: a slip, most likely.
 fn of_some_upstream(rule: &Section<'_>, registries: &[String]) {
     for image in rule.texts("images").unwrap_or_default() {
@@ -275,6 +314,9 @@ fn of_some_upstream(rule: &Section<'_>, registries: &[String]) {
         if !registries.iter().any(|known| known == registry) && !registry.contains('*') {
             let known = registries.iter().map(|known| format!("\"{known}/**\"")).take(MAX_TOLD);
             let begins = match known.collect::<Vec<_>>().join(" or ") {
+                _ if HUB_HOSTS.contains(&registry) => {
+                    format!("; images of Docker Hub are named {DOCKER_HUB}/…")
+                }
                 none if none.is_empty() => String::new(),
                 some => format!("; a pattern begins with the registry of one, such as {some}"),
             };

@@ -12,7 +12,6 @@ use crate::config::Config;
 use crate::exemptions::{Exemption, ExemptionFile, ExemptionsError, MAX_BY, Said};
 use crate::oci::name::InvalidName;
 use crate::oci::{Digest, ImageRef, Reference, Registry};
-use crate::policy::Mode;
 use crate::shown::is_plain;
 
 /// A digest of a repository that the gate of a configuration could serve.
@@ -35,7 +34,7 @@ pub enum NotExemptible {
     #[error("there is no [[upstream]] for {0}; an image's name begins with the `registry` of one")]
     Registry(Registry),
     #[error(
-        "no rule serves this repository, or its rule denies it, and an exemption does not override that; \
+        "no rule serves this repository, or a rule denies it or this digest, and an exemption does not override that; \
          `countersign why` names the rule"
     )]
     NotServed,
@@ -58,9 +57,8 @@ impl Exemptible {
             return Err(NotExemptible::Registry(image.registry));
         }
         let ImageRef { registry, repository, .. } = &image;
-        let chosen = config.policy.rule_for(registry, repository, None, now);
-        let denies = chosen.is_some_and(|chosen| matches!(chosen.rule.mode, Mode::Deny { .. }));
-        if denies || !config.policy.serves(registry, repository, now) {
+        let denied = config.policy.denied_digest(registry, repository, &digest, None).is_some();
+        if denied || !config.policy.serves(registry, repository, now) {
             return Err(NotExemptible::NotServed);
         }
         Ok(Self { image, digest })

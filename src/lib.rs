@@ -58,6 +58,7 @@
 //! - [`clock`]: the time, as a value.
 //! - [`shown`]: texts that others wrote, as people may see them.
 //! - [`json`]: JSON read strictly, once.
+//! - [`glob`]: patterns over names: one meaning of `*`.
 //! - [`settings`]: TOML read key by key, with every error.
 //! - [`oci`]: the words of the registry's specifications: names, digests, manifests, errors.
 //! - [`net`]: how we call out: one client for one server, with ceilings and deadlines.
@@ -90,6 +91,7 @@
 pub mod clock;
 pub mod shown;
 pub mod json;
+pub mod glob;
 pub mod settings;
 pub mod oci;
 pub mod net;

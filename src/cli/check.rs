@@ -57,6 +57,8 @@ fn meaning(config: &Config, now: Timestamp) -> String {
     }
     lines.extend(rules(&config.policy, now));
     lines.push("anything else is refused".to_owned());
+    let warnings = config.policy.warnings(now).into_iter();
+    lines.extend(warnings.map(|warning| format!("warning   {warning}")));
     lines.join("\n") + "\n"
 }
 

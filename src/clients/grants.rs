@@ -60,8 +60,9 @@ impl Grant {
             text.parse().map_err(|why| section.wrong("users", format!("{text:?}: {why}"))).ok()
         });
         let images = images.iter().filter_map(|text| match text.parse::<Pattern>() {
-            Ok(pattern) if pattern.has_tag() => {
-                let message = format!("{text:?}: users are given repositories, not tags");
+            Ok(pattern) if pattern.has_tag() || pattern.digest().is_some() => {
+                let message =
+                    format!("{text:?}: users are given repositories, not tags or digests");
                 section.wrong("images", message);
                 None
             }

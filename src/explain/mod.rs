@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::exemptions::Said;
 use crate::gate::{Admitted, Denial, Gate, MAX_DECISION, Remark};
 use crate::oci::ImageRef;
-use crate::policy::{Chosen, Mode};
+use crate::policy::{Chosen, Mode, Rule};
 use crate::trust::{Anchor, Endorsement};
 use advice::Case;
 pub use content::ContentTold;
@@ -171,7 +171,7 @@ async fn found(gate: &Gate, image: &ImageRef) -> Found {
         Some(Anchor::Content(_)) | None => None,
     });
     // Nothing is asked about an image that no rule lets pass.
-    let is_open = chosen.is_some_and(|chosen| !matches!(chosen.rule.mode, Mode::Deny { .. }));
+    let is_open = chosen.is_some_and(|chosen| !denies(chosen.rule));
     let at_upstream = async { if is_open { gate.at_upstream(image).await } else { None } };
     let (mut anchors, heard, at_upstream) =
         tokio::join!(join_all(names), gate.heard(image), at_upstream);
@@ -196,8 +196,12 @@ fn told(
     mut found: Found,
 ) -> Explanation {
     let (policy, now) = (gate.policy(), gate.clock().now());
-    let considered = policy.considered(&image.registry, &image.repository, image.tag(), now);
-    let pattern = decided.as_ref().ok().map(Admitted::pattern);
+    let which = (image.tag(), image.digest());
+    let considered = policy.considered(&image.registry, &image.repository, which, now);
+    let pattern = match decided {
+        Ok(admitted) => Some(admitted.pattern()),
+        Err(denial) => denial.denied_by(),
+    };
     let chosen = policy.rule_for(&image.registry, &image.repository, image.tag(), now);
     let by_pattern = considered.iter().find(|one| pattern == Some(one.pattern));
     let rule = by_pattern.map(|one| Chosen { pattern: one.pattern, rule: one.rule }).or(chosen);
@@ -229,7 +233,7 @@ fn told(
         because,
         advice,
         rule: rule.map(|rule| RuleTold::of(rule.pattern, rule.rule)),
-        beaten: BeatenTold::of(&considered, decider),
+        beaten: BeatenTold::of(&considered, decider, rule.is_some_and(|rule| denies(rule.rule))),
         upstream: gate
             .upstream(&image.registry)
             .map(|url| UpstreamTold { registry: image.registry.to_string(), url: url.to_string() }),
@@ -264,6 +268,10 @@ impl EndorsementTold {
             expires: (says.expires < Timestamp::MAX).then(|| format!("{:#}", says.expires)),
         }
     }
+}
+
+const fn denies(rule: &Rule) -> bool {
+    matches!(rule.mode, Mode::Deny { .. })
 }
 
 /// Who vouches for what is served, or which rule needs nobody to.

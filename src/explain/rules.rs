@@ -58,23 +58,31 @@ impl RuleTold {
 }
 
 impl BeatenTold {
-    /// Of `considered`, all but the one with the pattern that `decided`.
-    pub(super) fn of(considered: &[Considered<'_>], decided: Option<&Arc<str>>) -> Vec<Self> {
+    /// Of `considered`, all but the one with the pattern that `decided`, which `denies` or does not.
+    pub(super) fn of(
+        considered: &[Considered<'_>],
+        decided: Option<&Arc<str>>,
+        denies: bool,
+    ) -> Vec<Self> {
         let others = considered.iter().filter(|one| decided != Some(one.pattern));
         let beaten = others.map(|one| Self {
             images: one.pattern.to_string(),
             mode: mode(one.rule).into(),
             means: one.rule.told(),
-            because: because(one.fate, decided),
+            because: because(one.fate, decided, denies),
         });
         beaten.collect()
     }
 }
 
-fn because(fate: Fate, decided: Option<&Arc<str>>) -> String {
+fn because(fate: Fate, decided: Option<&Arc<str>>, denies: bool) -> String {
     match (fate, decided) {
         (Fate::Ended(until), _) => format!("it ended at {until}"),
         (Fate::OtherTag, _) => "it is for other tags".to_owned(),
+        (Fate::OtherDigest, _) => "it denies another digest".to_owned(),
+        (Fate::Chosen | Fate::LessSpecific, Some(decided)) if denies => {
+            format!("{decided} denies it, and a rule that denies comes before every other rule")
+        }
         (Fate::Chosen, Some(decided)) => {
             format!("{decided} is for a tag that this digest was admitted by")
         }

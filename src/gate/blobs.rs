@@ -73,8 +73,9 @@ impl Shared {
     /// Denies a blob of a repository from which nothing is served, and a manifest.
     async fn open(&self, image: &ImageRef, digest: &Digest) -> Result<(), Denial> {
         if !self.policy.serves(&image.registry, &image.repository, self.clock.now()) {
-            return Err(deny::no_rule(image));
+            return Err(self.unserved(image));
         }
+        self.not_denied(image, digest)?;
         if self.is_manifest(image, digest).await? {
             let message = format!("{digest} is a manifest; ask for it as one");
             return Err(Denial::Missing {

@@ -39,6 +39,7 @@ impl Shared {
         decision: &'a Decision,
     ) -> BoxFuture<'a, Result<Admitted, Denial>> {
         Box::pin(async move {
+            self.not_denied(image, digest)?;
             let decided = match self.audits(image, digest).await {
                 Some(chosen) => self.audited_digest(image, digest, decision, &chosen).await,
                 None => self.by_trust_alone(image, digest, decision).await,
@@ -57,16 +58,11 @@ impl Shared {
         digest: &Digest,
         decision: &Decision,
     ) -> Result<Admitted, Denial> {
+        self.not_denied(image, digest)?;
         let now = self.clock.now();
         let ImageRef { registry, repository, .. } = image;
         if !self.policy.serves(registry, repository, now) {
-            let chosen = self.policy.rule_for(registry, repository, None, now);
-            return Err(match chosen.map(|chosen| (&chosen.rule.mode, chosen.pattern)) {
-                Some((Mode::Deny { reason }, rule)) => {
-                    deny::by_rule(image, rule, reason.as_deref())
-                }
-                Some(_) | None => deny::no_rule(image),
-            });
+            return Err(self.unserved(image));
         }
         let names = self.names(image).await;
         let mut search = Search::new(image, decision.clone());

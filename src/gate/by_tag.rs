@@ -100,6 +100,7 @@ impl Shared {
         place: &Place<'_>,
         inquiry: Option<&Inquiry>,
     ) -> Result<Admitted, Denial> {
+        self.not_denied(image, &digest)?;
         let fetched = match inquiry {
             Some(inquiry) => self.manifest(image, &digest, Some(place.rule), inquiry).await?,
             None => self

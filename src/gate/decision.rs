@@ -48,6 +48,7 @@ impl Shared {
         rule: Option<&Arc<str>>,
         inquiry: &Inquiry,
     ) -> Result<Fetched, Denial> {
+        self.not_denied(image, digest)?;
         let (registry, repository) = (&image.registry, &image.repository);
         let kept = self.pull_through.kept_manifest(registry, repository, digest).await.is_some();
         if !kept {

@@ -119,6 +119,21 @@ impl Denial {
         }
     }
 
+    /// The pattern of the rule that denies it, if that is why.
+    pub fn denied_by(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Refused(denied) if denied.refusal.reason == Reason::DeniedByRule => {
+                denied.rule.as_ref()
+            }
+            Self::Absent(_)
+            | Self::Refused(_)
+            | Self::Undecided(_)
+            | Self::Missing { .. }
+            | Self::Throttled { .. }
+            | Self::Unsatisfiable { .. } => None,
+        }
+    }
+
     pub const fn image(&self) -> &ImageRef {
         match self {
             Self::Absent(denied) | Self::Refused(denied) => &denied.image,

@@ -53,6 +53,7 @@ impl Gate {
 
 impl Shared {
     async fn judge_by_digest(&self, image: &ImageRef, digest: &Digest) -> Result<Judged, Denial> {
+        self.not_denied(image, digest)?;
         let judged = self.by_trust_alone(image, digest, &Decision::new()).await;
         let digest = *digest;
         match judged {
@@ -71,6 +72,7 @@ impl Shared {
         tag: &Tag,
         digest: &Digest,
     ) -> Result<Judged, Denial> {
+        self.not_denied(image, digest)?;
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
         let decision = Decision::new();

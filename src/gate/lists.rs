@@ -25,7 +25,7 @@ impl Gate {
         let shared = &self.shared;
         let image = whole(registry, repository)?;
         if !shared.policy.serves(registry, repository, shared.clock.now()) {
-            return Err(deny::no_rule(&image));
+            return Err(shared.unserved(&image));
         }
         let names = shared.names(&image).await;
         let upstream = shared.pull_through.upstream(registry);
@@ -111,7 +111,9 @@ impl super::Shared {
                     &of_names
                 };
                 match requirement.judge(&answers(requirement, tag, names)) {
-                    Ok(_) => Ok(true),
+                    Ok(met) => {
+                        Ok(met.iter().all(|one| self.not_denied(image, &one.digest()).is_ok()))
+                    }
                     Err(unmet) if unmet.why.is_open() => {
                         Err(deny::unmet(image, chosen.pattern, unmet, &self.trust))
                     }

@@ -18,6 +18,7 @@ mod blobs;
 mod by_digest;
 mod by_tag;
 mod decision;
+mod denied;
 mod deny;
 mod evidence;
 mod exempted;
@@ -148,6 +149,12 @@ impl Gate {
 
     /// The manifest that `image` names, if it may be served.
     pub async fn admit(&self, image: &ImageRef) -> Result<Admitted, Denial> {
+        let admitted = self.decide(image).await?;
+        self.shared.serves_none_denied(image, &admitted)?;
+        Ok(admitted)
+    }
+
+    async fn decide(&self, image: &ImageRef) -> Result<Admitted, Denial> {
         let mut decision = pin!(async {
             match &image.reference {
                 Reference::Tag(tag) => self.shared.by_tag(image, tag).await,

@@ -93,6 +93,9 @@ impl Shared {
         levels: usize,
         search: &mut Search<'_>,
     ) -> Result<Option<Admitted>, Denial> {
+        if self.not_denied(image, digest).is_err() {
+            return Ok(None);
+        }
         let denial = match self.directly(image, digest, names, &search.decision).await {
             Ok(admitted) => return Ok(Some(admitted)),
             Err(denial) => denial,

@@ -16,6 +16,10 @@ pub const MAX_TAG: usize = 128;
 /// The longest registry name: a host name, a colon and a port.
 pub const MAX_REGISTRY: usize = 253 + 6;
 
+/// The registry whose names clients write without a registry, and the part of it that they leave out, too.
+pub const DOCKER_HUB: &str = "docker.io";
+pub const OFFICIAL: &str = "library";
+
 /// Why a text is no name.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum InvalidName {
@@ -135,6 +139,14 @@ impl ImageRef {
             Reference::Digest(_) => None,
         }
     }
+
+    /// The digest by which it is asked for, if it is by one.
+    pub fn digest(&self) -> Option<&Digest> {
+        match &self.reference {
+            Reference::Digest(digest) => Some(digest),
+            Reference::Tag(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for ImageRef {
@@ -177,8 +189,8 @@ impl FromStr for ImageRef {
 impl Registry {
     /// `repository` as this registry means it: on `docker.io`, one segment is in `library/`.
     pub fn repository(&self, repository: Repository) -> Repository {
-        if self.as_str() == "docker.io" && !repository.as_str().contains('/') {
-            Repository(format!("library/{repository}").into())
+        if self.as_str() == DOCKER_HUB && !repository.as_str().contains('/') {
+            Repository(format!("{OFFICIAL}/{repository}").into())
         } else {
             repository
         }

@@ -1,13 +1,15 @@
-//! Which anchors a repository requires. Pure; denies what no rule names.
+//! Which anchors a repository requires. Pure; denies what no rule names. A rule that denies comes before every
+//! other rule.
 
 mod pattern;
 mod rule;
+mod weaker;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::oci::{Registry, Repository, Tag};
+use crate::oci::{Digest, Registry, Repository, Tag};
 use crate::settings::Section;
 
 pub use pattern::Pattern;
@@ -27,12 +29,14 @@ fn no_anchor(name: &str, anchors: &AnchorNames) -> String {
     format!("there is no [[anchor]] with the name {name:?}{next}")
 }
 
-/// All rules, the most specific pattern first.
+/// All rules: those that deny first, then the most specific pattern first.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     entries: Vec<Entry>,
     /// Whether any rule only audits.
     audits: bool,
+    /// Whether any rule denies a digest.
+    denies_digests: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -66,7 +70,9 @@ pub enum Fate {
     Ended(Timestamp),
     /// It is for tags, and not for this one.
     OtherTag,
-    /// One that is more specific decides.
+    /// It denies another digest.
+    OtherDigest,
+    /// One that denies, or that is more specific, decides.
     LessSpecific,
 }
 
@@ -85,9 +91,10 @@ impl Policy {
                 })
             })
             .collect();
-        entries.sort_by_key(|entry| entry.pattern.specificity());
+        entries.sort_by_key(|entry| (!entry.denies(), entry.pattern.specificity()));
         let audits = entries.iter().any(|entry| matches!(entry.rule.mode, Mode::Audit(_)));
-        Self { entries, audits }
+        let denies_digests = entries.iter().any(|entry| entry.pattern.digest().is_some());
+        Self { entries, audits, denies_digests }
     }
 
     /// Whether there is a rule that serves in any case and records what it would refuse.
@@ -106,6 +113,15 @@ impl Policy {
                     section.wrong(
                         "images",
                         format!("\"{pattern}\" stands in the rule of line {line}, too"),
+                    );
+                }
+                if pattern.digest().is_some() && section.text("mode").as_deref() != Some("deny") {
+                    section.wrong(
+                        "images",
+                        format!(
+                            "\"{pattern}\": only a rule with `mode = \"deny\"` may name a digest; to serve one \
+                             digest for a while without a signature, use `countersign exempt`"
+                        ),
                     );
                 }
             }
@@ -130,12 +146,37 @@ impl Policy {
             .map(|entry| Chosen { pattern: &entry.text, rule: &entry.rule })
     }
 
-    /// Every pattern that covers `registry/repository`, the most specific first, and what became of it.
+    /// The rule that denies `digest` in `registry/repository` by its digest. `content` is what it names, where that
+    /// is known: a digest of another algorithm may name the same content.
+    pub fn denied_digest(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+        content: Option<&[u8]>,
+    ) -> Option<Chosen<'_>> {
+        if !self.denies_digests {
+            return None;
+        }
+        let is_denied = |denied: &Digest| {
+            denied == digest
+                || (denied.algorithm() != digest.algorithm()
+                    && content.is_some_and(|content| denied.is_of(content)))
+        };
+        self.entries
+            .iter()
+            .filter(|entry| entry.denies() && entry.pattern.covers(registry, repository))
+            .find(|entry| entry.pattern.digest().is_some_and(is_denied))
+            .map(|entry| Chosen { pattern: &entry.text, rule: &entry.rule })
+    }
+
+    /// Every pattern that covers `registry/repository`, those that deny first and then the most specific first, and
+    /// what became of it.
     pub fn considered(
         &self,
         registry: &Registry,
         repository: &Repository,
-        tag: Option<&Tag>,
+        (tag, digest): (Option<&Tag>, Option<&Digest>),
         now: Timestamp,
     ) -> Vec<Considered<'_>> {
         let covering =
@@ -144,7 +185,12 @@ impl Policy {
         let considered = covering.map(|entry| {
             let fate = match entry.rule.until.filter(|_| entry.rule.has_ended(now)) {
                 Some(until) => Fate::Ended(until),
-                None if !entry.pattern.covers_tag(tag) => Fate::OtherTag,
+                None if entry.pattern.digest().is_some_and(|denied| Some(denied) != digest) => {
+                    Fate::OtherDigest
+                }
+                None if entry.pattern.digest().is_none() && !entry.pattern.covers_tag(tag) => {
+                    Fate::OtherTag
+                }
                 None if chosen => Fate::LessSpecific,
                 None => Fate::Chosen,
             };
@@ -156,8 +202,7 @@ impl Policy {
 
     /// Whether some image of that repository could be served.
     pub fn serves(&self, registry: &Registry, repository: &Repository, now: Timestamp) -> bool {
-        self.covering(registry, repository, now)
-            .any(|entry| !matches!(entry.rule.mode, Mode::Deny { .. }))
+        self.covering(registry, repository, now).next().is_some()
     }
 
     /// Every anchor that some rule for that repository asks, each once, the most specific first.
@@ -196,7 +241,32 @@ impl Policy {
         })
     }
 
-    /// Every pattern with what it means at `now`, the most specific first.
+    /// What whoever wrote the rules may not expect: rules that never decide because another one denies, and rules
+    /// for tags that are stricter than the one for the same images by digest.
+    pub fn warnings(&self, now: Timestamp) -> Vec<String> {
+        let in_force = self.entries.iter().filter(|entry| !entry.rule.has_ended(now));
+        in_force.filter_map(|entry| self.warning(entry, now)).collect()
+    }
+
+    fn warning(&self, entry: &Entry, now: Timestamp) -> Option<String> {
+        let (registry, repository) = entry.pattern.example()?;
+        let by_digest = self.rule_for(&registry, &repository, None, now)?;
+        let (one, other) = (&entry.text, by_digest.pattern);
+        if matches!(by_digest.rule.mode, Mode::Deny { .. }) {
+            let message = "a rule that denies comes before every other rule";
+            return (!entry.denies()).then(|| {
+                format!("{one} has no effect: the rule for {other} denies it, and {message}")
+            });
+        }
+        let weaker = entry.pattern.has_tag() && weaker::is_weaker(by_digest.rule, &entry.rule);
+        weaker.then(|| {
+            format!(
+                "{one} is for tags: by digest, the rule for {other} decides, and that asks for less"
+            )
+        })
+    }
+
+    /// Every pattern with what it means at `now`, those that deny first and then the most specific first.
     pub fn told(&self, now: Timestamp) -> impl Iterator<Item = (&str, String)> {
         self.entries.iter().map(move |entry| {
             let ended =
@@ -213,14 +283,27 @@ impl Policy {
         self.entries.is_empty()
     }
 
+    /// What covers that repository and does not deny; nothing where a rule denies all of it.
     fn covering<'a>(
         &'a self,
         registry: &'a Registry,
         repository: &'a Repository,
         now: Timestamp,
     ) -> impl Iterator<Item = &'a Entry> {
-        self.entries.iter().filter(move |entry| {
+        let covers = move |entry: &&Entry| {
             entry.pattern.covers(registry, repository) && !entry.rule.has_ended(now)
-        })
+        };
+        let denied = self
+            .entries
+            .iter()
+            .take_while(|entry| entry.denies())
+            .any(|entry| entry.pattern.covers_tag(None) && covers(&entry));
+        self.entries.iter().filter(move |entry| !denied && !entry.denies() && covers(entry))
+    }
+}
+
+impl Entry {
+    fn denies(&self) -> bool {
+        matches!(self.rule.mode, Mode::Deny { .. })
     }
 }

@@ -7,7 +7,9 @@ use crate::settings::Section;
 pub(super) fn signature_repository(section: &Section<'_>) -> Option<(Registry, Repository)> {
     let text = section.text("signature_repository")?;
     let names = text.split_once('/').and_then(|(registry, repository)| {
-        Some((registry.parse::<Registry>().ok()?, repository.parse::<Repository>().ok()?))
+        let registry: Registry = registry.parse().ok()?;
+        let repository = registry.repository(repository.parse().ok()?);
+        Some((registry, repository))
     });
     if names.is_none() {
         section.wrong(

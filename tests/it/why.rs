@@ -53,7 +53,12 @@ async fn the_rules_that_did_not_decide_are_told_in_their_order_and_why() {
     let expected = [
         ("library/app:v2", "it is for other tags".to_owned()),
         ("library/app", "it ended at 2001-01-31T23:59:59.999999999Z".to_owned()),
-        ("**", format!("{REGISTRY}/library/* is more specific")),
+        (
+            "**",
+            format!(
+                "{REGISTRY}/library/* denies it, and a rule that denies comes before every other rule"
+            ),
+        ),
     ];
     assert_eq!(beaten, expected.map(|(images, why)| (format!("{REGISTRY}/{images}"), why)));
     for (images, because) in &beaten {

@@ -40,7 +40,7 @@ max_stale = "24h""#;
 #[derive(Clone)]
 pub struct Setup {
     /// `NOTARY` stands for the Notary server's URL, and `PIN` for the key of [`World::signer`].
-    tables: String,
+    pub tables: String,
     /// More lines of `[server]`.
     server: String,
     listen: &'static str,

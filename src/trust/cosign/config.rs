@@ -73,6 +73,9 @@ impl Config {
         if annotations.len() > MAX_ANNOTATIONS {
             section.wrong("annotations", format!("more than {MAX_ANNOTATIONS} of them"));
         }
+        for value in annotations.values() {
+            no_wildcard(section, "annotations", Some(value));
+        }
         let signature_repository = signature_repository(section);
         let Lifetimes { refresh, max_stale } = Lifetimes::read(section);
         section.finish();
@@ -167,6 +170,7 @@ fn signers(section: &Section<'_>) -> Option<Signers> {
     if issuer.as_deref() == Some("") {
         section.wrong("issuer", "an empty text is nobody's issuer");
     }
+    no_wildcard(section, "issuer", issuer.as_deref());
     if section.has("keys") {
         for other in ["identity", "issuer", "certificate_chain"] {
             if section.has(other) {
@@ -191,17 +195,7 @@ fn signers(section: &Section<'_>) -> Option<Signers> {
         return Some(Signers::Pki { chain, identity: identity?, issuer });
     }
     match (section.has("identity"), section.has("issuer")) {
-        (true, true) => {
-            let identity = identity?;
-            if identity.is_anyone() && !section.has("trusted_root") {
-                section.wrong(
-                    "identity",
-                    "anyone in the world can have a certificate of the public-good authority; name \
-                     the signer, `*` for a part of the name only",
-                );
-            }
-            Some(Signers::Keyless { identity, issuer: issuer? })
-        }
+        (true, true) => Some(Signers::Keyless { identity: identity?, issuer: issuer? }),
         (true, false) => {
             section.wrong(
                 "identity",
@@ -226,6 +220,14 @@ fn signers(section: &Section<'_>) -> Option<Signers> {
             );
             None
         }
+    }
+}
+
+/// Reports a `*` in a value that is compared as it is.
+fn no_wildcard(section: &Section<'_>, key: &'static str, value: Option<&str>) {
+    if let Some(value) = value.filter(|value| value.contains('*')) {
+        let message = format!("{value:?}: this key does not accept `*`; write the whole value");
+        section.wrong(key, message);
     }
 }
 
@@ -330,7 +332,12 @@ fn fits(section: &Section<'_>, signers: &Signers, tlog: Tlog, roots: &Roots) {
                 );
             }
         }
-        Signers::Keyless { .. } => {
+        Signers::Keyless { identity, .. } => {
+            if roots.certifies_everyone()
+                && let Err(message) = identity.has_fixed_owner()
+            {
+                section.wrong("identity", format!("\"{identity}\": {message}"));
+            }
             if !roots.has_authorities() {
                 section.wrong(
                     "trusted_root",
@@ -352,6 +359,7 @@ fn fits(section: &Section<'_>, signers: &Signers, tlog: Tlog, roots: &Roots) {
 
 fn predicate_type(section: &Section<'_>) -> Option<String> {
     let predicate_type = section.text("predicate_type")?;
+    no_wildcard(section, "predicate_type", Some(&predicate_type));
     if predicate_type == SIGN_PREDICATE {
         section.wrong(
             "predicate_type",

@@ -1,18 +1,52 @@
-//! Identity patterns: `*` is any text, and everything else stands for itself, anchored at both ends.
-//! No regular expressions: Go's are not anchored, and `https://github.com/acme` would be
-//! `https://github.com/acme-evil` too. Knows no certificate.
+//! Who a certificate is issued to, as a pattern (see [`crate::glob`]) or as `*` alone, which is anyone.
+//! Says as well whether a pattern fixes the owner of what it matches. Knows no certificate.
 
 use std::fmt;
 use std::str::FromStr;
 
+use crate::glob::Glob;
+
 use super::limits::MAX_IDENTITY;
 
-/// A pattern over the names that a certificate bears.
+/// Mail providers at which everyone can register an address. The list helps operators to find a mistake;
+/// it does not decide about any image.
+const PUBLIC_MAIL: [&str; 28] = [
+    "126.com",
+    "163.com",
+    "aol.com",
+    "fastmail.com",
+    "gmail.com",
+    "gmx.com",
+    "gmx.de",
+    "gmx.net",
+    "googlemail.com",
+    "hey.com",
+    "hotmail.com",
+    "icloud.com",
+    "live.com",
+    "mac.com",
+    "mail.com",
+    "mail.ru",
+    "me.com",
+    "msn.com",
+    "outlook.com",
+    "proton.me",
+    "protonmail.com",
+    "qq.com",
+    "users.noreply.github.com",
+    "web.de",
+    "yahoo.com",
+    "yandex.com",
+    "yandex.ru",
+    "zoho.com",
+];
+
+/// A pattern over the names in a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    text: String,
-    /// What stands before, between and after the wildcards; never empty.
-    pieces: Vec<String>,
+pub enum Identity {
+    /// `*` alone: everyone to whom the issuer gives a certificate.
+    Anyone,
+    Named(Glob),
 }
 
 impl FromStr for Identity {
@@ -25,33 +59,86 @@ impl FromStr for Identity {
         if text.len() > MAX_IDENTITY {
             return Err(format!("it is longer than {MAX_IDENTITY} bytes"));
         }
-        let pieces = text.split('*').map(str::to_owned).collect();
-        Ok(Self { text: text.to_owned(), pieces })
+        if text == "*" {
+            return Ok(Self::Anyone);
+        }
+        text.parse().map(Self::Named).map_err(|error: crate::glob::InvalidGlob| error.to_string())
     }
 }
 
 impl Identity {
-    /// Whether the pattern is nothing but wildcards.
-    pub fn is_anyone(&self) -> bool {
-        self.pieces.iter().all(String::is_empty)
+    /// Whether the pattern matches `name`.
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Named(pattern) => pattern.matches(name),
+        }
     }
 
-    /// Whether `name` is one of those that the pattern stands for.
-    pub fn matches(&self, name: &str) -> bool {
-        let Some((first, rest)) = self.pieces.split_first() else { return false };
-        let Some((last, middle)) = rest.split_last() else { return name == first };
-        let Some(mut left) = name.strip_prefix(first.as_str()) else { return false };
-        for piece in middle {
-            let Some(at) = left.find(piece.as_str()) else { return false };
-            left = left.get(at + piece.len()..).unwrap_or_default();
+    /// Checks that the pattern matches names of one owner only: without a wildcard it is one name; a URL has
+    /// a scheme, a host and a first path segment without a wildcard; a mail address has a domain
+    /// without a wildcard, and `*` stands for a person only in a domain that is not open to everyone.
+    ///
+    /// # Errors
+    /// What is wrong, and what to write instead.
+    pub fn has_fixed_owner(&self) -> Result<(), String> {
+        let text = match self {
+            Self::Anyone => return Err(anyone("an identity")),
+            Self::Named(pattern) if !pattern.has_wildcard() => return Ok(()),
+            Self::Named(pattern) => pattern.as_str(),
+        };
+        if let Some((scheme, rest)) = text.split_once("://") {
+            let mut parts = rest.split('/');
+            let fixed =
+                |part: Option<&str>| part.is_some_and(|it| !it.is_empty() && !it.contains('*'));
+            return if fixed(Some(scheme)) && fixed(parts.next()) && fixed(parts.next()) {
+                Ok(())
+            } else {
+                Err(anyone("a URL"))
+            };
         }
-        left.ends_with(last.as_str())
+        match text.rsplit_once('@') {
+            Some((person, domain)) if is_domain(domain) && is_person(person) => {
+                if PUBLIC_MAIL.contains(&domain.to_ascii_lowercase().as_str()) {
+                    return Err(format!(
+                        "everyone can register an address at {domain}; write the whole address, or use a \
+                         domain of your own"
+                    ));
+                }
+                Ok(())
+            }
+            Some(_) | None => Err(anyone("an identity")),
+        }
     }
+}
+
+fn anyone(what: &str) -> String {
+    format!(
+        "anyone in the world can get a certificate from the public Sigstore authority, so {what} must have \
+         a fixed owner: scheme, host and first path segment without `*`, as in \
+         \"https://github.com/acme/*/.github/workflows/release.yml@refs/tags/*\", or a mail domain without \
+         `*`, as in \"*@acme.com\""
+    )
+}
+
+fn is_domain(domain: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    domain.contains('.') && domain.split('.').all(label)
+}
+
+/// Whether it is the part of a mail address before the `@`, which a URL can never match.
+fn is_person(person: &str) -> bool {
+    !person.is_empty() && !person.contains("**") && !person.contains(['/', '@', ':'])
 }
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        match self {
+            Self::Anyone => f.write_str("*"),
+            Self::Named(pattern) => pattern.fmt(f),
+        }
     }
 }
 
@@ -79,28 +166,89 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_is_any_text_between_fixed_ends() {
+    fn a_wildcard_is_text_within_one_segment_between_fixed_ends() {
         let release = "https://github.com/acme/*/release.yml@refs/tags/*";
-        assert!(matches(release, "https://github.com/acme/app/.github/release.yml@refs/tags/v1"));
+        assert!(matches(release, "https://github.com/acme/app/release.yml@refs/tags/v1"));
         assert!(matches(release, "https://github.com/acme//release.yml@refs/tags/"));
         for other in [
             "https://github.com/acme-evil/app/release.yml@refs/tags/v1",
             "https://github.com/acme/app/release.yml@refs/heads/main",
             "https://evil/?https://github.com/acme/a/release.yml@refs/tags/v1",
             "https://github.com/acme/release.yml@refs/tags/v1",
+            "https://github.com/acme/app/.github/release.yml@refs/tags/v1",
         ] {
             assert!(!matches(release, other), "{other}");
         }
         assert!(matches("*@acme.com", "me@acme.com"));
         assert!(!matches("*@acme.com", "me@acme.com.evil.org"));
-        assert!(matches("a*a", "aa") && !matches("a*a", "a"));
-        assert!(matches("a*b*b", "abb") && !matches("a*b*b", "ab"));
+        assert!(!matches("*@acme.com", "me@evil.org@acme.com"));
+    }
+
+    /// Whoever may push to the repository may create a branch of this name.
+    #[test]
+    fn a_branch_whose_name_ends_like_another_is_not_that_one() {
+        let main = "https://github.com/acme/app/.github/workflows/*@refs/heads/main";
+        let of = |rest: &str| format!("https://github.com/acme/app/.github/workflows/{rest}");
+        assert!(matches(main, &of("build.yml@refs/heads/main")));
+        assert!(!matches(main, &of("build.yml@refs/heads/x@refs/heads/main")));
+        assert!(!matches(&main.replace("/*@", "/**@"), &of("b.yml@refs/heads/x@refs/heads/main")));
     }
 
     #[test]
-    fn nothing_but_wildcards_is_anyone() {
-        assert!("**".parse::<Identity>().unwrap().is_anyone());
-        assert!(!"a*".parse::<Identity>().unwrap().is_anyone());
+    fn a_star_alone_is_anyone() {
+        assert!(matches("*", "https://github.com/acme/app@refs/heads/main"));
+        assert_eq!("*".parse(), Ok(Identity::Anyone));
+        assert!(!matches("**", "me@acme.com"));
         assert!("".parse::<Identity>().is_err());
+    }
+
+    #[test]
+    fn a_pattern_has_a_fixed_owner_or_not() {
+        let fixed = |text: &str| text.parse::<Identity>().unwrap().has_fixed_owner();
+        for text in [
+            "https://github.com/acme/*/.github/workflows/release.yml@refs/tags/*",
+            "https://github.com/acme/**@refs/heads/main",
+            "https://gitlab.com/acme/**",
+            "https://github.com/acme/*",
+            "*@acme.com",
+            "release-*@ci.acme.com",
+            "me@gmail.com",
+            "anything at all without a wildcard",
+        ] {
+            assert_eq!(fixed(text), Ok(()), "{text}");
+        }
+        for text in [
+            "*",
+            "**",
+            "*@*",
+            "**@**",
+            "https://github.com/*",
+            "https://github.com/**",
+            "https://github.com/*/repo/.github/workflows/a.yml@refs/heads/main",
+            "https://github.com/acme*/app/.github/workflows/a.yml@refs/heads/main",
+            "https://github.com/acme**",
+            "https://github.com//**",
+            "https://github.com*/acme/app",
+            "https://**/acme/app",
+            "https://*.acme.com/a/b",
+            "https://github.com**",
+            "http*://github.com/acme/app",
+            "**://github.com/acme/app",
+            "**github.com/acme/app",
+            "**@refs/heads/main",
+            "*@refs/heads/main",
+            "**@acme.com",
+            "*@*.acme.com",
+            "*@acme.*",
+            "*@com",
+            "*@gmail.com",
+            "*@Gmail.com",
+            "https://gitlab.com/**",
+            "acme*@outlook.com",
+            "acme-*",
+        ] {
+            let error = fixed(text).expect_err(text);
+            assert!(error.contains("fixed owner") || error.contains("everyone can"), "{error}");
+        }
     }
 }

@@ -9,7 +9,10 @@
 use std::fmt;
 
 use rustls::pki_types::CertificateDer;
-use sigstore_verify::trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot};
+use sigstore_verify::trust_root::{
+    SIGSTORE_GITHUB_TRUSTED_ROOT, SIGSTORE_PRODUCTION_TRUSTED_ROOT, SIGSTORE_STAGING_TRUSTED_ROOT,
+    TrustedRoot,
+};
 use sigstore_verify::types::{DerPublicKey, TimeRange};
 use sigstore_verify::{
     Error, Policy, PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult, Verifier,
@@ -63,6 +66,23 @@ impl Roots {
 
     pub fn is_public_good(&self) -> bool {
         self.public_good
+    }
+
+    /// Whether it trusts a certificate authority of the public Sigstore, which gives everyone a certificate;
+    /// also where the root comes from a file.
+    pub fn certifies_everyone(&self) -> bool {
+        let public = [
+            SIGSTORE_PRODUCTION_TRUSTED_ROOT,
+            SIGSTORE_STAGING_TRUSTED_ROOT,
+            SIGSTORE_GITHUB_TRUSTED_ROOT,
+        ];
+        // A root that this program brings along and that cannot be read could be any: assume the worst.
+        public.iter().any(|json| match TrustedRoot::from_json(json) {
+            Ok(public) => {
+                certificates(&self.root).any(|own| certificates(&public).any(|other| own == other))
+            }
+            Err(_) => true,
+        })
     }
 
     pub fn has_logs(&self) -> bool {
@@ -254,4 +274,10 @@ fn told(error: &Error) -> Flaw {
         | _ => (FORMAT, "evidence that can be verified"),
     };
     flaw(check, error.to_string(), wanted)
+}
+
+/// The certificates of all certificate authorities, DER.
+fn certificates(root: &TrustedRoot) -> impl Iterator<Item = &[u8]> {
+    let chains = root.certificate_authorities.iter().map(|authority| &authority.cert_chain);
+    chains.flat_map(|chain| &chain.certificates).map(|entry| entry.raw_bytes.as_bytes())
 }

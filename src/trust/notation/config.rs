@@ -63,9 +63,38 @@ impl Config {
 }
 
 impl Config {
+    /// The key or the statement of the trust policy that accepts signatures by anyone (level `audit`, or an override
+    /// of `authenticity`) and is for a repository that `covers` names.
+    pub fn accepts_anyone(
+        &self,
+        covers: impl Fn(&Registry, &Repository) -> bool,
+    ) -> Option<String> {
+        let is_covered = |scope: &String| {
+            let names = scope.split_once('/').and_then(|(registry, repository)| {
+                Some((registry.parse().ok()?, repository.parse().ok()?))
+            });
+            names.is_none_or(|(registry, repository)| covers(&registry, &repository))
+        };
+        let applies = |statement: &&Statement| match &statement.scopes {
+            Scopes::All => true,
+            Scopes::Repositories(repositories) => repositories.iter().any(is_covered),
+        };
+        let anyone = |statement: &&Statement| statement.level.authenticity != Action::Enforce;
+        let found = self.statements.iter().filter(anyone).find(applies);
+        found.map(|statement| match &statement.scopes {
+            Scopes::All if self.statements.len() == 1 => "`level` or `trust_policy`".to_owned(),
+            Scopes::All | Scopes::Repositories(_) => {
+                format!("statement {:?} of `trust_policy`", statement.name)
+            }
+        })
+    }
+
     /// What it means, in one line.
     pub fn told(&self) -> String {
         match self.statements.as_slice() {
+            [one] if one.level.authenticity != Action::Enforce => {
+                "signatures by anyone (level \"audit\")".to_owned()
+            }
             [one] => format!("signatures by {}", one.identities.texts().join(" or ")),
             several => format!("a trust policy of {} statements", several.len()),
         }

@@ -107,16 +107,17 @@ fn scopes(texts: &[String]) -> Result<Scopes, String> {
     }
     let mut repositories = BTreeSet::new();
     for text in texts {
-        let parts = text.split_once('/');
-        let names = parts.is_some_and(|(registry, repository)| {
-            registry.parse::<Registry>().is_ok() && repository.parse::<Repository>().is_ok()
+        let names = text.split_once('/').and_then(|(registry, repository)| {
+            Some((registry.parse::<Registry>().ok()?, repository.parse::<Repository>().ok()?))
         });
-        if !names {
+        let Some((registry, repository)) = names else {
             return Err(format!(
                 "the scope {text:?} is no `registry/repository`; `*` stands alone, for all of them"
             ));
-        }
-        if !repositories.insert(text.clone()) {
+        };
+        // As clients expand it: `docker.io/alpine` is `docker.io/library/alpine`.
+        let repository = registry.repository(repository);
+        if !repositories.insert(format!("{registry}/{repository}")) {
             return Err(format!("the scope {text:?} stands twice"));
         }
     }

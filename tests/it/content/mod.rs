@@ -2,6 +2,7 @@
 //! used, what becomes of a tag that moves, and what it all costs.
 
 mod costs;
+mod denied;
 mod exempted;
 mod forgotten;
 mod held;

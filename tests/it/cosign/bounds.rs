@@ -104,7 +104,7 @@ fn cve_2023_46737_many_subjects_names_or_certificates_are_refused() {
     let text = text.to_string();
     bench.refuses("limit", &bundle(&text, &key.sign(&pae(&text)), None, &[], &[]));
 
-    let lines = format!("identity = \"https://*\"\nissuer = {:?}", Leaf::ISSUER);
+    let lines = format!("identity = \"https://**@**\"\nissuer = {:?}", Leaf::ISSUER);
     let keyless = Bench::keyless(&lines, &Sigstore::shared().trusted_root());
     let mut leaf = Leaf::new();
     leaf.names = vec![leaf.names[0].clone(); MAX_NAMES + 1];
@@ -164,7 +164,7 @@ proptest! {
         values in proptest::collection::vec(".{0,60}", 5),
     ) {
         static BENCHES: std::sync::LazyLock<[Bench; 2]> = std::sync::LazyLock::new(|| {
-            let lines = format!("identity = \"https://*\"\nissuer = {:?}", Leaf::ISSUER);
+            let lines = format!("identity = \"https://**@**\"\nissuer = {:?}", Leaf::ISSUER);
             [
                 Bench::of_keys(&[&Key::new(Kind::P256)], "tlog = \"require\""),
                 Bench::keyless(&lines, &Sigstore::shared().trusted_root()),

@@ -52,6 +52,9 @@ fn every_key_of_the_contract_is_read() {
     let (registry, repository) = config.signature_repository.clone().unwrap();
     assert_eq!((registry.as_str(), repository.as_str()), ("registry.example.com", "signatures"));
     assert!(Anchor::new(config).wants_attestation());
+    let of_hub = "keys = [\"k\"]\nsignature_repository = \"docker.io/signatures\"";
+    let config = read(of_hub, &[("k", &key())]).unwrap();
+    assert_eq!(config.signature_repository.unwrap().1.as_str(), "library/signatures");
 }
 
 #[test]

@@ -15,5 +15,6 @@ mod entries;
 mod keyless;
 mod keys;
 mod kinds;
+mod patterns;
 mod pki;
 mod recorded;

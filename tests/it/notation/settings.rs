@@ -186,6 +186,7 @@ fn a_policy_that_breaks_the_specification_is_refused() {
         (policy(&scoped("\"registry.example.com/*\"")), "no `registry/repository`"),
         (policy(&scoped("\"alpine\"")), "no `registry/repository`"),
         (policy(&scoped("\"r.example.com/a\",\"r.example.com/a\"")), "stands twice"),
+        (policy(&scoped("\"docker.io/a\",\"docker.io/library/a\"")), "stands twice"),
         (policy(&format!("{},{}", one(strict), one(strict))), "one statement has it"),
         (
             policy(&format!("{},{}", one(strict), scoped("\"r.example.com/a\""))),

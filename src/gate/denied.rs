@@ -1,0 +1,56 @@
+//! Digests that a rule denies. Such a rule comes before everything that could admit a manifest, so every decision
+//! passes here before it fetches a manifest and before it serves one.
+
+use super::admitted::Admitted;
+use super::denial::Denial;
+use super::{Shared, deny};
+use crate::oci::{Digest, ImageRef};
+use crate::policy::{Chosen, Mode};
+
+impl Shared {
+    /// Refuses `digest` in the repository of `image` if a rule denies it.
+    pub(super) fn not_denied(&self, image: &ImageRef, digest: &Digest) -> Result<(), Denial> {
+        self.check_denied(image, digest, None)
+    }
+
+    /// The same for a manifest, whose content may have another digest, too.
+    pub(super) fn serves_none_denied(
+        &self,
+        image: &ImageRef,
+        admitted: &Admitted,
+    ) -> Result<(), Denial> {
+        self.check_denied(image, &admitted.digest(), Some(admitted.bytes()))
+    }
+
+    /// Why nothing of the repository of `image` is served, where that is so.
+    pub(super) fn unserved(&self, image: &ImageRef) -> Denial {
+        let now = self.clock.now();
+        let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
+        match chosen {
+            Some(Chosen { pattern, rule }) => match &rule.mode {
+                Mode::Deny { reason } => deny::by_rule(image, pattern, reason.as_deref()),
+                Mode::Enforce(_) | Mode::Audit(_) | Mode::Allow { .. } => deny::no_rule(image),
+            },
+            None => deny::no_rule(image),
+        }
+    }
+
+    fn check_denied(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        content: Option<&[u8]>,
+    ) -> Result<(), Denial> {
+        let ImageRef { registry, repository, .. } = image;
+        match self.policy.denied_digest(registry, repository, digest, content) {
+            Some(Chosen { pattern, rule }) => {
+                let reason = match &rule.mode {
+                    Mode::Deny { reason } => reason.as_deref(),
+                    Mode::Enforce(_) | Mode::Audit(_) | Mode::Allow { .. } => None,
+                };
+                Err(deny::by_rule(image, pattern, reason))
+            }
+            None => Ok(()),
+        }
+    }
+}

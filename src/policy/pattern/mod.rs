@@ -1,0 +1,272 @@
+//! Patterns over `registry/repository[:tag]` or `registry/repository@digest`, anchored at both ends: `*` is
+//! any text within one path segment or within a tag, `**` is any number of segments (one at least where it
+//! ends the path). A name of Docker Hub is expanded as clients expand it: `docker.io/alpine` is
+//! `docker.io/library/alpine`. A pattern that can match no image is an error.
+//!
+//! No regular expressions, and matching takes no more than the product of both lengths.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::glob::matches_segment;
+use crate::oci::name::{DOCKER_HUB, OFFICIAL};
+use crate::oci::{Digest, ImageRef, Reference, Registry, Repository, Tag};
+
+/// The longest pattern.
+const MAX_PATTERN: usize = 1_024;
+/// Matches any number of path segments.
+const MANY: &str = "**";
+/// What stands for a wildcard in [`Pattern::example`].
+const ANY: &str = "x0y1z2";
+
+/// One pattern of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pattern {
+    segments: Vec<String>,
+    which: Which,
+}
+
+/// Which manifests of a repository a pattern is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Which {
+    All,
+    /// Those with a tag that this pattern matches.
+    Tagged(String),
+    Digest(Digest),
+}
+
+/// Orders patterns, the most specific first: exact before glob, then the longer text before the first
+/// wildcard, then with a tag part before without, and an exact tag before a glob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Specificity(Reverse<(bool, usize, bool, bool, usize, usize)>);
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_PATTERN {
+            return Err(format!("it is longer than {MAX_PATTERN} characters"));
+        }
+        let (path, which) = match text.split_once('@') {
+            Some((path, digest)) => {
+                if path.rsplit_once(':').is_some_and(|(_, tag)| !tag.contains('/')) {
+                    return Err("a digest names one manifest: leave out the tag".to_owned());
+                }
+                let digest = digest.parse().map_err(|error| format!("{digest:?}: {error}"))?;
+                (path, Which::Digest(digest))
+            }
+            None => match text.rsplit_once(':') {
+                Some((path, tag)) if !tag.contains('/') => (path, Which::Tagged(tag.to_owned())),
+                Some(_) | None => (text, Which::All),
+            },
+        };
+        let mut segments: Vec<String> = path.split('/').map(str::to_owned).collect();
+        if segments.iter().any(String::is_empty) || which == Which::Tagged(String::new()) {
+            return Err("a segment is empty; write `registry/repository[:tag]`".to_owned());
+        }
+        if segments.len() < 2 && path != MANY {
+            return Err(
+                "it names no repository; write `registry/repository[:tag]`, or `**` for all"
+                    .to_owned(),
+            );
+        }
+        if let Which::Tagged(tag) = &which {
+            check_tag(tag)?;
+        }
+        check_path(&segments)?;
+        if let [registry, repository] = &segments[..]
+            && registry == DOCKER_HUB
+            && repository != MANY
+        {
+            segments.insert(1, OFFICIAL.to_owned());
+        }
+        Ok(Self { segments, which })
+    }
+}
+
+/// Checks the characters of `part`.
+fn check_characters(part: &str, also: &str) -> Result<(), String> {
+    let known = |c: char| c.is_ascii_alphanumeric() || "._-*".contains(c) || also.contains(c);
+    if part.chars().all(known) {
+        return Ok(());
+    }
+    Err("it holds a character that no name has; the wildcards are `*` and `**`".to_owned())
+}
+
+/// Checks that some tag matches `tag`.
+fn check_tag(tag: &str) -> Result<(), String> {
+    check_characters(tag, "")?;
+    if tag.contains(MANY) {
+        return Err("`**` stands for whole segments: `a/**`, not `a**`".to_owned());
+    }
+    // What `*` stands for is a letter here: if that makes no tag, nothing does.
+    match tag.replace('*', "a").parse::<Tag>() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("no tag can match {tag:?}: {error}")),
+    }
+}
+
+/// Checks that some registry and repository match the path.
+fn check_path(segments: &[String]) -> Result<(), String> {
+    let mut within_registry = true;
+    for (at, segment) in segments.iter().enumerate() {
+        if segment == MANY {
+            continue;
+        }
+        check_characters(segment, ":[]")?;
+        if segment.contains(MANY) {
+            return Err("`**` stands for whole segments: `a/**`, not `a**`".to_owned());
+        }
+        if segment.bytes().any(|b| b.is_ascii_uppercase()) {
+            return Err(format!(
+                "no image can match {segment:?}: registries and repositories are lower case; write {:?}",
+                segment.to_ascii_lowercase()
+            ));
+        }
+        // What `*` stands for is a digit here, which can be everywhere in a name but in an address of IPv6.
+        let example = segment.replace('*', "1");
+        let is_repository = || example.parse::<Repository>().map(drop);
+        let is_registry = || {
+            if segment.starts_with('[') && segment.contains('*') {
+                return Ok(());
+            }
+            example.parse::<Registry>().map(drop)
+        };
+        let fits = if at == 0 {
+            is_registry()
+        } else if within_registry {
+            is_repository().or_else(|_| is_registry())
+        } else {
+            is_repository()
+        };
+        fits.map_err(|error| format!("no image can match {segment:?}: {error}"))?;
+        within_registry = false;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.segments.join("/"))?;
+        match &self.which {
+            Which::All => Ok(()),
+            Which::Tagged(tag) => write!(f, ":{tag}"),
+            Which::Digest(digest) => write!(f, "@{digest}"),
+        }
+    }
+}
+
+impl Pattern {
+    /// Whether it has a tag part.
+    pub fn has_tag(&self) -> bool {
+        matches!(self.which, Which::Tagged(_))
+    }
+
+    /// The digest that it names.
+    pub fn digest(&self) -> Option<&Digest> {
+        match &self.which {
+            Which::Digest(digest) => Some(digest),
+            Which::All | Which::Tagged(_) => None,
+        }
+    }
+
+    /// The registry that it names, if it names exactly one.
+    pub fn registry(&self) -> Option<&str> {
+        self.segments.first().map(String::as_str).filter(|registry| !registry.contains('*'))
+    }
+
+    /// Whether this covers the name, whatever the tag or the digest.
+    pub fn covers(&self, registry: &Registry, repository: &Repository) -> bool {
+        // `*/alpine` covers docker.io as well, whose `alpine` is `library/alpine`.
+        if let [any, short] = &self.segments[..]
+            && short != MANY
+            && registry.as_str() == DOCKER_HUB
+        {
+            let official =
+                repository.as_str().split_once('/').filter(|(user, _)| *user == OFFICIAL);
+            return matches_segment(any, registry.as_str())
+                && official.is_some_and(|(_, rest)| matches_segment(short, rest));
+        }
+        let name = std::iter::once(registry.as_str()).chain(repository.as_str().split('/'));
+        path_matches(&self.segments, name)
+    }
+
+    /// Whether the tag part holds: a pattern without one covers every tag, and what has no tag. A pattern
+    /// with a digest covers no tag.
+    pub(super) fn covers_tag(&self, tag: Option<&Tag>) -> bool {
+        match (&self.which, tag) {
+            (Which::All, _) => true,
+            (Which::Tagged(_), None) | (Which::Digest(_), _) => false,
+            (Which::Tagged(pattern), Some(tag)) => matches_segment(pattern, tag.as_str()),
+        }
+    }
+
+    pub(super) fn specificity(&self) -> Specificity {
+        let path = self.segments.join("/");
+        let before_wildcard = |text: &str| text.find('*').unwrap_or(text.len());
+        let (part, exact, text, whole) = match &self.which {
+            Which::All => (false, false, 0, 0),
+            Which::Tagged(tag) => (true, !tag.contains('*'), before_wildcard(tag), tag.len()),
+            Which::Digest(_) => (true, true, usize::MAX, 0),
+        };
+        Specificity(Reverse((
+            !path.contains('*'),
+            before_wildcard(&path),
+            part,
+            exact,
+            text,
+            path.len() + whole,
+        )))
+    }
+
+    /// A name that it covers, as an example of all of them: what stands for the wildcards is in no other pattern.
+    pub(super) fn example(&self) -> Option<(Registry, Repository)> {
+        let segment = |segment: &String| segment.replace(MANY, ANY).replace('*', ANY);
+        let mut path: Vec<String> = self.segments.iter().map(segment).collect();
+        if path.len() < 2 {
+            path.push(ANY.to_owned());
+        }
+        let image: ImageRef = path.join("/").parse().ok()?;
+        let ImageRef { registry, repository, reference: Reference::Tag(_) } = image else {
+            return None;
+        };
+        self.covers(&registry, &repository).then_some((registry, repository))
+    }
+}
+
+/// `**` is any number of segments; greedy with one point of return, as in [`matches_segment`].
+fn path_matches<'a>(pattern: &[String], mut name: impl Iterator<Item = &'a str> + Clone) -> bool {
+    let mut rest = pattern;
+    // What follows the last `**`, and the name from the first segment that it has not taken yet.
+    let mut back = None;
+    loop {
+        let mut onward = name.clone();
+        let fits = match rest {
+            [] if onward.next().is_none() => return true,
+            [] => false,
+            [last] if last == "**" => return onward.next().is_some(),
+            [segment, after @ ..] if segment == "**" => {
+                back = Some((after, name.clone()));
+                rest = after;
+                continue;
+            }
+            [segment, after @ ..] => {
+                // What is too short for the pattern is not mended by leaving less of it.
+                let Some(part) = onward.next() else { return false };
+                rest = after;
+                matches_segment(segment, part)
+            }
+        };
+        if fits {
+            name = onward;
+            continue;
+        }
+        let Some((after, from)) = &mut back else { return false };
+        from.next();
+        (rest, name) = (*after, from.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests;

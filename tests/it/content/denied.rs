@@ -1,0 +1,61 @@
+//! Rules that deny a digest where anchors sign content.
+
+use std::time::Duration;
+
+use countersign::oci::Digest;
+
+use super::{push_signed, world};
+use crate::attached::tag_of;
+use crate::fake_registry::REGISTRY;
+use crate::whole_gate::{APP, World};
+
+const REFRESH: Duration = Duration::from_secs(5 * 60);
+
+/// Starts the gate anew, with a rule that denies the digest of `manifest`.
+async fn deny(world: &mut World, manifest: &[u8]) {
+    let digest = Digest::of(manifest);
+    let mut setup = world.setup.clone();
+    setup.tables +=
+        &format!("[[rule]]\nimages = [\"{REGISTRY}/{APP}@{digest}\"]\nmode = \"deny\"\n");
+    world.restart_with(setup).await;
+}
+
+#[tokio::test]
+async fn a_signed_image_whose_digest_is_denied_is_denied_with_its_signatures() {
+    let mut world = world("", "").await;
+    let (bad, good) = (push_signed(&world, "v1", "one"), push_signed(&world, "v2", "two"));
+    world.pull("v1").await.serves(&bad);
+    deny(&mut world, &bad).await;
+    world.pull("v1").await.is_refused("denied_by_rule");
+    world.pull(Digest::of(&bad)).await.is_refused("denied_by_rule");
+    world.pull(tag_of(&bad, ".sig")).await.is_refused("denied_by_rule");
+    world.pull("v2").await.serves(&good);
+    assert_eq!(world.pull(tag_of(&good, ".sig")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_tag_is_not_held_at_a_denied_digest() {
+    let mut world = world("", "on_unsigned = \"hold\"").await;
+    let last = push_signed(&world, "v1", "one");
+    world.pull("v1").await.serves(&last);
+    world.push("v1", "two");
+    world.pass(REFRESH);
+    world.pull("v1").await.serves(&last);
+    deny(&mut world, &last).await;
+    assert_eq!(world.pull("v1").await.denied().0, 404);
+}
+
+/// What was denied was never admitted: it is no reason to take an older image for a rollback.
+#[tokio::test]
+async fn a_tag_that_moves_to_a_denied_digest_is_denied_and_may_move_back() {
+    let mut world = world("", "on_unsigned = \"hold\"\non_rollback = \"refuse\"").await;
+    let good = super::push_signed_at(&world, "v1", "one", crate::sigstore::NOW - 60);
+    world.pull("v1").await.serves(&good);
+    let bad = super::push_signed_at(&world, "v1", "two", crate::sigstore::NOW);
+    deny(&mut world, &bad).await;
+    world.pass(REFRESH);
+    world.pull("v1").await.is_refused("denied_by_rule");
+    world.put_tag("v1", &good);
+    world.pass(REFRESH);
+    world.pull("v1").await.serves(&good);
+}
