@@ -28,6 +28,7 @@ mod moved;
 mod relay;
 mod resolutions;
 mod search;
+mod walks;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -43,6 +44,7 @@ pub use artifacts::is_artifact_tag;
 pub use denial::{Denial, Denied, Doubt, Undecided};
 pub use evidence::Heard;
 pub use judged::Judged;
+pub use walks::MAX_SEARCH_REQUESTS;
 
 use crate::clock::Clock;
 use crate::exemptions::Exemptions;
