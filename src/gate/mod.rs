@@ -48,11 +48,11 @@ pub use walks::MAX_SEARCH_REQUESTS;
 
 use crate::clock::Clock;
 use crate::exemptions::Exemptions;
-use crate::oci::{ImageRef, Reference, Registry};
-use crate::policy::Policy;
+use crate::oci::{ImageRef, Reference, Registry, Repository, Tag};
+use crate::policy::{OnRollback, OnUnsigned, Policy};
 use crate::pull_through::PullThrough;
 use crate::trust::Trust;
-use crate::trust::tags::TagMemory;
+use crate::trust::tags::{Need, Needs, TagMemory};
 use audited::Audits;
 use lineage::Lineage;
 use resolutions::Resolutions;
@@ -75,6 +75,8 @@ struct Shared {
     lineage: Lineage,
     resolutions: Resolutions,
     tags: TagMemory,
+    /// Which tags have a history that a rule depends on.
+    needs: Needs,
     exemptions: Exemptions,
     audits: Audits,
     registries: Vec<Registry>,
@@ -102,6 +104,7 @@ impl Gate {
     ) -> Self {
         let lineage = Lineage::new(pull_through.clone());
         let resolutions = Resolutions::new(pull_through.clone(), clock.clone());
+        let needs = needs(policy.clone(), clock.clone());
         let shared = Arc::new_cyclic(|itself| Shared {
             policy,
             trust,
@@ -109,6 +112,7 @@ impl Gate {
             lineage,
             resolutions,
             tags,
+            needs,
             exemptions,
             audits: Audits::new(),
             registries,
@@ -132,6 +136,7 @@ impl Gate {
         let resolutions = resolutions.by(pull_through.clone());
         let lineage = Lineage::new(pull_through.clone());
         let (tags, exemptions, clock) = (tags.clone(), exemptions.clone(), clock.clone());
+        let needs = needs(policy.clone(), clock.clone());
         let shared = Arc::new_cyclic(|itself| Shared {
             policy,
             trust,
@@ -139,6 +144,7 @@ impl Gate {
             lineage,
             resolutions,
             tags,
+            needs,
             exemptions,
             audits: Audits::new(),
             registries,
@@ -195,4 +201,15 @@ impl Gate {
     pub fn clock(&self) -> &Clock {
         &self.shared.clock
     }
+}
+
+/// Says whether the rule for a tag depends on its history.
+fn needs(policy: Policy, clock: Clock) -> Needs {
+    Arc::new(move |registry: &Registry, repository: &Repository, tag: &Tag| {
+        let chosen = policy.rule_for(registry, repository, Some(tag), clock.now());
+        match chosen.map(|chosen| (chosen.rule.on_unsigned, chosen.rule.on_rollback)) {
+            Some((OnUnsigned::Hold, _) | (_, OnRollback::Refuse)) => Need::Required,
+            Some((OnUnsigned::Refuse, OnRollback::Warn)) | None => Need::Optional,
+        }
+    })
 }
