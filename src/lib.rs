@@ -40,7 +40,8 @@
 //!
 //! What is known of a repository's signatures is a trust fact, expires, and is kept by the trust cache
 //! and its memory on disk. What a digest stands for is a content fact, never changes, and is kept by the
-//! store; deleting all of that changes no verdict.
+//! store; deleting all of that changes no verdict. The history of tags is a trust fact, too: it has a database of
+//! its own, apart from the store's.
 //!
 //! # Life of a blob
 //!

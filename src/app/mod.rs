@@ -217,6 +217,10 @@ impl Running {
             file.close().await;
         }
         self.parts.pull_through.close().await;
+        let tags = self.parts.tags.clone();
+        if let Err(broken) = tokio::task::spawn_blocking(move || tags.close()).await {
+            tracing::error!(%broken, "closing the history of tags failed");
+        }
         self.store_shutdown.cancel();
         self.store_tasks.close();
         self.store_tasks.wait().await;

@@ -34,6 +34,7 @@ pub(super) struct Parts {
     pub(super) store: Option<Store>,
     clock: Clock,
     keeping: Keeping,
+    pub(super) tags: TagMemory,
     names: TrustCache,
     content: Verdicts,
     requests: upstream::Metrics,
@@ -80,7 +81,16 @@ impl Parts {
             telling,
         );
         let clock = clock.clone();
-        let parts = Self { pull_through, store, clock, keeping, names, content, requests };
+        let parts = Self {
+            pull_through,
+            store,
+            clock,
+            keeping,
+            tags: tags.clone(),
+            names,
+            content,
+            requests,
+        };
         let made = parts.make(config)?;
         let gate = Gate::new(
             config.policy.clone(),

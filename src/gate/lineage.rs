@@ -8,8 +8,8 @@ use moka::Equivalent;
 use moka::future::Cache;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
-use tokio::sync::Mutex;
 
+use super::walks::Walks;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
 use crate::pull_through::{Fetched, PullThrough};
@@ -20,8 +20,6 @@ const MAX_FACTS: u64 = 200_000;
 const MAX_PARENTS: usize = 16;
 /// How long it is taken for granted that a manifest is kept: the store may have lost it, or had no room.
 const KEPT: Duration = Duration::from_secs(10 * 60);
-/// The most repositories whose indexes are being walked at once.
-const MAX_WALKS: u64 = 10_000;
 
 type Key = (Registry, Repository, Digest);
 
@@ -48,7 +46,7 @@ pub(super) struct Lineage {
     passed: Cache<Key, Arc<[Tag]>>,
     /// Digests that were asked for as manifests and denied.
     denied: Cache<Key, ()>,
-    walks: Cache<(Registry, Repository), Arc<Mutex<()>>>,
+    pub(super) walks: Walks,
 }
 
 impl Lineage {
@@ -59,19 +57,21 @@ impl Lineage {
     fn with_room(pull_through: PullThrough, facts: u64) -> Self {
         let (remembered, walked): (Cache<Key, Timestamp>, Cache<Key, ()>) =
             (Cache::new(facts), Cache::new(facts));
-        let forgotten = (remembered.clone(), walked.clone());
+        let walks = Walks::new();
+        let forgotten = (remembered.clone(), walked.clone(), walks.reopener());
         // An index of which a child was forgotten has to be looked at again, or that child would be
         // absent for as long as the index is remembered.
         let parents = Cache::builder()
             .max_capacity(facts)
             .eviction_policy(EvictionPolicy::lru())
             .async_eviction_listener(move |child: Arc<Key>, parents: Arc<[Digest]>, cause| {
-                let (remembered, walked) = forgotten.clone();
+                let (remembered, walked, walks) = forgotten.clone();
                 Box::pin(async move {
                     for parent in parents.iter().filter(|_| cause.was_evicted()) {
                         let index = (child.0.clone(), child.1.clone(), *parent);
                         remembered.invalidate(&index).await;
                         walked.invalidate(&index).await;
+                        walks.reopen(&child.0, &child.1).await;
                     }
                 })
             })
@@ -83,7 +83,7 @@ impl Lineage {
             walked,
             passed: Cache::new(facts),
             denied: Cache::new(facts),
-            walks: Cache::new(MAX_WALKS),
+            walks,
         }
     }
 
@@ -155,15 +155,10 @@ impl Lineage {
                 let index = key(image, &crowded_out);
                 self.remembered.invalidate(&index).await;
                 self.walked.invalidate(&index).await;
+                self.walks.reopener().reopen(&image.registry, &image.repository).await;
             }
         }
         self.remembered.insert(key(image, parent), now).await;
-    }
-
-    /// Only one walk through a repository's indexes at a time: the others find what it found.
-    pub(super) async fn walk(&self, image: &ImageRef) -> Arc<Mutex<()>> {
-        let place = (image.registry.clone(), image.repository.clone());
-        self.walks.get_with(place, async { Arc::default() }).await
     }
 }
 

@@ -29,6 +29,7 @@ mod moved;
 mod relay;
 mod resolutions;
 mod search;
+mod walks;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -44,14 +45,15 @@ pub use artifacts::is_artifact_tag;
 pub use denial::{Denial, Denied, Doubt, Undecided};
 pub use evidence::Heard;
 pub use judged::Judged;
+pub use walks::MAX_SEARCH_REQUESTS;
 
 use crate::clock::Clock;
 use crate::exemptions::Exemptions;
-use crate::oci::{ImageRef, Reference, Registry};
-use crate::policy::Policy;
+use crate::oci::{ImageRef, Reference, Registry, Repository, Tag};
+use crate::policy::{OnRollback, OnUnsigned, Policy};
 use crate::pull_through::PullThrough;
 use crate::trust::Trust;
-use crate::trust::tags::TagMemory;
+use crate::trust::tags::{Need, Needs, TagMemory};
 use audited::Audits;
 use lineage::Lineage;
 use resolutions::Resolutions;
@@ -74,6 +76,8 @@ struct Shared {
     lineage: Lineage,
     resolutions: Resolutions,
     tags: TagMemory,
+    /// Which tags have a history that a rule depends on.
+    needs: Needs,
     exemptions: Exemptions,
     audits: Audits,
     registries: Vec<Registry>,
@@ -101,6 +105,7 @@ impl Gate {
     ) -> Self {
         let lineage = Lineage::new(pull_through.clone());
         let resolutions = Resolutions::new(pull_through.clone(), clock.clone());
+        let needs = needs(policy.clone(), clock.clone());
         let shared = Arc::new_cyclic(|itself| Shared {
             policy,
             trust,
@@ -108,6 +113,7 @@ impl Gate {
             lineage,
             resolutions,
             tags,
+            needs,
             exemptions,
             audits: Audits::new(),
             registries,
@@ -131,6 +137,7 @@ impl Gate {
         let resolutions = resolutions.by(pull_through.clone());
         let lineage = Lineage::new(pull_through.clone());
         let (tags, exemptions, clock) = (tags.clone(), exemptions.clone(), clock.clone());
+        let needs = needs(policy.clone(), clock.clone());
         let shared = Arc::new_cyclic(|itself| Shared {
             policy,
             trust,
@@ -138,6 +145,7 @@ impl Gate {
             lineage,
             resolutions,
             tags,
+            needs,
             exemptions,
             audits: Audits::new(),
             registries,
@@ -200,4 +208,15 @@ impl Gate {
     pub fn clock(&self) -> &Clock {
         &self.shared.clock
     }
+}
+
+/// Says whether the rule for a tag depends on its history.
+fn needs(policy: Policy, clock: Clock) -> Needs {
+    Arc::new(move |registry: &Registry, repository: &Repository, tag: &Tag| {
+        let chosen = policy.rule_for(registry, repository, Some(tag), clock.now());
+        match chosen.map(|chosen| (chosen.rule.on_unsigned, chosen.rule.on_rollback)) {
+            Some((OnUnsigned::Hold, _) | (_, OnRollback::Refuse)) => Need::Required,
+            Some((OnUnsigned::Refuse, OnRollback::Warn)) | None => Need::Optional,
+        }
+    })
 }

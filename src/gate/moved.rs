@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{OnRollback, OnUnsigned, Requirement, Rule};
 use crate::trust::places::Inquiry;
-use crate::trust::tags::Remembered;
+use crate::trust::tags::{Need, Remembered};
 use crate::trust::{Endorsement, Reason, Refusal};
 
 impl Shared {
@@ -24,7 +24,7 @@ impl Shared {
         place: &Place<'_>,
     ) -> Result<Admitted, Denial> {
         let inquiry = Inquiry::new();
-        let before = self.recall(image, tag, Some(place.rule))?;
+        let before = self.history(image, tag, place)?;
         let judged = self.judge_tag(image, tag, requirement, place, &inquiry).await;
         let (met, mut remark) = match judged {
             Ok(met) => (met, None),
@@ -46,7 +46,7 @@ impl Shared {
             self.fetch(image, digest, Grounds::Endorsed(met), place, Some(&inquiry)).await?;
         let signed = earliest(admitted.endorsements());
         // Others may have admitted something newer meanwhile.
-        let before = self.recall(image, tag, Some(place.rule))?;
+        let before = self.history(image, tag, place)?;
         if let Some((signed, newest)) = rolled_back(before.as_ref(), &digest, signed) {
             if rule.on_rollback == OnRollback::Refuse {
                 let signed = match signed {
@@ -62,12 +62,23 @@ impl Shared {
             }
             remark = Some(Remark::RolledBack { signed, newest });
         }
-        if !before.is_some_and(|before| before.digest == digest && signed <= before.newest) {
-            self.note(image, tag, rule, signed, &digest, place).await?;
-        }
+        self.note(image, tag, signed, &digest, place).await?;
         self.lineage.passed(image, digest, tag).await;
         tell(image, remark.as_ref());
         Ok(admitted.remarked(remark))
+    }
+
+    /// The history of `tag`. If it cannot be read, that is an error only where a rule depends on it.
+    fn history(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        place: &Place<'_>,
+    ) -> Result<Option<Remembered>, Denial> {
+        match self.recall(image, tag, Some(place.rule)) {
+            Err(_) if self.need(image, tag) == Need::Optional => Ok(None),
+            recalled @ (Ok(_) | Err(_)) => recalled,
+        }
     }
 
     /// What is remembered of `tag`.
@@ -81,37 +92,32 @@ impl Shared {
         recalled.map_err(|error| deny::no_memory(image, rule, &error))
     }
 
-    /// Remembers what the tag has. Where a rule rests on that, nothing is served without it.
+    /// Records what the tag has. Where a rule depends on the record, nothing is served before it is on disk.
     async fn note(
         &self,
         image: &ImageRef,
         tag: &Tag,
-        rule: &Rule,
         signed: Option<Timestamp>,
         digest: &Digest,
         place: &Place<'_>,
     ) -> Result<(), Denial> {
-        let (tags, digest, now) = (self.tags.clone(), *digest, self.clock.now());
-        let (registry, repository, tag) =
-            (place.registry.clone(), place.repository.clone(), tag.clone());
-        let noted = tokio::task::spawn_blocking(move || {
-            tags.note(&registry, &repository, &tag, &digest, signed, now)
-        });
-        let error = match noted.await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error,
-            Err(broken) => {
-                tracing::error!(%broken, "remembering a tag broke off");
-                crate::trust::tags::TagsError::broken()
+        let key = (&image.registry, &image.repository, tag);
+        let noted = self.tags.note(key, digest, signed, self.clock.now(), &self.needs).await;
+        let Err(error) = noted else { return Ok(()) };
+        match self.need(image, tag) {
+            Need::Optional => {
+                tracing::warn!(%image, %error, "the history of the tag cannot be recorded");
+                Ok(())
             }
-        };
-        tracing::error!(%image, %error, "what the tag has cannot be remembered");
-        match (rule.on_unsigned, rule.on_rollback) {
-            (OnUnsigned::Refuse, OnRollback::Warn) => Ok(()),
-            (OnUnsigned::Hold, _) | (_, OnRollback::Refuse) => {
+            Need::Required => {
+                tracing::error!(%image, %error, "the history of the tag cannot be recorded");
                 Err(deny::no_memory(image, Some(place.rule), &error))
             }
         }
+    }
+
+    fn need(&self, image: &ImageRef, tag: &Tag) -> Need {
+        (self.needs)(&image.registry, &image.repository, tag)
     }
 }
 

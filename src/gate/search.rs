@@ -16,6 +16,7 @@ use super::by_digest::is_open;
 use super::decision::Decision;
 use super::denial::{Denial, Undecided};
 use super::deny;
+use super::walks::{Budget, MAX_SEARCH_REQUESTS, SignedSet};
 
 /// How deep indexes may list indexes.
 const MAX_LEVELS: usize = 4;
@@ -33,6 +34,24 @@ pub(super) struct Search<'a> {
 
 /// What each anchor that has a say in the repository signs in it.
 pub(super) type Names<'a> = [(Arc<str>, Result<SignedNames<'a>, Unendorsed>)];
+
+/// What looking at a manifest gives.
+enum Looked {
+    Manifest(Fetched),
+    /// Neither the store nor upstream has it.
+    Absent,
+    /// Upstream's answer is no manifest of that digest.
+    Unfit,
+}
+
+/// What a manifest is as an artifact about another one.
+enum About {
+    Admitted(Box<Admitted>),
+    /// Neither the store nor upstream has it.
+    Absent,
+    /// It is not about an admitted manifest.
+    Nothing,
+}
 
 /// A step of the walk.
 enum Way {
@@ -57,12 +76,23 @@ impl Shared {
         {
             return Ok(Some(found));
         }
-        if let Some(found) = self.about_subject(image, digest, names, &mut search).await? {
-            return Ok(Some(found));
+        match self.about_subject(image, digest, names, &mut search).await? {
+            About::Admitted(found) => return Ok(Some(*found)),
+            // Nothing can be served, whatever lists it.
+            About::Absent => return Ok(None),
+            About::Nothing => {}
         }
-        let walk = self.lineage.walk(image).await;
-        let alone = walk.lock().await;
-        self.walk(image, names, &mut search).await;
+        let walks = &self.lineage.walks;
+        let signed = names.iter().filter_map(|(_, signed)| signed.as_ref().ok());
+        let signed = SignedSet::of(signed.flat_map(SignedNames::digests).copied());
+        if walks.is_complete(image, signed).await {
+            return search.doubt.map_or(Ok(None), Err);
+        }
+        let budget = walks.budget(image, self.clock.now()).await;
+        let mut alone = budget.lock().await;
+        if self.walk(image, names, &mut search, &mut alone).await {
+            walks.completed(image, signed).await;
+        }
         // What follows may search for another manifest of the repository, and walk.
         drop(alone);
         search.tried.clear();
@@ -153,32 +183,44 @@ impl Shared {
         digest: &Digest,
         names: &Names<'_>,
         search: &mut Search<'_>,
-    ) -> Result<Option<Admitted>, Denial> {
+    ) -> Result<About, Denial> {
         // Without any signed name there is nothing that it could be about.
         let ImageRef { registry, repository, .. } = image;
         if names.iter().all(|(_, signed)| signed.is_err())
             && !self.policy.asks_content(registry, repository, self.clock.now())
         {
-            return Ok(None);
+            return Ok(About::Nothing);
         }
-        let Some(fetched) = self.look(image, digest, search).await? else { return Ok(None) };
+        let fetched = match self.look(image, digest, search).await? {
+            Looked::Manifest(fetched) => fetched,
+            Looked::Absent => return Ok(About::Absent),
+            Looked::Unfit => return Ok(About::Nothing),
+        };
         let Some(subject) = fetched.manifest().subject().map(|subject| subject.digest) else {
-            return Ok(None);
+            return Ok(About::Nothing);
         };
         if fetched.manifest().is_runnable() {
-            return Ok(None);
+            return Ok(About::Nothing);
         }
         let above = beside(image, &subject);
         let subject = self.known(&above, &subject, names, MAX_LEVELS, search).await?;
-        let Some(subject) = subject else { return Ok(None) };
+        let Some(subject) = subject else { return Ok(About::Nothing) };
         let admitted = Admitted::about(&subject, fetched);
-        admitted.map(Some).map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))
+        let admitted = admitted.map(|admitted| About::Admitted(Box::new(admitted)));
+        admitted.map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))
     }
 
     /// Looks at every signed manifest of the repository that was not looked at yet, and remembers what
     /// it lists; what cannot be read hides nothing of the others. The next request goes on where the
-    /// bounds ended this one.
-    async fn walk(&self, image: &ImageRef, names: &Names<'_>, search: &mut Search<'_>) {
+    /// bounds ended this one. Returns whether everything was looked at.
+    async fn walk(
+        &self,
+        image: &ImageRef,
+        names: &Names<'_>,
+        search: &mut Search<'_>,
+        budget: &mut Budget,
+    ) -> bool {
+        let mut complete = true;
         let mut open: Vec<Way> = Vec::new();
         for signed in names.iter().filter_map(|(_, signed)| signed.as_ref().ok()) {
             open.extend(signed.digests().map(|digest| Way::Down(*digest, MAX_LEVELS)));
@@ -194,10 +236,21 @@ impl Shared {
             if self.lineage.is_walked(image, &digest) {
                 continue;
             }
+            let (registry, repository) = (&image.registry, &image.repository);
+            if self.pull_through.kept_manifest(registry, repository, &digest).await.is_none()
+                && !budget.take(self.clock.now())
+            {
+                let because = format!(
+                    "the searches for signed indexes in this repository have used \
+                     {MAX_SEARCH_REQUESTS} upstream requests in the last hour"
+                );
+                search.doubts(deny::exhausted(image, None, because));
+                return false;
+            }
             match self.look(image, &digest, search).await {
-                Ok(fetched) => {
+                Ok(looked) => {
                     open.push(Way::Up(digest));
-                    let Some(fetched) = fetched else { continue };
+                    let Looked::Manifest(fetched) = looked else { continue };
                     self.lineage.remember(image, &fetched, self.clock.now()).await;
                     if levels > 1 {
                         let nested = fetched.manifest().child_indexes();
@@ -205,25 +258,27 @@ impl Shared {
                     }
                 }
                 Err(denial) => {
+                    complete = false;
                     let throttled = matches!(denial, Denial::Throttled { .. });
                     search.doubts(denial);
                     if throttled || search.spent {
-                        return;
+                        return false;
                     }
                     // What cannot be read now is looked at again.
                     open.retain(|way| matches!(way, Way::Down(..)));
                 }
             }
         }
+        complete
     }
 
-    /// Upstream's manifest, to look at: none where upstream has none that can be looked at.
+    /// Fetches a manifest to look at, from the store or upstream.
     async fn look(
         &self,
         image: &ImageRef,
         digest: &Digest,
         search: &mut Search<'_>,
-    ) -> Result<Option<Fetched>, Denial> {
+    ) -> Result<Looked, Denial> {
         if search.spent || search.decision.inquiry().ask(&image.registry, 0).is_err() {
             search.spent = true;
             let because = format!(
@@ -235,13 +290,10 @@ impl Shared {
         match self.pull_through.manifest(&image.registry, &image.repository, digest).await {
             Ok(fetched) => {
                 search.spent = search.decision.inquiry().hold(fetched.bytes().len()).is_err();
-                Ok(Some(fetched))
+                Ok(Looked::Manifest(fetched))
             }
-            Err(
-                FetchError::Invalid(_)
-                | FetchError::Mismatch(_)
-                | FetchError::Upstream(UpstreamError::Absent { .. }),
-            ) => Ok(None),
+            Err(FetchError::Upstream(UpstreamError::Absent { .. })) => Ok(Looked::Absent),
+            Err(FetchError::Invalid(_) | FetchError::Mismatch(_)) => Ok(Looked::Unfit),
             Err(error @ (FetchError::NoUpstream(_) | FetchError::Upstream(_))) => {
                 Err(deny::fetch(image, None, error))
             }

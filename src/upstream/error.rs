@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderName, Response, StatusCode};
 use thiserror::Error;
 
@@ -83,6 +84,13 @@ pub enum Violation {
     Json(Arc<InvalidJson>),
     #[error("the answer has no {0}")]
     Missing(&'static str),
+    #[error("the answer is a web page or unreadable (status {0}), not the answer of a registry")]
+    WebPage(StatusCode),
+    #[error(
+        "the answer is status {0}, as from a registry without the referrers API, but no second repository of \
+         this registry has confirmed that"
+    )]
+    UnconfirmedNoReferrers(StatusCode),
     #[error(transparent)]
     Manifest(Arc<InvalidManifest>),
     #[error("the part that came is not the part that was asked for")]
@@ -162,14 +170,23 @@ pub(super) fn of_status<B>(response: &Response<B>) -> UpstreamError {
 
 /// What the body of a 404 says: a code, where that is one of absence, and a message.
 pub(super) async fn absence(body: Body) -> (Option<ErrorCode>, String) {
-    let said = match body.read_whole(MAX_ERROR_BODY).await {
-        Ok(bytes) => first_error(&bytes),
+    error_body(body).await.map_or_else(Default::default, |bytes| absence_in(&bytes))
+}
+
+/// The body of an error response; `None` if it cannot be read or is longer than [`MAX_ERROR_BODY`].
+pub(super) async fn error_body(body: Body) -> Option<Bytes> {
+    match body.read_whole(MAX_ERROR_BODY).await {
+        Ok(bytes) => Some(bytes),
         Err(error) => {
-            tracing::debug!(%error, "the body of a 404 cannot be read");
+            tracing::debug!(%error, "the body of an error response cannot be read");
             None
         }
-    };
-    said.unwrap_or_default()
+    }
+}
+
+/// The code, if it is one of absence, and the message in the body of a 404.
+pub(super) fn absence_in(body: &[u8]) -> (Option<ErrorCode>, String) {
+    first_error(body).unwrap_or_default()
 }
 
 /// Code and message of the first error of a registry's error body.

@@ -2,14 +2,14 @@
 //! does not know the question.
 
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{Response, StatusCode};
 
 use super::error::{self, UpstreamError, Violation};
 use super::metrics::Endpoint;
 use super::page::{self, Page};
 use super::{Upstream, accept, text};
-use crate::net::Method;
+use crate::net::{Body, Method};
 use crate::oci::headers::OCI_FILTERS_APPLIED;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, ErrorCode, Manifest, MediaType, Repository};
@@ -59,8 +59,11 @@ pub enum Listing {
     Page(Referrers, Option<Violation>),
     /// It has the API, or may have it, and not this repository or manifest.
     Unknown(ErrorCode),
-    /// It has no such API: it answered with this status, and 200 is some page of its own.
+    /// It answered with this status as a registry without this API does.
     Unsupported(StatusCode),
+    /// It answered with this status and a web page or an unreadable body, which says nothing about the
+    /// registry.
+    WebPage(StatusCode),
 }
 
 impl Upstream {
@@ -76,8 +79,8 @@ impl Upstream {
         match self.list_referrers(repository, subject, artifact_type, page, MAX_REFERRERS).await? {
             Listing::Page(page, None) => Ok(Some(page)),
             Listing::Page(_, Some(violation)) => Err(violation.into()),
-            Listing::Unsupported(StatusCode::OK) => Err(Violation::Missing("OCI index").into()),
-            Listing::Unknown(_) | Listing::Unsupported(_) => Ok(None),
+            Listing::WebPage(StatusCode::OK) => Err(Violation::Missing("OCI index").into()),
+            Listing::Unknown(_) | Listing::Unsupported(_) | Listing::WebPage(_) => Ok(None),
         }
     }
 
@@ -98,19 +101,13 @@ impl Upstream {
             self.ask(Endpoint::Referrers, Method::Get, repository, &path, &query, headers).await?;
         match response.status() {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => {
-                // An API that exists says what it does not know.
-                return Ok(match error::absence(response.into_body()).await.0 {
-                    Some(code) => Listing::Unknown(code),
-                    None => Listing::Unsupported(StatusCode::NOT_FOUND),
-                });
-            }
-            // Those that know no such path have many words for it (go-containerregistry,
+            // Registries without this path answer with one of these (go-containerregistry,
             // `remote.Referrers`).
-            status @ (StatusCode::BAD_REQUEST
+            StatusCode::NOT_FOUND
+            | StatusCode::BAD_REQUEST
             | StatusCode::METHOD_NOT_ALLOWED
             | StatusCode::NOT_ACCEPTABLE
-            | StatusCode::NOT_IMPLEMENTED) => return Ok(Listing::Unsupported(status)),
+            | StatusCode::NOT_IMPLEMENTED => return Ok(unlisted(response).await),
             _ => return Err(error::of_status(&response)),
         }
         let (next, violation) = match page::next(response.headers()) {
@@ -119,7 +116,7 @@ impl Upstream {
         };
         let content_type = text(response.headers(), &CONTENT_TYPE)?;
         if content_type.as_deref().is_some_and(is_html) {
-            return Ok(Listing::Unsupported(StatusCode::OK));
+            return Ok(Listing::WebPage(StatusCode::OK));
         }
         let filters_applied = text(response.headers(), &OCI_FILTERS_APPLIED)?;
         if filters_applied.as_ref().is_some_and(|filters| filters.len() > MAX_FILTERS) {
@@ -134,7 +131,29 @@ impl Upstream {
     }
 }
 
-/// Whether it is the page of a web server that shows the same to whatever path.
+/// What an error response says about the API.
+async fn unlisted(response: Response<Body>) -> Listing {
+    let status = response.status();
+    let is_html = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|content_type| is_html(content_type.to_str().unwrap_or_default()));
+    let Some(body) = error::error_body(response.into_body()).await else {
+        return Listing::WebPage(status);
+    };
+    // A registry that has the API names what it does not know.
+    if status == StatusCode::NOT_FOUND
+        && let Some(code) = error::absence_in(&body).0
+    {
+        return Listing::Unknown(code);
+    }
+    match is_html || body.trim_ascii_start().starts_with(b"<") {
+        true => Listing::WebPage(status),
+        false => Listing::Unsupported(status),
+    }
+}
+
+/// Whether a content type is that of a web page.
 fn is_html(content_type: &str) -> bool {
     content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/html")
 }

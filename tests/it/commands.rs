@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use countersign::clock::Timestamp;
-use countersign::oci::Digest;
-use countersign::trust::tags::TagMemory;
+use countersign::oci::{Digest, Registry, Repository, Tag};
+use countersign::trust::tags::{Need, Needs, TagMemory};
 
 /// What the contract promises, by command.
 const COMMANDS: [(&str, &[&str]); 11] = [
@@ -264,7 +265,10 @@ fn forget_tells_what_was_remembered_or_that_nothing_was() {
     let (registry, repository) = ("registry.example.com".parse().unwrap(), "app".parse().unwrap());
     let (tag, now) = ("latest".parse().unwrap(), Timestamp::from_unix(0));
     let memory = TagMemory::open(&store).unwrap();
-    memory.note(&registry, &repository, &tag, &digest, Some(now), now).unwrap();
+    let needs: Needs = Arc::new(|_: &Registry, _: &Repository, _: &Tag| Need::Required);
+    let key = (&registry, &repository, &tag);
+    let noted = memory.note(key, &digest, Some(now), now, &needs);
+    tokio::runtime::Runtime::new().unwrap().block_on(noted).unwrap();
     let said = forget("registry.example.com/app");
     assert_eq!(said.status, Some(0), "{}", said.stderr);
     for words in

@@ -51,8 +51,7 @@ pub struct Setup {
 impl Setup {
     pub fn new(tables: impl Into<String>) -> Self {
         let (server, files) = (String::new(), Vec::new());
-        let listen = "127.0.0.1:0";
-        Self { tables: tables.into(), server, listen, files, now: NOW }
+        Self { tables: tables.into(), server, listen: "127.0.0.1:0", files, now: NOW }
     }
 
     /// Puts a file beside the configuration.
@@ -134,7 +133,7 @@ impl World {
         world
     }
 
-    async fn start(&mut self) {
+    pub async fn start(&mut self) {
         self.gate = Some(App::start(&self.config(), self.clock.clone()).await.unwrap());
     }
 
@@ -216,6 +215,10 @@ impl World {
         String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
     }
 
+    pub async fn stop(&mut self) {
+        self.gate.take().unwrap().stop().await;
+    }
+
     /// Stops the gate and starts it anew on the same store: what was only in memory is gone.
     pub async fn restart(&mut self) {
         self.gate.take().unwrap().stop().await;
@@ -293,8 +296,7 @@ impl World {
 
     /// Pushes an image without a tag.
     pub fn put_image(&self, text: &str) -> Vec<u8> {
-        let config = b"{}".to_vec();
-        let layer = text.as_bytes().to_vec();
+        let (config, layer) = (b"{}".to_vec(), text.as_bytes().to_vec());
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MediaType::OciImage.as_str(),

@@ -10,9 +10,10 @@ use moka::sync::Cache;
 use super::Kind;
 use super::inquiry::At;
 use crate::clock::{Clock, Timestamp};
-use crate::oci::Registry;
+use crate::oci::{Registry, Repository};
 
-/// For how long a registry is not asked again for what it cannot do: it may be upgraded.
+/// How long a registry without the referrers API is not asked for it again (it may be upgraded), and how
+/// long the answer of one repository waits to be confirmed by a second one.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 /// For how many repositories it is known where they had their signatures last.
 const MAX_REPOSITORIES: u64 = 10_000;
@@ -34,10 +35,17 @@ pub(super) struct Learned {
 }
 
 /// What is known of a registry's referrers API.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Api {
     There,
-    Missing { until: Timestamp },
+    /// One repository answered as if there were no API; another one has to confirm it.
+    Doubted {
+        by: Repository,
+        until: Timestamp,
+    },
+    Missing {
+        until: Timestamp,
+    },
 }
 
 impl Learned {
@@ -46,12 +54,12 @@ impl Learned {
         Self { clock, registries, last: Cache::new(MAX_REPOSITORIES) }
     }
 
-    /// Whether `registry` answered lately as one that has no referrers API.
+    /// Whether two repositories of `registry` lately answered as if there were no referrers API.
     pub(super) fn has_no_api(&self, registry: &Registry) -> bool {
         let registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
         match registries.get(registry) {
             Some(Api::Missing { until }) => self.clock.now() < *until,
-            Some(Api::There) | None => false,
+            Some(Api::There | Api::Doubted { .. }) | None => false,
         }
     }
 
@@ -60,15 +68,25 @@ impl Learned {
         registries.insert(registry.clone(), Api::There);
     }
 
-    /// Remembers that `registry` has no referrers API. One that ever had it has it: what it says now is
-    /// said of one repository, or by something that stands before it.
-    pub(super) fn api_is_missing(&self, registry: &Registry) {
+    /// Remembers that the repository `at` answered as if its registry had no referrers API. Returns whether
+    /// a second repository confirms it. A registry that ever listed referrers has the API: then the answer
+    /// is about one repository, or from something in front of the registry.
+    pub(super) fn api_is_missing(&self, at: &At) -> bool {
         let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = self.clock.now().plus(REMEMBERED);
-        let known = registries.entry(registry.clone()).or_insert(Api::Missing { until });
-        if let Api::Missing { until: before } = known {
-            *before = until;
-        }
+        let now = self.clock.now();
+        let until = now.plus(REMEMBERED);
+        let (known, confirmed) = match registries.get(&at.registry) {
+            Some(Api::There) => return false,
+            Some(Api::Missing { until: end }) if now < *end => (Api::Missing { until }, true),
+            Some(Api::Doubted { by, until: end }) if now < *end && *by != at.repository => {
+                (Api::Missing { until }, true)
+            }
+            Some(Api::Doubted { .. } | Api::Missing { .. }) | None => {
+                (Api::Doubted { by: at.repository.clone(), until }, false)
+            }
+        };
+        registries.insert(at.registry.clone(), known);
+        confirmed
     }
 
     /// Where signatures of `kind` were the last time in that repository.
@@ -87,27 +105,41 @@ impl Learned {
 mod tests {
     use super::*;
 
-    fn registry() -> Registry {
-        "r.example".parse().unwrap()
+    fn at(repository: &str) -> At {
+        At { registry: "r.example".parse().unwrap(), repository: repository.parse().unwrap() }
     }
 
     #[test]
-    fn that_a_registry_has_no_api_is_remembered_for_a_time() {
+    fn a_second_repository_confirms_for_a_time_that_a_registry_has_no_api() {
         let clock = Clock::manual(Timestamp::from_unix(0));
         let learned = Learned::new(clock.clone());
-        assert!(!learned.has_no_api(&registry()));
-        learned.api_is_missing(&registry());
-        assert!(learned.has_no_api(&registry()));
+        for _ in 0..2 {
+            assert!(!learned.api_is_missing(&at("one")));
+            assert!(!learned.has_no_api(&at("one").registry));
+        }
+        assert!(learned.api_is_missing(&at("two")));
+        assert!(learned.has_no_api(&at("one").registry));
         clock.advance(REMEMBERED);
-        assert!(!learned.has_no_api(&registry()));
+        assert!(!learned.has_no_api(&at("one").registry));
+        assert!(!learned.api_is_missing(&at("two")));
+    }
+
+    #[test]
+    fn an_old_doubt_of_another_repository_confirms_nothing() {
+        let clock = Clock::manual(Timestamp::from_unix(0));
+        let learned = Learned::new(clock.clone());
+        assert!(!learned.api_is_missing(&at("one")));
+        clock.advance(REMEMBERED);
+        assert!(!learned.api_is_missing(&at("two")));
     }
 
     #[test]
     fn a_registry_that_had_the_api_has_it() {
         let learned = Learned::new(Clock::manual(Timestamp::from_unix(0)));
-        learned.api_is_missing(&registry());
-        learned.api_is_there(&registry());
-        learned.api_is_missing(&registry());
-        assert!(!learned.has_no_api(&registry()));
+        learned.api_is_missing(&at("one"));
+        learned.api_is_there(&at("one").registry);
+        assert!(!learned.api_is_missing(&at("one")));
+        assert!(!learned.api_is_missing(&at("two")));
+        assert!(!learned.has_no_api(&at("one").registry));
     }
 }

@@ -22,6 +22,7 @@
 //! not come, a registry that refuses: each leaves something *unread*, and where no good signature is
 //! found besides, nobody knows whether there is one.
 
+mod api;
 mod asking;
 mod fetch;
 mod inquiry;

@@ -4,7 +4,6 @@
 use std::collections::{HashSet, VecDeque};
 
 use futures_util::future::join_all;
-use http::StatusCode;
 
 use super::asking::{Asking, is_absent};
 use super::fetch::{Sought, sought};
@@ -183,7 +182,9 @@ impl Search {
                     None => outcome.next.push(Step::Schema(at.clone())),
                 }
             }
-            Ok(Listing::Unknown(_) | Listing::Unsupported(_)) if number > 1 => {
+            Ok(Listing::Unknown(_) | Listing::Unsupported(_) | Listing::WebPage(_))
+                if number > 1 =>
+            {
                 let broken = UpstreamError::Protocol(Violation::Missing("next page"));
                 outcome.unread(&place, FetchError::from(broken));
             }
@@ -192,12 +193,18 @@ impl Search {
                 outcome.next.push(Step::Schema(at.clone()));
             }
             Ok(Listing::Unsupported(status)) => {
-                // A page for people may be there for a moment: then it is no word of the registry.
-                if status != StatusCode::OK {
-                    learned.api_is_missing(&at.registry);
+                if self.is_without_api(at).await {
+                    let why = format!("the registry has no referrers API (status {status})");
+                    outcome.looked(&place, Found::Cannot(why));
+                } else {
+                    let unconfirmed = Violation::UnconfirmedNoReferrers(status);
+                    outcome.unread(&place, FetchError::from(UpstreamError::from(unconfirmed)));
                 }
-                let why = format!("the registry has no referrers API (status {status})");
-                outcome.looked(&place, Found::Cannot(why));
+                outcome.next.push(Step::Schema(at.clone()));
+            }
+            Ok(Listing::WebPage(status)) => {
+                let page = Violation::WebPage(status);
+                outcome.unread(&place, FetchError::from(UpstreamError::from(page)));
                 outcome.next.push(Step::Schema(at.clone()));
             }
             Err(why) => {

@@ -1,5 +1,6 @@
 //! A hostile registry costs bounded work, whatever it says.
 
+use countersign::gate::MAX_SEARCH_REQUESTS;
 use countersign::oci::{Digest, MediaType};
 use serde_json::json;
 
@@ -142,4 +143,73 @@ async fn a_warm_pull_costs_nothing() {
     world.pull(Digest::of(&manifest)).await.serves(&manifest);
     let _ = world.get(&format!("/v2/{APP}/manifests/v1")).await;
     assert_eq!(world.registry.asked().len(), 4);
+}
+
+/// A gate before a repository with 300 signed tags.
+async fn with_signed_tags() -> World {
+    let tables = [TEAM.to_owned(), rule("require = [\"team\"]")];
+    let mut world = World::of(setup(&tables).at(NOW)).await;
+    for number in 0..300 {
+        let image = world.put_image(&format!("signed {number}"));
+        world.signer.tag(RELEASES, &format!("v{number}"), &image);
+    }
+    world.publish();
+    world
+}
+
+#[tokio::test]
+async fn a_digest_that_does_not_exist_costs_one_question() {
+    let world = with_signed_tags().await;
+    for number in 0..3 {
+        let cost = cost(&world, Digest::of(format!("nothing {number}").as_bytes())).await;
+        assert_eq!(cost, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_search_through_the_same_signed_names_is_not_repeated() {
+    let mut world = with_signed_tags().await;
+    let foreign = world.put_image("nobody signed this");
+    let mut costs = Vec::new();
+    while costs.last() != Some(&0) && costs.len() < 6 {
+        costs.push(cost(&world, Digest::of(&foreign)).await);
+    }
+    assert!(costs.iter().all(|cost| *cost <= MOST) && costs.len() <= 5, "{costs:?}");
+    let other = world.put_image("nor this");
+    assert_eq!(cost(&world, Digest::of(&other)).await, 1);
+    // An index that is signed later is found.
+    let index = world.put_index(&[&other]);
+    world.sign("later", &index);
+    world.pass(std::time::Duration::from_secs(10 * 60));
+    world.pull(Digest::of(&other)).await.serves(&other);
+}
+
+#[tokio::test]
+async fn searches_in_one_repository_have_a_budget_for_an_hour() {
+    let tables = [TEAM.to_owned(), rule("require = [\"team\"]")];
+    let mut world = World::of(setup(&tables).at(NOW)).await;
+    for number in 0..MAX_SEARCH_REQUESTS + 100 {
+        let image = world.put_image(&format!("signed {number}"));
+        world.signer.tag(RELEASES, &format!("v{number}"), &image);
+    }
+    world.publish();
+    let foreign = Digest::of(&world.put_image("nobody signed this"));
+    let before = world.registry.asked().len();
+    for _ in 0..MAX_SEARCH_REQUESTS / MOST + 5 {
+        world.pull(foreign).await.is_undecided("upstream_unreachable");
+    }
+    let spent = world.registry.asked().len() - before;
+    assert!((MAX_SEARCH_REQUESTS - MOST..=MAX_SEARCH_REQUESTS + MOST).contains(&spent), "{spent}");
+    let answer = world.pull(foreign).await;
+    answer.is_undecided("upstream_unreachable");
+    assert!(!answer.header("retry-after").is_empty());
+    assert!(String::from_utf8_lossy(&answer.body).contains("in the last hour"));
+    // What upstream does not have is absent all the same.
+    assert_eq!(world.pull(Digest::of(b"nothing")).await.denied().0, 404);
+    world.pass(std::time::Duration::from_secs(60 * 60));
+    let mut last = world.pull(foreign).await;
+    for _ in 0..3 {
+        last = world.pull(foreign).await;
+    }
+    assert_eq!(last.denied().0, 404);
 }

@@ -1,13 +1,19 @@
 //! `on_rollback`: a tag that moves to an image that was signed before the one that it had. No format but
 //! Notary v1 guards against that; the gate remembers when what it admitted was signed.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use countersign::clock::Timestamp;
+use countersign::oci::{Digest, Registry, Repository, Tag};
+use countersign::trust::tags::{MAX_TAGS, Need, Needs, TagMemory};
 
 use super::{push_signed_at, put, sign, sign_at, world};
 use crate::attached::{MINE, layer_at};
 use crate::audit::Page;
+use crate::fake_registry::REGISTRY;
 use crate::sigstore::NOW;
-use crate::whole_gate::World;
+use crate::whole_gate::{World, app};
 
 const REFRESH: Duration = Duration::from_secs(5 * 60);
 const REFUSE: &str = "on_rollback = \"refuse\"";
@@ -25,7 +31,9 @@ async fn moved_back(rule: &str) -> (World, Vec<u8>) {
 
 #[tokio::test]
 async fn an_older_image_is_served_and_told_where_the_rule_warns() {
-    let (world, older) = moved_back("on_rollback = \"warn\"").await;
+    let (mut world, older) = moved_back("on_rollback = \"warn\"").await;
+    // No rule depends on the record: it is written a little later.
+    world.restart().await;
     let page = Page::default();
     let _here = page.is_written();
     let why = world.why("v1").await;
@@ -93,12 +101,14 @@ async fn images_without_a_time_of_signing_follow_each_other() {
 #[tokio::test]
 async fn a_memory_that_is_broken_is_no_fresh_start() {
     let (mut world, _) = moved_back(REFUSE).await;
-    let files = world.files(".json");
-    let memory = files.iter().find(|file| file.parent().unwrap().ends_with("tags")).unwrap();
-    world.break_file(memory, b"{}");
-    world.pull("v1").await.is_undecided("trust_unreachable");
-    world.restart().await;
-    world.pull("v1").await.is_undecided("trust_unreachable");
+    let memory = world.store().join("trust/tags.redb");
+    world.stop().await;
+    world.break_file(&memory, b"{}");
+    world.start().await;
+    let answer = world.pull("v1").await;
+    answer.is_undecided("trust_unreachable");
+    let said = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(said.contains("tags.redb") && said.contains("restore it from a backup"), "{said}");
 }
 
 #[tokio::test]
@@ -111,4 +121,39 @@ async fn the_newest_of_several_signatures_counts() {
     put(&world, &again, &layers);
     world.pass(REFRESH);
     world.pull("v1").await.serves(&again);
+}
+
+/// Whoever may pull can ask for any number of tags of one signed image.
+#[tokio::test]
+async fn very_many_other_tags_do_not_take_the_protection_from_a_tag() {
+    let mut world = world("", REFUSE).await;
+    let older = push_signed_at(&world, "old", "older", NOW);
+    let newer = push_signed_at(&world, "v1", "newer", NOW + 60);
+    world.pull("v1").await.serves(&newer);
+    world.stop().await;
+    // As many pulls would take too long here.
+    let memory = TagMemory::open(&world.store()).unwrap();
+    let needs: Needs = Arc::new(|_: &Registry, _: &Repository, _: &Tag| Need::Required);
+    let (registry, repository) = (REGISTRY.parse().unwrap(), app());
+    let (digest, now) = (Digest::of(&newer), Timestamp::from_unix(NOW + 60));
+    let note = async |number: usize| {
+        let tag = format!("other{number}").parse().unwrap();
+        memory.note((&registry, &repository, &tag), &digest, None, now, &needs).await
+    };
+    let noted = futures_util::future::join_all((1..MAX_TAGS).map(note)).await;
+    assert!(noted.iter().all(Result::is_ok));
+    memory.close();
+    world.start().await;
+    for number in 0..50 {
+        let tag = format!("more{number}");
+        world.put_tag(&tag, &newer);
+        let answer = world.pull(&tag).await;
+        answer.is_undecided("trust_unreachable");
+        assert!(String::from_utf8_lossy(&answer.body).contains("no room for the history"));
+    }
+    world.put_tag("v1", &older);
+    world.pass(REFRESH);
+    world.pull("v1").await.is_refused("rollback");
+    world.restart().await;
+    world.pull("v1").await.is_refused("rollback");
 }

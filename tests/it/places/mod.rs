@@ -81,18 +81,23 @@ async fn that_nothing_is_there_takes_three_questions_with_the_api() {
 }
 
 #[tokio::test]
-async fn that_nothing_is_there_takes_three_questions_without_the_api_and_then_two() {
+async fn that_nothing_is_there_takes_four_questions_without_the_api_and_then_two() {
     let site = Site::without_api().await;
     let mut since = 0;
     is_none(&site.locate(Kind::CosignSignature).await);
-    assert_eq!(site.asked(&mut since), ["manifests/TAG.sig", "referrers/SUBJECT", "manifests/TAG"]);
+    // A second repository confirms that there is no such API.
+    let probe = "countersign/referrers-api-probe/referrers/SUBJECT";
+    assert_eq!(
+        site.asked(&mut since),
+        ["manifests/TAG.sig", "referrers/SUBJECT", probe, "manifests/TAG"]
+    );
     let located = site.locate(Kind::CosignSignature).await;
     is_none(&located);
     assert_eq!(site.asked(&mut since), ["manifests/TAG.sig", "manifests/TAG"]);
     assert!(looked(&located).contains("the registry has no referrers API"));
     site.clock.advance(std::time::Duration::from_secs(600));
     is_none(&site.locate(Kind::CosignSignature).await);
-    assert_eq!(site.asked(&mut since).len(), 3);
+    assert_eq!(site.asked(&mut since).len(), 4);
 }
 
 #[tokio::test]

@@ -10,7 +10,9 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, LINK, RETRY_AFTER};
 use serde_json::json;
 
-use super::site::{INDEX, JOSE, NOTATION, Site, app, finds, is_none, is_unread, looked, unread};
+use super::site::{
+    BUNDLE, INDEX, JOSE, NOTATION, Site, apart, app, finds, is_none, is_unread, looked, unread,
+};
 use crate::fake_registry::{Asked, Fault, respond, with};
 
 /// Has everything whose path holds `part` answer that.
@@ -154,24 +156,59 @@ async fn a_page_that_names_the_next_in_no_way_we_know_is_read_and_the_next_is_no
 
 #[tokio::test]
 async fn a_registry_that_does_not_know_the_question_cannot_have_them_there() {
-    for (status, body) in
-        [(404, "404 page not found"), (400, ""), (405, ""), (406, ""), (501, ""), (200, "<html>")]
+    for (status, body) in [(404, "404 page not found"), (400, ""), (405, ""), (406, ""), (501, "")]
     {
         let site = Site::new().await;
-        site.fake.hook(move |asked| {
-            let answer = || with(respond(status, body), CONTENT_TYPE, "text/html; charset=utf-8");
-            asked.path.contains("/referrers/").then(|| Fault::Respond(answer()))
-        });
+        answers(&site, "/referrers/", status, body);
         let located = site.locate(Kind::Notation).await;
         is_none(&located);
         let status = StatusCode::from_u16(status).unwrap();
         let told = format!("cannot be there: the registry has no referrers API (status {status})");
         assert!(looked(&located).contains(&told), "{}", looked(&located));
         is_none(&site.locate(Kind::Notation).await);
-        // A page with a good status may be there for a moment only.
-        let asked = if status == StatusCode::OK { 2 } else { 1 };
-        assert_eq!(site.fake.asked_for(&site.subject.digest.to_string()).len(), asked);
+        // The repository, the one that confirms it, and the second time neither.
+        let asked = site.fake.asked();
+        let asked = asked.iter().filter(|asked| asked.path.contains("/referrers/"));
+        assert_eq!(asked.count(), 2);
     }
+}
+
+#[tokio::test]
+async fn a_web_page_says_nothing_about_the_registry() {
+    for (status, content_type) in
+        [(404, "text/html"), (404, ""), (400, "text/html"), (200, "text/html")]
+    {
+        let site = Site::new().await;
+        site.fake.hook(move |asked| {
+            let answer = || with(respond(status, " <html>"), CONTENT_TYPE, content_type);
+            asked.path.contains("/referrers/").then(|| Fault::Respond(answer()))
+        });
+        for _ in 0..2 {
+            is_unread(&site.locate(Kind::Notation).await, "a web page");
+        }
+        site.schema(&[site.bundle("bundle")]);
+        finds(&site.locate(Kind::CosignSignature).await, &["bundle"]);
+    }
+}
+
+/// Something in front of the registry answers for one repository, and hides the signatures of no other.
+#[tokio::test]
+async fn a_404_for_one_repository_says_nothing_about_the_registry() {
+    let site = Site::new().await;
+    site.fake.hook(|asked| {
+        let hidden = asked.path.contains("/library/app/referrers/");
+        hidden.then(|| Fault::Respond(respond(404, "404 page not found")))
+    });
+    for _ in 0..2 {
+        is_unread(&site.locate(Kind::CosignSignature).await, "no second repository");
+    }
+    // A bundle in another repository is found.
+    let bundle = site.about(BUNDLE, &[site.blob(&apart(), BUNDLE, "bundle")]);
+    site.put(&apart(), &bundle);
+    finds(&site.locate_apart(Kind::CosignSignature).await, &["bundle"]);
+    // A good signature in the list under the tag counts meanwhile.
+    site.schema(&[site.bundle("listed")]);
+    finds(&site.locate(Kind::CosignSignature).await, &["listed"]);
 }
 
 #[tokio::test]
@@ -194,7 +231,7 @@ async fn a_registry_that_had_the_api_is_asked_again() {
     let site = Site::new().await;
     is_none(&site.locate(Kind::Notation).await);
     answers(&site, "/referrers/", 404, "404 page not found");
-    is_none(&site.locate(Kind::Notation).await);
+    is_unread(&site.locate(Kind::Notation).await, "no second repository");
     site.fake.hook(|_| None);
     site.put(&app(), &site.about(NOTATION, &[site.layer(JOSE, "envelope")]));
     finds(&site.locate(Kind::Notation).await, &["envelope"]);

@@ -1,0 +1,203 @@
+//! The database of records. One process writes it, any may read it meanwhile. A record that cannot be read is
+//! damaged for itself alone.
+
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use redb::{Builder, ConcurrencyMode, DatabaseError, Error, ReadableDatabase, ReadableTable as _};
+use redb::{TableDefinition, TableError};
+
+use super::json_files::Files;
+use super::known::Known;
+use super::record::Remembered;
+use super::{Key, TagsError};
+
+/// By registry, repository and tag: the record as JSON.
+const RECORDS: TableDefinition<'_, (&str, &str, &str), &[u8]> = TableDefinition::new("tags");
+const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
+const VERSION: u64 = 1;
+/// How much of the database is kept in memory, in bytes.
+const CACHE: usize = 4 << 20;
+
+/// Where the database is below the folder of trust memory.
+pub(super) fn path(folder: &Path) -> PathBuf {
+    folder.join("tags.redb")
+}
+
+/// The open database of the one process that writes.
+pub(super) struct Database {
+    folder: PathBuf,
+    database: redb::Database,
+}
+
+/// What happens to a record.
+pub(super) enum Change {
+    Put(Key, Remembered),
+    Remove(Key),
+}
+
+impl Database {
+    /// Opens the database, creates it if it is missing, and moves the files of the former format into it.
+    pub(super) fn open(folder: &Path) -> Result<(Self, Known), TagsError> {
+        let path = path(folder);
+        let opened = catching(&path, || {
+            let database = builder().create(&path)?;
+            let version = version(&database)?;
+            if version.is_none() {
+                let transaction = database.begin_write()?;
+                transaction.open_table(RECORDS)?;
+                transaction.open_table(ABOUT)?.insert("version", VERSION)?;
+                transaction.commit()?;
+            }
+            let known = records(&database)?;
+            Ok((version, database, known))
+        })?;
+        let (version, database, mut known) = opened;
+        check(&path, version)?;
+        let database = Self { folder: folder.to_owned(), database };
+        let moved = database.move_files(|key| known.has(key))?;
+        for damaged in &moved.damaged {
+            let error = TagsError::Corrupt(damaged.path().to_owned());
+            tracing::error!(%error, "the history of some tags cannot be read");
+        }
+        known.take(moved);
+        Ok((database, known))
+    }
+
+    /// What a process that writes nothing finds.
+    pub(super) fn look(folder: &Path) -> Known {
+        Self::read(folder).unwrap_or_else(Known::unreadable)
+    }
+
+    fn read(folder: &Path) -> Result<Known, TagsError> {
+        let path = path(folder);
+        let mut known = Known::default();
+        if path.exists() {
+            let (version, found) = catching(&path, || match builder().open_read_only(&path) {
+                Ok(database) => Ok((version(&database)?, records(&database)?)),
+                // A gate that crashed left it: opening it to write repairs it.
+                Err(DatabaseError::RepairAborted) => {
+                    let database = builder().open(&path)?;
+                    Ok((version(&database)?, records(&database)?))
+                }
+                Err(error) => Err(error.into()),
+            })?;
+            check(&path, version)?;
+            known = found;
+        }
+        let mut files = Files::read(folder)?;
+        files.records.retain(|(key, _)| !known.has(key));
+        known.take(files);
+        Ok(known)
+    }
+
+    /// Moves the files of the former format into the database. What the database has is newer.
+    pub(super) fn move_files(&self, has: impl Fn(&Key) -> bool) -> Result<Files, TagsError> {
+        let mut files = Files::read(&self.folder)?;
+        files.records.retain(|(key, _)| !has(key));
+        let put = |(key, record): &(Key, Remembered)| Change::Put(key.clone(), *record);
+        let changes: Vec<Change> = files.records.iter().map(put).collect();
+        if !changes.is_empty() {
+            self.write(&changes)?;
+            tracing::info!(records = changes.len(), "the history of tags was moved into tags.redb");
+        }
+        files.remove(&self.folder);
+        Ok(files)
+    }
+
+    /// Makes all changes in one transaction. They are on disk when it returns.
+    pub(super) fn write(&self, changes: &[Change]) -> Result<(), TagsError> {
+        let path = path(&self.folder);
+        let written = catching(&path, || {
+            // Durability::Immediate is redb's default: a commit ends with fsync.
+            let transaction = self.database.begin_write()?;
+            let mut table = transaction.open_table(RECORDS)?;
+            for change in changes {
+                match change {
+                    Change::Put(key, record) => {
+                        table.insert(named(key), record.to_bytes().as_slice())?;
+                    }
+                    Change::Remove(key) => {
+                        table.remove(named(key))?;
+                    }
+                }
+            }
+            drop(table);
+            transaction.commit()?;
+            Ok(())
+        });
+        written.map_err(|error| {
+            if let TagsError::Unreadable { path, why } = error {
+                TagsError::Unwritable { path, why }
+            } else {
+                error
+            }
+        })
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE).set_concurrency_mode(ConcurrencyMode::SingleWriter);
+    builder
+}
+
+fn named((registry, repository, tag): &Key) -> (&str, &str, &str) {
+    (registry.as_str(), repository.as_str(), tag.as_str())
+}
+
+/// `None` if the database is new.
+fn version(database: &impl ReadableDatabase) -> Result<Option<u64>, Error> {
+    match database.begin_read()?.open_table(ABOUT) {
+        Ok(about) => Ok(about.get("version")?.map(|version| version.value())),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn check(path: &Path, version: Option<u64>) -> Result<(), TagsError> {
+    match version {
+        Some(VERSION) | None => Ok(()),
+        Some(other) => Err(unreadable(path, format!("its format is {other}, not {VERSION}"))),
+    }
+}
+
+fn records(database: &impl ReadableDatabase) -> Result<Known, Error> {
+    let mut known = Known::default();
+    let table = match database.begin_read()?.open_table(RECORDS) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(known),
+        Err(error) => return Err(error.into()),
+    };
+    for row in table.iter()? {
+        let (key, record) = row?;
+        let (registry, repository, tag) = key.value();
+        let parsed = || Some((registry.parse().ok()?, repository.parse().ok()?, tag.parse().ok()?));
+        // No tag that can be asked for has such a name.
+        let Some(key) = parsed() else { continue };
+        match Remembered::from_bytes(record.value()) {
+            Some(record) => known.put(&key, record, true),
+            None => {
+                let (registry, repository, tag) = &key;
+                tracing::error!(%registry, %repository, %tag, "the history of this tag is damaged");
+                known.put_corrupt(&key);
+            }
+        }
+    }
+    Ok(known)
+}
+
+/// A damaged database may make its reader panic.
+fn catching<T>(path: &Path, act: impl FnOnce() -> Result<T, Error>) -> Result<T, TagsError> {
+    match catch_unwind(AssertUnwindSafe(act)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(Error::DatabaseAlreadyOpen)) => Err(TagsError::InUse(path.to_owned())),
+        Ok(Err(error)) => Err(unreadable(path, error)),
+        Err(_) => Err(unreadable(path, "its content is damaged")),
+    }
+}
+
+fn unreadable(path: &Path, why: impl Display) -> TagsError {
+    TagsError::Unreadable { path: path.to_owned(), why: why.to_string() }
+}

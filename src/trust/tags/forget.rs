@@ -1,0 +1,91 @@
+//! Forgetting a tag from another process. If no gate has the database open, that process removes the record
+//! itself. Otherwise it asks the gate with a file in `trust/forget/`; the gate removes the file once it has
+//! forgotten the tag.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+
+use super::database::{Change, Database};
+use super::known::Found;
+use super::{Key, Remembered, TagsError, failed};
+use crate::oci::{ImageRef, Reference};
+use crate::store::atomic;
+
+/// How long a gate may take, in seconds.
+const PATIENCE: u64 = 30;
+/// How often it is looked whether the gate is done.
+const LOOK: Duration = Duration::from_millis(20);
+/// The longest request, in bytes.
+const MAX_REQUEST: u64 = 1 << 10;
+/// The most requests that are read at once.
+const MAX_REQUESTS: usize = 1_000;
+
+/// Forgets a tag, beside a gate or without one.
+pub(super) fn in_any_process(folder: &Path, key: &Key) -> Result<Option<Remembered>, TagsError> {
+    let known = Database::look(folder);
+    let before = match known.find(&key.0, &key.1, &key.2)? {
+        Found::Record(record, _) => Some(record),
+        Found::Nothing => return Ok(None),
+        Found::Corrupt => None,
+    };
+    match Database::open(folder) {
+        Ok((database, _)) => database.write(&[Change::Remove(key.clone())])?,
+        Err(TagsError::InUse(_)) => ask(folder, key)?,
+        Err(error) => return Err(error),
+    }
+    Ok(before)
+}
+
+/// Asks the gate that is running, and waits until it has done it.
+fn ask(folder: &Path, (registry, repository, tag): &Key) -> Result<(), TagsError> {
+    let folder = requests(folder);
+    atomic::make_folder(&folder).map_err(|error| failed(&folder, &error))?;
+    let image = format!("{registry}/{repository}:{tag}");
+    let file = folder.join(hex::encode(Sha256::digest(&image)));
+    atomic::publish(&file, image.as_bytes()).map_err(|error| failed(&file, &error))?;
+    let end = Instant::now() + Duration::from_secs(PATIENCE);
+    while file.exists() {
+        if Instant::now() >= end {
+            let _ = fs::remove_file(&file);
+            return Err(TagsError::NotForgotten { seconds: PATIENCE });
+        }
+        sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// What the gate was asked to forget, with the files that ask for it.
+pub(super) fn asked(folder: &Path) -> Vec<(PathBuf, Key)> {
+    // Usually there is no such folder.
+    let Ok(entries) = fs::read_dir(requests(folder)) else { return Vec::new() };
+    let mut asked = Vec::new();
+    for entry in entries.flatten().take(MAX_REQUESTS) {
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().starts_with(atomic::TEMPORARY) {
+            continue;
+        }
+        match read(&path) {
+            Some(key) => asked.push((path, key)),
+            None => {
+                tracing::warn!(path = %path.display(), "this is no request to forget a tag; it is removed");
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+    asked
+}
+
+fn read(path: &Path) -> Option<Key> {
+    let text = atomic::read(path, MAX_REQUEST).ok()??;
+    let image: ImageRef = std::str::from_utf8(&text).ok()?.parse().ok()?;
+    let Reference::Tag(tag) = image.reference else { return None };
+    Some((image.registry, image.repository, tag))
+}
+
+fn requests(folder: &Path) -> PathBuf {
+    folder.join("forget")
+}

@@ -1,0 +1,186 @@
+//! All records, in memory. Its lock is held for a lookup or a change, never for anything that waits.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::json_files::{Damaged, Files};
+use super::record::Remembered;
+use super::{Key, MAX_RECORDS, MAX_TAGS, Need, Needs, TagsError};
+use crate::oci::{Digest, Registry, Repository, Tag};
+
+/// How many records are evicted at once: looking for them costs a question to the rules for each record.
+const EVICTED_AT_ONCE: usize = 100;
+
+/// The records of one repository.
+type Tags = BTreeMap<Tag, Entry>;
+
+/// A record in memory.
+#[derive(Clone, Copy)]
+enum Entry {
+    Record {
+        of: Remembered,
+        is_written: bool,
+    },
+    /// The database has something under this tag that is no record.
+    Corrupt,
+}
+
+/// What is known of a tag.
+pub(super) enum Found {
+    /// Its record, and whether that is on disk.
+    Record(Remembered, bool),
+    Nothing,
+    Corrupt,
+}
+
+/// The records of all tags.
+#[derive(Default)]
+pub(super) struct Known {
+    places: HashMap<Registry, HashMap<Repository, Tags>>,
+    count: usize,
+    /// Files of the former format that cannot be read.
+    damaged: Vec<Damaged>,
+    /// Why nothing is known at all.
+    unreadable: Option<TagsError>,
+}
+
+impl Known {
+    /// The memory whose database cannot be read.
+    pub(super) fn unreadable(why: TagsError) -> Self {
+        Self { unreadable: Some(why), ..Self::default() }
+    }
+
+    pub(super) fn find(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Found, TagsError> {
+        self.check(registry, repository)?;
+        Ok(match self.tags(registry, repository).and_then(|tags| tags.get(tag)) {
+            Some(Entry::Record { of, is_written }) => Found::Record(*of, *is_written),
+            Some(Entry::Corrupt) => Found::Corrupt,
+            None => Found::Nothing,
+        })
+    }
+
+    /// At most `most` tags of `digest`, and whether a damaged record may hide one.
+    pub(super) fn tags_of(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+        most: usize,
+    ) -> Result<(Vec<Tag>, bool), TagsError> {
+        self.check(registry, repository)?;
+        let (mut found, mut damaged) = (Vec::new(), false);
+        for (tag, entry) in self.tags(registry, repository).into_iter().flatten() {
+            match entry {
+                Entry::Record { of, .. } if of.digest == *digest => found.push(tag.clone()),
+                Entry::Record { .. } => {}
+                Entry::Corrupt => damaged = true,
+            }
+            if found.len() == most {
+                break;
+            }
+        }
+        Ok((found, damaged))
+    }
+
+    pub(super) fn put(&mut self, key: &Key, of: Remembered, is_written: bool) {
+        self.insert(key, Entry::Record { of, is_written });
+    }
+
+    pub(super) fn put_corrupt(&mut self, key: &Key) {
+        self.insert(key, Entry::Corrupt);
+    }
+
+    fn insert(&mut self, (registry, repository, tag): &Key, entry: Entry) {
+        let places = self.places.entry(registry.clone()).or_default();
+        let tags = places.entry(repository.clone()).or_default();
+        self.count += usize::from(tags.insert(tag.clone(), entry).is_none());
+    }
+
+    pub(super) fn remove(&mut self, (registry, repository, tag): &Key) -> Option<Remembered> {
+        let places = self.places.get_mut(registry)?;
+        let tags = places.get_mut(repository)?;
+        let removed = tags.remove(tag)?;
+        self.count -= 1;
+        if tags.is_empty() {
+            places.remove(repository);
+        }
+        match removed {
+            Entry::Record { of, .. } => Some(of),
+            Entry::Corrupt => None,
+        }
+    }
+
+    /// Whether there is anything under this key.
+    pub(super) fn has(&self, (registry, repository, tag): &Key) -> bool {
+        self.tags(registry, repository).is_some_and(|tags| tags.contains_key(tag))
+    }
+
+    /// Takes over what files of the former format hold.
+    pub(super) fn take(&mut self, files: Files) {
+        for (key, record) in &files.records {
+            self.put(key, *record, true);
+        }
+        self.damaged = files.damaged;
+    }
+
+    pub(super) fn has_damaged(&self) -> bool {
+        !self.damaged.is_empty()
+    }
+
+    /// Records to remove so that there is room for one more of that repository: the oldest that no rule
+    /// depends on. None if there is room.
+    pub(super) fn make_room(&self, key: &Key, needs: &Needs) -> Result<Vec<Key>, TagsError> {
+        let here = self.tags(&key.0, &key.1);
+        let (limit, of) = if here.is_some_and(|tags| tags.len() >= MAX_TAGS) {
+            (MAX_TAGS, format!("{}/{}", key.0, key.1))
+        } else if self.count >= MAX_RECORDS {
+            (MAX_RECORDS, "all repositories".to_owned())
+        } else {
+            return Ok(Vec::new());
+        };
+        let mut oldest = BTreeSet::new();
+        let all = self.places.iter().flat_map(|(registry, repositories)| {
+            repositories.iter().map(move |(repository, tags)| (registry, repository, tags))
+        });
+        for (registry, repository, tags) in all {
+            if limit == MAX_TAGS && (registry, repository) != (&key.0, &key.1) {
+                continue;
+            }
+            for (tag, entry) in tags {
+                let Entry::Record { of, .. } = entry else { continue };
+                if needs(registry, repository, tag) == Need::Optional {
+                    oldest.insert((of.since, registry, repository, tag));
+                    if oldest.len() > EVICTED_AT_ONCE {
+                        oldest.pop_last();
+                    }
+                }
+            }
+        }
+        if oldest.is_empty() {
+            return Err(TagsError::Full { limit, of });
+        }
+        let key = |(_, registry, repository, tag): (_, &Registry, &Repository, &Tag)| {
+            (registry.clone(), repository.clone(), tag.clone())
+        };
+        Ok(oldest.into_iter().map(key).collect())
+    }
+
+    fn tags(&self, registry: &Registry, repository: &Repository) -> Option<&Tags> {
+        self.places.get(registry)?.get(repository)
+    }
+
+    /// Fails if nothing can be known of the repository.
+    fn check(&self, registry: &Registry, repository: &Repository) -> Result<(), TagsError> {
+        if let Some(why) = &self.unreadable {
+            return Err(why.clone());
+        }
+        match self.damaged.iter().find(|file| file.is_of(registry, repository)) {
+            Some(file) => Err(TagsError::Corrupt(file.path().to_owned())),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The history of tags whose schemes sign content: for each tag the digest that was last admitted, since
+//! when, and the newest time at which such an image was signed. Rollback protection and `on_unsigned =
+//! "hold"` rest on it. Knows no rule.
+//!
+//! One record for each tag in a database of its own, `trust/tags.redb`. It is not the store's database: that
+//! one is replaced when it is damaged, and deleting all content changes no verdict. Reads come from memory;
+//! one thread writes, in batches.
+//!
+//! # What is guaranteed
+//!
+//! [`TagMemory::note`] with [`Need::Required`] returns only after the record is on disk (fsync). A decision
+//! that waits for it cannot be undone by a restart or a power loss. A record that no rule depends on
+//! ([`Need::Optional`]) is written up to a second later and may be lost or evicted. A required record is
+//! never evicted: when there is no room for one more, `note` fails.
+//!
+//! Another process may read the database while a gate runs, and asks the gate to forget a tag with a file in
+//! `trust/forget/`.
+
+mod database;
+mod forget;
+mod json_files;
+mod known;
+mod record;
+mod writer;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+
+use thiserror::Error;
+
+use self::database::Database;
+use self::known::{Found, Known};
+pub use self::record::Remembered;
+use self::writer::{Note, Writer};
+use crate::clock::Timestamp;
+use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::store::atomic;
+
+/// The most tags of one repository that have a record.
+pub const MAX_TAGS: usize = 10_000;
+/// The most records in all repositories together. They are kept in memory, about 250 bytes each.
+pub const MAX_RECORDS: usize = 200_000;
+/// The most tags that [`TagMemory::tags_of`] returns.
+const MAX_SAME: usize = 16;
+
+/// Whether a rule depends on a tag's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    Required,
+    Optional,
+}
+
+/// Says of each tag whether a rule depends on its history now.
+pub type Needs = Arc<dyn Fn(&Registry, &Repository, &Tag) -> Need + Send + Sync>;
+
+/// Why the history of tags cannot be read or written.
+#[derive(Clone, Debug, Error)]
+pub enum TagsError {
+    #[error("{}: {kind}", .path.display())]
+    Io { path: PathBuf, kind: io::ErrorKind },
+    /// A file of the format before the database.
+    #[error(
+        "{} is damaged; restore it from a backup, or remove it to forget the history of the tags of one \
+         repository, and with it their protection from rollback", .0.display()
+    )]
+    Corrupt(PathBuf),
+    #[error(
+        "the record of this tag in {} is damaged; restore the file from a backup, or run `countersign forget` \
+         for this image to forget the tag's history, and with it its protection from rollback", .0.display()
+    )]
+    CorruptRecord(PathBuf),
+    #[error(
+        "{} cannot be read: {why}; restore it from a backup, or remove it to forget the history of all tags, \
+         and with it their protection from rollback", .path.display()
+    )]
+    Unreadable { path: PathBuf, why: String },
+    #[error("{} cannot be written: {why}", .path.display())]
+    Unwritable { path: PathBuf, why: String },
+    #[error("{} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    #[error(
+        "there is no room for the history of one more tag: rules depend on all {limit} records of {of}; \
+         `countersign forget` removes one that is not needed any more"
+    )]
+    Full { limit: usize, of: String },
+    #[error("the memory of tags is closed: the gate is stopping")]
+    Closed,
+    #[error(
+        "the running gate did not forget the tag within {seconds} seconds; try again, or see its log"
+    )]
+    NotForgotten { seconds: u64 },
+}
+
+/// The history of all tags. Cheap to clone; the clones are one memory.
+#[derive(Clone)]
+pub struct TagMemory {
+    folder: PathBuf,
+    known: Arc<RwLock<Known>>,
+    /// None in a process that only reads.
+    writer: Option<Arc<Writer>>,
+    /// What a process that only reads found when it first looked.
+    looked: Arc<OnceLock<()>>,
+}
+
+impl TagMemory {
+    /// Opens the memory below the store's folder, which is created if it is missing. Moves the records of the
+    /// former format, one file for each repository, into the database. A database that cannot be read is no
+    /// error here: then every tag whose history is needed is undecided until it can.
+    pub fn open(store: &Path) -> Result<Self, TagsError> {
+        let folder = store.join("trust");
+        atomic::make_folder(&folder).map_err(|error| failed(&folder, &error))?;
+        let known = Arc::new(RwLock::new(Known::default()));
+        let writer = Some(Arc::new(Writer::start(&folder, &known)?));
+        Ok(Self { folder, known, writer, looked: Arc::default() })
+    }
+
+    /// The memory of a gate that may be running in another process. Nothing is recorded; only
+    /// [`Self::forget`] changes anything. The database is read once, when it is first needed.
+    pub fn look(store: &Path) -> Self {
+        let (folder, known) = (store.join("trust"), Arc::default());
+        Self { folder, known, writer: None, looked: Arc::default() }
+    }
+
+    /// The record of `tag`.
+    pub fn recall(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Option<Remembered>, TagsError> {
+        match self.known().find(registry, repository, tag)? {
+            Found::Record(of, _) => Ok(Some(of)),
+            Found::Nothing => Ok(None),
+            Found::Corrupt => Err(TagsError::CorruptRecord(database::path(&self.folder))),
+        }
+    }
+
+    /// Tags under which `digest` was the last that was admitted, at most 16.
+    pub fn tags_of(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Vec<Tag>, TagsError> {
+        let (tags, damaged) = self.known().tags_of(registry, repository, digest, MAX_SAME)?;
+        if tags.is_empty() && damaged {
+            return Err(TagsError::CorruptRecord(database::path(&self.folder)));
+        }
+        Ok(tags)
+    }
+
+    /// Records that `digest` was admitted under `tag` at `now`, and when it was signed. Returns at once if
+    /// that is recorded already. `needs` says which records may be evicted if there is no room.
+    pub async fn note(
+        &self,
+        (registry, repository, tag): (&Registry, &Repository, &Tag),
+        digest: &Digest,
+        signed: Option<Timestamp>,
+        now: Timestamp,
+        needs: &Needs,
+    ) -> Result<(), TagsError> {
+        let Some(writer) = &self.writer else { return Ok(()) };
+        match self.known().find(registry, repository, tag)? {
+            Found::Record(before, is_written) => {
+                let after = Remembered::after(Some(&before), digest, signed, now);
+                let is_enough = || is_written || needs(registry, repository, tag) == Need::Optional;
+                if after == before && is_enough() {
+                    return Ok(());
+                }
+            }
+            Found::Nothing => {}
+            Found::Corrupt => {
+                return Err(TagsError::CorruptRecord(database::path(&self.folder)));
+            }
+        }
+        let need = needs(registry, repository, tag);
+        let key = (registry.clone(), repository.clone(), tag.clone());
+        writer.note(Note { key, digest: *digest, signed, now, need, needs: needs.clone() }).await
+    }
+
+    /// Removes the record of `tag`, and returns it. Waits for a gate that is running; not for async code.
+    pub fn forget(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Option<Remembered>, TagsError> {
+        let key = (registry.clone(), repository.clone(), tag.clone());
+        match &self.writer {
+            Some(writer) => writer.forget(key),
+            None => forget::in_any_process(&self.folder, &key),
+        }
+    }
+
+    /// Writes what is not written yet and closes the database. What is noted later fails.
+    pub fn close(&self) {
+        if let Some(writer) = &self.writer {
+            writer.close();
+        }
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        if self.writer.is_none() {
+            self.looked.get_or_init(|| {
+                let found = Database::look(&self.folder);
+                *self.known.write().unwrap_or_else(PoisonError::into_inner) = found;
+            });
+        }
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The tag that a record is about.
+type Key = (Registry, Repository, Tag);
+
+fn failed(path: &Path, error: &io::Error) -> TagsError {
+    TagsError::Io { path: path.to_owned(), kind: error.kind() }
+}
+
+#[cfg(test)]
+mod tests;

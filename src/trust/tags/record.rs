@@ -1,0 +1,71 @@
+//! One record: what is remembered of one tag, and its bytes in the database.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::oci::Digest;
+
+/// What is remembered of one tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// The digest that was last admitted.
+    pub digest: Digest,
+    /// When it was first admitted.
+    pub since: Timestamp,
+    /// The newest time at which an image that was admitted under this tag was signed.
+    pub newest: Option<Timestamp>,
+}
+
+/// A record as it is stored.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stored {
+    digest: String,
+    /// Unix seconds.
+    since: i64,
+    /// Unix seconds, and nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    newest: Option<(i64, u32)>,
+}
+
+impl Remembered {
+    /// The record after `digest`, which was signed at `signed`, was admitted at `now`. The newest time of
+    /// signing stays when an older image follows.
+    pub(super) fn after(
+        before: Option<&Self>,
+        digest: &Digest,
+        signed: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Self {
+        let newest = before.and_then(|before| before.newest).max(signed);
+        let same = before.filter(|before| before.digest == *digest);
+        Self { digest: *digest, since: same.map_or(now, |before| before.since), newest }
+    }
+
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let stored = Stored {
+            digest: self.digest.to_string(),
+            since: self.since.unix(),
+            newest: self.newest.map(|newest| (newest.unix(), newest.subsec_nanos())),
+        };
+        // These types always serialize. Should they not, the record reads as damaged.
+        serde_json::to_vec(&stored).unwrap_or_default()
+    }
+
+    /// `None` if the bytes are no record.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Stored>(bytes).ok()?.read()
+    }
+}
+
+impl Stored {
+    pub(super) fn read(&self) -> Option<Remembered> {
+        let newest = self.newest.map(|(seconds, nanos)| {
+            Timestamp::from_unix(seconds).plus(Duration::from_nanos(nanos.into()))
+        });
+        let since = Timestamp::from_unix(self.since);
+        Some(Remembered { digest: self.digest.parse().ok()?, since, newest })
+    }
+}

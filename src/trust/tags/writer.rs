@@ -1,0 +1,327 @@
+//! The one thread that writes the database. It takes all notes that wait, writes them in one transaction, and
+//! then answers those who wait for it. It also forgets what another process asks it to forget, and opens a
+//! database that could not be read again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::{Builder, JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::database::{Change, Database};
+use super::known::{Found, Known};
+use super::record::Remembered;
+use super::{Key, Need, Needs, TagsError, forget};
+use crate::clock::Timestamp;
+use crate::oci::Digest;
+
+/// The most notes of one transaction.
+const MAX_BATCH: usize = 1_000;
+/// How long a record that no rule depends on waits for others.
+const LINGER: Duration = Duration::from_secs(1);
+/// How often requests of other processes are looked for.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often a database that cannot be read is opened again.
+const REOPEN: Duration = Duration::from_secs(5);
+/// How long it is waited for a process that forgets a tag and has the database open.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a search for records to evict that found none is not repeated.
+const FULL: Duration = Duration::from_secs(10);
+
+/// What is to be recorded.
+pub(super) struct Note {
+    pub(super) key: Key,
+    pub(super) digest: Digest,
+    pub(super) signed: Option<Timestamp>,
+    pub(super) now: Timestamp,
+    pub(super) need: Need,
+    pub(super) needs: Needs,
+}
+
+type Answer = Result<(), TagsError>;
+
+enum Job {
+    Note(Note, oneshot::Sender<Answer>),
+    Forget(Key, Sender<Result<Option<Remembered>, TagsError>>),
+    Close,
+}
+
+/// The thread, until this is dropped.
+pub(super) struct Writer {
+    jobs: Sender<Job>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Opens the database in `folder`, reads it into `known`, and starts the thread.
+    pub(super) fn start(folder: &Path, known: &Arc<RwLock<Known>>) -> Result<Self, TagsError> {
+        let (jobs, waiting) = channel();
+        let mut writing = Writing {
+            folder: folder.to_owned(),
+            known: known.clone(),
+            database: None,
+            pending: Vec::new(),
+            since: Instant::now(),
+            tried: Instant::now(),
+            full: None,
+        };
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match writing.open() {
+                Err(error @ TagsError::InUse(_)) if Instant::now() >= end => return Err(error),
+                Err(TagsError::InUse(_)) => sleep(LOOK),
+                Err(error) => {
+                    tracing::error!(%error, "the history of tags cannot be used");
+                    writing.change(|known| *known = Known::unreadable(error));
+                    break;
+                }
+                Ok(()) => break,
+            }
+        }
+        let thread = Builder::new().name("tag-memory".to_owned());
+        let thread = thread.spawn(move || writing.run(&waiting));
+        let thread = thread.map_err(|error| super::failed(folder, &error))?;
+        Ok(Self { jobs, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Records it. What a rule depends on is on disk when this returns.
+    pub(super) async fn note(&self, note: Note) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send(Job::Note(note, answer)).map_err(|_| TagsError::Closed)?;
+        answered.await.unwrap_or(Err(TagsError::Closed))
+    }
+
+    pub(super) fn forget(&self, key: Key) -> Result<Option<Remembered>, TagsError> {
+        let (answer, answered) = channel();
+        self.jobs.send(Job::Forget(key, answer)).map_err(|_| TagsError::Closed)?;
+        answered.recv().unwrap_or(Err(TagsError::Closed))
+    }
+
+    /// Writes what waits, and ends the thread.
+    pub(super) fn close(&self) {
+        // It fails if the thread has ended.
+        let _ = self.jobs.send(Job::Close);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that writes the history of tags panicked");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What the thread has.
+struct Writing {
+    folder: PathBuf,
+    known: Arc<RwLock<Known>>,
+    /// None while it cannot be read.
+    database: Option<Database>,
+    /// Changes that no rule depends on and that are not written yet.
+    pending: Vec<Change>,
+    /// When the first of them came.
+    since: Instant,
+    /// When it was last tried to open the database.
+    tried: Instant,
+    /// The last search for records to evict that found none.
+    full: Option<(TagsError, Instant)>,
+}
+
+impl Writing {
+    fn open(&mut self) -> Answer {
+        self.tried = Instant::now();
+        let (database, known) = Database::open(&self.folder)?;
+        self.database = Some(database);
+        self.change(|old| *old = known);
+        Ok(())
+    }
+
+    fn change<T>(&self, how: impl FnOnce(&mut Known) -> T) -> T {
+        how(&mut self.known.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn read<T>(&self, how: impl FnOnce(&Known) -> T) -> T {
+        how(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn run(mut self, waiting: &Receiver<Job>) {
+        loop {
+            let first = match waiting.recv_timeout(LOOK) {
+                Ok(job) => Some(job),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => Some(Job::Close),
+            };
+            let mut notes = Vec::new();
+            let mut closes = false;
+            for job in first.into_iter().chain(waiting.try_iter().take(MAX_BATCH)) {
+                match job {
+                    Job::Note(note, answer) => notes.push((note, answer)),
+                    Job::Forget(key, answer) => {
+                        let forgotten = self.forget(&key);
+                        // Nobody may wait for it any more.
+                        let _ = answer.send(forgotten);
+                    }
+                    Job::Close => closes = true,
+                }
+            }
+            self.record(notes);
+            if closes || self.since.elapsed() >= LINGER || self.pending.len() >= MAX_BATCH {
+                // A failure is logged where it happens; only records that no rule depends on wait here.
+                let _ = self.flush();
+            }
+            if closes {
+                return;
+            }
+            self.look();
+        }
+    }
+
+    /// Records what was noted, and answers.
+    fn record(&mut self, notes: Vec<(Note, oneshot::Sender<Answer>)>) {
+        if self.pending.is_empty() {
+            self.since = Instant::now();
+        }
+        let mut waiting = Vec::new();
+        for (note, answer) in notes {
+            match self.apply(&note) {
+                Ok(()) if note.need == Need::Required => waiting.push(answer),
+                // Nobody may wait for it any more.
+                outcome => drop(answer.send(outcome)),
+            }
+        }
+        if waiting.is_empty() {
+            return;
+        }
+        let outcome = self.flush();
+        for answer in waiting {
+            let _ = answer.send(outcome.clone());
+        }
+    }
+
+    /// Makes room for a record, and changes it in memory.
+    fn apply(&mut self, note: &Note) -> Answer {
+        let (registry, repository, tag) = &note.key;
+        let before = match self.read(|known| known.find(registry, repository, tag))? {
+            Found::Record(before, _) => Some(before),
+            Found::Nothing => None,
+            Found::Corrupt => {
+                return Err(TagsError::CorruptRecord(super::database::path(&self.folder)));
+            }
+        };
+        if before.is_none() {
+            for evicted in self.room(note)? {
+                self.change(|known| known.remove(&evicted));
+                self.pending.push(Change::Remove(evicted));
+            }
+        }
+        let record = Remembered::after(before.as_ref(), &note.digest, note.signed, note.now);
+        // Later notes of this batch build on it. What a rule depends on is answered once it is written.
+        self.change(|known| known.put(&note.key, record, false));
+        self.pending.push(Change::Put(note.key.clone(), record));
+        Ok(())
+    }
+
+    fn room(&mut self, note: &Note) -> Result<Vec<Key>, TagsError> {
+        match &self.full {
+            Some((_, since)) if since.elapsed() >= FULL => self.full = None,
+            Some((full @ TagsError::Full { of, .. }, _))
+                if *of == format!("{}/{}", note.key.0, note.key.1) || !of.contains('/') =>
+            {
+                return Err(full.clone());
+            }
+            Some(_) | None => {}
+        }
+        let room = self.read(|known| known.make_room(&note.key, &note.needs));
+        if let Err(full) = &room {
+            tracing::error!(error = %full, "the history of a tag cannot be recorded");
+            self.full = Some((full.clone(), Instant::now()));
+        }
+        room
+    }
+
+    /// Writes what is pending.
+    fn flush(&mut self) -> Answer {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let Some(database) = &self.database else {
+            self.pending.clear();
+            return Err(self.closed());
+        };
+        let written = database.write(&self.pending);
+        match &written {
+            Ok(()) => {
+                let put = std::mem::take(&mut self.pending);
+                self.change(|known| {
+                    for change in &put {
+                        if let Change::Put(key, record) = change
+                            && known.has(key)
+                        {
+                            known.put(key, *record, true);
+                        }
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::error!(%error, "the history of tags cannot be written");
+                self.pending.clear();
+            }
+        }
+        written
+    }
+
+    fn closed(&self) -> TagsError {
+        let path = super::database::path(&self.folder);
+        TagsError::Unwritable { path, why: "it could not be read".to_owned() }
+    }
+
+    fn forget(&mut self, key: &Key) -> Result<Option<Remembered>, TagsError> {
+        self.flush()?;
+        if !self.read(|known| known.has(key)) {
+            return Ok(None);
+        }
+        let Some(database) = &self.database else { return Err(self.closed()) };
+        database.write(&[Change::Remove(key.clone())])?;
+        self.full = None;
+        Ok(self.change(|known| known.remove(key)))
+    }
+
+    /// Does what other processes ask for, and opens again what could not be read.
+    fn look(&mut self) {
+        for (file, key) in forget::asked(&self.folder) {
+            match self.forget(&key) {
+                Ok(_) => {
+                    if let Err(error) = fs::remove_file(&file) {
+                        tracing::error!(path = %file.display(), %error, "a request to forget a tag cannot be removed");
+                    }
+                }
+                Err(error) => tracing::error!(%error, "a tag cannot be forgotten"),
+            }
+        }
+        if self.tried.elapsed() < REOPEN {
+            return;
+        }
+        if self.database.is_none() {
+            if let Err(error) = self.open() {
+                tracing::debug!(%error, "the history of tags still cannot be used");
+            }
+        } else if self.read(Known::has_damaged) {
+            self.tried = Instant::now();
+            self.move_files();
+        }
+    }
+
+    fn move_files(&mut self) {
+        let Some(database) = &self.database else { return };
+        match database.move_files(|key| self.read(|known| known.has(key))) {
+            Ok(files) => self.change(|known| known.take(files)),
+            Err(error) => tracing::error!(%error, "files of the history of tags cannot be read"),
+        }
+    }
+}
