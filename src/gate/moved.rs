@@ -92,6 +92,8 @@ impl Shared {
         place: &Place<'_>,
     ) -> Result<(), Denial> {
         let (tags, digest, now) = (self.tags.clone(), *digest, self.clock.now());
+        // A time beyond now would make every later image a rollback.
+        let signed = signed.map(|signed| signed.min(now));
         let (registry, repository, tag) =
             (place.registry.clone(), place.repository.clone(), tag.clone());
         let noted = tokio::task::spawn_blocking(move || {

@@ -17,3 +17,4 @@ mod keys;
 mod kinds;
 mod pki;
 mod recorded;
+mod restrictions;
