@@ -59,6 +59,7 @@ fn meaning(config: &Config, now: Timestamp) -> String {
     lines.push("anything else is refused".to_owned());
     let warnings = config.policy.warnings(now).into_iter();
     lines.extend(warnings.map(|warning| format!("warning   {warning}")));
+    lines.extend(counted_once(config).map(|warning| format!("warning   {warning}")));
     lines.join("\n") + "\n"
 }
 
@@ -73,6 +74,21 @@ fn unnamed(upstreams: &[upstream::Config]) -> Option<String> {
     Some(format!(
         "          docker, which asks it for images of {DOCKER_HUB} without that name, gets {gets}"
     ))
+}
+
+/// Anchors that a threshold counts, and that one signer can satisfy together.
+fn counted_once(config: &Config) -> impl Iterator<Item = String> {
+    let anchor = |name: &str| config.anchors.iter().find(|anchor| anchor.name() == name);
+    config.policy.requirements().flat_map(move |(images, requirement)| {
+        let pairs = requirement.counted_apart();
+        let told = pairs.filter_map(|(one, other)| {
+            let shared = anchor(one)?.shares(anchor(other)?)?;
+            Some(format!(
+                "{images}: {one} and {other} have {shared}; one signer counts once towards the threshold"
+            ))
+        });
+        told.collect::<Vec<_>>()
+    })
 }
 
 fn rules(policy: &Policy, now: Timestamp) -> impl Iterator<Item = String> {

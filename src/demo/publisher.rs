@@ -251,6 +251,7 @@ mod tests {
 
     use super::*;
     use crate::trust::notaryv1::{Pin, Pins, Terms, update};
+    use crate::trust::revoked::RevokedSet;
 
     #[test]
     fn what_it_publishes_verifies_and_resolves() {
@@ -274,6 +275,8 @@ mod tests {
             pins: Pins::Keys(vec![Pin::parse(&publisher.root_key_id().to_string()).unwrap()]),
             signers: Vec::new(),
             wildcard_root_names: false,
+            max_timestamp_life: Duration::from_secs(90 * 24 * 60 * 60),
+            revoked: RevokedSet::default(),
         };
         let fetch = |file: crate::trust::notaryv1::File| {
             std::future::ready(Ok(files.get(&file.to_string()).cloned()))

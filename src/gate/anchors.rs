@@ -1,5 +1,5 @@
 //! What the anchors of a requirement say: those that sign names about a tag, and those that sign content
-//! about the digest that the names gave, or else upstream.
+//! about each digest that could meet it: those that the names gave, and the one that upstream has.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,15 +12,20 @@ use super::decision;
 use super::denial::Denial;
 use super::deny;
 use crate::oci::{Digest, ImageRef, Tag};
-use crate::policy::Requirement;
+use crate::policy::{Answer, Answers, Requirement, Unmet};
 use crate::trust::content::Verdict;
 use crate::trust::places::Inquiry;
 use crate::trust::{Endorsement, Reason, Refusal, SignedNames, Subject, Unendorsed};
 
-/// What each anchor says.
-pub(super) type Answers = BTreeMap<Arc<str>, Result<Endorsement, Unendorsed>>;
 /// An anchor that signs content, and its verdict.
 type Heard = (Arc<str>, Result<Arc<Verdict>, Unendorsed>);
+
+/// What came of asking about a tag.
+pub(super) struct TagJudged {
+    pub(super) met: Result<Vec<Endorsement>, Unmet>,
+    /// The digest that anchors that sign content were asked about last, and what they say of it.
+    pub(super) heard: Option<(Digest, Vec<Heard>)>,
+}
 
 impl Shared {
     /// Who endorses what `tag` stands for, if that meets a requirement that asks names alone.
@@ -32,11 +37,15 @@ impl Shared {
         place: &Place<'_>,
     ) -> Result<Vec<Endorsement>, Denial> {
         let answers = self.names_say(image, requirement, |names| names.tag(tag)).await;
-        self.met(image, requirement, &answers, place)
+        let met = match requirement.missing_name(&answers) {
+            Some(unmet) => Err(unmet),
+            None => requirement.judge(&answers, &requirement.named(&answers)),
+        };
+        met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))
     }
 
-    /// Who endorses what `tag` stands for, if that meets the requirement: one digest, which is the one
-    /// that the names gave, or else the one that upstream has at this moment.
+    /// Who endorses what `tag` stands for, if that meets the requirement: one digest, which is one
+    /// that a name gave, or else the one that upstream has at this moment.
     pub(super) async fn judge_tag(
         &self,
         image: &ImageRef,
@@ -45,12 +54,60 @@ impl Shared {
         place: &Place<'_>,
         inquiry: &Inquiry,
     ) -> Result<Vec<Endorsement>, Denial> {
-        let (mut answers, about) = self.named(image, tag, requirement, place, inquiry).await?;
-        if let Some(digest) = about {
-            let says = self.content_says(image, &digest, requirement, place, inquiry).await?;
-            answers.extend(says.map(answer));
+        let judged = self.tag_judged(image, tag, requirement, place, inquiry).await?;
+        judged.met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))
+    }
+
+    /// Asks about each digest that could meet the requirement: first those that names give; then the
+    /// one that upstream has, unless a name is required, for nothing else can meet that.
+    pub(super) async fn tag_judged(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        requirement: &Requirement,
+        place: &Place<'_>,
+        inquiry: &Inquiry,
+    ) -> Result<TagJudged, Denial> {
+        let mut answers = self.names_say(image, requirement, |names| names.tag(tag)).await;
+        if let Some(unmet) = requirement.missing_name(&answers) {
+            return Ok(TagJudged { met: Err(unmet), heard: None });
         }
-        self.met(image, requirement, &answers, place)
+        let bound = requirement.requires_name();
+        let named = requirement.named(&answers);
+        let mut heard = None;
+        for digest in &named {
+            match self.content_says(image, digest, requirement, place, inquiry).await {
+                Ok(says) => {
+                    let says: Vec<Heard> = says.collect();
+                    answers.about(*digest, says.iter().map(answer));
+                    heard = Some((*digest, says));
+                }
+                // Another digest can still meet the requirement.
+                Err(Denial::Missing { .. }) if !bound => {
+                    answers.about(*digest, missing(requirement, digest));
+                }
+                Err(denial) => return Err(denial),
+            }
+        }
+        let unmet = match requirement.judge(&answers, &named) {
+            Err(unmet) if !bound => unmet,
+            met => return Ok(TagJudged { met, heard }),
+        };
+        let digest = match self.resolve(image, tag, requirement, place, inquiry).await {
+            Ok(digest) if !named.contains(&digest) => digest,
+            Ok(_) => return Ok(TagJudged { met: Err(unmet), heard }),
+            Err(Denial::Missing { .. }) if !named.is_empty() => {
+                return Ok(TagJudged { met: Err(unmet), heard });
+            }
+            Err(denial) => return Err(denial),
+        };
+        let says = self.content_says(image, &digest, requirement, place, inquiry).await?;
+        let says: Vec<Heard> = says.collect();
+        answers.about(digest, says.iter().map(answer));
+        let met = requirement
+            .judge(&answers, &[digest])
+            .map_err(|later| if named.is_empty() { later } else { unmet.or_open(later) });
+        Ok(TagJudged { met, heard: Some((digest, says)) })
     }
 
     /// Who endorses `digest`, by `tag` or by any, if that meets the requirement.
@@ -65,43 +122,16 @@ impl Shared {
     ) -> Result<Vec<Endorsement>, Denial> {
         let of = |names: &SignedNames<'_>| of_digest(names, digest, tag);
         let mut answers = self.names_say(image, requirement, of).await;
-        if !leave_out_content(requirement, &mut answers) {
-            let says = self.content_says(image, digest, requirement, place, inquiry).await?;
-            answers.extend(says.map(answer));
-        }
-        self.met(image, requirement, &answers, place)
-    }
-
-    fn met(
-        &self,
-        image: &ImageRef,
-        requirement: &Requirement,
-        answers: &Answers,
-        place: &Place<'_>,
-    ) -> Result<Vec<Endorsement>, Denial> {
-        let met = requirement.judge(answers);
-        met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))
-    }
-
-    /// What the names say of `tag`, and the digest that anchors that sign content are asked about, if they
-    /// are asked at all.
-    pub(super) async fn named(
-        &self,
-        image: &ImageRef,
-        tag: &Tag,
-        requirement: &Requirement,
-        place: &Place<'_>,
-        inquiry: &Inquiry,
-    ) -> Result<(Answers, Option<Digest>), Denial> {
-        let mut answers = self.names_say(image, requirement, |names| names.tag(tag)).await;
-        if leave_out_content(requirement, &mut answers) {
-            return Ok((answers, None));
-        }
-        let about = match first(requirement, &answers) {
-            Some(digest) => digest,
-            None => self.resolve(image, tag, requirement, place, inquiry).await?,
+        let met = match requirement.missing_name(&answers) {
+            Some(unmet) => Err(unmet),
+            None => {
+                let says = self.content_says(image, digest, requirement, place, inquiry).await?;
+                let says: Vec<Heard> = says.collect();
+                answers.about(*digest, says.iter().map(answer));
+                requirement.judge(&answers, &[*digest])
+            }
         };
-        Ok((answers, Some(about)))
+        met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))
     }
 
     /// What each anchor that signs names has, `of` all that it signed in the repository.
@@ -120,9 +150,9 @@ impl Shared {
         if let ([anchor], [], []) =
             (&requirement.require[..], &requirement.any_of[..], &requirement.content[..])
         {
-            return BTreeMap::from([ask(anchor).await]);
+            return Answers::of_names(BTreeMap::from([ask(anchor).await]));
         }
-        join_all(requirement.names().map(ask)).await.into_iter().collect()
+        Answers::of_names(join_all(requirement.names().map(ask)).await.into_iter().collect())
     }
 
     /// What each anchor that signs content says of `digest`.
@@ -176,27 +206,17 @@ impl Shared {
     }
 }
 
-fn answer((anchor, verdict): Heard) -> (Arc<str>, Result<Endorsement, Unendorsed>) {
-    (anchor, verdict.and_then(|verdict| verdict.answer()))
+fn answer((anchor, verdict): &Heard) -> (Arc<str>, Answer) {
+    (anchor.clone(), verdict.as_ref().map_err(Clone::clone).and_then(|verdict| verdict.answer()))
 }
 
-/// The digest that the first of the names gives.
-fn first(requirement: &Requirement, answers: &Answers) -> Option<Digest> {
-    let given = requirement.anchors().filter_map(|anchor| answers.get(anchor)?.as_ref().ok());
-    given.map(Endorsement::digest).next()
-}
-
-/// Whether a name that is required is wanting, so that nobody need look at content: what signs content
-/// is then as open as the name is.
-fn leave_out_content(requirement: &Requirement, answers: &mut Answers) -> bool {
-    let wanting = requirement.require.iter().filter_map(|anchor| answers.get(anchor));
-    let Some(why) = wanting.filter_map(|answer| answer.as_ref().err()).next().cloned() else {
-        return false;
-    };
-    for anchor in &requirement.content {
-        answers.insert(anchor.clone(), Err(why.clone()));
-    }
-    true
+/// What anchors that sign content say of a digest that a name gives, and that upstream does not have.
+fn missing(requirement: &Requirement, digest: &Digest) -> impl Iterator<Item = (Arc<str>, Answer)> {
+    let because = format!("upstream does not have {digest}, for which a name stands");
+    let refusal = Refusal::new(Reason::DigestNotSigned, because);
+    let absent =
+        move |anchor: &Arc<str>| (anchor.clone(), Err(Unendorsed::Refused(refusal.clone())));
+    requirement.content.iter().map(absent)
 }
 
 /// The endorsement of `digest` by `tag`, or by any tag.

@@ -38,13 +38,20 @@ impl Gate {
             return Ok(None);
         }
         let (place, inquiry) = (place(image, &chosen), Inquiry::new());
-        let digest = match &image.reference {
-            Reference::Digest(digest) => Some(*digest),
-            Reference::Tag(tag) => shared.named(image, tag, requirement, &place, &inquiry).await?.1,
+        let (digest, says) = match &image.reference {
+            Reference::Digest(digest) => {
+                let says =
+                    shared.content_says(image, digest, requirement, &place, &inquiry).await?;
+                (*digest, says.collect())
+            }
+            Reference::Tag(tag) => {
+                let judged = shared.tag_judged(image, tag, requirement, &place, &inquiry).await?;
+                let Some(heard) = judged.heard else { return Ok(None) };
+                heard
+            }
         };
-        let Some(digest) = digest else { return Ok(None) };
-        let says = shared.content_says(image, &digest, requirement, &place, &inquiry).await?;
-        let verdicts = says.filter_map(|(anchor, verdict)| Some((anchor, verdict.ok()?)));
+        let verdicts =
+            says.into_iter().filter_map(|(anchor, verdict)| Some((anchor, verdict.ok()?)));
         Ok(Some(Heard { digest, verdicts: verdicts.collect() }))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, ErrorCode, ImageRef, MediaType, Reference, Registry, Repository, Tag};
-use crate::policy::{Mode, Requirement};
+use crate::policy::{Answers, Mode, Requirement};
 use crate::pull_through::FetchError;
 use crate::trust::{SignedNames, Unendorsed};
 use crate::upstream::{Page, Referrers, TagPage, UpstreamError};
@@ -110,7 +110,8 @@ impl super::Shared {
                     of_names = requirement.of_names();
                     &of_names
                 };
-                match requirement.judge(&answers(requirement, tag, names)) {
+                let answers = answers(requirement, tag, names);
+                match requirement.judge(&answers, &requirement.named(&answers)) {
                     Ok(met) => {
                         Ok(met.iter().all(|one| self.not_denied(image, &one.digest()).is_ok()))
                     }
@@ -128,7 +129,7 @@ fn answers(
     requirement: &Requirement,
     tag: &Tag,
     names: &BTreeMap<Arc<str>, Result<SignedNames<'_>, Unendorsed>>,
-) -> BTreeMap<Arc<str>, Result<crate::trust::Endorsement, Unendorsed>> {
+) -> Answers {
     let answer = |anchor: &Arc<str>| {
         let signed = names.get(anchor)?;
         let answer = match signed {
@@ -137,7 +138,7 @@ fn answers(
         };
         Some((anchor.clone(), answer))
     };
-    requirement.anchors().filter_map(answer).collect()
+    Answers::of_names(requirement.anchors().filter_map(answer).collect())
 }
 
 /// A repository as a whole, for messages: by the tag that stands for it where none is given.

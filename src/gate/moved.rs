@@ -102,7 +102,10 @@ impl Shared {
         place: &Place<'_>,
     ) -> Result<(), Denial> {
         let key = (&image.registry, &image.repository, tag);
-        let noted = self.tags.note(key, digest, signed, self.clock.now(), &self.needs).await;
+        let now = self.clock.now();
+        // A time beyond now would make every later image a rollback.
+        let signed = signed.map(|signed| signed.min(now));
+        let noted = self.tags.note(key, digest, signed, now, &self.needs).await;
         let Err(error) = noted else { return Ok(()) };
         match self.need(image, tag) {
             Need::Optional => {

@@ -2,6 +2,7 @@
 //! other rule.
 
 mod pattern;
+mod requirement;
 mod rule;
 mod weaker;
 
@@ -13,7 +14,8 @@ use crate::oci::{Digest, Registry, Repository, Tag};
 use crate::settings::Section;
 
 pub use pattern::Pattern;
-pub use rule::{AnchorNames, Mode, OnRollback, OnUnsigned, Requirement, Rule, Unmet};
+pub use requirement::{Answer, Answers, Requirement, Unmet};
+pub use rule::{AnchorNames, Mode, OnRollback, OnUnsigned, Rule};
 
 /// The most names that one message proposes.
 const MAX_TOLD: usize = 8;
@@ -272,6 +274,16 @@ impl Policy {
             let ended =
                 if entry.rule.has_ended(now) { "HAS ENDED, and counts no more: " } else { "" };
             (&*entry.text, format!("{ended}{}", entry.rule.told()))
+        })
+    }
+
+    /// What each rule that asks for signatures requires, by its pattern.
+    pub fn requirements(&self) -> impl Iterator<Item = (&str, &Requirement)> {
+        self.entries.iter().filter_map(|entry| match &entry.rule.mode {
+            Mode::Enforce(requirement) | Mode::Audit(requirement) => {
+                Some((&*entry.text, requirement))
+            }
+            Mode::Allow { .. } | Mode::Deny { .. } => None,
         })
     }
 

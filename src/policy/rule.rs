@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::oci::Digest;
 use crate::settings::Section;
-use crate::trust::{Endorsement, Reason, Refusal, Scheme, Unendorsed};
+use crate::trust::Scheme;
 
 use super::pattern::Pattern;
+use super::requirement::Requirement;
 
 /// The names of the anchors that a configuration has, and their schemes.
 pub type AnchorNames = BTreeMap<String, (Arc<str>, Scheme)>;
@@ -52,164 +52,6 @@ pub enum OnRollback {
     #[default]
     Warn,
     Refuse,
-}
-
-/// Which anchors must endorse the digest: all of `require`, and `threshold` of `any_of`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Requirement {
-    pub require: Vec<Arc<str>>,
-    pub any_of: Vec<Arc<str>>,
-    pub threshold: usize,
-    /// Those of them whose schemes sign content: they are asked about a digest, and not about a tag.
-    pub content: Vec<Arc<str>>,
-}
-
-/// Who does not vouch, and why.
-#[derive(Clone, Debug)]
-pub struct Unmet {
-    pub anchor: Arc<str>,
-    pub why: Unendorsed,
-}
-
-impl Requirement {
-    fn told(&self) -> String {
-        let mut parts: Vec<String> = self.require.iter().map(ToString::to_string).collect();
-        if !self.any_of.is_empty() {
-            parts.push(format!("{} of {}", self.threshold, self.any_of.join(", ")));
-        }
-        parts.join(" and ")
-    }
-
-    /// The anchors whose schemes sign names, each once.
-    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.anchors().filter(|anchor| !self.content.contains(anchor))
-    }
-
-    /// What of this a tag can be held against before it is known what it stands for. An anchor that signs
-    /// content may yet vouch for anything.
-    #[must_use]
-    pub fn of_names(&self) -> Self {
-        let any_of_names = !self.any_of.iter().any(|anchor| self.content.contains(anchor));
-        Self {
-            require: self.require.iter().filter(|it| !self.content.contains(it)).cloned().collect(),
-            any_of: if any_of_names { self.any_of.clone() } else { Vec::new() },
-            threshold: self.threshold,
-            content: Vec::new(),
-        }
-    }
-
-    /// The anchors that are asked, each once.
-    pub fn anchors(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.require
-            .iter()
-            .chain(self.any_of.iter().filter(|anchor| !self.require.contains(anchor)))
-    }
-
-    /// Whether `answers`, one of each anchor, meet this: then who endorses the one digest.
-    ///
-    /// A refusal that decides alone is told even where another anchor could not be asked; otherwise
-    /// what could not be asked leaves the question open.
-    pub fn judge(
-        &self,
-        answers: &BTreeMap<Arc<str>, Result<Endorsement, Unendorsed>>,
-    ) -> Result<Vec<Endorsement>, Unmet> {
-        let mut open = None;
-        let mut met: Vec<Endorsement> = Vec::new();
-        for anchor in &self.require {
-            match answer(answers, anchor) {
-                Ok(endorsement) => {
-                    if let Some(first) = met.first()
-                        && first.digest() != endorsement.digest()
-                    {
-                        return Err(disagree(anchor, first.digest(), endorsement.digest()));
-                    }
-                    met.push(endorsement);
-                }
-                Err(why @ Unendorsed::Refused(_)) => {
-                    return Err(Unmet { anchor: anchor.clone(), why });
-                }
-                Err(why @ (Unendorsed::Undecided(_) | Unendorsed::Throttled(_))) => {
-                    open.get_or_insert(Unmet { anchor: anchor.clone(), why });
-                }
-            }
-        }
-        if self.any_of.is_empty() {
-            return open.map_or(Ok(met), Err);
-        }
-        let chosen = self.any_of(answers, met.first().map(Endorsement::digest));
-        match (open, chosen) {
-            (_, Err(unmet @ Unmet { why: Unendorsed::Refused(_), .. })) => Err(unmet),
-            (Some(open), _) => Err(open),
-            (None, Err(unmet)) => Err(unmet),
-            (None, Ok(chosen)) => {
-                met.extend(chosen);
-                Ok(met)
-            }
-        }
-    }
-
-    fn any_of(
-        &self,
-        answers: &BTreeMap<Arc<str>, Result<Endorsement, Unendorsed>>,
-        digest: Option<Digest>,
-    ) -> Result<Vec<Endorsement>, Unmet> {
-        let mut votes: BTreeMap<Digest, Vec<Endorsement>> = BTreeMap::new();
-        let mut refused = None;
-        let mut open: Vec<Unmet> = Vec::new();
-        for anchor in &self.any_of {
-            match answer(answers, anchor) {
-                Ok(endorsement) if digest.is_some_and(|digest| digest != endorsement.digest()) => {
-                    let first = digest.unwrap_or(endorsement.digest());
-                    refused.get_or_insert(disagree(anchor, first, endorsement.digest()));
-                }
-                Ok(endorsement) => votes.entry(endorsement.digest()).or_default().push(endorsement),
-                Err(why @ Unendorsed::Refused(_)) => {
-                    refused.get_or_insert(Unmet { anchor: anchor.clone(), why });
-                }
-                Err(why @ (Unendorsed::Undecided(_) | Unendorsed::Throttled(_))) => {
-                    open.push(Unmet { anchor: anchor.clone(), why })
-                }
-            }
-        }
-        let most = votes.values().map(Vec::len).max().unwrap_or(0);
-        let mut enough = votes.into_values().filter(|votes| votes.len() >= self.threshold);
-        match (enough.next(), enough.next()) {
-            (Some(one), Some(other)) => {
-                let (one, other) = (&one[0], &other[0]);
-                return Err(disagree(&other.says().anchor, one.digest(), other.digest()));
-            }
-            (Some(votes), None) => return Ok(votes),
-            (None, _) => {}
-        }
-        if most + open.len() >= self.threshold
-            && let Some(open) = open.into_iter().next()
-        {
-            return Err(open);
-        }
-        Err(refused.unwrap_or_else(|| Unmet {
-            anchor: self.any_of.first().cloned().unwrap_or_else(|| Arc::from("")),
-            why: Unendorsed::Refused(Refusal::new(
-                Reason::SignersDisagree,
-                format!("no digest has the {} endorsements that are needed", self.threshold),
-            )),
-        }))
-    }
-}
-
-fn answer(
-    answers: &BTreeMap<Arc<str>, Result<Endorsement, Unendorsed>>,
-    anchor: &Arc<str>,
-) -> Result<Endorsement, Unendorsed> {
-    answers
-        .get(anchor)
-        .cloned()
-        .unwrap_or_else(|| Err(Unendorsed::Undecided(format!("{anchor} was not asked"))))
-}
-
-fn disagree(anchor: &Arc<str>, first: Digest, other: Digest) -> Unmet {
-    let because = format!("{anchor} vouches for {other}, another anchor for {first}");
-    let refusal = Refusal::new(Reason::SignersDisagree, because);
-    Unmet { anchor: anchor.clone(), why: Unendorsed::Refused(refusal) }
 }
 
 impl Rule {

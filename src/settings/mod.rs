@@ -2,6 +2,8 @@
 //! file is mended in one go. Knows no key by name: each module reads the section that it obeys.
 
 mod files;
+mod instant;
+mod refused;
 mod values;
 mod watched;
 

@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::oci::{Digest, Registry, Repository, Tag};
 
 use super::scheme::Scheme;
+use super::signer::SignerIds;
 
 /// A trusted signer vouches for `digest` in `registry/repository`.
 ///
@@ -45,6 +46,8 @@ pub struct Endorsed {
     pub scheme: Scheme,
     /// Who signed, as the scheme names them (roles and their keys).
     pub signers: Vec<String>,
+    /// The keys and names by which the same signer is recognised under another anchor.
+    pub signer_ids: SignerIds,
     /// When it was signed, where the scheme tells. Where it does not, versions guard against rollback.
     pub signed: Option<Timestamp>,
     /// The earliest end of all that this rests on.

@@ -3,7 +3,8 @@
 //!
 //! Notary v1 signs names, and has servers of its own: [`notaryv1`]. cosign and notation sign content, and
 //! their signatures are in registries: [`places`] finds them, [`cosign`] and [`notation`] judge them, and
-//! [`content`] keeps what came of it. What tags had is remembered in [`tags`].
+//! [`content`] keeps what came of it. What tags had is remembered in [`tags`]. [`restrictions`] leaves out
+//! good signatures after a key was lost, and [`signer`] recognises one signer under several anchors.
 
 pub mod content;
 pub mod cosign;
@@ -14,12 +15,17 @@ pub mod notaryv1;
 pub mod notation;
 pub mod places;
 pub mod refusal;
+pub mod restrictions;
+pub mod revoked;
 pub mod scheme;
 pub mod signature;
+pub mod signer;
+pub mod signing_time;
 pub mod subject;
 pub mod tags;
 
 mod metrics;
+mod shared;
 mod signature_repository;
 
 use std::collections::BTreeMap;
@@ -34,6 +40,7 @@ pub use metrics::{Expiries, Metrics};
 pub use refusal::{Reason, Refusal, Unendorsed};
 pub use scheme::Scheme;
 pub use signature::{Candidate, Content, Flaw, Unproven, Vouched};
+pub use signer::{SignerId, SignerIds};
 pub use subject::Subject;
 
 use crate::oci::{Digest, Registry, Repository, Tag};
@@ -244,6 +251,7 @@ impl SignedNames<'_> {
             anchor: self.anchor.clone(),
             scheme: self.scheme,
             signers: found.roles.iter().map(ToString::to_string).collect(),
+            signer_ids: found.signers,
             signed: None,
             expires: self.names.expires(),
         }))

@@ -7,6 +7,8 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 
+use super::signer::SignerIds;
+
 /// One signature as a registry gave it, held against the digest that names it, and not yet believed.
 #[derive(Clone, Debug)]
 pub struct Candidate {
@@ -32,7 +34,12 @@ pub enum Content {
 pub struct Vouched {
     /// Who signed, as the scheme names it: a key's id, a certificate's identity and issuer.
     pub signer: String,
-    /// When it was signed, by the best time that was verified, or else by the signer's own word.
+    /// The keys and names by which the same signer is recognised under another anchor.
+    pub signer_ids: SignerIds,
+    /// The earliest time at which a log or an authority saw the signature.
+    pub proven: Option<Timestamp>,
+    /// When it was signed, by the best time that was verified, or else by the signer's own word;
+    /// never later than it was judged.
     pub signed: Option<Timestamp>,
     /// The earliest end of what it rests on; none where nothing of it ends.
     pub expires: Option<Timestamp>,

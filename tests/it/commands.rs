@@ -308,3 +308,34 @@ fn a_gate_whose_audit_file_cannot_be_written_does_not_start() {
     }
     std::fs::remove_dir_all(store).unwrap();
 }
+
+#[test]
+fn check_reports_anchors_that_one_key_satisfies() {
+    let key = concat!(
+        "-----BEGIN PUBLIC KEY-----\n",
+        "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n",
+        "-----END PUBLIC KEY-----\n"
+    );
+    let pem = ConfigFile::new("shared-key", key);
+    let anchor = |name: &str| {
+        format!("[[anchor]]\nname = {name:?}\nscheme = \"cosign\"\nkeys = [{:?}]\n", pem.path())
+    };
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"nowhere\"\n\
+         [[upstream]]\nregistry = \"registry.example.com\"\n{}{}\
+         [[rule]]\nimages = [\"registry.example.com/**\"]\nany_of = [\"one\", \"two\"]\nthreshold = 2\n",
+        anchor("one"),
+        anchor("two")
+            + "not_after = 2027-01-31\nmax_age = \"90d\"\nsigned_identity = \"repository\"\n"
+    );
+    let file = ConfigFile::new("shared-anchors", &text);
+    let said = countersign(&["check", "--config", file.path()]);
+    assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""));
+    for words in [
+        "warning   registry.example.com/**: one and two have the same key; one signer counts once",
+        "two [cosign] signatures by 1 key, made for the image's own repository; only if signed until \
+         2027-01-31T23:59:59Z; only if signed within the last 90d",
+    ] {
+        assert!(said.stdout.contains(words), "{words}: {}", said.stdout);
+    }
+}

@@ -121,9 +121,9 @@ fn the_example_shows_the_defaults() {
     let choices = "tls_cert tls_key listen tls_cert tls_key htpasswd tls_client_ca users images path \
         max_size keep ca \
         username password_file token_realm ca username password_file token_realm \
-        trust_on_first_use signers keys certificate_chain trusted_root predicate_type annotations \
-        signature_repository name scheme trust_store tsa identities level revocation \
-        trust_policy trust_store_dir signature_repository any_of threshold until";
+        trust_on_first_use signers revoked keys certificate_chain trusted_root predicate_type \
+        annotations not_after max_age revoked signature_repository name scheme trust_store tsa identities level revocation \
+        trust_policy trust_store_dir not_after max_age revoked signature_repository any_of threshold until";
     let choices: Vec<_> = choices.split_whitespace().collect();
     assert_eq!(examples, choices);
 }

@@ -95,6 +95,7 @@ impl Verdict {
             anchor: anchor.name().clone(),
             scheme: anchor.scheme(),
             signers: vec![shown(&vouched.signer)],
+            signer_ids: vouched.signer_ids.clone(),
             signed: vouched.signed,
             expires: vouched.expires.unwrap_or(Timestamp::MAX),
         });

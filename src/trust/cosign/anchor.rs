@@ -9,6 +9,8 @@ use crate::clock::Timestamp;
 use crate::json::Value;
 use crate::oci::Digest;
 use crate::trust::signature::{Candidate, Flaw, Unproven, Vouched};
+use crate::trust::signer::{SignerId, SignerIds};
+use crate::trust::signing_time::is_ahead;
 use crate::trust::subject::Subject;
 
 use super::certificate::Certificate;
@@ -21,6 +23,7 @@ use super::flaw::{
 use super::identity::Identity;
 use super::key::Key;
 use super::path;
+use super::restricted;
 use super::signed::{Shown, Signed};
 
 const EVERYTHING: Shown = Shown { entries: true, timestamps: true };
@@ -68,6 +71,7 @@ impl Anchor {
     ) -> Result<Vouched, Unproven> {
         let signed = Signed::read(&candidate.content)?;
         let claimed = self.asked_for(&signed, subject)?;
+        has_come(&signed, now).map_err(Unproven::Flawed)?;
         let mut vouched = match &self.config.signers {
             Signers::Keys(keys) => self.by_key(keys, &signed, subject, now),
             Signers::Keyless { identity, issuer } => {
@@ -79,10 +83,11 @@ impl Anchor {
         }
         .map_err(Unproven::Flawed)?;
         annotated(&self.config.annotations, claimed)?;
-        let word = signed.claim.signed.filter(|at| *at <= now);
+        self.config.signed_identity.check(claimed, subject).map_err(Unproven::Flawed)?;
         // Anybody can have an old signature logged or stamped today.
-        vouched.signed = vouched.signed.into_iter().chain(word).min();
-        Ok(vouched)
+        let word = signed.claim.signed.map(|at| at.min(now));
+        vouched.signed = vouched.proven.into_iter().chain(word).min();
+        self.config.restrictions.apply(vouched, now).map_err(Unproven::Flawed)
     }
 
     /// What is claimed of the image, if it is the kind of claim that this anchor asks for.
@@ -123,13 +128,16 @@ impl Anchor {
             };
             flaw(SIGNATURE, found, format!("a signature by {}", self.config.name))
         })?;
+        restricted::key(&self.config.restrictions, key)?;
         let times = match self.config.tlog {
             Tlog::Require => self.logged(key, signed, subject, now)?,
             // Nobody asked for a time: what proves none, or the wrong one, changes nothing.
             Tlog::Ignore => self.seen(key, signed, subject, now).unwrap_or_default(),
         };
         let signer = format!("key sha256:{}", hex::encode(key.hash()));
-        Ok(Vouched { signer, signed: times.into_iter().min(), expires: None })
+        let signer_ids = SignerIds::from([SignerId::of_key(key.public())]);
+        let proven = times.into_iter().min();
+        Ok(Vouched { signer, signer_ids, proven, signed: proven, expires: None })
     }
 
     /// The times of a signature by `key` that must be in a log.
@@ -186,9 +194,13 @@ impl Anchor {
         let certificate = read(signed)?;
         let name = named(identity, certificate.names.iter())?;
         issued(Some(issuer), &certificate)?;
+        restricted::certified(&self.config.restrictions, signed)?;
         let times = self.witnessed(signed, subject, true, now)?;
         let signer = format!("{name} ({issuer})");
-        Ok(Vouched { signer, signed: times.into_iter().min(), expires: None })
+        // Its key lasts for one signature.
+        let signer_ids = SignerIds::from([SignerId::of_name(issuer.as_bytes(), name.as_bytes())]);
+        let proven = times.into_iter().min();
+        Ok(Vouched { signer, signer_ids, proven, signed: proven, expires: None })
     }
 
     /// The proven times of a signature by a certificate: one at least. A timestamp that does not
@@ -243,6 +255,7 @@ impl Anchor {
         if !key.verifies(&signed.message, &signed.signature) {
             return Err(flaw(SIGNATURE, "the signature is not by its certificate's key", wanted));
         }
+        restricted::certified(&self.config.restrictions, signed)?;
         let times = match self.config.tlog {
             Tlog::Require => self.witnessed(signed, subject, false, now)?,
             Tlog::Ignore if signed.timestamps()?.is_empty() => Vec::new(),
@@ -272,7 +285,29 @@ impl Anchor {
             [] => path::end(signed.certificates()?, chain, now),
             [..] => None,
         };
-        Ok(Vouched { signer, signed: times.into_iter().min(), expires })
+        let root = chain.last().map_or(&[][..], |root| root);
+        let signer_ids = SignerIds::from([
+            SignerId::of_key(key.public()),
+            SignerId::of_name(root, name.as_bytes()),
+        ]);
+        let proven = times.into_iter().min();
+        Ok(Vouched { signer, signer_ids, proven, signed: proven, expires })
+    }
+}
+
+/// Refuses a signature that states a time that is yet to come, itself or by a log entry, whether or not
+/// that was asked for.
+fn has_come(signed: &Signed, now: Timestamp) -> Result<(), Flaw> {
+    let entries = signed.entries().unwrap_or_default().iter();
+    let logged = entries.filter_map(|entry| entry.integrated_time);
+    let logged = logged.map(|at| Timestamp::from_unix(at.as_second()));
+    match signed.claim.signed.into_iter().chain(logged).find(|time| is_ahead(*time, now)) {
+        None => Ok(()),
+        Some(time) => {
+            let found =
+                format!("the signature says that it was made at {time}, which is yet to come");
+            Err(flaw(TIME, found, "a time that has come"))
+        }
     }
 }
 

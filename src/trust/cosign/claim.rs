@@ -35,6 +35,8 @@ pub(super) struct Claim {
 pub(super) struct Claimed {
     /// `sha256:<hex>`, byte for byte as it was signed.
     digests: Vec<String>,
+    /// The image's name that was signed with it, if one was.
+    pub(super) repository: Option<String>,
     annotations: BTreeMap<String, Value>,
 }
 
@@ -64,6 +66,13 @@ impl Claim {
         cased(image, &["docker-manifest-digest"]).map_err(|found| wrong(&found))?;
         let digest = image.member("docker-manifest-digest").and_then(Value::as_str);
         let digest = digest.ok_or_else(|| wrong("names no digest"))?;
+        let repository = match critical.member("identity") {
+            None | Some(Value::Null) => None,
+            Some(identity) => {
+                cased(identity, &["docker-reference"]).map_err(|found| wrong(&found))?;
+                identity.member("docker-reference").and_then(Value::as_str).map(str::to_owned)
+            }
+        };
         let annotations = match value.member("optional") {
             None | Some(Value::Null) => BTreeMap::new(),
             Some(Value::Object(annotations)) => annotations.clone(),
@@ -73,7 +82,7 @@ impl Claim {
         Ok(Self {
             predicate_type: None,
             signed: signed.map(Timestamp::from_unix),
-            subjects: vec![Claimed { digests: vec![digest.to_owned()], annotations }],
+            subjects: vec![Claimed { digests: vec![digest.to_owned()], repository, annotations }],
         })
     }
 
@@ -111,7 +120,9 @@ impl Claim {
             });
             let digests = digests.collect::<Result<_, &str>>()?;
             let annotations = subject.member("annotations").and_then(Value::as_object);
-            Ok(Claimed { digests, annotations: annotations.cloned().unwrap_or_default() })
+            let repository = subject.member("name").and_then(Value::as_str).map(str::to_owned);
+            let annotations = annotations.cloned().unwrap_or_default();
+            Ok(Claimed { digests, repository, annotations })
         });
         let subjects = subjects.collect::<Result<_, String>>().map_err(|found| wrong(&found))?;
         let predicate_type = (predicate_type != SIGN_PREDICATE).then(|| predicate_type.to_owned());

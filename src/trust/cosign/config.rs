@@ -12,13 +12,16 @@ use x509_parser::prelude::FromDer;
 use crate::oci::{Digest, Registry, Repository};
 use crate::settings::Section;
 use crate::trust::lifetimes::Lifetimes;
+use crate::trust::restrictions::Restrictions;
 use crate::trust::signature_repository::signature_repository;
 
 use super::claim::SIGN_PREDICATE;
 use super::identity::Identity;
 use super::key::Key;
 use super::limits::{MAX_ANNOTATIONS, MAX_CHAIN, MAX_KEYS};
+use super::restricted;
 use super::roots::Roots;
+use super::signed_identity::SignedIdentity;
 
 /// What an operator says of one signer.
 #[derive(Clone, Debug)]
@@ -32,6 +35,10 @@ pub struct Config {
     pub predicate_type: Option<String>,
     /// What the signer must have signed beside the digest.
     pub annotations: BTreeMap<String, String>,
+    /// What it must have been made for.
+    pub signed_identity: SignedIdentity,
+    /// Which signatures do not count though they verify.
+    pub restrictions: Restrictions,
     /// Where signatures are, if not beside the image.
     pub signature_repository: Option<(Registry, Repository)>,
     /// How long what was found is used before it is looked for again.
@@ -76,6 +83,8 @@ impl Config {
         for value in annotations.values() {
             no_wildcard(section, "annotations", Some(value));
         }
+        let signed_identity = SignedIdentity::read(section);
+        let restrictions = restricted::read(section, signers.as_ref(), tlog);
         let signature_repository = signature_repository(section);
         let Lifetimes { refresh, max_stale } = Lifetimes::read(section);
         section.finish();
@@ -86,6 +95,8 @@ impl Config {
             roots: roots?,
             predicate_type,
             annotations,
+            signed_identity,
+            restrictions,
             signature_repository,
             refresh,
             max_stale,
@@ -110,7 +121,11 @@ impl Config {
             Tlog::Require => ", in a transparency log",
             Tlog::Ignore => "",
         };
-        format!("{what} by {who}{log}")
+        let made_for = match self.signed_identity {
+            SignedIdentity::Digest => "",
+            SignedIdentity::Repository => ", made for the image's own repository",
+        };
+        format!("{what} by {who}{log}{made_for}{}", self.restrictions.told())
     }
 
     /// Everything that a verdict depends on, in one digest.
@@ -153,6 +168,8 @@ impl Config {
             part(name.as_bytes());
             part(value.as_bytes());
         }
+        part(self.signed_identity.as_str().as_bytes());
+        part(self.restrictions.parts().as_bytes());
         if let Some((registry, repository)) = &self.signature_repository {
             part(registry.as_str().as_bytes());
             part(repository.as_str().as_bytes());

@@ -24,6 +24,8 @@ pub(super) const ISSUER: &str = "issuer";
 pub(super) const TRANSPARENCY_LOG: &str = "transparency_log";
 /// The time of signing is proven.
 pub(super) const TIME: &str = "time";
+/// It was made for the image's own repository.
+pub(super) const SIGNED_IDENTITY: &str = "signed_identity";
 /// The signed annotations are the wanted ones.
 pub(super) const ANNOTATIONS: &str = "annotations";
 

@@ -87,6 +87,10 @@ impl Key {
         Sha256::digest(&self.spki).into()
     }
 
+    pub(super) fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
     /// Whether the library for log entries verifies with it: it has no P-521.
     pub(super) fn can_be_logged(&self) -> bool {
         !matches!(self.public, PublicKey::Ecdsa { curve: Curve::P521, .. })

@@ -21,8 +21,10 @@ mod flaw;
 mod identity;
 mod key;
 mod path;
+mod restricted;
 mod roots;
 mod signed;
+mod signed_identity;
 
 pub mod limits;
 
@@ -33,3 +35,4 @@ pub use identity::Identity;
 pub use key::Key;
 pub use roots::Roots;
 pub use signed::{DSSE_ENVELOPE, SIMPLE_SIGNING};
+pub use signed_identity::SignedIdentity;

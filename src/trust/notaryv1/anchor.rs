@@ -12,6 +12,8 @@ use crate::oci::name::InvalidName;
 use crate::oci::{Registry, Repository};
 use crate::settings::Section;
 use crate::trust::lifetimes::Lifetimes;
+use crate::trust::restrictions::days;
+use crate::trust::revoked::{Kind, RevokedSet};
 use crate::upstream::{ConfigError, Credentials, InvalidCredentials, Metrics, is_base};
 
 use super::gun::{Gun, Template};
@@ -19,6 +21,9 @@ use super::notary::Notary;
 use super::role::Delegated;
 use super::root_of_trust::{Pin, Pins, Terms};
 use super::state::{State, StateError};
+
+/// Notary's own timestamps are valid for 14 days.
+const DEFAULT_TIMESTAMP_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// What an operator says of one Notary server.
 #[derive(Clone, Debug)]
@@ -34,6 +39,10 @@ pub struct Config {
     pub pins: Pins,
     pub signers: Vec<Delegated>,
     pub wildcard_root_names: bool,
+    /// How far ahead a timestamp may expire.
+    pub max_timestamp_life: Duration,
+    /// Keys whose signatures do not count.
+    pub revoked: RevokedSet,
     pub refresh: Duration,
     pub max_stale: Duration,
 }
@@ -87,6 +96,8 @@ impl Config {
         let token_realm = realm(section);
         let template = section.parsed("gun").unwrap_or_default();
         let wildcard_root_names = section.flag("wildcard_root_names").unwrap_or(false);
+        let max_timestamp_life = max_timestamp_life(section);
+        let revoked = revoked(section);
         let Lifetimes { refresh, max_stale } = Lifetimes::read(section);
         section.finish();
         Some(Self {
@@ -100,6 +111,8 @@ impl Config {
             pins: pins?,
             signers,
             wildcard_root_names,
+            max_timestamp_life,
+            revoked,
             refresh,
             max_stale,
         })
@@ -114,8 +127,43 @@ impl Config {
             Pins::Keys(pins) if pins.len() == 1 => "1 root key".to_owned(),
             Pins::Keys(pins) => format!("{} root keys", pins.len()),
         };
-        format!("at {}, {pins}", self.url)
+        let revoked = match self.revoked.len() {
+            0 => String::new(),
+            keys => format!("; {keys} revoked"),
+        };
+        let life = days(self.max_timestamp_life);
+        format!("at {}, {pins}, timestamps for {life} at most{revoked}", self.url)
     }
+}
+
+fn max_timestamp_life(section: &Section<'_>) -> Duration {
+    let key = "max_timestamp_life";
+    let life = section.duration(key).unwrap_or(DEFAULT_TIMESTAMP_LIFE);
+    if life.is_zero() {
+        section.wrong(
+            key,
+            "every timestamp would count as expired: write \"90d\"; Notary issues timestamps for 14 days",
+        );
+    }
+    life
+}
+
+/// Reads `revoked`, and reports the keys that mean nothing here.
+fn revoked(section: &Section<'_>) -> RevokedSet {
+    let unproven = "Notary v1 proves no time of signing: rotate the key that was lost, and name it in `revoked`";
+    section.refuse("not_after", unproven);
+    section.refuse("max_age", unproven);
+    section.refuse(
+        "signed_identity",
+        "Notary v1 signs the name of the repository in any case: cosign only",
+    );
+    RevokedSet::read(section, |kind| match kind {
+        Kind::Key => Ok(()),
+        Kind::Certificate | Kind::Serial => Err(
+            "certificates are those of root keys: take it out of `root_keys`, or write \"key:…\"",
+        ),
+        Kind::LogEntry => Err("Notary v1 has no log: write \"key:…\""),
+    })
 }
 
 fn realm(section: &Section<'_>) -> Option<Host<String>> {
@@ -206,6 +254,8 @@ impl Anchor {
             pins: self.config.pins.clone(),
             signers: self.config.signers.clone(),
             wildcard_root_names: self.config.wildcard_root_names,
+            max_timestamp_life: self.config.max_timestamp_life,
+            revoked: self.config.revoked.clone(),
         }
     }
 }

@@ -8,22 +8,32 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::Timestamp as Instant;
 use crate::trust::refusal::{Reason, Refusal};
+use crate::trust::restrictions::days;
+use crate::trust::signer::SignerIds;
 
 use super::memory::{Memory, Seen};
 use super::role::{Delegated, File, Role};
-use super::root_of_trust::TrustedRoot;
+use super::root_of_trust::{Terms, TrustedRoot};
 use super::schema::{Delegation, Meta, Metadata, RoleKeys, Snapshot, Targets, Timestamp};
-use super::signed::Signed;
+use super::signed::{Signed, Verified};
 
 /// The links that hold, and what comes next.
 pub(super) struct Chain<'a, Next> {
     root: TrustedRoot,
+    terms: &'a Terms,
     before: Option<&'a Memory>,
     now: Instant,
     /// The earliest end of the links so far.
     expires: Instant,
     seen: BTreeMap<Role, Seen>,
+    signers: BTreeMap<Role, SignerIds>,
     next: Next,
+}
+
+/// What a verified role proves: until when, and by which keys.
+struct Proof {
+    expires: Instant,
+    signers: SignerIds,
 }
 
 pub(super) struct WantsTimestamp;
@@ -52,30 +62,50 @@ pub(super) struct Whole {
     pub(super) delegations: BTreeMap<Delegated, (Delegation, Targets)>,
     pub(super) expires: Instant,
     pub(super) roles: BTreeMap<Role, Seen>,
+    /// The keys that signed each role below the root.
+    pub(super) signers: BTreeMap<Role, SignerIds>,
     pub(super) listed: BTreeSet<Delegated>,
 }
 
 impl<'a> Chain<'a, WantsTimestamp> {
-    pub(super) fn begin(root: TrustedRoot, before: Option<&'a Memory>, now: Instant) -> Self {
+    pub(super) fn begin(
+        root: TrustedRoot,
+        terms: &'a Terms,
+        before: Option<&'a Memory>,
+        now: Instant,
+    ) -> Self {
         let expires = root.expires();
         let sha256 = Sha256::digest(root.bytes()).into();
         let seen = Seen::new(root.metadata().common(), sha256, &root.metadata().root);
         Self {
             root,
+            terms,
             before,
             now,
             expires,
             seen: BTreeMap::from([(Role::Root, seen)]),
+            signers: BTreeMap::new(),
             next: WantsTimestamp,
         }
     }
 
-    /// `timestamp`: not older than the last (rollback), not expired (freeze).
+    /// `timestamp`: not older than the last (rollback), not expired (freeze), and not in force for longer
+    /// than the terms allow (a freeze with a stolen key).
     pub(super) fn timestamp(self, bytes: &[u8]) -> Result<Chain<'a, WantsSnapshot>, Refusal> {
         let keys = self.root.metadata().timestamp.clone();
-        let (timestamp, expires) = self.verify::<Timestamp>(Role::Timestamp, &keys, bytes, None)?;
+        let (timestamp, proof) = self.verify::<Timestamp>(Role::Timestamp, &keys, bytes, None)?;
+        let most = self.terms.max_timestamp_life;
+        // A stolen server key could sign a timestamp without end, and freeze the repository with it.
+        if proof.expires > self.now.plus(most) {
+            let because = format!(
+                "timestamp expires at {}, which is more than {} from now (`max_timestamp_life`)",
+                proof.expires,
+                days(most)
+            );
+            return Err(Refusal::new(Reason::Expired, because));
+        }
         let seen = Seen::new(timestamp.common, timestamp.snapshot.identity(), &keys);
-        self.link(Role::Timestamp, seen, expires, WantsSnapshot { snapshot: timestamp.snapshot })
+        self.link(Role::Timestamp, seen, proof, WantsSnapshot { snapshot: timestamp.snapshot })
     }
 }
 
@@ -89,12 +119,12 @@ impl<'a> Chain<'a, WantsSnapshot> {
     pub(super) fn snapshot(self, bytes: &[u8]) -> Result<Chain<'a, WantsTargets>, Refusal> {
         let keys = self.root.metadata().snapshot.clone();
         let meta = &self.next.snapshot;
-        let (snapshot, expires) =
+        let (snapshot, proof) =
             self.verify::<Snapshot>(Role::Snapshot, &keys, bytes, Some(meta))?;
         snapshot.root.matches(&Role::Root, self.root.bytes())?;
         let seen = Seen::new(snapshot.common, Sha256::digest(bytes).into(), &keys);
         let next = WantsTargets { targets: snapshot.targets, listed: snapshot.delegations };
-        self.link(Role::Snapshot, seen, expires, next)
+        self.link(Role::Snapshot, seen, proof, next)
     }
 }
 
@@ -112,7 +142,7 @@ impl<'a> Chain<'a, WantsTargets> {
     ) -> Result<Chain<'a, WantsDelegations>, Refusal> {
         let keys = self.root.metadata().targets.clone();
         let meta = &self.next.targets;
-        let (mut targets, expires) =
+        let (mut targets, proof) =
             self.verify::<Targets>(Role::Targets, &keys, bytes, Some(meta))?;
         let seen = Seen::new(targets.common, Sha256::digest(bytes).into(), &keys);
         let delegations = std::mem::take(&mut targets.delegations);
@@ -142,7 +172,7 @@ impl<'a> Chain<'a, WantsTargets> {
             }
         }
         let next = WantsDelegations { targets, wanted, signed: BTreeMap::new(), listed: all };
-        self.link(Role::Targets, seen, expires, next)
+        self.link(Role::Targets, seen, proof, next)
     }
 }
 
@@ -158,13 +188,13 @@ impl<'a> Chain<'a, WantsDelegations> {
     pub(super) fn delegation(mut self, bytes: &[u8]) -> Result<Self, Refusal> {
         let Some((delegation, meta)) = self.next.wanted.pop() else { return Ok(self) };
         let role = Role::Delegation(delegation.name.clone());
-        let (signed, expires) =
+        let (signed, proof) =
             self.verify::<Targets>(role.clone(), &delegation.keys, bytes, Some(&meta))?;
         let seen = Seen::new(signed.common, Sha256::digest(bytes).into(), &delegation.keys);
         self.next.signed.insert(delegation.name.clone(), (delegation, signed));
-        let Self { root, before, now, expires: earlier, seen: roles, next } = self;
-        let links = Chain { root, before, now, expires: earlier, seen: roles, next: () };
-        Ok(links.link(role, seen, expires, ())?.with(next))
+        let Self { root, terms, before, now, expires, seen: roles, signers, next } = self;
+        let links = Chain { root, terms, before, now, expires, seen: roles, signers, next: () };
+        Ok(links.link(role, seen, proof, ())?.with(next))
     }
 
     /// The whole chain, once nothing is wanted any more.
@@ -175,26 +205,52 @@ impl<'a> Chain<'a, WantsDelegations> {
             delegations: self.next.signed,
             expires: self.expires,
             roles: self.seen,
+            signers: self.signers,
             listed: self.next.listed,
         }
     }
 }
 
 impl<'a, Next> Chain<'a, Next> {
-    /// One role's metadata and its end: as its parent says, signed, and in force now.
+    /// One role's metadata and what it proves: as its parent says, signed, and in force now.
     fn verify<T: Metadata>(
         &self,
         role: Role,
         keys: &RoleKeys,
         bytes: &[u8],
         meta: Option<&Meta>,
-    ) -> Result<(T, Instant), Refusal> {
+    ) -> Result<(T, Proof), Refusal> {
         if let Some(meta) = meta {
             meta.matches(&role, bytes)?;
         }
-        let verified = Signed::parse(role, bytes)?.verify::<T>(keys)?.unexpired(self.now)?;
+        let verified = self.signed::<T>(role, keys, bytes)?.unexpired(self.now)?;
         let expires = verified.common().expires;
-        Ok((verified.into_metadata(), expires))
+        let signers = verified.signers().clone();
+        Ok((verified.into_metadata(), Proof { expires, signers }))
+    }
+
+    /// One role's metadata, signed by keys that are not revoked.
+    fn signed<T: Metadata>(
+        &self,
+        role: Role,
+        keys: &RoleKeys,
+        bytes: &[u8],
+    ) -> Result<Verified<T>, Refusal> {
+        let signed = Signed::parse(role, bytes)?;
+        let (revoked, left): (Vec<_>, Vec<_>) = keys
+            .keys
+            .iter()
+            .cloned()
+            .partition(|(id, key)| key.revoked(*id, &self.terms.revoked).is_some());
+        if revoked.is_empty() {
+            return signed.verify(keys);
+        }
+        let left = RoleKeys { keys: left, threshold: keys.threshold };
+        signed.verify(&left).map_err(|refusal| {
+            let ids: Vec<String> = revoked.iter().map(|(id, _)| id.to_string()).collect();
+            let because = format!("{refusal}; the anchor revokes its key {}", ids.join(", "));
+            Refusal::new(refusal.reason, because)
+        })
     }
 
     /// Adds a verified role to the links, if it does not go back behind what was seen of it.
@@ -202,17 +258,18 @@ impl<'a, Next> Chain<'a, Next> {
         mut self,
         role: Role,
         seen: Seen,
-        expires: Instant,
+        proof: Proof,
         next: After,
     ) -> Result<Chain<'a, After>, Refusal> {
         seen.follows(&role, self.before.and_then(|before| before.roles.get(&role)))?;
-        self.seen.insert(role, seen);
-        Ok(Chain { expires: self.expires.min(expires), ..self.with(next) })
+        self.seen.insert(role.clone(), seen);
+        self.signers.insert(role, proof.signers);
+        Ok(Chain { expires: self.expires.min(proof.expires), ..self.with(next) })
     }
 
     fn with<After>(self, next: After) -> Chain<'a, After> {
-        let Self { root, before, now, expires, seen, next: _ } = self;
-        Chain { root, before, now, expires, seen, next }
+        let Self { root, terms, before, now, expires, seen, signers, next: _ } = self;
+        Chain { root, terms, before, now, expires, seen, signers, next }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, Tag};
 use crate::trust::refusal::{Reason, Refusal};
+use crate::trust::signer::SignerIds;
 
 use super::chain::Whole;
 use super::role::{Delegated, Role};
@@ -21,6 +22,8 @@ pub struct SignedRepository {
     /// The entries of each required signer whose role there is.
     signers: Vec<(Role, HashMap<Tag, Entry>)>,
     missing: Vec<Delegated>,
+    /// The keys that signed each role.
+    keys: BTreeMap<Role, SignerIds>,
     expires: Timestamp,
     summary: Vec<RoleSummary>,
 }
@@ -40,6 +43,8 @@ pub struct Found<'a> {
     pub entry: &'a Entry,
     /// The roles that signed it.
     pub roles: Vec<&'a Role>,
+    /// The keys of the required signers; where none is required, those of the role that gave it.
+    pub signers: SignerIds,
 }
 
 impl SignedRepository {
@@ -89,7 +94,8 @@ impl SignedRepository {
                 threshold: seen.threshold,
             })
             .collect();
-        Self { tags, digests, signers, missing, expires: whole.expires, summary }
+        let keys = whole.signers;
+        Self { tags, digests, signers, missing, keys, expires: whole.expires, summary }
     }
 
     /// What `tag` stands for, if the roles that docker pulls from name it and each required signer
@@ -123,7 +129,12 @@ impl SignedRepository {
                 Some(_) => roles.push(signer),
             }
         }
-        Ok(Found { entry, roles })
+        // `targets/releases` is signed by whoever released last; a required signer signs alone.
+        let who =
+            if self.signers.is_empty() { &roles[..] } else { roles.get(1..).unwrap_or_default() };
+        let keys = who.iter().filter_map(|role| self.keys.get(*role));
+        let signers = keys.flatten().copied().collect();
+        Ok(Found { entry, roles, signers })
     }
 
     /// The tags by which `digest` was signed, in their order.

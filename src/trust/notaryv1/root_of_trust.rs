@@ -1,6 +1,8 @@
 //! Where trust begins: a root that is signed by its own keys, whose certificates name the GUN, and
 //! that a pin or an earlier root vouches for.
 
+use std::time::Duration;
+
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::certificate::X509Certificate;
@@ -9,6 +11,7 @@ use x509_parser::prelude::FromDer;
 use crate::clock::Timestamp;
 use crate::trust::keys::PublicKey;
 use crate::trust::refusal::{Reason, Refusal};
+use crate::trust::revoked::RevokedSet;
 
 use super::gun::Gun;
 use super::role::Role;
@@ -25,6 +28,10 @@ pub struct Terms {
     pub signers: Vec<super::role::Delegated>,
     /// Whether a root certificate for `parent/*` counts for the GUNs below `parent`.
     pub wildcard_root_names: bool,
+    /// How far ahead a timestamp may expire.
+    pub max_timestamp_life: Duration,
+    /// Keys whose signatures do not count, of whatever role.
+    pub revoked: RevokedSet,
 }
 
 /// Which root keys are trusted.
@@ -106,7 +113,7 @@ impl SelfSigned {
         let signed = Signed::parse(Role::Root, bytes)?;
         let claimed: Root = signed.claims()?;
         named(&claimed.root, terms)?;
-        signed.threshold(&claimed.root, |(_, key)| is_named(key, terms))?;
+        signed.threshold(&claimed.root, |key| counts(key, terms))?;
         let root = signed.verify(&claimed.root)?;
         Ok(Self { signed, root, bytes: bytes.to_vec() })
     }
@@ -120,16 +127,16 @@ impl SelfSigned {
                 format!("root {} does not follow root {}", next.version(), self.version());
             return Err(Refusal::new(Reason::Rollback, because));
         }
-        next.signed
-            .threshold(&self.root.metadata().root, |(_, key)| is_named(key, terms))
-            .map_err(|refusal| {
+        next.signed.threshold(&self.root.metadata().root, |key| counts(key, terms)).map_err(
+            |refusal| {
                 let because = format!(
                     "root {} is not signed by root {}: {refusal}",
                     next.version(),
                     self.version()
                 );
                 Refusal::new(refusal.reason, because)
-            })?;
+            },
+        )?;
         Ok(next)
     }
 
@@ -150,7 +157,7 @@ impl SelfSigned {
         let Pins::Keys(pins) = &terms.pins else { return true };
         let pinned = |(id, key): &(KeyId, TufKey)| pins.iter().any(|pin| pin.names(*id, key));
         let role = &self.root.metadata().root;
-        self.signed.threshold(role, |key| is_named(&key.1, terms) && pinned(key)).is_ok()
+        self.signed.threshold(role, |key| counts(key, terms) && pinned(key)).is_ok()
     }
 
     /// This root, if the pins name enough of the keys that signed it, its certificates are valid
@@ -170,14 +177,12 @@ impl SelfSigned {
             TufKey::Certified(certificates) => certificates.valid_at(now),
             TufKey::Plain(_) | TufKey::Unusable => false,
         };
-        self.signed.threshold(role, |(_, key)| is_named(key, terms) && valid(key)).map_err(
-            |_| {
-                Refusal::new(
-                    Reason::Expired,
-                    format!("the certificates of root {} are not valid now", self.version()),
-                )
-            },
-        )?;
+        self.signed.threshold(role, |key| counts(key, terms) && valid(&key.1)).map_err(|_| {
+            Refusal::new(
+                Reason::Expired,
+                format!("the certificates of root {} are not valid now", self.version()),
+            )
+        })?;
         // What rests on certificates ends with the first of them, whichever of them signed.
         let certificates =
             role.keys.iter().filter(|(_, key)| valid(key)).filter_map(|(_, key)| match key {
@@ -233,6 +238,11 @@ fn named(role: &RoleKeys, terms: &Terms) -> Result<(), Refusal> {
         Reason::WrongRepository,
         format!("root is for {}, not for {}", names.join(", "), terms.gun),
     ))
+}
+
+/// Whether a root key's signature counts.
+fn counts((id, key): &(KeyId, TufKey), terms: &Terms) -> bool {
+    is_named(key, terms) && key.revoked(*id, &terms.revoked).is_none()
 }
 
 fn is_named(key: &TufKey, terms: &Terms) -> bool {

@@ -1,7 +1,7 @@
 //! From metadata as it came to metadata whose threshold was met. The bytes that were signed and the
 //! typed data come out of one parse.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::json::Value;
 use crate::trust::keys::Method;
 use crate::trust::refusal::{Reason, Refusal};
+use crate::trust::signer::{SignerId, SignerIds};
 
 use super::canonical::canonical;
 use super::fields::{Fields, malformed};
@@ -37,6 +38,7 @@ struct Signature {
 pub(super) struct Verified<T> {
     metadata: T,
     role: Role,
+    signers: SignerIds,
 }
 
 impl Signed {
@@ -72,17 +74,17 @@ impl Signed {
 
     /// The metadata, if `keys` have signed it to their threshold.
     pub(super) fn verify<T: Metadata>(&self, keys: &RoleKeys) -> Result<Verified<T>, Refusal> {
-        self.threshold(keys, |_| true)?;
-        Ok(Verified { metadata: self.claims()?, role: self.role.clone() })
+        let signers = self.threshold(keys, |_| true)?;
+        Ok(Verified { metadata: self.claims()?, role: self.role.clone(), signers })
     }
 
-    /// Whether distinct keys of `keys` that `counts` holds for have signed to their threshold.
+    /// The distinct keys of `keys` that `counts` holds for and that have signed, if they are enough.
     pub(super) fn threshold(
         &self,
         keys: &RoleKeys,
         counts: impl Fn(&(KeyId, TufKey)) -> bool,
-    ) -> Result<(), Refusal> {
-        let good: HashSet<[u8; 32]> = keys
+    ) -> Result<SignerIds, Refusal> {
+        let good: BTreeSet<SignerId> = keys
             .keys
             .iter()
             .filter(|key| counts(key))
@@ -96,7 +98,7 @@ impl Signed {
                     },
                 )
             })
-            .map(|(_, key)| key.identity())
+            .map(|(_, key)| SignerId::of_key(key))
             .collect();
         if (good.len() as u64) < keys.threshold {
             return Err(Refusal::new(
@@ -109,7 +111,7 @@ impl Signed {
                 ),
             ));
         }
-        Ok(())
+        Ok(good)
     }
 }
 
@@ -143,6 +145,11 @@ impl<T: Metadata> Verified<T> {
 
     pub(super) fn common(&self) -> Common {
         self.metadata.common()
+    }
+
+    /// The keys that signed it.
+    pub(super) fn signers(&self) -> &SignerIds {
+        &self.signers
     }
 
     /// This, if it has not run out at `now`.

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::json::Value;
 use crate::trust::keys::PublicKey;
 use crate::trust::refusal::Refusal;
+use crate::trust::revoked::{Revoked, RevokedSet};
 
 use super::certificate::Certificates;
 use super::fields::{Fields, malformed};
@@ -84,6 +85,15 @@ impl TufKey {
             _ => None,
         };
         Ok((computed, key.unwrap_or(Self::Unusable)))
+    }
+
+    /// What revokes this key, whose id is `id`.
+    pub(super) fn revoked<'a>(&self, id: KeyId, revoked: &'a RevokedSet) -> Option<&'a Revoked> {
+        let canonical = match self {
+            Self::Certified(certificates) => certificates.canonical_id(),
+            Self::Plain(_) | Self::Unusable => id,
+        };
+        revoked.notary_key(&[id.0, canonical.0], self.public())
     }
 
     pub(super) fn public(&self) -> Option<&PublicKey> {

@@ -197,7 +197,7 @@ where
         root: SelfSigned,
     ) -> Result<Updated, NotUpdated> {
         let root: TrustedRoot = root.in_force(terms, now)?;
-        let links: Chain<'_, WantsTimestamp> = Chain::begin(root, memory, now);
+        let links: Chain<'_, WantsTimestamp> = Chain::begin(root, terms, memory, now);
         let file = File::Newest(Role::Timestamp);
         let Some(bytes) = self.find(file.clone()).await? else {
             let (reason, what) = match memory {

@@ -22,7 +22,7 @@ pub struct Anchor {
 
 impl Anchor {
     pub fn new(config: Config) -> Self {
-        let fingerprint = fingerprint(&config.statements);
+        let fingerprint = fingerprint(&config.statements, &config.restrictions.parts());
         Self { config, fingerprint }
     }
 
@@ -74,6 +74,7 @@ impl Anchor {
             let wanted = "a statement whose registryScopes names the repository, or \"*\"";
             return Err(Unproven::Flawed(flaw("trust_policy", found, wanted)));
         };
-        Trial::new(statement, known, now).judge(media_type, bytes, subject)
+        Trial::new(statement, &self.config.restrictions, known, now)
+            .judge(media_type, bytes, subject)
     }
 }

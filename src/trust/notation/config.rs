@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::oci::{Registry, Repository};
 use crate::settings::Section;
 use crate::trust::lifetimes::Lifetimes;
+use crate::trust::restrictions::Restrictions;
+use crate::trust::revoked::Kind as Revocable;
 use crate::trust::signature_repository::signature_repository;
 
 use super::identity::Identities;
@@ -24,6 +26,8 @@ const OWN: [&str; 5] = ["trust_store", "tsa", "identities", "level", "revocation
 pub struct Config {
     pub name: Arc<str>,
     pub(super) statements: Vec<Statement>,
+    /// Which signatures do not count though they verify.
+    pub restrictions: Restrictions,
     /// Where signatures are, if not beside the image.
     pub signature_repository: Option<(Registry, Repository)>,
     /// How long what was found is used before it is looked for again.
@@ -55,10 +59,18 @@ impl Config {
         } else {
             own.map(|statement| vec![statement])
         };
+        let restrictions = restrictions(section);
         let signature_repository = signature_repository(section);
         let Lifetimes { refresh, max_stale } = Lifetimes::read(section);
         section.finish();
-        Some(Self { name, statements: statements?, signature_repository, refresh, max_stale })
+        Some(Self {
+            name,
+            statements: statements?,
+            restrictions,
+            signature_repository,
+            refresh,
+            max_stale,
+        })
     }
 }
 
@@ -91,13 +103,45 @@ impl Config {
 
     /// What it means, in one line.
     pub fn told(&self) -> String {
-        match self.statements.as_slice() {
+        let who = match self.statements.as_slice() {
             [one] if one.level.authenticity != Action::Enforce => {
                 "signatures by anyone (level \"audit\")".to_owned()
             }
             [one] => format!("signatures by {}", one.identities.texts().join(" or ")),
             several => format!("a trust policy of {} statements", several.len()),
-        }
+        };
+        format!("{who}{}", self.restrictions.told())
+    }
+}
+
+fn restrictions(section: &Section<'_>) -> Restrictions {
+    section
+        .refuse("max_timestamp_life", "it bounds the timestamp of a Notary server: notaryv1 only");
+    section.refuse(
+        "signed_identity",
+        "a notation signature names a digest and no repository: cosign only",
+    );
+    Restrictions::read(section, |kind| match kind {
+        Revocable::Key | Revocable::Certificate | Revocable::Serial => Ok(()),
+        Revocable::LogEntry => Err("notation signatures are in no log: revoke the certificate"),
+    })
+}
+
+impl Config {
+    /// Whether both trust one root certificate and, below it, an identity that is written alike.
+    pub(in crate::trust) fn shares(&self, other: &Self) -> bool {
+        let pairs = self
+            .statements
+            .iter()
+            .flat_map(|one| other.statements.iter().map(move |other| (one, other)));
+        pairs.into_iter().any(|(one, other)| {
+            let (these, those) = (one.identities.texts(), other.identities.texts());
+            let anyone = [&these, &those].iter().any(|texts| texts.iter().any(|text| *text == "*"));
+            let identity = anyone || these.iter().any(|text| those.contains(text));
+            let root =
+                |kind| one.store.of(kind).iter().any(|one| other.store.of(kind).contains(one));
+            identity && (root(Kind::Ca) || root(Kind::SigningAuthority))
+        })
     }
 }
 

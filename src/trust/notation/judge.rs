@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::trust::restrictions::{Restrictions, revoked_flaw};
 use crate::trust::signature::{Flaw, Unproven, Vouched};
+use crate::trust::signer::{SignerId, SignerIds};
+use crate::trust::signing_time::is_ahead;
 use crate::trust::subject::Subject;
 
 use super::certificate::told;
@@ -19,9 +22,6 @@ use super::trust_store::Kind;
 use super::{flaw, payload};
 
 const REVOCATION: &str = "revocation";
-
-/// How far ahead of our clock a time may be that an authority vouches for.
-const EARLY: Duration = Duration::from_secs(5 * 60);
 
 /// What judging an envelope gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub struct Proven {
 /// One envelope before its statement.
 pub(super) struct Trial<'a> {
     statement: &'a Statement,
+    restrictions: &'a Restrictions,
     known: &'a Revocations,
     now: Timestamp,
     tolerated: Vec<Flaw>,
@@ -61,9 +62,14 @@ struct Signed {
 }
 
 impl<'a> Trial<'a> {
-    pub(super) fn new(statement: &'a Statement, known: &'a Revocations, now: Timestamp) -> Self {
+    pub(super) fn new(
+        statement: &'a Statement,
+        restrictions: &'a Restrictions,
+        known: &'a Revocations,
+        now: Timestamp,
+    ) -> Self {
         let (tolerated, needs) = (Vec::new(), Vec::new());
-        Self { statement, known, now, tolerated, expires: None, needs }
+        Self { statement, restrictions, known, now, tolerated, expires: None, needs }
     }
 
     /// Judges an envelope of `media_type`.
@@ -80,6 +86,9 @@ impl<'a> Trial<'a> {
         };
         let envelope = envelope.map_err(Unproven::Flawed)?;
         payload::check(&envelope.payload, subject)?;
+        // Whatever the level: the operator has said so.
+        self.not_revoked(&envelope.chain, "a certificate of the signature")
+            .map_err(Unproven::Flawed)?;
         let level = self.statement.level;
         let authenticity = self.authenticity(&envelope);
         let authentic = authenticity.is_ok();
@@ -99,9 +108,12 @@ impl<'a> Trial<'a> {
         }
         let vouched = Vouched {
             signer: envelope.chain.leaf().name().to_owned(),
-            signed: Some(signed.at),
+            signer_ids: ids(&envelope.chain),
+            proven: signed.vouched,
+            signed: Some(signed.at.min(self.now)),
             expires: self.expires,
         };
+        let vouched = self.restrictions.apply(vouched, self.now).map_err(Unproven::Flawed)?;
         Ok(Judged::Proven(Proven { vouched, tolerated: self.tolerated }))
     }
 
@@ -114,6 +126,13 @@ impl<'a> Trial<'a> {
                 self.tolerated.push(flaw);
                 Ok(())
             }
+        }
+    }
+
+    fn not_revoked(&self, chain: &Chain, what: &str) -> Result<(), Flaw> {
+        match chain.iter().find_map(|one| self.restrictions.revoked.certificate(&one.der)) {
+            Some(revoked) => Err(revoked_flaw(what, revoked)),
+            None => Ok(()),
         }
     }
 
@@ -166,11 +185,19 @@ impl<'a> Trial<'a> {
     /// When it was signed, held against the validity of the chain.
     fn authentic_time(&mut self, envelope: &Envelope) -> Result<Signed, Unproven> {
         let action = self.statement.level.authentic_timestamp;
+        let stated = match envelope.scheme {
+            SigningScheme::SigningAuthority { authentic_signing_time: time }
+            | SigningScheme::X509 { signing_time: time } => time,
+        };
+        // Whatever the level: it would make every later image look older.
+        if is_ahead(stated, self.now) {
+            let found =
+                format!("the signature says that it was made at {stated}, which is yet to come");
+            return Err(Unproven::Flawed(flaw("signing_time", found, "a time that has come")));
+        }
         match envelope.scheme {
             SigningScheme::SigningAuthority { authentic_signing_time: time } => {
-                let outcome =
-                    self.has_come(time).and_then(|()| valid(envelope, time, Duration::ZERO));
-                self.settled(action, outcome)?;
+                self.settled(action, valid(envelope, time, Duration::ZERO))?;
                 Ok(Signed { at: time, vouched: Some(time) })
             }
             SigningScheme::X509 { signing_time } if self.wants_timestamp(envelope) => {
@@ -208,7 +235,9 @@ impl<'a> Trial<'a> {
             VerifyTimestamp::Always => true,
             VerifyTimestamp::AfterCertExpiry => envelope.chain.ends() < self.now,
         };
-        asked && !self.statement.store.of(Kind::Tsa).is_empty()
+        // Where the time decides, a timestamp is looked at that the policy does not need yet.
+        let decides = self.restrictions.need_time() && envelope.token.is_some();
+        (asked || decides) && !self.statement.store.of(Kind::Tsa).is_empty()
     }
 
     fn stamped(&self, envelope: &Envelope) -> Result<Stamped, Flaw> {
@@ -218,6 +247,7 @@ impl<'a> Trial<'a> {
         };
         let roots = self.statement.store.of(Kind::Tsa);
         let stamped = timestamp::verify(token, &envelope.signature, roots)?;
+        self.not_revoked(&stamped.chain, "the timestamping authority")?;
         let (time, accuracy) = (stamped.info.time, stamped.info.accuracy);
         self.has_come(time)?;
         valid(envelope, time, accuracy)?;
@@ -225,7 +255,7 @@ impl<'a> Trial<'a> {
     }
 
     fn has_come(&self, time: Timestamp) -> Result<(), Flaw> {
-        if time > self.now.plus(EARLY) {
+        if is_ahead(time, self.now) {
             let found = format!("it was signed at {time}, which is yet to come");
             return Err(flaw("timestamp", found, "a time that has come"));
         }
@@ -277,6 +307,13 @@ impl<'a> Trial<'a> {
         }
         self.settled(Action::Log, Err(flaw(REVOCATION, why, wanted)))
     }
+}
+
+/// The signer's key, and its name below its root.
+fn ids(chain: &Chain) -> SignerIds {
+    let leaf = chain.leaf();
+    let root = chain.iter().last().unwrap_or(leaf);
+    SignerIds::from([SignerId::of_key(&leaf.key), SignerId::of_name(&root.der, &leaf.subject)])
 }
 
 fn valid(envelope: &Envelope, time: Timestamp, accuracy: Duration) -> Result<(), Flaw> {

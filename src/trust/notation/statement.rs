@@ -53,13 +53,14 @@ pub(super) fn applicable<'a>(
 }
 
 /// A digest of everything that decides: another one wherever a verdict could be another.
-pub(super) fn fingerprint(statements: &[Statement]) -> Digest {
+pub(super) fn fingerprint(statements: &[Statement], restrictions: &str) -> Digest {
     let mut told = Told(Sha256::new());
     told.text("countersign notation 1");
     told.count(statements.len());
     for statement in statements {
         told.statement(statement);
     }
+    told.text(restrictions);
     Digest::from_sha256(told.0.finalize().into())
 }
 

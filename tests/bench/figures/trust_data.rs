@@ -10,6 +10,7 @@ use countersign::clock::{Clock, Timestamp};
 use countersign::demo::{MemoryNotary, MemoryRegistry, Publisher, Signed, Statement, TrustFiles};
 use countersign::oci::{Digest, Tag};
 use countersign::trust::notaryv1::{File, Gun, Pin, Pins, Terms, update};
+use countersign::trust::revoked::RevokedSet;
 use futures_util::FutureExt as _;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -140,6 +141,8 @@ fn terms(publisher: &Publisher, gun: &Gun) -> Terms {
         pins: Pins::Keys(vec![pin]),
         signers: Vec::new(),
         wildcard_root_names: false,
+        max_timestamp_life: Duration::from_secs(90 * 24 * 60 * 60),
+        revoked: RevokedSet::default(),
     }
 }
 

@@ -122,6 +122,32 @@ async fn a_verdict_ends_with_what_it_rests_on() {
     world.pull("v1").await.is_undecided("trust_unreachable");
 }
 
+/// Of a signature without a proven time, whoever has the key could have made it since.
+#[tokio::test]
+async fn a_verdict_ends_with_not_after() {
+    let world = world("refresh = \"1h\"\nnot_after = 2026-01-15T01:01:00Z", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.pass(MINUTE);
+    world.pull("v1").await.serves(&manifest);
+    world.pass(SECOND);
+    world.pull("v1").await.is_refused("signature_invalid");
+    let why = world.why("v1").await.to_text();
+    assert!(why.contains("not_after: `not_after` has passed, and when it was signed"), "{why}");
+}
+
+#[tokio::test]
+async fn a_verdict_ends_with_max_age() {
+    let world = world("refresh = \"1h\"\nmax_age = \"61m\"", "").await;
+    let manifest = super::push_signed_at(&world, "v1", "one", crate::sigstore::NOW);
+    world.pull("v1").await.serves(&manifest);
+    world.pass(MINUTE);
+    world.pull("v1").await.serves(&manifest);
+    world.pass(SECOND);
+    world.pull("v1").await.is_refused("signature_invalid");
+    assert!(world.why("v1").await.to_text().contains("older than `max_age`"));
+}
+
 #[tokio::test]
 async fn a_tag_that_cannot_be_resolved_is_what_it_was_for_max_stale() {
     let world = world("refresh = \"5m\"\nmax_stale = \"2h\"", "").await;

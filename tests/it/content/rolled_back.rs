@@ -8,11 +8,11 @@ use countersign::clock::Timestamp;
 use countersign::oci::{Digest, Registry, Repository, Tag};
 use countersign::trust::tags::{MAX_TAGS, Need, Needs, TagMemory};
 
-use super::{push_signed_at, put, sign, sign_at, world};
-use crate::attached::{MINE, layer_at};
+use super::{platform, push_signed_at, put, rule, setup, sign, sign_at, world};
+use crate::attached::{JOSE, MINE, NOTATION, ROOT, envelope, layer_at, put_referrer};
 use crate::audit::Page;
 use crate::fake_registry::REGISTRY;
-use crate::sigstore::NOW;
+use crate::sigstore::{HOUR, NOW};
 use crate::whole_gate::{World, app};
 
 const REFRESH: Duration = Duration::from_secs(5 * 60);
@@ -156,4 +156,52 @@ async fn very_many_other_tags_do_not_take_the_protection_from_a_tag() {
     world.pull("v1").await.is_refused("rollback");
     world.restart().await;
     world.pull("v1").await.is_refused("rollback");
+}
+
+/// 9990-01-01T00:00:00Z.
+const FAR_AHEAD: i64 = 253_086_768_000;
+
+/// A gate that asks notation, whose signers state when they signed.
+async fn stated(level: &str) -> World {
+    let rule = rule(&format!("require = [\"platform\"]\n{REFUSE}"));
+    World::of(setup(&[platform(&format!("level = {level:?}")), rule])).await
+}
+
+fn sign_stating(world: &World, manifest: &[u8], at: i64) {
+    let signed = envelope(manifest, &ROOT, at).jws();
+    put_referrer(&world.registry, manifest, NOTATION, JOSE, &signed);
+}
+
+#[tokio::test]
+async fn a_signing_time_far_ahead_does_not_make_every_later_image_a_rollback() {
+    for level in ["strict", "permissive"] {
+        let world = stated(level).await;
+        let poison = world.push("v1", "one");
+        sign_stating(&world, &poison, FAR_AHEAD);
+        world.pull("v1").await.is_refused("signature_invalid");
+        let why = world.why("v1").await.to_text();
+        assert!(why.contains("signing_time: the signature says that it was made at 9990"), "{why}");
+        let good = world.push("v1", "two");
+        sign_stating(&world, &good, NOW);
+        world.pass(REFRESH);
+        world.pull("v1").await.serves(&good);
+        // Another signature, with a time that has come, counts.
+        sign_stating(&world, &poison, NOW + 60);
+        world.put_tag("v1", &poison);
+        world.pass(REFRESH);
+        world.pull("v1").await.serves(&poison);
+    }
+}
+
+/// The clock of a signer may be a little fast; what is remembered is never ahead of the gate's.
+#[tokio::test]
+async fn a_signing_time_a_little_ahead_is_remembered_as_now() {
+    let (world, now) = (stated("strict").await, NOW + HOUR);
+    let first = world.push("v1", "one");
+    sign_stating(&world, &first, now + 240);
+    world.pull("v1").await.serves(&first);
+    let second = world.push("v1", "two");
+    sign_stating(&world, &second, now + 60);
+    world.pass(REFRESH);
+    world.pull("v1").await.serves(&second);
 }

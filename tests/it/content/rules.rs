@@ -102,9 +102,69 @@ async fn a_name_that_is_outvoted_does_not_hide_what_the_others_endorse() {
     world.push_signed("v1", "one");
     let other = push_signed(&world, "v1", "another");
     sign_as_platform(&world, &other);
-    let answer = world.pull("v1").await;
-    assert_eq!(answer.denied().0, 404, "the name is of one digest, and upstream's tag of another");
+    world.pull("v1").await.serves(&other);
     world.pull(Digest::of(&other)).await.serves(&other);
+}
+
+/// Upstream cannot move a tag away from what meets the rule by its name.
+#[tokio::test]
+async fn where_a_name_is_enough_upstreams_tag_changes_nothing() {
+    let mut world = mixed("any_of = [\"team\", \"ci\", \"platform\"]\nthreshold = 1").await;
+    let named = world.push_signed("v1", "one");
+    let other = push_signed(&world, "v1", "another");
+    sign_as_platform(&world, &other);
+    world.pull("v1").await.serves(&named);
+    assert_eq!(resolved(&world, "v1"), 0);
+}
+
+#[tokio::test]
+async fn what_a_required_name_stands_for_is_not_outvoted() {
+    let mut world = mixed("require = [\"team\"]\nany_of = [\"ci\", \"platform\"]").await;
+    world.push_signed("v1", "one");
+    let other = push_signed(&world, "v1", "another");
+    sign_as_platform(&world, &other);
+    assert_eq!(world.pull("v1").await.denied().0, 404);
+    assert_eq!(resolved(&world, "v1"), 0);
+}
+
+/// The same anchor once more, under the name `twin`.
+fn twin(anchor: &str) -> String {
+    let name = anchor.find("name = \"").unwrap();
+    let end = anchor[name..].find('\n').unwrap() + name;
+    format!("{}name = \"twin\"{}", &anchor[..name], &anchor[end..])
+}
+
+#[tokio::test]
+async fn one_key_under_two_anchors_counts_once_towards_a_threshold() {
+    let says = |anchor| rule(&format!("any_of = [\"{anchor}\", \"twin\"]\nthreshold = 2"));
+    let world = World::of(setup(&[ci(""), twin(&ci("")), says("ci")])).await;
+    let manifest = push_signed(&world, "v1", "one");
+    world.pull("v1").await.is_refused("signature_invalid");
+    world.pull(Digest::of(&manifest)).await.is_refused("signature_invalid");
+
+    let other = twin(&ci("")).replace("mine.pub", "other.pub");
+    let world = World::of(setup(&[ci(""), other, says("ci")]).file("other.pub", OTHER.pem())).await;
+    let manifest = world.push("v1", "one");
+    put(&world, &manifest, &[layer(&manifest, &MINE), layer(&manifest, &OTHER)]);
+    world.pull("v1").await.serves(&manifest);
+}
+
+#[tokio::test]
+async fn one_certificate_under_two_anchors_counts_once_towards_a_threshold() {
+    let says = rule("any_of = [\"platform\", \"twin\"]\nthreshold = 2");
+    let world = World::of(setup(&[platform(""), twin(&platform("")), says]).at(NOW)).await;
+    let manifest = world.push("v1", "one");
+    sign_as_platform(&world, &manifest);
+    world.pull("v1").await.is_refused("signature_invalid");
+}
+
+#[tokio::test]
+async fn one_notary_under_two_anchors_counts_once_towards_a_threshold() {
+    let says = rule("any_of = [\"team\", \"twin\"]\nthreshold = 2");
+    let tables = [TEAM.to_owned(), twin(TEAM), says];
+    let mut world = World::of(setup(&tables).at(NOW)).await;
+    world.push_signed("v1", "one");
+    world.pull("v1").await.is_refused("signature_invalid");
 }
 
 #[tokio::test]

@@ -138,8 +138,21 @@ fn without_a_proven_time_the_signers_own_word_is_told() {
     let vouched =
         bench.takes(&Layer::signed(&payload(&digest(), json!({ "timestamp": NOW })), &key));
     assert_eq!(vouched.signed, Some(Timestamp::from_unix(NOW)));
-    let yet_to_come = payload(&digest(), json!({ "timestamp": NOW + YEAR }));
-    assert_eq!(bench.takes(&Layer::signed(&yet_to_come, &key)).signed, None);
+}
+
+#[test]
+fn a_signing_time_that_is_yet_to_come_is_refused() {
+    let (key, log) = (Key::new(Kind::P256), &Sigstore::shared().rekor);
+    let bench = Bench::of_keys(&[&key], "");
+    let now = bench.now.unix();
+    let stating = |at| Layer::signed(&payload(&digest(), json!({ "timestamp": at })), &key);
+    bench.refuses("time", &stating(now + YEAR));
+    bench.refuses("time", &stating(now + 301));
+    assert_eq!(bench.takes(&stating(now + 300)).signed, Some(bench.now));
+    // Neither does one count that a log states, though none is asked for.
+    let layer = Layer::signed(&image(), &key);
+    let entry = |at| log.hashedrekord(image().as_bytes(), &layer.signature(), &key.pem(), at);
+    bench.refuses("time", &layer.clone().logged(&entry(now + YEAR)));
 }
 
 #[test]

@@ -18,3 +18,4 @@ mod kinds;
 mod patterns;
 mod pki;
 mod recorded;
+mod restrictions;

@@ -1,4 +1,4 @@
-//! F1-F5: what has run out is refused, and never replaced by something weaker.
+//! F1-F5, F18: what has run out is refused, and never replaced by something weaker.
 
 use countersign::oci::Digest;
 use countersign::trust::Reason;
@@ -130,4 +130,22 @@ fn f5_an_expired_signer_who_is_not_asked_for_is_no_obstacle() {
     let judge = judge.asking(&["qa"]);
     judge.refuses(Reason::Expired, &files);
     assert_eq!(unresolved(&updated, "v9"), Reason::TagNotSigned);
+}
+
+/// Who has the server's key can sign a timestamp for ever, and freeze the repository with it.
+#[test]
+fn f18_a_timestamp_that_is_in_force_for_too_long_is_refused() {
+    for (days, refused) in [(90, false), (91, true), (365 * 7_000, true)] {
+        let mut repository = NotaryRepository::signed();
+        let judge = Judge::pinned_to(&repository);
+        repository.role_mut("timestamp").expires = in_days(days);
+        let files = repository.publish();
+        if refused {
+            judge.refuses(Reason::Expired, &files);
+        } else {
+            judge.admits(&files);
+        }
+        let patient = judge.on(|terms| terms.max_timestamp_life = std::time::Duration::MAX);
+        patient.admits(&files);
+    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use countersign::clock::Timestamp;
 use countersign::trust::Reason;
 use countersign::trust::notaryv1::{Pin, Pins, Terms};
+use countersign::trust::revoked::RevokedSet;
 use serde_json::Value;
 
 use super::judge::{Judge, resolved, unresolved};
@@ -53,6 +54,8 @@ fn judge_of(names: &[&str]) -> Judge {
         pins: Pins::Keys(names.iter().map(pin).collect()),
         signers: Vec::new(),
         wildcard_root_names: false,
+        max_timestamp_life: std::time::Duration::from_secs(90 * 24 * 60 * 60),
+        revoked: RevokedSet::default(),
     };
     let now = Timestamp::parse_rfc3339(frozen["frozen_at"].as_str().unwrap()).unwrap();
     Judge { terms, now }

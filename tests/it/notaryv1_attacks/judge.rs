@@ -10,6 +10,8 @@ use countersign::trust::notaryv1::{
     Delegated, Memory, NotUpdated, Pin, Pins, Terms, Updated, update,
 };
 
+use countersign::trust::revoked::RevokedSet;
+
 use crate::notary_repository::{Files, NOW, NotaryRepository};
 
 /// Who looks at the files, on which terms, and when.
@@ -38,6 +40,8 @@ impl Judge {
             pins: Pins::Keys(pins),
             signers: Vec::new(),
             wildcard_root_names: false,
+            max_timestamp_life: std::time::Duration::from_secs(90 * 24 * 60 * 60),
+            revoked: RevokedSet::default(),
         };
         Self { terms, now: Timestamp::from_unix(NOW) }
     }

@@ -1,9 +1,10 @@
-//! K1-K5, K9: whose signature counts, and how often.
+//! K1-K5, K9, K11: whose signature counts, and how often.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::oci::Digest;
 use countersign::trust::Reason;
+use countersign::trust::revoked::Revoked;
 use serde_json::json;
 
 use super::judge::{Judge, resolved};
@@ -233,4 +234,43 @@ fn k10_signatures_that_are_no_base64_spoil_the_file() {
         envelope["signatures"][0]["sig"] = json!(hex::encode(raw));
     });
     judge.refuses(Reason::SignatureInvalid, &repository.publish());
+}
+
+/// The valid repository, to a judge who revokes a key of `role` by its id.
+fn without_key_of(role: &str) -> (Judge, NotaryRepository) {
+    let repository = NotaryRepository::signed();
+    let mut id = [0; 32];
+    hex::decode_to_slice(repository.role(role).keys[0].id(), &mut id).unwrap();
+    let revoked = [Revoked::Key(id)].into_iter().collect();
+    let judge = Judge::pinned_to(&repository).on(|terms| terms.revoked = revoked);
+    (judge, repository)
+}
+
+#[test]
+fn k11_what_a_revoked_key_signed_is_refused_until_the_key_is_rotated() {
+    for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
+        let (judge, mut repository) = without_key_of(role);
+        judge.refuses(Reason::SignatureInvalid, &repository.publish());
+    }
+    for role in ["timestamp", "targets", RELEASES] {
+        let (judge, mut repository) = without_key_of(role);
+        repository.rotate(role, "new");
+        judge.admits(&repository.publish());
+    }
+    let (judge, mut repository) = without_key_of("targets/qa");
+    judge.admits(&repository.publish());
+}
+
+#[test]
+fn k11_two_signers_of_one_repository_are_told_apart_and_one_is_not_two() {
+    let mut repository = NotaryRepository::signed();
+    let files = repository.publish();
+    let ids = |signers: &[&str]| {
+        let updated = Judge::pinned_to(&repository).asking(signers).admits(&files);
+        updated.repository.tag(&"v1".parse().unwrap()).unwrap().signers
+    };
+    let (alice, qa) = (ids(&["alice"]), ids(&["qa"]));
+    assert!(!alice.is_empty() && alice.is_disjoint(&qa));
+    assert!(!alice.is_disjoint(&ids(&["alice", "qa"])));
+    assert_eq!(ids(&[]), ids(&[]));
 }

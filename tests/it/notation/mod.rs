@@ -7,6 +7,7 @@ mod envelopes;
 mod frozen;
 mod ocsp;
 mod responder;
+mod restrictions;
 mod revocation;
 mod settings;
 mod site;

@@ -293,6 +293,24 @@ fn a_timestamp_that_is_yet_to_come_is_refused() {
 }
 
 #[test]
+fn a_stated_signing_time_that_is_yet_to_come_is_refused_at_every_level() {
+    let root = Certified::root("root");
+    for level in ["strict", "permissive", "audit"] {
+        let anchor = super::site::trusting(&root, &format!("level = {level:?}"));
+        let signings = [
+            Signing::new(&root.signer(), &subject()),
+            Signing::by_authority(&root.signer(), &subject()),
+        ];
+        for signing in signings {
+            let at = |signed| Signing { signed, ..signing.clone() }.jws();
+            assert_eq!(flawed(judged(&anchor, JWS, at(NOW + 301))).check, "signing_time");
+            let (good, _) = vouched(judged(&anchor, JWS, at(NOW + 300)));
+            assert_eq!(good.signed, Some(Timestamp::from_unix(NOW)), "it is not yet {level}");
+        }
+    }
+}
+
+#[test]
 fn a_timestamp_does_not_replace_a_signing_authoritys_time() {
     let site = site();
     let lines = "trust_store = [\"ca:root.crt\", \"signingAuthority:root.crt\"]\ntsa = [\"tsa.crt\"]\n\

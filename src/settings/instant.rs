@@ -1,0 +1,23 @@
+//! Instants: a day, or a time with its zone.
+
+use super::Section;
+use crate::clock::Timestamp;
+
+impl Section<'_> {
+    /// An instant. A day without a time means its end, in UTC.
+    pub fn instant(&self, key: &'static str) -> Option<Timestamp> {
+        let expected =
+            "a day such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z, without quotes";
+        let text =
+            self.of_type(key, expected, |value| value.as_datetime().map(ToString::to_string));
+        let text = text?;
+        let whole =
+            if text.len() == 10 { format!("{text}T23:59:59.999999999Z") } else { text.clone() };
+        let instant = Timestamp::parse_rfc3339(&whole);
+        if instant.is_none() {
+            let fix = "write the day, or the time with its zone: 2027-01-31T12:00:00Z";
+            self.wrong(key, format!("{text} is not a point in time; {fix}"));
+        }
+        instant
+    }
+}

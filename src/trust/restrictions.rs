@@ -1,0 +1,135 @@
+//! The keys of an anchor that leave signatures out, for when a key is lost: `not_after`, `max_age` and
+//! `revoked`. Pure; knows no scheme.
+//!
+//! A time is *proven* if a log or an authority that the anchor trusts saw the signature at that time.
+//! What the signer states is not: whoever has the key can state anything.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::settings::Section;
+
+use super::revoked::{Kind, Revoked, RevokedSet};
+use super::signature::{Flaw, Vouched};
+
+/// The check of `not_after`.
+const NOT_AFTER: &str = "not_after";
+/// The check of `max_age`.
+const MAX_AGE: &str = "max_age";
+/// The check of `revoked`.
+const REVOKED: &str = "revoked";
+
+/// Which signatures an anchor leaves out though they verify.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restrictions {
+    /// A signature counts only if it is proven to be no later. One without a proven time counts until
+    /// then, and no longer.
+    pub not_after: Option<Timestamp>,
+    /// A signature counts only if its time is proven, and for so long after it was made.
+    pub max_age: Option<Duration>,
+    pub revoked: RevokedSet,
+}
+
+impl Restrictions {
+    /// Reads the three keys; `fits` says why something of a kind cannot be revoked here.
+    pub(super) fn read(
+        section: &Section<'_>,
+        fits: impl Fn(Kind) -> Result<(), &'static str>,
+    ) -> Self {
+        let max_age = section.duration(MAX_AGE);
+        if max_age.is_some_and(|most| most.is_zero()) {
+            section
+                .wrong(MAX_AGE, "it must be longer than \"0s\": remove the key, or write \"90d\"");
+        }
+        Self {
+            not_after: section.instant(NOT_AFTER),
+            max_age,
+            revoked: RevokedSet::read(section, fits),
+        }
+    }
+
+    /// Whether the time of a signature decides if it counts.
+    pub(super) const fn need_time(&self) -> bool {
+        self.not_after.is_some() || self.max_age.is_some()
+    }
+
+    /// Leaves out a good signature that does not count by its time, or bounds for how long it counts.
+    pub(super) fn apply(&self, mut vouched: Vouched, now: Timestamp) -> Result<Vouched, Flaw> {
+        let mut rests_until = |end: Timestamp| {
+            vouched.expires = Some(vouched.expires.map_or(end, |sooner| sooner.min(end)));
+        };
+        if let Some(not_after) = self.not_after {
+            let wanted = format!("a signature that is proven to be no later than {not_after}");
+            match vouched.proven {
+                Some(at) if at <= not_after => {}
+                Some(at) => {
+                    let found = format!("it is proven to be of {at}, after `not_after`");
+                    return Err(Flaw { check: NOT_AFTER, found, wanted });
+                }
+                None if now > not_after => {
+                    let found = "`not_after` has passed, and when it was signed is not proven";
+                    return Err(Flaw { check: NOT_AFTER, found: found.to_owned(), wanted });
+                }
+                None => rests_until(not_after),
+            }
+        }
+        if let Some(max_age) = self.max_age {
+            let wanted = format!("a signature whose time is proven, {} old at most", days(max_age));
+            let Some(proven) = vouched.proven else {
+                let found = "when it was signed is not proven, and `max_age` needs that".to_owned();
+                return Err(Flaw { check: MAX_AGE, found, wanted });
+            };
+            // The signer may state an earlier time than the one at which somebody had it logged again.
+            let signed = vouched.signed.map_or(proven, |signed| signed.min(proven));
+            let end = signed.plus(max_age);
+            if now > end {
+                let found = format!("it is of {signed}, older than `max_age`");
+                return Err(Flaw { check: MAX_AGE, found, wanted });
+            }
+            rests_until(end);
+        }
+        Ok(vouched)
+    }
+
+    /// Everything of it, so that no two that differ read the same.
+    pub(super) fn parts(&self) -> String {
+        let Self { not_after, max_age, revoked } = self;
+        format!("{not_after:?} {max_age:?} {revoked:?}")
+    }
+
+    /// What it means, as the end of a line that tells an anchor; empty where nothing is left out.
+    pub(super) fn told(&self) -> String {
+        let mut text = String::new();
+        if let Some(not_after) = self.not_after {
+            text += &format!("; only if signed until {not_after:#}");
+        }
+        if let Some(max_age) = self.max_age {
+            text += &format!("; only if signed within the last {}", days(max_age));
+        }
+        match self.revoked.len() {
+            0 => {}
+            1 => text += "; 1 revoked",
+            more => text += &format!("; {more} revoked"),
+        }
+        text
+    }
+}
+
+/// The flaw of a signature by something that is revoked.
+pub(super) fn revoked_flaw(what: &str, revoked: &Revoked) -> Flaw {
+    Flaw {
+        check: REVOKED,
+        found: format!("`revoked` names {what}: {revoked}"),
+        wanted: "a signature by a key or certificate that the anchor does not revoke".to_owned(),
+    }
+}
+
+/// A duration as people write it.
+pub(super) fn days(duration: Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
+    match duration.as_secs() {
+        seconds if seconds % DAY == 0 => format!("{}d", seconds / DAY),
+        seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        seconds => format!("{seconds}s"),
+    }
+}

@@ -1,0 +1,241 @@
+//! What an anchor's key `revoked` names: keys, certificates and log entries whose signatures no longer
+//! count. Compares hashes; verifies nothing.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use sha2::{Digest as _, Sha256};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+
+use crate::settings::Section;
+
+use super::keys::PublicKey;
+
+const KEY: &str = "revoked";
+/// The most that one anchor may revoke.
+const MAX_REVOKED: usize = 1_024;
+/// The longest serial number of a certificate, in bytes (RFC 5280).
+const MAX_SERIAL: usize = 20;
+
+/// What can be revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Key,
+    Certificate,
+    Serial,
+    LogEntry,
+}
+
+/// One thing whose signatures no longer count.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Revoked {
+    /// A key by a hash: the SHA-256 of its SubjectPublicKeyInfo, or a key id of Notary v1.
+    Key([u8; 32]),
+    /// A key that was read from a file, by [`PublicKey::identity`].
+    KeyOf([u8; 32]),
+    /// The SHA-256 of a certificate.
+    Certificate([u8; 32]),
+    /// A serial number without leading zeros, of whatever issuer.
+    Serial(Vec<u8>),
+    /// A log, and an index in it.
+    Entry { log: [u8; 32], index: u64 },
+    /// The hash of an entry, which ends its UUID.
+    Leaf([u8; 32]),
+}
+
+impl fmt::Display for Revoked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(hash) => write!(f, "key:sha256:{}", hex::encode(hash)),
+            Self::KeyOf(_) => f.write_str("key:<file>"),
+            Self::Certificate(hash) => write!(f, "certificate:sha256:{}", hex::encode(hash)),
+            Self::Serial(serial) => write!(f, "serial:{}", hex::encode(serial)),
+            Self::Entry { log, index } => write!(f, "log-entry:{}/{index}", hex::encode(log)),
+            Self::Leaf(hash) => write!(f, "log-entry:{}", hex::encode(hash)),
+        }
+    }
+}
+
+/// Everything that one anchor revokes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RevokedSet(BTreeSet<Revoked>);
+
+impl RevokedSet {
+    /// Reads `revoked`; `fits` says why something of a kind cannot be revoked here.
+    pub(super) fn read(
+        section: &Section<'_>,
+        fits: impl Fn(Kind) -> Result<(), &'static str>,
+    ) -> Self {
+        let texts = section.texts(KEY).unwrap_or_default();
+        if texts.len() > MAX_REVOKED {
+            section.wrong(KEY, format!("more than {MAX_REVOKED} of them"));
+        }
+        let mut set = BTreeSet::new();
+        for text in texts.iter().take(MAX_REVOKED) {
+            match parse(section, text) {
+                Ok(Some((kind, revoked))) => match fits(kind) {
+                    Ok(()) => {
+                        set.insert(revoked);
+                    }
+                    Err(why) => section.wrong(KEY, format!("{text:?}: {why}")),
+                },
+                // The file could not be read, which is reported already.
+                Ok(None) => {}
+                Err(why) => section.wrong(KEY, format!("{text:?}: {why}")),
+            }
+        }
+        Self(set)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What revokes the key of this SubjectPublicKeyInfo.
+    pub fn key(&self, spki: &[u8]) -> Option<&Revoked> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let identity = identity(spki);
+        self.find(&Revoked::Key(Sha256::digest(spki).into()))
+            .or_else(|| self.find(&Revoked::KeyOf(identity?)))
+    }
+
+    /// What revokes a key of Notary v1 by one of its ids, or by itself.
+    pub fn notary_key(&self, ids: &[[u8; 32]], key: Option<&PublicKey>) -> Option<&Revoked> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let by_id = ids.iter().find_map(|id| self.find(&Revoked::Key(*id)));
+        by_id.or_else(|| self.find(&Revoked::KeyOf(key?.identity())))
+    }
+
+    /// What revokes this certificate: by itself, its serial number, or its key. What cannot be read has
+    /// no serial number and no key.
+    pub fn certificate(&self, der: &[u8]) -> Option<&Revoked> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let found = self.find(&Revoked::Certificate(Sha256::digest(der).into()));
+        found.or_else(|| {
+            let (_, parsed) = X509Certificate::from_der(der).ok()?;
+            let serial = Revoked::Serial(trimmed(parsed.raw_serial()));
+            self.find(&serial).or_else(|| self.key(parsed.public_key().raw))
+        })
+    }
+
+    /// What revokes the log entry at `index` of `log` with that body.
+    pub fn entry(&self, log: &[u8], index: u64, body: &[u8]) -> Option<&Revoked> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let leaf = Sha256::new_with_prefix([0]).chain_update(body).finalize().into();
+        let by_index = || {
+            let log = <[u8; 32]>::try_from(log).ok()?;
+            self.find(&Revoked::Entry { log, index })
+        };
+        self.find(&Revoked::Leaf(leaf)).or_else(by_index)
+    }
+
+    fn find(&self, revoked: &Revoked) -> Option<&Revoked> {
+        self.0.get(revoked)
+    }
+}
+
+fn identity(spki: &[u8]) -> Option<[u8; 32]> {
+    let key = PublicKey::from_ed25519_spki(spki).or_else(|| PublicKey::from_spki(spki))?;
+    Some(key.identity())
+}
+
+/// What `text` names, and of what kind; none where its file cannot be read, which is reported.
+fn parse(section: &Section<'_>, text: &str) -> Result<Option<(Kind, Revoked)>, String> {
+    let Some((kind, named)) = text.split_once(':') else {
+        return Err(
+            "say what it is: \"key:…\", \"certificate:…\", \"serial:…\" or \"log-entry:…\""
+                .to_owned(),
+        );
+    };
+    let hash = hash(named.strip_prefix("sha256:").unwrap_or(named));
+    match kind {
+        "key" => match hash {
+            Some(hash) => Ok(Some((Kind::Key, Revoked::Key(hash)))),
+            None => file(section, named, "PUBLIC KEY", |pem| {
+                let spki = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes());
+                let spki = spki.map_err(|e| format!("it holds no PEM public key: {e:?}"))?;
+                let wrong = || "it holds a key of a kind that verifies nothing here".to_owned();
+                Ok((Kind::Key, Revoked::KeyOf(identity(&spki).ok_or_else(wrong)?)))
+            }),
+        },
+        "certificate" => match hash {
+            Some(hash) => Ok(Some((Kind::Certificate, Revoked::Certificate(hash)))),
+            None => file(section, named, "CERTIFICATE", |pem| {
+                let der = CertificateDer::from_pem_slice(pem.as_bytes());
+                let der = der.map_err(|e| format!("it holds no PEM certificate: {e:?}"))?;
+                Ok((Kind::Certificate, Revoked::Certificate(Sha256::digest(&der).into())))
+            }),
+        },
+        "serial" => {
+            let digits: String = named.chars().filter(|c| *c != ':').collect();
+            let padded = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits };
+            let serial = hex::decode(&padded).ok().map(|serial| trimmed(&serial));
+            let serial = serial.filter(|serial| !padded.is_empty() && serial.len() <= MAX_SERIAL);
+            let serial = serial.ok_or("a serial number is hexadecimal, of 20 bytes at most")?;
+            Ok(Some((Kind::Serial, Revoked::Serial(serial))))
+        }
+        "log-entry" => {
+            let entry = match named.split_once('/') {
+                Some((log, index)) => self::hash(log)
+                    .zip(index.parse().ok())
+                    .map(|(log, index)| Revoked::Entry { log, index }),
+                // A UUID is the hash, after the id of the tree that Rekor keeps it in.
+                None if named.len() == 80 => {
+                    named.get(16..).and_then(self::hash).map(Revoked::Leaf)
+                }
+                None => hash.map(Revoked::Leaf),
+            };
+            let wrong = "write the id of the log and the index, \"log-entry:<64 hex>/<index>\", or the \
+                         entry's UUID of 64 or 80 hex digits";
+            Ok(Some((Kind::LogEntry, entry.ok_or(wrong)?)))
+        }
+        other => Err(format!(
+            "{other:?} is none of \"key\", \"certificate\", \"serial\" and \"log-entry\""
+        )),
+    }
+}
+
+fn hash(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    hex::decode_to_slice(text, &mut hash).is_ok().then_some(hash)
+}
+
+/// Reads the one PEM block, `due`, of a file.
+fn file(
+    section: &Section<'_>,
+    path: &str,
+    due: &str,
+    read: impl FnOnce(&str) -> Result<(Kind, Revoked), String>,
+) -> Result<Option<(Kind, Revoked)>, String> {
+    let otherwise = "a SHA-256 has 64 hex digits, anything else is taken for a file's name";
+    let Some(pem) = section.named_file_or(KEY, path, otherwise) else { return Ok(None) };
+    if !pem.contains(&format!("-----BEGIN {due}-----")) {
+        return Err(format!("it holds no {due} in PEM"));
+    }
+    read(&pem).map(Some)
+}
+
+fn trimmed(serial: &[u8]) -> Vec<u8> {
+    serial.iter().copied().skip_while(|byte| *byte == 0).collect()
+}
+
+impl FromIterator<Revoked> for RevokedSet {
+    fn from_iter<All: IntoIterator<Item = Revoked>>(all: All) -> Self {
+        Self(all.into_iter().collect())
+    }
+}

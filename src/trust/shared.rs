@@ -1,0 +1,57 @@
+//! Whether one signer can satisfy two anchors, as far as their configuration tells. A threshold counts
+//! such a signer once, whatever the configuration tells: by the signatures that were verified.
+
+use super::Config;
+use super::cosign::Signers;
+use super::{cosign, notaryv1};
+
+impl Config {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::NotaryV1(config) => &config.name,
+            Self::Cosign(config) => &config.name,
+            Self::Notation(config) => &config.name,
+        }
+    }
+
+    /// What this anchor and `other` have in common so that one signer satisfies both, for people.
+    pub fn shares(&self, other: &Self) -> Option<&'static str> {
+        match (self, other) {
+            (Self::NotaryV1(one), Self::NotaryV1(other)) => by_notary(one, other),
+            (Self::Cosign(one), Self::Cosign(other)) => by_cosign(one, other),
+            (Self::Notation(one), Self::Notation(other)) => {
+                one.shares(other).then_some("the same root certificate and identity")
+            }
+            // By different schemes: only the signatures can tell.
+            (Self::NotaryV1(_) | Self::Cosign(_) | Self::Notation(_), _) => None,
+        }
+    }
+}
+
+fn by_notary(one: &notaryv1::Config, other: &notaryv1::Config) -> Option<&'static str> {
+    let signers = one.signers.is_empty()
+        || other.signers.is_empty()
+        || one.signers.iter().any(|signer| other.signers.contains(signer));
+    let same = one.url == other.url && one.template == other.template && signers;
+    same.then_some("the same repository of one Notary server and its signers")
+}
+
+fn by_cosign(one: &cosign::Config, other: &cosign::Config) -> Option<&'static str> {
+    match (&one.signers, &other.signers) {
+        (Signers::Keys(one), Signers::Keys(other)) => {
+            one.iter().any(|key| other.contains(key)).then_some("the same key")
+        }
+        (
+            Signers::Keyless { identity: one, issuer },
+            Signers::Keyless { identity: other, issuer: of_other },
+        ) => (one == other && issuer == of_other).then_some("the same identity and issuer"),
+        (
+            Signers::Pki { chain, identity: one, .. },
+            Signers::Pki { chain: of_other, identity: other, .. },
+        ) => {
+            let same = one == other && chain.last() == of_other.last();
+            same.then_some("the same root certificate and identity")
+        }
+        (Signers::Keys(_) | Signers::Keyless { .. } | Signers::Pki { .. }, _) => None,
+    }
+}

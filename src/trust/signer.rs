@@ -1,0 +1,95 @@
+//! Recognises one signer under several anchors, so that a threshold counts it once.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest as _, Sha256};
+
+use super::endorsement::Endorsement;
+use super::keys::PublicKey;
+
+/// The hash of one thing that identifies a signer: a public key, or a name and who vouches for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SignerId([u8; 32]);
+
+/// Everything that identifies the signers of one endorsement. Two endorsements that share an id may be
+/// by one signer.
+pub type SignerIds = BTreeSet<SignerId>;
+
+impl SignerId {
+    pub fn of_key(key: &PublicKey) -> Self {
+        Self(key.identity())
+    }
+
+    /// The name `name`, as `authority` vouches for it: an OIDC issuer, a root certificate.
+    pub fn of_name(authority: &[u8], name: &[u8]) -> Self {
+        let mut hasher = Sha256::new_with_prefix(b"countersign signer name\0");
+        for part in [authority, name] {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        Self(hasher.finalize().into())
+    }
+}
+
+/// How many of `endorsements` are certainly by different signers: no two of those counted share an id.
+/// Never more than there are; it can be less where one endorsement shares ids with several.
+pub fn distinct<'a>(endorsements: impl IntoIterator<Item = &'a Endorsement>) -> usize {
+    let mut ids: Vec<&SignerIds> =
+        endorsements.into_iter().map(|endorsement| &endorsement.says().signer_ids).collect();
+    // Those with fewer ids first: they leave more room for others.
+    ids.sort_by_key(|ids| ids.len());
+    let mut counted = SignerIds::new();
+    let mut count = 0;
+    for ids in ids {
+        if ids.is_disjoint(&counted) {
+            counted.extend(ids);
+            count += 1;
+        }
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::oci::Digest;
+    use crate::trust::{Endorsed, Scheme};
+
+    fn endorsement(ids: &[&str]) -> Endorsement {
+        Endorsement::new(Endorsed {
+            registry: "r.example".parse().unwrap(),
+            repository: "app".parse().unwrap(),
+            digest: Digest::of(b""),
+            length: None,
+            sha512: None,
+            tag: None,
+            anchor: Arc::from("anchor"),
+            scheme: Scheme::Cosign,
+            signers: Vec::new(),
+            signer_ids: ids.iter().map(|id| SignerId::of_name(b"", id.as_bytes())).collect(),
+            signed: None,
+            expires: Timestamp::MAX,
+        })
+    }
+
+    fn count(all: &[&[&str]]) -> usize {
+        let all: Vec<Endorsement> = all.iter().map(|ids| endorsement(ids)).collect();
+        distinct(&all)
+    }
+
+    #[test]
+    fn endorsements_that_share_an_id_count_once() {
+        assert_eq!(count(&[]), 0);
+        assert_eq!(count(&[&["a"], &["a"]]), 1);
+        assert_eq!(count(&[&["a", "x"], &["b", "x"]]), 1);
+        assert_eq!(count(&[&["a"], &["b"], &["a"]]), 2);
+    }
+
+    #[test]
+    fn one_endorsement_by_two_signers_hides_neither() {
+        assert_eq!(count(&[&["a", "b"], &["a"], &["b"]]), 2);
+    }
+}
