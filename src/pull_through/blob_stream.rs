@@ -106,7 +106,8 @@ impl BlobStream {
             Way::Straight(straight, breaks) => {
                 let polled = ready!(straight.poll_piece(context));
                 if let Err(error) = &polled {
-                    breaks.note(straight.source().digest(), error);
+                    let source = straight.source();
+                    breaks.note(source.registry(), source.digest(), error);
                 }
                 Poll::Ready(polled)
             }

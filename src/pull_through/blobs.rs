@@ -1,6 +1,10 @@
-//! Blobs: out of the store where the repository is known to hold them, along a download that is under
-//! way, else straight from upstream. What was kept for one repository is no gift to the reader of
-//! another: for that, upstream is asked first.
+//! Blobs: from the store if the repository is known to hold them, from a download in progress, or straight
+//! from upstream.
+//!
+//! Kept content is served for another repository only after its registry has delivered these bytes
+//! before, and only after it has begun to deliver them for this repository. The word of one registry
+//! never opens what another one delivered. Upstream gets the same question, a GET, whether or not the
+//! content is kept, so that neither its operator nor a client learns what others pulled.
 
 use tokio::sync::{oneshot, watch};
 
@@ -14,7 +18,7 @@ use super::progress::Progress;
 use super::source::Source;
 use super::straight::Straight;
 use crate::oci::{Digest, Registry, Repository};
-use crate::store::{Content, Seen, Store};
+use crate::store::{Content, Store};
 use crate::upstream::{ByteRange, Part, Upstream, UpstreamError};
 
 /// How often it is looked again whether there is a download to join.
@@ -61,15 +65,20 @@ impl PullThrough {
         range: Option<ByteRange>,
     ) -> Result<BlobStream, FetchError> {
         let (registry, repository) = place;
+        // Upstream's answer that this repository holds the blob, until it is used or not needed.
+        let mut confirmation: Option<Source> = None;
         for _ in 0..MAX_LOOKS {
-            if store.keeps(digest) {
-                if !is_held(upstream, repository, digest).await? {
-                    break;
-                }
+            if store.has_delivered(registry, digest) {
+                let source = match confirmation.take() {
+                    Some(source) => source,
+                    None => Source::open(upstream.clone(), repository, digest, range).await?,
+                };
                 self.confirmed(store, place, digest).await;
-                if let Some(content) = store.content(registry, repository, digest) {
-                    return kept(&content, range);
-                }
+                return match store.content(registry, repository, digest) {
+                    Some(content) => kept(&content, range),
+                    // The store lost it meanwhile, or cannot remember who holds it.
+                    None => Ok(self.stream(source)),
+                };
             }
             let asked = Asked {
                 upstream: upstream.clone(),
@@ -77,9 +86,15 @@ impl PullThrough {
                 digest: *digest,
             };
             let wanted = wants_all(range);
-            let began = match self.in_flight.board(digest, place, wanted, || store.keeps(digest)) {
-                Boarding::Joined { progress, own } => began(progress, own, asked, range).await?,
+            let is_kept = || store.has_delivered(registry, digest);
+            let began = match self.in_flight.board(digest, place, wanted, is_kept) {
+                Boarding::Joined { progress, own } => {
+                    // The download that this waits for may need its place among the requests.
+                    drop(confirmation.take());
+                    began(progress, own, asked, range).await?
+                }
                 Boarding::Started(start, progress) => {
+                    drop(confirmation.take());
                     let (unkept, source) = oneshot::channel();
                     let download = Download {
                         start,
@@ -99,9 +114,8 @@ impl PullThrough {
                     }
                 }
                 Boarding::Unconfirmed => {
-                    if !is_held(upstream, repository, digest).await? {
-                        break;
-                    }
+                    let source = Source::open(upstream.clone(), repository, digest, range).await?;
+                    confirmation = Some(source);
                     self.in_flight.confirm(digest, place);
                     Began::Over
                 }
@@ -114,7 +128,10 @@ impl PullThrough {
                 Began::Unfit => break,
             }
         }
-        self.straight(upstream, repository, digest, range).await
+        match confirmation {
+            Some(source) => Ok(self.stream(source)),
+            None => self.straight(upstream, repository, digest, range).await,
+        }
     }
 
     /// How many bytes the blob `digest` has; `None` if upstream has it and does not say.
@@ -136,19 +153,19 @@ impl PullThrough {
             return Ok(Some(length));
         }
         let length = upstream.blob_length(repository, digest).await?;
-        if store.keeps(digest) {
+        if store.has_delivered(registry, digest) {
             self.confirmed(store, &place, digest).await;
         }
         Ok(length)
     }
 
-    /// Remembers that upstream said that `place` holds `digest`.
+    /// Remembers that the registry of `place`, which has delivered `digest`, said that `place` holds it.
     async fn confirmed(&self, store: &Store, (registry, repository): &Place, digest: &Digest) {
         let (store, registry, repository, digest) =
             (store.clone(), registry.clone(), repository.clone(), *digest);
-        let hold = move || store.hold(&registry, &repository, &digest, &Seen::Blob);
-        // Where it could not be remembered, upstream is asked again the next time.
-        let _ = self.tasks.spawn_blocking(hold).await;
+        let confirm = move || store.confirm(&registry, &repository, &digest);
+        // If this cannot be remembered, upstream is asked again the next time.
+        let _ = self.tasks.spawn_blocking(confirm).await;
     }
 
     async fn straight(
@@ -164,27 +181,6 @@ impl PullThrough {
 
     fn stream(&self, source: Source) -> BlobStream {
         BlobStream::straight(Straight::new(source), self.breaks.clone())
-    }
-}
-
-/// Whether upstream confirms that the repository holds the blob. Where it does not, it is asked for the
-/// blob itself: it may know no HEAD, and says in the same words what it refuses, kept here or not.
-async fn is_held(
-    upstream: &Upstream,
-    repository: &Repository,
-    digest: &Digest,
-) -> Result<bool, UpstreamError> {
-    match upstream.blob_length(repository, digest).await {
-        Ok(_) => Ok(true),
-        Err(
-            UpstreamError::Absent { .. }
-            | UpstreamError::Refused { .. }
-            | UpstreamError::RangeUnsatisfiable { .. }
-            | UpstreamError::Protocol(_),
-        ) => Ok(false),
-        Err(error @ (UpstreamError::TooManyRequests { .. } | UpstreamError::Unreachable(_))) => {
-            Err(error)
-        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! Which blobs broke off on their way, or were something else than their digest says: counted and told to
-//! the operator, and remembered for a while for those who must not be failed twice.
+//! Which blobs of which registry broke off on their way, or did not match their digest: counted, logged,
+//! and remembered for a while, so that a client of the mirror does not fail twice. A registry that breaks
+//! off does not delay the same blob of another registry.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use moka::sync::Cache;
 
 use super::error::BlobError;
 use super::metrics::Metrics;
-use crate::oci::Digest;
+use crate::oci::{Digest, Registry};
 
 /// The most blobs that are remembered, and for how long: clients ask again within a minute or so.
 const MAX_BLOBS: u64 = 10_000;
@@ -18,7 +19,7 @@ const LATELY: Duration = Duration::from_secs(10 * 60);
 #[derive(Clone)]
 pub(super) struct Breaks {
     metrics: Metrics,
-    lately: Cache<Digest, ()>,
+    lately: Cache<(Registry, Digest), ()>,
 }
 
 impl Breaks {
@@ -27,13 +28,13 @@ impl Breaks {
         Self { metrics, lately: lately.eviction_policy(EvictionPolicy::lru()).build() }
     }
 
-    /// `digest` did not come whole.
-    pub(super) fn note(&self, digest: &Digest, error: &BlobError) {
+    /// `digest` did not come whole from `registry`.
+    pub(super) fn note(&self, registry: &Registry, digest: &Digest, error: &BlobError) {
         self.metrics.broke_off(digest, error);
-        self.lately.insert(*digest, ());
+        self.lately.insert((registry.clone(), *digest), ());
     }
 
-    pub(super) fn has(&self, digest: &Digest) -> bool {
-        self.lately.contains_key(digest)
+    pub(super) fn has(&self, registry: &Registry, digest: &Digest) -> bool {
+        self.lately.contains_key(&(registry.clone(), *digest))
     }
 }

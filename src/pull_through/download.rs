@@ -62,7 +62,8 @@ impl Download {
             }
             Err(end) => {
                 if let End::Failed(error) = &end {
-                    self.breaks.note(self.start.digest(), error);
+                    let (registry, _) = self.start.place();
+                    self.breaks.note(registry, self.start.digest(), error);
                 }
                 self.end(None, end);
             }

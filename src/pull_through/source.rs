@@ -10,7 +10,7 @@ use http_body::Body as _;
 
 use super::error::BlobError;
 use crate::net::{NetError, patiently};
-use crate::oci::{Digest, Hasher, Repository};
+use crate::oci::{Digest, Hasher, Registry, Repository};
 use crate::upstream::{Blob, ByteRange, Part, Upstream, UpstreamError, Violation};
 
 /// How often one blob is taken up again after upstream broke off.
@@ -92,6 +92,11 @@ impl Source {
             source.state = source.resume();
         }
         source
+    }
+
+    /// The registry that it comes from.
+    pub(super) fn registry(&self) -> &Registry {
+        self.upstream.registry()
     }
 
     pub(super) fn digest(&self) -> &Digest {

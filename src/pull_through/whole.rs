@@ -27,7 +27,7 @@ impl PullThrough {
         Ok(())
     }
 
-    /// As [`PullThrough::blob`], but what broke off lately, for whomever, begins only when all of it is here.
+    /// As [`PullThrough::blob`], but what broke off lately at this registry begins only when all of it is here.
     pub async fn steady_blob(
         &self,
         registry: &Registry,
@@ -35,7 +35,7 @@ impl PullThrough {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<BlobStream, NotWhole> {
-        if self.breaks.has(digest) {
+        if self.breaks.has(registry, digest) {
             self.whole_blob(registry, repository, digest).await?;
         }
         Ok(self.blob(registry, repository, digest, range).await?)

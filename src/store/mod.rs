@@ -103,13 +103,24 @@ impl Store {
         found.map(|(opened, seen)| Content::new(*digest, opened, seen))
     }
 
-    /// Whether the content is kept, for whichever repository: upstream need then only be asked whether
-    /// this one holds it, too.
+    /// Whether the content is kept, whichever registry delivered it. Says nothing of who may have it.
     pub fn keeps(&self, digest: &Digest) -> bool {
         self.disk.facts.keeps(digest).unwrap_or(false)
     }
 
-    /// Notes that, by upstream's word, the repository holds content that is kept.
+    /// Whether the content is kept and `registry` has delivered its bytes. Upstream then only needs to
+    /// confirm that another repository of the same registry holds it.
+    pub fn has_delivered(&self, registry: &Registry, digest: &Digest) -> bool {
+        self.disk.facts.has_delivered(registry, digest)
+    }
+
+    /// Notes that, by the word of its registry, the repository holds content that is kept. Does nothing
+    /// unless this registry has delivered the bytes itself: its word is no proof that it has them.
+    pub fn confirm(&self, registry: &Registry, repository: &Repository, digest: &Digest) {
+        self.disk.facts.confirm((registry, repository), digest);
+    }
+
+    /// Notes that the repository holds content that is kept, after its registry delivered the bytes.
     pub fn hold(
         &self,
         registry: &Registry,

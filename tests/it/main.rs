@@ -69,6 +69,7 @@ mod proxy;
 mod pull_through;
 mod docs;
 mod referrers;
+mod registries;
 mod reload;
 mod replay_command;
 mod replayed;

@@ -5,7 +5,7 @@ use redb::{Error, ReadTransaction, ReadableTable as _};
 use super::tables::{self, Row, Seen};
 use super::{Facts, Place};
 use crate::clock::Timestamp;
-use crate::oci::{Algorithm, Digest};
+use crate::oci::{Algorithm, Digest, Registry};
 
 /// What a repository is known to hold.
 pub(in crate::store) struct Held {
@@ -38,6 +38,16 @@ impl Facts {
     /// Whether the content is kept; `None` where that cannot be said.
     pub(in crate::store) fn keeps(&self, digest: &Digest) -> Option<bool> {
         self.read(|reading| row(reading, digest).map(|row| Some(row.is_some())))
+    }
+
+    /// Whether the content is kept and some repository of `registry` holds it.
+    pub(in crate::store) fn has_delivered(&self, registry: &Registry, digest: &Digest) -> bool {
+        let key = tables::key(digest);
+        let found = self.read(|reading| {
+            let holders = reading.open_table(tables::HOLDERS)?;
+            tables::is_delivered(&holders, &key, registry).map(Some)
+        });
+        found.unwrap_or(false)
     }
 
     /// The manifests of that repository that list `child`, the newest first.

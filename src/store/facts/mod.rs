@@ -4,6 +4,7 @@
 //! again a little later.
 
 mod ask;
+mod migrate;
 mod note;
 mod open;
 mod tables;

@@ -53,6 +53,19 @@ impl Facts {
         }
     }
 
+    /// Notes that the repository holds content that its registry has delivered before.
+    pub(in crate::store) fn confirm(&self, place: Place<'_>, digest: &Digest) {
+        if self.health.is_good() {
+            // A failure is logged where it happens; upstream is then asked again.
+            let _ = self.write(Lasting::Later, |tables| {
+                if tables.is_delivered(digest, place.0)? {
+                    tables.hold(place, digest, &Seen::Blob)?;
+                }
+                Ok(())
+            });
+        }
+    }
+
     /// Notes that `parent`, if it is kept, lists the children.
     pub(in crate::store) fn link(
         &self,

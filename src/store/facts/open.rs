@@ -14,7 +14,7 @@ use arc_swap::ArcSwapOption;
 use redb::{Builder, Database, Error, ReadableDatabase as _, ReadableTable as _};
 
 use super::tables::{self, Tables};
-use super::{Facts, Writing};
+use super::{Facts, Writing, migrate};
 use crate::clock::Clock;
 use crate::store::health::Health;
 use crate::store::layout::Layout;
@@ -193,6 +193,7 @@ fn open(layout: &Layout) -> Result<(Opened, u64, u64), Unopened> {
     let version = tables::version(&database.begin_read()?)?;
     match version {
         Some(tables::VERSION) => {}
+        Some(tables::BY_WORD) => migrate::from_by_word(&database)?,
         Some(other) => {
             return Err(Unopened::Unreadable(format!("its version is {other}")));
         }

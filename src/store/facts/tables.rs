@@ -2,14 +2,15 @@
 //! content, the others agree with.
 
 use redb::{
-    Error, ReadTransaction, ReadableTable as _, Table, TableDefinition, TableError,
-    WriteTransaction,
+    Error, ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction,
 };
 
 use crate::oci::{Algorithm, Digest, Registry, Repository};
 
 /// What the tables mean; another number is another meaning.
-pub(super) const VERSION: u64 = 1;
+pub(super) const VERSION: u64 = 2;
+/// In this version the word of a registry was enough to make it a holder of what another delivered.
+pub(super) const BY_WORD: u64 = 1;
 /// The most parents that are known of one child in one repository.
 const MAX_PARENTS: usize = 16;
 
@@ -24,7 +25,8 @@ pub(super) const CONTENT: TableDefinition<Key, (u64, u8, u64, u64)> =
 pub(super) const ORDER: TableDefinition<(u8, u64, Key), ()> = TableDefinition::new("order");
 /// The order in which content is scrubbed: by the last time.
 pub(super) const SCRUBS: TableDefinition<(u64, Key), ()> = TableDefinition::new("scrubs");
-/// Which repository holds what; whether it was a manifest there, and of what type.
+/// Which repository holds what; whether it was a manifest there, and of what type. The registry of each
+/// holder has delivered the bytes itself.
 pub(super) const HOLDERS: TableDefinition<(Key, &str, &str), (bool, Option<&str>)> =
     TableDefinition::new("holders");
 /// Child, registry, repository, parent; and when that was seen.
@@ -148,6 +150,20 @@ pub(super) fn version(transaction: &ReadTransaction) -> Result<Option<u64>, Erro
     }
 }
 
+/// Whether some repository of `registry` holds the content with that key.
+pub(super) fn is_delivered(
+    holders: &impl ReadableTable<(Key, &'static str, &'static str), (bool, Option<&'static str>)>,
+    key: &[u8],
+    registry: &Registry,
+) -> Result<bool, Error> {
+    let Some(first) = holders.range((key, registry.as_str(), "")..)?.next() else {
+        return Ok(false);
+    };
+    let (holder, _) = first?;
+    let (of, in_registry, _) = holder.value();
+    Ok((of, in_registry) == (key, registry.as_str()))
+}
+
 /// The tables, open to be changed.
 pub(in crate::store) struct Tables<'t> {
     content: Table<'t, Key, (u64, u8, u64, u64)>,
@@ -266,6 +282,15 @@ impl<'t> Tables<'t> {
             self.parents.remove((child.as_slice(), registry, repository, key))?;
         }
         Ok(())
+    }
+
+    /// Whether some repository of `registry` holds the content.
+    pub(in crate::store) fn is_delivered(
+        &self,
+        digest: &Digest,
+        registry: &Registry,
+    ) -> Result<bool, Error> {
+        is_delivered(&self.holders, &key(digest), registry)
     }
 
     /// Notes that the repository holds content that is kept; a manifest never becomes a blob again.

@@ -221,3 +221,41 @@ fn a_later_time_is_later_also_when_the_clock_stands() {
     assert!(first < second && second < third);
     assert_eq!(third, 1_800_000_001_000_000_000);
 }
+
+#[test]
+fn what_several_registries_held_by_their_word_each_has_to_deliver_again() {
+    let rig = Rig::new("by-word");
+    let (alone, shared) = (Digest::of(b"alone"), Digest::of(b"shared"));
+    let liar = ("x.test".parse().unwrap(), rig.place.1.clone());
+    let place = (&rig.place.0, &rig.place.1);
+    assert!(rig.facts.see_to());
+    rig.keep(&alone).unwrap();
+    rig.keep(&shared).unwrap();
+    rig.facts.hold((&liar.0, &liar.1), &shared, &Seen::Blob);
+    let opened = rig.facts.opened.swap(None).unwrap();
+    let transaction = opened.database().unwrap().begin_write().unwrap();
+    transaction.open_table(tables::ABOUT).unwrap().insert("version", tables::BY_WORD).unwrap();
+    transaction.commit().unwrap();
+    drop(opened);
+    rig.clock.advance(Duration::from_secs(5));
+    assert!(rig.facts.see_to());
+    assert!(rig.facts.held(place, &alone).is_some());
+    assert!(rig.facts.held((&liar.0, &liar.1), &shared).is_none());
+    assert!(rig.facts.held(place, &shared).is_none() && rig.facts.keeps(&shared) == Some(true));
+}
+
+#[test]
+fn the_word_of_a_registry_makes_it_no_holder_of_what_another_delivered() {
+    let rig = Rig::new("word");
+    let digest = Digest::of(b"private");
+    let liar = ("x.test".parse().unwrap(), rig.place.1.clone());
+    let beside = "team/other".parse().unwrap();
+    assert!(rig.facts.see_to());
+    rig.keep(&digest).unwrap();
+    rig.facts.confirm((&liar.0, &liar.1), &digest);
+    assert!(rig.facts.held((&liar.0, &liar.1), &digest).is_none());
+    assert!(!rig.facts.has_delivered(&liar.0, &digest));
+    assert!(rig.facts.has_delivered(&rig.place.0, &digest));
+    rig.facts.confirm((&rig.place.0, &beside), &digest);
+    assert!(rig.facts.held((&rig.place.0, &beside), &digest).is_some());
+}

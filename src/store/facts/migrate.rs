@@ -1,0 +1,31 @@
+//! Brings a database of an earlier version to the present one.
+
+use std::collections::BTreeSet;
+
+use redb::{Database, Error, ReadableTable as _};
+
+use super::tables;
+
+/// From [`tables::BY_WORD`]: there the word of a registry made it a holder of what another registry had
+/// delivered. If several registries hold one content, nobody knows which of them has delivered it, so
+/// none of them holds it from now on: each has to deliver it again.
+pub(super) fn from_by_word(database: &Database) -> Result<(), Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut holders = transaction.open_table(tables::HOLDERS)?;
+        let mut unproven = BTreeSet::new();
+        let mut last: Option<(Vec<u8>, String)> = None;
+        for holder in holders.iter()? {
+            let (holder, _) = holder?;
+            let (key, registry, _) = holder.value();
+            if last.as_ref().is_some_and(|(of, other)| of == key && other != registry) {
+                unproven.insert(key.to_owned());
+            }
+            last = Some((key.to_owned(), registry.to_owned()));
+        }
+        holders.retain(|(key, _, _), _| !unproven.contains(key))?;
+        transaction.open_table(tables::ABOUT)?.insert("version", tables::VERSION)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
