@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::app::open_files;
 use crate::client_config::DOCKER_HUB;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
@@ -57,6 +58,7 @@ fn meaning(config: &Config, now: Timestamp) -> String {
     }
     lines.extend(rules(&config.policy, now));
     lines.push("anything else is refused".to_owned());
+    lines.extend(open_files::shortage(config).map(|shortage| format!("warning   {shortage}")));
     lines.join("\n") + "\n"
 }
 
