@@ -13,6 +13,7 @@ use http_body_util::Full;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
+use crate::server::Objection;
 pub use readiness::{Part, Readiness};
 pub use why::Why;
 
@@ -45,6 +46,13 @@ impl Admin {
     /// Answers `request`; its body is not read.
     pub async fn handle<B>(&self, request: Request<B>) -> Response<Full<Bytes>> {
         let (head, _) = request.into_parts();
+        if let Some(objection) = head.extensions.get::<Objection>() {
+            let status = match objection {
+                Objection::Host(_) => StatusCode::BAD_REQUEST,
+                Objection::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            return answer(status, TEXT, format!("{}\n", objection.sentence()));
+        }
         let page = match head.uri.path() {
             "/livez" => Page::Alive,
             "/readyz" => Page::Ready,

@@ -1,5 +1,6 @@
 //! From a configuration to a running gate: the only place that constructs the parts and joins them.
 
+pub mod open_files;
 mod parts;
 mod reload;
 
@@ -22,7 +23,7 @@ use crate::clients::Certificates;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
-use crate::server::{self, Facing, Generations, Limits, Proxy, Tls, Versions};
+use crate::server::{self, Facing, Generations, Limits, Load, Proxy, Tls, Versions};
 use crate::store::StoreLock;
 use parts::Parts;
 use reload::Listeners;
@@ -30,8 +31,15 @@ pub use reload::{Reloader, Reloads};
 
 /// How often it is looked at which trust data soon runs out.
 const TEND: Duration = Duration::from_millis(200);
-/// The most connections to the admin listener.
+/// The most connections to the admin listener, and the most requests at once on one of them. Of all requests
+/// there, only explanations take long, and there are at most [`MAX_AT_ONCE`] of them: the other connections can
+/// always be closed for a health check.
+///
+/// [`MAX_AT_ONCE`]: crate::admin::why::MAX_AT_ONCE
 const MAX_ADMIN_CONNECTIONS: usize = 64;
+const MAX_ADMIN_STREAMS: u32 = 4;
+/// How long a connection to the admin listener may be idle.
+const ADMIN_IDLE: Duration = Duration::from_secs(20);
 
 /// What is remembered on disk: a gate that serves keeps it, one that explains only reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +142,10 @@ impl App {
             _lock: lock,
         };
         let metrics = server::Metrics::registered(&mut app.metrics);
-        let proxy = Arc::new(Proxy::new(app.generations.clone(), metrics, audit.clone()));
+        let limits = open_files::within_limit(config);
+        let load = Load::registered(&limits, &mut app.metrics);
+        let proxy = Proxy::new(app.generations.clone(), load.clone(), metrics, audit.clone());
+        let proxy = Arc::new(proxy);
         let facing = |facing| {
             let proxy = proxy.clone();
             move |client, request| {
@@ -142,14 +153,14 @@ impl App {
                 async move { proxy.handle(facing, client, request).await }
             }
         };
-        let limits = config.server.limits.clone();
         if let Some(mirror) = mirror {
             let limits = Limits { versions: Versions::OnlyHttp1, ..limits.clone() };
             let answer = facing(Facing::Mirror);
-            tasks.spawn(server::serve(mirror, mirror_tls, limits, shutdown.clone(), answer));
+            let (load, shutdown) = (load.clone(), shutdown.clone());
+            tasks.spawn(server::serve(mirror, mirror_tls, limits, load, shutdown, answer));
         }
         let answer = facing(Facing::Clients);
-        tasks.spawn(server::serve(public, tls, limits, shutdown.clone(), answer));
+        tasks.spawn(server::serve(public, tls, limits, load, shutdown.clone(), answer));
         if let Some(listener) = admin {
             let why = Why::new(app.generations.clone(), audit);
             let admin = Arc::new(Admin::new(readiness.clone(), app.metrics, why));
@@ -157,9 +168,18 @@ impl App {
                 let admin = admin.clone();
                 async move { admin.handle(request).await }
             };
-            let limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, ..Limits::default() };
+            let limits = Limits {
+                max_connections: MAX_ADMIN_CONNECTIONS,
+                max_streams: MAX_ADMIN_STREAMS,
+                idle_timeout: ADMIN_IDLE,
+                reader_grace: Duration::ZERO,
+                ..Limits::default()
+            };
+            // Its own, so that clients of the other listeners cannot use it up.
+            let load = Load::new(&limits);
             let shutdown = running.admin_shutdown.clone();
-            running.admin_tasks.spawn(server::serve(listener, None, limits, shutdown, answer));
+            let serving = server::serve(listener, None, limits, load, shutdown, answer);
+            running.admin_tasks.spawn(serving);
         }
         tasks.spawn(tend(app.generations, shutdown));
         if let Some(store) = running.parts.store.clone() {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::app::open_files;
 use crate::client_config::DOCKER_HUB;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
@@ -60,6 +61,7 @@ fn meaning(config: &Config, now: Timestamp) -> String {
     let warnings = config.policy.warnings(now).into_iter();
     lines.extend(warnings.map(|warning| format!("warning   {warning}")));
     lines.extend(counted_once(config).map(|warning| format!("warning   {warning}")));
+    lines.extend(open_files::shortage(config).map(|shortage| format!("warning   {shortage}")));
     lines.join("\n") + "\n"
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::App;
+use crate::app::{App, open_files};
 use crate::clock::Clock;
 use crate::systemd;
 use crate::telemetry;
@@ -25,6 +25,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
+        open_files::raise_limit();
         let config = self.config.load()?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

@@ -89,7 +89,7 @@ impl Why {
 /// What the gate whose admin listener is at `gate` says of `image`.
 async fn ask(gate: &Url, image: &ImageRef) -> anyhow::Result<Explanation> {
     let timeouts = Timeouts { first_byte: PATIENCE, total: PATIENCE, ..Timeouts::default() };
-    let client = Client::new(gate, None, 1, timeouts)?;
+    let client = Client::new(gate, None, 1, timeouts)?.without_via();
     let mut url = gate.join("/why").context("--gate is no URL of a listener")?;
     url.query_pairs_mut().append_pair("image", &image.to_string());
     let response = client.send(Method::Get, &url, &HeaderMap::new()).await;

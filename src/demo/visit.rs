@@ -53,7 +53,7 @@ pub(super) struct Visitor {
 
 impl Visitor {
     pub(super) fn new(gate: Url) -> Result<Self, TlsError> {
-        Ok(Self { client: Client::new(&gate, None, 4, Timeouts::default())?, gate })
+        Ok(Self { client: Client::new(&gate, None, 4, Timeouts::default())?.without_via(), gate })
     }
 
     /// Pulls the exhibit: its manifest, and all the blobs of that.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, USER_AGENT, VIA};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::Empty;
 use hyper_util::client::legacy::Client as Pool;
@@ -24,6 +24,7 @@ use super::error::{NetError, Stage};
 use super::retry::Retries;
 use super::ssrf::{self, ForbiddenTarget, Guard};
 use super::tls::{self, TlsError};
+use super::via;
 
 /// The longest head of a response, and the largest piece of a body, in bytes (HTTP/1.1).
 const MAX_HEAD: usize = 64 << 10;
@@ -82,6 +83,8 @@ impl Default for Timeouts {
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
+    /// What requests say of who sends them.
+    via: Option<HeaderValue>,
 }
 
 struct Shared {
@@ -112,7 +115,13 @@ impl Client {
             places: Arc::new(Semaphore::new(max_requests.clamp(1, Semaphore::MAX_PERMITS))),
             timeouts,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), via: via::value() })
+    }
+
+    /// The same client for requests that are not the gate's own: without `Via`.
+    #[must_use]
+    pub fn without_via(self) -> Self {
+        Self { via: None, ..self }
     }
 
     /// The configured server.
@@ -166,7 +175,8 @@ impl Client {
             return Err(self.timed_out(url, Stage::Place));
         };
         let pool = if self.is_own(url) { own } else { named };
-        let request = request(method, url, headers)?;
+        let mut request = request(method, url, headers)?;
+        request.headers_mut().extend(self.via.clone().map(|via| (VIA, via)));
         let host = url.host_str().unwrap_or_default();
         let response = match tokio::time::timeout(timeouts.first_byte, pool.request(request)).await
         {

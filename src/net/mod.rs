@@ -10,6 +10,7 @@ mod limit;
 mod retry;
 mod ssrf;
 mod tls;
+pub mod via;
 
 pub use body::Body;
 pub use client::{Client, Method, Timeouts};

@@ -16,6 +16,7 @@ use crate::pull_through::BlobStream;
 use crate::trust::Relayed;
 use crate::upstream::{Part, Referrers};
 
+use super::load::Load;
 use super::sticky::DenialManifest;
 
 /// The body of an answer.
@@ -77,20 +78,25 @@ impl Body {
         Self(Content::Blob { stream: Box::pin(stream), sent })
     }
 
-    /// `{"name":…,"tags":[…]}`
-    pub(super) fn tags(name: &str, tags: &[Tag]) -> Self {
+    /// `{"name":…,"tags":[…]}`; `None` if too many bytes of lists wait for their clients.
+    pub(super) fn tags(name: &str, tags: &[Tag], load: &Load) -> Option<Self> {
         let tags: Vec<_> = tags.iter().map(Tag::as_str).collect();
         let list = serde_json::json!({ "name": name, "tags": tags });
-        Self(Content::Whole(list.to_string().into()))
+        Self::list(list.to_string().into(), load)
     }
 
-    pub(super) fn referrers(referrers: Referrers) -> Self {
-        Self(Content::Whole(referrers.into_bytes()))
+    /// The same for an index of referrers.
+    pub(super) fn referrers(referrers: Referrers, load: &Load) -> Option<Self> {
+        Self::list(referrers.into_bytes(), load)
     }
 
-    /// A Notary server's metadata, as it signed it.
-    pub(super) fn trust_metadata(metadata: Relayed) -> Self {
-        Self(Content::Whole(metadata.into_bytes()))
+    /// The same for a Notary server's metadata, as it signed it.
+    pub(super) fn trust_metadata(metadata: Relayed, load: &Load) -> Option<Self> {
+        Self::list(metadata.into_bytes(), load)
+    }
+
+    fn list(list: Bytes, load: &Load) -> Option<Self> {
+        load.admit_list(list).map(|list| Self(Content::Whole(list)))
     }
 
     pub(super) fn error(error: &ErrorBody) -> Self {

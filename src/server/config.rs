@@ -57,6 +57,8 @@ impl Config {
         let limits = Limits {
             max_connections: count("max_connections", 1_000_000)
                 .unwrap_or(standard.max_connections),
+            max_requests: count("max_requests", 1_000_000).unwrap_or(standard.max_requests),
+            max_list_bytes: max_list_bytes(section).unwrap_or(standard.max_list_bytes),
             max_header_bytes: max_header_bytes(section).unwrap_or(standard.max_header_bytes),
             handshake_timeout: patience("handshake_timeout").unwrap_or(standard.handshake_timeout),
             header_timeout: patience("header_timeout").unwrap_or(standard.header_timeout),
@@ -113,4 +115,13 @@ fn max_header_bytes(section: &Section<'_>) -> Option<u32> {
         section.wrong("max_header_bytes", "from \"8KiB\" to \"1MiB\"");
     }
     u32::try_from(bytes).ok().filter(|_| within)
+}
+
+fn max_list_bytes(section: &Section<'_>) -> Option<usize> {
+    let bytes = section.size("max_list_bytes")?;
+    let within = (1 << 20..=1 << 40).contains(&bytes);
+    if !within {
+        section.wrong("max_list_bytes", "from \"1MiB\" to \"1024GiB\"");
+    }
+    usize::try_from(bytes).ok().filter(|_| within)
 }

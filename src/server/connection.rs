@@ -6,13 +6,14 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -21,15 +22,24 @@ use tracing::debug;
 
 use crate::clients::ClientCertificate;
 
+use super::connections::Seat;
+use super::exchange::{Exchange, Reported};
 use super::limits::{Limits, Versions};
+use super::load::{Load, Reached};
+use super::objection::{self, Objection};
 use super::paced::Paced;
-use super::pulse::{Pulse, Silence, Told};
+use super::pulse::{Pulse, Silence};
+use super::streams::{self, Streams};
 use super::tls::Tls;
+
+/// How long a connection that must leave for another may take to say so.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// What every connection of one listener shares.
 pub(super) struct Listener<S> {
-    http: Builder<TokioExecutor>,
+    http: Builder<Streams>,
     limits: Limits,
+    load: Load,
     tls: Option<Arc<Tls>>,
     service: S,
 }
@@ -40,12 +50,13 @@ where
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
 {
-    pub(super) fn new(limits: Limits, tls: Option<Arc<Tls>>, service: S) -> Self {
-        let mut http = Builder::new(TokioExecutor::new());
+    pub(super) fn new(limits: Limits, load: Load, tls: Option<Arc<Tls>>, service: S) -> Self {
+        let streams = Streams { write_timeout: limits.write_timeout, load: load.clone() };
+        let mut http = Builder::new(streams);
         let header_bytes = limits.max_header_bytes.max(Limits::MIN_HEADER_BYTES);
         http.http1()
             .timer(TokioTimer::new())
-            // `Pulse` tells slow headers from idle connections, and hyper does not.
+            // `Pulse` distinguishes slow headers from idle connections, and hyper does not.
             .header_read_timeout(None)
             .max_buf_size(usize::try_from(header_bytes).unwrap_or(usize::MAX));
         http.http2()
@@ -57,29 +68,35 @@ where
         if limits.versions == Versions::OnlyHttp1 {
             http = http.http1_only();
         }
-        Self { http, limits, tls, service }
+        Self { http, limits, load, tls, service }
     }
 
-    /// Serves `stream` until it ends or is silent for too long; `shutdown` lets what is started
-    /// finish.
+    /// Serves `stream` until it ends, is silent for too long or must leave for another; `shutdown` lets what
+    /// is started finish.
     pub(super) async fn serve(
         &self,
         stream: TcpStream,
         peer: SocketAddr,
+        pulse: Arc<Pulse>,
+        seat: &Seat,
         shutdown: &CancellationToken,
     ) {
-        let pulse = Arc::new(Pulse::new());
         let paced = Paced::new(stream, Arc::clone(&pulse), self.limits.write_timeout);
         let Some(tls) = &self.tls else {
-            return self.talk(paced, &pulse, peer, None, shutdown).await;
+            return self.talk(paced, &pulse, peer, None, seat, shutdown).await;
         };
         let handshake = tls.acceptor(self.limits.versions).accept(paced);
-        match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
+        let handshake = tokio::time::timeout(self.limits.handshake_timeout, handshake);
+        let shaken = tokio::select! {
+            shaken = handshake => shaken,
+            () = seat.leave() => return,
+        };
+        match shaken {
             Ok(Ok(secured)) => {
                 pulse.shaken();
                 let shown = secured.get_ref().1.peer_certificates();
                 let certificate = shown.and_then(ClientCertificate::of);
-                self.talk(secured, &pulse, peer, certificate, shutdown).await;
+                self.talk(secured, &pulse, peer, certificate, seat, shutdown).await;
             }
             Ok(Err(why)) => debug!(client.address = %peer, %why, "no TLS handshake"),
             Err(_) => debug!(client.address = %peer, "the TLS handshake took too long"),
@@ -92,16 +109,27 @@ where
         pulse: &Arc<Pulse>,
         peer: SocketAddr,
         certificate: Option<ClientCertificate>,
+        seat: &Seat,
         shutdown: &CancellationToken,
     ) {
-        let service = service_fn(|mut request: Request<Incoming>| {
-            if let Some(certificate) = &certificate {
-                request.extensions_mut().insert(certificate.clone());
+        let service = service_fn(|request: Request<Incoming>| {
+            let http2 = request.version() == Version::HTTP_2;
+            let place = self.load.admit_request(pulse.open());
+            let (mut head, body) = request.into_parts();
+            let busy = place.is_none().then_some(Objection::Busy);
+            if let Some(objection) = objection::to_host(&head).or(busy) {
+                head.extensions.insert(objection);
             }
-            let exchange = pulse.begin(request.version() == Version::HTTP_2);
+            if let Some(certificate) = &certificate {
+                head.extensions.insert(certificate.clone());
+            }
+            let exchange = Exchange::begin(pulse, http2, place);
             // Not a block of its own, which would hold the whole answer twice.
-            let answer = (self.service)(peer, request);
-            answer.map(|answer| Ok::<_, Infallible>(answer.map(|body| Told::new(body, exchange))))
+            let answer = (self.service)(peer, Request::from_parts(head, body));
+            answer.map(|answer| {
+                streams::belongs_to(&exchange);
+                Ok::<_, Infallible>(answer.map(|body| Reported::new(body, exchange)))
+            })
         });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(io), service));
         let mut silence = pin!(pulse.silence(&self.limits));
@@ -113,11 +141,27 @@ where
                     closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
+                () = seat.leave() => {
+                    debug!(client.address = %peer, "the connection is closed for another");
+                    connection.as_mut().graceful_shutdown();
+                    if tokio::time::timeout(FAREWELL, connection).await.is_err() {
+                        pulse.sever();
+                    }
+                    return;
+                }
                 silence = silence.as_mut() => {
                     debug!(client.address = %peer, ?silence, "the client is silent for too long");
                     match silence {
-                        Silence::Header | Silence::Reader => return,
                         Silence::Idle => {}
+                        Silence::Header => {
+                            pulse.sever();
+                            return;
+                        }
+                        Silence::Reader => {
+                            self.load.count(Reached::WriteTimeout);
+                            pulse.sever();
+                            return;
+                        }
                     }
                     // A request that crosses this on its way is still answered.
                     connection.as_mut().graceful_shutdown();

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 
 use crate::audit::{Audit, RequestId};
 use crate::clients::{ClientCertificate, Clients};
 use crate::gate::{Admitted, Denial, Gate};
-use crate::net::patiently;
+use crate::net::{patiently, via};
 use crate::oci::headers::ContentName;
 use crate::oci::{Digest, ImageRef, Registry, Repository};
 
@@ -23,7 +24,9 @@ use super::config::DenialStatus;
 use super::facing::Facing;
 use super::generation::Generations;
 use super::instead::{PATIENCE, is_passing};
+use super::load::Load;
 use super::metrics::{Kind, Metrics};
+use super::objection::Objection;
 use super::respond::{self, Listed};
 use super::route::{Malformed, Route};
 use super::sticky::Memory;
@@ -32,6 +35,7 @@ use super::sticky::Memory;
 #[derive(Debug)]
 pub struct Proxy {
     generations: Generations,
+    load: Load,
     pub(super) metrics: Metrics,
     pub(super) audit: Audit,
     /// The denials that were given on the mirror listener.
@@ -55,9 +59,9 @@ pub(super) struct Exchange<'a> {
 }
 
 impl Proxy {
-    /// Answers with `generations`, counts in `metrics`, and records in `audit`.
-    pub fn new(generations: Generations, metrics: Metrics, audit: Audit) -> Self {
-        Self { generations, metrics, audit, denials: Memory::new() }
+    /// Answers with `generations` within `load`, counts in `metrics`, and records in `audit`.
+    pub fn new(generations: Generations, load: Load, metrics: Metrics, audit: Audit) -> Self {
+        Self { generations, load, metrics, audit, denials: Memory::new() }
     }
 
     /// Answers `request` of `client`, which came to that listener; its body is not read.
@@ -87,7 +91,10 @@ impl Proxy {
             Route::parse(&head.method, head.uri.path(), head.uri.query(), &generation.names);
         let kind = kind(&route);
         let certificate = head.extensions.get::<ClientCertificate>();
-        let refused = exchange.let_in(&generation.clients, certificate, &route).await;
+        let refused = match exchange.refused(&head, &route) {
+            Some(refused) => Some(refused),
+            None => exchange.let_in(&generation.clients, certificate, &route).await,
+        };
         // What is not a manifest is on the heap: the room for it is not carried around for one.
         let response = match (refused, route) {
             (Some(refused), _) => refused,
@@ -101,7 +108,7 @@ impl Proxy {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
                 let found = Box::pin(exchange.gate.tags(&registry, &repository, &page)).await;
                 match found {
-                    Ok(page) => respond::tags(&page, &listed),
+                    Ok(page) => exchange.list(respond::tags(&page, &listed, &self.load)),
                     Err(denial) => exchange.failed(&denial),
                 }
             }
@@ -121,11 +128,15 @@ impl Proxy {
                 let wanted = artifact_type.as_deref();
                 let asked = exchange.gate.referrers(&registry, &repository, &digest, wanted, &page);
                 let found = Box::pin(asked).await;
-                exchange.either(found, |page| respond::referrers(page, &listed, &digest, wanted))
+                exchange.either(found, |page| {
+                    exchange.list(respond::referrers(page, &listed, &digest, wanted, &self.load))
+                })
             }
             (None, Ok(Route::TrustMetadata { gun, file })) => {
                 let found = Box::pin(exchange.gate.trust_metadata(&gun, &file)).await;
-                exchange.either(found, respond::trust_metadata)
+                exchange.either(found, |metadata| {
+                    exchange.list(respond::trust_metadata(metadata, &self.load))
+                })
             }
             (None, Ok(Route::Unsupported)) => respond::unsupported(head.version),
             (None, Ok(Route::NotFound)) => respond::not_found(),
@@ -149,7 +160,35 @@ fn kind(route: &Result<Route, Malformed>) -> Kind {
     }
 }
 
+/// What a client reads whose list must wait.
+const TOO_MANY_LISTS: &str =
+    "too many bytes of lists wait for their clients: repeat the request later";
+/// What a client reads whose request was sent by this gate.
+const LOOP: &str = "this gate sent the request itself (its name is in Via): an upstream's `url`, or a place that \
+                    the upstream redirects to, leads back to the gate";
+
 impl Exchange<'_> {
+    /// The answer to a request that is refused whatever the gate would decide.
+    fn refused(&self, head: &Parts, route: &Result<Route, Malformed>) -> Option<Response<Body>> {
+        if let Some(objection) = head.extensions.get::<Objection>().copied() {
+            let answer = || respond::objection(objection, head.version);
+            return Some(self.turned_away(objection.sentence(), answer));
+        }
+        if via::was_here(&head.headers) {
+            return Some(respond::looped(LOOP));
+        }
+        let list = matches!(
+            route,
+            Ok(Route::Tags { .. } | Route::Referrers { .. } | Route::TrustMetadata { .. })
+        );
+        (list && !self.proxy.load.has_room_for_list()).then(|| self.list(None))
+    }
+
+    /// A list, or the answer while there is no room for it.
+    fn list(&self, list: Option<Response<Body>>) -> Response<Body> {
+        list.unwrap_or_else(|| self.turned_away(TOO_MANY_LISTS, || respond::busy(TOO_MANY_LISTS)))
+    }
+
     /// What the client is told where it may not have what it asks for, signed or not.
     async fn let_in(
         &mut self,

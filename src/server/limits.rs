@@ -14,9 +14,17 @@ pub enum Versions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub versions: Versions,
-    /// Connections at once; while there are as many, no more are accepted and the kernel's queue
-    /// holds those that come.
+    /// Connections at once. If there are more, the idlest are closed.
     pub max_connections: usize,
+    /// How long the client of a connection may not read before the connection counts as idle where there are
+    /// too many.
+    pub reader_grace: Duration,
+    /// Requests in progress on all listeners together. More are answered with 503, but for the only one of a
+    /// connection.
+    pub max_requests: usize,
+    /// Bytes of tag lists, lists of referrers and trust metadata that clients have not taken yet, of all
+    /// listeners together. More are answered with 503.
+    pub max_list_bytes: usize,
     /// Requests at once on one HTTP/2 connection.
     pub max_streams: u32,
     /// Bytes of one request's line and headers; more is answered with 431. At least
@@ -29,7 +37,7 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a connection may stay open with no request on it.
     pub idle_timeout: Duration,
-    /// How long a client may take no byte of what it asked for.
+    /// How long a client may take nothing of an answer.
     pub write_timeout: Duration,
     /// How often an HTTP/2 client is asked whether it is still there, and how long it may take to
     /// say so.
@@ -52,7 +60,10 @@ impl Default for Limits {
         Self {
             versions: Versions::Http1AndHttp2,
             max_connections: 4096,
-            max_streams: 128,
+            reader_grace: Duration::from_secs(5),
+            max_requests: 4096,
+            max_list_bytes: 64 << 20,
+            max_streams: 64,
             max_header_bytes: 32 << 10,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),

@@ -7,8 +7,13 @@
 
 pub mod limits;
 pub mod tls;
+pub mod load;
+pub mod objection;
 mod pulse;
+mod exchange;
+mod streams;
 mod paced;
+mod connections;
 mod connection;
 pub mod route;
 mod durations;
@@ -32,19 +37,24 @@ use std::sync::Arc;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 pub use body::Body;
 pub use config::{Config, DenialStatus, Mirror, TlsFiles};
 use connection::Listener;
+use connections::Connections;
 pub use facing::Facing;
 pub use generation::{Generation, Generations};
 pub use handle::Proxy;
 pub use limits::{Limits, Versions};
+pub use load::Load;
+use load::Reached;
 pub use metrics::Metrics;
+pub use objection::Objection;
+use paced::Transport as _;
+use pulse::Pulse;
 pub use route::{Names, Route};
 pub use sticky::DenialManifest;
 pub use tls::{Tls, TlsError};
@@ -52,12 +62,14 @@ pub use tls::{Tls, TlsError};
 /// Serves `listener` until `shutdown`, then lets what is started finish for
 /// [`Limits::drain_timeout`] and cuts off the rest.
 ///
-/// `service` is called with the client's address for each request, and must answer every one; the
+/// `load` is what the listeners of the process share. `service` is called with the client's address for each
+/// request, and must answer every one, one with an [`Objection`] among its extensions by refusing it; the
 /// request's body is read only if it reads it.
 pub async fn serve<S, F, B>(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     limits: Limits,
+    load: Load,
     shutdown: CancellationToken,
     service: S,
 ) where
@@ -68,27 +80,29 @@ pub async fn serve<S, F, B>(
         + Unpin
         + 'static,
 {
-    let shared = Arc::new(Listener::new(limits.clone(), tls.clone(), service));
-    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let shared = Arc::new(Listener::new(limits.clone(), load.clone(), tls.clone(), service));
+    let seats = Arc::new(Connections::new(&limits));
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     let watch = tls.map(|tls| tokio::spawn(watch(tls, limits.clone(), shutdown.clone())));
 
     loop {
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (accept(&listener, &limits).await, place)
-        };
-        let ((stream, peer), place) = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = shutdown.cancelled() => break,
-            next = next => next,
+            next = accept(&listener, &limits) => next,
         };
+        let pulse = Arc::new(Pulse::new());
+        let (seat, left) = seats.enter(peer.ip(), &pulse);
+        if left > 0 || seat.is_none() {
+            debug!(client.address = %peer, closed = left, "there are too many connections");
+            load.count(Reached::Connections);
+        }
+        let Some(seat) = seat else { continue };
         let (shared, shutdown, cut) = (Arc::clone(&shared), shutdown.clone(), cut.clone());
         connections.spawn(async move {
-            let _place = place;
             tokio::select! {
                 () = cut.cancelled() => {}
-                () = shared.serve(stream, peer, &shutdown) => {}
+                () = shared.serve(stream, peer, pulse, &seat, &shutdown) => {}
             }
         });
     }
@@ -110,8 +124,7 @@ async fn accept(listener: &TcpListener, limits: &Limits) -> (TcpStream, SocketAd
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                // Answers are written whole; waiting to fill a segment only delays them.
-                if stream.set_nodelay(true).is_ok() {
+                if stream.bound(limits.write_timeout).is_ok() {
                     return (stream, peer);
                 }
             }

@@ -1,5 +1,6 @@
-//! A socket whose writes must make progress. Passes bytes through untouched, vectored writes too,
-//! and tells the [`Pulse`] of them; knows nothing of what they mean.
+//! A socket whose writes must make progress, and which keeps little for a client that reads little. Passes
+//! bytes through untouched, vectored writes too, and reports them to the [`Pulse`]; knows nothing of what
+//! they mean.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,14 +8,48 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+use tracing::debug;
 
 use super::pulse::Pulse;
 
+/// How many bytes the kernel keeps for a client beside those that are on their way (`TCP_NOTSENT_LOWAT`). The
+/// kernel asks for more at half of it, so that a client makes progress in steps of 64 KiB.
+const NOT_SENT: u32 = 128 << 10;
+
+/// What [`Paced`] needs of a socket besides reading and writing.
+pub(super) trait Transport {
+    /// Limits what the kernel keeps for the client, and for how long.
+    fn bound(&self, _timeout: Duration) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Makes the end of the socket discard what the client has not taken, instead of offering it for minutes.
+    fn discard(&self) {}
+}
+
+impl Transport for TcpStream {
+    fn bound(&self, timeout: Duration) -> io::Result<()> {
+        // Answers are written whole; waiting to fill a segment only delays them.
+        self.set_nodelay(true)?;
+        let socket = SockRef::from(self);
+        socket.set_tcp_notsent_lowat(NOT_SENT)?;
+        socket.set_tcp_user_timeout(Some(timeout))
+    }
+
+    fn discard(&self) {
+        if let Err(why) = SockRef::from(self).set_linger(Some(Duration::ZERO)) {
+            debug!(%why, "cannot discard what a client has not taken");
+        }
+    }
+}
+
 /// A socket that fails with [`io::ErrorKind::TimedOut`] once a write made no progress for `timeout`.
 #[derive(Debug)]
-pub(super) struct Paced<T> {
+pub(super) struct Paced<T: Transport> {
     io: T,
     pulse: Arc<Pulse>,
     timeout: Duration,
@@ -24,7 +59,7 @@ pub(super) struct Paced<T> {
     waiting: bool,
 }
 
-impl<T> Paced<T> {
+impl<T: Transport> Paced<T> {
     pub(super) fn new(io: T, pulse: Arc<Pulse>, timeout: Duration) -> Self {
         Self { io, pulse, timeout, timer: None, waiting: false }
     }
@@ -47,11 +82,20 @@ impl<T> Paced<T> {
             timer.as_mut().reset(Instant::now() + timeout);
         }
         ready!(timer.as_mut().poll(cx));
+        self.pulse.sever();
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no bytes")))
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
+impl<T: Transport> Drop for Paced<T> {
+    fn drop(&mut self) {
+        if self.pulse.is_severed() {
+            self.io.discard();
+        }
+    }
+}
+
+impl<T: AsyncRead + Transport + Unpin> AsyncRead for Paced<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -66,7 +110,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
+impl<T: AsyncWrite + Transport + Unpin> AsyncWrite for Paced<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -100,11 +144,13 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
 
     const TIMEOUT: Duration = Duration::from_secs(30);
+
+    impl Transport for DuplexStream {}
 
     #[tokio::test(start_paused = true)]
     async fn a_write_that_no_one_takes_fails_in_time() {

@@ -1,16 +1,14 @@
-//! What one connection is doing: whose turn it is, and since when. Its parts tell, and its
-//! supervisor asks whether the client has been silent for too long. Knows only times and counts.
+//! What one connection is doing: whose turn it is, and since when. Its parts report, and its supervisor asks
+//! whether the client has been silent for too long. Knows only times and counts.
 //!
-//! hyper's own header timeout runs while a kept connection is merely idle, and it has none for a
+//! hyper's own header timeout also runs while a kept connection is merely idle, and it has none for a
 //! client that leaves an HTTP/2 window shut; so both are judged here.
 
-use std::pin::Pin;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::limits::Limits;
@@ -35,6 +33,18 @@ pub(super) struct Pulse {
     idle_since: AtomicU64,
     /// When it last was the client's turn anew: bytes left, or our own work ended.
     moved: AtomicU64,
+    /// Whether a stream was reset that the client did not read, and the client has done nothing since.
+    stalled: AtomicBool,
+    /// Whether the connection ends without waiting for its client.
+    severed: AtomicBool,
+    tails: Mutex<Tails>,
+}
+
+/// Answers that ended while HTTP/2 still held a small piece of them, each with the time of its end.
+#[derive(Debug, Default)]
+struct Tails {
+    last: u64,
+    since: BTreeMap<u64, u64>,
 }
 
 /// How a client was silent for too long.
@@ -42,10 +52,21 @@ pub(super) struct Pulse {
 pub(super) enum Silence {
     /// It does not finish its headers.
     Header,
-    /// It asks for nothing.
+    /// It requests nothing.
     Idle,
-    /// It does not take what it asked for.
+    /// It does not take what it requested.
     Reader,
+}
+
+/// What a connection is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// A request, for so long.
+    Request(Duration),
+    /// Its client, which has taken nothing for so long.
+    Reader(Duration),
+    /// Us; the client was last served so long ago.
+    Us(Duration),
 }
 
 impl Pulse {
@@ -59,6 +80,9 @@ impl Pulse {
             head_since: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
             moved: AtomicU64::new(0),
+            stalled: AtomicBool::new(false),
+            severed: AtomicBool::new(false),
+            tails: Mutex::default(),
         }
     }
 
@@ -79,18 +103,77 @@ impl Pulse {
     pub(super) fn sent(&self, bytes: usize) {
         if bytes > LARGEST_PING || !self.http2.load(Relaxed) {
             self.moved.store(self.now(), Relaxed);
+            self.stalled.store(false, Relaxed);
         }
     }
 
     /// A request's headers are read.
-    pub(super) fn begin(self: &Arc<Self>, http2: bool) -> Exchange {
+    pub(super) fn begin(&self, http2: bool) {
         if http2 {
             self.http2.store(true, Relaxed);
         }
         self.open.fetch_add(1, Relaxed);
         self.ours.fetch_add(1, Relaxed);
         self.head_since.store(NEVER, Relaxed);
-        Exchange { pulse: Arc::clone(self), ours: true }
+        self.stalled.store(false, Relaxed);
+    }
+
+    /// A request and its answer ended, when it was our turn or the client's.
+    pub(super) fn end(&self, ours: bool) {
+        if ours {
+            self.ours.fetch_sub(1, Relaxed);
+        }
+        self.idle_since.store(self.now(), Relaxed);
+        self.open.fetch_sub(1, Relaxed);
+    }
+
+    /// An answer waits for us.
+    pub(super) fn ours_begins(&self) {
+        self.ours.fetch_add(1, Relaxed);
+    }
+
+    /// An answer that waited for us waits for its client.
+    pub(super) fn ours_ends(&self) {
+        self.moved.store(self.now(), Relaxed);
+        self.ours.fetch_sub(1, Relaxed);
+    }
+
+    /// Requests in progress.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Relaxed)
+    }
+
+    /// A stream is reset, because the client did not take it.
+    pub(super) fn stalled(&self) {
+        self.stalled.store(true, Relaxed);
+    }
+
+    /// From now on, closing the connection discards what the client has not taken.
+    pub(super) fn sever(&self) {
+        self.severed.store(true, Relaxed);
+    }
+
+    pub(super) fn is_severed(&self) -> bool {
+        self.severed.load(Relaxed)
+    }
+
+    /// An answer ended, and HTTP/2 still holds a piece of it; gives its number, which is not 0.
+    pub(super) fn tail_begins(&self) -> u64 {
+        let now = self.now();
+        let mut tails = self.tails();
+        tails.last += 1;
+        let number = tails.last;
+        tails.since.insert(number, now);
+        number
+    }
+
+    /// The last piece of that answer is gone.
+    pub(super) fn tail_ends(&self, number: u64) {
+        self.tails().since.remove(&number);
+    }
+
+    fn tails(&self) -> MutexGuard<'_, Tails> {
+        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the client has been silent for too long.
@@ -111,94 +194,60 @@ impl Pulse {
 
     /// Until when the client may be silent, if it is its turn.
     fn deadline(&self, limits: &Limits) -> Option<(Instant, Silence)> {
-        let (since, timeout, silence) = if self.open.load(Relaxed) == 0 {
-            match self.head_since.load(Relaxed) {
+        let open = self.open.load(Relaxed);
+        if open == 0 && self.stalled.load(Relaxed) {
+            return Some((self.opened, Silence::Reader));
+        }
+        let turn = if open == 0 {
+            Some(match self.head_since.load(Relaxed) {
                 NEVER => (self.idle_since.load(Relaxed), limits.idle_timeout, Silence::Idle),
                 since => (since, limits.header_timeout, Silence::Header),
-            }
+            })
         } else if self.ours.load(Relaxed) == 0 {
-            (self.moved.load(Relaxed), limits.write_timeout, Silence::Reader)
+            Some((self.moved.load(Relaxed), limits.write_timeout, Silence::Reader))
         } else {
-            return None;
+            None
         };
-        Some((self.opened + Duration::from_millis(since) + timeout, silence))
+        let turn = turn.map(|(since, timeout, silence)| (self.at(since) + timeout, silence));
+        let tail = self.tails().since.first_key_value().map(|(_, since)| *since);
+        let tail = tail.map(|since| (self.at(since) + limits.write_timeout, Silence::Reader));
+        turn.into_iter().chain(tail).min_by_key(|(at, _)| *at)
     }
 
-    fn now(&self) -> u64 {
+    /// What the connection is waiting for, and for how long.
+    pub(super) fn wait(&self, now: Instant) -> Wait {
+        let since = |since: &AtomicU64| now.duration_since(self.at(since.load(Relaxed)));
+        if self.open.load(Relaxed) == 0 {
+            Wait::Request(match self.head_since.load(Relaxed) {
+                NEVER => since(&self.idle_since),
+                head => now.duration_since(self.at(head)),
+            })
+        } else if self.ours.load(Relaxed) == 0 {
+            Wait::Reader(since(&self.moved))
+        } else {
+            Wait::Us(since(&self.moved))
+        }
+    }
+
+    /// Milliseconds since the connection was opened.
+    pub(super) fn now(&self) -> u64 {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(NEVER - 1)
     }
-}
 
-/// One request and its answer; it ends when this is dropped.
-#[derive(Debug)]
-pub(super) struct Exchange {
-    pulse: Arc<Pulse>,
-    ours: bool,
-}
-
-impl Exchange {
-    fn turn(&mut self, ours: bool) {
-        if self.ours == ours {
-            return;
-        }
-        self.ours = ours;
-        if ours {
-            self.pulse.ours.fetch_add(1, Relaxed);
-        } else {
-            self.pulse.moved.store(self.pulse.now(), Relaxed);
-            self.pulse.ours.fetch_sub(1, Relaxed);
-        }
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        if self.ours {
-            self.pulse.ours.fetch_sub(1, Relaxed);
-        }
-        self.pulse.idle_since.store(self.pulse.now(), Relaxed);
-        self.pulse.open.fetch_sub(1, Relaxed);
-    }
-}
-
-/// A body that tells whose turn it is: ours while it is waited for, the client's once it has given
-/// something and is not asked for more.
-#[derive(Debug)]
-pub(super) struct Told<B> {
-    body: B,
-    exchange: Exchange,
-}
-
-impl<B> Told<B> {
-    pub(super) fn new(body: B, exchange: Exchange) -> Self {
-        Self { body, exchange }
-    }
-}
-
-impl<B: http_body::Body + Unpin> http_body::Body for Told<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        self.exchange.turn(frame.is_pending());
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    /// The instant so many milliseconds after it was opened.
+    pub(super) fn at(&self, since: u64) -> Instant {
+        self.opened + Duration::from_millis(since)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use http_body::Body as _;
+    use http_body_util::{BodyExt as _, Full};
+
+    use super::super::exchange::{Exchange, Reported};
     use super::*;
 
     fn limits() -> Limits {
@@ -225,12 +274,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn between_requests_it_may_be_idle_until_the_next_begins() {
         let pulse = Arc::new(Pulse::new());
-        drop(pulse.begin(false));
+        drop(Exchange::begin(&pulse, false, None));
         assert_eq!(silence(&pulse).await, (Silence::Idle, 60));
-        drop(pulse.begin(false));
+        drop(Exchange::begin(&pulse, false, None));
         pulse.received();
         assert_eq!(silence(&pulse).await, (Silence::Header, 10));
-        drop(pulse.begin(true));
+        drop(Exchange::begin(&pulse, true, None));
         pulse.received();
         assert_eq!(silence(&pulse).await, (Silence::Idle, 60), "HTTP/2 sends more than headers");
     }
@@ -238,16 +287,49 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn our_own_slowness_is_not_the_clients() {
         let pulse = Arc::new(Pulse::new());
-        let mut exchange = pulse.begin(true);
+        let exchange = Exchange::begin(&pulse, true, None);
         let hour = Duration::from_secs(3600);
         assert!(tokio::time::timeout(hour, pulse.silence(&limits())).await.is_err());
-        exchange.turn(false);
+        let mut body = Reported::new(Full::new(bytes::Bytes::from_static(b"one")), exchange);
+        let piece = body.frame().await.unwrap().unwrap();
         assert_eq!(silence(&pulse).await, (Silence::Reader, 30));
-        exchange.turn(true);
-        let other = pulse.begin(true);
-        drop(exchange);
+        let other = Exchange::begin(&pulse, true, None);
+        drop((piece, body));
         assert!(tokio::time::timeout(hour, pulse.silence(&limits())).await.is_err());
         drop(other);
         assert_eq!(silence(&pulse).await, (Silence::Idle, 60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_of_an_answer_must_be_taken_though_others_are_in_progress() {
+        let pulse = Arc::new(Pulse::new());
+        let other = Exchange::begin(&pulse, true, None);
+        let exchange = Exchange::begin(&pulse, true, None);
+        let mut body = Reported::new(Full::new(bytes::Bytes::from_static(b"one")), exchange);
+        let piece = body.frame().await.unwrap().unwrap();
+        assert!(body.is_end_stream());
+        drop(body);
+        assert_eq!(silence(&pulse).await, (Silence::Reader, 30));
+        drop(piece);
+        let hour = Duration::from_secs(3600);
+        assert!(tokio::time::timeout(hour, pulse.silence(&limits())).await.is_err());
+        drop(other);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_large_answer_waits_until_its_last_piece_was_taken() {
+        for (http2, length, waits) in
+            [(true, 17 << 10, true), (true, 16 << 10, false), (false, 17 << 10, false)]
+        {
+            let exchange = Exchange::begin(&Arc::new(Pulse::new()), http2, None);
+            let content = bytes::Bytes::from(vec![b'x'; length]);
+            let mut body = Reported::new(Full::new(content), exchange);
+            let piece = body.frame().await.unwrap().unwrap();
+            assert_eq!(body.is_end_stream(), !waits, "{http2}, {length}");
+            let end = tokio::time::timeout(Duration::from_secs(1), body.frame()).await;
+            assert_eq!(end.is_err(), waits, "{http2}, {length}");
+            drop(piece);
+            assert!(body.frame().await.is_none());
+        }
     }
 }

@@ -64,6 +64,7 @@ mod notation;
 mod notaryv1_attacks;
 mod offline;
 mod outage;
+mod overload;
 mod places;
 mod proxy;
 mod pull_through;

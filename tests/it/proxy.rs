@@ -14,7 +14,7 @@ use countersign::oci::{Digest, Registry};
 use countersign::policy::{Mode, OnRollback, OnUnsigned, Policy, Rule};
 use countersign::pull_through::PullThrough;
 use countersign::server::{
-    DenialStatus, Facing, Generation, Generations, Limits, Metrics, Names, Proxy,
+    DenialStatus, Facing, Generation, Generations, Limits, Load, Metrics, Names, Proxy,
 };
 use countersign::trust::content::Verdicts;
 use countersign::trust::places::Places;
@@ -148,7 +148,12 @@ pub(crate) async fn stand_with(denial_status: DenialStatus) -> Standing {
     let generations = generations(behind.address, &mut registry, denial_status);
     let metrics = Metrics::registered(&mut registry);
     let audit = Audit::new(Clock::System, None);
-    let proxy = Arc::new(Proxy::new(generations.clone(), metrics, audit.clone()));
+    let proxy = Arc::new(Proxy::new(
+        generations.clone(),
+        Load::new(&Limits::default()),
+        metrics,
+        audit.clone(),
+    ));
     let served = serve(Limits::default(), None, move |client, request| {
         let proxy = Arc::clone(&proxy);
         async move { proxy.handle(Facing::Clients, client, request).await }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::server::{self, Limits, Tls};
+use countersign::server::{self, Limits, Load, Tls};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -43,7 +43,8 @@ where
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let serving = server::serve(listener, tls, limits, shutdown.clone(), service);
+    let load = Load::new(&limits);
+    let serving = server::serve(listener, tls, limits, load, shutdown.clone(), service);
     Served { address, shutdown, ended: tokio::spawn(serving) }
 }
 

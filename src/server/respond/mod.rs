@@ -25,7 +25,9 @@ use crate::upstream::{Page, Part, Referrers, TagPage};
 use super::body::Body;
 use super::conditions::{InvalidRange, is_unchanged};
 use super::config::DenialStatus;
+use super::load::Load;
 use super::metrics::Metrics;
+use super::objection::Objection;
 use super::route::Malformed;
 use super::sticky::{Answer, Content};
 
@@ -110,42 +112,44 @@ impl Listed<'_> {
     }
 }
 
-/// A page of tags.
-pub(super) fn tags(page: &TagPage, listed: &Listed<'_>) -> Response<Body> {
-    let body = Body::tags(listed.name, &page.tags);
+/// A page of tags; `None` if too many bytes of lists wait for their clients.
+pub(super) fn tags(page: &TagPage, listed: &Listed<'_>, load: &Load) -> Option<Response<Body>> {
+    let body = Body::tags(listed.name, &page.tags, load)?;
     let mut response = answer(StatusCode::OK, Some(JSON), body);
     listed.link(response.headers_mut(), "tags/list", page.next.as_ref(), None);
-    response
+    Some(response)
 }
 
-/// A page of what refers to `subject`; `wanted` is the type of artifact that was asked for.
+/// A page of what refers to `subject`; `wanted` is the type of artifact that was asked for. `None` if too many
+/// bytes of lists wait for their clients.
 pub(super) fn referrers(
     referrers: Referrers,
     listed: &Listed<'_>,
     subject: &Digest,
     wanted: Option<&str>,
-) -> Response<Body> {
+    load: &Load,
+) -> Option<Response<Body>> {
     let (filters, next) = (referrers.filters_applied.clone(), referrers.next.clone());
     let index = HeaderValue::from_static(MediaType::OciIndex.as_str());
-    let mut response = answer(StatusCode::OK, Some(index), Body::referrers(referrers));
+    let mut response = answer(StatusCode::OK, Some(index), Body::referrers(referrers, load)?);
     let headers = response.headers_mut();
     if let Some(filters) = filters {
         put(headers, OCI_FILTERS_APPLIED, filters);
     }
     listed.link(headers, &format!("referrers/{subject}"), next.as_ref(), wanted);
-    response
+    Some(response)
 }
 
-/// A Notary server's metadata, or that it has none.
-pub(super) fn trust_metadata(metadata: Option<Relayed>) -> Response<Body> {
-    match metadata {
-        Some(metadata) => answer(StatusCode::OK, Some(JSON), Body::trust_metadata(metadata)),
+/// A Notary server's metadata, or that it has none. `None` if too many bytes of lists wait for their clients.
+pub(super) fn trust_metadata(metadata: Option<Relayed>, load: &Load) -> Option<Response<Body>> {
+    Some(match metadata {
+        Some(metadata) => answer(StatusCode::OK, Some(JSON), Body::trust_metadata(metadata, load)?),
         None => {
             let message = "You have requested metadata that does not exist.";
             let body = ErrorBody::new(ErrorCode::MetadataNotFound, message);
             error(StatusCode::NOT_FOUND, &body.with_detail(json!({})))
         }
-    }
+    })
 }
 
 /// What the gate said instead; `chosen` is for what is absent or refused.
@@ -262,6 +266,31 @@ pub(super) fn malformed(malformed: &Malformed) -> Response<Body> {
         | Malformed::Tag(..) => StatusCode::BAD_REQUEST,
     };
     error(status, &ErrorBody::new(code, malformed.to_string()))
+}
+
+/// A request that is refused whatever it means. The connection of one without a valid host ends: its client
+/// and a proxy before the gate may not agree on what they send.
+pub(super) fn objection(objection: Objection, version: Version) -> Response<Body> {
+    let Objection::Host(sentence) = objection else { return busy(objection.sentence()) };
+    let body = ErrorBody::new(ErrorCode::Unsupported, sentence);
+    let mut response = error(StatusCode::BAD_REQUEST, &body);
+    if version < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// A limit of the gate is reached; the sentence names it.
+pub(super) fn busy(sentence: &str) -> Response<Body> {
+    let body = ErrorBody::new(ErrorCode::Unavailable, sentence);
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, &body);
+    response.headers_mut().insert(RETRY_AFTER, seconds(ASK_AGAIN));
+    response
+}
+
+/// A request that this gate sent itself (RFC 5842, 7.2).
+pub(super) fn looped(sentence: &str) -> Response<Body> {
+    error(StatusCode::LOOP_DETECTED, &ErrorBody::new(ErrorCode::Unsupported, sentence))
 }
 
 /// A range that cannot be.

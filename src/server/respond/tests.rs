@@ -16,6 +16,10 @@ fn image() -> ImageRef {
     "registry.example.com/library/app:v1".parse().unwrap()
 }
 
+fn load() -> Load {
+    Load::new(&crate::server::Limits::default())
+}
+
 fn denied_for(reason: Reason) -> Denied {
     Denied {
         image: image(),
@@ -184,7 +188,7 @@ fn the_answers_without_a_decision() {
     let (head, _) = taken(not_found());
     assert_eq!(head.status.as_u16(), 404);
 
-    let (head, body) = taken(trust_metadata(None));
+    let (head, body) = taken(trust_metadata(None, &load()).unwrap());
     assert_eq!(head.status.as_u16(), 404);
     assert_eq!(
         body,
@@ -196,14 +200,15 @@ fn the_answers_without_a_decision() {
 #[test]
 fn a_list_links_to_its_next_page() {
     let page = |next| TagPage { tags: vec!["v1".parse().unwrap()], next };
-    let (head, body) = taken(tags(&page(None), &Listed { name: "a/b", ns: None }));
+    let (head, body) =
+        taken(tags(&page(None), &Listed { name: "a/b", ns: None }, &load()).unwrap());
     assert_eq!(body, json!({"name": "a/b", "tags": ["v1"]}));
     assert!(!head.headers.contains_key(LINK));
 
     let next = Some(Page::parse("n=10&last=v1%26x%3D%22%3E%3C"));
     let ns = "localhost:5000".parse().unwrap();
     let listed = Listed { name: "a/b", ns: Some(&ns) };
-    let (head, _) = taken(tags(&page(next.clone()), &listed));
+    let (head, _) = taken(tags(&page(next.clone()), &listed, &load()).unwrap());
     assert_eq!(
         head.headers[LINK],
         "</v2/a/b/tags/list?n=10&last=v1%26x%3D%22%3E%3C&ns=localhost%3A5000>; rel=\"next\""
@@ -213,7 +218,8 @@ fn a_list_links_to_its_next_page() {
     page.filters_applied = Some("artifactType".to_owned());
     page.next = next;
     let digest = Digest::of(b"");
-    let response = referrers(page, &Listed { ns: None, ..listed }, &digest, Some("a/b"));
+    let listed = Listed { ns: None, ..listed };
+    let response = referrers(page, &listed, &digest, Some("a/b"), &load()).unwrap();
     let headers = response.headers();
     assert_eq!(headers[CONTENT_TYPE], "application/vnd.oci.image.index.v1+json");
     assert_eq!(headers[OCI_FILTERS_APPLIED], "artifactType");

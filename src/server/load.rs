@@ -1,0 +1,202 @@
+//! The limits that all listeners of one process share: requests in progress and bytes of lists. Counts how
+//! often a limit was reached. Knows nothing of connections or of what is requested.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use bytes::Bytes;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use super::limits::Limits;
+
+/// The most requests in progress on one connection while more than half of all places are taken.
+const CROWDED_SHARE: usize = 16;
+
+/// A limit that was reached, and what happened then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Reached {
+    /// A connection was closed or refused, because there were too many.
+    Connections,
+    /// A list was answered with 503, because too many bytes of lists waited for their clients.
+    Lists,
+    /// A request was answered with 503, because too many were in progress.
+    Requests,
+    /// An answer was cut off, because its client did not take it.
+    WriteTimeout,
+}
+
+impl Reached {
+    const ALL: [Self; 4] = [Self::Connections, Self::Lists, Self::Requests, Self::WriteTimeout];
+}
+
+impl EncodeLabelValue for Reached {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        let name = match self {
+            Self::Connections => "connections",
+            Self::Lists => "lists",
+            Self::Requests => "requests",
+            Self::WriteTimeout => "write_timeout",
+        };
+        EncodeLabelValue::encode(&name, encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    limit: Reached,
+}
+
+/// What the listeners of one process share. The clones are one.
+#[derive(Clone, Debug)]
+pub struct Load {
+    requests: Arc<Budget>,
+    lists: Arc<Budget>,
+    reached: Family<Labels, Counter>,
+}
+
+impl Load {
+    /// Nothing is in progress yet.
+    pub fn new(limits: &Limits) -> Self {
+        let reached = Family::<Labels, Counter>::default();
+        for limit in Reached::ALL {
+            drop(reached.get_or_create(&Labels { limit }));
+        }
+        Self {
+            requests: Arc::new(Budget::new(limits.max_requests)),
+            lists: Arc::new(Budget::new(limits.max_list_bytes)),
+            reached,
+        }
+    }
+
+    /// The same, counted in `registry`.
+    pub fn registered(limits: &Limits, registry: &mut Registry) -> Self {
+        let load = Self::new(limits);
+        registry.register(
+            "countersign_limit_reached",
+            "How often a limit of the listeners was reached, by limit",
+            load.reached.clone(),
+        );
+        load
+    }
+
+    /// A place for a request on a connection with `others` requests in progress; `None` if the request must
+    /// be refused. A connection always gets a place for one request, so nobody can keep others out with
+    /// requests alone.
+    pub(super) fn admit_request(&self, others: usize) -> Option<Place> {
+        let taken = self.requests.used.fetch_add(1, Relaxed);
+        let place = Place(Arc::clone(&self.requests), 1);
+        let crowded = taken >= self.requests.most / 2 && others >= CROWDED_SHARE;
+        if others > 0 && (crowded || taken >= self.requests.most) {
+            self.count(Reached::Requests);
+            return None;
+        }
+        Some(place)
+    }
+
+    /// Whether there is room for another list, whatever its length.
+    pub(super) fn has_room_for_list(&self) -> bool {
+        let room = self.lists.used.load(Relaxed) < self.lists.most;
+        if !room {
+            self.count(Reached::Lists);
+        }
+        room
+    }
+
+    /// `list`, counted until its last byte is sent or dropped; `None` if it must not be sent now. A list that
+    /// is longer than the limit is sent if it is the only one.
+    pub(super) fn admit_list(&self, list: Bytes) -> Option<Bytes> {
+        let used = self.lists.used.fetch_add(list.len(), Relaxed);
+        let place = Place(Arc::clone(&self.lists), list.len());
+        if used > 0 && used.saturating_add(list.len()) > self.lists.most {
+            self.count(Reached::Lists);
+            return None;
+        }
+        // Every slice of these bytes keeps the place.
+        Some(Bytes::from_owner(Counted { list, _place: place }))
+    }
+
+    pub(super) fn count(&self, limit: Reached) {
+        self.reached.get_or_create(&Labels { limit }).inc();
+    }
+}
+
+#[derive(Debug)]
+struct Budget {
+    most: usize,
+    used: AtomicUsize,
+}
+
+impl Budget {
+    const fn new(most: usize) -> Self {
+        Self { most, used: AtomicUsize::new(0) }
+    }
+}
+
+/// A part of a budget, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Budget>, usize);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.used.fetch_sub(self.1, Relaxed);
+    }
+}
+
+struct Counted {
+    list: Bytes,
+    _place: Place,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(max_requests: usize, max_list_bytes: usize) -> Load {
+        Load::new(&Limits { max_requests, max_list_bytes, ..Limits::default() })
+    }
+
+    #[test]
+    fn a_connection_always_gets_a_place_for_one_request() {
+        let load = load(3, 0);
+        let places: Vec<_> = (0..3).map(|others| load.admit_request(others).unwrap()).collect();
+        assert!(load.admit_request(1).is_none());
+        let first = load.admit_request(0);
+        assert!(first.is_some());
+        drop((places, first));
+        assert!(load.admit_request(1).is_some());
+        assert_eq!(load.requests.used.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn one_connection_cannot_take_the_second_half_of_the_places() {
+        let load = load(100, 0);
+        let places: Vec<_> = (0..).map_while(|others| load.admit_request(others)).collect();
+        assert_eq!(places.len(), 50);
+        assert!(load.admit_request(CROWDED_SHARE - 1).is_some(), "others still get places");
+    }
+
+    #[test]
+    fn the_bytes_of_a_list_count_until_its_last_slice_is_gone() {
+        let load = load(0, 100);
+        let mut first = load.admit_list(Bytes::from(vec![b'x'; 60])).unwrap();
+        assert!(load.has_room_for_list());
+        assert!(load.admit_list(Bytes::from(vec![b'x'; 60])).is_none());
+        let tail = first.split_off(59);
+        drop(first);
+        assert!(load.admit_list(Bytes::from(vec![b'x'; 60])).is_none());
+        drop(tail);
+        let long = load.admit_list(Bytes::from(vec![b'x'; 1000]));
+        assert_eq!(long.unwrap().len(), 1000, "a list that is too long alone is sent alone");
+        assert!(load.has_room_for_list());
+    }
+}

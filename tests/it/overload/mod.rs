@@ -1,0 +1,62 @@
+//! Attacks on what one client may hold: each ends by itself, is on loopback, and prints its figure.
+
+mod answers;
+mod connections;
+mod hosts;
+mod loops;
+mod open_files;
+mod requests;
+mod sockets;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::wire::{rest, soon, status};
+
+/// What a bystander may wait for a kept answer. The machine of the tests may be busy with others; in peace, the
+/// figures that are printed are below 25 ms.
+const BYSTANDER: Duration = Duration::from_millis(500);
+
+type Sender = SendRequest<Full<Bytes>>;
+type Connection = JoinHandle<Result<(), hyper::Error>>;
+
+/// An HTTP/2 connection whose streams have a window of so many bytes.
+async fn http2(address: SocketAddr, window: u32) -> (Sender, Connection) {
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(window);
+    let stream = TokioIo::new(soon(TcpStream::connect(address)).await.unwrap());
+    let (sender, connection) = soon(builder.handshake(stream)).await.unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+fn get(address: SocketAddr, path: &str) -> Request<Full<Bytes>> {
+    Request::get(format!("http://{address}{path}")).body(Full::default()).unwrap()
+}
+
+/// What somebody sees who makes a connection for each of `count` requests: all are served; gives the 99th
+/// percentile.
+async fn bystander(address: SocketAddr, path: &str, headers: &str, count: usize) -> Duration {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    let mut took = Vec::new();
+    for _ in 0..count {
+        let start = Instant::now();
+        let mut stream = soon(TcpStream::connect(address)).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = rest(&mut stream).await;
+        assert_eq!(status(&answer), 200, "{answer}");
+        took.push(start.elapsed());
+    }
+    took.sort();
+    let p99 = took[count * 99 / 100];
+    assert!(p99 < BYSTANDER, "{p99:?}");
+    p99
+}
