@@ -12,6 +12,7 @@ pub mod admitted;
 pub mod denial;
 
 mod anchors;
+mod artifact_config;
 mod artifacts;
 mod audited;
 mod blobs;
@@ -22,12 +23,16 @@ mod deny;
 mod evidence;
 mod exempted;
 mod judged;
+mod kinds;
 mod lineage;
 mod lists;
 mod moved;
+mod outside;
+mod referrers;
 mod relay;
 mod resolutions;
 mod search;
+mod tagged;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -43,6 +48,7 @@ pub use artifacts::is_artifact_tag;
 pub use denial::{Denial, Denied, Doubt, Undecided};
 pub use evidence::Heard;
 pub use judged::Judged;
+pub use referrers::ReferrerList;
 
 use crate::clock::Clock;
 use crate::exemptions::Exemptions;

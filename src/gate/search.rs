@@ -29,6 +29,8 @@ pub(super) struct Search<'a> {
     tried: HashMap<Digest, usize>,
     spent: bool,
     doubt: Option<Denial>,
+    /// Why it is not served as the artifact about an admitted manifest that it says it is.
+    unlisted: Option<Denial>,
 }
 
 /// What each anchor that has a say in the repository signs in it.
@@ -67,8 +69,8 @@ impl Shared {
         drop(alone);
         search.tried.clear();
         let found = self.through_parents(image, digest, names, MAX_LEVELS, &mut search).await?;
-        match (found, search.doubt) {
-            (None, Some(doubt)) => Err(doubt),
+        match (found, search.doubt.or(search.unlisted)) {
+            (None, Some(denial)) => Err(denial),
             (found, _) => Ok(found),
         }
     }
@@ -133,7 +135,9 @@ impl Shared {
             let (rule, inquiry) = (Some(parent.pattern()), search.decision.inquiry());
             let fetched = self.manifest(image, digest, rule, inquiry).await?;
             // An index that lists it with another size does not list it; another one may.
-            let Ok(admitted) = Admitted::through(&parent, fetched) else { continue };
+            let decision = &search.decision;
+            let outside = self.outside_below(image, &parent, &fetched, decision).await?;
+            let Ok(admitted) = Admitted::through(&parent, fetched, &outside) else { continue };
             self.lineage.remember(image, admitted.fetched(), self.clock.now()).await;
             if admitted.would().is_none() {
                 return Ok(Some(admitted));
@@ -159,17 +163,21 @@ impl Shared {
             return Ok(None);
         }
         let Some(fetched) = self.look(image, digest, search).await? else { return Ok(None) };
-        let Some(subject) = fetched.manifest().subject().map(|subject| subject.digest) else {
+        let form = fetched.manifest().form();
+        let Some(subject) = form.and_then(|form| Some(form.subject.as_ref()?.digest)) else {
             return Ok(None);
         };
-        if fetched.manifest().is_runnable() {
-            return Ok(None);
-        }
         let above = beside(image, &subject);
         let subject = self.known(&above, &subject, names, MAX_LEVELS, search).await?;
         let Some(subject) = subject else { return Ok(None) };
-        let admitted = Admitted::about(&subject, fetched);
-        admitted.map(Some).map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))
+        match Admitted::about(&subject, fetched) {
+            Ok(admitted) => Ok(Some(admitted)),
+            Err(refusal) => {
+                // A signed index may list it all the same.
+                search.unlisted = Some(deny::plain(image, refusal, Some(subject.pattern())));
+                Ok(None)
+            }
+        }
     }
 
     /// Looks at every signed manifest of the repository that was not looked at yet, and remembers what
@@ -249,7 +257,7 @@ impl Shared {
 impl<'a> Search<'a> {
     /// A search as a part of `decision`.
     pub(super) fn new(image: &'a ImageRef, decision: Decision) -> Self {
-        Self { image, decision, tried: HashMap::new(), spent: false, doubt: None }
+        Self { image, decision, tried: HashMap::new(), spent: false, doubt: None, unlisted: None }
     }
 
     /// Keeps `denial`, which is another manifest's, if it leaves open what is searched for.

@@ -1,7 +1,9 @@
 //! Which anchors a repository requires. Pure; denies what no rule names.
 
+mod artifacts;
 mod pattern;
 mod rule;
+mod word;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::oci::{Registry, Repository, Tag};
 use crate::settings::Section;
 
+pub use artifacts::Artifacts;
 pub use pattern::Pattern;
 pub use rule::{AnchorNames, Mode, OnRollback, OnUnsigned, Requirement, Rule, Unmet};
 

@@ -1,12 +1,14 @@
 //! A blob, or a range of it, on its way to one client: out of the store, along a download that others
 //! may share, or straight from upstream.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::breaks::Breaks;
 use super::error::BlobError;
@@ -27,6 +29,15 @@ enum Way {
     Kept { digest: Digest, part: Part, left: Bytes },
     Joined(Box<Joined>),
     Straight(Box<Straight>, Breaks),
+    Begun(Box<Begun>),
+}
+
+/// A blob of which the beginning was read already.
+struct Begun {
+    ahead: VecDeque<Bytes>,
+    rest: BlobStream,
+    /// The room that the beginning takes.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// Where the bytes of a blob come from.
@@ -61,12 +72,18 @@ impl BlobStream {
         Self(Way::Straight(Box::new(straight), breaks))
     }
 
+    /// This, after its beginning was read into `ahead`, which takes `room` in memory.
+    pub(super) fn after(self, ahead: Vec<Bytes>, room: Option<OwnedSemaphorePermit>) -> Self {
+        Self(Way::Begun(Box::new(Begun { ahead: ahead.into(), rest: self, room })))
+    }
+
     /// The digest that was asked for.
     pub fn digest(&self) -> &Digest {
         match &self.0 {
             Way::Kept { digest, .. } => digest,
             Way::Joined(joined) => joined.digest(),
             Way::Straight(straight, _) => straight.source().digest(),
+            Way::Begun(begun) => begun.rest.digest(),
         }
     }
 
@@ -76,13 +93,14 @@ impl BlobStream {
             Way::Kept { part, .. } => *part,
             Way::Joined(joined) => joined.part(),
             Way::Straight(straight, _) => straight.source().part(),
+            Way::Begun(begun) => begun.rest.part(),
         }
     }
 
     pub fn origin(&self) -> Origin {
         match &self.0 {
             Way::Kept { .. } => Origin::Store,
-            Way::Joined(_) | Way::Straight(..) => Origin::Upstream,
+            Way::Joined(_) | Way::Straight(..) | Way::Begun(_) => Origin::Upstream,
         }
     }
 
@@ -92,6 +110,10 @@ impl BlobStream {
             Way::Kept { left, .. } => Some(left.len() as u64),
             Way::Joined(joined) => joined.left(),
             Way::Straight(straight, _) => straight.left(),
+            Way::Begun(begun) => {
+                let ahead: usize = begun.ahead.iter().map(Bytes::len).sum();
+                Some(begun.rest.left()? + ahead as u64)
+            }
         }
     }
 
@@ -110,6 +132,13 @@ impl BlobStream {
                 }
                 Poll::Ready(polled)
             }
+            Way::Begun(begun) => match begun.ahead.pop_front() {
+                Some(piece) => Poll::Ready(Ok(Some(piece))),
+                None => {
+                    begun.room = None;
+                    begun.rest.poll_piece(context)
+                }
+            },
         }
     }
 }
@@ -129,7 +158,7 @@ impl HttpBody for BlobStream {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Way::Kept { left, .. } => left.is_empty(),
-            Way::Joined(_) | Way::Straight(..) => false,
+            Way::Joined(_) | Way::Straight(..) | Way::Begun(_) => false,
         }
     }
 

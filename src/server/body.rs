@@ -10,11 +10,11 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
 
-use crate::gate::Admitted;
+use crate::gate::{Admitted, ReferrerList};
 use crate::oci::{ErrorBody, Tag};
 use crate::pull_through::BlobStream;
 use crate::trust::Relayed;
-use crate::upstream::{Part, Referrers};
+use crate::upstream::Part;
 
 use super::sticky::DenialManifest;
 
@@ -84,7 +84,7 @@ impl Body {
         Self(Content::Whole(list.to_string().into()))
     }
 
-    pub(super) fn referrers(referrers: Referrers) -> Self {
+    pub(super) fn referrers(referrers: ReferrerList) -> Self {
         Self(Content::Whole(referrers.into_bytes()))
     }
 

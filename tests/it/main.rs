@@ -73,6 +73,7 @@ mod replay_command;
 mod replayed;
 mod routes;
 mod several_anchors;
+mod side_door;
 mod store;
 mod tls;
 mod trust_cache;
