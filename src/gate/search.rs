@@ -168,8 +168,20 @@ impl Shared {
             return Ok(None);
         };
         let above = beside(image, &subject);
-        let subject = self.known(&above, &subject, names, MAX_LEVELS, search).await?;
-        let Some(subject) = subject else { return Ok(None) };
+        let known = self.known(&above, &subject, names, MAX_LEVELS, search).await?;
+        let subject = match (known, search.decision.about_subject()) {
+            (Some(known), _) => known,
+            // The signature of an SBOM of an image.
+            (None, Some(below)) => {
+                let mut nested = Search::new(&above, below);
+                let found = self.about_subject(&above, &subject, names, &mut nested);
+                let found = Box::pin(found).await?;
+                nested.doubt.into_iter().for_each(|doubt| search.doubts(doubt));
+                let Some(found) = found else { return Ok(None) };
+                found
+            }
+            (None, None) => return Ok(None),
+        };
         match Admitted::about(&subject, fetched) {
             Ok(admitted) => Ok(Some(admitted)),
             Err(refusal) => {

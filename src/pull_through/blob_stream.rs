@@ -1,7 +1,6 @@
 //! A blob, or a range of it, on its way to one client: out of the store, along a download that others
 //! may share, or straight from upstream.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -34,7 +33,7 @@ enum Way {
 
 /// A blob of which the beginning was read already.
 struct Begun {
-    ahead: VecDeque<Bytes>,
+    ahead: Bytes,
     rest: BlobStream,
     /// The room that the beginning takes.
     room: Option<OwnedSemaphorePermit>,
@@ -73,8 +72,8 @@ impl BlobStream {
     }
 
     /// This, after its beginning was read into `ahead`, which takes `room` in memory.
-    pub(super) fn after(self, ahead: Vec<Bytes>, room: Option<OwnedSemaphorePermit>) -> Self {
-        Self(Way::Begun(Box::new(Begun { ahead: ahead.into(), rest: self, room })))
+    pub(super) fn after(self, ahead: Bytes, room: Option<OwnedSemaphorePermit>) -> Self {
+        Self(Way::Begun(Box::new(Begun { ahead, rest: self, room })))
     }
 
     /// The digest that was asked for.
@@ -110,10 +109,7 @@ impl BlobStream {
             Way::Kept { left, .. } => Some(left.len() as u64),
             Way::Joined(joined) => joined.left(),
             Way::Straight(straight, _) => straight.left(),
-            Way::Begun(begun) => {
-                let ahead: usize = begun.ahead.iter().map(Bytes::len).sum();
-                Some(begun.rest.left()? + ahead as u64)
-            }
+            Way::Begun(begun) => Some(begun.rest.left()? + begun.ahead.len() as u64),
         }
     }
 
@@ -132,13 +128,13 @@ impl BlobStream {
                 }
                 Poll::Ready(polled)
             }
-            Way::Begun(begun) => match begun.ahead.pop_front() {
-                Some(piece) => Poll::Ready(Ok(Some(piece))),
-                None => {
-                    begun.room = None;
-                    begun.rest.poll_piece(context)
-                }
-            },
+            Way::Begun(begun) if begun.ahead.is_empty() => {
+                begun.room = None;
+                begun.rest.poll_piece(context)
+            }
+            Way::Begun(begun) => {
+                Poll::Ready(Ok(Some(begun.ahead.split_to(begun.ahead.len().min(PIECE)))))
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use moka::Equivalent;
 use moka::sync::Cache;
@@ -188,11 +188,8 @@ impl PullThrough {
         // It was removed since it was found.
         let content = content.ok_or(BlobError::Unreadable(ErrorKind::NotFound))?;
         let bytes = content.bytes();
-        let nature = if bytes.len() > MAX_MANIFEST {
-            Nature::Other
-        } else {
-            scan(vec![bytes.clone()]).await
-        };
+        let nature =
+            if bytes.len() > MAX_MANIFEST { Nature::Other } else { scan(bytes.clone()).await };
         self.natures.remember(registry, digest, nature);
         Ok(nature)
     }
@@ -201,28 +198,28 @@ impl PullThrough {
     async fn read(&self, registry: &Registry, mut stream: BlobStream) -> Result<Read, NotWhole> {
         let digest = *stream.digest();
         let expected = total(stream.part()).and_then(|length| usize::try_from(length).ok());
-        let mut ahead: Vec<Bytes> = Vec::new();
-        let (mut size, mut permit) = (0, None);
+        let (mut ahead, mut begins, mut room) = (BytesMut::new(), None, None);
         while let Some(frame) = stream.frame().await {
             let Ok(piece) = frame?.into_data() else { continue };
-            let begins = if size == 0 || ahead.iter().all(|it| could_begin_manifest(it).is_none()) {
-                could_begin_manifest(&piece)
-            } else {
-                Some(true)
-            };
-            size += piece.len();
-            ahead.push(piece);
-            if begins == Some(false) || size > MAX_MANIFEST {
-                return Ok(Read::Stream(stream.after(ahead, permit)));
+            if begins.is_none() {
+                begins = could_begin_manifest(&piece);
             }
-            if size > SMALL && permit.is_none() {
+            if ahead.is_empty() && begins == Some(false) {
+                return Ok(Read::Stream(stream.after(piece, None)));
+            }
+            if room.is_none() && ahead.len() + piece.len() > SMALL {
                 let most = expected.unwrap_or(MAX_MANIFEST).min(MAX_MANIFEST);
-                permit = Some(self.natures.room_for(most).await?);
+                room = Some(self.natures.room_for(most).await?);
+            }
+            ahead.extend_from_slice(&piece);
+            if begins == Some(false) || ahead.len() > MAX_MANIFEST {
+                return Ok(Read::Stream(stream.after(ahead.freeze(), room)));
             }
         }
+        let ahead = ahead.freeze();
         let nature = scan(ahead.clone()).await;
         self.natures.remember(registry, &digest, nature);
-        let whole = match permit {
+        let whole = match room {
             None => Whole::InMemory(stream.after(ahead, None)),
             Some(_) => Whole::Dropped,
         };
@@ -234,22 +231,16 @@ fn is_too_large(length: Option<u64>) -> bool {
     length.is_some_and(|length| length > MAX_MANIFEST as u64)
 }
 
-/// What all of these pieces are together.
-async fn scan(pieces: Vec<Bytes>) -> Nature {
-    if pieces.iter().find_map(|piece| could_begin_manifest(piece)) != Some(true) {
+/// What `content`, which is all of a blob, is.
+async fn scan(content: Bytes) -> Nature {
+    if could_begin_manifest(&content) != Some(true) {
         return Nature::Other;
     }
-    let size: usize = pieces.iter().map(Bytes::len).sum();
-    let scan = move || {
-        let is_manifest = match pieces.as_slice() {
-            [whole] => looks_like_manifest(whole),
-            pieces => looks_like_manifest(&pieces.concat()),
-        };
-        if is_manifest { Nature::Manifest } else { Nature::Other }
+    let is_large = content.len() > SMALL;
+    let scan = move || match looks_like_manifest(&content) {
+        true => Nature::Manifest,
+        false => Nature::Other,
     };
-    if size <= SMALL {
-        return scan();
-    }
     // A scan that broke off found nothing out.
-    spawn_blocking(scan).await.unwrap_or(Nature::Manifest)
+    if is_large { spawn_blocking(scan).await.unwrap_or(Nature::Manifest) } else { scan() }
 }

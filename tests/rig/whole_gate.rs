@@ -368,24 +368,6 @@ impl World {
         Answer::of(answer).await
     }
 
-    /// The answer to a GET, of which nothing but the head has to be there.
-    pub async fn begin(&self, path: &str) -> http::Response<hyper::body::Incoming> {
-        self.try_begin(path).await.unwrap()
-    }
-
-    /// What came, or that it broke off.
-    pub async fn try_get(&self, path: &str) -> Result<Bytes, String> {
-        let answer = self.try_begin(path).await?;
-        let body = answer.into_body().collect().await;
-        body.map(|body| body.to_bytes()).map_err(|error| error.to_string())
-    }
-
-    async fn try_begin(&self, path: &str) -> Result<http::Response<hyper::body::Incoming>, String> {
-        let url = self.gate.as_ref().unwrap().url();
-        let request = Request::get(format!("{url}{path}")).body(Empty::new()).unwrap();
-        self.client.request(request).await.map_err(|error| error.to_string())
-    }
-
     pub fn public(&self) -> SocketAddr {
         self.gate.as_ref().unwrap().public()
     }

@@ -12,8 +12,13 @@ mod paths;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use countersign::oci::{Digest, MediaType};
-use http::Method;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 use crate::whole_gate::{APP, World, app, described};
@@ -157,6 +162,20 @@ impl Door {
         let got = self.world.as_mirror(Method::GET, &path, &[]).await;
         assert_eq!((got.status.as_u16(), &*got.body), (200, content));
     }
+}
+
+/// The answer to a GET, of which nothing but the head has to be there; else why there is none.
+async fn begin(world: &World, path: &str) -> Result<Response<Incoming>, String> {
+    let request = Request::get(format!("http://{}{path}", world.public()));
+    let request = request.body(Empty::<Bytes>::new()).unwrap();
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    client.request(request).await.map_err(|error| error.to_string())
+}
+
+/// All of a body, or that it broke off.
+async fn whole(answer: Response<Incoming>) -> Result<Bytes, String> {
+    let body = answer.into_body().collect().await;
+    body.map(|body| body.to_bytes()).map_err(|error| error.to_string())
 }
 
 /// The manifest of an image with one layer.
