@@ -30,7 +30,7 @@ pub struct ReferrerList {
 impl ReferrerList {
     /// Nothing refers to it.
     pub fn none() -> Self {
-        Self { bytes: index(Vec::new()), filters_applied: None, next: None }
+        Self { bytes: index(&[]), filters_applied: None, next: None }
     }
 
     /// The index, as it is sent.
@@ -44,7 +44,7 @@ impl ReferrerList {
             rebuild(&list, artifacts)
         } else {
             let rebuilt = spawn_blocking(move || rebuild(&list, artifacts)).await;
-            rebuilt.unwrap_or_else(|_| index(Vec::new()))
+            rebuilt.unwrap_or_else(|_| index(&[]))
         };
         Self { bytes, filters_applied: None, next: None }
     }
@@ -109,10 +109,11 @@ fn rebuild(list: &[u8], artifacts: Artifacts) -> Bytes {
     let parsed = Value::parse(list).ok();
     let entries = parsed.as_ref().and_then(|list| list.member("manifests")?.as_array());
     let entries = entries.into_iter().flatten();
-    index(entries.filter_map(|entry| rebuilt(entry, artifacts)).collect())
+    let rebuilt: Vec<Json> = entries.filter_map(|entry| rebuilt(entry, artifacts)).collect();
+    index(&rebuilt)
 }
 
-fn index(manifests: Vec<Json>) -> Bytes {
+fn index(manifests: &[Json]) -> Bytes {
     let index = json!({
         "schemaVersion": 2,
         "mediaType": MediaType::OciIndex.as_str(),

@@ -137,8 +137,8 @@ impl Manifest {
         // Of an image in docker's own format, engines do not ask what its config is; and some unpack
         // whatever has the layers of an image.
         let runnable = media_type == MediaType::DockerImage
-            || is_image_config(&image.config().media_type().to_string())
-            || image.layers().iter().any(|it| is_image_layer(&it.media_type().to_string()));
+            || is_image_config(image.config().media_type().as_ref())
+            || image.layers().iter().any(|it| is_image_layer(it.media_type().as_ref()));
         let blobs = std::iter::once(image.config()).chain(image.layers()).map(descriptor);
         Ok(Self {
             media_type,

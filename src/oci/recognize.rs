@@ -244,9 +244,9 @@ mod tests {
     /// What [`looks_like_manifest`] must find, by another parser.
     fn points(value: &Value) -> bool {
         let Value::Object(members) = value else { return false };
-        let has = |entry: &Value, name: &str| match entry {
-            Value::Object(members) => members.keys().any(|key| key.eq_ignore_ascii_case(name)),
-            _ => false,
+        let has = |entry: &Value, name: &str| {
+            let members = entry.as_object();
+            members.is_some_and(|it| it.keys().any(|key| key.eq_ignore_ascii_case(name)))
         };
         members.iter().any(|(key, value)| {
             POINTERS.iter().any(|(name, entry)| {

@@ -209,7 +209,8 @@ impl Kind {
         let config = &form.config;
         // An artifact type is required beside the empty config, which says nothing itself.
         let is_empty = form.artifact_type.is_some() && config.is_empty_descriptor();
-        if !is_empty && !(self.is_own(config) && config.media_type == form.own_type()) {
+        let is_own = self.is_own(config) && config.media_type == form.own_type();
+        if !is_empty && !is_own {
             return Err(format!("its config has the type {}", shown(&config.media_type)));
         }
         self.check_layers(form)

@@ -90,7 +90,7 @@ async fn an_artifact_with_its_subject_costs_no_more_than_a_decision_may() {
         .iter()
         .map(|text| {
             world.registry.registry().put_blob(&app(), text.clone().into_bytes());
-            described("application/json", text.as_bytes())
+            described("application/vnd.dsse.envelope.v1+json", text.as_bytes())
         })
         .collect();
     let of = MediaType::OciImage;
