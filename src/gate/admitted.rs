@@ -9,12 +9,15 @@ use sha2::{Digest as _, Sha512};
 use crate::clock::Timestamp;
 use crate::exemptions::Exemption;
 use crate::oci::headers::ContentName;
-use crate::oci::{Digest, MediaType, Registry, Repository};
+use crate::oci::{Descriptor, Digest, MediaType, Registry, Repository};
+use crate::policy::Artifacts;
 use crate::pull_through::Fetched;
 use crate::trust::{Endorsement, Reason, Refusal, Scheme};
 
-use super::artifacts::Kept;
 use super::denial::Denial;
+use super::kinds::{self, Suffix};
+use super::outside::Outside;
+use super::tagged::{self, Tagged};
 
 /// A manifest that may be served, and why.
 ///
@@ -26,7 +29,7 @@ use super::denial::Denial;
 /// use countersign::gate::{Admitted, Grounds, Place};
 /// use countersign::pull_through::Fetched;
 /// fn forge(fetched: Fetched, grounds: Grounds, place: &Place<'_>, now: Timestamp) {
-///     let _ = Admitted::new(fetched, grounds, place, now);
+///     let _ = Admitted::new(fetched, grounds, place, &Default::default(), now);
 /// }
 /// ```
 ///
@@ -35,7 +38,8 @@ use super::denial::Denial;
 /// use countersign::gate::{Admitted, Grounds};
 /// use countersign::pull_through::Fetched;
 /// fn forge(fetched: Fetched, grounds: Grounds, rule: Arc<str>) -> Admitted {
-///     Admitted { fetched, grounds, rule, remark: None, would: None, admits_children: true }
+///     let artifacts = Default::default();
+///     Admitted { fetched, grounds, rule, artifacts, remark: None, would: None }
 /// }
 /// ```
 ///
@@ -43,7 +47,7 @@ use super::denial::Denial;
 /// use countersign::gate::Admitted;
 /// use countersign::pull_through::Fetched;
 /// fn list(index: &Admitted, child: Fetched) {
-///     let _ = Admitted::through(index, child);
+///     let _ = Admitted::through(index, child, &Default::default());
 /// }
 /// ```
 #[derive(Clone, Debug)]
@@ -54,8 +58,8 @@ pub struct Admitted {
     remark: Option<Remark>,
     /// What the rule, which only audits, would have said instead.
     would: Option<Arc<Denial>>,
-    /// Not what is about another manifest: nobody vouches for what that lists.
-    admits_children: bool,
+    /// Which artifacts about it are served.
+    artifacts: Artifacts,
 }
 
 /// What whoever watches is to know about an admission.
@@ -86,6 +90,8 @@ pub struct Place<'a> {
     pub registry: &'a Registry,
     pub repository: &'a Repository,
     pub rule: &'a Arc<str>,
+    /// What that rule says of artifacts.
+    pub artifacts: Artifacts,
 }
 
 /// On what a manifest is admitted.
@@ -115,11 +121,13 @@ pub struct Excused {
 
 impl Admitted {
     /// Holds the manifest against what it is admitted on: in force now, for this repository, the same
-    /// digests, the same length.
+    /// digests, the same length. All that clients would follow from it must be admitted, unless a rule serves whatever
+    /// there is.
     pub(super) fn new(
         fetched: Fetched,
         grounds: Grounds,
         place: &Place<'_>,
+        outside: &Outside,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
         match &grounds {
@@ -137,67 +145,78 @@ impl Admitted {
             Grounds::Rule(_) => {}
             Grounds::Exempted(exemption) => is_exempted(&fetched, exemption, place, now)?,
         }
-        let rule = place.rule.clone();
-        Ok(Self { fetched, grounds, rule, remark: None, would: None, admits_children: true })
+        grounds.check(&fetched, outside)?;
+        let (rule, artifacts) = (place.rule.clone(), place.artifacts);
+        Ok(Self { fetched, grounds, rule, artifacts, remark: None, would: None })
     }
 
     /// A manifest that the admitted index `parent` lists, by digest and size, in its own bytes.
-    pub(super) fn through(parent: &Self, fetched: Fetched) -> Result<Self, Refusal> {
+    pub(super) fn through(
+        parent: &Self,
+        fetched: Fetched,
+        outside: &Outside,
+    ) -> Result<Self, Refusal> {
         let listed = parent.fetched.manifest().children().iter().any(|child| {
             child.digest == *fetched.digest() && child.size == fetched.bytes().len() as u64
         });
-        if !listed || !parent.admits_children {
+        if !listed {
             let because = format!("the index {} does not list it", parent.digest());
             return Err(Refusal::new(Reason::DigestNotSigned, because));
         }
+        parent.grounds.check(&fetched, outside)?;
         Ok(parent.beside(fetched))
     }
 
-    /// What refers to the admitted manifest `subject` and cannot be run itself: a signature, an
-    /// attestation, an SBOM of it.
+    /// An artifact that refers to the admitted manifest `subject`: a signature, an attestation or an SBOM of a listed form
+    /// ([`kinds`]), or what else the rule lets pass.
     pub(super) fn about(subject: &Self, fetched: Fetched) -> Result<Self, Refusal> {
         let manifest = fetched.manifest();
-        let refers = manifest.subject().is_some_and(|about| about.digest == subject.digest());
-        if !refers || manifest.is_runnable() {
-            let because = format!("it is no artifact about {}", subject.digest());
-            return Err(Refusal::new(Reason::DigestNotSigned, because));
-        }
+        let (of, about) = (manifest.media_type(), subject.descriptor());
+        kinds::form(manifest)
+            .and_then(|form| kinds::check_referrer(of, form, &about, subject.artifacts))
+            .map_err(|why| no_artifact(&about, &why))?;
+        Outside::default().check(&fetched)?;
         Ok(subject.beside(fetched))
     }
 
-    /// What is `kept` under a tag for the signatures of the admitted manifest `subject`: a list, of which
-    /// each entry is decided about by itself, or a manifest of nothing but text, which no engine can
-    /// unpack. `layers` are all of its layers.
+    /// What cosign keeps about the admitted manifest `subject` under a tag that ends in `suffix`: of a listed form, with
+    /// nothing but text in its layers, which no engine can unpack, and nothing in its config that one would run.
     pub(super) fn tagged_for(
         subject: &Self,
         fetched: Fetched,
-        kept: Kept,
-        layers: &[Bytes],
+        suffix: Suffix,
+        content: &Tagged,
     ) -> Result<Self, Refusal> {
-        let manifest = fetched.manifest();
-        let is_index = manifest.media_type().is_index();
-        let holds = match kept {
-            Kept::List => is_index,
-            Kept::Signatures => {
-                // The first is the config.
-                let listed = manifest.blobs().get(1..).unwrap_or_default();
-                let here = listed.len() == layers.len()
-                    && listed.iter().zip(layers).all(|(listed, bytes)| listed.digest.is_of(bytes));
-                !is_index && !layers.is_empty() && here && layers.iter().all(|it| is_text(it))
-            }
-        };
-        if !holds {
-            let because =
-                format!("it holds something other than signatures of {}", subject.digest());
-            return Err(Refusal::new(Reason::DigestNotSigned, because));
-        }
-        Ok(Self { admits_children: false, ..subject.beside(fetched) })
+        let about = subject.descriptor();
+        tagged::check(fetched.manifest(), &about, suffix, content)
+            .map_err(|why| no_artifact(&about, &why))?;
+        Outside::default().check(&fetched)?;
+        Ok(subject.beside(fetched))
     }
 
     /// `fetched`, admitted on the grounds of this one.
     fn beside(&self, fetched: Fetched) -> Self {
         let (grounds, rule, would) = (self.grounds.clone(), self.rule.clone(), self.would.clone());
-        Self { fetched, grounds, rule, remark: None, would, admits_children: true }
+        Self { fetched, grounds, rule, remark: None, would, artifacts: self.artifacts }
+    }
+
+    /// How others point at it.
+    pub(super) fn descriptor(&self) -> Descriptor {
+        Descriptor {
+            digest: self.digest(),
+            size: self.bytes().len() as u64,
+            media_type: Some(self.media_type()),
+        }
+    }
+
+    /// Whether what clients follow from it needs an admission of its own.
+    pub(super) fn asks_outside(&self) -> bool {
+        self.grounds.asks_outside()
+    }
+
+    /// Which artifacts about it are served.
+    pub(super) fn artifacts(&self) -> Artifacts {
+        self.artifacts
     }
 
     /// The same, with what is to be told about it.
@@ -278,26 +297,24 @@ impl Admitted {
     }
 }
 
-/// Whether that is text, with no byte that is zero, and no archive that engines unpack: of the compressed
-/// ones, bzip2's alone can be text, and a plain one where every field of its headers is full.
-fn is_text(bytes: &[u8]) -> bool {
-    let text = !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok();
-    text && !bytes.starts_with(b"BZh") && !begins_as_tar(bytes)
+impl Grounds {
+    /// Checks what clients would follow from `fetched`. A rule that serves whatever there is asks nothing of it.
+    fn check(&self, fetched: &Fetched, outside: &Outside) -> Result<(), Refusal> {
+        match self {
+            Self::Endorsed(_) | Self::Exempted(_) => outside.check(fetched),
+            Self::Rule(_) => Ok(()),
+        }
+    }
+
+    /// Whether [`Outside`] is asked for.
+    pub(super) fn asks_outside(&self) -> bool {
+        !matches!(self, Self::Rule(_))
+    }
 }
 
-/// Whether it begins with a header of `tar`, in whichever format: they all have the same checksum, which is
-/// counted as if it were spaces itself.
-fn begins_as_tar(bytes: &[u8]) -> bool {
-    let Some((header, _)) = bytes.split_at_checked(512) else { return false };
-    let (before, rest) = header.split_at(148);
-    let (checksum, after) = rest.split_at(8);
-    let digits = checksum.trim_ascii_start().iter().take_while(|byte| (b'0'..=b'7').contains(byte));
-    let said = digits.fold(0, |sum, digit| sum * 8 + i64::from(digit - b'0'));
-    let counted = before.iter().chain(after);
-    let unsigned: i64 = counted.clone().map(|byte| i64::from(*byte)).sum();
-    let signed: i64 = counted.map(|byte| i64::from(byte.cast_signed())).sum();
-    let spaces = 8 * i64::from(b' ');
-    [unsigned + spaces, signed + spaces].contains(&said)
+fn no_artifact(subject: &Descriptor, why: &str) -> Refusal {
+    let because = format!("it is no artifact about {} that is served: {why}", subject.digest);
+    Refusal::new(Reason::DigestNotSigned, because)
 }
 
 fn holds(

@@ -1,43 +1,42 @@
-//! Signatures that are kept under tags (`sha256-<hex>.sig`, `.att`, `.sbom`, and the list `sha256-<hex>`):
-//! served for manifests that are admitted, so that clients can verify for themselves.
+//! Artifacts that are kept under tags (`sha256-<hex>.sig`, `.att`, `.sbom`): served for manifests that are admitted, so
+//! that clients can verify for themselves. The list of referrers under `sha256-<hex>` is not served: it would be
+//! upstream's bytes.
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
 use super::Shared;
 use super::admitted::Admitted;
+use super::artifact_config::MAX_CONFIG;
 use super::decision::{self, Decision};
 use super::denial::Denial;
 use super::deny;
-use crate::oci::{Digest, ImageRef, Reference, Tag};
+use super::kinds::{self, Suffix};
+use super::tagged::Tagged;
+use crate::oci::manifest::is_image_config;
+use crate::oci::{Descriptor, Digest, ImageRef, Reference, Tag};
 use crate::policy::{Chosen, Mode};
 use crate::pull_through::Fetched;
 use crate::trust::places::Inquiry;
 
-/// The most layers that such a manifest may have, and the most bytes that each may: one is a signature,
-/// an attestation or a list of contents.
-const MAX_LAYERS: usize = 50;
+/// The largest layer of such an artifact: a signature, an attestation or an SBOM.
 const MAX_LAYER: usize = 4 << 20;
-const KINDS: [&str; 3] = [".sig", ".att", ".sbom"];
 
 /// What such a tag stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
-    /// A manifest whose layers are signatures, attestations, lists of contents.
-    Signatures,
+    /// An artifact that cosign keeps there.
+    Artifact(Suffix),
     /// The list that stands for the referrers API.
     List,
 }
 
-/// The manifest that is signed by what is under `tag`, if it is such a tag, and what is there.
+/// The manifest that `tag` is about, if it is such a tag, and what is kept there.
 fn subject_of(tag: &Tag) -> Option<(Digest, Kept)> {
     let rest = tag.as_str().strip_prefix("sha256-")?;
-    let (hex, kind) = rest.split_at_checked(64)?;
-    let kept = match kind {
-        "" => Kept::List,
-        kind if KINDS.contains(&kind) => Kept::Signatures,
-        _ => return None,
-    };
+    let (hex, end) = rest.split_at_checked(64)?;
+    let suffix = || Suffix::ALL.into_iter().find(|suffix| suffix.as_str() == end);
+    let kept = if end.is_empty() { Kept::List } else { Kept::Artifact(suffix()?) };
     Some((format!("sha256:{hex}").parse().ok()?, kept))
 }
 
@@ -70,8 +69,8 @@ impl Shared {
         decides.then_some(about)
     }
 
-    /// Admits what upstream has under `tag`, or had when `digest` was found there, for the signatures of
-    /// `subject`, if that is admitted.
+    /// Admits what upstream has under `tag`, or had when `digest` was found there, as an artifact about `subject`, if that
+    /// is admitted.
     pub(super) async fn artifact(
         &self,
         image: &ImageRef,
@@ -84,7 +83,7 @@ impl Shared {
         let reference = Reference::Digest(*subject);
         let about = ImageRef { reference, ..image.clone() };
         let Some(below) = decision.about_subject() else {
-            return Err(deny::no_artifact(image, None, *subject));
+            return Err(deny::no_artifact(image, None, *subject, "too many are about one another"));
         };
         let subject = self.decide(&about, subject, &below).await;
         let subject = subject.map_err(|denial| deny::of_other(denial, image))?;
@@ -98,46 +97,101 @@ impl Shared {
                 resolved.map_err(|error| deny::fetch(image, rule, error))?
             }
         };
+        let suffix = match kept {
+            Kept::Artifact(suffix) => suffix,
+            Kept::List => return self.in_place_of_list(image, &subject, &digest, &below).await,
+        };
         let fetched = self.manifest(image, &digest, rule, inquiry).await?;
-        let layers = self.layers(image, &fetched, &subject, inquiry).await?;
-        let admitted = Admitted::tagged_for(&subject, fetched, kept, &layers);
+        let content = self.tagged(image, &fetched, suffix, &subject, inquiry).await?;
+        let admitted = Admitted::tagged_for(&subject, fetched, suffix, &content);
         let admitted =
             admitted.map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))?;
         self.lineage.passed(image, digest, tag).await;
         Ok(admitted)
     }
 
-    /// The layers of a manifest that may hold signatures, whole.
-    async fn layers(
+    /// What is under the tag of a list of referrers, if that is admitted for itself, such as another name of a signed
+    /// image. A list is not.
+    async fn in_place_of_list(
+        &self,
+        image: &ImageRef,
+        subject: &Admitted,
+        digest: &Digest,
+        decision: &Decision,
+    ) -> Result<Admitted, Denial> {
+        let itself = ImageRef { reference: Reference::Digest(*digest), ..image.clone() };
+        match self.decide(&itself, digest, decision).await {
+            Ok(admitted) => Ok(admitted),
+            Err(Denial::Absent(_) | Denial::Refused(_)) => {
+                Err(deny::no_list(image, Some(subject.pattern()), subject.digest()))
+            }
+            Err(
+                denial @ (Denial::Undecided(_)
+                | Denial::Missing { .. }
+                | Denial::Throttled { .. }
+                | Denial::Unsatisfiable { .. }),
+            ) => Err(deny::of_other(denial, image)),
+        }
+    }
+
+    /// The content of a manifest that may be an artifact under a tag, whole.
+    async fn tagged(
         &self,
         image: &ImageRef,
         fetched: &Fetched,
+        suffix: Suffix,
         subject: &Admitted,
         inquiry: &Inquiry,
-    ) -> Result<Vec<Bytes>, Denial> {
-        // The first is the config.
-        let layers = fetched.manifest().blobs().get(1..).unwrap_or_default();
+    ) -> Result<Tagged, Denial> {
+        let rule = Some(subject.pattern());
+        let denied = |why: &str| deny::no_artifact(image, rule, subject.digest(), why);
+        let manifest = fetched.manifest();
+        // Nothing is fetched for what is not listed.
+        let form = kinds::form(manifest)
+            .and_then(|form| {
+                let about = subject.descriptor();
+                kinds::check_tagged(manifest.media_type(), form, &about, suffix).map(|()| form)
+            })
+            .map_err(|why| denied(&why))?;
+        let Some((config, layers)) = manifest.blobs().split_first() else {
+            return Err(denied("it has no layers"));
+        };
+        if layers.iter().any(|layer| layer.size > MAX_LAYER as u64) {
+            return Err(denied(&format!("it has a layer of more than {MAX_LAYER} bytes")));
+        }
+        let config = match is_image_config(&form.config.media_type) {
+            true if config.size > MAX_CONFIG as u64 => {
+                return Err(denied(&format!("its config has more than {MAX_CONFIG} bytes")));
+            }
+            true => Some(self.small(image, config, subject, inquiry).await?),
+            false => None,
+        };
+        let layers = layers.iter().map(|layer| self.small(image, layer, subject, inquiry));
+        Ok(Tagged { config, layers: try_join_all(layers).await? })
+    }
+
+    /// All of a small blob, on the account of a decision where it is not kept.
+    async fn small(
+        &self,
+        image: &ImageRef,
+        blob: &Descriptor,
+        subject: &Admitted,
+        inquiry: &Inquiry,
+    ) -> Result<Bytes, Denial> {
         let (registry, repository) = (&image.registry, &image.repository);
         let rule = Some(subject.pattern());
-        let too_large = |layer: &&crate::oci::Descriptor| layer.size > MAX_LAYER as u64;
-        if layers.len() > MAX_LAYERS || layers.iter().any(|layer| too_large(&layer)) {
-            return Err(deny::no_artifact(image, rule, subject.digest()));
+        if let Some(kept) =
+            self.pull_through.kept_blob(registry, repository, &blob.digest, MAX_LAYER)
+        {
+            let held = inquiry.hold(kept.len());
+            return held
+                .map(|()| kept)
+                .map_err(|limit| deny::exhausted(image, rule, limit.to_string()));
         }
-        try_join_all(layers.iter().map(async |layer| {
-            let kept = self.pull_through.kept_blob(registry, repository, &layer.digest, MAX_LAYER);
-            if let Some(kept) = kept {
-                let held = inquiry.hold(kept.len());
-                return held
-                    .map(|()| kept)
-                    .map_err(|limit| deny::exhausted(image, rule, limit.to_string()));
-            }
-            let size = usize::try_from(layer.size).unwrap_or(MAX_LAYER);
-            decision::ask_for(image, rule, inquiry, size)?;
-            let blob =
-                self.pull_through.small_blob(registry, repository, &layer.digest, size).await;
-            blob.map_err(|error| deny::fetch(image, rule, error))
-        }))
-        .await
+        let size = usize::try_from(blob.size).unwrap_or(MAX_LAYER);
+        decision::ask_for(image, rule, inquiry, size)?;
+        let fetched = self.pull_through.small_blob(registry, repository, &blob.digest, size).await;
+        fetched.map_err(|error| deny::fetch(image, rule, error))
     }
 }
 
@@ -146,12 +200,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_tags_of_signatures_name_what_they_are_about() {
+    fn only_the_tags_of_artifacts_name_what_they_are_about() {
         let hex = "a".repeat(64);
         let digest: Digest = format!("sha256:{hex}").parse().unwrap();
-        for kind in KINDS {
-            let tag: Tag = format!("sha256-{hex}{kind}").parse().unwrap();
-            assert_eq!(subject_of(&tag), Some((digest, Kept::Signatures)));
+        for suffix in Suffix::ALL {
+            let tag: Tag = format!("sha256-{hex}{}", suffix.as_str()).parse().unwrap();
+            assert_eq!(subject_of(&tag), Some((digest, Kept::Artifact(suffix))));
         }
         let list = list_of(&digest).unwrap();
         assert_eq!(list.as_str(), format!("sha256-{hex}"));

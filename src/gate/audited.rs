@@ -106,8 +106,7 @@ impl Shared {
             Err(denial) => {
                 let place = place(image, chosen);
                 // What was asked in vain is no reason to serve nothing.
-                let inquiry = Decision::new();
-                let admitted = self.excused(image, digest, &place, inquiry.inquiry()).await?;
+                let admitted = self.excused(image, digest, &place, &decision.anew()).await?;
                 would_refuse(&denial);
                 Ok(admitted.though(Arc::new(denial)))
             }

@@ -1,13 +1,17 @@
-//! Blobs: open by digest in a repository from which anything could be served, except what is known to
-//! be a manifest. Clients ask for a manifest that they were denied once more as a blob.
+//! Blobs: open by digest in a repository from which anything could be served, except what reads as a manifest, which is
+//! served only if it is admitted as one. Clients follow a descriptor by its media type and not by where content is
+//! stored, and ask once more for a blob where they were denied a manifest.
+
+use tokio::time::timeout;
 
 use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository};
-use crate::pull_through::{BlobStream, FetchError};
-use crate::upstream::{ByteRange, UpstreamError};
+use crate::pull_through::{BlobStream, Inspected};
+use crate::upstream::ByteRange;
 
 use super::admitted::Admitted;
+use super::decision::Decision;
 use super::denial::Denial;
-use super::{Gate, Shared, deny};
+use super::{Gate, MAX_DECISION, Shared, deny};
 
 /// The largest config that is fetched before it is asked for.
 const MAX_CONFIG: u64 = 16 << 20;
@@ -21,10 +25,7 @@ impl Gate {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<BlobStream, Denial> {
-        let image = named(registry, repository, digest);
-        self.shared.open(&image, digest).await?;
-        let stream = self.shared.pull_through.blob(registry, repository, digest, range).await;
-        stream.map_err(|error| deny::fetch(&image, None, error))
+        self.shared.blob(&named(registry, repository, digest), digest, range, false).await
     }
 
     /// Has the config of an image fetched and kept before the image is given to whoever could not do without
@@ -48,11 +49,20 @@ impl Gate {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<BlobStream, Denial> {
+        self.shared.blob(&named(registry, repository, digest), digest, range, true).await
+    }
+
+    /// Denies a blob that upstream does not have, to a client that has its content already.
+    pub async fn has_blob(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<(), Denial> {
         let image = named(registry, repository, digest);
-        self.shared.open(&image, digest).await?;
-        let pull_through = &self.shared.pull_through;
-        let stream = pull_through.steady_blob(registry, repository, digest, range).await;
-        stream.map_err(|error| deny::not_whole(&image, None, error))
+        self.shared.open(&image, digest)?;
+        let length = self.shared.pull_through.blob_length(registry, repository, digest).await;
+        length.map(drop).map_err(|error| deny::fetch(&image, None, error))
     }
 
     /// How many bytes the blob `digest` has; `None` if upstream has it and does not say.
@@ -62,53 +72,76 @@ impl Gate {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<u64>, Denial> {
-        let image = named(registry, repository, digest);
-        self.shared.open(&image, digest).await?;
-        let length = self.shared.pull_through.blob_length(registry, repository, digest).await;
+        let (shared, image) = (&self.shared, named(registry, repository, digest));
+        shared.open(&image, digest)?;
+        if !shared.serves_any_digest(&image) {
+            let length = shared.pull_through.inspected_length(registry, repository, digest).await;
+            match length.map_err(|error| deny::not_whole(&image, None, error))? {
+                Some(length) => return Ok(length),
+                None => Box::pin(shared.admitted_manifest(&image, digest)).await?,
+            }
+        }
+        let length = shared.pull_through.blob_length(registry, repository, digest).await;
         length.map_err(|error| deny::fetch(&image, None, error))
     }
 }
 
 impl Shared {
-    /// Denies a blob of a repository from which nothing is served, and a manifest.
-    async fn open(&self, image: &ImageRef, digest: &Digest) -> Result<(), Denial> {
-        if !self.policy.serves(&image.registry, &image.repository, self.clock.now()) {
-            return Err(self.unserved(image));
+    /// The blob, unless it reads as a manifest that is not admitted.
+    async fn blob(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        range: Option<ByteRange>,
+        steady: bool,
+    ) -> Result<BlobStream, Denial> {
+        self.open(image, digest)?;
+        let ImageRef { registry, repository, .. } = image;
+        let failed = |error| deny::not_whole(image, None, error);
+        if !self.serves_any_digest(image) {
+            let inspected =
+                self.pull_through.inspected_blob(registry, repository, digest, range, steady);
+            match inspected.await.map_err(failed)? {
+                Inspected::Blob(stream) => return Ok(stream),
+                Inspected::Manifest => Box::pin(self.admitted_manifest(image, digest)).await?,
+            }
         }
-        self.not_denied(image, digest)?;
-        if self.is_manifest(image, digest).await? {
-            let message = format!("{digest} is a manifest; ask for it as one");
-            return Err(Denial::Missing {
-                image: image.clone(),
-                code: ErrorCode::BlobUnknown,
-                message,
-            });
+        let pull_through = &self.pull_through;
+        match steady {
+            true => pull_through.steady_blob(registry, repository, digest, range).await,
+            false => {
+                let stream = pull_through.blob(registry, repository, digest, range).await;
+                stream.map_err(Into::into)
+            }
         }
-        Ok(())
+        .map_err(failed)
     }
 
-    /// Whether `digest` is a manifest: one that was fetched as one, or one that was denied, if upstream has it as
-    /// one. A digest that somebody asked for as a manifest is none by that alone.
-    async fn is_manifest(&self, image: &ImageRef, digest: &Digest) -> Result<bool, Denial> {
-        let ImageRef { registry, repository, .. } = image;
-        if self.pull_through.is_manifest(registry, repository, digest) {
-            return Ok(true);
+    /// Denies a blob of a repository from which nothing is served, and one that a rule denies.
+    fn open(&self, image: &ImageRef, digest: &Digest) -> Result<(), Denial> {
+        match self.policy.serves(&image.registry, &image.repository, self.clock.now()) {
+            true => self.not_denied(image, digest),
+            false => Err(self.unserved(image)),
         }
-        if !self.lineage.was_denied(image, digest)
-            || self.pull_through.is_no_manifest(registry, repository, digest)
-        {
-            return Ok(false);
-        }
-        match self.pull_through.manifest(registry, repository, digest).await {
-            Ok(_) | Err(FetchError::Invalid(_) | FetchError::Mismatch(_)) => Ok(true),
-            Err(FetchError::Upstream(UpstreamError::Absent { .. })) => {
-                // Else whoever asks for a blob as a manifest has upstream be asked for ever.
-                self.lineage.no_manifest(image, digest).await;
-                Ok(false)
-            }
-            Err(error @ (FetchError::NoUpstream(_) | FetchError::Upstream(_))) => {
-                Err(deny::fetch(image, None, error))
-            }
+    }
+
+    /// Denies a blob that reads as a manifest, unless it is admitted as one.
+    async fn admitted_manifest(&self, image: &ImageRef, digest: &Digest) -> Result<(), Denial> {
+        let decision = Decision::new();
+        let decided = timeout(MAX_DECISION, self.decide(image, digest, &decision)).await;
+        match decided.unwrap_or_else(|_| Err(deny::too_slow(image))) {
+            Ok(_) => Ok(()),
+            Err(open @ (Denial::Undecided(_) | Denial::Throttled { .. })) => Err(open),
+            Err(
+                Denial::Absent(_)
+                | Denial::Refused(_)
+                | Denial::Missing { .. }
+                | Denial::Unsatisfiable { .. },
+            ) => Err(Denial::Missing {
+                image: image.clone(),
+                code: ErrorCode::BlobUnknown,
+                message: format!("{digest} reads as a manifest, and it is not admitted as one"),
+            }),
         }
     }
 }

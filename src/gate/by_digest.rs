@@ -6,12 +6,12 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, join_all};
 
 use crate::oci::{Digest, ImageRef, Tag};
-use crate::policy::{Mode, Unmet};
-use crate::trust::places::Inquiry;
+use crate::policy::{Artifacts, Mode, Unmet};
 use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
 
 use super::Shared;
 use super::admitted::{Admitted, Excused, Grounds, Place};
+use super::artifacts::Kept;
 use super::by_tag::{at, place};
 use super::decision::Decision;
 use super::denial::{Denial, Doubt};
@@ -24,11 +24,7 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
     ) -> Result<Admitted, Denial> {
-        let decided = self.decide(image, digest, &Decision::new()).await;
-        if let Err(Denial::Absent(_) | Denial::Refused(_)) = &decided {
-            self.lineage.denied(image, digest).await;
-        }
-        decided
+        self.decide(image, digest, &Decision::new()).await
     }
 
     /// Decides about `digest`, by itself or as a part of another decision.
@@ -127,9 +123,9 @@ impl Shared {
         let mut audits = None;
         match self.by_itself(image, digest, names, decision, &mut audits).await {
             Err(denial) => match audits {
-                Some(rule) => {
-                    let place = at(image, &rule);
-                    let admitted = self.excused(image, digest, &place, decision.inquiry()).await?;
+                Some((rule, artifacts)) => {
+                    let place = at(image, &rule, artifacts);
+                    let admitted = self.excused(image, digest, &place, decision).await?;
                     Ok(admitted.though(Arc::new(denial)))
                 }
                 None => Err(denial),
@@ -145,7 +141,7 @@ impl Shared {
         digest: &Digest,
         names: &Names<'_>,
         decision: &Decision,
-        audits: &mut Option<Arc<str>>,
+        audits: &mut Option<(Arc<str>, Artifacts)>,
     ) -> Result<Admitted, Denial> {
         let inquiry = decision.inquiry();
         let now = self.clock.now();
@@ -159,9 +155,13 @@ impl Shared {
             if let Some(by_tag) = &by_tag
                 && matches!(by_tag.rule.mode, Mode::Audit(_))
             {
-                audits.get_or_insert_with(|| by_tag.pattern.clone());
+                audits.get_or_insert_with(|| (by_tag.pattern.clone(), by_tag.rule.artifacts));
             }
             if let Some((subject, kept)) = self.is_about(image, tag, by_tag.as_ref()) {
+                // A list is admitted for itself or not at all, which is what this decides.
+                if kept == Kept::List {
+                    continue;
+                }
                 let about = (&subject, kept);
                 match Box::pin(self.artifact(image, tag, about, Some(digest), decision)).await {
                     Ok(admitted) => return Ok(admitted),
@@ -192,7 +192,7 @@ impl Shared {
                     }
                 }
             };
-            return self.fetch(image, *digest, grounds, &place, Some(inquiry)).await;
+            return self.fetch(image, *digest, grounds, &place, Some(decision)).await;
         }
         let Some(chosen) = chosen else {
             return Err(denied.unwrap_or_else(|| self.unsigned(image, names)));
@@ -210,7 +210,7 @@ impl Shared {
                 match judged {
                     Ok(met) => {
                         let grounds = Grounds::Endorsed(met);
-                        self.fetch(image, *digest, grounds, &place, Some(inquiry)).await
+                        self.fetch(image, *digest, grounds, &place, Some(decision)).await
                     }
                     Err(denial) => {
                         more_open(&mut denied, denial);
@@ -221,7 +221,7 @@ impl Shared {
             Mode::Enforce(_) | Mode::Audit(_) => {
                 Err(denied.unwrap_or_else(|| self.unsigned(image, names)))
             }
-            Mode::Allow { .. } => self.excused(image, digest, &place, inquiry).await,
+            Mode::Allow { .. } => self.excused(image, digest, &place, decision).await,
         }
     }
 
@@ -243,10 +243,10 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
         place: &Place<'_>,
-        inquiry: &Inquiry,
+        decision: &Decision,
     ) -> Result<Admitted, Denial> {
         let grounds = Grounds::Rule(Excused { digest: *digest });
-        self.fetch(image, *digest, grounds, place, Some(inquiry)).await
+        self.fetch(image, *digest, grounds, place, Some(decision)).await
     }
 
     /// Why nobody vouches for a digest that no tag leads to: undecided where somebody could not be

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use crate::oci::{Digest, ImageRef, Tag};
-use crate::policy::{Chosen, Mode, OnUnsigned, Requirement, Rule};
+use crate::policy::{Artifacts, Chosen, Mode, OnUnsigned, Requirement, Rule};
 use crate::trust::Endorsement;
-use crate::trust::places::Inquiry;
 
 use super::Shared;
 use super::admitted::{Admitted, Excused, Grounds, Place};
 use super::decision::Decision;
 use super::denial::Denial;
 use super::deny;
+use super::outside::Outside;
 
 impl Shared {
     pub(super) async fn by_tag(&self, image: &ImageRef, tag: &Tag) -> Result<Admitted, Denial> {
@@ -90,26 +90,34 @@ impl Shared {
         }
     }
 
-    /// The content of `digest`, held against what it is admitted on. `inquiry` pays for it, where the
-    /// decision may take many requests.
+    /// The content of `digest`, held against what it is admitted on. `decision` pays for it, where that may take many
+    /// requests.
     pub(super) async fn fetch(
         &self,
         image: &ImageRef,
         digest: Digest,
         grounds: Grounds,
         place: &Place<'_>,
-        inquiry: Option<&Inquiry>,
+        decision: Option<&Decision>,
     ) -> Result<Admitted, Denial> {
         self.not_denied(image, &digest)?;
-        let fetched = match inquiry {
-            Some(inquiry) => self.manifest(image, &digest, Some(place.rule), inquiry).await?,
+        let rule = Some(place.rule);
+        let fetched = match decision {
+            Some(decision) => self.manifest(image, &digest, rule, decision.inquiry()).await?,
             None => self
                 .pull_through
                 .manifest(place.registry, place.repository, &digest)
                 .await
-                .map_err(|error| deny::fetch(image, Some(place.rule), error))?,
+                .map_err(|error| deny::fetch(image, rule, error))?,
         };
-        let admitted = Admitted::new(fetched, grounds, place, self.clock.now())
+        let outside = match grounds.asks_outside() && !fetched.manifest().outside().is_empty() {
+            true => {
+                let decision = decision.cloned().unwrap_or_default();
+                Box::pin(self.outside(image, &fetched, rule, &decision)).await?
+            }
+            false => Outside::default(),
+        };
+        let admitted = Admitted::new(fetched, grounds, place, &outside, self.clock.now())
             .map_err(|refusal| deny::plain(image, refusal, Some(place.rule)))?;
         self.lineage.remember(image, admitted.fetched(), self.clock.now()).await;
         Ok(admitted)
@@ -129,9 +137,9 @@ impl Shared {
 }
 
 pub(super) fn place<'a>(image: &'a ImageRef, chosen: &Chosen<'a>) -> Place<'a> {
-    at(image, chosen.pattern)
+    at(image, chosen.pattern, chosen.rule.artifacts)
 }
 
-pub(super) fn at<'a>(image: &'a ImageRef, rule: &'a Arc<str>) -> Place<'a> {
-    Place { registry: &image.registry, repository: &image.repository, rule }
+pub(super) fn at<'a>(image: &'a ImageRef, rule: &'a Arc<str>, artifacts: Artifacts) -> Place<'a> {
+    Place { registry: &image.registry, repository: &image.repository, rule, artifacts }
 }

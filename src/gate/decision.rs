@@ -13,6 +13,8 @@ use crate::trust::places::{Inquiry, Why};
 /// How many artifacts may be about one another: the signature of the SBOM of an image. Registries can
 /// have tags stand for one another without an end.
 const MAX_ABOUT: usize = 2;
+/// How many manifests may point at one another outside their `manifests`.
+const MAX_OUTSIDE: usize = 2;
 
 /// A decision that is being taken. The clones cost together.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +22,8 @@ pub(super) struct Decision {
     inquiry: Inquiry,
     /// How many artifacts are admitted only if this is.
     above: usize,
+    /// How many manifests that point at another outside their `manifests` are admitted only if this is.
+    outer: usize,
 }
 
 impl Decision {
@@ -35,7 +39,18 @@ impl Decision {
     /// The decision about what an artifact is about, as a part of the one about the artifact.
     pub(super) fn about_subject(&self) -> Option<Self> {
         let above = self.above + 1;
-        (above <= MAX_ABOUT).then(|| Self { inquiry: self.inquiry.clone(), above })
+        (above <= MAX_ABOUT).then(|| Self { above, ..self.clone() })
+    }
+
+    /// The decision about a manifest that another one points at outside its `manifests`, as a part of the one about that.
+    pub(super) fn outside(&self) -> Option<Self> {
+        let outer = self.outer + 1;
+        (outer <= MAX_OUTSIDE).then(|| Self { outer, ..self.clone() })
+    }
+
+    /// The same decision with all that it may ask before it.
+    pub(super) fn anew(&self) -> Self {
+        Self { inquiry: Inquiry::default(), ..self.clone() }
     }
 }
 

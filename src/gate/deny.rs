@@ -126,6 +126,7 @@ pub(super) fn not_whole(image: &ImageRef, rule: Option<&Arc<str>>, error: NotWho
         | BlobError::Length
         | BlobError::OtherPart
         | BlobError::Unreadable(_)
+        | BlobError::NoRoom
         | BlobError::Stopping => exhausted(image, rule, error.to_string()),
     }
 }
@@ -159,9 +160,24 @@ pub(super) fn no_memory(image: &ImageRef, rule: Option<&Arc<str>>, error: &TagsE
     })
 }
 
-/// What is kept under the tag of `subject`'s signatures is none.
-pub(super) fn no_artifact(image: &ImageRef, rule: Option<&Arc<str>>, subject: Digest) -> Denial {
-    let because = format!("it holds something other than signatures of {subject}");
+/// What is kept under a tag for artifacts about `subject` is none that is served, and why.
+pub(super) fn no_artifact(
+    image: &ImageRef,
+    rule: Option<&Arc<str>>,
+    subject: Digest,
+    why: &str,
+) -> Denial {
+    let because = format!("it is no artifact about {subject} that is served: {why}");
+    plain(image, Refusal::new(Reason::DigestNotSigned, because), rule)
+}
+
+/// The list of referrers to `subject` is not served under a tag.
+pub(super) fn no_list(image: &ImageRef, rule: Option<&Arc<str>>, subject: Digest) -> Denial {
+    let repository = &image.repository;
+    let because = format!(
+        "the gate does not serve lists of referrers under tags; it answers the referrers API, \
+         GET /v2/{repository}/referrers/{subject}"
+    );
     plain(image, Refusal::new(Reason::DigestNotSigned, because), rule)
 }
 

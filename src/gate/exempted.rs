@@ -10,13 +10,13 @@ use futures_util::future::BoxFuture;
 use super::Shared;
 use super::admitted::{Admitted, Grounds, Place, Remark};
 use super::by_tag::place;
+use super::decision::Decision;
 use super::denial::Denial;
 use super::deny;
 use crate::exemptions::{Exemption, Said};
 use crate::oci::{Digest, ImageRef, Reference, Tag};
 use crate::policy::{Chosen, Mode};
 use crate::trust::Reason;
-use crate::trust::places::Inquiry;
 
 /// How deep exempted indexes may list indexes.
 const MAX_LEVELS: usize = 4;
@@ -27,7 +27,7 @@ const MAX_INDEXES: usize = 200;
 struct Exempted<'a> {
     all: Vec<Exemption>,
     place: Place<'a>,
-    inquiry: Inquiry,
+    decision: Decision,
 }
 
 impl Shared {
@@ -78,7 +78,7 @@ impl Shared {
         }
         let chosen = self.rule_that_asks(image, Some(tag));
         let Some(chosen) = chosen else { return Err(denial) };
-        let (place, inquiry) = (place(image, &chosen), Inquiry::new());
+        let (place, decision) = (place(image, &chosen), Decision::new());
         let resolved = self.pull_through.resolve(place.registry, place.repository, tag).await;
         let digest = match resolved.map_err(|error| deny::fetch(image, Some(place.rule), error)) {
             Ok(digest) => digest,
@@ -87,7 +87,7 @@ impl Shared {
         let Some(exemption) = all.iter().find(|one| one.says().digest == digest).cloned() else {
             return Err(denial);
         };
-        let exempted = Exempted { all, place, inquiry };
+        let exempted = Exempted { all, place, decision };
         let admitted = match self.exempt(image, &exemption, &exempted).await {
             Ok(admitted) => admitted,
             Err(other) => return Err(more_open(denial, other)),
@@ -111,7 +111,7 @@ impl Shared {
             chosen = chosen.or_else(|| self.rule_that_asks(image, Some(tag)));
         }
         let Some(chosen) = chosen else { return Err(denial) };
-        let exempted = Exempted { all, place: place(image, &chosen), inquiry: Inquiry::new() };
+        let exempted = Exempted { all, place: place(image, &chosen), decision: Decision::new() };
         match self.reached(image, digest, &exempted).await {
             Ok(Some((admitted, exemption))) => Ok(remarked(image, admitted, exemption, &denial)),
             Ok(None) => Err(denial),
@@ -145,14 +145,14 @@ impl Shared {
             return Ok(Some(found));
         }
         let rule = Some(exempted.place.rule);
-        let fetched = match self.manifest(image, digest, rule, &exempted.inquiry).await {
+        let fetched = match self.manifest(image, digest, rule, exempted.decision.inquiry()).await {
             Ok(fetched) => fetched,
             Err(Denial::Missing { .. }) => return Ok(None),
             Err(denial) => return Err(denial),
         };
-        let manifest = fetched.manifest();
-        let subject = manifest.subject().map(|subject| subject.digest);
-        let Some(subject) = subject.filter(|_| !manifest.is_runnable()) else { return Ok(None) };
+        let form = fetched.manifest().form();
+        let subject = form.and_then(|form| Some(form.subject.as_ref()?.digest));
+        let Some(subject) = subject else { return Ok(None) };
         let Some((subject, exemption)) = self.listed(image, &subject, exempted).await? else {
             return Ok(None);
         };
@@ -182,10 +182,12 @@ impl Shared {
             while let Some((above, levels)) = open.pop_front() {
                 let manifest = above.fetched().manifest();
                 if manifest.children().iter().any(|child| child.digest == *digest) {
-                    let (rule, inquiry) = (Some(exempted.place.rule), &exempted.inquiry);
+                    let (rule, inquiry) = (Some(exempted.place.rule), exempted.decision.inquiry());
                     let fetched = self.manifest(image, digest, rule, inquiry).await?;
                     // An index that lists it with another size does not list it; another one may.
-                    if let Ok(admitted) = Admitted::through(&above, fetched) {
+                    let decision = &exempted.decision;
+                    let outside = self.outside_below(image, &above, &fetched, decision).await?;
+                    if let Ok(admitted) = Admitted::through(&above, fetched, &outside) {
                         self.lineage.remember(image, admitted.fetched(), self.clock.now()).await;
                         return Ok(Some((admitted, exemption.clone())));
                     }
@@ -195,11 +197,15 @@ impl Shared {
                     if seen.len() >= MAX_INDEXES || !seen.insert(child) {
                         continue;
                     }
-                    let (rule, inquiry) = (Some(exempted.place.rule), &exempted.inquiry);
+                    let (rule, inquiry) = (Some(exempted.place.rule), exempted.decision.inquiry());
                     match self.manifest(image, &child, rule, inquiry).await {
-                        Ok(fetched) => open.extend(
-                            Admitted::through(&above, fetched).ok().map(|it| (it, levels - 1)),
-                        ),
+                        Ok(fetched) => {
+                            let decision = &exempted.decision;
+                            let outside =
+                                self.outside_below(image, &above, &fetched, decision).await?;
+                            let nested = Admitted::through(&above, fetched, &outside);
+                            open.extend(nested.ok().map(|it| (it, levels - 1)));
+                        }
                         Err(denial) => keep(&mut doubt, denial),
                     }
                 }
@@ -217,7 +223,7 @@ impl Shared {
     ) -> Result<Admitted, Denial> {
         let (place, digest) = (&exempted.place, exemption.says().digest);
         let grounds = Grounds::Exempted(exemption.clone());
-        self.fetch(image, digest, grounds, place, Some(&exempted.inquiry)).await
+        self.fetch(image, digest, grounds, place, Some(&exempted.decision)).await
     }
 }
 

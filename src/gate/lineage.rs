@@ -44,8 +44,6 @@ pub(super) struct Lineage {
     walked: Cache<Key, ()>,
     /// Tags by which digests were admitted that no name is signed for.
     passed: Cache<Key, Arc<[Tag]>>,
-    /// Digests that were asked for as manifests and denied.
-    denied: Cache<Key, ()>,
     pub(super) walks: Walks,
 }
 
@@ -76,15 +74,7 @@ impl Lineage {
                 })
             })
             .build();
-        Self {
-            pull_through,
-            parents,
-            remembered,
-            walked,
-            passed: Cache::new(facts),
-            denied: Cache::new(facts),
-            walks,
-        }
+        Self { pull_through, parents, remembered, walked, passed: Cache::new(facts), walks }
     }
 
     /// The indexes of that repository that have been seen to list `digest`.
@@ -102,19 +92,6 @@ impl Lineage {
 
     pub(super) async fn passed(&self, image: &ImageRef, digest: Digest, tag: &Tag) {
         add(&self.passed, key(image, &digest), tag.clone()).await;
-    }
-
-    pub(super) async fn denied(&self, image: &ImageRef, digest: &Digest) {
-        self.denied.insert(key(image, digest), ()).await;
-    }
-
-    /// A digest that was denied is no manifest.
-    pub(super) async fn no_manifest(&self, image: &ImageRef, digest: &Digest) {
-        self.denied.invalidate(&key(image, digest)).await;
-    }
-
-    pub(super) fn was_denied(&self, image: &ImageRef, digest: &Digest) -> bool {
-        self.denied.contains_key(&sought(image, digest))
     }
 
     /// Whether all that can be reached from `digest` was looked at.

@@ -1,18 +1,16 @@
-//! Lists: the tags that trust data names, and what refers to an admitted manifest. Both are upstream's
-//! own, with what may not be seen left out.
+//! Lists: the tags that trust data names, and what refers to an admitted manifest ([`super::referrers`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::oci::manifest::MAX_MANIFEST;
-use crate::oci::{Digest, ErrorCode, ImageRef, MediaType, Reference, Registry, Repository, Tag};
+use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository, Tag};
 use crate::policy::{Answers, Mode, Requirement};
-use crate::pull_through::FetchError;
 use crate::trust::{SignedNames, Unendorsed};
-use crate::upstream::{Page, Referrers, TagPage, UpstreamError};
+use crate::upstream::{Page, TagPage};
 
 use super::denial::Denial;
-use super::{Gate, artifacts, deny};
+use super::referrers::ReferrerList;
+use super::{Gate, deny};
 
 impl Gate {
     /// One page of upstream's tags, less those that would not be served.
@@ -53,42 +51,18 @@ impl Gate {
         subject: &Digest,
         artifact_type: Option<&str>,
         page: &Page,
-    ) -> Result<Referrers, Denial> {
+    ) -> Result<ReferrerList, Denial> {
         let image = ImageRef {
             registry: registry.clone(),
             repository: repository.clone(),
             reference: Reference::Digest(*subject),
         };
-        self.admit(&image).await?;
-        let upstream = self.shared.pull_through.upstream(registry);
-        let upstream = upstream.map_err(|error| deny::fetch(&image, None, error))?;
-        let listed = upstream.referrers(repository, subject, artifact_type, page).await;
-        match listed.map_err(|error| deny::fetch(&image, None, error.into()))? {
-            Some(listed) => Ok(listed),
-            None => self.shared.tagged_referrers(&image, subject).await,
-        }
+        let rule = self.admit(&image).await?.artifacts();
+        self.shared.listed_referrers(&image, subject, rule, (artifact_type, page)).await
     }
 }
 
 impl super::Shared {
-    /// The index under the tag `sha256-<hex>` (distribution-spec, "Referrers Tag Schema").
-    async fn tagged_referrers(
-        &self,
-        image: &ImageRef,
-        subject: &Digest,
-    ) -> Result<Referrers, Denial> {
-        let ImageRef { registry, repository, .. } = image;
-        let Some(tag) = artifacts::list_of(subject) else { return Ok(Referrers::none()) };
-        match self.pull_through.tagged(registry, repository, &tag, MAX_MANIFEST).await {
-            Ok(list) if list.manifest().media_type() == MediaType::OciIndex => {
-                Ok(Referrers::of_tag(list.bytes().clone()))
-            }
-            Ok(_) => Ok(Referrers::none()),
-            Err(FetchError::Upstream(UpstreamError::Absent { .. })) => Ok(Referrers::none()),
-            Err(error) => Err(deny::fetch(image, None, error)),
-        }
-    }
-
     /// Whether `tag` would be served, by trust alone; an error where that cannot be found out.
     fn lists(
         &self,

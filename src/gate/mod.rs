@@ -12,6 +12,7 @@ pub mod admitted;
 pub mod denial;
 
 mod anchors;
+mod artifact_config;
 mod artifacts;
 mod audited;
 mod blobs;
@@ -23,12 +24,16 @@ mod deny;
 mod evidence;
 mod exempted;
 mod judged;
+mod kinds;
 mod lineage;
 mod lists;
 mod moved;
+mod outside;
+mod referrers;
 mod relay;
 mod resolutions;
 mod search;
+mod tagged;
 mod walks;
 
 use std::fmt;
@@ -45,6 +50,7 @@ pub use artifacts::is_artifact_tag;
 pub use denial::{Denial, Denied, Doubt, Undecided};
 pub use evidence::Heard;
 pub use judged::Judged;
+pub use referrers::ReferrerList;
 pub use walks::MAX_SEARCH_REQUESTS;
 
 use crate::clock::Clock;

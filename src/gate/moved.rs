@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::admitted::{Admitted, Grounds, Place, Remark};
+use super::decision::Decision;
 use super::denial::Denial;
 use super::deny;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{OnRollback, OnUnsigned, Requirement, Rule};
-use crate::trust::places::Inquiry;
 use crate::trust::tags::{Need, Remembered};
 use crate::trust::{Endorsement, Reason, Refusal};
 
@@ -23,16 +23,17 @@ impl Shared {
         (rule, requirement): (&Rule, &Requirement),
         place: &Place<'_>,
     ) -> Result<Admitted, Denial> {
-        let inquiry = Inquiry::new();
+        let decision = Decision::new();
+        let inquiry = decision.inquiry();
         let before = self.history(image, tag, place)?;
-        let judged = self.judge_tag(image, tag, requirement, place, &inquiry).await;
+        let judged = self.judge_tag(image, tag, requirement, place, inquiry).await;
         let (met, mut remark) = match judged {
             Ok(met) => (met, None),
             Err(denial) if rule.on_unsigned == OnUnsigned::Hold && is_unsigned(&denial) => {
                 let Some(before) = &before else { return Err(denial) };
                 let last = &before.digest;
                 let still =
-                    self.judge_digest(image, last, Some(tag), requirement, place, &inquiry).await;
+                    self.judge_digest(image, last, Some(tag), requirement, place, inquiry).await;
                 let Ok(met) = still else { return Err(denial) };
                 let moved_to = self.resolutions.last(image, tag).await;
                 (met, Some(Remark::Held { moved_to, because: denial.to_string() }))
@@ -43,7 +44,7 @@ impl Shared {
             return Err(deny::no_rule(image));
         };
         let admitted =
-            self.fetch(image, digest, Grounds::Endorsed(met), place, Some(&inquiry)).await?;
+            self.fetch(image, digest, Grounds::Endorsed(met), place, Some(&decision)).await?;
         let signed = earliest(admitted.endorsements());
         // Others may have admitted something newer meanwhile.
         let before = self.history(image, tag, place)?;

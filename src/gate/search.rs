@@ -30,6 +30,8 @@ pub(super) struct Search<'a> {
     tried: HashMap<Digest, usize>,
     spent: bool,
     doubt: Option<Denial>,
+    /// Why it is not served as the artifact about an admitted manifest that it says it is.
+    unlisted: Option<Denial>,
 }
 
 /// What each anchor that has a say in the repository signs in it.
@@ -86,7 +88,7 @@ impl Shared {
         let signed = names.iter().filter_map(|(_, signed)| signed.as_ref().ok());
         let signed = SignedSet::of(signed.flat_map(SignedNames::digests).copied());
         if walks.is_complete(image, signed).await {
-            return search.doubt.map_or(Ok(None), Err);
+            return search.doubt.or(search.unlisted).map_or(Ok(None), Err);
         }
         let budget = walks.budget(image, self.clock.now()).await;
         let mut alone = budget.lock().await;
@@ -97,8 +99,8 @@ impl Shared {
         drop(alone);
         search.tried.clear();
         let found = self.through_parents(image, digest, names, MAX_LEVELS, &mut search).await?;
-        match (found, search.doubt) {
-            (None, Some(doubt)) => Err(doubt),
+        match (found, search.doubt.or(search.unlisted)) {
+            (None, Some(denial)) => Err(denial),
             (found, _) => Ok(found),
         }
     }
@@ -166,7 +168,9 @@ impl Shared {
             let (rule, inquiry) = (Some(parent.pattern()), search.decision.inquiry());
             let fetched = self.manifest(image, digest, rule, inquiry).await?;
             // An index that lists it with another size does not list it; another one may.
-            let Ok(admitted) = Admitted::through(&parent, fetched) else { continue };
+            let decision = &search.decision;
+            let outside = self.outside_below(image, &parent, &fetched, decision).await?;
+            let Ok(admitted) = Admitted::through(&parent, fetched, &outside) else { continue };
             self.lineage.remember(image, admitted.fetched(), self.clock.now()).await;
             if admitted.would().is_none() {
                 return Ok(Some(admitted));
@@ -196,18 +200,33 @@ impl Shared {
             Looked::Absent => return Ok(About::Absent),
             Looked::Unfit => return Ok(About::Nothing),
         };
-        let Some(subject) = fetched.manifest().subject().map(|subject| subject.digest) else {
+        let form = fetched.manifest().form();
+        let Some(subject) = form.and_then(|form| Some(form.subject.as_ref()?.digest)) else {
             return Ok(About::Nothing);
         };
-        if fetched.manifest().is_runnable() {
-            return Ok(About::Nothing);
-        }
         let above = beside(image, &subject);
-        let subject = self.known(&above, &subject, names, MAX_LEVELS, search).await?;
-        let Some(subject) = subject else { return Ok(About::Nothing) };
-        let admitted = Admitted::about(&subject, fetched);
-        let admitted = admitted.map(|admitted| About::Admitted(Box::new(admitted)));
-        admitted.map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))
+        let known = self.known(&above, &subject, names, MAX_LEVELS, search).await?;
+        let subject = match (known, search.decision.about_subject()) {
+            (Some(known), _) => known,
+            // The signature of an SBOM of an image.
+            (None, Some(below)) => {
+                let mut nested = Search::new(&above, below);
+                let found = self.about_subject(&above, &subject, names, &mut nested);
+                let found = Box::pin(found).await?;
+                nested.doubt.into_iter().for_each(|doubt| search.doubts(doubt));
+                let About::Admitted(found) = found else { return Ok(About::Nothing) };
+                *found
+            }
+            (None, None) => return Ok(About::Nothing),
+        };
+        match Admitted::about(&subject, fetched) {
+            Ok(admitted) => Ok(About::Admitted(Box::new(admitted))),
+            Err(refusal) => {
+                // A signed index may list it all the same.
+                search.unlisted = Some(deny::plain(image, refusal, Some(subject.pattern())));
+                Ok(About::Nothing)
+            }
+        }
     }
 
     /// Looks at every signed manifest of the repository that was not looked at yet, and remembers what
@@ -304,7 +323,7 @@ impl Shared {
 impl<'a> Search<'a> {
     /// A search as a part of `decision`.
     pub(super) fn new(image: &'a ImageRef, decision: Decision) -> Self {
-        Self { image, decision, tried: HashMap::new(), spent: false, doubt: None }
+        Self { image, decision, tried: HashMap::new(), spent: false, doubt: None, unlisted: None }
     }
 
     /// Keeps `denial`, which is another manifest's, if it leaves open what is searched for.

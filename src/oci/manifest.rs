@@ -5,7 +5,9 @@ use oci_spec::image::{ImageIndex, ImageManifest};
 use thiserror::Error;
 
 use super::digest::Digest;
-use super::media_type::MediaType;
+use super::form::Form;
+use super::media_type::{MediaType, essence};
+use super::pointers::Pointers;
 use crate::json::{InvalidJson, Value};
 
 /// The largest manifest: what distribution and the specification agree registries accept.
@@ -44,9 +46,10 @@ const MEMBERS: [&str; 16] = [
     "urls",
 ];
 
-/// How the media types of an image's layers begin.
-const LAYERS: [&str; 2] =
-    ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."];
+/// What the media types of an image's layers contain.
+const LAYERS: [&str; 4] = [".image.layer", ".image.rootfs", ".erofs", "/erofs"];
+/// What the media types of an image's config contain, beside [`RUNNABLE`].
+const CONFIGS: [&str; 3] = [".image.config", ".container.image", ".docker.plugin"];
 
 /// A pointer to content: its digest, its size in bytes, and its media type if that is a manifest's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,9 @@ pub struct Manifest {
     blobs: Vec<Descriptor>,
     subject: Option<Descriptor>,
     runnable: bool,
+    outside: Vec<Descriptor>,
+    flaw: Option<Box<str>>,
+    form: Option<Box<Form>>,
 }
 
 /// Why a document is no manifest.
@@ -98,11 +104,15 @@ impl Manifest {
             return Err(InvalidManifest::Ambiguous);
         }
         let media_type = media_type(&value, content_type, index)?;
-        if media_type.is_index() {
-            Self::index(bytes, media_type)
+        let Pointers { outside, flaw } = Pointers::of(&value);
+        let flaw = flaw.map(String::into_boxed_str);
+        let mut manifest = if media_type.is_index() {
+            Self::index(bytes, media_type)?
         } else {
-            Self::image(bytes, media_type)
-        }
+            Self { form: form(&value), ..Self::image(bytes, media_type)? }
+        };
+        (manifest.outside, manifest.flaw) = (outside, flaw);
+        Ok(manifest)
     }
 
     fn index(bytes: &[u8], media_type: MediaType) -> Result<Self, InvalidManifest> {
@@ -116,17 +126,19 @@ impl Manifest {
             blobs: Vec::new(),
             subject: index.subject().as_ref().map(descriptor).transpose()?,
             runnable: true,
+            outside: Vec::new(),
+            flaw: None,
+            form: None,
         })
     }
 
     fn image(bytes: &[u8], media_type: MediaType) -> Result<Self, InvalidManifest> {
         let image = ImageManifest::from_reader(bytes)?;
-        let config = image.config().media_type().to_string().to_ascii_lowercase();
         // Of an image in docker's own format, engines do not ask what its config is; and some unpack
         // whatever has the layers of an image.
         let runnable = media_type == MediaType::DockerImage
-            || RUNNABLE.contains(&config.as_str())
-            || image.layers().iter().any(is_image_layer);
+            || is_image_config(image.config().media_type().as_ref())
+            || image.layers().iter().any(|it| is_image_layer(it.media_type().as_ref()));
         let blobs = std::iter::once(image.config()).chain(image.layers()).map(descriptor);
         Ok(Self {
             media_type,
@@ -134,6 +146,9 @@ impl Manifest {
             blobs: blobs.collect::<Result<_, _>>()?,
             subject: image.subject().as_ref().map(descriptor).transpose()?,
             runnable,
+            outside: Vec::new(),
+            flaw: None,
+            form: None,
         })
     }
 
@@ -165,11 +180,42 @@ impl Manifest {
     pub fn is_runnable(&self) -> bool {
         self.runnable
     }
+
+    /// The manifests that it points at outside `manifests` and `subject`, by media type or by inline content. Clients
+    /// follow them, so each needs its own admission.
+    pub fn outside(&self) -> &[Descriptor] {
+        &self.outside
+    }
+
+    /// Why it must not be served, whoever endorsed it, such as inline `data` that does not match its descriptor.
+    pub fn flaw(&self) -> Option<&str> {
+        self.flaw.as_deref()
+    }
+
+    /// What an image manifest says of itself, for the decision about an artifact. `None` for an index, and for what has
+    /// the layers of an image.
+    pub fn form(&self) -> Option<&Form> {
+        self.form.as_deref()
+    }
 }
 
-fn is_image_layer(layer: &oci_spec::image::Descriptor) -> bool {
-    let media_type = layer.media_type().to_string().to_ascii_lowercase();
-    LAYERS.iter().any(|layers| media_type.starts_with(layers))
+/// Whether some engine could take a layer of that media type for an image's.
+pub fn is_image_layer(media_type: &str) -> bool {
+    let essence = essence(media_type);
+    LAYERS.iter().any(|layers| essence.contains(layers))
+}
+
+/// Whether some engine could take a config of that media type for an image's.
+pub fn is_image_config(media_type: &str) -> bool {
+    let essence = essence(media_type);
+    RUNNABLE.contains(&essence.as_str()) || CONFIGS.iter().any(|config| essence.contains(config))
+}
+
+/// The form of an image manifest, kept only where that could be an artifact.
+fn form(manifest: &Value) -> Option<Box<Form>> {
+    let form = Form::of(manifest)?;
+    let is_image = form.layers.iter().any(|layer| is_image_layer(&layer.media_type));
+    (!is_image).then(|| Box::new(form))
 }
 
 /// Refuses a member that is one of those that engines read but for its case: they are written in Go,

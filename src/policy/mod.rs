@@ -1,10 +1,12 @@
 //! Which anchors a repository requires. Pure; denies what no rule names. A rule that denies comes before every
 //! other rule.
 
+mod artifacts;
 mod pattern;
 mod requirement;
 mod rule;
 mod weaker;
+mod word;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use crate::clock::Timestamp;
 use crate::oci::{Digest, Registry, Repository, Tag};
 use crate::settings::Section;
 
+pub use artifacts::Artifacts;
 pub use pattern::Pattern;
 pub use requirement::{Answer, Answers, Requirement, Unmet};
 pub use rule::{AnchorNames, Mode, OnRollback, OnUnsigned, Rule};

@@ -7,8 +7,10 @@ use crate::clock::Timestamp;
 use crate::settings::Section;
 use crate::trust::Scheme;
 
+use super::artifacts::Artifacts;
 use super::pattern::Pattern;
 use super::requirement::Requirement;
+use super::word::word;
 
 /// The names of the anchors that a configuration has, and their schemes.
 pub type AnchorNames = BTreeMap<String, (Arc<str>, Scheme)>;
@@ -20,6 +22,7 @@ pub struct Rule {
     pub mode: Mode,
     pub on_unsigned: OnUnsigned,
     pub on_rollback: OnRollback,
+    pub artifacts: Artifacts,
     /// The rule has ended after this instant.
     pub until: Option<Timestamp>,
 }
@@ -83,20 +86,22 @@ impl Rule {
         let reason = section.text("reason");
         let until = until(section);
         let moves = Moves::read(section, &requirement);
+        let artifacts = Artifacts::read(section);
         let mode = mode(section, requirement, reason);
         section.finish();
         if until.is_some() && matches!(mode, Some(Mode::Enforce(_) | Mode::Deny { .. })) {
             section.wrong("until", "only an allow or an audit rule ends by itself");
         }
         let Moves { on_unsigned, on_rollback } = moves;
-        Some(Self { patterns, mode: mode?, on_unsigned, on_rollback, until: until.flatten() })
+        let until = until.flatten();
+        Some(Self { patterns, mode: mode?, on_unsigned, on_rollback, artifacts, until })
     }
 
     /// What it means, in one line.
     pub fn told(&self) -> String {
         let until = self.until.map(|until| format!(" until the end of {}", day(until)));
         let until = until.unwrap_or_default();
-        match &self.mode {
+        let told = match &self.mode {
             Mode::Enforce(requirement) => format!("needs {}", requirement.told()),
             Mode::Audit(requirement) => {
                 format!("served{until}; recorded where it lacks {}", requirement.told())
@@ -104,7 +109,8 @@ impl Rule {
             Mode::Allow { reason } => format!("SERVED UNSIGNED{until}: {reason}"),
             Mode::Deny { reason: Some(reason) } => format!("denied: {reason}"),
             Mode::Deny { reason: None } => "denied".to_owned(),
-        }
+        };
+        told + self.artifacts.told()
     }
 
     pub fn has_ended(&self, now: Timestamp) -> bool {
@@ -228,15 +234,4 @@ impl Moves {
         }
         moved
     }
-}
-
-/// The one of two words that stands at `key`.
-fn word<T: Copy>(section: &Section<'_>, key: &'static str, words: [(&str, T); 2]) -> Option<T> {
-    let said = section.text(key)?;
-    let found = words.iter().find(|(word, _)| *word == said).map(|(_, means)| *means);
-    if found.is_none() {
-        let [(one, _), (other, _)] = words;
-        section.wrong(key, format!("{said:?} is neither {one:?} nor {other:?}"));
-    }
-    found
 }

@@ -1,6 +1,7 @@
 //! Whether one rule asks for less than another. Pure.
 
-use super::rule::{Mode, Requirement, Rule};
+use super::requirement::Requirement;
+use super::rule::{Mode, Rule};
 
 /// Whether `rule` may serve what `other` refuses.
 pub(super) fn is_weaker(rule: &Rule, other: &Rule) -> bool {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::breaks::Breaks;
 use super::error::BlobError;
@@ -27,6 +28,15 @@ enum Way {
     Kept { digest: Digest, part: Part, left: Bytes },
     Joined(Box<Joined>),
     Straight(Box<Straight>, Breaks),
+    Begun(Box<Begun>),
+}
+
+/// A blob of which the beginning was read already.
+struct Begun {
+    ahead: Bytes,
+    rest: BlobStream,
+    /// The room that the beginning takes.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// Where the bytes of a blob come from.
@@ -61,12 +71,18 @@ impl BlobStream {
         Self(Way::Straight(Box::new(straight), breaks))
     }
 
+    /// This, after its beginning was read into `ahead`, which takes `room` in memory.
+    pub(super) fn after(self, ahead: Bytes, room: Option<OwnedSemaphorePermit>) -> Self {
+        Self(Way::Begun(Box::new(Begun { ahead, rest: self, room })))
+    }
+
     /// The digest that was asked for.
     pub fn digest(&self) -> &Digest {
         match &self.0 {
             Way::Kept { digest, .. } => digest,
             Way::Joined(joined) => joined.digest(),
             Way::Straight(straight, _) => straight.source().digest(),
+            Way::Begun(begun) => begun.rest.digest(),
         }
     }
 
@@ -76,13 +92,14 @@ impl BlobStream {
             Way::Kept { part, .. } => *part,
             Way::Joined(joined) => joined.part(),
             Way::Straight(straight, _) => straight.source().part(),
+            Way::Begun(begun) => begun.rest.part(),
         }
     }
 
     pub fn origin(&self) -> Origin {
         match &self.0 {
             Way::Kept { .. } => Origin::Store,
-            Way::Joined(_) | Way::Straight(..) => Origin::Upstream,
+            Way::Joined(_) | Way::Straight(..) | Way::Begun(_) => Origin::Upstream,
         }
     }
 
@@ -92,6 +109,7 @@ impl BlobStream {
             Way::Kept { left, .. } => Some(left.len() as u64),
             Way::Joined(joined) => joined.left(),
             Way::Straight(straight, _) => straight.left(),
+            Way::Begun(begun) => Some(begun.rest.left()? + begun.ahead.len() as u64),
         }
     }
 
@@ -110,6 +128,13 @@ impl BlobStream {
                     breaks.note(source.registry(), source.digest(), error);
                 }
                 Poll::Ready(polled)
+            }
+            Way::Begun(begun) if begun.ahead.is_empty() => {
+                begun.room = None;
+                begun.rest.poll_piece(context)
+            }
+            Way::Begun(begun) => {
+                Poll::Ready(Ok(Some(begun.ahead.split_to(begun.ahead.len().min(PIECE)))))
             }
         }
     }
@@ -130,7 +155,7 @@ impl HttpBody for BlobStream {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Way::Kept { left, .. } => left.is_empty(),
-            Way::Joined(_) | Way::Straight(..) => false,
+            Way::Joined(_) | Way::Straight(..) | Way::Begun(_) => false,
         }
     }
 

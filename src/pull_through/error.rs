@@ -48,6 +48,9 @@ pub enum BlobError {
     /// What came is kept on disk for those who are slower, and cannot be read there.
     #[error("what came of the blob cannot be read again: {0}")]
     Unreadable(std::io::ErrorKind),
+    /// Too many blobs are held in memory until they are whole.
+    #[error("there is no room to look at the blob now")]
+    NoRoom,
     /// The download ended because the gate does.
     #[error("the gate is stopping")]
     Stopping,

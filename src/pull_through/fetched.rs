@@ -93,7 +93,9 @@ impl Fetched {
     /// About how many bytes this takes in memory.
     pub(super) fn weight(&self) -> u32 {
         let Shared { bytes, manifest, .. } = &*self.shared;
-        let lists = (manifest.children().len() + manifest.blobs().len()) * size_of::<Descriptor>();
+        let descriptors = manifest.children().len() + manifest.blobs().len();
+        let forms = manifest.form().map_or(0, |form| form.layers.len()) * 2;
+        let lists = (descriptors + forms) * size_of::<Descriptor>();
         u32::try_from(bytes.len() + lists + OVERHEAD).unwrap_or(u32::MAX)
     }
 }

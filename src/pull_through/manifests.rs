@@ -12,9 +12,6 @@ use crate::oci::{Digest, Reference, Registry, Repository};
 use crate::store::{Seen, Store, Unkept};
 use crate::upstream::Answer;
 
-/// How many bytes of content are looked at to tell what it cannot be.
-const MAX_BEGINNING: usize = 4 << 10;
-
 pub(super) type Key = (Registry, Repository, Digest);
 
 /// A [`Key`] to look with.
@@ -118,22 +115,6 @@ impl PullThrough {
         let is_stored = |store: &Store| store.is_manifest(registry, repository, digest);
         self.manifests.contains_key(&Sought(registry, repository, digest))
             || self.store.as_ref().is_some_and(is_stored)
-    }
-
-    /// Whether `digest` is kept for that repository and is nothing that anyone could take for a manifest:
-    /// no JSON object.
-    pub fn is_no_manifest(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        digest: &Digest,
-    ) -> bool {
-        let store = self.store.as_ref();
-        let content = store.and_then(|store| store.content(registry, repository, digest));
-        content.is_some_and(|content| {
-            let mut beginning = content.bytes().iter().take(MAX_BEGINNING);
-            beginning.find(|byte| !byte.is_ascii_whitespace()).is_some_and(|first| *first != b'{')
-        })
     }
 
     /// The manifests of that repository that were seen to list `child`, as far as that is remembered.

@@ -32,13 +32,21 @@ enum Why {
     Interrupted,
     /// What had come could not be read again.
     Unreadable,
+    /// There was no room to look at it.
+    NoRoom,
     /// The gate was stopped.
     Stopping,
 }
 
 impl Why {
-    const ALL: [Self; 5] =
-        [Self::Mismatch, Self::Length, Self::Interrupted, Self::Unreadable, Self::Stopping];
+    const ALL: [Self; 6] = [
+        Self::Mismatch,
+        Self::Length,
+        Self::Interrupted,
+        Self::Unreadable,
+        Self::NoRoom,
+        Self::Stopping,
+    ];
 }
 
 impl EncodeLabelValue for Why {
@@ -48,6 +56,7 @@ impl EncodeLabelValue for Why {
             Self::Length => "length",
             Self::Interrupted => "interrupted",
             Self::Unreadable => "unreadable",
+            Self::NoRoom => "no_room",
             Self::Stopping => "stopping",
         };
         EncodeLabelValue::encode(&name, encoder)
@@ -77,6 +86,7 @@ impl Metrics {
             BlobError::Length | BlobError::OtherPart => Why::Length,
             BlobError::Interrupted(_) | BlobError::Resume(_) => Why::Interrupted,
             BlobError::Unreadable(_) => Why::Unreadable,
+            BlobError::NoRoom => Why::NoRoom,
             BlobError::Stopping => Why::Stopping,
         };
         self.broken.get_or_create(&BrokenLabels { reason }).inc();

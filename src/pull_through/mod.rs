@@ -9,6 +9,7 @@ mod download;
 mod error;
 mod fetched;
 mod in_flight;
+mod inspect;
 mod joined;
 mod manifests;
 mod metrics;
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 pub use blob_stream::{BlobStream, Origin};
 pub use error::{BlobError, FetchError, NotWhole};
 pub use fetched::Fetched;
+pub use inspect::Inspected;
 pub use metrics::Metrics;
 
 use crate::oci::{Digest, Registry, Repository, Tag};
@@ -35,6 +37,7 @@ use crate::store::Store;
 use crate::upstream::Upstream;
 use breaks::Breaks;
 use in_flight::InFlight;
+use inspect::Natures;
 use manifests::Key;
 
 /// The configured upstreams, and what they gave.
@@ -47,6 +50,7 @@ pub struct PullThrough {
     store: Option<Store>,
     in_flight: InFlight,
     breaks: Breaks,
+    natures: Natures,
     /// What goes on though no client waits for it.
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -69,6 +73,7 @@ impl PullThrough {
             store: None,
             in_flight: InFlight::default(),
             breaks: Breaks::new(Metrics::default()),
+            natures: Natures::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }

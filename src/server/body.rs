@@ -10,11 +10,11 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
 
-use crate::gate::Admitted;
+use crate::gate::{Admitted, ReferrerList};
 use crate::oci::{ErrorBody, Tag};
 use crate::pull_through::BlobStream;
 use crate::trust::Relayed;
-use crate::upstream::{Part, Referrers};
+use crate::upstream::Part;
 
 use super::load::Load;
 use super::sticky::DenialManifest;
@@ -86,7 +86,7 @@ impl Body {
     }
 
     /// The same for an index of referrers.
-    pub(super) fn referrers(referrers: Referrers, load: &Load) -> Option<Self> {
+    pub(super) fn referrers(referrers: ReferrerList, load: &Load) -> Option<Self> {
         Self::list(referrers.into_bytes(), load)
     }
 

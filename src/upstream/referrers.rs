@@ -39,17 +39,6 @@ impl Referrers {
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
-
-    /// The index that clients keep under a tag where upstream has no such list.
-    pub fn of_tag(index: Bytes) -> Self {
-        Self { bytes: index, filters_applied: None, next: None }
-    }
-
-    /// Nothing refers to it.
-    pub fn none() -> Self {
-        const EMPTY: &[u8] = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
-        Self { bytes: Bytes::from_static(EMPTY), filters_applied: None, next: None }
-    }
 }
 
 /// What a registry says when it is asked what refers to a manifest.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use countersign::clock::Timestamp;
 use countersign::config::Config;
 use countersign::settings::{Document, Problem, Problems};
 
@@ -298,6 +299,19 @@ require = ["all-wrong", "later"]
 }
 
 #[test]
+fn a_rule_that_serves_artifacts_of_any_type_says_so_in_its_summary() {
+    let text = fs::read_to_string(example()).unwrap();
+    let widened = text.replace("# artifacts = \"listed\" ", "artifacts = \"all\" ");
+    let told = |text: &str| {
+        let summary = read(text).policy;
+        let summary: Vec<_> = summary.told(Timestamp::from_unix(0)).map(|(_, told)| told).collect();
+        summary.join("\n")
+    };
+    assert!(!told(&text).contains("ARTIFACTS"), "{}", told(&text));
+    assert!(told(&widened).contains("UNSIGNED ARTIFACTS OF ANY TYPE"), "{}", told(&widened));
+}
+
+#[test]
 fn every_wrong_value_of_rules_is_told() {
     told_at_once(
         r#"
@@ -343,6 +357,7 @@ unless = "x" #! rule.unless: unknown key
 images = "one.example/e" #! rule.images: a list of texts
 mode = "warn" #! rule.mode: is none of
 reason = 3 #! rule.reason: expected a text in quotes
+artifacts = "some" #! rule.artifacts: neither "listed" nor "all"
 
 [[rule]]
 images = ["one.example/f"]

@@ -102,10 +102,13 @@ async fn an_image_whose_config_is_spelt_in_another_case_is_no_artifact() {
 async fn an_sbom_of_a_signed_image_is_an_artifact() {
     let mut world = World::new().await;
     let image = world.push_signed("v1", "one");
-    for config in
-        [EMPTY, "application/vnd.cncf.notary.signature", "application/vnd.example.sbom+json"]
-    {
-        let sbom = about(&image, MediaType::OciImage, config).to_string().into_bytes();
+    for own_type in [Some("application/spdx+json"), Some("application/vnd.syft+json"), None] {
+        let config = if own_type.is_some() { EMPTY } else { "application/spdx+json" };
+        let mut sbom = about(&image, MediaType::OciImage, config);
+        if let Some(own_type) = own_type {
+            sbom["artifactType"] = json!(own_type);
+        }
+        let sbom = sbom.to_string().into_bytes();
         world.registry.registry().put_manifest(&app(), MediaType::OciImage.as_str(), sbom.clone());
         world.pull(Digest::of(&sbom)).await.serves(&sbom);
     }

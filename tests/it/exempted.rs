@@ -32,7 +32,7 @@ fn exempt_in(world: &World, repository: &str, digest: Digest) {
     world.pass(SECOND);
 }
 
-fn exempt(world: &World, manifest: &[u8]) {
+pub(crate) fn exempt(world: &World, manifest: &[u8]) {
     exempt_in(world, APP, Digest::of(manifest));
 }
 
@@ -358,7 +358,8 @@ fn artifact(world: &World, image: &[u8]) -> Vec<u8> {
         &json!({
             "schemaVersion": 2, "mediaType": MediaType::OciImage.as_str(),
             "artifactType": "application/spdx+json",
-            "config": described("application/vnd.oci.empty.v1+json", b"{}"), "layers": [],
+            "config": described("application/vnd.oci.empty.v1+json", b"{}"),
+            "layers": [described("application/spdx+json", b"{}")],
             "subject": described(MediaType::OciImage.as_str(), image),
         }),
     )

@@ -77,6 +77,7 @@ mod replayed;
 mod routes;
 mod rule_config;
 mod several_anchors;
+mod side_door;
 mod store;
 mod tls;
 mod trust_cache;

@@ -351,9 +351,9 @@ async fn what_refers_to_a_signed_image_arrives_and_an_image_dressed_as_that_does
         json!({
             "schemaVersion": 2,
             "mediaType": MediaType::OciImage.as_str(),
-            "artifactType": "application/vnd.example.sbom",
+            "artifactType": "application/spdx+json",
             "config": described(config, b"{}"),
-            "layers": [described("application/vnd.example.sbom", b"{}")],
+            "layers": [described("application/spdx+json", b"{}")],
             "subject": described(MediaType::OciImage.as_str(), subject),
         })
         .to_string()

@@ -98,10 +98,13 @@ async fn the_children_of_a_stored_index_arrive_by_digest() {
 }
 
 #[tokio::test]
-async fn a_stored_manifest_is_no_blob_after_a_restart_either() {
+async fn a_stored_manifest_is_a_blob_only_while_it_is_admitted() {
     let (world, manifest) = cut_off().await;
     let blob = world.get(&blob_path(&manifest)).await;
-    assert_eq!(blob.status, StatusCode::NOT_FOUND);
+    assert_eq!((blob.status, &blob.body[..]), (StatusCode::OK, &manifest[..]));
+    world.pass(std::time::Duration::from_secs(400 * 86_400));
+    let blob = world.get(&blob_path(&manifest)).await;
+    assert!(!blob.status.is_success(), "{blob:?}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use countersign::clock::Clock;
 use countersign::exemptions::{self, ExemptionFile, Exemptions, Telling};
 use countersign::gate::Gate;
 use countersign::oci::{Digest, Registry};
-use countersign::policy::{Mode, OnRollback, OnUnsigned, Policy, Rule};
+use countersign::policy::{Artifacts, Mode, OnRollback, OnUnsigned, Policy, Rule};
 use countersign::pull_through::PullThrough;
 use countersign::server::{
     DenialStatus, Facing, Generation, Generations, Limits, Load, Metrics, Names, Proxy,
@@ -180,6 +180,7 @@ pub(crate) fn generations(
         mode,
         on_unsigned: OnUnsigned::default(),
         on_rollback: OnRollback::default(),
+        artifacts: Artifacts::default(),
         until: None,
     };
     let policy = Policy::new(vec![

@@ -13,14 +13,14 @@ use url::form_urlencoded;
 
 use crate::audit::{DeniedBy, RequestId};
 use crate::clients::{Clients, NotLetIn};
-use crate::gate::{Admitted, Denial};
+use crate::gate::{Admitted, Denial, ReferrerList};
 use crate::oci::headers::{
     API_VERSION, ContentName, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED, of_manifest,
 };
 use crate::oci::{Digest, ErrorBody, ErrorCode, MediaType, Registry};
 use crate::pull_through::BlobStream;
 use crate::trust::Relayed;
-use crate::upstream::{Page, Part, Referrers, TagPage};
+use crate::upstream::{Page, Part, TagPage};
 
 use super::body::Body;
 use super::conditions::{InvalidRange, is_unchanged};
@@ -123,7 +123,7 @@ pub(super) fn tags(page: &TagPage, listed: &Listed<'_>, load: &Load) -> Option<R
 /// A page of what refers to `subject`; `wanted` is the type of artifact that was asked for. `None` if too many
 /// bytes of lists wait for their clients.
 pub(super) fn referrers(
-    referrers: Referrers,
+    referrers: ReferrerList,
     listed: &Listed<'_>,
     subject: &Digest,
     wanted: Option<&str>,

@@ -214,7 +214,7 @@ fn a_list_links_to_its_next_page() {
         "</v2/a/b/tags/list?n=10&last=v1%26x%3D%22%3E%3C&ns=localhost%3A5000>; rel=\"next\""
     );
 
-    let mut page = Referrers::none();
+    let mut page = ReferrerList::none();
     page.filters_applied = Some("artifactType".to_owned());
     page.next = next;
     let digest = Digest::of(b"");

@@ -8,11 +8,14 @@ use super::site::{Scheme, Site};
 use crate::attached::{JOSE, NOTATION, OTHER, layer, put_referrer, put_sig, put_tagged, tag_of};
 use crate::whole_gate::{APP, app, described};
 
+const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
+const SPDX: &str = "application/spdx+json";
+
 pub(super) async fn what_is_about_a_signed_image_passes(scheme: Scheme) {
     let mut site = Site::new(scheme).await;
     let manifest = site.push_signed("v1", "one");
-    let sbom = put_referrer(&site.world.registry, &manifest, "application/spdx+json", JOSE, b"{}");
-    let mut under_tags = vec![(".att", site.put_dressed(&manifest, "application/json", b"{}"))];
+    let sbom = put_referrer(&site.world.registry, &manifest, SPDX, SPDX, b"{}");
+    let mut under_tags = vec![(".att", site.put_dressed(&manifest, DSSE, b"{}"))];
     if scheme != Scheme::CosignKey && scheme != Scheme::CosignKeyless {
         let layers = [layer(&manifest, &OTHER)];
         under_tags.push((".sig", put_sig(&site.world.registry, &app(), &manifest, &layers)));
@@ -69,19 +72,20 @@ pub(super) async fn an_index_dressed_as_a_signature_is_refused(scheme: Scheme) {
     assert_eq!(site.world.pull(Digest::of(&evil)).await.denied().0, 404);
 }
 
-/// The list under `sha256-<hex>` stands for the referrers API: each entry is decided about by itself.
+/// The list under `sha256-<hex>` stands for the referrers API, which the gate answers itself: it is not served, and each
+/// entry is decided about by itself.
 pub(super) async fn a_list_of_referrers_admits_nothing_that_it_lists(scheme: Scheme) {
     let mut site = Site::new(scheme).await;
     let manifest = site.push_signed("v1", "one");
     let evil = site.world.put_image("evil");
-    let sbom = put_referrer(&site.world.registry, &manifest, "application/spdx+json", JOSE, b"{}");
+    let sbom = put_referrer(&site.world.registry, &manifest, SPDX, SPDX, b"{}");
     let of = MediaType::OciImage.as_str();
     let list = json!({ "schemaVersion": 2, "mediaType": MediaType::OciIndex.as_str(),
         "manifests": [described(of, &evil), described(of, &sbom)] });
     let registry = &site.world.registry;
     let list = put_tagged(registry, &app(), &manifest, "", MediaType::OciIndex, &list);
-    site.world.pull(tag_of(&manifest, "")).await.serves(&list);
-    site.world.pull(Digest::of(&list)).await.serves(&list);
+    site.world.pull(tag_of(&manifest, "")).await.is_absent("digest_not_signed");
+    assert_eq!(site.world.pull(Digest::of(&list)).await.denied().0, 404);
     site.world.pull(Digest::of(&sbom)).await.serves(&sbom);
     assert_eq!(site.world.pull(Digest::of(&evil)).await.denied().0, 404);
     site.world.restart().await;

@@ -30,11 +30,8 @@ async fn is_denied(layer: Vec<u8>) {
     let site = Site::new(&["ci"], RULE).await;
     let good = site.push_signed("v1", "good", "ci");
     site.world.pull("v1").await.serves(&good);
-    let layer = Layer {
-        media_type: "application/vnd.oci.image.layer.v1.tar".to_owned(),
-        payload: layer,
-        annotations: [].into(),
-    };
+    let layer =
+        Layer { media_type: "text/spdx".to_owned(), payload: layer, annotations: [].into() };
     let digest = site.put_layers(&[layer]);
     site.tag(&signatures_of(&good, ".sbom"), digest);
     for reference in [signatures_of(&good, ".sbom"), digest.to_string()] {

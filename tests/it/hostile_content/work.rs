@@ -19,7 +19,8 @@ async fn a_manifest_under_many_tags_for_signatures_costs_no_more_than_one() {
     let site = Site::new(&["ci"], rule).await;
     let good: Vec<Vec<u8>> =
         (0..12).map(|n| site.push_signed(&format!("v{n}"), &format!("{n}"), "ci")).collect();
-    let text = site.put_layers(&[site.signature("ci", &good[0], 0)]);
+    let layer = site.signature("ci", &good[0], 0);
+    let text = site.put_layers(&[Layer { media_type: "text/spdx".to_owned(), ..layer }]);
     for image in &good {
         site.tag(&signatures_of(image, ".sbom"), text);
         assert_eq!(site.world.pull(signatures_of(image, ".sbom")).await.status, 200);

@@ -1,0 +1,197 @@
+//! The list of what refers to an admitted manifest. The gate writes it itself, from the entries of upstream's list that
+//! it could serve: never upstream's bytes, which may hold whole manifests.
+
+use bytes::Bytes;
+use serde_json::{Map, Value as Json, json};
+use tokio::task::spawn_blocking;
+
+use super::denial::Denial;
+use super::kinds::could_be_listed;
+use super::{Shared, artifacts, deny};
+use crate::json::Value;
+use crate::oci::manifest::MAX_MANIFEST;
+use crate::oci::{Digest, ImageRef, MediaType};
+use crate::policy::{Artifacts, Mode};
+use crate::pull_through::FetchError;
+use crate::upstream::{Page, Referrers, UpstreamError};
+
+/// From how many bytes on a list is read off the async workers.
+const LARGE: usize = 64 << 10;
+
+/// One page of referrers, made by the gate.
+#[derive(Clone, Debug)]
+pub struct ReferrerList {
+    bytes: Bytes,
+    /// What upstream says it has filtered by (`OCI-Filters-Applied`).
+    pub filters_applied: Option<String>,
+    pub next: Option<Page>,
+}
+
+impl ReferrerList {
+    /// Nothing refers to it.
+    pub fn none() -> Self {
+        Self { bytes: index(&[]), filters_applied: None, next: None }
+    }
+
+    /// The index, as it is sent.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// The entries of the index `list` that could be served. Each is decided about when it is fetched by its digest.
+    async fn of(list: Bytes, artifacts: Artifacts) -> Self {
+        let bytes = if list.len() < LARGE {
+            rebuild(&list, artifacts)
+        } else {
+            let rebuilt = spawn_blocking(move || rebuild(&list, artifacts)).await;
+            rebuilt.unwrap_or_else(|_| index(&[]))
+        };
+        Self { bytes, filters_applied: None, next: None }
+    }
+}
+
+impl Shared {
+    /// One page of what refers to `subject`, which is admitted; `rule` is what that rule says of artifacts. Upstream's
+    /// list, else the one that clients keep under the tag `sha256-<hex>`.
+    pub(super) async fn listed_referrers(
+        &self,
+        image: &ImageRef,
+        subject: &Digest,
+        rule: Artifacts,
+        (artifact_type, page): (Option<&str>, &Page),
+    ) -> Result<ReferrerList, Denial> {
+        let artifacts = if self.serves_any_digest(image) { Artifacts::All } else { rule };
+        let upstream = self.pull_through.upstream(&image.registry);
+        let upstream = upstream.map_err(|error| deny::fetch(image, None, error))?;
+        let listed = upstream.referrers(&image.repository, subject, artifact_type, page).await;
+        match listed.map_err(|error| deny::fetch(image, None, error.into()))? {
+            Some(listed) => {
+                let Referrers { filters_applied, next, .. } = &listed;
+                let (filters_applied, next) = (filters_applied.clone(), next.clone());
+                let list = ReferrerList::of(listed.into_bytes(), artifacts).await;
+                Ok(ReferrerList { filters_applied, next, ..list })
+            }
+            None => self.tagged_referrers(image, subject, artifacts).await,
+        }
+    }
+
+    /// The same from the index under the tag `sha256-<hex>` (distribution-spec, "Referrers Tag Schema").
+    async fn tagged_referrers(
+        &self,
+        image: &ImageRef,
+        subject: &Digest,
+        artifacts: Artifacts,
+    ) -> Result<ReferrerList, Denial> {
+        let ImageRef { registry, repository, .. } = image;
+        let Some(tag) = artifacts::list_of(subject) else { return Ok(ReferrerList::none()) };
+        match self.pull_through.tagged(registry, repository, &tag, MAX_MANIFEST).await {
+            Ok(list) if list.manifest().media_type() == MediaType::OciIndex => {
+                Ok(ReferrerList::of(list.bytes().clone(), artifacts).await)
+            }
+            Ok(_) => Ok(ReferrerList::none()),
+            Err(FetchError::Upstream(UpstreamError::Absent { .. })) => Ok(ReferrerList::none()),
+            Err(error) => Err(deny::fetch(image, None, error)),
+        }
+    }
+
+    /// Whether a rule serves every digest of the repository, signed or not: one that allows, or only audits.
+    pub(super) fn serves_any_digest(&self, image: &ImageRef) -> bool {
+        let now = self.clock.now();
+        let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
+        chosen.is_some_and(|chosen| match chosen.rule.mode {
+            Mode::Allow { .. } | Mode::Audit(_) => true,
+            Mode::Enforce(_) | Mode::Deny { .. } => false,
+        })
+    }
+}
+
+fn rebuild(list: &[u8], artifacts: Artifacts) -> Bytes {
+    let parsed = Value::parse(list).ok();
+    let entries = parsed.as_ref().and_then(|list| list.member("manifests")?.as_array());
+    let entries = entries.into_iter().flatten();
+    let rebuilt: Vec<Json> = entries.filter_map(|entry| rebuilt(entry, artifacts)).collect();
+    index(&rebuilt)
+}
+
+fn index(manifests: &[Json]) -> Bytes {
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OciIndex.as_str(),
+        "manifests": manifests,
+    });
+    index.to_string().into()
+}
+
+/// The entry in our own words, if it could be served.
+fn rebuilt(entry: &Value, artifacts: Artifacts) -> Option<Json> {
+    let text = |name: &str| entry.member(name).and_then(Value::as_str);
+    let stated = text("artifactType");
+    if text("mediaType") != Some(MediaType::OciImage.as_str())
+        || !could_be_listed(stated, artifacts)
+    {
+        return None;
+    }
+    let digest: Digest = text("digest")?.parse().ok()?;
+    let size = u64::try_from(entry.member("size")?.as_integer()?).ok()?;
+    let mut rebuilt = json!({
+        "mediaType": MediaType::OciImage.as_str(),
+        "digest": digest.to_string(),
+        "size": size,
+    });
+    if let Some(stated) = stated {
+        rebuilt["artifactType"] = json!(stated);
+    }
+    let annotations = entry.member("annotations").and_then(Value::as_object);
+    if let Some(annotations) = annotations.filter(|annotations| !annotations.is_empty()) {
+        let texts =
+            annotations.iter().map(|(name, value)| Some((name.clone(), json!(value.as_str()?))));
+        rebuilt["annotations"] = Json::Object(texts.collect::<Option<Map<_, _>>>()?);
+    }
+    Some(rebuilt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Json {
+        json!({"mediaType": MediaType::OciImage.as_str(), "digest": Digest::of(b"x").to_string(),
+               "size": 1, "artifactType": "application/spdx+json", "annotations": {"a": "b"}})
+    }
+
+    fn entries(list: &[Json], artifacts: Artifacts) -> Json {
+        let list = json!({"schemaVersion": 2, "manifests": list}).to_string();
+        let built: Json = serde_json::from_slice(&rebuild(list.as_bytes(), artifacts)).unwrap();
+        built["manifests"].clone()
+    }
+
+    #[test]
+    fn an_entry_keeps_what_clients_need_and_nothing_else() {
+        let mut more = entry();
+        for name in ["data", "urls", "platform", "other"] {
+            more[name] = json!("x");
+        }
+        assert_eq!(entries(&[more], Artifacts::Listed), json!([entry()]));
+    }
+
+    #[test]
+    fn an_entry_that_could_not_be_served_is_left_out() {
+        for (name, value) in [
+            ("mediaType", json!(MediaType::OciIndex.as_str())),
+            ("mediaType", json!(MediaType::DockerImage.as_str())),
+            ("mediaType", json!("application/vnd.oci.image.manifest.v1+json;a=b")),
+            ("artifactType", json!("application/vnd.cncf.helm.config.v1+json")),
+            ("digest", json!("sha256:0")),
+            ("size", json!(-1)),
+            ("annotations", json!({"a": {"b": "c"}})),
+        ] {
+            let mut entry = entry();
+            entry[name] = value;
+            assert_eq!(entries(&[entry.clone()], Artifacts::Listed), json!([]), "{entry}");
+        }
+        let mut chart = entry();
+        chart["artifactType"] = json!("application/vnd.cncf.helm.config.v1+json");
+        assert_eq!(entries(&[chart.clone()], Artifacts::All), json!([chart]));
+        assert_eq!(rebuild(b"no list", Artifacts::All), ReferrerList::none().into_bytes());
+    }
+}

@@ -1,0 +1,70 @@
+//! The content of what cosign keeps under a tag. Docker unpacks any layer, whatever its media type, if the config is an
+//! image's; so beside the list of [`kinds`], the layers must be text that no engine can unpack, and the config one that
+//! runs nothing. Pure.
+
+use bytes::Bytes;
+
+use super::artifact_config::is_harmless_config;
+use super::kinds::{self, Suffix};
+use crate::oci::form::Part;
+use crate::oci::manifest::is_image_config;
+use crate::oci::{Descriptor, Manifest};
+
+/// The content of what cosign keeps under a tag.
+#[derive(Debug)]
+pub(super) struct Tagged {
+    /// The config, where its media type is an image's.
+    pub(super) config: Option<Bytes>,
+    pub(super) layers: Vec<Bytes>,
+}
+
+/// Whether a manifest with that content is what cosign keeps under a tag with `suffix` about `subject`; else why not.
+pub(super) fn check(
+    manifest: &Manifest,
+    subject: &Descriptor,
+    suffix: Suffix,
+    content: &Tagged,
+) -> Result<(), String> {
+    let form = kinds::form(manifest)?;
+    kinds::check_tagged(manifest.media_type(), form, subject, suffix)?;
+    let Tagged { config, layers } = content;
+    let same = |(layer, bytes): (&Part, &Bytes)| {
+        layer.size == bytes.len() as u64 && layer.digest.is_of(bytes)
+    };
+    if form.layers.len() != layers.len() || !form.layers.iter().zip(layers).all(same) {
+        return Err("its layers are not what their digests and sizes say".to_owned());
+    }
+    if !layers.iter().all(|layer| is_text(layer)) {
+        return Err("it has a layer that is not text".to_owned());
+    }
+    let digests = form.layers.iter().map(|layer| &layer.digest);
+    match config {
+        Some(config) if form.config.digest.is_of(config) && is_harmless_config(config, digests) => {
+            Ok(())
+        }
+        None if !is_image_config(&form.config.media_type) => Ok(()),
+        Some(_) | None => Err("its config is not one that cosign writes".to_owned()),
+    }
+}
+
+/// Whether that is text, with no byte that is zero, and no archive that engines unpack: of the compressed
+/// ones, bzip2's alone can be text, and a plain one where every field of its headers is full.
+fn is_text(bytes: &[u8]) -> bool {
+    let text = !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok();
+    text && !bytes.starts_with(b"BZh") && !begins_as_tar(bytes)
+}
+
+/// Whether it begins with a header of `tar`, in whichever format: they all have the same checksum, which is
+/// counted as if it were spaces itself.
+fn begins_as_tar(bytes: &[u8]) -> bool {
+    let Some((header, _)) = bytes.split_at_checked(512) else { return false };
+    let (before, rest) = header.split_at(148);
+    let (checksum, after) = rest.split_at(8);
+    let digits = checksum.trim_ascii_start().iter().take_while(|byte| (b'0'..=b'7').contains(byte));
+    let said = digits.fold(0, |sum, digit| sum * 8 + i64::from(digit - b'0'));
+    let counted = before.iter().chain(after);
+    let unsigned: i64 = counted.clone().map(|byte| i64::from(*byte)).sum();
+    let signed: i64 = counted.map(|byte| i64::from(byte.cast_signed())).sum();
+    let spaces = 8 * i64::from(b' ');
+    [unsigned + spaces, signed + spaces].contains(&said)
+}

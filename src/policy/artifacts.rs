@@ -1,0 +1,29 @@
+//! The key `artifacts` of a rule: which artifacts come with the images that it admits.
+
+use super::word::word;
+use crate::settings::Section;
+
+/// Which artifacts about an admitted image are served without an endorsement of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Artifacts {
+    /// The signatures, attestations and SBOMs whose types the gate lists.
+    #[default]
+    Listed,
+    /// Those of any type that is no image's.
+    All,
+}
+
+impl Artifacts {
+    pub(super) fn read(section: &Section<'_>) -> Self {
+        let words = [("listed", Self::Listed), ("all", Self::All)];
+        word(section, "artifacts", words).unwrap_or_default()
+    }
+
+    /// What is added to the summary of a rule.
+    pub(super) const fn told(self) -> &'static str {
+        match self {
+            Self::Listed => "",
+            Self::All => "; UNSIGNED ARTIFACTS OF ANY TYPE about it are served",
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Blobs that are looked at before they are given away: one that reads as a manifest is a manifest, wherever it is
+//! stored and whatever it is called. Says which it is; whether it may be served is not known here.
+//!
+//! What does not begin as a JSON object is decided by its first bytes, and what is larger than a manifest can be is not
+//! looked at: both stream at once. What remains is read whole, verified, scanned once, and remembered by its digest.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use moka::Equivalent;
+use moka::sync::Cache;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::PullThrough;
+use super::blob_stream::{BlobStream, Origin};
+use super::error::{BlobError, NotWhole};
+use super::source::total;
+use crate::oci::manifest::MAX_MANIFEST;
+use crate::oci::recognize::{could_begin_manifest, looks_like_manifest};
+use crate::oci::{Digest, Registry, Repository};
+use crate::upstream::{ByteRange, Part};
+
+/// The most digests whose nature is remembered.
+const MAX_KNOWN: u64 = 50_000;
+/// Up to how many bytes a blob is scanned on the spot, and kept in memory for the one who asked for it.
+const SMALL: usize = 64 << 10;
+/// The most bytes of larger blobs that are in memory at once until they are whole.
+const MAX_HELD: usize = 64 << 20;
+/// Permits are counted in such pieces.
+const UNIT: usize = 1 << 10;
+/// How long one waits for room.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a blob turned out to be.
+#[derive(Debug)]
+pub enum Inspected {
+    /// No manifest, and on its way.
+    Blob(BlobStream),
+    /// Some client could read it as a manifest.
+    Manifest,
+}
+
+/// What content is, by digest: a fact that never changes. The clones are one.
+#[derive(Clone)]
+pub(super) struct Natures {
+    known: Cache<(Registry, Digest), Nature>,
+    room: Arc<Semaphore>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nature {
+    Manifest,
+    Other,
+}
+
+/// A key to look with. The registry is a part of it so that what one gave tells nothing of another.
+#[derive(Hash)]
+struct Sought<'a>(&'a Registry, &'a Digest);
+
+impl Equivalent<(Registry, Digest)> for Sought<'_> {
+    fn equivalent(&self, key: &(Registry, Digest)) -> bool {
+        *self.1 == key.1 && *self.0 == key.0
+    }
+}
+
+impl Natures {
+    pub(super) fn new() -> Self {
+        let room = Arc::new(Semaphore::new(MAX_HELD / UNIT));
+        Self { known: Cache::new(MAX_KNOWN), room }
+    }
+
+    fn remember(&self, registry: &Registry, digest: &Digest, nature: Nature) {
+        self.known.insert((registry.clone(), *digest), nature);
+    }
+
+    async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, BlobError> {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        match timeout(PATIENCE, self.room.clone().acquire_many_owned(units)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(BlobError::NoRoom),
+        }
+    }
+}
+
+/// What came of reading a stream from its beginning.
+enum Read {
+    /// Its first bytes tell that it is no manifest, or it is too large for one.
+    Stream(BlobStream),
+    /// All of it, verified against its digest.
+    Whole(Nature, Whole),
+}
+
+/// A whole blob after it was scanned.
+enum Whole {
+    InMemory(BlobStream),
+    /// It was too large to be kept for one client.
+    Dropped,
+}
+
+impl PullThrough {
+    /// The blob `digest`, or a range of it, as it comes, unless it reads as a manifest. With `steady`, as
+    /// [`PullThrough::steady_blob`] gives it.
+    pub async fn inspected_blob(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+        range: Option<ByteRange>,
+        steady: bool,
+    ) -> Result<Inspected, NotWhole> {
+        let open = async |range| match steady {
+            true => self.steady_blob(registry, repository, digest, range).await,
+            false => Ok(self.blob(registry, repository, digest, range).await?),
+        };
+        match self.natures.known.get(&Sought(registry, digest)) {
+            Some(Nature::Manifest) => return Ok(Inspected::Manifest),
+            Some(Nature::Other) => return Ok(Inspected::Blob(open(range).await?)),
+            None => {}
+        }
+        let stream = open(range).await?;
+        // On the heap, so that whoever finds a known one does not carry the room for this around.
+        Box::pin(async {
+            if stream.origin() == Origin::Store {
+                return Ok(match self.kept_nature(registry, repository, digest).await? {
+                    Nature::Manifest => Inspected::Manifest,
+                    Nature::Other => Inspected::Blob(stream),
+                });
+            }
+            if is_too_large(total(stream.part())) {
+                return Ok(Inspected::Blob(stream));
+            }
+            if matches!(stream.part(), Part::Range(_)) {
+                // A part tells nothing of the whole.
+                let whole = open(None).await?;
+                return Ok(match self.read(registry, whole).await? {
+                    Read::Stream(_) | Read::Whole(Nature::Other, _) => Inspected::Blob(stream),
+                    Read::Whole(Nature::Manifest, _) => Inspected::Manifest,
+                });
+            }
+            Ok(match self.read(registry, stream).await? {
+                Read::Stream(stream) | Read::Whole(Nature::Other, Whole::InMemory(stream)) => {
+                    Inspected::Blob(stream)
+                }
+                Read::Whole(Nature::Other, Whole::Dropped) => Inspected::Blob(open(range).await?),
+                Read::Whole(Nature::Manifest, _) => Inspected::Manifest,
+            })
+        })
+        .await
+    }
+
+    /// How many bytes the blob `digest` has, if it reads as no manifest: `Some(None)` if upstream has it and does not
+    /// say, `None` if it is a manifest.
+    pub async fn inspected_length(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<Option<u64>>, NotWhole> {
+        let known = self.natures.known.get(&Sought(registry, digest));
+        if known == Some(Nature::Manifest) {
+            return Ok(None);
+        }
+        let length = self.blob_length(registry, repository, digest).await?;
+        if known.is_some() || is_too_large(length) || length == Some(0) {
+            return Ok(Some(length));
+        }
+        let inspected = self.inspected_blob(registry, repository, digest, None, false);
+        match Box::pin(inspected).await? {
+            Inspected::Blob(_) => Ok(Some(length)),
+            Inspected::Manifest => Ok(None),
+        }
+    }
+
+    /// What kept content is, which was verified when it was stored.
+    async fn kept_nature(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Nature, BlobError> {
+        let store = self.store.as_ref();
+        let content = store.and_then(|store| store.content(registry, repository, digest));
+        // It was removed since it was found.
+        let content = content.ok_or(BlobError::Unreadable(ErrorKind::NotFound))?;
+        let bytes = content.bytes();
+        let nature =
+            if bytes.len() > MAX_MANIFEST { Nature::Other } else { scan(bytes.clone()).await };
+        self.natures.remember(registry, digest, nature);
+        Ok(nature)
+    }
+
+    /// Reads `stream`, which is a whole blob from its beginning, until it is known what it is.
+    async fn read(&self, registry: &Registry, mut stream: BlobStream) -> Result<Read, NotWhole> {
+        let digest = *stream.digest();
+        let expected = total(stream.part()).and_then(|length| usize::try_from(length).ok());
+        let (mut ahead, mut begins, mut room) = (BytesMut::new(), None, None);
+        while let Some(frame) = stream.frame().await {
+            let Ok(piece) = frame?.into_data() else { continue };
+            if begins.is_none() {
+                begins = could_begin_manifest(&piece);
+            }
+            if ahead.is_empty() && begins == Some(false) {
+                return Ok(Read::Stream(stream.after(piece, None)));
+            }
+            if room.is_none() && ahead.len() + piece.len() > SMALL {
+                let most = expected.unwrap_or(MAX_MANIFEST).min(MAX_MANIFEST);
+                room = Some(self.natures.room_for(most).await?);
+            }
+            ahead.extend_from_slice(&piece);
+            if begins == Some(false) || ahead.len() > MAX_MANIFEST {
+                return Ok(Read::Stream(stream.after(ahead.freeze(), room)));
+            }
+        }
+        let ahead = ahead.freeze();
+        let nature = scan(ahead.clone()).await;
+        self.natures.remember(registry, &digest, nature);
+        let whole = match room {
+            None => Whole::InMemory(stream.after(ahead, None)),
+            Some(_) => Whole::Dropped,
+        };
+        Ok(Read::Whole(nature, whole))
+    }
+}
+
+fn is_too_large(length: Option<u64>) -> bool {
+    length.is_some_and(|length| length > MAX_MANIFEST as u64)
+}
+
+/// What `content`, which is all of a blob, is.
+async fn scan(content: Bytes) -> Nature {
+    if could_begin_manifest(&content) != Some(true) {
+        return Nature::Other;
+    }
+    let is_large = content.len() > SMALL;
+    let scan = move || match looks_like_manifest(&content) {
+        true => Nature::Manifest,
+        false => Nature::Other,
+    };
+    // A scan that broke off found nothing out.
+    if is_large { spawn_blocking(scan).await.unwrap_or(Nature::Manifest) } else { scan() }
+}

@@ -1,0 +1,196 @@
+//! Content that reads as a manifest and is stored as a blob: a manifest all the same.
+
+use std::time::Duration;
+
+use countersign::oci::Digest;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{Door, begin, image_of, whole};
+use crate::fake_registry::Fault;
+use crate::whole_gate::APP;
+
+/// What some permissive reader takes for the manifest of `layer`'s image.
+fn spellings(layer: &str) -> Vec<Vec<u8>> {
+    let manifest = image_of(layer).to_string();
+    let layers = image_of(layer)["layers"].to_string();
+    let texts = [
+        manifest.clone(),
+        format!(" \t\r\n{manifest}"),
+        format!("{manifest} trailing"),
+        format!("{manifest}{{}}"),
+        manifest.replace("\"layers\"", "\"LAYERS\"").replace("\"config\"", "\"Config\""),
+        manifest.replace("\"layers\"", "\"layer\u{17f}\"").replace("\"config\"", "\"Config\""),
+        manifest
+            .replace("\"layers\"", "\"\\u006cayers\"")
+            .replace("\"config\"", "\"\\u0063onfig\""),
+        format!("{{\"layers\":[],\"layers\":{layers}}}"),
+        format!("{{\"layers\":{layers},\"layers\":[]}}"),
+        format!("{{\"manifests\":{layers}}}"),
+        format!("{{\"fsLayers\":[{{\"blobSum\":\"{}\"}}]}}", Digest::of(layer.as_bytes())),
+        format!("{{\"blobs\":{layers}}}"),
+        serde_json::to_string_pretty(&image_of(layer)).unwrap(),
+    ];
+    let mut all: Vec<Vec<u8>> = texts.into_iter().map(String::into_bytes).collect();
+    all.push([b"{\"x\":\"\xff\",", &manifest.as_bytes()[1..]].concat());
+    all
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_stored_as_a_blob_is_not_served() {
+    let door = Door::new().await;
+    for content in spellings("cold") {
+        door.blob(&content);
+        door.keeps_back(&content).await;
+    }
+}
+
+#[tokio::test]
+async fn nor_is_one_that_is_known_only_by_head_or_by_ranges() {
+    let door = Door::new().await;
+    let content = door.hidden();
+    let path = format!("/v2/{APP}/blobs/{}", Digest::of(&content));
+    let head = door.world.send(Method::HEAD, &path, &[]).await;
+    assert_eq!(head.status, 404, "{head:?}");
+    let other = door.world.send(Method::HEAD, &path, &[("if-none-match", "\"x\"")]).await;
+    assert_eq!(other.status, 404);
+    for at in [0, 1, content.len() / 2, content.len() - 1] {
+        let range = format!("bytes={at}-{at}");
+        let got = door.world.send(Method::GET, &path, &[("range", &range)]).await;
+        assert_eq!(got.status, 404, "{range}: {got:?}");
+    }
+}
+
+#[tokio::test]
+async fn nor_is_one_whose_length_upstream_does_not_say() {
+    let door = Door::new().await;
+    for pieces in [1, 7, 1 << 20] {
+        let content = image_of(&format!("unsized {pieces}")).to_string().into_bytes();
+        door.blob(&content);
+        door.world.registry.hook(move |asked| {
+            let blob = asked.method == Method::GET && asked.path.contains("/blobs/");
+            blob.then_some(Fault::Unsized(pieces))
+        });
+        let path = format!("/v2/{APP}/blobs/{}", Digest::of(&content));
+        assert_eq!(door.world.get(&path).await.status, 404);
+        assert_eq!(door.world.send(Method::HEAD, &path, &[]).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn nor_is_a_large_one_or_one_behind_white_space() {
+    let door = Door::new().await;
+    let mut large = image_of("large");
+    large["annotations"] = json!({"a": "x".repeat(3 << 20)});
+    let large = large.to_string().into_bytes();
+    let padded = [vec![b' '; 3 << 20], image_of("padded").to_string().into_bytes()].concat();
+    for content in [large, padded] {
+        door.blob(&content);
+        let path = format!("/v2/{APP}/blobs/{}", Digest::of(&content));
+        for _ in 0..2 {
+            assert_eq!(door.world.send(Method::HEAD, &path, &[]).await.status, 404);
+            assert_eq!(door.world.get(&path).await.status, 404);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nor_does_a_restart_or_time_change_that() {
+    let mut door = Door::new().await;
+    let content = door.hidden();
+    door.keeps_back(&content).await;
+    door.world.restart().await;
+    door.keeps_back(&content).await;
+    door.world.pass(Duration::from_secs(3_600));
+    door.keeps_back(&content).await;
+}
+
+#[tokio::test]
+async fn an_unsigned_manifest_is_not_served_as_a_blob_after_a_flood_of_others() {
+    let door = Door::new().await;
+    let evil = door.evil();
+    door.blob(&evil);
+    for n in 0..100 {
+        drop(door.world.pull(Digest::of(format!("{n}").as_bytes())).await);
+    }
+    door.keeps_back(&evil).await;
+}
+
+#[tokio::test]
+async fn a_signed_manifest_is_served_as_a_blob() {
+    let door = Door::new().await;
+    door.blob(&door.image);
+    door.gives_blob(&door.image).await;
+}
+
+#[tokio::test]
+async fn honest_blobs_that_are_json_are_served() {
+    let door = Door::new().await;
+    let blobs: [Value; 8] = [
+        json!({}),
+        json!({"architecture": "amd64", "config": {"Env": ["A=b"], "Labels": {"digest": "x"}},
+               "rootfs": {"type": "layers", "diff_ids": ["sha256:a"]}}),
+        json!({"name": "chart", "version": "1.0.0", "apiVersion": "v2"}),
+        json!({"spdxVersion": "SPDX-2.3", "packages": [{"checksums": [{"algorithm": "SHA256"}]}]}),
+        json!({"_type": "https://in-toto.io/Statement/v1", "subject": [{"name": "a", "digest": {"sha256": "b"}}]}),
+        json!({"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "verificationMaterial": {}}),
+        json!({"layers": [{"blob": "sha256:a", "parent": -1}], "records": [{"digest": "sha256:a", "layers": []}]}),
+        json!({"Interface": {"Types": ["docker.volumedriver/1.0"]}, "Entrypoint": ["/x"], "rootfs": {"diff_ids": []}}),
+    ];
+    for blob in &blobs {
+        let content = blob.to_string().into_bytes();
+        door.blob(&content);
+        door.gives_blob(&content).await;
+    }
+    let large = json!({"a": "x".repeat(1 << 20)}).to_string().into_bytes();
+    door.blob(&large);
+    door.gives_blob(&large).await;
+}
+
+#[tokio::test]
+async fn what_is_no_object_streams_at_its_first_bytes() {
+    let door = Door::new().await;
+    let layer = [b"\x1f\x8b".as_slice(), &[7; 100_000]].concat();
+    let digest = door.blob(&layer);
+    let released = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
+    let gate = released.clone();
+    door.world.registry.hook(move |asked| {
+        asked.path.contains("/blobs/").then(|| Fault::Gated(50_000, gate.clone()))
+    });
+    let path = format!("/v2/{APP}/blobs/{digest}");
+    let answer = begin(&door.world, &path).await.unwrap();
+    assert_eq!(answer.status(), 200, "its head waits for no more than its first bytes");
+    released.add_permits(10);
+    assert_eq!(whole(answer).await.unwrap(), layer);
+}
+
+#[tokio::test]
+async fn a_blob_that_breaks_off_while_it_is_looked_at_is_undecided() {
+    let door = Door::new().await;
+    let digest = door.blob(&json!({"a": "x".repeat(1000)}).to_string().into_bytes());
+    door.world.registry.hook(|asked| {
+        (asked.method == Method::GET && asked.path.contains("/blobs/"))
+            .then_some(Fault::Truncate(100))
+    });
+    let got = door.world.get(&format!("/v2/{APP}/blobs/{digest}")).await;
+    assert_eq!(got.status, 503, "{got:?}");
+}
+
+#[tokio::test]
+async fn a_manifest_under_a_blob_that_lies_first_is_not_served() {
+    let door = Door::new().await;
+    let content = door.hidden();
+    let digest = Digest::of(&content);
+    let lie = vec![b'x'; content.len()];
+    door.world.registry.hook(move |asked| {
+        let first =
+            asked.method == Method::GET && asked.path.contains("/blobs/") && asked.before == 0;
+        first.then(|| Fault::Respond(crate::fake_registry::respond(200, lie.clone())))
+    });
+    let path = format!("/v2/{APP}/blobs/{digest}");
+    if let Ok(answer) = begin(&door.world, &path).await {
+        drop(whole(answer).await);
+    }
+    door.world.registry.hook(|_| None);
+    door.keeps_back(&content).await;
+}
