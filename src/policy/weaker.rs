@@ -40,7 +40,8 @@ mod tests {
 
     fn rule(mode: Mode) -> Rule {
         let (on_unsigned, on_rollback) = (OnUnsigned::default(), OnRollback::default());
-        Rule { patterns: Vec::new(), mode, on_unsigned, on_rollback, until: None }
+        let artifacts = crate::policy::Artifacts::default();
+        Rule { patterns: Vec::new(), mode, artifacts, on_unsigned, on_rollback, until: None }
     }
 
     #[test]
