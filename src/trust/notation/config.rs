@@ -136,7 +136,7 @@ impl Config {
             .flat_map(|one| other.statements.iter().map(move |other| (one, other)));
         pairs.into_iter().any(|(one, other)| {
             let (these, those) = (one.identities.texts(), other.identities.texts());
-            let anyone = [&these, &those].iter().any(|texts| texts.iter().any(|text| *text == "*"));
+            let anyone = [&these, &those].iter().any(|texts| texts.contains(&"*"));
             let identity = anyone || these.iter().any(|text| those.contains(text));
             let root =
                 |kind| one.store.of(kind).iter().any(|one| other.store.of(kind).contains(one));
