@@ -54,16 +54,31 @@ impl Shared {
         place: &Place<'_>,
         inquiry: &Inquiry,
     ) -> Result<Vec<Endorsement>, Denial> {
-        let judged = self.tag_judged(image, tag, requirement, place, inquiry).await?;
+        self.judge_tag_at(image, tag, None, requirement, place, inquiry).await
+    }
+
+    /// The same, if upstream has `at_upstream` under the tag.
+    pub(super) async fn judge_tag_at(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        at_upstream: Option<&Digest>,
+        requirement: &Requirement,
+        place: &Place<'_>,
+        inquiry: &Inquiry,
+    ) -> Result<Vec<Endorsement>, Denial> {
+        let judged = self.tag_judged(image, tag, at_upstream, requirement, place, inquiry).await?;
         judged.met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))
     }
 
     /// Asks about each digest that could meet the requirement: first those that names give; then the
-    /// one that upstream has, unless a name is required, for nothing else can meet that.
+    /// one that upstream has, unless a name is required, for nothing else can meet that. What upstream
+    /// has is `at_upstream`, or asked for.
     pub(super) async fn tag_judged(
         &self,
         image: &ImageRef,
         tag: &Tag,
+        at_upstream: Option<&Digest>,
         requirement: &Requirement,
         place: &Place<'_>,
         inquiry: &Inquiry,
@@ -93,7 +108,11 @@ impl Shared {
             Err(unmet) if !bound => unmet,
             met => return Ok(TagJudged { met, heard }),
         };
-        let digest = match self.resolve(image, tag, requirement, place, inquiry).await {
+        let resolved = match at_upstream {
+            Some(digest) => Ok(*digest),
+            None => self.resolve(image, tag, requirement, place, inquiry).await,
+        };
+        let digest = match resolved {
             Ok(digest) if !named.contains(&digest) => digest,
             Ok(_) => return Ok(TagJudged { met: Err(unmet), heard }),
             Err(Denial::Missing { .. }) if !named.is_empty() => {
@@ -128,7 +147,18 @@ impl Shared {
                 let says = self.content_says(image, digest, requirement, place, inquiry).await?;
                 let says: Vec<Heard> = says.collect();
                 answers.about(*digest, says.iter().map(answer));
-                requirement.judge(&answers, &[*digest])
+                let named = requirement.named(&answers);
+                let elsewhere = tag.filter(|_| !named.is_empty() && !named.contains(digest));
+                let met = requirement.judge(&answers, &[*digest]);
+                met.map_err(|unmet| match elsewhere {
+                    // The tag stands for something else; another may lead to this.
+                    Some(tag) if !unmet.why.is_open() => {
+                        let because = format!("{tag} is signed as another digest");
+                        let refusal = Refusal::new(Reason::DigestNotSigned, because);
+                        Unmet { why: Unendorsed::Refused(refusal), ..unmet }
+                    }
+                    Some(_) | None => unmet,
+                })
             }
         };
         met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))

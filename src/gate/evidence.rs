@@ -45,7 +45,8 @@ impl Gate {
                 (*digest, says.collect())
             }
             Reference::Tag(tag) => {
-                let judged = shared.tag_judged(image, tag, requirement, &place, &inquiry).await?;
+                let judged =
+                    shared.tag_judged(image, tag, None, requirement, &place, &inquiry).await?;
                 let Some(heard) = judged.heard else { return Ok(None) };
                 heard
             }

@@ -93,9 +93,12 @@ impl Shared {
                     Mode::Allow { .. } => Ok((*digest, None)),
                     Mode::Enforce(requirement) | Mode::Audit(requirement) => {
                         let inquiry = decision.inquiry();
-                        let met = self
-                            .judge_digest(image, digest, Some(tag), requirement, &place, inquiry)
-                            .await;
+                        let met = if requirement.content.is_empty() {
+                            self.judge_names(image, tag, requirement, &place).await
+                        } else {
+                            let at = Some(digest);
+                            self.judge_tag_at(image, tag, at, requirement, &place, inquiry).await
+                        };
                         let signed = |met: Vec<Endorsement>| met.first().map(Endorsement::digest);
                         met.map(|met| (signed(met).unwrap_or(*digest), None))
                     }
