@@ -36,8 +36,12 @@ impl Transport for TcpStream {
         // Answers are written whole; waiting to fill a segment only delays them.
         self.set_nodelay(true)?;
         let socket = SockRef::from(self);
-        socket.set_tcp_notsent_lowat(NOT_SENT)?;
-        socket.set_tcp_user_timeout(Some(timeout))
+        let kept = socket.set_tcp_notsent_lowat(NOT_SENT);
+        if let Err(why) = kept.and_then(|()| socket.set_tcp_user_timeout(Some(timeout))) {
+            // A kernel without these options serves clients all the same.
+            debug!(%why, "cannot limit what the kernel keeps for a client");
+        }
+        Ok(())
     }
 
     fn discard(&self) {

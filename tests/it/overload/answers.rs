@@ -57,7 +57,6 @@ async fn a_stream_that_nobody_reads_is_reset_and_the_others_go_on() {
     for _ in 0..32 {
         unread.push(sender.send_request(get(served.address, "/large")).await.unwrap());
     }
-    assert_eq!(held_bytes.load(Ordering::SeqCst), 32 << 20);
     soon(async {
         while held_bytes.load(Ordering::SeqCst) > 0 {
             tokio::time::sleep(SHORT / 20).await;
@@ -120,7 +119,7 @@ async fn lists_that_nobody_reads_take_a_bounded_number_of_bytes() {
         reason = "a test"
         "#;
     let mut world = World::with(DEFAULTS, open).await;
-    world.setup = world.setup.clone().server("max_list_bytes = \"2MiB\"");
+    world.setup = world.setup.clone().server("max_list_bytes = \"2MiB\"\nwrite_timeout = \"10m\"");
     world.restart().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
