@@ -33,7 +33,7 @@ pub use page::Page;
 pub use range::{ByteRange, ContentRange};
 pub use referrers::{Listing, Referrers};
 
-use crate::json::Value;
+use crate::json::{Document, Value};
 use crate::net::{Body, Client, Method, NetError, Stage};
 use crate::oci::headers::DOCKER_CONTENT_DIGEST;
 use crate::oci::manifest::MAX_MANIFEST;
@@ -290,8 +290,8 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Violat
 }
 
 fn read_tags(bytes: &[u8]) -> Result<Vec<Tag>, Violation> {
-    let list = Value::parse(bytes)?;
-    let tags = match list.member("tags") {
+    let list = Document::parse(bytes)?;
+    let tags = match list.root().member("tags") {
         Some(Value::Null) => return Ok(Vec::new()),
         Some(tags) => tags.as_array(),
         None => None,

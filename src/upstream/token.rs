@@ -25,7 +25,7 @@ use super::credentials::Credentials;
 use super::error::{self, UpstreamError, Violation};
 use super::exchange;
 use super::metrics::{Endpoint, Metrics};
-use crate::json::Value;
+use crate::json::{Document, Value};
 use crate::net::{Client, Method};
 
 /// The longest answer of a token server, in bytes.
@@ -181,7 +181,8 @@ fn question(want: &Want, credentials: Option<&Credentials>) -> Url {
 }
 
 fn read_token(answer: &[u8]) -> Result<Token, Violation> {
-    let answer = Value::parse(answer)?;
+    let answer = Document::parse(answer)?;
+    let answer = answer.root();
     let member = |name| answer.member(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let text = member("token").or_else(|| member("access_token"));
     let text = text.filter(|text| text.len() <= MAX_TOKEN).ok_or(Violation::Missing("token"))?;

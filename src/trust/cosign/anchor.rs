@@ -6,7 +6,6 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 
 use crate::clock::Timestamp;
-use crate::json::Value;
 use crate::oci::Digest;
 use crate::trust::signature::{Candidate, Flaw, Unproven, Vouched};
 use crate::trust::signer::{SignerId, SignerIds};
@@ -348,9 +347,9 @@ fn issued(wanted: Option<&str>, certificate: &Certificate) -> Result<(), Flaw> {
 fn annotated(wanted: &BTreeMap<String, String>, claimed: &Claimed) -> Result<(), Unproven> {
     for (name, text) in wanted {
         let found = match claimed.annotation(name) {
-            Some(Value::String(found)) if found == text => continue,
-            Some(Value::String(found)) => format!("{name} is signed as {found:?}"),
-            Some(_) => format!("{name} is signed as something other than a text"),
+            Some(Some(found)) if found == text => continue,
+            Some(Some(found)) => format!("{name} is signed as {found:?}"),
+            Some(None) => format!("{name} is signed as something other than a text"),
             None => format!("{name} is not signed"),
         };
         return Err(flawed(ANNOTATIONS, found, format!("{name} = {text:?}")));
