@@ -8,7 +8,7 @@ use super::digest::Digest;
 use super::form::Form;
 use super::media_type::{MediaType, essence};
 use super::pointers::Pointers;
-use crate::json::{Array, Document, InvalidJson, Value};
+use crate::json::{self, Array, Document, InvalidJson, Value};
 
 /// The largest manifest: what distribution and the specification agree registries accept.
 pub const MAX_MANIFEST: usize = 4 << 20;
@@ -17,6 +17,9 @@ pub const MAX_MANIFEST: usize = 4 << 20;
 pub const MAX_VALUES: usize = 200_000;
 /// The most children that one index may list.
 pub const MAX_CHILDREN: usize = 10_000;
+
+/// What one value takes in the typed form in bytes, about: most in a map of annotations.
+const TYPED: usize = 128;
 
 /// The configs with which some engine runs an image, or a plugin: those of the specifications, and what
 /// docker takes for one of them (moby, `distribution/registry.go`, `defaultImageTypes`, `pluginTypes`).
@@ -97,6 +100,15 @@ pub enum InvalidManifest {
 }
 
 impl Manifest {
+    /// The most bytes that [`Self::parse`] allocates for `length` bytes: first for the JSON, then for
+    /// the typed form.
+    pub const fn most_memory(length: usize) -> usize {
+        let json = json::most_memory(length, MAX_VALUES);
+        let values = if length / 2 < MAX_VALUES { length / 2 } else { MAX_VALUES };
+        let typed = length + values * TYPED;
+        if json > typed { json } else { typed }
+    }
+
     /// Parses `bytes`; `content_type` is what the registry said they are, if it said anything.
     pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, InvalidManifest> {
         let document = Document::parse_within(bytes, MAX_VALUES)?;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::clock::Timestamp;
-use crate::json::{Document, Value};
+use crate::json::{self, Document, Value};
 use crate::trust::keys::Method;
 use crate::trust::refusal::{Reason, Refusal};
 use crate::trust::signer::{SignerId, SignerIds};
@@ -21,6 +21,8 @@ use super::tuf_key::{KeyId, TufKey};
 const SIGNED: &str = "signed";
 /// The most JSON values in one file: 200,000 tags with two hashes each have 1,000,000.
 const MAX_VALUES: usize = 1_200_000;
+/// How many times its own length the canonical and the typed form take together, at most.
+const COPIES: usize = 4;
 /// The most signatures that one file may bear.
 const MAX_SIGNATURES: usize = 64;
 
@@ -46,6 +48,12 @@ pub(super) struct Verified<T> {
 }
 
 impl Signed {
+    /// The most bytes that parsing and verifying `length` bytes allocates: the JSON, its canonical
+    /// form, and the typed form with an entry for each tag.
+    pub(super) const fn most_memory(length: usize) -> usize {
+        COPIES * length + json::most_memory(length, MAX_VALUES)
+    }
+
     /// Parses `bytes` as `role`'s metadata.
     pub(super) fn parse(role: Role, bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() as u64 > role.ceiling() {
