@@ -60,6 +60,7 @@
 //! - [`shown`]: texts that others wrote, as people may see them.
 //! - [`json`]: JSON read strictly, once.
 //! - [`glob`]: patterns over names: one meaning of `*`.
+//! - [`parsing`]: where large texts are parsed, few at a time, within one budget of memory.
 //! - [`settings`]: TOML read key by key, with every error.
 //! - [`oci`]: the words of the registry's specifications: names, digests, manifests, errors.
 //! - [`net`]: how we call out: one client for one server, with ceilings and deadlines.
@@ -93,6 +94,7 @@ pub mod clock;
 pub mod shown;
 pub mod json;
 pub mod glob;
+pub mod parsing;
 pub mod settings;
 pub mod oci;
 pub mod net;

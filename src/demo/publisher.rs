@@ -19,6 +19,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use crate::clock::Timestamp;
+use crate::json::Document;
 use crate::oci::{Digest, Tag};
 use crate::trust::notaryv1::canonical::canonical;
 use crate::trust::notaryv1::{Gun, KeyId};
@@ -233,8 +234,8 @@ fn file(
     signed: &Value,
     keys: &[&Key],
 ) -> Result<Value, SigningError> {
-    let value = crate::json::Value::parse(signed.to_string().as_bytes()).map_err(failed)?;
-    let message = canonical(&value).map_err(failed)?;
+    let document = Document::parse(signed.to_string().as_bytes()).map_err(failed)?;
+    let message = canonical(document.root()).map_err(failed)?;
     let signatures =
         keys.iter().map(|key| key.sign(&message)).collect::<Result<Vec<_>, SigningError>>()?;
     let file = Bytes::from(json!({ "signed": signed, "signatures": signatures }).to_string());

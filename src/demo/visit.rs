@@ -5,7 +5,7 @@ use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use url::Url;
 
-use crate::json::Value;
+use crate::json::{Document, Value};
 use crate::net::{Client, Method, Timeouts, TlsError};
 use crate::oci::manifest::{MAX_MANIFEST, Manifest};
 use crate::oci::{Digest, MediaType};
@@ -96,8 +96,9 @@ impl Visitor {
 /// The verdict and the reason in a denial's body.
 fn denied(status: StatusCode, body: &[u8]) -> Result<Seen, String> {
     let unknown = || format!("{status} without a reason");
-    let body = Value::parse(body).map_err(|_| unknown())?;
-    let first = body.member("errors").and_then(Value::as_array).and_then(<[Value]>::first);
+    let body = Document::parse(body).map_err(|_| unknown())?;
+    let errors = body.root().member("errors").and_then(Value::as_array);
+    let first = errors.and_then(|errors| errors.iter().next());
     let detail = first.and_then(|error| error.member("detail")).ok_or_else(unknown)?;
     let text = |name: &str| detail.member(name).and_then(Value::as_str).map(str::to_owned);
     let (verdict, reason) = text("verdict").zip(text("reason")).ok_or_else(unknown)?;

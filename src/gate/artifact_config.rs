@@ -2,7 +2,7 @@
 //! an image: one that has no layers that they can unpack, or only ones that they hold already. Its config must therefore
 //! say nothing that an engine would do. Pure.
 
-use crate::json::Value;
+use crate::json::{Document, Value};
 use crate::oci::Digest;
 
 /// The largest such config: it names two digests or so for each layer.
@@ -30,15 +30,16 @@ pub(super) fn is_harmless_config<'a>(
     config: &[u8],
     layers: impl ExactSizeIterator<Item = &'a Digest>,
 ) -> bool {
-    let Ok(config) = Value::parse(config) else { return false };
+    let Ok(config) = Document::parse(config) else { return false };
+    let config = config.root();
     let Some(members) = config.as_object() else { return false };
-    members.iter().all(|(name, value)| match name.as_str() {
+    members.iter().all(|(name, value)| match name {
         name if RUNS.contains(&name) => is_empty(value),
         name => TELLS.contains(&name),
     }) && has_layers(config.member("rootfs"), layers)
 }
 
-fn is_empty(value: &Value) -> bool {
+fn is_empty(value: Value<'_>) -> bool {
     match value {
         Value::Null => true,
         Value::Object(members) => members.is_empty(),
@@ -51,20 +52,20 @@ fn is_empty(value: &Value) -> bool {
 /// Whether the file system is made of these layers as they are, or of none. Engines find layers that they have unpacked
 /// before by these digests, and do not look at the layers of the manifest then.
 fn has_layers<'a>(
-    rootfs: Option<&Value>,
+    rootfs: Option<Value<'_>>,
     layers: impl ExactSizeIterator<Item = &'a Digest>,
 ) -> bool {
     let Some(rootfs) = rootfs else { return true };
     let Some(members) = rootfs.as_object() else { return is_empty(rootfs) };
-    if members.keys().any(|name| !["type", "diff_ids"].contains(&name.as_str())) {
+    if members.names().any(|name| !["type", "diff_ids"].contains(&name)) {
         return false;
     }
-    let listed = match members.get("diff_ids") {
+    let listed = match members.member("diff_ids") {
         None | Some(Value::Null) => return true,
         Some(Value::Array(listed)) => listed,
         Some(_) => return false,
     };
-    let same = |(listed, layer): (&Value, &Digest)| listed.as_str() == Some(&layer.to_string());
+    let same = |(listed, layer): (Value<'_>, &Digest)| listed.as_str() == Some(&layer.to_string());
     listed.is_empty() || (listed.len() == layers.len() && listed.iter().zip(layers).all(same))
 }
 

@@ -33,12 +33,12 @@ impl Gate {
             listed.map_err(|error| deny::fetch(&image, None, error.into()))?;
         let names = names.into_iter().collect();
         let mut served = Vec::with_capacity(tags.len());
-        for tag in tags {
-            if shared.lists(&image, &tag, &names)? {
-                served.push(tag);
+        for tag in tags.iter() {
+            if shared.lists(&image, tag, &names)? {
+                served.push(tag.clone());
             }
         }
-        Ok(TagPage { tags: served, next })
+        Ok(TagPage { tags: served.into(), next })
     }
 
     /// One page of what refers to an admitted manifest. Where upstream has no such list, the one that

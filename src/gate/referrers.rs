@@ -8,8 +8,8 @@ use tokio::task::spawn_blocking;
 use super::denial::Denial;
 use super::kinds::could_be_listed;
 use super::{Shared, artifacts, deny};
-use crate::json::Value;
-use crate::oci::manifest::MAX_MANIFEST;
+use crate::json::{Document, Value};
+use crate::oci::manifest::{MAX_MANIFEST, MAX_VALUES};
 use crate::oci::{Digest, ImageRef, MediaType};
 use crate::policy::{Artifacts, Mode};
 use crate::pull_through::FetchError;
@@ -106,8 +106,8 @@ impl Shared {
 }
 
 fn rebuild(list: &[u8], artifacts: Artifacts) -> Bytes {
-    let parsed = Value::parse(list).ok();
-    let entries = parsed.as_ref().and_then(|list| list.member("manifests")?.as_array());
+    let parsed = Document::parse_within(list, MAX_VALUES).ok();
+    let entries = parsed.as_ref().and_then(|list| list.root().member("manifests")?.as_array());
     let entries = entries.into_iter().flatten();
     let rebuilt: Vec<Json> = entries.filter_map(|entry| rebuilt(entry, artifacts)).collect();
     index(&rebuilt)
@@ -123,7 +123,7 @@ fn index(manifests: &[Json]) -> Bytes {
 }
 
 /// The entry in our own words, if it could be served.
-fn rebuilt(entry: &Value, artifacts: Artifacts) -> Option<Json> {
+fn rebuilt(entry: Value<'_>, artifacts: Artifacts) -> Option<Json> {
     let text = |name: &str| entry.member(name).and_then(Value::as_str);
     let stated = text("artifactType");
     if text("mediaType") != Some(MediaType::OciImage.as_str())
@@ -144,7 +144,7 @@ fn rebuilt(entry: &Value, artifacts: Artifacts) -> Option<Json> {
     let annotations = entry.member("annotations").and_then(Value::as_object);
     if let Some(annotations) = annotations.filter(|annotations| !annotations.is_empty()) {
         let texts =
-            annotations.iter().map(|(name, value)| Some((name.clone(), json!(value.as_str()?))));
+            annotations.iter().map(|(name, value)| Some((name.to_owned(), json!(value.as_str()?))));
         rebuilt["annotations"] = Json::Object(texts.collect::<Option<Map<_, _>>>()?);
     }
     Some(rebuilt)

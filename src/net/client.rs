@@ -21,6 +21,7 @@ use url::{Host, Url};
 use super::body::Body;
 use super::connect::Connector;
 use super::error::{NetError, Stage};
+use super::informational::Informational;
 use super::retry::Retries;
 use super::ssrf::{self, ForbiddenTarget, Guard};
 use super::tls::{self, TlsError};
@@ -177,11 +178,20 @@ impl Client {
         let pool = if self.is_own(url) { own } else { named };
         let mut request = request(method, url, headers)?;
         request.headers_mut().extend(self.via.clone().map(|via| (VIA, via)));
+        let informational = Informational::of(&mut request);
         let host = url.host_str().unwrap_or_default();
-        let response = match tokio::time::timeout(timeouts.first_byte, pool.request(request)).await
-        {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(NetError::of_request(host, error)),
+        let answer = async {
+            tokio::select! {
+                too_many = informational.too_many() => {
+                    Err(NetError::Broken { host: host.to_owned(), source: Arc::new(too_many) })
+                }
+                answer = pool.request(request) => {
+                    answer.map_err(|error| NetError::of_request(host, error))
+                }
+            }
+        };
+        let response = match tokio::time::timeout(timeouts.first_byte, answer).await {
+            Ok(answer) => answer?,
             Err(_) => return Err(self.timed_out(url, Stage::FirstByte)),
         };
         let Timeouts { idle, total, .. } = *timeouts;

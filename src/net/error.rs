@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustls::{CertificateError, InvalidMessage};
 use thiserror::Error;
 
+use super::informational::TooMany;
 use super::ssrf::ForbiddenTarget;
 
 /// What was being waited for when the time ran out.
@@ -56,7 +57,9 @@ impl NetError {
     /// Whether the same request may well succeed in a moment.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Broken { .. } => true,
+            // It would do the same again.
+            Self::Broken { source, .. } => cause::<TooMany>(&**source).is_none(),
+            Self::Connect { .. } => true,
             Self::TimedOut { stage, .. } => *stage == Stage::Connection,
             Self::Forbidden(_) | Self::Tls { .. } => false,
         }

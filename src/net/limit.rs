@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::body::Body;
 use super::error::NetError;
 
-/// The most bytes set aside on the word of a server, before they came.
+/// The most bytes set aside on the word of a server, before that many came.
 const MAX_PREALLOCATED: usize = 64 << 10;
 
 /// Why a body was not read to its end.
@@ -45,7 +45,15 @@ where
         if data.len() > ceiling - whole.len() {
             return Err(ReadError::TooLong { ceiling });
         }
+        if whole.len() + data.len() > whole.capacity() && announced > whole.capacity() {
+            // The server has sent what it said so far: all of it at once, so that nothing is copied again.
+            whole.reserve(announced - whole.len());
+        }
         whole.extend_from_slice(&data);
+    }
+    if whole.capacity() > whole.len() + whole.len() / 8 {
+        // What grew as it came may have room for twice as much, and would keep it.
+        return Ok(Bytes::copy_from_slice(&whole));
     }
     Ok(whole.freeze())
 }

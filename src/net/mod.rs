@@ -6,6 +6,7 @@ mod body;
 mod client;
 mod connect;
 mod error;
+mod informational;
 mod limit;
 mod retry;
 mod ssrf;

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::digest::Digest;
-use crate::json::{InvalidJson, Value};
+use super::manifest::MAX_VALUES;
+use crate::json::{Document, InvalidJson, Value};
 
 /// An image manifest that is an artifact, in its own words (image-spec, manifest.md).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,16 +53,17 @@ pub enum NoArtifact {
 impl Artifact {
     /// Reads an image manifest.
     pub fn parse(bytes: &[u8]) -> Result<Self, NoArtifact> {
-        let manifest = Value::parse(bytes)?;
+        let document = Document::parse_within(bytes, MAX_VALUES)?;
+        let manifest = document.root();
         let config = manifest.member("config").ok_or(NoArtifact::Missing("config"))?;
         let layers = manifest.member("layers").and_then(Value::as_array);
         let layers = layers.ok_or(NoArtifact::Missing("list of layers"))?;
         Ok(Self {
-            artifact_type: artifact_type(&manifest)?,
+            artifact_type: artifact_type(manifest)?,
             config_type: layer(config)?.media_type,
             layers: layers.iter().map(layer).collect::<Result<_, _>>()?,
-            subject: present(&manifest, "subject").map(layer).transpose()?,
-            annotations: annotations(&manifest)?,
+            subject: present(manifest, "subject").map(layer).transpose()?,
+            annotations: annotations(manifest)?,
         })
     }
 
@@ -74,12 +76,12 @@ impl Artifact {
 impl Referrer {
     /// Reads the entries of an index.
     pub fn parse_list(index: &[u8]) -> Result<Vec<Self>, NoArtifact> {
-        let index = Value::parse(index)?;
-        let entries = index.member("manifests").and_then(Value::as_array);
+        let document = Document::parse_within(index, MAX_VALUES)?;
+        let entries = document.root().member("manifests").and_then(Value::as_array);
         entries.ok_or(NoArtifact::Missing("list of manifests"))?.iter().map(Self::read).collect()
     }
 
-    fn read(entry: &Value) -> Result<Self, NoArtifact> {
+    fn read(entry: Value<'_>) -> Result<Self, NoArtifact> {
         Ok(Self {
             digest: digest(entry)?,
             artifact_type: artifact_type(entry)?,
@@ -89,17 +91,17 @@ impl Referrer {
 }
 
 /// The member `name`; Go, in which registries are written, does not tell null from none.
-fn present<'a>(of: &'a Value, name: &str) -> Option<&'a Value> {
-    of.member(name).filter(|member| **member != Value::Null)
+fn present<'a>(of: Value<'a>, name: &str) -> Option<Value<'a>> {
+    of.member(name).filter(|member| !member.is_null())
 }
 
-fn artifact_type(of: &Value) -> Result<Option<String>, NoArtifact> {
+fn artifact_type(of: Value<'_>) -> Result<Option<String>, NoArtifact> {
     let Some(member) = present(of, "artifactType") else { return Ok(None) };
     let text = member.as_str().ok_or(NoArtifact::Member("artifactType"))?;
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
-fn layer(descriptor: &Value) -> Result<Layer, NoArtifact> {
+fn layer(descriptor: Value<'_>) -> Result<Layer, NoArtifact> {
     let media_type = descriptor.member("mediaType").and_then(Value::as_str);
     let size = descriptor.member("size").and_then(Value::as_integer);
     let size = size.and_then(|size| u64::try_from(size).ok());
@@ -111,15 +113,16 @@ fn layer(descriptor: &Value) -> Result<Layer, NoArtifact> {
     })
 }
 
-fn digest(descriptor: &Value) -> Result<Digest, NoArtifact> {
+fn digest(descriptor: Value<'_>) -> Result<Digest, NoArtifact> {
     let digest = descriptor.member("digest").and_then(Value::as_str);
     digest.and_then(|text| text.parse().ok()).ok_or(NoArtifact::Member("digest"))
 }
 
-fn annotations(of: &Value) -> Result<BTreeMap<String, String>, NoArtifact> {
+fn annotations(of: Value<'_>) -> Result<BTreeMap<String, String>, NoArtifact> {
     let Some(annotations) = present(of, "annotations") else { return Ok(BTreeMap::new()) };
     let annotations = annotations.as_object().ok_or(NoArtifact::Member("annotations"))?;
-    let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+    let text =
+        |(name, value): (&str, Value<'_>)| Some((name.to_owned(), value.as_str()?.to_owned()));
     let texts: Option<BTreeMap<_, _>> = annotations.iter().map(text).collect();
     texts.ok_or(NoArtifact::Member("annotations"))
 }

@@ -33,11 +33,11 @@ pub struct Part {
 
 impl Form {
     /// The form of `manifest`, a parsed JSON object; `None` where it is no image manifest.
-    pub(super) fn of(manifest: &Value) -> Option<Self> {
+    pub(super) fn of(manifest: Value<'_>) -> Option<Self> {
         let members = manifest.as_object()?;
         let mut stray = Stray(None);
         for (name, member) in members {
-            match (name.as_str(), member) {
+            match (name, member) {
                 ("schemaVersion", Value::Integer(2))
                 | ("mediaType" | "artifactType", Value::String(_))
                 | ("config" | "subject", Value::Object(_))
@@ -47,16 +47,17 @@ impl Form {
                 (other, _) => stray.note(|| format!("the member {}", shown(other))),
             }
         }
-        let config = Part::read(members.get("config")?, "config", &mut stray)?;
-        let layers = members.get("layers")?.as_array()?;
+        let config = Part::read(members.member("config")?, "config", &mut stray)?;
+        let layers = members.member("layers")?.as_array()?;
         let layers = layers.iter().map(|layer| Part::read(layer, "a layer", &mut stray));
         let layers = layers.collect::<Option<_>>()?;
-        let subject = members.get("subject").filter(|subject| **subject != Value::Null);
+        let subject = members.member("subject").filter(|subject| !subject.is_null());
         let subject = match subject {
             Some(subject) => Some(Part::read(subject, "subject", &mut stray)?),
             None => None,
         };
-        let artifact_type = members.get("artifactType").and_then(Value::as_str).map(str::to_owned);
+        let artifact_type =
+            members.member("artifactType").and_then(Value::as_str).map(str::to_owned);
         let stray = stray.0;
         Some(Self { artifact_type, config, layers, subject, stray })
     }
@@ -75,17 +76,17 @@ impl Part {
             && self.digest == Digest::of(EMPTY_CONTENT)
     }
 
-    fn read(descriptor: &Value, what: &str, stray: &mut Stray) -> Option<Self> {
+    fn read(descriptor: Value<'_>, what: &str, stray: &mut Stray) -> Option<Self> {
         let members = descriptor.as_object()?;
-        let text = |name: &str| members.get(name).and_then(Value::as_str);
-        let size = members.get("size").and_then(Value::as_integer);
+        let text = |name: &str| members.member(name).and_then(Value::as_str);
+        let size = members.member("size").and_then(Value::as_integer);
         let part = Self {
             media_type: text("mediaType")?.to_owned(),
             digest: text("digest")?.parse().ok()?,
             size: u64::try_from(size?).ok()?,
         };
         for (name, member) in members {
-            match (name.as_str(), member) {
+            match (name, member) {
                 ("mediaType" | "digest" | "size", _)
                 | ("artifactType", Value::String(_))
                 | ("annotations", Value::Null) => {}
@@ -93,8 +94,8 @@ impl Part {
                 ("data", Value::String(data))
                     if data == EMPTY_DATA && part.is_empty_descriptor() => {}
                 ("platform", Value::Object(platform)) if what == "subject" => {
-                    let nested = |value: &Value| matches!(value, Value::Object(_));
-                    if platform.values().any(nested) {
+                    let nested = |(_, value)| matches!(value, Value::Object(_));
+                    if platform.iter().any(nested) {
                         stray.note(|| "a platform that is not one".to_owned());
                     }
                 }
@@ -113,10 +114,10 @@ impl Stray {
         self.0.get_or_insert_with(what);
     }
 
-    fn annotations(&mut self, annotations: &Value) {
+    fn annotations(&mut self, annotations: Value<'_>) {
         let texts = annotations
             .as_object()
-            .is_some_and(|members| members.values().all(|value| value.as_str().is_some()));
+            .is_some_and(|members| members.iter().all(|(_, value)| value.as_str().is_some()));
         if !texts {
             self.note(|| "annotations that are not text".to_owned());
         }
@@ -132,6 +133,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
+    use crate::json::Document;
 
     fn part(media_type: &str) -> Json {
         json!({"mediaType": media_type, "digest": Digest::of(b"{}").to_string(), "size": 2})
@@ -143,7 +145,7 @@ mod tests {
     }
 
     fn form(json: &Json) -> Option<Form> {
-        Form::of(&Value::parse(json.to_string().as_bytes()).unwrap())
+        Form::of(Document::parse(json.to_string().as_bytes()).unwrap().root())
     }
 
     #[test]

@@ -8,12 +8,18 @@ use super::digest::Digest;
 use super::form::Form;
 use super::media_type::{MediaType, essence};
 use super::pointers::Pointers;
-use crate::json::{InvalidJson, Value};
+use crate::json::{self, Array, Document, InvalidJson, Value};
 
 /// The largest manifest: what distribution and the specification agree registries accept.
 pub const MAX_MANIFEST: usize = 4 << 20;
+/// The most JSON values that one manifest or index may hold: every descriptor, member and annotation
+/// counts. An index of [`MAX_CHILDREN`] children has room for 20 values in each.
+pub const MAX_VALUES: usize = 200_000;
 /// The most children that one index may list.
 pub const MAX_CHILDREN: usize = 10_000;
+
+/// What one value takes in the typed form in bytes, about: most in a map of annotations.
+const TYPED: usize = 128;
 
 /// The configs with which some engine runs an image, or a plugin: those of the specifications, and what
 /// docker takes for one of them (moby, `distribution/registry.go`, `defaultImageTypes`, `pluginTypes`).
@@ -94,22 +100,35 @@ pub enum InvalidManifest {
 }
 
 impl Manifest {
+    /// The most bytes that [`Self::parse`] allocates for `length` bytes: first for the JSON, then for
+    /// the typed form.
+    pub const fn most_memory(length: usize) -> usize {
+        let json = json::most_memory(length, MAX_VALUES);
+        let values = if length / 2 < MAX_VALUES { length / 2 } else { MAX_VALUES };
+        let typed = length + values * TYPED;
+        if json > typed { json } else { typed }
+    }
+
     /// Parses `bytes`; `content_type` is what the registry said they are, if it said anything.
     pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, InvalidManifest> {
-        let value = Value::parse(bytes)?;
-        check_case(&value)?;
+        let document = Document::parse_within(bytes, MAX_VALUES)?;
+        let value = document.root();
+        check_case(value)?;
         let lists = |member| value.member(member).is_some();
         let index = lists("manifests");
         if index && (lists("layers") || lists("config") || lists("fsLayers") || lists("blobs")) {
             return Err(InvalidManifest::Ambiguous);
         }
-        let media_type = media_type(&value, content_type, index)?;
-        let Pointers { outside, flaw } = Pointers::of(&value);
+        let media_type = media_type(value, content_type, index)?;
+        let Pointers { outside, flaw } = Pointers::of(value);
         let flaw = flaw.map(String::into_boxed_str);
+        let form = if index { None } else { form(value) };
+        // Its memory is free before the typed form takes its own.
+        drop(document);
         let mut manifest = if media_type.is_index() {
             Self::index(bytes, media_type)?
         } else {
-            Self { form: form(&value), ..Self::image(bytes, media_type)? }
+            Self { form, ..Self::image(bytes, media_type)? }
         };
         (manifest.outside, manifest.flaw) = (outside, flaw);
         Ok(manifest)
@@ -212,7 +231,7 @@ pub fn is_image_config(media_type: &str) -> bool {
 }
 
 /// The form of an image manifest, kept only where that could be an artifact.
-fn form(manifest: &Value) -> Option<Box<Form>> {
+fn form(manifest: Value<'_>) -> Option<Box<Form>> {
     let form = Form::of(manifest)?;
     let is_image = form.layers.iter().any(|layer| is_image_layer(&layer.media_type));
     (!is_image).then(|| Box::new(form))
@@ -220,9 +239,9 @@ fn form(manifest: &Value) -> Option<Box<Form>> {
 
 /// Refuses a member that is one of those that engines read but for its case: they are written in Go,
 /// whose decoder would take it for that, and see another manifest than we do.
-fn check_case(manifest: &Value) -> Result<(), InvalidManifest> {
+fn check_case(manifest: Value<'_>) -> Result<(), InvalidManifest> {
     let listed = ["manifests", "layers", "blobs"].map(|name| manifest.member(name));
-    let listed = listed.into_iter().flatten().filter_map(Value::as_array).flatten();
+    let listed = listed.into_iter().flatten().filter_map(Value::as_array).flat_map(Array::iter);
     let pointed = ["config", "subject"].map(|name| manifest.member(name));
     for place in std::iter::once(manifest).chain(pointed.into_iter().flatten()).chain(listed) {
         if let Some(name) = place.miscased(&MEMBERS) {
@@ -234,7 +253,7 @@ fn check_case(manifest: &Value) -> Result<(), InvalidManifest> {
 
 /// What the document is by its own word, its registry's word and its shape, which must agree.
 fn media_type(
-    value: &Value,
+    value: Value<'_>,
     content_type: Option<&str>,
     index: bool,
 ) -> Result<MediaType, InvalidManifest> {

@@ -34,10 +34,10 @@ enum Place {
 
 impl Pointers {
     /// Looks at all of `manifest`, a parsed JSON object.
-    pub(super) fn of(manifest: &Value) -> Self {
+    pub(super) fn of(manifest: Value<'_>) -> Self {
         let mut found = Self::default();
         for (name, member) in manifest.as_object().into_iter().flatten() {
-            match (name.as_str(), member) {
+            match (name, member) {
                 ("manifests", Value::Array(children)) => {
                     children.iter().for_each(|child| found.look(child, Place::Child));
                 }
@@ -48,19 +48,19 @@ impl Pointers {
         found
     }
 
-    fn look(&mut self, value: &Value, place: Place) {
+    fn look(&mut self, value: Value<'_>, place: Place) {
         match value {
             Value::Array(items) => items.iter().for_each(|item| self.look(item, Place::Other)),
             Value::Object(members) => {
                 self.descriptor(value, place);
-                members.values().for_each(|member| self.look(member, Place::Other));
+                members.iter().for_each(|(_, member)| self.look(member, Place::Other));
             }
             Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Real | Value::String(_) => {}
         }
     }
 
     /// Looks at an object that may be a descriptor.
-    fn descriptor(&mut self, object: &Value, place: Place) {
+    fn descriptor(&mut self, object: Value<'_>, place: Place) {
         let Some(digest) = object.member("digest").and_then(Value::as_str) else { return };
         let media_type = object.member("mediaType").and_then(Value::as_str).unwrap_or_default();
         let content = match inline(object, digest) {
@@ -98,7 +98,7 @@ impl Pointers {
         }
     }
 
-    fn point_outside(&mut self, object: &Value, digest: &str, media_type: &str) {
+    fn point_outside(&mut self, object: Value<'_>, digest: &str, media_type: &str) {
         let size = object.member("size").and_then(Value::as_integer);
         match (digest.parse(), size.and_then(|size| u64::try_from(size).ok())) {
             (Ok(digest), Some(size)) => {
@@ -126,7 +126,7 @@ impl Pointers {
 }
 
 /// The content that a descriptor holds inline, checked against its digest and its size.
-fn inline(descriptor: &Value, digest: &str) -> Result<Option<Vec<u8>>, String> {
+fn inline(descriptor: Value<'_>, digest: &str) -> Result<Option<Vec<u8>>, String> {
     let text = match descriptor.member("data") {
         None | Some(Value::Null) => return Ok(None),
         Some(data) => data.as_str().ok_or("it has `data` that is not a string")?,
@@ -150,6 +150,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
+    use crate::json::Document;
 
     const OCI: &str = MediaType::OciImage.as_str();
 
@@ -169,7 +170,7 @@ mod tests {
     }
 
     fn pointers(manifest: &Json) -> Pointers {
-        Pointers::of(&Value::parse(manifest.to_string().as_bytes()).unwrap())
+        Pointers::of(Document::parse(manifest.to_string().as_bytes()).unwrap().root())
     }
 
     fn outside(manifest: &Json) -> Vec<Digest> {

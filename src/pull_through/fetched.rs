@@ -8,6 +8,7 @@ use http::HeaderMap;
 use super::FetchError;
 use crate::oci::headers::{ContentName, of_manifest};
 use crate::oci::{Descriptor, Digest, Manifest, Mismatch};
+use crate::parsing;
 use crate::upstream::Answer;
 
 /// What a manifest takes in memory beside its bytes and lists, about.
@@ -43,17 +44,20 @@ struct Shared {
 impl Fetched {
     /// Holds `answer` against the digest that was `asked` for, and parses it: in that order, so that
     /// nothing is made of bytes that nobody asked for.
-    pub(super) fn new(asked: &Digest, answer: Answer) -> Result<Self, FetchError> {
+    pub(super) async fn new(asked: &Digest, answer: Answer) -> Result<Self, FetchError> {
+        let (asked, length) = (*asked, answer.bytes.len());
+        parsing::run(length, Manifest::most_memory(length), move || Self::read(asked, answer)).await
+    }
+
+    fn read(asked: Digest, answer: Answer) -> Result<Self, FetchError> {
         let Answer { bytes, content_type } = answer;
         let digest = Digest::by(asked.algorithm(), &bytes);
-        if digest != *asked {
-            let mismatch = Mismatch { asked: *asked, got: digest };
+        if digest != asked {
+            let mismatch = Mismatch { asked, got: digest };
             return Err(FetchError::Mismatch(Box::new(mismatch)));
         }
         let manifest = Manifest::parse(&bytes, content_type.as_deref())
             .map_err(|invalid| FetchError::Invalid(Arc::new(invalid)))?;
-        // What they were read into may have room for twice as much, which would be kept, too.
-        let bytes = Bytes::copy_from_slice(&bytes);
         let name = ContentName::of(&digest);
         let headers = of_manifest(&name, manifest.media_type(), bytes.len());
         let shared = Shared { bytes, digest, manifest, content_type, name, headers };
@@ -97,5 +101,28 @@ impl Fetched {
         let forms = manifest.form().map_or(0, |form| form.layers.len()) * 2;
         let lists = (descriptors + forms) * size_of::<Descriptor>();
         u32::try_from(bytes.len() + lists + OVERHEAD).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn answer(length: usize) -> (Digest, Answer) {
+        let text = format!(r#"{{"schemaVersion":2,"manifests":[],"x":"{}"}}"#, "a".repeat(length));
+        let bytes = Bytes::from(text);
+        (Digest::of(&bytes), Answer { bytes, content_type: None })
+    }
+
+    #[tokio::test]
+    async fn a_large_manifest_is_hashed_and_parsed_off_the_threads_that_serve() {
+        let (digest, small) = answer(1_000);
+        assert!(Fetched::new(&digest, small).now_or_never().is_some());
+        let (digest, large) = answer(4_000_000);
+        let mut fetched = Box::pin(Fetched::new(&digest, large));
+        assert!(fetched.as_mut().now_or_never().is_none());
+        assert_eq!(*fetched.await.unwrap().digest(), digest);
     }
 }

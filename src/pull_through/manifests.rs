@@ -48,11 +48,11 @@ impl PullThrough {
         let upstream = self.upstream(registry)?;
         let key = (registry.clone(), repository.clone(), *digest);
         let fetch = async || -> Result<Fetched, FetchError> {
-            if let Some(stored) = self.stored_manifest(&key) {
+            if let Some(stored) = self.stored_manifest(&key).await {
                 return Ok(stored);
             }
             let answer = upstream.manifest(repository, &Reference::Digest(*digest)).await?;
-            Fetched::new(digest, answer)
+            Fetched::new(digest, answer).await
         };
         let entry = self.manifests.entry(key.clone()).or_try_insert_with(fetch()).await;
         let entry = entry.map_err(Arc::unwrap_or_clone)?;
@@ -64,12 +64,15 @@ impl PullThrough {
     }
 
     /// The manifest that is in the store, hashed again.
-    pub(super) fn stored_manifest(&self, (registry, repository, digest): &Key) -> Option<Fetched> {
+    pub(super) async fn stored_manifest(
+        &self,
+        (registry, repository, digest): &Key,
+    ) -> Option<Fetched> {
         let store = self.store.as_ref()?;
         let content = store.content(registry, repository, digest)?;
         let content_type = content.content_type().map(str::to_owned);
         let bytes = Bytes::copy_from_slice(content.bytes());
-        match Fetched::new(digest, Answer { bytes, content_type }) {
+        match Fetched::new(digest, Answer { bytes, content_type }).await {
             Ok(fetched) => Some(fetched),
             Err(FetchError::Mismatch(_)) => {
                 store.set_aside(digest);

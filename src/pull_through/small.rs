@@ -19,7 +19,7 @@ impl PullThrough {
         let key = (registry.clone(), repository.clone(), *digest);
         match self.manifests.get(&key).await {
             Some(kept) => Some(kept),
-            None => self.stored_manifest(&key),
+            None => self.stored_manifest(&key).await,
         }
     }
 
@@ -37,7 +37,7 @@ impl PullThrough {
         let upstream = self.upstream(registry)?;
         let reference = Reference::Digest(*digest);
         let answer = upstream.manifest_within(repository, &reference, ceiling).await?;
-        let fetched = Fetched::new(digest, answer)?;
+        let fetched = Fetched::new(digest, answer).await?;
         self.remember(registry, repository, &fetched).await;
         Ok(fetched)
     }
@@ -54,7 +54,7 @@ impl PullThrough {
         let upstream = self.upstream(registry)?;
         let reference = Reference::Tag(tag.clone());
         let answer = upstream.manifest_within(repository, &reference, ceiling).await?;
-        let fetched = Fetched::new(&Digest::of(&answer.bytes), answer)?;
+        let fetched = Fetched::new(&Digest::of(&answer.bytes), answer).await?;
         self.remember(registry, repository, &fetched).await;
         Ok(fetched)
     }

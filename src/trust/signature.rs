@@ -29,6 +29,17 @@ pub enum Content {
     Envelope { media_type: String, bytes: Bytes },
 }
 
+impl Content {
+    /// How many bytes it has.
+    pub fn length(&self) -> usize {
+        match self {
+            Self::Layer { payload: bytes, .. }
+            | Self::Bundle { json: bytes }
+            | Self::Envelope { bytes, .. } => bytes.len(),
+        }
+    }
+}
+
 /// What one good signature says, beside that it is good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vouched {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, Response, StatusCode};
 use thiserror::Error;
 
-use crate::json::{InvalidJson, Value};
+use crate::json::{Document, InvalidJson, Value};
 use crate::net::{Body, ForbiddenTarget, NetError, ReadError, retry_after};
 use crate::oci::ErrorCode;
 use crate::oci::manifest::InvalidManifest;
@@ -192,8 +192,8 @@ pub(super) fn absence_in(body: &[u8]) -> (Option<ErrorCode>, String) {
 /// Code and message of the first error of a registry's error body.
 fn first_error(body: &[u8]) -> Option<(Option<ErrorCode>, String)> {
     // Plenty of 404s are a web server's own, in HTML: what is no error body says nothing.
-    let value = Value::parse(body).ok()?;
-    let error = value.member("errors")?.as_array()?.first()?;
+    let document = Document::parse(body).ok()?;
+    let error = document.root().member("errors")?.as_array()?.iter().next()?;
     let text = |name| error.member(name).and_then(Value::as_str).unwrap_or_default();
     let code = match text("code") {
         "BLOB_UNKNOWN" => Some(ErrorCode::BlobUnknown),

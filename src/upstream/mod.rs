@@ -13,6 +13,7 @@ mod page;
 mod range;
 mod referrers;
 mod small;
+mod together;
 mod token;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http_body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
@@ -33,15 +35,21 @@ pub use page::Page;
 pub use range::{ByteRange, ContentRange};
 pub use referrers::{Listing, Referrers};
 
-use crate::json::Value;
+use crate::json::{self, Document, Value};
 use crate::net::{Body, Client, Method, NetError, Stage};
 use crate::oci::headers::DOCKER_CONTENT_DIGEST;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, ErrorCode, MediaType, Reference, Registry, Repository, Tag};
+use crate::parsing;
 use exchange::Question;
+use together::Together;
 
 /// The longest tag list that is read, in bytes: some registries know no pages.
 const MAX_TAG_LIST: usize = 16 << 20;
+/// How many bytes of lists of one upstream may be read and parsed at once; further ones wait.
+const MAX_LISTS: usize = 64 << 20;
+/// The most tags in one page of a tag list.
+const MAX_TAGS: usize = 500_000;
 /// One in so many requests at once is never a blob's.
 const RESERVED: usize = 8;
 
@@ -73,7 +81,7 @@ pub enum Part {
 /// One page of a repository's tags.
 #[derive(Clone, Debug)]
 pub struct TagPage {
-    pub tags: Vec<Tag>,
+    pub tags: Arc<[Tag]>,
     /// The page after this one, if there is one.
     pub next: Option<Page>,
 }
@@ -87,6 +95,10 @@ pub struct Upstream {
     /// fewer than there may be requests: what is left is for deciding.
     blob_places: Arc<Semaphore>,
     patience: Duration,
+    tag_lists: Together<(Repository, String), Result<TagPage, UpstreamError>>,
+    referrer_lists: Together<referrers::Key, Result<Listing, UpstreamError>>,
+    /// Room for lists that are read and parsed, in bytes.
+    list_room: Arc<Semaphore>,
 }
 
 impl Upstream {
@@ -100,6 +112,9 @@ impl Upstream {
             server,
             blob_places: Arc::new(Semaphore::new(places)),
             patience: config.timeouts.first_byte,
+            tag_lists: Together::default(),
+            referrer_lists: Together::default(),
+            list_room: Arc::new(Semaphore::new(MAX_LISTS)),
         })
     }
 
@@ -213,14 +228,49 @@ impl Upstream {
         repository: &Repository,
         page: &Page,
     ) -> Result<TagPage, UpstreamError> {
+        let key = (repository.clone(), page.to_query());
+        self.tag_lists.answer(key, self.list_tags(repository, page)).await
+    }
+
+    async fn list_tags(
+        &self,
+        repository: &Repository,
+        page: &Page,
+    ) -> Result<TagPage, UpstreamError> {
         let headers = accept("application/json");
         let response = self
             .ask(Endpoint::Tags, Method::Get, repository, "tags/list", page.pairs(), headers)
             .await?;
         let response = expect_ok(response, ErrorCode::NameUnknown).await?;
         let next = page::next(response.headers())?;
-        let bytes = response.into_body().read_whole(MAX_TAG_LIST).await?;
-        Ok(TagPage { tags: read_tags(&bytes)?, next })
+        let (bytes, _room) = self.read_list(response.into_body(), MAX_TAG_LIST).await?;
+        let length = bytes.len();
+        let memory =
+            json::most_memory(length, MAX_TAGS) + MAX_TAGS.min(length / 3) * size_of::<Tag>();
+        let tags = parsing::run(length, memory, move || read_tags(&bytes)).await?;
+        Ok(TagPage { tags, next })
+    }
+
+    /// All of a list, if that is `ceiling` bytes or less, and the room that it takes while it is parsed.
+    async fn read_list(
+        &self,
+        body: Body,
+        ceiling: usize,
+    ) -> Result<(Bytes, OwnedSemaphorePermit), UpstreamError> {
+        let hint = body.size_hint();
+        let announced = hint.exact().and_then(|exact| usize::try_from(exact).ok());
+        let most = u32::try_from(announced.unwrap_or(ceiling).min(ceiling)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.list_room).acquire_many_owned(most);
+        match tokio::time::timeout(self.patience, room).await {
+            Ok(Ok(room)) => Ok((body.read_whole(ceiling).await?, room)),
+            // The semaphore is never closed.
+            Ok(Err(_)) | Err(_) => Err(self.no_place()),
+        }
+    }
+
+    fn no_place(&self) -> UpstreamError {
+        let host = self.client().base().host_str().unwrap_or_default().to_owned();
+        NetError::TimedOut { host, stage: Stage::Place }.into()
     }
 
     async fn ask(
@@ -253,10 +303,7 @@ impl Upstream {
         match tokio::time::timeout(self.patience, place).await {
             Ok(Ok(place)) => Ok(place),
             // The semaphore is never closed; were it, there would be no place either.
-            Ok(Err(_)) | Err(_) => {
-                let host = self.client().base().host_str().unwrap_or_default().to_owned();
-                Err(NetError::TimedOut { host, stage: Stage::Place }.into())
-            }
+            Ok(Err(_)) | Err(_) => Err(self.no_place()),
         }
     }
 
@@ -289,10 +336,10 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Violat
     }
 }
 
-fn read_tags(bytes: &[u8]) -> Result<Vec<Tag>, Violation> {
-    let list = Value::parse(bytes)?;
-    let tags = match list.member("tags") {
-        Some(Value::Null) => return Ok(Vec::new()),
+fn read_tags(bytes: &[u8]) -> Result<Arc<[Tag]>, Violation> {
+    let list = Document::parse_within(bytes, MAX_TAGS)?;
+    let tags = match list.root().member("tags") {
+        Some(Value::Null) => return Ok(Arc::default()),
         Some(tags) => tags.as_array(),
         None => None,
     };

@@ -13,6 +13,7 @@ use crate::net::{Body, Method};
 use crate::oci::headers::OCI_FILTERS_APPLIED;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, ErrorCode, Manifest, MediaType, Repository};
+use crate::parsing;
 
 /// The longest list of referrers, which is an index.
 const MAX_REFERRERS: usize = MAX_MANIFEST;
@@ -55,6 +56,9 @@ pub enum Listing {
     WebPage(StatusCode),
 }
 
+/// What is asked for: of which subject, which type, which page, and the ceiling in bytes.
+pub(super) type Key = (Repository, Digest, Option<String>, String, usize);
+
 impl Upstream {
     /// What refers to the manifest `subject`, of `artifact_type` only if upstream filters; `None` if
     /// upstream answers as one that has no referrers API does.
@@ -75,6 +79,20 @@ impl Upstream {
 
     /// The same, in `ceiling` bytes or less, with what a registry says that does not list them.
     pub async fn list_referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        page: &Page,
+        ceiling: usize,
+    ) -> Result<Listing, UpstreamError> {
+        let wanted = artifact_type.map(str::to_owned);
+        let key = (repository.clone(), *subject, wanted, page.to_query(), ceiling);
+        let ask = self.ask_referrers(repository, subject, artifact_type, page, ceiling);
+        self.referrer_lists.answer(key, ask).await
+    }
+
+    async fn ask_referrers(
         &self,
         repository: &Repository,
         subject: &Digest,
@@ -111,9 +129,11 @@ impl Upstream {
         if filters_applied.as_ref().is_some_and(|filters| filters.len() > MAX_FILTERS) {
             return Err(Violation::Header("OCI-Filters-Applied").into());
         }
-        let bytes = response.into_body().read_whole(ceiling).await?;
-        let index = Manifest::parse(&bytes, content_type.as_deref()).map_err(Violation::from)?;
-        if index.media_type() != MediaType::OciIndex {
+        let (bytes, _room) = self.read_list(response.into_body(), ceiling).await?;
+        let (text, length) = (bytes.clone(), bytes.len());
+        let parse = move || Manifest::parse(&text, content_type.as_deref());
+        let index = parsing::run(length, Manifest::most_memory(length), parse).await;
+        if index.map_err(Violation::from)?.media_type() != MediaType::OciIndex {
             return Err(Violation::Missing("OCI index").into());
         }
         Ok(Listing::Page(Referrers { bytes, filters_applied, next }, violation))

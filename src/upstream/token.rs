@@ -25,11 +25,14 @@ use super::credentials::Credentials;
 use super::error::{self, UpstreamError, Violation};
 use super::exchange;
 use super::metrics::{Endpoint, Metrics};
-use crate::json::Value;
+use crate::json::{self, Document, Value};
 use crate::net::{Client, Method};
+use crate::parsing;
 
 /// The longest answer of a token server, in bytes.
 const MAX_TOKEN_ANSWER: usize = 128 << 10;
+/// The most JSON values in one.
+const MAX_VALUES: usize = 10_000;
 /// The longest token that fits a request.
 const MAX_TOKEN: usize = 32 << 10;
 /// How many tokens are kept: one for each repository that was asked for lately.
@@ -162,7 +165,8 @@ async fn fetch(
         return Err(error::of_status(&response));
     }
     let answer = response.into_body().read_whole(MAX_TOKEN_ANSWER).await?;
-    Ok(read_token(&answer)?)
+    let memory = json::most_memory(answer.len(), MAX_VALUES);
+    Ok(parsing::run(answer.len(), memory, move || read_token(&answer)).await?)
 }
 
 /// The realm's URL with what is wanted of it.
@@ -181,7 +185,8 @@ fn question(want: &Want, credentials: Option<&Credentials>) -> Url {
 }
 
 fn read_token(answer: &[u8]) -> Result<Token, Violation> {
-    let answer = Value::parse(answer)?;
+    let answer = Document::parse_within(answer, MAX_VALUES)?;
+    let answer = answer.root();
     let member = |name| answer.member(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let text = member("token").or_else(|| member("access_token"));
     let text = text.filter(|text| text.len() <= MAX_TOKEN).ok_or(Violation::Missing("token"))?;

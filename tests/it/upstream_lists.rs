@@ -2,6 +2,7 @@
 
 use countersign::oci::{Digest, MediaType, Repository, Tag};
 use countersign::upstream::{Page, UpstreamError};
+use futures_util::future::join_all;
 use http::header::{CONTENT_TYPE, LINK};
 
 use crate::fake_registry::{FakeRegistry, Fault, respond, with};
@@ -93,6 +94,22 @@ async fn referrers_come_as_an_index_and_a_404_is_none() {
     });
     let page = ask(None).await.unwrap().unwrap();
     assert_eq!(page.next.unwrap().to_query(), "last=abc");
+}
+
+#[tokio::test]
+async fn identical_list_requests_at_once_ask_upstream_once() {
+    let (fake, subject) = with_app().await;
+    let (upstream, app, page) = (fake.upstream(), app(), Page::default());
+    let tags = join_all((0..8).map(|_| upstream.tags(&app, &page))).await;
+    assert!(tags.iter().all(|page| page.as_ref().unwrap().tags.len() == 1));
+    assert_eq!(fake.asked_for("/tags/list").len(), 1);
+    let other = Page::parse("n=5");
+    let (one, two) = tokio::join!(upstream.tags(&app, &page), upstream.tags(&app, &other));
+    assert_eq!((one.unwrap().tags.len(), two.unwrap().tags.len()), (1, 1));
+    assert_eq!(fake.asked_for("/tags/list").len(), 3);
+    let referrers = (0..8).map(|_| upstream.referrers(&app, &subject, None, &page));
+    assert!(join_all(referrers).await.iter().all(|page| page.as_ref().unwrap().is_some()));
+    assert_eq!(fake.asked_for(&format!("/referrers/{subject}")).len(), 1);
 }
 
 #[tokio::test]

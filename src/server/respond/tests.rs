@@ -199,7 +199,7 @@ fn the_answers_without_a_decision() {
 
 #[test]
 fn a_list_links_to_its_next_page() {
-    let page = |next| TagPage { tags: vec!["v1".parse().unwrap()], next };
+    let page = |next| TagPage { tags: vec!["v1".parse().unwrap()].into(), next };
     let (head, body) =
         taken(tags(&page(None), &Listed { name: "a/b", ns: None }, &load()).unwrap());
     assert_eq!(body, json!({"name": "a/b", "tags": ["v1"]}));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Anchor;
 use super::verdict::{Evidence, Verdict};
 use crate::clock::Timestamp;
+use crate::parsing;
 use crate::trust::cosign;
 use crate::trust::notation;
 use crate::trust::places::{Inquiry, Places};
@@ -76,25 +77,34 @@ async fn by_cosign(
     candidates: Vec<Candidate>,
     now: Timestamp,
 ) -> Batch {
-    let (anchor, subject) = (anchor.clone(), subject.clone());
-    let judged = tokio::task::spawn_blocking(move || {
-        let mut batch = Batch::default();
-        for candidate in candidates {
-            match anchor.judge(&candidate, &subject, now) {
-                Ok(vouched) => {
-                    batch.good = Some((candidate.place, vouched));
-                    break;
-                }
-                Err(unproven) => batch.unproven(&candidate, unproven),
+    let mut batch = Batch::default();
+    for candidate in candidates {
+        let (anchor, subject) = (anchor.clone(), subject.clone());
+        let length = candidate.content.length();
+        let turn = match length > parsing::MAX_IN_PLACE {
+            true => Some(parsing::Turn::wait(cosign::Anchor::most_memory(length)).await),
+            false => None,
+        };
+        // Not on the threads that serve clients, however small it is: signatures take time.
+        let judged = tokio::task::spawn_blocking(move || {
+            let judged = anchor.judge(&candidate, &subject, now);
+            drop(turn);
+            (candidate, judged)
+        });
+        match judged.await {
+            Ok((candidate, Ok(vouched))) => {
+                batch.good = Some((candidate.place, vouched));
+                break;
+            }
+            Ok((candidate, Err(unproven))) => batch.unproven(&candidate, unproven),
+            Err(error) => {
+                tracing::error!(%error, "judging a signature failed");
+                batch.open = Some("judging a signature failed".to_owned());
+                break;
             }
         }
-        batch
-    });
-    judged.await.unwrap_or_else(|error| {
-        tracing::error!(%error, "judging signatures broke off");
-        let open = Some("judging the signatures broke off".to_owned());
-        Batch { open, ..Batch::default() }
-    })
+    }
+    batch
 }
 
 async fn by_notation(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 
 use crate::clock::Timestamp;
-use crate::json::Value;
+use crate::json;
 use crate::oci::Digest;
 use crate::trust::signature::{Candidate, Flaw, Unproven, Vouched};
 use crate::trust::signer::{SignerId, SignerIds};
@@ -22,9 +22,14 @@ use super::flaw::{
 };
 use super::identity::Identity;
 use super::key::Key;
+use super::limits::MAX_STATEMENT_VALUES;
 use super::path;
 use super::restricted;
 use super::signed::{Shown, Signed};
+
+/// How many copies of a payload there are while it is judged: the text of the bundle, the payload, the
+/// signed bytes, and those that the library makes.
+const COPIES: usize = 6;
 
 const EVERYTHING: Shown = Shown { entries: true, timestamps: true };
 const ENTRIES: Shown = Shown { entries: true, timestamps: false };
@@ -60,6 +65,12 @@ impl Anchor {
     /// Whether an attestation is asked for, and not a signature.
     pub fn wants_attestation(&self) -> bool {
         self.config.predicate_type.is_some()
+    }
+
+    /// The most bytes that [`Self::judge`] allocates for a candidate of `length` bytes: a few copies of
+    /// its payload, and the JSON of its statement.
+    pub const fn most_memory(length: usize) -> usize {
+        COPIES * length + json::most_memory(length, MAX_STATEMENT_VALUES)
     }
 
     /// What `candidate` proves of `subject` at `now`. Pure.
@@ -348,9 +359,9 @@ fn issued(wanted: Option<&str>, certificate: &Certificate) -> Result<(), Flaw> {
 fn annotated(wanted: &BTreeMap<String, String>, claimed: &Claimed) -> Result<(), Unproven> {
     for (name, text) in wanted {
         let found = match claimed.annotation(name) {
-            Some(Value::String(found)) if found == text => continue,
-            Some(Value::String(found)) => format!("{name} is signed as {found:?}"),
-            Some(_) => format!("{name} is signed as something other than a text"),
+            Some(Some(found)) if found == text => continue,
+            Some(Some(found)) => format!("{name} is signed as {found:?}"),
+            Some(None) => format!("{name} is signed as something other than a text"),
             None => format!("{name} is not signed"),
         };
         return Err(flawed(ANNOTATIONS, found, format!("{name} = {text:?}")));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
-use crate::json::Value;
+use crate::json::{Document, Object, Value};
 use crate::oci::Digest;
 use crate::trust::signature::Flaw;
 
@@ -37,12 +37,13 @@ pub(super) struct Claimed {
     digests: Vec<String>,
     /// The image's name that was signed with it, if one was.
     pub(super) repository: Option<String>,
-    annotations: BTreeMap<String, Value>,
+    /// `None`: the value is not a text.
+    annotations: BTreeMap<String, Option<String>>,
 }
 
 impl Claimed {
-    pub(super) fn annotation(&self, name: &str) -> Option<&Value> {
-        self.annotations.get(name)
+    pub(super) fn annotation(&self, name: &str) -> Option<Option<&str>> {
+        self.annotations.get(name).map(Option::as_deref)
     }
 }
 
@@ -55,8 +56,9 @@ impl Claim {
             let found = format!("the payload has {} bytes", text.len());
             return Err(flaw(LIMIT, found, format!("at most {MAX_PAYLOAD} bytes")));
         }
-        let value = Value::parse(text).map_err(|e| wrong(&format!("is {e}")))?;
-        cased(&value, &["critical", "optional"]).map_err(|found| wrong(&found))?;
+        let document = Document::parse(text).map_err(|e| wrong(&format!("is {e}")))?;
+        let value = document.root();
+        cased(value, &["critical", "optional"]).map_err(|found| wrong(&found))?;
         let critical = value.member("critical").ok_or_else(|| wrong("has no `critical`"))?;
         cased(critical, &["identity", "image", "type"]).map_err(|found| wrong(&found))?;
         if critical.member("type").and_then(Value::as_str) != Some(PAYLOAD_TYPE) {
@@ -66,19 +68,23 @@ impl Claim {
         cased(image, &["docker-manifest-digest"]).map_err(|found| wrong(&found))?;
         let digest = image.member("docker-manifest-digest").and_then(Value::as_str);
         let digest = digest.ok_or_else(|| wrong("names no digest"))?;
-        let repository = match critical.member("identity") {
-            None | Some(Value::Null) => None,
+        let repository = match critical.member("identity").filter(|identity| !identity.is_null()) {
+            None => None,
             Some(identity) => {
                 cased(identity, &["docker-reference"]).map_err(|found| wrong(&found))?;
                 identity.member("docker-reference").and_then(Value::as_str).map(str::to_owned)
             }
         };
-        let annotations = match value.member("optional") {
-            None | Some(Value::Null) => BTreeMap::new(),
-            Some(Value::Object(annotations)) => annotations.clone(),
-            Some(_) => return Err(wrong("has an `optional` that is no object")),
+        let optional = value.member("optional").filter(|optional| !optional.is_null());
+        let optional = match optional {
+            Some(optional) => {
+                let object = optional.as_object();
+                Some(object.ok_or_else(|| wrong("has an `optional` that is no object"))?)
+            }
+            None => None,
         };
-        let signed = annotations.get("timestamp").and_then(Value::as_integer);
+        let signed = optional.and_then(|optional| optional.member("timestamp")?.as_integer());
+        let annotations = optional.map(texts).unwrap_or_default();
         Ok(Self {
             predicate_type: None,
             signed: signed.map(Timestamp::from_unix),
@@ -91,9 +97,10 @@ impl Claim {
         let wrong = |found: &str| {
             flaw(FORMAT, format!("the statement {found}"), "an in-toto statement, 0.1 or 1")
         };
-        let value = Value::parse_within(text, MAX_STATEMENT_VALUES)
+        let document = Document::parse_within(text, MAX_STATEMENT_VALUES)
             .map_err(|e| wrong(&format!("is {e}")))?;
-        cased(&value, &["_type", "predicate", "predicateType", "subject"])
+        let value = document.root();
+        cased(value, &["_type", "predicate", "predicateType", "subject"])
             .map_err(|found| wrong(&found))?;
         let version = value.member("_type").and_then(Value::as_str);
         if !version.is_some_and(|version| STATEMENTS.contains(&version)) {
@@ -109,7 +116,7 @@ impl Claim {
             return Err(flaw(LIMIT, found, format!("at most {MAX_SUBJECTS}")));
         }
         // A null among the subjects names nothing; it made other verifiers fall over.
-        let named = subjects.iter().filter(|subject| **subject != Value::Null);
+        let named = subjects.iter().filter(|subject| !subject.is_null());
         let subjects = named.map(|subject| {
             cased(subject, &["name", "digest", "annotations"])?;
             let digests = subject.member("digest").and_then(Value::as_object);
@@ -121,7 +128,7 @@ impl Claim {
             let digests = digests.collect::<Result<_, &str>>()?;
             let annotations = subject.member("annotations").and_then(Value::as_object);
             let repository = subject.member("name").and_then(Value::as_str).map(str::to_owned);
-            let annotations = annotations.cloned().unwrap_or_default();
+            let annotations = annotations.map(texts).unwrap_or_default();
             Ok(Claimed { digests, repository, annotations })
         });
         let subjects = subjects.collect::<Result<_, String>>().map_err(|found| wrong(&found))?;
@@ -144,9 +151,15 @@ impl Claim {
     }
 }
 
+fn texts(annotations: Object<'_>) -> BTreeMap<String, Option<String>> {
+    let text =
+        |(name, value): (&str, Value<'_>)| (name.to_owned(), value.as_str().map(str::to_owned));
+    annotations.iter().map(text).collect()
+}
+
 /// What Go reads as a member that it knows, and we do not, would be verified as one thing and used
 /// as another.
-fn cased(value: &Value, known: &[&str]) -> Result<(), String> {
+fn cased(value: Value<'_>, known: &[&str]) -> Result<(), String> {
     if value.as_object().is_none() {
         return Err("has something else where an object is due".to_owned());
     }

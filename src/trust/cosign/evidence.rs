@@ -14,7 +14,7 @@ use sigstore_verify::types::{
     VerificationMaterialContent,
 };
 
-use crate::json::Value;
+use crate::json::Document;
 use crate::trust::signature::Flaw;
 
 use super::flaw::{CERTIFICATE, FORMAT, LIMIT, TIME, TRANSPARENCY_LOG, flaw};
@@ -112,7 +112,7 @@ pub(super) fn strict<T: DeserializeOwned>(json: &[u8], most: usize, what: &str) 
     }
     let wrong =
         |e: String| flaw(FORMAT, format!("a {what} that cannot be read: {e}"), "strict JSON");
-    Value::parse_within(json, MAX_VALUES).map_err(|e| wrong(e.to_string()))?;
+    Document::parse_within(json, MAX_VALUES).map_err(|e| wrong(e.to_string()))?;
     serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))
 }
 

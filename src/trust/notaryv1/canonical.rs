@@ -3,7 +3,7 @@
 
 use thiserror::Error;
 
-use crate::json::Value;
+use crate::json::{Object, Value};
 
 /// The value holds a number that has no canonical form that every reader agrees on.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -12,13 +12,13 @@ pub struct NotCanonical;
 
 /// The canonical form of `value`: no white space, members in the order of their names' bytes, strings
 /// with nothing escaped but `\` and `"`, numbers in decimal.
-pub fn canonical(value: &Value) -> Result<Vec<u8>, NotCanonical> {
+pub fn canonical(value: Value<'_>) -> Result<Vec<u8>, NotCanonical> {
     let mut bytes = Vec::new();
     write(value, &mut bytes)?;
     Ok(bytes)
 }
 
-fn write(value: &Value, to: &mut Vec<u8>) -> Result<(), NotCanonical> {
+fn write(value: Value<'_>, to: &mut Vec<u8>) -> Result<(), NotCanonical> {
     match value {
         Value::Null => to.extend(b"null"),
         Value::Bool(true) => to.extend(b"true"),
@@ -38,7 +38,7 @@ fn write(value: &Value, to: &mut Vec<u8>) -> Result<(), NotCanonical> {
         }
         Value::Object(members) => {
             to.push(b'{');
-            for (at, (name, member)) in members.iter().enumerate() {
+            for (at, (name, member)) in in_order(members).into_iter().enumerate() {
                 if at > 0 {
                     to.push(b',');
                 }
@@ -50,6 +50,13 @@ fn write(value: &Value, to: &mut Vec<u8>) -> Result<(), NotCanonical> {
         }
     }
     Ok(())
+}
+
+/// The members in the order of their names' bytes.
+fn in_order(members: Object<'_>) -> Vec<(&str, Value<'_>)> {
+    let mut members: Vec<_> = members.iter().collect();
+    members.sort_unstable_by_key(|(name, _)| *name);
+    members
 }
 
 fn write_string(text: &str, to: &mut Vec<u8>) {
@@ -66,9 +73,10 @@ fn write_string(text: &str, to: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::Document;
 
     fn of(text: &str) -> Result<String, NotCanonical> {
-        canonical(&Value::parse(text.as_bytes()).unwrap())
+        canonical(Document::parse(text.as_bytes()).unwrap().root())
             .map(|bytes| String::from_utf8(bytes).unwrap())
     }
 

@@ -3,6 +3,7 @@
 //! in, a value out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -18,10 +19,10 @@ use super::schema::{Delegation, Meta, Metadata, RoleKeys, Snapshot, Targets, Tim
 use super::signed::{Signed, Verified};
 
 /// The links that hold, and what comes next.
-pub(super) struct Chain<'a, Next> {
+pub(super) struct Chain<Next> {
     root: TrustedRoot,
-    terms: &'a Terms,
-    before: Option<&'a Memory>,
+    terms: Arc<Terms>,
+    before: Option<Arc<Memory>>,
     now: Instant,
     /// The earliest end of the links so far.
     expires: Instant,
@@ -67,11 +68,11 @@ pub(super) struct Whole {
     pub(super) listed: BTreeSet<Delegated>,
 }
 
-impl<'a> Chain<'a, WantsTimestamp> {
+impl Chain<WantsTimestamp> {
     pub(super) fn begin(
         root: TrustedRoot,
-        terms: &'a Terms,
-        before: Option<&'a Memory>,
+        terms: Arc<Terms>,
+        before: Option<Arc<Memory>>,
         now: Instant,
     ) -> Self {
         let expires = root.expires();
@@ -91,7 +92,7 @@ impl<'a> Chain<'a, WantsTimestamp> {
 
     /// `timestamp`: not older than the last (rollback), not expired (freeze), and not in force for longer
     /// than the terms allow (a freeze with a stolen key).
-    pub(super) fn timestamp(self, bytes: &[u8]) -> Result<Chain<'a, WantsSnapshot>, Refusal> {
+    pub(super) fn timestamp(self, bytes: &[u8]) -> Result<Chain<WantsSnapshot>, Refusal> {
         let keys = self.root.metadata().timestamp.clone();
         let (timestamp, proof) = self.verify::<Timestamp>(Role::Timestamp, &keys, bytes, None)?;
         let most = self.terms.max_timestamp_life;
@@ -109,14 +110,14 @@ impl<'a> Chain<'a, WantsTimestamp> {
     }
 }
 
-impl<'a> Chain<'a, WantsSnapshot> {
+impl Chain<WantsSnapshot> {
     /// The file that [`Chain::snapshot`] takes.
     pub(super) fn wants(&self) -> File {
         content(Role::Snapshot, &self.next.snapshot)
     }
 
     /// `snapshot`: what the timestamp names, naming the root that is trusted.
-    pub(super) fn snapshot(self, bytes: &[u8]) -> Result<Chain<'a, WantsTargets>, Refusal> {
+    pub(super) fn snapshot(self, bytes: &[u8]) -> Result<Chain<WantsTargets>, Refusal> {
         let keys = self.root.metadata().snapshot.clone();
         let meta = &self.next.snapshot;
         let (snapshot, proof) =
@@ -128,7 +129,7 @@ impl<'a> Chain<'a, WantsSnapshot> {
     }
 }
 
-impl<'a> Chain<'a, WantsTargets> {
+impl Chain<WantsTargets> {
     /// The file that [`Chain::targets`] takes.
     pub(super) fn wants(&self) -> File {
         content(Role::Targets, &self.next.targets)
@@ -139,7 +140,7 @@ impl<'a> Chain<'a, WantsTargets> {
         mut self,
         bytes: &[u8],
         signers: &[Delegated],
-    ) -> Result<Chain<'a, WantsDelegations>, Refusal> {
+    ) -> Result<Chain<WantsDelegations>, Refusal> {
         let keys = self.root.metadata().targets.clone();
         let meta = &self.next.targets;
         let (mut targets, proof) =
@@ -157,7 +158,7 @@ impl<'a> Chain<'a, WantsTargets> {
             }
             let name = &delegation.name;
             let Some(meta) = listed.remove(name) else {
-                if self.before.is_some_and(|before| before.listed.contains(name)) {
+                if self.before.as_ref().is_some_and(|before| before.listed.contains(name)) {
                     let because = format!(
                         "the snapshot no longer lists {}, to which targets still delegates",
                         name.as_str()
@@ -176,7 +177,7 @@ impl<'a> Chain<'a, WantsTargets> {
     }
 }
 
-impl<'a> Chain<'a, WantsDelegations> {
+impl Chain<WantsDelegations> {
     /// The next file that [`Chain::delegation`] takes, if there is one.
     pub(super) fn wants(&self) -> Option<File> {
         let (delegation, meta) = self.next.wanted.last()?;
@@ -211,7 +212,7 @@ impl<'a> Chain<'a, WantsDelegations> {
     }
 }
 
-impl<'a, Next> Chain<'a, Next> {
+impl<Next> Chain<Next> {
     /// One role's metadata and what it proves: as its parent says, signed, and in force now.
     fn verify<T: Metadata>(
         &self,
@@ -260,14 +261,15 @@ impl<'a, Next> Chain<'a, Next> {
         seen: Seen,
         proof: Proof,
         next: After,
-    ) -> Result<Chain<'a, After>, Refusal> {
-        seen.follows(&role, self.before.and_then(|before| before.roles.get(&role)))?;
+    ) -> Result<Chain<After>, Refusal> {
+        let before = self.before.as_ref().and_then(|before| before.roles.get(&role));
+        seen.follows(&role, before)?;
         self.seen.insert(role.clone(), seen);
         self.signers.insert(role, proof.signers);
         Ok(Chain { expires: self.expires.min(proof.expires), ..self.with(next) })
     }
 
-    fn with<After>(self, next: After) -> Chain<'a, After> {
+    fn with<After>(self, next: After) -> Chain<After> {
         let Self { root, terms, before, now, expires, seen, signers, next: _ } = self;
         Chain { root, terms, before, now, expires, seen, signers, next }
     }

@@ -1,19 +1,17 @@
 //! Reads the members of one JSON object by their exact names. What Go's decoder would take for a
 //! member by another case is refused, so that no other reader sees what we do not.
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::json::Value;
+use crate::json::{Array, Object, Value};
 use crate::trust::refusal::{Reason, Refusal};
 
 /// The members of an object, with the place they stand for messages.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a> {
     place: &'a str,
-    members: &'a BTreeMap<String, Value>,
+    members: Object<'a>,
 }
 
 pub(super) fn malformed(because: impl Into<String>) -> Refusal {
@@ -22,7 +20,7 @@ pub(super) fn malformed(because: impl Into<String>) -> Refusal {
 
 impl<'a> Fields<'a> {
     /// `value` as an object, none of whose members is one of `known` in another case.
-    pub(super) fn of(place: &'a str, value: &'a Value, known: &[&str]) -> Result<Self, Refusal> {
+    pub(super) fn of(place: &'a str, value: Value<'a>, known: &[&str]) -> Result<Self, Refusal> {
         let members =
             value.as_object().ok_or_else(|| malformed(format!("{place} is no object")))?;
         if let Some(name) = value.miscased(known) {
@@ -32,11 +30,11 @@ impl<'a> Fields<'a> {
     }
 
     /// The member `name`; a member that is `null` is as good as none.
-    pub(super) fn optional(&self, name: &str) -> Option<&'a Value> {
-        self.members.get(name).filter(|value| **value != Value::Null)
+    pub(super) fn optional(&self, name: &str) -> Option<Value<'a>> {
+        self.members.member(name).filter(|value| !value.is_null())
     }
 
-    pub(super) fn required(&self, name: &str) -> Result<&'a Value, Refusal> {
+    pub(super) fn required(&self, name: &str) -> Result<Value<'a>, Refusal> {
         self.optional(name).ok_or_else(|| malformed(format!("{} has no {name:?}", self.place)))
     }
 
@@ -64,20 +62,26 @@ impl<'a> Fields<'a> {
     }
 
     /// The items of an array of at most `most`; none where there is no such member.
-    pub(super) fn items(&self, name: &str, most: usize) -> Result<&'a [Value], Refusal> {
-        let Some(value) = self.optional(name) else { return Ok(&[]) };
-        let items = value.as_array().ok_or_else(|| self.wrong(name, "a list"))?;
-        if items.len() > most {
+    pub(super) fn items(
+        &self,
+        name: &str,
+        most: usize,
+    ) -> Result<impl Iterator<Item = Value<'a>> + use<'a>, Refusal> {
+        let items = match self.optional(name) {
+            Some(value) => Some(value.as_array().ok_or_else(|| self.wrong(name, "a list"))?),
+            None => None,
+        };
+        if items.is_some_and(|items| items.len() > most) {
             return Err(self.wrong(name, &format!("a list of at most {most}")));
         }
-        Ok(items)
+        Ok(items.into_iter().flat_map(Array::iter))
     }
 
     /// The texts of an array of at most `most`.
     pub(super) fn texts(&self, name: &str, most: usize) -> Result<Vec<&'a str>, Refusal> {
         let text =
-            |item: &'a Value| item.as_str().ok_or_else(|| self.wrong(name, "a list of texts"));
-        self.items(name, most)?.iter().map(text).collect()
+            |item: Value<'a>| item.as_str().ok_or_else(|| self.wrong(name, "a list of texts"));
+        self.items(name, most)?.map(text).collect()
     }
 
     /// The members of an object of at most `most`; none where there is no such member.
@@ -85,7 +89,7 @@ impl<'a> Fields<'a> {
         &self,
         name: &str,
         most: usize,
-    ) -> Result<impl Iterator<Item = (&'a String, &'a Value)> + use<'a>, Refusal> {
+    ) -> Result<impl Iterator<Item = (&'a str, Value<'a>)> + use<'a>, Refusal> {
         let members = match self.optional(name) {
             Some(value) => Some(value.as_object().ok_or_else(|| self.wrong(name, "an object"))?),
             None => None,
@@ -93,7 +97,7 @@ impl<'a> Fields<'a> {
         if members.is_some_and(|members| members.len() > most) {
             return Err(self.wrong(name, &format!("an object of at most {most} members")));
         }
-        Ok(members.into_iter().flatten())
+        Ok(members.into_iter().flat_map(Object::iter))
     }
 
     pub(super) fn wrong(&self, name: &str, expected: &str) -> Refusal {

@@ -87,7 +87,7 @@ pub(super) struct Delegation {
 
 /// A role's metadata, read from its `signed` object.
 pub(super) trait Metadata: Sized {
-    fn read(role: &Role, signed: &Value) -> Result<Self, Refusal>;
+    fn read(role: &Role, signed: Value<'_>) -> Result<Self, Refusal>;
     fn common(&self) -> Common;
 }
 
@@ -105,11 +105,10 @@ fn common(role: &Role, fields: &Fields<'_>) -> Result<Common, Refusal> {
 }
 
 impl Metadata for Root {
-    fn read(role: &Role, signed: &Value) -> Result<Self, Refusal> {
+    fn read(role: &Role, signed: Value<'_>) -> Result<Self, Refusal> {
         let fields = Fields::of("root", signed, &["_type", "expires", "version", "keys", "roles"])?;
         let common = common(role, &fields)?;
-        let keys: HashMap<&str, &Value> =
-            fields.members("keys", MAX_KEYS)?.map(|(id, key)| (id.as_str(), key)).collect();
+        let keys: HashMap<&str, Value<'_>> = fields.members("keys", MAX_KEYS)?.collect();
         let known = ["root", "snapshot", "targets", "timestamp"];
         let roles = Fields::of("root: roles", fields.required("roles")?, &known)?;
         let of = |name: &str| {
@@ -132,10 +131,13 @@ impl Metadata for Root {
 }
 
 impl Metadata for Timestamp {
-    fn read(role: &Role, signed: &Value) -> Result<Self, Refusal> {
+    fn read(role: &Role, signed: Value<'_>) -> Result<Self, Refusal> {
         let fields = Fields::of("timestamp", signed, &["_type", "expires", "version", "meta"])?;
         let metas = Fields::of("timestamp: meta", fields.required("meta")?, &["snapshot"])?;
-        Ok(Self { common: common(role, &fields)?, snapshot: meta(&metas, &Role::Snapshot)? })
+        Ok(Self {
+            common: common(role, &fields)?,
+            snapshot: meta(&Role::Snapshot, metas.required("snapshot")?)?,
+        })
     }
 
     fn common(&self) -> Common {
@@ -144,20 +146,20 @@ impl Metadata for Timestamp {
 }
 
 impl Metadata for Snapshot {
-    fn read(role: &Role, signed: &Value) -> Result<Self, Refusal> {
+    fn read(role: &Role, signed: Value<'_>) -> Result<Self, Refusal> {
         let fields = Fields::of("snapshot", signed, &["_type", "expires", "version", "meta"])?;
         let metas = Fields::of("snapshot: meta", fields.required("meta")?, &["root", "targets"])?;
         let mut delegations = BTreeMap::new();
-        for (name, _) in fields.members("meta", MAX_DELEGATIONS)? {
+        for (name, value) in fields.members("meta", MAX_DELEGATIONS)? {
             if let Some(name) = Delegated::parse(name) {
-                let of = meta(&metas, &Role::Delegation(name.clone()))?;
+                let of = meta(&Role::Delegation(name.clone()), value)?;
                 delegations.insert(name, of);
             }
         }
         Ok(Self {
             common: common(role, &fields)?,
-            root: meta(&metas, &Role::Root)?,
-            targets: meta(&metas, &Role::Targets)?,
+            root: meta(&Role::Root, metas.required("root")?)?,
+            targets: meta(&Role::Targets, metas.required("targets")?)?,
             delegations,
         })
     }
@@ -168,7 +170,7 @@ impl Metadata for Snapshot {
 }
 
 impl Metadata for Targets {
-    fn read(role: &Role, signed: &Value) -> Result<Self, Refusal> {
+    fn read(role: &Role, signed: Value<'_>) -> Result<Self, Refusal> {
         let known = ["_type", "expires", "version", "targets", "delegations"];
         let fields = Fields::of(role.as_str(), signed, &known)?;
         let common = common(role, &fields)?;
@@ -194,11 +196,11 @@ impl Metadata for Targets {
     }
 }
 
-fn role_keys(role: &Fields<'_>, keys: &HashMap<&str, &Value>) -> Result<RoleKeys, Refusal> {
+fn role_keys(role: &Fields<'_>, keys: &HashMap<&str, Value<'_>>) -> Result<RoleKeys, Refusal> {
     let mut of_role: Vec<(KeyId, TufKey)> = Vec::new();
     for id in role.texts("keyids", MAX_ROLE_KEYS)? {
         let key =
-            keys.get(id).ok_or_else(|| role.wrong("keyids", "made of keys that are listed"))?;
+            *keys.get(id).ok_or_else(|| role.wrong("keyids", "made of keys that are listed"))?;
         let key = TufKey::read(id, key)?;
         if of_role.iter().all(|(known, _)| *known != key.0) {
             of_role.push(key);
@@ -208,10 +210,10 @@ fn role_keys(role: &Fields<'_>, keys: &HashMap<&str, &Value>) -> Result<RoleKeys
     Ok(RoleKeys { keys: of_role, threshold })
 }
 
-/// The member of a `meta` object for `role`: a length and hashes, SHA-256 always among them.
-fn meta(metas: &Fields<'_>, role: &Role) -> Result<Meta, Refusal> {
+/// The `value` of the member for `role` in a `meta` object: a length and hashes, SHA-256 always among them.
+fn meta(role: &Role, value: Value<'_>) -> Result<Meta, Refusal> {
     let place = format!("meta of {role}");
-    let fields = Fields::of(&place, metas.required(role.as_str())?, &["hashes", "length"])?;
+    let fields = Fields::of(&place, value, &["hashes", "length"])?;
     let length = fields.count("length", 1)?;
     if length > role.ceiling() {
         return Err(fields.wrong("length", &format!("{} bytes at most", role.ceiling())));
@@ -220,7 +222,7 @@ fn meta(metas: &Fields<'_>, role: &Role) -> Result<Meta, Refusal> {
     Ok(Meta { length, sha256, sha512 })
 }
 
-fn hashes(place: &str, value: &Value) -> Result<([u8; 32], Option<[u8; 64]>), Refusal> {
+fn hashes(place: &str, value: Value<'_>) -> Result<([u8; 32], Option<[u8; 64]>), Refusal> {
     let hashes = Fields::of(place, value, &["sha256", "sha512"])?;
     let sha256 =
         hashes.base64("sha256")?.try_into().map_err(|_| hashes.wrong("sha256", "32 bytes"))?;
@@ -233,7 +235,7 @@ fn hashes(place: &str, value: &Value) -> Result<([u8; 32], Option<[u8; 64]>), Re
     Ok((sha256, sha512))
 }
 
-fn read_entry(role: &Role, name: &str, value: &Value) -> Result<Entry, Refusal> {
+fn read_entry(role: &Role, name: &str, value: Value<'_>) -> Result<Entry, Refusal> {
     let shown: String = name.chars().take(128).collect();
     let place = format!("{role}: target {shown:?}");
     let fields = Fields::of(&place, value, &["hashes", "length"])?;
@@ -245,10 +247,9 @@ fn read_entry(role: &Role, name: &str, value: &Value) -> Result<Entry, Refusal> 
     })
 }
 
-fn read_delegations(value: &Value) -> Result<Vec<Delegation>, Refusal> {
+fn read_delegations(value: Value<'_>) -> Result<Vec<Delegation>, Refusal> {
     let fields = Fields::of("targets: delegations", value, &["keys", "roles"])?;
-    let keys: HashMap<&str, &Value> =
-        fields.members("keys", MAX_KEYS)?.map(|(id, key)| (id.as_str(), key)).collect();
+    let keys: HashMap<&str, Value<'_>> = fields.members("keys", MAX_KEYS)?.collect();
     let mut delegations: Vec<Delegation> = Vec::new();
     for role in fields.items("roles", MAX_DELEGATIONS)? {
         let known = ["name", "keyids", "threshold", "paths"];

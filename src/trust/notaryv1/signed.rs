@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::clock::Timestamp;
-use crate::json::Value;
+use crate::json::{self, Document, Value};
 use crate::trust::keys::Method;
 use crate::trust::refusal::{Reason, Refusal};
 use crate::trust::signer::{SignerId, SignerIds};
@@ -17,13 +17,19 @@ use super::role::Role;
 use super::schema::{Common, Meta, Metadata, RoleKeys};
 use super::tuf_key::{KeyId, TufKey};
 
+/// The member that is signed.
+const SIGNED: &str = "signed";
+/// The most JSON values in one file: 200,000 tags with two hashes each have 1,000,000.
+const MAX_VALUES: usize = 1_200_000;
+/// How many times its own length the canonical and the typed form take together, at most.
+const COPIES: usize = 4;
 /// The most signatures that one file may bear.
 const MAX_SIGNATURES: usize = 64;
 
 /// Metadata as it came: parsed, its signatures unchecked.
 pub(super) struct Signed {
     role: Role,
-    signed: Value,
+    document: Document,
     message: Vec<u8>,
     signatures: Vec<Signature>,
 }
@@ -42,17 +48,23 @@ pub(super) struct Verified<T> {
 }
 
 impl Signed {
+    /// The most bytes that parsing and verifying `length` bytes allocates: the JSON, its canonical
+    /// form, and the typed form with an entry for each tag.
+    pub(super) const fn most_memory(length: usize) -> usize {
+        COPIES * length + json::most_memory(length, MAX_VALUES)
+    }
+
     /// Parses `bytes` as `role`'s metadata.
     pub(super) fn parse(role: Role, bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() as u64 > role.ceiling() {
             return Err(malformed(format!("{role} is longer than {} bytes", role.ceiling())));
         }
-        let value = Value::parse(bytes).map_err(|e| malformed(format!("{role} is {e}")))?;
+        let document = Document::parse_within(bytes, MAX_VALUES)
+            .map_err(|e| malformed(format!("{role} is {e}")))?;
         let place = role.to_string();
-        let fields = Fields::of(&place, &value, &["signed", "signatures"])?;
+        let fields = Fields::of(&place, document.root(), &[SIGNED, "signatures"])?;
         let signatures = fields
             .items("signatures", MAX_SIGNATURES)?
-            .iter()
             .map(|signature| Signature::read(&place, signature))
             .collect::<Result<Vec<_>, _>>()?;
         if signatures.is_empty() {
@@ -61,15 +73,15 @@ impl Signed {
                 format!("{role} bears no signature"),
             ));
         }
-        let signed = fields.required("signed")?.clone();
-        let message = canonical(&signed)
+        let message = canonical(fields.required(SIGNED)?)
             .map_err(|e| malformed(format!("{role} cannot be canonical: {e}")))?;
-        Ok(Self { role, signed, message, signatures })
+        Ok(Self { role, document, message, signatures })
     }
 
     /// The metadata without any check of who signed it: for a root, which lists its own keys.
     pub(super) fn claims<T: Metadata>(&self) -> Result<T, Refusal> {
-        T::read(&self.role, &self.signed)
+        let signed = self.document.root().member(SIGNED).unwrap_or(Value::Null);
+        T::read(&self.role, signed)
     }
 
     /// The metadata, if `keys` have signed it to their threshold.
@@ -116,7 +128,7 @@ impl Signed {
 }
 
 impl Signature {
-    fn read(place: &str, value: &Value) -> Result<Self, Refusal> {
+    fn read(place: &str, value: Value<'_>) -> Result<Self, Refusal> {
         let fields = Fields::of(place, value, &["keyid", "method", "sig"])?;
         let bytes = fields.base64("sig")?;
         let method = fields.optional("method").and_then(Value::as_str).unwrap_or_default();

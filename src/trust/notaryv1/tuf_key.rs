@@ -59,7 +59,7 @@ pub(super) enum TufKey {
 
 impl TufKey {
     /// Reads the key that stands under `id`, which must be its own.
-    pub(super) fn read(id: &str, value: &Value) -> Result<(KeyId, Self), Refusal> {
+    pub(super) fn read(id: &str, value: Value<'_>) -> Result<(KeyId, Self), Refusal> {
         let shown: String = id.chars().take(64).collect();
         let place = format!("key {shown}");
         let fields = Fields::of(&place, value, &["keytype", "keyval"])?;

@@ -2,10 +2,12 @@
 //! Does no I/O itself; whoever calls says how a file is fetched.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
+use crate::parsing;
 use crate::trust::refusal::{Reason, Refusal};
 
 use super::chain::{Chain, WantsDelegations, WantsTimestamp};
@@ -13,6 +15,7 @@ use super::memory::Memory;
 use super::repository::SignedRepository;
 use super::role::{File, Role};
 use super::root_of_trust::{SelfSigned, Terms, TrustedRoot};
+use super::signed::Signed;
 
 /// The most roots that one update walks through.
 const MAX_ROOTS: u64 = 64;
@@ -65,6 +68,16 @@ where
         }
         outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => outcome,
     }
+}
+
+/// The chain after one more file: what `link` makes of its `bytes`. Ten thousand tags take their time.
+async fn verified<T, F>(bytes: Bytes, link: F) -> Result<T, Refusal>
+where
+    T: Send + 'static,
+    F: FnOnce(&[u8]) -> Result<T, Refusal> + Send + 'static,
+{
+    let length = bytes.len();
+    parsing::run(length, Signed::most_memory(length), move || link(&bytes)).await
 }
 
 struct Source<F> {
@@ -197,7 +210,9 @@ where
         root: SelfSigned,
     ) -> Result<Updated, NotUpdated> {
         let root: TrustedRoot = root.in_force(terms, now)?;
-        let links: Chain<'_, WantsTimestamp> = Chain::begin(root, terms, memory, now);
+        let before = memory.cloned().map(Arc::new);
+        let links: Chain<WantsTimestamp> =
+            Chain::begin(root, Arc::new(terms.clone()), before, now);
         let file = File::Newest(Role::Timestamp);
         let Some(bytes) = self.find(file.clone()).await? else {
             let (reason, what) = match memory {
@@ -212,17 +227,19 @@ where
         let file = links.wants();
         let bytes = self.named(file.clone()).await?;
         files.push((file, bytes.clone()));
-        let links = links.snapshot(&bytes)?;
+        let links = verified(bytes, move |bytes| links.snapshot(bytes)).await?;
 
         let file = links.wants();
         let bytes = self.named(file.clone()).await?;
         files.push((file, bytes.clone()));
-        let mut links: Chain<'_, WantsDelegations> = links.targets(&bytes, &terms.signers)?;
+        let signers = terms.signers.clone();
+        let mut links: Chain<WantsDelegations> =
+            verified(bytes, move |bytes| links.targets(bytes, &signers)).await?;
 
         while let Some(file) = links.wants() {
             let bytes = self.named(file.clone()).await?;
             files.push((file, bytes.clone()));
-            links = links.delegation(&bytes)?;
+            links = verified(bytes, move |bytes| links.delegation(bytes)).await?;
         }
 
         let whole = links.finish();

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use crate::clock::Timestamp;
-use crate::json::Value;
+use crate::json::{Document, Object, Value};
 use crate::trust::signature::Flaw;
 
 use super::chain::MAX_CHAIN;
@@ -17,6 +17,8 @@ use super::flaw;
 
 pub(super) const MEDIA_TYPE: &str = "application/jose+json";
 
+/// The most JSON values in an envelope or its header. Real ones have about 20.
+const MAX_VALUES: usize = 10_000;
 const MEMBERS: [&str; 4] = ["payload", "protected", "header", "signature"];
 const ALG: &str = "alg";
 const CTY: &str = "cty";
@@ -27,30 +29,29 @@ const X5C: &str = "x5c";
 const UNPROTECTED: [&str; 3] = [X5C, TIMESTAMP, "io.cncf.notary.signingAgent"];
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
-    let envelope = object(bytes, "the envelope")?;
-    let members = envelope.as_object().map(|members| members.keys());
-    if let Some(other) =
-        members.into_iter().flatten().find(|name| !MEMBERS.contains(&name.as_str()))
-    {
+    let envelope = read(bytes, "the envelope")?;
+    let envelope = object(&envelope, "the envelope")?;
+    if let Some(other) = envelope.names().find(|name| !MEMBERS.contains(name)) {
         let found = format!("a member {:?}", super::certificate::told(other));
         return Err(wrong(found, "payload, protected, header and signature, and nothing else"));
     }
-    let protected_text = text(&envelope, "protected")?;
-    let payload_text = text(&envelope, "payload")?;
+    let protected_text = text(envelope, "protected")?;
+    let payload_text = text(envelope, "payload")?;
     let protected = url_safe(protected_text, "protected", MAX_PROTECTED)?;
     let payload = url_safe(payload_text, "payload", MAX_PAYLOAD)?;
-    let signature = url_safe(text(&envelope, "signature")?, "signature", MAX_SIGNATURE)?;
+    let signature = url_safe(text(envelope, "signature")?, "signature", MAX_SIGNATURE)?;
+    let protected = read(&protected, "the protected header")?;
     let protected = object(&protected, "the protected header")?;
-    not_miscased(&protected, &PROTECTED)?;
-    let header = envelope.member("header").unwrap_or(&Value::Null);
+    not_miscased(Value::Object(protected), &PROTECTED)?;
+    let header = envelope.member("header").unwrap_or(Value::Null);
     not_miscased(header, &UNPROTECTED)?;
     let unprotected = header.as_object().ok_or_else(|| wrong("no header", "a header with x5c"))?;
-    if let Some(twice) = unprotected.keys().find(|name| protected.member(name).is_some()) {
+    if let Some(twice) = unprotected.names().find(|name| protected.member(name).is_some()) {
         let found =
             format!("{:?} is protected, and unprotected too", super::certificate::told(twice));
         return Err(wrong(found, "each name in one header only"));
     }
-    if let Some(moved) = unprotected.keys().find(|name| PROTECTED.contains(&name.as_str())) {
+    if let Some(moved) = unprotected.names().find(|name| PROTECTED.contains(name)) {
         return Err(wrong(format!("{moved} is not protected"), "it in the protected header"));
     }
     let mut message = String::with_capacity(protected_text.len() + payload_text.len() + 1);
@@ -58,7 +59,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
     message.push('.');
     message.push_str(payload_text);
     Ok(Parts {
-        header: read_header(&protected)?,
+        header: read_header(protected)?,
         payload,
         message: message.into_bytes(),
         signature,
@@ -67,7 +68,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
     })
 }
 
-fn read_header(protected: &Value) -> Result<Header, Flaw> {
+fn read_header(protected: Object<'_>) -> Result<Header, Flaw> {
     let time = |name: &str| match protected.member(name) {
         None => Ok(None),
         Some(value) => value
@@ -80,7 +81,6 @@ fn read_header(protected: &Value) -> Result<Header, Flaw> {
         Some(list) => texts(list).ok_or_else(|| wrong("crit is no list", "a list of names"))?,
         None => Vec::new(),
     };
-    let names = protected.as_object().map(|members| members.keys().cloned().collect());
     let scheme = match protected.member(SIGNING_SCHEME) {
         Some(_) => Some(text(protected, SIGNING_SCHEME)?.to_owned()),
         None => None,
@@ -89,7 +89,7 @@ fn read_header(protected: &Value) -> Result<Header, Flaw> {
         algorithm: text(protected, ALG)?.to_owned(),
         content_type: text(protected, CTY)?.to_owned(),
         critical,
-        names: names.unwrap_or_default(),
+        names: protected.names().map(str::to_owned).collect(),
         scheme,
         signing_time: time(SIGNING_TIME)?,
         authentic_signing_time: time(AUTHENTIC_SIGNING_TIME)?,
@@ -97,7 +97,7 @@ fn read_header(protected: &Value) -> Result<Header, Flaw> {
     })
 }
 
-fn chain(header: &Value) -> Result<Vec<Vec<u8>>, Flaw> {
+fn chain(header: Value<'_>) -> Result<Vec<Vec<u8>>, Flaw> {
     let wanted = "x5c, a list of certificates in base64";
     let list = header.member(X5C).and_then(Value::as_array);
     let list = list.ok_or_else(|| wrong("no certificate chain", wanted))?;
@@ -105,12 +105,12 @@ fn chain(header: &Value) -> Result<Vec<Vec<u8>>, Flaw> {
         let found = format!("{} certificates", list.len());
         return Err(flaw("certificate_chain", found, format!("at most {MAX_CHAIN}")));
     }
-    let der = |value: &Value| STANDARD.decode(value.as_str()?).ok();
+    let der = |value: Value<'_>| STANDARD.decode(value.as_str()?).ok();
     let chain: Option<Vec<_>> = list.iter().map(der).collect();
     chain.ok_or_else(|| wrong("a certificate is no base64", wanted))
 }
 
-fn token(header: &Value) -> Result<Option<Vec<u8>>, Flaw> {
+fn token(header: Value<'_>) -> Result<Option<Vec<u8>>, Flaw> {
     let Some(value) = header.member(TIMESTAMP) else { return Ok(None) };
     let text = value.as_str().filter(|text| text.len() <= MAX_TOKEN);
     match text.map(|text| STANDARD.decode(text)) {
@@ -126,27 +126,29 @@ fn wrong(found: impl Into<String>, wanted: &str) -> Flaw {
     flaw("envelope", found, wanted)
 }
 
-fn object(text: &[u8], what: &str) -> Result<Value, Flaw> {
-    let value = Value::parse(text).map_err(|e| wrong(format!("{what}: {e}"), "strict JSON"))?;
-    if value.as_object().is_none() {
-        return Err(wrong(format!("{what} is no object"), "a JSON object"));
-    }
-    Ok(value)
+fn read(text: &[u8], what: &str) -> Result<Document, Flaw> {
+    let document = Document::parse_within(text, MAX_VALUES);
+    document.map_err(|e| wrong(format!("{what}: {e}"), "strict JSON"))
 }
 
-fn not_miscased(value: &Value, known: &[&str]) -> Result<(), Flaw> {
+fn object<'a>(document: &'a Document, what: &str) -> Result<Object<'a>, Flaw> {
+    let object = document.root().as_object();
+    object.ok_or_else(|| wrong(format!("{what} is no object"), "a JSON object"))
+}
+
+fn not_miscased(value: Value<'_>, known: &[&str]) -> Result<(), Flaw> {
     match value.miscased(known) {
         Some(name) => Err(wrong(format!("a member {name:?}"), "names in their own case")),
         None => Ok(()),
     }
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> Result<&'a str, Flaw> {
+fn text<'a>(value: Object<'a>, name: &str) -> Result<&'a str, Flaw> {
     let text = value.member(name).and_then(Value::as_str);
     text.ok_or_else(|| wrong(format!("no {name}"), "a flattened JWS with all of its members"))
 }
 
-fn texts(list: &Value) -> Option<Vec<String>> {
+fn texts(list: Value<'_>) -> Option<Vec<String>> {
     list.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
 }
 

@@ -1,6 +1,6 @@
 //! What an envelope is about: the payload's `targetArtifact`, held against the image.
 
-use crate::json::Value;
+use crate::json::{Document, Value};
 use crate::oci::Digest;
 use crate::trust::signature::{Flaw, Unproven};
 use crate::trust::subject::Subject;
@@ -37,7 +37,8 @@ struct Target {
 
 fn target(payload: &[u8]) -> Result<Target, Flaw> {
     let wanted = "targetArtifact with mediaType, digest and size";
-    let value = Value::parse(payload).map_err(|e| flaw(CHECK, e.to_string(), wanted))?;
+    let document = Document::parse(payload).map_err(|e| flaw(CHECK, e.to_string(), wanted))?;
+    let value = document.root();
     let none = || flaw(CHECK, "the payload has no targetArtifact that could be read", wanted);
     let target = value.member("targetArtifact").ok_or_else(none)?;
     if value.miscased(&["targetArtifact"]).or(target.miscased(&MEMBERS)).is_some() {

@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::clock::Timestamp;
 use crate::net::{Client, Method as HttpMethod, Timeouts, TlsError};
+use crate::parsing;
 use crate::trust::signature::{Candidate, Unproven};
 use crate::trust::subject::Subject;
 
@@ -41,6 +42,9 @@ const FRESH: Duration = Duration::from_secs(60 * 60);
 const MAX_FAILURE: Duration = Duration::from_secs(5);
 /// How long an answer is left alone that could not be refreshed.
 const PAUSE: Duration = Duration::from_secs(60);
+
+/// How many times its own length an envelope takes in memory while it is judged, at most.
+const COPIES: usize = 12;
 
 const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(2),
@@ -90,7 +94,9 @@ impl Responder {
         let mut known = Revocations::default();
         let mut rounds = 0;
         loop {
-            let inquiries = match anchor.judge(candidate, subject, &known, now) {
+            let judged;
+            (judged, known) = judge(anchor, candidate, subject, known, now).await;
+            let inquiries = match judged {
                 Judged::Proven(proven) => {
                     log(anchor, candidate, &proven);
                     return Ok(proven);
@@ -195,6 +201,24 @@ impl Responder {
         };
         response.into_body().read_whole(ceiling).await.map_err(|e| e.to_string())
     }
+}
+
+/// What the anchor says, with what is `known`, which is given back.
+async fn judge(
+    anchor: &Anchor,
+    candidate: &Candidate,
+    subject: &Subject,
+    known: Revocations,
+    now: Timestamp,
+) -> (Judged, Revocations) {
+    let length = candidate.content.length();
+    if length <= parsing::MAX_IN_PLACE {
+        return (anchor.judge(candidate, subject, &known, now), known);
+    }
+    let (anchor, candidate, subject) = (anchor.clone(), candidate.clone(), subject.clone());
+    let judge = move || (anchor.judge(&candidate, &subject, &known, now), known);
+    // Its text, its payload, the signed bytes, and the JSON of two of them.
+    parsing::run(length, COPIES * length, judge).await
 }
 
 fn log(anchor: &Anchor, candidate: &Candidate, proven: &Proven) {

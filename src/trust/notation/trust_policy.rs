@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::json::Value;
+use crate::json::{Document, Value};
 use crate::oci::{Registry, Repository};
 
 use super::identity::Identities;
@@ -23,19 +23,20 @@ pub(super) fn parse(
     text: &[u8],
     mut store: impl FnMut(Kind, &str, &mut TrustStore) -> Result<(), String>,
 ) -> Result<Vec<Statement>, String> {
-    let policy = Value::parse(text).map_err(|e| e.to_string())?;
-    only(&policy, "the policy", &["version", "trustPolicies"])?;
+    let document = Document::parse(text).map_err(|e| e.to_string())?;
+    let policy = document.root();
+    only(policy, "the policy", &["version", "trustPolicies"])?;
     if policy.member("version").and_then(Value::as_str) != Some("1.0") {
         return Err("the version of the policy must be \"1.0\"".to_owned());
     }
-    let list = policy.member("trustPolicies").and_then(Value::as_array).unwrap_or_default();
-    if list.is_empty() || list.len() > MAX_STATEMENTS {
-        return Err(format!("trustPolicies must hold 1 to {MAX_STATEMENTS} statements"));
-    }
+    let list = policy.member("trustPolicies").and_then(Value::as_array);
+    let list = list
+        .filter(|list| (1..=MAX_STATEMENTS).contains(&list.len()))
+        .ok_or_else(|| format!("trustPolicies must hold 1 to {MAX_STATEMENTS} statements"))?;
     let mut names = BTreeSet::new();
     let mut scopes = BTreeMap::new();
     let mut statements = Vec::new();
-    for value in list {
+    for value in list.iter() {
         let statement = statement(value, &mut store)?;
         let twice = |scope: &str, other: &str| {
             let name = &statement.name;
@@ -59,7 +60,7 @@ pub(super) fn parse(
 }
 
 fn statement(
-    value: &Value,
+    value: Value<'_>,
     store: &mut impl FnMut(Kind, &str, &mut TrustStore) -> Result<(), String>,
 ) -> Result<Statement, String> {
     let name = value.member("name").and_then(Value::as_str).unwrap_or_default();
@@ -75,7 +76,7 @@ fn statement(
         texts.ok_or_else(|| wrong(format!("{member} must be a list of texts")))
     };
     let scopes = scopes(&list("registryScopes")?).map_err(wrong)?;
-    let verification = value.member("signatureVerification").unwrap_or(&Value::Null);
+    let verification = value.member("signatureVerification").unwrap_or(Value::Null);
     let (level, verify_timestamp) = verification_level(verification).map_err(wrong)?;
     let mut trusted = TrustStore::default();
     for named in list("trustStores")? {
@@ -124,7 +125,7 @@ fn scopes(texts: &[String]) -> Result<Scopes, String> {
     Ok(Scopes::Repositories(repositories))
 }
 
-fn verification_level(value: &Value) -> Result<(Level, VerifyTimestamp), String> {
+fn verification_level(value: Value<'_>) -> Result<(Level, VerifyTimestamp), String> {
     only(value, "signatureVerification", &["level", "override", "verifyTimestamp"])?;
     let name = value.member("level").and_then(Value::as_str).unwrap_or_default();
     if name == "skip" {
@@ -171,9 +172,9 @@ fn store_of(text: &str) -> Result<(Kind, &str), String> {
     Ok((kind, name))
 }
 
-fn only(value: &Value, what: &str, known: &[&str]) -> Result<(), String> {
+fn only(value: Value<'_>, what: &str, known: &[&str]) -> Result<(), String> {
     let members = value.as_object().ok_or_else(|| format!("{what} must be an object"))?;
-    match members.keys().find(|name| !known.contains(&name.as_str())) {
+    match members.names().find(|name| !known.contains(name)) {
         Some(other) => Err(format!("{what} has an unknown member {other:?}")),
         None => Ok(()),
     }

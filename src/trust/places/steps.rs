@@ -3,6 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::asking::{Asking, is_absent};
@@ -13,7 +14,8 @@ use super::limit::{MAX_OPENED, MAX_PAGES, OPENED_AT_ONCE};
 use super::located::{Found, Looked, Unread, Why, shown};
 use super::shape::{self, Signatures};
 use super::{Kind, Limit, Search};
-use crate::oci::{Artifact, Digest, Referrer, Tag};
+use crate::oci::{Artifact, Digest, Manifest, Referrer, Tag};
+use crate::parsing;
 use crate::pull_through::{FetchError, Fetched};
 use crate::trust::Candidate;
 use crate::upstream::{Listing, Page, UpstreamError, Violation};
@@ -128,7 +130,7 @@ impl Search {
             return outcome;
         };
         let artifact = match self.asking().tag(at, &tag).await {
-            Ok(fetched) => read(&fetched),
+            Ok(fetched) => read(&fetched).await,
             Err(why) if is_absent(&why) => {
                 outcome.looked(&place, Found::Nothing { others: 0 });
                 return outcome;
@@ -168,7 +170,7 @@ impl Search {
         match asked {
             Ok(Listing::Page(list, violation)) => {
                 learned.api_is_there(&at.registry);
-                self.listed(at, &place, list.bytes(), &mut outcome);
+                self.listed(at, &place, list.bytes(), &mut outcome).await;
                 if let Some(violation) = violation {
                     outcome.unread(&place, FetchError::from(UpstreamError::from(violation)));
                 }
@@ -231,7 +233,7 @@ impl Search {
         };
         match self.asking().tag(at, &tag).await {
             Ok(fetched) if fetched.manifest().media_type().is_index() => {
-                self.listed(at, &place, fetched.bytes(), &mut outcome);
+                self.listed(at, &place, fetched.bytes(), &mut outcome).await;
             }
             Ok(_) => outcome.looked(&place, Found::Unfit("it is no index".to_owned())),
             Err(why) if is_absent(&why) => outcome.looked(&place, Found::Nothing { others: 0 }),
@@ -241,8 +243,10 @@ impl Search {
     }
 
     /// Reads a list of referrers, and has those opened that may be signatures.
-    fn listed(&self, at: &At, place: &str, list: &[u8], outcome: &mut Outcome) {
-        let entries = match Referrer::parse_list(list) {
+    async fn listed(&self, at: &At, place: &str, list: &Bytes, outcome: &mut Outcome) {
+        let (text, length) = (list.clone(), list.len());
+        let parse = move || Referrer::parse_list(&text);
+        let entries = match parsing::run(length, Manifest::most_memory(length), parse).await {
             Ok(entries) => entries,
             Err(why) => {
                 outcome.looked.push(unfit(place, &why.to_string()));
@@ -290,7 +294,7 @@ impl Search {
         for (entry, opened) in now.iter().zip(opened) {
             let own = referrer(at, &entry.digest);
             match opened {
-                Ok(fetched) => match self.of_referrer(&fetched) {
+                Ok(fetched) => match self.of_referrer(&fetched).await {
                     Ok(Signatures { beside: Some(what), .. }) => {
                         outcome.looked(&own, Found::Other(what));
                     }
@@ -321,16 +325,18 @@ impl Search {
         outcome
     }
 
-    fn of_referrer(&self, fetched: &Fetched) -> Result<Signatures, String> {
-        shape::of_referrer(self.kind, &self.subject, &read(fetched)?)
+    async fn of_referrer(&self, fetched: &Fetched) -> Result<Signatures, String> {
+        shape::of_referrer(self.kind, &self.subject, &read(fetched).await?)
     }
 }
 
-fn read(fetched: &Fetched) -> Result<Artifact, String> {
+async fn read(fetched: &Fetched) -> Result<Artifact, String> {
     if fetched.manifest().media_type().is_index() {
         return Err("it is an index".to_owned());
     }
-    Artifact::parse(fetched.bytes()).map_err(|why| why.to_string())
+    let (text, length) = (fetched.bytes().clone(), fetched.bytes().len());
+    let parse = move || Artifact::parse(&text).map_err(|why| why.to_string());
+    parsing::run(length, Manifest::most_memory(length), parse).await
 }
 
 fn referrer(at: &At, digest: &Digest) -> String {

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use countersign::trust::Content;
 use countersign::trust::cosign::limits::*;
 
 use crate::sigstore::{Key, Kind, Layer, Leaf, NOW, Sigstore, bundle, pae, payload, statement};
@@ -187,4 +188,35 @@ proptest! {
             prop_assert!(bench.judge(bundled.as_str()).is_err());
         }
     }
+}
+
+/// Whoever may push can attach any number of such attestations.
+#[test]
+fn judging_a_large_attestation_without_a_known_signature_stays_within_its_bound() {
+    let grown = crate::loads::growth("cosign::bounds::large_unsigned_attestations");
+    let most = 64 * (4 << 20) + countersign::parsing::MAX_MEMORY;
+    assert!(grown <= most, "{} MiB of {} MiB", grown >> 20, most >> 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "runs in a process of its own, which the test above starts"]
+async fn large_unsigned_attestations() {
+    let (key, stranger) = (Key::new(Kind::P256), Key::new(Kind::P256));
+    let bench = std::sync::Arc::new(Bench::of_keys(&[&key], ""));
+    let list = format!("[0{}]", ",{}".repeat(MAX_STATEMENT_VALUES - 100));
+    let long = format!("{{\"list\":{list},\"text\":\"{}\"}}", "a".repeat(1_600_000));
+    let text = statement(&digest(), SIGN).replace("{}", &long);
+    let bundle = bundle(&text, &stranger.sign(&pae(&text)), None, &[], &[]).to_string();
+    assert!((3_500_000..=4 << 20).contains(&bundle.len()), "{} bytes", bundle.len());
+    let bundle = bytes::Bytes::from(bundle);
+    let before = crate::loads::figure("VmRSS");
+    let judgements = (0..64).map(|_| {
+        let (bench, json) = (bench.clone(), bytes::Bytes::copy_from_slice(&bundle));
+        let memory = countersign::trust::cosign::Anchor::most_memory(json.len());
+        tokio::spawn(countersign::parsing::run(json.len(), memory, move || {
+            bench.refuses("signature", Content::Bundle { json });
+        }))
+    });
+    futures_util::future::join_all(judgements).await;
+    crate::loads::grew_from(before);
 }

@@ -208,7 +208,7 @@ fn a_member_that_stands_twice_is_refused() {
     let anchor = trusting(&root, "");
     let text = String::from_utf8(Signing::new(&root.signer(), &subject()).jws()).unwrap();
     let twice = text.replacen('{', "{\"payload\":\"e30\",", 1);
-    assert!(flawed(judged(&anchor, JWS, twice.into_bytes())).found.contains("stands twice"));
+    assert!(flawed(judged(&anchor, JWS, twice.into_bytes())).found.contains("occurs twice"));
     // In the protected header, which is signed as it stands.
     let signing = Signing::new(&root.signer(), &subject());
     let bytes = signing.jws_with(
@@ -223,7 +223,7 @@ fn a_member_that_stands_twice_is_refused() {
             envelope["protected"] = json!(header);
         },
     );
-    assert!(flawed(judged(&anchor, JWS, bytes)).found.contains("stands twice"));
+    assert!(flawed(judged(&anchor, JWS, bytes)).found.contains("occurs twice"));
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn a_policy_that_breaks_the_specification_is_refused() {
         ("{\"trustPolicies\":[]}".to_owned(), "version"),
         (policy(&one(strict)).replace("1.0", "2.0"), "version"),
         (policy(&one(strict)).replace("\"name\"", "\"extra\":1,\"name\""), "unknown member"),
-        (policy(&one(strict)).replace("\"name\"", "\"name\":\"x\",\"name\""), "stands twice"),
+        (policy(&one(strict)).replace("\"name\"", "\"name\":\"x\",\"name\""), "occurs twice"),
         (policy(&one(strict)).replace("trustStores", "truststores"), "unknown member"),
         (policy(&one("\"level\":\"skip\"")), "mode = \"allow\""),
         (policy(&one("\"level\":\"Strict\"")), "is no level"),

@@ -1,0 +1,93 @@
+//! Identical requests at the same time: one of them asks upstream, and all of them get its answer.
+//! Nothing is kept once the last of them has it.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::OnceCell;
+
+/// The requests that are waiting, by what they ask for. Cheap to clone; the clones wait together.
+#[derive(Debug)]
+pub(super) struct Together<K, V>(Arc<Mutex<HashMap<K, Weak<OnceCell<V>>>>>);
+
+impl<K, V> Clone for Together<K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K, V> Default for Together<K, V> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+/// One that waits. The last to leave removes the entry.
+struct Waiting<'a, K: Eq + Hash, V> {
+    together: &'a Together<K, V>,
+    key: K,
+    answer: Arc<OnceCell<V>>,
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Together<K, V> {
+    /// The answer to `key`: what `ask` gives, or what another one gave that asked meanwhile. If the one
+    /// that asks goes away, the next one asks.
+    pub(super) async fn answer(&self, key: K, ask: impl Future<Output = V>) -> V {
+        let answer = {
+            let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = waiting.get(&key).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let new = Arc::default();
+                waiting.insert(key.clone(), Arc::downgrade(&new));
+                new
+            })
+        };
+        let waiting = Waiting { together: self, key, answer };
+        waiting.answer.get_or_init(|| ask).await.clone()
+    }
+}
+
+impl<K: Eq + Hash, V> Drop for Waiting<'_, K, V> {
+    fn drop(&mut self) {
+        let mut waiting = self.together.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever joins needs the lock.
+        if Arc::strong_count(&self.answer) == 1 {
+            waiting.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt as _;
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn identical_requests_at_once_are_one_and_nothing_is_kept() {
+        let (together, asked) = (Together::default(), AtomicUsize::new(0));
+        let ask = |key: &'static str| {
+            together.answer(key, async {
+                tokio::task::yield_now().await;
+                asked.fetch_add(1, Ordering::SeqCst)
+            })
+        };
+        assert_eq!(join_all([ask("a"), ask("a"), ask("b"), ask("a")]).await, [0, 0, 1, 0]);
+        assert_eq!(ask("a").await, 2);
+        assert!(together.0.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn when_the_one_that_asks_goes_away_the_next_one_asks() {
+        let together = Together::default();
+        let mut first = Box::pin(together.answer("a", std::future::pending()));
+        assert!(first.as_mut().now_or_never().is_none());
+        let second = together.answer("a", async { 2 });
+        drop(first);
+        assert_eq!(second.await, 2);
+    }
+}

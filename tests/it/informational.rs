@@ -1,0 +1,40 @@
+//! An upstream that sends informational responses (1xx) without end, and never the real one.
+
+use std::time::Duration;
+
+use countersign::oci::Repository;
+use countersign::upstream::{self, Page, Upstream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use crate::fake_registry::REGISTRY;
+
+/// Longer than anything here takes, and shorter than the wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_sends_103_without_end_is_cut_off() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let server = tokio::spawn(async move {
+        let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(100);
+        let mut connections = 0;
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            connections += 1;
+            assert_eq!(connections, 1, "it was asked again");
+            let mut request = [0; 16];
+            connection.read_exact(&mut request).await.unwrap();
+            while connection.write_all(hints.as_bytes()).await.is_ok() {}
+        }
+    });
+    let config = upstream::Config::new(REGISTRY.parse().unwrap(), url);
+    let upstream = Upstream::new(&config, &upstream::Metrics::default()).unwrap();
+    let app: Repository = "library/app".parse().unwrap();
+    let page = Page::default();
+    let answer = tokio::time::timeout(PATIENCE, upstream.tags(&app, &page)).await;
+    let error = answer.expect("it is waited for").unwrap_err().to_string();
+    assert!(error.contains("more than 16 informational responses"), "{error}");
+    assert!(!server.is_finished());
+    server.abort();
+}
