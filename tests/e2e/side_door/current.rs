@@ -69,6 +69,7 @@ impl Cri {
             "[plugins.\"{images}\"]\nuse_local_image_pull = {local}\n\
              [plugins.\"{images}\".pinned_images]\nsandbox = \"{}\"\n\
              [plugins.\"{images}\".registry]\nconfig_path = \"{}\"\n\
+             [plugins.\"{runtime}\"]\nrestrict_oom_score_adj = true\n\
              [plugins.\"{runtime}\".cni]\nconf_dir = \"{}\"\n",
             lab.idle(),
             at("certs.d"),
