@@ -1,12 +1,14 @@
 //! The clients that `.ci/run` has: Debian's, and those of `.ci/go-tools.list`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::lab::{Client, version};
 use crate::containerd::Containerd;
 use crate::docker::{Cli, Daemon};
+use crate::engines::{Engines, engines};
 use crate::folder::Folder;
 use crate::go_tools::go_tool;
 use crate::podman::Podman;
@@ -105,13 +107,17 @@ impl Client for Docker {
     }
 
     fn run(&self, image: &str) -> Option<Said> {
-        // Nothing that was not pulled may be pulled now, by another name or for another platform.
-        Some(self.cli.run(&["run", "--rm", "--pull", "never", "--network", "host", image]))
+        Some(run_without_pull(&self.cli, image))
     }
 
     fn root(&self) -> &Path {
         self.daemon.root()
     }
+}
+
+/// Runs what was pulled: nothing else may be pulled now, by another name or for another platform.
+fn run_without_pull(cli: &Cli, image: &str) -> Said {
+    cli.run(&["run", "--rm", "--pull", "never", "--network", "host", image])
 }
 
 pub(crate) struct PodmanClient {
@@ -165,16 +171,7 @@ impl Copier {
         Self::new(version(&tool("skopeo", "skopeo"), "--version"), copy)
     }
 
-    pub(crate) fn crane() -> Self {
-        let copy = |image: &str, into: &Path| {
-            let mut command = go_tool("crane");
-            command.args(["pull", "--insecure", image]).arg(into);
-            command
-        };
-        Self::new(format!("crane {}", version(&go_tool("crane"), "version")), copy)
-    }
-
-    /// The same, without a choice of a platform: everything that an index leads to.
+    /// Without a choice of a platform: everything that an index leads to.
     pub(crate) fn crane_whole() -> Self {
         let copy = |image: &str, into: &Path| {
             let mut command = go_tool("crane");
@@ -210,6 +207,54 @@ impl Client for Copier {
 
     fn run(&self, _: &str) -> Option<Said> {
         None
+    }
+
+    fn root(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// `crane pull`, and docker that loads what it wrote and runs it.
+pub(crate) struct Crane {
+    name: String,
+    folder: Folder,
+    docker: Cli,
+    /// Has the daemon go on.
+    _engines: Arc<Engines>,
+}
+
+impl Crane {
+    pub(crate) fn new() -> Self {
+        let (name, engines) =
+            (format!("crane {}", version(&go_tool("crane"), "version")), engines());
+        Self { name, folder: Folder::new("crane"), docker: engines.docker.cli(), _engines: engines }
+    }
+
+    /// Where the last pull wrote.
+    fn archive(&self) -> PathBuf {
+        self.folder.join("image.tar")
+    }
+}
+
+impl Client for Crane {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn pull(&self, image: &str) -> Said {
+        // What the pull before wrote is no proof of this one.
+        let _ = std::fs::remove_file(self.archive());
+        run(go_tool("crane").args(["pull", "--insecure", image]).arg(self.archive()))
+    }
+
+    fn run(&self, _: &str) -> Option<Said> {
+        let mut load = self.docker.command();
+        let loaded = run(load.args(["load", "--quiet", "--input"]).arg(self.archive()));
+        let image = loaded.stdout.trim().rsplit_once(": ").map(|(_, image)| image.to_owned());
+        let Some(image) = image.filter(|_| loaded.ok()) else { return Some(loaded) };
+        let said = run_without_pull(&self.docker, &image);
+        self.docker.run(&["rmi", "--force", &image]);
+        Some(said)
     }
 
     fn root(&self) -> &Path {
