@@ -14,6 +14,7 @@ use crate::policy::Artifacts;
 use crate::pull_through::Fetched;
 use crate::trust::{Endorsement, Reason, Refusal, Scheme};
 
+use super::artifact_config::{MAX_CONFIG, runs_nothing};
 use super::denial::Denial;
 use super::kinds::{self, Suffix};
 use super::outside::Outside;
@@ -168,15 +169,42 @@ impl Admitted {
     }
 
     /// An artifact that refers to the admitted manifest `subject`: a signature, an attestation or an SBOM of a listed form
-    /// ([`kinds`]), or what else the rule lets pass.
-    pub(super) fn about(subject: &Self, fetched: Fetched) -> Result<Self, Refusal> {
+    /// ([`kinds`]) with a config that runs nothing, or what else the rule lets pass. `config` is the content of
+    /// [`Self::config_to_read`].
+    pub(super) fn about(
+        subject: &Self,
+        fetched: Fetched,
+        config: Option<&Bytes>,
+    ) -> Result<Self, Refusal> {
         let manifest = fetched.manifest();
         let (of, about) = (manifest.media_type(), subject.descriptor());
         kinds::form(manifest)
-            .and_then(|form| kinds::check_referrer(of, form, &about, subject.artifacts))
+            .and_then(|form| {
+                kinds::check_referrer(of, form, &about, subject.artifacts)?;
+                let widened = subject.artifacts == Artifacts::All;
+                match widened || runs_nothing(form, config) {
+                    true => Ok(()),
+                    false => Err("its config is more than `{}`, or what cosign writes".to_owned()),
+                }
+            })
             .map_err(|why| no_artifact(&about, &why))?;
         Outside::default().check(&fetched)?;
         Ok(subject.beside(fetched))
+    }
+
+    /// The config of `fetched` that must be read before [`Self::about`] can tell whether it may be served.
+    pub(super) fn config_to_read<'a>(
+        subject: &Self,
+        fetched: &'a Fetched,
+    ) -> Option<&'a Descriptor> {
+        let manifest = fetched.manifest();
+        let (form, config) = (manifest.form()?, manifest.blobs().first()?);
+        let about = subject.descriptor();
+        let listed = || {
+            kinds::check_referrer(manifest.media_type(), form, &about, subject.artifacts).is_ok()
+        };
+        let decides = subject.artifacts == Artifacts::Listed && !form.config.is_empty_object();
+        (decides && config.size <= MAX_CONFIG as u64 && listed()).then_some(config)
     }
 
     /// What cosign keeps about the admitted manifest `subject` under a tag that ends in `suffix`: of a listed form, with

@@ -1,9 +1,12 @@
-//! The config of what cosign keeps under a tag. cosign writes an image's config there, so engines take the manifest for
-//! an image: one that has no layers that they can unpack, or only ones that they hold already. Its config must therefore
-//! say nothing that an engine would do. Pure.
+//! The config of an artifact. cosign writes an image's config under its tags, and containerd's CRI reads any config as an
+//! image's, whatever its media type. An engine may then take the manifest for an image: one that has no layers that it
+//! can unpack, or only ones that it holds already. The config must therefore say nothing that an engine would do. Pure.
+
+use bytes::Bytes;
 
 use crate::json::{Document, Value};
 use crate::oci::Digest;
+use crate::oci::form::Form;
 
 /// The largest such config: it names two digests or so for each layer.
 pub(super) const MAX_CONFIG: usize = 256 << 10;
@@ -25,8 +28,17 @@ const TELLS: [&str; 11] = [
     "variant",
 ];
 
+/// Whether the config of such a manifest runs nothing: it is `{}`, or `content`, which is all of it, is harmless.
+pub(super) fn runs_nothing(form: &Form, content: Option<&Bytes>) -> bool {
+    let layers = || form.layers.iter().map(|layer| &layer.digest);
+    form.config.is_empty_object()
+        || content.is_some_and(|content| {
+            form.config.digest.is_of(content) && is_harmless_config(content, layers())
+        })
+}
+
 /// Whether a config beside such `layers` runs nothing and stands for no other layers.
-pub(super) fn is_harmless_config<'a>(
+fn is_harmless_config<'a>(
     config: &[u8],
     layers: impl ExactSizeIterator<Item = &'a Digest>,
 ) -> bool {

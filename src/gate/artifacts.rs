@@ -13,7 +13,6 @@ use super::denial::Denial;
 use super::deny;
 use super::kinds::{self, Suffix};
 use super::tagged::Tagged;
-use crate::oci::manifest::is_image_config;
 use crate::oci::{Descriptor, Digest, ImageRef, Reference, Tag};
 use crate::policy::{Chosen, Mode};
 use crate::pull_through::Fetched;
@@ -159,15 +158,29 @@ impl Shared {
         if layers.iter().any(|layer| layer.size > MAX_LAYER as u64) {
             return Err(denied(&format!("it has a layer of more than {MAX_LAYER} bytes")));
         }
-        let config = match is_image_config(&form.config.media_type) {
-            true if config.size > MAX_CONFIG as u64 => {
+        let config = match form.config.is_empty_object() {
+            true => None,
+            false if config.size > MAX_CONFIG as u64 => {
                 return Err(denied(&format!("its config has more than {MAX_CONFIG} bytes")));
             }
-            true => Some(self.small(image, config, subject, inquiry).await?),
-            false => None,
+            false => Some(self.small(image, config, subject, inquiry).await?),
         };
         let layers = layers.iter().map(|layer| self.small(image, layer, subject, inquiry));
         Ok(Tagged { config, layers: try_join_all(layers).await? })
+    }
+
+    /// The config of what refers to `subject`, where it must be read.
+    pub(super) async fn config_of_referrer(
+        &self,
+        image: &ImageRef,
+        fetched: &Fetched,
+        subject: &Admitted,
+        inquiry: &Inquiry,
+    ) -> Result<Option<Bytes>, Denial> {
+        match Admitted::config_to_read(subject, fetched) {
+            Some(config) => self.small(image, config, subject, inquiry).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// All of a small blob, on the account of a decision where it is not kept.

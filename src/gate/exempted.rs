@@ -156,7 +156,11 @@ impl Shared {
         let Some((subject, exemption)) = self.listed(image, &subject, exempted).await? else {
             return Ok(None);
         };
-        Ok(Admitted::about(&subject, fetched).ok().map(|admitted| (admitted, exemption)))
+        let inquiry = exempted.decision.inquiry();
+        let config = self.config_of_referrer(image, &fetched, &subject, inquiry).await?;
+        Ok(Admitted::about(&subject, fetched, config.as_ref())
+            .ok()
+            .map(|admitted| (admitted, exemption)))
     }
 
     /// Admits `digest` by its own exemption or that of an index above it.

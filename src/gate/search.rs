@@ -219,7 +219,9 @@ impl Shared {
             }
             (None, None) => return Ok(About::Nothing),
         };
-        match Admitted::about(&subject, fetched) {
+        let inquiry = search.decision.inquiry();
+        let config = self.config_of_referrer(image, &fetched, &subject, inquiry).await?;
+        match Admitted::about(&subject, fetched, config.as_ref()) {
             Ok(admitted) => Ok(About::Admitted(Box::new(admitted))),
             Err(refusal) => {
                 // A signed index may list it all the same.

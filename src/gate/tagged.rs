@@ -4,16 +4,15 @@
 
 use bytes::Bytes;
 
-use super::artifact_config::is_harmless_config;
+use super::artifact_config::runs_nothing;
 use super::kinds::{self, Suffix};
 use crate::oci::form::Part;
-use crate::oci::manifest::is_image_config;
 use crate::oci::{Descriptor, Manifest};
 
 /// The content of what cosign keeps under a tag.
 #[derive(Debug)]
 pub(super) struct Tagged {
-    /// The config, where its media type is an image's.
+    /// The config, where it is not `{}`.
     pub(super) config: Option<Bytes>,
     pub(super) layers: Vec<Bytes>,
 }
@@ -37,13 +36,9 @@ pub(super) fn check(
     if !layers.iter().all(|layer| is_text(layer)) {
         return Err("it has a layer that is not text".to_owned());
     }
-    let digests = form.layers.iter().map(|layer| &layer.digest);
-    match config {
-        Some(config) if form.config.digest.is_of(config) && is_harmless_config(config, digests) => {
-            Ok(())
-        }
-        None if !is_image_config(&form.config.media_type) => Ok(()),
-        Some(_) | None => Err("its config is not one that cosign writes".to_owned()),
+    match runs_nothing(form, config.as_ref()) {
+        true => Ok(()),
+        false => Err("its config is not one that cosign writes".to_owned()),
     }
 }
 

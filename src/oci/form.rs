@@ -71,9 +71,12 @@ impl Form {
 impl Part {
     /// Whether it is the empty descriptor: its type, digest and size.
     pub fn is_empty_descriptor(&self) -> bool {
-        self.media_type == EMPTY
-            && self.size == EMPTY_CONTENT.len() as u64
-            && self.digest == Digest::of(EMPTY_CONTENT)
+        self.media_type == EMPTY && self.is_empty_object()
+    }
+
+    /// Whether its content is the empty object `{}`, whatever its type is.
+    pub fn is_empty_object(&self) -> bool {
+        self.size == EMPTY_CONTENT.len() as u64 && self.digest == Digest::of(EMPTY_CONTENT)
     }
 
     fn read(descriptor: Value<'_>, what: &str, stray: &mut Stray) -> Option<Self> {

@@ -6,8 +6,10 @@
 //!
 //! Debian 12's packages: `busybox-static`, `containerd`, `curl`, `debootstrap`, `docker-compose`, `docker-registry`,
 //! `docker.io`, `iptables`, `libfaketime`, `nftables`, `notary`, `podman`, `procps`, `prometheus`, `runc`, `skopeo`, `systemd`, `tar` (and `coreutils`,
-//! `mount`, `util-linux`, always there). What Debian has not, cosign, notation and a registry with the referrers API,
-//! `.ci/go-tools` builds.
+//! `mount`, `util-linux`, always there). What Debian has not, cosign, notation, crane, oras, the current containerd and a registry
+//! with the referrers API, `.ci/go-tools` builds.
+//!
+//! `side_door::current` is listed as ignored: `tests/clients/run` builds the programs that it needs, and runs it.
 //!
 //! `compose` builds the gate once more in a container, which takes as long as a build takes; `--skip compose`
 //! leaves it out. The first run makes a stand-in for Debian's image (a minute), kept in `target/tmp`.
@@ -66,6 +68,8 @@ mod registry;
 mod requests;
 #[path = "../rig/signer.rs"]
 mod signer;
+#[path = "../rig/smuggled/mod.rs"]
+mod smuggled;
 #[path = "../rig/stand_in.rs"]
 mod stand_in;
 #[path = "../rig/tls.rs"]
@@ -102,6 +106,7 @@ mod rot;
 mod self_verifying_client;
 mod who_may_pull;
 mod service;
+mod side_door;
 mod trust_inspect;
 
 use libtest_mimic::{Arguments, Trial};
@@ -122,6 +127,9 @@ fn main() -> std::process::ExitCode {
         compose::tests(),
         crash::tests(),
         crowd::tests(),
+        side_door::tests(),
+        side_door::honest::tests(),
+        side_door::stored::tests(),
         cosign_signed::tests(),
         notation_signed::tests(),
         refuse::tests(),
@@ -145,13 +153,17 @@ fn main() -> std::process::ExitCode {
         audit_file::tests(),
         who_may_pull::tests(),
     ];
-    let trials = all.into_iter().flatten().map(|(name, test)| {
+    let trial = |(name, test): (&'static str, fn())| {
         let name = name.trim_start_matches("e2e::");
         Trial::test(name, move || {
             test();
             Ok(())
         })
-    });
+    };
+    // Only `tests/clients/run` builds the programs of these, and runs them.
+    let current = side_door::current::tests().into_iter().map(trial);
+    let current = current.map(|trial| trial.with_ignored_flag(true));
+    let trials = all.into_iter().flatten().map(trial).chain(current);
     folder::sweep();
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
     engines::stop();

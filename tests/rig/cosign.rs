@@ -64,6 +64,21 @@ impl Cosign {
         must(command.arg(image));
     }
 
+    /// Attaches an SBOM in SPDX to `repository@digest`, in a tag; version 3 does this no more.
+    pub(crate) fn attach_sbom(&self, image: &str, sbom: &str) {
+        let sbom = self.home.write("sbom.spdx.json", sbom);
+        let mut command = self.command();
+        command.args(["attach", "sbom", "--allow-http-registry", "--type", "spdx"]);
+        command.args(["--input-format", "json", "--sbom"]).arg(sbom);
+        must(command.arg(image));
+    }
+
+    /// What it finds of what [`Self::attach_sbom`] attached.
+    pub(crate) fn downloaded_sbom(&self, image: &str) -> String {
+        let mut command = self.command();
+        must(command.args(["download", "sbom", "--allow-http-registry", image]))
+    }
+
     /// Verifies the signature of an image as its user would, wherever that is pulled from.
     pub(crate) fn verify(&self, image: &str) -> Said {
         run(self.verifying("verify").arg(image))

@@ -12,7 +12,7 @@ pub(crate) struct Daemon {
     socket: PathBuf,
     process: Process,
     own_network: bool,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Daemon {
@@ -66,7 +66,19 @@ impl Daemon {
             .arg("-H")
             .arg(format!("unix://{}", socket.display()));
         let process = Process::start("dockerd", &command, &folder).until_there_is(&socket);
-        Self { socket, process, own_network, _folder: folder }
+        Self { socket, process, own_network, folder }
+    }
+
+    /// Starts this `dockerd`, in this machine's network.
+    pub(crate) fn start_program(dockerd: &Command) -> Self {
+        let mut command = same(dockerd);
+        command.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
+        Self::start_as(&command, false)
+    }
+
+    /// The folder of everything that it keeps.
+    pub(crate) fn root(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A command that talks to this daemon, and stands in its network.
@@ -85,6 +97,11 @@ impl Daemon {
     /// The CLI of someone who trusts no Notary server.
     pub(crate) fn cli(&self) -> Cli {
         Cli::new(self)
+    }
+
+    /// The newest CLI on the PATH: a daemon of today does not answer one of before 25.
+    pub(crate) fn newest_cli(&self) -> Cli {
+        Cli { command: self.command(&newest_cli()), ..Cli::new(self) }
     }
 
     /// Builds `FROM scratch` with a static busybox; a container of it prints `message`.
@@ -166,14 +183,20 @@ impl Cli {
     }
 }
 
+fn newest_cli() -> PathBuf {
+    let newest = every("docker").into_iter().max_by_key(major);
+    newest.expect("no docker CLI on the PATH: apt-get install docker.io")
+}
+
+fn major(cli: &PathBuf) -> Option<u32> {
+    let version = must(Command::new(cli).arg("--version"));
+    version.split([' ', '.']).find_map(|word| word.parse().ok())
+}
+
 /// The first docker CLI on the PATH that signs and removes signers: 29 signs no more, and 28's `docker trust signer
 /// remove` says nothing, exits 0 and removes nobody.
 fn signing_cli() -> PathBuf {
-    let signs = |cli: &PathBuf| {
-        let version = must(Command::new(cli).arg("--version"));
-        let major = version.split([' ', '.']).find_map(|word| word.parse::<u32>().ok());
-        major.is_some_and(|major| major < 28)
-    };
+    let signs = |cli: &PathBuf| major(cli).is_some_and(|major| major < 28);
     let found = every("docker").into_iter().find(signs);
     found.expect("no docker CLI before 28 on the PATH: apt-get install docker.io")
 }

@@ -1,22 +1,46 @@
 //! The programs that Debian has not, as `.ci/go-tools` built them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::folder::Folder;
+
 /// Which, and in which version: the one place that says so.
 const LIST: &str = include_str!("../../.ci/go-tools.list");
+/// The same, for the clients that only `tests/clients/run` runs.
+const CLIENTS: &str = include_str!("../clients/tools.list");
 
 /// The program of this name; a missing one fails the test.
 pub(crate) fn go_tool(name: &str) -> Command {
-    let line = LIST.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let line = line.into_iter().find(|line| line.first() == Some(&name));
-    let version = line.unwrap_or_else(|| panic!("`{name}` is not in .ci/go-tools.list"))[2];
-    let built = cache().join(format!("{name}-{version}"));
-    assert!(built.is_file(), "`{name}` {version} is missing: run .ci/go-tools");
-    let mut command = Command::new(built);
+    let mut command = Command::new(built(name));
     // They would ask sigstore's servers for keys that nothing here was signed with.
     command.env("HTTPS_PROXY", "http://127.0.0.1:9");
     command
+}
+
+/// The PATH with these tools before everything else on it, each under the name that other programs call it by.
+pub(crate) fn on_path(folder: &Folder, tools: &[(&str, &str)]) -> OsString {
+    let bin = folder.join("bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    for (tool, name) in tools {
+        std::os::unix::fs::symlink(built(tool), bin.join(name)).unwrap();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path))).unwrap()
+}
+
+fn built(name: &str) -> PathBuf {
+    let named = |list: &'static str, builder: &'static str| {
+        let lines = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let line = lines.into_iter().find(|line| line.first() == Some(&name))?;
+        Some((line[2], builder))
+    };
+    let named = named(LIST, ".ci/go-tools").or_else(|| named(CLIENTS, "tests/clients/run"));
+    let (version, builder) = named.unwrap_or_else(|| panic!("`{name}` is in no list of tools"));
+    let built = cache().join(format!("{name}-{version}"));
+    assert!(built.is_file(), "`{name}` {version} is missing: run {builder}");
+    built
 }
 
 fn cache() -> PathBuf {

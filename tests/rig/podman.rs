@@ -1,5 +1,6 @@
 //! Podman with storage of its own; it has no daemon.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::folder::Folder;
@@ -12,6 +13,11 @@ pub(crate) struct Podman {
 impl Podman {
     pub(crate) fn new() -> Self {
         Self { folder: Folder::new("podman") }
+    }
+
+    /// The folder of its storage.
+    pub(crate) fn root(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn command(&self) -> Command {

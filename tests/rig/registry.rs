@@ -152,7 +152,10 @@ impl Registry {
         let digest = digest_of(&blob);
         let url = format!("{}/v2/{repository}/blobs/uploads/", self.url());
         let started = requests::send(http::Method::POST, &url, &[], Bytes::new(), None).unwrap();
-        let to = format!("{}&digest={digest}", started.header("location"));
+        let to = started.header("location");
+        let to = if to.starts_with('/') { format!("{}{to}", self.url()) } else { to.to_owned() };
+        let separator = if to.contains('?') { '&' } else { '?' };
+        let to = format!("{to}{separator}digest={digest}");
         let answer = requests::put(&to, "application/octet-stream", blob);
         assert_eq!(answer.status, 201, "{to}: {}", answer.text());
         digest

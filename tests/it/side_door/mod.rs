@@ -5,6 +5,7 @@
 
 mod artifacts;
 mod blobs;
+mod configs;
 mod endorsed;
 mod honest;
 mod lists;

@@ -1,0 +1,202 @@
+//! The clients that only `tests/clients/run` has, since they take too long to build for every change: CRI, BuildKit, and
+//! the current docker.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::clients::{Docker, container};
+use super::lab::{Client, Lab, version};
+use crate::containerd::{Containerd, path_with_shim};
+use crate::docker::Daemon;
+use crate::folder::Folder;
+use crate::go_tools::go_tool;
+use crate::process::{Process, Said, run, wait_for};
+
+/// What is run only when it is asked for.
+pub(crate) fn tests() -> Vec<(&'static str, fn())> {
+    crate::tests![
+        nothing_unsigned_comes_through_to_cri,
+        nothing_unsigned_comes_through_to_cri_with_local_pulls,
+        nothing_unsigned_comes_through_to_buildkit,
+        nothing_unsigned_comes_through_to_the_current_docker_with_the_containerd_store,
+        nothing_unsigned_comes_through_to_the_current_docker_with_its_own_store,
+    ]
+}
+
+fn nothing_unsigned_comes_through_to_cri() {
+    let lab = Lab::new();
+    lab.holds(&Cri::start(&lab, false));
+}
+
+fn nothing_unsigned_comes_through_to_cri_with_local_pulls() {
+    let lab = Lab::new();
+    lab.holds(&Cri::start(&lab, true));
+}
+
+fn nothing_unsigned_comes_through_to_buildkit() {
+    let lab = Lab::new();
+    lab.holds(&BuildKit::start(&lab));
+}
+
+fn nothing_unsigned_comes_through_to_the_current_docker_with_the_containerd_store() {
+    Lab::new().holds(&current_docker(true));
+}
+
+fn nothing_unsigned_comes_through_to_the_current_docker_with_its_own_store() {
+    Lab::new().holds(&current_docker(false));
+}
+
+/// `crictl` pulls, and runs pods in the network of the machine.
+struct Cri {
+    name: String,
+    containerd: Containerd,
+}
+
+impl Cri {
+    fn start(lab: &Lab, local: bool) -> Self {
+        let folder = Folder::new("cri");
+        let gate = lab.gate.name();
+        let hosts = format!(
+            "server = \"http://{gate}\"\n[host.\"http://{gate}\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
+        );
+        folder.write(&format!("certs.d/{gate}/hosts.toml"), hosts);
+        let (images, runtime) = ("io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime");
+        let at = |name: &str| folder.join(name).display().to_string();
+        let config = format!(
+            "[plugins.\"{images}\"]\nuse_local_image_pull = {local}\n\
+             [plugins.\"{images}\".pinned_images]\nsandbox = \"{}\"\n\
+             [plugins.\"{images}\".registry]\nconfig_path = \"{}\"\n\
+             [plugins.\"{runtime}\"]\nrestrict_oom_score_adj = true\n\
+             [plugins.\"{runtime}\".cni]\nconf_dir = \"{}\"\n",
+            lab.idle(),
+            at("certs.d"),
+            at("cni")
+        );
+        let version = version(&go_tool("containerd"), "--version");
+        let containerd = Containerd::start_current_with(folder, 3, &config);
+        Self { name: format!("CRI, use_local_image_pull = {local} ({version})"), containerd }
+    }
+}
+
+impl Cri {
+    fn crictl(&self) -> Command {
+        let endpoint = format!("unix://{}", self.containerd.socket().display());
+        let mut crictl = go_tool("crictl");
+        crictl.args(["--runtime-endpoint", &endpoint, "--image-endpoint", &endpoint]);
+        crictl.args(["--timeout", "60s"]);
+        crictl
+    }
+}
+
+impl Client for Cri {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn pull(&self, image: &str) -> Said {
+        run(self.crictl().args(["pull", image]))
+    }
+
+    fn run(&self, image: &str) -> Option<Said> {
+        let (name, files) = (container(), Folder::new("pod"));
+        let metadata = json!({"name": name, "uid": name, "namespace": "default", "attempt": 1});
+        // 2 is `NODE`: the namespaces of the machine.
+        let pod = json!({"metadata": metadata, "log_directory": files.path(),
+            "linux": {"security_context": {"namespace_options": {"network": 2}}}});
+        let container = json!({"metadata": {"name": name}, "image": {"image": image}, "log_path": "log",
+            "linux": {}});
+        let pod = files.write("pod.json", pod.to_string());
+        let container = files.write("container.json", container.to_string());
+        let mut started = run(self.crictl().args(["run", "--no-pull"]).arg(&container).arg(&pod));
+        if started.ok() {
+            let ended = || {
+                let said = run(self
+                    .crictl()
+                    .args(["ps", "--quiet", "--state", "running", "--name"])
+                    .arg(&name));
+                said.stdout.trim().is_empty().then_some(())
+            };
+            wait_for("the container to end", Duration::from_secs(30), ended);
+            started.stdout += &std::fs::read_to_string(files.join("log")).unwrap_or_default();
+        }
+        run(self.crictl().args(["rmp", "--all", "--force"]));
+        Some(started)
+    }
+
+    fn root(&self) -> &Path {
+        self.containerd.root()
+    }
+}
+
+/// A build whose base is the image.
+struct BuildKit {
+    name: String,
+    folder: Folder,
+    _process: Process,
+}
+
+impl BuildKit {
+    fn start(lab: &Lab) -> Self {
+        let folder = Folder::new("buildkit");
+        let config = format!("[registry.\"{}\"]\n  http = true\n", lab.gate.name());
+        let config = folder.write("buildkitd.toml", config);
+        let socket = folder.join("buildkitd.sock");
+        let mut command = go_tool("buildkitd");
+        command.arg("--config").arg(config).arg("--root").arg(folder.join("root"));
+        command.arg("--addr").arg(format!("unix://{}", socket.display()));
+        command.args(["--containerd-worker=false", "--oci-worker=true", "--oci-worker-net=host"]);
+        let process = Process::start("buildkitd", &command, &folder).until_there_is(&socket);
+        let name = version(&go_tool("buildkitd"), "--version");
+        Self { name, folder, _process: process }
+    }
+
+    /// Builds `FROM image`, with these lines after that.
+    fn build(&self, image: &str, lines: &str, output: &[&str]) -> Said {
+        let context = Folder::new("context");
+        context.write("Dockerfile", format!("FROM {image}\n{lines}"));
+        let context = context.path().display().to_string();
+        let mut buildctl = go_tool("buildctl");
+        buildctl
+            .arg("--addr")
+            .arg(format!("unix://{}", self.folder.join("buildkitd.sock").display()));
+        buildctl.args(["build", "--frontend", "dockerfile.v0", "--progress", "plain"]);
+        buildctl.args(["--local", &format!("context={context}")]);
+        buildctl.args(["--local", &format!("dockerfile={context}")]);
+        run(buildctl.args(output))
+    }
+}
+
+impl Client for BuildKit {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn pull(&self, image: &str) -> Said {
+        let into = self.folder.join(&container());
+        self.build(image, "", &["--output", &format!("type=oci,dest={}", into.display())])
+    }
+
+    fn run(&self, image: &str) -> Option<Said> {
+        // The command of the image, as a step of a build; a file of the image, or its environment.
+        Some(self.build(image, "RUN [\"/bin/busybox\", \"cat\", \"/message\"]\n", &[]))
+    }
+
+    fn root(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+fn current_docker(containerd_store: bool) -> Docker {
+    let folder = Folder::new("dockerd");
+    let mut dockerd: Command = go_tool("dockerd");
+    dockerd.env("PATH", path_with_shim(&folder));
+    let feature = format!("{{\"features\": {{\"containerd-snapshotter\": {containerd_store}}}}}");
+    dockerd.arg("--config-file").arg(folder.write("daemon.json", feature));
+    let version = version(&go_tool("dockerd"), "--version");
+    let store = if containerd_store { "the containerd store" } else { "its own store" };
+    let name = format!("docker, {store} ({version})");
+    Docker::of_daemon(name, Daemon::start_program(&dockerd), folder)
+}

@@ -1,0 +1,22 @@
+//! What an attacker pushes who may push to a repository that holds one signed image, and who has no key. Pure: bytes
+//! in, bytes out.
+
+pub(crate) mod artifacts;
+pub(crate) mod attack;
+pub(crate) mod borrowed;
+pub(crate) mod listed;
+pub(crate) mod lists;
+pub(crate) mod runnable;
+
+use attack::{Attack, Target};
+
+/// Every attack on `target`. Each has a repository and content of its own.
+pub(crate) fn attacks(target: &Target) -> Vec<Attack> {
+    [
+        lists::attacks(target),
+        artifacts::attacks(target),
+        borrowed::attacks(target),
+        listed::attacks(target),
+    ]
+    .concat()
+}
