@@ -120,9 +120,9 @@ impl Lab {
             Some(ran) if ran.all().contains(&attack.message) => Came::Ran,
             Some(_) | None => came(client, &attack.message),
         };
-        println!("side door: {}: {}: {came:?}", client.name(), attack.name);
+        eprintln!("side door: {}: {}: {came:?}", client.name(), attack.name);
         if std::env::var_os("COUNTERSIGN_RIG_VERBOSE").is_some() {
-            println!("{}\n{}", said.join("\n"), ran.map(|ran| ran.all()).unwrap_or_default());
+            eprintln!("{}\n{}", said.join("\n"), ran.map(|ran| ran.all()).unwrap_or_default());
         }
         came
     }
@@ -131,7 +131,7 @@ impl Lab {
     pub(crate) fn holds(&self, client: &dyn Client) {
         self.signed_image_arrives(client);
         for name in &self.refused {
-            println!("side door: {name}: the registry does not accept it");
+            eprintln!("side door: {name}: the registry does not accept it");
         }
         let mut succeeded = Vec::new();
         for attack in &self.attacks {

@@ -20,7 +20,7 @@ fn a_manifest_that_is_stored_as_a_blob_is_not_served_as_one() {
         let digest = lab.registry.put_blob("library/app", bytes);
         let url = lab.gate.url(&format!("/v2/library/app/blobs/{digest}"));
         let (head, get) = (requests::head(&url).status, requests::get(&url).status);
-        println!("side door: stored: {name}: {} {}", head.as_u16(), get.as_u16());
+        eprintln!("side door: stored: {name}: {} {}", head.as_u16(), get.as_u16());
         if head == 200 || get == 200 {
             served.push(name);
         }

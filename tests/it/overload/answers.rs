@@ -151,9 +151,9 @@ async fn lists_that_nobody_reads_take_a_bounded_number_of_bytes() {
         attack.push((sender, connection, answers));
     }
     let p99 = bystander(world.public(), &format!("/v2/{APP}/manifests/v1"), ACCEPT, 100).await;
-    println!(
+    eprintln!(
         "32 unread lists: {given} given ({} KiB), {busy} refused; p99 {p99:?}",
-        given * length >> 10
+        (given * length) >> 10
     );
     assert!((1..=4).contains(&given) && given * length <= 2 << 20, "{given} of {length} bytes");
     // Once the clients are gone, there is room again.

@@ -34,7 +34,7 @@ async fn idle_connections_lock_nobody_out() {
         idle.push(stream);
     }
     let p99 = bystander(served.address, "/", "", 200).await;
-    println!("300 idle connections to 128 places: p99 {p99:?}");
+    eprintln!("300 idle connections to 128 places: p99 {p99:?}");
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn idle_connections_to_the_admin_listener_do_not_block_health_checks() {
     }
     let start = Instant::now();
     let p99 = bystander(admin, "/livez", "", 50).await;
-    println!(
+    eprintln!(
         "200 idle connections to the admin listener: p99 {p99:?}, {:?} in all",
         start.elapsed()
     );

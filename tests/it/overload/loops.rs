@@ -24,7 +24,7 @@ async fn an_upstream_that_redirects_to_the_gate_is_asked_only_for_the_first_requ
     let blob = format!("/v2/{APP}/blobs/{}", Digest::of(b"elsewhere"));
     assert_eq!(world.get(&blob).await.status, StatusCode::SERVICE_UNAVAILABLE);
     let asked = world.registry.asked().len() - before;
-    println!("one request became {asked}");
+    eprintln!("one request became {asked}");
     assert!((1..=3).contains(&asked), "{asked}");
     let metrics = world.metrics().await;
     assert!(metrics.contains("status=\"508\""), "{metrics}");

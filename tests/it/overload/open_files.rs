@@ -113,5 +113,5 @@ async fn serve_raises_the_limit_and_accepts_only_what_fits() {
         idle.push(soon(TcpStream::connect(tight.address)).await.unwrap());
     }
     let p99 = bystander(tight.address, "/v2/", "", 100).await;
-    println!("600 idle connections to a gate with 500 open files: p99 {p99:?}");
+    eprintln!("600 idle connections to a gate with 500 open files: p99 {p99:?}");
 }

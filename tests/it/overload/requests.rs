@@ -57,7 +57,7 @@ async fn requests_in_progress_are_bounded_and_a_new_connection_is_served() {
     .await;
     let (waiting, refused) = counts();
     let p99 = bystander(served.address, "/", "", 100).await;
-    println!("640 requests: {waiting} in progress, {refused} refused; p99 {p99:?}");
+    eprintln!("640 requests: {waiting} in progress, {refused} refused; p99 {p99:?}");
     assert!(waiting <= 128 + 10, "{waiting}");
     // Those that are refused are refused promptly; the others wait.
     let answered = attack.into_iter().flat_map(|(_, _, answers)| answers);

@@ -69,7 +69,7 @@ async fn clients_that_read_nothing_hold_little_of_the_kernels_memory() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         (before, now) = (now, kept(served.address.port()));
     }
-    println!("{} clients that read nothing: {} KiB in the kernel", clients.len(), now >> 10);
+    eprintln!("{} clients that read nothing: {} KiB in the kernel", clients.len(), now >> 10);
     assert!(now <= clients.len() * MAX_KEPT, "{now}");
     // It does not outlive the connections: they are reset.
     soon(async {
@@ -97,5 +97,5 @@ async fn a_client_that_reads_steadily_is_not_cut_off() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let rate = taken.load(Ordering::Relaxed) / 6 / 1000;
-    println!("read {rate} kB/s with a write_timeout of 1 s");
+    eprintln!("read {rate} kB/s with a write_timeout of 1 s");
 }
