@@ -118,6 +118,7 @@ async fn what_cannot_be_decided_about_a_manifest_outside_leaves_its_parent_undec
     let mut image = image_of("two");
     image["layers"][0] = described(OCI.as_str(), &signed);
     let bytes = sign(&mut door, OCI, &image);
+    door.world.pass(std::time::Duration::from_secs(600));
     let path = format!("/manifests/{}", Digest::of(&signed));
     door.world.registry.hook(move |asked| {
         asked.path.ends_with(&path).then_some(crate::fake_registry::Fault::Drop)
