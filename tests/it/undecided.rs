@@ -61,8 +61,8 @@ async fn what_refers_to_an_image_that_cannot_be_read_is_not_absent() {
     let media_type = MediaType::OciImage.as_str();
     let sbom = json!({
         "schemaVersion": 2, "mediaType": media_type, "artifactType": "application/spdx+json",
-        "layers": [described("application/spdx+json", b"{}")],
         "config": described("application/vnd.oci.empty.v1+json", b"{}"),
+        "layers": [described("application/spdx+json", b"{}")],
         "subject": described(media_type, &image),
     });
     let sbom = sbom.to_string().into_bytes();

@@ -1,5 +1,7 @@
 //! Every form that honest tools write about a signed image passes.
 
+use std::time::Duration;
+
 use countersign::oci::{Digest, MediaType};
 use serde_json::{Value, json};
 
@@ -9,6 +11,8 @@ use crate::whole_gate::{APP, described};
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// Longer than trust data is used before the gate asks again.
+const LATER: Duration = Duration::from_secs(600);
 const DOCKER_ATTESTATION: &str = "application/vnd.docker.attestation.manifest.v1+json";
 
 async fn serves_tagged(door: &Door, suffix: &str, manifest: &Value) {
@@ -154,7 +158,7 @@ async fn what_buildkit_attaches_passes() {
     let index = door.world.put_index(&[&amd64, &new, &old]);
     door.world.put_tag("multi", &index);
     door.world.sign("multi", &index);
-    door.world.pass(std::time::Duration::from_secs(600));
+    door.world.pass(LATER);
     door.world.pull("multi").await.serves(&index);
     for child in [&amd64, &new, &old] {
         door.world.pull(Digest::of(child)).await.serves(child);
@@ -172,7 +176,7 @@ async fn a_child_of_a_signed_index_passes_whatever_artifact_it_is() {
     let index = door.world.put_index(&[&amd64, &other]);
     door.world.put_tag("multi", &index);
     door.world.sign("multi", &index);
-    door.world.pass(std::time::Duration::from_secs(600));
+    door.world.pass(LATER);
     door.world.pull(Digest::of(&other)).await.serves(&other);
 }
 
