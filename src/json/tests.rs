@@ -1,4 +1,4 @@
-use super::*;
+//! Unit tests of the strict JSON reader.
 
 fn refused(text: impl AsRef<[u8]>) -> String {
     Document::parse(text.as_ref()).unwrap_err().to_string()

@@ -229,7 +229,8 @@ impl Upstream {
         page: &Page,
     ) -> Result<TagPage, UpstreamError> {
         let key = (repository.clone(), page.to_query());
-        self.tag_lists.answer(key, self.list_tags(repository, page)).await
+        // On the heap: this future is large, and is moved several times before it is polled.
+        self.tag_lists.answer(key, Box::pin(self.list_tags(repository, page))).await
     }
 
     async fn list_tags(

@@ -89,7 +89,8 @@ impl Upstream {
         let wanted = artifact_type.map(str::to_owned);
         let key = (repository.clone(), *subject, wanted, page.to_query(), ceiling);
         let ask = self.ask_referrers(repository, subject, artifact_type, page, ceiling);
-        self.referrer_lists.answer(key, ask).await
+        // On the heap: this future is large, and is moved several times before it is polled.
+        self.referrer_lists.answer(key, Box::pin(ask)).await
     }
 
     async fn ask_referrers(

@@ -88,7 +88,8 @@ impl Outcome {
 impl Search {
     pub(super) async fn take(&self, step: &Step) -> Outcome {
         match step {
-            Step::Tag(at) => self.tag(at).await,
+            // Each on the heap, so that this future is not as large as the largest of them.
+            Step::Tag(at) => Box::pin(self.tag(at)).await,
             Step::Referrers(at) if self.places.learned.has_no_api(&at.registry) => Outcome {
                 next: vec![Step::Schema(at.clone())],
                 looked: vec![Looked {
@@ -97,12 +98,12 @@ impl Search {
                 }],
                 ..Outcome::default()
             },
-            Step::Referrers(at) => self.page(at, &Page::default(), 1).await,
-            Step::Page { at, page, number } => self.page(at, page, *number).await,
-            Step::Schema(at) => self.schema(at).await,
-            Step::Open(open) => self.open(open).await,
+            Step::Referrers(at) => Box::pin(self.page(at, &Page::default(), 1)).await,
+            Step::Page { at, page, number } => Box::pin(self.page(at, page, *number)).await,
+            Step::Schema(at) => Box::pin(self.schema(at)).await,
+            Step::Open(open) => Box::pin(self.open(open)).await,
             Step::Fetch { at, layout, place, signatures, .. } => {
-                self.fetch(at, *layout, place, signatures).await
+                Box::pin(self.fetch(at, *layout, place, signatures)).await
             }
         }
     }
