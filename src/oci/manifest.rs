@@ -68,6 +68,7 @@ pub struct Manifest {
     subject: Option<Descriptor>,
     runnable: bool,
     outside: Vec<Descriptor>,
+    inlined: Vec<Digest>,
     flaw: Option<Box<str>>,
     form: Option<Box<Form>>,
 }
@@ -104,14 +105,14 @@ impl Manifest {
             return Err(InvalidManifest::Ambiguous);
         }
         let media_type = media_type(&value, content_type, index)?;
-        let Pointers { outside, flaw } = Pointers::of(&value);
+        let Pointers { outside, inlined, flaw } = Pointers::of(&value);
         let flaw = flaw.map(String::into_boxed_str);
         let mut manifest = if media_type.is_index() {
             Self::index(bytes, media_type)?
         } else {
             Self { form: form(&value), ..Self::image(bytes, media_type)? }
         };
-        (manifest.outside, manifest.flaw) = (outside, flaw);
+        (manifest.outside, manifest.inlined, manifest.flaw) = (outside, inlined, flaw);
         Ok(manifest)
     }
 
@@ -127,6 +128,7 @@ impl Manifest {
             subject: index.subject().as_ref().map(descriptor).transpose()?,
             runnable: true,
             outside: Vec::new(),
+            inlined: Vec::new(),
             flaw: None,
             form: None,
         })
@@ -147,6 +149,7 @@ impl Manifest {
             subject: image.subject().as_ref().map(descriptor).transpose()?,
             runnable,
             outside: Vec::new(),
+            inlined: Vec::new(),
             flaw: None,
             form: None,
         })
@@ -185,6 +188,11 @@ impl Manifest {
     /// follow them, so each needs its own admission.
     pub fn outside(&self) -> &[Descriptor] {
         &self.outside
+    }
+
+    /// The digests, by every algorithm, of all content that it holds inline. Clients take that without asking for it.
+    pub fn inlined(&self) -> &[Digest] {
+        &self.inlined
     }
 
     /// Why it must not be served, whoever endorsed it, such as inline `data` that does not match its descriptor.
