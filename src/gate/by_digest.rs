@@ -40,10 +40,12 @@ impl Shared {
                 Some(chosen) => self.audited_digest(image, digest, decision, &chosen).await,
                 None => self.by_trust_alone(image, digest, decision).await,
             };
-            match decided {
-                Err(denial) => self.unless_exempted(image, digest, denial).await,
-                admitted => admitted,
-            }
+            let admitted = match decided {
+                Err(denial) => self.unless_exempted(image, digest, denial).await?,
+                Ok(admitted) => admitted,
+            };
+            self.serves_none_denied(image, &admitted)?;
+            Ok(admitted)
         })
     }
 

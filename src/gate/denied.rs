@@ -13,13 +13,15 @@ impl Shared {
         self.check_denied(image, digest, None)
     }
 
-    /// The same for a manifest, whose content may have another digest, too.
+    /// The same for a manifest: its content may have another digest, too, and it may hold denied content inline.
     pub(super) fn serves_none_denied(
         &self,
         image: &ImageRef,
         admitted: &Admitted,
     ) -> Result<(), Denial> {
-        self.check_denied(image, &admitted.digest(), Some(admitted.bytes()))
+        self.check_denied(image, &admitted.digest(), Some(admitted.bytes()))?;
+        let inlined = admitted.fetched().manifest().inlined();
+        inlined.iter().try_for_each(|digest| self.not_denied(image, digest))
     }
 
     /// Why nothing of the repository of `image` is served, where that is so.

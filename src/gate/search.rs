@@ -188,6 +188,9 @@ impl Shared {
         names: &Names<'_>,
         search: &mut Search<'_>,
     ) -> Result<About, Denial> {
+        if self.not_denied(image, digest).is_err() {
+            return Ok(About::Nothing);
+        }
         // Without any signed name there is nothing that it could be about.
         let ImageRef { registry, repository, .. } = image;
         if names.iter().all(|(_, signed)| signed.is_err())

@@ -74,6 +74,7 @@ pub struct Manifest {
     subject: Option<Descriptor>,
     runnable: bool,
     outside: Vec<Descriptor>,
+    inlined: Vec<Digest>,
     flaw: Option<Box<str>>,
     form: Option<Box<Form>>,
 }
@@ -120,7 +121,7 @@ impl Manifest {
             return Err(InvalidManifest::Ambiguous);
         }
         let media_type = media_type(value, content_type, index)?;
-        let Pointers { outside, flaw } = Pointers::of(value);
+        let Pointers { outside, inlined, flaw } = Pointers::of(value);
         let flaw = flaw.map(String::into_boxed_str);
         let form = if index { None } else { form(value) };
         // Its memory is free before the typed form takes its own.
@@ -130,7 +131,7 @@ impl Manifest {
         } else {
             Self { form, ..Self::image(bytes, media_type)? }
         };
-        (manifest.outside, manifest.flaw) = (outside, flaw);
+        (manifest.outside, manifest.inlined, manifest.flaw) = (outside, inlined, flaw);
         Ok(manifest)
     }
 
@@ -146,6 +147,7 @@ impl Manifest {
             subject: index.subject().as_ref().map(descriptor).transpose()?,
             runnable: true,
             outside: Vec::new(),
+            inlined: Vec::new(),
             flaw: None,
             form: None,
         })
@@ -166,6 +168,7 @@ impl Manifest {
             subject: image.subject().as_ref().map(descriptor).transpose()?,
             runnable,
             outside: Vec::new(),
+            inlined: Vec::new(),
             flaw: None,
             form: None,
         })
@@ -204,6 +207,11 @@ impl Manifest {
     /// follow them, so each needs its own admission.
     pub fn outside(&self) -> &[Descriptor] {
         &self.outside
+    }
+
+    /// The digests, by every algorithm, of all content that it holds inline. Clients take that without asking for it.
+    pub fn inlined(&self) -> &[Digest] {
+        &self.inlined
     }
 
     /// Why it must not be served, whoever endorsed it, such as inline `data` that does not match its descriptor.

@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::digest::Digest;
+use super::digest::{Algorithm, Digest};
 use super::manifest::{Descriptor, Manifest};
 use super::media_type::{MediaType, names_manifest};
 use super::recognize::looks_like_manifest;
@@ -18,6 +18,9 @@ const MAX_OUTSIDE: usize = 8;
 pub(super) struct Pointers {
     /// The manifests that it points at outside `manifests` and `subject`, each once. They need their own admission.
     pub(super) outside: Vec<Descriptor>,
+    /// The digests, by every algorithm, of all content that it holds inline, also within what it inlines. Clients take
+    /// that content without asking for it.
+    pub(super) inlined: Vec<Digest>,
     /// Why it must not be served, whoever endorsed it: one full clause.
     pub(super) flaw: Option<String>,
 }
@@ -67,6 +70,10 @@ impl Pointers {
             Ok(content) => content,
             Err(why) => return self.reject(why),
         };
+        if let Some(content) = &content {
+            let digests = [Algorithm::Sha256, Algorithm::Sha512].map(|it| Digest::by(it, content));
+            self.inlined.extend(digests);
+        }
         let inlined = content.as_deref().filter(|content| looks_like_manifest(content));
         match place {
             Place::Subject => {}
@@ -88,6 +95,7 @@ impl Pointers {
         match Manifest::parse(child, said) {
             Ok(child) => {
                 child.outside().iter().for_each(|pointed| self.add(pointed.clone()));
+                self.inlined.extend(child.inlined());
                 if let Some(flaw) = child.flaw() {
                     self.reject(flaw.to_owned());
                 }
@@ -246,6 +254,21 @@ mod tests {
         let both = br#"{"manifests":[{"digest":"a"}],"layers":[]}"#;
         let index = json!({"manifests": [inlined(OCI, both, both)]});
         assert!(pointers(&index).flaw.is_some());
+    }
+
+    #[test]
+    fn all_inline_content_is_known_also_of_children_and_within_them() {
+        let mut child = image();
+        child["config"] = inlined("application/vnd.oci.image.config.v1+json", b"{}", b"{}");
+        let child = child.to_string().into_bytes();
+        let index = json!({"manifests": [inlined(OCI, &child, &child)]});
+        let found = pointers(&index).inlined;
+        for content in [&child[..], b"{}"] {
+            assert!(found.contains(&Digest::of(content)), "{found:?}");
+            assert!(found.contains(&Digest::by(Algorithm::Sha512, content)), "{found:?}");
+        }
+        assert_eq!(found.len(), 4);
+        assert!(pointers(&image()).inlined.is_empty());
     }
 
     #[test]

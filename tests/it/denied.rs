@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use countersign::app::{App, Keeping};
 use countersign::exemptions::{ExemptionFile, Said};
 use countersign::oci::{Algorithm, Digest, MediaType};
@@ -143,6 +145,29 @@ async fn a_denied_index_admits_nothing_that_it_lists_also_not_from_within_anothe
     world.pass(Duration::from_secs(600));
     world.pull("v2").await.serves(&beside);
     world.pull(Digest::of(&child)).await.serves(&child);
+}
+
+/// Clients take inline content, and never ask for it.
+#[tokio::test]
+async fn an_index_that_holds_a_denied_child_inline_is_denied_under_every_rule() {
+    let allow = format!(
+        "[[rule]]\nimages = [\"{REGISTRY}/{APP}:open\"]\nmode = \"allow\"\nreason = \"x\"\n"
+    );
+    let mut world = World::with(DEFAULTS, &allow).await;
+    let bad = world.put_image("bad");
+    let mut child = described(MediaType::OciImage.as_str(), &bad);
+    child["data"] = json!(STANDARD.encode(&bad));
+    let of = MediaType::OciIndex;
+    let index = json!({ "schemaVersion": 2, "mediaType": of.as_str(), "manifests": [child] });
+    let index = world.put(of, &index);
+    world.put_tag("open", &index);
+    world.sign("v1", &index);
+    world.pull("v1").await.serves(&index);
+    world.pull("open").await.serves(&index);
+    add(&mut world, &deny_digest(&bad)).await;
+    world.pull("v1").await.is_refused("denied_by_rule");
+    world.pull("open").await.is_refused("denied_by_rule");
+    world.pull(Digest::of(&index)).await.is_refused("denied_by_rule");
 }
 
 /// An artifact about `subject`, at the registry.

@@ -5,10 +5,12 @@ use std::time::Duration;
 use countersign::oci::Digest;
 
 use super::{push_signed, world};
-use crate::attached::tag_of;
+use crate::attached::{JOSE, NOTATION, ROOT, envelope, put_referrer, tag_of};
 use crate::fake_registry::REGISTRY;
+use crate::sigstore::NOW;
 use crate::whole_gate::{APP, World};
 
+const SPDX: &str = "application/spdx+json";
 const REFRESH: Duration = Duration::from_secs(5 * 60);
 
 /// Starts the gate anew, with a rule that denies the digest of `manifest`.
@@ -45,13 +47,28 @@ async fn a_tag_is_not_held_at_a_denied_digest() {
     assert_eq!(world.pull("v1").await.denied().0, 404);
 }
 
+/// `cosign sign --attachment sbom`: the signature is about the SBOM, and that about the image.
+#[tokio::test]
+async fn what_is_about_a_denied_artifact_is_not_served() {
+    let mut world = world("", "").await;
+    let image = push_signed(&world, "v1", "one");
+    let sbom = put_referrer(&world.registry, &image, SPDX, SPDX, b"{\"spdxVersion\":\"SPDX-2.3\"}");
+    let signed = envelope(&sbom, &ROOT, NOW).jws();
+    let signature = put_referrer(&world.registry, &sbom, NOTATION, JOSE, &signed);
+    world.pull(Digest::of(&signature)).await.serves(&signature);
+    deny(&mut world, &sbom).await;
+    world.pull(Digest::of(&sbom)).await.is_refused("denied_by_rule");
+    assert_eq!(world.pull(Digest::of(&signature)).await.status, 404);
+    world.pull("v1").await.serves(&image);
+}
+
 /// What was denied was never admitted: it is no reason to take an older image for a rollback.
 #[tokio::test]
 async fn a_tag_that_moves_to_a_denied_digest_is_denied_and_may_move_back() {
     let mut world = world("", "on_unsigned = \"hold\"\non_rollback = \"refuse\"").await;
-    let good = super::push_signed_at(&world, "v1", "one", crate::sigstore::NOW - 60);
+    let good = super::push_signed_at(&world, "v1", "one", NOW - 60);
     world.pull("v1").await.serves(&good);
-    let bad = super::push_signed_at(&world, "v1", "two", crate::sigstore::NOW);
+    let bad = super::push_signed_at(&world, "v1", "two", NOW);
     deny(&mut world, &bad).await;
     world.pass(REFRESH);
     world.pull("v1").await.is_refused("denied_by_rule");
