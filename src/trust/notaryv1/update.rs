@@ -211,8 +211,7 @@ where
     ) -> Result<Updated, NotUpdated> {
         let root: TrustedRoot = root.in_force(terms, now)?;
         let before = memory.cloned().map(Arc::new);
-        let links: Chain<WantsTimestamp> =
-            Chain::begin(root, Arc::new(terms.clone()), before, now);
+        let links: Chain<WantsTimestamp> = Chain::begin(root, Arc::new(terms.clone()), before, now);
         let file = File::Newest(Role::Timestamp);
         let Some(bytes) = self.find(file.clone()).await? else {
             let (reason, what) = match memory {
