@@ -3,20 +3,17 @@
 
 use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
-use tokio::task::spawn_blocking;
 
 use super::denial::Denial;
 use super::kinds::could_be_listed;
 use super::{Shared, artifacts, deny};
 use crate::json::{Document, Value};
 use crate::oci::manifest::{MAX_MANIFEST, MAX_VALUES};
-use crate::oci::{Digest, ImageRef, MediaType};
+use crate::oci::{Digest, ImageRef, Manifest, MediaType};
+use crate::parsing;
 use crate::policy::{Artifacts, Mode};
 use crate::pull_through::FetchError;
 use crate::upstream::{Page, Referrers, UpstreamError};
-
-/// From how many bytes on a list is read off the async workers.
-const LARGE: usize = 64 << 10;
 
 /// One page of referrers, made by the gate.
 #[derive(Clone, Debug)]
@@ -40,12 +37,9 @@ impl ReferrerList {
 
     /// The entries of the index `list` that could be served. Each is decided about when it is fetched by its digest.
     async fn of(list: Bytes, artifacts: Artifacts) -> Self {
-        let bytes = if list.len() < LARGE {
-            rebuild(&list, artifacts)
-        } else {
-            let rebuilt = spawn_blocking(move || rebuild(&list, artifacts)).await;
-            rebuilt.unwrap_or_else(|_| index(&[]))
-        };
+        let length = list.len();
+        let rebuild = move || rebuild(&list, artifacts);
+        let bytes = parsing::run(length, Manifest::most_memory(length), rebuild).await;
         Self { bytes, filters_applied: None, next: None }
     }
 }

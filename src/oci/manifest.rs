@@ -18,6 +18,9 @@ pub const MAX_VALUES: usize = 200_000;
 /// The most children that one index may list.
 pub const MAX_CHILDREN: usize = 10_000;
 
+/// How much more than one manifest the manifests may be that are nested in it as `data`: each is base64
+/// in the one around it, and has three quarters of its length.
+const NESTED: usize = 4;
 /// What one value takes in the typed form in bytes, about: most in a map of annotations.
 const TYPED: usize = 128;
 
@@ -104,7 +107,7 @@ impl Manifest {
     /// The most bytes that [`Self::parse`] allocates for `length` bytes: first for the JSON, then for
     /// the typed form.
     pub const fn most_memory(length: usize) -> usize {
-        let json = json::most_memory(length, MAX_VALUES);
+        let json = NESTED * json::most_memory(length, MAX_VALUES);
         let values = if length / 2 < MAX_VALUES { length / 2 } else { MAX_VALUES };
         let typed = length + values * TYPED;
         if json > typed { json } else { typed }

@@ -63,7 +63,7 @@ fn twelve_large_manifests_at_once_stay_within_the_budget() {
     assert!(grown <= MANIFESTS, "{} MiB of {} MiB", grown >> 20, MANIFESTS >> 20);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "runs in a process of its own, which the test above starts"]
 async fn twelve_large_manifests() {
     let fake = FakeRegistry::start().await;
@@ -73,9 +73,14 @@ async fn twelve_large_manifests() {
     let digests: Vec<Digest> = (0..12).map(put).collect();
     let pull_through = PullThrough::new([fake.upstream()], PullThrough::CACHE);
     let before = figure("VmRSS");
-    let (registry, app) = (REGISTRY.parse().unwrap(), app());
-    let all = digests.iter().map(|digest| pull_through.manifest(&registry, &app, digest));
-    for answer in join_all(all).await {
+    let pulls = digests.into_iter().map(|digest| {
+        let pull_through = pull_through.clone();
+        tokio::spawn(async move {
+            pull_through.manifest(&REGISTRY.parse().unwrap(), &app(), &digest).await
+        })
+    });
+    for answer in join_all(pulls).await {
+        let answer = answer.unwrap();
         assert!(matches!(answer, Err(FetchError::Invalid(_))), "{answer:?}");
     }
     grew_from(before);
