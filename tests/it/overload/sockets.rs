@@ -16,7 +16,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::wire::{Served, serve, soon};
 
 /// What the kernel may keep for one client: what is not sent yet, one segment more, and the bookkeeping.
-const MAX_KEPT: usize = 320 << 10;
+const MAX_KEPT: usize = 768 << 10;
 
 /// Serves bodies without end.
 async fn endless(limits: Limits) -> Served {
@@ -90,7 +90,7 @@ async fn a_client_that_reads_steadily_is_not_cut_off() {
     let mut client = connect(served.address).await;
     let taken = Arc::new(AtomicUsize::new(0));
     let start = Instant::now();
-    let mut buffer = vec![0; 30_000];
+    let mut buffer = vec![0; 60_000];
     while start.elapsed() < Duration::from_secs(6) {
         soon(client.read_exact(&mut buffer)).await.unwrap();
         taken.fetch_add(buffer.len(), Ordering::Relaxed);
