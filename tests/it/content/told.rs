@@ -59,7 +59,8 @@ async fn a_place_that_could_not_be_read_reads_as_neither() {
 
 #[tokio::test]
 async fn what_is_admitted_names_the_signer_and_the_place() {
-    let world = world("", "").await;
+    // Only a record that a rule depends on is on disk before the image is served.
+    let world = world("", "on_rollback = \"refuse\"").await;
     let manifest = push_signed(&world, "v1", "one");
     world.pull("v1").await.serves(&manifest);
     let (text, json) = why(&world).await;
