@@ -1,5 +1,7 @@
 //! Unit tests of the strict JSON reader.
 
+use super::*;
+
 fn refused(text: impl AsRef<[u8]>) -> String {
     Document::parse(text.as_ref()).unwrap_err().to_string()
 }

@@ -1,5 +1,6 @@
 //! One verdict: signatures are fetched place after place and judged as they come, until one is good.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Anchor;
@@ -25,6 +26,11 @@ pub(super) async fn judge(
 ) -> Verdict {
     let repository = anchor.signature_repository();
     let mut search = places.search(anchor.kind(), subject, repository, inquiry);
+    if let Anchor::Cosign(anchor) = anchor {
+        let anchor = anchor.clone();
+        let hint = move |annotations: &BTreeMap<String, String>| anchor.is_hinted_by(annotations);
+        search = search.preferring(Arc::new(hint));
+    }
     let mut evidence = Evidence::default();
     let mut open = None;
     let mut good = None;
@@ -37,7 +43,8 @@ pub(super) async fn judge(
         };
         evidence.objections.extend(batch.evidence.objections);
         open = open.or(batch.open);
-        if batch.good.is_some() {
+        if let Some((place, _)) = &batch.good {
+            search.remember_good(place);
             good = batch.good;
             break;
         }

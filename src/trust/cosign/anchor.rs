@@ -16,6 +16,7 @@ use crate::trust::subject::Subject;
 use super::certificate::Certificate;
 use super::claim::Claimed;
 use super::config::{Config, Signers, Tlog};
+use super::evidence::LEAF;
 use super::flaw::{
     ANNOTATIONS, CERTIFICATE, IDENTITY, ISSUER, KIND, SIGNATURE, SUBJECT, TIME, TRANSPARENCY_LOG,
     beside, flaw, flawed,
@@ -71,6 +72,15 @@ impl Anchor {
     /// its payload, and the JSON of its statement.
     pub const fn most_memory(length: usize) -> usize {
         COPIES * length + json::most_memory(length, MAX_STATEMENT_VALUES)
+    }
+
+    /// Whether the annotations of a signature fit this anchor: made with a key, or with a certificate.
+    pub fn is_hinted_by(&self, annotations: &BTreeMap<String, String>) -> bool {
+        let by_key = match &self.config.signers {
+            Signers::Keys(_) => true,
+            Signers::Keyless { .. } | Signers::Pki { .. } => false,
+        };
+        annotations.get(LEAF).is_none_or(String::is_empty) == by_key
     }
 
     /// What `candidate` proves of `subject` at `now`. Pure.

@@ -23,7 +23,8 @@ use super::limits::{
     MAX_PROOF, MAX_TIMESTAMP, MAX_TIMESTAMPS, MAX_VALUES,
 };
 
-const LEAF: &str = "dev.sigstore.cosign/certificate";
+/// The annotation with the signer's certificate.
+pub(super) const LEAF: &str = "dev.sigstore.cosign/certificate";
 const CHAIN: &str = "dev.sigstore.cosign/chain";
 const ENTRY: &str = "dev.sigstore.cosign/bundle";
 const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";

@@ -10,10 +10,11 @@ use super::inquiry::At;
 use super::learned::Layout;
 use super::limit::FETCHED_AT_ONCE;
 use super::located::{Found, Why};
+use super::order::{self, Standing};
 use super::shape::{self, Form};
 use super::steps::{Outcome, Step};
 use super::{Limit, Search};
-use crate::oci::Layer;
+use crate::oci::{Digest, Layer};
 use crate::trust::{Candidate, Content};
 
 /// A signature whose content is to be fetched.
@@ -22,6 +23,8 @@ pub(super) struct Sought {
     place: String,
     form: Form,
     layer: Layer,
+    /// By what it is known in later searches: the manifest of a referrer, or the layer behind a tag.
+    origin: Digest,
 }
 
 impl Search {
@@ -35,12 +38,19 @@ impl Search {
     ) -> Outcome {
         let mut outcome = Outcome::default();
         let mut rest = signatures.clone();
+        let mut spent = false;
         let now: Vec<Sought> = rest.drain(..rest.len().min(FETCHED_AT_ONCE)).collect();
         let fetched = join_all(now.iter().map(|sought| self.content(at, &sought.layer))).await;
         for (sought, bytes) in now.into_iter().zip(fetched) {
-            let Sought { place, form, layer } = sought;
+            let Sought { place, form, layer, origin } = sought;
+            if matches!(bytes, Err(Why::Limit(Limit::Requests))) {
+                spent = true;
+                continue;
+            }
+            self.places.learned.examined(at, self.kind, &origin);
             match bytes {
                 Ok(bytes) if bytes.len() as u64 == layer.size => {
+                    outcome.origins.push((place.clone(), at.clone(), origin));
                     outcome.found.push(Candidate { place, content: content(form, layer, bytes) });
                 }
                 Ok(bytes) => {
@@ -60,9 +70,11 @@ impl Search {
         if !outcome.found.is_empty() {
             self.places.learned.found(at, self.kind, layout);
         }
-        if !rest.is_empty() {
+        if spent {
+            outcome.unread(place, Limit::Requests);
+        } else if !rest.is_empty() {
             let (at, place) = (at.clone(), place.to_owned());
-            outcome.next.push(Step::Fetch { at, layout, place, signatures: rest, counted: true });
+            outcome.later.push(Step::Fetch { at, layout, place, signatures: rest, counted: true });
         }
         outcome
     }
@@ -75,15 +87,17 @@ impl Search {
 /// The signatures in `layers` of the manifest at `place`.
 pub(super) fn sought(
     place: &str,
+    manifest: Option<&Digest>,
     layers: impl ExactSizeIterator<Item = (usize, Form, Layer)>,
 ) -> VecDeque<Sought> {
     let only = layers.len() == 1;
-    let named = |(number, form, layer)| {
+    let named = |(number, form, layer): (usize, Form, Layer)| {
         let place = match only {
             true => place.to_owned(),
             false => format!("{place}, layer {number}"),
         };
-        Sought { place, form, layer }
+        let origin = *manifest.unwrap_or(&layer.digest);
+        Sought { place, form, layer, origin }
     };
     layers.map(named).collect()
 }
@@ -94,5 +108,23 @@ fn content(form: Form, layer: Layer, bytes: Bytes) -> Content {
         Form::Layer => Content::Layer { media_type, payload: bytes, annotations },
         Form::Bundle => Content::Bundle { json: bytes },
         Form::Envelope => Content::Envelope { media_type, bytes },
+    }
+}
+
+impl Sought {
+    /// How many bytes its content is said to have.
+    pub(super) fn size(&self) -> u64 {
+        self.layer.size
+    }
+}
+
+impl Search {
+    /// The signatures behind a tag, the likeliest first.
+    pub(super) fn ordered(&self, at: &At, signatures: VecDeque<Sought>) -> VecDeque<Sought> {
+        order::ordered(signatures, |sought| {
+            let standing = self.places.learned.standing(at, self.kind, &sought.origin);
+            let is_hinted = self.hint.as_ref().is_none_or(|hint| hint(&sought.layer.annotations));
+            (standing != Standing::Good, !is_hinted, standing)
+        })
     }
 }

@@ -2,6 +2,7 @@
 //! its signatures last. Saves questions; no verdict rests on it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,14 +10,17 @@ use moka::sync::Cache;
 
 use super::Kind;
 use super::inquiry::At;
+use super::order::Standing;
 use crate::clock::{Clock, Timestamp};
-use crate::oci::{Registry, Repository};
+use crate::oci::{Digest, Registry, Repository};
 
 /// How long a registry without the referrers API is not asked for it again (it may be upgraded), and how
 /// long the answer of one repository waits to be confirmed by a second one.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 /// For how many repositories it is known where they had their signatures last.
 const MAX_REPOSITORIES: u64 = 10_000;
+/// How many entries are known to have been examined, about 200 bytes each.
+const MAX_EXAMINED: u64 = 50_000;
 
 /// Where signatures are kept beside an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,9 @@ pub(super) struct Learned {
     /// As many as are configured.
     registries: Arc<Mutex<HashMap<Registry, Api>>>,
     last: Cache<(At, Kind), Layout>,
+    /// Manifests of referrers, and layers behind tags.
+    examined: Cache<(At, Kind, Digest), Standing>,
+    turns: Arc<AtomicU64>,
 }
 
 /// What is known of a registry's referrers API.
@@ -51,7 +58,8 @@ enum Api {
 impl Learned {
     pub(super) fn new(clock: Clock) -> Self {
         let registries = Arc::default();
-        Self { clock, registries, last: Cache::new(MAX_REPOSITORIES) }
+        let (last, examined) = (Cache::new(MAX_REPOSITORIES), Cache::new(MAX_EXAMINED));
+        Self { clock, registries, last, examined, turns: Arc::default() }
     }
 
     /// Whether two repositories of `registry` lately answered as if there were no referrers API.
@@ -87,6 +95,24 @@ impl Learned {
         };
         registries.insert(at.registry.clone(), known);
         confirmed
+    }
+
+    /// What earlier searches found at `digest`.
+    pub(super) fn standing(&self, at: &At, kind: Kind, digest: &Digest) -> Standing {
+        self.examined.get(&(at.clone(), kind, *digest)).unwrap_or(Standing::New)
+    }
+
+    /// Remembers that something was examined, whatever it was.
+    pub(super) fn examined(&self, at: &At, kind: Kind, digest: &Digest) {
+        if self.standing(at, kind, digest) != Standing::Good {
+            let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+            self.examined.insert((at.clone(), kind, *digest), Standing::Examined(turn));
+        }
+    }
+
+    /// Remembers that it was a good signature.
+    pub(super) fn good(&self, at: &At, kind: Kind, digest: &Digest) {
+        self.examined.insert((at.clone(), kind, *digest), Standing::Good);
     }
 
     /// Where signatures of `kind` were the last time in that repository.

@@ -10,10 +10,9 @@ use crate::oci::manifest::MAX_MANIFEST;
 pub const MAX_REQUESTS: usize = 100;
 /// How many bytes one decision may hold, wherever they come from.
 pub const MAX_BYTES: usize = 16 << 20;
-/// The most signatures that are looked at in one search.
-pub const MAX_CANDIDATES: usize = 50;
-/// The most referrers that are opened in one search.
-pub const MAX_OPENED: usize = 50;
+/// The most signatures that are judged in one search. Those that differ cost a request each, which
+/// [`MAX_REQUESTS`] bounds; this bounds the work for those that share their content.
+pub const MAX_CANDIDATES: usize = 1_000;
 /// The most pages of one list of referrers.
 pub const MAX_PAGES: usize = 10;
 /// The largest page of a list of referrers, and the largest manifest behind a tag, in bytes: what came
@@ -25,6 +24,8 @@ pub(super) const MAX_ARTIFACT: usize = 1 << 20;
 pub(super) const MAX_PAYLOAD: usize = 64 << 10;
 /// The largest attestation and the largest bundle, in bytes: some hold a list of all that is in an image.
 pub(super) const MAX_STATEMENT: usize = 4 << 20;
+/// Signatures of more bytes are fetched after all smaller ones.
+pub(super) const SMALL: u64 = 256 << 10;
 /// The largest Notary Project envelope, in bytes.
 pub(super) const MAX_ENVELOPE: usize = 1 << 20;
 /// The most annotations of one layer, and the most bytes that they may take with their names.
@@ -44,8 +45,6 @@ pub enum Limit {
     Bytes,
     #[error("{left_out} more than {MAX_CANDIDATES} signatures")]
     Candidates { left_out: usize },
-    #[error("{left_out} more than {MAX_OPENED} referrers")]
-    Opened { left_out: usize },
     #[error("more than {MAX_PAGES} pages")]
     Pages,
     #[error("more than {ceiling} bytes")]

@@ -16,6 +16,13 @@
 //! the image. That something is listed, what it is called there and how large it is said to be are
 //! hints: each manifest is opened by its digest, and its own type, layers and subject are read.
 //!
+//! # Many foreign signatures
+//!
+//! Whoever may push can add any number of signatures that prove nothing. No count stops a search, only what a
+//! decision may cost. The likeliest entries come first, the places take turns, and what was examined
+//! before comes after what was not: if a decision reaches its limits, the next one goes on from there. Foreign
+//! signatures delay an image by one decision for about each 45 of them, and do not block it.
+//!
 //! # Three things that are never taken for one another
 //!
 //! What was found, what is not there, and what could not be read. A limit that was met, a page that did
@@ -29,13 +36,15 @@ mod inquiry;
 mod learned;
 mod limit;
 mod located;
+mod order;
 mod search;
 mod shape;
 mod steps;
 
 pub use inquiry::Inquiry;
-pub use limit::{Limit, MAX_BYTES, MAX_CANDIDATES, MAX_OPENED, MAX_PAGES, MAX_REQUESTS};
+pub use limit::{Limit, MAX_BYTES, MAX_CANDIDATES, MAX_PAGES, MAX_REQUESTS};
 pub use located::{Found, Located, Looked, Unread, Why};
+pub use order::Hint;
 pub use search::Search;
 
 use crate::clock::Clock;

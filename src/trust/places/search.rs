@@ -1,12 +1,13 @@
 //! One search: place after place, the likeliest first, as far as whoever judges the signatures wants it
 //! to go.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::inquiry::{At, Inquiry};
 use super::learned::Layout;
 use super::limit::MAX_CANDIDATES;
 use super::located::{Located, Looked, Unread, Why};
+use super::order::Hint;
 use super::steps::{Open, Outcome, Step};
 use super::{Kind, Limit, Places};
 use crate::oci::Digest;
@@ -24,6 +25,9 @@ pub struct Search {
     pub(super) opened: HashSet<(At, Digest)>,
     /// How many signatures were fetched, or are to be.
     taken: usize,
+    /// Where signatures that were found come from, by their places.
+    origins: HashMap<String, (At, Digest)>,
+    pub(super) hint: Option<Hint>,
     looked: Vec<Looked>,
     unread: Vec<Unread>,
 }
@@ -52,7 +56,19 @@ impl Search {
         }
         let (looked, unread) = (Vec::new(), Vec::new());
         let opened = HashSet::new();
-        Self { places, kind, subject, inquiry, ahead, opened, taken: 0, looked, unread }
+        Self {
+            places,
+            kind,
+            subject,
+            inquiry,
+            ahead,
+            opened,
+            taken: 0,
+            origins: HashMap::new(),
+            hint: None,
+            looked,
+            unread,
+        }
     }
 
     /// The next signatures, at least one; `None` once every place was looked at. Whoever has enough
@@ -69,6 +85,19 @@ impl Search {
             }
         }
         None
+    }
+
+    /// The same search, where what `hint` says is likelier comes first.
+    #[must_use]
+    pub fn preferring(self, hint: Hint) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+
+    /// Remembers that the signature at `place` was good: later searches begin with it.
+    pub fn remember_good(&self, place: &str) {
+        if let Some((at, digest)) = self.origins.get(place) {
+            self.places.learned.good(at, self.kind, digest);
+        }
     }
 
     /// Everything that is left, to the end.
@@ -93,34 +122,44 @@ impl Search {
 
     /// Takes over what a step gave, and gives what it found.
     fn settle(&mut self, outcome: Outcome) -> Vec<Candidate> {
-        let Outcome { found, next, looked, unread } = outcome;
+        let Outcome { found, origins, next, later, looked, unread } = outcome;
         self.looked.extend(looked);
         self.unread.extend(unread);
+        self.origins.extend(origins.into_iter().map(|(place, at, digest)| (place, (at, digest))));
         for mut step in next.into_iter().rev() {
-            match &mut step {
-                Step::Fetch { place, signatures, counted: counted @ false, .. } => {
-                    let room = MAX_CANDIDATES - self.taken.min(MAX_CANDIDATES);
-                    let left_out = signatures.len().saturating_sub(room);
-                    signatures.truncate(room);
-                    self.taken += signatures.len();
-                    *counted = true;
-                    if left_out > 0 {
-                        let why = Why::Limit(Limit::Candidates { left_out });
-                        self.unread.push(Unread { place: place.clone(), why });
-                    }
-                }
-                Step::Open(Open { at, referrers, .. }) => {
-                    let entries = referrers.iter().map(|entry| (at.clone(), entry.digest));
-                    self.opened.extend(entries);
-                }
-                Step::Tag(_)
-                | Step::Referrers(_)
-                | Step::Page { .. }
-                | Step::Schema(_)
-                | Step::Fetch { .. } => {}
-            }
+            self.count(&mut step);
             self.ahead.push_front(step);
         }
+        for mut step in later {
+            self.count(&mut step);
+            self.ahead.push_back(step);
+        }
         found
+    }
+
+    /// Counts what a new step examines, and leaves out what is too much.
+    fn count(&mut self, step: &mut Step) {
+        match step {
+            Step::Fetch { place, signatures, counted: counted @ false, .. } => {
+                let room = MAX_CANDIDATES - self.taken.min(MAX_CANDIDATES);
+                let left_out = signatures.len().saturating_sub(room);
+                signatures.truncate(room);
+                self.taken += signatures.len();
+                *counted = true;
+                if left_out > 0 {
+                    let why = Why::Limit(Limit::Candidates { left_out });
+                    self.unread.push(Unread { place: place.clone(), why });
+                }
+            }
+            Step::Open(Open { at, referrers, .. }) => {
+                let entries = referrers.iter().map(|entry| (at.clone(), entry.digest));
+                self.opened.extend(entries);
+            }
+            Step::Tag(_)
+            | Step::Referrers(_)
+            | Step::Page { .. }
+            | Step::Schema(_)
+            | Step::Fetch { .. } => {}
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! What a manifest must look like to hold signatures of a kind: by its own type, its layers and its
 //! subject. Pure; lists and tags are not believed, and what a signature says is for its scheme.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::Kind;
@@ -9,6 +8,7 @@ use super::limit::{
     Limit, MAX_ANNOTATION_BYTES, MAX_ANNOTATIONS, MAX_ENVELOPE, MAX_PAYLOAD, MAX_STATEMENT,
 };
 use super::located::shown;
+use super::order::Class;
 use crate::oci::{Artifact, Layer, Referrer};
 use crate::trust::Subject;
 
@@ -49,10 +49,9 @@ pub(super) struct Signatures {
     pub(super) beside: Option<String>,
 }
 
-/// How likely an entry of a list is a signature of `kind`, the likeliest first; `None`: by its word it
-/// is something else. Only an order: what the manifest says itself decides.
-pub(super) fn likelihood(kind: Kind, referrer: &Referrer) -> Option<Reverse<u8>> {
-    let Some(said) = said(referrer) else { return Some(Reverse(0)) };
+/// What a list says that an entry is. Only for the order: what the manifest says itself decides.
+pub(super) fn class(kind: Kind, referrer: &Referrer) -> Class {
+    let Some(said) = said(referrer) else { return Class::Unnamed };
     let own = match kind {
         Kind::CosignSignature => said == COSIGN_SIGNATURE,
         Kind::CosignAttestation => said == COSIGN_ATTESTATION || said == IN_TOTO,
@@ -61,9 +60,9 @@ pub(super) fn likelihood(kind: Kind, referrer: &Referrer) -> Option<Reverse<u8>>
     let bundle = kind != Kind::Notation && said.starts_with(BUNDLE);
     let other = other_predicate(kind, &referrer.annotations).is_some();
     match (own || bundle, bundle && other) {
-        (true, false) => Some(Reverse(2)),
-        (true, true) => Some(Reverse(1)),
-        (false, _) => None,
+        (true, false) => Class::Wanted,
+        (true, true) => Class::OtherPredicate,
+        (false, _) => Class::SomethingElse,
     }
 }
 

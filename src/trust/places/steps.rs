@@ -10,8 +10,9 @@ use super::asking::{Asking, is_absent};
 use super::fetch::{Sought, sought};
 use super::inquiry::At;
 use super::learned::Layout;
-use super::limit::{MAX_OPENED, MAX_PAGES, OPENED_AT_ONCE};
+use super::limit::{MAX_PAGES, OPENED_AT_ONCE, SMALL};
 use super::located::{Found, Looked, Unread, Why, shown};
+use super::order::{self, Class, Standing};
 use super::shape::{self, Signatures};
 use super::{Kind, Limit, Search};
 use crate::oci::{Artifact, Digest, Manifest, Referrer, Tag};
@@ -59,8 +60,12 @@ pub(super) struct Open {
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) found: Vec<Candidate>,
+    /// Where each of them comes from, by its place.
+    pub(super) origins: Vec<(String, At, Digest)>,
     /// What is to be done before all that was to be done.
     pub(super) next: Vec<Step>,
+    /// What is to be done after all that was to be done, so that the places take turns.
+    pub(super) later: Vec<Step>,
     pub(super) looked: Vec<Looked>,
     pub(super) unread: Vec<Unread>,
 }
@@ -70,7 +75,7 @@ impl Outcome {
         self.looked.push(Looked { place: place.to_owned(), found });
     }
 
-    fn unread(&mut self, place: &str, why: impl Into<Why>) {
+    pub(super) fn unread(&mut self, place: &str, why: impl Into<Why>) {
         self.unread.push(Unread { place: place.to_owned(), why: why.into() });
     }
 
@@ -146,7 +151,7 @@ impl Search {
                 outcome.looked(&place, Found::Signatures(layers.len()));
                 outcome.looked.extend(others.map(|others| unfit(&place, &others)));
                 // The newest stands last, and is the likeliest to be good.
-                let signatures = sought(&place, layers.into_iter().rev());
+                let signatures = self.ordered(at, sought(&place, None, layers.into_iter().rev()));
                 let (at, layout) = (at.clone(), Layout::Tag);
                 outcome.next.push(Step::Fetch { at, layout, place, signatures, counted: false });
             }
@@ -254,29 +259,21 @@ impl Search {
                 return;
             }
         };
-        let all = entries.len();
-        let mut likely: Vec<_> = entries
-            .into_iter()
-            .filter_map(|entry| Some((shape::likelihood(self.kind, &entry)?, entry)))
-            .collect();
-        likely.sort_by_key(|(likelihood, _)| *likelihood);
-        let found = match likely.len() {
-            0 => Found::Nothing { others: all },
+        let is_other = |entry: &&Referrer| self.class(entry) == Class::SomethingElse;
+        let others = entries.iter().filter(is_other).count();
+        let found = match entries.len() - others {
+            0 => Found::Nothing { others },
             count => Found::Signatures(count),
         };
         outcome.looked(place, found);
-        let mut referrers: VecDeque<Referrer> =
-            likely.into_iter().map(|(_, entry)| entry).collect();
+        let mut referrers = order::ordered(entries, |entry| {
+            let standing = self.places.learned.standing(at, self.kind, &entry.digest);
+            (standing != Standing::Good, self.class(entry), standing)
+        });
         let mut listed = HashSet::new();
         referrers.retain(|entry| {
             listed.insert(entry.digest) && !self.opened.contains(&(at.clone(), entry.digest))
         });
-        let room = MAX_OPENED - self.opened.len().min(MAX_OPENED);
-        let left_out = referrers.len().saturating_sub(room);
-        if left_out > 0 {
-            referrers.truncate(room);
-            outcome.unread(place, Limit::Opened { left_out });
-        }
         if !referrers.is_empty() {
             let (at, place) = (at.clone(), place.to_owned());
             outcome.next.push(Step::Open(Open { at, place, referrers }));
@@ -291,8 +288,14 @@ impl Search {
         let now: Vec<Referrer> = rest.drain(..rest.len().min(OPENED_AT_ONCE)).collect();
         let asking = self.asking();
         let opened = join_all(now.iter().map(|entry| asking.manifest(at, &entry.digest))).await;
-        let mut signatures = VecDeque::new();
+        let mut signatures = Vec::new();
+        let mut spent = false;
         for (entry, opened) in now.iter().zip(opened) {
+            if matches!(opened, Err(Why::Limit(Limit::Requests))) {
+                spent = true;
+                continue;
+            }
+            self.places.learned.examined(at, self.kind, &entry.digest);
             let own = referrer(at, &entry.digest);
             match opened {
                 Ok(fetched) => match self.of_referrer(&fetched).await {
@@ -301,9 +304,9 @@ impl Search {
                     }
                     Ok(Signatures { layers, others, .. }) => {
                         outcome.looked.extend(others.map(|others| unfit(&own, &others)));
-                        signatures.extend(sought(&own, layers.into_iter()));
+                        signatures.extend(sought(&own, Some(&entry.digest), layers.into_iter()));
                     }
-                    Err(why) if shape::said(entry).is_none() => {
+                    Err(why) if self.class(entry) > Class::OtherPredicate => {
                         outcome.looked(&own, Found::Other(shown(&why)));
                     }
                     Err(why) => outcome.looked.push(unfit(&own, &why)),
@@ -315,15 +318,27 @@ impl Search {
                 Err(why) => outcome.missed(&own, why),
             }
         }
-        if !signatures.is_empty() {
+        // A few large ones would use up the bytes of a decision.
+        let (small, large): (VecDeque<Sought>, VecDeque<Sought>) =
+            signatures.into_iter().partition(|sought| sought.size() <= SMALL);
+        for (steps, signatures) in [(&mut outcome.next, small), (&mut outcome.later, large)] {
+            if signatures.is_empty() {
+                continue;
+            }
             let (at, layout, place) = (at.clone(), Layout::Referrers, place.clone());
-            outcome.next.push(Step::Fetch { at, layout, place, signatures, counted: false });
+            steps.push(Step::Fetch { at, layout, place, signatures, counted: false });
         }
-        if !rest.is_empty() {
+        if spent {
+            outcome.unread(place, Limit::Requests);
+        } else if !rest.is_empty() {
             let (at, place) = (at.clone(), place.clone());
-            outcome.next.push(Step::Open(Open { at, place, referrers: rest }));
+            outcome.later.push(Step::Open(Open { at, place, referrers: rest }));
         }
         outcome
+    }
+
+    fn class(&self, entry: &Referrer) -> Class {
+        shape::class(self.kind, entry)
     }
 
     async fn of_referrer(&self, fetched: &Fetched) -> Result<Signatures, String> {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{TEAM, ci, push_signed, rule, setup, sign, world};
 use crate::attached::{
-    BUNDLE, OTHER, key_bundle, layer, put_referrer, put_sig, put_tagged, tag_of,
+    BUNDLE, MINE, OTHER, key_bundle, layer, put_referrer, put_sig, put_tagged, tag_of,
 };
 use crate::fake_registry::{Fault, respond};
 use crate::notary_repository::{NOW, RELEASES};
@@ -33,6 +33,45 @@ async fn a_crowd_of_referrers_costs_no_more_than_a_decision_may() {
     }
     let cost = cost(&world, "v1").await;
     assert!(cost <= MOST, "{cost}");
+}
+
+/// Whoever may push can add bundles to an image that is signed, before and after the good one.
+#[tokio::test]
+async fn foreign_bundles_delay_a_signed_image_and_do_not_block_it() {
+    let world = world("refresh = \"0s\"", "").await;
+    let manifest = world.push("v1", "one");
+    let foreign = |number: usize| {
+        let bundle = format!("{}{}", key_bundle(&manifest, &OTHER), " ".repeat(number));
+        put_referrer(&world.registry, &manifest, BUNDLE, BUNDLE, bundle.as_bytes());
+    };
+    (0..100).for_each(foreign);
+    let good = key_bundle(&manifest, &MINE).to_string();
+    put_referrer(&world.registry, &manifest, BUNDLE, BUNDLE, good.as_bytes());
+    (100..200).for_each(foreign);
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&200) && statuses.len() < 8 {
+        let before = world.registry.asked().len();
+        statuses.push(world.pull("v1").await.status.as_u16());
+        assert!(world.registry.asked().len() - before <= MOST);
+        world.pass(std::time::Duration::from_secs(6));
+    }
+    assert!(statuses.len() <= 6 && statuses.last() == Some(&200), "{statuses:?}");
+    // From then on it is looked at first.
+    world.pull("v1").await.serves(&manifest);
+}
+
+#[tokio::test]
+async fn foreign_bundles_that_look_unlike_a_signature_do_not_even_delay_it() {
+    let world = world("", "").await;
+    let manifest = world.push("v1", "one");
+    for number in 0..200 {
+        let bundle = format!("{}{}", key_bundle(&manifest, &OTHER), " ".repeat(number));
+        let other = format!("application/vnd.example.{number}");
+        put_referrer(&world.registry, &manifest, &other, BUNDLE, bundle.as_bytes());
+    }
+    let good = key_bundle(&manifest, &MINE).to_string();
+    put_referrer(&world.registry, &manifest, BUNDLE, BUNDLE, good.as_bytes());
+    world.pull("v1").await.serves(&manifest);
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! Puts files before the product's verifier, and says what it must say of them.
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 
 use countersign::clock::Timestamp;
 use countersign::oci::{Digest, Tag};
@@ -77,7 +76,9 @@ impl Judge {
             };
             async move { answer }
         };
-        update(fetch, &self.terms, memory, self.now).now_or_never().expect("nothing waits")
+        // Large files are parsed on another thread, which a runtime provides.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(update(fetch, &self.terms, memory, self.now))
     }
 
     pub fn verdict(&self, memory: Option<&Memory>, files: &Files) -> Result<Updated, NotUpdated> {

@@ -7,8 +7,8 @@ use http::header::CONTENT_TYPE;
 use serde_json::json;
 
 use super::site::{
-    BUNDLE, DSSE, EMPTY, INDEX, JOSE, NOTATION, OCI, SIMPLE, Site, app, finds, is_none, is_unread,
-    looked, tagged, unread,
+    BUNDLE, DSSE, EMPTY, INDEX, JOSE, NOTATION, OCI, SIMPLE, Site, app, contents, finds, is_none,
+    is_unread, looked, tagged, unread,
 };
 use crate::fake_registry::{Fault, respond, with};
 
@@ -39,17 +39,20 @@ async fn a_descriptor_that_lies_about_its_artifact_type_is_named() {
 }
 
 #[tokio::test]
-async fn what_its_list_calls_nothing_is_opened_and_what_it_calls_something_else_is_not() {
+async fn what_its_list_calls_nothing_or_something_else_is_opened_last() {
     let site = Site::without_api().await;
     let mut entries = [site.entry(&site.bundle("one")), site.entry(&site.bundle("two"))];
     entries[0].as_object_mut().unwrap().remove("artifactType");
     entries[1]["artifactType"] = json!(SPDX);
     let mut sbom = site.entry(&site.about(SPDX, &[site.layer(SPDX, "sbom")]));
     sbom["artifactType"] = json!(EMPTY);
-    let list = json!([entries[0], entries[1], sbom]);
+    let named = site.entry(&site.bundle("three"));
+    let list = json!([entries[1], sbom, entries[0], named]);
     site.tag(&app(), "", &json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": list}));
     let located = site.locate(Kind::CosignSignature).await;
-    finds(&located, &["one"]);
+    let mut found = contents(&located.candidates);
+    found.sort_unstable();
+    assert_eq!(found, ["one", "three", "two"]);
     assert!(looked(&located).contains("something else: it is application/spdx+json"));
 }
 

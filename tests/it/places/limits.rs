@@ -2,9 +2,7 @@
 //! is unread, never absent.
 
 use countersign::oci::Digest;
-use countersign::trust::places::{
-    Inquiry, Kind, MAX_CANDIDATES, MAX_OPENED, MAX_PAGES, MAX_REQUESTS,
-};
+use countersign::trust::places::{Inquiry, Kind, MAX_CANDIDATES, MAX_PAGES, MAX_REQUESTS};
 use http::header::{CONTENT_TYPE, LINK};
 use serde_json::{Value, json};
 
@@ -39,17 +37,30 @@ async fn endless_pages_come_to_an_end() {
 }
 
 #[tokio::test]
-async fn of_ten_thousand_layers_fifty_are_looked_at() {
+async fn of_ten_thousand_layers_as_many_are_looked_at_as_a_decision_may_ask_for() {
     let site = Site::new().await;
     site.tag(&app(), ".sig", &tagged(&nowhere(10_000)));
     let inquiry = Inquiry::new();
     let located = site.places.locate(Kind::CosignSignature, &site.subject, None, &inquiry).await;
-    is_unread(&located, "9950 more than 50 signatures");
-    assert_eq!(inquiry.requests(), 1 + MAX_CANDIDATES + 2);
+    is_unread(&located, "9000 more than 1000 signatures");
+    is_unread(&located, "registries were asked 100 times");
+    assert_eq!(inquiry.requests(), MAX_REQUESTS);
+    // The other places had their turn.
+    assert!(looked(&located).contains("referrers of sha256:"), "{}", looked(&located));
 }
 
 #[tokio::test]
-async fn of_a_thousand_referrers_fifty_are_opened() {
+async fn of_ten_thousand_layers_with_one_content_a_thousand_are_judged() {
+    let site = Site::new().await;
+    let layer = site.layer(SIMPLE, "payload");
+    site.tag(&app(), ".sig", &tagged(&vec![layer; 10_000]));
+    let located = site.locate(Kind::CosignSignature).await;
+    assert_eq!(located.candidates.len(), MAX_CANDIDATES);
+    assert!(unread(&located).contains("9000 more than 1000 signatures"));
+}
+
+#[tokio::test]
+async fn of_a_thousand_referrers_as_many_are_opened_as_a_decision_may_ask_for() {
     let site = Site::without_api().await;
     let numbered = |number: usize| {
         let mut bundle = site.bundle("bundle");
@@ -59,10 +70,11 @@ async fn of_a_thousand_referrers_fifty_are_opened() {
     let manifests: Vec<Value> = (0..1000).map(numbered).collect();
     site.schema(&manifests);
     let located = site.locate(Kind::CosignSignature).await;
-    assert_eq!(located.candidates.len(), 50);
-    assert!(unread(&located).contains("950 more than 50 referrers"));
+    // The tag, the API twice, the list and the content that they share.
+    assert_eq!(located.candidates.len(), MAX_REQUESTS - 5);
+    assert!(unread(&located).contains("registries were asked 100 times"));
     let opened = site.fake.asked().iter().filter(|a| a.path.contains("manifests/sha256:")).count();
-    assert_eq!(opened, MAX_OPENED);
+    assert_eq!(opened, MAX_REQUESTS - 5);
 }
 
 #[tokio::test]
