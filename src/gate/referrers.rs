@@ -1,6 +1,8 @@
 //! The list of what refers to an admitted manifest. The gate writes it itself, from the entries of upstream's list that
 //! it could serve: never upstream's bytes, which may hold whole manifests.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 
@@ -13,7 +15,7 @@ use crate::oci::{Digest, ImageRef, Manifest, MediaType};
 use crate::parsing;
 use crate::policy::{Artifacts, Mode};
 use crate::pull_through::FetchError;
-use crate::upstream::{Page, Referrers, UpstreamError};
+use crate::upstream::{Page, Referrers, UpstreamError, Violation};
 
 /// One page of referrers, made by the gate.
 #[derive(Clone, Debug)]
@@ -35,12 +37,14 @@ impl ReferrerList {
         self.bytes
     }
 
-    /// The entries of the index `list` that could be served. Each is decided about when it is fetched by its digest.
-    async fn of(list: Bytes, artifacts: Artifacts) -> Self {
+    /// The entries of the index `list` that could be served. Each is decided about when it is fetched by its digest. An
+    /// answer that is no list says nothing about what refers to the subject.
+    async fn of(list: Bytes, artifacts: Artifacts) -> Result<Self, FetchError> {
         let length = list.len();
         let rebuild = move || rebuild(&list, artifacts);
         let bytes = parsing::run(length, Manifest::most_memory(length), rebuild).await;
-        Self { bytes, filters_applied: None, next: None }
+        let bytes = bytes.map_err(|violation| FetchError::from(UpstreamError::from(violation)))?;
+        Ok(Self { bytes, filters_applied: None, next: None })
     }
 }
 
@@ -63,6 +67,7 @@ impl Shared {
                 let Referrers { filters_applied, next, .. } = &listed;
                 let (filters_applied, next) = (filters_applied.clone(), next.clone());
                 let list = ReferrerList::of(listed.into_bytes(), artifacts).await;
+                let list = list.map_err(|error| deny::fetch(image, None, error))?;
                 Ok(ReferrerList { filters_applied, next, ..list })
             }
             None => self.tagged_referrers(image, subject, artifacts).await,
@@ -80,7 +85,8 @@ impl Shared {
         let Some(tag) = artifacts::list_of(subject) else { return Ok(ReferrerList::none()) };
         match self.pull_through.tagged(registry, repository, &tag, MAX_MANIFEST).await {
             Ok(list) if list.manifest().media_type() == MediaType::OciIndex => {
-                Ok(ReferrerList::of(list.bytes().clone(), artifacts).await)
+                let list = ReferrerList::of(list.bytes().clone(), artifacts).await;
+                list.map_err(|error| deny::fetch(image, None, error))
             }
             Ok(_) => Ok(ReferrerList::none()),
             Err(FetchError::Upstream(UpstreamError::Absent { .. })) => Ok(ReferrerList::none()),
@@ -99,12 +105,14 @@ impl Shared {
     }
 }
 
-fn rebuild(list: &[u8], artifacts: Artifacts) -> Bytes {
-    let parsed = Document::parse_within(list, MAX_VALUES).ok();
-    let entries = parsed.as_ref().and_then(|list| list.root().member("manifests")?.as_array());
-    let entries = entries.into_iter().flatten();
+fn rebuild(list: &[u8], artifacts: Artifacts) -> Result<Bytes, Violation> {
+    let parsed = Document::parse_within(list, MAX_VALUES);
+    let parsed = parsed.map_err(|error| Violation::Json(Arc::new(error)))?;
+    let entries = parsed.root().member("manifests").ok_or(Violation::Missing("manifests"))?;
+    // Go encodes an empty list as null.
+    let entries = entries.as_array().into_iter().flatten();
     let rebuilt: Vec<Json> = entries.filter_map(|entry| rebuilt(entry, artifacts)).collect();
-    index(&rebuilt)
+    Ok(index(&rebuilt))
 }
 
 fn index(manifests: &[Json]) -> Bytes {
@@ -155,7 +163,8 @@ mod tests {
 
     fn entries(list: &[Json], artifacts: Artifacts) -> Json {
         let list = json!({"schemaVersion": 2, "manifests": list}).to_string();
-        let built: Json = serde_json::from_slice(&rebuild(list.as_bytes(), artifacts)).unwrap();
+        let built: Json =
+            serde_json::from_slice(&rebuild(list.as_bytes(), artifacts).unwrap()).unwrap();
         built["manifests"].clone()
     }
 
@@ -186,6 +195,14 @@ mod tests {
         let mut chart = entry();
         chart["artifactType"] = json!("application/vnd.cncf.helm.config.v1+json");
         assert_eq!(entries(&[chart.clone()], Artifacts::All), json!([chart]));
-        assert_eq!(rebuild(b"no list", Artifacts::All), ReferrerList::none().into_bytes());
+    }
+
+    #[test]
+    fn an_answer_that_is_no_list_is_not_taken_for_an_empty_one() {
+        let none = ReferrerList::none().into_bytes();
+        assert_eq!(rebuild(br#"{"manifests":null}"#, Artifacts::All).unwrap(), none);
+        for answer in ["no list", "{}", "<html>", r#"{"errors":[]}"#] {
+            assert!(rebuild(answer.as_bytes(), Artifacts::All).is_err(), "{answer}");
+        }
     }
 }

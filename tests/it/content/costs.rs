@@ -115,16 +115,18 @@ async fn a_walk_over_signed_indexes_costs_no_more_than_a_decision_may() {
 async fn an_artifact_with_its_subject_costs_no_more_than_a_decision_may() {
     let world = world("", "").await;
     let manifest = world.push("v1", "one");
-    let layers: Vec<_> = (0..45)
-        .map(|number| {
-            let mut layer = layer(&manifest, &OTHER);
-            layer.payload.extend(format!("{number}").as_bytes());
-            layer
+    // Signatures are looked at from both ends: the good one comes last.
+    let layers: Vec<_> = (0..91)
+        .map(|number| match number {
+            45 => layer(&manifest, &MINE),
+            _ => {
+                let mut layer = layer(&manifest, &OTHER);
+                layer.payload.extend(format!("{number}").as_bytes());
+                layer
+            }
         })
         .collect();
     put_sig(&world.registry, &app(), &manifest, &layers);
-    let bundle = key_bundle(&manifest, &crate::attached::MINE).to_string();
-    put_referrer(&world.registry, &manifest, BUNDLE, BUNDLE, bundle.as_bytes());
     let text: Vec<_> = (0..50).map(|number| format!("text {number}")).collect();
     let listed: Vec<_> = text
         .iter()
