@@ -52,7 +52,7 @@
 //!                            └─ Straight from upstream: what cannot be kept ──────────────┘
 //! ```
 //!
-//! A blob of at most 4 MiB whose bytes a client could read as a manifest is a manifest, wherever it is stored
+//! A blob whose bytes a client could read as a manifest is a manifest, wherever it is stored
 //! (`pull_through::inspect`, `oci::recognize`): the gate serves it only if it admits it as one.
 //!
 //! # The layers

@@ -74,7 +74,7 @@ impl Gate {
     ) -> Result<Option<u64>, Denial> {
         let (shared, image) = (&self.shared, named(registry, repository, digest));
         shared.open(&image, digest)?;
-        if !shared.serves_any_digest(&image) {
+        if shared.inspects_blobs(&image) {
             let length = shared.pull_through.inspected_length(registry, repository, digest).await;
             match length.map_err(|error| deny::not_whole(&image, None, error))? {
                 Some(length) => return Ok(length),
@@ -98,7 +98,7 @@ impl Shared {
         self.open(image, digest)?;
         let ImageRef { registry, repository, .. } = image;
         let failed = |error| deny::not_whole(image, None, error);
-        if !self.serves_any_digest(image) {
+        if self.inspects_blobs(image) {
             let inspected =
                 self.pull_through.inspected_blob(registry, repository, digest, range, steady);
             match inspected.await.map_err(failed)? {
@@ -125,12 +125,18 @@ impl Shared {
         }
     }
 
+    /// Whether a blob of that repository is served only after it was looked at: where a manifest may be denied.
+    fn inspects_blobs(&self, image: &ImageRef) -> bool {
+        !self.serves_any_digest(image) || self.policy.denies_digests()
+    }
+
     /// Denies a blob that reads as a manifest, unless it is admitted as one.
     async fn admitted_manifest(&self, image: &ImageRef, digest: &Digest) -> Result<(), Denial> {
         let decision = Decision::new();
         let decided = timeout(MAX_DECISION, self.decide(image, digest, &decision)).await;
         match decided.unwrap_or_else(|_| Err(deny::too_slow(image))) {
-            Ok(_) => Ok(()),
+            // A rule may deny the same content by a digest of another algorithm.
+            Ok(admitted) => self.serves_none_denied(image, &admitted),
             Err(open @ (Denial::Undecided(_) | Denial::Throttled { .. })) => Err(open),
             Err(
                 Denial::Absent(_)
@@ -140,7 +146,9 @@ impl Shared {
             ) => Err(Denial::Missing {
                 image: image.clone(),
                 code: ErrorCode::BlobUnknown,
-                message: format!("{digest} reads as a manifest, and it is not admitted as one"),
+                message: format!(
+                    "{digest} reads as a manifest, or is JSON of more than 20 MiB, and is not admitted as a manifest"
+                ),
             }),
         }
     }

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Registry, Repository};
 
-/// The most upstream requests that the searches in one repository may cost in [`PERIOD`].
+/// The most upstream requests that the searches in one repository may cost in `PERIOD`.
 pub const MAX_SEARCH_REQUESTS: usize = 2_000;
 /// The time to which [`MAX_SEARCH_REQUESTS`] applies.
 const PERIOD: Duration = Duration::from_secs(60 * 60);

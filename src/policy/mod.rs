@@ -151,6 +151,11 @@ impl Policy {
             .map(|entry| Chosen { pattern: &entry.text, rule: &entry.rule })
     }
 
+    /// Whether a rule denies any manifest by its digest.
+    pub fn denies_digests(&self) -> bool {
+        self.denies_digests
+    }
+
     /// The rule that denies `digest` in `registry/repository` by its digest. `content` is what it names, where that
     /// is known: a digest of another algorithm may name the same content.
     pub fn denied_digest(

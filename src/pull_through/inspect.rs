@@ -1,8 +1,9 @@
 //! Blobs that are looked at before they are given away: one that reads as a manifest is a manifest, wherever it is
 //! stored and whatever it is called. Says which it is; whether it may be served is not known here.
 //!
-//! What does not begin as a JSON object is decided by its first bytes, and what is larger than a manifest can be is not
-//! looked at: both stream at once. What remains is read whole, verified, scanned once, and remembered by its digest.
+//! A blob that does not begin as a JSON object is decided by its first bytes, and streams at once. A blob that does is
+//! read whole, verified, scanned once, and remembered by its digest. Clients read manifests of any length, so one that
+//! is too large to be read here is taken for a manifest. What upstream says of a length is never evidence.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use crate::oci::recognize::{could_begin_manifest, looks_like_manifest};
 use crate::oci::{Digest, Registry, Repository};
 use crate::upstream::{ByteRange, Part};
 
+/// The largest blob that begins as a JSON object and is served without an admission: large SBOMs have some MiB.
+pub const MAX_JSON_BLOB: usize = 20 << 20;
 /// The most digests whose nature is remembered.
 const MAX_KNOWN: u64 = 50_000;
 /// Up to how many bytes a blob is scanned on the spot, and kept in memory for the one who asked for it.
@@ -89,9 +92,9 @@ impl Natures {
 
 /// What came of reading a stream from its beginning.
 enum Read {
-    /// Its first bytes tell that it is no manifest, or it is too large for one.
+    /// Its first bytes tell that it is no manifest.
     Stream(BlobStream),
-    /// All of it, verified against its digest.
+    /// All of it, verified against its digest; or more than [`MAX_JSON_BLOB`], taken for a manifest.
     Whole(Nature, Whole),
 }
 
@@ -131,15 +134,19 @@ impl PullThrough {
                     Nature::Other => Inspected::Blob(stream),
                 });
             }
-            if is_too_large(total(stream.part())) {
-                return Ok(Inspected::Blob(stream));
-            }
-            if matches!(stream.part(), Part::Range(_)) {
+            if let Part::Range(part) = stream.part() {
                 // A part tells nothing of the whole.
                 let whole = open(None).await?;
                 return Ok(match self.read(registry, whole).await? {
-                    Read::Stream(_) | Read::Whole(Nature::Other, _) => Inspected::Blob(stream),
+                    Read::Whole(Nature::Other, _) => Inspected::Blob(stream),
                     Read::Whole(Nature::Manifest, _) => Inspected::Manifest,
+                    // The whole is not verified, and upstream may answer the range with other bytes. Nobody can
+                    // read a manifest without its first byte.
+                    Read::Stream(_) if part.first > 0 => Inspected::Blob(stream),
+                    Read::Stream(_) => match beginning(stream).await? {
+                        Some(stream) => Inspected::Blob(stream),
+                        None => Inspected::Manifest,
+                    },
                 });
             }
             Ok(match self.read(registry, stream).await? {
@@ -188,8 +195,12 @@ impl PullThrough {
         // It was removed since it was found.
         let content = content.ok_or(BlobError::Unreadable(ErrorKind::NotFound))?;
         let bytes = content.bytes();
-        let nature =
-            if bytes.len() > MAX_MANIFEST { Nature::Other } else { scan(bytes.clone()).await };
+        let head = &bytes[..bytes.len().min(MAX_JSON_BLOB)];
+        let nature = match could_begin_manifest(head) {
+            Some(false) => Nature::Other,
+            Some(true) | None if bytes.len() > MAX_JSON_BLOB => Nature::Manifest,
+            Some(true) | None => scan(bytes.clone()).await,
+        };
         self.natures.remember(registry, digest, nature);
         Ok(nature)
     }
@@ -197,8 +208,8 @@ impl PullThrough {
     /// Reads `stream`, which is a whole blob from its beginning, until it is known what it is.
     async fn read(&self, registry: &Registry, mut stream: BlobStream) -> Result<Read, NotWhole> {
         let digest = *stream.digest();
-        let expected = total(stream.part()).and_then(|length| usize::try_from(length).ok());
-        let (mut ahead, mut begins, mut room) = (BytesMut::new(), None, None);
+        let (mut ahead, mut begins) = (BytesMut::new(), None);
+        let mut room: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = stream.frame().await {
             let Ok(piece) = frame?.into_data() else { continue };
             if begins.is_none() {
@@ -207,13 +218,21 @@ impl PullThrough {
             if ahead.is_empty() && begins == Some(false) {
                 return Ok(Read::Stream(stream.after(piece, None)));
             }
-            if room.is_none() && ahead.len() + piece.len() > SMALL {
-                let most = expected.unwrap_or(MAX_MANIFEST).min(MAX_MANIFEST);
-                room = Some(self.natures.room_for(most).await?);
+            let held = room.as_ref().map_or(SMALL, |room| SMALL + room.num_permits() * UNIT);
+            if ahead.len() + piece.len() > held {
+                // For bytes that came, and not for those that upstream announces.
+                let more = self.natures.room_for(ahead.len() + piece.len() - held).await?;
+                match &mut room {
+                    Some(room) => room.merge(more),
+                    None => room = Some(more),
+                }
             }
             ahead.extend_from_slice(&piece);
-            if begins == Some(false) || ahead.len() > MAX_MANIFEST {
+            if begins == Some(false) {
                 return Ok(Read::Stream(stream.after(ahead.freeze(), room)));
+            }
+            if ahead.len() > MAX_JSON_BLOB {
+                return Ok(Read::Whole(Nature::Manifest, Whole::Dropped));
             }
         }
         let ahead = ahead.freeze();
@@ -231,6 +250,23 @@ fn is_too_large(length: Option<u64>) -> bool {
     length.is_some_and(|length| length > MAX_MANIFEST as u64)
 }
 
+/// `stream`, a part of a blob from its first byte on, if that part cannot begin a manifest.
+async fn beginning(mut stream: BlobStream) -> Result<Option<BlobStream>, NotWhole> {
+    let mut ahead = BytesMut::new();
+    while let Some(frame) = stream.frame().await {
+        let Ok(piece) = frame?.into_data() else { continue };
+        let begins = could_begin_manifest(&piece);
+        ahead.extend_from_slice(&piece);
+        match begins {
+            Some(false) => return Ok(Some(stream.after(ahead.freeze(), None))),
+            Some(true) => return Ok(None),
+            None if ahead.len() > SMALL => return Ok(None),
+            None => {}
+        }
+    }
+    Ok(None)
+}
+
 /// What `content`, which is all of a blob, is.
 async fn scan(content: Bytes) -> Nature {
     if could_begin_manifest(&content) != Some(true) {
@@ -241,6 +277,6 @@ async fn scan(content: Bytes) -> Nature {
         true => Nature::Manifest,
         false => Nature::Other,
     };
-    // A scan that broke off found nothing out.
+    // If the scan panicked, the content is taken for a manifest, which needs an admission.
     if is_large { spawn_blocking(scan).await.unwrap_or(Nature::Manifest) } else { scan() }
 }

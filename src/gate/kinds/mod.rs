@@ -90,9 +90,10 @@ enum Type {
 use Type::{Bundle, Exact, Sbom};
 
 /// The kinds, cosign's first. A referrer's config is the empty descriptor, or its media type is the artifact type. Under
-/// a tag, where cosign writes it so, it is an image's, and its content is checked ([`is_harmless_config`]).
+/// a tag, where cosign writes it so, it is an image's. A config other than the empty one is read, and must run nothing
+/// ([`runs_nothing`]).
 ///
-/// [`is_harmless_config`]: super::artifact_config::is_harmless_config
+/// [`runs_nothing`]: super::artifact_config::runs_nothing
 const KINDS: [Kind; 6] = [
     Kind {
         name: "cosign signature",

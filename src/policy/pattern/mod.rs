@@ -180,6 +180,7 @@ impl Pattern {
     pub fn covers(&self, registry: &Registry, repository: &Repository) -> bool {
         // `*/alpine` covers docker.io as well, whose `alpine` is `library/alpine`.
         if let [any, short] = &self.segments[..]
+            && any != MANY
             && short != MANY
             && registry.as_str() == DOCKER_HUB
         {

@@ -158,6 +158,9 @@ fn names_of_docker_hub_are_expanded_as_clients_expand_them() {
         ("*/library", "docker.io/library/alpine:3", false),
         ("*/alpine", "docker.io/user/alpine:3", false),
         ("**/alpine", "docker.io/alpine:3", true),
+        ("**/alpine", "docker.io/user/alpine:3", true),
+        ("**/alpine", "docker.io/a/b/alpine:3", true),
+        ("**/alpine", "docker.io/alpine:3", true),
         ("*/*/alpine", "docker.io/alpine:3", true),
     ] {
         assert_eq!(matches(pattern, image), expected, "{pattern} {image}");
