@@ -147,8 +147,7 @@ impl Case<'_> {
                 image.registry, image.repository
             ),
             Reason::DeniedByRule => format!(
-                "whoever wrote the rule for {rule}: take it out, or add a more specific [[rule]] for {image}, \
-                 if it is to be served"
+                "a rule that denies wins over every other rule: to serve {image}, remove or narrow the rule for {rule}"
             ),
             Reason::NoTrustData => {
                 let place = match anchor {

@@ -110,6 +110,8 @@ impl Shared {
                 .await
                 .map_err(|error| deny::fetch(image, rule, error))?,
         };
+        // Before it is remembered: a denied index admits nothing that it lists.
+        self.content_not_denied(image, &fetched)?;
         let outside = match grounds.asks_outside() && !fetched.manifest().outside().is_empty() {
             true => {
                 let decision = decision.cloned().unwrap_or_default();

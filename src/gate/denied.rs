@@ -6,6 +6,7 @@ use super::denial::Denial;
 use super::{Shared, deny};
 use crate::oci::{Digest, ImageRef};
 use crate::policy::{Chosen, Mode};
+use crate::pull_through::Fetched;
 
 impl Shared {
     /// Refuses `digest` in the repository of `image` if a rule denies it.
@@ -13,7 +14,16 @@ impl Shared {
         self.check_denied(image, digest, None)
     }
 
-    /// The same for a manifest: its content may have another digest, too, and it may hold denied content inline.
+    /// The same for content, which may have a digest of another algorithm, too.
+    pub(super) fn content_not_denied(
+        &self,
+        image: &ImageRef,
+        fetched: &Fetched,
+    ) -> Result<(), Denial> {
+        self.check_denied(image, fetched.digest(), Some(fetched.bytes()))
+    }
+
+    /// The same for a manifest that is about to be served, which may hold denied content inline, too.
     pub(super) fn serves_none_denied(
         &self,
         image: &ImageRef,

@@ -110,7 +110,10 @@ impl Rule {
             Mode::Deny { reason: Some(reason) } => format!("denied: {reason}"),
             Mode::Deny { reason: None } => "denied".to_owned(),
         };
-        told + self.artifacts.told()
+        match self.mode {
+            Mode::Deny { .. } => told,
+            Mode::Enforce(_) | Mode::Audit(_) | Mode::Allow { .. } => told + self.artifacts.told(),
+        }
     }
 
     pub fn has_ended(&self, now: Timestamp) -> bool {

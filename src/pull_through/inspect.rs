@@ -20,14 +20,13 @@ use tokio::time::timeout;
 use super::PullThrough;
 use super::blob_stream::{BlobStream, Origin};
 use super::error::{BlobError, NotWhole};
-use super::source::total;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::recognize::{could_begin_manifest, looks_like_manifest};
 use crate::oci::{Digest, Registry, Repository};
 use crate::upstream::{ByteRange, Part};
 
 /// The largest blob that begins as a JSON object and is served without an admission: large SBOMs have some MiB.
-pub const MAX_JSON_BLOB: usize = 20 << 20;
+const MAX_JSON_BLOB: usize = 20 << 20;
 /// The most digests whose nature is remembered.
 const MAX_KNOWN: u64 = 50_000;
 /// Up to how many bytes a blob is scanned on the spot, and kept in memory for the one who asked for it.

@@ -64,7 +64,7 @@ async fn the_rules_that_did_not_decide_are_told_in_their_order_and_why() {
     for (images, because) in &beaten {
         assert!(text.contains(images) && text.contains(because), "{text}");
     }
-    advises(&told, &["whoever wrote the rule", "library/*"]);
+    advises(&told, &["wins over every other rule", "library/*"]);
     // Nothing is asked about what no signature changes.
     assert!(told.get("tag").is_none(), "{told:#}");
 }

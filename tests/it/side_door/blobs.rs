@@ -94,6 +94,20 @@ async fn nor_is_a_large_one_or_one_behind_white_space() {
     }
 }
 
+/// Clients have no limit for a manifest, or a larger one.
+#[tokio::test]
+async fn nor_is_one_that_is_padded_beyond_the_size_of_a_manifest() {
+    let door = Door::new().await;
+    for length in [(4 << 20) + 1, 5 << 20, (20 << 20) + 1] {
+        let mut padded = door.evil();
+        padded.resize(length, b' ');
+        door.keeps_back(&padded).await;
+        let mut led = vec![b' '; length];
+        led.extend(door.evil());
+        door.keeps_back(&led).await;
+    }
+}
+
 #[tokio::test]
 async fn nor_does_a_restart_or_time_change_that() {
     let mut door = Door::new().await;
