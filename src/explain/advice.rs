@@ -147,7 +147,7 @@ impl Case<'_> {
                 image.registry, image.repository
             ),
             Reason::DeniedByRule => format!(
-                "a rule that denies wins over every other rule: to serve {image}, remove or narrow the rule for {rule}"
+                "whoever wrote the rule for {rule}: remove or narrow it to serve {image}; a rule that denies wins over every other rule"
             ),
             Reason::NoTrustData => {
                 let place = match anchor {
