@@ -1,4 +1,4 @@
-//! The form of an image manifest: all that it says of itself, byte for byte, for whoever decides about a manifest that
+//! The form of an image manifest: all that it says of itself, byte for byte, for decisions about a manifest that
 //! nobody endorsed. Reads strictly: what it does not know is a [`Form::stray`]. Knows no artifact type.
 
 use super::digest::Digest;

@@ -217,7 +217,7 @@ impl Manifest {
         &self.inlined
     }
 
-    /// Why it must not be served, whoever endorsed it, such as inline `data` that does not match its descriptor.
+    /// Why it must not be served, even if it is endorsed, such as inline `data` that does not match its descriptor.
     pub fn flaw(&self) -> Option<&str> {
         self.flaw.as_deref()
     }

@@ -21,7 +21,7 @@ pub(super) struct Pointers {
     /// The digests, by every algorithm, of all content that it holds inline, also within what it inlines. Clients take
     /// that content without asking for it.
     pub(super) inlined: Vec<Digest>,
-    /// Why it must not be served, whoever endorsed it: one full clause.
+    /// Why it must not be served, even if it is endorsed: one full clause.
     pub(super) flaw: Option<String>,
 }
 
