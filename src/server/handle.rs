@@ -91,10 +91,15 @@ impl Proxy {
             Route::parse(&head.method, head.uri.path(), head.uri.query(), &generation.names);
         let kind = kind(&route);
         let certificate = head.extensions.get::<ClientCertificate>();
-        let refused = match exchange.refused(&head, &route) {
+        let mut refused = match exchange.refused(&head) {
             Some(refused) => Some(refused),
             None => exchange.let_in(&generation.clients, certificate, &route).await,
         };
+        let mut turn = None;
+        if refused.is_none() && is_list(&route) {
+            turn = Box::pin(self.load.list_turn()).await;
+            refused = turn.is_none().then(|| exchange.list(None));
+        }
         // What is not a manifest is on the heap: the room for it is not carried around for one.
         let response = match (refused, route) {
             (Some(refused), _) => refused,
@@ -141,9 +146,15 @@ impl Proxy {
             (None, Ok(Route::Unsupported)) => respond::unsupported(head.version),
             (None, Ok(Route::NotFound)) => respond::not_found(),
         };
+        drop(turn);
         self.metrics.count_request(kind, response.status(), started.elapsed());
         if exchange.head { respond::without_body(response) } else { response }
     }
+}
+
+/// Whether the answer is a list, which is counted by its bytes.
+fn is_list(route: &Result<Route, Malformed>) -> bool {
+    matches!(route, Ok(Route::Tags { .. } | Route::Referrers { .. } | Route::TrustMetadata { .. }))
 }
 
 fn kind(route: &Result<Route, Malformed>) -> Kind {
@@ -169,19 +180,12 @@ const LOOP: &str = "this gate sent the request itself (its name is in Via): an u
 
 impl Exchange<'_> {
     /// The answer to a request that is refused whatever the gate would decide.
-    fn refused(&self, head: &Parts, route: &Result<Route, Malformed>) -> Option<Response<Body>> {
+    fn refused(&self, head: &Parts) -> Option<Response<Body>> {
         if let Some(objection) = head.extensions.get::<Objection>().copied() {
             let answer = || respond::objection(objection, head.version);
             return Some(self.turned_away(objection.sentence(), answer));
         }
-        if via::was_here(&head.headers) {
-            return Some(respond::looped(LOOP));
-        }
-        let list = matches!(
-            route,
-            Ok(Route::Tags { .. } | Route::Referrers { .. } | Route::TrustMetadata { .. })
-        );
-        (list && !self.proxy.load.has_room_for_list()).then(|| self.list(None))
+        via::was_here(&head.headers).then(|| respond::looped(LOOP))
     }
 
     /// A list, or the answer while there is no room for it.

@@ -4,17 +4,24 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use bytes::Bytes;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::Limits;
 
 /// The most requests in progress on one connection while more than half of all places are taken.
 const CROWDED_SHARE: usize = 16;
+
+/// The most lists that are fetched and built at once: one may have 16 MiB.
+const LISTS_AT_ONCE: usize = 16;
+/// How long a request for a list waits for its turn.
+const LIST_WAIT: Duration = Duration::from_secs(1);
 
 /// A limit that was reached, and what happened then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +62,7 @@ struct Labels {
 pub struct Load {
     requests: Arc<Budget>,
     lists: Arc<Budget>,
+    turns: Arc<Semaphore>,
     reached: Family<Labels, Counter>,
 }
 
@@ -68,6 +76,7 @@ impl Load {
         Self {
             requests: Arc::new(Budget::new(limits.max_requests)),
             lists: Arc::new(Budget::new(limits.max_list_bytes)),
+            turns: Arc::new(Semaphore::new(LISTS_AT_ONCE)),
             reached,
         }
     }
@@ -97,13 +106,17 @@ impl Load {
         Some(place)
     }
 
-    /// Whether there is room for another list, whatever its length.
-    pub(super) fn has_room_for_list(&self) -> bool {
-        let room = self.lists.used.load(Relaxed) < self.lists.most;
-        if !room {
-            self.count(Reached::Lists);
+    /// The turn of a list to be fetched and built; `None` if too many bytes of lists wait for their clients, or
+    /// too many lists for their turn.
+    pub(super) async fn list_turn(&self) -> Option<OwnedSemaphorePermit> {
+        if self.lists.used.load(Relaxed) < self.lists.most {
+            let turn = Arc::clone(&self.turns).acquire_owned();
+            if let Ok(Ok(turn)) = tokio::time::timeout(LIST_WAIT, turn).await {
+                return Some(turn);
+            }
         }
-        room
+        self.count(Reached::Lists);
+        None
     }
 
     /// `list`, counted until its last byte is sent or dropped; `None` if it must not be sent now. A list that
@@ -185,18 +198,33 @@ mod tests {
         assert!(load.admit_request(CROWDED_SHARE - 1).is_some(), "others still get places");
     }
 
-    #[test]
-    fn the_bytes_of_a_list_count_until_its_last_slice_is_gone() {
+    #[tokio::test(start_paused = true)]
+    async fn lists_wait_for_their_turn_and_not_for_long() {
+        let load = load(0, 100);
+        let mut turns = Vec::new();
+        for _ in 0..LISTS_AT_ONCE {
+            turns.push(load.list_turn().await.unwrap());
+        }
+        assert!(load.list_turn().await.is_none());
+        let (next, ()) = tokio::join!(load.list_turn(), async { turns.truncate(1) });
+        assert!(next.is_some());
+    }
+
+    #[tokio::test]
+    async fn the_bytes_of_a_list_count_until_its_last_slice_is_gone() {
         let load = load(0, 100);
         let mut first = load.admit_list(Bytes::from(vec![b'x'; 60])).unwrap();
-        assert!(load.has_room_for_list());
+        assert!(load.list_turn().await.is_some());
         assert!(load.admit_list(Bytes::from(vec![b'x'; 60])).is_none());
         let tail = first.split_off(59);
         drop(first);
         assert!(load.admit_list(Bytes::from(vec![b'x'; 60])).is_none());
         drop(tail);
         let long = load.admit_list(Bytes::from(vec![b'x'; 1000]));
-        assert_eq!(long.unwrap().len(), 1000, "a list that is too long alone is sent alone");
-        assert!(load.has_room_for_list());
+        let long = long.unwrap();
+        assert_eq!(long.len(), 1000, "a list that is longer than the limit is sent alone");
+        assert!(load.list_turn().await.is_none());
+        drop(long);
+        assert!(load.list_turn().await.is_some());
     }
 }
