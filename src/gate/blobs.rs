@@ -14,7 +14,7 @@ use super::denial::Denial;
 use super::{Gate, MAX_DECISION, Shared, deny};
 
 /// The largest config that is fetched before it is asked for.
-const MAX_CONFIG: u64 = 16 << 20;
+const MAX_PREFETCHED_CONFIG: u64 = 16 << 20;
 
 impl Gate {
     /// The blob `digest` of `registry/repository`, or a range of it, as it comes.
@@ -33,7 +33,9 @@ impl Gate {
     pub async fn fetch_config(&self, image: &ImageRef, admitted: &Admitted) -> Result<(), Denial> {
         let manifest = admitted.fetched().manifest();
         let config = manifest.blobs().first().filter(|_| manifest.is_runnable());
-        let Some(config) = config.filter(|config| config.size <= MAX_CONFIG) else { return Ok(()) };
+        let Some(config) = config.filter(|config| config.size <= MAX_PREFETCHED_CONFIG) else {
+            return Ok(());
+        };
         let ImageRef { registry, repository, .. } = image;
         let fetched =
             self.shared.pull_through.whole_blob(registry, repository, &config.digest).await;
@@ -52,20 +54,8 @@ impl Gate {
         self.shared.blob(&named(registry, repository, digest), digest, range, true).await
     }
 
-    /// Denies a blob that upstream does not have, to a client that has its content already.
-    pub async fn has_blob(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        digest: &Digest,
-    ) -> Result<(), Denial> {
-        let image = named(registry, repository, digest);
-        self.shared.open(&image, digest)?;
-        let length = self.shared.pull_through.blob_length(registry, repository, digest).await;
-        length.map(drop).map_err(|error| deny::fetch(&image, None, error))
-    }
-
-    /// How many bytes the blob `digest` has; `None` if upstream has it and does not say.
+    /// The length in bytes of the blob `digest`, which is judged as for [`Gate::blob`]; `None` if upstream has it and does not
+    /// say.
     pub async fn blob_length(
         &self,
         registry: &Registry,

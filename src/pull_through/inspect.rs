@@ -19,11 +19,10 @@ use tokio::time::timeout;
 
 use super::PullThrough;
 use super::blob_stream::{BlobStream, Origin};
-use super::error::{BlobError, NotWhole};
-use crate::oci::manifest::MAX_MANIFEST;
+use super::error::{BlobError, FetchError, NotWhole};
 use crate::oci::recognize::{could_begin_manifest, looks_like_manifest};
 use crate::oci::{Digest, Registry, Repository};
-use crate::upstream::{ByteRange, Part};
+use crate::upstream::{ByteRange, Part, UpstreamError};
 
 /// The largest blob that begins as a JSON object and is served without an admission: large SBOMs have some MiB.
 const MAX_JSON_BLOB: usize = 20 << 20;
@@ -33,6 +32,10 @@ const MAX_KNOWN: u64 = 50_000;
 const SMALL: usize = 64 << 10;
 /// The most bytes of larger blobs that are in memory at once until they are whole.
 const MAX_HELD: usize = 64 << 20;
+/// From how many bytes on HEAD asks upstream for the first bytes of a blob before it asks for all of it.
+const LARGE: u64 = 1 << 20;
+/// The first bytes of a blob.
+const BEGINNING: ByteRange = ByteRange::Between { first: 0, last: 4_095 };
 /// Permits are counted in such pieces.
 const UNIT: usize = 1 << 10;
 /// How long one waits for room.
@@ -159,8 +162,8 @@ impl PullThrough {
         .await
     }
 
-    /// How many bytes the blob `digest` has, if it reads as no manifest: `Some(None)` if upstream has it and does not
-    /// say, `None` if it is a manifest.
+    /// The length in bytes of the blob `digest`, judged as [`Self::inspected_blob`] judges it: `Some(None)` if
+    /// upstream has it and does not say its length, `None` if it reads as a manifest.
     pub async fn inspected_length(
         &self,
         registry: &Registry,
@@ -172,13 +175,33 @@ impl PullThrough {
             return Ok(None);
         }
         let length = self.blob_length(registry, repository, digest).await?;
-        if known.is_some() || is_too_large(length) || length == Some(0) {
+        if known.is_some() {
+            return Ok(Some(length));
+        }
+        let is_large = length.is_none_or(|length| length > LARGE);
+        if is_large && self.begins_as_no_manifest(registry, repository, digest).await? {
             return Ok(Some(length));
         }
         let inspected = self.inspected_blob(registry, repository, digest, None, false);
         match Box::pin(inspected).await? {
             Inspected::Blob(_) => Ok(Some(length)),
             Inspected::Manifest => Ok(None),
+        }
+    }
+
+    /// Whether the first bytes of the blob show that it is no manifest, which is all that [`Self::inspected_blob`] looks at
+    /// then. Costs no download of a large layer. False if they do not show it.
+    async fn begins_as_no_manifest(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<bool, NotWhole> {
+        match self.blob(registry, repository, digest, Some(BEGINNING)).await {
+            Ok(stream) => Ok(beginning(stream).await?.is_some()),
+            // It is shorter than upstream said.
+            Err(FetchError::Upstream(UpstreamError::RangeUnsatisfiable { .. })) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -243,10 +266,6 @@ impl PullThrough {
         };
         Ok(Read::Whole(nature, whole))
     }
-}
-
-fn is_too_large(length: Option<u64>) -> bool {
-    length.is_some_and(|length| length > MAX_MANIFEST as u64)
 }
 
 /// `stream`, a part of a blob from its first byte on, if that part cannot begin a manifest.

@@ -275,16 +275,10 @@ impl Exchange<'_> {
         // What the client has is looked at before a range (RFC 9110, 13.2.2), which is of what GET
         // sends (14.2).
         let unchanged = conditions::is_unchanged(self.headers, name.etag());
-        if unchanged {
-            let found = gate.has_blob(registry, repository, &digest).await;
-            return match found {
-                Ok(()) => respond::unchanged(&name),
-                Err(denial) => self.failed(&denial),
-            };
-        }
-        if self.head {
+        if unchanged || self.head {
             let found = gate.blob_length(registry, repository, &digest).await;
             return match found {
+                Ok(_) if unchanged => respond::unchanged(&name),
                 Ok(length) => respond::blob_length(length, &name),
                 Err(denial) => self.failed(&denial),
             };

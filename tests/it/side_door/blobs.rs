@@ -115,6 +115,60 @@ async fn nor_is_one_that_is_padded_beyond_the_size_of_a_manifest() {
     }
 }
 
+/// HEAD and conditional requests are judged as GET is, whatever upstream says of the length.
+#[tokio::test]
+async fn head_and_conditional_requests_get_the_verdict_of_get() {
+    let door = Door::new().await;
+    for length in [0, (4 << 20) + 1, (20 << 20) + 1] {
+        for (method, tag) in [(Method::HEAD, ""), (Method::HEAD, "*"), (Method::GET, "*")] {
+            // Each request is the first for its content.
+            let name = format!("{method} {tag} {length}");
+            let mut content = image_of(&name).to_string().into_bytes();
+            content.resize(length.max(content.len()), b' ');
+            let path = format!("/v2/{APP}/blobs/{}", door.blob(&content));
+            let got = door.world.send(method, &path, &[("if-none-match", tag)]).await;
+            assert_eq!(got.status, 404, "{name}: {got:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn head_of_a_manifest_that_upstream_calls_empty_or_large_is_denied() {
+    for length in ["0", "5000000"] {
+        let door = Door::new().await;
+        let content = door.hidden();
+        door.world.registry.hook(move |asked| {
+            let mut lie = crate::fake_registry::respond(200, Vec::new());
+            lie.headers_mut().insert("content-length", length.parse().unwrap());
+            let head = asked.method == Method::HEAD && asked.path.contains("/blobs/");
+            head.then_some(Fault::Respond(lie))
+        });
+        let path = format!("/v2/{APP}/blobs/{}", Digest::of(&content));
+        let got = door.world.send(Method::HEAD, &path, &[]).await;
+        assert_eq!(got.status, 404, "{length}: {got:?}");
+        let got = door.world.send(Method::GET, &path, &[("if-none-match", "*")]).await;
+        assert_eq!(got.status, 404, "{length}: {got:?}");
+    }
+}
+
+#[tokio::test]
+async fn head_of_a_large_layer_costs_no_download() {
+    let door = Door::new().await;
+    let layer = [b"\x1f\x8b".as_slice(), &[7; 6 << 20]].concat();
+    let digest = door.blob(&layer);
+    let path = format!("/v2/{APP}/blobs/{digest}");
+    let before = door.world.registry.asked().len();
+    let head = door.world.send(Method::HEAD, &path, &[]).await;
+    assert_eq!((head.status.as_u16(), head.header("content-length")), (200, "6291458"));
+    let etag = format!("\"{digest}\"");
+    let same = door.world.send(Method::GET, &path, &[("if-none-match", &etag)]).await;
+    assert_eq!(same.status, 304);
+    let asked = door.world.registry.asked();
+    let whole = asked[before..].iter().filter(|asked| asked.method == Method::GET);
+    assert!(whole.clone().all(|asked| asked.headers.contains_key("range")), "{asked:?}");
+    assert_eq!(whole.count(), 2);
+}
+
 #[tokio::test]
 async fn nor_does_a_restart_or_time_change_that() {
     let mut door = Door::new().await;
