@@ -11,7 +11,7 @@ use super::deny;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{OnRollback, OnUnsigned, Requirement, Rule};
-use crate::trust::tags::{Need, Remembered};
+use crate::trust::tags::{IfOlder, Need, Noted, Remembered};
 use crate::trust::{Endorsement, Reason, Refusal};
 
 impl Shared {
@@ -46,24 +46,13 @@ impl Shared {
         let admitted =
             self.fetch(image, digest, Grounds::Endorsed(met), place, Some(&decision)).await?;
         let signed = earliest(admitted.endorsements());
-        // Others may have admitted something newer meanwhile.
-        let before = self.history(image, tag, place)?;
-        if let Some((signed, newest)) = rolled_back(before.as_ref(), &digest, signed) {
+        if let Noted::Older { newest } = self.note(image, tag, signed, &digest, rule, place).await?
+        {
             if rule.on_rollback == OnRollback::Refuse {
-                let signed = match signed {
-                    Some(signed) => format!("was signed at {signed}"),
-                    None => "does not say when it was signed".to_owned(),
-                };
-                let because = format!(
-                    "{digest} {signed}, and what this tag had before at {newest}; if that is meant, \
-                     `countersign forget {image}` has it taken"
-                );
-                let refusal = Refusal::new(Reason::Rollback, because);
-                return Err(deny::plain(image, refusal, Some(place.rule)));
+                return Err(rolled_back(image, &digest, signed, newest, place.rule));
             }
             remark = Some(Remark::RolledBack { signed, newest });
         }
-        self.note(image, tag, signed, &digest, place).await?;
         self.lineage.passed(image, digest, tag).await;
         tell(image, remark.as_ref());
         Ok(admitted.remarked(remark))
@@ -93,25 +82,32 @@ impl Shared {
         recalled.map_err(|error| deny::no_memory(image, rule, &error))
     }
 
-    /// Records what the tag has. Where a rule depends on the record, nothing is served before it is on disk.
+    /// Compares what the tag has with its history, and records it, in one step. If a rule depends on the record, nothing
+    /// is served before it is on disk.
     async fn note(
         &self,
         image: &ImageRef,
         tag: &Tag,
         signed: Option<Timestamp>,
         digest: &Digest,
+        rule: &Rule,
         place: &Place<'_>,
-    ) -> Result<(), Denial> {
+    ) -> Result<Noted, Denial> {
         let key = (&image.registry, &image.repository, tag);
+        let if_older = match rule.on_rollback {
+            OnRollback::Warn => IfOlder::Record,
+            OnRollback::Refuse => IfOlder::Reject,
+        };
         let now = self.clock.now();
-        // A time beyond now would make every later image a rollback.
-        let signed = signed.map(|signed| signed.min(now));
-        let noted = self.tags.note(key, digest, signed, now, &self.needs).await;
-        let Err(error) = noted else { return Ok(()) };
+        let noted = self.tags.note(key, digest, signed, now, if_older, &self.needs).await;
+        let error = match noted {
+            Ok(noted) => return Ok(noted),
+            Err(error) => error,
+        };
         match self.need(image, tag) {
             Need::Optional => {
                 tracing::warn!(%image, %error, "the history of the tag cannot be recorded");
-                Ok(())
+                Ok(Noted::Recorded)
             }
             Need::Required => {
                 tracing::error!(%image, %error, "the history of the tag cannot be recorded");
@@ -143,17 +139,23 @@ fn earliest(met: &[Endorsement]) -> Option<Timestamp> {
     met.iter().filter_map(|endorsement| endorsement.says().signed).min()
 }
 
-/// When it was signed, and the newest time seen, if it is another digest and an earlier time. One that
-/// cannot be told is taken for an earlier one: whoever keeps the registry can take the proof of it away.
+/// The denial of an image that was signed earlier than what its tag had.
 fn rolled_back(
-    before: Option<&Remembered>,
+    image: &ImageRef,
     digest: &Digest,
     signed: Option<Timestamp>,
-) -> Option<(Option<Timestamp>, Timestamp)> {
-    let before = before?;
-    let newest = before.newest?;
-    let moved = *digest != before.digest;
-    (moved && signed.is_none_or(|signed| signed < newest)).then_some((signed, newest))
+    newest: Timestamp,
+    rule: &Arc<str>,
+) -> Denial {
+    let signed = match signed {
+        Some(signed) => format!("was signed at {signed}"),
+        None => "has no signing time".to_owned(),
+    };
+    let because = format!(
+        "{digest} {signed}, but this tag had an image signed at {newest}; if this is intended, \
+         `countersign forget {image}` accepts it"
+    );
+    deny::plain(image, Refusal::new(Reason::Rollback, because), Some(rule))
 }
 
 fn tell(image: &ImageRef, remark: Option<&Remark>) {

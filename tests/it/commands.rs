@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use countersign::clock::Timestamp;
 use countersign::oci::{Digest, Registry, Repository, Tag};
-use countersign::trust::tags::{Need, Needs, TagMemory};
+use countersign::trust::tags::{IfOlder, Need, Needs, TagMemory};
 
 /// What the contract promises, by command.
 const COMMANDS: [(&str, &[&str]); 11] = [
@@ -267,7 +267,7 @@ fn forget_tells_what_was_remembered_or_that_nothing_was() {
     let memory = TagMemory::open(&store).unwrap();
     let needs: Needs = Arc::new(|_: &Registry, _: &Repository, _: &Tag| Need::Required);
     let key = (&registry, &repository, &tag);
-    let noted = memory.note(key, &digest, Some(now), now, &needs);
+    let noted = memory.note(key, &digest, Some(now), now, IfOlder::Record, &needs);
     tokio::runtime::Runtime::new().unwrap().block_on(noted).unwrap();
     let said = forget("registry.example.com/app");
     assert_eq!(said.status, Some(0), "{}", said.stderr);

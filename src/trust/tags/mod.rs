@@ -8,7 +8,10 @@
 //!
 //! # What is guaranteed
 //!
-//! [`TagMemory::note`] with [`Need::Required`] returns only after the record is on disk (fsync). A decision
+//! [`TagMemory::note`] compares an image with the record and replaces the record in one step, on the thread that writes: of
+//! two simultaneous pulls of one tag, the second is compared with the first.
+//!
+//! With [`Need::Required`], it returns only after the record is on disk (fsync). A decision
 //! that waits for it cannot be undone by a restart or a power loss. A record that no rule depends on
 //! ([`Need::Optional`]) is written up to a second later and may be lost or evicted. A required record is
 //! never evicted: when there is no room for one more, `note` fails.
@@ -49,6 +52,23 @@ const MAX_SAME: usize = 16;
 pub enum Need {
     Required,
     Optional,
+}
+
+/// What [`TagMemory::note`] does with an image that was signed earlier than one that was admitted under its tag before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfOlder {
+    Record,
+    Reject,
+}
+
+/// What came of [`TagMemory::note`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    Recorded,
+    /// The tag went back from an image that was signed at `newest` or later. Recorded only with [`IfOlder::Record`].
+    Older {
+        newest: Timestamp,
+    },
 }
 
 /// Says of each tag whether a rule depends on its history now.
@@ -150,33 +170,36 @@ impl TagMemory {
         Ok(tags)
     }
 
-    /// Records that `digest` was admitted under `tag` at `now`, and when it was signed. Returns at once if
-    /// that is recorded already. `needs` says which records may be evicted if there is no room.
+    /// Records that `digest` is admitted under `tag` at `now`, and when it was signed, unless it is older than what the tag
+    /// had and `if_older` rejects that. Returns at once if that is recorded already. A signing time after `now` is recorded
+    /// as `now`. `needs` says which records may be evicted if there is no room. A process that only reads compares and
+    /// records nothing.
     pub async fn note(
         &self,
         (registry, repository, tag): (&Registry, &Repository, &Tag),
         digest: &Digest,
         signed: Option<Timestamp>,
         now: Timestamp,
+        if_older: IfOlder,
         needs: &Needs,
-    ) -> Result<(), TagsError> {
-        let Some(writer) = &self.writer else { return Ok(()) };
-        match self.known().find(registry, repository, tag)? {
-            Found::Record(before, is_written) => {
-                let after = Remembered::after(Some(&before), digest, signed, now);
-                let is_enough = || is_written || needs(registry, repository, tag) == Need::Optional;
-                if after == before && is_enough() {
-                    return Ok(());
-                }
-            }
-            Found::Nothing => {}
+    ) -> Result<Noted, TagsError> {
+        let (before, is_written) = match self.known().find(registry, repository, tag)? {
+            Found::Record(before, is_written) => (Some(before), is_written),
+            Found::Nothing => (None, false),
             Found::Corrupt => {
                 return Err(TagsError::CorruptRecord(database::path(&self.folder)));
             }
-        }
+        };
+        let Some(writer) = &self.writer else {
+            return Ok(Remembered::compare(before.as_ref(), digest, signed));
+        };
         let need = needs(registry, repository, tag);
-        let key = (registry.clone(), repository.clone(), tag.clone());
-        writer.note(Note { key, digest: *digest, signed, now, need, needs: needs.clone() }).await
+        let after = Remembered::after(before.as_ref(), digest, signed, now);
+        if before == Some(after) && (is_written || need == Need::Optional) {
+            return Ok(Noted::Recorded);
+        }
+        let (key, needs) = ((registry.clone(), repository.clone(), tag.clone()), needs.clone());
+        writer.note(Note { key, digest: *digest, signed, now, if_older, need, needs }).await
     }
 
     /// Removes the record of `tag`, and returns it. Waits for a gate that is running; not for async code.

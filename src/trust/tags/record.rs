@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Noted;
 use crate::clock::Timestamp;
 use crate::oci::Digest;
 
@@ -31,14 +32,30 @@ pub(super) struct Stored {
 }
 
 impl Remembered {
+    /// Whether a tag that had `before` goes back with `digest`: to another image that was signed earlier. One without a
+    /// signing time counts as earlier, because whoever controls the registry can remove the proof of it.
+    pub(super) fn compare(
+        before: Option<&Self>,
+        digest: &Digest,
+        signed: Option<Timestamp>,
+    ) -> Noted {
+        let newest = before.filter(|before| before.digest != *digest);
+        match newest.and_then(|before| before.newest) {
+            Some(newest) if signed.is_none_or(|signed| signed < newest) => Noted::Older { newest },
+            Some(_) | None => Noted::Recorded,
+        }
+    }
+
     /// The record after `digest`, which was signed at `signed`, was admitted at `now`. The newest time of
-    /// signing stays when an older image follows.
+    /// signing stays when an older image follows. It is never after `now`: such a time would make every later image a
+    /// rollback.
     pub(super) fn after(
         before: Option<&Self>,
         digest: &Digest,
         signed: Option<Timestamp>,
         now: Timestamp,
     ) -> Self {
+        let signed = signed.map(|signed| signed.min(now));
         let newest = before.and_then(|before| before.newest).max(signed);
         let same = before.filter(|before| before.digest == *digest);
         Self { digest: *digest, since: same.map_or(now, |before| before.since), newest }

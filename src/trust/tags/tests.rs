@@ -42,7 +42,8 @@ impl Place {
         let (tag, digest) = (tag.parse().unwrap(), Digest::of(content.as_bytes()));
         let key = (&self.registry, &self.repository, &tag);
         let (signed, now) = (signed.map(Timestamp::from_unix), Timestamp::from_unix(now));
-        self.memory.note(key, &digest, signed, now, &self.needs).await
+        let noted = self.memory.note(key, &digest, signed, now, IfOlder::Record, &self.needs).await;
+        noted.map(drop)
     }
 
     fn recall(&self, tag: &str) -> Option<Remembered> {
@@ -94,6 +95,36 @@ async fn the_newest_time_stays_though_an_older_image_is_admitted() {
     assert_eq!(remembered.since, Timestamp::from_unix(200));
     assert_eq!(remembered.newest, Some(Timestamp::from_unix(10)));
     assert_eq!(place.recall("v2"), None);
+}
+
+/// Both passed every check before either was recorded: the writer compares once more.
+#[tokio::test]
+async fn of_two_simultaneous_pulls_of_a_tag_the_older_image_is_rejected() {
+    for need in [Need::Required, Need::Optional] {
+        let place = place("simultaneous", need);
+        let writer = place.memory.writer.as_ref().unwrap();
+        let note = |content: &str, signed: Option<i64>| Note {
+            key: (place.registry.clone(), place.repository.clone(), "v1".parse().unwrap()),
+            digest: Digest::of(content.as_bytes()),
+            signed: signed.map(Timestamp::from_unix),
+            now: Timestamp::from_unix(100),
+            if_older: IfOlder::Reject,
+            need,
+            needs: place.needs.clone(),
+        };
+        let (newer, older, unknown, same) = tokio::join!(
+            writer.note(note("newer", Some(10))),
+            writer.note(note("older", Some(9))),
+            writer.note(note("unknown", None)),
+            writer.note(note("newer", Some(3))),
+        );
+        let newest = Timestamp::from_unix(10);
+        assert_eq!(newer.unwrap(), Noted::Recorded);
+        assert_eq!(older.unwrap(), Noted::Older { newest });
+        assert_eq!(unknown.unwrap(), Noted::Older { newest });
+        assert_eq!(same.unwrap(), Noted::Recorded);
+        assert_eq!(place.recall("v1").unwrap().digest, Digest::of(b"newer"));
+    }
 }
 
 /// What is on disk the moment `note` returns is all that a power loss leaves.
@@ -193,7 +224,7 @@ async fn another_process_reads_what_a_running_gate_has() {
     let recalled = looking.recall(key.0, key.1, key.2).unwrap().unwrap();
     assert_eq!(recalled.digest, Digest::of(b"one"));
     let now = Timestamp::from_unix(200);
-    looking.note(key, &digest, None, now, &place.needs).await.unwrap();
+    looking.note(key, &digest, None, now, IfOlder::Record, &place.needs).await.unwrap();
     assert_eq!(place.recall("v1").unwrap().digest, Digest::of(b"one"));
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::database::{Change, Database};
 use super::known::{Found, Known};
 use super::record::Remembered;
-use super::{Key, Need, Needs, TagsError, forget};
+use super::{IfOlder, Key, Need, Needs, Noted, TagsError, forget};
 use crate::clock::Timestamp;
 use crate::oci::Digest;
 
@@ -37,14 +37,16 @@ pub(super) struct Note {
     pub(super) digest: Digest,
     pub(super) signed: Option<Timestamp>,
     pub(super) now: Timestamp,
+    pub(super) if_older: IfOlder,
     pub(super) need: Need,
     pub(super) needs: Needs,
 }
 
 type Answer = Result<(), TagsError>;
+type NoteAnswer = Result<Noted, TagsError>;
 
 enum Job {
-    Note(Note, oneshot::Sender<Answer>),
+    Note(Note, oneshot::Sender<NoteAnswer>),
     Forget(Key, Sender<Result<Option<Remembered>, TagsError>>),
     Close,
 }
@@ -87,8 +89,8 @@ impl Writer {
         Ok(Self { jobs, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Records it. What a rule depends on is on disk when this returns.
-    pub(super) async fn note(&self, note: Note) -> Answer {
+    /// Compares it with the record, and records it. What a rule depends on is on disk when this returns.
+    pub(super) async fn note(&self, note: Note) -> NoteAnswer {
         let (answer, answered) = oneshot::channel();
         self.jobs.send(Job::Note(note, answer)).map_err(|_| TagsError::Closed)?;
         answered.await.unwrap_or(Err(TagsError::Closed))
@@ -183,14 +185,14 @@ impl Writing {
     }
 
     /// Records what was noted, and answers.
-    fn record(&mut self, notes: Vec<(Note, oneshot::Sender<Answer>)>) {
+    fn record(&mut self, notes: Vec<(Note, oneshot::Sender<NoteAnswer>)>) {
         if self.pending.is_empty() {
             self.since = Instant::now();
         }
         let mut waiting = Vec::new();
         for (note, answer) in notes {
             match self.apply(&note) {
-                Ok(()) if note.need == Need::Required => waiting.push(answer),
+                Ok(noted) if note.need == Need::Required => waiting.push((noted, answer)),
                 // Nobody may wait for it any more.
                 outcome => drop(answer.send(outcome)),
             }
@@ -199,13 +201,13 @@ impl Writing {
             return;
         }
         let outcome = self.flush();
-        for answer in waiting {
-            let _ = answer.send(outcome.clone());
+        for (noted, answer) in waiting {
+            let _ = answer.send(outcome.clone().map(|()| noted));
         }
     }
 
-    /// Makes room for a record, and changes it in memory.
-    fn apply(&mut self, note: &Note) -> Answer {
+    /// Compares a note with the record, makes room for it, and changes it in memory.
+    fn apply(&mut self, note: &Note) -> NoteAnswer {
         let (registry, repository, tag) = &note.key;
         let before = match self.read(|known| known.find(registry, repository, tag))? {
             Found::Record(before, _) => Some(before),
@@ -214,6 +216,10 @@ impl Writing {
                 return Err(TagsError::CorruptRecord(super::database::path(&self.folder)));
             }
         };
+        let noted = Remembered::compare(before.as_ref(), &note.digest, note.signed);
+        if noted != Noted::Recorded && note.if_older == IfOlder::Reject {
+            return Ok(noted);
+        }
         if before.is_none() {
             for evicted in self.room(note)? {
                 self.change(|known| known.remove(&evicted));
@@ -224,7 +230,7 @@ impl Writing {
         // Later notes of this batch build on it. What a rule depends on is answered once it is written.
         self.change(|known| known.put(&note.key, record, false));
         self.pending.push(Change::Put(note.key.clone(), record));
-        Ok(())
+        Ok(noted)
     }
 
     fn room(&mut self, note: &Note) -> Result<Vec<Key>, TagsError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use countersign::clock::Timestamp;
 use countersign::oci::{Digest, Registry, Repository, Tag};
-use countersign::trust::tags::{MAX_TAGS, Need, Needs, TagMemory};
+use countersign::trust::tags::{IfOlder, MAX_TAGS, Need, Needs, TagMemory};
 
 use super::{platform, push_signed_at, put, rule, setup, sign, sign_at, world};
 use crate::attached::{JOSE, MINE, NOTATION, ROOT, envelope, layer_at, put_referrer};
@@ -138,7 +138,8 @@ async fn very_many_other_tags_do_not_take_the_protection_from_a_tag() {
     let (digest, now) = (Digest::of(&newer), Timestamp::from_unix(NOW + 60));
     let note = async |number: usize| {
         let tag = format!("other{number}").parse().unwrap();
-        memory.note((&registry, &repository, &tag), &digest, None, now, &needs).await
+        let key = (&registry, &repository, &tag);
+        memory.note(key, &digest, None, now, IfOlder::Record, &needs).await
     };
     let noted = futures_util::future::join_all((1..MAX_TAGS).map(note)).await;
     assert!(noted.iter().all(Result::is_ok));
