@@ -14,7 +14,7 @@ use crate::policy::Artifacts;
 use crate::pull_through::Fetched;
 use crate::trust::{Endorsement, Reason, Refusal, Scheme};
 
-use super::artifact_config::{MAX_CONFIG, runs_nothing};
+use super::artifact_config::{MAX_ARTIFACT_CONFIG, runs_nothing};
 use super::denial::Denial;
 use super::kinds::{self, Suffix};
 use super::outside::Outside;
@@ -204,7 +204,7 @@ impl Admitted {
             kinds::check_referrer(manifest.media_type(), form, &about, subject.artifacts).is_ok()
         };
         let decides = subject.artifacts == Artifacts::Listed && !form.config.is_empty_object();
-        (decides && config.size <= MAX_CONFIG as u64 && listed()).then_some(config)
+        (decides && config.size <= MAX_ARTIFACT_CONFIG as u64 && listed()).then_some(config)
     }
 
     /// What cosign keeps about the admitted manifest `subject` under a tag that ends in `suffix`: of a listed form, with

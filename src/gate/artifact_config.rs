@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use crate::json::{Document, Value};
 use crate::oci::Digest;
-use crate::oci::form::Form;
+use crate::oci::form::StrictManifest;
 
 /// The largest such config: it names two digests or so for each layer.
-pub(super) const MAX_CONFIG: usize = 256 << 10;
+pub(super) const MAX_ARTIFACT_CONFIG: usize = 256 << 10;
 
 /// The members of an image's config that tell an engine what to run; empty in what cosign writes.
 const RUNS: [&str; 2] = ["config", "container_config"];
@@ -29,7 +29,7 @@ const TELLS: [&str; 11] = [
 ];
 
 /// Whether the config of such a manifest runs nothing: it is `{}`, or `content`, which is all of it, is harmless.
-pub(super) fn runs_nothing(form: &Form, content: Option<&Bytes>) -> bool {
+pub(super) fn runs_nothing(form: &StrictManifest, content: Option<&Bytes>) -> bool {
     let layers = || form.layers.iter().map(|layer| &layer.digest);
     form.config.is_empty_object()
         || content.is_some_and(|content| {

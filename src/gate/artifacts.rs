@@ -7,19 +7,16 @@ use futures_util::future::try_join_all;
 
 use super::Shared;
 use super::admitted::Admitted;
-use super::artifact_config::MAX_CONFIG;
+use super::artifact_config::MAX_ARTIFACT_CONFIG;
 use super::decision::{self, Decision};
 use super::denial::Denial;
 use super::deny;
 use super::kinds::{self, Suffix};
-use super::tagged::Tagged;
+use super::tagged::{MAX_LAYER_BYTES, Tagged, TextLayer};
 use crate::oci::{Descriptor, Digest, ImageRef, Reference, Tag};
 use crate::policy::{Chosen, Mode};
 use crate::pull_through::Fetched;
 use crate::trust::places::Inquiry;
-
-/// The largest layer of such an artifact: a signature, an attestation or an SBOM.
-const MAX_LAYER: usize = 4 << 20;
 
 /// What such a tag stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,17 +152,30 @@ impl Shared {
         let Some((config, layers)) = manifest.blobs().split_first() else {
             return Err(denied("it has no layers"));
         };
-        if layers.iter().any(|layer| layer.size > MAX_LAYER as u64) {
-            return Err(denied(&format!("it has a layer of more than {MAX_LAYER} bytes")));
+        let size = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
+        if size > MAX_LAYER_BYTES as u64 {
+            return Err(denied(&format!(
+                "its layers have {size} bytes, and at most {MAX_LAYER_BYTES} are served under a tag; attach it as a \
+                 referrer instead"
+            )));
         }
         let config = match form.config.is_empty_object() {
             true => None,
-            false if config.size > MAX_CONFIG as u64 => {
-                return Err(denied(&format!("its config has more than {MAX_CONFIG} bytes")));
+            false if config.size > MAX_ARTIFACT_CONFIG as u64 => {
+                return Err(denied(&format!(
+                    "its config has more than {MAX_ARTIFACT_CONFIG} bytes"
+                )));
             }
-            false => Some(self.small(image, config, subject, inquiry).await?),
+            false => {
+                let ceiling = MAX_ARTIFACT_CONFIG;
+                Some(self.small(image, config, ceiling, subject, inquiry).await?)
+            }
         };
-        let layers = layers.iter().map(|layer| self.small(image, layer, subject, inquiry));
+        let layers = layers.iter().map(async |layer| {
+            let content = self.small(image, layer, MAX_LAYER_BYTES, subject, inquiry).await?;
+            let text = TextLayer::check(layer.digest, content).await;
+            text.ok_or_else(|| denied("it has a layer that is not text"))
+        });
         Ok(Tagged { config, layers: try_join_all(layers).await? })
     }
 
@@ -178,30 +188,33 @@ impl Shared {
         inquiry: &Inquiry,
     ) -> Result<Option<Bytes>, Denial> {
         match Admitted::config_to_read(subject, fetched) {
-            Some(config) => self.small(image, config, subject, inquiry).await.map(Some),
+            Some(config) => {
+                let ceiling = MAX_ARTIFACT_CONFIG;
+                self.small(image, config, ceiling, subject, inquiry).await.map(Some)
+            }
             None => Ok(None),
         }
     }
 
-    /// All of a small blob, on the account of a decision where it is not kept.
+    /// All of a blob of at most `ceiling` bytes, on the account of a decision.
     async fn small(
         &self,
         image: &ImageRef,
         blob: &Descriptor,
+        ceiling: usize,
         subject: &Admitted,
         inquiry: &Inquiry,
     ) -> Result<Bytes, Denial> {
         let (registry, repository) = (&image.registry, &image.repository);
         let rule = Some(subject.pattern());
-        if let Some(kept) =
-            self.pull_through.kept_blob(registry, repository, &blob.digest, MAX_LAYER)
-        {
+        let kept = self.pull_through.kept_blob(registry, repository, &blob.digest, ceiling);
+        if let Some(kept) = kept.await {
             let held = inquiry.hold(kept.len());
             return held
                 .map(|()| kept)
                 .map_err(|limit| deny::exhausted(image, rule, limit.to_string()));
         }
-        let size = usize::try_from(blob.size).unwrap_or(MAX_LAYER);
+        let size = usize::try_from(blob.size).map_or(ceiling, |size| size.min(ceiling));
         decision::ask_for(image, rule, inquiry, size)?;
         let fetched = self.pull_through.small_blob(registry, repository, &blob.digest, size).await;
         fetched.map_err(|error| deny::fetch(image, rule, error))

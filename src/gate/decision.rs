@@ -14,7 +14,7 @@ use crate::trust::places::{Inquiry, Why};
 /// have tags stand for one another without an end.
 const MAX_ABOUT: usize = 2;
 /// How many manifests may point at one another outside their `manifests`.
-const MAX_OUTSIDE: usize = 2;
+const MAX_OUTSIDE_DEPTH: usize = 2;
 
 /// A decision that is being taken. The clones cost together.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +45,7 @@ impl Decision {
     /// The decision about a manifest that another one points at outside its `manifests`, as a part of the one about that.
     pub(super) fn outside(&self) -> Option<Self> {
         let outer = self.outer + 1;
-        (outer <= MAX_OUTSIDE).then(|| Self { outer, ..self.clone() })
+        (outer <= MAX_OUTSIDE_DEPTH).then(|| Self { outer, ..self.clone() })
     }
 
     /// The same decision with all that it may ask before it.

@@ -11,7 +11,7 @@ use super::recognize::looks_like_manifest;
 use crate::json::Value;
 
 /// The most manifests that one manifest may point at outside its `manifests`. Honest ones have none.
-const MAX_OUTSIDE: usize = 8;
+const MAX_OUTSIDE_MANIFESTS: usize = 8;
 
 /// What a manifest points at beyond its children, its config and its layers.
 #[derive(Debug, Default)]
@@ -120,10 +120,10 @@ impl Pointers {
         if self.outside.iter().any(|known| known.digest == pointed.digest) {
             return;
         }
-        if self.outside.len() < MAX_OUTSIDE {
+        if self.outside.len() < MAX_OUTSIDE_MANIFESTS {
             self.outside.push(pointed);
         } else {
-            let most = MAX_OUTSIDE;
+            let most = MAX_OUTSIDE_MANIFESTS;
             self.reject(format!("it points at more than {most} manifests outside `manifests`"));
         }
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{FetchError, Fetched, PullThrough};
 use crate::oci::{Digest, Mismatch, Reference, Registry, Repository, Tag};
+use crate::parsing;
 use crate::store::{Seen, Store, Unkept};
 
 impl PullThrough {
@@ -59,25 +60,30 @@ impl PullThrough {
         Ok(fetched)
     }
 
-    /// The blob `digest`, if it is kept, is what it is called, and is `ceiling` bytes or less.
-    pub fn kept_blob(
+    /// The blob `digest`, if it is kept, is what it is called, and is `ceiling` bytes or less. Hashed off the threads that
+    /// serve clients if it is large.
+    pub async fn kept_blob(
         &self,
         registry: &Registry,
         repository: &Repository,
         digest: &Digest,
         ceiling: usize,
     ) -> Option<Bytes> {
-        let store = self.store.as_ref()?;
-        let content = store.content(registry, repository, digest)?;
-        if content.bytes().len() > ceiling {
+        let store = self.store.clone()?;
+        let (content, digest) = (store.content(registry, repository, digest)?, *digest);
+        let length = content.bytes().len();
+        if length > ceiling {
             return None;
         }
-        let bytes = Bytes::copy_from_slice(content.bytes());
-        if !digest.is_of(&bytes) {
-            store.set_aside(digest);
-            return None;
-        }
-        Some(bytes)
+        parsing::run(length, length, move || {
+            let bytes = Bytes::copy_from_slice(content.bytes());
+            if digest.is_of(&bytes) {
+                return Some(bytes);
+            }
+            store.set_aside(&digest);
+            None
+        })
+        .await
     }
 
     /// Upstream's blob `digest`, if that is `ceiling` bytes or less. It is kept, and nobody waits for that.
@@ -90,7 +96,10 @@ impl PullThrough {
     ) -> Result<Bytes, FetchError> {
         let upstream = self.upstream(registry)?;
         let bytes = upstream.small_blob(repository, digest, ceiling).await?;
-        let got = Digest::by(digest.algorithm(), &bytes);
+        let (content, algorithm) = (bytes.clone(), digest.algorithm());
+        // Hashing allocates nothing.
+        let hash = move || Digest::by(algorithm, &content);
+        let got = parsing::run(bytes.len(), 0, hash).await;
         if got != *digest {
             return Err(FetchError::Mismatch(Box::new(Mismatch { asked: *digest, got })));
         }

@@ -1,12 +1,14 @@
 //! The ceilings of one judgement: what a candidate may weigh, and how much work it may ask for. A
 //! registry chooses every byte of it.
 
+use crate::trust::places::MAX_STATEMENT;
+
 /// The longest simple signing payload, in bytes. Real ones have a few hundred.
 pub const MAX_PAYLOAD: usize = 64 << 10;
-/// The longest DSSE envelope in a layer, in bytes: an attestation may hold a bill of materials.
-pub const MAX_ENVELOPE: usize = 8 << 20;
-/// The longest bundle, in bytes.
-pub const MAX_BUNDLE: usize = 8 << 20;
+/// The longest DSSE envelope in a layer, in bytes: an attestation may hold a bill of materials. No longer one is fetched.
+pub const MAX_ENVELOPE: usize = MAX_STATEMENT;
+/// The longest bundle, in bytes. No longer one is fetched.
+pub const MAX_BUNDLE: usize = MAX_STATEMENT;
 /// The most JSON values of a bundle or an envelope: what is signed is one text in it.
 pub const MAX_VALUES: usize = 10_000;
 /// The most JSON values of a statement: what they take in memory is a multiple of their text.

@@ -76,7 +76,8 @@ impl Asking<'_> {
     pub(super) async fn blob(&self, at: &At, digest: &Digest, size: usize) -> Result<Bytes, Why> {
         let At { registry, repository } = at;
         let ask = async {
-            if let Some(kept) = self.pull_through.kept_blob(registry, repository, digest, size) {
+            let kept = self.pull_through.kept_blob(registry, repository, digest, size).await;
+            if let Some(kept) = kept {
                 self.inquiry.shared.hold(kept.len())?;
                 return Ok(kept);
             }

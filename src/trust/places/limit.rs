@@ -23,7 +23,7 @@ pub(super) const MAX_ARTIFACT: usize = 1 << 20;
 /// The largest payload in the simple signing format, in bytes.
 pub(super) const MAX_PAYLOAD: usize = 64 << 10;
 /// The largest attestation and the largest bundle, in bytes: some hold a list of all that is in an image.
-pub(super) const MAX_STATEMENT: usize = 4 << 20;
+pub const MAX_STATEMENT: usize = 4 << 20;
 /// Signatures of more bytes are fetched after all smaller ones.
 pub(super) const SMALL: u64 = 256 << 10;
 /// The largest Notary Project envelope, in bytes.

@@ -42,7 +42,7 @@ mod shape;
 mod steps;
 
 pub use inquiry::Inquiry;
-pub use limit::{Limit, MAX_BYTES, MAX_CANDIDATES, MAX_PAGES, MAX_REQUESTS};
+pub use limit::{Limit, MAX_BYTES, MAX_CANDIDATES, MAX_PAGES, MAX_REQUESTS, MAX_STATEMENT};
 pub use located::{Found, Located, Looked, Unread, Why};
 pub use order::Hint;
 pub use search::Search;

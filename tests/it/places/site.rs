@@ -77,9 +77,10 @@ impl Site {
 
     /// Waits until that content is stored.
     pub(super) async fn stored(&self, content: &[u8]) {
-        let digest = Digest::of(content);
+        let (registry, repository, digest) = (registry(), app(), Digest::of(content));
         for _ in 0..1000 {
-            if self.pull_through.kept_blob(&registry(), &app(), &digest, content.len()).is_some() {
+            let kept = self.pull_through.kept_blob(&registry, &repository, &digest, content.len());
+            if kept.await.is_some() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

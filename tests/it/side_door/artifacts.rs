@@ -172,6 +172,24 @@ async fn what_has_the_layers_of_an_image_is_not_served_though_they_are_text() {
     door.refuses_tagged(".att", &door.tagged("text/spdx", b"text")).await;
 }
 
+#[tokio::test]
+async fn a_large_layer_under_a_tag_that_is_not_text_is_not_served() {
+    let door = Door::new().await;
+    let mut archive = vec![b'x'; 14 << 20];
+    archive[13 << 20] = 0;
+    let mut binary = vec![b'x'; 14 << 20];
+    binary[13 << 20] = 0xff;
+    for layer in [archive, binary, vec![b'x'; (15 << 20) + 1]] {
+        door.refuses_tagged(".sbom", &door.tagged("text/spdx", &layer)).await;
+    }
+    // Several of them.
+    let mut many = door.tagged("text/spdx", b"one");
+    let half = vec![b'x'; 8 << 20];
+    door.blob(&half);
+    many["layers"] = json!([described("text/spdx", &half), described("text/spdx", &half)]);
+    door.refuses_tagged(".sbom", &many).await;
+}
+
 /// Engines that hold the layers of an image find them by these digests, and need only a config to run them otherwise.
 #[tokio::test]
 async fn a_config_under_a_tag_that_runs_something_is_not_served() {

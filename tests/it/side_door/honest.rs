@@ -66,6 +66,21 @@ async fn what_cosign_2_keeps_under_tags_passes() {
     }
 }
 
+/// SBOMs of large images and attestations with them have many MiB.
+#[tokio::test]
+async fn a_large_sbom_and_a_large_attestation_under_a_tag_pass() {
+    let mut door = Door::new().await;
+    for (suffix, layer_type) in [(".sbom", "text/spdx+json"), (".att", DSSE)] {
+        let large = json!({"packages": "x".repeat(14 << 20), "of": suffix}).to_string();
+        let manifest = door.tagged(layer_type, large.as_bytes());
+        serves_tagged(&door, suffix, &manifest).await;
+        door.gives_blob(large.as_bytes()).await;
+        // Out of the store.
+        door.world.restart().await;
+        serves_tagged(&door, suffix, &manifest).await;
+    }
+}
+
 #[tokio::test]
 async fn what_cosign_attaches_by_oci_1_1_passes() {
     let door = Door::new().await;
