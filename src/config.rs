@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::audit;
 use crate::clients;
-use crate::oci::name::DOCKER_HUB;
+use crate::oci::docker_hub::{self, DOCKER_HUB};
 use crate::policy::{AnchorNames, Pattern, Policy};
 use crate::server;
 use crate::settings::{Document, Problems, Section, Seen, WatchedFiles};
@@ -19,8 +19,6 @@ use crate::upstream;
 const MAX_NAME: usize = 64;
 /// The most names that one message proposes.
 const MAX_TOLD: usize = 5;
-/// Hosts of Docker Hub that are not in the names of its images.
-const HUB_HOSTS: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
 
 /// Everything that an operator says.
 #[derive(Clone, Debug)]
@@ -314,7 +312,7 @@ fn of_some_upstream(rule: &Section<'_>, registries: &[String]) {
         if !registries.iter().any(|known| known == registry) && !registry.contains('*') {
             let known = registries.iter().map(|known| format!("\"{known}/**\"")).take(MAX_TOLD);
             let begins = match known.collect::<Vec<_>>().join(" or ") {
-                _ if HUB_HOSTS.contains(&registry) => {
+                _ if docker_hub::HOSTS.contains(&registry) => {
                     format!("; images of Docker Hub are named {DOCKER_HUB}/…")
                 }
                 none if none.is_empty() => String::new(),

@@ -3,9 +3,9 @@
 use clap::Args;
 
 use crate::app::open_files;
-use crate::client_config::DOCKER_HUB;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
+use crate::oci::docker_hub::DOCKER_HUB;
 use crate::policy::Policy;
 use crate::server::DenialStatus;
 use crate::upstream;

@@ -10,9 +10,10 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 
 use crate::client_config::{
-    self, ClientCertificate, ClientPath, DOCKER_HUB, GateAddress, Kind, Wanted, print as printed,
+    self, ClientCertificate, ClientPath, GateAddress, Kind, Wanted, print as printed,
 };
 use crate::oci::Registry;
+use crate::oci::docker_hub::DOCKER_HUB;
 
 use super::{CONFIG_ERROR, OTHER_ERROR, failed, print};
 

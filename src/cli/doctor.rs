@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::client_config::{DOCKER_HUB, GateAddress};
+use crate::client_config::GateAddress;
 use crate::doctor::{Question, Report, examine, look, reach};
 use crate::oci::Registry;
+use crate::oci::docker_hub::DOCKER_HUB;
 
 use super::{print, wrong};
 

@@ -1,6 +1,7 @@
 //! dockerd, with its own image store and with containerd's.
 
-use super::{DOCKER_HUB, File, Printed, Wanted, hosts};
+use super::{File, Printed, Wanted, hosts};
+use crate::oci::docker_hub::DOCKER_HUB;
 
 /// Where dockerd looks for certificates, and with containerd's store for `hosts.toml`.
 const CERTIFICATES: &str = "/etc/docker/certs.d";

@@ -17,11 +17,7 @@ use thiserror::Error;
 pub use address::{GateAddress, InvalidAddress};
 
 use crate::oci::Registry;
-
-/// Docker Hub, as images name it.
-pub const DOCKER_HUB: &str = "docker.io";
-/// Other names under which Docker Hub answers.
-pub const DOCKER_HUB_ALIASES: [&str; 2] = ["registry-1.docker.io", "index.docker.io"];
+use crate::oci::docker_hub::{self, DOCKER_HUB};
 
 /// Which client the files are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +166,7 @@ impl Wanted {
     fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.registries.iter().map(Registry::as_str).collect();
         if names.contains(&DOCKER_HUB) {
-            names.extend(DOCKER_HUB_ALIASES);
+            names.extend(docker_hub::HOSTS);
         }
         names.sort_unstable();
         names.dedup();

@@ -1,7 +1,8 @@
 //! `registries.conf`, which podman, buildah, skopeo and CRI-O read.
 
-use super::{DOCKER_HUB, DOCKER_HUB_ALIASES, Impossible, Printed, Wanted};
+use super::{Impossible, Printed, Wanted};
 use crate::oci::Registry;
+use crate::oci::docker_hub::{self, DOCKER_HUB};
 
 const DROP_IN: &str = "/etc/containers/registries.conf.d/countersign.conf";
 const CERTIFICATES: &str = "/etc/containers/certs.d";
@@ -92,6 +93,6 @@ fn blocked(wanted: &Wanted) -> String {
         return String::new();
     }
     let entry = |name| format!("\n[[registry]]\nlocation = \"{name}\"\nblocked = true\n");
-    let entries: String = DOCKER_HUB_ALIASES.iter().map(entry).collect();
+    let entries: String = docker_hub::HOSTS.iter().map(entry).collect();
     format!("\n# Docker Hub by its other names.{entries}")
 }

@@ -107,7 +107,7 @@ fn podman_renames_the_registry_and_blocks_its_other_names() {
     assert_eq!(quay["location"].as_str(), Some("gate.example.com:8443/quay.io"));
     assert!(docker.get("insecure").is_none());
     assert_eq!(aliases.len(), 2);
-    for (entry, name) in aliases.iter().zip(DOCKER_HUB_ALIASES) {
+    for (entry, name) in aliases.iter().zip(docker_hub::HOSTS) {
         assert_eq!(entry["location"].as_str(), Some(name));
         assert_eq!(entry["blocked"].as_bool(), Some(true));
     }

@@ -6,7 +6,7 @@ use super::Question;
 use super::finding::{Client, Finding, Trap, server_of};
 use super::hosts::Roots;
 use super::seen::Seen;
-use crate::client_config::DOCKER_HUB;
+use crate::oci::docker_hub::{self, DOCKER_HUB};
 
 const DAEMON: &str = "/etc/docker/daemon.json";
 /// Where certificates stand, and `hosts.toml`.
@@ -59,7 +59,7 @@ pub(super) fn judge(question: &Question, seen: &Seen) -> Vec<Finding> {
 
 /// docker takes this name for `docker.io` before it asks anybody.
 fn is_docker_hub(name: &str) -> bool {
-    name == "index.docker.io"
+    name == docker_hub::INDEX
 }
 
 struct Daemon<'a> {

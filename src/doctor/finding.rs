@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::oci::docker_hub;
+
 /// Whose files say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -143,5 +145,5 @@ impl Finding {
 
 /// The server that is asked for images of a registry.
 pub(super) fn server_of(registry: &str) -> &str {
-    if registry == crate::client_config::DOCKER_HUB { "registry-1.docker.io" } else { registry }
+    if registry == docker_hub::DOCKER_HUB { docker_hub::SERVER } else { registry }
 }

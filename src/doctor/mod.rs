@@ -20,8 +20,9 @@ pub use seen::{Content, Seen};
 
 use std::collections::BTreeSet;
 
-use crate::client_config::{DOCKER_HUB, DOCKER_HUB_ALIASES, GateAddress};
+use crate::client_config::GateAddress;
 use crate::oci::Registry;
+use crate::oci::docker_hub::{self, DOCKER_HUB};
 
 /// The most registries of one client that are looked at.
 const MAX_NAMES: usize = 2_000;
@@ -47,7 +48,7 @@ impl Question {
     fn names(&self, besides: &[String]) -> Vec<String> {
         let mut names = self.registries.clone();
         if names.iter().any(|name| name == DOCKER_HUB) {
-            names.extend(DOCKER_HUB_ALIASES.map(str::to_owned));
+            names.extend(docker_hub::HOSTS.map(str::to_owned));
         }
         let mut known: BTreeSet<String> = names.iter().cloned().collect();
         for name in besides {
@@ -79,7 +80,7 @@ impl Question {
     }
 
     fn is_other_name(&self, name: &str) -> bool {
-        DOCKER_HUB_ALIASES.contains(&name)
+        docker_hub::HOSTS.contains(&name)
     }
 
     /// The finding, leading to the first of the registries.

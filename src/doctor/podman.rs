@@ -6,6 +6,7 @@ use super::Question;
 use super::finding::{Client, Finding, Trap, server_of};
 use super::seen::Seen;
 use super::toml_file::{TomlFile, get, is_true, tables, text, texts};
+use crate::oci::docker_hub;
 
 const CONFIG: &str = "/etc/containers/registries.conf";
 pub(super) const DROP_INS: &str = "/etc/containers/registries.conf.d";
@@ -71,7 +72,7 @@ pub(super) fn judge(question: &Question, seen: &Seen) -> Vec<Finding> {
         .collect();
     // What is normalized to docker.io is never asked for by that name.
     found = question.each_name(&named, |name| {
-        if name == "index.docker.io" { Vec::new() } else { entries.judge(name, question) }
+        if name == docker_hub::INDEX { Vec::new() } else { entries.judge(name, question) }
     });
     found.extend(entries.judge_search(question));
     found

@@ -49,14 +49,13 @@ impl Shared {
         })
     }
 
-    /// The same, where a rule that audits is enforced, and whatever is exempted.
+    /// The same, where a rule that audits is enforced, and whatever is exempted. Callers check [`Self::not_denied`] first.
     pub(super) async fn by_trust_alone(
         &self,
         image: &ImageRef,
         digest: &Digest,
         decision: &Decision,
     ) -> Result<Admitted, Denial> {
-        self.not_denied(image, digest)?;
         let now = self.clock.now();
         let ImageRef { registry, repository, .. } = image;
         if !self.policy.serves(registry, repository, now) {

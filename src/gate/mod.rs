@@ -92,6 +92,14 @@ struct Shared {
     itself: Weak<Shared>,
 }
 
+/// What a gate keeps when its configuration is read again.
+struct Kept {
+    resolutions: Resolutions,
+    tags: TagMemory,
+    exemptions: Exemptions,
+    clock: Clock,
+}
+
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate").field("registries", &self.shared.registries).finish_non_exhaustive()
@@ -109,27 +117,12 @@ impl Gate {
         registries: Vec<Registry>,
         clock: Clock,
     ) -> Self {
-        let lineage = Lineage::new(pull_through.clone());
         let resolutions = Resolutions::new(pull_through.clone(), clock.clone());
-        let needs = needs(policy.clone(), clock.clone());
-        let shared = Arc::new_cyclic(|itself| Shared {
-            policy,
-            trust,
-            pull_through,
-            lineage,
-            resolutions,
-            tags,
-            needs,
-            exemptions,
-            audits: Audits::new(),
-            registries,
-            clock,
-            itself: itself.clone(),
-        });
-        Self { shared }
+        let kept = Kept { resolutions, tags, exemptions, clock };
+        Self::with(kept, policy, trust, pull_through, registries)
     }
 
-    /// The gate of another configuration. It remembers what tags stand for, and looks for everything else
+    /// The gate of another configuration. It keeps what it knows of tags and exemptions, and looks for everything else
     /// anew.
     #[must_use]
     pub fn renewed(
@@ -140,9 +133,24 @@ impl Gate {
         registries: Vec<Registry>,
     ) -> Self {
         let Shared { resolutions, tags, exemptions, clock, .. } = &*self.shared;
-        let resolutions = resolutions.by(pull_through.clone());
+        let kept = Kept {
+            resolutions: resolutions.by(pull_through.clone()),
+            tags: tags.clone(),
+            exemptions: exemptions.clone(),
+            clock: clock.clone(),
+        };
+        Self::with(kept, policy, trust, pull_through, registries)
+    }
+
+    fn with(
+        kept: Kept,
+        policy: Policy,
+        trust: Trust,
+        pull_through: PullThrough,
+        registries: Vec<Registry>,
+    ) -> Self {
+        let Kept { resolutions, tags, exemptions, clock } = kept;
         let lineage = Lineage::new(pull_through.clone());
-        let (tags, exemptions, clock) = (tags.clone(), exemptions.clone(), clock.clone());
         let needs = needs(policy.clone(), clock.clone());
         let shared = Arc::new_cyclic(|itself| Shared {
             policy,

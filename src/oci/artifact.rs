@@ -1,6 +1,7 @@
-//! Artifacts as their readers need them: what a manifest says that it is, its layers with their
+//! Artifacts as verifiers of signatures need them: what a manifest says that it is, its layers with their
 //! annotations, its subject; and what a list of referrers says of each. Reads what
-//! [`Manifest`](super::Manifest) has already taken for a manifest; knows no artifact type.
+//! [`Manifest`](super::Manifest) has already taken for a manifest, and ignores what it does not know.
+//! [`StrictManifest`](super::StrictManifest) decides what may be served. Knows no artifact type.
 
 use std::collections::BTreeMap;
 

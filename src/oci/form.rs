@@ -1,5 +1,5 @@
 //! The form of an image manifest: all that it says of itself, byte for byte, for decisions about a manifest that
-//! nobody endorsed. Reads strictly: what it does not know is a [`Form::stray`]. Knows no artifact type.
+//! nobody endorsed. Reads strictly: what it does not know is a [`StrictManifest::stray`]. Knows no artifact type.
 
 use super::digest::Digest;
 use crate::json::Value;
@@ -13,7 +13,7 @@ const EMPTY_DATA: &str = "e30=";
 
 /// An image manifest in its own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Form {
+pub struct StrictManifest {
     /// Its `artifactType`; `None` where it has none.
     pub artifact_type: Option<String>,
     pub config: Part,
@@ -31,7 +31,7 @@ pub struct Part {
     pub size: u64,
 }
 
-impl Form {
+impl StrictManifest {
     /// The form of `manifest`, a parsed JSON object; `None` where it is no image manifest.
     pub(super) fn of(manifest: Value<'_>) -> Option<Self> {
         let members = manifest.as_object()?;
@@ -147,8 +147,8 @@ mod tests {
                "layers": [part("a/layer")], "subject": part("a/subject"), "annotations": {"a": "b"}})
     }
 
-    fn form(json: &Json) -> Option<Form> {
-        Form::of(Document::parse(json.to_string().as_bytes()).unwrap().root())
+    fn form(json: &Json) -> Option<StrictManifest> {
+        StrictManifest::of(Document::parse(json.to_string().as_bytes()).unwrap().root())
     }
 
     #[test]

@@ -5,7 +5,7 @@ use oci_spec::image::{ImageIndex, ImageManifest};
 use thiserror::Error;
 
 use super::digest::Digest;
-use super::form::Form;
+use super::form::StrictManifest;
 use super::media_type::{MediaType, essence};
 use super::pointers::Pointers;
 use crate::json::{self, Array, Document, InvalidJson, Value};
@@ -79,7 +79,7 @@ pub struct Manifest {
     outside: Vec<Descriptor>,
     inlined: Vec<Digest>,
     flaw: Option<Box<str>>,
-    form: Option<Box<Form>>,
+    form: Option<Box<StrictManifest>>,
 }
 
 /// Why a document is no manifest.
@@ -224,7 +224,7 @@ impl Manifest {
 
     /// What an image manifest says of itself, for the decision about an artifact. `None` for an index, and for what has
     /// the layers of an image.
-    pub fn form(&self) -> Option<&Form> {
+    pub fn form(&self) -> Option<&StrictManifest> {
         self.form.as_deref()
     }
 }
@@ -242,8 +242,8 @@ pub fn is_image_config(media_type: &str) -> bool {
 }
 
 /// The form of an image manifest, kept only where that could be an artifact.
-fn form(manifest: Value<'_>) -> Option<Box<Form>> {
-    let form = Form::of(manifest)?;
+fn form(manifest: Value<'_>) -> Option<Box<StrictManifest>> {
+    let form = StrictManifest::of(manifest)?;
     let is_image = form.layers.iter().any(|layer| is_image_layer(&layer.media_type));
     (!is_image).then(|| Box::new(form))
 }

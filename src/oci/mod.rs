@@ -3,6 +3,7 @@
 
 pub mod artifact;
 pub mod digest;
+pub mod docker_hub;
 pub mod error;
 pub mod form;
 pub mod headers;
@@ -15,7 +16,7 @@ pub mod recognize;
 pub use artifact::{Artifact, Layer, NoArtifact, Referrer};
 pub use digest::{Algorithm, Digest, Hasher, Mismatch};
 pub use error::{ErrorBody, ErrorCode};
-pub use form::Form;
+pub use form::StrictManifest;
 pub use manifest::{Descriptor, Manifest};
 pub use media_type::MediaType;
 pub use name::{ImageRef, Reference, Registry, Repository, Tag};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::digest::{Digest, InvalidDigest};
+use super::docker_hub::{DOCKER_HUB, OFFICIAL};
 
 /// The longest repository name, as distribution has it.
 pub const MAX_REPOSITORY: usize = 255;
@@ -15,10 +16,6 @@ pub const MAX_REPOSITORY: usize = 255;
 pub const MAX_TAG: usize = 128;
 /// The longest registry name: a host name, a colon and a port.
 pub const MAX_REGISTRY: usize = 253 + 6;
-
-/// The registry whose names clients write without a registry, and the part of it that they leave out, too.
-pub const DOCKER_HUB: &str = "docker.io";
-pub const OFFICIAL: &str = "library";
 
 /// Why a text is no name.
 #[derive(Debug, Error, PartialEq, Eq)]

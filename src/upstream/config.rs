@@ -9,7 +9,7 @@ use super::auth::Authenticator;
 use super::credentials::{Credentials, InvalidCredentials};
 use super::metrics::Metrics;
 use crate::net::{Client, Timeouts, TlsError};
-use crate::oci::Registry;
+use crate::oci::{Registry, docker_hub};
 use crate::settings::Section;
 
 /// One `[[upstream]]`.
@@ -95,7 +95,7 @@ impl Config {
 /// `https://` and the registry's own name; Docker Hub's is another than its images bear.
 fn default_url(registry: &Registry, section: &Section<'_>) -> Option<Url> {
     let host = match registry.as_str() {
-        "docker.io" => "registry-1.docker.io",
+        docker_hub::DOCKER_HUB => docker_hub::SERVER,
         other => other,
     };
     let url = format!("https://{host}").parse();

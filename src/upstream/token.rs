@@ -27,6 +27,7 @@ use super::exchange;
 use super::metrics::{Endpoint, Metrics};
 use crate::json::{self, Document, Value};
 use crate::net::{Client, Method};
+use crate::oci::docker_hub;
 use crate::parsing;
 
 /// The longest answer of a token server, in bytes.
@@ -46,7 +47,7 @@ const LONGEST_MARGIN: Duration = Duration::from_secs(10);
 
 /// Token servers on other hosts than the servers they serve, as those hosts' owners document them.
 const WELL_KNOWN: [(&str, &str); 3] = [
-    ("registry-1.docker.io", "auth.docker.io"),
+    (docker_hub::SERVER, "auth.docker.io"),
     ("notary.docker.io", "auth.docker.io"),
     ("registry.gitlab.com", "gitlab.com"),
 ];

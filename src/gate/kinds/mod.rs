@@ -7,7 +7,7 @@
 //! known bad content keeps up with that. What is permitted here is compared byte for byte, and an artifact of an unknown
 //! form is not served.
 
-use crate::oci::form::{EMPTY, Form, Part};
+use crate::oci::form::{EMPTY, Part, StrictManifest};
 use crate::oci::manifest::{is_image_config, is_image_layer};
 use crate::oci::media_type::names_manifest;
 use crate::oci::{Descriptor, Digest, Manifest, MediaType};
@@ -138,7 +138,7 @@ impl Type {
 }
 
 /// The form of what may be an artifact.
-pub(super) fn form(manifest: &Manifest) -> Result<&Form, String> {
+pub(super) fn form(manifest: &Manifest) -> Result<&StrictManifest, String> {
     manifest.form().ok_or_else(|| "it is an index, or has the layers of an image".to_owned())
 }
 
@@ -154,7 +154,7 @@ pub(super) fn could_be_listed(stated: Option<&str>, artifacts: Artifacts) -> boo
 /// in one clause.
 pub(super) fn check_referrer(
     media_type: MediaType,
-    form: &Form,
+    form: &StrictManifest,
     subject: &Descriptor,
     artifacts: Artifacts,
 ) -> Result<(), String> {
@@ -179,7 +179,7 @@ pub(super) fn check_referrer(
 /// The same for what cosign keeps under a tag about `subject`.
 pub(super) fn check_tagged(
     media_type: MediaType,
-    form: &Form,
+    form: &StrictManifest,
     subject: &Descriptor,
     suffix: Suffix,
 ) -> Result<(), String> {
@@ -206,7 +206,7 @@ pub(super) fn check_tagged(
 }
 
 impl Kind {
-    fn check_referrer(&self, form: &Form) -> Result<(), String> {
+    fn check_referrer(&self, form: &StrictManifest) -> Result<(), String> {
         let config = &form.config;
         // An artifact type is required beside the empty config, which says nothing itself.
         let is_empty = form.artifact_type.is_some() && config.is_empty_descriptor();
@@ -221,7 +221,7 @@ impl Kind {
         self.types.iter().any(|own| own.is(&config.media_type))
     }
 
-    fn check_layers(&self, form: &Form) -> Result<(), String> {
+    fn check_layers(&self, form: &StrictManifest) -> Result<(), String> {
         let other = |layer: &&Part| !self.layers.iter().any(|known| known.is(&layer.media_type));
         match form.layers.iter().find(other) {
             Some(layer) => {
@@ -238,7 +238,7 @@ fn kind_of(own_type: &str) -> Option<&'static Kind> {
 }
 
 /// What no artifact may be, whatever its type.
-fn check_parts(form: &Form) -> Result<(), String> {
+fn check_parts(form: &StrictManifest) -> Result<(), String> {
     if let Some(stray) = &form.stray {
         return Err(format!("it has {stray}, which no artifact needs"));
     }
@@ -258,7 +258,7 @@ fn check_parts(form: &Form) -> Result<(), String> {
 }
 
 /// An artifact of a type that is not listed must be nothing that an engine takes for an image.
-fn check_other(form: &Form) -> Result<(), String> {
+fn check_other(form: &StrictManifest) -> Result<(), String> {
     if is_image_config(&form.config.media_type) {
         return Err(format!("it has an image's config, {}", shown(&form.config.media_type)));
     }

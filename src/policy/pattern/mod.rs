@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::glob::matches_segment;
-use crate::oci::name::{DOCKER_HUB, OFFICIAL};
+use crate::oci::docker_hub::{DOCKER_HUB, OFFICIAL};
 use crate::oci::{Digest, ImageRef, Reference, Registry, Repository, Tag};
 
 /// The longest pattern.

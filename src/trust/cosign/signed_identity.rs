@@ -2,6 +2,7 @@
 //! The default is the digest alone: copies of an image in other repositories are admitted by the same
 //! signature. Pure.
 
+use crate::oci::docker_hub;
 use crate::oci::{ImageRef, Registry};
 use crate::settings::Section;
 use crate::trust::signature::Flaw;
@@ -9,9 +10,6 @@ use crate::trust::subject::Subject;
 
 use super::claim::Claimed;
 use super::flaw::{SIGNED_IDENTITY, flaw};
-
-/// The names that clients have for Docker Hub, and how images call it.
-const DOCKER_HUB: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
 
 /// What a signature must name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +63,7 @@ impl SignedIdentity {
 /// The repository of an image's name, as users call it: without tag and digest.
 fn repository(name: &str) -> Option<String> {
     let (host, rest) = name.split_once('/')?;
-    let host = if DOCKER_HUB.contains(&host) { "docker.io" } else { host };
+    let host = if docker_hub::HOSTS.contains(&host) { docker_hub::DOCKER_HUB } else { host };
     host.parse::<Registry>().ok()?;
     let image: ImageRef = format!("{host}/{rest}").parse().ok()?;
     Some(format!("{}/{}", image.registry, image.repository))
