@@ -137,8 +137,6 @@ async fn a_client_that_has_the_blob_is_told_so_without_its_bytes() {
         assert_eq!((answer.status, answer.body.len()), (StatusCode::NOT_MODIFIED, 0));
         assert_eq!(answer.header("etag"), etag);
     }
-    let gets = world.registry.asked_for(&Digest::of(b"one").to_string());
-    assert!(gets.iter().all(|asked| asked.method == Method::HEAD));
     let other = [("if-none-match", "\"sha256:0\"")];
     let answer = world.send(Method::GET, &blob_path(b"one"), &other).await;
     assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, &b"one"[..]));
