@@ -59,17 +59,56 @@ impl fmt::Display for Reason {
     }
 }
 
+/// The key of an `[[anchor]]` that leaves out a signature that verifies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restriction {
+    MaxAge,
+    MaxTimestampLife,
+    NotAfter,
+    Revoked,
+    SignedIdentity,
+}
+
+impl Restriction {
+    const ALL: [Self; 5] =
+        [Self::MaxAge, Self::MaxTimestampLife, Self::NotAfter, Self::Revoked, Self::SignedIdentity];
+
+    /// The key as it is written in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxAge => "max_age",
+            Self::MaxTimestampLife => "max_timestamp_life",
+            Self::NotAfter => "not_after",
+            Self::Revoked => "revoked",
+            Self::SignedIdentity => "signed_identity",
+        }
+    }
+
+    /// The restriction whose check failed, if `check` names one: checks have the names of their keys.
+    pub(super) fn of_check(check: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|restriction| restriction.as_str() == check)
+    }
+}
+
 /// Why nobody trusted vouches for an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub reason: Reason,
     /// One clause for people, without a full stop: what was found, and where.
     pub because: String,
+    /// The key of the anchor without which the signature would count.
+    pub restriction: Option<Restriction>,
 }
 
 impl Refusal {
     pub fn new(reason: Reason, because: impl Into<String>) -> Self {
-        Self { reason, because: because.into() }
+        Self { reason, because: because.into(), restriction: None }
+    }
+
+    /// The same refusal, caused by a key of the anchor.
+    #[must_use]
+    pub fn by(self, restriction: Restriction) -> Self {
+        Self { restriction: Some(restriction), ..self }
     }
 }
 

@@ -9,15 +9,14 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::settings::Section;
 
+use super::refusal::Restriction;
 use super::revoked::{Kind, Revoked, RevokedSet};
 use super::signature::{Flaw, Vouched};
 
-/// The check of `not_after`.
-const NOT_AFTER: &str = "not_after";
-/// The check of `max_age`.
-const MAX_AGE: &str = "max_age";
-/// The check of `revoked`.
-const REVOKED: &str = "revoked";
+// Each check has the name of its key.
+const NOT_AFTER: &str = Restriction::NotAfter.as_str();
+const MAX_AGE: &str = Restriction::MaxAge.as_str();
+const REVOKED: &str = Restriction::Revoked.as_str();
 
 /// Which signatures an anchor leaves out though they verify.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

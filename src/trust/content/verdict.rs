@@ -8,7 +8,7 @@ use crate::pull_through::FetchError;
 use crate::trust::endorsement::{Endorsed, Endorsement};
 use crate::trust::lifetimes::Lifetimes;
 use crate::trust::places::{Looked, Unread, Why};
-use crate::trust::refusal::{Reason, Refusal, Unendorsed};
+use crate::trust::refusal::{Reason, Refusal, Restriction, Unendorsed};
 use crate::trust::signature::{Flaw, Unproven, Vouched};
 use crate::trust::subject::Subject;
 use crate::upstream::UpstreamError;
@@ -175,6 +175,7 @@ impl Evidence {
     /// Why nobody vouches, where everything was looked at: bad signatures, or none.
     fn refusal(&self) -> Refusal {
         let bad = self.objections.iter().filter(|one| one.weight == Weight::Flawed);
+        let restriction = bad.clone().find_map(|one| Restriction::of_check(one.flaw.check));
         let told: Vec<String> = bad
             .clone()
             .take(MAX_TOLD)
@@ -189,7 +190,7 @@ impl Evidence {
         }
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         let because = format!("no signature is good: {}{more}", told.join("; "));
-        Refusal::new(Reason::SignatureInvalid, because)
+        Refusal { restriction, ..Refusal::new(Reason::SignatureInvalid, because) }
     }
 }
 

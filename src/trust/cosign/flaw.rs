@@ -1,5 +1,6 @@
 //! The checks of this scheme by their stable words, and short ways to say that one was not passed.
 
+use crate::trust::refusal::Restriction;
 use crate::trust::signature::{Flaw, Unproven};
 
 use super::limits::MAX_FOUND;
@@ -25,7 +26,7 @@ pub(super) const TRANSPARENCY_LOG: &str = "transparency_log";
 /// The time of signing is proven.
 pub(super) const TIME: &str = "time";
 /// It was made for the image's own repository.
-pub(super) const SIGNED_IDENTITY: &str = "signed_identity";
+pub(super) const SIGNED_IDENTITY: &str = Restriction::SignedIdentity.as_str();
 /// The signed annotations are the wanted ones.
 pub(super) const ANNOTATIONS: &str = "annotations";
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::Timestamp as Instant;
-use crate::trust::refusal::{Reason, Refusal};
+use crate::trust::refusal::{Reason, Refusal, Restriction};
 use crate::trust::restrictions::days;
 use crate::trust::signer::SignerIds;
 
@@ -103,7 +103,8 @@ impl Chain<WantsTimestamp> {
                 proof.expires,
                 days(most)
             );
-            return Err(Refusal::new(Reason::Expired, because));
+            let refusal = Refusal::new(Reason::Expired, because);
+            return Err(refusal.by(Restriction::MaxTimestampLife));
         }
         let seen = Seen::new(timestamp.common, timestamp.snapshot.identity(), &keys);
         self.link(Role::Timestamp, seen, proof, WantsSnapshot { snapshot: timestamp.snapshot })
@@ -250,7 +251,7 @@ impl<Next> Chain<Next> {
         signed.verify(&left).map_err(|refusal| {
             let ids: Vec<String> = revoked.iter().map(|(id, _)| id.to_string()).collect();
             let because = format!("{refusal}; the anchor revokes its key {}", ids.join(", "));
-            Refusal::new(refusal.reason, because)
+            Refusal::new(refusal.reason, because).by(Restriction::Revoked)
         })
     }
 

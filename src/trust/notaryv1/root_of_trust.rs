@@ -10,7 +10,7 @@ use x509_parser::prelude::FromDer;
 
 use crate::clock::Timestamp;
 use crate::trust::keys::PublicKey;
-use crate::trust::refusal::{Reason, Refusal};
+use crate::trust::refusal::{Reason, Refusal, Restriction};
 use crate::trust::revoked::RevokedSet;
 
 use super::gun::Gun;
@@ -113,7 +113,9 @@ impl SelfSigned {
         let signed = Signed::parse(Role::Root, bytes)?;
         let claimed: Root = signed.claims()?;
         named(&claimed.root, terms)?;
-        signed.threshold(&claimed.root, |key| counts(key, terms))?;
+        signed
+            .threshold(&claimed.root, |key| counts(key, terms))
+            .map_err(|refusal| by_revoked(refusal, &claimed.root, terms))?;
         let root = signed.verify(&claimed.root)?;
         Ok(Self { signed, root, bytes: bytes.to_vec() })
     }
@@ -134,7 +136,7 @@ impl SelfSigned {
                     next.version(),
                     self.version()
                 );
-                Refusal::new(refusal.reason, because)
+                by_revoked(Refusal::new(refusal.reason, because), &self.root.metadata().root, terms)
             },
         )?;
         Ok(next)
@@ -243,6 +245,18 @@ fn named(role: &RoleKeys, terms: &Terms) -> Result<(), Refusal> {
 /// Whether a root key's signature counts.
 fn counts((id, key): &(KeyId, TufKey), terms: &Terms) -> bool {
     is_named(key, terms) && key.revoked(*id, &terms.revoked).is_none()
+}
+
+/// `refusal` of a root's signatures, caused by `revoked` if that names one of the role's keys.
+fn by_revoked(refusal: Refusal, role: &RoleKeys, terms: &Terms) -> Refusal {
+    let is_revoked = |(id, key): &(KeyId, TufKey)| key.revoked(*id, &terms.revoked).is_some();
+    match role.keys.iter().find(|key| is_revoked(key)) {
+        Some((id, _)) => {
+            let because = format!("{refusal}; the anchor revokes its key {id}");
+            Refusal { because, ..refusal }.by(Restriction::Revoked)
+        }
+        None => refusal,
+    }
 }
 
 fn is_named(key: &TufKey, terms: &Terms) -> bool {

@@ -46,6 +46,22 @@ async fn a_signature_that_does_not_hold_reads_as_tampering_and_names_the_check()
 }
 
 #[tokio::test]
+async fn a_good_signature_that_a_key_of_the_anchor_leaves_out_names_that_key_and_the_fix() {
+    for (line, advice) in [
+        ("not_after = 2001-01-31", "set `not_after` of the anchor ci to a later time"),
+        ("max_age = \"90d\"", "raise `max_age` of the anchor ci"),
+        ("signed_identity = \"repository\"", "set `signed_identity = \"digest\"` in the anchor ci"),
+    ] {
+        let world = world(line, "").await;
+        push_signed(&world, "v1", "one");
+        let (_, json) = why(&world).await;
+        assert_eq!(explained(&json), ["refused", "signature_invalid", "refused"], "{line}");
+        let given = json["advice"].as_str().unwrap();
+        assert!(given.contains(advice), "{line}: {given}");
+    }
+}
+
+#[tokio::test]
 async fn a_place_that_could_not_be_read_reads_as_neither() {
     let world = world("", "").await;
     world.push("v1", "one");

@@ -1,7 +1,7 @@
 //! F1-F5, F18: what has run out is refused, and never replaced by something weaker.
 
 use countersign::oci::Digest;
-use countersign::trust::Reason;
+use countersign::trust::{Reason, Restriction};
 
 use super::judge::{Judge, resolved, unresolved};
 use crate::notary_repository::*;
@@ -141,7 +141,8 @@ fn f18_a_timestamp_that_is_in_force_for_too_long_is_refused() {
         repository.role_mut("timestamp").expires = in_days(days);
         let files = repository.publish();
         if refused {
-            judge.refuses(Reason::Expired, &files);
+            let refusal = judge.refuses(Reason::Expired, &files);
+            assert_eq!(refusal.restriction, Some(Restriction::MaxTimestampLife), "{refusal}");
         } else {
             judge.admits(&files);
         }

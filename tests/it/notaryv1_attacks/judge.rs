@@ -4,10 +4,10 @@ use bytes::Bytes;
 
 use countersign::clock::Timestamp;
 use countersign::oci::{Digest, Tag};
-use countersign::trust::Reason;
 use countersign::trust::notaryv1::{
     Delegated, Memory, NotUpdated, Pin, Pins, Terms, Updated, update,
 };
+use countersign::trust::{Reason, Refusal};
 
 use countersign::trust::revoked::RevokedSet;
 
@@ -97,8 +97,8 @@ impl Judge {
     }
 
     #[track_caller]
-    pub fn refuses(&self, reason: Reason, files: &Files) {
-        assert_refused(reason, self.verdict(None, files));
+    pub fn refuses(&self, reason: Reason, files: &Files) -> Refusal {
+        assert_refused(reason, self.verdict(None, files))
     }
 
     #[track_caller]
@@ -108,10 +108,13 @@ impl Judge {
 }
 
 #[track_caller]
-pub fn assert_refused(reason: Reason, verdict: Result<Updated, NotUpdated>) {
+pub fn assert_refused(reason: Reason, verdict: Result<Updated, NotUpdated>) -> Refusal {
     match verdict {
         Ok(_) => panic!("admitted, though it is {reason}"),
-        Err(NotUpdated::Refused(refusal)) => assert_eq!(refusal.reason, reason, "{refusal}"),
+        Err(NotUpdated::Refused(refusal)) => {
+            assert_eq!(refusal.reason, reason, "{refusal}");
+            refusal
+        }
         Err(NotUpdated::Unreachable(because)) => panic!("undecided, not {reason}: {because}"),
     }
 }

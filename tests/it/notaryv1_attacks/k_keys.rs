@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::oci::Digest;
-use countersign::trust::Reason;
 use countersign::trust::revoked::Revoked;
+use countersign::trust::{Reason, Restriction};
 use serde_json::json;
 
 use super::judge::{Judge, resolved};
@@ -159,10 +159,10 @@ fn k4_a_threshold_of_more_than_there_are_keys_is_never_reached() {
         let files = repository.publish();
         match role {
             // A root without a certificate is for no repository at all.
-            "root" => judge.refuses(Reason::Malformed, &files),
+            "root" => drop(judge.refuses(Reason::Malformed, &files)),
             // A delegation to nobody is none.
             RELEASES => assert_eq!(resolved(&judge.admits(&files), "v1"), Digest::of(OLD_V1)),
-            _ => judge.refuses(Reason::SignatureInvalid, &files),
+            _ => drop(judge.refuses(Reason::SignatureInvalid, &files)),
         }
     }
 }
@@ -250,7 +250,8 @@ fn without_key_of(role: &str) -> (Judge, NotaryRepository) {
 fn k11_what_a_revoked_key_signed_is_refused_until_the_key_is_rotated() {
     for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
         let (judge, mut repository) = without_key_of(role);
-        judge.refuses(Reason::SignatureInvalid, &repository.publish());
+        let refusal = judge.refuses(Reason::SignatureInvalid, &repository.publish());
+        assert_eq!(refusal.restriction, Some(Restriction::Revoked), "{role}: {refusal}");
     }
     for role in ["timestamp", "targets", RELEASES] {
         let (judge, mut repository) = without_key_of(role);

@@ -1,11 +1,13 @@
 //! One sentence on what would change a decision: what to do, and for whom. Knows each reason, and what
 //! each scheme signs with.
 
+mod restricted;
+
 use crate::clock::Timestamp;
 use crate::gate::{Admitted, Denial, Doubt, Remark};
 use crate::oci::{ErrorCode, ImageRef, Reference};
 use crate::policy::{Chosen, Mode};
-use crate::trust::{Anchor, Reason, Trust, content, notaryv1};
+use crate::trust::{Anchor, Reason, Refusal, Trust, content, notaryv1};
 
 /// What advice is given upon.
 pub(super) struct Case<'a> {
@@ -82,7 +84,7 @@ impl Case<'_> {
         match denial {
             Denial::Absent(denied) | Denial::Refused(denied) => {
                 let anchor = denied.anchor.as_ref().and_then(|name| self.trust.anchor(name));
-                self.refused(denied.refusal.reason, anchor)
+                self.refused(&denied.refusal, anchor)
             }
             Denial::Undecided(undecided) => {
                 let anchor = undecided.anchor.as_ref().and_then(|name| self.trust.anchor(name));
@@ -137,7 +139,13 @@ impl Case<'_> {
         }
     }
 
-    fn refused(&self, reason: Reason, anchor: Option<&Anchor>) -> String {
+    fn refused(&self, refusal: &Refusal, anchor: Option<&Anchor>) -> String {
+        let reason = refusal.reason;
+        if let Some(restriction) = refusal.restriction
+            && matches!(reason, Reason::Expired | Reason::SignatureInvalid)
+        {
+            return self.restricted(restriction, anchor);
+        }
         let image = self.image;
         let rule = self.rule.map_or("none", |chosen| &**chosen.pattern);
         let name = anchor.map_or("", |anchor| &**anchor.name());
@@ -304,69 +312,4 @@ fn server(anchor: Option<&Anchor>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::clock::Clock;
-    use crate::gate::{Denied, Undecided};
-    use crate::pull_through::PullThrough;
-    use crate::trust::content::Verdicts;
-    use crate::trust::notaryv1::TrustCache;
-    use crate::trust::places::Places;
-    use crate::trust::{Metrics, Refusal};
-
-    use super::*;
-
-    const REASONS: [Reason; 16] = [
-        Reason::ContentMismatch,
-        Reason::DeniedByRule,
-        Reason::DigestNotSigned,
-        Reason::Expired,
-        Reason::Malformed,
-        Reason::MixAndMatch,
-        Reason::NoRule,
-        Reason::NoTrustData,
-        Reason::Rollback,
-        Reason::RootNotPinned,
-        Reason::SignatureInvalid,
-        Reason::SignerMissing,
-        Reason::SignersDisagree,
-        Reason::TagNotSigned,
-        Reason::TrustRemoved,
-        Reason::WrongRepository,
-    ];
-
-    #[test]
-    fn every_denial_says_in_one_sentence_who_is_to_do_what() {
-        let places = Places::new(PullThrough::new([], 0), Clock::System);
-        let metrics = Metrics::registered(&mut prometheus_client::registry::Registry::default());
-        let cache = TrustCache::new(Clock::System, metrics.clone());
-        let trust = Trust::new([], cache, Verdicts::new(places, Clock::System, metrics));
-        let image: ImageRef = "r.example/a:1".parse().unwrap();
-        let case = Case { image: &image, trust: &trust, rule: None };
-        let (rule, anchor, scheme) = (None, None, None);
-        let refused = REASONS.map(|reason| {
-            let refusal = Refusal::new(reason, "why");
-            let (rule, anchor) = (rule.clone(), anchor.clone());
-            Denial::Refused(Denied { image: image.clone(), refusal, rule, anchor, scheme })
-        });
-        let doubts = [Doubt::TrustUnreachable, Doubt::UpstreamRefused, Doubt::UpstreamUnreachable];
-        let undecided = doubts.map(|doubt| {
-            let (image, because) = (image.clone(), "why".to_owned());
-            let (rule, anchor) = (rule.clone(), anchor.clone());
-            Denial::Undecided(Undecided { image, doubt, because, rule, anchor, scheme })
-        });
-        let message = String::new();
-        let missing = [ErrorCode::NameUnknown, ErrorCode::ManifestUnknown]
-            .map(|code| Denial::Missing { image: image.clone(), code, message: message.clone() });
-        let throttled = Denial::Throttled { image: image.clone(), retry_after: None };
-        let all = refused.into_iter().chain(undecided).chain(missing).chain([throttled]);
-        for denial in all {
-            let advice = case.denied(&denial);
-            let who =
-                ["whoever", "those who", "every signer"].iter().any(|who| advice.contains(who));
-            assert!(
-                who && !advice.ends_with('.') && !advice.contains('\n'),
-                "{denial:?}: {advice}"
-            );
-        }
-    }
-}
+mod tests;
