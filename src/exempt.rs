@@ -2,6 +2,7 @@
 //! it, ends that early, and tells what is exempted. Decides nothing, and connects to nothing.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -34,10 +35,15 @@ pub enum NotExemptible {
     #[error("there is no [[upstream]] for {0}; an image's name begins with the `registry` of one")]
     Registry(Registry),
     #[error(
-        "no rule serves this repository, or a rule denies it or this digest, and an exemption does not override that; \
+        "no rule matches this repository, or one denies all of it; an exemption does not override that. \
          `countersign why` names the rule"
     )]
     NotServed,
+    #[error(
+        "the rule for {0} denies this digest, and an exemption does not override a deny rule: remove the rule, or \
+         narrow it"
+    )]
+    DeniedDigest(Arc<str>),
 }
 
 /// What was written down.
@@ -57,8 +63,10 @@ impl Exemptible {
             return Err(NotExemptible::Registry(image.registry));
         }
         let ImageRef { registry, repository, .. } = &image;
-        let denied = config.policy.denied_digest(registry, repository, &digest, None).is_some();
-        if denied || !config.policy.serves(registry, repository, now) {
+        if let Some(rule) = config.policy.denied_digest(registry, repository, &digest, None) {
+            return Err(NotExemptible::DeniedDigest(rule.pattern.clone()));
+        }
+        if !config.policy.serves(registry, repository, now) {
             return Err(NotExemptible::NotServed);
         }
         Ok(Self { image, digest })

@@ -117,7 +117,7 @@ impl Policy {
                 if let Some(line) = seen.insert(pattern.clone(), section.line()) {
                     section.wrong(
                         "images",
-                        format!("\"{pattern}\" stands in the rule of line {line}, too"),
+                        format!("\"{pattern}\" is also in the [[rule]] of line {line}: remove one"),
                     );
                 }
                 if pattern.digest().is_some() && section.text("mode").as_deref() != Some("deny") {
@@ -251,8 +251,8 @@ impl Policy {
         })
     }
 
-    /// What whoever wrote the rules may not expect: rules that never decide because another one denies, and rules
-    /// for tags that are stricter than the one for the same images by digest.
+    /// What the author of the rules may not expect: rules without effect because another one denies, rules that deny
+    /// a tag but not its digest, and rules for tags that are stricter than the rule for the same images by digest.
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let in_force = self.entries.iter().filter(|entry| !entry.rule.has_ended(now));
         in_force.filter_map(|entry| self.warning(entry, now)).collect()
@@ -263,15 +263,24 @@ impl Policy {
         let by_digest = self.rule_for(&registry, &repository, None, now)?;
         let (one, other) = (&entry.text, by_digest.pattern);
         if matches!(by_digest.rule.mode, Mode::Deny { .. }) {
-            let message = "a rule that denies comes before every other rule";
             return (!entry.denies()).then(|| {
-                format!("{one} has no effect: the rule for {other} denies it, and {message}")
+                format!(
+                    "{one} has no effect: the rule for {other} denies its images, and a deny rule takes precedence \
+                     over every other rule"
+                )
             });
+        }
+        if entry.denies() && entry.pattern.has_tag() {
+            return Some(format!(
+                "{one} denies tags only: by digest, and by other tags, the rule for {other} still decides about \
+                 the same image; to stop it, deny {registry}/{repository}@sha256:… as well"
+            ));
         }
         let weaker = entry.pattern.has_tag() && weaker::is_weaker(by_digest.rule, &entry.rule);
         weaker.then(|| {
             format!(
-                "{one} is for tags: by digest, the rule for {other} decides, and that asks for less"
+                "{one} matches tags only: by digest, the rule for {other} decides about the same images, and it \
+                 requires less"
             )
         })
     }

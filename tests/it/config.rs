@@ -328,11 +328,11 @@ url = "https://notary.example"
 trust_on_first_use = true
 
 [[rule]]
-images = ["one.example/a", "one.example/a"] #! rule.images: stands in the rule of line 14, too
+images = ["one.example/a", "one.example/a"] #! rule.images: also in the [[rule]] of line 14
 require = ["a"]
 
 [[rule]]
-images = ["one.example/a", "one.example/**/b", "one.example/a**", "one.example"] #! rule.images: in the rule of line 14, too #! rule.images: stands for whole segments #! rule.images: it names no repository
+images = ["one.example/a", "one.example/**/b", "one.example/a**", "one.example"] #! rule.images: in the [[rule]] of line 14 #! rule.images: stands for whole segments #! rule.images: it names no repository
 require = ["a", "a", "b"] #! rule.require: "a" stands twice #! rule.require: no [[anchor]] with the name "b"
 threshold = 2 #! rule.threshold: a whole number from 1 to 1
 until = 2027-01-31 #! rule.until: only an allow or an audit rule

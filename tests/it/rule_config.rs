@@ -52,7 +52,7 @@ path = "store"
 registry = "docker.io"
 
 [[rule]]
-images = ["docker.io/alpine", "docker.io/library/alpine"] #! rule.images: stands in the rule of line 14, too
+images = ["docker.io/alpine", "docker.io/library/alpine"] #! rule.images: also in the [[rule]] of line 14
 mode = "deny"
 
 [[rule]]
@@ -102,6 +102,8 @@ fn a_tag_rule_that_is_stricter_than_the_rule_by_digest_is_warned_of() {
         assert_eq!(found.len(), expected, "{by_digest} {by_tag}: {found:#?}");
         assert!(found.iter().all(|it| it.contains(tags) && it.contains("by digest")), "{found:#?}");
     }
+    let denied = warnings(&[rule(all, A), rule(tags, DENY)]).concat();
+    assert!(denied.contains("deny r.example/app@sha256:…"), "{denied}");
     assert!(warnings(&[rule(tags, A)]).is_empty());
     assert!(warnings(&[rule("r.example/*", A), rule("r.example/app", DENY)]).is_empty());
 }
