@@ -1,11 +1,11 @@
 //! One meaning of `*` for every configuration key that accepts it. Pure.
 //!
-//! - `*` matches any run of characters, also an empty one, without `/`, `@` and control characters.
-//! - `**` also matches `/`. It matches nothing else that `*` excludes.
+//! - `*` matches any number of characters, including none, but no `/`, `@` or control character.
+//! - `**` also matches `/`. Like `*`, it matches no `@` and no control character.
 //! - Every other character matches itself. A pattern matches a whole name, never a part of it.
 //!
-//! Patterns are not regular expressions. Matching takes at most the product of both lengths, also for
-//! patterns and names that were made to be slow.
+//! Patterns are not regular expressions. Matching takes time proportional to the product of both lengths at
+//! most, whatever the pattern and the name are.
 
 use std::fmt;
 use std::str::FromStr;
@@ -106,8 +106,8 @@ impl Glob {
         self.text.contains('*')
     }
 
-    /// Whether the pattern matches all of `name`. A pattern with a wildcard matches no name that is longer
-    /// than [`MAX_NAME`].
+    /// Whether the pattern matches all of `name`. A pattern with a wildcard matches no name longer than
+    /// [`MAX_NAME`].
     pub fn matches(&self, name: &str) -> bool {
         if !self.has_wildcard() {
             return self.text == name;
@@ -115,7 +115,7 @@ impl Glob {
         if name.len() > MAX_NAME {
             return false;
         }
-        // `reached[i]`: the first `i` tokens match what was read of the name.
+        // `reached[i]`: the first `i` tokens match the part of the name read so far.
         let mut reached = vec![false; self.tokens.len() + 1];
         reached[0] = true;
         self.skip_wildcards(&mut reached);
@@ -145,7 +145,7 @@ impl Glob {
 pub fn matches_segment(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
-    // The last `*`, and the end of what it has matched. An earlier one never needs to match more.
+    // The last `*`, and the end of the text that it matches so far. No earlier `*` ever needs to match more.
     let mut back: Option<(usize, usize)> = None;
     while t < text.len() {
         if pattern.get(p) == Some(&b'*') {
@@ -175,7 +175,7 @@ mod tests {
         pattern.parse::<Glob>().unwrap().matches(name)
     }
 
-    /// The definition itself.
+    /// The definition of a match, tried naively.
     fn defined(pattern: &[Token], name: &[char]) -> bool {
         match pattern {
             [] => name.is_empty(),
@@ -187,7 +187,7 @@ mod tests {
         }
     }
 
-    /// Every text of at most `longest` of these words.
+    /// Every concatenation of at most `longest` of these words.
     fn texts(words: &[&str], longest: usize) -> Vec<String> {
         let mut all = vec![String::new()];
         let mut last = all.clone();
@@ -250,7 +250,7 @@ mod tests {
         }
     }
 
-    /// Trying every way would take longer than the universe lasts.
+    /// Naive backtracking would take exponential time.
     #[test]
     fn a_pattern_and_a_name_made_to_be_slow_are_not() {
         let pattern: Glob = "**a*a".repeat(MAX_PATTERN / 5).parse().unwrap();

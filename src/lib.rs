@@ -20,22 +20,27 @@
 //!                                                                                   └ a mirror's: sticky
 //! ```
 //!
-//! A request goes on with the generation that it began with, whatever is read meanwhile. What `Gate::admit` said is
-//! recorded once, on the way to the answer (`server::audit`, [`audit`]): in the log, in memory, in the file.
+//! A request keeps the generation with which it began, also if the configuration is reloaded meanwhile. The result of
+//! `Gate::admit` is recorded once, with the response (`server::audit`, [`audit`]): in the log, in memory, in the file.
 //!
-//! Clients that use the gate as a mirror take errors for a reason to ask elsewhere. The listener for them
-//! admits the same, and what stands in the place of a denial is what they take for final (`server::instead`,
+//! A client that uses the gate as a mirror asks another registry after an error. The mirror listener admits the same
+//! images, but replaces each denial with a response that such a client accepts as final (`server::instead`,
 //! `server::sticky`).
 //!
-//! Trust comes first. Notary v1 signs names: the upstream is asked by the digest that was signed, and
-//! never by the client's tag. cosign and notation sign content: the tag is resolved once, and the digest
-//! that it gave is judged and served. Each arrow into a proof is a constructor that only its own module can call:
+//! Deny rules take precedence over everything, and are checked in two places: `Policy::rule_for` chooses a deny rule for
+//! a name before any other rule, and `gate::denied` refuses a denied digest when it is resolved, fetched, and served.
+//!
+//! Trust comes first. Notary v1 signs names: the gate asks the upstream for the signed digest and never for the client's
+//! tag. cosign and notation sign content: the gate resolves the tag once, and judges and serves that digest. The
+//! restrictions of an anchor (`revoked`, `not_after`, `max_age`, …) leave out signatures that verify. Each arrow into a
+//! proof is a constructor that only its own module can call:
 //!
 //! ```text
 //! metadata ─ signed ─► Verified<Role> ─ chain ─► SignedRepository ─► Endorsement ─┐
 //! signatures ─ cosign, notation ─► Vouched ─ content ─► Verdict ─► Endorsement ──┤
 //!                                                                                 ├ gate ─► Admitted ─ server ─► Body
-//! upstream's bytes ─ hash ─► Fetched ─────────────────────────────────────────────┘
+//! upstream's bytes ─ hash ─► Fetched ─────────────────────────────────────────────┤
+//! manifests that it points at outside `manifests` ─ Gate ─► Outside ──────────────┘
 //! ```
 //!
 //! What is known of a repository's signatures is a trust fact, expires, and is kept by the trust cache
@@ -71,7 +76,7 @@
 //! - [`upstream`]: the registry behind us, and how it lets us in.
 //! - [`pull_through`]: content out of the store, else from upstream: held against its digest, and kept.
 //! - [`trust`]: who vouches for which digest, until when.
-//! - [`policy`]: which anchors an image needs.
+//! - [`policy`]: the rules: which anchors an image needs, and which images are denied.
 //! - [`clients`]: who may pull, and what.
 //! - [`exemptions`]: digests let through for a while, because somebody said so.
 //! - [`recorded`]: what audit logs say of pulls.

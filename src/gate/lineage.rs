@@ -1,5 +1,5 @@
-//! Which index lists which manifest: content facts, bounded, and never believed by themselves. They
-//! say where to look for an index that admits a digest; the index's own bytes then say whether.
+//! Remembers which index lists which manifest, within bounds. These are hints: they say where to look for an index that
+//! admits a digest. The index itself, fetched by its digest, decides whether it lists the manifest.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
 use crate::pull_through::{Fetched, PullThrough};
 
-/// The most manifests about which something is remembered.
+/// How many manifests the hints cover.
 const MAX_FACTS: u64 = 200_000;
-/// The most parents of one manifest, and tags of one excused digest, that are remembered.
+/// How many parents of one manifest, and tags of one digest without an endorsement, are remembered.
 const MAX_PARENTS: usize = 16;
-/// How long it is taken for granted that a manifest is kept: the store may have lost it, or had no room.
+/// How long a manifest is assumed to be in the store. After that it is stored again: the store may have evicted it.
 const KEPT: Duration = Duration::from_secs(10 * 60);
 
 type Key = (Registry, Repository, Digest);
 
-/// A [`Key`] to look with.
+/// A borrowed [`Key`].
 #[derive(Hash)]
 struct Sought<'a>(&'a Registry, &'a Repository, &'a Digest);
 
@@ -33,16 +33,15 @@ impl Equivalent<Key> for Sought<'_> {
     }
 }
 
-/// What is known of the ways from a digest to an index: what was seen lately, and behind it what the
-/// store remembers.
+/// The known ways from a digest to the indexes that list it: the recent ones in memory, the others in the store.
 pub(super) struct Lineage {
     pull_through: PullThrough,
     parents: Cache<Key, Arc<[Digest]>>,
-    /// Manifests whose children are all in `parents`.
+    /// Manifests all of whose children are in `parents`, and when they were added.
     remembered: Cache<Key, Timestamp>,
-    /// Manifests from which all that can be reached was looked at.
+    /// Manifests below which everything was examined.
     walked: Cache<Key, ()>,
-    /// Tags by which digests were admitted that no name is signed for.
+    /// Tags by which digests were admitted without an endorsement.
     passed: Cache<Key, Arc<[Tag]>>,
     pub(super) walks: Walks,
 }
@@ -57,8 +56,8 @@ impl Lineage {
             (Cache::new(facts), Cache::new(facts));
         let walks = Walks::new();
         let forgotten = (remembered.clone(), walked.clone(), walks.reopener());
-        // An index of which a child was forgotten has to be looked at again, or that child would be
-        // absent for as long as the index is remembered.
+        // If a child is evicted, its index must be examined again. Otherwise the child would be absent for as long as
+        // the index is remembered.
         let parents = Cache::builder()
             .max_capacity(facts)
             .eviction_policy(EvictionPolicy::lru())
@@ -77,7 +76,7 @@ impl Lineage {
         Self { pull_through, parents, remembered, walked, passed: Cache::new(facts), walks }
     }
 
-    /// The indexes of that repository that have been seen to list `digest`.
+    /// The indexes of the repository that are known to list `digest`.
     pub(super) async fn parents(&self, image: &ImageRef, digest: &Digest) -> Arc<[Digest]> {
         match self.parents.get(&sought(image, digest)).await {
             Some(parents) => parents,
@@ -85,7 +84,7 @@ impl Lineage {
         }
     }
 
-    /// The tags of that repository by which `digest` was admitted though no name is signed for it.
+    /// The tags of the repository by which `digest` was admitted without an endorsement.
     pub(super) async fn tags(&self, image: &ImageRef, digest: &Digest) -> Arc<[Tag]> {
         self.passed.get(&sought(image, digest)).await.unwrap_or_default()
     }
@@ -94,24 +93,24 @@ impl Lineage {
         add(&self.passed, key(image, &digest), tag.clone()).await;
     }
 
-    /// Whether all that can be reached from `digest` was looked at.
+    /// Whether everything below `digest` was examined.
     pub(super) fn is_walked(&self, image: &ImageRef, digest: &Digest) -> bool {
         self.walked.contains_key(&sought(image, digest))
     }
 
-    /// All that can be reached from `digest` was looked at, or there is nothing.
+    /// Records that everything below `digest` was examined, or that there is nothing.
     pub(super) async fn walked(&self, image: &ImageRef, digest: &Digest) {
         self.walked.insert(key(image, digest), ()).await;
     }
 
-    /// Remembers what a manifest lists that is admitted or signed, and has it kept, at `now`.
+    /// Remembers the children of an admitted or signed manifest, and stores the manifest.
     pub(super) async fn remember(&self, image: &ImageRef, fetched: &Fetched, now: Timestamp) {
         let before = self.remembered.get(&sought(image, fetched.digest())).await;
         if before.is_some_and(|before| now >= before && now.since(before) < KEPT) {
             return;
         }
         if before.is_some() {
-            // First, so that of those who come at once one has it kept.
+            // Before the manifest is stored, so that only one of several concurrent requests stores it.
             self.remembered.insert(key(image, fetched.digest()), now).await;
         }
         self.pull_through.keep(&image.registry, &image.repository, fetched);
@@ -128,7 +127,7 @@ impl Lineage {
     ) {
         for child in children {
             if let Some(crowded_out) = add(&self.parents, key(image, &child), *parent).await {
-                // It may be the one of them that is still signed.
+                // The dropped parent may be the only one that is still signed.
                 let index = key(image, &crowded_out);
                 self.remembered.invalidate(&index).await;
                 self.walked.invalidate(&index).await;
@@ -147,7 +146,7 @@ fn key(image: &ImageRef, digest: &Digest) -> Key {
     (image.registry.clone(), image.repository.clone(), *digest)
 }
 
-/// Adds a fact to those that are known; the oldest, if there was no room for it any more.
+/// Adds a fact. Returns the oldest one if it was dropped to make room.
 async fn add<T: Clone + PartialEq + Send + Sync + 'static>(
     facts: &Cache<Key, Arc<[T]>>,
     key: Key,
@@ -161,7 +160,7 @@ async fn add<T: Clone + PartialEq + Send + Sync + 'static>(
             if known.contains(&fact) {
                 return Op::Nop;
             }
-            // The newest facts are kept: an old index is the least likely to still be signed.
+            // Keeps the newest: an old index is the least likely to still be signed.
             let kept = known.len().min(MAX_PARENTS - 1);
             crowded_out = known.get(kept).cloned();
             let newest = std::iter::once(fact.clone()).chain(known[..kept].iter().cloned());

@@ -1,4 +1,5 @@
-//! Lists: the tags that trust data names, and what refers to an admitted manifest ([`super::referrers`]).
+//! The list of tags, without those that the gate would not serve, and the list of referrers of an admitted manifest
+//! ([`super::referrers`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::referrers::ReferrerList;
 use super::{Gate, deny};
 
 impl Gate {
-    /// One page of upstream's tags, less those that would not be served.
+    /// One page of the upstream's tags, without those that the gate would not serve.
     pub async fn tags(
         &self,
         registry: &Registry,
@@ -41,9 +42,9 @@ impl Gate {
         Ok(TagPage { tags: served.into(), next })
     }
 
-    /// One page of what refers to an admitted manifest. Where upstream has no such list, the one that
-    /// clients keep under a tag: they would ask for that only where they are told that there is no list,
-    /// and a list there is. Empty where there is neither.
+    /// One page of the referrers of an admitted manifest. If the upstream has no referrers API, the list comes from the
+    /// tag under which clients keep it: clients read that tag only if the referrers API answers 404, and the gate
+    /// always answers it. Without either, the list is empty.
     pub async fn referrers(
         &self,
         registry: &Registry,
@@ -63,7 +64,7 @@ impl Gate {
 }
 
 impl super::Shared {
-    /// Whether `tag` would be served, by trust alone; an error where that cannot be found out.
+    /// Whether the gate would serve `tag`, by its rule and trust data; an error if it cannot tell.
     fn lists(
         &self,
         image: &ImageRef,
@@ -115,7 +116,7 @@ fn answers(
     Answers::of_names(requirement.anchors().filter_map(answer).collect())
 }
 
-/// A repository as a whole, for messages: by the tag that stands for it where none is given.
+/// A name for the whole repository in messages: the one with the default tag.
 fn whole(registry: &Registry, repository: &Repository) -> Result<ImageRef, Denial> {
     let image = format!("{registry}/{repository}").parse();
     image.map_err(|_| Denial::Missing {

@@ -1,5 +1,5 @@
-//! The manifests that a manifest points at outside its `manifests`: a config or a layer of a manifest type, or one that
-//! is inlined. Clients follow them, so each needs its own admission before the manifest is served.
+//! Manifests to which a manifest points outside its `manifests` array: a config or layer with a manifest type, or an
+//! inline manifest. Clients follow them, so the gate serves the manifest only if it admits each of them.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::oci::{Digest, ImageRef, Reference};
 use crate::pull_through::Fetched;
 use crate::trust::{Reason, Refusal};
 
-/// The proof that these manifests are admitted.
+/// The proof that the manifests outside `manifests` are admitted.
 #[derive(Debug, Default)]
 pub(super) struct Outside {
     admitted: Vec<Digest>,
 }
 
 impl Outside {
-    /// Whether all of `fetched`'s are admitted, and it has no other flaw.
+    /// Refuses `fetched` if it points to such a manifest that is not admitted, or if it is malformed.
     pub(super) fn check(&self, fetched: &Fetched) -> Result<(), Refusal> {
         let manifest = fetched.manifest();
         if let Some(flaw) = manifest.flaw() {
@@ -34,7 +34,7 @@ impl Outside {
 }
 
 impl Shared {
-    /// The same for what `above` admits, unless that rests on a rule that serves whatever there is.
+    /// The same for a manifest that `above` admits, unless its rule serves images without checking them.
     pub(super) async fn outside_below(
         &self,
         image: &ImageRef,
@@ -48,7 +48,7 @@ impl Shared {
         Box::pin(self.outside(image, fetched, Some(above.pattern()), decision)).await
     }
 
-    /// Decides about each manifest that `fetched` points at outside its `manifests`.
+    /// Decides about each manifest to which `fetched` points outside its `manifests`.
     pub(super) async fn outside(
         &self,
         image: &ImageRef,

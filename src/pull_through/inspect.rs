@@ -1,9 +1,10 @@
-//! Blobs that are looked at before they are given away: one that reads as a manifest is a manifest, wherever it is
-//! stored and whatever it is called. Says which it is; whether it may be served is not known here.
+//! Inspects blobs before the gate serves them. A blob that a client could read as a manifest is a manifest, wherever it
+//! is stored and whatever its media type is. This module classifies blobs; the gate decides whether to serve them.
 //!
-//! A blob that does not begin as a JSON object is decided by its first bytes, and streams at once. A blob that does is
-//! read whole, verified, scanned once, and remembered by its digest. Clients read manifests of any length, so one that
-//! is too large to be read here is taken for a manifest. What upstream says of a length is never evidence.
+//! A blob that does not begin as a JSON object is classified by its first bytes and streamed at once. A blob that does
+//! is read to its end, verified and scanned once; the result is remembered by digest. Clients accept manifests of any
+//! length, so a JSON object that is too large to read here counts as a manifest. The upstream's statement of a length is
+//! never evidence.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -24,33 +25,34 @@ use crate::oci::recognize::{could_begin_manifest, looks_like_manifest};
 use crate::oci::{Digest, Registry, Repository};
 use crate::upstream::{ByteRange, Part, UpstreamError};
 
-/// The largest blob that begins as a JSON object and is served without an admission: large SBOMs have some MiB.
+/// The largest blob that begins as a JSON object and is served without an admission, in bytes. Large SBOMs have several
+/// MiB.
 const MAX_JSON_BLOB: usize = 20 << 20;
-/// The most digests whose nature is remembered.
+/// How many digests are remembered with their classification.
 const MAX_KNOWN: u64 = 50_000;
-/// Up to how many bytes a blob is scanned on the spot, and kept in memory for the one who asked for it.
+/// The largest blob that is scanned on the calling thread and kept in memory for its request, in bytes.
 const SMALL: usize = 64 << 10;
-/// The most bytes of larger blobs that are in memory at once until they are whole.
+/// How many bytes of larger blobs may be in memory at once while they are read.
 const MAX_HELD: usize = 64 << 20;
-/// From how many bytes on HEAD asks upstream for the first bytes of a blob before it asks for all of it.
+/// The blob size in bytes from which HEAD first asks the upstream for the beginning of a blob only.
 const LARGE: u64 = 1 << 20;
 /// The first bytes of a blob.
 const BEGINNING: ByteRange = ByteRange::Between { first: 0, last: 4_095 };
-/// Permits are counted in such pieces.
+/// The unit of permits, in bytes.
 const UNIT: usize = 1 << 10;
-/// How long one waits for room.
+/// How long a request waits for a permit.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a blob turned out to be.
+/// The classification of a blob.
 #[derive(Debug)]
 pub enum Inspected {
-    /// No manifest, and on its way.
+    /// Not a manifest; its bytes follow.
     Blob(BlobStream),
     /// Some client could read it as a manifest.
     Manifest,
 }
 
-/// What content is, by digest: a fact that never changes. The clones are one.
+/// Classifications by digest. They never change. All clones share them.
 #[derive(Clone)]
 pub(super) struct Natures {
     known: Cache<(Registry, Digest), Nature>,
@@ -63,7 +65,7 @@ enum Nature {
     Other,
 }
 
-/// A key to look with. The registry is a part of it so that what one gave tells nothing of another.
+/// A borrowed key. It contains the registry: a digest from one registry says nothing about another registry.
 #[derive(Hash)]
 struct Sought<'a>(&'a Registry, &'a Digest);
 
@@ -92,24 +94,24 @@ impl Natures {
     }
 }
 
-/// What came of reading a stream from its beginning.
+/// The result of reading a stream from its beginning.
 enum Read {
-    /// Its first bytes tell that it is no manifest.
+    /// Its first bytes show that it is not a manifest.
     Stream(BlobStream),
-    /// All of it, verified against its digest; or more than [`MAX_JSON_BLOB`], taken for a manifest.
+    /// The whole blob, verified against its digest; or a manifest, because it exceeds [`MAX_JSON_BLOB`].
     Whole(Nature, Whole),
 }
 
 /// A whole blob after it was scanned.
 enum Whole {
     InMemory(BlobStream),
-    /// It was too large to be kept for one client.
+    /// Too large to keep in memory for one client.
     Dropped,
 }
 
 impl PullThrough {
-    /// The blob `digest`, or a range of it, as it comes, unless it reads as a manifest. With `steady`, as
-    /// [`PullThrough::steady_blob`] gives it.
+    /// Streams the blob `digest`, or a range of it, unless a client could read it as a manifest. With `steady`, streams
+    /// as [`PullThrough::steady_blob`] does.
     pub async fn inspected_blob(
         &self,
         registry: &Registry,
@@ -128,7 +130,7 @@ impl PullThrough {
             None => {}
         }
         let stream = open(range).await?;
-        // On the heap, so that whoever finds a known one does not carry the room for this around.
+        // Boxed, so that a request for a known blob does not need memory for this future.
         Box::pin(async {
             if stream.origin() == Origin::Store {
                 return Ok(match self.kept_nature(registry, repository, digest).await? {
@@ -137,13 +139,13 @@ impl PullThrough {
                 });
             }
             if let Part::Range(part) = stream.part() {
-                // A part tells nothing of the whole.
+                // A part of a blob does not show what the whole blob is.
                 let whole = open(None).await?;
                 return Ok(match self.read(registry, whole).await? {
                     Read::Whole(Nature::Other, _) => Inspected::Blob(stream),
                     Read::Whole(Nature::Manifest, _) => Inspected::Manifest,
-                    // The whole is not verified, and upstream may answer the range with other bytes. Nobody can
-                    // read a manifest without its first byte.
+                    // The whole blob is not verified, and the upstream may answer the range with other bytes. A client
+                    // cannot read a manifest without its first byte.
                     Read::Stream(_) if part.first > 0 => Inspected::Blob(stream),
                     Read::Stream(_) => match beginning(stream).await? {
                         Some(stream) => Inspected::Blob(stream),
@@ -162,8 +164,8 @@ impl PullThrough {
         .await
     }
 
-    /// The length in bytes of the blob `digest`, judged as [`Self::inspected_blob`] judges it: `Some(None)` if
-    /// upstream has it and does not say its length, `None` if it reads as a manifest.
+    /// The length of the blob `digest` in bytes, classified as [`Self::inspected_blob`] does: `None` if it is a manifest,
+    /// `Some(None)` if the upstream has it but does not state its length.
     pub async fn inspected_length(
         &self,
         registry: &Registry,
@@ -189,8 +191,8 @@ impl PullThrough {
         }
     }
 
-    /// Whether the first bytes of the blob show that it is no manifest, which is all that [`Self::inspected_blob`] looks at
-    /// then. Costs no download of a large layer. False if they do not show it.
+    /// Whether the first bytes of the blob show that it is not a manifest; [`Self::inspected_blob`] reads no more of such
+    /// a blob. Avoids the download of a large layer. False if they do not show it.
     async fn begins_as_no_manifest(
         &self,
         registry: &Registry,
@@ -199,13 +201,13 @@ impl PullThrough {
     ) -> Result<bool, NotWhole> {
         match self.blob(registry, repository, digest, Some(BEGINNING)).await {
             Ok(stream) => Ok(beginning(stream).await?.is_some()),
-            // It is shorter than upstream said.
+            // The blob is shorter than the upstream stated.
             Err(FetchError::Upstream(UpstreamError::RangeUnsatisfiable { .. })) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// What kept content is, which was verified when it was stored.
+    /// Classifies content of the store, which was verified when it was stored.
     async fn kept_nature(
         &self,
         registry: &Registry,
@@ -214,7 +216,7 @@ impl PullThrough {
     ) -> Result<Nature, BlobError> {
         let store = self.store.as_ref();
         let content = store.and_then(|store| store.content(registry, repository, digest));
-        // It was removed since it was found.
+        // It was removed after the stream was opened.
         let content = content.ok_or(BlobError::Unreadable(ErrorKind::NotFound))?;
         let bytes = content.bytes();
         let head = &bytes[..bytes.len().min(MAX_JSON_BLOB)];
@@ -227,7 +229,7 @@ impl PullThrough {
         Ok(nature)
     }
 
-    /// Reads `stream`, which is a whole blob from its beginning, until it is known what it is.
+    /// Reads `stream`, a whole blob from its beginning, until it can be classified.
     async fn read(&self, registry: &Registry, mut stream: BlobStream) -> Result<Read, NotWhole> {
         let digest = *stream.digest();
         let (mut ahead, mut begins) = (BytesMut::new(), None);
@@ -242,7 +244,7 @@ impl PullThrough {
             }
             let held = room.as_ref().map_or(SMALL, |room| SMALL + room.num_permits() * UNIT);
             if ahead.len() + piece.len() > held {
-                // For bytes that came, and not for those that upstream announces.
+                // Reserves memory for bytes that arrived, not for bytes that the upstream announces.
                 let more = self.natures.room_for(ahead.len() + piece.len() - held).await?;
                 match &mut room {
                     Some(room) => room.merge(more),
@@ -268,7 +270,7 @@ impl PullThrough {
     }
 }
 
-/// `stream`, a part of a blob from its first byte on, if that part cannot begin a manifest.
+/// Returns `stream`, a range that starts at the first byte of a blob, if it cannot be the beginning of a manifest.
 async fn beginning(mut stream: BlobStream) -> Result<Option<BlobStream>, NotWhole> {
     let mut ahead = BytesMut::new();
     while let Some(frame) = stream.frame().await {
@@ -285,7 +287,7 @@ async fn beginning(mut stream: BlobStream) -> Result<Option<BlobStream>, NotWhol
     Ok(None)
 }
 
-/// What `content`, which is all of a blob, is.
+/// Classifies `content`, a whole blob.
 async fn scan(content: Bytes) -> Nature {
     if could_begin_manifest(&content) != Some(true) {
         return Nature::Other;
@@ -295,6 +297,6 @@ async fn scan(content: Bytes) -> Nature {
         true => Nature::Manifest,
         false => Nature::Other,
     };
-    // If the scan panicked, the content is taken for a manifest, which needs an admission.
+    // If the scan panics, the content counts as a manifest, which needs an admission.
     if is_large { spawn_blocking(scan).await.unwrap_or(Nature::Manifest) } else { scan() }
 }

@@ -1,5 +1,5 @@
-//! The tasks of HTTP/2 streams. A stream whose client does not take its answer is reset, so that the other
-//! streams of its connection go on.
+//! The tasks of HTTP/2 streams. A stream whose client does not read its response is reset; the other streams of the
+//! connection continue.
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tracing::debug;
 use super::exchange::Exchange;
 use super::load::{Load, Reached};
 
-/// How often a stream without an answer is looked at, at least.
+/// The shortest wait between two checks of a stream.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 type Slot = Arc<OnceLock<Weak<Exchange>>>;
@@ -20,14 +20,14 @@ tokio::task_local! {
     static STREAM: Slot;
 }
 
-/// Names the exchange of the HTTP/2 stream whose task this is. Elsewhere, this does nothing.
+/// Associates the exchange with the HTTP/2 stream of the current task. Outside such a task, this does nothing.
 pub(super) fn belongs_to(exchange: &Arc<Exchange>) {
-    // Outside of a stream, and for a second answer, there is nothing to name.
+    // Fails outside of a stream and if an exchange is already set, and neither matters.
     let _ = STREAM.try_with(|stream| stream.set(Arc::downgrade(exchange)));
 }
 
-/// Runs the tasks of streams, and ends each that makes no progress for `write_timeout`: dropping the task
-/// resets the stream (`CANCEL`) and discards what is queued for it.
+/// Runs the tasks of streams, and drops each task whose client makes no progress for `write_timeout`. Dropping the task
+/// resets the stream (`CANCEL`) and discards the data queued for it.
 #[derive(Clone, Debug)]
 pub(super) struct Streams {
     pub(super) write_timeout: Duration,
@@ -47,7 +47,7 @@ where
                 biased;
                 _ = served => {}
                 () = stalled(&slot, write_timeout) => {
-                    debug!("a stream is reset, because the client does not take its answer");
+                    debug!("stream reset: the client does not read its response");
                     load.count(Reached::WriteTimeout);
                 }
             }

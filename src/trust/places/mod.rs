@@ -1,33 +1,31 @@
-//! Where the signatures over one manifest are found: in tags beside it, among its referrers, or in a
-//! repository of their own; and the fetching of them, within bounds. The only module that does I/O for
-//! the schemes that sign content. Judges no signature: what comes out of here is held against the
-//! digest that names it, looks like a signature by its own word, and is not yet believed.
+//! Finds and fetches the signatures of one manifest, within limits: in tags beside the manifest, among its referrers, or
+//! in a separate repository. This is the only module that does I/O for the schemes that sign content. It verifies no
+//! signature: a candidate that it returns matches its own digest and has the shape of a signature, nothing more.
 //!
-//! # The places
+//! # Places
 //!
 //! ```text
-//! cosign    <repository>:sha256-<hex>.sig (.att)      one manifest, a layer for each signature
-//! both      /v2/<repository>/referrers/<digest>       a list, a manifest for each
-//! both      <repository>:sha256-<hex>                 such a list, where a registry has no such API, or
-//!                                                     the API's list has no good signature
+//! cosign    <repository>:sha256-<hex>.sig (.att)      one manifest with a layer for each signature
+//! both      /v2/<repository>/referrers/<digest>       a list with a manifest for each signature
+//! both      <repository>:sha256-<hex>                 the same list, if the registry has no referrers API, or
+//!                                                     if the list of the API has no valid signature
 //! ```
 //!
-//! Each place is looked at in the repository that is kept for signatures, if there is one, and beside
-//! the image. That something is listed, what it is called there and how large it is said to be are
-//! hints: each manifest is opened by its digest, and its own type, layers and subject are read.
+//! The search covers each place in the signature repository, if one is configured, and in the image's own repository.
+//! The entries of a list (type, name, size) are hints: the search fetches each manifest by its digest and reads the
+//! manifest's own type, layers and subject.
 //!
 //! # Many foreign signatures
 //!
-//! Whoever may push can add any number of signatures that prove nothing. No count stops a search, only what a
-//! decision may cost. The likeliest entries come first, the places take turns, and what was examined
-//! before comes after what was not: if a decision reaches its limits, the next one goes on from there. Foreign
-//! signatures delay an image by one decision for about each 45 of them, and do not block it.
+//! Anyone who can push can add any number of worthless signatures. No count ends a search, only the cost limits of a
+//! decision do. The search examines the most likely entries first, alternates between places, and examines entries that
+//! it has seen before last: if a decision reaches its limits, the next decision continues there. About 45 foreign
+//! signatures delay an image by one decision. They do not block it.
 //!
-//! # Three things that are never taken for one another
+//! # Three results
 //!
-//! What was found, what is not there, and what could not be read. A limit that was met, a page that did
-//! not come, a registry that refuses: each leaves something *unread*, and where no good signature is
-//! found besides, nobody knows whether there is one.
+//! An entry was found, is absent, or could not be read. A limit, a missing page, a refusal by the registry: each makes
+//! something *unread*. If a search finds no valid signature and something is unread, the image is undecided.
 
 mod api;
 mod asking;
@@ -54,7 +52,7 @@ use crate::trust::Subject;
 use inquiry::At;
 use learned::Learned;
 
-/// What is looked for.
+/// The kind of signature to search for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// cosign's signatures, in the simple signing format or in bundles.
@@ -65,8 +63,7 @@ pub enum Kind {
     Notation,
 }
 
-/// The registries, and what was learned of where they keep signatures. Cheap to clone; the clones learn
-/// together.
+/// The registries, and what earlier searches learned about them. Cheap to clone; all clones share what is learned.
 #[derive(Clone)]
 pub struct Places {
     pull_through: PullThrough,
@@ -78,8 +75,8 @@ impl Places {
         Self { pull_through, learned: Learned::new(clock) }
     }
 
-    /// Looks for the signatures of `kind` over `subject`: in `signature_repository` first, if there is
-    /// one, and beside it. `inquiry` pays for it, and remembers what was asked.
+    /// Searches for signatures of `kind` over `subject`: first in `signature_repository`, if there is one, then beside the
+    /// image. The search counts towards the limits of `inquiry`, which remembers the answers.
     pub fn search(
         &self,
         kind: Kind,
@@ -97,7 +94,7 @@ impl Places {
         Search::new(self.clone(), kind, subject.clone(), inquiry.clone(), apart, beside)
     }
 
-    /// The same, to the end: every signature in every place.
+    /// Runs the same search to its end: every signature in every place.
     pub async fn locate(
         &self,
         kind: Kind,
