@@ -79,7 +79,7 @@ const WITHOUT_CRI: &str = "disabled_plugins = [\"io.containerd.grpc.v1.cri\", \
      \"io.containerd.cri.v1.images\", \"io.containerd.cri.v1.runtime\"]";
 
 /// A PATH on which containerd finds the shim of its own version before Debian's.
-pub(crate) fn path_with_shim(folder: &Folder) -> OsString {
+fn path_with_shim(folder: &Folder) -> OsString {
     on_path(
         folder,
         &[("shim", "containerd-shim-runc-v2"), ("containerd", "containerd"), ("ctr", "ctr")],

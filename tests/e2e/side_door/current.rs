@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::clients::{Docker, container};
 use super::lab::{Client, Lab, version};
-use crate::containerd::{Containerd, path_with_shim};
+use crate::containerd::Containerd;
 use crate::docker::Daemon;
 use crate::folder::Folder;
-use crate::go_tools::go_tool;
+use crate::go_tools::{go_tool, on_path};
 use crate::process::{Process, Said, run, wait_for};
 
 /// What is run only when it is asked for.
@@ -192,7 +192,10 @@ impl Client for BuildKit {
 fn current_docker(containerd_store: bool) -> Docker {
     let folder = Folder::new("dockerd");
     let mut dockerd: Command = go_tool("dockerd");
-    dockerd.env("PATH", path_with_shim(&folder));
+    // Debian's runc is older than the specification that this docker writes.
+    let tools = ["containerd", "ctr", "runc"].map(|name| (name, name));
+    let shim = ("shim", "containerd-shim-runc-v2");
+    dockerd.env("PATH", on_path(&folder, &[&tools[..], &[shim]].concat()));
     let feature = format!("{{\"features\": {{\"containerd-snapshotter\": {containerd_store}}}}}");
     dockerd.arg("--config-file").arg(folder.write("daemon.json", feature));
     let version = version(&go_tool("dockerd"), "--version");
