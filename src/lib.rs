@@ -91,7 +91,8 @@
 //! - [`exempt`]: a digest let through for a while, written down.
 //! - [`replay`]: recorded pulls under another configuration.
 //! - [`learn`]: rules proposed from what was seen signed.
-//! - [`demo`]: a registry and a Notary server in this process, with the gate before them.
+//! - [`demo`]: a registry and a Notary server in this process, with signatures of every scheme, and the gate in
+//!   front of them.
 //! - [`client_config`]: the files that lead a client to the gate.
 //! - [`doctor`]: the ways around the gate that a client's files leave open.
 //! - [`telemetry`]: where log events go.

@@ -1,4 +1,4 @@
-//! `countersign demo`: everything in this process, to be tried.
+//! `countersign demo`: a gate with signed images of every scheme in one process, to be tried.
 
 use std::io::{self, IsTerminal as _};
 
@@ -8,10 +8,10 @@ use crate::demo::{self, Style};
 
 use super::OTHER_ERROR;
 
-/// Try it: a registry, a Notary server and the gate, with nothing to set up.
+/// Try it: signed and attacked images, a registry and the gate, with nothing to set up.
 ///
-/// It has signed and unsigned images, and needs no configuration, no network and no root. It prints
-/// addresses and what to try with curl and docker, until Ctrl-C.
+/// It shows Docker Content Trust, cosign (key and keyless) and notation, and needs no configuration, no network
+/// and no root. It prints addresses and commands to try with docker, skopeo, crane and `why`, until Ctrl-C.
 /// Exit status: 0; with --once 0 if every verdict is the expected one, else 1.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  countersign demo\n  countersign demo --once")]
@@ -30,7 +30,8 @@ impl Demo {
             let expected = demo::once(style, &mut out).await?;
             return Ok(if expected { 0 } else { OTHER_ERROR });
         }
-        demo::show(style, &mut out).await?;
+        let program = std::env::args_os().next().unwrap_or_else(|| "countersign".into());
+        demo::show(&program.to_string_lossy(), style, &mut out).await?;
         Ok(0)
     }
 }

@@ -1,13 +1,16 @@
-//! Images for the demo that docker, containerd and podman really pull: one layer with one file in it.
+//! Images for the demo that docker, containerd and podman pull and run: one layer with one program in it, for
+//! each platform.
 
 use serde_json::{Value, json};
 
 use crate::oci::{Digest, MediaType, Repository};
 
+use super::program::Architecture;
 use super::registry::MemoryRegistry;
 
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub(super) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+const PROGRAM: &str = "hello";
 /// The size of everything in a tar archive is a multiple of this.
 const BLOCK: usize = 512;
 
@@ -15,23 +18,43 @@ const BLOCK: usize = 512;
 #[derive(Clone, Debug)]
 pub(super) struct Pushed {
     pub(super) digest: Digest,
-    pub(super) length: usize,
     pub(super) bytes: Vec<u8>,
+    media_type: MediaType,
 }
 
-/// Pushes an image for `architecture` that holds the file `/hello.txt` with that text.
-pub(super) fn push(
+impl Pushed {
+    pub(super) fn descriptor(&self) -> Value {
+        descriptor(self.media_type.as_str(), &self.bytes)
+    }
+}
+
+/// Pushes an image that prints `text`, as an index of all platforms.
+pub(super) fn push(registry: &MemoryRegistry, repository: &Repository, text: &str) -> Pushed {
+    let manifests = Architecture::ALL.map(|architecture| {
+        let mut listed = push_platform(registry, repository, architecture, text).descriptor();
+        listed["platform"] = json!({ "architecture": architecture.name(), "os": "linux" });
+        listed
+    });
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OciIndex.as_str(),
+        "manifests": manifests,
+    });
+    put(registry, repository, MediaType::OciIndex, &index)
+}
+
+fn push_platform(
     registry: &MemoryRegistry,
     repository: &Repository,
-    architecture: &str,
+    architecture: Architecture,
     text: &str,
 ) -> Pushed {
-    let layer = tar("hello.txt", text.as_bytes());
+    let layer = tar(PROGRAM, &architecture.program(text));
     let diff_id = Digest::of(&layer).to_string();
     let config = json!({
-        "architecture": architecture,
+        "architecture": architecture.name(),
         "os": "linux",
-        "config": { "Cmd": ["cat", "/hello.txt"] },
+        "config": { "Entrypoint": [format!("/{PROGRAM}")] },
         "rootfs": { "type": "layers", "diff_ids": [diff_id] },
         "history": [{ "created_by": "countersign demo", "comment": text.trim_end() }],
     })
@@ -47,26 +70,8 @@ pub(super) fn push(
     put(registry, repository, MediaType::OciImage, &manifest)
 }
 
-/// Pushes an index of images for these architectures.
-pub(super) fn push_index(
-    registry: &MemoryRegistry,
-    repository: &Repository,
-    images: &[(&str, &Pushed)],
-) -> Pushed {
-    let manifests: Vec<Value> = images
-        .iter()
-        .map(|(architecture, image)| {
-            let mut listed = descriptor(MediaType::OciImage.as_str(), &image.bytes);
-            listed["platform"] = json!({ "architecture": architecture, "os": "linux" });
-            listed
-        })
-        .collect();
-    let index = json!({ "schemaVersion": 2, "mediaType": MediaType::OciIndex.as_str(),
-        "manifests": manifests });
-    put(registry, repository, MediaType::OciIndex, &index)
-}
-
-fn put(
+/// Pushes a manifest.
+pub(super) fn put(
     registry: &MemoryRegistry,
     repository: &Repository,
     media_type: MediaType,
@@ -74,22 +79,25 @@ fn put(
 ) -> Pushed {
     let bytes = manifest.to_string().into_bytes();
     let digest = registry.put_manifest(repository, media_type.as_str(), bytes.clone());
-    Pushed { digest, length: bytes.len(), bytes }
+    Pushed { digest, bytes, media_type }
 }
 
-fn descriptor(media_type: &str, content: &[u8]) -> Value {
-    json!({ "mediaType": media_type, "digest": Digest::of(content).to_string(),
-        "size": content.len() })
+pub(super) fn descriptor(media_type: &str, content: &[u8]) -> Value {
+    json!({
+        "mediaType": media_type,
+        "digest": Digest::of(content).to_string(),
+        "size": content.len(),
+    })
 }
 
-/// A tar archive (POSIX ustar) of one file that everyone may read.
+/// A tar archive (POSIX ustar) of one file that everyone may read and execute.
 fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     let mut header = [0_u8; BLOCK];
     let mut field = |at: usize, text: &str| {
         header[at..at + text.len()].copy_from_slice(text.as_bytes());
     };
     field(0, name);
-    field(100, "0000644\0"); // mode
+    field(100, "0000755\0"); // mode
     field(108, "0000000\0"); // owner
     field(116, "0000000\0"); // group
     field(124, &format!("{:011o}\0", content.len()));
@@ -113,15 +121,19 @@ mod tests {
     use crate::oci::manifest::Manifest;
 
     #[test]
-    fn an_image_and_an_index_are_what_they_say() {
+    fn an_image_is_an_index_of_a_runnable_image_for_each_platform() {
         let registry = MemoryRegistry::new();
         let repository: Repository = "app".parse().unwrap();
-        let image = push(&registry, &repository, "amd64", "hello\n");
-        let read = Manifest::parse(&image.bytes, Some(MediaType::OciImage.as_str())).unwrap();
-        assert!(read.is_runnable());
-        let index = push_index(&registry, &repository, &[("amd64", &image)]);
+        let index = push(&registry, &repository, "hello\n");
         let read = Manifest::parse(&index.bytes, Some(MediaType::OciIndex.as_str())).unwrap();
-        assert_eq!(read.children()[0].digest, image.digest);
+        let children: Vec<Digest> = read.children().iter().map(|child| child.digest).collect();
+        assert_eq!(children.len(), 2);
+        for (architecture, digest) in Architecture::ALL.into_iter().zip(children) {
+            let image = push_platform(&registry, &repository, architecture, "hello\n");
+            assert_eq!(image.digest, digest);
+            let read = Manifest::parse(&image.bytes, Some(MediaType::OciImage.as_str())).unwrap();
+            assert!(read.is_runnable());
+        }
     }
 
     #[test]

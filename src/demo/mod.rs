@@ -1,17 +1,24 @@
-//! `countersign demo`: a registry and a Notary server in this process, with signed and unsigned images,
-//! and the real gate before them. No configuration, no network, no root. The servers serve the tests
-//! too; nothing here is for production.
+//! `countersign demo`: a registry and a Notary server in this process, with images that are signed in every way
+//! and images that are attacked, and the real gate in front of them. No configuration, no network, no root. The
+//! servers serve the tests too; nothing here is for production.
 
+mod authority;
+mod config;
+mod cosign;
 mod exhibits;
 mod image;
+mod key;
 mod notary;
+mod notation;
 mod page;
+mod program;
 mod publisher;
 mod registry;
+mod sigstore;
 mod visit;
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,31 +34,39 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::settings::Document;
 
-use exhibits::{Exhibition, REGISTRY};
+use config::Ports;
+use exhibits::Exhibition;
+use page::Places;
 use visit::Visitor;
 
+pub use key::SigningError;
 pub use notary::MemoryNotary;
 pub use page::Style;
-pub use publisher::{Publisher, Signed, SigningError, Statement, TrustFiles};
+pub use publisher::{Publisher, Signed, Statement, TrustFiles};
 pub use registry::MemoryRegistry;
 
-/// Where the gate listens if nothing else does: the port of the example configuration.
-const PORT: u16 = 5050;
+/// Where the gate listens if these ports are free: as in the example configuration.
+const PREFERRED: Ports = Ports { gate: 5050, admin: 5051 };
 
-/// Shows the demo until Ctrl-C.
-pub async fn show(style: Style, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
-    let preferred = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
-    let free = TcpListener::bind(preferred).await.is_ok();
-    let demo = Demo::start(if free { PORT } else { 0 }).await?;
-    let (gate, exhibits) = (demo.gate.url(), &demo.exhibition.exhibits);
-    let addresses = [
-        ("gate", gate.as_str(), "pull from here"),
-        ("registry", demo.registry.as_str(), "the same images, unguarded"),
-        ("notary", demo.notary.as_str(), "who signed what"),
-    ];
-    let addresses = addresses.map(|(name, url, about)| (name, url.trim_end_matches('/'), about));
-    out.write_all(page::welcome(style, &addresses, exhibits).as_bytes())?;
-    write!(out, "\n{}", page::try_it(style, &gate, exhibits))?;
+/// Shows the demo until Ctrl-C. `program` is the command that users type to start this program.
+pub async fn show(
+    program: &str,
+    style: Style,
+    out: &mut (impl Write + Send),
+) -> anyhow::Result<()> {
+    let ports = Ports { gate: free(PREFERRED.gate).await, admin: free(PREFERRED.admin).await };
+    let demo = Demo::start(ports).await?;
+    let exhibits = &demo.exhibition.exhibits;
+    let places = Places {
+        gate: demo.gate_url()?,
+        admin: demo.admin_url()?,
+        registry: demo.registry.clone(),
+        notary: demo.notary.clone(),
+        config: demo.config.display().to_string(),
+        program: program.to_owned(),
+    };
+    out.write_all(page::welcome(style, &places, exhibits).as_bytes())?;
+    out.write_all(page::try_it(style, &places, exhibits).as_bytes())?;
     out.flush()?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -62,13 +77,13 @@ pub async fn show(style: Style, out: &mut (impl Write + Send)) -> anyhow::Result
     Ok(())
 }
 
-/// Pulls every exhibit through the gate and writes what it said; whether all of it was expected.
+/// Pulls every exhibit through the gate and writes what the gate said; whether all of it was expected.
 pub async fn once(style: Style, out: &mut (impl Write + Send)) -> anyhow::Result<bool> {
-    let demo = Demo::start(0).await?;
-    let visitor = Visitor::new(Url::parse(&demo.gate.url())?)?;
+    let demo = Demo::start(Ports::default()).await?;
+    let visitor = Visitor::new(demo.gate_url()?, demo.admin_url()?)?;
     let mut visited = Vec::new();
     for exhibit in &demo.exhibition.exhibits {
-        let seen = visitor.pull(exhibit).await;
+        let seen = visitor.visit(exhibit).await;
         visited.push((exhibit.clone(), seen));
     }
     demo.stop().await;
@@ -83,13 +98,14 @@ struct Demo {
     gate: Running,
     registry: Url,
     notary: Url,
+    config: PathBuf,
     servers: [JoinHandle<io::Result<()>>; 2],
     _folder: Folder,
 }
 
 impl Demo {
-    /// Sets everything up, the gate on that port of this machine.
-    async fn start(port: u16) -> anyhow::Result<Self> {
+    /// Sets everything up, the gate on these ports of this machine.
+    async fn start(ports: Ports) -> anyhow::Result<Self> {
         let clock = Clock::System;
         let exhibition = Exhibition::set_up(clock.now())?;
         let (registry_listener, registry) = listener().await?;
@@ -99,11 +115,19 @@ impl Demo {
             tokio::spawn(Arc::clone(&exhibition.notary).serve(notary_listener)),
         ];
         let folder = Folder::new()?;
-        let text = config(port, &folder.0, &registry, &notary, &exhibition);
-        let document = Document::from_text(&folder.0.join("demo.toml"), text);
-        let config = Config::read(&document).context("the demo's own configuration")?;
-        let gate = App::start(&config, clock).await?;
-        Ok(Self { exhibition, gate, registry, notary, servers, _folder: folder })
+        let (path, text) = config::write(folder.path(), ports, &registry, &notary, &exhibition)?;
+        let read = Config::read(&Document::from_text(&path, text));
+        let gate = App::start(&read.context("the demo's own configuration")?, clock).await?;
+        Ok(Self { exhibition, gate, registry, notary, config: path, servers, _folder: folder })
+    }
+
+    fn gate_url(&self) -> anyhow::Result<Url> {
+        Ok(Url::parse(&self.gate.url())?)
+    }
+
+    fn admin_url(&self) -> anyhow::Result<Url> {
+        let admin = self.gate.admin().context("the demo has no admin listener")?;
+        Ok(Url::parse(&format!("http://{admin}"))?)
     }
 
     async fn stop(self) {
@@ -114,43 +138,10 @@ impl Demo {
     }
 }
 
-/// The gate's configuration, as an operator would write it.
-fn config(port: u16, store: &Path, registry: &Url, notary: &Url, demo: &Exhibition) -> String {
-    let store = toml::Value::String(store.join("store").display().to_string());
-    let root_key = demo.root_key_id;
-    format!(
-        r#"
-        [server]
-        listen = "127.0.0.1:{port}"
-
-        [store]
-        path = {store}
-
-        [[upstream]]
-        registry = "{REGISTRY}"
-        url = "{registry}"
-        default = true
-
-        [[anchor]]
-        name = "demo-publisher"
-        scheme = "notaryv1"
-        url = "{notary}"
-        root_keys = ["{root_key}"]
-
-        [[rule]]
-        images = ["{REGISTRY}/**"]
-        require = ["demo-publisher"]
-
-        [[rule]]
-        images = ["{REGISTRY}/sandbox/**"]
-        mode = "allow"
-        reason = "anything may be tried here"
-
-        [[rule]]
-        images = ["{REGISTRY}/retired/**"]
-        mode = "deny"
-        "#
-    )
+/// The port if nothing listens on it, otherwise 0.
+async fn free(port: u16) -> u16 {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.is_ok();
+    if free { port } else { 0 }
 }
 
 /// A free port of this machine, and its URL.
@@ -160,10 +151,14 @@ async fn listener() -> anyhow::Result<(TcpListener, Url)> {
     Ok((listener, url))
 }
 
-/// A folder of its own, gone when the demo is.
+/// A temporary folder, removed with this value.
 struct Folder(PathBuf);
 
 impl Folder {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
     fn new() -> io::Result<Self> {
         // A name that nobody can have made first, readable by nobody else.
         let mut random = [0_u8; 8];
@@ -178,7 +173,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "the demo's folder stays");
+            tracing::warn!(path = %self.0.display(), %error, "cannot remove the demo's folder");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Somebody who signs: Notary v1 metadata as docker and Notary 0.7 make it, with keys that are made
-//! at run time and gone with the process.
+//! Somebody who signs with Docker Content Trust: Notary v1 metadata as docker and Notary 0.7 make it, with keys
+//! that are made at run time and gone with the process.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,6 @@ use rcgen::{
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use thiserror::Error;
 use time::OffsetDateTime;
 
 use crate::clock::Timestamp;
@@ -24,21 +23,13 @@ use crate::oci::{Digest, Tag};
 use crate::trust::notaryv1::canonical::canonical;
 use crate::trust::notaryv1::{Gun, KeyId};
 
+use super::key::{SigningError, failed};
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const RELEASES: &str = "targets/releases";
 
 /// Files as a Notary server names them, without `.json`.
 pub type TrustFiles = BTreeMap<String, Bytes>;
-
-/// Why something could not be signed.
-#[derive(Debug, Error)]
-#[error("cannot sign: {0}")]
-pub struct SigningError(String);
-
-#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
-fn failed(error: impl ToString) -> SigningError {
-    SigningError(error.to_string())
-}
 
 /// What a tag stands for: a manifest's digest and its length.
 pub type Signed = (Tag, Digest, usize);

@@ -1,30 +1,31 @@
-//! A visit to the demo: pulls each exhibit through the gate over HTTP, as any client would, and holds
-//! the answer against what was expected.
+//! A visit to the demo: pulls each exhibit through the gate over HTTP, as any client would, asks the admin
+//! listener why, and compares both answers with the expected one.
 
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use url::Url;
 
+use crate::explain::Explanation;
 use crate::json::{Document, Value};
 use crate::net::{Client, Method, Timeouts, TlsError};
 use crate::oci::manifest::{MAX_MANIFEST, Manifest};
 use crate::oci::{Digest, MediaType};
 
-use super::exhibits::{Exhibit, Expected};
+use super::exhibits::{Exhibit, Expected, REGISTRY};
 
-/// The largest blob of the demo, with much to spare.
-const MAX_BLOB: usize = 1 << 20;
+/// The most bytes of a blob, and of an explanation. Those of the demo are much smaller.
+const MAX_BODY: usize = 1 << 20;
 
 /// What the gate said of an exhibit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// It served this, and every blob of it.
+    /// It served this, with every image and every blob of it.
     Admitted(Digest),
     Denied {
         verdict: String,
         reason: String,
     },
-    /// Nothing that the contract knows.
+    /// Something that the gate must never say.
     Broken(String),
 }
 
@@ -38,59 +39,115 @@ impl Seen {
             (Self::Admitted(_) | Self::Denied { .. } | Self::Broken(_), _) => false,
         }
     }
+
+    /// Whether `why` says the same.
+    fn agrees_with(&self, why: &Explanation) -> bool {
+        match self {
+            Self::Admitted(_) => why.verdict == "admitted",
+            Self::Denied { verdict, reason } => {
+                why.verdict == *verdict && why.reason.as_deref() == Some(reason)
+            }
+            Self::Broken(_) => true,
+        }
+    }
 }
 
-/// What a denial is called, by whether there simply is no signature.
+/// The verdict of a denial, by whether there is no signature at all.
 pub(super) fn verdict_of(absence: bool) -> &'static str {
     if absence { "absent" } else { "refused" }
 }
 
-/// Somebody who pulls.
-pub(super) struct Visitor {
+/// A server of the demo, and a client for it.
+struct Server {
     client: Client,
-    gate: Url,
+    url: Url,
 }
 
-impl Visitor {
-    pub(super) fn new(gate: Url) -> Result<Self, TlsError> {
-        Ok(Self { client: Client::new(&gate, None, 4, Timeouts::default())?.without_via(), gate })
+impl Server {
+    fn new(url: Url) -> Result<Self, TlsError> {
+        Ok(Self { client: Client::new(&url, None, 4, Timeouts::default())?.without_via(), url })
     }
 
-    /// Pulls the exhibit: its manifest, and all the blobs of that.
-    pub(super) async fn pull(&self, exhibit: &Exhibit) -> Seen {
-        self.manifest(exhibit).await.unwrap_or_else(Seen::Broken)
-    }
-
-    async fn manifest(&self, exhibit: &Exhibit) -> Result<Seen, String> {
-        let (repository, reference) =
-            exhibit.image.split_once(['@', ':']).ok_or("no reference in the image's name")?;
-        let (status, manifest) =
-            self.read(&format!("v2/{repository}/manifests/{reference}"), MAX_MANIFEST).await?;
-        if status != StatusCode::OK {
-            return denied(status, &manifest);
-        }
-        let digest = Digest::of(&manifest);
-        let manifest = Manifest::parse(&manifest, None).map_err(|error| error.to_string())?;
-        for blob in manifest.blobs() {
-            let (status, bytes) =
-                self.read(&format!("v2/{repository}/blobs/{}", blob.digest), MAX_BLOB).await?;
-            if status != StatusCode::OK || Digest::of(&bytes) != blob.digest {
-                return Err(format!("the blob {} came as {status}", blob.digest));
-            }
-        }
-        Ok(Seen::Admitted(digest))
-    }
-
-    async fn read(&self, path: &str, ceiling: usize) -> Result<(StatusCode, Vec<u8>), String> {
-        let url = self.gate.join(path).map_err(|error| error.to_string())?;
+    async fn read(&self, path: &str, most: usize) -> Result<(StatusCode, Vec<u8>), String> {
+        let url = self.url.join(path).map_err(|error| error.to_string())?;
         let accept = HeaderValue::from_static(MediaType::ACCEPT);
         let headers = HeaderMap::from_iter([(ACCEPT, accept)]);
         let answer = self.client.send(Method::Get, &url, &headers).await;
         let answer = answer.map_err(|error| error.to_string())?;
         let status = answer.status();
-        let body = answer.into_body().read_whole(ceiling).await;
+        let body = answer.into_body().read_whole(most).await;
         Ok((status, body.map_err(|error| error.to_string())?.to_vec()))
     }
+}
+
+/// Somebody who pulls, and asks why.
+pub(super) struct Visitor {
+    gate: Server,
+    admin: Server,
+}
+
+impl Visitor {
+    pub(super) fn new(gate: Url, admin: Url) -> Result<Self, TlsError> {
+        Ok(Self { gate: Server::new(gate)?, admin: Server::new(admin)? })
+    }
+
+    /// What the gate says of the exhibit, to clients and to operators.
+    pub(super) async fn visit(&self, exhibit: &Exhibit) -> Seen {
+        let seen = async {
+            let seen = self.pull(&exhibit.image).await?;
+            let why = self.why(&exhibit.image).await?;
+            if !seen.agrees_with(&why) {
+                let reason = why.reason.unwrap_or_default();
+                return Err(format!("{seen:?}, but `why` says: {} {reason}", why.verdict));
+            }
+            Ok(seen)
+        };
+        seen.await.unwrap_or_else(Seen::Broken)
+    }
+
+    /// Pulls an image: its manifest, those that it lists, and all their blobs.
+    async fn pull(&self, image: &str) -> Result<Seen, String> {
+        let (repository, reference) =
+            image.split_once(['@', ':']).ok_or("no reference in the image's name")?;
+        let (status, bytes) = self.manifest(repository, reference).await?;
+        if status != StatusCode::OK {
+            return denied(status, &bytes);
+        }
+        let index = Manifest::parse(&bytes, None).map_err(|error| error.to_string())?;
+        for child in index.children() {
+            let (status, bytes) = self.manifest(repository, &child.digest.to_string()).await?;
+            served(&child.digest, status, &bytes)?;
+            let image = Manifest::parse(&bytes, None).map_err(|error| error.to_string())?;
+            for blob in image.blobs() {
+                let path = format!("v2/{repository}/blobs/{}", blob.digest);
+                let (status, bytes) = self.gate.read(&path, MAX_BODY).await?;
+                served(&blob.digest, status, &bytes)?;
+            }
+        }
+        Ok(Seen::Admitted(Digest::of(&bytes)))
+    }
+
+    async fn manifest(
+        &self,
+        repository: &str,
+        reference: &str,
+    ) -> Result<(StatusCode, Vec<u8>), String> {
+        self.gate.read(&format!("v2/{repository}/manifests/{reference}"), MAX_MANIFEST).await
+    }
+
+    async fn why(&self, image: &str) -> Result<Explanation, String> {
+        let path = format!("why?image={REGISTRY}/{image}");
+        let (status, bytes) = self.admin.read(&path, MAX_BODY).await?;
+        serde_json::from_slice(&bytes).map_err(|error| format!("`why`: {status}: {error}"))
+    }
+}
+
+/// Checks that a response is the content of `digest`.
+fn served(digest: &Digest, status: StatusCode, bytes: &[u8]) -> Result<(), String> {
+    if status == StatusCode::OK && Digest::of(bytes) == *digest {
+        return Ok(());
+    }
+    Err(format!("{digest}: {status} with {} bytes of other content", bytes.len()))
 }
 
 /// The verdict and the reason in a denial's body.
@@ -103,4 +160,29 @@ fn denied(status: StatusCode, body: &[u8]) -> Result<Seen, String> {
     let text = |name: &str| detail.member(name).and_then(Value::as_str).map(str::to_owned);
     let (verdict, reason) = text("verdict").zip(text("reason")).ok_or_else(unknown)?;
     Ok(Seen::Denied { verdict, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::Reason;
+
+    #[test]
+    fn only_the_expected_verdict_with_the_expected_reason_is_the_expected_one() {
+        let digest = Digest::of(b"signed");
+        let seen = |verdict: &str, reason: &str| Seen::Denied {
+            verdict: verdict.to_owned(),
+            reason: reason.to_owned(),
+        };
+        assert!(Seen::Admitted(digest).is(&Expected::Admitted(digest)));
+        assert!(!Seen::Admitted(Digest::of(b"other")).is(&Expected::Admitted(digest)));
+        assert!(!Seen::Admitted(digest).is(&Expected::Denied(Reason::Expired)));
+        let expected = Expected::Denied(Reason::Expired);
+        assert!(seen("refused", "expired").is(&expected));
+        for other in [seen("absent", "expired"), seen("refused", "rollback")] {
+            assert!(!other.is(&expected), "{other:?}");
+        }
+        assert!(!seen("refused", "expired").is(&Expected::Admitted(digest)));
+        assert!(!Seen::Broken("503".to_owned()).is(&expected));
+    }
 }

@@ -87,6 +87,7 @@ mod compose;
 mod cosign_signed;
 mod crash;
 mod crowd;
+mod demo;
 mod disk;
 mod index;
 mod isolation;
@@ -152,6 +153,7 @@ fn main() -> std::process::ExitCode {
         disk::tests(),
         audit_file::tests(),
         who_may_pull::tests(),
+        demo::tests(),
     ];
     let trial = |(name, test): (&'static str, fn())| {
         let name = name.trim_start_matches("e2e::");
