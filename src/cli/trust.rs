@@ -11,6 +11,7 @@ use crate::explain::Inspected;
 use crate::gate::Gate;
 use crate::oci::{ImageRef, Tag};
 use crate::policy::Mode;
+use crate::server::Names;
 use crate::trust::Anchor;
 use crate::trust::notaryv1::NotUpdated;
 
@@ -33,7 +34,7 @@ enum Command {
 /// Print what is signed in a repository, and by whom, as `docker trust inspect` did.
 ///
 /// Asks the Notary server of the image's anchor, and verifies what it says with the pinned root keys.
-/// Exit status: 0; 1 where nothing is signed, or it could not be verified; 2 for an error in the
+/// Exit status, as docker has it: 0; 1 where nothing is signed, or it could not be verified; 2 for an error in the
 /// configuration or the image.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -59,17 +60,20 @@ impl Trust {
 impl Inspect {
     async fn run(self) -> anyhow::Result<u8> {
         let config = self.config.load()?;
-        let image: ImageRef = match self.image.parse() {
+        if let Err(error) = Names::default().called(&self.image) {
+            return Ok(wrong(&self.image, error));
+        }
+        let app = App::new(&config, Clock::System, Keeping::OnlyRead)?;
+        let image = match app.image(&self.image) {
             Ok(image) => image,
             Err(error) => return Ok(wrong(&self.image, error)),
         };
-        let app = App::new(&config, Clock::System, Keeping::OnlyRead)?;
         let gate = app.gate();
         let Some(Anchor::NotaryV1(anchor)) = notary(&gate, &image) else {
             bail!(
                 "no rule for {image} asks an anchor with scheme = \"notaryv1\", and only those sign in a way \
                  that `trust inspect` shows; `countersign why {image} --config {}` tells of every scheme",
-                self.config.file.display()
+                self.config.path().display()
             );
         };
         let Ok(gun) = anchor.gun(&image.registry, &image.repository) else {
@@ -84,6 +88,13 @@ impl Inspect {
         }
         let inspected = Inspected::new(&self.image, &survey, asked_tag(&self.image, &image));
         print(&if self.pretty { inspected.to_text() } else { inspected.to_json()? })?;
+        // Docker prints the ids of certificates; standard output stays as docker prints it.
+        for key in &survey.root_canonical {
+            writeln!(
+                io::stderr(),
+                "countersign: root_keys = [\"{key}\"] pins this root key for every repository that it signs"
+            )?;
+        }
         Ok(0)
     }
 
@@ -101,7 +112,7 @@ impl Inspect {
             io::stderr(),
             "No signatures or cannot access {image}\n\
              countersign: {why}; `countersign why {image} --config {}` tells what to do",
-            self.config.file.display()
+            self.config.path().display()
         )?;
         Ok(OTHER_ERROR)
     }

@@ -116,7 +116,14 @@ impl ContentTold {
                 let absent = refusal.reason.is_absence();
                 self.answer = if absent { "absent" } else { "refused" }.into();
                 self.reason = Some(refusal.reason.as_str().into());
-                self.because = Some(if absent { GAP } else { TAMPERED }.to_owned());
+                self.because = Some(match refusal.restriction {
+                    Some(key) => format!(
+                        "a signature verifies, but `{}` of the anchor leaves it out",
+                        key.as_str()
+                    ),
+                    None if absent => GAP.to_owned(),
+                    None => TAMPERED.to_owned(),
+                });
             }
             Outcome::Unendorsed(Unendorsed::Undecided(why)) => self.because = Some(why.clone()),
             Outcome::Unendorsed(Unendorsed::Throttled(_)) => {

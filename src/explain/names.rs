@@ -34,6 +34,9 @@ pub struct NamesTold {
     pub signers: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<RoleTold>,
+    /// The canonical ids of the root keys: `root_keys` pins them for every repository of the same signer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub root_keys: Vec<String>,
     /// How many tags are signed in the repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<usize>,
@@ -71,6 +74,7 @@ impl NamesTold {
             signed_by: Vec::new(),
             signers: signers.iter().map(|role| role.signer().to_owned()).collect(),
             roles: Vec::new(),
+            root_keys: Vec::new(),
             tags: None,
             expires: None,
         };
@@ -78,6 +82,7 @@ impl NamesTold {
             let repository = names.repository();
             told.tags = Some(repository.len());
             told.expires = Some(format!("{:#}", repository.expires()));
+            told.root_keys = repository.root_keys().iter().map(ToString::to_string).collect();
             told.roles = repository
                 .roles()
                 .iter()
@@ -146,6 +151,13 @@ impl NamesTold {
                 text,
                 "    role    {role} version {version}, {threshold} of the keys {}",
                 keys.join(" ")
+            );
+        }
+        if !self.root_keys.is_empty() {
+            let keys = self.root_keys.join(" ");
+            let _ = writeln!(
+                text,
+                "    pins    {keys} in `root_keys` covers every repository of this root key"
             );
         }
         if let (Some(tags), Some(expires)) = (self.tags, &self.expires) {

@@ -12,7 +12,7 @@ use super::repositories::Repositories;
 use crate::gate::Gate;
 use crate::oci::{Digest, Registry, Repository, Tag};
 use crate::recorded::Image;
-use crate::trust::Anchor;
+use crate::trust::{Anchor, Refusal, Unendorsed};
 use crate::upstream::{self, Page, Upstream, UpstreamError};
 
 /// The most images that are looked at, those that were pulled the most.
@@ -105,7 +105,16 @@ async fn by_notaries(
     let mut told = Vec::new();
     for anchor in gate.trust().anchors().filter(|anchor| matches!(anchor, Anchor::NotaryV1(_))) {
         let name = anchor.name();
-        let Ok(signed) = gate.trust().signed(name, registry, repository).await else { continue };
+        let signed = match gate.trust().signed(name, registry, repository).await {
+            Ok(signed) => signed,
+            Err(Unendorsed::Refused(refusal)) if !refusal.reason.is_absence() => {
+                told.push(refused(name, &refusal));
+                continue;
+            }
+            Err(Unendorsed::Refused(_) | Unendorsed::Undecided(_) | Unendorsed::Throttled(_)) => {
+                continue;
+            }
+        };
         let tags = signed.tags_of(digest);
         told.push(match tags.first() {
             Some(tag) => format!("signed by {name} [notaryv1] as {tag}"),
@@ -113,6 +122,20 @@ async fn by_notaries(
         });
     }
     told
+}
+
+/// Trust data that exists and is refused: not the same as no signature.
+fn refused(name: &str, refusal: &Refusal) -> String {
+    match refusal.unpinned.as_ref().and_then(|root| root.same_key.as_ref()) {
+        Some(key) => format!(
+            "signed, with the same root key in a different certificate: write \"{key}\" into `root_keys` of {name}"
+        ),
+        None => format!(
+            "signed, but {name} [notaryv1] refuses the trust data ({}): {}",
+            refusal.reason,
+            plain(&refusal.because)
+        ),
+    }
 }
 
 /// What a stranger wrote, as it may stand in a comment.

@@ -37,7 +37,7 @@ use tokio::task::JoinHandle;
 
 pub use endorsement::{Endorsed, Endorsement};
 pub use metrics::{Expiries, Metrics};
-pub use refusal::{Reason, Refusal, Restriction, Unendorsed};
+pub use refusal::{Reason, Refusal, Restriction, Unendorsed, UnpinnedRoot};
 pub use scheme::Scheme;
 pub use signature::{Candidate, Content, Flaw, Unproven, Vouched};
 pub use signer::{SignerId, SignerIds};

@@ -98,11 +98,22 @@ pub struct Refusal {
     pub because: String,
     /// The key of the anchor without which the signature would count.
     pub restriction: Option<Restriction>,
+    /// The root of trust that no pin names, with `root_not_pinned`.
+    pub unpinned: Option<Box<UnpinnedRoot>>,
+}
+
+/// A root of trust that no pin names (Notary v1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnpinnedRoot {
+    /// The root keys that signed it, by their canonical ids: `root_keys` takes them.
+    pub canonical_ids: Vec<String>,
+    /// The one of them that `root_keys` names by another certificate: the root key is the same.
+    pub same_key: Option<String>,
 }
 
 impl Refusal {
     pub fn new(reason: Reason, because: impl Into<String>) -> Self {
-        Self { reason, because: because.into(), restriction: None }
+        Self { reason, because: because.into(), restriction: None, unpinned: None }
     }
 
     /// The same refusal, caused by a key of the anchor.

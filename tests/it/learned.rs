@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::attached::{MINE, layer, put_sig};
 use crate::fake_registry::REGISTRY;
 use crate::folder::Folder;
+use crate::notary_repository::{Certificate, Key};
 use crate::whole_gate::{APP, DEFAULTS, World, app};
 
 /// The record of a pull of `manifest` that nobody vouched for.
@@ -67,4 +68,35 @@ async fn signatures_of_every_scheme_are_told_of_what_was_not_seen_signed() {
     let proposed = Current::load(&proposed).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
     assert!(proposed.config.policy.is_empty(), "{text}");
     assert_eq!(proposed.config.anchors.len(), 1);
+}
+
+#[tokio::test]
+async fn a_repository_of_the_same_root_key_with_another_certificate_is_told_from_an_unsigned_one() {
+    let mut world = World::with(DEFAULTS, "").await;
+    let manifest = world.push_signed("v1", "one");
+    let pinned = Certificate::named("registry.example.com/library/other").of(&Key::named("root"));
+    let folder = Folder::new("learned-other");
+    folder.write("root.pem", &pinned.public);
+    let file = folder.write(
+        "current.toml",
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"store\"\n\
+             [[upstream]]\nregistry = \"{REGISTRY}\"\nurl = \"{}\"\n\
+             [[anchor]]\nname = \"team\"\nscheme = \"notaryv1\"\nurl = \"{}\"\nroot_keys = [\"root.pem\"]\n\
+             [[rule]]\nimages = [\"{REGISTRY}/**\"]\nmode = \"audit\"\nrequire = [\"team\"]\n",
+            world.registry.url("127.0.0.1"),
+            world.notary.url(),
+        ),
+    );
+    let current = Current::load(&file).unwrap();
+    let (mut pulls, mut tally) = (Pulls::default(), Tally::default());
+    read(event("v1", &manifest).as_bytes(), &mut pulls, &mut tally).unwrap();
+    let app = App::new(&current.config, world.clock.clone(), Keeping::OnlyRead).unwrap();
+    let found = look(&Repositories::of(&pulls), &current, &app.gate()).await;
+    let found = found.values().next().unwrap();
+    let words = format!(
+        "signed, with the same root key in a different certificate: write \"{}\" into `root_keys` of team",
+        pinned.canonical_id()
+    );
+    assert_eq!(*found, [words]);
 }

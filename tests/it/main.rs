@@ -78,6 +78,7 @@ mod replay_command;
 mod replayed;
 mod routes;
 mod rule_config;
+mod second_repository;
 mod several_anchors;
 mod side_door;
 mod store;

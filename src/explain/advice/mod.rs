@@ -210,9 +210,18 @@ impl Case<'_> {
                     format!("what vouched for it has ended: {}", self.sign(anchor))
                 }
             },
+            Reason::RootNotPinned
+                if let Some(key) =
+                    refusal.unpinned.as_ref().and_then(|root| root.same_key.as_ref()) =>
+            {
+                format!(
+                    "operator of the gate: write \"{key}\" into `root_keys` of the anchor {name}, in place of the id \
+                     of a certificate: it is the root key itself, and covers every repository that it signs"
+                )
+            }
             Reason::RootNotPinned => format!(
                 "whoever owns the root key: say whether it was changed; only if so, whoever runs the gate: add \
-                 the new key's id to `root_keys` of the anchor {name}"
+                 the canonical id of the new key to `root_keys` of the anchor {name}"
             ),
             Reason::WrongRepository => format!(
                 "whoever runs the gate: does `gun` of the anchor {name} name the repository that was signed? \

@@ -181,8 +181,8 @@ fn pins(section: &Section<'_>) -> Option<Pins> {
         if !section.has("root_keys") {
             section.wrong(
                 "",
-                "say which root keys to trust: `root_keys = [\"<64 hex>\", \"root.pem\"]` (`docker trust inspect` \
-                 shows them), or `trust_on_first_use = true` to believe whoever answers first",
+                "say which root keys to trust: `root_keys = [\"<64 hex>\", \"root.pem\"]` (docker names the file of \
+                 the root key in ~/.docker/trust/private by its id), or `trust_on_first_use = true` to believe whoever answers first",
             );
         }
         return None;

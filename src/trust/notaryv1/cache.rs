@@ -217,6 +217,7 @@ impl TrustCache {
                 Standing::Signed { repository: Arc::new(updated.repository), answered: now }
             }
             Err(NotUpdated::Refused(refusal)) => {
+                let refusal = anchor.recognize_root(refusal).await;
                 self.metrics.refreshed(
                     Scheme::NotaryV1,
                     if refusal.reason.is_absence() { "absent" } else { "refused" },

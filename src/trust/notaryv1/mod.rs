@@ -27,6 +27,7 @@ mod tuf_key;
 mod standing;
 mod state;
 mod survey;
+mod unpinned;
 mod update;
 
 pub mod canonical;

@@ -12,6 +12,7 @@ use crate::trust::signer::SignerIds;
 use super::chain::Whole;
 use super::role::{Delegated, Role};
 use super::schema::Entry;
+use super::tuf_key::KeyId;
 
 /// The signed names of one GUN. Made by a whole verified chain alone.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub struct SignedRepository {
     keys: BTreeMap<Role, SignerIds>,
     expires: Timestamp,
     summary: Vec<RoleSummary>,
+    root_keys: Vec<KeyId>,
 }
 
 /// One role as it was verified, for people.
@@ -94,8 +96,10 @@ impl SignedRepository {
                 threshold: seen.threshold,
             })
             .collect();
-        let keys = whole.signers;
-        Self { tags, digests, signers, missing, keys, expires: whole.expires, summary }
+        let root = &whole.root.metadata().root.keys;
+        let root_keys = root.iter().map(|(id, key)| key.canonical_id(*id)).collect();
+        let (keys, expires) = (whole.signers, whole.expires);
+        Self { tags, digests, signers, missing, keys, expires, summary, root_keys }
     }
 
     /// What `tag` stands for, if the roles that docker pulls from name it and each required signer
@@ -165,6 +169,11 @@ impl SignedRepository {
     /// The earliest end of all that this rests on.
     pub fn expires(&self) -> Timestamp {
         self.expires
+    }
+
+    /// The root keys by their canonical ids, by which `root_keys` pins them for every repository.
+    pub fn root_keys(&self) -> &[KeyId] {
+        &self.root_keys
     }
 
     /// The roles as they were verified.

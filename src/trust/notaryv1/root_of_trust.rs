@@ -13,11 +13,13 @@ use crate::trust::keys::PublicKey;
 use crate::trust::refusal::{Reason, Refusal, Restriction};
 use crate::trust::revoked::RevokedSet;
 
+use super::certificate::Certificates;
 use super::gun::Gun;
 use super::role::Role;
 use super::schema::{RoleKeys, Root};
 use super::signed::{Signed, Verified};
 use super::tuf_key::{KeyId, TufKey};
+use super::unpinned;
 
 /// What a repository's trust data must satisfy, from the anchor's configuration.
 #[derive(Clone, Debug)]
@@ -80,6 +82,18 @@ impl Pin {
             });
         }
         Err("a root key is 64 lower-case hex digits, or a file with a PEM public key or certificate".to_owned())
+    }
+
+    /// Whether it is a certificate that holds `key`.
+    fn has_key(&self, key: &PublicKey) -> bool {
+        match self {
+            Self::Certificate(der) => X509Certificate::from_der(der)
+                .ok()
+                .and_then(|(_, parsed)| PublicKey::from_spki(parsed.public_key().raw))
+                .is_some_and(|pinned| pinned == *key),
+            // An id does not show its key, and a pinned key needs no certificate.
+            Self::Id(_) | Self::Key(_) => false,
+        }
     }
 
     fn names(&self, id: KeyId, key: &TufKey) -> bool {
@@ -162,18 +176,36 @@ impl SelfSigned {
         self.signed.threshold(role, |key| counts(key, terms) && pinned(key)).is_ok()
     }
 
+    /// The refusal of this root, because the pins do not name enough of its keys.
+    fn not_pinned(&self, terms: &Terms) -> Refusal {
+        let role = &self.root.metadata().root;
+        let has_signed = |key: &(KeyId, TufKey)| {
+            let alone = RoleKeys { keys: vec![key.clone()], threshold: 1 };
+            self.signed.threshold(&alone, |key| counts(key, terms)).is_ok()
+        };
+        let signers = role.keys.iter().filter(|key| has_signed(key));
+        let certified: Vec<(KeyId, &Certificates)> = signers
+            .filter_map(|(id, key)| match key {
+                TufKey::Certified(certificates) => Some((*id, &**certificates)),
+                TufKey::Plain(_) | TufKey::Unusable => None,
+            })
+            .collect();
+        let pins: &[Pin] = match &terms.pins {
+            Pins::FirstUse => &[],
+            Pins::Keys(pins) => pins,
+        };
+        let same = certified.iter().find(|(_, one)| pins.iter().any(|pin| pin.has_key(one.key())));
+        let same = same.map(|(_, one)| one.canonical_id());
+        let ids: Vec<_> = certified.iter().map(|(id, one)| (*id, one.canonical_id())).collect();
+        unpinned::refusal(self.version(), &ids, same)
+    }
+
     /// This root, if the pins name enough of the keys that signed it, its certificates are valid
     /// and it has not expired.
     pub(super) fn in_force(self, terms: &Terms, now: Timestamp) -> Result<TrustedRoot, Refusal> {
         let role = &self.root.metadata().root;
         if !self.is_pinned(terms) {
-            let keys: Vec<_> = role.keys.iter().map(|(id, _)| id.to_string()).collect();
-            let because = format!(
-                "root {} has the keys {}, which `root_keys` does not name",
-                self.version(),
-                keys.join(", ")
-            );
-            return Err(Refusal::new(Reason::RootNotPinned, because));
+            return Err(self.not_pinned(terms));
         }
         let valid = |key: &TufKey| match key {
             TufKey::Certified(certificates) => certificates.valid_at(now),

@@ -114,6 +114,17 @@ impl State {
         Ok(Some(Remembered { memory, folder, files: stored.files }))
     }
 
+    /// The remembered roots, as they are on disk, of at most `most` repositories. Only for hints: what cannot be read is
+    /// left out.
+    pub(super) fn roots(&self, most: usize) -> impl Iterator<Item = Vec<u8>> {
+        let folders = fs::read_dir(&self.folder).into_iter().flatten().flatten().take(most);
+        folders.filter_map(|folder| {
+            let text = atomic::read(&folder.path().join(MEMORY), MAX_MEMORY).ok().flatten()?;
+            let stored: Stored = serde_json::from_slice(&text).ok()?;
+            STANDARD.decode(&stored.root).ok().filter(|_| stored.format == FORMAT)
+        })
+    }
+
     /// Remembers that what the server says of `gun` now was refused: what it said before is no answer
     /// any more, not even when it falls silent.
     pub fn refused(&self, gun: &Gun) -> Result<(), StateError> {

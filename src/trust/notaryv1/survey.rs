@@ -17,7 +17,7 @@ use super::role::{Delegated, File, Role};
 use super::root_of_trust::Terms;
 use super::schema::{Delegation, RoleKeys, Root, Targets};
 use super::signed::Signed;
-use super::tuf_key::{KeyId, TufKey};
+use super::tuf_key::KeyId;
 use super::update::{NotUpdated, Updated, update};
 
 /// How long all of it may take.
@@ -28,6 +28,8 @@ const MAX_SURVEY: Duration = Duration::from_secs(60);
 pub struct Survey {
     /// The ids of the root's keys, as the root lists them.
     pub root: Vec<KeyId>,
+    /// The same keys by their canonical ids, by which `root_keys` pins them for every repository.
+    pub root_canonical: Vec<KeyId>,
     /// Those of the repository's own keys, with which `targets` is signed.
     pub repository: Vec<KeyId>,
     /// Every delegation, in the order of `targets`, with the canonical ids of its keys.
@@ -57,12 +59,18 @@ impl Anchor {
         let memory = remembered.as_ref().map(|kept| &kept.memory);
         let mut terms = Terms { signers: Vec::new(), ..self.terms(gun.clone()) };
         let fetch = |file: File| async move { self.notary.fetch(gun, &file).await };
-        let whole = update(fetch, &terms, memory, now).await?;
+        let whole = match update(fetch, &terms, memory, now).await {
+            Err(NotUpdated::Refused(refusal)) => {
+                return Err(self.recognize_root(refusal).await.into());
+            }
+            outcome @ (Ok(_) | Err(NotUpdated::Unreachable(_))) => outcome?,
+        };
 
         let root: Root = Signed::parse(Role::Root, &whole.memory.root)?.claims()?;
         let targets = signed(&whole, &Role::Targets)?;
         let mut survey = Survey {
             root: root.root.keys.iter().map(|(id, _)| *id).collect(),
+            root_canonical: canonical(root.root.clone()),
             repository: root.targets.keys.iter().map(|(id, _)| *id).collect(),
             delegations: Vec::new(),
             signed: Vec::new(),
@@ -140,10 +148,9 @@ fn signed(updated: &Updated, role: &Role) -> Result<Option<Targets>, Refusal> {
 }
 
 fn listed(delegation: Delegation) -> (Delegated, Vec<KeyId>) {
-    let RoleKeys { keys, .. } = delegation.keys;
-    let canonical = keys.into_iter().map(|(id, key)| match key {
-        TufKey::Certified(certificates) => certificates.canonical_id(),
-        TufKey::Plain(_) | TufKey::Unusable => id,
-    });
-    (delegation.name, canonical.collect())
+    (delegation.name, canonical(delegation.keys))
+}
+
+fn canonical(RoleKeys { keys, .. }: RoleKeys) -> Vec<KeyId> {
+    keys.iter().map(|(id, key)| key.canonical_id(*id)).collect()
 }

@@ -96,6 +96,14 @@ impl TufKey {
         revoked.notary_key(&[id.0, canonical.0], self.public())
     }
 
+    /// The id of the key itself, without a certificate; `id` is the one under which it is listed.
+    pub(super) fn canonical_id(&self, id: KeyId) -> KeyId {
+        match self {
+            Self::Certified(certificates) => certificates.canonical_id(),
+            Self::Plain(_) | Self::Unusable => id,
+        }
+    }
+
     pub(super) fn public(&self) -> Option<&PublicKey> {
         match self {
             Self::Plain(key) => Some(key),

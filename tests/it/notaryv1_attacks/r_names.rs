@@ -153,7 +153,10 @@ fn r9_every_form_of_a_pin_admits_its_root_and_no_other() {
     let other = Certificate::named(GUN).of(&Key::named("mallory"));
     let certificate = String::from_utf8(other.public.clone()).unwrap();
     for pin in [other.id(), other.canonical_id(), other.public_pem(), certificate] {
-        Judge::with(&repository, &[pin]).refuses(Reason::RootNotPinned, &files);
+        let refusal = Judge::with(&repository, &[pin]).refuses(Reason::RootNotPinned, &files);
+        let found = refusal.unpinned.clone().unwrap();
+        assert_eq!((found.canonical_ids, found.same_key), (vec![root.canonical_id()], None));
+        assert!(refusal.because.contains(&root.canonical_id()), "{refusal}");
     }
 }
 
@@ -162,8 +165,16 @@ fn r9_the_same_root_key_in_another_certificate_is_not_what_a_certificate_was_pin
     let mut repository = NotaryRepository::signed();
     let files = repository.publish();
     let other = Certificate::named(GUN).of(&Key::named("root"));
-    Judge::with(&repository, &[other.id()]).refuses(Reason::RootNotPinned, &files);
-    Judge::with(&repository, &[other.canonical_id()]).admits(&files);
+    let judge = |pin: &str| Judge::with(&repository, &[pin.to_owned()]);
+    judge(&other.id()).refuses(Reason::RootNotPinned, &files);
+    let certificate = String::from_utf8(other.public.clone()).unwrap();
+    let refusal = judge(&certificate).refuses(Reason::RootNotPinned, &files);
+    let root = refusal.unpinned.clone().unwrap();
+    assert_eq!(root.canonical_ids, [other.canonical_id()]);
+    assert_eq!(root.same_key, Some(other.canonical_id()));
+    let words = format!("same root key, different certificate: pin {}", other.canonical_id());
+    assert!(refusal.because.starts_with(&words), "{refusal}");
+    judge(&other.canonical_id()).admits(&files);
 }
 
 #[test]
