@@ -173,7 +173,14 @@ impl Shared {
     ) -> Answers {
         let ask = async |anchor: &Arc<str>| {
             let signed = self.trust.signed(anchor, &image.registry, &image.repository).await;
-            let answer = signed.and_then(|names| of(&names).map_err(Unendorsed::Refused));
+            let mut answer = signed.and_then(|names| of(&names).map_err(Unendorsed::Refused));
+            // The tag may have been signed since the trust data was fetched.
+            if matches!(&answer, Err(Unendorsed::Refused(it)) if it.reason == Reason::TagNotSigned)
+                && let Some(since) =
+                    self.trust.signed_since(anchor, &image.registry, &image.repository).await
+            {
+                answer = since.and_then(|names| of(&names).map_err(Unendorsed::Refused));
+            }
             (anchor.clone(), answer)
         };
         // The usual requirement: one anchor, and no need to gather anything.

@@ -164,27 +164,42 @@ impl Trust {
         registry: &'a Registry,
         repository: &'a Repository,
     ) -> Result<SignedNames<'a>, Unendorsed> {
-        let anchor = self.anchors.get(name);
-        let anchor =
-            anchor.ok_or_else(|| Unendorsed::Undecided(format!("there is no anchor {name}")))?;
-        match anchor {
-            Anchor::Content(_) => {
+        let (anchor, gun) = self.signer_of_names(name, registry, repository)?;
+        let names = self.cache.signed(anchor, &gun).await?;
+        Ok(SignedNames::of(anchor, registry, repository, names))
+    }
+
+    /// The same after one more query of the server, for a tag that the known names do not contain: it may have been
+    /// signed since. `None` if there was such a query a moment ago.
+    pub async fn signed_since<'a>(
+        &'a self,
+        name: &str,
+        registry: &'a Registry,
+        repository: &'a Repository,
+    ) -> Option<Result<SignedNames<'a>, Unendorsed>> {
+        let (anchor, gun) = self.signer_of_names(name, registry, repository).ok()?;
+        let names = self.cache.signed_since(anchor, &gun).await?;
+        Some(names.map(|names| SignedNames::of(anchor, registry, repository, names)))
+    }
+
+    fn signer_of_names(
+        &self,
+        name: &str,
+        registry: &Registry,
+        repository: &Repository,
+    ) -> Result<(&Arc<notaryv1::Anchor>, Gun), Unendorsed> {
+        match self.anchors.get(name) {
+            None => Err(Unendorsed::Undecided(format!("there is no anchor {name}"))),
+            Some(Anchor::Content(_)) => {
                 Err(Unendorsed::Undecided(format!("{name} signs content, and no names")))
             }
-            Anchor::NotaryV1(anchor) => {
+            Some(Anchor::NotaryV1(anchor)) => {
                 let gun = anchor.gun(registry, repository).map_err(|_| {
                     let because =
                         format!("{registry}/{repository} makes no GUN that Notary could have");
                     Unendorsed::Refused(Refusal::new(Reason::NoTrustData, because))
                 })?;
-                let names = self.cache.signed(anchor, &gun).await?;
-                Ok(SignedNames {
-                    anchor: anchor.name(),
-                    scheme: Scheme::NotaryV1,
-                    registry,
-                    repository,
-                    names,
-                })
+                Ok((anchor, gun))
             }
         }
     }
@@ -234,6 +249,18 @@ impl Trust {
             }
             Some(Anchor::Content(_)) | None => Ok(None),
         }
+    }
+}
+
+impl<'a> SignedNames<'a> {
+    fn of(
+        anchor: &'a notaryv1::Anchor,
+        registry: &'a Registry,
+        repository: &'a Repository,
+        names: Arc<SignedRepository>,
+    ) -> Self {
+        let (anchor, scheme) = (anchor.name(), Scheme::NotaryV1);
+        Self { anchor, scheme, registry, repository, names }
     }
 }
 

@@ -22,7 +22,6 @@ async fn an_answer_is_used_for_as_long_as_refresh_and_then_asked_again() {
     let manifest = world.push_signed("v1", "one");
     for _ in 0..3 {
         world.pull("v1").await.serves(&manifest);
-        world.pull("v2").await.is_absent("tag_not_signed");
         world.pass(Duration::from_secs(20));
     }
     assert_eq!(world.notary.asked_for("timestamp"), 1);
@@ -33,6 +32,48 @@ async fn an_answer_is_used_for_as_long_as_refresh_and_then_asked_again() {
     assert_eq!(world.notary.asked_for("root"), 1);
     let by_hash = world.notary.asked().into_iter().filter(|asked| asked.path.contains("/targets."));
     assert_eq!(by_hash.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tag_that_was_signed_since_is_served_without_waiting_for_refresh() {
+    let mut world = World::new().await;
+    let first = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&first);
+    // The server was asked a moment ago.
+    world.pull("v2").await.is_absent("tag_not_signed");
+    assert_eq!(world.notary.asked_for("timestamp"), 1);
+    let second = world.push_signed("v2", "two");
+    world.pass(Duration::from_secs(10));
+    for answer in join_all((0..20).map(|_| world.pull("v2"))).await {
+        answer.serves(&second);
+    }
+    assert_eq!(world.notary.asked_for("timestamp"), 2);
+    world.pull("v1").await.serves(&first);
+}
+
+#[tokio::test]
+async fn tags_that_nobody_signs_cause_one_query_of_a_repository_in_ten_seconds() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    for times in 2..5 {
+        world.pass(Duration::from_secs(10));
+        for tag in ["a", "b", "a"] {
+            world.pull(tag).await.is_absent("tag_not_signed");
+        }
+        assert_eq!(world.notary.asked_for("timestamp"), times);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_tag_is_denied_by_the_known_names_while_the_server_fails() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.notary.only_says(503);
+    world.pass(Duration::from_secs(10));
+    world.pull("v2").await.is_absent("tag_not_signed");
+    world.pull("v1").await.serves(&manifest);
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ const MAX_WAIT: Duration = Duration::from_secs(28);
 
 /// A [`Key`] to look with.
 #[derive(Hash)]
-struct Sought<'a>(&'a Arc<str>, &'a Gun);
+pub(super) struct Sought<'a>(pub(super) &'a Arc<str>, pub(super) &'a Gun);
 
 impl Equivalent<Key> for Sought<'_> {
     fn equivalent(&self, key: &Key) -> bool {
@@ -47,8 +47,8 @@ impl Equivalent<Key> for Sought<'_> {
 /// The standings of all anchors. Cheap to clone; the clones are one cache.
 #[derive(Clone)]
 pub struct TrustCache {
-    standings: Cache<Key, Arc<Entry>>,
-    clock: Clock,
+    pub(super) standings: Cache<Key, Arc<Entry>>,
+    pub(super) clock: Clock,
     metrics: Metrics,
     /// Puts the refreshes, and those who want one, into an order.
     turns: Arc<AtomicU64>,
@@ -149,7 +149,7 @@ impl TrustCache {
     }
 
     /// Brings one standing up to date. Those who come while another does this wait, and find it done.
-    async fn refresh(
+    pub(super) async fn refresh(
         self,
         anchor: Arc<Anchor>,
         gun: Gun,
@@ -173,7 +173,7 @@ impl TrustCache {
                 let began = self.turns.fetch_add(1, Ordering::SeqCst);
                 let before = current.as_ref().map(|entry| &entry.standing);
                 let standing = self.ask(&anchor, &gun, before).await;
-                let used = AtomicBool::new(matches!(ahead, Ahead::No));
+                let used = AtomicBool::new(ahead != Ahead::Yes);
                 let refreshing = AtomicBool::new(false);
                 Op::Put(Arc::new(Entry {
                     anchor: anchor.clone(),

@@ -65,11 +65,16 @@ impl Drop for Turn {
     }
 }
 
+/// How often a repository is queried at most because its trust data does not name a tag.
+const AGAIN: Duration = Duration::from_secs(10);
+
 /// Whether a refresh is ahead of time, or somebody waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ahead {
     Yes,
     No,
+    /// Somebody waits for it although the trust data is fresh: it does not name the tag of the request.
+    Again,
 }
 
 impl Entry {
@@ -94,11 +99,21 @@ impl Entry {
         }
     }
 
+    /// Whether the server was queried less than [`AGAIN`] ago.
+    pub(super) fn is_new(&self, now: Timestamp) -> bool {
+        let queried = self.standing.queried();
+        queried <= now && now.since(queried) < AGAIN
+    }
+
     /// Whether this is as good as what one who came at `came` would get: it may be used, or it was
     /// asked for after that.
     pub(super) fn is_done(&self, came: u64, now: Timestamp, ahead: Ahead) -> bool {
         let usable = match self.standing.at(now, lifetimes(&self.anchor)) {
-            Use::Now { due, .. } => !due || ahead == Ahead::No,
+            Use::Now { due, .. } => match ahead {
+                Ahead::Yes => !due,
+                Ahead::No => true,
+                Ahead::Again => self.is_new(now),
+            },
             Use::AskFirst => false,
         };
         usable || self.began > came

@@ -10,6 +10,7 @@
 //! Everything up to there is pure: files, pins, memory and `now` in; what is signed and what to
 //! remember out.
 
+mod again;
 mod anchor;
 mod cache;
 mod certificate;

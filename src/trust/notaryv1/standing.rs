@@ -89,6 +89,14 @@ impl Standing {
         Self::Unreachable { why, last, tried: now }
     }
 
+    /// When the server was queried last, answered or not.
+    pub(super) fn queried(&self) -> Timestamp {
+        match self {
+            Self::Signed { answered, .. } | Self::Refused { answered, .. } => *answered,
+            Self::Unreachable { tried, .. } => *tried,
+        }
+    }
+
     /// The repository, as long as it may be used at all.
     pub(super) fn repository(&self) -> Option<&Arc<SignedRepository>> {
         match self {
