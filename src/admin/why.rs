@@ -14,7 +14,7 @@ use crate::audit::recent::KEPT;
 use crate::audit::{Audit, Record, RequestId};
 use crate::explain::{Explanation, explain};
 use crate::oci::ImageRef;
-use crate::server::Generations;
+use crate::server::{Generations, Names};
 use crate::shown::grouped;
 
 use super::{TEXT, answer};
@@ -55,7 +55,8 @@ impl Why {
     }
 
     pub(super) async fn answer(&self, query: Option<&str>) -> Response<Full<Bytes>> {
-        let question = match Question::read(query.unwrap_or_default()) {
+        let generation = self.generations.current();
+        let question = match Question::read(query.unwrap_or_default(), &generation.names) {
             Ok(question) => question,
             Err(wrong) => return answer(StatusCode::BAD_REQUEST, TEXT, wrong + "\n"),
         };
@@ -81,14 +82,14 @@ impl Why {
 }
 
 impl Question {
-    fn read(query: &str) -> Result<Self, String> {
+    fn read(query: &str, names: &Names) -> Result<Self, String> {
         let mut asked = form_urlencoded::parse(query.as_bytes());
         let (Some((key, value)), None) = (asked.next(), asked.next()) else {
             return Err(USAGE.to_owned());
         };
         let wrong = |why: &dyn std::fmt::Display| format!("{value:?}: {why}; {USAGE}");
         match &*key {
-            "image" => value.parse().map(Self::Image).map_err(|error| wrong(&error)),
+            "image" => names.called(&value).map(Self::Image).map_err(|error| wrong(&error)),
             "request" => value.parse().map(Self::Request).map_err(|error| wrong(&error)),
             _ => Err(USAGE.to_owned()),
         }
@@ -124,18 +125,19 @@ mod tests {
     #[test]
     fn a_question_is_an_image_or_a_request_and_else_it_is_told_what_to_write() {
         let image = "r.example/a:1".parse().unwrap();
-        assert_eq!(Question::read("image=r.example%2Fa:1"), Ok(Question::Image(image)));
+        let names = Names::default();
+        assert_eq!(Question::read("image=r.example%2Fa:1", &names), Ok(Question::Image(image)));
         let id = "00000000000000ff";
-        let asked = Question::read(&format!("request={id}"));
+        let asked = Question::read(&format!("request={id}"), &names);
         assert_eq!(asked, Ok(Question::Request(id.parse().unwrap())));
         for query in
             ["", "image", "image=", "image=UPPER", "request=", "request=1", "imge=r.example/a:1"]
         {
-            let wrong = Question::read(query).unwrap_err();
+            let wrong = Question::read(query, &names).unwrap_err();
             assert!(wrong.ends_with(USAGE), "{query}: {wrong}");
         }
         for query in ["image=r.example/a:1&image=r.example/b:1", "image=r.example/a:1&request=1"] {
-            assert_eq!(Question::read(query).unwrap_err(), USAGE);
+            assert_eq!(Question::read(query, &names).unwrap_err(), USAGE);
         }
     }
 }

@@ -23,6 +23,8 @@ use crate::clients::Certificates;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
+use crate::oci::ImageRef;
+use crate::oci::name::InvalidName;
 use crate::server::{self, Facing, Generations, Limits, Load, Proxy, Tls, Versions};
 use crate::store::StoreLock;
 use parts::Parts;
@@ -91,6 +93,11 @@ impl App {
     /// The gate as it is now.
     pub fn gate(&self) -> Gate {
         self.generations.current().gate.clone()
+    }
+
+    /// The image that a client shows as `name`.
+    pub fn image(&self, name: &str) -> Result<ImageRef, InvalidName> {
+        self.generations.current().names.called(name)
     }
 
     pub fn clock(&self) -> &Clock {

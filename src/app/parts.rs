@@ -145,6 +145,10 @@ impl Parts {
         let names = Names {
             registries: registries.collect(),
             default: default.map(|upstream| upstream.registry.clone()),
+            own_ports: std::iter::once(config.server.listen)
+                .chain(config.mirror.as_ref().map(|mirror| mirror.listen))
+                .map(|listen| listen.port())
+                .collect(),
         };
         let pull_through = self.pull_through.asking(upstreams);
         let places = Places::new(pull_through.clone(), self.clock.clone());

@@ -84,7 +84,8 @@ impl Exempt {
         let reason = self.reason.as_deref().unwrap_or_default();
         match exemptible.exempt(file, (reason, &who()), now, lasts) {
             Ok(made) => {
-                let (image, config) = (self.image.as_deref(), self.config.file.display());
+                let (image, config) = (self.image.as_deref(), self.config.path());
+                let config = config.display();
                 let image = image.unwrap_or_default();
                 let end = format!("countersign exempt {image} --end --config {config}");
                 print(&format!("{made}to end it before: {end}\n"))?;

@@ -2,6 +2,7 @@
 
 mod check;
 mod client_config;
+mod config_file;
 mod demo;
 mod doctor;
 mod exempt;
@@ -13,17 +14,16 @@ mod trust;
 mod why;
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::Config;
 use crate::settings::Problems;
 use crate::shown::escaped;
 use crate::telemetry;
+use config_file::ConfigFile;
 
 const CONFIG_ERROR: u8 = 2;
 const OTHER_ERROR: u8 = 1;
@@ -54,20 +54,6 @@ enum Command {
     Replay(replay::Replay),
     Exempt(exempt::Exempt),
     Forget(forget::Forget),
-}
-
-/// The configuration that a command reads.
-#[derive(Debug, Args)]
-struct ConfigFile {
-    /// The configuration; `config.example.toml` names every key.
-    #[arg(long = "config", value_name = "FILE")]
-    file: PathBuf,
-}
-
-impl ConfigFile {
-    fn load(&self) -> Result<Config, Problems> {
-        Config::load(&self.file)
-    }
 }
 
 /// Runs the command that the arguments of this process name.

@@ -1,6 +1,5 @@
 //! `countersign why`: the decision about one image, taken here or asked of a gate that runs.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -12,7 +11,7 @@ use crate::app::{App, Keeping};
 use crate::clock::Clock;
 use crate::explain::{Explanation, exit_status, explain};
 use crate::net::{Client, Method, Timeouts};
-use crate::oci::ImageRef;
+use crate::server::Names;
 
 use super::{ConfigFile, print, wrong};
 
@@ -29,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(70);
     countersign why registry.example.com/library/app:v1 --config countersign.toml\n  \
     countersign why registry.example.com/library/app:v1 --gate http://127.0.0.1:5051")]
 pub(super) struct Why {
-    #[arg(help = "registry/repository[:tag][@digest]")]
+    #[arg(help = "[GATE/][registry/]repository[:tag][@digest], as a client shows it")]
     image: String,
     #[command(flatten)]
     source: Source,
@@ -40,13 +39,11 @@ pub(super) struct Why {
 
 /// Who takes the decision.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
 struct Source {
-    /// The configuration, which is read to take the decision here.
-    #[arg(long = "config", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The admin listener of a gate that runs, which is asked for its own decision.
-    #[arg(long, value_name = "URL", value_parser = listener)]
+    #[command(flatten)]
+    config: ConfigFile,
+    /// The admin listener of a running gate, which makes the decision; without it, this command makes it.
+    #[arg(long, value_name = "URL", value_parser = listener, conflicts_with = "file")]
     gate: Option<Url>,
 }
 
@@ -60,22 +57,21 @@ fn listener(text: &str) -> Result<Url, String> {
 
 impl Why {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
-        let image: Result<ImageRef, _> = self.image.parse();
-        let config = match self.source.config {
-            Some(file) => Some(ConfigFile { file }.load()?),
-            None => None,
-        };
-        let image = match image {
-            Ok(image) => image,
-            Err(error) => return Ok(wrong(&self.image, error)),
-        };
-        let explanation = match (config, self.source.gate) {
-            (Some(config), _) => {
-                let app = App::new(&config, Clock::System, Keeping::OnlyRead)?;
-                explain(&app.gate(), &image).await
+        if let Err(error) = Names::default().called(&self.image) {
+            return Ok(wrong(&self.image, error));
+        }
+        let explanation = match self.source.gate {
+            Some(gate) => match ask(&gate, &self.image).await? {
+                Ok(explanation) => *explanation,
+                Err(error) => return Ok(wrong(&self.image, error)),
+            },
+            None => {
+                let app = App::new(&self.source.config.load()?, Clock::System, Keeping::OnlyRead)?;
+                match app.image(&self.image) {
+                    Ok(image) => explain(&app.gate(), &image).await,
+                    Err(error) => return Ok(wrong(&self.image, error)),
+                }
             }
-            (None, Some(gate)) => ask(&gate, &image).await?,
-            (None, None) => bail!("say --config FILE, or --gate URL"),
         };
         if self.json {
             print(&(serde_json::to_string_pretty(&explanation)? + "\n"))?;
@@ -86,12 +82,13 @@ impl Why {
     }
 }
 
-/// What the gate whose admin listener is at `gate` says of `image`.
-async fn ask(gate: &Url, image: &ImageRef) -> anyhow::Result<Explanation> {
+/// The explanation of the gate whose admin listener is at `gate`, which knows by which names its clients call an image; or
+/// why `image` is not a name.
+async fn ask(gate: &Url, image: &str) -> anyhow::Result<Result<Box<Explanation>, String>> {
     let timeouts = Timeouts { first_byte: PATIENCE, total: PATIENCE, ..Timeouts::default() };
     let client = Client::new(gate, None, 1, timeouts)?.without_via();
     let mut url = gate.join("/why").context("--gate is no URL of a listener")?;
-    url.query_pairs_mut().append_pair("image", &image.to_string());
+    url.query_pairs_mut().append_pair("image", image);
     let response = client.send(Method::Get, &url, &HeaderMap::new()).await;
     let response = response.map_err(|error| {
         anyhow!("cannot ask {gate}: is it the `listen` of the gate's [admin]?: {error}")
@@ -100,6 +97,9 @@ async fn ask(gate: &Url, image: &ImageRef) -> anyhow::Result<Explanation> {
     let body = response.into_body().read_whole(MAX_ANSWER).await?;
     if status != StatusCode::OK {
         let said = String::from_utf8_lossy(&body);
+        if status == StatusCode::BAD_REQUEST {
+            return Ok(Err(said.trim_end().to_owned()));
+        }
         let other = match status {
             StatusCode::NOT_FOUND => "; is it the `listen` of the gate's [admin]?",
             _ => "",
@@ -107,5 +107,7 @@ async fn ask(gate: &Url, image: &ImageRef) -> anyhow::Result<Explanation> {
         bail!("{gate} answers {status}: {}{other}", said.trim_end());
     }
     let explained = serde_json::from_slice(&body);
-    explained.with_context(|| format!("{gate} is no admin listener of this version of countersign"))
+    let explained = explained
+        .with_context(|| format!("{gate} is no admin listener of this version of countersign"));
+    explained.map(Ok)
 }

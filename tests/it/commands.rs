@@ -215,6 +215,55 @@ fn why_explains_a_refusal_by_no_rule_and_exits_with_3() {
 }
 
 #[test]
+fn the_configuration_is_found_without_an_option() {
+    let text = "[server]\nlisten = \"127.0.0.1:5050\"\n[store]\npath = \"nowhere\"\n\
+                [[upstream]]\nregistry = \"registry.example.com\"\ndefault = true\n";
+    let folder = crate::folder::Folder::new("config-default");
+    folder.write("countersign.toml", text);
+    let other = ConfigFile::new("variable", &text.replace("5050", "5055"));
+    let check = |variable: Option<&str>, folder: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command.arg("check").current_dir(folder).env_remove("COUNTERSIGN_CONFIG");
+        command.envs(variable.map(|file| ("COUNTERSIGN_CONFIG", file)));
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let (status, said) = check(None, &folder.join(""));
+    assert!(status == Some(0) && said.contains("127.0.0.1:5050"), "{said}");
+    let (status, said) = check(Some(other.path()), &folder.join(""));
+    assert!(status == Some(0) && said.contains("127.0.0.1:5055"), "{said}");
+    // The error names the file that was used.
+    let (status, said) = check(Some("/nowhere/gate.toml"), &folder.join(""));
+    assert!(status == Some(2) && said.contains("/nowhere/gate.toml"), "{said}");
+    let empty = crate::folder::Folder::new("config-none");
+    let (status, said) = check(None, &empty.join(""));
+    assert!(status == Some(2) && said.contains("/etc/countersign/countersign.toml"), "{said}");
+}
+
+#[test]
+fn why_takes_every_name_that_a_client_shows_and_tells_no_upstream_from_no_rule() {
+    let text = "[server]\nlisten = \"127.0.0.1:5050\"\n[store]\npath = \"nowhere\"\n\
+                [[upstream]]\nregistry = \"registry.example.com\"\ndefault = true\n";
+    let file = ConfigFile::new("called", text);
+    let why = |image: &str| {
+        let said = countersign(&["why", image, "--config", file.path(), "--json"]);
+        assert_eq!(said.status, Some(3), "{image}: {}", said.stderr);
+        serde_json::from_str::<serde_json::Value>(&said.stdout).unwrap()
+    };
+    for name in
+        ["registry.example.com/team/app:1", "team/app:1", "gate.example.com:5050/team/app:1"]
+    {
+        let told = why(name);
+        assert_eq!(told["image"], "registry.example.com/team/app:1", "{name}");
+        assert_eq!(told["reason"], "no_rule", "{name}");
+    }
+    let told = why("quay.io/team/app:1");
+    assert_eq!((&told["verdict"], told.get("reason")), (&"missing".into(), None), "{told}");
+    assert_eq!(told["because"], "no upstream is configured for quay.io");
+}
+
+#[test]
 fn why_names_the_gate_that_does_not_answer_and_exits_with_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let gate = format!("http://{}", taken.local_addr().unwrap());

@@ -198,7 +198,7 @@ pub(crate) fn generations(
         Exemptions::new(file, Clock::System, exemptions::Metrics::default(), Telling::Nothing);
     let gate =
         Gate::new(policy, trust, pull_through, tags, exemptions, names.clone(), Clock::System);
-    let names = Names { default: names.first().cloned(), registries: names };
+    let names = Names { default: names.first().cloned(), registries: names, ..Names::default() };
     let clients = Clients::open();
     Generations::new(Generation { number: 1, gate, clients, names, denial_status })
 }

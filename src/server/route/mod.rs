@@ -2,6 +2,8 @@
 //! paths beside them). Turns a method, a path and a query into a [`Route`], and knows nothing of
 //! answers, of decisions or of who is asking.
 
+mod called;
+
 use std::borrow::Cow;
 
 use http::Method;
@@ -24,6 +26,8 @@ pub struct Names {
     pub registries: Vec<Registry>,
     /// Which one a name means that bears no registry and came with no `ns`.
     pub default: Option<Registry>,
+    /// The ports of the gate's own listeners, by which users name it.
+    pub own_ports: Vec<u16>,
 }
 
 /// What a request asks for.

@@ -11,6 +11,7 @@ fn names() -> Names {
     Names {
         registries: registries.iter().map(|name| name.parse().unwrap()).collect(),
         default: Some("r.example".parse().unwrap()),
+        own_ports: Vec::new(),
     }
 }
 
