@@ -10,7 +10,7 @@ ARG BUILDER=rust:1-bookworm
 ARG RUNTIME=debian:bookworm-slim
 
 FROM ${BUILDER} AS builder
-ARG PROFILE=release
+ARG PROFILE=dist
 WORKDIR /build
 COPY . .
 RUN cargo build --locked --profile "${PROFILE}" --bin countersign --target-dir /target \
