@@ -12,7 +12,7 @@ use super::decision;
 use super::denial::Denial;
 use super::deny;
 use crate::oci::{Digest, ImageRef, Tag};
-use crate::policy::{Answer, Answers, Requirement, Unmet};
+use crate::policy::{Answer, Answers, Permit, Required, Requirement, Unmet};
 use crate::trust::content::Verdict;
 use crate::trust::places::Inquiry;
 use crate::trust::{Endorsement, Reason, Refusal, SignedNames, Subject, Unendorsed};
@@ -22,7 +22,7 @@ type Heard = (Arc<str>, Result<Arc<Verdict>, Unendorsed>);
 
 /// What came of asking about a tag.
 pub(super) struct TagJudged {
-    pub(super) met: Result<Vec<Endorsement>, Unmet>,
+    pub(super) met: Result<Permit<Denial>, Unmet>,
     /// The digest that anchors that sign content were asked about last, and what they say of it.
     pub(super) heard: Option<(Digest, Vec<Heard>)>,
 }
@@ -33,10 +33,10 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        requirement: &Requirement,
+        requirement: Required<'_>,
         place: &Place<'_>,
-    ) -> Result<Vec<Endorsement>, Denial> {
-        let answers = self.names_say(image, requirement, |names| names.tag(tag)).await;
+    ) -> Result<Permit<Denial>, Denial> {
+        let answers = self.names_say(image, &requirement, |names| names.tag(tag)).await;
         let met = match requirement.missing_name(&answers) {
             Some(unmet) => Err(unmet),
             None => requirement.judge(&answers, &requirement.named(&answers)),
@@ -50,10 +50,10 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        requirement: &Requirement,
+        requirement: Required<'_>,
         place: &Place<'_>,
         inquiry: &Inquiry,
-    ) -> Result<Vec<Endorsement>, Denial> {
+    ) -> Result<Permit<Denial>, Denial> {
         self.judge_tag_at(image, tag, None, requirement, place, inquiry).await
     }
 
@@ -63,10 +63,10 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         at_upstream: Option<&Digest>,
-        requirement: &Requirement,
+        requirement: Required<'_>,
         place: &Place<'_>,
         inquiry: &Inquiry,
-    ) -> Result<Vec<Endorsement>, Denial> {
+    ) -> Result<Permit<Denial>, Denial> {
         let judged = self.tag_judged(image, tag, at_upstream, requirement, place, inquiry).await?;
         judged.met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))
     }
@@ -79,11 +79,11 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         at_upstream: Option<&Digest>,
-        requirement: &Requirement,
+        requirement: Required<'_>,
         place: &Place<'_>,
         inquiry: &Inquiry,
     ) -> Result<TagJudged, Denial> {
-        let mut answers = self.names_say(image, requirement, |names| names.tag(tag)).await;
+        let mut answers = self.names_say(image, &requirement, |names| names.tag(tag)).await;
         if let Some(unmet) = requirement.missing_name(&answers) {
             return Ok(TagJudged { met: Err(unmet), heard: None });
         }
@@ -91,7 +91,7 @@ impl Shared {
         let named = requirement.named(&answers);
         let mut heard = None;
         for digest in &named {
-            match self.content_says(image, digest, requirement, place, inquiry).await {
+            match self.content_says(image, digest, &requirement, place, inquiry).await {
                 Ok(says) => {
                     let says: Vec<Heard> = says.collect();
                     answers.about(*digest, says.iter().map(answer));
@@ -99,7 +99,7 @@ impl Shared {
                 }
                 // Another digest can still meet the requirement.
                 Err(Denial::Missing { .. }) if !bound => {
-                    answers.about(*digest, missing(requirement, digest));
+                    answers.about(*digest, missing(&requirement, digest));
                 }
                 Err(denial) => return Err(denial),
             }
@@ -110,7 +110,7 @@ impl Shared {
         };
         let resolved = match at_upstream {
             Some(digest) => Ok(*digest),
-            None => self.resolve(image, tag, requirement, place, inquiry).await,
+            None => self.resolve(image, tag, &requirement, place, inquiry).await,
         };
         let digest = match resolved {
             Ok(digest) if !named.contains(&digest) => digest,
@@ -120,7 +120,7 @@ impl Shared {
             }
             Err(denial) => return Err(denial),
         };
-        let says = self.content_says(image, &digest, requirement, place, inquiry).await?;
+        let says = self.content_says(image, &digest, &requirement, place, inquiry).await?;
         let says: Vec<Heard> = says.collect();
         answers.about(digest, says.iter().map(answer));
         let met = requirement
@@ -135,16 +135,16 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
         tag: Option<&Tag>,
-        requirement: &Requirement,
+        requirement: Required<'_>,
         place: &Place<'_>,
         inquiry: &Inquiry,
-    ) -> Result<Vec<Endorsement>, Denial> {
+    ) -> Result<Permit<Denial>, Denial> {
         let of = |names: &SignedNames<'_>| of_digest(names, digest, tag);
-        let mut answers = self.names_say(image, requirement, of).await;
+        let mut answers = self.names_say(image, &requirement, of).await;
         let met = match requirement.missing_name(&answers) {
             Some(unmet) => Err(unmet),
             None => {
-                let says = self.content_says(image, digest, requirement, place, inquiry).await?;
+                let says = self.content_says(image, digest, &requirement, place, inquiry).await?;
                 let says: Vec<Heard> = says.collect();
                 answers.about(*digest, says.iter().map(answer));
                 let named = requirement.named(&answers);

@@ -9,7 +9,6 @@ use super::Gate;
 use super::by_tag::place;
 use super::denial::Denial;
 use crate::oci::{Digest, ImageRef, Reference, Registry};
-use crate::policy::Mode;
 use crate::pull_through::FetchError;
 use crate::trust::content::Verdict;
 use crate::trust::places::Inquiry;
@@ -31,9 +30,7 @@ impl Gate {
         let (tag, now) = (image.tag(), shared.clock.now());
         let chosen = shared.policy.rule_for(&image.registry, &image.repository, tag, now);
         let Some(chosen) = chosen else { return Ok(None) };
-        let (Mode::Enforce(requirement) | Mode::Audit(requirement)) = &chosen.rule.mode else {
-            return Ok(None);
-        };
+        let Some(requirement) = chosen.required() else { return Ok(None) };
         if requirement.content.is_empty() {
             return Ok(None);
         }
@@ -41,7 +38,7 @@ impl Gate {
         let (digest, says) = match &image.reference {
             Reference::Digest(digest) => {
                 let says =
-                    shared.content_says(image, digest, requirement, &place, &inquiry).await?;
+                    shared.content_says(image, digest, &requirement, &place, &inquiry).await?;
                 (*digest, says.collect())
             }
             Reference::Tag(tag) => {

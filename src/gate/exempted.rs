@@ -8,14 +8,14 @@ use std::collections::VecDeque;
 use futures_util::future::BoxFuture;
 
 use super::Shared;
-use super::admitted::{Admitted, Grounds, Place, Remark};
+use super::admitted::{Admitted, Place, Remark};
 use super::by_tag::place;
 use super::decision::Decision;
 use super::denial::Denial;
 use super::deny;
 use crate::exemptions::{Exemption, Said};
 use crate::oci::{Digest, ImageRef, Reference, Tag};
-use crate::policy::{Chosen, Mode};
+use crate::policy::{Chosen, Terms};
 use crate::trust::Reason;
 
 /// How deep exempted indexes may list indexes.
@@ -26,6 +26,8 @@ const MAX_INDEXES: usize = 200;
 /// What is exempted in the repository of an image, where the image is, and who pays for looking.
 struct Exempted<'a> {
     all: Vec<Exemption>,
+    /// A rule that does not deny.
+    chosen: Chosen<'a>,
     place: Place<'a>,
     decision: Decision,
 }
@@ -87,7 +89,7 @@ impl Shared {
         let Some(exemption) = all.iter().find(|one| one.says().digest == digest).cloned() else {
             return Err(denial);
         };
-        let exempted = Exempted { all, place, decision };
+        let exempted = Exempted { all, chosen, place, decision };
         let admitted = match self.exempt(image, &exemption, &exempted).await {
             Ok(admitted) => admitted,
             Err(other) => return Err(more_open(denial, other)),
@@ -111,7 +113,8 @@ impl Shared {
             chosen = chosen.or_else(|| self.rule_that_asks(image, Some(tag)));
         }
         let Some(chosen) = chosen else { return Err(denial) };
-        let exempted = Exempted { all, place: place(image, &chosen), decision: Decision::new() };
+        let place = place(image, &chosen);
+        let exempted = Exempted { all, chosen, place, decision: Decision::new() };
         match self.reached(image, digest, &exempted).await {
             Ok(Some((admitted, exemption))) => Ok(remarked(image, admitted, exemption, &denial)),
             Ok(None) => Err(denial),
@@ -131,7 +134,7 @@ impl Shared {
     fn rule_that_asks(&self, image: &ImageRef, tag: Option<&Tag>) -> Option<Chosen<'_>> {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, tag, now);
-        chosen.filter(|chosen| !matches!(chosen.rule.mode, Mode::Deny { .. }))
+        chosen.filter(|chosen| !matches!(chosen.terms(), Terms::Deny { .. }))
     }
 
     /// Admits `digest` by an exemption: its own, that of an index above it, or that of what it is about.
@@ -225,9 +228,11 @@ impl Shared {
         exemption: &Exemption,
         exempted: &Exempted<'_>,
     ) -> Result<Admitted, Denial> {
-        let (place, digest) = (&exempted.place, exemption.says().digest);
-        let grounds = Grounds::Exempted(exemption.clone());
-        self.fetch(image, digest, grounds, place, Some(&exempted.decision)).await
+        let place = &exempted.place;
+        match exempted.chosen.exempt(exemption) {
+            Some(permit) => self.fetch(image, permit, place, Some(&exempted.decision)).await,
+            None => Err(deny::by_rule(image, place.rule, None)),
+        }
     }
 }
 

@@ -49,6 +49,31 @@ async fn both_are_needed_of_a_name_and_a_content() {
 }
 
 #[tokio::test]
+async fn every_anchor_of_require_must_endorse_the_digest() {
+    let mut world = mixed("require = [\"team\", \"ci\", \"platform\"]").await;
+    for (number, missing) in ["team", "ci", "platform", "none"].into_iter().enumerate() {
+        let tag = format!("v{number}");
+        let manifest = match missing {
+            "team" => world.push(&tag, missing),
+            _ => world.push_signed(&tag, missing),
+        };
+        if missing != "ci" {
+            sign(&world, &manifest);
+        }
+        if missing != "platform" {
+            sign_as_platform(&world, &manifest);
+        }
+        for reference in [tag, Digest::of(&manifest).to_string()] {
+            let got = world.pull(&reference).await;
+            match missing {
+                "none" => got.serves(&manifest),
+                missing => assert_eq!(got.denied().0, 404, "served without {missing}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn where_a_name_is_refused_no_signature_is_looked_for() {
     let mut world = mixed("require = [\"ci\", \"team\"]").await;
     push_signed(&world, "v1", "one");
