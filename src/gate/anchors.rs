@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 use super::Shared;
 use super::admitted::Place;
-use super::decision;
+use super::decision::{self, TagDigest};
 use super::denial::Denial;
 use super::deny;
 use crate::oci::{Digest, ImageRef, Tag};
@@ -19,6 +19,14 @@ use crate::trust::{Endorsement, Reason, Refusal, SignedNames, Subject, Unendorse
 
 /// An anchor that signs content, and its verdict.
 type Heard = (Arc<str>, Result<Arc<Verdict>, Unendorsed>);
+
+/// What upstream has under a tag.
+#[derive(Clone, Copy)]
+pub(super) enum AtUpstream<'a> {
+    Known(&'a Digest),
+    /// It is asked for if it is needed, and kept there.
+    Ask(&'a TagDigest),
+}
 
 /// What came of asking about a tag.
 pub(super) struct TagJudged {
@@ -45,24 +53,12 @@ impl Shared {
     }
 
     /// Who endorses what `tag` stands for, if that meets the requirement: one digest, which is one
-    /// that a name gave, or else the one that upstream has at this moment.
+    /// that a name gave, or else the one that upstream has.
     pub(super) async fn judge_tag(
         &self,
         image: &ImageRef,
         tag: &Tag,
-        requirement: Required<'_>,
-        place: &Place<'_>,
-        inquiry: &Inquiry,
-    ) -> Result<Permit<Denial>, Denial> {
-        self.judge_tag_at(image, tag, None, requirement, place, inquiry).await
-    }
-
-    /// The same, if upstream has `at_upstream` under the tag.
-    pub(super) async fn judge_tag_at(
-        &self,
-        image: &ImageRef,
-        tag: &Tag,
-        at_upstream: Option<&Digest>,
+        at_upstream: AtUpstream<'_>,
         requirement: Required<'_>,
         place: &Place<'_>,
         inquiry: &Inquiry,
@@ -73,12 +69,12 @@ impl Shared {
 
     /// Asks about each digest that could meet the requirement: first those that names give; then the
     /// one that upstream has, unless a name is required, for nothing else can meet that. What upstream
-    /// has is `at_upstream`, or asked for.
+    /// has is known, or asked for.
     pub(super) async fn tag_judged(
         &self,
         image: &ImageRef,
         tag: &Tag,
-        at_upstream: Option<&Digest>,
+        at_upstream: AtUpstream<'_>,
         requirement: Required<'_>,
         place: &Place<'_>,
         inquiry: &Inquiry,
@@ -109,8 +105,11 @@ impl Shared {
             met => return Ok(TagJudged { met, heard }),
         };
         let resolved = match at_upstream {
-            Some(digest) => Ok(*digest),
-            None => self.resolve(image, tag, &requirement, place, inquiry).await,
+            AtUpstream::Known(digest) => Ok(*digest),
+            AtUpstream::Ask(cell) => {
+                let resolved = self.resolve(image, tag, &requirement, place, inquiry).await;
+                resolved.map(|digest| *cell.get_or_init(|| digest))
+            }
         };
         let digest = match resolved {
             Ok(digest) if !named.contains(&digest) => digest,

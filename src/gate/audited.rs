@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::admitted::Admitted;
 use super::by_tag::place;
-use super::decision::Decision;
+use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::{MAX_DECISION, PATIENCE, Shared, deny};
 use crate::clock::Timestamp;
@@ -49,13 +49,16 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         audit: Audit<'_>,
+        at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
         let (of, by) = (image.clone(), tag.clone());
+        let judged_digest = Arc::new(TagDigest::new());
+        let cell = Arc::clone(&judged_digest);
         let judged = self.judge_soon(image, move |shared| {
             Box::pin(async move {
                 let now = shared.clock.now();
                 let chosen = shared.policy.rule_for(&of.registry, &of.repository, Some(&by), now);
-                shared.enforced(&of, &by, chosen).await
+                shared.enforced(&of, &by, chosen, &cell).await
             })
         });
         let denial = match judged.await {
@@ -63,7 +66,11 @@ impl Shared {
             Err(denial) => denial,
         };
         let place = place(image, &audit.chosen());
-        let digest = self.digest_at_upstream(image, tag, &place).await?;
+        // What the denial is about, and not what the tag has by now.
+        if let Some(digest) = judged_digest.get() {
+            at_upstream.get_or_init(|| *digest);
+        }
+        let digest = self.digest_at_upstream(image, tag, &place, at_upstream).await?;
         let would = Arc::new(denial);
         let permit = audit.permit(digest, Arc::clone(&would));
         let admitted = self.fetch(image, permit, &place, None).await?;

@@ -5,29 +5,35 @@ use crate::policy::{Allow, Chosen, OnUnsigned, Permit, Terms};
 
 use super::Shared;
 use super::admitted::{Admitted, Place};
-use super::decision::Decision;
+use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::deny;
 use super::outside::Outside;
 
 impl Shared {
     pub(super) async fn by_tag(&self, image: &ImageRef, tag: &Tag) -> Result<Admitted, Denial> {
-        match self.by_trust(image, tag).await {
-            Err(denial) => self.tag_unless_exempted(image, tag, denial).await,
+        let at_upstream = TagDigest::new();
+        match self.by_trust(image, tag, &at_upstream).await {
+            Err(denial) => self.tag_unless_exempted(image, tag, denial, &at_upstream).await,
             admitted => admitted,
         }
     }
 
     /// The same, whatever is exempted.
-    pub(super) async fn by_trust(&self, image: &ImageRef, tag: &Tag) -> Result<Admitted, Denial> {
+    pub(super) async fn by_trust(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        at_upstream: &TagDigest,
+    ) -> Result<Admitted, Denial> {
         let chosen =
             self.policy.rule_for(&image.registry, &image.repository, Some(tag), self.clock.now());
         if let Some(chosen) = &chosen
             && let Terms::Audit(audit) = chosen.terms()
         {
-            return Box::pin(self.audited_tag(image, tag, audit)).await;
+            return Box::pin(self.audited_tag(image, tag, audit, at_upstream)).await;
         }
-        self.enforced(image, tag, chosen).await
+        self.enforced(image, tag, chosen, at_upstream).await
     }
 
     /// What is decided by `chosen`, where a rule that audits is enforced.
@@ -36,6 +42,7 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         chosen: Option<Chosen<'_>>,
+        at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
         if let Some((subject, kept)) = self.is_about(image, tag, chosen.as_ref()) {
             let about = (&subject, kept);
@@ -46,7 +53,7 @@ impl Shared {
         let (required, on_unsigned) = match chosen.terms() {
             Terms::Deny { reason } => return Err(deny::by_rule(image, place.rule, reason)),
             Terms::Allow(allow) => {
-                return Box::pin(self.allowed_tag(image, tag, allow, &place)).await;
+                return Box::pin(self.allowed_tag(image, tag, allow, &place, at_upstream)).await;
             }
             Terms::Enforce(required) => (required, required.rule().on_unsigned),
             // It is to record what would be refused, and so holds no tag.
@@ -56,7 +63,8 @@ impl Shared {
             let permit = self.judge_names(image, tag, required, &place).await?;
             return self.fetch(image, permit, &place, None).await;
         }
-        Box::pin(self.by_content(image, tag, on_unsigned, required, &place)).await
+        let asked = (on_unsigned, required);
+        Box::pin(self.by_content(image, tag, asked, &place, at_upstream)).await
     }
 
     /// What upstream has under `tag` at this moment, which the rule permits, signed or not.
@@ -66,8 +74,9 @@ impl Shared {
         tag: &Tag,
         allow: Allow<'_>,
         place: &Place<'_>,
+        at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
-        let digest = self.digest_at_upstream(image, tag, place).await?;
+        let digest = self.digest_at_upstream(image, tag, place, at_upstream).await?;
         let admitted = self.fetch(image, allow.permit(digest), place, None).await?;
         self.lineage.passed(image, digest, tag).await;
         Ok(admitted)
@@ -108,15 +117,20 @@ impl Shared {
         Ok(admitted)
     }
 
-    /// The digest that upstream has under `tag` at this moment.
+    /// The digest that upstream has under `tag`: the one that this decision knows, or asked for now.
     pub(super) async fn digest_at_upstream(
         &self,
         image: &ImageRef,
         tag: &Tag,
         place: &Place<'_>,
+        at_upstream: &TagDigest,
     ) -> Result<Digest, Denial> {
+        if let Some(digest) = at_upstream.get() {
+            return Ok(*digest);
+        }
         let resolved = self.pull_through.resolve(place.registry, place.repository, tag).await;
-        resolved.map_err(|error| deny::fetch(image, Some(place.rule), error))
+        let digest = resolved.map_err(|error| deny::fetch(image, Some(place.rule), error))?;
+        Ok(*at_upstream.get_or_init(|| digest))
     }
 }
 

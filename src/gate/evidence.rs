@@ -6,7 +6,9 @@ use std::sync::Arc;
 use url::Url;
 
 use super::Gate;
+use super::anchors::AtUpstream;
 use super::by_tag::place;
+use super::decision::TagDigest;
 use super::denial::Denial;
 use crate::oci::{Digest, ImageRef, Reference, Registry};
 use crate::pull_through::FetchError;
@@ -42,8 +44,11 @@ impl Gate {
                 (*digest, says.collect())
             }
             Reference::Tag(tag) => {
-                let judged =
-                    shared.tag_judged(image, tag, None, requirement, &place, &inquiry).await?;
+                let cell = TagDigest::new();
+                let at_upstream = AtUpstream::Ask(&cell);
+                let judged = shared
+                    .tag_judged(image, tag, at_upstream, requirement, &place, &inquiry)
+                    .await?;
                 let Some(heard) = judged.heard else { return Ok(None) };
                 heard
             }

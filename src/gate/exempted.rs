@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use super::Shared;
 use super::admitted::{Admitted, Place, Remark};
 use super::by_tag::place;
-use super::decision::Decision;
+use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::deny;
 use crate::exemptions::{Exemption, Said};
@@ -42,7 +42,9 @@ impl Shared {
     pub(super) async fn exempted_meanwhile(&self, image: &ImageRef) -> Option<Admitted> {
         let denial = deny::too_slow(image);
         let admitted = match &image.reference {
-            Reference::Tag(tag) => self.tag_unless_exempted(image, tag, denial).await,
+            Reference::Tag(tag) => {
+                self.tag_unless_exempted(image, tag, denial, &TagDigest::new()).await
+            }
             Reference::Digest(digest) => self.unless_exempted(image, digest, denial).await,
         };
         admitted.ok()
@@ -54,8 +56,9 @@ impl Shared {
         image: &'a ImageRef,
         tag: &'a Tag,
         denial: Denial,
+        at_upstream: &'a TagDigest,
     ) -> BoxFuture<'a, Result<Admitted, Denial>> {
-        Box::pin(self.look_by_tag(image, tag, denial))
+        Box::pin(self.look_by_tag(image, tag, denial, at_upstream))
     }
 
     /// The same for `digest`, or what lists it, or what it is about.
@@ -73,6 +76,7 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         denial: Denial,
+        at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
         let all = self.may_be_exempted(image, &denial);
         if all.is_empty() {
@@ -81,8 +85,7 @@ impl Shared {
         let chosen = self.rule_that_asks(image, Some(tag));
         let Some(chosen) = chosen else { return Err(denial) };
         let (place, decision) = (place(image, &chosen), Decision::new());
-        let resolved = self.pull_through.resolve(place.registry, place.repository, tag).await;
-        let digest = match resolved.map_err(|error| deny::fetch(image, Some(place.rule), error)) {
+        let digest = match self.digest_at_upstream(image, tag, &place, at_upstream).await {
             Ok(digest) => digest,
             Err(open) => return Err(more_open(denial, open)),
         };

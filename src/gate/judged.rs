@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
+use super::anchors::AtUpstream;
 use super::by_tag::place;
-use super::decision::Decision;
+use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::{Gate, MAX_DECISION, Shared, deny};
 use crate::oci::{Digest, ImageRef, Reference, Tag};
@@ -32,7 +33,7 @@ impl Gate {
                     self.shared.judge_as(image, tag, digest).await
                 }
                 (Reference::Tag(tag), None) => {
-                    let admitted = self.shared.by_trust(image, tag).await?;
+                    let admitted = self.shared.by_trust(image, tag, &TagDigest::new()).await?;
                     Ok(Judged { digest: admitted.digest(), would: admitted.would().cloned() })
                 }
             }
@@ -97,8 +98,8 @@ impl Shared {
                 let permit = if required.content.is_empty() {
                     self.judge_names(image, tag, required, &place).await
                 } else {
-                    let at = Some(digest);
-                    self.judge_tag_at(image, tag, at, required, &place, inquiry).await
+                    let at = AtUpstream::Known(digest);
+                    self.judge_tag(image, tag, at, required, &place, inquiry).await
                 };
                 permit.map(|permit| (permit.digest(), None))
             }

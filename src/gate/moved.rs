@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::admitted::{Admitted, Place, Remark};
-use super::decision::Decision;
+use super::anchors::AtUpstream;
+use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::deny;
 use crate::clock::Timestamp;
@@ -20,14 +21,16 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        on_unsigned: OnUnsigned,
-        required: Required<'_>,
+        (on_unsigned, required): (OnUnsigned, Required<'_>),
         place: &Place<'_>,
+        at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
         let decision = Decision::new();
         let inquiry = decision.inquiry();
         let before = self.history(image, tag, place)?;
-        let judged = self.judge_tag(image, tag, required, place, inquiry).await;
+        let judged = self
+            .judge_tag(image, tag, AtUpstream::Ask(at_upstream), required, place, inquiry)
+            .await;
         let (permit, mut remark) = match judged {
             Ok(permit) => (permit, None),
             Err(denial) if on_unsigned == OnUnsigned::Hold && is_unsigned(&denial) => {
@@ -44,7 +47,8 @@ impl Shared {
         let digest = permit.digest();
         let admitted = self.fetch(image, permit, place, Some(&decision)).await?;
         let signed = earliest(admitted.endorsements());
-        if let Noted::Older { newest } = self.note(image, tag, signed, &digest, required.rule(), place).await?
+        if let Noted::Older { newest } =
+            self.note(image, tag, signed, &digest, required.rule(), place).await?
         {
             if required.rule().on_rollback == OnRollback::Refuse {
                 return Err(rolled_back(image, &digest, signed, newest, place.rule));

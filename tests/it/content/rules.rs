@@ -323,3 +323,29 @@ async fn another_key_or_rule_takes_effect_with_the_next_start() {
     world.restart_with(changed).await;
     world.pull("v1").await.is_refused("signature_invalid");
 }
+
+/// What is served is what the finding is about.
+#[tokio::test]
+async fn a_tag_that_moves_while_an_audit_rule_decides_is_served_as_it_was_judged() {
+    let world = mixed("require = [\"ci\"]\nmode = \"audit\"").await;
+    let first = world.push("v1", "first");
+    let second = world.put_image("second");
+    let moved = Digest::of(&second).to_string();
+    world.registry.hook(move |asked| {
+        let again = asked.path.ends_with("/manifests/v1") && asked.before > 0;
+        again.then(|| {
+            let mut answer = crate::fake_registry::respond(200, Vec::new());
+            let headers = answer.headers_mut();
+            headers.insert("docker-content-digest", moved.parse().unwrap());
+            headers.insert("content-type", MediaType::OciImage.as_str().parse().unwrap());
+            crate::fake_registry::Fault::Respond(answer)
+        })
+    });
+    let page = Page::default();
+    let _here = page.is_written();
+    world.pull("v1").await.serves(&first);
+    let events = page.all();
+    let digest = Digest::of(&first).to_string();
+    assert!(events.iter().any(|event| event["manifest.digest"] == *digest), "{events:?}");
+    assert_eq!(resolved(&world, "v1"), 1);
+}
