@@ -63,7 +63,7 @@ impl Forgettable {
         let ImageRef { registry, repository, .. } = &image;
         let memory = TagMemory::look(&config.store.path).forget(registry, repository, &tag)?;
         let chosen = config.policy.rule_for(registry, repository, Some(&tag), clock.now());
-        let keep = match chosen.map(|chosen| &chosen.rule.mode) {
+        let keep = match chosen.map(|chosen| &chosen.rule().mode) {
             Some(Mode::Enforce(requirement) | Mode::Audit(requirement)) => {
                 requirement.names().cloned().collect()
             }

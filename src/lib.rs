@@ -11,10 +11,11 @@
 //!                              │
 //! client ─► connection ─► Route::parse ─► Clients ─ ImageRef ─► Gate::admit ─ Admitted ─► respond ─ Body ─► client
 //!                              │             │                      │
-//!                        Malformed 400    401, 403      1 Policy::rule_for      which anchors are needed
+//!                        Malformed 400    401, 403      1 Policy::rule_for      the rule and its anchors
 //!                                                       2 Trust::signed         what they signed: Endorsement
-//!                                                       3 PullThrough::manifest the content of that digest: Fetched
-//!                                                       4 Admitted::new         one held against the other
+//!                                                       3 Required::judge       whether that meets the rule: Permit
+//!                                                       4 PullThrough::manifest the content of that digest: Fetched
+//!                                                       5 Admitted::new         compares permit and content
 //!                                                                   │
 //!                                                                Denial ─► instead ─┬ clients: 404 · 503
 //!                                                                                   └ a mirror's: sticky
@@ -37,10 +38,10 @@
 //!
 //! ```text
 //! metadata ─ signed ─► Verified<Role> ─ chain ─► SignedRepository ─► Endorsement ─┐
-//! signatures ─ cosign, notation ─► Vouched ─ content ─► Verdict ─► Endorsement ──┤
-//!                                                                                 ├ gate ─► Admitted ─ server ─► Body
-//! upstream's bytes ─ hash ─► Fetched ─────────────────────────────────────────────┤
-//! manifests that it points at outside `manifests` ─ Gate ─► Outside ──────────────┘
+//! signatures ─ cosign, notation ─► Vouched ─ content ─► Verdict ─► Endorsement ──┴ policy ─► Permit ─┐
+//!                                                                                                    ├ gate ─► Admitted ─ server ─► Body
+//! upstream's bytes ─ hash ─► Fetched ────────────────────────────────────────────────────────────────┤
+//! manifests that it points at outside `manifests` ─ Gate ─► Outside ─────────────────────────────────┘
 //! ```
 //!
 //! What is known of a repository's signatures is a trust fact, expires, and is kept by the trust cache
@@ -52,7 +53,7 @@
 //!
 //! ```text
 //! Gate::blob ─► PullThrough ─┬─ Store::content ── a mapped file, sliced ──────────────────┐
-//!                            ├─ InFlight ─► Download ─► Ingest ─► Content                 ├─► BlobStream ─► Body
+//!                            ├─ InFlight ─► Download ─► Ingest ─► Content                 ├─► BlobStream ─► OpenBlob ─► Body
 //!                            │                 └─ Progress ─► Joined, one for each client ┤
 //!                            └─ Straight from upstream: what cannot be kept ──────────────┘
 //! ```
@@ -76,9 +77,9 @@
 //! - [`upstream`]: the registry behind us, and how it lets us in.
 //! - [`pull_through`]: content out of the store, else from upstream: held against its digest, and kept.
 //! - [`trust`]: who vouches for which digest, until when.
-//! - [`policy`]: the rules: which anchors an image needs, and which images are denied.
-//! - [`clients`]: who may pull, and what.
 //! - [`exemptions`]: digests let through for a while, because somebody said so.
+//! - [`policy`]: the rules: which anchors an image needs, which images are denied, and the only permission to serve one.
+//! - [`clients`]: who may pull, and what.
 //! - [`recorded`]: what audit logs say of pulls.
 //! - [`gate`]: admit or deny; the only place where an endorsement and content meet.
 //! - [`explain`]: the decision about one image, told.
@@ -111,9 +112,9 @@ pub mod store;
 pub mod upstream;
 pub mod pull_through;
 pub mod trust;
+pub mod exemptions;
 pub mod policy;
 pub mod clients;
-pub mod exemptions;
 pub mod recorded;
 pub mod gate;
 pub mod explain;

@@ -171,8 +171,7 @@ fn open(
     requests: &upstream::Metrics,
 ) -> anyhow::Result<trust::Anchor> {
     let store = &config.store.path;
-    // What certificates name may be private only where the registry is.
-    let near = config.upstreams.first().map(|upstream| &upstream.url);
+    let upstreams = &config.upstreams;
     Ok(match anchor.clone() {
         trust::Config::NotaryV1(config) => {
             let name = config.name.clone();
@@ -188,8 +187,9 @@ fn open(
             trust::Anchor::Content(content::Anchor::Cosign(Arc::new(anchor)))
         }
         trust::Config::Notation(config) => {
-            let near = near.context("there is no upstream")?;
-            let responder = notation::Responder::new(near)
+            // What certificates name may be private only where the registry of the image is.
+            let upstreams = upstreams.iter().map(|upstream| (&upstream.registry, &upstream.url));
+            let responder = notation::Responder::new(upstreams)
                 .with_context(|| format!("the anchor {}", config.name))?;
             let anchor = Arc::new(notation::Anchor::new(config));
             trust::Anchor::Content(content::Anchor::Notation(anchor, responder))

@@ -122,7 +122,7 @@ impl Inspect {
 fn notary<'a>(gate: &'a Gate, image: &ImageRef) -> Option<&'a Anchor> {
     let (policy, now) = (gate.policy(), gate.clock().now());
     let chosen = policy.rule_for(&image.registry, &image.repository, image.tag(), now);
-    let own = chosen.and_then(|chosen| match &chosen.rule.mode {
+    let own = chosen.and_then(|chosen| match &chosen.rule().mode {
         Mode::Enforce(requirement) | Mode::Audit(requirement) => {
             requirement.names().next().cloned()
         }

@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::exemptions::Said;
 use crate::gate::{Admitted, Denial, Gate, MAX_DECISION, Remark};
 use crate::oci::{ErrorCode, ImageRef};
-use crate::policy::{Chosen, Mode, Rule};
+use crate::policy::{Mode, Rule};
 use crate::trust::{Anchor, Endorsement};
 use advice::Case;
 pub use content::ContentTold;
@@ -179,7 +179,7 @@ async fn found(gate: &Gate, image: &ImageRef) -> Found {
         Some(Anchor::Content(_)) | None => None,
     });
     // Nothing is asked about an image that no rule lets pass.
-    let is_open = chosen.is_some_and(|chosen| !denies(chosen.rule));
+    let is_open = chosen.is_some_and(|chosen| !denies(chosen.rule()));
     let at_upstream = async { if is_open { gate.at_upstream(image).await } else { None } };
     let (mut anchors, heard, at_upstream) =
         tokio::join!(join_all(names), gate.heard(image), at_upstream);
@@ -212,9 +212,10 @@ fn told(
     };
     let chosen = policy.rule_for(&image.registry, &image.repository, image.tag(), now);
     let by_pattern = considered.iter().find(|one| pattern == Some(one.pattern));
-    let rule = by_pattern.map(|one| Chosen { pattern: one.pattern, rule: one.rule }).or(chosen);
+    let chosen = chosen.map(|chosen| (chosen.pattern(), chosen.rule()));
+    let rule = by_pattern.map(|one| (one.pattern, one.rule)).or(chosen);
     let case = Case { image, trust: gate.trust(), rule };
-    let decider: Option<&Arc<str>> = rule.map(|rule| rule.pattern);
+    let decider: Option<&Arc<str>> = rule.map(|(pattern, _)| pattern);
     let admitted = decided.as_ref().ok();
     let digest = admitted.map(|admitted| admitted.digest().to_string());
     if let Some(tag) = &mut found.tag {
@@ -240,8 +241,8 @@ fn told(
         reason: reason.map(Cow::from),
         because,
         advice,
-        rule: rule.map(|rule| RuleTold::of(rule.pattern, rule.rule)),
-        beaten: BeatenTold::of(&considered, decider, rule.is_some_and(|rule| denies(rule.rule))),
+        rule: rule.map(|(pattern, rule)| RuleTold::of(pattern, rule)),
+        beaten: BeatenTold::of(&considered, decider, rule.is_some_and(|(_, rule)| denies(rule))),
         upstream: gate
             .upstream(&image.registry)
             .map(|url| UpstreamTold { registry: image.registry.to_string(), url: url.to_string() }),

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::exemptions::Exemption;
 use crate::oci::headers::ContentName;
 use crate::oci::{Descriptor, Digest, MediaType, Registry, Repository};
-use crate::policy::Artifacts;
+use crate::policy::{Artifacts, Permit};
 use crate::pull_through::Fetched;
 use crate::trust::{Endorsement, Reason, Refusal, Scheme};
 
@@ -27,20 +27,20 @@ use super::tagged::{self, Tagged};
 ///
 /// ```compile_fail,E0624
 /// use countersign::clock::Timestamp;
-/// use countersign::gate::{Admitted, Grounds, Place};
+/// use countersign::gate::{Admitted, Denial, Place};
+/// use countersign::policy::Permit;
 /// use countersign::pull_through::Fetched;
-/// fn forge(fetched: Fetched, grounds: Grounds, place: &Place<'_>, now: Timestamp) {
-///     let _ = Admitted::new(fetched, grounds, place, &Default::default(), now);
+/// fn forge(fetched: Fetched, permit: Permit<Denial>, place: &Place<'_>, now: Timestamp) {
+///     let _ = Admitted::new(fetched, permit, place, &Default::default(), now);
 /// }
 /// ```
 ///
 /// ```compile_fail,E0451
-/// use std::sync::Arc;
-/// use countersign::gate::{Admitted, Grounds};
+/// use countersign::gate::{Admitted, Denial};
+/// use countersign::policy::Permit;
 /// use countersign::pull_through::Fetched;
-/// fn forge(fetched: Fetched, grounds: Grounds, rule: Arc<str>) -> Admitted {
-///     let artifacts = Default::default();
-///     Admitted { fetched, grounds, rule, artifacts, remark: None, would: None }
+/// fn forge(fetched: Fetched, permit: Permit<Denial>) -> Admitted {
+///     Admitted { fetched, permit, remark: None }
 /// }
 /// ```
 ///
@@ -54,13 +54,9 @@ use super::tagged::{self, Tagged};
 #[derive(Clone, Debug)]
 pub struct Admitted {
     fetched: Fetched,
-    grounds: Grounds,
-    rule: Arc<str>,
+    /// For this manifest, or for the one that it is admitted with.
+    permit: Permit<Denial>,
     remark: Option<Remark>,
-    /// What the rule, which only audits, would have said instead.
-    would: Option<Arc<Denial>>,
-    /// Which artifacts about it are served.
-    artifacts: Artifacts,
 }
 
 /// What whoever watches is to know about an admission.
@@ -91,64 +87,29 @@ pub struct Place<'a> {
     pub registry: &'a Registry,
     pub repository: &'a Repository,
     pub rule: &'a Arc<str>,
-    /// What that rule says of artifacts.
-    pub artifacts: Artifacts,
-}
-
-/// On what a manifest is admitted.
-#[derive(Clone, Debug)]
-pub enum Grounds {
-    /// Every anchor that the rule requires vouches for one digest.
-    Endorsed(Vec<Endorsement>),
-    /// The rule asks no anchor, or only records what it would refuse.
-    Rule(Excused),
-    /// Somebody wrote down that it may be served for a while.
-    Exempted(Exemption),
-}
-
-/// A rule's word that `digest` may be served though nobody vouches for it. Only the gate reads rules:
-///
-/// ```compile_fail,E0451
-/// use countersign::gate::{Excused, Grounds};
-/// use countersign::oci::Digest;
-/// fn excuse(digest: Digest) -> Grounds {
-///     Grounds::Rule(Excused { digest })
-/// }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Excused {
-    pub(super) digest: Digest,
 }
 
 impl Admitted {
-    /// Holds the manifest against what it is admitted on: in force now, for this repository, the same
-    /// digests, the same length. All that clients would follow from it must be admitted, unless a rule serves whatever
-    /// there is.
+    /// Compares the manifest with the permit: for this digest, for this repository, in force now, the same length. All
+    /// that clients would follow from it must be admitted, unless the rule serves anything.
     pub(super) fn new(
         fetched: Fetched,
-        grounds: Grounds,
+        permit: Permit<Denial>,
         place: &Place<'_>,
         outside: &Outside,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
-        match &grounds {
-            Grounds::Endorsed(endorsements) => {
-                if endorsements.is_empty() {
-                    return Err(Refusal::new(Reason::NoTrustData, "nobody vouches for it"));
-                }
-                for endorsement in endorsements {
-                    holds(&fetched, endorsement, place, now)?;
-                }
-            }
-            Grounds::Rule(excused) if excused.digest != *fetched.digest() => {
-                return Err(mismatch("digest", &fetched));
-            }
-            Grounds::Rule(_) => {}
-            Grounds::Exempted(exemption) => is_exempted(&fetched, exemption, place, now)?,
+        if permit.digest() != *fetched.digest() {
+            return Err(mismatch("digest", &fetched));
         }
-        grounds.check(&fetched, outside)?;
-        let (rule, artifacts) = (place.rule.clone(), place.artifacts);
-        Ok(Self { fetched, grounds, rule, artifacts, remark: None, would: None })
+        for endorsement in permit.endorsements() {
+            holds(&fetched, endorsement, place, now)?;
+        }
+        if let Some(exemption) = permit.exemption() {
+            is_exempted(&fetched, exemption, place, now)?;
+        }
+        check_outside(&permit, &fetched, outside)?;
+        Ok(Self { fetched, permit, remark: None })
     }
 
     /// A manifest that the admitted index `parent` lists, by digest and size, in its own bytes.
@@ -164,7 +125,7 @@ impl Admitted {
             let because = format!("the index {} does not list it", parent.digest());
             return Err(Refusal::new(Reason::DigestNotSigned, because));
         }
-        parent.grounds.check(&fetched, outside)?;
+        check_outside(&parent.permit, &fetched, outside)?;
         Ok(parent.beside(fetched))
     }
 
@@ -180,8 +141,8 @@ impl Admitted {
         let (of, about) = (manifest.media_type(), subject.descriptor());
         kinds::form(manifest)
             .and_then(|form| {
-                kinds::check_referrer(of, form, &about, subject.artifacts)?;
-                let widened = subject.artifacts == Artifacts::All;
+                kinds::check_referrer(of, form, &about, subject.artifacts())?;
+                let widened = subject.artifacts() == Artifacts::All;
                 match widened || runs_nothing(form, config) {
                     true => Ok(()),
                     false => Err("its config is more than `{}`, or what cosign writes".to_owned()),
@@ -201,9 +162,9 @@ impl Admitted {
         let (form, config) = (manifest.form()?, manifest.blobs().first()?);
         let about = subject.descriptor();
         let listed = || {
-            kinds::check_referrer(manifest.media_type(), form, &about, subject.artifacts).is_ok()
+            kinds::check_referrer(manifest.media_type(), form, &about, subject.artifacts()).is_ok()
         };
-        let decides = subject.artifacts == Artifacts::Listed && !form.config.is_empty_object();
+        let decides = subject.artifacts() == Artifacts::Listed && !form.config.is_empty_object();
         (decides && config.size <= MAX_ARTIFACT_CONFIG as u64 && listed()).then_some(config)
     }
 
@@ -222,10 +183,9 @@ impl Admitted {
         Ok(subject.beside(fetched))
     }
 
-    /// `fetched`, admitted on the grounds of this one.
+    /// `fetched`, admitted by the permit of this one.
     fn beside(&self, fetched: Fetched) -> Self {
-        let (grounds, rule, would) = (self.grounds.clone(), self.rule.clone(), self.would.clone());
-        Self { fetched, grounds, rule, remark: None, would, artifacts: self.artifacts }
+        Self { fetched, permit: self.permit.clone(), remark: None }
     }
 
     /// How others point at it.
@@ -239,12 +199,12 @@ impl Admitted {
 
     /// Whether what clients follow from it needs an admission of its own.
     pub(super) fn asks_outside(&self) -> bool {
-        self.grounds.asks_outside()
+        !self.permit.serves_anything()
     }
 
     /// Which artifacts about it are served.
     pub(super) fn artifacts(&self) -> Artifacts {
-        self.artifacts
+        self.permit.artifacts()
     }
 
     /// The same, with what is to be told about it.
@@ -252,14 +212,9 @@ impl Admitted {
         Self { remark, ..self }
     }
 
-    /// The same, with what a rule that only audits would have said instead.
-    pub(super) fn though(self, would: Arc<Denial>) -> Self {
-        Self { would: Some(would), ..self }
-    }
-
     /// What its rule, which only audits, would have said instead, if it were enforced.
     pub fn would(&self) -> Option<&Arc<Denial>> {
-        self.would.as_ref()
+        self.permit.would()
     }
 
     /// What is to be told about it, if anything.
@@ -300,12 +255,12 @@ impl Admitted {
 
     /// The pattern of the rule that admitted it.
     pub fn rule(&self) -> &str {
-        &self.rule
+        self.permit.rule()
     }
 
     /// The same, to be kept.
     pub fn pattern(&self) -> &Arc<str> {
-        &self.rule
+        self.permit.rule()
     }
 
     /// The anchors that vouch for it; none where the rule asked none.
@@ -318,26 +273,17 @@ impl Admitted {
     }
 
     pub fn endorsements(&self) -> &[Endorsement] {
-        match &self.grounds {
-            Grounds::Endorsed(endorsements) => endorsements,
-            Grounds::Rule(_) | Grounds::Exempted(_) => &[],
-        }
+        self.permit.endorsements()
     }
 }
 
-impl Grounds {
-    /// Checks what clients would follow from `fetched`. A rule that serves whatever there is asks nothing of it.
-    fn check(&self, fetched: &Fetched, outside: &Outside) -> Result<(), Refusal> {
-        match self {
-            Self::Endorsed(_) | Self::Exempted(_) => outside.check(fetched),
-            Self::Rule(_) => Ok(()),
-        }
-    }
-
-    /// Whether [`Outside`] is asked for.
-    pub(super) fn asks_outside(&self) -> bool {
-        !matches!(self, Self::Rule(_))
-    }
+/// Checks what clients would follow from `fetched`, unless the rule serves anything.
+fn check_outside(
+    permit: &Permit<Denial>,
+    fetched: &Fetched,
+    outside: &Outside,
+) -> Result<(), Refusal> {
+    if permit.serves_anything() { Ok(()) } else { outside.check(fetched) }
 }
 
 fn no_artifact(subject: &Descriptor, why: &str) -> Refusal {

@@ -8,11 +8,11 @@ use futures_util::future::join_all;
 
 use super::Shared;
 use super::admitted::Place;
-use super::decision;
+use super::decision::{self, TagDigest};
 use super::denial::Denial;
 use super::deny;
 use crate::oci::{Digest, ImageRef, Tag};
-use crate::policy::{Answer, Answers, Requirement, Unmet};
+use crate::policy::{Answer, Answers, Permit, Required, Requirement, Unmet};
 use crate::trust::content::Verdict;
 use crate::trust::places::Inquiry;
 use crate::trust::{Endorsement, Reason, Refusal, SignedNames, Subject, Unendorsed};
@@ -20,9 +20,17 @@ use crate::trust::{Endorsement, Reason, Refusal, SignedNames, Subject, Unendorse
 /// An anchor that signs content, and its verdict.
 type Heard = (Arc<str>, Result<Arc<Verdict>, Unendorsed>);
 
+/// What upstream has under a tag.
+#[derive(Clone, Copy)]
+pub(super) enum AtUpstream<'a> {
+    Known(&'a Digest),
+    /// It is asked for if it is needed, and kept there.
+    Ask(&'a TagDigest),
+}
+
 /// What came of asking about a tag.
 pub(super) struct TagJudged {
-    pub(super) met: Result<Vec<Endorsement>, Unmet>,
+    pub(super) met: Result<Permit<Denial>, Unmet>,
     /// The digest that anchors that sign content were asked about last, and what they say of it.
     pub(super) heard: Option<(Digest, Vec<Heard>)>,
 }
@@ -33,10 +41,10 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        requirement: &Requirement,
+        requirement: Required<'_>,
         place: &Place<'_>,
-    ) -> Result<Vec<Endorsement>, Denial> {
-        let answers = self.names_say(image, requirement, |names| names.tag(tag)).await;
+    ) -> Result<Permit<Denial>, Denial> {
+        let answers = self.names_say(image, &requirement, |names| names.tag(tag)).await;
         let met = match requirement.missing_name(&answers) {
             Some(unmet) => Err(unmet),
             None => requirement.judge(&answers, &requirement.named(&answers)),
@@ -45,45 +53,33 @@ impl Shared {
     }
 
     /// Who endorses what `tag` stands for, if that meets the requirement: one digest, which is one
-    /// that a name gave, or else the one that upstream has at this moment.
+    /// that a name gave, or else the one that upstream has.
     pub(super) async fn judge_tag(
         &self,
         image: &ImageRef,
         tag: &Tag,
-        requirement: &Requirement,
+        at_upstream: AtUpstream<'_>,
+        requirement: Required<'_>,
         place: &Place<'_>,
         inquiry: &Inquiry,
-    ) -> Result<Vec<Endorsement>, Denial> {
-        self.judge_tag_at(image, tag, None, requirement, place, inquiry).await
-    }
-
-    /// The same, if upstream has `at_upstream` under the tag.
-    pub(super) async fn judge_tag_at(
-        &self,
-        image: &ImageRef,
-        tag: &Tag,
-        at_upstream: Option<&Digest>,
-        requirement: &Requirement,
-        place: &Place<'_>,
-        inquiry: &Inquiry,
-    ) -> Result<Vec<Endorsement>, Denial> {
+    ) -> Result<Permit<Denial>, Denial> {
         let judged = self.tag_judged(image, tag, at_upstream, requirement, place, inquiry).await?;
         judged.met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))
     }
 
     /// Asks about each digest that could meet the requirement: first those that names give; then the
     /// one that upstream has, unless a name is required, for nothing else can meet that. What upstream
-    /// has is `at_upstream`, or asked for.
+    /// has is known, or asked for.
     pub(super) async fn tag_judged(
         &self,
         image: &ImageRef,
         tag: &Tag,
-        at_upstream: Option<&Digest>,
-        requirement: &Requirement,
+        at_upstream: AtUpstream<'_>,
+        requirement: Required<'_>,
         place: &Place<'_>,
         inquiry: &Inquiry,
     ) -> Result<TagJudged, Denial> {
-        let mut answers = self.names_say(image, requirement, |names| names.tag(tag)).await;
+        let mut answers = self.names_say(image, &requirement, |names| names.tag(tag)).await;
         if let Some(unmet) = requirement.missing_name(&answers) {
             return Ok(TagJudged { met: Err(unmet), heard: None });
         }
@@ -91,7 +87,7 @@ impl Shared {
         let named = requirement.named(&answers);
         let mut heard = None;
         for digest in &named {
-            match self.content_says(image, digest, requirement, place, inquiry).await {
+            match self.content_says(image, digest, &requirement, place, inquiry).await {
                 Ok(says) => {
                     let says: Vec<Heard> = says.collect();
                     answers.about(*digest, says.iter().map(answer));
@@ -99,7 +95,7 @@ impl Shared {
                 }
                 // Another digest can still meet the requirement.
                 Err(Denial::Missing { .. }) if !bound => {
-                    answers.about(*digest, missing(requirement, digest));
+                    answers.about(*digest, missing(&requirement, digest));
                 }
                 Err(denial) => return Err(denial),
             }
@@ -109,8 +105,11 @@ impl Shared {
             met => return Ok(TagJudged { met, heard }),
         };
         let resolved = match at_upstream {
-            Some(digest) => Ok(*digest),
-            None => self.resolve(image, tag, requirement, place, inquiry).await,
+            AtUpstream::Known(digest) => Ok(*digest),
+            AtUpstream::Ask(cell) => {
+                let resolved = self.resolve(image, tag, &requirement, place, inquiry).await;
+                resolved.map(|digest| *cell.get_or_init(|| digest))
+            }
         };
         let digest = match resolved {
             Ok(digest) if !named.contains(&digest) => digest,
@@ -120,7 +119,7 @@ impl Shared {
             }
             Err(denial) => return Err(denial),
         };
-        let says = self.content_says(image, &digest, requirement, place, inquiry).await?;
+        let says = self.content_says(image, &digest, &requirement, place, inquiry).await?;
         let says: Vec<Heard> = says.collect();
         answers.about(digest, says.iter().map(answer));
         let met = requirement
@@ -135,16 +134,16 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
         tag: Option<&Tag>,
-        requirement: &Requirement,
+        requirement: Required<'_>,
         place: &Place<'_>,
         inquiry: &Inquiry,
-    ) -> Result<Vec<Endorsement>, Denial> {
+    ) -> Result<Permit<Denial>, Denial> {
         let of = |names: &SignedNames<'_>| of_digest(names, digest, tag);
-        let mut answers = self.names_say(image, requirement, of).await;
+        let mut answers = self.names_say(image, &requirement, of).await;
         let met = match requirement.missing_name(&answers) {
             Some(unmet) => Err(unmet),
             None => {
-                let says = self.content_says(image, digest, requirement, place, inquiry).await?;
+                let says = self.content_says(image, digest, &requirement, place, inquiry).await?;
                 let says: Vec<Heard> = says.collect();
                 answers.about(*digest, says.iter().map(answer));
                 let named = requirement.named(&answers);

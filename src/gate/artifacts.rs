@@ -14,7 +14,7 @@ use super::deny;
 use super::kinds::{self, Suffix};
 use super::tagged::{MAX_LAYER_BYTES, Tagged, TextLayer};
 use crate::oci::{Descriptor, Digest, ImageRef, Reference, Tag};
-use crate::policy::{Chosen, Mode};
+use crate::policy::Chosen;
 use crate::pull_through::Fetched;
 use crate::trust::places::Inquiry;
 
@@ -59,7 +59,7 @@ impl Shared {
     ) -> Option<(Digest, Kept)> {
         let about = subject_of(tag)?;
         let decides = match chosen {
-            Some(chosen) => matches!(chosen.rule.mode, Mode::Enforce(_) | Mode::Audit(_)),
+            Some(chosen) => chosen.required().is_some(),
             None => self.policy.serves(&image.registry, &image.repository, self.clock.now()),
         };
         decides.then_some(about)

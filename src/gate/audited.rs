@@ -12,14 +12,14 @@ use moka::sync::Cache;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::admitted::{Admitted, Place};
+use super::admitted::Admitted;
 use super::by_tag::place;
-use super::decision::Decision;
+use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::{MAX_DECISION, PATIENCE, Shared, deny};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
-use crate::policy::{Chosen, Mode};
+use crate::policy::{Audit, Terms};
 
 /// How long nobody waits in a repository in which somebody waited in vain.
 const NO_WAIT: Duration = Duration::from_secs(5);
@@ -48,40 +48,55 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        place: &Place<'_>,
+        audit: Audit<'_>,
+        at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
         let (of, by) = (image.clone(), tag.clone());
+        let judged_digest = Arc::new(TagDigest::new());
+        let cell = Arc::clone(&judged_digest);
         let judged = self.judge_soon(image, move |shared| {
             Box::pin(async move {
                 let now = shared.clock.now();
                 let chosen = shared.policy.rule_for(&of.registry, &of.repository, Some(&by), now);
-                shared.enforced(&of, &by, chosen).await
+                shared.enforced(&of, &by, chosen, &cell).await
             })
         });
         let denial = match judged.await {
             Ok(admitted) => return Ok(admitted),
             Err(denial) => denial,
         };
-        let (grounds, digest) = self.excuse(image, tag, place).await?;
-        let admitted = self.fetch(image, digest, grounds, place, None).await?;
+        let place = place(image, &audit.chosen());
+        // What the denial is about, and not what the tag has by now.
+        if let Some(digest) = judged_digest.get() {
+            at_upstream.get_or_init(|| *digest);
+        }
+        let digest = self.digest_at_upstream(image, tag, &place, at_upstream).await?;
+        let would = Arc::new(denial);
+        let permit = audit.permit(digest, Arc::clone(&would));
+        let admitted = self.fetch(image, permit, &place, None).await?;
         self.lineage.passed(image, digest, tag).await;
-        would_refuse(&denial);
-        Ok(admitted.though(Arc::new(denial)))
+        would_refuse(&would);
+        Ok(admitted)
     }
 
     /// The rule by which `digest` is served in any case, if there is one.
-    pub(super) async fn audits(&self, image: &ImageRef, digest: &Digest) -> Option<Chosen<'_>> {
+    pub(super) async fn audits(&self, image: &ImageRef, digest: &Digest) -> Option<Audit<'_>> {
         if !self.policy.audits() {
             return None;
         }
         let now = self.clock.now();
-        let rule_for = |tag| self.policy.rule_for(&image.registry, &image.repository, tag, now);
-        let audits = |chosen: &Chosen<'_>| matches!(chosen.rule.mode, Mode::Audit(_));
-        if let Some(chosen) = rule_for(None).filter(audits) {
-            return Some(chosen);
+        let audit = |tag| {
+            let chosen = self.policy.rule_for(&image.registry, &image.repository, tag, now)?;
+            match chosen.terms() {
+                Terms::Audit(audit) => Some(audit),
+                Terms::Deny { .. } | Terms::Allow(_) | Terms::Enforce(_) => None,
+            }
+        };
+        if let Some(audit) = audit(None) {
+            return Some(audit);
         }
         let tags = self.lineage.tags(image, digest).await;
-        tags.iter().find_map(|tag| rule_for(Some(tag)).filter(audits))
+        tags.iter().find_map(|tag| audit(Some(tag)))
     }
 
     /// `digest`: as it would be served if the rule were enforced, else as it is.
@@ -90,7 +105,7 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
         decision: &Decision,
-        chosen: &Chosen<'_>,
+        audit: Audit<'_>,
     ) -> Result<Admitted, Denial> {
         let (of, at, asked) = (image.clone(), *digest, decision.clone());
         let judged = self.judge_soon(image, move |shared| {
@@ -104,11 +119,13 @@ impl Shared {
                 Ok(admitted)
             }
             Err(denial) => {
-                let place = place(image, chosen);
+                let place = place(image, &audit.chosen());
+                let would = Arc::new(denial);
+                let permit = audit.permit(*digest, Arc::clone(&would));
                 // What was asked in vain is no reason to serve nothing.
-                let admitted = self.excused(image, digest, &place, &decision.anew()).await?;
-                would_refuse(&denial);
-                Ok(admitted.though(Arc::new(denial)))
+                let admitted = self.fetch(image, permit, &place, Some(&decision.anew())).await?;
+                would_refuse(&would);
+                Ok(admitted)
             }
         }
     }

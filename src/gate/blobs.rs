@@ -2,16 +2,13 @@
 //! served only if it is admitted as one. Clients follow a descriptor by its media type and not by where content is
 //! stored, and ask once more for a blob where they were denied a manifest.
 
-use tokio::time::timeout;
-
-use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository};
-use crate::pull_through::{BlobStream, Inspected};
+use crate::oci::{Digest, ImageRef, Reference, Registry, Repository};
 use crate::upstream::ByteRange;
 
 use super::admitted::Admitted;
-use super::decision::Decision;
 use super::denial::Denial;
-use super::{Gate, MAX_DECISION, Shared, deny};
+use super::open_blob::OpenBlob;
+use super::{Gate, deny};
 
 /// The largest config that is fetched before it is asked for.
 const MAX_PREFETCHED_CONFIG: u64 = 16 << 20;
@@ -24,8 +21,8 @@ impl Gate {
         repository: &Repository,
         digest: &Digest,
         range: Option<ByteRange>,
-    ) -> Result<BlobStream, Denial> {
-        self.shared.blob(&named(registry, repository, digest), digest, range, false).await
+    ) -> Result<OpenBlob, Denial> {
+        self.shared.open(&named(registry, repository, digest), digest)?.blob(range, false).await
     }
 
     /// Has the config of an image fetched and kept before the image is given to whoever could not do without
@@ -50,8 +47,8 @@ impl Gate {
         repository: &Repository,
         digest: &Digest,
         range: Option<ByteRange>,
-    ) -> Result<BlobStream, Denial> {
-        self.shared.blob(&named(registry, repository, digest), digest, range, true).await
+    ) -> Result<OpenBlob, Denial> {
+        self.shared.open(&named(registry, repository, digest), digest)?.blob(range, true).await
     }
 
     /// The length in bytes of the blob `digest`, which is judged as for [`Gate::blob`]; `None` if upstream has it and does not
@@ -62,85 +59,7 @@ impl Gate {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<u64>, Denial> {
-        let (shared, image) = (&self.shared, named(registry, repository, digest));
-        shared.open(&image, digest)?;
-        if shared.inspects_blobs(&image) {
-            let length = shared.pull_through.inspected_length(registry, repository, digest).await;
-            match length.map_err(|error| deny::not_whole(&image, None, error))? {
-                Some(length) => return Ok(length),
-                None => Box::pin(shared.admitted_manifest(&image, digest)).await?,
-            }
-        }
-        let length = shared.pull_through.blob_length(registry, repository, digest).await;
-        length.map_err(|error| deny::fetch(&image, None, error))
-    }
-}
-
-impl Shared {
-    /// The blob, unless it reads as a manifest that is not admitted.
-    async fn blob(
-        &self,
-        image: &ImageRef,
-        digest: &Digest,
-        range: Option<ByteRange>,
-        steady: bool,
-    ) -> Result<BlobStream, Denial> {
-        self.open(image, digest)?;
-        let ImageRef { registry, repository, .. } = image;
-        let failed = |error| deny::not_whole(image, None, error);
-        if self.inspects_blobs(image) {
-            let inspected =
-                self.pull_through.inspected_blob(registry, repository, digest, range, steady);
-            match inspected.await.map_err(failed)? {
-                Inspected::Blob(stream) => return Ok(stream),
-                Inspected::Manifest => Box::pin(self.admitted_manifest(image, digest)).await?,
-            }
-        }
-        let pull_through = &self.pull_through;
-        match steady {
-            true => pull_through.steady_blob(registry, repository, digest, range).await,
-            false => {
-                let stream = pull_through.blob(registry, repository, digest, range).await;
-                stream.map_err(Into::into)
-            }
-        }
-        .map_err(failed)
-    }
-
-    /// Denies a blob of a repository from which nothing is served, and one that a rule denies.
-    fn open(&self, image: &ImageRef, digest: &Digest) -> Result<(), Denial> {
-        match self.policy.serves(&image.registry, &image.repository, self.clock.now()) {
-            true => self.not_denied(image, digest),
-            false => Err(self.unserved(image)),
-        }
-    }
-
-    /// Whether a blob of that repository is served only after it was looked at: where a manifest may be denied.
-    fn inspects_blobs(&self, image: &ImageRef) -> bool {
-        !self.serves_any_digest(image) || self.policy.denies_digests()
-    }
-
-    /// Denies a blob that reads as a manifest, unless it is admitted as one.
-    async fn admitted_manifest(&self, image: &ImageRef, digest: &Digest) -> Result<(), Denial> {
-        let decision = Decision::new();
-        let decided = timeout(MAX_DECISION, self.decide(image, digest, &decision)).await;
-        match decided.unwrap_or_else(|_| Err(deny::too_slow(image))) {
-            // A rule may deny the same content by a digest of another algorithm.
-            Ok(admitted) => self.serves_none_denied(image, &admitted),
-            Err(open @ (Denial::Undecided(_) | Denial::Throttled { .. })) => Err(open),
-            Err(
-                Denial::Absent(_)
-                | Denial::Refused(_)
-                | Denial::Missing { .. }
-                | Denial::Unsatisfiable { .. },
-            ) => Err(Denial::Missing {
-                image: image.clone(),
-                code: ErrorCode::BlobUnknown,
-                message: format!(
-                    "{digest} reads as a manifest, or is JSON of more than 20 MiB, and is not admitted as a manifest"
-                ),
-            }),
-        }
+        self.shared.open(&named(registry, repository, digest), digest)?.length().await
     }
 }
 

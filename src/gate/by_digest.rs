@@ -6,13 +6,13 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, join_all};
 
 use crate::oci::{Digest, ImageRef, Tag};
-use crate::policy::{Artifacts, Mode, Unmet};
+use crate::policy::{Audit, Terms, Unmet};
 use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
 
 use super::Shared;
-use super::admitted::{Admitted, Excused, Grounds, Place};
+use super::admitted::Admitted;
 use super::artifacts::Kept;
-use super::by_tag::{at, place};
+use super::by_tag::place;
 use super::decision::Decision;
 use super::denial::{Denial, Doubt};
 use super::deny;
@@ -37,7 +37,7 @@ impl Shared {
         Box::pin(async move {
             self.not_denied(image, digest)?;
             let decided = match self.audits(image, digest).await {
-                Some(chosen) => self.audited_digest(image, digest, decision, &chosen).await,
+                Some(audit) => self.audited_digest(image, digest, decision, audit).await,
                 None => self.by_trust_alone(image, digest, decision).await,
             };
             let admitted = match decided {
@@ -124,10 +124,10 @@ impl Shared {
         let mut audits = None;
         match self.by_itself(image, digest, names, decision, &mut audits).await {
             Err(denial) => match audits {
-                Some((rule, artifacts)) => {
-                    let place = at(image, &rule, artifacts);
-                    let admitted = self.excused(image, digest, &place, decision).await?;
-                    Ok(admitted.though(Arc::new(denial)))
+                Some(audit) => {
+                    let place = place(image, &audit.chosen());
+                    let permit = audit.permit(*digest, Arc::new(denial));
+                    self.fetch(image, permit, &place, Some(decision)).await
                 }
                 None => Err(denial),
             },
@@ -136,13 +136,13 @@ impl Shared {
     }
 
     /// The same, where a rule that audits is enforced; `audits` is one for a tag that it was admitted by.
-    async fn by_itself(
-        &self,
+    async fn by_itself<'a>(
+        &'a self,
         image: &ImageRef,
         digest: &Digest,
         names: &Names<'_>,
         decision: &Decision,
-        audits: &mut Option<(Arc<str>, Artifacts)>,
+        audits: &mut Option<Audit<'a>>,
     ) -> Result<Admitted, Denial> {
         let inquiry = decision.inquiry();
         let now = self.clock.now();
@@ -153,10 +153,8 @@ impl Shared {
         let signed = names.iter().filter_map(|(_, signed)| signed.as_ref().ok());
         for tag in signed.flat_map(|signed| signed.tags_of(digest)).chain(passed.iter()) {
             let by_tag = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
-            if let Some(by_tag) = &by_tag
-                && matches!(by_tag.rule.mode, Mode::Audit(_))
-            {
-                audits.get_or_insert_with(|| (by_tag.pattern.clone(), by_tag.rule.artifacts));
+            if let Some(Terms::Audit(audit)) = by_tag.map(|by_tag| by_tag.terms()) {
+                audits.get_or_insert(audit);
             }
             if let Some((subject, kept)) = self.is_about(image, tag, by_tag.as_ref()) {
                 // A list is admitted for itself or not at all, which is what this decides.
@@ -174,55 +172,49 @@ impl Shared {
             }
             let Some(by_tag) = by_tag else { continue };
             let place = place(image, &by_tag);
-            let grounds = match &by_tag.rule.mode {
-                Mode::Deny { .. } => continue,
-                Mode::Allow { .. } => Grounds::Rule(Excused { digest: *digest }),
-                Mode::Enforce(requirement) | Mode::Audit(requirement) => {
-                    let judged = self
-                        .judge_digest(image, digest, Some(tag), requirement, &place, inquiry)
-                        .await;
-                    match judged {
-                        Ok(met) if met.iter().all(|one| one.digest() == *digest) => {
-                            Grounds::Endorsed(met)
-                        }
-                        Ok(_) => continue,
-                        Err(denial) => {
-                            more_open(&mut denied, denial);
-                            continue;
-                        }
-                    }
+            let required = match by_tag.terms() {
+                Terms::Deny { .. } => continue,
+                Terms::Allow(allow) => {
+                    let permit = allow.permit(*digest);
+                    return self.fetch(image, permit, &place, Some(decision)).await;
                 }
+                Terms::Enforce(required) => required,
+                Terms::Audit(audit) => audit.enforced(),
             };
-            return self.fetch(image, *digest, grounds, &place, Some(decision)).await;
+            let judged =
+                self.judge_digest(image, digest, Some(tag), required, &place, inquiry).await;
+            match judged {
+                Ok(permit) if permit.digest() == *digest => {
+                    return self.fetch(image, permit, &place, Some(decision)).await;
+                }
+                Ok(_) => {}
+                Err(denial) => more_open(&mut denied, denial),
+            }
         }
         let Some(chosen) = chosen else {
             return Err(denied.unwrap_or_else(|| self.unsigned(image, names)));
         };
         let place = place(image, &chosen);
-        match &chosen.rule.mode {
-            Mode::Deny { reason } => {
-                Err(denied.unwrap_or_else(|| deny::by_rule(image, place.rule, reason.as_deref())))
+        let required = match chosen.terms() {
+            Terms::Deny { reason } => {
+                return Err(denied.unwrap_or_else(|| deny::by_rule(image, place.rule, reason)));
             }
-            Mode::Enforce(requirement) | Mode::Audit(requirement)
-                if !requirement.content.is_empty() =>
-            {
-                let judged =
-                    self.judge_digest(image, digest, None, requirement, &place, inquiry).await;
-                match judged {
-                    Ok(met) => {
-                        let grounds = Grounds::Endorsed(met);
-                        self.fetch(image, *digest, grounds, &place, Some(decision)).await
-                    }
-                    Err(denial) => {
-                        more_open(&mut denied, denial);
-                        Err(denied.unwrap_or_else(|| self.unsigned(image, names)))
-                    }
-                }
+            Terms::Allow(allow) => {
+                let permit = allow.permit(*digest);
+                return self.fetch(image, permit, &place, Some(decision)).await;
             }
-            Mode::Enforce(_) | Mode::Audit(_) => {
+            Terms::Enforce(required) => required,
+            Terms::Audit(audit) => audit.enforced(),
+        };
+        if required.content.is_empty() {
+            return Err(denied.unwrap_or_else(|| self.unsigned(image, names)));
+        }
+        match self.judge_digest(image, digest, None, required, &place, inquiry).await {
+            Ok(permit) => self.fetch(image, permit, &place, Some(decision)).await,
+            Err(denial) => {
+                more_open(&mut denied, denial);
                 Err(denied.unwrap_or_else(|| self.unsigned(image, names)))
             }
-            Mode::Allow { .. } => self.excused(image, digest, &place, decision).await,
         }
     }
 
@@ -239,23 +231,12 @@ impl Shared {
         Ok(remembered.into())
     }
 
-    pub(super) async fn excused(
-        &self,
-        image: &ImageRef,
-        digest: &Digest,
-        place: &Place<'_>,
-        decision: &Decision,
-    ) -> Result<Admitted, Denial> {
-        let grounds = Grounds::Rule(Excused { digest: *digest });
-        self.fetch(image, *digest, grounds, place, Some(decision)).await
-    }
-
     /// Why nobody vouches for a digest that no tag leads to: undecided where somebody could not be
     /// asked, and else what the first anchor says.
     fn unsigned(&self, image: &ImageRef, names: &Names<'_>) -> Denial {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
-        let rule = chosen.map_or_else(|| Arc::from(""), |chosen| chosen.pattern.clone());
+        let rule = chosen.map_or_else(|| Arc::from(""), |chosen| chosen.pattern().clone());
         let failed = |(anchor, signed): &(Arc<str>, Result<SignedNames<'_>, Unendorsed>)| {
             let why = signed.as_ref().err()?.clone();
             Some(Unmet { anchor: anchor.clone(), why })

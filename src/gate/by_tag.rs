@@ -1,36 +1,39 @@
 //! The decision about a tag: the rule, then what the anchors signed it as, then that content.
 
-use std::sync::Arc;
-
 use crate::oci::{Digest, ImageRef, Tag};
-use crate::policy::{Artifacts, Chosen, Mode, OnUnsigned, Requirement, Rule};
-use crate::trust::Endorsement;
+use crate::policy::{Allow, Chosen, OnUnsigned, Permit, Terms};
 
 use super::Shared;
-use super::admitted::{Admitted, Excused, Grounds, Place};
-use super::decision::Decision;
+use super::admitted::{Admitted, Place};
+use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::deny;
 use super::outside::Outside;
 
 impl Shared {
     pub(super) async fn by_tag(&self, image: &ImageRef, tag: &Tag) -> Result<Admitted, Denial> {
-        match self.by_trust(image, tag).await {
-            Err(denial) => self.tag_unless_exempted(image, tag, denial).await,
+        let at_upstream = TagDigest::new();
+        match self.by_trust(image, tag, &at_upstream).await {
+            Err(denial) => self.tag_unless_exempted(image, tag, denial, &at_upstream).await,
             admitted => admitted,
         }
     }
 
     /// The same, whatever is exempted.
-    pub(super) async fn by_trust(&self, image: &ImageRef, tag: &Tag) -> Result<Admitted, Denial> {
+    pub(super) async fn by_trust(
+        &self,
+        image: &ImageRef,
+        tag: &Tag,
+        at_upstream: &TagDigest,
+    ) -> Result<Admitted, Denial> {
         let chosen =
             self.policy.rule_for(&image.registry, &image.repository, Some(tag), self.clock.now());
         if let Some(chosen) = &chosen
-            && matches!(chosen.rule.mode, Mode::Audit(_))
+            && let Terms::Audit(audit) = chosen.terms()
         {
-            return Box::pin(self.audited_tag(image, tag, &place(image, chosen))).await;
+            return Box::pin(self.audited_tag(image, tag, audit, at_upstream)).await;
         }
-        self.enforced(image, tag, chosen).await
+        self.enforced(image, tag, chosen, at_upstream).await
     }
 
     /// What is decided by `chosen`, where a rule that audits is enforced.
@@ -39,6 +42,7 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         chosen: Option<Chosen<'_>>,
+        at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
         if let Some((subject, kept)) = self.is_about(image, tag, chosen.as_ref()) {
             let about = (&subject, kept);
@@ -46,60 +50,48 @@ impl Shared {
         }
         let Some(chosen) = chosen else { return Err(deny::no_rule(image)) };
         let place = place(image, &chosen);
-        let (grounds, digest) = match &chosen.rule.mode {
-            Mode::Deny { reason } => {
-                return Err(deny::by_rule(image, place.rule, reason.as_deref()));
+        let (required, on_unsigned) = match chosen.terms() {
+            Terms::Deny { reason } => return Err(deny::by_rule(image, place.rule, reason)),
+            Terms::Allow(allow) => {
+                return Box::pin(self.allowed_tag(image, tag, allow, &place, at_upstream)).await;
             }
-            Mode::Allow { .. } => Box::pin(self.excuse(image, tag, &place)).await?,
-            Mode::Enforce(requirement) | Mode::Audit(requirement)
-                if requirement.content.is_empty() =>
-            {
-                self.endorsed(image, tag, requirement, &place).await?
-            }
-            Mode::Enforce(requirement) => {
-                let asked = (chosen.rule, requirement);
-                return Box::pin(self.by_content(image, tag, asked, &place)).await;
-            }
-            Mode::Audit(requirement) => {
-                // It is to tell what would be refused, and not to hold anything.
-                let rule = Rule { on_unsigned: OnUnsigned::Refuse, ..chosen.rule.clone() };
-                return Box::pin(self.by_content(image, tag, (&rule, requirement), &place)).await;
-            }
+            Terms::Enforce(required) => (required, required.rule().on_unsigned),
+            // It is to record what would be refused, and so holds no tag.
+            Terms::Audit(audit) => (audit.enforced(), OnUnsigned::Refuse),
         };
-        let excused = matches!(grounds, Grounds::Rule(_));
-        let admitted = self.fetch(image, digest, grounds, &place, None).await?;
-        if excused {
-            self.lineage.passed(image, digest, tag).await;
+        if required.content.is_empty() {
+            let permit = self.judge_names(image, tag, required, &place).await?;
+            return self.fetch(image, permit, &place, None).await;
         }
-        Ok(admitted)
+        let asked = (on_unsigned, required);
+        Box::pin(self.by_content(image, tag, asked, &place, at_upstream)).await
     }
 
-    /// Who endorses what `tag` stands for, and that digest.
-    async fn endorsed(
+    /// What upstream has under `tag` at this moment, which the rule permits, signed or not.
+    async fn allowed_tag(
         &self,
         image: &ImageRef,
         tag: &Tag,
-        requirement: &Requirement,
+        allow: Allow<'_>,
         place: &Place<'_>,
-    ) -> Result<(Grounds, Digest), Denial> {
-        let endorsements = self.judge_names(image, tag, requirement, place).await?;
-        let first = endorsements.first().map(Endorsement::digest);
-        match first {
-            Some(digest) => Ok((Grounds::Endorsed(endorsements), digest)),
-            None => Err(deny::no_rule(image)),
-        }
+        at_upstream: &TagDigest,
+    ) -> Result<Admitted, Denial> {
+        let digest = self.digest_at_upstream(image, tag, place, at_upstream).await?;
+        let admitted = self.fetch(image, allow.permit(digest), place, None).await?;
+        self.lineage.passed(image, digest, tag).await;
+        Ok(admitted)
     }
 
-    /// The content of `digest`, held against what it is admitted on. `decision` pays for it, where that may take many
+    /// Fetches the content that `permit` names, and compares both. `decision` pays for it, where that may take many
     /// requests.
     pub(super) async fn fetch(
         &self,
         image: &ImageRef,
-        digest: Digest,
-        grounds: Grounds,
+        permit: Permit<Denial>,
         place: &Place<'_>,
         decision: Option<&Decision>,
     ) -> Result<Admitted, Denial> {
+        let digest = permit.digest();
         self.not_denied(image, &digest)?;
         let rule = Some(place.rule);
         let fetched = match decision {
@@ -112,36 +104,36 @@ impl Shared {
         };
         // Before it is remembered: a denied index admits nothing that it lists.
         self.content_not_denied(image, &fetched)?;
-        let outside = match grounds.asks_outside() && !fetched.manifest().outside().is_empty() {
+        let outside = match !permit.serves_anything() && !fetched.manifest().outside().is_empty() {
             true => {
                 let decision = decision.cloned().unwrap_or_default();
                 Box::pin(self.outside(image, &fetched, rule, &decision)).await?
             }
             false => Outside::default(),
         };
-        let admitted = Admitted::new(fetched, grounds, place, &outside, self.clock.now())
+        let admitted = Admitted::new(fetched, permit, place, &outside, self.clock.now())
             .map_err(|refusal| deny::plain(image, refusal, Some(place.rule)))?;
         self.lineage.remember(image, admitted.fetched(), self.clock.now()).await;
         Ok(admitted)
     }
 
-    /// What upstream has under `tag` at this moment, where the rule lets it pass.
-    pub(super) async fn excuse(
+    /// The digest that upstream has under `tag`: the one that this decision knows, or asked for now.
+    pub(super) async fn digest_at_upstream(
         &self,
         image: &ImageRef,
         tag: &Tag,
         place: &Place<'_>,
-    ) -> Result<(Grounds, Digest), Denial> {
+        at_upstream: &TagDigest,
+    ) -> Result<Digest, Denial> {
+        if let Some(digest) = at_upstream.get() {
+            return Ok(*digest);
+        }
         let resolved = self.pull_through.resolve(place.registry, place.repository, tag).await;
         let digest = resolved.map_err(|error| deny::fetch(image, Some(place.rule), error))?;
-        Ok((Grounds::Rule(Excused { digest }), digest))
+        Ok(*at_upstream.get_or_init(|| digest))
     }
 }
 
 pub(super) fn place<'a>(image: &'a ImageRef, chosen: &Chosen<'a>) -> Place<'a> {
-    at(image, chosen.pattern, chosen.rule.artifacts)
-}
-
-pub(super) fn at<'a>(image: &'a ImageRef, rule: &'a Arc<str>, artifacts: Artifacts) -> Place<'a> {
-    Place { registry: &image.registry, repository: &image.repository, rule, artifacts }
+    Place { registry: &image.registry, repository: &image.repository, rule: chosen.pattern() }
 }

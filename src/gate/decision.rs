@@ -1,7 +1,7 @@
 //! One decision, however many manifests it takes: what it has asked so far, and how many artifacts rest
 //! on what is looked at.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Shared;
 use super::denial::Denial;
@@ -15,6 +15,10 @@ use crate::trust::places::{Inquiry, Why};
 const MAX_ABOUT: usize = 2;
 /// How many manifests may point at one another outside their `manifests`.
 const MAX_OUTSIDE_DEPTH: usize = 2;
+
+/// What upstream has under the tag that a decision is about, once it was asked. All parts of the decision use that answer:
+/// a tag may move meanwhile, and what was found about one image says nothing about another.
+pub(super) type TagDigest = OnceLock<Digest>;
 
 /// A decision that is being taken. The clones cost together.
 #[derive(Clone, Debug, Default)]

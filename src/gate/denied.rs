@@ -5,7 +5,7 @@ use super::admitted::Admitted;
 use super::denial::Denial;
 use super::{Shared, deny};
 use crate::oci::{Digest, ImageRef};
-use crate::policy::{Chosen, Mode};
+use crate::policy::Terms;
 use crate::pull_through::Fetched;
 
 impl Shared {
@@ -39,9 +39,9 @@ impl Shared {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
         match chosen {
-            Some(Chosen { pattern, rule }) => match &rule.mode {
-                Mode::Deny { reason } => deny::by_rule(image, pattern, reason.as_deref()),
-                Mode::Enforce(_) | Mode::Audit(_) | Mode::Allow { .. } => deny::no_rule(image),
+            Some(chosen) => match chosen.terms() {
+                Terms::Deny { reason } => deny::by_rule(image, chosen.pattern(), reason),
+                Terms::Enforce(_) | Terms::Audit(_) | Terms::Allow(_) => deny::no_rule(image),
             },
             None => deny::no_rule(image),
         }
@@ -55,12 +55,12 @@ impl Shared {
     ) -> Result<(), Denial> {
         let ImageRef { registry, repository, .. } = image;
         match self.policy.denied_digest(registry, repository, digest, content) {
-            Some(Chosen { pattern, rule }) => {
-                let reason = match &rule.mode {
-                    Mode::Deny { reason } => reason.as_deref(),
-                    Mode::Enforce(_) | Mode::Audit(_) | Mode::Allow { .. } => None,
+            Some(chosen) => {
+                let reason = match chosen.terms() {
+                    Terms::Deny { reason } => reason,
+                    Terms::Enforce(_) | Terms::Audit(_) | Terms::Allow(_) => None,
                 };
-                Err(deny::by_rule(image, pattern, reason))
+                Err(deny::by_rule(image, chosen.pattern(), reason))
             }
             None => Ok(()),
         }

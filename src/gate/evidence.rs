@@ -6,10 +6,11 @@ use std::sync::Arc;
 use url::Url;
 
 use super::Gate;
+use super::anchors::AtUpstream;
 use super::by_tag::place;
+use super::decision::TagDigest;
 use super::denial::Denial;
 use crate::oci::{Digest, ImageRef, Reference, Registry};
-use crate::policy::Mode;
 use crate::pull_through::FetchError;
 use crate::trust::content::Verdict;
 use crate::trust::places::Inquiry;
@@ -31,9 +32,7 @@ impl Gate {
         let (tag, now) = (image.tag(), shared.clock.now());
         let chosen = shared.policy.rule_for(&image.registry, &image.repository, tag, now);
         let Some(chosen) = chosen else { return Ok(None) };
-        let (Mode::Enforce(requirement) | Mode::Audit(requirement)) = &chosen.rule.mode else {
-            return Ok(None);
-        };
+        let Some(requirement) = chosen.required() else { return Ok(None) };
         if requirement.content.is_empty() {
             return Ok(None);
         }
@@ -41,12 +40,15 @@ impl Gate {
         let (digest, says) = match &image.reference {
             Reference::Digest(digest) => {
                 let says =
-                    shared.content_says(image, digest, requirement, &place, &inquiry).await?;
+                    shared.content_says(image, digest, &requirement, &place, &inquiry).await?;
                 (*digest, says.collect())
             }
             Reference::Tag(tag) => {
-                let judged =
-                    shared.tag_judged(image, tag, None, requirement, &place, &inquiry).await?;
+                let cell = TagDigest::new();
+                let at_upstream = AtUpstream::Ask(&cell);
+                let judged = shared
+                    .tag_judged(image, tag, at_upstream, requirement, &place, &inquiry)
+                    .await?;
                 let Some(heard) = judged.heard else { return Ok(None) };
                 heard
             }

@@ -8,14 +8,14 @@ use std::collections::VecDeque;
 use futures_util::future::BoxFuture;
 
 use super::Shared;
-use super::admitted::{Admitted, Grounds, Place, Remark};
+use super::admitted::{Admitted, Place, Remark};
 use super::by_tag::place;
-use super::decision::Decision;
+use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::deny;
 use crate::exemptions::{Exemption, Said};
 use crate::oci::{Digest, ImageRef, Reference, Tag};
-use crate::policy::{Chosen, Mode};
+use crate::policy::{Chosen, Terms};
 use crate::trust::Reason;
 
 /// How deep exempted indexes may list indexes.
@@ -26,6 +26,8 @@ const MAX_INDEXES: usize = 200;
 /// What is exempted in the repository of an image, where the image is, and who pays for looking.
 struct Exempted<'a> {
     all: Vec<Exemption>,
+    /// A rule that does not deny.
+    chosen: Chosen<'a>,
     place: Place<'a>,
     decision: Decision,
 }
@@ -40,7 +42,9 @@ impl Shared {
     pub(super) async fn exempted_meanwhile(&self, image: &ImageRef) -> Option<Admitted> {
         let denial = deny::too_slow(image);
         let admitted = match &image.reference {
-            Reference::Tag(tag) => self.tag_unless_exempted(image, tag, denial).await,
+            Reference::Tag(tag) => {
+                self.tag_unless_exempted(image, tag, denial, &TagDigest::new()).await
+            }
             Reference::Digest(digest) => self.unless_exempted(image, digest, denial).await,
         };
         admitted.ok()
@@ -52,8 +56,9 @@ impl Shared {
         image: &'a ImageRef,
         tag: &'a Tag,
         denial: Denial,
+        at_upstream: &'a TagDigest,
     ) -> BoxFuture<'a, Result<Admitted, Denial>> {
-        Box::pin(self.look_by_tag(image, tag, denial))
+        Box::pin(self.look_by_tag(image, tag, denial, at_upstream))
     }
 
     /// The same for `digest`, or what lists it, or what it is about.
@@ -71,6 +76,7 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         denial: Denial,
+        at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
         let all = self.may_be_exempted(image, &denial);
         if all.is_empty() {
@@ -79,15 +85,14 @@ impl Shared {
         let chosen = self.rule_that_asks(image, Some(tag));
         let Some(chosen) = chosen else { return Err(denial) };
         let (place, decision) = (place(image, &chosen), Decision::new());
-        let resolved = self.pull_through.resolve(place.registry, place.repository, tag).await;
-        let digest = match resolved.map_err(|error| deny::fetch(image, Some(place.rule), error)) {
+        let digest = match self.digest_at_upstream(image, tag, &place, at_upstream).await {
             Ok(digest) => digest,
             Err(open) => return Err(more_open(denial, open)),
         };
         let Some(exemption) = all.iter().find(|one| one.says().digest == digest).cloned() else {
             return Err(denial);
         };
-        let exempted = Exempted { all, place, decision };
+        let exempted = Exempted { all, chosen, place, decision };
         let admitted = match self.exempt(image, &exemption, &exempted).await {
             Ok(admitted) => admitted,
             Err(other) => return Err(more_open(denial, other)),
@@ -111,7 +116,8 @@ impl Shared {
             chosen = chosen.or_else(|| self.rule_that_asks(image, Some(tag)));
         }
         let Some(chosen) = chosen else { return Err(denial) };
-        let exempted = Exempted { all, place: place(image, &chosen), decision: Decision::new() };
+        let place = place(image, &chosen);
+        let exempted = Exempted { all, chosen, place, decision: Decision::new() };
         match self.reached(image, digest, &exempted).await {
             Ok(Some((admitted, exemption))) => Ok(remarked(image, admitted, exemption, &denial)),
             Ok(None) => Err(denial),
@@ -131,7 +137,7 @@ impl Shared {
     fn rule_that_asks(&self, image: &ImageRef, tag: Option<&Tag>) -> Option<Chosen<'_>> {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, tag, now);
-        chosen.filter(|chosen| !matches!(chosen.rule.mode, Mode::Deny { .. }))
+        chosen.filter(|chosen| !matches!(chosen.terms(), Terms::Deny { .. }))
     }
 
     /// Admits `digest` by an exemption: its own, that of an index above it, or that of what it is about.
@@ -225,9 +231,11 @@ impl Shared {
         exemption: &Exemption,
         exempted: &Exempted<'_>,
     ) -> Result<Admitted, Denial> {
-        let (place, digest) = (&exempted.place, exemption.says().digest);
-        let grounds = Grounds::Exempted(exemption.clone());
-        self.fetch(image, digest, grounds, place, Some(&exempted.decision)).await
+        let place = &exempted.place;
+        match exempted.chosen.exempt(exemption) {
+            Some(permit) => self.fetch(image, permit, place, Some(&exempted.decision)).await,
+            None => Err(deny::by_rule(image, place.rule, None)),
+        }
     }
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
+use super::anchors::AtUpstream;
 use super::by_tag::place;
-use super::decision::Decision;
+use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::{Gate, MAX_DECISION, Shared, deny};
 use crate::oci::{Digest, ImageRef, Reference, Tag};
-use crate::policy::Mode;
-use crate::trust::Endorsement;
+use crate::policy::Terms;
 
 /// What would be served.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ impl Gate {
                     self.shared.judge_as(image, tag, digest).await
                 }
                 (Reference::Tag(tag), None) => {
-                    let admitted = self.shared.by_trust(image, tag).await?;
+                    let admitted = self.shared.by_trust(image, tag, &TagDigest::new()).await?;
                     Ok(Judged { digest: admitted.digest(), would: admitted.would().cloned() })
                 }
             }
@@ -76,7 +76,7 @@ impl Shared {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
         let decision = Decision::new();
-        let audits = chosen.is_some_and(|chosen| matches!(chosen.rule.mode, Mode::Audit(_)));
+        let audits = chosen.is_some_and(|chosen| matches!(chosen.terms(), Terms::Audit(_)));
         let judged = match self.is_about(image, tag, chosen.as_ref()) {
             Some((subject, kept)) => {
                 let about = (&subject, kept);
@@ -86,23 +86,22 @@ impl Shared {
             None => {
                 let Some(chosen) = chosen else { return Err(deny::no_rule(image)) };
                 let place = place(image, &chosen);
-                match &chosen.rule.mode {
-                    Mode::Deny { reason } => {
-                        return Err(deny::by_rule(image, place.rule, reason.as_deref()));
+                let required = match chosen.terms() {
+                    Terms::Deny { reason } => {
+                        return Err(deny::by_rule(image, place.rule, reason));
                     }
-                    Mode::Allow { .. } => Ok((*digest, None)),
-                    Mode::Enforce(requirement) | Mode::Audit(requirement) => {
-                        let inquiry = decision.inquiry();
-                        let met = if requirement.content.is_empty() {
-                            self.judge_names(image, tag, requirement, &place).await
-                        } else {
-                            let at = Some(digest);
-                            self.judge_tag_at(image, tag, at, requirement, &place, inquiry).await
-                        };
-                        let signed = |met: Vec<Endorsement>| met.first().map(Endorsement::digest);
-                        met.map(|met| (signed(met).unwrap_or(*digest), None))
-                    }
-                }
+                    Terms::Allow(_) => return Ok(Judged { digest: *digest, would: None }),
+                    Terms::Enforce(required) => required,
+                    Terms::Audit(audit) => audit.enforced(),
+                };
+                let inquiry = decision.inquiry();
+                let permit = if required.content.is_empty() {
+                    self.judge_names(image, tag, required, &place).await
+                } else {
+                    let at = AtUpstream::Known(digest);
+                    self.judge_tag(image, tag, at, required, &place, inquiry).await
+                };
+                permit.map(|permit| (permit.digest(), None))
             }
         };
         match judged {

@@ -74,7 +74,7 @@ impl super::Shared {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
         let Some(chosen) = chosen else { return Ok(false) };
-        match &chosen.rule.mode {
+        match &chosen.rule().mode {
             Mode::Deny { .. } => Ok(false),
             Mode::Allow { .. } | Mode::Audit(_) => Ok(true),
             Mode::Enforce(requirement) => {
@@ -91,7 +91,7 @@ impl super::Shared {
                         Ok(met.iter().all(|one| self.not_denied(image, &one.digest()).is_ok()))
                     }
                     Err(unmet) if unmet.why.is_open() => {
-                        Err(deny::unmet(image, chosen.pattern, unmet, &self.trust))
+                        Err(deny::unmet(image, chosen.pattern(), unmet, &self.trust))
                     }
                     Err(_) => Ok(false),
                 }

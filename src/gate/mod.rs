@@ -1,8 +1,8 @@
 //! Admit or deny: the only place where an endorsement and content meet.
 //!
 //! ```text
-//! Policy::rule_for ─► Trust::signed ─► Endorsement ─┐
-//! PullThrough::manifest ────────────► Fetched ──────┴─► Admitted::new ─► Admitted
+//! Policy::rule_for ─► Trust::signed ─► Endorsement ─► Permit ─┐
+//! PullThrough::manifest ───────────────────────────► Fetched ┴─► Admitted::new ─► Admitted
 //! ```
 //!
 //! Trust comes first: the upstream is asked by the endorsed digest, never by the client's tag, so a tag
@@ -28,6 +28,7 @@ mod kinds;
 mod lineage;
 mod lists;
 mod moved;
+mod open_blob;
 mod outside;
 mod referrers;
 mod relay;
@@ -45,11 +46,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub use admitted::{Admitted, Excused, Grounds, Place, Remark};
+pub use admitted::{Admitted, Place, Remark};
 pub use artifacts::is_artifact_tag;
 pub use denial::{Denial, Denied, Doubt, Undecided};
 pub use evidence::Heard;
 pub use judged::Judged;
+pub use open_blob::OpenBlob;
 pub use referrers::ReferrerList;
 pub use walks::MAX_SEARCH_REQUESTS;
 
@@ -228,7 +230,7 @@ impl Gate {
 fn needs(policy: Policy, clock: Clock) -> Needs {
     Arc::new(move |registry: &Registry, repository: &Repository, tag: &Tag| {
         let chosen = policy.rule_for(registry, repository, Some(tag), clock.now());
-        match chosen.map(|chosen| (chosen.rule.on_unsigned, chosen.rule.on_rollback)) {
+        match chosen.map(|chosen| (chosen.rule().on_unsigned, chosen.rule().on_rollback)) {
             Some((OnUnsigned::Hold, _) | (_, OnRollback::Refuse)) => Need::Required,
             Some((OnUnsigned::Refuse, OnRollback::Warn)) | None => Need::Optional,
         }

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use super::Shared;
-use super::admitted::{Admitted, Grounds, Place, Remark};
-use super::decision::Decision;
+use super::admitted::{Admitted, Place, Remark};
+use super::anchors::AtUpstream;
+use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::deny;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Tag};
-use crate::policy::{OnRollback, OnUnsigned, Requirement, Rule};
+use crate::policy::{OnRollback, OnUnsigned, Required, Rule};
 use crate::trust::tags::{IfOlder, Need, Noted, Remembered};
 use crate::trust::{Endorsement, Reason, Refusal};
 
@@ -20,35 +21,36 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        (rule, requirement): (&Rule, &Requirement),
+        (on_unsigned, required): (OnUnsigned, Required<'_>),
         place: &Place<'_>,
+        at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
         let decision = Decision::new();
         let inquiry = decision.inquiry();
         let before = self.history(image, tag, place)?;
-        let judged = self.judge_tag(image, tag, requirement, place, inquiry).await;
-        let (met, mut remark) = match judged {
-            Ok(met) => (met, None),
-            Err(denial) if rule.on_unsigned == OnUnsigned::Hold && is_unsigned(&denial) => {
+        let judged = self
+            .judge_tag(image, tag, AtUpstream::Ask(at_upstream), required, place, inquiry)
+            .await;
+        let (permit, mut remark) = match judged {
+            Ok(permit) => (permit, None),
+            Err(denial) if on_unsigned == OnUnsigned::Hold && is_unsigned(&denial) => {
                 let Some(before) = &before else { return Err(denial) };
                 let last = &before.digest;
                 let still =
-                    self.judge_digest(image, last, Some(tag), requirement, place, inquiry).await;
-                let Ok(met) = still else { return Err(denial) };
+                    self.judge_digest(image, last, Some(tag), required, place, inquiry).await;
+                let Ok(permit) = still else { return Err(denial) };
                 let moved_to = self.resolutions.last(image, tag).await;
-                (met, Some(Remark::Held { moved_to, because: denial.to_string() }))
+                (permit, Some(Remark::Held { moved_to, because: denial.to_string() }))
             }
             Err(denial) => return Err(denial),
         };
-        let Some(digest) = met.first().map(Endorsement::digest) else {
-            return Err(deny::no_rule(image));
-        };
-        let admitted =
-            self.fetch(image, digest, Grounds::Endorsed(met), place, Some(&decision)).await?;
+        let digest = permit.digest();
+        let admitted = self.fetch(image, permit, place, Some(&decision)).await?;
         let signed = earliest(admitted.endorsements());
-        if let Noted::Older { newest } = self.note(image, tag, signed, &digest, rule, place).await?
+        if let Noted::Older { newest } =
+            self.note(image, tag, signed, &digest, required.rule(), place).await?
         {
-            if rule.on_rollback == OnRollback::Refuse {
+            if required.rule().on_rollback == OnRollback::Refuse {
                 return Err(rolled_back(image, &digest, signed, newest, place.rule));
             }
             remark = Some(Remark::RolledBack { signed, newest });

@@ -98,7 +98,7 @@ impl Shared {
     pub(super) fn serves_any_digest(&self, image: &ImageRef) -> bool {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
-        chosen.is_some_and(|chosen| match chosen.rule.mode {
+        chosen.is_some_and(|chosen| match chosen.rule().mode {
             Mode::Allow { .. } | Mode::Audit(_) => true,
             Mode::Enforce(_) | Mode::Deny { .. } => false,
         })

@@ -105,7 +105,7 @@ fn what_is_not_signed_stands_in_comments_alone_with_how_often_it_was_pulled() {
     let now = crate::clock::Timestamp::from_unix(0);
     assert!(config.policy.rule_for(&registry, &tools, None, now).is_none());
     let team = config.policy.rule_for(&registry, &"team/a".parse().unwrap(), None, now).unwrap();
-    assert!(matches!(team.rule.mode, Mode::Enforce(_)));
+    assert!(matches!(team.rule().mode, Mode::Enforce(_)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod pattern;
+mod permit;
 mod requirement;
 mod rule;
 mod weaker;
@@ -17,6 +18,7 @@ use crate::settings::Section;
 
 pub use artifacts::Artifacts;
 pub use pattern::Pattern;
+pub use permit::{Allow, Audit, Permit, Required, Terms};
 pub use requirement::{Answer, Answers, Requirement, Unmet};
 pub use rule::{AnchorNames, Mode, OnRollback, OnUnsigned, Rule};
 
@@ -51,11 +53,29 @@ struct Entry {
     rule: Arc<Rule>,
 }
 
-/// The rule that decides about an image, and the pattern by which it does.
+/// The rule that decides about an image, and the pattern by which it does. Only [`Policy`] chooses one:
+///
+/// ```compile_fail,E0451
+/// use std::sync::Arc;
+/// use countersign::policy::{Chosen, Rule};
+/// fn choose<'a>(pattern: &'a Arc<str>, rule: &'a Rule) -> Chosen<'a> {
+///     Chosen { pattern, rule }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Chosen<'a> {
-    pub pattern: &'a Arc<str>,
-    pub rule: &'a Rule,
+    pattern: &'a Arc<str>,
+    rule: &'a Rule,
+}
+
+impl<'a> Chosen<'a> {
+    pub fn pattern(&self) -> &'a Arc<str> {
+        self.pattern
+    }
+
+    pub fn rule(&self) -> &'a Rule {
+        self.rule
+    }
 }
 
 /// A pattern that covers the name of an image, and what became of it.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
 
-use crate::gate::{Admitted, ReferrerList};
+use crate::gate::{Admitted, OpenBlob, ReferrerList};
 use crate::oci::{ErrorBody, Tag};
 use crate::pull_through::BlobStream;
 use crate::trust::Relayed;
@@ -37,6 +37,14 @@ use super::sticky::DenialManifest;
 /// use countersign::server::Body;
 /// fn leak(admitted: Admitted) -> Body {
 ///     Body::manifest(admitted)
+/// }
+/// ```
+///
+/// ```compile_fail,E0624
+/// use countersign::pull_through::BlobStream;
+/// use countersign::server::Body;
+/// fn leak(stream: BlobStream) -> Body {
+///     Body::blob(stream, Default::default())
 /// }
 /// ```
 ///
@@ -74,8 +82,8 @@ impl Body {
     }
 
     /// A blob, or a part of one; `sent` counts the bytes of it that left.
-    pub(super) fn blob(stream: BlobStream, sent: Counter) -> Self {
-        Self(Content::Blob { stream: Box::pin(stream), sent })
+    pub(super) fn blob(blob: OpenBlob, sent: Counter) -> Self {
+        Self(Content::Blob { stream: Box::pin(blob.into_stream()), sent })
     }
 
     /// `{"name":…,"tags":[…]}`; `None` if too many bytes of lists wait for their clients.

@@ -8,21 +8,24 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// What a proof is made with, and the only place that may say so.
-const MADE_IN: [(&str, &str); 9] = [
+const MADE_IN: [(&str, &str); 11] = [
     ("Admitted::new(", "src/gate/"),
     ("Admitted::through(", "src/gate/"),
     ("Admitted::about(", "src/gate/"),
+    ("Body::blob(", "src/server/respond/"),
     ("Body::denial(", "src/server/respond/"),
     ("Body::manifest(", "src/server/respond/"),
     ("DenialManifest::of_", "src/server/sticky/"),
     ("Endorsement::new(", "src/trust/"),
     ("Exemption::new(", "src/exemptions/"),
     ("Fetched::new(", "src/pull_through/"),
+    ("Permit::new(", "src/policy/permit.rs"),
 ];
 
 /// The files of the proofs, and what each is called.
-const PROOFS: [(&str, &str); 6] = [
+const PROOFS: [(&str, &str); 7] = [
     ("src/gate/admitted.rs", "Admitted"),
+    ("src/gate/open_blob.rs", "OpenBlob"),
     ("src/pull_through/fetched.rs", "Fetched"),
     ("src/server/body.rs", "Body"),
     ("src/server/sticky/manifest.rs", "DenialManifest"),

@@ -77,7 +77,7 @@ fn a_rule_for_a_name_of_docker_hub_decides_about_the_name_that_clients_send() {
     let (registry, repository) = ("docker.io".parse().unwrap(), "library/alpine".parse().unwrap());
     let now = Timestamp::from_unix(0);
     let chosen = config.policy.rule_for(&registry, &repository, None, now).unwrap();
-    assert_eq!(&**chosen.pattern, "docker.io/library/alpine");
+    assert_eq!(&**chosen.pattern(), "docker.io/library/alpine");
     assert!(!config.policy.serves(&registry, &repository, now));
 }
 

@@ -3,18 +3,20 @@
 
 mod restricted;
 
+use std::sync::Arc;
+
 use crate::clock::Timestamp;
 use crate::gate::{Admitted, Denial, Doubt, Remark};
 use crate::oci::{ErrorCode, ImageRef, Reference};
-use crate::policy::{Chosen, Mode};
+use crate::policy::{Mode, Rule};
 use crate::trust::{Anchor, Reason, Refusal, Trust, content, notaryv1};
 
 /// What advice is given upon.
 pub(super) struct Case<'a> {
     pub(super) image: &'a ImageRef,
     pub(super) trust: &'a Trust,
-    /// The rule that decides, if there is one.
-    pub(super) rule: Option<Chosen<'a>>,
+    /// The rule that decides and its pattern, if there is one.
+    pub(super) rule: Option<(&'a Arc<str>, &'a Rule)>,
 }
 
 impl Case<'_> {
@@ -43,7 +45,7 @@ impl Case<'_> {
             }
             None => {}
         }
-        let mode = self.rule.map(|chosen| &chosen.rule.mode);
+        let mode = self.rule.map(|(_, rule)| &rule.mode);
         if admitted.endorsements().is_empty() {
             let rule = admitted.rule();
             return match (mode, admitted.would()) {
@@ -147,7 +149,7 @@ impl Case<'_> {
             return self.restricted(restriction, anchor);
         }
         let image = self.image;
-        let rule = self.rule.map_or("none", |chosen| &**chosen.pattern);
+        let rule = self.rule.map_or("none", |(pattern, _)| &**pattern);
         let name = anchor.map_or("", |anchor| &**anchor.name());
         match reason {
             Reason::NoRule => format!(

@@ -13,12 +13,11 @@ use url::form_urlencoded;
 
 use crate::audit::{DeniedBy, RequestId};
 use crate::clients::{Clients, NotLetIn};
-use crate::gate::{Admitted, Denial, ReferrerList};
+use crate::gate::{Admitted, Denial, OpenBlob, ReferrerList};
 use crate::oci::headers::{
     API_VERSION, ContentName, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED, of_manifest,
 };
 use crate::oci::{Digest, ErrorBody, ErrorCode, MediaType, Registry};
-use crate::pull_through::BlobStream;
 use crate::trust::Relayed;
 use crate::upstream::{Page, Part, TagPage};
 
@@ -66,13 +65,13 @@ pub(super) fn unchanged(name: &ContentName) -> Response<Body> {
 }
 
 /// A blob, or the part of it that was asked for.
-pub(super) fn blob(stream: BlobStream, name: &ContentName, metrics: &Metrics) -> Response<Body> {
-    let (status, range) = match stream.part() {
+pub(super) fn blob(blob: OpenBlob, name: &ContentName, metrics: &Metrics) -> Response<Body> {
+    let (status, range) = match blob.part() {
         Part::Whole { .. } => (StatusCode::OK, None),
         Part::Range(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
     };
-    let sent = metrics.blob_bytes(stream.origin());
-    let mut response = answer(status, Some(OCTETS), Body::blob(stream, sent));
+    let sent = metrics.blob_bytes(blob.origin());
+    let mut response = answer(status, Some(OCTETS), Body::blob(blob, sent));
     let headers = response.headers_mut();
     headers.insert(ACCEPT_RANGES, BYTES);
     if let Some(range) = range {

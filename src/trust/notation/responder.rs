@@ -1,6 +1,7 @@
 //! The network of this scheme, all of it: OCSP responders and CRLs, asked over HTTP, and their answers
 //! kept. Believes nothing of them; the judge does that.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use url::Url;
 
 use crate::clock::Timestamp;
 use crate::net::{Client, Method as HttpMethod, Timeouts, TlsError};
+use crate::oci::Registry;
 use crate::parsing;
 use crate::trust::signature::{Candidate, Unproven};
 use crate::trust::subject::Subject;
@@ -56,9 +58,13 @@ const TIMEOUTS: Timeouts = Timeouts {
 /// Asks responders, and keeps what they say. Cheap to clone; the clones share what is kept.
 #[derive(Clone, Debug)]
 pub struct Responder {
-    client: Client,
-    kept: Cache<Inquiry, Arc<Kept>>,
+    /// For each registry, a client that may go where its upstream is.
+    clients: Arc<BTreeMap<Registry, Client>>,
+    kept: Cache<Key, Arc<Kept>>,
 }
+
+/// The registry of the image that is judged is a part of the key: what its upstream may reach, another one's may not.
+type Key = (Registry, Inquiry);
 
 /// An answer, and for how long it is used.
 #[derive(Debug)]
@@ -69,16 +75,37 @@ struct Kept {
     refreshing: AtomicBool,
 }
 
+/// The right to refresh an answer. Dropping it ends the refresh, also if that panics.
+struct Turn(Arc<Kept>);
+
+impl Turn {
+    fn take(kept: &Arc<Kept>) -> Option<Self> {
+        (!kept.refreshing.swap(true, Ordering::Relaxed)).then(|| Self(kept.clone()))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.refreshing.store(false, Ordering::Relaxed);
+    }
+}
+
 impl Responder {
-    /// Asks what certificates name: public addresses, and such private ones as `near` has itself.
-    pub fn new(near: &Url) -> Result<Self, TlsError> {
-        let client = Client::new(near, None, MAX_REQUESTS, TIMEOUTS)?;
-        let weight = |_: &Inquiry, kept: &Arc<Kept>| match &kept.answer {
+    /// Asks what certificates name, for images of these registries: public addresses, and such private ones as the upstream
+    /// of the image has itself.
+    pub fn new<'a>(
+        upstreams: impl IntoIterator<Item = (&'a Registry, &'a Url)>,
+    ) -> Result<Self, TlsError> {
+        let client = |(registry, url): (&Registry, &Url)| {
+            Ok((registry.clone(), Client::new(url, None, MAX_REQUESTS, TIMEOUTS)?))
+        };
+        let clients = upstreams.into_iter().map(client).collect::<Result<_, TlsError>>()?;
+        let weight = |_: &Key, kept: &Arc<Kept>| match &kept.answer {
             Answer::Content(content) => u32::try_from(content.len()).unwrap_or(u32::MAX).max(1024),
             Answer::Failed(_) => 1024,
         };
         let kept = Cache::builder().weigher(weight).max_capacity(MAX_KEPT).build();
-        Ok(Self { client, kept })
+        Ok(Self { clients: Arc::new(clients), kept })
     }
 
     /// What `candidate` proves to `anchor`, with everything asked that has to be. Checks that did not
@@ -109,7 +136,9 @@ impl Responder {
                 known.end("too many places would have to be asked");
                 continue;
             }
-            let answering = join_all(inquiries.iter().map(|inquiry| self.answer(inquiry, now)));
+            let registry = &subject.registry;
+            let answer = |inquiry: &Inquiry| self.answer((registry.clone(), inquiry.clone()), now);
+            let answering = join_all(inquiries.iter().map(answer));
             match tokio::time::timeout_at(deadline, answering).await {
                 Ok(answers) => {
                     inquiries.into_iter().zip(answers).for_each(|(inquiry, answer)| {
@@ -121,24 +150,27 @@ impl Responder {
         }
     }
 
-    /// The answer to `inquiry`, kept or asked for. Those who ask for the same one wait for one answer.
-    async fn answer(&self, inquiry: &Inquiry, now: Timestamp) -> Answer {
-        if let Some(kept) = self.kept.get(inquiry).await
+    /// The answer to an inquiry, kept or asked for. Those who ask for the same one wait for one answer.
+    async fn answer(&self, key: Key, now: Timestamp) -> Answer {
+        if let Some(kept) = self.kept.get(&key).await
             && now < kept.until
         {
-            if now >= kept.fresh_until && !kept.refreshing.swap(true, Ordering::Relaxed) {
-                tokio::spawn(self.clone().refresh(inquiry.clone(), kept.clone(), now));
+            if now >= kept.fresh_until
+                && let Some(turn) = Turn::take(&kept)
+            {
+                tokio::spawn(self.clone().refresh(key, turn, now));
             }
             return kept.answer.clone();
         }
+        let asked = &key;
         let result = self
             .kept
-            .entry_by_ref(inquiry)
+            .entry_by_ref(asked)
             .and_compute_with(|found| async move {
                 // Somebody may have asked while we waited for our turn.
                 match found {
                     Some(kept) if now < kept.value().until => Op::Nop,
-                    Some(_) | None => Op::Put(Arc::new(self.ask(inquiry, now).await)),
+                    Some(_) | None => Op::Put(Arc::new(self.ask(asked, now).await)),
                 }
             })
             .await;
@@ -149,12 +181,13 @@ impl Responder {
     }
 
     /// Asks again for what is in use; if there is no better answer, the old one stays in use.
-    async fn refresh(self, inquiry: Inquiry, old: Arc<Kept>, now: Timestamp) {
-        let new = self.ask(&inquiry, now).await;
+    async fn refresh(self, key: Key, turn: Turn, now: Timestamp) {
+        let new = self.ask(&key, now).await;
+        let old = &turn.0;
         let kept = if new.until > old.until || matches!(new.answer, Answer::Content(_)) {
             new
         } else {
-            let Inquiry { url, .. } = &inquiry;
+            let (_, Inquiry { url, .. }) = &key;
             tracing::warn!(%url, "what is known of revocations could not be refreshed");
             Kept {
                 answer: old.answer.clone(),
@@ -163,11 +196,11 @@ impl Responder {
                 refreshing: AtomicBool::new(false),
             }
         };
-        self.kept.insert(inquiry, Arc::new(kept)).await;
+        self.kept.insert(key, Arc::new(kept)).await;
     }
 
-    async fn ask(&self, inquiry: &Inquiry, now: Timestamp) -> Kept {
-        let answer = match self.fetch(inquiry).await {
+    async fn ask(&self, (registry, inquiry): &Key, now: Timestamp) -> Kept {
+        let answer = match self.fetch(registry, inquiry).await {
             Ok(content) => Answer::Content(content),
             Err(why) => Answer::Failed(why),
         };
@@ -185,10 +218,11 @@ impl Responder {
         Kept { answer, fresh_until, until, refreshing: AtomicBool::new(false) }
     }
 
-    async fn fetch(&self, inquiry: &Inquiry) -> Result<bytes::Bytes, String> {
+    async fn fetch(&self, registry: &Registry, inquiry: &Inquiry) -> Result<bytes::Bytes, String> {
         let url = Url::parse(&inquiry.url).map_err(|e| format!("it is no URL: {e}"))?;
-        let response = self
-            .client
+        let client = self.clients.get(registry);
+        let response = client
+            .ok_or_else(|| format!("no upstream is configured for {registry}"))?
             .send(HttpMethod::Get, &url, &HeaderMap::new())
             .await
             .map_err(|e| e.to_string())?;
@@ -230,5 +264,27 @@ fn log(anchor: &Anchor, candidate: &Candidate, proven: &Proven) {
             found = %flaw.found,
             "a check did not pass, and the anchor's level only logs it",
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn a_refresh_that_panics_leaves_nothing_marked_as_running() {
+        let now = Timestamp::from_unix(0);
+        let (answer, refreshing) = (Answer::Failed(String::new()), AtomicBool::new(false));
+        let kept = Arc::new(Kept { answer, fresh_until: now, until: now, refreshing });
+        let turn = Turn::take(&kept).unwrap();
+        assert!(Turn::take(&kept).is_none(), "two refresh it at once");
+        let panicked = catch_unwind(AssertUnwindSafe(move || {
+            let _turn = turn;
+            panic!("while it refreshes");
+        }));
+        assert!(panicked.is_err());
+        assert!(Turn::take(&kept).is_some(), "it is never refreshed again");
     }
 }

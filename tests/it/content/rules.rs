@@ -49,6 +49,31 @@ async fn both_are_needed_of_a_name_and_a_content() {
 }
 
 #[tokio::test]
+async fn every_anchor_of_require_must_endorse_the_digest() {
+    let mut world = mixed("require = [\"team\", \"ci\", \"platform\"]").await;
+    for (number, missing) in ["team", "ci", "platform", "none"].into_iter().enumerate() {
+        let tag = format!("v{number}");
+        let manifest = match missing {
+            "team" => world.push(&tag, missing),
+            _ => world.push_signed(&tag, missing),
+        };
+        if missing != "ci" {
+            sign(&world, &manifest);
+        }
+        if missing != "platform" {
+            sign_as_platform(&world, &manifest);
+        }
+        for reference in [tag, Digest::of(&manifest).to_string()] {
+            let got = world.pull(&reference).await;
+            match missing {
+                "none" => got.serves(&manifest),
+                missing => assert_eq!(got.denied().0, 404, "served without {missing}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn where_a_name_is_refused_no_signature_is_looked_for() {
     let mut world = mixed("require = [\"ci\", \"team\"]").await;
     push_signed(&world, "v1", "one");
@@ -297,4 +322,30 @@ async fn another_key_or_rule_takes_effect_with_the_next_start() {
     let changed = world.setup.clone().file("mine.pub", OTHER.pem());
     world.restart_with(changed).await;
     world.pull("v1").await.is_refused("signature_invalid");
+}
+
+/// What is served is what the finding is about.
+#[tokio::test]
+async fn a_tag_that_moves_while_an_audit_rule_decides_is_served_as_it_was_judged() {
+    let world = mixed("require = [\"ci\"]\nmode = \"audit\"").await;
+    let first = world.push("v1", "first");
+    let second = world.put_image("second");
+    let moved = Digest::of(&second).to_string();
+    world.registry.hook(move |asked| {
+        let again = asked.path.ends_with("/manifests/v1") && asked.before > 0;
+        again.then(|| {
+            let mut answer = crate::fake_registry::respond(200, Vec::new());
+            let headers = answer.headers_mut();
+            headers.insert("docker-content-digest", moved.parse().unwrap());
+            headers.insert("content-type", MediaType::OciImage.as_str().parse().unwrap());
+            crate::fake_registry::Fault::Respond(answer)
+        })
+    });
+    let page = Page::default();
+    let _here = page.is_written();
+    world.pull("v1").await.serves(&first);
+    let events = page.all();
+    let digest = Digest::of(&first).to_string();
+    assert!(events.iter().any(|event| event["manifest.digest"] == *digest), "{events:?}");
+    assert_eq!(resolved(&world, "v1"), 1);
 }

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign::clock::Timestamp;
-use countersign::trust::Unproven;
+use countersign::oci::Registry;
 use countersign::trust::notation::{Anchor, Proven, Responder};
+use countersign::trust::{Subject, Unproven};
 use futures_util::future::join_all;
 use rcgen::CrlDistributionPoint;
+use url::Url;
 
 use super::site::{JWS, candidate, now, subject, trusting};
 use crate::fake_registry::{FakeRegistry, Fault, respond};
@@ -25,6 +27,15 @@ struct Site {
     responder: Responder,
 }
 
+/// A responder of a gate with these upstreams.
+fn responder_of(upstreams: &[(&str, &str)]) -> Responder {
+    let upstreams: Vec<(Registry, Url)> = upstreams
+        .iter()
+        .map(|(registry, url)| (registry.parse().unwrap(), url.parse().unwrap()))
+        .collect();
+    Responder::new(upstreams.iter().map(|(registry, url)| (registry, url))).unwrap()
+}
+
 async fn site() -> Site {
     let server = FakeRegistry::start().await;
     let root = Certified::root("root");
@@ -36,7 +47,7 @@ async fn site() -> Site {
     let given = list.clone();
     server.hook(move |_| Some(Fault::Respond(respond(200, given.lock().unwrap().clone()))));
     let strict = trusting(&root, "revocation = \"check\"");
-    let responder = Responder::new(&"http://127.0.0.1:1".parse().unwrap()).unwrap();
+    let responder = responder_of(&[("registry.example.com", "http://127.0.0.1:1")]);
     Site { server, list, root, signer, strict, responder }
 }
 
@@ -93,7 +104,7 @@ async fn ocsp_is_asked_by_get_with_the_request_in_the_path() {
     });
     let said = Response::good(&root, &signer).der();
     server.hook(move |_| Some(Fault::Respond(respond(200, said.clone()))));
-    let responder = Responder::new(&"http://127.0.0.1:1".parse().unwrap()).unwrap();
+    let responder = responder_of(&[("registry.example.com", "http://127.0.0.1:1")]);
     let candidate = candidate(JWS, Signing::new(&signer, &subject()).jws());
     let anchor = trusting(&root, "revocation = \"check\"");
     responder.judge(&anchor, &candidate, &subject(), now()).await.unwrap();
@@ -141,10 +152,29 @@ async fn an_endless_crl_is_not_read() {
     site.undecided(site.judge(&site.strict, now()).await, "longer than");
 }
 
+/// The first upstream is on this machine; the one of the image is not.
+#[tokio::test]
+async fn an_upstream_of_another_image_opens_no_private_address() {
+    let site = site().await;
+    let candidate = candidate(JWS, Signing::new(&site.signer, &subject()).jws());
+    for first in ["a.example.com", "z.example.com"] {
+        let upstreams =
+            [(first, "http://127.0.0.1:1"), ("registry.example.com", "http://192.0.2.1")];
+        let responder = responder_of(&upstreams);
+        let verdict = responder.judge(&site.strict, &candidate, &subject(), now()).await;
+        site.undecided(verdict, "not a public address");
+        // What was asked for an image of that registry is no answer for this one.
+        let local = Subject { registry: first.parse().unwrap(), ..subject() };
+        drop(responder.judge(&site.strict, &candidate, &local, now()).await);
+        let verdict = responder.judge(&site.strict, &candidate, &subject(), now()).await;
+        site.undecided(verdict, "not a public address");
+    }
+}
+
 #[tokio::test]
 async fn a_certificate_does_not_send_us_behind_the_firewall() {
     let site = site().await;
-    let outside = Responder::new(&"http://registry.example.com".parse().unwrap()).unwrap();
+    let outside = responder_of(&[("registry.example.com", "http://registry.example.com")]);
     let candidate = candidate(JWS, Signing::new(&site.signer, &subject()).jws());
     let verdict = outside.judge(&site.strict, &candidate, &subject(), now()).await;
     site.undecided(verdict, "not a public address");

@@ -1,0 +1,251 @@
+//! The permission to serve one digest. Only a rule gives one: by a requirement that is met, by an allow rule, by an
+//! audit rule, or to an exemption. Whoever holds a [`Permit`] knows which rule gave it, and on what basis.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::{Answers, Artifacts, Chosen, Mode, Requirement, Rule, Unmet};
+use crate::exemptions::Exemption;
+use crate::oci::Digest;
+use crate::trust::{Endorsement, Reason, Refusal, Unendorsed};
+
+/// A rule's permission to serve one digest. `W` is what an audit rule would have answered instead, if it were enforced.
+///
+/// Fields are private, and only the [`Terms`] of a rule make one. It cannot be made elsewhere:
+///
+/// ```compile_fail,E0451
+/// use std::sync::Arc;
+/// use countersign::oci::Digest;
+/// use countersign::policy::{Artifacts, Permit};
+/// fn forge(digest: Digest, rule: Arc<str>) -> Permit<()> {
+///     Permit { digest, basis: todo!(), rule, artifacts: Artifacts::Listed, would: None }
+/// }
+/// ```
+///
+/// A rule that enforces gives none without answers of its anchors:
+///
+/// ```compile_fail,E0599
+/// use countersign::oci::Digest;
+/// use countersign::policy::{Permit, Required};
+/// fn excuse(rule: &Required<'_>, digest: Digest) -> Permit<()> {
+///     rule.permit(digest)
+/// }
+/// ```
+///
+/// Endorsements alone give none: a requirement must count them.
+///
+/// ```compile_fail,E0277
+/// use countersign::policy::Permit;
+/// use countersign::trust::Endorsement;
+/// fn skip(endorsements: Vec<Endorsement>) -> Permit<()> {
+///     endorsements.into()
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Permit<W> {
+    digest: Digest,
+    basis: Basis,
+    rule: Arc<str>,
+    artifacts: Artifacts,
+    would: Option<Arc<W>>,
+}
+
+#[derive(Clone, Debug)]
+enum Basis {
+    /// Every anchor that the rule requires endorses the digest.
+    Met(Vec<Endorsement>),
+    /// The rule asks no anchor, or only audits.
+    Rule,
+    /// An operator exempted the digest for a while.
+    Exempted(Exemption),
+}
+
+/// What a rule says of an image, and what it can permit.
+#[derive(Clone, Copy, Debug)]
+pub enum Terms<'a> {
+    Deny { reason: Option<&'a str> },
+    Allow(Allow<'a>),
+    Enforce(Required<'a>),
+    Audit(Audit<'a>),
+}
+
+/// A rule that serves without signatures. Only [`Chosen::terms`] makes one, where the rule says so:
+///
+/// ```compile_fail,E0423
+/// use countersign::policy::{Allow, Chosen};
+/// fn allow(chosen: Chosen<'_>) -> Allow<'_> {
+///     Allow(chosen)
+/// }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Allow<'a>(Chosen<'a>);
+
+/// A rule that asks anchors: it permits what meets its requirement.
+#[derive(Clone, Copy, Debug)]
+pub struct Required<'a> {
+    chosen: Chosen<'a>,
+    requirement: &'a Requirement,
+}
+
+/// A rule that serves in any case, and records what its requirement would have refused. Only [`Chosen::terms`] makes one,
+/// where the rule says so:
+///
+/// ```compile_fail,E0423
+/// use countersign::policy::{Audit, Required};
+/// fn audit(required: Required<'_>) -> Audit<'_> {
+///     Audit(required)
+/// }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Audit<'a>(Required<'a>);
+
+impl<'a> Chosen<'a> {
+    /// What the rule says, and what it can permit.
+    pub fn terms(&self) -> Terms<'a> {
+        let required = |requirement| Required { chosen: *self, requirement };
+        match &self.rule().mode {
+            Mode::Deny { reason } => Terms::Deny { reason: reason.as_deref() },
+            Mode::Allow { .. } => Terms::Allow(Allow(*self)),
+            Mode::Enforce(requirement) => Terms::Enforce(required(requirement)),
+            Mode::Audit(requirement) => Terms::Audit(Audit(required(requirement))),
+        }
+    }
+
+    /// The rule, if it asks anchors.
+    pub fn required(&self) -> Option<Required<'a>> {
+        match self.terms() {
+            Terms::Enforce(required) | Terms::Audit(Audit(required)) => Some(required),
+            Terms::Deny { .. } | Terms::Allow(_) => None,
+        }
+    }
+
+    /// Permits what is exempted, unless the rule denies. The exemption itself says for which repository and until when it
+    /// holds.
+    pub fn exempt<W>(&self, exemption: &Exemption) -> Option<Permit<W>> {
+        match self.terms() {
+            Terms::Deny { .. } => None,
+            Terms::Allow(_) | Terms::Enforce(_) | Terms::Audit(_) => {
+                let basis = Basis::Exempted(exemption.clone());
+                Some(Permit::new(*self, exemption.says().digest, basis, None))
+            }
+        }
+    }
+}
+
+impl Allow<'_> {
+    /// Permits `digest`, signed or not.
+    pub fn permit<W>(&self, digest: Digest) -> Permit<W> {
+        Permit::new(self.0, digest, Basis::Rule, None)
+    }
+}
+
+impl<'a> Audit<'a> {
+    /// Permits `digest`, and records that the rule `would` have refused it.
+    pub fn permit<W>(&self, digest: Digest, would: Arc<W>) -> Permit<W> {
+        Permit::new(self.0.chosen, digest, Basis::Rule, Some(would))
+    }
+
+    /// The same rule as if it were enforced.
+    pub fn enforced(&self) -> Required<'a> {
+        self.0
+    }
+
+    pub fn chosen(&self) -> Chosen<'a> {
+        self.0.chosen
+    }
+}
+
+impl<'a> Required<'a> {
+    /// Permits the one of `candidates` for which `answers` meet the requirement ([`Requirement::judge`]).
+    pub fn judge<W>(&self, answers: &Answers, candidates: &[Digest]) -> Result<Permit<W>, Unmet> {
+        let met = self.requirement.judge(answers, candidates)?;
+        // Neither can be: a rule names an anchor, and endorsements are counted per digest.
+        let Some(digest) = met.first().map(Endorsement::digest) else {
+            return Err(no_endorsement("the rule asks no anchor"));
+        };
+        if met.iter().any(|endorsement| endorsement.digest() != digest) {
+            return Err(no_endorsement("the endorsements are of different digests"));
+        }
+        Ok(Permit::new(self.chosen, digest, Basis::Met(met), None))
+    }
+
+    pub fn rule(&self) -> &'a Rule {
+        self.chosen.rule()
+    }
+}
+
+/// What it requires.
+impl Deref for Required<'_> {
+    type Target = Requirement;
+
+    fn deref(&self) -> &Requirement {
+        self.requirement
+    }
+}
+
+fn no_endorsement(because: &str) -> Unmet {
+    let why = Unendorsed::Refused(Refusal::new(Reason::NoTrustData, because));
+    Unmet { anchor: "".into(), why }
+}
+
+impl<W> Permit<W> {
+    fn new(chosen: Chosen<'_>, digest: Digest, basis: Basis, would: Option<Arc<W>>) -> Self {
+        let (rule, artifacts) = (chosen.pattern().clone(), chosen.rule().artifacts);
+        Self { digest, basis, rule, artifacts, would }
+    }
+
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The pattern of the rule that gave it.
+    pub fn rule(&self) -> &Arc<str> {
+        &self.rule
+    }
+
+    /// Which artifacts about the digest are served with it.
+    pub fn artifacts(&self) -> Artifacts {
+        self.artifacts
+    }
+
+    /// What the rule, which only audits, would have answered if it were enforced.
+    pub fn would(&self) -> Option<&Arc<W>> {
+        self.would.as_ref()
+    }
+
+    /// The endorsements that meet the requirement; none if none was asked for.
+    pub fn endorsements(&self) -> &[Endorsement] {
+        match &self.basis {
+            Basis::Met(endorsements) => endorsements,
+            Basis::Rule | Basis::Exempted(_) => &[],
+        }
+    }
+
+    pub fn exemption(&self) -> Option<&Exemption> {
+        match &self.basis {
+            Basis::Exempted(exemption) => Some(exemption),
+            Basis::Met(_) | Basis::Rule => None,
+        }
+    }
+
+    /// Whether the rule serves whatever there is, and so asks nothing of what clients follow from it.
+    pub fn serves_anything(&self) -> bool {
+        match &self.basis {
+            Basis::Rule => true,
+            Basis::Met(_) | Basis::Exempted(_) => false,
+        }
+    }
+}
+
+// Derived, it would ask `W` to be `Clone`.
+impl<W> Clone for Permit<W> {
+    fn clone(&self) -> Self {
+        Self {
+            digest: self.digest,
+            basis: self.basis.clone(),
+            rule: self.rule.clone(),
+            artifacts: self.artifacts,
+            would: self.would.clone(),
+        }
+    }
+}
