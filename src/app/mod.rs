@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::gate::Gate;
 use crate::server::{self, Facing, Generations, Limits, Load, Proxy, Tls, Versions};
 use crate::store::StoreLock;
+use crate::telemetry;
 use parts::Parts;
 use reload::Listeners;
 pub use reload::{Reloader, Reloads};
@@ -84,6 +85,7 @@ impl App {
     pub fn new(config: &Config, clock: Clock, keeping: Keeping) -> anyhow::Result<Self> {
         let mut metrics = Registry::default();
         build_info(&mut metrics);
+        telemetry::register(&mut metrics);
         let (parts, first) = Parts::open(config, &clock, keeping, &mut metrics)?;
         Ok(Self { generations: Generations::new(first), parts, metrics, clock })
     }

@@ -23,7 +23,7 @@ use tracing::level_filters::LevelFilter;
 use crate::config::Config;
 use crate::settings::Problems;
 use crate::shown::escaped;
-use crate::telemetry;
+use crate::telemetry::{self, Delivery};
 
 const CONFIG_ERROR: u8 = 2;
 const OTHER_ERROR: u8 = 1;
@@ -73,9 +73,10 @@ impl ConfigFile {
 /// Runs the command that the arguments of this process name.
 pub fn run() -> ExitCode {
     let command = Arguments::parse().command;
-    if let Err(error) = telemetry::init(command.least()) {
-        return failed(OTHER_ERROR, &error.to_string());
-    }
+    let _log = match telemetry::init(command.least(), command.delivery()) {
+        Ok(log) => log,
+        Err(error) => return failed(OTHER_ERROR, &error.to_string()),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(OTHER_ERROR, &format!("cannot start: {error}")),
@@ -109,6 +110,22 @@ impl Command {
         }
     }
 
+    /// Who waits for standard error.
+    fn delivery(&self) -> Delivery {
+        match self {
+            Self::Serve(_) | Self::Demo(_) => Delivery::Lossy,
+            Self::Check(_)
+            | Self::Why(_)
+            | Self::Forget(_)
+            | Self::ClientConfig(_)
+            | Self::Doctor(_)
+            | Self::Exempt(_)
+            | Self::Replay(_)
+            | Self::Learn(_)
+            | Self::Trust(_) => Delivery::Waiting,
+        }
+    }
+
     /// The exit status.
     async fn run(self) -> anyhow::Result<u8> {
         match self {
@@ -128,8 +145,7 @@ impl Command {
 }
 
 fn failed(code: u8, message: &str) -> ExitCode {
-    // Where standard error is closed, the exit status is all that can be said.
-    let _ = writeln!(io::stderr(), "countersign: {}", escaped(message));
+    telemetry::tell(&format!("countersign: {}", escaped(message)));
     ExitCode::from(code)
 }
 

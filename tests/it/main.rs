@@ -86,6 +86,7 @@ mod trust_cache;
 mod trust_memory;
 mod systemd;
 mod undecided;
+mod unwritable_log;
 mod upstream;
 mod upstream_auth;
 mod upstream_config;
