@@ -67,6 +67,7 @@
 //! - [`clock`]: the time, as a value.
 //! - [`shown`]: texts that others wrote, as people may see them.
 //! - [`telemetry`]: where log events go; a process that serves loses them rather than wait.
+//! - [`tasks`]: the long-lived tasks of a process that serves, each of which is started again or ends it.
 //! - [`json`]: JSON read strictly, once.
 //! - [`glob`]: patterns over names: one meaning of `*`.
 //! - [`parsing`]: where large texts are parsed, few at a time, within one budget of memory.
@@ -101,6 +102,7 @@
 pub mod clock;
 pub mod shown;
 pub mod telemetry;
+pub mod tasks;
 pub mod json;
 pub mod glob;
 pub mod parsing;

@@ -84,6 +84,7 @@ mod store;
 mod tls;
 mod trust_cache;
 mod trust_memory;
+mod supervised;
 mod systemd;
 mod undecided;
 mod unwritable_log;

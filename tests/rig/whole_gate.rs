@@ -16,6 +16,7 @@ use countersign::clock::{Clock, Timestamp};
 use countersign::config::Config;
 use countersign::explain::{Explanation, explain};
 use countersign::oci::{Digest, MediaType, Repository};
+use countersign::tasks::Supervisor;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
@@ -368,6 +369,11 @@ impl World {
         }
         let answer = self.client.request(request.body(Empty::new()).unwrap()).await.unwrap();
         Answer::of(answer).await
+    }
+
+    /// Watches over the gate's tasks.
+    pub fn supervisor(&self) -> &Supervisor {
+        self.gate.as_ref().unwrap().supervisor()
     }
 
     pub fn public(&self) -> SocketAddr {

@@ -10,6 +10,7 @@ use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::database::{Change, Database};
 use super::known::{Found, Known};
@@ -54,6 +55,7 @@ enum Job {
 /// The thread, until this is dropped.
 pub(super) struct Writer {
     jobs: Sender<Job>,
+    ended: CancellationToken,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -84,9 +86,19 @@ impl Writer {
             }
         }
         let thread = Builder::new().name("tag-memory".to_owned());
-        let thread = thread.spawn(move || writing.run(&waiting));
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        let thread = thread.spawn(move || {
+            let _guard = guard;
+            writing.run(&waiting);
+        });
         let thread = thread.map_err(|error| super::failed(folder, &error))?;
-        Ok(Self { jobs, thread: Mutex::new(Some(thread)) })
+        Ok(Self { jobs, ended, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Waits until the thread has ended.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Compares it with the record, and records it. What a rule depends on is on disk when this returns.
