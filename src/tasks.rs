@@ -42,6 +42,8 @@ pub enum Task {
     Exemptions,
     /// Writes what waits, scrubs and sweeps the store.
     StoreUpkeep,
+    /// Looks whether the store's folder is still this process's.
+    StoreFolder,
     /// Writes the audit file. A thread.
     AuditFile,
     /// Writes the history of tags. A thread; if it dies, the process ends, since only a start reads all of the
@@ -53,7 +55,7 @@ pub enum Task {
 
 impl Task {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ClientListener,
         Self::MirrorListener,
         Self::AdminListener,
@@ -62,6 +64,7 @@ impl Task {
         Self::TrustRefresh,
         Self::Exemptions,
         Self::StoreUpkeep,
+        Self::StoreFolder,
         Self::AuditFile,
         Self::TagMemory,
         Self::Reload,
@@ -78,6 +81,7 @@ impl Task {
             Self::TrustRefresh => "trust_refresh",
             Self::Exemptions => "exemptions",
             Self::StoreUpkeep => "store_upkeep",
+            Self::StoreFolder => "store_folder",
             Self::AuditFile => "audit_file",
             Self::TagMemory => "tag_memory",
             Self::Reload => "reload",

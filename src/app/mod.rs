@@ -81,6 +81,9 @@ impl App {
         let readiness = Arc::new(Readiness::default());
         let lock = StoreLock::take(&config.store.path)?;
         let mut app = Self::new(config, clock, Keeping::Remember)?;
+        if let Some(store) = &app.parts.store {
+            store.only_while(lock.place());
+        }
         readiness.set(Part::Config, true);
         readiness.set(Part::Store, true);
         let certificates = config.clients.certificates();
@@ -121,7 +124,7 @@ impl App {
             store_shutdown: CancellationToken::new(),
             store_tasks: TaskTracker::new(),
             supervisor: supervisor.clone(),
-            _lock: lock,
+            lock,
         };
         let metrics = server::Metrics::registered(&mut app.metrics);
         let limits = open_files::within_limit(config);

@@ -16,7 +16,7 @@ use crate::admin::{Part, Readiness};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::server::{Generations, Tls};
-use crate::store::StoreLock;
+use crate::store::{InPlace, StoreLock};
 use crate::tasks::{Supervisor, Task};
 
 /// How often it is looked at which trust data soon runs out.
@@ -42,7 +42,7 @@ pub struct Running {
     pub(super) store_shutdown: CancellationToken,
     pub(super) store_tasks: TaskTracker,
     pub(super) supervisor: Supervisor,
-    pub(super) _lock: StoreLock,
+    pub(super) lock: StoreLock,
 }
 
 impl Running {
@@ -55,6 +55,10 @@ impl Running {
         let (generations, ends) = (self.generations.clone(), shutdown.clone());
         let exempt = move || look_at_exemptions(generations.clone(), ends.clone());
         supervisor.restarting(Task::Exemptions, tasks, shutdown, exempt);
+        let (place, readiness) = (self.lock.place(), self.readiness.clone());
+        let ends = shutdown.clone();
+        let look = move || look_at_folder(place.clone(), readiness.clone(), ends.clone());
+        supervisor.restarting(Task::StoreFolder, tasks, shutdown, look);
         let tags = self.parts.tags.clone();
         let ended = async move { tags.ended().await };
         supervisor.essential(Task::TagMemory, tasks, shutdown, until(shutdown.clone(), ended));
@@ -153,6 +157,27 @@ async fn look_at_exemptions(generations: Generations, shutdown: CancellationToke
         if let Some(Err(error)) = shutdown.run_until_cancelled(looked).await {
             tracing::error!(%error, "looking at the exemptions failed");
         }
+    }
+}
+
+/// Says that the gate is not ready while the store's folder is not its own, until `shutdown`.
+async fn look_at_folder(place: InPlace, readiness: Arc<Readiness>, shutdown: CancellationToken) {
+    let (mut ticks, mut was_there) = (ticks(), true);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let place = place.clone();
+        let checked = spawn_blocking(move || place.check());
+        let Some(checked) = shutdown.run_until_cancelled(checked).await else { return };
+        let checked = checked.unwrap_or_else(|error| Err(error.into()));
+        match &checked {
+            Ok(()) if !was_there => tracing::info!("the store's folder is back, and is used again"),
+            Err(error) if was_there => tracing::error!(
+                %error,
+                "the store's folder is not this process's any more: nothing is written to it"
+            ),
+            Ok(()) | Err(_) => {}
+        }
+        was_there = checked.is_ok();
+        readiness.set(Part::Store, was_there);
     }
 }
 

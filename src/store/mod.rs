@@ -3,7 +3,8 @@
 //! changed. Knows nothing of trust: deleting all of it changes no verdict.
 //!
 //! Beside it, for whoever keeps something else in the same folder: files that are whole or not there at
-//! all ([`atomic`]), and the folder's one owner ([`StoreLock`]).
+//! all ([`atomic`]), the folder's one owner ([`StoreLock`]), and whether what is open is still there
+//! ([`InPlace`]).
 
 pub mod atomic;
 mod config;
@@ -11,6 +12,7 @@ mod disk;
 mod evict;
 mod facts;
 mod health;
+mod in_place;
 mod in_use;
 mod ingest;
 mod layout;
@@ -35,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 pub use facts::Seen;
+pub use in_place::InPlace;
 pub use ingest::{Arriving, Ingest, Unkept, Whole};
 pub use lock::{LockError, StoreLock};
 pub use metrics::Metrics;
@@ -84,6 +87,12 @@ impl Store {
         }
         disk.see_to();
         Ok(Self { disk: Arc::new(disk) })
+    }
+
+    /// Makes no folder any more while `place`, the lock of the folder, is not where it was: another process
+    /// may own the folder then.
+    pub fn only_while(&self, place: InPlace) {
+        self.disk.layout.only_while(place);
     }
 
     /// The content of `digest`, if it is kept and that repository is known to hold it.

@@ -81,6 +81,7 @@ mod rule_config;
 mod several_anchors;
 mod side_door;
 mod store;
+mod store_folder;
 mod tls;
 mod trust_cache;
 mod trust_memory;

@@ -43,6 +43,7 @@ async fn every_task_that_dies_is_started_again_or_ends_the_gate() {
             Task::TrustRefresh
             | Task::Exemptions
             | Task::StoreUpkeep
+            | Task::StoreFolder
             | Task::AuditFile => {
                 world.supervisor().kill(task);
                 restarted(&world, task).await;

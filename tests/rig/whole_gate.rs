@@ -220,6 +220,11 @@ impl World {
         self.gate.take().unwrap().stop().await;
     }
 
+    /// What the admin listener answers.
+    pub async fn ask_admin(&self, path: &str) -> Answer {
+        self.ask(Method::GET, &format!("{}{path}", self.admin()), &[]).await
+    }
+
     /// Stops the gate and starts it anew on the same store: what was only in memory is gone.
     pub async fn restart(&mut self) {
         self.gate.take().unwrap().stop().await;

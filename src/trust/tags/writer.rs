@@ -18,6 +18,7 @@ use super::record::Remembered;
 use super::{IfOlder, Key, Need, Needs, Noted, TagsError, forget};
 use crate::clock::Timestamp;
 use crate::oci::Digest;
+use crate::store::InPlace;
 
 /// The most notes of one transaction.
 const MAX_BATCH: usize = 1_000;
@@ -65,6 +66,7 @@ impl Writer {
         let (jobs, waiting) = channel();
         let mut writing = Writing {
             folder: folder.to_owned(),
+            place: InPlace::open(folder).map_err(|error| super::failed(folder, &error))?,
             known: known.clone(),
             database: None,
             pending: Vec::new(),
@@ -134,6 +136,8 @@ impl Drop for Writer {
 /// What the thread has.
 struct Writing {
     folder: PathBuf,
+    /// The folder, opened: if another is at its path, another process may own that.
+    place: InPlace,
     known: Arc<RwLock<Known>>,
     /// None while it cannot be read.
     database: Option<Database>,
@@ -150,6 +154,7 @@ struct Writing {
 impl Writing {
     fn open(&mut self) -> Answer {
         self.tried = Instant::now();
+        self.check()?;
         let (database, known) = Database::open(&self.folder)?;
         self.database = Some(database);
         self.change(|old| *old = known);
@@ -272,7 +277,7 @@ impl Writing {
             self.pending.clear();
             return Err(self.closed());
         };
-        let written = database.write(&self.pending);
+        let written = self.check().and_then(|()| database.write(&self.pending));
         match &written {
             Ok(()) => {
                 let put = std::mem::take(&mut self.pending);
@@ -294,6 +299,13 @@ impl Writing {
         written
     }
 
+    fn check(&self) -> Answer {
+        self.place.check().map_err(|error| TagsError::Unwritable {
+            path: super::database::path(&self.folder),
+            why: error.to_string(),
+        })
+    }
+
     fn closed(&self) -> TagsError {
         let path = super::database::path(&self.folder);
         TagsError::Unwritable { path, why: "it could not be read".to_owned() }
@@ -305,6 +317,7 @@ impl Writing {
             return Ok(None);
         }
         let Some(database) = &self.database else { return Err(self.closed()) };
+        self.check()?;
         database.write(&[Change::Remove(key.clone())])?;
         self.full = None;
         Ok(self.change(|known| known.remove(key)))
