@@ -111,6 +111,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Fault {
     due: AtomicBool,
+    hangs: AtomicBool,
     raised: Notify,
 }
 
@@ -203,10 +204,19 @@ impl Supervisor {
         fault.raised.notify_one();
     }
 
-    /// Where a thread panics if a test wants that.
+    /// Has the thread of `task` hang within a second, as on a disk that does not answer, or go on: for tests.
+    pub fn hang(&self, task: Task, hangs: bool) {
+        self.shared.faults[task as usize].hangs.store(hangs, Ordering::Release);
+    }
+
+    /// Where a thread panics or hangs if a test wants that.
     pub fn check(&self, task: Task) {
-        if self.shared.faults[task as usize].due.swap(false, Ordering::AcqRel) {
+        let fault = &self.shared.faults[task as usize];
+        if fault.due.swap(false, Ordering::AcqRel) {
             resume_unwind(Box::new(KILLED));
+        }
+        while fault.hangs.load(Ordering::Acquire) {
+            thread::sleep(PAUSE);
         }
     }
 

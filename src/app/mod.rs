@@ -30,8 +30,11 @@ use crate::tasks::{Supervisor, Task};
 use crate::telemetry;
 use parts::Parts;
 pub use reload::{Reloader, Reloads};
-pub use running::Running;
+pub use running::{Running, Stopped};
 
+/// Which part of `drain_timeout` is kept for writing what is not on disk yet, and how long at most.
+const CLOSE_PART: u32 = 10;
+const CLOSE: Duration = Duration::from_secs(2);
 /// The most connections to the admin listener, and the most requests at once on one of them. Of all requests
 /// there, only explanations take long, and there are at most [`MAX_AT_ONCE`] of them: the other connections can
 /// always be closed for a health check.
@@ -124,10 +127,12 @@ impl App {
             store_shutdown: CancellationToken::new(),
             store_tasks: TaskTracker::new(),
             supervisor: supervisor.clone(),
+            drain_timeout: config.server.limits.drain_timeout,
             lock,
         };
         let metrics = server::Metrics::registered(&mut app.metrics);
-        let limits = open_files::within_limit(config);
+        let mut limits = open_files::within_limit(config);
+        limits.drain_timeout -= CLOSE.min(limits.drain_timeout / CLOSE_PART);
         let load = Load::registered(&limits, &mut app.metrics);
         let proxy = Proxy::new(app.generations.clone(), load.clone(), metrics, audit.clone());
         let proxy = Arc::new(proxy);

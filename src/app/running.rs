@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +21,18 @@ use crate::tasks::{Supervisor, Task};
 
 /// How often it is looked at which trust data soon runs out.
 const TEND: Duration = Duration::from_millis(200);
+/// How long a stop may take if `drain_timeout` is less, in case the disk is slow.
+const LEAST_STOP: Duration = Duration::from_secs(5);
+
+/// How a gate ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// All is on disk.
+    Whole,
+    /// The disk did not answer in time: audit records or the last changes of the history of tags may be missing.
+    Unfinished,
+}
+
 /// A gate that accepts connections.
 pub struct Running {
     pub(super) public: SocketAddr,
@@ -42,6 +54,7 @@ pub struct Running {
     pub(super) store_shutdown: CancellationToken,
     pub(super) store_tasks: TaskTracker,
     pub(super) supervisor: Supervisor,
+    pub(super) drain_timeout: Duration,
     pub(super) lock: StoreLock,
 }
 
@@ -117,26 +130,42 @@ impl Running {
         Reloader::new(config, parts.clone(), generations, listeners, audit.clone(), reloads.clone())
     }
 
-    /// Refuses new connections, lets what is started finish, and ends.
-    pub async fn stop(self) {
+    /// Refuses new connections, lets what is started finish, and ends: within `drain_timeout`, or within
+    /// [`LEAST_STOP`] if that is longer, also if a disk hangs.
+    pub async fn stop(self) -> Stopped {
+        let deadline = Instant::now() + self.drain_timeout.max(LEAST_STOP);
         self.readiness.set(Part::Listener, false);
         self.shutdown.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
-        if let Some(file) = self.audit.file() {
-            file.close().await;
-        }
-        self.parts.pull_through.close().await;
+        let whole = timeout_at(deadline, async {
+            self.tasks.wait().await;
+            self.close().await;
+        });
+        let stopped = if whole.await.is_ok() { Stopped::Whole } else { Stopped::Unfinished };
+        self.admin_shutdown.cancel();
+        self.admin_tasks.close();
+        // What it still has to say is of no use later.
+        let _ = timeout_at(deadline, self.admin_tasks.wait()).await;
+        stopped
+    }
+
+    /// Writes what is not on disk yet.
+    async fn close(&self) {
+        let audit = async {
+            if let Some(file) = self.audit.file() {
+                file.close().await;
+            }
+        };
         let tags = self.parts.tags.clone();
-        if let Err(broken) = spawn_blocking(move || tags.close()).await {
-            tracing::error!(%broken, "closing the history of tags failed");
-        }
+        let tags = async move {
+            if let Err(broken) = spawn_blocking(move || tags.close()).await {
+                tracing::error!(%broken, "closing the history of tags failed");
+            }
+        };
+        tokio::join!(audit, tags, self.parts.pull_through.close());
         self.store_shutdown.cancel();
         self.store_tasks.close();
         self.store_tasks.wait().await;
-        self.admin_shutdown.cancel();
-        self.admin_tasks.close();
-        self.admin_tasks.wait().await;
     }
 }
 

@@ -81,7 +81,10 @@ pub fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(OTHER_ERROR, &format!("cannot start: {error}")),
     };
-    match runtime.block_on(command.run()) {
+    let ran = runtime.block_on(command.run());
+    // A thread that waits for a disk that hangs must not hold up the end.
+    runtime.shutdown_background();
+    match ran {
         Ok(code) => ExitCode::from(code),
         Err(error) => match error.downcast_ref::<Problems>() {
             Some(problems) => failed(CONFIG_ERROR, &problems.to_string()),

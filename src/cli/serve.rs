@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{App, Reloader, Running, open_files};
+use crate::app::{App, Reloader, Running, Stopped, open_files};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::systemd;
@@ -70,10 +70,13 @@ async fn serve(running: Running, config: Config, signals: Signals) -> anyhow::Re
     };
     systemd::stopping();
     tracing::info!("stopping: new connections are refused, started answers finish");
-    running.stop().await;
-    match failed {
-        None => Ok(0),
-        Some(task) => bail!(
+    match (running.stop().await, failed) {
+        (Stopped::Whole, None) => Ok(0),
+        (Stopped::Unfinished, None) => bail!(
+            "the disk did not answer in time: the last audit records and changes of the history of tags may \
+             be missing"
+        ),
+        (_, Some(task)) => bail!(
             "the task {} ended, and the gate cannot serve without it: this is a bug; the log says why it \
              ended; start the gate again",
             task.name()

@@ -15,16 +15,21 @@ mod health;
 mod in_place;
 mod in_use;
 mod ingest;
+mod lane;
+mod lanes;
 mod layout;
 mod lock;
 mod mapped;
 mod metrics;
+mod published;
 mod recent;
 mod room;
 mod rotten;
 mod scrub;
 mod sweep;
 mod tend;
+mod touched;
+mod warm;
 
 use std::fmt;
 use std::io;
@@ -68,6 +73,7 @@ pub struct Store {
 pub struct Content {
     digest: Digest,
     bytes: Bytes,
+    opened: Arc<Opened>,
     seen: Seen,
 }
 
@@ -190,6 +196,7 @@ impl Store {
 
     /// Sets content aside that whoever read it found to be of another digest: it is fetched again.
     pub fn set_aside(&self, digest: &Digest) {
+        self.disk.warm.clear();
         if let Some(pin) = self.disk.in_use.pin(digest) {
             self.disk.lose(&pin, Fault::Digest);
         }
@@ -229,7 +236,7 @@ fn is_passing(error: &io::Error) -> bool {
 
 impl Content {
     fn new(digest: Digest, opened: Arc<Opened>, seen: Seen) -> Self {
-        Self { digest, bytes: Bytes::from_owner(Shared(opened)), seen }
+        Self { digest, bytes: Bytes::from_owner(Shared(opened.clone())), opened, seen }
     }
 
     pub fn digest(&self) -> &Digest {

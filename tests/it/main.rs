@@ -51,6 +51,7 @@ mod downloads;
 mod exempt_command;
 mod exempted;
 mod dressed;
+mod hanging_disk;
 mod hostile;
 mod hostile_content;
 mod informational;

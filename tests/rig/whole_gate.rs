@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use countersign::app::{App, Keeping, Reloader, Running};
+use countersign::app::{App, Keeping, Reloader, Running, Stopped};
 use countersign::clock::{Clock, Timestamp};
 use countersign::config::Config;
 use countersign::explain::{Explanation, explain};
@@ -217,7 +217,12 @@ impl World {
     }
 
     pub async fn stop(&mut self) {
-        self.gate.take().unwrap().stop().await;
+        self.stopped().await;
+    }
+
+    /// Stops the gate: how that ended.
+    pub async fn stopped(&mut self) -> Stopped {
+        self.gate.take().unwrap().stop().await
     }
 
     /// What the admin listener answers.
