@@ -67,6 +67,8 @@
 //!
 //! - [`clock`]: the time, as a value.
 //! - [`shown`]: texts that others wrote, as people may see them.
+//! - [`telemetry`]: where log events go; a process that serves loses them rather than wait.
+//! - [`tasks`]: the long-lived tasks of a process that serves, each of which is started again or ends it.
 //! - [`json`]: JSON read strictly, once.
 //! - [`glob`]: patterns over names: one meaning of `*`.
 //! - [`parsing`]: where large texts are parsed, few at a time, within one budget of memory.
@@ -96,12 +98,13 @@
 //!   front of them.
 //! - [`client_config`]: the files that lead a client to the gate.
 //! - [`doctor`]: the ways around the gate that a client's files leave open.
-//! - [`telemetry`]: where log events go.
 //! - [`systemd`]: what the service manager is told.
 //! - [`cli`]: the commands.
 
 pub mod clock;
 pub mod shown;
+pub mod telemetry;
+pub mod tasks;
 pub mod json;
 pub mod glob;
 pub mod parsing;
@@ -130,6 +133,5 @@ pub mod learn;
 pub mod demo;
 pub mod client_config;
 pub mod doctor;
-pub mod telemetry;
 pub mod systemd;
 pub mod cli;

@@ -14,6 +14,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use crate::server::Objection;
+use crate::telemetry;
 pub use readiness::{Part, Readiness};
 pub use why::Why;
 
@@ -83,7 +84,12 @@ impl Admin {
     fn ready(&self) -> Response<Full<Bytes>> {
         let missing = self.readiness.missing();
         if missing.is_empty() {
-            return answer(StatusCode::OK, TEXT, "ready\n");
+            // Clients are served all the same, so the gate stays ready.
+            let body = match telemetry::lost() {
+                0 => "ready\n".to_owned(),
+                lost => format!("ready\nlog events lost since the start: {lost}\n"),
+            };
+            return answer(StatusCode::OK, TEXT, body);
         }
         let body = format!("not ready: {}\n", missing.join(", "));
         answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, body)

@@ -3,6 +3,7 @@
 pub mod open_files;
 mod parts;
 mod reload;
+mod running;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -25,14 +26,17 @@ use crate::config::Config;
 use crate::gate::Gate;
 use crate::oci::ImageRef;
 use crate::oci::name::InvalidName;
-use crate::server::{self, Facing, Generations, Limits, Load, Proxy, Tls, Versions};
+use crate::server::{self, Facing, Generations, Limits, Load, Proxy, Server, Tls, Versions};
 use crate::store::StoreLock;
+use crate::tasks::{Supervisor, Task};
+use crate::telemetry;
 use parts::Parts;
-use reload::Listeners;
 pub use reload::{Reloader, Reloads};
+pub use running::{Running, Stopped};
 
-/// How often it is looked at which trust data soon runs out.
-const TEND: Duration = Duration::from_millis(200);
+/// Which part of `drain_timeout` is kept for writing what is not on disk yet, and how long at most.
+const CLOSE_PART: u32 = 10;
+const CLOSE: Duration = Duration::from_secs(2);
 /// The most connections to the admin listener, and the most requests at once on one of them. Of all requests
 /// there, only explanations take long, and there are at most [`MAX_AT_ONCE`] of them: the other connections can
 /// always be closed for a health check.
@@ -58,34 +62,12 @@ pub struct App {
     clock: Clock,
 }
 
-/// A gate that accepts connections.
-pub struct Running {
-    public: SocketAddr,
-    mirror: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
-    tls: Option<Arc<Tls>>,
-    mirror_tls: Option<Arc<Tls>>,
-    readiness: Arc<Readiness>,
-    shutdown: CancellationToken,
-    tasks: TaskTracker,
-    /// Ends the admin listener, which tells of the drain until there is nothing more to drain.
-    admin_shutdown: CancellationToken,
-    admin_tasks: TaskTracker,
-    generations: Generations,
-    parts: Arc<Parts>,
-    reloads: Reloads,
-    audit: Audit,
-    /// Ends the tending of the store, once nothing more is to be kept.
-    store_shutdown: CancellationToken,
-    store_tasks: TaskTracker,
-    _lock: StoreLock,
-}
-
 impl App {
     /// Joins the parts that `config` names. Reads files, and connects to nothing yet.
     pub fn new(config: &Config, clock: Clock, keeping: Keeping) -> anyhow::Result<Self> {
         let mut metrics = Registry::default();
         build_info(&mut metrics);
+        telemetry::register(&mut metrics);
         let (parts, first) = Parts::open(config, &clock, keeping, &mut metrics)?;
         Ok(Self { generations: Generations::new(first), parts, metrics, clock })
     }
@@ -109,6 +91,9 @@ impl App {
         let readiness = Arc::new(Readiness::default());
         let lock = StoreLock::take(&config.store.path)?;
         let mut app = Self::new(config, clock, Keeping::Remember)?;
+        if let Some(store) = &app.parts.store {
+            store.only_while(lock.place());
+        }
         readiness.set(Part::Config, true);
         readiness.set(Part::Store, true);
         let certificates = config.clients.certificates();
@@ -121,7 +106,9 @@ impl App {
             None => None,
         };
         let lost = audit::Metrics::registered(&mut app.metrics);
-        let file = config.audit.as_ref().map(|config| AuditFile::open(config, lost));
+        let supervisor = Supervisor::registered(&mut app.metrics);
+        let open = |config| AuditFile::open(config, lost, &supervisor);
+        let file = config.audit.as_ref().map(open);
         let audit = Audit::new(app.clock.clone(), file.transpose()?);
         let admin = match config.admin {
             Some(listen) => Some(bind(listen, "admin").await?),
@@ -146,10 +133,13 @@ impl App {
             audit: audit.clone(),
             store_shutdown: CancellationToken::new(),
             store_tasks: TaskTracker::new(),
-            _lock: lock,
+            supervisor: supervisor.clone(),
+            drain_timeout: config.server.limits.drain_timeout,
+            lock,
         };
         let metrics = server::Metrics::registered(&mut app.metrics);
-        let limits = open_files::within_limit(config);
+        let mut limits = open_files::within_limit(config);
+        limits.drain_timeout -= CLOSE.min(limits.drain_timeout / CLOSE_PART);
         let load = Load::registered(&limits, &mut app.metrics);
         let proxy = Proxy::new(app.generations.clone(), load.clone(), metrics, audit.clone());
         let proxy = Arc::new(proxy);
@@ -164,10 +154,26 @@ impl App {
             let limits = Limits { versions: Versions::OnlyHttp1, ..limits.clone() };
             let answer = facing(Facing::Mirror);
             let (load, shutdown) = (load.clone(), shutdown.clone());
-            tasks.spawn(server::serve(mirror, mirror_tls, limits, load, shutdown, answer));
+            let server = Server::new(mirror, mirror_tls, limits, load, shutdown.clone(), answer);
+            let (accept, watch) = (server.clone(), server.clone());
+            let task = Task::MirrorListener;
+            supervisor.restarting(task, &tasks, &shutdown, move || accept.clone().accept());
+            if running.mirror_tls.is_some() {
+                let watching = move || watch.clone().watch_certificate();
+                supervisor.restarting(Task::MirrorCertificate, &tasks, &shutdown, watching);
+            }
+            tasks.spawn(server.drain());
         }
         let answer = facing(Facing::Clients);
-        tasks.spawn(server::serve(public, tls, limits, load, shutdown.clone(), answer));
+        let server = Server::new(public, tls, limits, load, shutdown.clone(), answer);
+        let (accept, watch) = (server.clone(), server.clone());
+        let task = Task::ClientListener;
+        supervisor.restarting(task, &tasks, &shutdown, move || accept.clone().accept());
+        if running.tls.is_some() {
+            let watching = move || watch.clone().watch_certificate();
+            supervisor.restarting(Task::ClientCertificate, &tasks, &shutdown, watching);
+        }
+        tasks.spawn(server.drain());
         if let Some(listener) = admin {
             let why = Why::new(app.generations.clone(), audit);
             let admin = Arc::new(Admin::new(readiness.clone(), app.metrics, why));
@@ -185,75 +191,15 @@ impl App {
             // Its own, so that clients of the other listeners cannot use it up.
             let load = Load::new(&limits);
             let shutdown = running.admin_shutdown.clone();
-            let serving = server::serve(listener, None, limits, load, shutdown, answer);
-            running.admin_tasks.spawn(serving);
+            let server = Server::new(listener, None, limits, load, shutdown.clone(), answer);
+            let (accept, tasks) = (server.clone(), &running.admin_tasks);
+            let task = Task::AdminListener;
+            supervisor.restarting(task, tasks, &shutdown, move || accept.clone().accept());
+            tasks.spawn(server.drain());
         }
-        tasks.spawn(tend(app.generations, shutdown));
-        if let Some(store) = running.parts.store.clone() {
-            running.store_tasks.spawn(store.tend(running.store_shutdown.clone()));
-        }
+        running.look_after(&shutdown);
         readiness.set(Part::Listener, true);
         Ok(running)
-    }
-}
-
-impl Running {
-    /// Where clients connect to.
-    pub fn public(&self) -> SocketAddr {
-        self.public
-    }
-
-    /// Where clients connect to that use the gate as a mirror.
-    pub fn mirror(&self) -> Option<SocketAddr> {
-        self.mirror
-    }
-
-    /// Where the admin listener is, if there is one.
-    pub fn admin(&self) -> Option<SocketAddr> {
-        self.admin
-    }
-
-    /// The public listener as a URL.
-    pub fn url(&self) -> String {
-        url(self.tls.as_deref(), self.public)
-    }
-
-    /// The mirror listener as a URL, if there is one.
-    pub fn mirror_url(&self) -> Option<String> {
-        self.mirror.map(|mirror| url(self.mirror_tls.as_deref(), mirror))
-    }
-
-    /// What reads `config` again, in the file that it was read from.
-    pub fn reloader(&self, config: Config) -> Reloader {
-        let Self { generations, parts, reloads, audit, .. } = self;
-        let listeners = Listeners {
-            at: [Some(self.public), self.mirror].into_iter().flatten().collect(),
-            tls: self.tls.iter().chain(&self.mirror_tls).cloned().collect(),
-        };
-        let generations = generations.clone();
-        Reloader::new(config, parts.clone(), generations, listeners, audit.clone(), reloads.clone())
-    }
-
-    /// Refuses new connections, lets what is started finish, and ends.
-    pub async fn stop(self) {
-        self.readiness.set(Part::Listener, false);
-        self.shutdown.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-        if let Some(file) = self.audit.file() {
-            file.close().await;
-        }
-        self.parts.pull_through.close().await;
-        let tags = self.parts.tags.clone();
-        if let Err(broken) = tokio::task::spawn_blocking(move || tags.close()).await {
-            tracing::error!(%broken, "closing the history of tags failed");
-        }
-        self.store_shutdown.cancel();
-        self.store_tasks.close();
-        self.store_tasks.wait().await;
-        self.admin_shutdown.cancel();
-        self.admin_tasks.close();
-        self.admin_tasks.wait().await;
     }
 }
 
@@ -277,22 +223,6 @@ async fn bind(address: SocketAddr, which: &str) -> anyhow::Result<TcpListener> {
         let end = if taken { "end what listens there, or " } else { "" };
         anyhow!("[{which}] cannot listen on {address}: {error}; {end}say another `listen`")
     })
-}
-
-/// Refreshes trust data ahead of its end, and looks at what is exempted, until `shutdown`.
-async fn tend(generations: Generations, shutdown: CancellationToken) {
-    let mut ticks = tokio::time::interval(TEND);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = ticks.tick() => {
-                let gate = &generations.current().gate;
-                drop(gate.trust().tend());
-                gate.exemptions().tend();
-            }
-        }
-    }
 }
 
 fn build_info(metrics: &mut Registry) {

@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::config::Config;
 use super::record::Record;
 use super::rotated::{Lost, Rotated};
+use crate::tasks::{Supervisor, Task};
 
 /// How many records may wait for the writer.
 const QUEUE: usize = 16 << 10;
@@ -87,13 +88,17 @@ enum Message {
 }
 
 impl AuditFile {
-    /// Opens the file, and begins to write what comes.
-    pub fn open(config: &Config, metrics: Metrics) -> Result<Self, AuditFileError> {
+    /// Opens the file, and begins to write what comes, in a thread that `supervisor` watches over.
+    pub fn open(
+        config: &Config,
+        metrics: Metrics,
+        supervisor: &Supervisor,
+    ) -> Result<Self, AuditFileError> {
         let file = Rotated::open(config.clone())
             .map_err(|error| AuditFileError::Open { path: config.path.clone(), error })?;
         let (queue, records) = sync_channel(QUEUE);
         let signals = Arc::new(Signals::default());
-        let writer = Writer {
+        let mut writer = Writer {
             records,
             signals: signals.clone(),
             metrics: metrics.clone(),
@@ -102,9 +107,14 @@ impl AuditFile {
             lines: Vec::with_capacity(WRITE),
             lost: None,
             behind: false,
+            ends: false,
         };
+        let supervisor = supervisor.clone();
         let thread = thread::Builder::new().name("audit".to_owned());
-        let writer = thread.spawn(move || writer.run()).map_err(AuditFileError::Thread)?;
+        let run = move || {
+            supervisor.run_thread(Task::AuditFile, || writer.run(&supervisor));
+        };
+        let writer = thread.spawn(run).map_err(AuditFileError::Thread)?;
         let shared = Shared { queue, signals, metrics, writer: Mutex::new(Some(writer)) };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -158,13 +168,19 @@ struct Writer {
     lost: Option<u64>,
     /// Whether the queue was full lately.
     behind: bool,
+    /// Whether no more records come.
+    ends: bool,
 }
 
 impl Writer {
-    fn run(mut self) {
-        let mut ends = false;
-        while !ends {
-            ends = match self.records.recv_timeout(IDLE) {
+    fn run(&mut self, supervisor: &Supervisor) {
+        // What was in hand when this panicked may have been written in part.
+        let in_hand = self.lines.iter().filter(|byte| **byte == b'\n').count();
+        self.metrics.lost.inc_by(in_hand as u64);
+        self.lines.clear();
+        while !self.ends {
+            supervisor.check(Task::AuditFile);
+            self.ends = match self.records.recv_timeout(IDLE) {
                 Ok(first) => {
                     let ends = self.take(&first);
                     if !ends {
@@ -294,7 +310,7 @@ mod tests {
         let folder = folder("order");
         let config = Config { path: folder.join("audit"), max_size: 64 << 10, keep: 1_000 };
         let metrics = Metrics::default();
-        let file = AuditFile::open(&config, metrics.clone()).unwrap();
+        let file = AuditFile::open(&config, metrics.clone(), &Supervisor::default()).unwrap();
         let count = QUEUE / 2;
         for number in 0..count {
             file.write(record(number));
@@ -324,7 +340,7 @@ mod tests {
         let folder = folder("gone");
         let config = Config { path: folder.join("audit"), max_size: 64 << 10, keep: 1 };
         let metrics = Metrics::default();
-        let file = AuditFile::open(&config, metrics.clone()).unwrap();
+        let file = AuditFile::open(&config, metrics.clone(), &Supervisor::default()).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         file.write(record(1));
         while metrics.lost.get() == 0 {
@@ -343,7 +359,7 @@ mod tests {
     async fn a_file_that_was_moved_away_is_left_once_it_is_opened_again() {
         let folder = folder("moved");
         let config = Config { path: folder.join("audit"), max_size: 64 << 10, keep: 1 };
-        let file = AuditFile::open(&config, Metrics::default()).unwrap();
+        let file = AuditFile::open(&config, Metrics::default(), &Supervisor::default()).unwrap();
         std::fs::rename(&config.path, folder.join("away")).unwrap();
         file.reopen();
         while !config.path.exists() {
@@ -359,7 +375,8 @@ mod tests {
     #[test]
     fn a_folder_that_is_missing_at_the_start_is_an_error_that_names_it() {
         let config = Config { path: "/nowhere/at/all".into(), max_size: 64 << 10, keep: 1 };
-        let error = AuditFile::open(&config, Metrics::default()).unwrap_err().to_string();
+        let error = AuditFile::open(&config, Metrics::default(), &Supervisor::default());
+        let error = error.unwrap_err().to_string();
         assert!(error.contains("/nowhere/at/all") && error.contains("[audit] path"), "{error}");
     }
 }

@@ -22,7 +22,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::settings::Problems;
 use crate::shown::escaped;
-use crate::telemetry;
+use crate::telemetry::{self, Delivery};
 use config_file::ConfigFile;
 
 const CONFIG_ERROR: u8 = 2;
@@ -59,14 +59,18 @@ enum Command {
 /// Runs the command that the arguments of this process name.
 pub fn run() -> ExitCode {
     let command = Arguments::parse().command;
-    if let Err(error) = telemetry::init(command.least()) {
-        return failed(OTHER_ERROR, &error.to_string());
-    }
+    let _log = match telemetry::init(command.least(), command.delivery()) {
+        Ok(log) => log,
+        Err(error) => return failed(OTHER_ERROR, &error.to_string()),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(OTHER_ERROR, &format!("cannot start: {error}")),
     };
-    match runtime.block_on(command.run()) {
+    let ran = runtime.block_on(command.run());
+    // A thread that waits for a disk that hangs must not hold up the end.
+    runtime.shutdown_background();
+    match ran {
         Ok(code) => ExitCode::from(code),
         Err(error) => match error.downcast_ref::<Problems>() {
             Some(problems) => failed(CONFIG_ERROR, &problems.to_string()),
@@ -95,6 +99,22 @@ impl Command {
         }
     }
 
+    /// Who waits for standard error.
+    fn delivery(&self) -> Delivery {
+        match self {
+            Self::Serve(_) | Self::Demo(_) => Delivery::Lossy,
+            Self::Check(_)
+            | Self::Why(_)
+            | Self::Forget(_)
+            | Self::ClientConfig(_)
+            | Self::Doctor(_)
+            | Self::Exempt(_)
+            | Self::Replay(_)
+            | Self::Learn(_)
+            | Self::Trust(_) => Delivery::Waiting,
+        }
+    }
+
     /// The exit status.
     async fn run(self) -> anyhow::Result<u8> {
         match self {
@@ -114,8 +134,7 @@ impl Command {
 }
 
 fn failed(code: u8, message: &str) -> ExitCode {
-    // Where standard error is closed, the exit status is all that can be said.
-    let _ = writeln!(io::stderr(), "countersign: {}", escaped(message));
+    telemetry::tell(&format!("countersign: {}", escaped(message)));
     ExitCode::from(code)
 }
 

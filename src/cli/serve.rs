@@ -1,10 +1,14 @@
 //! `countersign serve`: a gate until it is told to stop.
 
-use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use std::io;
 
-use crate::app::{App, open_files};
+use anyhow::bail;
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::app::{App, Reloader, Running, Stopped, open_files};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::systemd;
 use crate::telemetry;
 
@@ -27,31 +31,98 @@ impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
         open_files::raise_limit();
         let config = self.config.load()?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+        let signals = Signals::listen()?;
         let running = App::start(&config, Clock::System).await?;
-        let admin = running.admin().map(|admin| format!("http://{admin}"));
-        let (address, mirror) = (running.url(), running.mirror_url());
-        let status = format!("listening on {address}");
-        tracing::info!(target: telemetry::ALWAYS, address, mirror, admin, "listening");
-        systemd::ready(&status);
-        let mut reloader = running.reloader(config);
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hangup.recv() => {}
-                () = reloader.changed() => {}
-            }
-            systemd::reloading();
-            // What is wrong with it was told, and what was read before stays in use.
-            let _ = reloader.reload().await;
-            systemd::ready(&status);
+        serve(running, config, signals).await
+    }
+}
+
+/// What others may tell this process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Serves until a signal says to stop, or until a task dies that the gate cannot serve without.
+async fn serve(running: Running, config: Config, signals: Signals) -> anyhow::Result<u8> {
+    let Signals { mut terminate, mut interrupt, hangup } = signals;
+    let admin = running.admin().map(|admin| format!("http://{admin}"));
+    let (address, mirror) = (running.url(), running.mirror_url());
+    let status = format!("listening on {address}");
+    tracing::info!(target: telemetry::ALWAYS, address, mirror, admin, "listening");
+    systemd::ready(&status);
+    running.reload_by(reload(running.reloader(config), hangup, status));
+    let failed = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        task = running.supervisor().failed() => Some(task),
+    };
+    systemd::stopping();
+    tracing::info!("stopping: new connections are refused, started answers finish");
+    match (running.stop().await, failed) {
+        (Stopped::Whole, None) => Ok(0),
+        (Stopped::Unfinished, None) => bail!(
+            "the disk did not answer in time: the last audit records and changes of the history of tags may \
+             be missing"
+        ),
+        (_, Some(task)) => bail!(
+            "the task {} ended, and the gate cannot serve without it: this is a bug; the log says why it \
+             ended; start the gate again",
+            task.name()
+        ),
+    }
+}
+
+/// Reads the configuration again upon SIGHUP and after each change.
+async fn reload(mut reloader: Reloader, mut hangup: Signal, status: String) {
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {}
+            () = reloader.changed() => {}
         }
-        systemd::stopping();
-        tracing::info!("stopping: new connections are refused, started answers finish");
-        running.stop().await;
-        Ok(0)
+        systemd::reloading();
+        // What is wrong with it was logged, and what was read before stays in use.
+        let _ = reloader.reload().await;
+        systemd::ready(&status);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::tasks::Task;
+
+    #[tokio::test]
+    async fn a_task_that_cannot_begin_anew_ends_the_process_with_an_error() {
+        for task in [Task::TagMemory, Task::Reload] {
+            let name = format!("countersign-serve-{}-{}", task.name(), std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            let file = folder.join("countersign.toml");
+            let text = "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"store\"\n\
+                        [[upstream]]\nregistry = \"registry.example.com\"\n";
+            std::fs::File::create(&file).unwrap().write_all(text.as_bytes()).unwrap();
+            let config = Config::load(&file).unwrap();
+            let running = App::start(&config, Clock::System).await.unwrap();
+            running.supervisor().kill(task);
+            let served = serve(running, config, Signals::listen().unwrap());
+            let served = tokio::time::timeout(std::time::Duration::from_secs(30), served).await;
+            let error = served.unwrap().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("the task {} ended", task.name())), "{error}");
+            std::fs::remove_dir_all(folder).unwrap();
+        }
     }
 }

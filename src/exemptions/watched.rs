@@ -2,7 +2,7 @@
 //! holds. Each that comes, and each that ends, is told once.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -16,6 +16,8 @@ use crate::oci::{Registry, Repository};
 
 /// How long what the file said is believed before it is looked at again.
 const LOOK: Duration = Duration::from_secs(1);
+/// The same for [`Exemptions::tend`]: sooner, so that requests find the file read and wait for no disk.
+const TEND: Duration = Duration::from_millis(700);
 
 /// What is counted of exemptions.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +63,8 @@ struct Shared {
     metrics: Metrics,
     telling: Telling,
     known: Mutex<Known>,
+    /// Held by the one who reads the file.
+    reading: Mutex<()>,
 }
 
 /// What was read when.
@@ -83,15 +87,15 @@ impl fmt::Debug for Exemptions {
 impl Exemptions {
     /// Those that `file` says; it is read when somebody asks.
     pub fn new(file: ExemptionFile, clock: Clock, metrics: Metrics, telling: Telling) -> Self {
-        let known = Mutex::default();
-        Self { shared: Arc::new(Shared { file, clock, metrics, telling, known }) }
+        let (known, reading) = (Mutex::default(), Mutex::default());
+        Self { shared: Arc::new(Shared { file, clock, metrics, telling, known, reading }) }
     }
 
     /// Those that hold now in that repository.
     pub fn of(&self, registry: &Registry, repository: &Repository) -> Vec<Exemption> {
         let now = self.shared.clock.now();
-        let mut known = self.known();
-        self.shared.look(&mut known, now);
+        self.shared.look(now, LOOK);
+        let known = self.shared.known();
         let here = known.all.iter();
         let here = here.filter(|one| one.is_in(registry, repository) && one.is_in_force(now));
         here.cloned().collect()
@@ -101,26 +105,47 @@ impl Exemptions {
     /// and again.
     pub fn tend(&self) {
         let now = self.shared.clock.now();
-        self.shared.look(&mut self.known(), now);
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.shared.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.look(now, TEND);
     }
 }
 
 impl Shared {
-    fn look(&self, known: &mut Known, now: Timestamp) {
-        let is_due = known.looked.is_none_or(|looked| now < looked || now.since(looked) >= LOOK);
-        if is_due {
-            known.looked = Some(now);
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the file if that is due after `every`. While one reads, on a disk that may hang, others go on with
+    /// what is known, if anything is.
+    fn look(&self, now: Timestamp, every: Duration) {
+        let is_due = |known: &Known| {
+            known.looked.is_none_or(|looked| now < looked || now.since(looked) >= every)
+        };
+        let (due, first) = {
+            let known = self.known();
+            (is_due(&known), known.looked.is_none())
+        };
+        let reading = match self.reading.try_lock() {
+            Ok(reading) => Some(reading),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if first => {
+                Some(self.reading.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            Err(TryLockError::WouldBlock) => None,
+        };
+        if due && reading.is_some() && is_due(&self.known()) {
+            let last = self.known().stamp;
             let stamp = self.file.stamp();
-            if stamp.as_ref().ok() != known.stamp.as_ref() || known.stamp.is_none() {
+            let read = (stamp.as_ref().ok() != last.as_ref() || last.is_none())
                 // The stamp is the older one: what is written meanwhile is read the next time.
-                let read = stamp.and_then(|stamp| Ok((stamp, self.file.read()?)));
-                self.take(known, read, now);
+                .then(|| stamp.and_then(|stamp| Ok((stamp, self.file.read()?))));
+            let mut known = self.known();
+            known.looked = Some(now);
+            if let Some(read) = read {
+                self.take(&mut known, read, now);
             }
         }
+        drop(reading);
+        let known = &mut *self.known();
         known.all.retain(|one| {
             let holds = now < one.says().until;
             if !holds {

@@ -80,7 +80,10 @@ impl Lineage {
     pub(super) async fn parents(&self, image: &ImageRef, digest: &Digest) -> Arc<[Digest]> {
         match self.parents.get(&sought(image, digest)).await {
             Some(parents) => parents,
-            None => self.pull_through.parents(&image.registry, &image.repository, digest).into(),
+            None => {
+                let ImageRef { registry, repository, .. } = image;
+                self.pull_through.parents(registry, repository, digest).await.into()
+            }
         }
     }
 

@@ -12,20 +12,19 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::breaks::Breaks;
 use super::error::BlobError;
 use super::joined::Joined;
+use super::kept::Kept;
 use super::straight::Straight;
 use crate::oci::Digest;
-use crate::store::Content;
-use crate::upstream::{ByteRange, Part};
+use crate::upstream::Part;
 
-/// How much of a kept blob is handed on at once. It is not copied, so this is only how much the
-/// connection may be behind with.
+/// How much of what was read ahead is handed on at once.
 const PIECE: usize = 64 << 10;
 
 /// A blob, or a range of it, as an [`http_body::Body`].
 pub struct BlobStream(Way);
 
 enum Way {
-    Kept { digest: Digest, part: Part, left: Bytes },
+    Kept(Box<Kept>),
     Joined(Box<Joined>),
     Straight(Box<Straight>, Breaks),
     Begun(Box<Begun>),
@@ -47,20 +46,8 @@ pub enum Origin {
 }
 
 impl BlobStream {
-    /// What `range` is of what is kept; `None` if nothing.
-    pub(super) fn kept(content: &Content, range: Option<ByteRange>) -> Option<Self> {
-        let bytes = content.bytes();
-        let total = bytes.len() as u64;
-        let (part, left) = match range {
-            None => (Part::Whole { length: Some(total) }, bytes.clone()),
-            Some(range) => {
-                let range = range.within(total)?;
-                let first = usize::try_from(range.first).ok()?;
-                let length = usize::try_from(range.length()).ok()?;
-                (Part::Range(range), bytes.slice(first..first + length))
-            }
-        };
-        Some(Self(Way::Kept { digest: *content.digest(), part, left }))
+    pub(super) fn kept(kept: Kept) -> Self {
+        Self(Way::Kept(Box::new(kept)))
     }
 
     pub(super) fn joined(joined: Joined) -> Self {
@@ -79,7 +66,7 @@ impl BlobStream {
     /// The digest that was asked for.
     pub fn digest(&self) -> &Digest {
         match &self.0 {
-            Way::Kept { digest, .. } => digest,
+            Way::Kept(kept) => kept.digest(),
             Way::Joined(joined) => joined.digest(),
             Way::Straight(straight, _) => straight.source().digest(),
             Way::Begun(begun) => begun.rest.digest(),
@@ -89,7 +76,7 @@ impl BlobStream {
     /// What of the blob this is: status 200 and the length, or status 206 and the range.
     pub fn part(&self) -> Part {
         match &self.0 {
-            Way::Kept { part, .. } => *part,
+            Way::Kept(kept) => kept.part(),
             Way::Joined(joined) => joined.part(),
             Way::Straight(straight, _) => straight.source().part(),
             Way::Begun(begun) => begun.rest.part(),
@@ -98,7 +85,7 @@ impl BlobStream {
 
     pub fn origin(&self) -> Origin {
         match &self.0 {
-            Way::Kept { .. } => Origin::Store,
+            Way::Kept(_) => Origin::Store,
             Way::Joined(_) | Way::Straight(..) | Way::Begun(_) => Origin::Upstream,
         }
     }
@@ -106,7 +93,7 @@ impl BlobStream {
     /// How many bytes are still to come, if that is known.
     fn left(&self) -> Option<u64> {
         match &self.0 {
-            Way::Kept { left, .. } => Some(left.len() as u64),
+            Way::Kept(kept) => kept.left(),
             Way::Joined(joined) => joined.left(),
             Way::Straight(straight, _) => straight.left(),
             Way::Begun(begun) => Some(begun.rest.left()? + begun.ahead.len() as u64),
@@ -115,10 +102,7 @@ impl BlobStream {
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BlobError>> {
         match &mut self.0 {
-            Way::Kept { left, .. } => {
-                let piece = left.split_to(PIECE.min(left.len()));
-                Poll::Ready(Ok((!piece.is_empty()).then_some(piece)))
-            }
+            Way::Kept(kept) => kept.poll_piece(context),
             // The download itself counts how it ends, once for all.
             Way::Joined(joined) => joined.poll_piece(context),
             Way::Straight(straight, breaks) => {
@@ -154,7 +138,7 @@ impl HttpBody for BlobStream {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Way::Kept { left, .. } => left.is_empty(),
+            Way::Kept(kept) => kept.is_over(),
             Way::Joined(_) | Way::Straight(..) | Way::Begun(_) => false,
         }
     }

@@ -14,6 +14,7 @@ use super::download::Download;
 use super::error::FetchError;
 use super::in_flight::{Boarding, Place};
 use super::joined::{Asked, Joined};
+use super::kept::Kept;
 use super::progress::Progress;
 use super::source::Source;
 use super::straight::Straight;
@@ -48,8 +49,8 @@ impl PullThrough {
         let Some(store) = &self.store else {
             return self.straight(upstream, repository, digest, range).await;
         };
-        if let Some(content) = store.content(registry, repository, digest) {
-            return kept(&content, range);
+        if let Some(content) = store.look_up(registry, repository, digest).await {
+            return kept(store, content, asked(store, upstream, repository, digest), range);
         }
         let place = (registry.clone(), repository.clone());
         // On the heap, so that whoever finds a kept one does not carry the room for this around.
@@ -68,25 +69,24 @@ impl PullThrough {
         // Upstream's answer that this repository holds the blob, until it is used or not needed.
         let mut confirmation: Option<Source> = None;
         for _ in 0..MAX_LOOKS {
-            if store.has_delivered(registry, digest) {
+            let published = store.published();
+            if store.look_whether_delivered(registry, digest).await {
                 let source = match confirmation.take() {
                     Some(source) => source,
                     None => Source::open(upstream.clone(), repository, digest, range).await?,
                 };
                 self.confirmed(store, place, digest).await;
-                return match store.content(registry, repository, digest) {
-                    Some(content) => kept(&content, range),
+                return match store.look_up(registry, repository, digest).await {
+                    Some(content) => {
+                        kept(store, content, asked(store, upstream, repository, digest), range)
+                    }
                     // The store lost it meanwhile, or cannot remember who holds it.
                     None => Ok(self.stream(source)),
                 };
             }
-            let asked = Asked {
-                upstream: upstream.clone(),
-                repository: repository.clone(),
-                digest: *digest,
-            };
+            let asked = asked(store, upstream, repository, digest);
             let wanted = wants_all(range);
-            let is_kept = || store.has_delivered(registry, digest);
+            let is_kept = || store.published_since(published, registry, digest);
             let began = match self.in_flight.board(digest, place, wanted, is_kept) {
                 Boarding::Joined { progress, own } => {
                     // The download that this waits for may need its place among the requests.
@@ -145,7 +145,7 @@ impl PullThrough {
         let Some(store) = &self.store else {
             return Ok(upstream.blob_length(repository, digest).await?);
         };
-        if let Some(content) = store.content(registry, repository, digest) {
+        if let Some(content) = store.look_up(registry, repository, digest).await {
             return Ok(Some(content.bytes().len() as u64));
         }
         let place = (registry.clone(), repository.clone());
@@ -153,7 +153,7 @@ impl PullThrough {
             return Ok(Some(length));
         }
         let length = upstream.blob_length(repository, digest).await?;
-        if store.has_delivered(registry, digest) {
+        if store.look_whether_delivered(registry, digest).await {
             self.confirmed(store, &place, digest).await;
         }
         Ok(length)
@@ -161,11 +161,10 @@ impl PullThrough {
 
     /// Remembers that the registry of `place`, which has delivered `digest`, said that `place` holds it.
     async fn confirmed(&self, store: &Store, (registry, repository): &Place, digest: &Digest) {
-        let (store, registry, repository, digest) =
-            (store.clone(), registry.clone(), repository.clone(), *digest);
-        let confirm = move || store.confirm(&registry, &repository, &digest);
+        let (registry, repository, digest) = (registry.clone(), repository.clone(), *digest);
+        let confirm = move |store: &Store| store.confirm(&registry, &repository, &digest);
         // If this cannot be remembered, upstream is asked again the next time.
-        let _ = self.tasks.spawn_blocking(confirm).await;
+        let _ = store.write(confirm).await;
     }
 
     async fn straight(
@@ -184,10 +183,20 @@ impl PullThrough {
     }
 }
 
-fn kept(content: &Content, range: Option<ByteRange>) -> Result<BlobStream, FetchError> {
-    let total = content.bytes().len() as u64;
-    let kept = BlobStream::kept(content, range);
-    kept.ok_or(FetchError::Upstream(UpstreamError::RangeUnsatisfiable { size: Some(total) }))
+fn asked(store: &Store, upstream: &Upstream, repository: &Repository, digest: &Digest) -> Asked {
+    let (upstream, repository) = (upstream.clone(), repository.clone());
+    Asked { store: store.clone(), upstream, repository, digest: *digest }
+}
+
+fn kept(
+    store: &Store,
+    content: Content,
+    asked: Asked,
+    range: Option<ByteRange>,
+) -> Result<BlobStream, FetchError> {
+    let size = Some(content.bytes().len() as u64);
+    let kept = Kept::new(store.clone(), content, asked, range).map(BlobStream::kept);
+    kept.ok_or(FetchError::Upstream(UpstreamError::RangeUnsatisfiable { size }))
 }
 
 /// Whether all of the blob is wanted sooner or later. Clients that fetch it in several ranges at once

@@ -2,13 +2,12 @@
 //! what has come. Each client has its own pace, and none of them holds this up or stops it.
 
 use std::future::{pending, poll_fn};
-use std::io::ErrorKind;
 use std::mem;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::breaks::Breaks;
@@ -36,6 +35,8 @@ pub(super) struct Download {
 
 /// The file, and whether all that was to be written could be.
 type Written = (Ingest, Result<(), Unkept>);
+/// None if the disk does not answer in time.
+type Writing = Pin<Box<dyn Future<Output = Option<Written>> + Send>>;
 
 impl Download {
     /// Downloads and publishes the blob. One that cannot be kept at all is handed to `unkept`.
@@ -82,13 +83,13 @@ impl Download {
             }
         };
         let (store, length) = (self.store.clone(), total(source.part()));
-        match spawn_blocking(move || store.ingest(&digest, length)).await {
-            Ok(Ok(ingest)) => {
+        match store.begin(&digest, length).await {
+            Ok(ingest) => {
                 let open = Open::new(length, ingest.arriving());
                 self.start.tell(|progress| *progress = Progress::Open(open));
                 Some((source, ingest))
             }
-            Ok(Err(_)) | Err(_) => {
+            Err(_) => {
                 self.start.tell(|progress| *progress = Progress::NotKept);
                 // Whoever began this may have left.
                 let _ = unkept.send(source);
@@ -99,8 +100,10 @@ impl Download {
 
     /// Writes what comes until all of it is there. The disk and upstream do not wait for each other.
     async fn arrive(&self, mut source: Source, ingest: Ingest) -> Result<Ingest, End> {
+        // What was written before the write that is under way.
+        let mut before = (ingest.position(), ingest.hasher());
         let mut idle = Some(ingest);
-        let mut writing: Option<JoinHandle<Written>> = None;
+        let mut writing: Option<Writing> = None;
         let (mut waiting, mut pieces): (Vec<Bytes>, Vec<Bytes>) = (Vec::new(), Vec::new());
         let mut all_came = false;
         loop {
@@ -112,15 +115,22 @@ impl Download {
                     idle = Some(ingest);
                 } else {
                     pieces = mem::take(&mut waiting);
-                    let pieces = pieces.clone();
-                    writing = Some(spawn_blocking(move || write(ingest, &pieces)));
+                    let (pieces, store) = (pieces.clone(), self.store.clone());
+                    before = (ingest.position(), ingest.hasher());
+                    writing = Some(Box::pin(async move {
+                        store.write(move |_| write(ingest, &pieces)).await
+                    }));
                 }
             }
             let has_room = waiting.iter().map(Bytes::len).sum::<usize>() < MAX_WAITING;
             tokio::select! {
                 written = ended(&mut writing) => {
                     writing = None;
-                    idle = Some(self.written(written.ok(), mem::take(&mut pieces))?);
+                    let Some(written) = written else {
+                        let (position, hasher) = before;
+                        return Err(End::Unkept { position, hasher });
+                    };
+                    idle = Some(self.written(written, mem::take(&mut pieces))?);
                 }
                 piece = poll_fn(|context| source.poll_piece(context)), if has_room && !all_came => {
                     match piece {
@@ -134,10 +144,7 @@ impl Download {
     }
 
     /// Tells how much there is now, or that no more can be written.
-    fn written(&self, written: Option<Written>, pieces: Vec<Bytes>) -> Result<Ingest, End> {
-        let Some((ingest, written)) = written else {
-            return Err(End::Failed(BlobError::Unreadable(ErrorKind::Other)));
-        };
+    fn written(&self, (ingest, written): Written, pieces: Vec<Bytes>) -> Result<Ingest, End> {
         if written.is_err() {
             return Err(End::Unkept { position: ingest.position(), hasher: ingest.hasher() });
         }
@@ -162,9 +169,8 @@ impl Download {
 
     /// Until this is done the download is under way, so that nobody begins another.
     async fn publish(&self, whole: Whole) {
-        let (digest, store, holders) =
-            (*self.start.digest(), self.store.clone(), self.start.holders());
-        let published = spawn_blocking(move || {
+        let (digest, holders) = (*self.start.digest(), self.start.holders());
+        let published = self.store.publish(move |store| {
             let mut holders = holders.into_iter();
             let Some((registry, repository)) = holders.next() else { return };
             // Why it is not kept, the store has told the operator.
@@ -174,13 +180,12 @@ impl Download {
                 }
             }
         });
-        if published.await.is_err() {
-            tracing::error!(%digest, "a blob could not be published");
-        }
+        // Why it is not published, the store has told the operator.
+        let _ = published.await;
     }
 }
 
-async fn ended(writing: &mut Option<JoinHandle<Written>>) -> Result<Written, JoinError> {
+async fn ended(writing: &mut Option<Writing>) -> Option<Written> {
     match writing {
         Some(writing) => writing.await,
         None => pending().await,

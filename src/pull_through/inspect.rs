@@ -23,6 +23,7 @@ use super::blob_stream::{BlobStream, Origin};
 use super::error::{BlobError, FetchError, NotWhole};
 use crate::oci::recognize::{could_begin_manifest, looks_like_manifest};
 use crate::oci::{Digest, Registry, Repository};
+use crate::store::Store;
 use crate::upstream::{ByteRange, Part, UpstreamError};
 
 /// The largest blob that begins as a JSON object and is served without an admission, in bytes. Large SBOMs have several
@@ -214,17 +215,21 @@ impl PullThrough {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Nature, BlobError> {
-        let store = self.store.as_ref();
-        let content = store.and_then(|store| store.content(registry, repository, digest));
+        let unreadable = |kind| BlobError::Unreadable(kind);
+        let store = self.store.as_ref().ok_or(unreadable(ErrorKind::NotFound))?;
+        let content = store.look_up(registry, repository, digest).await;
         // It was removed after the stream was opened.
-        let content = content.ok_or(BlobError::Unreadable(ErrorKind::NotFound))?;
-        let bytes = content.bytes();
-        let head = &bytes[..bytes.len().min(MAX_JSON_BLOB)];
-        let nature = match could_begin_manifest(head) {
-            Some(false) => Nature::Other,
-            Some(true) | None if bytes.len() > MAX_JSON_BLOB => Nature::Manifest,
-            Some(true) | None => scan(bytes.clone()).await,
+        let content = content.ok_or(unreadable(ErrorKind::NotFound))?;
+        let look = move |_: &Store| {
+            let bytes = content.bytes();
+            let head = &bytes[..bytes.len().min(MAX_JSON_BLOB)];
+            match could_begin_manifest(head) {
+                Some(false) => Nature::Other,
+                Some(true) | None if bytes.len() > MAX_JSON_BLOB => Nature::Manifest,
+                Some(true) | None => nature_of(bytes),
+            }
         };
+        let nature = store.read(look).await.ok_or(unreadable(ErrorKind::TimedOut))?;
         self.natures.remember(registry, digest, nature);
         Ok(nature)
     }
@@ -293,10 +298,14 @@ async fn scan(content: Bytes) -> Nature {
         return Nature::Other;
     }
     let is_large = content.len() > SMALL;
-    let scan = move || match looks_like_manifest(&content) {
-        true => Nature::Manifest,
-        false => Nature::Other,
-    };
+    let scan = move || nature_of(&content);
     // If the scan panics, the content counts as a manifest, which needs an admission.
     if is_large { spawn_blocking(scan).await.unwrap_or(Nature::Manifest) } else { scan() }
+}
+
+fn nature_of(content: &[u8]) -> Nature {
+    match looks_like_manifest(content) {
+        true => Nature::Manifest,
+        false => Nature::Other,
+    }
 }

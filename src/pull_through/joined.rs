@@ -1,6 +1,7 @@
 //! One client's way along a download that others may share: it reads what has come at its own pace, and
 //! waits for what has not. Where the download can no longer be kept, it goes on by itself.
 
+use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,10 +10,11 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::error::BlobError;
-use super::progress::{Came, End, Open, Progress};
+use super::progress::{Came, End, OnDisk, Open, Progress};
 use super::source::{Source, bounds, is_whole};
 use super::straight::Straight;
 use crate::oci::{Digest, Hasher, Repository};
+use crate::store::Store;
 use crate::upstream::{Part, Upstream};
 
 type Receiver = watch::Receiver<Progress>;
@@ -30,6 +32,7 @@ pub(super) struct Joined {
 
 /// What the client asked for, and whom to ask when this has to go on by itself.
 pub(super) struct Asked {
+    pub(super) store: Store,
     pub(super) upstream: Upstream,
     pub(super) repository: Repository,
     pub(super) digest: Digest,
@@ -38,6 +41,8 @@ pub(super) struct Asked {
 enum State {
     Reading(Receiver),
     Waiting(Pin<Box<dyn Future<Output = Option<Receiver>> + Send>>),
+    /// From the disk.
+    Fetching(Pin<Box<dyn Future<Output = (Receiver, io::Result<Bytes>)> + Send>>),
     Alone(Box<Straight>),
     Done,
 }
@@ -69,7 +74,7 @@ impl Joined {
     pub(super) fn left(&self) -> Option<u64> {
         match &self.state {
             State::Alone(straight) => straight.left(),
-            State::Reading(_) | State::Waiting(_) | State::Done => {
+            State::Reading(_) | State::Waiting(_) | State::Fetching(_) | State::Done => {
                 Some(self.end?.saturating_sub(self.position))
             }
         }
@@ -96,6 +101,11 @@ impl Joined {
                     // A download tells how it ended; one that could not was ended with the gate.
                     None => return Poll::Ready(Err(BlobError::Stopping)),
                 },
+                State::Fetching(fetched) => {
+                    let (receiver, piece) = ready!(fetched.as_mut().poll(context));
+                    self.state = State::Reading(receiver);
+                    return Poll::Ready(self.read(piece));
+                }
                 State::Reading(receiver) => {
                     let step = match &*receiver.borrow_and_update() {
                         Progress::Open(open) => next(open, self.position, self.part, self.end)?,
@@ -104,13 +114,10 @@ impl Joined {
                         }
                     };
                     match step {
-                        Step::Read(came) => {
-                            let unreadable =
-                                |error: std::io::Error| BlobError::Unreadable(error.kind());
-                            let piece = came.read().map_err(unreadable)?;
-                            self.position += piece.len() as u64;
-                            return Poll::Ready(Ok(Some(piece)));
+                        Step::Read(Came::InMemory(piece)) => {
+                            return Poll::Ready(self.read(Ok(piece)));
                         }
+                        Step::Read(Came::OnDisk(came)) => self.fetch(came),
                         Step::Wait => self.wait(),
                         Step::GoAlone { from, hasher } => {
                             self.state = State::Alone(Box::new(self.alone(from, hasher)));
@@ -119,6 +126,22 @@ impl Joined {
                     }
                 }
             }
+        }
+    }
+
+    fn read(&mut self, piece: io::Result<Bytes>) -> Result<Option<Bytes>, BlobError> {
+        let piece = piece.map_err(|error| BlobError::Unreadable(error.kind()))?;
+        self.position += piece.len() as u64;
+        Ok(Some(piece))
+    }
+
+    fn fetch(&mut self, came: OnDisk) {
+        if let State::Reading(receiver) = mem::replace(&mut self.state, State::Done) {
+            let store = self.asked.store.clone();
+            self.state = State::Fetching(Box::pin(async move {
+                let piece = store.read(move |_| came.read()).await;
+                (receiver, piece.unwrap_or(Err(io::ErrorKind::TimedOut.into())))
+            }));
         }
     }
 
@@ -133,7 +156,7 @@ impl Joined {
 
     /// What is left, straight from upstream. `hasher` has seen all up to `from`.
     fn alone(&self, from: u64, hasher: Hasher) -> Straight {
-        let Asked { upstream, repository, digest } = &self.asked;
+        let Asked { upstream, repository, digest, .. } = &self.asked;
         let rest =
             |position| Source::rest(upstream.clone(), repository, digest, self.part, position);
         if is_whole(self.part) {

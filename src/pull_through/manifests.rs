@@ -69,13 +69,19 @@ impl PullThrough {
         (registry, repository, digest): &Key,
     ) -> Option<Fetched> {
         let store = self.store.as_ref()?;
-        let content = store.content(registry, repository, digest)?;
-        let content_type = content.content_type().map(str::to_owned);
-        let bytes = Bytes::copy_from_slice(content.bytes());
+        let place = (registry.clone(), repository.clone(), *digest);
+        let read = move |store: &Store| {
+            let content = store.content(&place.0, &place.1, &place.2)?;
+            let content_type = content.content_type().map(str::to_owned);
+            Some((Bytes::copy_from_slice(content.bytes()), content_type))
+        };
+        let (bytes, content_type) = store.read(read).await??;
         match Fetched::new(digest, Answer { bytes, content_type }).await {
             Ok(fetched) => Some(fetched),
             Err(FetchError::Mismatch(_)) => {
-                store.set_aside(digest);
+                let digest = *digest;
+                // If the disk does not answer, it is found wrong again.
+                let _ = store.write(move |store| store.set_aside(&digest)).await;
                 None
             }
             // It was kept as a blob, so that nobody knows yet what upstream calls it.
@@ -91,21 +97,22 @@ impl PullThrough {
         let Some(store) = self.store.clone() else { return };
         let (registry, repository, fetched) =
             (registry.clone(), repository.clone(), fetched.clone());
-        self.tasks.spawn_blocking(move || {
+        let keep = move |store: &Store| {
             let digest = fetched.digest();
             let content_type = fetched.content_type().map(str::to_owned);
             let seen = Seen::Manifest { content_type };
             // To look at it tells whether it is there, and that it is used.
             if store.content(&registry, &repository, digest).is_some() || store.keeps(digest) {
                 store.hold(&registry, &repository, digest, &seen);
-            } else if let Err(unkept) = write(&store, &registry, &repository, &fetched, seen) {
+            } else if let Err(unkept) = write(store, &registry, &repository, &fetched, seen) {
                 tracing::debug!(%digest, %unkept, "a manifest is not kept");
                 return;
             }
             let children = fetched.manifest().children().iter().map(|child| child.digest);
             store.link_all(&registry, &repository, children, digest);
             store.keep_longest(digest);
-        });
+        };
+        self.tasks.spawn(async move { store.publish(keep).await });
     }
 
     /// Whether `digest` is known to be a manifest of that repository.
@@ -121,14 +128,16 @@ impl PullThrough {
     }
 
     /// The manifests of that repository that were seen to list `child`, as far as that is remembered.
-    pub fn parents(
+    pub async fn parents(
         &self,
         registry: &Registry,
         repository: &Repository,
         child: &Digest,
     ) -> Vec<Digest> {
-        let parents = |store: &Store| store.parents(registry, repository, child);
-        self.store.as_ref().map(parents).unwrap_or_default()
+        let Some(store) = &self.store else { return Vec::new() };
+        let (registry, repository, child) = (registry.clone(), repository.clone(), *child);
+        let read = move |store: &Store| store.parents(&registry, &repository, &child);
+        store.read(read).await.unwrap_or_default()
     }
 }
 

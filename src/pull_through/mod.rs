@@ -11,6 +11,7 @@ mod fetched;
 mod in_flight;
 mod inspect;
 mod joined;
+mod kept;
 mod manifests;
 mod metrics;
 mod progress;

@@ -14,8 +14,7 @@ use crate::upstream::UpstreamError;
 const MAX_RECENT: u64 = 1 << 20;
 /// The most pieces of them: a registry may send a byte at a time.
 const MAX_PIECES: usize = 256;
-/// The most bytes that are read from the disk at once, and so in memory for each client. From the page
-/// cache this takes microseconds, so it is done where it is asked for.
+/// The most bytes that are read from the disk at once, and so in memory for each client.
 const PIECE: u64 = 64 << 10;
 
 /// How far a download is.
@@ -132,25 +131,29 @@ impl Open {
             break;
         }
         let most = usize::try_from(PIECE.min(until - position)).unwrap_or(usize::MAX);
-        Came::OnDisk { arriving: self.arriving.clone(), position, most }
+        Came::OnDisk(OnDisk { arriving: self.arriving.clone(), position, most })
     }
 }
 
 /// Where some bytes are that came.
 pub(super) enum Came {
     InMemory(Bytes),
-    OnDisk { arriving: Arriving, position: u64, most: usize },
+    OnDisk(OnDisk),
 }
 
-impl Came {
-    /// Reads them, which may take a while: not to be done while the [`Progress`] is borrowed.
+/// Some bytes that came, and that are read from the disk again.
+pub(super) struct OnDisk {
+    arriving: Arriving,
+    position: u64,
+    most: usize,
+}
+
+impl OnDisk {
+    /// Reads them. Waits for the disk.
     pub(super) fn read(self) -> io::Result<Bytes> {
-        match self {
-            Self::InMemory(piece) => Ok(piece),
-            Self::OnDisk { arriving, position, most } => match arriving.read_at(position, most)? {
-                nothing if nothing.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
-                piece => Ok(piece),
-            },
+        match self.arriving.read_at(self.position, self.most)? {
+            nothing if nothing.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            piece => Ok(piece),
         }
     }
 }

@@ -69,21 +69,23 @@ impl PullThrough {
         digest: &Digest,
         ceiling: usize,
     ) -> Option<Bytes> {
-        let store = self.store.clone()?;
-        let (content, digest) = (store.content(registry, repository, digest)?, *digest);
+        let (store, digest) = (self.store.as_ref()?, *digest);
+        let content = store.look_up(registry, repository, &digest).await?;
         let length = content.bytes().len();
         if length > ceiling {
             return None;
         }
-        parsing::run(length, length, move || {
+        content.make_all_ready(store).await?;
+        let copied = parsing::run(length, length, move || {
             let bytes = Bytes::copy_from_slice(content.bytes());
-            if digest.is_of(&bytes) {
-                return Some(bytes);
-            }
-            store.set_aside(&digest);
-            None
-        })
-        .await
+            digest.is_of(&bytes).then_some(bytes)
+        });
+        let copied = copied.await;
+        if copied.is_none() {
+            // If the disk does not answer, it is found wrong again.
+            let _ = store.write(move |store| store.set_aside(&digest)).await;
+        }
+        copied
     }
 
     /// Upstream's blob `digest`, if that is `ceiling` bytes or less. It is kept, and nobody waits for that.
@@ -105,8 +107,9 @@ impl PullThrough {
         }
         if let Some(store) = self.store.clone() {
             let (place, bytes) = ((registry.clone(), repository.clone()), bytes.clone());
-            self.tasks.spawn_blocking(move || {
-                if let Err(unkept) = write(&store, &place, &got, &bytes) {
+            self.tasks.spawn(async move {
+                let written = store.publish(move |store| write(store, &place, &got, &bytes)).await;
+                if let Some(Err(unkept)) = written {
                     tracing::debug!(digest = %got, %unkept, "a small blob is not kept");
                 }
             });

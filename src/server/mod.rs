@@ -1,6 +1,6 @@
 //! The public listener.
 //!
-//! [`serve`] accepts connections within limits and drains them at the end. It knows connections and
+//! [`Server`] accepts connections within limits and drains them at the end. It knows connections and
 //! time, and nothing of registries: what to answer is its caller's, and the admin listener is served
 //! by it too. [`Proxy`] answers: `Route` → gate → `respond`. On the listener for clients that use the
 //! gate as a mirror, what is denied is answered by `sticky`.
@@ -32,7 +32,7 @@ pub mod handle;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -80,42 +80,104 @@ pub async fn serve<S, F, B>(
         + Unpin
         + 'static,
 {
-    let shared = Arc::new(Listener::new(limits.clone(), load.clone(), tls.clone(), service));
-    let seats = Arc::new(Connections::new(&limits));
-    let connections = TaskTracker::new();
-    let cut = CancellationToken::new();
-    let watch = tls.map(|tls| tokio::spawn(watch(tls, limits.clone(), shutdown.clone())));
+    let server = Server::new(listener, tls, limits, load, shutdown, service);
+    tokio::join!(server.clone().accept(), server.clone().watch_certificate(), server.drain());
+}
 
-    loop {
-        let (stream, peer) = tokio::select! {
-            () = shutdown.cancelled() => break,
-            next = accept(&listener, &limits) => next,
-        };
-        let pulse = Arc::new(Pulse::new());
-        let (seat, left) = seats.enter(peer.ip(), &pulse);
-        if left > 0 || seat.is_none() {
-            debug!(client.address = %peer, closed = left, "there are too many connections");
-            load.count(Reached::Connections);
-        }
-        let Some(seat) = seat else { continue };
-        let (shared, shutdown, cut) = (Arc::clone(&shared), shutdown.clone(), cut.clone());
-        connections.spawn(async move {
-            tokio::select! {
-                () = cut.cancelled() => {}
-                () = shared.serve(stream, peer, pulse, &seat, &shutdown) => {}
+/// One listener and its connections: the parts of [`serve`], each of which can be begun anew.
+pub struct Server<S> {
+    /// None from `shutdown` on.
+    listener: Mutex<Option<Arc<TcpListener>>>,
+    shared: Arc<Listener<S>>,
+    seats: Arc<Connections>,
+    connections: TaskTracker,
+    cut: CancellationToken,
+    tls: Option<Arc<Tls>>,
+    limits: Limits,
+    load: Load,
+    shutdown: CancellationToken,
+}
+
+impl<S, F, B> Server<S>
+where
+    S: Fn(SocketAddr, Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: http_body::Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static,
+{
+    /// As for [`serve`].
+    pub fn new(
+        listener: TcpListener,
+        tls: Option<Arc<Tls>>,
+        limits: Limits,
+        load: Load,
+        shutdown: CancellationToken,
+        service: S,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            listener: Mutex::new(Some(Arc::new(listener))),
+            shared: Arc::new(Listener::new(limits.clone(), load.clone(), tls.clone(), service)),
+            seats: Arc::new(Connections::new(&limits)),
+            connections: TaskTracker::new(),
+            cut: CancellationToken::new(),
+            tls,
+            limits,
+            load,
+            shutdown,
+        })
+    }
+
+    /// Accepts connections until `shutdown`.
+    pub async fn accept(self: Arc<Self>) {
+        let Some(listener) = self.listener().clone() else { return };
+        loop {
+            let (stream, peer) = tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                next = accept(&listener, &self.limits) => next,
+            };
+            let pulse = Arc::new(Pulse::new());
+            let (seat, left) = self.seats.enter(peer.ip(), &pulse);
+            if left > 0 || seat.is_none() {
+                debug!(client.address = %peer, closed = left, "there are too many connections");
+                self.load.count(Reached::Connections);
             }
-        });
+            let Some(seat) = seat else { continue };
+            let (shared, shutdown) = (Arc::clone(&self.shared), self.shutdown.clone());
+            let cut = self.cut.clone();
+            self.connections.spawn(async move {
+                tokio::select! {
+                    () = cut.cancelled() => {}
+                    () = shared.serve(stream, peer, pulse, &seat, &shutdown) => {}
+                }
+            });
+        }
     }
 
-    drop(listener);
-    connections.close();
-    if tokio::time::timeout(limits.drain_timeout, connections.wait()).await.is_err() {
-        warn!(connections = connections.len(), "answers take too long to finish and are cut off");
-        cut.cancel();
-        connections.wait().await;
+    /// Looks at the certificate's files for changes until `shutdown`; does nothing without a certificate.
+    pub async fn watch_certificate(self: Arc<Self>) {
+        if let Some(tls) = &self.tls {
+            watch(tls, &self.limits, &self.shutdown).await;
+        }
     }
-    if let Some(watch) = watch {
-        watch.abort();
+
+    /// Waits for `shutdown`, then for what is started, and cuts off what takes too long.
+    pub async fn drain(self: Arc<Self>) {
+        self.shutdown.cancelled().await;
+        drop(self.listener().take());
+        self.connections.close();
+        let finished = self.connections.wait();
+        if tokio::time::timeout(self.limits.drain_timeout, finished).await.is_err() {
+            let connections = self.connections.len();
+            warn!(connections, "answers take too long to finish and are cut off");
+            self.cut.cancel();
+            self.connections.wait().await;
+        }
+    }
+
+    fn listener(&self) -> MutexGuard<'_, Option<Arc<TcpListener>>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -144,9 +206,9 @@ fn is_the_connections(why: &io::Error) -> bool {
 }
 
 /// Looks at the certificate's files for changes, again and again.
-async fn watch(tls: Arc<Tls>, limits: Limits, shutdown: CancellationToken) {
+async fn watch(tls: &Arc<Tls>, limits: &Limits, shutdown: &CancellationToken) {
     while shutdown.run_until_cancelled(tokio::time::sleep(limits.tls_poll)).await.is_some() {
-        let tls = Arc::clone(&tls);
+        let tls = Arc::clone(tls);
         match tokio::task::spawn_blocking(move || tls.reload()).await {
             Ok(Ok(true)) => info!("the certificate changed, and the new one is used"),
             Ok(Ok(false)) => {}

@@ -11,11 +11,14 @@ use super::facts::{Facts, Place, Seen};
 use super::health::Health;
 use super::in_use::{InUse, Opened};
 use super::ingest::Unkept;
+use super::lanes::Lanes;
 use super::layout::Layout;
 use super::mapped::Mapped;
 use super::metrics::{Fault, Metrics, Operation};
+use super::published::Published;
 use super::recent::Recent;
 use super::room::Room;
+use super::warm::Warm;
 use crate::clock::Clock;
 use crate::oci::Digest;
 
@@ -29,6 +32,9 @@ pub(super) struct Disk {
     pub(super) facts: Facts,
     pub(super) in_use: Arc<InUse>,
     pub(super) recent: Recent,
+    pub(super) warm: Warm,
+    pub(super) published: Published,
+    pub(super) lanes: Lanes,
     pub(super) metrics: Metrics,
     /// Held by whoever makes room.
     pub(super) evicting: Mutex<()>,
@@ -58,6 +64,9 @@ impl Disk {
             facts,
             in_use,
             recent: Recent::default(),
+            warm: Warm::default(),
+            published: Published::default(),
+            lanes: Lanes::default(),
             metrics: metrics.clone(),
             evicting: Mutex::new(()),
             unswept: AtomicBool::new(false),

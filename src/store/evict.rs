@@ -48,6 +48,7 @@ impl Disk {
             return true;
         }
         self.recent.clear();
+        self.warm.clear();
         // What fails is told where it fails; there is no more room then than before.
         let freed = self.facts.write(Lasting::Later, |tables| {
             let mut stuck = BTreeSet::new();

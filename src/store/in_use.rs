@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::mapped::Mapped;
+use super::touched::{Touched, WINDOW};
 use crate::oci::Digest;
 
 enum Place {
@@ -31,6 +32,7 @@ pub(super) struct Pin {
 /// Content in memory, which everyone who reads it at this moment shares.
 pub(super) struct Opened {
     mapped: Mapped,
+    touched: Touched,
     _pin: Arc<Pin>,
 }
 
@@ -116,7 +118,9 @@ impl Pin {
         if let Some(opened) = shared.upgrade() {
             return Ok(opened);
         }
-        let opened = Arc::new(Opened { mapped: open()?, _pin: self.clone() });
+        let mapped = open()?;
+        let touched = Touched::new(mapped.as_ref().len());
+        let opened = Arc::new(Opened { mapped, touched, _pin: self.clone() });
         *shared = Arc::downgrade(&opened);
         Ok(opened)
     }
@@ -160,6 +164,21 @@ impl Drop for Going<'_> {
 impl Opened {
     pub(super) fn is_mapped(&self) -> bool {
         matches!(self.mapped, Mapped::Map(_))
+    }
+
+    /// Up to where the bytes from `position` on are in memory, as far as is known.
+    pub(super) fn ready_until(&self, position: usize) -> usize {
+        match &self.mapped {
+            Mapped::Read(content) => content.len(),
+            Mapped::Map(content) => self.touched.until(position).min(content.len()),
+        }
+    }
+
+    /// Reads the bytes from `position` on, up to the position that this gives. Waits for the disk.
+    pub(super) fn make_ready(&self, position: usize) -> usize {
+        let bytes = self.mapped.as_ref();
+        self.touched.read(bytes, position);
+        ((position / WINDOW + 1) * WINDOW).min(bytes.len())
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Unkept {
     TooLarge,
     #[error("there is no room, and nothing that could go")]
     NoRoom,
+    #[error("the disk does not answer")]
+    Hangs,
     #[error("the disk does not take it: {0}")]
     Disk(#[from] io::Error),
     #[error("{0}")]
@@ -203,6 +205,7 @@ impl Whole {
             }
             return Err(unkept);
         }
+        disk.published.note(registry, &digest);
         // From here on it is counted as kept.
         incoming.room.give_back();
         disk.health.worked();

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::atomic;
+use super::in_place::InPlace;
 use crate::oci::{Algorithm, Digest};
 
 /// The paths below a store's folder.
@@ -22,6 +24,8 @@ pub(super) struct Layout {
     /// A database of facts that could not be read.
     facts_aside: PathBuf,
     next: AtomicU64,
+    /// What must be there if folders are to be made.
+    owned: OnceLock<InPlace>,
 }
 
 impl Layout {
@@ -33,11 +37,18 @@ impl Layout {
             facts: folder.join("facts.redb"),
             facts_aside: folder.join("facts.redb.unreadable"),
             next: AtomicU64::new(0),
+            owned: OnceLock::new(),
         }
+    }
+
+    /// Makes no folders from now on while `place` is not where it was.
+    pub(super) fn only_while(&self, place: InPlace) {
+        let _ = self.owned.set(place);
     }
 
     /// Makes the folders that are missing.
     pub(super) fn make_folders(&self) -> io::Result<()> {
+        self.owned.get().map_or(Ok(()), InPlace::check)?;
         [&self.content, &self.incoming, &self.rotten].into_iter().try_for_each(|folder| {
             // The folder itself, and not only the way to it, may be something else.
             atomic::make_folder(folder)?;

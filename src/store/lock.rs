@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::in_place::InPlace;
+
 /// Why a store cannot be used.
 #[derive(Debug, Error)]
 pub enum LockError {
@@ -19,6 +21,7 @@ pub enum LockError {
 #[derive(Debug)]
 pub struct StoreLock {
     _file: File,
+    place: InPlace,
 }
 
 impl StoreLock {
@@ -29,15 +32,27 @@ impl StoreLock {
         let path = folder.join("lock");
         let file = match File::create(&path) {
             // Where nothing can be written, there may be one from before.
-            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(path),
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path),
             made => made,
         };
         let file = file.map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Self::locked(file, &path).map_err(failed),
             Err(TryLockError::WouldBlock) => Err(LockError::InUse(folder.to_owned())),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
+    }
+
+    fn locked(file: File, path: &Path) -> io::Result<Self> {
+        // Opened once more: what only looks at it must not hold the lock.
+        let place = InPlace::open(path)?;
+        place.check()?;
+        Ok(Self { _file: file, place })
+    }
+
+    /// The lock's file: if it is gone, another process can take the folder.
+    pub fn place(&self) -> InPlace {
+        self.place.clone()
     }
 }
 

@@ -3,7 +3,8 @@
 //! changed. Knows nothing of trust: deleting all of it changes no verdict.
 //!
 //! Beside it, for whoever keeps something else in the same folder: files that are whole or not there at
-//! all ([`atomic`]), and the folder's one owner ([`StoreLock`]).
+//! all ([`atomic`]), the folder's one owner ([`StoreLock`]), and whether what is open is still there
+//! ([`InPlace`]).
 
 pub mod atomic;
 mod config;
@@ -11,18 +12,24 @@ mod disk;
 mod evict;
 mod facts;
 mod health;
+mod in_place;
 mod in_use;
 mod ingest;
+mod lane;
+mod lanes;
 mod layout;
 mod lock;
 mod mapped;
 mod metrics;
+mod published;
 mod recent;
 mod room;
 mod rotten;
 mod scrub;
 mod sweep;
 mod tend;
+mod touched;
+mod warm;
 
 use std::fmt;
 use std::io;
@@ -35,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 pub use facts::Seen;
+pub use in_place::InPlace;
 pub use ingest::{Arriving, Ingest, Unkept, Whole};
 pub use lock::{LockError, StoreLock};
 pub use metrics::Metrics;
@@ -65,6 +73,7 @@ pub struct Store {
 pub struct Content {
     digest: Digest,
     bytes: Bytes,
+    opened: Arc<Opened>,
     seen: Seen,
 }
 
@@ -84,6 +93,12 @@ impl Store {
         }
         disk.see_to();
         Ok(Self { disk: Arc::new(disk) })
+    }
+
+    /// Makes no folder any more while `place`, the lock of the folder, is not where it was: another process
+    /// may own the folder then.
+    pub fn only_while(&self, place: InPlace) {
+        self.disk.layout.only_while(place);
     }
 
     /// The content of `digest`, if it is kept and that repository is known to hold it.
@@ -181,6 +196,7 @@ impl Store {
 
     /// Sets content aside that whoever read it found to be of another digest: it is fetched again.
     pub fn set_aside(&self, digest: &Digest) {
+        self.disk.warm.clear();
         if let Some(pin) = self.disk.in_use.pin(digest) {
             self.disk.lose(&pin, Fault::Digest);
         }
@@ -220,7 +236,7 @@ fn is_passing(error: &io::Error) -> bool {
 
 impl Content {
     fn new(digest: Digest, opened: Arc<Opened>, seen: Seen) -> Self {
-        Self { digest, bytes: Bytes::from_owner(Shared(opened)), seen }
+        Self { digest, bytes: Bytes::from_owner(Shared(opened.clone())), opened, seen }
     }
 
     pub fn digest(&self) -> &Digest {

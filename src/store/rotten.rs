@@ -20,6 +20,7 @@ impl Disk {
         self.metrics.lost(fault);
         tracing::warn!(%digest, fault = fault.as_str(), "stored content is not what it was; it is fetched again");
         pin.forget_opened();
+        self.warm.clear();
         if fault != Fault::Missing
             && let Err(error) = fs::rename(self.layout.content(digest), self.layout.rotten(digest))
             // Another who read it was first.

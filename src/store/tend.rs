@@ -77,6 +77,7 @@ impl Disk {
     pub(super) fn look_after(&self, go_on: impl Fn() -> bool) {
         self.see_to();
         self.recent.forget_unused(self.clock.now());
+        self.warm.forget_old();
         if self.facts.is_pending() || !self.health.is_good() {
             // The database takes it ill when the disk fails it: it is asked for nothing before that
             // is known.

@@ -1,11 +1,21 @@
 //! Where log events go: to standard error, as text for people on a terminal and as one JSON object a
 //! line otherwise. Knows nothing of what is logged.
+//!
+//! A process has one log, so this module keeps it in statics, as `tracing` does.
 
+mod lossy;
 mod people;
 
-use std::io::{self, IsTerminal};
-use std::sync::Arc;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write as _};
+use std::os::fd::AsFd as _;
+use std::panic::{self, PanicHookInfo};
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use thiserror::Error;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
@@ -14,11 +24,19 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use self::lossy::Lossy;
 use self::people::People;
 use crate::clock::Clock;
 
 /// The environment variable that filters events, such as `debug` or `info,countersign::audit=off`.
 const FILTER: &str = "RUST_LOG";
+/// How long [`Log`] waits for standard error at the end.
+const FINISH: Duration = Duration::from_secs(2);
+
+/// The events of this process that are not on standard error.
+static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
+/// The way to standard error, if callers must not wait for it.
+static LOSSY: OnceLock<Lossy> = OnceLock::new();
 
 /// Why nothing can be logged.
 #[derive(Debug, Error)]
@@ -29,6 +47,17 @@ pub enum TelemetryError {
     Filter(#[from] ParseError),
     #[error("logging is set up twice: {0}")]
     Twice(#[from] TryInitError),
+    #[error("the log cannot be written: {0}")]
+    Writer(#[from] io::Error),
+}
+
+/// Who waits if standard error takes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Nobody: a process that serves rather loses events than delays an answer.
+    Lossy,
+    /// Whoever logs.
+    Waiting,
 }
 
 /// How events are written.
@@ -38,16 +67,75 @@ enum Format {
     Programs,
 }
 
-/// The target of what is told whatever the filter says: where the listeners are.
+/// The target of events that no filter removes: the addresses of the listeners, and panics.
 pub const ALWAYS: &str = "countersign::start";
+
+/// Writes at the end what waits to be written, for two seconds at most.
+#[derive(Debug)]
+#[must_use = "when this is dropped, the log ends"]
+pub struct Log(());
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Some(lossy) = LOSSY.get() {
+            lossy.finish(FINISH);
+        }
+    }
+}
 
 /// Sends the events of this process to standard error from now on, those of `least` and above where
 /// the environment says nothing else. Called once, by `cli`.
-pub fn init(least: LevelFilter) -> Result<(), TelemetryError> {
+pub fn init(least: LevelFilter, delivery: Delivery) -> Result<Log, TelemetryError> {
     let terminal = io::stderr().is_terminal();
     let format = if terminal { Format::People } else { Format::Programs };
     let filter = std::env::var(FILTER).unwrap_or_default();
-    Ok(subscriber(format, &filter, least, &Clock::System, io::stderr)?.try_init()?)
+    let subscriber = match delivery {
+        Delivery::Waiting => subscriber(format, &filter, least, &Clock::System, io::stderr)?,
+        Delivery::Lossy => {
+            // Not by way of `io::stderr()`, whose lock a blocked write would hold.
+            let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+            let lossy = Lossy::start(stderr, LOST.clone())?;
+            let lossy = LOSSY.get_or_init(|| lossy);
+            panic::set_hook(Box::new(log_panic));
+            subscriber(format, &filter, least, &Clock::System, lossy.clone())?
+        }
+    };
+    subscriber.try_init()?;
+    Ok(Log(()))
+}
+
+/// Registers the counter of lost events in `registry`.
+pub fn register(registry: &mut Registry) {
+    registry.register(
+        "countersign_log_events_lost",
+        "Log events that are not on standard error: it could not be written, or not fast enough",
+        LOST.clone(),
+    );
+}
+
+/// How many events of this process were lost.
+pub fn lost() -> u64 {
+    LOST.get()
+}
+
+/// Writes `line` to standard error, as it is. Does nothing where that is closed.
+pub fn tell(line: &str) {
+    match LOSSY.get() {
+        Some(lossy) => lossy.push(format!("{line}\n").as_bytes()),
+        None => drop(writeln!(io::stderr(), "{line}")),
+    }
+}
+
+/// The default hook would wait for standard error.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let payload = info.payload();
+    let message = payload.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let location = info.location().map(tracing::field::display);
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
+    let backtrace = backtrace.as_ref().map(tracing::field::display);
+    tracing::error!(target: ALWAYS, location, backtrace, panic = message.unwrap_or("no message"), "a bug: a thread panicked");
 }
 
 /// Writes the events that `filter` lets through; what it does not name, from `least` up.
@@ -63,7 +151,9 @@ where
 {
     let filter = EnvFilter::builder().with_default_directive(least.into()).parse(filter)?;
     let filter = filter.add_directive(format!("{ALWAYS}=info").parse()?);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    // An error of the writer would be printed on standard error, which panics if that fails, too.
+    let builder = tracing_subscriber::fmt().log_internal_errors(false);
+    let builder = builder.with_env_filter(filter).with_writer(writer);
     Ok(match format {
         Format::People => Arc::new(builder.event_format(People(clock.clone())).finish()),
         Format::Programs => {

@@ -52,6 +52,7 @@ pub fn blob() -> Bytes {
 pub struct BlobSite {
     pub fake: FakeRegistry,
     pub pull_through: PullThrough,
+    store: Option<Store>,
     pub digest: Digest,
     folder: Folder,
     pub counted: Counted,
@@ -66,15 +67,20 @@ impl BlobSite {
         let fake = FakeRegistry::start().await;
         let digest = fake.registry().put_blob(&app(), blob());
         let folder = Folder::new("downloads");
-        let (pull_through, counted) = opened(&fake, &folder, max_size);
-        Self { fake, pull_through, digest, folder, counted }
+        let (pull_through, store, counted) = opened(&fake, &folder, max_size);
+        Self { fake, pull_through, store: Some(store), digest, folder, counted }
     }
 
     /// The same after a restart on the same store.
     pub async fn restart(&mut self) {
         self.pull_through.close().await;
-        self.pull_through = PullThrough::new([], 0);
-        (self.pull_through, self.counted) = opened(&self.fake, &self.folder, ROOM);
+        (self.pull_through, self.store) = (PullThrough::new([], 0), None);
+        let (pull_through, store, counted) = opened(&self.fake, &self.folder, ROOM);
+        (self.pull_through, self.store, self.counted) = (pull_through, Some(store), counted);
+    }
+
+    pub fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
     }
 
     pub async fn open(
@@ -162,7 +168,7 @@ impl BlobSite {
     }
 }
 
-fn opened(fake: &FakeRegistry, folder: &Folder, max_size: u64) -> (PullThrough, Counted) {
+fn opened(fake: &FakeRegistry, folder: &Folder, max_size: u64) -> (PullThrough, Store, Counted) {
     let mut counted = Counted::default();
     let (path, scrub_every) = (folder.path().to_owned(), Duration::from_secs(3600));
     let config = store::Config { path, max_size, scrub_every };
@@ -170,7 +176,7 @@ fn opened(fake: &FakeRegistry, folder: &Folder, max_size: u64) -> (PullThrough, 
     let store = Store::open(&config, clock, &store::Metrics::registered(&mut counted)).unwrap();
     let metrics = pull_through::Metrics::registered(&mut counted);
     let pull_through = PullThrough::new([fake.upstream()], PullThrough::CACHE);
-    (pull_through.keeping(store, metrics), counted)
+    (pull_through.keeping(store.clone(), metrics), store, counted)
 }
 
 /// What came, and how it ended.

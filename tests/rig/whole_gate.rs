@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use countersign::app::{App, Keeping, Reloader, Running};
+use countersign::app::{App, Keeping, Reloader, Running, Stopped};
 use countersign::clock::{Clock, Timestamp};
 use countersign::config::Config;
 use countersign::explain::{Explanation, explain};
 use countersign::oci::{Digest, MediaType, Repository};
+use countersign::tasks::Supervisor;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
@@ -216,7 +217,17 @@ impl World {
     }
 
     pub async fn stop(&mut self) {
-        self.gate.take().unwrap().stop().await;
+        self.stopped().await;
+    }
+
+    /// Stops the gate: how that ended.
+    pub async fn stopped(&mut self) -> Stopped {
+        self.gate.take().unwrap().stop().await
+    }
+
+    /// What the admin listener answers.
+    pub async fn ask_admin(&self, path: &str) -> Answer {
+        self.ask(Method::GET, &format!("{}{path}", self.admin()), &[]).await
     }
 
     /// Stops the gate and starts it anew on the same store: what was only in memory is gone.
@@ -368,6 +379,11 @@ impl World {
         }
         let answer = self.client.request(request.body(Empty::new()).unwrap()).await.unwrap();
         Answer::of(answer).await
+    }
+
+    /// Watches over the gate's tasks.
+    pub fn supervisor(&self) -> &Supervisor {
+        self.gate.as_ref().unwrap().supervisor()
     }
 
     pub fn public(&self) -> SocketAddr {

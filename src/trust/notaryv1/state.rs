@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::clock::Timestamp;
-use crate::store::atomic;
+use crate::store::{InPlace, atomic};
 
 use super::gun::Gun;
 use super::memory::{Memory, Seen};
@@ -50,8 +50,8 @@ impl StateError {
 #[derive(Clone, Debug)]
 pub struct State {
     folder: PathBuf,
-    /// Another process may be keeping the memories: they are only looked at.
-    only_read: bool,
+    /// The folder, opened. None: another process may be keeping the memories, and they are only looked at.
+    place: Option<InPlace>,
 }
 
 /// A memory, and the files to verify again.
@@ -88,14 +88,14 @@ impl State {
     /// The memories of `anchor` below the store's folder; the folder is made if it is missing.
     pub fn open(store: &Path, anchor: &str) -> Result<Self, StateError> {
         let folder = store.join("trust").join("notaryv1").join(anchor);
-        atomic::make_folder(&folder)
-            .map_err(|error| StateError::Io { path: folder.clone(), error })?;
-        Ok(Self { folder, only_read: false })
+        let opened = atomic::make_folder(&folder).and_then(|()| InPlace::open(&folder));
+        let place = opened.map_err(|error| StateError::Io { path: folder.clone(), error })?;
+        Ok(Self { folder, place: Some(place) })
     }
 
     /// The same, to be looked at and not changed: nothing is made, and what is written is forgotten.
     pub fn look(store: &Path, anchor: &str) -> Self {
-        Self { folder: store.join("trust").join("notaryv1").join(anchor), only_read: true }
+        Self { folder: store.join("trust").join("notaryv1").join(anchor), place: None }
     }
 
     /// A GUN's folder: by the hash of its name, since a name can be longer than a file name may be.
@@ -128,9 +128,11 @@ impl State {
     /// Remembers that what the server says of `gun` now was refused: what it said before is no answer
     /// any more, not even when it falls silent.
     pub fn refused(&self, gun: &Gun) -> Result<(), StateError> {
+        let Some(place) = &self.place else { return Ok(()) };
+        self.check(place)?;
         let path = self.of(gun).join(MEMORY);
         match Stored::read(&path, gun)? {
-            Some(mut stored) if !self.only_read && stored.answered.is_some() => {
+            Some(mut stored) if stored.answered.is_some() => {
                 stored.answered = None;
                 stored.publish(&path)
             }
@@ -138,11 +140,15 @@ impl State {
         }
     }
 
+    /// Fails if another process may own the folder.
+    fn check(&self, place: &InPlace) -> Result<(), StateError> {
+        place.check().map_err(|error| StateError::Io { path: self.folder.clone(), error })
+    }
+
     /// Replaces what is remembered of `gun`.
     pub fn write(&self, gun: &Gun, updated: &Updated) -> Result<(), StateError> {
-        if self.only_read {
-            return Ok(());
-        }
+        let Some(place) = &self.place else { return Ok(()) };
+        self.check(place)?;
         let folder = self.of(gun);
         let failed = |path: &Path| {
             let path = path.to_owned();

@@ -223,6 +223,14 @@ impl TagMemory {
         }
     }
 
+    /// Waits until nothing can be recorded any more: the memory was closed, or its thread died.
+    pub async fn ended(&self) {
+        match &self.writer {
+            Some(writer) => writer.ended().await,
+            None => std::future::pending().await,
+        }
+    }
+
     fn known(&self) -> RwLockReadGuard<'_, Known> {
         if self.writer.is_none() {
             self.looked.get_or_init(|| {

@@ -344,3 +344,13 @@ async fn each_tag_writes_its_own_record_and_not_the_whole_history() {
         assert!(bytes < most, "{tags} tags, {need:?}: {bytes} bytes");
     }
 }
+
+#[tokio::test]
+async fn the_end_of_the_thread_is_told() {
+    use futures_util::FutureExt as _;
+
+    let place = place("ended", Need::Optional);
+    assert!(place.memory.ended().now_or_never().is_none());
+    place.memory.close();
+    place.memory.ended().await;
+}

@@ -10,6 +10,7 @@ use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::database::{Change, Database};
 use super::known::{Found, Known};
@@ -17,6 +18,7 @@ use super::record::Remembered;
 use super::{IfOlder, Key, Need, Needs, Noted, TagsError, forget};
 use crate::clock::Timestamp;
 use crate::oci::Digest;
+use crate::store::InPlace;
 
 /// The most notes of one transaction.
 const MAX_BATCH: usize = 1_000;
@@ -54,6 +56,7 @@ enum Job {
 /// The thread, until this is dropped.
 pub(super) struct Writer {
     jobs: Sender<Job>,
+    ended: CancellationToken,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -63,6 +66,7 @@ impl Writer {
         let (jobs, waiting) = channel();
         let mut writing = Writing {
             folder: folder.to_owned(),
+            place: InPlace::open(folder).map_err(|error| super::failed(folder, &error))?,
             known: known.clone(),
             database: None,
             pending: Vec::new(),
@@ -84,9 +88,19 @@ impl Writer {
             }
         }
         let thread = Builder::new().name("tag-memory".to_owned());
-        let thread = thread.spawn(move || writing.run(&waiting));
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        let thread = thread.spawn(move || {
+            let _guard = guard;
+            writing.run(&waiting);
+        });
         let thread = thread.map_err(|error| super::failed(folder, &error))?;
-        Ok(Self { jobs, thread: Mutex::new(Some(thread)) })
+        Ok(Self { jobs, ended, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Waits until the thread has ended.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Compares it with the record, and records it. What a rule depends on is on disk when this returns.
@@ -122,6 +136,8 @@ impl Drop for Writer {
 /// What the thread has.
 struct Writing {
     folder: PathBuf,
+    /// The folder, opened: if another is at its path, another process may own that.
+    place: InPlace,
     known: Arc<RwLock<Known>>,
     /// None while it cannot be read.
     database: Option<Database>,
@@ -138,6 +154,7 @@ struct Writing {
 impl Writing {
     fn open(&mut self) -> Answer {
         self.tried = Instant::now();
+        self.check()?;
         let (database, known) = Database::open(&self.folder)?;
         self.database = Some(database);
         self.change(|old| *old = known);
@@ -260,7 +277,7 @@ impl Writing {
             self.pending.clear();
             return Err(self.closed());
         };
-        let written = database.write(&self.pending);
+        let written = self.check().and_then(|()| database.write(&self.pending));
         match &written {
             Ok(()) => {
                 let put = std::mem::take(&mut self.pending);
@@ -282,6 +299,13 @@ impl Writing {
         written
     }
 
+    fn check(&self) -> Answer {
+        self.place.check().map_err(|error| TagsError::Unwritable {
+            path: super::database::path(&self.folder),
+            why: error.to_string(),
+        })
+    }
+
     fn closed(&self) -> TagsError {
         let path = super::database::path(&self.folder);
         TagsError::Unwritable { path, why: "it could not be read".to_owned() }
@@ -293,6 +317,7 @@ impl Writing {
             return Ok(None);
         }
         let Some(database) = &self.database else { return Err(self.closed()) };
+        self.check()?;
         database.write(&[Change::Remove(key.clone())])?;
         self.full = None;
         Ok(self.change(|known| known.remove(key)))

@@ -1,0 +1,222 @@
+//! A gate that accepts connections: its long-lived tasks, and its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::parts::Parts;
+use super::reload::{Listeners, Reloader, Reloads};
+use super::url;
+use crate::admin::{Part, Readiness};
+use crate::audit::Audit;
+use crate::config::Config;
+use crate::server::{Generations, Tls};
+use crate::store::{InPlace, StoreLock};
+use crate::tasks::{Supervisor, Task};
+
+/// How often it is looked at which trust data soon runs out.
+const TEND: Duration = Duration::from_millis(200);
+/// How long a stop may take if `drain_timeout` is less, in case the disk is slow.
+const LEAST_STOP: Duration = Duration::from_secs(5);
+
+/// How a gate ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// All is on disk.
+    Whole,
+    /// The disk did not answer in time: audit records or the last changes of the history of tags may be missing.
+    Unfinished,
+}
+
+/// A gate that accepts connections.
+pub struct Running {
+    pub(super) public: SocketAddr,
+    pub(super) mirror: Option<SocketAddr>,
+    pub(super) admin: Option<SocketAddr>,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) mirror_tls: Option<Arc<Tls>>,
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) shutdown: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    /// Ends the admin listener, which tells of the drain until there is nothing more to drain.
+    pub(super) admin_shutdown: CancellationToken,
+    pub(super) admin_tasks: TaskTracker,
+    pub(super) generations: Generations,
+    pub(super) parts: Arc<Parts>,
+    pub(super) reloads: Reloads,
+    pub(super) audit: Audit,
+    /// Ends the tending of the store, once nothing more is to be kept.
+    pub(super) store_shutdown: CancellationToken,
+    pub(super) store_tasks: TaskTracker,
+    pub(super) supervisor: Supervisor,
+    pub(super) drain_timeout: Duration,
+    pub(super) lock: StoreLock,
+}
+
+impl Running {
+    /// Starts the tasks that nobody calls for.
+    pub(super) fn look_after(&self, shutdown: &CancellationToken) {
+        let Self { supervisor, tasks, .. } = self;
+        let (generations, ends) = (self.generations.clone(), shutdown.clone());
+        let refresh = move || refresh(generations.clone(), ends.clone());
+        supervisor.restarting(Task::TrustRefresh, tasks, shutdown, refresh);
+        let (generations, ends) = (self.generations.clone(), shutdown.clone());
+        let exempt = move || look_at_exemptions(generations.clone(), ends.clone());
+        supervisor.restarting(Task::Exemptions, tasks, shutdown, exempt);
+        let (place, readiness) = (self.lock.place(), self.readiness.clone());
+        let ends = shutdown.clone();
+        let look = move || look_at_folder(place.clone(), readiness.clone(), ends.clone());
+        supervisor.restarting(Task::StoreFolder, tasks, shutdown, look);
+        let tags = self.parts.tags.clone();
+        let ended = async move { tags.ended().await };
+        supervisor.essential(Task::TagMemory, tasks, shutdown, until(shutdown.clone(), ended));
+        if let Some(store) = self.parts.store.clone() {
+            let ends = self.store_shutdown.clone();
+            let (tasks, shutdown) = (&self.store_tasks, &self.store_shutdown);
+            let tend = move || store.clone().tend(ends.clone());
+            supervisor.restarting(Task::StoreUpkeep, tasks, shutdown, tend);
+        }
+    }
+
+    /// Runs `reload`, which must not end, until the gate stops.
+    pub fn reload_by(&self, reload: impl Future<Output = ()> + Send + 'static) {
+        let Self { supervisor, tasks, shutdown, .. } = self;
+        supervisor.essential(Task::Reload, tasks, shutdown, until(shutdown.clone(), reload));
+    }
+
+    /// Watches over the long-lived tasks.
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+
+    /// Where clients connect to.
+    pub fn public(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Where clients connect to that use the gate as a mirror.
+    pub fn mirror(&self) -> Option<SocketAddr> {
+        self.mirror
+    }
+
+    /// Where the admin listener is, if there is one.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// The public listener as a URL.
+    pub fn url(&self) -> String {
+        url(self.tls.as_deref(), self.public)
+    }
+
+    /// The mirror listener as a URL, if there is one.
+    pub fn mirror_url(&self) -> Option<String> {
+        self.mirror.map(|mirror| url(self.mirror_tls.as_deref(), mirror))
+    }
+
+    /// What reads `config` again, in the file that it was read from.
+    pub fn reloader(&self, config: Config) -> Reloader {
+        let Self { generations, parts, reloads, audit, .. } = self;
+        let listeners = Listeners {
+            at: [Some(self.public), self.mirror].into_iter().flatten().collect(),
+            tls: self.tls.iter().chain(&self.mirror_tls).cloned().collect(),
+        };
+        let generations = generations.clone();
+        Reloader::new(config, parts.clone(), generations, listeners, audit.clone(), reloads.clone())
+    }
+
+    /// Refuses new connections, lets what is started finish, and ends: within `drain_timeout`, or within
+    /// [`LEAST_STOP`] if that is longer, also if a disk hangs.
+    pub async fn stop(self) -> Stopped {
+        let deadline = Instant::now() + self.drain_timeout.max(LEAST_STOP);
+        self.readiness.set(Part::Listener, false);
+        self.shutdown.cancel();
+        self.tasks.close();
+        let whole = timeout_at(deadline, async {
+            self.tasks.wait().await;
+            self.close().await;
+        });
+        let stopped = if whole.await.is_ok() { Stopped::Whole } else { Stopped::Unfinished };
+        self.admin_shutdown.cancel();
+        self.admin_tasks.close();
+        // What it still has to say is of no use later.
+        let _ = timeout_at(deadline, self.admin_tasks.wait()).await;
+        stopped
+    }
+
+    /// Writes what is not on disk yet.
+    async fn close(&self) {
+        let audit = async {
+            if let Some(file) = self.audit.file() {
+                file.close().await;
+            }
+        };
+        let tags = self.parts.tags.clone();
+        let tags = async move {
+            if let Err(broken) = spawn_blocking(move || tags.close()).await {
+                tracing::error!(%broken, "closing the history of tags failed");
+            }
+        };
+        tokio::join!(audit, tags, self.parts.pull_through.close());
+        self.store_shutdown.cancel();
+        self.store_tasks.close();
+        self.store_tasks.wait().await;
+    }
+}
+
+/// Refreshes trust data ahead of its end until `shutdown`.
+async fn refresh(generations: Generations, shutdown: CancellationToken) {
+    let mut ticks = ticks();
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        drop(generations.current().gate.trust().tend());
+    }
+}
+
+/// Looks at what is exempted until `shutdown`: that is a file, on a disk that may hang.
+async fn look_at_exemptions(generations: Generations, shutdown: CancellationToken) {
+    let mut ticks = ticks();
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let generation = generations.current();
+        let looked = spawn_blocking(move || generation.gate.exemptions().tend());
+        if let Some(Err(error)) = shutdown.run_until_cancelled(looked).await {
+            tracing::error!(%error, "looking at the exemptions failed");
+        }
+    }
+}
+
+/// Says that the gate is not ready while the store's folder is not its own, until `shutdown`.
+async fn look_at_folder(place: InPlace, readiness: Arc<Readiness>, shutdown: CancellationToken) {
+    let (mut ticks, mut was_there) = (ticks(), true);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let place = place.clone();
+        let checked = spawn_blocking(move || place.check());
+        let Some(checked) = shutdown.run_until_cancelled(checked).await else { return };
+        let checked = checked.unwrap_or_else(|error| Err(error.into()));
+        match &checked {
+            Ok(()) if !was_there => tracing::info!("the store's folder is back, and is used again"),
+            Err(error) if was_there => tracing::error!(
+                %error,
+                "the store's folder is not this process's any more: nothing is written to it"
+            ),
+            Ok(()) | Err(_) => {}
+        }
+        was_there = checked.is_ok();
+        readiness.set(Part::Store, was_there);
+    }
+}
+
+fn ticks() -> Interval {
+    let mut ticks = tokio::time::interval(TEND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Waits for `future`, but not longer than until `shutdown`.
+async fn until(shutdown: CancellationToken, future: impl Future<Output = ()>) {
+    let _ = shutdown.run_until_cancelled(future).await;
+}

@@ -1,0 +1,130 @@
+//! Kept content on its way to one client. The disk is read away from the threads that serve clients; if it does
+//! not answer, what is left comes from upstream.
+
+use std::io::ErrorKind;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use super::error::BlobError;
+use super::joined::Asked;
+use super::source::{Source, is_whole};
+use super::straight::Straight;
+use crate::oci::{Digest, Hasher};
+use crate::store::{Content, Store};
+use crate::upstream::{ByteRange, Part};
+
+/// How much is handed on at once. It is not copied, so this is only how much the connection may be behind with.
+const PIECE: usize = 64 << 10;
+
+/// Kept content, or a range of it.
+pub(super) struct Kept {
+    store: Store,
+    content: Content,
+    asked: Asked,
+    part: Part,
+    /// Of the next byte for this client.
+    position: usize,
+    end: usize,
+    /// Up to there, no disk is waited for.
+    ready: usize,
+    reading: Option<Pin<Box<dyn Future<Output = Option<usize>> + Send>>>,
+    /// What is left, where the disk does not answer.
+    rest: Option<Straight>,
+}
+
+impl Kept {
+    /// What `range` is of `content`; `None` if nothing.
+    pub(super) fn new(
+        store: Store,
+        content: Content,
+        asked: Asked,
+        range: Option<ByteRange>,
+    ) -> Option<Self> {
+        let length = content.bytes().len();
+        let total = length as u64;
+        let (part, position, end) = match range {
+            None => (Part::Whole { length: Some(total) }, 0, length),
+            Some(range) => {
+                let range = range.within(total)?;
+                let first = usize::try_from(range.first).ok()?;
+                let length = usize::try_from(range.length()).ok()?;
+                (Part::Range(range), first, first + length)
+            }
+        };
+        let (ready, reading, rest) = (position, None, None);
+        Some(Self { store, content, asked, part, position, end, ready, reading, rest })
+    }
+
+    pub(super) fn digest(&self) -> &Digest {
+        self.content.digest()
+    }
+
+    pub(super) fn part(&self) -> Part {
+        self.part
+    }
+
+    /// How many bytes are still to come.
+    pub(super) fn left(&self) -> Option<u64> {
+        match &self.rest {
+            Some(rest) => rest.left(),
+            None => Some((self.end - self.position) as u64),
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.rest.is_none() && self.position == self.end
+    }
+
+    pub(super) fn poll_piece(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, BlobError>> {
+        loop {
+            if let Some(rest) = &mut self.rest {
+                return rest.poll_piece(context);
+            }
+            if self.position == self.end {
+                return Poll::Ready(Ok(None));
+            }
+            if let Some(reading) = &mut self.reading {
+                let read = ready!(reading.as_mut().poll(context));
+                self.reading = None;
+                match read {
+                    Some(until) => self.ready = until,
+                    None => self.rest = Some(self.upstream_rest()?),
+                }
+                continue;
+            }
+            if self.position >= self.ready {
+                self.ready = self.content.ready_until(self.position);
+                if self.position >= self.ready {
+                    let (store, content) = (self.store.clone(), self.content.clone());
+                    let position = self.position;
+                    self.reading =
+                        Some(Box::pin(async move { content.make_ready(&store, position).await }));
+                    continue;
+                }
+            }
+            let until = self.end.min(self.ready).min(self.position + PIECE);
+            let piece = self.content.bytes().slice(self.position..until);
+            self.position = until;
+            return Poll::Ready(Ok(Some(piece)));
+        }
+    }
+
+    /// What is left, straight from upstream. A whole blob that has begun cannot be verified any more: it breaks
+    /// off, and the client asks for the rest.
+    fn upstream_rest(&self) -> Result<Straight, BlobError> {
+        let Asked { upstream, repository, digest, .. } = &self.asked;
+        let hasher = match is_whole(self.part) {
+            true if self.position > 0 => return Err(BlobError::Unreadable(ErrorKind::TimedOut)),
+            true => Some(Hasher::new(digest.algorithm())),
+            false => None,
+        };
+        let position = self.position as u64;
+        let rest = Source::rest(upstream.clone(), repository, digest, self.part, position);
+        Ok(Straight::after(rest, hasher))
+    }
+}

@@ -1,0 +1,128 @@
+//! Work on a disk that may hang: away from the threads that serve clients, few at a time, within a deadline.
+//! While work is overdue, no other is begun: the overdue work itself shows when the disk answers again.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+
+/// How much work may be under way at once: so many threads at most wait for a disk that hangs.
+const AT_ONCE: usize = 16;
+
+/// The disk did not answer within the deadline, or does not answer others.
+#[derive(Debug, Error)]
+#[error("the disk does not answer")]
+pub(super) struct Hangs;
+
+/// Called before each piece of work.
+type Before = Box<dyn Fn() + Send + Sync>;
+
+/// A way to the disk. The clones are one.
+#[derive(Clone)]
+pub(super) struct Lane {
+    deadline: Duration,
+    permits: Arc<Semaphore>,
+    overdue: Arc<AtomicUsize>,
+    before: Arc<OnceLock<Before>>,
+}
+
+impl Lane {
+    pub(super) fn new(deadline: Duration) -> Self {
+        let (permits, overdue) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::default());
+        Self { deadline, permits, overdue, before: Arc::default() }
+    }
+
+    /// Whether some work is overdue.
+    pub(super) fn hangs(&self) -> bool {
+        self.overdue.load(Ordering::Relaxed) > 0
+    }
+
+    /// Has `before` called before each piece of work: for tests, whose disk hangs in it.
+    pub(super) fn before_each(&self, before: Before) {
+        let _ = self.before.set(before);
+    }
+
+    /// Does `work`, and gives its result. If that takes too long, `work` goes on, and its result is dropped.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Hangs> {
+        if self.hangs() {
+            return Err(Hangs);
+        }
+        let deadline = Instant::now() + self.deadline;
+        let permit = timeout_at(deadline, self.permits.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return Err(Hangs) };
+        let before = self.before.clone();
+        let mut working = spawn_blocking(move || {
+            let _permit = permit;
+            if let Some(before) = before.get() {
+                before();
+            }
+            work()
+        });
+        match timeout_at(deadline, &mut working).await {
+            Ok(done) => done.map_err(|_| Hangs),
+            Err(_) => {
+                let overdue = self.overdue.clone();
+                overdue.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    drop(working.await);
+                    overdue.fetch_sub(1, Ordering::Relaxed);
+                });
+                Err(Hangs)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_left_behind_and_nothing_is_begun_until_it_ends() {
+        let lane = Lane::new(Duration::from_millis(20));
+        assert_eq!(lane.run(|| 1).await.ok(), Some(1));
+        let (answer, answers) = channel::<()>();
+        assert!(lane.run(move || answers.recv()).await.is_err());
+        assert!(lane.hangs());
+        assert!(lane.run(|| 2).await.is_err());
+        answer.send(()).unwrap();
+        while lane.hangs() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(lane.run(|| 3).await.ok(), Some(3));
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_keeps_few_threads() {
+        let lane = Lane::new(Duration::from_millis(20));
+        let (answer, answers) = channel::<String>();
+        let answers = Arc::new(std::sync::Mutex::new(answers));
+        let all = (0..AT_ONCE * 4).map(|_| {
+            let (lane, answers) = (lane.clone(), answers.clone());
+            async move { lane.run(move || drop(answers.lock().unwrap().recv())).await.is_err() }
+        });
+        assert!(futures_util::future::join_all(all).await.into_iter().all(|hangs| hangs));
+        assert_eq!(lane.permits.available_permits(), 0);
+        drop(answer);
+        while lane.hangs() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(lane.permits.available_permits(), AT_ONCE);
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_gives_nothing_and_does_not_hang() {
+        let lane = Lane::new(Duration::from_secs(30));
+        assert!(lane.run(|| panic!("a bug")).await.is_err());
+        assert!(!lane.hangs());
+    }
+}

@@ -1,0 +1,88 @@
+//! What was found on the disk a moment ago, so that content that many want is not looked for each time: until
+//! then nothing is asked of the disk. Gives way as soon as room is to be made.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::facts::{Place, Seen};
+use super::in_use::Opened;
+use crate::oci::{Digest, Registry, Repository};
+
+/// How long what was found counts.
+const COUNTS: Duration = Duration::from_millis(200);
+/// The most finds that are remembered.
+const MOST: usize = 64;
+
+/// The newest last.
+#[derive(Default)]
+pub(super) struct Warm {
+    finds: Mutex<VecDeque<Find>>,
+}
+
+struct Find {
+    at: Instant,
+    digest: Digest,
+    place: (Registry, Repository),
+    opened: Arc<Opened>,
+    seen: Seen,
+}
+
+impl Warm {
+    /// What was found of `digest` in `place` a moment ago.
+    pub(super) fn find(
+        &self,
+        (registry, repository): Place<'_>,
+        digest: &Digest,
+    ) -> Option<(Arc<Opened>, Seen)> {
+        let finds = self.locked();
+        let (digest, place) = (*digest, (registry, repository));
+        let is = |find: &&Find| find.digest == digest && (&find.place.0, &find.place.1) == place;
+        let find = finds.iter().rev().find(is)?;
+        (find.at.elapsed() < COUNTS).then(|| (find.opened.clone(), find.seen.clone()))
+    }
+
+    /// Remembers what was found just now.
+    pub(super) fn keep(
+        &self,
+        (registry, repository): Place<'_>,
+        digest: &Digest,
+        opened: &Arc<Opened>,
+        seen: &Seen,
+    ) {
+        let find = Find {
+            at: Instant::now(),
+            digest: *digest,
+            place: (registry.clone(), repository.clone()),
+            opened: opened.clone(),
+            seen: seen.clone(),
+        };
+        let mut finds = self.locked();
+        let old = if finds.len() == MOST { finds.pop_front() } else { None };
+        finds.push_back(find);
+        drop(finds);
+        // To unmap takes a while.
+        drop(old);
+    }
+
+    /// Forgets what does not count any more.
+    pub(super) fn forget_old(&self) {
+        let mut finds = self.locked();
+        let old = finds.iter().take_while(|find| find.at.elapsed() >= COUNTS).count();
+        let old: Vec<_> = finds.drain(..old).collect();
+        drop(finds);
+        drop(old);
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&self) {
+        let finds = std::mem::take(&mut *self.locked());
+        drop(finds);
+    }
+
+    fn locked(&self) -> MutexGuard<'_, VecDeque<Find>> {
+        self.finds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

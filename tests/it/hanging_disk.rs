@@ -1,0 +1,197 @@
+//! A disk that does not answer: no thread that serves clients waits for it, and what it would give comes from
+//! upstream.
+
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use countersign::app::Stopped;
+use countersign::oci::Digest;
+use countersign::pull_through::Origin;
+use countersign::tasks::Task;
+use countersign::upstream::ByteRange;
+
+use crate::blob_site::{BlobSite, app, blob, drain, is_whole};
+use crate::whole_gate::{APP, Setup, World};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest that others may be held up, on a busy machine.
+const HELD_UP: Duration = Duration::from_secs(3);
+
+/// Where threads hang until it is opened.
+#[derive(Default)]
+struct Gate {
+    hangs: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn hang(&self, hangs: bool) {
+        *self.hangs.lock().unwrap() = hangs;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        drop(self.changed.wait_while(self.hangs.lock().unwrap(), |hangs| *hangs).unwrap());
+    }
+}
+
+/// Opens it, also if the test fails: the threads that hang must end.
+struct Opens(Arc<Gate>);
+
+impl Drop for Opens {
+    fn drop(&mut self) {
+        self.0.hang(false);
+    }
+}
+
+/// A FIFO that is written at last: then it lets go of the threads that wait for that in the kernel.
+struct Written(PathBuf);
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        drop(OpenOptions::new().read(true).write(true).open(&self.0));
+    }
+}
+
+/// The longest time in which nothing else could run, while `work` does.
+async fn held_up<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let ends = Arc::new(AtomicBool::new(false));
+    let ended = ends.clone();
+    let beat = tokio::spawn(async move {
+        let (mut longest, mut last) = (Duration::ZERO, Instant::now());
+        while !ended.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            longest = longest.max(last.elapsed());
+            last = Instant::now();
+        }
+        longest
+    });
+    let done = tokio::time::timeout(PATIENCE, work).await.expect("all threads wait for the disk");
+    ends.store(true, Ordering::Relaxed);
+    (done, beat.await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kept_blobs_come_from_upstream_while_reads_hang() {
+    let site = BlobSite::new().await;
+    is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+    site.kept(&app()).await;
+    let gate = Arc::new(Gate::default());
+    let _opens = Opens(gate.clone());
+    let waits = gate.clone();
+    site.store().before_each_read(move || waits.pass());
+    // What was found lately would need no disk.
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    gate.hang(true);
+    let pulls = async {
+        for _ in 0..3 {
+            let pulls = (0..40).map(async |_| {
+                let stream = site.open(&app(), None).await.unwrap();
+                assert_eq!(stream.origin(), Origin::Upstream);
+                is_whole(drain(stream).await);
+            });
+            futures_util::future::join_all(pulls).await;
+        }
+    };
+    let ((), held_up) = held_up(pulls).await;
+    assert!(held_up < HELD_UP, "{held_up:?}");
+    gate.hang(false);
+    let start = Instant::now();
+    while site.open(&app(), None).await.unwrap().origin() != Origin::Store {
+        assert!(start.elapsed() < PATIENCE, "the store is not used again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_range_that_has_begun_goes_on_from_upstream_when_the_disk_hangs() {
+    let mut site = BlobSite::new().await;
+    is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+    site.kept(&app()).await;
+    // Nothing is known to be in memory.
+    site.restart().await;
+    let gate = Arc::new(Gate::default());
+    let _opens = Opens(gate.clone());
+    let waits = gate.clone();
+    site.store().before_each_read(move || waits.pass());
+    let range = ByteRange::From { first: 7 };
+    let stream = site.open(&app(), Some(range)).await.unwrap();
+    assert_eq!(stream.origin(), Origin::Store);
+    gate.hang(true);
+    let ((came, end), held_up) = held_up(drain(stream)).await;
+    end.unwrap();
+    assert!(came == blob()[7..]);
+    assert!(held_up < HELD_UP, "{held_up:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cold_blobs_pass_straight_through_while_writes_hang() {
+    let site = BlobSite::new().await;
+    let gate = Arc::new(Gate::default());
+    let _opens = Opens(gate.clone());
+    let waits = gate.clone();
+    site.store().before_each_write(move || waits.pass());
+    gate.hang(true);
+    let pull = async {
+        is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+    };
+    let ((), first) = held_up(pull).await;
+    let start = Instant::now();
+    is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+    let second = start.elapsed();
+    assert!(first < HELD_UP, "{first:?}");
+    assert!(second < Duration::from_secs(2), "the disk is known to hang: {second:?}");
+    assert!(!site.store().keeps(&site.digest));
+}
+
+/// The kernel blocks who opens a FIFO that nobody writes.
+#[tokio::test]
+async fn a_file_whose_opening_hangs_stops_neither_pulls_nor_health_checks() {
+    let tables = r#"
+        [[rule]]
+        images = ["registry.example.com/**"]
+        mode = "allow"
+        reason = "the disk is tested, not trust"
+    "#;
+    let mut world = World::of(Setup::new(tables)).await;
+    let content = "x".repeat(200_000);
+    world.push("v1", &content);
+    let digest = Digest::of(content.as_bytes());
+    let path = format!("/v2/{APP}/blobs/{digest}");
+    assert_eq!(world.get(&path).await.status, 200);
+    world.restart().await;
+    let file = world.files(&digest.hex()).pop().unwrap();
+    std::fs::remove_file(&file).unwrap();
+    // It keeps its other name when the blob is kept again.
+    let fifo = world.store().with_file_name("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    std::fs::hard_link(&fifo, &file).unwrap();
+    let written = Written(fifo);
+    let answer = tokio::time::timeout(PATIENCE, world.get(&path)).await.unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body.len(), content.len());
+    assert_eq!(world.ask_admin("/livez").await.status, 200);
+    drop(written);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_gate_whose_audit_disk_hangs_ends_in_time_and_says_so() {
+    let setup = Setup::new("[audit]\npath = \"audit.log\"").server("drain_timeout = \"1s\"");
+    let mut world = World::of(setup).await;
+    let supervisor = world.supervisor().clone();
+    supervisor.hang(Task::AuditFile, true);
+    // The thread looks once a second.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    world.pull("v1").await;
+    let start = Instant::now();
+    let stopped = tokio::time::timeout(PATIENCE, world.stopped()).await.unwrap();
+    let took = start.elapsed();
+    supervisor.hang(Task::AuditFile, false);
+    assert_eq!(stopped, Stopped::Unfinished);
+    assert!(took < Duration::from_secs(8), "{took:?}");
+}

@@ -1,0 +1,79 @@
+//! Each long-lived task of a gate is killed once: it works again and is counted, or the gate is to end.
+
+use std::time::{Duration, Instant};
+
+use countersign::tasks::Task;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tokio::net::TcpStream;
+
+use crate::whole_gate::{Setup, World};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const TABLES: &str = r#"
+[audit]
+path = "audit.log"
+
+[[rule]]
+images = ["registry.example.com/**"]
+mode = "allow"
+reason = "tasks are tested, not trust"
+"#;
+
+/// Waits until the gate says that it started `task` again.
+async fn restarted(world: &World, task: Task) {
+    let line = format!("countersign_task_restarts_total{{task=\"{}\"}} 1", task.name());
+    let start = Instant::now();
+    while !world.metrics().await.lines().any(|counted| counted == line) {
+        assert!(start.elapsed() < PATIENCE, "{} is not started again", task.name());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn every_task_that_dies_is_started_again_or_ends_the_gate() {
+    let mut world = World::of(Setup::new(TABLES)).await;
+    world.push("v1", "layer");
+    for task in Task::ALL {
+        match task {
+            Task::ClientListener | Task::MirrorListener | Task::AdminListener => {
+                world.supervisor().kill(task);
+                restarted(&world, task).await;
+            }
+            Task::TrustRefresh
+            | Task::Exemptions
+            | Task::StoreUpkeep
+            | Task::StoreFolder
+            | Task::AuditFile => {
+                world.supervisor().kill(task);
+                restarted(&world, task).await;
+            }
+            Task::TagMemory => {
+                world.supervisor().kill(task);
+                let failed = tokio::time::timeout(PATIENCE, world.supervisor().failed()).await;
+                assert_eq!(failed.unwrap(), task);
+            }
+            // Below, and in `cli::serve`, which alone reloads.
+            Task::ClientCertificate | Task::MirrorCertificate | Task::Reload => {}
+        }
+    }
+    assert_eq!(world.pull("v1").await.status, 200);
+    assert!(TcpStream::connect(world.mirror_address()).await.is_ok());
+    world.stop().await;
+    let audit = std::fs::read_to_string(world.store().with_file_name("audit.log")).unwrap();
+    assert_eq!(audit.lines().count(), 1, "{audit}");
+}
+
+#[tokio::test]
+async fn a_watch_over_a_certificate_that_dies_is_started_again() {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let setup = Setup::new(TABLES)
+        .file("server.crt", cert.pem())
+        .file("server.key", signing_key.serialize_pem())
+        .server("tls_cert = \"server.crt\"\ntls_key = \"server.key\"");
+    let mut world = World::of(setup).await;
+    world.supervisor().kill(Task::ClientCertificate);
+    restarted(&world, Task::ClientCertificate).await;
+    world.stop().await;
+}
