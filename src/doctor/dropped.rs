@@ -120,7 +120,7 @@ fn is_duration(value: &DeValue<'_>) -> bool {
     while !rest.is_empty() {
         let number = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
         let digits = &rest[..rest.len() - number.len()];
-        let is_number = digits.matches('.').count() <= 1 && digits.contains(|c| c != '.');
+        let is_number = digits.matches('.').count() <= 1 && digits.contains(|c: char| c != '.');
         // `ms` before `m`: the longest unit is meant.
         let units = ["ns", "us", "µs", "μs", "ms", "s", "m", "h"];
         let Some(after) = units.iter().find_map(|unit| number.strip_prefix(unit)) else {

@@ -329,10 +329,11 @@ impl Exchange<'_> {
         }
     }
 
-    /// What refers to a manifest that is not served: nothing. The distribution-spec forbids a 404 ("Listing
-    /// Referrers"), and clients would look under a tag then.
+    /// What refers to a manifest that is not served, unless a rule denies it: nothing. The distribution-spec forbids
+    /// a 404 ("Listing Referrers"), and clients would look under a tag then.
     fn no_referrers(&self, denial: Denial) -> Result<ReferrerList, Denial> {
         match denial {
+            Denial::Refused(_) if denial.denied_by().is_some() => Err(denial),
             Denial::Absent(_) | Denial::Refused(_) | Denial::Missing { .. } => {
                 self.record(&denial);
                 Ok(ReferrerList::none())

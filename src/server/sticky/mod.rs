@@ -110,10 +110,11 @@ impl Answer {
         Self { status: StatusCode::OK, reason: None, content: Content::Manifest(manifest) }
     }
 
-    /// Instead of the config of a denial's manifest, which there is none of.
+    /// Instead of the config of a denial's manifest, which does not exist. After any other error, containers/image
+    /// from 5.42 on asks the next place for it.
     pub(super) fn no_config(message: &Message) -> Self {
-        let error = ErrorBody::new(ErrorCode::BlobUnknown, message.as_str());
-        Self { status: StatusCode::NOT_FOUND, reason: None, content: Content::Error(error) }
+        let error = ErrorBody::new(ErrorCode::Denied, message.as_str());
+        Self { status: StatusCode::FORBIDDEN, reason: None, content: Content::Error(error) }
     }
 }
 

@@ -168,7 +168,7 @@ async fn a_tag_that_is_denied_is_an_image_of_no_known_kind_also_by_its_digest() 
 
     let config = denial.json()["config"]["digest"].as_str().unwrap().to_owned();
     let none = world.mirror(&blobs(config)).await;
-    assert_eq!(none.error(), (404, "BLOB_UNKNOWN".to_owned()));
+    assert_eq!(none.error(), (403, "DENIED".to_owned()));
     assert_eq!(none.json()["errors"][0]["message"], told);
     none.is_never_kept();
 }
