@@ -20,13 +20,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, Part, Readiness, Why};
 use crate::audit::{self, Audit, AuditFile};
-use crate::clients::Certificates;
+use crate::clients::{Certificates, Handshake};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::oci::ImageRef;
 use crate::oci::name::InvalidName;
-use crate::server::{self, Facing, Generations, Limits, Load, Proxy, Server, Tls, Versions};
+use crate::server::{self, Facing, Generations, Limits, Load, Proxy, Scheme, Server, Tls, Versions};
 use crate::store::StoreLock;
 use crate::tasks::{Supervisor, Task};
 use crate::telemetry;
@@ -97,9 +97,9 @@ impl App {
         readiness.set(Part::Config, true);
         readiness.set(Part::Store, true);
         let certificates = config.clients.certificates();
-        let tls = load(config.server.tls.as_ref(), certificates)?;
+        let tls = load(config.server.tls.as_ref(), certificates, Handshake::Strict)?;
         let of_mirror = config.mirror.as_ref().and_then(|mirror| mirror.tls.as_ref());
-        let mirror_tls = load(of_mirror, certificates)?;
+        let mirror_tls = load(of_mirror, certificates, Handshake::Lenient)?;
         let public = bind(config.server.listen, "server").await?;
         let mirror = match &config.mirror {
             Some(mirror) => Some(bind(mirror.listen, "mirror").await?),
@@ -152,7 +152,8 @@ impl App {
         };
         if let Some(mirror) = mirror {
             let limits = Limits { versions: Versions::OnlyHttp1, ..limits.clone() };
-            let answer = facing(Facing::Mirror);
+            let scheme = if mirror_tls.is_some() { Scheme::Https } else { Scheme::Http };
+            let answer = facing(Facing::Mirror(scheme));
             let (load, shutdown) = (load.clone(), shutdown.clone());
             let server = Server::new(mirror, mirror_tls, limits, load, shutdown.clone(), answer);
             let (accept, watch) = (server.clone(), server.clone());
@@ -206,8 +207,9 @@ impl App {
 fn load(
     files: Option<&server::TlsFiles>,
     clients: Option<&Certificates>,
+    handshake: Handshake,
 ) -> anyhow::Result<Option<Arc<Tls>>> {
-    let tls = files.map(|(cert, key)| Tls::load(cert, key, clients));
+    let tls = files.map(|(cert, key)| Tls::load(cert, key, clients, handshake));
     Ok(tls.transpose()?.map(Arc::new))
 }
 

@@ -1,6 +1,6 @@
 //! dockerd, with its own image store and with containerd's.
 
-use super::{File, Printed, Wanted, hosts};
+use super::{File, GateAddress, Printed, Wanted, hosts};
 use crate::oci::docker_hub::DOCKER_HUB;
 
 /// Where dockerd looks for certificates, and with containerd's store for `hosts.toml`.
@@ -68,6 +68,12 @@ fn certificates(printed: &mut Printed, wanted: &Wanted) {
         printed.note(
             "docker looks for certificates in a folder of the server's name; put them there:",
         );
+        if wanted.mirror.as_ref().is_some_and(GateAddress::is_secure) {
+            printed.note(format!(
+                "For a mirror, docker 28 and newer looks in the folder of {DOCKER_HUB} (containerd's store, and"
+            ));
+            printed.note("every build), the classic store in that of the mirror. Without them, docker asks Docker Hub.");
+        }
     }
     for command in commands {
         printed.note(format!("  {command}"));

@@ -177,8 +177,13 @@ impl Wanted {
     /// `certs.d`.
     fn certificates(&self, folder: &str) -> Vec<String> {
         let mut commands = Vec::new();
-        for gate in [Some(&self.gate), self.mirror.as_ref()].into_iter().flatten() {
-            let folder = format!("{folder}/{}", gate.authority());
+        let gates = [Some(&self.gate), self.mirror.as_ref()].into_iter().flatten();
+        let mut servers: Vec<String> = gates.map(GateAddress::authority).collect();
+        if self.mirror.as_ref().is_some_and(GateAddress::is_secure) {
+            servers.push(DOCKER_HUB.to_owned());
+        }
+        for server in servers {
+            let folder = format!("{folder}/{server}");
             let mut put = |mode, file: &ClientPath, name| {
                 let command = format!("install -D -m {mode} {} {folder}/{name}", file.as_str());
                 if !commands.contains(&command) {

@@ -92,8 +92,21 @@ fn docker_has_a_mirror_only_where_one_is_named() {
         serde_json::from_str(file(&printed, "/etc/docker/daemon.json")).unwrap();
     assert_eq!(json["registry-mirrors"][0], "https://gate.example.com:9443");
     let text = printed.to_text();
-    assert!(text.contains("/etc/docker/certs.d/gate.example.com:9443/ca.crt"), "{text}");
+    for folder in ["gate.example.com:9443", "docker.io"] {
+        for file in ["ca.crt", "client.cert", "client.key"] {
+            let path = format!("/etc/docker/certs.d/{folder}/{file}");
+            assert!(text.lines().any(|line| line.ends_with(&path)), "{path}: {text}");
+        }
+    }
     assert!(text.contains("no promise") && text.contains("that is the control"), "{text}");
+}
+
+#[test]
+fn a_mirror_over_http_needs_no_certificate_for_docker_hub() {
+    let mut wanted = wanted(&["docker.io"]);
+    wanted.mirror = Some("http://127.0.0.1:5052".parse().unwrap());
+    let text = made(Kind::Docker, &wanted).to_text();
+    assert!(!text.contains("certs.d/docker.io"), "{text}");
 }
 
 #[test]

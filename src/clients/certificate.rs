@@ -17,6 +17,7 @@ use thiserror::Error;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::any_certificate::AnyCertificate;
 use crate::clock::{Clock, Timestamp};
 
 /// The most CAs of one file.
@@ -69,6 +70,15 @@ pub enum WithoutOne {
     MayAsk,
 }
 
+/// What a listener does with a client that has no valid certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// As the configuration says: the handshake fails, unless a client may have a password instead.
+    Strict,
+    /// The handshake succeeds, so that each request can be denied.
+    Lenient,
+}
+
 /// The certificate of one connection, with those that came with it; of no weight until it is held against
 /// the CAs.
 #[derive(Clone, Debug)]
@@ -119,8 +129,11 @@ impl Certificates {
     }
 
     /// What handshakes are verified with.
-    pub fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
-        self.verifier.clone()
+    pub fn verifier(&self, handshake: Handshake) -> Arc<dyn ClientCertVerifier> {
+        match handshake {
+            Handshake::Strict => self.verifier.clone(),
+            Handshake::Lenient => Arc::new(AnyCertificate(self.verifier.clone())),
+        }
     }
 
     /// The user that `certificate` names, if a CA vouches for it at this time.

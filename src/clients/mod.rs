@@ -5,9 +5,11 @@
 pub mod certificate;
 pub mod config;
 
+mod any_certificate;
 mod grants;
 mod htpasswd;
 mod passwords;
+mod tokens;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,9 +18,10 @@ use std::sync::Arc;
 use aws_lc_rs::error::Unspecified;
 use http::HeaderMap;
 
-pub use certificate::{Certificates, ClientCertificate};
+pub use certificate::{Certificates, ClientCertificate, Handshake};
 pub use config::Config;
 pub use htpasswd::Htpasswd;
+pub use tokens::{LIFETIME, Token};
 
 use crate::clock::Clock;
 use crate::oci::{Registry, Repository};
@@ -52,6 +55,8 @@ pub enum NotLetIn {
     Unknown,
     /// What it said does not hold.
     Wrong,
+    /// Its token has expired, or this gate did not issue it.
+    Token,
     /// It could not be found out in time: too many passwords are being looked at.
     Busy,
 }
@@ -117,10 +122,19 @@ impl Clients {
             let user = certificates.user(certificate, &self.clock).ok_or(NotLetIn::Wrong)?;
             return Ok(Client(Some(user)));
         }
-        match &self.passwords {
-            Some(passwords) => Ok(Client(Some(passwords.user(headers, from).await?))),
-            None => Err(NotLetIn::Unknown),
-        }
+        let Some(passwords) = &self.passwords else { return Err(NotLetIn::Unknown) };
+        let user = match passwords.token_user(headers, self.clock.now()) {
+            Some(user) => user?,
+            None => passwords.user(headers, from).await?,
+        };
+        Ok(Client(Some(user)))
+    }
+
+    /// A token for the user whose password is in `headers`. It stands for the password for [`LIFETIME`].
+    pub async fn token(&self, headers: &HeaderMap, from: IpAddr) -> Result<Token, NotLetIn> {
+        let passwords = self.passwords.as_ref().ok_or(NotLetIn::Unknown)?;
+        let user = passwords.user(headers, from).await?;
+        passwords.token(&user, self.clock.now()).ok_or(NotLetIn::Wrong)
     }
 
     /// Whether a client that says nothing of itself can be told to send a password.
@@ -131,11 +145,14 @@ impl Clients {
     /// What a client that is not let in is to know.
     pub fn sentence(&self, why: NotLetIn) -> &'static str {
         match why {
-            NotLetIn::Unknown | NotLetIn::Wrong if !self.takes_passwords() => {
+            NotLetIn::Unknown | NotLetIn::Wrong | NotLetIn::Token if !self.takes_passwords() => {
                 "only clients with a certificate of the gate's own CA may pull"
             }
             NotLetIn::Unknown => "only users of the gate may pull: `docker login`",
             NotLetIn::Wrong => "the user's name or the password is wrong: `docker login`",
+            NotLetIn::Token => {
+                "the token has expired, or another gate issued it: repeat the request with a password"
+            }
             NotLetIn::Busy => "too many passwords are being looked at: ask again",
         }
     }

@@ -18,6 +18,8 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::NotLetIn;
 use super::htpasswd::Htpasswd;
+use super::tokens::{Token, Tokens};
+use crate::clock::Timestamp;
 
 /// How long a password that was right is not held against the same hash again. Long: what is known costs no
 /// turn, and one that is changed has another hash.
@@ -46,6 +48,7 @@ struct Shared {
     /// else, nor once the file says otherwise.
     right: Cache<[u8; 32], Arc<str>>,
     key: [u8; 32],
+    tokens: Tokens,
     turns: Arc<Semaphore>,
     /// One of each place waits for its turn, and the others of that place for it.
     places: Cache<IpAddr, Arc<Semaphore>>,
@@ -58,6 +61,7 @@ impl Passwords {
         let shared = Shared {
             right: Cache::builder().max_capacity(MAX_RIGHT).time_to_live(RIGHT).build(),
             key,
+            tokens: Tokens::new()?,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             places: Cache::builder().max_capacity(MAX_PLACES).time_to_idle(PLACE).build(),
         };
@@ -67,6 +71,24 @@ impl Passwords {
     /// The passwords of another reading of the file.
     pub(super) fn renewed(&self, file: Htpasswd) -> Self {
         Self { file, shared: self.shared.clone() }
+    }
+
+    /// A token of `user`, whose password was verified; none if the file no longer has that user.
+    pub(super) fn token(&self, user: &str, now: Timestamp) -> Option<Token> {
+        self.shared.tokens.issue(user, &self.file, now)
+    }
+
+    /// The user of `Authorization: Bearer` (RFC 6750) in `headers`; none if they have no such header.
+    pub(super) fn token_user(
+        &self,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Option<Result<Arc<str>, NotLetIn>> {
+        let mut sent = headers.get_all(AUTHORIZATION).into_iter();
+        let (Some(header), None) = (sent.next(), sent.next()) else { return None };
+        let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+        let user = || self.shared.tokens.user(token.trim(), &self.file, now);
+        scheme.eq_ignore_ascii_case("bearer").then(|| user().ok_or(NotLetIn::Token))
     }
 
     /// The user of `Authorization: Basic` (RFC 7617), in a request that came `from` there.
@@ -82,6 +104,9 @@ impl Passwords {
             return Err(NotLetIn::Wrong);
         }
         let pair = basic(header.as_bytes()).ok_or(NotLetIn::Wrong)?;
+        if pair.is_empty() {
+            return Err(NotLetIn::Unknown);
+        }
         let known_as = self.keyed(&pair);
         if let Some(user) = self.known(known_as.as_ref()).await {
             return Ok(user);
@@ -148,6 +173,11 @@ impl fmt::Debug for Passwords {
 struct Pair(Vec<u8>);
 
 impl Pair {
+    /// Neither a user nor a password: what containers/image sends if it has no credentials.
+    fn is_empty(&self) -> bool {
+        self.0 == b":"
+    }
+
     /// The name, if it is text, and the password.
     fn split(&self) -> (Option<&str>, &[u8]) {
         let colon = self.0.iter().position(|byte| *byte == b':').unwrap_or(self.0.len());
@@ -226,6 +256,12 @@ mod tests {
         }
         let long = basic_of(&format!("alice:{}", "x".repeat(MAX_HEADER)));
         assert_eq!(passwords.user(&headers(&[&long]), HERE).await, Err(NotLetIn::Wrong));
+    }
+
+    #[tokio::test]
+    async fn an_empty_user_with_an_empty_password_is_no_credentials() {
+        let none = headers(&["Basic Og=="]);
+        assert_eq!(passwords().user(&none, HERE).await, Err(NotLetIn::Unknown));
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,6 +26,10 @@ const REGISTRY: [[&str; 3]; 3] = [
     ["plugins", "cri", "registry"],
 ];
 
+/// Where CRI's settings for images stand.
+const LOCAL_PULL: [[&str; 2]; 2] =
+    [["plugins", "io.containerd.cri.v1.images"], ["plugins", "io.containerd.grpc.v1.cri"]];
+
 pub(super) const FILES: [&str; 1] = [CONFIG];
 pub(super) const PROGRAMS: [&str; 2] = ["/usr/bin/containerd", "/usr/local/bin/containerd"];
 
@@ -61,8 +65,10 @@ pub(super) fn judge(question: &Question, seen: &Seen) -> Vec<Finding> {
 
 fn judge_config(question: &Question, seen: &Seen) -> Vec<Finding> {
     let mut found = Vec::new();
-    let (mut has_path, mut without_cri) = (false, false);
+    let (mut has_path, mut without_cri, mut pulls_locally) = (false, false, false);
+    let mut lists = Vec::new();
     for (path, text) in configs(seen) {
+        let at = path;
         let file = match TomlFile::parse(text) {
             Ok(file) => file,
             Err(broken) => {
@@ -85,19 +91,40 @@ fn judge_config(question: &Question, seen: &Seen) -> Vec<Finding> {
                 undecided.at(path, Some(file.line(imports))).remedy(remedy)
             }));
         }
+        pulls_locally |= has_local_pull(&file);
         for registry in registries(&file) {
             has_path |= config_path(registry).next().is_some();
+            if let Some(path) = get(registry, "config_path")
+                && path.get_ref().as_str().is_some_and(|path| path.contains(':'))
+            {
+                lists.push((at.to_owned(), file.line(path)));
+            }
             found.extend(judge_registry(path, &file, registry, &question.gates));
         }
     }
+    for (path, line) in lists.iter().filter(|_| !pulls_locally) {
+        let meaning = "`config_path` has a colon: the transfer service, by which CRI pulls from containerd 2.1 on, takes \
+                       it for the name of one folder, reads no hosts.toml, and asks the registry itself";
+        let open = Finding::open(Client::Containerd, Trap::ConfigPathList, meaning);
+        let remedy = format!("name one folder: `config_path = \"{CERTIFICATES}\"`");
+        found.push(question.leading(open.at(path, Some(*line))).remedy(remedy));
+    }
     if !has_path && !without_cri {
-        let meaning = "no `config_path` is set: before containerd 2.2, CRI (Kubernetes) reads no hosts.toml, and \
-                       asks the registry itself";
+        let meaning = "no `config_path` is set: CRI (Kubernetes) asks the registry itself. Before containerd 2.2 it \
+                       reads no hosts.toml; since then its default is a list of folders, which the transfer \
+                       service takes for the name of one";
         let remedy = "set it as `countersign client-config containerd` prints it";
         let open = Finding::open(Client::Containerd, Trap::NoConfigPath, meaning).at(CONFIG, None);
         found.push(question.leading(open).remedy(remedy));
     }
     found
+}
+
+/// Whether CRI pulls without the transfer service, so that it splits a `config_path` at its colons.
+fn has_local_pull(file: &TomlFile<'_>) -> bool {
+    LOCAL_PULL.iter().any(|keys| {
+        table_at(file.root(), keys).is_some_and(|images| is_true(images, "use_local_image_pull"))
+    })
 }
 
 /// The older settings, which stand beside `config_path`.

@@ -15,6 +15,14 @@ pub(super) const CERTIFICATES: &str = "/etc/docker/certs.d";
 pub(super) const FILES: [&str; 1] = [DAEMON];
 pub(super) const PROGRAMS: [&str; 4] =
     ["/usr/bin/dockerd", "/usr/sbin/dockerd", "/usr/local/bin/dockerd", "/var/lib/docker"];
+/// What the classic store leaves behind, with each of its drivers.
+pub(super) const CLASSIC: [&str; 5] = [
+    "/var/lib/docker/image/overlay2",
+    "/var/lib/docker/image/fuse-overlayfs",
+    "/var/lib/docker/image/btrfs",
+    "/var/lib/docker/image/zfs",
+    "/var/lib/docker/image/vfs",
+];
 
 pub(super) fn is_there(seen: &Seen) -> bool {
     seen.has_one_of(&PROGRAMS) || seen.has_one_of(&[DAEMON, CERTIFICATES])
@@ -36,7 +44,14 @@ pub(super) fn judge(question: &Question, seen: &Seen) -> Vec<Finding> {
     found.extend(file.mirrors(question));
     // What a proxy reaches, a connection from here does not show.
     let proxied = file.daemon.get("proxies").is_some();
-    if file.has_containerd_store() {
+    let store = file.store(seen);
+    if let Store::Unknown = store {
+        let meaning = "daemon.json does not say which image store dockerd uses: it is judged as docker 29 and newer, \
+                       which read hosts.toml. With the classic store, docker asks each registry itself";
+        let remedy = "write `\"features\": { \"containerd-snapshotter\": true }` into daemon.json";
+        found.push(Finding::closed(Client::Docker, meaning).at(DAEMON, None).remedy(remedy));
+    }
+    if let Store::Containerd | Store::Unknown = store {
         let roots = Roots { client: Client::Docker, folders: vec![CERTIFICATES.to_owned()] };
         let names = roots.registries(seen, &question.gates);
         found.extend(question.each_name(&names, |name| {
@@ -62,17 +77,34 @@ fn is_docker_hub(name: &str) -> bool {
     name == docker_hub::INDEX
 }
 
+/// Where dockerd keeps its images.
+enum Store {
+    Classic,
+    Containerd,
+    /// Nothing says so; files for containerd's store are there.
+    Unknown,
+}
+
 struct Daemon<'a> {
     daemon: Value,
     text: &'a str,
 }
 
 impl Daemon<'_> {
-    fn has_containerd_store(&self) -> bool {
-        self.daemon
-            .pointer("/features/containerd-snapshotter")
-            .and_then(Value::as_bool)
-            .unwrap_or(false)
+    /// Which image store dockerd uses, as far as files tell. Docker 29 uses containerd's where nothing is set and no
+    /// image of the classic store is left.
+    fn store(&self, seen: &Seen) -> Store {
+        let set = self.daemon.pointer("/features/containerd-snapshotter").and_then(Value::as_bool);
+        let has_hosts = || {
+            let names = seen.names(CERTIFICATES).iter();
+            names.into_iter().any(|name| seen.has(&format!("{CERTIFICATES}/{name}/hosts.toml")))
+        };
+        match set {
+            Some(true) => Store::Containerd,
+            Some(false) => Store::Classic,
+            None if !seen.has_one_of(&CLASSIC) && has_hosts() => Store::Unknown,
+            None => Store::Classic,
+        }
     }
 
     fn texts(&self, key: &str) -> Vec<&str> {

@@ -80,6 +80,8 @@ pub enum Trap {
     HidesDefault,
     /// CRI does not read hosts.toml.
     NoConfigPath,
+    /// `config_path` names several folders, of which CRI reads none.
+    ConfigPathList,
     /// containerd's older `registry.mirrors`.
     LegacyMirrors,
     /// The gate's certificate is not verified, or there is none.

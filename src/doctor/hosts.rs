@@ -3,9 +3,10 @@
 use toml::de::DeTable;
 
 use super::Gates;
+use super::dropped::{Dropped, dropped};
 use super::finding::{Client, Finding, Trap, server_of};
 use super::seen::Seen;
-use super::toml_file::{TomlFile, Value, get, is_true, text, texts};
+use super::toml_file::{TomlFile, Value, field, get, texts};
 
 const ANY_OTHER: &str = "_default";
 
@@ -79,11 +80,12 @@ impl Roots {
                 return vec![self.broken(registry, &why).at(path, Some(broken.line))];
             }
         };
-        if let Some((why, line)) = rejected(&file) {
+        if let Some(Dropped { why, line }) = dropped(content, &file) {
             return vec![self.broken(registry, &why).at(path, line)];
         }
         let hosts = hosts(&file);
         let mut found = self.judge_server(registry, path, &file, &hosts, gates);
+        found.extend(self.newer(registry, path, &file, &hosts));
         for (line, name, table) in &hosts {
             found.extend(
                 self.judge_place(registry, name, table, gates).map(|f| f.at(path, Some(*line))),
@@ -102,9 +104,10 @@ impl Roots {
         gates: &Gates,
     ) -> Vec<Finding> {
         let mut found = Vec::new();
-        let server = text(file.root(), "server").filter(|server| !server.is_empty());
-        if let Some(server) = server {
-            let line = get(file.root(), "server").map(|value| file.line(value));
+        let server = field(file.root(), "server");
+        let line = server.map(|value| file.line(value));
+        let server = server.and_then(|value| value.get_ref().as_str());
+        if let Some(server) = server.filter(|server| !server.is_empty()) {
             found.extend(
                 self.judge_place(registry, server, file.root(), gates).map(|f| f.at(path, line)),
             );
@@ -122,7 +125,7 @@ impl Roots {
             }
             return found;
         }
-        let below = hosts.iter().find_map(|(_, name, table)| Some((name, get(table, "server")?)));
+        let below = hosts.iter().find_map(|(_, name, table)| Some((name, field(table, "server")?)));
         if let Some((name, server)) = below {
             let meaning = format!(
                 "`server` stands below [host.\"{name}\"] and means nothing there: after an error of the \
@@ -142,7 +145,7 @@ impl Roots {
         }
         for (line, name, table) in hosts {
             let asked =
-                gates.leads(name) && get(table, "capabilities").is_some_and(|c| !resolves(c));
+                gates.leads(name) && field(table, "capabilities").is_some_and(|c| !resolves(c));
             if asked {
                 let meaning = format!(
                     "the gate is not asked what a tag of {registry} stands for: `resolve` is missing"
@@ -153,6 +156,27 @@ impl Roots {
             }
         }
         found
+    }
+
+    /// What a version that is still in use reads otherwise: nobody can tell from here which one runs.
+    fn newer(
+        &self,
+        registry: &str,
+        path: &str,
+        file: &TomlFile<'_>,
+        hosts: &[(usize, &str, &DeTable<'_>)],
+    ) -> Option<Finding> {
+        let tables = hosts.iter().map(|(_, _, table)| *table).chain([file.root()]);
+        let lists = tables.filter_map(|table| field(table, "capabilities"));
+        let list = lists
+            .into_iter()
+            .find(|list| texts(list).iter().any(|one| one.eq_ignore_ascii_case("referrers")))?;
+        let meaning = format!(
+            "`referrers` is judged as containerd 2.3 and newer read it; older versions drop the file and ask the \
+             registry itself for images of {registry}"
+        );
+        let closed = Finding::closed(self.client, meaning).at(path, Some(file.line(list)));
+        Some(closed.remedy("take `referrers` out if an older version may run"))
     }
 
     /// What is against one place that is asked.
@@ -169,7 +193,8 @@ impl Roots {
             let other = Finding::open(self.client, Trap::OtherPlace, meaning).leading_to(place);
             return Some(other.remedy("leave only the gate in this file"));
         }
-        if is_true(table, "skip_verify") || gates.is_plain(place) {
+        let skips = field(table, "skip_verify").and_then(|value| value.get_ref().as_bool());
+        if skips == Some(true) || gates.is_plain(place) {
             let meaning = format!(
                 "the gate's certificate is not verified: whoever is on the way can answer for {registry} in \
                  its place"
@@ -212,39 +237,8 @@ fn hosts<'t>(file: &'t TomlFile<'_>) -> Vec<(usize, &'t str, &'t DeTable<'t>)> {
     .collect()
 }
 
-/// Why containerd takes the whole file for broken though it is TOML.
-fn rejected(file: &TomlFile<'_>) -> Option<(String, Option<usize>)> {
-    let at = |value: &Value<'_>| Some(file.line(value));
-    if file.root().is_empty() {
-        return Some(("the file says nothing".to_owned(), None));
-    }
-    if let Some(server) = get(file.root(), "server")
-        && server.get_ref().as_str().is_none()
-    {
-        return Some(("`server` is no text".to_owned(), at(server)));
-    }
-    if let Some(host) = get(file.root(), "host")
-        && host.get_ref().as_table().is_none()
-    {
-        return Some(("`host` is no table".to_owned(), at(host)));
-    }
-    let tables = hosts(file).into_iter().map(|(_, _, table)| table);
-    for table in tables.chain([file.root()]) {
-        let Some(capabilities) = get(table, "capabilities") else { continue };
-        let known = ["pull", "resolve", "push"];
-        let all = capabilities.get_ref().as_array().is_some_and(|items| {
-            items.iter().all(|item| item.get_ref().as_str().is_some_and(|c| known.contains(&c)))
-        });
-        if !all {
-            return Some((
-                "`capabilities` holds more than pull, resolve and push".to_owned(),
-                at(capabilities),
-            ));
-        }
-    }
-    None
-}
-
+/// An empty list stands for every capability.
 fn resolves(capabilities: &Value<'_>) -> bool {
-    texts(capabilities).contains(&"resolve")
+    let capabilities = texts(capabilities);
+    capabilities.is_empty() || capabilities.iter().any(|one| one.eq_ignore_ascii_case("resolve"))
 }

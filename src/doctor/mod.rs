@@ -3,6 +3,7 @@
 
 mod containerd;
 mod docker;
+mod dropped;
 mod finding;
 mod hosts;
 mod k3s;
@@ -158,7 +159,7 @@ pub fn examine(question: &Question, seen: &Seen) -> Vec<Finding> {
     let all_read = found.is_empty();
     for (client, judge, _) in clients.into_iter().filter(|(.., is_there)| *is_there) {
         let of_it = judge(question, seen);
-        if of_it.is_empty() && all_read {
+        if of_it.iter().all(|finding| finding.state == State::Closed) && all_read {
             let names = question.names(&[]).join(", ");
             found.push(Finding::closed(
                 client,

@@ -1,6 +1,6 @@
 //! registries.conf and its drop-ins, as podman, buildah, skopeo and CRI-O read them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Question;
 use super::finding::{Client, Finding, Trap, server_of};
@@ -9,9 +9,30 @@ use super::toml_file::{TomlFile, get, is_true, tables, text, texts};
 use crate::oci::docker_hub;
 
 const CONFIG: &str = "/etc/containers/registries.conf";
-pub(super) const DROP_INS: &str = "/etc/containers/registries.conf.d";
+const DROP_INS: &str = "/etc/containers/registries.conf.d";
 
-pub(super) const FILES: [&str; 1] = [CONFIG];
+/// From containers/image 5.40 on: the main file, of which only the first counts.
+const CONFIGS: [&str; 2] = [CONFIG, "/usr/share/containers/registries.conf"];
+/// The folders that root reads since then; of files with one name only the first counts.
+const ROOTFUL: [&str; 4] = [
+    "/etc/containers/registries.rootful.conf.d",
+    DROP_INS,
+    "/usr/share/containers/registries.rootful.conf.d",
+    "/usr/share/containers/registries.conf.d",
+];
+/// The folders that another user reads, each pair after the folder in its first that is named for the user's number.
+const ROOTLESS: [[&str; 2]; 2] = [
+    ["/etc/containers/registries.rootless.conf.d", DROP_INS],
+    ["/usr/share/containers/registries.rootless.conf.d", "/usr/share/containers/registries.conf.d"],
+];
+
+pub(super) const FILES: [&str; 2] = CONFIGS;
+
+/// All folders of drop-ins.
+pub(super) const FOLDERS: [&str; 6] =
+    [DROP_INS, ROOTFUL[0], ROOTFUL[2], ROOTFUL[3], ROOTLESS[0][0], ROOTLESS[1][0]];
+/// The folders among them that have a folder for each user.
+pub(super) const OF_USERS: [&str; 2] = [ROOTLESS[0][0], ROOTLESS[1][0]];
 pub(super) const PROGRAMS: [&str; 4] =
     ["/usr/bin/podman", "/usr/bin/skopeo", "/usr/bin/buildah", "/usr/bin/crio"];
 
@@ -42,14 +63,61 @@ struct Entries {
 }
 
 pub(super) fn is_there(seen: &Seen) -> bool {
-    seen.has_one_of(&PROGRAMS) || seen.has_one_of(&[CONFIG, DROP_INS])
+    seen.has_one_of(&PROGRAMS) || seen.has_one_of(&CONFIGS) || seen.has_one_of(&FOLDERS)
 }
 
 pub(super) fn judge(question: &Question, seen: &Seen) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    for files in readings(seen) {
+        for finding in judge_reading(question, &files) {
+            // Most readings are the same.
+            if !found.contains(&finding) {
+                found.push(finding);
+            }
+        }
+    }
+    found
+}
+
+/// The files as each version and user reads them: nobody can tell from here which one pulls.
+fn readings(seen: &Seen) -> Vec<Vec<(&str, &str)>> {
+    let mut readings = vec![files(seen, &[CONFIG], &[DROP_INS])];
+    let mut add = |folders: &[&str]| {
+        let reading = files(seen, &CONFIGS, folders);
+        if !readings.contains(&reading) {
+            readings.push(reading);
+        }
+    };
+    add(&ROOTFUL);
+    let mut users: BTreeSet<&str> = BTreeSet::from([""]);
+    users.extend(OF_USERS.iter().flat_map(|folder| seen.names(folder)).map(String::as_str));
+    for user in users {
+        let own = OF_USERS.map(|folder| format!("{folder}/{user}"));
+        let [[etc, etc_all], [usr, usr_all]] = ROOTLESS;
+        add(&[own[0].as_str(), etc, etc_all, own[1].as_str(), usr, usr_all]);
+    }
+    readings
+}
+
+/// The first of `mains` that is there, and the drop-ins of all `folders` in the order of their names; of those with
+/// one name only the first (containers/image 5.40).
+fn files<'s>(seen: &'s Seen, mains: &[&str], folders: &[&str]) -> Vec<(&'s str, &'s str)> {
+    let main = mains.iter().find_map(|path| seen.entry(path));
+    let mut drop_ins = BTreeMap::new();
+    for folder in folders {
+        let names = seen.names(folder).iter().filter(|name| name.ends_with(".conf"));
+        for (path, text) in names.filter_map(|name| seen.entry(&format!("{folder}/{name}"))) {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            drop_ins.entry(name).or_insert((path, text));
+        }
+    }
+    main.into_iter().chain(drop_ins.into_values()).collect()
+}
+
+fn judge_reading(question: &Question, files: &[(&str, &str)]) -> Vec<Finding> {
     let mut entries = Entries::default();
     let mut found = Vec::new();
-    let main = seen.text(CONFIG).map(|text| (CONFIG, text)).into_iter();
-    for (path, text) in main.chain(super::in_folder(seen, DROP_INS, ".conf")) {
+    for (path, text) in files {
         match TomlFile::parse(text) {
             Ok(file) => entries.read(path, &file),
             Err(broken) => {

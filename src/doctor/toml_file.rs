@@ -30,10 +30,22 @@ impl<'a> TomlFile<'a> {
         self.table.get_ref()
     }
 
+    /// The first syntax that TOML 1.0 does not have, and its line.
+    pub(super) fn newer_syntax(&self) -> Option<(usize, &'static str)> {
+        newer_in_table(self.text, self.root()).map(|(at, what)| (line(self.text, at), what))
+    }
+
     /// The line on which a value or a key begins.
     pub(super) fn line<T>(&self, at: &Spanned<T>) -> usize {
         line(self.text, at.span().start)
     }
+}
+
+/// What a table has under a key whose case does not matter, as in Go's decoders.
+pub(super) fn field<'t, 'a>(table: &'t DeTable<'a>, key: &str) -> Option<&'t Value<'a>> {
+    let same = |name: &str| name.eq_ignore_ascii_case(key);
+    get(table, key)
+        .or_else(|| table.iter().find(|(name, _)| same(name.get_ref())).map(|(_, value)| value))
 }
 
 /// What a table has under a key.
@@ -76,6 +88,77 @@ pub(super) fn texts<'t>(value: &'t Value<'_>) -> Vec<&'t str> {
 
 fn line(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+fn newer_in_table(text: &str, table: &DeTable<'_>) -> Option<(usize, &'static str)> {
+    table.iter().find_map(|(key, value)| {
+        let key = key.span();
+        let escape = newer_escape(text.get(key.clone())?).then_some((key.start, ESCAPE));
+        escape.or_else(|| newer_in_value(text, value))
+    })
+}
+
+const ESCAPE: &str = "the escapes `\\e` and `\\x`";
+
+fn newer_in_value(text: &str, value: &Value<'_>) -> Option<(usize, &'static str)> {
+    let span = value.span();
+    let source = text.get(span.clone())?;
+    match value.get_ref() {
+        DeValue::String(_) => newer_escape(source).then_some((span.start, ESCAPE)),
+        DeValue::Datetime(datetime) => {
+            let without_seconds = datetime.time.is_some_and(|time| time.second.is_none());
+            without_seconds.then_some((span.start, "a time without seconds"))
+        }
+        DeValue::Array(items) => items.iter().find_map(|item| newer_in_value(text, item)),
+        DeValue::Table(table) => {
+            if source.starts_with('{') && is_newer_inline_table(source) {
+                return Some((
+                    span.start,
+                    "an inline table with a line break or a comma at its end",
+                ));
+            }
+            newer_in_table(text, table)
+        }
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => None,
+    }
+}
+
+/// Whether the source of a text or a key has an escape of TOML 1.1.
+fn newer_escape(source: &str) -> bool {
+    if !source.starts_with('"') {
+        return false;
+    }
+    let mut escaped = false;
+    source.chars().any(|c| {
+        let found = escaped && matches!(c, 'e' | 'x');
+        escaped = !escaped && c == '\\';
+        found
+    })
+}
+
+/// Whether an inline table has a line break outside of its arrays and texts, or a comma at its end.
+fn is_newer_inline_table(source: &str) -> bool {
+    let (mut quote, mut depth, mut last) = (None, 0_usize, ' ');
+    let mut chars = source.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some('"'), '\\') => {
+                chars.next();
+            }
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '[') => depth += 1,
+            (None, ']') => depth = depth.saturating_sub(1),
+            (None, '\n') if depth == 0 => return true,
+            (None, '}') if depth == 0 && last == ',' => return true,
+            (None, _) => {}
+        }
+        if !c.is_whitespace() {
+            last = c;
+        }
+    }
+    false
 }
 
 #[cfg(test)]

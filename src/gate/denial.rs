@@ -77,6 +77,16 @@ impl Denial {
         }
     }
 
+    /// The denial of `image` for clients that wait no longer than `waited`, whatever the gate still waits for.
+    pub fn late(image: ImageRef, waited: Duration) -> Self {
+        let because = format!(
+            "neither the registry nor the trust server answered within {} seconds",
+            waited.as_secs()
+        );
+        let (doubt, rule, anchor) = (Doubt::UpstreamUnreachable, None, None);
+        Self::Undecided(Undecided { image, doubt, because, rule, anchor, scheme: None })
+    }
+
     /// The outcome as it is recorded; `None` where upstream said no to something admitted.
     pub const fn verdict(&self) -> Option<&'static str> {
         match self {

@@ -1,13 +1,16 @@
 //! Which digest upstream has under a tag: asked once for as long as its anchors say, and used for longer
 //! where upstream does not answer. A content fact that ages; says nothing of trust.
 
+use std::fmt;
+
 use moka::future::Cache;
 use moka::ops::compute::{CompResult, Op};
+use tokio::time::timeout;
 
 use crate::clock::{Clock, Timestamp};
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
 use crate::pull_through::{FetchError, PullThrough};
-use crate::trust::lifetimes::Lifetimes;
+use crate::trust::lifetimes::{Lifetimes, SILENCE};
 use crate::upstream::UpstreamError;
 
 /// How many tags are remembered.
@@ -63,16 +66,23 @@ impl Resolutions {
                 if known.is_some_and(|known| known.is_usable(now, lifetimes)) {
                     return Ok(Op::Nop);
                 }
-                let asked =
-                    self.pull_through.resolve(&image.registry, &image.repository, tag).await;
-                match (asked, known) {
+                let kept = known.filter(|known| known.outlasts(now, lifetimes));
+                let asked = self.pull_through.resolve(&image.registry, &image.repository, tag);
+                let silent = |known, error: &dyn fmt::Display| {
+                    tracing::warn!(%image, %error, "the tag could not be resolved again; what it was before is used");
+                    Ok(Op::Put(Resolved { tried: self.clock.now(), ..known }))
+                };
+                let asked = match kept {
+                    // A registry that does not answer is no worse than one that cannot be reached.
+                    Some(known) => match timeout(SILENCE, asked).await {
+                        Ok(asked) => asked,
+                        Err(_) => return silent(known, &"the registry does not answer"),
+                    },
+                    None => asked.await,
+                };
+                match (asked, kept) {
                     (Ok(digest), _) => Ok(Op::Put(Resolved { digest, at: now, tried: now })),
-                    (Err(error), Some(known))
-                        if is_silence(&error) && known.outlasts(now, lifetimes) =>
-                    {
-                        tracing::warn!(%image, %error, "the tag could not be resolved again; what it was before is used");
-                        Ok(Op::Put(Resolved { tried: now, ..known }))
-                    }
+                    (Err(error), Some(known)) if is_silence(&error) => silent(known, &error),
                     (Err(error), _) => Err(error),
                 }
             })

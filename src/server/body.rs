@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
 
+use crate::clients::{LIFETIME, Token};
 use crate::gate::{Admitted, OpenBlob, ReferrerList};
 use crate::oci::{ErrorBody, Tag};
 use crate::pull_through::BlobStream;
@@ -105,6 +106,15 @@ impl Body {
 
     fn list(list: Bytes, load: &Load) -> Option<Self> {
         load.admit_list(list).map(|list| Self(Content::Whole(list)))
+    }
+
+    /// A token (distribution-spec, "Token Authentication"). Older clients read `token`, OAuth 2 clients
+    /// `access_token`. When it was issued is left out, so that a client counts by its own clock.
+    pub(super) fn token(token: &Token) -> Self {
+        let (token, seconds) = (token.as_str(), LIFETIME.as_secs());
+        let body =
+            serde_json::json!({ "token": token, "access_token": token, "expires_in": seconds });
+        Self(Content::Whole(body.to_string().into()))
     }
 
     pub(super) fn error(error: &ErrorBody) -> Self {

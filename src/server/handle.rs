@@ -12,19 +12,23 @@ use http::{HeaderMap, Method, Request, Response};
 
 use crate::audit::{Audit, RequestId};
 use crate::clients::{ClientCertificate, Clients};
-use crate::gate::{Admitted, Denial, Gate};
+use crate::gate::{Admitted, Denial, Gate, ReferrerList};
 use crate::net::{patiently, via};
 use crate::oci::headers::ContentName;
-use crate::oci::{Digest, ImageRef, Registry, Repository};
+use crate::oci::{Digest, ImageRef, Reference, Registry, Repository};
+use crate::trust::Relayed;
+use crate::trust::notaryv1::{File, Gun};
 
 use super::audit;
 use super::body::Body;
 use super::conditions;
 use super::config::DenialStatus;
+use super::drain;
 use super::facing::Facing;
 use super::generation::Generations;
-use super::instead::{PATIENCE, is_passing};
+use super::instead::{ANSWER, PATIENCE, is_passing};
 use super::load::Load;
+use super::login::is_base;
 use super::metrics::{Kind, Metrics};
 use super::objection::Objection;
 use super::respond::{self, Listed};
@@ -56,6 +60,8 @@ pub(super) struct Exchange<'a> {
     pub(super) head: bool,
     pub(super) id: RequestId,
     pub(super) started: Instant,
+    /// Until when the answer must begin, if the client waits no longer.
+    pub(super) answer_by: Option<tokio::time::Instant>,
 }
 
 impl Proxy {
@@ -64,15 +70,20 @@ impl Proxy {
         Self { generations, load, metrics, audit, denials: Memory::new() }
     }
 
-    /// Answers `request` of `client`, which came to that listener; its body is not read.
+    /// Answers `request` of `client`, which came to that listener. A body that it sends is read after that, and means
+    /// nothing.
     pub async fn handle<B>(
         &self,
         facing: Facing,
         client: SocketAddr,
         request: Request<B>,
-    ) -> Response<Body> {
+    ) -> Response<Body>
+    where
+        B: http_body::Body + Send + Unpin + 'static,
+    {
         let started = Instant::now();
-        let (head, _) = request.into_parts();
+        let (head, body) = request.into_parts();
+        drain::begin(body);
         let generation = self.generations.current();
         let mut exchange = Exchange {
             proxy: self,
@@ -86,6 +97,10 @@ impl Proxy {
             head: head.method == Method::HEAD,
             id: self.audit.name(),
             started,
+            answer_by: match facing {
+                Facing::Clients => None,
+                Facing::Mirror(_) => Some(tokio::time::Instant::now() + ANSWER),
+            },
         };
         let route =
             Route::parse(&head.method, head.uri.path(), head.uri.query(), &generation.names);
@@ -111,8 +126,9 @@ impl Proxy {
             }
             (None, Ok(Route::Tags { registry, repository, name, ns, page })) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
-                let found = Box::pin(exchange.gate.tags(&registry, &repository, &page)).await;
-                match found {
+                let asked = exchange.gate.tags(&registry, &repository, &page);
+                let image = || whole(&registry, &repository);
+                match Box::pin(exchange.in_time(image, asked)).await {
                     Ok(page) => exchange.list(respond::tags(&page, &listed, &self.load)),
                     Err(denial) => exchange.failed(&denial),
                 }
@@ -132,16 +148,21 @@ impl Proxy {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
                 let wanted = artifact_type.as_deref();
                 let asked = exchange.gate.referrers(&registry, &repository, &digest, wanted, &page);
-                let found = Box::pin(asked).await;
+                let image = || named(&registry, &repository, &digest);
+                let found = Box::pin(exchange.in_time(image, asked)).await;
+                let found = found.or_else(|denial| exchange.no_referrers(denial));
                 exchange.either(found, |page| {
                     exchange.list(respond::referrers(page, &listed, &digest, wanted, &self.load))
                 })
             }
             (None, Ok(Route::TrustMetadata { gun, file })) => {
-                let found = Box::pin(exchange.gate.trust_metadata(&gun, &file)).await;
+                let found = Box::pin(exchange.trust_metadata(&gun, &file)).await;
                 exchange.either(found, |metadata| {
                     exchange.list(respond::trust_metadata(metadata, &self.load))
                 })
+            }
+            (None, Ok(Route::Token)) => {
+                Box::pin(exchange.token(&head.method, &generation.clients)).await
             }
             (None, Ok(Route::Unsupported)) => respond::unsupported(head.version),
             (None, Ok(Route::NotFound)) => respond::not_found(),
@@ -165,6 +186,7 @@ fn kind(route: &Result<Route, Malformed>) -> Kind {
         Ok(Route::Blob { .. }) => Kind::Blob,
         Ok(Route::Tags { .. }) => Kind::Tags,
         Ok(Route::Referrers { .. }) => Kind::Referrers,
+        Ok(Route::Token) => Kind::Token,
         Ok(Route::TrustMetadata { .. }) => Kind::TrustMetadata,
         Ok(Route::Unsupported) => Kind::Unsupported,
         Ok(Route::NotFound) => Kind::NotFound,
@@ -200,18 +222,16 @@ impl Exchange<'_> {
         certificate: Option<&ClientCertificate>,
         route: &Result<Route, Malformed>,
     ) -> Option<Response<Body>> {
-        if clients.is_open() || matches!(route, Ok(Route::Unsupported | Route::NotFound)) {
+        if clients.is_open()
+            || matches!(route, Ok(Route::Token | Route::Unsupported | Route::NotFound))
+        {
             return None;
         }
-        let client =
-            match Box::pin(clients.identify(self.headers, self.client.ip(), certificate)).await {
-                Ok(client) => client,
-                Err(why) => {
-                    let sentence = clients.sentence(why);
-                    let otherwise = || respond::not_let_in(why, sentence, clients);
-                    return Some(self.turned_away(sentence, otherwise));
-                }
-            };
+        let identified = clients.identify(self.headers, self.client.ip(), certificate);
+        let client = match Box::pin(identified).await {
+            Ok(client) => client,
+            Err(why) => return Some(self.not_let_in(why, clients, is_base(route))),
+        };
         self.user = client.user().cloned();
         let of_gun;
         let named = match route {
@@ -225,7 +245,7 @@ impl Exchange<'_> {
                 of_gun = self.gate.repository_of(gun);
                 of_gun.as_ref().map(|(registry, repository)| (registry, repository))
             }
-            Ok(Route::Base | Route::Unsupported | Route::NotFound) | Err(_) => None,
+            Ok(Route::Base | Route::Token | Route::Unsupported | Route::NotFound) | Err(_) => None,
         };
         let (registry, repository) = named?;
         if clients.may_pull(&client, registry, repository) {
@@ -237,13 +257,19 @@ impl Exchange<'_> {
         Some(self.turned_away(&sentence, || respond::not_given(&sentence)))
     }
 
+    async fn trust_metadata(&self, gun: &Gun, file: &File) -> Result<Option<Relayed>, Denial> {
+        let Some((registry, repository)) = self.gate.repository_of(gun) else { return Ok(None) };
+        let asked = self.gate.trust_metadata(gun, file);
+        self.in_time(|| whole(&registry, &repository), asked).await
+    }
+
     async fn manifest(&self, image: &ImageRef) -> Response<Body> {
         if let Some(again) = self.denied_before(&image.reference) {
             return again;
         }
-        match self.gate.admit(image).await {
+        match self.in_time(|| image.clone(), self.gate.admit(image)).await {
             Ok(admitted) => {
-                if self.facing == Facing::Mirror
+                if self.facing != Facing::Clients
                     && let Err(denial) = self.config_is_there(image, &admitted).boxed().await
                 {
                     return self.no_manifest(&image.reference, &denial);
@@ -258,7 +284,8 @@ impl Exchange<'_> {
 
     /// Docker asks a mirror for an image's config only once, and the registry itself after any error.
     async fn config_is_there(&self, image: &ImageRef, admitted: &Admitted) -> Result<(), Denial> {
-        patiently(PATIENCE, is_passing, || self.gate.fetch_config(image, admitted)).await
+        let fetching = patiently(PATIENCE, is_passing, || self.gate.fetch_config(image, admitted));
+        self.in_time(|| image.clone(), fetching).await
     }
 
     async fn blob(
@@ -269,6 +296,7 @@ impl Exchange<'_> {
     ) -> Response<Body> {
         let name = ContentName::of(&digest);
         let gate = self.gate;
+        let image = || named(registry, repository, &digest);
         if let Some(none) = self.config_of_denial(&digest) {
             return none;
         }
@@ -276,8 +304,8 @@ impl Exchange<'_> {
         // sends (14.2).
         let unchanged = conditions::is_unchanged(self.headers, name.etag());
         if unchanged || self.head {
-            let found = gate.blob_length(registry, repository, &digest).await;
-            return match found {
+            let found = gate.blob_length(registry, repository, &digest);
+            return match self.in_time(image, found).await {
                 Ok(_) if unchanged => respond::unchanged(&name),
                 Ok(length) => respond::blob_length(length, &name),
                 Err(denial) => self.failed(&denial),
@@ -287,9 +315,9 @@ impl Exchange<'_> {
             Ok(range) => {
                 let found = match self.facing {
                     Facing::Clients => gate.blob(registry, repository, &digest, range).await,
-                    Facing::Mirror => {
+                    Facing::Mirror(_) => {
                         let open = || gate.steady_blob(registry, repository, &digest, range);
-                        patiently(PATIENCE, is_passing, open).boxed().await
+                        self.in_time(image, patiently(PATIENCE, is_passing, open)).boxed().await
                     }
                 };
                 match found {
@@ -301,11 +329,40 @@ impl Exchange<'_> {
         }
     }
 
+    /// What refers to a manifest that is not served, unless a rule denies it: nothing. The distribution-spec forbids
+    /// a 404 ("Listing Referrers"), and clients would look under a tag then.
+    fn no_referrers(&self, denial: Denial) -> Result<ReferrerList, Denial> {
+        match denial {
+            Denial::Refused(_) if denial.denied_by().is_some() => Err(denial),
+            Denial::Absent(_) | Denial::Refused(_) | Denial::Missing { .. } => {
+                self.record(&denial);
+                Ok(ReferrerList::none())
+            }
+            Denial::Undecided(_) | Denial::Throttled { .. } | Denial::Unsatisfiable { .. } => {
+                Err(denial)
+            }
+        }
+    }
+
     fn either<T>(
         &self,
         found: Result<T, Denial>,
         respond: impl FnOnce(T) -> Response<Body>,
     ) -> Response<Body> {
         found.map_or_else(|denial| self.denied(&denial), respond)
+    }
+}
+
+/// A repository as a whole, for messages.
+fn whole(registry: &Registry, repository: &Repository) -> ImageRef {
+    let image = format!("{registry}/{repository}").parse();
+    image.unwrap_or_else(|_| named(registry, repository, &Digest::of(b"")))
+}
+
+fn named(registry: &Registry, repository: &Repository, digest: &Digest) -> ImageRef {
+    ImageRef {
+        registry: registry.clone(),
+        repository: repository.clone(),
+        reference: Reference::Digest(*digest),
     }
 }

@@ -9,7 +9,7 @@ use http::header::ACCEPT;
 
 use crate::audit::Asked;
 use crate::gate::{Denial, Doubt, is_artifact_tag};
-use crate::oci::{Digest, ErrorCode, Reference, Tag};
+use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Tag};
 
 use super::audit;
 use super::body::Body;
@@ -20,8 +20,12 @@ use super::respond;
 use super::route::{Malformed, Wanted, wanted};
 use super::sticky::{self, Answer, Content, Remembered, Sticky};
 
-/// How long a client of the mirror listener waits for a blob that upstream does not give now.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the mirror listener asks again for a blob that upstream does not give now. It must end before
+/// [`ANSWER`] does.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+/// How long after a request the mirror listener begins its answer at the latest. containerd from 2.3 on, and docker
+/// with containerd's store, wait 30 seconds for the head of an answer, and then ask the registry itself.
+pub(super) const ANSWER: Duration = Duration::from_secs(18);
 
 /// Whether what was denied may well be there in a moment.
 pub(super) fn is_passing(denial: &Denial) -> bool {
@@ -36,6 +40,19 @@ pub(super) fn is_passing(denial: &Denial) -> bool {
 }
 
 impl Exchange<'_> {
+    /// What `deciding` about `image` comes to, unless a client of the mirror listener would wait too long for it.
+    pub(super) async fn in_time<T>(
+        &self,
+        image: impl FnOnce() -> ImageRef,
+        deciding: impl Future<Output = Result<T, Denial>>,
+    ) -> Result<T, Denial> {
+        let Some(end) = self.answer_by else { return deciding.await };
+        match tokio::time::timeout_at(end, deciding).await {
+            Ok(decided) => decided,
+            Err(_) => Err(Denial::late(image(), ANSWER)),
+        }
+    }
+
     /// In the place of a manifest that is not admitted.
     pub(super) fn no_manifest(&self, reference: &Reference, denial: &Denial) -> Response<Body> {
         self.record(denial);
@@ -45,11 +62,11 @@ impl Exchange<'_> {
             Reference::Digest(_) => About::Image(sticky::Form::Digest),
         };
         match (self.facing, about) {
-            (Facing::Mirror, About::Image(asked)) => self.stuck(asked, &denial.to_string()),
+            (Facing::Mirror(_), About::Image(asked)) => self.stuck(asked, &denial.to_string()),
             (Facing::Clients, About::Image(_)) => {
                 respond::denied(denial, self.id, self.denial_status)
             }
-            (Facing::Mirror | Facing::Clients, About::Artifacts) => {
+            (Facing::Mirror(_) | Facing::Clients, About::Artifacts) => {
                 respond::denied(denial, self.id, DenialStatus::NotFound)
             }
         }
@@ -66,7 +83,7 @@ impl Exchange<'_> {
         };
         match self.facing {
             Facing::Clients => self.denied(denial),
-            Facing::Mirror => {
+            Facing::Mirror(_) => {
                 self.record(denial);
                 respond::sticky(Sticky::new(&denial.to_string(), self.id).failed(code))
             }
@@ -93,13 +110,16 @@ impl Exchange<'_> {
     ) -> Response<Body> {
         let wanted = match self.facing {
             Facing::Clients => None,
-            Facing::Mirror => wanted(self.path),
+            Facing::Mirror(_) => wanted(self.path),
         };
         let reference = match wanted {
             Some(Wanted::Manifest(reference)) => reference,
             Some(Wanted::Other) => {
                 return respond::sticky(Sticky::new(sentence, self.id).failed(ErrorCode::Denied));
             }
+            // containers/image leaves a mirror that fails here; content is denied when it is requested.
+            Some(Wanted::Base) => return respond::base(),
+            Some(Wanted::Token) => return self.no_token(sentence),
             None => return otherwise(),
         };
         let digest = reference.parse().ok().map(Reference::Digest);
@@ -134,7 +154,7 @@ impl Exchange<'_> {
     fn remembered(&self, digest: &Digest) -> Option<Remembered> {
         match self.facing {
             Facing::Clients => None,
-            Facing::Mirror => self.proxy.denials.find(digest),
+            Facing::Mirror(_) => self.proxy.denials.find(digest),
         }
     }
 
@@ -153,7 +173,7 @@ impl Exchange<'_> {
         respond::sticky(answer)
     }
 
-    fn record(&self, denial: &Denial) {
+    pub(super) fn record(&self, denial: &Denial) {
         let Proxy { audit, metrics, .. } = self.proxy;
         audit::denied(audit, metrics, self.asked(), denial);
     }

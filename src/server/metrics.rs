@@ -26,13 +26,14 @@ pub(super) enum Kind {
     NotFound,
     Referrers,
     Tags,
+    Token,
     TrustMetadata,
     Unsupported,
 }
 
 impl Kind {
     /// All of them, in the order of their declaration.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Base,
         Self::Blob,
         Self::Malformed,
@@ -40,6 +41,7 @@ impl Kind {
         Self::NotFound,
         Self::Referrers,
         Self::Tags,
+        Self::Token,
         Self::TrustMetadata,
         Self::Unsupported,
     ];
@@ -55,6 +57,7 @@ impl EncodeLabelValue for Kind {
             Self::NotFound => "not_found",
             Self::Referrers => "referrers",
             Self::Tags => "tags",
+            Self::Token => "token",
             Self::TrustMetadata => "trust_metadata",
             Self::Unsupported => "unsupported",
         };

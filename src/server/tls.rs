@@ -11,10 +11,11 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::server::danger::ClientCertVerifier;
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 
-use crate::clients::Certificates;
+use crate::clients::{Certificates, Handshake};
 use crate::oci::Digest;
 
 use super::limits::Versions;
@@ -42,6 +43,7 @@ pub enum TlsError {
 pub struct Tls {
     cert: PathBuf,
     key: PathBuf,
+    handshake: Handshake,
     configs: ArcSwap<Configs>,
     state: Mutex<State>,
 }
@@ -62,14 +64,22 @@ struct Configs {
 }
 
 impl Tls {
-    /// Reads a certificate chain (the server's own certificate first) and its private key.
-    pub fn load(cert: &Path, key: &Path, clients: Option<&Certificates>) -> Result<Self, TlsError> {
+    /// Reads a certificate chain (the server's own certificate first) and its private key. `handshake` says what
+    /// happens to a client without a valid certificate of `clients`.
+    pub fn load(
+        cert: &Path,
+        key: &Path,
+        clients: Option<&Certificates>,
+        handshake: Handshake,
+    ) -> Result<Self, TlsError> {
         let (chain, private) = (read(cert)?, read(key)?);
-        let made = configs(cert, &chain, key, &private, clients)?;
+        let verifier = clients.map(|clients| clients.verifier(handshake));
+        let made = configs(cert, &chain, key, &private, verifier)?;
         let seen = Some((Digest::of(&chain), Digest::of(&private)));
         Ok(Self {
             cert: cert.to_owned(),
             key: key.to_owned(),
+            handshake,
             configs: ArcSwap::from_pointee(made),
             state: Mutex::new(State { seen, clients: clients.cloned() }),
         })
@@ -108,7 +118,8 @@ impl Tls {
         private: &[u8],
         clients: Option<&Certificates>,
     ) -> Result<(), TlsError> {
-        self.configs.store(Arc::new(configs(&self.cert, chain, &self.key, private, clients)?));
+        let verifier = clients.map(|clients| clients.verifier(self.handshake));
+        self.configs.store(Arc::new(configs(&self.cert, chain, &self.key, private, verifier)?));
         Ok(())
     }
 
@@ -131,7 +142,7 @@ fn configs(
     chain: &[u8],
     key: &Path,
     private: &[u8],
-    clients: Option<&Certificates>,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
 ) -> Result<Configs, TlsError> {
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
@@ -141,10 +152,10 @@ fn configs(
         PrivateKeyDer::from_pem_slice(private).map_err(|why| TlsError::Key(key.to_owned(), why))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
-        .and_then(|builder| match clients {
-            Some(clients) => builder
-                .with_client_cert_verifier(clients.verifier())
-                .with_single_cert(chain, private),
+        .and_then(|builder| match verifier {
+            Some(verifier) => {
+                builder.with_client_cert_verifier(verifier).with_single_cert(chain, private)
+            }
             None => builder.with_no_client_auth().with_single_cert(chain, private),
         })
         .map_err(|why| TlsError::Pair { cert: cert.to_owned(), key: key.to_owned(), why })?;

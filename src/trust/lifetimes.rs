@@ -7,6 +7,9 @@ use crate::settings::Section;
 
 const DEFAULT_REFRESH: Duration = Duration::from_secs(5 * 60);
 const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long an answer is waited for where an earlier one may be used instead. Clients wait 20 to 30 seconds, and one
+/// decision waits for a registry at most twice: for the digest of a tag, and for signatures.
+pub const SILENCE: Duration = Duration::from_secs(5);
 /// How long what could not be found out is left alone.
 const OPEN: Duration = Duration::from_secs(5);
 

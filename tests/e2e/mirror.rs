@@ -15,6 +15,7 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
         docker_learns_why_there_is_no_image_and_asks_docker_hub_for_nothing,
         docker_gets_every_layer_or_a_reason_to_ask_docker_hub_for_nothing,
+        docker_without_the_gates_password_asks_docker_hub_for_nothing,
         containerd_podman_and_skopeo_ask_docker_hub_for_nothing,
     ]
 }
@@ -114,6 +115,26 @@ fn docker_learns_why_there_is_no_image_and_asks_docker_hub_for_nothing() {
         // What it has already, from elsewhere, is not said to be here as well.
         docker.must(&["pull", &format!("{}/library/app:unsigned", site.registry.name())]);
         site.sticks(&pull, &unsigned, UNSIGNED);
+    });
+}
+
+fn docker_without_the_gates_password_asks_docker_hub_for_nothing() {
+    inside("mirror::docker_without_the_gates_password_asks_docker_hub_for_nothing", || {
+        let users = Folder::new("users");
+        let file =
+            users.write("htpasswd", format!("alice:{}\n", bcrypt::hash("alice", 5).unwrap()));
+        let site = MirrorSite::with(&format!("[clients]\nhtpasswd = \"{}\"\n", file.display()));
+        let nobody = site.docker.cli();
+        for way in [pull(&nobody), build(&nobody, "0"), build(&nobody, "1")] {
+            for image in ["app:1", "app:unsigned"] {
+                site.sticks(&way, image, "only users of the gate may pull");
+            }
+        }
+        let wrong = site.docker.cli().with_hub_password("alice", "bob");
+        site.sticks(&pull(&wrong), "app:1", "the user's name or the password is wrong");
+        let alice = site.docker.cli().with_hub_password("alice", "alice");
+        site.comes(&pull(&alice), "app:1", &site.signed);
+        site.sticks(&pull(&alice), "app:unsigned", UNSIGNED);
     });
 }
 

@@ -41,6 +41,11 @@ impl MirrorSite {
     /// config of `headless:1`, the layer of `broken:1`, and one byte of that of `rotten:1`. About `away/app` the gate
     /// can find out nothing. Docker Hub has all these names, and under each the image that is not signed.
     pub(crate) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// The same, with more tables in the gate's configuration.
+    pub(crate) fn with(more: &str) -> Self {
         let content = [Folder::new("content"), Folder::new("hub-content")];
         let [upstream, hub] = content.each_ref().map(Folder::path);
         let (hub, registry) = (Hub::start(hub), Registry::start(upstream));
@@ -87,7 +92,7 @@ impl MirrorSite {
              [[anchor]]\nname = \"away\"\nscheme = \"notaryv1\"\nurl = \"https://127.0.0.1:9\"\n\
              root_keys = [\"{root}\"]\n\n\
              [[rule]]\nimages = [\"docker.io/library/**\"]\nrequire = [\"team\"]\n\n\
-             [[rule]]\nimages = [\"docker.io/away/**\"]\nrequire = [\"away\"]\n",
+             [[rule]]\nimages = [\"docker.io/away/**\"]\nrequire = [\"away\"]\n\n{more}",
             line.url(),
             notary.url(),
             ca.display(),

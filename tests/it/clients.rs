@@ -1,5 +1,6 @@
 //! Who may pull: with a password, with a certificate, and of those who may, what.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use countersign::oci::Digest;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -30,7 +32,7 @@ fn setup(clients: &str) -> Setup {
 }
 
 /// alice, bob and carol, each with the own name as the password.
-fn with_passwords(rules: &str) -> Setup {
+pub(crate) fn with_passwords(rules: &str) -> Setup {
     let line = |user: &str| format!("{user}:{}\n", bcrypt::hash(user, 4).unwrap());
     let file: String = ["alice", "bob", "carol"].map(line).concat();
     setup(&format!("htpasswd = \"htpasswd\"\n{rules}")).file("htpasswd", file)
@@ -179,14 +181,14 @@ async fn a_reload_does_not_open_a_listener_that_others_reach_by_naming_a_near_on
 }
 
 /// A CA, and certificates of it.
-struct Ca {
+pub(crate) struct Ca {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    pub(crate) pem: String,
     der: CertificateDer<'static>,
 }
 
 impl Ca {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -195,7 +197,7 @@ impl Ca {
     }
 
     /// The certificate of `name`, and its key.
-    fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+    pub(crate) fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -204,7 +206,7 @@ impl Ca {
 }
 
 /// The clients' CA, and a gate over TLS that lets in those with its certificates.
-async fn with_certificates(clients: &str) -> (Ca, Ca, World) {
+pub(crate) async fn with_certificates(clients: &str) -> (Ca, Ca, World) {
     let (servers, own) = (Ca::new(), Ca::new());
     let (certificate, key) = servers.issue("localhost");
     let setup = setup(&format!("tls_client_ca = \"clients.pem\"\n{clients}"))
@@ -216,12 +218,21 @@ async fn with_certificates(clients: &str) -> (Ca, Ca, World) {
     (servers, own, World::of(setup).await)
 }
 
-/// A connection of a client with that certificate.
+/// A connection of a client with that certificate to the public listener.
 async fn connect(
     world: &World,
     servers: &Ca,
     shown: Option<(rcgen::Certificate, KeyPair)>,
-) -> Result<hyper::client::conn::http1::SendRequest<Empty<Bytes>>, String> {
+) -> Result<SendRequest<Empty<Bytes>>, String> {
+    connect_to(world.public(), servers, shown).await
+}
+
+/// The same to a listener.
+pub(crate) async fn connect_to(
+    listener: SocketAddr,
+    servers: &Ca,
+    shown: Option<(rcgen::Certificate, KeyPair)>,
+) -> Result<SendRequest<Empty<Bytes>>, String> {
     let mut roots = RootCertStore::empty();
     roots.add(servers.der.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -236,7 +247,7 @@ async fn connect(
         }
         None => builder.with_no_client_auth(),
     };
-    let stream = TcpStream::connect(world.public()).await.unwrap();
+    let stream = TcpStream::connect(listener).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     let stream = TokioIo::new(stream.map_err(|why| why.to_string())?);
@@ -245,8 +256,8 @@ async fn connect(
     Ok(sender)
 }
 
-async fn status(
-    sender: &mut hyper::client::conn::http1::SendRequest<Empty<Bytes>>,
+pub(crate) async fn status(
+    sender: &mut SendRequest<Empty<Bytes>>,
     path: &str,
 ) -> Result<u16, String> {
     let request = Request::get(path).header("host", "localhost").body(Empty::new()).unwrap();

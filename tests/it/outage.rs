@@ -47,6 +47,23 @@ async fn f14_it_is_the_same_for_a_gate_that_was_restarted_in_between() {
     world.pull("v1").await.is_undecided("trust_unreachable");
 }
 
+#[tokio::test(start_paused = true)]
+async fn f14_a_server_that_accepts_connections_and_never_answers_is_no_worse() {
+    let mut world = World::new().await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.notary.hook(|_| Some(Fault::Silence));
+    for restart in [false, true] {
+        if restart {
+            world.restart().await;
+        }
+        world.pass(HOUR);
+        let begun = tokio::time::Instant::now();
+        world.pull("v1").await.serves(&manifest);
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
+}
+
 #[tokio::test]
 async fn f14_what_was_verified_is_never_used_past_its_own_end() {
     let mut world = World::with("refresh = \"5m\"\nmax_stale = \"8760h\"", "").await;

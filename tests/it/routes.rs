@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 use countersign::oci::Digest;
 use countersign::server::DenialStatus;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::proxy::{OCI_IMAGE, Standing, stand, stand_with};
-use crate::wire::{body, header, status};
+use crate::wire::{body, header, rest, soon, status};
 
 const NO_DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -29,11 +31,28 @@ impl Standing {
         self.served.request("GET", target, "").await
     }
 
+    /// What comes after all of a body was sent, as a client does that reads nothing before.
+    async fn upload(&self, target: &str, length: usize) -> String {
+        let mut stream = soon(TcpStream::connect(self.served.address)).await.unwrap();
+        let head =
+            format!("PUT {target} HTTP/1.1\r\nhost: gate\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let piece = vec![0; 1 << 20];
+        for _ in 0..length / piece.len() {
+            stream.write_all(&piece).await.unwrap();
+        }
+        rest(&mut stream).await
+    }
+
     /// Whether HEAD has the same status and headers as GET, and no body.
     async fn head_agrees(&self, target: &str) {
         let strip = |answer: &str| {
             let head = answer.split_once("\r\n\r\n").unwrap().0.to_owned();
-            let lines = head.lines().filter(|line| !line.starts_with("date:"));
+            // A reason phrase names the request.
+            let (status, headers) = head.split_once("\r\n").unwrap();
+            let status = status.split(' ').take(2).collect::<Vec<_>>().join(" ");
+            let lines = [&*status].into_iter().chain(headers.lines());
+            let lines = lines.filter(|line| !line.starts_with("date:"));
             lines.map(str::to_owned).collect::<BTreeSet<_>>()
         };
         let (get, head) = (self.get(target).await, self.served.request("HEAD", target, "").await);
@@ -302,8 +321,13 @@ async fn lists_are_upstreams_with_links_to_here() {
     assert_eq!(header(&answer, "content-type"), Some(index));
     let list: Value = serde_json::from_str(body(&answer)).unwrap();
     assert_eq!(list, json!({"schemaVersion": 2, "mediaType": index, "manifests": []}));
-    let answer = stand.get(&format!("/v2/open/app/referrers/{NO_DIGEST}")).await;
-    assert_eq!(status(&answer), 404, "nothing is told of what is not admitted");
+    // Of what is not there, or not admitted, no client is told more (distribution-spec, "Listing Referrers").
+    for repository in ["open/app", "open/none", "other/app"] {
+        let answer = stand.get(&format!("/v2/{repository}/referrers/{NO_DIGEST}")).await;
+        assert_eq!((status(&answer), header(&answer, "content-type")), (200, Some(index)));
+        let list: Value = serde_json::from_str(body(&answer)).unwrap();
+        assert_eq!(list["manifests"], json!([]), "{repository}");
+    }
 }
 
 #[tokio::test]
@@ -326,5 +350,15 @@ async fn a_denied_manifest_is_forbidden_where_that_is_chosen_and_nothing_else_is
     ] {
         assert_eq!(error(&stand.get(&target).await), (status, code.to_owned()), "{target}");
         stand.head_agrees(&target).await;
+    }
+}
+
+/// More than the buffers of both sockets hold: a connection that is closed with a part of it unread is reset.
+#[tokio::test]
+async fn a_large_upload_is_answered_and_not_broken_off() {
+    let stand = stand().await;
+    for target in ["/v2/open/app/blobs/uploads/", "/v2/open/app/manifests/v1"] {
+        let answer = stand.upload(target, 64 << 20).await;
+        assert_eq!(error(&answer), (405, "UNSUPPORTED".to_owned()), "{target}");
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use countersign::clients::Handshake;
 use countersign::server::{Limits, Tls, TlsError, Versions};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -46,7 +47,7 @@ impl Pair {
     }
 
     fn load(&self) -> Result<Tls, TlsError> {
-        Tls::load(&self.cert, &self.key, None)
+        Tls::load(&self.cert, &self.key, None, Handshake::Strict)
     }
 }
 

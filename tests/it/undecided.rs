@@ -54,6 +54,25 @@ async fn a_manifest_that_cannot_be_read_hides_no_child_of_an_index_that_can() {
     world.pull(Digest::of(&stranger)).await.is_absent("digest_not_signed");
 }
 
+/// Of a 5xx, docker, containerd, podman and skopeo show nothing but the status line.
+#[tokio::test]
+async fn the_status_line_says_why_nothing_could_be_decided() {
+    let mut world = World::new().await;
+    world.push_signed("v1", "one");
+    world.notary.goes_down();
+    for method in [http::Method::GET, http::Method::HEAD] {
+        let path = format!("/v2/{}/manifests/v1", crate::whole_gate::APP);
+        let answer = world.send(method, &path, &[]).await;
+        assert_eq!(answer.status, 503);
+        let words = "cannot decide about registry.example.com/library/app:v1 now: ";
+        assert!(answer.reason.starts_with(words), "{}", answer.reason);
+        assert!(answer.reason.contains(" (request "), "{}", answer.reason);
+    }
+    world.notary.comes_back();
+    world.pass(std::time::Duration::from_secs(5));
+    assert_eq!(world.pull("v2").await.reason, "");
+}
+
 #[tokio::test]
 async fn what_refers_to_an_image_that_cannot_be_read_is_not_absent() {
     let mut world = World::new().await;

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::folder::Folder;
 use crate::machine::Machine;
 use crate::process::{Process, Said, every, must, run, same, tool};
@@ -157,6 +160,15 @@ impl Cli {
         let host = trust_server.strip_prefix("https://").expect("docker wants https");
         self.home.write(&format!(".docker/tls/{host}/ca.crt"), ca);
         self.trust_server = Some(trust_server.to_owned());
+        self
+    }
+
+    /// With this password for Docker Hub, as `docker login` stores it. docker sends it to mirrors, too.
+    pub(crate) fn with_hub_password(self, user: &str, password: &str) -> Self {
+        let pair = STANDARD.encode(format!("{user}:{password}"));
+        let auths =
+            format!("{{\"auths\":{{\"https://index.docker.io/v1/\":{{\"auth\":\"{pair}\"}}}}}}");
+        self.home.write(".docker/config.json", auths);
         self
     }
 

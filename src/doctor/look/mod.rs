@@ -55,10 +55,24 @@ pub fn look(root: &Path) -> Seen {
     {
         looking.file(file);
     }
-    for (folder, end) in
-        [(containerd::IMPORTED, ".toml"), (k3s::CONFIGS, ".yaml"), (podman::DROP_INS, ".conf")]
-    {
-        for name in looking.folder(folder).into_iter().filter(|name| name.ends_with(end)) {
+    for path in docker::CLASSIC {
+        if looking.at(path).is_dir() {
+            looking.seen.put_present(path);
+        }
+    }
+    let mut folders =
+        vec![(containerd::IMPORTED.to_owned(), ".toml"), (k3s::CONFIGS.to_owned(), ".yaml")];
+    folders.extend(podman::FOLDERS.map(|folder| (folder.to_owned(), ".conf")));
+    for users in podman::OF_USERS {
+        for name in looking.folder(users) {
+            let folder = format!("{users}/{name}");
+            if looking.at(&folder).is_dir() {
+                folders.push((folder, ".conf"));
+            }
+        }
+    }
+    for (folder, end) in &folders {
+        for name in looking.folder(folder).into_iter().filter(|name| name.ends_with(*end)) {
             looking.file(&format!("{folder}/{name}"));
         }
     }

@@ -48,12 +48,25 @@ fn the_files_below_a_root_are_read_and_no_others() {
     machine.write("etc/docker/daemon.json", b"{}");
     machine.write("etc/containers/registries.conf.d/b.conf", b"# b");
     machine.write("etc/containers/registries.conf.d/a.conf.bak", b"# no");
+    for folder in
+        ["etc/containers/registries.rootless.conf.d/1000", "usr/share/containers/registries.conf.d"]
+    {
+        machine.write(&format!("{folder}/c.conf"), b"# c");
+    }
+    machine.write("usr/share/containers/registries.conf", b"# main");
     machine.write("etc/containerd/certs.d/docker.io/hosts.toml", b"# hosts");
     fs::create_dir_all(machine.0.join("etc/containerd/certs.d/quay.io")).unwrap();
     let seen = look(&machine.0);
     assert_eq!(seen.text("/etc/docker/daemon.json"), Some("{}"));
     assert_eq!(seen.text("/etc/containers/registries.conf.d/b.conf"), Some("# b"));
     assert_eq!(seen.text("/etc/containers/registries.conf.d/a.conf.bak"), None);
+    for path in [
+        "/etc/containers/registries.rootless.conf.d/1000/c.conf",
+        "/usr/share/containers/registries.conf.d/c.conf",
+    ] {
+        assert_eq!(seen.text(path), Some("# c"), "{path}");
+    }
+    assert_eq!(seen.text("/usr/share/containers/registries.conf"), Some("# main"));
     assert_eq!(seen.text("/etc/containerd/certs.d/docker.io/hosts.toml"), Some("# hosts"));
     assert!(seen.has_folder("/etc/containerd/certs.d/quay.io"));
     assert_eq!(seen.unreadable().count(), 0);

@@ -157,3 +157,121 @@ fn files_that_containerd_takes_in_from_elsewhere_are_undecided() {
     let found = examined(&[(CRI.0, &config), (&default, SOUND)]);
     assert_eq!(found[0].state, State::Undecided, "{found:#?}");
 }
+
+#[test]
+fn a_value_of_a_wrong_type_drops_the_whole_file() {
+    for line in [
+        "dial_timeout = 5",
+        "dial_timeout = \"5\"",
+        "dial_timeout = \"soon\"",
+        "dial_timeout = \"5 s\"",
+        "dial_timeout = \"s\"",
+        "dial_timeout = \"1..5s\"",
+        "skip_verify = \"false\"",
+        "skip_verify = 0",
+        "override_path = \"true\"",
+        "header = \"x\"",
+        "header = { x = 1 }",
+        "header = { x = [1] }",
+        "client = 1",
+        "client = [1]",
+        "client = [[\"a\"]]",
+        "client = [[\"a\", 1]]",
+        "client = { a = \"b\" }",
+        "ca = 1",
+        "ca = [1]",
+        "ca = true",
+        "capabilities = \"pull\"",
+        "capabilities = [\"pull\", 1]",
+        "Dial_Timeout = 5",
+    ] {
+        all_names_are_in(&with_hosts(&format!("{SOUND}{line}\n")), Trap::Broken, Some(5));
+        let above = with_hosts(&format!("{line}\n{SOUND}"));
+        all_names_are_in(&above, Trap::Broken, Some(1));
+    }
+    let found = with_hosts(
+        "server = \"https://gate.example.com\"\n[host]\n\"https://gate.example.com\" = 1\n",
+    );
+    all_names_are_in(&found, Trap::Broken, Some(3));
+}
+
+#[test]
+fn values_that_containerd_takes_are_closed() {
+    for line in [
+        "dial_timeout = \"1h2m3.5s4ms\"",
+        "dial_timeout = \"-.5s\"",
+        "dial_timeout = \"0\"",
+        "dial_timeout = \"\"",
+        "skip_verify = false",
+        "override_path = true",
+        "header = { x = \"y\", z = [\"a\", \"b\"] }",
+        "client = \"a\"",
+        "client = [\"a\", [\"b\", \"c\"]]",
+        "ca = [\"a\", \"b\"]",
+        "unknown = 1",
+    ] {
+        assert_eq!(open(&with_hosts(&format!("{SOUND}{line}\n"))), [], "{line}");
+    }
+}
+
+#[test]
+fn the_case_of_keys_and_capabilities_does_not_matter() {
+    let other = SOUND
+        .replace("server", "Server")
+        .replace("capabilities", "Capabilities")
+        .replace("\"pull\", \"resolve\"", "\"PULL\", \"Resolve\"");
+    assert_eq!(open(&with_hosts(&other)), []);
+    let skips = format!("{SOUND}Skip_Verify = true\n");
+    all_names_are_in(&with_hosts(&skips), Trap::Insecure, Some(3));
+}
+
+#[test]
+fn referrers_are_judged_as_newer_containerd_reads_them_and_it_says_so() {
+    let found = with_hosts(&SOUND.replace("\"resolve\"", "\"resolve\", \"referrers\""));
+    assert_eq!(open(&found), []);
+    let said = found.iter().find(|finding| finding.meaning.contains("containerd 2.3"));
+    assert_eq!(said.and_then(|finding| finding.line), Some(4), "{found:#?}");
+}
+
+#[test]
+fn a_byte_order_mark_and_toml_1_1_drop_the_whole_file() {
+    all_names_are_in(&with_hosts(&format!("\u{feff}{SOUND}")), Trap::Broken, Some(1));
+    for line in [
+        "header = { x = \"y\", }",
+        "header = {\n x = \"y\" }",
+        "x = \"\\e[0m\"",
+        "x = \"\\x41\"",
+        "x = [{ a = \"b\", }]",
+        "at = 07:32",
+        "at = 2026-01-01 07:32",
+    ] {
+        all_names_are_in(&with_hosts(&format!("{SOUND}{line}\n")), Trap::Broken, Some(5));
+    }
+    for line in [
+        "header = { x = \"a\\\\e,\\n\", y = [\n\"b\",\n] }",
+        "x = '\\e'",
+        "at = 07:32:00",
+        "x = {}",
+    ] {
+        assert_eq!(open(&with_hosts(&format!("{SOUND}{line}\n"))), [], "{line}");
+    }
+}
+
+#[test]
+fn a_list_of_folders_in_config_path_is_read_by_no_transfer_service() {
+    let default = format!("{HOSTS}/_default/hosts.toml");
+    let config = |path: &str, more: &str| {
+        format!(
+            "version = 3\n[plugins.\"io.containerd.cri.v1.images\"]\n{more}\n\
+             [plugins.\"io.containerd.cri.v1.images\".registry]\nconfig_path = \"{path}\"\n"
+        )
+    };
+    for path in [format!("{HOSTS}:{DOCKER_HOSTS}"), format!("{HOSTS}:")] {
+        let found = examined(&[(CRI.0, &config(&path, "")), (&default, SOUND)]);
+        assert_eq!(open(&found), [(Trap::ConfigPathList, Some(5))], "{found:#?}");
+        let local = config(&path, "use_local_image_pull = true");
+        assert_eq!(open(&examined(&[(CRI.0, &local), (&default, SOUND)])), [], "{path}");
+    }
+    let one = config(&format!("{HOSTS}/"), "");
+    assert_eq!(open(&examined(&[(CRI.0, &one), (&default, SOUND)])), []);
+}

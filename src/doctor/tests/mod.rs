@@ -99,11 +99,18 @@ fn docker_takes_the_gate_without_a_certificate() {
 #[test]
 fn hosts_lead_docker_only_with_containerds_store() {
     let default = format!("{DOCKER_HOSTS}/_default/hosts.toml");
-    let own = [("/etc/docker/daemon.json", "{}"), (&default, SOUND)];
+    let classic = "{\"features\": {\"containerd-snapshotter\": false}}";
+    let own = [("/etc/docker/daemon.json", classic), (&default, SOUND)];
+    assert_eq!(open(&examined(&own)), [(Trap::NotLed, None); 2]);
+    let images = ("/var/lib/docker/image/overlay2", "");
+    let own = [("/etc/docker/daemon.json", "{}"), (&default, SOUND), images];
     assert_eq!(open(&examined(&own)), [(Trap::NotLed, None); 2]);
     let json = "{\"features\": {\"containerd-snapshotter\": true}}";
     let store = [("/etc/docker/daemon.json", json), (&default, SOUND)];
     assert_eq!(open(&examined(&store)), []);
+    let unsaid = examined(&[("/etc/docker/daemon.json", "{}"), (&default, SOUND)]);
+    assert_eq!(open(&unsaid), []);
+    assert!(unsaid.iter().any(|found| found.meaning.contains("docker 29")), "{unsaid:#?}");
     let broken = [("/etc/docker/daemon.json", json), (&default, "server = ")];
     assert_eq!(open(&examined(&broken)), [(Trap::Broken, Some(1)); 2]);
 }

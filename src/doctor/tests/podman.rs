@@ -90,3 +90,36 @@ fn a_registries_conf_that_is_none_is_undecided() {
     let found = examined(&[(DROP_IN, "[[registry]]\nprefix = \n")]);
     assert_eq!((found.len(), found[0].state, found[0].line), (1, State::Undecided, Some(2)));
 }
+
+#[test]
+fn the_folders_of_newer_versions_open_it_again() {
+    let entry = "[[registry]]\nlocation = \"docker.io/library\"\n";
+    for other in [
+        "/etc/containers/registries.rootful.conf.d/zz.conf",
+        "/etc/containers/registries.rootless.conf.d/zz.conf",
+        "/etc/containers/registries.rootless.conf.d/1000/zz.conf",
+        "/usr/share/containers/registries.conf.d/zz.conf",
+        "/usr/share/containers/registries.rootful.conf.d/zz.conf",
+        "/usr/share/containers/registries.rootless.conf.d/zz.conf",
+        "/usr/share/containers/registries.rootless.conf.d/1000/zz.conf",
+    ] {
+        let found = examined(&[(DROP_IN, RENAMED), (other, entry)]);
+        assert_eq!(open(&found), [(Trap::Reopened, Some(1))], "{other}");
+        assert_eq!(found[0].file.as_deref(), Some(other));
+    }
+}
+
+#[test]
+fn a_file_that_only_newer_versions_read_closes_nothing() {
+    let other = "/usr/share/containers/registries.conf.d/gate.conf";
+    let found = examined(&[("/usr/bin/podman", ""), (other, RENAMED)]);
+    assert_eq!(open(&found), [(Trap::NotLed, None), (Trap::OtherName, None)]);
+}
+
+#[test]
+fn of_two_files_with_one_name_the_distributions_does_not_count() {
+    let other = "/usr/share/containers/registries.conf.d/gate.conf";
+    let found =
+        examined(&[(DROP_IN, RENAMED), (other, "[[registry]]\nlocation = \"docker.io\"\n")]);
+    assert_eq!(open(&found), []);
+}

@@ -12,7 +12,7 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use crate::audit::{DeniedBy, RequestId};
-use crate::clients::{Clients, NotLetIn};
+use crate::clients::{Clients, NotLetIn, Token};
 use crate::gate::{Admitted, Denial, OpenBlob, ReferrerList};
 use crate::oci::headers::{
     API_VERSION, ContentName, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED, of_manifest,
@@ -28,13 +28,11 @@ use super::load::Load;
 use super::metrics::Metrics;
 use super::objection::Objection;
 use super::route::Malformed;
-use super::sticky::{Answer, Content};
+use super::sticky::{self, Answer, Content};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
-/// RFC 7617.
-const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Basic realm="countersign""#);
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// When to ask again about what could not be decided: as long as the gate remembers that.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -179,8 +177,12 @@ pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Re
     if let Some(members) = detail.as_object_mut() {
         members.retain(|_, value| !value.is_null());
     }
-    let body = ErrorBody::new(code, denial.to_string()).with_detail(detail);
-    let mut response = error(status, &body);
+    let sentence = denial.to_string();
+    let mut response = error(status, &ErrorBody::new(code, &*sentence).with_detail(detail));
+    if let (Denial::Undecided(_), Some(reason)) = (denial, sticky::reason_phrase(&sentence, id)) {
+        // Of a 5xx, docker, containerd, podman and skopeo show only the status line.
+        response.extensions_mut().insert(reason);
+    }
     let headers = response.headers_mut();
     match denial {
         Denial::Undecided(_) => {
@@ -202,22 +204,36 @@ pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Re
 
 /// A client that is not let in, told in that sentence. Without a password to ask for it is no use to ask
 /// (RFC 9110, 15.5.2).
-pub(super) fn not_let_in(why: NotLetIn, sentence: &str, clients: &Clients) -> Response<Body> {
+pub(super) fn not_let_in(
+    why: NotLetIn,
+    sentence: &str,
+    clients: &Clients,
+    challenge: HeaderValue,
+) -> Response<Body> {
     let (status, code) = match why {
-        NotLetIn::Unknown | NotLetIn::Wrong if clients.takes_passwords() => {
+        NotLetIn::Unknown | NotLetIn::Wrong | NotLetIn::Token if clients.takes_passwords() => {
             (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
         }
-        NotLetIn::Unknown | NotLetIn::Wrong => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        NotLetIn::Unknown | NotLetIn::Wrong | NotLetIn::Token => {
+            (StatusCode::FORBIDDEN, ErrorCode::Denied)
+        }
         NotLetIn::Busy => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
     };
     let mut response = error(status, &ErrorBody::new(code, sentence));
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
-        headers.insert(WWW_AUTHENTICATE, CHALLENGE);
+        headers.insert(WWW_AUTHENTICATE, challenge);
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, seconds(ASK_AGAIN));
     }
+    response
+}
+
+/// A token, for as long as its client is told.
+pub(super) fn token(token: &Token) -> Response<Body> {
+    let mut response = answer(StatusCode::OK, Some(JSON), Body::token(token));
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     response
 }
 

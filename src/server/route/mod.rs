@@ -11,6 +11,7 @@ use thiserror::Error;
 use url::form_urlencoded;
 
 use crate::oci::digest::InvalidDigest;
+use crate::oci::docker_hub::{self, DOCKER_HUB};
 use crate::oci::name::InvalidName;
 use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository};
 use crate::trust::notaryv1::{File, Gun};
@@ -18,6 +19,8 @@ use crate::upstream::Page;
 
 /// The longest `artifactType` of a query, in bytes.
 pub const MAX_ARTIFACT_TYPE: usize = 255;
+/// Where clients of the mirror listener exchange a password for a token.
+pub(super) const TOKEN_PATH: &str = "/token";
 
 /// The registries that are served, by name.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +67,8 @@ pub enum Route {
         gun: Gun,
         file: File,
     },
+    /// The token endpoint, with any method.
+    Token,
     /// A registry's path with a method that is not for reading.
     Unsupported,
     /// No path that a registry has.
@@ -122,7 +127,9 @@ impl Route {
         query: Option<&str>,
         names: &Names,
     ) -> Result<Self, Malformed> {
-        let Some(shape) = Shape::of(path) else { return Ok(Self::NotFound) };
+        let Some(shape) = Shape::of(path) else {
+            return Ok(if path == TOKEN_PATH { Self::Token } else { Self::NotFound });
+        };
         if method != Method::GET && method != Method::HEAD {
             return Ok(Self::Unsupported);
         }
@@ -165,13 +172,21 @@ pub(super) enum Wanted<'a> {
     Manifest(&'a str),
     /// A blob, or the list of tags.
     Other,
+    /// `/v2/`.
+    Base,
+    /// A token.
+    Token,
 }
 
 pub(super) fn wanted(path: &str) -> Option<Wanted<'_>> {
+    if path == TOKEN_PATH {
+        return Some(Wanted::Token);
+    }
     match Shape::of(path)? {
         Shape::Manifest { reference, .. } => Some(Wanted::Manifest(reference)),
         Shape::Blob { .. } | Shape::Tags { .. } => Some(Wanted::Other),
-        Shape::Base | Shape::Uploads | Shape::Referrers { .. } | Shape::Trust { .. } => None,
+        Shape::Base => Some(Wanted::Base),
+        Shape::Uploads | Shape::Referrers { .. } | Shape::Trust { .. } => None,
     }
 }
 
@@ -204,7 +219,7 @@ impl Names {
     /// segment, else the default one.
     fn resolve(&self, name: &str, query: &str) -> Result<(Registry, Repository), Malformed> {
         let (registry, rest) = match namespace(query)? {
-            Some(ns) => match self.registry(&ns) {
+            Some(ns) => match self.namespace(&ns) {
                 Some(registry) => (Ok(registry), name),
                 None => (Err(Malformed::UnknownRegistry(excerpt(&ns))), name),
             },
@@ -223,6 +238,12 @@ impl Names {
         let repository = rest.parse().map_err(|why| Malformed::Name(why, excerpt(rest)))?;
         let registry = registry?;
         Ok((registry.clone(), registry.repository(repository)))
+    }
+
+    /// The registry that `ns` names: for Docker Hub, regctl gives the name of a host.
+    fn namespace(&self, ns: &str) -> Option<&Registry> {
+        let hub = || docker_hub::HOSTS.contains(&ns).then(|| self.registry(DOCKER_HUB)).flatten();
+        self.registry(ns).or_else(hub)
     }
 
     fn registry(&self, name: &str) -> Option<&Registry> {

@@ -155,7 +155,8 @@ fn what_is_no_registry_path_is_not_found() {
         "/v2/a/blobs/uploads",
         "/v2/a/blobs/uploads/1",
         "/v2/a%2Fmanifests%2Fv1",
-        "/token",
+        "/token/",
+        "/v2/token",
         "/extensions/v2/a/signatures/b",
     ] {
         assert_eq!(get(path), Ok(Route::NotFound), "{path}");
@@ -243,4 +244,31 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_host_of_docker_hub_is_docker_hub() {
+    let names = |registries: &[&str]| Names {
+        registries: registries.iter().map(|name| name.parse().unwrap()).collect(),
+        default: None,
+    };
+    let registry = |names: &Names, ns: &str| {
+        let query = format!("ns={ns}");
+        match Route::parse(&Method::GET, "/v2/alpine/manifests/v1", Some(&query), names)? {
+            Route::Manifest(image) => Ok(format!("{}/{}", image.registry, image.repository)),
+            route => panic!("{route:?}"),
+        }
+    };
+    let hub = names(&["docker.io"]);
+    for ns in ["docker.io", "registry-1.docker.io", "index.docker.io"] {
+        assert_eq!(registry(&hub, ns).as_deref(), Ok("docker.io/library/alpine"), "{ns}");
+    }
+    for ns in ["auth.docker.io", "docker.io.example", "REGISTRY-1.docker.io"] {
+        assert_eq!(registry(&hub, ns), Err(Malformed::UnknownRegistry(ns.to_owned())));
+    }
+    // A host that is configured by its own name is that upstream.
+    let both = names(&["docker.io", "index.docker.io"]);
+    assert_eq!(registry(&both, "index.docker.io").as_deref(), Ok("index.docker.io/alpine"));
+    let other = names(&["quay.io"]);
+    assert!(registry(&other, "index.docker.io").is_err());
 }

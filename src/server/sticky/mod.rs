@@ -9,6 +9,7 @@
 //! | `GET` of a tag, and of what that gave | an image whose config has the message as media type | docker, podman, skopeo |
 //! | `GET` of another digest | a manifest of another digest, `…: no such process` | docker; podman and skopeo at the digest |
 //! | `GET` of a blob, or of a list of tags | 501, `…: no such process` | docker |
+//! | a token | 403, `…: no such process` | docker |
 //!
 //! Pure: from what is to be told to status and content. Knows nothing of why something is denied, and
 //! nothing of connections. That it works rests on how those engines behave, and on no promise of theirs.
@@ -53,6 +54,11 @@ pub(super) enum Content {
     Error(ErrorBody),
 }
 
+/// What a client reads in the place of a status's own words, where nothing has to stick.
+pub(super) fn reason_phrase(sentence: &str, id: RequestId) -> Option<ReasonPhrase> {
+    Message::new(sentence, id).reason_phrase()
+}
+
 /// One denial, for the one request that it was given to.
 #[derive(Clone, Debug)]
 pub(super) struct Sticky(Message);
@@ -78,6 +84,16 @@ impl Sticky {
         }
     }
 
+    /// Instead of a token.
+    pub(super) fn no_token(&self) -> Answer {
+        let message = self.0.no_such_process();
+        Answer {
+            status: StatusCode::FORBIDDEN,
+            reason: message.reason_phrase(),
+            content: Content::Error(ErrorBody::new(ErrorCode::Denied, message.as_str())),
+        }
+    }
+
     /// Instead of a blob that cannot be had, or of a list of tags.
     pub(super) fn failed(&self, code: ErrorCode) -> Answer {
         Answer {
@@ -94,10 +110,11 @@ impl Answer {
         Self { status: StatusCode::OK, reason: None, content: Content::Manifest(manifest) }
     }
 
-    /// Instead of the config of a denial's manifest, which there is none of.
+    /// Instead of the config of a denial's manifest, which does not exist. After any other error, containers/image
+    /// from 5.42 on asks the next place for it.
     pub(super) fn no_config(message: &Message) -> Self {
-        let error = ErrorBody::new(ErrorCode::BlobUnknown, message.as_str());
-        Self { status: StatusCode::NOT_FOUND, reason: None, content: Content::Error(error) }
+        let error = ErrorBody::new(ErrorCode::Denied, message.as_str());
+        Self { status: StatusCode::FORBIDDEN, reason: None, content: Content::Error(error) }
     }
 }
 

@@ -8,13 +8,14 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use moka::future::Cache;
 use moka::ops::compute::Op;
+use tokio::time::timeout;
 
 use super::Anchor;
 use super::judging::judge;
 use super::verdict::{Evidence, Outcome, Verdict};
 use crate::clock::{Clock, Timestamp};
 use crate::oci::{Digest, Registry, Repository};
-use crate::trust::lifetimes::Lifetimes;
+use crate::trust::lifetimes::{Lifetimes, SILENCE};
 use crate::trust::metrics::Metrics;
 use crate::trust::places::{Inquiry, Places};
 use crate::trust::refusal::Unendorsed;
@@ -24,6 +25,9 @@ use crate::trust::subject::Subject;
 const MAX_WEIGHT: u64 = 64 << 20;
 /// How long a verdict is kept that nobody asks for.
 const MAX_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long registries are waited for where an earlier verdict may be used instead. To look takes several requests.
+const MAX_LOOK: Duration = SILENCE.saturating_mul(2);
 
 /// An anchor with all that it is made of, and a manifest at one place.
 type Key = (Arc<str>, Digest, Registry, Repository, Digest);
@@ -109,25 +113,25 @@ impl Verdicts {
                 // Its type is a name: written out, it is longer than a compiler reads.
                 let judging: BoxFuture<'_, Verdict> =
                     Box::pin(judge(anchor, subject, &self.places, inquiry, now));
-                let found = judging.await;
-                self.metrics.refreshed(anchor.scheme(), found.result());
-                let verdict = match known {
-                    Some(known) if found.is_open() && known.verdict.outlasts(now, lifetimes) => {
-                        tell_silence(anchor, subject, &found);
-                        known.verdict
-                    }
-                    Some(_) | None => Arc::new(found),
+                let kept = known.filter(|known| known.verdict.outlasts(now, lifetimes));
+                let found = match kept {
+                    Some(_) => timeout(MAX_LOOK, judging).await.unwrap_or_else(|_| silent(now)),
+                    None => judging.await,
                 };
-                Op::Put(Known { verdict, tried: now, began })
+                self.metrics.refreshed(anchor.scheme(), found.result());
+                let (verdict, tried) = match kept {
+                    Some(known) if found.is_open() => {
+                        tell_silence(anchor, subject, &found);
+                        (known.verdict, self.clock.now())
+                    }
+                    Some(_) | None => (Arc::new(found), now),
+                };
+                Op::Put(Known { verdict, tried, began })
             })
             .await;
         match result.into_entry() {
             Some(entry) => entry.into_value().verdict,
-            None => {
-                let why = Unendorsed::Undecided("nothing is known yet".to_owned());
-                let (outcome, evidence) = (Outcome::Unendorsed(why), Evidence::default());
-                Arc::new(Verdict { outcome, evidence, judged: self.clock.now() })
-            }
+            None => Arc::new(undecided("nothing is known yet".to_owned(), self.clock.now())),
         }
     }
 
@@ -151,6 +155,16 @@ impl Known {
                 && now.since(self.tried) < lifetimes.patience()
                 && self.verdict.outlasts(now, lifetimes))
     }
+}
+
+/// What is found of signatures if registries do not answer in time.
+fn silent(now: Timestamp) -> Verdict {
+    undecided(format!("the registry did not answer within {} seconds", MAX_LOOK.as_secs()), now)
+}
+
+fn undecided(why: String, judged: Timestamp) -> Verdict {
+    let outcome = Outcome::Unendorsed(Unendorsed::Undecided(why));
+    Verdict { outcome, evidence: Evidence::default(), judged }
 }
 
 fn key(anchor: &Anchor, subject: &Subject) -> Key {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use moka::Equivalent;
 use moka::future::Cache;
 use moka::ops::compute::Op;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::clock::{Clock, Timestamp};
-use crate::trust::lifetimes::Lifetimes;
+use crate::trust::lifetimes::{Lifetimes, SILENCE};
 use crate::trust::metrics::Metrics;
 use crate::trust::refusal::{Reason, Refusal, Unendorsed};
 use crate::trust::scheme::Scheme;
@@ -20,6 +20,7 @@ use crate::trust::scheme::Scheme;
 use super::anchor::Anchor;
 use super::entry::{Ahead, Entry, Key, Life, Turn, lifetimes};
 use super::gun::Gun;
+use super::kept::{kept_file, verify_again};
 use super::repository::SignedRepository;
 use super::role::File;
 use super::standing::{Standing, Use, in_grace};
@@ -90,8 +91,16 @@ impl TrustCache {
             }
         }
         // In a task of its own: whoever asked may go away, the others still wait for it.
-        let refreshing = tokio::spawn(self.clone().refresh(anchor.clone(), gun.clone(), Ahead::No));
-        match tokio::time::timeout(MAX_WAIT, refreshing).await {
+        let refresh = self.clone().refresh(anchor.clone(), gun.clone(), Ahead::No);
+        let mut refreshing = tokio::spawn(refresh);
+        let refreshed = match timeout(SILENCE, &mut refreshing).await {
+            Ok(refreshed) => Ok(refreshed),
+            Err(_) => match self.meanwhile(anchor, gun).await {
+                Some(answer) => return Ok(answer),
+                None => timeout(MAX_WAIT.saturating_sub(SILENCE), refreshing).await,
+            },
+        };
+        match refreshed {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 tracing::error!(%error, %gun, "an update of trust data broke off");
@@ -109,6 +118,23 @@ impl TrustCache {
                 silent.answer(now, lifetimes(anchor))
             }
         }
+    }
+
+    /// What was known of `gun` before, if it may be used while its Notary server does not answer.
+    async fn meanwhile(&self, anchor: &Arc<Anchor>, gun: &Gun) -> Option<Arc<SignedRepository>> {
+        let known = self.standings.get(&Sought(anchor.name(), gun)).await;
+        let now = self.clock.now();
+        let verified;
+        let before = match known.as_ref().filter(|entry| entry.is_of(anchor)) {
+            Some(entry) => &entry.standing,
+            None => {
+                let kept = self.remembered(anchor, gun).await.ok()??;
+                verified = verify_again(anchor, gun, &kept, now).await?;
+                &verified
+            }
+        };
+        let silent = Standing::unreachable(Some(before), String::new(), now);
+        silent.answer(now, lifetimes(anchor)).ok()
     }
 
     /// Begins to refresh what is in use and soon runs out; to be called again and again. Gives the
@@ -282,7 +308,7 @@ impl TrustCache {
         };
         let memory = remembered.map(|kept| &kept.memory);
         let updating = update(fetch, &terms, memory, self.clock.now());
-        let updated = tokio::time::timeout(MAX_UPDATE, updating).await.map_err(|_| {
+        let updated = timeout(MAX_UPDATE, updating).await.map_err(|_| {
             let seconds = MAX_UPDATE.as_secs();
             NotUpdated::Unreachable(format!(
                 "the Notary server takes more than {seconds} seconds for one update"
@@ -316,42 +342,6 @@ impl Standing {
                 }
                 Some(_) | None => Err(Unendorsed::Undecided(why.clone())),
             },
-        }
-    }
-}
-
-/// Verifies what was kept once more, with the pins and the time of today; nothing of it is believed
-/// because it was verified before. What was refused since is of no use.
-async fn verify_again(
-    anchor: &Anchor,
-    gun: &Gun,
-    kept: &Arc<Remembered>,
-    now: Timestamp,
-) -> Option<Standing> {
-    let fetch = |file: File| {
-        let kept = kept.clone();
-        async move { Ok::<_, NotUpdated>(kept_file(&kept, &file).await) }
-    };
-    let answered = kept.memory.answered()?;
-    match update(fetch, &anchor.terms(gun.clone()), Some(&kept.memory), now).await {
-        Ok(updated) => {
-            Some(Standing::Signed { repository: Arc::new(updated.repository), answered })
-        }
-        Err(error) => {
-            tracing::info!(anchor = &**anchor.name(), %gun, ?error, "kept trust data is of no use any more");
-            None
-        }
-    }
-}
-
-/// Reads a kept file, which may be large, where that holds nobody up.
-async fn kept_file(kept: &Arc<Remembered>, file: &File) -> Option<Bytes> {
-    let (kept, file) = (kept.clone(), file.clone());
-    match tokio::task::spawn_blocking(move || kept.file(&file)).await {
-        Ok(content) => content,
-        Err(error) => {
-            tracing::error!(%error, "reading a kept file broke off");
-            None
         }
     }
 }

@@ -17,6 +17,7 @@ mod certificate;
 mod chain;
 mod entry;
 mod fields;
+mod kept;
 mod memory;
 mod notary;
 mod repository;

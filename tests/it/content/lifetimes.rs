@@ -174,6 +174,25 @@ async fn a_verdict_that_cannot_be_had_again_holds_for_max_stale() {
     world.pull("v1").await.is_undecided("trust_unreachable");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_accepts_connections_and_never_answers_is_no_worse_than_one_that_refuses_them()
+ {
+    let world = world("refresh = \"5m\"\nmax_stale = \"2h\"", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.registry.hook(|_| Some(Fault::Silence));
+    world.pass(HOUR);
+    let begun = tokio::time::Instant::now();
+    world.pull("v1").await.serves(&manifest);
+    assert!(begun.elapsed() < 18 * SECOND, "{:?}", begun.elapsed());
+    // It is not waited for again at once.
+    let begun = tokio::time::Instant::now();
+    world.pull("v1").await.serves(&manifest);
+    assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
+    world.pass(HOUR);
+    world.pull("v1").await.is_undecided("upstream_unreachable");
+}
+
 #[tokio::test]
 async fn that_signatures_may_not_be_looked_for_so_often_is_passed_on_unless_a_verdict_is_known() {
     let world = world("refresh = \"5m\"", "").await;

@@ -1,0 +1,135 @@
+//! Why containerd drops a whole `hosts.toml` that is TOML: a type or a value that its decoder or
+//! `parseHostConfig` rejects (containerd, core/remotes/docker/config/hosts.go). It then asks the registry
+//! itself. Where versions differ, a file is dropped here if one that is still in use drops it.
+
+use toml::de::{DeTable, DeValue};
+
+use super::toml_file::{TomlFile, Value, field, get};
+
+/// What stands in the way, and on which line.
+pub(super) struct Dropped {
+    pub(super) why: String,
+    pub(super) line: Option<usize>,
+}
+
+/// Why the file `content`, which parses as `file`, is dropped.
+pub(super) fn dropped(content: &str, file: &TomlFile<'_>) -> Option<Dropped> {
+    let at = |value: &Value<'_>, why: String| Dropped { why, line: Some(file.line(value)) };
+    if content.starts_with('\u{feff}') {
+        return Some(Dropped { why: "it begins with a byte order mark".to_owned(), line: Some(1) });
+    }
+    if file.root().is_empty() {
+        return Some(Dropped { why: "the file says nothing".to_owned(), line: None });
+    }
+    if let Some((line, what)) = file.newer_syntax() {
+        let why = format!("containerd 1.6 does not read {what}, which is TOML 1.1");
+        return Some(Dropped { why, line: Some(line) });
+    }
+    if let Some(server) = field(file.root(), "server")
+        && server.get_ref().as_str().is_none()
+    {
+        return Some(at(server, "`server` is not a text".to_owned()));
+    }
+    let host = get(file.root(), "host");
+    if let Some(host) = host
+        && host.get_ref().as_table().is_none()
+    {
+        return Some(at(host, "`host` is not a table".to_owned()));
+    }
+    let hosts = host.and_then(|host| host.get_ref().as_table());
+    for (_, value) in hosts.into_iter().flat_map(|hosts| hosts.iter()) {
+        match value.get_ref().as_table() {
+            Some(table) => {
+                if let Some((value, why)) = wrong_value(table) {
+                    return Some(at(value, why));
+                }
+            }
+            None => return Some(at(value, "an entry of `host` is not a table".to_owned())),
+        }
+    }
+    wrong_value(file.root()).map(|(value, why)| at(value, why))
+}
+
+/// Tells whether a value may stand under a key.
+type Holds = fn(&DeValue<'_>) -> bool;
+
+/// Which values each key of one place may have.
+const KEYS: [(&str, Holds, &str); 7] = [
+    ("capabilities", is_capabilities, "is not a list of `pull`, `resolve`, `push` and `referrers`"),
+    ("ca", is_text_or_texts, "is not a text or a list of texts"),
+    ("client", is_client, "is not a text, a list of texts or a list of pairs"),
+    ("skip_verify", is_bool, "is not true or false"),
+    ("override_path", is_bool, "is not true or false"),
+    ("header", is_header, "is not a table of texts and lists of texts"),
+    ("dial_timeout", is_duration, "is not a duration such as \"5s\""),
+];
+
+fn wrong_value<'t, 'a>(table: &'t DeTable<'a>) -> Option<(&'t Value<'a>, String)> {
+    KEYS.iter().find_map(|(key, holds, why)| {
+        let value = field(table, key)?;
+        (!holds(value.get_ref())).then(|| (value, format!("`{key}` {why}")))
+    })
+}
+
+fn is_bool(value: &DeValue<'_>) -> bool {
+    value.as_bool().is_some()
+}
+
+fn is_text(value: &DeValue<'_>) -> bool {
+    value.as_str().is_some()
+}
+
+fn all(value: &DeValue<'_>, holds: impl Fn(&DeValue<'_>) -> bool) -> bool {
+    value.as_array().is_some_and(|items| items.iter().all(|item| holds(item.get_ref())))
+}
+
+fn is_text_or_texts(value: &DeValue<'_>) -> bool {
+    is_text(value) || all(value, is_text)
+}
+
+fn is_capabilities(value: &DeValue<'_>) -> bool {
+    all(value, |item| {
+        item.as_str().is_some_and(|name| {
+            ["pull", "resolve", "push", "referrers"].contains(&&*name.to_ascii_lowercase())
+        })
+    })
+}
+
+fn is_client(value: &DeValue<'_>) -> bool {
+    let is_pair =
+        |item: &DeValue<'_>| all(item, is_text) && item.as_array().is_some_and(|i| i.len() == 2);
+    is_text(value) || all(value, |item| is_text(item) || is_pair(item))
+}
+
+fn is_header(value: &DeValue<'_>) -> bool {
+    value
+        .as_table()
+        .is_some_and(|table| table.iter().all(|(_, value)| is_text_or_texts(value.get_ref())))
+}
+
+/// A text that Go's `time.ParseDuration` reads; an empty one stands for no value.
+fn is_duration(value: &DeValue<'_>) -> bool {
+    let Some(text) = value.as_str() else { return false };
+    let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if text.is_empty() || rest == "0" {
+        return true;
+    }
+    if rest.is_empty() {
+        return false;
+    }
+    while !rest.is_empty() {
+        let number = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let digits = &rest[..rest.len() - number.len()];
+        let is_number = digits.matches('.').count() <= 1 && digits.contains(|c: char| c != '.');
+        // `ms` before `m`: the longest unit is meant.
+        let units = ["ns", "us", "µs", "μs", "ms", "s", "m", "h"];
+        let Some(after) = units.iter().find_map(|unit| number.strip_prefix(unit)) else {
+            return false;
+        };
+        if !is_number {
+            return false;
+        }
+        rest = after;
+    }
+    true
+}

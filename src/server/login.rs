@@ -1,0 +1,138 @@
+//! How a client of the mirror listener that has no valid credentials is told to send some. docker's classic
+//! store answers a Basic challenge itself if it has no password, and then asks Docker Hub. A token endpoint
+//! can deny it for good. containers/image is the other way round: it leaves a mirror whose token endpoint
+//! denies it, and takes the denial of a manifest as final. So each gets the challenge that holds.
+
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Response};
+
+use crate::clients::{Clients, NotLetIn};
+
+use super::body::Body;
+use super::facing::{Facing, Scheme};
+use super::handle::Exchange;
+use super::respond;
+use super::route::{Route, TOKEN_PATH};
+use super::sticky::Sticky;
+
+/// How a request of docker's classic store begins to name its client; others with its transport are no harm.
+const DOCKER: &[u8] = b"docker/";
+/// RFC 7617.
+const BASIC: HeaderValue = HeaderValue::from_static(r#"Basic realm="countersign""#);
+/// What a docker that has no password for the gate can do.
+const HINT: &str = "docker sends a mirror the password that is stored for Docker Hub";
+
+impl Exchange<'_> {
+    /// The answer to a client that is not let in for that reason.
+    pub(super) fn not_let_in(
+        &self,
+        why: NotLetIn,
+        clients: &Clients,
+        is_base: bool,
+    ) -> Response<Body> {
+        let sentence = clients.sentence(why);
+        let otherwise = || respond::not_let_in(why, sentence, clients, BASIC);
+        let scheme = match self.facing {
+            Facing::Clients => None,
+            Facing::Mirror(scheme) => Some(scheme),
+        };
+        match (scheme, why) {
+            (Some(scheme), NotLetIn::Unknown | NotLetIn::Wrong | NotLetIn::Token)
+                if is_base && clients.takes_passwords() =>
+            {
+                match challenge(scheme, self.headers) {
+                    Some(challenge) => respond::not_let_in(why, sentence, clients, challenge),
+                    // Without a challenge, each request for content is denied.
+                    None => respond::base(),
+                }
+            }
+            (_, _) => self.turned_away(sentence, otherwise),
+        }
+    }
+
+    /// A token for the user whose password came with the request, on the mirror listener of a gate with
+    /// passwords.
+    pub(super) async fn token(&self, method: &Method, clients: &Clients) -> Response<Body> {
+        if self.facing == Facing::Clients || !clients.takes_passwords() {
+            return respond::not_found();
+        }
+        // A POST brings a refresh token, and the gate issues none.
+        let issued = match *method {
+            Method::GET | Method::HEAD => clients.token(self.headers, self.client.ip()).await,
+            _ => Err(NotLetIn::Wrong),
+        };
+        match issued {
+            Ok(token) => respond::token(&token),
+            Err(why) => self.no_token(clients.sentence(why)),
+        }
+    }
+
+    /// The denial at the token endpoint, which docker takes as final.
+    pub(super) fn no_token(&self, sentence: &str) -> Response<Body> {
+        respond::sticky(Sticky::new(&format!("{sentence} ({HINT})"), self.id).no_token())
+    }
+}
+
+/// Whether the route is `/v2/`, where clients look for a challenge.
+pub(super) fn is_base<E>(route: &Result<Route, E>) -> bool {
+    matches!(route, Ok(Route::Base))
+}
+
+/// The challenge that makes the client of this request send its password, and stop if it has none. `None` if
+/// docker does not say how it reached the gate.
+fn challenge(scheme: Scheme, headers: &HeaderMap) -> Option<HeaderValue> {
+    let is_docker =
+        headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(DOCKER));
+    if !is_docker {
+        return Some(BASIC);
+    }
+    let host = headers.get(HOST)?.to_str().ok()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    let host = Some(host).filter(|host| !host.is_empty() && host.bytes().all(is_plain))?;
+    let scheme = scheme.seen_by(headers);
+    let challenge =
+        format!(r#"Bearer realm="{scheme}://{host}{TOKEN_PATH}",service="countersign""#);
+    HeaderValue::try_from(challenge).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn challenged(scheme: Scheme, headers: &[(&'static str, &str)]) -> Option<String> {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect::<HeaderMap>();
+        let challenge = challenge(scheme, &headers)?;
+        Some(challenge.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn docker_is_sent_to_the_token_endpoint_of_the_address_that_it_used() {
+        let docker = ("user-agent", "docker/29.9.3 go/go1.25 UpstreamClient(Docker-Client/28.2.2)");
+        for (scheme, headers, expected) in [
+            (Scheme::Http, vec![docker, ("host", "gate:5052")], "http://gate:5052/token"),
+            (Scheme::Https, vec![docker, ("host", "[::1]:5052")], "https://[::1]:5052/token"),
+            (
+                Scheme::Http,
+                vec![docker, ("host", "gate"), ("x-forwarded-proto", "https")],
+                "https://gate/token",
+            ),
+        ] {
+            let expected = format!(r#"Bearer realm="{expected}",service="countersign""#);
+            assert_eq!(challenged(scheme, &headers), Some(expected));
+        }
+        for host in [&[docker, ("host", "")][..], &[docker, ("host", "a\"b")], &[docker]] {
+            assert_eq!(challenged(Scheme::Http, host), None, "{host:?}");
+        }
+    }
+
+    #[test]
+    fn every_other_client_is_asked_for_its_password() {
+        for agent in ["containers/5.42.1 (github.com/containers/image)", "skopeo/1.22", "curl/8"] {
+            let challenge = challenged(Scheme::Http, &[("user-agent", agent), ("host", "gate")]);
+            assert_eq!(challenge.as_deref(), Some(r#"Basic realm="countersign""#), "{agent}");
+        }
+    }
+}
