@@ -65,6 +65,7 @@
 //! Lowest first: a module uses only modules above it in this list.
 //!
 //! - [`clock`]: the time, as a value.
+//! - [`requester`]: on whose behalf work is done.
 //! - [`shown`]: texts that others wrote, as people may see them.
 //! - [`json`]: JSON read strictly, once.
 //! - [`glob`]: patterns over names: one meaning of `*`.
@@ -99,6 +100,7 @@
 //! - [`cli`]: the commands.
 
 pub mod clock;
+pub mod requester;
 pub mod shown;
 pub mod json;
 pub mod glob;
