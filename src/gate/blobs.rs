@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository};
 use crate::pull_through::{BlobStream, Inspected};
+use crate::requester::Requester;
 use crate::upstream::ByteRange;
 
 use super::admitted::Admitted;
@@ -25,7 +26,8 @@ impl Gate {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<BlobStream, Denial> {
-        self.shared.blob(&named(registry, repository, digest), digest, range, false).await
+        let image = named(registry, repository, digest);
+        self.shared.blob(self.requester, &image, digest, range, false).await
     }
 
     /// Has the config of an image fetched and kept before the image is given to whoever could not do without
@@ -37,8 +39,8 @@ impl Gate {
             return Ok(());
         };
         let ImageRef { registry, repository, .. } = image;
-        let fetched =
-            self.shared.pull_through.whole_blob(registry, repository, &config.digest).await;
+        let pull_through = self.shared.pull_through.on_behalf_of(self.requester);
+        let fetched = pull_through.whole_blob(registry, repository, &config.digest).await;
         let rule = Some(admitted.pattern());
         fetched.map_err(|error| deny::no_config(deny::not_whole(image, rule, error)))
     }
@@ -51,7 +53,8 @@ impl Gate {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<BlobStream, Denial> {
-        self.shared.blob(&named(registry, repository, digest), digest, range, true).await
+        let image = named(registry, repository, digest);
+        self.shared.blob(self.requester, &image, digest, range, true).await
     }
 
     /// The length in bytes of the blob `digest`, which is judged as for [`Gate::blob`]; `None` if upstream has it and does not
@@ -63,15 +66,16 @@ impl Gate {
         digest: &Digest,
     ) -> Result<Option<u64>, Denial> {
         let (shared, image) = (&self.shared, named(registry, repository, digest));
+        let pull_through = shared.pull_through.on_behalf_of(self.requester);
         shared.open(&image, digest)?;
         if shared.inspects_blobs(&image) {
-            let length = shared.pull_through.inspected_length(registry, repository, digest).await;
+            let length = pull_through.inspected_length(registry, repository, digest).await;
             match length.map_err(|error| deny::not_whole(&image, None, error))? {
                 Some(length) => return Ok(length),
                 None => Box::pin(shared.admitted_manifest(&image, digest)).await?,
             }
         }
-        let length = shared.pull_through.blob_length(registry, repository, digest).await;
+        let length = pull_through.blob_length(registry, repository, digest).await;
         length.map_err(|error| deny::fetch(&image, None, error))
     }
 }
@@ -80,6 +84,7 @@ impl Shared {
     /// The blob, unless it reads as a manifest that is not admitted.
     async fn blob(
         &self,
+        requester: Requester,
         image: &ImageRef,
         digest: &Digest,
         range: Option<ByteRange>,
@@ -88,15 +93,15 @@ impl Shared {
         self.open(image, digest)?;
         let ImageRef { registry, repository, .. } = image;
         let failed = |error| deny::not_whole(image, None, error);
+        let pull_through = self.pull_through.on_behalf_of(requester);
         if self.inspects_blobs(image) {
             let inspected =
-                self.pull_through.inspected_blob(registry, repository, digest, range, steady);
+                pull_through.inspected_blob(registry, repository, digest, range, steady);
             match inspected.await.map_err(failed)? {
                 Inspected::Blob(stream) => return Ok(stream),
                 Inspected::Manifest => Box::pin(self.admitted_manifest(image, digest)).await?,
             }
         }
-        let pull_through = &self.pull_through;
         match steady {
             true => pull_through.steady_blob(registry, repository, digest, range).await,
             false => {

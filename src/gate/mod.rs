@@ -47,7 +47,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 pub use admitted::{Admitted, Excused, Grounds, Place, Remark};
 pub use artifacts::is_artifact_tag;
-pub use denial::{Denial, Denied, Doubt, Undecided};
+pub use denial::{Denial, Denied, Doubt, Shortage, Undecided};
 pub use evidence::Heard;
 pub use judged::Judged;
 pub use referrers::ReferrerList;
@@ -58,6 +58,7 @@ use crate::exemptions::Exemptions;
 use crate::oci::{ImageRef, Reference, Registry, Repository, Tag};
 use crate::policy::{OnRollback, OnUnsigned, Policy};
 use crate::pull_through::PullThrough;
+use crate::requester::Requester;
 use crate::trust::Trust;
 use crate::trust::tags::{Need, Needs, TagMemory};
 use audited::Audits;
@@ -73,6 +74,7 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Gate {
     shared: Arc<Shared>,
+    requester: Requester,
 }
 
 struct Shared {
@@ -166,7 +168,13 @@ impl Gate {
             clock,
             itself: itself.clone(),
         });
-        Self { shared }
+        Self { shared, requester: Requester::Gate }
+    }
+
+    /// This gate, asked by `requester`.
+    #[must_use]
+    pub fn on_behalf_of(&self, requester: Requester) -> Self {
+        Self { requester, ..self.clone() }
     }
 
     /// The manifest that `image` names, if it may be served.

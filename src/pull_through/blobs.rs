@@ -46,11 +46,13 @@ impl PullThrough {
     ) -> Result<BlobStream, FetchError> {
         let upstream = self.upstream(registry)?;
         let Some(store) = &self.store else {
-            return self.straight(upstream, repository, digest, range).await;
+            let upstream = upstream.on_behalf_of(self.requester);
+            return self.straight(&upstream, repository, digest, range).await;
         };
         if let Some(content) = store.content(registry, repository, digest) {
             return kept(&content, range);
         }
+        let upstream = &upstream.on_behalf_of(self.requester);
         let place = (registry.clone(), repository.clone());
         // On the heap, so that whoever finds a kept one does not carry the room for this around.
         Box::pin(self.blob_not_kept(store, upstream, &place, digest, range)).await

@@ -43,6 +43,8 @@ impl Download {
         let opened = tokio::select! {
             opened = self.open(unkept) => opened,
             () = self.stop.cancelled() => return,
+            // Nothing has come yet, so nothing is lost.
+            () = self.unwanted() => return,
         };
         let Some((source, ingest)) = opened else { return };
         let came = tokio::select! {
@@ -116,6 +118,9 @@ impl Download {
                     writing = Some(spawn_blocking(move || write(ingest, &pieces)));
                 }
             }
+            // A download that nobody waits for is the first to give way to others.
+            let alone = self.start.is_alone();
+            source.set_abandoned(alone);
             let has_room = waiting.iter().map(Bytes::len).sum::<usize>() < MAX_WAITING;
             tokio::select! {
                 written = ended(&mut writing) => {
@@ -126,10 +131,32 @@ impl Download {
                     match piece {
                         Ok(Some(piece)) => waiting.push(piece),
                         Ok(None) => all_came = true,
+                        Err(BlobError::TooSlow) => {
+                            return Err(self.gave_way(idle, writing, pieces).await);
+                        }
                         Err(error) => return Err(End::Failed(error)),
                     }
                 }
+                () = self.start.left_alone(), if !alone => {}
             }
+        }
+    }
+
+    /// How a download ends that gave its turn to others: clients that wait for it by now go on by themselves.
+    async fn gave_way(
+        &self,
+        idle: Option<Ingest>,
+        writing: Option<JoinHandle<Written>>,
+        pieces: Vec<Bytes>,
+    ) -> End {
+        let ingest = match (idle, writing) {
+            (Some(ingest), _) => Ok(ingest),
+            (None, Some(writing)) => self.written(writing.await.ok(), pieces),
+            (None, None) => self.written(None, pieces),
+        };
+        match ingest {
+            Ok(ingest) => End::Unkept { position: ingest.position(), hasher: ingest.hasher() },
+            Err(end) => end,
         }
     }
 
@@ -143,6 +170,16 @@ impl Download {
         }
         self.start.tell(|progress| progress.advance(pieces));
         Ok(ingest)
+    }
+
+    /// Waits until nobody waits for the blob, and gives it up.
+    async fn unwanted(&self) {
+        loop {
+            self.start.left_alone().await;
+            if self.start.give_up() {
+                return;
+            }
+        }
     }
 
     /// Waits until nobody has wanted the blob for some time, and gives it up.

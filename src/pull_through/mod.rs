@@ -33,6 +33,7 @@ pub use inspect::Inspected;
 pub use metrics::Metrics;
 
 use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::requester::Requester;
 use crate::store::Store;
 use crate::upstream::Upstream;
 use breaks::Breaks;
@@ -54,6 +55,7 @@ pub struct PullThrough {
     /// What goes on though no client waits for it.
     tasks: TaskTracker,
     stop: CancellationToken,
+    requester: Requester,
 }
 
 impl PullThrough {
@@ -76,6 +78,7 @@ impl PullThrough {
             natures: Natures::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            requester: Requester::Gate,
         }
     }
 
@@ -89,6 +92,12 @@ impl PullThrough {
     #[must_use]
     pub fn asking(&self, upstreams: impl IntoIterator<Item = Upstream>) -> Self {
         Self { upstreams: Arc::new(by_registry(upstreams)), ..self.clone() }
+    }
+
+    /// The same content and downloads, for `requester`: its blobs wait in the queue of that client.
+    #[must_use]
+    pub fn on_behalf_of(&self, requester: Requester) -> Self {
+        Self { requester, ..self.clone() }
     }
 
     /// The upstream of `registry`, for what is only relayed: tag lists, referrers.

@@ -67,6 +67,7 @@ impl Notary {
                     "the Notary server {host} refused with {status}: look at `username` and `password_file`"
                 )),
                 UpstreamError::Absent { .. }
+                | UpstreamError::Busy(_)
                 | UpstreamError::Protocol(_)
                 | UpstreamError::RangeUnsatisfiable { .. }
                 | UpstreamError::TooManyRequests { .. } => unreachable(error.to_string()),
