@@ -22,6 +22,7 @@ impl Gate {
                 let why = match error {
                     NotUpdated::Refused(refusal) => Unendorsed::Undecided(refusal.because),
                     NotUpdated::Unreachable(why) => Unendorsed::Undecided(why),
+                    NotUpdated::Busy => Unendorsed::Undecided("the gate is busy".to_owned()),
                 };
                 Err(deny::unmet(&image, &Arc::from(""), Unmet { anchor, why }, &self.shared.trust))
             }

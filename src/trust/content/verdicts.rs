@@ -95,6 +95,7 @@ impl Verdicts {
             return known.verdict;
         }
         let came = self.turns.fetch_add(1, Ordering::SeqCst);
+        let mut busy = None;
         let result = self
             .known
             .entry(key)
@@ -111,6 +112,10 @@ impl Verdicts {
                     Box::pin(judge(anchor, subject, &self.places, inquiry, now));
                 let found = judging.await;
                 self.metrics.refreshed(anchor.scheme(), found.result());
+                if found.is_of_a_busy_gate() {
+                    busy = Some(found);
+                    return Op::Nop;
+                }
                 let verdict = match known {
                     Some(known) if found.is_open() && known.verdict.outlasts(now, lifetimes) => {
                         tell_silence(anchor, subject, &found);
@@ -121,6 +126,9 @@ impl Verdicts {
                 Op::Put(Known { verdict, tried: now, began })
             })
             .await;
+        if let Some(busy) = busy {
+            return Arc::new(busy);
+        }
         match result.into_entry() {
             Some(entry) => entry.into_value().verdict,
             None => {

@@ -11,11 +11,13 @@
 //! remember out.
 
 mod anchor;
+mod awaited;
 mod cache;
 mod certificate;
 mod chain;
 mod entry;
 mod fields;
+mod kept;
 mod memory;
 mod notary;
 mod repository;

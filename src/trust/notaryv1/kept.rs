@@ -1,0 +1,49 @@
+//! Trust data that was kept on disk: read again, and verified again before it is used.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::anchor::Anchor;
+use super::gun::Gun;
+use super::role::File;
+use super::standing::Standing;
+use super::state::Remembered;
+use super::update::{NotUpdated, update};
+use crate::clock::Timestamp;
+
+/// Verifies what was kept once more, with the pins and the time of today; nothing of it is believed
+/// because it was verified before. What was refused since is of no use.
+pub(super) async fn verify_again(
+    anchor: &Anchor,
+    gun: &Gun,
+    kept: &Arc<Remembered>,
+    now: Timestamp,
+) -> Option<Standing> {
+    let fetch = |file: File| {
+        let kept = kept.clone();
+        async move { Ok::<_, NotUpdated>(kept_file(&kept, &file).await) }
+    };
+    let answered = kept.memory.answered()?;
+    match update(fetch, &anchor.terms(gun.clone()), Some(&kept.memory), now).await {
+        Ok(updated) => {
+            Some(Standing::Signed { repository: Arc::new(updated.repository), answered })
+        }
+        Err(error) => {
+            tracing::info!(anchor = &**anchor.name(), %gun, ?error, "kept trust data is of no use any more");
+            None
+        }
+    }
+}
+
+/// Reads a kept file, which may be large, where that holds nobody up.
+pub(super) async fn kept_file(kept: &Arc<Remembered>, file: &File) -> Option<Bytes> {
+    let (kept, file) = (kept.clone(), file.clone());
+    match tokio::task::spawn_blocking(move || kept.file(&file)).await {
+        Ok(content) => content,
+        Err(error) => {
+            tracing::error!(%error, "reading a kept file broke off");
+            None
+        }
+    }
+}
