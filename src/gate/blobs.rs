@@ -27,6 +27,7 @@ impl Gate {
         range: Option<ByteRange>,
     ) -> Result<BlobStream, Denial> {
         let image = named(registry, repository, digest);
+        let _pass = self.pass_for_blob(&image).await?;
         self.shared.blob(self.requester, &image, digest, range, false).await
     }
 
@@ -54,6 +55,7 @@ impl Gate {
         range: Option<ByteRange>,
     ) -> Result<BlobStream, Denial> {
         let image = named(registry, repository, digest);
+        let _pass = self.pass_for_blob(&image).await?;
         self.shared.blob(self.requester, &image, digest, range, true).await
     }
 
@@ -66,6 +68,7 @@ impl Gate {
         digest: &Digest,
     ) -> Result<Option<u64>, Denial> {
         let (shared, image) = (&self.shared, named(registry, repository, digest));
+        let _pass = self.pass_for_blob(&image).await?;
         let pull_through = shared.pull_through.on_behalf_of(self.requester);
         shared.open(&image, digest)?;
         if shared.inspects_blobs(&image) {

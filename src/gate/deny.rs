@@ -226,6 +226,18 @@ pub(super) fn not_awaited(image: &ImageRef, because: String) -> Denial {
     })
 }
 
+/// Too many requests for unknown names are in progress or wait.
+pub(super) fn busy(image: &ImageRef, because: String) -> Denial {
+    Denial::Undecided(Undecided {
+        image: image.clone(),
+        doubt: Doubt::GateBusy(Shortage::UnknownNames),
+        because,
+        rule: None,
+        anchor: None,
+        scheme: None,
+    })
+}
+
 pub(super) fn too_slow(image: &ImageRef) -> Denial {
     exhausted(image, None, format!("it took longer than {} seconds", MAX_DECISION.as_secs()))
 }

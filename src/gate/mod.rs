@@ -21,10 +21,12 @@ mod by_tag;
 mod decision;
 mod denied;
 mod deny;
+mod door;
 mod evidence;
 mod exempted;
 mod judged;
 mod kinds;
+mod known;
 mod lineage;
 mod lists;
 mod moved;
@@ -62,6 +64,7 @@ use crate::requester::Requester;
 use crate::trust::Trust;
 use crate::trust::tags::{Need, Needs, TagMemory};
 use audited::Audits;
+use door::Door;
 use lineage::Lineage;
 use resolutions::Resolutions;
 
@@ -88,6 +91,7 @@ struct Shared {
     needs: Needs,
     exemptions: Exemptions,
     audits: Audits,
+    door: Door,
     registries: Vec<Registry>,
     clock: Clock,
     /// For what goes on though nobody waits for it.
@@ -99,6 +103,7 @@ struct Kept {
     resolutions: Resolutions,
     tags: TagMemory,
     exemptions: Exemptions,
+    door: Door,
     clock: Clock,
 }
 
@@ -120,7 +125,8 @@ impl Gate {
         clock: Clock,
     ) -> Self {
         let resolutions = Resolutions::new(pull_through.clone(), clock.clone());
-        let kept = Kept { resolutions, tags, exemptions, clock };
+        let door = Door::new(&registries, &pull_through);
+        let kept = Kept { resolutions, tags, exemptions, door, clock };
         Self::with(kept, policy, trust, pull_through, registries)
     }
 
@@ -139,6 +145,7 @@ impl Gate {
             resolutions: resolutions.by(pull_through.clone()),
             tags: tags.clone(),
             exemptions: exemptions.clone(),
+            door: self.shared.door.renewed(&registries, &pull_through),
             clock: clock.clone(),
         };
         Self::with(kept, policy, trust, pull_through, registries)
@@ -151,7 +158,7 @@ impl Gate {
         pull_through: PullThrough,
         registries: Vec<Registry>,
     ) -> Self {
-        let Kept { resolutions, tags, exemptions, clock } = kept;
+        let Kept { resolutions, tags, exemptions, door, clock } = kept;
         let lineage = Lineage::new(pull_through.clone());
         let needs = needs(policy.clone(), clock.clone());
         let shared = Arc::new_cyclic(|itself| Shared {
@@ -164,6 +171,7 @@ impl Gate {
             needs,
             exemptions,
             audits: Audits::new(),
+            door,
             registries,
             clock,
             itself: itself.clone(),
@@ -179,8 +187,12 @@ impl Gate {
 
     /// The manifest that `image` names, if it may be served.
     pub async fn admit(&self, image: &ImageRef) -> Result<Admitted, Denial> {
+        let (_pass, learn) = self.pass(image).await?;
         let admitted = self.decide(image).await?;
         self.shared.serves_none_denied(image, &admitted)?;
+        if learn {
+            self.learn(image, &admitted);
+        }
         Ok(admitted)
     }
 

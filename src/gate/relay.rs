@@ -16,6 +16,7 @@ impl Gate {
     /// makes that name.
     pub async fn trust_metadata(&self, gun: &Gun, file: &File) -> Result<Option<Relayed>, Denial> {
         let Some((image, anchor)) = self.of_gun(gun) else { return Ok(None) };
+        let _pass = self.pass_for_list(&image).await?;
         match self.shared.trust.relay(&anchor, gun, file).await {
             Ok(found) => Ok(found),
             Err(error) => {

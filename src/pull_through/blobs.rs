@@ -136,6 +136,11 @@ impl PullThrough {
         }
     }
 
+    /// Whether the blob is kept for that repository, without looking at its content.
+    pub fn is_kept(&self, registry: &Registry, repository: &Repository, digest: &Digest) -> bool {
+        self.store.as_ref().is_some_and(|store| store.holds(registry, repository, digest))
+    }
+
     /// How many bytes the blob `digest` has; `None` if upstream has it and does not say.
     pub async fn blob_length(
         &self,

@@ -108,6 +108,11 @@ impl Store {
         self.disk.facts.keeps(digest).unwrap_or(false)
     }
 
+    /// Whether the content is kept and that repository is known to hold it. Does not count as a use.
+    pub fn holds(&self, registry: &Registry, repository: &Repository, digest: &Digest) -> bool {
+        self.disk.facts.held((registry, repository), digest).is_some()
+    }
+
     /// Whether the content is kept and `registry` has delivered its bytes. Upstream then only needs to
     /// confirm that another repository of the same registry holds it.
     pub fn has_delivered(&self, registry: &Registry, digest: &Digest) -> bool {

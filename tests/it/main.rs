@@ -45,6 +45,7 @@ mod conformance;
 mod connections;
 mod content;
 mod cosign;
+mod crowds;
 mod demo;
 mod denied;
 mod downloads;
