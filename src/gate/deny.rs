@@ -135,6 +135,7 @@ pub(super) fn not_whole(image: &ImageRef, rule: Option<&Arc<str>>, error: NotWho
         | BlobError::Unreadable(_)
         | BlobError::NoRoom
         | BlobError::TooSlow
+        | BlobError::Removed
         | BlobError::Stopping => exhausted(image, rule, error.to_string()),
     }
 }

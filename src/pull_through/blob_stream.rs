@@ -10,11 +10,13 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::breaks::Breaks;
+use super::by_piece::{ByPiece, Stored};
 use super::error::BlobError;
+use super::in_flight::Place;
 use super::joined::Joined;
 use super::straight::Straight;
 use crate::oci::Digest;
-use crate::store::Content;
+use crate::store::{Content, Store};
 use crate::upstream::{ByteRange, Part};
 
 /// How much of a kept blob is handed on at once. It is not copied, so this is only how much the
@@ -26,6 +28,7 @@ pub struct BlobStream(Way);
 
 enum Way {
     Kept { digest: Digest, part: Part, left: Bytes },
+    ByPiece(Box<ByPiece>),
     Joined(Box<Joined>),
     Straight(Box<Straight>, Breaks),
     Begun(Box<Begun>),
@@ -47,20 +50,31 @@ pub enum Origin {
 }
 
 impl BlobStream {
-    /// What `range` is of what is kept; `None` if nothing.
+    /// `range` of what is kept; `None` if there is no such range.
     pub(super) fn kept(content: &Content, range: Option<ByteRange>) -> Option<Self> {
         let bytes = content.bytes();
-        let total = bytes.len() as u64;
-        let (part, left) = match range {
-            None => (Part::Whole { length: Some(total) }, bytes.clone()),
-            Some(range) => {
-                let range = range.within(total)?;
+        let part = part_of(bytes.len() as u64, range)?;
+        let left = match part {
+            Part::Whole { .. } => bytes.clone(),
+            Part::Range(range) => {
                 let first = usize::try_from(range.first).ok()?;
                 let length = usize::try_from(range.length()).ok()?;
-                (Part::Range(range), bytes.slice(first..first + length))
+                bytes.slice(first..first + length)
             }
         };
         Some(Self(Way::Kept { digest: *content.digest(), part, left }))
+    }
+
+    /// The same, which does not pin the content in the store.
+    pub(super) fn by_piece(
+        store: &Store,
+        place: Place,
+        content: &Content,
+        range: Option<ByteRange>,
+    ) -> Option<Self> {
+        let part = part_of(content.bytes().len() as u64, range)?;
+        let stored = Stored { store: store.clone(), place, digest: *content.digest() };
+        Some(Self(Way::ByPiece(Box::new(ByPiece::new(stored, part)))))
     }
 
     pub(super) fn joined(joined: Joined) -> Self {
@@ -80,6 +94,7 @@ impl BlobStream {
     pub fn digest(&self) -> &Digest {
         match &self.0 {
             Way::Kept { digest, .. } => digest,
+            Way::ByPiece(by_piece) => by_piece.digest(),
             Way::Joined(joined) => joined.digest(),
             Way::Straight(straight, _) => straight.source().digest(),
             Way::Begun(begun) => begun.rest.digest(),
@@ -90,6 +105,7 @@ impl BlobStream {
     pub fn part(&self) -> Part {
         match &self.0 {
             Way::Kept { part, .. } => *part,
+            Way::ByPiece(by_piece) => by_piece.part(),
             Way::Joined(joined) => joined.part(),
             Way::Straight(straight, _) => straight.source().part(),
             Way::Begun(begun) => begun.rest.part(),
@@ -98,7 +114,7 @@ impl BlobStream {
 
     pub fn origin(&self) -> Origin {
         match &self.0 {
-            Way::Kept { .. } => Origin::Store,
+            Way::Kept { .. } | Way::ByPiece(_) => Origin::Store,
             Way::Joined(_) | Way::Straight(..) | Way::Begun(_) => Origin::Upstream,
         }
     }
@@ -107,6 +123,7 @@ impl BlobStream {
     fn left(&self) -> Option<u64> {
         match &self.0 {
             Way::Kept { left, .. } => Some(left.len() as u64),
+            Way::ByPiece(by_piece) => Some(by_piece.left()),
             Way::Joined(joined) => joined.left(),
             Way::Straight(straight, _) => straight.left(),
             Way::Begun(begun) => Some(begun.rest.left()? + begun.ahead.len() as u64),
@@ -119,6 +136,7 @@ impl BlobStream {
                 let piece = left.split_to(PIECE.min(left.len()));
                 Poll::Ready(Ok((!piece.is_empty()).then_some(piece)))
             }
+            Way::ByPiece(by_piece) => Poll::Ready(by_piece.take()),
             // The download itself counts how it ends, once for all.
             Way::Joined(joined) => joined.poll_piece(context),
             Way::Straight(straight, breaks) => {
@@ -140,6 +158,14 @@ impl BlobStream {
     }
 }
 
+/// What `range` is of content of that length; `None` if there is no such range.
+fn part_of(total: u64, range: Option<ByteRange>) -> Option<Part> {
+    match range {
+        None => Some(Part::Whole { length: Some(total) }),
+        Some(range) => Some(Part::Range(range.within(total)?)),
+    }
+}
+
 impl HttpBody for BlobStream {
     type Data = Bytes;
     type Error = BlobError;
@@ -155,6 +181,7 @@ impl HttpBody for BlobStream {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Way::Kept { left, .. } => left.is_empty(),
+            Way::ByPiece(by_piece) => by_piece.left() == 0,
             Way::Joined(_) | Way::Straight(..) | Way::Begun(_) => false,
         }
     }

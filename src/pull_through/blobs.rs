@@ -50,7 +50,7 @@ impl PullThrough {
             return self.straight(&upstream, repository, digest, range).await;
         };
         if let Some(content) = store.content(registry, repository, digest) {
-            return kept(&content, range);
+            return kept(store, (registry, repository), &content, range);
         }
         let upstream = &upstream.on_behalf_of(self.requester);
         let place = (registry.clone(), repository.clone());
@@ -77,7 +77,7 @@ impl PullThrough {
                 };
                 self.confirmed(store, place, digest).await;
                 return match store.content(registry, repository, digest) {
-                    Some(content) => kept(&content, range),
+                    Some(content) => kept(store, (registry, repository), &content, range),
                     // The store lost it meanwhile, or cannot remember who holds it.
                     None => Ok(self.stream(source)),
                 };
@@ -191,9 +191,18 @@ impl PullThrough {
     }
 }
 
-fn kept(content: &Content, range: Option<ByteRange>) -> Result<BlobStream, FetchError> {
+fn kept(
+    store: &Store,
+    (registry, repository): (&Registry, &Repository),
+    content: &Content,
+    range: Option<ByteRange>,
+) -> Result<BlobStream, FetchError> {
     let total = content.bytes().len() as u64;
-    let kept = BlobStream::kept(content, range);
+    let kept = if store.is_crowded() {
+        BlobStream::by_piece(store, (registry.clone(), repository.clone()), content, range)
+    } else {
+        BlobStream::kept(content, range)
+    };
     kept.ok_or(FetchError::Upstream(UpstreamError::RangeUnsatisfiable { size: Some(total) }))
 }
 

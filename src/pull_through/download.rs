@@ -12,6 +12,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::breaks::Breaks;
+use super::by_piece::Stored;
 use super::error::BlobError;
 use super::in_flight::Start;
 use super::progress::{End, Open, Progress};
@@ -203,16 +204,18 @@ impl Download {
             (*self.start.digest(), self.store.clone(), self.start.holders());
         let published = spawn_blocking(move || {
             let mut holders = holders.into_iter();
-            let Some((registry, repository)) = holders.next() else { return };
+            let (registry, repository) = holders.next()?;
             // Why it is not kept, the store has told the operator.
-            if whole.publish(&registry, &repository, Seen::Blob).is_ok() {
-                for (registry, repository) in holders {
-                    store.hold(&registry, &repository, &digest, &Seen::Blob);
-                }
+            whole.publish(&registry, &repository, Seen::Blob).ok()?;
+            for (registry, repository) in holders {
+                store.hold(&registry, &repository, &digest, &Seen::Blob);
             }
+            Some(Stored { store, place: (registry, repository), digest })
         });
-        if published.await.is_err() {
-            tracing::error!(%digest, "a blob could not be published");
+        match published.await {
+            Ok(Some(stored)) => self.start.tell(|progress| progress.publish(stored)),
+            Ok(None) => {}
+            Err(_) => tracing::error!(%digest, "a blob could not be published"),
         }
     }
 }

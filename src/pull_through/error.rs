@@ -53,6 +53,8 @@ pub enum BlobError {
     NoRoom,
     #[error("the client took too little of the blob while others waited for their turn")]
     TooSlow,
+    #[error("the blob was removed from the store to make room for others")]
+    Removed,
     /// The download ended because the gate does.
     #[error("the gate is stopping")]
     Stopping,

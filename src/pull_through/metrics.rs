@@ -90,7 +90,7 @@ impl Metrics {
             BlobError::Length | BlobError::OtherPart => Why::Length,
             BlobError::Interrupted(_) | BlobError::Resume(_) => Why::Interrupted,
             BlobError::NoRoom => Why::NoRoom,
-            BlobError::Unreadable(_) => Why::Unreadable,
+            BlobError::Unreadable(_) | BlobError::Removed => Why::Unreadable,
             BlobError::TooSlow => Why::TooSlow,
             BlobError::Stopping => Why::Stopping,
         };

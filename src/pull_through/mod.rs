@@ -5,6 +5,7 @@
 mod blob_stream;
 mod blobs;
 mod breaks;
+mod by_piece;
 mod download;
 mod error;
 mod fetched;

@@ -5,6 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 
+use super::by_piece::Stored;
 use super::error::BlobError;
 use crate::oci::Hasher;
 use crate::store::Arriving;
@@ -42,8 +43,17 @@ pub(super) struct Open {
     /// The pieces that came last, and where they begin: who keeps up need not read them again.
     recent: VecDeque<(u64, Bytes)>,
     /// Where all that was written can be read.
-    arriving: Arriving,
+    written_to: WrittenTo,
     pub(super) end: Option<End>,
+}
+
+/// Where the bytes of a download are on disk.
+#[derive(Clone)]
+pub(super) enum WrittenTo {
+    /// In its file, which cannot be evicted while clients read it.
+    File(Arriving),
+    /// In the store.
+    Store(Stored),
 }
 
 /// How a download ended.
@@ -96,6 +106,13 @@ impl Progress {
         }
     }
 
+    /// The download is in the store. Clients that still read it read it there, and pin nothing.
+    pub(super) fn publish(&mut self, stored: Stored) {
+        if let Some(open) = self.open() {
+            open.written_to = WrittenTo::Store(stored);
+        }
+    }
+
     /// That is all; `length` if all of it is right.
     pub(super) fn end(&mut self, length: Option<u64>, end: End) {
         let Some(open) = self.open() else { return };
@@ -114,7 +131,8 @@ impl Progress {
 impl Open {
     pub(super) fn new(length: Option<u64>, arriving: Arriving) -> Self {
         let recent = VecDeque::new();
-        Self { length, available: 0, written: 0, recent, arriving, end: None }
+        let written_to = WrittenTo::File(arriving);
+        Self { length, available: 0, written: 0, recent, written_to, end: None }
     }
 
     /// Some of the bytes from `position` up to `until`, which is after it and no later than
@@ -132,14 +150,14 @@ impl Open {
             break;
         }
         let most = usize::try_from(PIECE.min(until - position)).unwrap_or(usize::MAX);
-        Came::OnDisk { arriving: self.arriving.clone(), position, most }
+        Came::OnDisk { written_to: self.written_to.clone(), position, most }
     }
 }
 
 /// Where some bytes are that came.
 pub(super) enum Came {
     InMemory(Bytes),
-    OnDisk { arriving: Arriving, position: u64, most: usize },
+    OnDisk { written_to: WrittenTo, position: u64, most: usize },
 }
 
 impl Came {
@@ -147,10 +165,15 @@ impl Came {
     pub(super) fn read(self) -> io::Result<Bytes> {
         match self {
             Self::InMemory(piece) => Ok(piece),
-            Self::OnDisk { arriving, position, most } => match arriving.read_at(position, most)? {
-                nothing if nothing.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
-                piece => Ok(piece),
-            },
+            Self::OnDisk { written_to: WrittenTo::File(arriving), position, most } => {
+                match arriving.read_at(position, most)? {
+                    nothing if nothing.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+                    piece => Ok(piece),
+                }
+            }
+            Self::OnDisk { written_to: WrittenTo::Store(stored), position, most } => {
+                stored.piece(position, most as u64).ok_or(io::ErrorKind::NotFound.into())
+            }
         }
     }
 }

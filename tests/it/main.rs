@@ -37,6 +37,7 @@ mod architecture;
 mod audit;
 mod audited;
 mod blob;
+mod blob_turns;
 mod clients;
 mod client_machine;
 mod commands;
