@@ -64,7 +64,7 @@ impl Exemptible {
         }
         let ImageRef { registry, repository, .. } = &image;
         if let Some(rule) = config.policy.denied_digest(registry, repository, &digest, None) {
-            return Err(NotExemptible::DeniedDigest(rule.pattern.clone()));
+            return Err(NotExemptible::DeniedDigest(rule.pattern().clone()));
         }
         if !config.policy.serves(registry, repository, now) {
             return Err(NotExemptible::NotServed);

@@ -66,6 +66,7 @@
 //! Lowest first: a module uses only modules above it in this list.
 //!
 //! - [`clock`]: the time, as a value.
+//! - [`requester`]: on whose behalf work is done.
 //! - [`shown`]: texts that others wrote, as people may see them.
 //! - [`telemetry`]: where log events go; a process that serves loses them rather than wait.
 //! - [`tasks`]: the long-lived tasks of a process that serves, each of which is started again or ends it.
@@ -102,6 +103,7 @@
 //! - [`cli`]: the commands.
 
 pub mod clock;
+pub mod requester;
 pub mod shown;
 pub mod telemetry;
 pub mod tasks;

@@ -22,7 +22,9 @@ impl Gate {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<OpenBlob, Denial> {
-        self.shared.open(&named(registry, repository, digest), digest)?.blob(range, false).await
+        let image = named(registry, repository, digest);
+        let _pass = self.pass_for_blob(&image).await?;
+        self.shared.open(self.requester, &image, digest)?.blob(range, false).await
     }
 
     /// Has the config of an image fetched and kept before the image is given to whoever could not do without
@@ -34,8 +36,8 @@ impl Gate {
             return Ok(());
         };
         let ImageRef { registry, repository, .. } = image;
-        let fetched =
-            self.shared.pull_through.whole_blob(registry, repository, &config.digest).await;
+        let pull_through = self.shared.pull_through.on_behalf_of(self.requester);
+        let fetched = pull_through.whole_blob(registry, repository, &config.digest).await;
         let rule = Some(admitted.pattern());
         fetched.map_err(|error| deny::no_config(deny::not_whole(image, rule, error)))
     }
@@ -48,7 +50,9 @@ impl Gate {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<OpenBlob, Denial> {
-        self.shared.open(&named(registry, repository, digest), digest)?.blob(range, true).await
+        let image = named(registry, repository, digest);
+        let _pass = self.pass_for_blob(&image).await?;
+        self.shared.open(self.requester, &image, digest)?.blob(range, true).await
     }
 
     /// The length in bytes of the blob `digest`, which is judged as for [`Gate::blob`]; `None` if upstream has it and does not
@@ -59,7 +63,9 @@ impl Gate {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<u64>, Denial> {
-        self.shared.open(&named(registry, repository, digest), digest)?.length().await
+        let image = named(registry, repository, digest);
+        let _pass = self.pass_for_blob(&image).await?;
+        self.shared.open(self.requester, &image, digest)?.length().await
     }
 }
 

@@ -52,14 +52,28 @@ pub struct Undecided {
 /// What could not be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Doubt {
+    /// The gate did not begin, because it is busy.
+    GateBusy(Shortage),
     TrustUnreachable,
     UpstreamRefused,
     UpstreamUnreachable,
 }
 
+/// What a busy gate has too few of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Shortage {
+    /// Turns for blobs of one upstream.
+    Blobs,
+    /// Requests to one upstream at once.
+    Requests,
+    /// Turns for names that the gate does not know.
+    UnknownNames,
+}
+
 impl Doubt {
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::GateBusy(_) => "gate_busy",
             Self::TrustUnreachable => "trust_unreachable",
             Self::UpstreamRefused => "upstream_refused",
             Self::UpstreamUnreachable => "upstream_unreachable",

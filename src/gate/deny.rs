@@ -7,10 +7,10 @@ use crate::policy::Unmet;
 use crate::pull_through::{BlobError, FetchError, NotWhole};
 use crate::trust::tags::TagsError;
 use crate::trust::{Reason, Refusal, Scheme, Trust, Unendorsed};
-use crate::upstream::UpstreamError;
+use crate::upstream::{Busy, UpstreamError};
 
 use super::MAX_DECISION;
-use super::denial::{Denial, Denied, Doubt, Undecided};
+use super::denial::{Denial, Denied, Doubt, Shortage, Undecided};
 
 /// No rule matches.
 pub(super) fn no_rule(image: &ImageRef) -> Denial {
@@ -106,6 +106,13 @@ pub(super) fn fetch(image: &ImageRef, rule: Option<&Arc<str>>, error: FetchError
             UpstreamError::RangeUnsatisfiable { size } => {
                 Denial::Unsatisfiable { image: image.clone(), size }
             }
+            UpstreamError::Busy(busy) => {
+                let shortage = match busy {
+                    Busy::BlobQueue(_) | Busy::Blobs(_) => Shortage::Blobs,
+                    Busy::Requests => Shortage::Requests,
+                };
+                undecided(Doubt::GateBusy(shortage), error.to_string())
+            }
             UpstreamError::Protocol(_) | UpstreamError::Unreachable(_) => {
                 undecided(Doubt::UpstreamUnreachable, error.to_string())
             }
@@ -127,6 +134,8 @@ pub(super) fn not_whole(image: &ImageRef, rule: Option<&Arc<str>>, error: NotWho
         | BlobError::OtherPart
         | BlobError::Unreadable(_)
         | BlobError::NoRoom
+        | BlobError::TooSlow
+        | BlobError::Removed
         | BlobError::Stopping => exhausted(image, rule, error.to_string()),
     }
 }
@@ -211,6 +220,18 @@ pub(super) fn not_awaited(image: &ImageRef, because: String) -> Denial {
     Denial::Undecided(Undecided {
         image: image.clone(),
         doubt: Doubt::TrustUnreachable,
+        because,
+        rule: None,
+        anchor: None,
+        scheme: None,
+    })
+}
+
+/// Too many requests for unknown names are in progress or wait.
+pub(super) fn busy(image: &ImageRef, because: String) -> Denial {
+    Denial::Undecided(Undecided {
+        image: image.clone(),
+        doubt: Doubt::GateBusy(Shortage::UnknownNames),
         because,
         rule: None,
         anchor: None,

@@ -26,6 +26,7 @@ impl Gate {
         if !shared.policy.serves(registry, repository, shared.clock.now()) {
             return Err(shared.unserved(&image));
         }
+        let _pass = self.pass_for_list(&image).await?;
         let names = shared.names(&image).await;
         let upstream = shared.pull_through.upstream(registry);
         let upstream = upstream.map_err(|error| deny::fetch(&image, None, error))?;
@@ -59,6 +60,7 @@ impl Gate {
             reference: Reference::Digest(*subject),
         };
         let rule = self.admit(&image).await?.artifacts();
+        let _pass = self.pass_for_list(&image).await?;
         self.shared.listed_referrers(&image, subject, rule, (artifact_type, page)).await
     }
 }

@@ -21,10 +21,12 @@ mod by_tag;
 mod decision;
 mod denied;
 mod deny;
+mod door;
 mod evidence;
 mod exempted;
 mod judged;
 mod kinds;
+mod known;
 mod lineage;
 mod lists;
 mod moved;
@@ -48,7 +50,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 pub use admitted::{Admitted, Place, Remark};
 pub use artifacts::is_artifact_tag;
-pub use denial::{Denial, Denied, Doubt, Undecided};
+pub use denial::{Denial, Denied, Doubt, Shortage, Undecided};
 pub use evidence::Heard;
 pub use judged::Judged;
 pub use open_blob::OpenBlob;
@@ -60,9 +62,11 @@ use crate::exemptions::Exemptions;
 use crate::oci::{ImageRef, Reference, Registry, Repository, Tag};
 use crate::policy::{OnRollback, OnUnsigned, Policy};
 use crate::pull_through::PullThrough;
+use crate::requester::Requester;
 use crate::trust::Trust;
 use crate::trust::tags::{Need, Needs, TagMemory};
 use audited::Audits;
+use door::Door;
 use lineage::Lineage;
 use resolutions::Resolutions;
 
@@ -75,6 +79,7 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Gate {
     shared: Arc<Shared>,
+    requester: Requester,
 }
 
 struct Shared {
@@ -88,6 +93,7 @@ struct Shared {
     needs: Needs,
     exemptions: Exemptions,
     audits: Audits,
+    door: Door,
     registries: Vec<Registry>,
     clock: Clock,
     /// For what goes on though nobody waits for it.
@@ -99,6 +105,7 @@ struct Kept {
     resolutions: Resolutions,
     tags: TagMemory,
     exemptions: Exemptions,
+    door: Door,
     clock: Clock,
 }
 
@@ -120,7 +127,8 @@ impl Gate {
         clock: Clock,
     ) -> Self {
         let resolutions = Resolutions::new(pull_through.clone(), clock.clone());
-        let kept = Kept { resolutions, tags, exemptions, clock };
+        let door = Door::new(&registries, &pull_through);
+        let kept = Kept { resolutions, tags, exemptions, door, clock };
         Self::with(kept, policy, trust, pull_through, registries)
     }
 
@@ -139,6 +147,7 @@ impl Gate {
             resolutions: resolutions.by(pull_through.clone()),
             tags: tags.clone(),
             exemptions: exemptions.clone(),
+            door: self.shared.door.renewed(&registries, &pull_through),
             clock: clock.clone(),
         };
         Self::with(kept, policy, trust, pull_through, registries)
@@ -151,7 +160,7 @@ impl Gate {
         pull_through: PullThrough,
         registries: Vec<Registry>,
     ) -> Self {
-        let Kept { resolutions, tags, exemptions, clock } = kept;
+        let Kept { resolutions, tags, exemptions, door, clock } = kept;
         let lineage = Lineage::new(pull_through.clone());
         let needs = needs(policy.clone(), clock.clone());
         let shared = Arc::new_cyclic(|itself| Shared {
@@ -164,17 +173,28 @@ impl Gate {
             needs,
             exemptions,
             audits: Audits::new(),
+            door,
             registries,
             clock,
             itself: itself.clone(),
         });
-        Self { shared }
+        Self { shared, requester: Requester::Gate }
+    }
+
+    /// This gate, asked by `requester`.
+    #[must_use]
+    pub fn on_behalf_of(&self, requester: Requester) -> Self {
+        Self { requester, ..self.clone() }
     }
 
     /// The manifest that `image` names, if it may be served.
     pub async fn admit(&self, image: &ImageRef) -> Result<Admitted, Denial> {
+        let (_pass, learn) = self.pass(image).await?;
         let admitted = self.decide(image).await?;
         self.shared.serves_none_denied(image, &admitted)?;
+        if learn {
+            self.learn(image, &admitted);
+        }
         Ok(admitted)
     }
 

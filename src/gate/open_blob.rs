@@ -5,6 +5,7 @@ use tokio::time::timeout;
 
 use crate::oci::{Digest, ErrorCode, ImageRef};
 use crate::pull_through::{BlobStream, Inspected, Origin};
+use crate::requester::Requester;
 use crate::upstream::{ByteRange, Part};
 
 use super::decision::Decision;
@@ -42,6 +43,7 @@ impl OpenBlob {
 #[derive(Clone, Copy)]
 pub(super) struct OpenDigest<'a> {
     shared: &'a Shared,
+    requester: Requester,
     image: &'a ImageRef,
     digest: &'a Digest,
 }
@@ -50,6 +52,7 @@ impl Shared {
     /// Denies a blob of a repository from which nothing is served, and one that a rule denies.
     pub(super) fn open<'a>(
         &'a self,
+        requester: Requester,
         image: &'a ImageRef,
         digest: &'a Digest,
     ) -> Result<OpenDigest<'a>, Denial> {
@@ -57,7 +60,7 @@ impl Shared {
             return Err(self.unserved(image));
         }
         self.not_denied(image, digest)?;
-        Ok(OpenDigest { shared: self, image, digest })
+        Ok(OpenDigest { shared: self, requester, image, digest })
     }
 }
 
@@ -69,10 +72,10 @@ impl OpenDigest<'_> {
         range: Option<ByteRange>,
         steady: bool,
     ) -> Result<OpenBlob, Denial> {
-        let Self { shared, image, digest } = self;
+        let Self { shared, requester, image, digest } = self;
         let ImageRef { registry, repository, .. } = image;
         let failed = |error| deny::not_whole(image, None, error);
-        let pull_through = &shared.pull_through;
+        let pull_through = shared.pull_through.on_behalf_of(requester);
         if self.is_inspected() {
             let inspected =
                 pull_through.inspected_blob(registry, repository, digest, range, steady);
@@ -93,9 +96,9 @@ impl OpenDigest<'_> {
 
     /// The length in bytes, by the same judgement; `None` if upstream does not say.
     pub(super) async fn length(self) -> Result<Option<u64>, Denial> {
-        let Self { shared, image, digest } = self;
+        let Self { shared, requester, image, digest } = self;
         let ImageRef { registry, repository, .. } = image;
-        let pull_through = &shared.pull_through;
+        let pull_through = shared.pull_through.on_behalf_of(requester);
         if self.is_inspected() {
             let length = pull_through.inspected_length(registry, repository, digest).await;
             match length.map_err(|error| deny::not_whole(image, None, error))? {
@@ -114,7 +117,7 @@ impl OpenDigest<'_> {
 
     /// Denies a blob that reads as a manifest, unless it is admitted as one.
     async fn admit_manifest(self) -> Result<(), Denial> {
-        let Self { shared, image, digest } = self;
+        let Self { shared, image, digest, .. } = self;
         let decision = Decision::new();
         let decided = timeout(MAX_DECISION, shared.decide(image, digest, &decision)).await;
         match decided.unwrap_or_else(|_| Err(deny::too_slow(image))) {

@@ -16,12 +16,14 @@ impl Gate {
     /// makes that name.
     pub async fn trust_metadata(&self, gun: &Gun, file: &File) -> Result<Option<Relayed>, Denial> {
         let Some((image, anchor)) = self.of_gun(gun) else { return Ok(None) };
+        let _pass = self.pass_for_list(&image).await?;
         match self.shared.trust.relay(&anchor, gun, file).await {
             Ok(found) => Ok(found),
             Err(error) => {
                 let why = match error {
                     NotUpdated::Refused(refusal) => Unendorsed::Undecided(refusal.because),
                     NotUpdated::Unreachable(why) => Unendorsed::Undecided(why),
+                    NotUpdated::Busy => Unendorsed::Undecided("the gate is busy".to_owned()),
                 };
                 Err(deny::unmet(&image, &Arc::from(""), Unmet { anchor, why }, &self.shared.trust))
             }

@@ -134,7 +134,9 @@ fn is_silence(error: &FetchError) -> bool {
             | UpstreamError::TooManyRequests { .. },
         ) => true,
         FetchError::Upstream(
-            UpstreamError::Absent { .. }
+            // It was not even asked.
+            UpstreamError::Busy(_)
+            | UpstreamError::Absent { .. }
             | UpstreamError::Refused { .. }
             | UpstreamError::RangeUnsatisfiable { .. },
         )

@@ -14,7 +14,7 @@ use http_body_util::Empty;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use url::{Host, Url};
 
@@ -147,11 +147,13 @@ impl Client {
         let deadline = Instant::now() + self.shared.timeouts.total;
         let mut retries = Retries::new();
         loop {
-            let outcome =
-                match tokio::time::timeout_at(deadline, self.once(method, url, headers)).await {
-                    Ok(outcome) => outcome,
-                    Err(_) => return Err(self.timed_out(url, Stage::FirstByte)),
-                };
+            // The wait for a place is our own doing, and is never reported as the server's silence.
+            let place = self.place(url, deadline).await?;
+            let once = self.once(method, url, headers, place);
+            let outcome = match tokio::time::timeout_at(deadline, once).await {
+                Ok(outcome) => outcome,
+                Err(_) => return Err(self.timed_out(url, Stage::FirstByte)),
+            };
             match retries.next_delay(&outcome) {
                 Some(delay) if Instant::now() + delay < deadline => {
                     // The body of what failed is dropped first: its place may be the last one.
@@ -163,18 +165,24 @@ impl Client {
         }
     }
 
+    async fn place(&self, url: &Url, deadline: Instant) -> Result<OwnedSemaphorePermit, NetError> {
+        let until = deadline.min(Instant::now() + self.shared.timeouts.first_byte);
+        let waiting = Arc::clone(&self.shared.places).acquire_owned();
+        // The semaphore is never closed; were it, there would be no place either.
+        match tokio::time::timeout_at(until, waiting).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(self.timed_out(url, Stage::Place)),
+        }
+    }
+
     async fn once(
         &self,
         method: Method,
         url: &Url,
         headers: &HeaderMap,
+        place: OwnedSemaphorePermit,
     ) -> Result<Response<Body>, NetError> {
-        let Shared { own, named, places, timeouts, .. } = &*self.shared;
-        let waiting = tokio::time::timeout(timeouts.first_byte, Arc::clone(places).acquire_owned());
-        // The semaphore is never closed; were it, there would be no place either.
-        let Ok(Ok(place)) = waiting.await else {
-            return Err(self.timed_out(url, Stage::Place));
-        };
+        let Shared { own, named, timeouts, .. } = &*self.shared;
         let pool = if self.is_own(url) { own } else { named };
         let mut request = request(method, url, headers)?;
         request.headers_mut().extend(self.via.clone().map(|via| (VIA, via)));

@@ -11,6 +11,7 @@ mod limit;
 mod retry;
 mod ssrf;
 mod tls;
+mod turns;
 pub mod via;
 
 pub use body::Body;
@@ -20,3 +21,4 @@ pub use limit::ReadError;
 pub use retry::{patiently, retry_after};
 pub use ssrf::ForbiddenTarget;
 pub use tls::TlsError;
+pub use turns::{Crowded, Limits, MAX_PAUSE, MIN_RATE, Turn, Turns};

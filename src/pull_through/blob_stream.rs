@@ -10,12 +10,15 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::breaks::Breaks;
+use super::by_piece::{ByPiece, Stored};
 use super::error::BlobError;
+use super::in_flight::Place;
 use super::joined::Joined;
 use super::kept::Kept;
 use super::straight::Straight;
 use crate::oci::Digest;
-use crate::upstream::Part;
+use crate::store::{Content, Store};
+use crate::upstream::{ByteRange, Part};
 
 /// How much of what was read ahead is handed on at once.
 const PIECE: usize = 64 << 10;
@@ -25,6 +28,7 @@ pub struct BlobStream(Way);
 
 enum Way {
     Kept(Box<Kept>),
+    ByPiece(Box<ByPiece>),
     Joined(Box<Joined>),
     Straight(Box<Straight>, Breaks),
     Begun(Box<Begun>),
@@ -50,6 +54,18 @@ impl BlobStream {
         Self(Way::Kept(Box::new(kept)))
     }
 
+    /// The same, which does not pin the content in the store.
+    pub(super) fn by_piece(
+        store: &Store,
+        place: Place,
+        content: &Content,
+        range: Option<ByteRange>,
+    ) -> Option<Self> {
+        let part = part_of(content.bytes().len() as u64, range)?;
+        let stored = Stored { store: store.clone(), place, digest: *content.digest() };
+        Some(Self(Way::ByPiece(Box::new(ByPiece::new(stored, part)))))
+    }
+
     pub(super) fn joined(joined: Joined) -> Self {
         Self(Way::Joined(Box::new(joined)))
     }
@@ -67,6 +83,7 @@ impl BlobStream {
     pub fn digest(&self) -> &Digest {
         match &self.0 {
             Way::Kept(kept) => kept.digest(),
+            Way::ByPiece(by_piece) => by_piece.digest(),
             Way::Joined(joined) => joined.digest(),
             Way::Straight(straight, _) => straight.source().digest(),
             Way::Begun(begun) => begun.rest.digest(),
@@ -77,6 +94,7 @@ impl BlobStream {
     pub fn part(&self) -> Part {
         match &self.0 {
             Way::Kept(kept) => kept.part(),
+            Way::ByPiece(by_piece) => by_piece.part(),
             Way::Joined(joined) => joined.part(),
             Way::Straight(straight, _) => straight.source().part(),
             Way::Begun(begun) => begun.rest.part(),
@@ -85,7 +103,7 @@ impl BlobStream {
 
     pub fn origin(&self) -> Origin {
         match &self.0 {
-            Way::Kept(_) => Origin::Store,
+            Way::Kept(_) | Way::ByPiece(_) => Origin::Store,
             Way::Joined(_) | Way::Straight(..) | Way::Begun(_) => Origin::Upstream,
         }
     }
@@ -94,6 +112,7 @@ impl BlobStream {
     fn left(&self) -> Option<u64> {
         match &self.0 {
             Way::Kept(kept) => kept.left(),
+            Way::ByPiece(by_piece) => Some(by_piece.left()),
             Way::Joined(joined) => joined.left(),
             Way::Straight(straight, _) => straight.left(),
             Way::Begun(begun) => Some(begun.rest.left()? + begun.ahead.len() as u64),
@@ -103,6 +122,7 @@ impl BlobStream {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BlobError>> {
         match &mut self.0 {
             Way::Kept(kept) => kept.poll_piece(context),
+            Way::ByPiece(by_piece) => by_piece.poll_piece(context),
             // The download itself counts how it ends, once for all.
             Way::Joined(joined) => joined.poll_piece(context),
             Way::Straight(straight, breaks) => {
@@ -124,6 +144,14 @@ impl BlobStream {
     }
 }
 
+/// What `range` is of content of that length; `None` if there is no such range.
+fn part_of(total: u64, range: Option<ByteRange>) -> Option<Part> {
+    match range {
+        None => Some(Part::Whole { length: Some(total) }),
+        Some(range) => Some(Part::Range(range.within(total)?)),
+    }
+}
+
 impl HttpBody for BlobStream {
     type Data = Bytes;
     type Error = BlobError;
@@ -139,6 +167,7 @@ impl HttpBody for BlobStream {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Way::Kept(kept) => kept.is_over(),
+            Way::ByPiece(by_piece) => by_piece.left() == 0,
             Way::Joined(_) | Way::Straight(..) | Way::Begun(_) => false,
         }
     }

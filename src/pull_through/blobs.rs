@@ -47,11 +47,13 @@ impl PullThrough {
     ) -> Result<BlobStream, FetchError> {
         let upstream = self.upstream(registry)?;
         let Some(store) = &self.store else {
-            return self.straight(upstream, repository, digest, range).await;
+            let upstream = upstream.on_behalf_of(self.requester);
+            return self.straight(&upstream, repository, digest, range).await;
         };
         if let Some(content) = store.look_up(registry, repository, digest).await {
             return kept(store, content, asked(store, upstream, repository, digest), range);
         }
+        let upstream = &upstream.on_behalf_of(self.requester);
         let place = (registry.clone(), repository.clone());
         // On the heap, so that whoever finds a kept one does not carry the room for this around.
         Box::pin(self.blob_not_kept(store, upstream, &place, digest, range)).await
@@ -134,6 +136,11 @@ impl PullThrough {
         }
     }
 
+    /// Whether the blob is kept for that repository, without looking at its content.
+    pub fn is_kept(&self, registry: &Registry, repository: &Repository, digest: &Digest) -> bool {
+        self.store.as_ref().is_some_and(|store| store.holds(registry, repository, digest))
+    }
+
     /// How many bytes the blob `digest` has; `None` if upstream has it and does not say.
     pub async fn blob_length(
         &self,
@@ -195,7 +202,12 @@ fn kept(
     range: Option<ByteRange>,
 ) -> Result<BlobStream, FetchError> {
     let size = Some(content.bytes().len() as u64);
-    let kept = Kept::new(store.clone(), content, asked, range).map(BlobStream::kept);
+    let kept = if store.is_crowded() {
+        let place = (asked.upstream.registry().clone(), asked.repository);
+        BlobStream::by_piece(store, place, &content, range)
+    } else {
+        Kept::new(store.clone(), content, asked, range).map(BlobStream::kept)
+    };
     kept.ok_or(FetchError::Upstream(UpstreamError::RangeUnsatisfiable { size }))
 }
 

@@ -31,7 +31,10 @@ impl Breaks {
     /// `digest` did not come whole from `registry`.
     pub(super) fn note(&self, registry: &Registry, digest: &Digest, error: &BlobError) {
         self.metrics.broke_off(digest, error);
-        self.lately.insert((registry.clone(), *digest), ());
+        // A slow client says nothing about the registry.
+        if !matches!(error, BlobError::TooSlow) {
+            self.lately.insert((registry.clone(), *digest), ());
+        }
     }
 
     pub(super) fn has(&self, registry: &Registry, digest: &Digest) -> bool {

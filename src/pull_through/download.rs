@@ -11,10 +11,12 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::breaks::Breaks;
+use super::by_piece::Stored;
 use super::error::BlobError;
 use super::in_flight::Start;
 use super::progress::{End, Open, Progress};
 use super::source::{Source, total};
+use crate::oci::Hasher;
 use crate::store::{Ingest, Seen, Store, Unkept, Whole};
 use crate::upstream::Upstream;
 
@@ -44,6 +46,8 @@ impl Download {
         let opened = tokio::select! {
             opened = self.open(unkept) => opened,
             () = self.stop.cancelled() => return,
+            // Nothing has come yet, so nothing is lost.
+            () = self.unwanted() => return,
         };
         let Some((source, ingest)) = opened else { return };
         let came = tokio::select! {
@@ -122,6 +126,9 @@ impl Download {
                     }));
                 }
             }
+            // A download that nobody waits for is the first to give way to others.
+            let alone = self.start.is_alone();
+            source.set_abandoned(alone);
             let has_room = waiting.iter().map(Bytes::len).sum::<usize>() < MAX_WAITING;
             tokio::select! {
                 written = ended(&mut writing) => {
@@ -136,10 +143,35 @@ impl Download {
                     match piece {
                         Ok(Some(piece)) => waiting.push(piece),
                         Ok(None) => all_came = true,
+                        Err(BlobError::TooSlow) => {
+                            return Err(self.gave_way(idle, writing, before, pieces).await);
+                        }
                         Err(error) => return Err(End::Failed(error)),
                     }
                 }
+                () = self.start.left_alone(), if !alone => {}
             }
+        }
+    }
+
+    /// How a download ends that gave its turn to others: clients that wait for it by now go on by themselves.
+    async fn gave_way(
+        &self,
+        idle: Option<Ingest>,
+        writing: Option<Writing>,
+        (position, hasher): (u64, Hasher),
+        pieces: Vec<Bytes>,
+    ) -> End {
+        let written = match writing {
+            Some(writing) => writing.await.map(|written| self.written(written, pieces)),
+            None => None,
+        };
+        match idle.map(Ok).or(written) {
+            Some(Ok(ingest)) => {
+                End::Unkept { position: ingest.position(), hasher: ingest.hasher() }
+            }
+            Some(Err(end)) => end,
+            None => End::Unkept { position, hasher },
         }
     }
 
@@ -150,6 +182,16 @@ impl Download {
         }
         self.start.tell(|progress| progress.advance(pieces));
         Ok(ingest)
+    }
+
+    /// Waits until nobody waits for the blob, and gives it up.
+    async fn unwanted(&self) {
+        loop {
+            self.start.left_alone().await;
+            if self.start.give_up() {
+                return;
+            }
+        }
     }
 
     /// Waits until nobody has wanted the blob for some time, and gives it up.
@@ -172,16 +214,18 @@ impl Download {
         let (digest, holders) = (*self.start.digest(), self.start.holders());
         let published = self.store.publish(move |store| {
             let mut holders = holders.into_iter();
-            let Some((registry, repository)) = holders.next() else { return };
+            let (registry, repository) = holders.next()?;
             // Why it is not kept, the store has told the operator.
-            if whole.publish(&registry, &repository, Seen::Blob).is_ok() {
-                for (registry, repository) in holders {
-                    store.hold(&registry, &repository, &digest, &Seen::Blob);
-                }
+            whole.publish(&registry, &repository, Seen::Blob).ok()?;
+            for (registry, repository) in holders {
+                store.hold(&registry, &repository, &digest, &Seen::Blob);
             }
+            Some(Stored { store: store.clone(), place: (registry, repository), digest })
         });
         // Why it is not published, the store has told the operator.
-        let _ = published.await;
+        if let Some(Some(stored)) = published.await {
+            self.start.tell(|progress| progress.publish(stored));
+        }
     }
 }
 

@@ -51,6 +51,10 @@ pub enum BlobError {
     /// Too many blobs are held in memory until they are whole.
     #[error("there is no room to look at the blob now")]
     NoRoom,
+    #[error("the client took too little of the blob while others waited for their turn")]
+    TooSlow,
+    #[error("the blob was removed from the store to make room for others")]
+    Removed,
     /// The download ended because the gate does.
     #[error("the gate is stopping")]
     Stopping,

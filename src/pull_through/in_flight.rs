@@ -128,6 +128,11 @@ impl Start {
         self.flight.progress.send_modify(change);
     }
 
+    /// Whether no client waits for it now.
+    pub(super) fn is_alone(&self) -> bool {
+        self.flight.progress.receiver_count() == 0
+    }
+
     /// Waits until nobody waits for it.
     pub(super) async fn left_alone(&self) {
         self.flight.progress.closed().await;

@@ -34,17 +34,20 @@ enum Why {
     Unreadable,
     /// There was no room to look at it.
     NoRoom,
+    /// Its client took too little of it while others waited.
+    TooSlow,
     /// The gate was stopped.
     Stopping,
 }
 
 impl Why {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Mismatch,
         Self::Length,
         Self::Interrupted,
         Self::Unreadable,
         Self::NoRoom,
+        Self::TooSlow,
         Self::Stopping,
     ];
 }
@@ -57,6 +60,7 @@ impl EncodeLabelValue for Why {
             Self::Interrupted => "interrupted",
             Self::Unreadable => "unreadable",
             Self::NoRoom => "no_room",
+            Self::TooSlow => "too_slow",
             Self::Stopping => "stopping",
         };
         EncodeLabelValue::encode(&name, encoder)
@@ -85,8 +89,9 @@ impl Metrics {
             BlobError::Mismatch(_) => Why::Mismatch,
             BlobError::Length | BlobError::OtherPart => Why::Length,
             BlobError::Interrupted(_) | BlobError::Resume(_) => Why::Interrupted,
-            BlobError::Unreadable(_) => Why::Unreadable,
             BlobError::NoRoom => Why::NoRoom,
+            BlobError::Unreadable(_) | BlobError::Removed => Why::Unreadable,
+            BlobError::TooSlow => Why::TooSlow,
             BlobError::Stopping => Why::Stopping,
         };
         self.broken.get_or_create(&BrokenLabels { reason }).inc();

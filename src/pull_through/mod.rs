@@ -5,6 +5,7 @@
 mod blob_stream;
 mod blobs;
 mod breaks;
+mod by_piece;
 mod download;
 mod error;
 mod fetched;
@@ -34,6 +35,7 @@ pub use inspect::Inspected;
 pub use metrics::Metrics;
 
 use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::requester::Requester;
 use crate::store::Store;
 use crate::upstream::Upstream;
 use breaks::Breaks;
@@ -55,6 +57,7 @@ pub struct PullThrough {
     /// What goes on though no client waits for it.
     tasks: TaskTracker,
     stop: CancellationToken,
+    requester: Requester,
 }
 
 impl PullThrough {
@@ -77,6 +80,7 @@ impl PullThrough {
             natures: Natures::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            requester: Requester::Gate,
         }
     }
 
@@ -90,6 +94,12 @@ impl PullThrough {
     #[must_use]
     pub fn asking(&self, upstreams: impl IntoIterator<Item = Upstream>) -> Self {
         Self { upstreams: Arc::new(by_registry(upstreams)), ..self.clone() }
+    }
+
+    /// The same content and downloads, for `requester`: its blobs wait in the queue of that client.
+    #[must_use]
+    pub fn on_behalf_of(&self, requester: Requester) -> Self {
+        Self { requester, ..self.clone() }
     }
 
     /// The upstream of `registry`, for what is only relayed: tag lists, referrers.

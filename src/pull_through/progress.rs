@@ -5,6 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 
+use super::by_piece::Stored;
 use super::error::BlobError;
 use crate::oci::Hasher;
 use crate::store::Arriving;
@@ -41,8 +42,17 @@ pub(super) struct Open {
     /// The pieces that came last, and where they begin: who keeps up need not read them again.
     recent: VecDeque<(u64, Bytes)>,
     /// Where all that was written can be read.
-    arriving: Arriving,
+    written_to: WrittenTo,
     pub(super) end: Option<End>,
+}
+
+/// Where the bytes of a download are on disk.
+#[derive(Clone)]
+pub(super) enum WrittenTo {
+    /// In its file, which cannot be evicted while clients read it.
+    File(Arriving),
+    /// In the store.
+    Store(Stored),
 }
 
 /// How a download ended.
@@ -95,6 +105,13 @@ impl Progress {
         }
     }
 
+    /// The download is in the store. Clients that still read it read it there, and pin nothing.
+    pub(super) fn publish(&mut self, stored: Stored) {
+        if let Some(open) = self.open() {
+            open.written_to = WrittenTo::Store(stored);
+        }
+    }
+
     /// That is all; `length` if all of it is right.
     pub(super) fn end(&mut self, length: Option<u64>, end: End) {
         let Some(open) = self.open() else { return };
@@ -113,7 +130,8 @@ impl Progress {
 impl Open {
     pub(super) fn new(length: Option<u64>, arriving: Arriving) -> Self {
         let recent = VecDeque::new();
-        Self { length, available: 0, written: 0, recent, arriving, end: None }
+        let written_to = WrittenTo::File(arriving);
+        Self { length, available: 0, written: 0, recent, written_to, end: None }
     }
 
     /// Some of the bytes from `position` up to `until`, which is after it and no later than
@@ -131,7 +149,7 @@ impl Open {
             break;
         }
         let most = usize::try_from(PIECE.min(until - position)).unwrap_or(usize::MAX);
-        Came::OnDisk(OnDisk { arriving: self.arriving.clone(), position, most })
+        Came::OnDisk(OnDisk { written_to: self.written_to.clone(), position, most })
     }
 }
 
@@ -143,7 +161,7 @@ pub(super) enum Came {
 
 /// Some bytes that came, and that are read from the disk again.
 pub(super) struct OnDisk {
-    arriving: Arriving,
+    written_to: WrittenTo,
     position: u64,
     most: usize,
 }
@@ -151,9 +169,15 @@ pub(super) struct OnDisk {
 impl OnDisk {
     /// Reads them. Waits for the disk.
     pub(super) fn read(self) -> io::Result<Bytes> {
-        match self.arriving.read_at(self.position, self.most)? {
-            nothing if nothing.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
-            piece => Ok(piece),
+        let Self { written_to, position, most } = self;
+        match written_to {
+            WrittenTo::File(arriving) => match arriving.read_at(position, most)? {
+                nothing if nothing.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+                piece => Ok(piece),
+            },
+            WrittenTo::Store(stored) => {
+                stored.piece(position, most as u64).ok_or(io::ErrorKind::NotFound.into())
+            }
         }
     }
 }

@@ -6,12 +6,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use http_body::Body as _;
 
 use super::error::BlobError;
 use crate::net::{NetError, patiently};
 use crate::oci::{Digest, Hasher, Registry, Repository};
-use crate::upstream::{Blob, ByteRange, Part, Upstream, UpstreamError, Violation};
+use crate::upstream::{Blob, ByteRange, Lost, Part, Upstream, UpstreamError, Violation};
 
 /// How often one blob is taken up again after upstream broke off.
 const MAX_RESUMES: usize = 5;
@@ -108,6 +107,13 @@ impl Source {
         self.part
     }
 
+    /// Nobody waits for it, or somebody does again.
+    pub(super) fn set_abandoned(&self, abandoned: bool) {
+        if let State::Open(blob) = &self.state {
+            blob.set_abandoned(abandoned);
+        }
+    }
+
     /// How many bytes are still to come, if upstream says.
     pub(super) fn left(&self) -> Option<u64> {
         Some(self.end?.saturating_sub(self.position))
@@ -133,7 +139,7 @@ impl Source {
                     let blob = ready!(resuming.as_mut().poll(context))?;
                     self.state = self.go_on(blob)?;
                 }
-                State::Open(blob) => match ready!(Pin::new(&mut blob.body).poll_frame(context)) {
+                State::Open(blob) => match ready!(blob.poll_frame(context)) {
                     Some(Ok(frame)) => {
                         // Trailers are nothing of the blob, and nor are empty pieces.
                         let Ok(mut piece) = frame.into_data() else { continue };
@@ -144,7 +150,8 @@ impl Source {
                             return Poll::Ready(self.take(piece).map(Some));
                         }
                     }
-                    Some(Err(error)) => self.ended(Some(error))?,
+                    Some(Err(Lost::Net(error))) => self.ended(Some(error))?,
+                    Some(Err(Lost::Turn)) => return Poll::Ready(Err(BlobError::TooSlow)),
                     None => self.ended(None)?,
                 },
             }

@@ -39,7 +39,7 @@ use super::sticky::Memory;
 #[derive(Debug)]
 pub struct Proxy {
     generations: Generations,
-    load: Load,
+    pub(super) load: Load,
     pub(super) metrics: Metrics,
     pub(super) audit: Audit,
     /// The denials that were given on the mirror listener.
@@ -85,9 +85,10 @@ impl Proxy {
         let (head, body) = request.into_parts();
         drain::begin(body);
         let generation = self.generations.current();
+        let gate = generation.gate.on_behalf_of(client.into());
         let mut exchange = Exchange {
             proxy: self,
-            gate: &generation.gate,
+            gate: &gate,
             denial_status: generation.denial_status,
             facing,
             client,

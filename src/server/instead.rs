@@ -30,7 +30,10 @@ pub(super) const ANSWER: Duration = Duration::from_secs(18);
 /// Whether what was denied may well be there in a moment.
 pub(super) fn is_passing(denial: &Denial) -> bool {
     match denial {
-        Denial::Undecided(undecided) => undecided.doubt == Doubt::UpstreamUnreachable,
+        Denial::Undecided(undecided) => match undecided.doubt {
+            Doubt::GateBusy(_) | Doubt::UpstreamUnreachable => true,
+            Doubt::TrustUnreachable | Doubt::UpstreamRefused => false,
+        },
         Denial::Throttled { .. } => true,
         Denial::Absent(_)
         | Denial::Refused(_)
@@ -174,7 +177,8 @@ impl Exchange<'_> {
     }
 
     pub(super) fn record(&self, denial: &Denial) {
-        let Proxy { audit, metrics, .. } = self.proxy;
+        let Proxy { audit, metrics, load, .. } = self.proxy;
+        load.count_busy(denial);
         audit::denied(audit, metrics, self.asked(), denial);
     }
 

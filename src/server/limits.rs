@@ -25,7 +25,8 @@ pub struct Limits {
     /// Bytes of tag lists, lists of referrers and trust metadata that clients have not taken yet, of all
     /// listeners together. More are answered with 503.
     pub max_list_bytes: usize,
-    /// Requests at once on one HTTP/2 connection.
+    /// Requests at once on one HTTP/2 connection. Clients pull a few layers at once, and open another
+    /// connection where they need more.
     pub max_streams: u32,
     /// Bytes of one request's line and headers; more is answered with 431. At least
     /// [`Limits::MIN_HEADER_BYTES`].
@@ -63,7 +64,7 @@ impl Default for Limits {
             reader_grace: Duration::from_secs(5),
             max_requests: 4096,
             max_list_bytes: 64 << 20,
-            max_streams: 64,
+            max_streams: 32,
             max_header_bytes: 32 << 10,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::Limits;
+use crate::gate::{Denial, Doubt, Shortage, Undecided};
 
 /// The most requests in progress on one connection while more than half of all places are taken.
 const CROWDED_SHARE: usize = 16;
@@ -26,26 +27,43 @@ const LIST_WAIT: Duration = Duration::from_secs(1);
 /// A limit that was reached, and what happened then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reached {
+    /// A blob was answered with 503, because too many blobs of its registry were in progress or waited.
+    Blobs,
     /// A connection was closed or refused, because there were too many.
     Connections,
     /// A list was answered with 503, because too many bytes of lists waited for their clients.
     Lists,
     /// A request was answered with 503, because too many were in progress.
     Requests,
+    /// A request was answered with 503, because too many requests for unknown names were in progress or waited.
+    UnknownNames,
+    /// A request was answered with 503, because too many requests to its registry were in progress.
+    UpstreamRequests,
     /// An answer was cut off, because its client did not take it.
     WriteTimeout,
 }
 
 impl Reached {
-    const ALL: [Self; 4] = [Self::Connections, Self::Lists, Self::Requests, Self::WriteTimeout];
+    const ALL: [Self; 7] = [
+        Self::Blobs,
+        Self::Connections,
+        Self::Lists,
+        Self::Requests,
+        Self::UnknownNames,
+        Self::UpstreamRequests,
+        Self::WriteTimeout,
+    ];
 }
 
 impl EncodeLabelValue for Reached {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         let name = match self {
+            Self::Blobs => "blobs",
             Self::Connections => "connections",
             Self::Lists => "lists",
             Self::Requests => "requests",
+            Self::UnknownNames => "unknown_names",
+            Self::UpstreamRequests => "upstream_requests",
             Self::WriteTimeout => "write_timeout",
         };
         EncodeLabelValue::encode(&name, encoder)
@@ -130,6 +148,18 @@ impl Load {
         }
         // Every slice of these bytes keeps the place.
         Some(Bytes::from_owner(Counted { list, _place: place }))
+    }
+
+    /// Counts the limit that made the gate too busy for a request, if that is why it was denied.
+    pub(super) fn count_busy(&self, denial: &Denial) {
+        let Denial::Undecided(Undecided { doubt: Doubt::GateBusy(shortage), .. }) = denial else {
+            return;
+        };
+        self.count(match shortage {
+            Shortage::Blobs => Reached::Blobs,
+            Shortage::Requests => Reached::UpstreamRequests,
+            Shortage::UnknownNames => Reached::UnknownNames,
+        });
     }
 
     pub(super) fn count(&self, limit: Reached) {

@@ -2,9 +2,12 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::config::Config;
 use super::facts::{Facts, Place, Seen};
@@ -110,6 +113,36 @@ impl Disk {
         self.facts.touch(digest);
         self.recent.keep(&opened, self.clock.now());
         Some((opened, held.seen))
+    }
+
+    /// Whether those who read content keep so much of it from being removed that others should not.
+    pub(super) fn is_crowded(&self) -> bool {
+        let most = self.room.most_pinned();
+        if self.in_use.mapped() <= most {
+            return false;
+        }
+        self.recent.clear();
+        self.in_use.mapped() > most
+    }
+
+    /// A copy of at most `most` bytes of `digest` from `position` on, which keeps nothing from being removed.
+    pub(super) fn piece(
+        &self,
+        place: Place<'_>,
+        digest: &Digest,
+        position: u64,
+        most: u64,
+    ) -> Option<Bytes> {
+        let _pin = self.in_use.pin(digest)?;
+        let held = self.facts.held(place, digest)?;
+        let length = usize::try_from(most.min(held.length.checked_sub(position)?)).ok()?;
+        let file = self.open_file(digest, held.length).ok()?;
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, position)
+            .inspect_err(|error| self.health.failed(Operation::Read, error))
+            .ok()?;
+        self.facts.touch(digest);
+        Some(bytes.into())
     }
 
     fn open(&self, digest: &Digest, length: u64) -> Result<Mapped, Unopened> {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::mapped::Mapped;
@@ -20,6 +21,8 @@ enum Place {
 pub(super) struct InUse {
     places: Mutex<HashMap<Digest, Place>>,
     gone: Condvar,
+    /// The bytes of content that is mapped, and therefore cannot be removed.
+    mapped: AtomicU64,
 }
 
 /// As long as one is held, its content is not removed.
@@ -33,7 +36,7 @@ pub(super) struct Pin {
 pub(super) struct Opened {
     mapped: Mapped,
     touched: Touched,
-    _pin: Arc<Pin>,
+    pin: Arc<Pin>,
 }
 
 /// As long as it is held, nobody begins to read or write the content.
@@ -83,6 +86,11 @@ impl InUse {
         Some(pin)
     }
 
+    /// How many bytes are mapped at this moment.
+    pub(super) fn mapped(&self) -> u64 {
+        self.mapped.load(Ordering::Relaxed)
+    }
+
     /// Whether someone reads or writes it.
     pub(super) fn holds(&self, digest: &Digest) -> bool {
         match locked(&self.places).get(digest) {
@@ -120,7 +128,8 @@ impl Pin {
         }
         let mapped = open()?;
         let touched = Touched::new(mapped.as_ref().len());
-        let opened = Arc::new(Opened { mapped, touched, _pin: self.clone() });
+        let opened = Arc::new(Opened { mapped, touched, pin: self.clone() });
+        self.in_use.mapped.fetch_add(opened.weight(), Ordering::Relaxed);
         *shared = Arc::downgrade(&opened);
         Ok(opened)
     }
@@ -161,7 +170,17 @@ impl Drop for Going<'_> {
     }
 }
 
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.pin.in_use.mapped.fetch_sub(self.weight(), Ordering::Relaxed);
+    }
+}
+
 impl Opened {
+    fn weight(&self) -> u64 {
+        if self.is_mapped() { self.as_ref().len() as u64 } else { 0 }
+    }
+
     pub(super) fn is_mapped(&self) -> bool {
         matches!(self.mapped, Mapped::Map(_))
     }

@@ -28,7 +28,7 @@ const MAX_AHEAD: u64 = 16 << 20;
 /// Why something is not kept. It can be passed on all the same.
 #[derive(Debug, Error)]
 pub enum Unkept {
-    #[error("it is larger than the store may be")]
+    #[error("it is larger than the share of the store that one content may take")]
     TooLarge,
     #[error("there is no room, and nothing that could go")]
     NoRoom,
@@ -84,7 +84,7 @@ impl Ingest {
         digest: &Digest,
         length: Option<u64>,
     ) -> Result<Self, Unkept> {
-        if length.is_some_and(|length| length > disk.room.most()) {
+        if length.is_some_and(|length| length > disk.room.most_of_one(true)) {
             return Err(Unkept::TooLarge);
         }
         disk.see_to();
@@ -108,6 +108,9 @@ impl Ingest {
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Unkept> {
         let position = self.position();
         let after = position + bytes.len() as u64;
+        if after > self.disk.room.most_of_one(self.length.is_some()) {
+            return Err(Unkept::TooLarge);
+        }
         self.make_room(after)?;
         let written = self.incoming.file.write_all_at(bytes, position);
         written.map_err(|error| self.disk.unkept(Operation::Write, error))?;

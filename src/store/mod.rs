@@ -118,9 +118,31 @@ impl Store {
         found.map(|(opened, seen)| Content::new(*digest, opened, seen))
     }
 
+    /// Whether those who read kept content keep so much of it from being removed that the next should read
+    /// it by [`Self::piece`].
+    pub fn is_crowded(&self) -> bool {
+        self.disk.is_crowded()
+    }
+
+    /// A copy of at most `most` bytes of kept content from `position` on; `None` if it is not kept any more.
+    pub fn piece(
+        &self,
+        (registry, repository): (&Registry, &Repository),
+        digest: &Digest,
+        position: u64,
+        most: u64,
+    ) -> Option<Bytes> {
+        self.disk.piece((registry, repository), digest, position, most)
+    }
+
     /// Whether the content is kept, whichever registry delivered it. Says nothing of who may have it.
     pub fn keeps(&self, digest: &Digest) -> bool {
         self.disk.facts.keeps(digest).unwrap_or(false)
+    }
+
+    /// Whether the content is kept and that repository is known to hold it. Does not count as a use.
+    pub fn holds(&self, registry: &Registry, repository: &Repository, digest: &Digest) -> bool {
+        self.disk.facts.held((registry, repository), digest).is_some()
     }
 
     /// Whether the content is kept and `registry` has delivered its bytes. Upstream then only needs to

@@ -6,6 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::metrics::gauge::Gauge;
 
+/// One content may take this fraction of `max_size` if upstream announces its length, and that fraction if it
+/// does not: an endless one must not drive everything else out. In either case at least so many bytes.
+const SHARE_ANNOUNCED: u64 = 2;
+const SHARE_UNANNOUNCED: u64 = 4;
+const LEAST_SHARE: u64 = 1 << 20;
+/// The fraction of `max_size` that clients may keep from being removed while they read it.
+const SHARE_PINNED: u64 = 2;
+
 #[derive(Default)]
 struct Taken {
     kept: u64,
@@ -40,6 +48,17 @@ impl Room {
 
     pub(super) fn most(&self) -> u64 {
         self.most
+    }
+
+    /// The most bytes that one content may take.
+    pub(super) fn most_of_one(&self, announced: bool) -> u64 {
+        let share = if announced { SHARE_ANNOUNCED } else { SHARE_UNANNOUNCED };
+        (self.most / share).max(LEAST_SHARE).min(self.most)
+    }
+
+    /// The most bytes of content that may be kept from being removed by those who read it.
+    pub(super) fn most_pinned(&self) -> u64 {
+        self.most / SHARE_PINNED
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -112,6 +131,15 @@ impl Drop for Reservation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_content_takes_a_share_that_depends_on_whether_its_length_is_known() {
+        let large = Room::new(20 << 30, Gauge::default());
+        assert_eq!(large.most_of_one(true), 10 << 30);
+        assert_eq!(large.most_of_one(false), 5 << 30);
+        let small = Room::new(1000, Gauge::default());
+        assert_eq!((small.most_of_one(true), small.most_of_one(false)), (1000, 1000));
+    }
 
     #[test]
     fn no_more_is_taken_than_there_is_and_what_is_given_back_is_free_again() {

@@ -8,7 +8,7 @@ use http::{HeaderName, Response, StatusCode};
 use thiserror::Error;
 
 use crate::json::{Document, InvalidJson, Value};
-use crate::net::{Body, ForbiddenTarget, NetError, ReadError, retry_after};
+use crate::net::{Body, Crowded, ForbiddenTarget, NetError, ReadError, Stage, retry_after};
 use crate::oci::ErrorCode;
 use crate::oci::manifest::InvalidManifest;
 use crate::shown::is_plain;
@@ -34,6 +34,9 @@ pub enum UpstreamError {
     /// 416, with the content's size where upstream told it.
     #[error("the range is not within the content")]
     RangeUnsatisfiable { size: Option<u64> },
+    /// The gate did not ask, because it is busy. Says nothing of the server.
+    #[error("the gate is busy: {0}")]
+    Busy(Busy),
     #[error("upstream does not answer: {0}")]
     Unreachable(#[from] Outage),
     #[error("upstream broke the protocol: {0}")]
@@ -45,11 +48,22 @@ fn said(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
+/// What the gate has too many of to ask upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Busy {
+    #[error(transparent)]
+    BlobQueue(Crowded),
+    #[error("no turn for another blob was free within {0} seconds")]
+    Blobs(u64),
+    #[error("as many requests as the server may get at once are in progress")]
+    Requests,
+}
+
 impl UpstreamError {
     /// Whether the answer may well be another in a while.
     pub const fn is_passing(&self) -> bool {
         match self {
-            Self::TooManyRequests { .. } | Self::Unreachable(_) => true,
+            Self::TooManyRequests { .. } | Self::Busy(_) | Self::Unreachable(_) => true,
             Self::Absent { .. }
             | Self::Refused { .. }
             | Self::RangeUnsatisfiable { .. }
@@ -114,6 +128,7 @@ impl From<NetError> for UpstreamError {
     fn from(error: NetError) -> Self {
         match error {
             NetError::Forbidden(target) => Self::Protocol(Violation::Target(target)),
+            NetError::TimedOut { stage: Stage::Place, .. } => Self::Busy(Busy::Requests),
             NetError::TimedOut { .. }
             | NetError::Connect { .. }
             | NetError::Tls { .. }

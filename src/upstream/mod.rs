@@ -3,6 +3,7 @@
 //! what its digest says is for [`crate::pull_through`], and whether anyone trusts it is not known here.
 
 mod auth;
+mod blob;
 mod challenge;
 mod config;
 mod credentials;
@@ -27,20 +28,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 pub use auth::Authenticator;
+pub use blob::{Blob, Lost};
 pub use config::{Config, ConfigError, is_base};
 pub use credentials::{Credentials, InvalidCredentials};
-pub use error::{Outage, UpstreamError, Violation};
+pub use error::{Busy, Outage, UpstreamError, Violation};
 pub use metrics::{Endpoint, Metrics};
 pub use page::Page;
 pub use range::{ByteRange, ContentRange};
 pub use referrers::{Listing, Referrers};
 
 use crate::json::{self, Document, Value};
-use crate::net::{Body, Client, Method, NetError, Stage};
+use crate::net::{Body, Client, Limits, Method, Turn, Turns};
 use crate::oci::headers::DOCKER_CONTENT_DIGEST;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, ErrorCode, MediaType, Reference, Registry, Repository, Tag};
 use crate::parsing;
+use crate::requester::Requester;
 use exchange::Question;
 use together::Together;
 
@@ -50,8 +53,11 @@ const MAX_TAG_LIST: usize = 16 << 20;
 const MAX_LISTS: usize = 64 << 20;
 /// The most tags in one page of a tag list.
 const MAX_TAGS: usize = 500_000;
-/// One in so many requests at once is never a blob's.
+/// One in so many requests at once is never for a blob: it is for decisions.
 const RESERVED: usize = 8;
+/// How many requests for blobs may wait for their turn, and how many of one client address.
+const MAX_WAITING: usize = 1_024;
+const MAX_WAITING_PER_ADDRESS: usize = 512;
 
 /// A manifest as upstream gave it: nobody has looked at it yet.
 #[derive(Clone, Debug)]
@@ -59,14 +65,6 @@ pub struct Answer {
     pub bytes: Bytes,
     /// What upstream says that it is.
     pub content_type: Option<String>,
-}
-
-/// A blob as it comes. Has its place among the blobs under way until it is dropped.
-#[derive(Debug)]
-pub struct Blob {
-    pub part: Part,
-    pub body: Body,
-    _place: OwnedSemaphorePermit,
 }
 
 /// What of a blob is coming.
@@ -91,31 +89,48 @@ pub struct TagPage {
 pub struct Upstream {
     registry: Registry,
     server: Authenticator,
-    /// A place for each blob under way. Clients that read slowly may take all of them, so there are
-    /// fewer than there may be requests: what is left is for deciding.
-    blob_places: Arc<Semaphore>,
+    /// A turn for each blob in progress. There are fewer than `max_requests`: the rest is for decisions.
+    blob_turns: Turns,
     patience: Duration,
     tag_lists: Together<(Repository, String), Result<TagPage, UpstreamError>>,
     referrer_lists: Together<referrers::Key, Result<Listing, UpstreamError>>,
     /// Room for lists that are read and parsed, in bytes.
     list_room: Arc<Semaphore>,
+    max_requests: usize,
+    requester: Requester,
 }
 
 impl Upstream {
     /// Reads what the configuration names, and connects to nothing yet.
     pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, ConfigError> {
         let server = config::authenticator(config, metrics)?;
-        let reserved = config.max_requests / RESERVED;
-        let places = (config.max_requests - reserved).min(Semaphore::MAX_PERMITS);
+        let blob_turns = Turns::new(Limits {
+            running: config.max_requests - config.max_requests / RESERVED,
+            waiting: MAX_WAITING,
+            waiting_per_address: MAX_WAITING_PER_ADDRESS,
+        });
         Ok(Self {
             registry: config.registry.clone(),
             server,
-            blob_places: Arc::new(Semaphore::new(places)),
+            blob_turns,
             patience: config.timeouts.first_byte,
             tag_lists: Together::default(),
             referrer_lists: Together::default(),
             list_room: Arc::new(Semaphore::new(MAX_LISTS)),
+            max_requests: config.max_requests,
+            requester: Requester::Gate,
         })
+    }
+
+    /// The same upstream, for `requester`: its blobs wait in the queue of that client.
+    #[must_use]
+    pub fn on_behalf_of(&self, requester: Requester) -> Self {
+        Self { requester, ..self.clone() }
+    }
+
+    /// How many requests there may be at once.
+    pub fn max_requests(&self) -> usize {
+        self.max_requests
     }
 
     /// The name that this registry's images bear.
@@ -182,7 +197,7 @@ impl Upstream {
             let size = self.blob_length(repository, digest).await?;
             return Err(UpstreamError::RangeUnsatisfiable { size });
         }
-        let place = self.blob_place().await?;
+        let turn = self.blob_turn().await?;
         let mut headers = HeaderMap::new();
         if let Some(range) = range {
             let value = HeaderValue::try_from(range.to_header());
@@ -204,7 +219,7 @@ impl Upstream {
             }
             _ => return Err(error::of_response(response, ErrorCode::BlobUnknown).await),
         };
-        Ok(Blob { part, body: response.into_body(), _place: place })
+        Ok(Blob::new(part, response.into_body(), turn))
     }
 
     /// How many bytes the blob `digest` has, by `HEAD`; `None` if upstream has it and does not say.
@@ -265,13 +280,8 @@ impl Upstream {
         match tokio::time::timeout(self.patience, room).await {
             Ok(Ok(room)) => Ok((body.read_whole(ceiling).await?, room)),
             // The semaphore is never closed.
-            Ok(Err(_)) | Err(_) => Err(self.no_place()),
+            Ok(Err(_)) | Err(_) => Err(UpstreamError::Busy(Busy::Requests)),
         }
-    }
-
-    fn no_place(&self) -> UpstreamError {
-        let host = self.client().base().host_str().unwrap_or_default().to_owned();
-        NetError::TimedOut { host, stage: Stage::Place }.into()
     }
 
     async fn ask(
@@ -299,12 +309,11 @@ impl Upstream {
         url
     }
 
-    async fn blob_place(&self) -> Result<OwnedSemaphorePermit, UpstreamError> {
-        let place = Arc::clone(&self.blob_places).acquire_owned();
-        match tokio::time::timeout(self.patience, place).await {
-            Ok(Ok(place)) => Ok(place),
-            // The semaphore is never closed; were it, there would be no place either.
-            Ok(Err(_)) | Err(_) => Err(self.no_place()),
+    async fn blob_turn(&self) -> Result<Turn, UpstreamError> {
+        match tokio::time::timeout(self.patience, self.blob_turns.turn(self.requester)).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(crowded)) => Err(UpstreamError::Busy(Busy::BlobQueue(crowded))),
+            Err(_) => Err(UpstreamError::Busy(Busy::Blobs(self.patience.as_secs()))),
         }
     }
 

@@ -129,6 +129,11 @@ impl Case<'_> {
                 "whoever runs the gate: see that its store can be read and written; then ask again"
                     .to_owned()
             }
+            (Doubt::GateBusy(_), _) => {
+                "wait, and ask again; the operator of the gate: `countersign_limit_reached_total` tells \
+                 which limit was reached"
+                    .to_owned()
+            }
             (Doubt::UpstreamUnreachable, _) => format!(
                 "whoever runs the gate: see that it reaches the registry {registry} (`url` and `ca` of its \
                  [[upstream]]); then ask again"

@@ -1,7 +1,7 @@
 //! Each denial gives one sentence that says who can do what.
 
 use crate::clock::Clock;
-use crate::gate::{Denied, Undecided};
+use crate::gate::{Denied, Shortage, Undecided};
 use crate::pull_through::PullThrough;
 use crate::trust::content::Verdicts;
 use crate::trust::notaryv1::TrustCache;
@@ -43,7 +43,12 @@ fn every_denial_says_in_one_sentence_who_is_to_do_what() {
         let (rule, anchor) = (rule.clone(), anchor.clone());
         Denial::Refused(Denied { image: image.clone(), refusal, rule, anchor, scheme })
     });
-    let doubts = [Doubt::TrustUnreachable, Doubt::UpstreamRefused, Doubt::UpstreamUnreachable];
+    let doubts = [
+        Doubt::GateBusy(Shortage::UnknownNames),
+        Doubt::TrustUnreachable,
+        Doubt::UpstreamRefused,
+        Doubt::UpstreamUnreachable,
+    ];
     let undecided = doubts.map(|doubt| {
         let (image, because) = (image.clone(), "why".to_owned());
         let (rule, anchor) = (rule.clone(), anchor.clone());

@@ -130,6 +130,15 @@ impl Verdict {
         }
     }
 
+    /// Whether it is open because the gate was too busy to ask: that says nothing of the registry, and is no
+    /// reason to use an older verdict for longer.
+    pub(super) fn is_of_a_busy_gate(&self) -> bool {
+        let busy = |unread: &Unread| {
+            matches!(unread.why, Why::Fetch(FetchError::Upstream(UpstreamError::Busy(_))))
+        };
+        self.is_open() && self.evidence.unread.iter().any(busy)
+    }
+
     /// How much memory it takes, about, in bytes.
     pub(super) fn weight(&self) -> usize {
         const EACH: usize = 512;

@@ -99,6 +99,7 @@ impl Verdicts {
             return known.verdict;
         }
         let came = self.turns.fetch_add(1, Ordering::SeqCst);
+        let mut busy = None;
         let result = self
             .known
             .entry(key)
@@ -119,6 +120,10 @@ impl Verdicts {
                     None => judging.await,
                 };
                 self.metrics.refreshed(anchor.scheme(), found.result());
+                if found.is_of_a_busy_gate() {
+                    busy = Some(found);
+                    return Op::Nop;
+                }
                 let (verdict, tried) = match kept {
                     Some(known) if found.is_open() => {
                         tell_silence(anchor, subject, &found);
@@ -129,6 +134,9 @@ impl Verdicts {
                 Op::Put(Known { verdict, tried, began })
             })
             .await;
+        if let Some(busy) = busy {
+            return Arc::new(busy);
+        }
         match result.into_entry() {
             Some(entry) => entry.into_value().verdict,
             None => Arc::new(undecided("nothing is known yet".to_owned(), self.clock.now())),

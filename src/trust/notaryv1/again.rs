@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use crate::trust::refusal::Unendorsed;
 
 use super::anchor::Anchor;
+use super::awaited::Awaited;
 use super::cache::{Sought, TrustCache};
 use super::entry::Ahead;
 use super::gun::Gun;
@@ -30,8 +31,9 @@ impl TrustCache {
             return None;
         }
         // In a task of its own: if the client goes away, others still wait for it.
-        let refreshing =
-            tokio::spawn(self.clone().refresh(anchor.clone(), gun.clone(), Ahead::Again));
+        let awaited = Awaited::default();
+        let refresh = self.clone().refresh(anchor.clone(), gun.clone(), Ahead::Again, awaited);
+        let refreshing = tokio::spawn(refresh);
         match timeout(MAX_WAIT, refreshing).await {
             Ok(Ok(answer)) => Some(answer),
             Ok(Err(error)) => {

@@ -9,7 +9,7 @@ use moka::Equivalent;
 use moka::future::Cache;
 use moka::ops::compute::Op;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::clock::{Clock, Timestamp};
 use crate::trust::lifetimes::{Lifetimes, SILENCE};
@@ -18,9 +18,11 @@ use crate::trust::refusal::{Reason, Refusal, Unendorsed};
 use crate::trust::scheme::Scheme;
 
 use super::anchor::Anchor;
+use super::awaited::{Awaited, Queries};
 use super::entry::{Ahead, Entry, Key, Life, Turn, lifetimes};
 use super::gun::Gun;
 use super::kept::{kept_file, verify_again};
+use super::notary::Repute;
 use super::repository::SignedRepository;
 use super::role::File;
 use super::standing::{Standing, Use, in_grace};
@@ -34,6 +36,10 @@ const MAX_UPDATE: Duration = Duration::from_secs(60);
 /// How long one request waits for a refresh; less than a decision may take, so that it ends with what
 /// may still be used, or with the reason why there is nothing.
 const MAX_WAIT: Duration = Duration::from_secs(28);
+/// How often a request asks whether its server is silent, once it has waited for [`SILENCE`].
+const ASK: Duration = Duration::from_secs(1);
+const BUSY: &str = "the gate is busy and could not ask the Notary server yet";
+const ABANDONED: &str = "no client waits for the trust data any more";
 
 /// A [`Key`] to look with.
 #[derive(Hash)]
@@ -53,6 +59,7 @@ pub struct TrustCache {
     metrics: Metrics,
     /// Puts the refreshes, and those who want one, into an order.
     turns: Arc<AtomicU64>,
+    queries: Queries,
 }
 
 impl TrustCache {
@@ -65,7 +72,7 @@ impl TrustCache {
             })
             .expire_after(Life)
             .build();
-        Self { standings, clock, metrics, turns: Arc::default() }
+        Self { standings, clock, metrics, turns: Arc::default(), queries: Queries::default() }
     }
 
     /// What `anchor` has signed of `gun`. Waits for the Notary server only where nothing is known
@@ -90,23 +97,43 @@ impl TrustCache {
                 return answer;
             }
         }
-        // In a task of its own: whoever asked may go away, the others still wait for it.
-        let refresh = self.clone().refresh(anchor.clone(), gun.clone(), Ahead::No);
-        let mut refreshing = tokio::spawn(refresh);
-        let refreshed = match timeout(SILENCE, &mut refreshing).await {
-            Ok(refreshed) => Ok(refreshed),
-            Err(_) => match self.meanwhile(anchor, gun).await {
-                Some(answer) => return Ok(answer),
-                None => timeout(MAX_WAIT.saturating_sub(SILENCE), refreshing).await,
-            },
-        };
+        // In a task of its own, because a refresh of a known repository goes on without its client.
+        let awaited = Awaited::default();
+        let waiting = awaited.wait();
+        let refresh = self.clone().refresh(anchor.clone(), gun.clone(), Ahead::No, awaited.clone());
+        let mut refreshing = tokio::spawn(async move {
+            tokio::select! {
+                answer = refresh => answer,
+                () = awaited.abandoned() => Err(Unendorsed::Undecided(ABANDONED.to_owned())),
+            }
+        });
+        let end = Instant::now() + MAX_WAIT;
+        let mut refreshed = timeout(SILENCE, &mut refreshing).await;
+        let mut has_earlier = true;
+        while refreshed.is_err() && Instant::now() < end {
+            if has_earlier && self.is_silent(anchor, gun) {
+                match self.meanwhile(anchor, gun).await {
+                    // The refresh goes on, and its outcome is remembered.
+                    Some(answer) => {
+                        waiting.disarm();
+                        return Ok(answer);
+                    }
+                    None => has_earlier = false,
+                }
+            }
+            refreshed = timeout(ASK, &mut refreshing).await;
+        }
         match refreshed {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 tracing::error!(%error, %gun, "an update of trust data broke off");
                 Err(Unendorsed::Undecided("the update of the trust data broke off".to_owned()))
             }
+            // Time in the gate's own queue is no reason to use old trust data for longer.
+            Err(_) if !self.is_silent(anchor, gun) => Err(Unendorsed::Undecided(BUSY.to_owned())),
             Err(_) => {
+                // The refresh goes on, and its outcome is remembered.
+                waiting.disarm();
                 let why = format!(
                     "the Notary server has not answered for {} seconds",
                     MAX_WAIT.as_secs()
@@ -157,12 +184,18 @@ impl TrustCache {
         }
     }
 
+    /// Whether the server was asked for [`SILENCE`] without an answer, about `gun` or known repositories.
+    fn is_silent(&self, anchor: &Anchor, gun: &Gun) -> bool {
+        self.queries.last(&(anchor.name().clone(), gun.clone()), SILENCE)
+            || anchor.notary.is_silent(SILENCE)
+    }
+
     fn refresh_ahead(&self, turn: Turn, gun: Gun) -> JoinHandle<()> {
         let cache = self.clone();
         tokio::spawn(async move {
             let anchor = turn.anchor().clone();
             // Its outcome is in the cache, and in the log.
-            drop(cache.refresh(anchor, gun, Ahead::Yes).await);
+            drop(cache.refresh(anchor, gun, Ahead::Yes, Awaited::default()).await);
         })
     }
 
@@ -180,9 +213,11 @@ impl TrustCache {
         anchor: Arc<Anchor>,
         gun: Gun,
         ahead: Ahead,
+        awaited: Awaited,
     ) -> Result<Arc<SignedRepository>, Unendorsed> {
         let key = (anchor.name().clone(), gun.clone());
         let came = self.turns.fetch_add(1, Ordering::SeqCst);
+        let mut busy = false;
         let result = self
             .standings
             .entry(key)
@@ -198,7 +233,10 @@ impl TrustCache {
                 }
                 let began = self.turns.fetch_add(1, Ordering::SeqCst);
                 let before = current.as_ref().map(|entry| &entry.standing);
-                let standing = self.ask(&anchor, &gun, before).await;
+                let Some(standing) = self.ask(&anchor, &gun, before, &awaited).await else {
+                    busy = true;
+                    return Op::Nop;
+                };
                 let used = AtomicBool::new(ahead != Ahead::Yes);
                 let refreshing = AtomicBool::new(false);
                 Op::Put(Arc::new(Entry {
@@ -210,18 +248,28 @@ impl TrustCache {
                 }))
             })
             .await;
+        if busy {
+            return Err(Unendorsed::Undecided(BUSY.to_owned()));
+        }
         let entry = result.into_entry().map(moka::Entry::into_value);
         let answer = entry.map(|entry| entry.standing.answer(self.clock.now(), lifetimes(&anchor)));
         answer.unwrap_or_else(|| Err(Unendorsed::Undecided("nothing is known yet".to_owned())))
     }
 
-    async fn ask(&self, anchor: &Arc<Anchor>, gun: &Gun, before: Option<&Standing>) -> Standing {
+    /// The standing after a query; `None` if the gate was too busy to make it.
+    async fn ask(
+        &self,
+        anchor: &Arc<Anchor>,
+        gun: &Gun,
+        before: Option<&Standing>,
+        awaited: &Awaited,
+    ) -> Option<Standing> {
         let remembered = match self.remembered(anchor, gun).await {
             Ok(remembered) => remembered,
             Err(error) => {
                 tracing::error!(anchor = &**anchor.name(), %gun, %error, "the trust memory cannot be read");
                 let why = format!("the trust memory cannot be read: {error}");
-                return Standing::unreachable(before, why, self.clock.now());
+                return Some(Standing::unreachable(before, why, self.clock.now()));
             }
         };
         let now = self.clock.now();
@@ -233,11 +281,23 @@ impl TrustCache {
             && now.since(answered) < anchor.config.refresh
             && let Some(standing) = verify_again(anchor, gun, kept, now).await
         {
-            return standing;
+            return Some(standing);
+        }
+        // Only trust data that was verified once is remembered: invented names are always unknown.
+        let known =
+            remembered.is_some() || before.is_some_and(|before| before.repository().is_some());
+        let repute = if known { Repute::Known } else { Repute::Unknown };
+        let turn = anchor.notary.turn(repute).await?;
+        let _query = self.queries.begin((anchor.name().clone(), gun.clone()));
+        if known {
+            awaited.commit();
         }
         let outcome = self.update(anchor, gun, remembered.as_ref()).await;
+        if !matches!(outcome, Err(NotUpdated::Unreachable(_) | NotUpdated::Busy)) {
+            turn.answered();
+        }
         let now = self.clock.now();
-        match outcome {
+        let standing = match outcome {
             Ok(updated) => {
                 self.metrics.refreshed(Scheme::NotaryV1, "ok");
                 Standing::Signed { repository: Arc::new(updated.repository), answered: now }
@@ -263,7 +323,9 @@ impl TrustCache {
                 };
                 Standing::unreachable(before.or(kept.as_ref()), why, now)
             }
-        }
+            Err(NotUpdated::Busy) => return None,
+        };
+        Some(standing)
     }
 
     async fn remembered(

@@ -11,11 +11,11 @@ use crate::trust::lifetimes::Lifetimes;
 
 use super::anchor::Anchor;
 use super::gun::Gun;
-use super::standing::{Standing, Use};
+use super::standing::{NEGATIVE, Standing, Use};
 
-/// How long it is remembered that there is nothing to use. Whoever makes up names makes one of these
-/// with each.
-const NOTHING: Duration = Duration::from_secs(30);
+/// How long it is remembered that there is nothing to use: no longer than such an answer is used, since every
+/// made-up name makes one of these.
+const NOTHING: Duration = NEGATIVE;
 
 pub(super) type Key = (Arc<str>, Gun);
 

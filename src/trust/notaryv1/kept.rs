@@ -1,5 +1,5 @@
-//! Trust data that is in the memory on disk, for a gate that was restarted or whose Notary server does not
-//! answer.
+//! Trust data that was kept on disk, for a gate that was restarted or whose Notary server does not answer: read
+//! again, and verified again before it is used.
 
 use std::sync::Arc;
 

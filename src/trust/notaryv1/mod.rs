@@ -12,6 +12,7 @@
 
 mod again;
 mod anchor;
+mod awaited;
 mod cache;
 mod certificate;
 mod chain;

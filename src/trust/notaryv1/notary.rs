@@ -2,11 +2,14 @@
 //! says; whether it is any good is not known here.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use url::{Host, Url};
 
 use crate::net::{Client, Method, ReadError, Timeouts, TlsError};
@@ -17,8 +20,15 @@ use super::gun::Gun;
 use super::role::File;
 use super::update::NotUpdated;
 
-/// The most requests to one Notary server at once.
-const MAX_REQUESTS: usize = 32;
+/// The most updates of known repositories at one Notary server at once. Other names never take their turns.
+const MAX_KNOWN: usize = 32;
+/// The most updates of unknown repositories at once.
+const MAX_UNKNOWN: usize = 16;
+/// Room for the files that are relayed to clients.
+const MAX_RELAYED: usize = 16;
+/// The most requests to one Notary server at once. An update makes one at a time, and one for a token, so these
+/// suffice.
+const MAX_REQUESTS: usize = 2 * (MAX_KNOWN + MAX_UNKNOWN + MAX_RELAYED);
 /// How long one file may take, with every try: after that the server does not answer.
 const MAX_SILENCE: Duration = Duration::from_secs(30);
 
@@ -26,6 +36,27 @@ const MAX_SILENCE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct Notary {
     server: Authenticator,
+    known: Arc<Semaphore>,
+    unknown: Arc<Semaphore>,
+    unanswered: Unanswered,
+}
+
+/// Since when the server has been asked about known repositories without an answer.
+#[derive(Clone, Debug, Default)]
+struct Unanswered(Arc<Mutex<Option<Instant>>>);
+
+/// The right to one update, until it is dropped.
+pub(super) struct Turn {
+    repute: Repute,
+    unanswered: Unanswered,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Whether the gate has had valid trust data of a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repute {
+    Known,
+    Unknown,
 }
 
 impl Notary {
@@ -39,15 +70,41 @@ impl Notary {
     ) -> Result<Self, TlsError> {
         let timeouts = Timeouts { total: MAX_SILENCE, ..Timeouts::default() };
         let client = Client::new(url, ca, MAX_REQUESTS, timeouts)?;
-        Ok(Self { server: Authenticator::new(client, credentials, token_realm, metrics.clone()) })
+        Ok(Self {
+            server: Authenticator::new(client, credentials, token_realm, metrics.clone()),
+            known: Arc::new(Semaphore::new(MAX_KNOWN)),
+            unknown: Arc::new(Semaphore::new(MAX_UNKNOWN)),
+            unanswered: Unanswered::default(),
+        })
+    }
+
+    /// Waits in the gate's own queue for the turn of one update. The queue is never closed, so this is never
+    /// `None`.
+    pub(super) async fn turn(&self, repute: Repute) -> Option<Turn> {
+        let turns = match repute {
+            Repute::Known => &self.known,
+            Repute::Unknown => &self.unknown,
+        };
+        let permit = turns.clone().acquire_owned().await.ok()?;
+        let unanswered = self.unanswered.clone();
+        if repute == Repute::Known {
+            unanswered.locked().get_or_insert_with(Instant::now);
+        }
+        Some(Turn { repute, unanswered, _permit: permit })
+    }
+
+    /// Whether the server has been asked about known repositories for at least `duration` and answered none of
+    /// these questions.
+    pub(super) fn is_silent(&self, duration: Duration) -> bool {
+        self.unanswered.locked().is_some_and(|since| since.elapsed() >= duration)
     }
 
     /// The file of `gun`, or `None` where the server says that it has none.
     ///
     /// # Errors
     ///
-    /// `Unreachable` where the server does not answer: no connection, nothing in time, or anything
-    /// but 200 and 404, redirects among it. `Refused` where it answers with what can be no metadata.
+    /// `Unreachable` if the server does not answer: no connection, nothing in time, or a status other than
+    /// 200 and 404. `Refused` if it answers with something that cannot be metadata. `Busy` if it was not asked.
     pub async fn fetch(&self, gun: &Gun, file: &File) -> Result<Option<Bytes>, NotUpdated> {
         let mut url = self.server.client().base().clone();
         let prefix = url.path().trim_end_matches('/').to_owned();
@@ -66,6 +123,7 @@ impl Notary {
                 UpstreamError::Refused { status } => NotUpdated::Unreachable(format!(
                     "the Notary server {host} refused with {status}: look at `username` and `password_file`"
                 )),
+                UpstreamError::Busy(_) => NotUpdated::Busy,
                 UpstreamError::Absent { .. }
                 | UpstreamError::Protocol(_)
                 | UpstreamError::RangeUnsatisfiable { .. }
@@ -91,6 +149,21 @@ impl Notary {
                 Err(Refusal::new(reason, because).into())
             }
             Err(ReadError::Interrupted(error)) => Err(unreachable(error.to_string())),
+        }
+    }
+}
+
+impl Unanswered {
+    fn locked(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn {
+    /// The server answered, whatever it said.
+    pub(super) fn answered(&self) {
+        if self.repute == Repute::Known {
+            *self.unanswered.locked() = None;
         }
     }
 }

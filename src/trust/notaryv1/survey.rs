@@ -63,7 +63,7 @@ impl Anchor {
             Err(NotUpdated::Refused(refusal)) => {
                 return Err(self.recognize_root(refusal).await.into());
             }
-            outcome @ (Ok(_) | Err(NotUpdated::Unreachable(_))) => outcome?,
+            outcome @ (Ok(_) | Err(NotUpdated::Unreachable(_) | NotUpdated::Busy)) => outcome?,
         };
 
         let root: Root = Signed::parse(Role::Root, &whole.memory.root)?.claims()?;

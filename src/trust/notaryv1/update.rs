@@ -37,6 +37,8 @@ pub enum NotUpdated {
     Refused(Refusal),
     /// The server did not answer; this says nothing about the trust data.
     Unreachable(String),
+    /// The server was not asked, because the gate is busy; this says nothing about the server either.
+    Busy,
 }
 
 impl From<Refusal> for NotUpdated {
@@ -66,7 +68,8 @@ where
         Err(NotUpdated::Refused(refusal)) if refusal.reason == Reason::MixAndMatch => {
             source.attempt(terms, memory, now).await
         }
-        outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => outcome,
+        outcome @ (Ok(_)
+        | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_) | NotUpdated::Busy)) => outcome,
     }
 }
 
@@ -119,7 +122,10 @@ where
         };
         let refusal = match onward {
             Err(NotUpdated::Refused(refusal)) if dropped => refusal,
-            outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => {
+            outcome @ (Ok(_)
+            | Err(
+                NotUpdated::Refused(_) | NotUpdated::Unreachable(_) | NotUpdated::Busy,
+            )) => {
                 return outcome;
             }
         };
@@ -132,7 +138,10 @@ where
             {
                 Err(refusal.into())
             }
-            outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => outcome,
+            outcome @ (Ok(_)
+            | Err(
+                NotUpdated::Refused(_) | NotUpdated::Unreachable(_) | NotUpdated::Busy,
+            )) => outcome,
         }
     }
 
@@ -189,7 +198,10 @@ where
             {
                 refusal
             }
-            outcome @ (Ok(_) | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_))) => {
+            outcome @ (Ok(_)
+            | Err(
+                NotUpdated::Refused(_) | NotUpdated::Unreachable(_) | NotUpdated::Busy,
+            )) => {
                 return outcome;
             }
         };

@@ -20,7 +20,7 @@ use crate::wire::{serve, soon};
 /// Before: 12,800 requests were in progress at once, with 409 MiB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_in_progress_are_bounded_and_a_new_connection_is_served() {
-    let limits = Limits { max_requests: 128, ..Limits::default() };
+    let limits = Limits { max_requests: 128, max_streams: 64, ..Limits::default() };
     let (in_progress, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (count, count_refused) = (Arc::clone(&in_progress), Arc::clone(&refused));
     let served = serve(limits, None, move |_, request: Request<Incoming>| {

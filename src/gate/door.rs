@@ -1,0 +1,190 @@
+//! Where requests for unknown names wait. An image that was admitted lately, and the content that it lists, is
+//! known and passes at once. Every other request needs one of a few turns per registry, which go to the clients
+//! one after the other. So invented names, however many, delay neither known images nor the refresh of their
+//! trust data, and a client that leaves takes its queued requests with it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+
+use super::Gate;
+use super::admitted::Admitted;
+use super::denial::Denial;
+use super::deny;
+use super::known::{Key, Known, Look};
+use crate::net::{Crowded, Limits, Turn, Turns};
+use crate::oci::{ImageRef, Reference, Registry};
+use crate::pull_through::PullThrough;
+use crate::requester::Requester;
+
+/// The most requests for unknown names of one registry that are worked on at once.
+const MAX_RUNNING: usize = 32;
+/// The fraction of the upstream's `max_requests` that they may be, at most. It is half of what blobs leave, so
+/// the other half is for known images.
+const SHARE: usize = 16;
+/// The most requests for unknown names of one registry that wait, and those of one client address.
+const MAX_WAITING: usize = 1_024;
+const MAX_WAITING_PER_ADDRESS: usize = 256;
+/// How long a request waits for its turn.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// The doors of all registries.
+pub(super) struct Door {
+    known: Arc<Known>,
+    turns: HashMap<Registry, Turns>,
+    names: Arc<Names>,
+}
+
+/// The unknown names that are asked for now: all requests for one name share one turn.
+type Names = Mutex<HashMap<Key, Weak<Name>>>;
+
+/// One unknown name, which holds its turn until the last request for it ends.
+pub(super) struct Name {
+    key: Key,
+    names: Arc<Names>,
+    turn: OnceCell<Turn>,
+}
+
+/// The right to work on one request, until it is dropped.
+pub(super) enum Pass {
+    /// The request is for a known image, or of the gate itself.
+    Free,
+    /// The request shares the turn of an unknown name.
+    Shared { _name: Arc<Name> },
+    /// The request has a turn of its own.
+    Own { _turn: Turn },
+}
+
+impl Door {
+    pub(super) fn new(registries: &[Registry], pull_through: &PullThrough) -> Self {
+        Self::with(Arc::new(Known::new()), registries, pull_through)
+    }
+
+    /// The doors of another configuration. Known images stay known.
+    pub(super) fn renewed(&self, registries: &[Registry], pull_through: &PullThrough) -> Self {
+        Self::with(self.known.clone(), registries, pull_through)
+    }
+
+    fn with(known: Arc<Known>, registries: &[Registry], pull_through: &PullThrough) -> Self {
+        let turns = registries.iter().map(|registry| {
+            let share = pull_through.upstream(registry).map_or(1, |up| up.max_requests() / SHARE);
+            let limits = Limits {
+                running: share.clamp(1, MAX_RUNNING),
+                waiting: MAX_WAITING,
+                waiting_per_address: MAX_WAITING_PER_ADDRESS,
+            };
+            (registry.clone(), Turns::new(limits))
+        });
+        Self { known, turns: turns.collect(), names: Arc::default() }
+    }
+
+    async fn shared(
+        &self,
+        requester: Requester,
+        image: &ImageRef,
+        key: Key,
+    ) -> Result<Pass, Denial> {
+        let Some(turns) = self.turns.get(&image.registry) else { return Ok(Pass::Free) };
+        let name = self.name(key);
+        // If the request that waits for the turn goes away, the next one waits for it.
+        let turn = name.turn.get_or_try_init(|| turns.turn(requester));
+        in_time(image, turn).await?;
+        Ok(Pass::Shared { _name: name })
+    }
+
+    fn name(&self, key: Key) -> Arc<Name> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = names.get(&key).and_then(Weak::upgrade) {
+            return name;
+        }
+        let name = Arc::new(Name { key, names: self.names.clone(), turn: OnceCell::new() });
+        names.insert(key, Arc::downgrade(&name));
+        name
+    }
+
+    async fn own(&self, requester: Requester, image: &ImageRef) -> Result<Pass, Denial> {
+        let Some(turns) = self.turns.get(&image.registry) else { return Ok(Pass::Free) };
+        Ok(Pass::Own { _turn: in_time(image, turns.turn(requester)).await? })
+    }
+}
+
+async fn in_time<T>(
+    image: &ImageRef,
+    turn: impl Future<Output = Result<T, Crowded>>,
+) -> Result<T, Denial> {
+    match tokio::time::timeout(MAX_WAIT, turn).await {
+        Ok(Ok(turn)) => Ok(turn),
+        Ok(Err(crowded)) => Err(deny::busy(image, format!("the gate is busy: {crowded}"))),
+        Err(_) => {
+            let seconds = MAX_WAIT.as_secs();
+            let because = format!("the gate is busy: the request waited for {seconds} seconds");
+            Err(deny::busy(image, because))
+        }
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another request may have put a new one in this place.
+        if names.get(&self.key).is_some_and(|name| name.strong_count() == 0) {
+            names.remove(&self.key);
+        }
+    }
+}
+
+impl Gate {
+    /// The pass of a request for `image`, and whether the image is to be remembered once it is admitted.
+    pub(super) async fn pass(&self, image: &ImageRef) -> Result<(Pass, bool), Denial> {
+        if self.requester == Requester::Gate {
+            return Ok((Pass::Free, false));
+        }
+        let door = &self.shared.door;
+        let key = door.known.key(image);
+        match door.known.look(key) {
+            Look::Known => Ok((Pass::Free, false)),
+            Look::Fading => Ok((Pass::Free, true)),
+            Look::Unknown => {
+                // On the heap, so that requests for known images do not carry the room for this.
+                Ok((Box::pin(door.shared(self.requester, image, key)).await?, true))
+            }
+        }
+    }
+
+    /// The same for a blob, which is also known if it is kept.
+    pub(super) async fn pass_for_blob(&self, image: &ImageRef) -> Result<Pass, Denial> {
+        if self.requester == Requester::Gate {
+            return Ok(Pass::Free);
+        }
+        let door = &self.shared.door;
+        let key = door.known.key(image);
+        if door.known.look(key) != Look::Unknown || self.is_kept(image) {
+            return Ok(Pass::Free);
+        }
+        Box::pin(door.shared(self.requester, image, key)).await
+    }
+
+    fn is_kept(&self, ImageRef { registry, repository, reference }: &ImageRef) -> bool {
+        match reference {
+            Reference::Digest(digest) => {
+                self.shared.pull_through.is_kept(registry, repository, digest)
+            }
+            Reference::Tag(_) => false,
+        }
+    }
+
+    /// The pass of a request that always asks upstream, such as one for a list.
+    pub(super) async fn pass_for_list(&self, image: &ImageRef) -> Result<Pass, Denial> {
+        match self.requester {
+            Requester::Gate => Ok(Pass::Free),
+            requester @ Requester::Client { .. } => self.shared.door.own(requester, image).await,
+        }
+    }
+
+    /// Remembers an admitted image as known.
+    pub(super) fn learn(&self, image: &ImageRef, admitted: &Admitted) {
+        self.shared.door.known.learn(image, admitted);
+    }
+}

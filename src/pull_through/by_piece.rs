@@ -1,0 +1,98 @@
+//! Kept content that is read piece by piece, so that a client that does not read keeps nothing in the store from
+//! being evicted.
+
+use std::io::ErrorKind;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use super::error::BlobError;
+use super::in_flight::Place;
+use super::source::bounds;
+use crate::oci::Digest;
+use crate::store::Store;
+use crate::upstream::Part;
+
+/// How many bytes are read at once, and so in memory for each client.
+const PIECE: u64 = 64 << 10;
+
+/// Content in the store, which may be evicted meanwhile.
+#[derive(Clone)]
+pub(super) struct Stored {
+    pub(super) store: Store,
+    /// A repository that is known to hold it.
+    pub(super) place: Place,
+    pub(super) digest: Digest,
+}
+
+/// The rest of kept content, or of a range of it.
+pub(super) struct ByPiece {
+    stored: Stored,
+    part: Part,
+    position: u64,
+    end: u64,
+    /// The read of the next piece: its bytes, unless they are evicted, and unless the disk does not answer.
+    reading: Option<Reading>,
+}
+
+type Reading = Pin<Box<dyn Future<Output = Option<Option<Bytes>>> + Send>>;
+
+impl Stored {
+    /// At most `most` bytes from `position` on, which is before the end; `None` if it is evicted.
+    pub(super) fn piece(&self, position: u64, most: u64) -> Option<Bytes> {
+        let (registry, repository) = &self.place;
+        let piece = self.store.piece((registry, repository), &self.digest, position, most);
+        piece.filter(|piece| !piece.is_empty())
+    }
+}
+
+impl ByPiece {
+    /// `part` of content whose length is known.
+    pub(super) fn new(stored: Stored, part: Part) -> Self {
+        let (position, end) = bounds(part);
+        Self { stored, part, position, end: end.unwrap_or(position), reading: None }
+    }
+
+    pub(super) fn digest(&self) -> &Digest {
+        &self.stored.digest
+    }
+
+    pub(super) fn part(&self) -> Part {
+        self.part
+    }
+
+    pub(super) fn left(&self) -> u64 {
+        self.end - self.position
+    }
+
+    /// The next bytes, which are read away from the threads that serve clients.
+    pub(super) fn poll_piece(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, BlobError>> {
+        if self.left() == 0 {
+            return Poll::Ready(Ok(None));
+        }
+        let (position, most) = (self.position, PIECE.min(self.left()));
+        let reading = self.reading.get_or_insert_with(|| {
+            let stored = self.stored.clone();
+            let store = stored.store.clone();
+            Box::pin(async move { store.read(move |_| stored.piece(position, most)).await })
+        });
+        let read = ready!(reading.as_mut().poll(context));
+        self.reading = None;
+        let piece = match read {
+            Some(Some(piece)) => piece,
+            evicted_or_silent => {
+                self.position = self.end;
+                return Poll::Ready(Err(match evicted_or_silent {
+                    Some(_) => BlobError::Removed,
+                    None => BlobError::Unreadable(ErrorKind::TimedOut),
+                }));
+            }
+        };
+        self.position += piece.len() as u64;
+        Poll::Ready(Ok(Some(piece)))
+    }
+}

@@ -1,0 +1,222 @@
+//! Cold blobs under load: slow readers and abandoned downloads give way to others, and no blob takes or pins the
+//! whole store.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use countersign::clock::{Clock, Timestamp};
+use countersign::oci::Digest;
+use countersign::pull_through::{self, BlobError, BlobStream, Origin, PullThrough};
+use countersign::requester::Requester;
+use countersign::store::{self, Store};
+use countersign::upstream::{ByteRange, Config, Metrics, Upstream};
+use futures_util::future::join_all;
+use http_body_util::BodyExt as _;
+use tokio::time::Instant;
+
+use crate::blob_site::{app, drain, piece, registry};
+use crate::fake_registry::{FakeRegistry, Fault};
+use crate::folder::Folder;
+use crate::notary_repository::NOW;
+
+const MIB: usize = 1 << 20;
+/// The longest that a cold blob may wait for slow and abandoned ones.
+const MAX_DELAY: Duration = Duration::from_secs(2);
+
+struct Site {
+    fake: FakeRegistry,
+    pull_through: PullThrough,
+    _folder: Folder,
+}
+
+impl Site {
+    async fn new(max_size: u64) -> Self {
+        let fake = FakeRegistry::start().await;
+        let folder = Folder::new("turns");
+        let (path, scrub_every) = (folder.path().to_owned(), Duration::from_secs(3600));
+        let store = store::Config { path, max_size, scrub_every };
+        let clock = Clock::manual(Timestamp::from_unix(NOW));
+        let store = Store::open(&store, clock, &store::Metrics::default()).unwrap();
+        let config = fake.config();
+        assert_eq!(config.max_requests, Config::MAX_REQUESTS);
+        let upstream = Upstream::new(&config, &Metrics::default()).unwrap();
+        let pull_through = PullThrough::new([upstream], 0);
+        let pull_through = pull_through.keeping(store, pull_through::Metrics::default());
+        Self { fake, pull_through, _folder: folder }
+    }
+
+    /// A blob of so many bytes, each of them `n`.
+    fn put(&self, n: u8, length: usize) -> Digest {
+        self.fake.registry().put_blob(&app(), vec![n; length])
+    }
+
+    /// What a connection of a client gets.
+    fn of(&self, address: u8, port: u16) -> PullThrough {
+        let client = SocketAddr::from(([192, 0, 2, address], port));
+        self.pull_through.on_behalf_of(Requester::from(client))
+    }
+
+    async fn keep(&self, digest: &Digest) {
+        for _ in 0..1000 {
+            let stream = self.pull_through.blob(&registry(), &app(), digest, None).await.unwrap();
+            if stream.origin() == Origin::Store {
+                return;
+            }
+            drain(stream).await.1.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("it was never kept");
+    }
+
+    async fn until_kept(&self, digest: &Digest) {
+        for _ in 0..1000 {
+            if self.is_kept(digest) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("it was never kept");
+    }
+
+    fn is_kept(&self, digest: &Digest) -> bool {
+        self.pull_through.is_kept(&registry(), &app(), digest)
+    }
+}
+
+async fn range(client: &PullThrough, digest: &Digest) -> BlobStream {
+    let range = Some(ByteRange::From { first: 1 });
+    client.blob(&registry(), &app(), digest, range).await.unwrap()
+}
+
+/// Has `count` ranges begun and not read, over one connection.
+async fn unread_ranges(client: &PullThrough, digest: &Digest, count: usize) -> Vec<BlobStream> {
+    let begun = (0..count).map(|_| async {
+        let mut stream = range(client, digest).await;
+        piece(&mut stream).await;
+        stream
+    });
+    join_all(begun).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_connections_with_128_slow_ranges_each_delay_no_cold_blob_of_others() {
+    let site = Site::new(64 << 20).await;
+    let (large, small) = (site.put(1, MIB / 4), site.put(2, 1000));
+    // 224 blobs may be in progress, 196 of them for one address.
+    let mut held = unread_ranges(&site.of(1, 1), &large, 98).await;
+    held.extend(unread_ranges(&site.of(1, 2), &large, 98).await);
+    let more: Vec<_> = [1, 2]
+        .map(|port| (site.of(1, port), large))
+        .map(|(client, large)| {
+            tokio::spawn(async move { unread_ranges(&client, &large, 30).await.len() })
+        })
+        .into();
+    tokio::task::yield_now().await;
+    let begun = Instant::now();
+    drain(range(&site.of(2, 1), &small).await).await.1.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(250), "{:?}", begun.elapsed());
+    let begun = Instant::now();
+    drain(range(&site.of(1, 3), &small).await).await.1.unwrap();
+    assert!(begun.elapsed() <= MAX_DELAY, "{:?}", begun.elapsed());
+    for more in more {
+        assert_eq!(more.await.unwrap(), 30, "a slow reader keeps nobody waiting for ever");
+    }
+    let mut gave_way = 0;
+    for mut stream in held {
+        let next = stream.frame().await.unwrap();
+        gave_way += usize::from(matches!(next, Err(BlobError::TooSlow)));
+    }
+    assert!((1..=61).contains(&gave_way), "{gave_way}: only as many as others need");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_keeps_its_turn_while_nobody_waits() {
+    let site = Site::new(64 << 20).await;
+    let digest = site.put(1, 16 * MIB);
+    let mut stream = range(&site.of(1, 1), &digest).await;
+    piece(&mut stream).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    drain(range(&site.of(1, 1), &digest).await).await.1.unwrap();
+    assert!(stream.frame().await.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_240_abandoned_downloads_the_next_blob_comes_at_once() {
+    let site = Site::new(64 << 20).await;
+    let abandoned: Vec<Digest> = (0..240).map(|n| site.put(n, 16 << 10)).collect();
+    let wanted = site.put(250, 1000);
+    let path = wanted.to_string();
+    site.fake.hook(move |asked| (!asked.path.ends_with(&path)).then_some(Fault::Stall(1000)));
+    let client = site.of(1, 1);
+    let (registry, app) = (registry(), app());
+    let open = abandoned.iter().map(|digest| client.blob(&registry, &app, digest, None));
+    // Some have their turn, and some still wait for it.
+    let opened = tokio::time::timeout(Duration::from_secs(1), join_all(open)).await;
+    drop(opened);
+    let begun = Instant::now();
+    let stream = client.blob(&registry, &app, &wanted, None).await.unwrap();
+    drain(stream).await.1.unwrap();
+    assert!(begun.elapsed() <= MAX_DELAY, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn an_endless_blob_evicts_no_more_than_its_share() {
+    let site = Site::new(8 << 20).await;
+    let kept: Vec<Digest> = (1..6).map(|n| site.put(n, MIB)).collect();
+    for digest in &kept {
+        site.keep(digest).await;
+    }
+    let endless = site.put(9, 7 * MIB);
+    site.fake.hook(|_| Some(Fault::Unsized(70_000)));
+    let stream = site.pull_through.blob(&registry(), &app(), &endless, None).await.unwrap();
+    let (came, end) = drain(stream).await;
+    end.unwrap();
+    assert_eq!(came, Bytes::from(vec![9; 7 * MIB]), "it is passed on, and not kept");
+    assert!(!site.is_kept(&endless));
+    assert!(kept.iter().all(|digest| site.is_kept(digest)), "5 MiB kept, and a share of 2 MiB");
+}
+
+#[tokio::test]
+async fn three_clients_that_do_not_read_pin_half_of_the_store_at_most() {
+    let site = Site::new(8 << 20).await;
+    let kept: Vec<Digest> = (1..4).map(|n| site.put(n, 5 * MIB / 2)).collect();
+    for digest in &kept {
+        site.keep(digest).await;
+    }
+    let mut unread = Vec::new();
+    for digest in &kept {
+        let blob = site.pull_through.blob(&registry(), &app(), digest, None).await.unwrap();
+        assert_eq!(blob.origin(), Origin::Store);
+        unread.push(blob);
+    }
+    let next = site.put(9, 4 * MIB);
+    site.keep(&next).await;
+    assert!(site.is_kept(&next));
+    for (n, stream) in (1_u8..).zip(unread) {
+        match drain(stream).await {
+            (came, Ok(())) => assert_eq!(came, Bytes::from(vec![n; 5 * MIB / 2])),
+            (_, Err(error)) => assert!(matches!(error, BlobError::Removed), "{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn three_clients_of_cold_blobs_that_do_not_read_pin_nothing_of_the_store() {
+    let site = Site::new(8 << 20).await;
+    let mut unread = Vec::new();
+    for n in 1..4 {
+        let digest = site.put(n, 5 * MIB / 2);
+        unread.push(site.pull_through.blob(&registry(), &app(), &digest, None).await.unwrap());
+        site.until_kept(&digest).await;
+    }
+    let next = site.put(9, 4 * MIB);
+    site.keep(&next).await;
+    assert!(site.is_kept(&next));
+    for (n, stream) in (1_u8..).zip(unread) {
+        match drain(stream).await {
+            (came, Ok(())) => assert_eq!(came, Bytes::from(vec![n; 5 * MIB / 2])),
+            (_, Err(error)) => assert!(matches!(error, BlobError::Unreadable(_)), "{error:?}"),
+        }
+    }
+}
