@@ -51,11 +51,11 @@ async fn both_are_needed_of_a_name_and_a_content() {
 #[tokio::test]
 async fn every_anchor_of_require_must_endorse_the_digest() {
     let mut world = mixed("require = [\"team\", \"ci\", \"platform\"]").await;
-    for (number, missing) in ["team", "ci", "platform", "none"].into_iter().enumerate() {
-        let tag = format!("v{number}");
+    let mut pushed = Vec::new();
+    for missing in ["team", "ci", "platform", "none"] {
         let manifest = match missing {
-            "team" => world.push(&tag, missing),
-            _ => world.push_signed(&tag, missing),
+            "team" => world.push(missing, missing),
+            _ => world.push_signed(missing, missing),
         };
         if missing != "ci" {
             sign(&world, &manifest);
@@ -63,7 +63,10 @@ async fn every_anchor_of_require_must_endorse_the_digest() {
         if missing != "platform" {
             sign_as_platform(&world, &manifest);
         }
-        for reference in [tag, Digest::of(&manifest).to_string()] {
+        pushed.push((missing, manifest));
+    }
+    for (missing, manifest) in pushed {
+        for reference in [missing.to_owned(), Digest::of(&manifest).to_string()] {
             let got = world.pull(&reference).await;
             match missing {
                 "none" => got.serves(&manifest),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Door, begin, image_of, whole};
 use crate::fake_registry::Fault;
-use crate::whole_gate::APP;
+use crate::whole_gate::{APP, DEFAULTS, World};
 
 /// What some permissive reader takes for the manifest of `layer`'s image.
 fn spellings(layer: &str) -> Vec<Vec<u8>> {
@@ -272,17 +272,18 @@ async fn a_manifest_under_a_blob_that_lies_first_is_not_served() {
 
 #[tokio::test]
 async fn a_blob_of_a_repository_that_no_rule_serves_is_denied() {
-    let door = Door::new().await;
-    let digest = door.world.registry.registry().put_blob(&"else/app".parse().unwrap(), "layer");
+    let denies = "[[rule]]\nimages = [\"registry.example.com/else/**\"]\nmode = \"deny\"\n";
+    let world = World::with(DEFAULTS, denies).await;
+    let digest = world.registry.registry().put_blob(&"else/app".parse().unwrap(), "layer");
     let path = format!("/v2/else/app/blobs/{digest}");
     for method in [Method::GET, Method::HEAD] {
         for headers in [vec![], vec![("if-none-match", "*")], vec![("range", "bytes=0-1")]] {
-            let got = door.world.send(method.clone(), &path, &headers).await;
+            let got = world.send(method.clone(), &path, &headers).await;
             assert_eq!(got.status, 404, "{method} {headers:?}: {got:?}");
-            let got = door.world.as_mirror(method.clone(), &path, &headers).await;
+            let got = world.as_mirror(method.clone(), &path, &headers).await;
             assert!(!got.status.is_success(), "{method} {headers:?}: {got:?}");
         }
     }
-    let asked = door.world.registry.asked();
+    let asked = world.registry.asked();
     assert!(asked.iter().all(|asked| !asked.path.contains("else/app")), "{asked:?}");
 }
