@@ -250,7 +250,7 @@ proptest! {
 fn a_host_of_docker_hub_is_docker_hub() {
     let names = |registries: &[&str]| Names {
         registries: registries.iter().map(|name| name.parse().unwrap()).collect(),
-        default: None,
+        ..Names::default()
     };
     let registry = |names: &Names, ns: &str| {
         let query = format!("ns={ns}");
