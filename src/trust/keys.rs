@@ -15,6 +15,11 @@ use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey as Parsed;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
+/// The SubjectPublicKeyInfo of an Ed25519 key (RFC 8410), without the key.
+const ED25519_PREFIX: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+/// The AlgorithmIdentifier of an RSA key (RFC 3279).
+const RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+
 /// A public key that can verify. What no algorithm here can use is no key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublicKey {
@@ -85,8 +90,17 @@ impl PublicKey {
 
     /// Reads the DER SubjectPublicKeyInfo of an Ed25519 key (RFC 8410): it has one form only.
     pub fn from_ed25519_spki(der: &[u8]) -> Option<Self> {
-        let key = der.strip_prefix(b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00")?;
+        let key = der.strip_prefix(ED25519_PREFIX)?;
         Some(Self::Ed25519(key.try_into().ok()?))
+    }
+
+    /// The DER SubjectPublicKeyInfo of the key, as every tool writes it.
+    pub fn to_spki(&self) -> Vec<u8> {
+        match self {
+            Self::Ecdsa { curve, point } => [curve.spki_prefix(), point].concat(),
+            Self::Ed25519(key) => [ED25519_PREFIX, key].concat(),
+            Self::Rsa { modulus, exponent } => rsa_spki(modulus, exponent),
+        }
     }
 
     /// What makes two keys the same key, however they are written down: thresholds count these.
@@ -157,6 +171,24 @@ impl Curve {
         }
     }
 
+    /// The SubjectPublicKeyInfo of a key on this curve (RFC 5480), without the uncompressed point.
+    const fn spki_prefix(self) -> &'static [u8] {
+        match self {
+            Self::P256 => {
+                b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\
+                  \x07\x03\x42\x00"
+            }
+            Self::P384 => {
+                b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\
+                  \x00"
+            }
+            Self::P521 => {
+                b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x03\
+                  \x81\x86\x00"
+            }
+        }
+    }
+
     /// Bytes of one coordinate.
     const fn width(self) -> usize {
         match self {
@@ -189,6 +221,29 @@ pub(super) fn ecdsa(
 ) -> bool {
     let algorithm: &'static dyn VerificationAlgorithm = algorithm;
     UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
+}
+
+fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+    let integer = |digits: &[u8]| {
+        let sign =
+            if digits.first().is_some_and(|first| first & 0x80 != 0) { &[0][..] } else { &[] };
+        tlv(0x02, &[sign, digits])
+    };
+    let key = tlv(0x30, &[&integer(modulus), &integer(exponent)]);
+    tlv(0x30, &[RSA, &tlv(0x03, &[&[0], &key])])
+}
+
+/// A DER element of at most 65,535 bytes: an RSA key of 8192 bits has about 1,040.
+fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let mut element = vec![tag];
+    match content.len() {
+        short @ 0..0x80 => element.push(short as u8),
+        medium @ 0x80..0x100 => element.extend([0x81, medium as u8]),
+        long => element.extend([0x82, (long >> 8) as u8, long as u8]),
+    }
+    element.extend(content);
+    element
 }
 
 /// `r ‖ s` as the DER SEQUENCE of two INTEGERs, for halves of at most 48 bytes.

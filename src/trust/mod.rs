@@ -24,6 +24,7 @@ pub mod signing_time;
 pub mod subject;
 pub mod tags;
 
+mod encodings;
 mod metrics;
 mod shared;
 mod signature_repository;

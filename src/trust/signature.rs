@@ -47,10 +47,12 @@ pub struct Vouched {
     pub signer: String,
     /// The keys and names by which the same signer is recognised under another anchor.
     pub signer_ids: SignerIds,
-    /// The earliest time at which a log or an authority saw the signature.
+    /// The earliest time at which a log or an authority saw the signature. The signature is no younger, but
+    /// can be older: anybody can have an old signature logged or stamped again.
     pub proven: Option<Timestamp>,
-    /// When it was signed, by the best time that was verified, or else by the signer's own word;
-    /// never later than it was judged.
+    /// When it was signed, by what nobody but the signer can change: the time that the signer states in
+    /// what the key signed, or that the life of a short-lived certificate bounds. Never later than
+    /// `proven` and than it was judged. None if neither tells: then nobody knows how old it is.
     pub signed: Option<Timestamp>,
     /// The earliest end of what it rests on; none where nothing of it ends.
     pub expires: Option<Timestamp>,

@@ -29,6 +29,8 @@ mod sigstore;
 mod tls_server;
 #[path = "../rig/token_server.rs"]
 mod token_server;
+#[path = "../rig/twin.rs"]
+mod twin;
 #[path = "../rig/whole_gate.rs"]
 mod whole_gate;
 

@@ -8,9 +8,10 @@ use rustls::pki_types::CertificateDer;
 use crate::clock::Timestamp;
 use crate::json;
 use crate::oci::Digest;
+use crate::trust::restrictions::revoked_flaw;
+use crate::trust::revoked::RevokedSet;
 use crate::trust::signature::{Candidate, Flaw, Unproven, Vouched};
 use crate::trust::signer::{SignerId, SignerIds};
-use crate::trust::signing_time::is_ahead;
 use crate::trust::subject::Subject;
 
 use super::certificate::Certificate;
@@ -24,9 +25,10 @@ use super::flaw::{
 use super::identity::Identity;
 use super::key::Key;
 use super::limits::MAX_STATEMENT_VALUES;
-use super::path;
+use super::path::{self, Broken};
 use super::restricted;
 use super::signed::{Shown, Signed};
+use super::time;
 
 /// How many copies of a payload there are while it is judged: the text of the bundle, the payload, the
 /// signed bytes, and those that the library makes.
@@ -92,8 +94,8 @@ impl Anchor {
     ) -> Result<Vouched, Unproven> {
         let signed = Signed::read(&candidate.content)?;
         let claimed = self.asked_for(&signed, subject)?;
-        has_come(&signed, now).map_err(Unproven::Flawed)?;
-        let mut vouched = match &self.config.signers {
+        time::has_come(&signed, now).map_err(Unproven::Flawed)?;
+        let vouched = match &self.config.signers {
             Signers::Keys(keys) => self.by_key(keys, &signed, subject, now),
             Signers::Keyless { identity, issuer } => {
                 self.keyless(identity, issuer, &signed, subject, now)
@@ -105,9 +107,7 @@ impl Anchor {
         .map_err(Unproven::Flawed)?;
         annotated(&self.config.annotations, claimed)?;
         self.config.signed_identity.check(claimed, subject).map_err(Unproven::Flawed)?;
-        // Anybody can have an old signature logged or stamped today.
-        let word = signed.claim.signed.map(|at| at.min(now));
-        vouched.signed = vouched.proven.into_iter().chain(word).min();
+        let vouched = time::dated(vouched, claimed, now);
         self.config.restrictions.apply(vouched, now).map_err(Unproven::Flawed)
     }
 
@@ -158,7 +158,7 @@ impl Anchor {
         let signer = format!("key sha256:{}", hex::encode(key.hash()));
         let signer_ids = SignerIds::from([SignerId::of_key(key.public())]);
         let proven = times.into_iter().min();
-        Ok(Vouched { signer, signer_ids, proven, signed: proven, expires: None })
+        Ok(Vouched { signer, signer_ids, proven, signed: None, expires: None })
     }
 
     /// The times of a signature by `key` that must be in a log.
@@ -216,12 +216,13 @@ impl Anchor {
         let name = named(identity, certificate.names.iter())?;
         issued(Some(issuer), &certificate)?;
         restricted::certified(&self.config.restrictions, signed)?;
-        let times = self.witnessed(signed, subject, true, now)?;
+        let times =
+            self.witnessed(signed, subject, Some(&self.config.restrictions.revoked), now)?;
         let signer = format!("{name} ({issuer})");
-        // Its key lasts for one signature.
-        let signer_ids = SignerIds::from([SignerId::of_name(issuer.as_bytes(), name.as_bytes())]);
+        let signer_ids = ids(&certificate, issuer.as_bytes());
         let proven = times.into_iter().min();
-        Ok(Vouched { signer, signer_ids, proven, signed: proven, expires: None })
+        let bound = proven.filter(|_| time::is_short(certificate.life));
+        Ok(Vouched { signer, signer_ids, proven, signed: bound, expires: None })
     }
 
     /// The proven times of a signature by a certificate: one at least. A timestamp that does not
@@ -231,7 +232,7 @@ impl Anchor {
         &self,
         signed: &Signed,
         subject: &Subject,
-        issued: bool,
+        issued: Option<&RevokedSet>,
         now: Timestamp,
     ) -> Result<Vec<Timestamp>, Flaw> {
         let entered = !signed.entries()?.is_empty();
@@ -278,23 +279,24 @@ impl Anchor {
         }
         restricted::certified(&self.config.restrictions, signed)?;
         let times = match self.config.tlog {
-            Tlog::Require => self.witnessed(signed, subject, false, now)?,
+            Tlog::Require => self.witnessed(signed, subject, None, now)?,
             Tlog::Ignore if signed.timestamps()?.is_empty() => Vec::new(),
             // A timestamp of nobody that is trusted proves no time; then it must hold now.
             Tlog::Ignore => {
                 let roots = &self.config.roots;
-                roots.saw_certificate(signed, subject, false, TIMESTAMPS, now).unwrap_or_default()
+                roots.saw_certificate(signed, subject, None, TIMESTAMPS, now).unwrap_or_default()
             }
         };
         let at = if times.is_empty() { &[now][..] } else { &times };
         for at in at {
-            path::holds(signed.certificates()?, chain, *at).map_err(|why| {
-                let found = format!("the certificate does not hold at {at}: {why}");
-                flaw(
+            let revoked = &self.config.restrictions.revoked;
+            path::holds(signed.certificates()?, chain, *at, revoked).map_err(|why| match why {
+                Broken::Revoked(entry) => revoked_flaw("a certificate above the signer's", &entry),
+                Broken::Invalid(why) => flaw(
                     CERTIFICATE,
-                    found,
+                    format!("the certificate does not hold at {at}: {why}"),
                     "a certificate below `certificate_chain`, valid when it was used",
-                )
+                ),
             })?;
         }
         let signer = match &certificate.issuer {
@@ -307,29 +309,19 @@ impl Anchor {
             [..] => None,
         };
         let root = chain.last().map_or(&[][..], |root| root);
-        let signer_ids = SignerIds::from([
-            SignerId::of_key(key.public()),
-            SignerId::of_name(root, name.as_bytes()),
-        ]);
+        let signer_ids = ids(&certificate, root);
         let proven = times.into_iter().min();
-        Ok(Vouched { signer, signer_ids, proven, signed: proven, expires })
+        let bound = proven.filter(|_| time::is_short(certificate.life));
+        Ok(Vouched { signer, signer_ids, proven, signed: bound, expires })
     }
 }
 
-/// Refuses a signature that states a time that is yet to come, itself or by a log entry, whether or not
-/// that was asked for.
-fn has_come(signed: &Signed, now: Timestamp) -> Result<(), Flaw> {
-    let entries = signed.entries().unwrap_or_default().iter();
-    let logged = entries.filter_map(|entry| entry.integrated_time);
-    let logged = logged.map(|at| Timestamp::from_unix(at.as_second()));
-    match signed.claim.signed.into_iter().chain(logged).find(|time| is_ahead(*time, now)) {
-        None => Ok(()),
-        Some(time) => {
-            let found =
-                format!("the signature says that it was made at {time}, which is yet to come");
-            Err(flaw(TIME, found, "a time that has come"))
-        }
-    }
+/// What identifies the signer: every name of the certificate, for `authority` vouches for each, and its key.
+fn ids(certificate: &Certificate, authority: &[u8]) -> SignerIds {
+    let names = certificate.names.iter().chain(&certificate.hosts);
+    let names = names.map(|name| SignerId::of_name(authority, name.as_bytes()));
+    let key = Key::from_spki(&certificate.spki).ok();
+    names.chain(key.map(|key| SignerId::of_key(key.public()))).collect()
 }
 
 fn read(signed: &Signed) -> Result<Certificate, Flaw> {

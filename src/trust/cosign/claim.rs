@@ -26,8 +26,6 @@ pub(super) struct Claim {
     /// The type of the attestation; none for a signature.
     pub(super) predicate_type: Option<String>,
     pub(super) subjects: Vec<Claimed>,
-    /// When it was signed, by the signer's own word.
-    pub(super) signed: Option<Timestamp>,
 }
 
 /// One subject of a claim.
@@ -39,6 +37,8 @@ pub(super) struct Claimed {
     pub(super) repository: Option<String>,
     /// `None`: the value is not a text.
     annotations: BTreeMap<String, Option<String>>,
+    /// When it was signed, as the signer states it in the annotation `timestamp`.
+    pub(super) stated: Option<Timestamp>,
 }
 
 impl Claimed {
@@ -83,12 +83,16 @@ impl Claim {
             }
             None => None,
         };
-        let signed = optional.and_then(|optional| optional.member("timestamp")?.as_integer());
+        let stated = optional.and_then(stated);
         let annotations = optional.map(texts).unwrap_or_default();
         Ok(Self {
             predicate_type: None,
-            signed: signed.map(Timestamp::from_unix),
-            subjects: vec![Claimed { digests: vec![digest.to_owned()], repository, annotations }],
+            subjects: vec![Claimed {
+                digests: vec![digest.to_owned()],
+                repository,
+                annotations,
+                stated,
+            }],
         })
     }
 
@@ -128,12 +132,13 @@ impl Claim {
             let digests = digests.collect::<Result<_, &str>>()?;
             let annotations = subject.member("annotations").and_then(Value::as_object);
             let repository = subject.member("name").and_then(Value::as_str).map(str::to_owned);
+            let stated = annotations.and_then(stated);
             let annotations = annotations.map(texts).unwrap_or_default();
-            Ok(Claimed { digests, repository, annotations })
+            Ok(Claimed { digests, repository, annotations, stated })
         });
         let subjects = subjects.collect::<Result<_, String>>().map_err(|found| wrong(&found))?;
         let predicate_type = (predicate_type != SIGN_PREDICATE).then(|| predicate_type.to_owned());
-        Ok(Self { predicate_type, subjects, signed: None })
+        Ok(Self { predicate_type, subjects })
     }
 
     /// The subject that is `digest`, if there is one.
@@ -149,6 +154,14 @@ impl Claim {
             None => "nothing".to_owned(),
         }
     }
+}
+
+/// The annotation `timestamp`: seconds since 1970 as podman writes them, the same as a text as `cosign sign
+/// -a timestamp=…` does, or a time of RFC 3339. A value of another form states no time.
+fn stated(annotations: Object<'_>) -> Option<Timestamp> {
+    let value = annotations.member("timestamp")?;
+    let seconds = value.as_integer().or_else(|| value.as_str()?.parse().ok());
+    seconds.map(Timestamp::from_unix).or_else(|| Timestamp::parse_rfc3339(value.as_str()?))
 }
 
 fn texts(annotations: Object<'_>) -> BTreeMap<String, Option<String>> {

@@ -17,6 +17,7 @@ mod certificate;
 mod claim;
 mod config;
 mod evidence;
+mod fits;
 mod flaw;
 mod identity;
 mod key;
@@ -25,6 +26,7 @@ mod restricted;
 mod roots;
 mod signed;
 mod signed_identity;
+mod time;
 
 pub mod limits;
 

@@ -17,7 +17,7 @@ use super::gun::Gun;
 use super::role::Role;
 use super::schema::{RoleKeys, Root};
 use super::signed::{Signed, Verified};
-use super::tuf_key::{KeyId, TufKey};
+use super::tuf_key::{KeyId, TufKey, family};
 
 /// What a repository's trust data must satisfy, from the anchor's configuration.
 #[derive(Clone, Debug)]
@@ -52,6 +52,16 @@ pub enum Pin {
     Certificate(Vec<u8>),
 }
 
+impl Pins {
+    /// Whether each pin names a key that is revoked, so that no root can be trusted.
+    pub(in crate::trust) fn are_all_revoked(&self, revoked: &RevokedSet) -> bool {
+        match self {
+            Self::FirstUse => false,
+            Self::Keys(pins) => pins.iter().all(|pin| pin.is_revoked(revoked)),
+        }
+    }
+}
+
 impl Pin {
     /// Reads 64 hex digits, a PEM public key, or a PEM certificate that is no CA's.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -80,6 +90,23 @@ impl Pin {
             });
         }
         Err("a root key is 64 lower-case hex digits, or a file with a PEM public key or certificate".to_owned())
+    }
+
+    /// Whether `revoked` names the key.
+    fn is_revoked(&self, revoked: &RevokedSet) -> bool {
+        let by_key = |key: &PublicKey| {
+            let id = family(key).map(|family| KeyId::of(family, &key.to_spki()));
+            let ids: Vec<[u8; 32]> = id.iter().map(KeyId::bytes).collect();
+            revoked.notary_key(&ids, Some(key)).is_some()
+        };
+        match self {
+            Self::Id(id) => revoked.notary_key(&[id.bytes()], None).is_some(),
+            Self::Key(key) => by_key(key),
+            Self::Certificate(der) => X509Certificate::from_der(der)
+                .ok()
+                .and_then(|(_, parsed)| PublicKey::from_spki(parsed.public_key().raw))
+                .is_some_and(|key| by_key(&key)),
+        }
     }
 
     fn names(&self, id: KeyId, key: &TufKey) -> bool {
