@@ -28,6 +28,7 @@ mod encodings;
 mod metrics;
 mod shared;
 mod signature_repository;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -35,6 +35,7 @@ mod twin;
 mod whole_gate;
 
 mod admin;
+mod anchor_warnings;
 mod architecture;
 mod audit;
 mod audited;
