@@ -28,6 +28,7 @@ mod encodings;
 mod metrics;
 mod shared;
 mod signature_repository;
+mod spki;
 mod warnings;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// What a proof is made with, and the only place that may say so.
-const MADE_IN: [(&str, &str); 9] = [
+const MADE_IN: [(&str, &str); 10] = [
     ("Admitted::new(", "src/gate/"),
     ("Admitted::through(", "src/gate/"),
     ("Admitted::about(", "src/gate/"),
@@ -18,15 +18,17 @@ const MADE_IN: [(&str, &str); 9] = [
     ("Endorsement::new(", "src/trust/"),
     ("Exemption::new(", "src/exemptions/"),
     ("Fetched::new(", "src/pull_through/"),
+    ("VerifiedBytes(", "src/trust/keys.rs"),
 ];
 
 /// The files of the proofs, and what each is called.
-const PROOFS: [(&str, &str); 6] = [
+const PROOFS: [(&str, &str); 7] = [
     ("src/gate/admitted.rs", "Admitted"),
     ("src/pull_through/fetched.rs", "Fetched"),
     ("src/server/body.rs", "Body"),
     ("src/server/sticky/manifest.rs", "DenialManifest"),
     ("src/trust/endorsement.rs", "Endorsement"),
+    ("src/trust/keys.rs", "VerifiedBytes"),
     ("src/exemptions/exemption.rs", "Exemption"),
 ];
 

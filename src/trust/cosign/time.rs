@@ -29,24 +29,31 @@ pub(super) fn is_short(life: Duration) -> bool {
 
 /// `vouched`, whose `signed` is the time that the signer's certificate bounds, with the time of the signature:
 /// the stated one comes first, and none is later than the proven one or than `now`.
-pub(super) fn dated(vouched: Vouched, claimed: &Claimed, now: Timestamp) -> Vouched {
+pub(super) fn dated(mut vouched: Vouched, claimed: &Claimed, now: Timestamp) -> Vouched {
     let stated = claimed.stated.map(|stated| stated.min(now));
-    let signed = match (stated, vouched.proven) {
+    vouched.signed = match (stated, vouched.proven) {
         (Some(stated), Some(proven)) => Some(stated.min(proven)),
         (Some(stated), None) => Some(stated),
         (None, _) => vouched.signed,
     };
-    Vouched { signed, ..vouched }
+    vouched
 }
 
-/// Refuses a signature that states a time that is yet to come, itself or by a log entry, whether or not
-/// that was asked for.
-pub(super) fn has_come(signed: &Signed, now: Timestamp) -> Result<(), Flaw> {
+/// Refuses a signature one of whose log entries states a time that is yet to come, whether or not one was
+/// asked for.
+pub(super) fn logs_have_come(signed: &Signed, now: Timestamp) -> Result<(), Flaw> {
     let entries = signed.entries().unwrap_or_default().iter();
     let logged = entries.filter_map(|entry| entry.integrated_time);
-    let logged = logged.map(|at| Timestamp::from_unix(at.as_second()));
-    let stated = signed.claim.subjects.iter().filter_map(|subject| subject.stated);
-    match stated.chain(logged).find(|time| is_ahead(*time, now)) {
+    has_come(logged.map(|at| Timestamp::from_unix(at.as_second())), now)
+}
+
+/// Refuses a signature whose signer states a time that is yet to come.
+pub(super) fn stated_has_come(claimed: &Claimed, now: Timestamp) -> Result<(), Flaw> {
+    has_come(claimed.stated.into_iter(), now)
+}
+
+fn has_come(mut times: impl Iterator<Item = Timestamp>, now: Timestamp) -> Result<(), Flaw> {
+    match times.find(|time| is_ahead(*time, now)) {
         None => Ok(()),
         Some(time) => {
             let found =

@@ -138,12 +138,11 @@ impl SelfSigned {
     /// Reads a root that nothing yet vouches for but itself.
     pub(super) fn parse(bytes: &[u8], terms: &Terms) -> Result<Self, Refusal> {
         let signed = Signed::parse(Role::Root, bytes)?;
-        let claimed: Root = signed.claims()?;
-        named(&claimed.root, terms)?;
-        signed
-            .threshold(&claimed.root, |key| counts(key, terms))
-            .map_err(|refusal| by_revoked(refusal, &claimed.root, terms))?;
-        let root = signed.verify(&claimed.root)?;
+        let root = signed.verify_by_itself(
+            |keys| named(keys, terms),
+            |key| counts(key, terms),
+            |refusal, keys| by_revoked(refusal, keys, terms),
+        )?;
         Ok(Self { signed, root, bytes: bytes.to_vec() })
     }
 

@@ -14,8 +14,8 @@ use super::anchor::Anchor;
 use super::gun::Gun;
 use super::memory::Memory;
 use super::role::{Delegated, File, Role};
-use super::root_of_trust::Terms;
-use super::schema::{Delegation, RoleKeys, Root, Targets};
+use super::root_of_trust::{SelfSigned, Terms};
+use super::schema::{Delegation, RoleKeys, Targets};
 use super::signed::Signed;
 use super::tuf_key::{KeyId, TufKey};
 use super::update::{NotUpdated, Updated, update};
@@ -59,8 +59,9 @@ impl Anchor {
         let fetch = |file: File| async move { self.notary.fetch(gun, &file).await };
         let whole = update(fetch, &terms, memory, now).await?;
 
-        let root: Root = Signed::parse(Role::Root, &whole.memory.root)?.claims()?;
-        let targets = signed(&whole, &Role::Targets)?;
+        let root = SelfSigned::parse(&whole.memory.root, &terms)?;
+        let root = root.metadata();
+        let targets = signed(&whole, &Role::Targets, &root.targets)?;
         let mut survey = Survey {
             root: root.root.keys.iter().map(|(id, _)| *id).collect(),
             repository: root.targets.keys.iter().map(|(id, _)| *id).collect(),
@@ -78,7 +79,7 @@ impl Anchor {
             terms.signers = vec![delegation.name.clone()];
             match self.delegation(gun, &terms, &whole, now).await {
                 Ok(updated) => {
-                    let Targets { tags, .. } = match signed(&updated, &role)? {
+                    let Targets { tags, .. } = match signed(&updated, &role, &delegation.keys)? {
                         Some(targets) => targets,
                         // It has signed nothing yet.
                         None => {
@@ -130,13 +131,14 @@ impl Anchor {
     }
 }
 
-/// What the verified file of `role` says, if the update rests on it.
-fn signed(updated: &Updated, role: &Role) -> Result<Option<Targets>, Refusal> {
+/// What the file of `role`, which `keys` have signed, says, if the update rests on it.
+fn signed(updated: &Updated, role: &Role, keys: &RoleKeys) -> Result<Option<Targets>, Refusal> {
     let is_of = |file: &File| matches!(file, File::Content { role: of, .. } if of == role);
     let Some((_, content)) = updated.files.iter().find(|(file, _)| is_of(file)) else {
         return Ok(None);
     };
-    Ok(Some(Signed::parse(role.clone(), content)?.claims()?))
+    let verified = Signed::parse(role.clone(), content)?.verify::<Targets>(keys)?;
+    Ok(Some(verified.into_metadata()))
 }
 
 fn listed(delegation: Delegation) -> (Delegated, Vec<KeyId>) {
