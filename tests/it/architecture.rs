@@ -22,13 +22,12 @@ const MADE_IN: [(&str, &str); 10] = [
 ];
 
 /// The files of the proofs, and what each is called.
-const PROOFS: [(&str, &str); 7] = [
+const PROOFS: [(&str, &str); 6] = [
     ("src/gate/admitted.rs", "Admitted"),
     ("src/pull_through/fetched.rs", "Fetched"),
     ("src/server/body.rs", "Body"),
     ("src/server/sticky/manifest.rs", "DenialManifest"),
     ("src/trust/endorsement.rs", "Endorsement"),
-    ("src/trust/keys.rs", "VerifiedBytes"),
     ("src/exemptions/exemption.rs", "Exemption"),
 ];
 
