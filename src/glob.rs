@@ -47,6 +47,10 @@ enum Token {
 }
 
 impl Token {
+    fn is_wildcard(self) -> bool {
+        !matches!(self, Self::Literal(_))
+    }
+
     /// Whether a wildcard matches `c`.
     fn absorbs(self, c: char) -> bool {
         match self {
@@ -130,6 +134,42 @@ impl Glob {
             std::mem::swap(&mut reached, &mut next);
         }
         reached.last() == Some(&true)
+    }
+
+    /// Whether some name matches both patterns. Takes at most the product of both lengths.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let width = other.tokens.len() + 1;
+        let mut reached = vec![false; (self.tokens.len() + 1) * width];
+        let mut left = vec![(0, 0)];
+        while let Some((one, two)) = left.pop() {
+            if std::mem::replace(&mut reached[one * width + two], true) {
+                continue;
+            }
+            let (mine, others) = (self.tokens.get(one), other.tokens.get(two));
+            if mine.is_none() && others.is_none() {
+                return true;
+            }
+            // A wildcard may match nothing more, and goes on matching while the other pattern moves on.
+            if mine.is_some_and(|token| token.is_wildcard()) {
+                left.push((one + 1, two));
+            }
+            if others.is_some_and(|token| token.is_wildcard()) {
+                left.push((one, two + 1));
+            }
+            match (mine, others) {
+                (Some(Token::Literal(a)), Some(Token::Literal(b))) if a == b => {
+                    left.push((one + 1, two + 1));
+                }
+                (Some(Token::Literal(c)), Some(wildcard)) if wildcard.absorbs(*c) => {
+                    left.push((one + 1, two));
+                }
+                (Some(wildcard), Some(Token::Literal(c))) if wildcard.absorbs(*c) => {
+                    left.push((one, two + 1));
+                }
+                (Some(_) | None, Some(_) | None) => {}
+            }
+        }
+        false
     }
 
     /// A wildcard may match nothing.
@@ -246,6 +286,25 @@ mod tests {
                 if !pattern.contains("**") {
                     assert_eq!(matches_segment(&pattern, name), expected, "{pattern:?} {name:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn two_patterns_overlap_where_a_name_matches_both() {
+        let patterns: Vec<Glob> = texts(&["a", "/", "@", "*"], 3)
+            .iter()
+            .filter_map(|pattern| pattern.parse().ok())
+            .collect();
+        let names = texts(&["a", "b", "/", "@"], 4);
+        let matched = |pattern: &Glob| -> Vec<bool> {
+            names.iter().map(|name| pattern.matches(name)).collect()
+        };
+        let matched: Vec<Vec<bool>> = patterns.iter().map(matched).collect();
+        for (one, ones) in patterns.iter().zip(&matched) {
+            for (other, others) in patterns.iter().zip(&matched) {
+                let both = ones.iter().zip(others).any(|(one, other)| *one && *other);
+                assert_eq!(one.overlaps(other), both, "{one} {other}");
             }
         }
     }

@@ -60,6 +60,8 @@ fn meaning(config: &Config, now: Timestamp) -> String {
     lines.push("anything else is refused".to_owned());
     let warnings = config.policy.warnings(now).into_iter();
     lines.extend(warnings.map(|warning| format!("warning   {warning}")));
+    let anchors = config.anchors.iter().flat_map(crate::trust::Config::warnings);
+    lines.extend(anchors.map(|warning| format!("warning   {warning}")));
     lines.extend(counted_once(config).map(|warning| format!("warning   {warning}")));
     lines.extend(open_files::shortage(config).map(|shortage| format!("warning   {shortage}")));
     lines.join("\n") + "\n"

@@ -92,6 +92,11 @@ impl Rule {
         if until.is_some() && matches!(mode, Some(Mode::Enforce(_) | Mode::Deny { .. })) {
             section.wrong("until", "only an allow or an audit rule ends by itself");
         }
+        if section.has("artifacts") && matches!(mode, Some(Mode::Deny { .. })) {
+            let message =
+                "a rule that denies serves nothing, and no artifacts either; remove this key";
+            section.wrong("artifacts", message);
+        }
         let Moves { on_unsigned, on_rollback } = moves;
         let until = until.flatten();
         Some(Self { patterns, mode: mode?, on_unsigned, on_rollback, artifacts, until })

@@ -1,11 +1,15 @@
 //! Public keys and signature checks. Pure; knows no format that keys or signatures come in but
 //! SubjectPublicKeyInfo, and nothing of whom a key belongs to.
+//!
+//! A check is a conversion: it takes a message and gives [`VerifiedBytes`]. What a signature claims is parsed from
+//! those, so a signature that was not checked claims nothing.
 
 use aws_lc_rs::signature::{
     self, EcdsaVerificationAlgorithm, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey,
     VerificationAlgorithm,
 };
 use sha2::{Digest as _, Sha256};
+use thiserror::Error;
 use x509_parser::asn1_rs::Oid;
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521,
@@ -14,6 +18,40 @@ use x509_parser::oid_registry::{
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey as Parsed;
 use x509_parser::x509::SubjectPublicKeyInfo;
+
+use super::spki::ED25519;
+
+/// A message whose signature verified. Only the checks in this module make one:
+///
+/// ```
+/// use countersign::trust::keys::{BadSignature, Method, PublicKey, VerifiedBytes};
+/// fn checked<'a>(key: &PublicKey, message: &'a [u8]) -> Result<VerifiedBytes<'a>, BadSignature> {
+///     key.verify(Method::EcdsaDer, message, b"the signature")
+/// }
+/// ```
+///
+/// Taking the first key and leaving out the signature does not compile:
+///
+/// ```compile_fail,E0423
+/// use countersign::trust::keys::{BadSignature, PublicKey, VerifiedBytes};
+/// fn unchecked<'a>(keys: &[PublicKey], message: &'a [u8]) -> Option<VerifiedBytes<'a>> {
+///     keys.first().map(|_| VerifiedBytes(message))
+/// }
+/// ```
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifiedBytes<'a>(&'a [u8]);
+
+impl<'a> VerifiedBytes<'a> {
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// The key did not make the signature over the message in that way.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("the signature is not valid")]
+pub struct BadSignature;
 
 /// A public key that can verify. What no algorithm here can use is no key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +123,7 @@ impl PublicKey {
 
     /// Reads the DER SubjectPublicKeyInfo of an Ed25519 key (RFC 8410): it has one form only.
     pub fn from_ed25519_spki(der: &[u8]) -> Option<Self> {
-        let key = der.strip_prefix(b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00")?;
+        let key = der.strip_prefix(ED25519)?;
         Some(Self::Ed25519(key.try_into().ok()?))
     }
 
@@ -111,12 +149,17 @@ impl PublicKey {
         hasher.finalize().into()
     }
 
-    /// Whether `signature` over `message` was made by this key with `method`. A method that does not
-    /// fit the key has made nothing.
-    pub fn verifies(&self, method: Method, message: &[u8], signature: &[u8]) -> bool {
+    /// The message, if this key made `signature` over it with `method`. A method that does not fit the key
+    /// has made nothing.
+    pub fn verify<'a>(
+        &self,
+        method: Method,
+        message: &'a [u8],
+        signature: &[u8],
+    ) -> Result<VerifiedBytes<'a>, BadSignature> {
         match (self, method) {
             (Self::Ecdsa { curve, point }, Method::EcdsaFixed) => {
-                curve.verifies(point, message, signature)
+                curve.verify(point, message, signature)
             }
             (Self::Ecdsa { curve, point }, Method::EcdsaDer) => {
                 let algorithm = match curve {
@@ -141,7 +184,7 @@ impl PublicKey {
             (Self::Rsa { modulus, exponent }, Method::RsaPss) => {
                 rsa(&signature::RSA_PSS_2048_8192_SHA256, modulus, exponent, message, signature)
             }
-            (Self::Ecdsa { .. } | Self::Ed25519(_) | Self::Rsa { .. }, _) => false,
+            (Self::Ecdsa { .. } | Self::Ed25519(_) | Self::Rsa { .. }, _) => Err(BadSignature),
         }
     }
 }
@@ -166,9 +209,14 @@ impl Curve {
         }
     }
 
-    fn verifies(self, point: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    fn verify<'a>(
+        self,
+        point: &[u8],
+        message: &'a [u8],
+        signature: &[u8],
+    ) -> Result<VerifiedBytes<'a>, BadSignature> {
         if signature.len() != 2 * self.width() {
-            return false;
+            return Err(BadSignature);
         }
         match self {
             Self::P256 => ecdsa(&signature::ECDSA_P256_SHA256_FIXED, point, message, signature),
@@ -180,15 +228,16 @@ impl Curve {
     }
 }
 
-/// Whether the key at `point` made the signature, in whichever form `algorithm` reads it.
-pub(super) fn ecdsa(
+/// The message, if the key at `point` made the signature over it, in whichever form `algorithm` reads it.
+pub(super) fn ecdsa<'a>(
     algorithm: &'static EcdsaVerificationAlgorithm,
     point: &[u8],
-    message: &[u8],
+    message: &'a [u8],
     signature: &[u8],
-) -> bool {
+) -> Result<VerifiedBytes<'a>, BadSignature> {
     let algorithm: &'static dyn VerificationAlgorithm = algorithm;
-    UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
+    let verified = UnparsedPublicKey::new(algorithm, point).verify(message, signature);
+    verified.map(|()| VerifiedBytes(message)).map_err(|_| BadSignature)
 }
 
 /// `r ‖ s` as the DER SEQUENCE of two INTEGERs, for halves of at most 48 bytes.
@@ -208,23 +257,29 @@ fn to_der(fixed: &[u8]) -> Vec<u8> {
     sequence
 }
 
-fn ed25519(key: &[u8; 32], message: &[u8], signature: &[u8]) -> bool {
-    let Ok(key) = ed25519_dalek::VerifyingKey::from_bytes(key) else { return false };
-    let Ok(signature) = ed25519_dalek::Signature::from_slice(signature) else { return false };
-    key.verify_strict(message, &signature).is_ok()
+fn ed25519<'a>(
+    key: &[u8; 32],
+    message: &'a [u8],
+    signature: &[u8],
+) -> Result<VerifiedBytes<'a>, BadSignature> {
+    let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| BadSignature)?;
+    let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| BadSignature)?;
+    let verified = key.verify_strict(message, &signature);
+    verified.map(|()| VerifiedBytes(message)).map_err(|_| BadSignature)
 }
 
-/// Whether the key of that modulus and exponent made the signature, as `parameters` pad and hash it.
-pub(super) fn rsa(
+/// The message, if the key of that modulus and exponent made the signature over it, as `parameters` pad and
+/// hash it.
+pub(super) fn rsa<'a>(
     parameters: &'static RsaParameters,
     modulus: &[u8],
     exponent: &[u8],
-    message: &[u8],
+    message: &'a [u8],
     signature: &[u8],
-) -> bool {
-    RsaPublicKeyComponents { n: modulus, e: exponent }
-        .verify(parameters, message, signature)
-        .is_ok()
+) -> Result<VerifiedBytes<'a>, BadSignature> {
+    let verified =
+        RsaPublicKeyComponents { n: modulus, e: exponent }.verify(parameters, message, signature);
+    verified.map(|()| VerifiedBytes(message)).map_err(|_| BadSignature)
 }
 
 #[cfg(test)]
@@ -249,13 +304,13 @@ mod tests {
     fn an_ecdsa_signature_is_exactly_r_and_s() {
         for algorithm in [&ECDSA_P256_SHA256_FIXED_SIGNING, &ECDSA_P521_SHA256_FIXED_SIGNING] {
             let (key, signature) = ecdsa(algorithm);
-            assert!(key.verifies(Method::EcdsaFixed, b"message", &signature));
-            assert!(!key.verifies(Method::EcdsaFixed, b"Message", &signature));
-            assert!(!key.verifies(Method::EcdsaFixed, b"message", &vec![0; signature.len()]));
-            assert!(!key.verifies(Method::EcdsaFixed, b"message", &signature[1..]));
-            assert!(!key.verifies(Method::EcdsaFixed, b"message", &to_der(&signature)));
-            assert!(!key.verifies(Method::EcdsaFixed, b"message", b""));
-            assert!(!key.verifies(Method::Ed25519, b"message", &signature));
+            assert!(key.verify(Method::EcdsaFixed, b"message", &signature).is_ok());
+            assert!(key.verify(Method::EcdsaFixed, b"Message", &signature).is_err());
+            assert!(key.verify(Method::EcdsaFixed, b"message", &vec![0; signature.len()]).is_err());
+            assert!(key.verify(Method::EcdsaFixed, b"message", &signature[1..]).is_err());
+            assert!(key.verify(Method::EcdsaFixed, b"message", &to_der(&signature)).is_err());
+            assert!(key.verify(Method::EcdsaFixed, b"message", b"").is_err());
+            assert!(key.verify(Method::Ed25519, b"message", &signature).is_err());
         }
     }
 
@@ -264,9 +319,9 @@ mod tests {
         let pair = Ed25519KeyPair::generate().unwrap();
         let key = PublicKey::Ed25519(pair.public_key().as_ref().try_into().unwrap());
         let signature = pair.sign(b"message");
-        assert!(key.verifies(Method::Ed25519, b"message", signature.as_ref()));
-        assert!(!key.verifies(Method::Ed25519, b"message", &signature.as_ref()[..63]));
-        assert!(!PublicKey::Ed25519([0; 32]).verifies(Method::Ed25519, b"message", &[0; 64]));
+        assert!(key.verify(Method::Ed25519, b"message", signature.as_ref()).is_ok());
+        assert!(key.verify(Method::Ed25519, b"message", &signature.as_ref()[..63]).is_err());
+        assert!(PublicKey::Ed25519([0; 32]).verify(Method::Ed25519, b"message", &[0; 64]).is_err());
     }
 
     #[test]

@@ -24,9 +24,12 @@ pub mod signing_time;
 pub mod subject;
 pub mod tags;
 
+mod encodings;
 mod metrics;
 mod shared;
 mod signature_repository;
+mod spki;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

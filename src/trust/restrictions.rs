@@ -1,8 +1,10 @@
 //! The keys of an anchor that leave signatures out, for when a key is lost: `not_after`, `max_age` and
 //! `revoked`. Pure; knows no scheme.
 //!
-//! A time is *proven* if a log or an authority that the anchor trusts saw the signature at that time.
-//! What the signer states is not: whoever has the key can state anything.
+//! A time is *proven* if a log or an authority that the anchor trusts saw the signature at that time. It shows
+//! that the signature is no younger. It does not show that the signature is no older: anybody can have an old
+//! signature logged or stamped again. `max_age` therefore counts from the time that the signature itself bears
+//! ([`Vouched::signed`]).
 
 use std::time::Duration;
 
@@ -10,13 +12,13 @@ use crate::clock::Timestamp;
 use crate::settings::Section;
 
 use super::refusal::Restriction;
-use super::revoked::{Kind, Revoked, RevokedSet};
+use super::revoked::{Kind, RevokedSet};
 use super::signature::{Flaw, Vouched};
 
 // Each check has the name of its key.
 const NOT_AFTER: &str = Restriction::NotAfter.as_str();
 const MAX_AGE: &str = Restriction::MaxAge.as_str();
-const REVOKED: &str = Restriction::Revoked.as_str();
+pub(super) const REVOKED: &str = Restriction::Revoked.as_str();
 
 /// Which signatures an anchor leaves out though they verify.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub struct Restrictions {
     /// A signature counts only if it is proven to be no later. One without a proven time counts until
     /// then, and no longer.
     pub not_after: Option<Timestamp>,
-    /// A signature counts only if its time is proven, and for so long after it was made.
+    /// A signature counts only if its time is proven, and for so long after the time that it bears.
     pub max_age: Option<Duration>,
     pub revoked: RevokedSet,
 }
@@ -78,8 +80,17 @@ impl Restrictions {
                 let found = "when it was signed is not proven, and `max_age` needs that".to_owned();
                 return Err(Flaw { check: MAX_AGE, found, wanted });
             };
-            // The signer may state an earlier time than the one at which somebody had it logged again.
-            let signed = vouched.signed.map_or(proven, |signed| signed.min(proven));
+            let Some(signed) = vouched.signed else {
+                let found = "the signature states no time, and the log entry or timestamp beside it could \
+                             have been made at any time since";
+                let wanted = format!(
+                    "a signature that states its time, {} old at most: sign with `cosign sign -a \
+                     timestamp=$(date +%s)`",
+                    days(max_age)
+                );
+                return Err(Flaw { check: MAX_AGE, found: found.to_owned(), wanted });
+            };
+            let signed = signed.min(proven);
             let end = signed.plus(max_age);
             if now > end {
                 let found = format!("it is of {signed}, older than `max_age`");
@@ -115,10 +126,12 @@ impl Restrictions {
 }
 
 /// The flaw of a signature by something that is revoked.
-pub(super) fn revoked_flaw(what: &str, revoked: &Revoked) -> Flaw {
+///
+/// `entry` is the text of the entry in `revoked`.
+pub(super) fn revoked_flaw(what: &str, entry: &str) -> Flaw {
     Flaw {
         check: REVOKED,
-        found: format!("`revoked` names {what}: {revoked}"),
+        found: format!("`revoked` names {what}: {entry}"),
         wanted: "a signature by a key or certificate that the anchor does not revoke".to_owned(),
     }
 }

@@ -1,8 +1,12 @@
 //! What an anchor's key `revoked` names: keys, certificates and log entries whose signatures no longer
 //! count. Compares hashes; verifies nothing.
+//!
+//! A certificate is found in every encoding that it can have (see [`super::encodings`]). A log entry is found by
+//! its index only where the log's promise covers that index: see [`RevokedSet::names_indices`].
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
@@ -12,6 +16,7 @@ use x509_parser::prelude::FromDer;
 
 use crate::settings::Section;
 
+use super::encodings;
 use super::keys::PublicKey;
 
 const KEY: &str = "revoked";
@@ -32,12 +37,14 @@ pub enum Kind {
 /// One thing whose signatures no longer count.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Revoked {
-    /// A key by a hash: the SHA-256 of its SubjectPublicKeyInfo, or a key id of Notary v1.
+    /// A key by a hash: the SHA-256 of its SubjectPublicKeyInfo, or a key ID of Notary v1.
     Key([u8; 32]),
     /// A key that was read from a file, by [`PublicKey::identity`].
     KeyOf([u8; 32]),
-    /// The SHA-256 of a certificate.
+    /// The SHA-256 of a certificate, in one of its encodings.
     Certificate([u8; 32]),
+    /// A certificate that was read from a file: the SHA-256 of what its issuer signed.
+    CertificateOf([u8; 32]),
     /// A serial number without leading zeros, of whatever issuer.
     Serial(Vec<u8>),
     /// A log, and an index in it.
@@ -49,9 +56,10 @@ pub enum Revoked {
 impl fmt::Display for Revoked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Key(hash) => write!(f, "key:sha256:{}", hex::encode(hash)),
-            Self::KeyOf(_) => f.write_str("key:<file>"),
-            Self::Certificate(hash) => write!(f, "certificate:sha256:{}", hex::encode(hash)),
+            Self::Key(hash) | Self::KeyOf(hash) => write!(f, "key:{}", hex::encode(hash)),
+            Self::Certificate(hash) | Self::CertificateOf(hash) => {
+                write!(f, "certificate:{}", hex::encode(hash))
+            }
             Self::Serial(serial) => write!(f, "serial:{}", hex::encode(serial)),
             Self::Entry { log, index } => write!(f, "log-entry:{}/{index}", hex::encode(log)),
             Self::Leaf(hash) => write!(f, "log-entry:{}", hex::encode(hash)),
@@ -59,9 +67,9 @@ impl fmt::Display for Revoked {
     }
 }
 
-/// Everything that one anchor revokes.
+/// Everything that one anchor revokes, each with the text that names it in the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RevokedSet(BTreeSet<Revoked>);
+pub struct RevokedSet(BTreeMap<Revoked, Arc<str>>);
 
 impl RevokedSet {
     /// Reads `revoked`; `fits` says why something of a kind cannot be revoked here.
@@ -73,12 +81,12 @@ impl RevokedSet {
         if texts.len() > MAX_REVOKED {
             section.wrong(KEY, format!("more than {MAX_REVOKED} of them"));
         }
-        let mut set = BTreeSet::new();
+        let mut set = BTreeMap::new();
         for text in texts.iter().take(MAX_REVOKED) {
             match parse(section, text) {
                 Ok(Some((kind, revoked))) => match fits(kind) {
                     Ok(()) => {
-                        set.insert(revoked);
+                        set.insert(revoked, Arc::from(text.as_str()));
                     }
                     Err(why) => section.wrong(KEY, format!("{text:?}: {why}")),
                 },
@@ -98,8 +106,15 @@ impl RevokedSet {
         self.0.len()
     }
 
-    /// What revokes the key of this SubjectPublicKeyInfo.
-    pub fn key(&self, spki: &[u8]) -> Option<&Revoked> {
+    /// Whether it names log entries by their index. Then an entry whose index is not proven could be one of
+    /// them: a proof of inclusion covers the body of an entry, and only the log's promise (SET) covers the
+    /// ID of the log and the index.
+    pub(super) fn names_indices(&self) -> bool {
+        self.0.keys().any(|revoked| matches!(revoked, Revoked::Entry { .. }))
+    }
+
+    /// The entry that revokes the key of this SubjectPublicKeyInfo.
+    pub fn key(&self, spki: &[u8]) -> Option<&str> {
         if self.0.is_empty() {
             return None;
         }
@@ -108,31 +123,47 @@ impl RevokedSet {
             .or_else(|| self.find(&Revoked::KeyOf(identity?)))
     }
 
-    /// What revokes a key of Notary v1 by one of its ids, or by itself.
-    pub fn notary_key(&self, ids: &[[u8; 32]], key: Option<&PublicKey>) -> Option<&Revoked> {
+    /// The entry that revokes a key of Notary v1: by one of its IDs, by the SHA-256 of its
+    /// SubjectPublicKeyInfo, or by the key itself.
+    pub fn notary_key(&self, ids: &[[u8; 32]], key: Option<&PublicKey>) -> Option<&str> {
         if self.0.is_empty() {
             return None;
         }
         let by_id = ids.iter().find_map(|id| self.find(&Revoked::Key(*id)));
-        by_id.or_else(|| self.find(&Revoked::KeyOf(key?.identity())))
-    }
-
-    /// What revokes this certificate: by itself, its serial number, or its key. What cannot be read has
-    /// no serial number and no key.
-    pub fn certificate(&self, der: &[u8]) -> Option<&Revoked> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let found = self.find(&Revoked::Certificate(Sha256::digest(der).into()));
-        found.or_else(|| {
-            let (_, parsed) = X509Certificate::from_der(der).ok()?;
-            let serial = Revoked::Serial(trimmed(parsed.raw_serial()));
-            self.find(&serial).or_else(|| self.key(parsed.public_key().raw))
+        by_id.or_else(|| {
+            let key = key?;
+            let spki: [u8; 32] = Sha256::digest(key.to_spki()).into();
+            self.find(&Revoked::Key(spki)).or_else(|| self.find(&Revoked::KeyOf(key.identity())))
         })
     }
 
-    /// What revokes the log entry at `index` of `log` with that body.
-    pub fn entry(&self, log: &[u8], index: u64, body: &[u8]) -> Option<&Revoked> {
+    /// The entry that revokes this certificate: by any of its encodings, by its serial number, or by its key.
+    /// A certificate that cannot be read has no serial number and no key, and signs nothing.
+    pub fn certificate(&self, der: &[u8]) -> Option<&str> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let as_given = Revoked::Certificate(Sha256::digest(der).into());
+        self.find(&as_given).or_else(|| {
+            let (_, parsed) = X509Certificate::from_der(der).ok()?;
+            self.find(&Revoked::Serial(trimmed(parsed.raw_serial())))
+                .or_else(|| self.find(&Revoked::CertificateOf(encodings::signed_part(&parsed))))
+                .or_else(|| self.key(parsed.public_key().raw))
+                .or_else(|| self.encoding(&parsed))
+        })
+    }
+
+    /// The entry that revokes one of the encodings of `certificate`.
+    fn encoding(&self, certificate: &X509Certificate<'_>) -> Option<&str> {
+        if !self.0.keys().any(|revoked| matches!(revoked, Revoked::Certificate(_))) {
+            return None;
+        }
+        let hashes = encodings::hashes(certificate).into_iter();
+        hashes.map(Revoked::Certificate).find_map(|hash| self.find(&hash))
+    }
+
+    /// The entry that revokes the log entry at `index` of `log` with that body.
+    pub fn entry(&self, log: &[u8], index: u64, body: &[u8]) -> Option<&str> {
         if self.0.is_empty() {
             return None;
         }
@@ -144,8 +175,8 @@ impl RevokedSet {
         self.find(&Revoked::Leaf(leaf)).or_else(by_index)
     }
 
-    fn find(&self, revoked: &Revoked) -> Option<&Revoked> {
-        self.0.get(revoked)
+    fn find(&self, revoked: &Revoked) -> Option<&str> {
+        self.0.get(revoked).map(AsRef::as_ref)
     }
 }
 
@@ -162,7 +193,11 @@ fn parse(section: &Section<'_>, text: &str) -> Result<Option<(Kind, Revoked)>, S
                 .to_owned(),
         );
     };
-    let hash = hash(named.strip_prefix("sha256:").unwrap_or(named));
+    let named = named.strip_prefix("sha256:").unwrap_or(named);
+    if named.is_empty() {
+        return Err(format!("it names nothing; write what follows \"{kind}:\""));
+    }
+    let hash = hash(named);
     match kind {
         "key" => match hash {
             Some(hash) => Ok(Some((Kind::Key, Revoked::Key(hash)))),
@@ -178,17 +213,13 @@ fn parse(section: &Section<'_>, text: &str) -> Result<Option<(Kind, Revoked)>, S
             None => file(section, named, "CERTIFICATE", |pem| {
                 let der = CertificateDer::from_pem_slice(pem.as_bytes());
                 let der = der.map_err(|e| format!("it holds no PEM certificate: {e:?}"))?;
-                Ok((Kind::Certificate, Revoked::Certificate(Sha256::digest(&der).into())))
+                let (_, parsed) = X509Certificate::from_der(&der)
+                    .map_err(|e| format!("it holds a certificate that cannot be read: {e}"))?;
+                let revoked = Revoked::CertificateOf(encodings::signed_part(&parsed));
+                Ok((Kind::Certificate, revoked))
             }),
         },
-        "serial" => {
-            let digits: String = named.chars().filter(|c| *c != ':').collect();
-            let padded = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits };
-            let serial = hex::decode(&padded).ok().map(|serial| trimmed(&serial));
-            let serial = serial.filter(|serial| !padded.is_empty() && serial.len() <= MAX_SERIAL);
-            let serial = serial.ok_or("a serial number is hexadecimal, of 20 bytes at most")?;
-            Ok(Some((Kind::Serial, Revoked::Serial(serial))))
-        }
+        "serial" => Ok(Some((Kind::Serial, Revoked::Serial(serial(named)?)))),
         "log-entry" => {
             let entry = match named.split_once('/') {
                 Some((log, index)) => self::hash(log)
@@ -207,6 +238,21 @@ fn parse(section: &Section<'_>, text: &str) -> Result<Option<(Kind, Revoked)>, S
         other => Err(format!(
             "{other:?} is none of \"key\", \"certificate\", \"serial\" and \"log-entry\""
         )),
+    }
+}
+
+/// A serial number in hexadecimal, without leading zeros.
+fn serial(text: &str) -> Result<Vec<u8>, &'static str> {
+    if text.starts_with("0x") || text.starts_with("0X") {
+        return Err("write the digits of the serial number without `0x`");
+    }
+    let digits: String = text.chars().filter(|c| *c != ':').collect();
+    let padded = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits };
+    let serial = hex::decode(&padded).ok().map(|serial| trimmed(&serial));
+    match serial.filter(|serial| serial.len() <= MAX_SERIAL) {
+        Some(serial) if serial.is_empty() => Err("a serial number is never zero"),
+        Some(serial) => Ok(serial),
+        None => Err("a serial number is hexadecimal, of 20 bytes at most"),
     }
 }
 
@@ -236,6 +282,10 @@ fn trimmed(serial: &[u8]) -> Vec<u8> {
 
 impl FromIterator<Revoked> for RevokedSet {
     fn from_iter<All: IntoIterator<Item = Revoked>>(all: All) -> Self {
-        Self(all.into_iter().collect())
+        let named = |revoked: Revoked| {
+            let text = Arc::from(revoked.to_string());
+            (revoked, text)
+        };
+        Self(all.into_iter().map(named).collect())
     }
 }

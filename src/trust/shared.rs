@@ -20,7 +20,7 @@ impl Config {
             (Self::NotaryV1(one), Self::NotaryV1(other)) => by_notary(one, other),
             (Self::Cosign(one), Self::Cosign(other)) => by_cosign(one, other),
             (Self::Notation(one), Self::Notation(other)) => {
-                one.shares(other).then_some("the same root certificate and identity")
+                one.shares(other).then_some("the same root certificate and identities that overlap")
             }
             // By different schemes: only the signatures can tell.
             (Self::NotaryV1(_) | Self::Cosign(_) | Self::Notation(_), _) => None,
@@ -44,14 +44,19 @@ fn by_cosign(one: &cosign::Config, other: &cosign::Config) -> Option<&'static st
         (
             Signers::Keyless { identity: one, issuer },
             Signers::Keyless { identity: other, issuer: of_other },
-        ) => (one == other && issuer == of_other).then_some("the same identity and issuer"),
+        ) if issuer == of_other => match (one == other, one.overlaps(other)) {
+            (true, _) => Some("the same identity and issuer"),
+            (false, true) => Some("identities that overlap and the same issuer"),
+            (false, false) => None,
+        },
         (
             Signers::Pki { chain, identity: one, .. },
             Signers::Pki { chain: of_other, identity: other, .. },
-        ) => {
-            let same = one == other && chain.last() == of_other.last();
-            same.then_some("the same root certificate and identity")
-        }
+        ) if chain.last() == of_other.last() => match (one == other, one.overlaps(other)) {
+            (true, _) => Some("the same root certificate and identity"),
+            (false, true) => Some("the same root certificate and identities that overlap"),
+            (false, false) => None,
+        },
         (Signers::Keys(_) | Signers::Keyless { .. } | Signers::Pki { .. }, _) => None,
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 
+use super::keys::VerifiedBytes;
 use super::signer::SignerIds;
 
 /// One signature as a registry gave it, held against the digest that names it, and not yet believed.
@@ -40,20 +41,53 @@ impl Content {
     }
 }
 
-/// What one good signature says, beside that it is good.
+/// What one good signature says, beside that it is good. Only [`Vouched::by`] makes one, out of bytes whose
+/// signature verified:
+///
+/// ```
+/// use countersign::trust::keys::VerifiedBytes;
+/// use countersign::trust::{SignerIds, Vouched};
+/// fn proven(verified: VerifiedBytes<'_>, signer: String, signer_ids: SignerIds) -> Vouched {
+///     Vouched::by(verified, signer, signer_ids)
+/// }
+/// ```
+///
+/// Nothing else does:
+///
+/// ```compile_fail,E0451
+/// use countersign::trust::{SignerIds, Vouched};
+/// fn invented(vouched: &Vouched, signer: String, signer_ids: SignerIds) -> Vouched {
+///     let Vouched { proven, signed, expires, .. } = vouched.clone();
+///     Vouched { signer, signer_ids, proven, signed, expires, sealed: panic!() }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vouched {
     /// Who signed, as the scheme names it: a key's id, a certificate's identity and issuer.
     pub signer: String,
     /// The keys and names by which the same signer is recognised under another anchor.
     pub signer_ids: SignerIds,
-    /// The earliest time at which a log or an authority saw the signature.
+    /// The earliest time at which a log or an authority saw the signature. The signature is no younger, but
+    /// can be older: anybody can have an old signature logged or stamped again.
     pub proven: Option<Timestamp>,
-    /// When it was signed, by the best time that was verified, or else by the signer's own word;
-    /// never later than it was judged.
+    /// When it was signed, by what nobody but the signer can change: the time that the signer states in
+    /// what the key signed, or that the life of a short-lived certificate bounds. Never later than
+    /// `proven` and than it was judged. None if neither tells: then nobody knows how old it is.
     pub signed: Option<Timestamp>,
     /// The earliest end of what it rests on; none where nothing of it ends.
     pub expires: Option<Timestamp>,
+    sealed: Sealed,
+}
+
+/// Keeps other modules from writing a [`Vouched`] down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sealed;
+
+impl Vouched {
+    /// What `signer` vouches for by a signature that verified, without a time and without an end so far.
+    pub fn by(_: VerifiedBytes<'_>, signer: String, signer_ids: SignerIds) -> Self {
+        Self { signer, signer_ids, proven: None, signed: None, expires: None, sealed: Sealed }
+    }
 }
 
 /// Why a candidate proves nothing.

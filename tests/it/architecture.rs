@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// What a proof is made with, and the only place that may say so.
-const MADE_IN: [(&str, &str); 11] = [
+const MADE_IN: [(&str, &str); 12] = [
     ("Admitted::new(", "src/gate/"),
     ("Admitted::through(", "src/gate/"),
     ("Admitted::about(", "src/gate/"),
@@ -20,6 +20,7 @@ const MADE_IN: [(&str, &str); 11] = [
     ("Exemption::new(", "src/exemptions/"),
     ("Fetched::new(", "src/pull_through/"),
     ("Permit::new(", "src/policy/permit.rs"),
+    ("VerifiedBytes(", "src/trust/keys.rs"),
 ];
 
 /// The files of the proofs, and what each is called.

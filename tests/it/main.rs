@@ -29,10 +29,13 @@ mod sigstore;
 mod tls_server;
 #[path = "../rig/token_server.rs"]
 mod token_server;
+#[path = "../rig/twin.rs"]
+mod twin;
 #[path = "../rig/whole_gate.rs"]
 mod whole_gate;
 
 mod admin;
+mod anchor_warnings;
 mod architecture;
 mod audit;
 mod audited;

@@ -51,9 +51,10 @@ pub fn layer(manifest: &[u8], key: &Key) -> Layer {
     Layer::signed(&payload(&Digest::of(manifest).to_string(), json!(null)), key)
 }
 
-/// The same, in a log since `at`.
+/// The same as `cosign sign -a timestamp=…` makes it at `at`, and in a log since then.
 pub fn layer_at(manifest: &[u8], key: &Key, at: i64) -> Layer {
-    let layer = layer(manifest, key);
+    let stated = json!({ "timestamp": at.to_string() });
+    let layer = Layer::signed(&payload(&Digest::of(manifest).to_string(), stated), key);
     let log = &Sigstore::shared().rekor;
     let entry = log.hashedrekord(&layer.payload, &layer.signature(), &key.pem(), at);
     layer.logged(&entry)

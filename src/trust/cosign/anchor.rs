@@ -8,33 +8,38 @@ use rustls::pki_types::CertificateDer;
 use crate::clock::Timestamp;
 use crate::json;
 use crate::oci::Digest;
+use crate::trust::keys::VerifiedBytes;
+use crate::trust::restrictions::revoked_flaw;
+use crate::trust::revoked::RevokedSet;
 use crate::trust::signature::{Candidate, Flaw, Unproven, Vouched};
 use crate::trust::signer::{SignerId, SignerIds};
-use crate::trust::signing_time::is_ahead;
 use crate::trust::subject::Subject;
 
 use super::certificate::Certificate;
-use super::claim::Claimed;
+use super::claim::{Claim, Claimed};
 use super::config::{Config, Signers, Tlog};
 use super::evidence::LEAF;
 use super::flaw::{
-    ANNOTATIONS, CERTIFICATE, IDENTITY, ISSUER, KIND, SIGNATURE, SUBJECT, TIME, TRANSPARENCY_LOG,
-    beside, flaw, flawed,
+    ANNOTATIONS, CERTIFICATE, IDENTITY, ISSUER, SIGNATURE, TIME, TRANSPARENCY_LOG, flaw, flawed,
 };
 use super::identity::Identity;
 use super::key::Key;
 use super::limits::MAX_STATEMENT_VALUES;
-use super::path;
+use super::path::{self, Broken};
 use super::restricted;
 use super::signed::{Shown, Signed};
+use super::time;
 
 /// How many copies of a payload there are while it is judged: the text of the bundle, the payload, the
-/// signed bytes, and those that the library makes.
-const COPIES: usize = 6;
+/// signed bytes, its outline, and those that the library makes.
+const COPIES: usize = 7;
 
 const EVERYTHING: Shown = Shown { entries: true, timestamps: true };
 const ENTRIES: Shown = Shown { entries: true, timestamps: false };
 const TIMESTAMPS: Shown = Shown { entries: false, timestamps: true };
+
+/// The bytes that a good signature is over, and who made it.
+type Good<'a> = (VerifiedBytes<'a>, Vouched);
 
 /// An anchor whose signatures can be judged.
 #[derive(Clone, Debug)]
@@ -91,9 +96,10 @@ impl Anchor {
         now: Timestamp,
     ) -> Result<Vouched, Unproven> {
         let signed = Signed::read(&candidate.content)?;
-        let claimed = self.asked_for(&signed, subject)?;
-        has_come(&signed, now).map_err(Unproven::Flawed)?;
-        let mut vouched = match &self.config.signers {
+        let kind = self.config.predicate_type.as_deref();
+        signed.outline.is_asked_for(kind, &subject.digest)?;
+        time::logs_have_come(&signed, now).map_err(Unproven::Flawed)?;
+        let (verified, vouched) = match &self.config.signers {
             Signers::Keys(keys) => self.by_key(keys, &signed, subject, now),
             Signers::Keyless { identity, issuer } => {
                 self.keyless(identity, issuer, &signed, subject, now)
@@ -103,46 +109,24 @@ impl Anchor {
             }
         }
         .map_err(Unproven::Flawed)?;
+        let claim = Claim::read(signed.form, verified).map_err(Unproven::Flawed)?;
+        let claimed = claim.asked_for(kind, &subject.digest)?;
+        time::stated_has_come(claimed, now).map_err(Unproven::Flawed)?;
         annotated(&self.config.annotations, claimed)?;
         self.config.signed_identity.check(claimed, subject).map_err(Unproven::Flawed)?;
-        // Anybody can have an old signature logged or stamped today.
-        let word = signed.claim.signed.map(|at| at.min(now));
-        vouched.signed = vouched.proven.into_iter().chain(word).min();
+        let vouched = time::dated(vouched, claimed, now);
         self.config.restrictions.apply(vouched, now).map_err(Unproven::Flawed)
     }
 
-    /// What is claimed of the image, if it is the kind of claim that this anchor asks for.
-    fn asked_for<'a>(
+    fn by_key<'a, 'b>(
         &self,
+        keys: &'b [Key],
         signed: &'a Signed,
         subject: &Subject,
-    ) -> Result<&'a Claimed, Unproven> {
-        match (&self.config.predicate_type, &signed.claim.predicate_type) {
-            (None, None) => {}
-            (Some(wanted), Some(found)) if wanted == found => {}
-            (wanted, found) => {
-                let name = |it: &Option<String>| match it {
-                    Some(predicate_type) => format!("an attestation of type {predicate_type}"),
-                    None => "a signature".to_owned(),
-                };
-                return Err(beside(KIND, name(found), name(wanted)));
-            }
-        }
-        signed.claim.about(&subject.digest).ok_or_else(|| {
-            let found = format!("it is about {}", signed.claim.names());
-            beside(SUBJECT, found, subject.digest.to_string())
-        })
-    }
-
-    fn by_key(
-        &self,
-        keys: &[Key],
-        signed: &Signed,
-        subject: &Subject,
         now: Timestamp,
-    ) -> Result<Vouched, Flaw> {
-        let key = keys.iter().find(|key| key.verifies(&signed.message, &signed.signature));
-        let key = key.ok_or_else(|| {
+    ) -> Result<Good<'a>, Flaw> {
+        let by = |key: &'b Key| Some((key, key.verify(&signed.message, &signed.signature).ok()?));
+        let (key, verified) = keys.iter().find_map(by).ok_or_else(|| {
             let found = match keys.len() {
                 1 => "the signature is not by the key of this anchor".to_owned(),
                 more => format!("the signature is by none of the {more} keys of this anchor"),
@@ -157,8 +141,9 @@ impl Anchor {
         };
         let signer = format!("key sha256:{}", hex::encode(key.hash()));
         let signer_ids = SignerIds::from([SignerId::of_key(key.public())]);
-        let proven = times.into_iter().min();
-        Ok(Vouched { signer, signer_ids, proven, signed: proven, expires: None })
+        let mut vouched = Vouched::by(verified, signer, signer_ids);
+        vouched.proven = times.into_iter().min();
+        Ok((verified, vouched))
     }
 
     /// The times of a signature by `key` that must be in a log.
@@ -204,24 +189,27 @@ impl Anchor {
         self.config.roots.saw_key(signed, subject, key, TIMESTAMPS, now)
     }
 
-    fn keyless(
+    fn keyless<'a>(
         &self,
         identity: &Identity,
         issuer: &str,
-        signed: &Signed,
+        signed: &'a Signed,
         subject: &Subject,
         now: Timestamp,
-    ) -> Result<Vouched, Flaw> {
+    ) -> Result<Good<'a>, Flaw> {
         let certificate = read(signed)?;
         let name = named(identity, certificate.names.iter())?;
         issued(Some(issuer), &certificate)?;
         restricted::certified(&self.config.restrictions, signed)?;
-        let times = self.witnessed(signed, subject, true, now)?;
+        let times =
+            self.witnessed(signed, subject, Some(&self.config.restrictions.revoked), now)?;
         let signer = format!("{name} ({issuer})");
-        // Its key lasts for one signature.
-        let signer_ids = SignerIds::from([SignerId::of_name(issuer.as_bytes(), name.as_bytes())]);
-        let proven = times.into_iter().min();
-        Ok(Vouched { signer, signer_ids, proven, signed: proven, expires: None })
+        let signer_ids = ids(&certificate, issuer.as_bytes());
+        let (_, verified) = by_certificate(&certificate, signed)?;
+        let mut vouched = Vouched::by(verified, signer, signer_ids);
+        vouched.proven = times.into_iter().min();
+        vouched.signed = vouched.proven.filter(|_| time::is_short(certificate.life));
+        Ok((verified, vouched))
     }
 
     /// The proven times of a signature by a certificate: one at least. A timestamp that does not
@@ -231,7 +219,7 @@ impl Anchor {
         &self,
         signed: &Signed,
         subject: &Subject,
-        issued: bool,
+        issued: Option<&RevokedSet>,
         now: Timestamp,
     ) -> Result<Vec<Timestamp>, Flaw> {
         let entered = !signed.entries()?.is_empty();
@@ -257,44 +245,40 @@ impl Anchor {
         }
     }
 
-    fn by_pki(
+    fn by_pki<'a>(
         &self,
         chain: &[CertificateDer<'static>],
         identity: &Identity,
         issuer: Option<&str>,
-        signed: &Signed,
+        signed: &'a Signed,
         subject: &Subject,
         now: Timestamp,
-    ) -> Result<Vouched, Flaw> {
+    ) -> Result<Good<'a>, Flaw> {
         let certificate = read(signed)?;
         let names = certificate.names.iter().chain(&certificate.hosts);
         let name = named(identity, names)?;
         issued(issuer, &certificate)?;
-        let wanted = "a signature by the key of its certificate";
-        let key = Key::from_spki(&certificate.spki)
-            .map_err(|found| flaw(CERTIFICATE, format!("the certificate {found}"), wanted))?;
-        if !key.verifies(&signed.message, &signed.signature) {
-            return Err(flaw(SIGNATURE, "the signature is not by its certificate's key", wanted));
-        }
+        let (_, verified) = by_certificate(&certificate, signed)?;
         restricted::certified(&self.config.restrictions, signed)?;
         let times = match self.config.tlog {
-            Tlog::Require => self.witnessed(signed, subject, false, now)?,
+            Tlog::Require => self.witnessed(signed, subject, None, now)?,
             Tlog::Ignore if signed.timestamps()?.is_empty() => Vec::new(),
             // A timestamp of nobody that is trusted proves no time; then it must hold now.
             Tlog::Ignore => {
                 let roots = &self.config.roots;
-                roots.saw_certificate(signed, subject, false, TIMESTAMPS, now).unwrap_or_default()
+                roots.saw_certificate(signed, subject, None, TIMESTAMPS, now).unwrap_or_default()
             }
         };
         let at = if times.is_empty() { &[now][..] } else { &times };
         for at in at {
-            path::holds(signed.certificates()?, chain, *at).map_err(|why| {
-                let found = format!("the certificate does not hold at {at}: {why}");
-                flaw(
+            let revoked = &self.config.restrictions.revoked;
+            path::holds(signed.certificates()?, chain, *at, revoked).map_err(|why| match why {
+                Broken::Revoked(entry) => revoked_flaw("a certificate above the signer's", &entry),
+                Broken::Invalid(why) => flaw(
                     CERTIFICATE,
-                    found,
+                    format!("the certificate does not hold at {at}: {why}"),
                     "a certificate below `certificate_chain`, valid when it was used",
-                )
+                ),
             })?;
         }
         let signer = match &certificate.issuer {
@@ -307,29 +291,35 @@ impl Anchor {
             [..] => None,
         };
         let root = chain.last().map_or(&[][..], |root| root);
-        let signer_ids = SignerIds::from([
-            SignerId::of_key(key.public()),
-            SignerId::of_name(root, name.as_bytes()),
-        ]);
-        let proven = times.into_iter().min();
-        Ok(Vouched { signer, signer_ids, proven, signed: proven, expires })
+        let signer_ids = ids(&certificate, root);
+        let mut vouched = Vouched::by(verified, signer, signer_ids);
+        vouched.proven = times.into_iter().min();
+        vouched.signed = vouched.proven.filter(|_| time::is_short(certificate.life));
+        vouched.expires = expires;
+        Ok((verified, vouched))
     }
 }
 
-/// Refuses a signature that states a time that is yet to come, itself or by a log entry, whether or not
-/// that was asked for.
-fn has_come(signed: &Signed, now: Timestamp) -> Result<(), Flaw> {
-    let entries = signed.entries().unwrap_or_default().iter();
-    let logged = entries.filter_map(|entry| entry.integrated_time);
-    let logged = logged.map(|at| Timestamp::from_unix(at.as_second()));
-    match signed.claim.signed.into_iter().chain(logged).find(|time| is_ahead(*time, now)) {
-        None => Ok(()),
-        Some(time) => {
-            let found =
-                format!("the signature says that it was made at {time}, which is yet to come");
-            Err(flaw(TIME, found, "a time that has come"))
-        }
-    }
+/// What identifies the signer: every name of the certificate, for `authority` vouches for each, and its key.
+fn ids(certificate: &Certificate, authority: &[u8]) -> SignerIds {
+    let names = certificate.names.iter().chain(&certificate.hosts);
+    let names = names.map(|name| SignerId::of_name(authority, name.as_bytes()));
+    let key = Key::from_spki(&certificate.spki).ok();
+    names.chain(key.map(|key| SignerId::of_key(key.public()))).collect()
+}
+
+/// The bytes that the certificate's key signed, and that key.
+fn by_certificate<'a>(
+    certificate: &Certificate,
+    signed: &'a Signed,
+) -> Result<(Key, VerifiedBytes<'a>), Flaw> {
+    let wanted = "a signature by the key of its certificate";
+    let key = Key::from_spki(&certificate.spki)
+        .map_err(|found| flaw(CERTIFICATE, format!("the certificate {found}"), wanted))?;
+    let verified = key.verify(&signed.message, &signed.signature);
+    let verified = verified
+        .map_err(|_| flaw(SIGNATURE, "the signature is not by its certificate's key", wanted))?;
+    Ok((key, verified))
 }
 
 fn read(signed: &Signed) -> Result<Certificate, Flaw> {

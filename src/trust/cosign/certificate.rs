@@ -1,6 +1,8 @@
 //! What a signer's certificate says of the signer: names, who vouched for them, and the key. Says nothing
 //! of whether to believe it.
 
+use std::time::Duration;
+
 use x509_parser::asn1_rs::{Oid, TaggedExplicit, Utf8String, oid};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -28,6 +30,8 @@ pub(super) struct Certificate {
     pub(super) issuer: Option<String>,
     /// The DER SubjectPublicKeyInfo.
     pub(super) spki: Vec<u8>,
+    /// From its first to its last second.
+    pub(super) life: Duration,
 }
 
 impl Certificate {
@@ -90,6 +94,15 @@ impl Certificate {
             }
             (None, None) => None,
         };
-        Ok(Self { names, hosts, issuer, spki: parsed.public_key().raw.to_vec() })
+        let validity = parsed.validity();
+        let life = validity.not_after.timestamp() - validity.not_before.timestamp();
+        let life = u64::try_from(life).map_err(|_| wrong("ends before it begins".to_owned()))?;
+        Ok(Self {
+            names,
+            hosts,
+            issuer,
+            spki: parsed.public_key().raw.to_vec(),
+            life: Duration::from_secs(life),
+        })
     }
 }

@@ -1,14 +1,18 @@
 //! What a signature says: the simple signing payload of `cosign sign`, and the in-toto statement of
 //! bundles and attestations. Read strictly; knows nothing of who signed it.
+//!
+//! A [`Claim`] is read from bytes whose signature verified. Before that, an [`Outline`] is read, which can only say
+//! that a candidate is not what the anchor asks for.
 
 use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
 use crate::json::{Document, Object, Value};
 use crate::oci::Digest;
-use crate::trust::signature::Flaw;
+use crate::trust::keys::VerifiedBytes;
+use crate::trust::signature::{Flaw, Unproven};
 
-use super::flaw::{FORMAT, LIMIT, flaw};
+use super::flaw::{FORMAT, KIND, LIMIT, SUBJECT, beside, flaw};
 use super::limits::{MAX_PAYLOAD, MAX_STATEMENT_VALUES, MAX_SUBJECTS};
 
 /// The predicate type of a statement that is a signature and nothing more.
@@ -20,14 +24,25 @@ const PAYLOAD_TYPE: &str = "cosign container image signature";
 const STATEMENTS: [&str; 2] =
     ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
 
+/// What the signed bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A simple signing payload.
+    Payload,
+    /// An in-toto statement, signed with its type in front (DSSE).
+    Statement,
+}
+
+/// What an unverified candidate says that it is. It is good for one thing: to leave a candidate aside.
+#[derive(Debug)]
+pub(super) struct Outline(Claim);
+
 /// What is claimed, and of what.
 #[derive(Debug)]
 pub(super) struct Claim {
     /// The type of the attestation; none for a signature.
-    pub(super) predicate_type: Option<String>,
-    pub(super) subjects: Vec<Claimed>,
-    /// When it was signed, by the signer's own word.
-    pub(super) signed: Option<Timestamp>,
+    predicate_type: Option<String>,
+    subjects: Vec<Claimed>,
 }
 
 /// One subject of a claim.
@@ -39,6 +54,8 @@ pub(super) struct Claimed {
     pub(super) repository: Option<String>,
     /// `None`: the value is not a text.
     annotations: BTreeMap<String, Option<String>>,
+    /// When it was signed, as the signer states it in the annotation `timestamp`.
+    pub(super) stated: Option<Timestamp>,
 }
 
 impl Claimed {
@@ -47,9 +64,65 @@ impl Claimed {
     }
 }
 
+impl Outline {
+    /// Reads what was or will be signed, without the DSSE header of a statement.
+    pub(super) fn read(form: Form, text: &[u8]) -> Result<Self, Flaw> {
+        Claim::parse(form, text).map(Self)
+    }
+
+    /// Whether it says that it is the kind of claim that the anchor asks for, about `digest`.
+    pub(super) fn is_asked_for(
+        &self,
+        predicate_type: Option<&str>,
+        digest: &Digest,
+    ) -> Result<(), Unproven> {
+        self.0.asked_for(predicate_type, digest).map(|_| ())
+    }
+}
+
 impl Claim {
+    /// Reads what was signed.
+    pub(super) fn read(form: Form, signed: VerifiedBytes<'_>) -> Result<Self, Flaw> {
+        match form {
+            Form::Payload => Self::parse(form, signed.as_bytes()),
+            Form::Statement => {
+                let statement = enveloped(signed.as_bytes());
+                let wanted = "a statement with its type and its length in front (DSSE)";
+                let none = || flaw(FORMAT, "the signed bytes are no statement", wanted);
+                Self::parse(form, statement.ok_or_else(none)?)
+            }
+        }
+    }
+
+    fn parse(form: Form, text: &[u8]) -> Result<Self, Flaw> {
+        match form {
+            Form::Payload => Self::payload(text),
+            Form::Statement => Self::statement(text),
+        }
+    }
+
+    /// What is claimed of `digest`, if it is the kind of claim that the anchor asks for: an attestation of
+    /// `predicate_type`, or a signature where there is none.
+    pub(super) fn asked_for(
+        &self,
+        predicate_type: Option<&str>,
+        digest: &Digest,
+    ) -> Result<&Claimed, Unproven> {
+        if self.predicate_type.as_deref() != predicate_type {
+            let name = |it: Option<&str>| match it {
+                Some(predicate_type) => format!("an attestation of type {predicate_type}"),
+                None => "a signature".to_owned(),
+            };
+            let found = name(self.predicate_type.as_deref());
+            return Err(beside(KIND, found, name(predicate_type)));
+        }
+        self.about(digest).ok_or_else(|| {
+            beside(SUBJECT, format!("it is about {}", self.names()), digest.to_string())
+        })
+    }
+
     /// Reads a simple signing payload (containers/image `atomic-signature`, cosign SIGNATURE_SPEC).
-    pub(super) fn payload(text: &[u8]) -> Result<Self, Flaw> {
+    fn payload(text: &[u8]) -> Result<Self, Flaw> {
         let wanted = "a simple signing payload as `cosign sign` writes it";
         let wrong = |found: &str| flaw(FORMAT, format!("the payload {found}"), wanted);
         if text.len() > MAX_PAYLOAD {
@@ -83,17 +156,21 @@ impl Claim {
             }
             None => None,
         };
-        let signed = optional.and_then(|optional| optional.member("timestamp")?.as_integer());
+        let stated = optional.and_then(stated);
         let annotations = optional.map(texts).unwrap_or_default();
         Ok(Self {
             predicate_type: None,
-            signed: signed.map(Timestamp::from_unix),
-            subjects: vec![Claimed { digests: vec![digest.to_owned()], repository, annotations }],
+            subjects: vec![Claimed {
+                digests: vec![digest.to_owned()],
+                repository,
+                annotations,
+                stated,
+            }],
         })
     }
 
     /// Reads an in-toto statement of version 0.1 or 1.
-    pub(super) fn statement(text: &[u8]) -> Result<Self, Flaw> {
+    fn statement(text: &[u8]) -> Result<Self, Flaw> {
         let wrong = |found: &str| {
             flaw(FORMAT, format!("the statement {found}"), "an in-toto statement, 0.1 or 1")
         };
@@ -128,27 +205,45 @@ impl Claim {
             let digests = digests.collect::<Result<_, &str>>()?;
             let annotations = subject.member("annotations").and_then(Value::as_object);
             let repository = subject.member("name").and_then(Value::as_str).map(str::to_owned);
+            let stated = annotations.and_then(stated);
             let annotations = annotations.map(texts).unwrap_or_default();
-            Ok(Claimed { digests, repository, annotations })
+            Ok(Claimed { digests, repository, annotations, stated })
         });
         let subjects = subjects.collect::<Result<_, String>>().map_err(|found| wrong(&found))?;
         let predicate_type = (predicate_type != SIGN_PREDICATE).then(|| predicate_type.to_owned());
-        Ok(Self { predicate_type, subjects, signed: None })
+        Ok(Self { predicate_type, subjects })
     }
 
     /// The subject that is `digest`, if there is one.
-    pub(super) fn about(&self, digest: &Digest) -> Option<&Claimed> {
+    fn about(&self, digest: &Digest) -> Option<&Claimed> {
         let digest = digest.to_string();
         self.subjects.iter().find(|subject| subject.digests.contains(&digest))
     }
 
     /// What it is about instead, for people.
-    pub(super) fn names(&self) -> String {
+    fn names(&self) -> String {
         match self.subjects.iter().find_map(|subject| subject.digests.first()) {
             Some(digest) => digest.chars().take(80).collect(),
             None => "nothing".to_owned(),
         }
     }
+}
+
+/// The statement in what DSSE signs: `DSSEv1 LENGTH TYPE LENGTH STATEMENT`.
+fn enveloped(signed: &[u8]) -> Option<&[u8]> {
+    let header = format!("DSSEv1 {} {STATEMENT_TYPE} ", STATEMENT_TYPE.len());
+    let rest = signed.strip_prefix(header.as_bytes())?;
+    let space = rest.iter().position(|byte| *byte == b' ')?;
+    let (length, statement) = (rest.get(..space)?, rest.get(space + 1..)?);
+    (length == statement.len().to_string().as_bytes()).then_some(statement)
+}
+
+/// The annotation `timestamp`: seconds since 1970 as podman writes them, the same as a text as `cosign sign
+/// -a timestamp=…` does, or a time of RFC 3339. A value of another form states no time.
+fn stated(annotations: Object<'_>) -> Option<Timestamp> {
+    let value = annotations.member("timestamp")?;
+    let seconds = value.as_integer().or_else(|| value.as_str()?.parse().ok());
+    seconds.map(Timestamp::from_unix).or_else(|| Timestamp::parse_rfc3339(value.as_str()?))
 }
 
 fn texts(annotations: Object<'_>) -> BTreeMap<String, Option<String>> {

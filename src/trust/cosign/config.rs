@@ -16,6 +16,7 @@ use crate::trust::restrictions::Restrictions;
 use crate::trust::signature_repository::signature_repository;
 
 use super::claim::SIGN_PREDICATE;
+use super::fits::fits;
 use super::identity::Identity;
 use super::key::Key;
 use super::limits::{MAX_ANNOTATIONS, MAX_CHAIN, MAX_KEYS};
@@ -332,45 +333,6 @@ fn tlog(section: &Section<'_>, keyless: bool) -> Option<Tlog> {
         }
         None if section.has("tlog") => None,
         None => Some(if keyless { Tlog::Require } else { Tlog::Ignore }),
-    }
-}
-
-/// Reports what the trusted root cannot do for these signers.
-fn fits(section: &Section<'_>, signers: &Signers, tlog: Tlog, roots: &Roots) {
-    if tlog == Tlog::Require && !roots.has_logs() {
-        section.wrong("trusted_root", "it names no transparency log (`tlogs`) to require");
-    }
-    match signers {
-        Signers::Keys(keys) => {
-            if tlog == Tlog::Require && !keys.iter().all(Key::can_be_logged) {
-                section.wrong(
-                    "tlog",
-                    "log entries of P-521 keys cannot be verified; use another key, or \"ignore\"",
-                );
-            }
-        }
-        Signers::Keyless { identity, .. } => {
-            if roots.certifies_everyone()
-                && let Err(message) = identity.has_fixed_owner()
-            {
-                section.wrong("identity", format!("\"{identity}\": {message}"));
-            }
-            if !roots.has_authorities() {
-                section.wrong(
-                    "trusted_root",
-                    "keyless signatures need `certificateAuthorities` and `ctlogs` in it; for \
-                     certificates of a PKI of your own write `certificate_chain`",
-                );
-            }
-            if !roots.has_logs() && !roots.has_timestamp_authorities() {
-                section.wrong(
-                    "trusted_root",
-                    "it names no log and no timestamp authority, so no time of signing can be \
-                     proven, and a keyless certificate is valid for minutes",
-                );
-            }
-        }
-        Signers::Pki { .. } => {}
     }
 }
 

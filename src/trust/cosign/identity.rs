@@ -75,6 +75,14 @@ impl Identity {
         }
     }
 
+    /// Whether some name matches both patterns.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Anyone, _) | (_, Self::Anyone) => true,
+            (Self::Named(one), Self::Named(other)) => one.overlaps(other),
+        }
+    }
+
     /// Checks that the pattern matches names of one owner only: without a wildcard it is one name; a URL has
     /// a scheme, a host and a first path segment without a wildcard; a mail address has a domain
     /// without a wildcard, and `*` stands for a person only in a domain that is not open to everyone.
@@ -83,42 +91,69 @@ impl Identity {
     /// What is wrong, and what to write instead.
     pub fn has_fixed_owner(&self) -> Result<(), String> {
         let text = match self {
-            Self::Anyone => return Err(anyone("an identity")),
+            Self::Anyone => return Err(format!("it matches everyone: {FIXED_OWNER}")),
             Self::Named(pattern) if !pattern.has_wildcard() => return Ok(()),
             Self::Named(pattern) => pattern.as_str(),
         };
-        if let Some((scheme, rest)) = text.split_once("://") {
-            let mut parts = rest.split('/');
-            let fixed =
-                |part: Option<&str>| part.is_some_and(|it| !it.is_empty() && !it.contains('*'));
-            return if fixed(Some(scheme)) && fixed(parts.next()) && fixed(parts.next()) {
-                Ok(())
-            } else {
-                Err(anyone("a URL"))
-            };
-        }
-        match text.rsplit_once('@') {
-            Some((person, domain)) if is_domain(domain) && is_person(person) => {
-                if PUBLIC_MAIL.contains(&domain.to_ascii_lowercase().as_str()) {
-                    return Err(format!(
-                        "everyone can register an address at {domain}; write the whole address, or use a \
-                         domain of your own"
-                    ));
-                }
-                Ok(())
-            }
-            Some(_) | None => Err(anyone("an identity")),
-        }
+        let checked = match (text.split_once("://"), text.rsplit_once('@')) {
+            (Some((scheme, rest)), _) => url(scheme, rest),
+            (None, Some((person, domain))) => mail(person, domain)?,
+            (None, None) => Err("it is neither a URL nor a mail address".to_owned()),
+        };
+        checked.map_err(|wrong| format!("{wrong}: {FIXED_OWNER}"))
     }
 }
 
-fn anyone(what: &str) -> String {
-    format!(
-        "anyone in the world can get a certificate from the public Sigstore authority, so {what} must have \
-         a fixed owner: scheme, host and first path segment without `*`, as in \
-         \"https://github.com/acme/*/.github/workflows/release.yml@refs/tags/*\", or a mail domain without \
-         `*`, as in \"*@acme.com\""
-    )
+/// What every identity needs with the public roots, and how to write it.
+const FIXED_OWNER: &str = "anyone in the world can get a certificate from the public Sigstore authority, so an \
+    identity must have a fixed owner: scheme, host and first path segment without `*`, as in \
+    \"https://github.com/acme/*/.github/workflows/release.yml@refs/tags/*\", or a mail domain without `*`, as \
+    in \"*@acme.com\"";
+
+/// What is wrong with the owner in the URL `scheme://rest`.
+fn url(scheme: &str, rest: &str) -> Result<(), String> {
+    let mut parts = rest.split('/');
+    let parts = [
+        ("the scheme", Some(scheme)),
+        ("the host", parts.next()),
+        ("the first path segment, the owner,", parts.next()),
+    ];
+    for (name, part) in parts {
+        match part {
+            None | Some("") => return Err(format!("it lacks {}", name.trim_end_matches(','))),
+            Some(part) if part.contains('*') => return Err(format!("{name} contains `*`")),
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with the owner in the mail address `person@domain`; an error of its own where everyone can get
+/// an address.
+fn mail(person: &str, domain: &str) -> Result<Result<(), String>, String> {
+    if domain.contains('*') {
+        let wrong = format!("the mail domain {domain:?} contains `*`; write one domain");
+        return Ok(Err(wrong));
+    }
+    if !is_domain(domain) {
+        return Ok(Err(format!("{domain:?} is no mail domain")));
+    }
+    if person.contains("**") {
+        let person = person.replace("**", "*");
+        return Ok(Err(format!(
+            "`**` also matches `/`, so it would match URLs; write \"{person}@{domain}\""
+        )));
+    }
+    if !is_person(person) {
+        return Ok(Err(format!("{person:?} is no name before the `@` of a mail address")));
+    }
+    if PUBLIC_MAIL.contains(&domain.to_ascii_lowercase().as_str()) {
+        return Err(format!(
+            "everyone can register an address at {domain}; write the whole address, or use a domain of \
+             your own"
+        ));
+    }
+    Ok(Ok(()))
 }
 
 fn is_domain(domain: &str) -> bool {

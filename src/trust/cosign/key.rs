@@ -8,7 +8,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey as Parsed;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use crate::trust::keys::{Curve, Method, PublicKey};
+use crate::trust::keys::{BadSignature, Curve, Method, PublicKey, VerifiedBytes};
 
 /// The fewest bits of an RSA key.
 const MIN_RSA: usize = 2048;
@@ -96,16 +96,22 @@ impl Key {
         !matches!(self.public, PublicKey::Ecdsa { curve: Curve::P521, .. })
     }
 
-    /// Whether the signature over `message` is this key's. Cosign hashes with SHA-256 whatever the
+    /// The message, if the signature over it is this key's. Cosign hashes with SHA-256 whatever the
     /// curve, and since its third version as the curve has it.
-    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub(super) fn verify<'a>(
+        &self,
+        message: &'a [u8],
+        signature: &[u8],
+    ) -> Result<VerifiedBytes<'a>, BadSignature> {
         let methods: &[Method] = match &self.public {
             PublicKey::Ecdsa { curve: Curve::P256, .. } => &[Method::EcdsaDer],
             PublicKey::Ecdsa { .. } => &[Method::EcdsaDer, Method::EcdsaDerWide],
             PublicKey::Ed25519(_) => &[Method::Ed25519],
             PublicKey::Rsa { .. } => &[Method::RsaPkcs1],
         };
-        methods.iter().any(|method| self.public.verifies(*method, message, signature))
+        let mut tried =
+            methods.iter().map(|method| self.public.verify(*method, message, signature));
+        tried.find(Result::is_ok).unwrap_or(Err(BadSignature))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Signatures of cosign: with keys, keyless with Fulcio and Rekor, and with a private PKI.
 //!
-//! A candidate is taken apart, asked what it claims, and only then verified, bound to the digest that
-//! is served:
+//! A candidate is taken apart. What it claims is read from bytes whose signature verified, and bound to the digest
+//! that is served:
 //!
 //! ```text
-//! layer  ─┐            ┌ claim: payload or statement ─► the kind asked for? this digest?
-//!         ├─► Signed ──┤ message, signature ──────────► a key, or the certificate's
-//! bundle ─┘            └ evidence ────────────────────► Roots: chain, SCT, log entry, times
+//! layer  ─┐            ┌ outline ─► the kind that is asked for? this digest? if not, it is left aside
+//!         ├─► Signed ──┤ message, signature ─► the key's, or the certificate's ─► VerifiedBytes ─► Claim
+//! bundle ─┘            └ evidence ───────────► Roots: chain, SCT, log entry, times
 //! ```
 //!
 //! Everything here is pure: bytes, trust and `now` in, what is proven out. Where signatures are looked
@@ -17,6 +17,7 @@ mod certificate;
 mod claim;
 mod config;
 mod evidence;
+mod fits;
 mod flaw;
 mod identity;
 mod key;
@@ -25,6 +26,7 @@ mod restricted;
 mod roots;
 mod signed;
 mod signed_identity;
+mod time;
 
 pub mod limits;
 

@@ -9,23 +9,55 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use crate::clock::Timestamp;
+use crate::trust::revoked::RevokedSet;
 
 /// id-kp-codeSigning, 1.3.6.1.5.5.7.3.3, as DER has its content.
 const CODE_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 3];
 
+/// Why no path holds.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// Each path leads through a certificate that this entry of `revoked` names.
+    Revoked(String),
+    Invalid(String),
+}
+
 /// Whether the first of `certificates` is issued below the last of `chain`, by way of any of the
-/// others, and all on that path are valid at `at`; else why not. What says what it is for must be for
-/// signing code.
+/// others that are not revoked, and all on that path are valid at `at`; else why not. A certificate
+/// that says what it is for must be for signing code.
 pub(super) fn holds(
     certificates: &[Vec<u8>],
     chain: &[CertificateDer<'_>],
     at: Timestamp,
+    revoked: &RevokedSet,
+) -> Result<(), Broken> {
+    let all = certificates.iter().map(Vec::as_slice).chain(chain.iter().map(AsRef::as_ref));
+    let entry = all.into_iter().find_map(|der| revoked.certificate(der));
+    let counts = |der: &[u8]| entry.is_none() || revoked.certificate(der).is_none();
+    let held = path(certificates, chain, at, counts);
+    match (held, entry) {
+        (Err(_), Some(entry)) if path(certificates, chain, at, |_| true).is_ok() => {
+            Err(Broken::Revoked(entry.to_owned()))
+        }
+        (held, _) => held.map_err(Broken::Invalid),
+    }
+}
+
+/// The same, through the certificates that count.
+fn path(
+    certificates: &[Vec<u8>],
+    chain: &[CertificateDer<'_>],
+    at: Timestamp,
+    counts: impl Fn(&[u8]) -> bool,
 ) -> Result<(), String> {
     let (Some((leaf, carried)), Some((root, between))) =
         (certificates.split_first(), chain.split_last())
     else {
         return Err("there is no certificate".to_owned());
     };
+    if !counts(leaf) || !counts(root) {
+        return Err("a certificate is revoked".to_owned());
+    }
     valid(root, at)?;
     let anchor =
         anchor_from_trusted_cert(root).map_err(|e| format!("the root cannot be read: {e}"))?;
@@ -33,6 +65,7 @@ pub(super) fn holds(
         .iter()
         .cloned()
         .chain(carried.iter().map(|der| CertificateDer::from(der.as_slice())))
+        .filter(|der| counts(der))
         .collect();
     let leaf = CertificateDer::from(leaf.as_slice());
     let leaf = EndEntityCert::try_from(&leaf).map_err(|e| format!("it cannot be read: {e}"))?;

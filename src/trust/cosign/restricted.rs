@@ -2,11 +2,12 @@
 //! signature is held against them. Pure.
 
 use crate::settings::Section;
-use crate::trust::restrictions::{Restrictions, revoked_flaw};
+use crate::trust::restrictions::{REVOKED, Restrictions, revoked_flaw};
 use crate::trust::revoked::Kind;
 use crate::trust::signature::Flaw;
 
 use super::config::{Signers, Tlog};
+use super::flaw::flaw;
 use super::key::Key;
 use super::signed::Signed;
 
@@ -81,6 +82,13 @@ pub(super) fn certified(restrictions: &Restrictions, signed: &Signed) -> Result<
         let mut indices = std::iter::once(entry.log_index).chain(shard);
         if let Some(found) = indices.find_map(|index| revoked.entry(log, index.get(), body)) {
             return Err(revoked_flaw("the log entry of the signature", found));
+        }
+        if revoked.names_indices() && entry.inclusion_promise.is_none() {
+            let found = "`revoked` names log entries by index, and the log has not signed the index of this \
+                         entry";
+            let wanted =
+                "an entry with the log's promise (SET); or write the UUIDs of the revoked entries";
+            return Err(flaw(REVOKED, found, wanted));
         }
     }
     Ok(())

@@ -18,14 +18,19 @@ use sigstore_verify::{
     Error, Policy, PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult, Verifier,
 };
 
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+
 use crate::clock::Timestamp;
 use crate::oci::Digest;
+use crate::trust::restrictions::revoked_flaw;
+use crate::trust::revoked::RevokedSet;
 use crate::trust::signature::Flaw;
 use crate::trust::subject::Subject;
 
 use super::flaw::{CERTIFICATE, FORMAT, SIGNATURE, TIME, TRANSPARENCY_LOG, flaw};
 use super::key::Key;
-use super::path;
+use super::path::{self, Broken};
 use super::signed::{Shown, Signed};
 
 /// Whom to believe about certificates, logs and times.
@@ -71,18 +76,7 @@ impl Roots {
     /// Whether it trusts a certificate authority of the public Sigstore, which gives everyone a certificate;
     /// also where the root comes from a file.
     pub fn certifies_everyone(&self) -> bool {
-        let public = [
-            SIGSTORE_PRODUCTION_TRUSTED_ROOT,
-            SIGSTORE_STAGING_TRUSTED_ROOT,
-            SIGSTORE_GITHUB_TRUSTED_ROOT,
-        ];
-        // A root that this program brings along and that cannot be read could be any: assume the worst.
-        public.iter().any(|json| match TrustedRoot::from_json(json) {
-            Ok(public) => {
-                certificates(&self.root).any(|own| certificates(&public).any(|other| own == other))
-            }
-            Err(_) => true,
-        })
+        certifies_everyone(certificates(&self.root))
     }
 
     pub fn has_logs(&self) -> bool {
@@ -115,12 +109,13 @@ impl Roots {
     }
 
     /// The times at which logs and authorities saw the signature, made by its certificate: one at
-    /// least. With `issued`, the certificate also is one of these authorities', and logged as such.
+    /// least. With `issued`, the certificate also is one of these authorities', logged as such, and no
+    /// certificate above it is among those that are revoked.
     pub(super) fn saw_certificate(
         &self,
         signed: &Signed,
         subject: &Subject,
-        issued: bool,
+        issued: Option<&RevokedSet>,
         shown: Shown,
         now: Timestamp,
     ) -> Result<Vec<Timestamp>, Flaw> {
@@ -128,12 +123,14 @@ impl Roots {
         if !shown.entries {
             policy = policy.skip_tlog_unsafe();
         }
-        if !issued {
+        if issued.is_none() {
             policy = policy.skip_certificate_chain();
         }
         let result = self.verify(signed, subject, true, shown, &policy)?;
         let proven = result.tlog_verified() || !shown.entries;
-        if !proven || (issued && !(result.certificate_verified() && result.sct_verified())) {
+        if !proven
+            || (issued.is_some() && !(result.certificate_verified() && result.sct_verified()))
+        {
             let wanted = "certificate, SCT and log entry verified";
             return Err(flaw(CERTIFICATE, "a check that was left out", wanted));
         }
@@ -141,9 +138,9 @@ impl Roots {
         if times.is_empty() {
             return Err(flaw(TIME, "no proven time of signing", "a log entry or a timestamp"));
         }
-        if issued {
+        if let Some(revoked) = issued {
             for at in &times {
-                self.issued(signed.certificates()?, *at)?;
+                self.issued(signed.certificates()?, *at, revoked)?;
             }
         }
         Ok(times)
@@ -220,8 +217,14 @@ impl Roots {
     /// Whether one authority issued the first of `certificates`, and it and everything above it held
     /// at `at`. The library takes an authority's own certificates for good at any time
     /// (CVE-2026-24122).
-    fn issued(&self, certificates: &[Vec<u8>], at: Timestamp) -> Result<(), Flaw> {
+    fn issued(
+        &self,
+        certificates: &[Vec<u8>],
+        at: Timestamp,
+        revoked: &RevokedSet,
+    ) -> Result<(), Flaw> {
         let mut why = "no authority was in use then".to_owned();
+        let mut named = None;
         for authority in &self.root.certificate_authorities {
             if !covers(authority.valid_for, at) {
                 continue;
@@ -229,10 +232,14 @@ impl Roots {
             let chain = authority.cert_chain.certificates.iter();
             let chain: Vec<_> =
                 chain.map(|one| CertificateDer::from(one.raw_bytes.as_bytes())).collect();
-            match path::holds(certificates, &chain, at) {
+            match path::holds(certificates, &chain, at, revoked) {
                 Ok(()) => return Ok(()),
-                Err(reason) => why = reason,
+                Err(Broken::Revoked(entry)) => named = Some(entry),
+                Err(Broken::Invalid(reason)) => why = reason,
             }
+        }
+        if let Some(entry) = named {
+            return Err(revoked_flaw("a certificate above the signer's", &entry));
         }
         let wanted = "a certificate and a chain that all held when it was signed";
         Err(flaw(CERTIFICATE, format!("the certificate did not hold at {at}: {why}"), wanted))
@@ -274,6 +281,28 @@ fn told(error: &Error) -> Flaw {
         | _ => (FORMAT, "evidence that can be verified"),
     };
     flaw(check, error.to_string(), wanted)
+}
+
+/// Whether one of these certificates (DER) is one of the public Sigstore's authorities, or has the key of one:
+/// they give everyone a certificate.
+pub(super) fn certifies_everyone<'a>(mut ders: impl Iterator<Item = &'a [u8]>) -> bool {
+    let public = [
+        SIGSTORE_PRODUCTION_TRUSTED_ROOT,
+        SIGSTORE_STAGING_TRUSTED_ROOT,
+        SIGSTORE_GITHUB_TRUSTED_ROOT,
+    ];
+    let public: Result<Vec<TrustedRoot>, _> =
+        public.into_iter().map(TrustedRoot::from_json).collect();
+    // A root that this program brings along and that cannot be read could be any: assume the worst.
+    let Ok(public) = public else { return true };
+    let keys: Vec<Vec<u8>> = public.iter().flat_map(certificates).filter_map(key).collect();
+    ders.any(|der| key(der).is_none_or(|key| keys.contains(&key)))
+}
+
+/// The SubjectPublicKeyInfo of a certificate.
+fn key(der: &[u8]) -> Option<Vec<u8>> {
+    let (_, parsed) = X509Certificate::from_der(der).ok()?;
+    Some(parsed.public_key().raw.to_vec())
 }
 
 /// The certificates of all certificate authorities, DER.

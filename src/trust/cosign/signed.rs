@@ -18,7 +18,7 @@ use crate::oci::digest::Algorithm;
 use crate::trust::signature::{Content, Flaw, Unproven};
 use crate::trust::subject::Subject;
 
-use super::claim::{Claim, STATEMENT_TYPE};
+use super::claim::{Form, Outline, STATEMENT_TYPE};
 use super::evidence::{self, Evidence};
 use super::flaw::{FORMAT, KIND, LIMIT, SUBJECT, beside, flaw, flawed};
 use super::limits::{MAX_CERTIFICATE, MAX_CERTIFICATES, MAX_ENVELOPE, MAX_SIGNATURE};
@@ -32,7 +32,9 @@ const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 
 /// One signature with what belongs to it.
 pub(super) struct Signed {
-    pub(super) claim: Claim,
+    /// What it says that it is; what it claims is read once the signature verified.
+    pub(super) outline: Outline,
+    pub(super) form: Form,
     /// The bytes that the signature is over.
     pub(super) message: Vec<u8>,
     pub(super) signature: Vec<u8>,
@@ -70,7 +72,8 @@ impl Signed {
     }
 
     fn simple(payload: &[u8], annotations: &BTreeMap<String, String>) -> Result<Self, Unproven> {
-        let claim = Claim::payload(payload).map_err(Unproven::Flawed)?;
+        let form = Form::Payload;
+        let outline = Outline::read(form, payload).map_err(Unproven::Flawed)?;
         let signature = annotations.get(SIGNATURE).filter(|text| !text.is_empty());
         let signature = signature.and_then(|text| STANDARD.decode(text).ok());
         let signature = signature.ok_or_else(|| {
@@ -82,7 +85,7 @@ impl Signed {
                 .with_message_digest(MessageDigest::new(HashAlgorithm::Sha2256, digest)),
         );
         let evidence = Evidence::of_layer(annotations, true);
-        Self::new(claim, payload.to_vec(), signature, content, None, evidence)
+        Self::new((form, outline), payload.to_vec(), signature, content, None, evidence)
     }
 
     fn attestation(
@@ -134,14 +137,15 @@ impl Signed {
                 STATEMENT_TYPE,
             ));
         }
-        let claim = Claim::statement(envelope.payload.as_bytes()).map_err(Unproven::Flawed)?;
+        let form = Form::Statement;
+        let outline = Outline::read(form, envelope.payload.as_bytes()).map_err(Unproven::Flawed)?;
         let (message, signature) = (envelope.pae(), envelope.signature.sig.as_bytes().to_vec());
         let content = SignatureContent::DsseEnvelope(envelope);
-        Self::new(claim, message, signature, content, version, evidence)
+        Self::new((form, outline), message, signature, content, version, evidence)
     }
 
     fn new(
-        claim: Claim,
+        (form, outline): (Form, Outline),
         message: Vec<u8>,
         signature: Vec<u8>,
         content: SignatureContent,
@@ -152,7 +156,7 @@ impl Signed {
             let found = format!("a signature of {} bytes", signature.len());
             return Err(flawed(LIMIT, found, format!("at most {MAX_SIGNATURE} bytes")));
         }
-        Ok(Self { claim, message, signature, content, version, evidence })
+        Ok(Self { outline, form, message, signature, content, version, evidence })
     }
 
     /// What the library is to hold the signature against: the payload, or the image in a statement.

@@ -22,7 +22,9 @@ use super::role::Delegated;
 use super::root_of_trust::{Pin, Pins, Terms};
 use super::state::{State, StateError};
 
-/// Notary's own timestamps are valid for 14 days.
+/// How long the timestamps of a Notary server live, unless its operator configures it otherwise.
+pub const TIMESTAMP_LIFE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// How far ahead of now a timestamp may expire, where the anchor does not say.
 const DEFAULT_TIMESTAMP_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// What an operator says of one Notary server.

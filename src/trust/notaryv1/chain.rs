@@ -1,6 +1,6 @@
 //! From a trusted root to what is signed, one link after the other: timestamp, snapshot, targets,
-//! delegations. The order is in the types, so no link can be left out. Pure: bytes, memory and `now`
-//! in, a value out.
+//! delegations. The order is in the types, so no link can be left out, and each link holds [`Verified`] metadata, so
+//! none can be read without its signatures. Pure: bytes, memory and `now` in, a value out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,36 +31,29 @@ pub(super) struct Chain<Next> {
     next: Next,
 }
 
-/// What a verified role proves: until when, and by which keys.
-struct Proof {
-    expires: Instant,
-    signers: SignerIds,
-}
-
 pub(super) struct WantsTimestamp;
 
 pub(super) struct WantsSnapshot {
-    snapshot: Meta,
+    timestamp: Verified<Timestamp>,
 }
 
 pub(super) struct WantsTargets {
-    targets: Meta,
-    listed: BTreeMap<Delegated, Meta>,
+    snapshot: Verified<Snapshot>,
 }
 
 pub(super) struct WantsDelegations {
-    targets: Targets,
+    targets: Verified<Targets>,
     /// Still to come: delegated by `targets` and listed by the snapshot.
     wanted: Vec<(Delegation, Meta)>,
-    signed: BTreeMap<Delegated, (Delegation, Targets)>,
+    signed: BTreeMap<Delegated, (Delegation, Verified<Targets>)>,
     listed: BTreeSet<Delegated>,
 }
 
 /// All links hold: what each role signs.
 pub(super) struct Whole {
     pub(super) root: TrustedRoot,
-    pub(super) targets: Targets,
-    pub(super) delegations: BTreeMap<Delegated, (Delegation, Targets)>,
+    pub(super) targets: Verified<Targets>,
+    pub(super) delegations: BTreeMap<Delegated, (Delegation, Verified<Targets>)>,
     pub(super) expires: Instant,
     pub(super) roles: BTreeMap<Role, Seen>,
     /// The keys that signed each role below the root.
@@ -94,71 +87,67 @@ impl Chain<WantsTimestamp> {
     /// than the terms allow (a freeze with a stolen key).
     pub(super) fn timestamp(self, bytes: &[u8]) -> Result<Chain<WantsSnapshot>, Refusal> {
         let keys = self.root.metadata().timestamp.clone();
-        let (timestamp, proof) = self.verify::<Timestamp>(Role::Timestamp, &keys, bytes, None)?;
-        let most = self.terms.max_timestamp_life;
+        let timestamp = self.verify::<Timestamp>(Role::Timestamp, &keys, bytes, None)?;
+        let (most, expires) = (self.terms.max_timestamp_life, timestamp.common().expires);
         // A stolen server key could sign a timestamp without end, and freeze the repository with it.
-        if proof.expires > self.now.plus(most) {
+        if expires > self.now.plus(most) {
             let because = format!(
                 "timestamp expires at {}, which is more than {} from now (`max_timestamp_life`)",
-                proof.expires,
+                expires,
                 days(most)
             );
             let refusal = Refusal::new(Reason::Expired, because);
             return Err(refusal.by(Restriction::MaxTimestampLife));
         }
-        let seen = Seen::new(timestamp.common, timestamp.snapshot.identity(), &keys);
-        self.link(Role::Timestamp, seen, proof, WantsSnapshot { snapshot: timestamp.snapshot })
+        let named = timestamp.metadata().snapshot.identity();
+        let links = self.link(Role::Timestamp, &timestamp, named, &keys)?;
+        Ok(links.with(WantsSnapshot { timestamp }))
     }
 }
 
 impl Chain<WantsSnapshot> {
     /// The file that [`Chain::snapshot`] takes.
     pub(super) fn wants(&self) -> File {
-        content(Role::Snapshot, &self.next.snapshot)
+        content(Role::Snapshot, &self.next.timestamp.metadata().snapshot)
     }
 
     /// `snapshot`: what the timestamp names, naming the root that is trusted.
     pub(super) fn snapshot(self, bytes: &[u8]) -> Result<Chain<WantsTargets>, Refusal> {
         let keys = self.root.metadata().snapshot.clone();
-        let meta = &self.next.snapshot;
-        let (snapshot, proof) =
-            self.verify::<Snapshot>(Role::Snapshot, &keys, bytes, Some(meta))?;
-        snapshot.root.matches(&Role::Root, self.root.bytes())?;
-        let seen = Seen::new(snapshot.common, Sha256::digest(bytes).into(), &keys);
-        let next = WantsTargets { targets: snapshot.targets, listed: snapshot.delegations };
-        self.link(Role::Snapshot, seen, proof, next)
+        let meta = &self.next.timestamp.metadata().snapshot;
+        let snapshot = self.verify::<Snapshot>(Role::Snapshot, &keys, bytes, Some(meta))?;
+        snapshot.metadata().root.matches(&Role::Root, self.root.bytes())?;
+        let links = self.link(Role::Snapshot, &snapshot, Sha256::digest(bytes).into(), &keys)?;
+        Ok(links.with(WantsTargets { snapshot }))
     }
 }
 
 impl Chain<WantsTargets> {
     /// The file that [`Chain::targets`] takes.
     pub(super) fn wants(&self) -> File {
-        content(Role::Targets, &self.next.targets)
+        content(Role::Targets, &self.next.snapshot.metadata().targets)
     }
 
     /// `targets`: what the snapshot names. Of its delegations, `releases` and `signers` are wanted.
     pub(super) fn targets(
-        mut self,
+        self,
         bytes: &[u8],
         signers: &[Delegated],
     ) -> Result<Chain<WantsDelegations>, Refusal> {
         let keys = self.root.metadata().targets.clone();
-        let meta = &self.next.targets;
-        let (mut targets, proof) =
-            self.verify::<Targets>(Role::Targets, &keys, bytes, Some(meta))?;
-        let seen = Seen::new(targets.common, Sha256::digest(bytes).into(), &keys);
-        let delegations = std::mem::take(&mut targets.delegations);
-        let mut listed = std::mem::take(&mut self.next.listed);
+        let snapshot = self.next.snapshot.metadata();
+        let meta = &snapshot.targets;
+        let targets = self.verify::<Targets>(Role::Targets, &keys, bytes, Some(meta))?;
         let mut all = BTreeSet::new();
         let mut wanted = Vec::new();
-        for delegation in delegations {
+        for delegation in &targets.metadata().delegations {
             // Where nobody may sign for it, nobody does. That is the word of `targets`, which no
             // server can make up.
             if delegation.keys.keys.is_empty() {
                 continue;
             }
             let name = &delegation.name;
-            let Some(meta) = listed.remove(name) else {
+            let Some(meta) = snapshot.delegations.get(name) else {
                 if self.before.as_ref().is_some_and(|before| before.listed.contains(name)) {
                     let because = format!(
                         "the snapshot no longer lists {}, to which targets still delegates",
@@ -170,11 +159,11 @@ impl Chain<WantsTargets> {
             };
             all.insert(name.clone());
             if *name == Delegated::releases() || signers.contains(name) {
-                wanted.push((delegation, meta));
+                wanted.push((delegation.clone(), meta.clone()));
             }
         }
-        let next = WantsDelegations { targets, wanted, signed: BTreeMap::new(), listed: all };
-        self.link(Role::Targets, seen, proof, next)
+        let links = self.link(Role::Targets, &targets, Sha256::digest(bytes).into(), &keys)?;
+        Ok(links.with(WantsDelegations { targets, wanted, signed: BTreeMap::new(), listed: all }))
     }
 }
 
@@ -190,13 +179,10 @@ impl Chain<WantsDelegations> {
     pub(super) fn delegation(mut self, bytes: &[u8]) -> Result<Self, Refusal> {
         let Some((delegation, meta)) = self.next.wanted.pop() else { return Ok(self) };
         let role = Role::Delegation(delegation.name.clone());
-        let (signed, proof) =
-            self.verify::<Targets>(role.clone(), &delegation.keys, bytes, Some(&meta))?;
-        let seen = Seen::new(signed.common, Sha256::digest(bytes).into(), &delegation.keys);
-        self.next.signed.insert(delegation.name.clone(), (delegation, signed));
-        let Self { root, terms, before, now, expires, seen: roles, signers, next } = self;
-        let links = Chain { root, terms, before, now, expires, seen: roles, signers, next: () };
-        Ok(links.link(role, seen, proof, ())?.with(next))
+        let signed = self.verify::<Targets>(role.clone(), &delegation.keys, bytes, Some(&meta))?;
+        let mut links = self.link(role, &signed, Sha256::digest(bytes).into(), &delegation.keys)?;
+        links.next.signed.insert(delegation.name.clone(), (delegation, signed));
+        Ok(links)
     }
 
     /// The whole chain, once nothing is wanted any more.
@@ -214,21 +200,18 @@ impl Chain<WantsDelegations> {
 }
 
 impl<Next> Chain<Next> {
-    /// One role's metadata and what it proves: as its parent says, signed, and in force now.
+    /// One role's metadata: as its parent says, signed, and in force now.
     fn verify<T: Metadata>(
         &self,
         role: Role,
         keys: &RoleKeys,
         bytes: &[u8],
         meta: Option<&Meta>,
-    ) -> Result<(T, Proof), Refusal> {
+    ) -> Result<Verified<T>, Refusal> {
         if let Some(meta) = meta {
             meta.matches(&role, bytes)?;
         }
-        let verified = self.signed::<T>(role, keys, bytes)?.unexpired(self.now)?;
-        let expires = verified.common().expires;
-        let signers = verified.signers().clone();
-        Ok((verified.into_metadata(), Proof { expires, signers }))
+        self.signed::<T>(role, keys, bytes)?.unexpired(self.now)
     }
 
     /// One role's metadata, signed by keys that are not revoked.
@@ -255,19 +238,22 @@ impl<Next> Chain<Next> {
         })
     }
 
-    /// Adds a verified role to the links, if it does not go back behind what was seen of it.
-    fn link<After>(
+    /// Adds a verified role, whose content is `sha256`, to the links, if it does not go back behind what was
+    /// seen of it.
+    fn link<T: Metadata>(
         mut self,
         role: Role,
-        seen: Seen,
-        proof: Proof,
-        next: After,
-    ) -> Result<Chain<After>, Refusal> {
+        verified: &Verified<T>,
+        sha256: [u8; 32],
+        keys: &RoleKeys,
+    ) -> Result<Self, Refusal> {
+        let seen = Seen::new(verified.common(), sha256, keys);
         let before = self.before.as_ref().and_then(|before| before.roles.get(&role));
         seen.follows(&role, before)?;
         self.seen.insert(role.clone(), seen);
-        self.signers.insert(role, proof.signers);
-        Ok(Chain { expires: self.expires.min(proof.expires), ..self.with(next) })
+        self.signers.insert(role, verified.signers().clone());
+        self.expires = self.expires.min(verified.common().expires);
+        Ok(self)
     }
 
     fn with<After>(self, next: After) -> Chain<After> {

@@ -36,7 +36,7 @@ mod update;
 pub mod canonical;
 pub mod gun;
 
-pub use anchor::{Anchor, AnchorError, Config};
+pub use anchor::{Anchor, AnchorError, Config, TIMESTAMP_LIFE};
 pub use cache::TrustCache;
 pub use gun::{Gun, Template};
 pub use memory::Memory;

@@ -53,6 +53,7 @@ impl SignedRepository {
     pub(super) fn new(whole: Whole, required: &[Delegated]) -> Self {
         let mut tags: HashMap<Tag, (Role, Entry)> = whole
             .targets
+            .into_metadata()
             .tags
             .into_iter()
             .map(|(tag, entry)| (tag, (Role::Targets, entry)))
@@ -60,7 +61,8 @@ impl SignedRepository {
         let mut by_role: BTreeMap<Delegated, HashMap<Tag, Entry>> = whole
             .delegations
             .into_iter()
-            .map(|(name, (delegation, mut signed))| {
+            .map(|(name, (delegation, signed))| {
+                let mut signed = signed.into_metadata();
                 signed.tags.retain(|tag, _| delegation.covers(tag));
                 (name, signed.tags)
             })

@@ -18,7 +18,7 @@ use super::gun::Gun;
 use super::role::Role;
 use super::schema::{RoleKeys, Root};
 use super::signed::{Signed, Verified};
-use super::tuf_key::{KeyId, TufKey};
+use super::tuf_key::{KeyId, TufKey, family};
 use super::unpinned;
 
 /// What a repository's trust data must satisfy, from the anchor's configuration.
@@ -52,6 +52,16 @@ pub enum Pin {
     Key(PublicKey),
     /// This very certificate.
     Certificate(Vec<u8>),
+}
+
+impl Pins {
+    /// Whether each pin names a key that is revoked, so that no root can be trusted.
+    pub(in crate::trust) fn are_all_revoked(&self, revoked: &RevokedSet) -> bool {
+        match self {
+            Self::FirstUse => false,
+            Self::Keys(pins) => pins.iter().all(|pin| pin.is_revoked(revoked)),
+        }
+    }
 }
 
 impl Pin {
@@ -96,6 +106,23 @@ impl Pin {
         }
     }
 
+    /// Whether `revoked` names the key.
+    fn is_revoked(&self, revoked: &RevokedSet) -> bool {
+        let by_key = |key: &PublicKey| {
+            let id = family(key).map(|family| KeyId::of(family, &key.to_spki()));
+            let ids: Vec<[u8; 32]> = id.iter().map(KeyId::bytes).collect();
+            revoked.notary_key(&ids, Some(key)).is_some()
+        };
+        match self {
+            Self::Id(id) => revoked.notary_key(&[id.bytes()], None).is_some(),
+            Self::Key(key) => by_key(key),
+            Self::Certificate(der) => X509Certificate::from_der(der)
+                .ok()
+                .and_then(|(_, parsed)| PublicKey::from_spki(parsed.public_key().raw))
+                .is_some_and(|key| by_key(&key)),
+        }
+    }
+
     fn names(&self, id: KeyId, key: &TufKey) -> bool {
         let TufKey::Certified(certificates) = key else { return false };
         match self {
@@ -125,12 +152,11 @@ impl SelfSigned {
     /// Reads a root that nothing yet vouches for but itself.
     pub(super) fn parse(bytes: &[u8], terms: &Terms) -> Result<Self, Refusal> {
         let signed = Signed::parse(Role::Root, bytes)?;
-        let claimed: Root = signed.claims()?;
-        named(&claimed.root, terms)?;
-        signed
-            .threshold(&claimed.root, |key| counts(key, terms))
-            .map_err(|refusal| by_revoked(refusal, &claimed.root, terms))?;
-        let root = signed.verify(&claimed.root)?;
+        let root = signed.verify_by_itself(
+            |keys| named(keys, terms),
+            |key| counts(key, terms),
+            |refusal, keys| by_revoked(refusal, keys, terms),
+        )?;
         Ok(Self { signed, root, bytes: bytes.to_vec() })
     }
 

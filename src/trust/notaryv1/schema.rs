@@ -79,6 +79,7 @@ pub struct Entry {
     pub length: u64,
 }
 
+#[derive(Clone)]
 pub(super) struct Delegation {
     pub(super) name: Delegated,
     pub(super) keys: RoleKeys,

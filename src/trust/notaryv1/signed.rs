@@ -1,20 +1,21 @@
 //! From metadata as it came to metadata whose threshold was met. The bytes that were signed and the
 //! typed data come out of one parse.
-
-use std::collections::BTreeSet;
+//!
+//! Nobody else reads the typed data: [`Signed::verify`] gives it once a threshold of keys made [`VerifiedBytes`] of the
+//! message. A root lists its own keys, so [`Signed::verify_by_itself`] reads those before.
 
 use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::clock::Timestamp;
 use crate::json::{self, Document, Value};
-use crate::trust::keys::Method;
+use crate::trust::keys::{Method, VerifiedBytes};
 use crate::trust::refusal::{Reason, Refusal};
 use crate::trust::signer::{SignerId, SignerIds};
 
 use super::canonical::canonical;
 use super::fields::{Fields, malformed};
 use super::role::Role;
-use super::schema::{Common, Meta, Metadata, RoleKeys};
+use super::schema::{Common, Meta, Metadata, RoleKeys, Root};
 use super::tuf_key::{KeyId, TufKey};
 
 /// The member that is signed.
@@ -38,6 +39,12 @@ struct Signature {
     key: Option<KeyId>,
     method: Option<Method>,
     bytes: Vec<u8>,
+}
+
+/// A message that enough keys of a role have signed, and which.
+struct Met<'a> {
+    message: VerifiedBytes<'a>,
+    signers: SignerIds,
 }
 
 /// Metadata that a threshold of its role's keys has signed. Made by [`Signed::verify`] alone.
@@ -78,16 +85,36 @@ impl Signed {
         Ok(Self { role, document, message, signatures })
     }
 
-    /// The metadata without any check of who signed it: for a root, which lists its own keys.
-    pub(super) fn claims<T: Metadata>(&self) -> Result<T, Refusal> {
-        let signed = self.document.root().member(SIGNED).unwrap_or(Value::Null);
-        T::read(&self.role, signed)
-    }
-
     /// The metadata, if `keys` have signed it to their threshold.
     pub(super) fn verify<T: Metadata>(&self, keys: &RoleKeys) -> Result<Verified<T>, Refusal> {
-        let signers = self.threshold(keys, |_| true)?;
-        Ok(Verified { metadata: self.claims()?, role: self.role.clone(), signers })
+        let met = self.met(keys, |_| true)?;
+        let metadata = self.claims(met.message)?;
+        Ok(Verified { metadata, role: self.role.clone(), signers: met.signers })
+    }
+
+    /// The root, if enough of its own keys have signed it: as many of those that `counts` holds for as it asks for.
+    /// `named` refuses a root by its keys before; `blamed` says why too few of them signed.
+    pub(super) fn verify_by_itself(
+        &self,
+        named: impl FnOnce(&RoleKeys) -> Result<(), Refusal>,
+        counts: impl Fn(&(KeyId, TufKey)) -> bool,
+        blamed: impl FnOnce(Refusal, &RoleKeys) -> Refusal,
+    ) -> Result<Verified<Root>, Refusal> {
+        let listed: Root = self.read()?;
+        named(&listed.root)?;
+        self.threshold(&listed.root, counts).map_err(|refusal| blamed(refusal, &listed.root))?;
+        self.verify(&listed.root)
+    }
+
+    /// The metadata in the signed message.
+    fn claims<T: Metadata>(&self, _: VerifiedBytes<'_>) -> Result<T, Refusal> {
+        self.read()
+    }
+
+    /// The metadata, whoever signed it.
+    fn read<T: Metadata>(&self) -> Result<T, Refusal> {
+        let signed = self.document.root().member(SIGNED).unwrap_or(Value::Null);
+        T::read(&self.role, signed)
     }
 
     /// The distinct keys of `keys` that `counts` holds for and that have signed, if they are enough.
@@ -96,34 +123,39 @@ impl Signed {
         keys: &RoleKeys,
         counts: impl Fn(&(KeyId, TufKey)) -> bool,
     ) -> Result<SignerIds, Refusal> {
-        let good: BTreeSet<SignerId> = keys
-            .keys
-            .iter()
-            .filter(|key| counts(key))
-            .filter_map(|(id, key)| Some((id, key.public()?)))
-            .filter(|(id, key)| {
-                self.signatures.iter().filter(|signature| signature.key == Some(**id)).any(
-                    |signature| {
-                        signature.method.is_some_and(|method| {
-                            key.verifies(method, &self.message, &signature.bytes)
-                        })
-                    },
-                )
-            })
-            .map(|(_, key)| SignerId::of_key(key))
-            .collect();
-        if (good.len() as u64) < keys.threshold {
-            return Err(Refusal::new(
+        self.met(keys, counts).map(|met| met.signers)
+    }
+
+    fn met(
+        &self,
+        keys: &RoleKeys,
+        counts: impl Fn(&(KeyId, TufKey)) -> bool,
+    ) -> Result<Met<'_>, Refusal> {
+        let mut signers = SignerIds::new();
+        let mut message = None;
+        let counted = keys.keys.iter().filter(|key| counts(key));
+        for (id, key) in counted.filter_map(|(id, key)| Some((*id, key.public()?))) {
+            let own = self.signatures.iter().filter(|signature| signature.key == Some(id));
+            let mut verified = own.filter_map(|signature| {
+                key.verify(signature.method?, &self.message, &signature.bytes).ok()
+            });
+            if let Some(bytes) = verified.next() {
+                message = Some(bytes);
+                signers.insert(SignerId::of_key(key));
+            }
+        }
+        match message {
+            Some(message) if signers.len() as u64 >= keys.threshold => Ok(Met { message, signers }),
+            Some(_) | None => Err(Refusal::new(
                 Reason::SignatureInvalid,
                 format!(
                     "{} has {} good signatures of {} needed",
                     self.role,
-                    good.len(),
+                    signers.len(),
                     keys.threshold
                 ),
-            ));
+            )),
         }
-        Ok(good)
     }
 }
 

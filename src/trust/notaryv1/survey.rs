@@ -14,8 +14,8 @@ use super::anchor::Anchor;
 use super::gun::Gun;
 use super::memory::Memory;
 use super::role::{Delegated, File, Role};
-use super::root_of_trust::Terms;
-use super::schema::{Delegation, RoleKeys, Root, Targets};
+use super::root_of_trust::{SelfSigned, Terms};
+use super::schema::{Delegation, RoleKeys, Targets};
 use super::signed::Signed;
 use super::tuf_key::KeyId;
 use super::update::{NotUpdated, Updated, update};
@@ -66,8 +66,9 @@ impl Anchor {
             outcome @ (Ok(_) | Err(NotUpdated::Unreachable(_) | NotUpdated::Busy)) => outcome?,
         };
 
-        let root: Root = Signed::parse(Role::Root, &whole.memory.root)?.claims()?;
-        let targets = signed(&whole, &Role::Targets)?;
+        let root = SelfSigned::parse(&whole.memory.root, &terms)?;
+        let root = root.metadata();
+        let targets = signed(&whole, &Role::Targets, &root.targets)?;
         let mut survey = Survey {
             root: root.root.keys.iter().map(|(id, _)| *id).collect(),
             root_canonical: canonical(root.root.clone()),
@@ -86,7 +87,7 @@ impl Anchor {
             terms.signers = vec![delegation.name.clone()];
             match self.delegation(gun, &terms, &whole, now).await {
                 Ok(updated) => {
-                    let Targets { tags, .. } = match signed(&updated, &role)? {
+                    let Targets { tags, .. } = match signed(&updated, &role, &delegation.keys)? {
                         Some(targets) => targets,
                         // It has signed nothing yet.
                         None => {
@@ -138,13 +139,14 @@ impl Anchor {
     }
 }
 
-/// What the verified file of `role` says, if the update rests on it.
-fn signed(updated: &Updated, role: &Role) -> Result<Option<Targets>, Refusal> {
+/// What the file of `role`, which `keys` have signed, says, if the update rests on it.
+fn signed(updated: &Updated, role: &Role, keys: &RoleKeys) -> Result<Option<Targets>, Refusal> {
     let is_of = |file: &File| matches!(file, File::Content { role: of, .. } if of == role);
     let Some((_, content)) = updated.files.iter().find(|(file, _)| is_of(file)) else {
         return Ok(None);
     };
-    Ok(Some(Signed::parse(role.clone(), content)?.claims()?))
+    let verified = Signed::parse(role.clone(), content)?.verify::<Targets>(keys)?;
+    Ok(Some(verified.into_metadata()))
 }
 
 fn listed(delegation: Delegation) -> (Delegated, Vec<KeyId>) {

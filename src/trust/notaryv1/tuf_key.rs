@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::json::Value;
 use crate::trust::keys::PublicKey;
 use crate::trust::refusal::Refusal;
-use crate::trust::revoked::{Revoked, RevokedSet};
+use crate::trust::revoked::RevokedSet;
 
 use super::certificate::Certificates;
 use super::fields::{Fields, malformed};
@@ -23,6 +23,10 @@ impl KeyId {
         let mut id = [0; 32];
         let lower = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         (lower && hex::decode_to_slice(text, &mut id).is_ok()).then_some(Self(id))
+    }
+
+    pub(super) fn bytes(&self) -> [u8; 32] {
+        self.0
     }
 
     /// The id of a key with those two members (`tuf/data/keys.go`, `TUFKey.ID`): `private` is always
@@ -87,8 +91,8 @@ impl TufKey {
         Ok((computed, key.unwrap_or(Self::Unusable)))
     }
 
-    /// What revokes this key, whose id is `id`.
-    pub(super) fn revoked<'a>(&self, id: KeyId, revoked: &'a RevokedSet) -> Option<&'a Revoked> {
+    /// The entry of `revoked` that names this key, whose id is `id`.
+    pub(super) fn revoked<'a>(&self, id: KeyId, revoked: &'a RevokedSet) -> Option<&'a str> {
         let canonical = match self {
             Self::Certified(certificates) => certificates.canonical_id(),
             Self::Plain(_) | Self::Unusable => id,

@@ -12,7 +12,7 @@ use x509_parser::oid_registry::{
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::AlgorithmIdentifier;
 
-use crate::trust::keys::{Curve, PublicKey, ecdsa, rsa};
+use crate::trust::keys::{BadSignature, Curve, PublicKey, VerifiedBytes, ecdsa, rsa};
 
 /// The hashes that signatures may rest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,17 +82,22 @@ impl Algorithm {
         }
     }
 
-    /// Whether `key` made `signature` over `message`; ECDSA signatures are `r ‖ s`.
-    pub(super) fn verifies(self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+    /// The message, if `key` made `signature` over it; ECDSA signatures are `r ‖ s`.
+    pub(super) fn verify<'a>(
+        self,
+        key: &PublicKey,
+        message: &'a [u8],
+        signature: &[u8],
+    ) -> Result<VerifiedBytes<'a>, BadSignature> {
         match self {
-            Self::Ps(hash) => Made::RsaPss(hash).verifies(key, message, signature),
+            Self::Ps(hash) => Made::RsaPss(hash).verify(key, message, signature),
             Self::Es(hash) => {
-                let PublicKey::Ecdsa { curve, point } = key else { return false };
+                let PublicKey::Ecdsa { curve, point } = key else { return Err(BadSignature) };
                 let algorithm = match (curve, hash) {
                     (Curve::P256, Hash::Sha256) => &signature::ECDSA_P256_SHA256_FIXED,
                     (Curve::P384, Hash::Sha384) => &signature::ECDSA_P384_SHA384_FIXED,
                     (Curve::P521, Hash::Sha512) => &signature::ECDSA_P521_SHA512_FIXED,
-                    (Curve::P256 | Curve::P384 | Curve::P521, _) => return false,
+                    (Curve::P256 | Curve::P384 | Curve::P521, _) => return Err(BadSignature),
                 };
                 ecdsa(algorithm, point, message, signature)
             }
@@ -143,8 +148,13 @@ impl Made {
         }
     }
 
-    /// Whether `key` made `signature` over `message` in this way.
-    pub(super) fn verifies(self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+    /// The message, if `key` made `signature` over it in this way.
+    pub(super) fn verify<'a>(
+        self,
+        key: &PublicKey,
+        message: &'a [u8],
+        signature: &[u8],
+    ) -> Result<VerifiedBytes<'a>, BadSignature> {
         match (self, key) {
             (Self::Ecdsa(hash), PublicKey::Ecdsa { curve, point }) => {
                 let algorithm = match (curve, hash) {
@@ -176,7 +186,7 @@ impl Made {
                 };
                 rsa(parameters, modulus, exponent, message, signature)
             }
-            (Self::Ecdsa(_) | Self::RsaPkcs1(_) | Self::RsaPss(_), _) => false,
+            (Self::Ecdsa(_) | Self::RsaPkcs1(_) | Self::RsaPss(_), _) => Err(BadSignature),
         }
     }
 }

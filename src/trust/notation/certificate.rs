@@ -244,7 +244,7 @@ impl Certificate {
         self.issuer == issuer.subject
             && self
                 .made
-                .is_some_and(|made| made.verifies(&issuer.key, &self.signed, &self.signature))
+                .is_some_and(|made| made.verify(&issuer.key, &self.signed, &self.signature).is_ok())
     }
 
     /// Whether it bears its own name and signature.

@@ -15,6 +15,7 @@ use super::level::{Action, Level};
 use super::statement::{Scopes, Statement, VerifyTimestamp};
 use super::trust_policy;
 use super::trust_store::{Kind, TrustStore};
+use super::warnings::never_proves_a_time;
 
 /// The files of a named store that hold certificates.
 const EXTENSIONS: [&str; 3] = ["crt", "pem", "cer"];
@@ -60,6 +61,15 @@ impl Config {
             own.map(|statement| vec![statement])
         };
         let restrictions = restrictions(section);
+        if let (Some(statements), Some(_)) = (&statements, restrictions.max_age)
+            && statements.iter().all(never_proves_a_time)
+        {
+            section.wrong(
+                "max_age",
+                "it needs a proven time, and no signature has one: set `tsa` to the root of the timestamping \
+                 authority that signers use, or remove `max_age`",
+            );
+        }
         let signature_repository = signature_repository(section);
         let Lifetimes { refresh, max_stale } = Lifetimes::read(section);
         section.finish();
@@ -128,19 +138,17 @@ fn restrictions(section: &Section<'_>) -> Restrictions {
 }
 
 impl Config {
-    /// Whether both trust one root certificate and, below it, an identity that is written alike.
+    /// Whether both trust one root certificate and, below it, one subject.
     pub(in crate::trust) fn shares(&self, other: &Self) -> bool {
         let pairs = self
             .statements
             .iter()
             .flat_map(|one| other.statements.iter().map(move |other| (one, other)));
         pairs.into_iter().any(|(one, other)| {
-            let (these, those) = (one.identities.texts(), other.identities.texts());
-            let anyone = [&these, &those].iter().any(|texts| texts.contains(&"*"));
-            let identity = anyone || these.iter().any(|text| those.contains(text));
             let root =
                 |kind| one.store.of(kind).iter().any(|one| other.store.of(kind).contains(one));
-            identity && (root(Kind::Ca) || root(Kind::SigningAuthority))
+            one.identities.overlap(&other.identities)
+                && (root(Kind::Ca) || root(Kind::SigningAuthority))
         })
     }
 }

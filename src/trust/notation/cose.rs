@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use coset::cbor::value::Value;
 use coset::iana::{self, EnumI64 as _};
 use coset::{
-    ContentType, CoseSign1, Header as CoseHeader, Label, RegisteredLabelWithPrivate,
-    TaggedCborSerializable as _,
+    CborSerializable as _, ContentType, CoseSign1, Header as CoseHeader, Label,
+    RegisteredLabelWithPrivate, TaggedCborSerializable as _,
 };
 
 use crate::clock::Timestamp;
+use crate::trust::keys::VerifiedBytes;
 use crate::trust::signature::Flaw;
 
 use super::chain::MAX_CHAIN;
@@ -74,12 +75,24 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
     }
     Ok(Parts {
         header: read_header(protected)?,
-        payload: payload.to_vec(),
         message: message.tbs_data(b""),
         signature: message.signature.clone(),
         chain: chain(unprotected)?,
         token: token(unprotected)?,
     })
+}
+
+/// The attributes and the payload in what was signed: a `Sig_structure` (RFC 9052, section 4.4).
+pub(super) fn read_signed(signed: VerifiedBytes<'_>) -> Result<(Header, Vec<u8>), Flaw> {
+    let none = || wrong("the signed bytes are no Sig_structure", "context, header, data, payload");
+    let structure: Value = coset::cbor::de::from_reader(signed.as_bytes()).map_err(|_| none())?;
+    let parts = structure.into_array().map_err(|_| none())?;
+    let [_, protected, _, payload]: [Value; 4] = parts.try_into().map_err(|_| none())?;
+    let protected = protected.into_bytes().map_err(|_| none())?;
+    let payload = payload.into_bytes().map_err(|_| none())?;
+    let header = CoseHeader::from_slice(&protected)
+        .map_err(|e| wrong(format!("no protected header: {e}"), "a map of attributes"))?;
+    Ok((read_header(&header)?, payload))
 }
 
 fn read_header(protected: &CoseHeader) -> Result<Header, Flaw> {

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use crate::clock::Timestamp;
-use crate::trust::signature::Flaw;
+use crate::trust::keys::VerifiedBytes;
+use crate::trust::signature::{Flaw, Vouched};
+use crate::trust::signer::{SignerId, SignerIds};
 
 use super::algorithm::Algorithm;
 use super::certificate::{Certificate, told};
@@ -54,11 +56,11 @@ pub(super) struct Header {
     pub(super) expiry: Option<Timestamp>,
 }
 
-/// What a format takes out of an envelope.
+/// What a format takes out of an envelope. Nobody has checked the signature yet.
 #[derive(Clone, Debug)]
 pub(super) struct Parts {
+    /// Good for one thing: to name an algorithm that the key does not have.
     pub(super) header: Header,
-    pub(super) payload: Vec<u8>,
     /// The bytes that were signed.
     pub(super) message: Vec<u8>,
     pub(super) signature: Vec<u8>,
@@ -68,10 +70,15 @@ pub(super) struct Parts {
     pub(super) token: Option<Vec<u8>>,
 }
 
+/// What a format reads out of the bytes that were signed: the attributes and the payload.
+type ReadSigned = fn(VerifiedBytes<'_>) -> Result<(Header, Vec<u8>), Flaw>;
+
 /// An envelope whose signature was made by the first certificate of its chain, over its payload and
-/// attributes. Nobody need trust that certificate yet.
+/// attributes, which were read from the verified bytes. Nobody need trust that certificate yet.
 #[derive(Clone, Debug)]
 pub(super) struct Envelope {
+    /// What the first certificate vouches for, without a time so far.
+    pub(super) vouched: Vouched,
     pub(super) scheme: SigningScheme,
     pub(super) expiry: Option<Timestamp>,
     pub(super) payload: Vec<u8>,
@@ -84,20 +91,21 @@ impl Envelope {
     /// Reads an envelope of `media_type` and verifies its integrity. `None` for a media type that is no
     /// envelope's.
     pub(super) fn verify(media_type: &str, bytes: &[u8]) -> Option<Result<Self, Flaw>> {
-        let parse = match media_type {
-            jws::MEDIA_TYPE => jws::parse,
-            cose::MEDIA_TYPE => cose::parse,
+        type Parse = fn(&[u8]) -> Result<Parts, Flaw>;
+        let (parse, read): (Parse, ReadSigned) = match media_type {
+            jws::MEDIA_TYPE => (jws::parse, jws::read_signed),
+            cose::MEDIA_TYPE => (cose::parse, cose::read_signed),
             _ => return None,
         };
         if bytes.len() > MAX_ENVELOPE {
             let found = format!("{} bytes", bytes.len());
             return Some(Err(flaw("envelope", found, format!("at most {MAX_ENVELOPE}"))));
         }
-        Some(parse(bytes).and_then(Self::new))
+        Some(parse(bytes).and_then(|parts| Self::new(parts, read)))
     }
 
-    fn new(parts: Parts) -> Result<Self, Flaw> {
-        let Parts { header, payload, message, signature, chain, token } = parts;
+    fn new(parts: Parts, read: ReadSigned) -> Result<Self, Flaw> {
+        let Parts { header, message, signature, chain, token } = parts;
         if chain.len() > MAX_CHAIN {
             let found = format!("{} certificates", chain.len());
             return Err(flaw("certificate_chain", found, format!("at most {MAX_CHAIN}")));
@@ -119,18 +127,27 @@ impl Envelope {
             let wanted = format!("{}, by the signer's key", algorithm.as_str());
             return Err(flaw("algorithm", found, wanted));
         }
-        if !algorithm.verifies(&leaf.key, &message, &signature) {
+        let verified = algorithm.verify(&leaf.key, &message, &signature).map_err(|_| {
             let found = format!("the signature is not one of {:?} over this", leaf.name());
-            return Err(flaw("signature", found, "a signature by its own first certificate"));
-        }
+            flaw("signature", found, "a signature by its own first certificate")
+        })?;
+        let (header, payload) = read(verified)?;
         if header.content_type != CONTENT_TYPE {
             let found = format!("the payload is {:?}", told(&header.content_type));
             return Err(flaw("content_type", found, CONTENT_TYPE));
         }
         let (scheme, expiry) = header.check()?;
         let chain = Chain::new(chain, Purpose::CodeSigning)?;
-        Ok(Self { scheme, expiry, payload, signature, chain, token })
+        let vouched = Vouched::by(verified, chain.leaf().name().to_owned(), ids(&chain));
+        Ok(Self { vouched, scheme, expiry, payload, signature, chain, token })
     }
+}
+
+/// The signer's key, and its name below its root.
+fn ids(chain: &Chain) -> SignerIds {
+    let leaf = chain.leaf();
+    let root = chain.iter().last().unwrap_or(leaf);
+    SignerIds::from([SignerId::of_key(&leaf.key), SignerId::of_name(&root.der, &leaf.subject)])
 }
 
 impl Header {

@@ -90,6 +90,16 @@ impl Identities {
         }
     }
 
+    /// Whether some subject is trusted by both.
+    pub(super) fn overlap(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) | (_, Self::Any) => true,
+            (Self::Subjects(these), Self::Subjects(those)) => {
+                these.iter().any(|one| those.iter().any(|other| one.agrees_with(other)))
+            }
+        }
+    }
+
     /// As they were written.
     pub(super) fn texts(&self) -> Vec<&str> {
         match self {
@@ -118,6 +128,12 @@ impl Identity {
             return Err(wrong(&format!("{missing} is not there")));
         }
         Ok(Self { text: text.to_owned(), attributes })
+    }
+
+    /// Whether one subject can have every attribute of both.
+    fn agrees_with(&self, other: &Self) -> bool {
+        let agrees = |(name, value)| other.attributes.get(name).is_none_or(|own| own == value);
+        self.attributes.iter().all(agrees)
     }
 
     /// Whether `subject` has every attribute of this.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::trust::restrictions::{Restrictions, revoked_flaw};
 use crate::trust::signature::{Flaw, Unproven, Vouched};
-use crate::trust::signer::{SignerId, SignerIds};
 use crate::trust::signing_time::is_ahead;
 use crate::trust::subject::Subject;
 
@@ -106,13 +105,10 @@ impl<'a> Trial<'a> {
         if !self.needs.is_empty() {
             return Ok(Judged::Needs(self.needs));
         }
-        let vouched = Vouched {
-            signer: envelope.chain.leaf().name().to_owned(),
-            signer_ids: ids(&envelope.chain),
-            proven: signed.vouched,
-            signed: Some(signed.at.min(self.now)),
-            expires: self.expires,
-        };
+        let mut vouched = envelope.vouched;
+        vouched.proven = signed.vouched;
+        vouched.signed = Some(signed.at.min(self.now));
+        vouched.expires = self.expires;
         let vouched = self.restrictions.apply(vouched, self.now).map_err(Unproven::Flawed)?;
         Ok(Judged::Proven(Proven { vouched, tolerated: self.tolerated }))
     }
@@ -307,13 +303,6 @@ impl<'a> Trial<'a> {
         }
         self.settled(Action::Log, Err(flaw(REVOCATION, why, wanted)))
     }
-}
-
-/// The signer's key, and its name below its root.
-fn ids(chain: &Chain) -> SignerIds {
-    let leaf = chain.leaf();
-    let root = chain.iter().last().unwrap_or(leaf);
-    SignerIds::from([SignerId::of_key(&leaf.key), SignerId::of_name(&root.der, &leaf.subject)])
 }
 
 fn valid(envelope: &Envelope, time: Timestamp, accuracy: Duration) -> Result<(), Flaw> {

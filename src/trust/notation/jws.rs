@@ -6,6 +6,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use crate::clock::Timestamp;
 use crate::json::{Document, Object, Value};
+use crate::trust::keys::VerifiedBytes;
 use crate::trust::signature::Flaw;
 
 use super::chain::MAX_CHAIN;
@@ -38,7 +39,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
     let protected_text = text(envelope, "protected")?;
     let payload_text = text(envelope, "payload")?;
     let protected = url_safe(protected_text, "protected", MAX_PROTECTED)?;
-    let payload = url_safe(payload_text, "payload", MAX_PAYLOAD)?;
+    url_safe(payload_text, "payload", MAX_PAYLOAD)?;
     let signature = url_safe(text(envelope, "signature")?, "signature", MAX_SIGNATURE)?;
     let protected = read(&protected, "the protected header")?;
     let protected = object(&protected, "the protected header")?;
@@ -60,12 +61,25 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
     message.push_str(payload_text);
     Ok(Parts {
         header: read_header(protected)?,
-        payload,
         message: message.into_bytes(),
         signature,
         chain: chain(header)?,
         token: token(header)?,
     })
+}
+
+/// The attributes and the payload in what was signed: `protected.payload`.
+pub(super) fn read_signed(signed: VerifiedBytes<'_>) -> Result<(Header, Vec<u8>), Flaw> {
+    let text = std::str::from_utf8(signed.as_bytes()).ok();
+    let (protected, payload) = text.and_then(|text| text.split_once('.')).ok_or_else(|| {
+        wrong("the signed bytes are no JWS", "the protected header, a dot and the payload")
+    })?;
+    let payload = url_safe(payload, "payload", MAX_PAYLOAD)?;
+    let protected = url_safe(protected, "protected", MAX_PROTECTED)?;
+    let protected = read(&protected, "the protected header")?;
+    let protected = object(&protected, "the protected header")?;
+    not_miscased(Value::Object(protected), &PROTECTED)?;
+    Ok((read_header(protected)?, payload))
 }
 
 fn read_header(protected: Object<'_>) -> Result<Header, Flaw> {

@@ -31,6 +31,7 @@ mod statement;
 mod timestamp;
 mod trust_policy;
 mod trust_store;
+mod warnings;
 
 pub use anchor::Anchor;
 pub use config::Config;

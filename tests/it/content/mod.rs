@@ -67,7 +67,7 @@ fn sign(world: &World, manifest: &[u8]) {
     put(world, manifest, &[layer(manifest, &MINE)]);
 }
 
-/// The same, at a time that a log proves.
+/// The same, at a time that the signer states and a log proves.
 fn sign_at(world: &World, manifest: &[u8], at: i64) {
     put(world, manifest, &[layer_at(manifest, &MINE, at)]);
 }

@@ -12,7 +12,7 @@ use super::{platform, push_signed_at, put, rule, setup, sign, sign_at, world};
 use crate::attached::{JOSE, MINE, NOTATION, ROOT, envelope, layer_at, put_referrer};
 use crate::audit::Page;
 use crate::fake_registry::REGISTRY;
-use crate::sigstore::{HOUR, NOW};
+use crate::sigstore::{HOUR, NOW, Sigstore};
 use crate::whole_gate::{World, app};
 
 const REFRESH: Duration = Duration::from_secs(5 * 60);
@@ -85,6 +85,18 @@ async fn the_same_image_signed_again_is_no_rollback() {
 async fn an_image_without_a_time_of_signing_does_not_follow_one_that_has_it() {
     let (world, older) = moved_back(REFUSE).await;
     sign(&world, &older);
+    world.pull("v1").await.is_refused("rollback");
+}
+
+/// Anybody who can push can have an old signature logged today.
+#[tokio::test]
+async fn an_old_signature_that_is_logged_again_is_still_a_rollback() {
+    let (world, older) = moved_back(REFUSE).await;
+    let layer = layer_at(&older, &MINE, NOW);
+    let log = &Sigstore::shared().rekor;
+    let (signature, pem) = (layer.signature(), MINE.pem());
+    let today = log.hashedrekord(&layer.payload, &signature, &pem, NOW + 30 * 60);
+    put(&world, &older, &[layer.logged(&today)]);
     world.pull("v1").await.is_refused("rollback");
 }
 

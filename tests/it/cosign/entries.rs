@@ -36,7 +36,7 @@ fn a_logged_signature_is_taken_where_a_log_is_asked_for() {
         let key = Key::new(kind);
         let layer = logged(&Layer::signed(&image(), &key), &key, &Sigstore::shared().rekor);
         let vouched = Bench::of_keys(&[&key], REQUIRE).takes(&layer);
-        assert_eq!(vouched.signed.map(|at| at.unix()), Some(NOW), "{kind:?}");
+        assert_eq!(vouched.proven.map(|at| at.unix()), Some(NOW), "{kind:?}");
     }
 }
 
@@ -246,13 +246,13 @@ fn where_no_log_is_asked_for_a_wrong_entry_changes_nothing() {
         layer.clone().annotated("dev.sigstore.cosign/rfc3161timestamp", "{}"),
         layer.stamped(&TimestampAuthority::new().stamp(b"", NOW)),
     ] {
-        assert_eq!(bench.takes(&layer).signed, None);
+        assert_eq!(bench.takes(&layer).proven, None);
     }
     let statement = statement(&digest(), SIGN);
     let signature = key.sign(&pae(&statement));
     let mut bundle = bundle(&statement, &signature, None, &[], &[]);
     bundle["verificationMaterial"]["tlogEntries"] = json!([{ "kindVersion": "unheard of" }]);
-    assert_eq!(bench.takes(&bundle).signed, None);
+    assert_eq!(bench.takes(&bundle).proven, None);
 }
 
 #[test]
@@ -260,5 +260,5 @@ fn a_timestamp_of_a_stranger_costs_the_time_and_not_the_entry() {
     let (bench, key, layer) = required();
     let stamp = TimestampAuthority::new().stamp(&layer.signature(), NOW - HOUR);
     let layer = logged(&layer, &key, &Sigstore::shared().rekor).stamped(&stamp);
-    assert_eq!(bench.takes(&layer).signed.map(|at| at.unix()), Some(NOW));
+    assert_eq!(bench.takes(&layer).proven.map(|at| at.unix()), Some(NOW));
 }

@@ -353,3 +353,26 @@ fn two_authorities_of_one_name_are_told_apart_by_their_keys() {
     let below_twin = twin.certify(&Leaf::new(), Some(&shared().certificates));
     bench.takes(&logged(&below_twin, &shared().rekor, NOW));
 }
+
+#[test]
+fn a_certificate_with_two_names_is_one_signer_under_two_patterns() {
+    let mut leaf = Leaf::new().email("release@acme.test");
+    leaf.names.extend(Leaf::new().email("qa@acme.test").names);
+    let layer = logged(&shared().certify(&leaf), &shared().rekor, NOW);
+    let ids = |identity: &str| {
+        let lines = format!("identity = {identity:?}\nissuer = {:?}", Leaf::ISSUER);
+        Bench::keyless(&lines, &shared().trusted_root()).takes(&layer).signer_ids
+    };
+    assert!(!ids("release@acme.test").is_disjoint(&ids("qa@acme.test")));
+}
+
+/// A certificate that lives for a day can be logged again all that day.
+#[test]
+fn the_time_of_a_log_is_that_of_the_signature_only_under_a_short_lived_certificate() {
+    for (life, signed) in [(HOUR, Some(Timestamp::from_unix(NOW))), (HOUR + 1, None)] {
+        let mut leaf = Leaf::new();
+        leaf.term = Term { from: NOW - 60, until: NOW - 60 + life };
+        let vouched = bench().takes(&logged(&shared().certify(&leaf), &shared().rekor, NOW));
+        assert_eq!((vouched.proven, vouched.signed), (Some(Timestamp::from_unix(NOW)), signed));
+    }
+}

@@ -4,7 +4,9 @@ use serde_json::json;
 
 use countersign::clock::Timestamp;
 
-use crate::sigstore::{Key, Kind, Layer, NOW, Sigstore, YEAR, bundle, pae, payload, statement};
+use crate::sigstore::{
+    DAY, Key, Kind, Layer, NOW, Sigstore, YEAR, bundle, pae, payload, rfc3339, statement,
+};
 
 use super::bench::{Bench, PROVENANCE, SIGN, digest};
 
@@ -117,18 +119,47 @@ fn the_attestation_of_a_key_is_taken_where_it_is_asked_for() {
     bench.takes(&bundle(&statement, &signature, None, &[], &[]));
 }
 
+/// Anybody who can push can have an old signature logged or stamped again.
 #[test]
-fn the_time_that_a_log_or_an_authority_proves_is_told() {
+fn an_old_signature_of_a_key_that_is_logged_or_stamped_again_does_not_become_young() {
     let (key, sigstore) = (Key::new(Kind::P256), Sigstore::shared());
     let bench = Bench::of_keys(&[&key], "");
-    let layer = Layer::signed(&image(), &key);
-    let entry =
-        sigstore.rekor.hashedrekord(image().as_bytes(), &layer.signature(), &key.pem(), NOW);
-    let vouched = bench.takes(&layer.clone().logged(&entry));
-    assert_eq!(vouched.signed, Some(Timestamp::from_unix(NOW)));
-    let vouched =
-        bench.takes(&layer.clone().stamped(&sigstore.tsa.stamp(&layer.signature(), NOW + 5)));
-    assert_eq!(vouched.signed, Some(Timestamp::from_unix(NOW + 5)));
+    let again = |layer: &Layer| {
+        let (signature, pem) = (layer.signature(), key.pem());
+        let entry = sigstore.rekor.hashedrekord(&layer.payload, &signature, &pem, NOW);
+        let stamp = sigstore.tsa.stamp(&signature, NOW + 5);
+        [(layer.clone().logged(&entry), NOW), (layer.clone().stamped(&stamp), NOW + 5)]
+    };
+    for (layer, at) in again(&Layer::signed(&image(), &key)) {
+        let vouched = bench.takes(&layer);
+        assert_eq!((vouched.proven, vouched.signed), (Some(Timestamp::from_unix(at)), None));
+    }
+    // The key signed this time, so nobody else can change it.
+    for stated in [json!(NOW - DAY), json!((NOW - DAY).to_string()), json!(rfc3339(NOW - DAY))] {
+        let text = payload(&digest(), json!({ "timestamp": stated }));
+        for (layer, _) in again(&Layer::signed(&text, &key)) {
+            assert_eq!(bench.takes(&layer).signed, Some(Timestamp::from_unix(NOW - DAY)));
+        }
+    }
+}
+
+/// As `cosign sign -a timestamp=…` writes it into a bundle.
+#[test]
+fn the_subject_of_a_statement_states_the_time_as_an_annotation() {
+    let key = Key::new(Kind::P256);
+    let bench = Bench::of_keys(&[&key], "");
+    let annotated = |value: &str| {
+        let text = statement(&digest(), SIGN).replace(
+            "\"subject\":[{",
+            &format!("\"subject\":[{{\"annotations\":{{\"timestamp\":{value}}},"),
+        );
+        bundle(&text, &key.sign(&pae(&text)), None, &[], &[])
+    };
+    let stated = bench.takes(&annotated(&format!("\"{}\"", NOW - DAY)));
+    assert_eq!(stated.signed, Some(Timestamp::from_unix(NOW - DAY)));
+    assert_eq!(bench.takes(&annotated("\"yesterday\"")).signed, None);
+    let ahead = bench.now.unix() + YEAR;
+    bench.refuses("time", &annotated(&format!("\"{ahead}\"")));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::json;
 use sigstore_verify::trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
 
 use super::bench::{Bench, digest, read};
-use crate::sigstore::{Layer, Leaf, NOW, Sigstore, payload};
+use crate::sigstore::{Authority, Layer, Leaf, NOW, Sigstore, Term, payload};
 
 /// A bench that accepts `identity`, and a layer whose certificate has `name`.
 fn of(identity: &str, name: &str) -> (Bench, Layer) {
@@ -66,6 +66,77 @@ fn with_public_roots_an_identity_has_a_fixed_owner() {
     wrong(&lines("*@gmail.com"), &[], "identity", "everyone can register");
     for identity in ["https://github.com/acme/**", "*@acme.com", "me@gmail.com"] {
         read(&lines(identity), &[]).unwrap();
+    }
+}
+
+/// The certificates of the public root, as operators paste them.
+fn public_chain() -> String {
+    let root: serde_json::Value = serde_json::from_str(SIGSTORE_PRODUCTION_TRUSTED_ROOT).unwrap();
+    let authorities = root["certificateAuthorities"].as_array().unwrap();
+    let chain = authorities.last().unwrap()["certChain"]["certificates"].as_array().unwrap();
+    let pem = |one: &serde_json::Value| {
+        format!(
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            one["rawBytes"].as_str().unwrap()
+        )
+    };
+    chain.iter().map(pem).collect()
+}
+
+#[test]
+fn the_public_authority_in_certificate_chain_is_no_private_pki() {
+    let (chain, own) = (public_chain(), Authority::new("acme", Term::years()).chain_pem());
+    let lines = |identity: &str| format!("certificate_chain = \"c\"\nidentity = {identity:?}");
+    for identity in ["*", "**", "*@*", "https://github.com/*"] {
+        let issued = format!("{}\nissuer = \"https://a.test\"", lines(identity));
+        wrong(&issued, &[("c", &chain)], "identity", "fixed owner");
+        wrong(&lines(identity), &[("c", &chain)], "identity", "fixed owner");
+        read(&issued, &[("c", &own)]).unwrap();
+    }
+    wrong(&lines("me@acme.com"), &[("c", &chain)], "certificate_chain", "add `issuer`");
+    read(&lines("*"), &[("c", &own)]).unwrap();
+}
+
+#[test]
+fn an_identity_that_is_written_wrongly_is_told_how_to_write_it() {
+    let lines = |identity: &str| format!("identity = {identity:?}\nissuer = \"https://a.test\"");
+    for (identity, says) in [
+        ("**@acme.com", "`**` also matches `/`, so it would match URLs; write \"*@acme.com\""),
+        ("*@*.acme.com", "the mail domain \"*.acme.com\" contains `*`; write one domain"),
+        ("*@acme", "\"acme\" is no mail domain"),
+        ("https://*.acme.com/a/b", "the host contains `*`"),
+        ("https://github.com/*/app", "the first path segment, the owner, contains `*`"),
+        ("https://github.com", "no first path segment, the owner"),
+        ("http*://github.com/acme/*", "the scheme contains `*`"),
+        ("*acme*", "neither a URL nor a mail address"),
+    ] {
+        if identity.contains('*') {
+            wrong(&lines(identity), &[], "identity", says);
+        } else {
+            read(&lines(identity), &[]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn patterns_that_some_identity_matches_together_are_shared() {
+    let config = |identity: &str| {
+        let lines = format!("identity = {identity:?}\nissuer = \"https://a.test\"");
+        countersign::trust::Config::Cosign(read(&lines, &[]).unwrap())
+    };
+    for (one, other, shared) in [
+        ("*@acme.com", "*@acme.com", true),
+        ("*@acme.com", "release@acme.com", true),
+        ("a*@acme.com", "*z@acme.com", true),
+        ("a*@acme.com", "b*@acme.com", false),
+        ("https://h/acme/*/x", "https://h/acme/app/*", true),
+        ("https://h/acme/*", "https://h/acme/a/b", false),
+        ("https://h/acme/**", "https://h/acme/a/b", true),
+        ("release@acme.com", "qa@acme.com", false),
+    ] {
+        let found = config(one).shares(&config(other));
+        assert_eq!(found.is_some(), shared, "{one} {other}");
+        assert_eq!(config(other).shares(&config(one)), found, "{one} {other}");
     }
 }
 

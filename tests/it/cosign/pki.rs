@@ -171,3 +171,23 @@ fn a_certificate_of_an_authority_signs_no_image() {
     let swapped = Certified { der: authority.intermediate_der.clone(), ..certified };
     bench(&authority, "").refuses("identity", &layer(&swapped));
 }
+
+/// A certificate that lives for a year binds no time: its key signs all the year.
+#[test]
+fn an_old_signature_of_a_long_lived_certificate_that_is_stamped_again_does_not_become_young() {
+    let authority = Authority::new("acme", Term::years());
+    let (long, mut short) = (leaf(), leaf());
+    short.term = Term { from: NOW - HOUR + 60, until: NOW + 60 };
+    let (bench, tsa) = (bench(&authority, ""), &Sigstore::shared().tsa);
+    let stamped = |layer: &Layer| layer.clone().stamped(&tsa.stamp(&layer.signature(), NOW));
+    for (leaf, signed) in [(&long, None), (&short, Some(Timestamp::from_unix(NOW)))] {
+        let vouched = bench.takes(&stamped(&layer(&authority.certify(leaf, None))));
+        assert_eq!((vouched.proven.map(Timestamp::unix), vouched.signed), (Some(NOW), signed));
+    }
+    let certified = authority.certify(&long, None);
+    let text = payload(&digest(), json!({ "timestamp": NOW - DAY }));
+    let stating = Layer::signed(&text, &certified.key)
+        .annotated("dev.sigstore.cosign/certificate", certified.pem());
+    let stated = bench.takes(&stamped(&stating)).signed;
+    assert_eq!(stated, Some(Timestamp::from_unix(NOW - DAY)));
+}

@@ -12,6 +12,7 @@ use crate::sigstore::{
 };
 
 use super::bench::{Bench, SIGN, digest, read};
+use crate::twin::twin;
 
 const SIGNER: &str = r#"
     identity = "https://github.com/acme/*/.github/workflows/release.yml@refs/tags/*"
@@ -36,7 +37,7 @@ fn a_signature_that_is_proven_to_be_later_than_not_after_does_not_count() {
     let key = Key::new(Kind::P256);
     let bench = Bench::of_keys(&[&key], &format!("not_after = {}", rfc3339(NOW + 60)));
     let before = bench.takes(&logged(&signed(&key), &key.pem(), NOW + 60));
-    assert_eq!((before.signed, before.expires), (at(NOW + 60), None));
+    assert_eq!((before.proven, before.expires), (at(NOW + 60), None));
     let later = bench.refuses("not_after", &logged(&signed(&key), &key.pem(), NOW + 61));
     assert!(later.found.contains("after `not_after`"), "{later:?}");
     // Whoever has the key can state an earlier time; only a proven one counts.
@@ -66,14 +67,24 @@ fn not_after_can_be_a_day_and_then_means_its_end() {
 fn a_signature_counts_for_max_age_after_it_was_made_and_only_with_a_proven_time() {
     let key = Key::new(Kind::P256);
     let mut bench = Bench::of_keys(&[&key], "max_age = \"2h\"");
-    let layer = logged(&signed(&key), &key.pem(), NOW);
+    let stating = |time| Layer::signed(&payload(&digest(), json!({ "timestamp": time })), &key);
+    let layer = logged(&stating(NOW), &key.pem(), NOW);
     assert_eq!(bench.takes(&layer).expires, at(NOW + 2 * HOUR));
-    bench.refuses("max_age", &signed(&key));
+    bench.refuses("max_age", &stating(NOW));
     bench.now = Timestamp::from_unix(NOW + 2 * HOUR + 1);
     bench.refuses("max_age", &layer);
     // An old signature that states its time is not younger because it is logged today.
-    let stated = Layer::signed(&payload(&digest(), json!({ "timestamp": NOW })), &key);
-    bench.refuses("max_age", &logged(&stated, &key.pem(), NOW + HOUR));
+    bench.refuses("max_age", &logged(&stating(NOW), &key.pem(), NOW + HOUR));
+}
+
+/// A log entry that anybody makes today says nothing of the age of a signature.
+#[test]
+fn a_key_signature_that_states_no_time_does_not_count_under_max_age() {
+    let key = Key::new(Kind::P256);
+    let bench = Bench::of_keys(&[&key], "max_age = \"2h\"");
+    let flaw = bench.refuses("max_age", &logged(&signed(&key), &key.pem(), NOW));
+    assert!(flaw.found.contains("states no time"), "{flaw:?}");
+    assert!(flaw.wanted.contains("-a timestamp="), "{flaw:?}");
 }
 
 #[test]
@@ -84,6 +95,7 @@ fn a_revoked_key_does_not_count_and_another_key_of_the_anchor_does() {
         let bench = Bench::of_keys(&[&lost, &kept], &format!("revoked = [{revoked:?}]"));
         let flaw = bench.refuses("revoked", &signed(&lost));
         assert!(flaw.found.contains("`revoked` names the key that signed"), "{flaw:?}");
+        assert!(flaw.found.ends_with(&revoked), "{flaw:?}");
         bench.takes(&signed(&kept));
     }
 }
@@ -118,6 +130,62 @@ fn a_revoked_certificate_does_not_count_by_its_hash_its_serial_or_its_key() {
         bench.refuses("revoked", &keyless(&lost));
         bench.takes(&keyless(&kept));
     }
+}
+
+#[test]
+fn the_ecdsa_twin_of_a_revoked_certificate_does_not_count() {
+    let lost = certified();
+    let hash = hex::encode(Sha256::digest(&lost.der));
+    let other = Certified { der: twin(&lost.der), ..lost.clone() };
+    assert_ne!(other.der, lost.der);
+    revoking(&format!("certificate:{}", "0".repeat(64))).takes(&keyless(&other));
+    revoking(&format!("certificate:{hash}")).refuses("revoked", &keyless(&other));
+    // The operator may have been given the twin.
+    let hash = hex::encode(Sha256::digest(&other.der));
+    revoking(&format!("certificate:{hash}")).refuses("revoked", &keyless(&lost));
+    let root = Sigstore::shared().trusted_root().to_string();
+    let lines = format!("{SIGNER}\ntrusted_root = \"r\"\nrevoked = [\"certificate:lost.crt\"]");
+    let bench = Bench::new(&lines, &[("r", &root), ("lost.crt", &lost.pem())]);
+    for one in [&lost, &other] {
+        let flaw = bench.refuses("revoked", &keyless(one));
+        assert!(flaw.found.contains("certificate:lost.crt"), "{flaw:?}");
+    }
+}
+
+/// A bundle carries only the signer's certificate; the trusted root has those above it.
+#[test]
+fn a_revoked_certificate_of_the_authority_takes_its_signers_with_it() {
+    let (one, sigstore) = (certified(), Sigstore::shared());
+    let text = statement(&digest(), SIGN);
+    let signature = one.key.sign(&pae(&text));
+    let entry = sigstore.rekor.dsse(&text, &signature, &one.pem(), NOW);
+    let bundled = bundle(&text, &signature, Some(&one), &[entry], &[]);
+    revoking("serial:01").takes(&bundled);
+    for der in [&sigstore.fulcio.intermediate_der, &sigstore.fulcio.root_der] {
+        let flaw = revoking(&format!("certificate:{}", hex::encode(Sha256::digest(der))))
+            .refuses("revoked", &bundled);
+        assert!(flaw.found.contains("above the signer's"), "{flaw:?}");
+    }
+}
+
+/// Only the log's promise covers the id of the log and the index. A proof does not.
+#[test]
+fn a_log_entry_without_a_promise_does_not_evade_its_index() {
+    let (one, sigstore) = (certified(), Sigstore::shared());
+    let text = statement(&digest(), SIGN);
+    let signature = one.key.sign(&pae(&text));
+    let entry = sigstore.rekor.dsse(&text, &signature, &one.pem(), NOW);
+    let leaf = hex::encode(Sha256::digest([&[0][..], &entry.body].concat()));
+    let mut bundled =
+        bundle(&text, &signature, Some(&one), &[entry], &[sigstore.tsa.stamp(&signature, NOW)]);
+    let id = hex::encode(sigstore.rekor.key.id());
+    let evading = &mut bundled["verificationMaterial"]["tlogEntries"][0];
+    evading.as_object_mut().unwrap().remove("inclusionPromise");
+    evading["logIndex"] = json!("7");
+    revoking("serial:01").takes(&bundled);
+    let flaw = revoking(&format!("log-entry:{id}/5")).refuses("revoked", &bundled);
+    assert!(flaw.wanted.contains("UUID"), "{flaw:?}");
+    revoking(&format!("log-entry:{leaf}")).refuses("revoked", &bundled);
 }
 
 #[test]
@@ -209,6 +277,11 @@ fn what_means_nothing_for_an_anchor_is_reported() {
     wrong("revoked = [\"nothing\"]", "say what it is");
     wrong("revoked = [\"person:me\"]", "is none of");
     wrong("revoked = [\"serial:xyz\"]", "hexadecimal");
+    wrong("revoked = [\"serial:0x01\"]", "without `0x`");
+    wrong("revoked = [\"serial:\"]", "names nothing");
+    wrong("revoked = [\"serial:00\"]", "zero");
+    wrong("revoked = [\"key:\"]", "names nothing");
+    wrong("revoked = [\"certificate:sha256:\"]", "names nothing");
     wrong("revoked = [\"serial:01\"]", "have no certificate");
     wrong("revoked = [\"key:k.pub\"]", "every one of `keys` is revoked");
     wrong("revoked = [\"key:nowhere.pub\"]", "taken for a file's name");

@@ -5,7 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use countersign::oci::Digest;
 use countersign::trust::revoked::Revoked;
 use countersign::trust::{Reason, Restriction};
+use rcgen::PublicKeyData as _;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use super::judge::{Judge, resolved};
 use crate::notary_repository::*;
@@ -260,6 +262,29 @@ fn k11_what_a_revoked_key_signed_is_refused_until_the_key_is_rotated() {
     }
     let (judge, mut repository) = without_key_of("targets/qa");
     judge.admits(&repository.publish());
+}
+
+/// An operator has the SHA-256 of the public key, as `openssl` prints it, or a file.
+#[test]
+fn k11_a_revoked_key_is_found_by_the_hash_of_its_public_key() {
+    for role in ["root", "timestamp", "targets", RELEASES] {
+        let mut repository = NotaryRepository::signed();
+        let spki = repository.role(role).keys[0].pair.subject_public_key_info();
+        let revoked = [Revoked::Key(Sha256::digest(spki).into())].into_iter().collect();
+        let judge = Judge::pinned_to(&repository).on(|terms| terms.revoked = revoked);
+        judge.refuses(Reason::SignatureInvalid, &repository.publish());
+    }
+    for kind in [Kind::P384, Kind::P521, Kind::Rsa2048, Kind::Ed25519] {
+        let mut repository = NotaryRepository::signed();
+        let key = Key::new(kind, "timestamp");
+        let spki = key.pair.subject_public_key_info();
+        *repository.keys_mut("timestamp") = vec![key];
+        let revoked = [Revoked::Key(Sha256::digest(spki).into())].into_iter().collect();
+        let files = repository.publish();
+        Judge::pinned_to(&repository).admits(&files);
+        let judge = Judge::pinned_to(&repository).on(|terms| terms.revoked = revoked);
+        judge.refuses(Reason::SignatureInvalid, &files);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::site::{JWS, config, flawed, judged, subject, trusting, vouched};
 use crate::notation_authority::{Stamp, timestamping};
 use crate::notation_signer::{Certified, DAY, Kind, NOW, Signing};
+use crate::twin::twin;
 
 struct Site {
     root: Certified,
@@ -90,6 +91,20 @@ fn a_revoked_certificate_does_not_count_at_any_level() {
         assert_eq!(flaw.check, "revoked", "{level}");
         let other = root.issue("other", Kind::P384, |_| {});
         vouched(judged(&anchor, JWS, Signing::new(&other, &subject()).jws()));
+    }
+}
+
+#[test]
+fn the_ecdsa_twin_of_a_revoked_certificate_does_not_count() {
+    let root = Certified::root("root");
+    let signer = root.signer();
+    let other = Certified { der: twin(&signer.der), ..signer.clone() };
+    let jws = |signer: &Certified| Signing::new(signer, &subject()).jws();
+    let id = hex::encode(Sha256::digest(&signer.der));
+    vouched(judged(&trusting(&root, ""), JWS, jws(&other)));
+    let anchor = trusting(&root, &format!("revoked = [\"certificate:{id}\"]"));
+    for one in [&signer, &other] {
+        assert_eq!(flawed(judged(&anchor, JWS, jws(one))).check, "revoked");
     }
 }
 

@@ -74,7 +74,7 @@ fn verify(
     }
     let made = Made::read(&list.signature_algorithm, None).ok_or("it is signed in a weak way")?;
     let message = list.tbs_cert_list.as_ref();
-    if !made.verifies(&issuer.key, message, &list.signature_value.data) {
+    if made.verify(&issuer.key, message, &list.signature_value.data).is_err() {
         return Err("its signature is not the issuer's");
     }
     Ok(())

@@ -90,7 +90,7 @@ pub(super) fn read(question: &Question<'_>, content: &[u8], known: &Revocations)
     let holds = match (made, signature) {
         (Some(made), Some(signature)) => {
             let key = responder.as_ref().map_or(&question.issuer.key, |delegate| &delegate.key);
-            made.verifies(key, &signed, signature)
+            made.verify(key, &signed, signature).is_ok()
         }
         (_, _) => false,
     };

@@ -157,7 +157,7 @@ impl SignedData {
             .filter(|made| made.hash() == digest);
         let holds = match (made, message) {
             (Some(made), Some(message)) => {
-                made.verifies(&signer.key, &message, self.signer.signature.as_bytes())
+                made.verify(&signer.key, &message, self.signer.signature.as_bytes()).is_ok()
             }
             (_, _) => false,
         };
