@@ -8,7 +8,6 @@ use crate::trust::refusal::{Reason, Refusal, UnpinnedRoot};
 use super::anchor::Anchor;
 use super::role::Role;
 use super::root_of_trust::{Pin, Pins};
-use super::schema::Root;
 use super::signed::Signed;
 use super::tuf_key::{KeyId, TufKey};
 
@@ -69,15 +68,16 @@ impl Anchor {
     }
 }
 
-/// The canonical ids of the keys in `root` that a pin names by their certificate. The root needs no verification: the id
-/// of a certificate is its hash, so it cannot stand for another key.
+/// The canonical ids of the keys in `root` that a pin names by their certificate. The id of a
+/// certificate is its hash, so it cannot stand for another key.
 fn pinned_keys<'a>(root: &[u8], pins: &'a Pins) -> impl Iterator<Item = KeyId> + use<'a> {
     let pins: &[Pin] = match pins {
         Pins::FirstUse => &[],
         Pins::Keys(pins) => pins,
     };
-    let root = Signed::parse(Role::Root, root).and_then(|signed| signed.claims::<Root>());
-    let keys = root.map(|root| root.root.keys).unwrap_or_default();
+    let root = Signed::parse(Role::Root, root)
+        .and_then(|signed| signed.verify_by_itself(|_| Ok(()), |_| true, |refusal, _| refusal));
+    let keys = root.map(|root| root.into_metadata().root.keys).unwrap_or_default();
     keys.into_iter().filter_map(|(id, key)| match key {
         TufKey::Certified(certificates) if pins.contains(&Pin::Id(id)) => {
             Some(certificates.canonical_id())
