@@ -40,11 +40,11 @@ async fn a_second_gate_on_a_removed_store_never_shares_it_with_the_first() {
 
     // Another process takes the folder, and has it alone.
     let second = App::start(&config, world.clock.clone()).await.unwrap();
-    let trusted = || world.files("memory.json").len();
-    assert_eq!(trusted(), 0);
+    let trusted = |world: &World| world.files("memory.json").len();
+    assert_eq!(trusted(&world), 0);
     world.push_signed("v3", "three");
     world.pull("v3").await;
-    assert_eq!(trusted(), 0, "the first gate wrote into the folder of the second");
+    assert_eq!(trusted(&world), 0, "the first gate wrote into the folder of the second");
     becomes(&world, 503).await;
     second.stop().await;
     world.stop().await;
