@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::clock::{Clock, Timestamp};
-use crate::trust::lifetimes::{Lifetimes, SILENCE};
+use crate::trust::lifetimes::SILENCE;
 use crate::trust::metrics::Metrics;
 use crate::trust::refusal::{Reason, Refusal, Unendorsed};
 use crate::trust::scheme::Scheme;
@@ -25,7 +25,7 @@ use super::kept::{kept_file, verify_again};
 use super::notary::Repute;
 use super::repository::SignedRepository;
 use super::role::File;
-use super::standing::{Standing, Use, in_grace};
+use super::standing::{Standing, Use};
 use super::state::{Remembered, StateError};
 use super::update::{NotUpdated, Updated, update};
 
@@ -59,7 +59,7 @@ pub struct TrustCache {
     metrics: Metrics,
     /// Puts the refreshes, and those who want one, into an order.
     turns: Arc<AtomicU64>,
-    queries: Queries,
+    pub(super) queries: Queries,
 }
 
 impl TrustCache {
@@ -147,23 +147,6 @@ impl TrustCache {
         }
     }
 
-    /// What was known of `gun` before, if it may be used while its Notary server does not answer.
-    async fn meanwhile(&self, anchor: &Arc<Anchor>, gun: &Gun) -> Option<Arc<SignedRepository>> {
-        let known = self.standings.get(&Sought(anchor.name(), gun)).await;
-        let now = self.clock.now();
-        let verified;
-        let before = match known.as_ref().filter(|entry| entry.is_of(anchor)) {
-            Some(entry) => &entry.standing,
-            None => {
-                let kept = self.remembered(anchor, gun).await.ok()??;
-                verified = verify_again(anchor, gun, &kept, now).await?;
-                &verified
-            }
-        };
-        let silent = Standing::unreachable(Some(before), String::new(), now);
-        silent.answer(now, lifetimes(anchor)).ok()
-    }
-
     /// Begins to refresh what is in use and soon runs out; to be called again and again. Gives the
     /// refreshes that it began, which go on without being waited for.
     pub fn tend(&self) -> Vec<JoinHandle<()>> {
@@ -182,12 +165,6 @@ impl TrustCache {
                 self.standings.invalidate(&*key).await;
             }
         }
-    }
-
-    /// Whether the server was asked for [`SILENCE`] without an answer, about `gun` or known repositories.
-    fn is_silent(&self, anchor: &Anchor, gun: &Gun) -> bool {
-        self.queries.last(&(anchor.name().clone(), gun.clone()), SILENCE)
-            || anchor.notary.is_silent(SILENCE)
     }
 
     fn refresh_ahead(&self, turn: Turn, gun: Gun) -> JoinHandle<()> {
@@ -328,7 +305,7 @@ impl TrustCache {
         Some(standing)
     }
 
-    async fn remembered(
+    pub(super) async fn remembered(
         &self,
         anchor: &Arc<Anchor>,
         gun: &Gun,
@@ -383,28 +360,6 @@ impl TrustCache {
             tracing::error!(anchor = &**anchor.name(), %error, "the trust memory cannot be written");
             NotUpdated::Unreachable(format!("the trust memory cannot be written: {error}"))
         })
-    }
-}
-
-impl Standing {
-    /// The answer right after a refresh: even what is not to be used again serves those who waited.
-    fn answer(
-        &self,
-        now: Timestamp,
-        lifetimes: Lifetimes,
-    ) -> Result<Arc<SignedRepository>, Unendorsed> {
-        match self {
-            Self::Signed { repository, .. } => Ok(repository.clone()),
-            Self::Refused { refusal, .. } => Err(Unendorsed::Refused(refusal.clone())),
-            Self::Unreachable { why, last, .. } => match last {
-                Some((repository, answered))
-                    if in_grace(repository, *answered, now, lifetimes.max_stale) =>
-                {
-                    Ok(repository.clone())
-                }
-                Some(_) | None => Err(Unendorsed::Undecided(why.clone())),
-            },
-        }
     }
 }
 

@@ -26,6 +26,7 @@ mod role;
 mod root_of_trust;
 mod schema;
 mod signed;
+mod silence;
 mod tuf_key;
 mod standing;
 mod state;

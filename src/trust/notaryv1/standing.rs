@@ -117,9 +117,31 @@ impl Standing {
     }
 }
 
+impl Standing {
+    /// The answer right after a refresh: even what is not to be used again serves those who waited.
+    pub(super) fn answer(
+        &self,
+        now: Timestamp,
+        lifetimes: Lifetimes,
+    ) -> Result<Arc<SignedRepository>, Unendorsed> {
+        match self {
+            Self::Signed { repository, .. } => Ok(repository.clone()),
+            Self::Refused { refusal, .. } => Err(Unendorsed::Refused(refusal.clone())),
+            Self::Unreachable { why, last, .. } => match last {
+                Some((repository, answered))
+                    if in_grace(repository, *answered, now, lifetimes.max_stale) =>
+                {
+                    Ok(repository.clone())
+                }
+                Some(_) | None => Err(Unendorsed::Undecided(why.clone())),
+            },
+        }
+    }
+}
+
 /// Whether what was answered then may still be used though the server does not answer: within
 /// `max_stale`, and never after its own end.
-pub(super) fn in_grace(
+fn in_grace(
     repository: &SignedRepository,
     answered: Timestamp,
     now: Timestamp,

@@ -1,0 +1,43 @@
+//! A Notary server that does not answer: when that is certain, and what may be used meanwhile. Time in the gate's
+//! own queue does not count as silence of the server.
+
+use std::sync::Arc;
+
+use crate::trust::lifetimes::SILENCE;
+
+use super::anchor::Anchor;
+use super::cache::{Sought, TrustCache};
+use super::entry::lifetimes;
+use super::gun::Gun;
+use super::kept::verify_again;
+use super::repository::SignedRepository;
+use super::standing::Standing;
+
+impl TrustCache {
+    /// Whether the server was asked for [`SILENCE`] without an answer, about `gun` or known repositories.
+    pub(super) fn is_silent(&self, anchor: &Anchor, gun: &Gun) -> bool {
+        self.queries.last(&(anchor.name().clone(), gun.clone()), SILENCE)
+            || anchor.notary.is_silent(SILENCE)
+    }
+
+    /// What was known of `gun` before, if it may be used while its Notary server does not answer.
+    pub(super) async fn meanwhile(
+        &self,
+        anchor: &Arc<Anchor>,
+        gun: &Gun,
+    ) -> Option<Arc<SignedRepository>> {
+        let known = self.standings.get(&Sought(anchor.name(), gun)).await;
+        let now = self.clock.now();
+        let verified;
+        let before = match known.as_ref().filter(|entry| entry.is_of(anchor)) {
+            Some(entry) => &entry.standing,
+            None => {
+                let kept = self.remembered(anchor, gun).await.ok()??;
+                verified = verify_again(anchor, gun, &kept, now).await?;
+                &verified
+            }
+        };
+        let silent = Standing::unreachable(Some(before), String::new(), now);
+        silent.answer(now, lifetimes(anchor)).ok()
+    }
+}
