@@ -26,7 +26,9 @@ use crate::config::Config;
 use crate::gate::Gate;
 use crate::oci::ImageRef;
 use crate::oci::name::InvalidName;
-use crate::server::{self, Facing, Generations, Limits, Load, Proxy, Scheme, Server, Tls, Versions};
+use crate::server::{
+    self, Facing, Generations, Limits, Load, Proxy, Scheme, Server, Tls, Versions,
+};
 use crate::store::StoreLock;
 use crate::tasks::{Supervisor, Task};
 use crate::telemetry;

@@ -90,7 +90,7 @@ impl Download {
         match store.begin(&digest, length).await {
             Ok(ingest) => {
                 let open = Open::new(length, ingest.arriving());
-                self.start.tell(|progress| *progress = Progress::Open(open));
+                self.start.tell(|progress| *progress = Progress::Open(Box::new(open)));
                 Some((source, ingest))
             }
             Err(_) => {

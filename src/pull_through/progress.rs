@@ -27,7 +27,7 @@ pub(super) enum Progress {
     /// It cannot be kept, so that everyone has to ask upstream himself.
     NotKept,
     /// It comes, and is kept on the way.
-    Open(Open),
+    Open(Box<Open>),
 }
 
 /// A download that is under way, or was.
@@ -199,7 +199,7 @@ mod tests {
             Config { path: path.clone(), max_size: 1 << 30, scrub_every: Duration::from_secs(1) };
         let store = Store::open(&config, Clock::default(), &Metrics::default()).unwrap();
         let ingest = store.ingest(&Digest::of(b""), None).unwrap();
-        let mut progress = Progress::Open(Open::new(None, ingest.arriving()));
+        let mut progress = Progress::Open(Box::new(Open::new(None, ingest.arriving())));
         for _ in 0..10_000 {
             progress.advance(vec![Bytes::from_static(b"x")]);
         }

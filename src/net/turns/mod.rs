@@ -264,8 +264,8 @@ impl State {
         if self.holders.remove(&holder.id).is_some()
             && let Requester::Client { address, .. } = holder.requester
         {
-            subtract(&mut self.of_address, address);
-            subtract(&mut self.of_connection, holder.requester);
+            subtract(&mut self.of_address, &address);
+            subtract(&mut self.of_connection, &holder.requester);
         }
     }
 }
@@ -289,11 +289,11 @@ fn blocked_by_own(
     }
 }
 
-fn subtract<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: K) {
-    if let Some(count) = counts.get_mut(&key) {
+fn subtract<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
         *count -= 1;
         if *count == 0 {
-            counts.remove(&key);
+            counts.remove(key);
         }
     }
 }

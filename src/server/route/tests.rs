@@ -254,10 +254,9 @@ fn a_host_of_docker_hub_is_docker_hub() {
     };
     let registry = |names: &Names, ns: &str| {
         let query = format!("ns={ns}");
-        match Route::parse(&Method::GET, "/v2/alpine/manifests/v1", Some(&query), names)? {
-            Route::Manifest(image) => Ok(format!("{}/{}", image.registry, image.repository)),
-            route => panic!("{route:?}"),
-        }
+        let route = Route::parse(&Method::GET, "/v2/alpine/manifests/v1", Some(&query), names)?;
+        let Route::Manifest(image) = route else { panic!("{route:?}") };
+        Ok(format!("{}/{}", image.registry, image.repository))
     };
     let hub = names(&["docker.io"]);
     for ns in ["docker.io", "registry-1.docker.io", "index.docker.io"] {
