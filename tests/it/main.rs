@@ -31,6 +31,8 @@ mod tls_server;
 mod token_server;
 #[path = "../rig/twin.rs"]
 mod twin;
+#[path = "../rig/setup.rs"]
+mod setup;
 #[path = "../rig/whole_gate.rs"]
 mod whole_gate;
 

@@ -28,7 +28,8 @@ pub use crate::answer::Answer;
 use crate::fake_notary::FakeNotary;
 use crate::fake_registry::{FakeRegistry, REGISTRY};
 use crate::folder::Folder;
-use crate::notary_repository::{GUN, NOW, NotaryRepository, RELEASES};
+use crate::notary_repository::{GUN, NotaryRepository, RELEASES};
+pub use crate::setup::Setup;
 
 /// The repository of [`GUN`] at the registry.
 pub const APP: &str = "library/app";
@@ -36,46 +37,6 @@ pub const APP: &str = "library/app";
 /// What the anchor of the tests says beside its name, server and pins.
 pub const DEFAULTS: &str = r#"refresh = "5m"
 max_stale = "24h""#;
-
-/// What a gate is configured with beside its upstream, and the files that this names.
-#[derive(Clone)]
-pub struct Setup {
-    /// `NOTARY` stands for the Notary server's URL, and `PIN` for the key of [`World::signer`].
-    pub tables: String,
-    /// More lines of `[server]`.
-    server: String,
-    listen: &'static str,
-    files: Vec<(String, Vec<u8>)>,
-    now: i64,
-}
-
-impl Setup {
-    pub fn new(tables: impl Into<String>) -> Self {
-        let (server, files) = (String::new(), Vec::new());
-        Self { tables: tables.into(), server, listen: "127.0.0.1:0", files, now: NOW }
-    }
-
-    /// Puts a file beside the configuration.
-    pub fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Self {
-        self.files.push((name.to_owned(), content.as_ref().to_vec()));
-        self
-    }
-
-    /// Says more of the public listener.
-    pub fn server(self, lines: &str) -> Self {
-        Self { server: lines.to_owned(), ..self }
-    }
-
-    /// Where the public listener is.
-    pub fn listen(self, listen: &'static str) -> Self {
-        Self { listen, ..self }
-    }
-
-    /// When the test begins, in seconds.
-    pub fn at(self, now: i64) -> Self {
-        Self { now, ..self }
-    }
-}
 
 pub struct World {
     pub registry: FakeRegistry,

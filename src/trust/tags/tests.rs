@@ -176,21 +176,21 @@ async fn a_record_that_becomes_required_is_written_then() {
 #[tokio::test]
 async fn many_other_tags_do_not_evict_a_history_that_a_rule_depends_on() {
     let place = place("full", Need::Required);
-    place.signed("v1", "new", Some(60), 1).await.unwrap();
+    place.signed("v1", "new", Some(60), 100).await.unwrap();
     let others = (0..MAX_TAGS + 50).map(|number| format!("other{number}"));
     let noted = others.map(|tag| {
         let place = &place;
-        async move { place.try_note(&tag, "same", 2).await }
+        async move { place.try_note(&tag, "same", 102).await }
     });
     let noted = futures_util::future::join_all(noted).await;
     let refused = noted.iter().filter(|noted| matches!(noted, Err(TagsError::Full { .. })));
     assert_eq!(refused.count(), 51);
     assert_eq!(place.recall("v1").unwrap().newest, Some(Timestamp::from_unix(60)));
     // A tag that has a record goes on as before.
-    place.try_note("v1", "newer", 3).await.unwrap();
+    place.try_note("v1", "newer", 103).await.unwrap();
     let tag = "other7".parse().unwrap();
     place.memory.forget(&place.registry, &place.repository, &tag).unwrap().unwrap();
-    place.try_note("one-more", "same", 4).await.unwrap();
+    place.try_note("one-more", "same", 104).await.unwrap();
 }
 
 #[tokio::test]

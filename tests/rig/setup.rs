@@ -1,0 +1,45 @@
+//! What the gate of a test is configured with.
+
+#![allow(unreachable_pub, reason = "reads the same wherever it is included")]
+
+use crate::notary_repository::NOW;
+
+/// What a gate is configured with beside its upstream, and the files that this names.
+#[derive(Clone)]
+pub struct Setup {
+    /// `NOTARY` stands for the Notary server's URL, and `PIN` for the key of [`World::signer`].
+    pub tables: String,
+    /// More lines of `[server]`.
+    pub server: String,
+    pub listen: &'static str,
+    pub files: Vec<(String, Vec<u8>)>,
+    pub now: i64,
+}
+
+impl Setup {
+    pub fn new(tables: impl Into<String>) -> Self {
+        let (server, files) = (String::new(), Vec::new());
+        Self { tables: tables.into(), server, listen: "127.0.0.1:0", files, now: NOW }
+    }
+
+    /// Puts a file beside the configuration.
+    pub fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        self.files.push((name.to_owned(), content.as_ref().to_vec()));
+        self
+    }
+
+    /// Says more of the public listener.
+    pub fn server(self, lines: &str) -> Self {
+        Self { server: lines.to_owned(), ..self }
+    }
+
+    /// Where the public listener is.
+    pub fn listen(self, listen: &'static str) -> Self {
+        Self { listen, ..self }
+    }
+
+    /// When the test begins, in seconds.
+    pub fn at(self, now: i64) -> Self {
+        Self { now, ..self }
+    }
+}
