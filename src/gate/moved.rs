@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{OnRollback, OnUnsigned, Required, Rule};
 use crate::trust::tags::{IfOlder, Need, Noted, Remembered};
-use crate::trust::{Endorsement, Reason, Refusal};
+use crate::trust::{Endorsement, Reason, Refusal, Scheme};
 
 impl Shared {
     /// Admits what `tag` stands for, if it meets a requirement that asks anchors that sign content.
@@ -135,10 +135,16 @@ fn is_unsigned(denial: &Denial) -> bool {
     }
 }
 
-/// The earliest time at which one of them signed: what is old does not become young because somebody signs
-/// it again, as whoever scans images does every day.
+/// The earliest time at which one of them signed: an old image does not become young because somebody signs it again, as a
+/// scanner does every day. A signature of the content whose time is unknown counts as older than all others. Notary v1 has
+/// versions instead of signing times, so its endorsements do not count here.
 fn earliest(met: &[Endorsement]) -> Option<Timestamp> {
-    met.iter().filter_map(|endorsement| endorsement.says().signed).min()
+    let of_content = met.iter().filter(|endorsement| match endorsement.says().scheme {
+        Scheme::Cosign | Scheme::Notation => true,
+        Scheme::NotaryV1 => false,
+    });
+    let times: Option<Vec<Timestamp>> = of_content.map(|one| one.says().signed).collect();
+    times.and_then(|times| times.into_iter().min())
 }
 
 /// The denial of an image that was signed earlier than what its tag had.

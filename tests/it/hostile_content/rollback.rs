@@ -89,6 +89,23 @@ async fn an_older_image_that_one_of_two_anchors_signed_again_is_a_rollback() {
 }
 
 #[tokio::test]
+async fn an_older_image_of_unknown_time_that_a_scanner_signs_again_is_a_rollback() {
+    let rule =
+        "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\", \"scan\"]\non_rollback = \"refuse\"\n";
+    let site = Site::new(&["ci", "scan"], rule).await;
+    let (old, new) = (site.world.push("old", "one"), site.world.push("v1", "two"));
+    site.put_signatures(&new, &[site.signature("ci", &new, 5), site.signature("scan", &new, 4)]);
+    site.world.pull("v1").await.serves(&new);
+
+    let undated = payload(&Digest::of(&old).to_string(), json!({}));
+    let undated = Layer::signed(&undated, &site.keys["ci"]);
+    site.put_signatures(&old, &[undated, site.signature("scan", &old, 0)]);
+    site.tag("v1", Digest::of(&old));
+    site.world.pass(LATER);
+    site.world.pull("v1").await.is_refused("rollback");
+}
+
+#[tokio::test]
 async fn an_older_image_that_was_asked_for_first_and_comes_last_is_a_rollback() {
     let site = Site::new(&["ci"], REFUSE).await;
     let (old, new) = (site.world.push("v1", "one"), site.world.push("new", "two"));
