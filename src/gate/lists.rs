@@ -5,13 +5,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository, Tag};
-use crate::policy::{Answers, Mode, Requirement};
+use crate::policy::{Answers, Artifacts, Mode, Requirement};
 use crate::trust::{SignedNames, Unendorsed};
 use crate::upstream::{Page, TagPage};
 
 use super::denial::Denial;
 use super::referrers::ReferrerList;
 use super::{Gate, deny};
+
+/// A manifest that was admitted, and whose referrers may be listed.
+pub struct Subject {
+    image: ImageRef,
+    digest: Digest,
+    artifacts: Artifacts,
+}
 
 impl Gate {
     /// One page of the upstream's tags, without those that the gate would not serve.
@@ -43,25 +50,33 @@ impl Gate {
         Ok(TagPage { tags: served.into(), next })
     }
 
-    /// One page of the referrers of an admitted manifest. If the upstream has no referrers API, the list comes from the
-    /// tag under which clients keep it: clients read that tag only if the referrers API answers 404, and the gate
-    /// always answers it. Without either, the list is empty.
-    pub async fn referrers(
+    /// The manifest `subject`, if it is admitted.
+    pub async fn subject(
         &self,
         registry: &Registry,
         repository: &Repository,
         subject: &Digest,
-        artifact_type: Option<&str>,
-        page: &Page,
-    ) -> Result<ReferrerList, Denial> {
+    ) -> Result<Subject, Denial> {
         let image = ImageRef {
             registry: registry.clone(),
             repository: repository.clone(),
             reference: Reference::Digest(*subject),
         };
-        let rule = self.admit(&image).await?.artifacts();
+        let artifacts = self.admit(&image).await?.artifacts();
+        Ok(Subject { image, digest: *subject, artifacts })
+    }
+
+    /// One page of the referrers of an admitted manifest. If the upstream has no referrers API, the list comes from the
+    /// tag under which clients keep it: clients read that tag only if the referrers API answers 404, and the gate
+    /// always answers it. Without either, the list is empty.
+    pub async fn referrers(
+        &self,
+        Subject { image, digest, artifacts }: Subject,
+        artifact_type: Option<&str>,
+        page: &Page,
+    ) -> Result<ReferrerList, Denial> {
         let _pass = self.pass_for_list(&image).await?;
-        self.shared.listed_referrers(&image, subject, rule, (artifact_type, page)).await
+        self.shared.listed_referrers(&image, &digest, artifacts, (artifact_type, page)).await
     }
 }
 

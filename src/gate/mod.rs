@@ -53,6 +53,7 @@ pub use artifacts::is_artifact_tag;
 pub use denial::{Denial, Denied, Doubt, Shortage, Undecided};
 pub use evidence::Heard;
 pub use judged::Judged;
+pub use lists::Subject;
 pub use open_blob::OpenBlob;
 pub use referrers::ReferrerList;
 pub use walks::MAX_SEARCH_REQUESTS;

@@ -90,6 +90,11 @@ impl Shared {
             }
             Ok(_) => Ok(ReferrerList::none()),
             Err(FetchError::Upstream(UpstreamError::Absent { .. })) => Ok(ReferrerList::none()),
+            Err(FetchError::Invalid(error)) => {
+                // What is no manifest says nothing about what refers to the subject.
+                let violation = UpstreamError::from(Violation::Manifest(error));
+                Err(deny::fetch(image, None, violation.into()))
+            }
             Err(error) => Err(deny::fetch(image, None, error)),
         }
     }

@@ -148,10 +148,18 @@ impl Proxy {
             ) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
                 let wanted = artifact_type.as_deref();
-                let asked = exchange.gate.referrers(&registry, &repository, &digest, wanted, &page);
                 let image = || named(&registry, &repository, &digest);
-                let found = Box::pin(exchange.in_time(image, asked)).await;
-                let found = found.or_else(|denial| exchange.no_referrers(denial));
+                let found = Box::pin(async {
+                    let subject = exchange.gate.subject(&registry, &repository, &digest);
+                    match exchange.in_time(image, subject).await {
+                        Ok(subject) => {
+                            let listed = exchange.gate.referrers(subject, wanted, &page);
+                            exchange.in_time(image, listed).await
+                        }
+                        Err(denial) => exchange.no_referrers(denial),
+                    }
+                });
+                let found = found.await;
                 exchange.either(found, |page| {
                     exchange.list(respond::referrers(page, &listed, &digest, wanted, &self.load))
                 })

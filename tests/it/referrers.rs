@@ -60,6 +60,22 @@ async fn what_is_no_oci_index_is_no_list_of_referrers() {
     assert_eq!(none["manifests"], json!([]));
 }
 
+/// A proxy's page says nothing about what refers to the image.
+#[tokio::test]
+async fn a_page_in_place_of_the_list_under_the_tag_is_undecided() {
+    let (world, image, _) = listed(INDEX, (404, "404 page not found")).await;
+    let tag = Digest::of(&image).to_string().replace(':', "-");
+    world.registry.hook(move |asked| {
+        if asked.path.contains("/referrers/") {
+            return Some(Fault::Respond(respond(404, "404 page not found")));
+        }
+        let page = || Fault::Respond(with(respond(200, "<html></html>"), CONTENT_TYPE, INDEX));
+        asked.path.ends_with(&tag).then(page)
+    });
+    let answer = world.get(&format!("/v2/{APP}/referrers/{}", Digest::of(&image))).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+}
+
 #[tokio::test]
 async fn of_an_image_that_is_not_signed_nothing_is_told() {
     let (world, ..) = listed(INDEX, (404, "")).await;
