@@ -130,36 +130,45 @@ impl PullThrough {
             Some(Nature::Other) => return Ok(Inspected::Blob(open(range).await?)),
             None => {}
         }
-        let stream = open(range).await?;
+        // A part of a blob does not show what the whole blob is, so the whole blob is opened, whatever the range.
+        let whole = open(None).await?;
         // Boxed, so that a request for a known blob does not need memory for this future.
         Box::pin(async {
-            if stream.origin() == Origin::Store {
-                return Ok(match self.kept_nature(registry, repository, digest).await? {
-                    Nature::Manifest => Inspected::Manifest,
-                    Nature::Other => Inspected::Blob(stream),
+            if whole.origin() == Origin::Store {
+                return Ok(match (self.kept_nature(registry, repository, digest).await?, range) {
+                    (Nature::Manifest, _) => Inspected::Manifest,
+                    (Nature::Other, None) => Inspected::Blob(whole),
+                    (Nature::Other, Some(_)) => Inspected::Blob(open(range).await?),
                 });
             }
-            if let Part::Range(part) = stream.part() {
-                // A part of a blob does not show what the whole blob is.
-                let whole = open(None).await?;
-                return Ok(match self.read(registry, whole).await? {
-                    Read::Whole(Nature::Other, _) => Inspected::Blob(stream),
+            let read = self.read(registry, whole).await?;
+            if range.is_none() {
+                return Ok(match read {
+                    Read::Stream(stream) | Read::Whole(Nature::Other, Whole::InMemory(stream)) => {
+                        Inspected::Blob(stream)
+                    }
+                    Read::Whole(Nature::Other, Whole::Dropped) => {
+                        Inspected::Blob(open(None).await?)
+                    }
                     Read::Whole(Nature::Manifest, _) => Inspected::Manifest,
-                    // The whole blob is not verified, and the upstream may answer the range with other bytes. A client
-                    // cannot read a manifest without its first byte.
-                    Read::Stream(_) if part.first > 0 => Inspected::Blob(stream),
-                    Read::Stream(_) => match beginning(stream).await? {
-                        Some(stream) => Inspected::Blob(stream),
-                        None => Inspected::Manifest,
-                    },
                 });
             }
-            Ok(match self.read(registry, stream).await? {
-                Read::Stream(stream) | Read::Whole(Nature::Other, Whole::InMemory(stream)) => {
-                    Inspected::Blob(stream)
-                }
-                Read::Whole(Nature::Other, Whole::Dropped) => Inspected::Blob(open(range).await?),
-                Read::Whole(Nature::Manifest, _) => Inspected::Manifest,
+            let is_verified = match read {
+                Read::Whole(Nature::Manifest, _) => return Ok(Inspected::Manifest),
+                Read::Whole(Nature::Other, _) => true,
+                Read::Stream(_) => false,
+            };
+            // By now the request for the whole blob has given back its turn, so this one does not wait for it.
+            let stream = open(range).await?;
+            Ok(match stream.part() {
+                // The whole blob is not verified, and the upstream may answer the range with other bytes. A client
+                // cannot read a manifest without its first byte.
+                Part::Range(part) if is_verified || part.first > 0 => Inspected::Blob(stream),
+                Part::Whole { .. } if is_verified => Inspected::Blob(stream),
+                Part::Range(_) | Part::Whole { .. } => match beginning(stream).await? {
+                    Some(stream) => Inspected::Blob(stream),
+                    None => Inspected::Manifest,
+                },
             })
         })
         .await

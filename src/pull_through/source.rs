@@ -151,6 +151,10 @@ impl Source {
                         }
                     }
                     Some(Err(Lost::Net(error))) => self.ended(Some(error))?,
+                    // All of it came before the turn was lost.
+                    Some(Err(Lost::Turn)) if self.end == Some(self.position) => {
+                        self.state = State::Done;
+                    }
                     Some(Err(Lost::Turn)) => return Poll::Ready(Err(BlobError::TooSlow)),
                     None => self.ended(None)?,
                 },
