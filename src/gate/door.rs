@@ -160,16 +160,23 @@ impl Gate {
         }
         let door = &self.shared.door;
         let key = door.known.key(image);
-        if door.known.look(key) != Look::Unknown || self.is_kept(image) {
+        if door.known.look(key) != Look::Unknown {
             return Ok(Pass::Free);
         }
-        Box::pin(door.shared(self.requester, image, key)).await
+        // On the heap, so that requests for known blobs do not carry the room for this.
+        Box::pin(async {
+            match self.is_kept(image).await {
+                true => Ok(Pass::Free),
+                false => door.shared(self.requester, image, key).await,
+            }
+        })
+        .await
     }
 
-    fn is_kept(&self, ImageRef { registry, repository, reference }: &ImageRef) -> bool {
+    async fn is_kept(&self, ImageRef { registry, repository, reference }: &ImageRef) -> bool {
         match reference {
             Reference::Digest(digest) => {
-                self.shared.pull_through.is_kept(registry, repository, digest)
+                self.shared.pull_through.is_kept(registry, repository, digest).await
             }
             Reference::Tag(_) => false,
         }

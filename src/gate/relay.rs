@@ -46,7 +46,7 @@ impl Gate {
                 };
                 let asked = shared.policy.anchors(registry, &repository, shared.clock.now());
                 if asked.contains(anchor.name()) {
-                    let image = format!("{registry}/{repository}").parse().ok()?;
+                    let Ok(image) = format!("{registry}/{repository}").parse() else { continue };
                     return Some((image, anchor.name().clone()));
                 }
             }

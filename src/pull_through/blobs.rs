@@ -51,6 +51,8 @@ impl PullThrough {
             return self.straight(&upstream, repository, digest, range).await;
         };
         if let Some(content) = store.look_up(registry, repository, digest).await {
+            // If the disk fails, the rest comes from upstream, within the limits of this client.
+            let upstream = &upstream.on_behalf_of(self.requester);
             return kept(store, content, asked(store, upstream, repository, digest), range);
         }
         let upstream = &upstream.on_behalf_of(self.requester);
@@ -136,9 +138,18 @@ impl PullThrough {
         }
     }
 
-    /// Whether the blob is kept for that repository, without looking at its content.
-    pub fn is_kept(&self, registry: &Registry, repository: &Repository, digest: &Digest) -> bool {
-        self.store.as_ref().is_some_and(|store| store.holds(registry, repository, digest))
+    /// Whether the blob is kept for that repository, without looking at its content; `false` also if the disk does not
+    /// answer.
+    pub async fn is_kept(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> bool {
+        let Some(store) = &self.store else { return false };
+        let (registry, repository, digest) = (registry.clone(), repository.clone(), *digest);
+        let holds = move |store: &Store| store.holds(&registry, &repository, &digest);
+        store.read(holds).await.unwrap_or(false)
     }
 
     /// How many bytes the blob `digest` has; `None` if upstream has it and does not say.
@@ -159,11 +170,8 @@ impl PullThrough {
         if let Some(length) = self.in_flight.length(digest, &place) {
             return Ok(Some(length));
         }
-        let length = upstream.blob_length(repository, digest).await?;
-        if store.look_whether_delivered(registry, digest).await {
-            self.confirmed(store, &place, digest).await;
-        }
-        Ok(length)
+        // HEAD does not confirm the repository: a registry may allow HEAD where it denies GET.
+        Ok(upstream.blob_length(repository, digest).await?)
     }
 
     /// Remembers that the registry of `place`, which has delivered `digest`, said that `place` holds it.

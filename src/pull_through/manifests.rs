@@ -8,6 +8,7 @@ use moka::Equivalent;
 
 use super::error::FetchError;
 use super::{Fetched, PullThrough};
+use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, Reference, Registry, Repository};
 use crate::store::{Seen, Store, Unkept};
 use crate::upstream::Answer;
@@ -72,6 +73,10 @@ impl PullThrough {
         let place = (registry.clone(), repository.clone(), *digest);
         let read = move |store: &Store| {
             let content = store.content(&place.0, &place.1, &place.2)?;
+            // Kept blobs have digests, too, and may have any size.
+            if content.bytes().len() > MAX_MANIFEST {
+                return None;
+            }
             let content_type = content.content_type().map(str::to_owned);
             Some((Bytes::copy_from_slice(content.bytes()), content_type))
         };

@@ -72,6 +72,19 @@ async fn a_registry_without_head_gives_what_is_kept_for_another_repository() {
     }
 }
 
+/// A registry may allow HEAD where it denies GET.
+#[tokio::test]
+async fn head_alone_does_not_confirm_that_a_repository_holds_a_kept_blob() {
+    let site = BlobSite::new().await;
+    is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+    site.kept(&app()).await;
+    site.fake.registry().put_blob(&other(), blob());
+    site.fake.hook(|asked| (asked.method == Method::GET).then(|| Fault::Respond(respond(403, ""))));
+    let length = site.pull_through.blob_length(&registry(), &other(), &site.digest).await;
+    assert_eq!(length.unwrap(), Some(blob().len() as u64));
+    site.open(&other(), None).await.unwrap_err();
+}
+
 /// Else the words of the answer would tell whether some repository's blob is kept.
 #[tokio::test]
 async fn what_a_repository_does_not_hold_is_denied_in_the_same_words_whether_it_is_kept_or_not() {

@@ -28,7 +28,10 @@ async fn a_second_gate_on_a_removed_store_never_shares_it_with_the_first() {
     assert_eq!(world.pull("v1").await.status, 200);
     let config = world.config();
 
-    std::fs::remove_dir_all(world.store()).unwrap();
+    // In one step: the gate may be writing there.
+    let away = Folder::new("removed");
+    std::fs::rename(world.store(), away.join("store")).unwrap();
+    drop(away);
     let ready = becomes(&world, 503).await;
     assert!(ready.contains("store"), "{ready}");
     // What it knows still counts, and it makes no folder again.
