@@ -20,6 +20,7 @@ use super::mapped::Mapped;
 use super::metrics::{Fault, Metrics, Operation};
 use super::published::Published;
 use super::recent::Recent;
+use super::removal::Removal;
 use super::room::Room;
 use super::warm::Warm;
 use crate::clock::Clock;
@@ -38,6 +39,7 @@ pub(super) struct Disk {
     pub(super) warm: Warm,
     pub(super) published: Published,
     pub(super) lanes: Lanes,
+    pub(super) removal: Arc<Removal>,
     pub(super) metrics: Metrics,
     /// Held by whoever makes room.
     pub(super) evicting: Mutex<()>,
@@ -70,6 +72,7 @@ impl Disk {
             warm: Warm::default(),
             published: Published::default(),
             lanes: Lanes::default(),
+            removal: Arc::default(),
             metrics: metrics.clone(),
             evicting: Mutex::new(()),
             unswept: AtomicBool::new(false),
