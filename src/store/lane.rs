@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
 /// How much work may be under way at once: so many threads at most wait for a disk that hangs.
@@ -58,31 +59,79 @@ impl Lane {
         let permit = timeout_at(deadline, self.permits.clone().acquire_owned()).await;
         let Ok(Ok(permit)) = permit else { return Err(Hangs) };
         let before = self.before.clone();
-        let mut working = spawn_blocking(move || {
+        let working = spawn_blocking(move || {
             let _permit = permit;
             if let Some(before) = before.get() {
                 before();
             }
             work()
         });
-        match timeout_at(deadline, &mut working).await {
-            Ok(done) => done.map_err(|_| Hangs),
-            Err(_) => {
-                let overdue = self.overdue.clone();
-                overdue.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(async move {
-                    drop(working.await);
-                    overdue.fetch_sub(1, Ordering::Relaxed);
-                });
-                Err(Hangs)
-            }
-        }
+        let mut watched =
+            Watched { working: Some(working), deadline, overdue: self.overdue.clone() };
+        timeout_at(deadline, watched.done()).await.unwrap_or(Err(Hangs))
+    }
+}
+
+/// Work under way. If its caller stops waiting, for whatever reason, this still notices that the work is overdue.
+struct Watched<T: Send + 'static> {
+    /// `None` once the work is done.
+    working: Option<JoinHandle<T>>,
+    deadline: Instant,
+    overdue: Arc<AtomicUsize>,
+}
+
+impl<T: Send + 'static> Watched<T> {
+    async fn done(&mut self) -> Result<T, Hangs> {
+        let Some(working) = &mut self.working else { return Err(Hangs) };
+        let done = working.await;
+        self.working = None;
+        done.map_err(|_| Hangs)
+    }
+}
+
+impl<T: Send + 'static> Drop for Watched<T> {
+    fn drop(&mut self) {
+        let (Some(mut working), Ok(runtime)) = (self.working.take(), Handle::try_current()) else {
+            return;
+        };
+        let (deadline, all) = (self.deadline, self.overdue.clone());
+        // Counted at once where the time is over, so that the next caller knows.
+        let counted = (Instant::now() >= deadline).then(|| Overdue::count(&all));
+        runtime.spawn(async move {
+            let counted = match counted {
+                Some(counted) => counted,
+                None => match timeout_at(deadline, &mut working).await {
+                    Ok(_) => return,
+                    Err(_) => Overdue::count(&all),
+                },
+            };
+            drop(working.await);
+            drop(counted);
+        });
+    }
+}
+
+/// Work that is overdue; not any more when this is dropped.
+struct Overdue(Arc<AtomicUsize>);
+
+impl Overdue {
+    fn count(all: &Arc<AtomicUsize>) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(all.clone())
+    }
+}
+
+impl Drop for Overdue {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
+
+    use futures_util::FutureExt as _;
 
     use super::*;
 
@@ -99,6 +148,27 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(lane.run(|| 3).await.ok(), Some(3));
+    }
+
+    #[tokio::test]
+    async fn work_whose_callers_leave_in_time_is_still_noticed_as_overdue() {
+        let lane = Lane::new(Duration::from_millis(20));
+        let (answer, answers) = channel::<()>();
+        {
+            let mut run = Box::pin(lane.run(move || answers.recv()));
+            // It begins, and the caller leaves.
+            assert!((&mut run).now_or_never().is_none());
+        }
+        assert!(!lane.hangs());
+        let start = Instant::now();
+        while !lane.hangs() {
+            assert!(start.elapsed() < Duration::from_secs(30), "nobody noticed");
+            tokio::task::yield_now().await;
+        }
+        drop(answer);
+        while lane.hangs() {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]
