@@ -23,7 +23,7 @@ use super::blob_stream::{BlobStream, Origin};
 use super::error::{BlobError, FetchError, NotWhole};
 use crate::oci::recognize::{could_begin_manifest, looks_like_manifest};
 use crate::oci::{Digest, Registry, Repository};
-use crate::store::Store;
+use crate::parsing;
 use crate::upstream::{ByteRange, Part, UpstreamError};
 
 /// The largest blob that begins as a JSON object and is served without an admission, in bytes. Large SBOMs have several
@@ -220,16 +220,19 @@ impl PullThrough {
         let content = store.look_up(registry, repository, digest).await;
         // It was removed after the stream was opened.
         let content = content.ok_or(unreadable(ErrorKind::NotFound))?;
-        let look = move |_: &Store| {
-            let bytes = content.bytes();
-            let head = &bytes[..bytes.len().min(MAX_JSON_BLOB)];
-            match could_begin_manifest(head) {
-                Some(false) => Nature::Other,
-                Some(true) | None if bytes.len() > MAX_JSON_BLOB => Nature::Manifest,
-                Some(true) | None => nature_of(bytes),
+        let silent = unreadable(ErrorKind::TimedOut);
+        content.make_beginning_ready(store, SMALL).await.ok_or(silent.clone())?;
+        let bytes = content.bytes().clone();
+        let begins = could_begin_manifest(&bytes[..bytes.len().min(SMALL)]);
+        let nature = match begins {
+            Some(false) => Nature::Other,
+            Some(true) if bytes.len() > MAX_JSON_BLOB => Nature::Manifest,
+            Some(true) | None => {
+                // The scan takes long, and no disk: in the lane of reads it would look like a disk that hangs.
+                content.make_beginning_ready(store, MAX_JSON_BLOB).await.ok_or(silent)?;
+                parsing::run(bytes.len().min(MAX_JSON_BLOB), 0, move || kept_nature(&bytes)).await
             }
         };
-        let nature = store.read(look).await.ok_or(unreadable(ErrorKind::TimedOut))?;
         self.natures.remember(registry, digest, nature);
         Ok(nature)
     }
@@ -301,6 +304,15 @@ async fn scan(content: Bytes) -> Nature {
     let scan = move || nature_of(&content);
     // If the scan panics, the content counts as a manifest, which needs an admission.
     if is_large { spawn_blocking(scan).await.unwrap_or(Nature::Manifest) } else { scan() }
+}
+
+/// Classifies `content`, a whole blob of any length.
+fn kept_nature(content: &[u8]) -> Nature {
+    match could_begin_manifest(&content[..content.len().min(MAX_JSON_BLOB)]) {
+        Some(false) => Nature::Other,
+        Some(true) | None if content.len() > MAX_JSON_BLOB => Nature::Manifest,
+        Some(true) | None => nature_of(content),
+    }
 }
 
 fn nature_of(content: &[u8]) -> Nature {

@@ -14,10 +14,16 @@ use tokio::time::{Instant, timeout_at};
 /// How much work may be under way at once: so many threads at most wait for a disk that hangs.
 const AT_ONCE: usize = 16;
 
-/// The disk did not answer within the deadline, or does not answer others.
+/// Why work gave no result.
 #[derive(Debug, Error)]
-#[error("the disk does not answer")]
-pub(super) struct Hangs;
+pub(super) enum Undone {
+    /// Other work took the time. That says nothing about the disk.
+    #[error("too much other work waits for the disk")]
+    Busy,
+    /// The disk did not answer this work, or does not answer other work.
+    #[error("the disk does not answer")]
+    Hangs,
+}
 
 /// Called before each piece of work.
 type Before = Box<dyn Fn() + Send + Sync>;
@@ -47,17 +53,29 @@ impl Lane {
         let _ = self.before.set(before);
     }
 
-    /// Does `work`, and gives its result. If that takes too long, `work` goes on, and its result is dropped.
+    /// Does `work`, and gives its result. The deadline is that of the caller, and includes the wait for a place. If it
+    /// passes, work that has begun goes on, and its result is dropped; it is overdue a whole deadline after its beginning.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Hangs> {
+    ) -> Result<T, Undone> {
         if self.hangs() {
-            return Err(Hangs);
+            return Err(Undone::Hangs);
         }
         let deadline = Instant::now() + self.deadline;
-        let permit = timeout_at(deadline, self.permits.clone().acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else { return Err(Hangs) };
+        // Work that waits for its place has less than the deadline left, and no such time says that the disk hangs.
+        let (permit, late) = match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => (permit, Undone::Hangs),
+            Err(_) => {
+                let permit = timeout_at(deadline, self.permits.clone().acquire_owned()).await;
+                // This may have become known during the wait.
+                if self.hangs() {
+                    return Err(Undone::Hangs);
+                }
+                let Ok(Ok(permit)) = permit else { return Err(Undone::Busy) };
+                (permit, Undone::Busy)
+            }
+        };
         let before = self.before.clone();
         let working = spawn_blocking(move || {
             let _permit = permit;
@@ -66,9 +84,10 @@ impl Lane {
             }
             work()
         });
-        let mut watched =
-            Watched { working: Some(working), deadline, overdue: self.overdue.clone() };
-        timeout_at(deadline, watched.done()).await.unwrap_or(Err(Hangs))
+        let (overdue_at, overdue) = (Instant::now() + self.deadline, self.overdue.clone());
+        let mut watched = Watched { working: Some(working), overdue_at, overdue };
+        let until = if matches!(late, Undone::Hangs) { overdue_at } else { deadline };
+        timeout_at(until, watched.done()).await.unwrap_or(Err(late))
     }
 }
 
@@ -76,16 +95,16 @@ impl Lane {
 struct Watched<T: Send + 'static> {
     /// `None` once the work is done.
     working: Option<JoinHandle<T>>,
-    deadline: Instant,
+    overdue_at: Instant,
     overdue: Arc<AtomicUsize>,
 }
 
 impl<T: Send + 'static> Watched<T> {
-    async fn done(&mut self) -> Result<T, Hangs> {
-        let Some(working) = &mut self.working else { return Err(Hangs) };
+    async fn done(&mut self) -> Result<T, Undone> {
+        let Some(working) = &mut self.working else { return Err(Undone::Hangs) };
         let done = working.await;
         self.working = None;
-        done.map_err(|_| Hangs)
+        done.map_err(|_| Undone::Hangs)
     }
 }
 
@@ -94,13 +113,13 @@ impl<T: Send + 'static> Drop for Watched<T> {
         let (Some(mut working), Ok(runtime)) = (self.working.take(), Handle::try_current()) else {
             return;
         };
-        let (deadline, all) = (self.deadline, self.overdue.clone());
+        let (overdue_at, all) = (self.overdue_at, self.overdue.clone());
         // Counted at once where the time is over, so that the next caller knows.
-        let counted = (Instant::now() >= deadline).then(|| Overdue::count(&all));
+        let counted = (Instant::now() >= overdue_at).then(|| Overdue::count(&all));
         runtime.spawn(async move {
             let counted = match counted {
                 Some(counted) => counted,
-                None => match timeout_at(deadline, &mut working).await {
+                None => match timeout_at(overdue_at, &mut working).await {
                     Ok(_) => return,
                     Err(_) => Overdue::count(&all),
                 },
@@ -187,6 +206,33 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(lane.permits.available_permits(), AT_ONCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_for_other_work_is_not_a_disk_that_hangs() {
+        let lane = Lane::new(Duration::from_secs(60));
+        let others = lane.permits.clone().acquire_many_owned(AT_ONCE as u32).await.unwrap();
+        assert!(matches!(lane.run(|| 1).await, Err(Undone::Busy)));
+        assert!(!lane.hangs());
+        // A place that comes late leaves the work too little time.
+        let (answer, answers) = channel::<()>();
+        let late = tokio::spawn({
+            let lane = lane.clone();
+            async move { lane.run(move || answers.recv()).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        tokio::time::advance(Duration::from_secs(50)).await;
+        drop(others);
+        while !late.is_finished() {
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        assert!(matches!(late.await.unwrap(), Err(Undone::Busy)));
+        assert!(!lane.hangs());
+        // It is watched on, and overdue when it had a whole deadline.
+        while !lane.hangs() {
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        drop(answer);
     }
 
     #[tokio::test]
