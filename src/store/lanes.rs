@@ -141,7 +141,8 @@ impl Store {
 }
 
 impl Content {
-    /// Up to where the bytes from `position` on can be had without waiting for the disk, as far as is known.
+    /// Up to where the bytes from `position` on can be had now without waiting for the disk, as far as is known; the
+    /// answer is true for a few seconds, and says nothing about what is after it.
     pub fn ready_until(&self, position: usize) -> usize {
         self.opened.ready_until(position)
     }
@@ -161,7 +162,15 @@ impl Content {
     /// Reads the first `length` bytes, or all if there are fewer; `None` if the disk does not answer in time.
     pub async fn make_beginning_ready(&self, store: &Store, length: usize) -> Option<()> {
         let length = length.min(self.bytes.len());
-        if self.ready_until(0) >= length {
+        let mut ready = 0;
+        while ready < length {
+            let until = self.ready_until(ready);
+            if until == ready {
+                break;
+            }
+            ready = until;
+        }
+        if ready >= length {
             return Some(());
         }
         let opened = Arc::clone(&self.opened);

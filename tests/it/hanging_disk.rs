@@ -4,7 +4,7 @@
 use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use countersign::oci::Digest;
 use countersign::pull_through::Origin;
 use countersign::tasks::Task;
 use countersign::upstream::ByteRange;
+use http_body_util::BodyExt as _;
 
 use crate::blob_site::{BlobSite, app, blob, drain, is_whole};
 use crate::whole_gate::{APP, Setup, World};
@@ -126,6 +127,30 @@ async fn a_range_that_has_begun_goes_on_from_upstream_when_the_disk_hangs() {
     end.unwrap();
     assert!(came == blob()[7..]);
     assert!(held_up < HELD_UP, "{held_up:?}");
+}
+
+/// Others read the blob a moment ago, and this client goes on much later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_client_asks_again_whether_its_bytes_are_still_in_memory() {
+    let mut site = BlobSite::new().await;
+    is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+    site.kept(&app()).await;
+    site.restart().await;
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = reads.clone();
+    let range = Some(ByteRange::From { first: 7 });
+    let mut stream = site.open(&app(), range).await.unwrap();
+    assert_eq!(stream.origin(), Origin::Store);
+    site.store().before_each_read(move || drop(counted.fetch_add(1, Ordering::Relaxed)));
+    let first = stream.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(reads.load(Ordering::Relaxed), 1);
+    // What was read counts for five seconds.
+    tokio::time::sleep(Duration::from_millis(5_200)).await;
+    let second = stream.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(reads.load(Ordering::Relaxed), 2);
+    let (came, end) = drain(stream).await;
+    end.unwrap();
+    assert!([first, second, came].concat() == blob()[7..]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
