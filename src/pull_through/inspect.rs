@@ -6,7 +6,6 @@
 //! length, so a JSON object that is too large to read here counts as a manifest. The upstream's statement of a length is
 //! never evidence.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,14 +129,16 @@ impl PullThrough {
             Some(Nature::Other) => return Ok(Inspected::Blob(open(range).await?)),
             None => {}
         }
-        let stream = open(range).await?;
+        let mut stream = open(range).await?;
         // Boxed, so that a request for a known blob does not need memory for this future.
         Box::pin(async {
             if stream.origin() == Origin::Store {
-                return Ok(match self.kept_nature(registry, repository, digest).await? {
-                    Nature::Manifest => Inspected::Manifest,
-                    Nature::Other => Inspected::Blob(stream),
-                });
+                match self.kept_nature(registry, repository, digest).await {
+                    Some(Nature::Manifest) => return Ok(Inspected::Manifest),
+                    Some(Nature::Other) => return Ok(Inspected::Blob(stream)),
+                    // As for a blob that is not kept: the store knows by now that the disk hangs, or that it lost the blob.
+                    None => stream = open(range).await?,
+                }
             }
             if let Part::Range(part) = stream.part() {
                 // A part of a blob does not show what the whole blob is.
@@ -208,20 +209,17 @@ impl PullThrough {
         }
     }
 
-    /// Classifies content of the store, which was verified when it was stored.
+    /// Classifies content of the store, which was verified when it was stored. `None` if it is not kept any more, or if
+    /// the disk does not answer in time.
     async fn kept_nature(
         &self,
         registry: &Registry,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Nature, BlobError> {
-        let unreadable = |kind| BlobError::Unreadable(kind);
-        let store = self.store.as_ref().ok_or(unreadable(ErrorKind::NotFound))?;
-        let content = store.look_up(registry, repository, digest).await;
-        // It was removed after the stream was opened.
-        let content = content.ok_or(unreadable(ErrorKind::NotFound))?;
-        let silent = unreadable(ErrorKind::TimedOut);
-        content.make_beginning_ready(store, SMALL).await.ok_or(silent.clone())?;
+    ) -> Option<Nature> {
+        let store = self.store.as_ref()?;
+        let content = store.look_up(registry, repository, digest).await?;
+        content.make_beginning_ready(store, SMALL).await?;
         let bytes = content.bytes().clone();
         let begins = could_begin_manifest(&bytes[..bytes.len().min(SMALL)]);
         let nature = match begins {
@@ -229,12 +227,12 @@ impl PullThrough {
             Some(true) if bytes.len() > MAX_JSON_BLOB => Nature::Manifest,
             Some(true) | None => {
                 // The scan takes long, and no disk: in the lane of reads it would look like a disk that hangs.
-                content.make_beginning_ready(store, MAX_JSON_BLOB).await.ok_or(silent)?;
+                content.make_beginning_ready(store, MAX_JSON_BLOB).await?;
                 parsing::run(bytes.len().min(MAX_JSON_BLOB), 0, move || kept_nature(&bytes)).await
             }
         };
         self.natures.remember(registry, digest, nature);
-        Ok(nature)
+        Some(nature)
     }
 
     /// Reads `stream`, a whole blob from its beginning, until it can be classified.

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use countersign::app::Stopped;
 use countersign::oci::Digest;
-use countersign::pull_through::Origin;
+use countersign::pull_through::{Inspected, Origin};
 use countersign::tasks::Task;
 use countersign::upstream::ByteRange;
 use http_body_util::BodyExt as _;
 
-use crate::blob_site::{BlobSite, app, blob, drain, is_whole};
+use crate::blob_site::{BlobSite, app, blob, drain, is_whole, registry};
 use crate::whole_gate::{APP, Setup, World};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -151,6 +151,35 @@ async fn a_slow_client_asks_again_whether_its_bytes_are_still_in_memory() {
     let (came, end) = drain(stream).await;
     end.unwrap();
     assert!([first, second, came].concat() == blob()[7..]);
+}
+
+/// The blob is found without the disk, and the disk hangs when the gate looks whether it is a manifest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_request_that_meets_a_hanging_disk_asks_the_registry() {
+    for range in [None, Some(ByteRange::From { first: 0 }), Some(ByteRange::From { first: 7 })] {
+        let mut site = BlobSite::new().await;
+        is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+        site.kept(&app()).await;
+        // No page is known to be in memory, and no classification.
+        site.restart().await;
+        let gate = Arc::new(Gate::default());
+        let _opens = Opens(gate.clone());
+        let (waits, first) = (gate.clone(), AtomicBool::new(true));
+        // The first read finds the blob.
+        site.store().before_each_read(move || {
+            if !first.swap(false, Ordering::Relaxed) {
+                waits.pass();
+            }
+        });
+        gate.hang(true);
+        let (registry, digest, app) = (registry(), site.digest, app());
+        let pull = site.pull_through.inspected_blob(&registry, &app, &digest, range, false);
+        let Inspected::Blob(stream) = pull.await.unwrap() else { panic!("a manifest") };
+        let (came, end) = drain(stream).await;
+        end.unwrap();
+        let first = if matches!(range, Some(ByteRange::From { first: 7 })) { 7 } else { 0 };
+        assert!(came == blob()[first..]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
