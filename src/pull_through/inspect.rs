@@ -6,7 +6,6 @@
 //! length, so a JSON object that is too large to read here counts as a manifest. The upstream's statement of a length is
 //! never evidence.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use super::blob_stream::{BlobStream, Origin};
 use super::error::{BlobError, FetchError, NotWhole};
 use crate::oci::recognize::{could_begin_manifest, looks_like_manifest};
 use crate::oci::{Digest, Registry, Repository};
-use crate::store::Store;
+use crate::parsing;
 use crate::upstream::{ByteRange, Part, UpstreamError};
 
 /// The largest blob that begins as a JSON object and is served without an admission, in bytes. Large SBOMs have several
@@ -131,15 +130,19 @@ impl PullThrough {
             None => {}
         }
         // A part of a blob does not show what the whole blob is, so the whole blob is opened, whatever the range.
-        let whole = open(None).await?;
+        let mut whole = open(None).await?;
         // Boxed, so that a request for a known blob does not need memory for this future.
         Box::pin(async {
             if whole.origin() == Origin::Store {
-                return Ok(match (self.kept_nature(registry, repository, digest).await?, range) {
-                    (Nature::Manifest, _) => Inspected::Manifest,
-                    (Nature::Other, None) => Inspected::Blob(whole),
-                    (Nature::Other, Some(_)) => Inspected::Blob(open(range).await?),
-                });
+                match (self.kept_nature(registry, repository, digest).await, range) {
+                    (Some(Nature::Manifest), _) => return Ok(Inspected::Manifest),
+                    (Some(Nature::Other), None) => return Ok(Inspected::Blob(whole)),
+                    (Some(Nature::Other), Some(_)) => {
+                        return Ok(Inspected::Blob(open(range).await?));
+                    }
+                    // As for a blob that is not kept: the store knows by now that the disk hangs, or that it lost the blob.
+                    (None, _) => whole = open(None).await?,
+                }
             }
             let read = self.read(registry, whole).await?;
             if range.is_none() {
@@ -217,30 +220,30 @@ impl PullThrough {
         }
     }
 
-    /// Classifies content of the store, which was verified when it was stored.
+    /// Classifies content of the store, which was verified when it was stored. `None` if it is not kept any more, or if
+    /// the disk does not answer in time.
     async fn kept_nature(
         &self,
         registry: &Registry,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Nature, BlobError> {
-        let unreadable = |kind| BlobError::Unreadable(kind);
-        let store = self.store.as_ref().ok_or(unreadable(ErrorKind::NotFound))?;
-        let content = store.look_up(registry, repository, digest).await;
-        // It was removed after the stream was opened.
-        let content = content.ok_or(unreadable(ErrorKind::NotFound))?;
-        let look = move |_: &Store| {
-            let bytes = content.bytes();
-            let head = &bytes[..bytes.len().min(MAX_JSON_BLOB)];
-            match could_begin_manifest(head) {
-                Some(false) => Nature::Other,
-                Some(true) | None if bytes.len() > MAX_JSON_BLOB => Nature::Manifest,
-                Some(true) | None => nature_of(bytes),
+    ) -> Option<Nature> {
+        let store = self.store.as_ref()?;
+        let content = store.look_up(registry, repository, digest).await?;
+        content.make_beginning_ready(store, SMALL).await?;
+        let bytes = content.bytes().clone();
+        let begins = could_begin_manifest(&bytes[..bytes.len().min(SMALL)]);
+        let nature = match begins {
+            Some(false) => Nature::Other,
+            Some(true) if bytes.len() > MAX_JSON_BLOB => Nature::Manifest,
+            Some(true) | None => {
+                // The scan takes long, and no disk: in the lane of reads it would look like a disk that hangs.
+                content.make_beginning_ready(store, MAX_JSON_BLOB).await?;
+                parsing::run(bytes.len().min(MAX_JSON_BLOB), 0, move || kept_nature(&bytes)).await
             }
         };
-        let nature = store.read(look).await.ok_or(unreadable(ErrorKind::TimedOut))?;
         self.natures.remember(registry, digest, nature);
-        Ok(nature)
+        Some(nature)
     }
 
     /// Reads `stream`, a whole blob from its beginning, until it can be classified.
@@ -310,6 +313,15 @@ async fn scan(content: Bytes) -> Nature {
     let scan = move || nature_of(&content);
     // If the scan panics, the content counts as a manifest, which needs an admission.
     if is_large { spawn_blocking(scan).await.unwrap_or(Nature::Manifest) } else { scan() }
+}
+
+/// Classifies `content`, a whole blob of any length.
+fn kept_nature(content: &[u8]) -> Nature {
+    match could_begin_manifest(&content[..content.len().min(MAX_JSON_BLOB)]) {
+        Some(false) => Nature::Other,
+        Some(true) | None if content.len() > MAX_JSON_BLOB => Nature::Manifest,
+        Some(true) | None => nature_of(content),
+    }
 }
 
 fn nature_of(content: &[u8]) -> Nature {

@@ -27,8 +27,9 @@ pub(super) struct Kept {
     /// Of the next byte for this client.
     position: usize,
     end: usize,
-    /// Up to there, no disk is waited for.
-    ready: usize,
+    /// Up to where a read that just ended has made the bytes ready. Used for one piece, so that each read is progress:
+    /// afterwards the client may be slow, and the kernel may need the memory.
+    read_until: Option<usize>,
     reading: Option<Pin<Box<dyn Future<Output = Option<usize>> + Send>>>,
     /// What is left, where the disk does not answer.
     rest: Option<Straight>,
@@ -53,8 +54,8 @@ impl Kept {
                 (Part::Range(range), first, first + length)
             }
         };
-        let (ready, reading, rest) = (position, None, None);
-        Some(Self { store, content, asked, part, position, end, ready, reading, rest })
+        let (read_until, reading, rest) = (None, None, None);
+        Some(Self { store, content, asked, part, position, end, read_until, reading, rest })
     }
 
     pub(super) fn digest(&self) -> &Digest {
@@ -92,22 +93,21 @@ impl Kept {
                 let read = ready!(reading.as_mut().poll(context));
                 self.reading = None;
                 match read {
-                    Some(until) => self.ready = until,
+                    Some(until) => self.read_until = Some(until),
                     None => self.rest = Some(self.upstream_rest()?),
                 }
                 continue;
             }
-            if self.position >= self.ready {
-                self.ready = self.content.ready_until(self.position);
-                if self.position >= self.ready {
-                    let (store, content) = (self.store.clone(), self.content.clone());
-                    let position = self.position;
-                    self.reading =
-                        Some(Box::pin(async move { content.make_ready(&store, position).await }));
-                    continue;
-                }
+            let read_until = self.read_until.take();
+            let ready = read_until.unwrap_or_else(|| self.content.ready_until(self.position));
+            if self.position >= ready {
+                let (store, content) = (self.store.clone(), self.content.clone());
+                let position = self.position;
+                self.reading =
+                    Some(Box::pin(async move { content.make_ready(&store, position).await }));
+                continue;
             }
-            let until = self.end.min(self.ready).min(self.position + PIECE);
+            let until = self.end.min(ready).min(self.position + PIECE);
             let piece = self.content.bytes().slice(self.position..until);
             self.position = until;
             return Poll::Ready(Ok(Some(piece)));

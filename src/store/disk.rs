@@ -20,6 +20,7 @@ use super::mapped::Mapped;
 use super::metrics::{Fault, Metrics, Operation};
 use super::published::Published;
 use super::recent::Recent;
+use super::removal::Removal;
 use super::room::Room;
 use super::warm::Warm;
 use crate::clock::Clock;
@@ -38,6 +39,7 @@ pub(super) struct Disk {
     pub(super) warm: Warm,
     pub(super) published: Published,
     pub(super) lanes: Lanes,
+    pub(super) removal: Arc<Removal>,
     pub(super) metrics: Metrics,
     /// Held by whoever makes room.
     pub(super) evicting: Mutex<()>,
@@ -70,6 +72,7 @@ impl Disk {
             warm: Warm::default(),
             published: Published::default(),
             lanes: Lanes::default(),
+            removal: Arc::default(),
             metrics: metrics.clone(),
             evicting: Mutex::new(()),
             unswept: AtomicBool::new(false),
@@ -122,6 +125,7 @@ impl Disk {
             return false;
         }
         self.recent.clear();
+        self.warm.clear();
         self.in_use.mapped() > most
     }
 
@@ -187,5 +191,33 @@ impl Disk {
             }
             Err(error) => Err(Unopened::Io(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn content_that_nobody_reads_any_more_is_no_crowd() {
+        let name = format!("countersign-crowded-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let (max_size, scrub_every) = (400 << 10, Duration::from_secs(1));
+        let config = Config { path: path.clone(), max_size, scrub_every };
+        let store = Store::open(&config, Clock::default(), &Metrics::default()).unwrap();
+        let (registry, repository) = ("r.example".parse().unwrap(), "app".parse().unwrap());
+        for byte in 0..2 {
+            let content = vec![byte; 150 << 10];
+            let digest = Digest::of(&content);
+            let mut ingest = store.ingest(&digest, None).unwrap();
+            ingest.append(&content).unwrap();
+            let whole = ingest.verify().unwrap();
+            drop(whole.publish(&registry, &repository, Seen::Blob).unwrap());
+            assert!(store.look_up(&registry, &repository, &digest).await.is_some());
+        }
+        assert!(store.disk.in_use.mapped() > store.disk.room.most_pinned());
+        assert!(!store.is_crowded());
+        std::fs::remove_dir_all(path).unwrap();
     }
 }

@@ -185,7 +185,7 @@ impl Opened {
         matches!(self.mapped, Mapped::Map(_))
     }
 
-    /// Up to where the bytes from `position` on are in memory, as far as is known.
+    /// Up to where the bytes from `position` on are in memory now, as far as is known: at most to the end of a window.
     pub(super) fn ready_until(&self, position: usize) -> usize {
         match &self.mapped {
             Mapped::Read(content) => content.len(),

@@ -19,6 +19,7 @@ use super::in_use::Pin;
 use super::layout::Layout;
 use super::mapped::Mapped;
 use super::metrics::Operation;
+use super::removal::Removal;
 use super::room::Reservation;
 use crate::oci::{Digest, Hasher, Mismatch, Registry, Repository};
 
@@ -59,12 +60,14 @@ pub struct Ingest {
 
 /// The file behind an [`Ingest`], for as long as anyone writes or reads it.
 struct Incoming {
-    file: File,
+    /// `None` only while this is dropped.
+    file: Option<File>,
     /// How much of it was written.
     position: AtomicU64,
     // The room is given back when the file is closed: what has no name takes room, too.
-    room: Reservation,
+    room: Arc<Reservation>,
     pin: Arc<Pin>,
+    removal: Arc<Removal>,
 }
 
 /// Reads what an [`Ingest`] has written so far, also when that has ended. Cheap to clone.
@@ -91,12 +94,16 @@ impl Ingest {
         if !disk.facts.is_open() {
             return Err(NoFacts::Closed.into());
         }
+        if disk.removal.is_behind() {
+            return Err(Unkept::Hangs);
+        }
         let pin = disk.in_use.wait_and_pin(digest);
         let path = disk.layout.incoming();
         let file = create(&disk.layout, &path);
         let file = file.map_err(|error| disk.unkept(Operation::Write, error))?;
-        let room = disk.room.reserve();
-        let incoming = Arc::new(Incoming { file, position: AtomicU64::new(0), room, pin });
+        let (file, position, room) = (Some(file), AtomicU64::new(0), Arc::new(disk.room.reserve()));
+        let removal = disk.removal.clone();
+        let incoming = Arc::new(Incoming { file, position, room, pin, removal });
         let hasher = Hasher::new(digest.algorithm());
         // From here on the file goes when this does.
         let ingest = Self { disk, incoming, hasher, length, path: Some(path) };
@@ -112,7 +119,7 @@ impl Ingest {
             return Err(Unkept::TooLarge);
         }
         self.make_room(after)?;
-        let written = self.incoming.file.write_all_at(bytes, position);
+        let written = self.incoming.file().and_then(|file| file.write_all_at(bytes, position));
         written.map_err(|error| self.disk.unkept(Operation::Write, error))?;
         self.hasher.update(bytes);
         self.incoming.position.store(after, Ordering::Release);
@@ -149,8 +156,7 @@ impl Ingest {
         let layout = &self.disk.layout;
         atomic::make_folder(&layout.folder(digest))?;
         if let Some(path) = &self.path {
-            let (written, there) = (self.incoming.file.metadata()?, fs::symlink_metadata(path)?);
-            if (written.dev(), written.ino()) != (there.dev(), there.ino()) {
+            if !self.incoming.is_at(path)? {
                 return Err(io::Error::other("another file is where it was written"));
             }
             fs::rename(path, layout.content(digest))?;
@@ -166,13 +172,44 @@ impl Ingest {
     }
 }
 
+impl Incoming {
+    fn file(&self) -> io::Result<&File> {
+        self.file.as_ref().ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    /// Whether `path` names this file, and not another one that has its name by now.
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let (written, there) = (self.file()?.metadata()?, fs::symlink_metadata(path)?);
+        Ok((written.dev(), written.ino()) == (there.dev(), there.ino()))
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let (file, room) = (self.file.take(), self.room.clone());
+        // The last client may drop this on a thread that serves others, and to close a file that has no name any more
+        // frees its blocks.
+        self.removal.run(move || {
+            drop(file);
+            drop(room);
+        });
+    }
+}
+
 impl Drop for Ingest {
     fn drop(&mut self) {
-        if let Some(path) = self.path.take()
-            && let Err(error) = fs::remove_file(path)
-        {
-            self.disk.health.failed(Operation::Remove, &error);
-        }
+        let Some(path) = self.path.take() else { return };
+        let (incoming, health) = (self.incoming.clone(), self.disk.health.clone());
+        self.disk.removal.run(move || {
+            let removed = match incoming.is_at(&path) {
+                Ok(false) => Ok(()),
+                Ok(true) => fs::remove_file(path),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = removed {
+                health.failed(Operation::Remove, &error);
+            }
+        });
     }
 }
 
@@ -190,8 +227,9 @@ impl Whole {
         let (digest, length) = (*incoming.pin.digest(), ingest.position());
         let failed = |error| disk.unkept(Operation::Publish, error);
         let kept = disk.facts.keeps(&digest) == Some(true);
-        finish(&incoming.file, length).map_err(failed)?;
-        let opened = Mapped::of(&incoming.file, length).map_err(failed)?;
+        let file = incoming.file().map_err(failed)?;
+        finish(file, length).map_err(failed)?;
+        let opened = Mapped::of(file, length).map_err(failed)?;
         ingest.give_name(&digest).map_err(failed)?;
         let folder = File::open(disk.layout.folder(&digest)).and_then(|folder| folder.sync_all());
         let noted = folder.map_err(failed).and_then(|()| {
@@ -247,7 +285,40 @@ impl Arriving {
         let written = self.incoming.position.load(Ordering::Acquire).saturating_sub(position);
         let length = usize::try_from(written).map_or(most, |written| written.min(most));
         let mut bytes = vec![0; length];
-        self.incoming.file.read_exact_at(&mut bytes, position)?;
+        self.incoming.file()?.read_exact_at(&mut bytes, position)?;
         Ok(bytes.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use crate::clock::Clock;
+    use crate::oci::Digest;
+    use crate::store::{Config, Metrics, Store};
+
+    #[tokio::test]
+    async fn a_download_that_ends_while_the_disk_hangs_holds_up_no_thread_that_serves_clients() {
+        let name = format!("countersign-ingest-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let (max_size, scrub_every) = (1 << 20, Duration::from_secs(1));
+        let config = Config { path: path.clone(), max_size, scrub_every };
+        let store = Store::open(&config, Clock::default(), &Metrics::default()).unwrap();
+        let files = || std::fs::read_dir(path.join("incoming")).unwrap().count();
+        let mut ingest = store.ingest(&Digest::of(b"abc"), None).unwrap();
+        ingest.append(b"ab").unwrap();
+        let arriving = ingest.arriving();
+        let (answer, answers) = channel::<()>();
+        store.disk.removal.run(move || drop(answers.recv()));
+        drop(ingest);
+        drop(arriving);
+        // The file and its room stay taken until the disk answers.
+        assert_eq!((files(), store.disk.room.lacks(max_size)), (1, 2));
+        drop(answer);
+        store.wait_for_removals(Duration::from_secs(30));
+        assert_eq!((files(), store.disk.room.lacks(max_size)), (0, 0));
+        std::fs::remove_dir_all(path).unwrap();
     }
 }

@@ -6,17 +6,24 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
 /// How much work may be under way at once: so many threads at most wait for a disk that hangs.
 const AT_ONCE: usize = 16;
 
-/// The disk did not answer within the deadline, or does not answer others.
+/// Why work gave no result.
 #[derive(Debug, Error)]
-#[error("the disk does not answer")]
-pub(super) struct Hangs;
+pub(super) enum Undone {
+    /// Other work took the time. That says nothing about the disk.
+    #[error("too much other work waits for the disk")]
+    Busy,
+    /// The disk did not answer this work, or does not answer other work.
+    #[error("the disk does not answer")]
+    Hangs,
+}
 
 /// Called before each piece of work.
 type Before = Box<dyn Fn() + Send + Sync>;
@@ -46,43 +53,104 @@ impl Lane {
         let _ = self.before.set(before);
     }
 
-    /// Does `work`, and gives its result. If that takes too long, `work` goes on, and its result is dropped.
+    /// Does `work`, and gives its result. The deadline is that of the caller, and includes the wait for a place. If it
+    /// passes, work that has begun goes on, and its result is dropped; it is overdue a whole deadline after its beginning.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Hangs> {
+    ) -> Result<T, Undone> {
         if self.hangs() {
-            return Err(Hangs);
+            return Err(Undone::Hangs);
         }
         let deadline = Instant::now() + self.deadline;
-        let permit = timeout_at(deadline, self.permits.clone().acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else { return Err(Hangs) };
+        // Work that waits for its place has less than the deadline left, and no such time says that the disk hangs.
+        let (permit, late) = match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => (permit, Undone::Hangs),
+            Err(_) => {
+                let permit = timeout_at(deadline, self.permits.clone().acquire_owned()).await;
+                // This may have become known during the wait.
+                if self.hangs() {
+                    return Err(Undone::Hangs);
+                }
+                let Ok(Ok(permit)) = permit else { return Err(Undone::Busy) };
+                (permit, Undone::Busy)
+            }
+        };
         let before = self.before.clone();
-        let mut working = spawn_blocking(move || {
+        let working = spawn_blocking(move || {
             let _permit = permit;
             if let Some(before) = before.get() {
                 before();
             }
             work()
         });
-        match timeout_at(deadline, &mut working).await {
-            Ok(done) => done.map_err(|_| Hangs),
-            Err(_) => {
-                let overdue = self.overdue.clone();
-                overdue.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(async move {
-                    drop(working.await);
-                    overdue.fetch_sub(1, Ordering::Relaxed);
-                });
-                Err(Hangs)
-            }
-        }
+        let (overdue_at, overdue) = (Instant::now() + self.deadline, self.overdue.clone());
+        let mut watched = Watched { working: Some(working), overdue_at, overdue };
+        let until = if matches!(late, Undone::Hangs) { overdue_at } else { deadline };
+        timeout_at(until, watched.done()).await.unwrap_or(Err(late))
+    }
+}
+
+/// Work under way. If its caller stops waiting, for whatever reason, this still notices that the work is overdue.
+struct Watched<T: Send + 'static> {
+    /// `None` once the work is done.
+    working: Option<JoinHandle<T>>,
+    overdue_at: Instant,
+    overdue: Arc<AtomicUsize>,
+}
+
+impl<T: Send + 'static> Watched<T> {
+    async fn done(&mut self) -> Result<T, Undone> {
+        let Some(working) = &mut self.working else { return Err(Undone::Hangs) };
+        let done = working.await;
+        self.working = None;
+        done.map_err(|_| Undone::Hangs)
+    }
+}
+
+impl<T: Send + 'static> Drop for Watched<T> {
+    fn drop(&mut self) {
+        let (Some(mut working), Ok(runtime)) = (self.working.take(), Handle::try_current()) else {
+            return;
+        };
+        let (overdue_at, all) = (self.overdue_at, self.overdue.clone());
+        // Counted at once where the time is over, so that the next caller knows.
+        let counted = (Instant::now() >= overdue_at).then(|| Overdue::count(&all));
+        runtime.spawn(async move {
+            let counted = match counted {
+                Some(counted) => counted,
+                None => match timeout_at(overdue_at, &mut working).await {
+                    Ok(_) => return,
+                    Err(_) => Overdue::count(&all),
+                },
+            };
+            drop(working.await);
+            drop(counted);
+        });
+    }
+}
+
+/// Work that is overdue; not any more when this is dropped.
+struct Overdue(Arc<AtomicUsize>);
+
+impl Overdue {
+    fn count(all: &Arc<AtomicUsize>) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(all.clone())
+    }
+}
+
+impl Drop for Overdue {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
+
+    use futures_util::FutureExt as _;
 
     use super::*;
 
@@ -102,6 +170,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn work_whose_callers_leave_in_time_is_still_noticed_as_overdue() {
+        let lane = Lane::new(Duration::from_millis(20));
+        let (answer, answers) = channel::<()>();
+        {
+            let mut run = Box::pin(lane.run(move || answers.recv()));
+            // It begins, and the caller leaves.
+            assert!((&mut run).now_or_never().is_none());
+        }
+        assert!(!lane.hangs());
+        let start = Instant::now();
+        while !lane.hangs() {
+            assert!(start.elapsed() < Duration::from_secs(30), "nobody noticed");
+            tokio::task::yield_now().await;
+        }
+        drop(answer);
+        while lane.hangs() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
     async fn a_disk_that_hangs_keeps_few_threads() {
         let lane = Lane::new(Duration::from_millis(20));
         let (answer, answers) = channel::<String>();
@@ -117,6 +206,33 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(lane.permits.available_permits(), AT_ONCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_for_other_work_is_not_a_disk_that_hangs() {
+        let lane = Lane::new(Duration::from_secs(60));
+        let others = lane.permits.clone().acquire_many_owned(AT_ONCE as u32).await.unwrap();
+        assert!(matches!(lane.run(|| 1).await, Err(Undone::Busy)));
+        assert!(!lane.hangs());
+        // A place that comes late leaves the work too little time.
+        let (answer, answers) = channel::<()>();
+        let late = tokio::spawn({
+            let lane = lane.clone();
+            async move { lane.run(move || answers.recv()).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        tokio::time::advance(Duration::from_secs(50)).await;
+        drop(others);
+        while !late.is_finished() {
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        assert!(matches!(late.await.unwrap(), Err(Undone::Busy)));
+        assert!(!lane.hangs());
+        // It is watched on, and overdue when it had a whole deadline.
+        while !lane.hangs() {
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        drop(answer);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::lane::{Hangs, Lane};
+use super::lane::{Lane, Undone};
 use super::metrics::Operation;
 use super::{Content, Ingest, Store, Unkept};
 use crate::oci::{Digest, Registry, Repository};
@@ -87,7 +87,7 @@ impl Store {
         begun.unwrap_or(Err(Unkept::Hangs))
     }
 
-    /// Does `work`, which reads; `None` if the disk does not answer in time.
+    /// Does `work`, which reads; `None` if the disk does not answer in time, or has too much else to do.
     pub async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> T + Send + 'static,
@@ -120,7 +120,9 @@ impl Store {
         let store = self.clone();
         match lane.run(move || work(&store)).await {
             Ok(done) => Some(done),
-            Err(hangs @ Hangs) => {
+            // The disk did not fail: others are in front.
+            Err(Undone::Busy) => None,
+            Err(hangs @ Undone::Hangs) => {
                 self.disk.health.failed(operation, &hangs);
                 None
             }
@@ -139,7 +141,8 @@ impl Store {
 }
 
 impl Content {
-    /// Up to where the bytes from `position` on can be had without waiting for the disk, as far as is known.
+    /// Up to where the bytes from `position` on can be had now without waiting for the disk, as far as is known; the
+    /// answer is true for a few seconds, and says nothing about what is after it.
     pub fn ready_until(&self, position: usize) -> usize {
         self.opened.ready_until(position)
     }
@@ -153,8 +156,21 @@ impl Content {
 
     /// Reads all of it; `None` if the disk does not answer in time.
     pub async fn make_all_ready(&self, store: &Store) -> Option<()> {
-        let length = self.bytes.len();
-        if self.ready_until(0) >= length {
+        self.make_beginning_ready(store, self.bytes.len()).await
+    }
+
+    /// Reads the first `length` bytes, or all if there are fewer; `None` if the disk does not answer in time.
+    pub async fn make_beginning_ready(&self, store: &Store, length: usize) -> Option<()> {
+        let length = length.min(self.bytes.len());
+        let mut ready = 0;
+        while ready < length {
+            let until = self.ready_until(ready);
+            if until == ready {
+                break;
+            }
+            ready = until;
+        }
+        if ready >= length {
             return Some(());
         }
         let opened = Arc::clone(&self.opened);

@@ -23,6 +23,7 @@ mod mapped;
 mod metrics;
 mod published;
 mod recent;
+mod removal;
 mod room;
 mod rotten;
 mod scrub;
@@ -35,6 +36,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -232,6 +234,11 @@ impl Store {
     /// Looks after what is kept until `shutdown`: to be run for as long as the store is used.
     pub async fn tend(self, shutdown: CancellationToken) {
         tend::tend(&self.disk, &shutdown).await;
+    }
+
+    /// Waits until the files of downloads that ended before this call are removed, for at most `most`.
+    pub fn wait_for_removals(&self, most: Duration) {
+        self.disk.removal.wait(most);
     }
 
     /// Does at once what [`Self::tend`] does every few seconds.

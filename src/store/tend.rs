@@ -16,6 +16,8 @@ use super::scrub::Scrub;
 
 /// How often.
 const TICK: Duration = Duration::from_secs(10);
+/// How long the end waits for files to be removed. The next start removes what is left.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 /// How much is written to see whether the disk is good.
 const PROBE: usize = 64 << 10;
 
@@ -62,7 +64,12 @@ async fn look_after(disk: &Arc<Disk>, shutdown: &CancellationToken) {
             _ = ticks.tick() => false,
         };
         let (disk, ended) = (disk.clone(), shutdown.clone());
-        let looked = tokio::task::spawn_blocking(move || disk.look_after(|| !ended.is_cancelled()));
+        let looked = tokio::task::spawn_blocking(move || {
+            disk.look_after(|| !ended.is_cancelled());
+            if last {
+                disk.removal.wait(MAX_WAIT);
+            }
+        });
         if let Err(error) = looked.await {
             tracing::error!(%error, "looking after the store broke off");
         }

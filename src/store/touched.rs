@@ -24,13 +24,15 @@ impl Touched {
         Self { base: Instant::now(), windows: windows.collect() }
     }
 
-    /// Up to where the bytes from `position` on were read a moment ago; `position` itself if they were not.
+    /// The end of the window that `position` is in, if that was read a moment ago; else `position` itself. Looks no
+    /// further: who reads slowly must ask again for each window.
     pub(super) fn until(&self, position: usize) -> usize {
         let oldest = self.now().saturating_sub(STAYS.as_millis() as u64).max(1);
-        let from = position / WINDOW;
-        let windows = self.windows.iter().skip(from);
-        let count = windows.take_while(|at| at.load(Ordering::Relaxed) >= oldest).count();
-        if count == 0 { position } else { (from + count) * WINDOW }
+        let number = position / WINDOW;
+        match self.windows.get(number) {
+            Some(at) if at.load(Ordering::Relaxed) >= oldest => (number + 1) * WINDOW,
+            Some(_) | None => position,
+        }
     }
 
     /// Reads the window of `bytes` that `position` is in. Waits for the disk.
@@ -60,9 +62,9 @@ mod tests {
         assert_eq!(touched.until(5), 5);
         touched.read(&bytes, 5);
         assert_eq!((touched.until(5), touched.until(WINDOW)), (WINDOW, WINDOW));
-        touched.read(&bytes, WINDOW);
         touched.read(&bytes, 2 * WINDOW);
-        assert_eq!(touched.until(0), 3 * WINDOW);
+        assert_eq!((touched.until(0), touched.until(2 * WINDOW)), (WINDOW, 3 * WINDOW));
+        assert_eq!(touched.until(3 * WINDOW), 3 * WINDOW);
         assert_eq!(Touched::new(0).until(0), 0);
     }
 }

@@ -4,17 +4,18 @@
 use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use countersign::app::Stopped;
 use countersign::oci::Digest;
-use countersign::pull_through::Origin;
+use countersign::pull_through::{Inspected, Origin};
 use countersign::tasks::Task;
 use countersign::upstream::ByteRange;
+use http_body_util::BodyExt as _;
 
-use crate::blob_site::{BlobSite, app, blob, drain, is_whole};
+use crate::blob_site::{BlobSite, app, blob, drain, is_whole, registry};
 use crate::whole_gate::{APP, Setup, World};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -126,6 +127,59 @@ async fn a_range_that_has_begun_goes_on_from_upstream_when_the_disk_hangs() {
     end.unwrap();
     assert!(came == blob()[7..]);
     assert!(held_up < HELD_UP, "{held_up:?}");
+}
+
+/// Others read the blob a moment ago, and this client goes on much later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_client_asks_again_whether_its_bytes_are_still_in_memory() {
+    let mut site = BlobSite::new().await;
+    is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+    site.kept(&app()).await;
+    site.restart().await;
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = reads.clone();
+    let range = Some(ByteRange::From { first: 7 });
+    let mut stream = site.open(&app(), range).await.unwrap();
+    assert_eq!(stream.origin(), Origin::Store);
+    site.store().before_each_read(move || drop(counted.fetch_add(1, Ordering::Relaxed)));
+    let first = stream.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(reads.load(Ordering::Relaxed), 1);
+    // What was read counts for five seconds.
+    tokio::time::sleep(Duration::from_millis(5_200)).await;
+    let second = stream.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(reads.load(Ordering::Relaxed), 2);
+    let (came, end) = drain(stream).await;
+    end.unwrap();
+    assert!([first, second, came].concat() == blob()[7..]);
+}
+
+/// The blob is found without the disk, and the disk hangs when the gate looks whether it is a manifest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_request_that_meets_a_hanging_disk_asks_the_registry() {
+    for range in [None, Some(ByteRange::From { first: 0 }), Some(ByteRange::From { first: 7 })] {
+        let mut site = BlobSite::new().await;
+        is_whole(drain(site.open(&app(), None).await.unwrap()).await);
+        site.kept(&app()).await;
+        // No page is known to be in memory, and no classification.
+        site.restart().await;
+        let gate = Arc::new(Gate::default());
+        let _opens = Opens(gate.clone());
+        let (waits, first) = (gate.clone(), AtomicBool::new(true));
+        // The first read finds the blob.
+        site.store().before_each_read(move || {
+            if !first.swap(false, Ordering::Relaxed) {
+                waits.pass();
+            }
+        });
+        gate.hang(true);
+        let (registry, digest, app) = (registry(), site.digest, app());
+        let pull = site.pull_through.inspected_blob(&registry, &app, &digest, range, false);
+        let Inspected::Blob(stream) = pull.await.unwrap() else { panic!("a manifest") };
+        let (came, end) = drain(stream).await;
+        end.unwrap();
+        let first = if matches!(range, Some(ByteRange::From { first: 7 })) { 7 } else { 0 };
+        assert!(came == blob()[first..]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

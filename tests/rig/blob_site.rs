@@ -138,6 +138,7 @@ impl BlobSite {
 
     /// The files of the store's content, and of what is being written.
     pub fn files(&self) -> usize {
+        self.store().wait_for_removals(Duration::from_secs(30));
         let mut folders = vec![self.folder.join("content"), self.folder.join("incoming")];
         let mut count = 0;
         while let Some(folder) = folders.pop() {
