@@ -156,12 +156,13 @@ impl PullThrough {
                     Read::Whole(Nature::Manifest, _) => Inspected::Manifest,
                 });
             }
-            let is_verified = match read {
+            let is_verified = match &read {
                 Read::Whole(Nature::Manifest, _) => return Ok(Inspected::Manifest),
                 Read::Whole(Nature::Other, _) => true,
                 Read::Stream(_) => false,
             };
-            // By now the request for the whole blob has given back its turn, so this one does not wait for it.
+            // Gives back the turn of the request for the whole blob, so that the next one does not wait for it.
+            drop(read);
             let stream = open(range).await?;
             Ok(match stream.part() {
                 // The whole blob is not verified, and the upstream may answer the range with other bytes. A client
