@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use countersign::clock::{Clock, Timestamp};
 use countersign::oci::Digest;
-use countersign::pull_through::{self, BlobError, BlobStream, Origin, PullThrough};
+use countersign::pull_through::{self, BlobError, BlobStream, Inspected, Origin, PullThrough};
 use countersign::requester::Requester;
 use countersign::store::{self, Store};
 use countersign::upstream::{ByteRange, Config, Metrics, Upstream};
@@ -32,14 +32,18 @@ struct Site {
 
 impl Site {
     async fn new(max_size: u64) -> Self {
+        Self::with(max_size, Config::MAX_REQUESTS).await
+    }
+
+    /// With so many requests to upstream at once.
+    async fn with(max_size: u64, max_requests: usize) -> Self {
         let fake = FakeRegistry::start().await;
         let folder = Folder::new("turns");
         let (path, scrub_every) = (folder.path().to_owned(), Duration::from_secs(3600));
         let store = store::Config { path, max_size, scrub_every };
         let clock = Clock::manual(Timestamp::from_unix(NOW));
         let store = Store::open(&store, clock, &store::Metrics::default()).unwrap();
-        let config = fake.config();
-        assert_eq!(config.max_requests, Config::MAX_REQUESTS);
+        let config = Config { max_requests, ..fake.config() };
         let upstream = Upstream::new(&config, &Metrics::default()).unwrap();
         let pull_through = PullThrough::new([upstream], 0);
         let pull_through = pull_through.keeping(store, pull_through::Metrics::default());
@@ -221,4 +225,18 @@ async fn three_clients_of_cold_blobs_that_do_not_read_pin_nothing_of_the_store()
             (_, Err(error)) => assert!(matches!(error, BlobError::Unreadable(_)), "{error:?}"),
         }
     }
+}
+
+/// A part is judged by a request for the whole blob, which needs a turn, too.
+#[tokio::test(start_paused = true)]
+async fn a_range_of_a_cold_blob_waits_for_no_turn_that_it_holds_itself() {
+    let site = Site::with(64 << 20, 1).await;
+    let large = site.put(1, MIB);
+    let range = Some(ByteRange::From { first: 1 });
+    let client = site.of(1, 1);
+    let inspected = client.inspected_blob(&registry(), &app(), &large, range, false).await;
+    let Inspected::Blob(stream) = inspected.unwrap() else { panic!("it is no manifest") };
+    let (read, end) = drain(stream).await;
+    end.unwrap();
+    assert_eq!(read.len(), MIB - 1);
 }
