@@ -311,7 +311,7 @@ mod tests {
         ingest.append(b"ab").unwrap();
         let arriving = ingest.arriving();
         let (answer, answers) = channel::<()>();
-        store.disk.removal.run(move || drop(answers.recv()));
+        store.disk.removal.run(move || assert!(answers.recv().is_err()));
         drop(ingest);
         drop(arriving);
         // The file and its room stay taken until the disk answers.

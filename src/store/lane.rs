@@ -211,7 +211,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_for_other_work_is_not_a_disk_that_hangs() {
         let lane = Lane::new(Duration::from_secs(60));
-        let others = lane.permits.clone().acquire_many_owned(AT_ONCE as u32).await.unwrap();
+        let others =
+            lane.permits.clone().acquire_many_owned(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
         assert!(matches!(lane.run(|| 1).await, Err(Undone::Busy)));
         assert!(!lane.hangs());
         // A place that comes late leaves the work too little time.
