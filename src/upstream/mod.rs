@@ -43,6 +43,7 @@ use crate::oci::headers::DOCKER_CONTENT_DIGEST;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, ErrorCode, MediaType, Reference, Registry, Repository, Tag};
 use crate::parsing;
+use crate::queue_time::queued;
 use crate::requester::Requester;
 use exchange::Question;
 use together::Together;
@@ -277,7 +278,7 @@ impl Upstream {
         let announced = hint.exact().and_then(|exact| usize::try_from(exact).ok());
         let most = u32::try_from(announced.unwrap_or(ceiling).min(ceiling)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.list_room).acquire_many_owned(most);
-        match tokio::time::timeout(self.patience, room).await {
+        match tokio::time::timeout(self.patience, queued(room)).await {
             Ok(Ok(room)) => Ok((body.read_whole(ceiling).await?, room)),
             // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => Err(UpstreamError::Busy(Busy::Requests)),
@@ -310,7 +311,8 @@ impl Upstream {
     }
 
     async fn blob_turn(&self) -> Result<Turn, UpstreamError> {
-        match tokio::time::timeout(self.patience, self.blob_turns.turn(self.requester)).await {
+        let turn = queued(self.blob_turns.turn(self.requester));
+        match tokio::time::timeout(self.patience, turn).await {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(crowded)) => Err(UpstreamError::Busy(Busy::BlobQueue(crowded))),
             Err(_) => Err(UpstreamError::Busy(Busy::Blobs(self.patience.as_secs()))),
