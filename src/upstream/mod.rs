@@ -90,7 +90,7 @@ pub struct TagPage {
 pub struct Upstream {
     registry: Registry,
     server: Authenticator,
-    /// A turn for each blob in progress. There are fewer than `max_requests`: the rest is for decisions.
+    /// A turn for each request for a blob, also by `HEAD`. There are fewer than `max_requests`: the rest is for decisions.
     blob_turns: Turns,
     patience: Duration,
     tag_lists: Together<(Repository, String), Result<TagPage, UpstreamError>>,
@@ -229,6 +229,8 @@ impl Upstream {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<u64>, UpstreamError> {
+        // Else any number of these requests could take the places that are for decisions.
+        let _turn = self.blob_turn().await?;
         let path = format!("blobs/{digest}");
         let headers = HeaderMap::new();
         let response =
