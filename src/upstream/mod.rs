@@ -54,7 +54,7 @@ const MAX_TAG_LIST: usize = 16 << 20;
 const MAX_LISTS: usize = 64 << 20;
 /// The most tags in one page of a tag list.
 const MAX_TAGS: usize = 500_000;
-/// One in so many requests at once is never for a blob: it is for decisions.
+/// One in so many requests at once, and at least one, is never for a blob: it is for decisions.
 const RESERVED: usize = 8;
 /// How many requests for blobs may wait for their turn, and how many of one client address.
 const MAX_WAITING: usize = 1_024;
@@ -106,7 +106,7 @@ impl Upstream {
     pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, ConfigError> {
         let server = config::authenticator(config, metrics)?;
         let blob_turns = Turns::new(Limits {
-            running: config.max_requests - config.max_requests / RESERVED,
+            running: blobs_at_once(config.max_requests),
             waiting: MAX_WAITING,
             waiting_per_address: MAX_WAITING_PER_ADDRESS,
         });
@@ -326,6 +326,11 @@ impl Upstream {
     }
 }
 
+/// How many requests for blobs there may be at once. A single place is for blobs and decisions.
+fn blobs_at_once(max_requests: usize) -> usize {
+    max_requests.saturating_sub(max_requests.div_ceil(RESERVED)).max(1)
+}
+
 fn accept(media_types: &'static str) -> HeaderMap {
     HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(media_types))])
 }
@@ -359,4 +364,15 @@ fn read_tags(bytes: &[u8]) -> Result<Arc<[Tag]>, Violation> {
     };
     let tags = tags.ok_or(Violation::Missing("list of tags"))?;
     Ok(tags.iter().filter_map(|tag| tag.as_str()?.parse().ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blobs_leave_a_place_for_decisions_wherever_there_are_two() {
+        let at_once = [1, 2, 7, 8, 9, 256].map(blobs_at_once);
+        assert_eq!(at_once, [1, 1, 6, 7, 7, 224]);
+    }
 }
