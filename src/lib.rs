@@ -72,6 +72,7 @@
 //! - [`tasks`]: the long-lived tasks of a process that serves, each of which is started again or ends it.
 //! - [`json`]: JSON read strictly, once.
 //! - [`glob`]: patterns over names: one meaning of `*`.
+//! - [`queue_time`]: how long a server is waited for, without the time in the gate's own queues.
 //! - [`parsing`]: where large texts are parsed, few at a time, within one budget of memory.
 //! - [`settings`]: TOML read key by key, with every error.
 //! - [`oci`]: the words of the registry's specifications: names, digests, manifests, errors.
@@ -109,6 +110,7 @@ pub mod telemetry;
 pub mod tasks;
 pub mod json;
 pub mod glob;
+pub mod queue_time;
 pub mod parsing;
 pub mod settings;
 pub mod oci;

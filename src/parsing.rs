@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::queue_time::queued;
+
 /// The longest text in bytes that is parsed in place: that takes about a millisecond.
 pub const MAX_IN_PLACE: usize = 64 << 10;
 /// How much memory all parses together may take, in bytes. A parse that could take more waits until it
@@ -36,7 +38,7 @@ pub struct Turn<'a> {
 impl Turn<'static> {
     /// Waits for its turn to take `memory` bytes.
     pub async fn wait(memory: usize) -> Self {
-        BUDGET.turn(memory).await
+        queued(BUDGET.turn(memory)).await
     }
 }
 

@@ -105,7 +105,7 @@ impl Inspect {
         }
         let why = match error {
             NotUpdated::Refused(refusal) => refusal.to_string(),
-            NotUpdated::Unreachable(why) => why.clone(),
+            NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why) => why.clone(),
             NotUpdated::Busy => "the command is busy".to_owned(),
         };
         let image = &self.image;

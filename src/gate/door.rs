@@ -4,10 +4,10 @@
 //! trust data, and a client that leaves takes its queued requests with it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
+use tokio::sync::Notify;
 
 use super::Gate;
 use super::admitted::Admitted;
@@ -37,15 +37,21 @@ pub(super) struct Door {
     names: Arc<Names>,
 }
 
-/// The unknown names that are asked for now: all requests for one name share one turn.
+/// The unknown names that clients ask for now: all requests for one name share one turn.
 type Names = Mutex<HashMap<Key, Weak<Name>>>;
 
 /// One unknown name, which holds its turn until the last request for it ends.
 pub(super) struct Name {
     key: Key,
     names: Arc<Names>,
-    turn: OnceCell<Turn>,
+    turn: OnceLock<Turn>,
+    /// Notifies all that wait once there is a turn.
+    granted: Notify,
+    /// Who waits for the turn. One request of each connection is in the queue, however many wait.
+    lanes: Mutex<HashMap<Requester, Lane>>,
 }
+
+type Lane = Arc<tokio::sync::Mutex<()>>;
 
 /// The right to work on one request, until it is dropped.
 pub(super) enum Pass {
@@ -88,9 +94,7 @@ impl Door {
     ) -> Result<Pass, Denial> {
         let Some(turns) = self.turns.get(&image.registry) else { return Ok(Pass::Free) };
         let name = self.name(key);
-        // If the request that waits for the turn goes away, the next one waits for it.
-        let turn = name.turn.get_or_try_init(|| turns.turn(requester));
-        in_time(image, turn).await?;
+        in_time(image, name.turn(turns, requester)).await?;
         Ok(Pass::Shared { _name: name })
     }
 
@@ -99,7 +103,7 @@ impl Door {
         if let Some(name) = names.get(&key).and_then(Weak::upgrade) {
             return name;
         }
-        let name = Arc::new(Name { key, names: self.names.clone(), turn: OnceCell::new() });
+        let name = Arc::new(Name::new(key, self.names.clone()));
         names.insert(key, Arc::downgrade(&name));
         name
     }
@@ -107,6 +111,53 @@ impl Door {
     async fn own(&self, requester: Requester, image: &ImageRef) -> Result<Pass, Denial> {
         let Some(turns) = self.turns.get(&image.registry) else { return Ok(Pass::Free) };
         Ok(Pass::Own { _turn: in_time(image, turns.turn(requester)).await? })
+    }
+}
+
+impl Name {
+    fn new(key: Key, names: Arc<Names>) -> Self {
+        let (turn, granted, lanes) = (OnceLock::new(), Notify::new(), Mutex::default());
+        Self { key, names, turn, granted, lanes }
+    }
+
+    /// Waits until the name has a turn. Each client waits in its own queue, so that none waits behind the load of
+    /// another; the first turn is for all of them.
+    async fn turn(self: &Arc<Self>, turns: &Turns, requester: Requester) -> Result<(), Crowded> {
+        let mut granted = std::pin::pin!(self.granted.notified());
+        granted.as_mut().enable();
+        if self.turn.get().is_some() {
+            return Ok(());
+        }
+        let lane = self.lane(requester);
+        let own = async {
+            let _lane = lane.lock().await;
+            turns.turn(requester).await
+        };
+        let crowded = tokio::select! {
+            biased;
+            () = &mut granted => return Ok(()),
+            turn = own => match turn {
+                Ok(turn) => {
+                    // If another request was faster, this turn is free again.
+                    if self.turn.set(turn).is_ok() {
+                        self.granted.notify_waiters();
+                    }
+                    return Ok(());
+                }
+                Err(crowded) => crowded,
+            },
+        };
+        if Arc::strong_count(self) == 1 {
+            return Err(crowded);
+        }
+        // Others still wait for the same name.
+        granted.await;
+        Ok(())
+    }
+
+    fn lane(&self, requester: Requester) -> Lane {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.entry(requester).or_default().clone()
     }
 }
 
@@ -193,5 +244,53 @@ impl Gate {
     /// Remembers an admitted image as known.
     pub(super) fn learn(&self, image: &ImageRef, admitted: &Admitted) {
         self.shared.door.known.learn(image, admitted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { running: 8, waiting: 8, waiting_per_address: 4 };
+
+    fn client(address: u8) -> Requester {
+        SocketAddr::from(([192, 0, 2, address], 1)).into()
+    }
+
+    /// The turns, of which client 1 has as many as it may have.
+    async fn taken() -> (Turns, Vec<Turn>) {
+        let (turns, mut held) = (Turns::new(LIMITS), Vec::new());
+        for _ in 0..LIMITS.running_per_connection() {
+            held.push(turns.turn(client(1)).await.unwrap());
+        }
+        (turns, held)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_request_for_a_name_waits_in_the_queue_of_another_client() {
+        let (turns, _held) = taken().await;
+        let name = Arc::new(Name::new(1, Arc::default()));
+        let mut attacker = Box::pin(name.turn(&turns, client(1)));
+        assert!(attacker.as_mut().now_or_never().is_none());
+        assert_eq!(name.turn(&turns, client(2)).now_or_never(), Some(Ok(())));
+        assert_eq!(attacker.now_or_never(), Some(Ok(())), "it shares the turn");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_requests_of_one_connection_for_one_name_take_one_place_in_the_queue() {
+        let (turns, mut held) = taken().await;
+        let name = Arc::new(Name::new(1, Arc::default()));
+        let mut waiting: Vec<_> = (0..20).map(|_| Box::pin(name.turn(&turns, client(1)))).collect();
+        for waiting in &mut waiting {
+            assert!(waiting.as_mut().now_or_never().is_none());
+        }
+        held.pop();
+        for waiting in waiting {
+            assert_eq!(waiting.await, Ok(()));
+        }
     }
 }

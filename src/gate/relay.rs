@@ -22,7 +22,9 @@ impl Gate {
             Err(error) => {
                 let why = match error {
                     NotUpdated::Refused(refusal) => Unendorsed::Undecided(refusal.because),
-                    NotUpdated::Unreachable(why) => Unendorsed::Undecided(why),
+                    NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why) => {
+                        Unendorsed::Undecided(why)
+                    }
                     NotUpdated::Busy => Unendorsed::Undecided("the gate is busy".to_owned()),
                 };
                 Err(deny::unmet(&image, &Arc::from(""), Unmet { anchor, why }, &self.shared.trust))

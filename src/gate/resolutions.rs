@@ -5,13 +5,13 @@ use std::fmt;
 
 use moka::future::Cache;
 use moka::ops::compute::{CompResult, Op};
-use tokio::time::timeout;
 
 use crate::clock::{Clock, Timestamp};
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
 use crate::pull_through::{FetchError, PullThrough};
+use crate::queue_time::{Unanswered, within};
 use crate::trust::lifetimes::{Lifetimes, SILENCE};
-use crate::upstream::UpstreamError;
+use crate::upstream::{Busy, UpstreamError};
 
 /// How many tags are remembered.
 const MAX_TAGS: u64 = 100_000;
@@ -74,9 +74,15 @@ impl Resolutions {
                 };
                 let asked = match kept {
                     // A registry that does not answer is no worse than one that cannot be reached.
-                    Some(known) => match timeout(SILENCE, asked).await {
+                    Some(known) => match within(SILENCE, asked).await {
                         Ok(asked) => asked,
-                        Err(_) => return silent(known, &"the registry does not answer"),
+                        Err(Unanswered::Silent) => {
+                            return silent(known, &"the registry does not answer");
+                        }
+                        // The registry was not asked for that long, so the earlier digest is not used for longer.
+                        Err(Unanswered::Queued) => {
+                            return Err(UpstreamError::Busy(Busy::Requests).into());
+                        }
                     },
                     None => asked.await,
                 };

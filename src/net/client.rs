@@ -26,6 +26,7 @@ use super::retry::Retries;
 use super::ssrf::{self, ForbiddenTarget, Guard};
 use super::tls::{self, TlsError};
 use super::via;
+use crate::queue_time::queued;
 
 /// The longest head of a response, and the largest piece of a body, in bytes (HTTP/1.1).
 const MAX_HEAD: usize = 64 << 10;
@@ -169,7 +170,7 @@ impl Client {
         let until = deadline.min(Instant::now() + self.shared.timeouts.first_byte);
         let waiting = Arc::clone(&self.shared.places).acquire_owned();
         // The semaphore is never closed; were it, there would be no place either.
-        match tokio::time::timeout_at(until, waiting).await {
+        match tokio::time::timeout_at(until, queued(waiting)).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_)) | Err(_) => Err(self.timed_out(url, Stage::Place)),
         }

@@ -159,7 +159,7 @@ impl PullThrough {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<u64>, FetchError> {
-        let upstream = self.upstream(registry)?;
+        let upstream = self.upstream(registry)?.on_behalf_of(self.requester);
         let Some(store) = &self.store else {
             return Ok(upstream.blob_length(repository, digest).await?);
         };

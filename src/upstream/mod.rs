@@ -43,6 +43,7 @@ use crate::oci::headers::DOCKER_CONTENT_DIGEST;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, ErrorCode, MediaType, Reference, Registry, Repository, Tag};
 use crate::parsing;
+use crate::queue_time::queued;
 use crate::requester::Requester;
 use exchange::Question;
 use together::Together;
@@ -53,7 +54,7 @@ const MAX_TAG_LIST: usize = 16 << 20;
 const MAX_LISTS: usize = 64 << 20;
 /// The most tags in one page of a tag list.
 const MAX_TAGS: usize = 500_000;
-/// One in so many requests at once is never for a blob: it is for decisions.
+/// One in so many requests at once, and at least one, is never for a blob: it is for decisions.
 const RESERVED: usize = 8;
 /// How many requests for blobs may wait for their turn, and how many of one client address.
 const MAX_WAITING: usize = 1_024;
@@ -89,7 +90,7 @@ pub struct TagPage {
 pub struct Upstream {
     registry: Registry,
     server: Authenticator,
-    /// A turn for each blob in progress. There are fewer than `max_requests`: the rest is for decisions.
+    /// A turn for each request for a blob, also by `HEAD`. There are fewer than `max_requests`: the rest is for decisions.
     blob_turns: Turns,
     patience: Duration,
     tag_lists: Together<(Repository, String), Result<TagPage, UpstreamError>>,
@@ -105,7 +106,7 @@ impl Upstream {
     pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, ConfigError> {
         let server = config::authenticator(config, metrics)?;
         let blob_turns = Turns::new(Limits {
-            running: config.max_requests - config.max_requests / RESERVED,
+            running: blobs_at_once(config.max_requests),
             waiting: MAX_WAITING,
             waiting_per_address: MAX_WAITING_PER_ADDRESS,
         });
@@ -228,6 +229,8 @@ impl Upstream {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<u64>, UpstreamError> {
+        // Else any number of these requests could take the places that are for decisions.
+        let _turn = self.blob_turn().await?;
         let path = format!("blobs/{digest}");
         let headers = HeaderMap::new();
         let response =
@@ -277,7 +280,7 @@ impl Upstream {
         let announced = hint.exact().and_then(|exact| usize::try_from(exact).ok());
         let most = u32::try_from(announced.unwrap_or(ceiling).min(ceiling)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.list_room).acquire_many_owned(most);
-        match tokio::time::timeout(self.patience, room).await {
+        match tokio::time::timeout(self.patience, queued(room)).await {
             Ok(Ok(room)) => Ok((body.read_whole(ceiling).await?, room)),
             // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => Err(UpstreamError::Busy(Busy::Requests)),
@@ -310,7 +313,8 @@ impl Upstream {
     }
 
     async fn blob_turn(&self) -> Result<Turn, UpstreamError> {
-        match tokio::time::timeout(self.patience, self.blob_turns.turn(self.requester)).await {
+        let turn = queued(self.blob_turns.turn(self.requester));
+        match tokio::time::timeout(self.patience, turn).await {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(crowded)) => Err(UpstreamError::Busy(Busy::BlobQueue(crowded))),
             Err(_) => Err(UpstreamError::Busy(Busy::Blobs(self.patience.as_secs()))),
@@ -320,6 +324,11 @@ impl Upstream {
     fn client(&self) -> &Client {
         self.server.client()
     }
+}
+
+/// How many requests for blobs there may be at once. A single place is for blobs and decisions.
+fn blobs_at_once(max_requests: usize) -> usize {
+    max_requests.saturating_sub(max_requests.div_ceil(RESERVED)).max(1)
 }
 
 fn accept(media_types: &'static str) -> HeaderMap {
@@ -355,4 +364,15 @@ fn read_tags(bytes: &[u8]) -> Result<Arc<[Tag]>, Violation> {
     };
     let tags = tags.ok_or(Violation::Missing("list of tags"))?;
     Ok(tags.iter().filter_map(|tag| tag.as_str()?.parse().ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blobs_leave_a_place_for_decisions_wherever_there_are_two() {
+        let at_once = [1, 2, 7, 8, 9, 256].map(blobs_at_once);
+        assert_eq!(at_once, [1, 1, 6, 7, 7, 224]);
+    }
 }

@@ -281,6 +281,8 @@ async fn blobs_leave_places_for_manifests() {
     }
     let error = upstream.blob(&app(), &Digest::of(b"layer"), None).await.unwrap_err();
     assert!(matches!(error, UpstreamError::Busy(Busy::Blobs(_))), "{error:?}");
+    let error = upstream.blob_length(&app(), &Digest::of(b"layer")).await.unwrap_err();
+    assert!(matches!(error, UpstreamError::Busy(Busy::Blobs(_))), "{error:?}");
     upstream.manifest(&app(), &Reference::Digest(digest)).await.unwrap();
 }
 

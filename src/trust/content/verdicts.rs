@@ -8,13 +8,13 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use moka::future::Cache;
 use moka::ops::compute::Op;
-use tokio::time::timeout;
 
 use super::Anchor;
 use super::judging::judge;
 use super::verdict::{Evidence, Outcome, Verdict};
 use crate::clock::{Clock, Timestamp};
 use crate::oci::{Digest, Registry, Repository};
+use crate::queue_time::{Unanswered, within};
 use crate::trust::lifetimes::{Lifetimes, SILENCE};
 use crate::trust::metrics::Metrics;
 use crate::trust::places::{Inquiry, Places};
@@ -28,6 +28,8 @@ const MAX_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long registries are waited for where an earlier verdict may be used instead. To look takes several requests.
 const MAX_LOOK: Duration = SILENCE.saturating_mul(2);
+
+const BUSY: &str = "the gate is busy and could not look for signatures";
 
 /// An anchor with all that it is made of, and a manifest at one place.
 type Key = (Arc<str>, Digest, Registry, Repository, Digest);
@@ -116,7 +118,16 @@ impl Verdicts {
                     Box::pin(judge(anchor, subject, &self.places, inquiry, now));
                 let kept = known.filter(|known| known.verdict.outlasts(now, lifetimes));
                 let found = match kept {
-                    Some(_) => timeout(MAX_LOOK, judging).await.unwrap_or_else(|_| silent(now)),
+                    Some(_) => match within(MAX_LOOK, judging).await {
+                        Ok(found) => found,
+                        Err(Unanswered::Silent) => silent(now),
+                        Err(Unanswered::Queued) => {
+                            let found = undecided(BUSY.to_owned(), now);
+                            self.metrics.refreshed(anchor.scheme(), found.result());
+                            busy = Some(found);
+                            return Op::Nop;
+                        }
+                    },
                     None => judging.await,
                 };
                 self.metrics.refreshed(anchor.scheme(), found.result());

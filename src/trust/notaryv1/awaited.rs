@@ -42,10 +42,18 @@ impl Awaited {
 /// The repositories that the gate is asking servers about. The clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Queries {
-    since: Arc<Mutex<HashMap<Key, Instant>>>,
+    asked: Arc<Mutex<HashMap<Key, Asked>>>,
 }
 
-/// A query that ends when this is dropped.
+/// For how long the server was asked.
+#[derive(Default)]
+struct Asked {
+    before: Duration,
+    /// When the request that is in progress was sent.
+    since: Option<Instant>,
+}
+
+/// A query that ends when this is dropped. It consists of several requests to the server.
 pub(super) struct Query {
     queries: Queries,
     key: Key,
@@ -53,22 +61,72 @@ pub(super) struct Query {
 
 impl Queries {
     pub(super) fn begin(&self, key: Key) -> Query {
-        self.locked().insert(key.clone(), Instant::now());
+        self.locked().insert(key.clone(), Asked::default());
         Query { queries: self.clone(), key }
     }
 
-    /// Whether a query about `key` has been in progress for at least `duration`.
+    /// Whether the server has been asked about `key` for at least `duration`, in all requests of the query that is
+    /// in progress. Parsing and writing do not count.
     pub(super) fn last(&self, key: &Key, duration: Duration) -> bool {
-        self.locked().get(key).is_some_and(|since| since.elapsed() >= duration)
+        self.locked().get(key).is_some_and(|asked| asked.time() >= duration)
     }
 
-    fn locked(&self) -> MutexGuard<'_, HashMap<Key, Instant>> {
-        self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    fn locked(&self) -> MutexGuard<'_, HashMap<Key, Asked>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Asked {
+    fn time(&self) -> Duration {
+        self.before + self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
+impl Query {
+    /// A request is sent to the server now.
+    pub(super) fn asks(&self) {
+        if let Some(asked) = self.queries.locked().get_mut(&self.key) {
+            asked.since = Some(Instant::now());
+        }
+    }
+
+    /// The request has ended.
+    pub(super) fn asked(&self) {
+        if let Some(asked) = self.queries.locked().get_mut(&self.key) {
+            *asked = Asked { before: asked.time(), since: None };
+        }
     }
 }
 
 impl Drop for Query {
     fn drop(&mut self) {
         self.queries.locked().remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_time_of_requests_to_the_server_counts() {
+        let queries = Queries::default();
+        let key: Key = (Arc::from("team"), "registry.example.com/library/app".parse().unwrap());
+        let query = queries.begin(key.clone());
+        tokio::time::advance(60 * SECOND).await;
+        assert!(!queries.last(&key, SECOND), "no request was sent yet");
+        query.asks();
+        tokio::time::advance(3 * SECOND).await;
+        query.asked();
+        // The file is parsed, which waits for its turn.
+        tokio::time::advance(60 * SECOND).await;
+        assert!(!queries.last(&key, 5 * SECOND));
+        query.asks();
+        tokio::time::advance(2 * SECOND).await;
+        assert!(queries.last(&key, 5 * SECOND));
+        drop(query);
+        assert!(!queries.last(&key, Duration::ZERO));
     }
 }

@@ -18,11 +18,11 @@ use crate::trust::refusal::{Reason, Refusal, Unendorsed};
 use crate::trust::scheme::Scheme;
 
 use super::anchor::Anchor;
-use super::awaited::{Awaited, Queries};
+use super::awaited::{Awaited, Queries, Query};
 use super::entry::{Ahead, Entry, Key, Life, Turn, lifetimes};
 use super::gun::Gun;
 use super::kept::{kept_file, verify_again};
-use super::notary::Repute;
+use super::notary::{self, Repute};
 use super::repository::SignedRepository;
 use super::role::File;
 use super::standing::{Standing, Use};
@@ -265,14 +265,11 @@ impl TrustCache {
             remembered.is_some() || before.is_some_and(|before| before.repository().is_some());
         let repute = if known { Repute::Known } else { Repute::Unknown };
         let turn = anchor.notary.turn(repute).await?;
-        let _query = self.queries.begin((anchor.name().clone(), gun.clone()));
+        let query = self.queries.begin((anchor.name().clone(), gun.clone()));
         if known {
             awaited.commit();
         }
-        let outcome = self.update(anchor, gun, remembered.as_ref()).await;
-        if !matches!(outcome, Err(NotUpdated::Unreachable(_) | NotUpdated::Busy)) {
-            turn.answered();
-        }
+        let outcome = self.update(anchor, gun, remembered.as_ref(), (&turn, &query)).await;
         let now = self.clock.now();
         let standing = match outcome {
             Ok(updated) => {
@@ -291,7 +288,8 @@ impl TrustCache {
                 }
                 Standing::Refused { refusal, answered: now }
             }
-            Err(NotUpdated::Unreachable(why)) => {
+            // A trust memory that cannot be written leaves the earlier trust data, as an unreachable server does.
+            Err(NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why)) => {
                 self.metrics.refreshed(Scheme::NotaryV1, "unreachable");
                 tracing::warn!(anchor = &**anchor.name(), %gun, why, "trust data could not be refreshed");
                 let kept = match (before, &remembered) {
@@ -331,6 +329,7 @@ impl TrustCache {
         anchor: &Arc<Anchor>,
         gun: &Gun,
         remembered: Option<&Arc<Remembered>>,
+        (turn, query): (&notary::Turn, &Query),
     ) -> Result<Updated, NotUpdated> {
         let terms = anchor.terms(gun.clone());
         let fetch = |file: File| {
@@ -342,7 +341,15 @@ impl TrustCache {
                 {
                     return Ok(Some(content));
                 }
-                notary.fetch(&gun, &file).await
+                // Only this is time of the server: parsing waits for the gate, and writing for the disk.
+                turn.asks();
+                query.asks();
+                let fetched = notary.fetch(&gun, &file).await;
+                query.asked();
+                if matches!(fetched, Ok(_) | Err(NotUpdated::Refused(_))) {
+                    turn.answered();
+                }
+                fetched
             }
         };
         let memory = remembered.map(|kept| &kept.memory);
@@ -358,7 +365,7 @@ impl TrustCache {
             tokio::task::spawn_blocking(move || state.write(&gun, &updated).map(|()| updated));
         written.await.unwrap_or_else(|broken| Err(StateError::broken(broken))).map_err(|error| {
             tracing::error!(anchor = &**anchor.name(), %error, "the trust memory cannot be written");
-            NotUpdated::Unreachable(format!("the trust memory cannot be written: {error}"))
+            NotUpdated::NotRemembered(format!("the trust memory cannot be written: {error}"))
         })
     }
 }

@@ -86,11 +86,7 @@ impl Notary {
             Repute::Unknown => &self.unknown,
         };
         let permit = turns.clone().acquire_owned().await.ok()?;
-        let unanswered = self.unanswered.clone();
-        if repute == Repute::Known {
-            unanswered.locked().get_or_insert_with(Instant::now);
-        }
-        Some(Turn { repute, unanswered, _permit: permit })
+        Some(Turn { repute, unanswered: self.unanswered.clone(), _permit: permit })
     }
 
     /// Whether the server has been asked about known repositories for at least `duration` and answered none of
@@ -160,6 +156,13 @@ impl Unanswered {
 }
 
 impl Turn {
+    /// A request is sent to the server now.
+    pub(super) fn asks(&self) {
+        if self.repute == Repute::Known {
+            self.unanswered.locked().get_or_insert_with(Instant::now);
+        }
+    }
+
     /// The server answered, whatever it said.
     pub(super) fn answered(&self) {
         if self.repute == Repute::Known {

@@ -63,7 +63,10 @@ impl Anchor {
             Err(NotUpdated::Refused(refusal)) => {
                 return Err(self.recognize_root(refusal).await.into());
             }
-            outcome @ (Ok(_) | Err(NotUpdated::Unreachable(_) | NotUpdated::Busy)) => outcome?,
+            outcome @ (Ok(_)
+            | Err(
+                NotUpdated::Unreachable(_) | NotUpdated::Busy | NotUpdated::NotRemembered(_),
+            )) => outcome?,
         };
 
         let root = SelfSigned::parse(&whole.memory.root, &terms)?;

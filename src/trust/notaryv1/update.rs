@@ -39,6 +39,8 @@ pub enum NotUpdated {
     Unreachable(String),
     /// The server was not asked, because the gate is busy; this says nothing about the server either.
     Busy,
+    /// The server answered, and the trust memory cannot be written. What is not remembered does not count.
+    NotRemembered(String),
 }
 
 impl From<Refusal> for NotUpdated {
@@ -69,7 +71,12 @@ where
             source.attempt(terms, memory, now).await
         }
         outcome @ (Ok(_)
-        | Err(NotUpdated::Refused(_) | NotUpdated::Unreachable(_) | NotUpdated::Busy)) => outcome,
+        | Err(
+            NotUpdated::Refused(_)
+            | NotUpdated::Unreachable(_)
+            | NotUpdated::Busy
+            | NotUpdated::NotRemembered(_),
+        )) => outcome,
     }
 }
 
@@ -124,7 +131,10 @@ where
             Err(NotUpdated::Refused(refusal)) if dropped => refusal,
             outcome @ (Ok(_)
             | Err(
-                NotUpdated::Refused(_) | NotUpdated::Unreachable(_) | NotUpdated::Busy,
+                NotUpdated::Refused(_)
+                | NotUpdated::Unreachable(_)
+                | NotUpdated::Busy
+                | NotUpdated::NotRemembered(_),
             )) => {
                 return outcome;
             }
@@ -140,7 +150,10 @@ where
             }
             outcome @ (Ok(_)
             | Err(
-                NotUpdated::Refused(_) | NotUpdated::Unreachable(_) | NotUpdated::Busy,
+                NotUpdated::Refused(_)
+                | NotUpdated::Unreachable(_)
+                | NotUpdated::Busy
+                | NotUpdated::NotRemembered(_),
             )) => outcome,
         }
     }
@@ -200,7 +213,10 @@ where
             }
             outcome @ (Ok(_)
             | Err(
-                NotUpdated::Refused(_) | NotUpdated::Unreachable(_) | NotUpdated::Busy,
+                NotUpdated::Refused(_)
+                | NotUpdated::Unreachable(_)
+                | NotUpdated::Busy
+                | NotUpdated::NotRemembered(_),
             )) => {
                 return outcome;
             }

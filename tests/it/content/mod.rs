@@ -7,6 +7,7 @@ mod exempted;
 mod forgotten;
 mod held;
 mod lifetimes;
+mod queued;
 mod rolled_back;
 mod rules;
 mod told;

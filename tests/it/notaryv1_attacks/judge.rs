@@ -116,7 +116,7 @@ pub fn assert_refused(reason: Reason, verdict: Result<Updated, NotUpdated>) -> R
             refusal
         }
         Err(NotUpdated::Unreachable(because)) => panic!("undecided, not {reason}: {because}"),
-        Err(NotUpdated::Busy) => panic!("not asked"),
+        Err(NotUpdated::Busy | NotUpdated::NotRemembered(_)) => panic!("not asked"),
     }
 }
 
@@ -126,7 +126,7 @@ pub fn assert_undecided(verdict: Result<Updated, NotUpdated>) {
         Ok(_) => panic!("admitted, though nothing answered"),
         Err(NotUpdated::Refused(refusal)) => panic!("refused, not undecided: {refusal}"),
         Err(NotUpdated::Unreachable(because)) => assert!(!because.is_empty()),
-        Err(NotUpdated::Busy) => panic!("not asked"),
+        Err(NotUpdated::Busy | NotUpdated::NotRemembered(_)) => panic!("not asked"),
     }
 }
 
