@@ -131,7 +131,7 @@ impl Running {
     }
 
     /// Refuses new connections, lets what is started finish, and ends: within `drain_timeout`, or within
-    /// [`LEAST_STOP`] if that is longer, also if a disk hangs.
+    /// `LEAST_STOP` if that is longer, also if a disk hangs.
     pub async fn stop(self) -> Stopped {
         let deadline = Instant::now() + self.drain_timeout.max(LEAST_STOP);
         self.readiness.set(Part::Listener, false);

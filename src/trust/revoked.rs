@@ -1,8 +1,8 @@
 //! What an anchor's key `revoked` names: keys, certificates and log entries whose signatures no longer
 //! count. Compares hashes; verifies nothing.
 //!
-//! A certificate is found in every encoding that it can have (see [`super::encodings`]). A log entry is found by
-//! its index only where the log's promise covers that index: see [`RevokedSet::names_indices`].
+//! A certificate is found in every encoding that it can have (see `encodings.rs`). A log entry is found by
+//! its index only where the log's promise covers that index: see `names_indices`.
 
 use std::collections::BTreeMap;
 use std::fmt;
