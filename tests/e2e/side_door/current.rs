@@ -196,8 +196,12 @@ fn current_docker(containerd_store: bool) -> Docker {
     let tools = ["containerd", "ctr", "runc"].map(|name| (name, name));
     let shim = ("shim", "containerd-shim-runc-v2");
     dockerd.env("PATH", on_path(&folder, &[&tools[..], &[shim]].concat()));
-    let feature = format!("{{\"features\": {{\"containerd-snapshotter\": {containerd_store}}}}}");
-    dockerd.arg("--config-file").arg(folder.write("daemon.json", feature));
+    // This runc is built without libseccomp.
+    let settings = json!({
+        "features": { "containerd-snapshotter": containerd_store },
+        "seccomp-profile": "unconfined",
+    });
+    dockerd.arg("--config-file").arg(folder.write("daemon.json", settings.to_string()));
     let version = version(&go_tool("dockerd"), "--version");
     let store = if containerd_store { "the containerd store" } else { "its own store" };
     let name = format!("docker, {store} ({version})");
