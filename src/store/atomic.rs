@@ -59,6 +59,11 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
         Some(_) | None => Path::new("."),
     };
     make_folder(parent)?;
+    make_in(parent, path)
+}
+
+/// Makes the folder `path` in the folder `parent`, which must be there.
+pub(super) fn make_in(parent: &Path, path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         Ok(()) | Err(_) => {}

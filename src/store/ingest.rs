@@ -12,7 +12,6 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::Content;
-use super::atomic;
 use super::disk::Disk;
 use super::facts::{NoFacts, Seen};
 use super::in_use::Pin;
@@ -154,7 +153,7 @@ impl Ingest {
     /// Takes away the temporary name, and gives the name that the content is found by.
     fn give_name(&mut self, digest: &Digest) -> io::Result<()> {
         let layout = &self.disk.layout;
-        atomic::make_folder(&layout.folder(digest))?;
+        layout.make_folder_of(digest)?;
         if let Some(path) = &self.path {
             if !self.incoming.is_at(path)? {
                 return Err(io::Error::other("another file is where it was written"));

@@ -72,6 +72,23 @@ impl Layout {
         self.content.join(digest.algorithm().name()).join(&digest.hex()[..2])
     }
 
+    /// Makes the folder that the content of `digest` is in. Makes no store again that was removed: another process may
+    /// own what is at its path by then.
+    pub(super) fn make_folder_of(&self, digest: &Digest) -> io::Result<()> {
+        let folder = self.folder(digest);
+        if folder.is_dir() {
+            return Ok(());
+        }
+        let of_algorithm = self.content.join(digest.algorithm().name());
+        if !of_algorithm.is_dir() {
+            if !self.content.is_dir() {
+                self.make_folders()?;
+            }
+            atomic::make_in(&self.content, &of_algorithm)?;
+        }
+        atomic::make_in(&of_algorithm, &folder)
+    }
+
     pub(super) fn content(&self, digest: &Digest) -> PathBuf {
         self.folder(digest).join(digest.hex())
     }
@@ -129,6 +146,21 @@ mod tests {
         let path = format!("store/content/sha256/{}/{hex}", &hex[..2]);
         assert_eq!(layout.content(&digest), Path::new(&path));
         assert_ne!(layout.incoming(), layout.incoming());
+    }
+
+    #[test]
+    fn no_folder_for_content_is_made_in_a_store_that_was_removed() {
+        let name = format!("countersign-layout-removed-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let (store, away) = (folder.join("store"), folder.join("away"));
+        let layout = Layout::new(&store);
+        layout.make_folders().unwrap();
+        layout.only_while(InPlace::open(&store).unwrap());
+        layout.make_folder_of(&Digest::of(b"1")).unwrap();
+        fs::rename(&store, &away).unwrap();
+        layout.make_folder_of(&Digest::of(b"2")).unwrap_err();
+        assert!(!store.exists());
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
