@@ -75,6 +75,10 @@ impl PullThrough {
         for _ in 0..MAX_LOOKS {
             let published = store.published();
             if store.look_whether_delivered(registry, digest).await {
+                // It may have been published for this repository since the last look.
+                if let Some(content) = store.look_up(registry, repository, digest).await {
+                    return kept(store, content, asked(store, upstream, repository, digest), range);
+                }
                 let source = match confirmation.take() {
                     Some(source) => source,
                     None => Source::open(upstream.clone(), repository, digest, range).await?,
