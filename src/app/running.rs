@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, Interval, MissedTickBehavior, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::dispatcher;
 
 use super::parts::Parts;
 use super::reload::{Listeners, Reloader, Reloads};
@@ -182,7 +183,10 @@ async fn look_at_exemptions(generations: Generations, shutdown: CancellationToke
     let mut ticks = ticks();
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         let generation = generations.current();
-        let looked = spawn_blocking(move || generation.gate.exemptions().tend());
+        // Its events go where those of this task go.
+        let subscriber = dispatcher::get_default(Clone::clone);
+        let look = move || generation.gate.exemptions().tend();
+        let looked = spawn_blocking(move || dispatcher::with_default(&subscriber, look));
         if let Some(Err(error)) = shutdown.run_until_cancelled(looked).await {
             tracing::error!(%error, "looking at the exemptions failed");
         }
