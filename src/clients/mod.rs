@@ -125,7 +125,7 @@ impl Clients {
         let Some(passwords) = &self.passwords else { return Err(NotLetIn::Unknown) };
         let user = match passwords.token_user(headers, self.clock.now()) {
             Some(user) => user?,
-            None => passwords.user(headers, from).await?,
+            None => Box::pin(passwords.user(headers, from)).await?,
         };
         Ok(Client(Some(user)))
     }

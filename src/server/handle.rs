@@ -15,7 +15,7 @@ use crate::clients::{ClientCertificate, Clients};
 use crate::gate::{Admitted, Denial, Gate, ReferrerList};
 use crate::net::{patiently, via};
 use crate::oci::headers::ContentName;
-use crate::oci::{Digest, ImageRef, Reference, Registry, Repository};
+use crate::oci::{Digest, ImageRef, Registry, Repository};
 use crate::trust::Relayed;
 use crate::trust::notaryv1::{File, Gun};
 
@@ -28,7 +28,6 @@ use super::facing::Facing;
 use super::generation::Generations;
 use super::instead::{ANSWER, PATIENCE, is_passing};
 use super::load::Load;
-use super::login::is_base;
 use super::metrics::{Kind, Metrics};
 use super::objection::Objection;
 use super::respond::{self, Listed};
@@ -128,7 +127,7 @@ impl Proxy {
             (None, Ok(Route::Tags { registry, repository, name, ns, page })) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
                 let asked = exchange.gate.tags(&registry, &repository, &page);
-                let image = || whole(&registry, &repository);
+                let image = || ImageRef::whole(&registry, &repository);
                 match Box::pin(exchange.in_time(image, asked)).await {
                     Ok(page) => exchange.list(respond::tags(&page, &listed, &self.load)),
                     Err(denial) => exchange.failed(&denial),
@@ -148,7 +147,7 @@ impl Proxy {
             ) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
                 let wanted = artifact_type.as_deref();
-                let image = || named(&registry, &repository, &digest);
+                let image = || ImageRef::by_digest(&registry, &repository, &digest);
                 let found = Box::pin(async {
                     let subject = exchange.gate.subject(&registry, &repository, &digest);
                     match exchange.in_time(image, subject).await {
@@ -239,7 +238,9 @@ impl Exchange<'_> {
         let identified = clients.identify(self.headers, self.client.ip(), certificate);
         let client = match Box::pin(identified).await {
             Ok(client) => client,
-            Err(why) => return Some(self.not_let_in(why, clients, is_base(route))),
+            Err(why) => {
+                return Some(self.not_let_in(why, clients, matches!(route, Ok(Route::Base))));
+            }
         };
         self.user = client.user().cloned();
         let of_gun;
@@ -269,14 +270,16 @@ impl Exchange<'_> {
     async fn trust_metadata(&self, gun: &Gun, file: &File) -> Result<Option<Relayed>, Denial> {
         let Some((registry, repository)) = self.gate.repository_of(gun) else { return Ok(None) };
         let asked = self.gate.trust_metadata(gun, file);
-        self.in_time(|| whole(&registry, &repository), asked).await
+        self.in_time(|| ImageRef::whole(&registry, &repository), asked).await
     }
 
     async fn manifest(&self, image: &ImageRef) -> Response<Body> {
         if let Some(again) = self.denied_before(&image.reference) {
             return again;
         }
-        match self.in_time(|| image.clone(), self.gate.admit(image)).await {
+        // On the heap: what is around this is moved several times for each request, by hyper and by what waits for it.
+        let decision = Box::pin(self.gate.admit(image));
+        match self.in_time(|| image.clone(), decision).await {
             Ok(admitted) => {
                 if self.facing != Facing::Clients
                     && let Err(denial) = self.config_is_there(image, &admitted).boxed().await
@@ -305,7 +308,7 @@ impl Exchange<'_> {
     ) -> Response<Body> {
         let name = ContentName::of(&digest);
         let gate = self.gate;
-        let image = || named(registry, repository, &digest);
+        let image = || ImageRef::by_digest(registry, repository, &digest);
         if let Some(none) = self.config_of_denial(&digest) {
             return none;
         }
@@ -338,7 +341,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// What refers to a manifest that is not served, unless a rule denies it: nothing. The distribution-spec forbids
+    /// The referrers of a manifest that is not served: an empty list, unless a rule denies the manifest. The distribution-spec forbids
     /// a 404 ("Listing Referrers"), and clients would look under a tag then.
     fn no_referrers(&self, denial: Denial) -> Result<ReferrerList, Denial> {
         match denial {
@@ -359,19 +362,5 @@ impl Exchange<'_> {
         respond: impl FnOnce(T) -> Response<Body>,
     ) -> Response<Body> {
         found.map_or_else(|denial| self.denied(&denial), respond)
-    }
-}
-
-/// A repository as a whole, for messages.
-fn whole(registry: &Registry, repository: &Repository) -> ImageRef {
-    let image = format!("{registry}/{repository}").parse();
-    image.unwrap_or_else(|_| named(registry, repository, &Digest::of(b"")))
-}
-
-fn named(registry: &Registry, repository: &Repository, digest: &Digest) -> ImageRef {
-    ImageRef {
-        registry: registry.clone(),
-        repository: repository.clone(),
-        reference: Reference::Digest(*digest),
     }
 }

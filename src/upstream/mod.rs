@@ -38,7 +38,7 @@ pub use range::{ByteRange, ContentRange};
 pub use referrers::{Listing, Referrers};
 
 use crate::json::{self, Document, Value};
-use crate::net::{Body, Client, Limits, Method, Turn, Turns};
+use crate::net::{Body, Client, Limits, Method, Turn, Turns, less_an_eighth};
 use crate::oci::headers::DOCKER_CONTENT_DIGEST;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, ErrorCode, MediaType, Reference, Registry, Repository, Tag};
@@ -54,8 +54,6 @@ const MAX_TAG_LIST: usize = 16 << 20;
 const MAX_LISTS: usize = 64 << 20;
 /// The most tags in one page of a tag list.
 const MAX_TAGS: usize = 500_000;
-/// One in so many requests at once, and at least one, is never for a blob: it is for decisions.
-const RESERVED: usize = 8;
 /// How many requests for blobs may wait for their turn, and how many of one client address.
 const MAX_WAITING: usize = 1_024;
 const MAX_WAITING_PER_ADDRESS: usize = 512;
@@ -89,7 +87,7 @@ pub struct TagPage {
 #[derive(Clone, Debug)]
 pub struct Upstream {
     registry: Registry,
-    server: Authenticator,
+    server: Arc<Authenticator>,
     /// A turn for each request for a blob, also by `HEAD`. There are fewer than `max_requests`: the rest is for decisions.
     blob_turns: Turns,
     patience: Duration,
@@ -104,7 +102,7 @@ pub struct Upstream {
 impl Upstream {
     /// Reads what the configuration names, and connects to nothing yet.
     pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, ConfigError> {
-        let server = config::authenticator(config, metrics)?;
+        let server = Arc::new(config::authenticator(config, metrics)?);
         let blob_turns = Turns::new(Limits {
             running: blobs_at_once(config.max_requests),
             waiting: MAX_WAITING,
@@ -299,7 +297,8 @@ impl Upstream {
         let url = self.url(repository, path, query);
         let scope = format!("repository:{repository}:pull");
         let question = Question { endpoint, method, url, headers, scope: &scope };
-        exchange::ask(&self.server, question).await
+        // On the heap, so that what may ask stays small: every request for a manifest carries its room.
+        Box::pin(exchange::ask(&self.server, question)).await
     }
 
     fn url(&self, repository: &Repository, path: &str, query: &[(&'static str, String)]) -> Url {
@@ -326,9 +325,10 @@ impl Upstream {
     }
 }
 
-/// How many requests for blobs there may be at once. A single place is for blobs and decisions.
+/// How many requests for blobs there may be at once. One in eight requests, and at least one, is for decisions; if there is
+/// only one, blobs and decisions share it.
 fn blobs_at_once(max_requests: usize) -> usize {
-    max_requests.saturating_sub(max_requests.div_ceil(RESERVED)).max(1)
+    less_an_eighth(max_requests)
 }
 
 fn accept(media_types: &'static str) -> HeaderMap {

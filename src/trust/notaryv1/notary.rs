@@ -110,9 +110,9 @@ impl Notary {
             NotUpdated::Unreachable(format!("the Notary server {host} does not answer: {why}"))
         };
         let scope = format!("repository:{gun}:pull");
-        let response = self
-            .server
-            .send(Endpoint::Notary, Method::Get, &url, &HeaderMap::new(), &scope)
+        let headers = HeaderMap::new();
+        let sent = self.server.send(Endpoint::Notary, Method::Get, &url, &headers, &scope);
+        let response = Box::pin(sent)
             .await
             .map_err(|error| match error {
                 UpstreamError::Unreachable(outage) => unreachable(outage.to_string()),
