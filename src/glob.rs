@@ -175,7 +175,7 @@ impl Glob {
     /// A wildcard may match nothing.
     fn skip_wildcards(&self, reached: &mut [bool]) {
         for (at, token) in self.tokens.iter().enumerate() {
-            reached[at + 1] |= reached[at] && !matches!(token, Token::Literal(_));
+            reached[at + 1] |= reached[at] && token.is_wildcard();
         }
     }
 }

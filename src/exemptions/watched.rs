@@ -63,7 +63,7 @@ struct Shared {
     metrics: Metrics,
     telling: Telling,
     known: Mutex<Known>,
-    /// Held by the one who reads the file.
+    /// Held while a thread reads the file.
     reading: Mutex<()>,
 }
 
@@ -114,8 +114,8 @@ impl Shared {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the file if that is due after `every`. While one reads, on a disk that may hang, others go on with
-    /// what is known, if anything is.
+    /// Reads the file if that is due after `every`. While a thread reads, on a disk that may hang, others use what is
+    /// known. Before the first read has ended, they wait.
     fn look(&self, now: Timestamp, every: Duration) {
         let is_due = |known: &Known| {
             known.looked.is_none_or(|looked| now < looked || now.since(looked) >= every)
@@ -124,15 +124,19 @@ impl Shared {
             let known = self.known();
             (is_due(&known), known.looked.is_none())
         };
-        let reading = match self.reading.try_lock() {
-            Ok(reading) => Some(reading),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) if first => {
-                Some(self.reading.lock().unwrap_or_else(PoisonError::into_inner))
+        let reading = if !due {
+            None
+        } else if first {
+            Some(self.reading.lock().unwrap_or_else(PoisonError::into_inner))
+        } else {
+            match self.reading.try_lock() {
+                Ok(reading) => Some(reading),
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
             }
-            Err(TryLockError::WouldBlock) => None,
         };
-        if due && reading.is_some() && is_due(&self.known()) {
+        // Another thread may have read the file since.
+        if reading.is_some() && is_due(&self.known()) {
             let last = self.known().stamp;
             let stamp = self.file.stamp();
             let read = (stamp.as_ref().ok() != last.as_ref() || last.is_none())

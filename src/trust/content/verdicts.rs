@@ -117,21 +117,20 @@ impl Verdicts {
                 let judging: BoxFuture<'_, Verdict> =
                     Box::pin(judge(anchor, subject, &self.places, inquiry, now));
                 let kept = known.filter(|known| known.verdict.outlasts(now, lifetimes));
-                let found = match kept {
-                    Some(_) => match within(MAX_LOOK, judging).await {
-                        Ok(found) => found,
-                        Err(Unanswered::Silent) => silent(now),
-                        Err(Unanswered::Queued) => {
-                            let found = undecided(BUSY.to_owned(), now);
-                            self.metrics.refreshed(anchor.scheme(), found.result());
-                            busy = Some(found);
-                            return Op::Nop;
-                        }
-                    },
-                    None => judging.await,
+                let looked = match kept {
+                    Some(_) => within(MAX_LOOK, judging).await,
+                    None => Ok(judging.await),
+                };
+                let (found, is_busy) = match looked {
+                    Ok(found) => {
+                        let is_busy = found.is_of_a_busy_gate();
+                        (found, is_busy)
+                    }
+                    Err(Unanswered::Silent) => (silent(now), false),
+                    Err(Unanswered::Queued) => (undecided(BUSY.to_owned(), now), true),
                 };
                 self.metrics.refreshed(anchor.scheme(), found.result());
-                if found.is_of_a_busy_gate() {
+                if is_busy {
                     busy = Some(found);
                     return Op::Nop;
                 }

@@ -108,11 +108,21 @@ impl TrustCache {
             }
         });
         let end = Instant::now() + MAX_WAIT;
-        let mut refreshed = timeout(SILENCE, &mut refreshing).await;
-        let mut has_earlier = true;
-        while refreshed.is_err() && Instant::now() < end {
-            if has_earlier && self.is_silent(anchor, gun) {
-                match self.meanwhile(anchor, gun).await {
+        let (mut wait, mut has_earlier) = (SILENCE, true);
+        loop {
+            match timeout(wait, &mut refreshing).await {
+                Ok(Ok(answer)) => return answer,
+                Ok(Err(error)) => {
+                    tracing::error!(%error, %gun, "an update of trust data panicked");
+                    return Err(Unendorsed::Undecided(
+                        "the update of the trust data failed".to_owned(),
+                    ));
+                }
+                Err(_) => wait = ASK,
+            }
+            let (is_silent, is_over) = (self.is_silent(anchor, gun), Instant::now() >= end);
+            if is_silent && (has_earlier || is_over) {
+                match Box::pin(self.meanwhile(anchor, gun)).await {
                     // The refresh goes on, and its outcome is remembered.
                     Some(answer) => {
                         waiting.disarm();
@@ -121,29 +131,18 @@ impl TrustCache {
                     None => has_earlier = false,
                 }
             }
-            refreshed = timeout(ASK, &mut refreshing).await;
-        }
-        match refreshed {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
-                tracing::error!(%error, %gun, "an update of trust data broke off");
-                Err(Unendorsed::Undecided("the update of the trust data broke off".to_owned()))
+            if !is_over {
+                continue;
             }
             // Time in the gate's own queue is no reason to use old trust data for longer.
-            Err(_) if !self.is_silent(anchor, gun) => Err(Unendorsed::Undecided(BUSY.to_owned())),
-            Err(_) => {
-                // The refresh goes on, and its outcome is remembered.
-                waiting.disarm();
-                let why = format!(
-                    "the Notary server has not answered for {} seconds",
-                    MAX_WAIT.as_secs()
-                );
-                let before = self.standings.get(&Sought(anchor.name(), gun)).await;
-                let before = before.filter(|entry| entry.is_of(anchor));
-                let now = self.clock.now();
-                let silent = Standing::unreachable(before.as_ref().map(|e| &e.standing), why, now);
-                silent.answer(now, lifetimes(anchor))
+            if !is_silent {
+                return Err(Unendorsed::Undecided(BUSY.to_owned()));
             }
+            waiting.disarm();
+            let seconds = MAX_WAIT.as_secs();
+            return Err(Unendorsed::Undecided(format!(
+                "the Notary server has not answered for {seconds} seconds"
+            )));
         }
     }
 

@@ -44,7 +44,7 @@ pub(super) async fn kept_file(kept: &Arc<Remembered>, file: &File) -> Option<Byt
     match tokio::task::spawn_blocking(move || kept.file(&file)).await {
         Ok(content) => content,
         Err(error) => {
-            tracing::error!(%error, "reading a kept file broke off");
+            tracing::error!(%error, "reading a kept file panicked");
             None
         }
     }

@@ -94,33 +94,34 @@ impl Pin {
         Err("a root key is 64 lower-case hex digits, or a file with a PEM public key or certificate".to_owned())
     }
 
-    /// Whether it is a certificate that holds `key`.
-    fn has_key(&self, key: &PublicKey) -> bool {
+    /// The key, if the pin shows it: an id is a hash and does not.
+    fn key(&self) -> Option<PublicKey> {
         match self {
-            Self::Certificate(der) => X509Certificate::from_der(der)
-                .ok()
-                .and_then(|(_, parsed)| PublicKey::from_spki(parsed.public_key().raw))
-                .is_some_and(|pinned| pinned == *key),
-            // An id does not show its key, and a pinned key needs no certificate.
-            Self::Id(_) | Self::Key(_) => false,
+            Self::Id(_) => None,
+            Self::Key(key) => Some(key.clone()),
+            Self::Certificate(der) => {
+                let (_, parsed) = X509Certificate::from_der(der).ok()?;
+                PublicKey::from_spki(parsed.public_key().raw)
+            }
         }
+    }
+
+    /// Whether it is a certificate that holds `key`. A pinned key needs no certificate.
+    fn has_key(&self, key: &PublicKey) -> bool {
+        matches!(self, Self::Certificate(_)) && self.key().as_ref() == Some(key)
     }
 
     /// Whether `revoked` names the key.
     fn is_revoked(&self, revoked: &RevokedSet) -> bool {
-        let by_key = |key: &PublicKey| {
-            let id = family(key).map(|family| KeyId::of(family, &key.to_spki()));
-            let ids: Vec<[u8; 32]> = id.iter().map(KeyId::bytes).collect();
-            revoked.notary_key(&ids, Some(key)).is_some()
+        let key = self.key();
+        let id = match self {
+            Self::Id(id) => Some(*id),
+            Self::Key(_) | Self::Certificate(_) => {
+                key.as_ref().and_then(|key| Some(KeyId::of(family(key)?, &key.to_spki())))
+            }
         };
-        match self {
-            Self::Id(id) => revoked.notary_key(&[id.bytes()], None).is_some(),
-            Self::Key(key) => by_key(key),
-            Self::Certificate(der) => X509Certificate::from_der(der)
-                .ok()
-                .and_then(|(_, parsed)| PublicKey::from_spki(parsed.public_key().raw))
-                .is_some_and(|key| by_key(&key)),
-        }
+        let ids: Vec<[u8; 32]> = id.iter().map(KeyId::bytes).collect();
+        revoked.notary_key(&ids, key.as_ref()).is_some()
     }
 
     fn names(&self, id: KeyId, key: &TufKey) -> bool {

@@ -47,7 +47,8 @@ struct Met<'a> {
     signers: SignerIds,
 }
 
-/// Metadata that a threshold of its role's keys has signed. Made by [`Signed::verify`] alone.
+/// Metadata that a threshold of its role's keys has signed. Only [`Signed::verify`] and
+/// [`Signed::verify_by_itself`] make it.
 pub(super) struct Verified<T> {
     metadata: T,
     role: Role,
@@ -102,8 +103,10 @@ impl Signed {
     ) -> Result<Verified<Root>, Refusal> {
         let listed: Root = self.read()?;
         named(&listed.root)?;
-        self.threshold(&listed.root, counts).map_err(|refusal| blamed(refusal, &listed.root))?;
-        self.verify(&listed.root)
+        let met = self.met(&listed.root, counts);
+        let met = met.map_err(|refusal| blamed(refusal, &listed.root))?;
+        let metadata = self.claims(met.message)?;
+        Ok(Verified { metadata, role: self.role.clone(), signers: met.signers })
     }
 
     /// The metadata in the signed message.
@@ -111,7 +114,7 @@ impl Signed {
         self.read()
     }
 
-    /// The metadata, whoever signed it.
+    /// The metadata, without a check of its signatures.
     fn read<T: Metadata>(&self) -> Result<T, Refusal> {
         let signed = self.document.root().member(SIGNED).unwrap_or(Value::Null);
         T::read(&self.role, signed)

@@ -93,10 +93,7 @@ impl TufKey {
 
     /// The entry of `revoked` that names this key, whose id is `id`.
     pub(super) fn revoked<'a>(&self, id: KeyId, revoked: &'a RevokedSet) -> Option<&'a str> {
-        let canonical = match self {
-            Self::Certified(certificates) => certificates.canonical_id(),
-            Self::Plain(_) | Self::Unusable => id,
-        };
+        let canonical = self.canonical_id(id);
         revoked.notary_key(&[id.0, canonical.0], self.public())
     }
 

@@ -66,17 +66,21 @@ where
     Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
 {
     let source = Source { fetch };
-    match source.attempt(terms, memory, now).await {
-        Err(NotUpdated::Refused(refusal)) if refusal.reason == Reason::MixAndMatch => {
+    let updated = source.attempt(terms, memory, now).await;
+    match refusal(&updated) {
+        Some(refusal) if refusal.reason == Reason::MixAndMatch => {
             source.attempt(terms, memory, now).await
         }
-        outcome @ (Ok(_)
-        | Err(
-            NotUpdated::Refused(_)
-            | NotUpdated::Unreachable(_)
-            | NotUpdated::Busy
-            | NotUpdated::NotRemembered(_),
-        )) => outcome,
+        Some(_) | None => updated,
+    }
+}
+
+/// Why the trust data of an update was refused, if it was.
+fn refusal<T>(updated: &Result<T, NotUpdated>) -> Option<&Refusal> {
+    match updated {
+        Err(NotUpdated::Refused(refusal)) => Some(refusal),
+        Ok(_)
+        | Err(NotUpdated::Unreachable(_) | NotUpdated::Busy | NotUpdated::NotRemembered(_)) => None,
     }
 }
 
@@ -127,34 +131,20 @@ where
             Ok(known) => self.follow(terms, Some(memory), now, known).await,
             Err(broken) => Err(broken),
         };
-        let refusal = match onward {
-            Err(NotUpdated::Refused(refusal)) if dropped => refusal,
-            outcome @ (Ok(_)
-            | Err(
-                NotUpdated::Refused(_)
-                | NotUpdated::Unreachable(_)
-                | NotUpdated::Busy
-                | NotUpdated::NotRemembered(_),
-            )) => {
-                return outcome;
-            }
-        };
+        if !dropped || refusal(&onward).is_none() {
+            return onward;
+        }
         // The operator's pins no longer name the root that is remembered: so they may name one that
         // does not follow from it. The server has no say in that, and what was seen still counts for
         // every role whose keys are the same.
-        match self.first_sight(terms, Some(memory), now).await {
-            Err(NotUpdated::Refused(again))
-                if again.reason == Reason::RootNotPinned || again.reason.is_absence() =>
+        let again = self.first_sight(terms, Some(memory), now).await;
+        match refusal(&again) {
+            Some(refusal)
+                if refusal.reason == Reason::RootNotPinned || refusal.reason.is_absence() =>
             {
-                Err(refusal.into())
+                onward
             }
-            outcome @ (Ok(_)
-            | Err(
-                NotUpdated::Refused(_)
-                | NotUpdated::Unreachable(_)
-                | NotUpdated::Busy
-                | NotUpdated::NotRemembered(_),
-            )) => outcome,
+            Some(_) | None => again,
         }
     }
 
@@ -199,34 +189,25 @@ where
         known: SelfSigned,
     ) -> Result<Updated, NotUpdated> {
         let again = SelfSigned::parse(known.bytes(), terms)?;
-        let broken = match self.chain(terms, memory, now, known).await {
-            Err(NotUpdated::Refused(refusal))
-                if matches!(
-                    refusal.reason,
-                    Reason::Expired
-                        | Reason::MixAndMatch
-                        | Reason::RootNotPinned
-                        | Reason::SignatureInvalid
-                ) =>
-            {
-                refusal
-            }
-            outcome @ (Ok(_)
-            | Err(
-                NotUpdated::Refused(_)
-                | NotUpdated::Unreachable(_)
-                | NotUpdated::Busy
-                | NotUpdated::NotRemembered(_),
-            )) => {
-                return outcome;
-            }
-        };
+        let updated = self.chain(terms, memory, now, known).await;
+        let needs_newer_root = refusal(&updated).is_some_and(|refusal| {
+            matches!(
+                refusal.reason,
+                Reason::Expired
+                    | Reason::MixAndMatch
+                    | Reason::RootNotPinned
+                    | Reason::SignatureInvalid
+            )
+        });
+        if !needs_newer_root {
+            return updated;
+        }
         match self.find(File::Newest(Role::Root)).await? {
             Some(newest) if newest != again.bytes() => {
                 let newer = again.rotate(&newest, terms)?;
                 self.chain(terms, memory, now, newer).await
             }
-            Some(_) | None => Err(broken.into()),
+            Some(_) | None => updated,
         }
     }
 
