@@ -21,4 +21,4 @@ pub use limit::ReadError;
 pub use retry::{patiently, retry_after};
 pub use ssrf::ForbiddenTarget;
 pub use tls::TlsError;
-pub use turns::{Crowded, Limits, MAX_PAUSE, MIN_RATE, Turn, Turns};
+pub use turns::{Crowded, Limits, Turn, Turns, less_an_eighth};

@@ -15,6 +15,7 @@ use super::error::BlobError;
 use super::in_flight::Place;
 use super::joined::Joined;
 use super::kept::Kept;
+use super::source::part_of;
 use super::straight::Straight;
 use crate::oci::Digest;
 use crate::store::{Content, Store};
@@ -141,14 +142,6 @@ impl BlobStream {
                 Poll::Ready(Ok(Some(begun.ahead.split_to(begun.ahead.len().min(PIECE)))))
             }
         }
-    }
-}
-
-/// What `range` is of content of that length; `None` if there is no such range.
-fn part_of(total: u64, range: Option<ByteRange>) -> Option<Part> {
-    match range {
-        None => Some(Part::Whole { length: Some(total) }),
-        Some(range) => Some(Part::Range(range.within(total)?)),
     }
 }
 

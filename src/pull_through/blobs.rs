@@ -45,20 +45,17 @@ impl PullThrough {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<BlobStream, FetchError> {
-        let upstream = self.upstream(registry)?;
+        let upstream = self.upstream(registry)?.on_behalf_of(self.requester);
         let Some(store) = &self.store else {
-            let upstream = upstream.on_behalf_of(self.requester);
             return self.straight(&upstream, repository, digest, range).await;
         };
         if let Some(content) = store.look_up(registry, repository, digest).await {
             // If the disk fails, the rest comes from upstream, within the limits of this client.
-            let upstream = &upstream.on_behalf_of(self.requester);
-            return kept(store, content, asked(store, upstream, repository, digest), range);
+            return kept(content, asked(store, upstream, repository, digest), range);
         }
-        let upstream = &upstream.on_behalf_of(self.requester);
         let place = (registry.clone(), repository.clone());
-        // On the heap, so that whoever finds a kept one does not carry the room for this around.
-        Box::pin(self.blob_not_kept(store, upstream, &place, digest, range)).await
+        // Boxed, so that a request for a kept blob does not need memory for this future.
+        Box::pin(self.blob_not_kept(store, &upstream, &place, digest, range)).await
     }
 
     async fn blob_not_kept(
@@ -77,7 +74,11 @@ impl PullThrough {
             if store.look_whether_delivered(registry, digest).await {
                 // It may have been published for this repository since the last look.
                 if let Some(content) = store.look_up(registry, repository, digest).await {
-                    return kept(store, content, asked(store, upstream, repository, digest), range);
+                    return kept(
+                        content,
+                        asked(store, upstream.clone(), repository, digest),
+                        range,
+                    );
                 }
                 let source = match confirmation.take() {
                     Some(source) => source,
@@ -86,13 +87,13 @@ impl PullThrough {
                 self.confirmed(store, place, digest).await;
                 return match store.look_up(registry, repository, digest).await {
                     Some(content) => {
-                        kept(store, content, asked(store, upstream, repository, digest), range)
+                        kept(content, asked(store, upstream.clone(), repository, digest), range)
                     }
                     // The store lost it meanwhile, or cannot remember who holds it.
                     None => Ok(self.stream(source)),
                 };
             }
-            let asked = asked(store, upstream, repository, digest);
+            let asked = asked(store, upstream.clone(), repository, digest);
             let wanted = wants_all(range);
             let is_kept = || store.published_since(published, registry, digest);
             let began = match self.in_flight.board(digest, place, wanted, is_kept) {
@@ -202,23 +203,21 @@ impl PullThrough {
     }
 }
 
-fn asked(store: &Store, upstream: &Upstream, repository: &Repository, digest: &Digest) -> Asked {
-    let (upstream, repository) = (upstream.clone(), repository.clone());
-    Asked { store: store.clone(), upstream, repository, digest: *digest }
+fn asked(store: &Store, upstream: Upstream, repository: &Repository, digest: &Digest) -> Asked {
+    Asked { store: store.clone(), upstream, repository: repository.clone(), digest: *digest }
 }
 
 fn kept(
-    store: &Store,
     content: Content,
     asked: Asked,
     range: Option<ByteRange>,
 ) -> Result<BlobStream, FetchError> {
     let size = Some(content.bytes().len() as u64);
-    let kept = if store.is_crowded() {
+    let kept = if asked.store.is_crowded() {
         let place = (asked.upstream.registry().clone(), asked.repository);
-        BlobStream::by_piece(store, place, &content, range)
+        BlobStream::by_piece(&asked.store, place, &content, range)
     } else {
-        Kept::new(store.clone(), content, asked, range).map(BlobStream::kept)
+        Kept::new(content, asked, range).map(BlobStream::kept)
     };
     kept.ok_or(FetchError::Upstream(UpstreamError::RangeUnsatisfiable { size }))
 }

@@ -32,7 +32,7 @@ pub(super) struct ByPiece {
     part: Part,
     position: u64,
     end: u64,
-    /// The read of the next piece: its bytes, unless they are evicted, and unless the disk does not answer.
+    /// The read of the next piece: `None` if the disk does not answer in time, `Some(None)` if the content is evicted.
     reading: Option<Reading>,
 }
 
@@ -83,16 +83,11 @@ impl ByPiece {
         let read = ready!(reading.as_mut().poll(context));
         self.reading = None;
         let piece = match read {
-            Some(Some(piece)) => piece,
-            evicted_or_silent => {
-                self.position = self.end;
-                return Poll::Ready(Err(match evicted_or_silent {
-                    Some(_) => BlobError::Removed,
-                    None => BlobError::Unreadable(ErrorKind::TimedOut),
-                }));
-            }
+            Some(Some(piece)) => Ok(piece),
+            Some(None) => Err(BlobError::Removed),
+            None => Err(BlobError::Unreadable(ErrorKind::TimedOut)),
         };
-        self.position += piece.len() as u64;
-        Poll::Ready(Ok(Some(piece)))
+        self.position = piece.as_ref().map_or(self.end, |piece| position + piece.len() as u64);
+        Poll::Ready(piece.map(Some))
     }
 }

@@ -184,7 +184,7 @@ impl Download {
         Ok(ingest)
     }
 
-    /// Waits until nobody waits for the blob, and gives it up.
+    /// Gives the blob up as soon as no client waits for it.
     async fn unwanted(&self) {
         loop {
             self.start.left_alone().await;

@@ -141,7 +141,7 @@ impl Start {
     /// Ends being shared if nobody waits for it; else nothing is changed.
     pub(super) fn give_up(&self) -> bool {
         let mut flights = self.in_flight.flights();
-        let alone = self.flight.progress.receiver_count() == 0;
+        let alone = self.is_alone();
         if alone {
             flights.remove(&self.key());
         }

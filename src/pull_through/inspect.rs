@@ -164,15 +164,15 @@ impl PullThrough {
             // Gives back the turn of the request for the whole blob, so that the next one does not wait for it.
             drop(read);
             let stream = open(range).await?;
-            Ok(match stream.part() {
-                // The whole blob is not verified, and the upstream may answer the range with other bytes. A client
-                // cannot read a manifest without its first byte.
-                Part::Range(part) if is_verified || part.first > 0 => Inspected::Blob(stream),
-                Part::Whole { .. } if is_verified => Inspected::Blob(stream),
-                Part::Range(_) | Part::Whole { .. } => match beginning(stream).await? {
-                    Some(stream) => Inspected::Blob(stream),
-                    None => Inspected::Manifest,
-                },
+            // The whole blob may not be verified, and then the upstream may answer the range with other bytes. A client
+            // cannot read a manifest without its first byte.
+            let starts_later = matches!(stream.part(), Part::Range(part) if part.first > 0);
+            if is_verified || starts_later {
+                return Ok(Inspected::Blob(stream));
+            }
+            Ok(match beginning(stream).await? {
+                Some(stream) => Inspected::Blob(stream),
+                None => Inspected::Manifest,
             })
         })
         .await

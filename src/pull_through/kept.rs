@@ -9,10 +9,10 @@ use bytes::Bytes;
 
 use super::error::BlobError;
 use super::joined::Asked;
-use super::source::{Source, is_whole};
+use super::source::{Source, bounds, is_whole, part_of};
 use super::straight::Straight;
 use crate::oci::{Digest, Hasher};
-use crate::store::{Content, Store};
+use crate::store::Content;
 use crate::upstream::{ByteRange, Part};
 
 /// How much is handed on at once. It is not copied, so this is only how much the connection may be behind with.
@@ -20,7 +20,6 @@ const PIECE: usize = 64 << 10;
 
 /// Kept content, or a range of it.
 pub(super) struct Kept {
-    store: Store,
     content: Content,
     asked: Asked,
     part: Part,
@@ -36,26 +35,13 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// What `range` is of `content`; `None` if nothing.
-    pub(super) fn new(
-        store: Store,
-        content: Content,
-        asked: Asked,
-        range: Option<ByteRange>,
-    ) -> Option<Self> {
-        let length = content.bytes().len();
-        let total = length as u64;
-        let (part, position, end) = match range {
-            None => (Part::Whole { length: Some(total) }, 0, length),
-            Some(range) => {
-                let range = range.within(total)?;
-                let first = usize::try_from(range.first).ok()?;
-                let length = usize::try_from(range.length()).ok()?;
-                (Part::Range(range), first, first + length)
-            }
-        };
+    /// `range` of `content`; `None` if there is no such range.
+    pub(super) fn new(content: Content, asked: Asked, range: Option<ByteRange>) -> Option<Self> {
+        let part = part_of(content.bytes().len() as u64, range)?;
+        let (first, end) = bounds(part);
+        let (position, end) = (usize::try_from(first).ok()?, usize::try_from(end?).ok()?);
         let (read_until, reading, rest) = (None, None, None);
-        Some(Self { store, content, asked, part, position, end, read_until, reading, rest })
+        Some(Self { content, asked, part, position, end, read_until, reading, rest })
     }
 
     pub(super) fn digest(&self) -> &Digest {
@@ -101,7 +87,7 @@ impl Kept {
             let read_until = self.read_until.take();
             let ready = read_until.unwrap_or_else(|| self.content.ready_until(self.position));
             if self.position >= ready {
-                let (store, content) = (self.store.clone(), self.content.clone());
+                let (store, content) = (self.asked.store.clone(), self.content.clone());
                 let position = self.position;
                 self.reading =
                     Some(Box::pin(async move { content.make_ready(&store, position).await }));

@@ -226,6 +226,14 @@ impl Source {
     }
 }
 
+/// What `range` is of content of that length; `None` if there is no such range.
+pub(super) fn part_of(total: u64, range: Option<ByteRange>) -> Option<Part> {
+    match range {
+        None => Some(Part::Whole { length: Some(total) }),
+        Some(range) => Some(Part::Range(range.within(total)?)),
+    }
+}
+
 /// The positions of the first byte of `part`, and of the one after its last.
 pub(super) fn bounds(part: Part) -> (u64, Option<u64>) {
     match part {

@@ -23,9 +23,14 @@ impl InPlace {
 
     /// Fails if it is not at its path any more, or if that cannot be found out.
     pub fn check(&self) -> io::Result<()> {
+        self.check_is(&self.file)
+    }
+
+    /// Fails if `file` is not what is at the path.
+    pub(super) fn check_is(&self, file: &File) -> io::Result<()> {
         let is = match fs::metadata(&self.path) {
             Ok(there) => {
-                let open = self.file.metadata()?;
+                let open = file.metadata()?;
                 (there.dev(), there.ino()) == (open.dev(), open.ino())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,

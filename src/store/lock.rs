@@ -46,7 +46,8 @@ impl StoreLock {
     fn locked(file: File, path: &Path) -> io::Result<Self> {
         // Opened once more: what only looks at it must not hold the lock.
         let place = InPlace::open(path)?;
-        place.check()?;
+        // Another process may have replaced the file before it was locked.
+        place.check_is(&file)?;
         Ok(Self { _file: file, place })
     }
 

@@ -23,9 +23,9 @@ use self::queue::Queue;
 use crate::requester::{Address, Requester};
 
 /// How many bytes a second a client must take on average while others wait.
-pub const MIN_RATE: u64 = 64 << 10;
+const MIN_RATE: u64 = 64 << 10;
 /// How long a client may take nothing, at most, before it is too slow.
-pub const MAX_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// How often a waiting task looks for a turn that can be revoked.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -53,7 +53,8 @@ impl Limits {
     }
 }
 
-const fn less_an_eighth(of: usize) -> usize {
+/// All but an eighth of `of`, which is at least one; at least one is left.
+pub const fn less_an_eighth(of: usize) -> usize {
     let left = of - of.div_ceil(8);
     if left == 0 { 1 } else { left }
 }
@@ -79,7 +80,7 @@ struct Shared {
     state: Mutex<State>,
 }
 
-/// What a waiting task is told.
+/// The answer to a waiting task.
 type Answer = Result<Arc<Holder>, Crowded>;
 
 #[derive(Default)]
@@ -115,10 +116,6 @@ impl Turns {
     pub fn new(limits: Limits) -> Self {
         let (opened, state) = (Instant::now(), Mutex::default());
         Self { shared: Arc::new(Shared { limits, opened, state }) }
-    }
-
-    pub fn limits(&self) -> Limits {
-        self.shared.limits
     }
 
     /// Waits for a turn. Dropping the future leaves the queue.
@@ -325,7 +322,7 @@ impl Turn {
         }
     }
 
-    /// The client was given so many bytes: it is too slow unless it takes them at [`MIN_RATE`].
+    /// The client was given so many bytes: it is too slow unless it takes them at `MIN_RATE`.
     pub fn gave(&mut self, bytes: u64) {
         let earned = Duration::from_millis(bytes.saturating_mul(1000) / MIN_RATE);
         self.allowance = self.allowance.saturating_add(earned).min(MAX_PAUSE);

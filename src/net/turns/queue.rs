@@ -63,31 +63,17 @@ impl<T> Queue<T> {
         &mut self,
         may_run: impl Fn(Requester) -> bool,
     ) -> Option<(Requester, u64, T)> {
-        for place in 0..self.order.len() {
-            let address = *self.order.get(place)?;
-            let lane = self.lanes.get_mut(&address)?;
-            let Some(at) = lane.order.iter().position(|requester| may_run(*requester)) else {
-                continue;
-            };
-            let requester = lane.order.remove(at)?;
-            let queue = lane.queues.get_mut(&requester)?;
-            let (id, task) = queue.pop_front()?;
-            if queue.is_empty() {
-                lane.queues.remove(&requester);
-            } else {
-                lane.order.push_back(requester);
-            }
-            lane.length -= 1;
-            self.length -= 1;
-            self.order.remove(place);
-            if lane.length == 0 {
-                self.lanes.remove(&address);
-            } else {
-                self.order.push_back(address);
-            }
-            return Some((requester, id, task));
+        let lanes = self.order.iter().filter_map(|address| self.lanes.get(address));
+        let mut all = lanes.flat_map(|lane| lane.order.iter().copied());
+        let requester = all.find(|requester| may_run(*requester))?;
+        let address = requester.address();
+        let &(id, _) = self.lanes.get(&address)?.queues.get(&requester)?.front()?;
+        let task = self.remove(requester, id)?;
+        move_to_end(&mut self.order, &address);
+        if let Some(lane) = self.lanes.get_mut(&address) {
+            move_to_end(&mut lane.order, &requester);
         }
-        None
+        Some((requester, id, task))
     }
 
     /// Removes a task that leaves; `None` if it does not wait any more.
@@ -134,5 +120,14 @@ impl<T> Queue<T> {
         let (of, queue) = longest.queues.iter().max_by_key(|(_, queue)| queue.len())?;
         let (newest, _) = queue.back()?;
         self.remove(*of, *newest)
+    }
+}
+
+/// Moves `entry` to the end, if it is there.
+fn move_to_end<E: PartialEq>(order: &mut VecDeque<E>, entry: &E) {
+    if let Some(at) = order.iter().position(|other| other == entry)
+        && let Some(entry) = order.remove(at)
+    {
+        order.push_back(entry);
     }
 }
