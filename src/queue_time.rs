@@ -28,7 +28,7 @@ pub enum Unanswered {
 struct Measure {
     /// Waits in a queue that are in progress.
     waits: usize,
-    /// Until when the time is counted.
+    /// The time up to which `queued` and `asked` are counted.
     counted: Instant,
     queued: Duration,
     asked: Duration,
@@ -46,7 +46,7 @@ impl Measure {
         }
     }
 
-    /// How long it is at least until the work is over its limits, or why it is.
+    /// The shortest time until the work can reach a limit, or the limit that it has reached.
     fn left(&mut self, limit: Duration) -> Result<Duration, Unanswered> {
         self.count();
         if self.asked >= limit {

@@ -20,6 +20,8 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::telemetry;
+
 /// How long after its end a task is started again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -158,7 +160,7 @@ impl Supervisor {
         });
     }
 
-    /// Runs `future` among `tasks`. If it ends before `shutdown`, [`Self::failed`] tells.
+    /// Runs `future` among `tasks` until `shutdown`. If it ends earlier, [`Self::failed`] returns `task`.
     pub fn essential(
         &self,
         task: Task,
@@ -168,7 +170,10 @@ impl Supervisor {
     ) {
         let (supervisor, shutdown) = (self.clone(), shutdown.clone());
         tasks.spawn(async move {
-            let why = supervisor.run(task, future).await;
+            let ended = async {
+                let _ = shutdown.run_until_cancelled(future).await;
+            };
+            let why = supervisor.run(task, ended).await;
             if !shutdown.is_cancelled() {
                 tracing::error!(task = task.name(), why, "a task ended that must not end");
                 supervisor.shared.failed.send_replace(Some(task));
@@ -249,9 +254,7 @@ impl Supervisor {
 const KILLED: &str = "killed by a test";
 
 fn reason(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("it panicked: {}", text.unwrap_or("no message"))
+    format!("it panicked: {}", telemetry::panic_message(panic))
 }
 
 #[cfg(test)]

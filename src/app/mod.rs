@@ -36,7 +36,7 @@ use parts::Parts;
 pub use reload::{Reloader, Reloads};
 pub use running::{Running, Stopped};
 
-/// Which part of `drain_timeout` is kept for writing what is not on disk yet, and how long at most.
+/// The part of `drain_timeout` that is reserved for pending writes, and its maximum.
 const CLOSE_PART: u32 = 10;
 const CLOSE: Duration = Duration::from_secs(2);
 /// The most connections to the admin listener, and the most requests at once on one of them. Of all requests
@@ -156,27 +156,14 @@ impl App {
             let limits = Limits { versions: Versions::OnlyHttp1, ..limits.clone() };
             let scheme = if mirror_tls.is_some() { Scheme::Https } else { Scheme::Http };
             let answer = facing(Facing::Mirror(scheme));
-            let (load, shutdown) = (load.clone(), shutdown.clone());
+            let load = load.clone();
             let server = Server::new(mirror, mirror_tls, limits, load, shutdown.clone(), answer);
-            let (accept, watch) = (server.clone(), server.clone());
-            let task = Task::MirrorListener;
-            supervisor.restarting(task, &tasks, &shutdown, move || accept.clone().accept());
-            if running.mirror_tls.is_some() {
-                let watching = move || watch.clone().watch_certificate();
-                supervisor.restarting(Task::MirrorCertificate, &tasks, &shutdown, watching);
-            }
-            tasks.spawn(server.drain());
+            let certificate = Some(Task::MirrorCertificate);
+            server.start(&supervisor, &tasks, Task::MirrorListener, certificate);
         }
         let answer = facing(Facing::Clients);
-        let server = Server::new(public, tls, limits, load, shutdown.clone(), answer);
-        let (accept, watch) = (server.clone(), server.clone());
-        let task = Task::ClientListener;
-        supervisor.restarting(task, &tasks, &shutdown, move || accept.clone().accept());
-        if running.tls.is_some() {
-            let watching = move || watch.clone().watch_certificate();
-            supervisor.restarting(Task::ClientCertificate, &tasks, &shutdown, watching);
-        }
-        tasks.spawn(server.drain());
+        let server = Server::new(public, tls, limits, load, shutdown, answer);
+        server.start(&supervisor, &tasks, Task::ClientListener, Some(Task::ClientCertificate));
         if let Some(listener) = admin {
             let why = Why::new(app.generations.clone(), audit);
             let admin = Arc::new(Admin::new(readiness.clone(), app.metrics, why));
@@ -194,13 +181,10 @@ impl App {
             // Its own, so that clients of the other listeners cannot use it up.
             let load = Load::new(&limits);
             let shutdown = running.admin_shutdown.clone();
-            let server = Server::new(listener, None, limits, load, shutdown.clone(), answer);
-            let (accept, tasks) = (server.clone(), &running.admin_tasks);
-            let task = Task::AdminListener;
-            supervisor.restarting(task, tasks, &shutdown, move || accept.clone().accept());
-            tasks.spawn(server.drain());
+            let server = Server::new(listener, None, limits, load, shutdown, answer);
+            server.start(&supervisor, &running.admin_tasks, Task::AdminListener, None);
         }
-        running.look_after(&shutdown);
+        running.look_after();
         readiness.set(Part::Listener, true);
         Ok(running)
     }

@@ -20,7 +20,7 @@ use crate::server::{Generations, Tls};
 use crate::store::{InPlace, StoreLock};
 use crate::tasks::{Supervisor, Task};
 
-/// How often it is looked at which trust data soon runs out.
+/// How often trust data, exemptions and the store's folder are checked.
 const TEND: Duration = Duration::from_millis(200);
 /// How long a stop may take if `drain_timeout` is less, in case the disk is slow.
 const LEAST_STOP: Duration = Duration::from_secs(5);
@@ -44,7 +44,7 @@ pub struct Running {
     pub(super) readiness: Arc<Readiness>,
     pub(super) shutdown: CancellationToken,
     pub(super) tasks: TaskTracker,
-    /// Ends the admin listener, which tells of the drain until there is nothing more to drain.
+    /// Ends the admin listener, which reports the drain until it is complete.
     pub(super) admin_shutdown: CancellationToken,
     pub(super) admin_tasks: TaskTracker,
     pub(super) generations: Generations,
@@ -60,9 +60,9 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts the tasks that nobody calls for.
-    pub(super) fn look_after(&self, shutdown: &CancellationToken) {
-        let Self { supervisor, tasks, .. } = self;
+    /// Starts the long-lived tasks other than the listeners.
+    pub(super) fn look_after(&self) {
+        let Self { supervisor, tasks, shutdown, .. } = self;
         let (generations, ends) = (self.generations.clone(), shutdown.clone());
         let refresh = move || refresh(generations.clone(), ends.clone());
         supervisor.restarting(Task::TrustRefresh, tasks, shutdown, refresh);
@@ -75,7 +75,7 @@ impl Running {
         supervisor.restarting(Task::StoreFolder, tasks, shutdown, look);
         let tags = self.parts.tags.clone();
         let ended = async move { tags.ended().await };
-        supervisor.essential(Task::TagMemory, tasks, shutdown, until(shutdown.clone(), ended));
+        supervisor.essential(Task::TagMemory, tasks, shutdown, ended);
         if let Some(store) = self.parts.store.clone() {
             let ends = self.store_shutdown.clone();
             let (tasks, shutdown) = (&self.store_tasks, &self.store_shutdown);
@@ -87,7 +87,7 @@ impl Running {
     /// Runs `reload`, which must not end, until the gate stops.
     pub fn reload_by(&self, reload: impl Future<Output = ()> + Send + 'static) {
         let Self { supervisor, tasks, shutdown, .. } = self;
-        supervisor.essential(Task::Reload, tasks, shutdown, until(shutdown.clone(), reload));
+        supervisor.essential(Task::Reload, tasks, shutdown, reload);
     }
 
     /// Watches over the long-lived tasks.
@@ -150,7 +150,7 @@ impl Running {
         stopped
     }
 
-    /// Writes what is not on disk yet.
+    /// Completes the writes that are pending.
     async fn close(&self) {
         let audit = async {
             if let Some(file) = self.audit.file() {
@@ -218,9 +218,4 @@ fn ticks() -> Interval {
     let mut ticks = tokio::time::interval(TEND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-/// Waits for `future`, but not longer than until `shutdown`.
-async fn until(shutdown: CancellationToken, future: impl Future<Output = ()>) {
-    let _ = shutdown.run_until_cancelled(future).await;
 }

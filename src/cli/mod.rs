@@ -99,7 +99,7 @@ impl Command {
         }
     }
 
-    /// Who waits for standard error.
+    /// Whether log events may be lost, or the command waits for standard error.
     fn delivery(&self) -> Delivery {
         match self {
             Self::Serve(_) | Self::Demo(_) => Delivery::Lossy,

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::htpasswd::Htpasswd;
 use crate::clock::Timestamp;
 
-/// How long a client is told that a token is valid.
+/// The lifetime of a token in the answer to the client.
 pub const LIFETIME: Duration = Duration::from_secs(5 * 60);
 /// How much longer it is valid: a client that used it in time may have been slow.
 const GRACE: Duration = Duration::from_secs(60);

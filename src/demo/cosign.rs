@@ -7,14 +7,13 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::Timestamp;
 use crate::oci::{Digest, MediaType, Repository};
+use crate::trust::cosign::SIMPLE_SIGNING;
 
 use super::exhibits::{REGISTRY, SetUpError};
 use super::image::{CONFIG, descriptor, put};
 use super::key::{Key, SigningError};
 use super::registry::MemoryRegistry;
 use super::sigstore::{Certified, Sigstore};
-
-const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 
 /// The signature of one image.
 pub(super) struct Signature {

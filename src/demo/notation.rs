@@ -9,6 +9,7 @@ use rcgen::Certificate;
 use serde_json::json;
 
 use crate::clock::Timestamp;
+use crate::oci::form::EMPTY;
 use crate::oci::{MediaType, Repository};
 
 use super::authority::{Authority, params, pem};
@@ -19,7 +20,6 @@ use super::registry::MemoryRegistry;
 const SIGNATURE: &str = "application/vnd.cncf.notary.signature";
 const PAYLOAD: &str = "application/vnd.cncf.notary.payload.v1+json";
 const SCHEME: &str = "io.cncf.notary.signingScheme";
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// A signer with a certificate of a private authority.
 pub(super) struct Signer {

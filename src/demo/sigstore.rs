@@ -20,7 +20,7 @@ use super::key::{Key, SigningError, failed};
 pub(super) const ISSUER: &str = "https://login.acme.example";
 
 /// How long a signer's certificate is valid.
-pub(super) const CERTIFICATE_LASTS: Duration = Duration::from_secs(10 * 60);
+const CERTIFICATE_LASTS: Duration = Duration::from_secs(10 * 60);
 
 /// The extension with the issuer (Fulcio, OID information).
 const ISSUER_EXTENSION: &[u64] = &[1, 3, 6, 1, 4, 1, 57264, 1, 8];

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::exemptions::Said;
 use crate::gate::{Admitted, Denial, Gate, MAX_DECISION, Remark};
-use crate::oci::{ErrorCode, ImageRef};
+use crate::oci::ImageRef;
 use crate::policy::{Mode, Rule};
 use crate::trust::{Anchor, Endorsement};
 use advice::Case;
@@ -150,11 +150,7 @@ pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
     // Otherwise an image of an unknown registry would read as one without a rule.
     let decided = match gate.upstream(&image.registry) {
         Some(_) => gate.admit(image).await,
-        None => Err(Denial::Missing {
-            image: image.clone(),
-            code: ErrorCode::NameUnknown,
-            message: format!("no upstream is configured for {}", image.registry),
-        }),
+        None => Err(Denial::no_upstream(image.clone())),
     };
     let found = tokio::time::timeout(MAX_DECISION, found(gate, image)).await;
     let found = found.unwrap_or_else(|_| Found {

@@ -2,7 +2,7 @@
 //! served only if it is admitted as one. Clients follow a descriptor by its media type and not by where content is
 //! stored, and ask once more for a blob where they were denied a manifest.
 
-use crate::oci::{Digest, ImageRef, Reference, Registry, Repository};
+use crate::oci::{Digest, ImageRef, Registry, Repository};
 use crate::upstream::ByteRange;
 
 use super::admitted::Admitted;
@@ -22,7 +22,7 @@ impl Gate {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<OpenBlob, Denial> {
-        let image = named(registry, repository, digest);
+        let image = ImageRef::by_digest(registry, repository, digest);
         let _pass = self.pass_for_blob(&image).await?;
         self.shared.open(self.requester, &image, digest)?.blob(range, false).await
     }
@@ -50,7 +50,7 @@ impl Gate {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<OpenBlob, Denial> {
-        let image = named(registry, repository, digest);
+        let image = ImageRef::by_digest(registry, repository, digest);
         let _pass = self.pass_for_blob(&image).await?;
         self.shared.open(self.requester, &image, digest)?.blob(range, true).await
     }
@@ -63,16 +63,8 @@ impl Gate {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<u64>, Denial> {
-        let image = named(registry, repository, digest);
+        let image = ImageRef::by_digest(registry, repository, digest);
         let _pass = self.pass_for_blob(&image).await?;
         self.shared.open(self.requester, &image, digest)?.length().await
-    }
-}
-
-fn named(registry: &Registry, repository: &Repository, digest: &Digest) -> ImageRef {
-    ImageRef {
-        registry: registry.clone(),
-        repository: repository.clone(),
-        reference: Reference::Digest(*digest),
     }
 }

@@ -91,6 +91,12 @@ impl Denial {
         }
     }
 
+    /// The denial of an image whose registry is not a configured upstream.
+    pub fn no_upstream(image: ImageRef) -> Self {
+        let message = format!("no upstream is configured for {}", image.registry);
+        Self::Missing { image, code: ErrorCode::NameUnknown, message }
+    }
+
     /// The denial of `image` for clients that wait no longer than `waited`, whatever the gate still waits for.
     pub fn late(image: ImageRef, waited: Duration) -> Self {
         let because = format!(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::oci::{Digest, ErrorCode, ImageRef};
+use crate::oci::{Digest, ImageRef};
 use crate::policy::Unmet;
 use crate::pull_through::{BlobError, FetchError, NotWhole};
 use crate::trust::tags::TagsError;
@@ -71,22 +71,9 @@ pub(super) fn unmet(image: &ImageRef, rule: &Arc<str>, unmet: Unmet, trust: &Tru
 
 /// What came between us and the upstream's content.
 pub(super) fn fetch(image: &ImageRef, rule: Option<&Arc<str>>, error: FetchError) -> Denial {
-    let undecided = |doubt, because: String| {
-        Denial::Undecided(Undecided {
-            image: image.clone(),
-            doubt,
-            because,
-            rule: rule.cloned(),
-            anchor: None,
-            scheme: None,
-        })
-    };
+    let undecided = |doubt, because| undecided(image, rule, doubt, because);
     match error {
-        FetchError::NoUpstream(registry) => Denial::Missing {
-            image: image.clone(),
-            code: ErrorCode::NameUnknown,
-            message: format!("no upstream is configured for {registry}"),
-        },
+        FetchError::NoUpstream(_) => Denial::no_upstream(image.clone()),
         FetchError::Mismatch(mismatch) => {
             plain(image, Refusal::new(Reason::ContentMismatch, mismatch.to_string()), rule)
         }
@@ -159,14 +146,12 @@ pub(super) fn no_config(denial: Denial) -> Denial {
 
 /// What is remembered of tags cannot be read or written.
 pub(super) fn no_memory(image: &ImageRef, rule: Option<&Arc<str>>, error: &TagsError) -> Denial {
-    Denial::Undecided(Undecided {
-        image: image.clone(),
-        doubt: Doubt::TrustUnreachable,
-        because: format!("the trust memory cannot be used: {error}"),
-        rule: rule.cloned(),
-        anchor: None,
-        scheme: None,
-    })
+    undecided(
+        image,
+        rule,
+        Doubt::TrustUnreachable,
+        format!("the trust memory cannot be used: {error}"),
+    )
 }
 
 /// What is kept under a tag for artifacts about `subject` is none that is served, and why.
@@ -205,40 +190,24 @@ pub(super) fn of_other(denial: Denial, image: &ImageRef) -> Denial {
 
 /// The bounds of one decision were reached before it was taken.
 pub(super) fn exhausted(image: &ImageRef, rule: Option<&Arc<str>>, because: String) -> Denial {
-    Denial::Undecided(Undecided {
-        image: image.clone(),
-        doubt: Doubt::UpstreamUnreachable,
-        because,
-        rule: rule.cloned(),
-        anchor: None,
-        scheme: None,
-    })
+    undecided(image, rule, Doubt::UpstreamUnreachable, because)
 }
 
 /// What a rule that audits would say is not known yet, and it is not waited for.
 pub(super) fn not_awaited(image: &ImageRef, because: String) -> Denial {
-    Denial::Undecided(Undecided {
-        image: image.clone(),
-        doubt: Doubt::TrustUnreachable,
-        because,
-        rule: None,
-        anchor: None,
-        scheme: None,
-    })
+    undecided(image, None, Doubt::TrustUnreachable, because)
 }
 
 /// Too many requests for unknown names are in progress or wait.
 pub(super) fn busy(image: &ImageRef, because: String) -> Denial {
-    Denial::Undecided(Undecided {
-        image: image.clone(),
-        doubt: Doubt::GateBusy(Shortage::UnknownNames),
-        because,
-        rule: None,
-        anchor: None,
-        scheme: None,
-    })
+    undecided(image, None, Doubt::GateBusy(Shortage::UnknownNames), because)
 }
 
 pub(super) fn too_slow(image: &ImageRef) -> Denial {
     exhausted(image, None, format!("it took longer than {} seconds", MAX_DECISION.as_secs()))
+}
+
+fn undecided(image: &ImageRef, rule: Option<&Arc<str>>, doubt: Doubt, because: String) -> Denial {
+    let (image, rule) = (image.clone(), rule.cloned());
+    Denial::Undecided(Undecided { image, doubt, because, rule, anchor: None, scheme: None })
 }

@@ -53,12 +53,7 @@ impl Known {
     }
 
     /// The key of a manifest or a blob.
-    pub(super) fn key_of(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        digest: &Digest,
-    ) -> Key {
+    fn key_of(&self, registry: &Registry, repository: &Repository, digest: &Digest) -> Key {
         self.hasher.hash_one((registry.as_str(), repository.as_str(), digest.raw()))
     }
 

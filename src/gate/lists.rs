@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository, Tag};
+use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
 use crate::policy::{Answers, Artifacts, Mode, Requirement};
 use crate::trust::{SignedNames, Unendorsed};
 use crate::upstream::{Page, TagPage};
@@ -29,7 +29,7 @@ impl Gate {
         page: &Page,
     ) -> Result<TagPage, Denial> {
         let shared = &self.shared;
-        let image = whole(registry, repository)?;
+        let image = ImageRef::whole(registry, repository);
         if !shared.policy.serves(registry, repository, shared.clock.now()) {
             return Err(shared.unserved(&image));
         }
@@ -57,11 +57,7 @@ impl Gate {
         repository: &Repository,
         subject: &Digest,
     ) -> Result<Subject, Denial> {
-        let image = ImageRef {
-            registry: registry.clone(),
-            repository: repository.clone(),
-            reference: Reference::Digest(*subject),
-        };
+        let image = ImageRef::by_digest(registry, repository, subject);
         let artifacts = self.admit(&image).await?.artifacts();
         Ok(Subject { image, digest: *subject, artifacts })
     }
@@ -131,18 +127,4 @@ fn answers(
         Some((anchor.clone(), answer))
     };
     Answers::of_names(requirement.anchors().filter_map(answer).collect())
-}
-
-/// A name for the whole repository in messages: the one with the default tag.
-fn whole(registry: &Registry, repository: &Repository) -> Result<ImageRef, Denial> {
-    let image = format!("{registry}/{repository}").parse();
-    image.map_err(|_| Denial::Missing {
-        image: ImageRef {
-            registry: registry.clone(),
-            repository: repository.clone(),
-            reference: Reference::Digest(Digest::of(b"")),
-        },
-        code: ErrorCode::NameUnknown,
-        message: format!("{registry}/{repository} is no repository"),
-    })
 }

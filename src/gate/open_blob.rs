@@ -65,8 +65,8 @@ impl Shared {
 }
 
 impl OpenDigest<'_> {
-    /// The blob, unless it reads as a manifest that is not admitted. With `steady`, what broke off lately begins only when
-    /// all of it is here.
+    /// The blob, unless it reads as a manifest that is not admitted. With `steady`, a blob whose download failed lately
+    /// begins only when all of it is here.
     pub(super) async fn blob(
         self,
         range: Option<ByteRange>,

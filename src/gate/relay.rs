@@ -48,8 +48,7 @@ impl Gate {
                 };
                 let asked = shared.policy.anchors(registry, &repository, shared.clock.now());
                 if asked.contains(anchor.name()) {
-                    let Ok(image) = format!("{registry}/{repository}").parse() else { continue };
-                    return Some((image, anchor.name().clone()));
+                    return Some((ImageRef::whole(registry, &repository), anchor.name().clone()));
                 }
             }
         }

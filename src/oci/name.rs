@@ -10,6 +10,8 @@ use thiserror::Error;
 use super::digest::{Digest, InvalidDigest};
 use super::docker_hub::{DOCKER_HUB, OFFICIAL};
 
+/// The tag of a name that has none.
+const LATEST: &str = "latest";
 /// The longest repository name, as distribution has it.
 pub const MAX_REPOSITORY: usize = 255;
 /// The longest tag (distribution-spec).
@@ -129,6 +131,19 @@ pub struct ImageRef {
 }
 
 impl ImageRef {
+    /// The manifest or blob `digest` of a repository.
+    pub fn by_digest(registry: &Registry, repository: &Repository, digest: &Digest) -> Self {
+        let (registry, repository) = (registry.clone(), repository.clone());
+        Self { registry, repository, reference: Reference::Digest(*digest) }
+    }
+
+    /// A name for the whole repository in messages: the one with the default tag.
+    pub fn whole(registry: &Registry, repository: &Repository) -> Self {
+        let repository = registry.repository(repository.clone());
+        let reference = Reference::Tag(Tag(LATEST.into()));
+        Self { registry: registry.clone(), repository, reference }
+    }
+
     /// The tag by which it is asked for, if it is by one.
     pub fn tag(&self) -> Option<&Tag> {
         match &self.reference {
@@ -176,7 +191,7 @@ impl FromStr for ImageRef {
         let reference = match (digest, tag) {
             (Some(digest), _) => Reference::Digest(digest),
             (None, Some(tag)) => Reference::Tag(tag),
-            (None, None) => Reference::Tag("latest".parse()?),
+            (None, None) => Reference::Tag(LATEST.parse()?),
         };
         let repository = registry.repository(repository.parse()?);
         Ok(Self { registry, repository, reference })

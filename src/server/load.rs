@@ -104,7 +104,7 @@ impl Load {
         let load = Self::new(limits);
         registry.register(
             "countersign_limit_reached",
-            "How often a limit of the listeners was reached, by limit",
+            "How often a limit of the gate was reached, by limit",
             load.reached.clone(),
         );
         load

@@ -12,7 +12,7 @@ use super::body::Body;
 use super::facing::{Facing, Scheme};
 use super::handle::Exchange;
 use super::respond;
-use super::route::{Route, TOKEN_PATH};
+use super::route::TOKEN_PATH;
 use super::sticky::Sticky;
 
 /// How a request of docker's classic store begins to name its client; others with its transport are no harm.
@@ -71,11 +71,6 @@ impl Exchange<'_> {
     pub(super) fn no_token(&self, sentence: &str) -> Response<Body> {
         respond::sticky(Sticky::new(&format!("{sentence} ({HINT})"), self.id).no_token())
     }
-}
-
-/// Whether the route is `/v2/`, where clients look for a challenge.
-pub(super) fn is_base<E>(route: &Result<Route, E>) -> bool {
-    matches!(route, Ok(Route::Base))
 }
 
 /// The challenge that makes the client of this request send its password, and stop if it has none. `None` if

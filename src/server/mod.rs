@@ -61,32 +61,9 @@ pub use route::{Names, Route};
 pub use sticky::DenialManifest;
 pub use tls::{Tls, TlsError};
 
-/// Serves `listener` until `shutdown`, then lets what is started finish for
-/// [`Limits::drain_timeout`] and cuts off the rest.
-///
-/// `load` is what the listeners of the process share. `service` is called with the client's address for each
-/// request, and must answer every one, one with an [`Objection`] among its extensions by refusing it; the
-/// request's body is read only if it reads it.
-pub async fn serve<S, F, B>(
-    listener: TcpListener,
-    tls: Option<Arc<Tls>>,
-    limits: Limits,
-    load: Load,
-    shutdown: CancellationToken,
-    service: S,
-) where
-    S: Fn(SocketAddr, Request<Incoming>) -> F + Send + Sync + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
-    B: http_body::Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>>
-        + Send
-        + Unpin
-        + 'static,
-{
-    let server = Server::new(listener, tls, limits, load, shutdown, service);
-    tokio::join!(server.clone().accept(), server.clone().watch_certificate(), server.drain());
-}
+use crate::tasks::{Supervisor, Task};
 
-/// One listener and its connections: the parts of [`serve`], each of which can be begun anew.
+/// One listener and its connections. Each of its tasks can be restarted on its own.
 pub struct Server<S> {
     /// None from `shutdown` on.
     listener: Mutex<Option<Arc<TcpListener>>>,
@@ -109,7 +86,12 @@ where
         + Unpin
         + 'static,
 {
-    /// As for [`serve`].
+    /// Serves `listener` until `shutdown`, then lets what is started finish for [`Limits::drain_timeout`] and cuts off
+    /// the rest.
+    ///
+    /// `load` is what the listeners of the process share. `service` is called with the client's address for each
+    /// request, and must answer every one, one with an [`Objection`] among its extensions by refusing it; the
+    /// request's body is read only if it reads it.
     pub fn new(
         listener: TcpListener,
         tls: Option<Arc<Tls>>,
@@ -129,6 +111,24 @@ where
             load,
             shutdown,
         })
+    }
+
+    /// Starts the tasks of this listener among `tasks`: `accept`, `certificate` if it has TLS, and the drain at the end.
+    pub fn start(
+        self: Arc<Self>,
+        supervisor: &Supervisor,
+        tasks: &TaskTracker,
+        accept: Task,
+        certificate: Option<Task>,
+    ) {
+        let server = Arc::clone(&self);
+        supervisor.restarting(accept, tasks, &self.shutdown, move || Arc::clone(&server).accept());
+        if let (Some(task), true) = (certificate, self.tls.is_some()) {
+            let server = Arc::clone(&self);
+            let watch = move || Arc::clone(&server).watch_certificate();
+            supervisor.restarting(task, tasks, &self.shutdown, watch);
+        }
+        tasks.spawn(self.drain());
     }
 
     /// Accepts connections until `shutdown`.

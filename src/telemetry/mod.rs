@@ -6,6 +6,7 @@
 mod lossy;
 mod people;
 
+use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write as _};
@@ -126,16 +127,20 @@ pub fn tell(line: &str) {
     }
 }
 
+/// The message of a panic with this payload.
+pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message")
+}
+
 /// The default hook would wait for standard error.
 fn log_panic(info: &PanicHookInfo<'_>) {
-    let payload = info.payload();
-    let message = payload.downcast_ref::<&str>().copied();
-    let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let location = info.location().map(tracing::field::display);
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
     let backtrace = backtrace.as_ref().map(tracing::field::display);
-    tracing::error!(target: ALWAYS, location, backtrace, panic = message.unwrap_or("no message"), "a bug: a thread panicked");
+    tracing::error!(target: ALWAYS, location, backtrace, panic = panic_message(info.payload()), "a bug: a thread panicked");
 }
 
 /// Writes the events that `filter` lets through; what it does not name, from `least` up.

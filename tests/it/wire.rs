@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::server::{self, Limits, Load, Tls};
+use countersign::server::{Limits, Load, Server, Tls};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -44,7 +44,10 @@ where
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let load = Load::new(&limits);
-    let serving = server::serve(listener, tls, limits, load, shutdown.clone(), service);
+    let server = Server::new(listener, tls, limits, load, shutdown.clone(), service);
+    let serving = async move {
+        tokio::join!(server.clone().accept(), server.clone().watch_certificate(), server.drain());
+    };
     Served { address, shutdown, ended: tokio::spawn(serving) }
 }
 

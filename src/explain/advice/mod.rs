@@ -162,7 +162,7 @@ impl Case<'_> {
                 image.registry, image.repository
             ),
             Reason::DeniedByRule => format!(
-                "whoever wrote the rule for {rule}: remove or narrow it to serve {image}; a rule that denies wins over every other rule"
+                "operator of the gate: to serve {image}, remove or narrow the rule for {rule}; a deny rule wins over every other rule"
             ),
             Reason::NoTrustData => {
                 let place = match anchor {

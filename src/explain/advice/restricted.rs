@@ -19,8 +19,8 @@ impl Case<'_> {
                 }
             ),
             Restriction::MaxAge => format!(
-                "publisher: sign the image again, with a time that a log or a timestamp authority proves \
-                 ({}); operator of the gate: if older signatures may count, raise `max_age` of the anchor {name}",
+                "publisher: sign the image again, with a time that a log or a timestamp authority proves; with a \
+                 cosign key or a long-lived certificate also with `-a timestamp=$(date +%s)` ({}); operator of the gate: if older signatures may count, raise `max_age` of the anchor {name}",
                 self.command(anchor)
             ),
             Restriction::NotAfter => format!(
