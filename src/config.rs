@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::access;
 use crate::audit;
-use crate::clients;
 use crate::oci::docker_hub::{self, DOCKER_HUB};
 use crate::policy::{AnchorNames, Pattern, Policy};
+use crate::registry_client;
 use crate::server;
-use crate::settings::{Document, Problems, Section, Seen, WatchedFiles};
 use crate::store;
+use crate::toml_reader::{Document, FileStamps, Problems, Section, WatchedFiles};
 use crate::trust::{self, Scheme};
-use crate::upstream;
 
 /// The longest name of an anchor: it is a folder's name in the store, too.
 const MAX_NAME: usize = 64;
@@ -31,16 +31,16 @@ pub struct Config {
     pub store: store::Config,
     /// The file that decisions are written to, if there is one.
     pub audit: Option<audit::Config>,
-    pub upstreams: Vec<upstream::Config>,
+    pub upstreams: Vec<registry_client::Config>,
     pub anchors: Vec<trust::Config>,
     pub policy: Policy,
     /// Who may pull.
-    pub clients: clients::Config,
+    pub clients: access::Config,
     pub file: PathBuf,
     /// The file itself, and those that it names.
     pub files: WatchedFiles,
     /// What was there just before it was read; nothing where it was not read from a file.
-    pub seen: Seen,
+    pub seen: FileStamps,
 }
 
 /// How often files are read whose names are not known before.
@@ -51,7 +51,7 @@ pub struct Reading {
     pub config: Result<Config, Problems>,
     pub files: WatchedFiles,
     /// What was there just before it was read: what has changed since is not in it.
-    pub seen: Seen,
+    pub seen: FileStamps,
 }
 
 impl Reading {
@@ -121,7 +121,7 @@ impl Config {
                 clients,
                 file: document.file().to_owned(),
                 files: WatchedFiles::default(),
-                seen: Seen::default(),
+                seen: FileStamps::default(),
             })
         })?;
         Ok(Self { files: document.files(), ..config })
@@ -184,12 +184,12 @@ fn clients(
     server: Option<&server::Config>,
     mirror: Option<&server::Mirror>,
     registries: &[String],
-) -> clients::Config {
+) -> access::Config {
     let section = top.section("clients");
     for rule in section.iter().flat_map(|section| section.sections("rule")) {
         of_some_upstream(&rule, registries);
     }
-    let config = section.as_ref().map(clients::Config::read).unwrap_or_default();
+    let config = section.as_ref().map(access::Config::read).unwrap_or_default();
     let server = server.map(|server| (server.listen, server.tls.is_some()));
     let mirror = mirror.map(|mirror| (mirror.listen, mirror.tls.is_some()));
     for (listen, secure) in server.into_iter().chain(mirror) {
@@ -209,14 +209,14 @@ fn clients(
 }
 
 /// The upstreams, and the name of each, known even where the rest of it is wrong.
-fn upstreams(top: &Section<'_>) -> (Vec<upstream::Config>, Vec<String>) {
+fn upstreams(top: &Section<'_>) -> (Vec<registry_client::Config>, Vec<String>) {
     if !top.has("upstream") {
         top.wrong("", "at least one [[upstream]] must be given");
     }
     let (mut upstreams, mut registries) = (Vec::new(), Vec::new());
     let mut default = false;
     for section in top.sections("upstream") {
-        upstreams.extend(upstream::Config::read(&section));
+        upstreams.extend(registry_client::Config::read(&section));
         if let Some(registry) = section.text("registry") {
             if registries.contains(&registry) {
                 section.wrong("registry", format!("{registry} has an [[upstream]] already"));

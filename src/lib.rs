@@ -17,16 +17,16 @@
 //!                                                       4 PullThrough::manifest the content of that digest: Fetched
 //!                                                       5 Admitted::new         compares permit and content
 //!                                                                   │
-//!                                                                Denial ─► instead ─┬ clients: 404 · 503
-//!                                                                                   └ a mirror's: sticky
+//!                                                                Denial ─► denied ─┬ clients: 404 · 503
+//!                                                                                  └ a mirror's: mirror
 //! ```
 //!
 //! A request keeps the generation with which it began, also if the configuration is reloaded meanwhile. The result of
 //! `Gate::admit` is recorded once, with the response (`server::audit`, [`audit`]): in the log, in memory, in the file.
 //!
 //! A client that uses the gate as a mirror asks another registry after an error. The mirror listener admits the same
-//! images, but replaces each denial with a response that such a client accepts as final (`server::instead`,
-//! `server::sticky`).
+//! images, but replaces each denial with a response that such a client accepts as final (`server::denied`,
+//! `server::mirror`).
 //!
 //! Deny rules take precedence over everything, and are checked in two places: `Policy::rule_for` chooses a deny rule for
 //! a name before any other rule, and `gate::denied` refuses a denied digest when it is resolved, fetched, and served.
@@ -37,11 +37,11 @@
 //! proof is a constructor that only its own module can call:
 //!
 //! ```text
-//! metadata ─ signed ─► Verified<Role> ─ chain ─► SignedRepository ─► Endorsement ─┐
-//! signatures ─ cosign, notation ─► Vouched ─ content ─► Verdict ─► Endorsement ──┴ policy ─► Permit ─┐
-//!                                                                                                    ├ gate ─► Admitted ─ server ─► Body
-//! upstream's bytes ─ hash ─► Fetched ────────────────────────────────────────────────────────────────┤
-//! manifests that it points at outside `manifests` ─ Gate ─► Outside ─────────────────────────────────┘
+//! metadata ─ signed ─► Verified<Role> ─ chain ─► SignedRepository ─► Endorsement ──────────────────────────────┐
+//! signatures ─ cosign, notation ─► VerifiedSignature ─ findings ─► Verdict ─► Endorsement ──┴ policy ─► Permit ─┤
+//!                                                                                  gate ─► Admitted ─ server ─► Body
+//! upstream's bytes ─ hash ─► Fetched ───────────────────────────────────────────────────────────────────────────┤
+//! manifests that it points at outside `manifests` ─ Gate ─► Outside ────────────────────────────────────────────┘
 //! ```
 //!
 //! What is known of a repository's signatures is a trust fact, expires, and is kept by the trust cache
@@ -53,7 +53,7 @@
 //!
 //! ```text
 //! Gate::blob ─► PullThrough ─┬─ Store::content ── a mapped file, sliced ──────────────────┐
-//!                            ├─ InFlight ─► Download ─► Ingest ─► Content                 ├─► BlobStream ─► OpenBlob ─► Body
+//!                            ├─ InFlight ─► Download ─► Ingest ─► StoredContent           ├─► BlobStream ─► OpenBlob ─► Body
 //!                            │                 └─ Progress ─► Joined, one for each client ┤
 //!                            └─ Straight from upstream: what cannot be kept ──────────────┘
 //! ```
@@ -67,35 +67,31 @@
 //!
 //! - [`clock`]: the time, as a value.
 //! - [`requester`]: on whose behalf work is done.
-//! - [`shown`]: texts that others wrote, as people may see them.
+//! - [`text`]: texts that others wrote, as people may see them.
 //! - [`telemetry`]: where log events go; a process that serves loses them rather than wait.
 //! - [`tasks`]: the long-lived tasks of a process that serves, each of which is started again or ends it.
 //! - [`json`]: JSON read strictly, once.
 //! - [`glob`]: patterns over names: one meaning of `*`.
 //! - [`queue_time`]: how long a server is waited for, without the time in the gate's own queues.
 //! - [`parsing`]: where large texts are parsed, few at a time, within one budget of memory.
-//! - [`settings`]: TOML read key by key, with every error.
+//! - [`toml_reader`]: TOML read key by key, with every error.
 //! - [`oci`]: the words of the registry's specifications: names, digests, manifests, errors.
-//! - [`net`]: how we call out: one client for one server, with ceilings and deadlines.
+//! - [`http_client`]: how we call out: one client for one server, with ceilings and deadlines.
 //! - [`store`]: content facts on disk: which bytes a digest stands for, and which repository holds them.
-//! - [`upstream`]: the registry behind us, and how it lets us in.
+//! - [`registry_client`]: the registry behind us, and how it lets us in.
 //! - [`pull_through`]: content out of the store, else from upstream: held against its digest, and kept.
 //! - [`trust`]: who vouches for which digest, until when.
 //! - [`exemptions`]: digests let through for a while, because somebody said so.
 //! - [`policy`]: the rules: which anchors an image needs, which images are denied, and the only permission to serve one.
-//! - [`clients`]: who may pull, and what.
-//! - [`recorded`]: what audit logs say of pulls.
+//! - [`access`]: who may pull, and what.
 //! - [`gate`]: admit or deny; the only place where an endorsement and content meet.
-//! - [`explain`]: the decision about one image, told.
 //! - [`audit`]: the record of each decision: the log event, the last ones, the file.
 //! - [`server`]: the public listener: paths, answers, connections.
-//! - [`admin`]: the private listener: alive, ready, metrics, why.
 //! - [`config`]: the sections of the configuration, composed and cross-checked.
+//! - [`commands`]: what the command line and the admin listener do alike: explain a decision, forget a tag, exempt a
+//!   digest, replay recorded pulls, propose rules.
+//! - [`admin`]: the private listener: alive, ready, metrics, why.
 //! - [`app`]: the parts, made and joined.
-//! - [`forget`]: the memory of one tag, taken out.
-//! - [`exempt`]: a digest let through for a while, written down.
-//! - [`replay`]: recorded pulls under another configuration.
-//! - [`learn`]: rules proposed from what was seen signed.
 //! - [`demo`]: a registry and a Notary server in this process, with signatures of every scheme, and the gate in
 //!   front of them.
 //! - [`client_config`]: the files that lead a client to the gate.
@@ -105,35 +101,30 @@
 
 pub mod clock;
 pub mod requester;
-pub mod shown;
+pub mod text;
 pub mod telemetry;
 pub mod tasks;
 pub mod json;
 pub mod glob;
 pub mod queue_time;
 pub mod parsing;
-pub mod settings;
+pub mod toml_reader;
 pub mod oci;
-pub mod net;
+pub mod http_client;
 pub mod store;
-pub mod upstream;
+pub mod registry_client;
 pub mod pull_through;
 pub mod trust;
 pub mod exemptions;
 pub mod policy;
-pub mod clients;
-pub mod recorded;
+pub mod access;
 pub mod gate;
-pub mod explain;
 pub mod audit;
 pub mod server;
-pub mod admin;
 pub mod config;
+pub mod commands;
+pub mod admin;
 pub mod app;
-pub mod forget;
-pub mod exempt;
-pub mod replay;
-pub mod learn;
 pub mod demo;
 pub mod client_config;
 pub mod doctor;

@@ -50,7 +50,7 @@ pub enum Task {
     AuditFile,
     /// Writes the history of tags. A thread; if it dies, the process ends, since only a start reads all of the
     /// history again.
-    TagMemory,
+    TagHistory,
     /// Reads a changed configuration. If it dies, the process ends: it may have been in the middle of a reload.
     Reload,
 }
@@ -68,7 +68,7 @@ impl Task {
         Self::StoreUpkeep,
         Self::StoreFolder,
         Self::AuditFile,
-        Self::TagMemory,
+        Self::TagHistory,
         Self::Reload,
     ];
 
@@ -85,7 +85,7 @@ impl Task {
             Self::StoreUpkeep => "store_upkeep",
             Self::StoreFolder => "store_folder",
             Self::AuditFile => "audit_file",
-            Self::TagMemory => "tag_memory",
+            Self::TagHistory => "tag_memory",
             Self::Reload => "reload",
         }
     }

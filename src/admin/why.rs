@@ -12,10 +12,10 @@ use url::form_urlencoded;
 
 use crate::audit::recent::KEPT;
 use crate::audit::{Audit, Record, RequestId};
-use crate::explain::{Explanation, explain};
+use crate::commands::why::{Explanation, explain};
 use crate::oci::ImageRef;
 use crate::server::{Generations, Names};
-use crate::shown::grouped;
+use crate::text::grouped;
 
 use super::{TEXT, answer};
 

@@ -18,16 +18,16 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::{Certificates, Handshake};
 use crate::admin::{Admin, Part, Readiness, Why};
 use crate::audit::{self, Audit, AuditFile};
-use crate::clients::{Certificates, Handshake};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::oci::ImageRef;
 use crate::oci::name::InvalidName;
 use crate::server::{
-    self, Facing, Generations, Limits, Load, Proxy, Scheme, Server, Tls, Versions,
+    self, Generations, Limits, ListenerKind, Load, Proxy, Scheme, Server, Tls, Versions,
 };
 use crate::store::StoreLock;
 use crate::tasks::{Supervisor, Task};
@@ -145,23 +145,23 @@ impl App {
         let load = Load::registered(&limits, &mut app.metrics);
         let proxy = Proxy::new(app.generations.clone(), load.clone(), metrics, audit.clone());
         let proxy = Arc::new(proxy);
-        let facing = |facing| {
+        let listener = |listener| {
             let proxy = proxy.clone();
             move |client, request| {
                 let proxy = proxy.clone();
-                async move { proxy.handle(facing, client, request).await }
+                async move { proxy.handle(listener, client, request).await }
             }
         };
         if let Some(mirror) = mirror {
             let limits = Limits { versions: Versions::OnlyHttp1, ..limits.clone() };
             let scheme = if mirror_tls.is_some() { Scheme::Https } else { Scheme::Http };
-            let answer = facing(Facing::Mirror(scheme));
+            let answer = listener(ListenerKind::Mirror(scheme));
             let load = load.clone();
             let server = Server::new(mirror, mirror_tls, limits, load, shutdown.clone(), answer);
             let certificate = Some(Task::MirrorCertificate);
             server.start(&supervisor, &tasks, Task::MirrorListener, certificate);
         }
-        let answer = facing(Facing::Clients);
+        let answer = listener(ListenerKind::Clients);
         let server = Server::new(public, tls, limits, load, shutdown, answer);
         server.start(&supervisor, &tasks, Task::ClientListener, Some(Task::ClientCertificate));
         if let Some(listener) = admin {

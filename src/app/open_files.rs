@@ -83,7 +83,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::settings::Document;
+    use crate::toml_reader::Document;
 
     fn config(lines: &str) -> Config {
         let text = format!(

@@ -6,22 +6,22 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 
-use crate::clients::Clients;
+use crate::access::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exemptions::{self, ExemptionFile, Exemptions, Telling};
 use crate::gate::Gate;
 use crate::pull_through::{self, PullThrough};
+use crate::registry_client::{self, Upstream};
 use crate::server::{Generation, Names};
 use crate::store::{self, Store};
-use crate::trust::content::{self, Verdicts};
 use crate::trust::cosign;
+use crate::trust::discovery::Places;
+use crate::trust::findings::{self, Verdicts};
 use crate::trust::notaryv1::{self, TrustCache};
 use crate::trust::notation;
-use crate::trust::places::Places;
-use crate::trust::tags::TagMemory;
+use crate::trust::tags::TagHistory;
 use crate::trust::{self, Trust};
-use crate::upstream::{self, Upstream};
 
 use super::Keeping;
 
@@ -34,10 +34,10 @@ pub(super) struct Parts {
     pub(super) store: Option<Store>,
     clock: Clock,
     keeping: Keeping,
-    pub(super) tags: TagMemory,
+    pub(super) tags: TagHistory,
     names: TrustCache,
     content: Verdicts,
-    requests: upstream::Metrics,
+    requests: registry_client::Metrics,
 }
 
 impl Parts {
@@ -48,7 +48,7 @@ impl Parts {
         keeping: Keeping,
         metrics: &mut Registry,
     ) -> anyhow::Result<(Self, Generation)> {
-        let requests = upstream::Metrics::registered(metrics);
+        let requests = registry_client::Metrics::registered(metrics);
         let refreshes = trust::Metrics::registered(metrics);
         let mut pull_through = PullThrough::new([], PullThrough::CACHE);
         let store = match keeping {
@@ -67,8 +67,8 @@ impl Parts {
         let content = Verdicts::new(places, clock.clone(), refreshes);
         trust::Expiries::register(metrics, &names, &content, clock);
         let tags = match keeping {
-            Keeping::Remember => TagMemory::open(&config.store.path)?,
-            Keeping::OnlyRead => TagMemory::look(&config.store.path),
+            Keeping::Remember => TagHistory::open(&config.store.path)?,
+            Keeping::OnlyRead => TagHistory::look(&config.store.path),
         };
         let telling = match keeping {
             Keeping::Remember => Telling::Log,
@@ -168,7 +168,7 @@ fn open(
     anchor: &trust::Config,
     config: &Config,
     keeping: Keeping,
-    requests: &upstream::Metrics,
+    requests: &registry_client::Metrics,
 ) -> anyhow::Result<trust::Anchor> {
     let store = &config.store.path;
     let upstreams = &config.upstreams;
@@ -184,15 +184,15 @@ fn open(
         }
         trust::Config::Cosign(config) => {
             let anchor = cosign::Anchor::new(config);
-            trust::Anchor::Content(content::Anchor::Cosign(Arc::new(anchor)))
+            trust::Anchor::Content(findings::Anchor::Cosign(Arc::new(anchor)))
         }
         trust::Config::Notation(config) => {
             // What certificates name may be private only where the registry of the image is.
             let upstreams = upstreams.iter().map(|upstream| (&upstream.registry, &upstream.url));
-            let responder = notation::Responder::new(upstreams)
+            let responder = notation::RevocationClient::new(upstreams)
                 .with_context(|| format!("the anchor {}", config.name))?;
             let anchor = Arc::new(notation::Anchor::new(config));
-            trust::Anchor::Content(content::Anchor::Notation(anchor, responder))
+            trust::Anchor::Content(findings::Anchor::Notation(anchor, responder))
         }
     })
 }

@@ -11,12 +11,12 @@ use prometheus_client::registry::Registry;
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
+use crate::access::Certificates;
 use crate::audit::Audit;
-use crate::clients::Certificates;
 use crate::clock::Clock;
 use crate::config::{Config, Reading};
 use crate::server::{Generation, Generations, Tls};
-use crate::settings::{Seen, WatchedFiles};
+use crate::toml_reader::{FileStamps, WatchedFiles};
 
 use super::parts::Parts;
 
@@ -85,9 +85,9 @@ pub struct Reloader {
     /// What to look at: also what a configuration names that was refused.
     files: WatchedFiles,
     /// What was there just before the configuration was last read.
-    seen: Seen,
+    seen: FileStamps,
     /// What was there when it was last looked at.
-    looked: Option<Seen>,
+    looked: Option<FileStamps>,
     parts: Arc<Parts>,
     generations: Generations,
     listeners: Listeners,
@@ -220,7 +220,7 @@ impl Reloader {
         }
     }
 
-    async fn look(&self) -> Seen {
+    async fn look(&self) -> FileStamps {
         let files = self.files.clone();
         spawn_blocking(move || files.look()).await.unwrap_or_default()
     }

@@ -75,7 +75,7 @@ impl Running {
         supervisor.restarting(Task::StoreFolder, tasks, shutdown, look);
         let tags = self.parts.tags.clone();
         let ended = async move { tags.ended().await };
-        supervisor.essential(Task::TagMemory, tasks, shutdown, ended);
+        supervisor.essential(Task::TagHistory, tasks, shutdown, ended);
         if let Some(store) = self.parts.store.clone() {
             let ends = self.store_shutdown.clone();
             let (tasks, shutdown) = (&self.store_tasks, &self.store_shutdown);

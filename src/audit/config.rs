@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::settings::Section;
+use crate::toml_reader::Section;
 
 const DEFAULT_MAX_SIZE: u64 = 100 << 20;
 /// A smaller file would be rotated all the time.
@@ -49,7 +49,7 @@ impl Config {
 mod tests {
     use std::path::Path;
 
-    use crate::settings::{Document, Problems};
+    use crate::toml_reader::{Document, Problems};
 
     use super::*;
 

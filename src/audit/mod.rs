@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod file;
+pub mod reader;
 pub mod recent;
 pub mod record;
 pub mod request_id;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 pub use config::Config;
 pub use file::{AuditFile, AuditFileError, Metrics};
 pub use recent::Recent;
-pub use record::{Asked, DeniedBy, Record};
+pub use record::{DeniedBy, Record, RequestInfo};
 pub use request_id::RequestId;
 
 use request_id::RequestIds;

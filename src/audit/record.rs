@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use tracing::info;
 
+use crate::audit::reader::{MESSAGE, TARGET};
 use crate::clock::Timestamp;
 use crate::gate::{Admitted, Denial, Remark};
 use crate::oci::{Digest, ImageRef, Reference};
-use crate::recorded::{MESSAGE, TARGET};
 use crate::trust::{Endorsement, Scheme};
 
 use super::request_id::RequestId;
@@ -21,7 +21,7 @@ const MAX_BECAUSE: usize = 2 << 10;
 
 /// Who asked, and when: what is recorded tells how long the decision took.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct RequestInfo {
     pub client: SocketAddr,
     /// Who that is, where clients are asked.
     pub user: Option<Arc<str>>,
@@ -61,9 +61,14 @@ pub struct Record {
 
 impl Record {
     /// That `image` was admitted.
-    pub fn admitted(asked: Asked, now: Timestamp, image: &ImageRef, admitted: &Admitted) -> Self {
+    pub fn admitted(
+        asked: RequestInfo,
+        now: Timestamp,
+        image: &ImageRef,
+        admitted: &Admitted,
+    ) -> Self {
         // What a rule that only audits would have said instead, and who would have.
-        let would = admitted.would();
+        let would = admitted.dry_run_denial();
         let by = would.map(|denial| DeniedBy::of(denial)).unwrap_or_default();
         let vouch = anchors(admitted.endorsements());
         Self {
@@ -77,7 +82,7 @@ impl Record {
             anchor: vouch.or_else(|| by.anchor.cloned()),
             scheme: admitted.scheme().or(by.scheme),
             remark: admitted.remark().map(Remark::as_str),
-            would: would.map(|denial| denial.would()),
+            would: would.map(|denial| denial.dry_run_verdict()),
             client: asked.client,
             user: asked.user,
             listener: asked.listener,
@@ -87,7 +92,7 @@ impl Record {
     }
 
     /// A denial, if it is a decision: what upstream does not have is none.
-    pub fn denied(asked: Asked, now: Timestamp, denial: &Denial) -> Option<Self> {
+    pub fn denied(asked: RequestInfo, now: Timestamp, denial: &Denial) -> Option<Self> {
         let verdict = denial.verdict()?;
         let by = DeniedBy::of(denial);
         let image = denial.image();
@@ -281,7 +286,7 @@ pub(super) mod tests {
             scheme: Some(Scheme::NotaryV1),
         });
         let (client, started) = ("127.0.0.1:7".parse().unwrap(), Instant::now());
-        let asked = Asked { client, user: None, listener: None, id, started };
+        let asked = RequestInfo { client, user: None, listener: None, id, started };
         Record::denied(asked, Timestamp::from_unix(1), &denial).unwrap()
     }
 

@@ -7,8 +7,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::oci::docker_hub::DOCKER_HUB;
 use crate::policy::Policy;
+use crate::registry_client;
 use crate::server::DenialStatus;
-use crate::upstream;
 
 use super::{ConfigFile, print};
 
@@ -69,7 +69,7 @@ fn meaning(config: &Config, now: Timestamp) -> String {
 
 /// docker asks a mirror for images of Docker Hub, and does not name it: where the default upstream is
 /// another, that is what docker gets.
-fn unnamed(upstreams: &[upstream::Config]) -> Option<String> {
+fn unnamed(upstreams: &[registry_client::Config]) -> Option<String> {
     let gets = match upstreams.iter().find(|upstream| upstream.default) {
         Some(default) if default.registry.as_str() == DOCKER_HUB => return None,
         Some(default) => format!("those of {}, the default upstream", default.registry),

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 
 use crate::client_config::{
-    self, ClientCertificate, ClientPath, GateAddress, Kind, Wanted, print as printed,
+    self, ClientCertificate, ClientKind, ClientPath, GateAddress, Wanted, print as printed,
 };
 use crate::oci::Registry;
 use crate::oci::docker_hub::DOCKER_HUB;
@@ -75,15 +75,15 @@ enum Client {
 }
 
 impl Client {
-    const fn kind(self) -> Kind {
+    const fn kind(self) -> ClientKind {
         match self {
-            Self::Docker => Kind::Docker,
-            Self::DockerContainerd => Kind::DockerContainerd,
-            Self::Containerd => Kind::Containerd,
-            Self::K3s => Kind::K3s,
-            Self::Podman => Kind::Podman,
-            Self::PodmanMirror => Kind::PodmanMirror,
-            Self::Egress => Kind::Egress,
+            Self::Docker => ClientKind::Docker,
+            Self::DockerContainerd => ClientKind::DockerContainerd,
+            Self::Containerd => ClientKind::Containerd,
+            Self::K3s => ClientKind::K3s,
+            Self::Podman => ClientKind::Podman,
+            Self::PodmanMirror => ClientKind::PodmanMirror,
+            Self::Egress => ClientKind::Egress,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::config::Config;
-use crate::settings::Problems;
+use crate::toml_reader::Problems;
 
 const VARIABLE: &str = "COUNTERSIGN_CONFIG";
 const IN_FOLDER: &str = "countersign.toml";

@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::clock::{Clock, Timestamp};
-use crate::exempt::{Exemptible, Listed};
+use crate::commands::exempt::{Exemptible, Listed};
 use crate::exemptions::{ExemptionFile, ExemptionsError};
-use crate::settings;
+use crate::toml_reader;
 
 use super::{CONFIG_ERROR, ConfigFile, failed, print, wrong};
 
@@ -77,7 +77,7 @@ impl Exempt {
         now: Timestamp,
     ) -> anyhow::Result<u8> {
         let text = self.lasts.as_deref().unwrap_or_default();
-        let lasts: Duration = match settings::duration(text) {
+        let lasts: Duration = match toml_reader::duration(text) {
             Ok(lasts) => lasts,
             Err(error) => return Ok(wrong("--for", error)),
         };

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::clock::Clock;
-use crate::forget::Forgettable;
+use crate::commands::forget::Forgettable;
 
 use super::{ConfigFile, print, wrong};
 

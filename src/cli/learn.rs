@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::app::{App, Keeping};
 use crate::clock::Clock;
-use crate::learn::{Current, Repositories, look, propose};
+use crate::commands::learn::{Current, Repositories, look, propose};
 
 use super::{print, replay, wrong};
 

@@ -20,9 +20,9 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::settings::Problems;
-use crate::shown::escaped;
 use crate::telemetry::{self, Delivery};
+use crate::text::escaped;
+use crate::toml_reader::Problems;
 use config_file::ConfigFile;
 
 const CONFIG_ERROR: u8 = 2;

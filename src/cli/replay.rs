@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::app::{App, Keeping};
+use crate::audit::reader::{self, Pulls, Tally};
 use crate::clock::Clock;
-use crate::recorded::{self, Pulls, Tally};
-use crate::replay::replay;
+use crate::commands::replay::replay;
 
 use super::{ConfigFile, print, wrong};
 
@@ -70,10 +70,10 @@ pub(super) fn read(logs: &[PathBuf]) -> Result<(Pulls, Tally), (String, io::Erro
     let (mut pulls, mut tally) = (Pulls::default(), Tally::default());
     for log in logs {
         let read = if log.as_os_str() == "-" {
-            recorded::read(io::stdin().lock(), &mut pulls, &mut tally)
+            reader::read(io::stdin().lock(), &mut pulls, &mut tally)
         } else {
             let opened = File::open(log).map(BufReader::new);
-            opened.and_then(|log| recorded::read(log, &mut pulls, &mut tally))
+            opened.and_then(|log| reader::read(log, &mut pulls, &mut tally))
         };
         read.map_err(|error| (log.display().to_string(), error))?;
     }

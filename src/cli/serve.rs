@@ -107,7 +107,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_cannot_begin_anew_ends_the_process_with_an_error() {
-        for task in [Task::TagMemory, Task::Reload] {
+        for task in [Task::TagHistory, Task::Reload] {
             let name = format!("countersign-serve-{}-{}", task.name(), std::process::id());
             let folder = std::env::temp_dir().join(name);
             std::fs::create_dir_all(&folder).unwrap();

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use crate::app::{App, Keeping};
 use crate::clock::Clock;
-use crate::explain::Inspected;
+use crate::commands::why::Inspected;
 use crate::gate::Gate;
 use crate::oci::{ImageRef, Tag};
 use crate::policy::Mode;

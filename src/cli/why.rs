@@ -9,8 +9,8 @@ use url::Url;
 
 use crate::app::{App, Keeping};
 use crate::clock::Clock;
-use crate::explain::{Explanation, exit_status, explain};
-use crate::net::{Client, Method, Timeouts};
+use crate::commands::why::{Explanation, exit_status, explain};
+use crate::http_client::{Client, Method, Timeouts};
 use crate::server::Names;
 
 use super::{ConfigFile, print, wrong};

@@ -21,7 +21,7 @@ use crate::oci::docker_hub::{self, DOCKER_HUB};
 
 /// Which client the files are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ClientKind {
     /// dockerd with its own image store.
     Docker,
     /// dockerd with containerd's image store.
@@ -145,18 +145,18 @@ impl Printed {
 }
 
 /// The files that lead a client of this kind to the gate.
-pub fn print(kind: Kind, wanted: &Wanted) -> Result<Printed, Impossible> {
-    if wanted.mirror.is_some() && kind != Kind::Docker {
+pub fn print(kind: ClientKind, wanted: &Wanted) -> Result<Printed, Impossible> {
+    if wanted.mirror.is_some() && kind != ClientKind::Docker {
         return Err(Impossible::NoMirror);
     }
     match kind {
-        Kind::Docker => Ok(docker::classic(wanted)),
-        Kind::DockerContainerd => Ok(docker::containerd_store(wanted)),
-        Kind::Containerd => Ok(hosts::containerd(wanted)),
-        Kind::K3s => Ok(k3s::k3s(wanted)),
-        Kind::Podman => podman::renamed(wanted),
-        Kind::PodmanMirror => podman::mirrored(wanted),
-        Kind::Egress => egress::nftables(wanted),
+        ClientKind::Docker => Ok(docker::classic(wanted)),
+        ClientKind::DockerContainerd => Ok(docker::containerd_store(wanted)),
+        ClientKind::Containerd => Ok(hosts::containerd(wanted)),
+        ClientKind::K3s => Ok(k3s::k3s(wanted)),
+        ClientKind::Podman => podman::renamed(wanted),
+        ClientKind::PodmanMirror => podman::mirrored(wanted),
+        ClientKind::Egress => egress::nftables(wanted),
     }
 }
 

@@ -16,7 +16,7 @@ fn wanted(registries: &[&str]) -> Wanted {
     }
 }
 
-fn made(kind: Kind, wanted: &Wanted) -> Printed {
+fn made(kind: ClientKind, wanted: &Wanted) -> Printed {
     print(kind, wanted).unwrap()
 }
 
@@ -32,7 +32,7 @@ fn toml(printed: &Printed, path: &str) -> toml::Value {
 
 #[test]
 fn the_text_can_be_cut_at_its_headers() {
-    let printed = made(Kind::Containerd, &wanted(&["docker.io"]));
+    let printed = made(ClientKind::Containerd, &wanted(&["docker.io"]));
     let text = printed.to_text();
     let mut parts = text.split("\n# file: ");
     assert!(parts.next().unwrap().lines().all(|line| line.starts_with("# ")));
@@ -46,8 +46,8 @@ fn the_text_can_be_cut_at_its_headers() {
 #[test]
 fn hosts_files_say_both_the_server_and_a_host_that_resolves() {
     for (kind, root) in [
-        (Kind::Containerd, "/etc/containerd/certs.d"),
-        (Kind::DockerContainerd, "/etc/docker/certs.d"),
+        (ClientKind::Containerd, "/etc/containerd/certs.d"),
+        (ClientKind::DockerContainerd, "/etc/docker/certs.d"),
     ] {
         let printed = made(kind, &wanted(&["docker.io", "quay.io"]));
         for name in ["docker.io", "registry-1.docker.io", "index.docker.io", "quay.io", "_default"]
@@ -62,7 +62,7 @@ fn hosts_files_say_both_the_server_and_a_host_that_resolves() {
             }
         }
     }
-    let containerd = made(Kind::Containerd, &wanted(&["docker.io"]));
+    let containerd = made(ClientKind::Containerd, &wanted(&["docker.io"]));
     let config = toml(&containerd, "/etc/containerd/config.toml");
     let registry = &config["plugins"]["io.containerd.grpc.v1.cri"]["registry"];
     assert_eq!(registry["config_path"].as_str(), Some("/etc/containerd/certs.d"));
@@ -70,14 +70,14 @@ fn hosts_files_say_both_the_server_and_a_host_that_resolves() {
 
 #[test]
 fn other_registries_bring_no_other_names_of_docker_hub() {
-    let printed = made(Kind::Containerd, &wanted(&["quay.io"]));
+    let printed = made(ClientKind::Containerd, &wanted(&["quay.io"]));
     assert!(!printed.to_text().contains("docker.io"), "{}", printed.to_text());
 }
 
 #[test]
 fn docker_has_a_mirror_only_where_one_is_named() {
     let mut wanted = wanted(&["docker.io", "localhost:5000"]);
-    let by_name = made(Kind::Docker, &wanted);
+    let by_name = made(ClientKind::Docker, &wanted);
     assert_eq!(by_name.files, []);
     let text = by_name.to_text();
     assert!(text.contains("docker pull gate.example.com:8443/docker.io/library/app:1"), "{text}");
@@ -87,7 +87,7 @@ fn docker_has_a_mirror_only_where_one_is_named() {
     assert!(text.contains(command), "{text}");
 
     wanted.mirror = Some("https://gate.example.com:9443".parse().unwrap());
-    let printed = made(Kind::Docker, &wanted);
+    let printed = made(ClientKind::Docker, &wanted);
     let json: serde_json::Value =
         serde_json::from_str(file(&printed, "/etc/docker/daemon.json")).unwrap();
     assert_eq!(json["registry-mirrors"][0], "https://gate.example.com:9443");
@@ -105,13 +105,13 @@ fn docker_has_a_mirror_only_where_one_is_named() {
 fn a_mirror_over_http_needs_no_certificate_for_docker_hub() {
     let mut wanted = wanted(&["docker.io"]);
     wanted.mirror = Some("http://127.0.0.1:5052".parse().unwrap());
-    let text = made(Kind::Docker, &wanted).to_text();
+    let text = made(ClientKind::Docker, &wanted).to_text();
     assert!(!text.contains("certs.d/docker.io"), "{text}");
 }
 
 #[test]
 fn podman_renames_the_registry_and_blocks_its_other_names() {
-    let printed = made(Kind::Podman, &wanted(&["docker.io", "quay.io"]));
+    let printed = made(ClientKind::Podman, &wanted(&["docker.io", "quay.io"]));
     let conf = toml(&printed, "/etc/containers/registries.conf.d/countersign.conf");
     let entries = conf["registry"].as_array().unwrap();
     let [docker, quay, aliases @ ..] = &entries[..] else { panic!("{entries:?}") };
@@ -128,7 +128,7 @@ fn podman_renames_the_registry_and_blocks_its_other_names() {
 
 #[test]
 fn podman_with_a_mirror_blocks_the_registry_itself() {
-    let printed = made(Kind::PodmanMirror, &wanted(&["docker.io"]));
+    let printed = made(ClientKind::PodmanMirror, &wanted(&["docker.io"]));
     let conf = toml(&printed, "/etc/containers/registries.conf.d/countersign.conf");
     let docker = &conf["registry"][0];
     assert_eq!(docker["blocked"].as_bool(), Some(true));
@@ -143,16 +143,16 @@ fn podman_with_a_mirror_blocks_the_registry_itself() {
 
 #[test]
 fn a_registry_with_a_port_is_for_podman_the_default_upstream_alone() {
-    let printed = made(Kind::Podman, &wanted(&["localhost:5000"]));
+    let printed = made(ClientKind::Podman, &wanted(&["localhost:5000"]));
     let conf = toml(&printed, "/etc/containers/registries.conf.d/countersign.conf");
     assert_eq!(conf["registry"][0]["location"].as_str(), Some("gate.example.com:8443"));
-    let both = print(Kind::Podman, &wanted(&["docker.io", "localhost:5000"]));
+    let both = print(ClientKind::Podman, &wanted(&["docker.io", "localhost:5000"]));
     assert!(matches!(both, Err(Impossible::Port(_))), "{both:?}");
 }
 
 #[test]
 fn k3s_has_no_endpoint_but_the_gate_for_any_registry() {
-    let printed = made(Kind::K3s, &wanted(&["docker.io"]));
+    let printed = made(ClientKind::K3s, &wanted(&["docker.io"]));
     let text = file(&printed, "/etc/rancher/k3s/registries.yaml");
     for name in ["docker.io", "registry-1.docker.io", "index.docker.io", "*"] {
         let entry =
@@ -170,10 +170,10 @@ fn k3s_has_no_endpoint_but_the_gate_for_any_registry() {
 #[test]
 fn egress_rules_are_made_of_addresses() {
     let mut wanted = wanted(&["docker.io"]);
-    let none = print(Kind::Egress, &wanted);
+    let none = print(ClientKind::Egress, &wanted);
     assert!(matches!(none, Err(Impossible::NoAddress(_))), "{none:?}");
     wanted.addresses = vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
-    let printed = made(Kind::Egress, &wanted);
+    let printed = made(ClientKind::Egress, &wanted);
     let text = file(&printed, "/etc/nftables.d/countersign.nft");
     assert!(text.contains("\t\tip daddr { 192.0.2.7 } tcp dport { 8443 } accept\n"), "{text}");
     assert!(text.contains("\t\tip6 daddr { 2001:db8::7 } tcp dport { 8443 } accept\n"), "{text}");

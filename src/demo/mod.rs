@@ -32,7 +32,7 @@ use url::Url;
 use crate::app::{App, Running};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::settings::Document;
+use crate::toml_reader::Document;
 
 use config::Ports;
 use exhibits::Exhibition;

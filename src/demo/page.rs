@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use url::Url;
 
 use super::exhibits::{Exhibit, Expected, REGISTRY, Topic};
-use super::visit::{Seen, verdict_of};
+use super::visit::{Observed, verdict_of};
 
 /// Whether the output may contain colors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +167,7 @@ pub(super) fn try_it(style: Style, places: &Places, exhibits: &[Exhibit]) -> Str
 }
 
 /// What the gate said of each exhibit, and what it should have said where that differs.
-pub(super) fn verdicts(style: Style, visited: &[(Exhibit, Seen)]) -> String {
+pub(super) fn verdicts(style: Style, visited: &[(Exhibit, Observed)]) -> String {
     let mut rows =
         vec![cells(["", "IMAGE", "VERDICT", "REASON", "WHAT IT IS"].map(|it| (it, BOLD)))];
     rows.extend(by_topic(
@@ -176,12 +176,12 @@ pub(super) fn verdicts(style: Style, visited: &[(Exhibit, Seen)]) -> String {
         |(exhibit, seen)| {
             let fits = seen.is(&exhibit.expected);
             let (verdict, reason) = match seen {
-                Seen::Admitted(digest) => ("admitted", shorter(&digest.to_string())),
-                Seen::Denied { verdict, reason } => (verdict.as_str(), reason.clone()),
-                Seen::Broken(why) => ("broken", why.clone()),
+                Observed::Admitted(digest) => ("admitted", shorter(&digest.to_string())),
+                Observed::Denied { verdict, reason } => (verdict.as_str(), reason.clone()),
+                Observed::Broken(why) => ("broken", why.clone()),
             };
             let (sign, color) = if fits { ("✓", GREEN) } else { ("✗", RED) };
-            let admitted = matches!(seen, Seen::Admitted(_));
+            let admitted = matches!(seen, Observed::Admitted(_));
             let about = match &exhibit.expected {
                 _ if fits => exhibit.about.to_owned(),
                 Expected::Admitted(digest) => format!("expected: admitted as {digest}"),
@@ -238,10 +238,11 @@ mod tests {
             expected,
         };
         let digest = Digest::of(b"x");
-        let refused = Seen::Denied { verdict: "refused".to_owned(), reason: "expired".to_owned() };
+        let refused =
+            Observed::Denied { verdict: "refused".to_owned(), reason: "expired".to_owned() };
         let (notary, rules) = (Topic::NotaryV1, Topic::Rules);
         let visited = [
-            (exhibit(notary, "a:v1", Expected::Admitted(digest)), Seen::Admitted(digest)),
+            (exhibit(notary, "a:v1", Expected::Admitted(digest)), Observed::Admitted(digest)),
             (exhibit(rules, "longer/name:v1", Expected::Denied(Reason::Expired)), refused.clone()),
             (exhibit(rules, "b:v1", Expected::Admitted(digest)), refused),
         ];

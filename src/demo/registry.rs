@@ -21,7 +21,7 @@ use crate::oci::headers::{
     API_VERSION, DOCKER_CONTENT_DIGEST, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED,
 };
 use crate::oci::{Digest, ErrorBody, ErrorCode, MediaType, Reference, Repository, Tag};
-use crate::upstream::ByteRange;
+use crate::registry_client::ByteRange;
 
 /// Repositories in memory.
 #[derive(Debug, Default)]

@@ -5,9 +5,9 @@ use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use url::Url;
 
-use crate::explain::Explanation;
+use crate::commands::why::Explanation;
+use crate::http_client::{Client, Method, Timeouts, TlsError};
 use crate::json::{Document, Value};
-use crate::net::{Client, Method, Timeouts, TlsError};
 use crate::oci::manifest::{MAX_MANIFEST, Manifest};
 use crate::oci::{Digest, MediaType};
 
@@ -18,7 +18,7 @@ const MAX_BODY: usize = 1 << 20;
 
 /// What the gate said of an exhibit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum Observed {
     /// It served this, with every image and every blob of it.
     Admitted(Digest),
     Denied {
@@ -29,7 +29,7 @@ pub(super) enum Seen {
     Broken(String),
 }
 
-impl Seen {
+impl Observed {
     pub(super) fn is(&self, expected: &Expected) -> bool {
         match (self, expected) {
             (Self::Admitted(seen), Expected::Admitted(expected)) => seen == expected,
@@ -92,7 +92,7 @@ impl Visitor {
     }
 
     /// What the gate says of the exhibit, to clients and to operators.
-    pub(super) async fn visit(&self, exhibit: &Exhibit) -> Seen {
+    pub(super) async fn visit(&self, exhibit: &Exhibit) -> Observed {
         let seen = async {
             let seen = self.pull(&exhibit.image).await?;
             let why = self.why(&exhibit.image).await?;
@@ -102,11 +102,11 @@ impl Visitor {
             }
             Ok(seen)
         };
-        seen.await.unwrap_or_else(Seen::Broken)
+        seen.await.unwrap_or_else(Observed::Broken)
     }
 
     /// Pulls an image: its manifest, those that it lists, and all their blobs.
-    async fn pull(&self, image: &str) -> Result<Seen, String> {
+    async fn pull(&self, image: &str) -> Result<Observed, String> {
         let (repository, reference) =
             image.split_once(['@', ':']).ok_or("no reference in the image's name")?;
         let (status, bytes) = self.manifest(repository, reference).await?;
@@ -124,7 +124,7 @@ impl Visitor {
                 served(&blob.digest, status, &bytes)?;
             }
         }
-        Ok(Seen::Admitted(Digest::of(&bytes)))
+        Ok(Observed::Admitted(Digest::of(&bytes)))
     }
 
     async fn manifest(
@@ -151,7 +151,7 @@ fn served(digest: &Digest, status: StatusCode, bytes: &[u8]) -> Result<(), Strin
 }
 
 /// The verdict and the reason in a denial's body.
-fn denied(status: StatusCode, body: &[u8]) -> Result<Seen, String> {
+fn denied(status: StatusCode, body: &[u8]) -> Result<Observed, String> {
     let unknown = || format!("{status} without a reason");
     let body = Document::parse(body).map_err(|_| unknown())?;
     let errors = body.root().member("errors").and_then(Value::as_array);
@@ -159,7 +159,7 @@ fn denied(status: StatusCode, body: &[u8]) -> Result<Seen, String> {
     let detail = first.and_then(|error| error.member("detail")).ok_or_else(unknown)?;
     let text = |name: &str| detail.member(name).and_then(Value::as_str).map(str::to_owned);
     let (verdict, reason) = text("verdict").zip(text("reason")).ok_or_else(unknown)?;
-    Ok(Seen::Denied { verdict, reason })
+    Ok(Observed::Denied { verdict, reason })
 }
 
 #[cfg(test)]
@@ -170,19 +170,19 @@ mod tests {
     #[test]
     fn only_the_expected_verdict_with_the_expected_reason_is_the_expected_one() {
         let digest = Digest::of(b"signed");
-        let seen = |verdict: &str, reason: &str| Seen::Denied {
+        let seen = |verdict: &str, reason: &str| Observed::Denied {
             verdict: verdict.to_owned(),
             reason: reason.to_owned(),
         };
-        assert!(Seen::Admitted(digest).is(&Expected::Admitted(digest)));
-        assert!(!Seen::Admitted(Digest::of(b"other")).is(&Expected::Admitted(digest)));
-        assert!(!Seen::Admitted(digest).is(&Expected::Denied(Reason::Expired)));
+        assert!(Observed::Admitted(digest).is(&Expected::Admitted(digest)));
+        assert!(!Observed::Admitted(Digest::of(b"other")).is(&Expected::Admitted(digest)));
+        assert!(!Observed::Admitted(digest).is(&Expected::Denied(Reason::Expired)));
         let expected = Expected::Denied(Reason::Expired);
         assert!(seen("refused", "expired").is(&expected));
         for other in [seen("absent", "expired"), seen("refused", "rollback")] {
             assert!(!other.is(&expected), "{other:?}");
         }
         assert!(!seen("refused", "expired").is(&Expected::Admitted(digest)));
-        assert!(!Seen::Broken("503".to_owned()).is(&expected));
+        assert!(!Observed::Broken("503".to_owned()).is(&expected));
     }
 }

@@ -6,7 +6,7 @@ use toml::de::DeTable;
 
 use super::finding::{Client, Finding, Trap, server_of};
 use super::hosts::Roots;
-use super::seen::Seen;
+use super::seen::ClientFiles;
 use super::toml_file::{TomlFile, get, is_true, table_at, texts};
 use super::{Gates, Question};
 
@@ -34,7 +34,7 @@ pub(super) const FILES: [&str; 1] = [CONFIG];
 pub(super) const PROGRAMS: [&str; 2] = ["/usr/bin/containerd", "/usr/local/bin/containerd"];
 
 /// The folders that `config_path` names, or the one that is meant if it names none.
-pub(super) fn roots(seen: &Seen) -> Vec<String> {
+pub(super) fn roots(seen: &ClientFiles) -> Vec<String> {
     let mut roots: Vec<String> = Vec::new();
     for (_, text) in configs(seen) {
         // A file that is broken is told of where it is judged.
@@ -50,11 +50,11 @@ pub(super) fn roots(seen: &Seen) -> Vec<String> {
     if roots.is_empty() { vec![CERTIFICATES.to_owned()] } else { roots }
 }
 
-pub(super) fn is_there(seen: &Seen) -> bool {
+pub(super) fn is_there(seen: &ClientFiles) -> bool {
     seen.has_one_of(&PROGRAMS) || seen.has_one_of(&[CONFIG, CERTIFICATES])
 }
 
-pub(super) fn judge(question: &Question, seen: &Seen) -> Vec<Finding> {
+pub(super) fn judge(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
     let mut found = judge_config(question, seen);
     let roots = Roots { client: Client::Containerd, folders: roots(seen) };
     found.extend(question.each_name(&roots.registries(seen, &question.gates), |name| {
@@ -63,7 +63,7 @@ pub(super) fn judge(question: &Question, seen: &Seen) -> Vec<Finding> {
     found
 }
 
-fn judge_config(question: &Question, seen: &Seen) -> Vec<Finding> {
+fn judge_config(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
     let mut found = Vec::new();
     let (mut has_path, mut without_cri, mut pulls_locally) = (false, false, false);
     let mut lists = Vec::new();
@@ -164,7 +164,7 @@ fn judge_registry(
 }
 
 /// The configuration's files that could be read.
-fn configs(seen: &Seen) -> impl Iterator<Item = (&str, &str)> {
+fn configs(seen: &ClientFiles) -> impl Iterator<Item = (&str, &str)> {
     let main = seen.text(CONFIG).map(|text| (CONFIG, text));
     main.into_iter().chain(super::in_folder(seen, IMPORTED, ".toml"))
 }

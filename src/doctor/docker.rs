@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Question;
 use super::finding::{Client, Finding, Trap, server_of};
 use super::hosts::Roots;
-use super::seen::Seen;
+use super::seen::ClientFiles;
 use crate::oci::docker_hub::{self, DOCKER_HUB};
 
 const DAEMON: &str = "/etc/docker/daemon.json";
@@ -24,11 +24,11 @@ pub(super) const CLASSIC: [&str; 5] = [
     "/var/lib/docker/image/vfs",
 ];
 
-pub(super) fn is_there(seen: &Seen) -> bool {
+pub(super) fn is_there(seen: &ClientFiles) -> bool {
     seen.has_one_of(&PROGRAMS) || seen.has_one_of(&[DAEMON, CERTIFICATES])
 }
 
-pub(super) fn judge(question: &Question, seen: &Seen) -> Vec<Finding> {
+pub(super) fn judge(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
     let text = seen.text(DAEMON).unwrap_or("{}");
     let daemon: Value = match serde_json::from_str(text) {
         Ok(daemon) => daemon,
@@ -93,7 +93,7 @@ struct Daemon<'a> {
 impl Daemon<'_> {
     /// Which image store dockerd uses, as far as files tell. Docker 29 uses containerd's where nothing is set and no
     /// image of the classic store is left.
-    fn store(&self, seen: &Seen) -> Store {
+    fn store(&self, seen: &ClientFiles) -> Store {
         let set = self.daemon.pointer("/features/containerd-snapshotter").and_then(Value::as_bool);
         let has_hosts = || {
             let names = seen.names(CERTIFICATES).iter();

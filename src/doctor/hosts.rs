@@ -5,7 +5,7 @@ use toml::de::DeTable;
 use super::Gates;
 use super::dropped::{Dropped, dropped};
 use super::finding::{Client, Finding, Trap, server_of};
-use super::seen::Seen;
+use super::seen::ClientFiles;
 use super::toml_file::{TomlFile, Value, field, get, texts};
 
 const ANY_OTHER: &str = "_default";
@@ -19,7 +19,7 @@ pub(super) struct Roots {
 
 impl Roots {
     /// The folder in which the file for a registry is looked for: the first that is there.
-    fn folder_of(&self, registry: &str, seen: &Seen) -> Option<String> {
+    fn folder_of(&self, registry: &str, seen: &ClientFiles) -> Option<String> {
         let flat = registry.rsplit_once(':').map(|(host, port)| format!("{host}_{port}_"));
         let flat = flat.as_deref().into_iter();
         let names: Vec<&str> = flat.chain([registry, ANY_OTHER]).collect();
@@ -29,7 +29,7 @@ impl Roots {
     }
 
     /// The registries that have a folder here, but for the gate's own.
-    pub(super) fn registries(&self, seen: &Seen, gates: &Gates) -> Vec<String> {
+    pub(super) fn registries(&self, seen: &ClientFiles, gates: &Gates) -> Vec<String> {
         let within = |root: &String| {
             let is_folder = move |name: &&String| seen.has_folder(&format!("{root}/{name}"));
             seen.names(root).iter().filter(is_folder).cloned().collect::<Vec<_>>()
@@ -44,7 +44,7 @@ impl Roots {
     }
 
     /// Every way around the gate for images of `registry`; none where it is asked alone.
-    pub(super) fn judge(&self, registry: &str, seen: &Seen, gates: &Gates) -> Vec<Finding> {
+    pub(super) fn judge(&self, registry: &str, seen: &ClientFiles, gates: &Gates) -> Vec<Finding> {
         let Some(folder) = self.folder_of(registry, seen) else {
             let roots = self.folders.join(" and ");
             let meaning = format!("no folder below {roots} is for {registry}: it is asked itself");

@@ -2,7 +2,7 @@
 
 use super::Question;
 use super::finding::{Client, Finding, Trap, server_of};
-use super::seen::Seen;
+use super::seen::ClientFiles;
 use super::yaml_file::{self, Node};
 
 const REGISTRIES: &str = "/etc/rancher/k3s/registries.yaml";
@@ -16,11 +16,11 @@ const OPTION: &str = "disable-default-registry-endpoint";
 pub(super) const FILES: [&str; 4] = [REGISTRIES, CONFIG, UNITS[0], UNITS[1]];
 pub(super) const PROGRAMS: [&str; 3] = ["/usr/local/bin/k3s", "/usr/bin/k3s", "/etc/rancher/k3s"];
 
-pub(super) fn is_there(seen: &Seen) -> bool {
+pub(super) fn is_there(seen: &ClientFiles) -> bool {
     seen.has_one_of(&PROGRAMS) || seen.has_one_of(&FILES)
 }
 
-pub(super) fn judge(question: &Question, seen: &Seen) -> Vec<Finding> {
+pub(super) fn judge(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
     let mut found = Vec::new();
     let tree = match yaml_file::parse(seen.text(REGISTRIES).unwrap_or_default()) {
         Ok(tree) => tree,
@@ -108,7 +108,7 @@ fn judge_mirror(
 }
 
 /// Whether k3s is told not to ask the registry itself.
-fn without_default(seen: &Seen, found: &mut Vec<Finding>) -> bool {
+fn without_default(seen: &ClientFiles, found: &mut Vec<Finding>) -> bool {
     let started = UNITS.iter().filter_map(|unit| seen.text(unit)).any(|unit| {
         let lines = unit.lines().filter(|line| !line.trim_start().starts_with(['#', ';']));
         lines.flat_map(str::split_whitespace).any(|word| {

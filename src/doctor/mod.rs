@@ -17,7 +17,7 @@ mod yaml_file;
 pub use finding::{Client, Finding, State, Trap};
 pub use look::{Reach, look, reach};
 pub use report::Report;
-pub use seen::{Content, Seen};
+pub use seen::{ClientFiles, FileContent};
 
 use std::collections::BTreeSet;
 
@@ -130,7 +130,7 @@ impl Gates {
 
 /// The files of a folder whose names end in `end`, in the order in which they count.
 fn in_folder<'a>(
-    seen: &'a Seen,
+    seen: &'a ClientFiles,
     folder: &'a str,
     end: &'a str,
 ) -> impl Iterator<Item = (&'a str, &'a str)> {
@@ -139,11 +139,11 @@ fn in_folder<'a>(
 }
 
 /// Judges the files of one client.
-type Judge = fn(&Question, &Seen) -> Vec<Finding>;
+type Judge = fn(&Question, &ClientFiles) -> Vec<Finding>;
 
 /// Everything that the files of a machine leave open, and what could not be looked at. A client that is
 /// there and leaves nothing open has one finding that says so.
-pub fn examine(question: &Question, seen: &Seen) -> Vec<Finding> {
+pub fn examine(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
     let clients: [(Client, Judge, bool); 4] = [
         (Client::Docker, docker::judge, docker::is_there(seen)),
         (Client::Containerd, containerd::judge, containerd::is_there(seen)),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Question;
 use super::finding::{Client, Finding, Trap, server_of};
-use super::seen::Seen;
+use super::seen::ClientFiles;
 use super::toml_file::{TomlFile, get, is_true, tables, text, texts};
 use crate::oci::docker_hub;
 
@@ -62,11 +62,11 @@ struct Entries {
     searched: Option<(String, usize, Vec<String>)>,
 }
 
-pub(super) fn is_there(seen: &Seen) -> bool {
+pub(super) fn is_there(seen: &ClientFiles) -> bool {
     seen.has_one_of(&PROGRAMS) || seen.has_one_of(&CONFIGS) || seen.has_one_of(&FOLDERS)
 }
 
-pub(super) fn judge(question: &Question, seen: &Seen) -> Vec<Finding> {
+pub(super) fn judge(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for files in readings(seen) {
         for finding in judge_reading(question, &files) {
@@ -80,7 +80,7 @@ pub(super) fn judge(question: &Question, seen: &Seen) -> Vec<Finding> {
 }
 
 /// The files as each version and user reads them: nobody can tell from here which one pulls.
-fn readings(seen: &Seen) -> Vec<Vec<(&str, &str)>> {
+fn readings(seen: &ClientFiles) -> Vec<Vec<(&str, &str)>> {
     let mut readings = vec![files(seen, &[CONFIG], &[DROP_INS])];
     let mut add = |folders: &[&str]| {
         let reading = files(seen, &CONFIGS, folders);
@@ -101,7 +101,7 @@ fn readings(seen: &Seen) -> Vec<Vec<(&str, &str)>> {
 
 /// The first of `mains` that is there, and the drop-ins of all `folders` in the order of their names; of those with
 /// one name only the first (containers/image 5.40).
-fn files<'s>(seen: &'s Seen, mains: &[&str], folders: &[&str]) -> Vec<(&'s str, &'s str)> {
+fn files<'s>(seen: &'s ClientFiles, mains: &[&str], folders: &[&str]) -> Vec<(&'s str, &'s str)> {
     let main = mains.iter().find_map(|path| seen.entry(path));
     let mut drop_ins = BTreeMap::new();
     for folder in folders {

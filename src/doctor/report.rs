@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Reach;
 use super::finding::{Client, Finding, State, Trap};
-use crate::shown::shown;
+use crate::text::shown;
 
 /// The most letters of one line for people.
 const MAX_SHOWN: usize = 2_000;

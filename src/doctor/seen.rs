@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A file that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum FileContent {
     Text(String),
     /// Why it could not be read.
     Unreadable(String),
@@ -13,16 +13,16 @@ pub enum Content {
 /// The files and folders that are there, by their paths from the machine's root. What is not in here is
 /// not there.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
-    files: BTreeMap<String, Content>,
+pub struct ClientFiles {
+    files: BTreeMap<String, FileContent>,
     /// The names in each folder, or why they could not be read.
     folders: BTreeMap<String, Result<Vec<String>, String>>,
     /// What is there, and was not read.
     present: BTreeSet<String>,
 }
 
-impl Seen {
-    pub(super) fn put(&mut self, path: &str, content: Content) {
+impl ClientFiles {
+    pub(super) fn put(&mut self, path: &str, content: FileContent) {
         self.files.insert(path.to_owned(), content);
     }
 
@@ -42,8 +42,8 @@ impl Seen {
     /// The same, with the path.
     pub(super) fn entry(&self, path: &str) -> Option<(&str, &str)> {
         match self.files.get_key_value(path)? {
-            (path, Content::Text(text)) => Some((path, text)),
-            (_, Content::Unreadable(_)) => None,
+            (path, FileContent::Text(text)) => Some((path, text)),
+            (_, FileContent::Unreadable(_)) => None,
         }
     }
 
@@ -69,8 +69,8 @@ impl Seen {
     /// What could not be read, and why.
     pub(super) fn unreadable(&self) -> impl Iterator<Item = (&str, &str)> {
         let files = self.files.iter().filter_map(|(path, content)| match content {
-            Content::Unreadable(why) => Some((path.as_str(), why.as_str())),
-            Content::Text(_) => None,
+            FileContent::Unreadable(why) => Some((path.as_str(), why.as_str())),
+            FileContent::Text(_) => None,
         });
         let folders = self.folders.iter();
         let folders = folders
@@ -80,12 +80,12 @@ impl Seen {
 }
 
 #[cfg(test)]
-impl Seen {
+impl ClientFiles {
     /// A machine with these files, and the folders that lead to them.
     pub(super) fn of(files: &[(&str, &str)]) -> Self {
         let mut seen = Self::default();
         for (path, text) in files {
-            seen.put(path, Content::Text((*text).to_owned()));
+            seen.put(path, FileContent::Text((*text).to_owned()));
             let mut rest = *path;
             while let Some((folder, name)) = rest.rsplit_once('/') {
                 let entry = seen.folders.entry(folder.to_owned()).or_insert(Ok(Vec::new()));

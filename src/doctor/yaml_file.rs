@@ -9,11 +9,11 @@ const MAX_DEPTH: usize = 16;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Node {
     pub(super) line: usize,
-    kind: Kind,
+    kind: NodeKind,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Kind {
+enum NodeKind {
     Scalar(String),
     List(Vec<Node>),
     Map(Vec<(String, Node)>),
@@ -27,22 +27,22 @@ impl Node {
     /// The entries of a map; none where it is none.
     pub(super) fn entries(&self) -> &[(String, Self)] {
         match &self.kind {
-            Kind::Map(entries) => entries,
-            Kind::Scalar(_) | Kind::List(_) => &[],
+            NodeKind::Map(entries) => entries,
+            NodeKind::Scalar(_) | NodeKind::List(_) => &[],
         }
     }
 
     pub(super) fn items(&self) -> &[Self] {
         match &self.kind {
-            Kind::List(items) => items,
-            Kind::Scalar(_) | Kind::Map(_) => &[],
+            NodeKind::List(items) => items,
+            NodeKind::Scalar(_) | NodeKind::Map(_) => &[],
         }
     }
 
     pub(super) fn text(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Scalar(text) => Some(text),
-            Kind::List(_) | Kind::Map(_) => None,
+            NodeKind::Scalar(text) => Some(text),
+            NodeKind::List(_) | NodeKind::Map(_) => None,
         }
     }
 
@@ -65,13 +65,14 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, String> {
             event.map_err(|error| format!("line {}: {}", error.marker().line(), error.info()))?;
         let line = span.start.line();
         let done = match event {
-            Event::Scalar(text, ..) => Node { line, kind: Kind::Scalar(text.into_owned()) },
+            Event::Scalar(text, ..) => Node { line, kind: NodeKind::Scalar(text.into_owned()) },
             Event::SequenceStart(..) | Event::MappingStart(..) => {
                 if open.len() == MAX_DEPTH {
                     return Err(format!("line {line}: nested more than {MAX_DEPTH} deep"));
                 }
                 let list = matches!(event, Event::SequenceStart(..));
-                let kind = if list { Kind::List(Vec::new()) } else { Kind::Map(Vec::new()) };
+                let kind =
+                    if list { NodeKind::List(Vec::new()) } else { NodeKind::Map(Vec::new()) };
                 open.push(Opened { node: Node { line, kind }, key: None });
                 continue;
             }
@@ -88,15 +89,15 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, String> {
         };
         let Some(around) = open.last_mut() else { return Ok(Some(done)) };
         match (&mut around.node.kind, around.key.take()) {
-            (Kind::List(items), _) => items.push(done),
-            (Kind::Map(entries), Some(key)) => entries.push((key, done)),
-            (Kind::Map(_), None) => match done.kind {
-                Kind::Scalar(key) => around.key = Some(key),
-                Kind::List(_) | Kind::Map(_) => {
+            (NodeKind::List(items), _) => items.push(done),
+            (NodeKind::Map(entries), Some(key)) => entries.push((key, done)),
+            (NodeKind::Map(_), None) => match done.kind {
+                NodeKind::Scalar(key) => around.key = Some(key),
+                NodeKind::List(_) | NodeKind::Map(_) => {
                     return Err(format!("line {line}: a key is more than a word"));
                 }
             },
-            (Kind::Scalar(_), _) => return Err(format!("line {line}: a word holds nothing")),
+            (NodeKind::Scalar(_), _) => return Err(format!("line {line}: a word holds nothing")),
         }
     }
     Ok(None)

@@ -16,24 +16,24 @@ use crate::oci::Digest;
 const HOUR: Duration = Duration::from_secs(3600);
 const START: i64 = 1_000_000;
 
-struct Place {
+struct Fixture {
     store: PathBuf,
     file: ExemptionFile,
 }
 
-impl Drop for Place {
+impl Drop for Fixture {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.store);
     }
 }
 
-fn place(name: &str) -> Place {
+fn place(name: &str) -> Fixture {
     let name = format!("countersign-exemptions-{name}-{}", std::process::id());
     let store = std::env::temp_dir().join(name);
     let _ = fs::remove_dir_all(&store);
     fs::create_dir_all(&store).unwrap();
     let file = ExemptionFile::below(&store);
-    Place { store, file }
+    Fixture { store, file }
 }
 
 fn said(content: &str, made: i64, lasts: Duration) -> Said {
@@ -54,7 +54,7 @@ fn replace(path: &Path, content: &[u8]) {
     file.write_all(content).unwrap();
 }
 
-impl Place {
+impl Fixture {
     fn add(&self, content: &str) {
         self.file.add(said(content, START, HOUR)).unwrap();
     }

@@ -62,14 +62,14 @@ struct Shared {
     clock: Clock,
     metrics: Metrics,
     telling: Telling,
-    known: Mutex<Known>,
+    known: Mutex<ReadFile>,
     /// Held while a thread reads the file.
     reading: Mutex<()>,
 }
 
 /// What was read when.
 #[derive(Default)]
-struct Known {
+struct ReadFile {
     looked: Option<Timestamp>,
     /// Of what is in `all`; none where it could not be read.
     stamp: Option<Stamp>,
@@ -110,14 +110,14 @@ impl Exemptions {
 }
 
 impl Shared {
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, ReadFile> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the file if that is due after `every`. While a thread reads, on a disk that may hang, others use what is
     /// known. Before the first read has ended, they wait.
     fn look(&self, now: Timestamp, every: Duration) {
-        let is_due = |known: &Known| {
+        let is_due = |known: &ReadFile| {
             known.looked.is_none_or(|looked| now < looked || now.since(looked) >= every)
         };
         let (due, first) = {
@@ -163,7 +163,7 @@ impl Shared {
 
     fn take(
         &self,
-        known: &mut Known,
+        known: &mut ReadFile,
         read: Result<(Stamp, Vec<Exemption>), ExemptionsError>,
         now: Timestamp,
     ) {

@@ -27,10 +27,10 @@ use super::tagged::{self, Tagged};
 ///
 /// ```compile_fail,E0624
 /// use countersign::clock::Timestamp;
-/// use countersign::gate::{Admitted, Denial, Place};
+/// use countersign::gate::{Admitted, Denial, MatchedRule};
 /// use countersign::policy::Permit;
 /// use countersign::pull_through::Fetched;
-/// fn forge(fetched: Fetched, permit: Permit<Denial>, place: &Place<'_>, now: Timestamp) {
+/// fn forge(fetched: Fetched, permit: Permit<Denial>, place: &MatchedRule<'_>, now: Timestamp) {
 ///     let _ = Admitted::new(fetched, permit, place, &Default::default(), now);
 /// }
 /// ```
@@ -83,7 +83,7 @@ impl Remark {
 
 /// Where an image is, and the pattern of the rule that decides about it.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct MatchedRule<'a> {
     pub registry: &'a Registry,
     pub repository: &'a Repository,
     pub rule: &'a Arc<str>,
@@ -95,7 +95,7 @@ impl Admitted {
     pub(super) fn new(
         fetched: Fetched,
         permit: Permit<Denial>,
-        place: &Place<'_>,
+        place: &MatchedRule<'_>,
         outside: &Outside,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
@@ -213,8 +213,8 @@ impl Admitted {
     }
 
     /// What its rule, which only audits, would have said instead, if it were enforced.
-    pub fn would(&self) -> Option<&Arc<Denial>> {
-        self.permit.would()
+    pub fn dry_run_denial(&self) -> Option<&Arc<Denial>> {
+        self.permit.dry_run_denial()
     }
 
     /// What is to be told about it, if anything.
@@ -294,7 +294,7 @@ fn no_artifact(subject: &Descriptor, why: &str) -> Refusal {
 fn holds(
     fetched: &Fetched,
     endorsement: &Endorsement,
-    place: &Place<'_>,
+    place: &MatchedRule<'_>,
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let says = endorsement.says();
@@ -325,7 +325,7 @@ fn holds(
 fn is_exempted(
     fetched: &Fetched,
     exemption: &Exemption,
-    place: &Place<'_>,
+    place: &MatchedRule<'_>,
     now: Timestamp,
 ) -> Result<(), Refusal> {
     if !exemption.is_of(place.registry, place.repository, fetched.digest()) {

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::Shared;
-use super::admitted::Place;
+use super::admitted::MatchedRule;
 use super::decision::{self, TagDigest};
 use super::denial::Denial;
 use super::deny;
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Answer, Answers, Permit, Required, Requirement, Unmet};
-use crate::trust::content::Verdict;
-use crate::trust::places::Inquiry;
+use crate::trust::discovery::RequestBudget;
+use crate::trust::findings::Verdict;
 use crate::trust::{Endorsement, Reason, Refusal, SignedNames, Subject, Unendorsed};
 
 /// An anchor that signs content, and its verdict.
-type Heard = (Arc<str>, Result<Arc<Verdict>, Unendorsed>);
+type AnchorVerdict = (Arc<str>, Result<Arc<Verdict>, Unendorsed>);
 
 /// What upstream has under a tag.
 #[derive(Clone, Copy)]
@@ -32,7 +32,7 @@ pub(super) enum AtUpstream<'a> {
 pub(super) struct TagJudged {
     pub(super) met: Result<Permit<Denial>, Unmet>,
     /// The digest that anchors that sign content were asked about last, and what they say of it.
-    pub(super) heard: Option<(Digest, Vec<Heard>)>,
+    pub(super) heard: Option<(Digest, Vec<AnchorVerdict>)>,
 }
 
 impl Shared {
@@ -42,7 +42,7 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         requirement: Required<'_>,
-        place: &Place<'_>,
+        place: &MatchedRule<'_>,
     ) -> Result<Permit<Denial>, Denial> {
         let answers = self.names_say(image, &requirement, |names| names.tag(tag)).await;
         let met = match requirement.missing_name(&answers) {
@@ -60,10 +60,10 @@ impl Shared {
         tag: &Tag,
         at_upstream: AtUpstream<'_>,
         requirement: Required<'_>,
-        place: &Place<'_>,
-        inquiry: &Inquiry,
+        place: &MatchedRule<'_>,
+        budget: &RequestBudget,
     ) -> Result<Permit<Denial>, Denial> {
-        let judged = self.tag_judged(image, tag, at_upstream, requirement, place, inquiry).await?;
+        let judged = self.tag_judged(image, tag, at_upstream, requirement, place, budget).await?;
         judged.met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))
     }
 
@@ -76,8 +76,8 @@ impl Shared {
         tag: &Tag,
         at_upstream: AtUpstream<'_>,
         requirement: Required<'_>,
-        place: &Place<'_>,
-        inquiry: &Inquiry,
+        place: &MatchedRule<'_>,
+        budget: &RequestBudget,
     ) -> Result<TagJudged, Denial> {
         let mut answers = self.names_say(image, &requirement, |names| names.tag(tag)).await;
         if let Some(unmet) = requirement.missing_name(&answers) {
@@ -87,9 +87,9 @@ impl Shared {
         let named = requirement.named(&answers);
         let mut heard = None;
         for digest in &named {
-            match self.content_says(image, digest, &requirement, place, inquiry).await {
+            match self.content_says(image, digest, &requirement, place, budget).await {
                 Ok(says) => {
-                    let says: Vec<Heard> = says.collect();
+                    let says: Vec<AnchorVerdict> = says.collect();
                     answers.about(*digest, says.iter().map(answer));
                     heard = Some((*digest, says));
                 }
@@ -107,7 +107,7 @@ impl Shared {
         let resolved = match at_upstream {
             AtUpstream::Known(digest) => Ok(*digest),
             AtUpstream::Ask(cell) => {
-                let resolved = self.resolve(image, tag, &requirement, place, inquiry).await;
+                let resolved = self.resolve(image, tag, &requirement, place, budget).await;
                 resolved.map(|digest| *cell.get_or_init(|| digest))
             }
         };
@@ -119,8 +119,8 @@ impl Shared {
             }
             Err(denial) => return Err(denial),
         };
-        let says = self.content_says(image, &digest, &requirement, place, inquiry).await?;
-        let says: Vec<Heard> = says.collect();
+        let says = self.content_says(image, &digest, &requirement, place, budget).await?;
+        let says: Vec<AnchorVerdict> = says.collect();
         answers.about(digest, says.iter().map(answer));
         let met = requirement
             .judge(&answers, &[digest])
@@ -135,16 +135,16 @@ impl Shared {
         digest: &Digest,
         tag: Option<&Tag>,
         requirement: Required<'_>,
-        place: &Place<'_>,
-        inquiry: &Inquiry,
+        place: &MatchedRule<'_>,
+        budget: &RequestBudget,
     ) -> Result<Permit<Denial>, Denial> {
         let of = |names: &SignedNames<'_>| of_digest(names, digest, tag);
         let mut answers = self.names_say(image, &requirement, of).await;
         let met = match requirement.missing_name(&answers) {
             Some(unmet) => Err(unmet),
             None => {
-                let says = self.content_says(image, digest, &requirement, place, inquiry).await?;
-                let says: Vec<Heard> = says.collect();
+                let says = self.content_says(image, digest, &requirement, place, budget).await?;
+                let says: Vec<AnchorVerdict> = says.collect();
                 answers.about(*digest, says.iter().map(answer));
                 let named = requirement.named(&answers);
                 let elsewhere = tag.filter(|_| !named.is_empty() && !named.contains(digest));
@@ -197,12 +197,12 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
         requirement: &Requirement,
-        place: &Place<'_>,
-        inquiry: &Inquiry,
-    ) -> Result<impl Iterator<Item = Heard>, Denial> {
-        let subject = Arc::new(self.subject(image, digest, place, inquiry).await?);
+        place: &MatchedRule<'_>,
+        budget: &RequestBudget,
+    ) -> Result<impl Iterator<Item = AnchorVerdict>, Denial> {
+        let subject = Arc::new(self.subject(image, digest, place, budget).await?);
         let ask = async |anchor: &Arc<str>| {
-            (anchor.clone(), self.trust.verdict(anchor, &subject, inquiry).await)
+            (anchor.clone(), self.trust.verdict(anchor, &subject, budget).await)
         };
         Ok(join_all(requirement.content.iter().map(ask)).await.into_iter())
     }
@@ -212,10 +212,10 @@ impl Shared {
         &self,
         image: &ImageRef,
         digest: &Digest,
-        place: &Place<'_>,
-        inquiry: &Inquiry,
+        place: &MatchedRule<'_>,
+        budget: &RequestBudget,
     ) -> Result<Subject, Denial> {
-        let fetched = self.manifest(image, digest, Some(place.rule), inquiry).await?;
+        let fetched = self.manifest(image, digest, Some(place.rule), budget).await?;
         Ok(Subject {
             registry: place.registry.clone(),
             repository: place.repository.clone(),
@@ -231,18 +231,18 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         requirement: &Requirement,
-        place: &Place<'_>,
-        inquiry: &Inquiry,
+        place: &MatchedRule<'_>,
+        budget: &RequestBudget,
     ) -> Result<Digest, Denial> {
         // Counted whether or not it is known.
-        decision::ask(image, Some(place.rule), inquiry)?;
+        decision::ask(image, Some(place.rule), budget)?;
         let lifetimes = self.trust.lifetimes(&requirement.content);
         let resolved = self.resolutions.of(image, tag, lifetimes).await;
         resolved.map_err(|error| deny::fetch(image, Some(place.rule), error))
     }
 }
 
-fn answer((anchor, verdict): &Heard) -> (Arc<str>, Answer) {
+fn answer((anchor, verdict): &AnchorVerdict) -> (Arc<str>, Answer) {
     (anchor.clone(), verdict.as_ref().map_err(Clone::clone).and_then(|verdict| verdict.answer()))
 }
 

@@ -16,11 +16,11 @@ use super::tagged::{MAX_LAYER_BYTES, Tagged, TextLayer};
 use crate::oci::{Descriptor, Digest, ImageRef, Reference, Tag};
 use crate::policy::Chosen;
 use crate::pull_through::Fetched;
-use crate::trust::places::Inquiry;
+use crate::trust::discovery::RequestBudget;
 
 /// What such a tag stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum ReservedTag {
     /// An artifact that cosign keeps there.
     Artifact(Suffix),
     /// The list that stands for the referrers API.
@@ -28,11 +28,11 @@ pub(super) enum Kept {
 }
 
 /// The manifest that `tag` is about, if it is such a tag, and what is kept there.
-fn subject_of(tag: &Tag) -> Option<(Digest, Kept)> {
+fn subject_of(tag: &Tag) -> Option<(Digest, ReservedTag)> {
     let rest = tag.as_str().strip_prefix("sha256-")?;
     let (hex, end) = rest.split_at_checked(64)?;
     let suffix = || Suffix::ALL.into_iter().find(|suffix| suffix.as_str() == end);
-    let kept = if end.is_empty() { Kept::List } else { Kept::Artifact(suffix()?) };
+    let kept = if end.is_empty() { ReservedTag::List } else { ReservedTag::Artifact(suffix()?) };
     Some((format!("sha256:{hex}").parse().ok()?, kept))
 }
 
@@ -45,7 +45,7 @@ pub fn is_artifact_tag(tag: &Tag) -> bool {
 /// The tag of the list of what refers to `subject`.
 pub(super) fn list_of(subject: &Digest) -> Option<Tag> {
     let tag = format!("sha256-{}", subject.hex()).parse().ok()?;
-    (subject_of(&tag) == Some((*subject, Kept::List))).then_some(tag)
+    (subject_of(&tag) == Some((*subject, ReservedTag::List))).then_some(tag)
 }
 
 impl Shared {
@@ -56,7 +56,7 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         chosen: Option<&Chosen<'_>>,
-    ) -> Option<(Digest, Kept)> {
+    ) -> Option<(Digest, ReservedTag)> {
         let about = subject_of(tag)?;
         let decides = match chosen {
             Some(chosen) => chosen.required().is_some(),
@@ -71,11 +71,11 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        (subject, kept): (&Digest, Kept),
+        (subject, kept): (&Digest, ReservedTag),
         digest: Option<&Digest>,
         decision: &Decision,
     ) -> Result<Admitted, Denial> {
-        let inquiry = decision.inquiry();
+        let budget = decision.budget();
         let reference = Reference::Digest(*subject);
         let about = ImageRef { reference, ..image.clone() };
         let Some(below) = decision.about_subject() else {
@@ -87,22 +87,24 @@ impl Shared {
         let digest = match digest {
             Some(digest) => *digest,
             None => {
-                decision::ask(image, rule, inquiry)?;
+                decision::ask(image, rule, budget)?;
                 let (registry, repository) = (&image.registry, &image.repository);
                 let resolved = self.pull_through.resolve(registry, repository, tag).await;
                 resolved.map_err(|error| deny::fetch(image, rule, error))?
             }
         };
         let suffix = match kept {
-            Kept::Artifact(suffix) => suffix,
-            Kept::List => return self.in_place_of_list(image, &subject, &digest, &below).await,
+            ReservedTag::Artifact(suffix) => suffix,
+            ReservedTag::List => {
+                return self.in_place_of_list(image, &subject, &digest, &below).await;
+            }
         };
-        let fetched = self.manifest(image, &digest, rule, inquiry).await?;
-        let content = self.tagged(image, &fetched, suffix, &subject, inquiry).await?;
+        let fetched = self.manifest(image, &digest, rule, budget).await?;
+        let content = self.tagged(image, &fetched, suffix, &subject, budget).await?;
         let admitted = Admitted::tagged_for(&subject, fetched, suffix, &content);
         let admitted =
             admitted.map_err(|refusal| deny::plain(image, refusal, Some(subject.pattern())))?;
-        self.lineage.passed(image, digest, tag).await;
+        self.index_graph.passed(image, digest, tag).await;
         Ok(admitted)
     }
 
@@ -137,7 +139,7 @@ impl Shared {
         fetched: &Fetched,
         suffix: Suffix,
         subject: &Admitted,
-        inquiry: &Inquiry,
+        budget: &RequestBudget,
     ) -> Result<Tagged, Denial> {
         let rule = Some(subject.pattern());
         let denied = |why: &str| deny::no_artifact(image, rule, subject.digest(), why);
@@ -168,11 +170,11 @@ impl Shared {
             }
             false => {
                 let ceiling = MAX_ARTIFACT_CONFIG;
-                Some(self.small(image, config, ceiling, subject, inquiry).await?)
+                Some(self.small(image, config, ceiling, subject, budget).await?)
             }
         };
         let layers = layers.iter().map(async |layer| {
-            let content = self.small(image, layer, MAX_LAYER_BYTES, subject, inquiry).await?;
+            let content = self.small(image, layer, MAX_LAYER_BYTES, subject, budget).await?;
             let text = TextLayer::check(layer.digest, content).await;
             text.ok_or_else(|| denied("it has a layer that is not text"))
         });
@@ -185,12 +187,12 @@ impl Shared {
         image: &ImageRef,
         fetched: &Fetched,
         subject: &Admitted,
-        inquiry: &Inquiry,
+        budget: &RequestBudget,
     ) -> Result<Option<Bytes>, Denial> {
         match Admitted::config_to_read(subject, fetched) {
             Some(config) => {
                 let ceiling = MAX_ARTIFACT_CONFIG;
-                self.small(image, config, ceiling, subject, inquiry).await.map(Some)
+                self.small(image, config, ceiling, subject, budget).await.map(Some)
             }
             None => Ok(None),
         }
@@ -203,19 +205,19 @@ impl Shared {
         blob: &Descriptor,
         ceiling: usize,
         subject: &Admitted,
-        inquiry: &Inquiry,
+        budget: &RequestBudget,
     ) -> Result<Bytes, Denial> {
         let (registry, repository) = (&image.registry, &image.repository);
         let rule = Some(subject.pattern());
         let kept = self.pull_through.kept_blob(registry, repository, &blob.digest, ceiling);
         if let Some(kept) = kept.await {
-            let held = inquiry.hold(kept.len());
+            let held = budget.hold(kept.len());
             return held
                 .map(|()| kept)
                 .map_err(|limit| deny::exhausted(image, rule, limit.to_string()));
         }
         let size = usize::try_from(blob.size).map_or(ceiling, |size| size.min(ceiling));
-        decision::ask_for(image, rule, inquiry, size)?;
+        decision::ask_for(image, rule, budget, size)?;
         let fetched = self.pull_through.small_blob(registry, repository, &blob.digest, size).await;
         fetched.map_err(|error| deny::fetch(image, rule, error))
     }
@@ -231,11 +233,11 @@ mod tests {
         let digest: Digest = format!("sha256:{hex}").parse().unwrap();
         for suffix in Suffix::ALL {
             let tag: Tag = format!("sha256-{hex}{}", suffix.as_str()).parse().unwrap();
-            assert_eq!(subject_of(&tag), Some((digest, Kept::Artifact(suffix))));
+            assert_eq!(subject_of(&tag), Some((digest, ReservedTag::Artifact(suffix))));
         }
         let list = list_of(&digest).unwrap();
         assert_eq!(list.as_str(), format!("sha256-{hex}"));
-        assert_eq!(subject_of(&list), Some((digest, Kept::List)));
+        assert_eq!(subject_of(&list), Some((digest, ReservedTag::List)));
         let others = [
             "v1".to_owned(),
             "sha256-abc.sig".to_owned(),

@@ -74,7 +74,7 @@ impl Shared {
         let would = Arc::new(denial);
         let permit = audit.permit(digest, Arc::clone(&would));
         let admitted = self.fetch(image, permit, &place, None).await?;
-        self.lineage.passed(image, digest, tag).await;
+        self.index_graph.passed(image, digest, tag).await;
         would_refuse(&would);
         Ok(admitted)
     }
@@ -95,7 +95,7 @@ impl Shared {
         if let Some(audit) = audit(None) {
             return Some(audit);
         }
-        let tags = self.lineage.tags(image, digest).await;
+        let tags = self.index_graph.tags(image, digest).await;
         tags.iter().find_map(|tag| audit(Some(tag)))
     }
 
@@ -113,7 +113,7 @@ impl Shared {
         });
         match judged.await {
             Ok(admitted) => {
-                if let Some(would) = admitted.would() {
+                if let Some(would) = admitted.dry_run_denial() {
                     would_refuse(would);
                 }
                 Ok(admitted)
@@ -186,7 +186,7 @@ fn would_refuse(denial: &Denial) {
         image.registry = image.registry.as_str(),
         image.repository = image.repository.as_str(),
         image.reference = %image.reference,
-        verdict = denial.would(),
+        verdict = denial.dry_run_verdict(),
         reason = denial.reason(),
         },
         "served by an audit rule, which would have refused: {denial}"

@@ -3,7 +3,7 @@
 //! stored, and ask once more for a blob where they were denied a manifest.
 
 use crate::oci::{Digest, ImageRef, Registry, Repository};
-use crate::upstream::ByteRange;
+use crate::registry_client::ByteRange;
 
 use super::admitted::Admitted;
 use super::denial::Denial;

@@ -1,5 +1,5 @@
 //! The decision about a digest: signed itself, let pass by a rule, or reached from another manifest
-//! that is. How it is reached, [`super::search`] looks for.
+//! that is. How it is reached, [`super::index_graph::search`] looks for.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
 
 use super::Shared;
 use super::admitted::Admitted;
-use super::artifacts::Kept;
+use super::artifacts::ReservedTag;
 use super::by_tag::place;
 use super::decision::Decision;
 use super::denial::{Denial, Doubt};
 use super::deny;
-use super::search::{Names, Search};
+use super::index_graph::search::{Names, Search};
 
 impl Shared {
     pub(super) async fn by_digest(
@@ -68,12 +68,12 @@ impl Shared {
         // To look for signatures costs requests, which a child of a known index does not need.
         if self.policy.asks_content(registry, repository, now) {
             match self.through_known(image, digest, &names, &mut search).await? {
-                Some(found) if found.would().is_none() => return Ok(found),
+                Some(found) if found.dry_run_denial().is_none() => return Ok(found),
                 found => passed = found,
             }
         }
         let denial = match self.directly(image, digest, &names, decision).await {
-            Ok(admitted) => match admitted.would().cloned() {
+            Ok(admitted) => match admitted.dry_run_denial().cloned() {
                 None => return Ok(admitted),
                 Some(would) => {
                     passed = Some(admitted);
@@ -88,7 +88,7 @@ impl Shared {
         }
         match (self.search(image, digest, &names, search).await, passed) {
             (Ok(Some(found)), None) => Ok(found),
-            (Ok(Some(found)), Some(_)) if found.would().is_none() => Ok(found),
+            (Ok(Some(found)), Some(_)) if found.dry_run_denial().is_none() => Ok(found),
             (_, Some(passed)) => Ok(passed),
             (Ok(None), None) => Err(denial),
             (Err(doubt), None) => Err(doubt),
@@ -144,7 +144,7 @@ impl Shared {
         decision: &Decision,
         audits: &mut Option<Audit<'a>>,
     ) -> Result<Admitted, Denial> {
-        let inquiry = decision.inquiry();
+        let budget = decision.budget();
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
         let mut denied: Option<Denial> = None;
@@ -158,7 +158,7 @@ impl Shared {
             }
             if let Some((subject, kept)) = self.is_about(image, tag, by_tag.as_ref()) {
                 // A list is admitted for itself or not at all, which is what this decides.
-                if kept == Kept::List {
+                if kept == ReservedTag::List {
                     continue;
                 }
                 let about = (&subject, kept);
@@ -182,7 +182,7 @@ impl Shared {
                 Terms::Audit(audit) => audit.enforced(),
             };
             let judged =
-                self.judge_digest(image, digest, Some(tag), required, &place, inquiry).await;
+                self.judge_digest(image, digest, Some(tag), required, &place, budget).await;
             match judged {
                 Ok(permit) if permit.digest() == *digest => {
                     return self.fetch(image, permit, &place, Some(decision)).await;
@@ -209,7 +209,7 @@ impl Shared {
         if required.content.is_empty() {
             return Err(denied.unwrap_or_else(|| self.unsigned(image, names)));
         }
-        match self.judge_digest(image, digest, None, required, &place, inquiry).await {
+        match self.judge_digest(image, digest, None, required, &place, budget).await {
             Ok(permit) => self.fetch(image, permit, &place, Some(decision)).await,
             Err(denial) => {
                 more_open(&mut denied, denial);
@@ -221,7 +221,7 @@ impl Shared {
     /// The tags by which `digest` was admitted though no name is signed for it: lately, or by what is
     /// remembered of tags.
     async fn passed(&self, image: &ImageRef, digest: &Digest) -> Result<Arc<[Tag]>, Denial> {
-        let passed = self.lineage.tags(image, digest).await;
+        let passed = self.index_graph.tags(image, digest).await;
         let ImageRef { registry, repository, .. } = image;
         if !passed.is_empty() || !self.policy.asks_content(registry, repository, self.clock.now()) {
             return Ok(passed);

@@ -4,7 +4,7 @@ use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Allow, Chosen, OnUnsigned, Permit, Terms};
 
 use super::Shared;
-use super::admitted::{Admitted, Place};
+use super::admitted::{Admitted, MatchedRule};
 use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::deny;
@@ -73,12 +73,12 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         allow: Allow<'_>,
-        place: &Place<'_>,
+        place: &MatchedRule<'_>,
         at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
         let digest = self.digest_at_upstream(image, tag, place, at_upstream).await?;
         let admitted = self.fetch(image, allow.permit(digest), place, None).await?;
-        self.lineage.passed(image, digest, tag).await;
+        self.index_graph.passed(image, digest, tag).await;
         Ok(admitted)
     }
 
@@ -88,14 +88,14 @@ impl Shared {
         &self,
         image: &ImageRef,
         permit: Permit<Denial>,
-        place: &Place<'_>,
+        place: &MatchedRule<'_>,
         decision: Option<&Decision>,
     ) -> Result<Admitted, Denial> {
         let digest = permit.digest();
         self.not_denied(image, &digest)?;
         let rule = Some(place.rule);
         let fetched = match decision {
-            Some(decision) => self.manifest(image, &digest, rule, decision.inquiry()).await?,
+            Some(decision) => self.manifest(image, &digest, rule, decision.budget()).await?,
             None => self
                 .pull_through
                 .manifest(place.registry, place.repository, &digest)
@@ -113,7 +113,7 @@ impl Shared {
         };
         let admitted = Admitted::new(fetched, permit, place, &outside, self.clock.now())
             .map_err(|refusal| deny::plain(image, refusal, Some(place.rule)))?;
-        self.lineage.remember(image, admitted.fetched(), self.clock.now()).await;
+        self.index_graph.remember(image, admitted.fetched(), self.clock.now()).await;
         Ok(admitted)
     }
 
@@ -122,7 +122,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        place: &Place<'_>,
+        place: &MatchedRule<'_>,
         at_upstream: &TagDigest,
     ) -> Result<Digest, Denial> {
         if let Some(digest) = at_upstream.get() {
@@ -134,6 +134,6 @@ impl Shared {
     }
 }
 
-pub(super) fn place<'a>(image: &'a ImageRef, chosen: &Chosen<'a>) -> Place<'a> {
-    Place { registry: &image.registry, repository: &image.repository, rule: chosen.pattern() }
+pub(super) fn place<'a>(image: &'a ImageRef, chosen: &Chosen<'a>) -> MatchedRule<'a> {
+    MatchedRule { registry: &image.registry, repository: &image.repository, rule: chosen.pattern() }
 }

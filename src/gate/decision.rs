@@ -8,7 +8,7 @@ use super::denial::Denial;
 use super::deny;
 use crate::oci::{Digest, ImageRef};
 use crate::pull_through::Fetched;
-use crate::trust::places::{Inquiry, Why};
+use crate::trust::discovery::{RequestBudget, Why};
 
 /// How many artifacts may be about one another: the signature of the SBOM of an image. Registries can
 /// have tags stand for one another without an end.
@@ -23,7 +23,7 @@ pub(super) type TagDigest = OnceLock<Digest>;
 /// A decision that is being taken. The clones cost together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Decision {
-    inquiry: Inquiry,
+    budget: RequestBudget,
     /// How many artifacts are admitted only if this is.
     above: usize,
     /// How many manifests that point at another outside their `manifests` are admitted only if this is.
@@ -36,8 +36,8 @@ impl Decision {
     }
 
     /// What it has asked so far, and what it may.
-    pub(super) fn inquiry(&self) -> &Inquiry {
-        &self.inquiry
+    pub(super) fn budget(&self) -> &RequestBudget {
+        &self.budget
     }
 
     /// The decision about what an artifact is about, as a part of the one about the artifact.
@@ -54,7 +54,7 @@ impl Decision {
 
     /// The same decision with all that it may ask before it.
     pub(super) fn anew(&self) -> Self {
-        Self { inquiry: Inquiry::default(), ..self.clone() }
+        Self { budget: RequestBudget::default(), ..self.clone() }
     }
 }
 
@@ -65,18 +65,18 @@ impl Shared {
         image: &ImageRef,
         digest: &Digest,
         rule: Option<&Arc<str>>,
-        inquiry: &Inquiry,
+        budget: &RequestBudget,
     ) -> Result<Fetched, Denial> {
         self.not_denied(image, digest)?;
         let (registry, repository) = (&image.registry, &image.repository);
         let kept = self.pull_through.kept_manifest(registry, repository, digest).await.is_some();
         if !kept {
-            ask(image, rule, inquiry)?;
+            ask(image, rule, budget)?;
         }
         let fetched = self.pull_through.manifest(registry, repository, digest).await;
         let fetched = fetched.map_err(|error| deny::fetch(image, rule, error))?;
         if !kept {
-            let held = inquiry.hold(fetched.bytes().len());
+            let held = budget.hold(fetched.bytes().len());
             held.map_err(|limit| deny::exhausted(image, rule, limit.to_string()))?;
         }
         Ok(fetched)
@@ -87,19 +87,19 @@ impl Shared {
 pub(super) fn ask(
     image: &ImageRef,
     rule: Option<&Arc<str>>,
-    inquiry: &Inquiry,
+    budget: &RequestBudget,
 ) -> Result<(), Denial> {
-    ask_for(image, rule, inquiry, 0)
+    ask_for(image, rule, budget, 0)
 }
 
 /// Leave to ask upstream once more, for so many bytes.
 pub(super) fn ask_for(
     image: &ImageRef,
     rule: Option<&Arc<str>>,
-    inquiry: &Inquiry,
+    budget: &RequestBudget,
     bytes: usize,
 ) -> Result<(), Denial> {
-    inquiry.ask(&image.registry, bytes).map_err(|why| match why {
+    budget.ask(&image.registry, bytes).map_err(|why| match why {
         Why::Fetch(error) => deny::fetch(image, rule, error),
         Why::Limit(limit) => deny::exhausted(image, rule, limit.to_string()),
     })

@@ -118,7 +118,7 @@ impl Denial {
     }
 
     /// The outcome of what a rule that only audits would have said: upstream's own no is an absence, too.
-    pub const fn would(&self) -> &'static str {
+    pub const fn dry_run_verdict(&self) -> &'static str {
         match self {
             Self::Absent(_) | Self::Missing { .. } | Self::Unsatisfiable { .. } => "absent",
             Self::Refused(_) => "refused",

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::oci::{Digest, ImageRef};
 use crate::policy::Unmet;
 use crate::pull_through::{BlobError, FetchError, NotWhole};
+use crate::registry_client::{Busy, UpstreamError};
 use crate::trust::tags::TagsError;
 use crate::trust::{Reason, Refusal, Scheme, Trust, Unendorsed};
-use crate::upstream::{Busy, UpstreamError};
 
 use super::MAX_DECISION;
 use super::denial::{Denial, Denied, Doubt, Shortage, Undecided};

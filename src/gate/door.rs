@@ -13,8 +13,8 @@ use super::Gate;
 use super::admitted::Admitted;
 use super::denial::Denial;
 use super::deny;
-use super::known::{Key, Known, Look};
-use crate::net::{Crowded, Limits, Turn, Turns};
+use super::known::{Key, KnownNames, Look};
+use crate::http_client::{Crowded, Limits, Turn, Turns};
 use crate::oci::{ImageRef, Reference, Registry};
 use crate::pull_through::PullThrough;
 use crate::requester::Requester;
@@ -32,7 +32,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The doors of all registries.
 pub(super) struct Door {
-    known: Arc<Known>,
+    known: Arc<KnownNames>,
     turns: HashMap<Registry, Turns>,
     names: Arc<Names>,
 }
@@ -65,7 +65,7 @@ pub(super) enum Pass {
 
 impl Door {
     pub(super) fn new(registries: &[Registry], pull_through: &PullThrough) -> Self {
-        Self::with(Arc::new(Known::new()), registries, pull_through)
+        Self::with(Arc::new(KnownNames::new()), registries, pull_through)
     }
 
     /// The doors of another configuration. Known images stay known.
@@ -73,7 +73,7 @@ impl Door {
         Self::with(self.known.clone(), registries, pull_through)
     }
 
-    fn with(known: Arc<Known>, registries: &[Registry], pull_through: &PullThrough) -> Self {
+    fn with(known: Arc<KnownNames>, registries: &[Registry], pull_through: &PullThrough) -> Self {
         let turns = registries.iter().map(|registry| {
             let share = pull_through.upstream(registry).map_or(1, |up| up.max_requests() / SHARE);
             let limits = Limits {
@@ -195,7 +195,7 @@ impl Gate {
         let door = &self.shared.door;
         let key = door.known.key(image);
         match door.known.look(key) {
-            Look::Known => Ok((Pass::Free, false)),
+            Look::KnownNames => Ok((Pass::Free, false)),
             Look::Fading => Ok((Pass::Free, true)),
             Look::Unknown => {
                 // On the heap, so that requests for known images do not carry the room for this.

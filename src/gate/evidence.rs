@@ -12,14 +12,14 @@ use super::decision::TagDigest;
 use super::denial::Denial;
 use crate::oci::{Digest, ImageRef, Reference, Registry};
 use crate::pull_through::FetchError;
-use crate::trust::content::Verdict;
-use crate::trust::places::Inquiry;
+use crate::registry_client::Upstream;
+use crate::trust::discovery::RequestBudget;
+use crate::trust::findings::Verdict;
 use crate::trust::tags::Remembered;
-use crate::upstream::Upstream;
 
 /// What anchors that sign content say of the digest that an image stands for.
 #[derive(Debug)]
-pub struct Heard {
+pub struct ContentVerdicts {
     pub digest: Digest,
     pub verdicts: Vec<(Arc<str>, Arc<Verdict>)>,
 }
@@ -27,7 +27,7 @@ pub struct Heard {
 impl Gate {
     /// What the anchors of the image's rule say that sign content; `None` where it asks none, or where
     /// the names that it asks come first and give no digest.
-    pub async fn heard(&self, image: &ImageRef) -> Result<Option<Heard>, Denial> {
+    pub async fn heard(&self, image: &ImageRef) -> Result<Option<ContentVerdicts>, Denial> {
         let shared = &self.shared;
         let (tag, now) = (image.tag(), shared.clock.now());
         let chosen = shared.policy.rule_for(&image.registry, &image.repository, tag, now);
@@ -36,18 +36,18 @@ impl Gate {
         if requirement.content.is_empty() {
             return Ok(None);
         }
-        let (place, inquiry) = (place(image, &chosen), Inquiry::new());
+        let (place, budget) = (place(image, &chosen), RequestBudget::new());
         let (digest, says) = match &image.reference {
             Reference::Digest(digest) => {
                 let says =
-                    shared.content_says(image, digest, &requirement, &place, &inquiry).await?;
+                    shared.content_says(image, digest, &requirement, &place, &budget).await?;
                 (*digest, says.collect())
             }
             Reference::Tag(tag) => {
                 let cell = TagDigest::new();
                 let at_upstream = AtUpstream::Ask(&cell);
                 let judged = shared
-                    .tag_judged(image, tag, at_upstream, requirement, &place, &inquiry)
+                    .tag_judged(image, tag, at_upstream, requirement, &place, &budget)
                     .await?;
                 let Some(heard) = judged.heard else { return Ok(None) };
                 heard
@@ -55,7 +55,7 @@ impl Gate {
         };
         let verdicts =
             says.into_iter().filter_map(|(anchor, verdict)| Some((anchor, verdict.ok()?)));
-        Ok(Some(Heard { digest, verdicts: verdicts.collect() }))
+        Ok(Some(ContentVerdicts { digest, verdicts: verdicts.collect() }))
     }
 
     /// Where the upstream of `registry` is, if there is one.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use futures_util::future::BoxFuture;
 
 use super::Shared;
-use super::admitted::{Admitted, Place, Remark};
+use super::admitted::{Admitted, MatchedRule, Remark};
 use super::by_tag::place;
 use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
@@ -28,7 +28,7 @@ struct Exempted<'a> {
     all: Vec<Exemption>,
     /// A rule that does not deny.
     chosen: Chosen<'a>,
-    place: Place<'a>,
+    place: MatchedRule<'a>,
     decision: Decision,
 }
 
@@ -97,7 +97,7 @@ impl Shared {
             Ok(admitted) => admitted,
             Err(other) => return Err(more_open(denial, other)),
         };
-        self.lineage.passed(image, digest, tag).await;
+        self.index_graph.passed(image, digest, tag).await;
         Ok(remarked(image, admitted, exemption, &denial))
     }
 
@@ -112,7 +112,7 @@ impl Shared {
             return Err(denial);
         }
         let mut chosen = self.rule_that_asks(image, None);
-        for tag in self.lineage.tags(image, digest).await.iter() {
+        for tag in self.index_graph.tags(image, digest).await.iter() {
             chosen = chosen.or_else(|| self.rule_that_asks(image, Some(tag)));
         }
         let Some(chosen) = chosen else { return Err(denial) };
@@ -151,7 +151,7 @@ impl Shared {
             return Ok(Some(found));
         }
         let rule = Some(exempted.place.rule);
-        let fetched = match self.manifest(image, digest, rule, exempted.decision.inquiry()).await {
+        let fetched = match self.manifest(image, digest, rule, exempted.decision.budget()).await {
             Ok(fetched) => fetched,
             Err(Denial::Missing { .. }) => return Ok(None),
             Err(denial) => return Err(denial),
@@ -162,8 +162,8 @@ impl Shared {
         let Some((subject, exemption)) = self.listed(image, &subject, exempted).await? else {
             return Ok(None);
         };
-        let inquiry = exempted.decision.inquiry();
-        let config = self.config_of_referrer(image, &fetched, &subject, inquiry).await?;
+        let budget = exempted.decision.budget();
+        let config = self.config_of_referrer(image, &fetched, &subject, budget).await?;
         Ok(Admitted::about(&subject, fetched, config.as_ref())
             .ok()
             .map(|admitted| (admitted, exemption)))
@@ -192,13 +192,15 @@ impl Shared {
             while let Some((above, levels)) = open.pop_front() {
                 let manifest = above.fetched().manifest();
                 if manifest.children().iter().any(|child| child.digest == *digest) {
-                    let (rule, inquiry) = (Some(exempted.place.rule), exempted.decision.inquiry());
-                    let fetched = self.manifest(image, digest, rule, inquiry).await?;
+                    let (rule, budget) = (Some(exempted.place.rule), exempted.decision.budget());
+                    let fetched = self.manifest(image, digest, rule, budget).await?;
                     // An index that lists it with another size does not list it; another one may.
                     let decision = &exempted.decision;
                     let outside = self.outside_below(image, &above, &fetched, decision).await?;
                     if let Ok(admitted) = Admitted::through(&above, fetched, &outside) {
-                        self.lineage.remember(image, admitted.fetched(), self.clock.now()).await;
+                        self.index_graph
+                            .remember(image, admitted.fetched(), self.clock.now())
+                            .await;
                         return Ok(Some((admitted, exemption.clone())));
                     }
                 }
@@ -207,8 +209,8 @@ impl Shared {
                     if seen.len() >= MAX_INDEXES || !seen.insert(child) {
                         continue;
                     }
-                    let (rule, inquiry) = (Some(exempted.place.rule), exempted.decision.inquiry());
-                    match self.manifest(image, &child, rule, inquiry).await {
+                    let (rule, budget) = (Some(exempted.place.rule), exempted.decision.budget());
+                    match self.manifest(image, &child, rule, budget).await {
                         Ok(fetched) => {
                             let decision = &exempted.decision;
                             let outside =

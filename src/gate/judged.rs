@@ -15,7 +15,7 @@ use crate::policy::Terms;
 
 /// What would be served.
 #[derive(Clone, Debug)]
-pub struct Judged {
+pub struct Preview {
     /// The digest.
     pub digest: Digest,
     /// What a rule that only audits would say if it were enforced.
@@ -25,7 +25,11 @@ pub struct Judged {
 impl Gate {
     /// What would come of a pull of `image`, which was `digest` then. Without a digest, or where the tag's names
     /// are signed, it is what the tag is now.
-    pub async fn judge(&self, image: &ImageRef, digest: Option<&Digest>) -> Result<Judged, Denial> {
+    pub async fn judge(
+        &self,
+        image: &ImageRef,
+        digest: Option<&Digest>,
+    ) -> Result<Preview, Denial> {
         let judging = async {
             match (&image.reference, digest) {
                 (Reference::Digest(digest), _) => self.shared.judge_by_digest(image, digest).await,
@@ -34,7 +38,10 @@ impl Gate {
                 }
                 (Reference::Tag(tag), None) => {
                     let admitted = self.shared.by_trust(image, tag, &TagDigest::new()).await?;
-                    Ok(Judged { digest: admitted.digest(), would: admitted.would().cloned() })
+                    Ok(Preview {
+                        digest: admitted.digest(),
+                        would: admitted.dry_run_denial().cloned(),
+                    })
                 }
             }
         };
@@ -52,14 +59,14 @@ impl Gate {
 }
 
 impl Shared {
-    async fn judge_by_digest(&self, image: &ImageRef, digest: &Digest) -> Result<Judged, Denial> {
+    async fn judge_by_digest(&self, image: &ImageRef, digest: &Digest) -> Result<Preview, Denial> {
         self.not_denied(image, digest)?;
         let judged = self.by_trust_alone(image, digest, &Decision::new()).await;
         let digest = *digest;
         match judged {
-            Ok(admitted) => Ok(Judged { digest, would: admitted.would().cloned() }),
+            Ok(admitted) => Ok(Preview { digest, would: admitted.dry_run_denial().cloned() }),
             Err(denial) => match self.audits(image, &digest).await {
-                Some(_) => Ok(Judged { digest, would: Some(Arc::new(denial)) }),
+                Some(_) => Ok(Preview { digest, would: Some(Arc::new(denial)) }),
                 None => Err(denial),
             },
         }
@@ -71,7 +78,7 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         digest: &Digest,
-    ) -> Result<Judged, Denial> {
+    ) -> Result<Preview, Denial> {
         self.not_denied(image, digest)?;
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
@@ -81,7 +88,7 @@ impl Shared {
             Some((subject, kept)) => {
                 let about = (&subject, kept);
                 let admitted = self.artifact(image, tag, about, Some(digest), &decision).await;
-                admitted.map(|admitted| (admitted.digest(), admitted.would().cloned()))
+                admitted.map(|admitted| (admitted.digest(), admitted.dry_run_denial().cloned()))
             }
             None => {
                 let Some(chosen) = chosen else { return Err(deny::no_rule(image)) };
@@ -90,23 +97,23 @@ impl Shared {
                     Terms::Deny { reason } => {
                         return Err(deny::by_rule(image, place.rule, reason));
                     }
-                    Terms::Allow(_) => return Ok(Judged { digest: *digest, would: None }),
+                    Terms::Allow(_) => return Ok(Preview { digest: *digest, would: None }),
                     Terms::Enforce(required) => required,
                     Terms::Audit(audit) => audit.enforced(),
                 };
-                let inquiry = decision.inquiry();
+                let budget = decision.budget();
                 let permit = if required.content.is_empty() {
                     self.judge_names(image, tag, required, &place).await
                 } else {
                     let at = AtUpstream::Known(digest);
-                    self.judge_tag(image, tag, at, required, &place, inquiry).await
+                    self.judge_tag(image, tag, at, required, &place, budget).await
                 };
                 permit.map(|permit| (permit.digest(), None))
             }
         };
         match judged {
-            Ok((digest, would)) => Ok(Judged { digest, would }),
-            Err(denial) if audits => Ok(Judged { digest: *digest, would: Some(Arc::new(denial)) }),
+            Ok((digest, would)) => Ok(Preview { digest, would }),
+            Err(denial) if audits => Ok(Preview { digest: *digest, would: Some(Arc::new(denial)) }),
             Err(denial) => Err(denial),
         }
     }

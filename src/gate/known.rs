@@ -18,14 +18,14 @@ pub(super) type Key = u64;
 /// What is known of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
-    Known,
+    KnownNames,
     /// Known, and soon forgotten unless it is admitted again.
     Fading,
     Unknown,
 }
 
 /// The known names and digests.
-pub(super) struct Known {
+pub(super) struct KnownNames {
     hasher: RandomState,
     generations: RwLock<Generations>,
 }
@@ -36,7 +36,7 @@ struct Generations {
     old: HashSet<Key>,
 }
 
-impl Known {
+impl KnownNames {
     pub(super) fn new() -> Self {
         Self { hasher: RandomState::new(), generations: RwLock::default() }
     }
@@ -60,7 +60,7 @@ impl Known {
     pub(super) fn look(&self, key: Key) -> Look {
         let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
         if generations.new.contains(&key) {
-            Look::Known
+            Look::KnownNames
         } else if generations.old.contains(&key) {
             Look::Fading
         } else {
@@ -95,12 +95,12 @@ mod tests {
 
     #[test]
     fn an_image_that_is_not_admitted_again_is_forgotten_and_memory_is_bounded() {
-        let known = Known::new();
+        let known = KnownNames::new();
         let image: ImageRef = "r.example/app:v1".parse().unwrap();
         let key = known.key(&image);
         assert_eq!(known.look(key), Look::Unknown);
         known.insert([key].into_iter());
-        assert_eq!(known.look(key), Look::Known);
+        assert_eq!(known.look(key), Look::KnownNames);
         let max = MAX_NAMES as u64;
         let others = |from: u64| (from..from + max).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         known.insert(others(1));

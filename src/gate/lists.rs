@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
 use crate::policy::{Answers, Artifacts, Mode, Requirement};
+use crate::registry_client::{Page, TagPage};
 use crate::trust::{SignedNames, Unendorsed};
-use crate::upstream::{Page, TagPage};
 
 use super::denial::Denial;
 use super::referrers::ReferrerList;

@@ -27,7 +27,6 @@ mod exempted;
 mod judged;
 mod kinds;
 mod known;
-mod lineage;
 mod lists;
 mod moved;
 mod open_blob;
@@ -35,9 +34,8 @@ mod outside;
 mod referrers;
 mod relay;
 mod resolutions;
-mod search;
 mod tagged;
-mod walks;
+mod index_graph;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -48,15 +46,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub use admitted::{Admitted, Place, Remark};
+pub use admitted::{Admitted, MatchedRule, Remark};
 pub use artifacts::is_artifact_tag;
 pub use denial::{Denial, Denied, Doubt, Shortage, Undecided};
-pub use evidence::Heard;
-pub use judged::Judged;
+pub use evidence::ContentVerdicts;
+pub use index_graph::walks::MAX_SEARCH_REQUESTS;
+pub use judged::Preview;
 pub use lists::Subject;
 pub use open_blob::OpenBlob;
 pub use referrers::ReferrerList;
-pub use walks::MAX_SEARCH_REQUESTS;
 
 use crate::clock::Clock;
 use crate::exemptions::Exemptions;
@@ -65,10 +63,10 @@ use crate::policy::{OnRollback, OnUnsigned, Policy};
 use crate::pull_through::PullThrough;
 use crate::requester::Requester;
 use crate::trust::Trust;
-use crate::trust::tags::{Need, Needs, TagMemory};
+use crate::trust::tags::{Need, Needs, TagHistory};
 use audited::Audits;
 use door::Door;
-use lineage::Lineage;
+use index_graph::IndexGraph;
 use resolutions::Resolutions;
 
 /// How long one decision may take; then it is undecided.
@@ -87,9 +85,9 @@ struct Shared {
     policy: Policy,
     trust: Trust,
     pull_through: PullThrough,
-    lineage: Lineage,
+    index_graph: IndexGraph,
     resolutions: Resolutions,
-    tags: TagMemory,
+    tags: TagHistory,
     /// Which tags have a history that a rule depends on.
     needs: Needs,
     exemptions: Exemptions,
@@ -102,9 +100,9 @@ struct Shared {
 }
 
 /// What a gate keeps when its configuration is read again.
-struct Kept {
+struct KeptOnReload {
     resolutions: Resolutions,
-    tags: TagMemory,
+    tags: TagHistory,
     exemptions: Exemptions,
     door: Door,
     clock: Clock,
@@ -122,14 +120,14 @@ impl Gate {
         policy: Policy,
         trust: Trust,
         pull_through: PullThrough,
-        tags: TagMemory,
+        tags: TagHistory,
         exemptions: Exemptions,
         registries: Vec<Registry>,
         clock: Clock,
     ) -> Self {
         let resolutions = Resolutions::new(pull_through.clone(), clock.clone());
         let door = Door::new(&registries, &pull_through);
-        let kept = Kept { resolutions, tags, exemptions, door, clock };
+        let kept = KeptOnReload { resolutions, tags, exemptions, door, clock };
         Self::with(kept, policy, trust, pull_through, registries)
     }
 
@@ -144,7 +142,7 @@ impl Gate {
         registries: Vec<Registry>,
     ) -> Self {
         let Shared { resolutions, tags, exemptions, clock, .. } = &*self.shared;
-        let kept = Kept {
+        let kept = KeptOnReload {
             resolutions: resolutions.by(pull_through.clone()),
             tags: tags.clone(),
             exemptions: exemptions.clone(),
@@ -155,20 +153,20 @@ impl Gate {
     }
 
     fn with(
-        kept: Kept,
+        kept: KeptOnReload,
         policy: Policy,
         trust: Trust,
         pull_through: PullThrough,
         registries: Vec<Registry>,
     ) -> Self {
-        let Kept { resolutions, tags, exemptions, door, clock } = kept;
-        let lineage = Lineage::new(pull_through.clone());
+        let KeptOnReload { resolutions, tags, exemptions, door, clock } = kept;
+        let index_graph = IndexGraph::new(pull_through.clone());
         let needs = needs(policy.clone(), clock.clone());
         let shared = Arc::new_cyclic(|itself| Shared {
             policy,
             trust,
             pull_through,
-            lineage,
+            index_graph,
             resolutions,
             tags,
             needs,

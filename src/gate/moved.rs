@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Shared;
-use super::admitted::{Admitted, Place, Remark};
+use super::admitted::{Admitted, MatchedRule, Remark};
 use super::anchors::AtUpstream;
 use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
@@ -22,22 +22,21 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         (on_unsigned, required): (OnUnsigned, Required<'_>),
-        place: &Place<'_>,
+        place: &MatchedRule<'_>,
         at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
         let decision = Decision::new();
-        let inquiry = decision.inquiry();
+        let budget = decision.budget();
         let before = self.history(image, tag, place)?;
-        let judged = self
-            .judge_tag(image, tag, AtUpstream::Ask(at_upstream), required, place, inquiry)
-            .await;
+        let judged =
+            self.judge_tag(image, tag, AtUpstream::Ask(at_upstream), required, place, budget).await;
         let (permit, mut remark) = match judged {
             Ok(permit) => (permit, None),
             Err(denial) if on_unsigned == OnUnsigned::Hold && is_unsigned(&denial) => {
                 let Some(before) = &before else { return Err(denial) };
                 let last = &before.digest;
                 let still =
-                    self.judge_digest(image, last, Some(tag), required, place, inquiry).await;
+                    self.judge_digest(image, last, Some(tag), required, place, budget).await;
                 let Ok(permit) = still else { return Err(denial) };
                 let moved_to = self.resolutions.last(image, tag).await;
                 (permit, Some(Remark::Held { moved_to, because: denial.to_string() }))
@@ -55,7 +54,7 @@ impl Shared {
             }
             remark = Some(Remark::RolledBack { signed, newest });
         }
-        self.lineage.passed(image, digest, tag).await;
+        self.index_graph.passed(image, digest, tag).await;
         tell(image, remark.as_ref());
         Ok(admitted.remarked(remark))
     }
@@ -65,7 +64,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        place: &Place<'_>,
+        place: &MatchedRule<'_>,
     ) -> Result<Option<Remembered>, Denial> {
         match self.recall(image, tag, Some(place.rule)) {
             Err(_) if self.need(image, tag) == Need::Optional => Ok(None),
@@ -93,7 +92,7 @@ impl Shared {
         signed: Option<Timestamp>,
         digest: &Digest,
         rule: &Rule,
-        place: &Place<'_>,
+        place: &MatchedRule<'_>,
     ) -> Result<Noted, Denial> {
         let key = (&image.registry, &image.repository, tag);
         let if_older = match rule.on_rollback {

@@ -5,8 +5,8 @@ use tokio::time::timeout;
 
 use crate::oci::{Digest, ErrorCode, ImageRef};
 use crate::pull_through::{BlobStream, Inspected, Origin};
+use crate::registry_client::{ByteRange, Part};
 use crate::requester::Requester;
-use crate::upstream::{ByteRange, Part};
 
 use super::decision::Decision;
 use super::denial::Denial;

@@ -15,7 +15,7 @@ use crate::oci::{Digest, ImageRef, Manifest, MediaType};
 use crate::parsing;
 use crate::policy::{Artifacts, Mode};
 use crate::pull_through::FetchError;
-use crate::upstream::{Page, Referrers, UpstreamError, Violation};
+use crate::registry_client::{Page, Referrers, UpstreamError, Violation};
 
 /// One page of referrers, made by the gate.
 #[derive(Clone, Debug)]

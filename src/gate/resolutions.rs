@@ -10,8 +10,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
 use crate::pull_through::{FetchError, PullThrough};
 use crate::queue_time::{Unanswered, within};
+use crate::registry_client::{Busy, UpstreamError};
 use crate::trust::lifetimes::{Lifetimes, SILENCE};
-use crate::upstream::{Busy, UpstreamError};
 
 /// How many tags are remembered.
 const MAX_TAGS: u64 = 100_000;

@@ -11,7 +11,7 @@ use crate::oci::{Descriptor, Digest, Manifest};
 use crate::parsing;
 
 /// The most bytes of all layers of such an artifact: signatures, attestations and SBOMs. One decision holds 16 MiB
-/// ([`MAX_BYTES`](crate::trust::places::MAX_BYTES)), and the signatures of the subject need some of them.
+/// ([`MAX_BYTES`](crate::trust::discovery::MAX_BYTES)), and the signatures of the subject need some of them.
 pub(super) const MAX_LAYER_BYTES: usize = 15 << 20;
 
 /// The content of what cosign keeps under a tag.

@@ -74,15 +74,15 @@ pub enum Value<'a> {
 
 /// The items of an array.
 #[derive(Clone, Copy)]
-pub struct Array<'a>(Content<'a>);
+pub struct Array<'a>(Children<'a>);
 
 /// The members of an object, in the order of the text. No name occurs twice.
 #[derive(Clone, Copy)]
-pub struct Object<'a>(Content<'a>);
+pub struct Object<'a>(Children<'a>);
 
 /// The nodes of an array or an object.
 #[derive(Clone, Copy)]
-struct Content<'a> {
+struct Children<'a> {
     document: &'a Document,
     count: usize,
     /// Where the next value begins, and where the content ends, in `Document::nodes`.
@@ -107,7 +107,7 @@ impl Document {
     }
 
     fn value(&self, at: usize) -> Value<'_> {
-        let content = |count: u32, extent: u32| Content {
+        let content = |count: u32, extent: u32| Children {
             document: self,
             count: count as usize,
             next: at + 1,
@@ -223,11 +223,11 @@ impl<'a> Object<'a> {
 
 /// The items of an array, one after the other.
 #[derive(Clone)]
-pub struct Items<'a>(Content<'a>);
+pub struct Items<'a>(Children<'a>);
 
 /// The members of an object, one after the other.
 #[derive(Clone)]
-pub struct Members<'a>(Content<'a>);
+pub struct Members<'a>(Children<'a>);
 
 impl<'a> Iterator for Items<'a> {
     type Item = Value<'a>;
@@ -267,7 +267,7 @@ impl<'a> IntoIterator for Object<'a> {
     }
 }
 
-impl Content<'_> {
+impl Children<'_> {
     fn take(&mut self) -> Option<usize> {
         if self.next >= self.end {
             return None;

@@ -128,7 +128,7 @@ impl Stray {
 }
 
 fn shown(name: &str) -> String {
-    format!("`{}`", crate::shown::shown(name, 64))
+    format!("`{}`", crate::text::shown(name, 64))
 }
 
 #[cfg(test)]

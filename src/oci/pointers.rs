@@ -27,7 +27,7 @@ pub(super) struct Pointers {
 
 /// Where a descriptor is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum DescriptorRole {
     /// An entry of `manifests`: a child, which is admitted through its index.
     Child,
     /// The manifest that this one is about, which clients do not run.
@@ -42,28 +42,30 @@ impl Pointers {
         for (name, member) in manifest.as_object().into_iter().flatten() {
             match (name, member) {
                 ("manifests", Value::Array(children)) => {
-                    children.iter().for_each(|child| found.look(child, Place::Child));
+                    children.iter().for_each(|child| found.look(child, DescriptorRole::Child));
                 }
-                ("subject", subject) => found.look(subject, Place::Subject),
-                (_, other) => found.look(other, Place::Other),
+                ("subject", subject) => found.look(subject, DescriptorRole::Subject),
+                (_, other) => found.look(other, DescriptorRole::Other),
             }
         }
         found
     }
 
-    fn look(&mut self, value: Value<'_>, place: Place) {
+    fn look(&mut self, value: Value<'_>, place: DescriptorRole) {
         match value {
-            Value::Array(items) => items.iter().for_each(|item| self.look(item, Place::Other)),
+            Value::Array(items) => {
+                items.iter().for_each(|item| self.look(item, DescriptorRole::Other))
+            }
             Value::Object(members) => {
                 self.descriptor(value, place);
-                members.iter().for_each(|(_, member)| self.look(member, Place::Other));
+                members.iter().for_each(|(_, member)| self.look(member, DescriptorRole::Other));
             }
             Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Real | Value::String(_) => {}
         }
     }
 
     /// Looks at an object that may be a descriptor.
-    fn descriptor(&mut self, object: Value<'_>, place: Place) {
+    fn descriptor(&mut self, object: Value<'_>, place: DescriptorRole) {
         let Some(digest) = object.member("digest").and_then(Value::as_str) else { return };
         let media_type = object.member("mediaType").and_then(Value::as_str).unwrap_or_default();
         let content = match inline(object, digest) {
@@ -76,16 +78,16 @@ impl Pointers {
         }
         let inlined = content.as_deref().filter(|content| looks_like_manifest(content));
         match place {
-            Place::Subject => {}
-            Place::Child => {
+            DescriptorRole::Subject => {}
+            DescriptorRole::Child => {
                 if let Some(content) = inlined {
                     self.merge(content, media_type);
                 }
             }
-            Place::Other if inlined.is_some() || names_manifest(media_type) => {
+            DescriptorRole::Other if inlined.is_some() || names_manifest(media_type) => {
                 self.point_outside(object, digest, media_type);
             }
-            Place::Other => {}
+            DescriptorRole::Other => {}
         }
     }
 

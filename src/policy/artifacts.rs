@@ -1,7 +1,7 @@
 //! The key `artifacts` of a rule: which artifacts come with the images that it admits.
 
 use super::word::word;
-use crate::settings::Section;
+use crate::toml_reader::Section;
 
 /// Which artifacts about an admitted image are served without an endorsement of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Registry, Repository, Tag};
-use crate::settings::Section;
+use crate::toml_reader::Section;
 
 pub use artifacts::Artifacts;
 pub use pattern::Pattern;

@@ -209,7 +209,7 @@ impl<W> Permit<W> {
     }
 
     /// What the rule, which only audits, would have answered if it were enforced.
-    pub fn would(&self) -> Option<&Arc<W>> {
+    pub fn dry_run_denial(&self) -> Option<&Arc<W>> {
         self.would.as_ref()
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::settings::Section;
+use crate::toml_reader::Section;
 use crate::trust::Scheme;
 
 use super::artifacts::Artifacts;

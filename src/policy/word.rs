@@ -1,6 +1,6 @@
 //! Keys of a rule whose value is one of two words.
 
-use crate::settings::Section;
+use crate::toml_reader::Section;
 
 /// The one of two words that stands at `key`.
 pub(super) fn word<T: Copy>(

@@ -9,17 +9,17 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::breaks::Breaks;
 use super::by_piece::{ByPiece, Stored};
 use super::error::BlobError;
+use super::failures::Failures;
 use super::in_flight::Place;
 use super::joined::Joined;
-use super::kept::Kept;
+use super::kept::StoredStream;
 use super::source::part_of;
 use super::straight::Straight;
 use crate::oci::Digest;
-use crate::store::{Content, Store};
-use crate::upstream::{ByteRange, Part};
+use crate::registry_client::{ByteRange, Part};
+use crate::store::{Store, StoredContent};
 
 /// How much of what was read ahead is handed on at once.
 const PIECE: usize = 64 << 10;
@@ -28,10 +28,10 @@ const PIECE: usize = 64 << 10;
 pub struct BlobStream(Way);
 
 enum Way {
-    Kept(Box<Kept>),
+    StoredStream(Box<StoredStream>),
     ByPiece(Box<ByPiece>),
     Joined(Box<Joined>),
-    Straight(Box<Straight>, Breaks),
+    Straight(Box<Straight>, Failures),
     Begun(Box<Begun>),
 }
 
@@ -51,15 +51,15 @@ pub enum Origin {
 }
 
 impl BlobStream {
-    pub(super) fn kept(kept: Kept) -> Self {
-        Self(Way::Kept(Box::new(kept)))
+    pub(super) fn kept(kept: StoredStream) -> Self {
+        Self(Way::StoredStream(Box::new(kept)))
     }
 
     /// The same, which does not pin the content in the store.
     pub(super) fn by_piece(
         store: &Store,
         place: Place,
-        content: &Content,
+        content: &StoredContent,
         range: Option<ByteRange>,
     ) -> Option<Self> {
         let part = part_of(content.bytes().len() as u64, range)?;
@@ -71,7 +71,7 @@ impl BlobStream {
         Self(Way::Joined(Box::new(joined)))
     }
 
-    pub(super) fn straight(straight: Straight, breaks: Breaks) -> Self {
+    pub(super) fn straight(straight: Straight, breaks: Failures) -> Self {
         Self(Way::Straight(Box::new(straight), breaks))
     }
 
@@ -83,7 +83,7 @@ impl BlobStream {
     /// The digest that was asked for.
     pub fn digest(&self) -> &Digest {
         match &self.0 {
-            Way::Kept(kept) => kept.digest(),
+            Way::StoredStream(kept) => kept.digest(),
             Way::ByPiece(by_piece) => by_piece.digest(),
             Way::Joined(joined) => joined.digest(),
             Way::Straight(straight, _) => straight.source().digest(),
@@ -94,7 +94,7 @@ impl BlobStream {
     /// What of the blob this is: status 200 and the length, or status 206 and the range.
     pub fn part(&self) -> Part {
         match &self.0 {
-            Way::Kept(kept) => kept.part(),
+            Way::StoredStream(kept) => kept.part(),
             Way::ByPiece(by_piece) => by_piece.part(),
             Way::Joined(joined) => joined.part(),
             Way::Straight(straight, _) => straight.source().part(),
@@ -104,7 +104,7 @@ impl BlobStream {
 
     pub fn origin(&self) -> Origin {
         match &self.0 {
-            Way::Kept(_) | Way::ByPiece(_) => Origin::Store,
+            Way::StoredStream(_) | Way::ByPiece(_) => Origin::Store,
             Way::Joined(_) | Way::Straight(..) | Way::Begun(_) => Origin::Upstream,
         }
     }
@@ -112,7 +112,7 @@ impl BlobStream {
     /// How many bytes are still to come, if that is known.
     fn left(&self) -> Option<u64> {
         match &self.0 {
-            Way::Kept(kept) => kept.left(),
+            Way::StoredStream(kept) => kept.left(),
             Way::ByPiece(by_piece) => Some(by_piece.left()),
             Way::Joined(joined) => joined.left(),
             Way::Straight(straight, _) => straight.left(),
@@ -122,7 +122,7 @@ impl BlobStream {
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BlobError>> {
         match &mut self.0 {
-            Way::Kept(kept) => kept.poll_piece(context),
+            Way::StoredStream(kept) => kept.poll_piece(context),
             Way::ByPiece(by_piece) => by_piece.poll_piece(context),
             // The download itself counts how it ends, once for all.
             Way::Joined(joined) => joined.poll_piece(context),
@@ -159,7 +159,7 @@ impl HttpBody for BlobStream {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Way::Kept(kept) => kept.is_over(),
+            Way::StoredStream(kept) => kept.is_over(),
             Way::ByPiece(by_piece) => by_piece.left() == 0,
             Way::Joined(_) | Way::Straight(..) | Way::Begun(_) => false,
         }

@@ -13,14 +13,14 @@ use super::blob_stream::BlobStream;
 use super::download::Download;
 use super::error::FetchError;
 use super::in_flight::{Boarding, Place};
-use super::joined::{Asked, Joined};
-use super::kept::Kept;
+use super::joined::{BlobRequest, Joined};
+use super::kept::StoredStream;
 use super::progress::Progress;
 use super::source::Source;
 use super::straight::Straight;
 use crate::oci::{Digest, Registry, Repository};
-use crate::store::{Content, Store};
-use crate::upstream::{ByteRange, Part, Upstream, UpstreamError};
+use crate::registry_client::{ByteRange, Part, Upstream, UpstreamError};
+use crate::store::{Store, StoredContent};
 
 /// How often it is looked again whether there is a download to join.
 const MAX_LOOKS: usize = 3;
@@ -128,7 +128,7 @@ impl PullThrough {
                     self.in_flight.confirm(digest, place);
                     Began::Over
                 }
-                Boarding::Kept => Began::Over,
+                Boarding::StoredStream => Began::Over,
                 Boarding::Nothing => Began::Unfit,
             };
             match began {
@@ -203,13 +203,18 @@ impl PullThrough {
     }
 }
 
-fn asked(store: &Store, upstream: Upstream, repository: &Repository, digest: &Digest) -> Asked {
-    Asked { store: store.clone(), upstream, repository: repository.clone(), digest: *digest }
+fn asked(
+    store: &Store,
+    upstream: Upstream,
+    repository: &Repository,
+    digest: &Digest,
+) -> BlobRequest {
+    BlobRequest { store: store.clone(), upstream, repository: repository.clone(), digest: *digest }
 }
 
 fn kept(
-    content: Content,
-    asked: Asked,
+    content: StoredContent,
+    asked: BlobRequest,
     range: Option<ByteRange>,
 ) -> Result<BlobStream, FetchError> {
     let size = Some(content.bytes().len() as u64);
@@ -217,7 +222,7 @@ fn kept(
         let place = (asked.upstream.registry().clone(), asked.repository);
         BlobStream::by_piece(&asked.store, place, &content, range)
     } else {
-        Kept::new(content, asked, range).map(BlobStream::kept)
+        StoredStream::new(content, asked, range).map(BlobStream::kept)
     };
     kept.ok_or(FetchError::Upstream(UpstreamError::RangeUnsatisfiable { size }))
 }
@@ -238,7 +243,7 @@ fn wants_all(range: Option<ByteRange>) -> bool {
 async fn began(
     mut progress: watch::Receiver<Progress>,
     own: bool,
-    asked: Asked,
+    asked: BlobRequest,
     range: Option<ByteRange>,
 ) -> Result<Began, FetchError> {
     let part = loop {

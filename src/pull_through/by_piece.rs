@@ -11,8 +11,8 @@ use super::error::BlobError;
 use super::in_flight::Place;
 use super::source::bounds;
 use crate::oci::Digest;
+use crate::registry_client::Part;
 use crate::store::Store;
-use crate::upstream::Part;
 
 /// How many bytes are read at once, and so in memory for each client.
 const PIECE: u64 = 64 << 10;

@@ -10,15 +10,15 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::breaks::Breaks;
 use super::by_piece::Stored;
 use super::error::BlobError;
+use super::failures::Failures;
 use super::in_flight::Start;
 use super::progress::{End, Open, Progress};
 use super::source::{Source, total};
 use crate::oci::Hasher;
-use crate::store::{Ingest, Seen, Store, Unkept, Whole};
-use crate::upstream::Upstream;
+use crate::registry_client::Upstream;
+use crate::store::{HeldAs, Ingest, Store, Unkept, Whole};
 
 /// How long a download goes on that nobody waits for: clients that broke off come back.
 const MAX_ALONE: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ pub(super) struct Download {
     pub(super) start: Start,
     pub(super) upstream: Upstream,
     pub(super) store: Store,
-    pub(super) breaks: Breaks,
+    pub(super) breaks: Failures,
     /// Ends it.
     pub(super) stop: CancellationToken,
 }
@@ -216,9 +216,9 @@ impl Download {
             let mut holders = holders.into_iter();
             let (registry, repository) = holders.next()?;
             // Why it is not kept, the store has told the operator.
-            whole.publish(&registry, &repository, Seen::Blob).ok()?;
+            whole.publish(&registry, &repository, HeldAs::Blob).ok()?;
             for (registry, repository) in holders {
-                store.hold(&registry, &repository, &digest, &Seen::Blob);
+                store.hold(&registry, &repository, &digest, &HeldAs::Blob);
             }
             Some(Stored { store: store.clone(), place: (registry, repository), digest })
         });

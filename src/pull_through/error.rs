@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::net::NetError;
+use crate::http_client::NetError;
 use crate::oci::manifest::InvalidManifest;
 use crate::oci::{Mismatch, Registry};
-use crate::upstream::UpstreamError;
+use crate::registry_client::UpstreamError;
 
 /// Why there is no content. Cheap to clone, so that all who wait for one fetch can have it.
 #[derive(Clone, Debug, Error)]

@@ -9,7 +9,7 @@ use super::FetchError;
 use crate::oci::headers::{ContentName, of_manifest};
 use crate::oci::{Descriptor, Digest, Manifest, Mismatch};
 use crate::parsing;
-use crate::upstream::Answer;
+use crate::registry_client::Answer;
 
 /// What a manifest takes in memory beside its bytes and lists, about.
 const OVERHEAD: usize = 1_536;
@@ -21,7 +21,7 @@ const OVERHEAD: usize = 1_536;
 /// ```compile_fail,E0624
 /// use countersign::oci::Digest;
 /// use countersign::pull_through::Fetched;
-/// use countersign::upstream::Answer;
+/// use countersign::registry_client::Answer;
 /// fn make(asked: &Digest, answer: Answer) {
 ///     let _ = Fetched::new(asked, answer);
 /// }

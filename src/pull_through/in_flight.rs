@@ -41,7 +41,7 @@ pub(super) enum Boarding {
     /// None was under way: this client's is to be started now.
     Started(Start, watch::Receiver<Progress>),
     /// None is under way any more: the content was published meanwhile.
-    Kept,
+    StoredStream,
     /// None is under way, and none is wanted.
     Nothing,
 }
@@ -75,7 +75,7 @@ impl InFlight {
             };
         }
         if is_kept() {
-            return Boarding::Kept;
+            return Boarding::StoredStream;
         }
         if !wanted {
             return Boarding::Nothing;

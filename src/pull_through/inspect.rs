@@ -23,7 +23,7 @@ use super::error::{BlobError, FetchError, NotWhole};
 use crate::oci::recognize::{could_begin_manifest, looks_like_manifest};
 use crate::oci::{Digest, Registry, Repository};
 use crate::parsing;
-use crate::upstream::{ByteRange, Part, UpstreamError};
+use crate::registry_client::{ByteRange, Part, UpstreamError};
 
 /// The largest blob that begins as a JSON object and is served without an admission, in bytes. Large SBOMs have several
 /// MiB.

@@ -14,14 +14,14 @@ use super::progress::{Came, End, OnDisk, Open, Progress};
 use super::source::{Source, bounds, is_whole};
 use super::straight::Straight;
 use crate::oci::{Digest, Hasher, Repository};
+use crate::registry_client::{Part, Upstream};
 use crate::store::Store;
-use crate::upstream::{Part, Upstream};
 
 type Receiver = watch::Receiver<Progress>;
 
 /// A blob, or a range of it, that is being downloaded.
 pub(super) struct Joined {
-    asked: Asked,
+    asked: BlobRequest,
     part: Part,
     state: State,
     /// The position in the blob of the next byte for this client.
@@ -31,7 +31,7 @@ pub(super) struct Joined {
 }
 
 /// What the client asked for, and whom to ask when this has to go on by itself.
-pub(super) struct Asked {
+pub(super) struct BlobRequest {
     pub(super) store: Store,
     pub(super) upstream: Upstream,
     pub(super) repository: Repository,
@@ -57,7 +57,7 @@ enum Step {
 
 impl Joined {
     /// Of a download, that `part`.
-    pub(super) fn new(receiver: Receiver, part: Part, asked: Asked) -> Self {
+    pub(super) fn new(receiver: Receiver, part: Part, asked: BlobRequest) -> Self {
         let (position, end) = bounds(part);
         Self { asked, part, state: State::Reading(receiver), position, end }
     }
@@ -156,7 +156,7 @@ impl Joined {
 
     /// What is left, straight from upstream. `hasher` has seen all up to `from`.
     fn alone(&self, from: u64, hasher: Hasher) -> Straight {
-        let Asked { upstream, repository, digest, .. } = &self.asked;
+        let BlobRequest { upstream, repository, digest, .. } = &self.asked;
         let rest =
             |position| Source::rest(upstream.clone(), repository, digest, self.part, position);
         if is_whole(self.part) {

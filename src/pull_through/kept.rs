@@ -8,20 +8,20 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use super::error::BlobError;
-use super::joined::Asked;
+use super::joined::BlobRequest;
 use super::source::{Source, bounds, is_whole, part_of};
 use super::straight::Straight;
 use crate::oci::{Digest, Hasher};
-use crate::store::Content;
-use crate::upstream::{ByteRange, Part};
+use crate::registry_client::{ByteRange, Part};
+use crate::store::StoredContent;
 
 /// How much is handed on at once. It is not copied, so this is only how much the connection may be behind with.
 const PIECE: usize = 64 << 10;
 
 /// Kept content, or a range of it.
-pub(super) struct Kept {
-    content: Content,
-    asked: Asked,
+pub(super) struct StoredStream {
+    content: StoredContent,
+    asked: BlobRequest,
     part: Part,
     /// Of the next byte for this client.
     position: usize,
@@ -34,9 +34,13 @@ pub(super) struct Kept {
     rest: Option<Straight>,
 }
 
-impl Kept {
+impl StoredStream {
     /// `range` of `content`; `None` if there is no such range.
-    pub(super) fn new(content: Content, asked: Asked, range: Option<ByteRange>) -> Option<Self> {
+    pub(super) fn new(
+        content: StoredContent,
+        asked: BlobRequest,
+        range: Option<ByteRange>,
+    ) -> Option<Self> {
         let part = part_of(content.bytes().len() as u64, range)?;
         let (first, end) = bounds(part);
         let (position, end) = (usize::try_from(first).ok()?, usize::try_from(end?).ok()?);
@@ -103,7 +107,7 @@ impl Kept {
     /// What is left, straight from upstream. A whole blob that has begun cannot be verified any more: it breaks
     /// off, and the client asks for the rest.
     fn upstream_rest(&self) -> Result<Straight, BlobError> {
-        let Asked { upstream, repository, digest, .. } = &self.asked;
+        let BlobRequest { upstream, repository, digest, .. } = &self.asked;
         let hasher = match is_whole(self.part) {
             true if self.position > 0 => return Err(BlobError::Unreadable(ErrorKind::TimedOut)),
             true => Some(Hasher::new(digest.algorithm())),

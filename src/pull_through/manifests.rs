@@ -10,8 +10,8 @@ use super::error::FetchError;
 use super::{Fetched, PullThrough};
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, Reference, Registry, Repository};
-use crate::store::{Seen, Store, Unkept};
-use crate::upstream::Answer;
+use crate::registry_client::Answer;
+use crate::store::{HeldAs, Store, Unkept};
 
 pub(super) type Key = (Registry, Repository, Digest);
 
@@ -105,7 +105,7 @@ impl PullThrough {
         let keep = move |store: &Store| {
             let digest = fetched.digest();
             let content_type = fetched.content_type().map(str::to_owned);
-            let seen = Seen::Manifest { content_type };
+            let seen = HeldAs::Manifest { content_type };
             // To look at it tells whether it is there, and that it is used.
             if store.content(&registry, &repository, digest).is_some() || store.keeps(digest) {
                 store.hold(&registry, &repository, digest, &seen);
@@ -151,7 +151,7 @@ fn write(
     registry: &Registry,
     repository: &Repository,
     fetched: &Fetched,
-    seen: Seen,
+    seen: HeldAs,
 ) -> Result<(), Unkept> {
     let bytes = fetched.bytes();
     let mut ingest = store.ingest(fetched.digest(), Some(bytes.len() as u64))?;

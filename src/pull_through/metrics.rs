@@ -18,12 +18,12 @@ pub struct Metrics {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BrokenLabels {
-    reason: Why,
+    reason: BreakReason,
 }
 
 /// Why a blob did not come whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Why {
+enum BreakReason {
     /// It was other content than its digest says.
     Mismatch,
     /// It ended early, or went on after its end.
@@ -40,7 +40,7 @@ enum Why {
     Stopping,
 }
 
-impl Why {
+impl BreakReason {
     const ALL: [Self; 7] = [
         Self::Mismatch,
         Self::Length,
@@ -52,7 +52,7 @@ impl Why {
     ];
 }
 
-impl EncodeLabelValue for Why {
+impl EncodeLabelValue for BreakReason {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         let name = match self {
             Self::Mismatch => "mismatch",
@@ -72,7 +72,7 @@ impl Metrics {
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         // What is counted from nothing on shows its first time as a rise.
-        for reason in Why::ALL {
+        for reason in BreakReason::ALL {
             drop(metrics.broken.get_or_create(&BrokenLabels { reason }));
         }
         registry.register(
@@ -86,13 +86,13 @@ impl Metrics {
     /// Counts and logs that `digest` did not come whole.
     pub(super) fn broke_off(&self, digest: &Digest, error: &BlobError) {
         let reason = match error {
-            BlobError::Mismatch(_) => Why::Mismatch,
-            BlobError::Length | BlobError::OtherPart => Why::Length,
-            BlobError::Interrupted(_) | BlobError::Resume(_) => Why::Interrupted,
-            BlobError::NoRoom => Why::NoRoom,
-            BlobError::Unreadable(_) | BlobError::Removed => Why::Unreadable,
-            BlobError::TooSlow => Why::TooSlow,
-            BlobError::Stopping => Why::Stopping,
+            BlobError::Mismatch(_) => BreakReason::Mismatch,
+            BlobError::Length | BlobError::OtherPart => BreakReason::Length,
+            BlobError::Interrupted(_) | BlobError::Resume(_) => BreakReason::Interrupted,
+            BlobError::NoRoom => BreakReason::NoRoom,
+            BlobError::Unreadable(_) | BlobError::Removed => BreakReason::Unreadable,
+            BlobError::TooSlow => BreakReason::TooSlow,
+            BlobError::Stopping => BreakReason::Stopping,
         };
         self.broken.get_or_create(&BrokenLabels { reason }).inc();
         let error = error as &dyn std::error::Error;

@@ -4,7 +4,7 @@
 
 mod blob_stream;
 mod blobs;
-mod breaks;
+mod failures;
 mod by_piece;
 mod download;
 mod error;
@@ -16,10 +16,10 @@ mod kept;
 mod manifests;
 mod metrics;
 mod progress;
-mod small;
+mod bounded;
 mod source;
 mod straight;
-mod whole;
+mod complete;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,10 +35,10 @@ pub use inspect::Inspected;
 pub use metrics::Metrics;
 
 use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::registry_client::Upstream;
 use crate::requester::Requester;
 use crate::store::Store;
-use crate::upstream::Upstream;
-use breaks::Breaks;
+use failures::Failures;
 use in_flight::InFlight;
 use inspect::Natures;
 use manifests::Key;
@@ -52,7 +52,7 @@ pub struct PullThrough {
     /// None: nothing is kept on disk.
     store: Option<Store>,
     in_flight: InFlight,
-    breaks: Breaks,
+    breaks: Failures,
     natures: Natures,
     /// What goes on though no client waits for it.
     tasks: TaskTracker,
@@ -76,7 +76,7 @@ impl PullThrough {
             manifests,
             store: None,
             in_flight: InFlight::default(),
-            breaks: Breaks::new(Metrics::default()),
+            breaks: Failures::new(Metrics::default()),
             natures: Natures::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -86,7 +86,7 @@ impl PullThrough {
 
     /// The same, which keeps in `store` what it fetches.
     pub fn keeping(self, store: Store, metrics: Metrics) -> Self {
-        Self { store: Some(store), breaks: Breaks::new(metrics), ..self }
+        Self { store: Some(store), breaks: Failures::new(metrics), ..self }
     }
 
     /// The same content and the same downloads, and other upstreams. What is under way goes on with those

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::by_piece::Stored;
 use super::error::BlobError;
 use crate::oci::Hasher;
+use crate::registry_client::UpstreamError;
 use crate::store::Arriving;
-use crate::upstream::UpstreamError;
 
 /// How many bytes of what came last are kept in memory for those who keep up, about.
 const MAX_RECENT: u64 = 1 << 20;

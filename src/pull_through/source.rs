@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 
 use super::error::BlobError;
-use crate::net::{NetError, patiently};
+use crate::http_client::{NetError, patiently};
 use crate::oci::{Digest, Hasher, Registry, Repository};
-use crate::upstream::{Blob, ByteRange, Lost, Part, Upstream, UpstreamError, Violation};
+use crate::registry_client::{Blob, ByteRange, Lost, Part, Upstream, UpstreamError, Violation};
 
 /// How often one blob is taken up again after upstream broke off.
 const MAX_RESUMES: usize = 5;

@@ -1,6 +1,6 @@
 //! Counts and records each decision that reached a client, once.
 
-use crate::audit::{Asked, Audit, Record};
+use crate::audit::{Audit, Record, RequestInfo};
 use crate::gate::{Admitted, Denial};
 use crate::oci::ImageRef;
 
@@ -10,7 +10,7 @@ use super::metrics::Metrics;
 pub(super) fn admitted(
     audit: &Audit,
     metrics: &Metrics,
-    asked: Asked,
+    asked: RequestInfo,
     image: &ImageRef,
     admitted: &Admitted,
 ) {
@@ -18,14 +18,14 @@ pub(super) fn admitted(
     if let Some(remark) = admitted.remark() {
         metrics.count_remark(remark);
     }
-    if let Some(denial) = admitted.would() {
+    if let Some(denial) = admitted.dry_run_denial() {
         metrics.count_would_refuse(denial.reason());
     }
     audit.record(Record::admitted(asked, audit.now(), image, admitted));
 }
 
 /// Records a denial, if it is a decision: what upstream does not have is none.
-pub(super) fn denied(audit: &Audit, metrics: &Metrics, asked: Asked, denial: &Denial) {
+pub(super) fn denied(audit: &Audit, metrics: &Metrics, asked: RequestInfo, denial: &Denial) {
     let Some(record) = Record::denied(asked, audit.now(), denial) else { return };
     metrics.count_denied(record.verdict(), denial.reason(), record.scheme());
     if denial.is_tag_rolled_back() {

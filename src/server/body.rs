@@ -10,15 +10,15 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
 
-use crate::clients::{LIFETIME, Token};
+use crate::access::{LIFETIME, Token};
 use crate::gate::{Admitted, OpenBlob, ReferrerList};
 use crate::oci::{ErrorBody, Tag};
 use crate::pull_through::BlobStream;
+use crate::registry_client::Part;
 use crate::trust::Relayed;
-use crate::upstream::Part;
 
 use super::load::Load;
-use super::sticky::DenialManifest;
+use super::mirror::DenialManifest;
 
 /// The body of an answer.
 ///
@@ -55,9 +55,9 @@ use super::sticky::DenialManifest;
 ///     Body::denial(denial)
 /// }
 /// ```
-pub struct Body(Content);
+pub struct Body(BodyContent);
 
-enum Content {
+enum BodyContent {
     Empty,
     Whole(Bytes),
     Blob { stream: Pin<Box<BlobStream>>, sent: Counter },
@@ -65,26 +65,26 @@ enum Content {
 
 impl Body {
     pub(super) fn empty() -> Self {
-        Self(Content::Empty)
+        Self(BodyContent::Empty)
     }
 
     /// `{}`, which is all that `/v2/` says.
     pub(super) fn base() -> Self {
-        Self(Content::Whole(Bytes::from_static(b"{}")))
+        Self(BodyContent::Whole(Bytes::from_static(b"{}")))
     }
 
     pub(super) fn manifest(admitted: Admitted) -> Self {
-        Self(Content::Whole(admitted.into_bytes()))
+        Self(BodyContent::Whole(admitted.into_bytes()))
     }
 
     /// What stands in the place of a manifest that is denied.
     pub(super) fn denial(denial: DenialManifest) -> Self {
-        Self(Content::Whole(denial.into_bytes()))
+        Self(BodyContent::Whole(denial.into_bytes()))
     }
 
     /// A blob, or a part of one; `sent` counts the bytes of it that left.
     pub(super) fn blob(blob: OpenBlob, sent: Counter) -> Self {
-        Self(Content::Blob { stream: Box::pin(blob.into_stream()), sent })
+        Self(BodyContent::Blob { stream: Box::pin(blob.into_stream()), sent })
     }
 
     /// `{"name":…,"tags":[…]}`; `None` if too many bytes of lists wait for their clients.
@@ -105,7 +105,7 @@ impl Body {
     }
 
     fn list(list: Bytes, load: &Load) -> Option<Self> {
-        load.admit_list(list).map(|list| Self(Content::Whole(list)))
+        load.admit_list(list).map(|list| Self(BodyContent::Whole(list)))
     }
 
     /// A token (distribution-spec, "Token Authentication"). Older clients read `token`, OAuth 2 clients
@@ -114,19 +114,19 @@ impl Body {
         let (token, seconds) = (token.as_str(), LIFETIME.as_secs());
         let body =
             serde_json::json!({ "token": token, "access_token": token, "expires_in": seconds });
-        Self(Content::Whole(body.to_string().into()))
+        Self(BodyContent::Whole(body.to_string().into()))
     }
 
     pub(super) fn error(error: &ErrorBody) -> Self {
-        Self(Content::Whole(error.to_json().into()))
+        Self(BodyContent::Whole(error.to_json().into()))
     }
 
     /// In bytes, where it is known beforehand.
     pub(super) fn len(&self) -> Option<u64> {
         match &self.0 {
-            Content::Empty => Some(0),
-            Content::Whole(bytes) => Some(bytes.len() as u64),
-            Content::Blob { stream, .. } => match stream.part() {
+            BodyContent::Empty => Some(0),
+            BodyContent::Whole(bytes) => Some(bytes.len() as u64),
+            BodyContent::Blob { stream, .. } => match stream.part() {
                 Part::Whole { length } => length,
                 Part::Range(range) => Some(range.length()),
             },
@@ -143,13 +143,13 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut self.0 {
-            Content::Empty => Poll::Ready(None),
-            Content::Whole(bytes) => {
+            BodyContent::Empty => Poll::Ready(None),
+            BodyContent::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
-                self.0 = Content::Empty;
+                self.0 = BodyContent::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            Content::Blob { stream, sent } => {
+            BodyContent::Blob { stream, sent } => {
                 let frame = ready!(stream.as_mut().poll_frame(cx));
                 if let Some(Ok(frame)) = &frame {
                     sent.inc_by(frame.data_ref().map_or(0, |bytes| bytes.len() as u64));
@@ -161,17 +161,17 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Content::Empty => true,
-            Content::Whole(bytes) => bytes.is_empty(),
-            Content::Blob { stream, .. } => stream.is_end_stream(),
+            BodyContent::Empty => true,
+            BodyContent::Whole(bytes) => bytes.is_empty(),
+            BodyContent::Blob { stream, .. } => stream.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Content::Empty => SizeHint::with_exact(0),
-            Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Blob { stream, .. } => stream.size_hint(),
+            BodyContent::Empty => SizeHint::with_exact(0),
+            BodyContent::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            BodyContent::Blob { stream, .. } => stream.size_hint(),
         }
     }
 }

@@ -5,7 +5,7 @@ use http::header::{IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue};
 use thiserror::Error;
 
-use crate::upstream::ByteRange;
+use crate::registry_client::ByteRange;
 
 /// A range that cannot be: of another form than RFC 9110 has, or one that ends before it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

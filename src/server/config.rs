@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::settings::Section;
+use crate::toml_reader::Section;
 
 use super::limits::Limits;
 

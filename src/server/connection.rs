@@ -20,17 +20,17 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::clients::ClientCertificate;
+use crate::access::ClientCertificate;
 
 use super::connections::Seat;
 use super::exchange::{Exchange, Reported};
+use super::idle_timeout::{Activity, Silence};
 use super::limits::{Limits, Versions};
 use super::load::{Load, Reached};
 use super::objection::{self, Objection};
-use super::paced::Paced;
-use super::pulse::{Pulse, Silence};
 use super::streams::{self, Streams};
 use super::tls::Tls;
+use super::write_timeout::WriteTimeout;
 
 /// How long a connection that must leave for another may take to say so.
 const FAREWELL: Duration = Duration::from_millis(100);
@@ -56,7 +56,7 @@ where
         let header_bytes = limits.max_header_bytes.max(Limits::MIN_HEADER_BYTES);
         http.http1()
             .timer(TokioTimer::new())
-            // `Pulse` distinguishes slow headers from idle connections, and hyper does not.
+            // `Activity` distinguishes slow headers from idle connections, and hyper does not.
             .header_read_timeout(None)
             .max_buf_size(usize::try_from(header_bytes).unwrap_or(usize::MAX));
         http.http2()
@@ -77,15 +77,15 @@ where
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        pulse: Arc<Pulse>,
+        activity: Arc<Activity>,
         seat: &Seat,
         shutdown: &CancellationToken,
     ) {
-        let paced = Paced::new(stream, Arc::clone(&pulse), self.limits.write_timeout);
+        let socket = WriteTimeout::new(stream, Arc::clone(&activity), self.limits.write_timeout);
         let Some(tls) = &self.tls else {
-            return self.talk(paced, &pulse, peer, None, seat, shutdown).await;
+            return self.talk(socket, &activity, peer, None, seat, shutdown).await;
         };
-        let handshake = tls.acceptor(self.limits.versions).accept(paced);
+        let handshake = tls.acceptor(self.limits.versions).accept(socket);
         let handshake = tokio::time::timeout(self.limits.handshake_timeout, handshake);
         let shaken = tokio::select! {
             shaken = handshake => shaken,
@@ -93,10 +93,10 @@ where
         };
         match shaken {
             Ok(Ok(secured)) => {
-                pulse.shaken();
+                activity.shaken();
                 let shown = secured.get_ref().1.peer_certificates();
                 let certificate = shown.and_then(ClientCertificate::of);
-                self.talk(secured, &pulse, peer, certificate, seat, shutdown).await;
+                self.talk(secured, &activity, peer, certificate, seat, shutdown).await;
             }
             Ok(Err(why)) => debug!(client.address = %peer, %why, "no TLS handshake"),
             Err(_) => debug!(client.address = %peer, "the TLS handshake took too long"),
@@ -106,7 +106,7 @@ where
     async fn talk(
         &self,
         io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        pulse: &Arc<Pulse>,
+        activity: &Arc<Activity>,
         peer: SocketAddr,
         certificate: Option<ClientCertificate>,
         seat: &Seat,
@@ -114,7 +114,7 @@ where
     ) {
         let service = service_fn(|request: Request<Incoming>| {
             let http2 = request.version() == Version::HTTP_2;
-            let place = self.load.admit_request(pulse.open());
+            let place = self.load.admit_request(activity.open());
             let (mut head, body) = request.into_parts();
             let busy = place.is_none().then_some(Objection::Busy);
             if let Some(objection) = objection::to_host(&head).or(busy) {
@@ -123,7 +123,7 @@ where
             if let Some(certificate) = &certificate {
                 head.extensions.insert(certificate.clone());
             }
-            let exchange = Exchange::begin(pulse, http2, place);
+            let exchange = Exchange::begin(activity, http2, place);
             // Not a block of its own, which would hold the whole answer twice.
             let answer = (self.service)(peer, Request::from_parts(head, body));
             answer.map(|answer| {
@@ -132,7 +132,7 @@ where
             })
         });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(io), service));
-        let mut silence = pin!(pulse.silence(&self.limits));
+        let mut silence = pin!(activity.silence(&self.limits));
         let mut closing = false;
         let end = loop {
             tokio::select! {
@@ -145,7 +145,7 @@ where
                     debug!(client.address = %peer, "the connection is closed for another");
                     connection.as_mut().graceful_shutdown();
                     if tokio::time::timeout(FAREWELL, connection).await.is_err() {
-                        pulse.sever();
+                        activity.sever();
                     }
                     return;
                 }
@@ -154,12 +154,12 @@ where
                     match silence {
                         Silence::Idle => {}
                         Silence::Header => {
-                            pulse.sever();
+                            activity.sever();
                             return;
                         }
                         Silence::Reader => {
                             self.load.count(Reached::WriteTimeout);
-                            pulse.sever();
+                            activity.sever();
                             return;
                         }
                     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::idle_timeout::{Activity, Wait};
 use super::limits::Limits;
-use super::pulse::{Pulse, Wait};
 
 /// Which part of all connections is closed at once when there are too many and they wait for requests: one of
 /// so many. Looking at all of them is not worth it for one.
@@ -38,7 +38,7 @@ struct Open {
 #[derive(Debug)]
 struct Entry {
     address: IpAddr,
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
     leave: CancellationToken,
 }
 
@@ -60,7 +60,7 @@ impl Connections {
     pub(super) fn enter(
         self: &Arc<Self>,
         address: IpAddr,
-        pulse: &Arc<Pulse>,
+        activity: &Arc<Activity>,
     ) -> (Option<Seat>, usize) {
         let address = network(address);
         let mut open = self.lock();
@@ -87,7 +87,7 @@ impl Connections {
         }
         open.last += 1;
         let (number, leave) = (open.last, CancellationToken::new());
-        let entry = Entry { address, pulse: Arc::clone(pulse), leave: leave.clone() };
+        let entry = Entry { address, activity: Arc::clone(activity), leave: leave.clone() };
         open.entries.insert(number, entry);
         (Some(Seat { connections: Arc::clone(self), number, leave }), left)
     }
@@ -104,7 +104,7 @@ impl Connections {
         let mut busiest: Option<(Rank, usize, u64)> = None;
         for (number, entry) in &open.entries {
             let above = held_by(&entry.address) > share;
-            match entry.pulse.wait(now) {
+            match entry.activity.wait(now) {
                 Wait::Request(idle) => ranked.push(((above, true, idle), *number)),
                 Wait::Reader(silent) if silent >= self.reader_grace => {
                     ranked.push(((above, false, silent), *number));
@@ -178,13 +178,13 @@ mod tests {
     }
 
     /// A connection with its pulse, a second after the last one.
-    async fn enter(connections: &Arc<Connections>, from: IpAddr) -> Option<(Seat, Arc<Pulse>)> {
+    async fn enter(connections: &Arc<Connections>, from: IpAddr) -> Option<(Seat, Arc<Activity>)> {
         tokio::time::advance(Duration::from_secs(1)).await;
-        let pulse = Arc::new(Pulse::new());
-        connections.enter(from, &pulse).0.map(|seat| (seat, pulse))
+        let activity = Arc::new(Activity::new());
+        connections.enter(from, &activity).0.map(|seat| (seat, activity))
     }
 
-    fn must_leave(connection: &(Seat, Arc<Pulse>)) -> bool {
+    fn must_leave(connection: &(Seat, Arc<Activity>)) -> bool {
         connection.0.leave.is_cancelled()
     }
 

@@ -14,8 +14,8 @@ use futures_util::task::AtomicWaker;
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::load::Place;
-use super::pulse::Pulse;
+use super::idle_timeout::Activity;
+use super::load::BudgetShare;
 
 /// How many bytes of its answer a client must take within `write_timeout`, if it has as many left: of an
 /// HTTP/2 stream, whose window the client may open byte by byte.
@@ -26,7 +26,7 @@ const SMALL: usize = 16 << 10;
 
 /// One request and its answer. It ends when this is dropped: after the last byte was given to the socket.
 pub(super) struct Exchange {
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
     http2: bool,
     /// Whether the answer waits for us, and not for the client.
     ours: AtomicBool,
@@ -40,15 +40,19 @@ pub(super) struct Exchange {
     released: AtomicWaker,
     /// What the answer's end is recorded as, if HTTP holds pieces of it then.
     tail: AtomicU64,
-    _place: Option<Place>,
+    _place: Option<BudgetShare>,
 }
 
 impl Exchange {
     /// Begins: the headers of the request are read.
-    pub(super) fn begin(pulse: &Arc<Pulse>, http2: bool, place: Option<Place>) -> Arc<Self> {
-        pulse.begin(http2);
+    pub(super) fn begin(
+        activity: &Arc<Activity>,
+        http2: bool,
+        place: Option<BudgetShare>,
+    ) -> Arc<Self> {
+        activity.begin(http2);
         Arc::new(Self {
-            pulse: Arc::clone(pulse),
+            activity: Arc::clone(activity),
             http2,
             ours: AtomicBool::new(true),
             held: AtomicUsize::new(0),
@@ -63,12 +67,12 @@ impl Exchange {
     /// Until when the client must make progress, if it is its turn.
     pub(super) fn deadline(&self, write_timeout: Duration) -> Option<Instant> {
         let theirs = !self.ours.load(Ordering::Relaxed);
-        theirs.then(|| self.pulse.at(self.since.load(Ordering::Relaxed)) + write_timeout)
+        theirs.then(|| self.activity.at(self.since.load(Ordering::Relaxed)) + write_timeout)
     }
 
     /// The client did not make progress in time: its stream is about to be reset.
     pub(super) fn stalled(&self) {
-        self.pulse.stalled();
+        self.activity.stalled();
     }
 
     fn turn(&self, ours: bool) {
@@ -76,16 +80,16 @@ impl Exchange {
             return;
         }
         if ours {
-            self.pulse.ours_begins();
+            self.activity.ours_begins();
         } else {
             self.renew();
-            self.pulse.ours_ends();
+            self.activity.ours_ends();
         }
     }
 
     fn renew(&self) {
         self.taken.store(0, Ordering::Relaxed);
-        self.since.store(self.pulse.now(), Ordering::Relaxed);
+        self.since.store(self.activity.now(), Ordering::Relaxed);
     }
 
     fn took(&self, bytes: usize) {
@@ -100,9 +104,9 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         let tail = *self.tail.get_mut();
         if tail > 0 {
-            self.pulse.tail_ends(tail);
+            self.activity.tail_ends(tail);
         }
-        self.pulse.end(*self.ours.get_mut());
+        self.activity.end(*self.ours.get_mut());
     }
 }
 
@@ -174,9 +178,9 @@ impl<B: http_body::Body + Unpin> http_body::Body for Reported<B> {
 
 impl<B> Drop for Reported<B> {
     fn drop(&mut self) {
-        let Exchange { http2, held, pulse, tail, .. } = &*self.exchange;
+        let Exchange { http2, held, activity, tail, .. } = &*self.exchange;
         if *http2 && held.load(Ordering::SeqCst) > 0 {
-            tail.store(pulse.tail_begins(), Ordering::SeqCst);
+            tail.store(activity.tail_begins(), Ordering::SeqCst);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::clients::Clients;
+use crate::access::Clients;
 use crate::gate::Gate;
 
 use super::config::DenialStatus;

@@ -1,6 +1,6 @@
 //! The table of contents of the proxy: each route's one call and its one answer. Decides nothing
-//! itself: names are [`Route`]'s, trust the gate's, headers `respond`'s, and what there is in the place of
-//! what is denied `instead`'s.
+//! itself: names are [`Route`]'s, trust the gate's, headers `respond`'s, and the answers to denials
+//! `denied`'s.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use futures_util::FutureExt as _;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 
+use crate::access::{ClientCertificate, Clients};
 use crate::audit::{Audit, RequestId};
-use crate::clients::{ClientCertificate, Clients};
 use crate::gate::{Admitted, Denial, Gate, ReferrerList};
-use crate::net::{patiently, via};
+use crate::http_client::{patiently, via};
 use crate::oci::headers::ContentName;
 use crate::oci::{Digest, ImageRef, Registry, Repository};
 use crate::trust::Relayed;
@@ -23,16 +23,16 @@ use super::audit;
 use super::body::Body;
 use super::conditions;
 use super::config::DenialStatus;
+use super::denied::{ANSWER, PATIENCE, is_passing};
 use super::drain;
-use super::facing::Facing;
 use super::generation::Generations;
-use super::instead::{ANSWER, PATIENCE, is_passing};
+use super::listener_kind::ListenerKind;
 use super::load::Load;
-use super::metrics::{Kind, Metrics};
+use super::metrics::{Metrics, RequestKind};
+use super::mirror::Memory;
 use super::objection::Objection;
 use super::respond::{self, Listed};
 use super::route::{Malformed, Route};
-use super::sticky::Memory;
 
 /// The public service: answers every request of every client.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(super) struct Exchange<'a> {
     pub(super) proxy: &'a Proxy,
     gate: &'a Gate,
     pub(super) denial_status: DenialStatus,
-    pub(super) facing: Facing,
+    pub(super) listener: ListenerKind,
     pub(super) client: SocketAddr,
     /// Who that is, where clients are asked.
     pub(super) user: Option<Arc<str>>,
@@ -73,7 +73,7 @@ impl Proxy {
     /// nothing.
     pub async fn handle<B>(
         &self,
-        facing: Facing,
+        listener: ListenerKind,
         client: SocketAddr,
         request: Request<B>,
     ) -> Response<Body>
@@ -89,7 +89,7 @@ impl Proxy {
             proxy: self,
             gate: &gate,
             denial_status: generation.denial_status,
-            facing,
+            listener,
             client,
             user: None,
             path: head.uri.path(),
@@ -97,9 +97,9 @@ impl Proxy {
             head: head.method == Method::HEAD,
             id: self.audit.name(),
             started,
-            answer_by: match facing {
-                Facing::Clients => None,
-                Facing::Mirror(_) => Some(tokio::time::Instant::now() + ANSWER),
+            answer_by: match listener {
+                ListenerKind::Clients => None,
+                ListenerKind::Mirror(_) => Some(tokio::time::Instant::now() + ANSWER),
             },
         };
         let route =
@@ -108,7 +108,7 @@ impl Proxy {
         let certificate = head.extensions.get::<ClientCertificate>();
         let mut refused = match exchange.refused(&head) {
             Some(refused) => Some(refused),
-            None => exchange.let_in(&generation.clients, certificate, &route).await,
+            None => exchange.authorize(&generation.clients, certificate, &route).await,
         };
         let mut turn = None;
         if refused.is_none() && is_list(&route) {
@@ -186,18 +186,18 @@ fn is_list(route: &Result<Route, Malformed>) -> bool {
     matches!(route, Ok(Route::Tags { .. } | Route::Referrers { .. } | Route::TrustMetadata { .. }))
 }
 
-fn kind(route: &Result<Route, Malformed>) -> Kind {
+fn kind(route: &Result<Route, Malformed>) -> RequestKind {
     match route {
-        Err(_) => Kind::Malformed,
-        Ok(Route::Base) => Kind::Base,
-        Ok(Route::Manifest(_)) => Kind::Manifest,
-        Ok(Route::Blob { .. }) => Kind::Blob,
-        Ok(Route::Tags { .. }) => Kind::Tags,
-        Ok(Route::Referrers { .. }) => Kind::Referrers,
-        Ok(Route::Token) => Kind::Token,
-        Ok(Route::TrustMetadata { .. }) => Kind::TrustMetadata,
-        Ok(Route::Unsupported) => Kind::Unsupported,
-        Ok(Route::NotFound) => Kind::NotFound,
+        Err(_) => RequestKind::Malformed,
+        Ok(Route::Base) => RequestKind::Base,
+        Ok(Route::Manifest(_)) => RequestKind::Manifest,
+        Ok(Route::Blob { .. }) => RequestKind::Blob,
+        Ok(Route::Tags { .. }) => RequestKind::Tags,
+        Ok(Route::Referrers { .. }) => RequestKind::Referrers,
+        Ok(Route::Token) => RequestKind::Token,
+        Ok(Route::TrustMetadata { .. }) => RequestKind::TrustMetadata,
+        Ok(Route::Unsupported) => RequestKind::Unsupported,
+        Ok(Route::NotFound) => RequestKind::NotFound,
     }
 }
 
@@ -224,7 +224,7 @@ impl Exchange<'_> {
     }
 
     /// What the client is told where it may not have what it asks for, signed or not.
-    async fn let_in(
+    async fn authorize(
         &mut self,
         clients: &Clients,
         certificate: Option<&ClientCertificate>,
@@ -239,7 +239,7 @@ impl Exchange<'_> {
         let client = match Box::pin(identified).await {
             Ok(client) => client,
             Err(why) => {
-                return Some(self.not_let_in(why, clients, matches!(route, Ok(Route::Base))));
+                return Some(self.unauthorized(why, clients, matches!(route, Ok(Route::Base))));
             }
         };
         self.user = client.user().cloned();
@@ -281,7 +281,7 @@ impl Exchange<'_> {
         let decision = Box::pin(self.gate.admit(image));
         match self.in_time(|| image.clone(), decision).await {
             Ok(admitted) => {
-                if self.facing != Facing::Clients
+                if self.listener != ListenerKind::Clients
                     && let Err(denial) = self.config_is_there(image, &admitted).boxed().await
                 {
                     return self.no_manifest(&image.reference, &denial);
@@ -325,9 +325,9 @@ impl Exchange<'_> {
         }
         match conditions::range(self.headers, name.etag()) {
             Ok(range) => {
-                let found = match self.facing {
-                    Facing::Clients => gate.blob(registry, repository, &digest, range).await,
-                    Facing::Mirror(_) => {
+                let found = match self.listener {
+                    ListenerKind::Clients => gate.blob(registry, repository, &digest, range).await,
+                    ListenerKind::Mirror(_) => {
                         let open = || gate.steady_blob(registry, repository, &digest, range);
                         self.in_time(image, patiently(PATIENCE, is_passing, open)).boxed().await
                     }

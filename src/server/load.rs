@@ -113,9 +113,9 @@ impl Load {
     /// A place for a request on a connection with `others` requests in progress; `None` if the request must
     /// be refused. A connection always gets a place for one request, so nobody can keep others out with
     /// requests alone.
-    pub(super) fn admit_request(&self, others: usize) -> Option<Place> {
+    pub(super) fn admit_request(&self, others: usize) -> Option<BudgetShare> {
         let taken = self.requests.used.fetch_add(1, Relaxed);
-        let place = Place(Arc::clone(&self.requests), 1);
+        let place = BudgetShare(Arc::clone(&self.requests), 1);
         let crowded = taken >= self.requests.most / 2 && others >= CROWDED_SHARE;
         if others > 0 && (crowded || taken >= self.requests.most) {
             self.count(Reached::Requests);
@@ -141,7 +141,7 @@ impl Load {
     /// is longer than the limit is sent if it is the only one.
     pub(super) fn admit_list(&self, list: Bytes) -> Option<Bytes> {
         let used = self.lists.used.fetch_add(list.len(), Relaxed);
-        let place = Place(Arc::clone(&self.lists), list.len());
+        let place = BudgetShare(Arc::clone(&self.lists), list.len());
         if used > 0 && used.saturating_add(list.len()) > self.lists.most {
             self.count(Reached::Lists);
             return None;
@@ -181,9 +181,9 @@ impl Budget {
 
 /// A part of a budget, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Budget>, usize);
+pub(super) struct BudgetShare(Arc<Budget>, usize);
 
-impl Drop for Place {
+impl Drop for BudgetShare {
     fn drop(&mut self) {
         self.0.used.fetch_sub(self.1, Relaxed);
     }
@@ -191,7 +191,7 @@ impl Drop for Place {
 
 struct Counted {
     list: Bytes,
-    _place: Place,
+    _place: BudgetShare,
 }
 
 impl AsRef<[u8]> for Counted {

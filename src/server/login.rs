@@ -6,14 +6,14 @@
 use http::header::{HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Response};
 
-use crate::clients::{Clients, NotLetIn};
+use crate::access::{Clients, Unauthorized};
 
 use super::body::Body;
-use super::facing::{Facing, Scheme};
 use super::handle::Exchange;
+use super::listener_kind::{ListenerKind, Scheme};
+use super::mirror::MirrorDenial;
 use super::respond;
 use super::route::TOKEN_PATH;
-use super::sticky::Sticky;
 
 /// How a request of docker's classic store begins to name its client; others with its transport are no harm.
 const DOCKER: &[u8] = b"docker/";
@@ -24,24 +24,24 @@ const HINT: &str = "docker sends a mirror the password that is stored for Docker
 
 impl Exchange<'_> {
     /// The answer to a client that is not let in for that reason.
-    pub(super) fn not_let_in(
+    pub(super) fn unauthorized(
         &self,
-        why: NotLetIn,
+        why: Unauthorized,
         clients: &Clients,
         is_base: bool,
     ) -> Response<Body> {
         let sentence = clients.sentence(why);
-        let otherwise = || respond::not_let_in(why, sentence, clients, BASIC);
-        let scheme = match self.facing {
-            Facing::Clients => None,
-            Facing::Mirror(scheme) => Some(scheme),
+        let otherwise = || respond::unauthorized(why, sentence, clients, BASIC);
+        let scheme = match self.listener {
+            ListenerKind::Clients => None,
+            ListenerKind::Mirror(scheme) => Some(scheme),
         };
         match (scheme, why) {
-            (Some(scheme), NotLetIn::Unknown | NotLetIn::Wrong | NotLetIn::Token)
+            (Some(scheme), Unauthorized::Unknown | Unauthorized::Wrong | Unauthorized::Token)
                 if is_base && clients.takes_passwords() =>
             {
                 match challenge(scheme, self.headers) {
-                    Some(challenge) => respond::not_let_in(why, sentence, clients, challenge),
+                    Some(challenge) => respond::unauthorized(why, sentence, clients, challenge),
                     // Without a challenge, each request for content is denied.
                     None => respond::base(),
                 }
@@ -53,13 +53,13 @@ impl Exchange<'_> {
     /// A token for the user whose password came with the request, on the mirror listener of a gate with
     /// passwords.
     pub(super) async fn token(&self, method: &Method, clients: &Clients) -> Response<Body> {
-        if self.facing == Facing::Clients || !clients.takes_passwords() {
+        if self.listener == ListenerKind::Clients || !clients.takes_passwords() {
             return respond::not_found();
         }
         // A POST brings a refresh token, and the gate issues none.
         let issued = match *method {
             Method::GET | Method::HEAD => clients.token(self.headers, self.client.ip()).await,
-            _ => Err(NotLetIn::Wrong),
+            _ => Err(Unauthorized::Wrong),
         };
         match issued {
             Ok(token) => respond::token(&token),
@@ -69,7 +69,7 @@ impl Exchange<'_> {
 
     /// The denial at the token endpoint, which docker takes as final.
     pub(super) fn no_token(&self, sentence: &str) -> Response<Body> {
-        respond::sticky(Sticky::new(&format!("{sentence} ({HINT})"), self.id).no_token())
+        respond::mirrored(MirrorDenial::new(&format!("{sentence} ({HINT})"), self.id).no_token())
     }
 }
 

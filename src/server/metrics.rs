@@ -18,7 +18,7 @@ use super::durations::Durations;
 
 /// Which kind of path was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum RequestKind {
     Base,
     Blob,
     Malformed,
@@ -31,7 +31,7 @@ pub(super) enum Kind {
     Unsupported,
 }
 
-impl Kind {
+impl RequestKind {
     /// All of them, in the order of their declaration.
     const ALL: [Self; 10] = [
         Self::Base,
@@ -47,7 +47,7 @@ impl Kind {
     ];
 }
 
-impl EncodeLabelValue for Kind {
+impl EncodeLabelValue for RequestKind {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         let name = match self {
             Self::Base => "base",
@@ -67,13 +67,13 @@ impl EncodeLabelValue for Kind {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    route: Kind,
+    route: RequestKind,
     status: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
-    route: Kind,
+    route: RequestKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -110,8 +110,8 @@ struct SourceLabels {
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     /// Of `requests`, those of each kind that were answered with 200: not looked up each time.
-    answered: [Counter; Kind::ALL.len()],
-    durations: [Durations; Kind::ALL.len()],
+    answered: [Counter; RequestKind::ALL.len()],
+    durations: [Durations; RequestKind::ALL.len()],
     verdicts: Family<VerdictLabels, Counter>,
     /// Of `verdicts`, those that admitted by each scheme, for the same reason.
     admitted: [Counter; Scheme::ALL.len()],
@@ -129,9 +129,10 @@ impl Metrics {
         let durations = Family::<RouteLabels, Durations>::default();
         let verdicts = Family::<VerdictLabels, Counter>::default();
         let metrics = Self {
-            answered: Kind::ALL
+            answered: RequestKind::ALL
                 .map(|route| requests.get_or_create_owned(&RequestLabels { route, status: 200 })),
-            durations: Kind::ALL.map(|route| durations.get_or_create_owned(&RouteLabels { route })),
+            durations: RequestKind::ALL
+                .map(|route| durations.get_or_create_owned(&RouteLabels { route })),
             requests,
             admitted: Scheme::ALL.map(|scheme| {
                 verdicts.get_or_create_owned(&VerdictLabels::new("admitted", None, Some(scheme)))
@@ -195,7 +196,7 @@ impl Metrics {
         metrics
     }
 
-    pub(super) fn count_request(&self, route: Kind, status: StatusCode, took: Duration) {
+    pub(super) fn count_request(&self, route: RequestKind, status: StatusCode, took: Duration) {
         match status.as_u16() {
             200 => self.answered[route as usize].inc(),
             status => self.requests.get_or_create(&RequestLabels { route, status }).inc(),
@@ -260,7 +261,7 @@ mod tests {
     fn the_names_are_those_of_the_contract() {
         let mut registry = Registry::default();
         let metrics = Metrics::registered(&mut registry);
-        metrics.count_request(Kind::Manifest, StatusCode::OK, Duration::from_micros(300));
+        metrics.count_request(RequestKind::Manifest, StatusCode::OK, Duration::from_micros(300));
         metrics.count_denied("absent", Some("tag_not_signed"), Some(Scheme::NotaryV1));
         metrics.count_admitted(Some(Scheme::NotaryV1));
         metrics.count_admitted(None);

@@ -3,31 +3,31 @@
 //! [`Server`] accepts connections within limits and drains them at the end. It knows connections and
 //! time, and nothing of registries: what to answer is its caller's, and the admin listener is served
 //! by it too. [`Proxy`] answers: `Route` → gate → `respond`. On the listener for clients that use the
-//! gate as a mirror, what is denied is answered by `sticky`.
+//! gate as a mirror, `mirror` answers denials.
 
 pub mod limits;
 pub mod tls;
 pub mod load;
 pub mod objection;
-mod pulse;
+mod idle_timeout;
 mod exchange;
 mod streams;
-mod paced;
+mod write_timeout;
 mod connections;
 mod connection;
 pub mod route;
 mod durations;
 pub mod metrics;
 mod audit;
-pub mod facing;
-pub mod sticky;
+pub mod listener_kind;
+pub mod mirror;
 pub mod body;
 mod conditions;
 mod drain;
 pub mod config;
 pub mod generation;
 mod respond;
-mod instead;
+mod denied;
 mod login;
 pub mod handle;
 
@@ -47,19 +47,19 @@ pub use body::Body;
 pub use config::{Config, DenialStatus, Mirror, TlsFiles};
 use connection::Listener;
 use connections::Connections;
-pub use facing::{Facing, Scheme};
 pub use generation::{Generation, Generations};
 pub use handle::Proxy;
+use idle_timeout::Activity;
 pub use limits::{Limits, Versions};
+pub use listener_kind::{ListenerKind, Scheme};
 pub use load::Load;
 use load::Reached;
 pub use metrics::Metrics;
+pub use mirror::DenialManifest;
 pub use objection::Objection;
-use paced::Transport as _;
-use pulse::Pulse;
 pub use route::{Names, Route};
-pub use sticky::DenialManifest;
 pub use tls::{Tls, TlsError};
+use write_timeout::Transport as _;
 
 use crate::tasks::{Supervisor, Task};
 
@@ -139,8 +139,8 @@ where
                 () = self.shutdown.cancelled() => return,
                 next = accept(&listener, &self.limits) => next,
             };
-            let pulse = Arc::new(Pulse::new());
-            let (seat, left) = self.seats.enter(peer.ip(), &pulse);
+            let activity = Arc::new(Activity::new());
+            let (seat, left) = self.seats.enter(peer.ip(), &activity);
             if left > 0 || seat.is_none() {
                 debug!(client.address = %peer, closed = left, "there are too many connections");
                 self.load.count(Reached::Connections);
@@ -151,7 +151,7 @@ where
             self.connections.spawn(async move {
                 tokio::select! {
                     () = cut.cancelled() => {}
-                    () = shared.serve(stream, peer, pulse, &seat, &shutdown) => {}
+                    () = shared.serve(stream, peer, activity, &seat, &shutdown) => {}
                 }
             });
         }

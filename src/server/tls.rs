@@ -15,7 +15,7 @@ use rustls::server::danger::ClientCertVerifier;
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 
-use crate::clients::{Certificates, Handshake};
+use crate::access::{Certificates, Handshake};
 use crate::oci::Digest;
 
 use super::limits::Versions;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::settings::Section;
+use crate::toml_reader::Section;
 
 const DEFAULT_MAX_SIZE: u64 = 20 << 30;
 const DEFAULT_SCRUB_EVERY: Duration = Duration::from_secs(7 * 24 * 60 * 60);

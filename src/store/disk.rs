@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::capacity::Capacity;
 use super::config::Config;
-use super::facts::{Facts, Place, Seen};
 use super::health::Health;
 use super::in_use::{InUse, Opened};
+use super::index::{ContentIndex, HeldAs, Place};
 use super::ingest::Unkept;
 use super::lanes::Lanes;
 use super::layout::Layout;
@@ -21,7 +22,6 @@ use super::metrics::{Fault, Metrics, Operation};
 use super::published::Published;
 use super::recent::Recent;
 use super::removal::Removal;
-use super::room::Room;
 use super::warm::Warm;
 use crate::clock::Clock;
 use crate::oci::Digest;
@@ -32,8 +32,8 @@ pub(super) struct Disk {
     pub(super) scrub_every: Duration,
     pub(super) layout: Arc<Layout>,
     pub(super) health: Arc<Health>,
-    pub(super) room: Arc<Room>,
-    pub(super) facts: Facts,
+    pub(super) room: Arc<Capacity>,
+    pub(super) facts: ContentIndex,
     pub(super) in_use: Arc<InUse>,
     pub(super) recent: Recent,
     pub(super) warm: Warm,
@@ -57,8 +57,8 @@ impl Disk {
     pub(super) fn new(config: &Config, clock: Clock, metrics: &Metrics) -> Self {
         let layout = Arc::new(Layout::new(&config.path));
         let health = Health::new(clock.clone(), metrics.clone());
-        let room = Arc::new(Room::new(config.max_size, metrics.bytes.clone()));
-        let facts = Facts::new(layout.clone(), clock.clone(), health.clone(), room.clone());
+        let room = Arc::new(Capacity::new(config.max_size, metrics.bytes.clone()));
+        let facts = ContentIndex::new(layout.clone(), clock.clone(), health.clone(), room.clone());
         let in_use = Arc::default();
         Self {
             clock,
@@ -94,7 +94,7 @@ impl Disk {
     }
 
     /// The content of `digest`, if that repository is known to hold it.
-    pub(super) fn find(&self, place: Place<'_>, digest: &Digest) -> Option<(Arc<Opened>, Seen)> {
+    pub(super) fn find(&self, place: Place<'_>, digest: &Digest) -> Option<(Arc<Opened>, HeldAs)> {
         // In this order: what is in use does not go between the one and the other.
         let pin = self.in_use.pin(digest)?;
         let held = self.facts.held(place, digest)?;
@@ -213,7 +213,7 @@ mod tests {
             let mut ingest = store.ingest(&digest, None).unwrap();
             ingest.append(&content).unwrap();
             let whole = ingest.verify().unwrap();
-            drop(whole.publish(&registry, &repository, Seen::Blob).unwrap());
+            drop(whole.publish(&registry, &repository, HeldAs::Blob).unwrap());
             assert!(store.look_up(&registry, &repository, &digest).await.is_some());
         }
         assert!(store.disk.in_use.mapped() > store.disk.room.most_pinned());

@@ -7,12 +7,12 @@ use std::io;
 use std::sync::PoisonError;
 
 use super::atomic;
+use super::capacity::Reservation;
 use super::disk::Disk;
-use super::facts::{Lasting, Rank, Tables};
 use super::in_use::Going;
+use super::index::{Lasting, Rank, Tables};
 use super::ingest::Unkept;
 use super::metrics::Operation;
-use super::room::Reservation;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, Manifest};
 

@@ -10,7 +10,7 @@ use super::mapped::Mapped;
 use super::touched::{Touched, WINDOW};
 use crate::oci::Digest;
 
-enum Place {
+enum Use {
     Pinned(Weak<Pin>),
     /// It is being removed.
     Going,
@@ -19,7 +19,7 @@ enum Place {
 /// The digests that are in use.
 #[derive(Default)]
 pub(super) struct InUse {
-    places: Mutex<HashMap<Digest, Place>>,
+    places: Mutex<HashMap<Digest, Use>>,
     gone: Condvar,
     /// The bytes of content that is mapped, and therefore cannot be removed.
     mapped: AtomicU64,
@@ -68,12 +68,12 @@ impl InUse {
 
     fn pin_in(
         self: &Arc<Self>,
-        places: &mut HashMap<Digest, Place>,
+        places: &mut HashMap<Digest, Use>,
         digest: &Digest,
     ) -> Option<Arc<Pin>> {
         match places.get(digest) {
-            Some(Place::Going) => return None,
-            Some(Place::Pinned(pin)) => {
+            Some(Use::Going) => return None,
+            Some(Use::Pinned(pin)) => {
                 if let Some(pin) = pin.upgrade() {
                     return Some(pin);
                 }
@@ -82,7 +82,7 @@ impl InUse {
         }
         let opened = Mutex::default();
         let pin = Arc::new(Pin { in_use: self.clone(), digest: *digest, opened });
-        places.insert(*digest, Place::Pinned(Arc::downgrade(&pin)));
+        places.insert(*digest, Use::Pinned(Arc::downgrade(&pin)));
         Some(pin)
     }
 
@@ -94,8 +94,8 @@ impl InUse {
     /// Whether someone reads or writes it.
     pub(super) fn holds(&self, digest: &Digest) -> bool {
         match locked(&self.places).get(digest) {
-            Some(Place::Pinned(pin)) => pin.strong_count() > 0,
-            Some(Place::Going) | None => false,
+            Some(Use::Pinned(pin)) => pin.strong_count() > 0,
+            Some(Use::Going) | None => false,
         }
     }
 
@@ -103,13 +103,13 @@ impl InUse {
     pub(super) fn let_go(&self, digest: &Digest) -> Option<Going<'_>> {
         match locked(&self.places).entry(*digest) {
             Entry::Occupied(mut place) => match place.get() {
-                Place::Pinned(pin) if pin.strong_count() == 0 => {
-                    place.insert(Place::Going);
+                Use::Pinned(pin) if pin.strong_count() == 0 => {
+                    place.insert(Use::Going);
                 }
-                Place::Pinned(_) | Place::Going => return None,
+                Use::Pinned(_) | Use::Going => return None,
             },
             Entry::Vacant(place) => {
-                place.insert(Place::Going);
+                place.insert(Use::Going);
             }
         }
         Some(Going { in_use: self, digest: *digest })
@@ -154,7 +154,7 @@ impl Drop for Pin {
     fn drop(&mut self) {
         let mut places = locked(&self.in_use.places);
         if let Entry::Occupied(place) = places.entry(self.digest)
-            && let Place::Pinned(pin) = place.get()
+            && let Use::Pinned(pin) = place.get()
             // Another may have come since this one's last owner went.
             && pin.strong_count() == 0
         {

@@ -11,15 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::Content;
+use super::StoredContent;
+use super::capacity::Reservation;
 use super::disk::Disk;
-use super::facts::{NoFacts, Seen};
 use super::in_use::Pin;
+use super::index::{HeldAs, NoFacts};
 use super::layout::Layout;
 use super::mapped::Mapped;
 use super::metrics::Operation;
 use super::removal::Removal;
-use super::room::Reservation;
 use crate::oci::{Digest, Hasher, Mismatch, Registry, Repository};
 
 /// The most bytes that are set aside on a registry's word, before they came.
@@ -37,12 +37,12 @@ pub enum Unkept {
     #[error("the disk does not take it: {0}")]
     Disk(#[from] io::Error),
     #[error("{0}")]
-    Facts(String),
+    ContentIndex(String),
 }
 
 impl From<NoFacts> for Unkept {
     fn from(error: NoFacts) -> Self {
-        Self::Facts(error.to_string())
+        Self::ContentIndex(error.to_string())
     }
 }
 
@@ -219,8 +219,8 @@ impl Whole {
         self,
         registry: &Registry,
         repository: &Repository,
-        seen: Seen,
-    ) -> Result<Content, Unkept> {
+        seen: HeldAs,
+    ) -> Result<StoredContent, Unkept> {
         let mut ingest = self.ingest;
         let (disk, incoming) = (ingest.disk.clone(), ingest.incoming.clone());
         let (digest, length) = (*incoming.pin.digest(), ingest.position());
@@ -251,7 +251,7 @@ impl Whole {
         disk.health.worked();
         incoming.pin.forget_opened();
         let opened = incoming.pin.opened(|| Ok::<_, Unkept>(opened))?;
-        Ok(Content::new(digest, opened, seen))
+        Ok(StoredContent::new(digest, opened, seen))
     }
 }
 

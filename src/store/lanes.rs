@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::lane::{Lane, Undone};
 use super::metrics::Operation;
-use super::{Content, Ingest, Store, Unkept};
+use super::{Ingest, Store, StoredContent, Unkept};
 use crate::oci::{Digest, Registry, Repository};
 
 /// How long a client waits for content that is kept.
@@ -37,7 +37,7 @@ impl Store {
         registry: &Registry,
         repository: &Repository,
         digest: &Digest,
-    ) -> Option<Content> {
+    ) -> Option<StoredContent> {
         let disk = &self.disk;
         if disk.lanes.read.hangs() {
             disk.metrics.misses.inc();
@@ -46,7 +46,7 @@ impl Store {
         if let Some((opened, seen)) = disk.warm.find((registry, repository), digest) {
             disk.facts.touch(digest);
             disk.metrics.hits.inc();
-            return Some(Content::new(*digest, opened, seen));
+            return Some(StoredContent::new(*digest, opened, seen));
         }
         let (registry, repository, digest) = (registry.clone(), repository.clone(), *digest);
         let look = move |store: &Self| {
@@ -140,7 +140,7 @@ impl Store {
     }
 }
 
-impl Content {
+impl StoredContent {
     /// Up to where the bytes from `position` on can be had now without waiting for the disk, as far as is known; the
     /// answer is true for a few seconds, and says nothing about what is after it.
     pub fn ready_until(&self, position: usize) -> usize {

@@ -20,11 +20,12 @@ pub(super) enum Operation {
     /// Removing content.
     Remove,
     /// Reading or writing what is known of content.
-    Facts,
+    ContentIndex,
 }
 
 impl Operation {
-    const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Publish, Self::Remove, Self::Facts];
+    const ALL: [Self; 5] =
+        [Self::Read, Self::Write, Self::Publish, Self::Remove, Self::ContentIndex];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -32,7 +33,7 @@ impl Operation {
             Self::Write => "write",
             Self::Publish => "publish",
             Self::Remove => "remove",
-            Self::Facts => "facts",
+            Self::ContentIndex => "facts",
         }
     }
 }

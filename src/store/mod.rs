@@ -10,7 +10,7 @@ pub mod atomic;
 mod config;
 mod disk;
 mod evict;
-mod facts;
+mod index;
 mod health;
 mod in_place;
 mod in_use;
@@ -24,11 +24,11 @@ mod metrics;
 mod published;
 mod recent;
 mod removal;
-mod room;
-mod rotten;
+mod capacity;
+mod quarantine;
 mod scrub;
 mod sweep;
-mod tend;
+mod maintenance;
 mod touched;
 mod warm;
 
@@ -43,8 +43,8 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
-pub use facts::Seen;
 pub use in_place::InPlace;
+pub use index::HeldAs;
 pub use ingest::{Arriving, Ingest, Unkept, Whole};
 pub use lock::{LockError, StoreLock};
 pub use metrics::Metrics;
@@ -72,11 +72,11 @@ pub struct Store {
 
 /// Content that is kept. As long as it, or a piece of its bytes, is there, it is not removed.
 #[derive(Clone)]
-pub struct Content {
+pub struct StoredContent {
     digest: Digest,
     bytes: Bytes,
     opened: Arc<Opened>,
-    seen: Seen,
+    seen: HeldAs,
 }
 
 impl Store {
@@ -109,7 +109,7 @@ impl Store {
         registry: &Registry,
         repository: &Repository,
         digest: &Digest,
-    ) -> Option<Content> {
+    ) -> Option<StoredContent> {
         let found = self.disk.find((registry, repository), digest);
         let metrics = &self.disk.metrics;
         if found.is_some() {
@@ -117,7 +117,7 @@ impl Store {
         } else {
             metrics.misses.inc()
         };
-        found.map(|(opened, seen)| Content::new(*digest, opened, seen))
+        found.map(|(opened, seen)| StoredContent::new(*digest, opened, seen))
     }
 
     /// Whether those who read kept content keep so much of it from being removed that the next should read
@@ -165,7 +165,7 @@ impl Store {
         registry: &Registry,
         repository: &Repository,
         digest: &Digest,
-        as_what: &Seen,
+        as_what: &HeldAs,
     ) {
         self.disk.facts.hold((registry, repository), digest, as_what);
     }
@@ -178,7 +178,7 @@ impl Store {
         digest: &Digest,
     ) -> bool {
         let held = self.disk.facts.held((registry, repository), digest);
-        held.is_some_and(|held| matches!(held.seen, Seen::Manifest { .. }))
+        held.is_some_and(|held| matches!(held.seen, HeldAs::Manifest { .. }))
     }
 
     /// Notes that the manifest `parent` lists `child`, for as long as the parent is kept.
@@ -233,7 +233,7 @@ impl Store {
 
     /// Looks after what is kept until `shutdown`: to be run for as long as the store is used.
     pub async fn tend(self, shutdown: CancellationToken) {
-        tend::tend(&self.disk, &shutdown).await;
+        maintenance::tend(&self.disk, &shutdown).await;
     }
 
     /// Waits until the files of downloads that ended before this call are removed, for at most `most`.
@@ -263,8 +263,8 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-impl Content {
-    fn new(digest: Digest, opened: Arc<Opened>, seen: Seen) -> Self {
+impl StoredContent {
+    fn new(digest: Digest, opened: Arc<Opened>, seen: HeldAs) -> Self {
         Self { digest, bytes: Bytes::from_owner(Shared(opened.clone())), opened, seen }
     }
 
@@ -279,14 +279,14 @@ impl Content {
 
     /// Whether it was a manifest in the repository that it was asked for in.
     pub fn is_manifest(&self) -> bool {
-        matches!(self.seen, Seen::Manifest { .. })
+        matches!(self.seen, HeldAs::Manifest { .. })
     }
 
     /// The content type that upstream gave, if it was a manifest there.
     pub fn content_type(&self) -> Option<&str> {
         match &self.seen {
-            Seen::Manifest { content_type } => content_type.as_deref(),
-            Seen::Blob => None,
+            HeldAs::Manifest { content_type } => content_type.as_deref(),
+            HeldAs::Blob => None,
         }
     }
 }
@@ -306,9 +306,9 @@ impl fmt::Debug for Store {
     }
 }
 
-impl fmt::Debug for Content {
+impl fmt::Debug for StoredContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Content")
+        f.debug_struct("StoredContent")
             .field("digest", &self.digest)
             .field("length", &self.bytes.len())
             .field("seen", &self.seen)

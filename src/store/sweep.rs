@@ -58,7 +58,7 @@ impl Disk {
 mod tests {
     use crate::clock::Clock;
     use crate::oci::Digest;
-    use crate::store::{Config, Metrics, Seen, Store};
+    use crate::store::{Config, HeldAs, Metrics, Store};
 
     #[test]
     fn a_sweep_takes_nothing_that_is_being_published() {
@@ -78,7 +78,7 @@ mod tests {
                     let mut ingest = store.ingest(&Digest::of(&content), None).unwrap();
                     ingest.append(&content).unwrap();
                     let whole = ingest.verify().unwrap();
-                    drop(whole.publish(&registry, &repository, Seen::Blob).unwrap());
+                    drop(whole.publish(&registry, &repository, HeldAs::Blob).unwrap());
                 }
             });
             while !publishing.is_finished() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::facts::{Place, Seen};
 use super::in_use::Opened;
+use super::index::{HeldAs, Place};
 use crate::oci::{Digest, Registry, Repository};
 
 /// How long what was found counts.
@@ -27,7 +27,7 @@ struct Find {
     digest: Digest,
     place: (Registry, Repository),
     opened: Arc<Opened>,
-    seen: Seen,
+    seen: HeldAs,
 }
 
 impl Warm {
@@ -36,7 +36,7 @@ impl Warm {
         &self,
         (registry, repository): Place<'_>,
         digest: &Digest,
-    ) -> Option<(Arc<Opened>, Seen)> {
+    ) -> Option<(Arc<Opened>, HeldAs)> {
         let finds = self.locked();
         let (digest, place) = (*digest, (registry, repository));
         let is = |find: &&Find| find.digest == digest && (&find.place.0, &find.place.1) == place;
@@ -50,7 +50,7 @@ impl Warm {
         (registry, repository): Place<'_>,
         digest: &Digest,
         opened: &Arc<Opened>,
-        seen: &Seen,
+        seen: &HeldAs,
     ) {
         let find = Find {
             at: Instant::now(),

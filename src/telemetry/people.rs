@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::clock::Clock;
-use crate::shown::is_plain;
+use crate::text::is_plain;
 
 const DIM: &str = "2";
 const RED: &str = "31";

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::settings::Section;
+use crate::toml_reader::Section;
 
 const DEFAULT_REFRESH: Duration = Duration::from_secs(5 * 60);
 const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::clock::{Clock, Timestamp};
 
-use super::content::Verdicts;
+use super::findings::Verdicts;
 use super::notaryv1::TrustCache;
 use super::scheme::Scheme;
 

@@ -6,14 +6,14 @@
 //! [`content`] keeps what came of it. What tags had is remembered in [`tags`]. [`restrictions`] leaves out
 //! good signatures after a key was lost, and [`signer`] recognises one signer under several anchors.
 
-pub mod content;
+pub mod findings;
 pub mod cosign;
 pub mod endorsement;
 pub mod keys;
 pub mod lifetimes;
 pub mod notaryv1;
 pub mod notation;
-pub mod places;
+pub mod discovery;
 pub mod refusal;
 pub mod restrictions;
 pub mod revoked;
@@ -42,16 +42,16 @@ pub use endorsement::{Endorsed, Endorsement};
 pub use metrics::{Expiries, Metrics};
 pub use refusal::{Reason, Refusal, Restriction, Unendorsed, UnpinnedRoot};
 pub use scheme::Scheme;
-pub use signature::{Candidate, Content, Flaw, Unproven, Vouched};
+pub use signature::{Candidate, Flaw, Rejection, SignatureContent, VerifiedSignature};
 pub use signer::{SignerId, SignerIds};
 pub use subject::Subject;
 
 use crate::oci::{Digest, Registry, Repository, Tag};
-use crate::settings::Section;
-use content::{Verdict, Verdicts};
+use crate::toml_reader::Section;
+use discovery::RequestBudget;
+use findings::{Verdict, Verdicts};
 use lifetimes::Lifetimes;
 use notaryv1::{File, Gun, NotUpdated, SignedRepository, TrustCache};
-use places::Inquiry;
 
 /// All anchors, and what is known by them.
 #[derive(Clone)]
@@ -97,7 +97,7 @@ pub enum Anchor {
     /// Signs names: what a tag stands for.
     NotaryV1(Arc<notaryv1::Anchor>),
     /// Signs content: a digest, whatever it is called.
-    Content(content::Anchor),
+    Content(findings::Anchor),
 }
 
 impl Anchor {
@@ -216,15 +216,15 @@ impl Trust {
         })
     }
 
-    /// What the anchor `name`, whose scheme signs content, says of `subject`; `inquiry` pays for it.
+    /// What the anchor `name`, whose scheme signs content, says of `subject`; `budget` pays for it.
     pub async fn verdict(
         &self,
         name: &str,
         subject: &Arc<Subject>,
-        inquiry: &Inquiry,
+        budget: &RequestBudget,
     ) -> Result<Arc<Verdict>, Unendorsed> {
         match self.anchors.get(name) {
-            Some(Anchor::Content(anchor)) => Ok(self.verdicts.of(anchor, subject, inquiry).await),
+            Some(Anchor::Content(anchor)) => Ok(self.verdicts.of(anchor, subject, budget).await),
             Some(Anchor::NotaryV1(_)) => {
                 Err(Unendorsed::Undecided(format!("{name} signs names, and no content")))
             }

@@ -4,16 +4,16 @@
 //! A time is *proven* if a log or an authority that the anchor trusts saw the signature at that time. It shows
 //! that the signature is no younger. It does not show that the signature is no older: anybody can have an old
 //! signature logged or stamped again. `max_age` therefore counts from the time that the signature itself bears
-//! ([`Vouched::signed`]).
+//! ([`VerifiedSignature::signed`]).
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::settings::Section;
+use crate::toml_reader::Section;
 
 use super::refusal::Restriction;
-use super::revoked::{Kind, RevokedSet};
-use super::signature::{Flaw, Vouched};
+use super::revoked::{RevokedKind, RevokedSet};
+use super::signature::{Flaw, VerifiedSignature};
 
 // Each check has the name of its key.
 const NOT_AFTER: &str = Restriction::NotAfter.as_str();
@@ -35,7 +35,7 @@ impl Restrictions {
     /// Reads the three keys; `fits` says why something of a kind cannot be revoked here.
     pub(super) fn read(
         section: &Section<'_>,
-        fits: impl Fn(Kind) -> Result<(), &'static str>,
+        fits: impl Fn(RevokedKind) -> Result<(), &'static str>,
     ) -> Self {
         let max_age = section.duration(MAX_AGE);
         if max_age.is_some_and(|most| most.is_zero()) {
@@ -55,7 +55,11 @@ impl Restrictions {
     }
 
     /// Leaves out a good signature that does not count by its time, or bounds for how long it counts.
-    pub(super) fn apply(&self, mut vouched: Vouched, now: Timestamp) -> Result<Vouched, Flaw> {
+    pub(super) fn apply(
+        &self,
+        mut vouched: VerifiedSignature,
+        now: Timestamp,
+    ) -> Result<VerifiedSignature, Flaw> {
         let mut rests_until = |end: Timestamp| {
             vouched.expires = Some(vouched.expires.map_or(end, |sooner| sooner.min(end)));
         };

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use crate::settings::Section;
+use crate::toml_reader::Section;
 
 use super::encodings;
 use super::keys::PublicKey;
@@ -27,7 +27,7 @@ const MAX_SERIAL: usize = 20;
 
 /// What can be revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum RevokedKind {
     Key,
     Certificate,
     Serial,
@@ -75,7 +75,7 @@ impl RevokedSet {
     /// Reads `revoked`; `fits` says why something of a kind cannot be revoked here.
     pub(super) fn read(
         section: &Section<'_>,
-        fits: impl Fn(Kind) -> Result<(), &'static str>,
+        fits: impl Fn(RevokedKind) -> Result<(), &'static str>,
     ) -> Self {
         let texts = section.texts(KEY).unwrap_or_default();
         if texts.len() > MAX_REVOKED {
@@ -186,7 +186,7 @@ fn identity(spki: &[u8]) -> Option<[u8; 32]> {
 }
 
 /// What `text` names, and of what kind; none where its file cannot be read, which is reported.
-fn parse(section: &Section<'_>, text: &str) -> Result<Option<(Kind, Revoked)>, String> {
+fn parse(section: &Section<'_>, text: &str) -> Result<Option<(RevokedKind, Revoked)>, String> {
     let Some((kind, named)) = text.split_once(':') else {
         return Err(
             "say what it is: \"key:…\", \"certificate:…\", \"serial:…\" or \"log-entry:…\""
@@ -200,26 +200,26 @@ fn parse(section: &Section<'_>, text: &str) -> Result<Option<(Kind, Revoked)>, S
     let hash = hash(named);
     match kind {
         "key" => match hash {
-            Some(hash) => Ok(Some((Kind::Key, Revoked::Key(hash)))),
+            Some(hash) => Ok(Some((RevokedKind::Key, Revoked::Key(hash)))),
             None => file(section, named, "PUBLIC KEY", |pem| {
                 let spki = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes());
                 let spki = spki.map_err(|e| format!("it holds no PEM public key: {e:?}"))?;
                 let wrong = || "it holds a key of a kind that verifies nothing here".to_owned();
-                Ok((Kind::Key, Revoked::KeyOf(identity(&spki).ok_or_else(wrong)?)))
+                Ok((RevokedKind::Key, Revoked::KeyOf(identity(&spki).ok_or_else(wrong)?)))
             }),
         },
         "certificate" => match hash {
-            Some(hash) => Ok(Some((Kind::Certificate, Revoked::Certificate(hash)))),
+            Some(hash) => Ok(Some((RevokedKind::Certificate, Revoked::Certificate(hash)))),
             None => file(section, named, "CERTIFICATE", |pem| {
                 let der = CertificateDer::from_pem_slice(pem.as_bytes());
                 let der = der.map_err(|e| format!("it holds no PEM certificate: {e:?}"))?;
                 let (_, parsed) = X509Certificate::from_der(&der)
                     .map_err(|e| format!("it holds a certificate that cannot be read: {e}"))?;
                 let revoked = Revoked::CertificateOf(encodings::signed_part(&parsed));
-                Ok((Kind::Certificate, revoked))
+                Ok((RevokedKind::Certificate, revoked))
             }),
         },
-        "serial" => Ok(Some((Kind::Serial, Revoked::Serial(serial(named)?)))),
+        "serial" => Ok(Some((RevokedKind::Serial, Revoked::Serial(serial(named)?)))),
         "log-entry" => {
             let entry = match named.split_once('/') {
                 Some((log, index)) => self::hash(log)
@@ -233,7 +233,7 @@ fn parse(section: &Section<'_>, text: &str) -> Result<Option<(Kind, Revoked)>, S
             };
             let wrong = "write the id of the log and the index, \"log-entry:<64 hex>/<index>\", or the \
                          entry's UUID of 64 or 80 hex digits";
-            Ok(Some((Kind::LogEntry, entry.ok_or(wrong)?)))
+            Ok(Some((RevokedKind::LogEntry, entry.ok_or(wrong)?)))
         }
         other => Err(format!(
             "{other:?} is none of \"key\", \"certificate\", \"serial\" and \"log-entry\""
@@ -266,8 +266,8 @@ fn file(
     section: &Section<'_>,
     path: &str,
     due: &str,
-    read: impl FnOnce(&str) -> Result<(Kind, Revoked), String>,
-) -> Result<Option<(Kind, Revoked)>, String> {
+    read: impl FnOnce(&str) -> Result<(RevokedKind, Revoked), String>,
+) -> Result<Option<(RevokedKind, Revoked)>, String> {
     let otherwise = "a SHA-256 has 64 hex digits, anything else is taken for a file's name";
     let Some(pem) = section.named_file_or(KEY, path, otherwise) else { return Ok(None) };
     if !pem.contains(&format!("-----BEGIN {due}-----")) {

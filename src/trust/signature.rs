@@ -15,12 +15,12 @@ use super::signer::SignerIds;
 pub struct Candidate {
     /// Where it was found, for people: `sha256-….sig, layer 2` or `referrer sha256:…`.
     pub place: String,
-    pub content: Content,
+    pub content: SignatureContent,
 }
 
 /// What a candidate is, by the media type of its own manifest and layer.
 #[derive(Clone, Debug)]
-pub enum Content {
+pub enum SignatureContent {
     /// A layer of a cosign `.sig` or `.att` manifest: its payload, and what its descriptor is annotated
     /// with.
     Layer { media_type: String, payload: Bytes, annotations: BTreeMap<String, String> },
@@ -30,7 +30,7 @@ pub enum Content {
     Envelope { media_type: String, bytes: Bytes },
 }
 
-impl Content {
+impl SignatureContent {
     /// How many bytes it has.
     pub fn length(&self) -> usize {
         match self {
@@ -41,28 +41,28 @@ impl Content {
     }
 }
 
-/// What one good signature says, beside that it is good. Only [`Vouched::by`] makes one, out of bytes whose
+/// What one good signature says, beside that it is good. Only [`VerifiedSignature::by`] makes one, out of bytes whose
 /// signature verified:
 ///
 /// ```
 /// use countersign::trust::keys::VerifiedBytes;
-/// use countersign::trust::{SignerIds, Vouched};
-/// fn proven(verified: VerifiedBytes<'_>, signer: String, signer_ids: SignerIds) -> Vouched {
-///     Vouched::by(verified, signer, signer_ids)
+/// use countersign::trust::{SignerIds, VerifiedSignature};
+/// fn proven(verified: VerifiedBytes<'_>, signer: String, signer_ids: SignerIds) -> VerifiedSignature {
+///     VerifiedSignature::by(verified, signer, signer_ids)
 /// }
 /// ```
 ///
 /// Nothing else does:
 ///
 /// ```compile_fail,E0451
-/// use countersign::trust::{SignerIds, Vouched};
-/// fn invented(vouched: &Vouched, signer: String, signer_ids: SignerIds) -> Vouched {
-///     let Vouched { proven, signed, expires, .. } = vouched.clone();
-///     Vouched { signer, signer_ids, proven, signed, expires, sealed: panic!() }
+/// use countersign::trust::{SignerIds, VerifiedSignature};
+/// fn invented(vouched: &VerifiedSignature, signer: String, signer_ids: SignerIds) -> VerifiedSignature {
+///     let VerifiedSignature { proven, signed, expires, .. } = vouched.clone();
+///     VerifiedSignature { signer, signer_ids, proven, signed, expires, sealed: panic!() }
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vouched {
+pub struct VerifiedSignature {
     /// Who signed, as the scheme names it: a key's id, a certificate's identity and issuer.
     pub signer: String,
     /// The keys and names by which the same signer is recognised under another anchor.
@@ -79,11 +79,11 @@ pub struct Vouched {
     sealed: Sealed,
 }
 
-/// Keeps other modules from writing a [`Vouched`] down.
+/// Keeps other modules from writing a [`VerifiedSignature`] down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sealed;
 
-impl Vouched {
+impl VerifiedSignature {
     /// What `signer` vouches for by a signature that verified, without a time and without an end so far.
     pub fn by(_: VerifiedBytes<'_>, signer: String, signer_ids: SignerIds) -> Self {
         Self { signer, signer_ids, proven: None, signed: None, expires: None, sealed: Sealed }
@@ -92,7 +92,7 @@ impl Vouched {
 
 /// Why a candidate proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unproven {
+pub enum Rejection {
     /// It is not what the anchor asks for: another kind of statement, about something else. Says
     /// nothing against the image.
     Beside(Flaw),

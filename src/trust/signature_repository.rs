@@ -1,7 +1,7 @@
 //! The key by which anchors say where signatures are, if not beside the image.
 
 use crate::oci::{Registry, Repository};
-use crate::settings::Section;
+use crate::toml_reader::Section;
 
 /// Reads `registry/repository`, as an image's name begins.
 pub(super) fn signature_repository(section: &Section<'_>) -> Option<(Registry, Repository)> {

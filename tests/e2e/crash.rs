@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::capacity::size_below;
 use crate::engines::Client;
 use crate::gate::{Clock, Gate};
 use crate::line::Line;
@@ -18,7 +19,6 @@ use crate::random::Random;
 use crate::reader::Reader;
 use crate::registry::digest_of;
 use crate::requests::ACCEPT;
-use crate::room::size_below;
 use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {

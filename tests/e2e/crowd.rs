@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::gate::Gate;
 use crate::line::Line;
+use crate::quarantine::kept;
 use crate::random::Random;
 use crate::reader::Reader;
-use crate::rot::kept;
 use crate::site::OpenSite;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {

@@ -12,10 +12,10 @@ use crate::gate::{Clock, Gate};
 use crate::mount::{make_read_only, make_writable, small_disk};
 use crate::notary::Keys;
 use crate::process::wait_for;
+use crate::quarantine::kept;
 use crate::random::Random;
 use crate::reader::Reader;
 use crate::requests;
-use crate::rot::kept;
 use crate::site::{OpenSite, PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {

@@ -102,8 +102,8 @@ mod ranges;
 mod recipes;
 mod refuse;
 mod rolling_out;
-mod room;
-mod rot;
+mod capacity;
+mod quarantine;
 mod self_verifying_client;
 mod who_may_pull;
 mod service;
@@ -148,8 +148,8 @@ fn main() -> std::process::ExitCode {
         offline::tests(),
         isolation::tests(),
         ranges::tests(),
-        room::tests(),
-        rot::tests(),
+        capacity::tests(),
+        quarantine::tests(),
         disk::tests(),
         audit_file::tests(),
         who_may_pull::tests(),

@@ -13,9 +13,9 @@ use crate::gate::{Clock, Gate};
 use crate::line::Line;
 use crate::notary::Keys;
 use crate::process::wait_for;
+use crate::quarantine::kept;
 use crate::random::Random;
 use crate::registry::digest_of;
-use crate::rot::kept;
 use crate::site::{OpenSite, PROMPT, Site};
 use crate::tls::Authority;
 

@@ -15,7 +15,7 @@ const MADE_IN: [(&str, &str); 12] = [
     ("Body::blob(", "src/server/respond/"),
     ("Body::denial(", "src/server/respond/"),
     ("Body::manifest(", "src/server/respond/"),
-    ("DenialManifest::of_", "src/server/sticky/"),
+    ("DenialManifest::of_", "src/server/mirror/"),
     ("Endorsement::new(", "src/trust/"),
     ("Exemption::new(", "src/exemptions/"),
     ("Fetched::new(", "src/pull_through/"),
@@ -29,7 +29,7 @@ const PROOFS: [(&str, &str); 7] = [
     ("src/gate/open_blob.rs", "OpenBlob"),
     ("src/pull_through/fetched.rs", "Fetched"),
     ("src/server/body.rs", "Body"),
-    ("src/server/sticky/manifest.rs", "DenialManifest"),
+    ("src/server/mirror/manifest.rs", "DenialManifest"),
     ("src/trust/endorsement.rs", "Endorsement"),
     ("src/exemptions/exemption.rs", "Exemption"),
 ];

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Instant;
 
 use countersign::audit::recent::KEPT;
-use countersign::audit::{Asked, Record};
+use countersign::audit::{Record, RequestInfo};
 use countersign::oci::{Digest, ImageRef};
 use prometheus_client::encoding::text::encode;
 use serde_json::{Value, json};
@@ -119,7 +119,7 @@ async fn a_crowd_that_is_admitted_pushes_no_denial_out_of_the_memory() {
     let client = "127.0.0.1:1".parse().unwrap();
     let mut first = None;
     for _ in 0..=KEPT {
-        let asked = Asked {
+        let asked = RequestInfo {
             client,
             user: None,
             listener: None,

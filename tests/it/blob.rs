@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use countersign::net::{NetError, Stage, Timeouts};
+use countersign::http_client::{NetError, Stage, Timeouts};
 use countersign::oci::{Algorithm, Digest, Hasher, Registry, Repository};
 use countersign::pull_through::{BlobError, BlobStream, FetchError, PullThrough};
-use countersign::upstream::{
+use countersign::registry_client::{
     ByteRange, ContentRange, Metrics, Part, Upstream, UpstreamError, Violation,
 };
 use http::Method;

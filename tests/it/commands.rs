@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use countersign::clock::Timestamp;
 use countersign::oci::{Digest, Registry, Repository, Tag};
-use countersign::trust::tags::{IfOlder, Need, Needs, TagMemory};
+use countersign::trust::tags::{IfOlder, Need, Needs, TagHistory};
 
 /// What the contract promises, by command.
 const COMMANDS: [(&str, &[&str]); 11] = [
@@ -313,7 +313,7 @@ fn forget_tells_what_was_remembered_or_that_nothing_was() {
     let digest = Digest::of(b"one");
     let (registry, repository) = ("registry.example.com".parse().unwrap(), "app".parse().unwrap());
     let (tag, now) = ("latest".parse().unwrap(), Timestamp::from_unix(0));
-    let memory = TagMemory::open(&store).unwrap();
+    let memory = TagHistory::open(&store).unwrap();
     let needs: Needs = Arc::new(|_: &Registry, _: &Repository, _: &Tag| Need::Required);
     let key = (&registry, &repository, &tag);
     let noted = memory.note(key, &digest, Some(now), now, IfOlder::Record, &needs);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use countersign::clock::Timestamp;
 use countersign::config::Config;
-use countersign::settings::{Document, Problem, Problems};
+use countersign::toml_reader::{Document, Problem, Problems};
 
 fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml")

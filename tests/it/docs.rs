@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use countersign::config::Config;
-use countersign::settings::Document;
+use countersign::toml_reader::Document;
 
 use crate::commands::countersign;
 use crate::folder::Folder;

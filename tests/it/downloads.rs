@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use countersign::pull_through::{BlobError, FetchError};
-use countersign::upstream::{ByteRange, UpstreamError};
+use countersign::registry_client::{ByteRange, UpstreamError};
 use futures_util::future::join_all;
 use http::header::RANGE;
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use countersign::app::Stopped;
 use countersign::oci::Digest;
 use countersign::pull_through::{Inspected, Origin};
+use countersign::registry_client::ByteRange;
 use countersign::tasks::Task;
-use countersign::upstream::ByteRange;
 use http_body_util::BodyExt as _;
 
 use crate::blob_site::{BlobSite, app, blob, drain, is_whole, registry};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use countersign::clock::Clock;
 use countersign::oci::{Digest, Registry};
 use countersign::pull_through::{Metrics, Origin, PullThrough};
+use countersign::registry_client::{self, Upstream};
 use countersign::store::{self, Store};
-use countersign::upstream::{self, Upstream};
 use http::{Method, StatusCode};
 
 use crate::blob_site::{BlobSite, LENGTH, app, blob, drain, is_whole, other, registry};
@@ -40,8 +40,8 @@ async fn a_registry_that_gives_nothing_holds_up_nobody_of_another() {
     slow.hook(|_| Some(Fault::Stall(1000)));
     let elsewhere: Registry = "elsewhere.example.com".parse().unwrap();
     let url = good.url("127.0.0.1").parse().unwrap();
-    let config = upstream::Config::new(elsewhere.clone(), url);
-    let beside = Upstream::new(&config, &upstream::Metrics::default()).unwrap();
+    let config = registry_client::Config::new(elsewhere.clone(), url);
+    let beside = Upstream::new(&config, &registry_client::Metrics::default()).unwrap();
 
     let folder = Folder::new("hostile");
     let (path, scrub_every) = (folder.path().to_owned(), Duration::from_secs(3600));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use countersign::oci::Repository;
-use countersign::upstream::{self, Page, Upstream};
+use countersign::registry_client::{self, Page, Upstream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -28,8 +28,8 @@ async fn an_upstream_that_sends_103_without_end_is_cut_off() {
             while connection.write_all(hints.as_bytes()).await.is_ok() {}
         }
     });
-    let config = upstream::Config::new(REGISTRY.parse().unwrap(), url);
-    let upstream = Upstream::new(&config, &upstream::Metrics::default()).unwrap();
+    let config = registry_client::Config::new(REGISTRY.parse().unwrap(), url);
+    let upstream = Upstream::new(&config, &registry_client::Metrics::default()).unwrap();
     let app: Repository = "library/app".parse().unwrap();
     let page = Page::default();
     let answer = tokio::time::timeout(PATIENCE, upstream.tags(&app, &page)).await;

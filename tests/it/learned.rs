@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use countersign::app::{App, Keeping};
-use countersign::learn::{Current, Repositories, look, propose};
+use countersign::audit::reader::{Pulls, Tally, read};
+use countersign::commands::learn::{Current, Repositories, look, propose};
 use countersign::oci::Digest;
-use countersign::recorded::{Pulls, Tally, read};
 use serde_json::json;
 
 use crate::attached::{MINE, layer, put_sig};

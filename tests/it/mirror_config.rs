@@ -4,7 +4,7 @@ use std::path::Path;
 
 use countersign::config::Config;
 use countersign::server::DenialStatus;
-use countersign::settings::Document;
+use countersign::toml_reader::Document;
 
 fn read(text: &str) -> Config {
     let document = Document::from_text(Path::new("c.toml"), text.to_owned());

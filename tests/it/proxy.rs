@@ -5,22 +5,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use countersign::access::Clients;
 use countersign::audit::Audit;
-use countersign::clients::Clients;
 use countersign::clock::Clock;
 use countersign::exemptions::{self, ExemptionFile, Exemptions, Telling};
 use countersign::gate::Gate;
 use countersign::oci::{Digest, Registry};
 use countersign::policy::{Artifacts, Mode, OnRollback, OnUnsigned, Policy, Rule};
 use countersign::pull_through::PullThrough;
+use countersign::registry_client::{self, Upstream};
 use countersign::server::{
-    DenialStatus, Facing, Generation, Generations, Limits, Load, Metrics, Names, Proxy,
+    DenialStatus, Generation, Generations, Limits, ListenerKind, Load, Metrics, Names, Proxy,
 };
-use countersign::trust::content::Verdicts;
-use countersign::trust::places::Places;
-use countersign::trust::tags::TagMemory;
+use countersign::trust::discovery::Places;
+use countersign::trust::findings::Verdicts;
+use countersign::trust::tags::TagHistory;
 use countersign::trust::{self, Trust, notaryv1};
-use countersign::upstream::{self, Upstream};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LINK, RANGE, RETRY_AFTER};
 use http::{Method, Request, Response};
 use http_body_util::Full;
@@ -156,7 +156,7 @@ pub(crate) async fn stand_with(denial_status: DenialStatus) -> Standing {
     ));
     let served = serve(Limits::default(), None, move |client, request| {
         let proxy = Arc::clone(&proxy);
-        async move { proxy.handle(Facing::Clients, client, request).await }
+        async move { proxy.handle(ListenerKind::Clients, client, request).await }
     })
     .await;
     Standing { served, content, registry, generations, audit, _upstream: behind }
@@ -169,10 +169,10 @@ pub(crate) fn generations(
     denial_status: DenialStatus,
 ) -> Generations {
     let names: Vec<Registry> = ["r.example", "docker.io"].map(|name| name.parse().unwrap()).into();
-    let asked = upstream::Metrics::registered(registry);
+    let asked = registry_client::Metrics::registered(registry);
     let upstreams = names.iter().map(|name| {
         let url = format!("http://{}", address).parse().unwrap();
-        Upstream::new(&upstream::Config::new(name.clone(), url), &asked).unwrap()
+        Upstream::new(&registry_client::Config::new(name.clone(), url), &asked).unwrap()
     });
     let pull_through = PullThrough::new(upstreams, PullThrough::CACHE);
     let rule = |pattern: &str, mode| Rule {
@@ -192,7 +192,7 @@ pub(crate) fn generations(
     let places = Places::new(pull_through.clone(), Clock::System);
     let verdicts = Verdicts::new(places, Clock::System, refreshes);
     let trust = Trust::new([], known, verdicts);
-    let tags = TagMemory::look(&std::env::temp_dir());
+    let tags = TagHistory::look(&std::env::temp_dir());
     let file = ExemptionFile::below(&std::env::temp_dir().join("nowhere"));
     let exemptions =
         Exemptions::new(file, Clock::System, exemptions::Metrics::default(), Telling::Nothing);

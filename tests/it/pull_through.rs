@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use countersign::oci::{Digest, MediaType, Registry, Repository};
 use countersign::pull_through::{FetchError, PullThrough};
-use countersign::upstream::UpstreamError;
+use countersign::registry_client::UpstreamError;
 use http::header::CONTENT_TYPE;
 
 use crate::fake_registry::{FakeRegistry, Fault, REGISTRY, respond, with};

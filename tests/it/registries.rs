@@ -7,8 +7,8 @@ use std::time::Duration;
 use countersign::clock::{Clock, Timestamp};
 use countersign::oci::{Digest, Registry, Repository};
 use countersign::pull_through::{FetchError, Origin, PullThrough};
+use countersign::registry_client::{ByteRange, Config, Metrics, Upstream, UpstreamError};
 use countersign::store::{self, Store};
-use countersign::upstream::{ByteRange, Config, Metrics, Upstream, UpstreamError};
 use http::Method;
 use tokio::sync::Semaphore;
 

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use countersign::app::{App, Keeping};
+use countersign::audit::reader::{Pulls, Tally, read};
+use countersign::commands::replay::{Replayed, replay};
 use countersign::exemptions::{ExemptionFile, Said};
 use countersign::oci::{Digest, Reference};
-use countersign::recorded::{Pulls, Tally, read};
-use countersign::replay::{Replayed, replay};
 use serde_json::Value;
 
 use crate::attached::{MINE, layer, put_sig};

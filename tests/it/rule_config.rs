@@ -5,7 +5,7 @@ use std::path::Path;
 use countersign::clock::Timestamp;
 use countersign::config::Config;
 use countersign::oci::Digest;
-use countersign::settings::{Document, Problems};
+use countersign::toml_reader::{Document, Problems};
 
 use crate::config::told_at_once;
 use crate::folder::Folder;

@@ -2,7 +2,7 @@
 //! does not cover the second repository.
 
 use countersign::app::{App, Keeping};
-use countersign::explain::{Explanation, explain};
+use countersign::commands::why::{Explanation, explain};
 
 use crate::fake_registry::REGISTRY;
 use crate::notary_repository::{Certificate, Key, NotaryRepository};

@@ -47,7 +47,7 @@ async fn every_task_that_dies_is_started_again_or_ends_the_gate() {
                 world.supervisor().kill(task);
                 restarted(&world, task).await;
             }
-            Task::TagMemory => {
+            Task::TagHistory => {
                 world.supervisor().kill(task);
                 let failed = tokio::time::timeout(PATIENCE, world.supervisor().failed()).await;
                 assert_eq!(failed.unwrap(), task);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use countersign::clients::Handshake;
+use countersign::access::Handshake;
 use countersign::server::{Limits, Tls, TlsError, Versions};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use countersign::app::{App, Keeping};
 use countersign::clock::{Clock, Timestamp};
 use countersign::config::Config;
-use countersign::settings::Document;
+use countersign::toml_reader::Document;
 
 use crate::fake_notary::FakeNotary;
 use crate::fake_registry::Fault;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use countersign::net::{Client, Method, NetError, Stage, Timeouts};
+use countersign::http_client::{Client, Method, NetError, Stage, Timeouts};
 use countersign::oci::manifest::MAX_MANIFEST;
 use countersign::oci::{Digest, ErrorCode, MediaType, Reference, Repository, Tag};
-use countersign::upstream::{
+use countersign::registry_client::{
     Busy, Config, Metrics, Outage, Page, Upstream, UpstreamError, Violation,
 };
 use http::HeaderMap;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use countersign::net::{Client, Method, Timeouts};
+use countersign::http_client::{Client, Method, Timeouts};
 use countersign::oci::{Digest, Reference, Repository};
-use countersign::upstream::{
+use countersign::registry_client::{
     Authenticator, Credentials, Endpoint, Metrics, Outage, Upstream, UpstreamError, Violation,
 };
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};

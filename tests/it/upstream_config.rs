@@ -1,8 +1,8 @@
 //! What an upstream's configuration makes of it: TLS, and what cannot be.
 
-use countersign::net::NetError;
+use countersign::http_client::NetError;
 use countersign::oci::{Reference, Repository};
-use countersign::upstream::{ConfigError, Metrics, Outage, Upstream, UpstreamError};
+use countersign::registry_client::{ConfigError, Metrics, Outage, Upstream, UpstreamError};
 
 use crate::fake_registry::FakeRegistry;
 use crate::files::file;
@@ -57,7 +57,7 @@ fn is_tls(error: &UpstreamError) -> bool {
 #[tokio::test]
 async fn a_configuration_that_cannot_be_is_an_error() {
     let fake = FakeRegistry::start().await;
-    let error = |change: fn(&mut countersign::upstream::Config)| {
+    let error = |change: fn(&mut countersign::registry_client::Config)| {
         let mut config = fake.config();
         change(&mut config);
         Upstream::new(&config, &Metrics::default()).unwrap_err()

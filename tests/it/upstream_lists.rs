@@ -1,7 +1,7 @@
 //! Tag lists and lists of referrers, as the upstream client reads them.
 
 use countersign::oci::{Digest, MediaType, Repository, Tag};
-use countersign::upstream::{Page, UpstreamError};
+use countersign::registry_client::{Page, UpstreamError};
 use futures_util::future::join_all;
 use http::header::{CONTENT_TYPE, LINK};
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
 use countersign::demo::MemoryRegistry;
-use countersign::upstream::{Config, Metrics, Upstream};
+use countersign::registry_client::{Config, Metrics, Upstream};
 use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_LENGTH, HeaderName, LOCATION};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};

@@ -6,9 +6,9 @@ use std::path::Path;
 use super::*;
 
 /// A folder of its own for each test, gone with it.
-struct Place(PathBuf);
+struct Fixture(PathBuf);
 
-impl Place {
+impl Fixture {
     fn new(name: &str) -> Self {
         let name = format!("countersign-rotated-{name}-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
@@ -38,7 +38,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Fixture {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -50,7 +50,7 @@ fn put(path: &Path, text: &str) {
 
 #[test]
 fn a_full_file_is_rotated_between_lines_and_the_oldest_goes() {
-    let place = Place::new("full");
+    let place = Fixture::new("full");
     let mut file = place.open(10, 2);
     file.write(b"one\ntwo\nthree\n").unwrap();
     assert_eq!(
@@ -68,7 +68,7 @@ fn a_full_file_is_rotated_between_lines_and_the_oldest_goes() {
 
 #[test]
 fn a_line_that_is_longer_than_a_file_may_be_has_one_of_its_own() {
-    let place = Place::new("long");
+    let place = Fixture::new("long");
     let mut file = place.open(4, 9);
     file.write(b"a\na long line\nb\n").unwrap();
     let read = ["audit.2", "audit.1", "audit"].map(|name| place.read(name));
@@ -77,7 +77,7 @@ fn a_line_that_is_longer_than_a_file_may_be_has_one_of_its_own() {
 
 #[test]
 fn what_is_there_is_written_on_and_a_line_that_broke_off_is_ended() {
-    let place = Place::new("on");
+    let place = Fixture::new("on");
     put(&place.path("audit"), "one\ntor");
     place.open(1_000, 1).write(b"two\n").unwrap();
     assert_eq!(place.read("audit"), "one\ntor\ntwo\n");
@@ -85,7 +85,7 @@ fn what_is_there_is_written_on_and_a_line_that_broke_off_is_ended() {
 
 #[test]
 fn it_is_for_its_owner_and_its_group() {
-    let place = Place::new("mode");
+    let place = Fixture::new("mode");
     place.open(1_000, 1);
     let mode = fs::metadata(place.path("audit")).unwrap().permissions().mode();
     // The process may be stricter.
@@ -95,7 +95,7 @@ fn it_is_for_its_owner_and_its_group() {
 
 #[test]
 fn a_file_that_was_moved_away_is_written_until_it_is_opened_again() {
-    let place = Place::new("moved");
+    let place = Fixture::new("moved");
     let mut file = place.open(1_000, 1);
     file.write(b"one\n").unwrap();
     fs::rename(place.path("audit"), place.path("away")).unwrap();
@@ -107,7 +107,7 @@ fn a_file_that_was_moved_away_is_written_until_it_is_opened_again() {
 
 #[test]
 fn a_full_file_that_was_moved_away_is_not_given_another_number() {
-    let place = Place::new("moved-full");
+    let place = Fixture::new("moved-full");
     let mut file = place.open(4, 3);
     file.write(b"one\n").unwrap();
     fs::rename(place.path("audit"), place.path("away")).unwrap();
@@ -119,7 +119,7 @@ fn a_full_file_that_was_moved_away_is_not_given_another_number() {
 
 #[test]
 fn a_file_that_was_removed_is_made_again_and_what_has_no_folder_is_counted() {
-    let place = Place::new("gone");
+    let place = Fixture::new("gone");
     let mut file = place.open(1_000, 1);
     fs::remove_dir_all(&place.0).unwrap();
     let lost = file.write(b"one\ntwo\n").unwrap_err();
@@ -131,7 +131,7 @@ fn a_file_that_was_removed_is_made_again_and_what_has_no_folder_is_counted() {
 
 #[test]
 fn what_cannot_be_rotated_grows() {
-    let place = Place::new("stuck");
+    let place = Fixture::new("stuck");
     let mut file = place.open(4, 2);
     file.write(b"one\n").unwrap();
     // No file takes the place of a folder.
@@ -149,7 +149,7 @@ fn what_cannot_be_rotated_grows() {
 
 #[test]
 fn what_is_no_file_is_not_opened() {
-    let place = Place::new("folder");
+    let place = Fixture::new("folder");
     fs::create_dir(place.path("audit")).unwrap();
     let config = Config { path: place.path("audit"), max_size: 10, keep: 1 };
     assert!(Rotated::open(config).unwrap_err().to_string().contains("no regular file"));
@@ -158,7 +158,7 @@ fn what_is_no_file_is_not_opened() {
 /// A disk that is full takes a part of what it is given; `take_back` is what mends that.
 #[test]
 fn what_was_written_of_a_torn_line_is_taken_back() {
-    let place = Place::new("torn");
+    let place = Fixture::new("torn");
     let file = place.open(1_000, 1).file.unwrap();
     (&file).write_all(b"one\ntw").unwrap();
     assert_eq!(whole(b"one\ntw"), b"one\n");
@@ -168,7 +168,7 @@ fn what_was_written_of_a_torn_line_is_taken_back() {
 
 #[test]
 fn a_link_is_not_followed() {
-    let place = Place::new("link");
+    let place = Fixture::new("link");
     put(&place.path("elsewhere"), "theirs\n");
     std::os::unix::fs::symlink(place.path("elsewhere"), place.path("audit")).unwrap();
     let config = Config { path: place.path("audit"), max_size: 10, keep: 1 };
@@ -178,7 +178,7 @@ fn a_link_is_not_followed() {
 
 #[test]
 fn a_file_whose_place_a_link_takes_is_written_on_and_the_link_is_left() {
-    let place = Place::new("replaced");
+    let place = Fixture::new("replaced");
     let mut file = place.open(4, 2);
     file.write(b"one\n").unwrap();
     fs::rename(place.path("audit"), place.path("away")).unwrap();

@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::containerd::MAX_ROOTS;
-use super::seen::{Content, Seen};
+use super::seen::{ClientFiles, FileContent};
 use super::{Question, containerd, docker, finding, k3s, podman};
 use crate::client_config::GateAddress;
 
@@ -40,8 +40,8 @@ pub enum Reach {
 
 /// Reads the files of the machine whose root is at `root`: `/` for this one. A link that leads out of
 /// another root is not followed.
-pub fn look(root: &Path) -> Seen {
-    let mut looking = Looking { root, seen: Seen::default() };
+pub fn look(root: &Path) -> ClientFiles {
+    let mut looking = Looking { root, seen: ClientFiles::default() };
     for program in [&docker::PROGRAMS[..], &containerd::PROGRAMS, &k3s::PROGRAMS, &podman::PROGRAMS]
         .into_iter()
         .flatten()
@@ -96,7 +96,7 @@ pub fn look(root: &Path) -> Seen {
 
 struct Looking<'a> {
     root: &'a Path,
-    seen: Seen,
+    seen: ClientFiles,
 }
 
 impl Looking<'_> {
@@ -107,8 +107,8 @@ impl Looking<'_> {
     fn file(&mut self, path: &str) {
         match self.read(path) {
             Ok(None) => {}
-            Ok(Some(text)) => self.seen.put(path, Content::Text(text)),
-            Err(why) => self.seen.put(path, Content::Unreadable(why)),
+            Ok(Some(text)) => self.seen.put(path, FileContent::Text(text)),
+            Err(why) => self.seen.put(path, FileContent::Unreadable(why)),
         }
     }
 

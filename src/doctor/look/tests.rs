@@ -72,7 +72,7 @@ fn the_files_below_a_root_are_read_and_no_others() {
     assert_eq!(seen.unreadable().count(), 0);
 }
 
-fn examine_nothing(seen: &Seen) -> bool {
+fn examine_nothing(seen: &ClientFiles) -> bool {
     let gate = "https://gate.example.com".parse().unwrap();
     let question = Question::new(vec![gate], &["docker.io".parse().unwrap()]);
     super::super::examine(&question, seen).is_empty()

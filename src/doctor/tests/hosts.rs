@@ -101,12 +101,12 @@ fn a_registry_without_a_folder_is_asked_itself() {
 #[test]
 fn a_folder_without_hosts_hides_the_default() {
     let default = format!("{HOSTS}/_default/hosts.toml");
-    let seen = Seen::of(&[CRI, (&default, SOUND)]).with_folder(&format!("{HOSTS}/quay.io"));
+    let seen = ClientFiles::of(&[CRI, (&default, SOUND)]).with_folder(&format!("{HOSTS}/quay.io"));
     let found = examine(&question(), &seen);
     assert_eq!(open(&found), [(Trap::HidesDefault, None)], "{found:#?}");
     // The gate's own certificates hide nothing.
-    let seen =
-        Seen::of(&[CRI, (&default, SOUND)]).with_folder(&format!("{HOSTS}/gate.example.com"));
+    let seen = ClientFiles::of(&[CRI, (&default, SOUND)])
+        .with_folder(&format!("{HOSTS}/gate.example.com"));
     assert_eq!(open(&examine(&question(), &seen)), []);
 }
 
@@ -116,7 +116,11 @@ fn a_registry_with_a_port_has_a_folder_of_either_form() {
         let path = format!("{HOSTS}/{folder}/hosts.toml");
         let registry = "registry.example.com:5000".parse().unwrap();
         let question = Question::new(vec![GATE.parse().unwrap()], &[registry]);
-        assert_eq!(open(&examine(&question, &Seen::of(&[CRI, (&path, SOUND)]))), [], "{folder}");
+        assert_eq!(
+            open(&examine(&question, &ClientFiles::of(&[CRI, (&path, SOUND)]))),
+            [],
+            "{folder}"
+        );
     }
 }
 

@@ -15,7 +15,7 @@ fn question() -> Question {
 }
 
 fn examined(files: &[(&str, &str)]) -> Vec<Finding> {
-    examine(&question(), &Seen::of(files))
+    examine(&question(), &ClientFiles::of(files))
 }
 
 /// The traps that are open, with the lines where they stand.
@@ -38,7 +38,7 @@ fn a_machine_without_clients_has_no_findings() {
 
 #[test]
 fn what_client_config_prints_is_closed() {
-    use crate::client_config::{Kind, Wanted, print};
+    use crate::client_config::{ClientKind, Wanted, print};
     let wanted = Wanted {
         gate: GATE.parse().unwrap(),
         mirror: None,
@@ -47,9 +47,13 @@ fn what_client_config_prints_is_closed() {
         ca: Some("/etc/ssl/gate.crt".parse().unwrap()),
         certificate: None,
     };
-    for kind in
-        [Kind::DockerContainerd, Kind::Containerd, Kind::K3s, Kind::Podman, Kind::PodmanMirror]
-    {
+    for kind in [
+        ClientKind::DockerContainerd,
+        ClientKind::Containerd,
+        ClientKind::K3s,
+        ClientKind::Podman,
+        ClientKind::PodmanMirror,
+    ] {
         let printed = print(kind, &wanted).unwrap();
         let files: Vec<_> =
             printed.files.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
@@ -177,10 +181,10 @@ fn a_registries_yaml_that_is_none_is_undecided() {
 
 #[test]
 fn what_cannot_be_read_is_undecided_and_nothing_is_called_closed() {
-    let mut seen = Seen::of(&[(DROP_IN, RENAMED)]);
+    let mut seen = ClientFiles::of(&[(DROP_IN, RENAMED)]);
     seen.put(
         "/etc/containers/registries.conf",
-        Content::Unreadable("permission denied".to_owned()),
+        FileContent::Unreadable("permission denied".to_owned()),
     );
     let report = Report::new(examine(&question(), &seen), None);
     assert_eq!(report.exit_status(), 1, "{}", report.to_text());

@@ -60,7 +60,7 @@ impl Suffix {
     }
 
     /// The kind of artifact that is kept under it.
-    const fn kind(self) -> &'static Kind {
+    const fn kind(self) -> &'static ArtifactKind {
         match self {
             Self::Signature => &KINDS[0],
             Self::Attestation => &KINDS[1],
@@ -70,7 +70,7 @@ impl Suffix {
 }
 
 /// A kind of artifact.
-struct Kind {
+struct ArtifactKind {
     name: &'static str,
     /// The artifact types by which a referrer is of this kind.
     types: &'static [Type],
@@ -94,13 +94,13 @@ use Type::{Bundle, Exact, Sbom};
 /// ([`runs_nothing`]).
 ///
 /// [`runs_nothing`]: super::artifact_config::runs_nothing
-const KINDS: [Kind; 6] = [
-    Kind {
+const KINDS: [ArtifactKind; 6] = [
+    ArtifactKind {
         name: "cosign signature",
         types: &[Exact("application/vnd.dev.cosign.artifact.sig.v1+json")],
         layers: &[Exact(SIMPLE_SIGNING), Bundle],
     },
-    Kind {
+    ArtifactKind {
         name: "attestation",
         types: &[
             Exact("application/vnd.dev.cosign.artifact.att.v1+json"),
@@ -109,18 +109,18 @@ const KINDS: [Kind; 6] = [
         ],
         layers: &[Exact(DSSE), Exact(IN_TOTO), Bundle],
     },
-    Kind {
+    ArtifactKind {
         name: "SBOM",
         types: &[Exact("application/vnd.dev.cosign.artifact.sbom.v1+json"), Sbom],
         layers: &[Sbom, Exact("application/json")],
     },
-    Kind { name: "Sigstore bundle", types: &[Bundle], layers: &[Bundle] },
-    Kind {
+    ArtifactKind { name: "Sigstore bundle", types: &[Bundle], layers: &[Bundle] },
+    ArtifactKind {
         name: "notation signature",
         types: &[Exact(NOTATION)],
         layers: &[Exact("application/jose+json"), Exact("application/cose")],
     },
-    Kind {
+    ArtifactKind {
         name: "BuildKit attestation",
         types: &[Exact("application/vnd.docker.attestation.manifest.v1+json")],
         layers: &[Exact(IN_TOTO)],
@@ -205,7 +205,7 @@ pub(super) fn check_tagged(
     kind.check_layers(form)
 }
 
-impl Kind {
+impl ArtifactKind {
     fn check_referrer(&self, form: &StrictManifest) -> Result<(), String> {
         let config = &form.config;
         // An artifact type is required beside the empty config, which says nothing itself.
@@ -233,7 +233,7 @@ impl Kind {
     }
 }
 
-fn kind_of(own_type: &str) -> Option<&'static Kind> {
+fn kind_of(own_type: &str) -> Option<&'static ArtifactKind> {
     KINDS.iter().find(|kind| kind.types.iter().any(|own| own.is(own_type)))
 }
 
@@ -309,7 +309,7 @@ fn is_bundle(media_type: &str) -> bool {
 }
 
 fn shown(media_type: &str) -> String {
-    format!("{:?}", crate::shown::shown(media_type, 128))
+    format!("{:?}", crate::text::shown(media_type, 128))
 }
 
 #[cfg(test)]

@@ -11,24 +11,24 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use serde_json::json;
 use url::form_urlencoded;
 
+use crate::access::{Clients, Token, Unauthorized};
 use crate::audit::{DeniedBy, RequestId};
-use crate::clients::{Clients, NotLetIn, Token};
 use crate::gate::{Admitted, Denial, OpenBlob, ReferrerList};
 use crate::oci::headers::{
     API_VERSION, ContentName, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED, of_manifest,
 };
 use crate::oci::{Digest, ErrorBody, ErrorCode, MediaType, Registry};
+use crate::registry_client::{Page, Part, TagPage};
 use crate::trust::Relayed;
-use crate::upstream::{Page, Part, TagPage};
 
 use super::body::Body;
 use super::conditions::{InvalidRange, is_unchanged};
 use super::config::DenialStatus;
 use super::load::Load;
 use super::metrics::Metrics;
+use super::mirror::{self, Answer, AnswerContent};
 use super::objection::Objection;
 use super::route::Malformed;
-use super::sticky::{self, Answer, Content};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -179,7 +179,7 @@ pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Re
     }
     let sentence = denial.to_string();
     let mut response = error(status, &ErrorBody::new(code, &*sentence).with_detail(detail));
-    if let (Denial::Undecided(_), Some(reason)) = (denial, sticky::reason_phrase(&sentence, id)) {
+    if let (Denial::Undecided(_), Some(reason)) = (denial, mirror::reason_phrase(&sentence, id)) {
         // Of a 5xx, docker, containerd, podman and skopeo show only the status line.
         response.extensions_mut().insert(reason);
     }
@@ -204,20 +204,22 @@ pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Re
 
 /// A client that is not let in, told in that sentence. Without a password to ask for it is no use to ask
 /// (RFC 9110, 15.5.2).
-pub(super) fn not_let_in(
-    why: NotLetIn,
+pub(super) fn unauthorized(
+    why: Unauthorized,
     sentence: &str,
     clients: &Clients,
     challenge: HeaderValue,
 ) -> Response<Body> {
     let (status, code) = match why {
-        NotLetIn::Unknown | NotLetIn::Wrong | NotLetIn::Token if clients.takes_passwords() => {
+        Unauthorized::Unknown | Unauthorized::Wrong | Unauthorized::Token
+            if clients.takes_passwords() =>
+        {
             (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
         }
-        NotLetIn::Unknown | NotLetIn::Wrong | NotLetIn::Token => {
+        Unauthorized::Unknown | Unauthorized::Wrong | Unauthorized::Token => {
             (StatusCode::FORBIDDEN, ErrorCode::Denied)
         }
-        NotLetIn::Busy => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
+        Unauthorized::Busy => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
     };
     let mut response = error(status, &ErrorBody::new(code, sentence));
     let headers = response.headers_mut();
@@ -238,12 +240,12 @@ pub(super) fn token(token: &Token) -> Response<Body> {
 }
 
 /// What a client of a mirror takes for final.
-pub(super) fn sticky(sticky: Answer) -> Response<Body> {
-    let Answer { status, reason, content } = sticky;
+pub(super) fn mirrored(denial: Answer) -> Response<Body> {
+    let Answer { status, reason, content } = denial;
     let mut response = match content {
-        Content::None => answer(status, None, Body::empty()),
-        Content::Error(body) => error(status, &body),
-        Content::Manifest(denial) => {
+        AnswerContent::None => answer(status, None, Body::empty()),
+        AnswerContent::Error(body) => error(status, &body),
+        AnswerContent::Manifest(denial) => {
             let name = ContentName::of(&denial.digest());
             let headers = of_manifest(&name, denial.media_type(), denial.len());
             let mut response = Response::new(Body::denial(denial));

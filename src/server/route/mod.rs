@@ -14,8 +14,8 @@ use crate::oci::digest::InvalidDigest;
 use crate::oci::docker_hub::{self, DOCKER_HUB};
 use crate::oci::name::InvalidName;
 use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository};
+use crate::registry_client::Page;
 use crate::trust::notaryv1::{File, Gun};
-use crate::upstream::Page;
 
 /// The longest `artifactType` of a query, in bytes.
 pub const MAX_ARTIFACT_TYPE: usize = 255;

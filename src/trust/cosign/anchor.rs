@@ -11,7 +11,7 @@ use crate::oci::Digest;
 use crate::trust::keys::VerifiedBytes;
 use crate::trust::restrictions::revoked_flaw;
 use crate::trust::revoked::RevokedSet;
-use crate::trust::signature::{Candidate, Flaw, Unproven, Vouched};
+use crate::trust::signature::{Candidate, Flaw, Rejection, VerifiedSignature};
 use crate::trust::signer::{SignerId, SignerIds};
 use crate::trust::subject::Subject;
 
@@ -39,7 +39,7 @@ const ENTRIES: Shown = Shown { entries: true, timestamps: false };
 const TIMESTAMPS: Shown = Shown { entries: false, timestamps: true };
 
 /// The bytes that a good signature is over, and who made it.
-type Good<'a> = (VerifiedBytes<'a>, Vouched);
+type Good<'a> = (VerifiedBytes<'a>, VerifiedSignature);
 
 /// An anchor whose signatures can be judged.
 #[derive(Clone, Debug)]
@@ -94,11 +94,11 @@ impl Anchor {
         candidate: &Candidate,
         subject: &Subject,
         now: Timestamp,
-    ) -> Result<Vouched, Unproven> {
+    ) -> Result<VerifiedSignature, Rejection> {
         let signed = Signed::read(&candidate.content)?;
         let kind = self.config.predicate_type.as_deref();
         signed.outline.is_asked_for(kind, &subject.digest)?;
-        time::logs_have_come(&signed, now).map_err(Unproven::Flawed)?;
+        time::logs_have_come(&signed, now).map_err(Rejection::Flawed)?;
         let (verified, vouched) = match &self.config.signers {
             Signers::Keys(keys) => self.by_key(keys, &signed, subject, now),
             Signers::Keyless { identity, issuer } => {
@@ -108,14 +108,14 @@ impl Anchor {
                 self.by_pki(chain, identity, issuer.as_deref(), &signed, subject, now)
             }
         }
-        .map_err(Unproven::Flawed)?;
-        let claim = Claim::read(signed.form, verified).map_err(Unproven::Flawed)?;
+        .map_err(Rejection::Flawed)?;
+        let claim = Claim::read(signed.form, verified).map_err(Rejection::Flawed)?;
         let claimed = claim.asked_for(kind, &subject.digest)?;
-        time::stated_has_come(claimed, now).map_err(Unproven::Flawed)?;
+        time::stated_has_come(claimed, now).map_err(Rejection::Flawed)?;
         annotated(&self.config.annotations, claimed)?;
-        self.config.signed_identity.check(claimed, subject).map_err(Unproven::Flawed)?;
+        self.config.signed_identity.check(claimed, subject).map_err(Rejection::Flawed)?;
         let vouched = time::dated(vouched, claimed, now);
-        self.config.restrictions.apply(vouched, now).map_err(Unproven::Flawed)
+        self.config.restrictions.apply(vouched, now).map_err(Rejection::Flawed)
     }
 
     fn by_key<'a, 'b>(
@@ -141,7 +141,7 @@ impl Anchor {
         };
         let signer = format!("key sha256:{}", hex::encode(key.hash()));
         let signer_ids = SignerIds::from([SignerId::of_key(key.public())]);
-        let mut vouched = Vouched::by(verified, signer, signer_ids);
+        let mut vouched = VerifiedSignature::by(verified, signer, signer_ids);
         vouched.proven = times.into_iter().min();
         Ok((verified, vouched))
     }
@@ -206,7 +206,7 @@ impl Anchor {
         let signer = format!("{name} ({issuer})");
         let signer_ids = ids(&certificate, issuer.as_bytes());
         let (_, verified) = by_certificate(&certificate, signed)?;
-        let mut vouched = Vouched::by(verified, signer, signer_ids);
+        let mut vouched = VerifiedSignature::by(verified, signer, signer_ids);
         vouched.proven = times.into_iter().min();
         vouched.signed = vouched.proven.filter(|_| time::is_short(certificate.life));
         Ok((verified, vouched))
@@ -292,7 +292,7 @@ impl Anchor {
         };
         let root = chain.last().map_or(&[][..], |root| root);
         let signer_ids = ids(&certificate, root);
-        let mut vouched = Vouched::by(verified, signer, signer_ids);
+        let mut vouched = VerifiedSignature::by(verified, signer, signer_ids);
         vouched.proven = times.into_iter().min();
         vouched.signed = vouched.proven.filter(|_| time::is_short(certificate.life));
         vouched.expires = expires;
@@ -356,7 +356,7 @@ fn issued(wanted: Option<&str>, certificate: &Certificate) -> Result<(), Flaw> {
     }
 }
 
-fn annotated(wanted: &BTreeMap<String, String>, claimed: &Claimed) -> Result<(), Unproven> {
+fn annotated(wanted: &BTreeMap<String, String>, claimed: &Claimed) -> Result<(), Rejection> {
     for (name, text) in wanted {
         let found = match claimed.annotation(name) {
             Some(Some(found)) if found == text => continue,

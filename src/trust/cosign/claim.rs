@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::json::{Document, Object, Value};
 use crate::oci::Digest;
 use crate::trust::keys::VerifiedBytes;
-use crate::trust::signature::{Flaw, Unproven};
+use crate::trust::signature::{Flaw, Rejection};
 
 use super::flaw::{FORMAT, KIND, LIMIT, SUBJECT, beside, flaw};
 use super::limits::{MAX_PAYLOAD, MAX_STATEMENT_VALUES, MAX_SUBJECTS};
@@ -75,7 +75,7 @@ impl Outline {
         &self,
         predicate_type: Option<&str>,
         digest: &Digest,
-    ) -> Result<(), Unproven> {
+    ) -> Result<(), Rejection> {
         self.0.asked_for(predicate_type, digest).map(|_| ())
     }
 }
@@ -107,7 +107,7 @@ impl Claim {
         &self,
         predicate_type: Option<&str>,
         digest: &Digest,
-    ) -> Result<&Claimed, Unproven> {
+    ) -> Result<&Claimed, Rejection> {
         if self.predicate_type.as_deref() != predicate_type {
             let name = |it: Option<&str>| match it {
                 Some(predicate_type) => format!("an attestation of type {predicate_type}"),

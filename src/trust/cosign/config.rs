@@ -10,7 +10,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use crate::oci::{Digest, Registry, Repository};
-use crate::settings::Section;
+use crate::toml_reader::Section;
 use crate::trust::lifetimes::Lifetimes;
 use crate::trust::restrictions::Restrictions;
 use crate::trust::signature_repository::signature_repository;

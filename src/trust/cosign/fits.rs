@@ -1,7 +1,7 @@
 //! Whether the trusted root of an anchor fits its signers: what it cannot prove for them, and whom it lets in. Reports
 //! problems of a configuration; judges no signature.
 
-use crate::settings::Section;
+use crate::toml_reader::Section;
 
 use super::config::{Signers, Tlog};
 use super::key::Key;

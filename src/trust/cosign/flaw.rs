@@ -1,7 +1,7 @@
 //! The checks of this scheme by their stable words, and short ways to say that one was not passed.
 
 use crate::trust::refusal::Restriction;
-use crate::trust::signature::{Flaw, Unproven};
+use crate::trust::signature::{Flaw, Rejection};
 
 use super::limits::MAX_FOUND;
 
@@ -49,8 +49,8 @@ pub(super) fn flawed(
     check: &'static str,
     found: impl Into<String>,
     wanted: impl Into<String>,
-) -> Unproven {
-    Unproven::Flawed(flaw(check, found, wanted))
+) -> Rejection {
+    Rejection::Flawed(flaw(check, found, wanted))
 }
 
 /// It is not what the anchor asks for.
@@ -58,6 +58,6 @@ pub(super) fn beside(
     check: &'static str,
     found: impl Into<String>,
     wanted: impl Into<String>,
-) -> Unproven {
-    Unproven::Beside(flaw(check, found, wanted))
+) -> Rejection {
+    Rejection::Beside(flaw(check, found, wanted))
 }

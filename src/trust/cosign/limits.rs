@@ -1,7 +1,7 @@
 //! The ceilings of one judgement: what a candidate may weigh, and how much work it may ask for. A
 //! registry chooses every byte of it.
 
-use crate::trust::places::MAX_STATEMENT;
+use crate::trust::discovery::MAX_STATEMENT;
 
 /// The longest simple signing payload, in bytes. Real ones have a few hundred.
 pub const MAX_PAYLOAD: usize = 64 << 10;

@@ -1,9 +1,9 @@
 //! How `revoked` applies to signatures of cosign: which kinds an anchor can revoke, and what of a
 //! signature is held against them. Pure.
 
-use crate::settings::Section;
+use crate::toml_reader::Section;
 use crate::trust::restrictions::{REVOKED, Restrictions, revoked_flaw};
-use crate::trust::revoked::Kind;
+use crate::trust::revoked::RevokedKind;
 use crate::trust::signature::Flaw;
 
 use super::config::{Signers, Tlog};
@@ -20,18 +20,21 @@ pub(super) fn read(
     section
         .refuse("max_timestamp_life", "it bounds the timestamp of a Notary server: notaryv1 only");
     let restrictions = Restrictions::read(section, |kind| match (kind, signers) {
-        (_, None) | (Kind::Key, _) => Ok(()),
-        (Kind::Certificate | Kind::Serial, Some(Signers::Keys(_))) => Err(
+        (_, None) | (RevokedKind::Key, _) => Ok(()),
+        (RevokedKind::Certificate | RevokedKind::Serial, Some(Signers::Keys(_))) => Err(
             "signatures with `keys` have no certificate: write \"key:…\", or take the key out of `keys`",
         ),
-        (Kind::Certificate | Kind::Serial, Some(Signers::Keyless { .. } | Signers::Pki { .. })) => {
+        (
+            RevokedKind::Certificate | RevokedKind::Serial,
+            Some(Signers::Keyless { .. } | Signers::Pki { .. }),
+        ) => Ok(()),
+        (RevokedKind::LogEntry, Some(Signers::Keyless { .. })) if tlog == Some(Tlog::Require) => {
             Ok(())
         }
-        (Kind::LogEntry, Some(Signers::Keyless { .. })) if tlog == Some(Tlog::Require) => Ok(()),
-        (Kind::LogEntry, Some(Signers::Keyless { .. })) => Err(
+        (RevokedKind::LogEntry, Some(Signers::Keyless { .. })) => Err(
             "with `tlog = \"ignore\"` a signature counts without its entry: revoke the certificate",
         ),
-        (Kind::LogEntry, Some(Signers::Keys(_) | Signers::Pki { .. })) => {
+        (RevokedKind::LogEntry, Some(Signers::Keys(_) | Signers::Pki { .. })) => {
             Err("anybody can log this signature once more: revoke the key or the certificate")
         }
     });

@@ -10,12 +10,12 @@ use sha2::{Digest as _, Sha256};
 use sigstore_verify::types::{
     Artifact, ArtifactDigest, Bundle, DerCertificate, DigestBytes, DsseEnvelope, HashAlgorithm,
     MediaType, MessageDigest, MessageSignature, PublicKeyIdentifier, Rfc3161Timestamp,
-    SignatureBytes, SignatureContent, TimestampVerificationData, TransparencyLogEntry,
-    VerificationMaterial, VerificationMaterialContent, X509Certificate,
+    SignatureBytes, SignatureContent as BundleContent, TimestampVerificationData,
+    TransparencyLogEntry, VerificationMaterial, VerificationMaterialContent, X509Certificate,
 };
 
 use crate::oci::digest::Algorithm;
-use crate::trust::signature::{Content, Flaw, Unproven};
+use crate::trust::signature::{Flaw, Rejection, SignatureContent};
 use crate::trust::subject::Subject;
 
 use super::claim::{Form, Outline, STATEMENT_TYPE};
@@ -38,7 +38,7 @@ pub(super) struct Signed {
     /// The bytes that the signature is over.
     pub(super) message: Vec<u8>,
     pub(super) signature: Vec<u8>,
-    content: SignatureContent,
+    content: BundleContent,
     version: Option<MediaType>,
     evidence: Evidence,
 }
@@ -51,19 +51,21 @@ pub(super) struct Shown {
 }
 
 impl Signed {
-    pub(super) fn read(content: &Content) -> Result<Self, Unproven> {
+    pub(super) fn read(content: &SignatureContent) -> Result<Self, Rejection> {
         match content {
-            Content::Layer { media_type, payload, annotations } => match media_type.as_str() {
-                SIMPLE_SIGNING => Self::simple(payload, annotations),
-                DSSE_ENVELOPE => Self::attestation(payload, annotations),
-                other => Err(beside(
-                    KIND,
-                    format!("a layer of the media type {other:?}"),
-                    format!("{SIMPLE_SIGNING}, {DSSE_ENVELOPE} or a Sigstore bundle"),
-                )),
-            },
-            Content::Bundle { json } => Self::bundle(json),
-            Content::Envelope { media_type, .. } => Err(beside(
+            SignatureContent::Layer { media_type, payload, annotations } => {
+                match media_type.as_str() {
+                    SIMPLE_SIGNING => Self::simple(payload, annotations),
+                    DSSE_ENVELOPE => Self::attestation(payload, annotations),
+                    other => Err(beside(
+                        KIND,
+                        format!("a layer of the media type {other:?}"),
+                        format!("{SIMPLE_SIGNING}, {DSSE_ENVELOPE} or a Sigstore bundle"),
+                    )),
+                }
+            }
+            SignatureContent::Bundle { json } => Self::bundle(json),
+            SignatureContent::Envelope { media_type, .. } => Err(beside(
                 KIND,
                 format!("a Notary Project signature, {media_type}"),
                 "a signature of cosign",
@@ -71,16 +73,16 @@ impl Signed {
         }
     }
 
-    fn simple(payload: &[u8], annotations: &BTreeMap<String, String>) -> Result<Self, Unproven> {
+    fn simple(payload: &[u8], annotations: &BTreeMap<String, String>) -> Result<Self, Rejection> {
         let form = Form::Payload;
-        let outline = Outline::read(form, payload).map_err(Unproven::Flawed)?;
+        let outline = Outline::read(form, payload).map_err(Rejection::Flawed)?;
         let signature = annotations.get(SIGNATURE).filter(|text| !text.is_empty());
         let signature = signature.and_then(|text| STANDARD.decode(text).ok());
         let signature = signature.ok_or_else(|| {
             flawed(FORMAT, "the layer bears no signature", format!("base64 in {SIGNATURE}"))
         })?;
         let digest = DigestBytes::new(Sha256::digest(payload).to_vec());
-        let content = SignatureContent::MessageSignature(
+        let content = BundleContent::MessageSignature(
             MessageSignature::new(SignatureBytes::from_bytes(&signature))
                 .with_message_digest(MessageDigest::new(HashAlgorithm::Sha2256, digest)),
         );
@@ -91,17 +93,17 @@ impl Signed {
     fn attestation(
         envelope: &[u8],
         annotations: &BTreeMap<String, String>,
-    ) -> Result<Self, Unproven> {
+    ) -> Result<Self, Rejection> {
         let envelope: DsseEnvelope =
-            evidence::strict(envelope, MAX_ENVELOPE, "DSSE envelope").map_err(Unproven::Flawed)?;
+            evidence::strict(envelope, MAX_ENVELOPE, "DSSE envelope").map_err(Rejection::Flawed)?;
         // A timestamp beside it is over the whole envelope and not over the signature: it proves
         // nothing of that, and is left alone.
         let evidence = Evidence::of_layer(annotations, false);
         Self::enveloped(envelope, None, evidence)
     }
 
-    fn bundle(json: &[u8]) -> Result<Self, Unproven> {
-        let (bundle, evidence) = Evidence::of_bundle(json).map_err(Unproven::Flawed)?;
+    fn bundle(json: &[u8]) -> Result<Self, Rejection> {
+        let (bundle, evidence) = Evidence::of_bundle(json).map_err(Rejection::Flawed)?;
         let material = &bundle.verification_material.content;
         if bundle.media_type == MediaType::Bundle0_3
             && matches!(material, VerificationMaterialContent::X509CertificateChain { .. })
@@ -113,10 +115,10 @@ impl Signed {
             ));
         }
         match bundle.content {
-            SignatureContent::DsseEnvelope(envelope) => {
+            BundleContent::DsseEnvelope(envelope) => {
                 Self::enveloped(envelope, Some(bundle.media_type), evidence)
             }
-            SignatureContent::MessageSignature(_) => Err(beside(
+            BundleContent::MessageSignature(_) => Err(beside(
                 KIND,
                 "a bundle with a signature over a file",
                 "a bundle with a statement about an image",
@@ -129,7 +131,7 @@ impl Signed {
         envelope: DsseEnvelope,
         version: Option<MediaType>,
         evidence: Evidence,
-    ) -> Result<Self, Unproven> {
+    ) -> Result<Self, Rejection> {
         if envelope.payload_type != STATEMENT_TYPE {
             return Err(flawed(
                 FORMAT,
@@ -138,9 +140,10 @@ impl Signed {
             ));
         }
         let form = Form::Statement;
-        let outline = Outline::read(form, envelope.payload.as_bytes()).map_err(Unproven::Flawed)?;
+        let outline =
+            Outline::read(form, envelope.payload.as_bytes()).map_err(Rejection::Flawed)?;
         let (message, signature) = (envelope.pae(), envelope.signature.sig.as_bytes().to_vec());
-        let content = SignatureContent::DsseEnvelope(envelope);
+        let content = BundleContent::DsseEnvelope(envelope);
         Self::new((form, outline), message, signature, content, version, evidence)
     }
 
@@ -148,10 +151,10 @@ impl Signed {
         (form, outline): (Form, Outline),
         message: Vec<u8>,
         signature: Vec<u8>,
-        content: SignatureContent,
+        content: BundleContent,
         version: Option<MediaType>,
         evidence: Evidence,
-    ) -> Result<Self, Unproven> {
+    ) -> Result<Self, Rejection> {
         if signature.len() > MAX_SIGNATURE {
             let found = format!("a signature of {} bytes", signature.len());
             return Err(flawed(LIMIT, found, format!("at most {MAX_SIGNATURE} bytes")));
@@ -161,7 +164,7 @@ impl Signed {
 
     /// What the library is to hold the signature against: the payload, or the image in a statement.
     pub(super) fn artifact(&self, subject: &Subject) -> Result<Artifact<'_>, Flaw> {
-        if matches!(self.content, SignatureContent::MessageSignature(_)) {
+        if matches!(self.content, BundleContent::MessageSignature(_)) {
             return Ok(Artifact::from_blob(&self.message));
         }
         let algorithm = match subject.digest.algorithm() {

@@ -4,7 +4,7 @@
 
 use crate::oci::docker_hub;
 use crate::oci::{ImageRef, Registry};
-use crate::settings::Section;
+use crate::toml_reader::Section;
 use crate::trust::signature::Flaw;
 use crate::trust::subject::Subject;
 

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::trust::signature::{Flaw, Vouched};
+use crate::trust::signature::{Flaw, VerifiedSignature};
 use crate::trust::signing_time::is_ahead;
 
 use super::claim::Claimed;
@@ -29,7 +29,11 @@ pub(super) fn is_short(life: Duration) -> bool {
 
 /// `vouched`, whose `signed` is the time that the signer's certificate bounds, with the time of the signature:
 /// the stated one comes first, and none is later than the proven one or than `now`.
-pub(super) fn dated(mut vouched: Vouched, claimed: &Claimed, now: Timestamp) -> Vouched {
+pub(super) fn dated(
+    mut vouched: VerifiedSignature,
+    claimed: &Claimed,
+    now: Timestamp,
+) -> VerifiedSignature {
     let stated = claimed.stated.map(|stated| stated.min(now));
     vouched.signed = match (stated, vouched.proven) {
         (Some(stated), Some(proven)) => Some(stated.min(proven)),

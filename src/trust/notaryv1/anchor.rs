@@ -7,14 +7,14 @@ use std::time::Duration;
 use thiserror::Error;
 use url::{Host, Url};
 
-use crate::net::TlsError;
+use crate::http_client::TlsError;
 use crate::oci::name::InvalidName;
 use crate::oci::{Registry, Repository};
-use crate::settings::Section;
+use crate::registry_client::{ConfigError, Credentials, InvalidCredentials, Metrics, is_base};
+use crate::toml_reader::Section;
 use crate::trust::lifetimes::Lifetimes;
 use crate::trust::restrictions::days;
-use crate::trust::revoked::{Kind, RevokedSet};
-use crate::upstream::{ConfigError, Credentials, InvalidCredentials, Metrics, is_base};
+use crate::trust::revoked::{RevokedKind, RevokedSet};
 
 use super::gun::{Gun, Template};
 use super::notary::Notary;
@@ -160,11 +160,11 @@ fn revoked(section: &Section<'_>) -> RevokedSet {
         "Notary v1 signs the name of the repository in any case: cosign only",
     );
     RevokedSet::read(section, |kind| match kind {
-        Kind::Key => Ok(()),
-        Kind::Certificate | Kind::Serial => Err(
+        RevokedKind::Key => Ok(()),
+        RevokedKind::Certificate | RevokedKind::Serial => Err(
             "certificates are those of root keys: take it out of `root_keys`, or write \"key:…\"",
         ),
-        Kind::LogEntry => Err("Notary v1 has no log: write \"key:…\""),
+        RevokedKind::LogEntry => Err("Notary v1 has no log: write \"key:…\""),
     })
 }
 

@@ -19,13 +19,13 @@ use crate::trust::scheme::Scheme;
 
 use super::anchor::Anchor;
 use super::awaited::{Awaited, Queries, Query};
+use super::cached_trust::{CachedTrust, Use};
 use super::entry::{Ahead, Entry, Key, Life, Turn, lifetimes};
 use super::gun::Gun;
 use super::kept::{kept_file, verify_again};
 use super::notary::{self, Repute};
 use super::repository::SignedRepository;
 use super::role::File;
-use super::standing::{Standing, Use};
 use super::state::{Remembered, StateError};
 use super::update::{NotUpdated, Updated, update};
 
@@ -237,15 +237,15 @@ impl TrustCache {
         &self,
         anchor: &Arc<Anchor>,
         gun: &Gun,
-        before: Option<&Standing>,
+        before: Option<&CachedTrust>,
         awaited: &Awaited,
-    ) -> Option<Standing> {
+    ) -> Option<CachedTrust> {
         let remembered = match self.remembered(anchor, gun).await {
             Ok(remembered) => remembered,
             Err(error) => {
                 tracing::error!(anchor = &**anchor.name(), %gun, %error, "the trust memory cannot be read");
                 let why = format!("the trust memory cannot be read: {error}");
-                return Some(Standing::unreachable(before, why, self.clock.now()));
+                return Some(CachedTrust::unreachable(before, why, self.clock.now()));
             }
         };
         let now = self.clock.now();
@@ -273,7 +273,7 @@ impl TrustCache {
         let standing = match outcome {
             Ok(updated) => {
                 self.metrics.refreshed(Scheme::NotaryV1, "ok");
-                Standing::Signed { repository: Arc::new(updated.repository), answered: now }
+                CachedTrust::Signed { repository: Arc::new(updated.repository), answered: now }
             }
             Err(NotUpdated::Refused(refusal)) => {
                 let refusal = anchor.recognize_root(refusal).await;
@@ -285,7 +285,7 @@ impl TrustCache {
                 if remembered.is_some_and(|kept| kept.memory.answered().is_some()) {
                     self.set_aside(anchor, gun).await;
                 }
-                Standing::Refused { refusal, answered: now }
+                CachedTrust::Refused { refusal, answered: now }
             }
             // A trust memory that cannot be written leaves the earlier trust data, as an unreachable server does.
             Err(NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why)) => {
@@ -295,7 +295,7 @@ impl TrustCache {
                     (None, Some(kept)) => verify_again(anchor, gun, kept, now).await,
                     (Some(_), _) | (None, None) => None,
                 };
-                Standing::unreachable(before.or(kept.as_ref()), why, now)
+                CachedTrust::unreachable(before.or(kept.as_ref()), why, now)
             }
             Err(NotUpdated::Busy) => return None,
         };

@@ -12,7 +12,7 @@ use crate::trust::refusal::{Reason, Refusal, Restriction};
 use crate::trust::restrictions::days;
 use crate::trust::signer::SignerIds;
 
-use super::memory::{Memory, Seen};
+use super::memory::{Memory, RoleRecord};
 use super::role::{Delegated, File, Role};
 use super::root_of_trust::{Terms, TrustedRoot};
 use super::schema::{Delegation, Meta, Metadata, RoleKeys, Snapshot, Targets, Timestamp};
@@ -26,7 +26,7 @@ pub(super) struct Chain<Next> {
     now: Instant,
     /// The earliest end of the links so far.
     expires: Instant,
-    seen: BTreeMap<Role, Seen>,
+    seen: BTreeMap<Role, RoleRecord>,
     signers: BTreeMap<Role, SignerIds>,
     next: Next,
 }
@@ -55,7 +55,7 @@ pub(super) struct Whole {
     pub(super) targets: Verified<Targets>,
     pub(super) delegations: BTreeMap<Delegated, (Delegation, Verified<Targets>)>,
     pub(super) expires: Instant,
-    pub(super) roles: BTreeMap<Role, Seen>,
+    pub(super) roles: BTreeMap<Role, RoleRecord>,
     /// The keys that signed each role below the root.
     pub(super) signers: BTreeMap<Role, SignerIds>,
     pub(super) listed: BTreeSet<Delegated>,
@@ -70,7 +70,7 @@ impl Chain<WantsTimestamp> {
     ) -> Self {
         let expires = root.expires();
         let sha256 = Sha256::digest(root.bytes()).into();
-        let seen = Seen::new(root.metadata().common(), sha256, &root.metadata().root);
+        let seen = RoleRecord::new(root.metadata().common(), sha256, &root.metadata().root);
         Self {
             root,
             terms,
@@ -247,7 +247,7 @@ impl<Next> Chain<Next> {
         sha256: [u8; 32],
         keys: &RoleKeys,
     ) -> Result<Self, Refusal> {
-        let seen = Seen::new(verified.common(), sha256, keys);
+        let seen = RoleRecord::new(verified.common(), sha256, keys);
         let before = self.before.as_ref().and_then(|before| before.roles.get(&role));
         seen.follows(&role, before)?;
         self.seen.insert(role.clone(), seen);

@@ -10,8 +10,8 @@ use crate::clock::Timestamp;
 use crate::trust::lifetimes::Lifetimes;
 
 use super::anchor::Anchor;
+use super::cached_trust::{CachedTrust, NEGATIVE, Use};
 use super::gun::Gun;
-use super::standing::{NEGATIVE, Standing, Use};
 
 /// How long it is remembered that there is nothing to use: no longer than such an answer is used, since every
 /// made-up name makes one of these.
@@ -21,7 +21,7 @@ pub(super) type Key = (Arc<str>, Gun);
 
 pub(super) struct Entry {
     pub(super) anchor: Arc<Anchor>,
-    pub(super) standing: Standing,
+    pub(super) standing: CachedTrust,
     /// The turn in which the refresh that made this began.
     pub(super) began: u64,
     /// Whether anyone has asked since the last refresh: only then it is refreshed ahead.

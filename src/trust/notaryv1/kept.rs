@@ -8,9 +8,9 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 
 use super::anchor::Anchor;
+use super::cached_trust::CachedTrust;
 use super::gun::Gun;
 use super::role::File;
-use super::standing::Standing;
 use super::state::Remembered;
 use super::update::{NotUpdated, update};
 
@@ -21,7 +21,7 @@ pub(super) async fn verify_again(
     gun: &Gun,
     kept: &Arc<Remembered>,
     now: Timestamp,
-) -> Option<Standing> {
+) -> Option<CachedTrust> {
     let fetch = |file: File| {
         let kept = kept.clone();
         async move { Ok::<_, NotUpdated>(kept_file(&kept, &file).await) }
@@ -29,7 +29,7 @@ pub(super) async fn verify_again(
     let answered = kept.memory.answered()?;
     match update(fetch, &anchor.terms(gun.clone()), Some(&kept.memory), now).await {
         Ok(updated) => {
-            Some(Standing::Signed { repository: Arc::new(updated.repository), answered })
+            Some(CachedTrust::Signed { repository: Arc::new(updated.repository), answered })
         }
         Err(error) => {
             tracing::info!(anchor = &**anchor.name(), %gun, ?error, "kept trust data is of no use any more");

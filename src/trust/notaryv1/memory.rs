@@ -16,7 +16,7 @@ use super::tuf_key::KeyId;
 pub struct Memory {
     /// The trusted root's file.
     pub(super) root: Vec<u8>,
-    pub(super) roles: BTreeMap<Role, Seen>,
+    pub(super) roles: BTreeMap<Role, RoleRecord>,
     /// Delegations that a snapshot has listed while `targets` delegated to them.
     pub(super) listed: BTreeSet<Delegated>,
     /// When the Notary server last answered with all this; none if what it said since was refused.
@@ -25,7 +25,7 @@ pub struct Memory {
 
 /// What was seen of one role.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct RoleRecord {
     pub(super) version: u64,
     /// Of the file; of a timestamp, of what it says, since a server signs the same anew.
     pub(super) sha256: [u8; 32],
@@ -66,7 +66,7 @@ impl Memory {
     }
 }
 
-impl Seen {
+impl RoleRecord {
     pub(super) fn new(common: Common, sha256: [u8; 32], keys: &RoleKeys) -> Self {
         Self {
             version: common.version,

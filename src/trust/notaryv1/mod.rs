@@ -28,7 +28,7 @@ mod schema;
 mod signed;
 mod silence;
 mod tuf_key;
-mod standing;
+mod cached_trust;
 mod state;
 mod survey;
 mod unpinned;

@@ -12,9 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use url::{Host, Url};
 
-use crate::net::{Client, Method, ReadError, Timeouts, TlsError};
+use crate::http_client::{Client, Method, ReadError, Timeouts, TlsError};
+use crate::registry_client::{Authenticator, Credentials, Endpoint, Metrics, UpstreamError};
 use crate::trust::refusal::{Reason, Refusal};
-use crate::upstream::{Authenticator, Credentials, Endpoint, Metrics, UpstreamError};
 
 use super::gun::Gun;
 use super::role::File;

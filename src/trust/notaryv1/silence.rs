@@ -7,11 +7,11 @@ use crate::trust::lifetimes::SILENCE;
 
 use super::anchor::Anchor;
 use super::cache::{Sought, TrustCache};
+use super::cached_trust::CachedTrust;
 use super::entry::lifetimes;
 use super::gun::Gun;
 use super::kept::verify_again;
 use super::repository::SignedRepository;
-use super::standing::Standing;
 
 impl TrustCache {
     /// Whether the server was asked for [`SILENCE`] without an answer, about `gun` or known repositories.
@@ -37,7 +37,7 @@ impl TrustCache {
                 &verified
             }
         };
-        let silent = Standing::unreachable(Some(before), String::new(), now);
+        let silent = CachedTrust::unreachable(Some(before), String::new(), now);
         silent.answer(now, lifetimes(anchor)).ok()
     }
 }

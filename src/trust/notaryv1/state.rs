@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::store::{InPlace, atomic};
 
 use super::gun::Gun;
-use super::memory::{Memory, Seen};
+use super::memory::{Memory, RoleRecord};
 use super::role::{Delegated, File, Role};
 use super::tuf_key::KeyId;
 use super::update::Updated;
@@ -199,7 +199,7 @@ impl Remembered {
 
 impl Stored {
     fn new(gun: &Gun, memory: &Memory, files: BTreeMap<String, String>) -> Self {
-        let role = |(role, seen): (&Role, &Seen)| {
+        let role = |(role, seen): (&Role, &RoleRecord)| {
             let stored = StoredRole {
                 version: seen.version,
                 sha256: hex::encode(seen.sha256),
@@ -243,7 +243,8 @@ impl Stored {
             let mut sha256 = [0; 32];
             hex::decode_to_slice(&stored.sha256, &mut sha256).ok()?;
             let keys = stored.keys.iter().map(|id| KeyId::parse(id)).collect::<Option<_>>()?;
-            let seen = Seen { version: stored.version, sha256, keys, threshold: stored.threshold };
+            let seen =
+                RoleRecord { version: stored.version, sha256, keys, threshold: stored.threshold };
             roles.insert(Role::parse(role)?, seen);
         }
         Some(Memory {

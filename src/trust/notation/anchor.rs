@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Registry, Repository};
-use crate::trust::signature::{Candidate, Content, Unproven};
+use crate::trust::signature::{Candidate, Rejection, SignatureContent};
 use crate::trust::subject::Subject;
 
 use super::config::Config;
@@ -55,7 +55,7 @@ impl Anchor {
         known: &Revocations,
         now: Timestamp,
     ) -> Judged {
-        self.judged(candidate, subject, known, now).unwrap_or_else(Judged::Unproven)
+        self.judged(candidate, subject, known, now).unwrap_or_else(Judged::Rejection)
     }
 
     fn judged(
@@ -64,15 +64,15 @@ impl Anchor {
         subject: &Subject,
         known: &Revocations,
         now: Timestamp,
-    ) -> Result<Judged, Unproven> {
-        let Content::Envelope { media_type, bytes } = &candidate.content else {
+    ) -> Result<Judged, Rejection> {
+        let SignatureContent::Envelope { media_type, bytes } = &candidate.content else {
             let found = "a signature of another scheme";
-            return Err(Unproven::Beside(flaw("envelope", found, "a Notary Project envelope")));
+            return Err(Rejection::Beside(flaw("envelope", found, "a Notary Project envelope")));
         };
         let Some(statement) = applicable(&self.config.statements, subject) else {
             let found = format!("no statement is for {}/{}", subject.registry, subject.repository);
             let wanted = "a statement whose registryScopes names the repository, or \"*\"";
-            return Err(Unproven::Flawed(flaw("trust_policy", found, wanted)));
+            return Err(Rejection::Flawed(flaw("trust_policy", found, wanted)));
         };
         Trial::new(statement, &self.config.restrictions, known, now)
             .judge(media_type, bytes, subject)

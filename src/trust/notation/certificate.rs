@@ -9,7 +9,7 @@ use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtensio
 use x509_parser::prelude::FromDer;
 
 use crate::clock::Timestamp;
-use crate::shown::shown;
+use crate::text::shown;
 use crate::trust::keys::PublicKey;
 
 use super::algorithm::Made;

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::oci::{Registry, Repository};
-use crate::settings::Section;
+use crate::toml_reader::Section;
 use crate::trust::lifetimes::Lifetimes;
 use crate::trust::restrictions::Restrictions;
-use crate::trust::revoked::Kind as Revocable;
+use crate::trust::revoked::RevokedKind as Revocable;
 use crate::trust::signature_repository::signature_repository;
 
 use super::identity::Identities;
 use super::level::{Action, Level};
 use super::statement::{Scopes, Statement, VerifyTimestamp};
 use super::trust_policy;
-use super::trust_store::{Kind, TrustStore};
+use super::trust_store::{StoreKind, TrustStore};
 use super::warnings::never_proves_a_time;
 
 /// The files of a named store that hold certificates.
@@ -148,7 +148,7 @@ impl Config {
             let root =
                 |kind| one.store.of(kind).iter().any(|one| other.store.of(kind).contains(one));
             one.identities.overlap(&other.identities)
-                && (root(Kind::Ca) || root(Kind::SigningAuthority))
+                && (root(StoreKind::Ca) || root(StoreKind::SigningAuthority))
         })
     }
 }
@@ -169,7 +169,7 @@ fn statement(section: &Section<'_>) -> Option<Statement> {
         whole &= add_named(section, named, &mut store);
     }
     for path in &tsa {
-        whole &= add(section, "tsa", Kind::Tsa, path, &mut store);
+        whole &= add(section, "tsa", StoreKind::Tsa, path, &mut store);
     }
     if !section.has("trust_store") {
         section.wrong(
@@ -182,7 +182,7 @@ fn statement(section: &Section<'_>) -> Option<Statement> {
         section.wrong("trust_store", "an empty list trusts nobody");
         whole = false;
     }
-    if section.lists("tsa") && whole && store.of(Kind::Ca).is_empty() {
+    if section.lists("tsa") && whole && store.of(StoreKind::Ca).is_empty() {
         section.wrong(
             "tsa",
             "timestamps countersign signatures of a `ca:` store, and there is none: a signing \
@@ -236,15 +236,16 @@ fn level(section: &Section<'_>) -> Option<Level> {
 }
 
 fn add_named(section: &Section<'_>, named: &str, store: &mut TrustStore) -> bool {
-    let parts = named.split_once(':').and_then(|(kind, path)| Some((Kind::named(kind)?, path)));
+    let parts =
+        named.split_once(':').and_then(|(kind, path)| Some((StoreKind::named(kind)?, path)));
     match parts {
-        Some((Kind::Tsa, path)) => {
+        Some((StoreKind::Tsa, path)) => {
             let message =
                 format!("{named:?} is a timestamping authority: write `tsa = [{path:?}]`");
             section.wrong("trust_store", message);
             false
         }
-        Some((kind @ (Kind::Ca | Kind::SigningAuthority), path)) if !path.is_empty() => {
+        Some((kind @ (StoreKind::Ca | StoreKind::SigningAuthority), path)) if !path.is_empty() => {
             add(section, "trust_store", kind, path, store)
         }
         Some(_) | None => {
@@ -260,7 +261,7 @@ fn add_named(section: &Section<'_>, named: &str, store: &mut TrustStore) -> bool
 fn add(
     section: &Section<'_>,
     key: &'static str,
-    kind: Kind,
+    kind: StoreKind,
     path: &str,
     store: &mut TrustStore,
 ) -> bool {

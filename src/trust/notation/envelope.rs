@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::clock::Timestamp;
 use crate::trust::keys::VerifiedBytes;
-use crate::trust::signature::{Flaw, Vouched};
+use crate::trust::signature::{Flaw, VerifiedSignature};
 use crate::trust::signer::{SignerId, SignerIds};
 
 use super::algorithm::Algorithm;
@@ -78,7 +78,7 @@ type ReadSigned = fn(VerifiedBytes<'_>) -> Result<(Header, Vec<u8>), Flaw>;
 #[derive(Clone, Debug)]
 pub(super) struct Envelope {
     /// What the first certificate vouches for, without a time so far.
-    pub(super) vouched: Vouched,
+    pub(super) vouched: VerifiedSignature,
     pub(super) scheme: SigningScheme,
     pub(super) expiry: Option<Timestamp>,
     pub(super) payload: Vec<u8>,
@@ -138,7 +138,7 @@ impl Envelope {
         }
         let (scheme, expiry) = header.check()?;
         let chain = Chain::new(chain, Purpose::CodeSigning)?;
-        let vouched = Vouched::by(verified, chain.leaf().name().to_owned(), ids(&chain));
+        let vouched = VerifiedSignature::by(verified, chain.leaf().name().to_owned(), ids(&chain));
         Ok(Self { vouched, scheme, expiry, payload, signature, chain, token })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::trust::restrictions::{Restrictions, revoked_flaw};
-use crate::trust::signature::{Flaw, Unproven, Vouched};
+use crate::trust::signature::{Flaw, Rejection, VerifiedSignature};
 use crate::trust::signing_time::is_ahead;
 use crate::trust::subject::Subject;
 
@@ -14,10 +14,10 @@ use super::chain::Chain;
 use super::envelope::{Envelope, SigningScheme};
 use super::identity::Identities;
 use super::level::Action;
-use super::revocation::{Inquiry, Question, Revocations, Status};
+use super::revocation::{Question, RevocationQuery, Revocations, Status};
 use super::statement::{Statement, VerifyTimestamp};
 use super::timestamp::{self, Stamped};
-use super::trust_store::Kind;
+use super::trust_store::StoreKind;
 use super::{flaw, payload};
 
 const REVOCATION: &str = "revocation";
@@ -27,15 +27,15 @@ const REVOCATION: &str = "revocation";
 pub enum Judged {
     /// It proves that its signer vouches for the image.
     Proven(Proven),
-    Unproven(Unproven),
+    Rejection(Rejection),
     /// It would, if nothing is revoked; these are to be asked first, and then it is judged again.
-    Needs(Vec<Inquiry>),
+    Needs(Vec<RevocationQuery>),
 }
 
 /// A signature that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proven {
-    pub vouched: Vouched,
+    pub vouched: VerifiedSignature,
     /// What did not pass, and that the anchor's level only logs.
     pub tolerated: Vec<Flaw>,
 }
@@ -49,7 +49,7 @@ pub(super) struct Trial<'a> {
     tolerated: Vec<Flaw>,
     /// The earliest end of what the verdict rests on so far.
     expires: Option<Timestamp>,
-    needs: Vec<Inquiry>,
+    needs: Vec<RevocationQuery>,
 }
 
 /// When an envelope was signed.
@@ -77,17 +77,17 @@ impl<'a> Trial<'a> {
         media_type: &str,
         bytes: &[u8],
         subject: &Subject,
-    ) -> Result<Judged, Unproven> {
+    ) -> Result<Judged, Rejection> {
         let Some(envelope) = Envelope::verify(media_type, bytes) else {
             let found = format!("a layer of type {:?}", told(media_type));
             let wanted = "application/jose+json or application/cose";
-            return Err(Unproven::Beside(flaw("envelope", found, wanted)));
+            return Err(Rejection::Beside(flaw("envelope", found, wanted)));
         };
-        let envelope = envelope.map_err(Unproven::Flawed)?;
+        let envelope = envelope.map_err(Rejection::Flawed)?;
         payload::check(&envelope.payload, subject)?;
         // Whatever the level: the operator has said so.
         self.not_revoked(&envelope.chain, "a certificate of the signature")
-            .map_err(Unproven::Flawed)?;
+            .map_err(Rejection::Flawed)?;
         let level = self.statement.level;
         let authenticity = self.authenticity(&envelope);
         let authentic = authenticity.is_ok();
@@ -109,15 +109,15 @@ impl<'a> Trial<'a> {
         vouched.proven = signed.vouched;
         vouched.signed = Some(signed.at.min(self.now));
         vouched.expires = self.expires;
-        let vouched = self.restrictions.apply(vouched, self.now).map_err(Unproven::Flawed)?;
+        let vouched = self.restrictions.apply(vouched, self.now).map_err(Rejection::Flawed)?;
         Ok(Judged::Proven(Proven { vouched, tolerated: self.tolerated }))
     }
 
     /// What becomes of a validation's outcome.
-    fn settled(&mut self, action: Action, outcome: Result<(), Flaw>) -> Result<(), Unproven> {
+    fn settled(&mut self, action: Action, outcome: Result<(), Flaw>) -> Result<(), Rejection> {
         match (action, outcome) {
             (Action::Skip, _) | (_, Ok(())) => Ok(()),
-            (Action::Enforce, Err(flaw)) => Err(Unproven::Flawed(flaw)),
+            (Action::Enforce, Err(flaw)) => Err(Rejection::Flawed(flaw)),
             (Action::Log, Err(flaw)) => {
                 self.tolerated.push(flaw);
                 Ok(())
@@ -138,8 +138,8 @@ impl<'a> Trial<'a> {
 
     fn authenticity(&self, envelope: &Envelope) -> Result<(), Flaw> {
         let kind = match envelope.scheme {
-            SigningScheme::X509 { .. } => Kind::Ca,
-            SigningScheme::SigningAuthority { .. } => Kind::SigningAuthority,
+            SigningScheme::X509 { .. } => StoreKind::Ca,
+            SigningScheme::SigningAuthority { .. } => StoreKind::SigningAuthority,
         };
         let trusted = self.statement.store.of(kind);
         let leaf = envelope.chain.leaf();
@@ -179,7 +179,7 @@ impl<'a> Trial<'a> {
     }
 
     /// When it was signed, held against the validity of the chain.
-    fn authentic_time(&mut self, envelope: &Envelope) -> Result<Signed, Unproven> {
+    fn authentic_time(&mut self, envelope: &Envelope) -> Result<Signed, Rejection> {
         let action = self.statement.level.authentic_timestamp;
         let stated = match envelope.scheme {
             SigningScheme::SigningAuthority { authentic_signing_time: time }
@@ -189,7 +189,7 @@ impl<'a> Trial<'a> {
         if is_ahead(stated, self.now) {
             let found =
                 format!("the signature says that it was made at {stated}, which is yet to come");
-            return Err(Unproven::Flawed(flaw("signing_time", found, "a time that has come")));
+            return Err(Rejection::Flawed(flaw("signing_time", found, "a time that has come")));
         }
         match envelope.scheme {
             SigningScheme::SigningAuthority { authentic_signing_time: time } => {
@@ -233,7 +233,7 @@ impl<'a> Trial<'a> {
         };
         // Where the time decides, a timestamp is looked at that the policy does not need yet.
         let decides = self.restrictions.need_time() && envelope.token.is_some();
-        (asked || decides) && !self.statement.store.of(Kind::Tsa).is_empty()
+        (asked || decides) && !self.statement.store.of(StoreKind::Tsa).is_empty()
     }
 
     fn stamped(&self, envelope: &Envelope) -> Result<Stamped, Flaw> {
@@ -241,7 +241,7 @@ impl<'a> Trial<'a> {
             let found = "it has no timestamp";
             return Err(flaw("timestamp", found, "a countersignature of a trusted authority"));
         };
-        let roots = self.statement.store.of(Kind::Tsa);
+        let roots = self.statement.store.of(StoreKind::Tsa);
         let stamped = timestamp::verify(token, &envelope.signature, roots)?;
         self.not_revoked(&stamped.chain, "the timestamping authority")?;
         let (time, accuracy) = (stamped.info.time, stamped.info.accuracy);
@@ -260,7 +260,7 @@ impl<'a> Trial<'a> {
 
     /// A timestamp by a revoked authority is none, whatever becomes of revocation otherwise; only where
     /// that is skipped altogether is nobody asked.
-    fn asked_about_tsa(&mut self, stamped: &Stamped) -> Result<(), Unproven> {
+    fn asked_about_tsa(&mut self, stamped: &Stamped) -> Result<(), Rejection> {
         match self.statement.level.revocation {
             Action::Skip => Ok(()),
             Action::Enforce | Action::Log => {
@@ -275,7 +275,7 @@ impl<'a> Trial<'a> {
         chain: &Chain,
         action: Action,
         used: Option<Timestamp>,
-    ) -> Result<(), Unproven> {
+    ) -> Result<(), Rejection> {
         if action == Action::Skip {
             return Ok(());
         }
@@ -287,7 +287,7 @@ impl<'a> Trial<'a> {
                 Status::NotRevocable => {}
                 Status::Good { until } if action == Action::Enforce => self.rests_until(until),
                 Status::Good { .. } => {}
-                Status::Needs(inquiry) => self.needs.push(inquiry),
+                Status::Needs(query) => self.needs.push(query),
                 Status::Revoked(found) => {
                     self.settled(action, Err(flaw(REVOCATION, found, wanted)))?;
                 }
@@ -299,7 +299,7 @@ impl<'a> Trial<'a> {
         }
         let why = format!("whether a certificate is revoked is not known: {}", unknown.join("; "));
         if action == Action::Enforce && self.needs.is_empty() {
-            return Err(Unproven::Undecided(why));
+            return Err(Rejection::Undecided(why));
         }
         self.settled(Action::Log, Err(flaw(REVOCATION, why, wanted)))
     }

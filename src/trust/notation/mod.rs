@@ -25,7 +25,7 @@ mod judge;
 mod jws;
 mod level;
 mod payload;
-mod responder;
+mod revocation_client;
 mod revocation;
 mod statement;
 mod timestamp;
@@ -37,8 +37,8 @@ pub use anchor::Anchor;
 pub use config::Config;
 pub use envelope::MAX_ENVELOPE;
 pub use judge::{Judged, Proven};
-pub use responder::Responder;
-pub use revocation::{Answer, Inquiry, Method, Revocations};
+pub use revocation::{Answer, Method, RevocationQuery, Revocations};
+pub use revocation_client::RevocationClient;
 
 use super::signature::Flaw;
 

@@ -2,7 +2,7 @@
 
 use crate::json::{Document, Value};
 use crate::oci::Digest;
-use crate::trust::signature::{Flaw, Unproven};
+use crate::trust::signature::{Flaw, Rejection};
 use crate::trust::subject::Subject;
 
 use super::certificate::told;
@@ -12,19 +12,19 @@ const CHECK: &str = "target_artifact";
 const MEMBERS: [&str; 3] = ["mediaType", "digest", "size"];
 
 /// Whether the payload is about `subject`: same media type, digest and size.
-pub(super) fn check(payload: &[u8], subject: &Subject) -> Result<(), Unproven> {
-    let target = target(payload).map_err(Unproven::Flawed)?;
+pub(super) fn check(payload: &[u8], subject: &Subject) -> Result<(), Rejection> {
+    let target = target(payload).map_err(Rejection::Flawed)?;
     if target.digest != subject.digest {
         let found = format!("it is about {}", target.digest);
-        return Err(Unproven::Beside(flaw(CHECK, found, subject.digest.to_string())));
+        return Err(Rejection::Beside(flaw(CHECK, found, subject.digest.to_string())));
     }
     if target.media_type != subject.media_type.as_str() {
         let found = format!("it says that the digest is a {:?}", told(&target.media_type));
-        return Err(Unproven::Flawed(flaw(CHECK, found, subject.media_type.as_str())));
+        return Err(Rejection::Flawed(flaw(CHECK, found, subject.media_type.as_str())));
     }
     if u64::try_from(target.size).ok() != Some(subject.size) {
         let found = format!("it says that the digest has {} bytes", target.size);
-        return Err(Unproven::Flawed(flaw(CHECK, found, subject.size.to_string())));
+        return Err(Rejection::Flawed(flaw(CHECK, found, subject.size.to_string())));
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::trust::subject::Subject;
 
 use super::identity::Identities;
 use super::level::{Action, Level};
-use super::trust_store::{Kind, TrustStore};
+use super::trust_store::{StoreKind, TrustStore};
 
 /// When the countersignature of a timestamping authority is asked for, where such are trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Told {
             VerifyTimestamp::Always => "always",
             VerifyTimestamp::AfterCertExpiry => "afterCertExpiry",
         });
-        for kind in Kind::ALL {
+        for kind in StoreKind::ALL {
             let certificates = statement.store.of(kind);
             self.count(certificates.len());
             certificates.iter().for_each(|certificate| self.bytes(&certificate.der));

@@ -9,7 +9,7 @@ use crate::oci::{Registry, Repository};
 use super::identity::Identities;
 use super::level::Level;
 use super::statement::{Scopes, Statement, VerifyTimestamp};
-use super::trust_store::{Kind, TrustStore};
+use super::trust_store::{StoreKind, TrustStore};
 
 /// The most statements, and the most scopes of one.
 const MAX_STATEMENTS: usize = 256;
@@ -21,7 +21,7 @@ const STATEMENT: [&str; 5] =
 /// Reads the policy; `store` gives the certificates of a named store to its type.
 pub(super) fn parse(
     text: &[u8],
-    mut store: impl FnMut(Kind, &str, &mut TrustStore) -> Result<(), String>,
+    mut store: impl FnMut(StoreKind, &str, &mut TrustStore) -> Result<(), String>,
 ) -> Result<Vec<Statement>, String> {
     let document = Document::parse(text).map_err(|e| e.to_string())?;
     let policy = document.root();
@@ -61,7 +61,7 @@ pub(super) fn parse(
 
 fn statement(
     value: Value<'_>,
-    store: &mut impl FnMut(Kind, &str, &mut TrustStore) -> Result<(), String>,
+    store: &mut impl FnMut(StoreKind, &str, &mut TrustStore) -> Result<(), String>,
 ) -> Result<Statement, String> {
     let name = value.member("name").and_then(Value::as_str).unwrap_or_default();
     if name.is_empty() {
@@ -83,7 +83,7 @@ fn statement(
         let (kind, store_name) = store_of(&named).map_err(wrong)?;
         store(kind, store_name, &mut trusted).map_err(wrong)?;
     }
-    if trusted.of(Kind::Ca).is_empty() && trusted.of(Kind::SigningAuthority).is_empty() {
+    if trusted.of(StoreKind::Ca).is_empty() && trusted.of(StoreKind::SigningAuthority).is_empty() {
         return Err(wrong("trustStores names no store of type ca or signingAuthority".to_owned()));
     }
     let identities = Identities::parse(&list("trustedIdentities")?).map_err(wrong)?;
@@ -160,11 +160,11 @@ fn verification_level(value: Value<'_>) -> Result<(Level, VerifyTimestamp), Stri
 }
 
 /// The type and the name of `type:name`. The name is that of a folder, and of nothing above it.
-fn store_of(text: &str) -> Result<(Kind, &str), String> {
+fn store_of(text: &str) -> Result<(StoreKind, &str), String> {
     let wrong =
         || format!("{text:?} is no trust store: `ca:name`, `signingAuthority:name`, `tsa:name`");
     let (kind, name) = text.split_once(':').ok_or_else(wrong)?;
-    let kind = Kind::named(kind).ok_or_else(wrong)?;
+    let kind = StoreKind::named(kind).ok_or_else(wrong)?;
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
     if !plain || matches!(name, "" | "." | "..") {
         return Err(wrong());

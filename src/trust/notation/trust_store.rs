@@ -7,7 +7,7 @@ const MAX_CERTIFICATES: usize = 512;
 
 /// What the certificates of a store are trusted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum StoreKind {
     /// To issue signing certificates.
     Ca,
     /// To issue certificates of signing authorities, which vouch for the time as well.
@@ -16,7 +16,7 @@ pub(super) enum Kind {
     Tsa,
 }
 
-impl Kind {
+impl StoreKind {
     pub(super) const ALL: [Self; 3] = [Self::Ca, Self::SigningAuthority, Self::Tsa];
 
     /// Its name in trust policies, and of its folder.
@@ -43,18 +43,20 @@ pub(super) struct TrustStore {
 
 impl TrustStore {
     /// Adds the certificates of a file, PEM or DER: authorities, or certificates that signed themselves.
-    pub(super) fn add(&mut self, kind: Kind, file: &[u8]) -> Result<(), String> {
+    pub(super) fn add(&mut self, kind: StoreKind, file: &[u8]) -> Result<(), String> {
         let store = match kind {
-            Kind::Ca => &mut self.ca,
-            Kind::SigningAuthority => &mut self.signing_authority,
-            Kind::Tsa => &mut self.tsa,
+            StoreKind::Ca => &mut self.ca,
+            StoreKind::SigningAuthority => &mut self.signing_authority,
+            StoreKind::Tsa => &mut self.tsa,
         };
         for certificate in certificates(file)? {
             let root = certificate.is_self_signed();
-            if !root && (kind == Kind::Tsa || !certificate.is_ca()) {
+            if !root && (kind == StoreKind::Tsa || !certificate.is_ca()) {
                 let wanted = match kind {
-                    Kind::Ca | Kind::SigningAuthority => "neither an authority nor self-signed",
-                    Kind::Tsa => "not self-signed",
+                    StoreKind::Ca | StoreKind::SigningAuthority => {
+                        "neither an authority nor self-signed"
+                    }
+                    StoreKind::Tsa => "not self-signed",
                 };
                 return Err(format!("{:?} is {wanted}: a store holds roots", certificate.name()));
             }
@@ -68,11 +70,11 @@ impl TrustStore {
         Ok(())
     }
 
-    pub(super) fn of(&self, kind: Kind) -> &[Certificate] {
+    pub(super) fn of(&self, kind: StoreKind) -> &[Certificate] {
         match kind {
-            Kind::Ca => &self.ca,
-            Kind::SigningAuthority => &self.signing_authority,
-            Kind::Tsa => &self.tsa,
+            StoreKind::Ca => &self.ca,
+            StoreKind::SigningAuthority => &self.signing_authority,
+            StoreKind::Tsa => &self.tsa,
         }
     }
 }

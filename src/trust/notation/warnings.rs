@@ -2,15 +2,15 @@
 
 use super::config::Config;
 use super::statement::Statement;
-use super::trust_store::Kind;
+use super::trust_store::StoreKind;
 
 /// The kinds of roots that signatures are made below.
-const SIGNERS: [Kind; 2] = [Kind::Ca, Kind::SigningAuthority];
+const SIGNERS: [StoreKind; 2] = [StoreKind::Ca, StoreKind::SigningAuthority];
 
 /// Whether no signature that `statement` accepts can have a proven time.
 pub(super) fn never_proves_a_time(statement: &Statement) -> bool {
-    statement.store.of(Kind::SigningAuthority).is_empty()
-        && statement.store.of(Kind::Tsa).is_empty()
+    statement.store.of(StoreKind::SigningAuthority).is_empty()
+        && statement.store.of(StoreKind::Tsa).is_empty()
 }
 
 impl Config {
@@ -51,5 +51,5 @@ impl Config {
 
 /// Whether it accepts signatures whose only proof of time would be a timestamp, and trusts no authority for that.
 fn is_without_tsa(statement: &Statement) -> bool {
-    !statement.store.of(Kind::Ca).is_empty() && statement.store.of(Kind::Tsa).is_empty()
+    !statement.store.of(StoreKind::Ca).is_empty() && statement.store.of(StoreKind::Tsa).is_empty()
 }

@@ -9,7 +9,7 @@ use redb::{Builder, ConcurrencyMode, DatabaseError, Error, ReadableDatabase, Rea
 use redb::{TableDefinition, TableError};
 
 use super::json_files::Files;
-use super::known::Known;
+use super::known::Records;
 use super::record::Remembered;
 use super::{Key, TagsError};
 
@@ -39,7 +39,7 @@ pub(super) enum Change {
 
 impl Database {
     /// Opens the database, creates it if it is missing, and moves the files of the former format into it.
-    pub(super) fn open(folder: &Path) -> Result<(Self, Known), TagsError> {
+    pub(super) fn open(folder: &Path) -> Result<(Self, Records), TagsError> {
         let path = path(folder);
         let opened = catching(&path, || {
             let database = builder().create(&path)?;
@@ -66,13 +66,13 @@ impl Database {
     }
 
     /// What a process that writes nothing finds.
-    pub(super) fn look(folder: &Path) -> Known {
-        Self::read(folder).unwrap_or_else(Known::unreadable)
+    pub(super) fn look(folder: &Path) -> Records {
+        Self::read(folder).unwrap_or_else(Records::unreadable)
     }
 
-    fn read(folder: &Path) -> Result<Known, TagsError> {
+    fn read(folder: &Path) -> Result<Records, TagsError> {
         let path = path(folder);
-        let mut known = Known::default();
+        let mut known = Records::default();
         if path.exists() {
             let (version, found) = catching(&path, || match builder().open_read_only(&path) {
                 Ok(database) => Ok((version(&database)?, records(&database)?)),
@@ -163,8 +163,8 @@ fn check(path: &Path, version: Option<u64>) -> Result<(), TagsError> {
     }
 }
 
-fn records(database: &impl ReadableDatabase) -> Result<Known, Error> {
-    let mut known = Known::default();
+fn records(database: &impl ReadableDatabase) -> Result<Records, Error> {
+    let mut known = Records::default();
     let table = match database.begin_read()?.open_table(RECORDS) {
         Ok(table) => table,
         Err(TableError::TableDoesNotExist(_)) => return Ok(known),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 
 use super::database::{Change, Database};
-use super::known::Found;
+use super::known::Lookup;
 use super::{Key, Remembered, TagsError, failed};
 use crate::oci::{ImageRef, Reference};
 use crate::store::atomic;
@@ -28,9 +28,9 @@ const MAX_REQUESTS: usize = 1_000;
 pub(super) fn in_any_process(folder: &Path, key: &Key) -> Result<Option<Remembered>, TagsError> {
     let known = Database::look(folder);
     let before = match known.find(&key.0, &key.1, &key.2)? {
-        Found::Record(record, _) => Some(record),
-        Found::Nothing => return Ok(None),
-        Found::Corrupt => None,
+        Lookup::Record(record, _) => Some(record),
+        Lookup::Nothing => return Ok(None),
+        Lookup::Corrupt => None,
     };
     match Database::open(folder) {
         Ok((database, _)) => database.write(&[Change::Remove(key.clone())])?,

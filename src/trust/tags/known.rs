@@ -25,7 +25,7 @@ enum Entry {
 }
 
 /// What is known of a tag.
-pub(super) enum Found {
+pub(super) enum Lookup {
     /// Its record, and whether that is on disk.
     Record(Remembered, bool),
     Nothing,
@@ -34,7 +34,7 @@ pub(super) enum Found {
 
 /// The records of all tags.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct Records {
     places: HashMap<Registry, HashMap<Repository, Tags>>,
     count: usize,
     /// Files of the former format that cannot be read.
@@ -43,7 +43,7 @@ pub(super) struct Known {
     unreadable: Option<TagsError>,
 }
 
-impl Known {
+impl Records {
     /// The memory whose database cannot be read.
     pub(super) fn unreadable(why: TagsError) -> Self {
         Self { unreadable: Some(why), ..Self::default() }
@@ -54,12 +54,12 @@ impl Known {
         registry: &Registry,
         repository: &Repository,
         tag: &Tag,
-    ) -> Result<Found, TagsError> {
+    ) -> Result<Lookup, TagsError> {
         self.check(registry, repository)?;
         Ok(match self.tags(registry, repository).and_then(|tags| tags.get(tag)) {
-            Some(Entry::Record { of, is_written }) => Found::Record(*of, *is_written),
-            Some(Entry::Corrupt) => Found::Corrupt,
-            None => Found::Nothing,
+            Some(Entry::Record { of, is_written }) => Lookup::Record(*of, *is_written),
+            Some(Entry::Corrupt) => Lookup::Corrupt,
+            None => Lookup::Nothing,
         })
     }
 

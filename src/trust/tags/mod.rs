@@ -8,7 +8,7 @@
 //!
 //! # What is guaranteed
 //!
-//! [`TagMemory::note`] compares an image with the record and replaces the record in one step, on the thread that writes: of
+//! [`TagHistory::note`] compares an image with the record and replaces the record in one step, on the thread that writes: of
 //! two simultaneous pulls of one tag, the second is compared with the first.
 //!
 //! With [`Need::Required`], it returns only after the record is on disk (fsync). A decision
@@ -33,7 +33,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use thiserror::Error;
 
 use self::database::Database;
-use self::known::{Found, Known};
+use self::known::{Lookup, Records};
 pub use self::record::Remembered;
 use self::writer::{Note, Writer};
 use crate::clock::Timestamp;
@@ -44,7 +44,7 @@ use crate::store::atomic;
 pub const MAX_TAGS: usize = 10_000;
 /// The most records in all repositories together. They are kept in memory, about 250 bytes each.
 pub const MAX_RECORDS: usize = 200_000;
-/// The most tags that [`TagMemory::tags_of`] returns.
+/// The most tags that [`TagHistory::tags_of`] returns.
 const MAX_SAME: usize = 16;
 
 /// Whether a rule depends on a tag's history.
@@ -54,14 +54,14 @@ pub enum Need {
     Optional,
 }
 
-/// What [`TagMemory::note`] does with an image that was signed earlier than one that was admitted under its tag before.
+/// What [`TagHistory::note`] does with an image that was signed earlier than one that was admitted under its tag before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfOlder {
     Record,
     Reject,
 }
 
-/// What came of [`TagMemory::note`].
+/// What came of [`TagHistory::note`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Noted {
     Recorded,
@@ -114,23 +114,23 @@ pub enum TagsError {
 
 /// The history of all tags. Cheap to clone; the clones are one memory.
 #[derive(Clone)]
-pub struct TagMemory {
+pub struct TagHistory {
     folder: PathBuf,
-    known: Arc<RwLock<Known>>,
+    known: Arc<RwLock<Records>>,
     /// None in a process that only reads.
     writer: Option<Arc<Writer>>,
     /// What a process that only reads found when it first looked.
     looked: Arc<OnceLock<()>>,
 }
 
-impl TagMemory {
+impl TagHistory {
     /// Opens the memory below the store's folder, which is created if it is missing. Moves the records of the
     /// former format, one file for each repository, into the database. A database that cannot be read is no
     /// error here: then every tag whose history is needed is undecided until it can.
     pub fn open(store: &Path) -> Result<Self, TagsError> {
         let folder = store.join("trust");
         atomic::make_folder(&folder).map_err(|error| failed(&folder, &error))?;
-        let known = Arc::new(RwLock::new(Known::default()));
+        let known = Arc::new(RwLock::new(Records::default()));
         let writer = Some(Arc::new(Writer::start(&folder, &known)?));
         Ok(Self { folder, known, writer, looked: Arc::default() })
     }
@@ -150,9 +150,9 @@ impl TagMemory {
         tag: &Tag,
     ) -> Result<Option<Remembered>, TagsError> {
         match self.known().find(registry, repository, tag)? {
-            Found::Record(of, _) => Ok(Some(of)),
-            Found::Nothing => Ok(None),
-            Found::Corrupt => Err(TagsError::CorruptRecord(database::path(&self.folder))),
+            Lookup::Record(of, _) => Ok(Some(of)),
+            Lookup::Nothing => Ok(None),
+            Lookup::Corrupt => Err(TagsError::CorruptRecord(database::path(&self.folder))),
         }
     }
 
@@ -184,9 +184,9 @@ impl TagMemory {
         needs: &Needs,
     ) -> Result<Noted, TagsError> {
         let (before, is_written) = match self.known().find(registry, repository, tag)? {
-            Found::Record(before, is_written) => (Some(before), is_written),
-            Found::Nothing => (None, false),
-            Found::Corrupt => {
+            Lookup::Record(before, is_written) => (Some(before), is_written),
+            Lookup::Nothing => (None, false),
+            Lookup::Corrupt => {
                 return Err(TagsError::CorruptRecord(database::path(&self.folder)));
             }
         };
@@ -231,7 +231,7 @@ impl TagMemory {
         }
     }
 
-    fn known(&self) -> RwLockReadGuard<'_, Known> {
+    fn known(&self) -> RwLockReadGuard<'_, Records> {
         if self.writer.is_none() {
             self.looked.get_or_init(|| {
                 let found = Database::look(&self.folder);

@@ -6,9 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::*;
 
-struct Place {
+struct Fixture {
     store: PathBuf,
-    memory: TagMemory,
+    memory: TagHistory,
     registry: Registry,
     repository: Repository,
     needs: Needs,
@@ -18,16 +18,16 @@ fn all(need: Need) -> Needs {
     Arc::new(move |_: &Registry, _: &Repository, _: &Tag| need)
 }
 
-fn place(name: &str, need: Need) -> Place {
+fn place(name: &str, need: Need) -> Fixture {
     let name = format!("countersign-tags-{name}-{}", std::process::id());
     let store = std::env::temp_dir().join(name);
     let _ = fs::remove_dir_all(&store);
-    let memory = TagMemory::open(&store).unwrap();
+    let memory = TagHistory::open(&store).unwrap();
     let (registry, repository) = ("r.example".parse().unwrap(), "library/app".parse().unwrap());
-    Place { store, memory, registry, repository, needs: all(need) }
+    Fixture { store, memory, registry, repository, needs: all(need) }
 }
 
-impl Place {
+impl Fixture {
     async fn try_note(&self, tag: &str, content: &str, now: i64) -> Result<(), TagsError> {
         self.signed(tag, content, None, now).await
     }
@@ -56,7 +56,7 @@ impl Place {
 
     fn restart(&mut self) {
         self.memory.close();
-        self.memory = TagMemory::open(&self.store).unwrap();
+        self.memory = TagHistory::open(&self.store).unwrap();
     }
 
     fn database(&self) -> PathBuf {
@@ -77,7 +77,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Fixture {
     fn drop(&mut self) {
         self.memory.close();
         let _ = fs::remove_dir_all(&self.store);
@@ -136,7 +136,7 @@ async fn a_required_record_is_on_disk_before_the_decision_is_answered() {
         let copy = place.store.join("copy/trust");
         atomic::make_folder(&copy).unwrap();
         fs::copy(place.database(), database::path(&copy)).unwrap();
-        let after = TagMemory::open(&place.store.join("copy")).unwrap();
+        let after = TagHistory::open(&place.store.join("copy")).unwrap();
         let tag = tag.parse().unwrap();
         let recalled = after.recall(&place.registry, &place.repository, &tag).unwrap().unwrap();
         assert_eq!(recalled.digest, Digest::of(content.as_bytes()));
@@ -167,7 +167,7 @@ async fn a_record_that_becomes_required_is_written_then() {
     place.try_note("v1", "one", 100).await.unwrap();
     place.needs = all(Need::Required);
     place.try_note("v1", "one", 200).await.unwrap();
-    let looking = TagMemory::look(&place.store);
+    let looking = TagHistory::look(&place.store);
     let tag = "v1".parse().unwrap();
     assert!(looking.recall(&place.registry, &place.repository, &tag).unwrap().is_some());
 }
@@ -218,7 +218,7 @@ async fn only_records_that_no_rule_depends_on_are_evicted() {
 async fn another_process_reads_what_a_running_gate_has() {
     let place = place("look", Need::Required);
     place.try_note("v1", "one", 100).await.unwrap();
-    let looking = TagMemory::look(&place.store);
+    let looking = TagHistory::look(&place.store);
     let (tag, digest) = ("v1".parse().unwrap(), Digest::of(b"two"));
     let key = (&place.registry, &place.repository, &tag);
     let recalled = looking.recall(key.0, key.1, key.2).unwrap().unwrap();
@@ -233,7 +233,7 @@ async fn another_process_has_a_running_gate_forget_a_tag() {
     let mut place = place("forget", Need::Required);
     place.try_note("v1", "one", 100).await.unwrap();
     place.try_note("v2", "two", 100).await.unwrap();
-    let other = TagMemory::look(&place.store);
+    let other = TagHistory::look(&place.store);
     let tag: Tag = "v1".parse().unwrap();
     let forgotten = other.forget(&place.registry, &place.repository, &tag).unwrap();
     assert_eq!(forgotten.unwrap().digest, Digest::of(b"one"));
@@ -249,7 +249,7 @@ async fn another_process_forgets_a_tag_where_no_gate_runs() {
     let mut place = place("alone", Need::Required);
     place.try_note("v1", "one", 100).await.unwrap();
     place.memory.close();
-    let other = TagMemory::look(&place.store);
+    let other = TagHistory::look(&place.store);
     let tag: Tag = "v1".parse().unwrap();
     assert!(other.forget(&place.registry, &place.repository, &tag).unwrap().is_some());
     place.restart();

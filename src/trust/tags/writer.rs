@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::database::{Change, Database};
-use super::known::{Found, Known};
+use super::known::{Lookup, Records};
 use super::record::Remembered;
 use super::{IfOlder, Key, Need, Needs, Noted, TagsError, forget};
 use crate::clock::Timestamp;
@@ -62,7 +62,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Opens the database in `folder`, reads it into `known`, and starts the thread.
-    pub(super) fn start(folder: &Path, known: &Arc<RwLock<Known>>) -> Result<Self, TagsError> {
+    pub(super) fn start(folder: &Path, known: &Arc<RwLock<Records>>) -> Result<Self, TagsError> {
         let (jobs, waiting) = channel();
         let mut writing = Writing {
             folder: folder.to_owned(),
@@ -81,7 +81,7 @@ impl Writer {
                 Err(TagsError::InUse(_)) => sleep(LOOK),
                 Err(error) => {
                     tracing::error!(%error, "the history of tags cannot be used");
-                    writing.change(|known| *known = Known::unreadable(error));
+                    writing.change(|known| *known = Records::unreadable(error));
                     break;
                 }
                 Ok(()) => break,
@@ -138,7 +138,7 @@ struct Writing {
     folder: PathBuf,
     /// The folder, opened: if another is at its path, another process may own that.
     place: InPlace,
-    known: Arc<RwLock<Known>>,
+    known: Arc<RwLock<Records>>,
     /// None while it cannot be read.
     database: Option<Database>,
     /// Changes that no rule depends on and that are not written yet.
@@ -161,11 +161,11 @@ impl Writing {
         Ok(())
     }
 
-    fn change<T>(&self, how: impl FnOnce(&mut Known) -> T) -> T {
+    fn change<T>(&self, how: impl FnOnce(&mut Records) -> T) -> T {
         how(&mut self.known.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn read<T>(&self, how: impl FnOnce(&Known) -> T) -> T {
+    fn read<T>(&self, how: impl FnOnce(&Records) -> T) -> T {
         how(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -227,9 +227,9 @@ impl Writing {
     fn apply(&mut self, note: &Note) -> NoteAnswer {
         let (registry, repository, tag) = &note.key;
         let before = match self.read(|known| known.find(registry, repository, tag))? {
-            Found::Record(before, _) => Some(before),
-            Found::Nothing => None,
-            Found::Corrupt => {
+            Lookup::Record(before, _) => Some(before),
+            Lookup::Nothing => None,
+            Lookup::Corrupt => {
                 return Err(TagsError::CorruptRecord(super::database::path(&self.folder)));
             }
         };
@@ -342,7 +342,7 @@ impl Writing {
             if let Err(error) = self.open() {
                 tracing::debug!(%error, "the history of tags still cannot be used");
             }
-        } else if self.read(Known::has_damaged) {
+        } else if self.read(Records::has_damaged) {
             self.tried = Instant::now();
             self.move_files();
         }

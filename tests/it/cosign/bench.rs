@@ -5,9 +5,11 @@ use serde_json::Value;
 
 use countersign::clock::Timestamp;
 use countersign::oci::{Digest, MediaType};
-use countersign::settings::Document;
+use countersign::toml_reader::Document;
 use countersign::trust::cosign::{Anchor, Config};
-use countersign::trust::{Candidate, Content, Flaw, Subject, Unproven, Vouched};
+use countersign::trust::{
+    Candidate, Flaw, Rejection, SignatureContent, Subject, VerifiedSignature,
+};
 
 use crate::folder::Folder;
 use crate::sigstore::{HOUR, Key, Layer, NOW, Sigstore};
@@ -61,13 +63,13 @@ impl Bench {
         Self::new(&lines, &[("root.json", &root.to_string())])
     }
 
-    pub fn judge(&self, content: impl Into<Given>) -> Result<Vouched, Unproven> {
+    pub fn judge(&self, content: impl Into<Given>) -> Result<VerifiedSignature, Rejection> {
         let candidate = Candidate { place: "a test".to_owned(), content: content.into().0 };
         self.anchor.judge(&candidate, &self.subject, self.now)
     }
 
     #[track_caller]
-    pub fn takes(&self, content: impl Into<Given>) -> Vouched {
+    pub fn takes(&self, content: impl Into<Given>) -> VerifiedSignature {
         self.judge(content).unwrap_or_else(|unproven| panic!("{unproven:#?}"))
     }
 
@@ -75,7 +77,7 @@ impl Bench {
     #[track_caller]
     pub fn refuses(&self, check: &str, content: impl Into<Given>) -> Flaw {
         match self.judge(content) {
-            Err(Unproven::Flawed(flaw)) => {
+            Err(Rejection::Flawed(flaw)) => {
                 assert_eq!(flaw.check, check, "{flaw:#?}");
                 flaw
             }
@@ -87,7 +89,7 @@ impl Bench {
     #[track_caller]
     pub fn passes_by(&self, check: &str, content: impl Into<Given>) -> Flaw {
         match self.judge(content) {
-            Err(Unproven::Beside(flaw)) => {
+            Err(Rejection::Beside(flaw)) => {
                 assert_eq!(flaw.check, check, "{flaw:#?}");
                 flaw
             }
@@ -97,11 +99,11 @@ impl Bench {
 }
 
 /// What is put before the judge.
-pub struct Given(Content);
+pub struct Given(SignatureContent);
 
 impl From<&Layer> for Given {
     fn from(layer: &Layer) -> Self {
-        Self(Content::Layer {
+        Self(SignatureContent::Layer {
             media_type: layer.media_type.clone(),
             payload: Bytes::from(layer.payload.clone()),
             annotations: layer.annotations.clone(),
@@ -118,12 +120,12 @@ impl From<&Value> for Given {
 /// The text of a bundle.
 impl From<&str> for Given {
     fn from(bundle: &str) -> Self {
-        Self(Content::Bundle { json: Bytes::copy_from_slice(bundle.as_bytes()) })
+        Self(SignatureContent::Bundle { json: Bytes::copy_from_slice(bundle.as_bytes()) })
     }
 }
 
-impl From<Content> for Given {
-    fn from(content: Content) -> Self {
+impl From<SignatureContent> for Given {
+    fn from(content: SignatureContent) -> Self {
         Self(content)
     }
 }
@@ -138,7 +140,7 @@ pub fn read(lines: &str, files: &[(&str, &str)]) -> Result<Config, Vec<String>> 
     let read = document
         .read(|top| top.section("anchor").and_then(|section| Config::read(&section, "ci".into())));
     read.map_err(|problems| {
-        let told = |problem: &countersign::settings::Problem| {
+        let told = |problem: &countersign::toml_reader::Problem| {
             format!("{}: {}", problem.key.trim_start_matches("anchor."), problem.message)
         };
         problems.0.iter().map(told).collect()

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use countersign::trust::Content;
+use countersign::trust::SignatureContent;
 use countersign::trust::cosign::limits::*;
 
 use crate::sigstore::{Key, Kind, Layer, Leaf, NOW, Sigstore, bundle, pae, payload, statement};
@@ -217,7 +217,7 @@ async fn large_unsigned_attestations() {
         let (bench, json) = (bench.clone(), bytes::Bytes::copy_from_slice(&bundle));
         let memory = countersign::trust::cosign::Anchor::most_memory(json.len());
         tokio::spawn(countersign::parsing::run(json.len(), memory, move || {
-            bench.refuses("signature", Content::Bundle { json });
+            bench.refuses("signature", SignatureContent::Bundle { json });
         }))
     });
     for judged in futures_util::future::join_all(judgements).await {

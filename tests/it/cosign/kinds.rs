@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use countersign::trust::Content;
+use countersign::trust::SignatureContent;
 
 use crate::sigstore::{Key, Kind, Layer, bundle, pae, payload, statement};
 
@@ -169,7 +169,7 @@ fn what_is_no_signature_of_cosign_is_passed_by() {
     bench.passes_by("kind", &layer);
     let bytes = Bytes::from_static(b"{}");
     let media_type = "application/jose+json".to_owned();
-    bench.passes_by("kind", Content::Envelope { media_type, bytes });
+    bench.passes_by("kind", SignatureContent::Envelope { media_type, bytes });
     let mut file = signed(&statement(&digest(), SIGN), &key);
     file.as_object_mut().unwrap().remove("dsseEnvelope");
     file["messageSignature"] = json!({

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use countersign::oci::Digest;
-use countersign::trust::places::MAX_REQUESTS;
+use countersign::trust::discovery::MAX_REQUESTS;
 
 use super::{Site, signatures_of};
 use crate::sigstore::{Key, Kind, Layer, payload};

@@ -2,7 +2,7 @@
 //! gives, and what is denied is told so that they ask nowhere else.
 
 mod blobs;
-mod let_in;
+mod authorize;
 mod silence;
 
 use base64::Engine as _;

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use countersign::clock::Timestamp;
 use countersign::oci::Digest;
 use countersign::trust::notation::{Judged, MAX_ENVELOPE, Revocations};
-use countersign::trust::{Candidate, Content};
+use countersign::trust::{Candidate, SignatureContent};
 use serde_json::{Value, json};
 
 use super::site::{COSE, JWS, beside, flawed, judged, now, subject, trusting, vouched};
@@ -96,7 +96,7 @@ fn annotations_of_the_payload_change_nothing() {
 #[test]
 fn another_schemes_signature_is_beside_the_point() {
     let anchor = trusting(&root(), "");
-    let content = Content::Bundle { json: "{}".into() };
+    let content = SignatureContent::Bundle { json: "{}".into() };
     let candidate = Candidate { place: String::new(), content };
     beside(anchor.judge(&candidate, &subject(), &Revocations::default(), now()));
     beside(judged(&anchor, "application/vnd.dev.cosign.simplesigning.v1+json", b"{}".to_vec()));

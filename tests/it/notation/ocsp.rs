@@ -1,7 +1,7 @@
 //! OCSP: whose responses are believed, and what they are believed about.
 
 use countersign::clock::Timestamp;
-use countersign::trust::notation::{Answer, Inquiry, Method};
+use countersign::trust::notation::{Answer, Method, RevocationQuery};
 use rcgen::{CertificateParams, CustomExtension};
 
 use super::revocation::{content, site, with_crl, with_ocsp};
@@ -38,7 +38,7 @@ fn a_delegate_is_asked_about_by_crl_unless_its_issuer_says_that_it_need_not_be()
         ..Response::good(&site.root, &signer)
     };
     let list = crl(&site.root, |params| params.revoked_certs = vec![revoked(&plain)]);
-    let answer = |inquiry: &Inquiry| match inquiry.method {
+    let answer = |inquiry: &RevocationQuery| match inquiry.method {
         Method::Ocsp => content(said(&plain).der()),
         Method::Crl => content(list.clone()),
     };
@@ -105,7 +105,7 @@ fn where_ocsp_fails_the_crl_decides() {
         with_ocsp(params);
     });
     let answer = |list: Vec<u8>| {
-        move |inquiry: &Inquiry| match inquiry.method {
+        move |inquiry: &RevocationQuery| match inquiry.method {
             Method::Ocsp => Answer::Failed("no connection".to_owned()),
             Method::Crl => content(list.clone()),
         }

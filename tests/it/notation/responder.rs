@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use countersign::clock::Timestamp;
 use countersign::oci::Registry;
-use countersign::trust::notation::{Anchor, Proven, Responder};
-use countersign::trust::{Subject, Unproven};
+use countersign::trust::notation::{Anchor, Proven, RevocationClient};
+use countersign::trust::{Rejection, Subject};
 use futures_util::future::join_all;
 use rcgen::CrlDistributionPoint;
 use url::Url;
@@ -24,16 +24,16 @@ struct Site {
     root: Certified,
     signer: Certified,
     strict: Anchor,
-    responder: Responder,
+    responder: RevocationClient,
 }
 
 /// A responder of a gate with these upstreams.
-fn responder_of(upstreams: &[(&str, &str)]) -> Responder {
+fn responder_of(upstreams: &[(&str, &str)]) -> RevocationClient {
     let upstreams: Vec<(Registry, Url)> = upstreams
         .iter()
         .map(|(registry, url)| (registry.parse().unwrap(), url.parse().unwrap()))
         .collect();
-    Responder::new(upstreams.iter().map(|(registry, url)| (registry, url))).unwrap()
+    RevocationClient::new(upstreams.iter().map(|(registry, url)| (registry, url))).unwrap()
 }
 
 async fn site() -> Site {
@@ -52,14 +52,14 @@ async fn site() -> Site {
 }
 
 impl Site {
-    async fn judge(&self, anchor: &Anchor, now: Timestamp) -> Result<Proven, Unproven> {
+    async fn judge(&self, anchor: &Anchor, now: Timestamp) -> Result<Proven, Rejection> {
         let candidate = candidate(JWS, Signing::new(&self.signer, &subject()).jws());
         self.responder.judge(anchor, &candidate, &subject(), now).await
     }
 
-    fn undecided(&self, verdict: Result<Proven, Unproven>, told: &str) {
+    fn undecided(&self, verdict: Result<Proven, Rejection>, told: &str) {
         let shown = format!("{verdict:?}");
-        let Err(Unproven::Undecided(why)) = verdict else { panic!("{shown}") };
+        let Err(Rejection::Undecided(why)) = verdict else { panic!("{shown}") };
         assert!(why.contains(told), "{told}: {why}");
     }
 }
@@ -91,7 +91,7 @@ async fn a_revocation_is_found_over_the_network() {
     *site.list.lock().unwrap() =
         crl(&site.root, |params| params.revoked_certs = vec![revoked(&site.signer)]);
     let refused = site.judge(&site.strict, now()).await.unwrap_err();
-    assert!(matches!(refused, Unproven::Flawed(flaw) if flaw.check == "revocation"));
+    assert!(matches!(refused, Rejection::Flawed(flaw) if flaw.check == "revocation"));
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn an_answer_in_use_is_refreshed_beside_its_use() {
             tokio::task::yield_now().await;
         }
     });
-    assert!(matches!(refused.await.unwrap(), Unproven::Flawed(_)));
+    assert!(matches!(refused.await.unwrap(), Rejection::Flawed(_)));
     assert_eq!(site.server.asked_for("/root.crl").len(), 2);
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use countersign::clock::Timestamp;
-use countersign::trust::notation::{Anchor, Answer, Inquiry, Judged, Method, Revocations};
+use countersign::trust::notation::{Anchor, Answer, Judged, Method, RevocationQuery, Revocations};
 use rcgen::{
     BasicConstraints, CertificateParams, CrlDistributionPoint, CrlScope, IsCa, KeyUsagePurpose,
     RevocationReason,
@@ -50,7 +50,7 @@ impl Site {
     pub(super) fn answered(
         &self,
         signer: &Certified,
-        answer: impl Fn(&Inquiry) -> Answer,
+        answer: impl Fn(&RevocationQuery) -> Answer,
     ) -> Judged {
         let mut known = Revocations::default();
         for _ in 0..4 {
@@ -77,7 +77,7 @@ fn a_certificate_that_names_nobody_to_ask_is_not_asked_about() {
 #[test]
 fn what_is_not_known_is_asked_first() {
     let site = site("");
-    let inquiry = Inquiry { method: Method::Crl, url: CRL.to_owned() };
+    let inquiry = RevocationQuery { method: Method::Crl, url: CRL.to_owned() };
     assert_eq!(
         site.judge(&site.signer(with_crl), &Revocations::default()),
         Judged::Needs(vec![inquiry])
@@ -142,7 +142,7 @@ fn a_revoked_authority_is_refused_as_well() {
 
 #[test]
 fn an_unreachable_responder_is_undecided_when_strict_and_told_when_permissive() {
-    let failed = |_: &Inquiry| Answer::Failed("no connection".to_owned());
+    let failed = |_: &RevocationQuery| Answer::Failed("no connection".to_owned());
     for change in [with_crl, with_ocsp] {
         let strict = site("");
         let why = undecided(strict.answered(&strict.signer(change), failed));
@@ -252,7 +252,7 @@ fn a_key_that_went_bad_after_an_authentic_signing_is_good_and_by_the_signers_wor
         params.revoked_certs[0].invalidity_date = Some(at(NOW - 1800));
     });
     let mut known = Revocations::default();
-    known.know(Inquiry { method: Method::Crl, url: CRL.to_owned() }, content(list));
+    known.know(RevocationQuery { method: Method::Crl, url: CRL.to_owned() }, content(list));
     let judge = |signing: &Signing| {
         site.anchor.judge(&candidate(JWS, signing.jws()), &subject(), &known, now())
     };
@@ -303,7 +303,7 @@ fn a_revoked_timestamping_authority_proves_no_time() {
     let judge = |known: &Revocations| {
         anchor.judge(&candidate(JWS, bytes.clone()), &subject(), known, now())
     };
-    let inquiry = Inquiry { method: Method::Crl, url: CRL.to_owned() };
+    let inquiry = RevocationQuery { method: Method::Crl, url: CRL.to_owned() };
     assert_eq!(judge(&Revocations::default()), Judged::Needs(vec![inquiry.clone()]));
     let mut known = Revocations::default();
     known.know(inquiry.clone(), content(crl(&tsa_root, |_| {})));

@@ -142,7 +142,7 @@ fn a_link_in_a_trust_store_is_refused() {
     std::fs::create_dir_all(&store).unwrap();
     std::os::unix::fs::symlink(real, store.join("one.pem")).unwrap();
     let file = folder.join("countersign.toml");
-    let document = countersign::settings::Document::from_text(&file, POLICY.to_owned());
+    let document = countersign::toml_reader::Document::from_text(&file, POLICY.to_owned());
     let read = document.read(|section| Config::read(section, "platform".into()));
     assert!(read.unwrap_err().to_string().contains("is a link"));
 }

@@ -2,9 +2,11 @@
 
 use countersign::clock::Timestamp;
 use countersign::oci::{Digest, MediaType};
-use countersign::settings::{Document, Problems};
+use countersign::toml_reader::{Document, Problems};
 use countersign::trust::notation::{Anchor, Config, Judged, Proven, Revocations};
-use countersign::trust::{Candidate, Content, Flaw, Subject, Unproven, Vouched};
+use countersign::trust::{
+    Candidate, Flaw, Rejection, SignatureContent, Subject, VerifiedSignature,
+};
 
 use crate::folder::Folder;
 use crate::notation_signer::{Certified, NOW};
@@ -47,7 +49,8 @@ pub(super) fn trusting(root: &Certified, lines: &str) -> Anchor {
 }
 
 pub(super) fn candidate(media_type: &str, bytes: Vec<u8>) -> Candidate {
-    let content = Content::Envelope { media_type: media_type.to_owned(), bytes: bytes.into() };
+    let content =
+        SignatureContent::Envelope { media_type: media_type.to_owned(), bytes: bytes.into() };
     Candidate { place: "referrer".to_owned(), content }
 }
 
@@ -56,7 +59,7 @@ pub(super) fn judged(anchor: &Anchor, media_type: &str, bytes: Vec<u8>) -> Judge
 }
 
 /// What is vouched for, and what was tolerated.
-pub(super) fn vouched(judged: Judged) -> (Vouched, Vec<Flaw>) {
+pub(super) fn vouched(judged: Judged) -> (VerifiedSignature, Vec<Flaw>) {
     let told = format!("{judged:?}");
     let Judged::Proven(Proven { vouched, tolerated }) = judged else { panic!("{told}") };
     (vouched, tolerated)
@@ -65,19 +68,19 @@ pub(super) fn vouched(judged: Judged) -> (Vouched, Vec<Flaw>) {
 /// The check that did not pass.
 pub(super) fn flawed(judged: Judged) -> Flaw {
     let told = format!("{judged:?}");
-    let Judged::Unproven(Unproven::Flawed(flaw)) = judged else { panic!("{told}") };
+    let Judged::Rejection(Rejection::Flawed(flaw)) = judged else { panic!("{told}") };
     flaw
 }
 
 pub(super) fn beside(judged: Judged) -> Flaw {
     let told = format!("{judged:?}");
-    let Judged::Unproven(Unproven::Beside(flaw)) = judged else { panic!("{told}") };
+    let Judged::Rejection(Rejection::Beside(flaw)) = judged else { panic!("{told}") };
     flaw
 }
 
 /// Why it could not be found out.
 pub(super) fn undecided(judged: Judged) -> String {
     let told = format!("{judged:?}");
-    let Judged::Unproven(Unproven::Undecided(why)) = judged else { panic!("{told}") };
+    let Judged::Rejection(Rejection::Undecided(why)) = judged else { panic!("{told}") };
     why
 }

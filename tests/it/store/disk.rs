@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use countersign::clock::Clock;
 use countersign::oci::Digest;
-use countersign::store::{Config, Metrics, Seen, Store, Unkept};
+use countersign::store::{Config, HeldAs, Metrics, Store, Unkept};
 
 use super::{ROOM, Rig, SCRUB_EVERY, copy, manifest};
 use crate::folder::Folder;
@@ -29,7 +29,7 @@ impl Rig {
 #[test]
 fn a_crash_while_something_is_written_leaves_nothing() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"whole", Seen::Blob).unwrap();
+    rig.keep(b"whole", HeldAs::Blob).unwrap();
     let mut unfinished = rig.store.ingest(&Digest::of(b"unfinished"), None).unwrap();
     unfinished.append(b"unfin").unwrap();
     let unpublished = rig.begin(b"unpublished", None).unwrap().verify().unwrap();
@@ -44,7 +44,7 @@ fn a_crash_while_something_is_written_leaves_nothing() {
 #[test]
 fn what_has_its_name_and_is_not_known_yet_is_swept_away() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"known", Seen::Blob).unwrap();
+    rig.keep(b"known", HeldAs::Blob).unwrap();
     let orphan = rig.path(b"orphan");
     fs::create_dir_all(orphan.parent().unwrap()).unwrap();
     write(&orphan, b"orphan");
@@ -58,8 +58,8 @@ fn what_has_its_name_and_is_not_known_yet_is_swept_away() {
 #[test]
 fn what_is_known_and_not_there_is_forgotten() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"there", Seen::Blob).unwrap();
-    rig.keep(b"not there", Seen::Blob).unwrap();
+    rig.keep(b"there", HeldAs::Blob).unwrap();
+    rig.keep(b"not there", HeldAs::Blob).unwrap();
     fs::remove_file(rig.path(b"not there")).unwrap();
     let after = rig.crash();
     assert_eq!(after.metric("countersign_store_bytes"), 14);
@@ -84,11 +84,11 @@ fn a_file_where_a_folder_should_be_is_an_error_at_start() {
 #[test]
 fn while_nothing_can_be_written_what_is_kept_is_served_and_nothing_is_kept() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"kept", Seen::Blob).unwrap();
+    rig.keep(b"kept", HeldAs::Blob).unwrap();
     fs::remove_dir(rig.folder.join("incoming")).unwrap();
     write(&rig.folder.join("incoming"), b"");
     for _ in 0..3 {
-        assert!(matches!(rig.keep(b"new", Seen::Blob), Err(Unkept::Disk(_))));
+        assert!(matches!(rig.keep(b"new", HeldAs::Blob), Err(Unkept::Disk(_))));
     }
     assert!(!rig.is_usable());
     assert!(rig.content(b"kept").is_some());
@@ -99,7 +99,7 @@ fn while_nothing_can_be_written_what_is_kept_is_served_and_nothing_is_kept() {
     assert!(failures >= 3, "{failures}");
 
     fs::remove_file(rig.folder.join("incoming")).unwrap();
-    rig.keep(b"new", Seen::Blob).unwrap();
+    rig.keep(b"new", HeldAs::Blob).unwrap();
     rig.clock.advance(A_WHILE);
     rig.store.look_after();
     assert!(rig.is_usable());
@@ -111,23 +111,23 @@ fn while_nothing_can_be_written_what_is_kept_is_served_and_nothing_is_kept() {
 fn what_cannot_be_published_leaves_nothing() {
     let rig = Rig::new(ROOM);
     write(&rig.folder.join("content/sha256"), b"");
-    assert!(matches!(rig.keep(b"new", Seen::Blob), Err(Unkept::Disk(_))));
+    assert!(matches!(rig.keep(b"new", HeldAs::Blob), Err(Unkept::Disk(_))));
     assert!(!rig.keeps(b"new") && rig.files("incoming").is_empty());
     assert_eq!(rig.metric("countersign_store_bytes"), 0);
     fs::remove_file(rig.folder.join("content/sha256")).unwrap();
-    rig.keep(b"new", Seen::Blob).unwrap();
+    rig.keep(b"new", HeldAs::Blob).unwrap();
 }
 
 #[test]
 fn a_store_whose_folder_vanished_begins_anew() {
     let rig = Rig::new(ROOM);
-    let reading = rig.keep(&[1; 100_000], Seen::Blob).unwrap();
-    rig.keep(b"kept", Seen::Blob).unwrap();
+    let reading = rig.keep(&[1; 100_000], HeldAs::Blob).unwrap();
+    rig.keep(b"kept", HeldAs::Blob).unwrap();
     fs::remove_dir_all(rig.folder.path()).unwrap();
     assert!(rig.content(b"kept").is_none());
     assert_eq!(reading.bytes()[99_999], 1);
     rig.clock.advance(A_WHILE);
-    rig.keep(b"new", Seen::Blob).unwrap();
+    rig.keep(b"new", HeldAs::Blob).unwrap();
     assert!(rig.content(b"new").is_some() && rig.content(b"kept").is_none());
     assert_eq!(rig.metric("countersign_store_bytes"), 3);
     rig.clock.advance(A_WHILE);
@@ -138,7 +138,7 @@ fn a_store_whose_folder_vanished_begins_anew() {
 #[test]
 fn a_folder_that_comes_back_has_all_that_was_in_it() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"kept", Seen::Blob).unwrap();
+    rig.keep(b"kept", HeldAs::Blob).unwrap();
     let away = Folder::new("away");
     fs::rename(rig.folder.path(), away.join("store")).unwrap();
     assert!(rig.content(b"kept").is_none());
@@ -153,7 +153,7 @@ fn a_folder_that_comes_back_has_all_that_was_in_it() {
 #[test]
 fn a_database_that_cannot_be_read_is_set_aside_and_a_new_one_begun() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"kept", Seen::Blob).unwrap();
+    rig.keep(b"kept", HeldAs::Blob).unwrap();
     let good = fs::read(rig.folder.join("facts.redb")).unwrap();
     let mut scribbled = good.clone();
     scribbled[4096..].fill(0x5a);
@@ -178,7 +178,7 @@ fn a_database_that_cannot_be_read_is_set_aside_and_a_new_one_begun() {
 #[test]
 fn without_a_database_a_folder_is_an_empty_store() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"kept", Seen::Blob).unwrap();
+    rig.keep(b"kept", HeldAs::Blob).unwrap();
     let folder = Folder::new("without");
     copy(rig.folder.path(), folder.path());
     fs::remove_file(folder.join("facts.redb")).unwrap();
@@ -204,11 +204,11 @@ fn a_disk_that_is_good_again_is_used_though_the_clock_went_back() {
     let rig = Rig::new(ROOM);
     fs::remove_dir(rig.folder.join("incoming")).unwrap();
     write(&rig.folder.join("incoming"), b"");
-    assert!(rig.keep(b"new", Seen::Blob).is_err());
+    assert!(rig.keep(b"new", HeldAs::Blob).is_err());
     fs::remove_file(rig.folder.join("incoming")).unwrap();
     rig.turn_back(DAY);
     for _ in 0..2 {
-        rig.keep(b"new", Seen::Blob).unwrap();
+        rig.keep(b"new", HeldAs::Blob).unwrap();
         rig.store.look_after();
         rig.clock.advance(A_WHILE);
     }
@@ -219,13 +219,13 @@ fn a_disk_that_is_good_again_is_used_though_the_clock_went_back() {
 fn a_database_that_failed_is_opened_again_though_the_clock_went_back() {
     let rig = Rig::new(ROOM);
     fs::remove_dir_all(rig.folder.path()).unwrap();
-    assert!(rig.keep(b"new", Seen::Blob).is_err());
+    assert!(rig.keep(b"new", HeldAs::Blob).is_err());
     rig.turn_back(DAY);
     for _ in 0..2 {
         rig.store.look_after();
         rig.clock.advance(A_WHILE);
     }
-    rig.keep(b"new", Seen::Blob).unwrap();
+    rig.keep(b"new", HeldAs::Blob).unwrap();
 }
 
 #[test]
@@ -240,11 +240,11 @@ fn a_folder_among_the_files_is_left_alone() {
     let after = rig.crash();
     after.store.look_after();
     assert!(!after.path(b"orphan").exists() && after.is_usable());
-    after.keep(b"rots", Seen::Blob).unwrap();
+    after.keep(b"rots", HeldAs::Blob).unwrap();
     write(&after.path(b"rots"), b"rotten");
     assert!(after.content(b"rots").is_none());
     for n in 0..6 {
-        after.keep(&[n], Seen::Blob).unwrap();
+        after.keep(&[n], HeldAs::Blob).unwrap();
         write(&after.path(&[n]), b"rotten");
         assert!(after.content(&[n]).is_none());
     }
@@ -258,6 +258,6 @@ fn a_file_that_is_not_what_was_written_gets_no_name() {
     let whole = rig.begin(b"mine", None).unwrap().verify().unwrap();
     let incoming = rig.files("incoming");
     write(&incoming[0], b"else");
-    assert!(whole.publish(&rig.registry, &rig.repository, Seen::Blob).is_err());
+    assert!(whole.publish(&rig.registry, &rig.repository, HeldAs::Blob).is_err());
     assert!(!rig.keeps(b"mine") && rig.files("content").is_empty());
 }

@@ -1,7 +1,7 @@
 //! The store of content, on a real disk and with a clock that only moves when it is told.
 
 mod disk;
-mod room;
+mod capacity;
 mod scrub;
 
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use countersign::clock::{Clock, Timestamp};
 use countersign::oci::{Digest, Registry, Repository};
-use countersign::store::{Config, Content, Ingest, Metrics, Seen, Store, Unkept};
+use countersign::store::{Config, HeldAs, Ingest, Metrics, Store, StoredContent, Unkept};
 use prometheus_client::encoding::text::encode;
 use tokio_util::sync::CancellationToken;
 
@@ -30,8 +30,8 @@ struct Rig {
     repository: Repository,
 }
 
-fn manifest() -> Seen {
-    Seen::Manifest { content_type: Some("application/vnd.oci.image.manifest.v1+json".to_owned()) }
+fn manifest() -> HeldAs {
+    HeldAs::Manifest { content_type: Some("application/vnd.oci.image.manifest.v1+json".to_owned()) }
 }
 
 fn repository(name: &str) -> Repository {
@@ -75,12 +75,12 @@ impl Rig {
         Ok(ingest)
     }
 
-    fn keep(&self, content: &[u8], seen: Seen) -> Result<Content, Unkept> {
+    fn keep(&self, content: &[u8], seen: HeldAs) -> Result<StoredContent, Unkept> {
         let ingest = self.begin(content, Some(content.len() as u64))?;
         ingest.verify().unwrap().publish(&self.registry, &self.repository, seen)
     }
 
-    fn content(&self, content: &[u8]) -> Option<Content> {
+    fn content(&self, content: &[u8]) -> Option<StoredContent> {
         let found = self.store.content(&self.registry, &self.repository, &Digest::of(content))?;
         assert_eq!(found.bytes(), content);
         Some(found)
@@ -137,7 +137,7 @@ async fn what_was_published_is_found_also_after_a_restart() {
     let large = vec![7; 200_000];
     for content in [b"abc".as_slice(), &large, b""] {
         assert!(rig.content(content).is_none());
-        assert_eq!(rig.keep(content, Seen::Blob).unwrap().bytes(), content);
+        assert_eq!(rig.keep(content, HeldAs::Blob).unwrap().bytes(), content);
         assert!(rig.content(content).is_some() && rig.keeps(content));
     }
     let rig = rig.restart(ROOM).await;
@@ -153,13 +153,13 @@ async fn what_was_published_is_found_also_after_a_restart() {
 fn what_a_repository_was_not_seen_to_hold_is_not_found_for_it() {
     let rig = Rig::new(ROOM);
     let digest = Digest::of(b"private");
-    rig.keep(b"private", Seen::Blob).unwrap();
+    rig.keep(b"private", HeldAs::Blob).unwrap();
     let other = repository("library/other");
     let registry: Registry = "other.example.com".parse().unwrap();
     assert!(rig.store.content(&rig.registry, &other, &digest).is_none());
     assert!(rig.store.content(&registry, &rig.repository, &digest).is_none());
     assert!(rig.store.keeps(&digest));
-    rig.store.hold(&rig.registry, &other, &digest, &Seen::Blob);
+    rig.store.hold(&rig.registry, &other, &digest, &HeldAs::Blob);
     assert!(rig.store.content(&rig.registry, &other, &digest).is_some());
     assert!(rig.store.content(&registry, &rig.repository, &digest).is_none());
     assert_eq!(rig.files("content").len(), 1);
@@ -178,17 +178,17 @@ fn what_is_not_kept_is_not_held() {
 fn a_manifest_stays_one_in_the_repository_where_it_was_one() {
     let rig = Rig::new(ROOM);
     let digest = Digest::of(b"{}");
-    rig.keep(b"{}", Seen::Blob).unwrap();
+    rig.keep(b"{}", HeldAs::Blob).unwrap();
     let is_manifest = |name: &str| rig.store.is_manifest(&rig.registry, &repository(name), &digest);
     assert!(!is_manifest("library/app"));
     rig.store.hold(&rig.registry, &rig.repository, &digest, &manifest());
-    for seen in [Seen::Blob, Seen::Manifest { content_type: None }] {
+    for seen in [HeldAs::Blob, HeldAs::Manifest { content_type: None }] {
         rig.store.hold(&rig.registry, &rig.repository, &digest, &seen);
     }
     assert!(is_manifest("library/app") && !is_manifest("library/other"));
     let content = rig.content(b"{}").unwrap();
     assert_eq!(content.content_type(), Some("application/vnd.oci.image.manifest.v1+json"));
-    rig.store.hold(&rig.registry, &repository("library/other"), &digest, &Seen::Blob);
+    rig.store.hold(&rig.registry, &repository("library/other"), &digest, &HeldAs::Blob);
     assert!(!is_manifest("library/other"));
 }
 
@@ -227,7 +227,7 @@ fn content_can_be_read_while_it_arrives_and_after() {
     assert_eq!((read(2, 2), read(6, 1), read(9, 1)), ("cd".into(), "".into(), "".into()));
     assert_eq!(ingest.hasher().finish(), digest);
     let whole = ingest.verify().unwrap();
-    whole.publish(&rig.registry, &rig.repository, Seen::Blob).unwrap();
+    whole.publish(&rig.registry, &rig.repository, HeldAs::Blob).unwrap();
     assert_eq!(read(3, 10), "def");
 
     let ingest = rig.begin(b"never finished", None).unwrap();
@@ -258,8 +258,8 @@ fn two_who_write_the_same_at_once_keep_it_once() {
     let other = repository("library/other");
     let one = rig.begin(b"same", Some(4)).unwrap().verify().unwrap();
     let two = rig.begin(b"same", Some(4)).unwrap().verify().unwrap();
-    let first = one.publish(&rig.registry, &rig.repository, Seen::Blob).unwrap();
-    let second = two.publish(&rig.registry, &other, Seen::Blob).unwrap();
+    let first = one.publish(&rig.registry, &rig.repository, HeldAs::Blob).unwrap();
+    let second = two.publish(&rig.registry, &other, HeldAs::Blob).unwrap();
     assert_eq!(first.bytes(), second.bytes());
     assert!(rig.content(b"same").is_some());
     assert!(rig.store.content(&rig.registry, &other, first.digest()).is_some());
@@ -271,7 +271,7 @@ fn two_who_write_the_same_at_once_keep_it_once() {
 fn what_is_published_can_be_written_by_nobody() {
     use std::os::unix::fs::PermissionsExt as _;
     let rig = Rig::new(ROOM);
-    rig.keep(b"abc", Seen::Blob).unwrap();
+    rig.keep(b"abc", HeldAs::Blob).unwrap();
     assert_eq!(fs::metadata(rig.path(b"abc")).unwrap().permissions().mode() & 0o777, 0o444);
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use countersign::oci::Digest;
-use countersign::store::{Config, Metrics, Seen, Store};
+use countersign::store::{Config, HeldAs, Metrics, Store};
 
 use super::{ROOM, Rig, SCRUB_EVERY, manifest};
 
@@ -29,12 +29,12 @@ impl Rig {
 #[test]
 fn content_of_another_length_is_not_served_and_is_fetched_again() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"content", Seen::Blob).unwrap();
+    rig.keep(b"content", HeldAs::Blob).unwrap();
     for wrong in [b"conten".as_slice(), b"content and more"] {
         damage(&rig.path(b"content"), wrong);
         assert!(rig.content(b"content").is_none());
         assert!(!rig.keeps(b"content"));
-        rig.keep(b"content", Seen::Blob).unwrap();
+        rig.keep(b"content", HeldAs::Blob).unwrap();
         assert!(rig.content(b"content").is_some());
     }
     assert_eq!((rig.lost("length"), rig.files("rotten").len()), (2, 1));
@@ -47,7 +47,7 @@ fn content_that_was_read_lately_is_not_served_from_a_file_of_another_length_eith
     let rig = Rig::new(ROOM);
     let content = vec![1; 100_000];
     for (times, length) in [(1, Some(99_999)), (2, Some(100_001)), (2, None)] {
-        drop(rig.keep(&content, Seen::Blob).unwrap());
+        drop(rig.keep(&content, HeldAs::Blob).unwrap());
         assert!(rig.content(&content).is_some());
         match length {
             Some(length) => {
@@ -66,18 +66,18 @@ fn content_that_was_read_lately_is_not_served_from_a_file_of_another_length_eith
 #[test]
 fn content_whose_file_is_gone_is_fetched_again() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"content", Seen::Blob).unwrap();
+    rig.keep(b"content", HeldAs::Blob).unwrap();
     fs::remove_file(rig.path(b"content")).unwrap();
     assert!(rig.content(b"content").is_none() && !rig.keeps(b"content"));
     assert_eq!((rig.lost("missing"), rig.metric("countersign_store_bytes")), (1, 0));
-    rig.keep(b"content", Seen::Blob).unwrap();
+    rig.keep(b"content", HeldAs::Blob).unwrap();
     assert!(rig.content(b"content").is_some());
 }
 
 #[test]
 fn what_has_rotted_is_set_aside_when_it_is_time_to_look() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"good", Seen::Blob).unwrap();
+    rig.keep(b"good", HeldAs::Blob).unwrap();
     rig.keep(b"bad!", manifest()).unwrap();
     damage(&rig.path(b"bad!"), b"ba d");
     rig.clock.advance(SCRUB_EVERY - Duration::from_secs(1));
@@ -88,14 +88,14 @@ fn what_has_rotted_is_set_aside_when_it_is_time_to_look() {
     assert!(rig.keeps(b"good") && !rig.keeps(b"bad!"));
     assert!(rig.content(b"bad!").is_none());
     assert_eq!((rig.lost("digest"), rig.files("rotten").len()), (1, 1));
-    rig.keep(b"bad!", Seen::Blob).unwrap();
+    rig.keep(b"bad!", HeldAs::Blob).unwrap();
     assert!(rig.content(b"bad!").is_some());
 }
 
 #[test]
 fn content_is_read_again_only_when_it_is_due_again() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"content", Seen::Blob).unwrap();
+    rig.keep(b"content", HeldAs::Blob).unwrap();
     rig.clock.advance(SCRUB_EVERY);
     rig.scrub();
     damage(&rig.path(b"content"), b"CONTENT");
@@ -111,13 +111,13 @@ fn content_is_read_again_only_when_it_is_due_again() {
 fn rotten_bytes_that_are_being_read_are_not_shared() {
     let rig = Rig::new(ROOM);
     let content = vec![1; 100_000];
-    drop(rig.keep(&content, Seen::Blob).unwrap());
+    drop(rig.keep(&content, HeldAs::Blob).unwrap());
     damage(&rig.path(&content), &vec![2; 100_000]);
     let digest = Digest::of(&content);
     let rotten = rig.store.content(&rig.registry, &rig.repository, &digest).unwrap();
     rig.clock.advance(SCRUB_EVERY);
     rig.scrub();
-    rig.keep(&content, Seen::Blob).unwrap();
+    rig.keep(&content, HeldAs::Blob).unwrap();
     assert!(rig.content(&content).is_some());
     assert_eq!(rotten.bytes()[..3], [2, 2, 2]);
 }
@@ -126,12 +126,12 @@ fn rotten_bytes_that_are_being_read_are_not_shared() {
 fn scrubbing_is_no_use() {
     let rig = Rig::new(300);
     for n in 1..=3 {
-        rig.keep(&[n; 100], Seen::Blob).unwrap();
+        rig.keep(&[n; 100], HeldAs::Blob).unwrap();
         rig.clock.advance(Duration::from_secs(1));
     }
     rig.clock.advance(SCRUB_EVERY);
     rig.scrub();
-    rig.keep(&[4; 100], Seen::Blob).unwrap();
+    rig.keep(&[4; 100], HeldAs::Blob).unwrap();
     assert!(!rig.keeps(&[1; 100]) && rig.keeps(&[2; 100]));
 }
 
@@ -139,15 +139,15 @@ fn scrubbing_is_no_use() {
 fn a_few_of_the_rotten_are_kept_and_they_go_when_room_is_wanted() {
     let rig = Rig::new(600);
     for n in 1..=6 {
-        rig.keep(&[n; 100], Seen::Blob).unwrap();
+        rig.keep(&[n; 100], HeldAs::Blob).unwrap();
         damage(&rig.path(&[n; 100]), &[0; 100]);
     }
     rig.clock.advance(SCRUB_EVERY);
     rig.scrub();
     assert_eq!((rig.files("content").len(), rig.files("rotten").len()), (0, 4));
-    rig.keep(&[7; 200], Seen::Blob).unwrap();
+    rig.keep(&[7; 200], HeldAs::Blob).unwrap();
     assert_eq!(rig.files("rotten").len(), 4);
-    rig.keep(&[8; 100], Seen::Blob).unwrap();
+    rig.keep(&[8; 100], HeldAs::Blob).unwrap();
     assert_eq!((rig.files("content").len(), rig.files("rotten").len()), (2, 0));
 }
 
@@ -155,7 +155,7 @@ fn a_few_of_the_rotten_are_kept_and_they_go_when_room_is_wanted() {
 #[tokio::test(start_paused = true)]
 async fn what_has_rotted_is_found_in_the_background() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"content", Seen::Blob).unwrap();
+    rig.keep(b"content", HeldAs::Blob).unwrap();
     damage(&rig.path(b"content"), b"CONTENT");
     rig.clock.advance(SCRUB_EVERY);
     let shutdown = tokio_util::sync::CancellationToken::new();
@@ -170,7 +170,7 @@ async fn what_has_rotted_is_found_in_the_background() {
 #[test]
 fn a_store_that_is_opened_counts_what_was_set_aside() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"content", Seen::Blob).unwrap();
+    rig.keep(b"content", HeldAs::Blob).unwrap();
     damage(&rig.path(b"content"), b"content and more");
     assert!(rig.content(b"content").is_none());
     let Rig { folder, clock, store, .. } = rig;
@@ -190,19 +190,19 @@ fn unreadable(path: &Path) {
 #[test]
 fn content_that_cannot_be_opened_is_fetched_again() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"content", Seen::Blob).unwrap();
+    rig.keep(b"content", HeldAs::Blob).unwrap();
     unreadable(&rig.path(b"content"));
     assert!(rig.content(b"content").is_none() && !rig.keeps(b"content"));
-    rig.keep(b"content", Seen::Blob).unwrap();
+    rig.keep(b"content", HeldAs::Blob).unwrap();
     assert!(rig.content(b"content").is_some());
 }
 
 #[test]
 fn content_that_cannot_be_opened_does_not_keep_the_others_from_being_looked_at() {
     let rig = Rig::new(ROOM);
-    rig.keep(b"unreadable", Seen::Blob).unwrap();
+    rig.keep(b"unreadable", HeldAs::Blob).unwrap();
     rig.clock.advance(Duration::from_secs(1));
-    rig.keep(b"bad!", Seen::Blob).unwrap();
+    rig.keep(b"bad!", HeldAs::Blob).unwrap();
     unreadable(&rig.path(b"unreadable"));
     damage(&rig.path(b"bad!"), b"ba d");
     rig.clock.advance(SCRUB_EVERY);

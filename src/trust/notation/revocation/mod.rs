@@ -35,7 +35,7 @@ impl Method {
 
 /// One question that only the network answers: a GET of `url`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Inquiry {
+pub struct RevocationQuery {
     pub method: Method,
     /// As a certificate names it, `http:` alone; for OCSP the request stands at its end.
     pub url: String,
@@ -52,15 +52,15 @@ pub enum Answer {
 /// What is known of revocations: answers as they came, of which nothing is believed yet.
 #[derive(Clone, Debug, Default)]
 pub struct Revocations {
-    answers: BTreeMap<Inquiry, Answer>,
+    answers: BTreeMap<RevocationQuery, Answer>,
     /// What there is instead of every other answer, once nobody is asked any more.
     ended: Option<Answer>,
 }
 
 impl Revocations {
     /// Adds an answer.
-    pub fn know(&mut self, inquiry: Inquiry, answer: Answer) {
-        self.answers.insert(inquiry, answer);
+    pub fn know(&mut self, query: RevocationQuery, answer: Answer) {
+        self.answers.insert(query, answer);
     }
 
     /// From now on, what is not known stays unknown, for this reason.
@@ -68,8 +68,8 @@ impl Revocations {
         self.ended = Some(Answer::Failed(why.to_owned()));
     }
 
-    fn answer(&self, inquiry: &Inquiry) -> Option<&Answer> {
-        self.answers.get(inquiry).or(self.ended.as_ref())
+    fn answer(&self, query: &RevocationQuery) -> Option<&Answer> {
+        self.answers.get(query).or(self.ended.as_ref())
     }
 }
 
@@ -86,7 +86,7 @@ pub(super) enum Status {
     /// It could not be found out, and why.
     Unknown(String),
     /// It is to be asked.
-    Needs(Inquiry),
+    Needs(RevocationQuery),
 }
 
 /// Whom the answers are about, and when.
@@ -160,9 +160,9 @@ impl Question<'_> {
                 reasons.push(format!("{told:?} is not asked: it is no http URL"));
                 continue;
             };
-            let inquiry = Inquiry { method, url: asked };
-            match known.answer(&inquiry) {
-                None => return Some(Status::Needs(inquiry)),
+            let query = RevocationQuery { method, url: asked };
+            match known.answer(&query) {
+                None => return Some(Status::Needs(query)),
                 Some(Answer::Failed(why)) => reasons.push(format!("{told}: {why}")),
                 Some(Answer::Content(content)) => match read(url, content) {
                     Status::Unknown(why) => reasons.push(format!("{told}: {why}")),

@@ -1,0 +1,89 @@
+//! `[clients]`: who may pull.
+
+use std::net::SocketAddr;
+
+use crate::toml_reader::Section;
+
+use super::certificate::{Certificates, WithoutOne};
+use super::grants::Grants;
+use super::htpasswd::Htpasswd;
+
+/// What an operator says of clients. The default lets everybody pull everything.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub(super) htpasswd: Option<Htpasswd>,
+    pub(super) certificates: Option<Certificates>,
+    pub(super) grants: Grants,
+    /// Whether it was said that everybody may pull.
+    said_open: bool,
+}
+
+impl Config {
+    /// Reads `[clients]`.
+    pub fn read(section: &Section<'_>) -> Self {
+        let open = section.flag("open");
+        let named = |key| section.text(key).and_then(|path| section.named_file(key, &path));
+        let htpasswd = named("htpasswd").and_then(|text| {
+            Htpasswd::parse(&text).map_err(|why| section.wrong("htpasswd", why.to_string())).ok()
+        });
+        let without_one =
+            if section.has("htpasswd") { WithoutOne::MayAsk } else { WithoutOne::Refused };
+        let certificates = named("tls_client_ca").and_then(|pem| {
+            let parsed = Certificates::parse(&pem, without_one);
+            parsed.map_err(|why| section.wrong("tls_client_ca", why.to_string())).ok()
+        });
+        let grants = Grants::read(section);
+        let closed = section.has("htpasswd") || section.has("tls_client_ca");
+        if open == Some(true) && closed {
+            section.wrong("open", "it stands instead of `htpasswd` and `tls_client_ca`");
+        }
+        if open == Some(false) && !closed {
+            section.wrong(
+                "open",
+                "then say who may pull: `htpasswd = \"FILE\"` or `tls_client_ca = \"FILE\"`",
+            );
+        }
+        if !grants.is_empty() && !closed {
+            section.wrong("rule", "rules are for users: they need `htpasswd` or `tls_client_ca`");
+        }
+        section.finish();
+        Self { htpasswd, certificates, grants, said_open: open == Some(true) }
+    }
+
+    /// Whether it was said who may pull.
+    fn is_said(&self) -> bool {
+        self.said_open || self.htpasswd.is_some() || self.certificates.is_some()
+    }
+
+    /// What is wrong where others than this machine reach `listen`, and it was not said who may pull.
+    pub fn unsaid_at(&self, listen: SocketAddr) -> Option<String> {
+        let is_near = listen.ip().to_canonical().is_loopback();
+        (!self.is_said() && !is_near).then(|| {
+            format!(
+                "{listen} is open to other machines: say who may pull, `[clients]` with \
+                 `open = true`, `htpasswd = \"FILE\"` or `tls_client_ca = \"FILE\"`"
+            )
+        })
+    }
+
+    /// Those whose certificates let clients in.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
+    }
+
+    /// What it means, in one line.
+    pub fn told(&self) -> String {
+        let mut ways = Vec::new();
+        if let Some(htpasswd) = &self.htpasswd {
+            ways.push(format!("{} users with passwords", htpasswd.len()));
+        }
+        if self.certificates.is_some() {
+            ways.push("clients with certificates".to_owned());
+        }
+        match (ways.is_empty(), self.grants.is_empty()) {
+            (true, _) => "anybody may pull".to_owned(),
+            (false, true) => format!("{}: each may pull everything", ways.join(", ")),
+            (false, false) => format!("{}: each what [[clients.rule]] says", ways.join(", ")),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! `countersign exempt`: writes down that one digest may be served for a while though nobody vouches for
+//! it, ends that early, and tells what is exempted. Decides nothing, and connects to nothing.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::exemptions::{Exemption, ExemptionFile, ExemptionsError, MAX_BY, Said};
+use crate::oci::name::InvalidName;
+use crate::oci::{Digest, ImageRef, Reference, Registry};
+use crate::text::is_plain;
+
+/// A digest of a repository that the gate of a configuration could serve.
+#[derive(Clone, Debug)]
+pub struct Exemptible {
+    image: ImageRef,
+    digest: Digest,
+}
+
+/// Why that cannot be exempted.
+#[derive(Debug, Error)]
+pub enum NotExemptible {
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    #[error(
+        "a tag can be moved to anything: name the digest, as in registry/repository@sha256:…; \
+         `countersign why` and the registry tell it"
+    )]
+    Tag,
+    #[error("there is no [[upstream]] for {0}; an image's name begins with the `registry` of one")]
+    Registry(Registry),
+    #[error(
+        "no rule matches this repository, or one denies all of it; an exemption does not override that. \
+         `countersign why` names the rule"
+    )]
+    NotServed,
+    #[error(
+        "the rule for {0} denies this digest, and an exemption does not override a deny rule: remove the rule, or \
+         narrow it"
+    )]
+    DeniedDigest(Arc<str>),
+}
+
+/// What was written down.
+#[derive(Clone, Debug)]
+pub struct Made {
+    image: ImageRef,
+    until: Timestamp,
+    before: Option<Exemption>,
+}
+
+impl Exemptible {
+    /// Reads `registry/repository[:tag]@digest`; the tag is of no meaning.
+    pub fn parse(image: &str, config: &Config, now: Timestamp) -> Result<Self, NotExemptible> {
+        let image: ImageRef = image.parse()?;
+        let Reference::Digest(digest) = image.reference else { return Err(NotExemptible::Tag) };
+        if !config.upstreams.iter().any(|upstream| upstream.registry == image.registry) {
+            return Err(NotExemptible::Registry(image.registry));
+        }
+        let ImageRef { registry, repository, .. } = &image;
+        if let Some(rule) = config.policy.denied_digest(registry, repository, &digest, None) {
+            return Err(NotExemptible::DeniedDigest(rule.pattern().clone()));
+        }
+        if !config.policy.serves(registry, repository, now) {
+            return Err(NotExemptible::NotServed);
+        }
+        Ok(Self { image, digest })
+    }
+
+    /// Writes down that `by` exempts it from `now` on.
+    pub fn exempt(
+        self,
+        file: &ExemptionFile,
+        (reason, by): (&str, &str),
+        now: Timestamp,
+        lasts: Duration,
+    ) -> Result<Made, ExemptionsError> {
+        let Self { image, digest } = self;
+        let ImageRef { registry, repository, .. } = image.clone();
+        let until = now.plus(lasts);
+        let (reason, by) = (reason.trim().to_owned(), named(by));
+        let said = Said { registry, repository, digest, reason, by, made: now, until };
+        let before = file.add(said)?.filter(|before| before.is_in_force(now));
+        Ok(Made { image, until, before })
+    }
+
+    /// Ends its exemption; which it was.
+    pub fn end(&self, file: &ExemptionFile) -> Result<Option<Exemption>, ExemptionsError> {
+        file.end(&self.image.registry, &self.image.repository, &self.digest)
+    }
+}
+
+/// A name as it may stand in the file.
+fn named(by: &str) -> String {
+    let mut name: String = by.chars().filter(|c| is_plain(*c)).collect();
+    while name.len() > MAX_BY {
+        name.pop();
+    }
+    name
+}
+
+/// What is exempted at a moment, the first to end first.
+#[derive(Debug, Serialize)]
+pub struct Listed {
+    exemptions: Vec<ExemptionTold>,
+}
+
+#[derive(Debug, Serialize)]
+struct ExemptionTold {
+    image: String,
+    reason: String,
+    by: String,
+    made: String,
+    until: String,
+}
+
+impl Listed {
+    pub fn of(file: &ExemptionFile, now: Timestamp) -> Result<Self, ExemptionsError> {
+        let mut all = file.read()?;
+        all.retain(|one| now < one.says().until);
+        all.sort_by_key(|one| one.says().until);
+        let told = |one: &Exemption| {
+            let Said { registry, repository, digest, reason, by, made, until } = one.says();
+            ExemptionTold {
+                image: format!("{registry}/{repository}@{digest}"),
+                reason: reason.clone(),
+                by: by.clone(),
+                made: format!("{made:#}"),
+                until: format!("{until:#}"),
+            }
+        };
+        Ok(Self { exemptions: all.iter().map(told).collect() })
+    }
+}
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.exemptions.is_empty() {
+            return writeln!(f, "nothing is exempted");
+        }
+        for ExemptionTold { image, reason, by, made, until } in &self.exemptions {
+            writeln!(
+                f,
+                "{image}\n  until     {until}\n  by        {by} at {made}\n  reason    {reason}"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { image, until, before } = self;
+        writeln!(
+            f,
+            "exempted {image} until {until:#}; a gate that runs takes it within two seconds"
+        )?;
+        if let Some(before) = before {
+            let Said { by, until, .. } = before.says();
+            writeln!(f, "this replaces what {by} wrote: until {until:#}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! The configuration that runs, without its rules: what a proposal is put behind.
+
+use std::path::Path;
+
+use crate::config::Config;
+use crate::toml_reader::{Document, Problems};
+use crate::trust;
+
+/// A configuration, and its text without rules.
+#[derive(Clone, Debug)]
+pub struct Current {
+    pub config: Config,
+    text: String,
+}
+
+impl Current {
+    /// Reads the file.
+    pub fn load(file: &Path) -> Result<Self, Problems> {
+        let document = Document::open(file)?;
+        let config = Config::read(&document)?;
+        Ok(Self { config, text: without_rules(document.text()) })
+    }
+
+    /// All but the rules, as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn has_anchor(&self, name: &str) -> bool {
+        self.config.anchors.iter().any(|anchor| {
+            let known = match anchor {
+                trust::Config::NotaryV1(config) => &config.name,
+                trust::Config::Cosign(config) => &config.name,
+                trust::Config::Notation(config) => &config.name,
+            };
+            **known == *name
+        })
+    }
+
+    pub(super) fn has_upstream(&self, registry: &crate::oci::Registry) -> bool {
+        self.config.upstreams.iter().any(|upstream| upstream.registry == *registry)
+    }
+}
+
+/// Leaves out every `[[rule]]`: from its header to the next one.
+fn without_rules(text: &str) -> String {
+    let mut rest = String::new();
+    let mut in_rule = false;
+    for line in text.lines() {
+        let header = line.trim_start().starts_with('[');
+        if header {
+            let name = line.split('#').next().unwrap_or_default();
+            in_rule = name.split_whitespace().collect::<String>() == "[[rule]]";
+        }
+        if !in_rule {
+            rest.push_str(line);
+            rest.push('\n');
+        }
+    }
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rules_are_left_out() {
+        let text = "[store]\npath = \"x\"\n\n[[rule]] # one\nimages = [\n\"a/b\"]\n[[upstream]]\nregistry = \"r\"\n\
+                    [[ rule ]]\nmode = \"deny\"\n";
+        assert_eq!(
+            without_rules(text),
+            "[store]\npath = \"x\"\n\n[[upstream]]\nregistry = \"r\"\n"
+        );
+    }
+}

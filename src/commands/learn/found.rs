@@ -1,0 +1,144 @@
+//! Which signatures there are of what was not seen signed: of any scheme, by anybody. Only looked for, and not
+//! verified.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry as Metrics;
+use tokio::time::{Instant, timeout_at};
+
+use super::current::Current;
+use super::repositories::Repositories;
+use crate::audit::reader::Image;
+use crate::gate::Gate;
+use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::registry_client::{self, Page, Upstream, UpstreamError};
+use crate::trust::{Anchor, Refusal, Unendorsed};
+
+/// The most images that are looked at, those that were pulled the most.
+const MAX_IMAGES: usize = 50;
+/// How long it is looked in all; what is not looked at by then is not told.
+const MAX_TIME: Duration = Duration::from_secs(60);
+/// The most kinds of referrers that are told of one image, and the longest name of one.
+const MAX_KINDS: usize = 8;
+const MAX_KIND: usize = 100;
+/// The tags that cosign keeps signatures and attestations under.
+const TAGS: [(&str, &str); 2] =
+    [(".sig", "a signature of cosign (.sig)"), (".att", "an attestation of cosign (.att)")];
+
+/// What was found of each image; `gate` asks the Notary servers of its anchors.
+pub async fn look(
+    seen: &Repositories,
+    current: &Current,
+    gate: &Gate,
+) -> BTreeMap<Image, Vec<String>> {
+    let asked = registry_client::Metrics::registered(&mut Metrics::default());
+    let upstreams: BTreeMap<Registry, Upstream> = current
+        .config
+        .upstreams
+        .iter()
+        .filter_map(|config| Some((config.registry.clone(), Upstream::new(config, &asked).ok()?)))
+        .collect();
+    let mut images: Vec<&(Image, u64)> =
+        seen.all.values().flat_map(|repository| &repository.unsigned).collect();
+    images.sort_by_key(|(_, pulls)| std::cmp::Reverse(*pulls));
+    let mut found = BTreeMap::new();
+    let end = Instant::now() + MAX_TIME;
+    for (image, _) in images.into_iter().take(MAX_IMAGES) {
+        let (Some(upstream), Some(digest)) = (upstreams.get(&image.registry), image.digest) else {
+            continue;
+        };
+        let looking = async {
+            let mut told = in_registry(upstream, &image.repository, &digest).await;
+            told.extend(by_notaries(gate, &image.registry, &image.repository, &digest).await);
+            told
+        };
+        let Ok(told) = timeout_at(end, looking).await else { break };
+        found.insert(image.clone(), told);
+    }
+    found
+}
+
+/// What is beside the image in its registry.
+async fn in_registry(upstream: &Upstream, repository: &Repository, digest: &Digest) -> Vec<String> {
+    let mut told = Vec::new();
+    for (suffix, what) in TAGS {
+        let Ok(tag) = format!("sha256-{}{suffix}", digest.hex()).parse::<Tag>() else { continue };
+        match upstream.resolve(repository, &tag).await {
+            Ok(_) => told.push(what.to_owned()),
+            Err(UpstreamError::Absent { .. }) => {}
+            Err(error) => told
+                .push(format!("{suffix} could not be looked for: {}", plain(&error.to_string()))),
+        }
+    }
+    match upstream.referrers(repository, digest, None, &Page::default()).await {
+        Ok(Some(listed)) => told.extend(kinds(listed.bytes())),
+        Ok(None) => {}
+        Err(error) => {
+            told.push(format!("referrers could not be listed: {}", plain(&error.to_string())))
+        }
+    }
+    told
+}
+
+/// The types of what an index of referrers lists.
+fn kinds(index: &[u8]) -> Vec<String> {
+    let Ok(index) = serde_json::from_slice::<serde_json::Value>(index) else { return Vec::new() };
+    let listed = index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut kinds: Vec<String> = Vec::new();
+    for kind in listed.iter().filter_map(|one| one["artifactType"].as_str()) {
+        let kind = format!("a referrer of type {}", plain(kind));
+        if kinds.len() < MAX_KINDS && !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds
+}
+
+/// What the Notary servers of the anchors have of the repository.
+async fn by_notaries(
+    gate: &Gate,
+    registry: &Registry,
+    repository: &Repository,
+    digest: &Digest,
+) -> Vec<String> {
+    let mut told = Vec::new();
+    for anchor in gate.trust().anchors().filter(|anchor| matches!(anchor, Anchor::NotaryV1(_))) {
+        let name = anchor.name();
+        let signed = match gate.trust().signed(name, registry, repository).await {
+            Ok(signed) => signed,
+            Err(Unendorsed::Refused(refusal)) if !refusal.reason.is_absence() => {
+                told.push(refused(name, &refusal));
+                continue;
+            }
+            Err(Unendorsed::Refused(_) | Unendorsed::Undecided(_) | Unendorsed::Throttled(_)) => {
+                continue;
+            }
+        };
+        let tags = signed.tags_of(digest);
+        told.push(match tags.first() {
+            Some(tag) => format!("signed by {name} [notaryv1] as {tag}"),
+            None => format!("{name} [notaryv1] signs other images of this repository"),
+        });
+    }
+    told
+}
+
+/// Trust data that exists and is refused: not the same as no signature.
+fn refused(name: &str, refusal: &Refusal) -> String {
+    match refusal.unpinned.as_ref().and_then(|root| root.same_key.as_ref()) {
+        Some(key) => format!(
+            "signed, with the same root key in a different certificate: write \"{key}\" into `root_keys` of {name}"
+        ),
+        None => format!(
+            "signed, but {name} [notaryv1] refuses the trust data ({}): {}",
+            refusal.reason,
+            plain(&refusal.because)
+        ),
+    }
+}
+
+/// What a stranger wrote, as it may stand in a comment.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(MAX_KIND).collect()
+}

@@ -1,0 +1,112 @@
+//! `countersign replay`: recorded pulls under another configuration, image by image: what would be refused
+//! that was served. Takes the same decisions as a gate of that configuration and serves nothing.
+
+mod told;
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
+use crate::audit::reader::{Image, PullSummary, Pulls, Tally, Verdict};
+use crate::gate::{Denial, Gate, Preview};
+use crate::oci::{Digest, Reference};
+
+pub use told::Replayed;
+
+/// How many images are judged at once.
+const AT_ONCE: usize = 8;
+
+/// What would come of the pulls of one image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Change {
+    /// It was served, and would not be.
+    Refused,
+    /// It was served, and it cannot be decided whether it would be.
+    Undecided,
+    /// It was served, and the registry does not have it any more.
+    Gone,
+    /// The tag would be served as another digest, which is the signed one.
+    Other,
+    /// It would be served, and it would be recorded that it is not signed.
+    Recorded,
+    /// It was not served, and would be.
+    Served,
+    Same,
+}
+
+/// One image, then and now.
+struct Outcome {
+    image: Image,
+    seen: PullSummary,
+    change: Change,
+    now: Result<Preview, Denial>,
+    /// What the tag has been moved to since.
+    moved_to: Option<Digest>,
+}
+
+/// Judges every image of `pulls` by `gate`; `progress` is told how many are done.
+pub async fn replay(
+    gate: &Gate,
+    pulls: Pulls,
+    tally: Tally,
+    mut progress: impl FnMut(usize),
+) -> Replayed {
+    let left_out = pulls.left_out();
+    let images: Vec<(Image, PullSummary)> =
+        pulls.images().map(|(image, seen)| (image.clone(), seen.clone())).collect();
+    let judging = images.into_iter().map(|(image, seen)| judge(gate.clone(), image, seen));
+    let mut judging = stream::iter(judging).buffered(AT_ONCE);
+    let mut outcomes = Vec::new();
+    while let Some(outcome) = judging.next().await {
+        outcomes.extend(outcome);
+        progress(outcomes.len());
+    }
+    Replayed::of(outcomes, tally, left_out)
+}
+
+async fn judge(gate: Gate, image: Image, seen: PullSummary) -> Option<Outcome> {
+    let asked = image.asked()?;
+    let now = gate.judge(&asked, image.digest.as_ref()).await;
+    let moved_to = match (&asked.reference, image.digest) {
+        // What cannot be resolved now is told by the verdict, where it matters.
+        (Reference::Tag(tag), Some(then)) => {
+            gate.resolve(&asked, tag).await.ok().filter(|now| *now != then)
+        }
+        (Reference::Tag(_), None) | (Reference::Digest(_), _) => None,
+    };
+    let change = change(&image, &seen, &now);
+    Some(Outcome { image, seen, change, now, moved_to })
+}
+
+fn change(image: &Image, seen: &PullSummary, now: &Result<Preview, Denial>) -> Change {
+    let was_served = seen.verdict == Verdict::Admitted;
+    match now {
+        Ok(judged) if was_served && image.digest.is_some_and(|then| then != judged.digest) => {
+            Change::Other
+        }
+        Ok(_) if !was_served => Change::Served,
+        Ok(Preview { would: Some(_), .. }) => Change::Recorded,
+        Ok(_) => Change::Same,
+        Err(_) if !was_served => Change::Same,
+        Err(Denial::Absent(_) | Denial::Refused(_)) => Change::Refused,
+        Err(Denial::Undecided(_) | Denial::Throttled { .. }) => Change::Undecided,
+        Err(Denial::Missing { .. } | Denial::Unsatisfiable { .. }) => Change::Gone,
+    }
+}
+
+/// The text of a denial, or of what an audit rule would say.
+fn because(now: &Result<Preview, Denial>) -> Option<String> {
+    match now {
+        Ok(Preview { would, .. }) => would.as_deref().map(ToString::to_string),
+        Err(denial) => Some(denial.to_string()),
+    }
+}
+
+/// The reason of that.
+fn reason(now: &Result<Preview, Denial>) -> Option<&'static str> {
+    match now {
+        Ok(Preview { would, .. }) => would.as_ref().map(Arc::as_ref).and_then(Denial::reason),
+        Err(denial) => denial.reason(),
+    }
+}

@@ -1,0 +1,200 @@
+//! What a replay came to, for people and for programs.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{Change, Outcome, because, reason};
+use crate::audit::reader::Tally;
+use crate::text::grouped;
+
+/// What would change.
+#[derive(Debug, Serialize)]
+pub struct Replayed {
+    /// Pulls that were served then.
+    served: u64,
+    /// Of those, the ones that would be refused, could not be decided, and are of what is gone.
+    would_refuse: u64,
+    undecided: u64,
+    gone: u64,
+    /// Of those, the ones that would be served as another digest, and as what is not signed by a rule that audits.
+    other_digest: u64,
+    would_record: u64,
+    /// Pulls that were denied then, and would be served.
+    would_serve: u64,
+    /// Lines that are no verdicts, lines that could not be read, and pulls of more images than there is room for.
+    other_lines: u64,
+    unreadable_lines: u64,
+    left_out: u64,
+    images: Vec<ImageTold>,
+}
+
+#[derive(Debug, Serialize)]
+struct ImageTold {
+    image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    pulls: u64,
+    served: u64,
+    change: &'static str,
+    then: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    then_reason: Option<String>,
+    now: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<String>,
+    /// What upstream has under the tag now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved_to: Option<String>,
+}
+
+impl Change {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "would_refuse",
+            Self::Undecided => "undecided",
+            Self::Gone => "gone",
+            Self::Other => "other_digest",
+            Self::Recorded => "would_record",
+            Self::Served => "would_serve",
+            Self::Same => "same",
+        }
+    }
+
+    /// What stands before an image, for people.
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Refused => "WOULD REFUSE",
+            Self::Undecided => "undecided",
+            Self::Gone => "gone from the registry",
+            Self::Other => "would serve another digest",
+            Self::Recorded => "would serve, and record",
+            Self::Served => "would serve",
+            Self::Same => "same",
+        }
+    }
+}
+
+impl Replayed {
+    pub(super) fn of(mut outcomes: Vec<Outcome>, tally: Tally, left_out: u64) -> Self {
+        outcomes.sort_by(|a, b| (a.change, &a.image).cmp(&(b.change, &b.image)));
+        let pulls = |change: Change, of: fn(&Outcome) -> u64| -> u64 {
+            outcomes.iter().filter(|outcome| outcome.change == change).map(of).sum()
+        };
+        let served = |outcome: &Outcome| outcome.seen.served;
+        Self {
+            served: outcomes.iter().map(served).sum(),
+            would_refuse: pulls(Change::Refused, served),
+            undecided: pulls(Change::Undecided, served),
+            gone: pulls(Change::Gone, served),
+            other_digest: pulls(Change::Other, served),
+            would_record: pulls(Change::Recorded, served),
+            would_serve: pulls(Change::Served, |outcome| outcome.seen.pulls),
+            other_lines: tally.other,
+            unreadable_lines: tally.unreadable,
+            left_out,
+            images: outcomes.iter().map(ImageTold::of).collect(),
+        }
+    }
+
+    /// 0 where nothing would be refused that was served; 3 where something would; 4 where something could not be
+    /// decided, or there was no room for it, or there are lines and none is a verdict.
+    pub fn exit_status(&self) -> u8 {
+        let unread = self.images.is_empty() && self.unreadable_lines > 0;
+        match (self.would_refuse, self.undecided + self.left_out) {
+            (0, 0) if !unread => 0,
+            (0, _) => 4,
+            (_, _) => 3,
+        }
+    }
+
+    fn of_change(&self, change: Change) -> impl Iterator<Item = &ImageTold> {
+        self.images.iter().filter(move |image| image.change == change.as_str())
+    }
+}
+
+impl ImageTold {
+    fn of(outcome: &Outcome) -> Self {
+        let Outcome { image, seen, change, now, moved_to } = outcome;
+        let asked = image.asked().map(|asked| asked.to_string()).unwrap_or_default();
+        // A digest stands in the name already.
+        let digest = image.digest.map(|digest| digest.to_string());
+        let digest = digest.filter(|digest| !asked.ends_with(digest));
+        Self {
+            image: asked,
+            digest,
+            pulls: seen.pulls,
+            served: seen.served,
+            change: change.as_str(),
+            then: seen.verdict.as_str(),
+            then_reason: seen.reason.clone(),
+            now: now.as_ref().map_or_else(|denial| denial.dry_run_verdict(), |_| "admitted"),
+            reason: reason(now),
+            because: because(now),
+            moved_to: moved_to.map(|digest| digest.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Replayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = [
+            Change::Refused,
+            Change::Undecided,
+            Change::Gone,
+            Change::Other,
+            Change::Recorded,
+            Change::Served,
+        ];
+        for change in told {
+            for image in self.of_change(change) {
+                image.write(f, change)?;
+            }
+        }
+        let (refused, all) = (self.of_change(Change::Refused).count(), self.images.len());
+        writeln!(
+            f,
+            "would refuse {} of {} pulls that were served: {} of {} images",
+            grouped(self.would_refuse),
+            grouped(self.served),
+            grouped(refused as u64),
+            grouped(all as u64),
+        )?;
+        let more = [
+            (self.undecided, "could not be decided: ask again when what was silent answers"),
+            (self.gone, "are of what the registry does not have any more"),
+            (self.other_digest, "would be served as another digest, the signed one"),
+            (self.would_record, "would be served by a rule that audits, and recorded"),
+            (self.would_serve, "that were denied would be served"),
+            (self.left_out, "were of more images than are told apart, and are left out"),
+        ];
+        for (pulls, what) in more.iter().filter(|(pulls, _)| *pulls > 0) {
+            writeln!(f, "{} pulls {what}", grouped(*pulls))?;
+        }
+        if self.unreadable_lines > 0 {
+            writeln!(f, "{} lines could not be read", grouped(self.unreadable_lines))?;
+        }
+        Ok(())
+    }
+}
+
+impl ImageTold {
+    fn write(&self, f: &mut fmt::Formatter<'_>, change: Change) -> fmt::Result {
+        let reason = |reason: Option<&str>| reason.map(|it| format!(" ({it})")).unwrap_or_default();
+        writeln!(f, "{}\n  {}, {} pulls", self.image, change.told(), grouped(self.pulls))?;
+        if let Some(digest) = &self.digest {
+            writeln!(f, "  digest    {digest}")?;
+        }
+        writeln!(f, "  then      {}{}", self.then, reason(self.then_reason.as_deref()))?;
+        writeln!(f, "  now       {}{}", self.now, reason(self.reason))?;
+        if let Some(because) = &self.because {
+            writeln!(f, "  because   {because}")?;
+        }
+        if let Some(moved_to) = &self.moved_to {
+            writeln!(f, "  moved     the tag has {moved_to} by now")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! What an anchor that signs content said of a digest, told: where it looked, what was there, and what is
+//! against it.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::gate::ContentVerdicts;
+use crate::trust::findings::{Objection, Outcome, Verdict};
+use crate::trust::{Trust, Unendorsed};
+
+/// What to do where signatures are nowhere: they may be somewhere else.
+const GAP: &str = "nothing here speaks against the image: it was never signed, or its signatures were not copied to \
+                   this registry with it (`cosign copy`, `oras cp -r`)";
+/// What to do where there are signatures that do not hold.
+const TAMPERED: &str = "there are signatures, and none holds: the image or its signature was changed, or somebody \
+                        else has signed it";
+
+/// What one anchor said of one digest.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ContentTold {
+    pub name: String,
+    pub scheme: Cow<'static, str>,
+    /// `endorsed`, `absent`, `refused` or `undecided`.
+    pub answer: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// What it was asked about.
+    pub digest: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<String>,
+    /// When what it rests on ends, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// Where the good signature was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// Where it was looked, and what was there.
+    pub looked: Vec<String>,
+    /// What could not be read, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
+    /// What is against what was found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objections: Vec<ObjectionTold>,
+    /// When that was found out.
+    pub judged: String,
+}
+
+/// One check that one object did not pass.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ObjectionTold {
+    pub place: String,
+    pub check: Cow<'static, str>,
+    pub found: String,
+    pub wanted: String,
+    pub weight: Cow<'static, str>,
+}
+
+impl ContentTold {
+    pub(super) fn of<'a>(
+        trust: &'a Trust,
+        heard: &'a ContentVerdicts,
+    ) -> impl Iterator<Item = Self> + 'a {
+        heard.verdicts.iter().filter_map(|(name, verdict)| {
+            let scheme = trust.anchor(name)?.scheme().as_str();
+            let mut told = Self::looked(name, scheme, verdict);
+            told.digest = heard.digest.to_string();
+            told.answered(verdict);
+            Some(told)
+        })
+    }
+
+    fn looked(name: &str, scheme: &'static str, verdict: &Verdict) -> Self {
+        let evidence = &verdict.evidence;
+        let objection = |one: &Objection| ObjectionTold {
+            place: one.place.clone(),
+            check: one.flaw.check.into(),
+            found: one.flaw.found.clone(),
+            wanted: one.flaw.wanted.clone(),
+            weight: one.weight.as_str().into(),
+        };
+        Self {
+            name: name.to_owned(),
+            scheme: scheme.into(),
+            answer: "undecided".into(),
+            reason: None,
+            because: None,
+            digest: String::new(),
+            signed_by: Vec::new(),
+            signed: None,
+            expires: None,
+            place: None,
+            looked: evidence.looked.iter().map(ToString::to_string).collect(),
+            unread: evidence.unread.iter().map(ToString::to_string).collect(),
+            objections: evidence.objections.iter().map(objection).collect(),
+            judged: verdict.judged.to_string(),
+        }
+    }
+
+    fn answered(&mut self, verdict: &Verdict) {
+        match &verdict.outcome {
+            Outcome::Endorsed { endorsement, place } => {
+                let says = endorsement.says();
+                self.answer = "endorsed".into();
+                self.signed_by.clone_from(&says.signers);
+                self.signed = says.signed.map(|at| at.to_string());
+                let ends = Some(says.expires).filter(|ends| *ends < Timestamp::MAX);
+                self.expires = ends.map(|ends| ends.to_string());
+                self.place = Some(place.clone());
+            }
+            Outcome::Unendorsed(Unendorsed::Refused(refusal)) => {
+                let absent = refusal.reason.is_absence();
+                self.answer = if absent { "absent" } else { "refused" }.into();
+                self.reason = Some(refusal.reason.as_str().into());
+                self.because = Some(match refusal.restriction {
+                    Some(key) => format!(
+                        "a signature verifies, but `{}` of the anchor leaves it out",
+                        key.as_str()
+                    ),
+                    None if absent => GAP.to_owned(),
+                    None => TAMPERED.to_owned(),
+                });
+            }
+            Outcome::Unendorsed(Unendorsed::Undecided(why)) => self.because = Some(why.clone()),
+            Outcome::Unendorsed(Unendorsed::Throttled(_)) => {
+                self.because = Some("the registry asks for fewer requests".to_owned());
+            }
+        }
+    }
+
+    /// Writes it, for people. Writing to a text cannot fail.
+    pub(super) fn write(&self, text: &mut String) {
+        let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let _ =
+            writeln!(text, "  anchor    {} [{}]: {}{reason}", self.name, self.scheme, self.answer);
+        let _ = writeln!(text, "    about   {}", self.digest);
+        if let Some(because) = &self.because {
+            let _ = writeln!(text, "    because {because}");
+        }
+        if let Some(place) = &self.place {
+            let signed = self.signed.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
+            let until = self.expires.as_ref().map(|at| format!(", until {at}"));
+            let until = until.unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "    signed  by {}{signed}{until}: {place}",
+                self.signed_by.join(", ")
+            );
+        }
+        for looked in &self.looked {
+            let _ = writeln!(text, "    looked  {looked}");
+        }
+        for unread in &self.unread {
+            let _ = writeln!(text, "    UNREAD  {unread}");
+        }
+        for ObjectionTold { place, check, found, wanted, weight } in &self.objections {
+            let _ = writeln!(
+                text,
+                "    {weight}: {place}\n      {check}: {found}\n      needed: {wanted}"
+            );
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! `countersign why`: the whole decision about one image, for people and for programs. Takes the same
+//! decision as the gate and tells what it rests on; decides nothing itself.
+
+mod advice;
+mod content;
+mod inspect;
+mod names;
+mod rules;
+mod text;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::exemptions::Said;
+use crate::gate::{Admitted, Denial, Gate, MAX_DECISION, Remark};
+use crate::oci::ImageRef;
+use crate::policy::{Mode, Rule};
+use crate::trust::{Anchor, Endorsement};
+use advice::Case;
+pub use content::ContentTold;
+pub use inspect::Inspected;
+pub use names::NamesTold;
+pub use rules::{BeatenTold, RuleTold};
+
+/// The decision about one image, and what it rests on.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Explanation {
+    pub image: String,
+    /// `admitted`, `absent`, `refused`, `undecided`, or `missing`: upstream does not have it.
+    pub verdict: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'static, str>>,
+    /// One sentence.
+    pub because: String,
+    /// One sentence: what would change it, and who is to do that.
+    #[serde(default)]
+    pub advice: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RuleTold>,
+    /// The other rules that cover the image's name, the most specific first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beaten: Vec<BeatenTold>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<UpstreamTold>,
+    /// What its tag stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<TagTold>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<Cow<'static, str>>,
+    /// What is to be known of an image that is served: that its tag is held, or was rolled back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
+    /// What its rule would say if it did not only audit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would: Option<WouldTold>,
+    /// What is remembered of its tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryTold>,
+    /// Who vouches for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endorsements: Vec<EndorsementTold>,
+    pub anchors: Vec<AnchorTold>,
+    /// That not all of this could be found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
+}
+
+/// What one anchor was asked, where, and what it said.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AnchorTold {
+    Names(NamesTold),
+    Content(ContentTold),
+}
+
+/// The registry that the image comes from.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UpstreamTold {
+    pub registry: String,
+    pub url: String,
+}
+
+/// What a tag stands for at upstream at this moment, by its word alone.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TagTold {
+    pub tag: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// Why upstream did not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
+    /// What is signed under that name, or served, where it is another digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub differs: Option<String>,
+}
+
+/// What a rule that audits would say if it were enforced.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct WouldTold {
+    pub verdict: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'static, str>>,
+    /// One sentence.
+    pub because: String,
+}
+
+/// One anchor's word, upon which an image is served.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EndorsementTold {
+    pub anchor: String,
+    pub scheme: Cow<'static, str>,
+    /// What it vouches for: the image, or an index that lists it, or what it is about.
+    pub digest: String,
+    /// The tag by which it was signed, where names are signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    pub signed_by: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<String>,
+    /// When that ends, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
+/// What is remembered of a tag.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MemoryTold {
+    pub digest: String,
+    pub since: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest_signature: Option<String>,
+}
+
+/// What a decision rests on, as far as it could be found out.
+#[derive(Default)]
+struct Evidence {
+    anchors: Vec<AnchorTold>,
+    tag: Option<TagTold>,
+    incomplete: Option<String>,
+}
+
+/// Takes the decision about `image`, and tells it. Costs what a decision does, and at most as much again.
+pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
+    // Otherwise an image of an unknown registry would read as one without a rule.
+    let decided = match gate.upstream(&image.registry) {
+        Some(_) => gate.admit(image).await,
+        None => Err(Denial::no_upstream(image.clone())),
+    };
+    let found = tokio::time::timeout(MAX_DECISION, found(gate, image)).await;
+    let found = found.unwrap_or_else(|_| Evidence {
+        incomplete: Some(format!(
+            "what it rests on could not be found out within {} seconds",
+            MAX_DECISION.as_secs()
+        )),
+        ..Evidence::default()
+    });
+    told(gate, image, &decided, found)
+}
+
+async fn found(gate: &Gate, image: &ImageRef) -> Evidence {
+    let now = gate.clock().now();
+    let chosen = gate.policy().rule_for(&image.registry, &image.repository, image.tag(), now);
+    let names = gate.policy().anchors(&image.registry, &image.repository, now);
+    let names = names.iter().filter_map(|name| match gate.trust().anchor(name) {
+        Some(Anchor::NotaryV1(anchor)) => Some(async move {
+            let signed = gate.trust().signed(name, &image.registry, &image.repository).await;
+            AnchorTold::Names(NamesTold::of(anchor, image, signed))
+        }),
+        Some(Anchor::Content(_)) | None => None,
+    });
+    // Nothing is asked about an image that no rule lets pass.
+    let is_open = chosen.is_some_and(|chosen| !denies(chosen.rule()));
+    let at_upstream = async { if is_open { gate.at_upstream(image).await } else { None } };
+    let (mut anchors, heard, at_upstream) =
+        tokio::join!(join_all(names), gate.heard(image), at_upstream);
+    // What cannot be heard, the denial tells.
+    if let Ok(Some(heard)) = &heard {
+        anchors.extend(ContentTold::of(gate.trust(), heard).map(AnchorTold::Content));
+    }
+    let tag = at_upstream.zip(image.tag()).map(|(said, tag)| {
+        let (upstream, unread) = match said {
+            Ok(digest) => (Some(digest.to_string()), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        TagTold { tag: tag.to_string(), upstream, unread, differs: None }
+    });
+    Evidence { anchors, tag, incomplete: None }
+}
+
+fn told(
+    gate: &Gate,
+    image: &ImageRef,
+    decided: &Result<Admitted, Denial>,
+    mut found: Evidence,
+) -> Explanation {
+    let (policy, now) = (gate.policy(), gate.clock().now());
+    let which = (image.tag(), image.digest());
+    let considered = policy.considered(&image.registry, &image.repository, which, now);
+    let pattern = match decided {
+        Ok(admitted) => Some(admitted.pattern()),
+        Err(denial) => denial.denied_by(),
+    };
+    let chosen = policy.rule_for(&image.registry, &image.repository, image.tag(), now);
+    let by_pattern = considered.iter().find(|one| pattern == Some(one.pattern));
+    let chosen = chosen.map(|chosen| (chosen.pattern(), chosen.rule()));
+    let rule = by_pattern.map(|one| (one.pattern, one.rule)).or(chosen);
+    let case = Case { image, trust: gate.trust(), rule };
+    let decider: Option<&Arc<str>> = rule.map(|(pattern, _)| pattern);
+    let admitted = decided.as_ref().ok();
+    let digest = admitted.map(|admitted| admitted.digest().to_string());
+    if let Some(tag) = &mut found.tag {
+        let signed = found.anchors.iter().find_map(|anchor| match anchor {
+            AnchorTold::Names(names) => names.digest.clone(),
+            AnchorTold::Content(_) => None,
+        });
+        let other = digest.clone().or(signed);
+        tag.differs = other.filter(|other| tag.upstream.as_ref().is_some_and(|it| it != other));
+    }
+    let memory = gate.remembered(image).ok().flatten().map(|of| MemoryTold {
+        digest: of.digest.to_string(),
+        since: of.since.to_string(),
+        newest_signature: of.newest.map(|newest| newest.to_string()),
+    });
+    let (reason, because, advice) = match decided {
+        Ok(admitted) => (None, vouched(admitted), case.admitted(admitted)),
+        Err(denial) => (denial.reason(), denial.to_string(), case.denied(denial)),
+    };
+    Explanation {
+        image: image.to_string(),
+        verdict: decided.as_ref().map_or_else(verdict, |_| "admitted").into(),
+        reason: reason.map(Cow::from),
+        because,
+        advice,
+        rule: rule.map(|(pattern, rule)| RuleTold::of(pattern, rule)),
+        beaten: BeatenTold::of(&considered, decider, rule.is_some_and(|(_, rule)| denies(rule))),
+        upstream: gate
+            .upstream(&image.registry)
+            .map(|url| UpstreamTold { registry: image.registry.to_string(), url: url.to_string() }),
+        tag: found.tag,
+        digest,
+        media_type: admitted.map(|admitted| admitted.media_type().as_str().into()),
+        remark: admitted.and_then(Admitted::remark).map(remark),
+        would: admitted.and_then(Admitted::dry_run_denial).map(|denial| WouldTold {
+            verdict: denial.dry_run_verdict().into(),
+            reason: denial.reason().map(Cow::from),
+            because: denial.to_string(),
+        }),
+        memory,
+        endorsements: admitted.map_or_else(Vec::new, |admitted| {
+            admitted.endorsements().iter().map(EndorsementTold::of).collect()
+        }),
+        anchors: found.anchors,
+        incomplete: found.incomplete,
+    }
+}
+
+impl EndorsementTold {
+    fn of(endorsement: &Endorsement) -> Self {
+        let says = endorsement.says();
+        Self {
+            anchor: says.anchor.to_string(),
+            scheme: says.scheme.as_str().into(),
+            digest: says.digest.to_string(),
+            tag: says.tag.as_ref().map(ToString::to_string),
+            signed_by: says.signers.clone(),
+            signed: says.signed.map(|at| at.to_string()),
+            expires: (says.expires < Timestamp::MAX).then(|| format!("{:#}", says.expires)),
+        }
+    }
+}
+
+const fn denies(rule: &Rule) -> bool {
+    matches!(rule.mode, Mode::Deny { .. })
+}
+
+/// Who vouches for what is served, or which rule needs nobody to.
+fn vouched(admitted: &Admitted) -> String {
+    if let Some(Remark::Exempted { exemption, .. }) = admitted.remark() {
+        return format!("nobody vouches for it; it is exempted until {:#}", exemption.says().until);
+    }
+    let anchors = admitted.anchors().join(", ");
+    match admitted.endorsements().first().map(Endorsement::digest) {
+        None => format!("the rule for {} serves it without a signature", admitted.rule()),
+        Some(digest) if digest == admitted.digest() => format!("{anchors} vouches for {digest}"),
+        Some(digest) => format!(
+            "{anchors} vouches for {digest}, which lists {0}, or which {0} is about",
+            admitted.digest()
+        ),
+    }
+}
+
+fn verdict(denial: &Denial) -> &'static str {
+    match denial {
+        Denial::Throttled { .. } => "undecided",
+        Denial::Missing { .. } | Denial::Unsatisfiable { .. } => "missing",
+        Denial::Absent(_) | Denial::Refused(_) | Denial::Undecided(_) => {
+            denial.verdict().unwrap_or("missing")
+        }
+    }
+}
+
+/// The exit status of the contract: 0 admitted; 3 refused, absent or missing; 4 undecided.
+pub fn exit_status(explanation: &Explanation) -> u8 {
+    match &*explanation.verdict {
+        "admitted" => 0,
+        "undecided" => 4,
+        _ => 3,
+    }
+}
+
+fn remark(remark: &Remark) -> String {
+    match remark {
+        Remark::Exempted { exemption, because } => {
+            let Said { digest, reason, by, made, until, .. } = exemption.says();
+            format!(
+                "exempted: {by} exempted {digest} at {made} until {until} ({reason}); without that: {because}"
+            )
+        }
+        Remark::Held { moved_to: Some(digest), because } => {
+            format!("held: upstream moved the tag to {digest}, and {because}")
+        }
+        Remark::Held { moved_to: None, because } => format!("held: {because}"),
+        Remark::RolledBack { signed: Some(signed), newest } => {
+            format!("rolled back: it was signed at {signed}, what the tag had before at {newest}")
+        }
+        Remark::RolledBack { signed: None, newest } => {
+            format!(
+                "rolled back: it does not say when it was signed, what the tag had before at {newest}"
+            )
+        }
+    }
+}

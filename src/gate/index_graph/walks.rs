@@ -1,0 +1,136 @@
+//! The searches through all signed manifests of a repository: one at a time, which set of signed names was
+//! searched to the end, and how many upstream requests they may cost in an hour. No verdict rests on it alone:
+//! a completed search only says that the same search finds nothing new.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex;
+
+use crate::clock::Timestamp;
+use crate::oci::{Digest, ImageRef, Registry, Repository};
+
+/// The most upstream requests that the searches in one repository may cost in `PERIOD`.
+pub const MAX_SEARCH_REQUESTS: usize = 2_000;
+/// The time to which [`MAX_SEARCH_REQUESTS`] applies.
+const PERIOD: Duration = Duration::from_secs(60 * 60);
+/// The most repositories whose searches are remembered.
+const MAX_REPOSITORIES: u64 = 10_000;
+
+type Place = (Registry, Repository);
+
+/// The searches in all repositories.
+pub(in crate::gate) struct Walks {
+    budgets: Cache<Place, Arc<Mutex<Budget>>>,
+    /// The sets of signed digests whose manifests were all looked at.
+    complete: Cache<Place, SignedSet>,
+}
+
+/// Upstream requests that the searches in one repository used. Its lock is held during a search.
+pub(in crate::gate) struct Budget {
+    since: Timestamp,
+    used: usize,
+}
+
+/// Identifies a set of signed digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gate) struct SignedSet([u8; 32]);
+
+impl SignedSet {
+    /// The set of these digests, in any order.
+    pub(in crate::gate) fn of(digests: impl Iterator<Item = Digest>) -> Self {
+        let mut digests: Vec<Digest> = digests.collect();
+        digests.sort_unstable();
+        digests.dedup();
+        let mut hash = Sha256::new();
+        for digest in digests {
+            hash.update(digest.algorithm().name());
+            hash.update(digest.raw());
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+impl Walks {
+    pub(in crate::gate) fn new() -> Self {
+        let complete = Cache::new(MAX_REPOSITORIES);
+        Self { budgets: Cache::new(MAX_REPOSITORIES), complete }
+    }
+
+    /// The budget of the image's repository. Only one search at a time holds it; the others find what it
+    /// found.
+    pub(in crate::gate) async fn budget(
+        &self,
+        image: &ImageRef,
+        now: Timestamp,
+    ) -> Arc<Mutex<Budget>> {
+        let fresh = async { Arc::new(Mutex::new(Budget { since: now, used: 0 })) };
+        self.budgets.get_with(place(image), fresh).await
+    }
+
+    /// Whether every manifest of `signed` was looked at.
+    pub(in crate::gate) async fn is_complete(&self, image: &ImageRef, signed: SignedSet) -> bool {
+        self.complete.get(&place(image)).await == Some(signed)
+    }
+
+    pub(in crate::gate) async fn completed(&self, image: &ImageRef, signed: SignedSet) {
+        self.complete.insert(place(image), signed).await;
+    }
+
+    /// For those who must have a repository searched again.
+    pub(in crate::gate) fn reopener(&self) -> Reopener {
+        Reopener(self.complete.clone())
+    }
+}
+
+/// Has repositories searched again of which something was forgotten.
+#[derive(Clone)]
+pub(in crate::gate) struct Reopener(Cache<Place, SignedSet>);
+
+impl Reopener {
+    pub(in crate::gate) async fn reopen(&self, registry: &Registry, repository: &Repository) {
+        self.0.invalidate(&(registry.clone(), repository.clone())).await;
+    }
+}
+
+impl Budget {
+    /// Takes one request, if the budget has one left at `now`.
+    pub(in crate::gate) fn take(&mut self, now: Timestamp) -> bool {
+        // A clock that was put back begins a new period.
+        if now < self.since || now.since(self.since) >= PERIOD {
+            *self = Self { since: now, used: 0 };
+        }
+        let has_one = self.used < MAX_SEARCH_REQUESTS;
+        self.used += usize::from(has_one);
+        has_one
+    }
+}
+
+fn place(image: &ImageRef) -> Place {
+    (image.registry.clone(), image.repository.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_that_is_used_up_is_there_again_an_hour_later() {
+        let start = Timestamp::from_unix(0);
+        let mut budget = Budget { since: start, used: 0 };
+        assert!((0..MAX_SEARCH_REQUESTS).all(|_| budget.take(start)));
+        let before = Timestamp::from_unix(PERIOD.as_secs() as i64 - 1);
+        assert!(!budget.take(before));
+        assert!(budget.take(start.plus(PERIOD)));
+    }
+
+    #[test]
+    fn a_set_of_digests_has_no_order() {
+        let (one, two) = (Digest::of(b"one"), Digest::of(b"two"));
+        let set = |digests: &[Digest]| SignedSet::of(digests.iter().copied());
+        assert_eq!(set(&[one, two]), set(&[two, one, two]));
+        assert_ne!(set(&[one]), set(&[one, two]));
+    }
+}

@@ -1,0 +1,145 @@
+//! Content that something is decided by: small, read whole, within the ceiling of whoever asks. What is
+//! kept is told from what has to be fetched, since fetching costs, and kept content is there while
+//! upstream does not answer.
+
+use bytes::Bytes;
+
+use super::{FetchError, Fetched, PullThrough};
+use crate::oci::{Digest, Mismatch, Reference, Registry, Repository, Tag};
+use crate::parsing;
+use crate::store::{HeldAs, Store, Unkept};
+
+impl PullThrough {
+    /// The manifest `digest`, if it is kept.
+    pub async fn kept_manifest(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Option<Fetched> {
+        let key = (registry.clone(), repository.clone(), *digest);
+        match self.manifests.get(&key).await {
+            Some(kept) => Some(kept),
+            None => self.stored_manifest(&key).await,
+        }
+    }
+
+    /// Upstream's manifest `digest`, if that is `ceiling` bytes or less.
+    ///
+    /// It is fetched beside those who want the same without a ceiling: that it is too long for one is
+    /// nothing to tell the others.
+    pub async fn small_manifest(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+        ceiling: usize,
+    ) -> Result<Fetched, FetchError> {
+        let upstream = self.upstream(registry)?;
+        let reference = Reference::Digest(*digest);
+        let answer = upstream.manifest_within(repository, &reference, ceiling).await?;
+        let fetched = Fetched::new(digest, answer).await?;
+        self.remember(registry, repository, &fetched).await;
+        Ok(fetched)
+    }
+
+    /// The manifest that `tag` stands for at this moment, by upstream's word, if that is `ceiling` bytes
+    /// or less: in one question, without asking for its digest first.
+    pub async fn tagged(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        tag: &Tag,
+        ceiling: usize,
+    ) -> Result<Fetched, FetchError> {
+        let upstream = self.upstream(registry)?;
+        let reference = Reference::Tag(tag.clone());
+        let answer = upstream.manifest_within(repository, &reference, ceiling).await?;
+        let fetched = Fetched::new(&Digest::of(&answer.bytes), answer).await?;
+        self.remember(registry, repository, &fetched).await;
+        Ok(fetched)
+    }
+
+    /// The blob `digest`, if it is kept, is what it is called, and is `ceiling` bytes or less. Hashed off the threads that
+    /// serve clients if it is large.
+    pub async fn kept_blob(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+        ceiling: usize,
+    ) -> Option<Bytes> {
+        let (store, digest) = (self.store.as_ref()?, *digest);
+        let content = store.look_up(registry, repository, &digest).await?;
+        let length = content.bytes().len();
+        if length > ceiling {
+            return None;
+        }
+        content.make_all_ready(store).await?;
+        let copied = parsing::run(length, length, move || {
+            let bytes = Bytes::copy_from_slice(content.bytes());
+            digest.is_of(&bytes).then_some(bytes)
+        });
+        let copied = copied.await;
+        if copied.is_none() {
+            // If the disk does not answer, it is found wrong again.
+            let _ = store.write(move |store| store.set_aside(&digest)).await;
+        }
+        copied
+    }
+
+    /// Upstream's blob `digest`, if that is `ceiling` bytes or less. It is kept, and nobody waits for that.
+    pub async fn small_blob(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+        ceiling: usize,
+    ) -> Result<Bytes, FetchError> {
+        let upstream = self.upstream(registry)?;
+        let bytes = upstream.small_blob(repository, digest, ceiling).await?;
+        let (content, algorithm) = (bytes.clone(), digest.algorithm());
+        // Hashing allocates nothing.
+        let hash = move || Digest::by(algorithm, &content);
+        let got = parsing::run(bytes.len(), 0, hash).await;
+        if got != *digest {
+            return Err(FetchError::Mismatch(Box::new(Mismatch { asked: *digest, got })));
+        }
+        if let Some(store) = self.store.clone() {
+            let (place, bytes) = ((registry.clone(), repository.clone()), bytes.clone());
+            self.tasks.spawn(async move {
+                let written = store.publish(move |store| write(store, &place, &got, &bytes)).await;
+                if let Some(Err(unkept)) = written {
+                    tracing::debug!(digest = %got, %unkept, "a small blob is not kept");
+                }
+            });
+        }
+        Ok(bytes)
+    }
+
+    async fn remember(&self, registry: &Registry, repository: &Repository, fetched: &Fetched) {
+        let key = (registry.clone(), repository.clone(), *fetched.digest());
+        self.manifests.insert(key, fetched.clone()).await;
+        // Else room is made some time later, and until then manifests pile up.
+        self.manifests.run_pending_tasks().await;
+    }
+}
+
+fn write(
+    store: &Store,
+    (registry, repository): &(Registry, Repository),
+    digest: &Digest,
+    bytes: &[u8],
+) -> Result<(), Unkept> {
+    if store.keeps(digest) {
+        store.hold(registry, repository, digest, &HeldAs::Blob);
+        return Ok(());
+    }
+    let mut ingest = store.ingest(digest, Some(bytes.len() as u64))?;
+    ingest.append(bytes)?;
+    // It is one of its digest, or it were not written.
+    if let Ok(whole) = ingest.verify() {
+        whole.publish(registry, repository, HeldAs::Blob)?;
+    }
+    Ok(())
+}

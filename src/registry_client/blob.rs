@@ -1,0 +1,72 @@
+//! A blob as it comes from upstream, with its turn among the blobs in progress. If the turn is revoked, the
+//! request to upstream ends at once, also if nobody polls the blob.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use http_body::{Body as _, Frame};
+
+use super::Part;
+use crate::http_client::{Body, NetError, Turn};
+
+/// A blob as it comes. Has its turn until it is dropped.
+#[derive(Debug)]
+pub struct Blob {
+    pub part: Part,
+    slot: Arc<Slot>,
+    turn: Turn,
+}
+
+/// Why a blob ends early.
+#[derive(Debug)]
+pub enum Lost {
+    Net(NetError),
+    /// Its turn was revoked, because others waited and its client was too slow.
+    Turn,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// `None` once the turn is revoked.
+    body: Mutex<Option<Body>>,
+    polling: AtomicWaker,
+}
+
+impl Blob {
+    pub(super) fn new(part: Part, body: Body, mut turn: Turn) -> Self {
+        let slot = Arc::new(Slot { body: Mutex::new(Some(body)), polling: AtomicWaker::new() });
+        let revoked = slot.clone();
+        turn.on_revoke(move || {
+            let body = revoked.body.lock().unwrap_or_else(PoisonError::into_inner).take();
+            drop(body);
+            revoked.polling.wake();
+        });
+        // A client may never take the first piece.
+        turn.gave(0);
+        Self { part, slot, turn }
+    }
+
+    /// The next frame. Between two calls the client is waited for, and during a call upstream is.
+    pub fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Lost>>> {
+        self.turn.taken();
+        self.slot.polling.register(context.waker());
+        let mut body = self.slot.body.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(body) = body.as_mut() else { return Poll::Ready(Some(Err(Lost::Turn))) };
+        let polled = Pin::new(body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.turn.gave(frame.data_ref().map_or(0, |data| data.len() as u64));
+        }
+        polled.map(|frame| frame.map(|frame| frame.map_err(Lost::Net)))
+    }
+
+    /// Nobody waits for the blob, or somebody does again. A blob that nobody waits for is the first to give way.
+    pub fn set_abandoned(&self, abandoned: bool) {
+        self.turn.set_abandoned(abandoned);
+    }
+}

@@ -1,0 +1,148 @@
+//! What an operator says of one upstream, and what makes no sense of it.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+use url::{Host, Url};
+
+use super::auth::Authenticator;
+use super::credentials::{Credentials, InvalidCredentials};
+use super::metrics::Metrics;
+use crate::http_client::{Client, Timeouts, TlsError};
+use crate::oci::{Registry, docker_hub};
+use crate::toml_reader::Section;
+
+/// One `[[upstream]]`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The name that images bear.
+    pub registry: Registry,
+    /// Where the registry is: http or https, a host, perhaps a path before `/v2/`.
+    pub url: Url,
+    /// Whether it serves names that name no registry.
+    pub default: bool,
+    /// A PEM file of roots beside the system's.
+    pub ca: Option<PathBuf>,
+    pub username: Option<String>,
+    /// A file whose only line is the password.
+    pub password_file: Option<PathBuf>,
+    /// A host that may be shown the credentials if the registry names it as its token realm.
+    pub token_realm: Option<String>,
+    /// How many requests there may be at once.
+    pub max_requests: usize,
+    pub timeouts: Timeouts,
+}
+
+impl Config {
+    /// How many requests there may be at once where nothing is said.
+    pub const MAX_REQUESTS: usize = 256;
+
+    /// `registry` at `url`, with the default for everything else.
+    pub fn new(registry: Registry, url: Url) -> Self {
+        Self {
+            registry,
+            url,
+            default: false,
+            ca: None,
+            username: None,
+            password_file: None,
+            token_realm: None,
+            max_requests: Self::MAX_REQUESTS,
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads one `[[upstream]]`.
+    pub fn read(section: &Section<'_>) -> Option<Self> {
+        let registry = section.required::<Registry>("registry");
+        let url = match section.parsed::<Url>("url") {
+            None if section.has("url") => None,
+            None => registry.as_ref().and_then(|registry| default_url(registry, section)),
+            Some(url) => Some(url),
+        };
+        if url.as_ref().is_some_and(|url| !is_base(url)) {
+            section.wrong("url", ConfigError::Url.to_string());
+        }
+        let default = section.flag("default").unwrap_or(false);
+        let ca = section.file("ca");
+        let (username, password_file) = (section.text("username"), section.file("password_file"));
+        if section.has("username") != section.has("password_file") {
+            section.wrong("username", InvalidCredentials::Half.to_string());
+        }
+        let token_realm = section.text("token_realm");
+        if token_realm.as_deref().is_some_and(|realm| Host::parse(realm).is_err()) {
+            section.wrong("token_realm", ConfigError::TokenRealm.to_string());
+        }
+        let max_requests = section
+            .count("max_requests", 1, 10_000)
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or(Self::MAX_REQUESTS);
+        section.finish();
+        Some(Self {
+            default,
+            ca,
+            username,
+            password_file,
+            token_realm,
+            max_requests,
+            ..Self::new(registry?, url?)
+        })
+    }
+}
+
+/// `https://` and the registry's own name; Docker Hub's is another than its images bear.
+fn default_url(registry: &Registry, section: &Section<'_>) -> Option<Url> {
+    let host = match registry.as_str() {
+        docker_hub::DOCKER_HUB => docker_hub::SERVER,
+        other => other,
+    };
+    let url = format!("https://{host}").parse();
+    url.map_err(|e| section.wrong("registry", format!("https://{host} is no URL: {e}"))).ok()
+}
+
+/// Whether a server can be at `url`: http or https, a host, perhaps a path, and nothing more.
+pub fn is_base(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.host().is_some()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+}
+
+/// Which key of a configuration is wrong, and how.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("`url` must be http:// or https://, a host, and nothing of user, query or fragment")]
+    Url,
+    #[error("`max_requests` must be at least 1")]
+    MaxRequests,
+    #[error("`token_realm` must be a host name or an address, without a port")]
+    TokenRealm,
+    #[error("`ca` cannot be used")]
+    Tls(#[from] TlsError),
+    #[error("`username` and `password_file` cannot be used")]
+    Credentials(#[from] InvalidCredentials),
+}
+
+/// The server that `config` describes.
+pub(super) fn authenticator(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<Authenticator, ConfigError> {
+    let Config { url, ca, max_requests, timeouts, .. } = config;
+    if !is_base(url) {
+        return Err(ConfigError::Url);
+    }
+    if *max_requests == 0 {
+        return Err(ConfigError::MaxRequests);
+    }
+    let token_realm = config.token_realm.as_deref().map(Host::parse).transpose();
+    let token_realm = token_realm.map_err(|_| ConfigError::TokenRealm)?;
+    let credentials =
+        Credentials::read(config.username.as_deref(), config.password_file.as_deref())?;
+    let client = Client::new(url, ca.as_deref(), *max_requests, *timeouts)?;
+    Ok(Authenticator::new(client, credentials, token_realm, metrics.clone()))
+}

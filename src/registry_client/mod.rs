@@ -1,0 +1,378 @@
+//! The registry behind us, as the distribution specification has it: manifests, tags, blobs, lists,
+//! referrers. Gives what upstream says, held to the protocol and to ceilings; whether the content is
+//! what its digest says is for [`crate::pull_through`], and whether anyone trusts it is not known here.
+
+mod auth;
+mod blob;
+mod challenge;
+mod config;
+mod credentials;
+mod error;
+mod exchange;
+mod metrics;
+mod page;
+mod range;
+mod referrers;
+mod small;
+mod together;
+mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, RANGE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http_body::Body as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use url::Url;
+
+pub use auth::Authenticator;
+pub use blob::{Blob, Lost};
+pub use config::{Config, ConfigError, is_base};
+pub use credentials::{Credentials, InvalidCredentials};
+pub use error::{Busy, Outage, UpstreamError, Violation};
+pub use metrics::{Endpoint, Metrics};
+pub use page::Page;
+pub use range::{ByteRange, ContentRange};
+pub use referrers::{Listing, Referrers};
+
+use crate::http_client::{Body, Client, Limits, Method, Turn, Turns, less_an_eighth};
+use crate::json::{self, Document, Value};
+use crate::oci::headers::DOCKER_CONTENT_DIGEST;
+use crate::oci::manifest::MAX_MANIFEST;
+use crate::oci::{Digest, ErrorCode, MediaType, Reference, Registry, Repository, Tag};
+use crate::parsing;
+use crate::queue_time::queued;
+use crate::requester::Requester;
+use exchange::Question;
+use together::Together;
+
+/// The longest tag list that is read, in bytes: some registries know no pages.
+const MAX_TAG_LIST: usize = 16 << 20;
+/// How many bytes of lists of one upstream may be read and parsed at once; further ones wait.
+const MAX_LISTS: usize = 64 << 20;
+/// The most tags in one page of a tag list.
+const MAX_TAGS: usize = 500_000;
+/// How many requests for blobs may wait for their turn, and how many of one client address.
+const MAX_WAITING: usize = 1_024;
+const MAX_WAITING_PER_ADDRESS: usize = 512;
+
+/// A manifest as upstream gave it: nobody has looked at it yet.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub bytes: Bytes,
+    /// What upstream says that it is.
+    pub content_type: Option<String>,
+}
+
+/// What of a blob is coming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it, so many bytes, if upstream says how many.
+    Whole { length: Option<u64> },
+    /// Exactly the range that was asked for.
+    Range(ContentRange),
+}
+
+/// One page of a repository's tags.
+#[derive(Clone, Debug)]
+pub struct TagPage {
+    pub tags: Arc<[Tag]>,
+    /// The page after this one, if there is one.
+    pub next: Option<Page>,
+}
+
+/// One configured registry.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    registry: Registry,
+    server: Arc<Authenticator>,
+    /// A turn for each request for a blob, also by `HEAD`. There are fewer than `max_requests`: the rest is for decisions.
+    blob_turns: Turns,
+    patience: Duration,
+    tag_lists: Together<(Repository, String), Result<TagPage, UpstreamError>>,
+    referrer_lists: Together<referrers::Key, Result<Listing, UpstreamError>>,
+    /// Room for lists that are read and parsed, in bytes.
+    list_room: Arc<Semaphore>,
+    max_requests: usize,
+    requester: Requester,
+}
+
+impl Upstream {
+    /// Reads what the configuration names, and connects to nothing yet.
+    pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, ConfigError> {
+        let server = Arc::new(config::authenticator(config, metrics)?);
+        let blob_turns = Turns::new(Limits {
+            running: blobs_at_once(config.max_requests),
+            waiting: MAX_WAITING,
+            waiting_per_address: MAX_WAITING_PER_ADDRESS,
+        });
+        Ok(Self {
+            registry: config.registry.clone(),
+            server,
+            blob_turns,
+            patience: config.timeouts.first_byte,
+            tag_lists: Together::default(),
+            referrer_lists: Together::default(),
+            list_room: Arc::new(Semaphore::new(MAX_LISTS)),
+            max_requests: config.max_requests,
+            requester: Requester::Gate,
+        })
+    }
+
+    /// The same upstream, for `requester`: its blobs wait in the queue of that client.
+    #[must_use]
+    pub fn on_behalf_of(&self, requester: Requester) -> Self {
+        Self { requester, ..self.clone() }
+    }
+
+    /// How many requests there may be at once.
+    pub fn max_requests(&self) -> usize {
+        self.max_requests
+    }
+
+    /// The name that this registry's images bear.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Where it is.
+    pub fn base(&self) -> &Url {
+        self.server.client().base()
+    }
+
+    /// The manifest that `reference` names in `repository`.
+    pub async fn manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Answer, UpstreamError> {
+        self.manifest_within(repository, reference, MAX_MANIFEST).await
+    }
+
+    /// The digest that `tag` stands for now: by `HEAD`, and where that does not tell it, by what the
+    /// manifest is.
+    pub async fn resolve(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Digest, UpstreamError> {
+        let path = format!("manifests/{tag}");
+        let headers = accept(MediaType::ACCEPT);
+        let response =
+            self.ask(Endpoint::Manifest, Method::Head, repository, &path, &[], headers).await?;
+        let dumb = matches!(
+            response.status(),
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+        );
+        let digest = if dumb {
+            None
+        } else {
+            let response = expect_ok(response, ErrorCode::ManifestUnknown).await?;
+            text(response.headers(), &DOCKER_CONTENT_DIGEST)?
+        };
+        match digest {
+            Some(digest) => {
+                let invalid = |_| Violation::Header("Docker-Content-Digest");
+                Ok(digest.parse().map_err(invalid)?)
+            }
+            None => {
+                let answer = self.manifest(repository, &Reference::Tag(tag.clone())).await?;
+                Ok(Digest::of(&answer.bytes))
+            }
+        }
+    }
+
+    /// The blob `digest`, or the `range` of it; a registry that knows no ranges gives all of it.
+    pub async fn blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        range: Option<ByteRange>,
+    ) -> Result<Blob, UpstreamError> {
+        if range == Some(ByteRange::Last { length: 0 }) {
+            // It is no part of anything, and some registries answer it with one that cannot be.
+            let size = self.blob_length(repository, digest).await?;
+            return Err(UpstreamError::RangeUnsatisfiable { size });
+        }
+        let turn = self.blob_turn().await?;
+        let mut headers = HeaderMap::new();
+        if let Some(range) = range {
+            let value = HeaderValue::try_from(range.to_header());
+            headers.insert(RANGE, value.map_err(|_| Violation::Range)?);
+        }
+        let path = format!("blobs/{digest}");
+        let response =
+            self.ask(Endpoint::Blob, Method::Get, repository, &path, &[], headers).await?;
+        let part = match (response.status(), range) {
+            (StatusCode::OK, _) => {
+                Part::Whole { length: range::content_length(response.headers())? }
+            }
+            (StatusCode::PARTIAL_CONTENT, Some(range)) => {
+                Part::Range(range::part(response.headers(), range)?)
+            }
+            (StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => {
+                let size = range::unsatisfied_size(response.headers());
+                return Err(UpstreamError::RangeUnsatisfiable { size });
+            }
+            _ => return Err(error::of_response(response, ErrorCode::BlobUnknown).await),
+        };
+        Ok(Blob::new(part, response.into_body(), turn))
+    }
+
+    /// How many bytes the blob `digest` has, by `HEAD`; `None` if upstream has it and does not say.
+    pub async fn blob_length(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<u64>, UpstreamError> {
+        // Else any number of these requests could take the places that are for decisions.
+        let _turn = self.blob_turn().await?;
+        let path = format!("blobs/{digest}");
+        let headers = HeaderMap::new();
+        let response =
+            self.ask(Endpoint::Blob, Method::Head, repository, &path, &[], headers).await?;
+        let response = expect_ok(response, ErrorCode::BlobUnknown).await?;
+        Ok(range::content_length(response.headers())?)
+    }
+
+    /// One page of the tags of `repository`. What is no tag by the specification is left out: nobody
+    /// could ask for it.
+    pub async fn tags(
+        &self,
+        repository: &Repository,
+        page: &Page,
+    ) -> Result<TagPage, UpstreamError> {
+        let key = (repository.clone(), page.to_query());
+        // On the heap: this future is large, and is moved several times before it is polled.
+        self.tag_lists.answer(key, Box::pin(self.list_tags(repository, page))).await
+    }
+
+    async fn list_tags(
+        &self,
+        repository: &Repository,
+        page: &Page,
+    ) -> Result<TagPage, UpstreamError> {
+        let headers = accept("application/json");
+        let response = self
+            .ask(Endpoint::Tags, Method::Get, repository, "tags/list", page.pairs(), headers)
+            .await?;
+        let response = expect_ok(response, ErrorCode::NameUnknown).await?;
+        let next = page::next(response.headers())?;
+        let (bytes, _room) = self.read_list(response.into_body(), MAX_TAG_LIST).await?;
+        let length = bytes.len();
+        let memory =
+            json::most_memory(length, MAX_TAGS) + MAX_TAGS.min(length / 3) * size_of::<Tag>();
+        let tags = parsing::run(length, memory, move || read_tags(&bytes)).await?;
+        Ok(TagPage { tags, next })
+    }
+
+    /// All of a list, if that is `ceiling` bytes or less, and the room that it takes while it is parsed.
+    async fn read_list(
+        &self,
+        body: Body,
+        ceiling: usize,
+    ) -> Result<(Bytes, OwnedSemaphorePermit), UpstreamError> {
+        let hint = body.size_hint();
+        let announced = hint.exact().and_then(|exact| usize::try_from(exact).ok());
+        let most = u32::try_from(announced.unwrap_or(ceiling).min(ceiling)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.list_room).acquire_many_owned(most);
+        match tokio::time::timeout(self.patience, queued(room)).await {
+            Ok(Ok(room)) => Ok((body.read_whole(ceiling).await?, room)),
+            // The semaphore is never closed.
+            Ok(Err(_)) | Err(_) => Err(UpstreamError::Busy(Busy::Requests)),
+        }
+    }
+
+    async fn ask(
+        &self,
+        endpoint: Endpoint,
+        method: Method,
+        repository: &Repository,
+        path: &str,
+        query: &[(&'static str, String)],
+        headers: HeaderMap,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let url = self.url(repository, path, query);
+        let scope = format!("repository:{repository}:pull");
+        let question = Question { endpoint, method, url, headers, scope: &scope };
+        // On the heap, so that what may ask stays small: every request for a manifest carries its room.
+        Box::pin(exchange::ask(&self.server, question)).await
+    }
+
+    fn url(&self, repository: &Repository, path: &str, query: &[(&'static str, String)]) -> Url {
+        let mut url = self.client().base().clone();
+        let prefix = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{prefix}/v2/{repository}/{path}"));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    async fn blob_turn(&self) -> Result<Turn, UpstreamError> {
+        let turn = queued(self.blob_turns.turn(self.requester));
+        match tokio::time::timeout(self.patience, turn).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(crowded)) => Err(UpstreamError::Busy(Busy::BlobQueue(crowded))),
+            Err(_) => Err(UpstreamError::Busy(Busy::Blobs(self.patience.as_secs()))),
+        }
+    }
+
+    fn client(&self) -> &Client {
+        self.server.client()
+    }
+}
+
+/// How many requests for blobs there may be at once. One in eight requests, and at least one, is for decisions; if there is
+/// only one, blobs and decisions share it.
+fn blobs_at_once(max_requests: usize) -> usize {
+    less_an_eighth(max_requests)
+}
+
+fn accept(media_types: &'static str) -> HeaderMap {
+    HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(media_types))])
+}
+
+async fn expect_ok(
+    response: Response<Body>,
+    absent: ErrorCode,
+) -> Result<Response<Body>, UpstreamError> {
+    if response.status() == StatusCode::OK {
+        return Ok(response);
+    }
+    Err(error::of_response(response, absent).await)
+}
+
+/// The text of a header that may stand once.
+fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Violation> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    match (value.to_str(), values.next()) {
+        (Ok(text), None) => Ok(Some(text.to_owned())),
+        (Ok(_) | Err(_), _) => Err(Violation::Ambiguous(name.clone())),
+    }
+}
+
+fn read_tags(bytes: &[u8]) -> Result<Arc<[Tag]>, Violation> {
+    let list = Document::parse_within(bytes, MAX_TAGS)?;
+    let tags = match list.root().member("tags") {
+        Some(Value::Null) => return Ok(Arc::default()),
+        Some(tags) => tags.as_array(),
+        None => None,
+    };
+    let tags = tags.ok_or(Violation::Missing("list of tags"))?;
+    Ok(tags.iter().filter_map(|tag| tag.as_str()?.parse().ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blobs_leave_a_place_for_decisions_wherever_there_are_two() {
+        let at_once = [1, 2, 7, 8, 9, 256].map(blobs_at_once);
+        assert_eq!(at_once, [1, 1, 6, 7, 7, 224]);
+    }
+}

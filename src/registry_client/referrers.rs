@@ -1,0 +1,169 @@
+//! What refers to a manifest (distribution-spec, "Listing referrers"), told apart from a registry that
+//! does not know the question.
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Response, StatusCode};
+
+use super::error::{self, UpstreamError, Violation};
+use super::metrics::Endpoint;
+use super::page::{self, Page};
+use super::{Upstream, accept, text};
+use crate::http_client::{Body, Method};
+use crate::oci::headers::OCI_FILTERS_APPLIED;
+use crate::oci::manifest::MAX_MANIFEST;
+use crate::oci::{Digest, ErrorCode, Manifest, MediaType, Repository};
+use crate::parsing;
+
+/// The longest list of referrers, which is an index.
+const MAX_REFERRERS: usize = MAX_MANIFEST;
+/// The longest `OCI-Filters-Applied` that is passed on.
+const MAX_FILTERS: usize = 255;
+
+/// One page of what refers to a manifest.
+#[derive(Clone, Debug)]
+pub struct Referrers {
+    /// The index as upstream sent it: an OCI index, no more is known of it.
+    bytes: Bytes,
+    /// What upstream says it has filtered by (`OCI-Filters-Applied`).
+    pub filters_applied: Option<String>,
+    pub next: Option<Page>,
+}
+
+impl Referrers {
+    /// The index, byte for byte.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The same, and nothing else is needed any more.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+}
+
+/// What a registry says when it is asked what refers to a manifest.
+#[derive(Clone, Debug)]
+pub enum Listing {
+    /// One page; where it names the next one in no way that we know, what it does.
+    Page(Referrers, Option<Violation>),
+    /// It has the API, or may have it, and not this repository or manifest.
+    Unknown(ErrorCode),
+    /// It answered with this status as a registry without this API does.
+    Unsupported(StatusCode),
+    /// It answered with this status and a web page or an unreadable body, which says nothing about the
+    /// registry.
+    WebPage(StatusCode),
+}
+
+/// What is asked for: of which subject, which type, which page, and the ceiling in bytes.
+pub(super) type Key = (Repository, Digest, Option<String>, String, usize);
+
+impl Upstream {
+    /// What refers to the manifest `subject`, of `artifact_type` only if upstream filters; `None` if
+    /// upstream answers as one that has no referrers API does.
+    pub async fn referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        page: &Page,
+    ) -> Result<Option<Referrers>, UpstreamError> {
+        match self.list_referrers(repository, subject, artifact_type, page, MAX_REFERRERS).await? {
+            Listing::Page(page, None) => Ok(Some(page)),
+            Listing::Page(_, Some(violation)) => Err(violation.into()),
+            Listing::WebPage(StatusCode::OK) => Err(Violation::Missing("OCI index").into()),
+            Listing::Unknown(_) | Listing::Unsupported(_) | Listing::WebPage(_) => Ok(None),
+        }
+    }
+
+    /// The same, in `ceiling` bytes or less, with what a registry says that does not list them.
+    pub async fn list_referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        page: &Page,
+        ceiling: usize,
+    ) -> Result<Listing, UpstreamError> {
+        let wanted = artifact_type.map(str::to_owned);
+        let key = (repository.clone(), *subject, wanted, page.to_query(), ceiling);
+        let ask = self.ask_referrers(repository, subject, artifact_type, page, ceiling);
+        // On the heap: this future is large, and is moved several times before it is polled.
+        self.referrer_lists.answer(key, Box::pin(ask)).await
+    }
+
+    async fn ask_referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        page: &Page,
+        ceiling: usize,
+    ) -> Result<Listing, UpstreamError> {
+        let path = format!("referrers/{subject}");
+        let mut query = page.pairs().to_vec();
+        query.extend(artifact_type.map(|artifact_type| ("artifactType", artifact_type.to_owned())));
+        let headers = accept(MediaType::OciIndex.as_str());
+        let response =
+            self.ask(Endpoint::Referrers, Method::Get, repository, &path, &query, headers).await?;
+        match response.status() {
+            StatusCode::OK => {}
+            // Registries without this path answer with one of these (go-containerregistry,
+            // `remote.Referrers`).
+            StatusCode::NOT_FOUND
+            | StatusCode::BAD_REQUEST
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_ACCEPTABLE
+            | StatusCode::NOT_IMPLEMENTED => return Ok(unlisted(response).await),
+            _ => return Err(error::of_status(&response)),
+        }
+        let (next, violation) = match page::next(response.headers()) {
+            Ok(next) => (next, None),
+            Err(violation) => (None, Some(violation)),
+        };
+        let content_type = text(response.headers(), &CONTENT_TYPE)?;
+        if content_type.as_deref().is_some_and(is_html) {
+            return Ok(Listing::WebPage(StatusCode::OK));
+        }
+        let filters_applied = text(response.headers(), &OCI_FILTERS_APPLIED)?;
+        if filters_applied.as_ref().is_some_and(|filters| filters.len() > MAX_FILTERS) {
+            return Err(Violation::Header("OCI-Filters-Applied").into());
+        }
+        let (bytes, _room) = self.read_list(response.into_body(), ceiling).await?;
+        let (text, length) = (bytes.clone(), bytes.len());
+        let parse = move || Manifest::parse(&text, content_type.as_deref());
+        let index = parsing::run(length, Manifest::most_memory(length), parse).await;
+        if index.map_err(Violation::from)?.media_type() != MediaType::OciIndex {
+            return Err(Violation::Missing("OCI index").into());
+        }
+        Ok(Listing::Page(Referrers { bytes, filters_applied, next }, violation))
+    }
+}
+
+/// What an error response says about the API.
+async fn unlisted(response: Response<Body>) -> Listing {
+    let status = response.status();
+    let is_html = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|content_type| is_html(content_type.to_str().unwrap_or_default()));
+    let Some(body) = error::error_body(response.into_body()).await else {
+        return Listing::WebPage(status);
+    };
+    // A registry that has the API names what it does not know.
+    if status == StatusCode::NOT_FOUND
+        && let Some(code) = error::absence_in(&body).0
+    {
+        return Listing::Unknown(code);
+    }
+    match is_html || body.trim_ascii_start().starts_with(b"<") {
+        true => Listing::WebPage(status),
+        false => Listing::Unsupported(status),
+    }
+}
+
+/// Whether a content type is that of a web page.
+fn is_html(content_type: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/html")
+}

@@ -1,0 +1,215 @@
+//! What a client gets in the place of what it does not get: an error on the listener that clients name,
+//! and on the one that is their mirror an answer that keeps them from asking elsewhere. The one place that
+//! tells the two apart.
+
+use std::time::Duration;
+
+use http::Response;
+use http::header::ACCEPT;
+
+use crate::audit::RequestInfo;
+use crate::gate::{Denial, Doubt, is_artifact_tag};
+use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Tag};
+
+use super::audit;
+use super::body::Body;
+use super::config::DenialStatus;
+use super::handle::{Exchange, Proxy};
+use super::listener_kind::ListenerKind;
+use super::mirror::{self, Answer, AnswerContent, MirrorDenial, Remembered};
+use super::respond;
+use super::route::{Malformed, Wanted, wanted};
+
+/// How long the mirror listener asks again for a blob that upstream does not give now. It must end before
+/// [`ANSWER`] does.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+/// How long after a request the mirror listener begins its answer at the latest. containerd from 2.3 on, and docker
+/// with containerd's store, wait 30 seconds for the head of an answer, and then ask the registry itself.
+pub(super) const ANSWER: Duration = Duration::from_secs(18);
+
+/// Whether what was denied may well be there in a moment.
+pub(super) fn is_passing(denial: &Denial) -> bool {
+    match denial {
+        Denial::Undecided(undecided) => match undecided.doubt {
+            Doubt::GateBusy(_) | Doubt::UpstreamUnreachable => true,
+            Doubt::TrustUnreachable | Doubt::UpstreamRefused => false,
+        },
+        Denial::Throttled { .. } => true,
+        Denial::Absent(_)
+        | Denial::Refused(_)
+        | Denial::Missing { .. }
+        | Denial::Unsatisfiable { .. } => false,
+    }
+}
+
+impl Exchange<'_> {
+    /// What `deciding` about `image` comes to, unless a client of the mirror listener would wait too long for it.
+    pub(super) async fn in_time<T>(
+        &self,
+        image: impl FnOnce() -> ImageRef,
+        deciding: impl Future<Output = Result<T, Denial>>,
+    ) -> Result<T, Denial> {
+        let Some(end) = self.answer_by else { return deciding.await };
+        match tokio::time::timeout_at(end, deciding).await {
+            Ok(decided) => decided,
+            Err(_) => Err(Denial::late(image(), ANSWER)),
+        }
+    }
+
+    /// In the place of a manifest that is not admitted.
+    pub(super) fn no_manifest(&self, reference: &Reference, denial: &Denial) -> Response<Body> {
+        self.record(denial);
+        let about = match reference {
+            Reference::Tag(tag) if is_artifact_tag(tag) => About::Artifacts,
+            Reference::Tag(_) => About::Image(mirror::Form::Tag),
+            Reference::Digest(_) => About::Image(mirror::Form::Digest),
+        };
+        match (self.listener, about) {
+            (ListenerKind::Mirror(_), About::Image(asked)) => {
+                self.stuck(asked, &denial.to_string())
+            }
+            (ListenerKind::Clients, About::Image(_)) => {
+                respond::denied(denial, self.id, self.denial_status)
+            }
+            (ListenerKind::Mirror(_) | ListenerKind::Clients, About::Artifacts) => {
+                respond::denied(denial, self.id, DenialStatus::NotFound)
+            }
+        }
+    }
+
+    /// In the place of a blob, for which docker asks again for a while and takes the last answer, and of the tags that
+    /// it is to pull all of.
+    pub(super) fn failed(&self, denial: &Denial) -> Response<Body> {
+        let code = match denial {
+            Denial::Unsatisfiable { .. } => return self.denied(denial),
+            Denial::Missing { code, .. } => *code,
+            Denial::Throttled { .. } | Denial::Undecided(_) => ErrorCode::Unavailable,
+            Denial::Absent(_) | Denial::Refused(_) => ErrorCode::Denied,
+        };
+        match self.listener {
+            ListenerKind::Clients => self.denied(denial),
+            ListenerKind::Mirror(_) => {
+                self.record(denial);
+                respond::mirrored(MirrorDenial::new(&denial.to_string(), self.id).failed(code))
+            }
+        }
+    }
+
+    /// In the place of anything else.
+    pub(super) fn denied(&self, denial: &Denial) -> Response<Body> {
+        self.record(denial);
+        respond::denied(denial, self.id, DenialStatus::NotFound)
+    }
+
+    pub(super) fn malformed(&self, malformed: &Malformed) -> Response<Body> {
+        self.turned_away(&malformed.to_string(), || respond::malformed(malformed))
+    }
+
+    /// For a request that comes to no decision: of a name that cannot be, or of somebody who may not ask.
+    /// `sentence` is what users are to read, and `otherwise` the answer where there is no other place to
+    /// ask.
+    pub(super) fn turned_away(
+        &self,
+        sentence: &str,
+        otherwise: impl FnOnce() -> Response<Body>,
+    ) -> Response<Body> {
+        let wanted = match self.listener {
+            ListenerKind::Clients => None,
+            ListenerKind::Mirror(_) => wanted(self.path),
+        };
+        let reference = match wanted {
+            Some(Wanted::Manifest(reference)) => reference,
+            Some(Wanted::Other) => {
+                return respond::mirrored(
+                    MirrorDenial::new(sentence, self.id).failed(ErrorCode::Denied),
+                );
+            }
+            // containers/image leaves a mirror that fails here; content is denied when it is requested.
+            Some(Wanted::Base) => return respond::base(),
+            Some(Wanted::Token) => return self.no_token(sentence),
+            None => return otherwise(),
+        };
+        let digest = reference.parse().ok().map(Reference::Digest);
+        if let Some(again) = digest.and_then(|digest| self.denied_before(&digest)) {
+            return again;
+        }
+        match About::of(reference) {
+            About::Image(asked) => self.stuck(asked, sentence),
+            About::Artifacts => otherwise(),
+        }
+    }
+
+    /// The manifest of a denial that was given for a tag, which clients ask for once more by its digest.
+    pub(super) fn denied_before(&self, reference: &Reference) -> Option<Response<Body>> {
+        let Reference::Digest(digest) = reference else { return None };
+        match self.remembered(digest)? {
+            Remembered::Manifest(manifest) if !self.head => {
+                Some(respond::mirrored(Answer::of(manifest)))
+            }
+            Remembered::Manifest(_) | Remembered::Config(_) => None,
+        }
+    }
+
+    /// That there is no config of a denial's manifest.
+    pub(super) fn config_of_denial(&self, digest: &Digest) -> Option<Response<Body>> {
+        match self.remembered(digest)? {
+            Remembered::Config(message) => Some(respond::mirrored(Answer::no_config(&message))),
+            Remembered::Manifest(_) => None,
+        }
+    }
+
+    fn remembered(&self, digest: &Digest) -> Option<Remembered> {
+        match self.listener {
+            ListenerKind::Clients => None,
+            ListenerKind::Mirror(_) => self.proxy.denials.find(digest),
+        }
+    }
+
+    fn stuck(&self, asked: mirror::Form, sentence: &str) -> Response<Body> {
+        let stuck = MirrorDenial::new(sentence, self.id);
+        let answer = stuck.manifest(match (self.head, asked) {
+            (true, mirror::Form::Digest) if !self.headers.contains_key(ACCEPT) => {
+                mirror::Form::IfThere
+            }
+            (true, _) => mirror::Form::Head,
+            (false, asked) => asked,
+        });
+        if let (mirror::Form::Tag, AnswerContent::Manifest(manifest)) = (asked, &answer.content) {
+            self.proxy.denials.remember(&stuck, manifest);
+        }
+        respond::mirrored(answer)
+    }
+
+    pub(super) fn record(&self, denial: &Denial) {
+        let Proxy { audit, metrics, load, .. } = self.proxy;
+        load.count_busy(denial);
+        audit::denied(audit, metrics, self.asked(), denial);
+    }
+
+    pub(super) fn asked(&self) -> RequestInfo {
+        let Self { client, id, started, listener, .. } = *self;
+        RequestInfo { client, user: self.user.clone(), listener: listener.recorded(), id, started }
+    }
+}
+
+/// What a manifest is asked for.
+enum About {
+    Image(mirror::Form),
+    /// What is about another manifest: clients look for it beside a signed image, and take an error for
+    /// what it is.
+    Artifacts,
+}
+
+impl About {
+    /// By a reference as it stands in a path, which may be none.
+    fn of(reference: &str) -> Self {
+        match reference.parse::<Tag>() {
+            Ok(tag) if is_artifact_tag(&tag) => Self::Artifacts,
+            Ok(_) => Self::Image(mirror::Form::Tag),
+            Err(_) if reference.contains(':') || reference.contains('%') => {
+                Self::Image(mirror::Form::Digest)
+            }
+            Err(_) => Self::Image(mirror::Form::Tag),
+        }
+    }
+}

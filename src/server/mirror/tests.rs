@@ -1,0 +1,102 @@
+//! What each way of asking is answered with, and that no two denials are taken for one.
+
+use serde_json::Value;
+
+use super::message::MAX_SENTENCE;
+use super::*;
+use crate::audit::Audit;
+use crate::clock::Clock;
+use crate::oci::{Digest, MediaType};
+
+const SENTENCE: &str = "remote trust data does not exist for docker.io/library/x:1: not signed";
+
+fn sticky(sentence: &str) -> (MirrorDenial, String) {
+    let id = Audit::new(Clock::System, None).name();
+    (MirrorDenial::new(sentence, id), format!(" (request {id})"))
+}
+
+fn manifest(answer: Answer) -> (DenialManifest, Value) {
+    assert_eq!((answer.status, answer.reason), (StatusCode::OK, None));
+    let AnswerContent::Manifest(manifest) = answer.content else { panic!("no manifest") };
+    let bytes = manifest.clone().into_bytes();
+    assert_eq!((manifest.digest(), manifest.len()), (Digest::of(&bytes), bytes.len()));
+    let value: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(value["mediaType"], manifest.media_type().as_str());
+    assert_eq!(value["config"]["digest"], manifest.config().to_string());
+    assert_eq!(value["layers"], serde_json::json!([]));
+    (manifest, value)
+}
+
+#[test]
+fn head_is_not_modified_for_the_reason_told() {
+    let (sticky, request) = sticky(SENTENCE);
+    let answer = sticky.manifest(Form::Head);
+    assert_eq!(answer.status, StatusCode::NOT_MODIFIED);
+    assert_eq!(answer.reason.unwrap().as_bytes(), format!("{SENTENCE}{request}").as_bytes());
+    assert!(matches!(answer.content, AnswerContent::None));
+}
+
+#[test]
+fn a_tag_is_an_image_whose_config_is_of_the_type_told() {
+    let (sticky, request) = sticky(SENTENCE);
+    let (denial, value) = manifest(sticky.manifest(Form::Tag));
+    assert_eq!(denial.media_type(), MediaType::OciImage);
+    assert_eq!(value["config"]["mediaType"], format!("{SENTENCE}{request}"));
+}
+
+#[test]
+fn a_digest_and_a_blob_are_no_such_process() {
+    let (sticky, request) = sticky(SENTENCE);
+    let told = format!("{SENTENCE}{request}: no such process");
+    let (denial, value) = manifest(sticky.manifest(Form::Digest));
+    assert_eq!(denial.media_type(), MediaType::DockerImage);
+    assert_eq!(value["config"]["mediaType"], told);
+
+    for answer in [sticky.failed(ErrorCode::Unavailable), sticky.manifest(Form::IfThere)] {
+        assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED);
+        assert_eq!(answer.reason.unwrap().as_bytes(), told.as_bytes());
+    }
+}
+
+#[test]
+fn two_denials_of_one_image_have_nothing_in_common() {
+    let audit = Audit::new(Clock::System, None);
+    let denials = [(); 2].map(|()| MirrorDenial::new(SENTENCE, audit.name()).manifest(Form::Tag));
+    let [(one, _), (other, _)] = denials.map(manifest);
+    assert_ne!(one.digest(), other.digest());
+    assert_ne!(one.config(), other.config());
+}
+
+#[test]
+fn what_is_told_is_one_short_line_of_printable_ascii() {
+    let long = format!("a\r\nContent-Length: 0\u{7f}\u{2028}é{}", "x".repeat(100_000));
+    let (sticky, request) = sticky(&long);
+    let reason = sticky.manifest(Form::Head).reason.unwrap();
+    let told = std::str::from_utf8(reason.as_bytes()).unwrap();
+    assert!(told.starts_with("a??Content-Length: 0???xxx"), "{told}");
+    assert!(told.ends_with(&format!("x...{request}")), "{told}");
+    assert_eq!(told.len(), MAX_SENTENCE + "...".len() + request.len());
+    assert!(told.bytes().all(|b| b == b' ' || b.is_ascii_graphic()));
+}
+
+#[test]
+fn a_denial_is_found_by_what_it_named_and_forgotten_before_there_are_too_many() {
+    let memory = Memory::new();
+    let audit = Audit::new(Clock::System, None);
+    let deny = || {
+        let sticky = MirrorDenial::new(SENTENCE, audit.name());
+        let (denial, _) = manifest(sticky.manifest(Form::Tag));
+        memory.remember(&sticky, &denial);
+        denial
+    };
+    let is_found = |denial: &DenialManifest| {
+        let found = memory.find(&denial.digest());
+        matches!(found, Some(Remembered::Manifest(found)) if found == *denial)
+    };
+    let first = deny();
+    assert!(is_found(&first));
+    assert!(matches!(memory.find(&first.config()), Some(Remembered::Config(_))));
+    let rest: Vec<_> = (0..20_000).map(|_| deny()).collect();
+    assert!(!is_found(&first));
+    assert!(is_found(rest.last().unwrap()));
+}

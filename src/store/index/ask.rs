@@ -1,0 +1,116 @@
+//! What the facts say. Where the database cannot say anything, they say nothing.
+
+use redb::{Error, ReadTransaction, ReadableTable as _};
+
+use super::tables::{self, HeldAs, Row};
+use super::{ContentIndex, Place};
+use crate::clock::Timestamp;
+use crate::oci::{Algorithm, Digest, Registry};
+
+/// What a repository is known to hold.
+pub(in crate::store) struct Held {
+    pub(in crate::store) length: u64,
+    pub(in crate::store) seen: HeldAs,
+}
+
+impl ContentIndex {
+    /// What is known of `digest` in that repository.
+    pub(in crate::store) fn held(
+        &self,
+        (registry, repository): Place<'_>,
+        digest: &Digest,
+    ) -> Option<Held> {
+        let key = tables::key(digest);
+        let key = key.as_slice();
+        self.read(|reading| {
+            let holders = reading.open_table(tables::HOLDERS)?;
+            let Some(seen) = holders.get((key, registry.as_str(), repository.as_str()))? else {
+                return Ok(None);
+            };
+            let row = reading.open_table(tables::CONTENT)?.get(key)?;
+            Ok(row.map(|row| Held {
+                length: Row::of(row.value()).length,
+                seen: HeldAs::of(seen.value()),
+            }))
+        })
+    }
+
+    /// Whether the content is kept; `None` where that cannot be said.
+    pub(in crate::store) fn keeps(&self, digest: &Digest) -> Option<bool> {
+        self.read(|reading| row(reading, digest).map(|row| Some(row.is_some())))
+    }
+
+    /// Whether the content is kept and some repository of `registry` holds it.
+    pub(in crate::store) fn has_delivered(&self, registry: &Registry, digest: &Digest) -> bool {
+        let key = tables::key(digest);
+        let found = self.read(|reading| {
+            let holders = reading.open_table(tables::HOLDERS)?;
+            tables::is_delivered(&holders, &key, registry).map(Some)
+        });
+        found.unwrap_or(false)
+    }
+
+    /// The manifests of that repository that list `child`, the newest first.
+    pub(in crate::store) fn parents(&self, place: Place<'_>, child: &Digest) -> Vec<Digest> {
+        let (registry, repository) = (place.0.as_str(), place.1.as_str());
+        let key = tables::key(child);
+        let (key, none): (&[u8], &[u8]) = (&key, &[]);
+        let found = self.read(|reading| {
+            let mut found = Vec::new();
+            let parents = reading.open_table(tables::PARENTS)?;
+            for link in parents.range((key, registry, repository, none)..)? {
+                let (link, seen) = link?;
+                let (of, in_registry, in_repository, parent) = link.value();
+                if (of, in_registry, in_repository) != (key, registry, repository) {
+                    break;
+                }
+                found.push((seen.value(), tables::digest(parent)?));
+            }
+            found.sort_unstable_by(|a, b| b.cmp(a));
+            Ok(Some(found))
+        });
+        found.unwrap_or_default().into_iter().map(|(_, parent)| parent).collect()
+    }
+
+    /// What is kept whose hash begins with the byte `first`.
+    pub(in crate::store) fn beginning_with(
+        &self,
+        algorithm: Algorithm,
+        first: u8,
+    ) -> Option<Vec<Digest>> {
+        let from = tables::beginning(algorithm, first);
+        self.read(|reading| {
+            let mut found = Vec::new();
+            for row in reading.open_table(tables::CONTENT)?.range(from.as_slice()..)? {
+                let (key, _) = row?;
+                if !key.value().starts_with(&from) {
+                    break;
+                }
+                found.push(tables::digest(key.value())?);
+            }
+            Ok(Some(found))
+        })
+    }
+
+    /// What was scrubbed longest ago, if that was not after `until`; with its length.
+    pub(in crate::store) fn scrubbed_until(&self, until: Timestamp) -> Option<(Digest, u64)> {
+        self.read(|reading| {
+            let scrubs = reading.open_table(tables::SCRUBS)?;
+            let Some((oldest, _)) = scrubs.first()? else { return Ok(None) };
+            let (scrubbed, key) = oldest.value();
+            if i64::try_from(scrubbed).is_ok_and(|scrubbed| scrubbed > until.unix()) {
+                return Ok(None);
+            }
+            let digest = tables::digest(key)?;
+            match row(reading, &digest)? {
+                Some(row) if row.scrubbed == scrubbed => Ok(Some((digest, row.length))),
+                Some(_) | None => Err(tables::disagreement()),
+            }
+        })
+    }
+}
+
+fn row(reading: &ReadTransaction, digest: &Digest) -> Result<Option<Row>, Error> {
+    let content = reading.open_table(tables::CONTENT)?;
+    Ok(content.get(tables::key(digest).as_slice())?.map(|row| Row::of(row.value())))
+}

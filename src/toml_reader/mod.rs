@@ -1,0 +1,397 @@
+//! Reads TOML tables key by key and gathers every error, each with its line and key, so that a broken
+//! file is mended in one go. Knows no key by name: each module reads the section that it obeys.
+
+mod files;
+mod instant;
+mod refused;
+mod values;
+mod watched;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use thiserror::Error;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+pub use values::duration;
+pub use watched::{FileStamps, WatchedFiles};
+
+/// The largest configuration file.
+const MAX_FILE: u64 = 4 << 20;
+/// The largest file that a configuration names for its text: a key, a password.
+const MAX_NAMED_FILE: u64 = 1 << 20;
+
+/// One thing that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub file: PathBuf,
+    pub line: usize,
+    /// The dotted key, `anchor.root_keys`; empty for the file as a whole.
+    pub key: String,
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file.display(), self.line)?;
+        if !self.key.is_empty() {
+            write!(f, "`{}`: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Everything that is wrong with a configuration, in the order of its lines.
+#[derive(Debug, Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Problems(pub Vec<Problem>);
+
+/// A TOML file that is being read.
+pub struct Document {
+    file: PathBuf,
+    text: String,
+    problems: RefCell<Vec<Problem>>,
+    /// What it names, and what is read at its word.
+    named: RefCell<BTreeSet<PathBuf>>,
+}
+
+impl Document {
+    /// Reads the file; its text is parsed by [`Document::read`].
+    pub fn open(file: &Path) -> Result<Self, Problems> {
+        let wrong = |message: String| {
+            Problems(vec![Problem { file: file.to_owned(), line: 1, key: String::new(), message }])
+        };
+        let hint = "; `config.example.toml` is one to begin with";
+        let hint = if file.exists() { "" } else { hint };
+        let text = bounded(file, MAX_FILE).map_err(|told| wrong(format!("{told}{hint}")))?;
+        Ok(Self::from_text(file, text))
+    }
+
+    /// A document whose text is already here; `file` names it in messages, and its folder is the base
+    /// of relative paths.
+    pub fn from_text(file: &Path, text: String) -> Self {
+        let (problems, named) =
+            (RefCell::default(), RefCell::from(BTreeSet::from([file.to_owned()])));
+        Self { file: file.to_owned(), text, problems, named }
+    }
+
+    /// The text, as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Parses the text and hands its top level to `read`. What `read` makes counts only if nothing
+    /// was wrong.
+    pub fn read<T>(&self, read: impl FnOnce(&Section<'_>) -> Option<T>) -> Result<T, Problems> {
+        let (table, errors) = DeTable::parse_recoverable(&self.text);
+        for error in &errors {
+            let at = error.span().map_or(0, |span| span.start);
+            let line = self.line(at);
+            let text = self.text.lines().nth(line - 1).unwrap_or_default();
+            self.report(line, "", format!("{}{}", error.message(), values::unquoted(text)));
+        }
+        let made = if errors.is_empty() {
+            let section = Section::new(self, String::new(), 1, table.get_ref());
+            let made = read(&section);
+            section.finish();
+            made
+        } else {
+            None
+        };
+        let mut problems = self.problems.take();
+        match made {
+            Some(made) if problems.is_empty() => Ok(made),
+            Some(_) | None => {
+                problems.sort_by_key(|problem| problem.line);
+                Err(Problems(problems))
+            }
+        }
+    }
+
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The file itself and every file that it named, as far as it was read.
+    pub fn files(&self) -> WatchedFiles {
+        WatchedFiles::new(self.named.borrow().clone())
+    }
+
+    fn line(&self, at: usize) -> usize {
+        1 + self.text.as_bytes()[..at.min(self.text.len())].iter().filter(|b| **b == b'\n').count()
+    }
+
+    fn report(&self, line: usize, key: &str, message: String) {
+        let problem = Problem { file: self.file.clone(), line, key: key.to_owned(), message };
+        let mut problems = self.problems.borrow_mut();
+        // A value may be read more than once, and is wrong only once.
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+}
+
+/// One table of a document. Each key is asked for by name; what nobody asked for is unknown.
+pub struct Section<'a> {
+    document: &'a Document,
+    name: String,
+    line: usize,
+    entries: BTreeMap<&'a str, (usize, &'a DeValue<'a>)>,
+    asked: RefCell<BTreeSet<&'static str>>,
+}
+
+impl<'a> Section<'a> {
+    fn new(document: &'a Document, name: String, line: usize, table: &'a DeTable<'a>) -> Self {
+        let entry = |(key, value): (&'a Spanned<_>, &'a Spanned<DeValue<'a>>)| {
+            let key: &'a Spanned<std::borrow::Cow<'a, str>> = key;
+            (key.get_ref().as_ref(), (document.line(key.span().start), value.get_ref()))
+        };
+        let entries = table.iter().map(entry).collect();
+        Self { document, name, line, entries, asked: RefCell::default() }
+    }
+
+    /// The line on which this section begins.
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// Whether the key is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// Whether the key is there, and its value is no empty list.
+    pub fn lists(&self, key: &str) -> bool {
+        let value = self.entries.get(key).map(|(_, value)| value.as_array());
+        value.is_some_and(|list| list.is_none_or(|list| !list.is_empty()))
+    }
+
+    /// Reports that the value of `key` is wrong; without that key, the section is.
+    pub fn wrong(&self, key: &str, message: impl Into<String>) {
+        let line = self.entries.get(key).map_or(self.line, |(line, _)| *line);
+        self.document.report(line, &self.dotted(key), message.into());
+    }
+
+    fn dotted(&self, key: &str) -> String {
+        match (self.name.as_str(), key) {
+            ("", key) => key.to_owned(),
+            (name, "") => name.to_owned(),
+            (name, key) => format!("{name}.{key}"),
+        }
+    }
+
+    fn value(&self, key: &'static str) -> Option<&'a DeValue<'a>> {
+        self.asked.borrow_mut().insert(key);
+        self.entries.get(key).map(|(_, value)| *value)
+    }
+
+    fn of_type<T>(
+        &self,
+        key: &'static str,
+        expected: &str,
+        read: impl FnOnce(&'a DeValue<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.value(key)?;
+        let read = read(value);
+        if read.is_none() {
+            self.wrong(key, format!("expected {expected}, found {}", values::found(value)));
+        }
+        read
+    }
+
+    /// A text.
+    pub fn text(&self, key: &'static str) -> Option<String> {
+        self.of_type(key, "a text in quotes", |value| value.as_str().map(str::to_owned))
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&self, key: &'static str) -> Option<bool> {
+        self.of_type(key, "true or false", DeValue::as_bool)
+    }
+
+    /// A whole number from `least` to `most`.
+    pub fn count(&self, key: &'static str, least: u64, most: u64) -> Option<u64> {
+        let expected = format!("a whole number from {least} to {most}");
+        self.of_type(key, &expected, |value| {
+            let integer = value.as_integer()?;
+            let count =
+                u64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()?;
+            (least..=most).contains(&count).then_some(count)
+        })
+    }
+
+    /// A text that a type can be read from.
+    pub fn parsed<T: FromStr<Err: fmt::Display>>(&self, key: &'static str) -> Option<T> {
+        let text = self.text(key)?;
+        match text.parse() {
+            Ok(parsed) => Some(parsed),
+            Err(e) => {
+                self.wrong(key, format!("{text:?}: {e}"));
+                None
+            }
+        }
+    }
+
+    /// The same, and a problem where the key is not there.
+    pub fn required<T: FromStr<Err: fmt::Display>>(&self, key: &'static str) -> Option<T> {
+        if !self.has(key) {
+            self.value(key);
+            self.wrong("", format!("`{key}` must be given"));
+            return None;
+        }
+        self.parsed(key)
+    }
+
+    /// An address and a port, `"127.0.0.1:5050"`; a problem where the key is not there.
+    pub fn listen(&self, key: &'static str) -> Option<SocketAddr> {
+        let text = self.required::<String>(key)?;
+        let address = text.parse();
+        let message =
+            "is no address to listen on: write \"127.0.0.1:5050\", or \"0.0.0.0:5050\" for all";
+        address.map_err(|_| self.wrong(key, format!("{text:?} {message}"))).ok()
+    }
+
+    /// `"30s"`, `"5m"`, `"24h"`.
+    pub fn duration(&self, key: &'static str) -> Option<Duration> {
+        self.with(key, values::duration)
+    }
+
+    /// `"20GiB"`, in bytes.
+    pub fn size(&self, key: &'static str) -> Option<u64> {
+        self.with(key, values::size)
+    }
+
+    fn with<T>(&self, key: &'static str, read: fn(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.text(key)?;
+        match read(&text) {
+            Ok(read) => Some(read),
+            Err(message) => {
+                self.wrong(key, message);
+                None
+            }
+        }
+    }
+
+    /// A date without a time, as `(year, month, day)`.
+    pub fn date(&self, key: &'static str) -> Option<(u16, u8, u8)> {
+        self.of_type(key, "a date such as 2027-01-31, without quotes", |value| {
+            let date = value.as_datetime().filter(|at| at.time.is_none())?.date?;
+            Some((date.year, date.month, date.day))
+        })
+    }
+
+    /// A path; a relative one is in the folder of the document.
+    pub fn path(&self, key: &'static str) -> Option<PathBuf> {
+        let path = self.text(key)?;
+        if path.is_empty() {
+            self.wrong(key, "an empty text names no file and no folder");
+            return None;
+        }
+        Some(self.resolve(&path))
+    }
+
+    /// The path of a file that is read at the configuration's word.
+    pub fn file(&self, key: &'static str) -> Option<PathBuf> {
+        let path = self.path(key)?;
+        self.document.named.borrow_mut().insert(path.clone());
+        Some(path)
+    }
+
+    /// The path of a file that is read here.
+    fn named(&self, path: &str) -> PathBuf {
+        let path = self.resolve(path);
+        self.document.named.borrow_mut().insert(path.clone());
+        path
+    }
+
+    /// `path` as this document means it.
+    pub fn resolve(&self, path: &str) -> PathBuf {
+        self.document.file.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// What stands in the file at `path`, as a value of `key` names it.
+    pub fn named_file(&self, key: &'static str, path: &str) -> Option<String> {
+        let path = self.named(path);
+        bounded(&path, MAX_NAMED_FILE).map_err(|message| self.wrong(key, message)).ok()
+    }
+
+    /// A list of texts; `None` where the key is not there or is wrong.
+    pub fn texts(&self, key: &'static str) -> Option<Vec<String>> {
+        self.of_type(key, "a list of texts", |value| {
+            value
+                .as_array()?
+                .iter()
+                .map(|item| item.get_ref().as_str().map(str::to_owned))
+                .collect()
+        })
+    }
+
+    /// A table of texts whose names are the operator's own, `{ name = "text" }`.
+    pub fn named_texts(&self, key: &'static str) -> Option<BTreeMap<String, String>> {
+        self.of_type(key, "a table of texts, { name = \"text\" }", |value| {
+            let text = |(name, value): (&'a Spanned<_>, &'a Spanned<DeValue<'a>>)| {
+                let name: &'a Spanned<std::borrow::Cow<'a, str>> = name;
+                Some((name.get_ref().clone().into_owned(), value.get_ref().as_str()?.to_owned()))
+            };
+            value.as_table()?.iter().map(text).collect()
+        })
+    }
+
+    /// A table of its own, `[key]`.
+    pub fn section(&self, key: &'static str) -> Option<Section<'a>> {
+        let table = self.of_type(key, "a table", DeValue::as_table)?;
+        let line = self.entries.get(key).map_or(self.line, |(line, _)| *line);
+        Some(Section::new(self.document, self.dotted(key), line, table))
+    }
+
+    /// The tables of an array of tables, `[[key]]`.
+    pub fn sections(&self, key: &'static str) -> Vec<Section<'a>> {
+        let sections = self.of_type(key, "tables, each beginning with [[…]]", |value| {
+            let array = value.as_array()?;
+            array
+                .iter()
+                .map(|item| {
+                    let line = self.document.line(item.span().start);
+                    let table = item.get_ref().as_table()?;
+                    Some(Section::new(self.document, self.dotted(key), line, table))
+                })
+                .collect::<Option<Vec<_>>>()
+        });
+        sections.unwrap_or_default()
+    }
+
+    /// Reports every key that nobody asked for.
+    pub fn finish(&self) {
+        let asked = self.asked.borrow();
+        for key in self.entries.keys().filter(|key| !asked.contains(*key)) {
+            let near = asked.iter().filter(|known| values::near(known, key)).min();
+            let hint = match near {
+                Some(known) => format!("; did you mean `{known}`?"),
+                None if asked.is_empty() => String::new(),
+                None => format!("; the keys here are {}", values::list(asked.iter())),
+            };
+            self.wrong(key, format!("unknown key{hint}"));
+        }
+    }
+}
+
+fn bounded(file: &Path, most: u64) -> Result<String, String> {
+    use std::io::Read as _;
+    let named = |e: std::io::Error| format!("{} cannot be read: {e}", file.display());
+    let mut text = String::new();
+    let opened = std::fs::File::open(file).map_err(named)?;
+    opened.take(most + 1).read_to_string(&mut text).map_err(named)?;
+    if text.len() as u64 > most {
+        return Err(format!("{} is longer than {most} bytes", file.display()));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,32 @@
+//! Whether a registry has no referrers API. One repository's answer does not decide that: a page in front of
+//! one repository would hide the signatures in all others. A second repository has to give the same answer.
+
+use super::Search;
+use super::request_budget::At;
+use crate::oci::Repository;
+use crate::registry_client::{Listing, Page};
+
+/// A repository that registries do not have. One with the referrers API says so, or lists nothing.
+const PROBE: &str = "countersign/referrers-api-probe";
+
+impl Search {
+    /// Whether the registry of `at` has no referrers API, now that `at` answered as if there were none.
+    /// Asks a second repository unless one has already given that answer.
+    pub(super) async fn is_without_api(&self, at: &At) -> bool {
+        let learned = &self.places.learned;
+        if learned.api_is_missing(at) {
+            return true;
+        }
+        let Ok(repository) = PROBE.parse::<Repository>() else { return false };
+        let probe = At { registry: at.registry.clone(), repository };
+        match self.asking().referrers(&probe, &self.subject.digest, None, &Page::default()).await {
+            Ok(Listing::Unsupported(_)) => learned.api_is_missing(&probe),
+            Ok(Listing::Page(..)) => {
+                learned.api_is_there(&at.registry);
+                false
+            }
+            // None of these tells whether there is the API.
+            Ok(Listing::Unknown(_) | Listing::WebPage(_)) | Err(_) => false,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Questions to registries, within what their decision may cost: each asked once, what is kept not at
+//! all.
+
+use bytes::Bytes;
+
+use super::limit::{Limit, MAX_ARTIFACT, MAX_LIST};
+use super::located::Why;
+use super::request_budget::{At, RequestBudget, Reserved};
+use crate::oci::{Digest, Tag};
+use crate::pull_through::{FetchError, Fetched, PullThrough};
+use crate::registry_client::{Listing, Page, UpstreamError, Violation};
+
+/// Who asks, and on whose account.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub(super) pull_through: &'a PullThrough,
+    pub(super) budget: &'a RequestBudget,
+}
+
+impl Asking<'_> {
+    /// The manifest that `tag` stands for, now.
+    pub(super) async fn tag(&self, at: &At, tag: &Tag) -> Result<Fetched, Why> {
+        let ask = async {
+            let reserved = self.budget.shared.ask(&at.registry, MAX_LIST)?;
+            let fetched =
+                self.pull_through.tagged(&at.registry, &at.repository, tag, MAX_LIST).await;
+            self.came(at, reserved, fetched, |fetched| fetched.bytes().len())
+        };
+        self.budget.shared.tags.answer((at.clone(), tag.clone()), ask).await
+    }
+
+    /// The manifest of a referrer. How large it is to be is not asked: the list that names it may lie.
+    pub(super) async fn manifest(&self, at: &At, digest: &Digest) -> Result<Fetched, Why> {
+        let At { registry, repository } = at;
+        let ask = async {
+            if let Some(kept) = self.pull_through.kept_manifest(registry, repository, digest).await
+            {
+                let length = kept.bytes().len();
+                return match length <= MAX_ARTIFACT {
+                    true => self.budget.shared.hold(length).map(|()| kept).map_err(Why::from),
+                    false => Err(Limit::Size { ceiling: MAX_ARTIFACT }.into()),
+                };
+            }
+            let reserved = self.budget.shared.ask(&at.registry, MAX_ARTIFACT)?;
+            let fetched =
+                self.pull_through.small_manifest(registry, repository, digest, MAX_ARTIFACT).await;
+            self.came(at, reserved, fetched, |fetched| fetched.bytes().len())
+        };
+        self.budget.shared.manifests.answer((at.clone(), *digest), ask).await
+    }
+
+    /// One page of what refers to `subject`.
+    pub(super) async fn referrers(
+        &self,
+        at: &At,
+        subject: &Digest,
+        artifact_type: Option<&'static str>,
+        page: &Page,
+    ) -> Result<Listing, Why> {
+        let ask = async {
+            let upstream = self.pull_through.upstream(&at.registry)?;
+            let reserved = self.budget.shared.ask(&at.registry, MAX_LIST)?;
+            let listed = upstream
+                .list_referrers(&at.repository, subject, artifact_type, page, MAX_LIST)
+                .await;
+            self.came(at, reserved, listed.map_err(FetchError::from), |listing| match listing {
+                Listing::Page(page, _) => page.bytes().len(),
+                Listing::Unknown(_) | Listing::Unsupported(_) | Listing::WebPage(_) => 0,
+            })
+        };
+        let question = (at.clone(), *subject, artifact_type, page.to_query());
+        self.budget.shared.lists.answer(question, ask).await
+    }
+
+    /// The blob `digest`, which is to have `size` bytes: no more are taken.
+    pub(super) async fn blob(&self, at: &At, digest: &Digest, size: usize) -> Result<Bytes, Why> {
+        let At { registry, repository } = at;
+        let ask = async {
+            let kept = self.pull_through.kept_blob(registry, repository, digest, size).await;
+            if let Some(kept) = kept {
+                self.budget.shared.hold(kept.len())?;
+                return Ok(kept);
+            }
+            let reserved = self.budget.shared.ask(registry, size)?;
+            let blob = self.pull_through.small_blob(registry, repository, digest, size).await;
+            self.came(at, reserved, blob, Bytes::len)
+        };
+        self.budget.shared.blobs.answer((at.clone(), *digest, size as u64), ask).await
+    }
+
+    /// Settles the account for what was `reserved` for a question to `at`.
+    fn came<T>(
+        &self,
+        at: &At,
+        reserved: Reserved<'_>,
+        answer: Result<T, FetchError>,
+        length: impl FnOnce(&T) -> usize,
+    ) -> Result<T, Why> {
+        let too_long = |error: &FetchError| {
+            matches!(
+                error,
+                FetchError::Upstream(UpstreamError::Protocol(Violation::TooLong { .. }))
+            )
+        };
+        let all = reserved.bytes();
+        let (came, answer) = match answer {
+            Ok(answer) => (length(&answer), Ok(answer)),
+            // All that was set aside for it came, and it was not the end.
+            Err(error) if too_long(&error) => (all, Err(Why::Limit(Limit::Size { ceiling: all }))),
+            // It came, and is something else.
+            Err(error @ (FetchError::Mismatch(_) | FetchError::Invalid(_))) => {
+                (all, Err(error.into()))
+            }
+            Err(error @ FetchError::Upstream(UpstreamError::TooManyRequests { .. })) => {
+                self.budget.shared.is_busy(&at.registry, &error);
+                (0, Err(error.into()))
+            }
+            Err(error @ (FetchError::Upstream(_) | FetchError::NoUpstream(_))) => {
+                (0, Err(error.into()))
+            }
+        };
+        reserved.spend(came);
+        answer
+    }
+}
+
+/// Whether upstream says for certain that it does not have it.
+pub(super) fn is_absent(why: &Why) -> bool {
+    matches!(why, Why::Fetch(FetchError::Upstream(UpstreamError::Absent { .. })))
+}

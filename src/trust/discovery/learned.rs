@@ -1,0 +1,171 @@
+//! What was learned of registries: which has no referrers API, for a time, and where a repository had
+//! its signatures last. Saves questions; no verdict rests on it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use moka::sync::Cache;
+
+use super::SignatureKind;
+use super::order::SearchHistory;
+use super::request_budget::At;
+use crate::clock::{Clock, Timestamp};
+use crate::oci::{Digest, Registry, Repository};
+
+/// How long a registry without the referrers API is not asked for it again (it may be upgraded), and how
+/// long the answer of one repository waits to be confirmed by a second one.
+const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+/// For how many repositories it is known where they had their signatures last.
+const MAX_REPOSITORIES: u64 = 10_000;
+/// How many entries are known to have been examined, about 200 bytes each.
+const MAX_EXAMINED: u64 = 50_000;
+
+/// Where signatures are kept beside an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    Tag,
+    Referrers,
+}
+
+/// Cheap to clone; the clones learn together.
+#[derive(Clone, Debug)]
+pub(super) struct Learned {
+    clock: Clock,
+    /// As many as are configured.
+    registries: Arc<Mutex<HashMap<Registry, Api>>>,
+    last: Cache<(At, SignatureKind), Layout>,
+    /// Manifests of referrers, and layers behind tags.
+    examined: Cache<(At, SignatureKind, Digest), SearchHistory>,
+    turns: Arc<AtomicU64>,
+}
+
+/// What is known of a registry's referrers API.
+#[derive(Clone, Debug)]
+enum Api {
+    There,
+    /// One repository answered as if there were no API; another one has to confirm it.
+    Doubted {
+        by: Repository,
+        until: Timestamp,
+    },
+    Missing {
+        until: Timestamp,
+    },
+}
+
+impl Learned {
+    pub(super) fn new(clock: Clock) -> Self {
+        let registries = Arc::default();
+        let (last, examined) = (Cache::new(MAX_REPOSITORIES), Cache::new(MAX_EXAMINED));
+        Self { clock, registries, last, examined, turns: Arc::default() }
+    }
+
+    /// Whether two repositories of `registry` lately answered as if there were no referrers API.
+    pub(super) fn has_no_api(&self, registry: &Registry) -> bool {
+        let registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
+        match registries.get(registry) {
+            Some(Api::Missing { until }) => self.clock.now() < *until,
+            Some(Api::There | Api::Doubted { .. }) | None => false,
+        }
+    }
+
+    pub(super) fn api_is_there(&self, registry: &Registry) {
+        let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
+        registries.insert(registry.clone(), Api::There);
+    }
+
+    /// Remembers that the repository `at` answered as if its registry had no referrers API. Returns whether
+    /// a second repository confirms it. A registry that ever listed referrers has the API: then the answer
+    /// is about one repository, or from something in front of the registry.
+    pub(super) fn api_is_missing(&self, at: &At) -> bool {
+        let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let until = now.plus(REMEMBERED);
+        let (known, confirmed) = match registries.get(&at.registry) {
+            Some(Api::There) => return false,
+            Some(Api::Missing { until: end }) if now < *end => (Api::Missing { until }, true),
+            Some(Api::Doubted { by, until: end }) if now < *end && *by != at.repository => {
+                (Api::Missing { until }, true)
+            }
+            Some(Api::Doubted { .. } | Api::Missing { .. }) | None => {
+                (Api::Doubted { by: at.repository.clone(), until }, false)
+            }
+        };
+        registries.insert(at.registry.clone(), known);
+        confirmed
+    }
+
+    /// What earlier searches found at `digest`.
+    pub(super) fn standing(&self, at: &At, kind: SignatureKind, digest: &Digest) -> SearchHistory {
+        self.examined.get(&(at.clone(), kind, *digest)).unwrap_or(SearchHistory::New)
+    }
+
+    /// Remembers that something was examined, whatever it was.
+    pub(super) fn examined(&self, at: &At, kind: SignatureKind, digest: &Digest) {
+        if self.standing(at, kind, digest) != SearchHistory::Good {
+            let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+            self.examined.insert((at.clone(), kind, *digest), SearchHistory::Examined(turn));
+        }
+    }
+
+    /// Remembers that it was a good signature.
+    pub(super) fn good(&self, at: &At, kind: SignatureKind, digest: &Digest) {
+        self.examined.insert((at.clone(), kind, *digest), SearchHistory::Good);
+    }
+
+    /// Where signatures of `kind` were the last time in that repository.
+    pub(super) fn last(&self, at: &At, kind: SignatureKind) -> Option<Layout> {
+        self.last.get(&(at.clone(), kind))
+    }
+
+    pub(super) fn found(&self, at: &At, kind: SignatureKind, layout: Layout) {
+        if self.last(at, kind) != Some(layout) {
+            self.last.insert((at.clone(), kind), layout);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(repository: &str) -> At {
+        At { registry: "r.example".parse().unwrap(), repository: repository.parse().unwrap() }
+    }
+
+    #[test]
+    fn a_second_repository_confirms_for_a_time_that_a_registry_has_no_api() {
+        let clock = Clock::manual(Timestamp::from_unix(0));
+        let learned = Learned::new(clock.clone());
+        for _ in 0..2 {
+            assert!(!learned.api_is_missing(&at("one")));
+            assert!(!learned.has_no_api(&at("one").registry));
+        }
+        assert!(learned.api_is_missing(&at("two")));
+        assert!(learned.has_no_api(&at("one").registry));
+        clock.advance(REMEMBERED);
+        assert!(!learned.has_no_api(&at("one").registry));
+        assert!(!learned.api_is_missing(&at("two")));
+    }
+
+    #[test]
+    fn an_old_doubt_of_another_repository_confirms_nothing() {
+        let clock = Clock::manual(Timestamp::from_unix(0));
+        let learned = Learned::new(clock.clone());
+        assert!(!learned.api_is_missing(&at("one")));
+        clock.advance(REMEMBERED);
+        assert!(!learned.api_is_missing(&at("two")));
+    }
+
+    #[test]
+    fn a_registry_that_had_the_api_has_it() {
+        let learned = Learned::new(Clock::manual(Timestamp::from_unix(0)));
+        learned.api_is_missing(&at("one"));
+        learned.api_is_there(&at("one").registry);
+        assert!(!learned.api_is_missing(&at("one")));
+        assert!(!learned.api_is_missing(&at("two")));
+        assert!(!learned.has_no_api(&at("one").registry));
+    }
+}

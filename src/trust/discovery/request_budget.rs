@@ -1,0 +1,191 @@
+//! What one decision may ask of registries, and what it was told already. All anchors of a decision
+//! share it, so that none asks again what another has asked.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::OnceCell;
+
+use super::limit::{Limit, MAX_BYTES, MAX_REQUESTS};
+use super::located::Why;
+use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::pull_through::{FetchError, Fetched};
+use crate::registry_client::Listing;
+
+/// A repository of a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct At {
+    pub(super) registry: Registry,
+    pub(super) repository: Repository,
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)
+    }
+}
+
+/// One decision's questions and answers. Cheap to clone; the clones are the same decision.
+#[derive(Clone, Debug, Default)]
+pub struct RequestBudget {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    requests: AtomicUsize,
+    /// Those that came, and those that are set aside for what is on its way.
+    bytes: AtomicUsize,
+    /// The registries that have had too many requests, as they said it: they are not asked again.
+    busy: Mutex<HashMap<Registry, FetchError>>,
+    pub(super) tags: Memo<(At, Tag), Fetched>,
+    pub(super) manifests: Memo<(At, Digest), Fetched>,
+    /// By subject, filter, and the query of the page.
+    pub(super) lists: Memo<(At, Digest, Option<&'static str>, String), Listing>,
+    pub(super) blobs: Memo<(At, Digest, u64), Bytes>,
+}
+
+impl RequestBudget {
+    /// A decision that has asked nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Leave to ask `registry` once more, for `bytes`.
+    pub fn ask(&self, registry: &Registry, bytes: usize) -> Result<(), Why> {
+        self.shared.ask(registry, bytes)?.spend(bytes);
+        Ok(())
+    }
+
+    /// Leave to hold `bytes` more that have come, wherever from.
+    pub fn hold(&self, bytes: usize) -> Result<(), Limit> {
+        self.shared.hold(bytes)
+    }
+
+    /// How often registries were asked so far.
+    pub fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    /// Leave to ask `registry` once more, for `bytes` at most, which are set aside.
+    pub(super) fn ask(&self, registry: &Registry, bytes: usize) -> Result<Reserved<'_>, Why> {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(said) = busy.get(registry) {
+            return Err(said.clone().into());
+        }
+        self.hold(bytes)?;
+        let reserved = Reserved { shared: self, unused: bytes };
+        take(&self.requests, 1, MAX_REQUESTS).ok_or(Limit::Requests)?;
+        Ok(reserved)
+    }
+
+    /// Remembers that `registry` has had too many requests, as it `said`.
+    pub(super) fn is_busy(&self, registry: &Registry, said: &FetchError) {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.entry(registry.clone()).or_insert_with(|| said.clone());
+    }
+
+    /// Leave to hold `bytes` more.
+    pub(super) fn hold(&self, bytes: usize) -> Result<(), Limit> {
+        take(&self.bytes, bytes, MAX_BYTES).ok_or(Limit::Bytes)
+    }
+}
+
+/// Bytes that were set aside for an answer. Those that do not come are given back, also where nobody
+/// waited for it to its end.
+#[derive(Debug)]
+pub(super) struct Reserved<'a> {
+    shared: &'a Shared,
+    unused: usize,
+}
+
+impl Reserved<'_> {
+    pub(super) fn bytes(&self) -> usize {
+        self.unused
+    }
+
+    /// So many of them came.
+    pub(super) fn spend(mut self, bytes: usize) {
+        self.unused = self.unused.saturating_sub(bytes);
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.shared.bytes.fetch_sub(self.unused, Ordering::Relaxed);
+    }
+}
+
+fn take(of: &AtomicUsize, count: usize, most: usize) -> Option<()> {
+    let taken = |spent: usize| spent.checked_add(count).filter(|spent| *spent <= most);
+    of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).ok().map(|_| ())
+}
+
+/// Answers to one sort of question, each asked once. There are at most as many as requests.
+#[derive(Debug)]
+pub(super) struct Memo<K, V>(Mutex<HashMap<K, Cell<V>>>);
+
+type Cell<V> = Arc<OnceCell<Result<V, Why>>>;
+
+impl<K, V> Default for Memo<K, V> {
+    fn default() -> Self {
+        Self(Mutex::new(HashMap::new()))
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> Memo<K, V> {
+    /// The answer to `question`: the known one, or what `ask` gives, which is else never begun.
+    pub(super) async fn answer(
+        &self,
+        question: K,
+        ask: impl Future<Output = Result<V, Why>>,
+    ) -> Result<V, Why> {
+        let cell = {
+            let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(cells.entry(question).or_default())
+        };
+        cell.get_or_init(|| ask).await.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_asked_than_a_decision_may_cost() {
+        let (budget, registry) = (RequestBudget::new(), "r.example".parse().unwrap());
+        for _ in 0..MAX_REQUESTS {
+            budget.clone().shared.ask(&registry, MAX_BYTES).unwrap();
+        }
+        let refused = budget.shared.ask(&registry, 1);
+        assert!(matches!(refused, Err(Why::Limit(Limit::Requests))));
+        assert_eq!(budget.requests(), MAX_REQUESTS);
+    }
+
+    #[test]
+    fn no_more_comes_than_a_decision_may_cost() {
+        let budget = RequestBudget::new();
+        let reserved = budget.shared.ask(&"r.example".parse().unwrap(), MAX_BYTES).unwrap();
+        assert_eq!(budget.shared.hold(1), Err(Limit::Bytes));
+        reserved.spend(MAX_BYTES - 1);
+        assert_eq!(budget.shared.hold(2), Err(Limit::Bytes));
+        budget.shared.hold(1).unwrap();
+        assert_eq!(budget.shared.hold(usize::MAX), Err(Limit::Bytes));
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_is_not_asked_again() {
+        let memo = Memo::default();
+        assert_eq!(memo.answer("a", async { Ok(1) }).await.unwrap(), 1);
+        assert_eq!(memo.answer("a", async { Err(Limit::Pages.into()) }).await.unwrap(), 1);
+        assert!(memo.answer("b", async { Err(Limit::Pages.into()) }).await.is_err());
+        assert!(memo.answer("b", async { Ok(1) }).await.is_err());
+    }
+}

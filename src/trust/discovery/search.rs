@@ -1,0 +1,171 @@
+//! One search: place after place, the likeliest first, as far as whoever judges the signatures wants it
+//! to go.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::learned::Layout;
+use super::limit::MAX_CANDIDATES;
+use super::located::{Located, Looked, Unread, Why};
+use super::order::Hint;
+use super::request_budget::{At, RequestBudget};
+use super::steps::{Open, Outcome, Step};
+use super::{Limit, Places, SignatureKind};
+use crate::oci::Digest;
+use crate::trust::{Candidate, Subject};
+
+/// A search for signatures of one kind over one manifest.
+pub struct Search {
+    pub(super) places: Places,
+    pub(super) kind: SignatureKind,
+    pub(super) subject: Subject,
+    pub(super) budget: RequestBudget,
+    /// What is still to be done.
+    ahead: VecDeque<Step>,
+    /// The referrers that were opened, or are to be.
+    pub(super) opened: HashSet<(At, Digest)>,
+    /// How many signatures were fetched, or are to be.
+    taken: usize,
+    /// Where signatures that were found come from, by their places.
+    origins: HashMap<String, (At, Digest)>,
+    pub(super) hint: Option<Hint>,
+    looked: Vec<Looked>,
+    unread: Vec<Unread>,
+}
+
+impl Search {
+    pub(super) fn new(
+        places: Places,
+        kind: SignatureKind,
+        subject: Subject,
+        budget: RequestBudget,
+        apart: Option<At>,
+        beside: At,
+    ) -> Self {
+        let mut ahead = VecDeque::new();
+        for at in apart.into_iter().chain([beside]) {
+            let (tag, referrers) = (Step::Tag(at.clone()), Step::Referrers(at.clone()));
+            match (kind, places.learned.last(&at, kind)) {
+                (SignatureKind::Notation, _) => ahead.push_back(referrers),
+                (
+                    SignatureKind::CosignSignature | SignatureKind::CosignAttestation,
+                    Some(Layout::Referrers),
+                ) => {
+                    ahead.extend([referrers, tag]);
+                }
+                (
+                    SignatureKind::CosignSignature | SignatureKind::CosignAttestation,
+                    Some(Layout::Tag) | None,
+                ) => {
+                    ahead.extend([tag, referrers]);
+                }
+            }
+        }
+        let (looked, unread) = (Vec::new(), Vec::new());
+        let opened = HashSet::new();
+        Self {
+            places,
+            kind,
+            subject,
+            budget,
+            ahead,
+            opened,
+            taken: 0,
+            origins: HashMap::new(),
+            hint: None,
+            looked,
+            unread,
+        }
+    }
+
+    /// The next signatures, at least one; `None` once every place was looked at. Whoever has enough
+    /// stops asking, and what is left costs nothing.
+    ///
+    /// Nothing is lost where the future is dropped: the same step is then taken again.
+    pub async fn next(&mut self) -> Option<Vec<Candidate>> {
+        while let Some(step) = self.ahead.front() {
+            let outcome = self.take(step).await;
+            self.ahead.pop_front();
+            let found = self.settle(outcome);
+            if !found.is_empty() {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// The same search, where what `hint` says is likelier comes first.
+    #[must_use]
+    pub fn preferring(self, hint: Hint) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+
+    /// Remembers that the signature at `place` was good: later searches begin with it.
+    pub fn remember_good(&self, place: &str) {
+        if let Some((at, digest)) = self.origins.get(place) {
+            self.places.learned.good(at, self.kind, digest);
+        }
+    }
+
+    /// Everything that is left, to the end.
+    pub async fn all(mut self) -> Located {
+        let mut candidates = Vec::new();
+        while let Some(found) = self.next().await {
+            candidates.extend(found);
+        }
+        Located { candidates, looked: self.looked, unread: self.unread }
+    }
+
+    /// Where it was looked so far, and what was there.
+    pub fn looked(&self) -> &[Looked] {
+        &self.looked
+    }
+
+    /// Where it could not be looked so far. Once [`Self::next`] gave `None`: where none is unread and
+    /// nothing was found, there is no signature.
+    pub fn unread(&self) -> &[Unread] {
+        &self.unread
+    }
+
+    /// Takes over what a step gave, and gives what it found.
+    fn settle(&mut self, outcome: Outcome) -> Vec<Candidate> {
+        let Outcome { found, origins, next, later, looked, unread } = outcome;
+        self.looked.extend(looked);
+        self.unread.extend(unread);
+        self.origins.extend(origins.into_iter().map(|(place, at, digest)| (place, (at, digest))));
+        for mut step in next.into_iter().rev() {
+            self.count(&mut step);
+            self.ahead.push_front(step);
+        }
+        for mut step in later {
+            self.count(&mut step);
+            self.ahead.push_back(step);
+        }
+        found
+    }
+
+    /// Counts what a new step examines, and leaves out what is too much.
+    fn count(&mut self, step: &mut Step) {
+        match step {
+            Step::Fetch { place, signatures, counted: counted @ false, .. } => {
+                let room = MAX_CANDIDATES - self.taken.min(MAX_CANDIDATES);
+                let left_out = signatures.len().saturating_sub(room);
+                signatures.truncate(room);
+                self.taken += signatures.len();
+                *counted = true;
+                if left_out > 0 {
+                    let why = Why::Limit(Limit::Candidates { left_out });
+                    self.unread.push(Unread { place: place.clone(), why });
+                }
+            }
+            Step::Open(Open { at, referrers, .. }) => {
+                let entries = referrers.iter().map(|entry| (at.clone(), entry.digest));
+                self.opened.extend(entries);
+            }
+            Step::Tag(_)
+            | Step::Referrers(_)
+            | Step::Page { .. }
+            | Step::Schema(_)
+            | Step::Fetch { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The verdicts that are known: by anchor and manifest, never by a tag; looked for again by one at a
+//! time however many ask. A verdict never outlives what it rests on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use moka::future::Cache;
+use moka::ops::compute::Op;
+
+use super::Anchor;
+use super::judging::judge;
+use super::verdict::{Evidence, Outcome, Verdict};
+use crate::clock::{Clock, Timestamp};
+use crate::oci::{Digest, Registry, Repository};
+use crate::queue_time::{Unanswered, within};
+use crate::trust::discovery::{Places, RequestBudget};
+use crate::trust::lifetimes::{Lifetimes, SILENCE};
+use crate::trust::metrics::Metrics;
+use crate::trust::refusal::Unendorsed;
+use crate::trust::subject::Subject;
+
+/// How much memory verdicts may take, in bytes, about.
+const MAX_WEIGHT: u64 = 64 << 20;
+/// How long a verdict is kept that nobody asks for.
+const MAX_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long registries are waited for where an earlier verdict may be used instead. To look takes several requests.
+const MAX_LOOK: Duration = SILENCE.saturating_mul(2);
+
+const BUSY: &str = "the gate is busy and could not look for signatures";
+
+/// An anchor with all that it is made of, and a manifest at one place.
+type Key = (Arc<str>, Digest, Registry, Repository, Digest);
+
+/// A verdict, and when it was last looked for.
+#[derive(Clone)]
+struct CachedVerdict {
+    verdict: Arc<Verdict>,
+    /// When registries were last asked, though they may not have answered.
+    tried: Timestamp,
+    /// The turn in which that began.
+    began: u64,
+}
+
+/// The verdicts of all anchors. Cheap to clone; the clones are one cache.
+#[derive(Clone)]
+pub struct Verdicts {
+    known: Cache<Key, CachedVerdict>,
+    places: Places,
+    clock: Clock,
+    metrics: Metrics,
+    /// Puts those who judge, and those who want a verdict, into an order.
+    turns: Arc<AtomicU64>,
+}
+
+impl Verdicts {
+    pub fn new(places: Places, clock: Clock, metrics: Metrics) -> Self {
+        let known = Cache::builder()
+            .max_capacity(MAX_WEIGHT)
+            .weigher(|_: &Key, known: &CachedVerdict| {
+                u32::try_from(known.verdict.weight()).unwrap_or(u32::MAX)
+            })
+            .time_to_idle(MAX_IDLE)
+            .build();
+        Self { known, places, clock, metrics, turns: Arc::default() }
+    }
+
+    /// The same verdicts; those that are not known are looked for in `places`.
+    #[must_use]
+    pub fn looking_in(&self, places: Places) -> Self {
+        Self { places, ..self.clone() }
+    }
+
+    /// Forgets what all other anchors said: they are configured no more.
+    pub async fn keep(&self, anchors: &[Anchor]) {
+        let is_kept = |key: &Key| {
+            anchors.iter().any(|anchor| *anchor.name() == key.0 && anchor.fingerprint() == key.1)
+        };
+        for (key, _) in &self.known {
+            if !is_kept(&key) {
+                self.known.invalidate(&*key).await;
+            }
+        }
+    }
+
+    /// What `anchor` says of `subject`. Registries are asked only where nothing is known that may be
+    /// used; `budget` pays for it.
+    pub async fn of(
+        &self,
+        anchor: &Anchor,
+        subject: &Arc<Subject>,
+        budget: &RequestBudget,
+    ) -> Arc<Verdict> {
+        let lifetimes = anchor.lifetimes();
+        let key = key(anchor, subject);
+        if let Some(known) = self.known.get(&key).await
+            && known.is_usable(self.clock.now(), lifetimes)
+        {
+            return known.verdict;
+        }
+        let came = self.turns.fetch_add(1, Ordering::SeqCst);
+        let mut busy = None;
+        let result = self
+            .known
+            .entry(key)
+            .and_compute_with(async |known| {
+                let known = known.map(moka::Entry::into_value);
+                let now = self.clock.now();
+                let is_done =
+                    |known: &CachedVerdict| known.began > came || known.is_usable(now, lifetimes);
+                if known.as_ref().is_some_and(is_done) {
+                    return Op::Nop;
+                }
+                let began = self.turns.fetch_add(1, Ordering::SeqCst);
+                // Its type is a name: written out, it is longer than a compiler reads.
+                let judging: BoxFuture<'_, Verdict> =
+                    Box::pin(judge(anchor, subject, &self.places, budget, now));
+                let kept = known.filter(|known| known.verdict.outlasts(now, lifetimes));
+                let looked = match kept {
+                    Some(_) => within(MAX_LOOK, judging).await,
+                    None => Ok(judging.await),
+                };
+                let (found, is_busy) = match looked {
+                    Ok(found) => {
+                        let is_busy = found.is_of_a_busy_gate();
+                        (found, is_busy)
+                    }
+                    Err(Unanswered::Silent) => (silent(now), false),
+                    Err(Unanswered::Queued) => (undecided(BUSY.to_owned(), now), true),
+                };
+                self.metrics.refreshed(anchor.scheme(), found.result());
+                if is_busy {
+                    busy = Some(found);
+                    return Op::Nop;
+                }
+                let (verdict, tried) = match kept {
+                    Some(known) if found.is_open() => {
+                        tell_silence(anchor, subject, &found);
+                        (known.verdict, self.clock.now())
+                    }
+                    Some(_) | None => (Arc::new(found), now),
+                };
+                Op::Put(CachedVerdict { verdict, tried, began })
+            })
+            .await;
+        if let Some(busy) = busy {
+            return Arc::new(busy);
+        }
+        match result.into_entry() {
+            Some(entry) => entry.into_value().verdict,
+            None => Arc::new(undecided("nothing is known yet".to_owned(), self.clock.now())),
+        }
+    }
+
+    /// The end of each endorsement that is known and ends.
+    pub(crate) fn expiries(&self) -> impl Iterator<Item = ((Arc<str>, String), Timestamp)> {
+        self.known.iter().filter_map(|(key, known)| {
+            let Outcome::Endorsed { endorsement, .. } = &known.verdict.outcome else { return None };
+            let expires = endorsement.says().expires;
+            let (anchor, _, registry, repository, _) = &*key;
+            let of = || (anchor.clone(), format!("{registry}/{repository}"));
+            (expires != Timestamp::MAX).then(|| (of(), expires))
+        })
+    }
+}
+
+impl CachedVerdict {
+    fn is_usable(&self, now: Timestamp, lifetimes: Lifetimes) -> bool {
+        self.verdict.is_fresh(now, lifetimes)
+            || (self.tried <= now
+                && self.verdict.judged < self.tried
+                && now.since(self.tried) < lifetimes.patience()
+                && self.verdict.outlasts(now, lifetimes))
+    }
+}
+
+/// What is found of signatures if registries do not answer in time.
+fn silent(now: Timestamp) -> Verdict {
+    undecided(format!("the registry did not answer within {} seconds", MAX_LOOK.as_secs()), now)
+}
+
+fn undecided(why: String, judged: Timestamp) -> Verdict {
+    let outcome = Outcome::Unendorsed(Unendorsed::Undecided(why));
+    Verdict { outcome, evidence: Evidence::default(), judged }
+}
+
+fn key(anchor: &Anchor, subject: &Subject) -> Key {
+    let Subject { registry, repository, digest, .. } = subject;
+    let (name, made_of) = (anchor.name().clone(), anchor.fingerprint());
+    (name, made_of, registry.clone(), repository.clone(), *digest)
+}
+
+fn tell_silence(anchor: &Anchor, subject: &Subject, found: &Verdict) {
+    if let Outcome::Unendorsed(why) = &found.outcome {
+        tracing::warn!(
+            anchor = &**anchor.name(),
+            manifest.digest = %subject.digest,
+            ?why,
+            "signatures could not be looked for again; what was found before is used"
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! What is known of one repository, and until when it may be used. Pure: the cache keeps it, asks
+//! again when it says so, and moves it on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::trust::lifetimes::Lifetimes;
+use crate::trust::refusal::{Refusal, Unendorsed};
+
+use super::repository::SignedRepository;
+
+/// How long an answer of no is used before it is asked again, at most.
+pub(super) const NEGATIVE: Duration = Duration::from_secs(10);
+/// How long it is before a server that did not answer is asked again, at most.
+pub(super) const RETRY: Duration = Duration::from_secs(5);
+
+/// What is known of one repository.
+#[derive(Clone, Debug)]
+pub(super) enum CachedTrust {
+    Signed {
+        repository: Arc<SignedRepository>,
+        answered: Timestamp,
+    },
+    Refused {
+        refusal: Refusal,
+        answered: Timestamp,
+    },
+    /// The server did not answer at `tried`; `last` is what it answered before, if that was good.
+    Unreachable {
+        why: String,
+        last: Option<(Arc<SignedRepository>, Timestamp)>,
+        tried: Timestamp,
+    },
+}
+
+/// What to do with a standing.
+#[derive(Debug)]
+pub(super) enum Use {
+    /// Use it; and if `due`, ask again meanwhile.
+    Now { answer: Result<Arc<SignedRepository>, Unendorsed>, due: bool },
+    /// Ask first.
+    AskFirst,
+}
+
+impl CachedTrust {
+    /// What to do with this at `now`.
+    pub(super) fn at(&self, now: Timestamp, lifetimes: Lifetimes) -> Use {
+        let Lifetimes { refresh, max_stale } = lifetimes;
+        match self {
+            Self::Signed { repository, answered } => {
+                let age = now.since(*answered);
+                if *answered > now || age >= refresh || now > repository.expires() {
+                    return Use::AskFirst;
+                }
+                let due = age >= refresh * 4 / 5;
+                Use::Now { answer: Ok(repository.clone()), due }
+            }
+            Self::Refused { refusal, answered } => {
+                if *answered > now || now.since(*answered) >= refresh.min(NEGATIVE) {
+                    return Use::AskFirst;
+                }
+                Use::Now { answer: Err(Unendorsed::Refused(refusal.clone())), due: false }
+            }
+            Self::Unreachable { why, last, tried } => {
+                let due = *tried > now || now.since(*tried) >= refresh.min(RETRY);
+                match last {
+                    Some((repository, answered))
+                        if in_grace(repository, *answered, now, max_stale) =>
+                    {
+                        Use::Now { answer: Ok(repository.clone()), due }
+                    }
+                    Some(_) | None if due => Use::AskFirst,
+                    Some(_) | None => {
+                        Use::Now { answer: Err(Unendorsed::Undecided(why.clone())), due: false }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The standing after the server did not answer at `now`.
+    pub(super) fn unreachable(before: Option<&Self>, why: String, now: Timestamp) -> Self {
+        let last = match before {
+            Some(Self::Signed { repository, answered }) => Some((repository.clone(), *answered)),
+            Some(Self::Unreachable { last, .. }) => last.clone(),
+            Some(Self::Refused { .. }) | None => None,
+        };
+        Self::Unreachable { why, last, tried: now }
+    }
+
+    /// When the server was queried last, answered or not.
+    pub(super) fn queried(&self) -> Timestamp {
+        match self {
+            Self::Signed { answered, .. } | Self::Refused { answered, .. } => *answered,
+            Self::Unreachable { tried, .. } => *tried,
+        }
+    }
+
+    /// The repository, as long as it may be used at all.
+    pub(super) fn repository(&self) -> Option<&Arc<SignedRepository>> {
+        match self {
+            Self::Signed { repository, .. } => Some(repository),
+            Self::Unreachable { last, .. } => last.as_ref().map(|(repository, _)| repository),
+            Self::Refused { .. } => None,
+        }
+    }
+
+    /// About how many bytes this takes in memory.
+    pub(super) fn weight(&self) -> usize {
+        let text = match self {
+            Self::Signed { .. } => 0,
+            Self::Refused { refusal, .. } => refusal.because.len(),
+            Self::Unreachable { why, .. } => why.len(),
+        };
+        1_024 + text + self.repository().map_or(0, |repository| repository.weight())
+    }
+}
+
+impl CachedTrust {
+    /// The answer right after a refresh: even what is not to be used again serves those who waited.
+    pub(super) fn answer(
+        &self,
+        now: Timestamp,
+        lifetimes: Lifetimes,
+    ) -> Result<Arc<SignedRepository>, Unendorsed> {
+        match self {
+            Self::Signed { repository, .. } => Ok(repository.clone()),
+            Self::Refused { refusal, .. } => Err(Unendorsed::Refused(refusal.clone())),
+            Self::Unreachable { why, last, .. } => match last {
+                Some((repository, answered))
+                    if in_grace(repository, *answered, now, lifetimes.max_stale) =>
+                {
+                    Ok(repository.clone())
+                }
+                Some(_) | None => Err(Unendorsed::Undecided(why.clone())),
+            },
+        }
+    }
+}
+
+/// Whether what was answered then may still be used though the server does not answer: within
+/// `max_stale`, and never after its own end.
+fn in_grace(
+    repository: &SignedRepository,
+    answered: Timestamp,
+    now: Timestamp,
+    max_stale: Duration,
+) -> bool {
+    answered <= now && now.since(answered) <= max_stale && now <= repository.expires()
+}

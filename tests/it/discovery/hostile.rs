@@ -1,0 +1,304 @@
+//! What is not what it says: a list, a tag, a manifest, a layer. Each is named where it was looked, and
+//! is no signature; what may yet be one is unread.
+
+use countersign::oci::Digest;
+use countersign::trust::discovery::SignatureKind;
+use http::header::CONTENT_TYPE;
+use serde_json::json;
+
+use super::site::{
+    BUNDLE, DSSE, EMPTY, INDEX, JOSE, NOTATION, OCI, SIMPLE, Site, app, contents, finds, is_none,
+    is_unread, looked, tagged, unread,
+};
+use crate::fake_registry::{Fault, respond, with};
+
+const SPDX: &str = "application/spdx+json";
+
+/// Nothing is found, nothing is unread, and that is why.
+#[track_caller]
+fn is_unfit(located: &countersign::trust::discovery::Located, why: &str) {
+    is_none(located);
+    let wanted = format!("not what it says: {why}");
+    assert!(looked(located).contains(&wanted), "{}", looked(located));
+}
+
+#[tokio::test]
+async fn a_descriptor_that_lies_about_its_artifact_type_is_named() {
+    let site = Site::without_api().await;
+    let sbom = site.about(SPDX, &[site.layer(JOSE, "envelope")]);
+    let mut entry = site.entry(&sbom);
+    for (kind, said) in
+        [(SignatureKind::Notation, NOTATION), (SignatureKind::CosignSignature, BUNDLE)]
+    {
+        entry["artifactType"] = json!(said);
+        site.tag(
+            &app(),
+            "",
+            &json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}),
+        );
+        is_unfit(&site.locate(kind).await, "it is application/spdx+json");
+    }
+}
+
+#[tokio::test]
+async fn what_its_list_calls_nothing_or_something_else_is_opened_last() {
+    let site = Site::without_api().await;
+    let mut entries = [site.entry(&site.bundle("one")), site.entry(&site.bundle("two"))];
+    entries[0].as_object_mut().unwrap().remove("artifactType");
+    entries[1]["artifactType"] = json!(SPDX);
+    let mut sbom = site.entry(&site.about(SPDX, &[site.layer(SPDX, "sbom")]));
+    sbom["artifactType"] = json!(EMPTY);
+    let named = site.entry(&site.bundle("three"));
+    let list = json!([entries[1], sbom, entries[0], named]);
+    site.tag(&app(), "", &json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": list}));
+    let located = site.locate(SignatureKind::CosignSignature).await;
+    let mut found = contents(&located.candidates);
+    found.sort_unstable();
+    assert_eq!(found, ["one", "three", "two"]);
+    assert!(looked(&located).contains("something else: it is application/spdx+json"));
+}
+
+#[tokio::test]
+async fn a_referrer_of_another_digest_is_no_signature_of_this_one() {
+    let site = Site::without_api().await;
+    for kind in
+        [SignatureKind::CosignSignature, SignatureKind::CosignAttestation, SignatureKind::Notation]
+    {
+        let (artifact_type, layer) = match kind {
+            SignatureKind::CosignSignature | SignatureKind::CosignAttestation => (BUNDLE, BUNDLE),
+            SignatureKind::Notation => (NOTATION, JOSE),
+        };
+        let mut other = site.about(artifact_type, &[site.layer(layer, "other")]);
+        other["subject"]["digest"] = json!(Digest::of(b"other").to_string());
+        let mut none = site.about(artifact_type, &[site.layer(layer, "none")]);
+        none.as_object_mut().unwrap().remove("subject");
+        site.schema(&[other, none]);
+        let located = site.locate(kind).await;
+        is_unfit(&located, &format!("it is about {}", Digest::of(b"other")));
+        is_unfit(&located, "it has no subject");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_whose_manifest_is_about_another_digest_has_no_signatures() {
+    let site = Site::new().await;
+    let mut manifest = site.about("", &[site.layer(SIMPLE, "payload")]);
+    manifest["subject"]["digest"] = json!(Digest::of(b"other").to_string());
+    site.tag(&app(), ".sig", &manifest);
+    is_unfit(&site.locate(SignatureKind::CosignSignature).await, "it is about ");
+}
+
+#[tokio::test]
+async fn a_notation_signature_names_its_subject_whole() {
+    for (member, value) in [("size", json!(8)), ("mediaType", json!(INDEX))] {
+        let site = Site::new().await;
+        let mut manifest = site.about(NOTATION, &[site.layer(JOSE, "envelope")]);
+        manifest["subject"][member] = value;
+        site.put(&app(), &manifest);
+        let why = "its subject has another media type or size";
+        is_unfit(&site.locate(SignatureKind::Notation).await, why);
+    }
+}
+
+#[tokio::test]
+async fn a_notation_signature_has_an_empty_config() {
+    let site = Site::new().await;
+    let mut manifest = site.about(NOTATION, &[site.layer(JOSE, "envelope")]);
+    manifest["config"]["mediaType"] = json!("application/vnd.oci.image.config.v1+json");
+    site.put(&app(), &manifest);
+    is_unfit(
+        &site.locate(SignatureKind::Notation).await,
+        "its config is application/vnd.oci.image",
+    );
+}
+
+#[tokio::test]
+async fn an_index_is_no_signature() {
+    let site = Site::without_api().await;
+    let mut index = json!({"schemaVersion": 2, "mediaType": INDEX, "artifactType": BUNDLE,
+        "manifests": []});
+    site.tag(&app(), ".sig", &index);
+    is_unfit(&site.locate(SignatureKind::CosignSignature).await, "it is an index");
+    index["subject"] = site.bundle("bundle")["subject"].clone();
+    site.schema(&[index]);
+    is_unfit(&site.locate(SignatureKind::CosignAttestation).await, "it is an index");
+}
+
+#[tokio::test]
+async fn an_image_is_no_signature_and_no_list_of_them() {
+    let site = Site::without_api().await;
+    let layer = "application/vnd.oci.image.layer.v1.tar+gzip";
+    let image = tagged(&[site.layer(layer, "layer")]);
+    site.tag(&app(), ".sig", &image);
+    site.tag(&app(), "", &image);
+    let located = site.locate(SignatureKind::CosignSignature).await;
+    is_unfit(&located, &format!("its layers are no such signatures, but {layer}"));
+    is_unfit(&located, "it is no index");
+}
+
+#[tokio::test]
+async fn a_signature_is_no_attestation_nor_the_other_way_round() {
+    let site = Site::new().await;
+    site.tag(&app(), ".att", &tagged(&[site.layer(SIMPLE, "payload")]));
+    site.tag(&app(), ".sig", &tagged(&[site.layer(DSSE, "envelope")]));
+    is_unfit(
+        &site.locate(SignatureKind::CosignAttestation).await,
+        "its layers are no such signatures",
+    );
+    is_unfit(
+        &site.locate(SignatureKind::CosignSignature).await,
+        "its layers are no such signatures",
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_manifest_is_no_signature() {
+    for (media_type, bytes) in [
+        (OCI, "{}"),
+        (OCI, "<html>"),
+        (OCI, r#"{"schemaVersion":2,"layers":[],"layers":[]}"#),
+        ("text/html", "<html>"),
+        ("application/vnd.oci.artifact.manifest.v1+json", "{}"),
+    ] {
+        let site = Site::new().await;
+        let digest = site.fake.registry().put_manifest(&app(), media_type, bytes);
+        site.fake.registry().put_tag(&app(), site.name(".sig").parse().unwrap(), digest);
+        is_unfit(&site.locate(SignatureKind::CosignSignature).await, "");
+    }
+}
+
+#[tokio::test]
+async fn a_member_in_the_wrong_case_makes_no_signature() {
+    let site = Site::new().await;
+    let mut manifest = tagged(&[site.layer(SIMPLE, "payload")]);
+    manifest["Layers"] = json!([]);
+    site.tag(&app(), ".sig", &manifest);
+    is_unfit(
+        &site.locate(SignatureKind::CosignSignature).await,
+        "the manifest has the member \"Layers\"",
+    );
+}
+
+#[tokio::test]
+async fn what_a_registry_says_is_shown_in_one_short_line() {
+    let site = Site::new().await;
+    let name = format!("\u{1b}[2J{}", "x".repeat(1 << 20));
+    let mut twice = json!({"schemaVersion": 2}).to_string();
+    let member = json!(name).to_string();
+    twice.truncate(twice.len() - 1);
+    let twice = format!("{twice},{member}:1,{member}:2}}");
+    let digest = site.fake.registry().put_manifest(&app(), OCI, twice);
+    site.fake.registry().put_tag(&app(), site.name(".sig").parse().unwrap(), digest);
+    let mut sbom = site.about(&name, &[site.layer(&name, "layer")]);
+    sbom["annotations"] = json!({});
+    let mut entry = site.entry(&sbom);
+    entry["artifactType"] = json!(null);
+    site.fake.hook(move |asked| {
+        let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
+        let list = || with(respond(200, list.to_string()), CONTENT_TYPE, INDEX);
+        asked.path.contains("/referrers/").then(|| Fault::Respond(list()))
+    });
+    let located = site.locate(SignatureKind::CosignSignature).await;
+    for line in looked(&located).lines().chain(unread(&located).lines()) {
+        assert!(line.len() < 600 && !line.contains('\u{1b}'), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_bundle_and_an_envelope_stand_alone_in_their_manifest() {
+    for (kind, artifact_type, layer) in [
+        (SignatureKind::CosignSignature, BUNDLE, BUNDLE),
+        (SignatureKind::Notation, NOTATION, JOSE),
+    ] {
+        for count in [0, 2] {
+            let site = Site::new().await;
+            let layers = vec![site.layer(layer, "twice"); count];
+            site.put(&app(), &site.about(artifact_type, &layers));
+            is_unfit(&site.locate(kind).await, &format!("it has {count} layers and not one"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn layers_that_are_no_signatures_are_named_and_the_others_found() {
+    let site = Site::new().await;
+    site.tag(&app(), ".sig", &tagged(&[site.layer(SPDX, "sbom"), site.layer(SIMPLE, "payload")]));
+    let located = site.locate(SignatureKind::CosignSignature).await;
+    finds(&located, &["payload"]);
+    assert!(looked(&located).contains("not what it says: 1 of its layers: application/spdx+json"));
+}
+
+#[tokio::test]
+async fn a_payload_with_wrong_bytes_is_unread() {
+    let site = Site::new().await;
+    site.sig(&app(), &["payload"]);
+    site.fake.hook(|asked| asked.path.contains("/blobs/").then_some(Fault::Corrupt));
+    is_unread(&site.locate(SignatureKind::CosignSignature).await, "upstream was asked for sha256:");
+}
+
+#[tokio::test]
+async fn a_manifest_with_wrong_bytes_is_unread() {
+    let site = Site::without_api().await;
+    let (good, bad) = (site.bundle("good"), site.bundle("bad"));
+    site.schema(std::slice::from_ref(&good));
+    let digest = Digest::of(good.to_string().as_bytes());
+    site.fake.registry().put_manifest_as(&app(), digest, OCI, bad.to_string());
+    is_unread(&site.locate(SignatureKind::CosignSignature).await, "upstream was asked for sha256:");
+}
+
+#[tokio::test]
+async fn a_payload_of_another_size_than_its_manifest_says_is_no_candidate() {
+    for (claimed, why) in [(6, "it has more than the 6 bytes"), (8, "it has 7 bytes and not 8")] {
+        let site = Site::new().await;
+        let mut layer = site.layer(SIMPLE, "payload");
+        layer["size"] = json!(claimed);
+        site.tag(&app(), ".sig", &tagged(&[layer]));
+        is_unfit(&site.locate(SignatureKind::CosignSignature).await, why);
+    }
+}
+
+#[tokio::test]
+async fn what_a_descriptor_holds_as_data_is_not_believed() {
+    let site = Site::new().await;
+    let mut layer = site.layer(SIMPLE, "payload");
+    layer["data"] = json!("Zm9yZ2Vk");
+    site.tag(&app(), ".sig", &tagged(&[layer]));
+    finds(&site.locate(SignatureKind::CosignSignature).await, &["payload"]);
+}
+
+#[tokio::test]
+async fn what_is_listed_and_deleted_is_not_there() {
+    let site = Site::without_api().await;
+    let bundle = site.bundle("bundle");
+    site.schema(std::slice::from_ref(&bundle));
+    let gone = format!("/manifests/{}", Digest::of(bundle.to_string().as_bytes()));
+    site.fake.hook(move |asked| {
+        let deleted = asked.path.ends_with(&gone) || asked.path.contains("/referrers/");
+        deleted.then(|| Fault::Respond(respond(404, "")))
+    });
+    let located = site.locate(SignatureKind::CosignSignature).await;
+    is_none(&located);
+    assert!(looked(&located).contains(" is named there, and is not there"));
+}
+
+#[tokio::test]
+async fn a_payload_that_is_not_there_is_no_candidate() {
+    let site = Site::new().await;
+    let digest = Digest::of(b"nowhere").to_string();
+    let layer = json!({"mediaType": SIMPLE, "digest": digest, "size": 7});
+    site.tag(&app(), ".sig", &tagged(&[layer]));
+    let located = site.locate(SignatureKind::CosignSignature).await;
+    is_none(&located);
+    let told = format!(".sig: {} is named there, and is not there", Digest::of(b"nowhere"));
+    assert!(looked(&located).contains(&told));
+}
+
+#[tokio::test]
+async fn one_that_is_not_what_it_says_hides_no_other() {
+    let site = Site::without_api().await;
+    let mut other = site.bundle("other");
+    other["subject"]["digest"] = json!(Digest::of(b"other").to_string());
+    site.schema(&[other, site.bundle("bundle")]);
+    site.tag(&app(), ".sig", &json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}));
+    finds(&site.locate(SignatureKind::CosignSignature).await, &["bundle"]);
+}

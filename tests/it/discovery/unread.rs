@@ -1,0 +1,280 @@
+//! What cannot be looked at: a registry that refuses, is busy, is down, or answers what no registry
+//! does. And what a registry cannot do, which is no failure.
+
+use std::time::Duration;
+
+use countersign::pull_through::FetchError;
+use countersign::registry_client::UpstreamError;
+use countersign::trust::discovery::{RequestBudget, SignatureKind, Unread, Why};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, LINK, RETRY_AFTER};
+use serde_json::json;
+
+use super::site::{
+    BUNDLE, INDEX, JOSE, NOTATION, Site, apart, app, finds, is_none, is_unread, looked, unread,
+};
+use crate::fake_registry::{Asked, Fault, respond, with};
+
+/// Has everything whose path holds `part` answer that.
+fn answers(site: &Site, part: &'static str, status: u16, body: &'static str) {
+    site.fake.hook(move |asked| {
+        let answer = || with(respond(status, body), RETRY_AFTER, "60");
+        asked.path.contains(part).then(|| Fault::Respond(answer()))
+    });
+}
+
+fn upstreams(unread: &Unread) -> &UpstreamError {
+    let Why::Fetch(FetchError::Upstream(error)) = &unread.why else { panic!("{unread}") };
+    error
+}
+
+#[tokio::test]
+async fn referrers_that_are_refused_are_unread() {
+    for status in [401, 403] {
+        let site = Site::new().await;
+        answers(&site, "/referrers/", status, "");
+        let located = site.locate(SignatureKind::Notation).await;
+        is_unread(&located, &format!("upstream refused with status {status}"));
+        assert!(matches!(upstreams(&located.unread[0]), UpstreamError::Refused { .. }));
+    }
+}
+
+#[tokio::test]
+async fn where_referrers_are_refused_the_tag_schema_may_have_them() {
+    let site = Site::new().await;
+    answers(&site, "/referrers/", 403, "");
+    site.schema(&[site.bundle("bundle")]);
+    let located = site.locate(SignatureKind::CosignSignature).await;
+    finds(&located, &["bundle"]);
+    assert_eq!(located.unread.len(), 1);
+}
+
+#[tokio::test]
+async fn that_a_registry_is_busy_is_told_as_it_said_it() {
+    for part in ["/referrers/", "/manifests/", "/blobs/"] {
+        let site = Site::new().await;
+        site.put(&app(), &site.about(NOTATION, &[site.layer(JOSE, "envelope")]));
+        answers(&site, part, 429, "");
+        let located = site.locate(SignatureKind::Notation).await;
+        finds(&located, &[]);
+        let UpstreamError::TooManyRequests { retry_after } = upstreams(&located.unread[0]) else {
+            panic!("{}", unread(&located))
+        };
+        assert_eq!(*retry_after, Some(Duration::from_secs(60)));
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_is_busy_is_left_alone() {
+    let site = Site::new().await;
+    let payloads: Vec<String> = (0..30).map(|number| number.to_string()).collect();
+    site.sig(&app(), &payloads.iter().map(String::as_str).collect::<Vec<_>>());
+    answers(&site, "/blobs/", 429, "");
+    let located = site.locate(SignatureKind::CosignSignature).await;
+    finds(&located, &[]);
+    let busy = |unread: &Unread| matches!(upstreams(unread), UpstreamError::TooManyRequests { .. });
+    assert_eq!(located.unread.iter().filter(|unread| busy(unread)).count(), 30 + 1);
+    // Those that were on their way at once.
+    assert_eq!(site.fake.asked().len(), 1 + 8);
+}
+
+#[tokio::test]
+async fn a_registry_that_fails_or_goes_away_leaves_each_place_unread() {
+    let site = Site::new().await;
+    site.sig(&app(), &["payload"]);
+    answers(&site, "/", 503, "");
+    let located = site.locate(SignatureKind::CosignSignature).await;
+    finds(&located, &[]);
+    assert_eq!(located.unread.len(), 2, "{}", unread(&located));
+    site.fake.hook(|asked| asked.path.contains("/blobs/").then_some(Fault::Truncate(3)));
+    is_unread(&site.locate(SignatureKind::CosignSignature).await, "broke off");
+}
+
+#[tokio::test]
+async fn a_place_that_fails_hides_no_other() {
+    let site = Site::new().await;
+    site.sig(&app(), &["payload"]);
+    answers(&site, "/referrers/", 500, "");
+    let located = site.locate(SignatureKind::CosignSignature).await;
+    finds(&located, &["payload"]);
+    assert_eq!(located.unread.len(), 1);
+    let site = Site::new().await;
+    site.put(&app(), &site.bundle("bundle"));
+    answers(&site, ".sig", 401, "");
+    let located = site.locate(SignatureKind::CosignSignature).await;
+    finds(&located, &["bundle"]);
+    assert_eq!(located.unread.len(), 1);
+}
+
+#[tokio::test]
+async fn a_list_that_is_none_is_unread() {
+    for body in ["", "[]", "{}", r#"{"schemaVersion":2,"manifests":[{}]}"#] {
+        let site = Site::new().await;
+        site.fake.hook(move |asked| {
+            let answer = || with(respond(200, body), CONTENT_TYPE, INDEX);
+            asked.path.contains("/referrers/").then(|| Fault::Respond(answer()))
+        });
+        is_unread(&site.locate(SignatureKind::Notation).await, "upstream broke the protocol");
+    }
+}
+
+#[tokio::test]
+async fn a_later_page_that_does_not_come_is_unread() {
+    for status in [404, 400, 401, 503] {
+        let site = Site::new().await;
+        site.fake.hook(move |asked: &Asked| {
+            let first = || {
+                let list = respond(200, r#"{"schemaVersion":2,"manifests":[]}"#);
+                let list = with(list, CONTENT_TYPE, INDEX);
+                with(list, LINK, r#"</x?last=a>; rel="next""#)
+            };
+            let second = || with(respond(status, ""), RETRY_AFTER, "60");
+            match (asked.path.contains("/referrers/"), asked.query.contains("last=a")) {
+                (true, false) => Some(Fault::Respond(first())),
+                (true, true) => Some(Fault::Respond(second())),
+                (false, _) => None,
+            }
+        });
+        is_unread(&site.locate(SignatureKind::Notation).await, "page 2: ");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_names_the_next_in_no_way_we_know_is_read_and_the_next_is_not() {
+    let site = Site::new().await;
+    let entry = site.entry(&site.about(NOTATION, &[site.layer(JOSE, "envelope")]));
+    site.fake.hook(move |asked| {
+        let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
+        let list = || with(respond(200, list.to_string()), CONTENT_TYPE, INDEX);
+        let list = || with(list(), LINK, r#"</x?cursor=a>; rel="next""#);
+        asked.path.contains("/referrers/").then(|| Fault::Respond(list()))
+    });
+    let located = site.locate(SignatureKind::Notation).await;
+    finds(&located, &["envelope"]);
+    assert!(unread(&located).contains("the header Link is not what it should be"));
+}
+
+#[tokio::test]
+async fn a_registry_that_does_not_know_the_question_cannot_have_them_there() {
+    for (status, body) in [(404, "404 page not found"), (400, ""), (405, ""), (406, ""), (501, "")]
+    {
+        let site = Site::new().await;
+        answers(&site, "/referrers/", status, body);
+        let located = site.locate(SignatureKind::Notation).await;
+        is_none(&located);
+        let status = StatusCode::from_u16(status).unwrap();
+        let told = format!("cannot be there: the registry has no referrers API (status {status})");
+        assert!(looked(&located).contains(&told), "{}", looked(&located));
+        is_none(&site.locate(SignatureKind::Notation).await);
+        // The repository, the one that confirms it, and the second time neither.
+        let asked = site.fake.asked();
+        let asked = asked.iter().filter(|asked| asked.path.contains("/referrers/"));
+        assert_eq!(asked.count(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_web_page_says_nothing_about_the_registry() {
+    for (status, content_type) in
+        [(404, "text/html"), (404, ""), (400, "text/html"), (200, "text/html")]
+    {
+        let site = Site::new().await;
+        site.fake.hook(move |asked| {
+            let answer = || with(respond(status, " <html>"), CONTENT_TYPE, content_type);
+            asked.path.contains("/referrers/").then(|| Fault::Respond(answer()))
+        });
+        for _ in 0..2 {
+            is_unread(&site.locate(SignatureKind::Notation).await, "a web page");
+        }
+        site.schema(&[site.bundle("bundle")]);
+        finds(&site.locate(SignatureKind::CosignSignature).await, &["bundle"]);
+    }
+}
+
+/// Something in front of the registry answers for one repository, and hides the signatures of no other.
+#[tokio::test]
+async fn a_404_for_one_repository_says_nothing_about_the_registry() {
+    let site = Site::new().await;
+    site.fake.hook(|asked| {
+        let hidden = asked.path.contains("/library/app/referrers/");
+        hidden.then(|| Fault::Respond(respond(404, "404 page not found")))
+    });
+    for _ in 0..2 {
+        is_unread(&site.locate(SignatureKind::CosignSignature).await, "no second repository");
+    }
+    // A bundle in another repository is found.
+    let bundle = site.about(BUNDLE, &[site.blob(&apart(), BUNDLE, "bundle")]);
+    site.put(&apart(), &bundle);
+    finds(&site.locate_apart(SignatureKind::CosignSignature).await, &["bundle"]);
+    // A good signature in the list under the tag counts meanwhile.
+    site.schema(&[site.bundle("listed")]);
+    finds(&site.locate(SignatureKind::CosignSignature).await, &["listed"]);
+}
+
+#[tokio::test]
+async fn that_a_manifest_is_not_known_says_nothing_of_the_registry() {
+    let site = Site::new().await;
+    for code in ["NAME_UNKNOWN", "MANIFEST_UNKNOWN"] {
+        site.fake.hook(move |asked| {
+            let body = format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#);
+            asked.path.contains("/referrers/").then(|| Fault::Respond(respond(404, body)))
+        });
+        is_none(&site.locate(SignatureKind::Notation).await);
+    }
+    site.fake.hook(|_| None);
+    site.put(&app(), &site.about(NOTATION, &[site.layer(JOSE, "envelope")]));
+    finds(&site.locate(SignatureKind::Notation).await, &["envelope"]);
+}
+
+#[tokio::test]
+async fn a_registry_that_had_the_api_is_asked_again() {
+    let site = Site::new().await;
+    is_none(&site.locate(SignatureKind::Notation).await);
+    answers(&site, "/referrers/", 404, "404 page not found");
+    is_unread(&site.locate(SignatureKind::Notation).await, "no second repository");
+    site.fake.hook(|_| None);
+    site.put(&app(), &site.about(NOTATION, &[site.layer(JOSE, "envelope")]));
+    finds(&site.locate(SignatureKind::Notation).await, &["envelope"]);
+}
+
+#[tokio::test]
+async fn a_repository_for_signatures_that_is_not_there_has_none() {
+    let site = Site::new().await;
+    let located = site.locate_apart(SignatureKind::CosignSignature).await;
+    is_none(&located);
+    assert_eq!(located.looked.len(), 6, "{}", looked(&located));
+    // It says nothing of the registry's API.
+    assert_eq!(site.fake.asked_for(&site.subject.digest.to_string()).len(), 2);
+}
+
+#[tokio::test]
+async fn a_repository_for_signatures_of_a_registry_that_is_not_configured_is_unread() {
+    let site = Site::new().await;
+    let elsewhere = ("other.example".parse().unwrap(), app());
+    let inquiry = RequestBudget::new();
+    let located = site
+        .places
+        .locate(SignatureKind::Notation, &site.subject, Some(&elsewhere), &inquiry)
+        .await;
+    is_unread(&located, "no upstream is configured for other.example");
+}
+
+#[tokio::test]
+async fn while_content_cannot_be_had_what_is_stored_is_used() {
+    let site = Site::with_store().await;
+    site.sig(&app(), &["payload"]);
+    finds(&site.locate(SignatureKind::CosignSignature).await, &["payload"]);
+    site.stored(b"payload").await;
+    answers(&site, "/blobs/", 503, "");
+    finds(&site.locate(SignatureKind::CosignSignature).await, &["payload"]);
+}
+
+#[tokio::test]
+async fn while_the_registry_is_down_nobody_knows_what_its_tags_stand_for() {
+    let site = Site::with_store().await;
+    site.sig(&app(), &["payload"]);
+    finds(&site.locate(SignatureKind::CosignSignature).await, &["payload"]);
+    site.stored(b"payload").await;
+    answers(&site, "/", 503, "");
+    is_unread(&site.locate(SignatureKind::CosignSignature).await, ".sig: upstream does not answer");
+}

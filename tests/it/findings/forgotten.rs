@@ -1,0 +1,59 @@
+//! `countersign forget` beside a gate that runs.
+
+use std::time::Duration;
+
+use countersign::commands::forget::{Forgettable, NotForgettable};
+use countersign::oci::Digest;
+
+use super::{TEAM, ci, push_signed_at, rule, setup, world};
+use crate::fake_registry::REGISTRY;
+use crate::sigstore::NOW;
+use crate::whole_gate::{APP, World};
+
+fn forget(world: &World, tag: &str) -> String {
+    let config = world.config();
+    let image = format!("{REGISTRY}/{APP}{tag}");
+    let tag = Forgettable::parse(&image, &config).unwrap();
+    tag.forget(&config, &world.clock).unwrap().to_string()
+}
+
+#[tokio::test]
+async fn a_running_gate_takes_an_older_image_once_the_tag_is_forgotten() {
+    let world = world("", "on_rollback = \"refuse\"").await;
+    let older = push_signed_at(&world, "old", "older", NOW);
+    let newer = push_signed_at(&world, "latest", "newer", NOW + 60);
+    world.pull("latest").await.serves(&newer);
+    world.put_tag("latest", &older);
+    world.pass(Duration::from_secs(5 * 60));
+    world.pull("latest").await.is_refused("rollback");
+    let told = forget(&world, "");
+    assert!(told.contains(&format!("forgot {REGISTRY}/{APP}:latest: it had ")), "{told}");
+    assert!(told.contains(&Digest::of(&newer).to_string()), "{told}");
+    world.pull("latest").await.serves(&older);
+}
+
+#[tokio::test]
+async fn of_a_tag_that_nobody_pulled_nothing_is_remembered() {
+    let world = world("", "").await;
+    let told = forget(&world, ":v1");
+    assert_eq!(told, format!("nothing was remembered of {REGISTRY}/{APP}:v1\n"));
+}
+
+#[tokio::test]
+async fn what_notaryv1_remembers_is_not_forgotten_and_that_is_said() {
+    let tables = [TEAM.to_owned(), ci(""), rule("require = [\"team\", \"ci\"]")];
+    let world = World::of(setup(&tables)).await;
+    let told = forget(&world, ":v1");
+    assert!(told.contains("team [notaryv1] remembers versions of trust data"), "{told}");
+    assert!(!told.contains("ci"), "{told}");
+}
+
+#[tokio::test]
+async fn a_digest_and_an_unknown_registry_are_no_tags() {
+    let world = world("", "").await;
+    let config = world.config();
+    let digest = format!("{REGISTRY}/{APP}:v1@{}", Digest::of(b""));
+    assert!(matches!(Forgettable::parse(&digest, &config), Err(NotForgettable::Digest)));
+    let elsewhere = Forgettable::parse("elsewhere.example.com/a:v1", &config);
+    assert!(matches!(elsewhere, Err(NotForgettable::Registry(_))));
+}

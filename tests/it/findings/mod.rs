@@ -1,0 +1,104 @@
+//! The gate before anchors that sign content: what a tag stands for, how long that and a verdict are
+//! used, what becomes of a tag that moves, and what it all costs.
+
+mod costs;
+mod denied;
+mod exempted;
+mod forgotten;
+mod held;
+mod lifetimes;
+mod queued;
+mod rolled_back;
+mod rules;
+mod explain;
+
+use http::Method;
+
+use crate::attached::{MINE, ROOT, layer, layer_at, put_sig, tag_of};
+use crate::fake_registry::REGISTRY;
+use crate::sigstore::{HOUR, Layer, NOW, Sigstore};
+use crate::whole_gate::{APP, Setup, World, app};
+
+/// An anchor `ci` of cosign, with more lines.
+fn ci(lines: &str) -> String {
+    format!(
+        "[[anchor]]\nname = \"ci\"\nscheme = \"cosign\"\nkeys = [\"mine.pub\"]\n\
+         trusted_root = \"root.json\"\n{lines}\n"
+    )
+}
+
+/// An anchor `platform` of notation, with more lines.
+fn platform(lines: &str) -> String {
+    format!(
+        "[[anchor]]\nname = \"platform\"\nscheme = \"notation\"\ntrust_store = [\"ca:root.crt\"]\n\
+         identities = [\"*\"]\nrevocation = \"skip\"\n{lines}\n"
+    )
+}
+
+/// An anchor `team` of notaryv1.
+const TEAM: &str = "[[anchor]]\nname = \"team\"\nscheme = \"notaryv1\"\nurl = \"NOTARY\"\n\
+                    root_keys = [\"PIN\"]\n";
+
+/// A rule for everything, of these lines.
+fn rule(lines: &str) -> String {
+    format!("[[rule]]\nimages = [\"{REGISTRY}/**\"]\n{lines}\n")
+}
+
+/// Those tables, with the files that the anchors name; an hour after cosign's signatures are made.
+fn setup(tables: &[String]) -> Setup {
+    Setup::new(tables.concat())
+        .file("mine.pub", MINE.pem())
+        .file("root.json", Sigstore::shared().trusted_root().to_string())
+        .file("root.crt", ROOT.pem())
+        .at(NOW + HOUR)
+}
+
+/// A gate whose one rule requires `ci`, with more lines for both.
+async fn world(anchor: &str, of_rule: &str) -> World {
+    let rule = rule(&format!("require = [\"ci\"]\n{of_rule}"));
+    World::of(setup(&[ci(anchor), rule])).await
+}
+
+fn put(world: &World, manifest: &[u8], layers: &[Layer]) -> Vec<u8> {
+    put_sig(&world.registry, &app(), manifest, layers)
+}
+
+/// Signs `manifest` as `ci`.
+fn sign(world: &World, manifest: &[u8]) {
+    put(world, manifest, &[layer(manifest, &MINE)]);
+}
+
+/// The same, at a time that the signer states and a log proves.
+fn sign_at(world: &World, manifest: &[u8], at: i64) {
+    put(world, manifest, &[layer_at(manifest, &MINE, at)]);
+}
+
+fn push_signed(world: &World, tag: &str, text: &str) -> Vec<u8> {
+    let manifest = world.push(tag, text);
+    sign(world, &manifest);
+    manifest
+}
+
+fn push_signed_at(world: &World, tag: &str, text: &str, at: i64) -> Vec<u8> {
+    let manifest = world.push(tag, text);
+    sign_at(world, &manifest, at);
+    manifest
+}
+
+/// How often upstream was asked what `tag` stands for.
+fn resolved(world: &World, tag: &str) -> usize {
+    let path = format!("/v2/{APP}/manifests/{tag}");
+    let asked = world.registry.asked();
+    asked.iter().filter(|asked| asked.path == path && asked.method == Method::HEAD).count()
+}
+
+/// How often signatures of `manifest` were looked for in its tag.
+fn searched(world: &World, manifest: &[u8]) -> usize {
+    world.registry.asked_for(&tag_of(manifest, ".sig")).len()
+}
+
+/// The verdict and the reason of what `why` says, and the answer of its first anchor.
+fn explained(json: &serde_json::Value) -> [&str; 3] {
+    let all = [&json["verdict"], &json["reason"], &json["anchors"][0]["answer"]];
+    all.map(|value| value.as_str().unwrap_or_default())
+}
