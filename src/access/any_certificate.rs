@@ -1,7 +1,7 @@
-//! Handshakes that succeed without a valid client certificate. A client that uses the gate as a mirror takes
-//! a failed handshake as a failure of the mirror, and asks the registry itself; so the handshake succeeds,
-//! and each request is denied. A certificate that was accepted here means nothing until
-//! [`super::Clients::identify`] has verified it.
+//! TLS handshakes that succeed without a valid client certificate. A client that uses the gate as a mirror treats
+//! a failed handshake as a failed mirror and falls back to the registry. So the handshake succeeds, and the gate
+//! denies each request. A certificate accepted here proves nothing until [`super::Clients::identify`] has
+//! verified it.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-/// Asks for a certificate, and accepts any chain. That the client has the key of its certificate is verified as
-/// usual.
+/// Requests a certificate and accepts any chain. The proof that the client owns the certificate's key is still
+/// verified.
 #[derive(Debug)]
 pub(super) struct AnyCertificate(pub(super) Arc<dyn ClientCertVerifier>);
 

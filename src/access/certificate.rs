@@ -1,5 +1,5 @@
-//! Certificates of clients: held against the configured CAs, and the user that each names. The handshake
-//! asks for them; a connection that outlives its certificate, or its CA, is let in no more.
+//! Client certificates: verified against the configured CAs, and mapped to a user name. The handshake requests
+//! them; a connection that outlives its certificate or its CA loses access.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,27 +20,27 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::any_certificate::AnyCertificate;
 use crate::clock::{Clock, Timestamp};
 
-/// The most CAs of one file.
+/// The most CAs in one file.
 const MAX_CAS: usize = 1_000;
-/// How long a certificate that was held against the CAs is not held against them again.
+/// How long the result of verifying a certificate is cached.
 const KNOWN: Duration = Duration::from_secs(60);
 const MAX_KNOWN: u64 = 10_000;
-/// The longest name of a user, in bytes.
+/// The longest user name, in bytes.
 const MAX_NAME: usize = 255;
 
-/// Whose certificates let clients in.
+/// The CAs whose certificates authenticate clients.
 #[derive(Clone)]
 pub struct Certificates {
     verifier: Arc<dyn ClientCertVerifier>,
     known: Cache<[u8; 32], CachedUser>,
 }
 
-/// What was found of a certificate.
+/// The cached result of verifying a certificate.
 #[derive(Clone)]
 struct CachedUser {
     user: Option<Arc<str>>,
     looked: Timestamp,
-    /// When something of its chain ends: then it is looked at again.
+    /// When a certificate of the chain expires. The certificate is then verified again.
     until: Timestamp,
 }
 
@@ -50,37 +50,37 @@ impl CachedUser {
     }
 }
 
-/// What is wrong with a file of CAs.
+/// Why a file of CAs is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidCertificates {
-    #[error("it holds no certificate in PEM")]
+    #[error("it contains no PEM certificate")]
     None,
-    #[error("it holds more than {MAX_CAS} certificates")]
+    #[error("it contains more than {MAX_CAS} certificates")]
     TooMany,
     #[error("one of its certificates cannot be used: {0}")]
     Unusable(String),
 }
 
-/// Whether a client without a certificate gets as far as a request.
+/// What happens to a client without a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WithoutOne {
     /// The handshake fails.
     Refused,
-    /// It may have a password.
+    /// The client may use a password instead.
     MayAsk,
 }
 
 /// What a listener does with a client that has no valid certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handshake {
-    /// As the configuration says: the handshake fails, unless a client may have a password instead.
+    /// As configured: the handshake fails, unless clients may use a password instead.
     Strict,
     /// The handshake succeeds, so that each request can be denied.
     Lenient,
 }
 
-/// The certificate of one connection, with those that came with it; of no weight until it is held against
-/// the CAs.
+/// The certificate chain that a client sent on one connection. It proves nothing until it is verified against the
+/// CAs.
 #[derive(Clone, Debug)]
 pub struct ClientCertificate {
     chain: Arc<[CertificateDer<'static>]>,
@@ -88,7 +88,7 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// What a handshake brought; none where it brought none.
+    /// The chain that a handshake received; `None` if it is empty.
     pub fn of(chain: &[CertificateDer<'_>]) -> Option<Self> {
         let mut hasher = Sha256::new();
         for certificate in chain {
@@ -102,7 +102,7 @@ impl ClientCertificate {
 }
 
 impl Certificates {
-    /// Reads the CAs in `pem`.
+    /// Parses the CAs in `pem`.
     pub fn parse(pem: &str, without_one: WithoutOne) -> Result<Self, InvalidCertificates> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
@@ -128,7 +128,7 @@ impl Certificates {
         Ok(Self { verifier, known })
     }
 
-    /// What handshakes are verified with.
+    /// The verifier for handshakes.
     pub fn verifier(&self, handshake: Handshake) -> Arc<dyn ClientCertVerifier> {
         match handshake {
             Handshake::Strict => self.verifier.clone(),
@@ -136,7 +136,7 @@ impl Certificates {
         }
     }
 
-    /// The user that `certificate` names, if a CA vouches for it at this time.
+    /// The user that `certificate` names, if a CA vouches for it now.
     pub(super) fn user(&self, certificate: &ClientCertificate, clock: &Clock) -> Option<Arc<str>> {
         let now = clock.now();
         if let Some(known) = self.known.get(&certificate.digest).filter(|known| known.holds(now)) {
@@ -154,7 +154,7 @@ impl Certificates {
         let now = UnixTime::since_unix_epoch(now);
         let verified = self.verifier.verify_client_cert(own, others, now);
         if let Err(why) = verified {
-            tracing::debug!(%why, "a client's certificate does not hold");
+            tracing::debug!(%why, "client certificate rejected");
             return None;
         }
         name(own)
@@ -167,7 +167,7 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// When the first certificate of the chain ends; long ago where that cannot be told.
+/// When the first certificate of the chain expires; long ago if that is unknown.
 fn ends(certificate: &ClientCertificate) -> Timestamp {
     let end = |one: &CertificateDer<'_>| {
         let (_, parsed) = X509Certificate::from_der(one).ok()?;
@@ -177,7 +177,7 @@ fn ends(certificate: &ClientCertificate) -> Timestamp {
     ends.min().unwrap_or(Timestamp::from_unix(0))
 }
 
-/// The subject's common name, or else the first name of its subjectAltName.
+/// The subject's common name, otherwise the first name of its subjectAltName.
 fn name(certificate: &CertificateDer<'_>) -> Option<Arc<str>> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let common = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
@@ -239,7 +239,7 @@ mod tests {
     const AFTER: i64 = 1_780_272_000;
 
     #[test]
-    fn a_certificate_of_the_ca_names_its_user_while_it_holds() {
+    fn a_valid_certificate_of_the_ca_names_its_user() {
         let (own, other) = (ca(), ca());
         let certificates = Certificates::parse(&own.1, WithoutOne::Refused).unwrap();
         let alice = issued(&own, Some("alice"), &["node.example"]);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_could_be_taken_for_something_else_in_a_log_is_none() {
+    fn a_name_that_could_forge_log_text_is_ignored() {
         let own = ca();
         let certificates = Certificates::parse(&own.1, WithoutOne::Refused).unwrap();
         for name in ["a\nb", "", &"x".repeat(300)] {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_certificates_is_told() {
+    fn a_file_without_certificates_is_an_error() {
         let none = Certificates::parse("nothing", WithoutOne::Refused);
         assert_eq!(none.err(), Some(InvalidCertificates::None));
     }

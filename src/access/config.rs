@@ -8,13 +8,13 @@ use super::certificate::{Certificates, WithoutOne};
 use super::grants::Grants;
 use super::htpasswd::Htpasswd;
 
-/// What an operator says of clients. The default lets everybody pull everything.
+/// The settings for clients. The default lets everyone pull everything.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     pub(super) htpasswd: Option<Htpasswd>,
     pub(super) certificates: Option<Certificates>,
     pub(super) grants: Grants,
-    /// Whether it was said that everybody may pull.
+    /// Whether `open = true` is set.
     said_open: bool,
 }
 
@@ -35,43 +35,43 @@ impl Config {
         let grants = Grants::read(section);
         let closed = section.has("htpasswd") || section.has("tls_client_ca");
         if open == Some(true) && closed {
-            section.wrong("open", "it stands instead of `htpasswd` and `tls_client_ca`");
+            section.wrong("open", "cannot be combined with `htpasswd` or `tls_client_ca`");
         }
         if open == Some(false) && !closed {
             section.wrong(
                 "open",
-                "then say who may pull: `htpasswd = \"FILE\"` or `tls_client_ca = \"FILE\"`",
+                "set who may pull: `htpasswd = \"FILE\"` or `tls_client_ca = \"FILE\"`",
             );
         }
         if !grants.is_empty() && !closed {
-            section.wrong("rule", "rules are for users: they need `htpasswd` or `tls_client_ca`");
+            section.wrong("rule", "rules match users: set `htpasswd` or `tls_client_ca`");
         }
         section.finish();
         Self { htpasswd, certificates, grants, said_open: open == Some(true) }
     }
 
-    /// Whether it was said who may pull.
+    /// Whether the configuration sets who may pull.
     fn is_said(&self) -> bool {
         self.said_open || self.htpasswd.is_some() || self.certificates.is_some()
     }
 
-    /// What is wrong where others than this machine reach `listen`, and it was not said who may pull.
+    /// The error if other machines can reach `listen` but the configuration does not set who may pull.
     pub fn unsaid_at(&self, listen: SocketAddr) -> Option<String> {
         let is_near = listen.ip().to_canonical().is_loopback();
         (!self.is_said() && !is_near).then(|| {
             format!(
-                "{listen} is open to other machines: say who may pull, `[clients]` with \
+                "{listen} is open to other machines: set who may pull, in `[clients]` with \
                  `open = true`, `htpasswd = \"FILE\"` or `tls_client_ca = \"FILE\"`"
             )
         })
     }
 
-    /// Those whose certificates let clients in.
+    /// The CAs whose certificates authenticate clients.
     pub fn certificates(&self) -> Option<&Certificates> {
         self.certificates.as_ref()
     }
 
-    /// What it means, in one line.
+    /// A summary in one line.
     pub fn told(&self) -> String {
         let mut ways = Vec::new();
         if let Some(htpasswd) = &self.htpasswd {
@@ -81,9 +81,11 @@ impl Config {
             ways.push("clients with certificates".to_owned());
         }
         match (ways.is_empty(), self.grants.is_empty()) {
-            (true, _) => "anybody may pull".to_owned(),
+            (true, _) => "anyone may pull".to_owned(),
             (false, true) => format!("{}: each may pull everything", ways.join(", ")),
-            (false, false) => format!("{}: each what [[clients.rule]] says", ways.join(", ")),
+            (false, false) => {
+                format!("{}: each may pull what [[clients.rule]] grants", ways.join(", "))
+            }
         }
     }
 }

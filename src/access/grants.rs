@@ -5,10 +5,10 @@ use crate::policy::Pattern;
 use crate::toml_reader::Section;
 use crate::trust::cosign::Identity;
 
-/// The most `[[clients.rule]]`, and the most users of one.
+/// The most `[[clients.rule]]` tables, and the most entries in each list of one.
 const MAX_RULES: usize = 1_000;
 
-/// All of `[[clients.rule]]`.
+/// All `[[clients.rule]]` tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Grants(Vec<Grant>);
 
@@ -19,11 +19,11 @@ struct Grant {
 }
 
 impl Grants {
-    /// Reads the tables; without any, who is let in may pull everything.
+    /// Reads the tables. Without any, every authenticated user may pull everything.
     pub(super) fn read(clients: &Section<'_>) -> Self {
         let sections = clients.sections("rule");
         if sections.len() > MAX_RULES {
-            clients.wrong("rule", format!("more than {MAX_RULES} of them"));
+            clients.wrong("rule", format!("more than {MAX_RULES} rules"));
         }
         Self(sections.iter().take(MAX_RULES).map(Grant::read).collect())
     }
@@ -32,7 +32,7 @@ impl Grants {
         self.0.is_empty()
     }
 
-    /// Whether some rule lets `user` pull from that repository.
+    /// Whether a rule lets `user` pull from that repository.
     pub(super) fn cover(
         &self,
         user: Option<&str>,
@@ -54,15 +54,14 @@ impl Grant {
         section.finish();
         let (users, images) = (users.unwrap_or_default(), images.unwrap_or_default());
         if users.len() > MAX_RULES {
-            section.wrong("users", format!("more than {MAX_RULES} of them"));
+            section.wrong("users", format!("more than {MAX_RULES} entries"));
         }
         let users = users.iter().filter_map(|text| {
             text.parse().map_err(|why| section.wrong("users", format!("{text:?}: {why}"))).ok()
         });
         let images = images.iter().filter_map(|text| match text.parse::<Pattern>() {
             Ok(pattern) if pattern.has_tag() || pattern.digest().is_some() => {
-                let message =
-                    format!("{text:?}: users are given repositories, not tags or digests");
+                let message = format!("{text:?}: rules grant repositories, not tags or digests");
                 section.wrong("images", message);
                 None
             }
@@ -79,7 +78,7 @@ impl Grant {
 fn listed(section: &Section<'_>, key: &'static str) -> Option<Vec<String>> {
     let listed = section.texts(key);
     if listed.as_ref().is_none_or(Vec::is_empty) && (listed.is_some() || !section.has(key)) {
-        section.wrong(key, "at least one must be given");
+        section.wrong(key, "needs at least one entry");
     }
     listed
 }
@@ -104,13 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn without_rules_who_is_let_in_may_pull_everything() {
+    fn without_rules_every_user_may_pull_everything() {
         let none = grants(&[]);
         assert!(may(&none, Some("alice"), "a/b") && may(&none, None, "a/b"));
     }
 
     #[test]
-    fn with_rules_a_user_may_pull_what_one_of_them_names_and_nothing_else() {
+    fn with_rules_a_user_may_pull_only_what_a_rule_grants() {
         let some =
             grants(&[(&["alice", "ci-*"], &["r.example/a/**"]), (&["*"], &["r.example/all"])]);
         assert!(may(&some, Some("alice"), "a/b") && may(&some, Some("ci-7"), "a/b/c"));

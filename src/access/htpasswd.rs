@@ -1,5 +1,4 @@
-//! A file of users and their passwords' hashes, as Apache's `htpasswd -B` writes it. Pure but for the
-//! hashing, which takes its time on purpose.
+//! Users and password hashes, in the format of Apache's `htpasswd -B`. Pure, except that hashing is slow by design.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,44 +6,44 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// The most users of one file.
+/// The most users in one file.
 const MAX_USERS: usize = 10_000;
-/// The dearest hash: 2^14 rounds take about a second.
+/// The highest bcrypt cost: 2^14 rounds take about a second.
 const MAX_COST: u32 = 14;
-/// The longest password, in bytes: bcrypt looks at no more, and a longer one would match by its beginning.
+/// The longest password, in bytes. bcrypt ignores the rest, so a longer password would match by its beginning.
 pub(super) const MAX_PASSWORD: usize = 72;
 
-/// Users, and what their passwords hash to. Shows no hash.
+/// Users and their password hashes. Its `Debug` shows no hash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Htpasswd {
     users: Arc<BTreeMap<Arc<str>, String>>,
-    /// What is hashed against for a user that there is not, so that it takes as long.
+    /// The hash to check against for an unknown user, so that the check takes as long as for a known one.
     nobody: String,
 }
 
-/// What is wrong with a line.
+/// Why a line or the file is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidHtpasswd {
-    #[error("line {0} is no `user:hash`")]
+    #[error("line {0} is not `user:hash`")]
     Line(usize),
     #[error(
-        "line {0}: the hash of {1:?} is not bcrypt's, and others are too fast to guess; write it with `htpasswd -B FILE {1}`"
+        "line {0}: the hash of {1:?} is not bcrypt (other hashes are too easy to crack); create it with `htpasswd -B FILE {1}`"
     )]
     Hash(usize, String),
     #[error("line {0}: the hash of {1:?} costs more than 2^{MAX_COST} rounds")]
     Cost(usize, String),
-    #[error("line {0}: {1:?} stands there twice")]
+    #[error("line {0}: duplicate user {1:?}")]
     Twice(usize, String),
     #[error("it has more than {MAX_USERS} users")]
     TooMany,
     #[error(
-        "it has no user, so nobody could pull; add one with `htpasswd -B FILE USER` (of Debian's apache2-utils)"
+        "it has no users, so nobody could pull; add one with `htpasswd -B FILE USER` (Debian package apache2-utils)"
     )]
     Empty,
 }
 
 impl Htpasswd {
-    /// Reads a file's text: a user a line, empty lines and lines that begin with `#` left out.
+    /// Parses a file: one user per line; ignores empty lines and lines that begin with `#`.
     pub fn parse(text: &str) -> Result<Self, InvalidHtpasswd> {
         let mut users = BTreeMap::new();
         let mut dearest: Option<(u32, String)> = None;
@@ -75,8 +74,7 @@ impl Htpasswd {
         Ok(Self { users: Arc::new(users), nobody })
     }
 
-    /// The user of that name, if the password is theirs. Takes as long for a name that there is not.
-    /// Blocks.
+    /// The user of that name, if the password is right. Takes as long for an unknown name. Blocks.
     pub(super) fn verify(&self, user: &str, password: &[u8]) -> Option<Arc<str>> {
         let known = self.users.get_key_value(user);
         let hash = known.map_or(&self.nobody, |(_, hash)| hash);
@@ -84,7 +82,7 @@ impl Htpasswd {
         known.filter(|_| holds && password.len() <= MAX_PASSWORD).map(|(user, _)| user.clone())
     }
 
-    /// What the password of `user` hashes to, if there is that user.
+    /// The password hash of `user`, if the file has that user.
     pub(super) fn hash_of(&self, user: &str) -> Option<&str> {
         self.users.get(user).map(String::as_str)
     }
@@ -104,7 +102,7 @@ impl fmt::Debug for Htpasswd {
     }
 }
 
-/// The cost of a bcrypt hash, `$2y$10$` and 53 characters; `None` of what is none.
+/// The cost of a bcrypt hash (`$2y$10$` and 53 characters); `None` if `hash` is not one.
 fn cost(hash: &str) -> Option<u32> {
     let parts: bcrypt::HashParts = hash.parse().ok()?;
     Some(parts.get_cost())
@@ -119,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_lets_in_its_own_user_only() {
+    fn a_password_is_valid_for_its_own_user_only() {
         let text = format!("# users\n\n{}{}", line("alice", "secret"), line("bob", "other"));
         let file = Htpasswd::parse(&text).unwrap();
         assert_eq!(file.verify("alice", b"secret").as_deref(), Some("alice"));
@@ -132,8 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn hashes_as_apache_writes_them_are_read() {
-        // The vector of the original implementation, under the name that Apache gives its variant.
+    fn hashes_written_by_apache_are_accepted() {
+        // A test vector of the original implementation, with the prefix that Apache uses for its variant.
         let hash = "$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
         let file = Htpasswd::parse(&format!("u:{hash}")).unwrap();
         assert!(file.verify("u", b"U*U").is_some() && file.verify("u", b"U*V").is_none());
@@ -148,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_easy_to_guess_or_no_line_is_refused() {
+    fn weak_hashes_and_malformed_lines_are_errors() {
         let md5 = "alice:$apr1$abcdefgh$0123456789012345678901";
         assert_eq!(Htpasswd::parse(md5), Err(InvalidHtpasswd::Hash(1, "alice".to_owned())));
         for (text, why) in [

@@ -1,6 +1,5 @@
-//! Who may pull: everybody, or those with a password or a certificate; and of those, who may pull what.
-//! Knows names and repositories, and nothing of trust: who may pull an image is still served only what is
-//! signed.
+//! Who may pull: everyone, or clients with a password or certificate; and which repositories each of them may pull.
+//! Knows names and repositories, not trust: a client that may pull an image still receives it only if it is admitted.
 
 pub mod certificate;
 pub mod config;
@@ -28,7 +27,7 @@ use crate::oci::{Registry, Repository};
 use grants::Grants;
 use passwords::Passwords;
 
-/// Decides who a client is and what it may pull, by one reading of the configuration.
+/// Decides who a client is and what it may pull. Built from one version of the configuration.
 #[derive(Debug)]
 pub struct Clients {
     passwords: Option<Passwords>,
@@ -37,7 +36,7 @@ pub struct Clients {
     clock: Clock,
 }
 
-/// A client that was let in. Only [`Clients::identify`] makes one:
+/// A client that is authenticated, or that needs no authentication. Only [`Clients::identify`] creates one:
 ///
 /// ```compile_fail,E0423
 /// use countersign::access::Client;
@@ -48,21 +47,21 @@ pub struct Clients {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client(Option<Arc<str>>);
 
-/// Why a client is not let in.
+/// Why a client is not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unauthorized {
-    /// It did not say who it is.
+    /// It sent no credentials.
     Unknown,
-    /// What it said does not hold.
+    /// Its credentials are wrong.
     Wrong,
     /// Its token has expired, or this gate did not issue it.
     Token,
-    /// It could not be found out in time: too many passwords are being looked at.
+    /// Too many password checks are in progress.
     Busy,
 }
 
 impl Client {
-    /// The name of its user; none where everybody is let in.
+    /// The user name; `None` where everyone may pull.
     pub fn user(&self) -> Option<&Arc<str>> {
         self.0.as_ref()
     }
@@ -75,7 +74,7 @@ impl fmt::Display for Client {
 }
 
 impl Clients {
-    /// An error is the system's, which gives no random numbers.
+    /// Fails if the system provides no random numbers.
     pub fn new(config: &Config, clock: Clock) -> Result<Self, Unspecified> {
         Ok(Self {
             passwords: config.htpasswd.clone().map(Passwords::new).transpose()?,
@@ -85,8 +84,8 @@ impl Clients {
         })
     }
 
-    /// Those of another reading of the configuration: who was let in by a password is known to be, where the file
-    /// of users still says so.
+    /// The clients of a new version of the configuration. Passwords that were verified before stay verified while the
+    /// user's hash is the same.
     pub fn renewed(&self, config: &Config) -> Result<Self, Unspecified> {
         let renewed = Self::new(config, self.clock.clone())?;
         let passwords = match (&self.passwords, &config.htpasswd) {
@@ -96,18 +95,18 @@ impl Clients {
         Ok(Self { passwords, ..renewed })
     }
 
-    /// Everybody, and everything.
+    /// Everyone may pull everything.
     pub fn open() -> Self {
         let (passwords, certificates, grants) = (None, None, Grants::default());
         Self { passwords, certificates, grants, clock: Clock::System }
     }
 
-    /// Whether everybody may pull everything.
+    /// Whether everyone may pull everything.
     pub fn is_open(&self) -> bool {
         self.passwords.is_none() && self.certificates.is_none()
     }
 
-    /// Who sent these `headers` from there on a connection with that certificate, if it bore one.
+    /// The client that sent `headers` from that address, on a connection with that certificate, if any.
     pub async fn identify(
         &self,
         headers: &HeaderMap,
@@ -118,7 +117,7 @@ impl Clients {
             return Ok(Client(None));
         }
         if let (Some(certificates), Some(certificate)) = (&self.certificates, certificate) {
-            // Who bears a certificate is who it says, or nobody.
+            // A client with a certificate is authenticated by it, or not at all.
             let user = certificates.user(certificate, &self.clock).ok_or(Unauthorized::Wrong)?;
             return Ok(Client(Some(user)));
         }
@@ -130,36 +129,36 @@ impl Clients {
         Ok(Client(Some(user)))
     }
 
-    /// A token for the user whose password is in `headers`. It stands for the password for [`LIFETIME`].
+    /// A token for the user whose password is in `headers`. It replaces the password for [`LIFETIME`].
     pub async fn token(&self, headers: &HeaderMap, from: IpAddr) -> Result<Token, Unauthorized> {
         let passwords = self.passwords.as_ref().ok_or(Unauthorized::Unknown)?;
         let user = passwords.user(headers, from).await?;
         passwords.token(&user, self.clock.now()).ok_or(Unauthorized::Wrong)
     }
 
-    /// Whether a client that says nothing of itself can be told to send a password.
+    /// Whether a client without credentials can be asked for a password.
     pub fn takes_passwords(&self) -> bool {
         self.passwords.is_some()
     }
 
-    /// What a client that is not let in is to know.
+    /// The message for a client that is not authenticated.
     pub fn sentence(&self, why: Unauthorized) -> &'static str {
         match why {
             Unauthorized::Unknown | Unauthorized::Wrong | Unauthorized::Token
                 if !self.takes_passwords() =>
             {
-                "only clients with a certificate of the gate's own CA may pull"
+                "only clients with a certificate from the gate's client CA may pull"
             }
-            Unauthorized::Unknown => "only users of the gate may pull: `docker login`",
-            Unauthorized::Wrong => "the user's name or the password is wrong: `docker login`",
+            Unauthorized::Unknown => "only users of the gate may pull: run `docker login`",
+            Unauthorized::Wrong => "wrong user name or password: run `docker login`",
             Unauthorized::Token => {
                 "the token has expired, or another gate issued it: repeat the request with a password"
             }
-            Unauthorized::Busy => "too many passwords are being looked at: ask again",
+            Unauthorized::Busy => "too many logins in progress; retry",
         }
     }
 
-    /// Whether `client` may have what is in that repository.
+    /// Whether `client` may pull from that repository.
     pub fn may_pull(&self, client: &Client, registry: &Registry, repository: &Repository) -> bool {
         self.grants.cover(client.user().map(|user| &**user), registry, repository)
     }

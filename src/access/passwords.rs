@@ -1,6 +1,5 @@
-//! Passwords that come with requests, held against their hashes: seldom, because that takes long on
-//! purpose, never by more than a few at once, and by turns, so that whoever sends wrong ones keeps nobody else
-//! waiting.
+//! Passwords in requests. Password checks are slow by design, so results are cached, few checks run at once, and
+//! they run round-robin by client address: a client that sends wrong passwords delays nobody else.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -21,36 +20,36 @@ use super::htpasswd::Htpasswd;
 use super::tokens::{Token, Tokens};
 use crate::clock::Timestamp;
 
-/// How long a password that was right is not held against the same hash again. Long: what is known costs no
-/// turn, and one that is changed has another hash.
+/// How long a verified password is remembered. It can be long: a remembered password costs no check, and a changed
+/// password has another hash.
 const RIGHT: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many that were right are remembered.
+/// How many verified passwords are remembered.
 const MAX_RIGHT: u64 = 10_000;
-/// How many are looked at at once: a crowd of wrong ones leaves room for the work itself.
+/// How many checks run at once. Few, so that a flood of wrong passwords leaves CPU time for serving.
 const AT_ONCE: usize = 1;
-/// The most places that clients come from of which it is known who waits there, and how long after the last.
+/// The most client addresses with a queue of their own, and how long an idle queue is kept.
 const MAX_PLACES: u64 = 10_000;
 const PLACE: Duration = Duration::from_secs(60);
-/// How long one waits for its turn.
+/// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The longest header that can be one.
+/// The longest `Authorization` header that is parsed.
 const MAX_HEADER: usize = 1_024;
 
-/// Which requests bear a password that is right, by one reading of the file.
+/// Verifies passwords and tokens in requests. Built from one version of the file.
 pub(super) struct Passwords {
     file: Htpasswd,
     shared: Arc<Shared>,
 }
 
-/// What outlives a reading of the file.
+/// What is kept when the file is reloaded.
 struct Shared {
-    /// What was right, by a keyed hash of name, password and what that was held against: of no use to anybody
-    /// else, nor once the file says otherwise.
+    /// Verified passwords, by a keyed hash of user name, password and password hash. The keys are useless outside this
+    /// process, and no longer match once the hash in the file changes.
     right: Cache<[u8; 32], Arc<str>>,
     key: [u8; 32],
     tokens: Tokens,
     turns: Arc<Semaphore>,
-    /// One of each place waits for its turn, and the others of that place for it.
+    /// One request per address waits for a turn; the others of that address wait for it.
     places: Cache<IpAddr, Arc<Semaphore>>,
 }
 
@@ -68,17 +67,17 @@ impl Passwords {
         Ok(Self { file, shared: Arc::new(shared) })
     }
 
-    /// The passwords of another reading of the file.
+    /// The passwords of a new version of the file.
     pub(super) fn renewed(&self, file: Htpasswd) -> Self {
         Self { file, shared: self.shared.clone() }
     }
 
-    /// A token of `user`, whose password was verified; none if the file no longer has that user.
+    /// A token for `user`, whose password was verified; `None` if the file no longer has that user.
     pub(super) fn token(&self, user: &str, now: Timestamp) -> Option<Token> {
         self.shared.tokens.issue(user, &self.file, now)
     }
 
-    /// The user of `Authorization: Bearer` (RFC 6750) in `headers`; none if they have no such header.
+    /// The user of `Authorization: Bearer` (RFC 6750) in `headers`; `None` without such a header.
     pub(super) fn token_user(
         &self,
         headers: &HeaderMap,
@@ -91,7 +90,7 @@ impl Passwords {
         scheme.eq_ignore_ascii_case("bearer").then(|| user().ok_or(Unauthorized::Token))
     }
 
-    /// The user of `Authorization: Basic` (RFC 7617), in a request that came `from` there.
+    /// The user of `Authorization: Basic` (RFC 7617), in a request `from` that address.
     pub(super) async fn user(
         &self,
         headers: &HeaderMap,
@@ -113,7 +112,7 @@ impl Passwords {
         }
         let turn = tokio::time::timeout(PATIENCE, self.turn(from));
         let turn = turn.await.map_err(|_| Unauthorized::Busy)?.map_err(|_| Unauthorized::Busy)?;
-        // Many requests of one client come at once, and one of them may have been looked at meanwhile.
+        // A client sends many requests at once; one of them may have been verified in the meantime.
         if let Some(user) = self.known(known_as.as_ref()).await {
             return Ok(user);
         }
@@ -131,7 +130,7 @@ impl Passwords {
         Ok(user)
     }
 
-    /// Waits for a turn of its place, and then of all.
+    /// Waits for a turn among the requests of the same address, then for one among all.
     async fn turn(&self, from: IpAddr) -> Result<[OwnedSemaphorePermit; 2], AcquireError> {
         let one = async { Arc::new(Semaphore::new(1)) };
         let of_place = self.shared.places.get_with(place(from), one).await;
@@ -143,17 +142,17 @@ impl Passwords {
         self.shared.right.get(known_as?).await
     }
 
-    /// None for a user that there is not.
+    /// `None` for an unknown user.
     fn keyed(&self, pair: &Pair) -> Option<[u8; 32]> {
         let hash = self.file.hash_of(pair.split().0?)?;
-        // The key is of one fixed length, and the hash comes with its own, so that no two inputs run together.
+        // The key has a fixed length and the hash has a length prefix, so two inputs never produce the same text.
         let keyed = Sha256::new().chain_update(self.shared.key);
         let keyed = keyed.chain_update((hash.len() as u64).to_be_bytes()).chain_update(hash);
         Some(keyed.chain_update(&pair.0).finalize().into())
     }
 }
 
-/// Who has one address has its whole network of IPv6.
+/// One IPv6 client usually has a whole /64, so that counts as one address.
 fn place(from: IpAddr) -> IpAddr {
     match from.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -169,16 +168,16 @@ impl fmt::Debug for Passwords {
     }
 }
 
-/// `user:password`, as it was sent.
+/// `user:password`, as sent.
 struct Pair(Vec<u8>);
 
 impl Pair {
-    /// Neither a user nor a password: what containers/image sends if it has no credentials.
+    /// Empty user and password: containers/image sends this if it has no credentials.
     fn is_empty(&self) -> bool {
         self.0 == b":"
     }
 
-    /// The name, if it is text, and the password.
+    /// The name, if it is UTF-8, and the password.
     fn split(&self) -> (Option<&str>, &[u8]) {
         let colon = self.0.iter().position(|byte| *byte == b':').unwrap_or(self.0.len());
         let (user, rest) = self.0.split_at(colon);
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_password_lets_nobody_in() {
+    async fn malformed_and_wrong_credentials_are_refused() {
         let passwords = passwords();
         assert_eq!(passwords.user(&HeaderMap::new(), HERE).await, Err(Unauthorized::Unknown));
         let right = basic_of("alice:open sesame");
@@ -259,13 +258,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_empty_user_with_an_empty_password_is_no_credentials() {
+    async fn an_empty_user_and_password_count_as_no_credentials() {
         let none = headers(&["Basic Og=="]);
         assert_eq!(passwords().user(&none, HERE).await, Err(Unauthorized::Unknown));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_too_long_for_a_turn_is_told_to_come_again() {
+    async fn a_request_that_waits_too_long_for_a_turn_is_busy() {
         let passwords = passwords();
         let _all = passwords.shared.turns.clone().acquire_owned().await.unwrap();
         let right = headers(&[&basic_of("alice:open sesame")]);
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_crowd_of_wrong_passwords_keeps_nobody_waiting_who_comes_from_elsewhere() {
+    async fn a_flood_of_wrong_passwords_delays_no_other_address() {
         let passwords = passwords();
         let all = passwords.shared.turns.clone().acquire_owned().await.unwrap();
         let mut order = FuturesUnordered::new();
@@ -292,23 +291,23 @@ mod tests {
         while order.next().await == Some(false) {
             before += 1;
         }
-        assert!(before <= 2, "{before} wrong ones were looked at first");
+        assert!(before <= 2, "{before} wrong passwords were checked first");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_was_let_in_still_is_after_a_reload_and_while_a_crowd_is_looked_at() {
+    async fn a_verified_password_needs_no_turn_after_a_reload() {
         let passwords = passwords();
         let right = headers(&[&basic_of("alice:open sesame")]);
         assert!(passwords.user(&right, HERE).await.is_ok());
         let renewed = passwords.renewed(passwords.file.clone());
         let _all = passwords.shared.turns.clone().acquire_owned().await.unwrap();
         assert_eq!(renewed.user(&right, HERE).await.as_deref(), Ok("alice"));
-        // A crowd of the readings before is counted, too.
+        // Turns taken before the reload still count.
         assert_eq!(renewed.shared.turns.available_permits(), 0);
     }
 
     #[tokio::test]
-    async fn what_was_right_by_another_hash_is_held_against_the_new_one() {
+    async fn a_password_is_checked_again_when_its_hash_changes() {
         let passwords = passwords();
         let right = headers(&[&basic_of("alice:open sesame")]);
         assert!(passwords.user(&right, HERE).await.is_ok());
@@ -321,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ipv6_is_one_place() {
+    fn an_ipv6_network_counts_as_one_address() {
         let place = |text: &str| super::place(text.parse().unwrap());
         assert_eq!(place("2001:db8::1"), place("2001:db8::ffff:0:0:2"));
         assert_ne!(place("2001:db8::1"), place("2001:db8:0:1::1"));

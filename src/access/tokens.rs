@@ -1,7 +1,7 @@
-//! Short-lived tokens for clients that can send a password only to a token endpoint (distribution-spec,
-//! "Token Authentication"). A token names a user and an end, and carries a MAC over both and over the hash
-//! of the user's password: a user who is removed, or whose password changes, has no valid token. What the
-//! user may pull is decided elsewhere, for each request.
+//! Short-lived tokens for clients that send a password only to a token endpoint (distribution-spec,
+//! "Token Authentication"). A token contains a user and an expiry time, and a MAC over both and over the hash of the
+//! user's password: it becomes invalid when the user is removed or the password changes. What the user may pull is
+//! decided for each request, elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::htpasswd::Htpasswd;
 use crate::clock::Timestamp;
 
-/// The lifetime of a token in the answer to the client.
+/// The lifetime of a token, as stated to the client.
 pub const LIFETIME: Duration = Duration::from_secs(5 * 60);
-/// How much longer it is valid: a client that used it in time may have been slow.
+/// How much longer a token is accepted, for slow clients.
 const GRACE: Duration = Duration::from_secs(60);
-/// The longest token, in bytes: names of users are shorter.
+/// The longest token, in bytes; user names are shorter.
 const MAX_TOKEN: usize = 2_048;
-/// The length of the end, in bytes.
+/// The length of the expiry time, in bytes.
 const END: usize = 8;
 /// The length of a MAC, in bytes.
 const MAC: usize = 32;
@@ -39,14 +39,14 @@ impl Token {
 }
 
 impl Tokens {
-    /// An error means that the system gives no random numbers.
+    /// Fails if the system provides no random numbers.
     pub(super) fn new() -> Result<Self, Unspecified> {
         let mut key = [0; MAC];
         aws_lc_rs::rand::fill(&mut key)?;
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &key)))
     }
 
-    /// A token of `user`, whose password was verified; none if `file` has no such user.
+    /// A token for `user`, whose password was verified; `None` if `file` has no such user.
     pub(super) fn issue(&self, user: &str, file: &Htpasswd, now: Timestamp) -> Option<Token> {
         let hash = file.hash_of(user)?;
         let end = now.unix().saturating_add_unsigned((LIFETIME + GRACE).as_secs());
@@ -70,7 +70,7 @@ impl Tokens {
     }
 }
 
-/// What a MAC is made of. The lengths keep two inputs from being the same message.
+/// The input of a MAC. The length prefixes keep two inputs from producing the same message.
 fn message(end: i64, user: &str, hash: &str) -> Vec<u8> {
     let mut message = end.to_be_bytes().to_vec();
     for part in [user, hash] {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_valid_a_little_longer_than_its_client_is_told() {
+    fn a_token_is_accepted_shortly_after_its_stated_lifetime() {
         let (tokens, file) = (Tokens::new().unwrap(), file("x"));
         let token = tokens.issue("alice", &file, NOW).unwrap();
         let user = |now| tokens.user(token.as_str(), &file, now);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_ends_with_the_users_password() {
+    fn a_token_becomes_invalid_with_the_users_password() {
         let (tokens, before) = (Tokens::new().unwrap(), file("x"));
         let token = tokens.issue("alice", &before, NOW).unwrap();
         assert_eq!(tokens.user(token.as_str(), &file("y"), NOW), None);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_was_changed_or_made_elsewhere_is_not_valid() {
+    fn a_changed_or_foreign_token_is_invalid() {
         let (tokens, file) = (Tokens::new().unwrap(), file("x"));
         let token = tokens.issue("alice", &file, NOW).unwrap();
         let bytes = URL_SAFE_NO_PAD.decode(token.as_str()).unwrap();

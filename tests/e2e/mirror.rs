@@ -131,7 +131,7 @@ fn docker_without_the_gates_password_asks_docker_hub_for_nothing() {
             }
         }
         let wrong = site.docker.cli().with_hub_password("alice", "bob");
-        site.sticks(&pull(&wrong), "app:1", "the user's name or the password is wrong");
+        site.sticks(&pull(&wrong), "app:1", "wrong user name or password");
         let alice = site.docker.cli().with_hub_password("alice", "alice");
         site.comes(&pull(&alice), "app:1", &site.signed);
         site.sticks(&pull(&alice), "app:unsigned", UNSIGNED);

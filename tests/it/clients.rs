@@ -340,17 +340,17 @@ path = "store"
 registry = "one.example"
 
 [clients]
-open = true #! clients.open: instead of `htpasswd`
+open = true #! clients.open: cannot be combined with `htpasswd`
 htpasswd = "none" #! clients.htpasswd: cannot be read
 tls_client_ca = "none" #! clients.tls_client_ca: cannot be read #! clients.tls_client_ca: needs TLS
 user = "x" #! clients.user: unknown key
 
-[[clients.rule]] #! clients.rule.users: at least one must be given
+[[clients.rule]] #! clients.rule.users: needs at least one entry
 images = ["one.example/a:v1", "one.example/a b"] #! clients.rule.images: repositories, not tags #! clients.rule.images: a character
 
 [[clients.rule]]
 users = ["", "alice"] #! clients.rule.users: an empty text
-images = [] #! clients.rule.images: at least one must be given
+images = [] #! clients.rule.images: needs at least one entry
 image = [] #! clients.rule.image: did you mean `images`?
 "#,
     );
@@ -370,9 +370,9 @@ fn who_may_pull_must_be_said_where_others_can_connect() {
     }
     for far in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "128.0.0.1:1"] {
         let told = with(far, "").join("\n");
-        assert!(told.contains("say who may pull") && told.contains(far), "{far}: {told}");
+        assert!(told.contains("set who may pull") && told.contains(far), "{far}: {told}");
         assert_eq!(with(far, "[clients]\nopen = true\n"), Vec::<String>::new(), "{far}");
         let closed = with(far, "[clients]\nopen = false\n").join("\n");
-        assert!(closed.contains("then say who may pull"), "{closed}");
+        assert!(closed.contains("set who may pull"), "{closed}");
     }
 }

@@ -57,7 +57,7 @@ async fn docker_without_a_password_is_denied_for_good_where_it_asks_for_a_token(
     let none = world.as_mirror(Method::GET, &realm, &[DOCKER]).await;
     denies_for_good(&none, "only users of the gate may pull");
     let wrong = docker(&world, "alice", "bob", &realm).await;
-    denies_for_good(&wrong, "the user's name or the password is wrong");
+    denies_for_good(&wrong, "wrong user name or password");
     for refresh in [Method::POST, Method::PUT] {
         denies_for_good(&world.as_mirror(refresh, &realm, &[DOCKER]).await, "");
     }
