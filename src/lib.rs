@@ -98,35 +98,131 @@
 //! - [`doctor`]: the ways around the gate that a client's files leave open.
 //! - [`systemd`]: what the service manager is told.
 //! - [`cli`]: the commands.
+//!
+//! The program uses `cli` alone. The feature `test-support` makes the other modules public for the tests, and adds what
+//! only tests call; without it the compiler reports code that the program does not use.
 
+// What is public or reexported serves the tests, too.
+#![cfg_attr(not(feature = "test-support"), allow(unused_imports, unreachable_pub))]
+
+#[cfg(feature = "test-support")]
 pub mod clock;
+#[cfg(not(feature = "test-support"))]
+mod clock;
+#[cfg(feature = "test-support")]
 pub mod requester;
+#[cfg(not(feature = "test-support"))]
+mod requester;
+#[cfg(feature = "test-support")]
 pub mod text;
+#[cfg(not(feature = "test-support"))]
+mod text;
+#[cfg(feature = "test-support")]
 pub mod telemetry;
+#[cfg(not(feature = "test-support"))]
+mod telemetry;
+#[cfg(feature = "test-support")]
 pub mod tasks;
+#[cfg(not(feature = "test-support"))]
+mod tasks;
+#[cfg(feature = "test-support")]
 pub mod json;
+#[cfg(not(feature = "test-support"))]
+mod json;
+#[cfg(feature = "test-support")]
 pub mod glob;
+#[cfg(not(feature = "test-support"))]
+mod glob;
+#[cfg(feature = "test-support")]
 pub mod queue_time;
+#[cfg(not(feature = "test-support"))]
+mod queue_time;
+#[cfg(feature = "test-support")]
 pub mod parsing;
+#[cfg(not(feature = "test-support"))]
+mod parsing;
+#[cfg(feature = "test-support")]
 pub mod toml_reader;
+#[cfg(not(feature = "test-support"))]
+mod toml_reader;
+#[cfg(feature = "test-support")]
 pub mod oci;
+#[cfg(not(feature = "test-support"))]
+mod oci;
+#[cfg(feature = "test-support")]
 pub mod http_client;
+#[cfg(not(feature = "test-support"))]
+mod http_client;
+#[cfg(feature = "test-support")]
 pub mod store;
+#[cfg(not(feature = "test-support"))]
+mod store;
+#[cfg(feature = "test-support")]
 pub mod registry_client;
+#[cfg(not(feature = "test-support"))]
+mod registry_client;
+#[cfg(feature = "test-support")]
 pub mod pull_through;
+#[cfg(not(feature = "test-support"))]
+mod pull_through;
+#[cfg(feature = "test-support")]
 pub mod trust;
+#[cfg(not(feature = "test-support"))]
+mod trust;
+#[cfg(feature = "test-support")]
 pub mod exemptions;
+#[cfg(not(feature = "test-support"))]
+mod exemptions;
+#[cfg(feature = "test-support")]
 pub mod policy;
+#[cfg(not(feature = "test-support"))]
+mod policy;
+#[cfg(feature = "test-support")]
 pub mod access;
+#[cfg(not(feature = "test-support"))]
+mod access;
+#[cfg(feature = "test-support")]
 pub mod gate;
+#[cfg(not(feature = "test-support"))]
+mod gate;
+#[cfg(feature = "test-support")]
 pub mod audit;
+#[cfg(not(feature = "test-support"))]
+mod audit;
+#[cfg(feature = "test-support")]
 pub mod server;
+#[cfg(not(feature = "test-support"))]
+mod server;
+#[cfg(feature = "test-support")]
 pub mod config;
+#[cfg(not(feature = "test-support"))]
+mod config;
+#[cfg(feature = "test-support")]
 pub mod commands;
+#[cfg(not(feature = "test-support"))]
+mod commands;
+#[cfg(feature = "test-support")]
 pub mod admin;
+#[cfg(not(feature = "test-support"))]
+mod admin;
+#[cfg(feature = "test-support")]
 pub mod app;
+#[cfg(not(feature = "test-support"))]
+mod app;
+#[cfg(feature = "test-support")]
 pub mod demo;
+#[cfg(not(feature = "test-support"))]
+mod demo;
+#[cfg(feature = "test-support")]
 pub mod client_config;
+#[cfg(not(feature = "test-support"))]
+mod client_config;
+#[cfg(feature = "test-support")]
 pub mod doctor;
+#[cfg(not(feature = "test-support"))]
+mod doctor;
+#[cfg(feature = "test-support")]
 pub mod systemd;
+#[cfg(not(feature = "test-support"))]
+mod systemd;
 pub mod cli;

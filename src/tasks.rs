@@ -203,6 +203,7 @@ impl Supervisor {
     }
 
     /// Has `task` panic at once, or, if it is a thread, within a second: for tests.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn kill(&self, task: Task) {
         let fault = &self.shared.faults[task as usize];
         fault.due.store(true, Ordering::Release);
@@ -210,6 +211,7 @@ impl Supervisor {
     }
 
     /// Has the thread of `task` hang within a second, as on a disk that does not answer, or go on: for tests.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn hang(&self, task: Task, hangs: bool) {
         self.shared.faults[task as usize].hangs.store(hangs, Ordering::Release);
     }

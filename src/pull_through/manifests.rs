@@ -121,6 +121,7 @@ impl PullThrough {
     }
 
     /// Whether `digest` is known to be a manifest of that repository.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn is_manifest(
         &self,
         registry: &Registry,

@@ -12,7 +12,7 @@ use super::{Upstream, accept, text};
 use crate::http_client::{Body, Method};
 use crate::oci::headers::OCI_FILTERS_APPLIED;
 use crate::oci::manifest::MAX_MANIFEST;
-use crate::oci::{Digest, ErrorCode, Manifest, MediaType, Repository};
+use crate::oci::{Digest, Manifest, MediaType, Repository};
 use crate::parsing;
 
 /// The longest list of referrers, which is an index.
@@ -48,7 +48,7 @@ pub enum Listing {
     /// One page; where it names the next one in no way that we know, what it does.
     Page(Referrers, Option<Violation>),
     /// It has the API, or may have it, and not this repository or manifest.
-    Unknown(ErrorCode),
+    Unknown,
     /// It answered with this status as a registry without this API does.
     Unsupported(StatusCode),
     /// It answered with this status and a web page or an unreadable body, which says nothing about the
@@ -73,7 +73,7 @@ impl Upstream {
             Listing::Page(page, None) => Ok(Some(page)),
             Listing::Page(_, Some(violation)) => Err(violation.into()),
             Listing::WebPage(StatusCode::OK) => Err(Violation::Missing("OCI index").into()),
-            Listing::Unknown(_) | Listing::Unsupported(_) | Listing::WebPage(_) => Ok(None),
+            Listing::Unknown | Listing::Unsupported(_) | Listing::WebPage(_) => Ok(None),
         }
     }
 
@@ -152,10 +152,8 @@ async fn unlisted(response: Response<Body>) -> Listing {
         return Listing::WebPage(status);
     };
     // A registry that has the API names what it does not know.
-    if status == StatusCode::NOT_FOUND
-        && let Some(code) = error::absence_in(&body).0
-    {
-        return Listing::Unknown(code);
+    if status == StatusCode::NOT_FOUND && error::absence_in(&body).0.is_some() {
+        return Listing::Unknown;
     }
     match is_html || body.trim_ascii_start().starts_with(b"<") {
         true => Listing::WebPage(status),

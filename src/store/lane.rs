@@ -49,6 +49,7 @@ impl Lane {
     }
 
     /// Has `before` called before each piece of work: for tests, whose disk hangs in it.
+    #[cfg(any(test, feature = "test-support"))]
     pub(super) fn before_each(&self, before: Before) {
         let _ = self.before.set(before);
     }

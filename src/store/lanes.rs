@@ -130,11 +130,13 @@ impl Store {
     }
 
     /// Has `before` called before each read: for tests, whose disk hangs in it.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn before_each_read(&self, before: impl Fn() + Send + Sync + 'static) {
         self.disk.lanes.read.before_each(Box::new(before));
     }
 
     /// The same before each write that somebody waits for.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn before_each_write(&self, before: impl Fn() + Send + Sync + 'static) {
         self.disk.lanes.write.before_each(Box::new(before));
     }

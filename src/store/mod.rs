@@ -171,6 +171,7 @@ impl Store {
     }
 
     /// Whether content that is kept is known to be a manifest in that repository.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn is_manifest(
         &self,
         registry: &Registry,
@@ -182,6 +183,7 @@ impl Store {
     }
 
     /// Notes that the manifest `parent` lists `child`, for as long as the parent is kept.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn link(
         &self,
         registry: &Registry,
@@ -237,16 +239,19 @@ impl Store {
     }
 
     /// Waits until the files of downloads that ended before this call are removed, for at most `most`.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn wait_for_removals(&self, most: Duration) {
         self.disk.removal.wait(most);
     }
 
     /// Does at once what [`Self::tend`] does every few seconds.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn look_after(&self) {
         self.disk.look_after(|| true);
     }
 
     /// Scrubs all that is due at `now`, as fast as the disk goes.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn scrub_due(&self, now: Timestamp) {
         let mut scrub = Scrub::new(self.disk.clone());
         while scrub.step(now) != Step::Idle {}
@@ -278,6 +283,7 @@ impl StoredContent {
     }
 
     /// Whether it was a manifest in the repository that it was asked for in.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn is_manifest(&self) -> bool {
         matches!(self.seen, HeldAs::Manifest { .. })
     }

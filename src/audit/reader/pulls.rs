@@ -102,6 +102,7 @@ impl Pulls {
         self.images.len()
     }
 
+    #[cfg(any(test, feature = "test-support"))]
     pub fn is_empty(&self) -> bool {
         self.images.is_empty()
     }

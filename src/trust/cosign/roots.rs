@@ -38,7 +38,6 @@ pub struct Roots {
     root: TrustedRoot,
     verifier: Verifier,
     fingerprint: Digest,
-    public_good: bool,
 }
 
 impl fmt::Debug for Roots {
@@ -50,27 +49,19 @@ impl fmt::Debug for Roots {
 impl Roots {
     /// The root of the public-good instance, as it was when this program was built.
     pub fn public_good() -> Result<Self, String> {
-        Self::read(SIGSTORE_PRODUCTION_TRUSTED_ROOT, true)
+        Self::parse(SIGSTORE_PRODUCTION_TRUSTED_ROOT)
     }
 
     /// Reads a `trusted_root.json`.
     pub fn parse(json: &str) -> Result<Self, String> {
-        Self::read(json, false)
-    }
-
-    fn read(json: &str, public_good: bool) -> Result<Self, String> {
         let root = TrustedRoot::from_json(json)
             .map_err(|e| format!("is no trusted_root.json of Sigstore: {e}"))?;
         let verifier = Verifier::new(&root).map_err(|e| format!("cannot be used: {e}"))?;
-        Ok(Self { root, verifier, fingerprint: Digest::of(json.as_bytes()), public_good })
+        Ok(Self { root, verifier, fingerprint: Digest::of(json.as_bytes()) })
     }
 
     pub fn fingerprint(&self) -> Digest {
         self.fingerprint
-    }
-
-    pub fn is_public_good(&self) -> bool {
-        self.public_good
     }
 
     /// Whether it trusts a certificate authority of the public Sigstore, which gives everyone a certificate;

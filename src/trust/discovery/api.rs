@@ -26,7 +26,7 @@ impl Search {
                 false
             }
             // None of these tells whether there is the API.
-            Ok(Listing::Unknown(_) | Listing::WebPage(_)) | Err(_) => false,
+            Ok(Listing::Unknown | Listing::WebPage(_)) | Err(_) => false,
         }
     }
 }

@@ -65,7 +65,7 @@ impl Asking<'_> {
                 .await;
             self.came(at, reserved, listed.map_err(FetchError::from), |listing| match listing {
                 Listing::Page(page, _) => page.bytes().len(),
-                Listing::Unknown(_) | Listing::Unsupported(_) | Listing::WebPage(_) => 0,
+                Listing::Unknown | Listing::Unsupported(_) | Listing::WebPage(_) => 0,
             })
         };
         let question = (at.clone(), *subject, artifact_type, page.to_query());

@@ -40,7 +40,9 @@ mod shape;
 mod steps;
 
 pub use limit::{Limit, MAX_BYTES, MAX_CANDIDATES, MAX_PAGES, MAX_REQUESTS, MAX_STATEMENT};
-pub use located::{Found, Located, Looked, Unread, Why};
+#[cfg(any(test, feature = "test-support"))]
+pub use located::Located;
+pub use located::{Found, Looked, Unread, Why};
 pub use order::Hint;
 pub use request_budget::RequestBudget;
 pub use search::Search;
@@ -95,6 +97,7 @@ impl Places {
     }
 
     /// Runs the same search to its end: every signature in every place.
+    #[cfg(any(test, feature = "test-support"))]
     pub async fn locate(
         &self,
         kind: SignatureKind,

@@ -67,6 +67,7 @@ impl RequestBudget {
     }
 
     /// How often registries were asked so far.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::Relaxed)
     }

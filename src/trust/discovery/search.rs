@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::learned::Layout;
 use super::limit::MAX_CANDIDATES;
-use super::located::{Located, Looked, Unread, Why};
+#[cfg(any(test, feature = "test-support"))]
+use super::located::Located;
+use super::located::{Looked, Unread, Why};
 use super::order::Hint;
 use super::request_budget::{At, RequestBudget};
 use super::steps::{Open, Outcome, Step};
@@ -107,6 +109,7 @@ impl Search {
     }
 
     /// Everything that is left, to the end.
+    #[cfg(any(test, feature = "test-support"))]
     pub async fn all(mut self) -> Located {
         let mut candidates = Vec::new();
         while let Some(found) = self.next().await {

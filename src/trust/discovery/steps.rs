@@ -190,13 +190,11 @@ impl Search {
                     None => outcome.next.push(Step::Schema(at.clone())),
                 }
             }
-            Ok(Listing::Unknown(_) | Listing::Unsupported(_) | Listing::WebPage(_))
-                if number > 1 =>
-            {
+            Ok(Listing::Unknown | Listing::Unsupported(_) | Listing::WebPage(_)) if number > 1 => {
                 let broken = UpstreamError::Protocol(Violation::Missing("next page"));
                 outcome.unread(&place, FetchError::from(broken));
             }
-            Ok(Listing::Unknown(_)) => {
+            Ok(Listing::Unknown) => {
                 outcome.looked(&place, Found::Nothing { others: 0 });
                 outcome.next.push(Step::Schema(at.clone()));
             }

@@ -35,6 +35,7 @@ impl Anchor {
     }
 
     /// Where signatures are, if not beside the image.
+    #[cfg(any(test, feature = "test-support"))]
     pub fn signature_repository(&self) -> Option<(&Registry, &Repository)> {
         self.config
             .signature_repository

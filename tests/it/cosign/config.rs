@@ -1,6 +1,6 @@
 //! What an operator may write of a cosign anchor, and what is said of what they may not.
 
-use countersign::trust::cosign::{Anchor, Signers, Tlog};
+use countersign::trust::cosign::{Anchor, Roots, Signers, Tlog};
 
 use crate::sigstore::{Authority, Key, Kind, Leaf, Sigstore, Term};
 
@@ -24,7 +24,7 @@ fn the_three_ways_to_say_who_signs_have_their_defaults() {
     let config = read("keys = [\"k\"]", &[("k", &pem)]).unwrap();
     assert!(matches!(&config.signers, Signers::Keys(keys) if keys.len() == 1));
     assert_eq!((config.tlog, config.refresh.as_secs()), (Tlog::Ignore, 300));
-    assert!(config.roots.is_public_good());
+    assert_eq!(config.roots.fingerprint(), Roots::public_good().unwrap().fingerprint());
     let config = read(KEYLESS, &[]).unwrap();
     assert!(matches!(config.signers, Signers::Keyless { .. }));
     assert_eq!(config.tlog, Tlog::Require);
@@ -48,7 +48,7 @@ fn every_key_of_the_contract_is_read() {
     assert_eq!(config.predicate_type.as_deref(), Some("https://slsa.dev/provenance/v1"));
     assert_eq!(config.annotations.get("env").map(String::as_str), Some("prod"));
     assert_eq!((config.tlog, config.refresh.as_secs()), (Tlog::Ignore, 30));
-    assert!(!config.roots.is_public_good());
+    assert_ne!(config.roots.fingerprint(), Roots::public_good().unwrap().fingerprint());
     let (registry, repository) = config.signature_repository.clone().unwrap();
     assert_eq!((registry.as_str(), repository.as_str()), ("registry.example.com", "signatures"));
     assert!(Anchor::new(config).wants_attestation());
