@@ -240,7 +240,7 @@ path = "store"
 [[upstream]]
 registry = "one.example"
 
-[[anchor]] #! anchor: say which root keys to trust
+[[anchor]] #! anchor: name the root keys to trust
 name = "unpinned"
 scheme = "notaryv1"
 url = "https://notary.example"
@@ -249,17 +249,17 @@ url = "https://notary.example"
 name = "unpinned" #! anchor.name: another [[anchor]] is called "unpinned"
 scheme = "notaryv1"
 url = "https://notary.example"
-root_keys = [] #! anchor.root_keys: an empty list trusts nothing
-signers = [] #! anchor.signers: an empty list asks for nobody
+root_keys = [] #! anchor.root_keys: the list is empty
+signers = [] #! anchor.signers: the list is empty
 
 [[anchor]]
 name = "two-ways"
 scheme = "notaryv1"
 url = "https://notary.example"
 root_keys = ["0000000000000000000000000000000000000000000000000000000000000000"]
-trust_on_first_use = true #! anchor.trust_on_first_use: instead of `root_keys`
+trust_on_first_use = true #! anchor.trust_on_first_use: not both
 
-[[anchor]] #! anchor: say which root keys
+[[anchor]] #! anchor: name the root keys
 name = "not pinned after all" #! anchor.name: is no anchor's name
 scheme = "notaryv1"
 url = "https://notary.example"
@@ -273,7 +273,7 @@ password_file = "secret"
 token_realm = "auth.example:443/x" #! anchor.token_realm: "auth.example:443/x"
 gun = "{host}/{repository}" #! anchor.gun: neither {registry} nor {repository}
 root_keys = ["keys/none.pem", "0000"] #! anchor.root_keys: none.pem cannot be read #! anchor.root_keys: 0000 cannot be read
-signers = ["alice", "Bob/../x"] #! anchor.signers: is no signer's name
+signers = ["alice", "Bob/../x"] #! anchor.signers: is not a valid signer name
 wildcard_root_names = 1 #! anchor.wildcard_root_names: expected true or false
 refresh = "often" #! anchor.refresh: is no duration
 max_stale = "1w" #! anchor.max_stale: is no duration

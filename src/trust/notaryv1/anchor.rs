@@ -1,4 +1,4 @@
-//! One `[[anchor]]` with `scheme = "notaryv1"`: a Notary server, and which of its roots to trust.
+//! An `[[anchor]]` with `scheme = "notaryv1"`: a Notary server and the root keys to trust.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use super::role::Delegated;
 use super::root_of_trust::{Pin, Pins, Terms};
 use super::state::{State, StateError};
 
-/// How long the timestamps of a Notary server live, unless its operator configures it otherwise.
+/// The default lifetime of the timestamps that a Notary server issues.
 pub const TIMESTAMP_LIFE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-/// How far ahead of now a timestamp may expire, where the anchor does not say.
+/// The default of `max_timestamp_life`.
 const DEFAULT_TIMESTAMP_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// What an operator says of one Notary server.
+/// The configuration of one Notary server.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub name: Arc<str>,
@@ -35,13 +35,13 @@ pub struct Config {
     pub ca: Option<PathBuf>,
     pub username: Option<String>,
     pub password_file: Option<PathBuf>,
-    /// A host that may be shown the credentials if the server names it as its token realm.
+    /// A host that may receive the credentials if the server names it as its token realm.
     pub token_realm: Option<Host<String>>,
     pub template: Template,
     pub pins: Pins,
     pub signers: Vec<Delegated>,
     pub wildcard_root_names: bool,
-    /// How far ahead a timestamp may expire.
+    /// How far in the future a timestamp may expire.
     pub max_timestamp_life: Duration,
     /// Keys whose signatures do not count.
     pub revoked: RevokedSet,
@@ -60,7 +60,7 @@ pub enum AnchorError {
     State(#[from] StateError),
 }
 
-/// An anchor that can be asked.
+/// An anchor, ready to be queried.
 #[derive(Clone, Debug)]
 pub struct Anchor {
     pub(super) config: Config,
@@ -69,7 +69,7 @@ pub struct Anchor {
 }
 
 impl Config {
-    /// Reads the section; `name` has been read from it.
+    /// Reads the rest of the section. `name` was already read.
     pub fn read(section: &Section<'_>, name: Arc<str>) -> Option<Self> {
         let url = section.required::<Url>("url");
         if url.as_ref().is_some_and(|url| !is_base(url)) {
@@ -77,14 +77,16 @@ impl Config {
         }
         let signers = section.texts("signers");
         if signers.as_ref().is_some_and(Vec::is_empty) {
-            section.wrong("signers", "an empty list asks for nobody; leave the key out to say so");
+            section.wrong("signers", "the list is empty; remove the key to require no signer");
         }
         let signers = signers.unwrap_or_default();
         let signers = signers.iter().filter_map(|signer| {
             let role = Delegated::parse(&format!("targets/{signer}"));
             if role.is_none() {
-                section
-                    .wrong("signers", format!("{signer:?} is no signer's name: a-z, 0-9, - and _"));
+                section.wrong(
+                    "signers",
+                    format!("{signer:?} is not a valid signer name; use a-z, 0-9, - and _"),
+                );
             }
             role
         });
@@ -122,7 +124,7 @@ impl Config {
 }
 
 impl Config {
-    /// What it means, in one line.
+    /// A summary of one line, for people.
     pub fn told(&self) -> String {
         let pins = match &self.pins {
             Pins::FirstUse => "TRUSTS THE FIRST ROOT IT SEES".to_owned(),
@@ -134,7 +136,7 @@ impl Config {
             keys => format!("; {keys} revoked"),
         };
         let life = days(self.max_timestamp_life);
-        format!("at {}, {pins}, timestamps for {life} at most{revoked}", self.url)
+        format!("at {}, {pins}, timestamps valid for at most {life}{revoked}", self.url)
     }
 }
 
@@ -144,27 +146,28 @@ fn max_timestamp_life(section: &Section<'_>) -> Duration {
     if life.is_zero() {
         section.wrong(
             key,
-            "every timestamp would count as expired: write \"90d\"; Notary issues timestamps for 14 days",
+            "with zero, every timestamp is expired; write \"90d\" (Notary issues timestamps for 14 days)",
         );
     }
     life
 }
 
-/// Reads `revoked`, and reports the keys that mean nothing here.
+/// Reads `revoked` and reports the restriction keys that do not apply to Notary v1.
 fn revoked(section: &Section<'_>) -> RevokedSet {
-    let unproven = "Notary v1 proves no time of signing: rotate the key that was lost, and name it in `revoked`";
+    let unproven =
+        "Notary v1 does not prove signing times; rotate the lost key and list it in `revoked`";
     section.refuse("not_after", unproven);
     section.refuse("max_age", unproven);
     section.refuse(
         "signed_identity",
-        "Notary v1 signs the name of the repository in any case: cosign only",
+        "this key is for cosign only; Notary v1 always signs the repository name",
     );
     RevokedSet::read(section, |kind| match kind {
         RevokedKind::Key => Ok(()),
-        RevokedKind::Certificate | RevokedKind::Serial => Err(
-            "certificates are those of root keys: take it out of `root_keys`, or write \"key:…\"",
-        ),
-        RevokedKind::LogEntry => Err("Notary v1 has no log: write \"key:…\""),
+        RevokedKind::Certificate | RevokedKind::Serial => {
+            Err("only root keys have certificates; remove it from `root_keys`, or write \"key:…\"")
+        }
+        RevokedKind::LogEntry => Err("Notary v1 has no transparency log; write \"key:…\""),
     })
 }
 
@@ -173,7 +176,7 @@ fn realm(section: &Section<'_>) -> Option<Host<String>> {
     Host::parse(&text).map_err(|e| section.wrong("token_realm", format!("{text:?}: {e}"))).ok()
 }
 
-/// The pins of a section: at least one, or the explicit wish to trust what comes first.
+/// Reads the pins: at least one root key, or an explicit `trust_on_first_use`.
 fn pins(section: &Section<'_>) -> Option<Pins> {
     let first_use = section.flag("trust_on_first_use").unwrap_or(false);
     let Some(texts) = section.texts("root_keys") else {
@@ -183,23 +186,26 @@ fn pins(section: &Section<'_>) -> Option<Pins> {
         if !section.has("root_keys") {
             section.wrong(
                 "",
-                "say which root keys to trust: `root_keys = [\"<64 hex>\", \"root.pem\"]` (docker names the file of \
-                 the root key in ~/.docker/trust/private by its id), or `trust_on_first_use = true` to believe whoever answers first",
+                "name the root keys to trust: `root_keys = [\"<64 hex>\", \"root.pem\"]` (in ~/.docker/trust/private, \
+                 the file name of a root key is its id), or set `trust_on_first_use = true` to trust the first root that the \
+                 server returns",
             );
         }
         return None;
     };
     if first_use {
-        section.wrong("trust_on_first_use", "it stands instead of `root_keys`, not beside it");
+        section.wrong(
+            "trust_on_first_use",
+            "set either `root_keys` or `trust_on_first_use`, not both",
+        );
     }
     if texts.is_empty() {
-        section.wrong("root_keys", "an empty list trusts nothing");
+        section.wrong("root_keys", "the list is empty; name at least one root key");
         return None;
     }
     let pin = |text: &String| {
         let looks_like_id = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        let otherwise =
-            "the id of a root key has 64 hex digits, anything else is taken for a file's name";
+        let otherwise = "a root key id has 64 hex digits; anything else is read as a file name";
         let content = if looks_like_id {
             text.clone()
         } else {
@@ -219,14 +225,14 @@ fn notary(config: &Config, metrics: &Metrics) -> Result<Notary, AnchorError> {
 }
 
 impl Anchor {
-    /// Opens the memory below `store`; connects to nothing yet.
+    /// Opens the trust memory in `store`. Does not connect yet.
     pub fn open(config: Config, store: &Path, metrics: &Metrics) -> Result<Self, AnchorError> {
         let notary = notary(&config, metrics)?;
         let state = State::open(store, &config.name)?;
         Ok(Self { config, notary, state })
     }
 
-    /// The same, and the memory is only read: another process may be keeping it.
+    /// As [`Self::open`], but reads the trust memory only, because another process may be writing it.
     pub fn look(config: Config, store: &Path, metrics: &Metrics) -> Result<Self, AnchorError> {
         let notary = notary(&config, metrics)?;
         let state = State::look(store, &config.name);
@@ -241,7 +247,7 @@ impl Anchor {
         &self.config
     }
 
-    /// The GUN that this anchor has for an image.
+    /// The GUN of an image at this anchor.
     pub fn gun(&self, registry: &Registry, repository: &Repository) -> Result<Gun, InvalidName> {
         self.config.template.gun(registry, repository)
     }

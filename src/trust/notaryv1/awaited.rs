@@ -1,5 +1,5 @@
-//! A refresh and the clients that wait for it: whether a client still waits, and for how long the server has
-//! been asked. Time in the gate's own queue is not silence of the server.
+//! The state of a refresh: whether a client still waits for it, and how long its requests to the server have taken.
+//! Time in the gate's own queue does not count as time of the server.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +11,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::entry::Key;
 
-/// Connects a refresh with the client that waits for it. The clones are connected as well.
+/// Connects a refresh with the client that waits for it. Clones share one state.
 #[derive(Clone, Default)]
 pub(super) struct Awaited {
     abandoned: CancellationToken,
-    /// The refresh goes on although no client waits for it.
+    /// The refresh continues even if no client waits for it.
     committed: Arc<AtomicBool>,
 }
 
@@ -25,7 +25,7 @@ impl Awaited {
         self.abandoned.clone().drop_guard()
     }
 
-    /// Completes when no client waits any more, unless the refresh is committed.
+    /// Completes when no client waits any more. Never completes if the refresh is committed.
     pub(super) async fn abandoned(&self) {
         self.abandoned.cancelled().await;
         if self.committed.load(Ordering::Relaxed) {
@@ -33,27 +33,28 @@ impl Awaited {
         }
     }
 
-    /// From now on the refresh goes on to its end.
+    /// From now on, the refresh runs to its end even if no client waits for it.
     pub(super) fn commit(&self) {
         self.committed.store(true, Ordering::Relaxed);
     }
 }
 
-/// The repositories that the gate is asking servers about. The clones share them.
+/// The queries in progress, by repository. Clones share one map.
 #[derive(Clone, Default)]
 pub(super) struct Queries {
-    asked: Arc<Mutex<HashMap<Key, Asked>>>,
+    times: Arc<Mutex<HashMap<Key, RequestTime>>>,
 }
 
-/// For how long the server was asked.
+/// The time that the requests of one query have taken.
 #[derive(Default)]
-struct Asked {
+struct RequestTime {
+    /// Of the requests that have ended.
     before: Duration,
-    /// When the request that is in progress was sent.
+    /// When the current request was sent.
     since: Option<Instant>,
 }
 
-/// A query that ends when this is dropped. It consists of several requests to the server.
+/// One query, which consists of several requests to the server. Ends when dropped.
 pub(super) struct Query {
     queries: Queries,
     key: Key,
@@ -61,39 +62,39 @@ pub(super) struct Query {
 
 impl Queries {
     pub(super) fn begin(&self, key: Key) -> Query {
-        self.locked().insert(key.clone(), Asked::default());
+        self.locked().insert(key.clone(), RequestTime::default());
         Query { queries: self.clone(), key }
     }
 
-    /// Whether the server has been asked about `key` for at least `duration`, in all requests of the query that is
-    /// in progress. Parsing and writing do not count.
-    pub(super) fn last(&self, key: &Key, duration: Duration) -> bool {
-        self.locked().get(key).is_some_and(|asked| asked.time() >= duration)
+    /// Whether the requests of the current query about `key` have taken at least `duration` together. Parsing and
+    /// writing do not count.
+    pub(super) fn has_lasted(&self, key: &Key, duration: Duration) -> bool {
+        self.locked().get(key).is_some_and(|requests| requests.time() >= duration)
     }
 
-    fn locked(&self) -> MutexGuard<'_, HashMap<Key, Asked>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn locked(&self) -> MutexGuard<'_, HashMap<Key, RequestTime>> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Asked {
+impl RequestTime {
     fn time(&self) -> Duration {
         self.before + self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 }
 
 impl Query {
-    /// A request is sent to the server now.
-    pub(super) fn asks(&self) {
-        if let Some(asked) = self.queries.locked().get_mut(&self.key) {
-            asked.since = Some(Instant::now());
+    /// To be called when a request is sent to the server.
+    pub(super) fn request_sent(&self) {
+        if let Some(requests) = self.queries.locked().get_mut(&self.key) {
+            requests.since = Some(Instant::now());
         }
     }
 
-    /// The request has ended.
-    pub(super) fn asked(&self) {
-        if let Some(asked) = self.queries.locked().get_mut(&self.key) {
-            *asked = Asked { before: asked.time(), since: None };
+    /// To be called when the request has ended.
+    pub(super) fn request_ended(&self) {
+        if let Some(requests) = self.queries.locked().get_mut(&self.key) {
+            *requests = RequestTime { before: requests.time(), since: None };
         }
     }
 }
@@ -116,17 +117,17 @@ mod tests {
         let key: Key = (Arc::from("team"), "registry.example.com/library/app".parse().unwrap());
         let query = queries.begin(key.clone());
         tokio::time::advance(60 * SECOND).await;
-        assert!(!queries.last(&key, SECOND), "no request was sent yet");
-        query.asks();
+        assert!(!queries.has_lasted(&key, SECOND), "no request has been sent yet");
+        query.request_sent();
         tokio::time::advance(3 * SECOND).await;
-        query.asked();
-        // The file is parsed, which waits for its turn.
+        query.request_ended();
+        // Meanwhile the gate queues and parses the file.
         tokio::time::advance(60 * SECOND).await;
-        assert!(!queries.last(&key, 5 * SECOND));
-        query.asks();
+        assert!(!queries.has_lasted(&key, 5 * SECOND));
+        query.request_sent();
         tokio::time::advance(2 * SECOND).await;
-        assert!(queries.last(&key, 5 * SECOND));
+        assert!(queries.has_lasted(&key, 5 * SECOND));
         drop(query);
-        assert!(!queries.last(&key, Duration::ZERO));
+        assert!(!queries.has_lasted(&key, Duration::ZERO));
     }
 }

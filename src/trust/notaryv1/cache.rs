@@ -1,5 +1,5 @@
-//! The trust cache: one standing for each anchor and GUN, refreshed by one update at a time however
-//! many ask, and ahead of its end for those that are in use. Never takes silence for a verdict.
+//! The trust cache: one entry for each anchor and GUN. However many clients wait, one update at a time refreshes an
+//! entry, and entries in use are refreshed before they end. A server that does not answer never changes a verdict.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,75 +29,74 @@ use super::role::File;
 use super::state::{Remembered, StateError};
 use super::update::{NotUpdated, Updated, update};
 
-/// How much memory standings may take, in bytes, about.
+/// About how many bytes of memory the entries may take.
 const MAX_WEIGHT: u64 = 512 << 20;
-/// How long one update may take, with all its files: after that the server does not answer.
+/// The longest time for one update with all its files. After that, the server counts as unreachable.
 const MAX_UPDATE: Duration = Duration::from_secs(60);
-/// How long one request waits for a refresh; less than a decision may take, so that it ends with what
-/// may still be used, or with the reason why there is nothing.
+/// How long one request waits for a refresh. Less than the limit of a decision, so that the decision still ends with
+/// older trust data or with a precise reason.
 const MAX_WAIT: Duration = Duration::from_secs(28);
-/// How often a request asks whether its server is silent, once it has waited for [`SILENCE`].
+/// How often a request checks whether its server is silent, once it has waited for [`SILENCE`].
 const ASK: Duration = Duration::from_secs(1);
-const BUSY: &str = "the gate is busy and could not ask the Notary server yet";
-const ABANDONED: &str = "no client waits for the trust data any more";
+const BUSY: &str = "the gate is busy and has not queried the Notary server yet";
+const ABANDONED: &str = "no client waits for the trust data";
 
-/// A [`Key`] to look with.
+/// A borrowed [`Key`], for lookups.
 #[derive(Hash)]
-pub(super) struct Sought<'a>(pub(super) &'a Arc<str>, pub(super) &'a Gun);
+pub(super) struct KeyRef<'a>(pub(super) &'a Arc<str>, pub(super) &'a Gun);
 
-impl Equivalent<Key> for Sought<'_> {
+impl Equivalent<Key> for KeyRef<'_> {
     fn equivalent(&self, key: &Key) -> bool {
         *self.1 == key.1 && *self.0 == key.0
     }
 }
 
-/// The standings of all anchors. Cheap to clone; the clones are one cache.
+/// The cached trust data of all anchors. Cheap to clone; clones share one cache.
 #[derive(Clone)]
 pub struct TrustCache {
-    pub(super) standings: Cache<Key, Arc<Entry>>,
+    pub(super) entries: Cache<Key, Arc<Entry>>,
     pub(super) clock: Clock,
     metrics: Metrics,
-    /// Puts the refreshes, and those who want one, into an order.
+    /// Numbers the refreshes and the requests for them, to order them.
     turns: Arc<AtomicU64>,
     pub(super) queries: Queries,
 }
 
 impl TrustCache {
     pub fn new(clock: Clock, metrics: Metrics) -> Self {
-        let standings = Cache::builder()
+        let entries = Cache::builder()
             .max_capacity(MAX_WEIGHT)
             .weigher(|(_, gun): &Key, entry: &Arc<Entry>| {
-                let weight = entry.standing.weight() + 2 * gun.as_str().len();
+                let weight = entry.trust.weight() + 2 * gun.as_str().len();
                 u32::try_from(weight).unwrap_or(u32::MAX)
             })
             .expire_after(Life)
             .build();
-        Self { standings, clock, metrics, turns: Arc::default(), queries: Queries::default() }
+        Self { entries, clock, metrics, turns: Arc::default(), queries: Queries::default() }
     }
 
-    /// What `anchor` has signed of `gun`. Waits for the Notary server only where nothing is known
-    /// that may be used, and not for ever.
+    /// The names that `anchor` has signed in `gun`. Waits for the Notary server only if the cache has no usable answer,
+    /// and at most 28 seconds.
     pub async fn signed(
         &self,
         anchor: &Arc<Anchor>,
         gun: &Gun,
     ) -> Result<Arc<SignedRepository>, Unendorsed> {
-        if let Some(entry) = self.standings.get(&Sought(anchor.name(), gun)).await
+        if let Some(entry) = self.entries.get(&KeyRef(anchor.name(), gun)).await
             && entry.is_of(anchor)
         {
-            // Written only where it changes, so that those who read it need not fetch it anew.
+            // Stored only if it changes, because each store invalidates the cache line of other CPUs.
             if !entry.used.load(Ordering::Relaxed) {
                 entry.used.store(true, Ordering::Relaxed);
             }
-            if let Use::Now { answer, due } = entry.standing.at(self.clock.now(), lifetimes(anchor))
-            {
+            if let Use::Now { answer, due } = entry.trust.at(self.clock.now(), lifetimes(anchor)) {
                 if due && let Some(turn) = Entry::take_refresh(&entry) {
                     self.refresh_ahead(turn, gun.clone());
                 }
                 return answer;
             }
         }
-        // In a task of its own, because a refresh of a known repository goes on without its client.
+        // In its own task, because the refresh of a known repository continues without its client.
         let awaited = Awaited::default();
         let waiting = awaited.wait();
         let refresh = self.clone().refresh(anchor.clone(), gun.clone(), Ahead::No, awaited.clone());
@@ -113,7 +112,7 @@ impl TrustCache {
             match timeout(wait, &mut refreshing).await {
                 Ok(Ok(answer)) => return answer,
                 Ok(Err(error)) => {
-                    tracing::error!(%error, %gun, "an update of trust data panicked");
+                    tracing::error!(%error, %gun, "trust data update panicked");
                     return Err(Unendorsed::Undecided(
                         "the update of the trust data failed".to_owned(),
                     ));
@@ -122,8 +121,8 @@ impl TrustCache {
             }
             let (is_silent, is_over) = (self.is_silent(anchor, gun), Instant::now() >= end);
             if is_silent && (has_earlier || is_over) {
-                match Box::pin(self.meanwhile(anchor, gun)).await {
-                    // The refresh goes on, and its outcome is remembered.
+                match Box::pin(self.earlier_answer(anchor, gun)).await {
+                    // The refresh continues, and its result is cached.
                     Some(answer) => {
                         waiting.disarm();
                         return Ok(answer);
@@ -134,7 +133,7 @@ impl TrustCache {
             if !is_over {
                 continue;
             }
-            // Time in the gate's own queue is no reason to use old trust data for longer.
+            // Time in the gate's own queue does not justify the use of older trust data.
             if !is_silent {
                 return Err(Unendorsed::Undecided(BUSY.to_owned()));
             }
@@ -146,22 +145,22 @@ impl TrustCache {
         }
     }
 
-    /// Begins to refresh what is in use and soon runs out; to be called again and again. Gives the
-    /// refreshes that it began, which go on without being waited for.
+    /// Starts to refresh the entries that are in use and soon end. To be called periodically. Returns the started
+    /// refreshes; they run in the background.
     pub fn tend(&self) -> Vec<JoinHandle<()>> {
         let now = self.clock.now();
-        let used = self.standings.iter().filter(|(_, entry)| entry.used.load(Ordering::Relaxed));
+        let used = self.entries.iter().filter(|(_, entry)| entry.used.load(Ordering::Relaxed));
         used.filter(|(_, entry)| entry.is_due(now))
             .filter_map(|(key, entry)| Some((key, Entry::take_refresh(&entry)?)))
             .map(|(key, turn)| self.refresh_ahead(turn, key.1.clone()))
             .collect()
     }
 
-    /// Forgets what all other anchors found: they are configured no more.
+    /// Removes the entries of all other anchors, which are no longer configured.
     pub async fn keep(&self, anchors: &[Arc<Anchor>]) {
-        for (key, entry) in &self.standings {
+        for (key, entry) in &self.entries {
             if !anchors.iter().any(|anchor| entry.is_of(anchor)) {
-                self.standings.invalidate(&*key).await;
+                self.entries.invalidate(&*key).await;
             }
         }
     }
@@ -170,20 +169,20 @@ impl TrustCache {
         let cache = self.clone();
         tokio::spawn(async move {
             let anchor = turn.anchor().clone();
-            // Its outcome is in the cache, and in the log.
+            // The result is in the cache and in the log.
             drop(cache.refresh(anchor, gun, Ahead::Yes, Awaited::default()).await);
         })
     }
 
-    /// Every GUN whose signed names are known, with the end of what it rests on.
+    /// Every GUN with valid trust data, and when that expires.
     pub fn expiries(&self) -> impl Iterator<Item = (Arc<str>, Gun, Timestamp)> {
-        self.standings.iter().filter_map(|(key, entry)| {
-            let repository = entry.standing.repository()?;
+        self.entries.iter().filter_map(|(key, entry)| {
+            let repository = entry.trust.repository()?;
             Some((key.0.clone(), key.1.clone(), repository.expires()))
         })
     }
 
-    /// Brings one standing up to date. Those who come while another does this wait, and find it done.
+    /// Refreshes one entry. Concurrent callers wait for the refresh in progress and use its result.
     pub(super) async fn refresh(
         self,
         anchor: Arc<Anchor>,
@@ -192,47 +191,42 @@ impl TrustCache {
         awaited: Awaited,
     ) -> Result<Arc<SignedRepository>, Unendorsed> {
         let key = (anchor.name().clone(), gun.clone());
-        let came = self.turns.fetch_add(1, Ordering::SeqCst);
+        let requested = self.turns.fetch_add(1, Ordering::SeqCst);
         let mut busy = false;
         let result = self
-            .standings
+            .entries
             .entry(key)
             .and_compute_with(async |current| {
                 let current = current.map(moka::Entry::into_value);
-                // What an anchor of another configuration found was found with other keys.
+                // An anchor of an earlier configuration verified with other keys.
                 let current = current.filter(|entry| entry.is_of(&anchor));
                 if current
                     .as_ref()
-                    .is_some_and(|entry| entry.is_done(came, self.clock.now(), ahead))
+                    .is_some_and(|entry| entry.is_done(requested, self.clock.now(), ahead))
                 {
                     return Op::Nop;
                 }
                 let began = self.turns.fetch_add(1, Ordering::SeqCst);
-                let before = current.as_ref().map(|entry| &entry.standing);
-                let Some(standing) = self.ask(&anchor, &gun, before, &awaited).await else {
+                let before = current.as_ref().map(|entry| &entry.trust);
+                let Some(trust) = self.ask(&anchor, &gun, before, &awaited).await else {
                     busy = true;
                     return Op::Nop;
                 };
                 let used = AtomicBool::new(ahead != Ahead::Yes);
                 let refreshing = AtomicBool::new(false);
-                Op::Put(Arc::new(Entry {
-                    anchor: anchor.clone(),
-                    standing,
-                    began,
-                    used,
-                    refreshing,
-                }))
+                Op::Put(Arc::new(Entry { anchor: anchor.clone(), trust, began, used, refreshing }))
             })
             .await;
         if busy {
             return Err(Unendorsed::Undecided(BUSY.to_owned()));
         }
         let entry = result.into_entry().map(moka::Entry::into_value);
-        let answer = entry.map(|entry| entry.standing.answer(self.clock.now(), lifetimes(&anchor)));
-        answer.unwrap_or_else(|| Err(Unendorsed::Undecided("nothing is known yet".to_owned())))
+        let answer = entry.map(|entry| entry.trust.answer(self.clock.now(), lifetimes(&anchor)));
+        answer
+            .unwrap_or_else(|| Err(Unendorsed::Undecided("no trust data is known yet".to_owned())))
     }
 
-    /// The standing after a query; `None` if the gate was too busy to make it.
+    /// The result of a query. `None` if the gate was too busy to make it.
     async fn ask(
         &self,
         anchor: &Arc<Anchor>,
@@ -249,17 +243,17 @@ impl TrustCache {
             }
         };
         let now = self.clock.now();
-        // After a restart, what was answered lately need not be asked again, only verified.
+        // After a restart, a recent answer on disk only needs to be verified again.
         if before.is_none()
             && let Some(kept) = &remembered
             && let Some(answered) = kept.memory.answered()
             && answered <= now
             && now.since(answered) < anchor.config.refresh
-            && let Some(standing) = verify_again(anchor, gun, kept, now).await
+            && let Some(trust) = verify_again(anchor, gun, kept, now).await
         {
-            return Some(standing);
+            return Some(trust);
         }
-        // Only trust data that was verified once is remembered: invented names are always unknown.
+        // Only verified trust data is remembered, so that invented names are always unknown.
         let known =
             remembered.is_some() || before.is_some_and(|before| before.repository().is_some());
         let repute = if known { Repute::Known } else { Repute::Unknown };
@@ -270,7 +264,7 @@ impl TrustCache {
         }
         let outcome = self.update(anchor, gun, remembered.as_ref(), (&turn, &query)).await;
         let now = self.clock.now();
-        let standing = match outcome {
+        let trust = match outcome {
             Ok(updated) => {
                 self.metrics.refreshed(Scheme::NotaryV1, "ok");
                 CachedTrust::Signed { repository: Arc::new(updated.repository), answered: now }
@@ -283,11 +277,11 @@ impl TrustCache {
                 );
                 warn(anchor, gun, &refusal);
                 if remembered.is_some_and(|kept| kept.memory.answered().is_some()) {
-                    self.set_aside(anchor, gun).await;
+                    self.record_refusal(anchor, gun).await;
                 }
                 CachedTrust::Refused { refusal, answered: now }
             }
-            // A trust memory that cannot be written leaves the earlier trust data, as an unreachable server does.
+            // If the trust memory cannot be written, the earlier trust data stays, as with an unreachable server.
             Err(NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why)) => {
                 self.metrics.refreshed(Scheme::NotaryV1, "unreachable");
                 tracing::warn!(anchor = &**anchor.name(), %gun, why, "trust data could not be refreshed");
@@ -299,7 +293,7 @@ impl TrustCache {
             }
             Err(NotUpdated::Busy) => return None,
         };
-        Some(standing)
+        Some(trust)
     }
 
     pub(super) async fn remembered(
@@ -309,20 +303,20 @@ impl TrustCache {
     ) -> Result<Option<Arc<Remembered>>, StateError> {
         let (state, gun) = (anchor.state.clone(), gun.clone());
         let read = tokio::task::spawn_blocking(move || state.read(&gun)).await;
-        read.unwrap_or_else(|broken| Err(StateError::broken(broken)))
+        read.unwrap_or_else(|error| Err(StateError::panicked(error)))
             .map(|found| found.map(Arc::new))
     }
 
-    /// Remembers a refusal. Where that fails it still holds for as long as this process runs.
-    async fn set_aside(&self, anchor: &Arc<Anchor>, gun: &Gun) {
+    /// Records a refusal on disk. If that fails, the refusal still holds until the process ends.
+    async fn record_refusal(&self, anchor: &Arc<Anchor>, gun: &Gun) {
         let (state, refused) = (anchor.state.clone(), gun.clone());
         let written = tokio::task::spawn_blocking(move || state.refused(&refused)).await;
-        if let Err(error) = written.unwrap_or_else(|broken| Err(StateError::broken(broken))) {
-            tracing::error!(anchor = &**anchor.name(), %gun, %error, "a refusal cannot be remembered");
+        if let Err(error) = written.unwrap_or_else(|error| Err(StateError::panicked(error))) {
+            tracing::error!(anchor = &**anchor.name(), %gun, %error, "a refusal cannot be recorded");
         }
     }
 
-    /// One update from the server, and its memory on disk: it counts only with that.
+    /// Updates from the server and writes the trust memory to disk. Without the write, the update does not count.
     async fn update(
         &self,
         anchor: &Arc<Anchor>,
@@ -334,17 +328,17 @@ impl TrustCache {
         let fetch = |file: File| {
             let (kept, notary, gun) = (remembered.cloned(), anchor.notary.clone(), gun.clone());
             async move {
-                // What is named by its hash cannot have changed.
+                // A file that is named by its hash cannot have changed.
                 if let (File::Content { .. }, Some(kept)) = (&file, &kept)
                     && let Some(content) = kept_file(kept, &file).await
                 {
                     return Ok(Some(content));
                 }
-                // Only this is time of the server: parsing waits for the gate, and writing for the disk.
-                turn.asks();
-                query.asks();
+                // Only this counts as time of the server: parsing depends on the gate, and writing on the disk.
+                turn.request_sent();
+                query.request_sent();
                 let fetched = notary.fetch(&gun, &file).await;
-                query.asked();
+                query.request_ended();
                 if matches!(fetched, Ok(_) | Err(NotUpdated::Refused(_))) {
                     turn.answered();
                 }
@@ -356,13 +350,13 @@ impl TrustCache {
         let updated = timeout(MAX_UPDATE, updating).await.map_err(|_| {
             let seconds = MAX_UPDATE.as_secs();
             NotUpdated::Unreachable(format!(
-                "the Notary server takes more than {seconds} seconds for one update"
+                "the Notary server did not complete one update within {seconds} seconds"
             ))
         })??;
         let (state, gun) = (anchor.state.clone(), gun.clone());
         let written =
             tokio::task::spawn_blocking(move || state.write(&gun, &updated).map(|()| updated));
-        written.await.unwrap_or_else(|broken| Err(StateError::broken(broken))).map_err(|error| {
+        written.await.unwrap_or_else(|error| Err(StateError::panicked(error))).map_err(|error| {
             tracing::error!(anchor = &**anchor.name(), %error, "the trust memory cannot be written");
             NotUpdated::NotRemembered(format!("the trust memory cannot be written: {error}"))
         })

@@ -1,5 +1,5 @@
-//! What is known of one repository, and until when it may be used. Pure: the cache keeps it, asks
-//! again when it says so, and moves it on.
+//! The cached trust data of one repository, and how long it may be used. Pure: the cache stores these values and
+//! refreshes them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use crate::trust::refusal::{Refusal, Unendorsed};
 
 use super::repository::SignedRepository;
 
-/// How long an answer of no is used before it is asked again, at most.
+/// The longest time for which a refusal is used before the server is queried again.
 pub(super) const NEGATIVE: Duration = Duration::from_secs(10);
-/// How long it is before a server that did not answer is asked again, at most.
+/// The longest pause before a server that did not answer is queried again.
 pub(super) const RETRY: Duration = Duration::from_secs(5);
 
-/// What is known of one repository.
+/// The result of the last query about one repository.
 #[derive(Clone, Debug)]
 pub(super) enum CachedTrust {
     Signed {
@@ -26,7 +26,7 @@ pub(super) enum CachedTrust {
         refusal: Refusal,
         answered: Timestamp,
     },
-    /// The server did not answer at `tried`; `last` is what it answered before, if that was good.
+    /// The server did not answer at `tried`. `last` is the last valid answer and its time.
     Unreachable {
         why: String,
         last: Option<(Arc<SignedRepository>, Timestamp)>,
@@ -34,31 +34,31 @@ pub(super) enum CachedTrust {
     },
 }
 
-/// What to do with a standing.
+/// How to answer from the cache.
 #[derive(Debug)]
 pub(super) enum Use {
-    /// Use it; and if `due`, ask again meanwhile.
+    /// Use the answer. If `due`, refresh in the background.
     Now { answer: Result<Arc<SignedRepository>, Unendorsed>, due: bool },
-    /// Ask first.
-    AskFirst,
+    /// Query the server first.
+    RefreshFirst,
 }
 
 impl CachedTrust {
-    /// What to do with this at `now`.
+    /// How to answer from this at `now`.
     pub(super) fn at(&self, now: Timestamp, lifetimes: Lifetimes) -> Use {
         let Lifetimes { refresh, max_stale } = lifetimes;
         match self {
             Self::Signed { repository, answered } => {
                 let age = now.since(*answered);
                 if *answered > now || age >= refresh || now > repository.expires() {
-                    return Use::AskFirst;
+                    return Use::RefreshFirst;
                 }
                 let due = age >= refresh * 4 / 5;
                 Use::Now { answer: Ok(repository.clone()), due }
             }
             Self::Refused { refusal, answered } => {
                 if *answered > now || now.since(*answered) >= refresh.min(NEGATIVE) {
-                    return Use::AskFirst;
+                    return Use::RefreshFirst;
                 }
                 Use::Now { answer: Err(Unendorsed::Refused(refusal.clone())), due: false }
             }
@@ -70,7 +70,7 @@ impl CachedTrust {
                     {
                         Use::Now { answer: Ok(repository.clone()), due }
                     }
-                    Some(_) | None if due => Use::AskFirst,
+                    Some(_) | None if due => Use::RefreshFirst,
                     Some(_) | None => {
                         Use::Now { answer: Err(Unendorsed::Undecided(why.clone())), due: false }
                     }
@@ -79,7 +79,7 @@ impl CachedTrust {
         }
     }
 
-    /// The standing after the server did not answer at `now`.
+    /// The state after the server did not answer at `now`.
     pub(super) fn unreachable(before: Option<&Self>, why: String, now: Timestamp) -> Self {
         let last = match before {
             Some(Self::Signed { repository, answered }) => Some((repository.clone(), *answered)),
@@ -89,7 +89,7 @@ impl CachedTrust {
         Self::Unreachable { why, last, tried: now }
     }
 
-    /// When the server was queried last, answered or not.
+    /// When the server was last queried, whether or not it answered.
     pub(super) fn queried(&self) -> Timestamp {
         match self {
             Self::Signed { answered, .. } | Self::Refused { answered, .. } => *answered,
@@ -97,7 +97,7 @@ impl CachedTrust {
         }
     }
 
-    /// The repository, as long as it may be used at all.
+    /// The last valid trust data, if there is any. It may be expired.
     pub(super) fn repository(&self) -> Option<&Arc<SignedRepository>> {
         match self {
             Self::Signed { repository, .. } => Some(repository),
@@ -106,7 +106,7 @@ impl CachedTrust {
         }
     }
 
-    /// About how many bytes this takes in memory.
+    /// Its approximate size in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
         let text = match self {
             Self::Signed { .. } => 0,
@@ -118,7 +118,7 @@ impl CachedTrust {
 }
 
 impl CachedTrust {
-    /// The answer right after a refresh: even what is not to be used again serves those who waited.
+    /// The answer right after a refresh. Clients that waited for the refresh use it even if its lifetime is zero.
     pub(super) fn answer(
         &self,
         now: Timestamp,
@@ -139,8 +139,8 @@ impl CachedTrust {
     }
 }
 
-/// Whether what was answered then may still be used though the server does not answer: within
-/// `max_stale`, and never after its own end.
+/// Whether an answer may still be used while the server does not answer: within `max_stale`, and never after the trust
+/// data expires.
 fn in_grace(
     repository: &SignedRepository,
     answered: Timestamp,

@@ -1,17 +1,16 @@
-//! Canonical JSON: the bytes that were signed. Notary signs the canonical form of the value, not the
-//! bytes on the wire (docker/go's `canonical/json`).
+//! Canonical JSON. Notary signs the canonical form of a value, not the bytes on the wire (docker/go's `canonical/json`).
 
 use thiserror::Error;
 
 use crate::json::{Object, Value};
 
-/// The value holds a number that has no canonical form that every reader agrees on.
+/// The value contains a number whose canonical form differs between readers.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("a number in it is no exact integer")]
+#[error("it contains a number that is not an exact integer")]
 pub struct NotCanonical;
 
-/// The canonical form of `value`: no white space, members in the order of their names' bytes, strings
-/// with nothing escaped but `\` and `"`, numbers in decimal.
+/// The canonical form of `value`: no white space, members sorted by the bytes of their names, strings with only `\` and
+/// `"` escaped, decimal numbers.
 pub fn canonical(value: Value<'_>) -> Result<Vec<u8>, NotCanonical> {
     let mut bytes = Vec::new();
     write(value, &mut bytes)?;
@@ -52,7 +51,7 @@ fn write(value: Value<'_>, to: &mut Vec<u8>) -> Result<(), NotCanonical> {
     Ok(())
 }
 
-/// The members in the order of their names' bytes.
+/// The members, sorted by the bytes of their names.
 fn in_order(members: Object<'_>) -> Vec<(&str, Value<'_>)> {
     let mut members: Vec<_> = members.iter().collect();
     members.sort_unstable_by_key(|(name, _)| *name);
@@ -81,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_ordered_by_bytes_and_white_space_is_gone() {
+    fn members_are_sorted_by_bytes_and_white_space_is_removed() {
         let text =
             "{ \"b\" : 1, \"-\": 2,\n\"_\": 3, \"B\": [ ], \"\u{1f600}\": 5, \"\u{ffff}\": 4 }";
         assert_eq!(
@@ -92,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_literal_but_for_quote_and_backslash() {
+    fn strings_are_literal_except_quote_and_backslash() {
         assert_eq!(
             of(r#""\u003c\u0026>\/\n\u0000\u2028\u00e9""#).unwrap(),
             "\"<&>/\n\0\u{2028}\u{e9}\""

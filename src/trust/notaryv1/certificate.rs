@@ -1,5 +1,5 @@
-//! The certificates of root keys: they bind a key to the GUN by its common name, for a time.
-//! Nobody signs for them but themselves; pins and memory say whether they are the right ones.
+//! The certificates of root keys. A certificate binds a key to a GUN by its common name, for a time. It is self-signed:
+//! pins and the trust memory decide whether it is trusted.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,13 +18,13 @@ use crate::trust::keys::PublicKey;
 use super::gun::Gun;
 use super::tuf_key::{KeyId, family};
 
-/// The most certificates under one key.
+/// The most certificates of one key.
 const MAX_CERTIFICATES: usize = 8;
-/// How far ahead of its first instant a certificate already counts, for clocks that differ
-/// (`utils.ValidateCertificate`), in seconds.
+/// How many seconds before its start a certificate already counts, to allow for clock differences
+/// (`utils.ValidateCertificate`).
 const EARLY: i64 = 24 * 60 * 60;
 
-/// A leaf certificate, with what of it matters here. Intermediates may follow it and say nothing.
+/// The relevant fields of a leaf certificate. Intermediates may follow it in the PEM; they are not used.
 #[derive(Clone, Debug)]
 pub(super) struct Certificates {
     common_name: String,
@@ -36,7 +36,7 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
-    /// Reads PEM exactly as Notary writes it: certificates, the one leaf first, and nothing else.
+    /// Reads PEM exactly as Notary writes it: one leaf certificate, its intermediates, and nothing else.
     pub(super) fn parse(pem: &[u8]) -> Option<Self> {
         let certificates =
             CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().ok()?;
@@ -90,7 +90,7 @@ impl Certificates {
         &self.key
     }
 
-    /// The id of the leaf's key as a plain key: private key files are named by it.
+    /// The id of the key without its certificate. Docker names private key files by it.
     pub(super) fn canonical_id(&self) -> KeyId {
         self.canonical_id
     }
@@ -107,8 +107,8 @@ impl Certificates {
         &self.common_name
     }
 
-    /// Whether the certificate is for `gun`: by its full name, or, where the anchor says so, by a
-    /// name that ends in `/*` and covers it. A bare `*` covers nothing.
+    /// Whether the certificate is for `gun`: its common name is the GUN or, if `wildcards`, a parent with `/*`. A bare `*`
+    /// matches nothing.
     pub(super) fn names(&self, gun: &Gun, wildcards: bool) -> bool {
         match self.common_name.strip_suffix("/*") {
             Some(parent) if wildcards && !parent.is_empty() && !parent.contains('*') => {
@@ -123,7 +123,7 @@ impl Certificates {
     }
 }
 
-/// PEM as Go's `pem.EncodeToMemory` writes it: lines of 64 characters, nothing before or between.
+/// PEM as Go's `pem.EncodeToMemory` writes it: lines of 64 characters, nothing before or between the blocks.
 fn encode(certificates: &[CertificateDer<'_>]) -> String {
     let mut pem = String::new();
     for certificate in certificates {

@@ -1,6 +1,6 @@
-//! From a trusted root to what is signed, one link after the other: timestamp, snapshot, targets,
-//! delegations. The order is in the types, so no link can be left out, and each link holds [`Verified`] metadata, so
-//! none can be read without its signatures. Pure: bytes, memory and `now` in, a value out.
+//! Verifies the roles below a trusted root in their order: timestamp, snapshot, targets, delegations. The types enforce
+//! the order, so that no role can be skipped. Each step holds [`Verified`] metadata, so that no role can be read before its
+//! signatures are verified. Pure: bytes, memory and `now` in, a value out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use super::root_of_trust::{Terms, TrustedRoot};
 use super::schema::{Delegation, Meta, Metadata, RoleKeys, Snapshot, Targets, Timestamp};
 use super::signed::{Signed, Verified};
 
-/// The links that hold, and what comes next.
+/// The roles that are verified so far, and the next step.
 pub(super) struct Chain<Next> {
     root: TrustedRoot,
     terms: Arc<Terms>,
     before: Option<Arc<Memory>>,
     now: Instant,
-    /// The earliest end of the links so far.
+    /// The earliest expiry of the roles so far.
     expires: Instant,
-    seen: BTreeMap<Role, RoleRecord>,
+    records: BTreeMap<Role, RoleRecord>,
     signers: BTreeMap<Role, SignerIds>,
     next: Next,
 }
@@ -43,14 +43,14 @@ pub(super) struct WantsTargets {
 
 pub(super) struct WantsDelegations {
     targets: Verified<Targets>,
-    /// Still to come: delegated by `targets` and listed by the snapshot.
+    /// The delegations still to verify: `targets` delegates to them and the snapshot lists them.
     wanted: Vec<(Delegation, Meta)>,
     signed: BTreeMap<Delegated, (Delegation, Verified<Targets>)>,
     listed: BTreeSet<Delegated>,
 }
 
-/// All links hold: what each role signs.
-pub(super) struct Whole {
+/// A completely verified chain: what each role signs.
+pub(super) struct VerifiedChain {
     pub(super) root: TrustedRoot,
     pub(super) targets: Verified<Targets>,
     pub(super) delegations: BTreeMap<Delegated, (Delegation, Verified<Targets>)>,
@@ -70,26 +70,26 @@ impl Chain<WantsTimestamp> {
     ) -> Self {
         let expires = root.expires();
         let sha256 = Sha256::digest(root.bytes()).into();
-        let seen = RoleRecord::new(root.metadata().common(), sha256, &root.metadata().root);
+        let record = RoleRecord::new(root.metadata().common(), sha256, &root.metadata().root);
         Self {
             root,
             terms,
             before,
             now,
             expires,
-            seen: BTreeMap::from([(Role::Root, seen)]),
+            records: BTreeMap::from([(Role::Root, record)]),
             signers: BTreeMap::new(),
             next: WantsTimestamp,
         }
     }
 
-    /// `timestamp`: not older than the last (rollback), not expired (freeze), and not in force for longer
-    /// than the terms allow (a freeze with a stolen key).
+    /// Verifies `timestamp`: not older than the last one (rollback), not expired (freeze), and not valid for longer than
+    /// the terms allow (freeze with a stolen key).
     pub(super) fn timestamp(self, bytes: &[u8]) -> Result<Chain<WantsSnapshot>, Refusal> {
         let keys = self.root.metadata().timestamp.clone();
         let timestamp = self.verify::<Timestamp>(Role::Timestamp, &keys, bytes, None)?;
         let (most, expires) = (self.terms.max_timestamp_life, timestamp.common().expires);
-        // A stolen server key could sign a timestamp without end, and freeze the repository with it.
+        // With a stolen server key, an attacker could sign a timestamp that never expires and freeze the repository.
         if expires > self.now.plus(most) {
             let because = format!(
                 "timestamp expires at {}, which is more than {} from now (`max_timestamp_life`)",
@@ -111,7 +111,7 @@ impl Chain<WantsSnapshot> {
         content(Role::Snapshot, &self.next.timestamp.metadata().snapshot)
     }
 
-    /// `snapshot`: what the timestamp names, naming the root that is trusted.
+    /// Verifies `snapshot`: the file that the timestamp names, which must name the trusted root.
     pub(super) fn snapshot(self, bytes: &[u8]) -> Result<Chain<WantsTargets>, Refusal> {
         let keys = self.root.metadata().snapshot.clone();
         let meta = &self.next.timestamp.metadata().snapshot;
@@ -128,7 +128,7 @@ impl Chain<WantsTargets> {
         content(Role::Targets, &self.next.snapshot.metadata().targets)
     }
 
-    /// `targets`: what the snapshot names. Of its delegations, `releases` and `signers` are wanted.
+    /// Verifies `targets`: the file that the snapshot names. Of its delegations, `releases` and `signers` are verified next.
     pub(super) fn targets(
         self,
         bytes: &[u8],
@@ -141,8 +141,7 @@ impl Chain<WantsTargets> {
         let mut all = BTreeSet::new();
         let mut wanted = Vec::new();
         for delegation in &targets.metadata().delegations {
-            // Where nobody may sign for it, nobody does. That is the word of `targets`, which no
-            // server can make up.
+            // A delegation without keys signs nothing. `targets` is signed, so a server cannot invent this.
             if delegation.keys.keys.is_empty() {
                 continue;
             }
@@ -150,7 +149,7 @@ impl Chain<WantsTargets> {
             let Some(meta) = snapshot.delegations.get(name) else {
                 if self.before.as_ref().is_some_and(|before| before.listed.contains(name)) {
                     let because = format!(
-                        "the snapshot no longer lists {}, to which targets still delegates",
+                        "the snapshot no longer lists {}, although targets still delegates to it",
                         name.as_str()
                     );
                     return Err(Refusal::new(Reason::TrustRemoved, because));
@@ -174,8 +173,8 @@ impl Chain<WantsDelegations> {
         Some(content(Role::Delegation(delegation.name.clone()), meta))
     }
 
-    /// A delegation that `targets` delegates to and the snapshot names. One that is no good is
-    /// refused: what it would have taken precedence over is never used in its place.
+    /// Verifies a delegation that `targets` delegates to and the snapshot names. An invalid delegation is refused: the gate
+    /// never falls back to the role below it.
     pub(super) fn delegation(mut self, bytes: &[u8]) -> Result<Self, Refusal> {
         let Some((delegation, meta)) = self.next.wanted.pop() else { return Ok(self) };
         let role = Role::Delegation(delegation.name.clone());
@@ -185,14 +184,14 @@ impl Chain<WantsDelegations> {
         Ok(links)
     }
 
-    /// The whole chain, once nothing is wanted any more.
-    pub(super) fn finish(self) -> Whole {
-        Whole {
+    /// The verified chain. To be called once no delegation is left to verify.
+    pub(super) fn finish(self) -> VerifiedChain {
+        VerifiedChain {
             root: self.root,
             targets: self.next.targets,
             delegations: self.next.signed,
             expires: self.expires,
-            roles: self.seen,
+            roles: self.records,
             signers: self.signers,
             listed: self.next.listed,
         }
@@ -200,7 +199,7 @@ impl Chain<WantsDelegations> {
 }
 
 impl<Next> Chain<Next> {
-    /// One role's metadata: as its parent says, signed, and in force now.
+    /// Verifies the metadata of one role: it matches its parent, is signed, and has not expired.
     fn verify<T: Metadata>(
         &self,
         role: Role,
@@ -214,7 +213,7 @@ impl<Next> Chain<Next> {
         self.signed::<T>(role, keys, bytes)?.unexpired(self.now)
     }
 
-    /// One role's metadata, signed by keys that are not revoked.
+    /// Verifies the signatures of one role. Revoked keys do not count.
     fn signed<T: Metadata>(
         &self,
         role: Role,
@@ -233,13 +232,12 @@ impl<Next> Chain<Next> {
         let left = RoleKeys { keys: left, threshold: keys.threshold };
         signed.verify(&left).map_err(|refusal| {
             let ids: Vec<String> = revoked.iter().map(|(id, _)| id.to_string()).collect();
-            let because = format!("{refusal}; the anchor revokes its key {}", ids.join(", "));
+            let because = format!("{refusal}; `revoked` lists its key {}", ids.join(", "));
             Refusal::new(refusal.reason, because).by(Restriction::Revoked)
         })
     }
 
-    /// Adds a verified role, whose content is `sha256`, to the links, if it does not go back behind what was
-    /// seen of it.
+    /// Adds a verified role with the content `sha256`, unless it is a rollback.
     fn link<T: Metadata>(
         mut self,
         role: Role,
@@ -247,18 +245,18 @@ impl<Next> Chain<Next> {
         sha256: [u8; 32],
         keys: &RoleKeys,
     ) -> Result<Self, Refusal> {
-        let seen = RoleRecord::new(verified.common(), sha256, keys);
+        let record = RoleRecord::new(verified.common(), sha256, keys);
         let before = self.before.as_ref().and_then(|before| before.roles.get(&role));
-        seen.follows(&role, before)?;
-        self.seen.insert(role.clone(), seen);
+        record.follows(&role, before)?;
+        self.records.insert(role.clone(), record);
         self.signers.insert(role, verified.signers().clone());
         self.expires = self.expires.min(verified.common().expires);
         Ok(self)
     }
 
     fn with<After>(self, next: After) -> Chain<After> {
-        let Self { root, terms, before, now, expires, seen, signers, next: _ } = self;
-        Chain { root, terms, before, now, expires, seen, signers, next }
+        let Self { root, terms, before, now, expires, records, signers, next: _ } = self;
+        Chain { root, terms, before, now, expires, records, signers, next }
     }
 }
 

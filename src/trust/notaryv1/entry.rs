@@ -1,4 +1,4 @@
-//! One entry of the trust cache: a standing, who refreshes it, and how long it is kept.
+//! One entry of the trust cache: its trust data, its refresh, and how long the cache keeps it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,29 +13,28 @@ use super::anchor::Anchor;
 use super::cached_trust::{CachedTrust, NEGATIVE, Use};
 use super::gun::Gun;
 
-/// How long it is remembered that there is nothing to use: no longer than such an answer is used, since every
-/// made-up name makes one of these.
+/// How long an entry without trust data is kept: no longer than it is used, because every invented name creates one.
 const NOTHING: Duration = NEGATIVE;
 
 pub(super) type Key = (Arc<str>, Gun);
 
 pub(super) struct Entry {
     pub(super) anchor: Arc<Anchor>,
-    pub(super) standing: CachedTrust,
-    /// The turn in which the refresh that made this began.
+    pub(super) trust: CachedTrust,
+    /// The number of the refresh that created this.
     pub(super) began: u64,
-    /// Whether anyone has asked since the last refresh: only then it is refreshed ahead.
+    /// Whether it was used since the last refresh. Only used entries are refreshed before they end.
     pub(super) used: AtomicBool,
-    /// Whether a refresh ahead of time has begun; the entry that it makes replaces this one.
+    /// Whether a background refresh has started. It replaces this entry.
     pub(super) refreshing: AtomicBool,
 }
 
-/// How long an entry is kept, used or not.
+/// How long the cache keeps an entry, used or not.
 pub(super) struct Life;
 
 impl Expiry<Key, Arc<Entry>> for Life {
     fn expire_after_create(&self, _: &Key, entry: &Arc<Entry>, _: Instant) -> Option<Duration> {
-        entry.standing.repository().is_none().then_some(NOTHING)
+        entry.trust.repository().is_none().then_some(NOTHING)
     }
 
     fn expire_after_update(
@@ -49,11 +48,11 @@ impl Expiry<Key, Arc<Entry>> for Life {
     }
 }
 
-/// The turn to refresh an entry ahead of time; given back at its end, whatever that is.
+/// The exclusive right to refresh an entry in the background. Released when dropped.
 pub(super) struct Turn(Arc<Entry>);
 
 impl Turn {
-    /// Whose the entry is.
+    /// The anchor of the entry.
     pub(super) fn anchor(&self) -> &Arc<Anchor> {
         &self.0.anchor
     }
@@ -65,58 +64,58 @@ impl Drop for Turn {
     }
 }
 
-/// How often a repository is queried at most because its trust data does not name a tag.
+/// The shortest time between two queries of a repository whose trust data does not name a tag.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Whether a refresh is ahead of time, or somebody waits for it.
+/// Whether a refresh runs in the background or a client waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ahead {
     Yes,
     No,
-    /// Somebody waits for it although the trust data is fresh: it does not name the tag of the request.
+    /// A client waits although the trust data is fresh, because it does not name the requested tag.
     Again,
 }
 
 impl Entry {
-    /// The turn to refresh this, for the first who wants it.
+    /// The right to refresh this, unless another task has it.
     pub(super) fn take_refresh(this: &Arc<Self>) -> Option<Turn> {
         (!this.refreshing.swap(true, Ordering::Relaxed)).then(|| Turn(this.clone()))
     }
 
-    /// Whether it was found for `anchor`, with its keys as they are.
+    /// Whether it was verified for `anchor` with its present configuration.
     pub(super) fn is_of(&self, anchor: &Arc<Anchor>) -> bool {
         Arc::ptr_eq(&self.anchor, anchor)
     }
 
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        // What is asked for every time is never asked ahead of time, nor is what nobody can use.
-        if self.anchor.config.refresh.is_zero() || self.standing.repository().is_none() {
+        // With `refresh = 0` every request queries the server, so that no background refresh is needed. An entry without
+        // trust data is not worth one.
+        if self.anchor.config.refresh.is_zero() || self.trust.repository().is_none() {
             return false;
         }
-        match self.standing.at(now, lifetimes(&self.anchor)) {
+        match self.trust.at(now, lifetimes(&self.anchor)) {
             Use::Now { due, .. } => due,
-            Use::AskFirst => true,
+            Use::RefreshFirst => true,
         }
     }
 
     /// Whether the server was queried less than [`AGAIN`] ago.
     pub(super) fn is_new(&self, now: Timestamp) -> bool {
-        let queried = self.standing.queried();
+        let queried = self.trust.queried();
         queried <= now && now.since(queried) < AGAIN
     }
 
-    /// Whether this is as good as what one who came at `came` would get: it may be used, or it was
-    /// asked for after that.
-    pub(super) fn is_done(&self, came: u64, now: Timestamp, ahead: Ahead) -> bool {
-        let usable = match self.standing.at(now, lifetimes(&self.anchor)) {
+    /// Whether this answers a request with the number `requested`: it is usable, or its refresh started after the request.
+    pub(super) fn is_done(&self, requested: u64, now: Timestamp, ahead: Ahead) -> bool {
+        let usable = match self.trust.at(now, lifetimes(&self.anchor)) {
             Use::Now { due, .. } => match ahead {
                 Ahead::Yes => !due,
                 Ahead::No => true,
                 Ahead::Again => self.is_new(now),
             },
-            Use::AskFirst => false,
+            Use::RefreshFirst => false,
         };
-        usable || self.began > came
+        usable || self.began > requested
     }
 }
 

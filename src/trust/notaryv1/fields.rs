@@ -1,5 +1,5 @@
-//! Reads the members of one JSON object by their exact names. What Go's decoder would take for a
-//! member by another case is refused, so that no other reader sees what we do not.
+//! Reads the members of a JSON object by their exact names. Go's decoder also accepts names in another case. Such names
+//! are refused, so that no other reader finds members that this one does not.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::json::{Array, Object, Value};
 use crate::trust::refusal::{Reason, Refusal};
 
-/// The members of an object, with the place they stand for messages.
+/// The members of an object, and its place in the file for messages.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a> {
     place: &'a str,
@@ -19,17 +19,17 @@ pub(super) fn malformed(because: impl Into<String>) -> Refusal {
 }
 
 impl<'a> Fields<'a> {
-    /// `value` as an object, none of whose members is one of `known` in another case.
+    /// Reads `value` as an object. Refuses a member of `known` in another case.
     pub(super) fn of(place: &'a str, value: Value<'a>, known: &[&str]) -> Result<Self, Refusal> {
         let members =
-            value.as_object().ok_or_else(|| malformed(format!("{place} is no object")))?;
+            value.as_object().ok_or_else(|| malformed(format!("{place} is not an object")))?;
         if let Some(name) = value.miscased(known) {
             return Err(malformed(format!("{place} has the member {name:?} in the wrong case")));
         }
         Ok(Self { place, members })
     }
 
-    /// The member `name`; a member that is `null` is as good as none.
+    /// The member `name`. A `null` counts as missing.
     pub(super) fn optional(&self, name: &str) -> Option<Value<'a>> {
         self.members.member(name).filter(|value| !value.is_null())
     }
@@ -39,16 +39,14 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn text(&self, name: &str) -> Result<&'a str, Refusal> {
-        self.required(name)?.as_str().ok_or_else(|| self.wrong(name, "a text"))
+        self.required(name)?.as_str().ok_or_else(|| self.wrong(name, "a string"))
     }
 
     pub(super) fn integer(&self, name: &str) -> Result<i64, Refusal> {
-        self.required(name)?
-            .as_integer()
-            .ok_or_else(|| self.wrong(name, "a whole number below 2^53"))
+        self.required(name)?.as_integer().ok_or_else(|| self.wrong(name, "an integer below 2^53"))
     }
 
-    /// A whole number from `least`.
+    /// An integer of at least `least`.
     pub(super) fn count(&self, name: &str, least: u64) -> Result<u64, Refusal> {
         u64::try_from(self.integer(name)?)
             .ok()
@@ -56,35 +54,35 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.wrong(name, &format!("{least} or more")))
     }
 
-    /// Standard base64 with its padding.
+    /// Standard base64 with padding.
     pub(super) fn base64(&self, name: &str) -> Result<Vec<u8>, Refusal> {
         STANDARD.decode(self.text(name)?).map_err(|_| self.wrong(name, "base64"))
     }
 
-    /// The items of an array of at most `most`; none where there is no such member.
+    /// The items of an array with at most `most` items. Empty if the member is missing.
     pub(super) fn items(
         &self,
         name: &str,
         most: usize,
     ) -> Result<impl Iterator<Item = Value<'a>> + use<'a>, Refusal> {
         let items = match self.optional(name) {
-            Some(value) => Some(value.as_array().ok_or_else(|| self.wrong(name, "a list"))?),
+            Some(value) => Some(value.as_array().ok_or_else(|| self.wrong(name, "an array"))?),
             None => None,
         };
         if items.is_some_and(|items| items.len() > most) {
-            return Err(self.wrong(name, &format!("a list of at most {most}")));
+            return Err(self.wrong(name, &format!("an array of at most {most} items")));
         }
         Ok(items.into_iter().flat_map(Array::iter))
     }
 
-    /// The texts of an array of at most `most`.
+    /// The strings of an array with at most `most` items.
     pub(super) fn texts(&self, name: &str, most: usize) -> Result<Vec<&'a str>, Refusal> {
         let text =
-            |item: Value<'a>| item.as_str().ok_or_else(|| self.wrong(name, "a list of texts"));
+            |item: Value<'a>| item.as_str().ok_or_else(|| self.wrong(name, "an array of strings"));
         self.items(name, most)?.map(text).collect()
     }
 
-    /// The members of an object of at most `most`; none where there is no such member.
+    /// The members of an object with at most `most` members. Empty if the member is missing.
     pub(super) fn members(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! GUNs: the Globally Unique Names by which Notary knows repositories, `host[:port]/path`.
+//! GUNs: Notary's Globally Unique Names of repositories, `host[:port]/path`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::oci::name::InvalidName;
 use crate::oci::{Registry, Repository};
 
-/// A GUN. Always a registry and a repository, so that it is safe in a URL and in a look-up.
+/// A GUN. Always a registry and a repository, so that it is safe in a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Gun(Arc<str>);
 
@@ -34,8 +34,8 @@ impl fmt::Display for Gun {
     }
 }
 
-/// How an anchor makes a GUN of an image's registry and repository: text with `{registry}` and
-/// `{repository}`, each at most once.
+/// How an anchor builds a GUN from an image's registry and repository: a string with `{registry}` and `{repository}`, each
+/// at most once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
 
@@ -71,7 +71,7 @@ impl FromStr for Template {
                 }
             };
             if parts.contains(&part) {
-                return Err(format!("`{{{name}}}` stands twice"));
+                return Err(format!("`{{{name}}}` appears twice"));
             }
             parts.push(part);
             rest = after;
@@ -80,7 +80,8 @@ impl FromStr for Template {
             parts.push(Part::Text(rest.to_owned()));
         }
         let template = Self(parts);
-        let example = |name: &str| format!("`{text}` makes no GUN (`host/path`): {name}");
+        let example =
+            |name: &str| format!("`{text}` does not result in a GUN (`host/path`): {name}");
         let registry = "registry.example".parse::<Registry>().map_err(|e| e.to_string())?;
         let repository = "a/b".parse::<Repository>().map_err(|e| e.to_string())?;
         template.gun(&registry, &repository).map_err(|e| example(&e.to_string()))?;
@@ -95,7 +96,7 @@ impl Template {
         if let [Part::Registry, Part::Text(between), Part::Repository] = &self.0[..]
             && between == "/"
         {
-            // A registry and a repository: nothing of this needs to be looked at again.
+            // A valid registry and repository always result in a valid GUN.
             return Ok(Gun([registry, "/", repository].concat().into()));
         }
         self.0
@@ -109,7 +110,7 @@ impl Template {
             .parse()
     }
 
-    /// The repository of `registry` that has this GUN, if there is exactly one by this template.
+    /// The repository of `registry` with this GUN, if the template determines it.
     pub fn repository(&self, gun: &Gun, registry: &Registry) -> Option<Repository> {
         let marker = "\0";
         let pattern = self
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_makes_guns_and_reads_them_back() {
+    fn a_template_builds_guns_and_reads_them_back() {
         let registry: Registry = "r.example:5000".parse().unwrap();
         let repository: Repository = "library/app".parse().unwrap();
         for (text, gun) in [
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_makes_no_gun_is_refused() {
+    fn a_template_that_does_not_result_in_a_gun_is_refused() {
         for text in
             ["", "{registry", "{host}/{repository}", "{repository}{repository}", "A/{repository}"]
         {

@@ -1,5 +1,5 @@
-//! Trust data that was kept on disk, for a gate that was restarted or whose Notary server does not answer: read
-//! again, and verified again before it is used.
+//! Trust data on disk, for use after a restart or while the Notary server does not answer. It is verified again before
+//! it is used.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use super::role::File;
 use super::state::Remembered;
 use super::update::{NotUpdated, update};
 
-/// Verifies what was kept once more, with the pins and the time of today; nothing of it is believed
-/// because it was verified before. What was refused since is of no use.
+/// Verifies the trust data on disk with the present pins and time; that it was verified before does not count. `None` if
+/// it does not verify, or if the server's last answer was refused.
 pub(super) async fn verify_again(
     anchor: &Anchor,
     gun: &Gun,
@@ -32,19 +32,19 @@ pub(super) async fn verify_again(
             Some(CachedTrust::Signed { repository: Arc::new(updated.repository), answered })
         }
         Err(error) => {
-            tracing::info!(anchor = &**anchor.name(), %gun, ?error, "kept trust data is of no use any more");
+            tracing::info!(anchor = &**anchor.name(), %gun, ?error, "trust data on disk is no longer valid");
             None
         }
     }
 }
 
-/// Reads a kept file, which may be large, where that holds nobody up.
+/// Reads a file from disk, on a thread where that may block.
 pub(super) async fn kept_file(kept: &Arc<Remembered>, file: &File) -> Option<Bytes> {
     let (kept, file) = (kept.clone(), file.clone());
     match tokio::task::spawn_blocking(move || kept.file(&file)).await {
         Ok(content) => content,
         Err(error) => {
-            tracing::error!(%error, "reading a kept file panicked");
+            tracing::error!(%error, "reading a trust file panicked");
             None
         }
     }

@@ -1,14 +1,12 @@
-//! Docker Content Trust: the verification of Notary 0.7's dialect of TUF.
+//! Docker Content Trust: verifies the variant of TUF that Notary 0.7 uses.
 //!
-//! `update` asks for one file after the other and turns them, link by link, into a
-//! [`SignedRepository`]:
+//! `update` fetches one file after the other and verifies each, which results in a [`SignedRepository`]:
 //!
 //! ```text
 //! root (pinned, or remembered and rotated) ─► timestamp ─► snapshot ─► targets ─► targets/releases, signers
 //! ```
 //!
-//! Everything up to there is pure: files, pins, memory and `now` in; what is signed and what to
-//! remember out.
+//! The verification is pure: files, pins, memory and `now` in; signed names and the new memory out.
 
 mod again;
 mod anchor;

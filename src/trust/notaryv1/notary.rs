@@ -1,5 +1,4 @@
-//! The HTTP of a Notary server: one file at a time, read-only, with ceilings. Gives what the server
-//! says; whether it is any good is not known here.
+//! The HTTP client of a Notary server: reads one file at a time, each with a size limit. Verifies nothing.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,16 +19,15 @@ use super::gun::Gun;
 use super::role::File;
 use super::update::NotUpdated;
 
-/// The most updates of known repositories at one Notary server at once. Other names never take their turns.
+/// The most concurrent updates of known repositories at one Notary server. Unknown names have their own limit.
 const MAX_KNOWN: usize = 32;
-/// The most updates of unknown repositories at once.
+/// The most concurrent updates of unknown repositories.
 const MAX_UNKNOWN: usize = 16;
-/// Room for the files that are relayed to clients.
+/// The number of concurrent requests that are reserved for files relayed to clients.
 const MAX_RELAYED: usize = 16;
-/// The most requests to one Notary server at once. An update makes one at a time, and one for a token, so these
-/// suffice.
+/// The most concurrent requests to one Notary server. An update makes one at a time, plus one for a token.
 const MAX_REQUESTS: usize = 2 * (MAX_KNOWN + MAX_UNKNOWN + MAX_RELAYED);
-/// How long one file may take, with every try: after that the server does not answer.
+/// The longest time for one file with all retries. After that, the server counts as unreachable.
 const MAX_SILENCE: Duration = Duration::from_secs(30);
 
 /// A client of one Notary server.
@@ -41,18 +39,18 @@ pub struct Notary {
     unanswered: Unanswered,
 }
 
-/// Since when the server has been asked about known repositories without an answer.
+/// The start of the oldest unanswered request about known repositories.
 #[derive(Clone, Debug, Default)]
 struct Unanswered(Arc<Mutex<Option<Instant>>>);
 
-/// The right to one update, until it is dropped.
+/// The right to make one update. Released when dropped.
 pub(super) struct Turn {
     repute: Repute,
     unanswered: Unanswered,
     _permit: OwnedSemaphorePermit,
 }
 
-/// Whether the gate has had valid trust data of a repository.
+/// Whether the gate has ever verified trust data of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repute {
     Known,
@@ -60,7 +58,7 @@ pub(super) enum Repute {
 }
 
 impl Notary {
-    /// A client of the server at `url`, which may be trusted by the roots in `ca` as well.
+    /// A client of the server at `url`. Trusts the root certificates in `ca` besides the system's.
     pub fn new(
         url: &Url,
         ca: Option<&Path>,
@@ -78,8 +76,7 @@ impl Notary {
         })
     }
 
-    /// Waits in the gate's own queue for the turn of one update. The queue is never closed, so this is never
-    /// `None`.
+    /// Waits in the gate's own queue for the right to make one update. Never `None`, because the queue is never closed.
     pub(super) async fn turn(&self, repute: Repute) -> Option<Turn> {
         let turns = match repute {
             Repute::Known => &self.known,
@@ -89,18 +86,17 @@ impl Notary {
         Some(Turn { repute, unanswered: self.unanswered.clone(), _permit: permit })
     }
 
-    /// Whether the server has been asked about known repositories for at least `duration` and answered none of
-    /// these questions.
+    /// Whether the server has answered no request about known repositories for at least `duration`.
     pub(super) fn is_silent(&self, duration: Duration) -> bool {
         self.unanswered.locked().is_some_and(|since| since.elapsed() >= duration)
     }
 
-    /// The file of `gun`, or `None` where the server says that it has none.
+    /// Fetches a file of `gun`. `None` if the server answers that it does not exist.
     ///
     /// # Errors
     ///
-    /// `Unreachable` if the server does not answer: no connection, nothing in time, or a status other than
-    /// 200 and 404. `Refused` if it answers with something that cannot be metadata. `Busy` if it was not asked.
+    /// `Unreachable` if the server does not answer: no connection, a timeout, or a status other than 200 and 404.
+    /// `Refused` if the answer cannot be metadata. `Busy` if the gate sent no request.
     pub async fn fetch(&self, gun: &Gun, file: &File) -> Result<Option<Bytes>, NotUpdated> {
         let mut url = self.server.client().base().clone();
         let prefix = url.path().trim_end_matches('/').to_owned();
@@ -112,25 +108,23 @@ impl Notary {
         let scope = format!("repository:{gun}:pull");
         let headers = HeaderMap::new();
         let sent = self.server.send(Endpoint::Notary, Method::Get, &url, &headers, &scope);
-        let response = Box::pin(sent)
-            .await
-            .map_err(|error| match error {
-                UpstreamError::Unreachable(outage) => unreachable(outage.to_string()),
-                UpstreamError::Refused { status } => NotUpdated::Unreachable(format!(
-                    "the Notary server {host} refused with {status}: look at `username` and `password_file`"
-                )),
-                UpstreamError::Busy(_) => NotUpdated::Busy,
-                UpstreamError::Absent { .. }
-                | UpstreamError::Protocol(_)
-                | UpstreamError::RangeUnsatisfiable { .. }
-                | UpstreamError::TooManyRequests { .. } => unreachable(error.to_string()),
-            })?;
+        let response = Box::pin(sent).await.map_err(|error| match error {
+            UpstreamError::Unreachable(outage) => unreachable(outage.to_string()),
+            UpstreamError::Refused { status } => NotUpdated::Unreachable(format!(
+                "the Notary server {host} answered {status}; check `username` and `password_file`"
+            )),
+            UpstreamError::Busy(_) => NotUpdated::Busy,
+            UpstreamError::Absent { .. }
+            | UpstreamError::Protocol(_)
+            | UpstreamError::RangeUnsatisfiable { .. }
+            | UpstreamError::TooManyRequests { .. } => unreachable(error.to_string()),
+        })?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
-            status => return Err(unreachable(format!("it said {status} to {file}.json"))),
+            status => return Err(unreachable(format!("status {status} for {file}.json"))),
         }
-        plain(response.headers(), file)?;
+        check_content_type(response.headers(), file)?;
         let ceiling = usize::try_from(file.ceiling()).unwrap_or(usize::MAX);
         match response.into_body().read_whole(ceiling).await {
             Ok(bytes) => Ok(Some(bytes)),
@@ -139,7 +133,7 @@ impl Notary {
                     File::Content { .. } => {
                         (Reason::MixAndMatch, "the length that its parent names")
                     }
-                    File::Newest(_) | File::Root(_) => (Reason::Malformed, "the most that is read"),
+                    File::Newest(_) | File::Root(_) => (Reason::Malformed, "the size limit"),
                 };
                 let because = format!("{file}.json is longer than {ceiling} bytes, {most}");
                 Err(Refusal::new(reason, because).into())
@@ -156,14 +150,14 @@ impl Unanswered {
 }
 
 impl Turn {
-    /// A request is sent to the server now.
-    pub(super) fn asks(&self) {
+    /// To be called when a request is sent to the server.
+    pub(super) fn request_sent(&self) {
         if self.repute == Repute::Known {
             self.unanswered.locked().get_or_insert_with(Instant::now);
         }
     }
 
-    /// The server answered, whatever it said.
+    /// To be called when the server has answered, whatever the answer is.
     pub(super) fn answered(&self) {
         if self.repute == Repute::Known {
             *self.unanswered.locked() = None;
@@ -171,12 +165,15 @@ impl Turn {
     }
 }
 
-/// Refuses an answer that says that it is something else than metadata.
-fn plain(headers: &HeaderMap, file: &File) -> Result<(), Refusal> {
+/// Refuses an answer whose content type is not one of metadata.
+fn check_content_type(headers: &HeaderMap, file: &File) -> Result<(), Refusal> {
     let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
     match essence.trim() {
         "" | "application/json" | "application/octet-stream" | "text/plain" => Ok(()),
-        other => Err(Refusal::new(Reason::Malformed, format!("{file}.json came as {other:?}"))),
+        other => Err(Refusal::new(
+            Reason::Malformed,
+            format!("{file}.json has the content type {other:?}"),
+        )),
     }
 }

@@ -1,5 +1,5 @@
-//! What a repository's verified trust data signs: which digest a tag stands for, and by which tags a
-//! digest was signed. Look-ups take constant time, however many tags there are.
+//! The names that a repository's verified trust data signs: the digest of a tag, and the tags of a digest. Lookups take
+//! constant time.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,18 +9,18 @@ use crate::oci::{Digest, Tag};
 use crate::trust::refusal::{Reason, Refusal};
 use crate::trust::signer::SignerIds;
 
-use super::chain::Whole;
+use super::chain::VerifiedChain;
 use super::role::{Delegated, Role};
 use super::schema::Entry;
 use super::tuf_key::KeyId;
 
-/// The signed names of one GUN. Made by a whole verified chain alone.
+/// The signed names of one GUN. Built only from a verified chain.
 #[derive(Debug)]
 pub struct SignedRepository {
-    /// What docker would pull: `targets/releases` where it names the tag, else `targets`.
+    /// As docker resolves them: from `targets/releases` if that names the tag, otherwise from `targets`.
     tags: HashMap<Tag, (Role, Entry)>,
     digests: HashMap<Digest, Vec<Tag>>,
-    /// The entries of each required signer whose role there is.
+    /// The entries of each required signer whose role exists.
     signers: Vec<(Role, HashMap<Tag, Entry>)>,
     missing: Vec<Delegated>,
     /// The keys that signed each role.
@@ -30,7 +30,7 @@ pub struct SignedRepository {
     root_keys: Vec<KeyId>,
 }
 
-/// One role as it was verified, for people.
+/// A verified role, for display.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleSummary {
     pub role: Role,
@@ -39,26 +39,26 @@ pub struct RoleSummary {
     pub threshold: u64,
 }
 
-/// What a tag stands for.
+/// The signed entry of a tag.
 #[derive(Debug)]
 pub struct Found<'a> {
     pub entry: &'a Entry,
     /// The roles that signed it.
     pub roles: Vec<&'a Role>,
-    /// The keys of the required signers; where none is required, those of the role that gave it.
+    /// The keys of the required signers. If none is required, the keys of the role that names the tag.
     pub signers: SignerIds,
 }
 
 impl SignedRepository {
-    pub(super) fn new(whole: Whole, required: &[Delegated]) -> Self {
-        let mut tags: HashMap<Tag, (Role, Entry)> = whole
+    pub(super) fn new(chain: VerifiedChain, required: &[Delegated]) -> Self {
+        let mut tags: HashMap<Tag, (Role, Entry)> = chain
             .targets
             .into_metadata()
             .tags
             .into_iter()
             .map(|(tag, entry)| (tag, (Role::Targets, entry)))
             .collect();
-        let mut by_role: BTreeMap<Delegated, HashMap<Tag, Entry>> = whole
+        let mut by_role: BTreeMap<Delegated, HashMap<Tag, Entry>> = chain
             .delegations
             .into_iter()
             .map(|(name, (delegation, signed))| {
@@ -88,30 +88,29 @@ impl SignedRepository {
         for tags in digests.values_mut() {
             tags.sort_unstable();
         }
-        let summary = whole
+        let summary = chain
             .roles
             .into_iter()
-            .map(|(role, seen)| RoleSummary {
+            .map(|(role, record)| RoleSummary {
                 role,
-                version: seen.version,
-                keys: seen.keys.iter().map(ToString::to_string).collect(),
-                threshold: seen.threshold,
+                version: record.version,
+                keys: record.keys.iter().map(ToString::to_string).collect(),
+                threshold: record.threshold,
             })
             .collect();
-        let root = &whole.root.metadata().root.keys;
+        let root = &chain.root.metadata().root.keys;
         let root_keys = root.iter().map(|(id, key)| key.canonical_id(*id)).collect();
-        let (keys, expires) = (whole.signers, whole.expires);
+        let (keys, expires) = (chain.signers, chain.expires);
         Self { tags, digests, signers, missing, keys, expires, summary, root_keys }
     }
 
-    /// What `tag` stands for, if the roles that docker pulls from name it and each required signer
-    /// has signed the same.
+    /// The entry of `tag`, if the roles that docker uses name it and each required signer has signed the same digest.
     pub fn tag(&self, tag: &Tag) -> Result<Found<'_>, Refusal> {
         let Some((role, entry)) = self.tags.get(tag) else {
             return Err(Refusal::new(Reason::TagNotSigned, format!("the tag {tag} is not signed")));
         };
         if entry.length == 0 || entry.length > MAX_MANIFEST as u64 {
-            let because = format!("{role} gives {tag} a length of {} bytes", entry.length);
+            let because = format!("{role} lists {tag} with a length of {} bytes", entry.length);
             return Err(Refusal::new(Reason::Malformed, because));
         }
         let mut roles = vec![role];
@@ -135,7 +134,7 @@ impl SignedRepository {
                 Some(_) => roles.push(signer),
             }
         }
-        // `targets/releases` is signed by whoever released last; a required signer signs alone.
+        // `targets/releases` is signed by the last person who released. A required signer has its own role.
         let who =
             if self.signers.is_empty() { &roles[..] } else { roles.get(1..).unwrap_or_default() };
         let keys = who.iter().filter_map(|role| self.keys.get(*role));
@@ -143,12 +142,12 @@ impl SignedRepository {
         Ok(Found { entry, roles, signers })
     }
 
-    /// The tags by which `digest` was signed, in their order.
+    /// The tags under which `digest` was signed, sorted.
     pub fn tags_of(&self, digest: &Digest) -> &[Tag] {
         self.digests.get(digest).map_or(&[], Vec::as_slice)
     }
 
-    /// Every signed digest, in no order.
+    /// Every signed digest, unordered.
     pub fn digests(&self) -> impl Iterator<Item = &Digest> {
         self.digests.keys()
     }
@@ -162,24 +161,24 @@ impl SignedRepository {
         self.tags.is_empty()
     }
 
-    /// About how many bytes this takes in memory.
+    /// Its approximate size in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
         const ENTRY: usize = 320;
         let signed: usize = self.signers.iter().map(|(_, entries)| entries.len()).sum();
         (self.tags.len() + signed) * ENTRY
     }
 
-    /// The earliest end of all that this rests on.
+    /// The earliest expiry of the metadata that it was built from.
     pub fn expires(&self) -> Timestamp {
         self.expires
     }
 
-    /// The root keys by their canonical ids, by which `root_keys` pins them for every repository.
+    /// The canonical ids of the root keys. In `root_keys`, they pin a key for every repository.
     pub fn root_keys(&self) -> &[KeyId] {
         &self.root_keys
     }
 
-    /// The roles as they were verified.
+    /// The verified roles.
     pub fn roles(&self) -> &[RoleSummary] {
         &self.summary
     }

@@ -1,8 +1,8 @@
-//! Roles and the files that hold their metadata, by the names that a Notary server has for them.
+//! Roles, and the files of their metadata as a Notary server names them.
 
 use std::fmt;
 
-/// Who may sign what.
+/// A TUF role: the authority to sign one kind of metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     Root,
@@ -12,8 +12,8 @@ pub enum Role {
     Delegation(Delegated),
 }
 
-/// The name of a delegation directly below `targets`: `targets/releases`. Those below these are no
-/// part of Docker Content Trust.
+/// The name of a delegation directly below `targets`, such as `targets/releases`. Docker Content Trust has no deeper
+/// delegations.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Delegated(Box<str>);
 
@@ -21,32 +21,31 @@ impl Delegated {
     /// The longest name of a role.
     const MAX: usize = 255;
 
-    /// The delegation that docker's users pull from before any other.
+    /// The delegation from which docker resolves tags first.
     pub fn releases() -> Self {
         Self("targets/releases".into())
     }
 
-    /// Reads a full name, `targets/<name>`. Grandchildren, empty segments, upper case and anything
-    /// that is no plain word are refused.
+    /// Reads a full name, `targets/<name>`, where `<name>` consists of a-z, 0-9, `-` and `_`. Deeper names are refused.
     pub fn parse(text: &str) -> Option<Self> {
         let name = text.strip_prefix("targets/")?;
         let word = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-        let holds = !name.is_empty() && name.bytes().all(word) && text.len() <= Self::MAX;
-        holds.then(|| Self(text.into()))
+        let is_valid = !name.is_empty() && name.bytes().all(word) && text.len() <= Self::MAX;
+        is_valid.then(|| Self(text.into()))
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The signer's name: what follows `targets/`.
+    /// The signer's name: the part after `targets/`.
     pub fn signer(&self) -> &str {
         self.0.strip_prefix("targets/").unwrap_or(&self.0)
     }
 }
 
 impl Role {
-    /// The `_type` that metadata of this role bears.
+    /// The `_type` of this role's metadata.
     pub(super) const fn type_name(&self) -> &'static str {
         match self {
             Self::Root => "Root",
@@ -56,7 +55,7 @@ impl Role {
         }
     }
 
-    /// The most bytes that metadata of this role may have.
+    /// The largest metadata of this role, in bytes.
     pub(super) const fn ceiling(&self) -> u64 {
         match self {
             Self::Timestamp => 64 << 10,
@@ -96,16 +95,16 @@ impl fmt::Display for Role {
 /// A file of a repository on a Notary server. `Display` is its name without `.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum File {
-    /// The newest of the role.
+    /// The newest file of the role.
     Newest(Role),
-    /// The root of that version.
+    /// The root with this version.
     Root(u64),
-    /// The metadata with that hash, of exactly that length, as its parent says.
+    /// The metadata with the hash and the exact length that its parent names.
     Content { role: Role, sha256: [u8; 32], length: u64 },
 }
 
 impl File {
-    /// Reads the name that a server has for a file, without `.json`.
+    /// Reads the server's name of a file, without `.json`.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some((before, after)) = text.split_once('.') {
             if after == "root" {
@@ -126,7 +125,7 @@ impl File {
         Role::parse(text).map(Self::Newest)
     }
 
-    /// The most bytes it may have; one more and it is refused.
+    /// The largest accepted size, in bytes.
     pub fn ceiling(&self) -> u64 {
         match self {
             Self::Newest(role) => role.ceiling(),

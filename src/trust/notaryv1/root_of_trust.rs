@@ -1,5 +1,5 @@
-//! Where trust begins: a root that is signed by its own keys, whose certificates name the GUN, and
-//! that a pin or an earlier root vouches for.
+//! The root of trust: a root that its own keys signed, whose certificates name the GUN, and that a pin or an earlier root
+//! vouches for.
 
 use std::time::Duration;
 
@@ -21,25 +21,25 @@ use super::signed::{Signed, Verified};
 use super::tuf_key::{KeyId, TufKey, family};
 use super::unpinned;
 
-/// What a repository's trust data must satisfy, from the anchor's configuration.
+/// The anchor's requirements for a repository's trust data.
 #[derive(Clone, Debug)]
 pub struct Terms {
     pub gun: Gun,
     pub pins: Pins,
-    /// Signers who must each have signed the digest: `targets/<name>`.
+    /// The signers that must all have signed the digest: `targets/<name>`.
     pub signers: Vec<super::role::Delegated>,
-    /// Whether a root certificate for `parent/*` counts for the GUNs below `parent`.
+    /// Whether a root certificate for `parent/*` is valid for the GUNs below `parent`.
     pub wildcard_root_names: bool,
-    /// How far ahead a timestamp may expire.
+    /// How far in the future a timestamp may expire.
     pub max_timestamp_life: Duration,
-    /// Keys whose signatures do not count, of whatever role.
+    /// Keys whose signatures do not count in any role.
     pub revoked: RevokedSet,
 }
 
 /// Which root keys are trusted.
 #[derive(Clone, Debug)]
 pub enum Pins {
-    /// The first root that is seen is trusted from then on. Whoever answers first is believed.
+    /// Trust on first use: the first root that the server returns is trusted from then on.
     FirstUse,
     Keys(Vec<Pin>),
 }
@@ -50,12 +50,12 @@ pub enum Pin {
     /// The id of the certificate key, or the canonical id of the key in it.
     Id(KeyId),
     Key(PublicKey),
-    /// This very certificate.
+    /// The certificate itself.
     Certificate(Vec<u8>),
 }
 
 impl Pins {
-    /// Whether each pin names a key that is revoked, so that no root can be trusted.
+    /// Whether every pinned key is revoked, so that no root can be trusted.
     pub(in crate::trust) fn are_all_revoked(&self, revoked: &RevokedSet) -> bool {
         match self {
             Self::FirstUse => false,
@@ -65,7 +65,7 @@ impl Pins {
 }
 
 impl Pin {
-    /// Reads 64 hex digits, a PEM public key, or a PEM certificate that is no CA's.
+    /// Reads 64 hex digits, a PEM public key, or a PEM certificate that is not a CA certificate.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if let Some(id) = KeyId::parse(text) {
@@ -78,7 +78,7 @@ impl Pin {
                 .map_err(|e| format!("the certificate cannot be read: {e}"))?;
             if parsed.is_ca() {
                 return Err(
-                    "the certificate is a CA's; pin the root certificates themselves".to_owned()
+                    "this is a CA certificate; pin the root certificates themselves".to_owned()
                 );
             }
             return Ok(Self::Certificate(der.to_vec()));
@@ -94,7 +94,7 @@ impl Pin {
         Err("a root key is 64 lower-case hex digits, or a file with a PEM public key or certificate".to_owned())
     }
 
-    /// The key, if the pin shows it: an id is a hash and does not.
+    /// The key. `None` for an id, which is only a hash.
     fn key(&self) -> Option<PublicKey> {
         match self {
             Self::Id(_) => None,
@@ -106,7 +106,7 @@ impl Pin {
         }
     }
 
-    /// Whether it is a certificate that holds `key`. A pinned key needs no certificate.
+    /// Whether this pins a certificate of `key`.
     fn has_key(&self, key: &PublicKey) -> bool {
         matches!(self, Self::Certificate(_)) && self.key().as_ref() == Some(key)
     }
@@ -134,15 +134,14 @@ impl Pin {
     }
 }
 
-/// A root that its own keys have signed, for this GUN. Whether it is the right one, and still in
-/// force, is for [`SelfSigned::in_force`] to say.
+/// A root for this GUN that its own keys signed. [`SelfSigned::in_force`] checks the pins and the expiry.
 pub(super) struct SelfSigned {
     signed: Signed,
     root: Verified<Root>,
     bytes: Vec<u8>,
 }
 
-/// A root that is pinned, or the first that was seen, or signed by such, and in force now.
+/// A trusted root that has not expired: pinned, trusted on first use, or signed by such a root.
 pub(super) struct TrustedRoot {
     root: Verified<Root>,
     bytes: Vec<u8>,
@@ -150,7 +149,7 @@ pub(super) struct TrustedRoot {
 }
 
 impl SelfSigned {
-    /// Reads a root that nothing yet vouches for but itself.
+    /// Reads a root and verifies it with its own keys. It is not trusted yet.
     pub(super) fn parse(bytes: &[u8], terms: &Terms) -> Result<Self, Refusal> {
         let signed = Signed::parse(Role::Root, bytes)?;
         let root = signed.verify_by_itself(
@@ -161,19 +160,19 @@ impl SelfSigned {
         Ok(Self { signed, root, bytes: bytes.to_vec() })
     }
 
-    /// The root that follows this one: signed by the keys of both, newer than this one. Neither
-    /// needs to be in force for that (TUF 5.3.4 to 5.3.8).
+    /// Verifies the next root: newer than this one, and signed by the keys of both. Either may be expired (TUF 5.3.4 to
+    /// 5.3.8).
     pub(super) fn rotate(&self, bytes: &[u8], terms: &Terms) -> Result<Self, Refusal> {
         let next = Self::parse(bytes, terms)?;
         if next.version() <= self.version() {
             let because =
-                format!("root {} does not follow root {}", next.version(), self.version());
+                format!("root {} is not newer than root {}", next.version(), self.version());
             return Err(Refusal::new(Reason::Rollback, because));
         }
         next.signed.threshold(&self.root.metadata().root, |key| counts(key, terms)).map_err(
             |refusal| {
                 let because = format!(
-                    "root {} is not signed by root {}: {refusal}",
+                    "root {} is not signed by the keys of root {}: {refusal}",
                     next.version(),
                     self.version()
                 );
@@ -195,7 +194,7 @@ impl SelfSigned {
         &self.bytes
     }
 
-    /// Whether the pins name enough of the keys that signed it.
+    /// Whether a threshold of pinned keys has signed it.
     pub(super) fn is_pinned(&self, terms: &Terms) -> bool {
         let Pins::Keys(pins) = &terms.pins else { return true };
         let pinned = |(id, key): &(KeyId, TufKey)| pins.iter().any(|pin| pin.names(*id, key));
@@ -203,7 +202,7 @@ impl SelfSigned {
         self.signed.threshold(role, |key| counts(key, terms) && pinned(key)).is_ok()
     }
 
-    /// The refusal of this root, because the pins do not name enough of its keys.
+    /// The refusal of this root because too few of its keys are pinned.
     fn not_pinned(&self, terms: &Terms) -> Refusal {
         let role = &self.root.metadata().root;
         let has_signed = |key: &(KeyId, TufKey)| {
@@ -227,8 +226,7 @@ impl SelfSigned {
         unpinned::refusal(self.version(), &ids, same)
     }
 
-    /// This root, if the pins name enough of the keys that signed it, its certificates are valid
-    /// and it has not expired.
+    /// Makes it a trusted root, if a threshold of pinned keys signed it, its certificates are valid and it has not expired.
     pub(super) fn in_force(self, terms: &Terms, now: Timestamp) -> Result<TrustedRoot, Refusal> {
         let role = &self.root.metadata().root;
         if !self.is_pinned(terms) {
@@ -244,7 +242,7 @@ impl SelfSigned {
                 format!("the certificates of root {} are not valid now", self.version()),
             )
         })?;
-        // What rests on certificates ends with the first of them, whichever of them signed.
+        // The root ends when the first of its certificates expires, whichever of them signed.
         let certificates =
             role.keys.iter().filter(|(_, key)| valid(key)).filter_map(|(_, key)| match key {
                 TufKey::Certified(certificates) => Some(certificates.not_after()),
@@ -270,13 +268,13 @@ impl TrustedRoot {
         &self.bytes
     }
 
-    /// The end of the root or of one of its certificates, whichever is first.
+    /// When the root or one of its certificates expires, whichever is first.
     pub(super) fn expires(&self) -> Timestamp {
         self.expires
     }
 }
 
-/// Refuses a root none of whose certificates is for this GUN: one that was made for another.
+/// Refuses a root without a certificate for this GUN: it belongs to another repository.
 fn named(role: &RoleKeys, terms: &Terms) -> Result<(), Refusal> {
     if role.keys.iter().any(|(_, key)| is_named(key, terms)) {
         return Ok(());
@@ -290,10 +288,7 @@ fn named(role: &RoleKeys, terms: &Terms) -> Result<(), Refusal> {
         })
         .collect();
     if names.is_empty() {
-        return Err(Refusal::new(
-            Reason::Malformed,
-            "root has no key with a certificate that can be used",
-        ));
+        return Err(Refusal::new(Reason::Malformed, "root has no key with a usable certificate"));
     }
     Err(Refusal::new(
         Reason::WrongRepository,
@@ -301,17 +296,17 @@ fn named(role: &RoleKeys, terms: &Terms) -> Result<(), Refusal> {
     ))
 }
 
-/// Whether a root key's signature counts.
+/// Whether signatures by this root key count: it is for this GUN and not revoked.
 fn counts((id, key): &(KeyId, TufKey), terms: &Terms) -> bool {
     is_named(key, terms) && key.revoked(*id, &terms.revoked).is_none()
 }
 
-/// `refusal` of a root's signatures, caused by `revoked` if that names one of the role's keys.
+/// Attributes `refusal` to `revoked`, if that lists one of the role's keys.
 fn by_revoked(refusal: Refusal, role: &RoleKeys, terms: &Terms) -> Refusal {
     let is_revoked = |(id, key): &(KeyId, TufKey)| key.revoked(*id, &terms.revoked).is_some();
     match role.keys.iter().find(|key| is_revoked(key)) {
         Some((id, _)) => {
-            let because = format!("{refusal}; the anchor revokes its key {id}");
+            let because = format!("{refusal}; `revoked` lists its key {id}");
             Refusal { because, ..refusal }.by(Restriction::Revoked)
         }
         None => refusal,

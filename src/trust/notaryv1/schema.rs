@@ -1,5 +1,5 @@
-//! The metadata of each role as types, read from the one parse whose canonical form is verified
-//! (Notary 0.7, `tuf/data`). Reading says nothing of who signed.
+//! The typed metadata of each role (Notary 0.7, `tuf/data`), read from the same parse as the canonical form that is
+//! verified. Does not check signatures.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,14 +23,14 @@ pub(super) const MAX_PATHS: usize = 1_024;
 /// The most tags that one role may sign.
 pub(super) const MAX_TAGS: usize = 200_000;
 
-/// What the `signed` object of every role bears.
+/// The members that the `signed` object of every role has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Common {
     pub(super) version: u64,
     pub(super) expires: Instant,
 }
 
-/// The keys of a role, and how many of them must have signed.
+/// The keys of a role and its threshold.
 #[derive(Clone, Debug)]
 pub(super) struct RoleKeys {
     pub(super) keys: Vec<(KeyId, TufKey)>,
@@ -45,7 +45,7 @@ pub(super) struct Root {
     pub(super) timestamp: RoleKeys,
 }
 
-/// What a parent says of a child's file.
+/// The hashes and length of a file, as its parent lists them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Meta {
     pub(super) length: u64,
@@ -71,7 +71,7 @@ pub(super) struct Targets {
     pub(super) delegations: Vec<Delegation>,
 }
 
-/// What a role says of a tag: the manifest's digest, and its length in bytes.
+/// A role's entry for a tag: the digest of the manifest and its length in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub digest: Digest,
@@ -95,7 +95,7 @@ pub(super) trait Metadata: Sized {
 fn common(role: &Role, fields: &Fields<'_>) -> Result<Common, Refusal> {
     let is = fields.text("_type")?;
     if is != role.type_name() {
-        return Err(malformed(format!("{role} is of the type {is:?}, not {:?}", role.type_name())));
+        return Err(malformed(format!("{role} has the type {is:?}, not {:?}", role.type_name())));
     }
     let expires = fields.text("expires")?;
     Ok(Common {
@@ -178,12 +178,12 @@ impl Metadata for Targets {
         let mut tags = HashMap::new();
         for (name, entry) in fields.members("targets", MAX_TAGS)? {
             let entry = read_entry(role, name, entry)?;
-            // A target that is no tag can never be asked for.
+            // Clients cannot request a target whose name is not a tag.
             if let Ok(tag) = name.parse() {
                 tags.insert(tag, entry);
             }
         }
-        // Docker Content Trust knows no delegations below delegations.
+        // Docker Content Trust has no nested delegations.
         let delegations = match (role, fields.optional("delegations")) {
             (Role::Targets, Some(delegations)) => read_delegations(delegations)?,
             (Role::Targets | Role::Delegation(_), _)
@@ -201,7 +201,7 @@ fn role_keys(role: &Fields<'_>, keys: &HashMap<&str, Value<'_>>) -> Result<RoleK
     let mut of_role: Vec<(KeyId, TufKey)> = Vec::new();
     for id in role.texts("keyids", MAX_ROLE_KEYS)? {
         let key =
-            *keys.get(id).ok_or_else(|| role.wrong("keyids", "made of keys that are listed"))?;
+            *keys.get(id).ok_or_else(|| role.wrong("keyids", "a list of keys in this file"))?;
         let key = TufKey::read(id, key)?;
         if of_role.iter().all(|(known, _)| *known != key.0) {
             of_role.push(key);
@@ -211,13 +211,13 @@ fn role_keys(role: &Fields<'_>, keys: &HashMap<&str, Value<'_>>) -> Result<RoleK
     Ok(RoleKeys { keys: of_role, threshold })
 }
 
-/// The `value` of the member for `role` in a `meta` object: a length and hashes, SHA-256 always among them.
+/// Reads the member for `role` in a `meta` object: a length and hashes. SHA-256 is required.
 fn meta(role: &Role, value: Value<'_>) -> Result<Meta, Refusal> {
     let place = format!("meta of {role}");
     let fields = Fields::of(&place, value, &["hashes", "length"])?;
     let length = fields.count("length", 1)?;
     if length > role.ceiling() {
-        return Err(fields.wrong("length", &format!("{} bytes at most", role.ceiling())));
+        return Err(fields.wrong("length", &format!("at most {} bytes", role.ceiling())));
     }
     let (sha256, sha512) = hashes(&place, fields.required("hashes")?)?;
     Ok(Meta { length, sha256, sha512 })
@@ -256,7 +256,7 @@ fn read_delegations(value: Value<'_>) -> Result<Vec<Delegation>, Refusal> {
         let known = ["name", "keyids", "threshold", "paths"];
         let role = Fields::of("targets: delegation", role, &known)?;
         let name = Delegated::parse(role.text("name")?)
-            .ok_or_else(|| role.wrong("name", "`targets/` and a word of a-z, 0-9, - and _"))?;
+            .ok_or_else(|| role.wrong("name", "`targets/` followed by a-z, 0-9, - and _"))?;
         if delegations.iter().any(|other| other.name == name) {
             return Err(malformed(format!("targets delegates to {} twice", name.as_str())));
         }
@@ -267,7 +267,7 @@ fn read_delegations(value: Value<'_>) -> Result<Vec<Delegation>, Refusal> {
 }
 
 impl Delegation {
-    /// Whether this delegation may sign `tag`: one of its paths is a prefix of it.
+    /// Whether this delegation may sign `tag`: one of its paths is a prefix of the tag.
     pub(super) fn covers(&self, tag: &Tag) -> bool {
         self.paths.iter().any(|path| tag.as_str().starts_with(path.as_str()))
     }

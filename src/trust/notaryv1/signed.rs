@@ -1,8 +1,7 @@
-//! From metadata as it came to metadata whose threshold was met. The bytes that were signed and the
-//! typed data come out of one parse.
+//! Turns received metadata into verified metadata. One parse yields both the signed bytes and the typed data.
 //!
-//! Nobody else reads the typed data: [`Signed::verify`] gives it once a threshold of keys made [`VerifiedBytes`] of the
-//! message. A root lists its own keys, so [`Signed::verify_by_itself`] reads those before.
+//! Only [`Signed::verify`] returns the typed data, once a threshold of keys has turned the message into
+//! [`VerifiedBytes`]. A root lists its own keys, so [`Signed::verify_by_itself`] reads those first.
 
 use sha2::{Digest as _, Sha256, Sha512};
 
@@ -20,14 +19,14 @@ use super::tuf_key::{KeyId, TufKey};
 
 /// The member that is signed.
 const SIGNED: &str = "signed";
-/// The most JSON values in one file: 200,000 tags with two hashes each have 1,000,000.
+/// The most JSON values in one file. 200,000 tags with two hashes each need 1,000,000.
 const MAX_VALUES: usize = 1_200_000;
-/// How many times its own length the canonical and the typed form take together, at most.
+/// The size of the canonical and the typed form together, at most, as a multiple of the file's length.
 const COPIES: usize = 4;
-/// The most signatures that one file may bear.
+/// The most signatures of one file.
 const MAX_SIGNATURES: usize = 64;
 
-/// Metadata as it came: parsed, its signatures unchecked.
+/// Metadata as received: parsed, with unverified signatures.
 pub(super) struct Signed {
     role: Role,
     document: Document,
@@ -41,14 +40,14 @@ struct Signature {
     bytes: Vec<u8>,
 }
 
-/// A message that enough keys of a role have signed, and which.
+/// A message that a threshold of keys has signed, and these keys.
 struct Met<'a> {
     message: VerifiedBytes<'a>,
     signers: SignerIds,
 }
 
-/// Metadata that a threshold of its role's keys has signed. Only [`Signed::verify`] and
-/// [`Signed::verify_by_itself`] make it.
+/// Metadata that a threshold of its role's keys has signed. Only [`Signed::verify`] and [`Signed::verify_by_itself`]
+/// create it.
 pub(super) struct Verified<T> {
     metadata: T,
     role: Role,
@@ -56,8 +55,8 @@ pub(super) struct Verified<T> {
 }
 
 impl Signed {
-    /// The most bytes that parsing and verifying `length` bytes allocates: the JSON, its canonical
-    /// form, and the typed form with an entry for each tag.
+    /// The most memory that parsing and verifying `length` bytes allocates, in bytes: the JSON, its canonical form, and the
+    /// typed form with an entry for each tag.
     pub(super) const fn most_memory(length: usize) -> usize {
         COPIES * length + json::most_memory(length, MAX_VALUES)
     }
@@ -76,25 +75,22 @@ impl Signed {
             .map(|signature| Signature::read(&place, signature))
             .collect::<Result<Vec<_>, _>>()?;
         if signatures.is_empty() {
-            return Err(Refusal::new(
-                Reason::SignatureInvalid,
-                format!("{role} bears no signature"),
-            ));
+            return Err(Refusal::new(Reason::SignatureInvalid, format!("{role} has no signature")));
         }
         let message = canonical(fields.required(SIGNED)?)
-            .map_err(|e| malformed(format!("{role} cannot be canonical: {e}")))?;
+            .map_err(|e| malformed(format!("{role} has no canonical form: {e}")))?;
         Ok(Self { role, document, message, signatures })
     }
 
-    /// The metadata, if `keys` have signed it to their threshold.
+    /// The metadata, if a threshold of `keys` has signed it.
     pub(super) fn verify<T: Metadata>(&self, keys: &RoleKeys) -> Result<Verified<T>, Refusal> {
         let met = self.met(keys, |_| true)?;
         let metadata = self.claims(met.message)?;
         Ok(Verified { metadata, role: self.role.clone(), signers: met.signers })
     }
 
-    /// The root, if enough of its own keys have signed it: as many of those that `counts` holds for as it asks for.
-    /// `named` refuses a root by its keys before; `blamed` says why too few of them signed.
+    /// The root, if a threshold of its own keys has signed it. Only keys for which `counts` is true count. `named` may refuse
+    /// the root by its keys before; `blamed` explains a refusal for too few signatures.
     pub(super) fn verify_by_itself(
         &self,
         named: impl FnOnce(&RoleKeys) -> Result<(), Refusal>,
@@ -109,18 +105,18 @@ impl Signed {
         Ok(Verified { metadata, role: self.role.clone(), signers: met.signers })
     }
 
-    /// The metadata in the signed message.
+    /// Reads the metadata from the verified message.
     fn claims<T: Metadata>(&self, _: VerifiedBytes<'_>) -> Result<T, Refusal> {
         self.read()
     }
 
-    /// The metadata, without a check of its signatures.
+    /// Reads the metadata without a check of its signatures.
     fn read<T: Metadata>(&self) -> Result<T, Refusal> {
         let signed = self.document.root().member(SIGNED).unwrap_or(Value::Null);
         T::read(&self.role, signed)
     }
 
-    /// The distinct keys of `keys` that `counts` holds for and that have signed, if they are enough.
+    /// The distinct keys that have signed and for which `counts` is true, if they meet the threshold.
     pub(super) fn threshold(
         &self,
         keys: &RoleKeys,
@@ -152,7 +148,7 @@ impl Signed {
             Some(_) | None => Err(Refusal::new(
                 Reason::SignatureInvalid,
                 format!(
-                    "{} has {} good signatures of {} needed",
+                    "{} has {} valid signatures; its threshold is {}",
                     self.role,
                     signers.len(),
                     keys.threshold
@@ -199,7 +195,7 @@ impl<T: Metadata> Verified<T> {
         &self.signers
     }
 
-    /// This, if it has not run out at `now`.
+    /// Refuses it if it has expired at `now`.
     pub(super) fn unexpired(self, now: Timestamp) -> Result<Self, Refusal> {
         let expires = self.common().expires;
         if expires < now {
@@ -213,7 +209,7 @@ impl<T: Metadata> Verified<T> {
 }
 
 impl Meta {
-    /// One hash of all that this says.
+    /// A hash over the length and all hashes.
     pub(super) fn identity(&self) -> [u8; 32] {
         let mut hasher = Sha256::new_with_prefix(self.length.to_be_bytes());
         hasher.update(self.sha256);
@@ -221,12 +217,12 @@ impl Meta {
         hasher.finalize().into()
     }
 
-    /// Holds `bytes` against what the parent says of them: exact length, every hash.
+    /// Compares `bytes` with the parent's entry: the exact length and every hash.
     pub(super) fn matches(&self, role: &Role, bytes: &[u8]) -> Result<(), Refusal> {
         let differs = |what: &str| {
             Refusal::new(
                 Reason::MixAndMatch,
-                format!("the {what} of {role} is not the one that its parent names"),
+                format!("the {what} of {role} differs from the one that its parent names"),
             )
         };
         if bytes.len() as u64 != self.length {

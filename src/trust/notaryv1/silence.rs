@@ -1,12 +1,12 @@
-//! A Notary server that does not answer: when that is certain, and what may be used meanwhile. Time in the gate's
-//! own queue does not count as silence of the server.
+//! Detects a Notary server that does not answer, and finds the trust data that may be used meanwhile. Time in the
+//! gate's own queue does not count as silence of the server.
 
 use std::sync::Arc;
 
 use crate::trust::lifetimes::SILENCE;
 
 use super::anchor::Anchor;
-use super::cache::{Sought, TrustCache};
+use super::cache::{KeyRef, TrustCache};
 use super::cached_trust::CachedTrust;
 use super::entry::lifetimes;
 use super::gun::Gun;
@@ -14,23 +14,23 @@ use super::kept::verify_again;
 use super::repository::SignedRepository;
 
 impl TrustCache {
-    /// Whether the server was asked for [`SILENCE`] without an answer, about `gun` or known repositories.
+    /// Whether requests about `gun` or about known repositories have had no answer for [`SILENCE`].
     pub(super) fn is_silent(&self, anchor: &Anchor, gun: &Gun) -> bool {
-        self.queries.last(&(anchor.name().clone(), gun.clone()), SILENCE)
+        self.queries.has_lasted(&(anchor.name().clone(), gun.clone()), SILENCE)
             || anchor.notary.is_silent(SILENCE)
     }
 
-    /// What was known of `gun` before, if it may be used while its Notary server does not answer.
-    pub(super) async fn meanwhile(
+    /// The earlier trust data of `gun`, if it may be used while its Notary server does not answer.
+    pub(super) async fn earlier_answer(
         &self,
         anchor: &Arc<Anchor>,
         gun: &Gun,
     ) -> Option<Arc<SignedRepository>> {
-        let known = self.standings.get(&Sought(anchor.name(), gun)).await;
+        let known = self.entries.get(&KeyRef(anchor.name(), gun)).await;
         let now = self.clock.now();
         let verified;
         let before = match known.as_ref().filter(|entry| entry.is_of(anchor)) {
-            Some(entry) => &entry.standing,
+            Some(entry) => &entry.trust,
             None => {
                 let kept = self.remembered(anchor, gun).await.ok()??;
                 verified = verify_again(anchor, gun, &kept, now).await?;

@@ -1,5 +1,5 @@
-//! The memory of each GUN on disk, and the files that it rests on. A memory is replaced as a whole,
-//! after the files that it names are there; what cannot be read is an error, never a fresh start.
+//! Stores the trust memory of each GUN and its metadata files on disk. A memory is replaced atomically, after the files
+//! that it names are written. A memory that cannot be read is an error, never a fresh start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,38 +23,38 @@ use super::tuf_key::KeyId;
 use super::update::Updated;
 
 const MEMORY: &str = "memory.json";
-/// The largest memory: a root of 1 MiB in base64, and the roles.
+/// The largest memory in bytes: a root of 1 MiB in base64, and the roles.
 const MAX_MEMORY: u64 = 4 << 20;
 const FORMAT: u32 = 1;
 
-/// Why what is remembered cannot be read or written.
+/// Why a trust memory cannot be read or written.
 #[derive(Debug, Error)]
 pub enum StateError {
     #[error("{}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
     #[error(
-        "{}: this is not what was written: {why}; if it cannot be restored, removing that folder makes \
-         the repository one that was never seen, without protection from rollback", .path.display()
+        "{} is damaged: {why}; restore it from a backup, or remove its folder to forget the trust memory of this \
+         repository, and with it the protection from rollback", .path.display()
     )]
     Corrupt { path: PathBuf, why: String },
 }
 
 impl StateError {
-    /// The thread that was to do it broke off.
-    pub(super) fn broken(error: tokio::task::JoinError) -> Self {
+    /// The thread that accessed the disk panicked.
+    pub(super) fn panicked(error: tokio::task::JoinError) -> Self {
         Self::Io { path: PathBuf::new(), error: io::Error::other(error) }
     }
 }
 
-/// Where the memories of one anchor are.
+/// The trust memories of one anchor.
 #[derive(Clone, Debug)]
 pub struct State {
     folder: PathBuf,
-    /// The folder, opened. None: another process may be keeping the memories, and they are only looked at.
+    /// The open folder. `None` if the memories are only read, because another process may be writing them.
     place: Option<InPlace>,
 }
 
-/// A memory, and the files to verify again.
+/// A memory, and the files to verify it again.
 #[derive(Debug)]
 pub struct Remembered {
     pub memory: Memory,
@@ -71,7 +71,7 @@ struct Stored {
     root: String,
     roles: BTreeMap<String, StoredRole>,
     listed: BTreeSet<String>,
-    /// Of each file but the root: its name on the server, and the hash that names it here.
+    /// For each file except the root: its name on the server, and the hash that names it on disk.
     files: BTreeMap<String, String>,
 }
 
@@ -85,7 +85,7 @@ struct StoredRole {
 }
 
 impl State {
-    /// The memories of `anchor` below the store's folder; the folder is made if it is missing.
+    /// The memories of `anchor` in the store's folder. Creates the folder if it is missing.
     pub fn open(store: &Path, anchor: &str) -> Result<Self, StateError> {
         let folder = store.join("trust").join("notaryv1").join(anchor);
         let opened = atomic::make_folder(&folder).and_then(|()| InPlace::open(&folder));
@@ -93,29 +93,28 @@ impl State {
         Ok(Self { folder, place: Some(place) })
     }
 
-    /// The same, to be looked at and not changed: nothing is made, and what is written is forgotten.
+    /// As [`Self::open`], but read-only: no folder is created, and writes do nothing.
     pub fn look(store: &Path, anchor: &str) -> Self {
         Self { folder: store.join("trust").join("notaryv1").join(anchor), place: None }
     }
 
-    /// A GUN's folder: by the hash of its name, since a name can be longer than a file name may be.
-    fn of(&self, gun: &Gun) -> PathBuf {
+    /// The folder of a GUN. Named by a hash, because a GUN can be too long for a file name.
+    fn folder_of(&self, gun: &Gun) -> PathBuf {
         self.folder.join(hex::encode(Sha256::digest(gun.as_str())))
     }
 
-    /// What is remembered of `gun`; `None` where it was never seen.
+    /// The memory of `gun`. `None` if there is none.
     pub fn read(&self, gun: &Gun) -> Result<Option<Remembered>, StateError> {
-        let folder = self.of(gun);
+        let folder = self.folder_of(gun);
         let Some(stored) = Stored::read(&folder.join(MEMORY), gun)? else { return Ok(None) };
         let memory = stored.memory().ok_or_else(|| StateError::Corrupt {
             path: folder.join(MEMORY),
-            why: "a value in it is no such value".to_owned(),
+            why: "it contains an invalid value".to_owned(),
         })?;
         Ok(Some(Remembered { memory, folder, files: stored.files }))
     }
 
-    /// The remembered roots, as they are on disk, of at most `most` repositories. Only for hints: what cannot be read is
-    /// left out.
+    /// The remembered roots of at most `most` repositories. Only for hints: unreadable ones are skipped.
     pub(super) fn roots(&self, most: usize) -> impl Iterator<Item = Vec<u8>> {
         let folders = fs::read_dir(&self.folder).into_iter().flatten().flatten().take(most);
         folders.filter_map(|folder| {
@@ -125,12 +124,12 @@ impl State {
         })
     }
 
-    /// Remembers that what the server says of `gun` now was refused: what it said before is no answer
-    /// any more, not even when it falls silent.
+    /// Records that the server's present answer about `gun` was refused. Its earlier answer is no longer used, not even if
+    /// the server stops answering.
     pub fn refused(&self, gun: &Gun) -> Result<(), StateError> {
         let Some(place) = &self.place else { return Ok(()) };
         self.check(place)?;
-        let path = self.of(gun).join(MEMORY);
+        let path = self.folder_of(gun).join(MEMORY);
         match Stored::read(&path, gun)? {
             Some(mut stored) if stored.answered.is_some() => {
                 stored.answered = None;
@@ -140,16 +139,16 @@ impl State {
         }
     }
 
-    /// Fails if another process may own the folder.
+    /// Fails if another process may have replaced the folder.
     fn check(&self, place: &InPlace) -> Result<(), StateError> {
         place.check().map_err(|error| StateError::Io { path: self.folder.clone(), error })
     }
 
-    /// Replaces what is remembered of `gun`.
+    /// Replaces the memory of `gun`.
     pub fn write(&self, gun: &Gun, updated: &Updated) -> Result<(), StateError> {
         let Some(place) = &self.place else { return Ok(()) };
         self.check(place)?;
-        let folder = self.of(gun);
+        let folder = self.folder_of(gun);
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |error| StateError::Io { path, error }
@@ -159,7 +158,7 @@ impl State {
         for (file, content) in &updated.files {
             let hash = hex::encode(Sha256::digest(content));
             let path = folder.join(content_name(&hash));
-            // Only what is whole is as good as written; what cannot even be read is written anew.
+            // A file that is already complete is not written again.
             let kept = atomic::read(&path, content.len() as u64);
             if !matches!(kept, Ok(Some(kept)) if kept == *content) {
                 atomic::publish(&path, content).map_err(failed(&path))?;
@@ -168,16 +167,16 @@ impl State {
         }
         let stored = Stored::new(gun, &updated.memory, files);
         stored.publish(&folder.join(MEMORY))?;
-        // It is written, and that is what counts; what is left over harms nobody.
+        // The memory is written. Leftover files are harmless.
         if let Err(error) = stored.sweep(&folder) {
-            tracing::warn!(folder = %folder.display(), %error, "what is no longer needed cannot be removed");
+            tracing::warn!(folder = %folder.display(), %error, "unneeded trust files cannot be removed");
         }
         Ok(())
     }
 }
 
 impl Remembered {
-    /// The file as it was kept; `None` where it was not, or is no longer what it was.
+    /// The content of a stored file. `None` if it is missing or damaged.
     pub fn file(&self, file: &File) -> Option<Bytes> {
         let hash = self.files.get(&file.to_string())?;
         match atomic::read(&self.folder.join(content_name(hash)), file.ceiling()) {
@@ -185,12 +184,12 @@ impl Remembered {
                 Some(content.into())
             }
             Ok(Some(_)) => {
-                tracing::warn!(folder = %self.folder.display(), %file, "a kept file is corrupt; it is fetched again");
+                tracing::warn!(folder = %self.folder.display(), %file, "a trust file is damaged; fetching it again");
                 None
             }
             Ok(None) => None,
             Err(error) => {
-                tracing::warn!(folder = %self.folder.display(), %file, %error, "a kept file cannot be read");
+                tracing::warn!(folder = %self.folder.display(), %file, %error, "a trust file cannot be read");
                 None
             }
         }
@@ -199,12 +198,12 @@ impl Remembered {
 
 impl Stored {
     fn new(gun: &Gun, memory: &Memory, files: BTreeMap<String, String>) -> Self {
-        let role = |(role, seen): (&Role, &RoleRecord)| {
+        let role = |(role, record): (&Role, &RoleRecord)| {
             let stored = StoredRole {
-                version: seen.version,
-                sha256: hex::encode(seen.sha256),
-                keys: seen.keys.iter().map(ToString::to_string).collect(),
-                threshold: seen.threshold,
+                version: record.version,
+                sha256: hex::encode(record.sha256),
+                keys: record.keys.iter().map(ToString::to_string).collect(),
+                threshold: record.threshold,
             };
             (role.to_string(), stored)
         };
@@ -226,7 +225,7 @@ impl Stored {
         let corrupt = |why: String| StateError::Corrupt { path: path.to_owned(), why };
         let stored: Self = serde_json::from_slice(&text).map_err(|e| corrupt(e.to_string()))?;
         if stored.format != FORMAT || stored.gun != gun.as_str() {
-            return Err(corrupt(format!("it is of {} in format {}", stored.gun, stored.format)));
+            return Err(corrupt(format!("it is for {} in format {}", stored.gun, stored.format)));
         }
         Ok(Some(stored))
     }
@@ -243,9 +242,9 @@ impl Stored {
             let mut sha256 = [0; 32];
             hex::decode_to_slice(&stored.sha256, &mut sha256).ok()?;
             let keys = stored.keys.iter().map(|id| KeyId::parse(id)).collect::<Option<_>>()?;
-            let seen =
+            let record =
                 RoleRecord { version: stored.version, sha256, keys, threshold: stored.threshold };
-            roles.insert(Role::parse(role)?, seen);
+            roles.insert(Role::parse(role)?, record);
         }
         Some(Memory {
             root: STANDARD.decode(&self.root).ok()?,
@@ -255,7 +254,7 @@ impl Stored {
         })
     }
 
-    /// Removes the files that are no longer named.
+    /// Removes the files that the memory no longer names.
     fn sweep(&self, folder: &Path) -> io::Result<()> {
         let named: BTreeSet<String> = self.files.values().map(|hash| content_name(hash)).collect();
         for entry in fs::read_dir(folder)? {

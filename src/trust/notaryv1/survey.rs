@@ -1,5 +1,5 @@
-//! All that a repository's trust data signs, role by role: for people who look at it, and for no decision.
-//! It is verified first, as for a decision, and what is told is what was verified.
+//! Lists everything that a repository's trust data signs, by role. For display only, never for a decision. Shows only
+//! verified metadata.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,46 +20,50 @@ use super::signed::Signed;
 use super::tuf_key::KeyId;
 use super::update::{NotUpdated, Updated, update};
 
-/// How long all of it may take.
+/// The longest time for one survey.
 const MAX_SURVEY: Duration = Duration::from_secs(60);
 
-/// All that is signed in one repository.
+/// Everything that is signed in one repository.
 #[derive(Debug)]
 pub struct Survey {
-    /// The ids of the root's keys, as the root lists them.
+    /// The ids of the root keys, as the root lists them.
     pub root: Vec<KeyId>,
-    /// The same keys by their canonical ids, by which `root_keys` pins them for every repository.
+    /// The canonical ids of the same keys. In `root_keys`, they pin a key for every repository.
     pub root_canonical: Vec<KeyId>,
-    /// Those of the repository's own keys, with which `targets` is signed.
+    /// The ids of the repository's own keys, which sign `targets`.
     pub repository: Vec<KeyId>,
     /// Every delegation, in the order of `targets`, with the canonical ids of its keys.
     pub delegations: Vec<(Delegated, Vec<KeyId>)>,
-    /// What each role signs: `targets`, and then the delegations in their order.
+    /// The tags and digests that each role signs: `targets` first, then the delegations in their order.
     pub signed: Vec<(Role, BTreeMap<Tag, Digest>)>,
-    /// The delegations whose signatures do not hold, and why; the gate refuses by them if it needs them.
+    /// The delegations that are not valid, and why. The gate refuses trust data if it needs one of them.
     pub left_out: Vec<(Delegated, Refusal)>,
 }
 
 impl Anchor {
-    /// Asks for everything that is signed in `gun`, and verifies it.
+    /// Fetches and verifies everything that is signed in `gun`.
     pub async fn survey(&self, gun: &Gun, now: Timestamp) -> Result<Survey, NotUpdated> {
-        let surveyed = tokio::time::timeout(MAX_SURVEY, self.look_at(gun, now)).await;
+        let surveyed = tokio::time::timeout(MAX_SURVEY, self.survey_all(gun, now)).await;
         surveyed.unwrap_or_else(|_| {
             let seconds = MAX_SURVEY.as_secs();
-            Err(NotUpdated::Unreachable(format!("it took longer than {seconds} seconds")))
+            Err(NotUpdated::Unreachable(format!(
+                "reading all trust data took longer than {seconds} seconds"
+            )))
         })
     }
 
-    async fn look_at(&self, gun: &Gun, now: Timestamp) -> Result<Survey, NotUpdated> {
+    async fn survey_all(&self, gun: &Gun, now: Timestamp) -> Result<Survey, NotUpdated> {
         let (state, of) = (self.state.clone(), gun.clone());
         let remembered = tokio::task::spawn_blocking(move || state.read(&of)).await;
         let remembered = remembered
-            .map_err(|broken| NotUpdated::Unreachable(broken.to_string()))?
-            .map_err(|error| NotUpdated::Unreachable(format!("the trust memory: {error}")))?;
+            .map_err(|error| NotUpdated::Unreachable(error.to_string()))?
+            .map_err(|error| {
+                NotUpdated::Unreachable(format!("the trust memory cannot be read: {error}"))
+            })?;
         let memory = remembered.as_ref().map(|kept| &kept.memory);
         let mut terms = Terms { signers: Vec::new(), ..self.terms(gun.clone()) };
         let fetch = |file: File| async move { self.notary.fetch(gun, &file).await };
-        let whole = match update(fetch, &terms, memory, now).await {
+        let base = match update(fetch, &terms, memory, now).await {
             Err(NotUpdated::Refused(refusal)) => {
                 return Err(self.recognize_root(refusal).await.into());
             }
@@ -69,9 +73,9 @@ impl Anchor {
             )) => outcome?,
         };
 
-        let root = SelfSigned::parse(&whole.memory.root, &terms)?;
+        let root = SelfSigned::parse(&base.memory.root, &terms)?;
         let root = root.metadata();
-        let targets = signed(&whole, &Role::Targets, &root.targets)?;
+        let targets = signed(&base, &Role::Targets, &root.targets)?;
         let mut survey = Survey {
             root: root.root.keys.iter().map(|(id, _)| *id).collect(),
             root_canonical: canonical(root.root.clone()),
@@ -88,11 +92,11 @@ impl Anchor {
         for delegation in delegations {
             let role = Role::Delegation(delegation.name.clone());
             terms.signers = vec![delegation.name.clone()];
-            match self.delegation(gun, &terms, &whole, now).await {
+            match self.delegation(gun, &terms, &base, now).await {
                 Ok(updated) => {
                     let Targets { tags, .. } = match signed(&updated, &role, &delegation.keys)? {
                         Some(targets) => targets,
-                        // It has signed nothing yet.
+                        // The delegation has signed nothing yet.
                         None => {
                             survey.delegations.push(listed(delegation));
                             continue;
@@ -114,16 +118,16 @@ impl Anchor {
         Ok(survey)
     }
 
-    /// The same trust data as `whole`, with the one delegation that `terms` names.
+    /// The trust data of `base`, with the one delegation that `terms` names.
     async fn delegation(
         &self,
         gun: &Gun,
         terms: &Terms,
-        whole: &Updated,
+        base: &Updated,
         now: Timestamp,
     ) -> Result<Updated, NotUpdated> {
         let known = |file: &File| {
-            let found = whole.files.iter().find(|(known, _)| known == file);
+            let found = base.files.iter().find(|(known, _)| known == file);
             found.map(|(_, content)| content.clone())
         };
         let fetch = |file: File| {
@@ -131,18 +135,18 @@ impl Anchor {
             async move {
                 match (known, &file) {
                     (Some(content), _) => Ok::<Option<Bytes>, NotUpdated>(Some(content)),
-                    // The root was found to be the newest a moment ago.
+                    // The first update found that the root is the newest.
                     (None, File::Root(_)) => Ok(None),
                     (None, _) => self.notary.fetch(gun, &file).await,
                 }
             }
         };
-        let memory: &Memory = &whole.memory;
+        let memory: &Memory = &base.memory;
         update(fetch, terms, Some(memory), now).await
     }
 }
 
-/// What the file of `role`, which `keys` have signed, says, if the update rests on it.
+/// The metadata of `role`, verified with `keys`. `None` if the update does not contain it.
 fn signed(updated: &Updated, role: &Role, keys: &RoleKeys) -> Result<Option<Targets>, Refusal> {
     let is_of = |file: &File| matches!(file, File::Content { role: of, .. } if of == role);
     let Some((_, content)) = updated.files.iter().find(|(file, _)| is_of(file)) else {

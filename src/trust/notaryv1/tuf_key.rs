@@ -1,5 +1,5 @@
-//! Keys as Notary writes them: `keytype`, and a public key in base64 that is SubjectPublicKeyInfo,
-//! PEM certificates or 32 bytes, under an id that is the hash of all that.
+//! Keys in Notary's format: a `keytype`, and a public key in base64 (SubjectPublicKeyInfo, PEM certificates or 32 bytes).
+//! The key id is the hash of both.
 
 use std::fmt;
 
@@ -29,8 +29,7 @@ impl KeyId {
         self.0
     }
 
-    /// The id of a key with those two members (`tuf/data/keys.go`, `TUFKey.ID`): `private` is always
-    /// there, and always null.
+    /// The id of a key with these two members (`tuf/data/keys.go`, `TUFKey.ID`). `private` is always present and null.
     pub fn of(keytype: &str, public: &[u8]) -> Self {
         use base64::Engine as _;
         let public = base64::engine::general_purpose::STANDARD.encode(public);
@@ -57,12 +56,12 @@ impl fmt::Debug for KeyId {
 pub(super) enum TufKey {
     Plain(PublicKey),
     Certified(Box<Certificates>),
-    /// Of a type, a curve or a size that verifies nothing here; it counts for nothing.
+    /// A type, curve or size that is not supported. Its signatures do not count.
     Unusable,
 }
 
 impl TufKey {
-    /// Reads the key that stands under `id`, which must be its own.
+    /// Reads the key that is listed under `id`. The id must be the hash of the key.
     pub(super) fn read(id: &str, value: Value<'_>) -> Result<(KeyId, Self), Refusal> {
         let shown: String = id.chars().take(64).collect();
         let place = format!("key {shown}");
@@ -70,15 +69,15 @@ impl TufKey {
         let keytype = fields.text("keytype")?;
         let keyval = Fields::of(&place, fields.required("keyval")?, &["private", "public"])?;
         if keyval.optional("private").is_some() {
-            tracing::error!(key = shown, "trust data publishes a private key: it has leaked");
+            tracing::error!(key = shown, "trust data contains a private key; the key has leaked");
             return Err(malformed(format!(
-                "{place} comes with its private half, which has thereby leaked"
+                "{place} includes its private key, which has therefore leaked"
             )));
         }
         let public = keyval.base64("public")?;
         let computed = KeyId::of(keytype, &public);
         if KeyId::parse(id) != Some(computed) {
-            return Err(malformed(format!("{place} is not the id of the key under it")));
+            return Err(malformed(format!("{place}: the id does not match the key")));
         }
         let key = match keytype {
             "ecdsa" | "rsa" => plain(keytype, &public),
@@ -91,13 +90,13 @@ impl TufKey {
         Ok((computed, key.unwrap_or(Self::Unusable)))
     }
 
-    /// The entry of `revoked` that names this key, whose id is `id`.
+    /// The entry of `revoked` that names this key. `id` is the key's id.
     pub(super) fn revoked<'a>(&self, id: KeyId, revoked: &'a RevokedSet) -> Option<&'a str> {
         let canonical = self.canonical_id(id);
         revoked.notary_key(&[id.0, canonical.0], self.public())
     }
 
-    /// The id of the key itself, without a certificate; `id` is the one under which it is listed.
+    /// The id of the key without its certificate. `id` is the id under which the key is listed.
     pub(super) fn canonical_id(&self, id: KeyId) -> KeyId {
         match self {
             Self::Certified(certificates) => certificates.canonical_id(),
@@ -119,7 +118,7 @@ fn plain(keytype: &str, spki: &[u8]) -> Option<TufKey> {
     (family(&key) == Some(keytype)).then_some(TufKey::Plain(key))
 }
 
-/// The key type that Notary has for a public key.
+/// Notary's name for the type of a public key.
 pub(super) fn family(key: &PublicKey) -> Option<&'static str> {
     match key {
         PublicKey::Ecdsa { .. } => Some("ecdsa"),

@@ -1,7 +1,7 @@
-//! A root that no pin names: either a root key that is new, or a root key that the pins already name by another
-//! certificate. Docker makes one root certificate for each repository, and all of them hold the same root key.
+//! Describes a root that is not pinned: either its root key is new, or the pins name the key by another certificate.
+//! Docker creates one root certificate for each repository, all for the same root key.
 //!
-//! Only describes the refusal. A root that is described here stays refused.
+//! Only describes the refusal. The root remains refused.
 
 use crate::trust::refusal::{Reason, Refusal, UnpinnedRoot};
 
@@ -14,7 +14,7 @@ use super::tuf_key::{KeyId, TufKey};
 /// How many remembered roots are compared with a refused one.
 const MAX_ROOTS: usize = 256;
 
-/// The refusal of root `version`, which `signers` have signed: each key's own id and its canonical id.
+/// The refusal of root `version`. `signers` has the id and the canonical id of each key that signed it.
 pub(super) fn refusal(version: u64, signers: &[(KeyId, KeyId)], same: Option<KeyId>) -> Refusal {
     let ids: Vec<String> = signers
         .iter()
@@ -45,8 +45,8 @@ fn with_same_key(refusal: Refusal, canonical: &str) -> Refusal {
 }
 
 impl Anchor {
-    /// `refusal`, which says so if a pin names the refused root key by the certificate of another repository that this
-    /// anchor remembers. A pin with a certificate's id is a hash and does not show the key; the remembered root does.
+    /// Adds to `refusal` that a pin names the same root key by the certificate of another repository. A pinned certificate
+    /// id is only a hash, so the key is found in the roots that this anchor remembers.
     pub(super) async fn recognize_root(&self, refusal: Refusal) -> Refusal {
         let unrecognized = |root: &UnpinnedRoot| root.same_key.is_none();
         let Some(root) = refusal.unpinned.clone().filter(|root| unrecognized(root)) else {
@@ -62,14 +62,14 @@ impl Anchor {
         });
         match found.await {
             Ok(Some(canonical)) => with_same_key(refusal, &canonical),
-            // Without it, the refusal is less helpful, and still correct.
+            // Without the addition, the refusal is less helpful but still correct.
             Ok(None) | Err(_) => refusal,
         }
     }
 }
 
-/// The canonical ids of the keys in `root` that a pin names by their certificate. The id of a
-/// certificate is its hash, so it cannot stand for another key.
+/// The canonical ids of the keys in `root` that a pin names by their certificate. A certificate's id is its hash, so that
+/// it cannot name another key.
 fn pinned_keys<'a>(root: &[u8], pins: &'a Pins) -> impl Iterator<Item = KeyId> + use<'a> {
     let pins: &[Pin] = match pins {
         Pins::FirstUse => &[],

@@ -1,5 +1,5 @@
-//! One update of a repository's trust data: which file is asked for next, and when to begin again.
-//! Does no I/O itself; whoever calls says how a file is fetched.
+//! One update of a repository's trust data: decides which file to fetch next, and when to start again. Does no I/O; the
+//! caller passes a function that fetches a file.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,29 +17,29 @@ use super::role::{File, Role};
 use super::root_of_trust::{SelfSigned, Terms, TrustedRoot};
 use super::signed::Signed;
 
-/// The most roots that one update walks through.
+/// The most root rotations that one update follows.
 const MAX_ROOTS: u64 = 64;
 
-/// An update that succeeded as a whole.
+/// A complete update.
 #[derive(Debug)]
 pub struct Updated {
     pub repository: SignedRepository,
-    /// What to remember from now on, in place of what was remembered.
+    /// The new trust memory, which replaces the previous one.
     pub memory: Memory,
-    /// The files that it rests on, so that it can be verified again without the server.
+    /// The files that were verified, to verify them again without the server.
     pub files: Vec<(File, Bytes)>,
 }
 
-/// Why an update came to nothing.
+/// Why an update failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotUpdated {
-    /// The trust data is no good, or there is none.
+    /// The trust data is invalid, or there is none.
     Refused(Refusal),
-    /// The server did not answer; this says nothing about the trust data.
+    /// The server did not answer. Nothing is known about the trust data.
     Unreachable(String),
-    /// The server was not asked, because the gate is busy; this says nothing about the server either.
+    /// The gate is busy and did not query the server. Nothing is known about the server either.
     Busy,
-    /// The server answered, and the trust memory cannot be written. What is not remembered does not count.
+    /// The server answered, but the trust memory cannot be written. An update that is not remembered does not count.
     NotRemembered(String),
 }
 
@@ -49,12 +49,11 @@ impl From<Refusal> for NotUpdated {
     }
 }
 
-/// Brings what is known of `terms.gun` up to date (facts of Notary 0.7 and TUF 5.3 to 5.6, in their
-/// order). `fetch` answers `Ok(None)` for a file that the server says it does not have, and `Err` if
-/// the server did not answer.
+/// Updates the trust data of `terms.gun` in the order of TUF 5.3 to 5.6 and Notary 0.7. `fetch` returns `Ok(None)` if the
+/// server answers that a file does not exist, and `Err` if the server does not answer.
 ///
-/// A server that publishes while we read can give us files of two states; so an update that does not
-/// fit together is tried once more.
+/// If the server publishes during the update, the files may be of two states. Therefore an update with files that do not
+/// belong together is tried a second time.
 pub async fn update<F, Answer>(
     fetch: F,
     terms: &Terms,
@@ -84,7 +83,7 @@ fn refusal<T>(updated: &Result<T, NotUpdated>) -> Option<&Refusal> {
     }
 }
 
-/// The chain after one more file: what `link` makes of its `bytes`. Ten thousand tags take their time.
+/// Verifies one more file with `link`, on a thread for long parses: a file with ten thousand tags takes a while.
 async fn verified<T, F>(bytes: Bytes, link: F) -> Result<T, Refusal>
 where
     T: Send + 'static,
@@ -107,10 +106,10 @@ where
         (self.fetch)(file).await
     }
 
-    /// A file that another one names: its absence is a contradiction.
+    /// Fetches a file that its parent names. Refused if it does not exist.
     async fn named(&self, file: File) -> Result<Bytes, NotUpdated> {
         let missing = || {
-            let because = format!("{file}.json, which is named by its parent, is not there");
+            let because = format!("{file}.json does not exist, although its parent names it");
             NotUpdated::Refused(Refusal::new(Reason::MixAndMatch, because))
         };
         self.find(file.clone()).await?.ok_or_else(missing)
@@ -123,32 +122,31 @@ where
         now: Timestamp,
     ) -> Result<Updated, NotUpdated> {
         let Some(memory) = memory else {
-            return self.first_sight(terms, None, now).await;
+            return self.begin_at_newest_root(terms, None, now).await;
         };
         let remembered = SelfSigned::parse(&memory.root, terms)?;
-        let dropped = !remembered.is_pinned(terms);
-        let onward = match self.walk(terms, remembered).await {
+        let unpinned = !remembered.is_pinned(terms);
+        let updated = match self.walk(terms, remembered).await {
             Ok(known) => self.follow(terms, Some(memory), now, known).await,
-            Err(broken) => Err(broken),
+            Err(error) => Err(error),
         };
-        if !dropped || refusal(&onward).is_none() {
-            return onward;
+        if !unpinned || refusal(&updated).is_none() {
+            return updated;
         }
-        // The operator's pins no longer name the root that is remembered: so they may name one that
-        // does not follow from it. The server has no say in that, and what was seen still counts for
-        // every role whose keys are the same.
-        let again = self.first_sight(terms, Some(memory), now).await;
+        // The operator's pins no longer name the remembered root, so they may name one that it did not sign. A server
+        // cannot cause this. The memory still applies to every role whose keys are unchanged.
+        let again = self.begin_at_newest_root(terms, Some(memory), now).await;
         match refusal(&again) {
             Some(refusal)
                 if refusal.reason == Reason::RootNotPinned || refusal.reason.is_absence() =>
             {
-                onward
+                updated
             }
             Some(_) | None => again,
         }
     }
 
-    async fn first_sight(
+    async fn begin_at_newest_root(
         &self,
         terms: &Terms,
         memory: Option<&Memory>,
@@ -163,14 +161,14 @@ where
         self.follow(terms, memory.as_ref(), now, root).await
     }
 
-    /// Walks from a trusted root to the newest: N+1, N+2, … until there is none.
+    /// Follows the rotations from a trusted root to the newest: N+1, N+2, … until the server has no more.
     async fn walk(&self, terms: &Terms, mut root: SelfSigned) -> Result<SelfSigned, NotUpdated> {
         for _ in 0..MAX_ROOTS {
             let version = root.version() + 1;
             let Some(bytes) = self.find(File::Root(version)).await? else { return Ok(root) };
             let next = root.rotate(&bytes, terms)?;
             if next.version() != version {
-                let because = format!("{version}.root.json holds root {}", next.version());
+                let because = format!("{version}.root.json contains root {}", next.version());
                 return Err(Refusal::new(Reason::MixAndMatch, because).into());
             }
             root = next;
@@ -179,8 +177,8 @@ where
             .into())
     }
 
-    /// Follows the chain from `known`; where it breaks, once more from a newer `root.json`, for servers
-    /// that keep no earlier roots under their version.
+    /// Verifies the chain from `known`. If that fails, tries once more from a newer `root.json`, for servers that do not keep
+    /// versioned roots.
     async fn follow(
         &self,
         terms: &Terms,
@@ -224,7 +222,7 @@ where
         let file = File::Newest(Role::Timestamp);
         let Some(bytes) = self.find(file.clone()).await? else {
             let (reason, what) = match memory {
-                Some(_) => (Reason::TrustRemoved, "the trust data that was there is gone for"),
+                Some(_) => (Reason::TrustRemoved, "the server no longer has a timestamp for"),
                 None => (Reason::NoTrustData, "there is a root but no timestamp for"),
             };
             return Err(Refusal::new(reason, format!("{what} {}", terms.gun)).into());
@@ -250,8 +248,8 @@ where
             links = verified(bytes, move |bytes| links.delegation(bytes)).await?;
         }
 
-        let whole = links.finish();
-        let memory = Memory::after(&whole, memory, now);
-        Ok(Updated { repository: SignedRepository::new(whole, &terms.signers), memory, files })
+        let chain = links.finish();
+        let memory = Memory::after(&chain, memory, now);
+        Ok(Updated { repository: SignedRepository::new(chain, &terms.signers), memory, files })
     }
 }
