@@ -1,21 +1,21 @@
-//! `[audit]`: the file that decisions are written to, and when it is rotated.
+//! `[audit]`: the audit file and its rotation.
 
 use std::path::PathBuf;
 
 use crate::toml_reader::Section;
 
 const DEFAULT_MAX_SIZE: u64 = 100 << 20;
-/// A smaller file would be rotated all the time.
+/// A smaller limit would rotate the file all the time.
 const LEAST_MAX_SIZE: u64 = 64 << 10;
 const DEFAULT_KEEP: u64 = 10;
 const MOST_KEEP: u64 = 1_000;
 
-/// What an operator says of the audit file.
+/// The settings of the audit file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The file; its folder must be there.
+    /// The file; its folder must exist.
     pub path: PathBuf,
-    /// The most bytes of one file: the line that would be over it begins the next.
+    /// The most bytes of one file. A line that would exceed it starts the next file.
     pub max_size: u64,
     /// How many rotated files are kept: `audit.jsonl.1` is the newest.
     pub keep: u64,
@@ -25,23 +25,23 @@ impl Config {
     /// Reads `[audit]`.
     pub fn read(section: &Section<'_>) -> Option<Self> {
         if !section.has("path") {
-            section.wrong("", "`path` must be given: the file that decisions are written to");
+            section.wrong("", "`path` is required: the file to write decisions to");
         }
         let path = section.path("path");
         let max_size = section.size("max_size").unwrap_or(DEFAULT_MAX_SIZE);
         if max_size < LEAST_MAX_SIZE {
-            section.wrong("max_size", "\"64KiB\" at least, for it is rotated each time it is full");
+            section.wrong("max_size", "must be at least \"64KiB\"");
         }
         let keep = section.count("keep", 1, MOST_KEEP).unwrap_or(DEFAULT_KEEP);
         section.finish();
         Some(Self { path: path?, max_size, keep })
     }
 
-    /// What it means, in one line.
+    /// A summary in one line.
     pub fn told(&self) -> String {
         let Self { path, max_size, keep } = self;
         let mib = max_size >> 20;
-        format!("{}, rotated at {mib} MiB, {keep} rotated files are kept", path.display())
+        format!("{}, rotated at {mib} MiB, keeps {keep} rotated files", path.display())
     }
 }
 
@@ -59,19 +59,19 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_enough_and_begins_in_the_folder_of_the_configuration() {
+    fn only_a_path_is_required_and_it_is_relative_to_the_configuration() {
         let config = read("[audit]\npath = \"audit.jsonl\"").unwrap();
         let path = PathBuf::from("/etc/audit.jsonl");
         assert_eq!(config, Config { path, max_size: 100 << 20, keep: 10 });
     }
 
     #[test]
-    fn every_wrong_value_is_told() {
+    fn every_wrong_value_is_reported() {
         let text = "[audit]\nmax_size = \"1KiB\"\nkeep = 0\nrotate = \"daily\"";
         let told = read(text).unwrap_err().to_string();
         for words in [
-            ":1: `audit`: `path` must be given",
-            ":2: `audit.max_size`: \"64KiB\" at least",
+            ":1: `audit`: `path` is required",
+            ":2: `audit.max_size`: must be at least \"64KiB\"",
             ":3: `audit.keep`: expected a whole number from 1 to 1000, found 0",
             ":4: `audit.rotate`: unknown key",
         ] {

@@ -1,5 +1,5 @@
-//! The audit file, written by a thread of its own: whoever answers only hands a record over, and waits for
-//! no disk. What finds no room on the way, or no disk, is counted and lost; nothing else is.
+//! The audit file. A thread of its own writes it: request tasks only queue records and never wait for the disk.
+//! A record is lost, and counted, only if the queue is full or the disk fails.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,47 +18,47 @@ use super::record::Record;
 use super::rotated::{Lost, Rotated};
 use crate::tasks::{Supervisor, Task};
 
-/// How many records may wait for the writer.
+/// How many records the queue holds.
 const QUEUE: usize = 16 << 10;
-/// How long the writer gathers what it writes at once.
+/// How long the writer collects records for one write.
 const GATHER: Duration = Duration::from_millis(50);
-/// How much it writes at once, in bytes, about.
+/// About how many bytes it writes at once.
 const WRITE: usize = 64 << 10;
-/// How often it looks whether it is to open the file again, while nothing comes.
+/// How often an idle writer checks whether it must reopen the file.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Why there is no audit file.
+/// Why the audit file cannot be opened.
 #[derive(Debug, Error)]
 pub enum AuditFileError {
     #[error(
-        "the audit file {}: {error}; `[audit] path` must be a file in a folder that is there and that \
-         the gate may write to", .path.display()
+        "the audit file {}: {error}; `[audit] path` must name a file in an existing \
+         folder that the gate can write to", .path.display()
     )]
     Open { path: PathBuf, error: io::Error },
-    #[error("the audit file has nobody to write it: {0}")]
+    #[error("cannot start the audit writer thread: {0}")]
     Thread(io::Error),
 }
 
-/// The records that are in no file, though there is one.
+/// Counts the records that did not reach the audit file.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     lost: Counter,
 }
 
 impl Metrics {
-    /// Makes the counter and registers it in `registry`.
+    /// Creates the counter and registers it in `registry`.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register(
             "countersign_audit_lost",
-            "Decisions that are not in the audit file: it could not be written, or not fast enough",
+            "Decisions missing from the audit file because writing failed or was too slow",
             metrics.lost.clone(),
         );
         metrics
     }
 }
 
-/// The way to the audit file. Cheap to clone; the clones write one file.
+/// A handle to the audit file. Clones are cheap and share one writer.
 #[derive(Clone, Debug)]
 pub struct AuditFile {
     shared: Arc<Shared>,
@@ -72,23 +72,23 @@ struct Shared {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the writer is told beside records.
+/// What the writer is asked to do besides writing records.
 #[derive(Debug, Default)]
 struct Signals {
     reopen: AtomicBool,
-    /// How many records found no room in the queue since the writer last looked.
+    /// How many records did not fit into the queue since the writer last checked.
     overflowed: AtomicU64,
 }
 
 enum Message {
     Record(Arc<Record>),
-    /// There is a signal.
+    /// Check the signals.
     Look,
     End,
 }
 
 impl AuditFile {
-    /// Opens the file, and begins to write what comes, in a thread that `supervisor` watches over.
+    /// Opens the file and starts the writer in a thread that `supervisor` monitors.
     pub fn open(
         config: &Config,
         metrics: Metrics,
@@ -119,7 +119,7 @@ impl AuditFile {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Has `record` written. Waits for nothing: where the queue is full, it is counted and lost.
+    /// Queues `record` without waiting. If the queue is full, the record is lost and counted.
     pub(super) fn write(&self, record: Arc<Record>) {
         match self.shared.queue.try_send(Message::Record(record)) {
             Ok(()) => {}
@@ -130,51 +130,50 @@ impl AuditFile {
         }
     }
 
-    /// Has the file opened again that has the name now, before the next record is written: whoever rotates
-    /// it has moved it away.
+    /// Reopens the file by its name before the next record is written, because a log rotator has moved the old one away.
     pub fn reopen(&self) {
         self.shared.signals.reopen.store(true, Ordering::Release);
-        // Where the queue is full, the writer is at work, and sees it by itself.
+        // If the queue is full, the writer is running and checks the signal anyway.
         let _ = self.shared.queue.try_send(Message::Look);
     }
 
-    /// Writes all that was handed over, and ends.
+    /// Writes all queued records and ends the writer.
     pub async fn close(&self) {
         let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(writer) = writer else { return };
         let queue = self.shared.queue.clone();
         let ended = tokio::task::spawn_blocking(move || {
-            // Where nobody takes it, the writer has ended already.
+            // If sending fails, the writer has already ended.
             let _ = queue.send(Message::End);
             writer.thread().unpark();
             writer.join().is_ok()
         });
         if !ended.await.unwrap_or(false) {
-            tracing::error!("the writer of the audit file broke off");
+            tracing::error!("audit writer panicked");
         }
     }
 }
 
-/// Writes the records, some at a time.
+/// Writes the records in batches.
 struct Writer {
     records: Receiver<Message>,
     signals: Arc<Signals>,
     metrics: Metrics,
     path: PathBuf,
     file: Rotated,
-    /// What is to be written.
+    /// The lines of the current batch.
     lines: Vec<u8>,
-    /// How many lines were lost since the file could last be written.
+    /// How many lines were lost since writes began to fail.
     lost: Option<u64>,
-    /// Whether the queue was full lately.
+    /// Whether the queue was full at the last check.
     behind: bool,
-    /// Whether no more records come.
+    /// Whether no more records will come.
     ends: bool,
 }
 
 impl Writer {
     fn run(&mut self, supervisor: &Supervisor) {
-        // What was in hand when this panicked may have been written in part.
+        // After a panic: the current batch may be partly written.
         let in_hand = self.lines.iter().filter(|byte| **byte == b'\n').count();
         self.metrics.lost.inc_by(in_hand as u64);
         self.lines.clear();
@@ -184,7 +183,7 @@ impl Writer {
                 Ok(first) => {
                     let ends = self.take(&first);
                     if !ends {
-                        // So that many records are one write, and those who hand them over wake nobody.
+                        // Collects a batch, so that one write covers many records and senders need not wake the writer.
                         thread::park_timeout(GATHER);
                     }
                     ends | self.take_rest()
@@ -196,11 +195,11 @@ impl Writer {
             self.flush();
         }
         if let Err(error) = self.file.sync() {
-            tracing::error!(path = %self.path.display(), %error, "the audit file may not be on the disk whole");
+            tracing::error!(path = %self.path.display(), %error, "cannot sync the audit file to disk");
         }
     }
 
-    /// Takes what waits; whether it was the last. Not for ever, however fast they come.
+    /// Takes what is queued; returns whether that includes the end. Bounded, so that it returns under constant load.
     fn take_rest(&mut self) -> bool {
         for _ in 0..QUEUE {
             let Ok(message) = self.records.try_recv() else { return false };
@@ -215,7 +214,7 @@ impl Writer {
         false
     }
 
-    /// Takes up one message; whether it is the last.
+    /// Takes one message; returns whether it is the end.
     fn take(&mut self, message: &Message) -> bool {
         match message {
             Message::Record(record) => {
@@ -225,7 +224,7 @@ impl Writer {
                     Err(error) => {
                         self.lines.truncate(before);
                         self.metrics.lost.inc();
-                        tracing::error!(%error, "a decision could not be written out");
+                        tracing::error!(%error, "cannot encode an audit record");
                     }
                 }
                 false
@@ -235,13 +234,13 @@ impl Writer {
         }
     }
 
-    /// Looks at what else there is to do.
+    /// Handles the signals.
     fn look(&mut self) {
         let overflowed = self.signals.overflowed.swap(0, Ordering::Relaxed);
         if overflowed > 0 && !self.behind {
             tracing::error!(
                 path = %self.path.display(), lost = overflowed,
-                "decisions are lost to the audit file: more come than its disk takes; \
+                "audit records lost: the disk is too slow; \
                  countersign_audit_lost_total counts them"
             );
         }
@@ -249,11 +248,11 @@ impl Writer {
         if self.signals.reopen.swap(false, Ordering::Acquire) {
             match self.file.reopen() {
                 Ok(()) => {
-                    tracing::info!(path = %self.path.display(), "the audit file was opened again");
+                    tracing::info!(path = %self.path.display(), "reopened the audit file");
                 }
                 Err(error) => tracing::error!(
                     path = %self.path.display(), %error,
-                    "the audit file cannot be opened again; the one before is still written"
+                    "cannot reopen the audit file; still writing to the old one"
                 ),
             }
         }
@@ -266,7 +265,7 @@ impl Writer {
         match self.file.write(&self.lines) {
             Ok(()) => {
                 if let Some(lost) = self.lost.take() {
-                    tracing::info!(path = %self.path.display(), lost, "the audit file is written again");
+                    tracing::info!(path = %self.path.display(), lost, "the audit file is writable again");
                 }
             }
             Err(Lost { lines, why }) => {
@@ -274,7 +273,7 @@ impl Writer {
                 if self.lost.is_none() {
                     tracing::error!(
                         path = %self.path.display(), error = %why,
-                        "the audit file cannot be written: decisions are lost to it until it can, and \
+                        "cannot write the audit file: decisions are lost until it is writable; \
                          countersign_audit_lost_total counts them"
                     );
                 }
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_that_was_handed_over_is_written_in_its_order_before_the_end() {
+    async fn close_writes_all_queued_records_in_order() {
         let folder = folder("order");
         let config = Config { path: folder.join("audit"), max_size: 64 << 10, keep: 1_000 };
         let metrics = Metrics::default();
@@ -329,14 +328,14 @@ mod tests {
         }
         assert_eq!(seen, (0..count).collect::<Vec<_>>());
         assert_eq!(metrics.lost.get(), 0);
-        // Whoever comes after the end is counted.
+        // A record after the end is counted as lost.
         file.write(record(0));
         assert_eq!(metrics.lost.get(), 1);
         std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[tokio::test]
-    async fn what_cannot_be_written_is_counted_and_goes_on_when_it_can() {
+    async fn lost_records_are_counted_and_writing_resumes() {
         let folder = folder("gone");
         let config = Config { path: folder.join("audit"), max_size: 64 << 10, keep: 1 };
         let metrics = Metrics::default();
@@ -356,7 +355,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_was_moved_away_is_left_once_it_is_opened_again() {
+    async fn reopen_leaves_a_file_that_was_moved_away() {
         let folder = folder("moved");
         let config = Config { path: folder.join("audit"), max_size: 64 << 10, keep: 1 };
         let file = AuditFile::open(&config, Metrics::default(), &Supervisor::default()).unwrap();
@@ -373,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_missing_at_the_start_is_an_error_that_names_it() {
+    fn a_missing_folder_is_an_error_that_names_it() {
         let config = Config { path: "/nowhere/at/all".into(), max_size: 64 << 10, keep: 1 };
         let error = AuditFile::open(&config, Metrics::default(), &Supervisor::default());
         let error = error.unwrap_err().to_string();

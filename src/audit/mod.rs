@@ -1,6 +1,5 @@
-//! The record of every decision that reached a client: made once, and given to the log, to the memory of
-//! the last ones, and to the audit file if there is one. Knows what a decision is, and nothing of how it
-//! was answered.
+//! Records every decision that reached a client, once: in the log, in memory, and in the audit file if there is one.
+//! Knows decisions, not HTTP responses.
 
 pub mod config;
 pub mod file;
@@ -22,7 +21,7 @@ use request_id::RequestIds;
 
 use crate::clock::{Clock, Timestamp};
 
-/// Where records go. Cheap to clone; the clones are one, and name no two requests alike.
+/// Records decisions. Clones are cheap and share one state; request ids are unique across clones.
 #[derive(Clone, Debug)]
 pub struct Audit {
     shared: Arc<Shared>,
@@ -37,28 +36,28 @@ struct Shared {
 }
 
 impl Audit {
-    /// Records in the log, in memory, and in `file` if there is one.
+    /// Records in the log, in memory, and in `file`, if given.
     pub fn new(clock: Clock, file: Option<AuditFile>) -> Self {
         let shared = Shared { ids: RequestIds::new(), clock, recent: Recent::default(), file };
         Self { shared: Arc::new(shared) }
     }
 
-    /// A name for the next request.
+    /// An id for the next request.
     pub fn name(&self) -> RequestId {
         self.shared.ids.next()
     }
 
-    /// When a record is made.
+    /// The current time, for a record.
     pub fn now(&self) -> Timestamp {
         self.shared.clock.now()
     }
 
-    /// The decisions that were recorded lately.
+    /// The recent decisions.
     pub fn recent(&self) -> &Recent {
         &self.shared.recent
     }
 
-    /// Logs `record`, remembers it, and has it written to the file.
+    /// Logs `record`, remembers it, and queues it for the file.
     pub fn record(&self, record: Record) {
         record.log();
         let record = Arc::new(record);

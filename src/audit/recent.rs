@@ -1,5 +1,4 @@
-//! The memory of the last decisions, found by the name of their request. Bounded: what is new takes the
-//! place of what is oldest.
+//! The recent decisions, found by request id. Bounded: a new decision replaces the oldest.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::record::Record;
 use super::request_id::RequestId;
 
-/// How many are kept: so many that denied, and so many that admitted.
+/// How many denials are kept, and how many admissions.
 pub const KEPT: usize = 10_000;
 
-/// The last decisions. Those that admitted push none out that denied, however many they are.
+/// The recent decisions. Admissions never displace denials, however many there are.
 #[derive(Debug)]
 pub struct Recent {
     denied: Ring,
@@ -33,14 +32,14 @@ impl Recent {
         ring.keep(record);
     }
 
-    /// The decision about the request of that name, if it is among the last.
+    /// The decision about the request with that id, if it is still kept.
     pub fn find(&self, id: RequestId) -> Option<Arc<Record>> {
         self.denied.find(id).or_else(|| self.admitted.find(id))
     }
 }
 
-/// Places that are taken in turn. Each has a lock of its own, which is held to take one and to look at it:
-/// whoever answers waits for nobody.
+/// A ring buffer. Each slot has a lock of its own, held only to replace or read it, so requests do not wait for
+/// each other.
 #[derive(Debug)]
 struct Ring {
     places: Box<[Mutex<Option<Arc<Record>>>]>,
@@ -57,7 +56,7 @@ impl Ring {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let Some(place) = self.places.get(turn % self.places.len().max(1)) else { return };
         let before = place.lock().unwrap_or_else(PoisonError::into_inner).replace(record);
-        // The lock is given back before the room.
+        // Frees the old record after the lock is released.
         drop(before);
     }
 
@@ -79,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_are_found_and_the_one_before_them_is_not() {
+    fn only_the_most_recent_decisions_are_found() {
         let recent = Recent::keeping(3);
         for number in 0..4 {
             recent.keep(Arc::new(undecided(id(number), "r.example/a:1", "silence")));

@@ -1,4 +1,4 @@
-//! The names of requests. Knows nothing of what was asked.
+//! Request ids. Knows nothing of the requests.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
-/// The name of one request, in its denial and in the audit event; of no meaning, and not repeated
-/// within one process.
+/// The id of one request, in its denial and its audit event. It has no meaning, and is unique within one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestId(u64);
 
@@ -18,9 +17,9 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Why a text names no request.
+/// Why a text is not a request id.
 #[derive(Clone, Copy, Debug, Error)]
-#[error("a request has a name of 16 digits and letters a to f: `detail.request_id` of its denial")]
+#[error("a request id has 16 hexadecimal digits; see `detail.request_id` in the denial")]
 pub struct InvalidRequestId;
 
 impl FromStr for RequestId {
@@ -33,7 +32,7 @@ impl FromStr for RequestId {
     }
 }
 
-/// Names requests.
+/// Creates request ids.
 #[derive(Debug)]
 pub(super) struct RequestIds {
     start: u64,
@@ -42,14 +41,14 @@ pub(super) struct RequestIds {
 
 impl RequestIds {
     pub(super) fn new() -> Self {
-        // Seeded by the system. Nothing rests on it, and TLS's own random numbers, which take tens of
-        // milliseconds to begin, need not begin before the listener.
+        // Seeded by the standard library. No security depends on it, and it avoids starting the TLS library's random
+        // number generator, which takes tens of milliseconds, before the listener opens.
         let start = RandomState::new().build_hasher().finish();
         Self { start, count: AtomicU64::new(0) }
     }
 
-    /// A permutation (splitmix64) of a count that starts anywhere, so that no two are the same and
-    /// none looks like the one before it.
+    /// Applies a permutation (splitmix64) to a counter with a random start: ids never repeat and do not look
+    /// sequential.
     pub(super) fn next(&self) -> RequestId {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let mut id = self.start.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -66,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_requests_have_the_same_name() {
+    fn request_ids_are_unique() {
         let ids = RequestIds::new();
         let names: HashSet<_> = (0..10_000).map(|_| ids.next().to_string()).collect();
         assert_eq!(names.len(), 10_000);
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_read_as_it_was_written_and_nothing_else_is_one() {
+    fn a_request_id_parses_from_its_own_text_only() {
         let id = RequestIds::new().next();
         assert_eq!(id.to_string().parse::<RequestId>().unwrap(), id);
         for text in ["", "1", "+123456789abcdef", "0123456789abcdefg", "0123456789abcde g"] {

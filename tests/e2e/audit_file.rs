@@ -120,7 +120,7 @@ fn with_a_full_disk_pulls_go_on_and_each_line_is_there_or_counted() {
     });
     (0..20).for_each(|_| pull());
     let told = |words: &str| gate.log().matches(words).count();
-    let (failed, again) = ("the audit file cannot be written", "the audit file is written again");
+    let (failed, again) = ("cannot write the audit file", "the audit file is writable again");
     assert_eq!((told(failed), told(again)), (1, 0), "{}", gate.log());
 
     fs::remove_file(others).unwrap();

@@ -9,11 +9,11 @@ use crate::oci::{Digest, ImageRef, Reference};
 pub const TARGET: &str = "countersign::audit";
 pub const MESSAGE: &str = "verdict";
 
-/// The longest name of an anchor, a scheme or a reason, and the most anchors that vouch for one image.
+/// The longest name of an anchor, a scheme or a reason, and the most anchors that endorse one image.
 const MAX_NAME: usize = 64;
 const MAX_ANCHORS: usize = 32;
 
-/// How a decision came out, as it was recorded.
+/// The recorded verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     Admitted,
@@ -42,20 +42,20 @@ impl Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pull {
     pub image: ImageRef,
-    /// What was served, or was asked for; of a tag that was denied, it is not known.
+    /// The digest that was served or requested; unknown for a tag that was denied.
     pub digest: Option<Digest>,
     pub verdict: Verdict,
     pub reason: Option<String>,
-    /// Who vouched; none where it was served without a signature.
+    /// The anchors that endorsed the image; empty if it was served without a signature.
     pub anchors: Vec<String>,
-    /// That of the first of `anchors`.
+    /// The scheme of the first of `anchors`.
     pub scheme: Option<String>,
-    /// A rule that audits, or an exemption, served what would have been denied.
+    /// Served by an audit rule or an exemption; enforcement would have denied it.
     pub unsigned: bool,
     pub at: Option<Timestamp>,
 }
 
-/// What a line is.
+/// The meaning of one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
     Pull(Box<Pull>),
@@ -64,7 +64,7 @@ pub enum Line {
     Unreadable,
 }
 
-/// The fields of an event; others are of no interest.
+/// The fields that are read; others are ignored.
 #[derive(Deserialize)]
 struct Event {
     target: Option<String>,
@@ -87,7 +87,7 @@ struct Event {
 }
 
 impl Line {
-    /// Reads one line, without its end.
+    /// Parses one line, without its line feed.
     pub fn parse(line: &[u8]) -> Self {
         if line.trim_ascii().is_empty() {
             return Self::Other;
@@ -130,8 +130,8 @@ impl Event {
     }
 }
 
-/// Whether that can be a name of ours: what else stands in a log is written into no configuration, and onto
-/// no terminal.
+/// Whether `name` can be an anchor, scheme or reason. Other text in a log must not reach a configuration or a
+/// terminal.
 fn is_name(name: &str) -> bool {
     let word = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
     !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(word)

@@ -1,5 +1,5 @@
-//! What audit logs say of pulls: read line by line, each image once, within ceilings. Knows the names of an
-//! audit event's fields, and of no configuration.
+//! Reads the pulls from audit logs: line by line, one entry per image, within limits. Knows the fields of an audit
+//! event, and no configuration.
 
 mod line;
 mod pulls;

@@ -7,21 +7,21 @@ use super::line::{Pull, Verdict};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Reference, Registry, Repository};
 
-/// The most images that are told apart; of others it is only counted how often they were pulled.
+/// The most images with an entry of their own. Pulls of further images are only counted.
 const MAX_IMAGES: usize = 100_000;
 
-/// What was pulled: a tag with the digest that it had, or a digest.
+/// The image that was pulled: a tag with the digest that it had, or a digest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Image {
     pub registry: Registry,
     pub repository: Repository,
-    /// The reference as a text, which puts images into an order.
+    /// The reference as text, by which images are sorted.
     reference: String,
     pub digest: Option<Digest>,
 }
 
 impl Image {
-    /// What was asked for.
+    /// The image ref that the client requested.
     pub fn asked(&self) -> Option<ImageRef> {
         let reference: Reference = self.reference.parse().ok()?;
         let (registry, repository) = (self.registry.clone(), self.repository.clone());
@@ -33,18 +33,18 @@ impl Image {
     }
 }
 
-/// How often an image was pulled, and what came of it the last time.
+/// How often an image was pulled, and the result of the last pull.
 #[derive(Clone, Debug)]
 pub struct PullSummary {
     pub pulls: u64,
-    /// Of those, the ones that were answered with it.
+    /// How many of those had that result.
     pub served: u64,
     pub verdict: Verdict,
     pub reason: Option<String>,
-    /// Who vouched the last time that it was served.
+    /// The anchors that endorsed it when it was last served.
     pub anchors: Vec<String>,
     pub scheme: Option<String>,
-    /// It was served the last time though nobody vouched.
+    /// Whether it was last served without an endorsement.
     pub unsigned: bool,
     pub last: Option<Timestamp>,
 }
@@ -53,7 +53,7 @@ pub struct PullSummary {
 #[derive(Clone, Debug, Default)]
 pub struct Pulls {
     images: BTreeMap<Image, PullSummary>,
-    /// Pulls of images that there was no room for.
+    /// Pulls of images beyond the limit.
     left_out: u64,
 }
 
@@ -83,7 +83,7 @@ impl Pulls {
         seen.pulls += 1;
         let served = verdict == Verdict::Admitted;
         seen.served += u64::from(served);
-        // Logs that were rotated may be named in any order.
+        // Rotated logs may be read in any order.
         if at < seen.last {
             return;
         }
@@ -93,7 +93,7 @@ impl Pulls {
         }
     }
 
-    /// Each image, in the order of their names.
+    /// Each image, sorted by name.
     pub fn images(&self) -> impl Iterator<Item = (&Image, &PullSummary)> {
         self.images.iter()
     }
@@ -107,7 +107,7 @@ impl Pulls {
         self.images.is_empty()
     }
 
-    /// How many pulls of how many images more there were than there is room for.
+    /// How many pulls were of images beyond the limit.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }

@@ -1,24 +1,24 @@
-//! Logs, line by line.
+//! Reads logs line by line.
 
 use std::io::{self, BufRead};
 
 use super::line::Line;
 use super::pulls::Pulls;
 
-/// The longest line that is read, in bytes; of a longer one it is only known that it was there.
+/// The longest line that is parsed, in bytes. Longer lines are only counted.
 pub const MAX_LINE: usize = 64 << 10;
 
 /// What was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub verdicts: u64,
-    /// Log events that are no verdicts.
+    /// Log events other than verdicts.
     pub other: u64,
-    /// Lines that are no events, or verdicts that miss something.
+    /// Lines that are not events, and verdicts without a required field.
     pub unreadable: u64,
 }
 
-/// Reads all of `log` into `pulls`; goes on behind what cannot be read.
+/// Reads all of `log` into `pulls`; skips lines that cannot be parsed.
 ///
 /// # Errors
 ///
@@ -38,7 +38,7 @@ pub fn read(mut log: impl BufRead, pulls: &mut Pulls, tally: &mut Tally) -> io::
     Ok(())
 }
 
-/// Reads one line, without its end; whether it is all there, or `None` at the end of the log.
+/// Reads one line, without its line feed. Returns whether it is complete, or `None` at the end of the log.
 fn next(log: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
     line.clear();
     let (mut any, mut whole) = (false, true);

@@ -1,4 +1,4 @@
-//! Logs as they are, and as they should not be.
+//! Valid and malformed logs.
 
 use std::io::BufReader;
 
@@ -41,7 +41,7 @@ fn log(events: &[Value]) -> String {
 }
 
 #[test]
-fn each_image_is_once_with_how_often_and_what_came_of_it_last() {
+fn each_image_has_one_entry_with_its_count_and_last_verdict() {
     let signed = also(
         event("v1", Some("one"), "admitted", 1),
         &json!({"anchor": "team,ci", "scheme": "notaryv1"}),
@@ -72,11 +72,11 @@ fn each_image_is_once_with_how_often_and_what_came_of_it_last() {
     let two = of("v2", None);
     assert_eq!((two.pulls, two.served, two.verdict), (1, 0, Verdict::Absent));
     assert_eq!(two.reason.as_deref(), Some("tag_not_signed"));
-    assert!(two.anchors.is_empty(), "who would have to vouch does not");
+    assert!(two.anchors.is_empty(), "a denied image has no endorsing anchor");
 }
 
 #[test]
-fn what_an_audit_rule_or_an_exemption_served_is_not_signed() {
+fn images_served_by_an_audit_rule_or_an_exemption_count_as_unsigned() {
     let audited = json!({"would": "absent", "anchor": "team", "scheme": "notaryv1"});
     let exempted = json!({"remark": "exempted"});
     for more in [audited, exempted] {
@@ -87,14 +87,14 @@ fn what_an_audit_rule_or_an_exemption_served_is_not_signed() {
 }
 
 #[test]
-fn the_newest_verdict_counts_in_whatever_order_rotated_logs_are_read() {
+fn the_newest_verdict_counts_in_any_order_of_rotated_logs() {
     let (new, old) = (event("v1", None, "absent", 9), event("v1", None, "undecided", 1));
     let (pulls, _) = read_all(&log(&[new, old]));
     assert_eq!(pulls.images().next().unwrap().1.verdict, Verdict::Absent);
 }
 
 #[test]
-fn what_is_no_verdict_is_counted_and_passed_over() {
+fn lines_that_are_not_verdicts_are_counted_and_skipped() {
     let good = event("v1", Some("one"), "admitted", 1);
     let text = [
         json!({"timestamp": "2026-11-23T06:00:00Z", "level": "INFO", "target": "countersign", "message": "listening"}).to_string(),
@@ -116,7 +116,7 @@ fn what_is_no_verdict_is_counted_and_passed_over() {
 }
 
 #[test]
-fn a_line_that_is_too_long_is_passed_over_and_the_next_one_read() {
+fn a_line_that_is_too_long_is_skipped() {
     let good = event("v1", Some("one"), "admitted", 1);
     let long = also(good.clone(), &json!({"because": "x".repeat(MAX_LINE)}));
     let (pulls, tally) = read_all(&log(&[long, good]));
@@ -124,14 +124,14 @@ fn a_line_that_is_too_long_is_passed_over_and_the_next_one_read() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_passed_over() {
+fn bytes_that_are_not_text_are_skipped() {
     let (mut pulls, mut tally) = (Pulls::default(), Tally::default());
     read(&b"\xff\xfe\x00\n\n{\"target\": \"\xff\"}"[..], &mut pulls, &mut tally).unwrap();
     assert_eq!((pulls.is_empty(), tally), (true, Tally { verdicts: 0, other: 1, unreadable: 2 }));
 }
 
 #[test]
-fn what_is_no_word_is_taken_for_no_reason_and_no_scheme() {
+fn a_reason_or_scheme_must_be_one_plain_word() {
     let of = |more: &Value| also(event("v1", Some("one"), "absent", 1), more);
     let long = "a".repeat(MAX_LINE / 2);
     for word in ["\u{1b}[8m", "a\nverdict admitted", "two words", "\u{202e}", &long] {

@@ -1,5 +1,5 @@
-//! A file of lines that is rotated by its size. A line is written whole or not at all, and is in one file.
-//! Knows nothing of what the lines say.
+//! A file of lines that is rotated by size. A line is never split between files, and a partly written line is
+//! removed. Knows nothing of what the lines mean.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -9,20 +9,20 @@ use std::path::PathBuf;
 
 use crate::audit::config::Config;
 
-/// For its owner to write, and for its group to read.
+/// Writable by the owner, readable by the group.
 const MODE: u32 = 0o640;
 
-/// The file, and those before it.
+/// The file and its rotated predecessors.
 #[derive(Debug)]
 pub(super) struct Rotated {
     config: Config,
-    /// None where it is gone and could not be made again.
+    /// `None` if the file was removed and could not be created again.
     file: Option<File>,
-    /// Whether it was told that it cannot be rotated.
+    /// Whether a failed rotation was already logged.
     stuck: bool,
 }
 
-/// Some lines were not written, and why.
+/// Lines that were not written, and why.
 #[derive(Debug)]
 pub(super) struct Lost {
     pub(super) lines: u64,
@@ -30,20 +30,20 @@ pub(super) struct Lost {
 }
 
 impl Rotated {
-    /// Opens the file to write at its end; it is made if it is missing, its folder is not.
+    /// Opens the file to append to it, and creates it if it is missing. Does not create its folder.
     pub(super) fn open(config: Config) -> io::Result<Self> {
         let file = Some(open(&config)?);
         Ok(Self { config, file, stuck: false })
     }
 
-    /// Opens the file that has the name now, for the one that was opened may have been moved away. Where
-    /// that fails, that one goes on being written.
+    /// Opens the file by its name again, because the open one may have been moved away. On failure, the open one is
+    /// kept.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
         self.file = Some(open(&self.config)?);
         Ok(())
     }
 
-    /// Writes `lines`, of which each ends with a line feed.
+    /// Writes `lines`, each of which ends with a line feed.
     pub(super) fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
         let mut rest = lines;
         while !rest.is_empty() {
@@ -60,12 +60,12 @@ impl Rotated {
         Ok(())
     }
 
-    /// Has the disk keep what was written.
+    /// Flushes the written lines to disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.as_ref().map_or(Ok(()), File::sync_data)
     }
 
-    /// As many of `lines` as the file has room for, after it was rotated if it has none.
+    /// As many of `lines` as fit into the file; rotates it first if none fit.
     fn fitting<'l>(&mut self, lines: &'l [u8]) -> io::Result<&'l [u8]> {
         let length = self.length()?;
         let part = within(lines, self.config.max_size.saturating_sub(length));
@@ -78,21 +78,21 @@ impl Rotated {
             if !self.stuck {
                 tracing::error!(
                     path = %self.config.path.display(), %error,
-                    "the audit file cannot be rotated, and grows; may files be made in its folder?"
+                    "cannot rotate the audit file, which keeps growing; is its folder writable?"
                 );
             }
             self.stuck = true;
-            // Rather too much in one file than too little in all of them.
+            // A file above its limit is better than lost lines.
             return Ok(lines);
         }
         self.stuck = false;
         let length = self.length()?;
         let part = within(lines, self.config.max_size.saturating_sub(length));
-        // A line that is longer than a file may be has one of its own.
+        // A line that is longer than the limit gets a file of its own.
         Ok(if part.is_empty() { first(lines) } else { part })
     }
 
-    /// How long the file is; one that was removed is made again.
+    /// The length of the file; creates it again if it was removed.
     fn length(&mut self) -> io::Result<u64> {
         if let Some(file) = &self.file {
             let is = file.metadata()?;
@@ -105,7 +105,7 @@ impl Rotated {
         self.file.as_ref().map_or(Ok(0), |file| Ok(file.metadata()?.len()))
     }
 
-    /// Writes `lines` at the end: how many bytes of whole lines are there, and what went wrong.
+    /// Appends `lines`. Returns how many bytes of whole lines were written, and the error, if any.
     fn append(&mut self, lines: &[u8]) -> (usize, Option<io::Error>) {
         let Some(mut file) = self.file.as_ref() else {
             return (0, Some(io::ErrorKind::NotFound.into()));
@@ -123,7 +123,7 @@ impl Rotated {
             };
             let kept = whole(lines.get(..written).unwrap_or_default()).len();
             if take_back(file, written - kept).is_err() {
-                // It is opened again, and what is torn ended there.
+                // The next write reopens the file, which ends the partial line.
                 self.file = None;
             }
             return (kept, Some(error));
@@ -131,10 +131,10 @@ impl Rotated {
         (written, None)
     }
 
-    /// Gives each file the next number, and begins a new one.
+    /// Increments the number of each rotated file, and starts a new file.
     fn rotate(&mut self) -> io::Result<()> {
         let path = &self.config.path;
-        // Not one that somebody else has put there, or moved away.
+        // Skipped if the name now belongs to another file.
         if is_named(path, self.file.as_ref())? {
             for number in (1..self.config.keep).rev() {
                 match fs::rename(self.numbered(number), self.numbered(number + 1)) {
@@ -154,11 +154,11 @@ impl Rotated {
     }
 }
 
-/// Opens what is there, and ends a line that something had to break off. A link is not followed: it would be
-/// rotated, and what it leads to never.
+/// Opens the file, and ends a partial last line. Does not follow a link: rotation would rename the link, never its
+/// target.
 fn open(config: &Config) -> io::Result<File> {
     if fs::symlink_metadata(&config.path).is_ok_and(|is| !is.is_file()) {
-        return Err(io::Error::other("it is no regular file, or a link to one"));
+        return Err(io::Error::other("it is not a regular file (links are not followed)"));
     }
     let mut options = OpenOptions::new();
     let file = options.append(true).read(true).create(true).mode(MODE).open(&config.path)?;
@@ -173,7 +173,7 @@ fn open(config: &Config) -> io::Result<File> {
     Ok(file)
 }
 
-/// Takes the last `bytes` away: of a line that was not written whole.
+/// Removes the last `bytes` of the file, which belong to a partly written line.
 fn take_back(file: &File, bytes: usize) -> io::Result<()> {
     if bytes == 0 {
         return Ok(());
@@ -182,7 +182,7 @@ fn take_back(file: &File, bytes: usize) -> io::Result<()> {
     file.set_len(length.saturating_sub(bytes as u64))
 }
 
-/// Whether `path` is the name of `file`.
+/// Whether `path` still names `file`.
 fn is_named(path: &PathBuf, file: Option<&File>) -> io::Result<bool> {
     let Some(file) = file else { return Ok(false) };
     let is = file.metadata()?;
@@ -193,7 +193,7 @@ fn is_named(path: &PathBuf, file: Option<&File>) -> io::Result<bool> {
     }
 }
 
-/// The whole lines at the beginning of `lines` that have at most `most` bytes.
+/// The whole lines at the beginning of `lines` that fit into `most` bytes.
 fn within(lines: &[u8], most: u64) -> &[u8] {
     let most = usize::try_from(most).unwrap_or(usize::MAX).min(lines.len());
     whole(lines.get(..most).unwrap_or_default())
@@ -205,7 +205,7 @@ fn whole(text: &[u8]) -> &[u8] {
     text.get(..end).unwrap_or_default()
 }
 
-/// The first line; all of `lines`, if they are none.
+/// The first line; all of `lines` if there is no line feed.
 fn first(lines: &[u8]) -> &[u8] {
     let end = lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |at| at + 1);
     lines.get(..end).unwrap_or_default()

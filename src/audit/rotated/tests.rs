@@ -1,11 +1,11 @@
-//! What becomes of a file of lines that fills up, is moved away, is removed.
+//! Files that fill up, are moved away, or are removed.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::*;
 
-/// A folder of its own for each test, gone with it.
+/// A temporary folder for one test.
 struct Fixture(PathBuf);
 
 impl Fixture {
@@ -49,7 +49,7 @@ fn put(path: &Path, text: &str) {
 }
 
 #[test]
-fn a_full_file_is_rotated_between_lines_and_the_oldest_goes() {
+fn a_full_file_is_rotated_between_lines_and_the_oldest_is_removed() {
     let place = Fixture::new("full");
     let mut file = place.open(10, 2);
     file.write(b"one\ntwo\nthree\n").unwrap();
@@ -67,7 +67,7 @@ fn a_full_file_is_rotated_between_lines_and_the_oldest_goes() {
 }
 
 #[test]
-fn a_line_that_is_longer_than_a_file_may_be_has_one_of_its_own() {
+fn a_line_longer_than_the_limit_gets_its_own_file() {
     let place = Fixture::new("long");
     let mut file = place.open(4, 9);
     file.write(b"a\na long line\nb\n").unwrap();
@@ -76,7 +76,7 @@ fn a_line_that_is_longer_than_a_file_may_be_has_one_of_its_own() {
 }
 
 #[test]
-fn what_is_there_is_written_on_and_a_line_that_broke_off_is_ended() {
+fn an_existing_file_is_appended_to_and_its_partial_line_ended() {
     let place = Fixture::new("on");
     put(&place.path("audit"), "one\ntor");
     place.open(1_000, 1).write(b"two\n").unwrap();
@@ -84,17 +84,17 @@ fn what_is_there_is_written_on_and_a_line_that_broke_off_is_ended() {
 }
 
 #[test]
-fn it_is_for_its_owner_and_its_group() {
+fn the_file_is_readable_only_by_owner_and_group() {
     let place = Fixture::new("mode");
     place.open(1_000, 1);
     let mode = fs::metadata(place.path("audit")).unwrap().permissions().mode();
-    // The process may be stricter.
+    // The umask may be stricter.
     assert_eq!(mode & 0o777 & !MODE, 0, "{mode:o}");
     assert_eq!(mode & 0o600, 0o600, "{mode:o}");
 }
 
 #[test]
-fn a_file_that_was_moved_away_is_written_until_it_is_opened_again() {
+fn a_moved_file_is_written_until_it_is_reopened() {
     let place = Fixture::new("moved");
     let mut file = place.open(1_000, 1);
     file.write(b"one\n").unwrap();
@@ -106,7 +106,7 @@ fn a_file_that_was_moved_away_is_written_until_it_is_opened_again() {
 }
 
 #[test]
-fn a_full_file_that_was_moved_away_is_not_given_another_number() {
+fn a_full_file_that_was_moved_away_is_not_renamed() {
     let place = Fixture::new("moved-full");
     let mut file = place.open(4, 3);
     file.write(b"one\n").unwrap();
@@ -118,7 +118,7 @@ fn a_full_file_that_was_moved_away_is_not_given_another_number() {
 }
 
 #[test]
-fn a_file_that_was_removed_is_made_again_and_what_has_no_folder_is_counted() {
+fn a_removed_file_is_recreated_and_lines_without_a_folder_are_counted() {
     let place = Fixture::new("gone");
     let mut file = place.open(1_000, 1);
     fs::remove_dir_all(&place.0).unwrap();
@@ -130,11 +130,11 @@ fn a_file_that_was_removed_is_made_again_and_what_has_no_folder_is_counted() {
 }
 
 #[test]
-fn what_cannot_be_rotated_grows() {
+fn a_file_that_cannot_be_rotated_grows() {
     let place = Fixture::new("stuck");
     let mut file = place.open(4, 2);
     file.write(b"one\n").unwrap();
-    // No file takes the place of a folder.
+    // A file cannot be renamed over a folder.
     fs::create_dir(place.path("audit.1")).unwrap();
     put(&place.path("audit.2"), "");
     file.write(b"two\n").unwrap();
@@ -148,16 +148,16 @@ fn what_cannot_be_rotated_grows() {
 }
 
 #[test]
-fn what_is_no_file_is_not_opened() {
+fn a_folder_is_not_opened() {
     let place = Fixture::new("folder");
     fs::create_dir(place.path("audit")).unwrap();
     let config = Config { path: place.path("audit"), max_size: 10, keep: 1 };
-    assert!(Rotated::open(config).unwrap_err().to_string().contains("no regular file"));
+    assert!(Rotated::open(config).unwrap_err().to_string().contains("not a regular file"));
 }
 
-/// A disk that is full takes a part of what it is given; `take_back` is what mends that.
+/// A full disk writes only a part of a line; `take_back` removes that part.
 #[test]
-fn what_was_written_of_a_torn_line_is_taken_back() {
+fn a_partly_written_line_is_removed() {
     let place = Fixture::new("torn");
     let file = place.open(1_000, 1).file.unwrap();
     (&file).write_all(b"one\ntw").unwrap();
@@ -172,12 +172,12 @@ fn a_link_is_not_followed() {
     put(&place.path("elsewhere"), "theirs\n");
     std::os::unix::fs::symlink(place.path("elsewhere"), place.path("audit")).unwrap();
     let config = Config { path: place.path("audit"), max_size: 10, keep: 1 };
-    assert!(Rotated::open(config).unwrap_err().to_string().contains("no regular file"));
+    assert!(Rotated::open(config).unwrap_err().to_string().contains("not a regular file"));
     assert_eq!(place.read("elsewhere"), "theirs\n");
 }
 
 #[test]
-fn a_file_whose_place_a_link_takes_is_written_on_and_the_link_is_left() {
+fn a_link_in_place_of_the_file_is_not_written_or_rotated() {
     let place = Fixture::new("replaced");
     let mut file = place.open(4, 2);
     file.write(b"one\n").unwrap();
