@@ -1,5 +1,5 @@
-//! One exemption: a digest of one repository that may be served for a while though nobody vouches for it.
-//! Pure; knows neither the file that it is in nor the time.
+//! One exemption: a digest of one repository that may be served for a while without an endorsement. Pure; knows
+//! neither the file nor the current time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use thiserror::Error;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Registry, Repository};
 
-/// The longest time that an exemption may hold.
+/// The longest duration of an exemption.
 pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// The shortest: less cannot be meant.
+/// The shortest duration; anything less is a mistake.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// The longest reason, in bytes.
 pub const MAX_REASON: usize = 500;
-/// The longest name of whoever exempts, in bytes.
+/// The longest name in `by`, in bytes.
 pub const MAX_BY: usize = 100;
 
-/// Somebody's word, written down, that one digest of one repository may be served until an instant.
+/// A person's recorded decision that one digest of one repository may be served until a given time.
 ///
-/// The field is private and the constructor visible to `exemptions` alone, so that whoever holds one has
-/// read it in the file that only the gate's user can write. Cheap to clone:
+/// The field is private and the constructor is visible only to `exemptions`, so every value was read from the file
+/// that only the gate's user can write. Cheap to clone:
 ///
 /// ```compile_fail,E0624
 /// use countersign::exemptions::{Exemption, Said};
@@ -39,34 +39,34 @@ pub const MAX_BY: usize = 100;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exemption(Arc<Said>);
 
-/// What an exemption says.
+/// The content of an exemption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     pub registry: Registry,
     pub repository: Repository,
     pub digest: Digest,
-    /// Why, in the words of whoever exempts.
+    /// Why, in the words of the person who made it.
     pub reason: String,
-    /// Who exempts.
+    /// Who made it.
     pub by: String,
     pub made: Timestamp,
-    /// It has ended at this instant.
+    /// The exemption ends at this instant.
     pub until: Timestamp,
 }
 
-/// Why that is no exemption.
+/// Why an exemption is invalid.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Unfit {
-    #[error("say why: --reason must not be empty")]
+    #[error("--reason must not be empty")]
     NoReason,
-    #[error("the {0} is longer than {1} bytes, or holds control characters")]
+    #[error("the {0} is longer than {1} bytes or contains control characters")]
     Text(&'static str, usize),
-    #[error("--for must be one second at least and {} days at most", LONGEST.as_secs() / 86_400)]
+    #[error("--for must be from one second to {} days", LONGEST.as_secs() / 86_400)]
     Length,
 }
 
 impl Exemption {
-    /// What `said` says, if it may be said.
+    /// An exemption with that content, if it is valid.
     pub(super) fn new(said: Said) -> Result<Self, Unfit> {
         let is_text = |text: &str, most| text.len() <= most && !text.contains(char::is_control);
         if said.reason.trim().is_empty() {
@@ -76,7 +76,7 @@ impl Exemption {
             return Err(Unfit::Text("reason", MAX_REASON));
         }
         if said.by.is_empty() || !is_text(&said.by, MAX_BY) {
-            return Err(Unfit::Text("name of whoever exempts", MAX_BY));
+            return Err(Unfit::Text("name of the person", MAX_BY));
         }
         let length = said.until.since(said.made);
         if length < SHORTEST || length > LONGEST {
@@ -89,17 +89,17 @@ impl Exemption {
         &self.0
     }
 
-    /// Whether it holds at `now`: not before it was made, where the clock was put back, either.
+    /// Whether it is in force at `now`. If the clock was set back to before it was made, it is not.
     pub fn is_in_force(&self, now: Timestamp) -> bool {
         self.0.made <= now && now < self.0.until
     }
 
-    /// Whether it is of that digest in that repository.
+    /// Whether it exempts that digest in that repository.
     pub fn is_of(&self, registry: &Registry, repository: &Repository, digest: &Digest) -> bool {
         self.is_in(registry, repository) && self.0.digest == *digest
     }
 
-    /// Whether it is of something in that repository.
+    /// Whether it exempts a digest of that repository.
     pub fn is_in(&self, registry: &Registry, repository: &Repository) -> bool {
         self.0.registry == *registry && self.0.repository == *repository
     }
@@ -122,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_from_when_it_was_made_until_its_instant_and_no_longer() {
+    fn it_is_in_force_from_when_it_was_made_until_it_ends() {
         let exemption = Exemption::new(said()).unwrap();
         let holds = |at| exemption.is_in_force(Timestamp::from_unix(at));
         assert_eq!([99, 100, 199, 200, 201].map(holds), [false, true, true, false, false]);
     }
 
     #[test]
-    fn it_is_of_one_digest_of_one_repository_of_one_registry() {
+    fn it_exempts_one_digest_of_one_repository_of_one_registry() {
         let exemption = Exemption::new(said()).unwrap();
         let is_of = |registry: &str, repository: &str, content: &[u8]| {
             let (registry, repository) = (registry.parse().unwrap(), repository.parse().unwrap());
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_no_reason_or_holds_too_long_is_none() {
+    fn an_exemption_needs_a_reason_and_a_limited_duration() {
         let new = |change: &dyn Fn(&mut Said)| {
             let mut said = said();
             change(&mut said);

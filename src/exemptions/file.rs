@@ -1,6 +1,5 @@
-//! The file of exemptions, `exemptions/exemptions.json` below the store. Replaced as a whole by one
-//! writer at a time; believed only where nobody but the gate's user, the owner of the store and root could have
-//! written it.
+//! The file of exemptions, `exemptions/exemptions.json` in the store. Replaced as a whole by one writer at a time.
+//! Trusted only if nobody but the gate's user, the owner of the store and root could have written it.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _};
@@ -21,17 +20,17 @@ use crate::store::atomic;
 
 /// The most exemptions at one time.
 const MAX_EXEMPTIONS: usize = 1_000;
-/// The most of one repository: a denied image is looked for below each of them.
+/// The most for one repository: a denied image is searched for below each of them.
 const MAX_OF_REPOSITORY: usize = 50;
-/// The largest file: so many of the longest names and reasons.
+/// The largest file: room for that many of the longest names and reasons.
 const MAX_FILE: u64 = 2 << 20;
 const FORMAT: u32 = 1;
 const FILE: &str = "exemptions.json";
 const LOCK: &str = ".lock";
-/// Everybody may read it, its owner alone write it.
+/// Readable by everyone, writable by the owner.
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o755;
-/// What nobody but the owner may do.
+/// Write permission for group or others.
 const OTHERS_WRITE: u32 = 0o022;
 
 /// Why exemptions cannot be read or written.
@@ -39,29 +38,29 @@ const OTHERS_WRITE: u32 = 0o022;
 pub enum ExemptionsError {
     #[error("{}: {kind}{}", .path.display(), hint(*.kind))]
     Io { path: PathBuf, kind: io::ErrorKind },
-    #[error("{}: this is not what was written ({why}); nothing is exempted. If it cannot be restored, \
+    #[error("{}: invalid content ({why}); nothing is exempted. If you cannot restore the file, \
              remove it, which ends every exemption", .path.display())]
     Corrupt { path: PathBuf, why: String },
-    #[error("{}: {why}; nothing is exempted. Look who wrote it, and remove it", .path.display())]
+    #[error("{}: {why}; nothing is exempted. Find out who wrote it, and remove it", .path.display())]
     NotOurs { path: PathBuf, why: &'static str },
-    #[error("there is no store at {}: is this the configuration of the gate, and was it ever started?", .0.display())]
+    #[error("no store at {}: check that this is the gate's configuration and that the gate has run", .0.display())]
     NoStore(PathBuf),
     #[error(
-        "there are {0} exemptions{1}, and there can be no more: end one that `countersign exempt --list` tells"
+        "the limit of {0} exemptions{1} is reached: end one of those that `countersign exempt --list` shows"
     )]
     Full(usize, &'static str),
     #[error(transparent)]
     Unfit(#[from] Unfit),
 }
 
-/// Where the exemptions of one store are.
+/// The location of one store's exemptions.
 #[derive(Clone, Debug)]
 pub struct ExemptionFile {
     store: PathBuf,
     folder: PathBuf,
 }
 
-/// What tells one version of the file from another: it, and the folder in which it is.
+/// Distinguishes versions of the file, by its metadata and that of its folder.
 pub(super) type Stamp = [Option<Version>; 2];
 type Version = (u64, i64, i64, u64);
 
@@ -84,7 +83,7 @@ struct StoredExemption {
 }
 
 impl ExemptionFile {
-    /// The one below the folder `store`.
+    /// The exemptions of the store in the folder `store`.
     pub fn below(store: &Path) -> Self {
         Self { store: store.to_owned(), folder: store.join("exemptions") }
     }
@@ -93,7 +92,7 @@ impl ExemptionFile {
         self.folder.join(FILE)
     }
 
-    /// Every exemption that stands there, also those that have ended.
+    /// Every exemption in the file, including those that have ended.
     pub fn read(&self) -> Result<Vec<Exemption>, ExemptionsError> {
         let path = self.path();
         if !self.has_folder()? {
@@ -102,14 +101,14 @@ impl ExemptionFile {
         let opened = OpenOptions::new().read(true).custom_flags(flags()).open(&path);
         let file = match opened {
             Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-                return Err(not_ours(&path, "it is a link"));
+                return Err(not_ours(&path, "it is a symbolic link"));
             }
             opened => found(opened, &path)?,
         };
         let Some(file) = file else { return Ok(Vec::new()) };
         let is = file.metadata().map_err(|error| failed(&path, &error))?;
         if !is.is_file() {
-            return Err(not_ours(&path, "it is no file"));
+            return Err(not_ours(&path, "it is not a regular file"));
         }
         self.is_ours(&path, &is)?;
         let mut json = Vec::new();
@@ -118,8 +117,8 @@ impl ExemptionFile {
         parse(&json).map_err(|why| ExemptionsError::Corrupt { path, why })
     }
 
-    /// Adds what `said` says, in the place of what was exempted of the same digest before, which is given;
-    /// forgets those that have ended.
+    /// Adds an exemption, and removes those that have ended. Returns the earlier exemption of the same digest, which it
+    /// replaces, if any.
     pub fn add(&self, said: Said) -> Result<Option<Exemption>, ExemptionsError> {
         let added = Exemption::new(said)?;
         let now = added.says().made;
@@ -139,7 +138,7 @@ impl ExemptionFile {
         })
     }
 
-    /// Ends the exemption of that digest, which is given; `None` where there was none.
+    /// Ends the exemption of that digest and returns it; `None` if there was none.
     pub fn end(
         &self,
         registry: &Registry,
@@ -156,7 +155,7 @@ impl ExemptionFile {
         })
     }
 
-    /// Reads, changes and replaces the file, while nobody else does.
+    /// Reads, changes and replaces the file under a lock.
     fn change<T>(
         &self,
         how: impl FnOnce(&mut Vec<Exemption>) -> Result<T, ExemptionsError>,
@@ -198,7 +197,7 @@ impl ExemptionFile {
         Ok(changed)
     }
 
-    /// Tells whether the file has changed.
+    /// Identifies the current version of the file.
     pub(super) fn stamp(&self) -> Result<Stamp, ExemptionsError> {
         let stamp = |path: &Path| -> Result<Option<Version>, ExemptionsError> {
             let is = found(fs::symlink_metadata(path), path)?;
@@ -207,7 +206,7 @@ impl ExemptionFile {
         Ok([stamp(&self.folder)?, stamp(&self.path())?])
     }
 
-    /// Whose the store is.
+    /// The user and group that own the store.
     fn owner(&self) -> Result<(u32, u32), ExemptionsError> {
         match found(fs::metadata(&self.store), &self.store)? {
             Some(is) if is.is_dir() => Ok((is.uid(), is.gid())),
@@ -215,18 +214,18 @@ impl ExemptionFile {
         }
     }
 
-    /// Whether there is the folder; one that is somebody else's is an error.
+    /// Whether the folder exists; an error if another user could have written it.
     fn has_folder(&self) -> Result<bool, ExemptionsError> {
         let Some(folder) = found(fs::symlink_metadata(&self.folder), &self.folder)? else {
             return Ok(false);
         };
         if !folder.is_dir() {
-            return Err(not_ours(&self.folder, "it is no folder"));
+            return Err(not_ours(&self.folder, "it is not a folder"));
         }
         self.is_ours(&self.folder, &folder).map(|()| true)
     }
 
-    /// Whether only those could have written there who own all that the gate remembers.
+    /// Checks that only the gate's user, the store's owner or root could have written there.
     fn is_ours(&self, path: &Path, is: &Metadata) -> Result<(), ExemptionsError> {
         let (owner, _) = self.owner()?;
         let own = rustix::process::geteuid().as_raw();
@@ -234,13 +233,13 @@ impl ExemptionFile {
     }
 }
 
-/// Whether that is written by one of `owners` alone, as its owner and mode have it.
+/// Checks that only one of `owners` can write a file with that owner and mode.
 pub(super) fn held_by(owners: &[u32], owner: u32, mode: u32) -> Result<(), &'static str> {
     if !owners.contains(&owner) {
         return Err("it belongs neither to the gate's user nor to root");
     }
     if mode & OTHERS_WRITE != 0 {
-        return Err("its group or everybody can write to it");
+        return Err("it is writable by its group or by everyone");
     }
     Ok(())
 }
@@ -257,11 +256,13 @@ impl StoredExemption {
     }
 
     fn read(self) -> Result<Exemption, String> {
-        let image: ImageRef = self.image.parse().map_err(|_| "a name is none".to_owned())?;
+        let image: ImageRef =
+            self.image.parse().map_err(|_| "an image name is invalid".to_owned())?;
         let Reference::Digest(digest) = image.reference else {
-            return Err("a tag is exempted, which is no digest".to_owned());
+            return Err("an exemption names a tag, not a digest".to_owned());
         };
-        let time = |text: &str| Timestamp::parse_rfc3339(text).ok_or("a time is none".to_owned());
+        let time =
+            |text: &str| Timestamp::parse_rfc3339(text).ok_or("a time is invalid".to_owned());
         let (made, until) = (time(&self.made)?, time(&self.until)?);
         let ImageRef { registry, repository, .. } = image;
         let Self { reason, by, .. } = self;
@@ -279,24 +280,24 @@ fn parse(json: &[u8]) -> Result<Vec<Exemption>, String> {
         return Err(format!("its format is {}, not {FORMAT}", stored.format));
     }
     if stored.exemptions.len() > MAX_EXEMPTIONS {
-        return Err(format!("it holds more than {MAX_EXEMPTIONS} exemptions"));
+        return Err(format!("it contains more than {MAX_EXEMPTIONS} exemptions"));
     }
     stored.exemptions.into_iter().map(StoredExemption::read).collect()
 }
 
-/// Takes the exemption out that is of the same digest as `of`.
+/// Removes and returns the exemption of the same digest as `of`.
 fn take(all: &mut Vec<Exemption>, of: &Exemption) -> Option<Exemption> {
     let Said { registry, repository, digest, .. } = of.says();
     let at = all.iter().position(|one| one.is_of(registry, repository, digest))?;
     Some(all.remove(at))
 }
 
-/// Neither is a link followed, nor a pipe waited for.
+/// Do not follow links, and do not block on pipes.
 fn flags() -> i32 {
     i32::from_ne_bytes((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().to_ne_bytes())
 }
 
-/// Gives to the owner of the store what root has made, so that its user can write it the next time.
+/// Gives what root has created to the owner of the store, so that the gate's user can write it later.
 fn hand_over(path: &Path, owner: (u32, u32)) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
@@ -311,15 +312,15 @@ fn hand_over_file(file: &File, owner: (u32, u32)) -> io::Result<()> {
     std::os::unix::fs::fchown(file, Some(owner.0), Some(owner.1))
 }
 
-/// What to do about it, where that is known.
+/// The fix, if it is known.
 fn hint(kind: io::ErrorKind) -> &'static str {
     if kind == io::ErrorKind::PermissionDenied {
-        return "; do this as the user that the gate runs as, or as root";
+        return "; run this as the gate's user or as root";
     }
     ""
 }
 
-/// What is there; `None` where nothing is.
+/// The result; `None` for a file that does not exist.
 fn found<T>(result: io::Result<T>, path: &Path) -> Result<Option<T>, ExemptionsError> {
     match result {
         Ok(found) => Ok(Some(found)),

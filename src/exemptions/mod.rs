@@ -1,6 +1,6 @@
-//! Break-glass: digests that may be served for a while though nobody vouches for them, because a person
-//! said so, and why. They stand in a file below the store that only the gate's user can write; a gate
-//! watches it. What cannot be read exempts nothing. Knows no rule and no signature.
+//! Break glass: digests that may be served for a while without an endorsement, because a person recorded a reason.
+//! They are stored in a file in the store that only the gate's user can write, and the gate watches that file. An
+//! unreadable file exempts nothing. Knows no rules and no signatures.
 
 mod exemption;
 mod file;

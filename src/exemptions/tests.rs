@@ -1,4 +1,4 @@
-//! The file as writers, breakers and other processes leave it, and what a gate makes of it.
+//! Valid, damaged and concurrently changed files, and the exemptions that a gate reads from them.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write as _;
@@ -68,7 +68,7 @@ impl Fixture {
         self.store.join("exemptions")
     }
 
-    /// What the file holds, as whoever breaks it sees it.
+    /// The content of the file.
     fn json(&self) -> String {
         fs::read_to_string(self.file.path()).unwrap()
     }
@@ -79,7 +79,7 @@ fn in_force(watched: &Exemptions) -> usize {
 }
 
 #[test]
-fn what_one_writes_another_reads_and_only_the_owner_may_write_it() {
+fn an_exemption_is_readable_by_all_and_writable_by_its_owner() {
     let place = place("written");
     assert_eq!(place.file.read().unwrap(), []);
     let said = said("one", START, HOUR);
@@ -91,7 +91,7 @@ fn what_one_writes_another_reads_and_only_the_owner_may_write_it() {
 }
 
 #[test]
-fn the_same_digest_again_takes_the_place_of_the_one_before() {
+fn a_new_exemption_of_the_same_digest_replaces_the_old_one() {
     let place = place("again");
     place.add("one");
     let shorter = said("one", START + 1, Duration::from_secs(60));
@@ -102,7 +102,7 @@ fn the_same_digest_again_takes_the_place_of_the_one_before() {
 }
 
 #[test]
-fn writers_at_once_lose_nothing() {
+fn concurrent_writers_lose_nothing() {
     let place = place("writers");
     std::thread::scope(|scope| {
         for writer in 0..4 {
@@ -118,7 +118,7 @@ fn writers_at_once_lose_nothing() {
 }
 
 #[test]
-fn ending_one_leaves_the_others() {
+fn ending_one_exemption_leaves_the_others() {
     let place = place("end");
     place.add("one");
     place.add("two");
@@ -134,7 +134,7 @@ fn ending_one_leaves_the_others() {
 }
 
 #[test]
-fn what_has_ended_is_forgotten_with_the_next_one_written() {
+fn ended_exemptions_are_removed_by_the_next_write() {
     let place = place("forgotten");
     place.add("one");
     place.file.add(said("two", START + 3600, HOUR)).unwrap();
@@ -142,7 +142,7 @@ fn what_has_ended_is_forgotten_with_the_next_one_written() {
 }
 
 #[test]
-fn one_repository_has_so_many_at_most() {
+fn the_exemptions_of_one_repository_are_limited() {
     let place = place("full");
     let (mut last, mut added) = (Ok(None), 0);
     while last.is_ok() && added < 100 {
@@ -154,7 +154,7 @@ fn one_repository_has_so_many_at_most() {
 }
 
 #[test]
-fn where_there_is_no_store_none_is_made() {
+fn no_store_is_created_for_an_exemption() {
     let place = place("none");
     fs::remove_dir_all(&place.store).unwrap();
     let added = place.file.add(said("one", START, HOUR));
@@ -163,7 +163,7 @@ fn where_there_is_no_store_none_is_made() {
 }
 
 #[test]
-fn half_a_file_is_an_error_at_whatever_byte_it_ends() {
+fn a_truncated_file_is_an_error_at_every_length() {
     let place = place("half");
     place.add("one");
     let whole = place.json();
@@ -175,7 +175,7 @@ fn half_a_file_is_an_error_at_whatever_byte_it_ends() {
 }
 
 #[test]
-fn what_could_not_have_been_written_spoils_the_whole_file() {
+fn one_invalid_exemption_invalidates_the_whole_file() {
     let place = place("forged");
     place.add("one");
     let whole = place.json();
@@ -196,7 +196,7 @@ fn what_could_not_have_been_written_spoils_the_whole_file() {
         replace(&place.file.path(), whole.replace(&from, &to).as_bytes());
         let read = place.file.read();
         assert!(matches!(read, Err(ExemptionsError::Corrupt { .. })), "{to}: {read:?}");
-        // And nobody writes over it.
+        // And no write replaces it.
         assert!(place.file.add(said("two", START, HOUR)).is_err());
     }
 }
@@ -229,7 +229,7 @@ fn a_link_exempts_nothing() {
 }
 
 #[test]
-fn a_link_in_the_place_of_the_lock_is_not_followed() {
+fn a_link_in_place_of_the_lock_is_not_followed() {
     let place = place("lock");
     place.add("one");
     let (lock, victim) = (place.folder().join(".lock"), place.store.join("victim"));
@@ -240,7 +240,7 @@ fn a_link_in_the_place_of_the_lock_is_not_followed() {
 }
 
 #[test]
-fn what_others_can_write_to_exempts_nothing() {
+fn a_file_writable_by_others_exempts_nothing() {
     let place = place("mode");
     place.add("one");
     for path in [place.file.path(), place.folder()] {
@@ -256,7 +256,7 @@ fn what_others_can_write_to_exempts_nothing() {
 }
 
 #[test]
-fn what_somebody_else_owns_exempts_nothing() {
+fn a_file_owned_by_another_user_exempts_nothing() {
     assert!(held_by(&[0, 65534], 65534, 0o100_644).is_ok());
     assert!(held_by(&[0, 65534], 0, 0o100_644).is_ok());
     assert!(held_by(&[0, 65534], 1000, 0o100_644).is_err());
@@ -264,7 +264,7 @@ fn what_somebody_else_owns_exempts_nothing() {
 }
 
 #[test]
-fn a_pipe_is_not_waited_for() {
+fn a_pipe_does_not_block() {
     let place = place("pipe");
     place.add("one");
     fs::remove_file(place.file.path()).unwrap();
@@ -275,7 +275,7 @@ fn a_pipe_is_not_waited_for() {
 }
 
 #[test]
-fn what_another_process_writes_holds_within_a_second_and_not_before_it_is_looked_at() {
+fn changes_by_another_process_take_effect_within_a_second() {
     let place = place("watch");
     let clock = Clock::manual(Timestamp::from_unix(START));
     let watched = place.watch(&clock);
@@ -293,7 +293,7 @@ fn what_another_process_writes_holds_within_a_second_and_not_before_it_is_looked
 }
 
 #[test]
-fn each_ends_at_its_instant_though_nobody_touches_the_file() {
+fn each_exemption_ends_on_time_though_the_file_is_unchanged() {
     let place = place("instant");
     place.add("one");
     let clock = Clock::manual(Timestamp::from_unix(START));
@@ -306,7 +306,7 @@ fn each_ends_at_its_instant_though_nobody_touches_the_file() {
 }
 
 #[test]
-fn a_clock_that_is_put_back_brings_none_back_and_prolongs_none() {
+fn a_clock_set_back_neither_revives_nor_prolongs_an_exemption() {
     let place = place("clock");
     place.add("one");
     let nanos = Arc::new(AtomicI64::new(START * 1_000_000_000));
@@ -324,7 +324,7 @@ fn a_clock_that_is_put_back_brings_none_back_and_prolongs_none() {
 }
 
 #[test]
-fn a_broken_file_takes_back_what_was_exempted_and_is_counted_until_it_is_mended() {
+fn a_damaged_file_ends_all_exemptions_and_is_counted_until_repaired() {
     let place = place("broken");
     place.add("one");
     let mut registry = prometheus_client::registry::Registry::default();

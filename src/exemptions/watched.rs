@@ -1,5 +1,5 @@
-//! The exemptions that a gate knows of: what the file says, looked at again and again, and what of it
-//! holds. Each that comes, and each that ends, is told once.
+//! The exemptions that a gate knows: it reads the file again and again, and keeps those in force. It logs once when
+//! an exemption starts, and once when it ends.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -14,12 +14,12 @@ use super::file::{ExemptionFile, ExemptionsError, Stamp};
 use crate::clock::{Clock, Timestamp};
 use crate::oci::{Registry, Repository};
 
-/// How long what the file said is believed before it is looked at again.
+/// How long the last reading of the file is used.
 const LOOK: Duration = Duration::from_secs(1);
-/// The same for [`Exemptions::tend`]: sooner, so that requests find the file read and wait for no disk.
+/// The same for [`Exemptions::tend`]: shorter, so that requests find a fresh reading and do not wait for the disk.
 const TEND: Duration = Duration::from_millis(700);
 
-/// What is counted of exemptions.
+/// The metrics of exemptions.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     in_force: Gauge,
@@ -27,31 +27,31 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Makes them and registers them in `registry`.
+    /// Creates the metrics and registers them in `registry`.
     pub fn registered(registry: &mut MetricsRegistry) -> Self {
         let metrics = Self::default();
         registry.register(
             "countersign_exemptions_in_force",
-            "Digests that may be served now though nobody vouches for them",
+            "Digests that may be served now without an endorsement",
             metrics.in_force.clone(),
         );
         registry.register(
             "countersign_exemptions_unreadable",
-            "Looks at the file of exemptions that found no good one: nothing was exempted then",
+            "Checks that found the exemptions file unreadable, so nothing was exempted",
             metrics.unreadable.clone(),
         );
         metrics
     }
 }
 
-/// Whether what comes and ends is told to the operator: by a gate that serves, and not by one that explains.
+/// Whether to log exemptions that start and end. A gate that serves does; a command that explains does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Telling {
     Log,
     Nothing,
 }
 
-/// The exemptions of one gate. Cheap to clone; the clones are one.
+/// The exemptions of one gate. Clones are cheap and share one state.
 #[derive(Clone)]
 pub struct Exemptions {
     shared: Arc<Shared>,
@@ -67,13 +67,13 @@ struct Shared {
     reading: Mutex<()>,
 }
 
-/// What was read when.
+/// The last reading of the file.
 #[derive(Default)]
 struct ReadFile {
     looked: Option<Timestamp>,
-    /// Of what is in `all`; none where it could not be read.
+    /// The version of the file that `all` was read from; `None` if it could not be read.
     stamp: Option<Stamp>,
-    /// Those that have not ended. One that has is not brought back by a clock that is put back.
+    /// Those that have not ended. Ended ones are removed, so a clock that is set back does not revive them.
     all: Vec<Exemption>,
     error: Option<ExemptionsError>,
 }
@@ -85,13 +85,13 @@ impl fmt::Debug for Exemptions {
 }
 
 impl Exemptions {
-    /// Those that `file` says; it is read when somebody asks.
+    /// The exemptions in `file`, which is read on first use.
     pub fn new(file: ExemptionFile, clock: Clock, metrics: Metrics, telling: Telling) -> Self {
         let (known, reading) = (Mutex::default(), Mutex::default());
         Self { shared: Arc::new(Shared { file, clock, metrics, telling, known, reading }) }
     }
 
-    /// Those that hold now in that repository.
+    /// The exemptions in force now for that repository.
     pub fn of(&self, registry: &Registry, repository: &Repository) -> Vec<Exemption> {
         let now = self.shared.clock.now();
         self.shared.look(now, LOOK);
@@ -101,8 +101,7 @@ impl Exemptions {
         here.cloned().collect()
     }
 
-    /// Looks at the file, if that is due, and tells what has come and what has ended; to be called again
-    /// and again.
+    /// Checks the file if that is due, and logs what has started and ended. Call it periodically.
     pub fn tend(&self) {
         let now = self.shared.clock.now();
         self.shared.look(now, TEND);
@@ -114,8 +113,8 @@ impl Shared {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the file if that is due after `every`. While a thread reads, on a disk that may hang, others use what is
-    /// known. Before the first read has ended, they wait.
+    /// Reads the file if the last reading is older than `every`. While one thread reads, perhaps from a disk that hangs,
+    /// the others use the last reading; they wait only for the very first one.
     fn look(&self, now: Timestamp, every: Duration) {
         let is_due = |known: &ReadFile| {
             known.looked.is_none_or(|looked| now < looked || now.since(looked) >= every)
@@ -140,7 +139,7 @@ impl Shared {
             let last = self.known().stamp;
             let stamp = self.file.stamp();
             let read = (stamp.as_ref().ok() != last.as_ref() || last.is_none())
-                // The stamp is the older one: what is written meanwhile is read the next time.
+                // The stamp is taken before the file is read, so a change in between is read the next time.
                 .then(|| stamp.and_then(|stamp| Ok((stamp, self.file.read()?))));
             let mut known = self.known();
             known.looked = Some(now);
@@ -175,7 +174,7 @@ impl Shared {
             Err(error) => {
                 self.metrics.unreadable.inc();
                 if known.error.as_ref() != Some(&error) {
-                    tracing::error!(%error, "the exemptions cannot be read: nothing is exempted");
+                    tracing::error!(%error, "cannot read the exemptions: nothing is exempted");
                 }
                 known.error = Some(error);
                 (None, Vec::new())
@@ -188,7 +187,7 @@ impl Shared {
         for new in all.iter().filter(|one| !known.all.contains(one)) {
             self.tell(
                 new,
-                "an exemption is in force: this digest is served though nobody vouches for it",
+                "an exemption is in force: this digest is served without an endorsement",
             );
         }
         (known.stamp, known.all) = (stamp, all);
