@@ -1,5 +1,5 @@
-//! The database of records. One process writes it, any may read it meanwhile. A record that cannot be read is
-//! damaged for itself alone.
+//! The database of records. One process writes it; others may read it at the same time. A damaged record does not affect
+//! others.
 
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,32 +13,32 @@ use super::known::Records;
 use super::record::Remembered;
 use super::{Key, TagsError};
 
-/// By registry, repository and tag: the record as JSON.
+/// The records as JSON, by registry, repository and tag.
 const RECORDS: TableDefinition<'_, (&str, &str, &str), &[u8]> = TableDefinition::new("tags");
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 const VERSION: u64 = 1;
-/// How much of the database is kept in memory, in bytes.
+/// The size of redb's page cache, in bytes.
 const CACHE: usize = 4 << 20;
 
-/// Where the database is below the folder of trust memory.
+/// The path of the database in the folder of the trust memory.
 pub(super) fn path(folder: &Path) -> PathBuf {
     folder.join("tags.redb")
 }
 
-/// The open database of the one process that writes.
+/// The database, open in the one process that writes.
 pub(super) struct Database {
     folder: PathBuf,
     database: redb::Database,
 }
 
-/// What happens to a record.
+/// A change of a record.
 pub(super) enum Change {
     Put(Key, Remembered),
     Remove(Key),
 }
 
 impl Database {
-    /// Opens the database, creates it if it is missing, and moves the files of the former format into it.
+    /// Opens or creates the database, and moves files of the former format into it.
     pub(super) fn open(folder: &Path) -> Result<(Self, Records), TagsError> {
         let path = path(folder);
         let opened = catching(&path, || {
@@ -65,7 +65,7 @@ impl Database {
         Ok((database, known))
     }
 
-    /// What a process that writes nothing finds.
+    /// Reads the records in a process that does not write.
     pub(super) fn look(folder: &Path) -> Records {
         Self::read(folder).unwrap_or_else(Records::unreadable)
     }
@@ -76,7 +76,7 @@ impl Database {
         if path.exists() {
             let (version, found) = catching(&path, || match builder().open_read_only(&path) {
                 Ok(database) => Ok((version(&database)?, records(&database)?)),
-                // A gate that crashed left it: opening it to write repairs it.
+                // Left by a crashed gate. Opening it for writing repairs it.
                 Err(DatabaseError::RepairAborted) => {
                     let database = builder().open(&path)?;
                     Ok((version(&database)?, records(&database)?))
@@ -92,7 +92,7 @@ impl Database {
         Ok(known)
     }
 
-    /// Moves the files of the former format into the database. What the database has is newer.
+    /// Moves files of the former format into the database. Records in the database are newer and stay.
     pub(super) fn move_files(&self, has: impl Fn(&Key) -> bool) -> Result<Files, TagsError> {
         let mut files = Files::read(&self.folder)?;
         files.records.retain(|(key, _)| !has(key));
@@ -100,13 +100,13 @@ impl Database {
         let changes: Vec<Change> = files.records.iter().map(put).collect();
         if !changes.is_empty() {
             self.write(&changes)?;
-            tracing::info!(records = changes.len(), "the history of tags was moved into tags.redb");
+            tracing::info!(records = changes.len(), "moved the history of tags into tags.redb");
         }
         files.remove(&self.folder);
         Ok(files)
     }
 
-    /// Makes all changes in one transaction. They are on disk when it returns.
+    /// Applies all changes in one transaction. They are on disk when it returns.
     pub(super) fn write(&self, changes: &[Change]) -> Result<(), TagsError> {
         let path = path(&self.folder);
         let written = catching(&path, || {
@@ -159,7 +159,7 @@ fn version(database: &impl ReadableDatabase) -> Result<Option<u64>, Error> {
 fn check(path: &Path, version: Option<u64>) -> Result<(), TagsError> {
     match version {
         Some(VERSION) | None => Ok(()),
-        Some(other) => Err(unreadable(path, format!("its format is {other}, not {VERSION}"))),
+        Some(other) => Err(unreadable(path, format!("it has format {other}, not {VERSION}"))),
     }
 }
 
@@ -174,7 +174,7 @@ fn records(database: &impl ReadableDatabase) -> Result<Records, Error> {
         let (key, record) = row?;
         let (registry, repository, tag) = key.value();
         let parsed = || Some((registry.parse().ok()?, repository.parse().ok()?, tag.parse().ok()?));
-        // No tag that can be asked for has such a name.
+        // A client cannot request a tag with such a name.
         let Some(key) = parsed() else { continue };
         match Remembered::from_bytes(record.value()) {
             Some(record) => known.put(&key, record, true),
@@ -188,7 +188,7 @@ fn records(database: &impl ReadableDatabase) -> Result<Records, Error> {
     Ok(known)
 }
 
-/// A damaged database may make its reader panic.
+/// Calls `act`. Turns a panic into an error, because redb may panic on a damaged database.
 fn catching<T>(path: &Path, act: impl FnOnce() -> Result<T, Error>) -> Result<T, TagsError> {
     match catch_unwind(AssertUnwindSafe(act)) {
         Ok(Ok(done)) => Ok(done),

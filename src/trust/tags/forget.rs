@@ -1,6 +1,5 @@
-//! Forgetting a tag from another process. If no gate has the database open, that process removes the record
-//! itself. Otherwise it asks the gate with a file in `trust/forget/`; the gate removes the file once it has
-//! forgotten the tag.
+//! Forgets a tag on behalf of another process. If no gate has the database open, that process removes the record itself.
+//! Otherwise it writes a request to `trust/forget/`; the gate removes the file once it has forgotten the tag.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,16 +14,16 @@ use super::{Key, Remembered, TagsError, failed};
 use crate::oci::{ImageRef, Reference};
 use crate::store::atomic;
 
-/// How long a gate may take, in seconds.
+/// How long to wait for the gate, in seconds.
 const PATIENCE: u64 = 30;
-/// How often it is looked whether the gate is done.
-const LOOK: Duration = Duration::from_millis(20);
-/// The longest request, in bytes.
+/// How often to check whether the gate is done.
+const POLL: Duration = Duration::from_millis(20);
+/// The largest request, in bytes.
 const MAX_REQUEST: u64 = 1 << 10;
 /// The most requests that are read at once.
 const MAX_REQUESTS: usize = 1_000;
 
-/// Forgets a tag, beside a gate or without one.
+/// Forgets a tag, whether or not a gate is running.
 pub(super) fn in_any_process(folder: &Path, key: &Key) -> Result<Option<Remembered>, TagsError> {
     let known = Database::look(folder);
     let before = match known.find(&key.0, &key.1, &key.2)? {
@@ -34,14 +33,14 @@ pub(super) fn in_any_process(folder: &Path, key: &Key) -> Result<Option<Remember
     };
     match Database::open(folder) {
         Ok((database, _)) => database.write(&[Change::Remove(key.clone())])?,
-        Err(TagsError::InUse(_)) => ask(folder, key)?,
+        Err(TagsError::InUse(_)) => request(folder, key)?,
         Err(error) => return Err(error),
     }
     Ok(before)
 }
 
-/// Asks the gate that is running, and waits until it has done it.
-fn ask(folder: &Path, (registry, repository, tag): &Key) -> Result<(), TagsError> {
+/// Requests it from the running gate, and waits until that is done.
+fn request(folder: &Path, (registry, repository, tag): &Key) -> Result<(), TagsError> {
     let folder = requests(folder);
     atomic::make_folder(&folder).map_err(|error| failed(&folder, &error))?;
     let image = format!("{registry}/{repository}:{tag}");
@@ -53,30 +52,30 @@ fn ask(folder: &Path, (registry, repository, tag): &Key) -> Result<(), TagsError
             let _ = fs::remove_file(&file);
             return Err(TagsError::NotForgotten { seconds: PATIENCE });
         }
-        sleep(LOOK);
+        sleep(POLL);
     }
     Ok(())
 }
 
-/// What the gate was asked to forget, with the files that ask for it.
-pub(super) fn asked(folder: &Path) -> Vec<(PathBuf, Key)> {
-    // Usually there is no such folder.
+/// The tags that other processes want forgotten, with their request files.
+pub(super) fn pending(folder: &Path) -> Vec<(PathBuf, Key)> {
+    // Usually the folder does not exist.
     let Ok(entries) = fs::read_dir(requests(folder)) else { return Vec::new() };
-    let mut asked = Vec::new();
+    let mut pending = Vec::new();
     for entry in entries.flatten().take(MAX_REQUESTS) {
         let path = entry.path();
         if entry.file_name().to_string_lossy().starts_with(atomic::TEMPORARY) {
             continue;
         }
         match read(&path) {
-            Some(key) => asked.push((path, key)),
+            Some(key) => pending.push((path, key)),
             None => {
-                tracing::warn!(path = %path.display(), "this is no request to forget a tag; it is removed");
+                tracing::warn!(path = %path.display(), "not a request to forget a tag; removing the file");
                 let _ = fs::remove_file(path);
             }
         }
     }
-    asked
+    pending
 }
 
 fn read(path: &Path) -> Option<Key> {

@@ -1,5 +1,5 @@
-//! The former format: one JSON file for each repository in `trust/tags/`. Its records are moved into the
-//! database once; a damaged file stays where it is, and the tags of its repository are undecided.
+//! The former format: one JSON file for each repository in `trust/tags/`. The records are moved into the database once. A
+//! damaged file stays in place, and the tags of its repository are undecided.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,7 +29,7 @@ struct File {
     tags: BTreeMap<String, Stored>,
 }
 
-/// A file that cannot be read. Its name is the hash of its repository's.
+/// A file that cannot be read. Its name is the hash of the repository's name.
 #[derive(Clone, Debug)]
 pub(super) struct Damaged(PathBuf);
 
@@ -45,17 +45,17 @@ impl Damaged {
     }
 }
 
-/// What the files hold.
+/// The content of the files.
 #[derive(Default)]
 pub(super) struct Files {
     pub(super) records: Vec<(Key, Remembered)>,
-    /// The files with these records.
+    /// The files that were read.
     pub(super) read: Vec<PathBuf>,
     pub(super) damaged: Vec<Damaged>,
 }
 
 impl Files {
-    /// Reads the files below `folder`, if there are any.
+    /// Reads the files in `folder/tags`, if there are any.
     pub(super) fn read(folder: &Path) -> Result<Self, TagsError> {
         let folder = folder.join("tags");
         let mut files = Self::default();
@@ -84,13 +84,13 @@ impl Files {
     pub(super) fn remove(&self, folder: &Path) {
         for path in &self.read {
             if let Err(error) = fs::remove_file(path) {
-                tracing::warn!(path = %path.display(), %error, "a file that was moved into the database cannot be removed");
+                tracing::warn!(path = %path.display(), %error, "cannot remove a file whose records are in the database");
             }
         }
         if self.damaged.is_empty() {
             let folder = folder.join("tags");
             let _ = fs::remove_file(folder.join(".lock"));
-            // It stays if it holds something else.
+            // Fails if the folder contains other files.
             let _ = fs::remove_dir(folder);
         }
     }

@@ -1,4 +1,4 @@
-//! All records, in memory. Its lock is held for a lookup or a change, never for anything that waits.
+//! All records, in memory. The lock is held only for a lookup or a change, never while waiting.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,7 +7,7 @@ use super::record::Remembered;
 use super::{Key, MAX_RECORDS, MAX_TAGS, Need, Needs, TagsError};
 use crate::oci::{Digest, Registry, Repository, Tag};
 
-/// How many records are evicted at once: looking for them costs a question to the rules for each record.
+/// How many records are evicted at once, because the search evaluates the rules for each record.
 const EVICTED_AT_ONCE: usize = 100;
 
 /// The records of one repository.
@@ -20,13 +20,13 @@ enum Entry {
         of: Remembered,
         is_written: bool,
     },
-    /// The database has something under this tag that is no record.
+    /// The database entry of this tag is not a valid record.
     Corrupt,
 }
 
-/// What is known of a tag.
+/// The result of a lookup.
 pub(super) enum Lookup {
-    /// Its record, and whether that is on disk.
+    /// The record, and whether it is on disk.
     Record(Remembered, bool),
     Nothing,
     Corrupt,
@@ -35,16 +35,16 @@ pub(super) enum Lookup {
 /// The records of all tags.
 #[derive(Default)]
 pub(super) struct Records {
-    places: HashMap<Registry, HashMap<Repository, Tags>>,
+    registries: HashMap<Registry, HashMap<Repository, Tags>>,
     count: usize,
     /// Files of the former format that cannot be read.
     damaged: Vec<Damaged>,
-    /// Why nothing is known at all.
+    /// Why the database cannot be read, if so.
     unreadable: Option<TagsError>,
 }
 
 impl Records {
-    /// The memory whose database cannot be read.
+    /// The records of a database that cannot be read.
     pub(super) fn unreadable(why: TagsError) -> Self {
         Self { unreadable: Some(why), ..Self::default() }
     }
@@ -63,7 +63,7 @@ impl Records {
         })
     }
 
-    /// At most `most` tags of `digest`, and whether a damaged record may hide one.
+    /// At most `most` tags of `digest`, and whether a damaged record may be another one.
     pub(super) fn tags_of(
         &self,
         registry: &Registry,
@@ -95,18 +95,18 @@ impl Records {
     }
 
     fn insert(&mut self, (registry, repository, tag): &Key, entry: Entry) {
-        let places = self.places.entry(registry.clone()).or_default();
-        let tags = places.entry(repository.clone()).or_default();
+        let repositories = self.registries.entry(registry.clone()).or_default();
+        let tags = repositories.entry(repository.clone()).or_default();
         self.count += usize::from(tags.insert(tag.clone(), entry).is_none());
     }
 
     pub(super) fn remove(&mut self, (registry, repository, tag): &Key) -> Option<Remembered> {
-        let places = self.places.get_mut(registry)?;
-        let tags = places.get_mut(repository)?;
+        let repositories = self.registries.get_mut(registry)?;
+        let tags = repositories.get_mut(repository)?;
         let removed = tags.remove(tag)?;
         self.count -= 1;
         if tags.is_empty() {
-            places.remove(repository);
+            repositories.remove(repository);
         }
         match removed {
             Entry::Record { of, .. } => Some(of),
@@ -114,12 +114,12 @@ impl Records {
         }
     }
 
-    /// Whether there is anything under this key.
+    /// Whether this key has an entry, valid or damaged.
     pub(super) fn has(&self, (registry, repository, tag): &Key) -> bool {
         self.tags(registry, repository).is_some_and(|tags| tags.contains_key(tag))
     }
 
-    /// Takes over what files of the former format hold.
+    /// Adds the records of files of the former format.
     pub(super) fn take(&mut self, files: Files) {
         for (key, record) in &files.records {
             self.put(key, *record, true);
@@ -131,8 +131,8 @@ impl Records {
         !self.damaged.is_empty()
     }
 
-    /// Records to remove so that there is room for one more of that repository: the oldest that no rule
-    /// depends on. None if there is room.
+    /// The records to evict to make room for another one of that repository: the oldest ones that no rule depends on. Empty
+    /// if there is room.
     pub(super) fn make_room(&self, key: &Key, needs: &Needs) -> Result<Vec<Key>, TagsError> {
         let here = self.tags(&key.0, &key.1);
         let (limit, of) = if here.is_some_and(|tags| tags.len() >= MAX_TAGS) {
@@ -143,7 +143,7 @@ impl Records {
             return Ok(Vec::new());
         };
         let mut oldest = BTreeSet::new();
-        let all = self.places.iter().flat_map(|(registry, repositories)| {
+        let all = self.registries.iter().flat_map(|(registry, repositories)| {
             repositories.iter().map(move |(repository, tags)| (registry, repository, tags))
         });
         for (registry, repository, tags) in all {
@@ -170,10 +170,10 @@ impl Records {
     }
 
     fn tags(&self, registry: &Registry, repository: &Repository) -> Option<&Tags> {
-        self.places.get(registry)?.get(repository)
+        self.registries.get(registry)?.get(repository)
     }
 
-    /// Fails if nothing can be known of the repository.
+    /// Fails if the records of the repository cannot be read.
     fn check(&self, registry: &Registry, repository: &Repository) -> Result<(), TagsError> {
         if let Some(why) = &self.unreadable {
             return Err(why.clone());

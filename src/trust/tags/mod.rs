@@ -1,20 +1,20 @@
 //! The history of tags whose schemes sign content: for each tag the digest that was last admitted, since
 //! when, and the newest time at which such an image was signed. Rollback protection and `on_unsigned =
-//! "hold"` rest on it. Knows no rule.
+//! "hold"` depend on it. Does not know rules.
 //!
-//! One record for each tag in a database of its own, `trust/tags.redb`. It is not the store's database: that
-//! one is replaced when it is damaged, and deleting all content changes no verdict. Reads come from memory;
-//! one thread writes, in batches.
+//! One record for each tag in its own database, `trust/tags.redb`. The store's database is replaced when it is damaged, and
+//! deleting content must not change a verdict; so the history is kept apart. Reads come from memory; one thread writes, in
+//! batches.
 //!
 //! # What is guaranteed
 //!
-//! [`TagHistory::note`] compares an image with the record and replaces the record in one step, on the thread that writes: of
-//! two simultaneous pulls of one tag, the second is compared with the first.
+//! [`TagHistory::note`] compares an image with the record and replaces the record in one step, on the writer thread.
+//! Of two simultaneous pulls of one tag, the second is compared with the first.
 //!
-//! With [`Need::Required`], it returns only after the record is on disk (fsync). A decision
-//! that waits for it cannot be undone by a restart or a power loss. A record that no rule depends on
+//! With [`Need::Required`], it returns only after the record is on disk (fsync). A restart or
+//! a power loss cannot undo a decision that waited for it. A record that no rule depends on
 //! ([`Need::Optional`]) is written up to a second later and may be lost or evicted. A required record is
-//! never evicted: when there is no room for one more, `note` fails.
+//! never evicted: when there is no room for another one, `note` fails.
 //!
 //! Another process may read the database while a gate runs, and asks the gate to forget a tag with a file in
 //! `trust/forget/`.
@@ -54,24 +54,25 @@ pub enum Need {
     Optional,
 }
 
-/// What [`TagHistory::note`] does with an image that was signed earlier than one that was admitted under its tag before.
+/// What [`TagHistory::note`] does with an image that was signed before another image of the same tag was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfOlder {
     Record,
     Reject,
 }
 
-/// What came of [`TagHistory::note`].
+/// The result of [`TagHistory::note`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Noted {
     Recorded,
-    /// The tag went back from an image that was signed at `newest` or later. Recorded only with [`IfOlder::Record`].
+    /// A rollback: an image admitted before under the tag was signed at `newest` or later, after this one. Recorded only
+    /// with [`IfOlder::Record`].
     Older {
         newest: Timestamp,
     },
 }
 
-/// Says of each tag whether a rule depends on its history now.
+/// Returns whether a rule currently depends on a tag's history.
 pub type Needs = Arc<dyn Fn(&Registry, &Repository, &Tag) -> Need + Send + Sync>;
 
 /// Why the history of tags cannot be read or written.
@@ -79,7 +80,7 @@ pub type Needs = Arc<dyn Fn(&Registry, &Repository, &Tag) -> Need + Send + Sync>
 pub enum TagsError {
     #[error("{}: {kind}", .path.display())]
     Io { path: PathBuf, kind: io::ErrorKind },
-    /// A file of the format before the database.
+    /// A file of the former JSON format.
     #[error(
         "{} is damaged; restore it from a backup, or remove it to forget the history of the tags of one \
          repository, and with it their protection from rollback", .0.display()
@@ -100,11 +101,11 @@ pub enum TagsError {
     #[error("{} is in use by another process", .0.display())]
     InUse(PathBuf),
     #[error(
-        "there is no room for the history of one more tag: rules depend on all {limit} records of {of}; \
-         `countersign forget` removes one that is not needed any more"
+        "there is no room for the history of another tag: rules depend on all {limit} records of {of}; \
+         remove a record that is no longer needed with `countersign forget`"
     )]
     Full { limit: usize, of: String },
-    #[error("the memory of tags is closed: the gate is stopping")]
+    #[error("the history of tags is closed: the gate is stopping")]
     Closed,
     #[error(
         "the running gate did not forget the tag within {seconds} seconds; try again, or see its log"
@@ -112,34 +113,34 @@ pub enum TagsError {
     NotForgotten { seconds: u64 },
 }
 
-/// The history of all tags. Cheap to clone; the clones are one memory.
+/// The history of all tags. Cheap to clone; clones share one history.
 #[derive(Clone)]
 pub struct TagHistory {
     folder: PathBuf,
     known: Arc<RwLock<Records>>,
-    /// None in a process that only reads.
+    /// `None` in a process that only reads.
     writer: Option<Arc<Writer>>,
-    /// What a process that only reads found when it first looked.
-    looked: Arc<OnceLock<()>>,
+    /// Set once a process that only reads has read the database.
+    loaded: Arc<OnceLock<()>>,
 }
 
 impl TagHistory {
-    /// Opens the memory below the store's folder, which is created if it is missing. Moves the records of the
-    /// former format, one file for each repository, into the database. A database that cannot be read is no
-    /// error here: then every tag whose history is needed is undecided until it can.
+    /// Opens the history in the store's folder, and creates the folder if it is missing. Moves records of the former format,
+    /// one file for each repository, into the database. A database that cannot be read is not an error here: every tag whose
+    /// history is needed is undecided until the database can be read.
     pub fn open(store: &Path) -> Result<Self, TagsError> {
         let folder = store.join("trust");
         atomic::make_folder(&folder).map_err(|error| failed(&folder, &error))?;
         let known = Arc::new(RwLock::new(Records::default()));
         let writer = Some(Arc::new(Writer::start(&folder, &known)?));
-        Ok(Self { folder, known, writer, looked: Arc::default() })
+        Ok(Self { folder, known, writer, loaded: Arc::default() })
     }
 
-    /// The memory of a gate that may be running in another process. Nothing is recorded; only
-    /// [`Self::forget`] changes anything. The database is read once, when it is first needed.
+    /// A read-only view of the history, beside a gate that may be running in another process. Only [`Self::forget`] changes
+    /// it. The database is read once, on first use.
     pub fn look(store: &Path) -> Self {
         let (folder, known) = (store.join("trust"), Arc::default());
-        Self { folder, known, writer: None, looked: Arc::default() }
+        Self { folder, known, writer: None, loaded: Arc::default() }
     }
 
     /// The record of `tag`.
@@ -156,7 +157,7 @@ impl TagHistory {
         }
     }
 
-    /// Tags under which `digest` was the last that was admitted, at most 16.
+    /// The tags whose last admitted digest is `digest`, at most 16.
     pub fn tags_of(
         &self,
         registry: &Registry,
@@ -170,10 +171,10 @@ impl TagHistory {
         Ok(tags)
     }
 
-    /// Records that `digest` is admitted under `tag` at `now`, and when it was signed, unless it is older than what the tag
-    /// had and `if_older` rejects that. Returns at once if that is recorded already. A signing time after `now` is recorded
-    /// as `now`. `needs` says which records may be evicted if there is no room. A process that only reads compares and
-    /// records nothing.
+    /// Records that `digest`, signed at `signed`, is admitted under `tag` at `now`. If the image is older than the recorded
+    /// one, `if_older` decides. Returns at once if the record already says so. A signing time after `now` is recorded as
+    /// `now`. `needs` decides which records may be evicted if there is no room. A read-only process compares but does not
+    /// record.
     pub async fn note(
         &self,
         (registry, repository, tag): (&Registry, &Repository, &Tag),
@@ -202,7 +203,7 @@ impl TagHistory {
         writer.note(Note { key, digest: *digest, signed, now, if_older, need, needs }).await
     }
 
-    /// Removes the record of `tag`, and returns it. Waits for a gate that is running; not for async code.
+    /// Removes the record of `tag` and returns it. Blocks until a running gate has done so; not for async code.
     pub fn forget(
         &self,
         registry: &Registry,
@@ -216,14 +217,14 @@ impl TagHistory {
         }
     }
 
-    /// Writes what is not written yet and closes the database. What is noted later fails.
+    /// Writes pending records and closes the database. Later calls of [`Self::note`] fail.
     pub fn close(&self) {
         if let Some(writer) = &self.writer {
             writer.close();
         }
     }
 
-    /// Waits until nothing can be recorded any more: the memory was closed, or its thread died.
+    /// Waits until nothing can be recorded any more: the history was closed, or the writer thread ended.
     pub async fn ended(&self) {
         match &self.writer {
             Some(writer) => writer.ended().await,
@@ -233,7 +234,7 @@ impl TagHistory {
 
     fn known(&self) -> RwLockReadGuard<'_, Records> {
         if self.writer.is_none() {
-            self.looked.get_or_init(|| {
+            self.loaded.get_or_init(|| {
                 let found = Database::look(&self.folder);
                 *self.known.write().unwrap_or_else(PoisonError::into_inner) = found;
             });
@@ -242,7 +243,7 @@ impl TagHistory {
     }
 }
 
-/// The tag that a record is about.
+/// The tag of a record.
 type Key = (Registry, Repository, Tag);
 
 fn failed(path: &Path, error: &io::Error) -> TagsError {

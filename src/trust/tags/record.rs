@@ -1,4 +1,4 @@
-//! One record: what is remembered of one tag, and its bytes in the database.
+//! The record of one tag, and its format in the database.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::Noted;
 use crate::clock::Timestamp;
 use crate::oci::Digest;
 
-/// What is remembered of one tag.
+/// The history of one tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remembered {
     /// The digest that was last admitted.
     pub digest: Digest,
     /// When it was first admitted.
     pub since: Timestamp,
-    /// The newest time at which an image that was admitted under this tag was signed.
+    /// The newest signing time of the images that were admitted under this tag.
     pub newest: Option<Timestamp>,
 }
 
@@ -32,8 +32,8 @@ pub(super) struct Stored {
 }
 
 impl Remembered {
-    /// Whether a tag that had `before` goes back with `digest`: to another image that was signed earlier. One without a
-    /// signing time counts as earlier, because whoever controls the registry can remove the proof of it.
+    /// Whether `digest` rolls the tag back from `before` to another image that was signed earlier. An image without a signing
+    /// time counts as earlier, because an attacker who controls the registry can remove the proof of the time.
     pub(super) fn compare(
         before: Option<&Self>,
         digest: &Digest,
@@ -46,9 +46,8 @@ impl Remembered {
         }
     }
 
-    /// The record after `digest`, which was signed at `signed`, was admitted at `now`. The newest time of
-    /// signing stays when an older image follows. It is never after `now`: such a time would make every later image a
-    /// rollback.
+    /// The record after `digest`, signed at `signed`, was admitted at `now`. The newest signing time stays when an older image
+    /// follows. It is never after `now`, because then every later image would be a rollback.
     pub(super) fn after(
         before: Option<&Self>,
         digest: &Digest,
@@ -67,11 +66,11 @@ impl Remembered {
             since: self.since.unix(),
             newest: self.newest.map(|newest| (newest.unix(), newest.subsec_nanos())),
         };
-        // These types always serialize. Should they not, the record reads as damaged.
+        // These types always serialize. If not, the record would be read as damaged.
         serde_json::to_vec(&stored).unwrap_or_default()
     }
 
-    /// `None` if the bytes are no record.
+    /// `None` if the bytes are not a record.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice::<Stored>(bytes).ok()?.read()
     }

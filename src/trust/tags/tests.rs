@@ -1,4 +1,4 @@
-//! The history of tags across restarts, beside other processes, when it is full and when it is damaged.
+//! The history of tags across restarts, beside other processes, when it is full, and when it is damaged.
 
 use std::fs;
 
@@ -63,7 +63,7 @@ impl Fixture {
         database::path(&self.store.join("trust"))
     }
 
-    /// Writes a file of the former format, and gives its path.
+    /// Writes a file of the former format and returns its path.
     fn put_file(&self, tag: &str, content: &str) -> PathBuf {
         let name = format!("{}/{}", self.registry, self.repository);
         let digest = Digest::of(content.as_bytes());
@@ -85,7 +85,7 @@ impl Drop for Fixture {
 }
 
 #[tokio::test]
-async fn the_newest_time_stays_though_an_older_image_is_admitted() {
+async fn the_newest_signing_time_stays_when_an_older_image_is_admitted() {
     let place = place("newest", Need::Optional);
     place.signed("v1", "one", Some(10), 100).await.unwrap();
     place.signed("v1", "two", Some(5), 200).await.unwrap();
@@ -97,7 +97,7 @@ async fn the_newest_time_stays_though_an_older_image_is_admitted() {
     assert_eq!(place.recall("v2"), None);
 }
 
-/// Both passed every check before either was recorded: the writer compares once more.
+/// Both passed every check before either was recorded, so the writer compares again.
 #[tokio::test]
 async fn of_two_simultaneous_pulls_of_a_tag_the_older_image_is_rejected() {
     for need in [Need::Required, Need::Optional] {
@@ -127,7 +127,7 @@ async fn of_two_simultaneous_pulls_of_a_tag_the_older_image_is_rejected() {
     }
 }
 
-/// What is on disk the moment `note` returns is all that a power loss leaves.
+/// After a power loss, only what was on disk when `note` returned is left.
 #[tokio::test]
 async fn a_required_record_is_on_disk_before_the_decision_is_answered() {
     let place = place("durable", Need::Required);
@@ -147,7 +147,7 @@ async fn a_required_record_is_on_disk_before_the_decision_is_answered() {
 }
 
 #[tokio::test]
-async fn every_record_outlives_the_process() {
+async fn every_record_survives_a_restart() {
     for need in [Need::Required, Need::Optional] {
         let mut place = place("restart", need);
         place.try_note("v1", "one", 100).await.unwrap();
@@ -162,7 +162,7 @@ async fn every_record_outlives_the_process() {
 }
 
 #[tokio::test]
-async fn a_record_that_becomes_required_is_written_then() {
+async fn a_record_is_written_when_it_becomes_required() {
     let mut place = place("becomes", Need::Optional);
     place.try_note("v1", "one", 100).await.unwrap();
     place.needs = all(Need::Required);
@@ -172,7 +172,7 @@ async fn a_record_that_becomes_required_is_written_then() {
     assert!(looking.recall(&place.registry, &place.repository, &tag).unwrap().is_some());
 }
 
-/// Signed once, one image can have any number of tags.
+/// One signed image can have any number of tags.
 #[tokio::test]
 async fn many_other_tags_do_not_evict_a_history_that_a_rule_depends_on() {
     let place = place("full", Need::Required);
@@ -186,7 +186,7 @@ async fn many_other_tags_do_not_evict_a_history_that_a_rule_depends_on() {
     let refused = noted.iter().filter(|noted| matches!(noted, Err(TagsError::Full { .. })));
     assert_eq!(refused.count(), 51);
     assert_eq!(place.recall("v1").unwrap().newest, Some(Timestamp::from_unix(60)));
-    // A tag that has a record goes on as before.
+    // A tag that has a record is not affected.
     place.try_note("v1", "newer", 103).await.unwrap();
     let tag = "other7".parse().unwrap();
     place.memory.forget(&place.registry, &place.repository, &tag).unwrap().unwrap();
@@ -215,7 +215,7 @@ async fn only_records_that_no_rule_depends_on_are_evicted() {
 }
 
 #[tokio::test]
-async fn another_process_reads_what_a_running_gate_has() {
+async fn another_process_reads_the_history_of_a_running_gate() {
     let place = place("look", Need::Required);
     place.try_note("v1", "one", 100).await.unwrap();
     let looking = TagHistory::look(&place.store);
@@ -229,7 +229,7 @@ async fn another_process_reads_what_a_running_gate_has() {
 }
 
 #[tokio::test]
-async fn another_process_has_a_running_gate_forget_a_tag() {
+async fn another_process_makes_a_running_gate_forget_a_tag() {
     let mut place = place("forget", Need::Required);
     place.try_note("v1", "one", 100).await.unwrap();
     place.try_note("v2", "two", 100).await.unwrap();
@@ -245,7 +245,7 @@ async fn another_process_has_a_running_gate_forget_a_tag() {
 }
 
 #[tokio::test]
-async fn another_process_forgets_a_tag_where_no_gate_runs() {
+async fn another_process_forgets_a_tag_when_no_gate_runs() {
     let mut place = place("alone", Need::Required);
     place.try_note("v1", "one", 100).await.unwrap();
     place.memory.close();
@@ -257,7 +257,7 @@ async fn another_process_forgets_a_tag_where_no_gate_runs() {
 }
 
 #[tokio::test]
-async fn the_files_of_the_former_format_are_moved_once() {
+async fn files_of_the_former_format_are_moved_once() {
     let mut place = place("files", Need::Required);
     place.try_note("v2", "newer", 200).await.unwrap();
     place.memory.close();
@@ -274,7 +274,7 @@ async fn the_files_of_the_former_format_are_moved_once() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_of_the_former_format_is_no_fresh_start_for_its_repository() {
+async fn a_damaged_file_of_the_former_format_does_not_reset_its_repository() {
     let mut place = place("damaged-file", Need::Required);
     place.memory.close();
     let file = place.put_file("v1", "one");
@@ -289,7 +289,7 @@ async fn a_damaged_file_of_the_former_format_is_no_fresh_start_for_its_repositor
 }
 
 #[tokio::test]
-async fn a_damaged_record_is_no_fresh_start_for_its_tag_alone() {
+async fn a_damaged_record_does_not_reset_its_tag_and_affects_no_other_tag() {
     let mut place = place("damaged-record", Need::Required);
     place.try_note("v1", "one", 100).await.unwrap();
     place.try_note("v2", "two", 100).await.unwrap();
@@ -312,7 +312,7 @@ async fn a_damaged_record_is_no_fresh_start_for_its_tag_alone() {
 }
 
 #[tokio::test]
-async fn a_damaged_database_is_no_fresh_start() {
+async fn a_damaged_database_does_not_reset_the_history() {
     let mut place = place("damaged", Need::Required);
     place.try_note("v1", "one", 100).await.unwrap();
     place.memory.close();
@@ -324,13 +324,13 @@ async fn a_damaged_database_is_no_fresh_start() {
 }
 
 #[tokio::test]
-async fn each_tag_writes_its_own_record_and_not_the_whole_history() {
+async fn each_tag_writes_only_its_own_record() {
     fn written() -> u64 {
         let io = fs::read_to_string("/proc/self/io").unwrap();
         let line = io.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap();
         line.parse().unwrap()
     }
-    // One file for each repository took 217 MB for 2,000 tags.
+    // With one file for each repository, 2,000 tags wrote 217 MB.
     for (need, tags, most) in
         [(Need::Required, 200, 20_000_000), (Need::Optional, 2_000, 20_000_000)]
     {
@@ -346,7 +346,7 @@ async fn each_tag_writes_its_own_record_and_not_the_whole_history() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_thread_is_told() {
+async fn ended_completes_when_the_history_is_closed() {
     use futures_util::FutureExt as _;
 
     let place = place("ended", Need::Optional);

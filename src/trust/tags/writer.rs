@@ -1,6 +1,6 @@
-//! The one thread that writes the database. It takes all notes that wait, writes them in one transaction, and
-//! then answers those who wait for it. It also forgets what another process asks it to forget, and opens a
-//! database that could not be read again.
+//! The one thread that writes the database. It takes all waiting notes, writes them in one transaction, and then answers
+//! the callers. It also handles other processes' requests to forget a tag, and retries to open a database that could not be
+//! read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,20 +20,20 @@ use crate::clock::Timestamp;
 use crate::oci::Digest;
 use crate::store::InPlace;
 
-/// The most notes of one transaction.
+/// The most notes in one transaction.
 const MAX_BATCH: usize = 1_000;
-/// How long a record that no rule depends on waits for others.
+/// How long a record that no rule depends on may wait to be written with others.
 const LINGER: Duration = Duration::from_secs(1);
-/// How often requests of other processes are looked for.
-const LOOK: Duration = Duration::from_millis(100);
-/// How often a database that cannot be read is opened again.
+/// How often to check for requests of other processes.
+const POLL: Duration = Duration::from_millis(100);
+/// How often to retry to open a database that cannot be read.
 const REOPEN: Duration = Duration::from_secs(5);
-/// How long it is waited for a process that forgets a tag and has the database open.
+/// How long to wait at the start while another process has the database open to forget a tag.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a search for records to evict that found none is not repeated.
+/// How long not to repeat a search for records to evict that found none.
 const FULL: Duration = Duration::from_secs(10);
 
-/// What is to be recorded.
+/// An admission to record.
 pub(super) struct Note {
     pub(super) key: Key,
     pub(super) digest: Digest,
@@ -53,7 +53,7 @@ enum Job {
     Close,
 }
 
-/// The thread, until this is dropped.
+/// The writer thread. It ends when this is dropped.
 pub(super) struct Writer {
     jobs: Sender<Job>,
     ended: CancellationToken,
@@ -78,7 +78,7 @@ impl Writer {
         loop {
             match writing.open() {
                 Err(error @ TagsError::InUse(_)) if Instant::now() >= end => return Err(error),
-                Err(TagsError::InUse(_)) => sleep(LOOK),
+                Err(TagsError::InUse(_)) => sleep(POLL),
                 Err(error) => {
                     tracing::error!(%error, "the history of tags cannot be used");
                     writing.change(|known| *known = Records::unreadable(error));
@@ -103,7 +103,7 @@ impl Writer {
         self.ended.cancelled().await;
     }
 
-    /// Compares it with the record, and records it. What a rule depends on is on disk when this returns.
+    /// Compares `note` with the record and records it. If a rule depends on it, it is on disk when this returns.
     pub(super) async fn note(&self, note: Note) -> NoteAnswer {
         let (answer, answered) = oneshot::channel();
         self.jobs.send(Job::Note(note, answer)).map_err(|_| TagsError::Closed)?;
@@ -116,9 +116,9 @@ impl Writer {
         answered.recv().unwrap_or(Err(TagsError::Closed))
     }
 
-    /// Writes what waits, and ends the thread.
+    /// Writes pending changes and ends the thread.
     pub(super) fn close(&self) {
-        // It fails if the thread has ended.
+        // Fails if the thread has already ended.
         let _ = self.jobs.send(Job::Close);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
@@ -133,19 +133,19 @@ impl Drop for Writer {
     }
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct Writing {
     folder: PathBuf,
-    /// The folder, opened: if another is at its path, another process may own that.
+    /// The open folder. If its path leads to another folder, another process may own that.
     place: InPlace,
     known: Arc<RwLock<Records>>,
-    /// None while it cannot be read.
+    /// `None` while it cannot be read.
     database: Option<Database>,
-    /// Changes that no rule depends on and that are not written yet.
+    /// Changes that are not written yet.
     pending: Vec<Change>,
-    /// When the first of them came.
+    /// When the first of them was added.
     since: Instant,
-    /// When it was last tried to open the database.
+    /// When opening the database was last tried.
     tried: Instant,
     /// The last search for records to evict that found none.
     full: Option<(TagsError, Instant)>,
@@ -171,7 +171,7 @@ impl Writing {
 
     fn run(mut self, waiting: &Receiver<Job>) {
         loop {
-            let first = match waiting.recv_timeout(LOOK) {
+            let first = match waiting.recv_timeout(POLL) {
                 Ok(job) => Some(job),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => Some(Job::Close),
@@ -183,7 +183,7 @@ impl Writing {
                     Job::Note(note, answer) => notes.push((note, answer)),
                     Job::Forget(key, answer) => {
                         let forgotten = self.forget(&key);
-                        // Nobody may wait for it any more.
+                        // The caller may be gone.
                         let _ = answer.send(forgotten);
                     }
                     Job::Close => closes = true,
@@ -191,17 +191,17 @@ impl Writing {
             }
             self.record(notes);
             if closes || self.since.elapsed() >= LINGER || self.pending.len() >= MAX_BATCH {
-                // A failure is logged where it happens; only records that no rule depends on wait here.
+                // `flush` logs a failure. No caller waits for these records, because no rule depends on them.
                 let _ = self.flush();
             }
             if closes {
                 return;
             }
-            self.look();
+            self.poll();
         }
     }
 
-    /// Records what was noted, and answers.
+    /// Records the notes and answers their callers.
     fn record(&mut self, notes: Vec<(Note, oneshot::Sender<NoteAnswer>)>) {
         if self.pending.is_empty() {
             self.since = Instant::now();
@@ -210,7 +210,7 @@ impl Writing {
         for (note, answer) in notes {
             match self.apply(&note) {
                 Ok(noted) if note.need == Need::Required => waiting.push((noted, answer)),
-                // Nobody may wait for it any more.
+                // The caller may be gone.
                 outcome => drop(answer.send(outcome)),
             }
         }
@@ -223,7 +223,7 @@ impl Writing {
         }
     }
 
-    /// Compares a note with the record, makes room for it, and changes it in memory.
+    /// Compares a note with the record, makes room for it, and updates the record in memory.
     fn apply(&mut self, note: &Note) -> NoteAnswer {
         let (registry, repository, tag) = &note.key;
         let before = match self.read(|known| known.find(registry, repository, tag))? {
@@ -238,19 +238,19 @@ impl Writing {
             return Ok(noted);
         }
         if before.is_none() {
-            for evicted in self.room(note)? {
+            for evicted in self.make_room(note)? {
                 self.change(|known| known.remove(&evicted));
                 self.pending.push(Change::Remove(evicted));
             }
         }
         let record = Remembered::after(before.as_ref(), &note.digest, note.signed, note.now);
-        // Later notes of this batch build on it. What a rule depends on is answered once it is written.
+        // Later notes of this batch are compared with it. If a rule depends on it, the caller waits for the write.
         self.change(|known| known.put(&note.key, record, false));
         self.pending.push(Change::Put(note.key.clone(), record));
         Ok(noted)
     }
 
-    fn room(&mut self, note: &Note) -> Result<Vec<Key>, TagsError> {
+    fn make_room(&mut self, note: &Note) -> Result<Vec<Key>, TagsError> {
         match &self.full {
             Some((_, since)) if since.elapsed() >= FULL => self.full = None,
             Some((full @ TagsError::Full { of, .. }, _))
@@ -268,7 +268,7 @@ impl Writing {
         room
     }
 
-    /// Writes what is pending.
+    /// Writes the pending changes.
     fn flush(&mut self) -> Answer {
         if self.pending.is_empty() {
             return Ok(());
@@ -308,7 +308,7 @@ impl Writing {
 
     fn closed(&self) -> TagsError {
         let path = super::database::path(&self.folder);
-        TagsError::Unwritable { path, why: "it could not be read".to_owned() }
+        TagsError::Unwritable { path, why: "the database could not be read".to_owned() }
     }
 
     fn forget(&mut self, key: &Key) -> Result<Option<Remembered>, TagsError> {
@@ -323,16 +323,16 @@ impl Writing {
         Ok(self.change(|known| known.remove(key)))
     }
 
-    /// Does what other processes ask for, and opens again what could not be read.
-    fn look(&mut self) {
-        for (file, key) in forget::asked(&self.folder) {
+    /// Handles requests of other processes, and retries to open what could not be read.
+    fn poll(&mut self) {
+        for (file, key) in forget::pending(&self.folder) {
             match self.forget(&key) {
                 Ok(_) => {
                     if let Err(error) = fs::remove_file(&file) {
-                        tracing::error!(path = %file.display(), %error, "a request to forget a tag cannot be removed");
+                        tracing::error!(path = %file.display(), %error, "cannot remove a request to forget a tag");
                     }
                 }
-                Err(error) => tracing::error!(%error, "a tag cannot be forgotten"),
+                Err(error) => tracing::error!(%error, "cannot forget a tag"),
             }
         }
         if self.tried.elapsed() < REOPEN {
@@ -340,7 +340,7 @@ impl Writing {
         }
         if self.database.is_none() {
             if let Err(error) = self.open() {
-                tracing::debug!(%error, "the history of tags still cannot be used");
+                tracing::debug!(%error, "the history of tags is still unusable");
             }
         } else if self.read(Records::has_damaged) {
             self.tried = Instant::now();
