@@ -77,7 +77,7 @@ impl Inspect {
             );
         };
         let Ok(gun) = anchor.gun(&image.registry, &image.repository) else {
-            bail!("{}/{} makes no GUN that Notary could have", image.registry, image.repository);
+            bail!("{}/{} does not result in a valid GUN", image.registry, image.repository);
         };
         let survey = match anchor.survey(&gun, app.clock().now()).await {
             Ok(survey) => survey,

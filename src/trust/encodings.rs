@@ -1,5 +1,5 @@
-//! The encodings of one certificate. Anybody can turn an ECDSA signature `(r, s)` into `(r, n - s)`, which verifies
-//! as well, and so give a certificate another SHA-256 without its issuer. Pure; verifies nothing.
+//! The equivalent encodings of a certificate. Anybody can turn an ECDSA signature `(r, s)` into `(r, n - s)`, which is also
+//! valid, and so change the SHA-256 of a certificate without its issuer. Pure; verifies nothing.
 
 use der::asn1::{AnyRef, UintRef};
 use der::{Decode as _, Encode as _, Reader as _, SliceReader, Tag, TagNumber};
@@ -14,13 +14,13 @@ const ORDERS: [&str; 3] = [
      51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409",
 ];
 
-/// The SHA-256 of what the issuer of a certificate signed (`TBSCertificate`): one for all its encodings.
+/// The SHA-256 of the signed part of a certificate (`TBSCertificate`). It is the same for all encodings.
 pub(super) fn signed_part(certificate: &X509Certificate<'_>) -> [u8; 32] {
     Sha256::digest(certificate.tbs_certificate.as_ref()).into()
 }
 
-/// The SHA-256 of every encoding that the issuer may have given this certificate. The curve of the issuer's
-/// key is not known here, so the twin is made for each curve that it could be.
+/// The SHA-256 of every possible encoding of this certificate. The curve of the issuer's key is not known here, so every
+/// supported curve is tried.
 pub(super) fn hashes(certificate: &X509Certificate<'_>) -> Vec<[u8; 32]> {
     let signature: &[u8] = &certificate.signature_value.data;
     let mut signatures = vec![signature.to_vec()];
@@ -28,11 +28,11 @@ pub(super) fn hashes(certificate: &X509Certificate<'_>) -> Vec<[u8; 32]> {
         signatures.extend(ORDERS.iter().filter_map(|order| sequence(&r, &difference(order, &s)?)));
     }
     let tbs = certificate.tbs_certificate.as_ref();
-    let whole = |signature: Vec<u8>| Some(Sha256::digest(encoded(tbs, &signature)?).into());
-    signatures.into_iter().filter_map(whole).collect()
+    let hash = |signature: Vec<u8>| Some(Sha256::digest(encoded(tbs, &signature)?).into());
+    signatures.into_iter().filter_map(hash).collect()
 }
 
-/// A certificate whose algorithm is the one that its issuer signed.
+/// The certificate with this signature. The signature algorithm is taken from the signed part.
 fn encoded(tbs: &[u8], signature: &[u8]) -> Option<Vec<u8>> {
     let bits = [&[0], signature].concat();
     let bits = AnyRef::new(Tag::BitString, &bits).ok()?.to_der().ok()?;
@@ -40,7 +40,7 @@ fn encoded(tbs: &[u8], signature: &[u8]) -> Option<Vec<u8>> {
     AnyRef::new(Tag::Sequence, &content).ok()?.to_der().ok()
 }
 
-/// The `signature` of a `TBSCertificate`: it follows the version and the serial number.
+/// The `signature` field of a `TBSCertificate`, after the version and the serial number.
 fn algorithm(tbs: &[u8]) -> Option<&[u8]> {
     let version = Tag::ContextSpecific { constructed: true, number: TagNumber::N0 };
     let mut reader = SliceReader::new(AnyRef::from_der(tbs).ok()?.value()).ok()?;
@@ -65,7 +65,7 @@ fn sequence(r: &[u8], s: &[u8]) -> Option<Vec<u8>> {
     AnyRef::new(Tag::Sequence, &content).ok()?.to_der().ok()
 }
 
-/// `order - s`; none unless `s` is smaller.
+/// `order - s`. `None` if `s` is greater.
 fn difference(order: &str, s: &[u8]) -> Option<Vec<u8>> {
     let mut digits = hex::decode(order).ok()?;
     let padding = digits.len().checked_sub(s.len())?;
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(ORDERS.map(str::len), [64, 96, 132]);
     }
 
-    /// Everything in the certificate that is not its signature is left as it is.
+    /// Only the signature differs between the encodings.
     #[test]
     fn a_certificate_is_among_its_own_encodings() {
         use x509_parser::prelude::FromDer as _;

@@ -1,5 +1,5 @@
-//! The proof that a trusted signer vouches for one digest in one repository, until a time. Only a
-//! verified signature makes one; knows nothing of rules or of content.
+//! The proof that a trusted signer vouches for a digest in a repository until a given time. Only a verified signature
+//! creates one. Does not know rules or content.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use super::signer::SignerIds;
 
 /// A trusted signer vouches for `digest` in `registry/repository`.
 ///
-/// Fields are private and `Endorsement::new` is visible to `trust` alone: whoever holds one holds
-/// a verified signature. Cheap to clone. It cannot be made elsewhere:
+/// The fields are private and only `trust` can call `Endorsement::new`, so that every endorsement proves a verified
+/// signature. Cheap to clone. Other modules cannot create one:
 ///
 /// ```compile_fail,E0624
 /// use countersign::trust::{Endorsed, Endorsement};
@@ -30,27 +30,27 @@ use super::signer::SignerIds;
 #[derive(Clone, Debug)]
 pub struct Endorsement(Arc<Endorsed>);
 
-/// What an endorsement says.
+/// The content of an endorsement.
 #[derive(Clone, Debug)]
 pub struct Endorsed {
     pub registry: Registry,
     pub repository: Repository,
     pub digest: Digest,
-    /// The manifest's length in bytes, where the scheme signs it.
+    /// The length of the manifest in bytes, if the scheme signs it.
     pub length: Option<u64>,
-    /// Its SHA-512, where the scheme signs that too.
+    /// The SHA-512 of the manifest, if the scheme signs it.
     pub sha512: Option<Box<[u8; 64]>>,
-    /// The tag by which it was signed, where the scheme signs names.
+    /// The signed tag, if the scheme signs names.
     pub tag: Option<Tag>,
     pub anchor: Arc<str>,
     pub scheme: Scheme,
-    /// Who signed, as the scheme names them (roles and their keys).
+    /// The signers, as the scheme names them (such as roles).
     pub signers: Vec<String>,
-    /// The keys and names by which the same signer is recognised under another anchor.
+    /// The ids that identify the same signer under other anchors.
     pub signer_ids: SignerIds,
-    /// When it was signed, where the scheme tells. Where it does not, versions guard against rollback.
+    /// The signing time, if the scheme proves one. Without it, versions protect from rollback.
     pub signed: Option<Timestamp>,
-    /// The earliest end of all that this rests on.
+    /// The earliest expiry of the signatures, certificates and metadata that this is based on.
     pub expires: Timestamp,
 }
 

@@ -1,5 +1,4 @@
-//! For how long what was found is used, in the words that anchors of every scheme share. Knows not what
-//! was found.
+//! How long the results of an anchor are used: the keys that anchors of every scheme share.
 
 use std::time::Duration;
 
@@ -7,18 +6,18 @@ use crate::toml_reader::Section;
 
 const DEFAULT_REFRESH: Duration = Duration::from_secs(5 * 60);
 const DEFAULT_MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long an answer is waited for where an earlier one may be used instead. Clients wait 20 to 30 seconds, and one
-/// decision waits for a registry at most twice: for the digest of a tag, and for signatures.
+/// How long to wait for a server if an earlier answer may be used instead. Clients wait 20 to 30 seconds, and one decision
+/// waits for a registry at most twice: for the digest of a tag, and for signatures.
 pub const SILENCE: Duration = Duration::from_secs(5);
-/// How long what could not be found out is left alone.
+/// The longest pause before a server that did not answer is queried again.
 const OPEN: Duration = Duration::from_secs(5);
 
-/// How long an answer may be used, in the face of servers that answer, and that do not.
+/// How long an answer may be used.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
-    /// Before it is asked for again.
+    /// The age at which it is fetched again.
     pub refresh: Duration,
-    /// While nobody answers.
+    /// The age up to which it is used while the server does not answer.
     pub max_stale: Duration,
 }
 
@@ -31,7 +30,7 @@ impl Lifetimes {
         }
     }
 
-    /// The shorter ones of both.
+    /// The shorter of each lifetime.
     #[must_use]
     pub fn least(self, other: Self) -> Self {
         Self {
@@ -40,7 +39,7 @@ impl Lifetimes {
         }
     }
 
-    /// How long servers that did not answer are left alone.
+    /// The pause before a server that did not answer is queried again.
     pub fn patience(self) -> Duration {
         self.refresh.min(OPEN)
     }

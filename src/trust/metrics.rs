@@ -1,4 +1,4 @@
-//! How refreshes of trust data went, and how long it still holds; of all schemes.
+//! Metrics of all schemes: the results of refreshes, and the time until trust data expires.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,14 +24,14 @@ struct Labels {
     result: &'static str,
 }
 
-/// The counter of all anchors. The clones count together.
+/// The counter of refreshes by all anchors. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     refreshes: Family<Labels, Counter>,
 }
 
 impl Metrics {
-    /// Makes the counter and registers it in `registry`.
+    /// Creates the counter and registers it in `registry`.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register(
@@ -48,7 +48,7 @@ impl Metrics {
     }
 }
 
-/// How long the trust data that is known still holds: `countersign_trust_expiry_seconds`.
+/// Collects `countersign_trust_expiry_seconds`: the time until the known trust data expires.
 pub struct Expiries {
     names: TrustCache,
     content: Verdicts,
@@ -56,7 +56,7 @@ pub struct Expiries {
 }
 
 impl Expiries {
-    /// Has every reading of `registry` tell what is known at that moment.
+    /// Registers the collector. It reports the state at the time of each scrape.
     pub fn register(
         registry: &mut Registry,
         names: &TrustCache,
@@ -78,14 +78,14 @@ impl Collector for Expiries {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut encoder = encoder.encode_descriptor(
             "countersign_trust_expiry_seconds",
-            "Until the trust data of a repository ends",
+            "Seconds until the trust data of a repository expires",
             None,
             MetricType::Gauge,
         )?;
         let now = self.clock.now();
         let names = self.names.expiries();
         let names = names.map(|(anchor, gun, expires)| ((anchor, gun.to_string()), expires));
-        // Of all that holds in a repository, what ends first.
+        // The earliest expiry of each repository.
         let mut ends: BTreeMap<(Arc<str>, String), Timestamp> = BTreeMap::new();
         for (of, expires) in names.chain(self.content.expiries()) {
             ends.entry(of).and_modify(|end| *end = expires.min(*end)).or_insert(expires);

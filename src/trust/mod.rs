@@ -1,10 +1,10 @@
-//! Trust facts: who vouches for which digest, until when. Knows nothing of what content is good for, and
-//! of no rule that says who is needed.
+//! Trust facts: which signer vouches for which digest, and until when. Does not know the rules, which decide whose
+//! signatures an image needs.
 //!
-//! Notary v1 signs names, and has servers of its own: [`notaryv1`]. cosign and notation sign content, and
-//! their signatures are in registries: [`places`] finds them, [`cosign`] and [`notation`] judge them, and
-//! [`content`] keeps what came of it. What tags had is remembered in [`tags`]. [`restrictions`] leaves out
-//! good signatures after a key was lost, and [`signer`] recognises one signer under several anchors.
+//! Notary v1 signs names and has its own servers: [`notaryv1`]. cosign and notation sign content and store their
+//! signatures in registries: [`discovery`] finds them, [`cosign`] and [`notation`] verify them, and [`findings`] caches the
+//! results. [`tags`] stores the history of tags. [`restrictions`] excludes valid signatures after a key was lost.
+//! [`signer`] recognizes one signer under several anchors.
 
 pub mod findings;
 pub mod cosign;
@@ -53,7 +53,7 @@ use findings::{Verdict, Verdicts};
 use lifetimes::Lifetimes;
 use notaryv1::{File, Gun, NotUpdated, SignedRepository, TrustCache};
 
-/// All anchors, and what is known by them.
+/// All anchors and the caches of their results.
 #[derive(Clone)]
 pub struct Trust {
     anchors: Arc<BTreeMap<Arc<str>, Anchor>>,
@@ -61,7 +61,7 @@ pub struct Trust {
     verdicts: Verdicts,
 }
 
-/// What an operator says of one anchor.
+/// The configuration of one anchor.
 #[derive(Clone, Debug)]
 pub enum Config {
     NotaryV1(notaryv1::Config),
@@ -70,7 +70,7 @@ pub enum Config {
 }
 
 impl Config {
-    /// Reads one `[[anchor]]` of that scheme; `name` has been read from it.
+    /// Reads the rest of an `[[anchor]]` of this scheme. `name` was already read.
     pub fn read(scheme: Scheme, section: &Section<'_>, name: Arc<str>) -> Option<Self> {
         match scheme {
             Scheme::NotaryV1 => notaryv1::Config::read(section, name).map(Self::NotaryV1),
@@ -81,7 +81,7 @@ impl Config {
 }
 
 impl Config {
-    /// What it means, in one line.
+    /// A summary of one line, for people.
     pub fn told(&self) -> String {
         match self {
             Self::NotaryV1(config) => format!("{} [notaryv1] {}", config.name, config.told()),
@@ -91,12 +91,12 @@ impl Config {
     }
 }
 
-/// Whose signatures count, pinned in the configuration.
+/// A source of signatures that count, pinned in the configuration.
 #[derive(Clone, Debug)]
 pub enum Anchor {
-    /// Signs names: what a tag stands for.
+    /// Signs names: the digest of a tag.
     NotaryV1(Arc<notaryv1::Anchor>),
-    /// Signs content: a digest, whatever it is called.
+    /// Signs content: a digest, under any name.
     Content(findings::Anchor),
 }
 
@@ -115,14 +115,14 @@ impl Anchor {
         }
     }
 
-    /// Whether it says what a tag stands for.
+    /// Whether it signs the digests of tags.
     pub const fn signs_names(&self) -> bool {
         matches!(self, Self::NotaryV1(_))
     }
 }
 
-/// Trust metadata as a Notary server gave it, for clients that verify it themselves. Only
-/// [`Trust::relay`] makes one.
+/// Unverified trust metadata from a Notary server, for clients that verify it themselves. Only [`Trust::relay`] creates
+/// it.
 #[derive(Debug)]
 pub struct Relayed(Bytes);
 
@@ -132,7 +132,7 @@ impl Relayed {
     }
 }
 
-/// The names that one anchor has signed in one repository.
+/// The names that an anchor has signed in a repository.
 #[derive(Debug)]
 pub struct SignedNames<'a> {
     anchor: &'a Arc<str>,
@@ -172,8 +172,8 @@ impl Trust {
         Ok(SignedNames::of(anchor, registry, repository, names))
     }
 
-    /// The same after one more query of the server, for a tag that the known names do not contain: it may have been
-    /// signed since. `None` if there was such a query a moment ago.
+    /// As [`Self::signed`], after one more query of the server: for a tag that the known names do not contain, because it may
+    /// have been signed since. `None` if the last query was a moment ago.
     pub async fn signed_since<'a>(
         &'a self,
         name: &str,
@@ -192,14 +192,13 @@ impl Trust {
         repository: &Repository,
     ) -> Result<(&Arc<notaryv1::Anchor>, Gun), Unendorsed> {
         match self.anchors.get(name) {
-            None => Err(Unendorsed::Undecided(format!("there is no anchor {name}"))),
+            None => Err(Unendorsed::Undecided(format!("no anchor has the name {name}"))),
             Some(Anchor::Content(_)) => {
-                Err(Unendorsed::Undecided(format!("{name} signs content, and no names")))
+                Err(Unendorsed::Undecided(format!("the anchor {name} signs content, not names")))
             }
             Some(Anchor::NotaryV1(anchor)) => {
                 let gun = anchor.gun(registry, repository).map_err(|_| {
-                    let because =
-                        format!("{registry}/{repository} makes no GUN that Notary could have");
+                    let because = format!("{registry}/{repository} does not result in a valid GUN");
                     Unendorsed::Refused(Refusal::new(Reason::NoTrustData, because))
                 })?;
                 Ok((anchor, gun))
@@ -207,7 +206,7 @@ impl Trust {
         }
     }
 
-    /// How long the answers of those `anchors` are used, as far as their schemes sign content.
+    /// How long results of these `anchors` are used: the shortest lifetimes of those that sign content.
     pub fn lifetimes(&self, anchors: &[Arc<str>]) -> Lifetimes {
         let longest = Lifetimes { refresh: Duration::MAX, max_stale: Duration::MAX };
         anchors.iter().fold(longest, |least, name| match self.anchors.get(name) {
@@ -216,7 +215,7 @@ impl Trust {
         })
     }
 
-    /// What the anchor `name`, whose scheme signs content, says of `subject`; `budget` pays for it.
+    /// The verdict of the anchor `name`, whose scheme signs content, on `subject`. Requests are charged to `budget`.
     pub async fn verdict(
         &self,
         name: &str,
@@ -226,20 +225,19 @@ impl Trust {
         match self.anchors.get(name) {
             Some(Anchor::Content(anchor)) => Ok(self.verdicts.of(anchor, subject, budget).await),
             Some(Anchor::NotaryV1(_)) => {
-                Err(Unendorsed::Undecided(format!("{name} signs names, and no content")))
+                Err(Unendorsed::Undecided(format!("the anchor {name} signs names, not content")))
             }
-            None => Err(Unendorsed::Undecided(format!("there is no anchor {name}"))),
+            None => Err(Unendorsed::Undecided(format!("no anchor has the name {name}"))),
         }
     }
 
-    /// Begins to refresh what is in use and soon runs out; to be called again and again. Gives the
-    /// refreshes that it began, which go on without being waited for.
+    /// Starts to refresh the entries that are in use and soon end. To be called periodically. Returns the started
+    /// refreshes; they run in the background.
     pub fn tend(&self) -> Vec<JoinHandle<()>> {
         self.cache.tend()
     }
 
-    /// The file of trust metadata as the anchor's server has it, unverified, for clients that verify
-    /// it themselves.
+    /// Fetches a file of trust metadata from the anchor's server, unverified, for clients that verify it themselves.
     pub async fn relay(
         &self,
         anchor: &str,
@@ -268,7 +266,7 @@ impl<'a> SignedNames<'a> {
 }
 
 impl SignedNames<'_> {
-    /// The endorsement of what `tag` stands for.
+    /// The endorsement of the digest of `tag`.
     pub fn tag(&self, tag: &Tag) -> Result<Endorsement, Refusal> {
         let found = self.names.tag(tag)?;
         Ok(Endorsement::new(Endorsed {
@@ -287,17 +285,17 @@ impl SignedNames<'_> {
         }))
     }
 
-    /// The tags by which `digest` was signed.
+    /// The tags under which `digest` was signed.
     pub fn tags_of(&self, digest: &Digest) -> &[Tag] {
         self.names.tags_of(digest)
     }
 
-    /// Every signed digest, in no order.
+    /// Every signed digest, unordered.
     pub fn digests(&self) -> impl Iterator<Item = &Digest> {
         self.names.digests()
     }
 
-    /// What the verification rests on, for people.
+    /// The verified trust data, for display.
     pub fn repository(&self) -> &SignedRepository {
         &self.names
     }

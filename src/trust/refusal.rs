@@ -1,10 +1,9 @@
-//! Why nobody trusted vouches: the one reason of a denial, and a sentence that says it.
+//! Why no trusted signer vouches for an image: one reason, and a sentence that explains it.
 
 use std::fmt;
 use std::time::Duration;
 
-/// The reasons of the contract that a trust scheme can give. Each has one name everywhere: in the
-/// denial, the log, the metrics and `why`.
+/// The reason of a denial. Denials, logs, metrics and `why` use the same names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
     ContentMismatch,
@@ -47,7 +46,8 @@ impl Reason {
         }
     }
 
-    /// Whether there simply is no signature; every other reason is about one that is no good.
+    /// Whether there is no signature. Every other reason is about a signature or trust data that is not valid, or about a
+    /// rule.
     pub const fn is_absence(self) -> bool {
         matches!(self, Self::NoTrustData | Self::TagNotSigned | Self::DigestNotSigned)
     }
@@ -59,7 +59,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The key of an `[[anchor]]` that leaves out a signature that verifies.
+/// The key of an `[[anchor]]` that excludes a valid signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restriction {
     MaxAge,
@@ -73,7 +73,7 @@ impl Restriction {
     const ALL: [Self; 5] =
         [Self::MaxAge, Self::MaxTimestampLife, Self::NotAfter, Self::Revoked, Self::SignedIdentity];
 
-    /// The key as it is written in the configuration.
+    /// The key in the configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MaxAge => "max_age",
@@ -84,30 +84,30 @@ impl Restriction {
         }
     }
 
-    /// The restriction whose check failed, if `check` names one: checks have the names of their keys.
+    /// The restriction with the name `check`, if there is one: checks have the names of their keys.
     pub(super) fn of_check(check: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|restriction| restriction.as_str() == check)
     }
 }
 
-/// Why nobody trusted vouches for an image.
+/// Why no trusted signer vouches for an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub reason: Reason,
-    /// One clause for people, without a full stop: what was found, and where.
+    /// A clause for people, without a full stop: what was found, and where.
     pub because: String,
-    /// The key of the anchor without which the signature would count.
+    /// The key of the anchor that excludes an otherwise valid signature.
     pub restriction: Option<Restriction>,
-    /// The root of trust that no pin names, with `root_not_pinned`.
+    /// The root that is not pinned, with `root_not_pinned`.
     pub unpinned: Option<Box<UnpinnedRoot>>,
 }
 
-/// A root of trust that no pin names (Notary v1).
+/// A root that is not pinned (Notary v1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnpinnedRoot {
-    /// The root keys that signed it, by their canonical ids: `root_keys` takes them.
+    /// The canonical ids of the root keys that signed it. `root_keys` accepts them.
     pub canonical_ids: Vec<String>,
-    /// The one of them that `root_keys` names by another certificate: the root key is the same.
+    /// The canonical id of the root key that `root_keys` already names by another certificate.
     pub same_key: Option<String>,
 }
 
@@ -116,7 +116,7 @@ impl Refusal {
         Self { reason, because: because.into(), restriction: None, unpinned: None }
     }
 
-    /// The same refusal, caused by a key of the anchor.
+    /// The same refusal, caused by this key of the anchor.
     #[must_use]
     pub fn by(self, restriction: Restriction) -> Self {
         Self { restriction: Some(restriction), ..self }
@@ -134,16 +134,16 @@ impl std::error::Error for Refusal {}
 /// Why there is no endorsement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unendorsed {
-    /// Nobody trusted vouches.
+    /// No trusted signer vouches for the image.
     Refused(Refusal),
-    /// It could not be found out, and why.
+    /// It could not be determined, for this reason.
     Undecided(String),
-    /// A registry asks to be asked again later: after so long, if it says.
+    /// A registry limits the rate of requests. Contains its `Retry-After`, if it sent one.
     Throttled(Option<Duration>),
 }
 
 impl Unendorsed {
-    /// Whether it may still turn out that somebody vouches.
+    /// Whether a trusted signer may still be found.
     pub const fn is_open(&self) -> bool {
         match self {
             Self::Refused(_) => false,

@@ -1,11 +1,11 @@
-//! The ways of signing.
+//! The signing schemes.
 
 use std::fmt;
 
-/// A way of signing. A closed set: each has a module of its own under `trust`.
+/// A signing scheme. Each has its own module under `trust`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
-    /// Docker Content Trust: Notary v1's dialect of TUF.
+    /// Docker Content Trust: Notary v1's variant of TUF.
     NotaryV1,
     /// Sigstore's cosign.
     Cosign,
@@ -14,10 +14,10 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// All of them, in the order of their declaration.
+    /// All schemes, in the order of their declaration.
     pub const ALL: [Self; 3] = [Self::NotaryV1, Self::Cosign, Self::Notation];
 
-    /// The scheme of that name.
+    /// The scheme with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scheme| scheme.as_str() == name)
     }

@@ -1,5 +1,5 @@
-//! Whether one signer can satisfy two anchors, as far as their configuration tells. A threshold counts
-//! such a signer once, whatever the configuration tells: by the signatures that were verified.
+//! Finds pairs of anchors that one signer can satisfy, as far as their configuration shows. Independent of this, a
+//! threshold counts a signer once, by the verified signatures.
 
 use super::Config;
 use super::cosign::Signers;
@@ -14,15 +14,15 @@ impl Config {
         }
     }
 
-    /// What this anchor and `other` have in common so that one signer satisfies both, for people.
+    /// What lets one signer satisfy both this anchor and `other`, for people.
     pub fn shares(&self, other: &Self) -> Option<&'static str> {
         match (self, other) {
             (Self::NotaryV1(one), Self::NotaryV1(other)) => by_notary(one, other),
             (Self::Cosign(one), Self::Cosign(other)) => by_cosign(one, other),
             (Self::Notation(one), Self::Notation(other)) => {
-                one.shares(other).then_some("the same root certificate and identities that overlap")
+                one.shares(other).then_some("the same root certificate and overlapping identities")
             }
-            // By different schemes: only the signatures can tell.
+            // With different schemes, only the signatures can show it.
             (Self::NotaryV1(_) | Self::Cosign(_) | Self::Notation(_), _) => None,
         }
     }
@@ -33,7 +33,7 @@ fn by_notary(one: &notaryv1::Config, other: &notaryv1::Config) -> Option<&'stati
         || other.signers.is_empty()
         || one.signers.iter().any(|signer| other.signers.contains(signer));
     let same = one.url == other.url && one.template == other.template && signers;
-    same.then_some("the same repository of one Notary server and its signers")
+    same.then_some("the same signers on the same Notary server")
 }
 
 fn by_cosign(one: &cosign::Config, other: &cosign::Config) -> Option<&'static str> {
@@ -46,7 +46,7 @@ fn by_cosign(one: &cosign::Config, other: &cosign::Config) -> Option<&'static st
             Signers::Keyless { identity: other, issuer: of_other },
         ) if issuer == of_other => match (one == other, one.overlaps(other)) {
             (true, _) => Some("the same identity and issuer"),
-            (false, true) => Some("identities that overlap and the same issuer"),
+            (false, true) => Some("overlapping identities and the same issuer"),
             (false, false) => None,
         },
         (
@@ -54,7 +54,7 @@ fn by_cosign(one: &cosign::Config, other: &cosign::Config) -> Option<&'static st
             Signers::Pki { chain: of_other, identity: other, .. },
         ) if chain.last() == of_other.last() => match (one == other, one.overlaps(other)) {
             (true, _) => Some("the same root certificate and identity"),
-            (false, true) => Some("the same root certificate and identities that overlap"),
+            (false, true) => Some("the same root certificate and overlapping identities"),
             (false, false) => None,
         },
         (Signers::Keys(_) | Signers::Keyless { .. } | Signers::Pki { .. }, _) => None,

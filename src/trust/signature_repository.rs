@@ -1,9 +1,9 @@
-//! The key by which anchors say where signatures are, if not beside the image.
+//! The key `signature_repository` of anchors: where signatures are stored, if not beside the image.
 
 use crate::oci::{Registry, Repository};
 use crate::toml_reader::Section;
 
-/// Reads `registry/repository`, as an image's name begins.
+/// Reads `registry/repository`.
 pub(super) fn signature_repository(section: &Section<'_>) -> Option<(Registry, Repository)> {
     let text = section.text("signature_repository")?;
     let names = text.split_once('/').and_then(|(registry, repository)| {
@@ -15,7 +15,7 @@ pub(super) fn signature_repository(section: &Section<'_>) -> Option<(Registry, R
         section.wrong(
             "signature_repository",
             format!(
-                "{text:?} is no `registry/repository`, such as \"registry.example.com/signatures\""
+                "{text:?} is not a `registry/repository`, such as \"registry.example.com/signatures\""
             ),
         );
     }

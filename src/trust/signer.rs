@@ -1,4 +1,4 @@
-//! Recognises one signer under several anchors, so that a threshold counts it once.
+//! Recognizes one signer under several anchors, so that a threshold counts it once.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,11 @@ use sha2::{Digest as _, Sha256};
 use super::endorsement::Endorsement;
 use super::keys::PublicKey;
 
-/// The hash of one thing that identifies a signer: a public key, or a name and who vouches for it.
+/// The hash of something that identifies a signer: a public key, or a name and the authority that vouches for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SignerId([u8; 32]);
 
-/// Everything that identifies the signers of one endorsement. Two endorsements that share an id may be
-/// by one signer.
+/// All ids of the signers of one endorsement. Two endorsements that share an id may be by the same signer.
 pub type SignerIds = BTreeSet<SignerId>;
 
 impl SignerId {
@@ -20,7 +19,7 @@ impl SignerId {
         Self(key.identity())
     }
 
-    /// The name `name`, as `authority` vouches for it: an OIDC issuer, a root certificate.
+    /// The id of a name that `authority` vouches for: an OIDC issuer or a root certificate.
     pub fn of_name(authority: &[u8], name: &[u8]) -> Self {
         let mut hasher = Sha256::new_with_prefix(b"countersign signer name\0");
         for part in [authority, name] {
@@ -31,12 +30,12 @@ impl SignerId {
     }
 }
 
-/// How many of `endorsements` are certainly by different signers: no two of those counted share an id.
-/// Never more than there are; it can be less where one endorsement shares ids with several.
+/// How many of `endorsements` are certainly by different signers: no two counted endorsements share an id. Never counts too
+/// many; may count too few if one endorsement shares ids with several others.
 pub fn distinct<'a>(endorsements: impl IntoIterator<Item = &'a Endorsement>) -> usize {
     let mut ids: Vec<&SignerIds> =
         endorsements.into_iter().map(|endorsement| &endorsement.says().signer_ids).collect();
-    // Those with fewer ids first: they leave more room for others.
+    // Those with fewer ids first, because they exclude fewer others.
     ids.sort_by_key(|ids| ids.len());
     let mut counted = SignerIds::new();
     let mut count = 0;

@@ -1,5 +1,5 @@
-//! Public keys written as DER SubjectPublicKeyInfo, in the one form that every tool writes: for hashes of keys that
-//! came in another form. Pure.
+//! Writes public keys as DER SubjectPublicKeyInfo, in the same form as other tools, to hash keys that were given in another
+//! format. Pure.
 
 use super::keys::{Curve, PublicKey};
 

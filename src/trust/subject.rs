@@ -1,14 +1,14 @@
-//! What signatures over content are about: one manifest, at one place. Knows nothing of who signs.
+//! The subject of signatures over content: one manifest in one repository.
 
 use crate::oci::{Digest, MediaType, Registry, Repository};
 
-/// The manifest whose signatures are judged. Its digest is the one that is served, byte for byte.
+/// The manifest whose signatures are judged. The digest is that of the served bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     pub registry: Registry,
     pub repository: Repository,
     pub digest: Digest,
     pub media_type: MediaType,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub size: u64,
 }

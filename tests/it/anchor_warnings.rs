@@ -1,4 +1,4 @@
-//! What `check` says of anchors whose keys can never work together, or that count one signer twice.
+//! The warnings of `check` about anchors whose keys cannot work together, or that one signer can satisfy twice.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +7,7 @@ use crate::notary_repository::Key;
 use crate::notation_signer::Certified;
 use crate::sigstore;
 
-/// What `check` says of a configuration with these anchors, named `a` and `b`, and its exit status.
+/// The exit status and output of `check` for a configuration with these anchors, named `a` and `b`.
 fn check(folder: &Folder, anchors: &str) -> (i32, String) {
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"store\"\n\
@@ -69,7 +69,7 @@ fn max_age_of_notation_needs_a_timestamping_authority() {
 }
 
 #[test]
-fn a_revoked_root_of_notation_is_warned_of() {
+fn check_warns_of_a_revoked_notation_root() {
     let folder = notation_site();
     let revoked = "revoked = [\"certificate:root.crt\"]";
     let one = format!("trust_store = [\"ca:root.crt\"]\n{revoked}");
@@ -86,22 +86,22 @@ fn notary(lines: &str) -> String {
 }
 
 #[test]
-fn revoking_the_only_root_key_of_a_notary_is_warned_of() {
+fn check_warns_if_every_root_key_of_a_notary_anchor_is_revoked() {
     let folder = Folder::new("warnings");
     let (root, id) = (Key::named("root"), "1".repeat(64));
     folder.write("root.pem", root.public_pem());
     for revoked in ["key:root.pem".to_owned(), format!("key:{}", root.canonical_id())] {
         let lines = format!("root_keys = [\"root.pem\"]\nrevoked = [{revoked:?}]");
-        warns(&folder, &notary(&lines), "a: `revoked` names every key of `root_keys`");
+        warns(&folder, &notary(&lines), "a: `revoked` lists every key of `root_keys`");
     }
     let lines = format!("root_keys = [{id:?}]\nrevoked = [\"key:{id}\"]");
-    warns(&folder, &notary(&lines), "a: `revoked` names every key of `root_keys`");
+    warns(&folder, &notary(&lines), "a: `revoked` lists every key of `root_keys`");
     let lines = format!("root_keys = [{id:?}, \"root.pem\"]\nrevoked = [\"key:{id}\"]");
     is_silent(&folder, &notary(&lines));
 }
 
 #[test]
-fn a_max_timestamp_life_below_that_of_notary_is_warned_of() {
+fn check_warns_if_max_timestamp_life_is_shorter_than_the_default_of_notary() {
     let folder = Folder::new("warnings");
     let lines =
         |life: &str| format!("root_keys = [\"{}\"]\nmax_timestamp_life = {life:?}", "1".repeat(64));
@@ -110,20 +110,20 @@ fn a_max_timestamp_life_below_that_of_notary_is_warned_of() {
 }
 
 #[test]
-fn max_age_of_cosign_keys_says_what_it_needs() {
+fn check_warns_that_max_age_with_a_cosign_key_needs_a_stated_time() {
     let folder = Folder::new("warnings");
     folder.write("k.pub", sigstore::Key::new(sigstore::Kind::P256).pem());
     let anchor = "[[anchor]]\nname = \"a\"\nscheme = \"cosign\"\nkeys = [\"k.pub\"]\n";
     warns(
         &folder,
         &format!("{anchor}max_age = \"90d\"\n"),
-        "a: `max_age` counts only signatures that state a time",
+        "a: `max_age` accepts only signatures that state a time",
     );
     is_silent(&folder, anchor);
 }
 
 #[test]
-fn patterns_that_overlap_are_warned_of() {
+fn check_warns_of_overlapping_identity_patterns() {
     let folder = Folder::new("warnings");
     let anchor = |name: &str, identity: &str| {
         format!(
@@ -133,12 +133,12 @@ fn patterns_that_overlap_are_warned_of() {
     };
     let rule = "[[rule]]\nimages = [\"r.example/**\"]\nany_of = [\"a\", \"b\"]\nthreshold = 2\n";
     let overlapping = anchor("a", "*@acme.com") + &anchor("b", "release@acme.com") + rule;
-    warns(&folder, &overlapping, "a and b have identities that overlap and the same issuer");
+    warns(&folder, &overlapping, "a and b have overlapping identities and the same issuer");
     is_silent(&folder, &(anchor("a", "qa@acme.com") + &anchor("b", "release@acme.com") + rule));
 }
 
 #[test]
-fn artifacts_in_a_rule_that_denies_is_an_error() {
+fn artifacts_in_a_deny_rule_is_an_error() {
     let folder = Folder::new("warnings");
     let rule = "[[rule]]\nimages = [\"r.example/**\"]\nmode = \"deny\"\n";
     is_silent(&folder, rule);
