@@ -24,7 +24,7 @@ pub(super) fn admitted(
     audit.record(Record::admitted(asked, audit.now(), image, admitted));
 }
 
-/// Records a denial, if it is a decision: what upstream does not have is none.
+/// Records a denial, if it is a decision; "not found" upstream is not one.
 pub(super) fn denied(audit: &Audit, metrics: &Metrics, asked: RequestInfo, denial: &Denial) {
     let Some(record) = Record::denied(asked, audit.now(), denial) else { return };
     metrics.count_denied(record.verdict(), denial.reason(), record.scheme());

@@ -1,5 +1,5 @@
-//! What may leave through the public listener: one constructor for each thing, and no other way to
-//! make a [`Body`]. Knows nothing of headers or of status codes.
+//! The bodies that may leave through the public listener: one constructor for each kind of content, and no other way
+//! to create a [`Body`]. Knows nothing of headers or status codes.
 
 use std::error::Error;
 use std::fmt;
@@ -20,10 +20,10 @@ use crate::trust::Relayed;
 use super::load::Load;
 use super::mirror::DenialManifest;
 
-/// The body of an answer.
+/// The body of a response.
 ///
-/// There is no way to make one of bytes, so that no manifest leaves that the gate did not admit, but for
-/// one that stands for a denial and is made of its words:
+/// A body cannot be built from bytes, so only admitted manifests can leave. The exception is the manifest that
+/// represents a denial, which is built from the denial's text:
 ///
 /// ```compile_fail,E0277
 /// use bytes::Bytes;
@@ -68,7 +68,7 @@ impl Body {
         Self(BodyContent::Empty)
     }
 
-    /// `{}`, which is all that `/v2/` says.
+    /// `{}`, the body of `/v2/`.
     pub(super) fn base() -> Self {
         Self(BodyContent::Whole(Bytes::from_static(b"{}")))
     }
@@ -77,12 +77,12 @@ impl Body {
         Self(BodyContent::Whole(admitted.into_bytes()))
     }
 
-    /// What stands in the place of a manifest that is denied.
+    /// The manifest that represents a denial.
     pub(super) fn denial(denial: DenialManifest) -> Self {
         Self(BodyContent::Whole(denial.into_bytes()))
     }
 
-    /// A blob, or a part of one; `sent` counts the bytes of it that left.
+    /// A blob, or a part of one; `sent` counts its bytes as they leave.
     pub(super) fn blob(blob: OpenBlob, sent: Counter) -> Self {
         Self(BodyContent::Blob { stream: Box::pin(blob.into_stream()), sent })
     }
@@ -99,7 +99,7 @@ impl Body {
         Self::list(referrers.into_bytes(), load)
     }
 
-    /// The same for a Notary server's metadata, as it signed it.
+    /// The same for a Notary server's metadata, unchanged.
     pub(super) fn trust_metadata(metadata: Relayed, load: &Load) -> Option<Self> {
         Self::list(metadata.into_bytes(), load)
     }
@@ -109,7 +109,7 @@ impl Body {
     }
 
     /// A token (distribution-spec, "Token Authentication"). Older clients read `token`, OAuth 2 clients
-    /// `access_token`. When it was issued is left out, so that a client counts by its own clock.
+    /// `access_token`. The time of issue is omitted, so that clients use their own clock.
     pub(super) fn token(token: &Token) -> Self {
         let (token, seconds) = (token.as_str(), LIFETIME.as_secs());
         let body =
@@ -121,7 +121,7 @@ impl Body {
         Self(BodyContent::Whole(error.to_json().into()))
     }
 
-    /// In bytes, where it is known beforehand.
+    /// The length in bytes, if it is known in advance.
     pub(super) fn len(&self) -> Option<u64> {
         match &self.0 {
             BodyContent::Empty => Some(0),

@@ -1,5 +1,5 @@
-//! The conditions and ranges of a request's headers (RFC 9110, sections 13 and 14), for content that
-//! is named by its digest and so never changes. Knows nothing of where the content is.
+//! Conditional and range requests (RFC 9110, sections 13 and 14) for content that is named by its digest and so
+//! never changes. Knows nothing of the content itself.
 
 use http::header::{IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue};
@@ -7,13 +7,13 @@ use thiserror::Error;
 
 use crate::registry_client::ByteRange;
 
-/// A range that cannot be: of another form than RFC 9110 has, or one that ends before it begins.
+/// An invalid range: not in the form of RFC 9110, or it ends before it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a range of bytes is `bytes=<first>-[<last>]` or `bytes=-<length>`")]
 pub(super) struct InvalidRange;
 
-/// Whether the client says that it has the content whose tag is `etag` (with its quotes). The quotes
-/// may be missing, as some clients of registries have it.
+/// Whether the client already has the content with this `etag` (in quotes). Accepts an etag without quotes, because
+/// some registry clients omit them.
 pub(super) fn is_unchanged(headers: &HeaderMap, etag: &str) -> bool {
     let has = |tag: &str| {
         let tag = tag.trim();
@@ -24,14 +24,14 @@ pub(super) fn is_unchanged(headers: &HeaderMap, etag: &str) -> bool {
     values.any(|value| value.to_str().is_ok_and(|tags| tags.split(',').any(has)))
 }
 
-/// The one range of bytes that the client wants, if it wants less than the whole.
+/// The byte range that the client requests; `None` means the whole content.
 ///
-/// Other units, several ranges at once and ranges of another version of the content mean the whole,
-/// as RFC 9110 (14.2, 13.1.5) lets or makes a server take them.
+/// Other units, several ranges, and ranges of another version of the content also mean the whole content, as
+/// RFC 9110 (14.2, 13.1.5) allows or requires.
 pub(super) fn range(headers: &HeaderMap, etag: &str) -> Result<Option<ByteRange>, InvalidRange> {
     let mut all = headers.get_all(RANGE).iter();
     let (Some(range), None) = (all.next(), all.next()) else { return Ok(None) };
-    // A date never matches: there is no `Last-Modified` that a client could have it from.
+    // A date never matches: responses have no `Last-Modified`.
     let other = |since: &HeaderValue| since.as_bytes() != etag.as_bytes();
     if headers.get(IF_RANGE).is_some_and(other) {
         return Ok(None);
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_has_is_told_by_any_of_its_tags() {
+    fn content_is_unchanged_if_any_etag_matches() {
         for tags in
             ["*", ETAG, "sha256:abc", "\"x\", \"sha256:abc\"", "W/\"sha256:abc\"", "a ,sha256:abc "]
         {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn one_range_is_passed_on() {
+    fn a_single_range_is_used() {
         for one in ["bytes=0-", "bytes=5-9", "bytes=-3", "Bytes=1-1", "bytes=0-0,"] {
             let headers = headers(&[(RANGE, one)]);
             let expected = one.to_lowercase().trim_end_matches(',').to_owned();
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_answered_in_part_is_answered_whole() {
+    fn unsupported_ranges_mean_the_whole_content() {
         for whole in ["items=0-5", "bytes=0-1,3-4", "bytes=0-,5-"] {
             assert_eq!(range(&headers(&[(RANGE, whole)]), ETAG), Ok(None), "{whole}");
         }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_that_cannot_be_is_told() {
+    fn an_invalid_range_is_an_error() {
         for bad in [
             "",
             "bytes",

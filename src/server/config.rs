@@ -1,4 +1,4 @@
-//! `[server]` and `[mirror]`: where the listeners for clients are, and what they allow them.
+//! `[server]` and `[mirror]`: the listeners for clients, and their limits.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,34 +7,34 @@ use crate::toml_reader::Section;
 
 use super::limits::Limits;
 
-/// What an operator says of the public listener.
+/// The settings of the public listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub listen: SocketAddr,
-    /// The files of the certificate chain and of its key; without them it is plain HTTP.
+    /// The certificate chain and its key; without them the listener uses plain HTTP.
     pub tls: Option<TlsFiles>,
     pub limits: Limits,
     pub denial_status: DenialStatus,
 }
 
-/// A certificate chain, and its key.
+/// The files of a certificate chain and of its key.
 pub type TlsFiles = (PathBuf, PathBuf);
 
-/// What an operator says of the listener for clients that use the gate as a mirror.
+/// The settings of the listener for clients that use the gate as a mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
     pub listen: SocketAddr,
-    /// That of the public listener where nothing else is said.
+    /// The certificate; by default that of the public listener.
     pub tls: Option<TlsFiles>,
 }
 
-/// With which status a manifest is denied that is absent or refused.
+/// The status of the response for a manifest that is absent or refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DenialStatus {
-    /// 404 `MANIFEST_UNKNOWN`, which every client takes for an answer.
+    /// 404 `MANIFEST_UNKNOWN`, which every client accepts as an answer.
     #[default]
     NotFound,
-    /// 403 `DENIED`, of which newer containerd and docker show the message.
+    /// 403 `DENIED`, whose message newer versions of containerd and docker show.
     Forbidden,
 }
 
@@ -50,7 +50,7 @@ impl Config {
         let patience = |key| {
             let patience = section.duration(key)?;
             if patience.is_zero() {
-                section.wrong(key, "no client can do anything within no time");
+                section.wrong(key, "must be greater than zero");
             }
             Some(patience)
         };
@@ -73,7 +73,7 @@ impl Config {
 }
 
 impl Mirror {
-    /// Reads `[mirror]`; `otherwise` is the certificate where it names none.
+    /// Reads `[mirror]`; `otherwise` is the certificate to use if it names none.
     pub fn read(section: &Section<'_>, otherwise: Option<&TlsFiles>) -> Option<Self> {
         let listen = section.listen("listen");
         let tls = tls_files(section).or_else(|| otherwise.cloned());
@@ -87,11 +87,11 @@ fn tls_files(section: &Section<'_>) -> Option<TlsFiles> {
         (Some(cert), Some(key)) => Some((cert, key)),
         (None, None) => None,
         (Some(_), None) => {
-            section.wrong("tls_cert", "`tls_key` goes with it");
+            section.wrong("tls_cert", "needs `tls_key`, too");
             None
         }
         (None, Some(_)) => {
-            section.wrong("tls_key", "`tls_cert` goes with it");
+            section.wrong("tls_key", "needs `tls_cert`, too");
             None
         }
     }
@@ -102,7 +102,7 @@ fn denial_status(section: &Section<'_>) -> Option<DenialStatus> {
         404 => Some(DenialStatus::NotFound),
         403 => Some(DenialStatus::Forbidden),
         other => {
-            section.wrong("denial_status", format!("404 or 403, found {other}"));
+            section.wrong("denial_status", format!("expected 404 or 403, found {other}"));
             None
         }
     }
@@ -112,7 +112,7 @@ fn max_header_bytes(section: &Section<'_>) -> Option<u32> {
     let bytes = section.size("max_header_bytes")?;
     let within = (u64::from(Limits::MIN_HEADER_BYTES)..=1 << 20).contains(&bytes);
     if !within {
-        section.wrong("max_header_bytes", "from \"8KiB\" to \"1MiB\"");
+        section.wrong("max_header_bytes", "expected from \"8KiB\" to \"1MiB\"");
     }
     u32::try_from(bytes).ok().filter(|_| within)
 }
@@ -121,7 +121,7 @@ fn max_list_bytes(section: &Section<'_>) -> Option<usize> {
     let bytes = section.size("max_list_bytes")?;
     let within = (1 << 20..=1 << 40).contains(&bytes);
     if !within {
-        section.wrong("max_list_bytes", "from \"1MiB\" to \"1024GiB\"");
+        section.wrong("max_list_bytes", "expected from \"1MiB\" to \"1024GiB\"");
     }
     usize::try_from(bytes).ok().filter(|_| within)
 }

@@ -1,5 +1,4 @@
-//! One connection, from its handshake to its end. Knows HTTP's versions and the limits, and nothing
-//! of what is asked or answered.
+//! One connection, from its handshake to its end. Knows HTTP versions and limits, not requests or responses.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -32,10 +31,10 @@ use super::streams::{self, Streams};
 use super::tls::Tls;
 use super::write_timeout::WriteTimeout;
 
-/// How long a connection that must leave for another may take to say so.
+/// How long a connection that is closed to make room may take to say goodbye.
 const FAREWELL: Duration = Duration::from_millis(100);
 
-/// What every connection of one listener shares.
+/// The state that all connections of one listener share.
 pub(super) struct Listener<S> {
     http: Builder<Streams>,
     limits: Limits,
@@ -56,7 +55,7 @@ where
         let header_bytes = limits.max_header_bytes.max(Limits::MIN_HEADER_BYTES);
         http.http1()
             .timer(TokioTimer::new())
-            // `Activity` distinguishes slow headers from idle connections, and hyper does not.
+            // `Activity` distinguishes slow headers from idle connections; hyper does not.
             .header_read_timeout(None)
             .max_buf_size(usize::try_from(header_bytes).unwrap_or(usize::MAX));
         http.http2()
@@ -71,8 +70,8 @@ where
         Self { http, limits, load, tls, service }
     }
 
-    /// Serves `stream` until it ends, is silent for too long or must leave for another; `shutdown` lets what
-    /// is started finish.
+    /// Serves `stream` until it ends, is silent for too long, or is closed to make room. On `shutdown`, finishes the
+    /// responses in progress.
     pub(super) async fn serve(
         &self,
         stream: TcpStream,
@@ -98,8 +97,8 @@ where
                 let certificate = shown.and_then(ClientCertificate::of);
                 self.talk(secured, &activity, peer, certificate, seat, shutdown).await;
             }
-            Ok(Err(why)) => debug!(client.address = %peer, %why, "no TLS handshake"),
-            Err(_) => debug!(client.address = %peer, "the TLS handshake took too long"),
+            Ok(Err(why)) => debug!(client.address = %peer, %why, "TLS handshake failed"),
+            Err(_) => debug!(client.address = %peer, "TLS handshake timed out"),
         }
     }
 
@@ -124,7 +123,7 @@ where
                 head.extensions.insert(certificate.clone());
             }
             let exchange = Exchange::begin(activity, http2, place);
-            // Not a block of its own, which would hold the whole answer twice.
+            // Not an async block, which would store the whole response twice.
             let answer = (self.service)(peer, Request::from_parts(head, body));
             answer.map(|answer| {
                 streams::belongs_to(&exchange);
@@ -142,7 +141,7 @@ where
                     connection.as_mut().graceful_shutdown();
                 }
                 () = seat.leave() => {
-                    debug!(client.address = %peer, "the connection is closed for another");
+                    debug!(client.address = %peer, "closing a connection to make room");
                     connection.as_mut().graceful_shutdown();
                     if tokio::time::timeout(FAREWELL, connection).await.is_err() {
                         activity.sever();
@@ -150,7 +149,7 @@ where
                     return;
                 }
                 silence = silence.as_mut() => {
-                    debug!(client.address = %peer, ?silence, "the client is silent for too long");
+                    debug!(client.address = %peer, ?silence, "the client was silent for too long");
                     match silence {
                         Silence::Idle => {}
                         Silence::Header => {
@@ -163,7 +162,7 @@ where
                             return;
                         }
                     }
-                    // A request that crosses this on its way is still answered.
+                    // A request that is already on its way is still answered.
                     connection.as_mut().graceful_shutdown();
                     let rest = tokio::time::timeout(self.limits.write_timeout, connection);
                     match rest.await {
@@ -174,7 +173,7 @@ where
             }
         };
         if let Err(why) = end {
-            debug!(client.address = %peer, %why, "the connection broke");
+            debug!(client.address = %peer, %why, "connection error");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Who is connected to one listener, and who must leave when it is full. Knows addresses and what each
-//! connection waits for, and nothing of HTTP.
+//! The open connections of one listener, and which of them to close when it is full. Knows addresses and what each
+//! connection waits for, not HTTP.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::idle_timeout::{Activity, Wait};
 use super::limits::Limits;
 
-/// Which part of all connections is closed at once when there are too many and they wait for requests: one of
-/// so many. Looking at all of them is not worth it for one.
+/// If there are too many idle connections, this fraction of all connections (one in so many) is closed at once:
+/// examining all of them to close only one is too expensive.
 const BATCH: usize = 64;
-/// How long an address gets no place without another look, once no connection could be closed for it.
+/// If no connection could be closed for an address, it is refused for this long without another search.
 const NO_LOOK: Duration = Duration::from_millis(100);
 
 /// The connections of one listener.
@@ -31,7 +31,7 @@ pub(super) struct Connections {
 struct Open {
     last: u64,
     entries: HashMap<u64, Entry>,
-    /// When no connection could be closed last, and for whom.
+    /// When, and for which address, no connection could be closed.
     refused: Option<(Instant, IpAddr)>,
 }
 
@@ -42,7 +42,7 @@ struct Entry {
     leave: CancellationToken,
 }
 
-/// How well a connection can be closed: the greatest goes first.
+/// How suitable a connection is for closing; the greatest is closed first.
 type Rank = (bool, bool, Duration);
 
 impl Connections {
@@ -51,12 +51,12 @@ impl Connections {
         Self { most, reader_grace, open: Mutex::default() }
     }
 
-    /// A place for a connection from `address`, and how many others must leave for it.
+    /// A seat for a connection from `address`, and how many others must close to make room.
     ///
-    /// If there are too many connections, the idlest are closed: first of addresses that hold more than their
-    /// share, which is the same for every connected address; then of all. Then those whose clients have not
-    /// read for a while. If all are busy, one is closed of the address with the most, unless the new
-    /// connection is from there: then there is no place.
+    /// If there are too many connections, the connections that are idle longest are closed: first those of addresses
+    /// above their share, which is the same for every connected address; then any. Next come those whose clients have
+    /// not read for a while. If all are busy, one connection of the address with the most is closed. If the new
+    /// connection is from that address, it is refused instead.
     pub(super) fn enter(
         self: &Arc<Self>,
         address: IpAddr,
@@ -133,7 +133,7 @@ impl Connections {
     }
 }
 
-/// A connection's place, given back when it is dropped.
+/// A connection's seat, freed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
     connections: Arc<Connections>,
@@ -142,7 +142,7 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// Waits until the connection must leave for another.
+    /// Waits until the connection must close to make room.
     pub(super) async fn leave(&self) {
         self.leave.cancelled().await;
     }
@@ -154,7 +154,7 @@ impl Drop for Seat {
     }
 }
 
-/// Whom an address stands for: of IPv6 the /64, which one client has whole.
+/// The network that counts as one client: for IPv6 the /64, which one client usually has whole.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -177,7 +177,7 @@ mod tests {
         Arc::new(Connections::new(&limits))
     }
 
-    /// A connection with its pulse, a second after the last one.
+    /// A connection and its activity, one second after the previous one.
     async fn enter(connections: &Arc<Connections>, from: IpAddr) -> Option<(Seat, Arc<Activity>)> {
         tokio::time::advance(Duration::from_secs(1)).await;
         let activity = Arc::new(Activity::new());
@@ -189,12 +189,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_idlest_leaves_when_all_places_are_taken() {
+    async fn the_longest_idle_connection_is_closed_when_the_listener_is_full() {
         let connections = connections(3);
         let (one, two) =
             (enter(&connections, A).await.unwrap(), enter(&connections, A).await.unwrap());
         let three = enter(&connections, A).await.unwrap();
-        // The oldest was the last to be served.
+        // The oldest connection was served last.
         drop(Exchange::begin(&one.1, false, None));
         let four = enter(&connections, A).await.unwrap();
         assert_eq!([&one, &two, &three, &four].map(must_leave), [false, true, false, false]);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_above_its_share_gives_up_its_own() {
+    async fn an_address_above_its_share_loses_its_own_connections() {
         let connections = connections(4);
         let honest = enter(&connections, B).await.unwrap();
         let mut many = Vec::new();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn busy_connections_leave_only_for_another_address() {
+    async fn busy_connections_are_closed_only_for_another_address() {
         let connections = connections(3);
         let mut many = Vec::new();
         for _ in 0..3 {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_client_is_its_64() {
+    fn an_ipv6_client_is_identified_by_its_64() {
         let address = |text: &str| network(text.parse().unwrap());
         assert_eq!(address("2001:db8::1"), address("2001:db8::2:3"));
         assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));

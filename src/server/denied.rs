@@ -1,6 +1,5 @@
-//! What a client gets in the place of what it does not get: an error on the listener that clients name,
-//! and on the one that is their mirror an answer that keeps them from asking elsewhere. The one place that
-//! tells the two apart.
+//! Responses to denied requests: an error on the public listener, and on the mirror listener a response that keeps
+//! the client from falling back to the registry. Only this file distinguishes the two.
 
 use std::time::Duration;
 
@@ -20,14 +19,14 @@ use super::mirror::{self, Answer, AnswerContent, MirrorDenial, Remembered};
 use super::respond;
 use super::route::{Malformed, Wanted, wanted};
 
-/// How long the mirror listener asks again for a blob that upstream does not give now. It must end before
-/// [`ANSWER`] does.
+/// How long the mirror listener retries a blob that upstream cannot deliver at the moment. Must be shorter than
+/// [`ANSWER`].
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
-/// How long after a request the mirror listener begins its answer at the latest. containerd from 2.3 on, and docker
-/// with containerd's store, wait 30 seconds for the head of an answer, and then ask the registry itself.
+/// The latest time after a request at which the mirror listener begins its response. containerd from 2.3 on, and
+/// docker with containerd's store, wait 30 seconds for the response headers and then fall back to the registry.
 pub(super) const ANSWER: Duration = Duration::from_secs(18);
 
-/// Whether what was denied may well be there in a moment.
+/// Whether a retry may soon succeed.
 pub(super) fn is_passing(denial: &Denial) -> bool {
     match denial {
         Denial::Undecided(undecided) => match undecided.doubt {
@@ -43,7 +42,7 @@ pub(super) fn is_passing(denial: &Denial) -> bool {
 }
 
 impl Exchange<'_> {
-    /// What `deciding` about `image` comes to, unless a client of the mirror listener would wait too long for it.
+    /// The result of `deciding` about `image`; undecided if a client of the mirror listener would wait too long for it.
     pub(super) async fn in_time<T>(
         &self,
         image: impl FnOnce() -> ImageRef,
@@ -56,7 +55,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// In the place of a manifest that is not admitted.
+    /// The response for a manifest that is not admitted.
     pub(super) fn no_manifest(&self, reference: &Reference, denial: &Denial) -> Response<Body> {
         self.record(denial);
         let about = match reference {
@@ -77,8 +76,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// In the place of a blob, for which docker asks again for a while and takes the last answer, and of the tags that
-    /// it is to pull all of.
+    /// The response for a blob, which docker retries for a while, reporting the last response, and for the list of tags
+    /// when docker pulls all of them.
     pub(super) fn failed(&self, denial: &Denial) -> Response<Body> {
         let code = match denial {
             Denial::Unsatisfiable { .. } => return self.denied(denial),
@@ -95,7 +94,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// In the place of anything else.
+    /// The response for anything else.
     pub(super) fn denied(&self, denial: &Denial) -> Response<Body> {
         self.record(denial);
         respond::denied(denial, self.id, DenialStatus::NotFound)
@@ -105,9 +104,8 @@ impl Exchange<'_> {
         self.turned_away(&malformed.to_string(), || respond::malformed(malformed))
     }
 
-    /// For a request that comes to no decision: of a name that cannot be, or of somebody who may not ask.
-    /// `sentence` is what users are to read, and `otherwise` the answer where there is no other place to
-    /// ask.
+    /// The response to a request without a decision: an invalid name, or a client without permission. `sentence` is the
+    /// message for users, and `otherwise` the response on a listener whose clients have no fallback.
     pub(super) fn turned_away(
         &self,
         sentence: &str,
@@ -139,7 +137,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// The manifest of a denial that was given for a tag, which clients ask for once more by its digest.
+    /// The manifest of a recent denial of a tag, which clients request again by its digest.
     pub(super) fn denied_before(&self, reference: &Reference) -> Option<Response<Body>> {
         let Reference::Digest(digest) = reference else { return None };
         match self.remembered(digest)? {
@@ -150,7 +148,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// That there is no config of a denial's manifest.
+    /// The response for the config of a denial's manifest, which does not exist.
     pub(super) fn config_of_denial(&self, digest: &Digest) -> Option<Response<Body>> {
         match self.remembered(digest)? {
             Remembered::Config(message) => Some(respond::mirrored(Answer::no_config(&message))),
@@ -192,16 +190,16 @@ impl Exchange<'_> {
     }
 }
 
-/// What a manifest is asked for.
+/// What a requested manifest is for.
 enum About {
     Image(mirror::Form),
-    /// What is about another manifest: clients look for it beside a signed image, and take an error for
-    /// what it is.
+    /// An artifact about another manifest: clients look for it beside a signed image, and treat an error as an
+    /// ordinary error.
     Artifacts,
 }
 
 impl About {
-    /// By a reference as it stands in a path, which may be none.
+    /// Classifies a reference from a path, which may be invalid.
     fn of(reference: &str) -> Self {
         match reference.parse::<Tag>() {
             Ok(tag) if is_artifact_tag(&tag) => Self::Artifacts,

@@ -1,6 +1,6 @@
-//! Bodies of requests, which mean nothing here. A connection that is closed with bytes unread is reset, and a
-//! client that still sends its body then sees a broken pipe instead of the answer. So the body is read and
-//! dropped while the answer is on its way, within limits.
+//! Request bodies, which have no meaning here. Closing a connection with unread bytes resets it, and a client that is
+//! still sending its body then sees a broken pipe instead of the response. So the body is read and discarded, within
+//! limits, while the response is sent.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use bytes::Buf as _;
 use http_body::Body;
 use http_body_util::BodyExt as _;
 
-/// The most bytes of one body that are read: larger than most layers. Clients stop when they have the answer.
+/// The most bytes of one body that are read: more than most layers. Clients stop when they have the response.
 const MAX_BYTES: u64 = 1 << 30;
 /// How long one body is read.
 const MAX_TIME: Duration = Duration::from_secs(30);
 
-/// Reads and drops `body` until it ends or a limit is reached. Nobody waits for it.
+/// Reads and discards `body` in the background until it ends or a limit is reached.
 pub(super) fn begin<B: Body + Send + Unpin + 'static>(body: B) {
     if body.is_end_stream() {
         return;
     }
-    // It ends with the connection at the latest, which the listener closes and counts.
+    // Ends at the latest with the connection, which the listener closes and counts.
     drop(tokio::spawn(tokio::time::timeout(MAX_TIME, drain(body, MAX_BYTES))));
 }
 
@@ -44,7 +44,7 @@ mod tests {
 
     use super::*;
 
-    /// A body without an end, which counts its bytes.
+    /// A body without an end that counts its bytes.
     struct Endless(Arc<AtomicU64>);
 
     impl Body for Endless {
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_is_read_than_the_limit() {
+    async fn reading_stops_at_the_limit() {
         let read = Arc::new(AtomicU64::new(0));
         drain(Endless(read.clone()), 95).await;
         assert_eq!(read.load(Ordering::Relaxed), 100);

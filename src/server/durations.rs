@@ -1,5 +1,5 @@
-//! How long answers took, counted in buckets. Counting takes no lock, for every request counts; knows
-//! nothing of what took so long.
+//! Histograms of response times. Counting takes no lock, because every request counts. Knows nothing of what is
+//! measured.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,19 +9,19 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
-/// Upper bounds in seconds: from an answer out of memory to a cold pull of a large image.
+/// Upper bounds in seconds: from a response out of memory to a cold pull of a large image.
 const BOUNDS: [f64; 15] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5,
     10.0, 30.0,
 ];
 
-/// A histogram of durations. The clones count together.
+/// A histogram of durations. Clones share their counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Durations(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Those up to each bound and above the one before it, and those above all.
+    /// One count for each bound, of durations above the previous bound; the last is for durations above all bounds.
     within: [AtomicU64; BOUNDS.len() + 1],
     nanos: AtomicU64,
 }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_told_as_a_histogram_of_seconds() {
+    fn durations_are_exported_as_a_histogram_of_seconds() {
         let durations = Durations::default();
         let mut registry = Registry::default();
         registry.register("took", "Time", durations.clone());

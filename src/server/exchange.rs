@@ -1,5 +1,5 @@
-//! One request and its answer on a connection: whose turn it is, and whether the client takes what it
-//! requested. Measures only bytes and times.
+//! One request and its response on a connection: whether the gate or the client must act next, and whether the
+//! client reads the response. Measures only bytes and times.
 
 use std::fmt;
 use std::io::IoSlice;
@@ -17,34 +17,34 @@ use tokio::time::Instant;
 use super::idle_timeout::Activity;
 use super::load::BudgetShare;
 
-/// How many bytes of its answer a client must take within `write_timeout`, if it has as many left: of an
-/// HTTP/2 stream, whose window the client may open byte by byte.
+/// How many bytes of a response a client must read within `write_timeout`, if that many are left. Applies to HTTP/2
+/// streams, whose window a client may open byte by byte.
 const PROGRESS: u64 = 16 << 10;
-/// The end of an HTTP/2 answer is sent with its last piece if that has at most this many bytes. After a larger
-/// piece, the end waits until the client took the piece: a stream that has ended can no longer be reset.
+/// The end of an HTTP/2 response is sent with its last piece if that piece has at most this many bytes. After a larger
+/// piece, the end waits until the client has read the piece, because an ended stream can no longer be reset.
 const SMALL: usize = 16 << 10;
 
-/// One request and its answer. It ends when this is dropped: after the last byte was given to the socket.
+/// One request and its response. It ends when this is dropped, after the last byte was written to the socket.
 pub(super) struct Exchange {
     activity: Arc<Activity>,
     http2: bool,
-    /// Whether the answer waits for us, and not for the client.
+    /// Whether the response waits for the gate, not for the client.
     ours: AtomicBool,
-    /// Pieces that HTTP holds.
+    /// Pieces that hyper still holds.
     held: AtomicUsize,
     /// Since when the client has not made the required progress.
     since: AtomicU64,
-    /// Bytes taken since then.
+    /// Bytes read since then.
     taken: AtomicU64,
-    /// Wakes the answer once HTTP holds no piece of it.
+    /// Wakes the response body once hyper holds no piece of it.
     released: AtomicWaker,
-    /// What the answer's end is recorded as, if HTTP holds pieces of it then.
+    /// How to record the end of the response if hyper still holds pieces of it then.
     tail: AtomicU64,
     _place: Option<BudgetShare>,
 }
 
 impl Exchange {
-    /// Begins: the headers of the request are read.
+    /// Begins once the headers of the request are read.
     pub(super) fn begin(
         activity: &Arc<Activity>,
         http2: bool,
@@ -64,13 +64,13 @@ impl Exchange {
         })
     }
 
-    /// Until when the client must make progress, if it is its turn.
+    /// When the client must have made progress, if it must act next.
     pub(super) fn deadline(&self, write_timeout: Duration) -> Option<Instant> {
         let theirs = !self.ours.load(Ordering::Relaxed);
         theirs.then(|| self.activity.at(self.since.load(Ordering::Relaxed)) + write_timeout)
     }
 
-    /// The client did not make progress in time: its stream is about to be reset.
+    /// The client did not make progress in time; its stream is about to be reset.
     pub(super) fn stalled(&self) {
         self.activity.stalled();
     }
@@ -116,13 +116,13 @@ impl fmt::Debug for Exchange {
     }
 }
 
-/// A body that reports whose turn it is: ours while the body is not ready, the client's once the body gave a
-/// piece and is not polled for more.
+/// A body that reports who must act next: the gate while the body is not ready, the client after the body returned a
+/// piece and until it is polled again.
 #[derive(Debug)]
 pub(super) struct Reported<B> {
     body: B,
     exchange: Arc<Exchange>,
-    /// Whether the end must wait until the last piece was taken.
+    /// Whether the end must wait until the client has read the last piece.
     end_waits: bool,
     ended: bool,
 }
@@ -132,7 +132,7 @@ impl<B> Reported<B> {
         Self { body, exchange, end_waits: false, ended: false }
     }
 
-    /// Whether the end may be sent: an HTTP/2 stream stays open while HTTP holds a large piece of it.
+    /// Whether the end may be sent: an HTTP/2 stream stays open while hyper holds a large piece of it.
     fn poll_end(&self, cx: &Context<'_>) -> Poll<()> {
         let held = || self.exchange.held.load(Ordering::SeqCst) > 0;
         if !self.end_waits || !held() {
@@ -185,7 +185,7 @@ impl<B> Drop for Reported<B> {
     }
 }
 
-/// A piece of an answer that HTTP holds until the socket has taken it.
+/// A piece of a response that hyper holds until it is written to the socket.
 #[derive(Debug)]
 pub(super) struct Piece<D> {
     data: D,

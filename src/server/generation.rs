@@ -1,5 +1,5 @@
-//! What requests are answered with, which is replaced as a whole when the configuration is read again: a
-//! request that has begun goes on with what it began with.
+//! The configuration-dependent state for requests. A reload replaces it as a whole; requests in progress finish with
+//! the state that they started with.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::gate::Gate;
 use super::config::DenialStatus;
 use super::route::Names;
 
-/// What one reading of the configuration made.
+/// The state built from one version of the configuration.
 #[derive(Debug)]
 pub struct Generation {
-    /// Which reading it was, counted from 1.
+    /// The number of the version, starting at 1.
     pub number: u64,
     pub gate: Gate,
     pub clients: Clients,
@@ -22,7 +22,7 @@ pub struct Generation {
     pub denial_status: DenialStatus,
 }
 
-/// The generation that answers now. The clones are one.
+/// The current generation. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Generations(Arc<ArcSwap<Generation>>);
 
@@ -31,12 +31,12 @@ impl Generations {
         Self(Arc::new(ArcSwap::from_pointee(first)))
     }
 
-    /// For one request.
+    /// The generation for one request.
     pub fn current(&self) -> Arc<Generation> {
         self.0.load_full()
     }
 
-    /// Answers what comes from now on with `next`.
+    /// Uses `next` for all new requests.
     pub fn replace(&self, next: Generation) {
         self.0.store(Arc::new(next));
     }

@@ -1,6 +1,5 @@
-//! The table of contents of the proxy: each route's one call and its one answer. Decides nothing
-//! itself: names are [`Route`]'s, trust the gate's, headers `respond`'s, and the answers to denials
-//! `denied`'s.
+//! Connects each route to one call and one response. Decides nothing itself: [`Route`] parses names, the gate decides
+//! about trust, `respond` builds responses, and `denied` responds to denials.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,43 +33,42 @@ use super::objection::Objection;
 use super::respond::{self, Listed};
 use super::route::{Malformed, Route};
 
-/// The public service: answers every request of every client.
+/// The public service: responds to every request of every client.
 #[derive(Debug)]
 pub struct Proxy {
     generations: Generations,
     pub(super) load: Load,
     pub(super) metrics: Metrics,
     pub(super) audit: Audit,
-    /// The denials that were given on the mirror listener.
+    /// Recent denials on the mirror listener.
     pub(super) denials: Memory,
 }
 
-/// One request, as far as its answer depends on it.
+/// One request, as far as its response depends on it.
 pub(super) struct Exchange<'a> {
     pub(super) proxy: &'a Proxy,
     gate: &'a Gate,
     pub(super) denial_status: DenialStatus,
     pub(super) listener: ListenerKind,
     pub(super) client: SocketAddr,
-    /// Who that is, where clients are asked.
+    /// The authenticated user, if any.
     pub(super) user: Option<Arc<str>>,
     pub(super) path: &'a str,
     pub(super) headers: &'a HeaderMap,
     pub(super) head: bool,
     pub(super) id: RequestId,
     pub(super) started: Instant,
-    /// Until when the answer must begin, if the client waits no longer.
+    /// When the response must begin, if the client does not wait longer.
     pub(super) answer_by: Option<tokio::time::Instant>,
 }
 
 impl Proxy {
-    /// Answers with `generations` within `load`, counts in `metrics`, and records in `audit`.
+    /// Serves with `generations` within `load`, counts in `metrics`, and records in `audit`.
     pub fn new(generations: Generations, load: Load, metrics: Metrics, audit: Audit) -> Self {
         Self { generations, load, metrics, audit, denials: Memory::new() }
     }
 
-    /// Answers `request` of `client`, which came to that listener. A body that it sends is read after that, and means
-    /// nothing.
+    /// Responds to a `request` of `client` on that listener. Its body, which has no meaning, is read afterwards.
     pub async fn handle<B>(
         &self,
         listener: ListenerKind,
@@ -115,7 +113,7 @@ impl Proxy {
             turn = Box::pin(self.load.list_turn()).await;
             refused = turn.is_none().then(|| exchange.list(None));
         }
-        // What is not a manifest is on the heap: the room for it is not carried around for one.
+        // Other routes are on the heap, so that manifest requests do not carry their space around.
         let response = match (refused, route) {
             (Some(refused), _) => refused,
             (None, Err(malformed)) => exchange.malformed(&malformed),
@@ -181,7 +179,7 @@ impl Proxy {
     }
 }
 
-/// Whether the answer is a list, which is counted by its bytes.
+/// Whether the response is a list, whose bytes are limited.
 fn is_list(route: &Result<Route, Malformed>) -> bool {
     matches!(route, Ok(Route::Tags { .. } | Route::Referrers { .. } | Route::TrustMetadata { .. }))
 }
@@ -201,15 +199,14 @@ fn kind(route: &Result<Route, Malformed>) -> RequestKind {
     }
 }
 
-/// What a client reads whose list must wait.
-const TOO_MANY_LISTS: &str =
-    "too many bytes of lists wait for their clients: repeat the request later";
-/// What a client reads whose request was sent by this gate.
-const LOOP: &str = "this gate sent the request itself (its name is in Via): an upstream's `url`, or a place that \
+/// The message when too many bytes of lists wait.
+const TOO_MANY_LISTS: &str = "too many lists are being sent to clients; retry later";
+/// The message for a request that this gate sent itself.
+const LOOP: &str = "this gate sent the request itself (its name is in Via): an upstream's `url`, or an address that \
                     the upstream redirects to, leads back to the gate";
 
 impl Exchange<'_> {
-    /// The answer to a request that is refused whatever the gate would decide.
+    /// The response to a request that is refused whatever the gate would decide.
     fn refused(&self, head: &Parts) -> Option<Response<Body>> {
         if let Some(objection) = head.extensions.get::<Objection>().copied() {
             let answer = || respond::objection(objection, head.version);
@@ -218,12 +215,12 @@ impl Exchange<'_> {
         via::was_here(&head.headers).then(|| respond::looped(LOOP))
     }
 
-    /// A list, or the answer while there is no room for it.
+    /// The response with a list, or the error if there is no room for it.
     fn list(&self, list: Option<Response<Body>>) -> Response<Body> {
         list.unwrap_or_else(|| self.turned_away(TOO_MANY_LISTS, || respond::busy(TOO_MANY_LISTS)))
     }
 
-    /// What the client is told where it may not have what it asks for, signed or not.
+    /// The error response for a client that may not request this, signed or not; `None` if it may.
     async fn authorize(
         &mut self,
         clients: &Clients,
@@ -261,9 +258,8 @@ impl Exchange<'_> {
         if clients.may_pull(&client, registry, repository) {
             return None;
         }
-        let sentence = format!(
-            "{client} may not pull {registry}/{repository}: no [[clients.rule]] of the gate gives it"
-        );
+        let sentence =
+            format!("{client} may not pull {registry}/{repository}: no [[clients.rule]] grants it");
         Some(self.turned_away(&sentence, || respond::not_given(&sentence)))
     }
 
@@ -277,7 +273,7 @@ impl Exchange<'_> {
         if let Some(again) = self.denied_before(&image.reference) {
             return again;
         }
-        // On the heap: what is around this is moved several times for each request, by hyper and by what waits for it.
+        // On the heap, because hyper and its callers move the enclosing future several times per request.
         let decision = Box::pin(self.gate.admit(image));
         match self.in_time(|| image.clone(), decision).await {
             Ok(admitted) => {
@@ -294,7 +290,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Docker asks a mirror for an image's config only once, and the registry itself after any error.
+    /// Checks that the config can be fetched: docker requests it from a mirror only once, and then falls back.
     async fn config_is_there(&self, image: &ImageRef, admitted: &Admitted) -> Result<(), Denial> {
         let fetching = patiently(PATIENCE, is_passing, || self.gate.fetch_config(image, admitted));
         self.in_time(|| image.clone(), fetching).await
@@ -312,8 +308,7 @@ impl Exchange<'_> {
         if let Some(none) = self.config_of_denial(&digest) {
             return none;
         }
-        // What the client has is looked at before a range (RFC 9110, 13.2.2), which is of what GET
-        // sends (14.2).
+        // Conditions take precedence over ranges (RFC 9110, 13.2.2), which apply to GET only (14.2).
         let unchanged = conditions::is_unchanged(self.headers, name.etag());
         if unchanged || self.head {
             let found = gate.blob_length(registry, repository, &digest);
@@ -341,8 +336,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// The referrers of a manifest that is not served: an empty list, unless a rule denies the manifest. The distribution-spec forbids
-    /// a 404 ("Listing Referrers"), and clients would look under a tag then.
+    /// The referrers of a denied manifest: an empty list, unless a rule denies the manifest. The distribution-spec
+    /// forbids a 404 ("Listing Referrers"), on which clients would try the referrers tag.
     fn no_referrers(&self, denial: Denial) -> Result<ReferrerList, Denial> {
         match denial {
             Denial::Refused(_) if denial.denied_by().is_some() => Err(denial),

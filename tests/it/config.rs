@@ -161,12 +161,12 @@ fn every_wrong_value_of_the_listeners_and_the_store_is_told() {
         r#"
 [server]
 listen = "localhost:5050" #! server.listen: "localhost:5050" is no address to listen on: write
-tls_cert = "tls/server.crt" #! server.tls_cert: `tls_key` goes with it
+tls_cert = "tls/server.crt" #! server.tls_cert: needs `tls_key`, too
 max_connections = 0 #! server.max_connections: a whole number from 1 to 1000000, found 0
-max_header_bytes = "1KiB" #! server.max_header_bytes: from "8KiB"
+max_header_bytes = "1KiB" #! server.max_header_bytes: expected from "8KiB"
 handshake_timeout = 10 #! server.handshake_timeout: expected a text in quotes
 header_timeout = "10" #! server.header_timeout: is no duration
-idle_timeout = "0s" #! server.idle_timeout: within no time
+idle_timeout = "0s" #! server.idle_timeout: must be greater than zero
 write_timeout = "-1s" #! server.write_timeout: is no duration
 drain_timeout = true #! server.drain_timeout: expected a text in quotes
 tls_keys = "x" #! server.tls_keys: did you mean `tls_key`?
