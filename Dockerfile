@@ -1,11 +1,12 @@
-# Countersign in an image: built in one stage, run as nobody in a small other one.
+# An image of Countersign: one stage builds the program, a small second stage runs it as an unprivileged user.
 #
 #   docker build --tag countersign .
 #   docker run --publish 5050:5050 --volume "$PWD/countersign.toml:/etc/countersign/countersign.toml:ro" \
 #       --volume countersign-store:/var/lib/countersign countersign
 #
-# In the config: `listen = "0.0.0.0:5050"`, who may pull (`[clients]`), and `path = "/var/lib/countersign"` of the store. Another base image:
-# BUILDER needs a Rust toolchain, a C compiler and the system's root certificates, RUNTIME the same or a newer glibc.
+# In the configuration, set `listen = "0.0.0.0:5050"`, `[clients]` (who may pull), and `path = "/var/lib/countersign"` in
+# `[store]`. To use other base images: BUILDER needs a Rust toolchain, a C compiler and the root certificates of the system;
+# RUNTIME needs the same or a newer glibc.
 ARG BUILDER=rust:1-bookworm
 ARG RUNTIME=debian:bookworm-slim
 

@@ -1,4 +1,4 @@
-# Debian's notary-server and notary-signer 0.7, and what makes their certificates.
+# notary-server and notary-signer 0.7 as packaged by Debian, and a script that creates their certificates.
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 RUN apt-get update && apt-get install -y --no-install-recommends notary openssl \

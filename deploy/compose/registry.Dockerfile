@@ -1,4 +1,4 @@
-# Debian's docker-registry (distribution 2.8).
+# docker-registry (distribution 2.8) as packaged by Debian.
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 RUN apt-get update && apt-get install -y --no-install-recommends docker-registry \

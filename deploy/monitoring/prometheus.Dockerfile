@@ -1,4 +1,4 @@
-# Debian's prometheus.
+# Prometheus as packaged by Debian.
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 RUN apt-get update && apt-get install -y --no-install-recommends prometheus \
