@@ -1,8 +1,9 @@
-//! What one connection is doing: whose turn it is, and since when. Its parts report, and its supervisor asks
-//! whether the client has been silent for too long. Knows only times and counts.
+//! The activity of one connection: whether the gate or the client must act next, and since when. The parts of the
+//! connection report here, and its task asks whether the client has been silent for too long. Knows only times and
+//! counts.
 //!
-//! hyper's own header timeout also runs while a kept connection is merely idle, and it has none for a
-//! client that leaves an HTTP/2 window shut; so both are judged here.
+//! hyper's own header timeout also runs while a kept-alive connection is merely idle, and hyper has no timeout for a
+//! client that keeps an HTTP/2 window closed. So both are measured here.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -13,34 +14,34 @@ use tokio::time::Instant;
 
 use super::limits::Limits;
 
-/// Stands for no time in the atomics below, which are milliseconds since `opened`.
+/// Means "no time" in the atomics below, which hold milliseconds since `opened`.
 const NEVER: u64 = u64::MAX;
-/// A ping has 17 bytes, and a TLS record around it at most 29 more.
+/// A ping has 17 bytes, and its TLS record adds at most 29.
 const LARGEST_PING: usize = 64;
 
-/// What one connection is doing.
+/// The activity of one connection.
 #[derive(Debug)]
 pub(super) struct Activity {
     opened: Instant,
     http2: AtomicBool,
-    /// Requests whose answers are not finished.
+    /// Requests whose responses are not finished.
     open: AtomicUsize,
-    /// Of those, how many wait for us and not for their client.
+    /// How many of those wait for the gate, not for the client.
     ours: AtomicUsize,
     /// Since when the headers of a request are being read.
     head_since: AtomicU64,
     /// Since when there is no request.
     idle_since: AtomicU64,
-    /// When it last was the client's turn anew: bytes left, or our own work ended.
+    /// When the client last had to act next anew: bytes were sent, or the gate finished its part.
     moved: AtomicU64,
-    /// Whether a stream was reset that the client did not read, and the client has done nothing since.
+    /// Whether a stream was reset because the client did not read it, and the client has done nothing since.
     stalled: AtomicBool,
     /// Whether the connection ends without waiting for its client.
     severed: AtomicBool,
     tails: Mutex<Tails>,
 }
 
-/// Answers that ended while HTTP/2 still held a small piece of them, each with the time of its end.
+/// Responses that ended while HTTP/2 still held a small piece of them, with the time when each ended.
 #[derive(Debug, Default)]
 struct Tails {
     last: u64,
@@ -50,27 +51,27 @@ struct Tails {
 /// How a client was silent for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Silence {
-    /// It does not finish its headers.
+    /// It did not finish its headers.
     Header,
-    /// It requests nothing.
+    /// It sent no request.
     Idle,
-    /// It does not take what it requested.
+    /// It did not read the response.
     Reader,
 }
 
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// A request, for so long.
+    /// A request, for this long.
     Request(Duration),
-    /// Its client, which has taken nothing for so long.
+    /// Its client, which has read nothing for this long.
     Reader(Duration),
-    /// Us; the client was last served so long ago.
+    /// The gate; the client was last served this long ago.
     Us(Duration),
 }
 
 impl Activity {
-    /// Of a connection that has just been opened: its headers are being waited for.
+    /// The activity of a new connection, which waits for headers.
     pub(super) fn new() -> Self {
         Self {
             opened: Instant::now(),
@@ -86,12 +87,12 @@ impl Activity {
         }
     }
 
-    /// The handshake is over: the time for headers starts here.
+    /// The handshake is complete: the time limit for headers starts.
     pub(super) fn shaken(&self) {
         self.head_since.store(self.now(), Relaxed);
     }
 
-    /// Bytes came. On HTTP/2 they may be no headers at all, so there only idleness counts.
+    /// Bytes arrived. On HTTP/2 they need not be headers, so there only idle time counts.
     pub(super) fn received(&self) {
         let waiting = self.open.load(Relaxed) == 0 && self.head_since.load(Relaxed) == NEVER;
         if waiting && !self.http2.load(Relaxed) {
@@ -99,7 +100,7 @@ impl Activity {
         }
     }
 
-    /// As many bytes left. HTTP/2's own pings leave also to a client that takes nothing.
+    /// `bytes` were sent. HTTP/2's own pings are sent even to a client that reads nothing.
     pub(super) fn sent(&self, bytes: usize) {
         if bytes > LARGEST_PING || !self.http2.load(Relaxed) {
             self.moved.store(self.now(), Relaxed);
@@ -107,7 +108,7 @@ impl Activity {
         }
     }
 
-    /// A request's headers are read.
+    /// The headers of a request are complete.
     pub(super) fn begin(&self, http2: bool) {
         if http2 {
             self.http2.store(true, Relaxed);
@@ -118,7 +119,7 @@ impl Activity {
         self.stalled.store(false, Relaxed);
     }
 
-    /// A request and its answer ended, when it was our turn or the client's.
+    /// A request and its response ended; `ours` is whether the gate had to act next.
     pub(super) fn end(&self, ours: bool) {
         if ours {
             self.ours.fetch_sub(1, Relaxed);
@@ -127,12 +128,12 @@ impl Activity {
         self.open.fetch_sub(1, Relaxed);
     }
 
-    /// An answer waits for us.
+    /// A response starts to wait for the gate.
     pub(super) fn ours_begins(&self) {
         self.ours.fetch_add(1, Relaxed);
     }
 
-    /// An answer that waited for us waits for its client.
+    /// A response that waited for the gate now waits for its client.
     pub(super) fn ours_ends(&self) {
         self.moved.store(self.now(), Relaxed);
         self.ours.fetch_sub(1, Relaxed);
@@ -143,12 +144,12 @@ impl Activity {
         self.open.load(Relaxed)
     }
 
-    /// A stream is reset, because the client did not take it.
+    /// A stream is reset because the client did not read it.
     pub(super) fn stalled(&self) {
         self.stalled.store(true, Relaxed);
     }
 
-    /// From now on, closing the connection discards what the client has not taken.
+    /// From now on, closing the connection discards what the client has not read.
     pub(super) fn sever(&self) {
         self.severed.store(true, Relaxed);
     }
@@ -157,7 +158,7 @@ impl Activity {
         self.severed.load(Relaxed)
     }
 
-    /// An answer ended, and HTTP/2 still holds a piece of it; gives its number, which is not 0.
+    /// A response ended while HTTP/2 still holds a piece of it; returns the response's number, which is not 0.
     pub(super) fn tail_begins(&self) -> u64 {
         let now = self.now();
         let mut tails = self.tails();
@@ -167,7 +168,7 @@ impl Activity {
         number
     }
 
-    /// The last piece of that answer is gone.
+    /// The last piece of that response was sent.
     pub(super) fn tail_ends(&self, number: u64) {
         self.tails().since.remove(&number);
     }
@@ -192,7 +193,7 @@ impl Activity {
         }
     }
 
-    /// Until when the client may be silent, if it is its turn.
+    /// Until when the client may be silent, if it must act next.
     fn deadline(&self, limits: &Limits) -> Option<(Instant, Silence)> {
         let open = self.open.load(Relaxed);
         if open == 0 && self.stalled.load(Relaxed) {
@@ -234,7 +235,7 @@ impl Activity {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(NEVER - 1)
     }
 
-    /// The instant so many milliseconds after it was opened.
+    /// The instant that many milliseconds after the connection was opened.
     pub(super) fn at(&self, since: u64) -> Instant {
         self.opened + Duration::from_millis(since)
     }
@@ -267,12 +268,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_new_connection_has_the_time_of_a_header() {
+    async fn a_new_connection_has_the_header_timeout() {
         assert_eq!(silence(&Activity::new()).await, (Silence::Header, 10));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn between_requests_it_may_be_idle_until_the_next_begins() {
+    async fn a_connection_may_be_idle_between_requests() {
         let activity = Arc::new(Activity::new());
         drop(Exchange::begin(&activity, false, None));
         assert_eq!(silence(&activity).await, (Silence::Idle, 60));
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn our_own_slowness_is_not_the_clients() {
+    async fn time_spent_by_the_gate_does_not_count_against_the_client() {
         let activity = Arc::new(Activity::new());
         let exchange = Exchange::begin(&activity, true, None);
         let hour = Duration::from_secs(3600);
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_rest_of_an_answer_must_be_taken_though_others_are_in_progress() {
+    async fn the_rest_of_a_response_must_be_read_while_others_are_in_progress() {
         let activity = Arc::new(Activity::new());
         let other = Exchange::begin(&activity, true, None);
         let exchange = Exchange::begin(&activity, true, None);
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_of_a_large_answer_waits_until_its_last_piece_was_taken() {
+    async fn the_end_of_a_large_response_waits_until_its_last_piece_is_read() {
         for (http2, length, waits) in
             [(true, 17 << 10, true), (true, 16 << 10, false), (false, 17 << 10, false)]
         {

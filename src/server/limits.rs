@@ -1,58 +1,54 @@
-//! Every ceiling and time limit of a listener, in one place. Knows of protocols only their names.
+//! All limits and timeouts of a listener. Knows protocols only by name.
 
 use std::time::Duration;
 
-/// Which versions of HTTP a listener offers.
+/// The HTTP versions that a listener offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Versions {
     Http1AndHttp2,
-    /// For answers with a reason phrase, which HTTP/2 has not.
+    /// For responses with a reason phrase, which HTTP/2 does not have.
     OnlyHttp1,
 }
 
-/// How much, how many and how long a listener allows its clients.
+/// The limits and timeouts for the clients of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub versions: Versions,
-    /// Connections at once. If there are more, the idlest are closed.
+    /// Open connections. If there are more, those that are idle longest are closed.
     pub max_connections: usize,
-    /// How long the client of a connection may not read before the connection counts as idle where there are
-    /// too many.
+    /// If there are too many connections, one whose client has not read for this long counts as idle.
     pub reader_grace: Duration,
-    /// Requests in progress on all listeners together. More are answered with 503, but for the only one of a
+    /// Requests in progress on all listeners together. Further requests get 503, except the only request of a
     /// connection.
     pub max_requests: usize,
-    /// Bytes of tag lists, lists of referrers and trust metadata that clients have not taken yet, of all
-    /// listeners together. More are answered with 503.
+    /// Bytes of tag lists, lists of referrers and trust metadata that clients have not read yet, on all listeners
+    /// together. Further lists get 503.
     pub max_list_bytes: usize,
-    /// Requests at once on one HTTP/2 connection. Clients pull a few layers at once, and open another
-    /// connection where they need more.
+    /// Concurrent requests on one HTTP/2 connection. Clients pull a few layers at once, and open another connection if
+    /// they need more.
     pub max_streams: u32,
-    /// Bytes of one request's line and headers; more is answered with 431. At least
-    /// [`Limits::MIN_HEADER_BYTES`].
+    /// Bytes of the request line and headers; a larger request gets 431. At least [`Limits::MIN_HEADER_BYTES`].
     pub max_header_bytes: u32,
-    /// From the accepted connection to its last TLS handshake message.
+    /// From the accepted connection to the end of the TLS handshake.
     pub handshake_timeout: Duration,
-    /// From the accepted connection, or from the first byte of a later request, to the end of that
-    /// request's headers.
+    /// From the accepted connection, or from the first byte of a later request, to the end of the request's headers.
     pub header_timeout: Duration,
-    /// How long a connection may stay open with no request on it.
+    /// How long a connection may stay open without a request.
     pub idle_timeout: Duration,
-    /// How long a client may take nothing of an answer.
+    /// How long a client may read nothing of a response.
     pub write_timeout: Duration,
-    /// How often an HTTP/2 client is asked whether it is still there, and how long it may take to
-    /// say so.
+    /// How often an HTTP/2 client is pinged, and how long it may take to reply.
     pub ping_interval: Duration,
-    /// How long started answers may go on after the order to stop.
+    /// How long responses in progress may continue after shutdown was requested.
     pub drain_timeout: Duration,
     /// How long to wait after an error of accept(2), such as too many open files.
     pub accept_pause: Duration,
-    /// How often the certificate and its key are looked at for changes.
+    /// How often the certificate and its key are checked for changes.
     pub tls_poll: Duration,
 }
 
 impl Limits {
-    /// The smallest `max_header_bytes`: hyper's read buffer is never less.
+    /// The smallest `max_header_bytes`, which is the size of hyper's read buffer.
     pub const MIN_HEADER_BYTES: u32 = 8 << 10;
 }
 

@@ -1,20 +1,20 @@
-//! To which listener a request came. What is admitted is the same on both; only what a client gets
-//! instead of a manifest depends on it.
+//! Which listener a request arrived on. Both admit the same content; they differ only in the response to a denied
+//! request.
 
 use std::fmt;
 
 use http::HeaderMap;
 
-/// Whom a listener is for.
+/// The clients that a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerKind {
-    /// Clients that name the gate, or have no other place to ask: a denial is an error.
+    /// Clients that name the gate or have no fallback: a denial is an error.
     Clients,
-    /// Clients for which the gate is a mirror that they leave after any error: a denial is made to stick.
+    /// Clients that use the gate as a mirror and fall back after any error: a denial must be final.
     Mirror(Scheme),
 }
 
-/// How clients reach a listener.
+/// How clients connect to a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     Http,
@@ -22,7 +22,7 @@ pub enum Scheme {
 }
 
 impl ListenerKind {
-    /// The word by which it is recorded; none for the usual one.
+    /// The name in records; `None` for the public listener.
     pub(super) const fn recorded(self) -> Option<&'static str> {
         match self {
             Self::Clients => None,
@@ -32,7 +32,7 @@ impl ListenerKind {
 }
 
 impl Scheme {
-    /// The scheme that the client of a request with these headers used: a proxy before the listener may end TLS.
+    /// The scheme that the client of a request with these headers used: a proxy in front may terminate TLS.
     pub(super) fn seen_by(self, headers: &HeaderMap) -> Self {
         let forwarded = headers.get("x-forwarded-proto").map(|value| value.as_bytes());
         if forwarded == Some(b"https") { Self::Https } else { self }

@@ -1,5 +1,5 @@
-//! The limits that all listeners of one process share: requests in progress and bytes of lists. Counts how
-//! often a limit was reached. Knows nothing of connections or of what is requested.
+//! The limits that all listeners of one process share: requests in progress and bytes of lists. Counts how often each
+//! limit was reached. Knows nothing of connections or of the content of requests.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,30 +16,30 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::limits::Limits;
 use crate::gate::{Denial, Doubt, Shortage, Undecided};
 
-/// The most requests in progress on one connection while more than half of all places are taken.
+/// The most requests in progress on one connection while more than half of the capacity is in use.
 const CROWDED_SHARE: usize = 16;
 
-/// The most lists that are fetched and built at once: one may have 16 MiB.
+/// The most lists that are fetched and built at once; each may have 16 MiB.
 const LISTS_AT_ONCE: usize = 16;
 /// How long a request for a list waits for its turn.
 const LIST_WAIT: Duration = Duration::from_secs(1);
 
-/// A limit that was reached, and what happened then.
+/// A limit that was reached, and the consequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reached {
-    /// A blob was answered with 503, because too many blobs of its registry were in progress or waited.
+    /// A blob got 503, because too many blobs of its registry were in progress or waiting.
     Blobs,
     /// A connection was closed or refused, because there were too many.
     Connections,
-    /// A list was answered with 503, because too many bytes of lists waited for their clients.
+    /// A list got 503, because too many bytes of lists were waiting for their clients.
     Lists,
-    /// A request was answered with 503, because too many were in progress.
+    /// A request got 503, because too many were in progress.
     Requests,
-    /// A request was answered with 503, because too many requests for unknown names were in progress or waited.
+    /// A request got 503, because too many requests for unknown names were in progress or waiting.
     UnknownNames,
-    /// A request was answered with 503, because too many requests to its registry were in progress.
+    /// A request got 503, because too many requests to its registry were in progress.
     UpstreamRequests,
-    /// An answer was cut off, because its client did not take it.
+    /// A response was aborted, because its client did not read it.
     WriteTimeout,
 }
 
@@ -75,7 +75,7 @@ struct Labels {
     limit: Reached,
 }
 
-/// What the listeners of one process share. The clones are one.
+/// The load that the listeners of one process share. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Load {
     requests: Arc<Budget>,
@@ -85,7 +85,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Nothing is in progress yet.
+    /// With nothing in progress.
     pub fn new(limits: &Limits) -> Self {
         let reached = Family::<Labels, Counter>::default();
         for limit in Reached::ALL {
@@ -99,20 +99,19 @@ impl Load {
         }
     }
 
-    /// The same, counted in `registry`.
+    /// The same, with its metrics registered in `registry`.
     pub fn registered(limits: &Limits, registry: &mut Registry) -> Self {
         let load = Self::new(limits);
         registry.register(
             "countersign_limit_reached",
-            "How often a limit of the gate was reached, by limit",
+            "How often each limit of the gate was reached",
             load.reached.clone(),
         );
         load
     }
 
-    /// A place for a request on a connection with `others` requests in progress; `None` if the request must
-    /// be refused. A connection always gets a place for one request, so nobody can keep others out with
-    /// requests alone.
+    /// A slot for a request on a connection with `others` requests in progress; `None` if the request must be refused. A
+    /// connection always gets a slot for one request, so nobody can shut others out with requests alone.
     pub(super) fn admit_request(&self, others: usize) -> Option<BudgetShare> {
         let taken = self.requests.used.fetch_add(1, Relaxed);
         let place = BudgetShare(Arc::clone(&self.requests), 1);
@@ -124,8 +123,8 @@ impl Load {
         Some(place)
     }
 
-    /// The turn of a list to be fetched and built; `None` if too many bytes of lists wait for their clients, or
-    /// too many lists for their turn.
+    /// The permission to fetch and build a list; `None` if too many bytes of lists wait for their clients, or too many
+    /// lists wait for this permission.
     pub(super) async fn list_turn(&self) -> Option<OwnedSemaphorePermit> {
         if self.lists.used.load(Relaxed) < self.lists.most {
             let turn = Arc::clone(&self.turns).acquire_owned();
@@ -137,8 +136,8 @@ impl Load {
         None
     }
 
-    /// `list`, counted until its last byte is sent or dropped; `None` if it must not be sent now. A list that
-    /// is longer than the limit is sent if it is the only one.
+    /// `list`, counted until its last byte is sent or dropped; `None` if it must not be sent now. A list above the limit
+    /// is sent if it is the only one.
     pub(super) fn admit_list(&self, list: Bytes) -> Option<Bytes> {
         let used = self.lists.used.fetch_add(list.len(), Relaxed);
         let place = BudgetShare(Arc::clone(&self.lists), list.len());
@@ -146,11 +145,11 @@ impl Load {
             self.count(Reached::Lists);
             return None;
         }
-        // Every slice of these bytes keeps the place.
+        // Every slice of these bytes keeps the reservation.
         Some(Bytes::from_owner(Counted { list, _place: place }))
     }
 
-    /// Counts the limit that made the gate too busy for a request, if that is why it was denied.
+    /// Counts the limit that was reached, if that is why the request was denied.
     pub(super) fn count_busy(&self, denial: &Denial) {
         let Denial::Undecided(Undecided { doubt: Doubt::GateBusy(shortage), .. }) = denial else {
             return;
@@ -179,7 +178,7 @@ impl Budget {
     }
 }
 
-/// A part of a budget, given back when it is dropped.
+/// A part of a budget, returned when it is dropped.
 #[derive(Debug)]
 pub(super) struct BudgetShare(Arc<Budget>, usize);
 
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_always_gets_a_place_for_one_request() {
+    fn a_connection_always_gets_a_slot_for_one_request() {
         let load = load(3, 0);
         let places: Vec<_> = (0..3).map(|others| load.admit_request(others).unwrap()).collect();
         assert!(load.admit_request(1).is_none());
@@ -221,15 +220,18 @@ mod tests {
     }
 
     #[test]
-    fn one_connection_cannot_take_the_second_half_of_the_places() {
+    fn one_connection_cannot_take_the_second_half_of_the_slots() {
         let load = load(100, 0);
         let places: Vec<_> = (0..).map_while(|others| load.admit_request(others)).collect();
         assert_eq!(places.len(), 50);
-        assert!(load.admit_request(CROWDED_SHARE - 1).is_some(), "others still get places");
+        assert!(
+            load.admit_request(CROWDED_SHARE - 1).is_some(),
+            "other connections still get slots"
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lists_wait_for_their_turn_and_not_for_long() {
+    async fn lists_wait_only_briefly_for_their_turn() {
         let load = load(0, 100);
         let mut turns = Vec::new();
         for _ in 0..LISTS_AT_ONCE {
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_bytes_of_a_list_count_until_its_last_slice_is_gone() {
+    async fn the_bytes_of_a_list_count_until_its_last_slice_is_dropped() {
         let load = load(0, 100);
         let mut first = load.admit_list(Bytes::from(vec![b'x'; 60])).unwrap();
         assert!(load.list_turn().await.is_some());
@@ -252,7 +254,7 @@ mod tests {
         drop(tail);
         let long = load.admit_list(Bytes::from(vec![b'x'; 1000]));
         let long = long.unwrap();
-        assert_eq!(long.len(), 1000, "a list that is longer than the limit is sent alone");
+        assert_eq!(long.len(), 1000, "a list above the limit is sent alone");
         assert!(load.list_turn().await.is_none());
         drop(long);
         assert!(load.list_turn().await.is_some());

@@ -1,7 +1,7 @@
-//! How a client of the mirror listener that has no valid credentials is told to send some. docker's classic
-//! store answers a Basic challenge itself if it has no password, and then asks Docker Hub. A token endpoint
-//! can deny it for good. containers/image is the other way round: it leaves a mirror whose token endpoint
-//! denies it, and takes the denial of a manifest as final. So each gets the challenge that holds.
+//! The challenge for a client of the mirror listener without valid credentials. docker's classic store, if it has no
+//! password, answers a Basic challenge itself and then falls back to Docker Hub, but accepts a denial by a token
+//! endpoint as final. containers/image does the opposite: it leaves a mirror whose token endpoint denies it, but
+//! accepts the denial of a manifest as final. So each gets the challenge after which a denial is final.
 
 use http::header::{HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Response};
@@ -15,15 +15,15 @@ use super::mirror::MirrorDenial;
 use super::respond;
 use super::route::TOKEN_PATH;
 
-/// How a request of docker's classic store begins to name its client; others with its transport are no harm.
+/// How the User-Agent of docker's classic store begins. Other clients with the same transport are unaffected.
 const DOCKER: &[u8] = b"docker/";
 /// RFC 7617.
 const BASIC: HeaderValue = HeaderValue::from_static(r#"Basic realm="countersign""#);
-/// What a docker that has no password for the gate can do.
-const HINT: &str = "docker sends a mirror the password that is stored for Docker Hub";
+/// Advice for a docker that has no password for the gate.
+const HINT: &str = "docker sends mirrors the password stored for Docker Hub";
 
 impl Exchange<'_> {
-    /// The answer to a client that is not let in for that reason.
+    /// The response to a client that is not authenticated.
     pub(super) fn unauthorized(
         &self,
         why: Unauthorized,
@@ -50,13 +50,12 @@ impl Exchange<'_> {
         }
     }
 
-    /// A token for the user whose password came with the request, on the mirror listener of a gate with
-    /// passwords.
+    /// A token for the user whose password is in the request, on the mirror listener of a gate with passwords.
     pub(super) async fn token(&self, method: &Method, clients: &Clients) -> Response<Body> {
         if self.listener == ListenerKind::Clients || !clients.takes_passwords() {
             return respond::not_found();
         }
-        // A POST brings a refresh token, and the gate issues none.
+        // A POST sends a refresh token, and the gate issues none.
         let issued = match *method {
             Method::GET | Method::HEAD => clients.token(self.headers, self.client.ip()).await,
             _ => Err(Unauthorized::Wrong),
@@ -67,14 +66,14 @@ impl Exchange<'_> {
         }
     }
 
-    /// The denial at the token endpoint, which docker takes as final.
+    /// The denial at the token endpoint, which docker accepts as final.
     pub(super) fn no_token(&self, sentence: &str) -> Response<Body> {
         respond::mirrored(MirrorDenial::new(&format!("{sentence} ({HINT})"), self.id).no_token())
     }
 }
 
-/// The challenge that makes the client of this request send its password, and stop if it has none. `None` if
-/// docker does not say how it reached the gate.
+/// The challenge that makes this client send its password, and stop if it has none. `None` if docker does not say
+/// how it connected to the gate.
 fn challenge(scheme: Scheme, headers: &HeaderMap) -> Option<HeaderValue> {
     let is_docker =
         headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(DOCKER));
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn docker_is_sent_to_the_token_endpoint_of_the_address_that_it_used() {
+    fn docker_gets_the_token_endpoint_at_the_address_that_it_used() {
         let docker = ("user-agent", "docker/29.9.3 go/go1.25 UpstreamClient(Docker-Client/28.2.2)");
         for (scheme, headers, expected) in [
             (Scheme::Http, vec![docker, ("host", "gate:5052")], "http://gate:5052/token"),
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_client_is_asked_for_its_password() {
+    fn every_other_client_gets_a_basic_challenge() {
         for agent in ["containers/5.42.1 (github.com/containers/image)", "skopeo/1.22", "curl/8"] {
             let challenge = challenged(Scheme::Http, &[("user-agent", agent), ("host", "gate")]);
             assert_eq!(challenge.as_deref(), Some(r#"Basic realm="countersign""#), "{agent}");

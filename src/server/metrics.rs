@@ -1,5 +1,4 @@
-//! What the public listener counts. Knows the names of the contract, and nothing of what they are
-//! counted for.
+//! The metrics of the public listener, with the names of the contract.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use crate::trust::Scheme;
 
 use super::durations::Durations;
 
-/// Which kind of path was asked for.
+/// The kind of path that was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum RequestKind {
     Base,
@@ -32,7 +31,7 @@ pub(super) enum RequestKind {
 }
 
 impl RequestKind {
-    /// All of them, in the order of their declaration.
+    /// All kinds, in the order of their declaration.
     const ALL: [Self; 10] = [
         Self::Base,
         Self::Blob,
@@ -105,15 +104,15 @@ struct SourceLabels {
     source: &'static str,
 }
 
-/// The counters of the public listener. The clones count together.
+/// The counters of the public listener. Clones share their counts.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
-    /// Of `requests`, those of each kind that were answered with 200: not looked up each time.
+    /// The counters of `requests` for status 200, by kind; avoids a lookup per request.
     answered: [Counter; RequestKind::ALL.len()],
     durations: [Durations; RequestKind::ALL.len()],
     verdicts: Family<VerdictLabels, Counter>,
-    /// Of `verdicts`, those that admitted by each scheme, for the same reason.
+    /// The counters of `verdicts` for admissions, by scheme; avoids a lookup per request.
     admitted: [Counter; Scheme::ALL.len()],
     held: Counter,
     exempted: Counter,
@@ -123,7 +122,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Makes the counters and registers them in `registry`.
+    /// Creates the counters and registers them in `registry`.
     pub fn registered(registry: &mut Registry) -> Self {
         let requests = Family::<RequestLabels, Counter>::default();
         let durations = Family::<RouteLabels, Durations>::default();
@@ -144,7 +143,7 @@ impl Metrics {
             rollbacks: Family::default(),
             blob_bytes: Family::default(),
         };
-        // What is counted from nothing on shows its first time as a rise.
+        // A counter that starts at zero shows its first increment as a rise.
         for action in ["warn", "refuse"] {
             drop(metrics.rollbacks.get_or_create(&ActionLabels { action }));
         }
@@ -153,44 +152,44 @@ impl Metrics {
         }
         registry.register(
             "countersign_requests",
-            "Requests of clients by route and status",
+            "Client requests by route and status",
             metrics.requests.clone(),
         );
         registry.register(
             "countersign_request_duration_seconds",
-            "Time from a request's headers to those of its answer",
+            "Time from the request headers to the response headers",
             durations,
         );
         registry.register(
             "countersign_verdicts",
-            "Decisions that reached a client; the reason is empty where it was admitted, and the \
-             scheme where none was asked",
+            "Decisions that reached a client; the reason is empty for admissions, and the \
+             scheme is empty if none was consulted",
             metrics.verdicts.clone(),
         );
         registry.register(
             "countersign_held",
-            "Answers with the image that a tag had before, because it moved to one that is not signed",
+            "Responses with the previous image of a tag, because the tag moved to an unsigned image",
             metrics.held.clone(),
         );
         registry.register(
             "countersign_exempted",
-            "Answers with an image that nobody vouches for and somebody exempted",
+            "Responses with an unsigned image that is exempted",
             metrics.exempted.clone(),
         );
         registry.register(
             "countersign_would_refuse",
-            "Answers by a rule that audits which would not have been given if it were enforced; the \
-             reason is empty where the registry would have said no",
+            "Responses under an audit rule that enforcement would deny; the \
+             reason is empty if the registry itself refused",
             metrics.would_refuse.clone(),
         );
         registry.register(
             "countersign_rollbacks",
-            "Requests for tags that moved to an image signed earlier: warn (served), refuse",
+            "Requests for tags that moved to an image signed earlier: warn (served) or refuse",
             metrics.rollbacks.clone(),
         );
         registry.register(
             "countersign_blob_bytes",
-            "Bytes of blobs sent to clients, by where they came from",
+            "Bytes of blobs sent to clients, by source",
             metrics.blob_bytes.clone(),
         );
         metrics
@@ -220,7 +219,7 @@ impl Metrics {
         self.verdicts.get_or_create(&VerdictLabels::new(verdict, reason, scheme)).inc();
     }
 
-    /// Counts what is to be known of an admission.
+    /// Counts a remark about an admission.
     pub(super) fn count_remark(&self, remark: &Remark) {
         match remark {
             Remark::Held { .. } => self.held.inc(),
@@ -229,7 +228,7 @@ impl Metrics {
         };
     }
 
-    /// Counts what a rule that only audits would not have served.
+    /// Counts what an audit rule served and enforcement would have denied.
     pub(super) fn count_would_refuse(&self, reason: Option<&'static str>) {
         let reason = reason.unwrap_or_default();
         self.would_refuse.get_or_create(&ReasonLabels { reason }).inc();
@@ -243,7 +242,7 @@ impl Metrics {
         self.rollbacks.get_or_create(&ActionLabels { action }).inc()
     }
 
-    /// The counter of bytes of blobs that come from there.
+    /// The counter of blob bytes from that source.
     pub(super) fn blob_bytes(&self, origin: Origin) -> Counter {
         let source = match origin {
             Origin::Store => "store",
