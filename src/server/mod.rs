@@ -1,9 +1,8 @@
 //! The public listener.
 //!
-//! [`Server`] accepts connections within limits and drains them at the end. It knows connections and
-//! time, and nothing of registries: what to answer is its caller's, and the admin listener is served
-//! by it too. [`Proxy`] answers: `Route` → gate → `respond`. On the listener for clients that use the
-//! gate as a mirror, `mirror` answers denials.
+//! [`Server`] accepts connections within limits and drains them at shutdown. It knows connections and time, not
+//! registries: its caller provides the service, and it serves the admin listener, too. [`Proxy`] is the public
+//! service: `Route` → gate → `respond`. On the mirror listener, `mirror` builds the responses to denied requests.
 
 pub mod limits;
 pub mod tls;
@@ -65,7 +64,7 @@ use crate::tasks::{Supervisor, Task};
 
 /// One listener and its connections. Each of its tasks can be restarted on its own.
 pub struct Server<S> {
-    /// None from `shutdown` on.
+    /// `None` after `shutdown`.
     listener: Mutex<Option<Arc<TcpListener>>>,
     shared: Arc<Listener<S>>,
     seats: Arc<Connections>,
@@ -86,12 +85,12 @@ where
         + Unpin
         + 'static,
 {
-    /// Serves `listener` until `shutdown`, then lets what is started finish for [`Limits::drain_timeout`] and cuts off
-    /// the rest.
+    /// Serves `listener` until `shutdown`, then lets responses in progress finish for [`Limits::drain_timeout`] and
+    /// aborts the rest.
     ///
-    /// `load` is what the listeners of the process share. `service` is called with the client's address for each
-    /// request, and must answer every one, one with an [`Objection`] among its extensions by refusing it; the
-    /// request's body is read only if it reads it.
+    /// `load` is shared by the listeners of the process. `service` is called with the client's address for each request
+    /// and must answer every one; a request with an [`Objection`] among its extensions must be refused. The request's
+    /// body is read only if the service reads it.
     pub fn new(
         listener: TcpListener,
         tls: Option<Arc<Tls>>,
@@ -113,7 +112,7 @@ where
         })
     }
 
-    /// Starts the tasks of this listener among `tasks`: `accept`, `certificate` if it has TLS, and the drain at the end.
+    /// Starts the listener's tasks in `tasks`: `accept`, `certificate` if it has TLS, and the drain at shutdown.
     pub fn start(
         self: Arc<Self>,
         supervisor: &Supervisor,
@@ -142,7 +141,7 @@ where
             let activity = Arc::new(Activity::new());
             let (seat, left) = self.seats.enter(peer.ip(), &activity);
             if left > 0 || seat.is_none() {
-                debug!(client.address = %peer, closed = left, "there are too many connections");
+                debug!(client.address = %peer, closed = left, "too many connections");
                 self.load.count(Reached::Connections);
             }
             let Some(seat) = seat else { continue };
@@ -157,14 +156,14 @@ where
         }
     }
 
-    /// Looks at the certificate's files for changes until `shutdown`; does nothing without a certificate.
+    /// Reloads the certificate when its files change, until `shutdown`; does nothing without TLS.
     pub async fn watch_certificate(self: Arc<Self>) {
         if let Some(tls) = &self.tls {
             watch(tls, &self.limits, &self.shutdown).await;
         }
     }
 
-    /// Waits for `shutdown`, then for what is started, and cuts off what takes too long.
+    /// Waits for `shutdown`, then for the responses in progress, and aborts those that take too long.
     pub async fn drain(self: Arc<Self>) {
         self.shutdown.cancelled().await;
         drop(self.listener().take());
@@ -172,7 +171,7 @@ where
         let finished = self.connections.wait();
         if tokio::time::timeout(self.limits.drain_timeout, finished).await.is_err() {
             let connections = self.connections.len();
-            warn!(connections, "answers take too long to finish and are cut off");
+            warn!(connections, "aborting responses that did not finish in time");
             self.cut.cancel();
             self.connections.wait().await;
         }
@@ -183,7 +182,7 @@ where
     }
 }
 
-/// The next connection, however many fail before it.
+/// The next connection; retries after errors.
 async fn accept(listener: &TcpListener, limits: &Limits) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
@@ -194,28 +193,28 @@ async fn accept(listener: &TcpListener, limits: &Limits) -> (TcpStream, SocketAd
             }
             Err(why) if is_the_connections(&why) => {}
             Err(why) => {
-                warn!(%why, "cannot accept connections for now");
+                warn!(%why, "cannot accept connections; retrying");
                 tokio::time::sleep(limits.accept_pause).await;
             }
         }
     }
 }
 
-/// Whether an error of accept(2) is about the one connection, and not about us.
+/// Whether an error of accept(2) concerns only the one connection.
 fn is_the_connections(why: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(why.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Looks at the certificate's files for changes, again and again.
+/// Reloads the certificate whenever its files change.
 async fn watch(tls: &Arc<Tls>, limits: &Limits, shutdown: &CancellationToken) {
     while shutdown.run_until_cancelled(tokio::time::sleep(limits.tls_poll)).await.is_some() {
         let tls = Arc::clone(tls);
         match tokio::task::spawn_blocking(move || tls.reload()).await {
-            Ok(Ok(true)) => info!("the certificate changed, and the new one is used"),
+            Ok(Ok(true)) => info!("certificate reloaded"),
             Ok(Ok(false)) => {}
-            Ok(Err(why)) => warn!(%why, "the certificate changed, and the old one stays in use"),
-            Err(why) => warn!(%why, "looking at the certificate failed"),
+            Ok(Err(why)) => warn!(%why, "certificate reload failed; keeping the previous one"),
+            Err(why) => warn!(%why, "cannot check the certificate for changes"),
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Requests that are refused before their meaning is looked at: without one valid host (RFC 9112, 3.2), or
-//! one too many. A listener finds the objection, and its service answers it.
+//! Requests that are refused before they are parsed: without exactly one valid host (RFC 9112, 3.2), or beyond the
+//! limit. The listener finds the objection, and its service sends the response.
 
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Version};
 
-/// Why a request must be refused; among its extensions.
+/// Why a request must be refused; stored among its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objection {
     /// 400: its host is missing, named twice, or invalid.
@@ -16,23 +16,23 @@ pub enum Objection {
 }
 
 impl Objection {
-    /// What clients read.
+    /// The message for clients.
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Host(sentence) => sentence,
-            Self::Busy => "too many requests are in progress: repeat the request later",
+            Self::Busy => "too many requests are in progress: retry later",
         }
     }
 }
 
-/// The objection to the host of a request, if there is one.
+/// The objection to the host of a request, if any.
 pub(super) fn to_host(request: &Parts) -> Option<Objection> {
     let mut hosts = request.headers.get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
     let required = match request.version {
         Version::HTTP_09 | Version::HTTP_10 => false,
         Version::HTTP_11 => true,
-        // HTTP/2 and later: `:authority` takes the place of `Host`.
+        // HTTP/2 and later: `:authority` replaces `Host`.
         _ => request.uri.authority().is_none(),
     };
     match (first, second) {
@@ -45,7 +45,7 @@ pub(super) fn to_host(request: &Parts) -> Option<Objection> {
     }
 }
 
-/// An empty value is valid: it stands for no authority.
+/// An empty value is valid: it means that there is no authority.
 fn is_valid(host: &HeaderValue) -> bool {
     let bytes = host.as_bytes();
     bytes.is_empty() || Authority::try_from(bytes).is_ok() && !bytes.contains(&b'@')

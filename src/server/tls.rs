@@ -1,5 +1,5 @@
-//! The listener's certificate and key: read from files, and read again when they change. Knows
-//! nothing of connections or of HTTP but the names of its versions.
+//! The certificate and key of a listener: read from files, and reloaded when the files change. Knows nothing of
+//! connections, and of HTTP only the names of its versions.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,25 +20,25 @@ use crate::oci::Digest;
 
 use super::limits::Versions;
 
-/// The largest certificate chain or key, in bytes of PEM.
+/// The largest file of certificates or of a key, in bytes of PEM.
 pub const MAX_PEM: u64 = 1 << 20;
 
-/// Why there is no TLS with these files.
+/// Why TLS cannot use these files.
 #[derive(Debug, Error)]
 pub enum TlsError {
     #[error("cannot read {0}: {1}")]
     Read(PathBuf, io::Error),
-    #[error("{0} has more than {MAX_PEM} bytes, which no certificate or key has")]
+    #[error("{0} has more than {MAX_PEM} bytes, too many for a certificate or key")]
     TooLarge(PathBuf),
-    #[error("{0} holds no certificate in PEM: {1}")]
+    #[error("{0} contains no PEM certificate: {1}")]
     Certificate(PathBuf, pem::Error),
-    #[error("{0} holds no private key in PEM: {1}")]
+    #[error("{0} contains no PEM private key: {1}")]
     Key(PathBuf, pem::Error),
-    #[error("the certificate {cert} does not go with the key {key}: {why}")]
+    #[error("the certificate {cert} does not match the key {key}: {why}")]
     Pair { cert: PathBuf, key: PathBuf, why: rustls::Error },
 }
 
-/// A certificate chain and its key, of files that are read again when they change.
+/// A certificate chain and its key, reloaded when their files change.
 #[derive(Debug)]
 pub struct Tls {
     cert: PathBuf,
@@ -50,13 +50,13 @@ pub struct Tls {
 
 #[derive(Debug)]
 struct State {
-    /// What the files held when they were last read, so that bad ones are told of only once.
+    /// The content of the files when they were last read, so that invalid content is reported only once.
     seen: Option<(Digest, Digest)>,
-    /// Whose certificates clients show; none: they are not asked.
+    /// The CAs for client certificates; `None`: clients are not asked for certificates.
     clients: Option<Certificates>,
 }
 
-/// The same certificate, with each choice of versions.
+/// The TLS configuration for each choice of HTTP versions.
 #[derive(Debug)]
 struct Configs {
     both: Arc<ServerConfig>,
@@ -64,8 +64,8 @@ struct Configs {
 }
 
 impl Tls {
-    /// Reads a certificate chain (the server's own certificate first) and its private key. `handshake` says what
-    /// happens to a client without a valid certificate of `clients`.
+    /// Loads a certificate chain (the server's own certificate first) and its private key. `handshake` sets what happens
+    /// to a client without a valid certificate of `clients`.
     pub fn load(
         cert: &Path,
         key: &Path,
@@ -85,9 +85,8 @@ impl Tls {
         })
     }
 
-    /// Reads the files again and takes what they hold, if it is new and good; whether it was. After
-    /// an error the old certificate stays, and the same content is not an error a second time.
-    /// Blocks.
+    /// Reads the files again and uses them if they are new and valid; returns whether they were. After an error the
+    /// previous certificate stays in use, and the same content is not reported again. Blocks.
     pub fn reload(&self) -> Result<bool, TlsError> {
         let both = read(&self.cert).and_then(|chain| Ok((chain, read(&self.key)?)));
         let found = both.as_ref().ok().map(|(c, k)| (Digest::of(c), Digest::of(k)));
@@ -101,8 +100,8 @@ impl Tls {
         Ok(true)
     }
 
-    /// Asks clients of later connections for certificates of `clients`, or for none. The files are read
-    /// again; after an error everything stays as it was. Blocks.
+    /// Asks clients of later connections for certificates of `clients`, or for none. Reads the files again; changes
+    /// nothing after an error. Blocks.
     pub fn ask(&self, clients: Option<&Certificates>) -> Result<(), TlsError> {
         let (chain, private) = (read(&self.cert)?, read(&self.key)?);
         let mut state = self.lock();
@@ -127,7 +126,7 @@ impl Tls {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the next connection is accepted with.
+    /// The acceptor for the next connection.
     pub(super) fn acceptor(&self, versions: Versions) -> TlsAcceptor {
         let configs = self.configs.load();
         TlsAcceptor::from(Arc::clone(match versions {

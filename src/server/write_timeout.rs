@@ -1,6 +1,5 @@
-//! A socket whose writes must make progress, and which keeps little for a client that reads little. Passes
-//! bytes through untouched, vectored writes too, and reports them to the [`Activity`]; knows nothing of what
-//! they mean.
+//! A socket whose writes must make progress and that buffers little for slow readers. Passes bytes through unchanged,
+//! including vectored writes, and reports them to the [`Activity`]. Knows nothing of their meaning.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,38 +15,38 @@ use tracing::debug;
 
 use super::idle_timeout::Activity;
 
-/// How many bytes the kernel keeps for a client beside those that are on their way (`TCP_NOTSENT_LOWAT`). The
-/// kernel asks for more at half of it, so that a client makes progress in steps of 256 KiB. Less than this costs
-/// blobs noticeably more CPU time, for more and smaller writes.
+/// How many unsent bytes the kernel buffers for a client (`TCP_NOTSENT_LOWAT`). The kernel asks for more at half of
+/// it, so a client makes progress in steps of 256 KiB. A smaller buffer costs noticeably more CPU time for blobs,
+/// because there are more and smaller writes.
 const NOT_SENT: u32 = 512 << 10;
 
 /// What [`WriteTimeout`] needs of a socket besides reading and writing.
 pub(super) trait Transport {
-    /// Limits what the kernel keeps for the client, and for how long.
+    /// Limits how much, and for how long, the kernel buffers for the client.
     fn bound(&self, _timeout: Duration) -> io::Result<()> {
         Ok(())
     }
 
-    /// Makes the end of the socket discard what the client has not taken, instead of offering it for minutes.
+    /// Makes closing the socket discard unsent data, instead of retrying for minutes.
     fn discard(&self) {}
 }
 
 impl Transport for TcpStream {
     fn bound(&self, timeout: Duration) -> io::Result<()> {
-        // Answers are written whole; waiting to fill a segment only delays them.
+        // Responses are written whole; waiting to fill a segment only delays them.
         self.set_nodelay(true)?;
         let socket = SockRef::from(self);
         let kept = socket.set_tcp_notsent_lowat(NOT_SENT);
         if let Err(why) = kept.and_then(|()| socket.set_tcp_user_timeout(Some(timeout))) {
-            // A kernel without these options serves clients all the same.
-            debug!(%why, "cannot limit what the kernel keeps for a client");
+            // A kernel without these options still works.
+            debug!(%why, "cannot limit the kernel's send buffer");
         }
         Ok(())
     }
 
     fn discard(&self) {
         if let Err(why) = SockRef::from(self).set_linger(Some(Duration::ZERO)) {
-            debug!(%why, "cannot discard what a client has not taken");
+            debug!(%why, "cannot discard unsent data");
         }
     }
 }
@@ -58,9 +57,9 @@ pub(super) struct WriteTimeout<T: Transport> {
     io: T,
     activity: Arc<Activity>,
     timeout: Duration,
-    /// Made when a write first has to wait, and kept.
+    /// Created when a write first has to wait, and reused.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Whether a write is waiting now.
+    /// Whether a write is waiting.
     waiting: bool,
 }
 
@@ -69,7 +68,7 @@ impl<T: Transport> WriteTimeout<T> {
         Self { io, activity, timeout, timer: None, waiting: false }
     }
 
-    /// `progress`, or the end of the patience with it.
+    /// Returns `progress`, or an error once the write timed out.
     fn pace(
         &mut self,
         cx: &mut Context<'_>,
@@ -88,7 +87,7 @@ impl<T: Transport> WriteTimeout<T> {
         }
         ready!(timer.as_mut().poll(cx));
         self.activity.sever();
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no bytes")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
     }
 }
 
@@ -158,7 +157,7 @@ mod tests {
     impl Transport for DuplexStream {}
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_that_no_one_takes_fails_in_time() {
+    async fn a_write_that_the_client_does_not_read_times_out() {
         let (near, _far) = duplex(16);
         let mut socket = WriteTimeout::new(near, Arc::new(Activity::new()), TIMEOUT);
         let start = Instant::now();
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_reader_is_no_stalled_one() {
+    async fn a_slow_reader_is_not_a_stalled_one() {
         let (near, mut far) = duplex(16);
         let mut socket = WriteTimeout::new(near, Arc::new(Activity::new()), TIMEOUT);
         let reader = async {

@@ -285,7 +285,7 @@ fn containerd_podman_and_skopeo_ask_docker_hub_for_nothing() {
             site.sticks(way, &image("library/headless:1"), HEADLESS);
         }
         site.sticks(&containerd, &unsigned, UNSIGNED);
-        let nowhere = "the registry \"unserved.example\" is none that is served here";
+        let nowhere = "this gate does not serve the registry \"unserved.example\"";
         site.sticks(&containerd, "unserved.example/app:1", nowhere);
         // Of a digest, and of what they copy unread, these learn only that it is not to be had.
         for way in [&podman as &Way<'_>, &inspect, &copy] {

@@ -161,9 +161,17 @@ async fn a_file_that_cannot_be_used_is_named() {
     let missing = Pair { cert: pair.cert.with_extension("none"), key: pair.key.clone() };
     assert!(told(&missing).contains("server.none"), "{}", told(&missing));
     let swapped = Pair { cert: pair.key.clone(), key: pair.cert.clone() };
-    assert!(told(&swapped).contains("server.key holds no certificate"), "{}", told(&swapped));
+    assert!(
+        told(&swapped).contains("server.key contains no PEM certificate"),
+        "{}",
+        told(&swapped)
+    );
     let keyless = Pair { cert: pair.cert.clone(), key: pair.cert.clone() };
-    assert!(told(&keyless).contains("server.crt holds no private key"), "{}", told(&keyless));
+    assert!(
+        told(&keyless).contains("server.crt contains no PEM private key"),
+        "{}",
+        told(&keyless)
+    );
     write(&pair.key, &"x".repeat((1 << 20) + 1));
     assert!(told(&pair).contains("server.key has more than"), "{}", told(&pair));
     write(&pair.cert, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");

@@ -1,5 +1,5 @@
-//! The manifest that stands in the place of one that is denied: it names no layer and a config that
-//! nobody has, and what it tells is the type of that config. Made of a message and of nothing else.
+//! The manifest that represents a denial. It names no layers and a config that does not exist, and the media type of
+//! that config is the message. Built from a message only.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -7,9 +7,9 @@ use serde_json::json;
 use super::message::Message;
 use crate::oci::{Digest, MediaType};
 
-/// A manifest of nothing, which tells why there is nothing.
+/// A manifest without content; its config's media type is the denial's message.
 ///
-/// There is no way to make one of content:
+/// It cannot be built from content:
 ///
 /// ```compile_fail,E0277
 /// use bytes::Bytes;
@@ -36,21 +36,20 @@ pub struct DenialManifest {
 }
 
 impl DenialManifest {
-    /// For a tag: engines refuse an image whose config is of a type that they do not know, and say which
-    /// type that is.
+    /// For a tag: engines reject an image whose config has an unknown media type, and show that type.
     pub(super) fn of_tag(message: &Message) -> Self {
         Self::new(MediaType::OciImage, message, message)
     }
 
-    /// For a digest, which it does not have: docker looks at the type of the config before that, and
-    /// others see that it is not what they asked for.
+    /// For a digest that this manifest does not have: docker checks the config's media type first, and other clients
+    /// see that the digest does not match.
     pub(super) fn of_digest(message: &Message) -> Self {
         Self::new(MediaType::DockerImage, message, &message.no_such_process())
     }
 
     fn new(media_type: MediaType, message: &Message, told: &Message) -> Self {
-        // A docker that has an image of this id would take it for pulled. The message bears the name of its
-        // request, so that no two denials share one, and this text is no image's config.
+        // A docker that already has an image with this id would consider the pull done. The message contains the request
+        // id, so no two denials share a config, and this text is not the config of any image.
         let config = message.as_str().as_bytes();
         let digest = Digest::of(config);
         let manifest = json!({
@@ -71,12 +70,12 @@ impl DenialManifest {
         self.media_type
     }
 
-    /// Of its own bytes.
+    /// The digest of the manifest itself.
     pub(in crate::server) fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// Of the config that it names.
+    /// The digest of the config that it names.
     pub(super) fn config(&self) -> Digest {
         self.config
     }

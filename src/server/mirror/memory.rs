@@ -1,6 +1,6 @@
-//! The denials given lately, by the digests that they named: a client that was given a denial's manifest
-//! for a tag asks for it again by its digest, and some for its config. What is forgotten here is denied
-//! as any other digest is.
+//! Recent denials, by the digests in their manifests: a client that received a denial's manifest for a tag requests it
+//! again by digest, and some request its config. A denial that is no longer remembered is denied like any other
+//! digest.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use super::manifest::DenialManifest;
 use super::message::Message;
 use crate::oci::Digest;
 
-/// How much memory they may take, in bytes.
+/// The most memory for all entries, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
-/// What one takes beside its own bytes, about.
+/// The approximate overhead of one entry, in bytes.
 const OVERHEAD: usize = 256;
-/// How long they are remembered: clients ask again at once.
+/// How long a denial is remembered; clients request it again at once.
 const LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// What a digest stands for.
+/// What a digest refers to.
 #[derive(Clone, Debug)]
 pub(in crate::server) enum Remembered {
     Manifest(DenialManifest),
-    /// The config of a denial's manifest, and what that told.
+    /// The config of a denial's manifest, with the message.
     Config(Message),
 }
 
@@ -43,12 +43,12 @@ impl Memory {
             .max_capacity(MAX_BYTES)
             .weigher(weigh)
             .time_to_live(LIFETIME)
-            // The newest are the ones that are asked for.
+            // Clients request the newest ones.
             .eviction_policy(EvictionPolicy::lru());
         Self(cache.build())
     }
 
-    /// That `denial` was told with `manifest`.
+    /// Remembers that `denial` was answered with `manifest`.
     pub(in crate::server) fn remember(&self, denial: &MirrorDenial, manifest: &DenialManifest) {
         self.0.insert(manifest.config(), Remembered::Config(denial.0.clone()));
         self.0.insert(manifest.digest(), Remembered::Manifest(manifest.clone()));

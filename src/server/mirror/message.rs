@@ -1,5 +1,5 @@
-//! What a sticky denial tells, as one short line of printable ASCII: it stands where engines expect a
-//! media type or a reason phrase. Knows nothing of either.
+//! The message of a denial on the mirror listener: one short line of printable ASCII, because engines expect a media
+//! type or a reason phrase in its place. Knows nothing of either.
 
 use std::fmt::Write as _;
 
@@ -7,13 +7,13 @@ use hyper::ext::ReasonPhrase;
 
 use super::RequestId;
 
-/// The most characters of a sentence that are told.
+/// The most characters of a sentence; the rest is cut off.
 pub(super) const MAX_SENTENCE: usize = 400;
-/// What docker takes for a sign that to go on makes no sense (moby, `distribution/errors.go`,
-/// `continueOnError`: the text of `ESRCH`).
+/// docker treats an error with this text as final (moby, `distribution/errors.go`, `continueOnError`: the text of
+/// `ESRCH`).
 const FINAL: &str = ": no such process";
 
-/// Something to tell, with the name of the request that it was told to.
+/// A message, with the id of the request that it responds to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::server) struct Message(String);
 
@@ -24,7 +24,7 @@ impl Message {
         if sentence.chars().nth(MAX_SENTENCE).is_some() {
             text.push_str("...");
         }
-        // A text takes all that is written to it.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, " (request {id})");
         Self(text)
     }
@@ -37,7 +37,7 @@ impl Message {
         &self.0
     }
 
-    /// All that it holds may stand there, so there is one.
+    /// Every message is a valid reason phrase, so this is never `None`.
     pub(super) fn reason_phrase(&self) -> Option<ReasonPhrase> {
         ReasonPhrase::try_from(self.0.as_bytes()).ok()
     }

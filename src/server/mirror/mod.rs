@@ -1,18 +1,17 @@
-//! A denial that clients of a mirror take for final. An error of a mirror, whichever, sends docker,
-//! containerd and podman on to the registry itself, which gives the unsigned image. These answers stop
-//! them, each by a way of its own:
+//! Denials that clients of a mirror accept as final. After any error of a mirror, docker, containerd and podman fall
+//! back to the registry itself, which serves the unsigned image. These responses stop them, each in its own way:
 //!
-//! | asked | answer | who stops at it |
+//! | request | response | clients that stop |
 //! |---|---|---|
 //! | `HEAD` of a manifest | 304, the message as reason phrase | containerd, BuildKit |
-//! | the same of a digest, with no `Accept` | 501, `…: no such process` | docker, which has it from elsewhere |
-//! | `GET` of a tag, and of what that gave | an image whose config has the message as media type | docker, podman, skopeo |
+//! | `HEAD` of a digest, without `Accept` | 501, `…: no such process` | docker, if it has the content from another repository |
+//! | `GET` of a tag, and of the resulting digest | an image whose config has the message as media type | docker, podman, skopeo |
 //! | `GET` of another digest | a manifest of another digest, `…: no such process` | docker; podman and skopeo at the digest |
 //! | `GET` of a blob, or of a list of tags | 501, `…: no such process` | docker |
 //! | a token | 403, `…: no such process` | docker |
 //!
-//! Pure: from what is to be told to status and content. Knows nothing of why something is denied, and
-//! nothing of connections. That it works rests on how those engines behave, and on no promise of theirs.
+//! Pure: turns a message into a status and content. Knows nothing of why something is denied, or of connections. It
+//! relies on how those engines behave today, which they do not promise.
 
 mod manifest;
 mod memory;
@@ -27,22 +26,22 @@ pub use manifest::DenialManifest;
 pub(super) use memory::{Memory, Remembered};
 use message::Message;
 
-/// In which form a client asked for a manifest that it does not get.
+/// How a client requested the denied manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Head,
-    /// `HEAD` of a digest by a docker that has it from another repository, and takes 304 for a yes. It
-    /// names no type that it would accept, as those do that are to get 304.
+    /// `HEAD` of a digest by a docker that has it from another repository and treats 304 as success. It sends no
+    /// `Accept`, unlike the clients that need 304.
     IfThere,
     Tag,
     Digest,
 }
 
-/// What is answered.
+/// The response.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    /// What stands in the place of the status's own words.
+    /// Replaces the standard reason phrase of the status.
     pub(super) reason: Option<ReasonPhrase>,
     pub(super) content: AnswerContent,
 }
@@ -54,23 +53,22 @@ pub(super) enum AnswerContent {
     Error(ErrorBody),
 }
 
-/// What a client reads in the place of a status's own words, where nothing has to stick.
+/// The reason phrase with the message, for responses that need not be final.
 pub(super) fn reason_phrase(sentence: &str, id: RequestId) -> Option<ReasonPhrase> {
     Message::new(sentence, id).reason_phrase()
 }
 
-/// One denial, for the one request that it was given to.
+/// One denial, for one request.
 #[derive(Clone, Debug)]
 pub(super) struct MirrorDenial(Message);
 
 impl MirrorDenial {
-    /// `sentence` is what users are to read; what cannot be shown in it, and its end if it is long, is
-    /// left out.
+    /// `sentence` is the message for users. Unprintable characters are replaced, and a long message is cut off.
     pub(super) fn new(sentence: &str, id: RequestId) -> Self {
         Self(Message::new(sentence, id))
     }
 
-    /// Instead of a manifest.
+    /// The response for a manifest.
     pub(super) fn manifest(&self, asked: Form) -> Answer {
         match asked {
             Form::Head => Answer {
@@ -84,7 +82,7 @@ impl MirrorDenial {
         }
     }
 
-    /// Instead of a token.
+    /// The response for a token.
     pub(super) fn no_token(&self) -> Answer {
         let message = self.0.no_such_process();
         Answer {
@@ -94,7 +92,7 @@ impl MirrorDenial {
         }
     }
 
-    /// Instead of a blob that cannot be had, or of a list of tags.
+    /// The response for a blob that is not available, or for a list of tags.
     pub(super) fn failed(&self, code: ErrorCode) -> Answer {
         Answer {
             status: StatusCode::NOT_IMPLEMENTED,
@@ -105,13 +103,13 @@ impl MirrorDenial {
 }
 
 impl Answer {
-    /// A denial's manifest, also where it is asked for once more, by its digest.
+    /// A denial's manifest, also when it is requested again by digest.
     pub(super) fn of(manifest: DenialManifest) -> Self {
         Self { status: StatusCode::OK, reason: None, content: AnswerContent::Manifest(manifest) }
     }
 
-    /// Instead of the config of a denial's manifest, which does not exist. After any other error, containers/image
-    /// from 5.42 on asks the next place for it.
+    /// The response for the config of a denial's manifest, which does not exist. After any other error, containers/image
+    /// from 5.42 on requests it elsewhere.
     pub(super) fn no_config(message: &Message) -> Self {
         let error = ErrorBody::new(ErrorCode::Denied, message.as_str());
         Self { status: StatusCode::FORBIDDEN, reason: None, content: AnswerContent::Error(error) }

@@ -1,4 +1,4 @@
-//! What each way of asking is answered with, and that no two denials are taken for one.
+//! The response to each form of request; no two denials can be confused.
 
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ fn manifest(answer: Answer) -> (DenialManifest, Value) {
 }
 
 #[test]
-fn head_is_not_modified_for_the_reason_told() {
+fn head_gets_304_with_the_message_as_reason_phrase() {
     let (sticky, request) = sticky(SENTENCE);
     let answer = sticky.manifest(Form::Head);
     assert_eq!(answer.status, StatusCode::NOT_MODIFIED);
@@ -37,7 +37,7 @@ fn head_is_not_modified_for_the_reason_told() {
 }
 
 #[test]
-fn a_tag_is_an_image_whose_config_is_of_the_type_told() {
+fn a_tag_gets_an_image_whose_config_type_is_the_message() {
     let (sticky, request) = sticky(SENTENCE);
     let (denial, value) = manifest(sticky.manifest(Form::Tag));
     assert_eq!(denial.media_type(), MediaType::OciImage);
@@ -45,7 +45,7 @@ fn a_tag_is_an_image_whose_config_is_of_the_type_told() {
 }
 
 #[test]
-fn a_digest_and_a_blob_are_no_such_process() {
+fn a_digest_and_a_blob_get_no_such_process() {
     let (sticky, request) = sticky(SENTENCE);
     let told = format!("{SENTENCE}{request}: no such process");
     let (denial, value) = manifest(sticky.manifest(Form::Digest));
@@ -68,7 +68,7 @@ fn two_denials_of_one_image_have_nothing_in_common() {
 }
 
 #[test]
-fn what_is_told_is_one_short_line_of_printable_ascii() {
+fn a_message_is_one_short_line_of_printable_ascii() {
     let long = format!("a\r\nContent-Length: 0\u{7f}\u{2028}é{}", "x".repeat(100_000));
     let (sticky, request) = sticky(&long);
     let reason = sticky.manifest(Form::Head).reason.unwrap();
@@ -80,7 +80,7 @@ fn what_is_told_is_one_short_line_of_printable_ascii() {
 }
 
 #[test]
-fn a_denial_is_found_by_what_it_named_and_forgotten_before_there_are_too_many() {
+fn denials_are_found_by_digest_and_limited_in_number() {
     let memory = Memory::new();
     let audit = Audit::new(Clock::System, None);
     let deny = || {

@@ -1,5 +1,5 @@
-//! Every answer's status and headers, once. Knows HTTP and what clients of registries look at
-//! (distribution-spec, "Pulling"), and takes no decision.
+//! The status and headers of every response. Knows HTTP and the expectations of registry clients (distribution-spec,
+//! "Pulling"), and decides nothing.
 
 use std::time::Duration;
 
@@ -34,14 +34,14 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-/// When to ask again about what could not be decided: as long as the gate remembers that.
+/// When to retry an undecided request: as long as the gate remembers the result.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 pub(super) fn base() -> Response<Body> {
     answer(StatusCode::OK, Some(JSON), Body::base())
 }
 
-/// An admitted manifest, or that the client has it already.
+/// An admitted manifest, or 304 if the client already has it.
 pub(super) fn manifest(admitted: Admitted, request: &HeaderMap) -> Response<Body> {
     if is_unchanged(request, admitted.name().etag()) {
         return unchanged(admitted.name());
@@ -52,17 +52,17 @@ pub(super) fn manifest(admitted: Admitted, request: &HeaderMap) -> Response<Body
     response
 }
 
-/// That the client has the content of that name already.
+/// 304: the client already has the content of that name.
 pub(super) fn unchanged(name: &ContentName) -> Response<Body> {
     let mut response = answer(StatusCode::NOT_MODIFIED, None, Body::empty());
     let headers = response.headers_mut();
-    // It would be that of the content (RFC 9110, 8.6), and not of what is sent here.
+    // It would state the length of the content (RFC 9110, 8.6), not of this response.
     headers.remove(CONTENT_LENGTH);
     name.put(headers);
     response
 }
 
-/// A blob, or the part of it that was asked for.
+/// A blob, or the requested part of it.
 pub(super) fn blob(blob: OpenBlob, name: &ContentName, metrics: &Metrics) -> Response<Body> {
     let (status, range) = match blob.part() {
         Part::Whole { .. } => (StatusCode::OK, None),
@@ -79,7 +79,7 @@ pub(super) fn blob(blob: OpenBlob, name: &ContentName, metrics: &Metrics) -> Res
     response
 }
 
-/// That there is a blob, of so many bytes if that is known.
+/// The headers of a blob, with its length if that is known.
 pub(super) fn blob_length(length: Option<u64>, name: &ContentName) -> Response<Body> {
     let mut response = answer(StatusCode::OK, Some(OCTETS), Body::empty());
     let headers = response.headers_mut();
@@ -90,15 +90,15 @@ pub(super) fn blob_length(length: Option<u64>, name: &ContentName) -> Response<B
     response
 }
 
-/// A list as the client named it, for the link to its next page.
+/// The list that a client requested, for the link to its next page.
 pub(super) struct Listed<'a> {
-    /// The repository, as it stands in the path.
+    /// The repository as written in the path.
     pub(super) name: &'a str,
     pub(super) ns: Option<&'a Registry>,
 }
 
 impl Listed<'_> {
-    /// Names the page after this one, if there is one (distribution-spec, "Listing Tags").
+    /// Links to the next page, if there is one (distribution-spec, "Listing Tags").
     fn link(&self, headers: &mut HeaderMap, rest: &str, next: Option<&Page>, filter: Option<&str>) {
         let Some(next) = next else { return };
         let mut query = form_urlencoded::Serializer::new(next.to_query());
@@ -117,8 +117,8 @@ pub(super) fn tags(page: &TagPage, listed: &Listed<'_>, load: &Load) -> Option<R
     Some(response)
 }
 
-/// A page of what refers to `subject`; `wanted` is the type of artifact that was asked for. `None` if too many
-/// bytes of lists wait for their clients.
+/// A page of the referrers of `subject`; `wanted` is the requested artifact type. `None` if too many bytes of lists
+/// wait for their clients.
 pub(super) fn referrers(
     referrers: ReferrerList,
     listed: &Listed<'_>,
@@ -137,7 +137,7 @@ pub(super) fn referrers(
     Some(response)
 }
 
-/// A Notary server's metadata, or that it has none. `None` if too many bytes of lists wait for their clients.
+/// A Notary server's metadata, or 404. `None` if too many bytes of lists wait for their clients.
 pub(super) fn trust_metadata(metadata: Option<Relayed>, load: &Load) -> Option<Response<Body>> {
     Some(match metadata {
         Some(metadata) => answer(StatusCode::OK, Some(JSON), Body::trust_metadata(metadata, load)?),
@@ -149,7 +149,7 @@ pub(super) fn trust_metadata(metadata: Option<Relayed>, load: &Load) -> Option<R
     })
 }
 
-/// What the gate said instead; `chosen` is for what is absent or refused.
+/// The response to a denied request; `chosen` applies to absent and refused images.
 pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Response<Body> {
     // No `_` arm: a new denial must choose its own status.
     let (status, code) = match denial {
@@ -180,7 +180,7 @@ pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Re
     let sentence = denial.to_string();
     let mut response = error(status, &ErrorBody::new(code, &*sentence).with_detail(detail));
     if let (Denial::Undecided(_), Some(reason)) = (denial, mirror::reason_phrase(&sentence, id)) {
-        // Of a 5xx, docker, containerd, podman and skopeo show only the status line.
+        // For a 5xx, docker, containerd, podman and skopeo show only the status line.
         response.extensions_mut().insert(reason);
     }
     let headers = response.headers_mut();
@@ -202,8 +202,8 @@ pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Re
     response
 }
 
-/// A client that is not let in, told in that sentence. Without a password to ask for it is no use to ask
-/// (RFC 9110, 15.5.2).
+/// The response to a client that is not authenticated, with that message. It is final if the client cannot send a
+/// password (RFC 9110, 15.5.2).
 pub(super) fn unauthorized(
     why: Unauthorized,
     sentence: &str,
@@ -232,14 +232,14 @@ pub(super) fn unauthorized(
     response
 }
 
-/// A token, for as long as its client is told.
+/// A token with its lifetime.
 pub(super) fn token(token: &Token) -> Response<Body> {
     let mut response = answer(StatusCode::OK, Some(JSON), Body::token(token));
     response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     response
 }
 
-/// What a client of a mirror takes for final.
+/// A response that clients of a mirror accept as final.
 pub(super) fn mirrored(denial: Answer) -> Response<Body> {
     let Answer { status, reason, content } = denial;
     let mut response = match content {
@@ -265,12 +265,12 @@ pub(super) fn mirrored(denial: Answer) -> Response<Body> {
     response
 }
 
-/// A repository that is not given to the user, told in that sentence.
+/// The response for a repository that the user may not pull, with that message.
 pub(super) fn not_given(sentence: &str) -> Response<Body> {
     error(StatusCode::FORBIDDEN, &ErrorBody::new(ErrorCode::Denied, sentence))
 }
 
-/// A path or a query that means nothing.
+/// The response to an invalid path or query.
 pub(super) fn malformed(malformed: &Malformed) -> Response<Body> {
     let code = malformed.code();
     let status = match malformed {
@@ -285,8 +285,8 @@ pub(super) fn malformed(malformed: &Malformed) -> Response<Body> {
     error(status, &ErrorBody::new(code, malformed.to_string()))
 }
 
-/// A request that is refused whatever it means. The connection of one without a valid host ends: its client
-/// and a proxy before the gate may not agree on what they send.
+/// The response to a request that is refused whatever it means. Without a valid host, the connection is closed: the
+/// client and a proxy in front of the gate may disagree on where requests end.
 pub(super) fn objection(objection: Objection, version: Version) -> Response<Body> {
     let Objection::Host(sentence) = objection else { return busy(objection.sentence()) };
     let body = ErrorBody::new(ErrorCode::Unsupported, sentence);
@@ -297,7 +297,7 @@ pub(super) fn objection(objection: Objection, version: Version) -> Response<Body
     response
 }
 
-/// A limit of the gate is reached; the sentence names it.
+/// The response when a limit of the gate is reached; `sentence` names the limit.
 pub(super) fn busy(sentence: &str) -> Response<Body> {
     let body = ErrorBody::new(ErrorCode::Unavailable, sentence);
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE, &body);
@@ -305,20 +305,20 @@ pub(super) fn busy(sentence: &str) -> Response<Body> {
     response
 }
 
-/// A request that this gate sent itself (RFC 5842, 7.2).
+/// The response to a request that this gate sent itself (RFC 5842, 7.2).
 pub(super) fn looped(sentence: &str) -> Response<Body> {
     error(StatusCode::LOOP_DETECTED, &ErrorBody::new(ErrorCode::Unsupported, sentence))
 }
 
-/// A range that cannot be.
+/// The response to an invalid range.
 pub(super) fn invalid_range(invalid: &InvalidRange) -> Response<Body> {
     let body = ErrorBody::new(ErrorCode::RangeInvalid, invalid.to_string());
     error(StatusCode::RANGE_NOT_SATISFIABLE, &body)
 }
 
-/// A method that is not for reading. The connection ends, so that no body need be read.
+/// The response to a method that does not read. Closes the connection, so that the body need not be read.
 pub(super) fn unsupported(version: Version) -> Response<Body> {
-    let message = "this registry only serves signed images: nothing can be written to it";
+    let message = "this registry is read-only and serves signed images";
     let body = ErrorBody::new(ErrorCode::Unsupported, message);
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &body);
     let headers = response.headers_mut();
@@ -330,11 +330,11 @@ pub(super) fn unsupported(version: Version) -> Response<Body> {
 }
 
 pub(super) fn not_found() -> Response<Body> {
-    let message = "this is no path of this registry";
+    let message = "no such path in this registry";
     error(StatusCode::NOT_FOUND, &ErrorBody::new(ErrorCode::Unsupported, message))
 }
 
-/// `response` as the answer to HEAD: the same headers, and no body.
+/// `response` for a HEAD request: the same headers, without the body.
 pub(super) fn without_body(response: Response<Body>) -> Response<Body> {
     response.map(|_| Body::empty())
 }
@@ -345,7 +345,7 @@ fn error(status: StatusCode, error: &ErrorBody) -> Response<Body> {
     response
 }
 
-/// The headers of every answer.
+/// A response with the headers that all responses share.
 fn answer(status: StatusCode, content_type: Option<HeaderValue>, body: Body) -> Response<Body> {
     let len = body.len();
     let mut response = Response::new(body);
@@ -362,12 +362,12 @@ fn answer(status: StatusCode, content_type: Option<HeaderValue>, body: Body) -> 
     response
 }
 
-/// Puts a header whose value we made; what cannot be a value (a control character) is left out.
+/// Sets a header to a value that the gate built; omits it if it contains control characters.
 fn put(headers: &mut HeaderMap, name: HeaderName, value: String) {
     headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
 }
 
-/// In whole seconds, rounded up: to come back too early helps nobody.
+/// In whole seconds, rounded up, so that clients do not retry too early.
 fn seconds(duration: Duration) -> HeaderValue {
     let more = u64::from(duration.subsec_nanos() > 0);
     HeaderValue::from(duration.as_secs().saturating_add(more))

@@ -1,4 +1,4 @@
-//! Every denial's status, headers and body, as the contract has them.
+//! The status, headers and body of every denial, as the contract defines them.
 
 use std::pin::pin;
 
@@ -30,8 +30,7 @@ fn denied_for(reason: Reason) -> Denied {
     }
 }
 
-/// Status, headers and body of what `denial` is answered with; the request's id is taken out of
-/// the body.
+/// The status, headers and body of the response to `denial`; the request id is removed from the body.
 fn answered(denial: &Denial) -> (u16, HeaderMap, Value) {
     let id = Audit::new(Clock::System, None).name();
     let (head, mut json) = taken(denied(denial, id, DenialStatus::NotFound));
@@ -40,7 +39,7 @@ fn answered(denial: &Denial) -> (u16, HeaderMap, Value) {
     (head.status.as_u16(), head.headers, json)
 }
 
-/// The head and the body of an answer, which agree in length.
+/// The head and body of a response; checks that their lengths agree.
 fn taken(response: Response<Body>) -> (http::response::Parts, Value) {
     let (head, body) = response.into_parts();
     let body = futures_util::FutureExt::now_or_never(body.collect()).unwrap().unwrap().to_bytes();
@@ -51,7 +50,7 @@ fn taken(response: Response<Body>) -> (http::response::Parts, Value) {
 }
 
 #[test]
-fn what_is_not_signed_is_the_contracts_own_example() {
+fn an_unsigned_image_gets_the_response_of_the_contract() {
     let (status, headers, body) = answered(&Denial::Absent(denied_for(Reason::NoTrustData)));
     assert_eq!((status, &headers[CACHE_CONTROL]), (404, &NO_STORE));
     assert_eq!(
@@ -71,7 +70,7 @@ fn what_is_not_signed_is_the_contracts_own_example() {
 }
 
 #[test]
-fn what_is_refused_says_so() {
+fn a_refused_image_says_so() {
     let (status, headers, body) = answered(&Denial::Refused(denied_for(Reason::Expired)));
     assert_eq!((status, &headers[CACHE_CONTROL]), (404, &NO_STORE));
     let error = &body["errors"][0];
@@ -85,7 +84,7 @@ fn what_is_refused_says_so() {
 }
 
 #[test]
-fn what_no_rule_matches_has_no_grounds_in_its_detail() {
+fn an_image_without_a_rule_has_no_anchor_in_its_detail() {
     let bare = Denied { rule: None, anchor: None, scheme: None, ..denied_for(Reason::NoRule) };
     let (_, _, body) = answered(&Denial::Refused(bare));
     assert_eq!(
@@ -95,7 +94,7 @@ fn what_no_rule_matches_has_no_grounds_in_its_detail() {
 }
 
 #[test]
-fn what_is_absent_or_refused_is_forbidden_where_that_is_chosen_and_nothing_else_is() {
+fn denial_status_applies_to_absent_and_refused_images_only() {
     let id = Audit::new(Clock::System, None).name();
     let forbidden = |denial: &Denial| {
         let (head, body) = taken(denied(denial, id, DenialStatus::Forbidden));
@@ -120,7 +119,7 @@ fn what_is_absent_or_refused_is_forbidden_where_that_is_chosen_and_nothing_else_
 }
 
 #[test]
-fn what_is_undecided_may_be_asked_again() {
+fn an_undecided_request_may_be_retried() {
     for doubt in [Doubt::TrustUnreachable, Doubt::UpstreamRefused, Doubt::UpstreamUnreachable] {
         let (status, headers, body) = answered(&Denial::Undecided(Undecided {
             image: image(),
@@ -142,7 +141,7 @@ fn what_is_undecided_may_be_asked_again() {
 }
 
 #[test]
-fn what_upstream_says_is_passed_on() {
+fn errors_of_the_upstream_are_passed_on() {
     for (code, text) in [
         (ErrorCode::ManifestUnknown, "MANIFEST_UNKNOWN"),
         (ErrorCode::BlobUnknown, "BLOB_UNKNOWN"),
@@ -163,7 +162,7 @@ fn what_upstream_says_is_passed_on() {
 }
 
 #[test]
-fn a_range_beyond_the_end_tells_where_that_is() {
+fn a_range_beyond_the_end_gets_the_length() {
     for (size, range) in [(Some(7), Some("bytes */7")), (None, None)] {
         let (status, headers, body) = answered(&Denial::Unsatisfiable { image: image(), size });
         assert_eq!((status, &body["errors"][0]["code"]), (416, &json!("RANGE_INVALID")));
@@ -172,7 +171,7 @@ fn a_range_beyond_the_end_tells_where_that_is() {
 }
 
 #[test]
-fn the_answers_without_a_decision() {
+fn responses_without_a_decision() {
     let (head, body) = taken(base());
     assert_eq!((head.status.as_u16(), body), (200, json!({})));
 

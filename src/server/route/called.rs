@@ -1,4 +1,4 @@
-//! The names by which clients show an image of the gate: with the gate's own host in front, with a registry, or without one.
+//! Image names as clients show them: with the gate's own host in front, with a registry, or with neither.
 
 use crate::oci::docker_hub::{DOCKER_HUB, HOSTS};
 use crate::oci::name::InvalidName;
@@ -7,12 +7,12 @@ use crate::oci::{ImageRef, Registry};
 use super::Names;
 
 impl Names {
-    /// The image that `text` names: `[GATE/][REGISTRY/]REPOSITORY[:TAG][@DIGEST]`. Without a registry, it is in the default
-    /// upstream, or in Docker Hub if there is no default. A host that is neither the gate nor an upstream is kept: the gate
-    /// then has no upstream for the image.
+    /// The image that `text` names: `[GATE/][REGISTRY/]REPOSITORY[:TAG][@DIGEST]`. Without a registry, it is in the
+    /// default upstream, or in Docker Hub if there is no default. A host that is neither the gate nor an upstream is
+    /// kept; the gate then has no upstream for the image.
     ///
     /// # Errors
-    /// The text is not the name of an image.
+    /// The text is not an image name.
     pub fn called(&self, text: &str) -> Result<ImageRef, InvalidName> {
         let text = text.trim().trim_start_matches("https://").trim_start_matches("http://");
         if let Some(image) = self.of_upstream(text) {
@@ -58,7 +58,7 @@ impl Names {
     }
 }
 
-/// Whether clients take the first segment of a name for a host.
+/// Whether clients interpret the first segment of a name as a host.
 fn is_host(segment: &str) -> bool {
     segment.contains(['.', ':']) || segment == "localhost"
 }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_that_a_client_shows_is_the_same_image() {
+    fn every_name_that_a_client_shows_names_the_same_image() {
         let names = Names {
             registries: ["registry.example.com", "docker.io", "mirror:5000"]
                 .map(|registry| registry.parse().unwrap())
@@ -90,7 +90,7 @@ mod tests {
             ("index.docker.io/library/alpine:3", "docker.io/library/alpine:3"),
             ("mirror:5000/app", "mirror:5000/app:latest"),
             ("http://gate.example.com:5050/app", "registry.example.com/app:latest"),
-            // Neither the gate nor an upstream: not mistaken for the default.
+            // Neither the gate nor an upstream: must not be mistaken for the default.
             ("quay.io/team/app:v1", "quay.io/team/app:v1"),
             ("other.example.com:5000/app", "other.example.com:5000/app:latest"),
         ] {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_default_a_name_without_a_registry_is_of_docker_hub() {
+    fn without_a_default_a_name_without_a_registry_means_docker_hub() {
         let names = Names::default();
         assert_eq!(names.called("alpine").unwrap().to_string(), "docker.io/library/alpine:latest");
     }

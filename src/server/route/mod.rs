@@ -1,6 +1,5 @@
-//! The one parser of public paths (distribution-spec, "Endpoints"; the Notary server's read-only
-//! paths beside them). Turns a method, a path and a query into a [`Route`], and knows nothing of
-//! answers, of decisions or of who is asking.
+//! The only parser of public paths (distribution-spec, "Endpoints"; and the Notary server's read-only paths). Turns
+//! a method, path and query into a [`Route`], and knows nothing of responses, decisions or clients.
 
 mod called;
 
@@ -17,26 +16,26 @@ use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository};
 use crate::registry_client::Page;
 use crate::trust::notaryv1::{File, Gun};
 
-/// The longest `artifactType` of a query, in bytes.
+/// The longest `artifactType` in a query, in bytes.
 pub const MAX_ARTIFACT_TYPE: usize = 255;
 /// Where clients of the mirror listener exchange a password for a token.
 pub(super) const TOKEN_PATH: &str = "/token";
 
-/// The registries that are served, by name.
+/// The names of the registries that are served.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    /// All of them, the default among them.
+    /// All of them, including the default.
     pub registries: Vec<Registry>,
-    /// Which one a name means that bears no registry and came with no `ns`.
+    /// The registry of names without a registry and without `ns`.
     pub default: Option<Registry>,
-    /// The ports of the gate's own listeners, by which users name it.
+    /// The ports of the gate's own listeners, which users write in image names.
     pub own_ports: Vec<u16>,
 }
 
-/// What a request asks for.
+/// What a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// `/v2/`: is this a registry?
+    /// `/v2/`: checks that this is a registry.
     Base,
     Manifest(ImageRef),
     Blob {
@@ -49,7 +48,7 @@ pub enum Route {
         repository: Repository,
         /// The name as the client wrote it, for the link to the next page.
         name: Box<str>,
-        /// `ns`, where it was given, for the same.
+        /// The `ns` parameter, if given, for the same link.
         ns: Option<Registry>,
         page: Page,
     },
@@ -62,37 +61,37 @@ pub enum Route {
         artifact_type: Option<String>,
         page: Page,
     },
-    /// What a Notary server has of one repository.
+    /// A file of a Notary server.
     TrustMetadata {
         gun: Gun,
         file: File,
     },
     /// The token endpoint, with any method.
     Token,
-    /// A registry's path with a method that is not for reading.
+    /// A registry path with a method that does not read.
     Unsupported,
-    /// No path that a registry has.
+    /// Not a path of a registry.
     NotFound,
 }
 
-/// Why a path or a query means nothing.
+/// Why a path or a query is invalid.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Malformed {
-    #[error("{1:?} is no repository name: {0}")]
+    #[error("{1:?} is not a repository name: {0}")]
     Name(InvalidName, String),
-    #[error("{1:?} is no tag: {0}")]
+    #[error("{1:?} is not a tag: {0}")]
     Tag(InvalidName, String),
-    #[error("{1:?} is no digest: {0}")]
+    #[error("{1:?} is not a digest: {0}")]
     Digest(InvalidDigest, String),
-    #[error("`n` is how many tags to list: a whole number")]
+    #[error("`n`, the number of tags to list, must be a whole number")]
     Count,
-    #[error("`artifactType` is a media type, of {MAX_ARTIFACT_TYPE} bytes at most")]
+    #[error("`artifactType` must be a media type of at most {MAX_ARTIFACT_TYPE} bytes")]
     ArtifactType,
-    #[error("`ns` is given more than once, and may name only one registry")]
+    #[error("`ns` must be given only once")]
     Namespaces,
-    #[error("the registry {0:?} is none that is served here")]
+    #[error("this gate does not serve the registry {0:?}")]
     UnknownRegistry(String),
-    #[error("{0:?} names no registry that is served here, and there is no default one")]
+    #[error("{0:?} does not begin with a registry that this gate serves, and there is no default")]
     NoRegistry(String),
 }
 
@@ -108,7 +107,7 @@ impl Malformed {
     }
 }
 
-/// A path cut into its parts, none of which has been looked at.
+/// A path split into its parts, which are not yet validated.
 enum Shape<'a> {
     Base,
     Manifest { name: &'a str, reference: &'a str },
@@ -120,7 +119,7 @@ enum Shape<'a> {
 }
 
 impl Route {
-    /// Parses a request: `path` and `query` are as the client sent them, still encoded.
+    /// Parses a request: `path` and `query` are as the client sent them, still percent-encoded.
     pub fn parse(
         method: &Method,
         path: &str,
@@ -166,9 +165,10 @@ impl Route {
     }
 }
 
-/// What a path asks for that clients of a mirror would ask for elsewhere, whatever else is wrong with it.
+/// What a path requests that clients of a mirror would otherwise request elsewhere, even if the rest of the request
+/// is invalid.
 pub(super) enum Wanted<'a> {
-    /// By that reference, as it stands there.
+    /// A manifest by that reference, as written in the path.
     Manifest(&'a str),
     /// A blob, or the list of tags.
     Other,
@@ -191,7 +191,7 @@ pub(super) fn wanted(path: &str) -> Option<Wanted<'_>> {
 }
 
 impl<'a> Shape<'a> {
-    /// Read from the right, for every marker but `_trust` may also stand within a name.
+    /// Splits from the right: every marker except `_trust` may also be part of a name.
     fn of(path: &'a str) -> Option<Self> {
         let rest = match path {
             "/v2" | "/v2/" => return Some(Self::Base),
@@ -215,8 +215,8 @@ impl<'a> Shape<'a> {
 }
 
 impl Names {
-    /// Which repository of which registry `name` means: that of `ns`, else that of its own first
-    /// segment, else the default one.
+    /// The repository that `name` means: in the registry of `ns`, otherwise in that of its own first segment, otherwise
+    /// in the default one.
     fn resolve(&self, name: &str, query: &str) -> Result<(Registry, Repository), Malformed> {
         let (registry, rest) = match namespace(query)? {
             Some(ns) => match self.namespace(&ns) {
@@ -234,13 +234,13 @@ impl Names {
                 }
             }
         };
-        // A name that cannot be is told first: it is wrong at every registry.
+        // An invalid name is reported first, because it is invalid in every registry.
         let repository = rest.parse().map_err(|why| Malformed::Name(why, excerpt(rest)))?;
         let registry = registry?;
         Ok((registry.clone(), registry.repository(repository)))
     }
 
-    /// The registry that `ns` names: for Docker Hub, regctl gives the name of a host.
+    /// The registry that `ns` names; for Docker Hub, regctl sends a host name.
     fn namespace(&self, ns: &str) -> Option<&Registry> {
         let hub = || docker_hub::HOSTS.contains(&ns).then(|| self.registry(DOCKER_HUB)).flatten();
         self.registry(ns).or_else(hub)
@@ -251,7 +251,7 @@ impl Names {
     }
 }
 
-/// The page of a list; a count that is none is told, for a client would wait for it.
+/// The page of a list. An invalid count is an error, because the client expects it to apply.
 fn page(query: &str) -> Result<Page, Malformed> {
     match parameter(query, "n").map(|n| n.parse::<u32>()) {
         Some(Err(_)) => Err(Malformed::Count),
@@ -259,7 +259,7 @@ fn page(query: &str) -> Result<Page, Malformed> {
     }
 }
 
-/// The first value of `key`; what is not UTF-8 in it becomes U+FFFD.
+/// The first value of `key`; invalid UTF-8 becomes U+FFFD.
 fn parameter<'a>(query: &'a str, key: &str) -> Option<Cow<'a, str>> {
     form_urlencoded::parse(query.as_bytes()).find(|(k, _)| k == key).map(|(_, value)| value)
 }
@@ -281,7 +281,7 @@ fn is_plain(value: &str) -> bool {
     value.len() <= MAX_ARTIFACT_TYPE && value.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// The colon of a digest is the one character that clients are known to encode in a path.
+/// Decodes the colon of a digest, the only character that clients are known to encode in a path.
 fn decode_colon(text: &str) -> Cow<'_, str> {
     if text.contains('%') {
         Cow::Owned(text.replacen("%3A", ":", 1).replacen("%3a", ":", 1))
@@ -310,7 +310,7 @@ fn trust_metadata(gun: &str, file: &str) -> Result<Route, Malformed> {
     Ok(file.map_or(Route::NotFound, |file| Route::TrustMetadata { gun, file }))
 }
 
-/// As much of what a client sent as an error message repeats.
+/// The beginning of a client's text, for an error message.
 fn excerpt(text: &str) -> String {
     const MOST: usize = 128;
     if text.chars().nth(MOST).is_none() {

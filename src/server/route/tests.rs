@@ -1,4 +1,4 @@
-//! Every path of the contract, and what is wrong with the others.
+//! Every path of the contract, and the errors of invalid ones.
 
 use proptest::prelude::*;
 
@@ -33,7 +33,7 @@ fn image(target: &str, expected: &str) {
 }
 
 #[test]
-fn the_registry_is_that_of_ns_else_of_the_name_else_the_default() {
+fn the_registry_comes_from_ns_or_the_name_or_the_default() {
     image("/v2/a/b/manifests/v1", "r.example/a/b:v1");
     image("/v2/quay.io/a/b/manifests/v1", "quay.io/a/b:v1");
     image("/v2/localhost:5000/a/manifests/v1", "localhost:5000/a:v1");
@@ -42,7 +42,7 @@ fn the_registry_is_that_of_ns_else_of_the_name_else_the_default() {
     image("/v2/alpine/manifests/3?ns=docker.io", "docker.io/library/alpine:3");
     image("/v2/docker.io/alpine/manifests/3", "docker.io/library/alpine:3");
     image("/v2/docker.io/user/app/manifests/3", "docker.io/user/app:3");
-    // With `ns`, the whole path is the repository's; a registry's name alone is a repository.
+    // With `ns`, the whole path is the repository; a registry name alone is a repository.
     image("/v2/quay.io/a/manifests/v1?ns=r.example", "r.example/quay.io/a:v1");
     image("/v2/quay.io/manifests/v1", "r.example/quay.io:v1");
 }
@@ -57,11 +57,11 @@ fn a_registry_that_is_not_served_is_unknown() {
     let unknown = Route::parse(&Method::GET, "/v2/a/tags/list", None, &names).unwrap_err();
     assert_eq!(unknown.code(), ErrorCode::NameUnknown);
     let invalid = Route::parse(&Method::GET, "/v2/A/tags/list", None, &names).unwrap_err();
-    assert_eq!(invalid.code(), ErrorCode::NameInvalid, "wrong at every registry");
+    assert_eq!(invalid.code(), ErrorCode::NameInvalid, "invalid in every registry");
 }
 
 #[test]
-fn names_may_hold_the_words_of_paths() {
+fn names_may_contain_the_words_of_paths() {
     image("/v2/manifests/manifests/manifests", "r.example/manifests:manifests");
     image("/v2/a/blobs/uploads/manifests/list", "r.example/a/blobs/uploads:list");
     image("/v2/a/tags/list/manifests/1", "r.example/a/tags/list:1");
@@ -70,7 +70,7 @@ fn names_may_hold_the_words_of_paths() {
 }
 
 #[test]
-fn a_digest_may_come_with_its_colon_encoded() {
+fn the_colon_of_a_digest_may_be_encoded() {
     let plain = format!("r.example/a@sha256:{HEX}");
     for colon in [":", "%3A", "%3a"] {
         image(&format!("/v2/a/manifests/sha256{colon}{HEX}"), &plain);
@@ -108,7 +108,7 @@ fn lists_have_pages() {
 }
 
 #[test]
-fn what_writes_is_unsupported_on_registry_paths_alone() {
+fn writing_methods_are_unsupported_on_registry_paths_only() {
     for method in ["PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE"] {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let route = |path| Route::parse(&method, path, None, &names());
@@ -132,7 +132,7 @@ fn what_writes_is_unsupported_on_registry_paths_alone() {
 }
 
 #[test]
-fn what_is_no_registry_path_is_not_found() {
+fn a_path_outside_the_registry_api_is_not_found() {
     for path in [
         "",
         "*",
@@ -164,7 +164,7 @@ fn what_is_no_registry_path_is_not_found() {
 }
 
 #[test]
-fn trust_metadata_is_named_as_notary_names_it() {
+fn trust_metadata_has_the_paths_of_notary() {
     for file in [
         "root.json",
         "targets.json",
@@ -217,7 +217,7 @@ fn trust_metadata_is_named_as_notary_names_it() {
 
 proptest! {
     #[test]
-    fn no_text_panics_and_what_is_read_is_safe_to_put_into_a_url(
+    fn no_text_panics_and_parsed_names_are_safe_in_a_url(
         path in "(/v2/)?([a-z./:_%A-Z0-9é-]|/manifests/|/blobs/|/tags/list|/referrers/|/_trust/tuf/|sha256:){0,24}(\\.json)?",
         query in "([a-z=&%0-9]|ns=|n=|last=|artifactType=|quay\\.io){0,12}",
     ) {
@@ -247,7 +247,7 @@ proptest! {
 }
 
 #[test]
-fn a_host_of_docker_hub_is_docker_hub() {
+fn a_docker_hub_host_means_docker_hub() {
     let names = |registries: &[&str]| Names {
         registries: registries.iter().map(|name| name.parse().unwrap()).collect(),
         ..Names::default()
@@ -265,7 +265,7 @@ fn a_host_of_docker_hub_is_docker_hub() {
     for ns in ["auth.docker.io", "docker.io.example", "REGISTRY-1.docker.io"] {
         assert_eq!(registry(&hub, ns), Err(Malformed::UnknownRegistry(ns.to_owned())));
     }
-    // A host that is configured by its own name is that upstream.
+    // A host that is itself configured as a registry means that upstream.
     let both = names(&["docker.io", "index.docker.io"]);
     assert_eq!(registry(&both, "index.docker.io").as_deref(), Ok("index.docker.io/alpine"));
     let other = names(&["quay.io"]);
