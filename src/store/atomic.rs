@@ -1,24 +1,24 @@
-//! Publishes a file atomically: a temporary file beside it, written and synced, renamed over it, and
-//! the folder synced. After a power loss the file is the old one or the new one.
+//! Publishes a file atomically: writes and syncs a temporary file beside it, renames it over the old
+//! file, and syncs the folder. After a power loss, the path has either the old or the new content.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What temporary files are named with; they are no content, and may be removed at start.
+/// The prefix of temporary files. They may be removed at start.
 pub const TEMPORARY: &str = ".tmp-";
 
-/// Writes `content` to `path`, whose folder must be there.
+/// Writes `content` to `path`, whose folder must exist.
 ///
 /// # Errors
 ///
-/// Whatever the file system says; the file at `path` is then what it was.
+/// The error of the file system. The file at `path` is then unchanged.
 pub fn publish(path: &Path, content: &[u8]) -> io::Result<()> {
     publish_as(path, content, |_| Ok(()))
 }
 
-/// The same; `own` is done to the file, such as giving it to somebody, before it has its name.
+/// Same as [`publish`]. Calls `own` with the temporary file before the rename, for example to set its owner.
 pub fn publish_as(
     path: &Path,
     content: &[u8],
@@ -29,8 +29,8 @@ pub fn publish_as(
     let unique = NEXT.fetch_add(1, Ordering::Relaxed);
     let temporary = folder.join(format!("{TEMPORARY}{}-{unique}", std::process::id()));
     let written = (|| {
-        // One that a crash left may have this very name: in a container, every process is the first. A link that
-        // somebody left there is not followed.
+        // A crash may have left a file with this name: in a container, each process has the same id. Removing it also
+        // ensures that a symbolic link at this path is not followed.
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
@@ -43,13 +43,13 @@ pub fn publish_as(
         File::open(folder)?.sync_all()
     })();
     if written.is_err() {
-        // The first error is the one to tell; what cannot be removed now is removed at the next start.
+        // Return the first error. The next start removes the file if this cannot.
         let _ = fs::remove_file(&temporary);
     }
     written
 }
 
-/// Makes a folder, and those that lead to it, so that a power loss does not take them back.
+/// Creates a folder and its parents, and syncs them, so that they survive a power loss.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -62,7 +62,7 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
     make_in(parent, path)
 }
 
-/// Makes the folder `path` in the folder `parent`, which must be there.
+/// Creates the folder `path` in the folder `parent`, which must exist.
 pub(super) fn make_in(parent: &Path, path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -71,7 +71,7 @@ pub(super) fn make_in(parent: &Path, path: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
-/// Reads the file at `path`, of at most `most` bytes; `None` where there is none.
+/// Reads the file at `path`, which may have at most `most` bytes; `None` if it does not exist.
 pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_published_replaces_what_was_there_and_leaves_nothing_else() {
+    fn a_published_file_replaces_the_old_one_and_leaves_no_other_file() {
         let folder = folder("replace");
         let path = folder.join("a");
         publish(&path, b"one").unwrap();
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_place_of_the_temporary_file_is_not_followed() {
+    fn a_link_at_the_temporary_path_is_not_followed() {
         let folder = folder("link");
         let (path, victim) = (folder.join("a"), folder.join("victim"));
         publish(&victim, b"precious").unwrap();
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_is_swept_away_and_nothing_else() {
+    fn a_sweep_removes_only_temporary_files() {
         let folder = folder("sweep");
         publish(&folder.join("a"), b"one").unwrap();
         File::create_new(folder.join(".tmp-1-1")).unwrap();
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_made_with_those_that_lead_to_it() {
+    fn a_folder_is_created_with_its_parents() {
         let folder = folder("make");
         let deep = folder.join("a/b/c");
         for _ in 0..2 {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_publication_leaves_what_was_there() {
+    fn publishing_to_a_missing_folder_fails() {
         assert!(publish(Path::new("/nowhere/at/all"), b"x").is_err());
     }
 }

@@ -1,17 +1,17 @@
-//! How much of `max_size` is taken: by content that is kept, by what is being written, and by what was
-//! set aside. Nothing is written before it has its room here.
+//! Tracks how much of `max_size` is used by stored content, by content that is being written, and by
+//! quarantined files. Space is reserved here before anything is written.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::metrics::gauge::Gauge;
 
-/// One content may take this fraction of `max_size` if upstream announces its length, and that fraction if it
-/// does not: an endless one must not drive everything else out. In either case at least so many bytes.
+/// One content may take 1/`SHARE_ANNOUNCED` of `max_size` if upstream announces its length, otherwise
+/// 1/`SHARE_UNANNOUNCED`: an endless body must not evict everything else. It may always take `LEAST_SHARE` bytes.
 const SHARE_ANNOUNCED: u64 = 2;
 const SHARE_UNANNOUNCED: u64 = 4;
 const LEAST_SHARE: u64 = 1 << 20;
-/// The fraction of `max_size` that clients may keep from being removed while they read it.
+/// Readers may pin 1/`SHARE_PINNED` of `max_size`.
 const SHARE_PINNED: u64 = 2;
 
 #[derive(Default)]
@@ -27,69 +27,69 @@ impl Taken {
     }
 }
 
-/// The room of one store.
+/// The capacity of one store.
 pub(super) struct Capacity {
-    most: u64,
+    max: u64,
     taken: Mutex<Taken>,
-    /// Shows what is kept.
+    /// The metric of stored bytes.
     kept: Gauge,
 }
 
-/// Room for something that is being written; given back when it is dropped.
+/// Reserved space for content that is being written. Dropping it releases the space.
 pub(super) struct Reservation {
-    room: Arc<Capacity>,
+    capacity: Arc<Capacity>,
     bytes: AtomicU64,
 }
 
 impl Capacity {
-    pub(super) fn new(most: u64, kept: Gauge) -> Self {
-        Self { most, taken: Mutex::default(), kept }
+    pub(super) fn new(max: u64, kept: Gauge) -> Self {
+        Self { max, taken: Mutex::default(), kept }
     }
 
-    pub(super) fn most(&self) -> u64 {
-        self.most
+    pub(super) fn max(&self) -> u64 {
+        self.max
     }
 
-    /// The most bytes that one content may take.
-    pub(super) fn most_of_one(&self, announced: bool) -> u64 {
+    /// The maximum length of one content, in bytes.
+    pub(super) fn max_content(&self, announced: bool) -> u64 {
         let share = if announced { SHARE_ANNOUNCED } else { SHARE_UNANNOUNCED };
-        (self.most / share).max(LEAST_SHARE).min(self.most)
+        (self.max / share).max(LEAST_SHARE).min(self.max)
     }
 
-    /// The most bytes of content that may be kept from being removed by those who read it.
-    pub(super) fn most_pinned(&self) -> u64 {
-        self.most / SHARE_PINNED
+    /// The maximum number of bytes that readers may pin.
+    pub(super) fn max_pinned(&self) -> u64 {
+        self.max / SHARE_PINNED
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A reservation of nothing yet.
+    /// Creates an empty reservation.
     pub(super) fn reserve(self: &Arc<Self>) -> Reservation {
-        Reservation { room: self.clone(), bytes: AtomicU64::new(0) }
+        Reservation { capacity: self.clone(), bytes: AtomicU64::new(0) }
     }
 
-    /// What is missing before `more` bytes can be taken.
-    pub(super) fn lacks(&self, more: u64) -> u64 {
-        self.taken().all().saturating_add(more).saturating_sub(self.most)
+    /// How many bytes must be freed before `more` bytes can be reserved.
+    pub(super) fn shortfall(&self, more: u64) -> u64 {
+        self.taken().all().saturating_add(more).saturating_sub(self.max)
     }
 
-    /// What is kept was counted anew.
+    /// Sets the size of the stored content after it was counted.
     pub(super) fn set_kept(&self, kept: u64) {
         let mut taken = self.taken();
         taken.kept = kept;
         self.show(&taken);
     }
 
-    /// Content came, and content went.
-    pub(super) fn change_kept(&self, came: u64, went: u64) {
+    /// Updates the size of the stored content.
+    pub(super) fn change_kept(&self, added: u64, removed: u64) {
         let mut taken = self.taken();
-        taken.kept = (taken.kept + came).saturating_sub(went);
+        taken.kept = (taken.kept + added).saturating_sub(removed);
         self.show(&taken);
     }
 
-    /// What was set aside is so much now.
+    /// Sets the size of the quarantined files.
     pub(super) fn set_aside(&self, aside: u64) {
         self.taken().aside = aside;
     }
@@ -100,10 +100,10 @@ impl Capacity {
 }
 
 impl Reservation {
-    /// Takes `more` bytes, if they are free.
+    /// Reserves `more` bytes. Returns whether they were free.
     pub(super) fn take(&self, more: u64) -> bool {
-        let mut taken = self.room.taken();
-        let free = taken.all().saturating_add(more) <= self.room.most;
+        let mut taken = self.capacity.taken();
+        let free = taken.all().saturating_add(more) <= self.capacity.max;
         if free {
             taken.writing += more;
             self.bytes.fetch_add(more, Ordering::Relaxed);
@@ -115,16 +115,16 @@ impl Reservation {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Gives it all back: nothing is being written any more, or it is counted as kept.
-    pub(super) fn give_back(&self) {
-        let mut taken = self.room.taken();
+    /// Releases the whole reservation: the write ended, or its bytes now count as stored content.
+    pub(super) fn release(&self) {
+        let mut taken = self.capacity.taken();
         taken.writing -= self.bytes.swap(0, Ordering::Relaxed);
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.give_back();
+        self.release();
     }
 }
 
@@ -133,31 +133,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_content_takes_a_share_that_depends_on_whether_its_length_is_known() {
+    fn the_maximum_content_length_depends_on_an_announced_length() {
         let large = Capacity::new(20 << 30, Gauge::default());
-        assert_eq!(large.most_of_one(true), 10 << 30);
-        assert_eq!(large.most_of_one(false), 5 << 30);
+        assert_eq!(large.max_content(true), 10 << 30);
+        assert_eq!(large.max_content(false), 5 << 30);
         let small = Capacity::new(1000, Gauge::default());
-        assert_eq!((small.most_of_one(true), small.most_of_one(false)), (1000, 1000));
+        assert_eq!((small.max_content(true), small.max_content(false)), (1000, 1000));
     }
 
     #[test]
-    fn no_more_is_taken_than_there_is_and_what_is_given_back_is_free_again() {
-        let room = Arc::new(Capacity::new(10, Gauge::default()));
-        room.set_kept(4);
-        room.set_aside(1);
-        let one = room.reserve();
+    fn reservations_never_exceed_the_capacity_and_release_their_bytes() {
+        let capacity = Arc::new(Capacity::new(10, Gauge::default()));
+        capacity.set_kept(4);
+        capacity.set_aside(1);
+        let one = capacity.reserve();
         assert!(one.take(2) && one.take(1) && !one.take(3));
-        assert_eq!((one.bytes(), room.lacks(3)), (3, 1));
-        assert_eq!(room.lacks(u64::MAX), u64::MAX - 10);
+        assert_eq!((one.bytes(), capacity.shortfall(3)), (3, 1));
+        assert_eq!(capacity.shortfall(u64::MAX), u64::MAX - 10);
         drop(one);
-        let two = room.reserve();
+        let two = capacity.reserve();
         assert!(two.take(5) && !two.take(1));
-        room.change_kept(5, 0);
-        two.give_back();
+        capacity.change_kept(5, 0);
+        two.release();
         assert!(!two.take(1));
-        room.change_kept(0, 9);
-        assert_eq!(room.kept.get(), 0);
+        capacity.change_kept(0, 9);
+        assert_eq!(capacity.kept.get(), 0);
         assert!(two.take(9));
     }
 }

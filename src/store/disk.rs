@@ -1,4 +1,4 @@
-//! The parts of a store on a disk, and the way from a digest to its bytes.
+//! The parts of a store, and the lookup of a digest's bytes on disk.
 
 use std::fs::{self, File};
 use std::io;
@@ -28,12 +28,12 @@ use crate::oci::Digest;
 
 pub(super) struct Disk {
     pub(super) clock: Clock,
-    /// How old the last scrub of content may become.
+    /// The maximum age of the last scrub of content.
     pub(super) scrub_every: Duration,
     pub(super) layout: Arc<Layout>,
     pub(super) health: Arc<Health>,
-    pub(super) room: Arc<Capacity>,
-    pub(super) facts: ContentIndex,
+    pub(super) capacity: Arc<Capacity>,
+    pub(super) index: ContentIndex,
     pub(super) in_use: Arc<InUse>,
     pub(super) recent: Recent,
     pub(super) warm: Warm,
@@ -41,9 +41,9 @@ pub(super) struct Disk {
     pub(super) lanes: Lanes,
     pub(super) removal: Arc<Removal>,
     pub(super) metrics: Metrics,
-    /// Held by whoever makes room.
+    /// Held while evicting.
     pub(super) evicting: Mutex<()>,
-    /// What is on the disk may not be what is known of.
+    /// Whether the index and the files on disk may disagree.
     pub(super) unswept: AtomicBool,
 }
 
@@ -57,16 +57,17 @@ impl Disk {
     pub(super) fn new(config: &Config, clock: Clock, metrics: &Metrics) -> Self {
         let layout = Arc::new(Layout::new(&config.path));
         let health = Health::new(clock.clone(), metrics.clone());
-        let room = Arc::new(Capacity::new(config.max_size, metrics.bytes.clone()));
-        let facts = ContentIndex::new(layout.clone(), clock.clone(), health.clone(), room.clone());
+        let capacity = Arc::new(Capacity::new(config.max_size, metrics.bytes.clone()));
+        let index =
+            ContentIndex::new(layout.clone(), clock.clone(), health.clone(), capacity.clone());
         let in_use = Arc::default();
         Self {
             clock,
             scrub_every: config.scrub_every,
             layout,
             health,
-            room,
-            facts,
+            capacity,
+            index,
             in_use,
             recent: Recent::default(),
             warm: Warm::default(),
@@ -79,32 +80,32 @@ impl Disk {
         }
     }
 
-    /// Sees to it that what failed is tried again when it is time.
-    pub(super) fn see_to(&self) {
-        if self.facts.see_to() {
-            self.count_rotten(usize::MAX);
+    /// Opens the index if it is closed and a retry is due.
+    pub(super) fn ensure_open(&self) {
+        if self.index.ensure_open() {
+            self.trim_quarantine(usize::MAX);
             self.unswept.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Tells of what the disk did not do.
+    /// Records a failure of the disk, and returns it as the reason why content is not stored.
     pub(super) fn unkept(&self, operation: Operation, error: io::Error) -> Unkept {
         self.health.failed(operation, &error);
         Unkept::Disk(error)
     }
 
-    /// The content of `digest`, if that repository is known to hold it.
+    /// The content of `digest` if the repository is known to hold it.
     pub(super) fn find(&self, place: Place<'_>, digest: &Digest) -> Option<(Arc<Opened>, HeldAs)> {
-        // In this order: what is in use does not go between the one and the other.
+        // Pin first: pinned content cannot be evicted between the two steps.
         let pin = self.in_use.pin(digest)?;
-        let held = self.facts.held(place, digest)?;
+        let held = self.index.held(place, digest)?;
         let opened = pin.opened(|| self.open(digest, held.length));
         let opened = match opened.and_then(|opened| self.unchanged(opened, digest, held.length)) {
             Ok(opened) => opened,
             Err(Unopened::Fault(fault)) => {
-                // Where everything is gone, it may come back.
-                if self.facts.in_place() {
-                    self.lose(&pin, fault);
+                // If the whole folder disappeared, it may come back.
+                if self.index.in_place() {
+                    self.quarantine(&pin, fault);
                 }
                 return None;
             }
@@ -113,14 +114,14 @@ impl Disk {
                 return None;
             }
         };
-        self.facts.touch(digest);
+        self.index.touch(digest);
         self.recent.keep(&opened, self.clock.now());
         Some((opened, held.seen))
     }
 
-    /// Whether those who read content keep so much of it from being removed that others should not.
+    /// Whether readers pin so much content that further readers should copy pieces instead.
     pub(super) fn is_crowded(&self) -> bool {
-        let most = self.room.most_pinned();
+        let most = self.capacity.max_pinned();
         if self.in_use.mapped() <= most {
             return false;
         }
@@ -129,7 +130,7 @@ impl Disk {
         self.in_use.mapped() > most
     }
 
-    /// A copy of at most `most` bytes of `digest` from `position` on, which keeps nothing from being removed.
+    /// Copies at most `most` bytes of `digest`, starting at `position`. The copy does not pin the content.
     pub(super) fn piece(
         &self,
         place: Place<'_>,
@@ -138,14 +139,14 @@ impl Disk {
         most: u64,
     ) -> Option<Bytes> {
         let _pin = self.in_use.pin(digest)?;
-        let held = self.facts.held(place, digest)?;
+        let held = self.index.held(place, digest)?;
         let length = usize::try_from(most.min(held.length.checked_sub(position)?)).ok()?;
         let file = self.open_file(digest, held.length).ok()?;
         let mut bytes = vec![0; length];
         file.read_exact_at(&mut bytes, position)
             .inspect_err(|error| self.health.failed(Operation::Read, error))
             .ok()?;
-        self.facts.touch(digest);
+        self.index.touch(digest);
         Some(bytes.into())
     }
 
@@ -154,7 +155,7 @@ impl Disk {
         Mapped::of(&file, length).map_err(Unopened::Io)
     }
 
-    /// What is mapped may have been opened some time ago: `opened`, if its file still has its length.
+    /// Returns `opened` if its file still has its length. A mapped file may have been opened some time ago.
     fn unchanged(
         &self,
         opened: Arc<Opened>,
@@ -184,8 +185,8 @@ impl Disk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(Unopened::Fault(Fault::Missing))
             }
-            // Where something else can be opened, it is not that too many files are open.
-            Err(error) if File::open(self.layout.rotten_folder()).is_ok() => {
+            // If another path opens, the cause is not a limit of open files.
+            Err(error) if File::open(self.layout.quarantine_folder()).is_ok() => {
                 tracing::warn!(%digest, %error, "stored content cannot be opened");
                 Err(Unopened::Fault(Fault::Unreadable))
             }
@@ -200,7 +201,7 @@ mod tests {
     use crate::store::Store;
 
     #[tokio::test]
-    async fn content_that_nobody_reads_any_more_is_no_crowd() {
+    async fn content_that_nobody_reads_does_not_crowd_the_store() {
         let name = format!("countersign-crowded-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         let (max_size, scrub_every) = (400 << 10, Duration::from_secs(1));
@@ -216,7 +217,7 @@ mod tests {
             drop(whole.publish(&registry, &repository, HeldAs::Blob).unwrap());
             assert!(store.look_up(&registry, &repository, &digest).await.is_some());
         }
-        assert!(store.disk.in_use.mapped() > store.disk.room.most_pinned());
+        assert!(store.disk.in_use.mapped() > store.disk.capacity.max_pinned());
         assert!(!store.is_crowded());
         std::fs::remove_dir_all(path).unwrap();
     }

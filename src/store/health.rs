@@ -1,5 +1,4 @@
-//! Whether the disk does what it is told. The operator hears of it when that changes, and not with
-//! every request.
+//! Tracks whether the disk works. Logs an error when that changes, not for each request.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,10 +7,10 @@ use std::time::Duration;
 use super::metrics::{Metrics, Operation};
 use crate::clock::{Clock, Timestamp};
 
-/// How long nothing may have failed before the disk counts as good again.
+/// The disk counts as good again after this time without a failure.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// What is known of the disk.
+/// The state of the disk.
 pub(super) struct Health {
     clock: Clock,
     metrics: Metrics,
@@ -24,7 +23,7 @@ impl Health {
         Arc::new(Self { clock, metrics, failed: Mutex::default() })
     }
 
-    /// Something could not be done.
+    /// Records a failed operation.
     pub(super) fn failed(&self, operation: Operation, error: &dyn fmt::Display) {
         self.metrics.failed(operation);
         let now = self.clock.now();
@@ -35,18 +34,18 @@ impl Health {
             tracing::error!(
                 operation,
                 %error,
-                "the store cannot be used: what is not kept is passed on, and not kept, until it can"
+                "the store cannot be used; until it recovers, new content is relayed but not stored"
             );
         } else {
             tracing::debug!(operation = operation.as_str(), %error, "the store still cannot be used");
         }
     }
 
-    /// Something was written, and is on the disk.
+    /// Records a write that reached the disk.
     pub(super) fn worked(&self) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
-        // A clock that was put back is no reason to wait.
+        // Do not wait if the clock was set back.
         if failed.is_some_and(|last| last > now || now.since(last) >= QUIET) {
             *failed = None;
             self.metrics.usable.set(1);
@@ -54,7 +53,7 @@ impl Health {
         }
     }
 
-    /// Whether nothing failed lately.
+    /// Whether nothing failed recently.
     pub(super) fn is_good(&self) -> bool {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_is_good_again_when_it_worked_and_nothing_failed_for_a_while() {
+    fn a_disk_is_good_again_after_a_write_and_a_time_without_failures() {
         let clock = Clock::manual(Timestamp::from_unix(0));
         let health = Health::new(clock.clone(), Metrics::default());
         assert!(health.is_good());

@@ -1,5 +1,5 @@
-//! Whether a file or folder that is open is still the one at its path. If somebody removed or replaced it,
-//! another process may own what is there now.
+//! Checks that an open file or folder is still the one at its path. If it was removed or replaced, another
+//! process may own the new one.
 
 use std::fs::{self, File};
 use std::io;
@@ -7,26 +7,26 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A file or folder that is open. The clones are one.
+/// An open file or folder. All clones share it.
 #[derive(Clone, Debug)]
 pub struct InPlace {
     path: PathBuf,
-    // While it is open, no other file gets its number.
+    // While the file is open, no other file gets its inode number.
     file: Arc<File>,
 }
 
 impl InPlace {
-    /// Opens what is at `path`.
+    /// Opens the file or folder at `path`.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), file: Arc::new(File::open(path)?) })
     }
 
-    /// Fails if it is not at its path any more, or if that cannot be found out.
+    /// Fails if it is no longer at its path, or if that cannot be determined.
     pub fn check(&self) -> io::Result<()> {
         self.check_is(&self.file)
     }
 
-    /// Fails if `file` is not what is at the path.
+    /// Fails if `file` is not the file at the path.
     pub(super) fn check_is(&self, file: &File) -> io::Result<()> {
         let is = match fs::metadata(&self.path) {
             Ok(there) => {
@@ -41,7 +41,7 @@ impl InPlace {
         }
         let path = self.path.display();
         Err(io::Error::other(format!(
-            "{path} was removed or replaced while the gate runs; put it back, or start the gate again"
+            "{path} was removed or replaced while Countersign runs; restore it, or restart Countersign"
         )))
     }
 }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_was_made_anew_is_another_and_one_that_came_back_is_the_same() {
+    fn a_recreated_folder_is_another_one_and_a_restored_folder_is_the_same() {
         let top = std::env::temp_dir().join(format!("countersign-in-place-{}", std::process::id()));
         let (folder, away) = (top.join("folder"), top.join("away"));
         fs::create_dir_all(&folder).unwrap();

@@ -1,5 +1,5 @@
-//! What is being read or written at this moment, and therefore must not go. Knows digests and the
-//! bytes in memory; nothing of files.
+//! Tracks content that is being read or written and therefore must not be evicted. Knows digests and
+//! bytes in memory, but no files.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,8 +12,8 @@ use crate::oci::Digest;
 
 enum Use {
     Pinned(Weak<Pin>),
-    /// It is being removed.
-    Going,
+    /// The content is being removed.
+    Removing,
 }
 
 /// The digests that are in use.
@@ -21,26 +21,26 @@ enum Use {
 pub(super) struct InUse {
     places: Mutex<HashMap<Digest, Use>>,
     gone: Condvar,
-    /// The bytes of content that is mapped, and therefore cannot be removed.
+    /// The bytes of mapped content, which cannot be evicted.
     mapped: AtomicU64,
 }
 
-/// As long as one is held, its content is not removed.
+/// Content with a pin is not removed.
 pub(super) struct Pin {
     in_use: Arc<InUse>,
     digest: Digest,
     opened: Mutex<Weak<Opened>>,
 }
 
-/// Content in memory, which everyone who reads it at this moment shares.
+/// Content in memory, shared by all its readers.
 pub(super) struct Opened {
     mapped: Mapped,
     touched: Touched,
     pin: Arc<Pin>,
 }
 
-/// As long as it is held, nobody begins to read or write the content.
-pub(super) struct Going<'a> {
+/// The right to remove content. While it exists, nobody can start to read or write the content.
+pub(super) struct Removing<'a> {
     in_use: &'a InUse,
     digest: Digest,
 }
@@ -50,12 +50,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl InUse {
-    /// Keeps the content of `digest` from going; `None` while it goes.
+    /// Pins the content of `digest`; `None` while it is being removed.
     pub(super) fn pin(self: &Arc<Self>, digest: &Digest) -> Option<Arc<Pin>> {
         self.pin_in(&mut locked(&self.places), digest)
     }
 
-    /// The same, once it has gone if it is going.
+    /// Same as [`Self::pin`], but waits for a removal to end.
     pub(super) fn wait_and_pin(self: &Arc<Self>, digest: &Digest) -> Arc<Pin> {
         let mut places = locked(&self.places);
         loop {
@@ -72,7 +72,7 @@ impl InUse {
         digest: &Digest,
     ) -> Option<Arc<Pin>> {
         match places.get(digest) {
-            Some(Use::Going) => return None,
+            Some(Use::Removing) => return None,
             Some(Use::Pinned(pin)) => {
                 if let Some(pin) = pin.upgrade() {
                     return Some(pin);
@@ -86,38 +86,38 @@ impl InUse {
         Some(pin)
     }
 
-    /// How many bytes are mapped at this moment.
+    /// The number of bytes that are mapped now.
     pub(super) fn mapped(&self) -> u64 {
         self.mapped.load(Ordering::Relaxed)
     }
 
-    /// Whether someone reads or writes it.
+    /// Whether the content is being read or written.
     pub(super) fn holds(&self, digest: &Digest) -> bool {
         match locked(&self.places).get(digest) {
             Some(Use::Pinned(pin)) => pin.strong_count() > 0,
-            Some(Use::Going) | None => false,
+            Some(Use::Removing) | None => false,
         }
     }
 
-    /// The right to remove the content of `digest`; `None` while someone reads or writes it.
-    pub(super) fn let_go(&self, digest: &Digest) -> Option<Going<'_>> {
+    /// Returns the right to remove the content of `digest`; `None` while it is being read, written, or removed.
+    pub(super) fn begin_removal(&self, digest: &Digest) -> Option<Removing<'_>> {
         match locked(&self.places).entry(*digest) {
             Entry::Occupied(mut place) => match place.get() {
                 Use::Pinned(pin) if pin.strong_count() == 0 => {
-                    place.insert(Use::Going);
+                    place.insert(Use::Removing);
                 }
-                Use::Pinned(_) | Use::Going => return None,
+                Use::Pinned(_) | Use::Removing => return None,
             },
             Entry::Vacant(place) => {
-                place.insert(Use::Going);
+                place.insert(Use::Removing);
             }
         }
-        Some(Going { in_use: self, digest: *digest })
+        Some(Removing { in_use: self, digest: *digest })
     }
 }
 
 impl Pin {
-    /// The content in memory: that which others read already, or what `open` gives.
+    /// The content in memory: shared with other readers, or opened with `open`.
     pub(super) fn opened<E>(
         self: &Arc<Self>,
         open: impl FnOnce() -> Result<Mapped, E>,
@@ -134,7 +134,7 @@ impl Pin {
         Ok(opened)
     }
 
-    /// Whoever comes from now on opens the file anew.
+    /// Makes later readers open the file again.
     pub(super) fn forget_opened(&self) {
         *locked(&self.opened) = Weak::new();
     }
@@ -144,7 +144,7 @@ impl Pin {
     }
 }
 
-impl Going<'_> {
+impl Removing<'_> {
     pub(super) fn digest(&self) -> &Digest {
         &self.digest
     }
@@ -155,7 +155,7 @@ impl Drop for Pin {
         let mut places = locked(&self.in_use.places);
         if let Entry::Occupied(place) = places.entry(self.digest)
             && let Use::Pinned(pin) = place.get()
-            // Another may have come since this one's last owner went.
+            // A new pin may have been created after the last owner of this one dropped it.
             && pin.strong_count() == 0
         {
             place.remove();
@@ -163,7 +163,7 @@ impl Drop for Pin {
     }
 }
 
-impl Drop for Going<'_> {
+impl Drop for Removing<'_> {
     fn drop(&mut self) {
         locked(&self.in_use.places).remove(&self.digest);
         self.in_use.gone.notify_all();
@@ -185,7 +185,7 @@ impl Opened {
         matches!(self.mapped, Mapped::Map(_))
     }
 
-    /// Up to where the bytes from `position` on are in memory now, as far as is known: at most to the end of a window.
+    /// The end of the bytes from `position` on that are probably in memory: at most the end of the window.
     pub(super) fn ready_until(&self, position: usize) -> usize {
         match &self.mapped {
             Mapped::Read(content) => content.len(),
@@ -193,7 +193,7 @@ impl Opened {
         }
     }
 
-    /// Reads the bytes from `position` on, up to the position that this gives. Waits for the disk.
+    /// Reads the bytes from `position` up to the returned position. Waits for the disk.
     pub(super) fn make_ready(&self, position: usize) -> usize {
         let bytes = self.mapped.as_ref();
         self.touched.read(bytes, position);
@@ -212,24 +212,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_use_is_not_let_go_and_what_goes_is_not_taken_into_use() {
+    fn content_in_use_cannot_be_removed_and_content_being_removed_cannot_be_pinned() {
         let in_use = Arc::new(InUse::default());
         let digest = Digest::of(b"");
         let first = in_use.pin(&digest).unwrap();
         let second = in_use.pin(&digest).unwrap();
         drop(first);
-        assert!(in_use.holds(&digest) && in_use.let_go(&digest).is_none());
+        assert!(in_use.holds(&digest) && in_use.begin_removal(&digest).is_none());
         drop(second);
         assert!(!in_use.holds(&digest));
-        let going = in_use.let_go(&digest).unwrap();
-        assert!(in_use.pin(&digest).is_none() && in_use.let_go(&digest).is_none());
+        let going = in_use.begin_removal(&digest).unwrap();
+        assert!(in_use.pin(&digest).is_none() && in_use.begin_removal(&digest).is_none());
         drop(going);
         assert!(in_use.pin(&digest).is_some());
         assert!(locked(&in_use.places).is_empty());
     }
 
     #[test]
-    fn those_who_read_at_once_share_one_opening_and_keep_it_in_use() {
+    fn concurrent_readers_share_one_open_file_and_keep_it_in_use() {
         let in_use = Arc::new(InUse::default());
         let digest = Digest::of(b"");
         let open = || Ok::<_, ()>(Mapped::Read(b"abc".to_vec()));
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_opened_before_is_not_shared_once_it_is_forgotten() {
+    fn a_forgotten_open_file_is_no_longer_shared() {
         let in_use = Arc::new(InUse::default());
         let pin = in_use.pin(&Digest::of(b"")).unwrap();
         let open = |content: &'static [u8]| move || Ok::<_, ()>(Mapped::Read(content.to_vec()));

@@ -1,5 +1,5 @@
-//! Content on its way into the store: written under a temporary name, hashed, and given its own name
-//! only when it is complete and right. Whoever wants it meanwhile reads what is there.
+//! Ingests content: writes it under a temporary name, hashes it, and gives it its final name only when it
+//! is complete and its digest is correct. Meanwhile, readers can read the bytes that were written so far.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -15,67 +15,67 @@ use super::StoredContent;
 use super::capacity::Reservation;
 use super::disk::Disk;
 use super::in_use::Pin;
-use super::index::{HeldAs, NoFacts};
+use super::index::{HeldAs, IndexError};
 use super::layout::Layout;
 use super::mapped::Mapped;
 use super::metrics::Operation;
 use super::removal::Removal;
 use crate::oci::{Digest, Hasher, Mismatch, Registry, Repository};
 
-/// The most bytes that are set aside on a registry's word, before they came.
+/// The maximum number of bytes to reserve for an announced length before they arrive.
 const MAX_AHEAD: u64 = 16 << 20;
 
-/// Why something is not kept. It can be passed on all the same.
+/// Why content is not stored. It can still be relayed.
 #[derive(Debug, Error)]
 pub enum Unkept {
-    #[error("it is larger than the share of the store that one content may take")]
+    #[error("it is larger than the share of the store that one file may take")]
     TooLarge,
-    #[error("there is no room, and nothing that could go")]
+    #[error("the store is full, and nothing in it can be evicted")]
     NoRoom,
     #[error("the disk does not answer")]
     Hangs,
-    #[error("the disk does not take it: {0}")]
+    #[error("cannot write to disk: {0}")]
     Disk(#[from] io::Error),
     #[error("{0}")]
     ContentIndex(String),
 }
 
-impl From<NoFacts> for Unkept {
-    fn from(error: NoFacts) -> Self {
+impl From<IndexError> for Unkept {
+    fn from(error: IndexError) -> Self {
         Self::ContentIndex(error.to_string())
     }
 }
 
-/// Content that is being written. Dropped before it is published, it was never there.
+/// Content that is being written. If this is dropped before it is published, nothing is stored.
 pub struct Ingest {
     disk: Arc<Disk>,
     incoming: Arc<Incoming>,
     hasher: Hasher,
-    /// How many bytes are to come in all, if that is known.
+    /// The total length in bytes, if known.
     length: Option<u64>,
-    /// Where it is being written; nowhere once it has its own name.
+    /// The temporary path; `None` once the file has its final name.
     path: Option<PathBuf>,
 }
 
-/// The file behind an [`Ingest`], for as long as anyone writes or reads it.
+/// The file of an [`Ingest`]. It exists until its writer and all readers are dropped.
 struct Incoming {
-    /// `None` only while this is dropped.
+    /// `None` only while this value is dropped.
     file: Option<File>,
-    /// How much of it was written.
+    /// How many bytes were written.
     position: AtomicU64,
-    // The room is given back when the file is closed: what has no name takes room, too.
-    room: Arc<Reservation>,
+    // Released when the file is closed: an unlinked open file still takes space.
+    reservation: Arc<Reservation>,
     pin: Arc<Pin>,
     removal: Arc<Removal>,
 }
 
-/// Reads what an [`Ingest`] has written so far, also when that has ended. Cheap to clone.
+/// Reads the bytes that an [`Ingest`] has written so far, also after it ended. Cheap to clone.
 #[derive(Clone)]
 pub struct Arriving {
     incoming: Arc<Incoming>,
 }
 
-/// Content that is complete, and has the digest that was asked for.
+/// Complete content with the requested digest.
 pub struct Whole {
     ingest: Ingest,
 }
@@ -86,12 +86,12 @@ impl Ingest {
         digest: &Digest,
         length: Option<u64>,
     ) -> Result<Self, Unkept> {
-        if length.is_some_and(|length| length > disk.room.most_of_one(true)) {
+        if length.is_some_and(|length| length > disk.capacity.max_content(true)) {
             return Err(Unkept::TooLarge);
         }
-        disk.see_to();
-        if !disk.facts.is_open() {
-            return Err(NoFacts::Closed.into());
+        disk.ensure_open();
+        if !disk.index.is_open() {
+            return Err(IndexError::Closed.into());
         }
         if disk.removal.is_behind() {
             return Err(Unkept::Hangs);
@@ -100,24 +100,25 @@ impl Ingest {
         let path = disk.layout.incoming();
         let file = create(&disk.layout, &path);
         let file = file.map_err(|error| disk.unkept(Operation::Write, error))?;
-        let (file, position, room) = (Some(file), AtomicU64::new(0), Arc::new(disk.room.reserve()));
+        let (file, position, reservation) =
+            (Some(file), AtomicU64::new(0), Arc::new(disk.capacity.reserve()));
         let removal = disk.removal.clone();
-        let incoming = Arc::new(Incoming { file, position, room, pin, removal });
+        let incoming = Arc::new(Incoming { file, position, reservation, pin, removal });
         let hasher = Hasher::new(digest.algorithm());
-        // From here on the file goes when this does.
+        // From here on, dropping `ingest` removes the file.
         let ingest = Self { disk, incoming, hasher, length, path: Some(path) };
-        ingest.make_room(0)?;
+        ingest.reserve_space(0)?;
         Ok(ingest)
     }
 
-    /// Writes `bytes` at the end, and then hashes them; after an error it is as if it was never tried.
+    /// Appends `bytes`, then hashes them. An error leaves the content as it was before the call.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Unkept> {
         let position = self.position();
         let after = position + bytes.len() as u64;
-        if after > self.disk.room.most_of_one(self.length.is_some()) {
+        if after > self.disk.capacity.max_content(self.length.is_some()) {
             return Err(Unkept::TooLarge);
         }
-        self.make_room(after)?;
+        self.reserve_space(after)?;
         let written = self.incoming.file().and_then(|file| file.write_all_at(bytes, position));
         written.map_err(|error| self.disk.unkept(Operation::Write, error))?;
         self.hasher.update(bytes);
@@ -125,27 +126,28 @@ impl Ingest {
         Ok(())
     }
 
-    /// Sees to it that there is room for the bytes before `until`, and for some of those after them.
-    fn make_room(&self, until: u64) -> Result<(), Unkept> {
-        let room = &self.incoming.room;
-        if until > room.bytes() || until == 0 {
+    /// Reserves space for the bytes before `until`, and for some bytes after them.
+    fn reserve_space(&self, until: u64) -> Result<(), Unkept> {
+        let reservation = &self.incoming.reservation;
+        if until > reservation.bytes() || until == 0 {
             let ahead = self.length.unwrap_or(0).min(until.saturating_add(MAX_AHEAD));
-            self.disk.make_room(room, until.max(ahead).saturating_sub(room.bytes()))?;
+            self.disk
+                .reserve_space(reservation, until.max(ahead).saturating_sub(reservation.bytes()))?;
         }
         Ok(())
     }
 
-    /// How many bytes were written.
+    /// The number of bytes that were written.
     pub fn position(&self) -> u64 {
         self.incoming.position.load(Ordering::Acquire)
     }
 
-    /// What hashed them.
+    /// A copy of the hasher of the bytes that were written.
     pub fn hasher(&self) -> Hasher {
         self.hasher.clone()
     }
 
-    /// Reads what was written, and what will be.
+    /// A reader of the bytes that were and will be written.
     pub fn arriving(&self) -> Arriving {
         Arriving { incoming: self.incoming.clone() }
     }
@@ -156,7 +158,7 @@ impl Ingest {
         layout.make_folder_of(digest)?;
         if let Some(path) = &self.path {
             if !self.incoming.is_at(path)? {
-                return Err(io::Error::other("another file is where it was written"));
+                return Err(io::Error::other("another file replaced the temporary file"));
             }
             fs::rename(path, layout.content(digest))?;
         }
@@ -164,7 +166,7 @@ impl Ingest {
         Ok(())
     }
 
-    /// Holds what was written against the digest that was asked for.
+    /// Compares the digest of the written bytes with the requested digest.
     pub fn verify(self) -> Result<Whole, Mismatch> {
         let (asked, got) = (*self.incoming.pin.digest(), self.hasher.clone().finish());
         if got == asked { Ok(Whole { ingest: self }) } else { Err(Mismatch { asked, got }) }
@@ -176,7 +178,7 @@ impl Incoming {
         self.file.as_ref().ok_or(io::ErrorKind::NotFound.into())
     }
 
-    /// Whether `path` names this file, and not another one that has its name by now.
+    /// Whether `path` is this file, and not a replacement.
     fn is_at(&self, path: &Path) -> io::Result<bool> {
         let (written, there) = (self.file()?.metadata()?, fs::symlink_metadata(path)?);
         Ok((written.dev(), written.ino()) == (there.dev(), there.ino()))
@@ -185,12 +187,12 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        let (file, room) = (self.file.take(), self.room.clone());
-        // The last client may drop this on a thread that serves others, and to close a file that has no name any more
-        // frees its blocks.
+        let (file, reservation) = (self.file.take(), self.reservation.clone());
+        // The last reader may drop this on a thread that serves clients, and closing an unlinked file frees its blocks,
+        // which is slow.
         self.removal.run(move || {
             drop(file);
-            drop(room);
+            drop(reservation);
         });
     }
 }
@@ -213,8 +215,8 @@ impl Drop for Ingest {
 }
 
 impl Whole {
-    /// Gives the content its name, and has it found by those who may have it: from here on it outlives
-    /// a power loss.
+    /// Gives the file its final name and adds the content to the index. From then on, the content survives a
+    /// power loss.
     pub fn publish(
         self,
         registry: &Registry,
@@ -225,14 +227,14 @@ impl Whole {
         let (disk, incoming) = (ingest.disk.clone(), ingest.incoming.clone());
         let (digest, length) = (*incoming.pin.digest(), ingest.position());
         let failed = |error| disk.unkept(Operation::Publish, error);
-        let kept = disk.facts.keeps(&digest) == Some(true);
+        let kept = disk.index.keeps(&digest) == Some(true);
         let file = incoming.file().map_err(failed)?;
         finish(file, length).map_err(failed)?;
         let opened = Mapped::of(file, length).map_err(failed)?;
         ingest.give_name(&digest).map_err(failed)?;
         let folder = File::open(disk.layout.folder(&digest)).and_then(|folder| folder.sync_all());
         let noted = folder.map_err(failed).and_then(|()| {
-            let noted = disk.facts.keep((registry, repository), &digest, length, &seen);
+            let noted = disk.index.keep((registry, repository), &digest, length, &seen);
             noted.map_err(|error| {
                 disk.health.failed(Operation::Publish, &error);
                 Unkept::from(error)
@@ -240,14 +242,14 @@ impl Whole {
         });
         if let Err(unkept) = noted {
             if !kept {
-                // Nobody finds it; what cannot be removed now is swept away later.
+                // The index does not list this file. If it cannot be removed now, a sweep removes it later.
                 let _ = fs::remove_file(disk.layout.content(&digest));
             }
             return Err(unkept);
         }
         disk.published.note(registry, &digest);
-        // From here on it is counted as kept.
-        incoming.room.give_back();
+        // From here on, its space is counted as stored content.
+        incoming.reservation.release();
         disk.health.worked();
         incoming.pin.forget_opened();
         let opened = incoming.pin.opened(|| Ok::<_, Unkept>(opened))?;
@@ -255,7 +257,7 @@ impl Whole {
     }
 }
 
-/// A new file to write; its folder is made if somebody removed it.
+/// Creates a new file, and its folder if that was removed.
 fn create(layout: &Layout, path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
@@ -268,10 +270,10 @@ fn create(layout: &Layout, path: &Path) -> io::Result<File> {
     }
 }
 
-/// Makes the file what it will be for ever.
+/// Gives the file its final length and mode, and syncs it.
 fn finish(file: &File, length: u64) -> io::Result<()> {
     if file.metadata()?.len() != length {
-        // A write that failed half-way, and was not tried again.
+        // A write failed halfway and was not retried.
         file.set_len(length)?;
     }
     file.set_permissions(Permissions::from_mode(0o444))?;
@@ -279,7 +281,7 @@ fn finish(file: &File, length: u64) -> io::Result<()> {
 }
 
 impl Arriving {
-    /// At most `most` bytes from `position` on, of those that were written; none at the end of them.
+    /// Reads at most `most` written bytes, starting at `position`; returns no bytes at their end.
     pub fn read_at(&self, position: u64, most: usize) -> io::Result<Bytes> {
         let written = self.incoming.position.load(Ordering::Acquire).saturating_sub(position);
         let length = usize::try_from(written).map_or(most, |written| written.min(most));
@@ -299,7 +301,7 @@ mod tests {
     use crate::store::{Config, Metrics, Store};
 
     #[tokio::test]
-    async fn a_download_that_ends_while_the_disk_hangs_holds_up_no_thread_that_serves_clients() {
+    async fn a_download_that_ends_on_a_hanging_disk_blocks_no_serving_thread() {
         let name = format!("countersign-ingest-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         let (max_size, scrub_every) = (1 << 20, Duration::from_secs(1));
@@ -313,11 +315,11 @@ mod tests {
         store.disk.removal.run(move || assert!(answers.recv().is_err()));
         drop(ingest);
         drop(arriving);
-        // The file and its room stay taken until the disk answers.
-        assert_eq!((files(), store.disk.room.lacks(max_size)), (1, 2));
+        // The file and its reservation remain until the disk answers.
+        assert_eq!((files(), store.disk.capacity.shortfall(max_size)), (1, 2));
         drop(answer);
         store.wait_for_removals(Duration::from_secs(30));
-        assert_eq!((files(), store.disk.room.lacks(max_size)), (0, 0));
+        assert_eq!((files(), store.disk.capacity.shortfall(max_size)), (0, 0));
         std::fs::remove_dir_all(path).unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! Work on a disk that may hang: away from the threads that serve clients, few at a time, within a deadline.
-//! While work is overdue, no other is begun: the overdue work itself shows when the disk answers again.
+//! Runs work on a disk that may hang: outside the threads that serve clients, with limited concurrency and a
+//! deadline. While work is overdue, no new work starts. When the overdue work ends, the disk works again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,16 +11,16 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
-/// How much work may be under way at once: so many threads at most wait for a disk that hangs.
+/// The maximum number of threads that may wait for a disk that hangs.
 const AT_ONCE: usize = 16;
 
 /// Why work gave no result.
 #[derive(Debug, Error)]
 pub(super) enum Undone {
-    /// Other work took the time. That says nothing about the disk.
+    /// Other work used up the time. That says nothing about the disk.
     #[error("too much other work waits for the disk")]
     Busy,
-    /// The disk did not answer this work, or does not answer other work.
+    /// This work or other work on the disk is overdue.
     #[error("the disk does not answer")]
     Hangs,
 }
@@ -28,7 +28,7 @@ pub(super) enum Undone {
 /// Called before each piece of work.
 type Before = Box<dyn Fn() + Send + Sync>;
 
-/// A way to the disk. The clones are one.
+/// A queue of work for the disk. All clones share it.
 #[derive(Clone)]
 pub(super) struct Lane {
     deadline: Duration,
@@ -48,14 +48,14 @@ impl Lane {
         self.overdue.load(Ordering::Relaxed) > 0
     }
 
-    /// Has `before` called before each piece of work: for tests, whose disk hangs in it.
+    /// Calls `before` before each piece of work. For tests, which block in it to simulate a disk that hangs.
     #[cfg(any(test, feature = "test-support"))]
     pub(super) fn before_each(&self, before: Before) {
         let _ = self.before.set(before);
     }
 
-    /// Does `work`, and gives its result. The deadline is that of the caller, and includes the wait for a place. If it
-    /// passes, work that has begun goes on, and its result is dropped; it is overdue a whole deadline after its beginning.
+    /// Runs `work` and returns its result. The deadline applies to the caller and includes the wait for a thread. When
+    /// it passes, started work continues, but its result is dropped. Work is overdue one whole deadline after its start.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -64,12 +64,13 @@ impl Lane {
             return Err(Undone::Hangs);
         }
         let deadline = Instant::now() + self.deadline;
-        // Work that waits for its place has less than the deadline left, and no such time says that the disk hangs.
+        // Work that waited for a thread has less than the whole deadline left, so exceeding it does not prove that the
+        // disk hangs.
         let (permit, late) = match self.permits.clone().try_acquire_owned() {
             Ok(permit) => (permit, Undone::Hangs),
             Err(_) => {
                 let permit = timeout_at(deadline, self.permits.clone().acquire_owned()).await;
-                // This may have become known during the wait.
+                // The disk may have started to hang during the wait.
                 if self.hangs() {
                     return Err(Undone::Hangs);
                 }
@@ -92,7 +93,7 @@ impl Lane {
     }
 }
 
-/// Work under way. If its caller stops waiting, for whatever reason, this still notices that the work is overdue.
+/// Running work. Detects that the work is overdue even if its caller stops waiting.
 struct Watched<T: Send + 'static> {
     /// `None` once the work is done.
     working: Option<JoinHandle<T>>,
@@ -115,7 +116,7 @@ impl<T: Send + 'static> Drop for Watched<T> {
             return;
         };
         let (overdue_at, all) = (self.overdue_at, self.overdue.clone());
-        // Counted at once where the time is over, so that the next caller knows.
+        // If the work is already overdue, count it at once, so that the next caller sees it.
         let counted = (Instant::now() >= overdue_at).then(|| Overdue::count(&all));
         runtime.spawn(async move {
             let counted = match counted {
@@ -131,7 +132,7 @@ impl<T: Send + 'static> Drop for Watched<T> {
     }
 }
 
-/// Work that is overdue; not any more when this is dropped.
+/// Overdue work. Dropping this ends the count.
 struct Overdue(Arc<AtomicUsize>);
 
 impl Overdue {
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_takes_too_long_is_left_behind_and_nothing_is_begun_until_it_ends() {
+    async fn no_work_starts_while_work_is_overdue() {
         let lane = Lane::new(Duration::from_millis(20));
         assert_eq!(lane.run(|| 1).await.ok(), Some(1));
         let (answer, answers) = channel::<()>();
@@ -171,18 +172,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_whose_callers_leave_in_time_is_still_noticed_as_overdue() {
+    async fn work_becomes_overdue_even_if_its_caller_has_left() {
         let lane = Lane::new(Duration::from_millis(20));
         let (answer, answers) = channel::<()>();
         {
             let mut run = Box::pin(lane.run(move || answers.recv()));
-            // It begins, and the caller leaves.
+            // The work starts, and the caller leaves.
             assert!((&mut run).now_or_never().is_none());
         }
         assert!(!lane.hangs());
         let start = Instant::now();
         while !lane.hangs() {
-            assert!(start.elapsed() < Duration::from_secs(30), "nobody noticed");
+            assert!(start.elapsed() < Duration::from_secs(30), "the work never became overdue");
             tokio::task::yield_now().await;
         }
         drop(answer);
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_disk_that_hangs_keeps_few_threads() {
+    async fn a_disk_that_hangs_blocks_few_threads() {
         let lane = Lane::new(Duration::from_millis(20));
         let (answer, answers) = channel::<String>();
         let answers = Arc::new(std::sync::Mutex::new(answers));
@@ -210,13 +211,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_for_other_work_is_not_a_disk_that_hangs() {
+    async fn waiting_for_other_work_does_not_mean_that_the_disk_hangs() {
         let lane = Lane::new(Duration::from_secs(60));
         let others =
             lane.permits.clone().acquire_many_owned(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
         assert!(matches!(lane.run(|| 1).await, Err(Undone::Busy)));
         assert!(!lane.hangs());
-        // A place that comes late leaves the work too little time.
+        // A thread that becomes free late leaves the work too little time.
         let (answer, answers) = channel::<()>();
         let late = tokio::spawn({
             let lane = lane.clone();
@@ -230,7 +231,7 @@ mod tests {
         }
         assert!(matches!(late.await.unwrap(), Err(Undone::Busy)));
         assert!(!lane.hangs());
-        // It is watched on, and overdue when it had a whole deadline.
+        // The work is still watched, and becomes overdue after one whole deadline.
         while !lane.hangs() {
             tokio::time::advance(Duration::from_secs(1)).await;
         }
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_panics_gives_nothing_and_does_not_hang() {
+    async fn work_that_panics_is_an_error_and_not_overdue() {
         let lane = Lane::new(Duration::from_secs(30));
         assert!(lane.run(|| panic!("a bug")).await.is_err());
         assert!(!lane.hangs());

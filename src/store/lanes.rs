@@ -1,5 +1,5 @@
-//! The store for those who serve clients: whatever waits for the disk is done in a lane, and a disk that does
-//! not answer is a miss, or keeps nothing.
+//! Async access to the store for threads that serve clients. Each disk access runs in a lane with a deadline; if
+//! the disk does not answer, a read is a miss and a write stores nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use super::metrics::Operation;
 use super::{Ingest, Store, StoredContent, Unkept};
 use crate::oci::{Digest, Registry, Repository};
 
-/// How long a client waits for content that is kept.
+/// How long a client waits for stored content.
 const READ: Duration = Duration::from_secs(1);
-/// How long a download waits for the disk before it goes on without.
+/// How long a download waits for the disk before it continues without storing.
 const WRITE: Duration = Duration::from_secs(2);
-/// How long what is complete may take to be on the disk. No client waits for it.
+/// How long publishing complete content may take. No client waits for it.
 const PUBLISH: Duration = Duration::from_secs(60);
 
-/// The ways to one disk, by what is done there.
+/// The lanes of one disk, by kind of work.
 pub(super) struct Lanes {
     read: Lane,
     write: Lane,
@@ -31,7 +31,7 @@ impl Default for Lanes {
 }
 
 impl Store {
-    /// As [`Store::content`], without waiting long for the disk.
+    /// Same as [`Store::content`], with a short deadline for the disk.
     pub async fn look_up(
         &self,
         registry: &Registry,
@@ -44,7 +44,7 @@ impl Store {
             return None;
         }
         if let Some((opened, seen)) = disk.warm.find((registry, repository), digest) {
-            disk.facts.touch(digest);
+            disk.index.touch(digest);
             disk.metrics.hits.inc();
             return Some(StoredContent::new(*digest, opened, seen));
         }
@@ -55,30 +55,30 @@ impl Store {
             store.disk.warm.keep(place, &digest, &content.opened, &content.seen);
             Some(content)
         };
-        // On the heap, so that whoever finds it warm does not carry the room for this around.
+        // Boxed to keep the future of a warm lookup small.
         Box::pin(self.read(look)).await.flatten()
     }
 
-    /// As [`Store::has_delivered`]; `false` also if the disk does not answer.
+    /// Same as [`Store::has_delivered`]; `false` also if the disk does not answer.
     pub async fn look_whether_delivered(&self, registry: &Registry, digest: &Digest) -> bool {
         let (registry, digest) = (registry.clone(), *digest);
         self.read(move |store| store.has_delivered(&registry, &digest)).await.unwrap_or(false)
     }
 
-    /// How many contents were published so far.
+    /// The number of contents published so far.
     pub fn published(&self) -> u64 {
         self.disk.published.count()
     }
 
-    /// Whether the content was published for `registry` after [`Self::published`] was `count`. Asks nothing of
-    /// the disk.
+    /// Whether the content was published for `registry` after [`Self::published`] returned `count`. Does not
+    /// access the disk.
     pub fn published_since(&self, count: u64, registry: &Registry, digest: &Digest) -> bool {
         self.disk.published.has_since(count, registry, digest)
     }
 
-    /// As [`Store::ingest`], without waiting long for the disk.
+    /// Same as [`Store::ingest`], with a short deadline for the disk.
     pub async fn begin(&self, digest: &Digest, length: Option<u64>) -> Result<Ingest, Unkept> {
-        // Those who share the download may have to read what came.
+        // Other clients of the same download may have to read the written bytes.
         if self.disk.lanes.read.hangs() {
             return Err(Unkept::Hangs);
         }
@@ -87,7 +87,7 @@ impl Store {
         begun.unwrap_or(Err(Unkept::Hangs))
     }
 
-    /// Does `work`, which reads; `None` if the disk does not answer in time, or has too much else to do.
+    /// Runs `work`, which reads; `None` if the disk does not answer in time or has too much other work.
     pub async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> T + Send + 'static,
@@ -95,7 +95,7 @@ impl Store {
         self.run(&self.disk.lanes.read, Operation::Read, work).await
     }
 
-    /// Does `work`, which writes and which somebody waits for; `None` if the disk does not answer in time.
+    /// Runs `work`, which writes and which a client waits for; `None` if the disk does not answer in time.
     pub async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> T + Send + 'static,
@@ -103,7 +103,7 @@ impl Store {
         self.run(&self.disk.lanes.write, Operation::Write, work).await
     }
 
-    /// Does `work`, which nobody waits for; `None` if the disk does not answer in time.
+    /// Runs `work`, which no client waits for; `None` if the disk does not answer in time.
     pub async fn publish<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> T + Send + 'static,
@@ -120,7 +120,7 @@ impl Store {
         let store = self.clone();
         match lane.run(move || work(&store)).await {
             Ok(done) => Some(done),
-            // The disk did not fail: others are in front.
+            // The disk did not fail: other work is ahead in the queue.
             Err(Undone::Busy) => None,
             Err(hangs @ Undone::Hangs) => {
                 self.disk.health.failed(operation, &hangs);
@@ -129,13 +129,13 @@ impl Store {
         }
     }
 
-    /// Has `before` called before each read: for tests, whose disk hangs in it.
+    /// Calls `before` before each read. For tests, which block in it to simulate a disk that hangs.
     #[cfg(any(test, feature = "test-support"))]
     pub fn before_each_read(&self, before: impl Fn() + Send + Sync + 'static) {
         self.disk.lanes.read.before_each(Box::new(before));
     }
 
-    /// The same before each write that somebody waits for.
+    /// Same as [`Self::before_each_read`], for writes that a client waits for.
     #[cfg(any(test, feature = "test-support"))]
     pub fn before_each_write(&self, before: impl Fn() + Send + Sync + 'static) {
         self.disk.lanes.write.before_each(Box::new(before));
@@ -143,25 +143,25 @@ impl Store {
 }
 
 impl StoredContent {
-    /// Up to where the bytes from `position` on can be had now without waiting for the disk, as far as is known; the
-    /// answer is true for a few seconds, and says nothing about what is after it.
+    /// The end of the bytes from `position` on that can probably be read without waiting for the disk. The answer is
+    /// valid for a few seconds, and says nothing about later bytes.
     pub fn ready_until(&self, position: usize) -> usize {
         self.opened.ready_until(position)
     }
 
-    /// Reads the bytes from `position` on, up to the position that this gives; `None` if the disk does not
-    /// answer in time.
+    /// Reads the bytes from `position` up to the returned position; `None` if the disk does not answer in
+    /// time.
     pub async fn make_ready(&self, store: &Store, position: usize) -> Option<usize> {
         let opened = Arc::clone(&self.opened);
         store.read(move |_| opened.make_ready(position)).await
     }
 
-    /// Reads all of it; `None` if the disk does not answer in time.
+    /// Reads all bytes; `None` if the disk does not answer in time.
     pub async fn make_all_ready(&self, store: &Store) -> Option<()> {
         self.make_beginning_ready(store, self.bytes.len()).await
     }
 
-    /// Reads the first `length` bytes, or all if there are fewer; `None` if the disk does not answer in time.
+    /// Reads the first `length` bytes, or all of them if there are fewer; `None` if the disk does not answer in time.
     pub async fn make_beginning_ready(&self, store: &Store, length: usize) -> Option<()> {
         let length = length.min(self.bytes.len());
         let mut ready = 0;

@@ -1,4 +1,4 @@
-//! Where the files of a store are. The only file here that joins a path.
+//! The paths of a store's files. Only this file joins paths.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,20 +11,20 @@ use super::atomic;
 use super::in_place::InPlace;
 use crate::oci::{Algorithm, Digest};
 
-/// The paths below a store's folder.
+/// The paths in a store's folder.
 #[derive(Debug)]
 pub(super) struct Layout {
     /// Published content, `<algorithm>/<the first two hex digits>/<hex>`. A file in it is immutable.
     content: PathBuf,
-    /// What is being written; of no use after a restart.
+    /// Files that are being written. They are useless after a restart.
     incoming: PathBuf,
-    /// Content that turned out not to be what its name says.
-    rotten: PathBuf,
-    facts: PathBuf,
-    /// A database of facts that could not be read.
-    facts_aside: PathBuf,
+    /// Content whose bytes do not match its digest.
+    quarantine: PathBuf,
+    index: PathBuf,
+    /// An index that could not be read.
+    unreadable_index: PathBuf,
     next: AtomicU64,
-    /// What must be there if folders are to be made.
+    /// This file must be at its path when folders are created.
     owned: OnceLock<InPlace>,
 }
 
@@ -33,47 +33,47 @@ impl Layout {
         Self {
             content: folder.join("content"),
             incoming: folder.join("incoming"),
-            rotten: folder.join("rotten"),
-            facts: folder.join("facts.redb"),
-            facts_aside: folder.join("facts.redb.unreadable"),
+            quarantine: folder.join("rotten"),
+            index: folder.join("facts.redb"),
+            unreadable_index: folder.join("facts.redb.unreadable"),
             next: AtomicU64::new(0),
             owned: OnceLock::new(),
         }
     }
 
-    /// Makes no folders from now on while `place` is not where it was.
+    /// Creates no more folders while `place` is not at its path.
     pub(super) fn only_while(&self, place: InPlace) {
         let _ = self.owned.set(place);
     }
 
-    /// Makes the folders that are missing.
+    /// Creates the missing folders.
     pub(super) fn make_folders(&self) -> io::Result<()> {
         self.owned.get().map_or(Ok(()), InPlace::check)?;
-        [&self.content, &self.incoming, &self.rotten].into_iter().try_for_each(|folder| {
-            // The folder itself, and not only the way to it, may be something else.
+        [&self.content, &self.incoming, &self.quarantine].into_iter().try_for_each(|folder| {
+            // `make_folder` accepts an existing folder; this checks that we can read it.
             atomic::make_folder(folder)?;
             fs::read_dir(folder).map(drop)
         })
     }
 
-    /// Removes what was being written when the process before this one ended.
+    /// Removes the unfinished files of the previous process.
     pub(super) fn sweep_incoming(&self) -> io::Result<()> {
         fs::read_dir(&self.incoming)?.try_for_each(|entry| fs::remove_file(entry?.path()))
     }
 
-    /// A name for something to be written that no other has.
+    /// A new, unique path for a file to be written.
     pub(super) fn incoming(&self) -> PathBuf {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.incoming.join(number.to_string())
     }
 
-    /// The folder that the content of `digest` is in.
+    /// The folder that contains the content of `digest`.
     pub(super) fn folder(&self, digest: &Digest) -> PathBuf {
         self.content.join(digest.algorithm().name()).join(&digest.hex()[..2])
     }
 
-    /// Makes the folder that the content of `digest` is in. Makes no store again that was removed: another process may
-    /// own what is at its path by then.
+    /// Creates the folder for the content of `digest`. Does not recreate a store that was removed: another process may
+    /// own the folder at its path.
     pub(super) fn make_folder_of(&self, digest: &Digest) -> io::Result<()> {
         let folder = self.folder(digest);
         if folder.is_dir() {
@@ -93,8 +93,8 @@ impl Layout {
         self.folder(digest).join(digest.hex())
     }
 
-    /// The digests that there are files of, of those whose hash begins with the byte `first`. A file
-    /// with another name is not ours, nor is what is no file.
+    /// The digests that have a file and whose hash begins with the byte `first`. Ignores files that are
+    /// not named after a digest, and entries that are not files.
     pub(super) fn digests(&self, algorithm: Algorithm, first: u8) -> io::Result<BTreeSet<Digest>> {
         let folder = self.content.join(algorithm.name()).join(hex::encode([first]));
         let entries = match fs::read_dir(folder) {
@@ -115,22 +115,22 @@ impl Layout {
         Ok(digests)
     }
 
-    /// The folder of what was set aside.
-    pub(super) fn rotten_folder(&self) -> &Path {
-        &self.rotten
+    /// The folder of quarantined content.
+    pub(super) fn quarantine_folder(&self) -> &Path {
+        &self.quarantine
     }
 
-    /// Where the content of `digest` goes when it turns out to be something else.
-    pub(super) fn rotten(&self, digest: &Digest) -> PathBuf {
-        self.rotten.join(format!("{}-{}", digest.algorithm().name(), digest.hex()))
+    /// The quarantine path of the content of `digest`.
+    pub(super) fn quarantine(&self, digest: &Digest) -> PathBuf {
+        self.quarantine.join(format!("{}-{}", digest.algorithm().name(), digest.hex()))
     }
 
-    pub(super) fn facts(&self) -> &Path {
-        &self.facts
+    pub(super) fn index(&self) -> &Path {
+        &self.index
     }
 
-    pub(super) fn facts_aside(&self) -> &Path {
-        &self.facts_aside
+    pub(super) fn unreadable_index(&self) -> &Path {
+        &self.unreadable_index
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_is_found_by_its_digest_alone() {
+    fn the_path_of_content_depends_only_on_its_digest() {
         let layout = Layout::new(Path::new("store"));
         let digest = Digest::of(b"");
         let hex = digest.hex();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn no_folder_for_content_is_made_in_a_store_that_was_removed() {
+    fn a_removed_store_is_not_recreated() {
         let name = format!("countersign-layout-removed-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         let (store, away) = (folder.join("store"), folder.join("away"));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_named_by_a_digest_is_not_ours() {
+    fn files_not_named_after_a_digest_are_ignored() {
         let name = format!("countersign-layout-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         let layout = Layout::new(&folder);

@@ -1,4 +1,4 @@
-//! One process owns a store: two would each forget what the other remembers.
+//! The lock of a store's folder: only one process may use it, because two would overwrite each other's state.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -11,9 +11,9 @@ use super::in_place::InPlace;
 /// Why a store cannot be used.
 #[derive(Debug, Error)]
 pub enum LockError {
-    #[error("the store {} is in use by another process: stop that one, or give this one a `path` of its own", .0.display())]
+    #[error("the store {} is in use by another process; stop that process, or set another `path` in [store]", .0.display())]
     InUse(PathBuf),
-    #[error("the store {} cannot be used: {error}; `path` of [store] must be a folder that this user may write to", .path.display())]
+    #[error("the store {} cannot be used: {error}; `path` in [store] must be a folder that this user can write to", .path.display())]
     Io { path: PathBuf, error: io::Error },
 }
 
@@ -25,13 +25,13 @@ pub struct StoreLock {
 }
 
 impl StoreLock {
-    /// Makes the folder if it is missing, and takes it.
+    /// Creates the folder if it is missing, and locks it.
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         let failed = |error| LockError::Io { path: folder.to_owned(), error };
         fs::create_dir_all(folder).map_err(failed)?;
         let path = folder.join("lock");
         let file = match File::create(&path) {
-            // Where nothing can be written, there may be one from before.
+            // On a read-only file system, an earlier process may have created the lock file.
             Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path),
             made => made,
         };
@@ -44,14 +44,14 @@ impl StoreLock {
     }
 
     fn locked(file: File, path: &Path) -> io::Result<Self> {
-        // Opened once more: what only looks at it must not hold the lock.
+        // A second descriptor: checking the place must not keep the lock.
         let place = InPlace::open(path)?;
-        // Another process may have replaced the file before it was locked.
+        // Another process may have replaced the file before we locked it.
         place.check_is(&file)?;
         Ok(Self { _file: file, place })
     }
 
-    /// The lock's file: if it is gone, another process can take the folder.
+    /// The lock file. If it is gone, another process can lock the folder.
     pub fn place(&self) -> InPlace {
         self.place.clone()
     }

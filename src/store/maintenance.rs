@@ -1,5 +1,5 @@
-//! Looks after a store for as long as it is used: writes down what was used, tries again what failed,
-//! and sweeps up after a crash.
+//! Maintains a store while it is used: writes recorded uses to the index, retries what failed, scrubs, and
+//! sweeps after a crash.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -14,22 +14,22 @@ use super::disk::Disk;
 use super::metrics::Operation;
 use super::scrub::Scrub;
 
-/// How often.
+/// The interval of maintenance.
 const TICK: Duration = Duration::from_secs(10);
-/// How long the end waits for files to be removed. The next start removes what is left.
+/// How long shutdown waits for files to be removed. The next start removes the rest.
 const MAX_WAIT: Duration = Duration::from_secs(1);
-/// How much is written to see whether the disk is good.
+/// How many bytes a probe of the disk writes.
 const PROBE: usize = 64 << 10;
 
-/// How often it is looked whether something is to be scrubbed, while nothing is: at least.
+/// The maximum time between two checks for content that is due for scrubbing.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Looks after `disk` until `shutdown`.
-pub(super) async fn tend(disk: &Arc<Disk>, shutdown: &CancellationToken) {
-    tokio::join!(look_after(disk, shutdown), scrub(disk, shutdown));
+/// Maintains and scrubs `disk` until `shutdown`.
+pub(super) async fn run(disk: &Arc<Disk>, shutdown: &CancellationToken) {
+    tokio::join!(maintain(disk, shutdown), scrub(disk, shutdown));
 }
 
-/// Reads what is kept, a little at a time.
+/// Scrubs the stored content, piece by piece.
 async fn scrub(disk: &Arc<Disk>, shutdown: &CancellationToken) {
     let mut scrub = Scrub::new(disk.clone());
     let idle = IDLE.min(disk.scrub_every);
@@ -47,15 +47,15 @@ async fn scrub(disk: &Arc<Disk>, shutdown: &CancellationToken) {
         (scrub, pause) = match stepped.await {
             Ok((scrub, step)) => (scrub, step.pause(idle)),
             Err(error) => {
-                tracing::error!(%error, "scrubbing the store broke off");
+                tracing::error!(%error, "scrubbing the store panicked");
                 (Scrub::new(disk.clone()), idle)
             }
         };
     }
 }
 
-/// Does what is due now and then, and, after `shutdown`, a last time.
-async fn look_after(disk: &Arc<Disk>, shutdown: &CancellationToken) {
+/// Runs the maintenance at each tick, and a last time after `shutdown`.
+async fn maintain(disk: &Arc<Disk>, shutdown: &CancellationToken) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -64,14 +64,14 @@ async fn look_after(disk: &Arc<Disk>, shutdown: &CancellationToken) {
             _ = ticks.tick() => false,
         };
         let (disk, ended) = (disk.clone(), shutdown.clone());
-        let looked = tokio::task::spawn_blocking(move || {
-            disk.look_after(|| !ended.is_cancelled());
+        let maintained = tokio::task::spawn_blocking(move || {
+            disk.maintain(|| !ended.is_cancelled());
             if last {
                 disk.removal.wait(MAX_WAIT);
             }
         });
-        if let Err(error) = looked.await {
-            tracing::error!(%error, "looking after the store broke off");
+        if let Err(error) = maintained.await {
+            tracing::error!(%error, "maintenance of the store panicked");
         }
         if last {
             return;
@@ -80,23 +80,22 @@ async fn look_after(disk: &Arc<Disk>, shutdown: &CancellationToken) {
 }
 
 impl Disk {
-    /// Does what is due, and what takes long only for as long as `go_on` says so.
-    pub(super) fn look_after(&self, go_on: impl Fn() -> bool) {
-        self.see_to();
+    /// Runs the maintenance that is due. Long work stops when `go_on` returns false.
+    pub(super) fn maintain(&self, go_on: impl Fn() -> bool) {
+        self.ensure_open();
         self.recent.forget_unused(self.clock.now());
         self.warm.forget_old();
-        if self.facts.is_pending() || !self.health.is_good() {
-            // The database takes it ill when the disk fails it: it is asked for nothing before that
-            // is known.
+        if self.index.is_pending() || !self.health.is_good() {
+            // A failed write closes the database: probe the disk before writing to it.
             match self.probe() {
                 Ok(()) => {
                     self.health.worked();
-                    self.facts.flush();
+                    self.index.flush();
                 }
                 Err(error) => self.health.failed(Operation::Write, &error),
             }
         }
-        if self.unswept.load(Ordering::Relaxed) && self.facts.is_open() {
+        if self.unswept.load(Ordering::Relaxed) && self.index.is_open() {
             self.shrink();
             if self.sweep(go_on) {
                 self.unswept.store(false, Ordering::Relaxed);
@@ -104,7 +103,7 @@ impl Disk {
         }
     }
 
-    /// Writes something, and removes it.
+    /// Writes a file, syncs it, and removes it.
     fn probe(&self) -> io::Result<()> {
         let path = self.layout.incoming();
         let written = File::create_new(&path).and_then(|mut file| {

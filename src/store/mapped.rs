@@ -1,4 +1,4 @@
-//! A published file in memory: the one place of this program that the compiler does not check.
+//! A published file in memory. Contains the only `unsafe` code of this program.
 
 use std::fs::File;
 use std::io;
@@ -6,10 +6,10 @@ use std::os::unix::fs::FileExt as _;
 
 use memmap2::{Mmap, MmapOptions};
 
-/// Up to this length a file is read: that costs less than to map it, and to unmap it again.
+/// Files up to this length are read: that costs less than mapping and unmapping them.
 const MAX_READ: u64 = 64 << 10;
 
-/// The whole of a file that nobody changes.
+/// All bytes of a file that nobody changes.
 #[derive(Debug)]
 pub(super) enum Mapped {
     Read(Vec<u8>),
@@ -17,8 +17,8 @@ pub(super) enum Mapped {
 }
 
 impl Mapped {
-    /// The first `length` bytes of `file`, which has as many, is content under its final name, or
-    /// will be, and is written by nobody any more.
+    /// Reads or maps the first `length` bytes of `file`. The file must have at least that many, be content
+    /// that has its final name or will get it, and no longer be written.
     pub(super) fn of(file: &File, length: u64) -> io::Result<Self> {
         let too_long = |_| io::Error::from(io::ErrorKind::FileTooLarge);
         let size = usize::try_from(length).map_err(too_long)?;
@@ -27,19 +27,15 @@ impl Mapped {
             file.read_exact_at(&mut content, 0)?;
             return Ok(Self::Read(content));
         }
-        #[expect(
-            unsafe_code,
-            reason = "a mapping: what a hit costs is then up to the kernel alone"
-        )]
-        // SAFETY: the bytes must not change while the slice is alive. A file of the store is written
-        // once, under another name, by the one process that holds the store's lock; its name in
-        // `content/` is given to it when it is complete, and from then on it is only ever renamed and
-        // unlinked, which leaves what is mapped as it is. It is never truncated nor written again, and
-        // its mode is 0444. Whoever changes it all the same, as the same user or as root, can change
-        // this process, too: a client then gets other bytes, whose digest it finds wrong; where the
-        // file was cut short, a read beyond its new end is an error of the kernel's `write`, or ends
-        // this process with SIGBUS, as a disk does that cannot be read. Neither lets in what was
-        // refused, and the next start finds the length wrong and sets the file aside.
+        #[expect(unsafe_code, reason = "a mapping lets the kernel decide which pages a hit reads")]
+        // SAFETY: the bytes must not change while the slice is alive. Only the process that holds the
+        // store's lock writes a file of the store, once, under a temporary name. The file gets its name in
+        // `content/` when it is complete. From then on it is only renamed and unlinked, which does not
+        // change the mapping. It is never truncated or written again, and its mode is 0444. A user who can
+        // change it anyway (the same user, or root) can also change this process. Then a client gets other
+        // bytes, and finds that their digest is wrong. If the file was truncated, a read beyond its new end
+        // makes the kernel's `write` fail, or ends this process with SIGBUS, as an unreadable disk does.
+        // Neither serves a denied image, and the next start finds the wrong length and quarantines the file.
         let map = unsafe { MmapOptions::new().len(size).map(file)? };
         Ok(Self::Map(map))
     }
@@ -70,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_memory_is_what_is_in_the_file_whether_it_is_read_or_mapped() {
+    fn a_file_has_the_same_bytes_whether_it_is_read_or_mapped() {
         for length in [0, 1, MAX_READ, MAX_READ + 1] {
             let content: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect();
             let (path, file) = file(&length.to_string(), &content);
@@ -82,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_mapped_outlives_its_file() {
+    fn a_mapping_outlives_its_file() {
         let content = vec![7; 1 << 20];
         let (path, file) = file("outlives", &content);
         let mapped = Mapped::of(&file, 1 << 20).unwrap();
@@ -94,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shorter_than_it_should_be_is_not_read() {
+    fn a_file_that_is_too_short_is_an_error() {
         let (path, file) = file("short", b"abc");
         assert!(Mapped::of(&file, 4).is_err());
         fs::remove_file(path).unwrap();

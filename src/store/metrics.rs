@@ -1,4 +1,4 @@
-//! What the store keeps, finds and loses.
+//! The metrics of the store.
 
 use std::fmt;
 
@@ -8,18 +8,18 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// What can fail.
+/// An operation that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Operation {
     /// Opening or reading content.
     Read,
-    /// Writing what arrives.
+    /// Writing content that is being ingested.
     Write,
-    /// Giving what is complete its name.
+    /// Publishing complete content.
     Publish,
     /// Removing content.
     Remove,
-    /// Reading or writing what is known of content.
+    /// Reading or writing the index.
     ContentIndex,
 }
 
@@ -44,16 +44,16 @@ impl EncodeLabelValue for Operation {
     }
 }
 
-/// Why content is not what it was.
+/// Why stored content is unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fault {
     /// The file has another length.
     Length,
     /// The bytes have another digest.
     Digest,
-    /// The disk does not give them.
+    /// The disk cannot read the bytes.
     Unreadable,
-    /// There is no file.
+    /// The file is missing.
     Missing,
 }
 
@@ -86,7 +86,7 @@ struct Lost {
     fault: Fault,
 }
 
-/// The counters of one store. The clones count together.
+/// The metrics of one store. All clones share the counters.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     pub(super) bytes: Gauge,
@@ -99,10 +99,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Makes the counters and registers them in `registry`.
+    /// Creates the metrics and registers them in `registry`.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        // What is counted from nothing on shows its first time as a rise.
+        // Start each counter at 0, so that the first event shows as an increase.
         for operation in Operation::ALL {
             drop(metrics.failures.get_or_create(&Failed { operation }));
         }
@@ -111,37 +111,37 @@ impl Metrics {
         }
         registry.register(
             "countersign_store_bytes",
-            "Bytes of content that are kept",
+            "Bytes of stored content",
             metrics.bytes.clone(),
         );
         registry.register(
             "countersign_store_usable",
-            "1, or 0 while the disk does not do what it is told",
+            "1 if the store works, 0 while its disk fails",
             metrics.usable.clone(),
         );
         registry.register(
             "countersign_store_hits",
-            "How often content was found",
+            "Lookups that found content",
             metrics.hits.clone(),
         );
         registry.register(
             "countersign_store_misses",
-            "How often content was not found",
+            "Lookups that found no content",
             metrics.misses.clone(),
         );
         registry.register(
             "countersign_store_evictions",
-            "Contents removed to make room",
+            "Contents evicted to free space",
             metrics.evictions.clone(),
         );
         registry.register(
             "countersign_store_lost",
-            "Contents that were no longer what they were, by fault: length, digest, unreadable, missing",
+            "Stored contents found corrupt or missing, by fault: length, digest, unreadable, missing",
             metrics.lost.clone(),
         );
         registry.register(
             "countersign_store_failures",
-            "What the disk did not do, by operation: read, write, publish, remove, facts",
+            "Failed disk operations, by operation: read, write, publish, remove, facts",
             metrics.failures.clone(),
         );
         metrics
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_and_losses_are_counted_by_their_kind() {
+    fn failures_and_losses_are_counted_by_kind() {
         let mut registry = Registry::default();
         let metrics = Metrics::registered(&mut registry);
         metrics.failed(Operation::Write);

@@ -1,10 +1,10 @@
-//! Content facts on a disk: which bytes a digest stands for, which repository holds them, which
-//! manifest lists which. Kept once, found by their digest, removed when room is needed, and never
-//! changed. Knows nothing of trust: deleting all of it changes no verdict.
+//! Stores content facts on disk: the bytes of each digest, the repositories that hold them, and the
+//! manifests that list them. Content is stored once, found by its digest, evicted when space is needed,
+//! and never changed. The store knows nothing about trust: deleting all of it changes no verdict.
 //!
-//! Beside it, for whoever keeps something else in the same folder: files that are whole or not there at
-//! all ([`atomic`]), the folder's one owner ([`StoreLock`]), and whether what is open is still there
-//! ([`InPlace`]).
+//! Other modules that keep files in the same folder can use three parts: files that are written
+//! completely or not at all ([`atomic`]), the lock of the folder ([`StoreLock`]), and a check that an
+//! open file is still at its path ([`InPlace`]).
 
 pub mod atomic;
 mod config;
@@ -64,13 +64,13 @@ pub struct OpenError {
     error: io::Error,
 }
 
-/// What is kept. Cheap to clone; the clones are one store.
+/// A store of content on disk. Cheap to clone; all clones share one store.
 #[derive(Clone)]
 pub struct Store {
     disk: Arc<Disk>,
 }
 
-/// Content that is kept. As long as it, or a piece of its bytes, is there, it is not removed.
+/// Stored content. The store does not evict it while this value or a slice of its bytes exists.
 #[derive(Clone)]
 pub struct StoredContent {
     digest: Digest,
@@ -84,26 +84,26 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Where its folders cannot be made. A disk that is full, or that lets nothing be written, is no
-    /// error: nothing is kept then until that is over.
+    /// The folders cannot be created. A full or read-only disk is not an error: the store then keeps
+    /// nothing until the disk can be written to again.
     pub fn open(config: &Config, clock: Clock, metrics: &Metrics) -> Result<Self, OpenError> {
         let failed = |error| OpenError { path: config.path.clone(), error };
         let disk = Disk::new(config, clock, metrics);
         match disk.layout.make_folders().and_then(|()| disk.layout.sweep_incoming()) {
-            Err(error) if !is_passing(&error) => return Err(failed(error)),
+            Err(error) if !is_transient(&error) => return Err(failed(error)),
             Ok(()) | Err(_) => {}
         }
-        disk.see_to();
+        disk.ensure_open();
         Ok(Self { disk: Arc::new(disk) })
     }
 
-    /// Makes no folder any more while `place`, the lock of the folder, is not where it was: another process
-    /// may own the folder then.
+    /// Creates no more folders while `place`, the lock file of the folder, is not at its path: another
+    /// process may own the folder then.
     pub fn only_while(&self, place: InPlace) {
         self.disk.layout.only_while(place);
     }
 
-    /// The content of `digest`, if it is kept and that repository is known to hold it.
+    /// Returns the content of `digest` if it is stored and the repository is known to hold it.
     pub fn content(
         &self,
         registry: &Registry,
@@ -120,13 +120,12 @@ impl Store {
         found.map(|(opened, seen)| StoredContent::new(*digest, opened, seen))
     }
 
-    /// Whether those who read kept content keep so much of it from being removed that the next should read
-    /// it by [`Self::piece`].
+    /// Whether readers pin so much content that further readers should use [`Self::piece`] instead.
     pub fn is_crowded(&self) -> bool {
         self.disk.is_crowded()
     }
 
-    /// A copy of at most `most` bytes of kept content from `position` on; `None` if it is not kept any more.
+    /// Copies at most `most` bytes of stored content, starting at `position`; `None` if the content was evicted.
     pub fn piece(
         &self,
         (registry, repository): (&Registry, &Repository),
@@ -137,29 +136,30 @@ impl Store {
         self.disk.piece((registry, repository), digest, position, most)
     }
 
-    /// Whether the content is kept, whichever registry delivered it. Says nothing of who may have it.
+    /// Whether the content is stored, whichever registry delivered it. Does not say which repository may
+    /// serve it.
     pub fn keeps(&self, digest: &Digest) -> bool {
-        self.disk.facts.keeps(digest).unwrap_or(false)
+        self.disk.index.keeps(digest).unwrap_or(false)
     }
 
-    /// Whether the content is kept and that repository is known to hold it. Does not count as a use.
+    /// Whether the content is stored and the repository is known to hold it. Does not count as a use.
     pub fn holds(&self, registry: &Registry, repository: &Repository, digest: &Digest) -> bool {
-        self.disk.facts.held((registry, repository), digest).is_some()
+        self.disk.index.held((registry, repository), digest).is_some()
     }
 
-    /// Whether the content is kept and `registry` has delivered its bytes. Upstream then only needs to
+    /// Whether the content is stored and `registry` has delivered its bytes. Upstream then only needs to
     /// confirm that another repository of the same registry holds it.
     pub fn has_delivered(&self, registry: &Registry, digest: &Digest) -> bool {
-        self.disk.facts.has_delivered(registry, digest)
+        self.disk.index.has_delivered(registry, digest)
     }
 
-    /// Notes that, by the word of its registry, the repository holds content that is kept. Does nothing
-    /// unless this registry has delivered the bytes itself: its word is no proof that it has them.
+    /// Records that the repository holds stored content, according to its registry. Does nothing unless
+    /// this registry has delivered the bytes itself: a claim does not prove that it has them.
     pub fn confirm(&self, registry: &Registry, repository: &Repository, digest: &Digest) {
-        self.disk.facts.confirm((registry, repository), digest);
+        self.disk.index.confirm((registry, repository), digest);
     }
 
-    /// Notes that the repository holds content that is kept, after its registry delivered the bytes.
+    /// Records that the repository holds stored content, after its registry delivered the bytes.
     pub fn hold(
         &self,
         registry: &Registry,
@@ -167,10 +167,10 @@ impl Store {
         digest: &Digest,
         as_what: &HeldAs,
     ) {
-        self.disk.facts.hold((registry, repository), digest, as_what);
+        self.disk.index.hold((registry, repository), digest, as_what);
     }
 
-    /// Whether content that is kept is known to be a manifest in that repository.
+    /// Whether stored content is known to be a manifest in the repository.
     #[cfg(any(test, feature = "test-support"))]
     pub fn is_manifest(
         &self,
@@ -178,11 +178,11 @@ impl Store {
         repository: &Repository,
         digest: &Digest,
     ) -> bool {
-        let held = self.disk.facts.held((registry, repository), digest);
+        let held = self.disk.index.held((registry, repository), digest);
         held.is_some_and(|held| matches!(held.seen, HeldAs::Manifest { .. }))
     }
 
-    /// Notes that the manifest `parent` lists `child`, for as long as the parent is kept.
+    /// Records that the manifest `parent` lists `child`. The record lasts as long as the parent is stored.
     #[cfg(any(test, feature = "test-support"))]
     pub fn link(
         &self,
@@ -194,7 +194,7 @@ impl Store {
         self.link_all(registry, repository, std::iter::once(*child), parent);
     }
 
-    /// The same for many children at once.
+    /// Same as [`Self::link`], for many children at once.
     pub fn link_all(
         &self,
         registry: &Registry,
@@ -202,55 +202,55 @@ impl Store {
         children: impl Iterator<Item = Digest>,
         parent: &Digest,
     ) {
-        self.disk.facts.link((registry, repository), children, parent);
+        self.disk.index.link((registry, repository), children, parent);
     }
 
-    /// The manifests of that repository which are kept and list `child`, the newest first.
+    /// The stored manifests of the repository that list `child`, newest first.
     pub fn parents(
         &self,
         registry: &Registry,
         repository: &Repository,
         child: &Digest,
     ) -> Vec<Digest> {
-        self.disk.facts.parents((registry, repository), child)
+        self.disk.index.parents((registry, repository), child)
     }
 
-    /// Has a manifest go last: it was served.
+    /// Marks a manifest as served, so that it is evicted last.
     pub fn keep_longest(&self, digest: &Digest) {
-        self.disk.facts.served(digest);
+        self.disk.index.served(digest);
     }
 
-    /// Sets content aside that whoever read it found to be of another digest: it is fetched again.
+    /// Quarantines content whose bytes a reader found to have another digest. It is fetched again.
     pub fn set_aside(&self, digest: &Digest) {
         self.disk.warm.clear();
         if let Some(pin) = self.disk.in_use.pin(digest) {
-            self.disk.lose(&pin, Fault::Digest);
+            self.disk.quarantine(&pin, Fault::Digest);
         }
     }
 
-    /// Begins to write the content of `digest`, of `length` bytes if that is known.
+    /// Starts to write the content of `digest`, which has `length` bytes if the length is known.
     pub fn ingest(&self, digest: &Digest, length: Option<u64>) -> Result<Ingest, Unkept> {
         Ingest::begin(self.disk.clone(), digest, length)
     }
 
-    /// Looks after what is kept until `shutdown`: to be run for as long as the store is used.
+    /// Runs the maintenance of the store until `shutdown`. Run it as long as the store is used.
     pub async fn tend(self, shutdown: CancellationToken) {
-        maintenance::tend(&self.disk, &shutdown).await;
+        maintenance::run(&self.disk, &shutdown).await;
     }
 
-    /// Waits until the files of downloads that ended before this call are removed, for at most `most`.
+    /// Waits at most `most` until the files of downloads that ended before this call are removed.
     #[cfg(any(test, feature = "test-support"))]
     pub fn wait_for_removals(&self, most: Duration) {
         self.disk.removal.wait(most);
     }
 
-    /// Does at once what [`Self::tend`] does every few seconds.
+    /// Runs once what [`Self::tend`] runs every few seconds.
     #[cfg(any(test, feature = "test-support"))]
     pub fn look_after(&self) {
-        self.disk.look_after(|| true);
+        self.disk.maintain(|| true);
     }
 
-    /// Scrubs all that is due at `now`, as fast as the disk goes.
+    /// Scrubs everything that is due at `now`, as fast as the disk allows.
     #[cfg(any(test, feature = "test-support"))]
     pub fn scrub_due(&self, now: Timestamp) {
         let mut scrub = Scrub::new(self.disk.clone());
@@ -258,8 +258,8 @@ impl Store {
     }
 }
 
-/// Whether the disk may well be good again without anyone changing the configuration.
-fn is_passing(error: &io::Error) -> bool {
+/// Whether the error may disappear without a change of the configuration.
+fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull
@@ -277,18 +277,18 @@ impl StoredContent {
         &self.digest
     }
 
-    /// All of it. A piece of it keeps it from being removed.
+    /// All bytes. A slice of them keeps the content from being evicted.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// Whether it was a manifest in the repository that it was asked for in.
+    /// Whether the repository of the request holds this content as a manifest.
     #[cfg(any(test, feature = "test-support"))]
     pub fn is_manifest(&self) -> bool {
         matches!(self.seen, HeldAs::Manifest { .. })
     }
 
-    /// The content type that upstream gave, if it was a manifest there.
+    /// The content type that upstream sent, if the content is a manifest there.
     pub fn content_type(&self) -> Option<&str> {
         match &self.seen {
             HeldAs::Manifest { content_type } => content_type.as_deref(),
@@ -297,7 +297,7 @@ impl StoredContent {
     }
 }
 
-/// One of those who read the same bytes.
+/// One reader of shared bytes.
 struct Shared(Arc<Opened>);
 
 impl AsRef<[u8]> for Shared {

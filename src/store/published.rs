@@ -1,48 +1,48 @@
-//! What was published lately, in order. Whoever looked in the store just before finds here, without asking the
-//! disk, that looking again is worth it.
+//! Remembers recently published content, in order. After a miss, a caller can learn here, without disk access,
+//! that a second lookup will succeed.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::oci::{Digest, Registry};
 
-/// The most contents that are remembered.
-const MOST: usize = 1024;
+/// The maximum number of remembered publications.
+const MAX_REMEMBERED: usize = 1024;
 
 #[derive(Default)]
-pub(super) struct Published(Mutex<Lately>);
+pub(super) struct Published(Mutex<Recent>);
 
-/// The newest last.
+/// Newest last.
 #[derive(Default)]
-struct Lately {
+struct Recent {
     count: u64,
     all: VecDeque<(u64, Registry, Digest)>,
 }
 
 impl Published {
     pub(super) fn note(&self, registry: &Registry, digest: &Digest) {
-        let mut lately = self.locked();
-        if lately.all.len() == MOST {
-            lately.all.pop_front();
+        let mut recent = self.locked();
+        if recent.all.len() == MAX_REMEMBERED {
+            recent.all.pop_front();
         }
-        lately.count += 1;
-        let count = lately.count;
-        lately.all.push_back((count, registry.clone(), *digest));
+        recent.count += 1;
+        let count = recent.count;
+        recent.all.push_back((count, registry.clone(), *digest));
     }
 
-    /// How many contents were published so far.
+    /// The number of publications so far.
     pub(super) fn count(&self) -> u64 {
         self.locked().count
     }
 
-    /// Whether `digest` was published for `registry` after [`Self::count`] was `count`.
+    /// Whether `digest` was published for `registry` after [`Self::count`] returned `count`.
     pub(super) fn has_since(&self, count: u64, registry: &Registry, digest: &Digest) -> bool {
-        let lately = self.locked();
-        let since = lately.all.iter().rev().take_while(|(number, ..)| *number > count);
+        let recent = self.locked();
+        let since = recent.all.iter().rev().take_while(|(number, ..)| *number > count);
         since.into_iter().any(|(_, by, what)| what == digest && by == registry)
     }
 
-    fn locked(&self) -> MutexGuard<'_, Lately> {
+    fn locked(&self) -> MutexGuard<'_, Recent> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_published_since_counts() {
+    fn only_later_publications_count() {
         let (published, registry) = (Published::default(), "r.example".parse().unwrap());
         let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
         published.note(&registry, &one);

@@ -1,5 +1,5 @@
-//! Sets aside content that is not what its name says, for whoever wants to know what happened to it.
-//! A few are kept, and only while nothing else wants the room.
+//! Quarantines content whose bytes do not match its digest, so that an operator can examine it. Keeps only a
+//! few files, and deletes them when the store needs the space.
 
 use std::fs;
 use std::io;
@@ -10,57 +10,58 @@ use super::disk::Disk;
 use super::in_use::Pin;
 use super::metrics::{Fault, Operation};
 
-/// The most that are kept.
-const MOST: usize = 4;
+/// The maximum number of quarantined files.
+const MAX_FILES: usize = 4;
 
 impl Disk {
-    /// Content is not what it was: it is not found any more, and is fetched again.
-    pub(super) fn lose(&self, pin: &Pin, fault: Fault) {
+    /// Removes corrupt or missing content from the index, and quarantines its file. The next request fetches it
+    /// again.
+    pub(super) fn quarantine(&self, pin: &Pin, fault: Fault) {
         let digest = pin.digest();
         self.metrics.lost(fault);
-        tracing::warn!(%digest, fault = fault.as_str(), "stored content is not what it was; it is fetched again");
+        tracing::warn!(%digest, fault = fault.as_str(), "stored content is corrupt or missing; it will be fetched again");
         pin.forget_opened();
         self.warm.clear();
         if fault != Fault::Missing
-            && let Err(error) = fs::rename(self.layout.content(digest), self.layout.rotten(digest))
-            // Another who read it was first.
+            && let Err(error) = fs::rename(self.layout.content(digest), self.layout.quarantine(digest))
+            // Another reader may have been faster.
             && error.kind() != io::ErrorKind::NotFound
         {
             self.health.failed(Operation::Remove, &error);
         }
-        self.facts.forget(digest);
-        self.count_rotten(MOST);
+        self.index.forget(digest);
+        self.trim_quarantine(MAX_FILES);
     }
 
-    /// Removes all that was set aside. Whether that was anything.
-    pub(super) fn clear_rotten(&self) -> bool {
-        self.count_rotten(0) > 0
+    /// Removes all quarantined files. Returns whether there were any.
+    pub(super) fn clear_quarantine(&self) -> bool {
+        self.trim_quarantine(0) > 0
     }
 
-    /// Counts what was set aside as taken room, and removes all but the last `most`. How many were
-    /// removed.
-    pub(super) fn count_rotten(&self, most: usize) -> usize {
-        let counted = self.try_count_rotten(most);
+    /// Counts the quarantined files toward the size of the store, and removes all but the newest `most`.
+    /// Returns how many it removed.
+    pub(super) fn trim_quarantine(&self, most: usize) -> usize {
+        let counted = self.try_trim_quarantine(most);
         counted.unwrap_or_else(|error| {
             self.health.failed(Operation::Remove, &error);
             0
         })
     }
 
-    fn try_count_rotten(&self, most: usize) -> io::Result<usize> {
-        let mut rotten: Vec<(i64, PathBuf, u64)> = Vec::new();
-        for entry in fs::read_dir(self.layout.rotten_folder())? {
+    fn try_trim_quarantine(&self, most: usize) -> io::Result<usize> {
+        let mut files: Vec<(i64, PathBuf, u64)> = Vec::new();
+        for entry in fs::read_dir(self.layout.quarantine_folder())? {
             let entry = entry?;
             let file = entry.metadata()?;
-            // What was a folder in the place of a file is for whoever put it there.
+            // The store creates no folders here; leave them to their owner.
             if !file.is_dir() {
-                rotten.push((file.ctime(), entry.path(), file.len()));
+                files.push((file.ctime(), entry.path(), file.len()));
             }
         }
-        rotten.sort();
-        let surplus = rotten.len().saturating_sub(most);
-        let removed = rotten[..surplus].iter().try_for_each(|(_, path, _)| fs::remove_file(path));
-        self.room.set_aside(rotten[surplus..].iter().map(|(_, _, length)| length).sum());
+        files.sort();
+        let surplus = files.len().saturating_sub(most);
+        let removed = files[..surplus].iter().try_for_each(|(_, path, _)| fs::remove_file(path));
+        self.capacity.set_aside(files[surplus..].iter().map(|(_, _, length)| length).sum());
         removed.map(|()| surplus)
     }
 }

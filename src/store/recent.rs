@@ -1,5 +1,5 @@
-//! What was read lately stays mapped for a while: to map a large file and to unmap it again costs a
-//! fifth of what it costs to send it. It gives way as soon as room is to be made.
+//! Keeps recently read content mapped for a while: mapping and unmapping a large file costs a fifth of
+//! sending it. An eviction clears this cache first.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,19 +8,19 @@ use std::time::Duration;
 use super::in_use::Opened;
 use crate::clock::Timestamp;
 
-/// The most contents that stay.
+/// The maximum number of contents that stay mapped.
 const MOST: usize = 32;
-/// How long they stay without being read.
+/// How long content stays mapped without being read.
 const STAY: Duration = Duration::from_secs(30);
 
-/// Content and when it was last asked for, that longest ago first.
+/// Content and the time of its last use, oldest first.
 #[derive(Default)]
 pub(super) struct Recent {
     opened: Mutex<VecDeque<(Timestamp, Arc<Opened>)>>,
 }
 
 impl Recent {
-    /// Has `opened`, which was asked for at `now`, stay.
+    /// Keeps `opened`, which was used at `now`, mapped.
     pub(super) fn keep(&self, opened: &Arc<Opened>, now: Timestamp) {
         if !opened.is_mapped() {
             return;
@@ -33,12 +33,12 @@ impl Recent {
             None => None,
         };
         all.push_back((now, opened.clone()));
-        // To unmap takes a while.
+        // Unmapping is slow: do it outside the lock.
         drop(all);
         drop(going);
     }
 
-    /// Lets go of what was not read for some time.
+    /// Unmaps content that has not been read for a while.
     pub(super) fn forget_unused(&self, now: Timestamp) {
         let mut all = self.locked();
         let unused = all.iter().take_while(|(read, _)| read.plus(STAY) < now).count();
@@ -47,7 +47,7 @@ impl Recent {
         drop(going);
     }
 
-    /// Lets go of all.
+    /// Unmaps everything.
     pub(super) fn clear(&self) {
         let going = std::mem::take(&mut *self.locked());
         drop(going);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_stays_for_a_while_and_no_longer() {
+    fn content_stays_mapped_for_a_limited_time() {
         let (in_use, recent) = (Arc::new(InUse::default()), Recent::default());
         let at = |seconds| Timestamp::from_unix(seconds);
         let (digest, read) = opened(&in_use, "a-while");
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_stay_than_a_few_and_none_where_room_is_made() {
+    fn only_a_few_stay_mapped_and_clear_unmaps_all() {
         let (in_use, recent) = (Arc::new(InUse::default()), Recent::default());
         let digests: Vec<Digest> = (0..=MOST)
             .map(|number| {

@@ -1,5 +1,5 @@
-//! One thread per store that removes and closes the files of ended downloads. To remove or close a large file can take
-//! long, and takes forever on a disk that hangs; threads that serve clients must not wait for that.
+//! One thread per store that removes and closes the files of ended downloads. Removing or closing a large file can be
+//! slow, and never returns on a disk that hangs; threads that serve clients must not wait for it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-/// From how many waiting jobs on the store begins no new download, so that a slow disk cannot pile up open files.
+/// The store starts no download while this many jobs wait, so that a slow disk cannot accumulate open files.
 const MAX_WAITING: usize = 256;
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The queue of that thread. The thread starts with the first job, and ends when this is dropped and the queue is empty.
-/// Jobs that are still waiting when the process ends are lost: the next start removes what is left in `incoming`.
+/// Jobs that still wait when the process ends are lost: the next start empties `incoming`.
 #[derive(Default)]
 pub(super) struct Removal {
     queue: OnceLock<Option<Sender<Job>>>,
@@ -40,7 +40,7 @@ impl Removal {
         }
     }
 
-    /// Waits until the jobs that were added so far are done, for at most `most`.
+    /// Waits at most `most` for the jobs that were added so far.
     pub(super) fn wait(&self, most: Duration) {
         let Some(Some(queue)) = self.queue.get() else { return };
         let (done, all_done) = channel::<()>();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_that_hangs_holds_up_no_caller_and_stops_new_downloads_in_time() {
+    async fn a_job_that_hangs_delays_no_caller_and_stops_new_downloads_in_time() {
         let removal = Removal::default();
         let (answer, answers) = channel::<()>();
         removal.run(move || assert!(answers.recv().is_err()));

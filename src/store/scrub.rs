@@ -1,5 +1,5 @@
-//! Reads what is kept again and again, and holds it against its digest: a disk may give other bytes than
-//! it was given. What was not looked at for the longest time comes first.
+//! Scrubs stored content: reads it periodically and compares it with its digest, because a disk may return
+//! other bytes than were written. The least recently scrubbed content comes first.
 
 use std::fs::File;
 use std::io;
@@ -13,20 +13,20 @@ use super::metrics::{Fault, Operation};
 use crate::clock::Timestamp;
 use crate::oci::Hasher;
 
-/// How much is read at once.
+/// How many bytes one step reads.
 const PIECE: usize = 1 << 20;
-/// The most that is read in a second, in bytes.
+/// The maximum read rate, in bytes per second.
 const RATE: u32 = 16 << 20;
-/// What opening a file and noting the outcome counts for, in bytes that are read.
+/// The cost of opening a file and recording the result, in bytes of the read rate.
 const FILE: u32 = 64 << 10;
 
-/// A walk through what is kept, piece by piece.
+/// A walk through the stored content, piece by piece.
 pub(super) struct Scrub {
     disk: Arc<Disk>,
     open: Option<Open>,
 }
 
-/// The content that is being read.
+/// The content that is being scrubbed.
 struct Open {
     pin: Arc<Pin>,
     file: File,
@@ -35,17 +35,17 @@ struct Open {
     piece: Vec<u8>,
 }
 
-/// How far one step came.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// So many bytes were read, or something that takes as long.
+    /// The step read this many bytes, or did work of the same cost.
     Read(u32),
     /// Nothing is due.
     Idle,
 }
 
 impl Step {
-    /// How long to wait before the next step.
+    /// The pause before the next step.
     pub(super) fn pause(self, idle: Duration) -> Duration {
         match self {
             Self::Read(bytes) => Duration::from_secs(bytes.into()) / RATE,
@@ -59,16 +59,16 @@ impl Scrub {
         Self { disk, open: None }
     }
 
-    /// Reads the next piece of what is due at `now`.
+    /// Reads the next piece of the content that is due at `now`.
     pub(super) fn step(&mut self, now: Timestamp) -> Step {
         let Some(mut open) = self.open.take().or_else(|| self.next(now)) else { return Step::Idle };
         match open.file.read_at(&mut open.piece, open.position) {
             Ok(0) if open.hasher.clone().finish() == *open.pin.digest() => {
-                self.disk.facts.scrubbed(open.pin.digest(), now);
+                self.disk.index.scrubbed(open.pin.digest(), now);
                 Step::Read(FILE)
             }
             Ok(0) => {
-                self.disk.lose(&open.pin, Fault::Digest);
+                self.disk.quarantine(&open.pin, Fault::Digest);
                 Step::Read(FILE)
             }
             Ok(read) => {
@@ -83,22 +83,22 @@ impl Scrub {
             }
             Err(error) => {
                 tracing::warn!(digest = %open.pin.digest(), %error, "stored content cannot be read");
-                self.disk.lose(&open.pin, Fault::Unreadable);
+                self.disk.quarantine(&open.pin, Fault::Unreadable);
                 Step::Read(FILE)
             }
         }
     }
 
-    /// Opens what is due, if anything is.
+    /// Opens the content that is due, if any.
     fn next(&self, now: Timestamp) -> Option<Open> {
         let disk = &self.disk;
         let every = i64::try_from(disk.scrub_every.as_secs()).unwrap_or(i64::MAX);
         let until = Timestamp::from_unix(now.unix().saturating_sub(every));
         loop {
-            let (digest, length) = disk.facts.scrubbed_until(until)?;
+            let (digest, length) = disk.index.scrubbed_until(until)?;
             let pin = disk.in_use.wait_and_pin(&digest);
-            // It may have gone while it was not in use yet.
-            if !disk.facts.keeps(&digest)? {
+            // It may have been evicted before it was pinned.
+            if !disk.index.keeps(&digest)? {
                 continue;
             }
             match disk.open_file(&digest, length) {
@@ -106,7 +106,9 @@ impl Scrub {
                     let hasher = Hasher::new(digest.algorithm());
                     return Some(Open { pin, file, hasher, position: 0, piece: vec![0; PIECE] });
                 }
-                Err(Unopened::Fault(fault)) if disk.facts.in_place() => disk.lose(&pin, fault),
+                Err(Unopened::Fault(fault)) if disk.index.in_place() => {
+                    disk.quarantine(&pin, fault)
+                }
                 Err(Unopened::Fault(_)) => return None,
                 Err(Unopened::Io(error)) => {
                     disk.health.failed(Operation::Read, &error);
@@ -122,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_is_read_in_a_second_than_the_rate_says() {
+    fn the_pauses_enforce_the_read_rate() {
         let idle = Duration::from_secs(60);
         assert_eq!(Step::Read(RATE).pause(idle), Duration::from_secs(1));
         assert_eq!(Step::Read(0).pause(idle), Duration::ZERO);

@@ -1,5 +1,5 @@
-//! Brings what is on the disk and what is known of it together again, after a crash, or a database that
-//! was begun anew: removes content that nobody knows of, and forgets content that is not there.
+//! Reconciles the files on disk with the index after a crash or after a new index was created: removes files
+//! that the index does not know, and index entries without a file.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,13 +10,13 @@ use super::metrics::Operation;
 use crate::oci::Algorithm;
 
 impl Disk {
-    /// Goes through the whole store, for as long as `go_on` says so. Whether it came to the end.
+    /// Sweeps the whole store until `go_on` returns false. Returns whether the sweep was completed.
     pub(super) fn sweep(&self, go_on: impl Fn() -> bool) -> bool {
         let algorithms = [Algorithm::Sha256, Algorithm::Sha512];
         let mut folders =
             algorithms.into_iter().flat_map(|algorithm| (0..=u8::MAX).map(move |n| (algorithm, n)));
         folders.all(|(algorithm, first)| {
-            let swept = go_on() && self.facts.in_place();
+            let swept = go_on() && self.index.in_place();
             swept
                 && self.sweep_folder(algorithm, first).unwrap_or_else(|error| {
                     self.health.failed(Operation::Remove, &error);
@@ -27,14 +27,14 @@ impl Disk {
 
     fn sweep_folder(&self, algorithm: Algorithm, first: u8) -> io::Result<bool> {
         let there = self.layout.digests(algorithm, first)?;
-        let Some(known) = self.facts.beginning_with(algorithm, first) else { return Ok(false) };
+        let Some(known) = self.index.beginning_with(algorithm, first) else { return Ok(false) };
         let known = BTreeSet::from_iter(known);
         for digest in there.difference(&known) {
-            // What is being published is in use until it is known.
-            let Some(_going) = self.in_use.let_go(digest) else { continue };
-            match self.facts.keeps(digest) {
+            // Content that is being published is in use until the index knows it.
+            let Some(_going) = self.in_use.begin_removal(digest) else { continue };
+            match self.index.keeps(digest) {
                 Some(false) => {
-                    // One that cannot be removed is told, and does not keep the others.
+                    // Report a file that cannot be removed, and continue with the others.
                     if let Err(error) = fs::remove_file(self.layout.content(digest)) {
                         self.health.failed(Operation::Remove, &error);
                     }
@@ -44,10 +44,10 @@ impl Disk {
             }
         }
         for digest in known.difference(&there) {
-            let Some(_going) = self.in_use.let_go(digest) else { continue };
-            // It may have come since it was looked for.
+            let Some(_going) = self.in_use.begin_removal(digest) else { continue };
+            // The file may have been created since the folder was listed.
             if !self.layout.content(digest).try_exists()? {
-                self.facts.forget(digest);
+                self.index.forget(digest);
             }
         }
         Ok(true)
@@ -61,7 +61,7 @@ mod tests {
     use crate::store::{Config, HeldAs, Metrics, Store};
 
     #[test]
-    fn a_sweep_takes_nothing_that_is_being_published() {
+    fn a_sweep_removes_nothing_that_is_being_published() {
         let name = format!("countersign-sweep-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         let config = Config {

@@ -1,14 +1,14 @@
-//! Which parts of mapped content were read from the disk a moment ago: to send them waits for no disk.
+//! Tracks which parts of mapped content were read recently: sending them does not wait for the disk.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How much is read from the disk at once.
+/// How many bytes are read from the disk at once.
 pub(super) const WINDOW: usize = 1 << 20;
-/// How long what was read counts as in memory. The kernel may need the memory sooner, if it has none left.
+/// How long bytes count as in memory after a read. The kernel may drop them sooner if memory is short.
 const STAYS: Duration = Duration::from_secs(5);
-/// There is no smaller page.
+/// The smallest page size of all platforms.
 const PAGE: usize = 4096;
 
 /// When each window was read, in milliseconds after `base`; 0 for never.
@@ -24,8 +24,8 @@ impl Touched {
         Self { base: Instant::now(), windows: windows.collect() }
     }
 
-    /// The end of the window that `position` is in, if that was read a moment ago; else `position` itself. Looks no
-    /// further: who reads slowly must ask again for each window.
+    /// The end of the window of `position` if that window was read recently; otherwise `position`. Checks only one
+    /// window, because a slow reader must check again for each window.
     pub(super) fn until(&self, position: usize) -> usize {
         let oldest = self.now().saturating_sub(STAYS.as_millis() as u64).max(1);
         let number = position / WINDOW;
@@ -35,7 +35,7 @@ impl Touched {
         }
     }
 
-    /// Reads the window of `bytes` that `position` is in. Waits for the disk.
+    /// Reads the window of `bytes` that contains `position`. Waits for the disk.
     pub(super) fn read(&self, bytes: &[u8], position: usize) {
         let number = position / WINDOW;
         for page in bytes.iter().skip(number * WINDOW).take(WINDOW).step_by(PAGE) {
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_read_counts_window_by_window() {
+    fn reads_are_tracked_per_window() {
         let bytes = vec![7; 2 * WINDOW + 1];
         let touched = Touched::new(bytes.len());
         assert_eq!(touched.until(5), 5);

@@ -1,5 +1,5 @@
-//! What was found on the disk a moment ago, so that content that many want is not looked for each time: until
-//! then nothing is asked of the disk. Gives way as soon as room is to be made.
+//! Remembers lookups for a moment, so that popular content needs no disk access for each request. An eviction
+//! clears this cache first.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,12 +11,12 @@ use super::in_use::Opened;
 use super::index::{HeldAs, Place};
 use crate::oci::{Digest, Registry, Repository};
 
-/// How long what was found counts.
-const COUNTS: Duration = Duration::from_millis(200);
-/// The most finds that are remembered.
+/// How long a lookup stays valid.
+const LIFETIME: Duration = Duration::from_millis(200);
+/// The maximum number of remembered lookups.
 const MOST: usize = 64;
 
-/// The newest last.
+/// Newest last.
 #[derive(Default)]
 pub(super) struct Warm {
     finds: Mutex<VecDeque<Find>>,
@@ -31,7 +31,7 @@ struct Find {
 }
 
 impl Warm {
-    /// What was found of `digest` in `place` a moment ago.
+    /// The result of a recent lookup of `digest` in `place`.
     pub(super) fn find(
         &self,
         (registry, repository): Place<'_>,
@@ -41,10 +41,10 @@ impl Warm {
         let (digest, place) = (*digest, (registry, repository));
         let is = |find: &&Find| find.digest == digest && (&find.place.0, &find.place.1) == place;
         let find = finds.iter().rev().find(is)?;
-        (find.at.elapsed() < COUNTS).then(|| (find.opened.clone(), find.seen.clone()))
+        (find.at.elapsed() < LIFETIME).then(|| (find.opened.clone(), find.seen.clone()))
     }
 
-    /// Remembers what was found just now.
+    /// Remembers a lookup.
     pub(super) fn keep(
         &self,
         (registry, repository): Place<'_>,
@@ -63,20 +63,20 @@ impl Warm {
         let old = if finds.len() == MOST { finds.pop_front() } else { None };
         finds.push_back(find);
         drop(finds);
-        // To unmap takes a while.
+        // Unmapping is slow: do it outside the lock.
         drop(old);
     }
 
-    /// Forgets what does not count any more.
+    /// Forgets expired lookups.
     pub(super) fn forget_old(&self) {
         let mut finds = self.locked();
-        let old = finds.iter().take_while(|find| find.at.elapsed() >= COUNTS).count();
+        let old = finds.iter().take_while(|find| find.at.elapsed() >= LIFETIME).count();
         let old: Vec<_> = finds.drain(..old).collect();
         drop(finds);
         drop(old);
     }
 
-    /// Forgets all.
+    /// Forgets all lookups.
     pub(super) fn clear(&self) {
         let finds = std::mem::take(&mut *self.locked());
         drop(finds);

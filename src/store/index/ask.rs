@@ -1,4 +1,4 @@
-//! What the facts say. Where the database cannot say anything, they say nothing.
+//! The queries of the index. If the database is closed or fails, they return nothing.
 
 use redb::{Error, ReadTransaction, ReadableTable as _};
 
@@ -7,14 +7,14 @@ use super::{ContentIndex, Place};
 use crate::clock::Timestamp;
 use crate::oci::{Algorithm, Digest, Registry};
 
-/// What a repository is known to hold.
+/// Content that a repository holds.
 pub(in crate::store) struct Held {
     pub(in crate::store) length: u64,
     pub(in crate::store) seen: HeldAs,
 }
 
 impl ContentIndex {
-    /// What is known of `digest` in that repository.
+    /// The entry of `digest` in the repository.
     pub(in crate::store) fn held(
         &self,
         (registry, repository): Place<'_>,
@@ -35,12 +35,12 @@ impl ContentIndex {
         })
     }
 
-    /// Whether the content is kept; `None` where that cannot be said.
+    /// Whether the content is stored; `None` if the database cannot be read.
     pub(in crate::store) fn keeps(&self, digest: &Digest) -> Option<bool> {
         self.read(|reading| row(reading, digest).map(|row| Some(row.is_some())))
     }
 
-    /// Whether the content is kept and some repository of `registry` holds it.
+    /// Whether the content is stored and a repository of `registry` holds it.
     pub(in crate::store) fn has_delivered(&self, registry: &Registry, digest: &Digest) -> bool {
         let key = tables::key(digest);
         let found = self.read(|reading| {
@@ -50,7 +50,7 @@ impl ContentIndex {
         found.unwrap_or(false)
     }
 
-    /// The manifests of that repository that list `child`, the newest first.
+    /// The manifests of the repository that list `child`, newest first.
     pub(in crate::store) fn parents(&self, place: Place<'_>, child: &Digest) -> Vec<Digest> {
         let (registry, repository) = (place.0.as_str(), place.1.as_str());
         let key = tables::key(child);
@@ -72,7 +72,7 @@ impl ContentIndex {
         found.unwrap_or_default().into_iter().map(|(_, parent)| parent).collect()
     }
 
-    /// What is kept whose hash begins with the byte `first`.
+    /// The stored digests whose hash begins with the byte `first`.
     pub(in crate::store) fn beginning_with(
         &self,
         algorithm: Algorithm,
@@ -92,7 +92,7 @@ impl ContentIndex {
         })
     }
 
-    /// What was scrubbed longest ago, if that was not after `until`; with its length.
+    /// The least recently scrubbed content with its length, if its last scrub was not after `until`.
     pub(in crate::store) fn scrubbed_until(&self, until: Timestamp) -> Option<(Digest, u64)> {
         self.read(|reading| {
             let scrubs = reading.open_table(tables::SCRUBS)?;

@@ -1,4 +1,4 @@
-//! Brings a database of an earlier version to the present one.
+//! Migrates a database of an earlier version to the current one.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use redb::{Database, Error, ReadableTable as _};
 
 use super::tables;
 
-/// From [`tables::BY_WORD`]: there the word of a registry made it a holder of what another registry had
-/// delivered. If several registries hold one content, nobody knows which of them has delivered it, so
-/// none of them holds it from now on: each has to deliver it again.
-pub(super) fn from_by_word(database: &Database) -> Result<(), Error> {
+/// Migrates from [`tables::CLAIMED_HOLDERS`]. In that version, a registry could become a holder of content that
+/// another registry had delivered. If several registries hold the same content, it is unknown which of them
+/// delivered it, so all lose it: each must deliver it again.
+pub(super) fn from_claimed_holders(database: &Database) -> Result<(), Error> {
     let transaction = database.begin_write()?;
     {
         let mut holders = transaction.open_table(tables::HOLDERS)?;

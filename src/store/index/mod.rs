@@ -1,7 +1,6 @@
-//! What is known of the content that is kept, in an embedded database: how long it is, when it was used
-//! and scrubbed, which repository holds it, which manifest lists it. Content facts alone: who vouches
-//! for it is nowhere here. When the database fails it is closed, everything is a miss, and it is opened
-//! again a little later.
+//! The index of the stored content, in an embedded database: its length, its last use and scrub, the
+//! repositories that hold it, and the manifests that list it. It contains content facts only, no trust
+//! data. When the database fails, it is closed, each lookup is a miss, and it is opened again later.
 
 mod ask;
 mod migrate;
@@ -32,28 +31,28 @@ use crate::oci::{Digest, Registry, Repository};
 /// A repository of a registry.
 pub(super) type Place<'a> = (&'a Registry, &'a Repository);
 
-/// The facts of one store.
+/// The index of one store.
 pub(super) struct ContentIndex {
     layout: Arc<Layout>,
     clock: Clock,
     health: Arc<Health>,
-    room: Arc<Capacity>,
+    capacity: Arc<Capacity>,
     opened: ArcSwapOption<Opened>,
     writing: Mutex<Writing>,
-    /// Uses that are not in the database yet; each comes with the next transaction.
+    /// Uses that are not in the database yet. The next transaction writes them.
     uses: Mutex<HashMap<Digest, Use>>,
-    /// The last use of all.
+    /// The time of the latest use.
     latest: AtomicU64,
-    /// The database turned out to be broken: the next is a new one.
+    /// The database is corrupt: the next attempt to open it creates a new one.
     unreadable: AtomicBool,
 }
 
-/// What whoever writes must know.
+/// The state of the writer.
 #[derive(Default)]
 struct Writing {
-    /// When it was last tried to open the database.
+    /// The time of the last attempt to open the database.
     tried: Option<Timestamp>,
-    /// Whether something would be lost in a power loss.
+    /// Whether a power loss would lose a change.
     pending: bool,
 }
 
@@ -63,23 +62,23 @@ struct Use {
     served: bool,
 }
 
-/// Whether what a transaction did may be lost in a power loss.
+/// Whether a power loss may lose a transaction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lasting {
-    /// It is on the disk.
+    /// The transaction is synced to the disk.
     Now,
-    /// It is on the disk with the next that is.
+    /// The next synced transaction also syncs this one.
     Later,
 }
 
 impl ContentIndex {
-    /// A time later than any before it, also where the machine's clock stands or goes back.
+    /// A time that is later than all previous ones, even if the machine's clock does not move or goes back.
     fn tick(&self) -> u64 {
         let now = self.clock.now();
         let nanos = u64::try_from(now.unix()).unwrap_or(0).saturating_mul(1_000_000_000);
         let now = nanos.saturating_add(u64::from(now.subsec_nanos()));
         let next = |latest: u64| Some(now.max(latest + 1));
-        // `next` gives something for everything.
+        // `next` always returns `Some`.
         let (Ok(before) | Err(before)) =
             self.latest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         now.max(before + 1)
@@ -89,7 +88,7 @@ impl ContentIndex {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the database says, or nothing where it cannot say anything.
+    /// Runs a query; `None` if the database is closed or fails.
     fn read<T>(&self, ask: impl FnOnce(&ReadTransaction) -> Result<Option<T>, Error>) -> Option<T> {
         let opened = self.opened.load_full()?;
         let reading = || ask(&opened.database()?.begin_read()?);
@@ -103,37 +102,37 @@ impl ContentIndex {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does `change`, and writes down the uses that came since the last time.
+    /// Applies `change`, and writes the uses that were recorded since the last transaction.
     pub(super) fn write<T>(
         &self,
         lasting: Lasting,
         change: impl FnOnce(&mut Tables<'_>) -> Result<T, Error>,
-    ) -> Result<T, NoFacts> {
+    ) -> Result<T, IndexError> {
         let mut writing = self.writing();
-        let Some(opened) = self.opened.load_full() else { return Err(NoFacts::Closed) };
+        let Some(opened) = self.opened.load_full() else { return Err(IndexError::Closed) };
         let uses = std::mem::take(&mut *self.uses());
         match catching(|| transact(&opened, lasting, uses, change)) {
-            Ok((changed, came, went)) => {
-                self.room.change_kept(came, went);
+            Ok((changed, added, removed)) => {
+                self.capacity.change_kept(added, removed);
                 writing.pending = lasting == Lasting::Later;
                 Ok(changed)
             }
             Err(error) => {
                 self.close(&opened, &error);
-                Err(NoFacts::Failed(error.to_string()))
+                Err(IndexError::Failed(error.to_string()))
             }
         }
     }
 
-    /// Whether there is something that is not on the disk yet.
+    /// Whether there are changes that are not on the disk yet.
     pub(super) fn is_pending(&self) -> bool {
         self.is_open() && (self.writing().pending || !self.uses().is_empty())
     }
 
-    /// Writes down what is not on the disk yet.
+    /// Writes and syncs the pending changes.
     pub(super) fn flush(&self) {
         if self.is_pending() {
-            // What fails is told where it fails.
+            // A failure is logged where it happens.
             let _ = self.write(Lasting::Now, |_| Ok(()));
         }
     }
@@ -143,12 +142,12 @@ impl ContentIndex {
         self.opened.load().is_some()
     }
 
-    /// Lets a database be that failed.
+    /// Closes a database that failed.
     fn close(&self, failed: &Arc<Opened>, error: &Error) {
         if is_unreadable(error) {
             self.unreadable.store(true, Ordering::Relaxed);
         }
-        // Another may have closed it, and yet another have opened a new one.
+        // Another thread may already have closed it and opened a new one.
         self.opened.compare_and_swap(failed, None);
         self.health.failed(Operation::ContentIndex, error);
     }
@@ -170,23 +169,23 @@ fn transact<T>(
         tables.change(&digest, |row| latest.apply(row))?;
     }
     let changed = change(&mut tables)?;
-    let (came, went) = (tables.came, tables.went);
+    let (added, removed) = (tables.added, tables.removed);
     drop(tables);
     transaction.commit()?;
-    Ok((changed, came, went))
+    Ok((changed, added, removed))
 }
 
-/// A database that was changed behind its back may make its reader panic.
+/// Turns a panic into an error: a database that another process changed may make its reader panic.
 fn catching<T>(act: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    let panicked = |_| Err(Error::Corrupted("reading it panics".to_owned()));
+    let panicked = |_| Err(Error::Corrupted("reading it panicked".to_owned()));
     catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(panicked)
 }
 
-/// Why nothing could be written down.
+/// Why the index cannot be written.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoFacts {
-    #[error("the database of the store is closed, after it failed")]
+pub(super) enum IndexError {
+    #[error("the store database is closed after a failure")]
     Closed,
-    #[error("the database of the store failed: {0}")]
+    #[error("the store database failed: {0}")]
     Failed(String),
 }

@@ -1,41 +1,41 @@
-//! What is noted, each in a transaction of its own; uses wait for the next one.
+//! The changes of the index. Each has its own transaction; recorded uses wait for the next one.
 
 use super::tables::{HeldAs, Rank, Row};
-use super::{ContentIndex, Lasting, NoFacts, Place, Use};
+use super::{ContentIndex, IndexError, Lasting, Place, Use};
 use crate::clock::Timestamp;
 use crate::oci::Digest;
 
-/// The most contents whose uses wait to be written down.
+/// The maximum number of contents whose uses wait to be written.
 const MAX_USES: usize = 1 << 16;
 
 impl ContentIndex {
-    /// Notes that the content was used.
+    /// Records a use of the content.
     pub(in crate::store) fn touch(&self, digest: &Digest) {
         let now = self.tick();
         self.note_use(digest, |noted| noted.at = Some(now));
     }
 
-    /// Notes that a manifest was served.
+    /// Records that a manifest was served.
     pub(in crate::store) fn served(&self, digest: &Digest) {
         self.note_use(digest, |noted| noted.served = true);
     }
 
     fn note_use(&self, digest: &Digest, note: impl FnOnce(&mut Use)) {
         let mut uses = self.uses();
-        // More come together only where the disk fails for long.
+        // This limit is reached only if the disk fails for a long time.
         if uses.len() < MAX_USES || uses.contains_key(digest) {
             note(uses.entry(*digest).or_default());
         }
     }
 
-    /// Keeps content: from now on it is found. It was not there before the bytes were.
+    /// Adds content, which can be found from now on. The file must already exist.
     pub(in crate::store) fn keep(
         &self,
         place: Place<'_>,
         digest: &Digest,
         length: u64,
         seen: &HeldAs,
-    ) -> Result<(), NoFacts> {
+    ) -> Result<(), IndexError> {
         let scrubbed = seconds(self.clock.now());
         let used = self.tick();
         self.write(Lasting::Now, |tables| {
@@ -45,15 +45,15 @@ impl ContentIndex {
         })
     }
 
-    /// Notes that the repository holds content that is kept.
+    /// Records that the repository holds stored content.
     pub(in crate::store) fn hold(&self, place: Place<'_>, digest: &Digest, seen: &HeldAs) {
         if self.health.is_good() {
-            // What fails is told where it fails; upstream is then asked again.
+            // A failure is logged where it happens; upstream is then asked again.
             let _ = self.write(Lasting::Later, |tables| tables.hold(place, digest, seen));
         }
     }
 
-    /// Notes that the repository holds content that its registry has delivered before.
+    /// Records that the repository holds content that its registry has delivered before.
     pub(in crate::store) fn confirm(&self, place: Place<'_>, digest: &Digest) {
         if self.health.is_good() {
             // A failure is logged where it happens; upstream is then asked again.
@@ -66,7 +66,7 @@ impl ContentIndex {
         }
     }
 
-    /// Notes that `parent`, if it is kept, lists the children.
+    /// Records that `parent`, if it is stored, lists the children.
     pub(in crate::store) fn link(
         &self,
         place: Place<'_>,
@@ -77,7 +77,7 @@ impl ContentIndex {
             return;
         }
         let now = self.tick();
-        // What fails is told where it fails; the parent is then looked for again.
+        // A failure is logged where it happens; the parent is then searched again.
         let _ = self.write(Lasting::Later, |tables| {
             if tables.row(parent)?.is_none() {
                 return Ok(());
@@ -86,15 +86,15 @@ impl ContentIndex {
         });
     }
 
-    /// Forgets content that is no longer there.
+    /// Removes content whose file no longer exists.
     pub(in crate::store) fn forget(&self, digest: &Digest) {
-        // What fails is told where it fails; then it is not found either.
+        // A failure is logged where it happens; the content is then not found either.
         let _ = self.write(Lasting::Later, |tables| tables.forget(digest));
     }
 
-    /// Notes that the content was as it should be.
+    /// Records a successful scrub.
     pub(in crate::store) fn scrubbed(&self, digest: &Digest, now: Timestamp) {
-        // What fails is told where it fails; the content is then scrubbed again.
+        // A failure is logged where it happens; the content is then scrubbed again.
         let _ = self.write(Lasting::Later, |tables| {
             tables.change(digest, |row| row.scrubbed = seconds(now))
         });
@@ -102,7 +102,7 @@ impl ContentIndex {
 }
 
 impl Use {
-    /// Writes this use down.
+    /// Applies this use to a row.
     pub(super) fn apply(self, row: &mut Row) {
         row.used = self.at.unwrap_or(row.used);
         if self.served {

@@ -1,5 +1,5 @@
-//! Opening the database: at start, and again after it failed. One that cannot be read is set aside, and
-//! a new one is begun.
+//! Opens the database at start, and again after a failure. Renames an unreadable database and creates a
+//! new one.
 
 use std::collections::HashMap;
 use std::fs;
@@ -21,16 +21,16 @@ use crate::store::health::Health;
 use crate::store::layout::Layout;
 use crate::store::metrics::Operation;
 
-/// How much of the database is kept in memory, in bytes.
+/// The size of the database cache, in bytes.
 const CACHE: usize = 4 << 20;
-/// How soon it is tried to open it again.
+/// The minimum time between two attempts to open the database.
 const REOPEN: Duration = Duration::from_secs(5);
 
 /// An open database.
 pub(super) struct Opened {
-    /// There until this is dropped.
+    /// `None` only while this value is dropped.
     database: Option<Database>,
-    /// The device and the number of its file, which tell whether that is still the one at its path.
+    /// The device and inode of its file, to check that it is still the file at its path.
     pub(super) file: (u64, u64),
 }
 
@@ -47,16 +47,16 @@ impl Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         let database = self.database.take();
-        // One that made its reader panic may do it once more.
+        // A database that made a reader panic may panic again when it is closed.
         if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
-            tracing::debug!("closing the database of the store panics");
+            tracing::debug!("closing the store database panicked");
         }
     }
 }
 
 /// Why a database cannot be opened.
 enum Unopened {
-    /// The file is no database of ours, or a broken one.
+    /// The file is not a database of the store, or it is corrupt.
     Unreadable(String),
     Failed(Error),
 }
@@ -72,10 +72,10 @@ impl<E: Into<Error>> From<E> for Unopened {
     }
 }
 
-/// Whether it is the file that is wrong, and not the disk.
+/// Whether the error means that the file is corrupt, and not that the disk failed.
 pub(super) fn is_unreadable(error: &Error) -> bool {
     if let Error::Io(error) = error {
-        // It is no database at all, or its end is missing.
+        // The file is not a database, or it is truncated.
         return [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&error.kind());
     }
     matches!(
@@ -91,18 +91,18 @@ pub(super) fn is_unreadable(error: &Error) -> bool {
 }
 
 impl ContentIndex {
-    /// Facts whose database is still to be opened.
+    /// Creates an index whose database is not open yet.
     pub(in crate::store) fn new(
         layout: Arc<Layout>,
         clock: Clock,
         health: Arc<Health>,
-        room: Arc<Capacity>,
+        capacity: Arc<Capacity>,
     ) -> Self {
         Self {
             layout,
             clock,
             health,
-            room,
+            capacity,
             opened: ArcSwapOption::empty(),
             writing: Mutex::new(Writing::default()),
             uses: Mutex::new(HashMap::new()),
@@ -111,16 +111,15 @@ impl ContentIndex {
         }
     }
 
-    /// Whether the open database is the file at its path; not where the folder went away, or another
-    /// came in its place.
+    /// Whether the open database is still the file at its path. False if the folder was removed or replaced.
     pub(in crate::store) fn in_place(&self) -> bool {
         let opened = self.opened.load();
         opened.as_ref().is_some_and(|opened| file(&self.layout).ok() == Some(opened.file))
     }
 
-    /// Sees to it that the database is open, if that was not tried a moment ago. Whether it was opened
-    /// just now.
-    pub(in crate::store) fn see_to(&self) -> bool {
+    /// Opens the database if it is not open and the last attempt was not just now. Returns whether this call
+    /// opened it.
+    pub(in crate::store) fn ensure_open(&self) -> bool {
         if self.in_place() {
             return false;
         }
@@ -129,10 +128,11 @@ impl ContentIndex {
             return false;
         }
         if self.opened.swap(None).is_some() {
-            self.health.failed(Operation::ContentIndex, &"the store's folder is not what it was");
+            self.health
+                .failed(Operation::ContentIndex, &"the store's folder was removed or replaced");
         }
         let now = self.clock.now();
-        // A clock that was put back is no reason to wait.
+        // Do not wait if the clock was set back.
         if writing.tried.is_some_and(|tried| tried <= now && now.since(tried) < REOPEN) {
             return false;
         }
@@ -148,23 +148,23 @@ impl ContentIndex {
 
     fn open(&self) -> Result<(), Error> {
         self.layout.make_folders()?;
-        let path = self.layout.facts();
+        let path = self.layout.index();
         let opened = if self.unreadable.load(Ordering::Relaxed) {
-            Err(Unopened::Unreadable("it was found broken".to_owned()))
+            Err(Unopened::Unreadable("it is corrupt".to_owned()))
         } else {
             catch_unwind(AssertUnwindSafe(|| open(&self.layout)))
-                .unwrap_or_else(|_| Err(Unopened::Unreadable("reading it panics".to_owned())))
+                .unwrap_or_else(|_| Err(Unopened::Unreadable("reading it panicked".to_owned())))
         };
         let (opened, kept, latest) = match opened {
             Ok(opened) => opened,
             Err(Unopened::Failed(error)) => return Err(error),
             Err(Unopened::Unreadable(error)) => {
-                let aside = self.layout.facts_aside();
+                let aside = self.layout.unreadable_index();
                 tracing::warn!(
                     error,
                     path = %path.display(),
                     aside = %aside.display(),
-                    "what is known of the stored content cannot be read; it is set aside, and the store is empty"
+                    "the store database cannot be read; it was renamed, and the store starts empty"
                 );
                 fs::rename(path, aside)?;
                 match open(&self.layout) {
@@ -176,24 +176,24 @@ impl ContentIndex {
         };
         self.unreadable.store(false, Ordering::Relaxed);
         self.latest.fetch_max(latest, Ordering::Relaxed);
-        self.room.set_kept(kept);
+        self.capacity.set_kept(kept);
         self.opened.store(Some(Arc::new(opened)));
         Ok(())
     }
 }
 
 fn file(layout: &Layout) -> io::Result<(u64, u64)> {
-    let file = fs::metadata(layout.facts())?;
+    let file = fs::metadata(layout.index())?;
     Ok((file.dev(), file.ino()))
 }
 
-/// The database, how many bytes it says are kept, and the last use that it knows of.
+/// Opens the database. Returns it with the total length of the stored content and the time of the last use.
 fn open(layout: &Layout) -> Result<(Opened, u64, u64), Unopened> {
-    let database = Builder::new().set_cache_size(CACHE).create(layout.facts())?;
+    let database = Builder::new().set_cache_size(CACHE).create(layout.index())?;
     let version = tables::version(&database.begin_read()?)?;
     match version {
         Some(tables::VERSION) => {}
-        Some(tables::BY_WORD) => migrate::from_by_word(&database)?,
+        Some(tables::CLAIMED_HOLDERS) => migrate::from_claimed_holders(&database)?,
         Some(other) => {
             return Err(Unopened::Unreadable(format!("its version is {other}")));
         }

@@ -1,5 +1,5 @@
-//! The tables of the facts, and each change to them, within one transaction. What a table says of one
-//! content, the others agree with.
+//! The tables of the index and the changes to them. Each change updates all tables in one transaction, so
+//! that they stay consistent.
 
 use redb::{
     Error, ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction,
@@ -7,36 +7,36 @@ use redb::{
 
 use crate::oci::{Algorithm, Digest, Registry, Repository};
 
-/// What the tables mean; another number is another meaning.
+/// The version of the table format.
 pub(super) const VERSION: u64 = 2;
-/// In this version the word of a registry was enough to make it a holder of what another delivered.
-pub(super) const BY_WORD: u64 = 1;
-/// The most parents that are known of one child in one repository.
+/// In this version, a registry could become a holder of content that another registry had delivered.
+pub(super) const CLAIMED_HOLDERS: u64 = 1;
+/// The maximum number of recorded parents of one child in one repository.
 const MAX_PARENTS: usize = 16;
 
-/// A digest as a key: its algorithm, and its hash.
+/// A digest as a key: its algorithm and its hash.
 type Key = &'static [u8];
 
 pub(super) const ABOUT: TableDefinition<&str, u64> = TableDefinition::new("about");
-/// What is kept: its length, rank, last use and last scrub.
+/// Stored content: length, rank, last use, and last scrub.
 pub(super) const CONTENT: TableDefinition<Key, (u64, u8, u64, u64)> =
     TableDefinition::new("content");
-/// The order in which content goes: by rank and last use.
+/// The order of eviction: by rank and last use.
 pub(super) const ORDER: TableDefinition<(u8, u64, Key), ()> = TableDefinition::new("order");
-/// The order in which content is scrubbed: by the last time.
+/// The order of scrubbing: by last scrub.
 pub(super) const SCRUBS: TableDefinition<(u64, Key), ()> = TableDefinition::new("scrubs");
-/// Which repository holds what; whether it was a manifest there, and of what type. The registry of each
-/// holder has delivered the bytes itself.
+/// The repositories that hold content; whether it is a manifest there, and its content type. The registry of
+/// each holder has delivered the bytes itself.
 pub(super) const HOLDERS: TableDefinition<(Key, &str, &str), (bool, Option<&str>)> =
     TableDefinition::new("holders");
-/// Child, registry, repository, parent; and when that was seen.
+/// Child, registry, repository, and parent; the time when the link was recorded.
 pub(super) const PARENTS: TableDefinition<(Key, &str, &str, Key), u64> =
     TableDefinition::new("parents");
 /// The same from the parent's side.
 pub(super) const CHILDREN: TableDefinition<(Key, &str, &str, Key), ()> =
     TableDefinition::new("children");
 
-/// What goes first when room is made, and what goes last.
+/// The order of eviction: lower ranks are evicted first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::store) enum Rank {
     Blob,
@@ -63,12 +63,12 @@ impl Rank {
     }
 }
 
-/// What is known of one content.
+/// The entry of one content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Row {
     pub(in crate::store) length: u64,
     pub(in crate::store) rank: Rank,
-    /// Larger is later.
+    /// A logical time: larger is later.
     pub(in crate::store) used: u64,
     /// Seconds since 1970.
     pub(in crate::store) scrubbed: u64,
@@ -84,12 +84,12 @@ impl Row {
     }
 }
 
-/// What a repository holds a digest as.
+/// How a repository holds a digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeldAs {
-    /// It came from `/blobs/`.
+    /// As a blob, fetched from `/blobs/`.
     Blob,
-    /// It came from `/manifests/`, with this content type.
+    /// As a manifest, fetched from `/manifests/` with this content type.
     Manifest { content_type: Option<String> },
 }
 
@@ -121,27 +121,27 @@ const fn number(algorithm: Algorithm) -> u8 {
     }
 }
 
-/// How the keys of those digests begin whose hash begins with `first`.
+/// The prefix of the keys of digests whose hash begins with `first`.
 pub(super) fn beginning(algorithm: Algorithm, first: u8) -> [u8; 2] {
     [number(algorithm), first]
 }
 
-/// The digest whose key this is.
+/// The digest of a key.
 pub(super) fn digest(key: &[u8]) -> Result<Digest, Error> {
     let digest = match key.split_first() {
         Some((0, raw)) => Digest::from_raw(Algorithm::Sha256, raw),
         Some((1, raw)) => Digest::from_raw(Algorithm::Sha512, raw),
         Some(_) | None => None,
     };
-    digest.ok_or_else(|| Error::Corrupted("a key is no digest".to_owned()))
+    digest.ok_or_else(|| Error::Corrupted("a key is not a digest".to_owned()))
 }
 
-/// The tables were changed behind our back.
+/// The tables contradict each other: something else changed them.
 pub(super) fn disagreement() -> Error {
-    Error::Corrupted("the tables do not agree".to_owned())
+    Error::Corrupted("the tables are inconsistent".to_owned())
 }
 
-/// The version that a database has; `None` where it is new.
+/// The format version of a database; `None` if it is new.
 pub(super) fn version(transaction: &ReadTransaction) -> Result<Option<u64>, Error> {
     match transaction.open_table(ABOUT) {
         Ok(about) => Ok(about.get("version")?.map(|version| version.value())),
@@ -150,7 +150,7 @@ pub(super) fn version(transaction: &ReadTransaction) -> Result<Option<u64>, Erro
     }
 }
 
-/// Whether some repository of `registry` holds the content with that key.
+/// Whether a repository of `registry` holds the content with this key.
 pub(super) fn is_delivered(
     holders: &impl ReadableTable<(Key, &'static str, &'static str), (bool, Option<&'static str>)>,
     key: &[u8],
@@ -164,7 +164,7 @@ pub(super) fn is_delivered(
     Ok((of, in_registry) == (key, registry.as_str()))
 }
 
-/// The tables, open to be changed.
+/// The tables in a write transaction.
 pub(in crate::store) struct Tables<'t> {
     content: Table<'t, Key, (u64, u8, u64, u64)>,
     order: Table<'t, (u8, u64, Key), ()>,
@@ -172,9 +172,9 @@ pub(in crate::store) struct Tables<'t> {
     holders: Table<'t, (Key, &'static str, &'static str), (bool, Option<&'static str>)>,
     parents: Table<'t, (Key, &'static str, &'static str, Key), u64>,
     children: Table<'t, (Key, &'static str, &'static str, Key), ()>,
-    /// The bytes that came and those that went.
-    pub(super) came: u64,
-    pub(super) went: u64,
+    /// The bytes of the content that was added and removed.
+    pub(super) added: u64,
+    pub(super) removed: u64,
 }
 
 impl<'t> Tables<'t> {
@@ -186,8 +186,8 @@ impl<'t> Tables<'t> {
             holders: transaction.open_table(HOLDERS)?,
             parents: transaction.open_table(PARENTS)?,
             children: transaction.open_table(CHILDREN)?,
-            came: 0,
-            went: 0,
+            added: 0,
+            removed: 0,
         })
     }
 
@@ -195,7 +195,7 @@ impl<'t> Tables<'t> {
         Ok(self.content.get(key(digest).as_slice())?.map(|row| Row::of(row.value())))
     }
 
-    /// What is kept, with its length, the first that should go first.
+    /// The stored content in the order of eviction.
     pub(in crate::store) fn in_order(
         &self,
     ) -> Result<impl Iterator<Item = Result<(Digest, Row), Error>>, Error> {
@@ -210,29 +210,29 @@ impl<'t> Tables<'t> {
         }))
     }
 
-    /// Writes `row`, with its places in the orders, over whatever was known of the content before.
+    /// Inserts or replaces the row of the content, and its entries in the orders.
     pub(in crate::store) fn put(&mut self, digest: &Digest, row: Row) -> Result<(), Error> {
         let key = key(digest);
         let key = key.as_slice();
         let before = self.content.insert(key, row.stored())?.map(|row| Row::of(row.value()));
         if let Some(before) = before {
-            self.leave(key, before)?;
+            self.remove_from_orders(key, before)?;
         }
-        self.came += row.length;
+        self.added += row.length;
         self.order.insert((row.rank.number(), row.used, key), ())?;
         self.scrubs.insert((row.scrubbed, key), ())?;
         Ok(())
     }
 
-    /// Takes content that had `row` out of the orders.
-    fn leave(&mut self, key: &[u8], row: Row) -> Result<(), Error> {
-        self.went += row.length;
+    /// Removes content with this row from the orders.
+    fn remove_from_orders(&mut self, key: &[u8], row: Row) -> Result<(), Error> {
+        self.removed += row.length;
         let ordered = self.order.remove((row.rank.number(), row.used, key))?.is_some();
         let scrubbed = self.scrubs.remove((row.scrubbed, key))?.is_some();
         if ordered && scrubbed { Ok(()) } else { Err(disagreement()) }
     }
 
-    /// Changes what is known of content that is kept.
+    /// Changes the row of stored content.
     pub(in crate::store) fn change(
         &mut self,
         digest: &Digest,
@@ -247,13 +247,13 @@ impl<'t> Tables<'t> {
         }
     }
 
-    /// Forgets the content, who held it and whose parent it was.
+    /// Removes the content, its holders, and its links to children.
     pub(in crate::store) fn forget(&mut self, digest: &Digest) -> Result<(), Error> {
         let key = key(digest);
         let key = key.as_slice();
         let row = self.content.remove(key)?.map(|row| Row::of(row.value()));
         let Some(row) = row else { return Ok(()) };
-        self.leave(key, row)?;
+        self.remove_from_orders(key, row)?;
         let mut held = Vec::new();
         for holder in self.holders.range((key, "", "")..)? {
             let (holder, _) = holder?;
@@ -284,7 +284,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Whether some repository of `registry` holds the content.
+    /// Whether a repository of `registry` holds the content.
     pub(in crate::store) fn is_delivered(
         &self,
         digest: &Digest,
@@ -293,7 +293,7 @@ impl<'t> Tables<'t> {
         is_delivered(&self.holders, &key(digest), registry)
     }
 
-    /// Notes that the repository holds content that is kept; a manifest never becomes a blob again.
+    /// Records that the repository holds stored content. A manifest never becomes a blob again.
     pub(in crate::store) fn hold(
         &mut self,
         (registry, repository): (&Registry, &Repository),
@@ -320,7 +320,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Notes that `parent`, which is kept, lists `child`, seen at `now`; the newest are remembered.
+    /// Records at `now` that the stored manifest `parent` lists `child`. Keeps only the newest parents.
     pub(in crate::store) fn link(
         &mut self,
         (registry, repository): (&Registry, &Repository),
