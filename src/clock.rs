@@ -1,5 +1,5 @@
-//! The time, as a value. Only [`Clock::System`] reads the machine's clock; everything else is given
-//! `now`. Knows nothing of what the time is used for.
+//! Time as a value. Only [`Clock::System`] reads the machine's clock; all other code receives `now` as a
+//! parameter.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// The far end of time, as it can be told: what is said of it has no end.
+    /// The latest time that RFC 3339 can express. Stands for "no end".
     pub const MAX: Self = Self { seconds: 253_402_300_799, nanos: 999_999_999 };
 
     /// Seconds since 1970-01-01T00:00:00Z.
@@ -30,7 +30,7 @@ impl Timestamp {
         self.seconds
     }
 
-    /// The nanoseconds since [`Self::unix`].
+    /// Nanoseconds since [`Self::unix`].
     pub const fn subsec_nanos(self) -> u32 {
         self.nanos
     }
@@ -58,7 +58,7 @@ impl Timestamp {
         Some(Self { seconds: at.unix_timestamp(), nanos: at.nanosecond() })
     }
 
-    /// This instant and `duration` more; the far end of time if that overflows.
+    /// The instant `duration` after this one. Saturates.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let nanos = self.nanos + duration.subsec_nanos();
@@ -70,7 +70,7 @@ impl Timestamp {
         }
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// The time from `earlier` to this instant; zero if this instant is not later.
     pub fn since(self, earlier: Self) -> Duration {
         if self <= earlier {
             return Duration::ZERO;
@@ -83,7 +83,7 @@ impl Timestamp {
     }
 }
 
-/// RFC 3339; `{:#}` for people, to the second.
+/// RFC 3339. `{:#}` omits the fraction of a second.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match OffsetDateTime::from_unix_timestamp(self.seconds)
@@ -97,25 +97,25 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Where `now` comes from.
+/// The source of `now`.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     /// The machine's clock.
     #[default]
     System,
-    /// A clock that only its owner moves, in nanoseconds since 1970.
+    /// A clock that only [`Clock::advance`] moves, in nanoseconds since 1970.
     #[cfg(any(test, feature = "test-support"))]
     Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// A clock that stands at `now` until it is moved by [`Clock::advance`].
+    /// A clock that shows `now` until [`Clock::advance`] moves it.
     #[cfg(any(test, feature = "test-support"))]
     pub fn manual(now: Timestamp) -> Self {
         Self::Manual(Arc::new(AtomicI64::new(nanos_since_1970(now))))
     }
 
-    /// Moves a manual clock on; the machine's clock cannot be moved, and is left alone.
+    /// Moves a manual clock forward. Does nothing for the machine's clock.
     #[cfg(any(test, feature = "test-support"))]
     pub fn advance(&self, by: Duration) {
         if let Self::Manual(nanos) = self {
@@ -128,7 +128,7 @@ impl Clock {
             Self::System => {
                 #[expect(clippy::disallowed_methods, reason = "the one place that reads the time")]
                 let now = std::time::SystemTime::now();
-                // A clock that stands before 1970 is wrong in any case.
+                // A clock before 1970 is wrong: use 1970.
                 let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
                 let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
                 Timestamp { seconds, nanos: since.subsec_nanos() }
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_go_reads_is_read() {
+    fn times_that_go_accepts_are_accepted() {
         for (text, unix) in [
             ("2026-12-06T11:31:31.813654606Z", 1_796_556_691),
             ("2016-02-05T00:00:00-05:00", 1_454_648_400),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_go_refuses_is_refused() {
+    fn times_that_go_rejects_are_rejected() {
         for text in [
             "",
             "2026-12-06",
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manual_clock_moves_only_when_it_is_told() {
+    fn a_manual_clock_moves_only_when_it_is_advanced() {
         let clock = Clock::manual(Timestamp::from_unix(100));
         assert_eq!(clock.now(), Timestamp::from_unix(100));
         clock.advance(Duration::from_millis(1500));

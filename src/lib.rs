@@ -1,13 +1,13 @@
 //! Countersign: a pull-through registry proxy that serves only signed container images.
 //!
-//! *A request is parsed into a name, the name is judged into a proof, the proof is turned into a
-//! response*: `Request → Route → Admitted → Response`. Nothing below the gate knows how clients are
-//! answered, and nothing above it knows signatures.
+//! The server parses a request into a name, the gate judges the name and returns a proof, and the server
+//! turns the proof into a response: `Request → Route → Admitted → Response`. No module below the gate knows
+//! how the server responds, and no module above it knows signatures.
 //!
 //! # Life of a request
 //!
 //! ```text
-//!                     Generations::current     what one reading of the configuration made
+//!                     Generations::current     the parts built from one configuration
 //!                              │
 //! client ─► connection ─► Route::parse ─► Clients ─ ImageRef ─► Gate::admit ─ Admitted ─► respond ─ Body ─► client
 //!                              │             │                      │
@@ -18,11 +18,12 @@
 //!                                                       5 Admitted::new         compares permit and content
 //!                                                                   │
 //!                                                                Denial ─► denied ─┬ clients: 404 · 503
-//!                                                                                  └ a mirror's: mirror
+//!                                                                                  └ mirror clients: mirror
 //! ```
 //!
-//! A request keeps the generation with which it began, also if the configuration is reloaded meanwhile. The result of
-//! `Gate::admit` is recorded once, with the response (`server::audit`, [`audit`]): in the log, in memory, in the file.
+//! A request keeps the generation it started with, even if the configuration is reloaded meanwhile. The server records
+//! the result of `Gate::admit` once, with the response (`server::audit`, [`audit`]): in the log, in memory, and in the
+//! audit file.
 //!
 //! A client that uses the gate as a mirror asks another registry after an error. The mirror listener admits the same
 //! images, but replaces each denial with a response that such a client accepts as final (`server::denied`,
@@ -33,7 +34,7 @@
 //!
 //! Trust comes first. Notary v1 signs names: the gate asks the upstream for the signed digest and never for the client's
 //! tag. cosign and notation sign content: the gate resolves the tag once, and judges and serves that digest. The
-//! restrictions of an anchor (`revoked`, `not_after`, `max_age`, …) leave out signatures that verify. Each arrow into a
+//! restrictions of an anchor (`revoked`, `not_after`, `max_age`, …) exclude signatures that verify. Each arrow into a
 //! proof is a constructor that only its own module can call:
 //!
 //! ```text
@@ -41,63 +42,62 @@
 //! signatures ─ cosign, notation ─► VerifiedSignature ─ findings ─► Verdict ─► Endorsement ──┴ policy ─► Permit ─┤
 //!                                                                                  gate ─► Admitted ─ server ─► Body
 //! upstream's bytes ─ hash ─► Fetched ───────────────────────────────────────────────────────────────────────────┤
-//! manifests that it points at outside `manifests` ─ Gate ─► Outside ────────────────────────────────────────────┘
+//! manifests that it lists outside `manifests` ─ Gate ─► Outside ────────────────────────────────────────────┘
 //! ```
 //!
-//! What is known of a repository's signatures is a trust fact, expires, and is kept by the trust cache
-//! and its memory on disk. What a digest stands for is a content fact, never changes, and is kept by the
-//! store; deleting all of that changes no verdict. The history of tags is a trust fact, too: it has a database of
-//! its own, apart from the store's.
+//! The signatures of a repository are trust facts: they expire, and the trust cache and its memory on disk keep them.
+//! The content of a digest is a content fact: it never changes, and the store keeps it. Deleting the whole store
+//! changes no verdict. The history of tags is a trust fact, too: it has its own database.
 //!
 //! # Life of a blob
 //!
 //! ```text
 //! Gate::blob ─► PullThrough ─┬─ Store::content ── a mapped file, sliced ──────────────────┐
 //!                            ├─ InFlight ─► Download ─► Ingest ─► StoredContent           ├─► BlobStream ─► OpenBlob ─► Body
-//!                            │                 └─ Progress ─► Joined, one for each client ┤
-//!                            └─ Straight from upstream: what cannot be kept ──────────────┘
+//!                            │                 └─ Progress ─► Joined, one per client ─────┤
+//!                            └─ directly from upstream: content that cannot be stored ────┘
 //! ```
 //!
-//! A blob whose bytes a client could read as a manifest is a manifest, wherever it is stored
-//! (`pull_through::inspect`, `oci::recognize`): the gate serves it only if it admits it as one.
+//! The gate treats a blob that a client could read as a manifest as a manifest (`pull_through::inspect`,
+//! `oci::recognize`): it serves the blob only if it admits that manifest.
 //!
 //! # The layers
 //!
-//! Lowest first: a module uses only modules above it in this list.
+//! Lowest first. A module uses only modules that are listed above it.
 //!
-//! - [`clock`]: the time, as a value.
-//! - [`requester`]: on whose behalf work is done.
-//! - [`text`]: texts that others wrote, as people may see them.
-//! - [`telemetry`]: where log events go; a process that serves loses them rather than wait.
-//! - [`tasks`]: the long-lived tasks of a process that serves, each of which is started again or ends it.
-//! - [`json`]: JSON read strictly, once.
-//! - [`glob`]: patterns over names: one meaning of `*`.
-//! - [`queue_time`]: how long a server is waited for, without the time in the gate's own queues.
-//! - [`parsing`]: where large texts are parsed, few at a time, within one budget of memory.
-//! - [`toml_reader`]: TOML read key by key, with every error.
-//! - [`oci`]: the words of the registry's specifications: names, digests, manifests, errors.
-//! - [`http_client`]: how we call out: one client for one server, with ceilings and deadlines.
-//! - [`store`]: content facts on disk: which bytes a digest stands for, and which repository holds them.
-//! - [`registry_client`]: the registry behind us, and how it lets us in.
-//! - [`pull_through`]: content out of the store, else from upstream: held against its digest, and kept.
-//! - [`trust`]: who vouches for which digest, until when.
-//! - [`exemptions`]: digests let through for a while, because somebody said so.
+//! - [`clock`]: time as a value.
+//! - [`requester`]: the client for which work is done.
+//! - [`text`]: makes untrusted text safe to show.
+//! - [`telemetry`]: writes log events; the server drops events rather than wait.
+//! - [`tasks`]: the long-lived tasks of the server; a task that ends is restarted, or ends the process.
+//! - [`json`]: strict JSON parsing.
+//! - [`glob`]: patterns with `*`.
+//! - [`queue_time`]: measures the wait for a server, without the time in Countersign's own queues.
+//! - [`parsing`]: parses large texts, few at a time, within one memory budget.
+//! - [`toml_reader`]: reads TOML key by key and reports every error.
+//! - [`oci`]: the types of the OCI specifications: names, digests, manifests, errors.
+//! - [`http_client`]: outgoing requests: one client per server, with size limits and deadlines.
+//! - [`store`]: content facts on disk: the bytes of each digest, and the repositories that hold them.
+//! - [`registry_client`]: requests to the upstream registry, and authentication there.
+//! - [`pull_through`]: reads content from the store, otherwise from upstream; checks its digest and stores it.
+//! - [`trust`]: finds and verifies signatures: who endorses which digest, and until when.
+//! - [`exemptions`]: digests that an operator exempted for a limited time.
 //! - [`policy`]: the rules: which anchors an image needs, which images are denied, and the only permission to serve one.
-//! - [`access`]: who may pull, and what.
-//! - [`gate`]: admit or deny; the only place where an endorsement and content meet.
-//! - [`audit`]: the record of each decision: the log event, the last ones, the file.
-//! - [`server`]: the public listener: paths, answers, connections.
-//! - [`config`]: the sections of the configuration, composed and cross-checked.
-//! - [`commands`]: what the command line and the admin listener do alike: explain a decision, forget a tag, exempt a
+//! - [`access`]: authenticates and authorizes clients.
+//! - [`gate`]: admits or denies; the only module that combines endorsements and content.
+//! - [`audit`]: records each decision: in the log, in memory, and in the audit file.
+//! - [`server`]: the public listener: routes, responses, connections.
+//! - [`config`]: combines and cross-checks the sections of the configuration.
+//! - [`commands`]: what both the command line and the admin listener do: explain a decision, forget a tag, exempt a
 //!   digest, replay recorded pulls, propose rules.
-//! - [`admin`]: the private listener: alive, ready, metrics, why.
-//! - [`app`]: the parts, made and joined.
+//! - [`admin`]: the private listener: liveness, readiness, metrics, `why`.
+//! - [`app`]: creates and connects the parts.
 //! - [`demo`]: a registry and a Notary server in this process, with signatures of every scheme, and the gate in
 //!   front of them.
-//! - [`client_config`]: the files that lead a client to the gate.
-//! - [`doctor`]: the ways around the gate that a client's files leave open.
-//! - [`systemd`]: what the service manager is told.
-//! - [`cli`]: the commands.
+//! - [`client_config`]: the configuration files that make a client pull through the gate.
+//! - [`doctor`]: finds client settings that bypass the gate.
+//! - [`systemd`]: notifications to the service manager.
+//! - [`cli`]: the command line.
 //!
 //! The program uses `cli` alone. The feature `test-support` makes the other modules public for the tests, and adds what
 //! only tests call; without it the compiler reports code that the program does not use.

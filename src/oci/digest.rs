@@ -1,4 +1,4 @@
-//! Digests: the name of content by its hash (image-spec, descriptor.md, "Digests").
+//! Digests: names of content that are derived from its hash (image-spec, descriptor.md, "Digests").
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,8 +6,8 @@ use std::str::FromStr;
 use sha2::{Digest as _, Sha256, Sha512};
 use thiserror::Error;
 
-/// The registered algorithms. Content is computed and signed with SHA-256; SHA-512 names are read,
-/// so that a blob that bears one can be relayed.
+/// The registered algorithms. Signatures name SHA-256 digests; SHA-512 is supported so that a blob with such a
+/// digest can be relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
     Sha256,
@@ -15,7 +15,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// What digests of it begin with.
+    /// The name of the algorithm, which is the prefix of its digests.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
@@ -39,9 +39,9 @@ pub struct Digest {
     raw: [u8; 64],
 }
 
-/// Why a text is no digest.
+/// The text is not a digest.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("a digest is sha256: or sha512: and the lower-case hex digits of that hash")]
+#[error("a digest must be `sha256:` or `sha512:`, followed by the hash in lower-case hex digits")]
 pub struct InvalidDigest;
 
 impl Digest {
@@ -71,7 +71,7 @@ impl Digest {
         hasher.finish()
     }
 
-    /// Whether it is the digest of `content`.
+    /// Whether this is the digest of `content`.
     pub fn is_of(&self, content: &[u8]) -> bool {
         Self::by(self.algorithm, content) == *self
     }
@@ -80,12 +80,12 @@ impl Digest {
         self.algorithm
     }
 
-    /// The hash itself, as many bytes as the algorithm has.
+    /// The raw hash.
     pub fn raw(&self) -> &[u8] {
         &self.raw[..self.algorithm.len()]
     }
 
-    /// How long its text is.
+    /// The length of the digest as text.
     pub fn text_len(&self) -> usize {
         self.algorithm.name().len() + ":".len() + 2 * self.algorithm.len()
     }
@@ -118,7 +118,7 @@ impl FromStr for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Every answer, header and event bears one: no allocation for it.
+        // Each response, header and event contains a digest: avoid an allocation.
         let mut digits = [0; 128];
         let digits = &mut digits[..self.algorithm.len() * 2];
         hex::encode_to_slice(self.raw(), digits).map_err(|_| fmt::Error)?;
@@ -134,9 +134,9 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Content was asked for, and something else came.
+/// Upstream sent content with another digest than the requested one.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("upstream was asked for {asked} and sent {got}")]
+#[error("upstream sent {got} instead of {asked}")]
 pub struct Mismatch {
     pub asked: Digest,
     pub got: Digest,
@@ -181,13 +181,13 @@ mod tests {
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn the_digest_of_nothing_is_the_known_one() {
+    fn the_digest_of_no_bytes_is_the_known_one() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
         assert_eq!(EMPTY.parse(), Ok(Digest::of(b"")));
     }
 
     #[test]
-    fn pieces_have_the_digest_of_the_whole() {
+    fn hashing_in_pieces_gives_the_same_digest() {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let mut whole = Hasher::new(algorithm);
             whole.update(b"abcdef");
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_digest_is_refused() {
+    fn invalid_digests_are_rejected() {
         let upper = EMPTY.to_uppercase();
         let long = format!("{EMPTY}0");
         for text in ["", "sha256", "sha256:", &EMPTY[7..], &EMPTY[..70], &upper, &long, "md5:00"] {

@@ -1,8 +1,8 @@
-//! Docker Hub: its images are named after another host than its server, and clients leave parts of the names out.
+//! Docker Hub: its image names contain another host than its server's, and clients omit parts of the names.
 
-/// The registry in the names of its images. Names without a registry mean it.
+/// The registry in the names of its images, and the default registry.
 pub const DOCKER_HUB: &str = "docker.io";
-/// The first path segment that clients leave out.
+/// The first path segment, which clients may omit.
 pub const OFFICIAL: &str = "library";
 /// The host of its registry.
 pub const SERVER: &str = "registry-1.docker.io";

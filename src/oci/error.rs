@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-/// The codes that this registry answers with.
+/// The error codes of our responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorCode {
@@ -14,14 +14,14 @@ pub enum ErrorCode {
     ManifestUnknown,
     NameInvalid,
     NameUnknown,
-    /// The `n` of a list's page is no number.
+    /// The `n` of a list request is not a number.
     PaginationNumberInvalid,
     TagInvalid,
     Unauthorized,
     Toomanyrequests,
     Unavailable,
     Unsupported,
-    /// What Notary servers answer with for metadata they do not have.
+    /// The code of Notary servers for metadata that they do not have.
     MetadataNotFound,
     RangeInvalid,
 }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_body_is_what_the_specification_says() {
+    fn the_body_follows_the_specification() {
         let body = ErrorBody::new(ErrorCode::ManifestUnknown, "no \"such\" thing");
         assert_eq!(
             String::from_utf8(body.to_json()).unwrap(),

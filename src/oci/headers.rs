@@ -1,4 +1,4 @@
-//! The headers of the distribution specification, once: their names, and those that name content.
+//! The headers of the distribution specification: their names, and the headers that name content.
 
 use std::fmt::Write as _;
 
@@ -17,28 +17,28 @@ pub const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters
 /// The value of [`DOCKER_DISTRIBUTION_API_VERSION`].
 pub const API_VERSION: HeaderValue = HeaderValue::from_static("registry/2.0");
 
-/// The two headers that name content, [`DOCKER_CONTENT_DIGEST`] and `ETag`: one text, made once.
+/// The two headers that name content, [`DOCKER_CONTENT_DIGEST`] and `ETag`. They share one text.
 #[derive(Clone, Debug)]
 pub struct ContentName(Bytes);
 
 impl ContentName {
     pub fn of(digest: &Digest) -> Self {
-        // Room for exactly this: `Bytes` gives back what is left, and that is a copy.
+        // The exact capacity: otherwise the conversion to `Bytes` shrinks the text, which copies it.
         let mut text = String::with_capacity(digest.text_len() + "\"\"".len());
-        // A text takes all that is written to it.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, "\"{digest}\"");
         Self(text.into())
     }
 
-    /// With its quotes, as in `ETag` and the conditions on it.
+    /// The quoted text, as in `ETag`, `If-Match`, and similar headers.
     pub fn etag(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Puts both among `headers`.
+    /// Adds both headers to `headers`.
     pub fn put(&self, headers: &mut HeaderMap) {
         let digest = self.0.slice(1..self.0.len() - 1);
-        // A digest has only letters, digits and a colon: both are always values.
+        // A digest has only letters, digits and a colon, so both are always valid header values.
         if let Ok(digest) = HeaderValue::from_maybe_shared(digest) {
             headers.insert(DOCKER_CONTENT_DIGEST, digest);
         }
@@ -48,7 +48,7 @@ impl ContentName {
     }
 }
 
-/// The headers of a manifest, which are the same each time that it is sent.
+/// The headers of a manifest. They are the same for each response.
 pub fn of_manifest(name: &ContentName, media_type: MediaType, length: usize) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(5);
     headers.insert(DOCKER_DISTRIBUTION_API_VERSION, API_VERSION);

@@ -1,10 +1,10 @@
-//! The media types of manifests, and what we ask an upstream for.
+//! The media types of manifests, and the `Accept` header for upstreams.
 
 use std::fmt;
 
 use oci_spec::image::MediaType as Spec;
 
-/// A manifest's media type: the four that registries serve today.
+/// The media type of a manifest: the four that registries serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaType {
     DockerImage,
@@ -14,15 +14,15 @@ pub enum MediaType {
 }
 
 impl MediaType {
-    /// Every manifest type we can judge, for `Accept`: some registries answer 404 for an OCI manifest
-    /// that was not asked for by its type.
+    /// All manifest types that we can judge, for `Accept`: some registries answer 404 for an OCI manifest if the
+    /// request does not accept its type.
     pub const ACCEPT: &'static str = "application/vnd.oci.image.index.v1+json, \
          application/vnd.oci.image.manifest.v1+json, \
          application/vnd.docker.distribution.manifest.list.v2+json, \
          application/vnd.docker.distribution.manifest.v2+json";
 
-    /// Reads a `Content-Type` or a `mediaType` member; parameters are ignored, and what is no
-    /// manifest type of today is `None`.
+    /// Parses a `Content-Type` header or a `mediaType` member. Ignores parameters. Returns `None` for any other
+    /// type.
     pub fn parse(text: &str) -> Option<Self> {
         let essence = text.split(';').next().unwrap_or_default().trim();
         let spec = Spec::from(essence);
@@ -52,15 +52,15 @@ impl MediaType {
 /// A media type as permissive clients compare it: without parameters, white space and control characters, in lower
 /// case.
 ///
-/// Only for the question whether content could be dangerous. To permit content, compare the exact text.
+/// Use this only to decide whether content could be dangerous. To permit content, compare the exact text.
 pub fn essence(text: &str) -> String {
     let essence = text.split([';', ',']).next().unwrap_or_default();
     let blank = |c: char| c.is_whitespace() || c.is_control();
     essence.chars().filter(|c| !blank(*c)).flat_map(char::to_lowercase).collect()
 }
 
-/// Whether some client could take content of the media type `text` for a manifest or an index. Compares as
-/// [`essence`] does, and takes every version and suffix of the formats that it knows.
+/// Whether a client could read content of the media type `text` as a manifest or an index. Compares the
+/// [`essence`], and matches every version and suffix of the known formats.
 pub fn names_manifest(text: &str) -> bool {
     const BEGINNINGS: [&str; 6] = [
         "application/vnd.oci.image.index",
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_type_reads_back_as_itself() {
+    fn each_type_parses_back_to_itself() {
         for media_type in [
             MediaType::DockerImage,
             MediaType::DockerIndex,

@@ -1,5 +1,5 @@
-//! The words of the OCI distribution and image specifications as types: names, digests, media types,
-//! manifests, errors. Parses text and bytes into them; no I/O, no async, and nothing of trust.
+//! The types of the OCI distribution and image specifications: names, digests, media types, manifests,
+//! errors. Parses text and bytes into these types. No I/O, no async, no trust.
 
 pub mod artifact;
 pub mod digest;

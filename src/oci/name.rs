@@ -1,5 +1,5 @@
-//! Names: registry, repository, tag, reference, image ref, with the grammars of distribution-spec
-//! ("Pulling manifests") and of the distribution reference package for registries.
+//! Names: registry, repository, tag, reference, and image ref. The grammars are those of distribution-spec
+//! ("Pulling manifests") and, for registries, of the reference package of distribution.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,36 +10,38 @@ use thiserror::Error;
 use super::digest::{Digest, InvalidDigest};
 use super::docker_hub::{DOCKER_HUB, OFFICIAL};
 
-/// The tag of a name that has none.
+/// The default tag.
 const LATEST: &str = "latest";
-/// The longest repository name, as distribution has it.
+/// The maximum length of a repository name (distribution).
 pub const MAX_REPOSITORY: usize = 255;
-/// The longest tag (distribution-spec).
+/// The maximum length of a tag (distribution-spec).
 pub const MAX_TAG: usize = 128;
-/// The longest registry name: a host name, a colon and a port.
+/// The maximum length of a registry name: a host name, a colon and a port.
 pub const MAX_REGISTRY: usize = 253 + 6;
 
-/// Why a text is no name.
+/// Why a text is not a valid name.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum InvalidName {
-    #[error("a registry is a host name or address and perhaps a port: `registry.example.com:5000`")]
+    #[error(
+        "a registry must be a host name or IP address with an optional port, for example `registry.example.com:5000`"
+    )]
     Registry,
     #[error(
-        "a repository is path segments of lower-case letters, digits and single separators (. _ __ -), \
-         255 characters at most: `library/app`"
+        "a repository must be at most 255 characters: path segments of lower-case letters, digits and \
+         separators (. _ __ -), for example `library/app`"
     )]
     Repository,
     #[error(
-        "a tag is 1 to 128 letters, digits, `_`, `.` and `-`, and begins with none of the last two"
+        "a tag must be 1 to 128 letters, digits, `_`, `.` and `-`, and must not start with `.` or `-`"
     )]
     Tag,
     #[error(transparent)]
     Digest(#[from] InvalidDigest),
-    #[error("an image is named `registry/repository[:tag][@digest]`")]
+    #[error("an image name must have the form `registry/repository[:tag][@digest]`")]
     Image,
 }
 
-/// A checked text. A clone shares it: names are handed on with every decision.
+/// A validated text. Clones share it, because each decision passes names on.
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $error:ident, $holds:path) => {
         $(#[$doc])*
@@ -75,7 +77,7 @@ macro_rules! text_type {
 }
 
 text_type!(
-    /// The name that images bear before their repository: `docker.io`, `localhost:5000`.
+    /// The part of an image name before the repository: `docker.io`, `localhost:5000`.
     Registry,
     Registry,
     is_registry
@@ -103,7 +105,7 @@ pub enum Reference {
 impl FromStr for Reference {
     type Err = InvalidName;
 
-    /// What holds a colon is meant as a digest, for no tag has one.
+    /// A text with a colon is a digest, because a tag cannot contain one.
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         if text.contains(':') {
             Ok(Self::Digest(text.parse()?))
@@ -122,7 +124,7 @@ impl fmt::Display for Reference {
     }
 }
 
-/// What a client asks for: a reference in a repository of a registry.
+/// The object of a client's request: a reference in a repository of a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ImageRef {
     pub registry: Registry,
@@ -137,14 +139,14 @@ impl ImageRef {
         Self { registry, repository, reference: Reference::Digest(*digest) }
     }
 
-    /// A name for the whole repository in messages: the one with the default tag.
+    /// A name for the whole repository in messages: the repository with the default tag.
     pub fn whole(registry: &Registry, repository: &Repository) -> Self {
         let repository = registry.repository(repository.clone());
         let reference = Reference::Tag(Tag(LATEST.into()));
         Self { registry: registry.clone(), repository, reference }
     }
 
-    /// The tag by which it is asked for, if it is by one.
+    /// The tag, if the reference is one.
     pub fn tag(&self) -> Option<&Tag> {
         match &self.reference {
             Reference::Tag(tag) => Some(tag),
@@ -152,7 +154,7 @@ impl ImageRef {
         }
     }
 
-    /// The digest by which it is asked for, if it is by one.
+    /// The digest, if the reference is one.
     pub fn digest(&self) -> Option<&Digest> {
         match &self.reference {
             Reference::Digest(digest) => Some(digest),
@@ -174,9 +176,8 @@ impl fmt::Display for ImageRef {
 impl FromStr for ImageRef {
     type Err = InvalidName;
 
-    /// Reads `registry/repository[:tag][@digest]`; the digest decides where both are given, as
-    /// clients have it, and neither means the tag `latest`. For `docker.io`, a repository of one
-    /// segment is in `library/`.
+    /// Parses `registry/repository[:tag][@digest]` as clients do: a digest takes precedence over a tag, and
+    /// the default is the tag `latest`. For `docker.io`, a repository of one segment is in `library/`.
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let (registry, rest) = text.split_once('/').ok_or(InvalidName::Image)?;
         let registry: Registry = registry.parse()?;
@@ -199,7 +200,7 @@ impl FromStr for ImageRef {
 }
 
 impl Registry {
-    /// `repository` as this registry means it: on `docker.io`, one segment is in `library/`.
+    /// The full name of `repository` in this registry: on `docker.io`, one segment is in `library/`.
     pub fn repository(&self, repository: Repository) -> Repository {
         if self.as_str() == DOCKER_HUB && !repository.as_str().contains('/') {
             Repository(format!("{OFFICIAL}/{repository}").into())
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn registries_are_hosts_with_perhaps_a_port() {
+    fn registries_are_hosts_with_an_optional_port() {
         for text in
             ["docker.io", "localhost", "localhost:5000", "10.0.0.1:5000", "[::1]:5000", "[::1]"]
         {
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn image_refs_are_read_as_clients_write_them() {
+    fn image_refs_are_parsed_as_clients_parse_them() {
         for (text, full) in [
             ("docker.io/alpine", "docker.io/library/alpine:latest"),
             ("docker.io/user/x:1", "docker.io/user/x:1"),

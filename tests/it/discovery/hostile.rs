@@ -233,7 +233,7 @@ async fn a_payload_with_wrong_bytes_is_unread() {
     let site = Site::new().await;
     site.sig(&app(), &["payload"]);
     site.fake.hook(|asked| asked.path.contains("/blobs/").then_some(Fault::Corrupt));
-    is_unread(&site.locate(SignatureKind::CosignSignature).await, "upstream was asked for sha256:");
+    is_unread(&site.locate(SignatureKind::CosignSignature).await, "upstream sent sha256:");
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn a_manifest_with_wrong_bytes_is_unread() {
     site.schema(std::slice::from_ref(&good));
     let digest = Digest::of(good.to_string().as_bytes());
     site.fake.registry().put_manifest_as(&app(), digest, OCI, bad.to_string());
-    is_unread(&site.locate(SignatureKind::CosignSignature).await, "upstream was asked for sha256:");
+    is_unread(&site.locate(SignatureKind::CosignSignature).await, "upstream sent sha256:");
 }
 
 #[tokio::test]
