@@ -1,4 +1,4 @@
-//! D1-D7: whose word counts for a tag: `targets/releases`, then `targets`, and the signers asked for.
+//! D1-D7: which roles decide for a tag: `targets/releases`, then `targets`, and the required signers.
 
 use std::cell::RefCell;
 
@@ -33,7 +33,7 @@ fn d1_a_tag_that_only_a_delegation_of_releases_signed_is_not_signed() {
 }
 
 #[test]
-fn d1_releases_is_believed_before_targets_and_targets_where_releases_says_nothing() {
+fn d1_releases_takes_precedence_over_targets_for_the_tags_that_it_signs() {
     let (judge, mut repository) = valid();
     let updated = judge.admits(&repository.publish());
     assert_eq!(resolved(&updated, "v1"), Digest::of(V1));
@@ -41,7 +41,7 @@ fn d1_releases_is_believed_before_targets_and_targets_where_releases_says_nothin
 }
 
 #[test]
-fn d2_a_path_that_does_not_cover_the_tag_leaves_it_to_targets() {
+fn d2_targets_decides_for_a_tag_that_no_path_of_releases_covers() {
     for (paths, covered) in [
         (vec![""], true),
         (vec!["v"], true),
@@ -62,7 +62,7 @@ fn d2_a_path_that_does_not_cover_the_tag_leaves_it_to_targets() {
 }
 
 #[test]
-fn d2_a_delegation_without_paths_may_sign_nothing() {
+fn d2_a_delegation_without_paths_signs_no_tag() {
     let (judge, mut repository) = valid();
     edit_role(&mut repository, RELEASES, |role| {
         role.as_object_mut().unwrap().remove("paths");
@@ -80,7 +80,7 @@ fn edit_role(repository: &mut NotaryRepository, name: &'static str, edit: fn(&mu
 }
 
 #[test]
-fn d3_a_delegation_whose_name_is_no_plain_child_of_targets_spoils_targets() {
+fn d3_targets_with_an_invalid_delegation_name_is_refused() {
     for name in [
         "targets/../root",
         "targets/./x",
@@ -120,7 +120,7 @@ fn d3_a_delegation_whose_name_is_no_plain_child_of_targets_spoils_targets() {
 }
 
 #[test]
-fn d3_a_name_in_the_snapshot_that_is_no_role_is_never_asked_for() {
+fn d3_an_invalid_role_name_in_the_snapshot_is_never_fetched() {
     let (judge, mut repository) = valid();
     repository.edit_signed("snapshot", |signed| {
         let meta = signed["meta"][RELEASES].clone();
@@ -129,12 +129,12 @@ fn d3_a_name_in_the_snapshot_that_is_no_role_is_never_asked_for() {
         }
     });
     let files = repository.publish();
-    let names = asked_for(&judge, &files);
+    let names = fetched_files(&judge, &files);
     assert!(names.iter().all(|name| !name.contains("..") && !name.contains("//")), "{names:?}");
 }
 
-/// The names of the files that the judge asks for.
-fn asked_for(judge: &Judge, files: &Files) -> Vec<String> {
+/// The names of the files that the verifier fetches.
+fn fetched_files(judge: &Judge, files: &Files) -> Vec<String> {
     let names = RefCell::new(Vec::new());
     let verdict = judge.ask(None, |name| {
         names.borrow_mut().push(name.to_owned());
@@ -145,7 +145,7 @@ fn asked_for(judge: &Judge, files: &Files) -> Vec<String> {
 }
 
 #[test]
-fn d4_two_entries_for_one_delegation_spoil_targets() {
+fn d4_targets_with_two_entries_for_one_delegation_is_refused() {
     for same_keys in [true, false] {
         let (judge, mut repository) = valid();
         repository.edit_signed("targets", move |signed| {
@@ -172,7 +172,7 @@ fn d5_a_file_without_signatures_is_refused_in_every_role() {
 }
 
 #[test]
-fn d6_ten_thousand_delegations_or_keys_are_too_many() {
+fn d6_ten_thousand_delegations_or_keys_are_refused() {
     let (judge, mut repository) = valid();
     repository.edit_signed("targets", |signed| {
         let roles = signed["delegations"]["roles"].as_array_mut().unwrap();
@@ -200,7 +200,7 @@ fn d6_ten_thousand_delegations_or_keys_are_too_many() {
 }
 
 #[test]
-fn d6_ten_thousand_signatures_are_too_many() {
+fn d6_ten_thousand_signatures_are_refused() {
     for role in ["timestamp", "targets", RELEASES] {
         let (judge, mut repository) = valid();
         repository.edit_envelope(role, |envelope| {
@@ -213,22 +213,22 @@ fn d6_ten_thousand_signatures_are_too_many() {
 }
 
 #[test]
-fn d6_only_the_roles_that_are_needed_are_fetched() {
+fn d6_only_required_roles_are_fetched() {
     let (judge, mut repository) = valid();
     let files = repository.publish();
     let fetched = |judge: &Judge, role: &str| {
-        asked_for(judge, &files).iter().any(|name| name.starts_with(role))
+        fetched_files(judge, &files).iter().any(|name| name.starts_with(role))
     };
     assert!(fetched(&judge, RELEASES));
     assert!(!fetched(&judge, "targets/alice") && !fetched(&judge, "targets/qa"));
-    let judge = judge.asking(&["alice"]);
+    let judge = judge.requiring(&["alice"]);
     assert!(fetched(&judge, "targets/alice") && !fetched(&judge, "targets/qa"));
 }
 
-/// Why `v1` is refused to those who ask for these signers, whether the whole repository or the tag.
+/// The reason why `v1` is refused if these signers are required, for the repository or for the tag.
 #[track_caller]
 fn refused_for(signers: &[&str], judge: Judge, files: &Files) -> Reason {
-    match judge.asking(signers).verdict(None, files) {
+    match judge.requiring(signers).verdict(None, files) {
         Ok(updated) => {
             assert!(!endorsed(&updated, V1));
             unresolved(&updated, "v1")
@@ -239,24 +239,24 @@ fn refused_for(signers: &[&str], judge: Judge, files: &Files) -> Reason {
 }
 
 #[test]
-fn d7_signers_who_all_signed_the_same_digest_are_enough() {
+fn d7_signers_that_all_signed_the_same_digest_are_admitted() {
     let (judge, mut repository) = valid();
-    let updated = judge.asking(&["alice", "qa"]).admits(&repository.publish());
+    let updated = judge.requiring(&["alice", "qa"]).admits(&repository.publish());
     assert_eq!(resolved(&updated, "v1"), Digest::of(V1));
     assert!(endorsed(&updated, V1));
-    // What is signed by `targets` alone is signed by nobody who was asked for.
+    // No required signer has signed a tag that only `targets` signs.
     assert_eq!(unresolved(&updated, "base"), Reason::SignerMissing);
     assert!(!endorsed(&updated, BASE));
 }
 
 #[test]
-fn d7_a_signer_who_is_not_delegated_to_is_missing() {
+fn d7_a_signer_without_a_delegation_is_missing() {
     let (judge, mut repository) = valid();
     assert_eq!(refused_for(&["bob"], judge, &repository.publish()), Reason::SignerMissing);
 }
 
 #[test]
-fn d7_a_signer_who_never_signed_is_missing() {
+fn d7_a_signer_that_never_signed_is_missing() {
     let (judge, mut repository) = valid();
     repository.edit_signed("snapshot", |signed| {
         signed["meta"].as_object_mut().unwrap().remove("targets/qa");
@@ -266,7 +266,7 @@ fn d7_a_signer_who_never_signed_is_missing() {
 }
 
 #[test]
-fn d7_a_signer_who_did_not_sign_this_tag_is_missing() {
+fn d7_a_signer_that_did_not_sign_this_tag_is_missing() {
     let (judge, mut repository) = valid();
     repository.role_mut("targets/qa").tags.clear();
     let files = repository.publish();
@@ -282,7 +282,7 @@ fn d7_a_signer_whose_paths_do_not_cover_the_tag_is_missing() {
 }
 
 #[test]
-fn d7_a_signer_who_signed_another_digest_disagrees() {
+fn d7_a_signer_that_signed_another_digest_disagrees() {
     let (judge, mut repository) = valid();
     repository.tag("targets/qa", "v1", b"another manifest");
     let files = repository.publish();
@@ -290,7 +290,7 @@ fn d7_a_signer_who_signed_another_digest_disagrees() {
 }
 
 #[test]
-fn d7_a_signer_whose_key_was_taken_away_does_not_count() {
+fn d7_a_signature_by_a_removed_key_of_a_signer_does_not_count() {
     let (judge, mut repository) = valid();
     repository.publish();
     let before = repository.role("targets/qa").clone();

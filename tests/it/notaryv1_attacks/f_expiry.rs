@@ -1,4 +1,4 @@
-//! F1-F5, F18: what has run out is refused, and never replaced by something weaker.
+//! F1-F6, F18: expired metadata is refused, and the verifier never falls back to a weaker role.
 
 use countersign::oci::Digest;
 use countersign::trust::{Reason, Restriction};
@@ -6,7 +6,7 @@ use countersign::trust::{Reason, Restriction};
 use super::judge::{Judge, resolved, unresolved};
 use crate::notary_repository::*;
 
-/// The valid repository, in which `role` ran out a day ago.
+/// The valid repository, except that `role` expired a day ago.
 fn expired(role: &str) -> (Judge, Files) {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
@@ -39,7 +39,7 @@ fn f4_an_expired_timestamp_is_refused() {
 }
 
 #[test]
-fn f4_what_was_valid_once_is_refused_when_its_time_is_over_though_not_a_byte_changed() {
+fn f4_unchanged_metadata_is_refused_after_it_expires() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     let files = repository.publish();
@@ -51,7 +51,7 @@ fn f4_what_was_valid_once_is_refused_when_its_time_is_over_though_not_a_byte_cha
 }
 
 #[test]
-fn f4_the_earliest_end_in_the_chain_is_the_end_of_all() {
+fn f4_the_chain_expires_with_its_first_role() {
     for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
         let mut repository = NotaryRepository::signed();
         let judge = Judge::pinned_to(&repository);
@@ -90,7 +90,7 @@ fn f5_a_releases_role_signed_by_another_key_is_refused_and_never_falls_through_t
 }
 
 #[test]
-fn f6_at_first_sight_a_releases_role_that_never_signed_is_no_obstacle() {
+fn f6_on_first_use_a_releases_role_that_never_signed_is_ignored() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     repository.edit_signed("snapshot", |signed| {
@@ -101,7 +101,7 @@ fn f6_at_first_sight_a_releases_role_that_never_signed_is_no_obstacle() {
 }
 
 #[test]
-fn f6_a_snapshot_that_drops_a_releases_role_once_seen_is_refused() {
+fn f6_a_snapshot_that_drops_a_known_releases_role_is_refused() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     let before = judge.admits(&repository.publish());
@@ -113,7 +113,7 @@ fn f6_a_snapshot_that_drops_a_releases_role_once_seen_is_refused() {
 }
 
 #[test]
-fn f6_a_releases_role_that_targets_no_longer_delegates_may_go() {
+fn f6_a_snapshot_may_drop_a_releases_role_that_targets_no_longer_delegates() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     let before = judge.admits(&repository.publish());
@@ -123,18 +123,18 @@ fn f6_a_releases_role_that_targets_no_longer_delegates_may_go() {
 }
 
 #[test]
-fn f5_an_expired_signer_who_is_not_asked_for_is_no_obstacle() {
+fn f5_an_expired_signer_that_is_not_required_is_ignored() {
     let (judge, files) = expired("targets/qa");
     let updated = judge.admits(&files);
     assert_eq!(resolved(&updated, "v1"), Digest::of(V1));
-    let judge = judge.asking(&["qa"]);
+    let judge = judge.requiring(&["qa"]);
     judge.refuses(Reason::Expired, &files);
     assert_eq!(unresolved(&updated, "v9"), Reason::TagNotSigned);
 }
 
-/// Who has the server's key can sign a timestamp for ever, and freeze the repository with it.
+/// With a stolen server key, an attacker can sign a timestamp for years and freeze the repository.
 #[test]
-fn f18_a_timestamp_that_is_in_force_for_too_long_is_refused() {
+fn f18_a_timestamp_that_is_valid_for_too_long_is_refused() {
     for (days, refused) in [(90, false), (91, true), (365 * 7_000, true)] {
         let mut repository = NotaryRepository::signed();
         let judge = Judge::pinned_to(&repository);

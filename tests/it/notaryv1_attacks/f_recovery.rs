@@ -1,5 +1,5 @@
-//! F14, F15, F17: a server that is silent, trust that was removed, and the way back after a key was
-//! lost: only a newer root can make an older number good.
+//! F14, F15, F17: a server that does not answer, removed trust data, and recovery after a lost key: a lower version is
+//! accepted only under a newer root with new keys.
 
 use countersign::oci::Digest;
 use countersign::trust::Reason;
@@ -8,7 +8,7 @@ use super::judge::{Answer, Judge, assert_refused, assert_undecided, resolved};
 use crate::notary_repository::*;
 
 #[test]
-fn f14_a_server_that_does_not_answer_leaves_it_undecided_for_each_file_and_with_any_memory() {
+fn f14_an_unanswered_request_for_any_file_leaves_the_decision_undecided() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     let first = repository.publish();
@@ -32,7 +32,7 @@ fn f14_a_server_that_does_not_answer_leaves_it_undecided_for_each_file_and_with_
 }
 
 #[test]
-fn f14_a_timestamp_that_is_gone_from_a_known_repository_is_trust_removed() {
+fn f14_a_missing_timestamp_of_a_known_repository_is_trust_removed() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     let mut files = repository.publish();
@@ -42,7 +42,7 @@ fn f14_a_timestamp_that_is_gone_from_a_known_repository_is_trust_removed() {
 }
 
 #[test]
-fn f15_a_repository_that_is_gone_after_it_was_known_is_trust_removed() {
+fn f15_a_known_repository_that_is_gone_is_trust_removed() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     let before = judge.admits(&repository.publish());
@@ -51,7 +51,7 @@ fn f15_a_repository_that_is_gone_after_it_was_known_is_trust_removed() {
 }
 
 #[test]
-fn f17_a_new_timestamp_key_lets_the_timestamp_begin_again() {
+fn f17_a_new_timestamp_key_allows_a_lower_timestamp_version() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     repository.role_mut("timestamp").version = 1_000_000;
@@ -65,7 +65,7 @@ fn f17_a_new_timestamp_key_lets_the_timestamp_begin_again() {
 }
 
 #[test]
-fn f17_a_new_snapshot_key_lets_the_snapshot_begin_again() {
+fn f17_a_new_snapshot_key_allows_a_lower_snapshot_version() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     repository.role_mut("snapshot").version = 1_000_000;
@@ -76,7 +76,7 @@ fn f17_a_new_snapshot_key_lets_the_snapshot_begin_again() {
 }
 
 #[test]
-fn f17_a_new_targets_key_lets_targets_begin_again() {
+fn f17_a_new_targets_key_allows_a_lower_targets_version() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     repository.role_mut("targets").version = 1_000_000;
@@ -88,7 +88,7 @@ fn f17_a_new_targets_key_lets_targets_begin_again() {
 }
 
 #[test]
-fn f17_a_newer_root_that_changed_nothing_of_a_role_lets_nothing_begin_again() {
+fn f17_a_newer_root_with_the_same_keys_allows_no_lower_version() {
     for role in ["timestamp", "snapshot", "targets"] {
         let mut repository = NotaryRepository::signed();
         let judge = Judge::pinned_to(&repository);
@@ -105,7 +105,7 @@ fn f17_a_newer_root_that_changed_nothing_of_a_role_lets_nothing_begin_again() {
 }
 
 #[test]
-fn f17_an_update_that_is_refused_half_way_lets_nothing_begin_again() {
+fn f17_a_refused_update_allows_no_lower_version() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     repository.role_mut("timestamp").version = 1_000_000;
@@ -121,7 +121,7 @@ fn f17_an_update_that_is_refused_half_way_lets_nothing_begin_again() {
 }
 
 #[test]
-fn f17_a_delegation_with_a_new_key_may_begin_again_and_so_may_one_that_was_taken_away() {
+fn f17_a_delegation_with_a_new_key_or_delegated_again_may_have_a_lower_version() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     repository.role_mut(RELEASES).version = 1_000_000;
@@ -130,7 +130,7 @@ fn f17_a_delegation_with_a_new_key_may_begin_again_and_so_may_one_that_was_taken
     another.rotate(RELEASES, "releases-2");
     another.role_mut(RELEASES).version = 1;
     judge.admits_after(&first, &another.publish());
-    // Both are the word of `targets`, whose version cannot go back.
+    // `targets` decides both, and its own version cannot go back.
     repository.undelegate(RELEASES);
     let second = judge.admits_after(&first, &repository.publish());
     repository.delegate(RELEASES, Key::named(RELEASES)).tag(RELEASES, "v1", V1);

@@ -1,5 +1,5 @@
-//! F7-F13, F16: older than what was seen, or the same version with other content. What was seen is
-//! remembered by version and hash, never by what a cache still holds.
+//! F7-F13, F16: metadata that is older than the last seen version, or has the same version and other content. The memory
+//! holds versions and hashes, and does not depend on cached files.
 
 use countersign::oci::Digest;
 use countersign::trust::Reason;
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::judge::{Judge, resolved};
 use crate::notary_repository::*;
 
-/// A repository at version 3 of everything but root, and how it was at version 2.
+/// A repository with version 3 of every role except root, and its state at version 2.
 struct Two {
     judge: Judge,
     old: NotaryRepository,
@@ -31,8 +31,8 @@ impl Two {
         Self { judge: Judge::pinned_to(&old), old, new }
     }
 
-    /// What an attacker who holds the snapshot and timestamp keys publishes: `role` as it was, in
-    /// a newer snapshot and timestamp; `padding` more tags make it longer than the newer one.
+    /// The files of an attacker who has the snapshot and timestamp keys: the old `role` in a newer snapshot and timestamp.
+    /// `padding` additional tags make the old file longer than the newer one.
     fn with_old(&mut self, role: &str, padding: usize) -> (Files, usize, usize) {
         let newer = self.new.file(role).len();
         let mut mixed = self.new.clone();
@@ -58,7 +58,7 @@ fn f7_an_older_timestamp_is_refused() {
 }
 
 #[test]
-fn f8_an_older_root_is_refused_even_if_all_else_is_new() {
+fn f8_an_older_root_is_refused_even_if_all_other_roles_are_newer() {
     let mut repository = NotaryRepository::signed();
     let first = repository.publish();
     repository.rotate("root", "root-2");
@@ -87,7 +87,7 @@ fn f9_an_older_snapshot_is_refused() {
 }
 
 #[test]
-fn f10_older_targets_are_refused_where_the_file_is_larger() {
+fn f10_older_targets_are_refused_if_the_file_is_larger() {
     let mut two = Two::versions();
     let before = two.judge.admits(&two.new.clone().publish());
     let (files, newer, older) = two.with_old("targets", 5);
@@ -97,7 +97,7 @@ fn f10_older_targets_are_refused_where_the_file_is_larger() {
 }
 
 #[test]
-fn f10_older_targets_are_refused_where_the_file_is_smaller() {
+fn f10_older_targets_are_refused_if_the_file_is_smaller() {
     let mut two = Two::versions();
     let before = two.judge.admits(&two.new.clone().publish());
     let (files, newer, older) = two.with_old("targets", 0);
@@ -107,7 +107,7 @@ fn f10_older_targets_are_refused_where_the_file_is_smaller() {
 }
 
 #[test]
-fn f11_an_older_delegation_is_refused_where_the_file_is_larger() {
+fn f11_an_older_delegation_is_refused_if_the_file_is_larger() {
     let mut two = Two::versions();
     let before = two.judge.admits(&two.new.clone().publish());
     let (files, newer, older) = two.with_old(RELEASES, 5);
@@ -117,7 +117,7 @@ fn f11_an_older_delegation_is_refused_where_the_file_is_larger() {
 }
 
 #[test]
-fn f11_an_older_delegation_is_refused_where_the_file_is_smaller() {
+fn f11_an_older_delegation_is_refused_if_the_file_is_smaller() {
     let mut two = Two::versions();
     let before = two.judge.admits(&two.new.clone().publish());
     let (files, newer, older) = two.with_old(RELEASES, 0);
@@ -127,16 +127,16 @@ fn f11_an_older_delegation_is_refused_where_the_file_is_smaller() {
 }
 
 #[test]
-fn f11_an_older_signer_is_refused_where_its_signature_is_asked_for() {
+fn f11_older_metadata_of_a_required_signer_is_refused() {
     let mut two = Two::versions();
-    two.judge = two.judge.asking(&["alice"]);
+    two.judge = two.judge.requiring(&["alice"]);
     let before = two.judge.admits(&two.new.clone().publish());
     let (files, _, _) = two.with_old("targets/alice", 0);
     two.judge.refuses_after(Reason::Rollback, &before, &files);
 }
 
 #[test]
-fn f12_an_older_set_is_taken_by_an_empty_memory_and_refused_by_one_that_was_written_and_read() {
+fn f12_an_older_set_is_admitted_with_an_empty_memory_and_refused_with_a_stored_one() {
     let Two { judge, mut old, mut new } = Two::versions();
     let older = old.publish();
     assert_eq!(resolved(&judge.admits(&older), "v2"), Digest::of(b"the second manifest"));
@@ -153,11 +153,11 @@ fn f13_the_same_version_with_other_content_is_refused_for_each_role() {
         for above in ["snapshot", "timestamp"] {
             repository.role_mut(above).version = 2;
         }
-        // Signed again, with another content that a member of its own makes.
+        // Signed again, with an additional member.
         repository.edit_signed(role, move |signed| signed["x"] = json!("other"));
         repository.role_mut(role).version = 1;
         if role == "timestamp" {
-            // The one thing that a timestamp says must be another one.
+            // A timestamp differs only if it names another snapshot.
             repository.role_mut("snapshot").expires = in_days(900);
         }
         judge.refuses_after(Reason::Rollback, &before, &repository.publish());
@@ -165,7 +165,7 @@ fn f13_the_same_version_with_other_content_is_refused_for_each_role() {
 }
 
 #[test]
-fn f13_a_timestamp_that_is_signed_again_and_says_the_same_is_admitted() {
+fn f13_a_timestamp_signed_again_with_the_same_content_is_admitted() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     let before = judge.admits(&repository.publish());
@@ -175,7 +175,7 @@ fn f13_a_timestamp_that_is_signed_again_and_says_the_same_is_admitted() {
 }
 
 #[test]
-fn f16_versions_that_are_no_exact_positive_integers_are_refused() {
+fn f16_versions_that_are_not_exact_positive_integers_are_refused() {
     let versions = [
         json!(0),
         json!(-1),
@@ -197,7 +197,7 @@ fn f16_versions_that_are_no_exact_positive_integers_are_refused() {
 }
 
 #[test]
-fn f16_the_greatest_exact_version_is_a_version() {
+fn f16_the_greatest_exact_integer_is_a_valid_version() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     for role in ["timestamp", "snapshot", "targets", RELEASES] {

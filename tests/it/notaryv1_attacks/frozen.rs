@@ -1,5 +1,5 @@
-//! The same groups once more, with what a real notary 0.7 published: `tests/data/notary-0.7`. Nothing
-//! can be signed anew there, so here are the rows that need no signature but theirs.
+//! The same attacks on metadata that a real notary 0.7 published: `tests/data/notary-0.7`. Only the rows that need no new
+//! signatures.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ fn frozen() -> Value {
     serde_json::from_slice(&std::fs::read(folder().join("frozen.json")).unwrap()).unwrap()
 }
 
-/// The set of that name: every file under its name without `.json`.
+/// The files of the set `name`, by file name without `.json`.
 fn set(name: &str) -> Files {
     fn read(below: &Path, prefix: &str, files: &mut Files) {
         for entry in std::fs::read_dir(below).unwrap() {
@@ -42,7 +42,7 @@ fn set(name: &str) -> Files {
     files
 }
 
-/// A judge at the frozen time who has the pins of these sets, for the repository of the first.
+/// A judge at the recorded time that pins the root keys of these sets, for the repository of the first.
 fn judge_of(names: &[&str]) -> Judge {
     let frozen = frozen();
     let pin = |name: &&str| {
@@ -76,7 +76,7 @@ const ROTATION: [&str; 7] = [
 ];
 
 #[test]
-fn what_a_real_notary_publishes_verifies_and_resolves() {
+fn metadata_of_a_real_notary_verifies_and_resolves() {
     for (name, tags) in [
         ("repository-key", &[("v1", "app-v1")][..]),
         ("repository-key-resigned/1-older", &[("v1", "app-v1")]),
@@ -102,7 +102,7 @@ fn what_a_real_notary_publishes_verifies_and_resolves() {
 }
 
 #[test]
-fn r9_both_ids_of_a_real_root_key_are_pins() {
+fn r9_a_real_root_key_can_be_pinned_by_either_id() {
     let files = set("repository-key");
     let root_key_id =
         frozen()["sets"]["repository-key"]["root_key_ids"][0].as_str().unwrap().to_owned();
@@ -113,7 +113,7 @@ fn r9_both_ids_of_a_real_root_key_are_pins() {
 }
 
 #[test]
-fn f1_to_f5_what_runs_out_is_refused_as_time_goes_by() {
+fn f1_to_f5_real_metadata_is_refused_after_it_expires() {
     let judge = judge_of(&["delegations"]);
     let files = set("delegations");
     let before = judge.admits(&files);
@@ -125,7 +125,7 @@ fn f1_to_f5_what_runs_out_is_refused_as_time_goes_by() {
 }
 
 #[test]
-fn f7_to_f11_an_older_set_after_a_newer_one_is_refused() {
+fn f7_to_f11_an_older_real_set_is_refused_after_a_newer_one() {
     for series in ["repository-key-resigned", "delegations-resigned"] {
         let names = [format!("{series}/1-older"), format!("{series}/2-newer")];
         let judge = judge_of(&[&names[0]]);
@@ -139,7 +139,7 @@ fn f7_to_f11_an_older_set_after_a_newer_one_is_refused() {
 }
 
 #[test]
-fn m3_files_of_two_states_of_one_repository_are_refused_together() {
+fn m3_mixed_files_of_two_states_of_one_repository_are_refused() {
     for series in ["repository-key-resigned", "delegations-resigned"] {
         let names = [format!("{series}/1-older"), format!("{series}/2-newer")];
         let judge = judge_of(&[&names[0]]);
@@ -153,7 +153,7 @@ fn m3_files_of_two_states_of_one_repository_are_refused_together() {
             mixed.remove(&name_in(&newer, role));
             judge.refuses(Reason::MixAndMatch, &mixed);
         }
-        // The newer timestamp before the older rest.
+        // The newer timestamp with the other files of the older set.
         let mut mixed = older.clone();
         mixed.insert("timestamp".to_owned(), newer["timestamp"].clone());
         judge.refuses(Reason::MixAndMatch, &mixed);
@@ -161,7 +161,7 @@ fn m3_files_of_two_states_of_one_repository_are_refused_together() {
 }
 
 #[test]
-fn m1_to_m3_files_of_another_publisher_are_refused_in_each_role() {
+fn m1_to_m3_a_file_of_another_publisher_is_refused_in_each_role() {
     let judge = judge_of(&["delegations"]);
     let files = set("delegations");
     let other = set("notary-signer");
@@ -182,7 +182,7 @@ fn m1_to_m3_files_of_another_publisher_are_refused_in_each_role() {
 }
 
 #[test]
-fn m1_any_byte_that_is_flipped_is_refused_in_every_file() {
+fn m1_a_flipped_byte_is_refused_in_every_file() {
     let judge = judge_of(&["delegations"]);
     let files = set("delegations");
     for role in ["root", "timestamp", "snapshot", "targets", "targets/releases"] {
@@ -207,7 +207,7 @@ fn r1_a_repository_of_another_name_is_refused() {
 }
 
 #[test]
-fn r6_a_real_notary_s_rotations_are_followed_step_by_step_and_in_one() {
+fn r6_rotations_of_a_real_notary_are_followed_one_by_one_and_all_at_once() {
     let judge = judge_of(&ROTATION);
     let mut before = judge.admits(&set(ROTATION[0]));
     for name in &ROTATION[1..] {
@@ -224,7 +224,7 @@ fn r6_a_real_notary_s_rotations_are_followed_step_by_step_and_in_one() {
 }
 
 #[test]
-fn r9_a_real_rotation_to_a_root_that_no_pin_names_is_refused() {
+fn r9_a_real_rotation_to_a_root_that_is_not_pinned_is_refused() {
     let judge = judge_of(&ROTATION[..1]);
     let before = judge.admits(&set(ROTATION[0]));
     judge.admits_after(&before, &set(ROTATION[4]));
@@ -242,32 +242,32 @@ fn r7_a_missing_root_in_a_real_rotation_is_refused() {
 }
 
 #[test]
-fn d7_the_signers_of_a_real_notary_are_asked_for_by_name() {
+fn d7_signers_of_a_real_notary_are_required_by_name() {
     let files = set("delegations");
-    let alice = judge_of(&["delegations"]).asking(&["alice"]).admits(&files);
+    let alice = judge_of(&["delegations"]).requiring(&["alice"]).admits(&files);
     assert_eq!(resolved(&alice, "disputed").to_string(), manifest("app-v2"));
     assert_eq!(unresolved(&alice, "base"), Reason::SignerMissing);
-    let both = judge_of(&["delegations"]).asking(&["alice", "bob"]).admits(&files);
+    let both = judge_of(&["delegations"]).requiring(&["alice", "bob"]).admits(&files);
     assert_eq!(resolved(&both, "v2").to_string(), manifest("app-v2"));
     assert_eq!(unresolved(&both, "v1"), Reason::SignerMissing);
     assert_eq!(unresolved(&both, "disputed"), Reason::SignersDisagree);
 }
 
 #[test]
-fn d7_a_signer_who_was_removed_is_missing_from_then_on() {
+fn d7_a_removed_signer_is_missing() {
     let judge = judge_of(&["signer-removed/1-both"]);
     let before = judge.admits(&set("signer-removed/1-both"));
     let after = judge.admits_after(&before, &set("signer-removed/2-without-bob"));
     assert_eq!(resolved(&after, "v1").to_string(), manifest("app-v1"));
-    let asking = judge.asking(&["bob"]);
+    let asking = judge.requiring(&["bob"]);
     let after = asking.admits_after(&before, &set("signer-removed/2-without-bob"));
     assert_eq!(unresolved(&after, "v2"), Reason::SignerMissing);
 }
 
-/// A releases role that nobody who may sign it has signed is refused, though `targets` goes on: it
-/// could be an older one that the server brings back.
+/// A releases role without a signature by a current key is refused, although `targets` is valid: the server could have
+/// brought back an older file.
 #[test]
-fn f5_a_releases_role_last_signed_by_a_signer_who_was_removed_is_refused() {
+fn f5_a_releases_role_last_signed_by_a_removed_signer_is_refused() {
     let judge = judge_of(&["last-signer-removed/1-both"]);
     let before = judge.admits(&set("last-signer-removed/1-both"));
     let files = set("last-signer-removed/2-without-bob");
@@ -275,9 +275,9 @@ fn f5_a_releases_role_last_signed_by_a_signer_who_was_removed_is_refused() {
     judge.refuses(Reason::SignatureInvalid, &files);
 }
 
-/// Where `targets` says that nobody may sign for releases, nobody does: what is left is `targets`.
+/// If `targets` lists no keys for releases, only `targets` signs.
 #[test]
-fn d1_a_releases_role_that_has_no_keys_any_more_says_nothing() {
+fn d1_a_releases_role_without_keys_is_ignored() {
     let judge = judge_of(&["all-signers-removed/1-alice"]);
     let before = judge.admits(&set("all-signers-removed/1-alice"));
     let after = judge.admits_after(&before, &set("all-signers-removed/2-nobody"));

@@ -1,4 +1,4 @@
-//! J1-J7: two parsers must not be able to read two things. What they could is refused.
+//! J1-J7: JSON that two parsers could read differently is refused.
 
 use countersign::oci::Digest;
 use countersign::trust::Reason;
@@ -22,7 +22,7 @@ fn refused_with_text(role: &str, edit: impl Fn(String) -> String + Send + Sync +
 }
 
 #[test]
-fn j1_a_second_targets_member_that_a_merging_parser_would_add_is_refused() {
+fn j1_a_second_targets_member_that_some_parsers_merge_is_refused() {
     let evil = entry(b"evil").to_string();
     for role in ["targets", RELEASES] {
         for name in ["targets", "\\u0074argets", "tar\\u0067ets"] {
@@ -38,7 +38,7 @@ fn j1_a_second_targets_member_that_a_merging_parser_would_add_is_refused() {
     }
 }
 
-/// Each place in `text` where an object's member begins, and the member's name.
+/// The position and name of each object member in `text`.
 fn members(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut rest = 0;
@@ -51,7 +51,7 @@ fn members(text: &str) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn j1_any_member_that_stands_twice_is_refused_at_every_level_and_however_it_is_spelt() {
+fn j1_a_duplicate_member_is_refused_at_every_level_also_if_it_is_escaped() {
     for role in ROLES {
         let mut repository = NotaryRepository::signed();
         repository.publish();
@@ -88,7 +88,7 @@ fn j2_metadata_without_its_signed_part_is_refused() {
             judge.refuses(Reason::Malformed, &repository.publish());
         }
         for other in [json!([]), json!("signed"), json!({}), json!(1), json!(true)] {
-            // A root lists its own keys, so that it must be read before it can be verified.
+            // A root lists its own keys, so it is read before it is verified.
             let root = role == "root";
             let reason = if root { Reason::Malformed } else { Reason::SignatureInvalid };
             let (judge, mut repository) = valid();
@@ -105,7 +105,7 @@ fn j2_members_of_another_type_are_refused() {
         repository.publish();
         let document: Value = serde_json::from_slice(repository.file(role)).unwrap();
         let names: Vec<_> = document["signed"].as_object().unwrap().keys().cloned().collect();
-        // What nothing here is made of may be anything.
+        // Members that the verifier does not use may have any type.
         let unread = ["consistent_snapshot", if role == RELEASES { "delegations" } else { "" }];
         for name in names.iter().filter(|name| !unread.contains(&name.as_str())) {
             for wrong in [json!(true), json!([[]]), json!(17.5)] {
@@ -148,7 +148,7 @@ fn j4_members_of_the_document_in_another_case_are_refused() {
             ("sig", "Sig"),
         ] {
             let (from, to) = (format!("\"{name}\":"), format!("\"{variant}\":"));
-            // In place of the right one, and beside it.
+            // Instead of the correct member, and in addition to it.
             let (own, other) = (from.clone(), to.clone());
             refused_with_text(role, move |text| text.replace(&own, &other));
             refused_with_text(role, move |text| text.replace(&from, &format!("{to}null,{from}")));
@@ -183,7 +183,7 @@ fn j4_signed_members_in_another_case_are_refused() {
 }
 
 #[test]
-fn j4_what_stands_before_or_after_the_document_is_refused() {
+fn j4_bytes_before_or_after_the_document_are_refused() {
     for role in ROLES {
         refused_with_text(role, |text| format!("\u{feff}{text}"));
         for after in ["{}", "x", "\0", ",", "]"] {
@@ -197,7 +197,7 @@ fn j4_what_stands_before_or_after_the_document_is_refused() {
 }
 
 #[test]
-fn j4_what_is_no_utf8_and_what_is_half_a_character_is_refused() {
+fn j4_invalid_utf8_and_lone_surrogates_are_refused() {
     for role in ROLES {
         for inserted in [&b"\"x\":\"\xff\","[..], b"\"x\":\"\xc3\x28\",", b"\"\xed\xa0\x80\":1,"] {
             let (judge, mut repository) = valid();
@@ -212,8 +212,7 @@ fn j4_what_is_no_utf8_and_what_is_half_a_character_is_refused() {
     }
 }
 
-/// `value` written with its members the other way round, much white space, and every character of
-/// every string escaped.
+/// `value` with its members in reverse order, much white space, and every character of every string escaped.
 fn spread(value: &Value) -> String {
     let quoted = |text: &str| {
         let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
@@ -238,7 +237,7 @@ fn spread(value: &Value) -> String {
 }
 
 #[test]
-fn j5_white_space_escapes_and_the_order_of_members_change_nothing() {
+fn j5_white_space_escapes_and_member_order_do_not_matter() {
     for role in ROLES {
         let (judge, mut repository) = valid();
         repository.edit_signed(role, |signed| {
@@ -254,7 +253,7 @@ fn j5_white_space_escapes_and_the_order_of_members_change_nothing() {
 }
 
 #[test]
-fn j5_what_is_canonical_is_signed_and_not_what_is_on_the_wire() {
+fn j5_the_canonical_form_is_signed_not_the_bytes_on_the_wire() {
     let (judge, mut repository) = valid();
     repository.edit_signed("targets", |signed| signed["custom"] = json!("<>&"));
     let key = repository.role("targets").keys[0].clone();
@@ -267,7 +266,7 @@ fn j5_what_is_canonical_is_signed_and_not_what_is_on_the_wire() {
 }
 
 #[test]
-fn j6_numbers_that_are_no_exact_integers_are_refused_where_they_are_signed() {
+fn j6_signed_numbers_that_are_not_exact_integers_are_refused() {
     for role in ROLES {
         for (signed_as, written) in [
             ("1.5", "1.5"),
@@ -296,7 +295,7 @@ fn j6_numbers_that_are_no_exact_integers_are_refused_where_they_are_signed() {
 }
 
 #[test]
-fn j7_times_that_are_no_rfc_3339_with_a_zone_are_refused() {
+fn j7_times_that_are_not_rfc_3339_with_a_zone_are_refused() {
     for role in ROLES {
         for expires in [
             "",
@@ -325,13 +324,13 @@ fn j7_times_that_are_no_rfc_3339_with_a_zone_are_refused() {
 }
 
 #[test]
-fn j7_times_with_a_fraction_or_another_zone_are_read() {
+fn j7_times_with_a_fraction_or_another_zone_are_accepted() {
     for expires in ["2126-11-22T12:00:00.123456789Z", "2126-11-22T12:00:00.1-05:00"] {
         let (judge, mut repository) = valid();
         for role in ROLES {
             repository.role_mut(role).expires = expires.to_owned();
         }
-        // So far ahead a timestamp is not in force, however it is written.
+        // A timestamp may not expire so far in the future, in any notation.
         let patient = judge.on(|terms| terms.max_timestamp_life = std::time::Duration::MAX);
         patient.admits(&repository.publish());
     }

@@ -1,4 +1,4 @@
-//! Puts files before the product's verifier, and says what it must say of them.
+//! Runs the verifier on files and checks its verdict.
 
 use bytes::Bytes;
 
@@ -13,13 +13,13 @@ use countersign::trust::revoked::RevokedSet;
 
 use crate::notary_repository::{Files, NOW, NotaryRepository};
 
-/// Who looks at the files, on which terms, and when.
+/// The terms and the time with which files are verified.
 pub struct Judge {
     pub terms: Terms,
     pub now: Timestamp,
 }
 
-/// What a server does when it is asked.
+/// A server's answer to a request.
 pub enum Answer {
     Found(Vec<u8>),
     Missing,
@@ -27,7 +27,7 @@ pub enum Answer {
 }
 
 impl Judge {
-    /// A judge who has the canonical id of the repository's root key as a pin.
+    /// A judge that pins the canonical id of the repository's root key.
     pub fn pinned_to(repository: &NotaryRepository) -> Self {
         Self::with(repository, &[repository.role("root").keys[0].canonical_id()])
     }
@@ -45,14 +45,14 @@ impl Judge {
         Self { terms, now: Timestamp::from_unix(NOW) }
     }
 
-    /// The same on other terms.
+    /// The same with changed terms.
     pub fn on(mut self, change: impl FnOnce(&mut Terms)) -> Self {
         change(&mut self.terms);
         self
     }
 
-    /// The same, who asks for the signatures of these.
-    pub fn asking(self, signers: &[&str]) -> Self {
+    /// The same with these required signers.
+    pub fn requiring(self, signers: &[&str]) -> Self {
         let role = |name: &&str| Delegated::parse(&format!("targets/{name}")).unwrap();
         self.on(|terms| terms.signers = signers.iter().map(role).collect())
     }
@@ -62,7 +62,7 @@ impl Judge {
         Self { terms: self.terms.clone(), now: Timestamp::from_unix(NOW + days * 86_400) }
     }
 
-    /// Asks a server that answers by `answer` to each name.
+    /// Updates from a server that answers each file name with `answer`.
     pub fn ask(
         &self,
         memory: Option<&Memory>,
@@ -110,23 +110,27 @@ impl Judge {
 #[track_caller]
 pub fn assert_refused(reason: Reason, verdict: Result<Updated, NotUpdated>) -> Refusal {
     match verdict {
-        Ok(_) => panic!("admitted, though it is {reason}"),
+        Ok(_) => panic!("admitted, expected {reason}"),
         Err(NotUpdated::Refused(refusal)) => {
             assert_eq!(refusal.reason, reason, "{refusal}");
             refusal
         }
-        Err(NotUpdated::Unreachable(because)) => panic!("undecided, not {reason}: {because}"),
-        Err(NotUpdated::Busy | NotUpdated::NotRemembered(_)) => panic!("not asked"),
+        Err(NotUpdated::Unreachable(because)) => panic!("undecided, expected {reason}: {because}"),
+        Err(NotUpdated::Busy | NotUpdated::NotRemembered(_)) => {
+            panic!("the server was not queried")
+        }
     }
 }
 
 #[track_caller]
 pub fn assert_undecided(verdict: Result<Updated, NotUpdated>) {
     match verdict {
-        Ok(_) => panic!("admitted, though nothing answered"),
-        Err(NotUpdated::Refused(refusal)) => panic!("refused, not undecided: {refusal}"),
+        Ok(_) => panic!("admitted, although the server did not answer"),
+        Err(NotUpdated::Refused(refusal)) => panic!("refused, expected undecided: {refusal}"),
         Err(NotUpdated::Unreachable(because)) => assert!(!because.is_empty()),
-        Err(NotUpdated::Busy | NotUpdated::NotRemembered(_)) => panic!("not asked"),
+        Err(NotUpdated::Busy | NotUpdated::NotRemembered(_)) => {
+            panic!("the server was not queried")
+        }
     }
 }
 
@@ -134,13 +138,13 @@ fn tag(text: &str) -> Tag {
     text.parse().unwrap()
 }
 
-/// The digest that `text` is signed as.
+/// The signed digest of the tag `text`.
 #[track_caller]
 pub fn resolved(updated: &Updated, text: &str) -> Digest {
     updated.repository.tag(&tag(text)).unwrap().entry.digest
 }
 
-/// Why `text` is not signed.
+/// The reason why the tag `text` does not resolve.
 #[track_caller]
 pub fn unresolved(updated: &Updated, text: &str) -> Reason {
     match updated.repository.tag(&tag(text)) {
@@ -149,7 +153,7 @@ pub fn unresolved(updated: &Updated, text: &str) -> Reason {
     }
 }
 
-/// Whether anything signed stands for these bytes.
+/// Whether a tag resolves to these bytes.
 pub fn endorsed(updated: &Updated, manifest: &[u8]) -> bool {
     let digest = Digest::of(manifest);
     let tags = updated.repository.tags_of(&digest);

@@ -1,4 +1,4 @@
-//! K1-K5, K9, K11: whose signature counts, and how often.
+//! K1-K5, K9-K11: whose signatures count, and how often.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,7 @@ fn valid() -> (Judge, NotaryRepository) {
     (Judge::pinned_to(&repository), repository)
 }
 
-/// The valid repository, in which `role` is signed by these and nobody else.
+/// The valid repository, except that only these signers sign `role`.
 fn signed_by(role: &str, signers: Vec<Signer>) -> (Judge, Files) {
     let (judge, mut repository) = valid();
     repository.role_mut(role).signers = Some(signers);
@@ -40,7 +40,7 @@ fn k1_a_role_signed_by_the_key_of_another_role_is_refused() {
 }
 
 #[test]
-fn k1_a_role_signed_by_a_key_that_nobody_lists_is_refused_also_under_a_listed_id() {
+fn k1_a_role_signed_by_an_unlisted_key_is_refused_also_under_a_listed_id() {
     let mallory = Key::named("mallory");
     for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
         let (judge, files) = signed_by(role, vec![Signer::of(&mallory)]);
@@ -53,7 +53,7 @@ fn k1_a_role_signed_by_a_key_that_nobody_lists_is_refused_also_under_a_listed_id
 }
 
 #[test]
-fn k1_targets_signed_by_the_key_they_had_before_the_rotation_are_refused() {
+fn k1_targets_signed_by_the_key_before_the_rotation_are_refused() {
     let (judge, mut repository) = valid();
     repository.publish();
     let before = Signer::of(&repository.role("targets").keys[0]);
@@ -63,7 +63,7 @@ fn k1_targets_signed_by_the_key_they_had_before_the_rotation_are_refused() {
     judge.refuses(Reason::SignatureInvalid, &repository.publish());
 }
 
-/// The valid repository, in which `role` has these keys and needs two of them.
+/// The valid repository, except that `role` has these keys and a threshold of two.
 fn two_of(role: &str, keys: Vec<Key>, signers: Option<Vec<Signer>>) -> (Judge, Files) {
     let (_, mut repository) = valid();
     *repository.keys_mut(role) = keys;
@@ -74,7 +74,7 @@ fn two_of(role: &str, keys: Vec<Key>, signers: Option<Vec<Signer>>) -> (Judge, F
 }
 
 #[test]
-fn k2_two_signatures_of_two_keys_reach_a_threshold_of_two() {
+fn k2_signatures_of_two_keys_meet_a_threshold_of_two() {
     for role in ["timestamp", "snapshot", "targets", RELEASES] {
         let keys = vec![Key::named("one"), Key::named("two"), Key::named("three")];
         let signers = vec![Signer::of(&keys[0]), Signer::of(&keys[2])];
@@ -84,7 +84,7 @@ fn k2_two_signatures_of_two_keys_reach_a_threshold_of_two() {
 }
 
 #[test]
-fn k2_one_signature_does_not_reach_a_threshold_of_two() {
+fn k2_one_signature_does_not_meet_a_threshold_of_two() {
     for role in ["timestamp", "snapshot", "targets", RELEASES] {
         let keys = vec![Key::named("one"), Key::named("two")];
         let signers = vec![Signer::of(&keys[0])];
@@ -94,7 +94,7 @@ fn k2_one_signature_does_not_reach_a_threshold_of_two() {
 }
 
 #[test]
-fn k2_the_same_signature_twice_does_not_reach_a_threshold_of_two() {
+fn k2_the_same_signature_twice_does_not_meet_a_threshold_of_two() {
     for role in ["timestamp", "snapshot", "targets", RELEASES] {
         let keys = vec![Key::named("one"), Key::named("two")];
         let again = Signer::of(&keys[0]);
@@ -107,7 +107,7 @@ fn k2_the_same_signature_twice_does_not_reach_a_threshold_of_two() {
 }
 
 #[test]
-fn k2_a_key_that_is_listed_twice_counts_once() {
+fn k2_a_key_listed_twice_counts_once() {
     for role in ["timestamp", "snapshot", "targets", RELEASES] {
         let key = Key::named("one");
         let (judge, files) = two_of(role, vec![key.clone(), key], None);
@@ -139,7 +139,7 @@ fn k3_one_private_root_key_in_two_certificates_counts_once() {
 }
 
 #[test]
-fn k4_a_threshold_of_nothing_or_less_is_refused() {
+fn k4_a_threshold_below_one_is_refused() {
     for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
         for threshold in [0, -1, i64::MIN] {
             let (judge, mut repository) = valid();
@@ -150,7 +150,7 @@ fn k4_a_threshold_of_nothing_or_less_is_refused() {
 }
 
 #[test]
-fn k4_a_threshold_of_more_than_there_are_keys_is_never_reached() {
+fn k4_a_threshold_above_the_number_of_keys_is_never_met() {
     for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
         let (judge, mut repository) = valid();
         repository.role_mut(role).threshold = 2;
@@ -160,9 +160,9 @@ fn k4_a_threshold_of_more_than_there_are_keys_is_never_reached() {
         repository.role_mut(role).signers = Some(vec![Signer::of(&Key::named(role))]);
         let files = repository.publish();
         match role {
-            // A root without a certificate is for no repository at all.
+            // A root without a certificate is not valid for any repository.
             "root" => drop(judge.refuses(Reason::Malformed, &files)),
-            // A delegation to nobody is none.
+            // A delegation without keys is ignored.
             RELEASES => assert_eq!(resolved(&judge.admits(&files), "v1"), Digest::of(OLD_V1)),
             _ => drop(judge.refuses(Reason::SignatureInvalid, &files)),
         }
@@ -180,7 +180,7 @@ fn k5_a_key_under_an_id_that_is_not_its_own_is_refused() {
 }
 
 #[test]
-fn k5_an_id_that_stands_for_no_listed_key_is_refused() {
+fn k5_a_key_id_without_a_listed_key_is_refused() {
     let (judge, mut repository) = valid();
     let id = json!(Key::named("targets").id());
     let mallory = json!(Key::named("mallory").id());
@@ -193,7 +193,7 @@ fn k5_an_id_that_stands_for_no_listed_key_is_refused() {
 }
 
 #[test]
-fn k9_a_key_without_a_private_member_is_as_good_as_one_with_a_null() {
+fn k9_a_key_without_a_private_member_is_accepted_like_one_with_null() {
     let (judge, mut repository) = valid();
     for role in ["timestamp", "snapshot", "targets", RELEASES] {
         repository.keys_mut(role)[0].private = None;
@@ -202,7 +202,7 @@ fn k9_a_key_without_a_private_member_is_as_good_as_one_with_a_null() {
 }
 
 #[test]
-fn k9_a_key_that_comes_with_its_private_half_has_leaked_and_is_refused() {
+fn k9_a_key_listed_with_its_private_key_is_refused() {
     for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
         for private in ["", "AAAA"] {
             let (judge, mut repository) = valid();
@@ -213,7 +213,7 @@ fn k9_a_key_that_comes_with_its_private_half_has_leaked_and_is_refused() {
 }
 
 #[test]
-fn k10_a_bad_signature_beside_a_good_one_and_a_stranger_s_signature_change_nothing() {
+fn k10_invalid_and_unknown_signatures_beside_a_valid_one_are_ignored() {
     for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
         let (judge, mut repository) = valid();
         let good = Signer::of(&repository.role(role).keys[0]);
@@ -228,7 +228,7 @@ fn k10_a_bad_signature_beside_a_good_one_and_a_stranger_s_signature_change_nothi
 }
 
 #[test]
-fn k10_signatures_that_are_no_base64_spoil_the_file() {
+fn k10_a_file_with_a_signature_that_is_not_base64_is_refused() {
     let (judge, mut repository) = valid();
     repository.edit_envelope("targets", |envelope| {
         let signature = envelope["signatures"][0].clone();
@@ -238,7 +238,7 @@ fn k10_signatures_that_are_no_base64_spoil_the_file() {
     judge.refuses(Reason::SignatureInvalid, &repository.publish());
 }
 
-/// The valid repository, to a judge who revokes a key of `role` by its id.
+/// The valid repository, and a judge that revokes a key of `role` by its id.
 fn without_key_of(role: &str) -> (Judge, NotaryRepository) {
     let repository = NotaryRepository::signed();
     let mut id = [0; 32];
@@ -249,7 +249,7 @@ fn without_key_of(role: &str) -> (Judge, NotaryRepository) {
 }
 
 #[test]
-fn k11_what_a_revoked_key_signed_is_refused_until_the_key_is_rotated() {
+fn k11_a_role_signed_by_a_revoked_key_is_refused_until_the_key_is_rotated() {
     for role in ["root", "timestamp", "snapshot", "targets", RELEASES] {
         let (judge, mut repository) = without_key_of(role);
         let refusal = judge.refuses(Reason::SignatureInvalid, &repository.publish());
@@ -264,7 +264,7 @@ fn k11_what_a_revoked_key_signed_is_refused_until_the_key_is_rotated() {
     judge.admits(&repository.publish());
 }
 
-/// An operator has the SHA-256 of the public key, as `openssl` prints it, or a file.
+/// Operators revoke a key by the SHA-256 of the public key, as `openssl` prints it, or by a file.
 #[test]
 fn k11_a_revoked_key_is_found_by_the_hash_of_its_public_key() {
     for role in ["root", "timestamp", "targets", RELEASES] {
@@ -288,11 +288,11 @@ fn k11_a_revoked_key_is_found_by_the_hash_of_its_public_key() {
 }
 
 #[test]
-fn k11_two_signers_of_one_repository_are_told_apart_and_one_is_not_two() {
+fn k11_two_signers_of_one_repository_are_distinct_and_one_signer_counts_once() {
     let mut repository = NotaryRepository::signed();
     let files = repository.publish();
     let ids = |signers: &[&str]| {
-        let updated = Judge::pinned_to(&repository).asking(signers).admits(&files);
+        let updated = Judge::pinned_to(&repository).requiring(signers).admits(&files);
         updated.repository.tag(&"v1".parse().unwrap()).unwrap().signers
     };
     let (alice, qa) = (ids(&["alice"]), ids(&["qa"]));

@@ -1,4 +1,4 @@
-//! K6-K8: every type of key and every way of signing that counts, and those that do not.
+//! K6-K8: the key types and signature methods that count, and those that do not.
 
 use countersign::trust::Reason;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::judge::Judge;
 use crate::notary_repository::*;
 
-/// The valid repository, in which `role` has that key and is signed so.
+/// The valid repository, except that `role` has `key` and is signed by `signer`.
 fn with(role: &str, key: &Key, signer: Signer) -> (Judge, Files) {
     let mut repository = NotaryRepository::signed();
     *repository.keys_mut(role) = vec![key.clone()];
@@ -55,16 +55,16 @@ fn k6_root_keys_of_each_certified_type_count() {
     }
 }
 
-/// A signer's certificate only carries the key: the role's own expiry is what ends it.
+/// A signer's certificate only carries the key. The expiry of the role decides.
 #[test]
-fn k6_a_signer_s_certificate_may_have_run_out() {
+fn k6_the_certificate_of_a_signer_may_be_expired() {
     let key = Key::named("any");
     let certified = Certificate { until: -1, ..Certificate::named("whoever") }.of(&key);
     counts(&certified, &Signer::of(&certified));
 }
 
 #[test]
-fn k6_a_method_is_read_in_any_case_as_notary_reads_it() {
+fn k6_a_method_name_is_not_case_sensitive_as_in_notary() {
     let key = Key::named("any");
     counts(&key, &Signer::of(&key).by(How::Ecdsa, "ECDSA"));
 }
@@ -86,7 +86,7 @@ fn k6_a_method_that_does_not_fit_the_key_is_refused() {
 }
 
 #[test]
-fn k6_a_method_that_notary_does_not_have_is_refused() {
+fn k6_an_unknown_method_is_refused() {
     for method in ["", "ed25519", "pyca-crypto", "none", "pycrypto-pkcs#1 pss", "ecdsa "] {
         let key = Key::new(Kind::Ed25519, "any");
         does_not_count(&key, &Signer::of(&key).by(How::Eddsa, method));
@@ -102,7 +102,7 @@ fn k6_a_signature_without_a_method_is_refused() {
 }
 
 #[test]
-fn k6_a_type_that_the_key_is_not_is_refused() {
+fn k6_a_key_with_the_wrong_type_is_refused() {
     for (kind, keytype) in [
         (Kind::P256, "rsa"),
         (Kind::P256, "ed25519"),
@@ -123,13 +123,13 @@ fn k6_a_type_that_the_key_is_not_is_refused() {
 }
 
 #[test]
-fn k7_an_ecdsa_signature_in_asn1_is_refused() {
+fn k7_an_asn1_encoded_ecdsa_signature_is_refused() {
     let key = Key::named("any");
     does_not_count(&key, &Signer::of(&key).by(How::EcdsaDer, "ecdsa"));
 }
 
 #[test]
-fn k7_ecdsa_signatures_of_nothing_and_of_another_length_are_refused() {
+fn k7_ecdsa_signatures_that_are_zero_or_of_another_length_are_refused() {
     let mangled: [fn(Vec<u8>) -> Vec<u8>; 7] = [
         |signature| vec![0; signature.len()],
         |_| Vec::new(),
@@ -154,7 +154,7 @@ fn k7_ecdsa_signatures_of_nothing_and_of_another_length_are_refused() {
 }
 
 #[test]
-fn k7_p384_with_its_usual_sha384_is_not_notarys_and_is_refused() {
+fn k7_p384_with_sha384_is_refused_because_notary_uses_sha256() {
     let key = Key::new(Kind::P384, "any");
     does_not_count(&key, &Signer::of(&key).by(How::EcdsaSha384, "ecdsa"));
 }
@@ -165,8 +165,7 @@ fn k8_pss_over_sha512_is_refused() {
     does_not_count(&key, &Signer::of(&key).by(How::PssSha512, "rsapss"));
 }
 
-/// One signature over [`FROZEN`], made once with a key that was then thrown away, for none of our
-/// libraries makes such keys or signatures.
+/// A signature over [`FROZEN`] by a key that was then deleted. The test libraries cannot create such keys or signatures.
 struct Frozen {
     name: &'static str,
     keytype: &'static str,
@@ -177,7 +176,7 @@ struct Frozen {
 
 include!("../../data/weak-signatures/frozen.rs");
 
-/// The valid repository, whose targets are `FROZEN`.
+/// The valid repository with `FROZEN` as its targets.
 fn frozen(of: &Frozen) -> (Judge, Files) {
     use base64::Engine as _;
     let mut key = Key::named("frozen");
@@ -195,7 +194,7 @@ fn frozen(of: &Frozen) -> (Judge, Files) {
 }
 
 #[test]
-fn k8_frozen_signatures_that_are_good_count() {
+fn k8_valid_frozen_signatures_count() {
     for signature in GOOD {
         let (judge, files) = frozen(signature);
         let verdict = judge.verdict(None, &files);

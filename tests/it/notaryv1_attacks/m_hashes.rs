@@ -1,4 +1,4 @@
-//! M1-M8: what a file is must be what its parent says, to the byte; and what a server may answer.
+//! M1-M8: every byte of a file must match its entry in the parent; and which answers of a server are accepted.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,7 @@ fn valid() -> (Judge, NotaryRepository) {
 }
 
 #[test]
-fn m1_a_byte_that_is_not_the_hashed_one_is_refused_in_each_file() {
+fn m1_a_changed_byte_is_refused_in_each_file() {
     for role in HASHED {
         let (judge, mut repository) = valid();
         let mut files = repository.publish();
@@ -28,7 +28,7 @@ fn m1_a_byte_that_is_not_the_hashed_one_is_refused_in_each_file() {
 }
 
 #[test]
-fn m2_another_file_that_the_same_role_signed_is_refused_under_the_name_of_the_hashed_one() {
+fn m2_another_signed_file_of_the_same_role_is_refused_under_the_hashed_name() {
     for role in HASHED {
         let (judge, mut repository) = valid();
         let mut files = repository.publish();
@@ -42,7 +42,7 @@ fn m2_another_file_that_the_same_role_signed_is_refused_under_the_name_of_the_ha
 }
 
 #[test]
-fn m3_a_root_that_is_not_the_one_the_snapshot_lists_is_refused() {
+fn m3_a_root_that_differs_from_the_snapshots_entry_is_refused() {
     let (judge, mut repository) = valid();
     let mut files = repository.publish();
     repository.role_mut("root").expires = in_days(200);
@@ -54,14 +54,14 @@ fn m3_a_root_that_is_not_the_one_the_snapshot_lists_is_refused() {
 }
 
 #[test]
-fn m3_two_sets_that_never_were_together_are_refused() {
+fn m3_mixed_files_of_two_sets_are_refused() {
     let (judge, mut repository) = valid();
     let first = repository.publish();
     for role in ["targets", RELEASES] {
         repository.tag(role, "v2", b"the second manifest");
     }
     let second = repository.publish();
-    // The newer snapshot under the name that the older timestamp has for its own, and so on down.
+    // The newer snapshot under the file name in the older timestamp, and the same for the roles below it.
     for role in HASHED {
         let mut mixed = first.clone();
         mixed.insert(name_in(&first, role), second[role].clone());
@@ -69,7 +69,7 @@ fn m3_two_sets_that_never_were_together_are_refused() {
     }
 }
 
-/// Changes how the parent of `role` lists it.
+/// Changes the entry of `role` in its parent.
 fn relist(repository: &mut NotaryRepository, role: &'static str, edit: fn(&mut Value)) {
     let parent = if role == "snapshot" { "timestamp" } else { "snapshot" };
     repository.edit_signed(parent, move |signed| edit(&mut signed["meta"][role]));
@@ -87,7 +87,7 @@ fn m4_a_wrong_sha512_beside_a_right_sha256_is_refused() {
 }
 
 #[test]
-fn m4_no_sha512_at_all_and_hashes_that_nobody_knows_are_no_obstacle() {
+fn m4_a_missing_sha512_and_unknown_hash_algorithms_are_accepted() {
     let (judge, mut repository) = valid();
     for role in ["root", "snapshot", "targets", RELEASES] {
         relist(&mut repository, role, |meta| {
@@ -147,7 +147,7 @@ fn m5_a_sha512_that_is_not_64_bytes_is_refused() {
 }
 
 #[test]
-fn m6_a_length_that_is_not_exactly_the_files_is_refused() {
+fn m6_a_length_that_differs_from_the_file_is_refused() {
     for role in ["root", "snapshot", "targets", RELEASES] {
         for add in [-1_i64, 1, 1000] {
             let (judge, mut repository) = valid();
@@ -162,7 +162,7 @@ fn m6_a_length_that_is_not_exactly_the_files_is_refused() {
 }
 
 #[test]
-fn m6_a_length_that_no_file_can_have_is_refused() {
+fn m6_an_impossible_length_is_refused() {
     for role in ["root", "snapshot", "targets", RELEASES] {
         let lengths: [fn(&mut Value); 5] = [
             |meta| meta["length"] = json!(-1),
@@ -180,7 +180,7 @@ fn m6_a_length_that_no_file_can_have_is_refused() {
 }
 
 #[test]
-fn m6_a_tag_whose_manifest_is_less_than_nothing_long_is_refused() {
+fn m6_a_tag_with_a_negative_manifest_length_is_refused() {
     for role in ["targets", RELEASES] {
         let (judge, mut repository) = valid();
         repository.edit_signed(role, |signed| signed["targets"]["v1"]["length"] = json!(-1));
@@ -189,7 +189,7 @@ fn m6_a_tag_whose_manifest_is_less_than_nothing_long_is_refused() {
 }
 
 #[test]
-fn m7_files_beyond_their_ceilings_are_refused_though_every_signature_is_good() {
+fn m7_validly_signed_files_beyond_their_size_limits_are_refused() {
     for (role, bytes) in [("root", 1 << 20), ("timestamp", 64 << 10), ("snapshot", 1 << 20)] {
         let (judge, mut repository) = valid();
         repository.edit_signed(role, move |signed| signed["x"] = json!("x".repeat(bytes)));
@@ -198,7 +198,7 @@ fn m7_files_beyond_their_ceilings_are_refused_though_every_signature_is_good() {
 }
 
 #[test]
-fn m8_a_page_an_empty_body_and_other_documents_are_no_metadata() {
+fn m8_an_html_page_an_empty_body_and_other_documents_are_refused() {
     for role in ["root", "timestamp"] {
         for body in ["", " ", "<!doctype html><title>Sign in</title>", "null", "[]", "\"\""] {
             let (judge, mut repository) = valid();
@@ -214,7 +214,7 @@ fn m8_a_page_an_empty_body_and_other_documents_are_no_metadata() {
 }
 
 #[test]
-fn m8_a_file_that_its_parent_lists_and_nobody_has_is_refused() {
+fn m8_a_missing_file_that_its_parent_lists_is_refused() {
     for role in HASHED {
         let (judge, mut repository) = valid();
         let mut files = repository.publish();
@@ -224,7 +224,7 @@ fn m8_a_file_that_its_parent_lists_and_nobody_has_is_refused() {
 }
 
 #[test]
-fn a_tag_resolves_to_the_hash_that_was_signed_and_to_nothing_derived_from_it() {
+fn a_tag_resolves_to_exactly_the_signed_hash() {
     let (judge, mut repository) = valid();
     let updated = judge.admits(&repository.publish());
     let expected = format!("sha256:{}", hex::encode(Sha256::digest(V1)));

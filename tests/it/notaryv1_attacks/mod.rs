@@ -1,12 +1,12 @@
-//! Every row of the attack table in notary-v1.md section 6, each a test named after its row. The
-//! files are the groups of the table. A valid repository is broken in exactly one way, and the pure
-//! verifier must say the one reason of the contract: no network, no clock.
+//! Every row of the Notary v1 attack table in `docs/verification.md`, each with a test named after its row. Each file is a
+//! group of the table. Each test breaks a valid repository in exactly one way, and the pure verifier must return the
+//! expected reason: no network, no clock.
 
 #![expect(
     clippy::expect_used,
     clippy::unwrap_used,
     unreachable_pub,
-    reason = "what tests share is no part of a test's body"
+    reason = "code that tests share is outside of test functions"
 )]
 
 mod judge;

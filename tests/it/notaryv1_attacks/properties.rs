@@ -1,5 +1,5 @@
-//! What holds for every input: the strict parser and the canonical form, and that no mutation of a
-//! valid repository makes the verifier panic or admit what its publisher did not sign.
+//! Properties for every input: of the strict parser and the canonical form, and that no mutation of a valid repository makes
+//! the verifier panic or admit anything that its publisher did not sign.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use super::judge::Judge;
 use crate::notary_repository::*;
 
-/// Any value that is exactly what it is to every reader.
+/// Any value that every reader reads in the same way.
 fn exact() -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![
         Just(Json::Null),
@@ -32,7 +32,7 @@ fn exact() -> impl Strategy<Value = Json> {
     })
 }
 
-/// What we read, as another program has it.
+/// A parsed value as a value of `serde_json`.
 fn foreign(value: Value<'_>) -> Json {
     match value {
         Value::Null | Value::Real => Json::Null,
@@ -46,7 +46,7 @@ fn foreign(value: Value<'_>) -> Json {
     }
 }
 
-/// The canonical form of what another program wrote.
+/// The canonical form of a value that another program wrote.
 fn canonical_of(value: &Json) -> Vec<u8> {
     canonical(Document::parse(value.to_string().as_bytes()).unwrap().root()).unwrap()
 }
@@ -88,7 +88,7 @@ fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// What other tests publish, once.
+/// The published files of the valid repository, created once.
 static VALID: LazyLock<(NotaryRepository, Files, Files)> = LazyLock::new(|| {
     let mut repository = NotaryRepository::signed();
     let first = repository.publish();
@@ -99,7 +99,7 @@ static VALID: LazyLock<(NotaryRepository, Files, Files)> = LazyLock::new(|| {
     (repository, first, second)
 });
 
-/// One thing that an attacker without keys does to what a server gives.
+/// A change that an attacker without keys makes to the server's files.
 #[derive(Clone, Debug)]
 enum Change {
     Flip { file: usize, at: usize, bit: u8 },
@@ -162,7 +162,7 @@ fn apply(change: &Change, files: &mut Files, older: &Files) {
     }
 }
 
-/// What the publisher ever signed: tag → digests.
+/// Everything that the publisher ever signed: tag → digests.
 fn signed() -> BTreeMap<&'static str, BTreeSet<Digest>> {
     let digests = |all: &[&[u8]]| all.iter().map(|manifest| Digest::of(manifest)).collect();
     BTreeMap::from([
@@ -176,12 +176,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_parser_never_panics_and_what_it_takes_twice_has_the_same_canonical_bytes(
+    fn the_parser_never_panics_and_the_canonical_form_is_stable(
         text in nearly_json(),
     ) {
         if let Ok(read) = Document::parse(&text)
             && let Ok(bytes) = canonical(read.root())
-            // A canonical string may hold what no JSON text may: control characters as they are.
+            // A canonical string may contain unescaped control characters, which JSON does not allow.
             && let Ok(again) = Document::parse(&bytes)
         {
             prop_assert_eq!(foreign(again.root()), foreign(read.root()));
@@ -190,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn what_another_program_writes_is_read_as_it_was_meant(value in exact()) {
+    fn values_of_another_program_are_read_unchanged(value in exact()) {
         for text in [serde_json::to_vec(&value), serde_json::to_vec_pretty(&value)] {
             let read = Document::parse(&text.unwrap()).unwrap();
             prop_assert_eq!(&foreign(read.root()), &value);
@@ -199,7 +199,7 @@ proptest! {
     }
 
     #[test]
-    fn the_canonical_form_is_the_one_that_the_tests_have_of_their_own(value in exact()) {
+    fn the_canonical_form_equals_that_of_an_independent_implementation(value in exact()) {
         let own = crate::notary_repository::canonical(&value);
         prop_assert_eq!(canonical_of(&value), own);
     }
@@ -211,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn a_member_that_stands_twice_is_never_read(name in ".{0,8}", value in exact()) {
+    fn a_duplicate_member_is_never_accepted(name in ".{0,8}", value in exact()) {
         let name = serde_json::to_string(&name).unwrap();
         let text = format!("{{{name}:{value},{name}:{value}}}");
         prop_assert!(Document::parse(text.as_bytes()).is_err());
@@ -226,7 +226,7 @@ proptest! {
     })]
 
     #[test]
-    fn whatever_is_done_to_the_files_nothing_is_admitted_that_was_not_signed(
+    fn no_change_of_the_files_admits_anything_that_was_not_signed(
         changes in vec(change(), 1..4),
         remembered in any::<bool>(),
     ) {
@@ -255,7 +255,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_a_server_gives_for_a_root_nothing_panics_and_nothing_is_admitted(
+    fn no_root_of_a_server_causes_a_panic_or_is_admitted_unless_signed(
         root in nearly_json(),
         at in any::<usize>(),
     ) {
@@ -269,8 +269,8 @@ proptest! {
         bytes.splice(at..at, root.iter().copied());
         files.insert("root".to_owned(), bytes);
         let admitted = judge.verdict(None, &files);
-        // White space and an empty insertion are the only ones that leave it the same root; and the
-        // snapshot has its hash, so that it is not even then the one that belongs there.
+        // Only white space or an empty insertion leaves the root unchanged. With white space, it no longer matches its hash in
+        // the snapshot.
         prop_assert!(admitted.is_err() || root.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! R1-R4, R9-R11: whose root it is, and for which repository.
+//! R1-R4, R9-R11: whose root it is, and which repository it is for.
 
 use countersign::oci::Digest;
 use countersign::trust::Reason;
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::judge::{Judge, resolved};
 use crate::notary_repository::*;
 
-/// The valid repository, whose root certificate bears that name.
+/// The valid repository with this common name in its root certificate.
 fn named(common_name: &str) -> (Judge, Files) {
     let mut repository = NotaryRepository::signed();
     let root = Certificate::named(common_name).of(&Key::named("root"));
@@ -25,7 +25,7 @@ fn r1_a_root_certificate_for_another_name_is_refused() {
 }
 
 #[test]
-fn r1_a_name_that_is_a_part_of_ours_or_holds_ours_is_refused() {
+fn r1_a_name_that_is_part_of_the_gun_or_contains_it_is_refused() {
     for name in
         ["library/app", "registry.example.com/library/ap", "Registry.example.com/library/app"]
     {
@@ -39,7 +39,7 @@ fn r1_a_name_that_is_a_part_of_ours_or_holds_ours_is_refused() {
 }
 
 #[test]
-fn r1_all_the_metadata_of_one_repository_is_refused_for_another_with_the_same_root_key() {
+fn r1_the_metadata_of_another_repository_with_the_same_root_key_is_refused() {
     let mut repository = NotaryRepository::signed_as("registry.example.com/library/other");
     let judge = Judge::pinned_to(&repository);
     let files = repository.publish();
@@ -58,7 +58,7 @@ fn r2_a_wildcard_is_refused_unless_the_anchor_allows_it() {
 }
 
 #[test]
-fn r2_a_wildcard_for_everything_or_for_a_part_of_a_segment_is_refused_even_then() {
+fn r2_a_wildcard_for_everything_or_for_part_of_a_segment_is_always_refused() {
     for name in [
         "*",
         "**",
@@ -78,7 +78,7 @@ fn r2_a_wildcard_for_everything_or_for_a_part_of_a_segment_is_refused_even_then(
     }
 }
 
-/// The valid repository with that root key.
+/// The valid repository with this root key.
 fn rooted(root: Key) -> (Judge, Files) {
     let mut repository = NotaryRepository::signed();
     *repository.keys_mut("root") = vec![root];
@@ -94,13 +94,13 @@ fn r3_a_root_key_without_a_certificate_is_refused() {
 }
 
 #[test]
-fn r3_a_root_key_in_a_certificate_authority_is_refused() {
+fn r3_a_root_key_in_a_ca_certificate_is_refused() {
     let (judge, files) = rooted(Certificate::authority(GUN).of(&Key::named("root")));
     judge.refuses(Reason::Malformed, &files);
 }
 
 #[test]
-fn r3_a_leaf_with_its_intermediate_after_it_counts_and_before_it_does_not() {
+fn r3_an_intermediate_certificate_must_follow_the_leaf() {
     let root = Key::named("root");
     let authority = Certificate::authority("an authority");
     let authority_key = Key::named("authority");
@@ -133,7 +133,7 @@ fn r4_an_expired_root_certificate_is_refused() {
 }
 
 #[test]
-fn r4_a_root_certificate_may_begin_within_a_day_and_no_later() {
+fn r4_a_root_certificate_may_start_at_most_a_day_in_the_future() {
     let certificate = |from| Certificate { from, ..Certificate::named(GUN) };
     let (judge, files) = rooted(certificate(1).of(&Key::named("root")));
     judge.admits(&files);
@@ -142,7 +142,7 @@ fn r4_a_root_certificate_may_begin_within_a_day_and_no_later() {
 }
 
 #[test]
-fn r9_every_form_of_a_pin_admits_its_root_and_no_other() {
+fn r9_every_form_of_pin_admits_its_root_and_no_other() {
     let mut repository = NotaryRepository::signed();
     let files = repository.publish();
     let root = repository.role("root").keys[0].clone();
@@ -161,7 +161,7 @@ fn r9_every_form_of_a_pin_admits_its_root_and_no_other() {
 }
 
 #[test]
-fn r9_the_same_root_key_in_another_certificate_is_not_what_a_certificate_was_pinned_for() {
+fn r9_a_pinned_certificate_does_not_pin_another_certificate_of_its_key() {
     let mut repository = NotaryRepository::signed();
     let files = repository.publish();
     let other = Certificate::named(GUN).of(&Key::named("root"));
@@ -178,7 +178,7 @@ fn r9_the_same_root_key_in_another_certificate_is_not_what_a_certificate_was_pin
 }
 
 #[test]
-fn r9_a_pin_that_changes_is_checked_also_on_what_is_remembered() {
+fn r9_a_changed_pin_applies_to_the_remembered_root_too() {
     let mut repository = NotaryRepository::signed();
     let files = repository.publish();
     let before = Judge::pinned_to(&repository).admits(&files);
@@ -187,13 +187,13 @@ fn r9_a_pin_that_changes_is_checked_also_on_what_is_remembered() {
 }
 
 #[test]
-fn r9_new_pins_let_a_repository_begin_again_that_was_made_anew() {
+fn r9_new_pins_admit_a_recreated_repository() {
     let mut first = NotaryRepository::signed();
     first.role_mut("timestamp").version = 9;
     let before = Judge::pinned_to(&first).admits(&first.publish());
     let mut second = NotaryRepository::signed();
     second.rotate("root", "root-anew");
-    // With the timestamp key that it had, the timestamp still cannot go back.
+    // With the same timestamp key, a lower timestamp version is still a rollback.
     Judge::pinned_to(&second).refuses_after(Reason::Rollback, &before, &second.publish());
     for role in ["targets", "snapshot", "timestamp"] {
         second.rotate(role, &format!("{role}-anew"));
@@ -204,14 +204,14 @@ fn r9_new_pins_let_a_repository_begin_again_that_was_made_anew() {
 }
 
 #[test]
-fn r9_no_pin_at_all_admits_nothing() {
+fn r9_without_a_pin_nothing_is_admitted() {
     let mut repository = NotaryRepository::signed();
     let files = repository.publish();
     Judge::with(&repository, &[]).refuses(Reason::RootNotPinned, &files);
 }
 
 #[test]
-fn r9_a_pinned_key_that_is_listed_but_did_not_sign_is_worth_nothing() {
+fn r9_a_listed_pinned_key_that_did_not_sign_does_not_count() {
     let mut repository = NotaryRepository::signed();
     let mallory = Certificate::named(GUN).of(&Key::named("mallory"));
     let judge = Judge::pinned_to(&repository);
@@ -221,7 +221,7 @@ fn r9_a_pinned_key_that_is_listed_but_did_not_sign_is_worth_nothing() {
 }
 
 #[test]
-fn r10_the_first_root_is_trusted_only_where_the_anchor_says_so_and_no_second_one() {
+fn r10_the_first_root_is_trusted_only_with_trust_on_first_use_and_no_second_one() {
     let mut malicious = NotaryRepository::signed();
     *malicious.keys_mut("root") = vec![Certificate::named(GUN).of(&Key::named("mallory"))];
     let files = malicious.publish();
@@ -255,7 +255,7 @@ fn r11_metadata_of_another_type_is_refused_in_every_role() {
 }
 
 #[test]
-fn r11_a_file_of_one_role_is_refused_as_another_though_the_same_key_signs_both() {
+fn r11_a_file_of_another_role_is_refused_even_if_the_same_key_signs_both() {
     let mut repository = NotaryRepository::signed();
     for role in ["targets", "snapshot", "timestamp", RELEASES] {
         *repository.keys_mut(role) = vec![Key::named("one for all")];

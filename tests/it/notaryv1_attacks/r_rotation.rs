@@ -1,4 +1,4 @@
-//! R5-R9: from one root to the next: signed by both, one version at a time, and pinned.
+//! R5-R9: root rotation: each root is signed by its predecessor and itself, follows by one version, and the last is pinned.
 
 use countersign::oci::Digest;
 use countersign::trust::Reason;
@@ -6,13 +6,13 @@ use countersign::trust::Reason;
 use super::judge::{Answer, Judge, assert_refused, resolved};
 use crate::notary_repository::*;
 
-/// A judge who has a pin for each of these root keys.
+/// A judge that pins each of these root keys.
 fn knowing(repository: &NotaryRepository, names: &[&str]) -> Judge {
     let pins: Vec<_> = names.iter().map(|name| Key::named(name).canonical_id()).collect();
     Judge::with(repository, &pins)
 }
 
-/// The valid repository with as many roots as names, and what was published at each.
+/// The valid repository with one root for each name, and the published files after each rotation.
 fn rotated(names: &[&str]) -> (NotaryRepository, Vec<Files>) {
     let mut repository = NotaryRepository::signed();
     repository.rotate("root", names[0]);
@@ -40,9 +40,9 @@ fn r5_an_expired_root_certificate_still_vouches_for_its_successor() {
     judge.in_days(6).admits(&second);
 }
 
-/// What Docker Official Images could not do in 2025: clients that had the old certificate were stuck.
+/// Docker Official Images could not do this in 2025: clients with the old certificate could not update.
 #[test]
-fn r5_a_root_key_in_a_renewed_certificate_is_the_same_key_by_its_canonical_id() {
+fn r5_a_canonical_id_pins_a_root_key_across_renewed_certificates() {
     let mut repository = NotaryRepository::signed();
     let short = Certificate { until: 5, ..Certificate::named(GUN) };
     *repository.keys_mut("root") = vec![short.of(&Key::named("root"))];
@@ -74,7 +74,7 @@ fn r6_a_root_signed_by_its_predecessor_and_itself_is_followed() {
     judge.refuses_after(Reason::Rollback, &after, &published[0]);
 }
 
-/// The rotation from `root` to `root-2`, whose new root only these sign.
+/// The rotation from `root` to `root-2`, where only the new or only the old key signs the new root.
 fn half_signed(new: bool) -> (Judge, Files, Files) {
     let mut repository = NotaryRepository::signed();
     let first = repository.publish();
@@ -103,7 +103,7 @@ fn r6_a_root_that_did_not_sign_itself_is_refused() {
 }
 
 #[test]
-fn r6_a_predecessor_s_threshold_counts() {
+fn r6_the_threshold_of_the_predecessor_applies() {
     let mut repository = NotaryRepository::signed();
     let two = ["root", "root-b"].map(|name| Certificate::named(GUN).of(&Key::named(name)));
     *repository.keys_mut("root") = two.to_vec();
@@ -123,7 +123,7 @@ fn r6_a_predecessor_s_threshold_counts() {
 }
 
 #[test]
-fn r7_several_roots_are_walked_one_after_the_other() {
+fn r7_several_rotations_are_followed_one_after_the_other() {
     let names = ["root", "root-2", "root-3", "root-4", "root-5"];
     let (repository, published) = rotated(&names);
     let judge = knowing(&repository, &names);
@@ -135,7 +135,7 @@ fn r7_several_roots_are_walked_one_after_the_other() {
 }
 
 #[test]
-fn r7_a_root_that_is_missing_in_between_is_refused() {
+fn r7_a_missing_intermediate_root_is_refused() {
     let names = ["root", "root-2", "root-3", "root-4"];
     let (repository, published) = rotated(&names);
     let judge = knowing(&repository, &names);
@@ -148,7 +148,7 @@ fn r7_a_root_that_is_missing_in_between_is_refused() {
 }
 
 #[test]
-fn r7_a_root_of_another_version_than_its_name_says_is_refused() {
+fn r7_a_root_whose_version_differs_from_its_file_name_is_refused() {
     let names = ["root", "root-2", "root-3"];
     let (repository, published) = rotated(&names);
     let judge = knowing(&repository, &names);
@@ -158,7 +158,7 @@ fn r7_a_root_of_another_version_than_its_name_says_is_refused() {
         files.insert("2.root".to_owned(), files[other].clone());
         judge.refuses_after(reason, &before, &files);
     }
-    // Even one that both roots signed: 2.root holds a version 7.
+    // Even if both roots signed it: 2.root contains version 7.
     let mut repository = NotaryRepository::signed();
     let before = judge.admits(&repository.publish());
     repository.rotate("root", "root-2");
@@ -169,7 +169,7 @@ fn r7_a_root_of_another_version_than_its_name_says_is_refused() {
 }
 
 #[test]
-fn r8_a_server_without_versioned_roots_may_jump_if_the_present_root_signed() {
+fn r8_a_server_without_versioned_roots_may_skip_versions_if_the_trusted_root_signed() {
     let mut repository = NotaryRepository::signed();
     let judge = knowing(&repository, &["root", "root-2"]);
     let before = judge.admits(&repository.publish());
@@ -182,7 +182,7 @@ fn r8_a_server_without_versioned_roots_may_jump_if_the_present_root_signed() {
 }
 
 #[test]
-fn r8_a_jump_that_the_present_root_did_not_sign_is_refused() {
+fn r8_skipped_versions_are_refused_if_the_trusted_root_did_not_sign() {
     let (repository, published) = rotated(&["root", "root-2", "root-3"]);
     let judge = knowing(&repository, &["root", "root-2", "root-3"]);
     let before = judge.admits(&published[0]);
@@ -192,7 +192,7 @@ fn r8_a_jump_that_the_present_root_did_not_sign_is_refused() {
 }
 
 #[test]
-fn r9_a_rotation_to_a_root_that_no_pin_names_is_refused() {
+fn r9_a_rotation_to_a_root_that_is_not_pinned_is_refused() {
     let (repository, published) = rotated(&["root", "root-2"]);
     let judge = knowing(&repository, &["root"]);
     let before = judge.admits(&published[0]);
@@ -200,10 +200,9 @@ fn r9_a_rotation_to_a_root_that_no_pin_names_is_refused() {
     judge.admits_after(&before, &published[0]);
 }
 
-/// Who controls the server must not use a rotation that the pins do not know yet to make the gate
-/// forget what it has seen.
+/// An attacker who controls the server must not be able to reset the trust memory with a rotation to an unpinned root.
 #[test]
-fn r9_a_rotation_that_no_pin_names_is_no_way_to_forget_what_was_seen() {
+fn r9_a_rotation_to_an_unpinned_root_does_not_reset_the_memory() {
     let mut repository = NotaryRepository::signed();
     let old = repository.publish();
     for role in ["targets", RELEASES] {
@@ -214,7 +213,7 @@ fn r9_a_rotation_that_no_pin_names_is_no_way_to_forget_what_was_seen() {
     let before = judge.admits(&new);
     repository.rotate("root", "root-2");
     let rotated = repository.publish();
-    // Its `root.json` is not there when it is asked for first, and the old one from then on.
+    // `root.json` is missing on the first request and the old one on later requests.
     let asked = std::cell::Cell::new(0);
     let verdict = judge.ask(Some(&before.memory), |name| {
         if name == "2.root" {
@@ -232,7 +231,7 @@ fn r9_a_rotation_that_no_pin_names_is_no_way_to_forget_what_was_seen() {
 }
 
 #[test]
-fn r9_a_root_in_between_that_no_pin_names_is_no_obstacle_if_the_last_one_is_named() {
+fn r9_an_unpinned_intermediate_root_is_accepted_if_the_last_root_is_pinned() {
     let (repository, published) = rotated(&["root", "root-2", "root-3"]);
     let judge = knowing(&repository, &["root", "root-3"]);
     let before = judge.admits(&published[0]);
@@ -250,7 +249,7 @@ fn r6_a_successor_for_another_repository_is_refused() {
 }
 
 #[test]
-fn r7_a_walk_has_an_end() {
+fn r7_the_number_of_rotations_is_limited() {
     let mut repository = NotaryRepository::signed();
     let judge = Judge::pinned_to(&repository);
     let before = judge.admits(&repository.publish());
