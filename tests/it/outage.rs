@@ -1,5 +1,5 @@
-//! F14, F15, M7, M8: a Notary server that is down, slow to say so, or says something else. What was
-//! verified stays in force for `max_stale` and never past its own end; nothing else is served.
+//! F14, F15, M7, M8: a Notary server that is down, silent, or returns something else. Verified trust data is used for
+//! `max_stale` and never past its expiry; nothing else is served.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::wire::soon;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 #[tokio::test]
-async fn f14_what_was_verified_is_in_force_for_max_stale_and_not_a_second_longer() {
+async fn f14_verified_trust_data_is_used_for_exactly_max_stale() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -24,7 +24,7 @@ async fn f14_what_was_verified_is_in_force_for_max_stale_and_not_a_second_longer
     world.pull("v1").await.serves(&manifest);
     world.pass(Duration::from_secs(1));
     world.pull("v1").await.is_undecided("trust_unreachable");
-    // Silence is no verdict, and no absence either.
+    // Without an answer, an unknown tag is undecided too, not absent.
     world.pull("v2").await.is_undecided("trust_unreachable");
     world.notary.comes_back();
     world.pass(Duration::from_secs(5));
@@ -32,7 +32,7 @@ async fn f14_what_was_verified_is_in_force_for_max_stale_and_not_a_second_longer
 }
 
 #[tokio::test]
-async fn f14_it_is_the_same_for_a_gate_that_was_restarted_in_between() {
+async fn f14_max_stale_applies_across_restarts() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -48,7 +48,7 @@ async fn f14_it_is_the_same_for_a_gate_that_was_restarted_in_between() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f14_a_server_that_accepts_connections_and_never_answers_is_no_worse() {
+async fn f14_a_server_that_never_answers_is_handled_like_one_that_is_down() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -58,14 +58,14 @@ async fn f14_a_server_that_accepts_connections_and_never_answers_is_no_worse() {
             world.restart().await;
         }
         world.pass(HOUR);
-        let begun = tokio::time::Instant::now();
+        let started = tokio::time::Instant::now();
         world.pull("v1").await.serves(&manifest);
-        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     }
 }
 
 #[tokio::test]
-async fn f14_what_was_verified_is_never_used_past_its_own_end() {
+async fn f14_verified_trust_data_is_never_used_past_its_expiry() {
     let mut world = World::with("refresh = \"5m\"\nmax_stale = \"8760h\"", "").await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -79,18 +79,18 @@ async fn f14_what_was_verified_is_never_used_past_its_own_end() {
 }
 
 #[tokio::test]
-async fn f14_a_gate_that_never_saw_anything_decides_nothing() {
+async fn f14_without_earlier_trust_data_a_gate_is_undecided() {
     let mut world = World::new().await;
     world.push_signed("v1", "one");
     world.notary.goes_down();
     for reference in ["v1", "v2"] {
         world.pull(reference).await.is_undecided("trust_unreachable");
     }
-    assert!(world.registry.asked().is_empty(), "the registry was asked before trust");
+    assert!(world.registry.asked().is_empty(), "the registry was queried before the trust server");
 }
 
 #[tokio::test]
-async fn f14_every_status_but_200_and_404_is_no_answer() {
+async fn f14_every_status_except_200_and_404_counts_as_unreachable() {
     for status in [204, 302, 400, 401, 403, 429, 500, 503] {
         let mut world = World::new().await;
         let manifest = world.push_signed("v1", "one");
@@ -106,7 +106,7 @@ async fn f14_every_status_but_200_and_404_is_no_answer() {
 }
 
 #[tokio::test]
-async fn f14_a_timestamp_that_is_gone_from_a_known_repository_is_no_outage() {
+async fn f14_a_missing_timestamp_of_a_known_repository_is_not_an_outage() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -119,7 +119,7 @@ async fn f14_a_timestamp_that_is_gone_from_a_known_repository_is_no_outage() {
 }
 
 #[tokio::test]
-async fn f15_a_repository_whose_trust_data_was_removed_is_refused_also_after_a_restart() {
+async fn f15_removed_trust_data_is_refused_also_after_a_restart() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -132,9 +132,9 @@ async fn f15_a_repository_whose_trust_data_was_removed_is_refused_also_after_a_r
     world.pull("v1").await.is_absent("no_trust_data");
 }
 
-/// A refusal is an answer too: what it ended does not come back because nobody answers any more.
+/// After a refusal, the earlier trust data is not used again, not even while the server does not answer.
 #[tokio::test]
-async fn f15_what_was_refused_stays_so_when_the_server_falls_silent_and_the_gate_is_restarted() {
+async fn f15_refused_trust_data_is_not_used_while_the_server_is_down_or_after_a_restart() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -152,14 +152,14 @@ async fn f15_what_was_refused_stays_so_when_the_server_falls_silent_and_the_gate
     world.pull("v1").await.serves(&manifest);
 }
 
-/// The same without the silence: right after the restart, before anything is due.
+/// The same while the server answers: right after a restart, before a refresh is due.
 #[tokio::test]
-async fn f15_what_was_refused_a_moment_ago_is_not_admitted_by_a_restart() {
+async fn f15_a_restart_does_not_admit_what_was_just_refused() {
     let mut world = World::with("refresh = \"1h\"", "").await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
     world.notary.remove(GUN);
-    // Refreshed ahead of its end, and refused.
+    // The background refresh is refused.
     world.pass(50 * HOUR / 60);
     soon(async {
         while world.pull("v1").await.status == 200 {
@@ -172,7 +172,7 @@ async fn f15_what_was_refused_a_moment_ago_is_not_admitted_by_a_restart() {
 }
 
 #[tokio::test]
-async fn f12_a_restart_forgets_no_rollback() {
+async fn f12_a_rollback_is_refused_also_after_a_restart() {
     let mut world = World::new().await;
     world.push_signed("v1", "one");
     let old = world.signer.publish();
@@ -180,7 +180,7 @@ async fn f12_a_restart_forgets_no_rollback() {
     world.pull("v1").await.serves(&fixed);
     world.notary.publish(GUN, old);
     world.restart().await;
-    // Not due yet: what was verified a moment ago.
+    // The refresh is not due yet.
     world.pull("v1").await.serves(&fixed);
     world.pass(HOUR);
     world.pull("v1").await.is_refused("rollback");
@@ -188,9 +188,9 @@ async fn f12_a_restart_forgets_no_rollback() {
     world.pull("v1").await.is_refused("rollback");
 }
 
-/// What cannot be read is no fresh start: an attacker who can break the file must not gain by it.
+/// An unreadable memory is not a fresh start: an attacker who can damage the file must not gain from it.
 #[tokio::test]
-async fn f12_a_memory_that_is_broken_decides_nothing() {
+async fn f12_a_damaged_memory_leaves_the_decision_undecided() {
     for broken in ["", "{}", "{\"format\":1", "\0"] {
         let mut world = World::new().await;
         let manifest = world.push_signed("v1", "one");
@@ -208,26 +208,26 @@ async fn f12_a_memory_that_is_broken_decides_nothing() {
 }
 
 #[tokio::test]
-async fn kept_metadata_that_is_broken_is_fetched_again_and_kept_again() {
+async fn damaged_metadata_on_disk_is_fetched_and_stored_again() {
     for same_length in [false, true] {
         let mut world = World::new().await;
         let manifest = world.push_signed("v1", "one");
         world.pull("v1").await.serves(&manifest);
-        break_all_but_the_memory(&world, same_length);
+        damage_all_except_the_memory(&world, same_length);
         world.restart().await;
         world.pull("v1").await.serves(&manifest);
-        // Now it is whole again, so that it serves without the server.
+        // It is complete again, so that the gate needs no server.
         world.notary.goes_down();
         world.restart().await;
         world.pull("v1").await.serves(&manifest);
-        // And where it is broken and cannot be fetched either, nothing is served.
-        break_all_but_the_memory(&world, same_length);
+        // Damaged metadata that cannot be fetched either leaves the decision undecided.
+        damage_all_except_the_memory(&world, same_length);
         world.restart().await;
         world.pull("v1").await.is_undecided("trust_unreachable");
     }
 }
 
-fn break_all_but_the_memory(world: &World, same_length: bool) {
+fn damage_all_except_the_memory(world: &World, same_length: bool) {
     for file in world.files(".json").iter().filter(|file| !file.ends_with("memory.json")) {
         let length = if same_length { std::fs::metadata(file).unwrap().len() } else { 2 };
         world.break_file(file, &vec![b' '; usize::try_from(length).unwrap()]);
@@ -235,7 +235,7 @@ fn break_all_but_the_memory(world: &World, same_length: bool) {
 }
 
 #[tokio::test]
-async fn f4_trust_data_that_runs_out_is_refused_as_soon_as_the_server_says_so() {
+async fn f4_expired_trust_data_is_refused() {
     let mut world = World::new().await;
     world.signer.role_mut("timestamp").expires = in_days(1);
     let manifest = world.push_signed("v1", "one");
@@ -247,7 +247,7 @@ async fn f4_trust_data_that_runs_out_is_refused_as_soon_as_the_server_says_so() 
 }
 
 #[tokio::test]
-async fn f4_what_runs_out_before_refresh_does_is_asked_for_again() {
+async fn f4_trust_data_that_expires_before_the_refresh_is_fetched_again() {
     let mut world = World::with("refresh = \"48h\"\nmax_stale = \"96h\"", "").await;
     world.signer.role_mut("timestamp").expires = in_days(1);
     let manifest = world.push_signed("v1", "one");
@@ -260,7 +260,7 @@ async fn f4_what_runs_out_before_refresh_does_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn f5_an_expired_releases_role_is_refused_at_the_gate_though_targets_names_the_tag() {
+async fn f5_an_expired_releases_role_is_refused_by_the_gate_even_if_targets_names_the_tag() {
     let mut world = World::new().await;
     let old = world.push("old", "one, years ago");
     world.signer.tag("targets", "v1", &old);
@@ -274,7 +274,7 @@ async fn f5_an_expired_releases_role_is_refused_at_the_gate_though_targets_names
 }
 
 #[tokio::test]
-async fn m7_what_is_longer_than_any_metadata_is_not_read_to_its_end() {
+async fn m7_an_answer_beyond_the_size_limit_is_not_read_to_its_end() {
     for file in ["root", "timestamp"] {
         let mut world = World::new().await;
         world.push_signed("v1", "one");
@@ -288,7 +288,7 @@ async fn m7_what_is_longer_than_any_metadata_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn m6_a_file_that_is_longer_than_its_parent_says_is_not_read_to_its_end() {
+async fn m6_a_file_longer_than_its_entry_in_the_parent_is_not_read_to_its_end() {
     let mut world = World::new().await;
     world.push_signed("v1", "one");
     world.notary.hook(move |asked| {
@@ -325,7 +325,7 @@ async fn m8_a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn m8_a_sign_in_page_with_status_200_is_no_metadata() {
+async fn m8_a_sign_in_page_with_status_200_is_refused() {
     for (content_type, body) in [
         ("text/html", "<!doctype html><title>Sign in</title>"),
         ("text/plain", "<!doctype html><title>Sign in</title>"),
@@ -345,7 +345,7 @@ async fn m8_a_sign_in_page_with_status_200_is_no_metadata() {
 }
 
 #[tokio::test]
-async fn m8_an_answer_that_breaks_off_is_no_answer() {
+async fn m8_an_interrupted_answer_counts_as_unreachable() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.notary.hook(|asked| asked.path.contains("/targets.").then_some(Fault::Drop));
@@ -356,7 +356,7 @@ async fn m8_an_answer_that_breaks_off_is_no_answer() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_down_leaves_it_undecided_and_what_it_lacks_is_upstream_s_word() {
+async fn an_upstream_that_is_down_is_undecided_and_its_own_not_found_is_passed_on() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.registry.hook(|_| Some(Fault::Respond(respond(500, ""))));

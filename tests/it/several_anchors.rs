@@ -1,4 +1,4 @@
-//! Rules that ask several anchors, of which not all are in order.
+//! Rules with several anchors, not all of which work.
 
 use countersign::oci::Digest;
 
@@ -6,7 +6,7 @@ use crate::fake_registry::REGISTRY;
 use crate::whole_gate::{DEFAULTS, World};
 
 #[tokio::test]
-async fn an_anchor_that_is_silent_hinders_only_what_it_could_vouch_for() {
+async fn an_unreachable_anchor_affects_only_images_that_it_could_vouch_for() {
     let other = format!(
         r#"
         [[anchor]]

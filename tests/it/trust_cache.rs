@@ -1,4 +1,4 @@
-//! The trust cache through the whole gate: who is asked, how often, and when a change takes effect.
+//! The trust cache in a complete gate: how often it queries servers, and when changes take effect.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use crate::wire::soon;
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn an_answer_is_used_for_as_long_as_refresh_and_then_asked_again() {
+async fn an_answer_is_used_until_refresh_and_then_fetched_again() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     for _ in 0..3 {
@@ -28,18 +28,18 @@ async fn an_answer_is_used_for_as_long_as_refresh_and_then_asked_again() {
     world.pass(5 * MINUTE);
     world.pull("v1").await.serves(&manifest);
     assert_eq!(world.notary.asked_for("timestamp"), 2);
-    // Nothing changed, so nothing but the timestamp, and the next root, had to come again.
+    // Nothing changed, so only the timestamp and the next root were fetched.
     assert_eq!(world.notary.asked_for("root"), 1);
     let by_hash = world.notary.asked().into_iter().filter(|asked| asked.path.contains("/targets."));
     assert_eq!(by_hash.count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tag_that_was_signed_since_is_served_without_waiting_for_refresh() {
+async fn a_newly_signed_tag_is_served_before_the_next_refresh() {
     let mut world = World::new().await;
     let first = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&first);
-    // The server was asked a moment ago.
+    // The last query was a moment ago.
     world.pull("v2").await.is_absent("tag_not_signed");
     assert_eq!(world.notary.asked_for("timestamp"), 1);
     let second = world.push_signed("v2", "two");
@@ -52,7 +52,7 @@ async fn a_tag_that_was_signed_since_is_served_without_waiting_for_refresh() {
 }
 
 #[tokio::test]
-async fn tags_that_nobody_signs_cause_one_query_of_a_repository_in_ten_seconds() {
+async fn unsigned_tags_cause_at_most_one_query_of_a_repository_in_ten_seconds() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -77,7 +77,7 @@ async fn an_unknown_tag_is_denied_by_the_known_names_while_the_server_fails() {
 }
 
 #[tokio::test]
-async fn refresh_of_nothing_asks_every_time() {
+async fn with_a_refresh_of_zero_every_request_queries_the_server() {
     let mut world = World::with("refresh = \"0s\"", "").await;
     let manifest = world.push_signed("v1", "one");
     for times in 1..4 {
@@ -90,7 +90,7 @@ async fn refresh_of_nothing_asks_every_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_flight_is_enough_for_however_many_clients() {
+async fn concurrent_clients_share_one_update() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     for answer in join_all((0..50).map(|_| world.pull("v1"))).await {
@@ -106,7 +106,7 @@ async fn one_flight_is_enough_for_however_many_clients() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_flight_is_enough_also_where_it_fails() {
+async fn concurrent_clients_share_one_failed_update() {
     let mut world = World::new().await;
     world.push_signed("v1", "one");
     world.notary.only_says(403);
@@ -117,14 +117,14 @@ async fn one_flight_is_enough_also_where_it_fails() {
 }
 
 #[tokio::test]
-async fn what_is_in_use_is_refreshed_ahead_and_no_client_waits_for_it() {
+async fn trust_data_in_use_is_refreshed_in_the_background() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
     let fixed = world.push_signed("v1", "one, fixed");
     world.pull("v1").await.serves(&manifest);
     world.pass(Duration::from_secs(4 * 60 + 1));
-    // Nobody asks; the gate does.
+    // No client pulls; the gate refreshes.
     soon(async {
         while world.notary.asked_for("timestamp") < 2 {
             tokio::task::yield_now().await;
@@ -141,7 +141,7 @@ async fn what_is_in_use_is_refreshed_ahead_and_no_client_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_warm_request_does_not_wait_for_a_notary_server_that_says_nothing() {
+async fn a_warm_request_does_not_wait_for_a_silent_notary_server() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -153,7 +153,7 @@ async fn a_warm_request_does_not_wait_for_a_notary_server_that_says_nothing() {
 }
 
 #[tokio::test]
-async fn what_nobody_uses_is_not_refreshed() {
+async fn unused_trust_data_is_not_refreshed() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -164,7 +164,7 @@ async fn what_nobody_uses_is_not_refreshed() {
         }
     })
     .await;
-    // Nobody has pulled since, so that nothing is due however long that takes.
+    // No client has pulled since, so that no refresh is due.
     for _ in 0..3 {
         world.pass(30 * MINUTE);
     }
@@ -174,7 +174,7 @@ async fn what_nobody_uses_is_not_refreshed() {
 }
 
 #[tokio::test]
-async fn an_answer_of_no_is_used_for_a_moment_only() {
+async fn a_refusal_is_used_for_a_short_time_only() {
     let mut world = World::new().await;
     let manifest = world.push("v1", "one");
     for _ in 0..5 {
@@ -188,21 +188,21 @@ async fn an_answer_of_no_is_used_for_a_moment_only() {
 }
 
 #[tokio::test]
-async fn silence_is_remembered_for_five_seconds_at_most() {
+async fn an_unreachable_server_is_queried_again_after_five_seconds() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.notary.only_says(403);
     world.pull("v1").await.is_undecided("trust_unreachable");
     let asked = world.notary.asked().len();
     world.pull("v1").await.is_undecided("trust_unreachable");
-    assert_eq!(world.notary.asked().len(), asked, "asked again at once");
+    assert_eq!(world.notary.asked().len(), asked, "queried again at once");
     world.notary.comes_back();
     world.pass(Duration::from_secs(5));
     world.pull("v1").await.serves(&manifest);
 }
 
 #[tokio::test]
-async fn a_tag_signed_anew_a_signer_removed_and_a_key_rotated_take_effect_within_refresh() {
+async fn a_new_signature_a_removed_signer_and_a_rotated_key_take_effect_within_refresh() {
     let mut world = World::with("refresh = \"5m\"\nsigners = [\"alice\"]", "").await;
     world.signer.delegate("targets/alice", Key::named("alice"));
     let sign = |world: &mut World, manifest: &[u8]| {
@@ -232,7 +232,7 @@ async fn a_tag_signed_anew_a_signer_removed_and_a_key_rotated_take_effect_within
 }
 
 #[tokio::test]
-async fn d7_signers_who_disagree_are_refused_at_the_gate() {
+async fn d7_signers_that_disagree_are_refused_by_the_gate() {
     let mut world = World::with("signers = [\"alice\"]", "").await;
     world.signer.delegate("targets/alice", Key::named("alice"));
     let one = world.push("v1", "one");
@@ -243,7 +243,7 @@ async fn d7_signers_who_disagree_are_refused_at_the_gate() {
 }
 
 #[tokio::test]
-async fn r9_a_root_that_no_pin_names_is_refused_at_the_gate_and_takes_nothing_back() {
+async fn r9_an_unpinned_root_is_refused_by_the_gate_and_does_not_change_the_memory() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -258,7 +258,7 @@ async fn r9_a_root_that_no_pin_names_is_refused_at_the_gate_and_takes_nothing_ba
 }
 
 #[tokio::test]
-async fn trust_metadata_is_relayed_byte_for_byte_and_nothing_else_of_that_server() {
+async fn only_trust_metadata_is_relayed_and_byte_for_byte() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -280,7 +280,7 @@ async fn trust_metadata_is_relayed_byte_for_byte_and_nothing_else_of_that_server
         let got = world.get(path).await;
         assert_eq!(got.status.as_u16(), 404, "{path}");
     }
-    assert_eq!(world.notary.asked().len(), asked, "the server was asked for something else");
+    assert_eq!(world.notary.asked().len(), asked, "the gate requested something else");
     for method in [Method::POST, Method::PUT, Method::DELETE] {
         let path = format!("/v2/{GUN}/_trust/tuf/");
         let got = world.send(method, &path, &[]).await;
@@ -291,8 +291,7 @@ async fn trust_metadata_is_relayed_byte_for_byte_and_nothing_else_of_that_server
 }
 
 #[tokio::test]
-async fn trust_metadata_is_relayed_also_where_the_gate_itself_refuses_it_and_503_where_it_is_silent()
- {
+async fn refused_trust_metadata_is_relayed_too_and_a_silent_server_results_in_503() {
     let mut world = World::new().await;
     world.signer.role_mut("timestamp").expires = crate::notary_repository::in_days(-1);
     world.push_signed("v1", "one");
@@ -305,12 +304,12 @@ async fn trust_metadata_is_relayed_also_where_the_gate_itself_refuses_it_and_503
 }
 
 #[tokio::test]
-async fn a_server_that_publishes_while_it_is_read_is_read_once_more() {
+async fn an_update_during_a_publication_is_tried_again() {
     let mut world = World::new().await;
     world.push_signed("v1", "one");
     let old = world.signer.publish();
     let fixed = world.push_signed("v1", "one, fixed");
-    // The first timestamp is the old one, and what it names is already gone.
+    // The first timestamp is the old one, and the files that it names are already gone.
     let first = Arc::new(AtomicBool::new(true));
     world.notary.hook(move |asked| {
         let timestamp = asked.path.ends_with("/timestamp.json");
@@ -321,7 +320,7 @@ async fn a_server_that_publishes_while_it_is_read_is_read_once_more() {
 }
 
 #[tokio::test]
-async fn a_thousand_tags_and_their_digests_are_found_like_one() {
+async fn a_thousand_tags_and_their_digests_are_found() {
     let mut world = World::new().await;
     let manifest = world.push("v1", "one");
     for number in 0..1000 {

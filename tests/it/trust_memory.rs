@@ -1,5 +1,4 @@
-//! What a gate remembers through restarts, full disks and floods of names, and what it does of its own
-//! accord.
+//! The trust memory across restarts, damaged folders and floods of names, and background refreshes.
 
 use std::fs;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use crate::whole_gate::World;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 #[tokio::test]
-async fn a_refusal_takes_no_memory_of_versions_with_it() {
+async fn a_refusal_does_not_erase_the_remembered_versions() {
     let mut world = World::new().await;
     world.push_signed("v1", "one");
     let old = world.signer.publish();
@@ -33,7 +32,7 @@ async fn a_refusal_takes_no_memory_of_versions_with_it() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_in_the_memory_of_a_repository_stops_no_update() {
+async fn a_foreign_folder_in_the_trust_memory_does_not_prevent_updates() {
     let mut world = World::new().await;
     let one = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&one);
@@ -44,7 +43,7 @@ async fn what_is_not_ours_in_the_memory_of_a_repository_stops_no_update() {
     world.pull("v1").await.serves(&two);
 }
 
-/// A gate that only explains: one anchor at `notary`, and nothing served.
+/// A gate that only explains, with one anchor at `notary`. It serves nothing.
 fn gate(notary: &FakeNotary, pin: &str, folder: &Folder, clock: &Clock) -> App {
     let text = format!(
         r#"
@@ -71,18 +70,18 @@ fn gate(notary: &FakeNotary, pin: &str, folder: &Folder, clock: &Clock) -> App {
     App::new(&config, clock.clone(), Keeping::OnlyRead).unwrap()
 }
 
-async fn ask(app: &App, image: &str) {
+async fn admit(app: &App, image: &str) {
     drop(app.gate().admit(&image.parse().unwrap()).await);
 }
 
 #[tokio::test]
-async fn names_that_nobody_signed_are_not_asked_for_again_of_its_own_accord() {
+async fn unsigned_names_are_not_refreshed_in_the_background() {
     let (notary, folder) = (FakeNotary::start().await, Folder::new("floods"));
     let clock = Clock::manual(Timestamp::from_unix(NOW));
     let pin = "0".repeat(64);
     let app = gate(&notary, &pin, &folder, &clock);
     for number in 0..10 {
-        ask(&app, &format!("registry.example.com/made/up-{number}:v1")).await;
+        admit(&app, &format!("registry.example.com/made/up-{number}:v1")).await;
     }
     for _ in 0..3 {
         clock.advance(Duration::from_secs(11));
@@ -91,20 +90,20 @@ async fn names_that_nobody_signed_are_not_asked_for_again_of_its_own_accord() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_broke_off_is_begun_again() {
+async fn an_aborted_refresh_is_started_again() {
     let (notary, folder) = (FakeNotary::start().await, Folder::new("breaks"));
     let clock = Clock::manual(Timestamp::from_unix(NOW));
     let mut signer = NotaryRepository::signed();
     notary.publish(GUN, signer.publish());
     let pin = signer.role("root").keys[0].canonical_id();
     let app = gate(&notary, &pin, &folder, &clock);
-    ask(&app, &format!("{GUN}:v1")).await;
+    admit(&app, &format!("{GUN}:v1")).await;
     clock.advance(Duration::from_secs(4 * 60 + 1));
     notary.hook(|_| Some(Fault::Silence));
-    let begun = app.gate().trust().tend();
-    assert_eq!(begun.len(), 1);
-    assert_eq!(app.gate().trust().tend().len(), 0, "begun twice");
-    for refresh in begun {
+    let started = app.gate().trust().tend();
+    assert_eq!(started.len(), 1);
+    assert_eq!(app.gate().trust().tend().len(), 0, "started twice");
+    for refresh in started {
         refresh.abort();
         drop(refresh.await);
     }
