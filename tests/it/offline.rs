@@ -1,5 +1,5 @@
-//! While upstream does not answer: what is stored and still endorsed is served, what is not is
-//! undecided, and what nobody signed is absent. What is stored changes no verdict.
+//! While upstream does not answer, stored and endorsed content is served, other signed content is undecided, and unsigned
+//! content is absent. Stored content does not change a verdict.
 
 use std::time::Duration;
 
@@ -11,15 +11,14 @@ use crate::whole_gate::{APP, World, app};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Content, as `put_image` makes it.
+/// The config that `put_image` creates.
 const CONFIG: &[u8] = b"{}";
 
 fn blob_path(content: &[u8]) -> String {
     format!("/v2/{APP}/blobs/{}", Digest::of(content))
 }
 
-/// A gate that served a signed image once, was started anew on the same store, and whose upstream is
-/// down now.
+/// A gate that served a signed image, was restarted on the same store, and whose upstream is down now.
 async fn cut_off() -> (World, Vec<u8>) {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
@@ -35,14 +34,14 @@ async fn cut_off() -> (World, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn what_is_stored_and_endorsed_is_served() {
+async fn stored_and_endorsed_content_is_served() {
     let (world, manifest) = cut_off().await;
     let digest = Digest::of(&manifest);
     world.pull("v1").await.serves(&manifest);
     world.pull(digest).await.serves(&manifest);
     for content in [CONFIG, b"one"] {
-        let whole = world.get(&blob_path(content)).await;
-        assert_eq!((whole.status, &whole.body[..]), (StatusCode::OK, content));
+        let blob = world.get(&blob_path(content)).await;
+        assert_eq!((blob.status, &blob.body[..]), (StatusCode::OK, content));
         let head = world.send(Method::HEAD, &blob_path(content), &[]).await;
         assert_eq!(head.header("content-length"), content.len().to_string());
     }
@@ -52,7 +51,7 @@ async fn what_is_stored_and_endorsed_is_served() {
 }
 
 #[tokio::test]
-async fn what_is_not_stored_is_undecided_and_what_is_not_signed_is_absent() {
+async fn content_that_is_not_stored_is_undecided_and_unsigned_content_is_absent() {
     let (world, _) = cut_off().await;
     world.pull("v2").await.is_undecided("upstream_unreachable");
     world.pull("v3").await.is_absent("tag_not_signed");
@@ -63,7 +62,7 @@ async fn what_is_not_stored_is_undecided_and_what_is_not_signed_is_absent() {
 }
 
 #[tokio::test]
-async fn with_the_notary_server_down_too_max_stale_decides() {
+async fn if_the_notary_server_is_down_too_max_stale_limits_the_service() {
     let (mut world, manifest) = cut_off().await;
     world.notary.goes_down();
     world.restart().await;
@@ -74,7 +73,7 @@ async fn with_the_notary_server_down_too_max_stale_decides() {
 }
 
 #[tokio::test]
-async fn what_is_signed_no_more_is_refused_though_it_is_stored() {
+async fn a_stored_image_that_is_no_longer_signed_is_refused() {
     let (mut world, _) = cut_off().await;
     world.signer.untag(crate::notary_repository::RELEASES, "v1");
     world.publish();
@@ -83,7 +82,7 @@ async fn what_is_signed_no_more_is_refused_though_it_is_stored() {
 }
 
 #[tokio::test]
-async fn the_children_of_a_stored_index_arrive_by_digest() {
+async fn stored_children_of_a_stored_index_are_served_by_digest() {
     let mut world = World::new().await;
     let (amd64, arm64) = (world.put_image("amd64"), world.put_image("arm64"));
     let index = world.put_index(&[&amd64, &arm64]);
@@ -98,7 +97,7 @@ async fn the_children_of_a_stored_index_arrive_by_digest() {
 }
 
 #[tokio::test]
-async fn a_stored_manifest_is_a_blob_only_while_it_is_admitted() {
+async fn a_stored_manifest_is_served_as_a_blob_only_while_it_is_admitted() {
     let (world, manifest) = cut_off().await;
     let blob = world.get(&blob_path(&manifest)).await;
     assert_eq!((blob.status, &blob.body[..]), (StatusCode::OK, &manifest[..]));
@@ -108,7 +107,7 @@ async fn a_stored_manifest_is_a_blob_only_while_it_is_admitted() {
 }
 
 #[tokio::test]
-async fn without_the_store_every_verdict_is_the_same() {
+async fn every_verdict_is_the_same_without_the_store() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.push("v2", "two");
@@ -126,7 +125,7 @@ async fn without_the_store_every_verdict_is_the_same() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_the_blob_is_told_so_without_its_bytes() {
+async fn a_client_that_already_has_the_blob_gets_a_304_without_its_bytes() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);

@@ -1,5 +1,5 @@
-//! What cannot be looked at decides nothing: it hides no good answer that is elsewhere, and where there
-//! is none, it is no absence either.
+//! Failed requests decide nothing: they do not hide a valid answer from elsewhere, and without one the result is
+//! undecided, not absent.
 
 use countersign::oci::{Digest, MediaType};
 use serde_json::json;
@@ -8,10 +8,10 @@ use crate::fake_notary::FakeNotary;
 use crate::fake_registry::{Fault, respond};
 use crate::whole_gate::{DEFAULTS, World, app, described};
 
-/// A pin that no key has.
+/// A pin that matches no key.
 const NOBODY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// An anchor at `url`, and a rule that asks it beside `team` for `images`.
+/// An anchor at `url`, and a rule that requires it for `images`.
 fn also(name: &str, url: &str, images: &str, require: &str) -> String {
     format!(
         r#"
@@ -28,7 +28,7 @@ fn also(name: &str, url: &str, images: &str, require: &str) -> String {
     )
 }
 
-/// From now on, upstream refuses these manifests and nothing else.
+/// Makes upstream refuse only these manifests.
 fn refuse(world: &World, manifests: &[Vec<u8>]) {
     let paths: Vec<String> =
         manifests.iter().map(|bytes| format!("/manifests/{}", Digest::of(bytes))).collect();
@@ -39,7 +39,7 @@ fn refuse(world: &World, manifests: &[Vec<u8>]) {
 }
 
 #[tokio::test]
-async fn a_manifest_that_cannot_be_read_hides_no_child_of_an_index_that_can() {
+async fn an_unreadable_manifest_does_not_hide_a_child_of_a_readable_index() {
     let mut world = World::new().await;
     let child = world.put_image("amd64");
     let index = world.put_index(&[&child]);
@@ -54,9 +54,9 @@ async fn a_manifest_that_cannot_be_read_hides_no_child_of_an_index_that_can() {
     world.pull(Digest::of(&stranger)).await.is_absent("digest_not_signed");
 }
 
-/// Of a 5xx, docker, containerd, podman and skopeo show nothing but the status line.
+/// docker, containerd, podman and skopeo show only the status line of a 5xx response.
 #[tokio::test]
-async fn the_status_line_says_why_nothing_could_be_decided() {
+async fn the_status_line_explains_an_undecided_answer() {
     let mut world = World::new().await;
     world.push_signed("v1", "one");
     world.notary.goes_down();
@@ -74,7 +74,7 @@ async fn the_status_line_says_why_nothing_could_be_decided() {
 }
 
 #[tokio::test]
-async fn what_refers_to_an_image_that_cannot_be_read_is_not_absent() {
+async fn a_referrer_of_an_unreadable_image_is_undecided() {
     let mut world = World::new().await;
     let image = world.push_signed("v1", "one");
     let media_type = MediaType::OciImage.as_str();
@@ -93,7 +93,7 @@ async fn what_refers_to_an_image_that_cannot_be_read_is_not_absent() {
 }
 
 #[tokio::test]
-async fn a_digest_that_one_rule_denies_and_another_cannot_decide_is_undecided() {
+async fn a_digest_denied_by_one_rule_and_undecided_by_another_is_undecided() {
     let (empty, down) = (FakeNotary::start().await, FakeNotary::start().await);
     down.only_says(403);
     let rules = also("absent", &empty.url(), "library/app:a", r#"["team", "absent"]"#)
