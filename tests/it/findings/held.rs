@@ -1,5 +1,5 @@
-//! `on_unsigned = "hold"`: a tag that moved to an image that nobody signed goes on giving the one that it
-//! had, as long as that is endorsed.
+//! `on_unsigned = "hold"`: after a tag moves to an unsigned image, the gate continues to serve the previous image as long
+//! as that is endorsed.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn holding() -> World {
     world("", "on_unsigned = \"hold\"").await
 }
 
-/// A gate that has served `v1`, which then moves to an image that nobody signed.
+/// A gate that has served `v1`. The tag then moves to an unsigned image.
 async fn moved() -> (World, Vec<u8>, Vec<u8>) {
     let world = holding().await;
     let manifest = push_signed(&world, "v1", "one");
@@ -28,29 +28,29 @@ async fn moved() -> (World, Vec<u8>, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn the_last_admitted_image_is_served_of_a_tag_that_moved_to_an_unsigned_one() {
+async fn the_last_admitted_image_is_served_after_a_tag_moves_to_an_unsigned_one() {
     let (world, manifest, unsigned) = moved().await;
     world.pull("v1").await.serves(&manifest);
-    // Nobody asked for it by its tag: it is not held by its digest.
+    // `hold` applies to tags, not to digests.
     world.pull(countersign::oci::Digest::of(&unsigned)).await.is_absent("no_trust_data");
-    // Once it is signed, it is taken.
+    // Once the new image is signed, it is served.
     super::sign(&world, &unsigned);
     world.pass(REFRESH);
     world.pull("v1").await.serves(&unsigned);
 }
 
 #[tokio::test]
-async fn that_a_tag_is_held_is_logged_counted_and_told() {
+async fn a_held_tag_is_logged_counted_and_explained() {
     let (world, _, unsigned) = moved().await;
     let page = Page::default();
     let _here = page.is_written();
     world.pull("v1").await;
     let events = page.all();
     assert!(events.iter().any(|event| event["remark"] == "held"), "{events:?}");
-    let told = |event: &&serde_json::Value| {
+    let warns = |event: &&serde_json::Value| {
         event["level"] == "WARN" && event["message"].as_str().unwrap().contains("it is held")
     };
-    assert!(events.iter().any(|event| told(&event)), "{events:?}");
+    assert!(events.iter().any(|event| warns(&event)), "{events:?}");
     let metrics = world.metrics().await;
     assert!(metrics.contains("countersign_held_total 1\n"), "{metrics}");
 
@@ -73,7 +73,7 @@ async fn a_held_image_that_is_no_longer_endorsed_is_not_served() {
 }
 
 #[tokio::test]
-async fn a_tag_is_not_held_where_nobody_knows_whether_it_is_signed() {
+async fn a_tag_is_not_held_while_it_is_unknown_whether_the_new_image_is_signed() {
     let (world, _, unsigned) = moved().await;
     let silent = tag_of(&unsigned, ".sig");
     world.registry.hook(move |asked| asked.path.ends_with(&silent).then_some(Fault::Drop));
@@ -97,7 +97,7 @@ async fn a_tag_that_never_had_a_signed_image_is_not_held() {
 }
 
 #[tokio::test]
-async fn a_tag_that_moves_to_an_image_signed_by_somebody_else_is_held() {
+async fn a_tag_that_moves_to_an_image_of_another_signer_is_held() {
     let (world, manifest, unsigned) = moved().await;
     let layer = crate::attached::layer(&unsigned, &crate::attached::OTHER);
     super::put(&world, &unsigned, &[layer]);

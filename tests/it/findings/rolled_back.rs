@@ -1,5 +1,5 @@
-//! `on_rollback`: a tag that moves to an image that was signed before the one that it had. No format but
-//! Notary v1 guards against that; the gate remembers when what it admitted was signed.
+//! `on_rollback`: a tag that moves to an image with an older signature. Only Notary v1 protects from this itself; for the
+//! other schemes, the gate remembers the signing times of admitted images.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::whole_gate::{World, app};
 const REFRESH: Duration = Duration::from_secs(5 * 60);
 const REFUSE: &str = "on_rollback = \"refuse\"";
 
-/// A gate that has served `v1`, which then moves to an older image, both signed.
+/// A gate that has served `v1`. The tag then moves to an older signed image.
 async fn moved_back(rule: &str) -> (World, Vec<u8>) {
     let world = world("", rule).await;
     let older = push_signed_at(&world, "old", "older", NOW);
@@ -30,9 +30,9 @@ async fn moved_back(rule: &str) -> (World, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn an_older_image_is_served_and_told_where_the_rule_warns() {
+async fn with_warn_an_older_image_is_served_and_reported() {
     let (mut world, older) = moved_back("on_rollback = \"warn\"").await;
-    // No rule depends on the record: it is written a little later.
+    // No rule depends on the record, so it is written with a delay. The restart flushes it.
     world.restart().await;
     let page = Page::default();
     let _here = page.is_written();
@@ -46,14 +46,14 @@ async fn an_older_image_is_served_and_told_where_the_rule_warns() {
 }
 
 #[tokio::test]
-async fn an_older_image_is_refused_where_the_rule_says_so() {
+async fn with_refuse_an_older_image_is_refused() {
     let (mut world, older) = moved_back(REFUSE).await;
     let answer = world.pull("v1").await;
     answer.is_refused("rollback");
     assert!(String::from_utf8_lossy(&answer.body).contains("countersign forget"));
     let metrics = world.metrics().await;
     assert!(metrics.contains("countersign_rollbacks_total{action=\"refuse\"} 1\n"), "{metrics}");
-    // It is the tag that went back, and not the image that is bad.
+    // The tag was rolled back; the image itself is valid.
     world.pull("old").await.serves(&older);
     world.pull(countersign::oci::Digest::of(&older)).await.serves(&older);
     world.restart().await;
@@ -61,7 +61,7 @@ async fn an_older_image_is_refused_where_the_rule_says_so() {
 }
 
 #[tokio::test]
-async fn a_newer_image_is_no_rollback() {
+async fn a_newer_image_is_not_a_rollback() {
     let world = world("", REFUSE).await;
     for (text, at) in [("one", NOW), ("two", NOW + 60), ("three", NOW + 61)] {
         let manifest = push_signed_at(&world, "v1", text, at);
@@ -71,7 +71,7 @@ async fn a_newer_image_is_no_rollback() {
 }
 
 #[tokio::test]
-async fn the_same_image_signed_again_is_no_rollback() {
+async fn the_same_image_signed_again_is_not_a_rollback() {
     let world = world("", REFUSE).await;
     let manifest = push_signed_at(&world, "v1", "one", NOW + 60);
     world.pull("v1").await.serves(&manifest);
@@ -80,17 +80,17 @@ async fn the_same_image_signed_again_is_no_rollback() {
     world.pull("v1").await.serves(&manifest);
 }
 
-/// Whoever keeps the registry can take the log entry off an old signature.
+/// An attacker who controls the registry can remove the log entry from an old signature.
 #[tokio::test]
-async fn an_image_without_a_time_of_signing_does_not_follow_one_that_has_it() {
+async fn an_image_without_a_signing_time_after_one_with_it_is_a_rollback() {
     let (world, older) = moved_back(REFUSE).await;
     sign(&world, &older);
     world.pull("v1").await.is_refused("rollback");
 }
 
-/// Anybody who can push can have an old signature logged today.
+/// Anybody who can push can log an old signature again today.
 #[tokio::test]
-async fn an_old_signature_that_is_logged_again_is_still_a_rollback() {
+async fn an_old_signature_logged_again_is_still_a_rollback() {
     let (world, older) = moved_back(REFUSE).await;
     let layer = layer_at(&older, &MINE, NOW);
     let log = &Sigstore::shared().rekor;
@@ -101,7 +101,7 @@ async fn an_old_signature_that_is_logged_again_is_still_a_rollback() {
 }
 
 #[tokio::test]
-async fn images_without_a_time_of_signing_follow_each_other() {
+async fn images_without_signing_times_are_not_rollbacks_of_each_other() {
     let world = world("", REFUSE).await;
     for text in ["one", "two"] {
         let manifest = super::push_signed(&world, "v1", text);
@@ -111,7 +111,7 @@ async fn images_without_a_time_of_signing_follow_each_other() {
 }
 
 #[tokio::test]
-async fn a_memory_that_is_broken_is_no_fresh_start() {
+async fn a_damaged_history_does_not_reset_rollback_protection() {
     let (mut world, _) = moved_back(REFUSE).await;
     let memory = world.store().join("trust/tags.redb");
     world.stop().await;
@@ -135,15 +135,15 @@ async fn the_newest_of_several_signatures_counts() {
     world.pull("v1").await.serves(&again);
 }
 
-/// Whoever may pull can ask for any number of tags of one signed image.
+/// A client can pull one signed image by any number of tags.
 #[tokio::test]
-async fn very_many_other_tags_do_not_take_the_protection_from_a_tag() {
+async fn many_other_tags_do_not_remove_the_protection_of_a_tag() {
     let mut world = world("", REFUSE).await;
     let older = push_signed_at(&world, "old", "older", NOW);
     let newer = push_signed_at(&world, "v1", "newer", NOW + 60);
     world.pull("v1").await.serves(&newer);
     world.stop().await;
-    // As many pulls would take too long here.
+    // So many pulls would take too long.
     let memory = TagHistory::open(&world.store()).unwrap();
     let needs: Needs = Arc::new(|_: &Registry, _: &Repository, _: &Tag| Need::Required);
     let (registry, repository) = (REGISTRY.parse().unwrap(), app());
@@ -172,9 +172,9 @@ async fn very_many_other_tags_do_not_take_the_protection_from_a_tag() {
 }
 
 /// 9990-01-01T00:00:00Z.
-const FAR_AHEAD: i64 = 253_086_768_000;
+const FAR_FUTURE: i64 = 253_086_768_000;
 
-/// A gate that asks notation, whose signers state when they signed.
+/// A gate with a notation anchor. Its signers state the signing time.
 async fn stated(level: &str) -> World {
     let rule = rule(&format!("require = [\"platform\"]\n{REFUSE}"));
     World::of(setup(&[platform(&format!("level = {level:?}")), rule])).await
@@ -186,11 +186,11 @@ fn sign_stating(world: &World, manifest: &[u8], at: i64) {
 }
 
 #[tokio::test]
-async fn a_signing_time_far_ahead_does_not_make_every_later_image_a_rollback() {
+async fn a_signing_time_far_in_the_future_does_not_make_every_later_image_a_rollback() {
     for level in ["strict", "permissive"] {
         let world = stated(level).await;
         let poison = world.push("v1", "one");
-        sign_stating(&world, &poison, FAR_AHEAD);
+        sign_stating(&world, &poison, FAR_FUTURE);
         world.pull("v1").await.is_refused("signature_invalid");
         let why = world.why("v1").await.to_text();
         assert!(why.contains("signing_time: the signature says that it was made at 9990"), "{why}");
@@ -198,7 +198,7 @@ async fn a_signing_time_far_ahead_does_not_make_every_later_image_a_rollback() {
         sign_stating(&world, &good, NOW);
         world.pass(REFRESH);
         world.pull("v1").await.serves(&good);
-        // Another signature, with a time that has come, counts.
+        // Another signature with a plausible time counts.
         sign_stating(&world, &poison, NOW + 60);
         world.put_tag("v1", &poison);
         world.pass(REFRESH);
@@ -206,9 +206,9 @@ async fn a_signing_time_far_ahead_does_not_make_every_later_image_a_rollback() {
     }
 }
 
-/// The clock of a signer may be a little fast; what is remembered is never ahead of the gate's.
+/// The clock of a signer may be slightly fast. The recorded time is never ahead of the gate's clock.
 #[tokio::test]
-async fn a_signing_time_a_little_ahead_is_remembered_as_now() {
+async fn a_signing_time_slightly_in_the_future_is_recorded_as_now() {
     let (world, now) = (stated("strict").await, NOW + HOUR);
     let first = world.push("v1", "one");
     sign_stating(&world, &first, now + 240);
