@@ -1,4 +1,4 @@
-//! The configuration: the sections that each module reads for itself, composed and cross-checked.
+//! The configuration: combines the sections that each module reads, and checks them against each other.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,21 +15,21 @@ use crate::store;
 use crate::toml_reader::{Document, FileStamps, Problems, Section, WatchedFiles};
 use crate::trust::{self, Scheme};
 
-/// The longest name of an anchor: it is a folder's name in the store, too.
+/// The longest name of an anchor, which is also a folder name in the store.
 const MAX_NAME: usize = 64;
-/// The most names that one message proposes.
+/// The most names that one message suggests.
 const MAX_TOLD: usize = 5;
 
-/// Everything that an operator says.
+/// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub server: server::Config,
-    /// The listener for clients that use the gate as a mirror, if there is one.
+    /// The listener for clients that use the gate as a mirror, if any.
     pub mirror: Option<server::Mirror>,
-    /// Where the admin listener is, if there is one.
+    /// The address of the admin listener, if any.
     pub admin: Option<SocketAddr>,
     pub store: store::Config,
-    /// The file that decisions are written to, if there is one.
+    /// The audit file, if any.
     pub audit: Option<audit::Config>,
     pub upstreams: Vec<registry_client::Config>,
     pub anchors: Vec<trust::Config>,
@@ -37,26 +37,26 @@ pub struct Config {
     /// Who may pull.
     pub clients: access::Config,
     pub file: PathBuf,
-    /// The file itself, and those that it names.
+    /// The file itself and the files that it names.
     pub files: WatchedFiles,
-    /// What was there just before it was read; nothing where it was not read from a file.
+    /// The state of the files just before they were read; empty if the configuration was not read from a file.
     pub seen: FileStamps,
 }
 
-/// How often files are read whose names are not known before.
+/// How many attempts are made to read the configuration if the files that it names are not known in advance.
 const READINGS: usize = 3;
 
-/// A configuration as it was read, or what is wrong with it.
+/// The result of reading a configuration.
 pub struct Reading {
     pub config: Result<Config, Problems>,
     pub files: WatchedFiles,
-    /// What was there just before it was read: what has changed since is not in it.
+    /// The state of the files just before they were read; later changes are not included.
     pub seen: FileStamps,
 }
 
 impl Reading {
-    /// Reads the configuration in `file`, of which it is expected that it names `files`. If it names others, it is
-    /// read once more: what was there before is not known of them. Blocks.
+    /// Reads the configuration in `file`, which is expected to name `files`. If it names others, it is read once more,
+    /// because their earlier state is unknown. Blocks.
     pub fn of(file: &Path, mut files: WatchedFiles) -> Self {
         let mut left = READINGS;
         loop {
@@ -78,7 +78,7 @@ impl Reading {
 }
 
 impl Config {
-    /// Reads the file; every error in it is told at once.
+    /// Reads the file, and reports all of its errors at once.
     pub fn load(file: &Path) -> Result<Self, Problems> {
         Reading::of(file, WatchedFiles::of(file)).config
     }
@@ -129,7 +129,7 @@ impl Config {
 }
 
 impl Config {
-    /// The keys that say something else in `other`, and are read only at start.
+    /// The keys that differ from `other` and are read only at start.
     pub fn differs_at_start(&self, other: &Self) -> impl Iterator<Item = &'static str> {
         let (one, two) = (&self.server, &other.server);
         let keys = [
@@ -147,12 +147,12 @@ impl Config {
 
 fn required<'a>(top: &Section<'a>, key: &'static str) -> Option<Section<'a>> {
     if !top.has(key) {
-        top.wrong("", format!("the table [{key}] must be given"));
+        top.wrong("", format!("the table [{key}] is required"));
     }
     top.section(key)
 }
 
-/// Each listener has a port of its own; port 0 is another one each time.
+/// Checks that each listener has its own port. Port 0 is exempt, because it means any free port.
 fn listeners(
     top: &Section<'_>,
     server: Option<&server::Config>,
@@ -171,14 +171,14 @@ fn listeners(
             listen.port() == other.1.port() && (any || listen.ip() == other.1.ip())
         };
         if let Some((other, at)) = taken.iter().find(meets) {
-            let message = format!("{listen} meets {at} of [{other}]: take another port");
+            let message = format!("{listen} conflicts with {at} in [{other}]");
             top.wrong(table, message);
         }
         taken.push((table, listen));
     }
 }
 
-/// Who may pull: to be said where others than this machine can connect.
+/// Checks that the configuration sets who may pull if other machines can connect.
 fn clients(
     top: &Section<'_>,
     server: Option<&server::Config>,
@@ -201,17 +201,17 @@ fn clients(
             && !secure
         {
             let message =
-                format!("it needs TLS: `tls_cert` and `tls_key` of the listener {listen}");
+                format!("needs TLS: set `tls_cert` and `tls_key` of the listener {listen}");
             section.wrong("tls_client_ca", message);
         }
     }
     config
 }
 
-/// The upstreams, and the name of each, known even where the rest of it is wrong.
+/// The upstreams, and the name of each, which is known even if other keys are wrong.
 fn upstreams(top: &Section<'_>) -> (Vec<registry_client::Config>, Vec<String>) {
     if !top.has("upstream") {
-        top.wrong("", "at least one [[upstream]] must be given");
+        top.wrong("", "at least one [[upstream]] is required");
     }
     let (mut upstreams, mut registries) = (Vec::new(), Vec::new());
     let mut default = false;
@@ -219,13 +219,13 @@ fn upstreams(top: &Section<'_>) -> (Vec<registry_client::Config>, Vec<String>) {
         upstreams.extend(registry_client::Config::read(&section));
         if let Some(registry) = section.text("registry") {
             if registries.contains(&registry) {
-                section.wrong("registry", format!("{registry} has an [[upstream]] already"));
+                section.wrong("registry", format!("{registry} already has an [[upstream]]"));
             }
             registries.push(registry);
         }
         if section.flag("default").unwrap_or(false) {
             if default {
-                section.wrong("default", "another [[upstream]] is the default already");
+                section.wrong("default", "another [[upstream]] is already the default");
             }
             default = true;
         }
@@ -239,18 +239,18 @@ fn anchors(top: &Section<'_>) -> (Vec<trust::Config>, AnchorNames) {
     for section in top.sections("anchor") {
         let name = section.required::<String>("name");
         let scheme = section.required::<String>("scheme");
-        // The name is known even where the rest is wrong, so that rules that use it are not, too.
+        // The name is known even if other keys are wrong, so that rules that use it get no error of their own.
         let known = scheme.as_deref().and_then(Scheme::parse);
         let shared: Option<Arc<str>> = name.map(|name| {
             if !is_name(&name) {
                 let expected =
                     "1 to 64 of a-z, 0-9, `-`, `_` and `.`, beginning with a letter or digit";
-                section.wrong("name", format!("{name:?} is no anchor's name: {expected}"));
+                section.wrong("name", format!("{name:?} is not a valid anchor name: {expected}"));
             }
             let shared: Arc<str> = Arc::from(name.as_str());
             let listed = (shared.clone(), known.unwrap_or(Scheme::NotaryV1));
             if names.insert(name, listed).is_some() {
-                section.wrong("name", format!("another [[anchor]] is called {shared:?} already"));
+                section.wrong("name", format!("another [[anchor]] is already named {shared:?}"));
             }
             shared
         });
@@ -259,7 +259,7 @@ fn anchors(top: &Section<'_>) -> (Vec<trust::Config>, AnchorNames) {
             (Some(scheme), _) => anchors.extend(trust::Config::read(scheme, &section, name)),
             (None, Some(other)) => {
                 let schemes = Scheme::ALL.map(|scheme| format!("\"{scheme}\"")).join(", ");
-                section.wrong("scheme", format!("{other:?} is none of {schemes}"));
+                section.wrong("scheme", format!("{other:?} is not one of {schemes}"));
             }
             (None, None) => {}
         }
@@ -274,8 +274,8 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|b| word(b) || matches!(b, b'-' | b'_' | b'.'))
 }
 
-/// A rule that enforces asks for a signer: an anchor of notation that accepts signatures by anyone is for rules
-/// that audit.
+/// Checks that a rule that enforces has no notation anchor that accepts signatures by anyone; such an anchor is only
+/// for audit rules.
 fn asks_for_someone(rule: &Section<'_>, anchors: &[trust::Config]) {
     if rule.text("mode").is_some_and(|mode| mode != "enforce") {
         return;
@@ -305,7 +305,7 @@ fn asks_for_someone(rule: &Section<'_>, anchors: &[trust::Config]) {
     }
 }
 
-/// A rule for images of a registry that no upstream is for can never match: a slip, most likely.
+/// Checks that some upstream has the registry of a rule's images; otherwise the rule can never match.
 fn of_some_upstream(rule: &Section<'_>, registries: &[String]) {
     for image in rule.texts("images").unwrap_or_default() {
         let Some((registry, _)) = image.split_once('/') else { continue };
@@ -316,7 +316,7 @@ fn of_some_upstream(rule: &Section<'_>, registries: &[String]) {
                     format!("; images of Docker Hub are named {DOCKER_HUB}/…")
                 }
                 none if none.is_empty() => String::new(),
-                some => format!("; a pattern begins with the registry of one, such as {some}"),
+                some => format!("; a pattern begins with a configured registry, such as {some}"),
             };
             let message =
                 format!("{image:?}: no [[upstream]] has the registry {registry:?}{begins}");

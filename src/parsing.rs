@@ -1,5 +1,5 @@
-//! Where large texts are parsed: not on the threads that serve clients, few at a time, and within one
-//! budget of memory for the whole process. Knows no format; callers say how much memory a parse takes.
+//! Parses large texts: not on the threads that serve clients, few at a time, and within one memory budget for the
+//! process. Knows no format; callers state how much memory a parse takes.
 
 use std::sync::LazyLock;
 
@@ -7,19 +7,19 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::queue_time::queued;
 
-/// The longest text in bytes that is parsed in place: that takes about a millisecond.
+/// The longest text in bytes that is parsed in place, which takes about a millisecond.
 pub const MAX_IN_PLACE: usize = 64 << 10;
-/// How much memory all parses together may take, in bytes. A parse that could take more waits until it
-/// has the whole budget for itself.
+/// How much memory all parses together may take, in bytes. A parse that could take more waits until it has the whole
+/// budget to itself.
 pub const MAX_MEMORY: usize = 64 << 20;
-/// The most parses at once, where the machine has the processors.
+/// The most parses at once, if the machine has enough processors.
 const MAX_PARSES: usize = 4;
-/// The unit of the budget in bytes: a semaphore counts in `u32`.
+/// The unit of the budget in bytes, because a semaphore counts in `u32`.
 const UNIT: usize = 1 << 10;
 
 static BUDGET: LazyLock<Budget> = LazyLock::new(|| {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    // Half of the processors, so that clients are served while others parse.
+    // Half of the processors, so that clients are served during parses.
     Budget::new(MAX_MEMORY, (processors / 2).clamp(1, MAX_PARSES))
 });
 
@@ -28,7 +28,7 @@ struct Budget {
     places: Semaphore,
 }
 
-/// The right to parse one large text.
+/// The permission to parse one large text.
 #[derive(Debug)]
 pub struct Turn<'a> {
     _memory: Option<SemaphorePermit<'a>>,
@@ -36,7 +36,7 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'static> {
-    /// Waits for its turn to take `memory` bytes.
+    /// Waits for permission to use `memory` bytes.
     pub async fn wait(memory: usize) -> Self {
         queued(BUDGET.turn(memory)).await
     }
@@ -50,14 +50,14 @@ impl Budget {
     async fn turn(&self, memory: usize) -> Turn<'_> {
         let units = memory.min(MAX_MEMORY).div_ceil(UNIT);
         let memory = self.memory.acquire_many(u32::try_from(units).unwrap_or(u32::MAX)).await;
-        // Nobody closes these semaphores.
+        // These semaphores are never closed.
         Turn { _memory: memory.ok(), _place: self.places.acquire().await.ok() }
     }
 }
 
-/// What `parse` gives for a text of `length` bytes. It allocates at most `memory` bytes while it runs.
-/// A large text waits for its turn; if the caller stops waiting, a parse that began goes on and keeps
-/// its turn to the end.
+/// Returns the result of `parse` for a text of `length` bytes; `parse` allocates at most `memory` bytes. A large text
+/// waits for its turn. If the caller stops waiting, a parse that has started continues and keeps its turn until it
+/// ends.
 pub async fn run<T, F>(length: usize, memory: usize, parse: F) -> T
 where
     T: Send + 'static,
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn parses_at_once_stay_within_the_budget() {
+    async fn concurrent_parses_stay_within_the_budget() {
         let budget = Budget::new(MAX_MEMORY, 4);
         let half = MAX_MEMORY / 2;
         let (one, two) = (budget.turn(half).await, budget.turn(half).await);
@@ -105,7 +105,7 @@ mod tests {
         drop(one);
         let three = budget.turn(half).now_or_never().unwrap();
         drop((two, three));
-        // More than there is: it has all of it for itself, and does not wait forever.
+        // More than the whole budget: it gets all of it, and does not wait forever.
         let all = budget.turn(usize::MAX).now_or_never().unwrap();
         assert!(budget.turn(1).now_or_never().is_none());
         drop(all);
@@ -115,14 +115,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_serves_clients_goes_on_while_a_large_text_is_parsed() {
+    async fn clients_are_served_while_a_large_text_is_parsed() {
         let (started, begun) = std::sync::mpsc::channel();
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let parse = tokio::spawn(run(MAX_IN_PLACE + 1, 1, move || {
             started.send(()).unwrap();
             ended.recv().unwrap();
         }));
-        // On this one thread, other tasks run while the parse waits for us.
+        // On this single thread, other tasks run while the test awaits the parse.
         while begun.try_recv().is_err() {
             tokio::task::yield_now().await;
         }

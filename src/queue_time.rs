@@ -1,5 +1,5 @@
-//! How long a server is waited for. Time that a task spends in the gate's own queues is measured apart, because
-//! it says nothing about the server. Covers only waits in the task itself, not in tasks that it spawns.
+//! Limits how long to wait for a server. Time that a task spends in the gate's own queues is measured separately,
+//! because it says nothing about the server. Covers waits in the task itself, not in tasks that it spawns.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 /// How long work may spend in the gate's own queues, in total, before [`within`] ends it.
 pub const MAX_QUEUED: Duration = Duration::from_secs(2);
-/// How often the measure is looked at.
+/// How often the times are checked.
 const LOOK: Duration = Duration::from_millis(100);
 
 tokio::task_local! {
@@ -18,15 +18,15 @@ tokio::task_local! {
 /// Why work did not end in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unanswered {
-    /// The servers were asked for the whole time.
+    /// The servers did not answer in time.
     Silent,
     /// The work was in the gate's own queues for [`MAX_QUEUED`].
     Queued,
 }
 
-/// The time of one piece of work, divided.
+/// The time of one piece of work, in queues and waiting for servers.
 struct Measure {
-    /// Waits in a queue that are in progress.
+    /// The number of queue waits in progress.
     waits: usize,
     /// The time up to which `queued` and `asked` are counted.
     counted: Instant,
@@ -35,7 +35,7 @@ struct Measure {
 }
 
 impl Measure {
-    /// Counts the time until now. Where the work waits in a queue and asks a server at once, it is queued.
+    /// Counts the time until now. Work that waits in a queue and for a server at the same time counts as queued.
     fn count(&mut self) {
         let now = Instant::now();
         let passed = now.duration_since(self.counted);
@@ -88,8 +88,8 @@ pub async fn queued<T>(wait: impl Future<Output = T>) -> T {
     wait.await
 }
 
-/// What `work` gives, if servers answer it within `limit`. Time in the gate's own queues does not count towards
-/// `limit`, and ends the work after [`MAX_QUEUED`].
+/// Returns the result of `work`, if servers answer it within `limit`. Time in the gate's own queues does not count
+/// towards `limit`, but ends the work after [`MAX_QUEUED`].
 pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Unanswered> {
     let (counted, none) = (Instant::now(), Duration::ZERO);
     let measure = Measure { waits: 0, counted, queued: none, asked: none };
@@ -112,7 +112,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn only_time_outside_the_queues_is_silence() {
+    async fn only_time_outside_the_queues_counts_as_silence() {
         let begun = Instant::now();
         let work = async {
             queued(tokio::time::sleep(SECOND)).await;
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_that_stays_in_a_queue_ends_soon_and_is_no_silence() {
+    async fn work_that_stays_in_a_queue_ends_soon_and_is_not_silence() {
         let begun = Instant::now();
         let work = queued(pending::<()>());
         assert_eq!(within(5 * SECOND, work).await, Err(Unanswered::Queued));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_that_is_done_in_time_gives_its_result() {
+    async fn work_that_finishes_in_time_returns_its_result() {
         assert_eq!(within(SECOND, queued(async { 1 })).await, Ok(1));
     }
 }

@@ -1,11 +1,11 @@
-//! On whose behalf work is done, so that limits can be shared fairly between clients.
+//! The client for which work is done, so that limits can be shared fairly between clients.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The bits of an IPv6 address that name a network: one client usually has all addresses of a /64.
+/// The bits of an IPv6 address that identify a network; one client usually has a whole /64.
 const NETWORK: u128 = u128::MAX << 64;
 
-/// Who waits for a piece of work. Clients behind one proxy or NAT share one address, and its limits.
+/// The client that waits for a piece of work. Clients behind one proxy or NAT share an address and its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Requester {
     /// A connection of a client.

@@ -1,29 +1,29 @@
-//! What the service manager is told of this process, where one asked to be told (`sd_notify`): that it
-//! is ready, reads its configuration again, or stops. Elsewhere nothing is said, and nothing is wrong.
+//! Notifies the service manager (`sd_notify`), if there is one, that the process is ready, reloads its configuration,
+//! or stops.
 
 use sd_notify::NotifyState;
 
-/// The gate accepts connections, at first or after a reload; `status` is what `systemctl status` shows.
+/// The gate accepts connections, at start or after a reload; `status` is what `systemctl status` shows.
 pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The configuration is being read again, until [`ready`] is called.
+/// The configuration is being reloaded, until [`ready`] is called.
 pub fn reloading() {
-    // Asked for by `Type=notify-reload` alone.
+    // Required only by `Type=notify-reload`.
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(_) => tell(&[NotifyState::Reloading]),
     }
 }
 
-/// New connections are refused, and started answers finish.
+/// The gate refuses new connections and finishes responses in progress.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the service manager could not be told: look at NOTIFY_SOCKET");
+        tracing::warn!(%error, "cannot notify the service manager: check NOTIFY_SOCKET");
     }
 }

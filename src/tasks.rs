@@ -1,8 +1,7 @@
-//! The long-lived tasks of a process that serves. None of them ends unnoticed before the process does: one
-//! that can begin anew is started again and counted, and any other ends the process. Knows nothing of what
-//! they do.
+//! The long-lived tasks of a process that serves. No task ends unnoticed: a task that can be restarted safely is
+//! restarted and counted; if any other ends, the process ends. Knows nothing of what the tasks do.
 //!
-//! The thread that writes the log is not among them: it starts itself again (`telemetry`).
+//! The thread that writes the log is not one of them: it restarts itself (`telemetry`).
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -22,10 +21,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::telemetry;
 
-/// How long after its end a task is started again.
+/// How long after a task ended it is restarted.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Every task that runs for as long as the process serves.
+/// Every task that runs as long as the process serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Accepts connections of clients.
@@ -34,29 +33,29 @@ pub enum Task {
     MirrorListener,
     /// Accepts connections to the admin listener.
     AdminListener,
-    /// Looks for a new certificate of the public listener.
+    /// Reloads the certificate of the public listener when it changes.
     ClientCertificate,
-    /// The same for the mirror's.
+    /// The same for the mirror listener.
     MirrorCertificate,
     /// Refreshes trust data before it expires.
     TrustRefresh,
-    /// Looks for new exemptions, and for those that have ended.
+    /// Checks for new and ended exemptions.
     Exemptions,
-    /// Writes what waits, scrubs and sweeps the store.
+    /// Writes pending changes of the store, scrubs and sweeps it.
     StoreUpkeep,
-    /// Looks whether the store's folder is still this process's.
+    /// Checks that this process still owns the store's folder.
     StoreFolder,
     /// Writes the audit file. A thread.
     AuditFile,
-    /// Writes the history of tags. A thread; if it dies, the process ends, since only a start reads all of the
-    /// history again.
+    /// Writes the history of tags. A thread; if it dies, the process ends, because only a start reads the whole history
+    /// again.
     TagHistory,
-    /// Reads a changed configuration. If it dies, the process ends: it may have been in the middle of a reload.
+    /// Reloads a changed configuration. If it dies, the process ends, because a reload may be half done.
     Reload,
 }
 
 impl Task {
-    /// All of them, in the order of their declaration.
+    /// All tasks, in the order of their declaration.
     pub const ALL: [Self; 12] = [
         Self::ClientListener,
         Self::MirrorListener,
@@ -72,7 +71,7 @@ impl Task {
         Self::Reload,
     ];
 
-    /// As in logs and metrics.
+    /// The name in logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ClientListener => "client_listener",
@@ -96,7 +95,7 @@ struct Labels {
     task: &'static str,
 }
 
-/// Watches over the tasks of one process. The clones are one.
+/// Supervises the tasks of one process. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     shared: Arc<Shared>,
@@ -109,7 +108,7 @@ struct Shared {
     faults: [Fault; Task::ALL.len()],
 }
 
-/// What a test wants of a task.
+/// A fault that a test injects into a task.
 #[derive(Debug, Default)]
 struct Fault {
     due: AtomicBool,
@@ -126,18 +125,18 @@ impl Default for Supervisor {
 }
 
 impl Supervisor {
-    /// One that counts in `registry`.
+    /// A supervisor that counts restarts in `registry`.
     pub fn registered(registry: &mut Registry) -> Self {
         let supervisor = Self::default();
         registry.register(
             "countersign_task_restarts",
-            "Long-lived tasks that ended unexpectedly and were started again",
+            "Long-lived tasks that ended unexpectedly and were restarted",
             supervisor.shared.restarts.clone(),
         );
         supervisor
     }
 
-    /// Runs what `make` gives among `tasks` until `shutdown`, and what it gives then whenever that ends.
+    /// Runs the future that `make` returns among `tasks` until `shutdown`, and calls `make` again whenever it ends.
     pub fn restarting<F>(
         &self,
         task: Task,
@@ -175,13 +174,13 @@ impl Supervisor {
             };
             let why = supervisor.run(task, ended).await;
             if !shutdown.is_cancelled() {
-                tracing::error!(task = task.name(), why, "a task ended that must not end");
+                tracing::error!(task = task.name(), why, "an essential task ended");
                 supervisor.shared.failed.send_replace(Some(task));
             }
         });
     }
 
-    /// Runs `run` on this thread until it returns, and again if it panics.
+    /// Runs `run` on this thread until it returns; runs it again after a panic.
     pub fn run_thread(&self, task: Task, mut run: impl FnMut()) {
         while let Err(panic) = catch_unwind(AssertUnwindSafe(&mut run)) {
             self.restarts(task, &reason(&*panic));
@@ -189,7 +188,7 @@ impl Supervisor {
         }
     }
 
-    /// Waits until a task has ended that must not end, and that cannot be started again.
+    /// Waits until a task ends that must not end and cannot be restarted; returns it.
     pub async fn failed(&self) -> Task {
         let mut failed = self.shared.failed.subscribe();
         loop {
@@ -216,7 +215,7 @@ impl Supervisor {
         self.shared.faults[task as usize].hangs.store(hangs, Ordering::Release);
     }
 
-    /// Where a thread panics or hangs if a test wants that.
+    /// Where a thread panics or hangs if a test injected that.
     pub fn check(&self, task: Task) {
         let fault = &self.shared.faults[task as usize];
         if fault.due.swap(false, Ordering::AcqRel) {
@@ -227,7 +226,7 @@ impl Supervisor {
         }
     }
 
-    /// Why `future` has ended.
+    /// Runs `future`, and returns why it ended.
     async fn run(&self, task: Task, future: impl Future<Output = ()>) -> String {
         let killed = async {
             self.shared.faults[task as usize].raised.notified().await;
@@ -247,12 +246,12 @@ impl Supervisor {
 
     fn restarts(&self, task: Task, why: &str) {
         let task = task.name();
-        tracing::error!(task, why, "a task ended unexpectedly and is started again");
+        tracing::error!(task, why, "a task ended unexpectedly; restarting it");
         self.shared.restarts.get_or_create(&Labels { task }).inc();
     }
 }
 
-/// What a task that a test kills dies of.
+/// The panic message of a task that a test kills.
 const KILLED: &str = "killed by a test";
 
 fn reason(panic: &(dyn Any + Send)) -> String {
@@ -266,14 +265,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_in_the_order_of_the_declaration() {
+    fn all_tasks_are_listed_in_the_order_of_their_declaration() {
         for (at, task) in Task::ALL.into_iter().enumerate() {
             assert_eq!(task as usize, at);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_returns_or_panics_is_started_again_and_counted() {
+    async fn a_task_that_returns_or_panics_is_restarted_and_counted() {
         let (supervisor, tasks, shutdown) =
             (Supervisor::default(), TaskTracker::new(), CancellationToken::new());
         let (runs, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
@@ -302,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_must_not_end_is_told_of_unless_the_process_ends() {
+    async fn an_essential_task_that_ends_is_reported_unless_the_process_ends() {
         let (supervisor, tasks) = (Supervisor::default(), TaskTracker::new());
         let ending = CancellationToken::new();
         ending.cancel();

@@ -1,7 +1,7 @@
-//! Texts that others wrote, and numbers, as people may see them. Knows nothing of who wrote them.
+//! Makes texts from others, and numbers, safe and readable for people. Knows nothing of their origin.
 
-/// Whether a letter is seen as what it is: neither an order to a terminal, nor the end of a line, nor one
-/// that turns the direction of what stands around it (Unicode, UAX #9).
+/// Whether a character is safe to show: not a control character, a line break, or a character that changes the
+/// direction of the text around it (Unicode, UAX #9).
 pub fn is_plain(letter: char) -> bool {
     let turns = matches!(
         letter,
@@ -10,12 +10,12 @@ pub fn is_plain(letter: char) -> bool {
     !turns && !letter.is_control()
 }
 
-/// At most `most` letters of a text, in one line; `\u{fffd}` stands for each that is not plain.
+/// At most `most` characters of a text, in one line; `\u{fffd}` replaces each that is not plain.
 pub fn shown(text: &str, most: usize) -> String {
     text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).take(most).collect()
 }
 
-/// A text of many lines, with what is not plain written as JSON and TOML write it in a text: `\u001b`.
+/// A text of many lines, with characters that are not plain escaped as in JSON and TOML: `\u001b`.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -28,7 +28,7 @@ pub fn escaped(text: &str) -> String {
     escaped
 }
 
-/// A number with commas between its thousands.
+/// A number with commas as thousands separators.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -46,14 +46,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_one_line_of_letters_that_are_what_they_look_like() {
+    fn shown_text_is_one_line_of_plain_characters() {
         let text = "a\u{1b}[2J\n\u{202e}\u{9b}\u{2028}\u{61c}ö";
         assert_eq!(shown(text, 99), "a\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}ö");
         assert_eq!(shown(text, 2), "a\u{fffd}");
     }
 
     #[test]
-    fn what_is_escaped_is_the_same_to_a_program() {
+    fn escaped_text_is_the_same_to_a_program() {
         let said = "\u{9b}2J\u{202e}\u{7f} ö";
         let json = serde_json::to_string_pretty(&[said]).unwrap();
         assert!(json.contains('\u{9b}'));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_by_their_thousands() {
+    fn numbers_have_thousands_separators() {
         let all = [0, 14, 999, 1_000, 10_000, 1_234_567].map(grouped);
         assert_eq!(all, ["0", "14", "999", "1,000", "10,000", "1,234,567"]);
     }

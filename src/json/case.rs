@@ -1,8 +1,8 @@
-//! Names that differ only in case. Folds case at least as far as Go's decoder, which takes `K` (the
-//! Kelvin sign) for `k` and `ſ` for `s`.
+//! Names that differ only in case. Folds at least what Go's decoder folds, which treats `K` (the Kelvin sign) as `k`
+//! and `ſ` as `s`.
 
-/// Whether `name` is not one of `known`, but is read as one of them by a reader that ignores case. The
-/// names in `known` are ASCII. Looks at no more of `name` than the longest of them has.
+/// Whether `name` is not in `known`, but equals one of them if case is ignored. The names in `known` are ASCII. Reads
+/// no more of `name` than the longest of them has.
 pub(super) fn is_miscased(name: &str, known: &[&str]) -> bool {
     if known.contains(&name) {
         return false;
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_go_would_read_as_a_known_one_is_miscased() {
+    fn a_name_that_go_treats_as_a_known_one_is_miscased() {
         let known = ["size", "mediaType", "links"];
         for name in ["Size", "ſize", "mediatype", "MEDIATYPE", "lin\u{212a}s", "\u{17f}I\u{7a}E"] {
             assert!(is_miscased(name, &known), "{name}");

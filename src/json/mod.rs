@@ -1,12 +1,11 @@
-//! Strict JSON: no duplicate members, bounded depth, UTF-8 only, no data after the value. A text that
-//! two parsers could read differently is refused, so that nothing is verified as one thing and used as
-//! another. Knows no format that is written in JSON.
+//! Strict JSON: no duplicate members, bounded depth, UTF-8 only, no data after the value. A text that two parsers
+//! could read differently is an error, so that content is not verified as one thing and used as another. Knows no
+//! format that is written in JSON.
 //!
 //! # Memory
 //!
-//! A [`Document`] is two allocations, whatever the text: its strings, and one node of 12 bytes for each
-//! value and each member name. [`most_memory`] is the upper bound, so that callers can reserve memory
-//! before they parse.
+//! A [`Document`] has two allocations: its strings, and one node of 12 bytes for each value and each member name.
+//! [`most_memory`] is the upper bound, so that callers can reserve memory before they parse.
 
 mod case;
 mod parse;
@@ -24,8 +23,8 @@ pub const MAX_VALUES: usize = 1_500_000;
 /// The longest text in bytes.
 pub const MAX_TEXT: usize = 64 << 20;
 
-/// The largest magnitude at which every integer has an exact double: 2^53 - 1. Beyond it, readers
-/// that use doubles see another number than we do.
+/// The largest magnitude at which every integer is an exact double: 2^53 - 1. Beyond it, readers that use doubles see
+/// another number.
 pub const MAX_INTEGER: i64 = (1 << 53) - 1;
 
 /// A parsed text. It owns its strings and does not borrow the text.
@@ -41,14 +40,14 @@ pub struct Document {
 enum Node {
     Null,
     Bool(bool),
-    /// An `i64` in native byte order: as bytes, so that a node has 12 bytes and not 16.
+    /// An `i64` in native byte order: as bytes, so that a node takes 12 bytes, not 16.
     Integer([u8; 8]),
     Real,
     String {
         start: u32,
         length: u32,
     },
-    /// `extent` is the number of nodes that the content has.
+    /// `extent` is the number of nodes in the content.
     Array {
         count: u32,
         extent: u32,
@@ -76,7 +75,7 @@ pub enum Value<'a> {
 #[derive(Clone, Copy)]
 pub struct Array<'a>(Children<'a>);
 
-/// The members of an object, in the order of the text. No name occurs twice.
+/// The members of an object, in the order of the text. Names are unique.
 #[derive(Clone, Copy)]
 pub struct Object<'a>(Children<'a>);
 
@@ -91,12 +90,12 @@ struct Children<'a> {
 }
 
 impl Document {
-    /// Parses `text`, which must be one value of at most [`MAX_VALUES`] and nothing else.
+    /// Parses `text`, which must be exactly one value and contain at most [`MAX_VALUES`] values.
     pub fn parse(text: &[u8]) -> Result<Self, InvalidJson> {
         Self::parse_within(text, MAX_VALUES)
     }
 
-    /// Parses `text`, which must be one value and hold at most `most` values.
+    /// Parses `text`, which must be exactly one value and contain at most `most` values.
     pub fn parse_within(text: &[u8], most: usize) -> Result<Self, InvalidJson> {
         parse::parse(text, most)
     }

@@ -1,4 +1,4 @@
-//! From text to nodes. serde_json reads the text; what is stricter here is checked as it reads.
+//! Parses text into nodes. serde_json parses the text; the stricter rules are checked along the way.
 
 use std::fmt;
 
@@ -12,15 +12,15 @@ use super::{Document, MAX_DEPTH, MAX_INTEGER, MAX_TEXT, Node};
 #[error("not strict JSON: {0}")]
 pub struct InvalidJson(#[from] serde_json::Error);
 
-/// The most bytes that [`Document::parse_within`] allocates for a text of `length` bytes that may hold
-/// `most` values: its strings, its nodes, and the names of objects that are not closed yet.
+/// The most bytes that [`Document::parse_within`] allocates for a text of `length` bytes with at most `most` values:
+/// strings, nodes, and the names in objects that are still open.
 pub const fn most_memory(length: usize, most: usize) -> usize {
     let nodes = most_nodes(length, most);
     length + nodes * size_of::<Node>() + (nodes / 2 + 1) * size_of::<u32>()
 }
 
-/// Every node but the first has its own `,`, `:`, `[` or `{` before it and a byte of its own or a
-/// bracket that closes it, so two bytes make at most one node; and each value has at most one name.
+/// Every node except the first has its own `,`, `:`, `[` or `{` before it, and a byte of its own or a closing
+/// bracket. So two bytes make at most one node. Each value has at most one name.
 const fn most_nodes(length: usize, most: usize) -> usize {
     let (by_length, by_values) = (length / 2 + 1, most.saturating_mul(2));
     if by_length < by_values { by_length } else { by_values }
@@ -34,7 +34,7 @@ pub(super) fn parse(text: &[u8], most: usize) -> Result<Document, InvalidJson> {
     let marks = text.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
     let nodes = (marks + 1).min(most_nodes(text.len(), most));
     let mut builder = Builder {
-        // Reserved at once, so that nothing is copied and no second allocation stays behind.
+        // Reserved at once, to avoid copies and a second allocation.
         document: Document {
             strings: String::with_capacity(text.len()),
             nodes: Vec::with_capacity(nodes),
@@ -50,9 +50,9 @@ pub(super) fn parse(text: &[u8], most: usize) -> Result<Document, InvalidJson> {
 
 struct Builder {
     document: Document,
-    /// The nodes of the names in objects that are not closed yet.
+    /// The nodes of the names in objects that are still open.
     names: Vec<u32>,
-    /// How many more values there may be.
+    /// How many more values are allowed.
     left: usize,
 }
 
@@ -98,7 +98,7 @@ impl<'de> DeserializeSeed<'de> for Nested<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let Some(left) = self.builder.left.checked_sub(1) else {
-            return Err(D::Error::custom("it holds too many values"));
+            return Err(D::Error::custom("it contains too many values"));
         };
         self.builder.left = left;
         deserializer.deserialize_any(self)

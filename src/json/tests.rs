@@ -18,7 +18,7 @@ fn values_are_read() {
 }
 
 #[test]
-fn a_member_that_stands_twice_is_refused_at_every_level_and_however_it_is_spelt() {
+fn a_duplicate_member_is_an_error_at_every_level_and_in_every_spelling() {
     for text in [
         r#"{"a":1,"a":1}"#,
         r#"{"x":{"a":1,"b":2,"a":3}}"#,
@@ -46,7 +46,7 @@ fn the_number_of_values_is_bounded() {
 }
 
 #[test]
-fn what_is_no_json_is_refused() {
+fn text_that_is_not_json_is_an_error() {
     for text in [
         "",
         " ",
@@ -74,7 +74,7 @@ fn what_is_no_json_is_refused() {
 }
 
 #[test]
-fn numbers_that_readers_disagree_about_are_no_integers() {
+fn numbers_that_readers_disagree_about_are_not_integers() {
     for text in
         ["1.0", "1e3", "9007199254740992", "-9007199254740992", "18446744073709551616", "1.5"]
     {
@@ -130,7 +130,7 @@ fn memory_is_a_small_multiple_of_the_text_and_within_the_bound() {
 }
 
 #[test]
-fn the_memory_that_is_reserved_is_never_exceeded() {
+fn the_reserved_memory_is_never_exceeded() {
     for text in ["0", "[]", "{}", "[0]", "[0,0]", r#"{"":0}"#, r#"[{"":[]}]"#, "\"\"", " [ ] "] {
         let document = Document::parse(text.as_bytes()).unwrap();
         let most = most_memory(text.len(), MAX_VALUES);

@@ -1,6 +1,5 @@
-//! The way to standard error of a process that serves: no caller waits for it, and it never fails. Events go
-//! into a buffer of limited size, and one thread writes them. An event that finds no room, or that cannot be
-//! written, is lost and counted.
+//! Standard error for a process that serves: logging never blocks and never fails. Events go into a bounded buffer,
+//! and one thread writes them. An event that does not fit, or cannot be written, is lost and counted.
 
 use std::io::{self, ErrorKind, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,12 +10,12 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How many bytes of events may wait, at most; a single event may be longer.
+/// The size of the buffer in bytes; a single event may be longer.
 const ROOM: usize = 1 << 20;
-/// How long the thread waits if standard error is full and does not block.
+/// How long the thread waits if standard error is full and non-blocking.
 const FULL: Duration = Duration::from_millis(50);
 
-/// The sending end. The clones have one buffer.
+/// The sending end. Clones share one buffer.
 #[derive(Clone, Debug)]
 pub(super) struct Lossy {
     shared: Arc<Shared>,
@@ -38,18 +37,18 @@ struct Queue {
 }
 
 impl Lossy {
-    /// Starts the thread that writes to `to`. `lost` counts events.
+    /// Starts the thread that writes to `to`. `lost` counts lost events.
     pub(super) fn start(to: impl Write + Send + 'static, lost: Counter) -> io::Result<Self> {
         let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), lost });
         let mut writer = Writer { shared: shared.clone(), to, torn: false, reported: 0 };
         thread::Builder::new().name("log".to_owned()).spawn(move || {
-            // Reporting a loss runs the formatting of events, the only part that could panic.
+            // Reporting lost events runs the formatter, the only part that could panic.
             while catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {}
         })?;
         Ok(Self { shared })
     }
 
-    /// Hands over one event.
+    /// Queues one event.
     pub(super) fn push(&self, event: &[u8]) {
         let mut queue = self.shared.lock();
         if queue.ends || !queue.text.is_empty() && queue.text.len() + event.len() > ROOM {
@@ -65,7 +64,7 @@ impl Lossy {
         }
     }
 
-    /// Waits until everything is written, `limit` at most. Later events are lost.
+    /// Waits until everything is written, for at most `limit`. Later events are lost.
     pub(super) fn finish(&self, limit: Duration) {
         let mut queue = self.shared.lock();
         queue.ends = true;
@@ -84,14 +83,14 @@ impl Shared {
 struct Writer<W> {
     shared: Arc<Shared>,
     to: W,
-    /// The last line that was written has no end.
+    /// Whether the last line was written only in part.
     torn: bool,
-    /// How many lost events the log mentions.
+    /// How many lost events were already reported in the log.
     reported: u64,
 }
 
 impl<W: Write> Writer<W> {
-    /// Writes events until there are no more to come.
+    /// Writes events until the end.
     fn run(&mut self) {
         while let Some(text) = self.next() {
             let written = self.write(&text);
@@ -105,13 +104,13 @@ impl<W: Write> Writer<W> {
                 self.reported = all;
                 tracing::warn!(
                     lost,
-                    "log events were lost: standard error could not be written, or not fast enough"
+                    "log events were lost: writing to standard error failed or was too slow"
                 );
             }
         }
     }
 
-    /// What waits; `None` at the end.
+    /// The queued events; `None` at the end.
     fn next(&self) -> Option<Vec<u8>> {
         let idle = |queue: &mut Queue| queue.text.is_empty() && !queue.ends;
         let waited = self.shared.changed.wait_while(self.shared.lock(), idle);
@@ -123,7 +122,7 @@ impl<W: Write> Writer<W> {
         Some(std::mem::take(&mut queue.text))
     }
 
-    /// How many bytes of `text` were written.
+    /// Returns how many bytes of `text` were written.
     fn write(&mut self, text: &[u8]) -> usize {
         if self.torn && self.write_some(b"\n") == 1 {
             self.torn = false;
@@ -151,7 +150,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Takes one event, which its formatter writes at once.
+/// Receives one event, which the formatter writes in one call.
 pub(super) struct Pen<'a>(&'a Lossy);
 
 impl Write for Pen<'_> {
@@ -181,7 +180,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(30);
 
-    /// Hands on each write, and returns what the other side says to each.
+    /// Forwards each write, and returns the result that the test sends back.
     struct Scripted(Sender<Vec<u8>>, Receiver<io::Result<usize>>);
 
     impl Write for Scripted {
@@ -203,11 +202,11 @@ mod tests {
     }
 
     #[test]
-    fn a_full_buffer_loses_events_and_makes_no_caller_wait() {
+    fn a_full_buffer_loses_events_and_never_blocks() {
         let (lossy, written, answer, lost) = scripted();
         lossy.push(b"first\n");
         assert_eq!(written.recv().unwrap(), b"first\n");
-        // Nobody answers this write: nothing else leaves the buffer.
+        // The test does not answer this write, so the buffer is not emptied.
         let event = [&[b'x'; 1023][..], b"\n"].concat();
         for _ in 0..ROOM / 1024 + 7 {
             lossy.push(&event);
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_cannot_be_written_is_counted_and_the_next_begins_a_line() {
+    fn an_unwritten_event_is_counted_and_the_next_starts_a_new_line() {
         let (lossy, written, answer, lost) = scripted();
         lossy.push(b"first\n");
         written.recv().unwrap();
@@ -235,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_waits_for_what_is_left_but_only_within_its_limit() {
+    fn finish_waits_for_queued_events_within_its_limit() {
         let (lossy, written, answer, _) = scripted();
         lossy.push(b"last\n");
         lossy.finish(Duration::from_millis(1));

@@ -1,5 +1,5 @@
-//! Where log events go: to standard error, as text for people on a terminal and as one JSON object a
-//! line otherwise. Knows nothing of what is logged.
+//! Sends log events to standard error: as text on a terminal, otherwise as one JSON object per line. Knows nothing of
+//! what is logged.
 //!
 //! A process has one log, so this module keeps it in statics, as `tracing` does.
 
@@ -31,49 +31,49 @@ use crate::clock::Clock;
 
 /// The environment variable that filters events, such as `debug` or `info,countersign::audit=off`.
 const FILTER: &str = "RUST_LOG";
-/// How long [`Log`] waits for standard error at the end.
+/// How long [`Log`] waits for standard error at exit.
 const FINISH: Duration = Duration::from_secs(2);
 
-/// The events of this process that are not on standard error.
+/// The number of events that did not reach standard error.
 static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
-/// The way to standard error, if callers must not wait for it.
+/// The buffer before standard error, if logging must not block.
 static LOSSY: OnceLock<Lossy> = OnceLock::new();
 
-/// Why nothing can be logged.
+/// Why logging cannot start.
 #[derive(Debug, Error)]
 pub enum TelemetryError {
     #[error(
-        "{FILTER} is no filter of log events ({0}): write `debug`, or `info,countersign::audit=off`"
+        "invalid log filter in {FILTER} ({0}): use for example `debug` or `info,countersign::audit=off`"
     )]
     Filter(#[from] ParseError),
-    #[error("logging is set up twice: {0}")]
+    #[error("logging is already set up: {0}")]
     Twice(#[from] TryInitError),
-    #[error("the log cannot be written: {0}")]
+    #[error("cannot write the log: {0}")]
     Writer(#[from] io::Error),
 }
 
-/// Who waits if standard error takes nothing.
+/// What happens while standard error is blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// Nobody: a process that serves rather loses events than delays an answer.
+    /// Events are lost. For a process that serves, that is better than delayed responses.
     Lossy,
-    /// Whoever logs.
+    /// Logging blocks.
     Waiting,
 }
 
-/// How events are written.
+/// The format of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     People,
     Programs,
 }
 
-/// The target of events that no filter removes: the addresses of the listeners, and panics.
+/// The target of events that no filter removes: listener addresses and panics.
 pub const ALWAYS: &str = "countersign::start";
 
-/// Writes at the end what waits to be written, for two seconds at most.
+/// When dropped, writes the queued events, for at most two seconds.
 #[derive(Debug)]
-#[must_use = "when this is dropped, the log ends"]
+#[must_use = "logging ends when this is dropped"]
 pub struct Log(());
 
 impl Drop for Log {
@@ -84,8 +84,8 @@ impl Drop for Log {
     }
 }
 
-/// Sends the events of this process to standard error from now on, those of `least` and above where
-/// the environment says nothing else. Called once, by `cli`.
+/// Starts sending events of this process to standard error: those of `least` and above, unless the environment sets
+/// another filter. Called once, by `cli`.
 pub fn init(least: LevelFilter, delivery: Delivery) -> Result<Log, TelemetryError> {
     let terminal = io::stderr().is_terminal();
     let format = if terminal { Format::People } else { Format::Programs };
@@ -93,7 +93,7 @@ pub fn init(least: LevelFilter, delivery: Delivery) -> Result<Log, TelemetryErro
     let subscriber = match delivery {
         Delivery::Waiting => subscriber(format, &filter, least, &Clock::System, io::stderr)?,
         Delivery::Lossy => {
-            // Not by way of `io::stderr()`, whose lock a blocked write would hold.
+            // Not with `io::stderr()`, whose lock a blocked write would hold.
             let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
             let lossy = Lossy::start(stderr, LOST.clone())?;
             let lossy = LOSSY.get_or_init(|| lossy);
@@ -109,7 +109,7 @@ pub fn init(least: LevelFilter, delivery: Delivery) -> Result<Log, TelemetryErro
 pub fn register(registry: &mut Registry) {
     registry.register(
         "countersign_log_events_lost",
-        "Log events that are not on standard error: it could not be written, or not fast enough",
+        "Log events lost because writing to standard error failed or was too slow",
         LOST.clone(),
     );
 }
@@ -119,7 +119,7 @@ pub fn lost() -> u64 {
     LOST.get()
 }
 
-/// Writes `line` to standard error, as it is. Does nothing where that is closed.
+/// Writes `line` to standard error unchanged. Ignores errors.
 pub fn tell(line: &str) {
     match LOSSY.get() {
         Some(lossy) => lossy.push(format!("{line}\n").as_bytes()),
@@ -134,16 +134,16 @@ pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
     text.unwrap_or("no message")
 }
 
-/// The default hook would wait for standard error.
+/// The default hook would block on standard error.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let location = info.location().map(tracing::field::display);
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
     let backtrace = backtrace.as_ref().map(tracing::field::display);
-    tracing::error!(target: ALWAYS, location, backtrace, panic = panic_message(info.payload()), "a bug: a thread panicked");
+    tracing::error!(target: ALWAYS, location, backtrace, panic = panic_message(info.payload()), "a thread panicked (this is a bug)");
 }
 
-/// Writes the events that `filter` lets through; what it does not name, from `least` up.
+/// A subscriber for the events that pass `filter`; targets that it does not name are logged from `least` up.
 fn subscriber<W>(
     format: Format,
     filter: &str,
@@ -156,7 +156,7 @@ where
 {
     let filter = EnvFilter::builder().with_default_directive(least.into()).parse(filter)?;
     let filter = filter.add_directive(format!("{ALWAYS}=info").parse()?);
-    // An error of the writer would be printed on standard error, which panics if that fails, too.
+    // tracing would print an error of the writer to standard error, which panics if that fails, too.
     let builder = tracing_subscriber::fmt().log_internal_errors(false);
     let builder = builder.with_env_filter(filter).with_writer(writer);
     Ok(match format {
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
 
-    /// Keeps what is written.
+    /// Collects what is written.
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);
 
@@ -220,7 +220,7 @@ mod tests {
         String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// What a terminal shows, without its colors.
+    /// The output on a terminal, without colors.
     fn seen(events: impl FnOnce()) -> String {
         let mut seen = written_by(Format::People, "debug", events);
         for color in ["2", "31", "32", "33", "0"] {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_read_one_object_a_line_with_the_fields_at_its_top() {
+    fn programs_get_one_object_per_line_with_fields_at_the_top_level() {
         let text = written(Format::Programs, "");
         assert_eq!(text.lines().count(), 1, "{text}");
         let event: Value = serde_json::from_str(&text).unwrap();
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_a_decision_as_a_sentence() {
+    fn people_get_a_decision_as_a_sentence() {
         let seen = seen(|| {
             tracing::info!(
                 target: "countersign::audit",
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_what_happened_before_the_details() {
+    fn people_get_the_message_before_the_details() {
         let seen = seen(|| {
             let error = io::Error::other("no\x1b[2J room");
             tracing::warn!(error = &error as &dyn std::error::Error, of = 7, "cannot be kept");
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_chooses() {
+    fn the_filter_selects_events() {
         assert_eq!(written(Format::Programs, "debug").lines().count(), 2);
         assert_eq!(written(Format::Programs, "countersign::audit=off").lines().count(), 0);
         assert_eq!(written(Format::Programs, "error").lines().count(), 0);

@@ -1,6 +1,6 @@
-//! How an event reads on a terminal: the time of day, how grave it is, what happened, and the rest in
-//! small print. A decision is one sentence, `refused registry/repository:tag reason`. Whatever an event
-//! holds, it is one line, and none of it is an order to the terminal.
+//! Formats an event for a terminal: the time of day, the level, the message, and the other fields in dim text. A
+//! decision is one sentence, `refused registry/repository:tag reason`. Every event is one line and contains no control
+//! sequence from the logged values.
 
 use std::fmt::{self, Write as _};
 
@@ -36,14 +36,14 @@ where
         event.record(&mut told);
         let (level, target) = (*event.metadata().level(), event.metadata().target());
         let now = self.0.now().to_string();
-        // To the second: RFC 3339 has the time of day behind the `T`.
+        // To the second: in RFC 3339 the time of day follows the `T`.
         let time = now.split('T').nth(1).and_then(|time| time.get(..8)).unwrap_or(&now);
         paint(&mut writer, DIM, &format!("{time}Z"))?;
         writer.write_char(' ')?;
         paint(&mut writer, color_of(level), level.as_str())?;
         let pad = 6_usize.saturating_sub(level.as_str().len());
         write!(writer, "{:pad$}", "")?;
-        // Whoever filters by targets wants to know them.
+        // Useful to those who filter by target.
         if level > Level::INFO {
             paint(&mut writer, DIM, target)?;
             writer.write_char(' ')?;
@@ -69,7 +69,7 @@ where
     }
 }
 
-/// Writes in a color, where the terminal has colors.
+/// Writes in a color, if the terminal has colors.
 fn paint(writer: &mut Writer<'_>, color: &str, text: &str) -> fmt::Result {
     if writer.has_ansi_escapes() {
         write!(writer, "\x1b[{color}m{text}\x1b[0m")
@@ -95,7 +95,7 @@ fn color_of_verdict(verdict: &str) -> &'static str {
     }
 }
 
-/// What an event says, each value already harmless.
+/// The content of an event; each value is already escaped.
 #[derive(Default)]
 struct Told {
     message: String,
@@ -110,7 +110,7 @@ struct Sentence {
 }
 
 impl Told {
-    /// Takes the fields of a decision out, as a sentence; `None` where it is none.
+    /// Removes the fields of a decision and returns them as a sentence; `None` for other events.
     fn verdict(&mut self) -> Option<Sentence> {
         let has = |name| self.fields.iter().any(|(known, _)| *known == name);
         let all = ["image.registry", "image.repository", "image.reference", "verdict"];
@@ -172,7 +172,7 @@ impl Visit for Told {
     }
 }
 
-/// A text in one line, from which no terminal takes an order: what registries and servers said is in it.
+/// One line without control characters, because the text may come from registries and servers.
 fn harmless(text: &str) -> String {
     let mut harmless = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -185,7 +185,7 @@ fn harmless(text: &str) -> String {
     harmless
 }
 
-/// A value of which it is seen where it ends.
+/// Quotes a value that could otherwise be mistaken for several fields.
 fn quoted(value: String) -> String {
     if !value.is_empty() && !value.contains(' ') {
         return value;
@@ -198,12 +198,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_is_an_order_to_the_terminal() {
+    fn no_text_contains_a_control_sequence() {
         assert_eq!(harmless("a\x1b[2Jb\nc\u{202e}d\u{9b}e"), r"a\u{1b}[2Jb\nc\u{202e}d\u{9b}e");
         assert_eq!(harmless("shop/cart:v1 – prüfen"), "shop/cart:v1 – prüfen");
     }
     #[test]
-    fn a_value_forges_no_field() {
+    fn a_value_cannot_forge_a_field() {
         let forged = r#"x"  verdict="admitted"#;
         assert_eq!(quoted(forged.to_owned()), r#""x'  verdict='admitted""#);
         assert_eq!([quoted("one".to_owned()), quoted(String::new())], ["one", "\"\""]);

@@ -1,30 +1,30 @@
-//! The files that a configuration names, as bytes: one, or all of a kind in a folder. Never without a
-//! ceiling; knows nothing of what they are.
+//! The files that a configuration names, as bytes: a single file, or all files with some extensions in a folder. Every
+//! read has a limit. Knows nothing of their content.
 
 use std::io::Read as _;
 use std::path::Path;
 
 use super::{MAX_NAMED_FILE, Section};
 
-/// The most files that a folder may hold, those of other kinds included.
+/// The most files in a folder, including those with other extensions.
 const MAX_FILES: usize = 1024;
 
 impl Section<'_> {
-    /// What stands in the file at `path`; where it cannot be read, `otherwise` is told besides: what the
-    /// value of `key` can be but a file's name.
+    /// The content of the file at `path`. If it cannot be read, the error also mentions `otherwise`: what the value of
+    /// `key` can be besides a file name.
     pub fn named_file_or(&self, key: &'static str, path: &str, otherwise: &str) -> Option<String> {
         let read = super::bounded(&self.named(path), MAX_NAMED_FILE);
         read.map_err(|message| self.wrong(key, format!("{message}; {otherwise}"))).ok()
     }
 
-    /// The bytes of the file at `path`, as a value of `key` names it.
+    /// The bytes of the file at `path`, a value of `key`.
     pub fn named_bytes(&self, key: &'static str, path: &str) -> Option<Vec<u8>> {
         let path = self.named(path);
         bounded(&path).map_err(|message| self.wrong(key, message)).ok()
     }
 
-    /// The plain files in the folder at `path` whose names end in one of `extensions`, in the order of
-    /// their names, each with its bytes. Folders in it are left out; a link is a problem.
+    /// The regular files in the folder at `path` whose names end in one of `extensions`, sorted by name, with their
+    /// bytes. Ignores subfolders; a link is an error.
     pub fn named_folder(
         &self,
         key: &'static str,
@@ -50,7 +50,7 @@ fn bounded(file: &Path) -> Result<Vec<u8>, String> {
 fn folder(folder: &Path, extensions: &[&str]) -> Result<Vec<(String, Vec<u8>)>, String> {
     let named = |e: std::io::Error| format!("{} cannot be read: {e}", folder.display());
     let linked = |path: &Path| {
-        format!("{} is a link; a folder that is read whole may hold none", path.display())
+        format!("{} is a symbolic link, which is not allowed in this folder", path.display())
     };
     if std::fs::symlink_metadata(folder).map_err(named)?.is_symlink() {
         return Err(linked(folder));
@@ -58,7 +58,7 @@ fn folder(folder: &Path, extensions: &[&str]) -> Result<Vec<(String, Vec<u8>)>, 
     let mut files = Vec::new();
     for (at, entry) in std::fs::read_dir(folder).map_err(named)?.enumerate() {
         if at == MAX_FILES {
-            return Err(format!("{} holds more than {MAX_FILES} files", folder.display()));
+            return Err(format!("{} contains more than {MAX_FILES} files", folder.display()));
         }
         let entry = entry.map_err(named)?;
         let path = entry.path();

@@ -1,13 +1,13 @@
-//! Instants: a day, or a time with its zone.
+//! Instants: a date, or a time with its zone.
 
 use super::Section;
 use crate::clock::Timestamp;
 
 impl Section<'_> {
-    /// An instant. A day without a time means its end, in UTC.
+    /// An instant. A date without a time means the end of that day, in UTC.
     pub fn instant(&self, key: &'static str) -> Option<Timestamp> {
         let expected =
-            "a day such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z, without quotes";
+            "a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z, without quotes";
         let text =
             self.of_type(key, expected, |value| value.as_datetime().map(ToString::to_string));
         let text = text?;
@@ -15,7 +15,7 @@ impl Section<'_> {
             if text.len() == 10 { format!("{text}T23:59:59.999999999Z") } else { text.clone() };
         let instant = Timestamp::parse_rfc3339(&whole);
         if instant.is_none() {
-            let fix = "write the day, or the time with its zone: 2027-01-31T12:00:00Z";
+            let fix = "write a date, or a time with its zone: 2027-01-31T12:00:00Z";
             self.wrong(key, format!("{text} is not a point in time; {fix}"));
         }
         instant

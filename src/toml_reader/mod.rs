@@ -1,5 +1,5 @@
-//! Reads TOML tables key by key and gathers every error, each with its line and key, so that a broken
-//! file is mended in one go. Knows no key by name: each module reads the section that it obeys.
+//! Reads TOML tables key by key and collects every error with its line and key, so that all of them can be fixed at
+//! once. Knows no key by name: each module reads its own section.
 
 mod files;
 mod instant;
@@ -24,10 +24,10 @@ pub use watched::{FileStamps, WatchedFiles};
 
 /// The largest configuration file.
 const MAX_FILE: u64 = 4 << 20;
-/// The largest file that a configuration names for its text: a key, a password.
+/// The largest text file that a configuration names, such as a key or a password.
 const MAX_NAMED_FILE: u64 = 1 << 20;
 
-/// One thing that is wrong with a configuration.
+/// One error in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub file: PathBuf,
@@ -47,7 +47,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a configuration, in the order of its lines.
+/// All errors in a configuration, sorted by line.
 #[derive(Debug, Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Problems(pub Vec<Problem>);
@@ -57,7 +57,7 @@ pub struct Document {
     file: PathBuf,
     text: String,
     problems: RefCell<Vec<Problem>>,
-    /// What it names, and what is read at its word.
+    /// The files that it names.
     named: RefCell<BTreeSet<PathBuf>>,
 }
 
@@ -67,27 +67,25 @@ impl Document {
         let wrong = |message: String| {
             Problems(vec![Problem { file: file.to_owned(), line: 1, key: String::new(), message }])
         };
-        let hint = "; `config.example.toml` is one to begin with";
+        let hint = "; `config.example.toml` is a template";
         let hint = if file.exists() { "" } else { hint };
         let text = bounded(file, MAX_FILE).map_err(|told| wrong(format!("{told}{hint}")))?;
         Ok(Self::from_text(file, text))
     }
 
-    /// A document whose text is already here; `file` names it in messages, and its folder is the base
-    /// of relative paths.
+    /// A document with the given text; `file` names it in messages, and its folder is the base of relative paths.
     pub fn from_text(file: &Path, text: String) -> Self {
         let (problems, named) =
             (RefCell::default(), RefCell::from(BTreeSet::from([file.to_owned()])));
         Self { file: file.to_owned(), text, problems, named }
     }
 
-    /// The text, as it was written.
+    /// The original text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Parses the text and hands its top level to `read`. What `read` makes counts only if nothing
-    /// was wrong.
+    /// Parses the text and passes its top level to `read`. Returns the result of `read` only if there were no errors.
     pub fn read<T>(&self, read: impl FnOnce(&Section<'_>) -> Option<T>) -> Result<T, Problems> {
         let (table, errors) = DeTable::parse_recoverable(&self.text);
         for error in &errors {
@@ -118,7 +116,7 @@ impl Document {
         &self.file
     }
 
-    /// The file itself and every file that it named, as far as it was read.
+    /// The file itself and every file that it names, as far as it was read.
     pub fn files(&self) -> WatchedFiles {
         WatchedFiles::new(self.named.borrow().clone())
     }
@@ -130,14 +128,14 @@ impl Document {
     fn report(&self, line: usize, key: &str, message: String) {
         let problem = Problem { file: self.file.clone(), line, key: key.to_owned(), message };
         let mut problems = self.problems.borrow_mut();
-        // A value may be read more than once, and is wrong only once.
+        // A value may be read more than once; its error is reported once.
         if !problems.contains(&problem) {
             problems.push(problem);
         }
     }
 }
 
-/// One table of a document. Each key is asked for by name; what nobody asked for is unknown.
+/// One table of a document. Keys are read by name; a key that nobody reads is unknown.
 pub struct Section<'a> {
     document: &'a Document,
     name: String,
@@ -161,18 +159,18 @@ impl<'a> Section<'a> {
         self.line
     }
 
-    /// Whether the key is there.
+    /// Whether the key is present.
     pub fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
-    /// Whether the key is there, and its value is no empty list.
+    /// Whether the key is present and not an empty list.
     pub fn lists(&self, key: &str) -> bool {
         let value = self.entries.get(key).map(|(_, value)| value.as_array());
         value.is_some_and(|list| list.is_none_or(|list| !list.is_empty()))
     }
 
-    /// Reports that the value of `key` is wrong; without that key, the section is.
+    /// Reports an error in the value of `key`; if the key is missing, in the section.
     pub fn wrong(&self, key: &str, message: impl Into<String>) {
         let line = self.entries.get(key).map_or(self.line, |(line, _)| *line);
         self.document.report(line, &self.dotted(key), message.into());
@@ -205,9 +203,9 @@ impl<'a> Section<'a> {
         read
     }
 
-    /// A text.
+    /// A string.
     pub fn text(&self, key: &'static str) -> Option<String> {
-        self.of_type(key, "a text in quotes", |value| value.as_str().map(str::to_owned))
+        self.of_type(key, "a string in quotes", |value| value.as_str().map(str::to_owned))
     }
 
     /// `true` or `false`.
@@ -226,7 +224,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A text that a type can be read from.
+    /// A string that is parsed into a type.
     pub fn parsed<T: FromStr<Err: fmt::Display>>(&self, key: &'static str) -> Option<T> {
         let text = self.text(key)?;
         match text.parse() {
@@ -238,22 +236,22 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The same, and a problem where the key is not there.
+    /// The same; reports an error if the key is missing.
     pub fn required<T: FromStr<Err: fmt::Display>>(&self, key: &'static str) -> Option<T> {
         if !self.has(key) {
             self.value(key);
-            self.wrong("", format!("`{key}` must be given"));
+            self.wrong("", format!("`{key}` is required"));
             return None;
         }
         self.parsed(key)
     }
 
-    /// An address and a port, `"127.0.0.1:5050"`; a problem where the key is not there.
+    /// An address and a port, `"127.0.0.1:5050"`; reports an error if the key is missing.
     pub fn listen(&self, key: &'static str) -> Option<SocketAddr> {
         let text = self.required::<String>(key)?;
         let address = text.parse();
         let message =
-            "is no address to listen on: write \"127.0.0.1:5050\", or \"0.0.0.0:5050\" for all";
+            "is not an address to listen on: write \"127.0.0.1:5050\", or \"0.0.0.0:5050\" for all";
         address.map_err(|_| self.wrong(key, format!("{text:?} {message}"))).ok()
     }
 
@@ -286,17 +284,17 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A path; a relative one is in the folder of the document.
+    /// A path; a relative one starts in the folder of the document.
     pub fn path(&self, key: &'static str) -> Option<PathBuf> {
         let path = self.text(key)?;
         if path.is_empty() {
-            self.wrong(key, "an empty text names no file and no folder");
+            self.wrong(key, "an empty string is not a path");
             return None;
         }
         Some(self.resolve(&path))
     }
 
-    /// The path of a file that is read at the configuration's word.
+    /// The path of a file that another module reads.
     pub fn file(&self, key: &'static str) -> Option<PathBuf> {
         let path = self.path(key)?;
         self.document.named.borrow_mut().insert(path.clone());
@@ -310,20 +308,20 @@ impl<'a> Section<'a> {
         path
     }
 
-    /// `path` as this document means it.
+    /// `path`, relative to the folder of the document.
     pub fn resolve(&self, path: &str) -> PathBuf {
         self.document.file.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    /// What stands in the file at `path`, as a value of `key` names it.
+    /// The content of the file at `path`, a value of `key`.
     pub fn named_file(&self, key: &'static str, path: &str) -> Option<String> {
         let path = self.named(path);
         bounded(&path, MAX_NAMED_FILE).map_err(|message| self.wrong(key, message)).ok()
     }
 
-    /// A list of texts; `None` where the key is not there or is wrong.
+    /// A list of strings; `None` if the key is missing or wrong.
     pub fn texts(&self, key: &'static str) -> Option<Vec<String>> {
-        self.of_type(key, "a list of texts", |value| {
+        self.of_type(key, "a list of strings", |value| {
             value
                 .as_array()?
                 .iter()
@@ -332,9 +330,9 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A table of texts whose names are the operator's own, `{ name = "text" }`.
+    /// A table of strings with names that the operator chooses, `{ name = "text" }`.
     pub fn named_texts(&self, key: &'static str) -> Option<BTreeMap<String, String>> {
-        self.of_type(key, "a table of texts, { name = \"text\" }", |value| {
+        self.of_type(key, "a table of strings, { name = \"text\" }", |value| {
             let text = |(name, value): (&'a Spanned<_>, &'a Spanned<DeValue<'a>>)| {
                 let name: &'a Spanned<std::borrow::Cow<'a, str>> = name;
                 Some((name.get_ref().clone().into_owned(), value.get_ref().as_str()?.to_owned()))
@@ -343,7 +341,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// A table of its own, `[key]`.
+    /// A nested table, `[key]`.
     pub fn section(&self, key: &'static str) -> Option<Section<'a>> {
         let table = self.of_type(key, "a table", DeValue::as_table)?;
         let line = self.entries.get(key).map_or(self.line, |(line, _)| *line);
@@ -366,7 +364,7 @@ impl<'a> Section<'a> {
         sections.unwrap_or_default()
     }
 
-    /// Reports every key that nobody asked for.
+    /// Reports every key that nobody read.
     pub fn finish(&self) {
         let asked = self.asked.borrow();
         for key in self.entries.keys().filter(|key| !asked.contains(*key)) {
@@ -374,7 +372,7 @@ impl<'a> Section<'a> {
             let hint = match near {
                 Some(known) => format!("; did you mean `{known}`?"),
                 None if asked.is_empty() => String::new(),
-                None => format!("; the keys here are {}", values::list(asked.iter())),
+                None => format!("; valid keys are {}", values::list(asked.iter())),
             };
             self.wrong(key, format!("unknown key{hint}"));
         }

@@ -1,9 +1,9 @@
-//! Keys that other tables of the same kind take, and this one cannot.
+//! Keys that are valid in other tables of the same kind, but not in this one.
 
 use super::Section;
 
 impl Section<'_> {
-    /// Reports `key`, if it is there, with the reason why it means nothing here.
+    /// Reports an error with the reason, if `key` is present.
     pub fn refuse(&self, key: &'static str, why: &str) {
         if self.has(key) {
             self.value(key);

@@ -1,4 +1,4 @@
-//! What is told of broken files, with its place.
+//! The errors in broken files, with their positions.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn problems(text: &str, read: impl FnOnce(&Section<'_>)) -> Vec<String> {
 }
 
 #[test]
-fn every_error_is_told_with_its_line_and_key() {
+fn every_error_is_reported_with_its_line_and_key() {
     let text = "[a]\nport = \"x\"\nage = \"5 years\"\n\n[[b]]\nname = 3\n[[b]]\nnmae = \"x\"\n";
     let found = problems(text, |top| {
         let a = top.section("a").unwrap();
@@ -31,16 +31,16 @@ fn every_error_is_told_with_its_line_and_key() {
         found,
         [
             "c.toml:2: `a.port`: expected a whole number from 1 to 9, found string",
-            "c.toml:3: `a.age`: \"5 years\" is no duration: write \"30s\", \"5m\" or \"24h\"",
-            "c.toml:6: `b.name`: expected a text in quotes, found 3",
-            "c.toml:7: `b`: `name` must be given",
+            "c.toml:3: `a.age`: \"5 years\" is not a duration: write \"30s\", \"5m\" or \"24h\"",
+            "c.toml:6: `b.name`: expected a string in quotes, found 3",
+            "c.toml:7: `b`: `name` is required",
             "c.toml:8: `b.nmae`: unknown key; did you mean `name`?",
         ]
     );
 }
 
 #[test]
-fn every_syntax_error_is_told() {
+fn every_syntax_error_is_reported() {
     let found = problems("a = \nb = 1\nb = 2\n", |_| {});
     assert!(found.len() >= 2, "{found:?}");
     assert!(found[0].starts_with("c.toml:1: "), "{found:?}");

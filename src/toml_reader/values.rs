@@ -1,4 +1,4 @@
-//! The texts of durations and sizes, and how far two keys are apart.
+//! Parses durations and sizes, and compares similar keys.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     match number_and_unit(text, &units) {
         Some(millis) => Ok(Duration::from_millis(millis)),
-        None => Err(format!("{text:?} is no duration: write \"30s\", \"5m\" or \"24h\"")),
+        None => Err(format!("{text:?} is not a duration: write \"30s\", \"5m\" or \"24h\"")),
     }
 }
 
@@ -17,7 +17,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let units = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
     number_and_unit(text, &units)
-        .ok_or_else(|| format!("{text:?} is no size: write \"512MiB\" or \"20GiB\""))
+        .ok_or_else(|| format!("{text:?} is not a size: write \"512MiB\" or \"20GiB\""))
 }
 
 fn number_and_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -27,7 +27,7 @@ fn number_and_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
-/// What stands there, for a message that it should be something else.
+/// Describes a value in a message that expects something else.
 pub(super) fn found(value: &DeValue<'_>) -> String {
     match value {
         DeValue::Integer(number) => number.to_string(),
@@ -40,17 +40,17 @@ pub(super) fn found(value: &DeValue<'_>) -> String {
     }
 }
 
-/// What to do about a line that is no TOML, where its value is a text without quotes.
+/// Advice for a line that is not TOML because its string has no quotes.
 pub(super) fn unquoted(line: &str) -> &'static str {
     let value = line.split_once('=').map(|(_, value)| value.trim_start());
     let begins = |c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '.' | ':' | '*');
     match value {
-        Some(value) if value.starts_with(begins) => "; a text stands in quotes: key = \"text\"",
+        Some(value) if value.starts_with(begins) => "; strings need quotes: key = \"text\"",
         Some(_) | None => "",
     }
 }
 
-/// Whether `b` could be a slip of the pen for `a`.
+/// Whether `b` may be a typo of `a`.
 pub(super) fn near(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len().abs_diff(b.len()) > 2 {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_of_the_pen_are_near() {
+    fn typos_are_near() {
         assert!(
             near("name", "nmae") && near("max_stale", "max_stal") && !near("name", "threshold")
         );

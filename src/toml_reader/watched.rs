@@ -1,5 +1,5 @@
-//! The files that a configuration is made of, and whether they changed. Looks at their size, time and
-//! place, and never into them.
+//! The files of a configuration, and whether they changed. Compares size, times and identity, and never reads the
+//! content.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
@@ -7,25 +7,25 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The most files of one folder that are looked at.
+/// The most files of one folder that are checked.
 const MAX_FILES: usize = 1024;
 
-/// The configuration's file, and the files and folders that it names.
+/// The configuration file, and the files and folders that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchedFiles(BTreeSet<PathBuf>);
 
-/// What the files were when they were looked at. Two that are the same stand for the same content.
+/// The state of the files at one time. Equal stamps mean equal content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileStamps(BTreeMap<PathBuf, Option<State>>);
 
-/// One file, where there is one. A link counts as what it leads to, so that a mounted folder whose link
-/// is replaced has changed.
+/// The state of one existing file. A link counts as its target, so that a mounted folder whose link is replaced has
+/// changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     device: u64,
     inode: u64,
     length: u64,
-    /// When its content changed, and when anything of it did: seconds and nanoseconds.
+    /// When the content changed, and when the content or metadata changed: seconds and nanoseconds.
     modified: (i64, i64),
     changed: (i64, i64),
 }
@@ -35,7 +35,7 @@ impl WatchedFiles {
         Self(files)
     }
 
-    /// One file alone.
+    /// A single file.
     pub fn of(file: &Path) -> Self {
         Self(BTreeSet::from([file.to_owned()]))
     }
@@ -45,13 +45,13 @@ impl WatchedFiles {
         self.0.iter().map(PathBuf::as_path)
     }
 
-    /// Looks at all of them. Blocks.
+    /// Reads the state of all files. Blocks.
     pub fn look(&self) -> FileStamps {
         let mut seen = BTreeMap::new();
         for path in &self.0 {
             let found = fs::metadata(path);
             if found.as_ref().is_ok_and(Metadata::is_dir) {
-                // What cannot be listed is told where it is read; here it is one that changed.
+                // An error is reported where the folder is read; here the folder counts as changed.
                 for inside in listed(path).unwrap_or_default() {
                     let state = fs::metadata(&inside).ok().as_ref().map(State::of);
                     seen.insert(inside, state);
@@ -92,14 +92,14 @@ mod tests {
     }
 
     fn write(path: &Path, text: &str) {
-        // Renamed into its place, as editors do it: another file then.
+        // Renamed into place, as editors do, so that it is a new file.
         let beside = path.with_extension("new");
         io::Write::write_all(&mut fs::File::create(&beside).unwrap(), text.as_bytes()).unwrap();
         fs::rename(beside, path).unwrap();
     }
 
     #[test]
-    fn a_file_that_is_written_taken_away_or_put_back_has_changed() {
+    fn a_file_that_is_written_removed_or_restored_has_changed() {
         let folder = folder("file");
         let (here, missing) = (folder.join("a"), folder.join("b"));
         write(&here, "1");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_a_folder_and_the_aim_of_a_link_are_seen() {
+    fn files_in_a_folder_and_link_targets_are_watched() {
         let folder = folder("folder");
         let (inside, link) = (folder.join("inside"), folder.join("link"));
         fs::create_dir_all(&inside).unwrap();

@@ -155,8 +155,8 @@ fn check_tells_every_error_with_its_place_and_exits_with_2() {
         let said = countersign(&command);
         assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""), "{}", said.stderr);
         for (line, words) in [
-            (1, "at least one [[upstream]] must be given"),
-            (2, "`server.listen`: expected a text in quotes, found 5050"),
+            (1, "at least one [[upstream]] is required"),
+            (2, "`server.listen`: expected a string in quotes, found 5050"),
             (4, "`store`: `path` must be given"),
             (5, "`store.paht`: unknown key; did you mean `path`?"),
         ] {

@@ -86,7 +86,7 @@ fn the_example_names_every_key_that_is_read() {
     let read: BTreeMap<usize, BTreeSet<&str>> = told
         .map(|problem| {
             assert!(problem.key.ends_with(".a_key_that_nobody_reads"), "{problem}");
-            let keys = problem.message.strip_prefix("unknown key; the keys here are ").unwrap();
+            let keys = problem.message.strip_prefix("unknown key; valid keys are ").unwrap();
             (problem.line, keys.split(", ").map(|key| key.trim_matches('`')).collect())
         })
         .collect();
@@ -98,7 +98,7 @@ fn the_example_names_every_key_that_is_read() {
 /// Of a table that is commented out, files are named that are not there, and keys that are instead of
 /// each other.
 fn is_about_a_choice(problem: &Problem) -> bool {
-    let about = ["cannot be read", "stand instead of", "rules are for users"];
+    let about = ["cannot be read", "stand instead of", "rules match users"];
     about.iter().any(|words| problem.message.contains(words))
 }
 
@@ -160,26 +160,26 @@ fn every_wrong_value_of_the_listeners_and_the_store_is_told() {
     told_at_once(
         r#"
 [server]
-listen = "localhost:5050" #! server.listen: "localhost:5050" is no address to listen on: write
+listen = "localhost:5050" #! server.listen: "localhost:5050" is not an address to listen on: write
 tls_cert = "tls/server.crt" #! server.tls_cert: needs `tls_key`, too
 max_connections = 0 #! server.max_connections: a whole number from 1 to 1000000, found 0
 max_header_bytes = "1KiB" #! server.max_header_bytes: expected from "8KiB"
-handshake_timeout = 10 #! server.handshake_timeout: expected a text in quotes
-header_timeout = "10" #! server.header_timeout: is no duration
+handshake_timeout = 10 #! server.handshake_timeout: expected a string in quotes
+header_timeout = "10" #! server.header_timeout: is not a duration
 idle_timeout = "0s" #! server.idle_timeout: must be greater than zero
-write_timeout = "-1s" #! server.write_timeout: is no duration
-drain_timeout = true #! server.drain_timeout: expected a text in quotes
+write_timeout = "-1s" #! server.write_timeout: is not a duration
+drain_timeout = true #! server.drain_timeout: expected a string in quotes
 tls_keys = "x" #! server.tls_keys: did you mean `tls_key`?
 
 [admin]
-listen = 5051 #! admin.listen: expected a text in quotes
-password = "x" #! admin.password: unknown key; the keys here are `listen`
+listen = 5051 #! admin.listen: expected a string in quotes
+password = "x" #! admin.password: unknown key; valid keys are `listen`
 
 [store] #! store: `path` must be given
-max_size = "20GB" #! store.max_size: is no size
+max_size = "20GB" #! store.max_size: is not a size
 scrub_every = "999ms" #! store.scrub_every: content is read again
 
-[[upstream]] #! upstream: `registry` must be given
+[[upstream]] #! upstream: `registry` is required
 
 [logs] #! logs: unknown key
 "#,
@@ -200,14 +200,14 @@ registry = "one.example"
 default = true
 
 [[upstream]]
-registry = "one.example" #! upstream.registry: has an [[upstream]] already
-default = true #! upstream.default: is the default already
+registry = "one.example" #! upstream.registry: already has an [[upstream]]
+default = true #! upstream.default: is already the default
 
 [[upstream]]
 registry = "three.example"
 url = "ftp://three.example" #! upstream.url: must be http:// or https://
 default = "yes" #! upstream.default: expected true or false
-ca = "" #! upstream.ca: an empty text names no file
+ca = "" #! upstream.ca: an empty string is not a path
 username = "robot" #! upstream.username: go together
 token_realm = "https://auth.example" #! upstream.token_realm: a host name or an address
 max_requests = 0 #! upstream.max_requests: a whole number from 1
@@ -246,7 +246,7 @@ scheme = "notaryv1"
 url = "https://notary.example"
 
 [[anchor]]
-name = "unpinned" #! anchor.name: another [[anchor]] is called "unpinned"
+name = "unpinned" #! anchor.name: another [[anchor]] is already named "unpinned"
 scheme = "notaryv1"
 url = "https://notary.example"
 root_keys = [] #! anchor.root_keys: the list is empty
@@ -260,23 +260,23 @@ root_keys = ["0000000000000000000000000000000000000000000000000000000000000000"]
 trust_on_first_use = true #! anchor.trust_on_first_use: not both
 
 [[anchor]] #! anchor: name the root keys
-name = "not pinned after all" #! anchor.name: is no anchor's name
+name = "not pinned after all" #! anchor.name: is not a valid anchor name
 scheme = "notaryv1"
 url = "https://notary.example"
 trust_on_first_use = false
 
-[[anchor]] #! anchor: `url` must be given #! anchor.username: go together
+[[anchor]] #! anchor: `url` is required #! anchor.username: go together
 name = "all-wrong"
 scheme = "notaryv1"
-ca = ["ca.crt"] #! anchor.ca: expected a text in quotes
+ca = ["ca.crt"] #! anchor.ca: expected a string in quotes
 password_file = "secret"
 token_realm = "auth.example:443/x" #! anchor.token_realm: "auth.example:443/x"
 gun = "{host}/{repository}" #! anchor.gun: neither {registry} nor {repository}
 root_keys = ["keys/none.pem", "0000"] #! anchor.root_keys: none.pem cannot be read #! anchor.root_keys: 0000 cannot be read
 signers = ["alice", "Bob/../x"] #! anchor.signers: is not a valid signer name
 wildcard_root_names = 1 #! anchor.wildcard_root_names: expected true or false
-refresh = "often" #! anchor.refresh: is no duration
-max_stale = "1w" #! anchor.max_stale: is no duration
+refresh = "often" #! anchor.refresh: is not a duration
+max_stale = "1w" #! anchor.max_stale: is not a duration
 rootkeys = [] #! anchor.rootkeys: did you mean `root_keys`?
 
 [[anchor]]
@@ -286,9 +286,9 @@ keys = ["keys/none.pub"] #! anchor.keys: none.pub cannot be read
 
 [[anchor]]
 name = "never"
-scheme = "pgp" #! anchor.scheme: is none of "notaryv1", "cosign", "notation"
+scheme = "pgp" #! anchor.scheme: is not one of "notaryv1", "cosign", "notation"
 
-[[anchor]] #! anchor: `name` must be given #! anchor: `scheme` must be given
+[[anchor]] #! anchor: `name` is required #! anchor: `scheme` is required
 url = "https://notary.example"
 
 [[rule]]
@@ -354,9 +354,9 @@ until = "2027-01-31" #! rule.until: without quotes
 unless = "x" #! rule.unless: unknown key
 
 [[rule]]
-images = "one.example/e" #! rule.images: a list of texts
+images = "one.example/e" #! rule.images: a list of strings
 mode = "warn" #! rule.mode: is none of
-reason = 3 #! rule.reason: expected a text in quotes
+reason = 3 #! rule.reason: expected a string in quotes
 artifacts = "some" #! rule.artifacts: neither "listed" nor "all"
 
 [[rule]]
@@ -378,9 +378,9 @@ fn what_is_no_toml_and_what_is_missing_is_told() {
     assert_eq!(
         told(""),
         [
-            "c.toml:1: the table [server] must be given",
-            "c.toml:1: the table [store] must be given",
-            "c.toml:1: at least one [[upstream]] must be given",
+            "c.toml:1: the table [server] is required",
+            "c.toml:1: the table [store] is required",
+            "c.toml:1: at least one [[upstream]] is required",
         ]
     );
     let Err(missing) = Config::load(Path::new("/nowhere/c.toml")) else { panic!() };

@@ -96,7 +96,7 @@ fn what_cannot_be_exempted_is_an_error_that_says_what_to_do() {
         (with(&image("app"), "  ", "1h"), "--reason must not be empty"),
         (with(&image("app"), "x", "8d"), "from one second to 7 days"),
         (with(&image("app"), "x", "0s"), "from one second to 7 days"),
-        (with(&image("app"), "x", "long"), "is no duration"),
+        (with(&image("app"), "x", "long"), "is not a duration"),
         (with(&image("app"), &"x".repeat(501), "1h"), "longer than 500 bytes"),
         (place.exempt(&[&image("app"), "--for", "1h"]), "--reason"),
         (place.exempt(&[&image("app"), "--reason", "x"]), "--for"),

@@ -53,7 +53,7 @@ registry = "one.example"
     let told: Vec<&str> = told.lines().collect();
     let expected = [
         "c.toml:4: `server.denial_status`: expected 404 or 403, found 401",
-        "c.toml:5: `mirror`: `listen` must be given",
+        "c.toml:5: `mirror`: `listen` is required",
         "c.toml:6: `mirror.tls_key`: needs `tls_cert`, too",
         "c.toml:7: `mirror.denial_status`: unknown key",
     ];

@@ -50,14 +50,14 @@ fn check_says_how_to_mend_a_slip_of_the_pen() {
         (id, "<64 hex digits>", "the id of a root key has 64 hex digits"),
         (id, "0e64", "the id of a root key has 64 hex digits"),
         ("\"notaryv1\"", "notaryv1", ":12: "),
-        ("\"notaryv1\"", "notaryv1", "a text stands in quotes"),
+        ("\"notaryv1\"", "notaryv1", "strings need quotes"),
         ("registry.example.com/library/**", "library/**", "such as \"registry.example.com/**\""),
         (
             "127.0.0.1:5051",
             "127.0.0.1:5050",
-            "`admin`: 127.0.0.1:5050 meets 127.0.0.1:5050 of [server]",
+            "`admin`: 127.0.0.1:5050 conflicts with 127.0.0.1:5050 in [server]",
         ),
-        ("127.0.0.1:5051", "0.0.0.0:5050", "take another port"),
+        ("127.0.0.1:5051", "0.0.0.0:5050", "conflicts with"),
     ] {
         let told = check(right, slip).unwrap_err();
         assert!(told.contains(next), "{slip}: {told}");
