@@ -10,10 +10,10 @@ use crate::process::{every, must_within, run, tool, wait_for};
 use crate::stand_in;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
-    crate::tests![the_compose_file_brings_up_a_site_whose_gate_serves_what_is_signed_only]
+    crate::tests![the_compose_file_starts_a_site_that_serves_only_signed_images]
 }
 
-fn the_compose_file_brings_up_a_site_whose_gate_serves_what_is_signed_only() {
+fn the_compose_file_starts_a_site_that_serves_only_signed_images() {
     let daemon = Daemon::start_in_its_own_network();
     let plain = daemon.cli();
     stand_in::debian(&plain, "debian:bookworm-slim");

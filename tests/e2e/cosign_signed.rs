@@ -10,27 +10,27 @@ const SCANNED: &str = "https://example.com/scanned-by/v1";
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        what_cosign_3_signs_arrives_from_a_registry_with_the_referrers_api,
-        what_cosign_3_signs_arrives_from_a_registry_without_it,
-        what_cosign_2_signs_arrives_from_a_registry_with_the_referrers_api,
-        what_cosign_2_signs_arrives_from_a_registry_without_it,
+        cosign_3_images_are_served_from_a_registry_with_the_referrers_api,
+        cosign_3_images_are_served_from_a_registry_without_the_referrers_api,
+        cosign_2_images_are_served_from_a_registry_with_the_referrers_api,
+        cosign_2_images_are_served_from_a_registry_without_the_referrers_api,
         a_tag_that_moves_to_an_unsigned_image_is_refused_or_held,
     ]
 }
 
-fn what_cosign_3_signs_arrives_from_a_registry_with_the_referrers_api() {
+fn cosign_3_images_are_served_from_a_registry_with_the_referrers_api() {
     signed_images_arrive_and_no_others(Version::V3, Api::Referrers);
 }
 
-fn what_cosign_3_signs_arrives_from_a_registry_without_it() {
+fn cosign_3_images_are_served_from_a_registry_without_the_referrers_api() {
     signed_images_arrive_and_no_others(Version::V3, Api::None);
 }
 
-fn what_cosign_2_signs_arrives_from_a_registry_with_the_referrers_api() {
+fn cosign_2_images_are_served_from_a_registry_with_the_referrers_api() {
     signed_images_arrive_and_no_others(Version::V2, Api::Referrers);
 }
 
-fn what_cosign_2_signs_arrives_from_a_registry_without_it() {
+fn cosign_2_images_are_served_from_a_registry_without_the_referrers_api() {
     signed_images_arrive_and_no_others(Version::V2, Api::None);
 }
 

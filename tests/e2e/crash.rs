@@ -23,7 +23,7 @@ use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        killed_under_load_again_and_again_the_store_has_only_what_its_names_say,
+        after_repeated_kills_under_load_all_stored_content_matches_its_digest,
         a_pull_during_which_the_gate_is_killed_ends_well_after_its_restart,
     ]
 }
@@ -53,7 +53,7 @@ impl Drop for Over<'_> {
     }
 }
 
-fn killed_under_load_again_and_again_the_store_has_only_what_its_names_say() {
+fn after_repeated_kills_under_load_all_stored_content_matches_its_digest() {
     let seed = std::env::var("E2E_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed =
         seed.unwrap_or_else(|| (u64::from(std::process::id()) << 20) | u64::from(free_port()));

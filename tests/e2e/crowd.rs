@@ -14,7 +14,7 @@ use crate::site::OpenSite;
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
         two_hundred_clients_at_once_cost_one_download_and_little_memory,
-        where_the_registry_breaks_off_the_rest_is_asked_for_and_no_client_notices,
+        an_interrupted_download_resumes_unnoticed_by_clients,
     ]
 }
 
@@ -71,7 +71,7 @@ fn two_hundred_clients_at_once_cost_one_download_and_little_memory() {
     assert!(peak <= MOST_MEMORY, "{peak} bytes");
 }
 
-fn where_the_registry_breaks_off_the_rest_is_asked_for_and_no_client_notices() {
+fn an_interrupted_download_resumes_unnoticed_by_clients() {
     let site = OpenSite::new();
     let blob = Random::new(52).content(24 << 20);
     let digest = site.registry.put_blob("library/app", blob.clone());

@@ -20,11 +20,11 @@ use crate::site::{OpenSite, PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        with_a_full_disk_pulls_go_on_and_with_room_on_it_things_are_kept_again,
-        with_a_read_only_disk_pulls_go_on_and_when_it_can_be_written_things_are_kept_again,
-        where_the_folders_are_removed_pulls_go_on_and_things_are_kept_again,
-        with_a_full_disk_what_was_verified_is_served_and_what_was_not_is_undecided,
-        a_gate_that_is_started_on_a_read_only_disk_serves_what_was_verified,
+        with_a_full_disk_pulls_continue_and_storing_resumes_when_space_is_free,
+        with_a_read_only_disk_pulls_continue_and_storing_resumes_when_it_is_writable,
+        after_the_folders_are_removed_pulls_continue_and_storing_resumes,
+        with_a_full_disk_verified_images_are_served_and_others_are_undecided,
+        a_gate_started_on_a_read_only_disk_serves_verified_images,
     ]
 }
 
@@ -92,7 +92,7 @@ fn is_told_to_be_over(gate: &Gate) {
     assert_eq!(log.matches(USABLE).count(), log.matches(UNUSABLE).count(), "{log}");
 }
 
-fn with_a_full_disk_pulls_go_on_and_with_room_on_it_things_are_kept_again() {
+fn with_a_full_disk_pulls_continue_and_storing_resumes_when_space_is_free() {
     const DISK: u64 = 48 << 20;
     let site = OpenSite::new();
     let (small, large) = (Blob::put(&site, 41, 2 << 20), Blob::put(&site, 42, 24 << 20));
@@ -128,7 +128,7 @@ fn with_a_full_disk_pulls_go_on_and_with_room_on_it_things_are_kept_again() {
     is_told_to_be_over(&gate);
 }
 
-fn with_a_read_only_disk_pulls_go_on_and_when_it_can_be_written_things_are_kept_again() {
+fn with_a_read_only_disk_pulls_continue_and_storing_resumes_when_it_is_writable() {
     let site = OpenSite::new();
     let (old, new) = (Blob::put(&site, 43, 2 << 20), Blob::put(&site, 44, 8 << 20));
     let gate = site.gate("");
@@ -149,7 +149,7 @@ fn with_a_read_only_disk_pulls_go_on_and_when_it_can_be_written_things_are_kept_
     is_told_to_be_over(&gate);
 }
 
-fn where_the_folders_are_removed_pulls_go_on_and_things_are_kept_again() {
+fn after_the_folders_are_removed_pulls_continue_and_storing_resumes() {
     let site = OpenSite::new();
     let blob = Blob::put(&site, 45, 8 << 20);
     let gate = site.gate("");
@@ -171,7 +171,7 @@ fn where_the_folders_are_removed_pulls_go_on_and_things_are_kept_again() {
 }
 
 /// What is new in the trust memory cannot be written, and counts only with that.
-fn with_a_full_disk_what_was_verified_is_served_and_what_was_not_is_undecided() {
+fn with_a_full_disk_verified_images_are_served_and_others_are_undecided() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     let known = signer.push(&site.image("library/known:1"), "known before");
@@ -201,7 +201,7 @@ fn with_a_full_disk_what_was_verified_is_served_and_what_was_not_is_undecided() 
     gate.comes_to("library/new", "1", Ok(&new));
 }
 
-fn a_gate_that_is_started_on_a_read_only_disk_serves_what_was_verified() {
+fn a_gate_started_on_a_read_only_disk_serves_verified_images() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     let known = signer.push(&site.image("library/known:1"), "known before");

@@ -14,7 +14,7 @@ use crate::site::OpenSite;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        a_layer_kept_for_one_repository_is_not_found_in_another_until_the_registry_holds_it_there,
+        a_stored_layer_is_not_found_in_another_repository_until_the_registry_holds_it_there,
         a_layer_on_its_way_to_one_repository_is_not_found_in_another,
     ]
 }
@@ -28,7 +28,7 @@ fn is_unknown(answer: &Answer) {
     assert_eq!(answer.json()["errors"][0]["code"], "BLOB_UNKNOWN", "{}", answer.text());
 }
 
-fn a_layer_kept_for_one_repository_is_not_found_in_another_until_the_registry_holds_it_there() {
+fn a_stored_layer_is_not_found_in_another_repository_until_the_registry_holds_it_there() {
     let mut site = OpenSite::new();
     let layer = Random::new(7).content(3 << 20);
     let digest = site.registry.put_blob("team/private", layer.clone());

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        docker_learns_why_there_is_no_image_and_asks_docker_hub_for_nothing,
+        docker_shows_the_denial_and_requests_nothing_from_docker_hub,
         docker_gets_every_layer_or_a_reason_to_ask_docker_hub_for_nothing,
         docker_without_the_gates_password_asks_docker_hub_for_nothing,
         containerd_podman_and_skopeo_ask_docker_hub_for_nothing,
@@ -84,8 +84,8 @@ fn build<'a>(docker: &'a Cli, builder: &'a str) -> Box<Way<'a>> {
     })
 }
 
-fn docker_learns_why_there_is_no_image_and_asks_docker_hub_for_nothing() {
-    inside("mirror::docker_learns_why_there_is_no_image_and_asks_docker_hub_for_nothing", || {
+fn docker_shows_the_denial_and_requests_nothing_from_docker_hub() {
+    inside("mirror::docker_shows_the_denial_and_requests_nothing_from_docker_hub", || {
         let site = MirrorSite::new();
         let daemon = site.plain_docker();
         let docker = daemon.cli();

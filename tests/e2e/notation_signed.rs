@@ -6,16 +6,16 @@ use crate::registry::digest_of;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        what_notation_signs_arrives_from_a_registry_with_the_referrers_api,
-        what_notation_signs_arrives_from_a_registry_without_it,
+        notation_images_are_served_from_a_registry_with_the_referrers_api,
+        notation_images_are_served_from_a_registry_without_the_referrers_api,
     ]
 }
 
-fn what_notation_signs_arrives_from_a_registry_with_the_referrers_api() {
+fn notation_images_are_served_from_a_registry_with_the_referrers_api() {
     signed_images_arrive_and_no_others(Api::Referrers);
 }
 
-fn what_notation_signs_arrives_from_a_registry_without_it() {
+fn notation_images_are_served_from_a_registry_without_the_referrers_api() {
     signed_images_arrive_and_no_others(Api::None);
 }
 

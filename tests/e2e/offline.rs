@@ -8,12 +8,10 @@ use crate::registry::digest_of;
 use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
-    crate::tests![
-        what_was_pulled_arrives_and_runs_while_the_registry_and_then_the_notary_server_are_down,
-    ]
+    crate::tests![pulled_images_are_served_and_run_while_the_registry_and_notary_server_are_down,]
 }
 
-fn what_was_pulled_arrives_and_runs_while_the_registry_and_then_the_notary_server_are_down() {
+fn pulled_images_are_served_and_run_while_the_registry_and_notary_server_are_down() {
     let mut site = Site::new(Keys::InServer);
     let signer = site.signer();
     let pulled = signer.push(&site.image("library/app:pulled"), "pulled before");

@@ -15,14 +15,14 @@ use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        the_admin_listener_tells_how_the_gate_is,
+        the_admin_listener_reports_the_state_of_the_gate,
         a_broken_configuration_stops_every_command_and_lists_what_is_wrong,
         why_explains_each_verdict_and_exits_with_its_status,
-        a_started_blob_arrives_whole_though_the_gate_is_asked_to_stop,
+        a_started_blob_is_completed_during_shutdown,
     ]
 }
 
-fn the_admin_listener_tells_how_the_gate_is() {
+fn the_admin_listener_reports_the_state_of_the_gate() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     let digest = signer.push(&site.image("library/app:1"), "counted");
@@ -114,7 +114,7 @@ fn why_explains_each_verdict_and_exits_with_its_status() {
     assert!(said.stdout.contains("trust_unreachable"), "{}", said.all());
 }
 
-fn a_started_blob_arrives_whole_though_the_gate_is_asked_to_stop() {
+fn a_started_blob_is_completed_during_shutdown() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     signer.push(&site.image("library/app:1"), "beside a large blob");

@@ -12,12 +12,12 @@ use crate::site::Site;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        what_was_verified_outlives_the_server_and_a_restart_by_max_stale_only,
-        what_was_verified_never_outlives_its_own_expiry,
+        verified_images_are_served_for_max_stale_without_the_server_and_after_a_restart,
+        verified_images_are_never_served_after_their_metadata_expired,
     ]
 }
 
-fn what_was_verified_outlives_the_server_and_a_restart_by_max_stale_only() {
+fn verified_images_are_served_for_max_stale_without_the_server_and_after_a_restart() {
     let mut site = Site::new(Keys::InServer);
     let signer = site.signer();
     let digest = signer.push(&site.image("library/app:1"), "verified once");
@@ -64,7 +64,7 @@ fn what_was_verified_outlives_the_server_and_a_restart_by_max_stale_only() {
 }
 
 /// The clock of the gate is put forward (see `changes`), as if the server had been away for two weeks.
-fn what_was_verified_never_outlives_its_own_expiry() {
+fn verified_images_are_never_served_after_their_metadata_expired() {
     let mut site = Site::new(Keys::InServer);
     let signer = site.signer();
     let digest = signer.push(&site.image("library/app:1"), "signed for two weeks");

@@ -22,7 +22,7 @@ use crate::tls::Authority;
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
         every_part_of_a_blob_is_the_same_whether_it_is_cold_arriving_or_kept,
-        parts_of_a_cold_blob_that_are_asked_for_at_once_make_the_whole,
+        concurrent_ranges_of_a_cold_blob_add_up_to_the_whole,
         a_client_whose_connection_breaks_takes_up_the_layer_where_it_stopped,
     ]
 }
@@ -174,7 +174,7 @@ fn path(digest: &str) -> String {
 }
 
 /// As containerd 2 does where it is told to.
-fn parts_of_a_cold_blob_that_are_asked_for_at_once_make_the_whole() {
+fn concurrent_ranges_of_a_cold_blob_add_up_to_the_whole() {
     const PARTS: usize = 8;
     const PART: usize = 5_000_000;
     let site = OpenSite::new();

@@ -10,12 +10,12 @@ use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        what_is_not_signed_is_refused_to_every_client_with_its_reason,
-        a_client_is_told_the_signed_tags_only_and_can_push_nothing,
+        unsigned_images_are_denied_to_every_client_with_the_reason,
+        a_client_sees_only_signed_tags_and_cannot_push,
     ]
 }
 
-fn what_is_not_signed_is_refused_to_every_client_with_its_reason() {
+fn unsigned_images_are_denied_to_every_client_with_the_reason() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     let signed = signer.push(&site.image("library/app:signed"), "signed");
@@ -50,7 +50,7 @@ fn what_is_not_signed_is_refused_to_every_client_with_its_reason() {
     }
 }
 
-fn a_client_is_told_the_signed_tags_only_and_can_push_nothing() {
+fn a_client_sees_only_signed_tags_and_cannot_push() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     signer.push(&site.image("library/app:1"), "signed");

@@ -10,12 +10,12 @@ use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        what_is_exempted_arrives_with_its_children_until_it_ends,
-        what_is_audited_is_replayed_and_learned_from,
+        an_exempted_image_is_served_with_its_children_until_the_exemption_ends,
+        audited_pulls_can_be_replayed_and_learned_from,
     ]
 }
 
-fn what_is_exempted_arrives_with_its_children_until_it_ends() {
+fn an_exempted_image_is_served_with_its_children_until_the_exemption_ends() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     let repository = site.image("library/app");
@@ -68,7 +68,7 @@ fn what_is_exempted_arrives_with_its_children_until_it_ends() {
     }
 }
 
-fn what_is_audited_is_replayed_and_learned_from() {
+fn audited_pulls_can_be_replayed_and_learned_from() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     signer.push(&site.image("library/app:1"), "signed");

@@ -9,8 +9,8 @@ use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        what_is_signed_is_printed_as_docker_prints_it,
-        what_docker_cannot_show_is_refused_in_its_words_and_with_its_status,
+        signed_tags_are_printed_as_docker_prints_them,
+        errors_have_the_text_and_exit_status_of_docker,
     ]
 }
 
@@ -32,7 +32,7 @@ fn is_printed_alike(gate: &Gate, signer: &Signer<'_>, image: &str, words: &[&str
     }
 }
 
-fn what_is_signed_is_printed_as_docker_prints_it() {
+fn signed_tags_are_printed_as_docker_prints_them() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     let repository = site.image("library/app");
@@ -72,7 +72,7 @@ fn what_is_signed_is_printed_as_docker_prints_it() {
     }
 }
 
-fn what_docker_cannot_show_is_refused_in_its_words_and_with_its_status() {
+fn errors_have_the_text_and_exit_status_of_docker() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     signer.push(&site.image("library/app:1"), "signed");

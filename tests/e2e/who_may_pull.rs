@@ -14,7 +14,7 @@ use crate::tls::Authority;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        users_log_in_and_pull_what_is_given_to_them,
+        users_log_in_and_pull_what_their_grants_allow,
         nodes_pull_with_certificates,
         a_running_gate_takes_a_new_rule_and_refuses_a_broken_one,
     ]
@@ -33,7 +33,7 @@ fn users(site: &Site) -> (Folder, String) {
     (folder, clients)
 }
 
-fn users_log_in_and_pull_what_is_given_to_them() {
+fn users_log_in_and_pull_what_their_grants_allow() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     signer.push(&site.image("library/app:1"), "for users");

@@ -89,7 +89,7 @@ fn json(answer: &str) -> Value {
 }
 
 #[tokio::test]
-async fn why_takes_the_gates_decision_about_an_image_and_tells_it() {
+async fn why_explains_the_gates_decision_about_an_image() {
     let stand = stand().await;
     let why = Why::new(stand.generations.clone(), stand.audit.clone());
     let served = admin_with(&Arc::default(), why).await;
@@ -106,7 +106,7 @@ async fn why_takes_the_gates_decision_about_an_image_and_tells_it() {
 }
 
 #[tokio::test]
-async fn why_finds_the_decision_that_a_request_met_and_tells_how_it_would_be_now() {
+async fn why_shows_the_recorded_decision_and_the_current_one() {
     let stand = stand().await;
     let why = Why::new(stand.generations.clone(), stand.audit.clone());
     let served = admin_with(&Arc::default(), why).await;

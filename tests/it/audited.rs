@@ -82,7 +82,7 @@ async fn an_unsigned_image_is_served_and_recorded_as_it_would_have_been_refused(
 }
 
 #[tokio::test]
-async fn why_tells_what_a_rule_that_audits_would_say() {
+async fn why_shows_the_denial_that_an_audit_rule_would_enforce() {
     let mut world = world().await;
     world.push_signed("signed", "signed");
     world.push("v1", "one");
@@ -113,7 +113,7 @@ async fn the_child_of_a_signed_index_would_be_served_and_that_of_another_would_n
 }
 
 #[tokio::test]
-async fn what_would_be_refused_is_told_apart_from_what_is_absent() {
+async fn audit_distinguishes_would_be_refused_from_absent() {
     let mut world = world().await;
     let image = world.push_signed("v1", "one");
     world.signer.role_mut("timestamp").expires = in_days(-1);
@@ -223,7 +223,7 @@ async fn a_tag_under_a_rule_that_audits_is_served_by_digest_with_its_children() 
 }
 
 #[tokio::test]
-async fn what_would_have_been_is_no_field_of_what_is_enforced() {
+async fn enforced_decisions_have_no_audit_fields() {
     let mut world = World::new().await;
     let image = world.push_signed("v1", "one");
     let event = recorded(&world, "v1", &image).await;

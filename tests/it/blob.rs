@@ -247,7 +247,7 @@ async fn a_blob_that_breaks_off_is_taken_up_where_it_broke() {
 }
 
 #[tokio::test]
-async fn a_blob_that_breaks_off_before_its_first_byte_is_asked_for_again() {
+async fn a_blob_interrupted_before_its_first_byte_is_requested_again() {
     let (fake, stream) = with_fault(|| Fault::Truncate(0)).await;
     let (came, end) = drain(stream).await;
     end.unwrap();
@@ -272,7 +272,7 @@ fn is_first_range(asked: &Asked) -> bool {
 }
 
 #[tokio::test]
-async fn a_blob_that_goes_on_breaking_off_ends() {
+async fn retries_of_an_interrupted_blob_are_limited() {
     let (fake, pull_through, digest) = with_blob().await;
     fake.hook(|_| Some(Fault::Truncate(2)));
     let stream = pull_through.blob(&registry(), &app(), &digest, None).await.unwrap();

@@ -29,7 +29,7 @@ fn write(root: &Folder, client: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn what_client_config_writes_leaves_no_way_open() {
+fn doctor_finds_no_bypass_in_the_output_of_client_config() {
     for client in ["docker-containerd", "containerd", "k3s", "podman", "podman-mirror"] {
         let root = Folder::new("machine");
         let (status, stdout, stderr) = write(&root, client);
@@ -58,7 +58,7 @@ fn client_config_prints_what_it_would_write() {
 }
 
 #[test]
-fn client_config_overwrites_nothing_and_prints_what_belongs_there() {
+fn client_config_overwrites_nothing_and_prints_the_expected_content() {
     let root = Folder::new("machine");
     root.write("etc/containerd/config.toml", "version = 2\n");
     let (status, stdout, stderr) = write(&root, "containerd");
@@ -83,7 +83,7 @@ fn client_config_follows_no_link_out_of_the_folder_that_it_writes_below() {
 }
 
 #[test]
-fn client_config_that_was_written_before_stands_already() {
+fn client_config_leaves_its_own_output_unchanged() {
     let root = Folder::new("machine");
     write(&root, "podman");
     let (status, stdout, stderr) = write(&root, "podman");

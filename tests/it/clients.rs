@@ -50,7 +50,7 @@ fn code(answer: &Answer) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn without_a_password_nothing_is_told_and_nothing_is_asked_upstream() {
+async fn without_a_password_clients_learn_nothing_and_upstream_gets_no_request() {
     let mut world = World::of(with_passwords("")).await;
     let manifest = world.push_signed("v1", "one");
     let layer = Digest::of(b"one");
@@ -329,7 +329,7 @@ async fn a_connection_does_not_outlive_its_certificate() {
 }
 
 #[test]
-fn every_wrong_value_of_clients_is_told() {
+fn every_wrong_value_of_clients_is_reported() {
     told_at_once(
         r#"
 [server]

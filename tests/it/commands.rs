@@ -116,7 +116,7 @@ fn help_names_every_command_and_its_exit_statuses() {
 }
 
 #[test]
-fn check_tells_what_the_example_means() {
+fn check_prints_a_summary_of_the_example() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
     let said = countersign(&["check", "--config", example.to_str().unwrap()]);
     assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""));
@@ -128,7 +128,7 @@ fn check_tells_what_the_example_means() {
 }
 
 #[test]
-fn check_tells_of_the_mirror_and_of_another_status() {
+fn check_prints_the_mirror_and_another_status() {
     let text = "[server]\nlisten = \"127.0.0.1:5050\"\ndenial_status = 403\n\
                 [mirror]\nlisten = \"127.0.0.1:5052\"\ntls_cert = \"m.crt\"\ntls_key = \"m.key\"\n\
                 [store]\npath = \"nowhere\"\n[[upstream]]\nregistry = \"registry.example.com\"\n";
@@ -144,7 +144,7 @@ fn check_tells_of_the_mirror_and_of_another_status() {
 }
 
 #[test]
-fn check_tells_every_error_with_its_place_and_exits_with_2() {
+fn check_prints_every_error_with_its_place_and_exits_with_2() {
     let file = ConfigFile::new("broken", "[server]\nlisten = 5050\n\n[store]\npaht = \"x\"\n");
     for command in [
         vec!["check", "--config", file.path()],
@@ -170,7 +170,7 @@ fn check_tells_every_error_with_its_place_and_exits_with_2() {
 }
 
 #[test]
-fn what_is_no_command_or_no_image_is_an_error() {
+fn an_unknown_command_or_invalid_image_is_an_error() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
     let example = example.to_str().unwrap();
     for wrong in [
@@ -242,7 +242,7 @@ fn the_configuration_is_found_without_an_option() {
 }
 
 #[test]
-fn why_takes_every_name_that_a_client_shows_and_tells_no_upstream_from_no_rule() {
+fn why_accepts_every_name_that_clients_show_and_distinguishes_no_upstream_from_no_rule() {
     let text = "[server]\nlisten = \"127.0.0.1:5050\"\n[store]\npath = \"nowhere\"\n\
                 [[upstream]]\nregistry = \"registry.example.com\"\ndefault = true\n";
     let file = ConfigFile::new("called", text);
@@ -296,7 +296,7 @@ fn trust_inspect_of_what_notary_does_not_sign_names_the_command_that_tells_of_it
 }
 
 #[test]
-fn forget_tells_what_was_remembered_or_that_nothing_was() {
+fn forget_prints_what_it_forgot_or_that_nothing_was_recorded() {
     let store = std::env::temp_dir().join(format!("countersign-forget-{}", std::process::id()));
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = {store:?}\n\
@@ -331,7 +331,7 @@ fn forget_tells_what_was_remembered_or_that_nothing_was() {
 }
 
 #[test]
-fn forget_says_why_a_digest_is_nothing_to_forget() {
+fn forget_explains_why_it_rejects_a_digest() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
     let image = format!("registry.example.com/app@{}", Digest::of(b"one"));
     let said = countersign(&["forget", &image, "--config", example.to_str().unwrap()]);

@@ -156,7 +156,7 @@ pub(crate) fn told_at_once(text: &str) {
 }
 
 #[test]
-fn every_wrong_value_of_the_listeners_and_the_store_is_told() {
+fn every_wrong_value_of_the_listeners_and_the_store_is_reported() {
     told_at_once(
         r#"
 [server]
@@ -187,7 +187,7 @@ scrub_every = "999ms" #! store.scrub_every: content is read again
 }
 
 #[test]
-fn every_wrong_value_of_upstreams_is_told() {
+fn every_wrong_value_of_upstreams_is_reported() {
     told_at_once(
         r#"
 [server]
@@ -230,7 +230,7 @@ mode = "deny"
 }
 
 #[test]
-fn every_wrong_value_of_anchors_is_told() {
+fn every_wrong_value_of_anchors_is_reported() {
     told_at_once(
         r#"
 [server]
@@ -312,7 +312,7 @@ fn a_rule_that_serves_artifacts_of_any_type_says_so_in_its_summary() {
 }
 
 #[test]
-fn every_wrong_value_of_rules_is_told() {
+fn every_wrong_value_of_rules_is_reported() {
     told_at_once(
         r#"
 [server]
@@ -368,7 +368,7 @@ until = 2027-01-31T00:00:00Z #! rule.until: a date such as 2027-01-31
 }
 
 #[test]
-fn what_is_no_toml_and_what_is_missing_is_told() {
+fn invalid_toml_and_missing_keys_are_reported() {
     let told = |text: &str| problems(text).iter().map(ToString::to_string).collect::<Vec<_>>();
     let syntax = told("[server]\nlisten = \n\n[store]\npath = 'a' 'b'\nuntil = 2027-02-30\n");
     assert_eq!(syntax.len(), 3, "{syntax:#?}");

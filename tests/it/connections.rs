@@ -216,7 +216,7 @@ async fn there_are_only_so_many_connections_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_told() {
+async fn too_large_requests_get_a_clear_error() {
     let served = serve(Limits::default(), None, hello).await;
     let long = "x".repeat(33 << 10);
     let many = "a: b\r\n".repeat(101);
@@ -249,7 +249,7 @@ async fn a_body_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn what_is_started_is_finished_before_the_end() {
+async fn shutdown_finishes_requests_in_progress() {
     let release = Arc::new(Notify::new());
     let slow = Arc::clone(&release);
     let served = serve(Limits::default(), None, move |_, request: Request<Incoming>| {
@@ -283,7 +283,7 @@ async fn what_is_started_is_finished_before_the_end() {
 }
 
 #[tokio::test]
-async fn what_takes_too_long_at_the_end_is_cut_off() {
+async fn shutdown_ends_requests_that_take_too_long() {
     let limits = Limits { drain_timeout: SHORT, ..Limits::default() };
     let (served, mut given_up) = endless(limits).await;
     let mut stream = served.connect().await;

@@ -49,7 +49,7 @@ async fn an_image_whose_config_docker_takes_for_an_images_is_no_artifact() {
 }
 
 #[tokio::test]
-async fn what_has_the_layers_of_an_image_is_no_artifact_whatever_its_config_is() {
+async fn a_manifest_with_image_layers_is_not_an_artifact_whatever_its_config() {
     let mut world = World::new().await;
     let image = world.push_signed("v1", "one");
     for layer in [
@@ -64,7 +64,7 @@ async fn what_has_the_layers_of_an_image_is_no_artifact_whatever_its_config_is()
 }
 
 #[tokio::test]
-async fn an_image_in_dockers_own_format_is_no_artifact_whatever_its_config_is() {
+async fn an_image_in_docker_format_is_not_an_artifact_whatever_its_config() {
     let mut world = World::new().await;
     let image = world.push_signed("v1", "one");
     // containers/image runs such a one without a look at the type of its config.

@@ -77,7 +77,7 @@ async fn a_client_that_leaves_does_not_stop_the_download() {
 }
 
 #[tokio::test]
-async fn a_download_goes_on_for_those_who_come_back() {
+async fn a_download_continues_for_returning_clients() {
     let site = BlobSite::new().await;
     let gate = site.gated();
     drop(site.open(&app(), None).await.unwrap());
@@ -87,7 +87,7 @@ async fn a_download_goes_on_for_those_who_come_back() {
 }
 
 #[tokio::test]
-async fn where_upstream_breaks_off_the_download_resumes_and_nobody_notices() {
+async fn an_interrupted_download_resumes_without_client_errors() {
     let site = BlobSite::new().await;
     site.first(|| Fault::Truncate(345_678));
     let streams = site.open_many(5).await;
@@ -99,7 +99,7 @@ async fn where_upstream_breaks_off_the_download_resumes_and_nobody_notices() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_it_cannot_be_resumed_all_learn_it_and_nothing_is_kept() {
+async fn if_a_download_cannot_resume_all_clients_fail_and_nothing_is_stored() {
     let site = BlobSite::new().await;
     site.fake.hook(|asked| match asked.header(RANGE) {
         "" => Some(Fault::Truncate(345_678)),
@@ -116,7 +116,7 @@ async fn where_it_cannot_be_resumed_all_learn_it_and_nothing_is_kept() {
 }
 
 #[tokio::test]
-async fn content_of_another_digest_never_looks_whole_and_is_not_kept() {
+async fn content_of_another_digest_is_never_completed_or_stored() {
     for fault in [|| Fault::Corrupt, || Fault::CorruptUnsized, || Fault::CorruptUnsizedThenEmpty] {
         let site = BlobSite::new().await;
         site.first(fault);
@@ -134,7 +134,7 @@ async fn content_of_another_digest_never_looks_whole_and_is_not_kept() {
 }
 
 #[tokio::test]
-async fn content_that_is_too_long_or_too_short_is_not_kept() {
+async fn content_of_the_wrong_length_is_not_stored() {
     for body in [blob()[..LENGTH - 1].to_vec(), [&blob()[..], b"x"].concat()] {
         let site = BlobSite::new().await;
         site.fake.hook(move |_| Some(Fault::Respond(respond(200, body.clone()))));
@@ -145,7 +145,7 @@ async fn content_that_is_too_long_or_too_short_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_download_under_way_for_one_repository_is_no_gift_to_another() {
+async fn a_running_download_is_not_shared_with_another_repository() {
     let site = BlobSite::new().await;
     let gate = site.gated();
     let first = site.open(&app(), None).await.unwrap();
@@ -164,7 +164,7 @@ async fn a_download_under_way_for_one_repository_is_no_gift_to_another() {
 }
 
 #[tokio::test]
-async fn where_room_ends_on_the_way_everyone_goes_on_alone() {
+async fn if_the_store_fills_up_each_client_continues_from_upstream() {
     let site = BlobSite::with_room(LENGTH as u64 / 2).await;
     site.first(|| Fault::Unsized(70_000));
     let streams = site.open_many(3).await;
@@ -174,7 +174,7 @@ async fn where_room_ends_on_the_way_everyone_goes_on_alone() {
 }
 
 #[tokio::test]
-async fn the_rest_that_comes_alone_is_held_against_the_digest_too() {
+async fn a_separately_fetched_rest_is_checked_against_the_digest() {
     let site = BlobSite::with_room(LENGTH as u64 / 2).await;
     let first = AtomicBool::new(true);
     site.fake.hook(move |_| {
@@ -189,7 +189,7 @@ async fn the_rest_that_comes_alone_is_held_against_the_digest_too() {
 }
 
 #[tokio::test]
-async fn what_upstream_refuses_all_who_wait_are_told_by_one_request() {
+async fn one_upstream_refusal_answers_all_waiting_clients() {
     let site = BlobSite::new().await;
     site.fake.hook(|_| Some(Fault::Respond(respond(403, ""))));
     let app = app();

@@ -45,7 +45,7 @@ fn image(repository: &str) -> String {
 }
 
 #[test]
-fn what_is_exempted_is_listed_with_its_reason_and_end_and_can_be_ended() {
+fn exemptions_are_listed_with_reason_and_end_and_can_be_ended() {
     let place = place();
     assert_eq!(place.exempt(&["--list"]).stdout, "nothing is exempted\n");
     let said = place.exempt(&[&image("app"), "--reason", " OPS-12 ", "--for", "2h"]);
@@ -81,7 +81,7 @@ fn the_digest_counts_where_a_tag_stands_beside_it() {
 }
 
 #[test]
-fn what_cannot_be_exempted_is_an_error_that_says_what_to_do() {
+fn an_invalid_exemption_is_an_error_that_names_the_fix() {
     let place = place();
     let with = |image: &str, reason: &str, lasts: &str| {
         place.exempt(&[image, "--reason", reason, "--for", lasts])
@@ -109,7 +109,7 @@ fn what_cannot_be_exempted_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
-fn a_broken_file_is_told_and_left_as_it_is() {
+fn an_unreadable_file_is_reported_and_left_unchanged() {
     let place = place();
     assert_eq!(place.exempt(&[&image("app"), "--reason", "x", "--for", "1h"]).status, Some(0));
     let path = place.file().path();

@@ -182,7 +182,7 @@ async fn a_notary_server_that_is_silent_is_not_waited_for_to_the_end() {
 }
 
 #[tokio::test]
-async fn what_is_signed_is_served_as_before_and_no_exemption_is_looked_at() {
+async fn signed_images_are_served_without_reading_exemptions() {
     let mut world = World::new().await;
     let image = world.push_signed("v1", "one");
     exempt(&world, &image);
@@ -290,7 +290,7 @@ async fn an_exempted_index_that_cannot_be_read_leaves_its_children_undecided() {
 }
 
 #[tokio::test]
-async fn each_use_is_told_in_the_audit_event_the_log_the_metrics_and_by_why() {
+async fn each_use_is_recorded_in_the_audit_event_the_log_the_metrics_and_why() {
     let world = World::new().await;
     let child = world.put_image("amd64");
     let index = world.put_index(&[&child]);
@@ -328,7 +328,7 @@ async fn each_use_is_told_in_the_audit_event_the_log_the_metrics_and_by_why() {
 }
 
 #[tokio::test]
-async fn what_comes_and_what_ends_is_told_once() {
+async fn new_and_ended_exemptions_are_logged_once() {
     let world = World::new().await;
     let image = world.push("v1", "one");
     let page = Page::default();

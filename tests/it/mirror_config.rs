@@ -35,7 +35,7 @@ fn the_mirror_has_the_certificate_of_the_server_unless_it_names_its_own() {
 }
 
 #[test]
-fn every_wrong_value_of_the_mirror_is_told() {
+fn every_wrong_value_of_the_mirror_is_reported() {
     let text = r#"
 [server]
 listen = "127.0.0.1:0"

@@ -39,7 +39,7 @@ fn check(right: &str, slip: &str) -> Result<String, String> {
 }
 
 #[test]
-fn check_says_how_to_mend_a_slip_of_the_pen() {
+fn check_suggests_the_fix_for_a_typo() {
     let id = "0000000000000000000000000000000000000000000000000000000000000000";
     for (right, slip, next) in [
         (
@@ -65,7 +65,7 @@ fn check_says_how_to_mend_a_slip_of_the_pen() {
 }
 
 #[test]
-fn check_tells_of_a_rule_that_has_ended() {
+fn check_warns_about_an_expired_rule() {
     let told = check("require =", "mode = \"audit\"\nuntil = 2001-01-31\nrequire =").unwrap();
     assert!(told.contains("HAS ENDED, and counts no more: served until"), "{told}");
     let told = check("require =", "mode = \"audit\"\nuntil = 2999-01-31\nrequire =").unwrap();
@@ -73,7 +73,7 @@ fn check_tells_of_a_rule_that_has_ended() {
 }
 
 #[test]
-fn check_tells_what_docker_gets_of_a_mirror_whose_default_is_not_docker_hub() {
+fn check_explains_what_docker_gets_from_a_mirror_without_docker_hub_as_default() {
     let mirror = "[mirror]\nlisten = \"127.0.0.1:5052\"\n[admin]";
     let told = check("[admin]", mirror).unwrap();
     assert!(told.contains("gets nothing, for there is no default upstream"), "{told}");
@@ -114,7 +114,7 @@ fn why_says_which_listener_it_asks() {
 }
 
 #[test]
-fn a_log_of_something_else_is_told_from_one_without_pulls() {
+fn a_foreign_log_is_distinguished_from_a_log_without_pulls() {
     let folder = Folder::new("logs");
     let (other, none) = (folder.write("other.log", "hello\nworld\n"), folder.write("none.log", ""));
     let config = folder.write("countersign.toml", WHOLE);

@@ -25,7 +25,7 @@ async fn started() -> (FakeRegistry, PullThrough) {
 }
 
 #[tokio::test]
-async fn a_manifest_is_fetched_once_and_kept() {
+async fn a_manifest_is_fetched_once_and_stored() {
     let (fake, pull_through) = started().await;
     let digest = fake.registry().put_image(&app(), "layer");
     for _ in 0..3 {
@@ -57,7 +57,7 @@ async fn many_at_once_fetch_a_manifest_once() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_is_not_of_its_digest_is_refused_and_not_kept() {
+async fn a_manifest_that_does_not_match_its_digest_is_refused_and_not_stored() {
     let (fake, pull_through) = started().await;
     let digest = fake.registry().put_image(&app(), "layer");
     fake.hook(|asked| (asked.before == 0).then_some(Fault::Corrupt));
@@ -68,7 +68,7 @@ async fn a_manifest_that_is_not_of_its_digest_is_refused_and_not_kept() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_is_none_is_refused() {
+async fn an_invalid_manifest_is_refused() {
     let (fake, pull_through) = started().await;
     let both = r#"{"schemaVersion":2,"manifests":[],"layers":[]}"#;
     for body in [both, "<html>", "{}"] {
@@ -103,7 +103,7 @@ async fn manifests_take_no_more_memory_than_they_are_given() {
 }
 
 #[tokio::test]
-async fn what_upstream_lacks_is_not_remembered() {
+async fn missing_manifests_are_not_remembered() {
     let (fake, pull_through) = started().await;
     let manifest = fake.registry().put_image(&app(), "layer");
     fake.hook(|asked| (asked.before == 0).then(|| Fault::Respond(respond(404, ""))));

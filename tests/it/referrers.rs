@@ -54,7 +54,7 @@ async fn where_upstream_has_the_api_its_own_list_is_given() {
 }
 
 #[tokio::test]
-async fn what_is_no_oci_index_is_no_list_of_referrers() {
+async fn a_list_of_referrers_must_be_an_oci_index() {
     let (world, image, _) = listed(MediaType::DockerIndex.as_str(), (404, "")).await;
     let none: Value = serde_json::from_str(&referrers(&world, &image).await).unwrap();
     assert_eq!(none["manifests"], json!([]));
@@ -77,7 +77,7 @@ async fn a_page_in_place_of_the_list_under_the_tag_is_undecided() {
 }
 
 #[tokio::test]
-async fn of_an_image_that_is_not_signed_nothing_is_told() {
+async fn an_unsigned_image_reveals_no_referrers() {
     let (world, ..) = listed(INDEX, (404, "")).await;
     let other = world.push("v2", "two");
     let answer = world.get(&format!("/v2/{APP}/referrers/{}", Digest::of(&other))).await;

@@ -80,7 +80,7 @@ fn questions(fake: &FakeRegistry) -> Vec<(Method, String)> {
 }
 
 #[tokio::test]
-async fn a_registry_that_says_yes_to_every_head_gives_away_no_blob_of_another() {
+async fn a_registry_that_confirms_every_head_reveals_no_blob_of_another_registry() {
     let two = Two::new().await;
     two.keep().await;
     for repository in [app(), other()] {
@@ -94,7 +94,7 @@ async fn a_registry_that_says_yes_to_every_head_gives_away_no_blob_of_another() 
 }
 
 #[tokio::test]
-async fn a_registry_gives_what_another_gave_too_once_it_delivered_the_bytes_itself() {
+async fn a_registry_serves_shared_content_after_it_delivered_the_bytes_itself() {
     let two = Two::new().await;
     two.keep().await;
     two.x.registry().put_blob(&app(), blob());

@@ -79,7 +79,7 @@ async fn a_bad_configuration_changes_nothing_and_is_counted_until_it_is_mended()
 }
 
 #[tokio::test]
-async fn a_new_pin_is_held_against_what_was_known_already() {
+async fn a_new_pin_is_checked_against_known_metadata() {
     let mut world = World::new().await;
     let signed = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&signed);
@@ -91,7 +91,7 @@ async fn a_new_pin_is_held_against_what_was_known_already() {
 }
 
 #[tokio::test]
-async fn what_was_verified_is_still_served_where_nobody_answers_after_a_reload() {
+async fn verified_images_are_served_after_a_reload_during_an_outage() {
     let mut world = World::new().await;
     let signed = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&signed);
@@ -118,7 +118,7 @@ async fn a_rollback_is_remembered_through_a_reload() {
 }
 
 #[tokio::test]
-async fn what_is_under_way_goes_on_with_what_it_began_with() {
+async fn requests_in_progress_keep_their_configuration_during_a_reload() {
     let mut world = World::new().await;
     world.push_signed("v1", "one");
     let layer = vec![7_u8; 300_000];
@@ -164,7 +164,7 @@ async fn a_file_that_changed_is_noticed_once_it_is_whole() {
 }
 
 #[tokio::test]
-async fn what_changes_while_the_gate_starts_is_noticed() {
+async fn changes_during_the_start_are_noticed() {
     let mut world = World::new().await;
     world.push("dev", "two");
     let config = world.config();

@@ -117,7 +117,7 @@ fn an_empty_log_changes_nothing() {
 }
 
 #[test]
-fn a_log_of_which_nothing_can_be_read_is_no_proof_that_nothing_changes() {
+fn an_unreadable_log_does_not_prove_that_nothing_changes() {
     let place = place();
     let log = place.log("audit.log.gz", "\u{1f}\u{8b} not a line of it\n");
     let said = place.replay(&[&log]);
@@ -125,7 +125,7 @@ fn a_log_of_which_nothing_can_be_read_is_no_proof_that_nothing_changes() {
 }
 
 #[test]
-fn what_is_learned_passes_check_once_its_blanks_are_filled_in() {
+fn learned_rules_pass_check_after_the_blanks_are_filled_in() {
     let place = place();
     let signed = |repository| {
         let mut event: Value = serde_json::from_str(&event(repository, "admitted")).unwrap();
@@ -148,7 +148,7 @@ fn what_is_learned_passes_check_once_its_blanks_are_filled_in() {
 }
 
 #[test]
-fn what_is_learned_beside_a_configuration_keeps_all_but_its_rules() {
+fn learn_with_a_configuration_keeps_everything_except_its_rules() {
     let place = place();
     let log = place.log("audit.log", &event("open/x", "admitted"));
     let config = place.config.to_str().unwrap();

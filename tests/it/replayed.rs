@@ -67,7 +67,7 @@ fn texts(references: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_was_served_and_is_not_signed_would_be_refused_and_what_is_signed_would_not() {
+async fn replay_refuses_unsigned_pulls_and_admits_signed_ones() {
     let mut world = World::of(setup(ALLOW)).await;
     let child = world.put_image("amd64");
     let index = world.put_index(&[&child]);
@@ -92,7 +92,7 @@ async fn what_was_served_and_is_not_signed_would_be_refused_and_what_is_signed_w
 }
 
 #[tokio::test]
-async fn a_tag_is_judged_by_the_digest_that_was_recorded_and_it_is_told_that_it_moved() {
+async fn replay_judges_a_tag_by_its_recorded_digest_and_reports_that_it_moved() {
     let mut world = World::of(setup(ALLOW)).await;
     let signed = world.push("v1", "signed");
     put_sig(&world.registry, &app(), &signed, &[layer(&signed, &MINE)]);
@@ -124,7 +124,7 @@ async fn a_tag_that_is_signed_as_another_digest_would_be_served_as_that() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_decided_is_told_apart_and_a_refusal_counts_for_more() {
+async fn replay_reports_undecided_pulls_separately_and_ranks_refusals_higher() {
     let mut world = World::of(setup(ALLOW)).await;
     world.push("v1", "one");
     let log = log(&world, &texts(&["v1"])).await;
@@ -144,7 +144,7 @@ async fn what_cannot_be_decided_is_told_apart_and_a_refusal_counts_for_more() {
 }
 
 #[tokio::test]
-async fn what_was_denied_and_would_be_served_is_no_refusal() {
+async fn a_denied_pull_that_would_now_be_admitted_is_not_a_refusal() {
     let mut world = World::of(setup(BY_TEAM)).await;
     world.push("v1", "one");
     let log = log(&world, &texts(&["v1", "v1"])).await;
@@ -156,7 +156,7 @@ async fn what_was_denied_and_would_be_served_is_no_refusal() {
 }
 
 #[tokio::test]
-async fn what_a_rule_that_audits_would_record_is_served() {
+async fn replay_counts_pulls_under_an_audit_rule_as_served() {
     let mut world = World::of(setup(ALLOW)).await;
     let image = world.push("v1", "one");
     let by_digest = Digest::of(&image).to_string();
@@ -169,7 +169,7 @@ async fn what_a_rule_that_audits_would_record_is_served() {
 }
 
 #[tokio::test]
-async fn what_the_registry_has_no_more_is_gone_and_not_refused() {
+async fn replay_reports_deleted_images_as_gone_and_not_refused() {
     let mut world = World::of(setup(ALLOW)).await;
     let image = world.push("v1", "one");
     put_sig(&world.registry, &app(), &image, &[layer(&image, &MINE)]);
@@ -206,7 +206,7 @@ async fn an_exemption_that_holds_now_hides_no_refusal() {
 }
 
 #[tokio::test]
-async fn what_a_replay_says_is_what_the_gate_does() {
+async fn replay_agrees_with_the_gate() {
     let mut world = World::of(setup(ALLOW)).await;
     let child = world.put_image("amd64");
     let index = world.put_index(&[&child]);

@@ -11,7 +11,7 @@ use crate::blob_site::{BlobSite, LENGTH, app, blob, drain, is_whole, other, regi
 use crate::fake_registry::{Fault, respond};
 
 #[tokio::test]
-async fn a_blob_is_fetched_once_and_kept() {
+async fn a_blob_is_fetched_once_and_stored() {
     let mut site = BlobSite::new().await;
     let stream = site.open(&app(), None).await.unwrap();
     assert_eq!(stream.origin(), Origin::Upstream);
@@ -31,7 +31,7 @@ async fn a_blob_is_fetched_once_and_kept() {
 }
 
 #[tokio::test]
-async fn any_range_of_a_kept_blob_is_exactly_that_range() {
+async fn any_range_of_a_stored_blob_is_exactly_that_range() {
     let site = BlobSite::new().await;
     is_whole(drain(site.open(&app(), None).await.unwrap()).await);
     site.kept(&app()).await;
@@ -61,7 +61,7 @@ async fn any_range_of_a_kept_blob_is_exactly_that_range() {
 }
 
 #[tokio::test]
-async fn a_blob_of_unknown_length_is_kept_too() {
+async fn a_blob_of_unknown_length_is_stored() {
     let site = BlobSite::new().await;
     site.first(|| Fault::Unsized(70_000));
     let stream = site.open(&app(), None).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_blob_of_unknown_length_is_kept_too() {
 }
 
 #[tokio::test]
-async fn an_empty_blob_is_kept_and_a_false_one_is_not() {
+async fn an_empty_blob_is_stored_and_a_false_one_is_not() {
     let site = BlobSite::new().await;
     let empty = site.fake.registry().put_blob(&app(), "");
     for digest in [empty, site.digest] {
@@ -88,7 +88,7 @@ async fn an_empty_blob_is_kept_and_a_false_one_is_not() {
 }
 
 #[tokio::test]
-async fn what_is_kept_for_one_repository_is_no_gift_to_another() {
+async fn content_stored_for_one_repository_is_not_served_to_another() {
     let site = BlobSite::new().await;
     is_whole(drain(site.open(&app(), None).await.unwrap()).await);
     site.kept(&app()).await;
@@ -105,7 +105,7 @@ async fn what_is_kept_for_one_repository_is_no_gift_to_another() {
 }
 
 #[tokio::test]
-async fn while_upstream_does_not_answer_what_is_kept_is_there_and_what_is_not_is_unknown() {
+async fn during_an_outage_stored_content_is_served_and_other_content_is_undecided() {
     let site = BlobSite::new().await;
     is_whole(drain(site.open(&app(), None).await.unwrap()).await);
     site.kept(&app()).await;
@@ -119,7 +119,7 @@ async fn while_upstream_does_not_answer_what_is_kept_is_there_and_what_is_not_is
 }
 
 #[tokio::test]
-async fn what_has_no_room_goes_straight_to_its_clients() {
+async fn content_that_does_not_fit_the_store_is_relayed() {
     let site = BlobSite::with_room(LENGTH as u64 - 1).await;
     for _ in 0..2 {
         let stream = site.open(&app(), None).await.unwrap();
@@ -130,7 +130,7 @@ async fn what_has_no_room_goes_straight_to_its_clients() {
 }
 
 #[tokio::test]
-async fn a_cold_range_is_asked_for_alone_and_one_from_the_first_byte_is_kept() {
+async fn a_cold_range_is_fetched_alone_and_one_from_the_first_byte_is_stored() {
     let site = BlobSite::new().await;
     let tail = site.open(&app(), Some(ByteRange::Last { length: 10 })).await.unwrap();
     assert_eq!(drain(tail).await.0, blob()[LENGTH - 10..]);
@@ -146,7 +146,7 @@ async fn a_cold_range_is_asked_for_alone_and_one_from_the_first_byte_is_kept() {
 }
 
 #[tokio::test]
-async fn a_client_that_fetches_in_ranges_at_once_has_the_whole_kept() {
+async fn concurrent_ranges_store_the_whole_blob() {
     let site = BlobSite::new().await;
     let first = ByteRange::Between { first: 0, last: (2 << 20) - 1 };
     is_whole(drain(site.open(&app(), Some(first)).await.unwrap()).await);

@@ -62,7 +62,7 @@ impl Standing {
 }
 
 #[tokio::test]
-async fn what_is_malformed_gets_the_error_that_is_named_for_it() {
+async fn malformed_requests_get_the_specified_error() {
     let stand = stand().await;
     let long = format!("open/{}", "a".repeat(251));
     let tag = "t".repeat(129);
@@ -169,7 +169,7 @@ async fn a_manifest_is_served_byte_for_byte_by_tag_and_digest() {
 }
 
 #[tokio::test]
-async fn what_is_denied_says_why() {
+async fn denials_state_the_reason() {
     let stand = stand().await;
     let detail = |verdict: &str, reason: &str, image: &str, rule: Option<&str>| {
         let mut detail = json!({"verdict": verdict, "reason": reason, "image": image});
@@ -331,7 +331,7 @@ async fn lists_are_upstreams_with_links_to_here() {
 }
 
 #[tokio::test]
-async fn a_denied_manifest_is_forbidden_where_that_is_chosen_and_nothing_else_is() {
+async fn only_denied_manifests_are_403_if_configured() {
     let stand = stand_with(DenialStatus::Forbidden).await;
     let hex = "0".repeat(64);
     for (target, status, code) in [

@@ -36,7 +36,7 @@ const DENY: &str = "mode = \"deny\"";
 const A: &str = "require = [\"a\"]";
 
 #[test]
-fn every_wrong_name_in_rules_is_told() {
+fn every_wrong_name_in_rules_is_reported() {
     told_at_once(
         r#"
 [server]

@@ -54,7 +54,7 @@ async fn a_second_gate_on_a_removed_store_never_shares_it_with_the_first() {
 }
 
 #[tokio::test]
-async fn a_store_that_comes_back_is_used_again() {
+async fn a_restored_store_is_used_again() {
     let mut world = World::new().await;
     world.push_signed("v1", "one");
     let away = Folder::new("away");

@@ -51,7 +51,7 @@ impl Drop for Service {
 }
 
 #[test]
-fn the_service_manager_is_told_of_start_reload_and_stop() {
+fn the_service_manager_is_notified_of_start_reload_and_stop() {
     let mut service = Service::start();
     let ready = service.told();
     assert!(ready.starts_with("READY=1\n"), "{ready}");

@@ -132,7 +132,7 @@ async fn a_changed_certificate_is_used_by_the_next_connection() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_leaves_the_old_certificate_and_is_told_once() {
+async fn an_invalid_certificate_keeps_the_old_one_and_is_logged_once() {
     let (pair, first) = Pair::new("broken");
     let tls = Arc::new(pair.load().unwrap());
     let served = secured(Limits::default(), Arc::clone(&tls)).await;

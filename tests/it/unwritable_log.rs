@@ -166,7 +166,7 @@ async fn a_log_whose_reader_is_gone_stops_no_pull_and_no_reload() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_log_that_nobody_reads_stops_no_pull_and_no_reload() {
+async fn an_unread_log_stops_no_pull_and_no_reload() {
     let (reader, writer): (PipeReader, _) = pipe().unwrap();
     serves_on(writer.into()).await;
     drop(reader);

@@ -70,7 +70,7 @@ async fn a_path_in_the_url_stands_before_v2() {
 }
 
 #[tokio::test]
-async fn what_upstream_lacks_is_absent_in_upstreams_own_words() {
+async fn missing_content_is_absent_with_upstreams_message() {
     let (fake, _) = with_app().await;
     let upstream = fake.upstream();
     let other: Repository = "other".parse().unwrap();
@@ -113,7 +113,7 @@ async fn a_tag_is_resolved_by_get_where_head_does_not_tell() {
 }
 
 #[tokio::test]
-async fn a_tag_is_not_resolved_to_what_is_no_digest() {
+async fn a_tag_is_not_resolved_to_an_invalid_digest() {
     let (fake, _) = with_app().await;
     fake.hook(|_| {
         Some(Fault::Respond(with(
@@ -149,7 +149,7 @@ async fn an_answer_that_is_encoded_is_refused() {
 }
 
 #[tokio::test]
-async fn a_status_that_is_none_of_a_registry_is_a_broken_protocol() {
+async fn an_unexpected_status_is_a_protocol_error() {
     for status in [204, 206, 304, 400, 405, 418] {
         let error = fails_with(move || Fault::Respond(respond(status, ""))).await;
         assert!(matches!(error, UpstreamError::Protocol(Violation::Status(_))), "{error}");
@@ -183,7 +183,7 @@ async fn a_connection_that_is_dropped_is_made_again() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_port_is_unreachable() {
+async fn a_closed_port_is_unreachable() {
     let (fake, digest) = with_app().await;
     let upstream = fake.upstream();
     let address = fake.address();
@@ -214,7 +214,7 @@ async fn a_429_is_passed_on_with_its_retry_after_and_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_is_given_up() {
+async fn a_silent_server_times_out() {
     let (fake, digest) = with_app().await;
     fake.hook(|_| Some(Fault::Silence));
     let upstream = upstream_with(&fake, |config| {
@@ -237,7 +237,7 @@ async fn a_body_that_stalls_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_is_cut_short_is_no_manifest() {
+async fn a_truncated_manifest_is_an_error() {
     for unsized_body in [false, true] {
         let error = fails_with(move || match unsized_body {
             false => Fault::Truncate(10),
@@ -349,7 +349,7 @@ async fn a_public_server_cannot_send_us_to_this_machine_by_name_or_address() {
 }
 
 #[tokio::test]
-async fn a_content_type_that_stands_twice_is_refused() {
+async fn a_duplicate_content_type_is_refused() {
     let error = fails_with(|| {
         let mut response = respond(200, "{}");
         for media_type in [MediaType::OciImage, MediaType::OciIndex] {

@@ -89,7 +89,7 @@ async fn each_repository_has_its_own_token() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_is_fetched_anew_once() {
+async fn a_refused_token_is_fetched_again_once() {
     let (fake, reference, tokens) = behind_tokens(|tokens| tokens).await;
     let upstream = fake.upstream();
     upstream.manifest(&app(), &reference).await.unwrap();
@@ -306,7 +306,7 @@ async fn a_401_that_asks_for_nothing_we_know_is_a_refusal() {
 }
 
 #[tokio::test]
-async fn the_authenticator_shows_nobody_else_the_credentials_even_if_told_to() {
+async fn the_authenticator_sends_credentials_only_to_their_realm() {
     let (fake, _) = with_app().await;
     let thief = FakeRegistry::start().await;
     thief.hook(|_| Some(Fault::Respond(with(respond(401, ""), WWW_AUTHENTICATE, "Basic realm=x"))));

@@ -49,7 +49,7 @@ async fn a_tag_list_sends_us_nowhere_and_names_only_tags() {
 }
 
 #[tokio::test]
-async fn a_tag_list_that_is_none_is_refused() {
+async fn an_invalid_tag_list_is_refused() {
     for body in ["", "[]", "{}", r#"{"tags":"v1"}"#, r#"{"tags":[],"tags":["v1"]}"#] {
         let (fake, _) = with_app().await;
         fake.hook(move |_| Some(Fault::Respond(respond(200, body))));

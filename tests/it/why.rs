@@ -29,7 +29,7 @@ fn advises(told: &Value, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn the_rules_that_did_not_decide_are_told_in_their_order_and_why() {
+async fn why_lists_rules_that_did_not_decide_in_order_with_the_reason() {
     let rules = [
         rule("library/app:v2", "require = [\"team\"]"),
         rule("library/app", "mode = \"allow\"\nreason = \"while we move\"\nuntil = 2001-01-31"),
@@ -70,7 +70,7 @@ async fn the_rules_that_did_not_decide_are_told_in_their_order_and_why() {
 }
 
 #[tokio::test]
-async fn a_tag_that_upstream_moved_is_told_beside_what_is_signed_and_served() {
+async fn why_shows_a_moved_tag_and_the_signed_digest() {
     let mut world = World::new().await;
     let signed = Digest::of(&world.push_signed("v1", "one")).to_string();
     let moved = Digest::of(&world.push("v1", "two")).to_string();
@@ -107,7 +107,7 @@ async fn a_child_of_a_signed_index_names_the_index() {
 }
 
 #[tokio::test]
-async fn a_rule_that_audits_tells_what_it_would_have_refused() {
+async fn why_shows_what_an_audit_rule_would_refuse() {
     let audit = rule("library/app", "mode = \"audit\"\nrequire = [\"team\"]");
     let mut world = World::with(DEFAULTS, &audit).await;
     let signed = Digest::of(&world.push_signed("v1", "one")).to_string();
@@ -182,7 +182,7 @@ async fn a_notary_server_that_does_not_answer_is_named_in_the_advice() {
 
 /// Of all of it, the gate that runs says the same as a process that reads its configuration.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_asks_a_gate_that_runs_and_tells_the_same() {
+async fn the_command_queries_a_running_gate_and_prints_the_same() {
     let mut world = World::new().await;
     world.push_signed("v1", "one");
     world.push("v2", "two");

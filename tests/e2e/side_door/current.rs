@@ -18,34 +18,34 @@ use crate::process::{Process, Said, run, wait_for};
 /// What is run only when it is asked for.
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        nothing_unsigned_comes_through_to_cri,
-        nothing_unsigned_comes_through_to_cri_with_local_pulls,
-        nothing_unsigned_comes_through_to_buildkit,
-        nothing_unsigned_comes_through_to_the_current_docker_with_the_containerd_store,
-        nothing_unsigned_comes_through_to_the_current_docker_with_its_own_store,
+        cri_gets_nothing_unsigned,
+        cri_with_local_pulls_gets_nothing_unsigned,
+        buildkit_gets_nothing_unsigned,
+        the_current_docker_with_the_containerd_store_gets_nothing_unsigned,
+        the_current_docker_with_its_own_store_gets_nothing_unsigned,
     ]
 }
 
-fn nothing_unsigned_comes_through_to_cri() {
+fn cri_gets_nothing_unsigned() {
     let lab = Lab::new();
     lab.holds(&Cri::start(&lab, false));
 }
 
-fn nothing_unsigned_comes_through_to_cri_with_local_pulls() {
+fn cri_with_local_pulls_gets_nothing_unsigned() {
     let lab = Lab::new();
     lab.holds(&Cri::start(&lab, true));
 }
 
-fn nothing_unsigned_comes_through_to_buildkit() {
+fn buildkit_gets_nothing_unsigned() {
     let lab = Lab::new();
     lab.holds(&BuildKit::start(&lab));
 }
 
-fn nothing_unsigned_comes_through_to_the_current_docker_with_the_containerd_store() {
+fn the_current_docker_with_the_containerd_store_gets_nothing_unsigned() {
     Lab::new().holds(&current_docker(true));
 }
 
-fn nothing_unsigned_comes_through_to_the_current_docker_with_its_own_store() {
+fn the_current_docker_with_its_own_store_gets_nothing_unsigned() {
     Lab::new().holds(&current_docker(false));
 }
 

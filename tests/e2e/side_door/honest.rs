@@ -25,27 +25,27 @@ const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        what_is_attached_beside_cosign_3_comes_by_the_referrers_api,
-        what_is_attached_beside_cosign_3_comes_without_that_api,
-        what_is_attached_beside_cosign_2_comes_by_the_referrers_api,
-        what_is_attached_beside_cosign_2_comes_without_that_api,
+        cosign_3_attachments_are_served_by_the_referrers_api,
+        cosign_3_attachments_are_served_without_the_referrers_api,
+        cosign_2_attachments_are_served_by_the_referrers_api,
+        cosign_2_attachments_are_served_without_the_referrers_api,
         the_attestations_in_a_signed_index_come,
     ]
 }
 
-fn what_is_attached_beside_cosign_3_comes_by_the_referrers_api() {
+fn cosign_3_attachments_are_served_by_the_referrers_api() {
     what_is_attached_comes(Version::V3, Api::Referrers);
 }
 
-fn what_is_attached_beside_cosign_3_comes_without_that_api() {
+fn cosign_3_attachments_are_served_without_the_referrers_api() {
     what_is_attached_comes(Version::V3, Api::None);
 }
 
-fn what_is_attached_beside_cosign_2_comes_by_the_referrers_api() {
+fn cosign_2_attachments_are_served_by_the_referrers_api() {
     what_is_attached_comes(Version::V2, Api::Referrers);
 }
 
-fn what_is_attached_beside_cosign_2_comes_without_that_api() {
+fn cosign_2_attachments_are_served_without_the_referrers_api() {
     what_is_attached_comes(Version::V2, Api::None);
 }
 

@@ -12,15 +12,15 @@ use lab::{Client, Lab};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        nothing_unsigned_comes_through_to_debians_containerd,
-        nothing_unsigned_comes_through_to_containerd,
-        nothing_unsigned_comes_through_to_containerd_with_local_pulls,
-        nothing_unsigned_comes_through_to_docker,
-        nothing_unsigned_comes_through_to_podman,
-        nothing_unsigned_comes_through_to_skopeo,
-        nothing_unsigned_comes_through_to_crane,
-        nothing_unsigned_comes_through_to_crane_in_a_layout,
-        nothing_unsigned_comes_through_to_oras,
+        debians_containerd_gets_nothing_unsigned,
+        containerd_gets_nothing_unsigned,
+        containerd_with_local_pulls_gets_nothing_unsigned,
+        docker_gets_nothing_unsigned,
+        podman_gets_nothing_unsigned,
+        skopeo_gets_nothing_unsigned,
+        crane_gets_nothing_unsigned,
+        crane_in_a_layout_gets_nothing_unsigned,
+        oras_gets_nothing_unsigned,
     ]
 }
 
@@ -28,38 +28,38 @@ fn holds(client: &dyn Client) {
     Lab::new().holds(client);
 }
 
-fn nothing_unsigned_comes_through_to_debians_containerd() {
+fn debians_containerd_gets_nothing_unsigned() {
     holds(&Ctr::of_debian());
 }
 
-fn nothing_unsigned_comes_through_to_containerd() {
+fn containerd_gets_nothing_unsigned() {
     holds(&Ctr::current(Pull::Default));
 }
 
-fn nothing_unsigned_comes_through_to_containerd_with_local_pulls() {
+fn containerd_with_local_pulls_gets_nothing_unsigned() {
     holds(&Ctr::current(Pull::Local));
 }
 
-fn nothing_unsigned_comes_through_to_docker() {
+fn docker_gets_nothing_unsigned() {
     holds(&Docker::of_debian());
 }
 
-fn nothing_unsigned_comes_through_to_podman() {
+fn podman_gets_nothing_unsigned() {
     holds(&PodmanClient::of_debian());
 }
 
-fn nothing_unsigned_comes_through_to_skopeo() {
+fn skopeo_gets_nothing_unsigned() {
     holds(&Copier::skopeo());
 }
 
-fn nothing_unsigned_comes_through_to_crane() {
+fn crane_gets_nothing_unsigned() {
     holds(&Crane::new());
 }
 
-fn nothing_unsigned_comes_through_to_crane_in_a_layout() {
+fn crane_in_a_layout_gets_nothing_unsigned() {
     holds(&Copier::crane_whole());
 }
 
-fn nothing_unsigned_comes_through_to_oras() {
+fn oras_gets_nothing_unsigned() {
     holds(&Copier::oras());
 }

@@ -120,7 +120,7 @@ fn cve_2023_46737_many_subjects_names_or_certificates_are_refused() {
 }
 
 #[test]
-fn what_is_quoted_of_a_candidate_is_short() {
+fn quotes_of_a_candidate_are_short() {
     let key = Key::new(Kind::P256);
     let bench = Bench::of_keys(&[&key], "");
     let long = statement(&digest(), &format!("https://{}", "\u{e4}".repeat(1 << 20)));

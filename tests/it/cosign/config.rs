@@ -75,7 +75,7 @@ fn who_signs_must_be_said_in_one_way() {
 }
 
 #[test]
-fn a_file_that_is_no_public_key_is_told_for_what_it_is() {
+fn a_file_that_is_not_a_public_key_gets_a_specific_error() {
     let leaf = Authority::new("acme", Term::years()).certify(&Leaf::new(), None).pem();
     let (pem, private) = (key(), Key::new(Kind::P256).pair.serialize_pem());
     let cosign = private.replace("PRIVATE KEY", "ENCRYPTED SIGSTORE PRIVATE KEY");
@@ -142,7 +142,7 @@ fn a_trusted_root_must_have_what_the_signers_need() {
 }
 
 #[test]
-fn values_that_mean_nothing_are_told() {
+fn meaningless_values_are_reported() {
     let pem = key();
     let with = |line: &str| format!("keys = [\"k\"]\n{line}");
     let files = [("k", pem.as_str())];

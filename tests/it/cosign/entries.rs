@@ -65,7 +65,7 @@ fn a_logged_bundle_is_taken_in_every_version() {
 }
 
 #[test]
-fn an_entry_that_cannot_be_verified_is_told_as_that_and_not_as_a_bad_signature() {
+fn an_unverifiable_entry_is_not_reported_as_a_bad_signature() {
     let (key, log) = (Key::new(Kind::P384), &Sigstore::shared().rekor);
     let bench = Bench::of_keys(&[&key], REQUIRE);
     let statement = statement(&digest(), SIGN);

@@ -344,7 +344,7 @@ fn a_signature_with_a_key_bears_no_identity() {
 }
 
 #[test]
-fn two_authorities_of_one_name_are_told_apart_by_their_keys() {
+fn authorities_with_the_same_name_are_distinguished_by_their_keys() {
     let twin = Authority::new("fulcio", Term::years());
     let mut root = shared().trusted_root();
     root["certificateAuthorities"] = json!([twin.trusted(), shared().fulcio.trusted()]);

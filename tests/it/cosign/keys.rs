@@ -163,7 +163,7 @@ fn the_subject_of_a_statement_states_the_time_as_an_annotation() {
 }
 
 #[test]
-fn without_a_proven_time_the_signers_own_word_is_told() {
+fn without_a_proven_time_the_claimed_time_is_shown() {
     let key = Key::new(Kind::P256);
     let bench = Bench::of_keys(&[&key], "");
     let vouched =

@@ -68,7 +68,7 @@ fn cve_2026_39395_a_payload_that_cannot_be_read_is_refused() {
 }
 
 #[test]
-fn a_predicate_type_that_stands_twice_is_refused() {
+fn a_duplicate_predicate_type_is_refused() {
     let key = Key::new(Kind::P256);
     let bench = Bench::of_keys(&[&key], &format!("predicate_type = {PROVENANCE:?}"));
     let good = statement(&digest(), PROVENANCE);
@@ -161,7 +161,7 @@ fn an_envelope_with_two_signatures_or_none_is_refused() {
 }
 
 #[test]
-fn what_is_no_signature_of_cosign_is_passed_by() {
+fn content_that_is_not_a_cosign_signature_is_skipped() {
     let key = Key::new(Kind::P256);
     let bench = Bench::of_keys(&[&key], "");
     let mut layer = Layer::signed(&payload(&digest(), json!(null)), &key);

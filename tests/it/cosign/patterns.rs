@@ -98,7 +98,7 @@ fn the_public_authority_in_certificate_chain_is_no_private_pki() {
 }
 
 #[test]
-fn an_identity_that_is_written_wrongly_is_told_how_to_write_it() {
+fn a_wrongly_written_identity_gets_an_error_with_the_correct_form() {
     let lines = |identity: &str| format!("identity = {identity:?}\nissuer = \"https://a.test\"");
     for (identity, says) in [
         ("**@acme.com", "`**` also matches `/`, so it would match URLs; write \"*@acme.com\""),

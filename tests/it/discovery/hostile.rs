@@ -152,7 +152,7 @@ async fn a_signature_is_no_attestation_nor_the_other_way_round() {
 }
 
 #[tokio::test]
-async fn what_is_no_manifest_is_no_signature() {
+async fn content_that_is_not_a_manifest_is_not_a_signature() {
     for (media_type, bytes) in [
         (OCI, "{}"),
         (OCI, "<html>"),
@@ -180,7 +180,7 @@ async fn a_member_in_the_wrong_case_makes_no_signature() {
 }
 
 #[tokio::test]
-async fn what_a_registry_says_is_shown_in_one_short_line() {
+async fn texts_of_a_registry_are_shown_as_one_short_line() {
     let site = Site::new().await;
     let name = format!("\u{1b}[2J{}", "x".repeat(1 << 20));
     let mut twice = json!({"schemaVersion": 2}).to_string();
@@ -258,7 +258,7 @@ async fn a_payload_of_another_size_than_its_manifest_says_is_no_candidate() {
 }
 
 #[tokio::test]
-async fn what_a_descriptor_holds_as_data_is_not_believed() {
+async fn inline_data_of_a_descriptor_is_ignored() {
     let site = Site::new().await;
     let mut layer = site.layer(SIMPLE, "payload");
     layer["data"] = json!("Zm9yZ2Vk");
@@ -267,7 +267,7 @@ async fn what_a_descriptor_holds_as_data_is_not_believed() {
 }
 
 #[tokio::test]
-async fn what_is_listed_and_deleted_is_not_there() {
+async fn listed_but_deleted_content_is_absent() {
     let site = Site::without_api().await;
     let bundle = site.bundle("bundle");
     site.schema(std::slice::from_ref(&bundle));

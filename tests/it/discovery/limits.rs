@@ -39,7 +39,7 @@ async fn endless_pages_come_to_an_end() {
 }
 
 #[tokio::test]
-async fn of_ten_thousand_layers_as_many_are_looked_at_as_a_decision_may_ask_for() {
+async fn of_ten_thousand_layers_only_the_request_limit_is_read() {
     let site = Site::new().await;
     site.tag(&app(), ".sig", &tagged(&nowhere(10_000)));
     let inquiry = RequestBudget::new();
@@ -92,7 +92,7 @@ async fn one_referrer_that_is_listed_a_thousand_times_is_opened_once() {
 }
 
 #[tokio::test]
-async fn a_huge_payload_is_not_asked_for() {
+async fn a_huge_payload_is_not_requested() {
     for (kind, media_type, size, why) in [
         (SignatureKind::CosignSignature, SIMPLE, (64 << 10) + 1, "more than 65536 bytes"),
         (SignatureKind::CosignSignature, SIMPLE, (1_u64 << 53) - 1, "more than 65536 bytes"),

@@ -265,7 +265,7 @@ async fn a_repository_for_signatures_is_looked_at_before_the_images_own() {
 }
 
 #[tokio::test]
-async fn whoever_has_enough_asks_no_further() {
+async fn discovery_stops_after_enough_signatures() {
     let site = Site::new().await;
     let payloads: Vec<String> = (0..20).map(|number| format!("payload {number}")).collect();
     site.sig(&app(), &payloads.iter().map(String::as_str).collect::<Vec<_>>());

@@ -50,7 +50,7 @@ async fn where_referrers_are_refused_the_tag_schema_may_have_them() {
 }
 
 #[tokio::test]
-async fn that_a_registry_is_busy_is_told_as_it_said_it() {
+async fn a_busy_registry_is_reported_in_its_own_words() {
     for part in ["/referrers/", "/manifests/", "/blobs/"] {
         let site = Site::new().await;
         site.put(&app(), &site.about(NOTATION, &[site.layer(JOSE, "envelope")]));
@@ -107,7 +107,7 @@ async fn a_place_that_fails_hides_no_other() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_none_is_unread() {
+async fn an_invalid_list_is_unread() {
     for body in ["", "[]", "{}", r#"{"schemaVersion":2,"manifests":[{}]}"#] {
         let site = Site::new().await;
         site.fake.hook(move |asked| {
@@ -260,7 +260,7 @@ async fn a_repository_for_signatures_of_a_registry_that_is_not_configured_is_unr
 }
 
 #[tokio::test]
-async fn while_content_cannot_be_had_what_is_stored_is_used() {
+async fn stored_signatures_are_used_while_upstream_content_is_unavailable() {
     let site = Site::with_store().await;
     site.sig(&app(), &["payload"]);
     finds(&site.locate(SignatureKind::CosignSignature).await, &["payload"]);
@@ -270,7 +270,7 @@ async fn while_content_cannot_be_had_what_is_stored_is_used() {
 }
 
 #[tokio::test]
-async fn while_the_registry_is_down_nobody_knows_what_its_tags_stand_for() {
+async fn tags_cannot_be_resolved_while_the_registry_is_down() {
     let site = Site::with_store().await;
     site.sig(&app(), &["payload"]);
     finds(&site.locate(SignatureKind::CosignSignature).await, &["payload"]);

@@ -49,7 +49,7 @@ async fn a_tag_is_not_held_at_a_denied_digest() {
 
 /// `cosign sign --attachment sbom`: the signature is about the SBOM, and that about the image.
 #[tokio::test]
-async fn what_is_about_a_denied_artifact_is_not_served() {
+async fn referrers_of_a_denied_artifact_are_not_served() {
     let mut world = world("", "").await;
     let image = push_signed(&world, "v1", "one");
     let sbom = put_referrer(&world.registry, &image, SPDX, SPDX, b"{\"spdxVersion\":\"SPDX-2.3\"}");

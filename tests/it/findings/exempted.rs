@@ -27,7 +27,7 @@ fn exempt(world: &World, manifest: &[u8]) {
 }
 
 #[tokio::test]
-async fn what_nobody_signed_and_what_a_stranger_signed_is_served_while_it_is_exempted() {
+async fn unsigned_and_foreign_signed_images_are_served_while_exempted() {
     let world = world("", "").await;
     let child = world.put_image("amd64");
     let index = world.put_index(&[&child]);

@@ -279,7 +279,7 @@ async fn the_tags_of_what_is_denied_as_a_whole_are_no_such_process() {
 }
 
 #[tokio::test]
-async fn who_is_not_let_in_asks_nowhere_else_for_layers_and_tags_either() {
+async fn unauthorized_mirror_clients_do_not_fall_back_for_layers_and_tags() {
     let users = format!("alice:{}", bcrypt::hash("alice", 4).unwrap());
     let tables = format!(
         "[[rule]]\nimages = [\"{REGISTRY}/**\"]\nmode = \"allow\"\nreason = \"a test\"\n\
@@ -336,7 +336,7 @@ async fn the_listener_speaks_http_1_1_and_nothing_newer() {
 }
 
 #[tokio::test]
-async fn what_is_denied_there_is_recorded_with_the_listener() {
+async fn denials_of_the_mirror_are_recorded_with_the_listener() {
     let world = World::new().await;
     let page = Page::default();
     let _here = page.is_written();

@@ -93,7 +93,7 @@ fn a_verification_plugin_is_refused_critical_or_not() {
 }
 
 #[test]
-fn what_must_be_critical_and_is_not_is_refused() {
+fn an_attribute_that_must_be_critical_and_is_not_is_refused() {
     let (root, anchor) = site();
     let plain = Signing::new(&root.signer(), &subject()).expiring(NOW + DAY);
     let authority = Signing::by_authority(&root.signer(), &subject());
@@ -182,7 +182,7 @@ fn a_time_of_the_other_scheme_or_none_is_refused() {
 }
 
 #[test]
-fn a_time_that_is_none_is_refused() {
+fn an_invalid_time_is_refused() {
     let (root, anchor) = site();
     let signing = Signing::new(&root.signer(), &subject());
     for time in [json!("2030-01-01"), json!(1), json!("2030-01-01 00:00:00Z"), Value::Null] {

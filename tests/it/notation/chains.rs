@@ -234,7 +234,7 @@ fn a_certificate_signed_with_sha1_is_refused() {
 }
 
 #[test]
-fn an_expired_certificate_is_refused_wherever_it_stands() {
+fn an_expired_certificate_is_refused_anywhere_in_the_chain() {
     let ended = |params: &mut CertificateParams| params.not_after = at(NOW - 1);
     let coming = |params: &mut CertificateParams| params.not_before = at(NOW + 1);
     let root = Certified::root("root");

@@ -169,7 +169,7 @@ fn another_content_type_is_refused() {
 }
 
 #[test]
-fn a_jws_that_is_no_flattened_strict_one_is_refused() {
+fn a_jws_that_is_not_flattened_and_strict_is_refused() {
     let root = root();
     let anchor = trusting(&root, "");
     let signing = Signing::new(&root.signer(), &subject());
@@ -250,7 +250,7 @@ fn an_ecdsa_signature_in_der_is_refused() {
 }
 
 #[test]
-fn a_cose_text_that_is_no_single_tagged_definite_one_is_refused() {
+fn a_cose_envelope_that_is_not_single_tagged_and_definite_is_refused() {
     let root = root();
     let anchor = trusting(&root, "");
     let good = Signing::new(&root.signer(), &subject()).cose();

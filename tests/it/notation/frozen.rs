@@ -44,7 +44,7 @@ fn judged(anchor: &Anchor, media_type: &str, bytes: &[u8], now: i64) -> Judged {
 }
 
 #[test]
-fn what_notation_signs_is_good_when_it_was_signed() {
+fn a_notation_signature_verifies_at_its_signing_time() {
     let anchor = anchor("");
     for (media_type, bytes, signer) in [
         (JWS, RSA_JWS, "CN=rsa signer"),
@@ -59,7 +59,7 @@ fn what_notation_signs_is_good_when_it_was_signed() {
 }
 
 #[test]
-fn what_notation_had_timestamped_is_good_when_its_certificates_have_ended() {
+fn a_timestamped_notation_signature_verifies_after_its_certificates_expired() {
     let timestamped = anchor("tsa = [\"tsa-root.crt\"]");
     for (media_type, bytes) in [(JWS, RSA_JWS), (COSE, P256_COSE)] {
         let plain = judged(&anchor(""), media_type, bytes, SOON + YEARS);
@@ -76,7 +76,7 @@ fn what_notation_had_timestamped_is_good_when_its_certificates_have_ended() {
 }
 
 #[test]
-fn what_notation_lets_expire_expires() {
+fn a_notation_signature_expires_at_its_expiry_time() {
     for (media_type, bytes) in [(JWS, P256_JWS), (COSE, RSA_COSE)] {
         let day = SOON + 86_400;
         assert_eq!(flawed(judged(&anchor(""), media_type, bytes, day)).check, "expiry");

@@ -114,7 +114,7 @@ async fn ocsp_is_asked_by_get_with_the_request_in_the_path() {
 }
 
 #[tokio::test]
-async fn an_outage_admits_nobody_when_strict_and_is_told_when_permissive() {
+async fn an_outage_denies_when_strict_and_warns_when_permissive() {
     let site = site().await;
     site.server.hook(|_| Some(Fault::Respond(respond(503, ""))));
     site.undecided(site.judge(&site.strict, now()).await, "503");

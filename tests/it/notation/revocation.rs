@@ -141,7 +141,7 @@ fn a_revoked_authority_is_refused_as_well() {
 }
 
 #[test]
-fn an_unreachable_responder_is_undecided_when_strict_and_told_when_permissive() {
+fn an_unreachable_responder_is_undecided_when_strict_and_a_warning_when_permissive() {
     let failed = |_: &RevocationQuery| Answer::Failed("no connection".to_owned());
     for change in [with_crl, with_ocsp] {
         let strict = site("");
@@ -154,7 +154,7 @@ fn an_unreachable_responder_is_undecided_when_strict_and_told_when_permissive() 
 }
 
 #[test]
-fn a_revoked_certificate_is_only_told_when_permissive() {
+fn a_revoked_certificate_is_only_a_warning_when_permissive() {
     let site = site("level = \"permissive\"");
     let signer = site.signer(with_crl);
     let list = crl(&site.root, |params| params.revoked_certs = vec![revoked(&signer)]);
@@ -216,7 +216,7 @@ fn an_authority_that_may_not_sign_crls_is_not_believed() {
 }
 
 #[test]
-fn an_old_crl_revokes_for_good_and_holds_for_nothing() {
+fn an_expired_crl_still_revokes_but_proves_nothing_else() {
     let site = site("");
     let signer = site.signer(with_crl);
     let list = |reason| {

@@ -36,7 +36,7 @@ fn der_files_and_a_signature_repository_are_read() {
 }
 
 #[test]
-fn every_mistake_is_told() {
+fn every_mistake_is_reported() {
     let root = Certified::root("root").pem();
     let leaf = Certified::root("root").signer().pem();
     let files: &[(&str, &[u8])] = &[

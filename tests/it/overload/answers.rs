@@ -35,7 +35,7 @@ impl Drop for Counted {
 }
 
 #[tokio::test]
-async fn a_stream_that_nobody_reads_is_reset_and_the_others_go_on() {
+async fn an_unread_stream_is_reset_and_the_others_continue() {
     let limits = Limits { write_timeout: SHORT, ..Limits::default() };
     let (release, held_bytes) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
     let (slow, count) = (Arc::clone(&release), Arc::clone(&held_bytes));
@@ -94,7 +94,7 @@ async fn a_stream_that_is_read_byte_by_byte_is_reset() {
 }
 
 #[tokio::test]
-async fn a_small_answer_that_nobody_reads_ends_its_connection_though_others_are_in_progress() {
+async fn a_small_unread_response_ends_its_connection_despite_requests_in_progress() {
     let limits = Limits { write_timeout: SHORT, ..Limits::default() };
     let served = serve(limits, None, |_, request: Request<Incoming>| {
         let body = match request.uri().path() {
@@ -112,7 +112,7 @@ async fn a_small_answer_that_nobody_reads_ends_its_connection_though_others_are_
 
 /// Before: four connections with a window of 1 held 1,161 MiB of tag lists.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_that_nobody_reads_take_a_bounded_number_of_bytes() {
+async fn unread_lists_take_a_bounded_number_of_bytes() {
     let open = r#"[[rule]]
         images = ["registry.example.com/open/**"]
         mode = "allow"

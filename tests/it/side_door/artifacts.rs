@@ -152,7 +152,7 @@ async fn an_sbom_with_an_empty_layer_is_not_served() {
 }
 
 #[tokio::test]
-async fn what_has_the_layers_of_an_image_is_not_served_though_they_are_text() {
+async fn an_artifact_with_image_layers_is_denied_even_if_they_are_text() {
     let door = Door::new().await;
     for media_type in [
         "application/vnd.oci.image.layer.v1.tar",

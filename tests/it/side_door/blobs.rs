@@ -223,7 +223,7 @@ async fn honest_blobs_that_are_json_are_served() {
 }
 
 #[tokio::test]
-async fn what_is_no_object_streams_at_its_first_bytes() {
+async fn content_that_is_not_an_object_streams_after_its_first_bytes() {
     let door = Door::new().await;
     let layer = [b"\x1f\x8b".as_slice(), &[7; 100_000]].concat();
     let digest = door.blob(&layer);
@@ -240,7 +240,7 @@ async fn what_is_no_object_streams_at_its_first_bytes() {
 }
 
 #[tokio::test]
-async fn a_blob_that_breaks_off_while_it_is_looked_at_is_undecided() {
+async fn a_blob_interrupted_during_inspection_is_undecided() {
     let door = Door::new().await;
     let digest = door.blob(&json!({"a": "x".repeat(1000)}).to_string().into_bytes());
     door.world.registry.hook(|asked| {

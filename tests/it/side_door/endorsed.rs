@@ -112,7 +112,7 @@ async fn the_child_of_an_index_that_leads_to_an_unsigned_manifest_is_refused() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_decided_about_a_manifest_outside_leaves_its_parent_undecided() {
+async fn an_undecided_outside_manifest_makes_its_parent_undecided() {
     let mut door = Door::new().await;
     let signed = door.world.push_signed("other", "other");
     let mut image = image_of("two");

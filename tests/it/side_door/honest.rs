@@ -34,7 +34,7 @@ fn cosign_config(layers: &[&[u8]]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_cosign_2_keeps_under_tags_passes() {
+async fn cosign_2_tag_attachments_are_served() {
     let door = Door::new().await;
     for (suffix, layer_type) in [
         (".sig", SIMPLE_SIGNING),
@@ -82,7 +82,7 @@ async fn a_large_sbom_and_a_large_attestation_under_a_tag_pass() {
 }
 
 #[tokio::test]
-async fn what_cosign_attaches_by_oci_1_1_passes() {
+async fn cosign_oci_1_1_attachments_are_served() {
     let door = Door::new().await;
     for (kind, layer_type) in [("sig", SIMPLE_SIGNING), ("att", DSSE), ("sbom", "text/spdx+json")] {
         let own = format!("application/vnd.dev.cosign.artifact.{kind}.v1+json");
@@ -97,7 +97,7 @@ async fn what_cosign_attaches_by_oci_1_1_passes() {
 }
 
 #[tokio::test]
-async fn what_cosign_3_attaches_passes() {
+async fn cosign_3_attachments_are_served() {
     let door = Door::new().await;
     for bundle in [
         BUNDLE,
@@ -121,7 +121,7 @@ async fn what_cosign_3_attaches_passes() {
 }
 
 #[tokio::test]
-async fn what_notation_attaches_passes() {
+async fn notation_attachments_are_served() {
     let door = Door::new().await;
     for envelope in [JOSE, "application/cose"] {
         let mut referrer = door.referrer(NOTATION, envelope, b"{\"payload\":\"\"}");
@@ -137,7 +137,7 @@ async fn what_notation_attaches_passes() {
 }
 
 #[tokio::test]
-async fn what_oras_attaches_passes() {
+async fn oras_attachments_are_served() {
     let door = Door::new().await;
     for sbom in [SPDX, "application/vnd.cyclonedx+json", "application/vnd.syft+json", "text/spdx"] {
         for layer in [sbom, "application/json"] {
@@ -154,7 +154,7 @@ async fn what_oras_attaches_passes() {
 }
 
 #[tokio::test]
-async fn what_buildkit_attaches_passes() {
+async fn buildkit_attachments_are_served() {
     let mut door = Door::new().await;
     let statement = b"{\"_type\":\"https://in-toto.io/Statement/v0.1\",\"subject\":[]}";
     let mut attestation = door.referrer(DOCKER_ATTESTATION, IN_TOTO, statement);
@@ -196,7 +196,7 @@ async fn a_child_of_a_signed_index_passes_whatever_artifact_it_is() {
 }
 
 #[tokio::test]
-async fn clients_find_what_is_attached_by_the_api() {
+async fn clients_find_attachments_by_the_referrers_api() {
     let door = Door::new().await;
     let mut referrer = door.referrer(BUNDLE, BUNDLE, b"{\"mediaType\":\"bundle\"}");
     referrer["annotations"] = json!({"dev.sigstore.bundle.content": "dsse-envelope"});

@@ -69,7 +69,7 @@ async fn another_name_of_a_signed_image_is_served_whatever_that_name_is() {
 }
 
 #[tokio::test]
-async fn the_list_that_upstream_answers_is_written_anew() {
+async fn the_gate_rewrites_upstreams_list_of_referrers() {
     let door = Door::new().await;
     let hidden = door.hidden();
     let sbom = door.world.put(OCI, &door.referrer(SPDX, SPDX, b"{}"));

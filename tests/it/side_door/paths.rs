@@ -123,7 +123,7 @@ async fn a_repository_that_is_allowed_as_a_whole_lists_and_serves_all_of_it() {
 }
 
 #[tokio::test]
-async fn why_says_what_the_gate_says_of_an_unlisted_artifact() {
+async fn why_agrees_with_the_gate_about_an_unlisted_artifact() {
     let door = Door::new().await;
     let bytes = door.world.put(OCI, &chart(&door));
     let told = door.world.why(Digest::of(&bytes)).await;

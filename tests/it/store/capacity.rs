@@ -35,7 +35,7 @@ impl Rig {
 }
 
 #[test]
-fn the_least_recently_used_goes_first() {
+fn the_least_recently_used_is_evicted_first() {
     let rig = Rig::new(300);
     for n in 1..=3 {
         rig.keep(&hundred(n), HeldAs::Blob).unwrap();
@@ -89,7 +89,7 @@ fn manifests_go_after_blobs_and_those_that_were_served_last_of_all() {
 }
 
 #[test]
-fn what_is_read_or_written_does_not_go() {
+fn content_in_use_is_not_evicted() {
     let rig = Rig::new(400);
     for n in 1..=3 {
         rig.keep(&hundred(n), HeldAs::Blob).unwrap();
@@ -132,7 +132,7 @@ fn a_manifest_whose_layer_is_being_read_does_not_go() {
 }
 
 #[test]
-fn room_is_kept_for_what_is_being_written() {
+fn space_is_reserved_for_running_ingests() {
     let rig = Rig::new(300);
     rig.keep(&hundred(1), HeldAs::Blob).unwrap();
     let announced = rig.store.ingest(&Digest::of(&[9; 200]), Some(200)).unwrap();
@@ -146,7 +146,7 @@ fn room_is_kept_for_what_is_being_written() {
 }
 
 #[test]
-fn what_was_given_up_takes_room_until_nobody_reads_it_any_more() {
+fn an_abandoned_ingest_takes_space_until_its_last_reader_leaves() {
     let rig = Rig::new(300);
     let arriving = rig.begin(&[9; 250], Some(250)).unwrap().arriving();
     assert!(matches!(rig.keep(&hundred(1), HeldAs::Blob), Err(Unkept::NoRoom)));
@@ -173,7 +173,7 @@ fn content_of_unknown_length_makes_its_room_as_it_comes() {
 }
 
 #[test]
-fn what_is_larger_than_the_store_is_not_kept_and_nothing_goes_for_it() {
+fn content_larger_than_the_store_is_not_stored_and_evicts_nothing() {
     let rig = Rig::new(300);
     rig.keep(&hundred(1), HeldAs::Blob).unwrap();
     assert!(matches!(rig.store.ingest(&Digest::of(b"x"), Some(301)), Err(Unkept::TooLarge)));
@@ -216,7 +216,7 @@ fn links_go_with_their_parent() {
 
 /// Whatever a registry says: only what it sends takes the room of others.
 #[test]
-fn what_is_only_announced_drives_little_out() {
+fn announced_lengths_evict_little() {
     let most = 40 << 20;
     let rig = Rig::new(most);
     for n in 1..=3 {
@@ -235,7 +235,7 @@ fn what_is_only_announced_drives_little_out() {
 }
 
 #[test]
-fn what_cannot_be_removed_does_not_keep_the_others_from_going() {
+fn a_file_that_cannot_be_removed_does_not_stop_eviction() {
     let rig = Rig::new(300);
     for n in 1..=3 {
         rig.keep(&hundred(n), HeldAs::Blob).unwrap();
@@ -248,7 +248,7 @@ fn what_cannot_be_removed_does_not_keep_the_others_from_going() {
 }
 
 #[test]
-fn what_need_not_go_is_found_while_room_is_sought_in_vain() {
+fn a_failed_eviction_evicts_nothing() {
     let rig = Rig::new(300);
     let pinned = rig.keep(&hundred(1), HeldAs::Blob).unwrap();
     let others: Vec<[u8; 1]> = (0..100).map(|n| [n]).collect();

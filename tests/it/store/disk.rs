@@ -42,7 +42,7 @@ fn a_crash_while_something_is_written_leaves_nothing() {
 }
 
 #[test]
-fn what_has_its_name_and_is_not_known_yet_is_swept_away() {
+fn a_sweep_removes_files_that_the_index_does_not_know() {
     let rig = Rig::new(ROOM);
     rig.keep(b"known", HeldAs::Blob).unwrap();
     let orphan = rig.path(b"orphan");
@@ -56,7 +56,7 @@ fn what_has_its_name_and_is_not_known_yet_is_swept_away() {
 }
 
 #[test]
-fn what_is_known_and_not_there_is_forgotten() {
+fn a_sweep_forgets_entries_without_a_file() {
     let rig = Rig::new(ROOM);
     rig.keep(b"there", HeldAs::Blob).unwrap();
     rig.keep(b"not there", HeldAs::Blob).unwrap();
@@ -82,7 +82,7 @@ fn a_file_where_a_folder_should_be_is_an_error_at_start() {
 }
 
 #[test]
-fn while_nothing_can_be_written_what_is_kept_is_served_and_nothing_is_kept() {
+fn on_a_read_only_disk_stored_content_is_served_and_nothing_is_stored() {
     let rig = Rig::new(ROOM);
     rig.keep(b"kept", HeldAs::Blob).unwrap();
     fs::remove_dir(rig.folder.join("incoming")).unwrap();
@@ -108,7 +108,7 @@ fn while_nothing_can_be_written_what_is_kept_is_served_and_nothing_is_kept() {
 
 /// The bytes could be written, and their name cannot be given to them.
 #[test]
-fn what_cannot_be_published_leaves_nothing() {
+fn a_failed_publication_leaves_nothing() {
     let rig = Rig::new(ROOM);
     write(&rig.folder.join("content/sha256"), b"");
     assert!(matches!(rig.keep(b"new", HeldAs::Blob), Err(Unkept::Disk(_))));
@@ -119,7 +119,7 @@ fn what_cannot_be_published_leaves_nothing() {
 }
 
 #[test]
-fn a_store_whose_folder_vanished_begins_anew() {
+fn a_store_whose_folder_was_removed_starts_empty() {
     let rig = Rig::new(ROOM);
     let reading = rig.keep(&[1; 100_000], HeldAs::Blob).unwrap();
     rig.keep(b"kept", HeldAs::Blob).unwrap();
@@ -136,7 +136,7 @@ fn a_store_whose_folder_vanished_begins_anew() {
 }
 
 #[test]
-fn a_folder_that_comes_back_has_all_that_was_in_it() {
+fn a_restored_folder_has_all_its_content() {
     let rig = Rig::new(ROOM);
     rig.keep(b"kept", HeldAs::Blob).unwrap();
     let away = Folder::new("away");
@@ -253,7 +253,7 @@ fn a_folder_among_the_files_is_left_alone() {
 
 /// As after a folder was put back from elsewhere, with what was being written there.
 #[test]
-fn a_file_that_is_not_what_was_written_gets_no_name() {
+fn a_replaced_temporary_file_is_not_published() {
     let rig = Rig::new(ROOM);
     let whole = rig.begin(b"mine", None).unwrap().verify().unwrap();
     let incoming = rig.files("incoming");

@@ -132,7 +132,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test]
-async fn what_was_published_is_found_also_after_a_restart() {
+async fn published_content_is_found_after_a_restart() {
     let rig = Rig::new(ROOM);
     let large = vec![7; 200_000];
     for content in [b"abc".as_slice(), &large, b""] {
@@ -150,7 +150,7 @@ async fn what_was_published_is_found_also_after_a_restart() {
 }
 
 #[test]
-fn what_a_repository_was_not_seen_to_hold_is_not_found_for_it() {
+fn content_is_found_only_in_repositories_known_to_hold_it() {
     let rig = Rig::new(ROOM);
     let digest = Digest::of(b"private");
     rig.keep(b"private", HeldAs::Blob).unwrap();
@@ -166,7 +166,7 @@ fn what_a_repository_was_not_seen_to_hold_is_not_found_for_it() {
 }
 
 #[test]
-fn what_is_not_kept_is_not_held() {
+fn content_that_is_not_stored_has_no_holders() {
     let rig = Rig::new(ROOM);
     let digest = Digest::of(b"later");
     rig.store.hold(&rig.registry, &rig.repository, &digest, &manifest());
@@ -193,7 +193,7 @@ fn a_manifest_stays_one_in_the_repository_where_it_was_one() {
 }
 
 #[test]
-fn the_newest_parents_that_are_kept_are_known_in_their_repository() {
+fn the_newest_stored_parents_are_known_in_their_repository() {
     let rig = Rig::new(ROOM);
     let child = Digest::of(b"child");
     let parents: Vec<Vec<u8>> = (0..20).map(|n| format!("parent {n}").into_bytes()).collect();
@@ -238,7 +238,7 @@ fn content_can_be_read_while_it_arrives_and_after() {
 }
 
 #[test]
-fn what_is_wrong_or_given_up_leaves_nothing() {
+fn a_wrong_or_abandoned_ingest_leaves_nothing() {
     let rig = Rig::new(ROOM);
     let mut ingest = rig.store.ingest(&Digest::of(b"right"), Some(5)).unwrap();
     ingest.append(b"wrong").unwrap();
@@ -253,7 +253,7 @@ fn what_is_wrong_or_given_up_leaves_nothing() {
 }
 
 #[test]
-fn two_who_write_the_same_at_once_keep_it_once() {
+fn concurrent_ingests_of_one_digest_store_it_once() {
     let rig = Rig::new(ROOM);
     let other = repository("library/other");
     let one = rig.begin(b"same", Some(4)).unwrap().verify().unwrap();
@@ -268,7 +268,7 @@ fn two_who_write_the_same_at_once_keep_it_once() {
 }
 
 #[test]
-fn what_is_published_can_be_written_by_nobody() {
+fn published_files_are_read_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let rig = Rig::new(ROOM);
     rig.keep(b"abc", HeldAs::Blob).unwrap();

@@ -75,7 +75,7 @@ fn content_whose_file_is_gone_is_fetched_again() {
 }
 
 #[test]
-fn what_has_rotted_is_set_aside_when_it_is_time_to_look() {
+fn a_due_scrub_quarantines_corrupt_content() {
     let rig = Rig::new(ROOM);
     rig.keep(b"good", HeldAs::Blob).unwrap();
     rig.keep(b"bad!", manifest()).unwrap();
@@ -123,7 +123,7 @@ fn rotten_bytes_that_are_being_read_are_not_shared() {
 }
 
 #[test]
-fn scrubbing_is_no_use() {
+fn scrubbing_does_not_count_as_a_use() {
     let rig = Rig::new(300);
     for n in 1..=3 {
         rig.keep(&[n; 100], HeldAs::Blob).unwrap();
@@ -136,7 +136,7 @@ fn scrubbing_is_no_use() {
 }
 
 #[test]
-fn a_few_of_the_rotten_are_kept_and_they_go_when_room_is_wanted() {
+fn a_few_quarantined_files_are_kept_until_space_is_needed() {
     let rig = Rig::new(600);
     for n in 1..=6 {
         rig.keep(&[n; 100], HeldAs::Blob).unwrap();
@@ -153,7 +153,7 @@ fn a_few_of_the_rotten_are_kept_and_they_go_when_room_is_wanted() {
 
 /// While the store is used, nobody has to ask for it.
 #[tokio::test(start_paused = true)]
-async fn what_has_rotted_is_found_in_the_background() {
+async fn background_scrubbing_finds_corrupt_content() {
     let rig = Rig::new(ROOM);
     rig.keep(b"content", HeldAs::Blob).unwrap();
     damage(&rig.path(b"content"), b"CONTENT");
@@ -168,7 +168,7 @@ async fn what_has_rotted_is_found_in_the_background() {
 }
 
 #[test]
-fn a_store_that_is_opened_counts_what_was_set_aside() {
+fn an_opened_store_counts_its_quarantined_files() {
     let rig = Rig::new(ROOM);
     rig.keep(b"content", HeldAs::Blob).unwrap();
     damage(&rig.path(b"content"), b"content and more");
@@ -198,7 +198,7 @@ fn content_that_cannot_be_opened_is_fetched_again() {
 }
 
 #[test]
-fn content_that_cannot_be_opened_does_not_keep_the_others_from_being_looked_at() {
+fn an_unreadable_file_does_not_stop_scrubbing() {
     let rig = Rig::new(ROOM);
     rig.keep(b"unreadable", HeldAs::Blob).unwrap();
     rig.clock.advance(Duration::from_secs(1));
