@@ -18,7 +18,7 @@ use crate::trust::{self, Scheme};
 /// The longest name of an anchor, which is also a folder name in the store.
 const MAX_NAME: usize = 64;
 /// The most names that one message suggests.
-const MAX_TOLD: usize = 5;
+const MAX_SUGGESTED: usize = 5;
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -310,7 +310,8 @@ fn of_some_upstream(rule: &Section<'_>, registries: &[String]) {
     for image in rule.texts("images").unwrap_or_default() {
         let Some((registry, _)) = image.split_once('/') else { continue };
         if !registries.iter().any(|known| known == registry) && !registry.contains('*') {
-            let known = registries.iter().map(|known| format!("\"{known}/**\"")).take(MAX_TOLD);
+            let known =
+                registries.iter().map(|known| format!("\"{known}/**\"")).take(MAX_SUGGESTED);
             let begins = match known.collect::<Vec<_>>().join(" or ") {
                 _ if docker_hub::HOSTS.contains(&registry) => {
                     format!("; images of Docker Hub are named {DOCKER_HUB}/…")

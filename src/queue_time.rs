@@ -28,10 +28,10 @@ pub enum Unanswered {
 struct Measure {
     /// The number of queue waits in progress.
     waits: usize,
-    /// The time up to which `queued` and `asked` are counted.
+    /// The time up to which `queued` and `waited` are counted.
     counted: Instant,
     queued: Duration,
-    asked: Duration,
+    waited: Duration,
 }
 
 impl Measure {
@@ -41,7 +41,7 @@ impl Measure {
         let passed = now.duration_since(self.counted);
         self.counted = now;
         match self.waits {
-            0 => self.asked += passed,
+            0 => self.waited += passed,
             _ => self.queued += passed,
         }
     }
@@ -49,14 +49,14 @@ impl Measure {
     /// The shortest time until the work can reach a limit, or the limit that it has reached.
     fn left(&mut self, limit: Duration) -> Result<Duration, Unanswered> {
         self.count();
-        if self.asked >= limit {
+        if self.waited >= limit {
             return Err(Unanswered::Silent);
         }
         if self.queued >= MAX_QUEUED {
             return Err(Unanswered::Queued);
         }
         Ok(match self.waits {
-            0 => limit - self.asked,
+            0 => limit - self.waited,
             _ => MAX_QUEUED - self.queued,
         })
     }
@@ -92,7 +92,7 @@ pub async fn queued<T>(wait: impl Future<Output = T>) -> T {
 /// towards `limit`, but ends the work after [`MAX_QUEUED`].
 pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Unanswered> {
     let (counted, none) = (Instant::now(), Duration::ZERO);
-    let measure = Measure { waits: 0, counted, queued: none, asked: none };
+    let measure = Measure { waits: 0, counted, queued: none, waited: none };
     let measure = Arc::new(Mutex::new(measure));
     let mut work = std::pin::pin!(MEASURE.scope(measure.clone(), work));
     loop {

@@ -39,14 +39,14 @@ pub struct Certificates {
 #[derive(Clone)]
 struct CachedUser {
     user: Option<Arc<str>>,
-    looked: Timestamp,
+    verified_at: Timestamp,
     /// When a certificate of the chain expires. The certificate is then verified again.
     until: Timestamp,
 }
 
 impl CachedUser {
-    fn holds(&self, now: Timestamp) -> bool {
-        self.looked <= now && now < self.until && now.since(self.looked) < KNOWN
+    fn is_current(&self, now: Timestamp) -> bool {
+        self.verified_at <= now && now < self.until && now.since(self.verified_at) < KNOWN
     }
 }
 
@@ -139,16 +139,18 @@ impl Certificates {
     /// The user that `certificate` names, if a CA vouches for it now.
     pub(super) fn user(&self, certificate: &ClientCertificate, clock: &Clock) -> Option<Arc<str>> {
         let now = clock.now();
-        if let Some(known) = self.known.get(&certificate.digest).filter(|known| known.holds(now)) {
+        if let Some(known) =
+            self.known.get(&certificate.digest).filter(|known| known.is_current(now))
+        {
             return known.user;
         }
-        let (user, until) = (self.look(certificate, now), ends(certificate));
+        let (user, until) = (self.verified_user(certificate, now), ends(certificate));
         self.known
-            .insert(certificate.digest, CachedUser { user: user.clone(), looked: now, until });
+            .insert(certificate.digest, CachedUser { user: user.clone(), verified_at: now, until });
         user
     }
 
-    fn look(&self, certificate: &ClientCertificate, now: Timestamp) -> Option<Arc<str>> {
+    fn verified_user(&self, certificate: &ClientCertificate, now: Timestamp) -> Option<Arc<str>> {
         let (own, others) = certificate.chain.split_first()?;
         let now = Duration::from_secs(u64::try_from(now.unix()).ok()?);
         let now = UnixTime::since_unix_epoch(now);
@@ -231,7 +233,7 @@ mod tests {
     }
 
     fn user(of: &Certificates, certificate: &ClientCertificate, now: i64) -> Option<Arc<str>> {
-        of.look(certificate, Timestamp::from_unix(now))
+        of.verified_user(certificate, Timestamp::from_unix(now))
     }
 
     /// 2025-06-01 and 2026-06-01.

@@ -69,7 +69,7 @@ impl Client {
 
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_deref().unwrap_or("anybody"))
+        f.write_str(self.0.as_deref().unwrap_or("an anonymous client"))
     }
 }
 

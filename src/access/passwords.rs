@@ -117,13 +117,13 @@ impl Passwords {
             return Ok(user);
         }
         let file = self.file.clone();
-        let looked = tokio::task::spawn_blocking(move || {
+        let checked = tokio::task::spawn_blocking(move || {
             let (user, password) = pair.split();
             let user = user.and_then(|user| file.verify(user, password));
             drop(turn);
             user
         });
-        let user = looked.await.map_err(|_| Unauthorized::Busy)?.ok_or(Unauthorized::Wrong)?;
+        let user = checked.await.map_err(|_| Unauthorized::Busy)?.ok_or(Unauthorized::Wrong)?;
         if let Some(known_as) = known_as {
             self.shared.right.insert(known_as, user.clone()).await;
         }

@@ -68,14 +68,14 @@ mod tests {
     #[test]
     fn every_wrong_value_is_reported() {
         let text = "[audit]\nmax_size = \"1KiB\"\nkeep = 0\nrotate = \"daily\"";
-        let told = read(text).unwrap_err().to_string();
+        let message = read(text).unwrap_err().to_string();
         for words in [
             ":1: `audit`: `path` is required",
             ":2: `audit.max_size`: must be at least \"64KiB\"",
             ":3: `audit.keep`: expected a whole number from 1 to 1000, found 0",
             ":4: `audit.rotate`: unknown key",
         ] {
-            assert!(told.contains(words), "{words}: {told}");
+            assert!(message.contains(words), "{words}: {message}");
         }
     }
 }

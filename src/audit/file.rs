@@ -315,18 +315,18 @@ mod tests {
             file.write(record(number));
         }
         file.close().await;
-        let mut seen = Vec::new();
+        let mut numbers = Vec::new();
         for number in
             (1..=1_000).rev().map(|number| format!("audit.{number}")).chain(["audit".into()])
         {
             let Ok(text) = std::fs::read_to_string(folder.join(number)) else { continue };
             assert!(text.len() as u64 <= config.max_size);
-            seen.extend(text.lines().map(|line| {
-                let told: Value = serde_json::from_str(line).unwrap();
-                usize::from_str_radix(told["request_id"].as_str().unwrap(), 16).unwrap()
+            numbers.extend(text.lines().map(|line| {
+                let event: Value = serde_json::from_str(line).unwrap();
+                usize::from_str_radix(event["request_id"].as_str().unwrap(), 16).unwrap()
             }));
         }
-        assert_eq!(seen, (0..count).collect::<Vec<_>>());
+        assert_eq!(numbers, (0..count).collect::<Vec<_>>());
         assert_eq!(metrics.lost.get(), 0);
         // A record after the end is counted as lost.
         file.write(record(0));

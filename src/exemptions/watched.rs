@@ -70,7 +70,7 @@ struct Shared {
 /// The last reading of the file.
 #[derive(Default)]
 struct ReadFile {
-    looked: Option<Timestamp>,
+    read_at: Option<Timestamp>,
     /// The version of the file that `all` was read from; `None` if it could not be read.
     stamp: Option<Stamp>,
     /// Those that have not ended. Ended ones are removed, so a clock that is set back does not revive them.
@@ -94,7 +94,7 @@ impl Exemptions {
     /// The exemptions in force now for that repository.
     pub fn of(&self, registry: &Registry, repository: &Repository) -> Vec<Exemption> {
         let now = self.shared.clock.now();
-        self.shared.look(now, LOOK);
+        self.shared.refresh(now, LOOK);
         let known = self.shared.known();
         let here = known.all.iter();
         let here = here.filter(|one| one.is_in(registry, repository) && one.is_in_force(now));
@@ -104,7 +104,7 @@ impl Exemptions {
     /// Checks the file if that is due, and logs what has started and ended. Call it periodically.
     pub fn tend(&self) {
         let now = self.shared.clock.now();
-        self.shared.look(now, TEND);
+        self.shared.refresh(now, TEND);
     }
 }
 
@@ -115,13 +115,13 @@ impl Shared {
 
     /// Reads the file if the last reading is older than `every`. While one thread reads, perhaps from a disk that hangs,
     /// the others use the last reading; they wait only for the very first one.
-    fn look(&self, now: Timestamp, every: Duration) {
+    fn refresh(&self, now: Timestamp, every: Duration) {
         let is_due = |known: &ReadFile| {
-            known.looked.is_none_or(|looked| now < looked || now.since(looked) >= every)
+            known.read_at.is_none_or(|read_at| now < read_at || now.since(read_at) >= every)
         };
         let (due, first) = {
             let known = self.known();
-            (is_due(&known), known.looked.is_none())
+            (is_due(&known), known.read_at.is_none())
         };
         let reading = if !due {
             None
@@ -142,7 +142,7 @@ impl Shared {
                 // The stamp is taken before the file is read, so a change in between is read the next time.
                 .then(|| stamp.and_then(|stamp| Ok((stamp, self.file.read()?))));
             let mut known = self.known();
-            known.looked = Some(now);
+            known.read_at = Some(now);
             if let Some(read) = read {
                 self.take(&mut known, read, now);
             }
@@ -152,7 +152,7 @@ impl Shared {
         known.all.retain(|one| {
             let holds = now < one.says().until;
             if !holds {
-                self.tell(one, "an exemption has ended");
+                self.log_change(one, "an exemption has ended");
             }
             holds
         });
@@ -182,10 +182,10 @@ impl Shared {
         };
         all.retain(|one| now < one.says().until);
         for gone in known.all.iter().filter(|one| !all.contains(one) && now < one.says().until) {
-            self.tell(gone, "an exemption was ended");
+            self.log_change(gone, "an exemption was ended");
         }
         for new in all.iter().filter(|one| !known.all.contains(one)) {
-            self.tell(
+            self.log_change(
                 new,
                 "an exemption is in force: this digest is served without an endorsement",
             );
@@ -193,7 +193,7 @@ impl Shared {
         (known.stamp, known.all) = (stamp, all);
     }
 
-    fn tell(&self, exemption: &Exemption, what: &'static str) {
+    fn log_change(&self, exemption: &Exemption, what: &'static str) {
         if self.telling == Telling::Nothing {
             return;
         }

@@ -10,7 +10,7 @@ use super::metrics::Metrics;
 pub(super) fn admitted(
     audit: &Audit,
     metrics: &Metrics,
-    asked: RequestInfo,
+    request: RequestInfo,
     image: &ImageRef,
     admitted: &Admitted,
 ) {
@@ -21,12 +21,12 @@ pub(super) fn admitted(
     if let Some(denial) = admitted.dry_run_denial() {
         metrics.count_would_refuse(denial.reason());
     }
-    audit.record(Record::admitted(asked, audit.now(), image, admitted));
+    audit.record(Record::admitted(request, audit.now(), image, admitted));
 }
 
 /// Records a denial, if it is a decision; "not found" upstream is not one.
-pub(super) fn denied(audit: &Audit, metrics: &Metrics, asked: RequestInfo, denial: &Denial) {
-    let Some(record) = Record::denied(asked, audit.now(), denial) else { return };
+pub(super) fn denied(audit: &Audit, metrics: &Metrics, request: RequestInfo, denial: &Denial) {
+    let Some(record) = Record::denied(request, audit.now(), denial) else { return };
     metrics.count_denied(record.verdict(), denial.reason(), record.scheme());
     if denial.is_tag_rolled_back() {
         metrics.count_rollback_refused();

@@ -64,9 +64,7 @@ impl Exchange<'_> {
             Reference::Digest(_) => About::Image(mirror::Form::Digest),
         };
         match (self.listener, about) {
-            (ListenerKind::Mirror(_), About::Image(asked)) => {
-                self.stuck(asked, &denial.to_string())
-            }
+            (ListenerKind::Mirror(_), About::Image(form)) => self.stuck(form, &denial.to_string()),
             (ListenerKind::Clients, About::Image(_)) => {
                 respond::denied(denial, self.id, self.denial_status)
             }
@@ -132,7 +130,7 @@ impl Exchange<'_> {
             return again;
         }
         match About::of(reference) {
-            About::Image(asked) => self.stuck(asked, sentence),
+            About::Image(form) => self.stuck(form, sentence),
             About::Artifacts => otherwise(),
         }
     }
@@ -163,16 +161,16 @@ impl Exchange<'_> {
         }
     }
 
-    fn stuck(&self, asked: mirror::Form, sentence: &str) -> Response<Body> {
+    fn stuck(&self, form: mirror::Form, sentence: &str) -> Response<Body> {
         let stuck = MirrorDenial::new(sentence, self.id);
-        let answer = stuck.manifest(match (self.head, asked) {
+        let answer = stuck.manifest(match (self.head, form) {
             (true, mirror::Form::Digest) if !self.headers.contains_key(ACCEPT) => {
                 mirror::Form::IfThere
             }
             (true, _) => mirror::Form::Head,
-            (false, asked) => asked,
+            (false, form) => form,
         });
-        if let (mirror::Form::Tag, AnswerContent::Manifest(manifest)) = (asked, &answer.content) {
+        if let (mirror::Form::Tag, AnswerContent::Manifest(manifest)) = (form, &answer.content) {
             self.proxy.denials.remember(&stuck, manifest);
         }
         respond::mirrored(answer)

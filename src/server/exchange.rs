@@ -66,8 +66,8 @@ impl Exchange {
 
     /// When the client must have made progress, if it must act next.
     pub(super) fn deadline(&self, write_timeout: Duration) -> Option<Instant> {
-        let theirs = !self.ours.load(Ordering::Relaxed);
-        theirs.then(|| self.activity.at(self.since.load(Ordering::Relaxed)) + write_timeout)
+        let clients_turn = !self.ours.load(Ordering::Relaxed);
+        clients_turn.then(|| self.activity.at(self.since.load(Ordering::Relaxed)) + write_timeout)
     }
 
     /// The client did not make progress in time; its stream is about to be reset.

@@ -51,7 +51,7 @@ pub struct Tls {
 #[derive(Debug)]
 struct State {
     /// The content of the files when they were last read, so that invalid content is reported only once.
-    seen: Option<(Digest, Digest)>,
+    last_read: Option<(Digest, Digest)>,
     /// The CAs for client certificates; `None`: clients are not asked for certificates.
     clients: Option<Certificates>,
 }
@@ -75,13 +75,13 @@ impl Tls {
         let (chain, private) = (read(cert)?, read(key)?);
         let verifier = clients.map(|clients| clients.verifier(handshake));
         let made = configs(cert, &chain, key, &private, verifier)?;
-        let seen = Some((Digest::of(&chain), Digest::of(&private)));
+        let last_read = Some((Digest::of(&chain), Digest::of(&private)));
         Ok(Self {
             cert: cert.to_owned(),
             key: key.to_owned(),
             handshake,
             configs: ArcSwap::from_pointee(made),
-            state: Mutex::new(State { seen, clients: clients.cloned() }),
+            state: Mutex::new(State { last_read, clients: clients.cloned() }),
         })
     }
 
@@ -91,10 +91,10 @@ impl Tls {
         let both = read(&self.cert).and_then(|chain| Ok((chain, read(&self.key)?)));
         let found = both.as_ref().ok().map(|(c, k)| (Digest::of(c), Digest::of(k)));
         let mut state = self.lock();
-        if state.seen == found {
+        if state.last_read == found {
             return Ok(false);
         }
-        state.seen = found;
+        state.last_read = found;
         let (chain, private) = both?;
         self.take(&chain, &private, state.clients.as_ref())?;
         Ok(true)
@@ -106,7 +106,7 @@ impl Tls {
         let (chain, private) = (read(&self.cert)?, read(&self.key)?);
         let mut state = self.lock();
         self.take(&chain, &private, clients)?;
-        state.seen = Some((Digest::of(&chain), Digest::of(&private)));
+        state.last_read = Some((Digest::of(&chain), Digest::of(&private)));
         state.clients = clients.cloned();
         Ok(())
     }

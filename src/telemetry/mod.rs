@@ -221,12 +221,12 @@ mod tests {
     }
 
     /// The output on a terminal, without colors.
-    fn seen(events: impl FnOnce()) -> String {
-        let mut seen = written_by(Format::People, "debug", events);
+    fn on_terminal(events: impl FnOnce()) -> String {
+        let mut on_terminal = written_by(Format::People, "debug", events);
         for color in ["2", "31", "32", "33", "0"] {
-            seen = seen.replace(&format!("\x1b[{color}m"), "");
+            on_terminal = on_terminal.replace(&format!("\x1b[{color}m"), "");
         }
-        seen
+        on_terminal
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn people_get_a_decision_as_a_sentence() {
-        let seen = seen(|| {
+        let on_terminal = on_terminal(|| {
             tracing::info!(
                 target: "countersign::audit",
                 {
@@ -261,19 +261,19 @@ mod tests {
         });
         let line = "01:02:03Z INFO  refused docker.io/library/app:v1@sha256:00 expired  \
                     rule=docker.io/**  duration_ms=1.2\n";
-        assert_eq!(seen, line);
+        assert_eq!(on_terminal, line);
     }
 
     #[test]
     fn people_get_the_message_before_the_details() {
-        let seen = seen(|| {
+        let on_terminal = on_terminal(|| {
             let error = io::Error::other("no\x1b[2J room");
             tracing::warn!(error = &error as &dyn std::error::Error, of = 7, "cannot be kept");
             tracing::debug!(target: "countersign::store", none = None::<&str>, "detail");
         });
         let lines = "01:02:03Z WARN  cannot be kept  error=\"no\\u{1b}[2J room\"  of=7\n\
                      01:02:03Z DEBUG countersign::store detail\n";
-        assert_eq!(seen, lines);
+        assert_eq!(on_terminal, lines);
     }
 
     #[test]

@@ -32,8 +32,8 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut told = Told::default();
-        event.record(&mut told);
+        let mut fields = EventFields::default();
+        event.record(&mut fields);
         let (level, target) = (*event.metadata().level(), event.metadata().target());
         let now = self.0.now().to_string();
         // To the second: in RFC 3339 the time of day follows the `T`.
@@ -48,7 +48,7 @@ where
             paint(&mut writer, DIM, target)?;
             writer.write_char(' ')?;
         }
-        match told.verdict() {
+        match fields.verdict() {
             Some(sentence) => {
                 paint(&mut writer, color_of_verdict(&sentence.verdict), &sentence.verdict)?;
                 write!(writer, " {}", sentence.image)?;
@@ -56,10 +56,10 @@ where
                     write!(writer, " {reason}")?;
                 }
             }
-            None => writer.write_str(&told.message)?,
+            None => writer.write_str(&fields.message)?,
         }
         let mut rest = String::new();
-        for (name, value) in &told.fields {
+        for (name, value) in &fields.fields {
             write!(rest, "  {name}={value}")?;
         }
         if !rest.is_empty() {
@@ -97,7 +97,7 @@ fn color_of_verdict(verdict: &str) -> &'static str {
 
 /// The content of an event; each value is already escaped.
 #[derive(Default)]
-struct Told {
+struct EventFields {
     message: String,
     fields: Vec<(&'static str, String)>,
 }
@@ -109,7 +109,7 @@ struct Sentence {
     reason: Option<String>,
 }
 
-impl Told {
+impl EventFields {
     /// Removes the fields of a decision and returns them as a sentence; `None` for other events.
     fn verdict(&mut self) -> Option<Sentence> {
         let has = |name| self.fields.iter().any(|(known, _)| *known == name);
@@ -138,7 +138,7 @@ impl Told {
         Some(self.fields.remove(at).1)
     }
 
-    fn tell(&mut self, field: &Field, value: &str) {
+    fn add(&mut self, field: &Field, value: &str) {
         let harmless = harmless(value);
         if field.name() == "message" {
             self.message = harmless;
@@ -148,9 +148,9 @@ impl Told {
     }
 }
 
-impl Visit for Told {
+impl Visit for EventFields {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.tell(field, value);
+        self.add(field, value);
     }
 
     fn record_error(&mut self, field: &Field, error: &(dyn std::error::Error + 'static)) {
@@ -160,15 +160,15 @@ impl Visit for Told {
             text.push_str(&format!(": {error}"));
             cause = error.source();
         }
-        self.tell(field, &text);
+        self.add(field, &text);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.tell(field, &format!("{value:.1}"));
+        self.add(field, &format!("{value:.1}"));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.tell(field, &format!("{value:?}"));
+        self.add(field, &format!("{value:?}"));
     }
 }
 

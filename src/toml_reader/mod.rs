@@ -69,7 +69,7 @@ impl Document {
         };
         let hint = "; `config.example.toml` is a template";
         let hint = if file.exists() { "" } else { hint };
-        let text = bounded(file, MAX_FILE).map_err(|told| wrong(format!("{told}{hint}")))?;
+        let text = bounded(file, MAX_FILE).map_err(|message| wrong(format!("{message}{hint}")))?;
         Ok(Self::from_text(file, text))
     }
 
@@ -141,7 +141,7 @@ pub struct Section<'a> {
     name: String,
     line: usize,
     entries: BTreeMap<&'a str, (usize, &'a DeValue<'a>)>,
-    asked: RefCell<BTreeSet<&'static str>>,
+    read_keys: RefCell<BTreeSet<&'static str>>,
 }
 
 impl<'a> Section<'a> {
@@ -151,7 +151,7 @@ impl<'a> Section<'a> {
             (key.get_ref().as_ref(), (document.line(key.span().start), value.get_ref()))
         };
         let entries = table.iter().map(entry).collect();
-        Self { document, name, line, entries, asked: RefCell::default() }
+        Self { document, name, line, entries, read_keys: RefCell::default() }
     }
 
     /// The line on which this section begins.
@@ -185,7 +185,7 @@ impl<'a> Section<'a> {
     }
 
     fn value(&self, key: &'static str) -> Option<&'a DeValue<'a>> {
-        self.asked.borrow_mut().insert(key);
+        self.read_keys.borrow_mut().insert(key);
         self.entries.get(key).map(|(_, value)| *value)
     }
 
@@ -366,13 +366,13 @@ impl<'a> Section<'a> {
 
     /// Reports every key that nobody read.
     pub fn finish(&self) {
-        let asked = self.asked.borrow();
-        for key in self.entries.keys().filter(|key| !asked.contains(*key)) {
-            let near = asked.iter().filter(|known| values::near(known, key)).min();
+        let read_keys = self.read_keys.borrow();
+        for key in self.entries.keys().filter(|key| !read_keys.contains(*key)) {
+            let near = read_keys.iter().filter(|known| values::near(known, key)).min();
             let hint = match near {
                 Some(known) => format!("; did you mean `{known}`?"),
-                None if asked.is_empty() => String::new(),
-                None => format!("; valid keys are {}", values::list(asked.iter())),
+                None if read_keys.is_empty() => String::new(),
+                None => format!("; valid keys are {}", values::list(read_keys.iter())),
             };
             self.wrong(key, format!("unknown key{hint}"));
         }

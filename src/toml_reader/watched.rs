@@ -47,19 +47,19 @@ impl WatchedFiles {
 
     /// Reads the state of all files. Blocks.
     pub fn look(&self) -> FileStamps {
-        let mut seen = BTreeMap::new();
+        let mut states = BTreeMap::new();
         for path in &self.0 {
             let found = fs::metadata(path);
             if found.as_ref().is_ok_and(Metadata::is_dir) {
                 // An error is reported where the folder is read; here the folder counts as changed.
                 for inside in listed(path).unwrap_or_default() {
                     let state = fs::metadata(&inside).ok().as_ref().map(State::of);
-                    seen.insert(inside, state);
+                    states.insert(inside, state);
                 }
             }
-            seen.insert(path.clone(), found.ok().as_ref().map(State::of));
+            states.insert(path.clone(), found.ok().as_ref().map(State::of));
         }
-        FileStamps(seen)
+        FileStamps(states)
     }
 }
 

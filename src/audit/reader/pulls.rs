@@ -63,8 +63,8 @@ impl Pulls {
         let ImageRef { registry, repository, reference } = image;
         let key = Image { registry, repository, reference: reference.to_string(), digest };
         let full = self.images.len() >= MAX_IMAGES;
-        let seen = match self.images.entry(key) {
-            Entry::Occupied(seen) => seen.into_mut(),
+        let summary = match self.images.entry(key) {
+            Entry::Occupied(summary) => summary.into_mut(),
             Entry::Vacant(_) if full => {
                 self.left_out += 1;
                 return;
@@ -80,16 +80,16 @@ impl Pulls {
                 last: None,
             }),
         };
-        seen.pulls += 1;
+        summary.pulls += 1;
         let served = verdict == Verdict::Admitted;
-        seen.served += u64::from(served);
+        summary.served += u64::from(served);
         // Rotated logs may be read in any order.
-        if at < seen.last {
+        if at < summary.last {
             return;
         }
-        (seen.verdict, seen.reason, seen.last) = (verdict, reason, at);
+        (summary.verdict, summary.reason, summary.last) = (verdict, reason, at);
         if served {
-            (seen.anchors, seen.scheme, seen.unsigned) = (anchors, scheme, unsigned);
+            (summary.anchors, summary.scheme, summary.unsigned) = (anchors, scheme, unsigned);
         }
     }
 

@@ -47,7 +47,7 @@ impl DenialManifest {
         Self::new(MediaType::DockerImage, message, &message.no_such_process())
     }
 
-    fn new(media_type: MediaType, message: &Message, told: &Message) -> Self {
+    fn new(media_type: MediaType, message: &Message, config_type: &Message) -> Self {
         // A docker that already has an image with this id would consider the pull done. The message contains the request
         // id, so no two denials share a config, and this text is not the config of any image.
         let config = message.as_str().as_bytes();
@@ -56,7 +56,7 @@ impl DenialManifest {
             "schemaVersion": 2,
             "mediaType": media_type.as_str(),
             "config": {
-                "mediaType": told.as_str(),
+                "mediaType": config_type.as_str(),
                 "digest": digest.to_string(),
                 "size": config.len(),
             },

@@ -69,8 +69,8 @@ impl MirrorDenial {
     }
 
     /// The response for a manifest.
-    pub(super) fn manifest(&self, asked: Form) -> Answer {
-        match asked {
+    pub(super) fn manifest(&self, form: Form) -> Answer {
+        match form {
             Form::Head => Answer {
                 status: StatusCode::NOT_MODIFIED,
                 reason: self.0.reason_phrase(),

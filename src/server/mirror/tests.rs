@@ -47,14 +47,14 @@ fn a_tag_gets_an_image_whose_config_type_is_the_message() {
 #[test]
 fn a_digest_and_a_blob_get_no_such_process() {
     let (sticky, request) = sticky(SENTENCE);
-    let told = format!("{SENTENCE}{request}: no such process");
+    let message = format!("{SENTENCE}{request}: no such process");
     let (denial, value) = manifest(sticky.manifest(Form::Digest));
     assert_eq!(denial.media_type(), MediaType::DockerImage);
-    assert_eq!(value["config"]["mediaType"], told);
+    assert_eq!(value["config"]["mediaType"], message);
 
     for answer in [sticky.failed(ErrorCode::Unavailable), sticky.manifest(Form::IfThere)] {
         assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED);
-        assert_eq!(answer.reason.unwrap().as_bytes(), told.as_bytes());
+        assert_eq!(answer.reason.unwrap().as_bytes(), message.as_bytes());
     }
 }
 
@@ -72,11 +72,11 @@ fn a_message_is_one_short_line_of_printable_ascii() {
     let long = format!("a\r\nContent-Length: 0\u{7f}\u{2028}é{}", "x".repeat(100_000));
     let (sticky, request) = sticky(&long);
     let reason = sticky.manifest(Form::Head).reason.unwrap();
-    let told = std::str::from_utf8(reason.as_bytes()).unwrap();
-    assert!(told.starts_with("a??Content-Length: 0???xxx"), "{told}");
-    assert!(told.ends_with(&format!("x...{request}")), "{told}");
-    assert_eq!(told.len(), MAX_SENTENCE + "...".len() + request.len());
-    assert!(told.bytes().all(|b| b == b' ' || b.is_ascii_graphic()));
+    let message = std::str::from_utf8(reason.as_bytes()).unwrap();
+    assert!(message.starts_with("a??Content-Length: 0???xxx"), "{message}");
+    assert!(message.ends_with(&format!("x...{request}")), "{message}");
+    assert_eq!(message.len(), MAX_SENTENCE + "...".len() + request.len());
+    assert!(message.bytes().all(|b| b == b' ' || b.is_ascii_graphic()));
 }
 
 #[test]

@@ -34,8 +34,8 @@ fn denied_for(reason: Reason) -> Denied {
 fn answered(denial: &Denial) -> (u16, HeaderMap, Value) {
     let id = Audit::new(Clock::System, None).name();
     let (head, mut json) = taken(denied(denial, id, DenialStatus::NotFound));
-    let told = json["errors"][0]["detail"].as_object_mut().unwrap().remove("request_id");
-    assert_eq!(told, Some(Value::String(id.to_string())));
+    let request_id = json["errors"][0]["detail"].as_object_mut().unwrap().remove("request_id");
+    assert_eq!(request_id, Some(Value::String(id.to_string())));
     (head.status.as_u16(), head.headers, json)
 }
 
