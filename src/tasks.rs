@@ -201,7 +201,7 @@ impl Supervisor {
         }
     }
 
-    /// Has `task` panic at once, or, if it is a thread, within a second: for tests.
+    /// Makes `task` panic, at once or, if it is a thread, within a second. For tests.
     #[cfg(any(test, feature = "test-support"))]
     pub fn kill(&self, task: Task) {
         let fault = &self.shared.faults[task as usize];
@@ -209,7 +209,7 @@ impl Supervisor {
         fault.raised.notify_one();
     }
 
-    /// Has the thread of `task` hang within a second, as on a disk that does not answer, or go on: for tests.
+    /// Makes the thread of `task` hang within a second, as on a disk that does not respond, or continue. For tests.
     #[cfg(any(test, feature = "test-support"))]
     pub fn hang(&self, task: Task, hangs: bool) {
         self.shared.faults[task as usize].hangs.store(hangs, Ordering::Release);

@@ -1,4 +1,4 @@
-//! The exemptions that a gate knows: it reads the file again and again, and keeps those in force. It logs once when
+//! The exemptions that a gate knows: it reads the file periodically, and keeps those in force. It logs once when
 //! an exemption starts, and once when it ends.
 
 use std::fmt;
