@@ -1,5 +1,5 @@
-//! The audit file of a gate that serves: each decision is one line of it, whole, though it is rotated all the time, and
-//! the disk of it stops nobody.
+//! The audit file of a running gate: each decision is one complete line, also during constant rotation, and a full or
+//! slow disk delays no client.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

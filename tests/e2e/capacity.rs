@@ -1,4 +1,5 @@
-//! The store has `max_size` and no more: what was not used for the longest time goes, and nothing that is being read.
+//! The store never exceeds `max_size`: it evicts the least recently used content, and never content that is being
+//! read.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

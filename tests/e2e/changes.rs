@@ -1,4 +1,4 @@
-//! What changes at the Notary server takes effect within `refresh`, with no restart of the gate.
+//! Changes on the Notary server take effect within `refresh`, without a restart of the gate.
 
 use crate::folder::Folder;
 use crate::gate::{Clock, Gate};

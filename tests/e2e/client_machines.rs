@@ -1,5 +1,5 @@
-//! What `countersign client-config` prints, on machines whose Docker Hub would gladly give everything: what is signed is
-//! pulled through the gate, and what is not is not pulled at all. And what `countersign doctor` says of them.
+//! The output of `countersign client-config` on client machines whose Docker Hub serves everything: clients pull
+//! signed images through the gate and cannot pull unsigned ones. Also checks what `countersign doctor` reports there.
 
 use std::path::Path;
 use std::process::Command;

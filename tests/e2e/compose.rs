@@ -1,5 +1,5 @@
-//! `deploy/compose.yaml` and the `Dockerfile`, brought up by Debian's docker-compose through a docker daemon that has no
-//! way outside: the base images are stand-ins, and everything else is in the repository or in them.
+//! `deploy/compose.yaml` and the `Dockerfile`, started by Debian's docker-compose on a docker daemon without network
+//! access: the base images are stand-ins, and everything else comes from the repository or from them.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! A site whose signers sign content: a registry with the referrers API or without, and the gate before it.
+//! A site whose signers sign content: a registry with or without the referrers API, and a gate in front of it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the real cosign signs arrives, wherever it put the signature; what it did not sign does not.
+//! Images signed by the real cosign are served, wherever it stored the signature. Unsigned images are denied.
 
 use crate::content_site::{Api, ContentSite, arrives, is_refused, served};
 use crate::cosign::{Cosign, Version};

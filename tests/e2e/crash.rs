@@ -1,4 +1,4 @@
-//! kill -9 at any moment: what the store has under a digest is the content of that digest, and nothing is left over.
+//! kill -9 at any moment: all content in the store matches its digest, and no temporary files remain.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

@@ -1,4 +1,4 @@
-//! Many clients at once on one blob that the gate has nothing of.
+//! Many clients request one cold blob at the same time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

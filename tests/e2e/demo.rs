@@ -1,4 +1,5 @@
-//! `countersign demo` with real clients: they run its signed images of every scheme, and get no attacked one.
+//! `countersign demo` with real clients: they run its signed images of every scheme, and get none of the attacked
+//! ones.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! Disks that do not do what they are told: pulls go on, whole and right, the operator hears of it, and when the disk
-//! is good again things are kept again.
+//! Disks that fail: pulls continue with correct content, the operator is notified, and the gate stores content again
+//! when the disk recovers.
 
 use std::fs::{self, File};
 use std::io::Write;

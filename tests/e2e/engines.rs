@@ -1,4 +1,4 @@
-//! The container engines that all tests share, started when first asked for; and pulling with each of them.
+//! The container engines that all tests share, started on first use, and functions to pull with each of them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};

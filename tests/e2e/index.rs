@@ -1,4 +1,4 @@
-//! A signed multi-platform index vouches for its children.
+//! The signature of a multi-platform index covers its children.
 
 use crate::engines::Client;
 use crate::notary::Keys;

@@ -1,5 +1,5 @@
-//! What one repository holds is no gift to the reader of another, until the registry says that this one holds it,
-//! too.
+//! Content stored for one repository is not served to readers of another until the registry confirms that the other
+//! repository holds it, too.
 
 use std::time::Duration;
 

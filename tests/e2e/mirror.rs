@@ -1,5 +1,5 @@
-//! The gate as a mirror of Docker Hub, for clients that go on to Docker Hub after any error: before the listener that
-//! says so, they learn why there is no image, and ask Docker Hub for nothing. Before the other one they get there.
+//! The gate as a mirror of Docker Hub, for clients that fall back to Docker Hub after an error. At the mirror
+//! listener, they show the denial and do not fall back. At the public listener, they do.
 
 use crate::containerd::Containerd;
 use crate::docker::{Cli, Daemon};

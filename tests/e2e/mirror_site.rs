@@ -1,5 +1,5 @@
-//! A site whose clients use the gate as a mirror of Docker Hub, beside a Docker Hub that gives what is not signed to
-//! everyone: in a network of its own.
+//! A site in its own network whose clients use the gate as a mirror of Docker Hub, next to a Docker Hub that serves
+//! unsigned images to everyone.
 
 use std::fs::File;
 use std::io::Write as _;

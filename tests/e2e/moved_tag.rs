@@ -1,4 +1,4 @@
-//! What the registry says of a tag does not matter: it is asked by the signed digest.
+//! The registry's value of a tag does not matter: the gate requests the signed digest.
 
 use crate::engines::Client;
 use crate::notary::Keys;

@@ -1,4 +1,4 @@
-//! Upstream is away: what was pulled is there, for every client, and what was not is undecided.
+//! Upstream is down: the gate serves pulled images to every client, and all other images are undecided.
 
 use crate::engines::Client;
 use crate::gate::{Clock, Gate};

@@ -1,4 +1,4 @@
-//! What an operator does: looks at the admin listener, asks `why`, and stops the gate.
+//! Operation: the admin listener, `why`, and stopping the gate.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

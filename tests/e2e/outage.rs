@@ -1,4 +1,4 @@
-//! When the Notary server does not answer, what was verified is in force for `max_stale`; then nothing is.
+//! While the Notary server is down, verified metadata remains valid for `max_stale`, and no longer.
 
 use std::time::{Duration, Instant};
 

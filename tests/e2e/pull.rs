@@ -1,4 +1,4 @@
-//! What is signed arrives, by its signed digest, at every client, and runs.
+//! Every client can pull a signed image, gets the signed digest, and can run it.
 
 use crate::engines::Client;
 use crate::notary::Keys;

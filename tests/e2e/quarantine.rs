@@ -1,4 +1,4 @@
-//! A disk that gives other bytes than it was given: they are set aside, and fetched again.
+//! A disk that returns other bytes than were written: the gate quarantines the content and fetches it again.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;

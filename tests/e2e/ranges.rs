@@ -1,5 +1,5 @@
-//! Parts of a blob: the same answers while the gate has nothing of it, while it arrives, and when it is kept, in both
-//! versions of HTTP; and clients that take up a layer where it stopped.
+//! Ranges of a blob: the responses are the same for a cold, an arriving and a stored blob, over HTTP/1.1 and HTTP/2.
+//! Also clients that resume a layer.
 
 use std::thread;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The ways to put the gate before clients that go on naming images as they did, and before clients that want TLS.
+//! The recipes for clients that keep their image names, and for clients that require TLS.
 
 use crate::docker::Daemon;
 use crate::engines::engines;

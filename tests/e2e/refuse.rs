@@ -1,4 +1,4 @@
-//! What nobody signed arrives nowhere, and its user is told why.
+//! No client can pull an unsigned image, and each client shows the reason.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The ways in, and out of an emergency: an exemption, and from a rule that audits to one that is enforced.
+//! Rollout from an audit rule to an enforced rule, and an exemption in an emergency.
 
 use crate::engines::Client;
 use crate::folder::Folder;

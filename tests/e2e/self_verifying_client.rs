@@ -1,5 +1,5 @@
-//! A client with `DOCKER_CONTENT_TRUST=1` verifies for itself through the gate, which stands under the registry's own
-//! name, as on an air-gapped site.
+//! A client with `DOCKER_CONTENT_TRUST=1` verifies for itself through a gate that has the registry's name, as on an
+//! air-gapped site.
 
 use bytes::Bytes;
 use http::Method;

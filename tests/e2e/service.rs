@@ -1,4 +1,4 @@
-//! The files that run and watch a gate: the systemd unit, by systemd's own tools, and the alert rules, by promtool.
+//! The operator files: the systemd unit, checked with systemd's tools, and the alert rules, checked with promtool.
 
 use std::path::{Path, PathBuf};
 

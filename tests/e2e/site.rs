@@ -1,4 +1,4 @@
-//! A site: a registry, a Notary server, someone who signs, and the gate that its clients pull through.
+//! A site: a registry, a Notary server, a signer, and the gate through which clients pull.
 
 use crate::engines::{Engines, engines};
 use crate::folder::Folder;

@@ -1,5 +1,5 @@
-//! `countersign trust inspect` beside `docker trust inspect` of docker 20.10, upon the same signatures: every byte of
-//! both forms is the same, and so is how it ends.
+//! `countersign trust inspect` compared with `docker trust inspect` of docker 20.10 on the same signatures: both
+//! output formats and the exit status are identical.
 
 use crate::gate::Gate;
 use crate::notary::Keys;

@@ -1,4 +1,4 @@
-//! Who may pull, as real clients log in; and a configuration that is read again while they do.
+//! Access control with real clients that log in, also during a reload of the configuration.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One answer of the gate, and what tests ask of it.
+//! One response of the gate, with accessors for tests.
 
 #![allow(clippy::unwrap_used, reason = "a rig that fails is a test that fails")]
 #![allow(unreachable_pub, reason = "reads the same wherever it is included")]

@@ -1,5 +1,5 @@
-//! Puts signatures beside the images of a registry, as cosign and notation do, by signers of the tests'
-//! own making. Knows nothing of how they are judged.
+//! Stores signatures next to the images of a registry, as cosign and notation do, with the tests' own signers.
+//! Independent of the verification code.
 
 #![allow(clippy::unwrap_used, reason = "a rig that fails is a test that fails")]
 #![allow(dead_code, unreachable_pub, reason = "shared by tests that each use a part of it")]

@@ -1,4 +1,4 @@
-//! A registry with one blob, the gate's side of it with a store, and what clients of it get.
+//! A registry with one blob, a pull-through with a store, and the clients' view of the blob.
 
 #![allow(clippy::unwrap_used, reason = "a rig that fails is a test that fails")]
 #![allow(clippy::cast_possible_truncation, reason = "the blob is small")]

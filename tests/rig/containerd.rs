@@ -1,4 +1,4 @@
-//! A containerd of the rig's own and its `ctr`.
+//! The rig's own containerd and its `ctr`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

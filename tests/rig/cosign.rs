@@ -1,4 +1,4 @@
-//! Someone who signs with the real cosign and a key of their own, without a transparency log.
+//! A signer with the real cosign and a key of its own, without a transparency log.
 
 use std::path::PathBuf;
 use std::process::Command;

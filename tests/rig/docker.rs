@@ -1,4 +1,4 @@
-//! A docker daemon of the rig's own, and docker CLIs before it.
+//! The rig's own docker daemon, and docker CLIs that use it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! A stand-in for Docker Hub: Debian's `docker-registry` over TLS under Docker Hub's own names, on a loopback address of
-//! its own. It asks nobody who they are, and gives whatever it has.
+//! A stand-in for Docker Hub: Debian's `docker-registry` over TLS with Docker Hub's names, on its own loopback
+//! address. It serves everything without authentication.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;

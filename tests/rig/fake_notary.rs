@@ -1,5 +1,5 @@
-//! A Notary server that gives out what a test published, with faults in front of it; remembers what it
-//! was asked. Lives as long as its value.
+//! A Notary server that serves what a test published, can inject faults, and records its requests. It runs until its
+//! value is dropped.
 
 #![allow(clippy::unwrap_used, reason = "a rig that fails is a test that fails")]
 #![allow(unreachable_pub, reason = "reads the same wherever it is included")]

@@ -1,5 +1,5 @@
-//! The demo's registry with faults in front of it, on a port of its own; remembers what it was asked.
-//! Lives as long as its value.
+//! The demo's registry on its own port, which can inject faults and records its requests. It runs until its value is
+//! dropped.
 
 #![allow(clippy::unwrap_used, reason = "a rig that fails is a test that fails")]
 #![allow(unreachable_pub, reason = "reads the same wherever it is included")]

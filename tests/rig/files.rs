@@ -1,4 +1,4 @@
-//! Files that a test hands over by their names.
+//! Files that a test passes on by name.
 
 #![allow(clippy::unwrap_used, reason = "a rig that fails is a test that fails")]
 #![allow(unreachable_pub, reason = "reads the same wherever it is included")]

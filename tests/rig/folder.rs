@@ -1,4 +1,4 @@
-//! A temporary folder that goes when its owner goes, with whatever is still mounted below it.
+//! A temporary folder that is removed with its owner, including everything still mounted in it.
 
 use std::fs;
 use std::io::Write;

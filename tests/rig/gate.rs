@@ -1,4 +1,4 @@
-//! Our own program, as a user starts it.
+//! Our own program, started as a user starts it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};

@@ -1,4 +1,4 @@
-//! The programs that Debian has not, as `.ci/go-tools` built them.
+//! The programs that Debian does not have, built by `.ci/go-tools`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

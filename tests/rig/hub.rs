@@ -1,5 +1,5 @@
-//! A stand-in for Docker Hub, under its name and with a certificate that the system trusts: gives what it has to everyone
-//! who asks, and remembers that they did. Only in a network of its own.
+//! A stand-in for Docker Hub with its name and a certificate that the system trusts. It serves everything to everyone
+//! and records the requests. It works only in its own network.
 
 use std::path::Path;
 

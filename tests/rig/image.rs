@@ -1,4 +1,4 @@
-//! An image made of a few bytes, without a container engine. It is to be pulled, and not to be run.
+//! An image made of a few bytes, without a container engine. It can be pulled, but not run.
 
 use bytes::Bytes;
 use serde_json::json;

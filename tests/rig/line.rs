@@ -1,4 +1,4 @@
-//! A line to a server of the rig, along which its answers come as far as the test lets them.
+//! A connection to a server of the rig that forwards responses only as far as the test allows.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! A machine for clients: this one with another `/etc`, in a mount namespace of its own. There Docker Hub's names stand
-//! for the stand-in, and the gate has a name.
+//! A client machine: this machine with another `/etc`, in its own mount namespace. There, Docker Hub's names resolve
+//! to the stand-in, and the gate has a name.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

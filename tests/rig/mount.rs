@@ -1,4 +1,4 @@
-//! Disks that are small, or that let nothing be written. What is mounted in a folder of the rig goes with it.
+//! Small and read-only disks. A mount in a folder of the rig is removed with the folder.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! A network of a test's own, with nothing in it but loopback, and a system of its own as far as names and trusted
-//! certificates go: there the test may be anyone, Docker Hub too.
+//! A test's own network that contains only loopback, and its own host names and trusted certificates: there, a test
+//! can act as any server, including Docker Hub.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! Debian's `notary-server` 0.7 over TLS: with its local trust service, or with `notary-signer` beside it as sites
-//! run it. Both keep everything in memory: a stopped server has forgotten all.
+//! Debian's `notary-server` 0.7 over TLS, with its local trust service, or with `notary-signer` as sites run it. Both
+//! keep everything in memory: a stopped server loses it.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Someone who signs with the real notation and a certificate of their own.
+//! A signer with the real notation and a certificate of its own.
 
 use std::path::PathBuf;
 use std::process::Command;

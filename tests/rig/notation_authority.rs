@@ -1,5 +1,5 @@
-//! What authorities say of signers: timestamps (RFC 3161), CRLs and OCSP responses, made at run time,
-//! right or wrong in one place.
+//! Statements of authorities about signers: timestamps (RFC 3161), CRLs and OCSP responses, created at run time, valid
+//! or with one defect.
 
 #![allow(clippy::unwrap_used, reason = "a rig that fails is a test that fails")]
 #![allow(unreachable_pub, reason = "reads the same wherever it is included")]

@@ -1,5 +1,5 @@
-//! The Notary Project's signers, as a test needs them: authorities and certificates made at run time,
-//! and envelopes in both formats, right or wrong in one place.
+//! Notary Project signers for tests: authorities and certificates created at run time, and envelopes in both formats,
+//! valid or with one defect.
 
 #![allow(clippy::unwrap_used, reason = "a rig that fails is a test that fails")]
 #![allow(unreachable_pub, reason = "reads the same wherever it is included")]

@@ -1,4 +1,4 @@
-//! Podman with storage of its own; it has no daemon.
+//! Podman with its own storage. It has no daemon.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Programs: found on the PATH, run to their end, or kept running until their handle goes.
+//! Programs: found on the PATH, run to completion, or kept running until their handle is dropped.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};

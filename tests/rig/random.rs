@@ -1,4 +1,4 @@
-//! Random numbers and random content that come again with their seed.
+//! Random numbers and content that are reproducible from a seed.
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! One GET over a connection of its own, whose answer is read at the test's own pace.
+//! One GET on its own connection, whose response the test reads at its own pace.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! A registry that has the referrers API, which Debian's has not: olareg.
+//! olareg, a registry with the referrers API, which Debian's registry lacks.
 
 use std::path::Path;
 

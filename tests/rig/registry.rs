@@ -1,4 +1,4 @@
-//! Debian's `docker-registry` (distribution 2.8) over plain HTTP, its content in a folder of its own.
+//! Debian's `docker-registry` (distribution 2.8) over plain HTTP, with its content in its own folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

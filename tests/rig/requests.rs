@@ -1,4 +1,4 @@
-//! One HTTP request at a time, for what no client program of the rig asks: statuses, headers, raw bytes.
+//! Single HTTP requests, for checks that no client program of the rig can do: statuses, headers, raw bytes.
 
 use std::sync::Arc;
 

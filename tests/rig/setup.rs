@@ -1,4 +1,4 @@
-//! What the gate of a test is configured with.
+//! The configuration of a test's gate.
 
 #![allow(unreachable_pub, reason = "reads the same wherever it is included")]
 

@@ -1,4 +1,4 @@
-//! Someone who builds, pushes and signs images, the way that Docker's documents say.
+//! A user who builds, pushes and signs images as Docker's documentation describes.
 
 use crate::docker::{Cli, Daemon};
 use crate::notary::Notary;

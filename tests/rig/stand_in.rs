@@ -1,5 +1,5 @@
-//! Stand-ins for the base images that Dockerfiles name: made on the spot from Debian's packages and this machine's own
-//! Rust toolchain, so that no image is pulled from anywhere.
+//! Stand-ins for the base images of Dockerfiles, built from Debian's packages and this machine's Rust toolchain, so
+//! that no image is pulled.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! A certificate authority of the rig's own, and what it certifies.
+//! The rig's own certificate authority and its certificates.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Certificates made at run time: an authority, and a server it vouches for.
+//! A certificate authority and a server certificate, created at run time.
 
 #![allow(clippy::unwrap_used, reason = "a rig that fails is a test that fails")]
 #![allow(unreachable_pub, reason = "reads the same wherever it is included")]

@@ -1,5 +1,5 @@
-//! A registry's bouncer: refuses who has no good token, and gives tokens out at `/token`, to everyone
-//! or to one user.
+//! The authentication of a registry: it rejects requests without a valid token, and issues tokens at `/token`, to
+//! everyone or to one user.
 
 #![allow(clippy::unwrap_used, reason = "a rig that fails is a test that fails")]
 #![allow(unreachable_pub, reason = "reads the same wherever it is included")]

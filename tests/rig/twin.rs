@@ -1,5 +1,5 @@
-//! The ECDSA twin of a certificate: its signature `(r, s)` replaced by `(r, n - s)`, which verifies as well. No
-//! issuer is needed to make it.
+//! The ECDSA twin of a certificate: its signature `(r, s)` is replaced by `(r, n - s)`, which also verifies. This
+//! needs no issuer key.
 
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 

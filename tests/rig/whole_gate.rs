@@ -1,5 +1,5 @@
-//! The whole gate as an operator would run it, in this process: a registry and a Notary server with
-//! faults behind it, a clock that only the test moves, and a client that speaks HTTP to it.
+//! The whole gate in this process, as an operator would run it: with a registry and a Notary server that can inject
+//! faults, a manual clock, and an HTTP client.
 
 #![allow(clippy::unwrap_used, reason = "a rig that fails is a test that fails")]
 #![allow(unreachable_pub, reason = "reads the same wherever it is included")]

@@ -1,4 +1,4 @@
-//! The clients that `.ci/run` has: Debian's, and those of `.ci/go-tools.list`.
+//! The clients that `.ci/run` provides: those of Debian and of `.ci/go-tools.list`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

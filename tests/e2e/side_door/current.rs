@@ -1,5 +1,5 @@
-//! The clients that only `tests/clients/run` has, since they take too long to build for every change: CRI, BuildKit, and
-//! the current docker.
+//! The clients that only `tests/clients/run` provides, because building them for every change takes too long: CRI,
+//! BuildKit, and the current docker.
 
 use std::path::Path;
 use std::process::Command;

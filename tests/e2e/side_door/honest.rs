@@ -1,5 +1,5 @@
-//! What honest tools attach to a signed image comes through the gate, and verifies there: signatures, attestations and
-//! SBOMs of cosign 2 and 3, of notation, of oras, and the attestations of an index that BuildKit makes.
+//! Attachments that honest tools add to a signed image are served and verify: signatures, attestations and SBOMs of
+//! cosign 2 and 3, notation and oras, and BuildKit's attestations in an index.
 
 use bytes::Bytes;
 use serde_json::{Value, json};

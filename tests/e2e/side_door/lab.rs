@@ -1,5 +1,5 @@
-//! A registry in which one image is signed, and in which an attacker may push; the gate before it; and one client at a
-//! time that pulls through the gate.
+//! A registry with one signed image to which an attacker can push, a gate in front of it, and one client at a time
+//! that pulls through the gate.
 
 use std::path::Path;
 

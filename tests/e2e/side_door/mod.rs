@@ -1,5 +1,5 @@
-//! An attacker who may push to a repository that holds one signed image, and who has no key, brings nothing of their own
-//! onto any client through the gate.
+//! An attacker who can push to a repository with one signed image, but has no key, cannot deliver any content to a
+//! client through the gate.
 
 pub(crate) mod clients;
 pub(crate) mod current;

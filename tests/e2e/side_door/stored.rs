@@ -1,5 +1,5 @@
-//! A manifest that the attacker stored as a blob is not served as a blob, in whatever way it is spelt, so long as some
-//! client reads it as a manifest.
+//! A manifest that the attacker stored as a blob is not served as a blob, however it is written, if any client reads
+//! it as a manifest.
 
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! `max_size`: what goes, what stays, and what is not kept at all.
+//! `max_size`: what the store evicts, keeps, and does not store at all.
 
 use countersign::oci::{Digest, MediaType};
 use countersign::store::{HeldAs, Unkept};

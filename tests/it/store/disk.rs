@@ -1,4 +1,4 @@
-//! Disks that fail, crashes, and databases that cannot be read: nothing is lost but time.
+//! Failing disks, crashes, and unreadable databases: nothing is lost but time.
 
 use std::fs::{self, File};
 use std::io::Write as _;

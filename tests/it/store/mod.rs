@@ -1,4 +1,4 @@
-//! The store of content, on a real disk and with a clock that only moves when it is told.
+//! The store on a real disk, with a manual clock.
 
 mod disk;
 mod capacity;

@@ -1,4 +1,4 @@
-//! What a disk does to content behind our back: found when it is opened, or when it is read again.
+//! Content that a disk corrupted is detected when it is opened or scrubbed.
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -1,4 +1,4 @@
-//! The certificates in which root keys come.
+//! The certificates that contain root keys.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,

@@ -1,5 +1,5 @@
-//! The tests' own canonical JSON and times, written from notary-v1.md section 2 and from nothing
-//! of the product, so that an error there cannot hide here.
+//! The tests' own canonical JSON and times, written from notary-v1.md section 2 without code of the product, so that
+//! an error there cannot hide here.
 
 use serde_json::Value;
 use time::OffsetDateTime;

@@ -1,5 +1,5 @@
-//! Keys of every type that Notary knows, made at run time and kept for the run by name, and the
-//! signatures they make: the right ones, and the wrong ones of the attack table.
+//! Keys of every type that Notary supports, created at run time and kept by name, and their signatures: the valid
+//! ones, and the invalid ones of the attack table.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};

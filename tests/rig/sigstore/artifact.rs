@@ -1,4 +1,4 @@
-//! What cosign puts beside an image: layers of `.sig` and `.att` manifests, and bundles.
+//! The artifacts that cosign stores next to an image: layers of `.sig` and `.att` manifests, and bundles.
 
 use std::collections::BTreeMap;
 

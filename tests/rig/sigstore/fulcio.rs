@@ -1,5 +1,5 @@
-//! A certificate authority: a root, one intermediate, and signers' certificates that live for minutes,
-//! with the proof in them that a log of certificates has seen them.
+//! A certificate authority: a root, an intermediate, and short-lived signing certificates with proof of inclusion in a
+//! certificate log.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,6 +1,5 @@
-//! A Sigstore of the tests' own making: a certificate authority, its log of certificates, a log of
-//! signatures and a timestamp authority, with keys made at run time; and what `cosign sign` makes with
-//! them. Knows nothing of how it is judged.
+//! The tests' own Sigstore: a certificate authority, its certificate log, a signature log and a timestamp authority,
+//! with keys created at run time; and the output of `cosign sign` with them. Independent of the verification code.
 
 #![allow(
     dead_code,

@@ -1,4 +1,4 @@
-//! A transparency log, Rekor v1: entries, the promises and the proofs that they are in it.
+//! A transparency log (Rekor v1): entries, and their inclusion promises and proofs.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

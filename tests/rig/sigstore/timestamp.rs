@@ -1,4 +1,4 @@
-//! A timestamp authority, and its tokens (RFC 3161), put together byte by byte.
+//! A timestamp authority and its tokens (RFC 3161), built byte by byte.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,5 +1,5 @@
-//! Attacks by what is about a signed image: artifacts with a subject, and the tags `.sig`, `.att` and `.sbom`. They lead
-//! to a manifest of the attacker's.
+//! Attacks with artifacts of a signed image: manifests with a subject, and the tags `.sig`, `.att` and `.sbom`. They
+//! point to a manifest of the attacker.
 
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! One attack: what is pushed, and what the victim then pulls.
+//! One attack: what the attacker pushes, and what the victim then pulls.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

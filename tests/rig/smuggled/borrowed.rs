@@ -1,5 +1,5 @@
-//! Attacks that run the signed image's files with a command of the attacker's: the victim holds the layers already, and
-//! takes only the config.
+//! Attacks that run the signed image's files with the attacker's command: the victim already has the layers and pulls
+//! only the config.
 
 use bytes::Bytes;
 use serde_json::json;

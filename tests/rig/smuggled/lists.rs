@@ -1,4 +1,4 @@
-//! Attacks by the tag `sha256-<hex>`, under which clients keep the list of what refers to an image.
+//! Attacks with the tag `sha256-<hex>`, under which clients store the list of an image's referrers.
 
 use bytes::Bytes;
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! What an attacker pushes who may push to a repository that holds one signed image, and who has no key. Pure: bytes
-//! in, bytes out.
+//! The pushes of an attacker who can push to a repository with one signed image, but has no key. Pure: bytes in, bytes
+//! out.
 
 pub(crate) mod artifacts;
 pub(crate) mod attack;

@@ -1,4 +1,4 @@
-//! A small image that runs, made of bytes alone: one layer with a static busybox and the file `/message`.
+//! A small runnable image made of bytes: one layer with a static busybox and the file `/message`.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
