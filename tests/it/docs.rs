@@ -1,5 +1,5 @@
-//! The documentation: configurations work as they are copied, commands exist with the options shown, links lead somewhere, and
-//! the README stays short.
+//! The documentation: configurations and commands work as they are, links lead to files, the README is short, and the keys,
+//! modules, reasons, attacks and tests that the pages name exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,30 @@ use crate::folder::Folder;
 use crate::sigstore::{Key, Kind};
 
 const MAX_README_WORDS: usize = 1_500;
+
+/// The reasons of denials that users see.
+const REASONS: [&str; 20] = [
+    "content_mismatch",
+    "denied_by_rule",
+    "digest_not_signed",
+    "expired",
+    "gate_busy",
+    "malformed",
+    "mix_and_match",
+    "no_rule",
+    "no_trust_data",
+    "rollback",
+    "root_not_pinned",
+    "signature_invalid",
+    "signer_missing",
+    "signers_disagree",
+    "tag_not_signed",
+    "trust_removed",
+    "trust_unreachable",
+    "upstream_refused",
+    "upstream_unreachable",
+    "wrong_repository",
+];
 
 fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -144,4 +168,90 @@ fn every_page_of_the_docs_is_linked_from_the_readme() {
 fn the_readme_is_short() {
     let words = fs::read_to_string(top().join("README.md")).unwrap().split_whitespace().count();
     assert!(words <= MAX_README_WORDS, "{words} words");
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(top().join(path)).unwrap()
+}
+
+#[test]
+fn every_key_of_the_example_is_in_the_reference() {
+    let (example, reference) = (text("config.example.toml"), text("docs/configuration.md"));
+    let mut seen = 0;
+    for line in example.lines() {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        let Some((key, _)) = line.split_once(" = ") else { continue };
+        if key.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
+            seen += 1;
+            assert!(reference.contains(&format!("`{key}`")), "{key}");
+        }
+    }
+    assert!(seen > 60, "{seen} keys");
+}
+
+#[test]
+fn every_module_is_in_the_architecture_page() {
+    let (map, page) = (text("src/lib.rs"), text("docs/architecture.md"));
+    let modules = map.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let modules: Vec<&str> = modules.collect();
+    assert!(modules.len() > 25, "{modules:?}");
+    for module in modules {
+        assert!(page.contains(&format!("`{module}`")), "{module}");
+    }
+}
+
+/// Every `.rs` file below `folder`, one after the other.
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn every_test_that_the_docs_name_exists() {
+    let sources = ["src", "tests"].map(|folder| sources(&top().join(folder))).concat();
+    let mut seen = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for name in text.split("the test `").skip(1).filter_map(|rest| rest.split('`').next()) {
+            seen += 1;
+            assert!(sources.contains(&format!("fn {name}(")), "{}: {name}", page.display());
+        }
+    }
+    assert!(seen >= 2, "{seen} tests");
+}
+
+/// Each row of the attack tables of Notary v1 and the proxy, as the names of tests begin with them: `f5_`.
+#[test]
+fn every_attack_on_notary_v1_has_a_test() {
+    let page = text("docs/verification.md");
+    let sources = ["src", "tests"].map(|folder| sources(&top().join(folder))).concat();
+    let mut seen = 0;
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    for row in rows.flat_map(|rows| rows.split(", ")) {
+        let (first, last) = row.split_once('–').unwrap_or((row, row));
+        let number = |row: &str| row.get(1..)?.parse::<u32>().ok();
+        let (Some(from), Some(to)) = (number(first), number(last)) else { continue };
+        let letter = first[..1].to_lowercase();
+        for row in (from..=to).filter(|_| letter != "t") {
+            seen += 1;
+            assert!(sources.contains(&format!("fn {letter}{row}_")), "{letter}{row}");
+        }
+    }
+    assert!(seen > 60, "{seen} rows");
+}
+
+#[test]
+fn every_reason_has_a_section_in_troubleshooting() {
+    let page = text("docs/troubleshooting.md");
+    for reason in REASONS {
+        assert!(page.contains(&format!("\n### {reason}\n\n")), "{reason}");
+    }
 }
