@@ -63,7 +63,7 @@ fn written(folder: &Folder) -> BTreeSet<String> {
     seen
 }
 
-/// The requests that the log tells of.
+/// The requests in the log.
 fn logged(log: &str) -> BTreeSet<String> {
     let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     events.filter(|event| event["message"] == "verdict").map(|event| request_id(&event)).collect()

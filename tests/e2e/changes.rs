@@ -66,7 +66,7 @@ fn rotated_targets_and_snapshot_keys_are_followed() {
         [&["targets"], &["snapshot"], &["snapshot", "-r"], &["timestamp", "-r"]];
     for (number, rotation) in rotations.into_iter().enumerate() {
         signer.rotate(&repository, rotation);
-        // Signed with the new keys: that it is found tells that they were accepted.
+        // Signed with the new keys: finding it proves that the gate accepted them.
         let tag = format!("after-{number}");
         let manifest = site.registry.manifest("library/app", &digest);
         signer.sign_digest(&repository, &tag, &manifest);
@@ -93,7 +93,7 @@ fn a_rotated_root_is_followed_where_it_is_pinned_and_refused_where_not() {
     gate.comes_to("library/app", "2", Ok(&digest));
     unprepared.comes_to("library/app", "1", Err("root_not_pinned"));
 
-    // To a root that nobody was told of.
+    // To an unknown root.
     signer.rotate(&repository, &["root"]);
     gate.comes_to("library/app", "2", Err("root_not_pinned"));
 }

@@ -53,7 +53,7 @@ impl Place {
         let manifest = site.registry.manifest("library/app", &signed);
         signer.sign_digest("docker.io/library/app", "1", &manifest);
 
-        // The machine's system trusts the one behind Docker Hub, and this one only where it is told to.
+        // The machine's system trusts the one behind Docker Hub, and this one only if configured.
         let authority = Authority::new();
         let (certificate, key) = authority.certify("gate", &[GATE]);
         let tls =

@@ -72,7 +72,7 @@ impl Blob {
 const UNUSABLE: &str = "the store cannot be used";
 const USABLE: &str = "the store can be used again";
 
-/// The operator was told once since it last worked, and is told by the metrics still; and the gate is ready for all that.
+/// The failure was logged once since the disk last worked, the metrics still show it, and the gate is ready anyway.
 fn is_told_once(gate: &Gate, why: &str) {
     let log = gate.log();
     let told: Vec<_> = log.lines().filter(|line| line.contains(UNUSABLE)).collect();

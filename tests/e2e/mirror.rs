@@ -146,7 +146,7 @@ fn docker_gets_every_layer_or_a_reason_to_ask_docker_hub_for_nothing() {
         for image in ["headless:1", "broken:1", "rotten:1"] {
             site.comes_from_the_hub(&pull(&docker), image);
         }
-        // It has seen that one of these breaks off.
+        // It has seen that one of these is interrupted.
         site.gate.restart();
 
         let docker = site.docker.cli();

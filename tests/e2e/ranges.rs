@@ -43,7 +43,7 @@ const fn case(arguments: &'static [&'static str], status: u16, first: usize, end
     Case { arguments, status, part: (first, end) }
 }
 
-/// `ETAG` stands for the right one.
+/// `ETAG` is replaced by the correct one.
 const CASES: &[Case] = &[
     case(&[], 200, 0, LENGTH),
     case(&["--range", "0-"], 206, 0, LENGTH),
@@ -83,7 +83,7 @@ impl Case {
         }
         assert_eq!(answer.header("etag"), format!("\"{digest}\""), "{}", told());
         assert_eq!(answer.header("docker-content-digest"), digest, "{}", told());
-        // Where there is none, curl puts the head in its place.
+        // If there is no body, curl writes the head instead.
         if self.arguments != ["--head"] {
             assert!(answer.body == blob[first..end], "{}", told());
         }
@@ -173,7 +173,7 @@ fn path(digest: &str) -> String {
     format!("/v2/library/app/blobs/{digest}")
 }
 
-/// As containerd 2 does where it is told to.
+/// As containerd 2 does if configured.
 fn concurrent_ranges_of_a_cold_blob_add_up_to_the_whole() {
     const PARTS: usize = 8;
     const PART: usize = 5_000_000;

@@ -157,7 +157,7 @@ fn every_client_pulls_over_tls_with_the_certificate_verified() {
     folder.write("certs/ca.crt", &authority.certificate);
     let certificates = folder.join("certs");
 
-    // Of an address on loopback containerd thinks that it speaks no TLS, unless told.
+    // By default, containerd uses no TLS for loopback addresses.
     folder.write(
         &format!("hosts/{}/hosts.toml", gate.name()),
         format!("[host.\"https://{}\"]\nca = \"{}\"\n", gate.name(), authority.ca().display()),

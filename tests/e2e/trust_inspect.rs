@@ -44,7 +44,7 @@ fn signed_tags_are_printed_as_docker_prints_them() {
     is_printed_alike(&gate, &signer, &repository, &["Repo Admin", &hex(&first)]);
     is_printed_alike(&gate, &signer, &tag("1"), &["Repo Admin", &hex(&first)]);
 
-    // Whoever comes first in the trust data is not the first by name.
+    // The first signer in the trust data is not the first by name.
     signer.add("bob", &repository);
     let second = signer.push(&tag("v10"), "by bob");
     is_printed_alike(&gate, &signer, &repository, &["bob", &hex(&first), &hex(&second)]);

@@ -157,7 +157,7 @@ async fn only_a_few_explanations_are_made_at_once() {
         (refused.status().as_u16(), &refused.headers()["retry-after"]),
         (503, &"1".parse().unwrap())
     );
-    // Whoever gives up gives the place back.
+    // A client that gives up frees its place.
     drop(asked.pop());
     assert!(ask().now_or_never().is_none());
 }

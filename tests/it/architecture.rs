@@ -1,5 +1,5 @@
-//! The shape of the source: layers, sizes, and where proofs are made. A fence, which sees text; the
-//! wall is the types, and the `compile_fail` examples beside them.
+//! The structure of the source: layers, file sizes, and the modules that create proofs. These checks read text; the
+//! actual guarantee is the types, and the `compile_fail` examples next to them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What is recorded of every decision that reached a client.
+//! The record of each decision that reached a client.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};

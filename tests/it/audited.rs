@@ -1,5 +1,5 @@
-//! Rules that audit: everything is served, what would have been refused is recorded as it would have been,
-//! and nobody waits long for it.
+//! Audit rules: everything is served, each denial that enforcing would give is recorded, and clients do not wait long
+//! for it.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Blobs on their way through, from a registry that is well, slow, broken or hostile.
+//! Blobs that are relayed from a healthy, slow, broken or hostile registry.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `client-config` and `doctor` as a shell sees them: what the one writes, the other finds nothing against.
+//! `client-config` and `doctor` from a shell: `doctor` finds no problem in the files that `client-config` writes.
 
 use std::process::{Command, Stdio};
 

@@ -1,4 +1,4 @@
-//! Who may pull: with a password, with a certificate, and of those who may, what.
+//! Access control: passwords, certificates, and grants.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -285,7 +285,7 @@ async fn a_certificate_of_the_configured_ca_lets_its_user_in() {
 async fn without_such_a_certificate_there_is_no_connection() {
     let (servers, _, world) = with_certificates("").await;
     for shown in [None, Some(Ca::new().issue("node-1"))] {
-        // TLS 1.3 tells the client only once it reads.
+        // With TLS 1.3, the client sees the rejection only when it reads.
         let got = match connect(&world, &servers, shown).await {
             Ok(mut sender) => status(&mut sender, "/v2/").await,
             Err(why) => Err(why),

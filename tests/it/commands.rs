@@ -1,4 +1,4 @@
-//! The commands as a shell sees them: what they print, where, and their exit status.
+//! The commands from a shell: their output and exit status.
 
 use std::fs::File;
 use std::io::Write as _;

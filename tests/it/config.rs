@@ -1,5 +1,5 @@
-//! The configuration: `config.example.toml` names every key and every default, and a broken file is
-//! told all its errors at once.
+//! The configuration: `config.example.toml` names every key and default, and `check` reports all errors of a file at
+//! once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -129,7 +129,7 @@ fn the_example_shows_the_defaults() {
     assert_eq!(examples, choices);
 }
 
-/// Each line that is wrong ends with the key and the first words of what must be told of it.
+/// Each wrong line ends with the key and the first words of the expected error.
 pub(crate) fn told_at_once(text: &str) {
     let expected: Vec<(usize, &str, &str)> = text
         .lines()

@@ -1,4 +1,4 @@
-//! Clients that are slow, silent, too many or too loud, and the end of the process.
+//! Slow, silent, too many and abusive clients, and shutdown.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ async fn hello(_: SocketAddr, _: Request<Incoming>) -> Answer {
     Response::new(Full::from("hello"))
 }
 
-/// Gives pieces for as long as it is asked, and tells when it is dropped.
+/// Returns pieces without end, and records when it is dropped.
 struct Endless(mpsc::UnboundedSender<()>);
 
 impl Body for Endless {

@@ -1,5 +1,5 @@
-//! Load that one client makes with unknown names: whom it may delay, and that nothing of it outlives the client.
-//! Each attack is bounded, over real connections on loopback; docs/limits.md states the limits.
+//! Load that one client causes with unknown names: which clients it may delay, and that it ends with the client. Each
+//! attack is bounded and uses real connections on loopback; docs/limits.md states the limits.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
-//! `countersign demo`: every verdict of the gate is the expected one, for every scheme, and the commands that
-//! it prints work.
+//! `countersign demo`: every verdict is the expected one, for every scheme, and the printed commands work.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Rules that deny: they come before every other rule, and may name a digest, so that a signed image that
-//! turned out bad is stopped on every way to it. One way a test.
+//! Deny rules: they take precedence over every other rule and may name a digest, so that an operator can block a
+//! signed image on every path. One test per path.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Images that nobody signed, dressed as something about an image that somebody did. What is about a
-//! signed image is served to whoever asks for its digest, so it must be nothing that an engine runs.
+//! Unsigned images disguised as artifacts of a signed image. Artifacts are served by digest to everyone, so an
+//! artifact must not be anything that an engine runs.
 
 use countersign::oci::{Digest, MediaType};
 use serde_json::{Value, json};

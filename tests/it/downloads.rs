@@ -1,5 +1,5 @@
-//! Blobs on their way into the store: one download, however many ask, each at its own pace, and nothing
-//! wrong or cut short looks whole or is kept.
+//! Downloads into the store: one download for any number of clients, each at its own pace. Wrong or truncated content
+//! never looks complete and is never stored.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

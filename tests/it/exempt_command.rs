@@ -1,4 +1,4 @@
-//! `countersign exempt` as a shell sees it.
+//! `countersign exempt` from a shell.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! Break-glass: what is exempted is served for a while though nobody vouches for it, and nothing else is;
-//! one attack a test.
+//! Break glass: an exempted digest is served for a limited time without an endorsement, and nothing else is. One test
+//! per attack.
 
 use std::time::{Duration, Instant};
 

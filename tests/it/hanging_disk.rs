@@ -1,5 +1,4 @@
-//! A disk that does not answer: no thread that serves clients waits for it, and what it would give comes from
-//! upstream.
+//! A disk that does not answer: no thread that serves clients waits for it, and content comes from upstream instead.
 
 use std::fs::OpenOptions;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Registries that lie, and clients that mean no good, before a gate that keeps what it fetches: nobody
-//! else is stopped, and nothing wrong looks whole.
+//! Lying registries and malicious clients, with a gate that stores content: other clients are not affected, and wrong
+//! content never looks complete.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! An upstream that sends informational responses (1xx) without end, and never the real one.
+//! An upstream that sends informational responses (1xx) forever, and never a final one.
 
 use std::time::Duration;
 

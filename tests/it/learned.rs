@@ -1,4 +1,4 @@
-//! What `learn` finds of signatures of images that were not seen signed.
+//! How `learn` finds signatures of images that were never verified.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What hostile input may cost: the peak memory of a process of its own that does nothing else.
+//! The cost of hostile input: the peak memory of a separate process that handles only this input.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! The in-process tests: no network but loopback, no root, no sleeping for the right moment.
+//! The in-process tests: only loopback, no root, no sleeping.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 

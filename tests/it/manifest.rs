@@ -1,4 +1,4 @@
-//! P1-P7: the whole gate over HTTP: what is signed arrives, by its signed digest; nothing else does.
+//! P1-P7: the whole gate over HTTP serves signed images, by their signed digest, and nothing else.
 
 use countersign::oci::{Digest, MediaType};
 use http::Method;
@@ -101,7 +101,7 @@ async fn p3_a_denied_manifest_is_not_served_as_a_blob_either() {
     world.push_signed("v1", "one");
     let unsigned = world.push("edge", "last night's");
     let digest = Digest::of(&unsigned);
-    // What containerd does: the same digest, as a manifest and then as a blob.
+    // containerd requests the same digest as a manifest and then as a blob.
     world.pull(digest).await.is_absent("digest_not_signed");
     // Some registries give manifests as blobs.
     world.registry.registry().put_blob(&app(), unsigned.clone());

@@ -1,4 +1,4 @@
-//! What is said of the listener for clients that use the gate as a mirror, and how denials are answered.
+//! The configuration of the mirror listener, and of the status of denials.
 
 use std::path::Path;
 

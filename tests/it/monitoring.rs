@@ -1,4 +1,4 @@
-//! The dashboard and the alert rules name metrics that the gate has, with the labels that it has.
+//! The dashboard and the alert rules use only metrics and labels that the gate has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

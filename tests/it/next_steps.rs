@@ -1,4 +1,4 @@
-//! What a new user gets wrong, and that each error says what to do next.
+//! Mistakes of new users: each error names the next step.
 
 use std::net::TcpListener;
 

@@ -1,5 +1,5 @@
-//! The public service with the real gate, before a registry in process. No anchors: its rules allow
-//! one folder of images without a signature, and deny another.
+//! The public service with the real gate and an in-process registry. Without anchors: the rules allow one folder of
+//! images without a signature and deny another.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Manifests held against their digests, and kept.
+//! Manifests are compared with their digests and stored.
 
 use std::sync::Arc;
 

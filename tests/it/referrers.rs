@@ -1,5 +1,5 @@
-//! What refers to an image, for clients that verify its signatures themselves: all that they would find at
-//! upstream, and by the one question that they ask first.
+//! Referrers, for clients that verify signatures themselves: they find everything that upstream has, with their first
+//! request.
 
 use countersign::oci::{Digest, MediaType};
 use http::header::CONTENT_TYPE;

@@ -1,5 +1,5 @@
-//! Two registries behind one gate and one store: what one of them gave is not another's to give, and
-//! nobody can tell from the gate's questions or its waiting what was pulled from another.
+//! Two registries with one gate and one store: content of one is not served for the other, and neither requests nor
+//! timing reveal what was pulled from the other.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The configuration is read again while the gate serves: what is good takes effect at once, what is not
-//! changes nothing, and what is under way goes on.
+//! Reloading the configuration: a valid one takes effect at once, an invalid one changes nothing, and requests in
+//! progress continue.
 
 use std::sync::Arc;
 
@@ -183,7 +183,7 @@ async fn a_file_that_is_made_whole_while_a_configuration_that_names_it_first_is_
 {
     let mut world = World::new().await;
     let mut reloader = world.reloader();
-    // Read before the users, whose reading waits for whoever writes to the pipe.
+    // Read before the users file, which is a pipe and waits for its writer.
     let named = format!("{}[clients]\nhtpasswd = \"users\"\n", enforced());
     world.configure(
         anchored("root_keys = [\"PIN\", \"root.pem\"]", &named).file("root.pem", "half"),

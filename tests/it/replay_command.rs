@@ -1,4 +1,4 @@
-//! `countersign replay` and `countersign learn` as a shell sees them.
+//! `countersign replay` and `countersign learn` from a shell.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

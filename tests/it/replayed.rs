@@ -1,5 +1,4 @@
-//! Recorded pulls under another configuration: what is said of each is what a gate of that
-//! configuration would do.
+//! Recorded pulls under another configuration: `replay` reports what a gate with that configuration would do.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Blobs and manifests that are kept: for the repositories that hold them, after a restart, while
-//! upstream does not answer, and as far as there is room.
+//! Stored blobs and manifests: for the repositories that hold them, after a restart, during an outage, and within the
+//! size limit.
 
 use countersign::oci::Digest;
 use countersign::pull_through::{FetchError, Origin};

@@ -1,5 +1,5 @@
-//! The public listener, path by path: what is well asked gets its answer, and everything else the
-//! error that the contract names.
+//! The public listener, path by path: valid requests get their response, all others the error that the contract
+//! specifies.
 
 use std::collections::BTreeSet;
 
@@ -321,7 +321,7 @@ async fn lists_are_upstreams_with_links_to_here() {
     assert_eq!(header(&answer, "content-type"), Some(index));
     let list: Value = serde_json::from_str(body(&answer)).unwrap();
     assert_eq!(list, json!({"schemaVersion": 2, "mediaType": index, "manifests": []}));
-    // Of what is not there, or not admitted, no client is told more (distribution-spec, "Listing Referrers").
+    // Clients learn no more about missing or denied content (distribution-spec, "Listing Referrers").
     for repository in ["open/app", "open/none", "other/app"] {
         let answer = stand.get(&format!("/v2/{repository}/referrers/{NO_DIGEST}")).await;
         assert_eq!((status(&answer), header(&answer, "content-type")), (200, Some(index)));

@@ -1,4 +1,4 @@
-//! What `check` says of rules: names that no image has, digests, and signers that are anyone.
+//! How `check` reports rules: impossible image names, digests, and signers that match anyone.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! A store whose folder is removed while the gate runs: another process may own what is there next.
+//! A store whose folder is removed while the gate runs: another process may own the new folder at its path.
 
 use std::time::{Duration, Instant};
 

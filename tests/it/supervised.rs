@@ -1,4 +1,4 @@
-//! Each long-lived task of a gate is killed once: it works again and is counted, or the gate is to end.
+//! Each long-lived task of a gate is killed once: it restarts and the restart is counted, or the gate ends.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What the service manager is told: by a process that has its socket in the environment.
+//! Notifications to the service manager, by a process that has the manager's socket in its environment.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! HTTPS: both versions of HTTP, the certificate's files and their changes.
+//! HTTPS: both versions of HTTP, and the certificate files and their changes.
 
 use std::fs::File;
 use std::io::Write;

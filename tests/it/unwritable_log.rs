@@ -1,5 +1,5 @@
-//! A standard error that takes nothing: the disk of the log is full, its reader is gone, or its reader does
-//! not read. The built program keeps serving, and says that events were lost.
+//! A standard error that cannot be written: the log disk is full, or its reader is gone or does not read. The program
+//! keeps serving, and reports that events were lost.
 
 use std::fs::OpenOptions;
 use std::io::{PipeReader, Read as _, Write as _, pipe};
@@ -70,7 +70,7 @@ impl Gate {
         gate
     }
 
-    /// What the gate tells the service manager next.
+    /// The gate's next message to the service manager.
     fn told(&self) -> String {
         let mut told = [0; 1024];
         let length = self.manager.recv(&mut told).unwrap();

@@ -1,4 +1,4 @@
-//! The upstream client against a registry that is well, slow, broken or hostile.
+//! The registry client with a healthy, slow, broken or hostile registry.
 
 use std::time::Duration;
 

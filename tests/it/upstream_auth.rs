@@ -1,4 +1,4 @@
-//! Who the upstream client says it is, to whom, and how often.
+//! Authentication of the registry client: which credentials it sends where, and how often.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What an upstream's configuration makes of it: TLS, and what cannot be.
+//! The configuration of an upstream: TLS, and invalid values.
 
 use countersign::http_client::NetError;
 use countersign::oci::{Reference, Repository};

@@ -1,4 +1,4 @@
-//! Tag lists and lists of referrers, as the upstream client reads them.
+//! Tag lists and lists of referrers as the registry client reads them.
 
 use countersign::oci::{Digest, MediaType, Repository, Tag};
 use countersign::registry_client::{Page, UpstreamError};

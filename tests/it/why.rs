@@ -1,5 +1,5 @@
-//! `countersign why`, of names that are signed: every rule and every mode is told, what a tag stands for,
-//! who signed, and what would change the decision.
+//! `countersign why` for signed names: it explains every rule and mode, the digest of a tag, the signer, and what
+//! would change the decision.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! A listener on a free port, and clients that speak raw bytes to it, so that they may also say what
-//! no client library would.
+//! A listener on a free port, and clients that send raw bytes to it, including bytes that no client library would
+//! send.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

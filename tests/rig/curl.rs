@@ -8,7 +8,7 @@ use crate::folder::Folder;
 use crate::process::{Said, run, tool};
 use crate::tls::Authority;
 
-/// The versions of HTTP that it is told to speak.
+/// The versions of HTTP to use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Version {
     Http11,

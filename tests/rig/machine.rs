@@ -39,7 +39,7 @@ impl Machine {
         Self { process, folder, system: authority.ca() }
     }
 
-    /// Where the machine's root stands for everybody else, `/etc` alone in it.
+    /// The path of the machine's root outside its namespace; it contains only `/etc`.
     pub(crate) fn root(&self) -> &Path {
         self.folder.path()
     }

@@ -121,7 +121,7 @@ pub struct Stamp {
     pub policy: &'static str,
     /// The accuracy, DER.
     pub accuracy: Vec<u8>,
-    /// What it is about, instead of what it is given.
+    /// The subject of the statement, instead of the given one.
     pub about: Option<Vec<u8>>,
     /// The certificate that it names as its signer's.
     pub named: Vec<u8>,

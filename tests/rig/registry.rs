@@ -65,7 +65,7 @@ impl Registry {
         self.process = process.until_it_listens(self.port);
     }
 
-    /// What it has answered, and what it had to say of that.
+    /// Its responses and its log.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }
@@ -139,7 +139,7 @@ impl Registry {
         content.join(format!("docker/registry/v2/blobs/sha256/{}/{hex}", &hex[..2]))
     }
 
-    /// Has a repository hold a blob of another one, too.
+    /// Mounts a blob of another repository.
     pub(crate) fn mount_blob(&self, repository: &str, digest: &str, from: &str) {
         let url = self.url();
         let url = format!("{url}/v2/{repository}/blobs/uploads/?mount={digest}&from={from}");

@@ -7,7 +7,7 @@ use crate::notary_repository::NOW;
 /// What a gate is configured with beside its upstream, and the files that this names.
 #[derive(Clone)]
 pub struct Setup {
-    /// `NOTARY` stands for the Notary server's URL, and `PIN` for the key of [`World::signer`].
+    /// `NOTARY` is replaced by the Notary server's URL, and `PIN` by the key of [`World::signer`].
     pub tables: String,
     /// More lines of `[server]`.
     pub server: String,

@@ -47,7 +47,7 @@ impl TokenServer {
         self.good.lock().unwrap().iter_mut().for_each(|token| *token = "revoked".to_owned());
     }
 
-    /// What is to be answered to `asked`, if it is not for the registry.
+    /// The response to `asked`, if the request is not for the registry.
     pub fn answer(&self, asked: &Asked) -> Option<Fault> {
         if asked.path == "/token" {
             return Some(self.token(asked));

@@ -325,7 +325,7 @@ impl World {
         self.ask(method, &format!("{url}{path}"), headers).await
     }
 
-    /// What came there, or that it broke off.
+    /// The bytes that arrived, or an error if the response was interrupted.
     pub async fn try_mirror(&self, path: &str) -> Result<Bytes, hyper::Error> {
         let url = self.gate.as_ref().unwrap().mirror_url().unwrap();
         let request = Request::get(format!("{url}{path}")).body(Empty::new()).unwrap();

@@ -1,5 +1,5 @@
-//! What is about a signed image passes untouched, so that clients can verify for themselves; nothing that
-//! an engine runs passes as such.
+//! Artifacts of a signed image are relayed unchanged, so that clients can verify for themselves. Nothing that an
+//! engine can run is served as an artifact.
 
 use countersign::oci::{Digest, MediaType};
 use serde_json::{Value, json};

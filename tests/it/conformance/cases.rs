@@ -1,4 +1,4 @@
-//! What is signed is served, and nothing else is.
+//! Signed images are served, and nothing else.
 
 use std::time::Duration;
 

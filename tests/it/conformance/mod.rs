@@ -1,5 +1,5 @@
-//! One suite for all schemes: what a client sees of a gate is the same, whoever signs and however. Each
-//! case is written once, and runs for each scheme and each place where it keeps its signatures.
+//! One suite for all schemes: clients see the same behavior, whatever the scheme. Each case is written once, and runs
+//! for each scheme and each location of its signatures.
 
 mod artifacts;
 mod cases;

@@ -1,4 +1,4 @@
-//! Whoever does not answer says neither yes nor no.
+//! A server that does not answer leaves a request undecided.
 
 use std::time::Duration;
 

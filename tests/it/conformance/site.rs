@@ -1,4 +1,4 @@
-//! A gate whose one anchor is of one scheme, and whoever signs for it.
+//! A gate with one anchor of one scheme, and a signer for it.
 
 use countersign::oci::MediaType;
 use serde_json::json;
@@ -185,7 +185,7 @@ impl Site {
         }
     }
 
-    /// Has whoever keeps signatures answer with far more than any signature takes.
+    /// Makes the server of the signatures answer with far more bytes than any signature has.
     pub(super) fn bloat(&mut self, manifest: &[u8]) {
         let huge = " ".repeat(9 << 20);
         match self.scheme {

@@ -1,4 +1,4 @@
-//! Puts one candidate before the product's judge, and says what it must say of it.
+//! Passes one candidate to the product's verification and asserts the result.
 
 use bytes::Bytes;
 use serde_json::Value;

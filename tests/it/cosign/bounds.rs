@@ -1,4 +1,4 @@
-//! What a hostile registry may make of one candidate: everything has a ceiling, and nothing panics.
+//! Hostile candidates: all work is bounded, and nothing panics.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -193,7 +193,7 @@ proptest! {
 /// How many attestations are judged at once. More take longer in a test, and no more memory beside their texts.
 const ATTESTATIONS: usize = 16;
 
-/// Whoever may push can attach any number of such attestations.
+/// Anyone who can push can attach any number of such attestations.
 #[test]
 fn judging_a_large_attestation_without_a_known_signature_stays_within_its_bound() {
     let grown = crate::loads::growth("cosign::bounds::large_unsigned_attestations");

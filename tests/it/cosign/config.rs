@@ -1,4 +1,4 @@
-//! What an operator may write of a cosign anchor, and what is said of what they may not.
+//! The configuration of a cosign anchor, and the errors for invalid values.
 
 use countersign::trust::cosign::{Anchor, Roots, Signers, Tlog};
 

@@ -1,5 +1,5 @@
-//! Log entries and timestamps beside a signature with a key: asked for, they must be about this very
-//! signature; not asked for, they change nothing.
+//! Log entries and timestamps of a signature with a key: if required, they must belong to this signature; otherwise
+//! they change nothing.
 
 use std::slice;
 

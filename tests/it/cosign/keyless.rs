@@ -1,5 +1,4 @@
-//! Keyless signatures: a certificate that lives for minutes, the log of certificates, and a proven time
-//! of signing.
+//! Keyless signatures: a short-lived certificate, the certificate log, and a proven signing time.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What is claimed, and of which image: one kind is never taken for another.
+//! The claimed kind and image: one kind is never accepted as another.
 
 use bytes::Bytes;
 use serde_json::{Value, json};

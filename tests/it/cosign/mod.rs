@@ -1,5 +1,5 @@
-//! The judge of cosign's signatures, with a Sigstore of the tests' own making: what it takes, and each
-//! known failure of other verifiers as a test that is named after it. No network, no clock.
+//! The verification of cosign signatures, with the tests' own Sigstore: valid signatures, and one test for each known
+//! failure of other verifiers. No network, no clock.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What `*` stands for in the identity of a keyless signer, and whose it must be with public roots.
+//! The meaning of `*` in the identity of a keyless signer, and the limits on it with public roots.
 
 use serde_json::json;
 use sigstore_verify::trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
@@ -21,7 +21,7 @@ fn of(identity: &str, name: &str) -> (Bench, Layer) {
 
 const WORKFLOWS: &str = "https://github.com/acme/app/.github/workflows/";
 
-/// Whoever may push to a repository may create a branch `x@refs/heads/main`.
+/// Anyone who can push to a repository can create a branch `x@refs/heads/main`.
 #[test]
 fn a_branch_with_an_at_sign_is_not_the_branch_that_its_name_ends_with() {
     let identity = format!("{WORKFLOWS}*@refs/heads/main");

@@ -1,4 +1,4 @@
-//! Certificates of a private PKI: a chain of the operator's own, and no authority of Sigstore.
+//! Certificates of a private PKI: the operator's own chain, without Sigstore.
 
 use serde_json::json;
 
@@ -135,7 +135,7 @@ fn a_proven_time_holds_the_certificate_at_that_time() {
     assert_eq!((vouched.signed, vouched.expires), (Some(Timestamp::from_unix(NOW)), None));
     bench
         .refuses("certificate", &layer.clone().stamped(&tsa.stamp(&layer.signature(), NOW - HOUR)));
-    // A stranger's word is none.
+    // An entry of a foreign log does not count.
     let stranger = TimestampAuthority::new().stamp(&layer.signature(), NOW);
     bench.refuses("certificate", &layer.stamped(&stranger));
 }

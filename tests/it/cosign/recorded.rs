@@ -1,5 +1,4 @@
-//! Bundles of the public Sigstore, verified with the trusted root that this program brings along, or
-//! with that of its staging instance.
+//! Bundles of the public Sigstore, verified with the built-in trusted root or with that of the staging instance.
 
 use std::fs;
 use std::path::Path;
@@ -81,7 +80,7 @@ fn without_its_timestamp_an_entry_of_rekor_v2_proves_no_time() {
     let mut bundle: Value = serde_json::from_str(&recorded("rekor-v2.json")).unwrap();
     bundle["verificationMaterial"]["timestampVerificationData"] = Value::Null;
     person().refuses("time", &bundle);
-    // A time that nobody signed is none.
+    // An unsigned time does not count.
     bundle["verificationMaterial"]["tlogEntries"][0]["integratedTime"] = "1779781336".into();
     person().refuses("time", &bundle);
 }

@@ -1,5 +1,5 @@
-//! The keys `not_after`, `max_age`, `revoked` and `signed_identity`: which good signatures do not count
-//! after a key was lost, or because they were made for something else.
+//! The keys `not_after`, `max_age`, `revoked` and `signed_identity`: they exclude valid signatures, for example after
+//! a key was lost.
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -40,7 +40,7 @@ fn a_signature_that_is_proven_to_be_later_than_not_after_does_not_count() {
     assert_eq!((before.proven, before.expires), (at(NOW + 60), None));
     let later = bench.refuses("not_after", &logged(&signed(&key), &key.pem(), NOW + 61));
     assert!(later.found.contains("after `not_after`"), "{later:?}");
-    // Whoever has the key can state an earlier time; only a proven one counts.
+    // The owner of the key can claim an earlier time; only a proven one counts.
     let stated = payload(&digest(), json!({ "timestamp": NOW }));
     let stated = Layer::signed(&stated, &key);
     bench.refuses("not_after", &logged(&stated, &key.pem(), NOW + 61));

@@ -1,5 +1,5 @@
-//! What is not what it says: a list, a tag, a manifest, a layer. Each is named where it was looked, and
-//! is no signature; what may yet be one is unread.
+//! Mislabeled lists, tags, manifests and layers. Each is reported with its location and is not a signature. Content
+//! that could still be a signature is unread.
 
 use countersign::oci::Digest;
 use countersign::trust::discovery::SignatureKind;

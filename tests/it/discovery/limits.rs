@@ -1,5 +1,4 @@
-//! A registry that would have us work for ever costs bounded work, and what was not looked at for that
-//! is unread, never absent.
+//! A hostile registry causes bounded work. Anything skipped because of a limit is unread, never absent.
 
 use countersign::oci::Digest;
 use countersign::trust::discovery::{

@@ -1,5 +1,5 @@
-//! Where signatures are found: every place, with as few questions as can be, and three outcomes that
-//! are never taken for one another. What is found here need be no good signature.
+//! Discovery of signatures: every location, with as few requests as possible, and three distinct outcomes. The
+//! signatures found may be invalid.
 
 mod hostile;
 mod limits;

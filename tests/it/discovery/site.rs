@@ -1,4 +1,4 @@
-//! A registry that holds an image and what is said to be its signatures, and who looks for them.
+//! A registry with an image and candidate signatures, and a client that searches for them.
 
 use std::time::Duration;
 
@@ -143,7 +143,7 @@ impl Site {
         self.about(BUNDLE, &[self.layer(BUNDLE, content)])
     }
 
-    /// Puts the index that stands for the referrers API, with those manifests.
+    /// Stores the index of the referrers tag schema, with these manifests.
     pub(super) fn schema(&self, manifests: &[Value]) {
         let entries: Vec<Value> = manifests.iter().map(|manifest| self.entry(manifest)).collect();
         self.tag(
@@ -209,7 +209,7 @@ pub(super) fn contents(candidates: &[Candidate]) -> Vec<&str> {
         .collect()
 }
 
-/// What was looked at, for people.
+/// The searched locations, as text.
 pub(super) fn looked(located: &Located) -> String {
     located.looked.iter().map(|looked| format!("{looked}\n")).collect()
 }

@@ -1,5 +1,5 @@
-//! What cannot be looked at: a registry that refuses, is busy, is down, or answers what no registry
-//! does. And what a registry cannot do, which is no failure.
+//! Failed lookups: a registry that rejects requests, is busy, is down, or sends invalid responses. A missing feature
+//! of a registry is not a failure.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A hostile registry costs bounded work, whatever it says.
+//! A hostile registry causes bounded work.
 
 use countersign::gate::MAX_SEARCH_REQUESTS;
 use countersign::oci::{Digest, MediaType};
@@ -35,7 +35,7 @@ async fn a_crowd_of_referrers_costs_no_more_than_a_decision_may() {
     assert!(cost <= MOST, "{cost}");
 }
 
-/// Whoever may push can add bundles to an image that is signed, before and after the good one.
+/// Anyone who can push can add bundles to a signed image, before and after the valid one.
 #[tokio::test]
 async fn foreign_bundles_delay_a_signed_image_and_do_not_block_it() {
     let world = world("refresh = \"0s\"", "").await;
@@ -56,7 +56,7 @@ async fn foreign_bundles_delay_a_signed_image_and_do_not_block_it() {
         world.pass(std::time::Duration::from_secs(6));
     }
     assert!(statuses.len() <= 6 && statuses.last() == Some(&200), "{statuses:?}");
-    // From then on it is looked at first.
+    // From then on, it is checked first.
     world.pull("v1").await.serves(&manifest);
 }
 
@@ -115,7 +115,7 @@ async fn a_walk_over_signed_indexes_costs_no_more_than_a_decision_may() {
 async fn an_artifact_with_its_subject_costs_no_more_than_a_decision_may() {
     let world = world("", "").await;
     let manifest = world.push("v1", "one");
-    // Signatures are looked at from both ends: the good one comes last.
+    // Signatures are checked from both ends: the valid one comes last.
     let layers: Vec<_> = (0..91)
         .map(|number| match number {
             45 => layer(&manifest, &MINE),
@@ -154,7 +154,7 @@ async fn lists_that_stand_for_each_others_referrers_lead_nowhere() {
     world.put_tag("v1", &index);
     sign(&world, &index);
     let list = world.put_index(&[&index, &image]);
-    // Each is what stands for the referrers of the other, and of itself.
+    // Each is the referrers tag of the other, and of itself.
     for (subject, stands) in [(&index, &list), (&list, &index)] {
         world.put_tag(&tag_of(subject, ""), stands);
     }
@@ -178,7 +178,7 @@ async fn a_warm_pull_costs_nothing() {
     let world = world("", "").await;
     let manifest = push_signed(&world, "v1", "one");
     world.pull("v1").await.serves(&manifest);
-    // What it stands for, the manifest, the signature's manifest and its payload.
+    // The tag, the manifest, the signature's manifest, and its payload.
     assert_eq!(world.registry.asked().len(), 4, "{:?}", world.registry.asked());
     world.pull("v1").await.serves(&manifest);
     world.pull(Digest::of(&manifest)).await.serves(&manifest);
@@ -245,7 +245,7 @@ async fn searches_in_one_repository_have_a_budget_for_an_hour() {
     answer.is_undecided("upstream_unreachable");
     assert!(!answer.header("retry-after").is_empty());
     assert!(String::from_utf8_lossy(&answer.body).contains("in the last hour"));
-    // What upstream does not have is absent all the same.
+    // Content that upstream does not have is still absent.
     assert_eq!(world.pull(Digest::of(b"nothing")).await.denied().0, 404);
     world.pass(std::time::Duration::from_secs(60 * 60));
     let mut last = world.pull(foreign).await;

@@ -1,4 +1,4 @@
-//! Rules that deny a digest where anchors sign content.
+//! Rules that deny a digest, with anchors that sign content.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Break-glass where anchors sign content.
+//! Exemptions with anchors that sign content.
 
 use std::time::Duration;
 

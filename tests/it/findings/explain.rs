@@ -1,5 +1,4 @@
-//! `countersign why`: a signature that was not copied reads differently from one that does not hold, and
-//! both from one that could not be looked for.
+//! `countersign why` distinguishes a signature that was not copied, an invalid signature, and a failed lookup.
 
 use serde_json::{Value, json};
 

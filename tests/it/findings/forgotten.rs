@@ -1,4 +1,4 @@
-//! `countersign forget` beside a gate that runs.
+//! `countersign forget` next to a running gate.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! How often upstream is asked what a tag stands for, and who signed that; and for how long an answer
-//! holds.
+//! How often the gate resolves a tag and looks up its signatures, and how long it uses the results.
 
 use std::time::Duration;
 
@@ -122,7 +121,7 @@ async fn a_verdict_ends_with_what_it_rests_on() {
     world.pull("v1").await.is_undecided("trust_unreachable");
 }
 
-/// Of a signature without a proven time, whoever has the key could have made it since.
+/// A signature without a proven time could have been made since, with a stolen key.
 #[tokio::test]
 async fn a_verdict_ends_with_not_after() {
     let world = world("refresh = \"1h\"\nnot_after = 2026-01-15T01:01:00Z", "").await;

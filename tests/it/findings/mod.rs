@@ -1,5 +1,5 @@
-//! The gate before anchors that sign content: what a tag stands for, how long that and a verdict are
-//! used, what becomes of a tag that moves, and what it all costs.
+//! The gate with anchors that sign content: resolving tags, the lifetime of tags and verdicts, moved tags, and the
+//! cost of all this.
 
 mod costs;
 mod denied;
@@ -85,7 +85,7 @@ fn push_signed_at(world: &World, tag: &str, text: &str, at: i64) -> Vec<u8> {
     manifest
 }
 
-/// How often upstream was asked what `tag` stands for.
+/// How often upstream was asked to resolve `tag`.
 fn resolved(world: &World, tag: &str) -> usize {
     let path = format!("/v2/{APP}/manifests/{tag}");
     let asked = world.registry.asked();

@@ -1,4 +1,4 @@
-//! Time in the gate's own queue is not silence of the registry: nothing is used for longer because of it.
+//! Time in the gate's own queue does not count as silence of the registry: it extends no lifetime.
 
 use std::time::Duration;
 

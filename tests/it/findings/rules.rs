@@ -1,4 +1,4 @@
-//! Rules over anchors of several schemes.
+//! Rules with anchors of several schemes.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn with_a_name_that_is_signed_content_is_asked_about_that_and_not_about_up
     let mut world = mixed("require = [\"team\", \"ci\"]").await;
     let manifest = world.push_signed("v1", "one");
     sign(&world, &manifest);
-    // Signed by `ci`, too, and not what the name stands for.
+    // Also signed by `ci`, but not the digest of the tag.
     push_signed(&world, "v1", "another");
     world.pull("v1").await.serves(&manifest);
     world.pull(Digest::of(&manifest)).await.serves(&manifest);
@@ -113,7 +113,7 @@ async fn two_of_three_must_agree_on_the_digest() {
     let says = "any_of = [\"team\", \"ci\", \"platform\"]\nthreshold = 2";
     let mut world = mixed(says).await;
     let named = world.push_signed("v1", "one");
-    // The name stands for the first, and upstream's tag for another, which `ci` has signed.
+    // The signed name means the first, and upstream's tag another one, which `ci` has signed.
     let other = push_signed(&world, "v1", "another");
     assert_eq!(world.pull("v1").await.denied().0, 404);
     assert_eq!(world.pull(Digest::of(&other)).await.denied().0, 404);

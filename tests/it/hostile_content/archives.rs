@@ -1,4 +1,4 @@
-//! Layers of nothing but text that an engine would unpack all the same.
+//! Layers that contain only text, but that an engine would unpack.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What could not be looked at, and what registries say, told to people.
+//! Messages for failed lookups, and texts of registries in messages.
 
 use std::time::Duration;
 

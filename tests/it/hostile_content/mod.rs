@@ -1,5 +1,5 @@
-//! What whoever runs the registry could try against rules that ask anchors of cosign: each is one attack
-//! on the gate as a whole, and not on the judge of signatures.
+//! Attacks by a registry on rules with cosign anchors. Each attacks the whole gate, not the verification of
+//! signatures.
 
 #![expect(clippy::unwrap_used, reason = "what tests share is no part of a test's body")]
 

@@ -1,5 +1,4 @@
-//! Older signed images under a tag that is to be held against them: what a registry can do about the
-//! times that tell.
+//! Rollback of a tag to an older signed image: attacks of a registry on the recorded signing times.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +80,7 @@ async fn an_older_image_that_one_of_two_anchors_signed_again_is_a_rollback() {
     both(&new, 5, 4);
     site.world.pull("v1").await.serves(&new);
 
-    // Whoever scans, scans all that is still there, day after day.
+    // A scanner scans all remaining images, day after day.
     both(&old, 9, 0);
     site.tag("v1", Digest::of(&old));
     site.world.pass(LATER);

@@ -1,4 +1,4 @@
-//! Tags for signatures of an image that is signed, with something else under them.
+//! Signature tags of a signed image that contain something else.
 
 use std::time::Duration;
 

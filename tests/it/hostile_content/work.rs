@@ -1,4 +1,4 @@
-//! What one decision costs, whatever a registry has prepared for it.
+//! The cost of one decision with a hostile registry.
 
 use std::time::{Duration, Instant};
 

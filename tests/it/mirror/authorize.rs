@@ -1,5 +1,5 @@
-//! Clients that the mirror listener does not let in: each is told so that it asks nowhere else, also by the
-//! handshake and by the challenge.
+//! Clients that the mirror listener does not authorize: each response keeps them from falling back to another
+//! registry, also at the TLS handshake and with an authentication challenge.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,5 +1,5 @@
-//! Blobs for clients of the mirror listener: never failed lightly, for docker then asks the registry itself for the
-//! whole image, by its tag.
+//! Blobs at the mirror listener: the gate avoids errors, because after an error docker requests the whole image, by
+//! tag, from the registry itself.
 
 use countersign::oci::{Digest, MediaType};
 use http::{Method, StatusCode};
@@ -24,7 +24,7 @@ async fn an_image_is_not_admitted_before_its_config_can_be_had() {
     world.sign("v1", &manifest);
     let words = "the upstream registry does not have registry.example.com/library/app:v1";
     world.sticks(&manifests("v1"), words).await;
-    // Whoever has no other place to ask may find it out himself.
+    // Clients of the public listener do not fall back, so an error is fine.
     world.pull("v1").await.serves(&manifest);
 
     world.registry.registry().put_blob(&app(), config.clone());
@@ -83,7 +83,7 @@ async fn a_blob_goes_on_after_the_registry_was_away_in_the_middle_of_it() {
     assert_eq!(world.mirror(&blobs(digest)).await.body, blob);
 }
 
-/// Docker takes up a layer where it broke off, and takes the last of a few errors for its reason.
+/// Docker resumes an interrupted layer, and reports the last of a few errors.
 #[tokio::test]
 async fn a_blob_that_was_something_else_once_is_failed_before_its_first_byte() {
     let world = World::new().await;

@@ -1,5 +1,5 @@
-//! The listener for clients that use the gate as a mirror: what is admitted is what the other listener
-//! gives, and what is denied is told so that they ask nowhere else.
+//! The mirror listener: it admits the same images as the public listener, and denies so that clients do not fall back
+//! to another registry.
 
 mod blobs;
 mod authorize;
@@ -65,7 +65,7 @@ impl Answer {
         assert_eq!(self.header("cache-control"), "no-store");
     }
 
-    /// What this denial's manifest tells.
+    /// The text in this denial's manifest.
     fn sticky(&self, by_digest: bool) -> String {
         assert_eq!(self.status, StatusCode::OK);
         self.is_never_kept();
@@ -257,7 +257,7 @@ async fn a_name_that_cannot_be_sticks_and_so_does_a_registry_that_is_not_served(
     ] {
         world.sticks(&path, words).await;
     }
-    // Also the second question of a client that was told so.
+    // Also the second request of a client that got this answer.
     let denial = world.mirror("/v2/library/app/manifests/v1?ns=other.example").await;
     let digest = Digest::of(&denial.body);
     let again = world.mirror(&format!("/v2/library/app/manifests/{digest}?ns=other.example")).await;

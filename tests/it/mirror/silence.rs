@@ -1,5 +1,5 @@
-//! A registry or a Notary server that accepts connections and never answers. Clients leave a mirror that does not
-//! begin its answer within 30 seconds, and ask the registry itself.
+//! A registry or Notary server that accepts connections and never answers. Clients abandon a mirror that does not
+//! start its response within 30 seconds, and use the registry itself.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The signed attributes: schemes, times, what is critical.
+//! The signed attributes: schemes, times, and critical attributes.
 
 use coset::cbor::value::Value as Cbor;
 use coset::{Label, RegisteredLabelWithPrivate};

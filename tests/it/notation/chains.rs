@@ -1,4 +1,4 @@
-//! The certificates: what they must be, and to whose store they must lead.
+//! The requirements on certificates, and the trust store to which they must lead.
 
 use countersign::clock::Timestamp;
 use countersign::trust::Flaw;

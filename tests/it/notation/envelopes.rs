@@ -1,4 +1,4 @@
-//! Envelopes of both formats: right ones, and those whose form or signature is wrong.
+//! Envelopes of both formats: valid ones, and those with a wrong form or signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

@@ -1,5 +1,5 @@
-//! Envelopes that the real `notation` made (tests/data/notation): what our own maker gets wrong in the
-//! same way on both sides shows here.
+//! Envelopes created by the real `notation` (tests/data/notation). They reveal errors that our own signer and verifier
+//! share.
 
 use countersign::clock::Timestamp;
 use countersign::oci::{Digest, MediaType};

@@ -1,5 +1,4 @@
-//! Notation: what an envelope proves, and each way in which it proves nothing. In process: the judge
-//! asks nobody.
+//! Notation: valid envelopes, and each way in which an envelope is invalid. In process, without network requests.
 
 mod attributes;
 mod chains;

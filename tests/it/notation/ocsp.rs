@@ -1,4 +1,4 @@
-//! OCSP: whose responses are believed, and what they are believed about.
+//! OCSP: which responders are trusted, for which certificates.
 
 use countersign::clock::Timestamp;
 use countersign::trust::notation::{Answer, Method, RevocationQuery};

@@ -1,4 +1,5 @@
-//! The network of revocation: what is asked, how often, where nobody goes, and what an outage means.
+//! Network requests for revocation: what is requested, how often, which addresses are forbidden, and the effect of an
+//! outage.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,4 @@
-//! The keys `not_after`, `max_age` and `revoked`: which good signatures do not count after a key was
-//! lost.
+//! The keys `not_after`, `max_age` and `revoked`: they exclude valid signatures after a key was lost.
 
 use countersign::clock::Timestamp;
 use countersign::trust::notation::Anchor;

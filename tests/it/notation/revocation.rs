@@ -1,4 +1,4 @@
-//! Revocation: what CRLs and OCSP responses say, what must be asked, and what is not believed.
+//! Revocation: the meaning of CRLs and OCSP responses, which checks are required, and which statements are rejected.
 
 use bytes::Bytes;
 use countersign::clock::Timestamp;

@@ -1,4 +1,4 @@
-//! The configuration of an anchor, and an existing trust policy instead of it.
+//! The configuration of an anchor, or an existing trust policy instead.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the tests of notation share: one image, an anchor out of a configuration, and verdicts.
+//! Shared by the notation tests: one image, an anchor from a configuration, and verdicts.
 
 use countersign::clock::Timestamp;
 use countersign::oci::{Digest, MediaType};

@@ -279,7 +279,7 @@ fn the_accuracy_of_a_timestamp_counts_at_both_ends() {
         }
         vouched(site.stamped(&signer, &stamp.clone().at(end - 1)));
     }
-    // The baseline policy means a second where nothing is told.
+    // The baseline policy implies an accuracy of one second by default.
     let baseline = Stamp { policy: "0.4.0.2023.1.1", ..Stamp::new(&site.tsa) };
     let verdict = site.stamped(&signer, &baseline.clone().at(end));
     assert_eq!(flawed(verdict).check, "certificate_validity");

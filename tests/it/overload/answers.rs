@@ -1,4 +1,4 @@
-//! Answers that nobody reads, on HTTP/2.
+//! Unread responses on HTTP/2.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Connections that do nothing, or next to nothing.
+//! Idle and almost idle connections.
 
 use std::time::{Duration, Instant};
 

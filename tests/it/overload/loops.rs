@@ -1,4 +1,4 @@
-//! Upstreams that lead back to the gate, and gates behind one another.
+//! Upstreams that lead back to the gate, and chained gates.
 
 use countersign::oci::Digest;
 use http::{Response, StatusCode};

@@ -1,4 +1,4 @@
-//! Attacks on what one client may hold: each ends by itself, is on loopback, and prints its figure.
+//! Attacks on the resources that one client may hold. Each is bounded, uses loopback, and prints its figures.
 
 mod answers;
 mod connections;

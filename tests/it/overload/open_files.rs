@@ -1,4 +1,4 @@
-//! The limit on open files: raised, compared with the configuration, and no way to lock others out.
+//! The limit on open files: the gate raises it, compares it with the configuration, and no client can exhaust it.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;

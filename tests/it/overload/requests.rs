@@ -1,4 +1,4 @@
-//! Requests in progress: not too many, and nobody keeps others out with theirs.
+//! Requests in progress: their number is limited, and no client can block others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

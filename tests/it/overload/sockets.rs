@@ -1,4 +1,4 @@
-//! What the kernel keeps for clients that read nothing, and for those that read slowly.
+//! Kernel memory for clients that read slowly or not at all.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

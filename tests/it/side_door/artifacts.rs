@@ -1,4 +1,4 @@
-//! Artifacts about a signed image that lead a client to an image that nobody signed.
+//! Artifacts of a signed image that lead a client to an unsigned image.
 
 use countersign::oci::{Digest, MediaType};
 use serde_json::{Value, json};

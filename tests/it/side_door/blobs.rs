@@ -1,4 +1,4 @@
-//! Content that reads as a manifest and is stored as a blob: a manifest all the same.
+//! Content that can be read as a manifest and is stored as a blob is treated as a manifest.
 
 use std::time::Duration;
 

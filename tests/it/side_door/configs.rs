@@ -1,5 +1,5 @@
-//! Artifacts whose config is of their own type and holds an image's config. containerd's CRI reads any config as an
-//! image's: with the layers of the signed image, which it holds already, it would run the attacker's command.
+//! Artifacts with their own config type whose config contains an image config. containerd's CRI reads any config as an
+//! image config: with the layers of the signed image, which it already has, it would run the attacker's command.
 
 use countersign::oci::Digest;
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! Endorsed manifests: what they hold inline must be what they say, and what they lead to needs its own admission.
+//! Endorsed manifests: inline content must match its descriptor, and other manifests that they list need their own
+//! admission.
 
 use countersign::oci::{Digest, MediaType};
 use serde_json::{Value, json};

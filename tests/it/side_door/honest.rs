@@ -1,4 +1,4 @@
-//! Every form that honest tools write about a signed image passes.
+//! All forms of artifacts that honest tools attach to a signed image are served.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Lists of referrers, under their tag and by the API: made by the gate, and never upstream's bytes.
+//! Lists of referrers, by tag and by API: the gate writes them itself and never serves upstream's bytes.
 
 use countersign::oci::{Digest, MediaType};
 use http::header::CONTENT_TYPE;

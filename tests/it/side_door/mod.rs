@@ -1,5 +1,5 @@
-//! The side door: what somebody who may push to the repository of one signed image, and has no key, can have served
-//! beside it. Each test is one attack, or one honest form that must pass.
+//! The side door: content that an attacker without a key, who can push to the repository of a signed image, tries to
+//! have served. Each test is one attack, or one honest form that must be served.
 
 #![expect(clippy::unwrap_used, reason = "what tests share is no part of a test's body")]
 
@@ -173,7 +173,7 @@ async fn begin(world: &World, path: &str) -> Result<Response<Incoming>, String> 
     client.request(request).await.map_err(|error| error.to_string())
 }
 
-/// All of a body, or that it broke off.
+/// The whole body, or an error if it was interrupted.
 async fn whole(answer: Response<Incoming>) -> Result<Bytes, String> {
     let body = answer.into_body().collect().await;
     body.map(|body| body.to_bytes()).map_err(|error| error.to_string())

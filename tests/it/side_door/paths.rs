@@ -1,4 +1,4 @@
-//! Other ways to the same decisions: rules that audit or allow, exemptions, `why`, and the key `artifacts`.
+//! Other paths to the same decisions: audit and allow rules, exemptions, `why`, and the key `artifacts`.
 
 use countersign::oci::{Digest, MediaType};
 use serde_json::{Value, json};

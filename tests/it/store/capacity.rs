@@ -94,7 +94,7 @@ fn content_in_use_is_not_evicted() {
     for n in 1..=3 {
         rig.keep(&hundred(n), HeldAs::Blob).unwrap();
     }
-    // A piece of the bytes is enough, and so is whoever reads what has arrived.
+    // A slice of the bytes pins the content, and so does a reader of an ingest.
     let piece = rig.content(&hundred(1)).unwrap().bytes().slice(7..9);
     let arriving = {
         let ingest = rig.begin(&hundred(4), Some(100)).unwrap();

@@ -109,7 +109,7 @@ impl Rig {
         files
     }
 
-    /// The value of a metric, 0 where there is none.
+    /// The value of a metric; 0 if it is missing.
     fn metric(&self, name: &str) -> u64 {
         let mut text = String::new();
         encode(&mut text, &self.metrics).unwrap();

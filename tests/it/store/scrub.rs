@@ -106,7 +106,7 @@ fn content_is_read_again_only_when_it_is_due_again() {
     assert!(!rig.keeps(b"content"));
 }
 
-/// Whoever reads the old bytes goes on; nobody else gets them, also not once it was fetched again.
+/// Current readers of the corrupt bytes continue; nobody else gets them, also after the content was fetched again.
 #[test]
 fn rotten_bytes_that_are_being_read_are_not_shared() {
     let rig = Rig::new(ROOM);

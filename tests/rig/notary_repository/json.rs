@@ -5,7 +5,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The instant at which all the tests' metadata is looked at: 2026-11-22T12:00:00Z.
+/// The time at which the tests verify all metadata: 2026-11-22T12:00:00Z.
 pub const NOW: i64 = 1_795_348_800;
 
 /// RFC 3339 of the instant `days` after [`NOW`].

@@ -59,7 +59,7 @@ pub fn envelope(statement: &str, signature: &[u8]) -> Value {
     })
 }
 
-/// A bundle 0.3 around `statement`, by a certificate, or by a key where there is none.
+/// A bundle 0.3 with `statement`, signed with a certificate, or with a key if there is no certificate.
 pub fn bundle(
     statement: &str,
     signature: &[u8],

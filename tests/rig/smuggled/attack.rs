@@ -69,7 +69,7 @@ impl Attack {
         self
     }
 
-    /// The same pulls three times over: whoever fails to pull an image tries again, and holds by then what came.
+    /// The same pulls, three times: a user whose pull fails tries again, and then already has the content that arrived.
     pub(crate) fn again(mut self) -> Self {
         self.pulls = [&self.pulls[..]; 3].concat();
         self

@@ -26,7 +26,7 @@ impl Runnable {
 
     /// The same, of which a container runs busybox with these arguments.
     pub(crate) fn running(busybox: &[u8], message: &str, arguments: &[&str]) -> Self {
-        // The message comes first: whoever looks for it in a file need not read all of the file.
+        // The message comes first, so that a search need not read the whole file.
         let files: [(&str, &[u8]); 2] = [("message", message.as_bytes()), ("bin/busybox", busybox)];
         let layer = tar(&files);
         let config = config(&digest_of(&layer), arguments);
