@@ -1,6 +1,7 @@
 //! The HTTP client of a Notary server: reads one file at a time, each with a size limit. Verifies nothing.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,14 +40,23 @@ pub struct Notary {
     unanswered: Unanswered,
 }
 
-/// The start of the oldest unanswered request about known repositories.
+/// The updates of known repositories that wait for the server. Without one, the server is not silent: nothing asks it.
 #[derive(Clone, Debug, Default)]
-struct Unanswered(Arc<Mutex<Option<Instant>>>);
+struct Unanswered(Arc<Mutex<Waiting>>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The updates that sent a request.
+    updates: usize,
+    /// The start of the oldest request since the last answer.
+    since: Option<Instant>,
+}
 
 /// The right to make one update. Released when dropped.
 pub(super) struct Turn {
     repute: Repute,
     unanswered: Unanswered,
+    has_sent: AtomicBool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -83,12 +93,13 @@ impl Notary {
             Repute::Unknown => &self.unknown,
         };
         let permit = turns.clone().acquire_owned().await.ok()?;
-        Some(Turn { repute, unanswered: self.unanswered.clone(), _permit: permit })
+        let (unanswered, has_sent) = (self.unanswered.clone(), AtomicBool::new(false));
+        Some(Turn { repute, unanswered, has_sent, _permit: permit })
     }
 
     /// Whether the server has answered no request about known repositories for at least `duration`.
     pub(super) fn is_silent(&self, duration: Duration) -> bool {
-        self.unanswered.locked().is_some_and(|since| since.elapsed() >= duration)
+        self.unanswered.locked().since.is_some_and(|since| since.elapsed() >= duration)
     }
 
     /// Fetches a file of `gun`. `None` if the server answers that it does not exist.
@@ -144,7 +155,7 @@ impl Notary {
 }
 
 impl Unanswered {
-    fn locked(&self) -> MutexGuard<'_, Option<Instant>> {
+    fn locked(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -153,14 +164,30 @@ impl Turn {
     /// To be called when a request is sent to the server.
     pub(super) fn request_sent(&self) {
         if self.repute == Repute::Known {
-            self.unanswered.locked().get_or_insert_with(Instant::now);
+            let mut waiting = self.unanswered.locked();
+            if !self.has_sent.swap(true, Ordering::Relaxed) {
+                waiting.updates += 1;
+            }
+            waiting.since.get_or_insert_with(Instant::now);
         }
     }
 
     /// To be called when the server has answered, whatever the answer is.
     pub(super) fn answered(&self) {
         if self.repute == Repute::Known {
-            *self.unanswered.locked() = None;
+            self.unanswered.locked().since = None;
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if *self.has_sent.get_mut() {
+            let mut waiting = self.unanswered.locked();
+            waiting.updates -= 1;
+            if waiting.updates == 0 {
+                waiting.since = None;
+            }
         }
     }
 }
@@ -175,5 +202,33 @@ fn check_content_type(headers: &HeaderMap, file: &File) -> Result<(), Refusal> {
             Reason::Malformed,
             format!("{file}.json has the content type {other:?}"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notary() -> Notary {
+        let url = "http://127.0.0.1:1/".parse().unwrap();
+        Notary::new(&url, None, None, None, &Metrics::default()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_is_silent_only_while_an_update_waits_for_it() {
+        let notary = notary();
+        let [first, second] =
+            [notary.turn(Repute::Known).await.unwrap(), notary.turn(Repute::Known).await.unwrap()];
+        first.request_sent();
+        second.request_sent();
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert!(notary.is_silent(Duration::from_secs(5)));
+        drop(first);
+        assert!(notary.is_silent(Duration::from_secs(5)), "the second update still waits");
+        drop(second);
+        assert!(!notary.is_silent(Duration::from_secs(5)));
+        let third = notary.turn(Repute::Known).await.unwrap();
+        third.request_sent();
+        assert!(!notary.is_silent(Duration::from_secs(5)), "silence from before counts");
     }
 }
