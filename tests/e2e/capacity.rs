@@ -14,7 +14,7 @@ use crate::reader::Reader;
 use crate::site::OpenSite;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
-    crate::tests![the_store_never_outgrows_its_size_and_keeps_what_is_used]
+    crate::tests![the_store_never_exceeds_its_size_and_keeps_used_content]
 }
 
 const MOST: u64 = 32 << 20;
@@ -32,7 +32,7 @@ pub(crate) fn size_below(folder: &Path) -> u64 {
     entries.flatten().map(size).sum()
 }
 
-fn the_store_never_outgrows_its_size_and_keeps_what_is_used() {
+fn the_store_never_exceeds_its_size_and_keeps_used_content() {
     let site = OpenSite::new();
     let mut random = Random::new(21);
     let mut put = |length: usize| {

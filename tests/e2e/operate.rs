@@ -16,7 +16,7 @@ use crate::site::{PROMPT, Site};
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
         the_admin_listener_reports_the_state_of_the_gate,
-        a_broken_configuration_stops_every_command_and_lists_what_is_wrong,
+        an_invalid_configuration_stops_every_command_and_lists_the_errors,
         why_explains_each_verdict_and_exits_with_its_status,
         a_started_blob_is_completed_during_shutdown,
     ]
@@ -59,7 +59,7 @@ fn the_admin_listener_reports_the_state_of_the_gate() {
     assert!(verdict.to_string().contains("library/app"), "{verdict}");
 }
 
-fn a_broken_configuration_stops_every_command_and_lists_what_is_wrong() {
+fn an_invalid_configuration_stops_every_command_and_lists_the_errors() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     signer.push(&site.image("library/app:1"), "configured");

@@ -39,7 +39,7 @@ async fn admin_with(readiness: &Arc<Readiness>, why: Why) -> Served {
 }
 
 #[tokio::test]
-async fn ready_is_what_has_everything_in_place() {
+async fn ready_requires_every_part() {
     let readiness = Arc::new(Readiness::default());
     let served = admin(&readiness).await;
     assert_eq!(status(&served.request("GET", "/livez", "").await), 200);

@@ -172,7 +172,7 @@ fn no_file_is_too_long() {
 }
 
 #[test]
-fn every_file_says_what_it_is() {
+fn every_file_starts_with_its_purpose() {
     let all = sources("src").into_iter().chain(sources("tests"));
     let silent = all
         .filter(|source| !source.path.starts_with("tests/data/"))
@@ -243,7 +243,7 @@ fn a_proof_has_no_other_way_in() {
 
 /// What the compiler does not check is in one place, with the reasons beside it.
 #[test]
-fn what_is_unsafe_is_in_one_file() {
+fn unsafe_code_is_in_one_file() {
     let mut found = Vec::new();
     for source in sources("src").into_iter().chain(sources("tests")) {
         let used = source.code().any(|(_, line)| after(line, UNSAFE).next().is_some());

@@ -78,7 +78,7 @@ impl Page {
 
 /// What a reader of the file finds is what a reader of the log finds.
 #[tokio::test]
-async fn what_is_remembered_of_a_decision_is_its_event_and_the_sentence_of_a_denial() {
+async fn a_recorded_decision_has_its_event_and_the_text_of_a_denial() {
     let stand = stand().await;
     let page = Page::default();
     let _here = page.is_written();

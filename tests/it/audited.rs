@@ -168,7 +168,7 @@ async fn a_registry_that_is_silent_about_signatures_holds_up_no_pull() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_what_their_digest_says_are_refused_by_a_rule_that_audits_too() {
+async fn an_audit_rule_also_denies_bytes_that_do_not_match_their_digest() {
     let world = world().await;
     let image = world.push("v1", "one");
     world.registry.hook(|asked| {
@@ -180,7 +180,7 @@ async fn bytes_that_are_not_what_their_digest_says_are_refused_by_a_rule_that_au
 }
 
 #[tokio::test]
-async fn a_signature_of_what_is_signed_would_be_served_under_its_tag() {
+async fn an_audit_rule_serves_signature_tags_of_signed_images() {
     let world = content("").await;
     let image = world.push("v1", "one");
     let signature = put_sig(&world.registry, &app(), &image, &[layer(&image, &MINE)]);

@@ -61,7 +61,7 @@ async fn drain(mut stream: BlobStream) -> (Bytes, Result<(), BlobError>) {
 }
 
 #[tokio::test]
-async fn a_blob_comes_whole_and_untouched() {
+async fn a_blob_is_relayed_unchanged() {
     let (fake, pull_through, digest) = with_blob().await;
     let stream = pull_through.blob(&registry(), &app(), &digest, None).await.unwrap();
     assert_eq!(stream.part(), Part::Whole { length: Some(BLOB.len() as u64) });
@@ -75,7 +75,7 @@ async fn a_blob_comes_whole_and_untouched() {
 }
 
 #[tokio::test]
-async fn a_blob_of_unknown_length_comes_whole() {
+async fn a_blob_of_unknown_length_is_relayed_completely() {
     let (_fake, stream) = with_fault(|| Fault::Unsized(7)).await;
     assert_eq!(stream.part(), Part::Whole { length: None });
     let (came, end) = drain(stream).await;
@@ -233,7 +233,7 @@ async fn a_short_blob_that_ends_well_never_looks_whole() {
 }
 
 #[tokio::test]
-async fn a_blob_that_breaks_off_is_taken_up_where_it_broke() {
+async fn an_interrupted_blob_resumes_where_it_stopped() {
     let faults: [fn() -> Fault; 2] = [|| Fault::Truncate(20), || Fault::TruncateUnsized(20)];
     for fault in faults {
         let (fake, stream) = with_fault(fault).await;
@@ -256,7 +256,7 @@ async fn a_blob_interrupted_before_its_first_byte_is_requested_again() {
 }
 
 #[tokio::test]
-async fn a_range_that_breaks_off_is_taken_up_to_its_end() {
+async fn an_interrupted_range_resumes_up_to_its_end() {
     let (fake, pull_through, digest) = with_blob().await;
     fake.hook(|asked| (asked.before == 0 && is_first_range(asked)).then_some(Fault::Truncate(4)));
     let range = Some(ByteRange::Between { first: 10, last: 19 });

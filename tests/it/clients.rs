@@ -282,7 +282,7 @@ async fn a_certificate_of_the_configured_ca_lets_its_user_in() {
 }
 
 #[tokio::test]
-async fn without_such_a_certificate_there_is_no_connection() {
+async fn without_a_valid_client_certificate_the_handshake_fails() {
     let (servers, _, world) = with_certificates("").await;
     for shown in [None, Some(Ca::new().issue("node-1"))] {
         // With TLS 1.3, the client sees the rejection only when it reads.

@@ -274,7 +274,7 @@ fn why_names_the_gate_that_does_not_answer_and_exits_with_1() {
 }
 
 #[test]
-fn trust_inspect_of_what_notary_does_not_sign_names_the_command_that_tells_of_it() {
+fn trust_inspect_of_an_image_without_notary_names_the_right_command() {
     let key = crate::attached::MINE.pem();
     let text = "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"nowhere\"\n\
                 [[upstream]]\nregistry = \"registry.example.com\"\n\

@@ -29,7 +29,7 @@ async fn is_denied(world: &World, media_type: MediaType, manifest: &str) {
 }
 
 #[tokio::test]
-async fn an_image_whose_config_docker_takes_for_an_images_is_no_artifact() {
+async fn an_image_whose_config_docker_accepts_is_not_an_artifact() {
     let mut world = World::new().await;
     let image = world.push_signed("v1", "one");
     // moby, `distribution/registry.go`: `defaultImageTypes` and `pluginTypes`.
@@ -73,7 +73,7 @@ async fn an_image_in_docker_format_is_not_an_artifact_whatever_its_config() {
 }
 
 #[tokio::test]
-async fn an_image_whose_config_is_spelt_in_another_case_is_no_artifact() {
+async fn an_image_config_in_another_letter_case_is_not_an_artifact() {
     let mut world = World::new().await;
     let image = world.push_signed("v1", "one");
     let about = about(&image, MediaType::OciImage, EMPTY);

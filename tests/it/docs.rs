@@ -75,7 +75,7 @@ fn quick_start() -> String {
 }
 
 #[test]
-fn the_quick_start_is_a_configuration_as_it_stands() {
+fn the_quick_start_is_a_complete_configuration() {
     let file = Path::new("/nowhere/countersign.toml");
     let read = Config::read(&Document::from_text(file, quick_start()));
     let config = read.unwrap_or_else(|problems| panic!("{problems}"));

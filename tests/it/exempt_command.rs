@@ -73,7 +73,7 @@ fn exemptions_are_listed_with_reason_and_end_and_can_be_ended() {
 }
 
 #[test]
-fn the_digest_counts_where_a_tag_stands_beside_it() {
+fn a_digest_takes_precedence_over_a_tag() {
     let place = place();
     let both = image("app").replace('@', ":v1@");
     assert_eq!(place.exempt(&[&both, "--reason", "x", "--for", "1h"]).status, Some(0));

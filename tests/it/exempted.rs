@@ -80,7 +80,7 @@ async fn an_exempted_index_admits_its_children_also_from_a_cold_gate_and_no_othe
 }
 
 #[tokio::test]
-async fn it_ends_at_its_instant_also_for_children_and_for_what_is_kept() {
+async fn an_exemption_ends_on_time_also_for_children_and_stored_content() {
     let world = World::new().await;
     let child = world.put_image("amd64");
     let index = world.put_index(&[&child]);
@@ -196,7 +196,7 @@ async fn signed_images_are_served_without_reading_exemptions() {
 }
 
 #[tokio::test]
-async fn a_broken_file_exempts_nothing_and_the_rest_goes_on() {
+async fn an_unreadable_file_exempts_nothing_and_stops_nothing_else() {
     let mut world = World::new().await;
     let signed = world.push_signed("signed", "signed");
     let image = world.push("v1", "one");
@@ -223,7 +223,7 @@ async fn the_exemption_of_a_signature_admits_nothing_that_it_is_about() {
 }
 
 #[tokio::test]
-async fn what_is_about_an_exempted_image_is_served_and_no_image_that_claims_to_be() {
+async fn artifacts_of_an_exempted_image_are_served_but_no_disguised_image() {
     let world = World::new().await;
     let image = world.push("v1", "one");
     let about = artifact(&world, &image);
@@ -264,7 +264,7 @@ async fn a_reference_with_a_tag_and_a_digest_is_a_bad_request_and_no_way_in() {
 }
 
 #[tokio::test]
-async fn what_an_exempted_index_lists_with_another_size_is_not_its_child() {
+async fn a_manifest_listed_with_another_size_is_not_a_child_of_an_exempted_index() {
     let world = World::new().await;
     let child = world.put_image("amd64");
     let mut listed = described(MediaType::OciImage.as_str(), &child);

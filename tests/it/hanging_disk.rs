@@ -108,7 +108,7 @@ async fn kept_blobs_come_from_upstream_while_reads_hang() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_range_that_has_begun_goes_on_from_upstream_when_the_disk_hangs() {
+async fn a_started_range_continues_from_upstream_when_the_disk_hangs() {
     let mut site = BlobSite::new().await;
     is_whole(drain(site.open(&app(), None).await.unwrap()).await);
     site.kept(&app()).await;

@@ -33,7 +33,7 @@ async fn an_answer_without_content_never_looks_whole() {
 }
 
 #[tokio::test]
-async fn a_registry_that_gives_nothing_holds_up_nobody_of_another() {
+async fn a_silent_registry_does_not_delay_clients_of_another() {
     let (slow, good) = (FakeRegistry::start().await, FakeRegistry::start().await);
     let digest = slow.registry().put_blob(&app(), blob());
     good.registry().put_blob(&app(), blob());
@@ -57,7 +57,7 @@ async fn a_registry_that_gives_nothing_holds_up_nobody_of_another() {
 
 /// GET alone confirms that another repository of the registry holds a kept blob; HEAD is not asked.
 #[tokio::test]
-async fn a_registry_without_head_gives_what_is_kept_for_another_repository() {
+async fn a_registry_without_head_serves_content_stored_for_another_repository() {
     for status in [403, 404, 405] {
         let site = BlobSite::new().await;
         is_whole(drain(site.open(&app(), None).await.unwrap()).await);
@@ -87,7 +87,7 @@ async fn head_alone_does_not_confirm_that_a_repository_holds_a_kept_blob() {
 
 /// Else the words of the answer would tell whether some repository's blob is kept.
 #[tokio::test]
-async fn what_a_repository_does_not_hold_is_denied_in_the_same_words_whether_it_is_kept_or_not() {
+async fn a_denial_does_not_reveal_whether_content_is_stored() {
     let site = BlobSite::new().await;
     let before = site.open(&other(), None).await.unwrap_err().to_string();
     is_whole(drain(site.open(&app(), None).await.unwrap()).await);
@@ -118,7 +118,7 @@ async fn a_blob_that_was_asked_for_as_a_manifest_is_still_served_without_upstrea
 }
 
 #[tokio::test]
-async fn where_upstream_knows_no_ranges_a_download_goes_on_all_the_same() {
+async fn a_download_resumes_even_if_upstream_does_not_support_ranges() {
     let site = BlobSite::new().await;
     site.fake.hook(|asked| {
         Some(match asked.before {
@@ -135,7 +135,7 @@ async fn where_upstream_knows_no_ranges_a_download_goes_on_all_the_same() {
 }
 
 #[tokio::test]
-async fn where_room_ends_on_the_way_and_upstream_knows_no_ranges_everyone_goes_on_alone() {
+async fn if_the_store_fills_up_without_ranges_each_client_continues_from_upstream() {
     let site = BlobSite::with_room(LENGTH as u64 / 2).await;
     site.fake.hook(|asked| {
         Some(match asked.before {

@@ -344,7 +344,7 @@ async fn a_tag_that_runs_out_takes_its_digest_and_its_children_with_it() {
 }
 
 #[tokio::test]
-async fn what_refers_to_a_signed_image_arrives_and_an_image_dressed_as_that_does_not() {
+async fn referrers_of_a_signed_image_are_served_and_disguised_images_are_not() {
     let mut world = World::new().await;
     let image = world.push_signed("v1", "one");
     let about = |subject: &[u8], config: &str| {

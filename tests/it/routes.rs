@@ -355,7 +355,7 @@ async fn only_denied_manifests_are_403_if_configured() {
 
 /// More than the buffers of both sockets hold: a connection that is closed with a part of it unread is reset.
 #[tokio::test]
-async fn a_large_upload_is_answered_and_not_broken_off() {
+async fn a_large_upload_gets_a_response_and_no_reset() {
     let stand = stand().await;
     for target in ["/v2/open/app/blobs/uploads/", "/v2/open/app/manifests/v1"] {
         let answer = stand.upload(target, 64 << 20).await;

@@ -59,7 +59,7 @@ async fn a_manifest_comes_by_digest_and_by_tag_with_its_type() {
 }
 
 #[tokio::test]
-async fn a_path_in_the_url_stands_before_v2() {
+async fn a_path_in_the_url_precedes_v2() {
     let (fake, digest) = with_app().await;
     fake.hook(|_| Some(Fault::Respond(respond(200, "{}"))));
     let upstream =
@@ -166,7 +166,7 @@ async fn a_server_that_fails_twice_is_asked_a_third_time() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_on_failing_is_unreachable() {
+async fn a_server_that_keeps_failing_is_unreachable() {
     let (fake, digest) = with_app().await;
     fake.hook(|_| Some(Fault::Respond(respond(500, ""))));
     let error = fake.upstream().manifest(&app(), &Reference::Digest(digest)).await.unwrap_err();

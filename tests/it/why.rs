@@ -138,7 +138,7 @@ async fn why_shows_what_an_audit_rule_would_refuse() {
 }
 
 #[tokio::test]
-async fn each_denial_comes_with_what_to_do() {
+async fn each_denial_names_the_next_step() {
     let rules = rule("library/app:free-*", "mode = \"allow\"\nreason = \"a trial\"");
     let anchor = format!("{DEFAULTS}\nsigners = [\"alice\"]");
     let mut world = World::with(&anchor, &rules).await;

@@ -159,7 +159,7 @@ fn meaningless_values_are_reported() {
 }
 
 #[test]
-fn the_fingerprint_stands_for_everything_that_decides() {
+fn the_fingerprint_covers_every_setting_that_affects_a_verdict() {
     let (one, two) = (key(), key());
     let root = Sigstore::shared().trusted_root().to_string();
     let chain = Authority::new("acme", Term::years()).chain_pem();

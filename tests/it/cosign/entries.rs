@@ -152,7 +152,7 @@ fn cve_2024_51746_one_right_entry_does_not_excuse_a_wrong_one() {
 }
 
 #[test]
-fn an_entry_of_a_log_that_nobody_trusts_is_not_believed() {
+fn an_entry_of_an_untrusted_log_is_refused() {
     let (bench, key, layer) = required();
     bench.refuses("transparency_log", &logged(&layer, &key, &Log::new("rekor.evil")));
 }

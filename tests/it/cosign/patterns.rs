@@ -84,7 +84,7 @@ fn public_chain() -> String {
 }
 
 #[test]
-fn the_public_authority_in_certificate_chain_is_no_private_pki() {
+fn the_public_authority_in_certificate_chain_does_not_count_as_a_private_pki() {
     let (chain, own) = (public_chain(), Authority::new("acme", Term::years()).chain_pem());
     let lines = |identity: &str| format!("certificate_chain = \"c\"\nidentity = {identity:?}");
     for identity in ["*", "**", "*@*", "https://github.com/*"] {

@@ -47,7 +47,7 @@ fn a_certificate_below_the_chain_is_taken_while_it_is_valid() {
 }
 
 #[test]
-fn what_it_rests_on_ends_with_its_first_certificate() {
+fn an_endorsement_ends_with_its_first_expiring_certificate() {
     let authority = Authority::new("acme", Term { from: NOW - DAY, until: NOW + DAY });
     let vouched = bench(&authority, "").takes(&layer(&authority.certify(&leaf(), None)));
     assert_eq!(vouched.expires, Some(Timestamp::from_unix(NOW + DAY)));

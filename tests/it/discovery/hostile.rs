@@ -41,7 +41,7 @@ async fn a_descriptor_that_lies_about_its_artifact_type_is_named() {
 }
 
 #[tokio::test]
-async fn what_its_list_calls_nothing_or_something_else_is_opened_last() {
+async fn referrers_listed_with_another_or_no_type_are_opened_last() {
     let site = Site::without_api().await;
     let mut entries = [site.entry(&site.bundle("one")), site.entry(&site.bundle("two"))];
     entries[0].as_object_mut().unwrap().remove("artifactType");
@@ -59,7 +59,7 @@ async fn what_its_list_calls_nothing_or_something_else_is_opened_last() {
 }
 
 #[tokio::test]
-async fn a_referrer_of_another_digest_is_no_signature_of_this_one() {
+async fn a_referrer_of_another_digest_is_not_a_signature_of_this_one() {
     let site = Site::without_api().await;
     for kind in
         [SignatureKind::CosignSignature, SignatureKind::CosignAttestation, SignatureKind::Notation]
@@ -113,7 +113,7 @@ async fn a_notation_signature_has_an_empty_config() {
 }
 
 #[tokio::test]
-async fn an_index_is_no_signature() {
+async fn an_index_is_not_a_signature() {
     let site = Site::without_api().await;
     let mut index = json!({"schemaVersion": 2, "mediaType": INDEX, "artifactType": BUNDLE,
         "manifests": []});
@@ -125,7 +125,7 @@ async fn an_index_is_no_signature() {
 }
 
 #[tokio::test]
-async fn an_image_is_no_signature_and_no_list_of_them() {
+async fn an_image_is_neither_a_signature_nor_a_list_of_signatures() {
     let site = Site::without_api().await;
     let layer = "application/vnd.oci.image.layer.v1.tar+gzip";
     let image = tagged(&[site.layer(layer, "layer")]);
@@ -137,7 +137,7 @@ async fn an_image_is_no_signature_and_no_list_of_them() {
 }
 
 #[tokio::test]
-async fn a_signature_is_no_attestation_nor_the_other_way_round() {
+async fn signatures_and_attestations_are_not_interchangeable() {
     let site = Site::new().await;
     site.tag(&app(), ".att", &tagged(&[site.layer(SIMPLE, "payload")]));
     site.tag(&app(), ".sig", &tagged(&[site.layer(DSSE, "envelope")]));
@@ -247,7 +247,7 @@ async fn a_manifest_with_wrong_bytes_is_unread() {
 }
 
 #[tokio::test]
-async fn a_payload_of_another_size_than_its_manifest_says_is_no_candidate() {
+async fn a_payload_of_the_wrong_size_is_not_a_candidate() {
     for (claimed, why) in [(6, "it has more than the 6 bytes"), (8, "it has 7 bytes and not 8")] {
         let site = Site::new().await;
         let mut layer = site.layer(SIMPLE, "payload");
@@ -282,7 +282,7 @@ async fn listed_but_deleted_content_is_absent() {
 }
 
 #[tokio::test]
-async fn a_payload_that_is_not_there_is_no_candidate() {
+async fn a_missing_payload_is_not_a_candidate() {
     let site = Site::new().await;
     let digest = Digest::of(b"nowhere").to_string();
     let layer = json!({"mediaType": SIMPLE, "digest": digest, "size": 7});
@@ -294,7 +294,7 @@ async fn a_payload_that_is_not_there_is_no_candidate() {
 }
 
 #[tokio::test]
-async fn one_that_is_not_what_it_says_hides_no_other() {
+async fn a_mislabeled_candidate_hides_no_other() {
     let site = Site::without_api().await;
     let mut other = site.bundle("other");
     other["subject"]["digest"] = json!(Digest::of(b"other").to_string());

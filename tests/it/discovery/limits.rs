@@ -111,7 +111,7 @@ async fn a_huge_payload_is_not_requested() {
 }
 
 #[tokio::test]
-async fn a_huge_bundle_that_says_itself_that_it_is_no_signature_leaves_no_doubt() {
+async fn a_huge_bundle_labeled_as_another_kind_is_not_unread() {
     let site = Site::new().await;
     let mut layer = site.layer(BUNDLE, "bill of materials");
     layer["size"] = json!(5 << 20);
@@ -125,7 +125,7 @@ async fn a_huge_bundle_that_says_itself_that_it_is_no_signature_leaves_no_doubt(
 }
 
 #[tokio::test]
-async fn a_payload_that_goes_on_is_read_as_far_as_its_size() {
+async fn an_endless_payload_is_read_up_to_its_size() {
     let site = Site::new().await;
     let mut layer = site.layer(SIMPLE, &"x".repeat(60 << 10));
     layer["size"] = json!(10);

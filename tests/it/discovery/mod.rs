@@ -123,7 +123,7 @@ async fn without_the_api_the_tag_schema_has_the_list() {
 }
 
 #[tokio::test]
-async fn the_tag_schema_may_have_what_the_api_does_not_list() {
+async fn the_tag_schema_may_have_signatures_that_the_api_does_not_list() {
     let site = Site::new().await;
     site.schema(&[site.bundle("bundle")]);
     let empty = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": []});
@@ -253,7 +253,7 @@ async fn bundles_that_are_said_to_be_of_the_kind_come_first() {
 }
 
 #[tokio::test]
-async fn a_repository_for_signatures_is_looked_at_before_the_images_own() {
+async fn a_signature_repository_is_searched_before_the_images_own() {
     let site = Site::new().await;
     site.sig(&apart(), &["apart"]);
     let referrer = site.about(BUNDLE, &[site.blob(&apart(), BUNDLE, "referrer apart")]);

@@ -73,7 +73,7 @@ async fn a_place_that_could_not_be_read_reads_as_neither() {
 }
 
 #[tokio::test]
-async fn what_is_admitted_names_the_signer_and_the_place() {
+async fn an_admitted_image_shows_the_signer_and_the_location() {
     // Only a record that a rule depends on is on disk before the image is served.
     let world = world("", "on_rollback = \"refuse\"").await;
     let manifest = push_signed(&world, "v1", "one");

@@ -33,14 +33,14 @@ async fn a_running_gate_takes_an_older_image_once_the_tag_is_forgotten() {
 }
 
 #[tokio::test]
-async fn of_a_tag_that_nobody_pulled_nothing_is_remembered() {
+async fn a_tag_without_pulls_has_no_history() {
     let world = world("", "").await;
     let told = forget(&world, ":v1");
     assert_eq!(told, format!("nothing was remembered of {REGISTRY}/{APP}:v1\n"));
 }
 
 #[tokio::test]
-async fn what_notaryv1_remembers_is_not_forgotten_and_that_is_said() {
+async fn forget_keeps_notary_v1_metadata_and_reports_that() {
     let tables = [TEAM.to_owned(), ci(""), rule("require = [\"team\", \"ci\"]")];
     let world = World::of(setup(&tables)).await;
     let told = forget(&world, ":v1");

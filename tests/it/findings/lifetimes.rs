@@ -41,7 +41,7 @@ async fn many_who_ask_at_once_have_a_tag_resolved_once() {
 
 /// CVE-2023-33959: the tag was resolved twice, one digest was verified and the other one used.
 #[tokio::test]
-async fn what_is_served_is_what_was_judged_though_the_tag_moves_in_between() {
+async fn a_tag_that_moves_during_a_decision_does_not_change_the_served_digest() {
     let world = world("refresh = \"0s\"", "").await;
     let manifest = push_signed(&world, "v1", "one");
     let evil = world.put_image("evil");
@@ -80,7 +80,7 @@ async fn a_verdict_is_not_a_tags() {
 }
 
 #[tokio::test]
-async fn that_nobody_signed_is_believed_for_ten_seconds() {
+async fn an_unsigned_result_is_used_for_ten_seconds() {
     let world = world("", "").await;
     let manifest = world.push("v1", "one");
     world.pull("v1").await.is_absent("no_trust_data");
@@ -104,7 +104,7 @@ async fn with_no_refresh_everything_is_asked_each_time() {
 }
 
 #[tokio::test]
-async fn a_verdict_ends_with_what_it_rests_on() {
+async fn a_verdict_expires_with_its_evidence() {
     let tables = [platform("refresh = \"1h\""), rule("require = [\"platform\"]")];
     let world = World::of(setup(&tables).at(NOW)).await;
     let manifest = world.push("v1", "one");

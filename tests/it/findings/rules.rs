@@ -124,7 +124,7 @@ async fn two_of_three_must_agree_on_the_digest() {
 
 /// An anchor that signs names vouches for a tag, and the two that sign content for where upstream has it.
 #[tokio::test]
-async fn a_name_that_is_outvoted_does_not_hide_what_the_others_endorse() {
+async fn a_different_signed_name_does_not_hide_digests_endorsed_by_others() {
     let says = "any_of = [\"team\", \"ci\", \"platform\"]\nthreshold = 2";
     let mut world = mixed(says).await;
     world.push_signed("v1", "one");
@@ -146,7 +146,7 @@ async fn where_a_name_is_enough_upstreams_tag_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_required_name_stands_for_is_not_outvoted() {
+async fn the_digest_of_a_required_name_takes_precedence() {
     let mut world = mixed("require = [\"team\"]\nany_of = [\"ci\", \"platform\"]").await;
     world.push_signed("v1", "one");
     let other = push_signed(&world, "v1", "another");
@@ -196,7 +196,7 @@ async fn one_notary_under_two_anchors_counts_once_towards_a_threshold() {
 }
 
 #[tokio::test]
-async fn a_rule_that_audits_serves_and_records_what_it_would_refuse() {
+async fn an_audit_rule_serves_and_records_what_it_would_deny() {
     let world = world("", "mode = \"audit\"").await;
     let page = Page::default();
     let _here = page.is_written();
@@ -236,7 +236,7 @@ async fn rules_that_allow_and_deny_stand_beside_one_that_asks_for_signatures() {
 
 /// A rule for some tags is for what is about their images, too, whose tags have other names.
 #[tokio::test]
-async fn what_is_about_an_image_passes_where_the_rule_is_for_tags() {
+async fn artifacts_of_an_image_are_served_under_a_rule_for_tags() {
     let tables =
         [ci(""), format!("[[rule]]\nimages = [\"{REGISTRY}/{APP}:v*\"]\nrequire = [\"ci\"]\n")];
     let world = World::of(setup(&tables)).await;
@@ -252,7 +252,7 @@ async fn what_is_about_an_image_passes_where_the_rule_is_for_tags() {
 
 /// `cosign sign --attachment sbom`.
 #[tokio::test]
-async fn a_signature_of_what_is_about_an_image_passes() {
+async fn a_signature_of_an_artifact_is_served() {
     let world = world("", "").await;
     let manifest = push_signed(&world, "v1", "one");
     let text = json!({ "spdxVersion": "SPDX-2.3" }).to_string().into_bytes();
@@ -269,7 +269,7 @@ async fn a_signature_of_what_is_about_an_image_passes() {
 
 /// A client that knows the digest asks for that next, and goes on after a restart.
 #[tokio::test]
-async fn what_a_rule_for_tags_admitted_is_served_by_its_digest_after_a_restart() {
+async fn a_digest_admitted_by_a_rule_for_tags_is_served_after_a_restart() {
     let tables =
         [ci(""), format!("[[rule]]\nimages = [\"{REGISTRY}/{APP}:v*\"]\nrequire = [\"ci\"]\n")];
     let mut world = World::of(setup(&tables)).await;

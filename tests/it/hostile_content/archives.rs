@@ -41,12 +41,12 @@ async fn is_denied(layer: Vec<u8>) {
 }
 
 #[tokio::test]
-async fn an_archive_of_text_is_no_signature() {
+async fn an_archive_of_text_is_not_a_signature() {
     is_denied(archive("#!/bin/sh\necho nobody signed this\n")).await;
 }
 
 #[tokio::test]
-async fn what_begins_as_a_compressed_archive_in_letters_is_no_signature() {
+async fn text_that_starts_as_a_compressed_archive_is_not_a_signature() {
     // bzip2 begins with letters, and what follows can be made of letters, too.
     is_denied(b"BZh91AY&SY and so on".to_vec()).await;
 }

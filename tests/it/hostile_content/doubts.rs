@@ -31,7 +31,7 @@ async fn a_registry_that_asks_for_fewer_requests_is_obeyed_though_another_rule_s
 }
 
 #[tokio::test]
-async fn what_a_strangers_certificate_says_moves_no_cursor() {
+async fn control_characters_of_a_foreign_certificate_are_escaped() {
     let rules = "[[rule]]\nimages = [\"APP\"]\nrequire = [\"web\"]\n[[anchor]]\nname = \"web\"\n\
                  scheme = \"cosign\"\nidentity = \"dev@acme.test\"\nissuer = \"https://acme.test\"\n";
     let site = Site::new(&[], rules).await;

@@ -89,7 +89,7 @@ impl Answer {
 }
 
 #[tokio::test]
-async fn what_is_admitted_is_the_same_on_both_listeners() {
+async fn both_listeners_admit_the_same_images() {
     let mut world = World::new().await;
     let child = world.put_image("amd64");
     let index = world.put_index(&[&child]);

@@ -16,7 +16,7 @@ fn verdict(anchor: &Anchor, signer: &Certified) -> Flaw {
 }
 
 #[test]
-fn a_chain_to_a_root_that_nobody_trusts_is_refused() {
+fn a_chain_to_an_untrusted_root_is_refused() {
     let anchor = trusting(&Certified::root("root"), "");
     let stranger = Certified::root("stranger");
     assert_eq!(verdict(&anchor, &stranger.signer()).check, "trust_store");
@@ -152,7 +152,7 @@ fn an_authority_without_its_marks_is_refused() {
 }
 
 #[test]
-fn a_leaf_that_is_no_signer_is_refused() {
+fn a_leaf_that_cannot_sign_is_refused() {
     let root = Certified::root("root");
     let anchor = trusting(&root, "");
     let usage = |purposes: Vec<KeyUsagePurpose>| {
@@ -279,7 +279,7 @@ fn a_verdict_ends_with_the_first_certificate_that_ends() {
 }
 
 #[test]
-fn the_levels_enforce_what_they_say() {
+fn the_levels_enforce_their_checks() {
     let trusted = Certified::root("root");
     let stranger = Certified::root("stranger");
     let ended = |params: &mut CertificateParams| params.not_after = at(NOW - 1);

@@ -69,13 +69,13 @@ pub(super) fn content(der: Vec<u8>) -> Answer {
 }
 
 #[test]
-fn a_certificate_that_names_nobody_to_ask_is_not_asked_about() {
+fn a_certificate_without_revocation_addresses_is_not_checked() {
     let site = site("");
     vouched(site.judge(&site.signer(|_| {}), &Revocations::default()));
 }
 
 #[test]
-fn what_is_not_known_is_asked_first() {
+fn responders_without_a_known_response_are_queried_first() {
     let site = site("");
     let inquiry = RevocationQuery { method: Method::Crl, url: CRL.to_owned() };
     assert_eq!(

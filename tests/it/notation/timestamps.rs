@@ -115,7 +115,7 @@ fn a_timestamp_over_another_signature_is_refused() {
 }
 
 #[test]
-fn a_timestamp_by_an_authority_that_nobody_trusts_is_refused() {
+fn a_timestamp_by_an_untrusted_authority_is_refused() {
     let site = site();
     let stranger = Certified::root("stranger");
     let tsa = stranger.issue("tsa", Kind::P256, timestamping);

@@ -15,7 +15,7 @@ use crate::wire::{rest, serve, soon, status, until};
 
 /// Before: as many idle connections as there are places locked everybody out for a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn idle_connections_lock_nobody_out() {
+async fn idle_connections_do_not_block_other_clients() {
     let limits = Limits { max_connections: 128, ..Limits::default() };
     let served = serve(limits, None, |_, _| async {
         Response::new(Full::new(Bytes::from_static(b"hello")))

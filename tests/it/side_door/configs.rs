@@ -53,7 +53,7 @@ async fn a_config_of_the_artifacts_own_type_that_runs_something_is_not_served() 
 }
 
 #[tokio::test]
-async fn a_config_that_says_nothing_or_what_cosign_writes_is_served() {
+async fn an_empty_config_and_a_cosign_config_are_served() {
     let door = Door::new().await;
     let cosigns = json!({"architecture": "", "created": "0001-01-01T00:00:00Z", "os": "", "config": {},
         "history": [{"created": "0001-01-01T00:00:00Z"}],

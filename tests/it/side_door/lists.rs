@@ -113,7 +113,7 @@ async fn an_entry_of_a_list_admits_nothing() {
 }
 
 #[tokio::test]
-async fn an_index_that_says_to_be_about_a_signed_image_is_no_artifact() {
+async fn an_index_with_a_signed_subject_is_not_an_artifact() {
     let door = Door::new().await;
     let hidden = door.hidden();
     let mut about = index(&json!([inlined(OCI.as_str(), &hidden)]));
