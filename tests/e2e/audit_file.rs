@@ -27,7 +27,7 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
 const ASKING: usize = 6;
 const REQUESTS: usize = 250;
 
-/// A gate that writes its audit file to `folder`, and that lets `library/app` pass.
+/// A gate that writes its audit file to `folder` and allows `library/app`.
 fn gate(site: &OpenSite, folder: &Folder) -> Gate {
     let audit = format!(
         "\n[audit]\npath = \"{}\"\nmax_size = \"64KiB\"\nkeep = 500\n",
@@ -40,7 +40,7 @@ fn request_id(told: &Value) -> String {
     told["request_id"].as_str().unwrap().to_owned()
 }
 
-/// The requests that the file and those before it tell of, each once.
+/// The requests in the audit file and its rotated predecessors, each once.
 fn written(folder: &Folder) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     for entry in fs::read_dir(folder.path()).unwrap() {
@@ -113,7 +113,7 @@ fn with_a_full_disk_pulls_go_on_and_each_line_is_there_or_counted() {
     let others = folder.join("of-another");
     let mut filling = File::create(&others).unwrap();
     while filling.write_all(&[0; 4096]).is_ok() {}
-    // What the file has on its last page has room still.
+    // The last page of the file still has free space.
     wait_for("lines to be lost", Duration::from_secs(30), || {
         pull();
         (lost() > 0).then_some(())
@@ -130,7 +130,7 @@ fn with_a_full_disk_pulls_go_on_and_each_line_is_there_or_counted() {
         (told(again) == 1).then_some(())
     });
     assert_eq!(told(failed), 1);
-    // The last are on their way.
+    // The last records are still in the queue.
     let counted = wait_for("all to be written", Duration::from_secs(10), || {
         let counted = lost() as usize + written(&folder).len();
         (counted == logged(&gate.log()).len()).then_some(counted)

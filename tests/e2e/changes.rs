@@ -29,7 +29,7 @@ fn a_tag_signed_anew_brings_the_new_image() {
     assert_ne!(first, second);
     gate.comes_to("library/app", "1", Ok(&second));
     gate.comes_to("library/app", "2", Ok(&new));
-    // No tag names it any more.
+    // No tag refers to it any more.
     gate.comes_to("library/app", &first, Err("digest_not_signed"));
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     ]
 }
 
-/// Docker Hub with a signed and an unsigned image, the gate before it, and a machine between.
+/// Docker Hub with a signed and an unsigned image, the gate in front of it, and a client machine.
 struct Place {
     signed: String,
     unsigned: String,
@@ -88,7 +88,7 @@ impl Place {
         self.machine.configure(client, &[&arguments, &own[..], more].concat());
     }
 
-    /// The gate, as images name it.
+    /// The gate's name in image names.
     fn authority(&self) -> String {
         format!("{GATE}:{}", self.gate.port)
     }
@@ -137,7 +137,7 @@ fn containerd_as_configured_pulls_nothing_unsigned() {
     place.is_closed_by(|| place.configure("containerd", &[]), pull);
     place.doctor_finds_only_egress("containerd");
 
-    // A slip of the pen, and containerd is back at Docker Hub: `doctor` sees it first.
+    // A typo makes containerd use Docker Hub again: `doctor` detects it.
     let hosts = place.machine.root().join("etc/containerd/certs.d/docker.io/hosts.toml");
     let broken =
         std::fs::read_to_string(&hosts).unwrap().replace("\"pull\", \"resolve\"]", "\"pull\"");
@@ -152,7 +152,7 @@ fn containerd_as_configured_pulls_nothing_unsigned() {
     assert!(pull("docker.io/library/app:unsigned").ok(), "it does not fail open any more");
 }
 
-/// Pulls, and forgets what it pulled.
+/// Pulls an image, and removes it.
 fn pull_with_ctr(place: &Place, engines: &Engines, image: &str) -> Said {
     let mut ctr = engines.containerd.ctr();
     ctr.args(["image", "pull", "--hosts-dir", "/etc/containerd/certs.d", image]);

@@ -57,7 +57,7 @@ fn push(signer: &Cli, image: &str) -> String {
     digest.unwrap_or_else(|| panic!("no digest: {said}")).to_owned()
 }
 
-/// The project; taken down, with what it stored, when this goes.
+/// The project. Dropping it removes it with its volumes.
 struct Compose<'a> {
     daemon: &'a Daemon,
     plain: &'a Cli,
@@ -69,7 +69,7 @@ impl Compose<'_> {
         let program = program.expect("`docker-compose` is missing: apt-get install docker-compose");
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/compose.yaml");
         let mut command = self.daemon.command(&program);
-        // Not a release build: what is proven here is the Dockerfile.
+        // Not a release build: this tests the Dockerfile.
         command
             .env("PROFILE", "dev")
             .env("COMPOSE_DOCKER_CLI_BUILD", "0")
@@ -78,7 +78,7 @@ impl Compose<'_> {
         command
     }
 
-    /// The certificate of the authority that the project made for itself.
+    /// The certificate of the project's own authority.
     fn authority(&self) -> String {
         let cat = ["run", "--rm", "--volume", "e2e_tls:/tls:ro", "debian:bookworm-slim"];
         self.plain.must(&[&cat[..], &["cat", "/tls/ca.crt"]].concat())

@@ -8,7 +8,7 @@ use crate::gate::{Clock, Gate};
 use crate::referrers_registry;
 use crate::registry::{Registry, digest_of};
 
-/// What the registry does with what refers to an image.
+/// How the registry handles referrers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Api {
     Referrers,
@@ -59,7 +59,7 @@ impl ContentSite {
     }
 }
 
-/// Pulls with docker and containerd, by tag and by digest, and runs what came.
+/// Pulls with docker and containerd, by tag and by digest, and runs the image.
 pub(crate) fn arrives(gate: &Gate, name: &str, digest: &str, message: &str) {
     let repository = name.rsplit_once(':').unwrap().0;
     for client in clients() {
@@ -92,7 +92,7 @@ pub(crate) fn is_refused(gate: &Gate, name: &str, reason: &str) {
     }
 }
 
-/// The digest that the gate gives for a tag.
+/// The digest that the gate returns for a tag.
 pub(crate) fn served(gate: &Gate, name: &str) -> String {
     let (repository, tag) = name.rsplit_once(':').unwrap();
     let answer = gate.manifest(repository, tag);

@@ -58,7 +58,7 @@ fn signed_images_arrive_and_no_others(version: Version, api: Api) {
     arrives(&gate, "built/app:1", &built, "built");
     is_refused(&gate, "library/app:unsigned", "no_trust_data");
     is_refused(&gate, "library/app:theirs", "signature_invalid");
-    // An attestation is no signature, nor the other way round, nor is it one of another type.
+    // Signatures, attestations, and attestations of another type are not interchangeable.
     for (repository, tag) in
         [("library/app", "attested"), ("built/app", "signed"), ("built/app", "scanned")]
     {

@@ -29,11 +29,11 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
 }
 
 const KILLS: u32 = 200;
-/// A machine that is too slow for that many has been tried for long enough.
+/// The time limit, for machines that are too slow for that many.
 const LONG_ENOUGH: Duration = Duration::from_secs(80);
 const FEW: u32 = 60;
 const CLIENTS: u64 = 6;
-/// Less than all of the content, so that something is always arriving, and something going.
+/// Less than the size of all content, so that downloads and evictions never stop.
 const MOST: &str = "max_size = \"48MiB\"";
 
 struct Load {
@@ -167,13 +167,13 @@ fn is_what_its_names_say(store: &Path, known: &BTreeMap<String, Bytes>) {
     for path in files_below(&store.join("content")) {
         let name = format!("sha256:{}", path.file_name().unwrap().to_string_lossy());
         let content = std::fs::read(&path).unwrap();
-        // To compare is quicker than to hash.
+        // Comparing is faster than hashing.
         let same = known.get(&name).is_some_and(|known| *known == content);
         assert!(same || digest_of(&content) == name, "{}: {} bytes", path.display(), content.len());
     }
 }
 
-/// What is on the disk is what is known of, all of it.
+/// The files on disk and the index agree.
 fn nothing_is_left_over(gate: &Gate) {
     wait_for("the sweep", Duration::from_secs(15), || {
         let kept = gate.metric("countersign_store_bytes");

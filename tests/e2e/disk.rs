@@ -28,7 +28,7 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     ]
 }
 
-/// Longer than it takes until a disk that failed is tried again, and believed again.
+/// Longer than the gate takes to retry a failed disk and to trust it again.
 const A_WHILE: Duration = Duration::from_secs(60);
 
 struct Blob {
@@ -52,7 +52,7 @@ impl Blob {
         reader.ends_with(&self.content).unwrap();
     }
 
-    /// Whether it arrives without the registry being asked for it.
+    /// Whether the gate serves it without a request to the registry.
     fn is_kept(&self, site: &OpenSite, gate: &Gate) -> bool {
         let asked = || site.registry.asked("GET", &self.path());
         let before = asked();

@@ -123,7 +123,7 @@ impl Client {
         }
     }
 
-    /// Makes it forget `image`, as far as the engine shares its storage with other tests.
+    /// Removes `image` if the engine shares its storage with other tests.
     pub(crate) fn forget(&self, image: &str) {
         match self {
             Self::Docker(cli) => drop(cli.run(&["rmi", "--force", image])),

@@ -37,7 +37,7 @@ impl MirrorSite {
         (said, self.hub.asked().split_off(before))
     }
 
-    /// It fails for that reason, and Docker Hub was asked for nothing.
+    /// The pull fails for that reason, without a request to Docker Hub.
     #[track_caller]
     fn sticks(&self, way: &Way<'_>, image: &str, reason: &str) {
         let (said, asked) = self.tried(way, image);
@@ -45,7 +45,7 @@ impl MirrorSite {
         assert!(asked.is_empty(), "{image}: {asked:#?}\n{}", said.all());
     }
 
-    /// It comes, is what is signed, and Docker Hub was asked for nothing.
+    /// The pull gets the signed image, without a request to Docker Hub.
     #[track_caller]
     fn comes(&self, way: &Way<'_>, image: &str, digest: &str) {
         let (said, asked) = self.tried(way, image);
@@ -53,7 +53,7 @@ impl MirrorSite {
         assert!(asked.is_empty(), "{image}: {asked:#?}");
     }
 
-    /// It comes from Docker Hub, and is not what is signed.
+    /// The pull gets an unsigned image from Docker Hub.
     #[track_caller]
     fn comes_from_the_hub(&self, way: &Way<'_>, image: &str) {
         let (said, asked) = self.tried(way, image);

@@ -66,7 +66,7 @@ fn arrives_and_runs(client: &Client, from: &str, image: &str, digest: &str, mess
     client.forget(&image);
 }
 
-/// When this fails, the rig is broken, and what the others say of the gate means nothing.
+/// If this fails, the rig is broken and the results of the other tests are meaningless.
 fn the_rig_itself_signs_and_pulls_with_no_gate_between() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();

@@ -14,7 +14,7 @@ pub(crate) const PROMPT: &str = "refresh = \"1s\"";
 pub(crate) struct Site {
     pub(crate) registry: Registry,
     pub(crate) notary: Notary,
-    /// What the registry keeps.
+    /// The registry's content.
     pub(crate) content: Folder,
     engines: Arc<Engines>,
 }

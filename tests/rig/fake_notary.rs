@@ -37,17 +37,17 @@ impl FakeNotary {
         self.server.url("127.0.0.1")
     }
 
-    /// Replaces all that there is of `gun`.
+    /// Replaces all metadata of `gun`.
     pub fn publish(&self, gun: &str, files: Files) {
         self.published.write().unwrap().insert(gun.to_owned(), files);
     }
 
-    /// Removes all that there is of `gun`.
+    /// Removes all metadata of `gun`.
     pub fn remove(&self, gun: &str) {
         self.published.write().unwrap().remove(gun);
     }
 
-    /// From now on, `hook` decides about each request; where it says nothing, the answer is good.
+    /// From now on, `hook` decides about each request. If it returns nothing, the response is good.
     pub fn hook(&self, hook: impl Fn(&Asked) -> Option<Fault> + Send + Sync + 'static) {
         *self.hook.write().unwrap() = Box::new(hook);
     }

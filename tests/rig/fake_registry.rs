@@ -31,11 +31,11 @@ use tokio_rustls::TlsAcceptor;
 /// The name that images of the fake registry bear.
 pub const REGISTRY: &str = "registry.example.com";
 
-/// What happens instead of a good answer.
+/// A fault that replaces a good response.
 pub enum Fault {
-    /// This answer.
+    /// This response instead.
     Respond(Response<Full<Bytes>>),
-    /// None, ever.
+    /// No response, ever.
     Silence,
     /// The connection is closed without an answer.
     Drop,
@@ -85,7 +85,7 @@ struct State {
     registry: Arc<MemoryRegistry>,
     hook: RwLock<Hook>,
     asked: Mutex<Vec<Asked>>,
-    /// Told whenever a stalled answer is dropped.
+    /// Notified whenever a stalled response is dropped.
     cancelled: Notify,
     sent: AtomicUsize,
 }
@@ -121,7 +121,7 @@ impl FakeRegistry {
         Self { state, address, task }
     }
 
-    /// What is in it.
+    /// Its content.
     pub fn registry(&self) -> &MemoryRegistry {
         &self.state.registry
     }
@@ -130,7 +130,7 @@ impl FakeRegistry {
         self.address
     }
 
-    /// Where it is, under that name or address of this machine.
+    /// Its address, with this name or address of this machine.
     pub fn url(&self, host: &str) -> String {
         format!("http://{host}:{}", self.address.port())
     }
@@ -195,7 +195,7 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, state: Arc
 
 async fn serve(io: impl Read + Write + Unpin + Send + 'static, state: Arc<State>) {
     let answer = service_fn(move |request| answer(Arc::clone(&state), request));
-    // That a connection breaks is what many faults are for.
+    // Many faults break the connection on purpose.
     drop(Builder::new(TokioExecutor::new()).serve_connection(io, answer).await);
 }
 

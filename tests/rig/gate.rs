@@ -19,7 +19,7 @@ pub(crate) struct Gate {
     clock: Clock,
 }
 
-/// Which time it is for the gate.
+/// The gate's clock.
 pub(crate) enum Clock {
     Machine,
     /// Debian's libfaketime reads this file, again and again; what only measures how long things take is left alone.
@@ -105,7 +105,7 @@ impl Gate {
         format!("http://127.0.0.1:{}{path}", self.admin_port)
     }
 
-    /// Where it keeps what it keeps.
+    /// The folder of its store.
     pub(crate) fn store(&self) -> PathBuf {
         self.folder.join("store")
     }
@@ -132,7 +132,7 @@ impl Gate {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
-    /// What it answers when asked for a manifest.
+    /// Its response to a request for a manifest.
     pub(crate) fn manifest(&self, repository: &str, reference: &str) -> Answer {
         requests::get(&self.url(&format!("/v2/{repository}/manifests/{reference}")))
     }
@@ -166,12 +166,12 @@ impl Gate {
         self.process.as_ref().unwrap().signal("TERM");
     }
 
-    /// Has it read its configuration again.
+    /// Makes it reload its configuration.
     pub(crate) fn hangup(&self) {
         self.process.as_ref().unwrap().signal("HUP");
     }
 
-    /// Writes another configuration in the place of the one that it was started with.
+    /// Replaces its configuration file.
     pub(crate) fn configure(&self, text: &str) {
         self.folder.write("countersign.toml", text);
     }
@@ -180,7 +180,7 @@ impl Gate {
         self.process.as_mut().unwrap().ended(limit)
     }
 
-    /// Stops it, and starts it again over the same config and store.
+    /// Restarts it with the same configuration and store.
     pub(crate) fn restart(&mut self) {
         self.stop();
         self.run();
@@ -190,20 +190,20 @@ impl Gate {
         self.process.as_mut().unwrap().stop();
     }
 
-    /// Ends it with no chance to say goodbye.
+    /// Kills it.
     pub(crate) fn kill(&mut self) {
         let process = self.process.as_mut().unwrap();
         process.signal("KILL");
         process.ended(Duration::from_secs(10)).unwrap();
     }
 
-    /// The same, and starts it again over the same config and store.
+    /// Kills it, and starts it again with the same configuration and store.
     pub(crate) fn kill_and_restart(&mut self) {
         self.kill();
         self.run();
     }
 
-    /// Starts it after its end, and kills it after so long, wherever it then is.
+    /// Starts it after it ended, and kills it after this time, at any point of its start.
     pub(crate) fn start_and_kill(&mut self, after: Duration) {
         self.process = Some(self.begin());
         std::thread::sleep(after);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::folder::Folder;
 
-/// All places where a program of this name stands, in the order of the PATH.
+/// All paths of a program of this name, in the order of the PATH.
 pub(crate) fn every(tool: &str) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).map(|folder| folder.join(tool)).filter(|at| at.is_file()).collect()
@@ -23,7 +23,7 @@ pub(crate) fn tool(name: &str, package: &str) -> Command {
     Command::new(found.unwrap_or_else(|| panic!("`{name}` is missing: apt-get install {package}")))
 }
 
-/// What a program that ended said, on both its outputs.
+/// The standard output and error of a program that ended.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) status: ExitStatus,
@@ -116,7 +116,7 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// Waits until `condition` gives something; fails after `limit`, saying what was waited for.
+/// Waits until `condition` returns a value. Fails after `limit` with the name of the condition.
 pub(crate) fn wait_for<T>(
     what: &str,
     limit: Duration,
@@ -145,7 +145,7 @@ static STARTER: LazyLock<Mutex<mpsc::Sender<Job>>> = LazyLock::new(|| {
     Mutex::new(sender)
 });
 
-/// A running program: asked to end when this goes; ended by the kernel when the tests themselves are killed.
+/// A running program. Dropping this asks it to end; the kernel ends it if the tests are killed.
 pub(crate) struct Process {
     name: String,
     child: Child,
@@ -203,7 +203,7 @@ impl Process {
         self.child.id()
     }
 
-    /// What it said, and those of its name before it.
+    /// Its log, and the logs of earlier programs of its name.
     pub(crate) fn log(&self) -> String {
         self.log_from(0)
     }

@@ -34,7 +34,7 @@ pub use crate::setup::Setup;
 /// The repository of [`GUN`] at the registry.
 pub const APP: &str = "library/app";
 
-/// What the anchor of the tests says beside its name, server and pins.
+/// The keys of the tests' anchor, except its name, server and pins.
 pub const DEFAULTS: &str = r#"refresh = "5m"
 max_stale = "24h""#;
 
@@ -155,7 +155,7 @@ impl World {
         self.write_config();
     }
 
-    /// What `countersign why` says of an image of [`APP`] at this moment, in a process of its own.
+    /// The output of `countersign why` for an image of [`APP`], from a separate process.
     pub async fn why(&self, reference: impl std::fmt::Display) -> Explanation {
         let app = App::new(&self.config(), self.clock.clone(), Keeping::OnlyRead).unwrap();
         let reference = reference.to_string();
@@ -169,7 +169,7 @@ impl World {
         format!("http://{}", self.gate.as_ref().unwrap().admin().unwrap())
     }
 
-    /// What the gate counts.
+    /// The gate's metrics.
     pub async fn metrics(&self) -> String {
         let url = format!("{}/metrics", self.admin());
         let request = Request::get(url).body(Empty::new()).unwrap();
@@ -181,17 +181,17 @@ impl World {
         self.stopped().await;
     }
 
-    /// Stops the gate: how that ended.
+    /// Stops the gate, and returns the result.
     pub async fn stopped(&mut self) -> Stopped {
         self.gate.take().unwrap().stop().await
     }
 
-    /// What the admin listener answers.
+    /// The response of the admin listener.
     pub async fn ask_admin(&self, path: &str) -> Answer {
         self.ask(Method::GET, &format!("{}{path}", self.admin()), &[]).await
     }
 
-    /// Stops the gate and starts it anew on the same store: what was only in memory is gone.
+    /// Restarts the gate on the same store: it loses everything that was only in memory.
     pub async fn restart(&mut self) {
         self.gate.take().unwrap().stop().await;
         self.start().await;
@@ -203,7 +203,7 @@ impl World {
         self.restart().await;
     }
 
-    /// The same on a new store: it has never seen anything.
+    /// Restarts the gate with a new, empty store.
     pub async fn restart_afresh(&mut self) {
         self.gate.take().unwrap().stop().await;
         self.folder = Folder::new("whole-gate");
@@ -218,7 +218,7 @@ impl World {
         self.start().await;
     }
 
-    /// Where the gate keeps what it keeps.
+    /// The folder of the gate's store.
     pub fn store(&self) -> PathBuf {
         self.folder.join("store")
     }
@@ -261,7 +261,7 @@ impl World {
         manifest
     }
 
-    /// Makes `tag` stand for `manifest` upstream.
+    /// Points `tag` to `manifest` upstream.
     pub fn put_tag(&self, tag: &str, manifest: &[u8]) {
         self.registry.registry().put_tag(&app(), tag.parse().unwrap(), Digest::of(manifest));
     }

@@ -31,16 +31,16 @@ pub(crate) trait Client {
     fn root(&self) -> &Path;
 }
 
-/// How far an attack came on a client.
+/// The result of an attack on a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Came {
-    /// The attacker's bytes are nowhere.
+    /// The attacker's bytes did not reach the client.
     Nowhere,
-    /// The client holds the layer or the config, as it came.
+    /// The client has the layer or the config, unprocessed.
     Held,
     /// The files of the attacker's layer are unpacked.
     Unpacked,
-    /// A container ran what the attacker wanted.
+    /// A container ran the attacker's command.
     Ran,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Lab {
     pub(crate) registry: Registry,
     pub(crate) gate: Gate,
     pub(crate) attacks: Vec<Attack>,
-    /// The attacks that the registry itself did not accept.
+    /// The attacks that the registry itself rejected.
     refused: Vec<&'static str>,
     _cosign: Cosign,
     _content: Folder,

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Rig, manifest, repository};
 
-/// Contents of a hundred bytes, each another.
+/// Distinct contents of a hundred bytes each.
 fn hundred(n: u8) -> Vec<u8> {
     vec![n; 100]
 }
@@ -23,7 +23,7 @@ fn image(layer: &[u8]) -> Vec<u8> {
 }
 
 impl Rig {
-    /// Whether each of the hundreds is kept.
+    /// Whether each of the contents is stored.
     fn kept<const N: usize>(&self, which: [u8; N]) -> [bool; N] {
         which.map(|n| self.keeps(&hundred(n)))
     }
@@ -73,7 +73,7 @@ fn manifests_go_after_blobs_and_those_that_were_served_last_of_all() {
     rig.store.keep_longest(&Digest::of(&hundred(1)));
     rig.keep(&hundred(2), manifest()).unwrap();
     rig.keep(&hundred(3), HeldAs::Blob).unwrap();
-    // One that turned out to be a manifest.
+    // A blob that is also a manifest.
     rig.keep(&hundred(4), HeldAs::Blob).unwrap();
     let digest = Digest::of(&hundred(4));
     rig.store.hold(&rig.registry, &repository("library/other"), &digest, &manifest());
@@ -214,7 +214,7 @@ fn links_go_with_their_parent() {
     assert!(!rig.store.is_manifest(&rig.registry, &rig.repository, &digest));
 }
 
-/// Whatever a registry says: only what it sends takes the room of others.
+/// Only the bytes that a registry sends evict other content, not the length that it announces.
 #[test]
 fn announced_lengths_evict_little() {
     let most = 40 << 20;

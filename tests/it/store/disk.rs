@@ -12,7 +12,7 @@ use countersign::store::{Config, HeldAs, Metrics, Store, Unkept};
 use super::{ROOM, Rig, SCRUB_EVERY, copy, manifest};
 use crate::folder::Folder;
 
-/// Longer than it takes until something that failed is tried again, and believed again.
+/// Longer than the store takes to retry a failed disk and to trust it again.
 const A_WHILE: Duration = Duration::from_secs(60);
 
 fn write(path: &Path, content: &[u8]) {
@@ -106,7 +106,7 @@ fn on_a_read_only_disk_stored_content_is_served_and_nothing_is_stored() {
     assert!(rig.content(b"new").is_some() && rig.content(b"kept").is_some());
 }
 
-/// The bytes could be written, and their name cannot be given to them.
+/// The bytes can be written, but the file cannot get its final name.
 #[test]
 fn a_failed_publication_leaves_nothing() {
     let rig = Rig::new(ROOM);

@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 use crate::folder::Folder;
 
 const SCRUB_EVERY: Duration = Duration::from_secs(3600);
-/// More than enough for most.
+/// Enough space for most tests.
 const ROOM: u64 = 1 << 20;
 
-/// A store in a folder of its own, and the one repository that most tests need.
+/// A store in its own folder, and the one repository that most tests need.
 struct Rig {
     folder: Folder,
     clock: Clock,
@@ -54,7 +54,7 @@ impl Rig {
         Self { folder, clock, store, metrics, registry, repository: repository("library/app") }
     }
 
-    /// Ends the store as a shutdown does, and opens it again.
+    /// Shuts the store down, and opens it again.
     async fn restart(self, max_size: u64) -> Self {
         let ended = CancellationToken::new();
         ended.cancel();
@@ -62,7 +62,7 @@ impl Rig {
         Self::open(self.folder, self.clock, max_size)
     }
 
-    /// What a next process finds when this one is killed now.
+    /// The store as the next process finds it if this one is killed now.
     fn crash(&self) -> Self {
         let folder = Folder::new("crash");
         copy(self.folder.path(), folder.path());
@@ -275,7 +275,7 @@ fn published_files_are_read_only() {
     assert_eq!(fs::metadata(rig.path(b"abc")).unwrap().permissions().mode() & 0o777, 0o444);
 }
 
-/// What was noted and not yet written down is written down at the end.
+/// A shutdown writes pending changes.
 #[tokio::test]
 async fn holders_and_links_outlive_a_restart() {
     let rig = Rig::new(ROOM);

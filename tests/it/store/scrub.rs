@@ -10,7 +10,7 @@ use countersign::store::{Config, HeldAs, Metrics, Store};
 
 use super::{ROOM, Rig, SCRUB_EVERY, manifest};
 
-/// Puts other bytes in place of a file.
+/// Overwrites a file with other bytes.
 fn damage(path: &Path, content: &[u8]) {
     fs::remove_file(path).unwrap();
     File::create_new(path).unwrap().write_all(content).unwrap();
@@ -41,7 +41,7 @@ fn content_of_another_length_is_not_served_and_is_fetched_again() {
     assert_eq!(rig.metric("countersign_store_bytes"), 7);
 }
 
-/// What was read lately is still mapped.
+/// Recently read content is still mapped.
 #[test]
 fn content_that_was_read_lately_is_not_served_from_a_file_of_another_length_either() {
     let rig = Rig::new(ROOM);
@@ -151,7 +151,7 @@ fn a_few_quarantined_files_are_kept_until_space_is_needed() {
     assert_eq!((rig.files("content").len(), rig.files("rotten").len()), (2, 0));
 }
 
-/// While the store is used, nobody has to ask for it.
+/// The store scrubs by itself while it is used.
 #[tokio::test(start_paused = true)]
 async fn background_scrubbing_finds_corrupt_content() {
     let rig = Rig::new(ROOM);
@@ -181,7 +181,7 @@ fn an_opened_store_counts_its_quarantined_files() {
     assert_eq!(fs::read_dir(folder.join("rotten")).unwrap().count(), 0);
 }
 
-/// Puts a link that leads to itself in place of a file.
+/// Replaces a file with a symbolic link to itself.
 fn unreadable(path: &Path) {
     fs::remove_file(path).unwrap();
     std::os::unix::fs::symlink(path, path).unwrap();
