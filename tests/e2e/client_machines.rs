@@ -112,7 +112,7 @@ impl Place {
             let said = pull(&image);
             assert!(!said.ok(), "{image}: {}", said.all());
         }
-        assert_eq!(self.hub.answered(), before, "Docker Hub was asked");
+        assert_eq!(self.hub.answered(), before, "Docker Hub got a request");
     }
 
     /// That `doctor` says so of this client: its files are closed, though Docker Hub can still be reached.

@@ -22,7 +22,7 @@ fn the_compose_file_starts_a_site_that_serves_only_signed_images() {
     must_within(1800, site.command().args(["up", "--build", "--detach"]));
 
     let image = plain.must(&["inspect", "--format", "{{.Config.User}}", "e2e_gate"]);
-    assert_eq!(image.trim(), "10001:10001", "the gate runs as nobody");
+    assert_eq!(image.trim(), "10001:10001", "the gate must not run as root");
     let signer = daemon.cli().trusting("https://localhost:4443", &site.authority());
     daemon.build("localhost:5000/library/app:1", "through compose");
     daemon.build("localhost:5000/library/app:unsigned", "signed by nobody");

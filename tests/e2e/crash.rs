@@ -97,7 +97,7 @@ fn after_repeated_kills_under_load_all_stored_content_matches_its_digest() {
                 gate.kill();
             }
             kills += 1;
-            is_what_its_names_say(&gate.store(), &known);
+            content_matches_its_digest(&gate.store(), &known);
         }
         gate.run();
         thread::sleep(Duration::from_secs(1));
@@ -109,7 +109,7 @@ fn after_repeated_kills_under_load_all_stored_content_matches_its_digest() {
     );
     assert!(kills >= FEW && whole > 0 && cut > 0);
     nothing_is_left_over(&gate);
-    is_what_its_names_say(&gate.store(), &known);
+    content_matches_its_digest(&gate.store(), &known);
     gate.stop();
     nothing_temporary_is_below(&gate.store());
 }
@@ -163,7 +163,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     entries.flatten().flat_map(below).collect()
 }
 
-fn is_what_its_names_say(store: &Path, known: &BTreeMap<String, Bytes>) {
+fn content_matches_its_digest(store: &Path, known: &BTreeMap<String, Bytes>) {
     for path in files_below(&store.join("content")) {
         let name = format!("sha256:{}", path.file_name().unwrap().to_string_lossy());
         let content = std::fs::read(&path).unwrap();

@@ -60,7 +60,7 @@ impl Blob {
         asked() == before
     }
 
-    fn comes_to_be_kept(&self, site: &OpenSite, gate: &Gate) {
+    fn becomes_stored(&self, site: &OpenSite, gate: &Gate) {
         wait_for("something to be kept again", A_WHILE, || {
             std::thread::sleep(Duration::from_millis(200));
             self.is_kept(site, gate).then_some(())
@@ -73,18 +73,18 @@ const UNUSABLE: &str = "the store cannot be used";
 const USABLE: &str = "the store can be used again";
 
 /// The failure was logged once since the disk last worked, the metrics still show it, and the gate is ready anyway.
-fn is_told_once(gate: &Gate, why: &str) {
+fn is_logged_once(gate: &Gate, why: &str) {
     let log = gate.log();
-    let told: Vec<_> = log.lines().filter(|line| line.contains(UNUSABLE)).collect();
-    assert_eq!(told.len(), log.matches(USABLE).count() + 1, "{told:#?}");
-    assert!(told[0].contains("ERROR") && told[0].contains(why), "{told:#?}");
+    let lines: Vec<_> = log.lines().filter(|line| line.contains(UNUSABLE)).collect();
+    assert_eq!(lines.len(), log.matches(USABLE).count() + 1, "{lines:#?}");
+    assert!(lines[0].contains("ERROR") && lines[0].contains(why), "{lines:#?}");
     assert_eq!(gate.metric("countersign_store_usable"), 0);
     let metrics = requests::get(&gate.admin("/metrics")).text();
     assert!(metrics.contains("countersign_store_failures_total{operation="), "{metrics}");
     assert_eq!(requests::get(&gate.admin("/readyz")).status, 200);
 }
 
-fn is_told_to_be_over(gate: &Gate) {
+fn recovery_is_logged(gate: &Gate) {
     wait_for("the store to be usable again", A_WHILE, || {
         (gate.metric("countersign_store_usable") == 1).then_some(())
     });
@@ -109,7 +109,7 @@ fn with_a_full_disk_pulls_continue_and_storing_resumes_when_space_is_free() {
     for _ in 0..2 {
         large.arrives(&gate);
     }
-    is_told_once(&gate, "write");
+    is_logged_once(&gate, "write");
     assert!(!large.is_kept(&site, &gate));
     assert!(small.is_kept(&site, &gate), "what was kept is not there any more");
 
@@ -119,13 +119,13 @@ fn with_a_full_disk_pulls_continue_and_storing_resumes_when_space_is_free() {
         large.arrives(&gate);
         small.arrives(&gate);
     }
-    is_told_once(&gate, "write");
+    is_logged_once(&gate, "write");
 
     fs::remove_file(others).unwrap();
     drop(filling);
-    large.comes_to_be_kept(&site, &gate);
+    large.becomes_stored(&site, &gate);
     assert!(small.is_kept(&site, &gate), "what was kept before is lost");
-    is_told_to_be_over(&gate);
+    recovery_is_logged(&gate);
 }
 
 fn with_a_read_only_disk_pulls_continue_and_storing_resumes_when_it_is_writable() {
@@ -140,13 +140,13 @@ fn with_a_read_only_disk_pulls_continue_and_storing_resumes_when_it_is_writable(
         new.arrives(&gate);
         assert!(old.is_kept(&site, &gate));
     }
-    is_told_once(&gate, "write");
+    is_logged_once(&gate, "write");
     assert!(!new.is_kept(&site, &gate));
 
     make_writable(&gate.store());
-    new.comes_to_be_kept(&site, &gate);
+    new.becomes_stored(&site, &gate);
     assert!(old.is_kept(&site, &gate));
-    is_told_to_be_over(&gate);
+    recovery_is_logged(&gate);
 }
 
 fn after_the_folders_are_removed_pulls_continue_and_storing_resumes() {
@@ -165,7 +165,7 @@ fn after_the_folders_are_removed_pulls_continue_and_storing_resumes() {
         }
         reading.ends_with(&blob.content[read..]).unwrap();
         blob.arrives(&gate);
-        blob.comes_to_be_kept(&site, &gate);
+        blob.becomes_stored(&site, &gate);
         assert_eq!(requests::get(&gate.admin("/readyz")).status, 200);
     }
 }
@@ -213,10 +213,10 @@ fn a_gate_started_on_a_read_only_disk_serves_verified_images() {
     gate.run();
     gate.comes_to("library/known", "1", Ok(&known));
     arrives_and_runs(&gate, "library/known:1", "known before");
-    is_told_once(&gate, "Read-only");
+    is_logged_once(&gate, "Read-only");
 
     make_writable(&gate.store());
-    is_told_to_be_over(&gate);
+    recovery_is_logged(&gate);
     arrives_and_runs(&gate, "library/known:1", "known before");
     assert!(gate.metric("countersign_store_bytes") > 0);
 }

@@ -166,7 +166,7 @@ fn a_running_gate_takes_a_new_rule_and_refuses_a_broken_one() {
 
     write(&format!("{strict}\n[[rule]]\nimages = []\nmode = \"sure\"\n"));
     gate.hangup();
-    wait_for("the broken one to be told", Duration::from_secs(10), || {
+    wait_for("the error to be logged", Duration::from_secs(10), || {
         let log = gate.log();
         (log.contains("\\\"sure\\\"") && log.contains("stays in use")).then_some(())
     });

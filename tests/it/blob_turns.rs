@@ -124,7 +124,7 @@ async fn two_connections_with_128_slow_ranges_each_delay_no_cold_blob_of_others(
     drain(range(&site.of(1, 3), &small).await).await.1.unwrap();
     assert!(begun.elapsed() <= MAX_DELAY, "{:?}", begun.elapsed());
     for more in more {
-        assert_eq!(more.await.unwrap(), 30, "a slow reader keeps nobody waiting for ever");
+        assert_eq!(more.await.unwrap(), 30, "a slow reader blocks other clients");
     }
     let mut gave_way = 0;
     for mut stream in held {

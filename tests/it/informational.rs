@@ -22,7 +22,7 @@ async fn an_upstream_that_sends_103_without_end_is_cut_off() {
         loop {
             let (mut connection, _) = listener.accept().await.unwrap();
             connections += 1;
-            assert_eq!(connections, 1, "it was asked again");
+            assert_eq!(connections, 1, "the request was retried");
             let mut request = [0; 16];
             connection.read_exact(&mut request).await.unwrap();
             while connection.write_all(hints.as_bytes()).await.is_ok() {}

@@ -187,7 +187,7 @@ pub async fn drain(mut stream: BlobStream) -> (Bytes, Result<(), BlobError>) {
         match frame {
             Ok(frame) => came.extend_from_slice(&frame.into_data().unwrap()),
             Err(error) => {
-                assert!(stream.frame().await.is_none(), "nothing comes after an error");
+                assert!(stream.frame().await.is_none(), "bytes after an error");
                 return (came.freeze(), Err(error));
             }
         }

@@ -33,5 +33,5 @@ async fn an_image_of_an_index_that_is_signed_no_more_does_not_come_through_a_tag
     site.tag(&signatures_of(&good, ""), Digest::of(&index));
     drop(world.pull(signatures_of(&good, "")).await);
     let got = world.pull(Digest::of(&image)).await;
-    assert_eq!(got.status, 404, "an image that nobody signs was served");
+    assert_eq!(got.status, 404, "an unsigned image was served");
 }

@@ -90,7 +90,7 @@ async fn a_blob_that_was_something_else_once_is_failed_before_its_first_byte() {
     let blob = vec![7; 100_000];
     let digest = world.registry.registry().put_blob(&app(), blob.clone());
     world.registry.hook(|_| Some(Fault::Corrupt));
-    assert!(world.try_mirror(&blobs(digest)).await.is_err(), "it broke off");
+    assert!(world.try_mirror(&blobs(digest)).await.is_err(), "the response was not interrupted");
     for headers in [&[][..], &[("range", "bytes=99000-")]] {
         let failed = world.as_mirror(Method::GET, &blobs(digest), headers).await;
         assert_eq!(failed.error(), (501, "DENIED".to_owned()));

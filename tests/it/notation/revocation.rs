@@ -83,7 +83,7 @@ fn responders_without_a_known_response_are_queried_first() {
         Judged::Needs(vec![inquiry])
     );
     let Judged::Needs(asked) = site.judge(&site.signer(with_ocsp), &Revocations::default()) else {
-        panic!("nothing is asked");
+        panic!("unexpected request");
     };
     assert_eq!(asked[0].method, Method::Ocsp);
     assert!(asked[0].url.starts_with("http://ocsp.example.com/M"), "{asked:?}");

@@ -88,7 +88,7 @@ async fn a_stream_that_is_read_byte_by_byte_is_reset() {
             }
             tokio::time::sleep(SHORT / 20).await;
         }
-        panic!("the whole answer came");
+        panic!("the whole response arrived");
     };
     soon(dripping).await;
 }

@@ -140,7 +140,7 @@ fn space_is_reserved_for_running_ingests() {
     rig.keep(&hundred(2), HeldAs::Blob).unwrap();
     assert_eq!(rig.kept([1, 2]), [false, true]);
     assert!(matches!(rig.keep(&[3; 101], HeldAs::Blob), Err(Unkept::NoRoom)));
-    assert_eq!(rig.kept([2]), [true], "nothing goes in vain");
+    assert_eq!(rig.kept([2]), [true], "content was evicted in vain");
     drop(announced);
     rig.keep(&[3; 101], HeldAs::Blob).unwrap();
 }
