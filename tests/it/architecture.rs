@@ -243,7 +243,7 @@ fn a_proof_has_no_other_way_in() {
 
 /// What the compiler does not check is in one place, with the reasons beside it.
 #[test]
-fn unsafe_code_is_in_one_file() {
+fn one_file_opts_out_of_safe_code() {
     let mut found = Vec::new();
     for source in sources("src").into_iter().chain(sources("tests")) {
         let used = source.code().any(|(_, line)| after(line, UNSAFE).next().is_some());

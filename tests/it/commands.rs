@@ -157,7 +157,7 @@ fn check_prints_every_error_with_its_place_and_exits_with_2() {
         for (line, words) in [
             (1, "at least one [[upstream]] is required"),
             (2, "`server.listen`: expected a string in quotes, found 5050"),
-            (4, "`store`: `path` must be given"),
+            (4, "`store`: set `path`"),
             (5, "`store.paht`: unknown key; did you mean `path`?"),
         ] {
             let place = format!("{}:{line}: ", file.path());

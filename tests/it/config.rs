@@ -175,9 +175,9 @@ tls_keys = "x" #! server.tls_keys: did you mean `tls_key`?
 listen = 5051 #! admin.listen: expected a string in quotes
 password = "x" #! admin.password: unknown key; valid keys are `listen`
 
-[store] #! store: `path` must be given
+[store] #! store: set `path`
 max_size = "20GB" #! store.max_size: is not a size
-scrub_every = "999ms" #! store.scrub_every: content is read again
+scrub_every = "999ms" #! store.scrub_every: must be at least
 
 [[upstream]] #! upstream: `registry` is required
 

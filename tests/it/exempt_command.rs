@@ -89,7 +89,7 @@ fn an_invalid_exemption_is_an_error_that_names_the_fix() {
     for (said, words) in [
         (with("registry.example.com/app:v1", "x", "1h"), "name the digest"),
         (with("registry.example.com/app", "x", "1h"), "name the digest"),
-        (with("elsewhere.example.com/app@sha256:0", "x", "1h"), "a digest is"),
+        (with("elsewhere.example.com/app@sha256:0", "x", "1h"), "a digest must be"),
         (with(&image("app").replace("registry.", "other."), "x", "1h"), "no [[upstream]]"),
         (with(&image("shut/app"), "x", "1h"), "does not override"),
         (with(&image("app"), "", "1h"), "--reason must not be empty"),

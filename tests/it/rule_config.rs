@@ -64,7 +64,7 @@ images = ["docker.io/acme/App", "docker.io/acme/a..b"] #! rule.images: lower cas
 mode = "deny"
 
 [[rule]]
-images = ["docker.io/a@sha256:0", "docker.io/a:v1@sha256:0"] #! rule.images: a digest is #! rule.images: leave out the tag
+images = ["docker.io/a@sha256:0", "docker.io/a:v1@sha256:0"] #! rule.images: a digest must be #! rule.images: leave out the tag
 mode = "deny"
 "#,
     );

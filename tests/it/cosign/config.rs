@@ -150,9 +150,9 @@ fn meaningless_values_are_reported() {
     wrong(&with("predicate_type = \"slsa\""), &files, "no URI");
     let sign = "predicate_type = \"https://sigstore.dev/cosign/sign/v1\"";
     wrong(&with(sign), &files, "leave the key out");
-    wrong(&with("annotations = { env = 1 }"), &files, "table of texts");
-    wrong(&with("signature_repository = \"signatures\""), &files, "no `registry/repository`");
-    wrong(&with("refresh = \"often\""), &files, "no duration");
+    wrong(&with("annotations = { env = 1 }"), &files, "table of strings");
+    wrong(&with("signature_repository = \"signatures\""), &files, "is not a `registry/repository`");
+    wrong(&with("refresh = \"often\""), &files, "is not a duration");
     wrong(&with("key = \"k\""), &files, "did you mean `keys`");
     let wide = Key::new(Kind::P521).pem();
     wrong(&with("tlog = \"require\""), &[("k", &wide)], "P-521");

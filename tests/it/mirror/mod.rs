@@ -247,9 +247,15 @@ async fn a_name_that_cannot_be_sticks_and_so_does_a_registry_that_is_not_served(
     let world = World::new().await;
     let digest = format!("sha256:{}", "0".repeat(64));
     for (path, words) in [
-        ("/v2/library/app/manifests/v1?ns=other.example".to_owned(), "the registry"),
-        (format!("/v2/library/app/manifests/{digest}?ns=other.example"), "the registry"),
-        ("/v2/library/app/manifests/v1?ns=a.example&ns=b.example".to_owned(), "`ns` is given"),
+        (
+            "/v2/library/app/manifests/v1?ns=other.example".to_owned(),
+            "this gate does not serve the registry",
+        ),
+        (
+            format!("/v2/library/app/manifests/{digest}?ns=other.example"),
+            "this gate does not serve the registry",
+        ),
+        ("/v2/library/app/manifests/v1?ns=a.example&ns=b.example".to_owned(), "`ns` must be given only once"),
         ("/v2/Library/app/manifests/v1".to_owned(), "\"Library/app\" is not a repository name"),
         ("/v2/library/app/manifests/.v1".to_owned(), "\".v1\" is not a tag"),
         ("/v2/library/app/manifests/sha256:0".to_owned(), "\"sha256:0\" is not a digest"),

@@ -144,7 +144,7 @@ fn a_link_in_a_trust_store_is_refused() {
     let file = folder.join("countersign.toml");
     let document = countersign::toml_reader::Document::from_text(&file, POLICY.to_owned());
     let read = document.read(|section| Config::read(section, "platform".into()));
-    assert!(read.unwrap_err().to_string().contains("is a link"));
+    assert!(read.unwrap_err().to_string().contains("is a symbolic link"));
 }
 
 #[test]
