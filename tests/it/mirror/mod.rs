@@ -255,7 +255,10 @@ async fn a_name_that_cannot_be_sticks_and_so_does_a_registry_that_is_not_served(
             format!("/v2/library/app/manifests/{digest}?ns=other.example"),
             "this gate does not serve the registry",
         ),
-        ("/v2/library/app/manifests/v1?ns=a.example&ns=b.example".to_owned(), "`ns` must be given only once"),
+        (
+            "/v2/library/app/manifests/v1?ns=a.example&ns=b.example".to_owned(),
+            "`ns` must be given only once",
+        ),
         ("/v2/Library/app/manifests/v1".to_owned(), "\"Library/app\" is not a repository name"),
         ("/v2/library/app/manifests/.v1".to_owned(), "\".v1\" is not a tag"),
         ("/v2/library/app/manifests/sha256:0".to_owned(), "\"sha256:0\" is not a digest"),
