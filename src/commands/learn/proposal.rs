@@ -48,7 +48,7 @@ fn head(text: &mut String, seen: &Repositories, current: Option<&Current>) {
     let _ = writeln!(
         text,
         "# Proposed by `countersign learn`. Read it before you use it: it says what was signed, and not what\n\
-         # should have been. PullSummary: {} repositories, {signed} pulls of signed images, {pulls} pulls of {images}\n\
+         # should have been. Seen: {} repositories, {signed} pulls of signed images, {pulls} pulls of {images}\n\
          # images that nobody signed.",
         seen.all.len(),
     );
