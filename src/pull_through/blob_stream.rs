@@ -71,8 +71,8 @@ impl BlobStream {
         Self(Way::Joined(Box::new(joined)))
     }
 
-    pub(super) fn straight(straight: Straight, breaks: Failures) -> Self {
-        Self(Way::Straight(Box::new(straight), breaks))
+    pub(super) fn straight(straight: Straight, failures: Failures) -> Self {
+        Self(Way::Straight(Box::new(straight), failures))
     }
 
     /// This, after its beginning was read into `ahead`, which takes `room` in memory.
@@ -126,11 +126,11 @@ impl BlobStream {
             Way::ByPiece(by_piece) => by_piece.poll_piece(context),
             // The download itself counts how it ends, once for all.
             Way::Joined(joined) => joined.poll_piece(context),
-            Way::Straight(straight, breaks) => {
+            Way::Straight(straight, failures) => {
                 let polled = ready!(straight.poll_piece(context));
                 if let Err(error) = &polled {
                     let source = straight.source();
-                    breaks.note(source.registry(), source.digest(), error);
+                    failures.note(source.registry(), source.digest(), error);
                 }
                 Poll::Ready(polled)
             }

@@ -109,7 +109,7 @@ impl PullThrough {
                         start,
                         upstream: upstream.clone(),
                         store: store.clone(),
-                        breaks: self.breaks.clone(),
+                        failures: self.failures.clone(),
                         stop: self.stop.clone(),
                     };
                     self.tasks.spawn(download.run(unkept));
@@ -128,7 +128,7 @@ impl PullThrough {
                     self.in_flight.confirm(digest, place);
                     Began::Over
                 }
-                Boarding::StoredStream => Began::Over,
+                Boarding::Published => Began::Over,
                 Boarding::Nothing => Began::Unfit,
             };
             match began {
@@ -141,6 +141,12 @@ impl PullThrough {
             Some(source) => Ok(self.stream(source)),
             None => self.straight(upstream, repository, digest, range).await,
         }
+    }
+
+    /// How many clients wait for the download of the blob `digest` of `registry`.
+    #[cfg(feature = "test-support")]
+    pub fn waiting(&self, registry: &Registry, digest: &Digest) -> usize {
+        self.in_flight.waiting(digest, registry)
     }
 
     /// Whether the blob is kept for that repository, without looking at its content; `false` also if the disk does not
@@ -199,7 +205,7 @@ impl PullThrough {
     }
 
     fn stream(&self, source: Source) -> BlobStream {
-        BlobStream::straight(Straight::new(source), self.breaks.clone())
+        BlobStream::straight(Straight::new(source), self.failures.clone())
     }
 }
 

@@ -35,7 +35,7 @@ impl PullThrough {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<BlobStream, NotWhole> {
-        if self.breaks.has(registry, digest) {
+        if self.failures.has(registry, digest) {
             self.whole_blob(registry, repository, digest).await?;
         }
         Ok(self.blob(registry, repository, digest, range).await?)

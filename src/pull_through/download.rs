@@ -30,7 +30,7 @@ pub(super) struct Download {
     pub(super) start: Start,
     pub(super) upstream: Upstream,
     pub(super) store: Store,
-    pub(super) breaks: Failures,
+    pub(super) failures: Failures,
     /// Ends it.
     pub(super) stop: CancellationToken,
 }
@@ -68,7 +68,7 @@ impl Download {
             Err(end) => {
                 if let End::Failed(error) = &end {
                     let (registry, _) = self.start.place();
-                    self.breaks.note(registry, self.start.digest(), error);
+                    self.failures.note(registry, self.start.digest(), error);
                 }
                 self.end(None, end);
             }

@@ -15,7 +15,7 @@ use crate::oci::{Digest, Registry};
 const MAX_BLOBS: u64 = 10_000;
 const LATELY: Duration = Duration::from_secs(10 * 60);
 
-/// The clones are one.
+/// All clones share it.
 #[derive(Clone)]
 pub(super) struct Failures {
     metrics: Metrics,

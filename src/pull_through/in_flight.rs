@@ -41,7 +41,7 @@ pub(super) enum Boarding {
     /// None was under way: this client's is to be started now.
     Started(Start, watch::Receiver<Progress>),
     /// None is under way any more: the content was published meanwhile.
-    StoredStream,
+    Published,
     /// None is under way, and none is wanted.
     Nothing,
 }
@@ -75,7 +75,7 @@ impl InFlight {
             };
         }
         if is_kept() {
-            return Boarding::StoredStream;
+            return Boarding::Published;
         }
         if !wanted {
             return Boarding::Nothing;
@@ -105,6 +105,14 @@ impl InFlight {
             return None;
         }
         flight.progress.borrow().length()
+    }
+
+    /// How many clients wait for the download of `digest`.
+    #[cfg(feature = "test-support")]
+    pub(super) fn waiting(&self, digest: &Digest, registry: &Registry) -> usize {
+        let flights = self.flights();
+        let flight = flights.get(&(registry.clone(), *digest));
+        flight.map_or(0, |flight| flight.progress.receiver_count())
     }
 
     fn flights(&self) -> MutexGuard<'_, Flights> {

@@ -164,7 +164,7 @@ impl PullThrough {
             // Gives back the turn of the request for the whole blob, so that the next one does not wait for it.
             drop(read);
             let stream = open(range).await?;
-            // The whole blob may not be verified, and then the upstream may answer the range with other bytes. A client
+            // If the whole blob was not verified, the upstream may answer the range with other bytes. But a client
             // cannot read a manifest without its first byte.
             let starts_later = matches!(stream.part(), Part::Range(part) if part.first > 0);
             if is_verified || starts_later {

@@ -36,7 +36,7 @@ impl PullThrough {
         if let Some(kept) = self.manifests.get(&Sought(registry, repository, digest)).await {
             return Ok(kept);
         }
-        // On the heap, so that whoever finds a kept one does not carry the room for this around.
+        // Boxed, so that a request for a kept manifest does not need memory for this future.
         Box::pin(self.fetch_manifest(registry, repository, digest)).await
     }
 
@@ -121,7 +121,7 @@ impl PullThrough {
     }
 
     /// Whether `digest` is known to be a manifest of that repository.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn is_manifest(
         &self,
         registry: &Registry,

@@ -52,7 +52,7 @@ pub struct PullThrough {
     /// None: nothing is kept on disk.
     store: Option<Store>,
     in_flight: InFlight,
-    breaks: Failures,
+    failures: Failures,
     natures: Natures,
     /// What goes on though no client waits for it.
     tasks: TaskTracker,
@@ -76,7 +76,7 @@ impl PullThrough {
             manifests,
             store: None,
             in_flight: InFlight::default(),
-            breaks: Failures::new(Metrics::default()),
+            failures: Failures::new(Metrics::default()),
             natures: Natures::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -86,7 +86,7 @@ impl PullThrough {
 
     /// The same, which keeps in `store` what it fetches.
     pub fn keeping(self, store: Store, metrics: Metrics) -> Self {
-        Self { store: Some(store), breaks: Failures::new(metrics), ..self }
+        Self { store: Some(store), failures: Failures::new(metrics), ..self }
     }
 
     /// The same content and the same downloads, and other upstreams. What is under way goes on with those

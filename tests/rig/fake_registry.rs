@@ -35,6 +35,8 @@ pub const REGISTRY: &str = "registry.example.com";
 pub enum Fault {
     /// This response instead.
     Respond(Response<Full<Bytes>>),
+    /// The same, once the gate is opened.
+    RespondGated(Response<Full<Bytes>>, Arc<Semaphore>),
     /// No response, ever.
     Silence,
     /// The connection is closed without an answer.
@@ -207,6 +209,10 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Rep
     match fault {
         None => Ok(good().map(boxed)),
         Some(Fault::Respond(response)) => Ok(response.map(boxed)),
+        Some(Fault::RespondGated(response, gate)) => {
+            gate.acquire_owned().await.unwrap().forget();
+            Ok(response.map(boxed))
+        }
         Some(Fault::Silence) => std::future::pending().await,
         Some(Fault::Drop) => Err(broken()),
         Some(Fault::Truncate(length)) => {
