@@ -119,8 +119,8 @@ impl TrustCache {
                 }
                 Err(_) => wait = ASK,
             }
-            let (is_silent, is_over) = (self.is_silent(anchor, gun), Instant::now() >= end);
-            if is_silent && (has_earlier || is_over) {
+            let is_silent = self.is_silent(anchor, gun);
+            if is_silent && has_earlier {
                 match Box::pin(self.earlier_answer(anchor, gun)).await {
                     // The refresh continues, and its result is cached.
                     Some(answer) => {
@@ -130,7 +130,7 @@ impl TrustCache {
                     None => has_earlier = false,
                 }
             }
-            if !is_over {
+            if Instant::now() < end {
                 continue;
             }
             // Time in the gate's own queue does not justify the use of older trust data.
@@ -174,7 +174,7 @@ impl TrustCache {
         })
     }
 
-    /// Every GUN with valid trust data, and when that expires.
+    /// Every GUN with verified trust data, and when that expires (possibly in the past).
     pub fn expiries(&self) -> impl Iterator<Item = (Arc<str>, Gun, Timestamp)> {
         self.entries.iter().filter_map(|(key, entry)| {
             let repository = entry.trust.repository()?;
