@@ -145,23 +145,23 @@ impl App {
         let load = Load::registered(&limits, &mut app.metrics);
         let proxy = Proxy::new(app.generations.clone(), load.clone(), metrics, audit.clone());
         let proxy = Arc::new(proxy);
-        let listener = |listener| {
+        let service = |kind| {
             let proxy = proxy.clone();
             move |client, request| {
                 let proxy = proxy.clone();
-                async move { proxy.handle(listener, client, request).await }
+                async move { proxy.handle(kind, client, request).await }
             }
         };
         if let Some(mirror) = mirror {
             let limits = Limits { versions: Versions::OnlyHttp1, ..limits.clone() };
             let scheme = if mirror_tls.is_some() { Scheme::Https } else { Scheme::Http };
-            let answer = listener(ListenerKind::Mirror(scheme));
+            let answer = service(ListenerKind::Mirror(scheme));
             let load = load.clone();
             let server = Server::new(mirror, mirror_tls, limits, load, shutdown.clone(), answer);
             let certificate = Some(Task::MirrorCertificate);
             server.start(&supervisor, &tasks, Task::MirrorListener, certificate);
         }
-        let answer = listener(ListenerKind::Clients);
+        let answer = service(ListenerKind::Clients);
         let server = Server::new(public, tls, limits, load, shutdown, answer);
         server.start(&supervisor, &tasks, Task::ClientListener, Some(Task::ClientCertificate));
         if let Some(listener) = admin {

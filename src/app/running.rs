@@ -96,13 +96,13 @@ impl Running {
     }
 
     /// Where clients connect to.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn public(&self) -> SocketAddr {
         self.public
     }
 
     /// Where clients connect to that use the gate as a mirror.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn mirror(&self) -> Option<SocketAddr> {
         self.mirror
     }

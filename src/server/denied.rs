@@ -64,7 +64,9 @@ impl Exchange<'_> {
             Reference::Digest(_) => About::Image(mirror::Form::Digest),
         };
         match (self.listener, about) {
-            (ListenerKind::Mirror(_), About::Image(form)) => self.stuck(form, &denial.to_string()),
+            (ListenerKind::Mirror(_), About::Image(form)) => {
+                self.mirrored(form, &denial.to_string())
+            }
             (ListenerKind::Clients, About::Image(_)) => {
                 respond::denied(denial, self.id, self.denial_status)
             }
@@ -130,7 +132,7 @@ impl Exchange<'_> {
             return again;
         }
         match About::of(reference) {
-            About::Image(form) => self.stuck(form, sentence),
+            About::Image(form) => self.mirrored(form, sentence),
             About::Artifacts => otherwise(),
         }
     }
@@ -161,9 +163,9 @@ impl Exchange<'_> {
         }
     }
 
-    fn stuck(&self, form: mirror::Form, sentence: &str) -> Response<Body> {
-        let stuck = MirrorDenial::new(sentence, self.id);
-        let answer = stuck.manifest(match (self.head, form) {
+    fn mirrored(&self, form: mirror::Form, sentence: &str) -> Response<Body> {
+        let denial = MirrorDenial::new(sentence, self.id);
+        let answer = denial.manifest(match (self.head, form) {
             (true, mirror::Form::Digest) if !self.headers.contains_key(ACCEPT) => {
                 mirror::Form::IfThere
             }
@@ -171,7 +173,7 @@ impl Exchange<'_> {
             (false, form) => form,
         });
         if let (mirror::Form::Tag, AnswerContent::Manifest(manifest)) = (form, &answer.content) {
-            self.proxy.denials.remember(&stuck, manifest);
+            self.proxy.denials.remember(&denial, manifest);
         }
         respond::mirrored(answer)
     }

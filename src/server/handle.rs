@@ -199,8 +199,8 @@ fn kind(route: &Result<Route, Malformed>) -> RequestKind {
     }
 }
 
-/// The message when too many bytes of lists wait.
-const TOO_MANY_LISTS: &str = "too many lists are being sent to clients; retry later";
+/// The message for a list that finds no room.
+const TOO_MANY_LISTS: &str = "too many lists are waiting or being sent to clients; retry later";
 /// The message for a request that this gate sent itself.
 const LOOP: &str = "this gate sent the request itself (its name is in Via): an upstream's `url`, or an address that \
                     the upstream redirects to, leads back to the gate";

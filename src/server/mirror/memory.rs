@@ -1,6 +1,6 @@
 //! Recent denials, by the digests in their manifests: a client that received a denial's manifest for a tag requests it
-//! again by digest, and some request its config. A denial that is no longer remembered is denied like any other
-//! digest.
+//! again by digest, and some request its config. A digest that is no longer remembered is treated like any
+//! other.
 
 use std::time::Duration;
 

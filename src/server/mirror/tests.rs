@@ -10,7 +10,7 @@ use crate::oci::{Digest, MediaType};
 
 const SENTENCE: &str = "remote trust data does not exist for docker.io/library/x:1: not signed";
 
-fn sticky(sentence: &str) -> (MirrorDenial, String) {
+fn denial(sentence: &str) -> (MirrorDenial, String) {
     let id = Audit::new(Clock::System, None).name();
     (MirrorDenial::new(sentence, id), format!(" (request {id})"))
 }
@@ -29,8 +29,8 @@ fn manifest(answer: Answer) -> (DenialManifest, Value) {
 
 #[test]
 fn head_gets_304_with_the_message_as_reason_phrase() {
-    let (sticky, request) = sticky(SENTENCE);
-    let answer = sticky.manifest(Form::Head);
+    let (denial, request) = denial(SENTENCE);
+    let answer = denial.manifest(Form::Head);
     assert_eq!(answer.status, StatusCode::NOT_MODIFIED);
     assert_eq!(answer.reason.unwrap().as_bytes(), format!("{SENTENCE}{request}").as_bytes());
     assert!(matches!(answer.content, AnswerContent::None));
@@ -38,21 +38,21 @@ fn head_gets_304_with_the_message_as_reason_phrase() {
 
 #[test]
 fn a_tag_gets_an_image_whose_config_type_is_the_message() {
-    let (sticky, request) = sticky(SENTENCE);
-    let (denial, value) = manifest(sticky.manifest(Form::Tag));
-    assert_eq!(denial.media_type(), MediaType::OciImage);
+    let (denial, request) = denial(SENTENCE);
+    let (sent, value) = manifest(denial.manifest(Form::Tag));
+    assert_eq!(sent.media_type(), MediaType::OciImage);
     assert_eq!(value["config"]["mediaType"], format!("{SENTENCE}{request}"));
 }
 
 #[test]
 fn a_digest_and_a_blob_get_no_such_process() {
-    let (sticky, request) = sticky(SENTENCE);
+    let (denial, request) = denial(SENTENCE);
     let message = format!("{SENTENCE}{request}: no such process");
-    let (denial, value) = manifest(sticky.manifest(Form::Digest));
-    assert_eq!(denial.media_type(), MediaType::DockerImage);
+    let (sent, value) = manifest(denial.manifest(Form::Digest));
+    assert_eq!(sent.media_type(), MediaType::DockerImage);
     assert_eq!(value["config"]["mediaType"], message);
 
-    for answer in [sticky.failed(ErrorCode::Unavailable), sticky.manifest(Form::IfThere)] {
+    for answer in [denial.failed(ErrorCode::Unavailable), denial.manifest(Form::IfThere)] {
         assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED);
         assert_eq!(answer.reason.unwrap().as_bytes(), message.as_bytes());
     }
@@ -70,8 +70,8 @@ fn two_denials_of_one_image_have_nothing_in_common() {
 #[test]
 fn a_message_is_one_short_line_of_printable_ascii() {
     let long = format!("a\r\nContent-Length: 0\u{7f}\u{2028}é{}", "x".repeat(100_000));
-    let (sticky, request) = sticky(&long);
-    let reason = sticky.manifest(Form::Head).reason.unwrap();
+    let (denial, request) = denial(&long);
+    let reason = denial.manifest(Form::Head).reason.unwrap();
     let message = std::str::from_utf8(reason.as_bytes()).unwrap();
     assert!(message.starts_with("a??Content-Length: 0???xxx"), "{message}");
     assert!(message.ends_with(&format!("x...{request}")), "{message}");
@@ -84,10 +84,10 @@ fn denials_are_found_by_digest_and_limited_in_number() {
     let memory = Memory::new();
     let audit = Audit::new(Clock::System, None);
     let deny = || {
-        let sticky = MirrorDenial::new(SENTENCE, audit.name());
-        let (denial, _) = manifest(sticky.manifest(Form::Tag));
-        memory.remember(&sticky, &denial);
-        denial
+        let denial = MirrorDenial::new(SENTENCE, audit.name());
+        let (sent, _) = manifest(denial.manifest(Form::Tag));
+        memory.remember(&denial, &sent);
+        sent
     };
     let is_found = |denial: &DenialManifest| {
         let found = memory.find(&denial.digest());

@@ -318,7 +318,7 @@ pub(super) fn invalid_range(invalid: &InvalidRange) -> Response<Body> {
 
 /// The response to a method that does not read. Closes the connection, so that the body need not be read.
 pub(super) fn unsupported(version: Version) -> Response<Body> {
-    let message = "this registry is read-only and serves signed images";
+    let message = "this registry is read-only and serves only signed images";
     let body = ErrorBody::new(ErrorCode::Unsupported, message);
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &body);
     let headers = response.headers_mut();

@@ -1,6 +1,6 @@
 //! What to do if a key of the anchor leaves out a signature that verifies.
 
-use crate::trust::{Anchor, Restriction};
+use crate::trust::{Anchor, Restriction, findings};
 
 use super::Case;
 
@@ -19,9 +19,16 @@ impl Case<'_> {
                 }
             ),
             Restriction::MaxAge => format!(
-                "publisher: sign the image again, with a time that a log or a timestamp authority proves; with a \
-                 cosign key or a long-lived certificate also with `-a timestamp=$(date +%s)` ({}); operator of the gate: if older signatures may count, raise `max_age` of the anchor {name}",
-                self.command(anchor)
+                "publisher: sign the image again ({}), with a time that a log or a timestamp authority proves{}; \
+                 operator of the gate: if older signatures may count, raise `max_age` of the anchor {name}",
+                self.command(anchor),
+                match anchor {
+                    Some(Anchor::Content(findings::Anchor::Notation(..))) => "",
+                    Some(Anchor::Content(findings::Anchor::Cosign(_)) | Anchor::NotaryV1(_))
+                    | None => {
+                        "; with a cosign key or a long-lived certificate, add `-a timestamp=$(date +%s)`"
+                    }
+                }
             ),
             Restriction::NotAfter => format!(
                 "publisher: sign the image with the key or identity that replaces the one of the anchor {name}; \

@@ -29,12 +29,17 @@ const REASONS: [Reason; 16] = [
     Reason::WrongRepository,
 ];
 
-#[test]
-fn every_denial_says_in_one_sentence_who_is_to_do_what() {
+/// No anchors, and nothing known.
+fn trust() -> Trust {
     let places = Places::new(PullThrough::new([], 0), Clock::System);
     let metrics = Metrics::registered(&mut prometheus_client::registry::Registry::default());
     let cache = TrustCache::new(Clock::System, metrics.clone());
-    let trust = Trust::new([], cache, Verdicts::new(places, Clock::System, metrics));
+    Trust::new([], cache, Verdicts::new(places, Clock::System, metrics))
+}
+
+#[test]
+fn every_denial_says_in_one_sentence_who_is_to_do_what() {
+    let trust = trust();
     let image: ImageRef = "r.example/a:1".parse().unwrap();
     let case = Case { image: &image, trust: &trust, rule: None };
     let (rule, anchor, scheme) = (None, None, None);
@@ -70,10 +75,7 @@ fn every_denial_says_in_one_sentence_who_is_to_do_what() {
 
 #[test]
 fn advice_on_a_restriction_names_the_key_and_both_ways_out() {
-    let places = Places::new(PullThrough::new([], 0), Clock::System);
-    let metrics = Metrics::registered(&mut prometheus_client::registry::Registry::default());
-    let cache = TrustCache::new(Clock::System, metrics.clone());
-    let trust = Trust::new([], cache, Verdicts::new(places, Clock::System, metrics));
+    let trust = trust();
     let image: ImageRef = "r.example/a:1".parse().unwrap();
     let case = Case { image: &image, trust: &trust, rule: None };
     for (reason, restriction, key, fix) in [
