@@ -104,19 +104,19 @@ pub enum Clock {
     #[default]
     System,
     /// A clock that only [`Clock::advance`] moves, in nanoseconds since 1970.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
     /// A clock that shows `now` until [`Clock::advance`] moves it.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn manual(now: Timestamp) -> Self {
         Self::Manual(Arc::new(AtomicI64::new(nanos_since_1970(now))))
     }
 
     /// Moves a manual clock forward. Does nothing for the machine's clock.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn advance(&self, by: Duration) {
         if let Self::Manual(nanos) = self {
             nanos.fetch_add(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX), Ordering::SeqCst);
@@ -133,7 +133,7 @@ impl Clock {
                 let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
                 Timestamp { seconds, nanos: since.subsec_nanos() }
             }
-            #[cfg(any(test, feature = "test-support"))]
+            #[cfg(feature = "test-support")]
             Self::Manual(nanos) => {
                 let nanos = nanos.load(Ordering::SeqCst);
                 Timestamp {
@@ -145,7 +145,7 @@ impl Clock {
     }
 }
 
-#[cfg(any(test, feature = "test-support"))]
+#[cfg(feature = "test-support")]
 fn nanos_since_1970(at: Timestamp) -> i64 {
     at.seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(at.nanos))
 }

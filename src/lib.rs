@@ -38,11 +38,11 @@
 //! proof is a constructor that only its own module can call:
 //!
 //! ```text
-//! metadata ─ signed ─► Verified<Role> ─ chain ─► SignedRepository ─► Endorsement ──────────────────────────────┐
-//! signatures ─ cosign, notation ─► VerifiedSignature ─ findings ─► Verdict ─► Endorsement ──┴ policy ─► Permit ─┤
-//!                                                                                  gate ─► Admitted ─ server ─► Body
-//! upstream's bytes ─ hash ─► Fetched ───────────────────────────────────────────────────────────────────────────┤
-//! manifests that it lists outside `manifests` ─ Gate ─► Outside ────────────────────────────────────────────┘
+//! metadata ─ signed ─► Verified<Role> ─ chain ─► SignedRepository ─► Endorsement ───────────┐
+//! signatures ─ cosign, notation ─► VerifiedSignature ─ findings ─► Verdict ─► Endorsement ──┴ policy ─► Permit ─┐
+//! upstream's bytes ─ hash ─► Fetched ───────────────────────────────────────────────────────────────────────────┼ gate
+//! manifests that it lists outside `manifests` ─ Gate ─► Outside ────────────────────────────────────────────────┘
+//! gate ─► Admitted ─ server ─► Body
 //! ```
 //!
 //! The signatures of a repository are trust facts: they expire, and the trust cache and its memory on disk keep them.
@@ -88,8 +88,8 @@
 //! - [`audit`]: records each decision: in the log, in memory, and in the audit file.
 //! - [`server`]: the public listener: routes, responses, connections.
 //! - [`config`]: combines and cross-checks the sections of the configuration.
-//! - [`commands`]: what both the command line and the admin listener do: explain a decision, forget a tag, exempt a
-//!   digest, replay recorded pulls, propose rules.
+//! - [`commands`]: the operations behind the command line: explain a decision (also for the admin listener), forget a
+//!   tag, exempt a digest, replay recorded pulls, propose rules.
 //! - [`admin`]: the private listener: liveness, readiness, metrics, `why`.
 //! - [`app`]: creates and connects the parts.
 //! - [`demo`]: a registry and a Notary server in this process, with signatures of every scheme, and the gate in
@@ -102,9 +102,10 @@
 //! The program uses `cli` alone. The feature `test-support` makes the other modules public for the tests, and adds what
 //! only tests call; without it the compiler reports code that the program does not use.
 
-// What is public or reexported serves the tests, too.
+// Without the feature, `pub` items and reexports that only tests use would be reported.
 #![cfg_attr(not(feature = "test-support"), allow(unused_imports, unreachable_pub))]
 
+// Written out, because rustfmt does not follow modules that a macro declares.
 #[cfg(feature = "test-support")]
 pub mod clock;
 #[cfg(not(feature = "test-support"))]

@@ -202,7 +202,7 @@ impl Supervisor {
     }
 
     /// Makes `task` panic, at once or, if it is a thread, within a second. For tests.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn kill(&self, task: Task) {
         let fault = &self.shared.faults[task as usize];
         fault.due.store(true, Ordering::Release);
@@ -210,7 +210,7 @@ impl Supervisor {
     }
 
     /// Makes the thread of `task` hang within a second, as on a disk that does not respond, or continue. For tests.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn hang(&self, task: Task, hangs: bool) {
         self.shared.faults[task as usize].hangs.store(hangs, Ordering::Release);
     }

@@ -91,7 +91,7 @@ impl Htpasswd {
         self.users.len()
     }
 
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
     }

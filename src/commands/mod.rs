@@ -1,5 +1,5 @@
-//! Operations that the command line and the admin listener share. They know the gate and the configuration, and nothing of
-//! arguments or of HTTP.
+//! The operations behind the command line; the admin listener and the demo use `why`, too. They know the gate and the
+//! configuration, and nothing of arguments or of HTTP.
 
 pub mod why;
 pub mod forget;

@@ -40,7 +40,7 @@ impl MemoryNotary {
     }
 
     /// Removes all that there is of `gun`.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn remove(&self, gun: &Gun) {
         self.repositories.write().unwrap_or_else(PoisonError::into_inner).remove(gun);
     }

@@ -54,7 +54,7 @@ impl Report {
         findings.iter().filter_map(|finding| finding.leads_to.clone()).collect()
     }
 
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }

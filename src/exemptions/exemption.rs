@@ -21,7 +21,7 @@ pub const MAX_BY: usize = 100;
 /// A person's recorded decision that one digest of one repository may be served until a given time.
 ///
 /// The field is private and the constructor is visible only to `exemptions`, so every value was read from the file
-/// that only the gate's user can write. Cheap to clone:
+/// that only the gate's user can write. Cheap to clone. Other modules cannot create one:
 ///
 /// ```compile_fail,E0624
 /// use countersign::exemptions::{Exemption, Said};

@@ -62,14 +62,14 @@ struct Shared {
     clock: Clock,
     metrics: Metrics,
     telling: Telling,
-    known: Mutex<ReadFile>,
+    known: Mutex<LastReading>,
     /// Held while a thread reads the file.
     reading: Mutex<()>,
 }
 
 /// The last reading of the file.
 #[derive(Default)]
-struct ReadFile {
+struct LastReading {
     read_at: Option<Timestamp>,
     /// The version of the file that `all` was read from; `None` if it could not be read.
     stamp: Option<Stamp>,
@@ -109,14 +109,14 @@ impl Exemptions {
 }
 
 impl Shared {
-    fn known(&self) -> MutexGuard<'_, ReadFile> {
+    fn known(&self) -> MutexGuard<'_, LastReading> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the file if the last reading is older than `every`. While one thread reads, perhaps from a disk that hangs,
     /// the others use the last reading; they wait only for the very first one.
     fn refresh(&self, now: Timestamp, every: Duration) {
-        let is_due = |known: &ReadFile| {
+        let is_due = |known: &LastReading| {
             known.read_at.is_none_or(|read_at| now < read_at || now.since(read_at) >= every)
         };
         let (due, first) = {
@@ -162,7 +162,7 @@ impl Shared {
 
     fn take(
         &self,
-        known: &mut ReadFile,
+        known: &mut LastReading,
         read: Result<(Stamp, Vec<Exemption>), ExemptionsError>,
         now: Timestamp,
     ) {

@@ -1,5 +1,5 @@
-//! One decision, however many manifests it takes: what it has asked so far, and how many artifacts rest
-//! on what is looked at.
+//! One decision, however many manifests it takes: the requests that it may still make, and how many artifacts depend on
+//! the manifest that it examines.
 
 use std::sync::{Arc, OnceLock};
 

@@ -195,7 +195,7 @@ impl Gate {
         let door = &self.shared.door;
         let key = door.known.key(image);
         match door.known.look(key) {
-            Look::KnownNames => Ok((Pass::Free, false)),
+            Look::Known => Ok((Pass::Free, false)),
             Look::Fading => Ok((Pass::Free, true)),
             Look::Unknown => {
                 // On the heap, so that requests for known images do not carry the room for this.

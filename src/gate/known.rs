@@ -18,7 +18,7 @@ pub(super) type Key = u64;
 /// What is known of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
-    KnownNames,
+    Known,
     /// Known, and soon forgotten unless it is admitted again.
     Fading,
     Unknown,
@@ -60,7 +60,7 @@ impl KnownNames {
     pub(super) fn look(&self, key: Key) -> Look {
         let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
         if generations.new.contains(&key) {
-            Look::KnownNames
+            Look::Known
         } else if generations.old.contains(&key) {
             Look::Fading
         } else {
@@ -100,7 +100,7 @@ mod tests {
         let key = known.key(&image);
         assert_eq!(known.look(key), Look::Unknown);
         known.insert([key].into_iter());
-        assert_eq!(known.look(key), Look::KnownNames);
+        assert_eq!(known.look(key), Look::Known);
         let max = MAX_NAMES as u64;
         let others = |from: u64| (from..from + max).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         known.insert(others(1));

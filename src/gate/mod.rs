@@ -24,6 +24,7 @@ mod deny;
 mod door;
 mod evidence;
 mod exempted;
+mod index_graph;
 mod judged;
 mod kinds;
 mod known;
@@ -35,7 +36,6 @@ mod referrers;
 mod relay;
 mod resolutions;
 mod tagged;
-mod index_graph;
 
 use std::fmt;
 use std::future::poll_fn;

@@ -197,7 +197,7 @@ impl Manifest {
     }
 
     /// The manifest that this one is about (a signature, an attestation, an SBOM of it).
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn subject(&self) -> Option<&Descriptor> {
         self.subject.as_ref()
     }

@@ -25,7 +25,7 @@ pub(super) struct Pointers {
     pub(super) flaw: Option<String>,
 }
 
-/// Where a descriptor is.
+/// The role of a descriptor in its manifest.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DescriptorRole {
     /// An entry of `manifests`: a child, which is admitted through its index.
@@ -51,13 +51,13 @@ impl Pointers {
         found
     }
 
-    fn look(&mut self, value: Value<'_>, place: DescriptorRole) {
+    fn look(&mut self, value: Value<'_>, role: DescriptorRole) {
         match value {
             Value::Array(items) => {
                 items.iter().for_each(|item| self.look(item, DescriptorRole::Other))
             }
             Value::Object(members) => {
-                self.descriptor(value, place);
+                self.descriptor(value, role);
                 members.iter().for_each(|(_, member)| self.look(member, DescriptorRole::Other));
             }
             Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Real | Value::String(_) => {}
@@ -65,7 +65,7 @@ impl Pointers {
     }
 
     /// Looks at an object that may be a descriptor.
-    fn descriptor(&mut self, object: Value<'_>, place: DescriptorRole) {
+    fn descriptor(&mut self, object: Value<'_>, role: DescriptorRole) {
         let Some(digest) = object.member("digest").and_then(Value::as_str) else { return };
         let media_type = object.member("mediaType").and_then(Value::as_str).unwrap_or_default();
         let content = match inline(object, digest) {
@@ -77,7 +77,7 @@ impl Pointers {
             self.inlined.extend(digests);
         }
         let inlined = content.as_deref().filter(|content| looks_like_manifest(content));
-        match place {
+        match role {
             DescriptorRole::Subject => {}
             DescriptorRole::Child => {
                 if let Some(content) = inlined {

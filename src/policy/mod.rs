@@ -324,12 +324,12 @@ impl Policy {
         })
     }
 
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

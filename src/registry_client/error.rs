@@ -84,7 +84,7 @@ pub enum Outage {
 /// What an upstream did that no registry does.
 #[derive(Clone, Debug, Error)]
 pub enum Violation {
-    #[error("the status {0} was not to be expected")]
+    #[error("unexpected status {0}")]
     Status(StatusCode),
     #[error("the answer is longer than {ceiling} bytes")]
     TooLong { ceiling: usize },

@@ -297,7 +297,7 @@ impl Upstream {
         let url = self.url(repository, path, query);
         let scope = format!("repository:{repository}:pull");
         let question = Question { endpoint, method, url, headers, scope: &scope };
-        // On the heap, so that what may ask stays small: every request for a manifest carries its room.
+        // Boxed to keep the callers' futures small: each request for a manifest contains one.
         Box::pin(exchange::ask(&self.server, question)).await
     }
 

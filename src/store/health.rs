@@ -1,4 +1,5 @@
-//! Tracks whether the disk works. Logs an error when that changes, not for each request.
+//! Tracks whether the disk works. Logs an error when it starts to fail and a message when it
+//! recovers; repeated failures are debug events.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

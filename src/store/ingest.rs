@@ -37,12 +37,12 @@ pub enum Unkept {
     #[error("cannot write to disk: {0}")]
     Disk(#[from] io::Error),
     #[error("{0}")]
-    ContentIndex(String),
+    Index(String),
 }
 
 impl From<IndexError> for Unkept {
     fn from(error: IndexError) -> Self {
-        Self::ContentIndex(error.to_string())
+        Self::Index(error.to_string())
     }
 }
 

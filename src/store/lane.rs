@@ -49,7 +49,7 @@ impl Lane {
     }
 
     /// Calls `before` before each piece of work. For tests, which block in it to simulate a disk that hangs.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub(super) fn before_each(&self, before: Before) {
         let _ = self.before.set(before);
     }

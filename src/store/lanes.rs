@@ -130,13 +130,13 @@ impl Store {
     }
 
     /// Calls `before` before each read. For tests, which block in it to simulate a disk that hangs.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn before_each_read(&self, before: impl Fn() + Send + Sync + 'static) {
         self.disk.lanes.read.before_each(Box::new(before));
     }
 
     /// Same as [`Self::before_each_read`], for writes that a client waits for.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn before_each_write(&self, before: impl Fn() + Send + Sync + 'static) {
         self.disk.lanes.write.before_each(Box::new(before));
     }

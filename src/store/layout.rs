@@ -31,6 +31,7 @@ pub(super) struct Layout {
 impl Layout {
     pub(super) fn new(folder: &Path) -> Self {
         Self {
+            // The names of the first release: existing stores have them.
             content: folder.join("content"),
             incoming: folder.join("incoming"),
             quarantine: folder.join("rotten"),

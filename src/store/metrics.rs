@@ -20,12 +20,11 @@ pub(super) enum Operation {
     /// Removing content.
     Remove,
     /// Reading or writing the index.
-    ContentIndex,
+    Index,
 }
 
 impl Operation {
-    const ALL: [Self; 5] =
-        [Self::Read, Self::Write, Self::Publish, Self::Remove, Self::ContentIndex];
+    const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Publish, Self::Remove, Self::Index];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -33,7 +32,8 @@ impl Operation {
             Self::Write => "write",
             Self::Publish => "publish",
             Self::Remove => "remove",
-            Self::ContentIndex => "facts",
+            // The label of the first release: dashboards use it.
+            Self::Index => "facts",
         }
     }
 }

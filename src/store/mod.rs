@@ -171,7 +171,7 @@ impl Store {
     }
 
     /// Whether stored content is known to be a manifest in the repository.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn is_manifest(
         &self,
         registry: &Registry,
@@ -183,7 +183,7 @@ impl Store {
     }
 
     /// Records that the manifest `parent` lists `child`. The record lasts as long as the parent is stored.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn link(
         &self,
         registry: &Registry,
@@ -239,19 +239,19 @@ impl Store {
     }
 
     /// Waits at most `most` until the files of downloads that ended before this call are removed.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn wait_for_removals(&self, most: Duration) {
         self.disk.removal.wait(most);
     }
 
     /// Runs once what [`Self::tend`] runs every few seconds.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn look_after(&self) {
         self.disk.maintain(|| true);
     }
 
     /// Scrubs everything that is due at `now`, as fast as the disk allows.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn scrub_due(&self, now: Timestamp) {
         let mut scrub = Scrub::new(self.disk.clone());
         while scrub.step(now) != Step::Idle {}
@@ -283,7 +283,7 @@ impl StoredContent {
     }
 
     /// Whether the repository of the request holds this content as a manifest.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn is_manifest(&self) -> bool {
         matches!(self.seen, HeldAs::Manifest { .. })
     }

@@ -10,24 +10,24 @@ use crate::oci::{Digest, Registry};
 const MAX_REMEMBERED: usize = 1024;
 
 #[derive(Default)]
-pub(super) struct Published(Mutex<Recent>);
+pub(super) struct Published(Mutex<Publications>);
 
 /// Newest last.
 #[derive(Default)]
-struct Recent {
+struct Publications {
     count: u64,
     all: VecDeque<(u64, Registry, Digest)>,
 }
 
 impl Published {
     pub(super) fn note(&self, registry: &Registry, digest: &Digest) {
-        let mut recent = self.locked();
-        if recent.all.len() == MAX_REMEMBERED {
-            recent.all.pop_front();
+        let mut publications = self.locked();
+        if publications.all.len() == MAX_REMEMBERED {
+            publications.all.pop_front();
         }
-        recent.count += 1;
-        let count = recent.count;
-        recent.all.push_back((count, registry.clone(), *digest));
+        publications.count += 1;
+        let count = publications.count;
+        publications.all.push_back((count, registry.clone(), *digest));
     }
 
     /// The number of publications so far.
@@ -37,12 +37,12 @@ impl Published {
 
     /// Whether `digest` was published for `registry` after [`Self::count`] returned `count`.
     pub(super) fn has_since(&self, count: u64, registry: &Registry, digest: &Digest) -> bool {
-        let recent = self.locked();
-        let since = recent.all.iter().rev().take_while(|(number, ..)| *number > count);
+        let publications = self.locked();
+        let since = publications.all.iter().rev().take_while(|(number, ..)| *number > count);
         since.into_iter().any(|(_, by, what)| what == digest && by == registry)
     }
 
-    fn locked(&self) -> MutexGuard<'_, Recent> {
+    fn locked(&self) -> MutexGuard<'_, Publications> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -40,7 +40,7 @@ impl WatchedFiles {
         Self(BTreeSet::from([file.to_owned()]))
     }
 
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(PathBuf::as_path)
     }

@@ -48,7 +48,8 @@ pub struct Endorsed {
     pub signers: Vec<String>,
     /// The ids that identify the same signer under other anchors.
     pub signer_ids: SignerIds,
-    /// The signing time, if the scheme proves one. Without it, versions protect from rollback.
+    /// The signing time that the signer states, or that a short-lived certificate bounds. `None` if there is neither: for
+    /// Notary v1, versions protect from rollback.
     pub signed: Option<Timestamp>,
     /// The earliest expiry of the signatures, certificates and metadata that this is based on.
     pub expires: Timestamp,

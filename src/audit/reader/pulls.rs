@@ -37,7 +37,7 @@ impl Image {
 #[derive(Clone, Debug)]
 pub struct PullSummary {
     pub pulls: u64,
-    /// How many of those had that result.
+    /// How many of those were served.
     pub served: u64,
     pub verdict: Verdict,
     pub reason: Option<String>,
@@ -102,7 +102,7 @@ impl Pulls {
         self.images.len()
     }
 
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn is_empty(&self) -> bool {
         self.images.is_empty()
     }

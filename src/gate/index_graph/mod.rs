@@ -18,7 +18,7 @@ use crate::pull_through::{Fetched, PullThrough};
 use walks::Walks;
 
 /// How many manifests the hints cover.
-const MAX_FACTS: u64 = 200_000;
+const MAX_HINTS: u64 = 200_000;
 /// How many parents of one manifest, and tags of one digest without an endorsement, are remembered.
 const MAX_PARENTS: usize = 16;
 /// How long a manifest is assumed to be in the store. After that it is stored again: the store may have evicted it.
@@ -51,18 +51,18 @@ pub(in crate::gate) struct IndexGraph {
 
 impl IndexGraph {
     pub(in crate::gate) fn new(pull_through: PullThrough) -> Self {
-        Self::with_room(pull_through, MAX_FACTS)
+        Self::with_room(pull_through, MAX_HINTS)
     }
 
-    fn with_room(pull_through: PullThrough, facts: u64) -> Self {
+    fn with_room(pull_through: PullThrough, capacity: u64) -> Self {
         let (remembered, walked): (Cache<Key, Timestamp>, Cache<Key, ()>) =
-            (Cache::new(facts), Cache::new(facts));
+            (Cache::new(capacity), Cache::new(capacity));
         let walks = Walks::new();
         let forgotten = (remembered.clone(), walked.clone(), walks.reopener());
         // If a child is evicted, its index must be examined again. Otherwise the child would be absent for as long as
         // the index is remembered.
         let parents = Cache::builder()
-            .max_capacity(facts)
+            .max_capacity(capacity)
             .eviction_policy(EvictionPolicy::lru())
             .async_eviction_listener(move |child: Arc<Key>, parents: Arc<[Digest]>, cause| {
                 let (remembered, walked, walks) = forgotten.clone();
@@ -76,7 +76,7 @@ impl IndexGraph {
                 })
             })
             .build();
-        Self { pull_through, parents, remembered, walked, passed: Cache::new(facts), walks }
+        Self { pull_through, parents, remembered, walked, passed: Cache::new(capacity), walks }
     }
 
     /// The indexes of the repository that are known to list `digest`.
@@ -163,12 +163,12 @@ fn key(image: &ImageRef, digest: &Digest) -> Key {
 
 /// Adds a fact. Returns the oldest one if it was dropped to make room.
 async fn add<T: Clone + PartialEq + Send + Sync + 'static>(
-    facts: &Cache<Key, Arc<[T]>>,
+    hints: &Cache<Key, Arc<[T]>>,
     key: Key,
     fact: T,
 ) -> Option<T> {
     let mut crowded_out = None;
-    facts
+    hints
         .entry(key)
         .and_compute_with(async |known| {
             let known = known.map(moka::Entry::into_value).unwrap_or_default();

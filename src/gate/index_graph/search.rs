@@ -10,7 +10,7 @@ use crate::registry_client::UpstreamError;
 use crate::trust::discovery::{MAX_BYTES, MAX_REQUESTS};
 use crate::trust::{SignedNames, Unendorsed};
 
-use super::walks::{Budget, MAX_SEARCH_REQUESTS, SignedSet};
+use super::walks::{MAX_SEARCH_REQUESTS, SearchBudget, SignedSet};
 use crate::gate::Shared;
 use crate::gate::admitted::Admitted;
 use crate::gate::by_digest::is_open;
@@ -90,8 +90,8 @@ impl Shared {
         if walks.is_complete(image, signed).await {
             return search.doubt.or(search.unlisted).map_or(Ok(None), Err);
         }
-        let budget = walks.budget(image, self.clock.now()).await;
-        let mut alone = budget.lock().await;
+        let search_budget = walks.search_budget(image, self.clock.now()).await;
+        let mut alone = search_budget.lock().await;
         if self.walk(image, names, &mut search, &mut alone).await {
             walks.completed(image, signed).await;
         }
@@ -242,7 +242,7 @@ impl Shared {
         image: &ImageRef,
         names: &Names<'_>,
         search: &mut Search<'_>,
-        budget: &mut Budget,
+        search_budget: &mut SearchBudget,
     ) -> bool {
         let mut complete = true;
         let mut open: Vec<Way> = Vec::new();
@@ -262,7 +262,7 @@ impl Shared {
             }
             let (registry, repository) = (&image.registry, &image.repository);
             if self.pull_through.kept_manifest(registry, repository, &digest).await.is_none()
-                && !budget.take(self.clock.now())
+                && !search_budget.take(self.clock.now())
             {
                 let because = format!(
                     "the searches for signed indexes in this repository have used \

@@ -23,13 +23,13 @@ type Place = (Registry, Repository);
 
 /// The searches in all repositories.
 pub(in crate::gate) struct Walks {
-    budgets: Cache<Place, Arc<Mutex<Budget>>>,
+    search_budgets: Cache<Place, Arc<Mutex<SearchBudget>>>,
     /// The sets of signed digests whose manifests were all looked at.
     complete: Cache<Place, SignedSet>,
 }
 
 /// Upstream requests that the searches in one repository used. Its lock is held during a search.
-pub(in crate::gate) struct Budget {
+pub(in crate::gate) struct SearchBudget {
     since: Timestamp,
     used: usize,
 }
@@ -56,18 +56,18 @@ impl SignedSet {
 impl Walks {
     pub(in crate::gate) fn new() -> Self {
         let complete = Cache::new(MAX_REPOSITORIES);
-        Self { budgets: Cache::new(MAX_REPOSITORIES), complete }
+        Self { search_budgets: Cache::new(MAX_REPOSITORIES), complete }
     }
 
     /// The budget of the image's repository. Only one search at a time holds it; the others find what it
     /// found.
-    pub(in crate::gate) async fn budget(
+    pub(in crate::gate) async fn search_budget(
         &self,
         image: &ImageRef,
         now: Timestamp,
-    ) -> Arc<Mutex<Budget>> {
-        let fresh = async { Arc::new(Mutex::new(Budget { since: now, used: 0 })) };
-        self.budgets.get_with(place(image), fresh).await
+    ) -> Arc<Mutex<SearchBudget>> {
+        let fresh = async { Arc::new(Mutex::new(SearchBudget { since: now, used: 0 })) };
+        self.search_budgets.get_with(place(image), fresh).await
     }
 
     /// Whether every manifest of `signed` was looked at.
@@ -95,7 +95,7 @@ impl Reopener {
     }
 }
 
-impl Budget {
+impl SearchBudget {
     /// Takes one request, if the budget has one left at `now`.
     pub(in crate::gate) fn take(&mut self, now: Timestamp) -> bool {
         // A clock that was put back begins a new period.
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_budget_that_is_used_up_is_there_again_an_hour_later() {
         let start = Timestamp::from_unix(0);
-        let mut budget = Budget { since: start, used: 0 };
+        let mut budget = SearchBudget { since: start, used: 0 };
         assert!((0..MAX_SEARCH_REQUESTS).all(|_| budget.take(start)));
         let before = Timestamp::from_unix(PERIOD.as_secs() as i64 - 1);
         assert!(!budget.take(before));

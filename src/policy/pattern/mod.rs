@@ -172,7 +172,7 @@ impl Pattern {
     }
 
     /// The registry that it names, if it names exactly one.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn registry(&self) -> Option<&str> {
         self.segments.first().map(String::as_str).filter(|registry| !registry.contains('*'))
     }

@@ -149,7 +149,7 @@ impl ContentIndex {
         }
         // Another thread may already have closed it and opened a new one.
         self.opened.compare_and_swap(failed, None);
-        self.health.failed(Operation::ContentIndex, error);
+        self.health.failed(Operation::Index, error);
     }
 }
 

@@ -128,8 +128,7 @@ impl ContentIndex {
             return false;
         }
         if self.opened.swap(None).is_some() {
-            self.health
-                .failed(Operation::ContentIndex, &"the store's folder was removed or replaced");
+            self.health.failed(Operation::Index, &"the store's folder was removed or replaced");
         }
         let now = self.clock.now();
         // Do not wait if the clock was set back.
@@ -140,7 +139,7 @@ impl ContentIndex {
         match self.open() {
             Ok(()) => true,
             Err(error) => {
-                self.health.failed(Operation::ContentIndex, &error);
+                self.health.failed(Operation::Index, &error);
                 false
             }
         }

@@ -122,9 +122,9 @@ impl Search {
     /// The signatures behind a tag, the likeliest first.
     pub(super) fn ordered(&self, at: &At, signatures: VecDeque<Sought>) -> VecDeque<Sought> {
         order::ordered(signatures, |sought| {
-            let standing = self.places.learned.standing(at, self.kind, &sought.origin);
+            let history = self.places.learned.history(at, self.kind, &sought.origin);
             let is_hinted = self.hint.as_ref().is_none_or(|hint| hint(&sought.layer.annotations));
-            (standing != SearchHistory::Good, !is_hinted, standing)
+            (history != SearchHistory::Good, !is_hinted, history)
         })
     }
 }

@@ -98,13 +98,13 @@ impl Learned {
     }
 
     /// What earlier searches found at `digest`.
-    pub(super) fn standing(&self, at: &At, kind: SignatureKind, digest: &Digest) -> SearchHistory {
+    pub(super) fn history(&self, at: &At, kind: SignatureKind, digest: &Digest) -> SearchHistory {
         self.examined.get(&(at.clone(), kind, *digest)).unwrap_or(SearchHistory::New)
     }
 
     /// Remembers that something was examined, whatever it was.
     pub(super) fn examined(&self, at: &At, kind: SignatureKind, digest: &Digest) {
-        if self.standing(at, kind, digest) != SearchHistory::Good {
+        if self.history(at, kind, digest) != SearchHistory::Good {
             let turn = self.turns.fetch_add(1, Ordering::Relaxed);
             self.examined.insert((at.clone(), kind, *digest), SearchHistory::Examined(turn));
         }

@@ -19,7 +19,7 @@ pub(super) fn shown(text: &str) -> String {
 
 /// All that a search gave.
 #[derive(Clone, Debug, Default)]
-#[cfg(any(test, feature = "test-support"))]
+#[cfg(feature = "test-support")]
 pub struct Located {
     /// Held against the digests that name them, and not yet believed.
     pub candidates: Vec<Candidate>,

@@ -40,7 +40,7 @@ mod shape;
 mod steps;
 
 pub use limit::{Limit, MAX_BYTES, MAX_CANDIDATES, MAX_PAGES, MAX_REQUESTS, MAX_STATEMENT};
-#[cfg(any(test, feature = "test-support"))]
+#[cfg(feature = "test-support")]
 pub use located::Located;
 pub use located::{Found, Looked, Unread, Why};
 pub use order::Hint;
@@ -97,7 +97,7 @@ impl Places {
     }
 
     /// Runs the same search to its end: every signature in every place.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub async fn locate(
         &self,
         kind: SignatureKind,

@@ -61,13 +61,13 @@ mod tests {
 
     #[test]
     fn what_was_examined_comes_after_what_was_not() {
-        let standings = [
+        let histories = [
             SearchHistory::Examined(2),
             SearchHistory::New,
             SearchHistory::Examined(1),
             SearchHistory::Good,
         ];
-        let ranked = ordered(standings, |standing| *standing);
+        let ranked = ordered(histories, |history| *history);
         let wanted = [
             SearchHistory::Good,
             SearchHistory::New,

@@ -1,5 +1,5 @@
-//! What one decision may ask of registries, and what it was told already. All anchors of a decision
-//! share it, so that none asks again what another has asked.
+//! The limit of requests and bytes that one decision may use, and the answers that it already has. All anchors of a
+//! decision share it, so that nothing is fetched twice.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,7 +29,8 @@ impl fmt::Display for At {
     }
 }
 
-/// One decision's questions and answers. Cheap to clone; the clones are the same decision.
+/// The requests and bytes that one decision may still use, and its answers so far. Cheap to clone; all clones share one
+/// state.
 #[derive(Clone, Debug, Default)]
 pub struct RequestBudget {
     pub(super) shared: Arc<Shared>,
@@ -50,7 +51,7 @@ pub(super) struct Shared {
 }
 
 impl RequestBudget {
-    /// A decision that has asked nothing yet.
+    /// The full budget of a new decision.
     pub fn new() -> Self {
         Self::default()
     }
@@ -67,7 +68,7 @@ impl RequestBudget {
     }
 
     /// How often registries were asked so far.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::Relaxed)
     }

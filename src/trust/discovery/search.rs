@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::learned::Layout;
 use super::limit::MAX_CANDIDATES;
-#[cfg(any(test, feature = "test-support"))]
+#[cfg(feature = "test-support")]
 use super::located::Located;
 use super::located::{Looked, Unread, Why};
 use super::order::Hint;
@@ -109,7 +109,7 @@ impl Search {
     }
 
     /// Everything that is left, to the end.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub async fn all(mut self) -> Located {
         let mut candidates = Vec::new();
         while let Some(found) = self.next().await {

@@ -265,8 +265,8 @@ impl Search {
         };
         outcome.looked(place, found);
         let mut referrers = order::ordered(entries, |entry| {
-            let standing = self.places.learned.standing(at, self.kind, &entry.digest);
-            (standing != SearchHistory::Good, self.class(entry), standing)
+            let history = self.places.learned.history(at, self.kind, &entry.digest);
+            (history != SearchHistory::Good, self.class(entry), history)
         });
         let mut listed = HashSet::new();
         referrers.retain(|entry| {

@@ -68,8 +68,8 @@ struct Batch {
 }
 
 impl Batch {
-    fn unproven(&mut self, candidate: &Candidate, unproven: Rejection) {
-        let open = self.evidence.object(&candidate.place, unproven);
+    fn rejected(&mut self, candidate: &Candidate, rejection: Rejection) {
+        let open = self.evidence.object(&candidate.place, rejection);
         if self.open.is_none() {
             self.open = open;
         }
@@ -103,7 +103,7 @@ async fn by_cosign(
                 batch.good = Some((candidate.place, vouched));
                 break;
             }
-            Ok((candidate, Err(unproven))) => batch.unproven(&candidate, unproven),
+            Ok((candidate, Err(rejection))) => batch.rejected(&candidate, rejection),
             Err(error) => {
                 tracing::error!(%error, "judging a signature failed");
                 batch.open = Some("judging a signature failed".to_owned());
@@ -129,7 +129,7 @@ async fn by_notation(
                 batch.good = Some((candidate.place, proven.vouched));
                 break;
             }
-            Err(unproven) => batch.unproven(&candidate, unproven),
+            Err(rejection) => batch.rejected(&candidate, rejection),
         }
         // Many bad ones take a while, in which others are to be served.
         tokio::task::yield_now().await;

@@ -162,8 +162,8 @@ fn could_not_look(unread: &Unread) -> Unendorsed {
 
 impl Evidence {
     /// Takes up that the object at `place` proves nothing; what is open about it.
-    pub(super) fn object(&mut self, place: &str, unproven: Rejection) -> Option<String> {
-        let (weight, flaw) = match unproven {
+    pub(super) fn object(&mut self, place: &str, rejection: Rejection) -> Option<String> {
+        let (weight, flaw) = match rejection {
             Rejection::Beside(flaw) => (Weight::Beside, flaw),
             Rejection::Flawed(flaw) => (Weight::Flawed, flaw),
             Rejection::Undecided(why) => return Some(shown(&format!("{place}: {why}"))),

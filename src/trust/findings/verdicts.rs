@@ -122,13 +122,10 @@ impl Verdicts {
                     Some(_) => within(MAX_LOOK, judging).await,
                     None => Ok(judging.await),
                 };
-                let (found, is_busy) = match looked {
-                    Ok(found) => {
-                        let is_busy = found.is_of_a_busy_gate();
-                        (found, is_busy)
-                    }
-                    Err(Unanswered::Silent) => (silent(now), false),
-                    Err(Unanswered::Queued) => (undecided(BUSY.to_owned(), now), true),
+                let (is_busy, found) = match looked {
+                    Ok(found) => (found.is_of_a_busy_gate(), found),
+                    Err(Unanswered::Silent) => (false, silent(now)),
+                    Err(Unanswered::Queued) => (true, undecided(BUSY.to_owned(), now)),
                 };
                 self.metrics.refreshed(anchor.scheme(), found.result());
                 if is_busy {

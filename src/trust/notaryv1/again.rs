@@ -37,7 +37,7 @@ impl TrustCache {
         match timeout(MAX_WAIT, refreshing).await {
             Ok(Ok(answer)) => Some(answer),
             Ok(Err(error)) => {
-                tracing::error!(%error, %gun, "an update of trust data panicked");
+                tracing::error!(%error, %gun, "trust data update panicked");
                 None
             }
             Err(_) => None,

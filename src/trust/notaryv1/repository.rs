@@ -156,7 +156,7 @@ impl SignedRepository {
         self.tags.len()
     }
 
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn is_empty(&self) -> bool {
         self.tags.is_empty()
     }

@@ -14,7 +14,8 @@ use super::kept::verify_again;
 use super::repository::SignedRepository;
 
 impl TrustCache {
-    /// Whether requests about `gun` or about known repositories have had no answer for [`SILENCE`].
+    /// Whether the requests of the current query about `gun` have taken [`SILENCE`] together, or no request about known
+    /// repositories has had an answer for that long.
     pub(super) fn is_silent(&self, anchor: &Anchor, gun: &Gun) -> bool {
         self.queries.has_lasted(&(anchor.name().clone(), gun.clone()), SILENCE)
             || anchor.notary.is_silent(SILENCE)

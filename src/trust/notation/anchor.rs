@@ -35,7 +35,7 @@ impl Anchor {
     }
 
     /// Where signatures are, if not beside the image.
-    #[cfg(any(test, feature = "test-support"))]
+    #[cfg(feature = "test-support")]
     pub fn signature_repository(&self) -> Option<(&Registry, &Repository)> {
         self.config
             .signature_repository
@@ -56,7 +56,7 @@ impl Anchor {
         known: &Revocations,
         now: Timestamp,
     ) -> Judged {
-        self.judged(candidate, subject, known, now).unwrap_or_else(Judged::Rejection)
+        self.judged(candidate, subject, known, now).unwrap_or_else(Judged::Rejected)
     }
 
     fn judged(

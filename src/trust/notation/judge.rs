@@ -27,7 +27,8 @@ const REVOCATION: &str = "revocation";
 pub enum Judged {
     /// It proves that its signer vouches for the image.
     Proven(Proven),
-    Rejection(Rejection),
+    /// It proves nothing, for this reason.
+    Rejected(Rejection),
     /// It would, if nothing is revoked; these are to be asked first, and then it is judged again.
     Needs(Vec<RevocationQuery>),
 }

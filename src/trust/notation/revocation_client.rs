@@ -123,13 +123,13 @@ impl RevocationClient {
         loop {
             let judged;
             (judged, known) = judge(anchor, candidate, subject, known, now).await;
-            let inquiries = match judged {
+            let queries = match judged {
                 Judged::Proven(proven) => {
                     log(anchor, candidate, &proven);
                     return Ok(proven);
                 }
-                Judged::Rejection(unproven) => return Err(unproven),
-                Judged::Needs(inquiries) => inquiries,
+                Judged::Rejected(rejection) => return Err(rejection),
+                Judged::Needs(queries) => queries,
             };
             rounds += 1;
             if rounds > MAX_ROUNDS {
@@ -139,10 +139,10 @@ impl RevocationClient {
             let registry = &subject.registry;
             let answer =
                 |query: &RevocationQuery| self.answer((registry.clone(), query.clone()), now);
-            let answering = join_all(inquiries.iter().map(answer));
+            let answering = join_all(queries.iter().map(answer));
             match tokio::time::timeout_at(deadline, answering).await {
                 Ok(answers) => {
-                    inquiries.into_iter().zip(answers).for_each(|(query, answer)| {
+                    queries.into_iter().zip(answers).for_each(|(query, answer)| {
                         known.know(query, answer);
                     });
                 }
@@ -151,7 +151,7 @@ impl RevocationClient {
         }
     }
 
-    /// The answer to an inquiry, kept or asked for. Those who ask for the same one wait for one answer.
+    /// The answer to a query, from the cache or fetched. Concurrent callers with the same query share one request.
     async fn answer(&self, key: Key, now: Timestamp) -> Answer {
         if let Some(kept) = self.kept.get(&key).await
             && now < kept.until

@@ -83,12 +83,12 @@ async fn docker_with_a_password_pulls_with_a_token_for_a_while() {
     pull(&manifests("v1")).await.serves(&manifest);
     assert_eq!(pull(&blobs(Digest::of(b"one"))).await.body, "one");
     // A token admits nothing that is not signed.
-    assert!(pull(&manifests("v2")).await.sticky(false).starts_with("remote trust data"));
+    assert!(pull(&manifests("v2")).await.final_denial(false).starts_with("remote trust data"));
 
     world.pass(std::time::Duration::from_secs(361));
     let pull = async |path: &str| world.as_mirror(Method::GET, path, &headers).await;
     assert_eq!(pull("/v2/").await.status, StatusCode::UNAUTHORIZED);
-    assert!(pull(&manifests("v1")).await.sticky(false).starts_with("the token has expired"));
+    assert!(pull(&manifests("v1")).await.final_denial(false).starts_with("the token has expired"));
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_token_gives_a_user_no_other_repository() {
     let token = docker(&world, "bob", "bob", &realm(&world).await).await;
     let bearer = format!("Bearer {}", token.json()["token"].as_str().unwrap());
     let headers = [DOCKER, ("accept", "*/*"), ("authorization", &bearer)];
-    let denial = world.as_mirror(Method::GET, &manifests("v1"), &headers).await.sticky(false);
+    let denial = world.as_mirror(Method::GET, &manifests("v1"), &headers).await.final_denial(false);
     assert!(denial.starts_with("bob may not pull"), "{denial}");
 }
 
@@ -110,7 +110,7 @@ async fn podman_without_a_password_is_asked_for_one_and_denied_at_the_manifest()
     assert_eq!(base.error(), (401, "UNAUTHORIZED".to_owned()));
     assert_eq!(base.header("www-authenticate"), "Basic realm=\"countersign\"");
     let headers = [PODMAN, ("authorization", "Basic Og==")];
-    let denial = world.as_mirror(Method::GET, &manifests("v1"), &headers).await.sticky(false);
+    let denial = world.as_mirror(Method::GET, &manifests("v1"), &headers).await.final_denial(false);
     assert!(denial.starts_with("only users of the gate may pull"), "{denial}");
 }
 
@@ -136,7 +136,7 @@ async fn who_has_no_valid_certificate_is_denied_after_the_handshake() {
         let base = get(&mut client, "/v2/").await;
         // containers/image leaves a mirror with any other answer.
         assert_eq!(base.status, StatusCode::OK);
-        let denial = get(&mut client, &manifests("v1")).await.sticky(false);
+        let denial = get(&mut client, &manifests("v1")).await.final_denial(false);
         assert!(denial.starts_with("only clients with a certificate"), "{denial}");
         let layer = get(&mut client, &blobs(Digest::of(b"one"))).await;
         assert_eq!(layer.error(), (501, "DENIED".to_owned()));
@@ -155,7 +155,7 @@ async fn the_handshake_of_the_mirror_stays_lenient_after_a_reload() {
     world.configure(world.setup.clone().file("clients.pem", &Ca::new().pem));
     assert!(reloader.reload().await);
     let mut client = connect_to(world.mirror_address(), &servers, None).await.unwrap();
-    get(&mut client, &manifests("v1")).await.sticky(false);
+    get(&mut client, &manifests("v1")).await.final_denial(false);
     let public = match connect_to(world.public(), &servers, None).await {
         Ok(mut client) => status(&mut client, "/v2/").await,
         Err(why) => Err(why),

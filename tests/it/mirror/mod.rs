@@ -50,7 +50,7 @@ impl World {
             assert_eq!(head.status, StatusCode::NOT_MODIFIED, "{caller} {path}");
             assert!(head.reason.starts_with(words), "{caller} {path}: {}", head.reason);
             let by_digest = path.contains("sha256:") || path.contains("sha256%3A");
-            let told = self.mirror(path).await.sticky(by_digest);
+            let told = self.mirror(path).await.final_denial(by_digest);
             assert!(told.starts_with(words), "{caller} {path}: {told}");
         }
     }
@@ -66,7 +66,7 @@ impl Answer {
     }
 
     /// The text in this denial's manifest.
-    fn sticky(&self, by_digest: bool) -> String {
+    fn final_denial(&self, by_digest: bool) -> String {
         assert_eq!(self.status, StatusCode::OK);
         self.is_never_kept();
         let manifest = self.json();
@@ -156,13 +156,13 @@ async fn a_tag_that_is_denied_is_an_image_of_no_known_kind_also_by_its_digest() 
     let world = World::new().await;
     world.push("v1", "unsigned");
     let denial = world.mirror(&manifests("v1")).await;
-    let told = denial.sticky(false);
+    let told = denial.final_denial(false);
     assert!(told.starts_with(&format!("{ABSENT}:v1")), "{told}");
 
     let digest = Digest::of(&denial.body);
     let asked = world.registry.asked().len();
     let again = world.mirror(&manifests(digest)).await;
-    assert_eq!((again.sticky(false), &again.body), (told.clone(), &denial.body));
+    assert_eq!((again.final_denial(false), &again.body), (told.clone(), &denial.body));
     // Nobody asks elsewhere what this digest is.
     assert_eq!(world.registry.asked().len(), asked);
 
@@ -189,7 +189,7 @@ async fn a_digest_that_is_denied_is_a_manifest_of_another_digest() {
     world.push_signed("signed", "one");
     let digest = Digest::of(&world.put_image("unsigned"));
     let denial = world.mirror(&manifests(digest)).await;
-    let told = denial.sticky(true);
+    let told = denial.final_denial(true);
     assert!(told.starts_with(&format!("{ABSENT}@{digest}")), "{told}");
     assert_ne!(Digest::of(&denial.body), digest);
 }
@@ -203,7 +203,7 @@ async fn the_manifest_of_a_denial_is_never_found_on_the_other_listener() {
     assert_eq!(world.get(&blobs(digest)).await.status, StatusCode::NOT_FOUND);
     let config = denial.json()["config"]["digest"].as_str().unwrap().to_owned();
     let none = world.get(&blobs(config)).await;
-    assert_ne!(none.json()["errors"][0]["message"], denial.sticky(false));
+    assert_ne!(none.json()["errors"][0]["message"], denial.final_denial(false));
     for reference in ["v1".to_owned(), digest.to_string()] {
         let head = world.send(Method::HEAD, &manifests(reference), &[]).await;
         assert_eq!((head.status, head.reason.as_str()), (StatusCode::NOT_FOUND, ""));
@@ -270,7 +270,10 @@ async fn a_name_that_cannot_be_sticks_and_so_does_a_registry_that_is_not_served(
     let denial = world.mirror("/v2/library/app/manifests/v1?ns=other.example").await;
     let digest = Digest::of(&denial.body);
     let again = world.mirror(&format!("/v2/library/app/manifests/{digest}?ns=other.example")).await;
-    assert_eq!((again.sticky(false), &again.body), (denial.sticky(false), &denial.body));
+    assert_eq!(
+        (again.final_denial(false), &again.body),
+        (denial.final_denial(false), &denial.body)
+    );
 }
 
 #[tokio::test]
@@ -366,7 +369,7 @@ async fn a_user_who_reads_a_denial_can_name_the_request() {
     let world = World::new().await;
     let page = Page::default();
     let _here = page.is_written();
-    let told = world.mirror(&manifests("v1")).await.sticky(false);
+    let told = world.mirror(&manifests("v1")).await.final_denial(false);
     let event = page.all().into_iter().find(|event| event["message"] == "verdict").unwrap();
     let id = event["request_id"].as_str().unwrap();
     assert!(told.ends_with(&format!(" (request {id})")), "{told}");

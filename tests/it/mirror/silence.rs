@@ -30,7 +30,7 @@ impl World {
             assert_eq!(head.status, StatusCode::NOT_MODIFIED);
             assert!(head.reason.starts_with("cannot decide about"), "{}", head.reason);
             let get = self.within_limit(Method::GET, &manifests(&reference)).await;
-            get.sticky(reference.contains(':'));
+            get.final_denial(reference.contains(':'));
         }
     }
 }
@@ -57,7 +57,7 @@ async fn an_answer_begins_while_its_client_still_waits_for_a_silent_config() {
     let mut world = World::new().await;
     world.push_signed("v1", "one");
     world.registry.hook(|asked| asked.path.contains("/blobs/").then_some(Fault::Silence));
-    let denial = world.within_limit(Method::GET, &manifests("v1")).await.sticky(false);
+    let denial = world.within_limit(Method::GET, &manifests("v1")).await.final_denial(false);
     assert!(denial.starts_with("cannot decide about"), "{denial}");
 }
 

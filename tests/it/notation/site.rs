@@ -68,19 +68,19 @@ pub(super) fn vouched(judged: Judged) -> (VerifiedSignature, Vec<Flaw>) {
 /// The check that did not pass.
 pub(super) fn flawed(judged: Judged) -> Flaw {
     let told = format!("{judged:?}");
-    let Judged::Rejection(Rejection::Flawed(flaw)) = judged else { panic!("{told}") };
+    let Judged::Rejected(Rejection::Flawed(flaw)) = judged else { panic!("{told}") };
     flaw
 }
 
 pub(super) fn beside(judged: Judged) -> Flaw {
     let told = format!("{judged:?}");
-    let Judged::Rejection(Rejection::Beside(flaw)) = judged else { panic!("{told}") };
+    let Judged::Rejected(Rejection::Beside(flaw)) = judged else { panic!("{told}") };
     flaw
 }
 
 /// Why it could not be found out.
 pub(super) fn undecided(judged: Judged) -> String {
     let told = format!("{judged:?}");
-    let Judged::Rejection(Rejection::Undecided(why)) = judged else { panic!("{told}") };
+    let Judged::Rejected(Rejection::Undecided(why)) = judged else { panic!("{told}") };
     why
 }

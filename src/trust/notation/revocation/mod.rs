@@ -41,7 +41,7 @@ pub struct RevocationQuery {
     pub url: String,
 }
 
-/// What came of an inquiry.
+/// The answer to a [`RevocationQuery`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Content(Bytes),
