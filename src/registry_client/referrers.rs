@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 
-use super::answer::{announces_web_page, is_web_page};
+use super::answer::{self, announces_web_page, is_web_page};
 use super::error::{self, UpstreamError, Violation};
 use super::metrics::Endpoint;
 use super::page::{self, Page};
@@ -134,6 +134,7 @@ impl Upstream {
         if is_web_page(&bytes) {
             return Ok(Listing::WebPage(StatusCode::OK));
         }
+        answer::check_manifest(content_type.as_deref(), &bytes).await?;
         let (text, length) = (bytes.clone(), bytes.len());
         let parse = move || Manifest::parse(&text, content_type.as_deref());
         let index = parsing::run(length, Manifest::most_memory(length), parse).await;
