@@ -90,7 +90,10 @@ mod tests {
     #[tokio::test]
     async fn a_body_at_the_ceiling_is_read_and_one_above_is_not() {
         assert_eq!(read(body("abcd"), 4, |_| false).await.unwrap(), "abcd");
-        assert!(matches!(read(body("abcde"), 4, |_| false).await, Err(ReadError::TooLong { ceiling: 4 })));
+        assert!(matches!(
+            read(body("abcde"), 4, |_| false).await,
+            Err(ReadError::TooLong { ceiling: 4 })
+        ));
         assert_eq!(read(body(""), 0, |_| false).await.unwrap(), "");
     }
 }

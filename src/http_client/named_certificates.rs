@@ -29,7 +29,8 @@ impl NamedCertificates {
         provider: Arc<CryptoProvider>,
         named: Vec<CertificateDer<'static>>,
     ) -> Result<Self, TlsError> {
-        let by_path = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let by_path =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
         let by_path = by_path.map_err(|error| TlsError::Verifier(error.to_string()))?;
         Ok(Self { by_path, named })
     }

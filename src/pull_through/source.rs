@@ -189,7 +189,8 @@ impl Source {
         match error {
             _ if all_here => self.state = State::Done,
             // A connection that stalls is no better than one that breaks.
-            Some(NetError::Broken { .. } | NetError::TimedOut { stage: Stage::Body, .. }) | None
+            Some(NetError::Broken { .. } | NetError::TimedOut { stage: Stage::Body, .. })
+            | None
                 if self.resumes > 0 =>
             {
                 self.resumes -= 1;

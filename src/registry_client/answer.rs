@@ -7,10 +7,10 @@ use http::{HeaderMap, StatusCode};
 
 use super::error::Violation;
 use crate::json::{self, Document, Value};
+use crate::oci::Digest;
 use crate::oci::headers::DOCKER_CONTENT_DIGEST;
 use crate::oci::manifest::MAX_VALUES;
 use crate::oci::media_type::names_manifest;
-use crate::oci::Digest;
 use crate::parsing;
 
 /// Whether the headers announce a web page.
@@ -66,7 +66,8 @@ fn looks_like_manifest(body: &[u8], declared: bool) -> bool {
 /// Whether a content type is that of a web page.
 fn is_html(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("text/html") || essence.eq_ignore_ascii_case("application/xhtml+xml")
+    essence.eq_ignore_ascii_case("text/html")
+        || essence.eq_ignore_ascii_case("application/xhtml+xml")
 }
 
 #[cfg(test)]

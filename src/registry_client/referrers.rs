@@ -105,8 +105,9 @@ impl Upstream {
         let path = format!("referrers/{subject}");
         let query = page.with("artifactType", artifact_type);
         let headers = accept(MediaType::OciIndex.as_str());
-        let response =
-            self.ask(Endpoint::Referrers, Method::Get, repository, &path, Some(&query), headers).await?;
+        let response = self
+            .ask(Endpoint::Referrers, Method::Get, repository, &path, Some(&query), headers)
+            .await?;
         match response.status() {
             StatusCode::OK => {}
             // Registries without this path answer with one of these (go-containerregistry,

@@ -106,7 +106,8 @@ impl Upstream {
         match response.status() {
             StatusCode::OK => {
                 answer::check_blob(response.headers(), digest)?;
-                Ok(range::content_length(response.headers())?.filter(|length| !is_empty(Some(*length))))
+                Ok(range::content_length(response.headers())?
+                    .filter(|length| !is_empty(Some(*length))))
             }
             StatusCode::PARTIAL_CONTENT => Ok(Some(range::part(response.headers(), first)?.total)),
             StatusCode::RANGE_NOT_SATISFIABLE => Ok(range::unsatisfied_size(response.headers())),

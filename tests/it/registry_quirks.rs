@@ -174,11 +174,12 @@ async fn a_manifest_without_a_length_is_whole_if_its_digest_is_right() {
 #[tokio::test]
 async fn a_blob_without_a_length_is_whole_if_its_digest_is_right() {
     let (fake, _) = with_app().await;
-    fake.hook(|asked| (asked.header(http::header::RANGE).is_empty()).then_some(Fault::TruncateUnsized(5)));
+    fake.hook(|asked| {
+        (asked.header(http::header::RANGE).is_empty()).then_some(Fault::TruncateUnsized(5))
+    });
     let pull_through = PullThrough::new([fake.upstream()], PullThrough::CACHE);
     let registry = REGISTRY.parse().unwrap();
-    let mut blob =
-        pull_through.blob(&registry, &app(), &Digest::of(b"layer"), None).await.unwrap();
+    let mut blob = pull_through.blob(&registry, &app(), &Digest::of(b"layer"), None).await.unwrap();
     let mut whole = Vec::new();
     while let Some(frame) = http_body_util::BodyExt::frame(&mut blob).await {
         whole.extend_from_slice(&frame.unwrap().into_data().unwrap());
@@ -299,9 +300,8 @@ async fn a_presigned_url_is_requested_unchanged() {
     let (fake, digest) = with_app().await;
     let location = format!("/storage/x?{query}");
     fake.hook(move |asked| {
-        (!asked.path.starts_with("/storage")).then(|| {
-            Fault::Respond(with(respond(307, ""), LOCATION, &location))
-        })
+        (!asked.path.starts_with("/storage"))
+            .then(|| Fault::Respond(with(respond(307, ""), LOCATION, &location)))
     });
     drop(fake.upstream().manifest(&app(), &Reference::Digest(digest)).await);
     assert_eq!(fake.asked_for("/storage/x")[0].query, query);

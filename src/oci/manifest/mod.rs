@@ -3,11 +3,11 @@
 
 use thiserror::Error;
 
+use crate::json::{self, Array, Document, InvalidJson, Value};
 use crate::oci::digest::Digest;
 use crate::oci::form::StrictManifest;
 use crate::oci::media_type::{MediaType, essence};
 use crate::oci::pointers::Pointers;
-use crate::json::{self, Array, Document, InvalidJson, Value};
 
 /// The largest manifest: what distribution and the specification agree registries accept.
 pub const MAX_MANIFEST: usize = 4 << 20;
@@ -161,8 +161,9 @@ impl Manifest {
         let config = present(image, "config");
         let config = config.ok_or_else(|| InvalidManifest::Missing("config".to_owned()))?;
         let layers = list(image, "layers")?;
-        let type_of =
-            |blob: Value<'_>| blob.member("mediaType").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let type_of = |blob: Value<'_>| {
+            blob.member("mediaType").and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
         // Engines do not ask for the type of the config of an image in Docker's own format. Some unpack whatever has the
         // layers of an image, and a layer without a type may be one.
         let is_layer = |layer: &Value<'_>| {
