@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::oci::{Digest, ImageRef};
+use crate::oci::{Digest, ErrorCode, ImageRef};
 use crate::policy::Unmet;
 use crate::pull_through::{BlobError, FetchError, NotWhole};
 use crate::registry_client::{Busy, UpstreamError};
@@ -99,6 +99,11 @@ pub(super) fn fetch(image: &ImageRef, rule: Option<&Arc<str>>, error: FetchError
                     Busy::Requests => Shortage::Requests,
                 };
                 undecided(Doubt::GateBusy(shortage), error.to_string())
+            }
+            // A retry would get the same answer.
+            UpstreamError::Protocol(violation) if violation.is_final() => {
+                let message = format!("the upstream registry cannot serve {image}: {violation}");
+                Denial::Missing { image: image.clone(), code: ErrorCode::Unsupported, message }
             }
             UpstreamError::Protocol(_) | UpstreamError::Unreachable(_) => {
                 undecided(Doubt::UpstreamUnreachable, error.to_string())

@@ -137,13 +137,14 @@ fn is_silence(error: &FetchError) -> bool {
         FetchError::Upstream(
             UpstreamError::Unreachable(_)
             | UpstreamError::Protocol(_)
+            // The same as by digest, where kept content and verdicts stay in use for `max_stale`.
+            | UpstreamError::Refused { .. }
             | UpstreamError::TooManyRequests { .. },
         ) => true,
         FetchError::Upstream(
             // It was not even asked.
             UpstreamError::Busy(_)
             | UpstreamError::Absent { .. }
-            | UpstreamError::Refused { .. }
             | UpstreamError::RangeUnsatisfiable { .. },
         )
         | FetchError::NoUpstream(_)

@@ -81,6 +81,7 @@ mod pull_through;
 mod docs;
 mod referrers;
 mod registries;
+mod registry_quirks;
 mod reload;
 mod replay_command;
 mod replayed;

@@ -214,10 +214,8 @@ impl Search {
                 outcome.next.push(Step::Schema(at.clone()));
             }
             Err(why) => {
-                if matches!(why, Why::Fetch(FetchError::Upstream(UpstreamError::Refused { .. }))) {
-                    // Some that know no such path refuse it.
-                    outcome.next.push(Step::Schema(at.clone()));
-                }
+                // An unreadable list must not hide the tag: some registries without the API refuse its path, or fail there.
+                outcome.next.push(Step::Schema(at.clone()));
                 outcome.unread(&place, why);
             }
         }
@@ -253,7 +251,8 @@ impl Search {
         let entries = match parsing::run(length, Manifest::most_memory(length), parse).await {
             Ok(entries) => entries,
             Err(why) => {
-                outcome.looked.push(unfit(place, &why.to_string()));
+                let violation = Violation::List(why.to_string());
+                outcome.unread(place, FetchError::from(UpstreamError::from(violation)));
                 return;
             }
         };

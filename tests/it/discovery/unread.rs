@@ -119,6 +119,31 @@ async fn an_invalid_list_is_unread() {
 }
 
 #[tokio::test]
+async fn an_unreadable_list_does_not_hide_the_tag_schema() {
+    for (status, body) in
+        [(500, ""), (503, ""), (200, "{broken"), (200, "{}"), (200, "<html>"), (401, ""), (418, "")]
+    {
+        let site = Site::new().await;
+        answers(&site, "/referrers/", status, body);
+        site.schema(&[site.bundle("bundle")]);
+        let located = site.locate(SignatureKind::CosignSignature).await;
+        finds(&located, &["bundle"]);
+        assert_eq!(located.unread.len(), 1, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_page_at_a_signature_tag_is_unread() {
+    for body in ["<html>sign in</html>", r#"{"error":"sign in"}"#, ""] {
+        let site = Site::new().await;
+        answers(&site, ".sig", 200, body);
+        let located = site.locate(SignatureKind::CosignSignature).await;
+        assert_eq!(located.unread.len(), 1, "{body}");
+        finds(&located, &[]);
+    }
+}
+
+#[tokio::test]
 async fn a_later_page_that_does_not_come_is_unread() {
     for status in [404, 400, 401, 503] {
         let site = Site::new().await;
@@ -146,12 +171,12 @@ async fn a_page_that_names_the_next_in_no_way_we_know_is_read_and_the_next_is_no
     site.fake.hook(move |asked| {
         let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
         let list = || with(respond(200, list.to_string()), CONTENT_TYPE, INDEX);
-        let list = || with(list(), LINK, r#"</x?cursor=a>; rel="next""#);
+        let list = || with(list(), LINK, r#"</x>; rel="next""#);
         asked.path.contains("/referrers/").then(|| Fault::Respond(list()))
     });
     let located = site.locate(SignatureKind::Notation).await;
     finds(&located, &["envelope"]);
-    assert!(unread(&located).contains("the header Link is not what it should be"));
+    assert!(unread(&located).contains("the header Link is invalid"));
 }
 
 #[tokio::test]
