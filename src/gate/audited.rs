@@ -70,7 +70,7 @@ impl Shared {
         if let Some(digest) = judged_digest.get() {
             at_upstream.get_or_init(|| *digest);
         }
-        let digest = self.digest_at_upstream(image, tag, &place, at_upstream).await?;
+        let digest = self.digest_at_upstream(image, tag, &audit.chosen(), at_upstream).await?;
         let would = Arc::new(denial);
         let permit = audit.permit(digest, Arc::clone(&would));
         let admitted = self.fetch(image, permit, &place, None).await?;

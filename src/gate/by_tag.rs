@@ -2,6 +2,7 @@
 
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Allow, Chosen, OnUnsigned, Permit, Terms};
+use crate::trust::lifetimes::Lifetimes;
 
 use super::Shared;
 use super::admitted::{Admitted, MatchedRule};
@@ -67,7 +68,7 @@ impl Shared {
         Box::pin(self.by_content(image, tag, asked, &place, at_upstream)).await
     }
 
-    /// What upstream has under `tag` at this moment, which the rule permits, signed or not.
+    /// Admits what upstream has under `tag`, signed or not, because the rule permits it.
     async fn allowed_tag(
         &self,
         image: &ImageRef,
@@ -76,7 +77,7 @@ impl Shared {
         place: &MatchedRule<'_>,
         at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
-        let digest = self.digest_at_upstream(image, tag, place, at_upstream).await?;
+        let digest = self.digest_at_upstream(image, tag, &allow.chosen(), at_upstream).await?;
         let admitted = self.fetch(image, allow.permit(digest), place, None).await?;
         self.index_graph.passed(image, digest, tag).await;
         Ok(admitted)
@@ -117,20 +118,39 @@ impl Shared {
         Ok(admitted)
     }
 
-    /// The digest that upstream has under `tag`: the one that this decision knows, or asked for now.
+    /// The digest that upstream has under `tag`: the one that this decision already uses. Otherwise the gate asks upstream,
+    /// as often as the rule says.
     pub(super) async fn digest_at_upstream(
         &self,
         image: &ImageRef,
         tag: &Tag,
-        place: &MatchedRule<'_>,
+        chosen: &Chosen<'_>,
         at_upstream: &TagDigest,
     ) -> Result<Digest, Denial> {
         if let Some(digest) = at_upstream.get() {
             return Ok(*digest);
         }
-        let resolved = self.pull_through.resolve(place.registry, place.repository, tag).await;
-        let digest = resolved.map_err(|error| deny::fetch(image, Some(place.rule), error))?;
+        let resolved = match self.tag_lifetimes(chosen) {
+            Some(lifetimes) => self.resolutions.of(image, tag, lifetimes).await,
+            None => self.pull_through.resolve(&image.registry, &image.repository, tag).await,
+        };
+        let digest = resolved.map_err(|error| deny::fetch(image, Some(chosen.pattern()), error))?;
         Ok(*at_upstream.get_or_init(|| digest))
+    }
+
+    /// How long the digest of a tag is used under that rule. `None` if the rule does not depend on what upstream has under
+    /// the tag: then only an exemption asks for it, each time.
+    pub(super) fn tag_lifetimes(&self, chosen: &Chosen<'_>) -> Option<Lifetimes> {
+        let own = chosen.rule().tag_lifetimes;
+        let content = chosen.required().filter(|required| !required.content.is_empty());
+        let anchors = content.map(|required| self.trust.lifetimes(&required.content));
+        match (own, anchors) {
+            // An audit rule serves a tag for at least as long as an enforce rule would.
+            (Some(own), Some(anchors)) => {
+                Some(Lifetimes { max_stale: own.max_stale.max(anchors.max_stale), ..own })
+            }
+            (own, anchors) => own.or(anchors),
+        }
     }
 }
 

@@ -132,7 +132,11 @@ impl<'a> Chosen<'a> {
     }
 }
 
-impl Allow<'_> {
+impl<'a> Allow<'a> {
+    pub fn chosen(&self) -> Chosen<'a> {
+        self.0
+    }
+
     /// Permits `digest`, signed or not.
     pub fn permit<W>(&self, digest: Digest) -> Permit<W> {
         Permit::new(self.0, digest, Basis::Rule, None)
@@ -171,6 +175,10 @@ impl<'a> Required<'a> {
 
     pub fn rule(&self) -> &'a Rule {
         self.chosen.rule()
+    }
+
+    pub fn chosen(&self) -> Chosen<'a> {
+        self.chosen
     }
 }
 

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::toml_reader::Section;
 use crate::trust::Scheme;
+use crate::trust::lifetimes::Lifetimes;
 
 use super::artifacts::Artifacts;
 use super::pattern::Pattern;
 use super::requirement::Requirement;
 use super::word::word;
+
+/// How long an allow or audit rule uses the digest of a tag before the gate asks the upstream again.
+const DEFAULT_REFRESH: Duration = Duration::from_secs(60);
 
 /// The names of the anchors that a configuration has, and their schemes.
 pub type AnchorNames = BTreeMap<String, (Arc<str>, Scheme)>;
@@ -23,6 +28,9 @@ pub struct Rule {
     pub on_unsigned: OnUnsigned,
     pub on_rollback: OnRollback,
     pub artifacts: Artifacts,
+    /// How long the gate uses the digest of a tag. Only allow and audit rules have it; the anchors of an enforce rule
+    /// have their own.
+    pub tag_lifetimes: Option<Lifetimes>,
     /// The rule has ended after this instant.
     pub until: Option<Timestamp>,
 }
@@ -88,6 +96,7 @@ impl Rule {
         let moves = Moves::read(section, &requirement);
         let artifacts = Artifacts::read(section);
         let mode = mode(section, requirement, reason);
+        let lifetimes = Lifetimes::read_or(section, DEFAULT_REFRESH);
         section.finish();
         if until.is_some() && matches!(mode, Some(Mode::Enforce(_) | Mode::Deny { .. })) {
             section.wrong("until", "only an allow or an audit rule ends by itself");
@@ -97,9 +106,18 @@ impl Rule {
                 "a rule that denies serves nothing, and no artifacts either; remove this key";
             section.wrong("artifacts", message);
         }
+        let tag_lifetimes = tag_lifetimes(section, mode.as_ref()?, lifetimes);
         let Moves { on_unsigned, on_rollback } = moves;
         let until = until.flatten();
-        Some(Self { patterns, mode: mode?, on_unsigned, on_rollback, artifacts, until })
+        Some(Self {
+            patterns,
+            mode: mode?,
+            on_unsigned,
+            on_rollback,
+            artifacts,
+            tag_lifetimes,
+            until,
+        })
     }
 
     /// What it means, in one line.
@@ -175,6 +193,23 @@ fn mode(section: &Section<'_>, requirement: Requirement, reason: Option<String>)
             None
         }
     }
+}
+
+/// `lifetimes` if the rule uses it. Otherwise setting one of its keys is an error.
+fn tag_lifetimes(section: &Section<'_>, mode: &Mode, lifetimes: Lifetimes) -> Option<Lifetimes> {
+    let message = match mode {
+        Mode::Allow { .. } | Mode::Audit(_) => return Some(lifetimes),
+        Mode::Enforce(_) => {
+            "only an allow or audit rule has this key; an enforce rule uses `refresh` and `max_stale` of its anchors"
+        }
+        Mode::Deny { .. } => "a deny rule resolves no tag; remove this key",
+    };
+    for key in ["refresh", "max_stale"] {
+        if section.has(key) {
+            section.wrong(key, message);
+        }
+    }
+    None
 }
 
 fn names(section: &Section<'_>, key: &'static str, anchors: &AnchorNames) -> Vec<Arc<str>> {
