@@ -179,13 +179,13 @@ impl Shared {
 
 /// Tells what a rule that audits would have refused.
 fn would_refuse(denial: &Denial) {
-    let image = denial.image();
+    let resource = denial.resource();
     tracing::warn!(
         target: "countersign::would_refuse",
         {
-        image.registry = image.registry.as_str(),
-        image.repository = image.repository.as_str(),
-        image.reference = %image.reference,
+        image.registry = resource.registry.as_str(),
+        image.repository = resource.repository.as_str(),
+        image.reference = resource.reference().map(tracing::field::display),
         verdict = denial.dry_run_verdict(),
         reason = denial.reason(),
         },

@@ -5,8 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::oci::{ErrorCode, ImageRef};
+use crate::oci::ErrorCode;
 use crate::trust::{Reason, Refusal, Scheme};
+
+use super::resource::Resource;
 
 /// Why a manifest is not served.
 #[derive(Clone, Debug)]
@@ -18,17 +20,17 @@ pub enum Denial {
     /// It could not be found out.
     Undecided(Undecided),
     /// Admitted by trust, but upstream does not have it: upstream's own words.
-    Missing { image: ImageRef, code: ErrorCode, message: String },
+    Missing { resource: Resource, code: ErrorCode, message: String },
     /// Upstream asks us to come back later.
-    Throttled { image: ImageRef, retry_after: Option<Duration> },
+    Throttled { resource: Resource, retry_after: Option<Duration> },
     /// The range is not within the blob, whose size this is.
-    Unsatisfiable { image: ImageRef, size: Option<u64> },
+    Unsatisfiable { resource: Resource, size: Option<u64> },
 }
 
 /// A denial with a reason.
 #[derive(Clone, Debug)]
 pub struct Denied {
-    pub image: ImageRef,
+    pub resource: Resource,
     pub refusal: Refusal,
     /// The pattern of the rule that decided; none where no rule matches.
     pub rule: Option<Arc<str>>,
@@ -40,7 +42,7 @@ pub struct Denied {
 /// A decision that could not be taken.
 #[derive(Clone, Debug)]
 pub struct Undecided {
-    pub image: ImageRef,
+    pub resource: Resource,
     pub doubt: Doubt,
     /// One clause for people: what could not be reached, and why.
     pub because: String,
@@ -92,19 +94,21 @@ impl Denial {
     }
 
     /// The denial of an image whose registry is not a configured upstream.
-    pub fn no_upstream(image: ImageRef) -> Self {
-        let message = format!("no upstream is configured for {}", image.registry);
-        Self::Missing { image, code: ErrorCode::NameUnknown, message }
+    pub fn no_upstream(resource: impl Into<Resource>) -> Self {
+        let resource = resource.into();
+        let message = format!("no upstream is configured for {}", resource.registry);
+        Self::Missing { resource, code: ErrorCode::NameUnknown, message }
     }
 
-    /// The denial of `image` for clients that wait no longer than `waited`, whatever the gate still waits for.
-    pub fn late(image: ImageRef, waited: Duration) -> Self {
+    /// The denial for clients that wait no longer than `waited`, whatever the gate still waits for.
+    pub fn late(resource: impl Into<Resource>, waited: Duration) -> Self {
         let because = format!(
             "neither the registry nor the trust server answered within {} seconds",
             waited.as_secs()
         );
         let (doubt, rule, anchor) = (Doubt::UpstreamUnreachable, None, None);
-        Self::Undecided(Undecided { image, doubt, because, rule, anchor, scheme: None })
+        let resource = resource.into();
+        Self::Undecided(Undecided { resource, doubt, because, rule, anchor, scheme: None })
     }
 
     /// The outcome as it is recorded; `None` where upstream said no to something admitted.
@@ -164,13 +168,14 @@ impl Denial {
         }
     }
 
-    pub const fn image(&self) -> &ImageRef {
+    /// What is denied.
+    pub const fn resource(&self) -> &Resource {
         match self {
-            Self::Absent(denied) | Self::Refused(denied) => &denied.image,
-            Self::Undecided(undecided) => &undecided.image,
-            Self::Missing { image, .. }
-            | Self::Throttled { image, .. }
-            | Self::Unsatisfiable { image, .. } => image,
+            Self::Absent(denied) | Self::Refused(denied) => &denied.resource,
+            Self::Undecided(undecided) => &undecided.resource,
+            Self::Missing { resource, .. }
+            | Self::Throttled { resource, .. }
+            | Self::Unsatisfiable { resource, .. } => resource,
         }
     }
 }
@@ -183,32 +188,36 @@ impl fmt::Display for Denial {
                 write!(
                     f,
                     "remote trust data does not exist for {}: {}",
-                    denied.image, denied.refusal
+                    denied.resource, denied.refusal
                 )
             }
             Self::Refused(denied) => {
-                write!(f, "trust data for {} was refused: {}", denied.image, denied.refusal)
+                write!(f, "trust data for {} was refused: {}", denied.resource, denied.refusal)
             }
             Self::Undecided(undecided) => {
-                write!(f, "cannot decide about {} now: {}", undecided.image, undecided.because)
+                write!(f, "cannot decide about {} now: {}", undecided.resource, undecided.because)
             }
             Self::Missing { message, .. } => f.write_str(message),
-            Self::Throttled { image, .. } => {
-                write!(f, "the upstream registry of {image} asks for fewer requests")
+            Self::Throttled { resource, .. } => {
+                write!(f, "the upstream registry of {resource} asks for fewer requests")
             }
-            Self::Unsatisfiable { image, .. } => write!(f, "the range is not within {image}"),
+            Self::Unsatisfiable { resource, .. } => {
+                write!(f, "the range is not within {resource}")
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::oci::ImageRef;
+
     use super::*;
 
     #[test]
     fn the_reason_chooses_between_absent_and_refused() {
         let denied = |reason| Denied {
-            image: "r.example/a:1".parse().unwrap(),
+            resource: "r.example/a:1".parse::<ImageRef>().unwrap().into(),
             refusal: Refusal::new(reason, "why"),
             rule: None,
             anchor: None,

@@ -3,8 +3,9 @@
 
 use super::admitted::Admitted;
 use super::denial::Denial;
+use super::resource::Resource;
 use super::{Shared, deny};
-use crate::oci::{Digest, ImageRef};
+use crate::oci::{Digest, ImageRef, Registry, Repository};
 use crate::policy::Terms;
 use crate::pull_through::Fetched;
 
@@ -34,17 +35,27 @@ impl Shared {
         inlined.iter().try_for_each(|digest| self.not_denied(image, digest))
     }
 
-    /// Why nothing of the repository of `image` is served, where that is so.
-    pub(super) fn unserved(&self, image: &ImageRef) -> Denial {
+    /// The denial for a repository from which the gate serves nothing.
+    pub(super) fn unserved(&self, resource: &Resource) -> Denial {
         let now = self.clock.now();
-        let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
+        let chosen = self.policy.rule_for(&resource.registry, &resource.repository, None, now);
         match chosen {
             Some(chosen) => match chosen.terms() {
-                Terms::Deny { reason } => deny::by_rule(image, chosen.pattern(), reason),
-                Terms::Enforce(_) | Terms::Audit(_) | Terms::Allow(_) => deny::no_rule(image),
+                Terms::Deny { reason } => deny::by_rule(resource, chosen.pattern(), reason),
+                Terms::Enforce(_) | Terms::Audit(_) | Terms::Allow(_) => deny::no_rule(resource),
             },
-            None => deny::no_rule(image),
+            None => deny::no_rule(resource),
         }
+    }
+
+    /// Whether a rule denies `digest` in that repository.
+    pub(super) fn is_denied(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> bool {
+        self.policy.denied_digest(registry, repository, digest, None).is_some()
     }
 
     fn check_denied(

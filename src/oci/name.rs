@@ -137,13 +137,6 @@ impl ImageRef {
         Self { registry, repository, reference: Reference::Digest(*digest) }
     }
 
-    /// A name for the whole repository in messages: the one with the default tag.
-    pub fn whole(registry: &Registry, repository: &Repository) -> Self {
-        let repository = registry.repository(repository.clone());
-        let reference = Reference::Tag(Tag(LATEST.into()));
-        Self { registry: registry.clone(), repository, reference }
-    }
-
     /// The tag by which it is asked for, if it is by one.
     pub fn tag(&self) -> Option<&Tag> {
         match &self.reference {
