@@ -1,4 +1,4 @@
-//! The decision about a tag: the rule, then what the anchors signed it as, then that content.
+//! The decision about a tag: first the rule, then the digest that its anchors endorse, then the content.
 
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Allow, Chosen, OnUnsigned, Permit, Terms};
@@ -20,7 +20,7 @@ impl Shared {
         }
     }
 
-    /// The same, whatever is exempted.
+    /// The same without exemptions.
     pub(super) async fn by_trust(
         &self,
         image: &ImageRef,
@@ -37,7 +37,7 @@ impl Shared {
         self.enforced(image, tag, chosen, at_upstream).await
     }
 
-    /// What is decided by `chosen`, where a rule that audits is enforced.
+    /// The decision by `chosen`, with an audit rule enforced.
     pub(super) async fn enforced(
         &self,
         image: &ImageRef,
@@ -57,7 +57,7 @@ impl Shared {
                 return Box::pin(self.allowed_tag(image, tag, allow, &place, at_upstream)).await;
             }
             Terms::Enforce(required) => (required, required.rule().on_unsigned),
-            // It is to record what would be refused, and so holds no tag.
+            // It records what would be denied, so it does not hold tags.
             Terms::Audit(audit) => (audit.enforced(), OnUnsigned::Refuse),
         };
         if required.content.is_empty() {
@@ -83,8 +83,8 @@ impl Shared {
         Ok(admitted)
     }
 
-    /// Fetches the content that `permit` names, and compares both. `decision` pays for it, where that may take many
-    /// requests.
+    /// Fetches the content that `permit` names, and compares both. It counts against the budget of `decision`, if that may
+    /// take many requests.
     pub(super) async fn fetch(
         &self,
         image: &ImageRef,
@@ -103,7 +103,7 @@ impl Shared {
                 .await
                 .map_err(|error| deny::fetch(image, rule, error))?,
         };
-        // Before it is remembered: a denied index admits nothing that it lists.
+        // Before the index is remembered, because a denied index admits none of its children.
         self.content_not_denied(image, &fetched)?;
         let outside = match !permit.serves_anything() && !fetched.manifest().outside().is_empty() {
             true => {

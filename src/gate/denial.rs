@@ -1,5 +1,4 @@
-//! What the gate says instead of a manifest. Knows nothing of HTTP: the server turns each kind into
-//! its status, once.
+//! Denials: the gate's answer if it does not admit. They do not depend on HTTP; the server maps each variant to a status.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,20 +9,20 @@ use crate::trust::{Reason, Refusal, Scheme};
 
 use super::resource::Resource;
 
-/// Why a manifest is not served.
+/// Why a request is denied.
 #[derive(Clone, Debug)]
 pub enum Denial {
-    /// No trust data names it.
+    /// No trust data names the image.
     Absent(Denied),
-    /// There is trust data, or a rule, and it says no.
+    /// Trust data or a rule refuses the image.
     Refused(Denied),
-    /// It could not be found out.
+    /// The gate cannot decide at the moment.
     Undecided(Undecided),
-    /// Admitted by trust, but upstream does not have it: upstream's own words.
+    /// Upstream does not have it. The message is upstream's own.
     Missing { resource: Resource, code: ErrorCode, message: String },
-    /// Upstream asks us to come back later.
+    /// Upstream answered 429.
     Throttled { resource: Resource, retry_after: Option<Duration> },
-    /// The range is not within the blob, whose size this is.
+    /// The requested range is outside the blob of that size.
     Unsatisfiable { resource: Resource, size: Option<u64> },
 }
 
@@ -32,43 +31,43 @@ pub enum Denial {
 pub struct Denied {
     pub resource: Resource,
     pub refusal: Refusal,
-    /// The pattern of the rule that decided; none where no rule matches.
+    /// The pattern of the rule that decided; `None` if no rule matches.
     pub rule: Option<Arc<str>>,
-    /// The anchor that does not vouch, where one was asked.
+    /// The anchor that does not endorse the image, if one was asked.
     pub anchor: Option<Arc<str>>,
     pub scheme: Option<Scheme>,
 }
 
-/// A decision that could not be taken.
+/// A decision that the gate cannot make at the moment.
 #[derive(Clone, Debug)]
 pub struct Undecided {
     pub resource: Resource,
     pub doubt: Doubt,
-    /// One clause for people: what could not be reached, and why.
+    /// One clause for people: what failed, and why.
     pub because: String,
     pub rule: Option<Arc<str>>,
     pub anchor: Option<Arc<str>>,
     pub scheme: Option<Scheme>,
 }
 
-/// What could not be looked at.
+/// What prevents a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Doubt {
-    /// The gate did not begin, because it is busy.
+    /// The gate is too busy to begin.
     GateBusy(Shortage),
     TrustUnreachable,
     UpstreamRefused,
     UpstreamUnreachable,
 }
 
-/// What a busy gate has too few of.
+/// The exhausted resource of a busy gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Shortage {
-    /// Turns for blobs of one upstream.
+    /// Concurrent blobs of one upstream.
     Blobs,
-    /// Requests to one upstream at once.
+    /// Concurrent requests to one upstream.
     Requests,
-    /// Turns for names that the gate does not know.
+    /// Concurrent requests for names that the gate does not know.
     UnknownNames,
 }
 
@@ -84,7 +83,7 @@ impl Doubt {
 }
 
 impl Denial {
-    /// The denial that `denied`'s reason makes: absent or refused.
+    /// `Absent` or `Refused`, depending on the reason.
     pub(super) fn of(denied: Denied) -> Self {
         if denied.refusal.reason.is_absence() {
             Self::Absent(denied)
@@ -111,7 +110,7 @@ impl Denial {
         Self::Undecided(Undecided { resource, doubt, because, rule, anchor, scheme: None })
     }
 
-    /// The outcome as it is recorded; `None` where upstream said no to something admitted.
+    /// The recorded outcome; `None` if upstream, and not the gate, denied the request.
     pub const fn verdict(&self) -> Option<&'static str> {
         match self {
             Self::Absent(_) => Some("absent"),
@@ -121,7 +120,7 @@ impl Denial {
         }
     }
 
-    /// The outcome of what a rule that only audits would have said: upstream's own no is an absence, too.
+    /// The outcome that an audit rule records. Content that upstream does not have counts as absent.
     pub const fn dry_run_verdict(&self) -> &'static str {
         match self {
             Self::Absent(_) | Self::Missing { .. } | Self::Unsatisfiable { .. } => "absent",
@@ -138,8 +137,8 @@ impl Denial {
         }
     }
 
-    /// Whether a tag went back to an image that was signed earlier. An anchor's own refusal of older trust
-    /// data is another matter.
+    /// Whether a tag moved back to an image that was signed earlier. An anchor that refuses older trust data does not
+    /// count.
     pub fn is_tag_rolled_back(&self) -> bool {
         match self {
             Self::Refused(denied) => {
@@ -153,7 +152,7 @@ impl Denial {
         }
     }
 
-    /// The pattern of the rule that denies it, if that is why.
+    /// The pattern of the deny rule, if one denies it.
     pub fn denied_by(&self) -> Option<&Arc<str>> {
         match self {
             Self::Refused(denied) if denied.refusal.reason == Reason::DeniedByRule => {
@@ -181,7 +180,7 @@ impl Denial {
 }
 
 impl fmt::Display for Denial {
-    /// One full sentence for people. Docker's users know the first words of an absence.
+    /// One full sentence for people. `Absent` begins with the words that docker users know.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent(denied) => {

@@ -1,5 +1,5 @@
-//! Digests that a rule denies. Such a rule comes before everything that could admit a manifest, so every decision
-//! passes here before it fetches a manifest and before it serves one.
+//! Digests that a rule denies. Deny rules take precedence over everything that could admit a manifest, so every decision
+//! checks them before it fetches a manifest and before it serves one.
 
 use super::admitted::Admitted;
 use super::denial::Denial;
@@ -15,7 +15,7 @@ impl Shared {
         self.check_denied(image, digest, None)
     }
 
-    /// The same for content, which may have a digest of another algorithm, too.
+    /// The same for content. A rule may deny it by a digest of another algorithm.
     pub(super) fn content_not_denied(
         &self,
         image: &ImageRef,
@@ -24,7 +24,7 @@ impl Shared {
         self.check_denied(image, fetched.digest(), Some(fetched.bytes()))
     }
 
-    /// The same for a manifest that is about to be served, which may hold denied content inline, too.
+    /// The same for a manifest that is about to be served, including its inline content.
     pub(super) fn serves_none_denied(
         &self,
         image: &ImageRef,

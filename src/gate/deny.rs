@@ -1,4 +1,4 @@
-//! Makes denials of what went wrong, each in one place.
+//! The constructors of denials: one for each cause.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use super::MAX_DECISION;
 use super::denial::{Denial, Denied, Doubt, Shortage, Undecided};
 use super::resource::Resource;
 
-/// No rule matches.
+/// The denial of an image that no rule matches.
 pub(super) fn no_rule(resource: impl Into<Resource>) -> Denial {
     let because = "no rule matches this image";
     plain(resource, Refusal::new(Reason::NoRule, because), None)
 }
 
-/// A rule that says no.
+/// The denial by a deny rule.
 pub(super) fn by_rule(
     resource: impl Into<Resource>,
     rule: &Arc<str>,
@@ -32,7 +32,7 @@ pub(super) fn by_rule(
     plain(resource, Refusal::new(Reason::DeniedByRule, because), Some(rule))
 }
 
-/// A refusal that no anchor gave.
+/// A denial with a reason that does not come from an anchor.
 pub(super) fn plain(
     resource: impl Into<Resource>,
     refusal: Refusal,
@@ -47,7 +47,7 @@ pub(super) fn plain(
     })
 }
 
-/// A requirement that is not met.
+/// The denial of an image that does not meet the requirement of its rule.
 pub(super) fn unmet(
     resource: impl Into<Resource>,
     rule: &Arc<str>,
@@ -83,7 +83,7 @@ pub(super) fn unmet(
     }
 }
 
-/// What came between us and the upstream's content.
+/// The denial after content could not be fetched from upstream.
 pub(super) fn fetch(
     resource: impl Into<Resource>,
     rule: Option<&Arc<str>>,
@@ -124,7 +124,7 @@ pub(super) fn fetch(
     }
 }
 
-/// All of a blob was to be here, and is not.
+/// The denial after a blob could not be fetched completely.
 pub(super) fn not_whole(
     resource: impl Into<Resource>,
     rule: Option<&Arc<str>>,
@@ -148,7 +148,7 @@ pub(super) fn not_whole(
     }
 }
 
-/// The manifest could be served, and the config that it names cannot be had.
+/// The denial of an admitted manifest whose config cannot be fetched.
 pub(super) fn no_config(denial: Denial) -> Denial {
     match denial {
         Denial::Undecided(undecided) => {
@@ -165,7 +165,7 @@ pub(super) fn no_config(denial: Denial) -> Denial {
     }
 }
 
-/// What is remembered of tags cannot be read or written.
+/// The denial if the history of tags cannot be read or written.
 pub(super) fn no_memory(
     resource: impl Into<Resource>,
     rule: Option<&Arc<str>>,
@@ -179,18 +179,18 @@ pub(super) fn no_memory(
     )
 }
 
-/// What is kept under a tag for artifacts about `subject` is none that is served, and why.
+/// The denial of a manifest under an artifact tag of `subject` that is not a permitted artifact, and why.
 pub(super) fn no_artifact(
     resource: impl Into<Resource>,
     rule: Option<&Arc<str>>,
     subject: Digest,
     why: &str,
 ) -> Denial {
-    let because = format!("it is no artifact about {subject} that is served: {why}");
+    let because = format!("it is not a permitted artifact of {subject}: {why}");
     plain(resource, Refusal::new(Reason::DigestNotSigned, because), rule)
 }
 
-/// The list of referrers to `subject` is not served under a tag.
+/// The denial of the list of referrers to `subject` under a tag.
 pub(super) fn no_list(image: &ImageRef, rule: Option<&Arc<str>>, subject: Digest) -> Denial {
     let repository = &image.repository;
     let because = format!(
@@ -213,7 +213,7 @@ pub(super) fn of_other(denial: Denial, resource: impl Into<Resource>) -> Denial 
     }
 }
 
-/// The bounds of one decision were reached before it was taken.
+/// The denial of a decision that reached its limits.
 pub(super) fn exhausted(
     resource: impl Into<Resource>,
     rule: Option<&Arc<str>>,
@@ -222,12 +222,12 @@ pub(super) fn exhausted(
     undecided(resource, rule, Doubt::UpstreamUnreachable, because)
 }
 
-/// What a rule that audits would say is not known yet, and it is not waited for.
+/// The finding of an audit rule that does not wait for the decision.
 pub(super) fn not_awaited(resource: impl Into<Resource>, because: String) -> Denial {
     undecided(resource, None, Doubt::TrustUnreachable, because)
 }
 
-/// Too many requests for unknown names are in progress or wait.
+/// The denial if too many requests for unknown names are in progress or waiting.
 pub(super) fn busy(resource: impl Into<Resource>, because: String) -> Denial {
     undecided(resource, None, Doubt::GateBusy(Shortage::UnknownNames), because)
 }

@@ -1,5 +1,5 @@
-//! The permission to serve one digest. Only a rule gives one: by a requirement that is met, by an allow rule, by an
-//! audit rule, or to an exemption. Whoever holds a [`Permit`] knows which rule gave it, and on what basis.
+//! The permission to serve one digest. Only a rule gives one: a requirement that is met, an allow rule, an audit rule, or a
+//! rule with an exemption. A [`Permit`] names the rule that gave it, and its basis.
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -67,7 +67,7 @@ fn check_says_how_to_mend_a_slip_of_the_pen() {
 #[test]
 fn check_tells_of_a_rule_that_has_ended() {
     let told = check("require =", "mode = \"audit\"\nuntil = 2001-01-31\nrequire =").unwrap();
-    assert!(told.contains("HAS ENDED, and counts no more: served until"), "{told}");
+    assert!(told.contains("EXPIRED (ignored): served until"), "{told}");
     let told = check("require =", "mode = \"audit\"\nuntil = 2999-01-31\nrequire =").unwrap();
     assert!(!told.contains("ENDED"), "{told}");
 }
