@@ -46,7 +46,9 @@ enum Question {
 struct Recalled<'a> {
     #[serde(flatten)]
     record: &'a Record,
-    now: Explanation,
+    /// `None` if the request was for no manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    now: Option<Explanation>,
 }
 
 impl Why {
@@ -65,7 +67,10 @@ impl Why {
             Question::Image(image) => json(&self.explain(&image).await),
             Question::Request(id) => match self.audit.recent().find(id) {
                 Some(record) => {
-                    let now = self.explain(record.image()).await;
+                    let now = match record.image() {
+                        Some(image) => Some(self.explain(&image).await),
+                        None => None,
+                    };
                     json(&Recalled { record: &record, now })
                 }
                 None => answer(StatusCode::NOT_FOUND, TEXT, forgotten(id)),

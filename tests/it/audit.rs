@@ -182,3 +182,39 @@ async fn each_decision_is_one_event_and_one_count() {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }
 }
+
+#[tokio::test]
+async fn a_denied_tag_list_is_not_recorded_as_a_pull_of_latest() {
+    let stand = stand().await;
+    let page = Page::default();
+    let _here = page.is_written();
+    let answer = stand.served.request("GET", "/v2/shut/app/tags/list", "").await;
+    let answer: Value = serde_json::from_str(body(&answer)).unwrap();
+    let error = &answer["errors"][0];
+    assert_eq!(error["detail"]["image"], "r.example/shut/app");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("r.example/shut/app was refused"), "{message}");
+    assert_eq!(
+        page.events(),
+        [json!({
+            "message": "verdict", "verdict": "refused", "reason": "denied_by_rule",
+            "rule": "*/shut/**", "image.registry": "r.example", "image.repository": "shut/app",
+            "operation": "tags",
+        })]
+    );
+}
+
+#[tokio::test]
+async fn a_denied_blob_is_recorded_as_a_blob() {
+    let stand = stand().await;
+    let page = Page::default();
+    let _here = page.is_written();
+    let digest = Digest::of(&stand.content.blob).to_string();
+    stand.served.request("GET", &format!("/v2/shut/app/blobs/{digest}"), "").await;
+    let events = page.events();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(
+        (&events[0]["operation"], &events[0]["image.reference"]),
+        (&json!("blob"), &json!(digest))
+    );
+}

@@ -97,6 +97,7 @@ mod trust_cache;
 mod trust_memory;
 mod supervised;
 mod systemd;
+mod tag_lifetimes;
 mod undecided;
 mod unwritable_log;
 mod upstream;

@@ -67,7 +67,7 @@ fn check_suggests_the_fix_for_a_typo() {
 #[test]
 fn check_warns_about_an_expired_rule() {
     let told = check("require =", "mode = \"audit\"\nuntil = 2001-01-31\nrequire =").unwrap();
-    assert!(told.contains("HAS ENDED, and counts no more: served until"), "{told}");
+    assert!(told.contains("EXPIRED (ignored): served until"), "{told}");
     let told = check("require =", "mode = \"audit\"\nuntil = 2999-01-31\nrequire =").unwrap();
     assert!(!told.contains("ENDED"), "{told}");
 }

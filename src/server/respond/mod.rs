@@ -166,7 +166,7 @@ pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Re
     };
     let by = DeniedBy::of(denial);
     let mut detail = json!({
-        "image": denial.image().to_string(),
+        "image": denial.resource().to_string(),
         "verdict": denial.verdict(),
         "reason": denial.reason(),
         "rule": by.rule.map(|rule| &**rule),
