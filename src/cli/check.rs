@@ -1,4 +1,4 @@
-//! `countersign check`: what a configuration means.
+//! `countersign check`: validates a configuration and summarizes it.
 
 use clap::Args;
 
@@ -12,10 +12,11 @@ use crate::server::DenialStatus;
 
 use super::{ConfigFile, print};
 
-/// Read and cross-check a configuration, and tell what it means.
+/// Validate a configuration and summarize what it does.
 ///
-/// Reads the keys, passwords and users that it names, opens no store and connects to nothing.
-/// Exit status: 0; 2 with every error that was found, each with its file, line and key.
+/// Reads the certificates, keys, passwords and users that the configuration names, and reports settings that
+/// cannot work or are unsafe as warnings. Opens no listener, no store and no connection.
+/// Exit status: 0 valid, also with warnings; 2 invalid: prints every error with its file, line and key.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  countersign check --config countersign.toml")]
 pub(super) struct Check {
@@ -30,7 +31,7 @@ impl Check {
     }
 }
 
-/// What a configuration means, in a few lines.
+/// The summary of a configuration, in a few lines.
 fn meaning(config: &Config, now: Timestamp) -> String {
     let url = |tls: bool, address| format!("{}://{address}", if tls { "https" } else { "http" });
     let server = &config.server;
@@ -41,7 +42,7 @@ fn meaning(config: &Config, now: Timestamp) -> String {
     let mut lines = vec![format!("listens   {}{denied}", url(server.tls.is_some(), server.listen))];
     lines.extend(config.mirror.as_ref().map(|mirror| {
         let url = url(mirror.tls.is_some(), mirror.listen);
-        format!("mirror    {url}: denies so that a client does not ask elsewhere, as far as it can")
+        format!("mirror    {url}: denials keep clients from falling back to another registry, where they allow it")
     }));
     lines.extend(config.mirror.as_ref().and_then(|_| unnamed(&config.upstreams)));
     lines.extend(config.admin.map(|admin| format!("admin     http://{admin}")));
@@ -57,7 +58,7 @@ fn meaning(config: &Config, now: Timestamp) -> String {
         lines.push(format!("anchor    {}", anchor.told()));
     }
     lines.extend(rules(&config.policy, now));
-    lines.push("anything else is refused".to_owned());
+    lines.push("all other images are denied".to_owned());
     let warnings = config.policy.warnings(now).into_iter();
     lines.extend(warnings.map(|warning| format!("warning   {warning}")));
     let anchors = config.anchors.iter().flat_map(crate::trust::Config::warnings);
@@ -67,16 +68,16 @@ fn meaning(config: &Config, now: Timestamp) -> String {
     lines.join("\n") + "\n"
 }
 
-/// docker asks a mirror for images of Docker Hub, and does not name it: where the default upstream is
-/// another, that is what docker gets.
+/// docker asks a mirror for images of Docker Hub without naming the registry, so it gets images of the default
+/// upstream. The line warns if that is another registry.
 fn unnamed(upstreams: &[registry_client::Config]) -> Option<String> {
     let gets = match upstreams.iter().find(|upstream| upstream.default) {
         Some(default) if default.registry.as_str() == DOCKER_HUB => return None,
-        Some(default) => format!("those of {}, the default upstream", default.registry),
-        None => "nothing, for there is no default upstream".to_owned(),
+        Some(default) => format!("images of {}, the default upstream", default.registry),
+        None => "nothing: there is no default upstream".to_owned(),
     };
     Some(format!(
-        "          docker, which asks it for images of {DOCKER_HUB} without that name, gets {gets}"
+        "          docker requests images of {DOCKER_HUB} without naming it, and gets {gets}"
     ))
 }
 

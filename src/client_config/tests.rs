@@ -98,7 +98,7 @@ fn docker_has_a_mirror_only_where_one_is_named() {
             assert!(text.lines().any(|line| line.ends_with(&path)), "{path}: {text}");
         }
     }
-    assert!(text.contains("no promise") && text.contains("that is the control"), "{text}");
+    assert!(text.contains("does not guarantee") && text.contains("client-config egress"), "{text}");
 }
 
 #[test]
@@ -177,6 +177,16 @@ fn egress_rules_are_made_of_addresses() {
     let text = file(&printed, "/etc/nftables.d/countersign.nft");
     assert!(text.contains("\t\tip daddr { 192.0.2.7 } tcp dport { 8443 } accept\n"), "{text}");
     assert!(text.contains("\t\tip6 daddr { 2001:db8::7 } tcp dport { 8443 } accept\n"), "{text}");
+}
+
+#[test]
+fn egress_rules_close_the_port_of_each_registry() {
+    let mut wanted = wanted(&["docker.io", "registry.example.com:8444"]);
+    wanted.addresses = vec!["192.0.2.7".parse().unwrap()];
+    let printed = made(ClientKind::Egress, &wanted);
+    let text = file(&printed, "/etc/nftables.d/countersign.nft");
+    let closed = "\t\ttcp dport { 80, 443, 5000, 8444 } reject with tcp reset\n";
+    assert!(text.contains(closed), "{text}");
 }
 
 #[test]

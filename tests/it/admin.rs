@@ -131,7 +131,7 @@ async fn why_says_what_to_write_and_what_is_kept() {
     }
     let answer = served.request("GET", "/why?request=0123456789abcdef", "").await;
     assert_eq!(status(&answer), 404);
-    assert!(body(&answer).contains("the last 10,000 that denied are kept"), "{answer}");
+    assert!(body(&answer).contains("its last 10,000 denials"), "{answer}");
 }
 
 /// Each of them costs what a decision costs.

@@ -76,7 +76,7 @@ fn check_warns_about_an_expired_rule() {
 fn check_explains_what_docker_gets_from_a_mirror_without_docker_hub_as_default() {
     let mirror = "[mirror]\nlisten = \"127.0.0.1:5052\"\n[admin]";
     let told = check("[admin]", mirror).unwrap();
-    assert!(told.contains("gets nothing, for there is no default upstream"), "{told}");
+    assert!(told.contains("gets nothing: there is no default upstream"), "{told}");
     let default = format!(
         "{mirror}\nlisten = \"127.0.0.1:5051\"\n[[upstream]]\nregistry = \"docker.io\"\ndefault = true\n[store]\n"
     );
@@ -94,7 +94,7 @@ fn serve_says_what_to_do_where_an_address_is_taken() {
     let said = countersign(&["serve", "--config", file.to_str().unwrap()]);
     assert_eq!(said.status, Some(1), "{}", said.stderr);
     assert!(
-        said.stderr.contains("end what listens there, or say another `listen`"),
+        said.stderr.contains("stop the process that uses it, or set another `listen`"),
         "{}",
         said.stderr
     );
@@ -122,9 +122,10 @@ fn a_foreign_log_is_distinguished_from_a_log_without_pulls() {
     for command in ["learn", "replay"] {
         let said = countersign(&[command, other.to_str().unwrap(), "--config", config]);
         assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""), "{command}");
-        assert!(said.stderr.contains("no line of it is a decision"), "{}", said.stderr);
+        assert!(said.stderr.contains("no line is a decision"), "{}", said.stderr);
         let said = countersign(&[command, none.to_str().unwrap(), "--config", config]);
-        assert_eq!(said.status, Some(0), "{command}: {}", said.stderr);
+        let expected = if command == "replay" { 4 } else { 0 };
+        assert_eq!(said.status, Some(expected), "{command}: {}", said.stderr);
     }
 }
 
@@ -133,7 +134,7 @@ fn a_mirror_is_for_docker_alone() {
     let gate = ["--gate", "https://gate.example.com", "--mirror", "https://gate.example.com:5443"];
     let said = countersign(&[&["client-config", "podman"], &gate[..]].concat());
     assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""));
-    assert!(said.stderr.contains("--mirror is for docker alone"), "{}", said.stderr);
+    assert!(said.stderr.contains("--mirror is only for docker"), "{}", said.stderr);
     let said = countersign(&[&["client-config", "docker"], &gate[..]].concat());
     assert!(
         said.stdout
