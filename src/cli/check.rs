@@ -1,16 +1,19 @@
 //! `countersign check`: validates a configuration and summarizes it.
 
 use clap::Args;
+use serde::Serialize;
 
 use crate::app::open_files;
 use crate::clock::{Clock, Timestamp};
+use crate::commands::check;
 use crate::config::Config;
 use crate::oci::docker_hub::DOCKER_HUB;
 use crate::policy::Policy;
 use crate::registry_client;
 use crate::server::DenialStatus;
+use crate::toml_reader::Problem;
 
-use super::{ConfigFile, print};
+use super::{CONFIG_ERROR, ConfigFile, print};
 
 /// Validate a configuration and summarize what it does.
 ///
@@ -22,13 +25,61 @@ use super::{ConfigFile, print};
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigFile,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The result of `--json`.
+#[derive(Serialize)]
+struct Checked {
+    valid: bool,
+    errors: Vec<InvalidKey>,
+    warnings: Vec<String>,
+}
+
+/// One error of a configuration.
+#[derive(Serialize)]
+struct InvalidKey {
+    file: String,
+    line: usize,
+    key: String,
+    message: String,
 }
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<u8> {
-        print(&meaning(&self.config.load()?, Clock::System.now()))?;
-        Ok(0)
+        let now = Clock::System.now();
+        if !self.json {
+            print(&meaning(&self.config.load()?, now))?;
+            return Ok(0);
+        }
+        let (status, checked) = match self.config.load() {
+            Ok(config) => {
+                (0, Checked { valid: true, errors: Vec::new(), warnings: warnings(&config, now) })
+            }
+            Err(problems) => {
+                let errors = problems.0.into_iter().map(InvalidKey::of).collect();
+                (CONFIG_ERROR, Checked { valid: false, errors, warnings: Vec::new() })
+            }
+        };
+        print(&(serde_json::to_string_pretty(&checked)? + "\n"))?;
+        Ok(status)
     }
+}
+
+impl InvalidKey {
+    fn of(problem: Problem) -> Self {
+        let Problem { file, line, key, message } = problem;
+        Self { file: file.display().to_string(), line, key, message }
+    }
+}
+
+/// All warnings about `config`, also about the limits of this process.
+fn warnings(config: &Config, now: Timestamp) -> Vec<String> {
+    let mut warnings = check::warnings(config, now);
+    warnings.extend(open_files::shortage(config).map(|shortage| shortage.to_string()));
+    warnings
 }
 
 /// The summary of a configuration, in a few lines.
@@ -59,12 +110,7 @@ fn meaning(config: &Config, now: Timestamp) -> String {
     }
     lines.extend(rules(&config.policy, now));
     lines.push("all other images are denied".to_owned());
-    let warnings = config.policy.warnings(now).into_iter();
-    lines.extend(warnings.map(|warning| format!("warning   {warning}")));
-    let anchors = config.anchors.iter().flat_map(crate::trust::Config::warnings);
-    lines.extend(anchors.map(|warning| format!("warning   {warning}")));
-    lines.extend(counted_once(config).map(|warning| format!("warning   {warning}")));
-    lines.extend(open_files::shortage(config).map(|shortage| format!("warning   {shortage}")));
+    lines.extend(warnings(config, now).iter().map(|warning| format!("warning   {warning}")));
     lines.join("\n") + "\n"
 }
 
@@ -79,21 +125,6 @@ fn unnamed(upstreams: &[registry_client::Config]) -> Option<String> {
     Some(format!(
         "          docker requests images of {DOCKER_HUB} without naming it, and gets {gets}"
     ))
-}
-
-/// Anchors that a threshold counts, and that one signer can satisfy together.
-fn counted_once(config: &Config) -> impl Iterator<Item = String> {
-    let anchor = |name: &str| config.anchors.iter().find(|anchor| anchor.name() == name);
-    config.policy.requirements().flat_map(move |(images, requirement)| {
-        let pairs = requirement.counted_apart();
-        let told = pairs.filter_map(|(one, other)| {
-            let shared = anchor(one)?.shares(anchor(other)?)?;
-            Some(format!(
-                "{images}: {one} and {other} have {shared}; one signer counts once towards the threshold"
-            ))
-        });
-        told.collect::<Vec<_>>()
-    })
 }
 
 fn rules(policy: &Policy, now: Timestamp) -> impl Iterator<Item = String> {

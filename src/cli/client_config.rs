@@ -3,19 +3,22 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::IpAddr;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 
 use crate::client_config::{
-    self, ClientCertificate, ClientKind, ClientPath, GateAddress, Wanted, print as printed,
+    self, ClientCertificate, ClientKind, Credentials, ClientPath, GateAddress, Wanted, print as printed,
 };
 use crate::oci::Registry;
 use crate::oci::docker_hub::DOCKER_HUB;
 
-use super::{CONFIG_ERROR, OTHER_ERROR, failed, print};
+use super::{CONFIG_ERROR, OTHER_ERROR, failed, print, wrong};
+
+/// The largest password file, in bytes.
+const MAX_PASSWORD: u64 = 4096;
 
 /// Print the files that make a client use only the gate.
 ///
@@ -47,6 +50,12 @@ pub(super) struct ClientConfig {
     /// Private key of the client certificate: a file on the client.
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     client_key: Option<ClientPath>,
+    /// User that containerd logs in as, if the gate requires passwords.
+    #[arg(long, value_name = "USER", requires = "password_file")]
+    username: Option<String>,
+    /// File with the password of the user: a file on this machine.
+    #[arg(long, value_name = "FILE", requires = "username")]
+    password_file: Option<PathBuf>,
     /// IP address of the gate, for egress; may be repeated.
     #[arg(long = "gate-ip", value_name = "ADDRESS")]
     addresses: Vec<IpAddr>,
@@ -92,6 +101,14 @@ impl Client {
 impl ClientConfig {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         let certificate = self.client_cert.zip(self.client_key);
+        let credentials = match self.username.zip(self.password_file) {
+            Some((user, file)) => match credentials(&user, &file) {
+                Ok(credentials) => Some(credentials),
+                Err(error) => return Ok(wrong(&file.display().to_string(), format!("{error:#}"))),
+            },
+            None => None,
+        };
+        let mode = if credentials.is_some() { 0o600 } else { 0o644 };
         let wanted = Wanted {
             gate: self.gate,
             mirror: self.mirror,
@@ -100,6 +117,7 @@ impl ClientConfig {
             ca: self.ca,
             certificate: certificate
                 .map(|(certificate, key)| ClientCertificate { certificate, key }),
+            credentials,
         };
         let mut made = match printed(self.client.kind(), &wanted) {
             Ok(made) => made,
@@ -113,7 +131,7 @@ impl ClientConfig {
             print(&made.to_text())?;
             return Ok(0);
         };
-        made.files = write(folder, std::mem::take(&mut made.files))?;
+        made.files = write(folder, std::mem::take(&mut made.files), mode)?;
         print(&made.to_text())?;
         if made.files.is_empty() {
             return Ok(0);
@@ -123,6 +141,13 @@ impl ClientConfig {
         let _ = failed(OTHER_ERROR, message);
         Ok(OTHER_ERROR)
     }
+}
+
+/// The credentials of `user`, with the password in `file`.
+fn credentials(user: &str, file: &Path) -> anyhow::Result<Credentials> {
+    let mut password = String::new();
+    File::open(file)?.take(MAX_PASSWORD).read_to_string(&mut password)?;
+    Ok(Credentials::new(user, &password)?)
 }
 
 /// Whether the file at `path` has exactly that `text`.
@@ -136,6 +161,7 @@ fn has_text(path: &Path, text: &str) -> io::Result<bool> {
 fn write(
     folder: &Path,
     files: Vec<client_config::File>,
+    mode: u32,
 ) -> anyhow::Result<Vec<client_config::File>> {
     let mut left = Vec::new();
     for file in files {
@@ -150,7 +176,7 @@ fn write(
             );
         }
         DirBuilder::new().recursive(true).mode(0o755).create(parent).with_context(wrong)?;
-        match File::create_new(&path) {
+        match File::options().write(true).create_new(true).mode(mode).open(&path) {
             Ok(mut opened) => {
                 let written =
                     opened.write_all(file.text.as_bytes()).and_then(|()| opened.sync_all());

@@ -21,6 +21,11 @@ pub(super) fn containerd(wanted: &Wanted) -> Printed {
     );
     printed
         .note("`config_path` to it, and remove every `registry.mirrors` and `registry.configs`.");
+    if wanted.credentials.is_some() {
+        printed.note(
+            "The hosts.toml files contain the password: only root may read them (mode 600).",
+        );
+    }
     printed.note("Users can still name another registry: also block registries on the network");
     printed.note("(`countersign client-config egress`).");
     folders(&mut printed, CONTAINERD, wanted);
@@ -74,6 +79,10 @@ fn hosts_toml(wanted: &Wanted) -> String {
     if let Some(own) = &wanted.certificate {
         let (certificate, key) = (own.certificate.as_str(), own.key.as_str());
         keys.push_str(&format!("client = [[\"{certificate}\", \"{key}\"]]\n"));
+    }
+    if let Some(credentials) = &wanted.credentials {
+        let value = credentials.authorization();
+        keys.push_str(&format!("header = {{ authorization = \"{value}\" }}\n"));
     }
     format!(
         "server = \"{gate}\"\n{keys}\n[host.\"{gate}\"]\ncapabilities = [\"pull\", \"resolve\"]\n{keys}"

@@ -2,6 +2,7 @@
 //! pitfalls that each line avoids. Pure: returns text and reads nothing.
 
 mod address;
+mod credentials;
 mod docker;
 mod egress;
 mod hosts;
@@ -15,6 +16,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 pub use address::{GateAddress, InvalidAddress};
+pub use credentials::{Credentials, InvalidCredentials};
 
 use crate::oci::Registry;
 use crate::oci::docker_hub::{self, DOCKER_HUB};
@@ -85,6 +87,8 @@ pub struct Wanted {
     /// The CA of the gate's certificate; by default, the client's system roots.
     pub ca: Option<ClientPath>,
     pub certificate: Option<ClientCertificate>,
+    /// The user and password of the client, for a gate with passwords.
+    pub credentials: Option<Credentials>,
 }
 
 /// Why the files cannot be made.
@@ -102,6 +106,11 @@ pub enum Impossible {
     Port(Registry),
     #[error("--mirror is only for docker: remove it, or give its URL as --gate")]
     NoMirror,
+    #[error(
+        "--username is only for containerd and nerdctl: docker and podman keep passwords themselves (`docker login`, \
+         `podman login`), and k3s in `configs` of registries.yaml"
+    )]
+    NoCredentials,
 }
 
 /// One file of a client.
@@ -146,6 +155,9 @@ impl Printed {
 pub fn print(kind: ClientKind, wanted: &Wanted) -> Result<Printed, Impossible> {
     if wanted.mirror.is_some() && kind != ClientKind::Docker {
         return Err(Impossible::NoMirror);
+    }
+    if wanted.credentials.is_some() && kind != ClientKind::Containerd {
+        return Err(Impossible::NoCredentials);
     }
     match kind {
         ClientKind::Docker => Ok(docker::classic(wanted)),

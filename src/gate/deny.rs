@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::oci::{Digest, ImageRef};
+use crate::oci::{Digest, ErrorCode, ImageRef};
 use crate::policy::Unmet;
 use crate::pull_through::{BlobError, FetchError, NotWhole};
 use crate::registry_client::{Busy, UpstreamError};
@@ -12,8 +12,15 @@ use crate::trust::{Reason, Refusal, Scheme, Trust, Unendorsed};
 use super::MAX_DECISION;
 use super::denial::{Denial, Denied, Doubt, Shortage, Undecided};
 
-/// No rule matches.
+/// No rule matches. If the repository begins with the name of a registry, the client means an upstream that the gate
+/// does not have.
 pub(super) fn no_rule(image: &ImageRef) -> Denial {
+    if let Some((host, _)) = image.repository.as_str().split_once('/')
+        && (host.contains('.') || host == "localhost")
+    {
+        let message = format!("no upstream is configured for {host}, and no rule matches {image}");
+        return Denial::Missing { image: image.clone(), code: ErrorCode::NameUnknown, message };
+    }
     let because = "no rule is for this image, and what no rule is for is not served";
     plain(image, Refusal::new(Reason::NoRule, because), None)
 }

@@ -116,7 +116,9 @@ async fn why_shows_the_recorded_decision_and_the_current_one() {
     let told = json(&answer);
     assert_eq!((status(&answer), &told["request_id"]), (200, &id));
     assert_eq!((&told["verdict"], &told["reason"]), (&"refused".into(), &"denied_by_rule".into()));
-    assert_eq!(told["because"], json(&denied)["errors"][0]["message"]);
+    let because = told["because"].as_str().unwrap();
+    let message = format!("{because} (request {})", id.as_str().unwrap());
+    assert_eq!(json(&denied)["errors"][0]["message"], message);
     assert_eq!(told["now"]["image"], "r.example/shut/app:v1");
     assert_eq!(told["now"]["because"], told["because"]);
 }

@@ -46,6 +46,7 @@ fn what_client_config_prints_is_closed() {
         registries: vec!["docker.io".parse().unwrap(), "quay.io".parse().unwrap()],
         ca: Some("/etc/ssl/gate.crt".parse().unwrap()),
         certificate: None,
+        credentials: None,
     };
     for kind in [
         ClientKind::DockerContainerd,
