@@ -169,7 +169,7 @@ impl Record {
             anchor = self.anchor.as_deref(),
             scheme = self.scheme.map(|scheme| scheme.as_str()),
             would = self.would,
-            because = self.would.and(self.because.as_deref()),
+            because = self.because.as_deref(),
             remark = self.remark,
             listener = self.listener,
             client.address = %self.client,

@@ -13,8 +13,16 @@ use super::MAX_DECISION;
 use super::denial::{Denial, Denied, Doubt, Shortage, Undecided};
 use super::resource::Resource;
 
-/// The denial of an image that no rule matches.
+/// The denial if no rule matches. If the repository begins with the name of a registry, the client means an upstream that
+/// the gate does not have.
 pub(super) fn no_rule(resource: impl Into<Resource>) -> Denial {
+    let resource = resource.into();
+    if let Some((host, _)) = resource.repository.as_str().split_once('/')
+        && (host.contains('.') || host == "localhost")
+    {
+        let message = format!("no upstream is configured for {host}, and no rule matches {resource}");
+        return Denial::Missing { resource, code: ErrorCode::NameUnknown, message };
+    }
     let because = "no rule matches this image";
     plain(resource, Refusal::new(Reason::NoRule, because), None)
 }

@@ -30,12 +30,20 @@ fn denied_for(reason: Reason) -> Denied {
     }
 }
 
+fn is_throttled(denial: &Denial) -> bool {
+    matches!(denial, Denial::Throttled { .. })
+}
+
 /// The status, headers and body of the response to `denial`; the request id is removed from the body.
 fn answered(denial: &Denial) -> (u16, HeaderMap, Value) {
     let id = Audit::new(Clock::System, None).name();
     let (head, mut json) = taken(denied(denial, id, DenialStatus::NotFound));
     let request_id = json["errors"][0]["detail"].as_object_mut().unwrap().remove("request_id");
     assert_eq!(request_id, Some(Value::String(id.to_string())));
+    let message = json["errors"][0]["message"].as_str().unwrap().to_owned();
+    let end = format!(" (request {id})");
+    assert_eq!(message.ends_with(&end), denial.verdict().is_some() || is_throttled(denial), "{message}");
+    json["errors"][0]["message"] = message.trim_end_matches(&end).into();
     (head.status.as_u16(), head.headers, json)
 }
 

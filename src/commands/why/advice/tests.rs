@@ -1,4 +1,4 @@
-//! Each denial gives one sentence that says who can do what.
+//! The advice on each denial is one sentence that says who can do what.
 
 use crate::clock::Clock;
 use crate::gate::{Denied, Shortage, Undecided};
@@ -30,7 +30,7 @@ const REASONS: [Reason; 16] = [
 ];
 
 #[test]
-fn every_denial_says_in_one_sentence_who_is_to_do_what() {
+fn advice_on_every_denial_names_who_can_act_in_one_sentence() {
     let places = Places::new(PullThrough::new([], 0), Clock::System);
     let metrics = Metrics::registered(&mut prometheus_client::registry::Registry::default());
     let cache = TrustCache::new(Clock::System, metrics.clone());
@@ -61,7 +61,7 @@ fn every_denial_says_in_one_sentence_who_is_to_do_what() {
     let all = refused.into_iter().chain(undecided).chain(missing).chain([throttled]);
     for denial in all {
         let advice = case.denied(&denial);
-        let who = ["whoever", "those who", "every signer", "operator"]
+        let who = ["publisher: ", "signers", "operator of ", "owner of ", "client: "]
             .iter()
             .any(|who| advice.contains(who));
         assert!(who && !advice.ends_with('.') && !advice.contains('\n'), "{denial:?}: {advice}");
