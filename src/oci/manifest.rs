@@ -103,6 +103,22 @@ pub enum InvalidManifest {
     Structure(#[from] oci_spec::OciSpecError),
 }
 
+impl InvalidManifest {
+    /// Whether the manifest is larger than this program reads; another program may accept it.
+    pub fn exceeds_limit(&self) -> bool {
+        match self {
+            Self::Json(error) => error.exceeds_limit(),
+            Self::TooMany => true,
+            Self::Ambiguous
+            | Self::Case(_)
+            | Self::Digest(_)
+            | Self::MediaType { .. }
+            | Self::Unknown(_)
+            | Self::Structure(_) => false,
+        }
+    }
+}
+
 impl Manifest {
     /// The most bytes that [`Self::parse`] allocates for `length` bytes: first for the JSON, then for
     /// the typed form.
