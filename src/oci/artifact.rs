@@ -51,6 +51,16 @@ pub enum NoArtifact {
     Member(&'static str),
 }
 
+impl NoArtifact {
+    /// Whether it is larger than this program reads; another program may accept it.
+    pub fn exceeds_limit(&self) -> bool {
+        match self {
+            Self::Json(error) => error.exceeds_limit(),
+            Self::Missing(_) | Self::Member(_) => false,
+        }
+    }
+}
+
 impl Artifact {
     /// Reads an image manifest.
     pub fn parse(bytes: &[u8]) -> Result<Self, NoArtifact> {

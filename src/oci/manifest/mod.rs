@@ -104,6 +104,22 @@ pub enum InvalidManifest {
     Member { member: String, expected: &'static str },
 }
 
+impl InvalidManifest {
+    /// Whether the manifest is larger than this program reads; another program may accept it.
+    pub fn exceeds_limit(&self) -> bool {
+        match self {
+            Self::Json(error) => error.exceeds_limit(),
+            Self::TooMany => true,
+            Self::Ambiguous
+            | Self::Case(_)
+            | Self::Digest(_)
+            | Self::MediaType { .. }
+            | Self::Unknown(_)
+            | Self::Structure(_) => false,
+        }
+    }
+}
+
 impl Manifest {
     /// The most bytes that [`Self::parse`] allocates for `length` bytes: the parsed JSON, with nested manifests, or the
     /// lists that are made of it, whichever is more.
