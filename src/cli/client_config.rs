@@ -10,7 +10,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 
 use crate::client_config::{
-    self, ClientCertificate, ClientKind, Credentials, ClientPath, GateAddress, Wanted, print as printed,
+    self, ClientCertificate, ClientKind, ClientPath, Credentials, GateAddress, Wanted,
+    print as printed,
 };
 use crate::oci::Registry;
 use crate::oci::docker_hub::DOCKER_HUB;

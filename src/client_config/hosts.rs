@@ -22,9 +22,8 @@ pub(super) fn containerd(wanted: &Wanted) -> Printed {
     printed
         .note("`config_path` to it, and remove every `registry.mirrors` and `registry.configs`.");
     if wanted.credentials.is_some() {
-        printed.note(
-            "The hosts.toml files contain the password: only root may read them (mode 600).",
-        );
+        printed
+            .note("The hosts.toml files contain the password: only root may read them (mode 600).");
     }
     printed.note("Users can still name another registry: also block registries on the network");
     printed.note("(`countersign client-config egress`).");

@@ -190,7 +190,8 @@ fn containerd_sends_the_password_of_a_gate_with_passwords() {
     assert_eq!(hosts["header"]["authorization"], basic);
     assert_eq!(hosts["host"]["https://gate.example.com:8443"]["header"]["authorization"], basic);
     assert!(!format!("{wanted:?}").contains("bm9kZTpz"), "{wanted:?}");
-    for kind in [ClientKind::Docker, ClientKind::DockerContainerd, ClientKind::K3s, ClientKind::Podman]
+    for kind in
+        [ClientKind::Docker, ClientKind::DockerContainerd, ClientKind::K3s, ClientKind::Podman]
     {
         assert_eq!(print(kind, &wanted), Err(Impossible::NoCredentials), "{kind:?}");
     }

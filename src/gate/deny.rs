@@ -20,7 +20,8 @@ pub(super) fn no_rule(resource: impl Into<Resource>) -> Denial {
     if let Some((host, _)) = resource.repository.as_str().split_once('/')
         && (host.contains('.') || host == "localhost")
     {
-        let message = format!("no upstream is configured for {host}, and no rule matches {resource}");
+        let message =
+            format!("no upstream is configured for {host}, and no rule matches {resource}");
         return Denial::Missing { resource, code: ErrorCode::NameUnknown, message };
     }
     let because = "no rule matches this image";
@@ -114,7 +115,7 @@ pub(super) fn fetch(
                 Denial::Missing { resource, code, message }
             }
             UpstreamError::TooManyRequests { retry_after } => {
-                Denial::Throttled { resource: resource.into(), retry_after }
+                Denial::Throttled { resource, retry_after }
             }
             UpstreamError::Refused { .. } => undecided(Doubt::UpstreamRefused, error.to_string()),
             UpstreamError::RangeUnsatisfiable { size } => Denial::Unsatisfiable { resource, size },
@@ -127,8 +128,8 @@ pub(super) fn fetch(
             }
             // A retry would get the same answer.
             UpstreamError::Protocol(violation) if violation.is_final() => {
-                let message = format!("the upstream registry cannot serve {image}: {violation}");
-                Denial::Missing { image: image.clone(), code: ErrorCode::Unsupported, message }
+                let message = format!("the upstream registry cannot serve {resource}: {violation}");
+                Denial::Missing { resource, code: ErrorCode::Unsupported, message }
             }
             UpstreamError::Protocol(_) | UpstreamError::Unreachable(_) => {
                 undecided(Doubt::UpstreamUnreachable, error.to_string())
@@ -185,7 +186,7 @@ pub(super) fn no_memory(
     error: &TagsError,
 ) -> Denial {
     undecided(
-        image,
+        resource,
         rule,
         Doubt::TrustUnreachable,
         format!("the trust memory cannot be used: {error}"),

@@ -11,6 +11,7 @@ use crate::trust::{SignedNames, Unendorsed};
 
 use super::denial::Denial;
 use super::referrers::ReferrerList;
+use super::resource::Resource;
 use super::{Gate, deny};
 
 /// A manifest that was admitted, and whose referrers may be listed.

@@ -111,6 +111,10 @@ fn last_cause(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Explains why TLS failed, and what to change.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an enum of rustls, which may grow; the rest has its own words"
+)]
 fn no_tls(error: &(dyn Error + 'static)) -> String {
     let Some(error) = cause::<rustls::Error>(error) else { return last_cause(error) };
     match error {
@@ -137,6 +141,10 @@ fn no_tls(error: &(dyn Error + 'static)) -> String {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an enum of rustls, which may grow; the rest has its own words"
+)]
 fn certificate(why: &CertificateError) -> String {
     match why {
         CertificateError::UnknownIssuer => {

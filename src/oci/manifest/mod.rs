@@ -115,7 +115,8 @@ impl InvalidManifest {
             | Self::Digest(_)
             | Self::MediaType { .. }
             | Self::Unknown(_)
-            | Self::Structure(_) => false,
+            | Self::Missing(_)
+            | Self::Member { .. } => false,
         }
     }
 }

@@ -179,7 +179,10 @@ pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Re
     }
     let sentence = denial.to_string();
     let message = match denial {
-        Denial::Absent(_) | Denial::Refused(_) | Denial::Undecided(_) | Denial::Throttled { .. } => {
+        Denial::Absent(_)
+        | Denial::Refused(_)
+        | Denial::Undecided(_)
+        | Denial::Throttled { .. } => {
             format!("{sentence} (request {id})")
         }
         // Not a decision: the words of the upstream.

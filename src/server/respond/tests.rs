@@ -42,7 +42,11 @@ fn answered(denial: &Denial) -> (u16, HeaderMap, Value) {
     assert_eq!(request_id, Some(Value::String(id.to_string())));
     let message = json["errors"][0]["message"].as_str().unwrap().to_owned();
     let end = format!(" (request {id})");
-    assert_eq!(message.ends_with(&end), denial.verdict().is_some() || is_throttled(denial), "{message}");
+    assert_eq!(
+        message.ends_with(&end),
+        denial.verdict().is_some() || is_throttled(denial),
+        "{message}"
+    );
     json["errors"][0]["message"] = message.trim_end_matches(&end).into();
     (head.status.as_u16(), head.headers, json)
 }
