@@ -328,7 +328,6 @@ impl Policy {
         self.entries.len()
     }
 
-    #[cfg(any(test, feature = "test-support"))]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
