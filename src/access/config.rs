@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::toml_reader::Section;
+use crate::trust::cosign::Identity;
 
 use super::certificate::{Certificates, WithoutOne};
 use super::grants::Grants;
@@ -64,6 +65,21 @@ impl Config {
                  `open = true`, `htpasswd = \"FILE\"` or `tls_client_ca = \"FILE\"`"
             )
         })
+    }
+
+    /// Whether clients log in with passwords.
+    pub fn has_passwords(&self) -> bool {
+        self.htpasswd.is_some()
+    }
+
+    /// The users of `[[clients.rule]]` that match no user of `htpasswd`. Certificates may name any user.
+    pub fn unknown_users(&self) -> Vec<String> {
+        let Some(htpasswd) = self.htpasswd.as_ref().filter(|_| self.certificates.is_none()) else {
+            return Vec::new();
+        };
+        let known = |user: &&Identity| htpasswd.names().any(|name| user.matches(name));
+        let unknown = self.grants.users().filter(|user| !known(user));
+        unknown.map(ToString::to_string).collect()
     }
 
     /// The CAs whose certificates authenticate clients.

@@ -28,6 +28,11 @@ impl Grants {
         Self(sections.iter().take(MAX_RULES).map(Grant::read).collect())
     }
 
+    /// All users that rules name.
+    pub(super) fn users(&self) -> impl Iterator<Item = &Identity> {
+        self.0.iter().flat_map(|grant| &grant.users)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -87,6 +87,11 @@ impl Htpasswd {
         self.users.get(user).map(String::as_str)
     }
 
+    /// The names of all users.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.users.keys().map(|name| &**name)
+    }
+
     pub fn len(&self) -> usize {
         self.users.len()
     }

@@ -1,5 +1,4 @@
-//! The private listener: is the process alive, is it ready, what has it counted, why was an image denied.
-//! Only reads, and decides nothing.
+//! The private listener: liveness, readiness, metrics and explanations. Read-only.
 
 pub mod readiness;
 pub mod why;
@@ -30,7 +29,7 @@ pub struct Admin {
     why: Why,
 }
 
-/// What can be asked for.
+/// The pages of the listener.
 enum Page {
     Alive,
     Ready,
@@ -44,7 +43,7 @@ impl Admin {
         Self { readiness, registry, why }
     }
 
-    /// Answers `request`; its body is not read.
+    /// Answers `request`; ignores its body.
     pub async fn handle<B>(&self, request: Request<B>) -> Response<Full<Bytes>> {
         let (head, _) = request.into_parts();
         if let Some(objection) = head.extensions.get::<Objection>() {
@@ -63,12 +62,16 @@ impl Admin {
                 return answer(
                     StatusCode::NOT_FOUND,
                     TEXT,
-                    "not found: there is /livez, /readyz, /metrics and /why\n",
+                    "not found: use /livez, /readyz, /metrics or /why\n",
                 );
             }
         };
         if head.method != Method::GET && head.method != Method::HEAD {
-            let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n");
+            let mut response = answer(
+                StatusCode::METHOD_NOT_ALLOWED,
+                TEXT,
+                "method not allowed: use GET or HEAD\n",
+            );
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
@@ -76,7 +79,7 @@ impl Admin {
             Page::Alive => answer(StatusCode::OK, TEXT, "alive\n"),
             Page::Ready => self.ready(),
             Page::Metrics => self.metrics(),
-            // On the heap: it is large, and the others are asked for all the time.
+            // On the heap: this future is large, and the other pages are requested often.
             Page::Why => Box::pin(self.why.answer(head.uri.query())).await,
         }
     }
@@ -84,7 +87,7 @@ impl Admin {
     fn ready(&self) -> Response<Full<Bytes>> {
         let missing = self.readiness.missing();
         if missing.is_empty() {
-            // Clients are served all the same, so the gate stays ready.
+            // Clients are still served, so the gate stays ready.
             let body = match telemetry::lost() {
                 0 => "ready\n".to_owned(),
                 lost => format!("ready\nlog events lost since the start: {lost}\n"),

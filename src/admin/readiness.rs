@@ -1,8 +1,8 @@
-//! What must be in place before clients are sent here. Knows what it is called, not what it does.
+//! Readiness: the named parts that must work before the gate can receive requests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One thing that must be in place.
+/// One part that must work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     Config,
@@ -22,8 +22,7 @@ impl Part {
     }
 }
 
-/// Which parts are in place. None of them depends on an upstream: an outage there is no reason to
-/// send clients elsewhere.
+/// The state of each part. None depends on an upstream: an outage there is no reason to send clients elsewhere.
 #[derive(Debug, Default)]
 pub struct Readiness {
     config: AtomicBool,
@@ -32,12 +31,12 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Says whether `part` is in place; the listener is not any more once it drains.
+    /// Sets whether `part` works; the listener is not ready while it drains.
     pub fn set(&self, part: Part, ready: bool) {
         self.latch(part).store(ready, Ordering::Release);
     }
 
-    /// The names of the parts that are not in place.
+    /// The names of the parts that are not ready.
     pub(super) fn missing(&self) -> Vec<&'static str> {
         let missing =
             Part::ALL.into_iter().filter(|part| !self.latch(*part).load(Ordering::Acquire));

@@ -1,5 +1,4 @@
-//! `GET /why`: the decision about an image, taken and told; or the one that a request met. Takes none
-//! itself.
+//! `GET /why`: explains the decision about an image, or the recorded decision about a request.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -19,14 +18,14 @@ use crate::text::grouped;
 
 use super::{TEXT, answer};
 
-/// The most explanations at once: each costs what a decision costs, and again as much.
+/// The most explanations at once; each costs up to twice as much as a decision.
 pub const MAX_AT_ONCE: usize = 4;
 const JSON: &str = "application/json";
-/// What to ask for.
+/// How to use the page.
 const USAGE: &str = "write /why?image=registry/repository[:tag][@digest], or /why?request=ID with the \
                      `detail.request_id` of a denial";
 
-/// Explains, from the gate that answers and what is remembered of its answers.
+/// Explains decisions of the current gate and recorded decisions.
 #[derive(Debug)]
 pub struct Why {
     generations: Generations,
@@ -34,19 +33,21 @@ pub struct Why {
     places: Semaphore,
 }
 
-/// What is asked.
+/// What the query asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Question {
     Image(ImageRef),
     Request(RequestId),
 }
 
-/// A recorded decision, and the same image as it is now.
+/// A recorded decision, and the current decision about the same image.
 #[derive(Serialize)]
 struct Recalled<'a> {
     #[serde(flatten)]
     record: &'a Record,
-    now: Explanation,
+    /// `None` if the request was for no manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    now: Option<Explanation>,
 }
 
 impl Why {
@@ -65,7 +66,10 @@ impl Why {
             Question::Image(image) => json(&self.explain(&image).await),
             Question::Request(id) => match self.audit.recent().find(id) {
                 Some(record) => {
-                    let now = self.explain(record.image()).await;
+                    let now = match record.image() {
+                        Some(image) => Some(self.explain(&image).await),
+                        None => None,
+                    };
                     json(&Recalled { record: &record, now })
                 }
                 None => answer(StatusCode::NOT_FOUND, TEXT, forgotten(id)),
@@ -75,7 +79,7 @@ impl Why {
 
     async fn explain(&self, image: &ImageRef) -> Explanation {
         let gate = self.generations.current().gate.clone();
-        // As one type: what is within it is deep.
+        // Boxed to keep the type of the future small.
         let explained: BoxFuture<'_, Explanation> = Box::pin(explain(&gate, image));
         explained.await
     }
@@ -104,7 +108,7 @@ fn json(told: &impl Serialize) -> Response<Full<Bytes>> {
 }
 
 fn busy() -> Response<Full<Bytes>> {
-    let text = format!("{MAX_AT_ONCE} explanations are being made; ask again in a moment\n");
+    let text = format!("{MAX_AT_ONCE} explanations are in progress; retry in a moment\n");
     let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, text);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
@@ -112,8 +116,8 @@ fn busy() -> Response<Full<Bytes>> {
 
 fn forgotten(id: RequestId) -> String {
     format!(
-        "no decision about the request {id} is remembered: the last {} that denied are kept, and as many \
-         that admitted, until the gate is stopped; ask /why?image=… for what would be decided now\n",
+        "no decision about the request {id} is recorded: the gate keeps its last {} denials and as many \
+         admissions until it stops; use /why?image=… for the current decision\n",
         grouped(KEPT as u64)
     )
 }
@@ -123,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_is_an_image_or_a_request_and_else_it_is_told_what_to_write() {
+    fn a_query_other_than_an_image_or_a_request_is_answered_with_the_usage() {
         let image = "r.example/a:1".parse().unwrap();
         let names = Names::default();
         assert_eq!(Question::read("image=r.example%2Fa:1", &names), Ok(Question::Image(image)));

@@ -1,4 +1,4 @@
-//! From a configuration to a running gate: the only place that constructs the parts and joins them.
+//! Builds a running gate from a configuration: the only place that constructs the parts and connects them.
 
 pub mod open_files;
 mod parts;
@@ -49,14 +49,14 @@ const MAX_ADMIN_STREAMS: u32 = 4;
 /// How long a connection to the admin listener may be idle.
 const ADMIN_IDLE: Duration = Duration::from_secs(20);
 
-/// What is remembered on disk: a gate that serves keeps it, one that explains only reads it.
+/// Whether memory on disk is written (`serve`) or only read (`why`, `replay`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeping {
     Remember,
     OnlyRead,
 }
 
-/// The parts of a gate, joined and not yet listening.
+/// The connected parts of a gate that does not listen yet.
 pub struct App {
     generations: Generations,
     parts: Parts,
@@ -65,7 +65,7 @@ pub struct App {
 }
 
 impl App {
-    /// Joins the parts that `config` names. Reads files, and connects to nothing yet.
+    /// Builds the parts that `config` names. Reads files and opens no connections.
     pub fn new(config: &Config, clock: Clock, keeping: Keeping) -> anyhow::Result<Self> {
         let mut metrics = Registry::default();
         build_info(&mut metrics);
@@ -74,12 +74,12 @@ impl App {
         Ok(Self { generations: Generations::new(first), parts, metrics, clock })
     }
 
-    /// The gate as it is now.
+    /// The current gate.
     pub fn gate(&self) -> Gate {
         self.generations.current().gate.clone()
     }
 
-    /// The image that a client shows as `name`.
+    /// The image that a client calls `name`.
     pub fn image(&self, name: &str) -> Result<ImageRef, InvalidName> {
         self.generations.current().names.called(name)
     }
@@ -88,7 +88,7 @@ impl App {
         &self.clock
     }
 
-    /// Takes the store, binds the listeners and serves.
+    /// Locks the store, binds the listeners and serves.
     pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Running> {
         let readiness = Arc::new(Readiness::default());
         let lock = StoreLock::take(&config.store.path)?;
@@ -178,7 +178,7 @@ impl App {
                 reader_grace: Duration::ZERO,
                 ..Limits::default()
             };
-            // Its own, so that clients of the other listeners cannot use it up.
+            // Separate limits, so that clients of the other listeners cannot exhaust them.
             let load = Load::new(&limits);
             let shutdown = running.admin_shutdown.clone();
             let server = Server::new(listener, None, limits, load, shutdown, answer);
@@ -208,13 +208,13 @@ async fn bind(address: SocketAddr, which: &str) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|error| {
         let taken = error.kind() == ErrorKind::AddrInUse;
-        let end = if taken { "end what listens there, or " } else { "" };
-        anyhow!("[{which}] cannot listen on {address}: {error}; {end}say another `listen`")
+        let end = if taken { "stop the process that uses it, or " } else { "" };
+        anyhow!("[{which}] cannot listen on {address}: {error}; {end}set another `listen`")
     })
 }
 
 fn build_info(metrics: &mut Registry) {
     let info = Family::<Vec<(&'static str, &'static str)>, Gauge>::default();
     info.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION"))]).set(1);
-    metrics.register("countersign_build_info", "The version that runs; always 1", info);
+    metrics.register("countersign_build_info", "The running version; always 1", info);
 }

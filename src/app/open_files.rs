@@ -1,5 +1,4 @@
-//! How many files the process may have open (`RLIMIT_NOFILE`; each connection is one), and how many the
-//! configuration needs.
+//! The limit on open files (`RLIMIT_NOFILE`; each connection is one), and how many the configuration needs.
 
 use std::fmt;
 
@@ -16,10 +15,10 @@ use super::MAX_ADMIN_CONNECTIONS;
 const OTHERS: usize = 256;
 /// The most connections to one trust server.
 const OF_ANCHOR: usize = 32;
-/// The fewest connections of clients for which the gate starts with less than it is configured for.
+/// The fewest client connections with which the gate starts if the limit is too low.
 const LEAST: usize = 16;
 
-/// What a configuration needs of the limit on open files, and does not get.
+/// A limit on open files that is lower than the configuration needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortage {
     limit: usize,
@@ -40,8 +39,8 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// Raises the soft limit on open files to the hard limit. A failure is logged: the gate then makes do with the
-/// soft limit.
+/// Raises the soft limit on open files to the hard limit. A failure is logged: the gate then runs with
+/// the soft limit.
 pub fn raise_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(why) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
@@ -49,7 +48,7 @@ pub fn raise_limit() {
     }
 }
 
-/// What is missing for `config` if the soft limit is raised to the hard limit.
+/// The shortage of `config` if the soft limit is raised to the hard limit.
 pub fn shortage(config: &Config) -> Option<Shortage> {
     compare(config, getrlimit(Resource::Nofile).maximum)
 }
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_and_all_else_must_fit_into_the_limit() {
+    fn connections_and_other_files_must_fit_into_the_limit() {
         let one = config("");
         let needed = 1000 + 200 + 64 + 256;
         assert_eq!(compare(&one, Some(needed)), None);

@@ -1,5 +1,5 @@
-//! What every generation of the configuration shares, and how a generation is made of it: what is kept on
-//! disk and in memory outlives a reading of the configuration, what that says does not.
+//! The parts that all generations of the configuration share (memory and files on disk), and how a generation is built
+//! from them.
 
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ use crate::trust::{self, Trust};
 
 use super::Keeping;
 
-const NO_RANDOM: &str = "the system gives no random numbers";
+const NO_RANDOM: &str = "the system provides no random numbers";
 
-/// What outlives a reading of the configuration.
+/// The parts that outlive a reload.
 pub(super) struct Parts {
     pub(super) pull_through: PullThrough,
-    /// None where nothing is kept.
+    /// `None` if nothing is stored.
     pub(super) store: Option<Store>,
     clock: Clock,
     keeping: Keeping,
@@ -41,7 +41,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Opens what is kept on disk, and makes the first generation.
+    /// Opens the files on disk and makes the first generation.
     pub(super) fn open(
         config: &Config,
         clock: &Clock,
@@ -107,7 +107,7 @@ impl Parts {
         Ok((parts, Generation { number: 1, gate, clients, names, denial_status }))
     }
 
-    /// The generation after `last`. Reads files, and connects to nothing yet.
+    /// The generation after `last`. Reads files and opens no connections.
     pub(super) fn next(&self, config: &Config, last: &Generation) -> anyhow::Result<Generation> {
         let Made { trust, pull_through, names } = self.make(config)?;
         let clients = last.clients.renewed(&config.clients).context(NO_RANDOM)?;
@@ -117,7 +117,7 @@ impl Parts {
         Ok(Generation { number, gate, clients, names, denial_status })
     }
 
-    /// Forgets what was found for anchors that `generation` has not.
+    /// Drops cached results of anchors that `generation` does not have.
     pub(super) async fn keep(&self, generation: &Generation) {
         let (mut names, mut content) = (Vec::new(), Vec::new());
         for anchor in generation.gate.trust().anchors() {

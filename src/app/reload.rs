@@ -1,5 +1,5 @@
-//! Reading the configuration again while the gate runs: upon a signal, and when one of its files changed.
-//! What is wrong changes nothing, and is told with all its errors.
+//! Reloads the configuration on a signal and when one of its files changes. An invalid configuration changes nothing,
+//! and all its errors are logged.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,10 +20,11 @@ use crate::toml_reader::{FileStamps, WatchedFiles};
 
 use super::parts::Parts;
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often the files are checked. Two checks must agree, so a change takes effect within twice this time and the time
+/// of reading it: at most 2 s.
+const LOOK: Duration = Duration::from_millis(700);
 
-/// How readings of the configuration went. The clones tell the same.
+/// The metrics of reloads. Clones share their values.
 #[derive(Clone, Debug)]
 pub struct Reloads {
     generation: Gauge<u64, AtomicU64>,
@@ -34,7 +35,7 @@ pub struct Reloads {
 }
 
 impl Reloads {
-    /// Makes the gauges and registers them in `registry`; the configuration has been read once.
+    /// Creates the gauges and registers them in `registry`, after the first load.
     pub fn registered(registry: &mut Registry, clock: &Clock) -> Self {
         let reloads = Self {
             generation: Gauge::default(),
@@ -45,22 +46,22 @@ impl Reloads {
         };
         registry.register(
             "countersign_config_generation",
-            "Which reading of the configuration is in use, counted from 1",
+            "Number of the configuration in use, counted from 1",
             reloads.generation.clone(),
         );
         registry.register(
             "countersign_config_last_reload_successful",
-            "1 if the last reading of the configuration is in use, 0 if it was refused",
+            "1 if the last reload succeeded, 0 if the configuration was invalid",
             reloads.successful.clone(),
         );
         registry.register(
             "countersign_config_last_reload_success_timestamp_seconds",
-            "When the configuration that is in use was read",
+            "When the configuration in use was loaded",
             reloads.succeeded.clone(),
         );
         registry.register(
             "countersign_config_last_reload_failure_timestamp_seconds",
-            "When a configuration was last refused; 0 if none was",
+            "When a reload last failed; 0 if none did",
             reloads.failed.clone(),
         );
         reloads.used(1);
@@ -79,14 +80,14 @@ impl Reloads {
     }
 }
 
-/// Reads a configuration again.
+/// Reloads a configuration.
 pub struct Reloader {
     config: Config,
-    /// What to look at: also what a configuration names that was refused.
+    /// The files to watch, also those that an invalid configuration names.
     files: WatchedFiles,
-    /// What was there just before the configuration was last read.
+    /// The state of the files just before the configuration was last read.
     seen: FileStamps,
-    /// What was there when it was last looked at.
+    /// The state of the files at the last check.
     looked: Option<FileStamps>,
     parts: Arc<Parts>,
     generations: Generations,
@@ -95,10 +96,10 @@ pub struct Reloader {
     reloads: Reloads,
 }
 
-/// What clients connect to, which stays where it is until the next start.
+/// The listeners, whose addresses do not change until the next start.
 pub(super) struct Listeners {
     pub(super) at: Vec<SocketAddr>,
-    /// Of each that has a certificate.
+    /// Of each listener that has a certificate.
     pub(super) tls: Vec<Arc<Tls>>,
 }
 
@@ -116,8 +117,7 @@ impl Reloader {
         Self { config, files, seen, looked, parts, generations, listeners, audit, reloads }
     }
 
-    /// Waits until a file of the configuration has changed, and is not being changed any more. May be
-    /// dropped and called again.
+    /// Waits until a file of the configuration has changed and is stable. Cancel safe.
     pub async fn changed(&mut self) {
         loop {
             let looked = self.look().await;
@@ -129,8 +129,8 @@ impl Reloader {
         }
     }
 
-    /// Reads the configuration, and uses it from now on if nothing is wrong with it; whether it is used. The
-    /// audit file is opened again in any case: whoever rotates it has moved it away.
+    /// Reads the configuration and uses it if it is valid; returns whether it is in use. Always reopens the audit file,
+    /// because log rotation may have moved it.
     pub async fn reload(&mut self) -> bool {
         if let Some(file) = self.audit.file() {
             file.reopen();
@@ -142,7 +142,7 @@ impl Reloader {
                 config
             }
             Err(broken) => {
-                error!(%broken, "reading the configuration broke off; the old one stays in use");
+                error!(%broken, "reading the configuration panicked; keeping the previous one");
                 self.reloads.refused();
                 return false;
             }
@@ -151,7 +151,7 @@ impl Reloader {
             Ok(config) => self.take(config).await,
             Err(problems) => {
                 for problem in &problems.0 {
-                    error!(%problem, "the new configuration is refused");
+                    error!(%problem, "the new configuration is invalid");
                 }
                 self.refuse();
                 false
@@ -160,10 +160,10 @@ impl Reloader {
     }
 
     async fn take(&mut self, config: Config) -> bool {
-        // It was read with the addresses that it names, which are not those that are listened on.
+        // The check at load time used the addresses in the file, which may differ from those of the open listeners.
         if let Some(problem) = self.listeners.at.iter().find_map(|at| config.clients.unsaid_at(*at))
         {
-            error!(problem, "the new configuration is refused");
+            error!(problem, "the new configuration is invalid");
             self.refuse();
             return false;
         }
@@ -173,12 +173,12 @@ impl Reloader {
         let next = match made {
             Ok(Ok(next)) => next,
             Ok(Err(why)) => {
-                error!(problem = format!("{why:#}"), "the new configuration is refused");
+                error!(problem = format!("{why:#}"), "the new configuration is invalid");
                 self.refuse();
                 return false;
             }
             Err(broken) => {
-                error!(%broken, "the new configuration cannot be used");
+                error!(%broken, "applying the new configuration panicked");
                 self.refuse();
                 return false;
             }
@@ -197,24 +197,24 @@ impl Reloader {
         self.generations.replace(next);
         self.parts.keep(&self.generations.current()).await;
         self.reloads.used(number);
-        info!(generation = number, "the configuration was read again, and is in use");
+        info!(generation = number, "configuration reloaded");
     }
 
     fn refuse(&self) {
         self.reloads.refused();
         let generation = self.generations.current().number;
-        warn!(generation, "the configuration that was read before stays in use");
+        warn!(generation, "configuration reload failed; keeping the previous one");
     }
 
-    /// The certificate that is in use stays if the new one is no good.
+    /// Reloads the certificates; keeps the previous one if the new one is invalid.
     async fn reload_certificate(&self, clients: Option<Certificates>) {
         for tls in &self.listeners.tls {
             let (tls, clients) = (tls.clone(), clients.clone());
             match spawn_blocking(move || tls.ask(clients.as_ref())).await {
                 Ok(Ok(())) => {}
-                Ok(Err(why)) => error!(%why, "the new certificate is no good; the old one stays"),
+                Ok(Err(why)) => error!(%why, "certificate reload failed; keeping the previous one"),
                 Err(broken) => {
-                    error!(%broken, "reading the certificate broke off; the old one stays");
+                    error!(%broken, "certificate reload panicked; keeping the previous one");
                 }
             }
         }

@@ -28,9 +28,9 @@ const LEAST_STOP: Duration = Duration::from_secs(5);
 /// How a gate ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// All is on disk.
+    /// All data is on disk.
     Whole,
-    /// The disk did not answer in time: audit records or the last changes of the history of tags may be missing.
+    /// The disk did not respond in time: audit records or the last changes of the tag history may be missing.
     Unfinished,
 }
 
@@ -51,7 +51,7 @@ pub struct Running {
     pub(super) parts: Arc<Parts>,
     pub(super) reloads: Reloads,
     pub(super) audit: Audit,
-    /// Ends the tending of the store, once nothing more is to be kept.
+    /// Ends the maintenance of the store, after the last write.
     pub(super) store_shutdown: CancellationToken,
     pub(super) store_tasks: TaskTracker,
     pub(super) supervisor: Supervisor,
@@ -90,24 +90,24 @@ impl Running {
         supervisor.essential(Task::Reload, tasks, shutdown, reload);
     }
 
-    /// Watches over the long-lived tasks.
+    /// The supervisor of the long-lived tasks.
     pub fn supervisor(&self) -> &Supervisor {
         &self.supervisor
     }
 
-    /// Where clients connect to.
+    /// The address of the public listener.
     #[cfg(feature = "test-support")]
     pub fn public(&self) -> SocketAddr {
         self.public
     }
 
-    /// Where clients connect to that use the gate as a mirror.
+    /// The address of the mirror listener, if there is one.
     #[cfg(feature = "test-support")]
     pub fn mirror(&self) -> Option<SocketAddr> {
         self.mirror
     }
 
-    /// Where the admin listener is, if there is one.
+    /// The address of the admin listener, if there is one.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin
     }
@@ -122,7 +122,7 @@ impl Running {
         self.mirror.map(|mirror| url(self.mirror_tls.as_deref(), mirror))
     }
 
-    /// What reads `config` again, in the file that it was read from.
+    /// The reloader of the file that `config` was read from.
     pub fn reloader(&self, config: Config) -> Reloader {
         let Self { generations, parts, reloads, audit, .. } = self;
         let listeners = Listeners {
@@ -133,8 +133,8 @@ impl Running {
         Reloader::new(config, parts.clone(), generations, listeners, audit.clone(), reloads.clone())
     }
 
-    /// Refuses new connections, lets what is started finish, and ends: within `drain_timeout`, or within
-    /// `LEAST_STOP` if that is longer, also if a disk hangs.
+    /// Refuses new connections, finishes requests in progress, and ends within `drain_timeout`, or within
+    /// `LEAST_STOP` if that is longer, even if a disk hangs.
     pub async fn stop(self) -> Stopped {
         let deadline = Instant::now() + self.drain_timeout.max(LEAST_STOP);
         self.readiness.set(Part::Listener, false);
@@ -147,7 +147,7 @@ impl Running {
         let stopped = if whole.await.is_ok() { Stopped::Whole } else { Stopped::Unfinished };
         self.admin_shutdown.cancel();
         self.admin_tasks.close();
-        // What it still has to say is of no use later.
+        // Its last responses are not needed.
         let _ = timeout_at(deadline, self.admin_tasks.wait()).await;
         stopped
     }
@@ -162,7 +162,7 @@ impl Running {
         let tags = self.parts.tags.clone();
         let tags = async move {
             if let Err(broken) = spawn_blocking(move || tags.close()).await {
-                tracing::error!(%broken, "closing the history of tags failed");
+                tracing::error!(%broken, "closing the tag history panicked");
             }
         };
         tokio::join!(audit, tags, self.parts.pull_through.close());
@@ -172,7 +172,7 @@ impl Running {
     }
 }
 
-/// Refreshes trust data ahead of its end until `shutdown`.
+/// Refreshes trust data before it expires until `shutdown`.
 async fn refresh(generations: Generations, shutdown: CancellationToken) {
     let mut ticks = ticks();
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -180,22 +180,22 @@ async fn refresh(generations: Generations, shutdown: CancellationToken) {
     }
 }
 
-/// Looks at what is exempted until `shutdown`: that is a file, on a disk that may hang.
+/// Rereads the exemptions until `shutdown`, off the async workers: their disk may hang.
 async fn look_at_exemptions(generations: Generations, shutdown: CancellationToken) {
     let mut ticks = ticks();
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         let generation = generations.current();
-        // Its events go where those of this task go.
+        // The blocking thread logs to the subscriber of this task.
         let subscriber = dispatcher::get_default(Clone::clone);
         let look = move || generation.gate.exemptions().tend();
         let looked = spawn_blocking(move || dispatcher::with_default(&subscriber, look));
         if let Some(Err(error)) = shutdown.run_until_cancelled(looked).await {
-            tracing::error!(%error, "looking at the exemptions failed");
+            tracing::error!(%error, "reading the exemptions panicked");
         }
     }
 }
 
-/// Says that the gate is not ready while the store's folder is not its own, until `shutdown`.
+/// Sets the gate to not ready while the store's folder is not the one that it locked, until `shutdown`.
 async fn look_at_folder(place: InPlace, readiness: Arc<Readiness>, shutdown: CancellationToken) {
     let (mut ticks, mut was_there) = (ticks(), true);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -204,10 +204,10 @@ async fn look_at_folder(place: InPlace, readiness: Arc<Readiness>, shutdown: Can
         let Some(checked) = shutdown.run_until_cancelled(checked).await else { return };
         let checked = checked.unwrap_or_else(|error| Err(error.into()));
         match &checked {
-            Ok(()) if !was_there => tracing::info!("the store's folder is back, and is used again"),
+            Ok(()) if !was_there => tracing::info!("the store's folder is back and in use again"),
             Err(error) if was_there => tracing::error!(
                 %error,
-                "the store's folder is not this process's any more: nothing is written to it"
+                "the store's folder was replaced or cannot be read: nothing is written to it"
             ),
             Ok(()) | Err(_) => {}
         }

@@ -10,8 +10,8 @@ use tracing::info;
 
 use crate::audit::reader::{MESSAGE, TARGET};
 use crate::clock::Timestamp;
-use crate::gate::{Admitted, Denial, Remark};
-use crate::oci::{Digest, ImageRef, Reference};
+use crate::gate::{Admitted, Denial, Remark, Resource, ResourceKind};
+use crate::oci::{Digest, ImageRef};
 use crate::trust::{Endorsement, Scheme};
 
 use super::request_id::RequestId;
@@ -39,7 +39,7 @@ pub struct RequestInfo {
 #[derive(Clone, Debug)]
 pub struct Record {
     timestamp: Timestamp,
-    image: ImageRef,
+    resource: Resource,
     /// What was admitted, or asked for.
     digest: Option<Digest>,
     verdict: &'static str,
@@ -73,7 +73,7 @@ impl Record {
         let vouch = anchors(admitted.endorsements());
         Self {
             timestamp: now,
-            image: image.clone(),
+            resource: image.into(),
             digest: Some(admitted.digest()),
             verdict: "admitted",
             reason: would.and_then(|denial| denial.reason()),
@@ -95,14 +95,14 @@ impl Record {
     pub fn denied(asked: RequestInfo, now: Timestamp, denial: &Denial) -> Option<Self> {
         let verdict = denial.verdict()?;
         let by = DeniedBy::of(denial);
-        let image = denial.image();
-        let digest = match &image.reference {
-            Reference::Digest(digest) => Some(*digest),
-            Reference::Tag(_) => None,
+        let resource = denial.resource();
+        let digest = match &resource.kind {
+            ResourceKind::Digest(digest) | ResourceKind::Blob(digest) => Some(*digest),
+            ResourceKind::Tag(_) | ResourceKind::TagList | ResourceKind::TrustMetadata => None,
         };
         Some(Self {
             timestamp: now,
-            image: image.clone(),
+            resource: resource.clone(),
             digest,
             verdict,
             reason: denial.reason(),
@@ -124,8 +124,19 @@ impl Record {
         self.request_id
     }
 
-    pub fn image(&self) -> &ImageRef {
-        &self.image
+    /// The image, if the request was for a manifest.
+    pub fn image(&self) -> Option<ImageRef> {
+        self.resource.image()
+    }
+
+    /// What the client wanted, if it was no manifest: `tags`, `trust_metadata` or `blob`.
+    fn operation(&self) -> Option<&'static str> {
+        match self.resource.kind {
+            ResourceKind::Tag(_) | ResourceKind::Digest(_) => None,
+            ResourceKind::TagList | ResourceKind::TrustMetadata | ResourceKind::Blob(_) => {
+                Some(self.resource.operation())
+            }
+        }
     }
 
     /// `admitted`, `absent`, `refused` or `undecided`.
@@ -147,9 +158,10 @@ impl Record {
         info!(
             target: TARGET,
             {
-            image.registry = self.image.registry.as_str(),
-            image.repository = self.image.repository.as_str(),
-            image.reference = %self.image.reference,
+            image.registry = self.resource.registry.as_str(),
+            image.repository = self.resource.repository.as_str(),
+            image.reference = self.resource.reference().map(display),
+            operation = self.operation(),
             manifest.digest = self.digest.as_ref().map(display),
             verdict = self.verdict,
             reason = self.reason,
@@ -157,7 +169,7 @@ impl Record {
             anchor = self.anchor.as_deref(),
             scheme = self.scheme.map(|scheme| scheme.as_str()),
             would = self.would,
-            because = self.would.and(self.because.as_deref()),
+            because = self.because.as_deref(),
             remark = self.remark,
             listener = self.listener,
             client.address = %self.client,
@@ -176,9 +188,14 @@ impl Serialize for Record {
         map.serialize_entry("timestamp", &Shown(&self.timestamp))?;
         map.serialize_entry("level", "INFO")?;
         map.serialize_entry("message", MESSAGE)?;
-        map.serialize_entry("image.registry", self.image.registry.as_str())?;
-        map.serialize_entry("image.repository", self.image.repository.as_str())?;
-        map.serialize_entry("image.reference", &Shown(&self.image.reference))?;
+        map.serialize_entry("image.registry", self.resource.registry.as_str())?;
+        map.serialize_entry("image.repository", self.resource.repository.as_str())?;
+        if let Some(reference) = self.resource.reference() {
+            map.serialize_entry("image.reference", &Shown(&reference))?;
+        }
+        if let Some(operation) = self.operation() {
+            map.serialize_entry("operation", operation)?;
+        }
         if let Some(digest) = &self.digest {
             map.serialize_entry("manifest.digest", &Shown(digest))?;
         }
@@ -278,7 +295,7 @@ pub(super) mod tests {
     /// The record of an image that could not be decided about.
     pub(crate) fn undecided(id: RequestId, image: &str, because: &str) -> Record {
         let denial = Denial::Undecided(Undecided {
-            image: image.parse().unwrap(),
+            resource: image.parse::<ImageRef>().unwrap().into(),
             doubt: Doubt::TrustUnreachable,
             because: because.to_owned(),
             rule: Some("r.example/**".into()),

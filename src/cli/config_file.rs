@@ -1,4 +1,4 @@
-//! Which file holds the configuration.
+//! Finds the configuration file.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const OF_SYSTEM: &str = "/etc/countersign/countersign.toml";
 /// The configuration that a command reads.
 #[derive(Debug, Args)]
 pub(super) struct ConfigFile {
-    /// The configuration [default: $COUNTERSIGN_CONFIG, otherwise countersign.toml, otherwise
+    /// Configuration file [default: $COUNTERSIGN_CONFIG, otherwise countersign.toml, otherwise
     /// /etc/countersign/countersign.toml].
     #[arg(long = "config", value_name = "FILE")]
     file: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! `countersign demo`: a gate with signed images of every scheme in one process, to be tried.
+//! `countersign demo`: a gate with signed images of every scheme in one process.
 
 use std::io::{self, IsTerminal as _};
 
@@ -8,11 +8,11 @@ use crate::demo::{self, Style};
 
 use super::OTHER_ERROR;
 
-/// Try it: signed and attacked images, a registry and the gate, with nothing to set up.
+/// Try the gate with a built-in registry of signed and tampered images.
 ///
-/// It shows Docker Content Trust, cosign (key and keyless) and notation, and needs no configuration, no network
-/// and no root. It prints addresses and commands to try with docker, skopeo, crane and `why`, until Ctrl-C.
-/// Exit status: 0; with --once 0 if every verdict is the expected one, else 1.
+/// Covers Docker Content Trust, cosign (key and keyless) and notation. Needs no configuration, no network
+/// and no root. Prints addresses and commands to try with docker, skopeo, crane and `why`, and runs until Ctrl-C.
+/// Exit status: 0; with --once, 1 if a verdict is not the expected one.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  countersign demo\n  countersign demo --once")]
 pub(super) struct Demo {

@@ -1,4 +1,4 @@
-//! `countersign doctor`: the ways around the gate that a client machine leaves open.
+//! `countersign doctor`: finds client settings that bypass the gate.
 
 use std::path::{Path, PathBuf};
 
@@ -11,32 +11,30 @@ use crate::oci::docker_hub::DOCKER_HUB;
 
 use super::{print, wrong};
 
-/// Look at a client machine, and tell each way around the gate that it leaves open.
+/// Find client settings that bypass the gate.
 ///
-/// Reads the files of docker, containerd, k3s and podman, and tries to connect to the registries, a few
-/// seconds at most. Changes nothing. To be run as root, which may read all of them.
-/// Exit status: 0 none is open; 3 one is open; 1 something could not be looked at; 2 for arguments
-/// that mean nothing.
+/// Reads the files of docker, containerd, k3s and podman, and tries to connect to the registries for a few
+/// seconds. Changes nothing. Run it as root, so that it can read all files.
+/// Exit status: 0 no bypass; 3 a bypass was found; 1 a file could not be read; 2 invalid arguments.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     countersign doctor --gate https://gate.example.com\n  \
     countersign doctor --gate https://gate.example.com --gate https://gate.example.com:5443\n  \
     countersign doctor --gate https://gate.example.com --registry docker.io --registry quay.io --json")]
 pub(super) struct Doctor {
-    /// Where the gate is, as the client's files name it; repeated for its `[mirror]` listener.
+    /// URL of the gate, as the client's files contain it; repeat it for the `[mirror]` listener.
     #[arg(long = "gate", value_name = "URL", required = true)]
     gates: Vec<GateAddress>,
-    /// A registry to which the gate is to be the only way; may be repeated.
+    /// A registry that clients must reach only through the gate; may be repeated.
     #[arg(long = "registry", value_name = "NAME", default_value = DOCKER_HUB)]
     registries: Vec<Registry>,
-    /// Read the files below this folder, a machine's root that is mounted there. Connects to nothing:
-    /// from here is not from there.
+    /// Read the files below this folder, the mounted root of a machine. Implies --no-connect.
     #[arg(long, value_name = "FOLDER", default_value = "/")]
     root: PathBuf,
-    /// Connect to nothing.
+    /// Do not connect to the registries.
     #[arg(long)]
     no_connect: bool,
-    /// One JSON object instead of text.
+    /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
 }
@@ -44,7 +42,7 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
         if !self.root.is_dir() {
-            return Ok(wrong("--root", format!("{} is no folder", self.root.display())));
+            return Ok(wrong("--root", format!("{} is not a folder", self.root.display())));
         }
         let question = Question::new(self.gates, &self.registries);
         let findings = examine(&question, &look(&self.root));

@@ -11,12 +11,12 @@ use crate::toml_reader;
 
 use super::{CONFIG_ERROR, ConfigFile, failed, print, wrong};
 
-/// Serve one digest for a while though nobody vouches for it; break-glass.
+/// Break glass: serve one unsigned digest for a limited time.
 ///
-/// It is written to `exemptions/exemptions.json` below the store, with who wrote it and why. A gate
-/// that is running takes it within two seconds, says so in its log, counts each use, and ends it by
-/// itself. To be run as the user that the gate runs as. A rule that denies stays in force.
-/// Exit status: 0; 2 for an error in the configuration or the arguments; 1 for any other.
+/// Writes the exemption, its author and its reason to `exemptions/exemptions.json` in the store. A running gate
+/// applies it within two seconds, logs it, counts each use, and ends it automatically. Deny rules still
+/// apply. Run this command as the user that the gate runs as.
+/// Exit status: 0; 2 invalid configuration or arguments; 1 any other error.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     countersign exempt registry.example.com/app@sha256:<64 hex digits> --reason \"OPS-12: signer is down\" \
@@ -26,19 +26,19 @@ use super::{CONFIG_ERROR, ConfigFile, failed, print, wrong};
 pub(super) struct Exempt {
     #[arg(help = "registry/repository@digest", required_unless_present = "list")]
     image: Option<String>,
-    /// Why, for those who read the log: it must be said.
+    /// Why the image is exempted; required, and shown in the log.
     #[arg(long, value_name = "TEXT", required_unless_present_any = ["list", "end"])]
     reason: Option<String>,
-    /// How long, such as 30m or 2h; seven days (7d) at most.
+    /// How long the exemption lasts, such as 30m or 2h; at most 7d.
     #[arg(long = "for", value_name = "TIME", required_unless_present_any = ["list", "end"])]
     lasts: Option<String>,
-    /// End the exemption of that digest now.
+    /// End the exemption of this digest now.
     #[arg(long, conflicts_with_all = ["reason", "lasts", "list"])]
     end: bool,
-    /// Tell what is exempted.
+    /// List the exemptions in force.
     #[arg(long, conflicts_with_all = ["image", "reason", "lasts"])]
     list: bool,
-    /// One JSON object instead of text, with --list.
+    /// With --list, print one JSON object instead of text.
     #[arg(long, requires = "list")]
     json: bool,
     #[command(flatten)]
@@ -62,7 +62,10 @@ impl Exempt {
         };
         if self.end {
             print(&match exemptible.end(&file)? {
-                Some(ended) => format!("ended {image}: it was until {:#}\n", ended.says().until),
+                Some(ended) => format!(
+                    "ended the exemption of {image}, which was valid until {:#}\n",
+                    ended.says().until
+                ),
                 None => format!("{image} was not exempted\n"),
             })?;
             return Ok(0);
@@ -88,10 +91,10 @@ impl Exempt {
                 let config = config.display();
                 let image = image.unwrap_or_default();
                 let end = format!("countersign exempt {image} --end --config {config}");
-                print(&format!("{made}to end it before: {end}\n"))?;
+                print(&format!("{made}to end it earlier: {end}\n"))?;
             }
             Err(ExemptionsError::Unfit(unfit)) => {
-                // Where standard error is closed, the exit status is all that can be said.
+                // If standard error is closed, only the exit status reports the failure.
                 let _ = failed(CONFIG_ERROR, &unfit.to_string());
                 return Ok(CONFIG_ERROR);
             }
@@ -101,7 +104,7 @@ impl Exempt {
     }
 }
 
-/// Who runs this, as far as the system tells.
+/// The user who runs this command, as far as the system knows.
 fn who() -> String {
     let uid = rustix::process::getuid().as_raw();
     let variable = |name| std::env::var(name).ok().filter(|name| !name.is_empty());

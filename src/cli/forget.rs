@@ -1,4 +1,4 @@
-//! `countersign forget`: the memory of one tag, taken out.
+//! `countersign forget`: removes the history of one tag.
 
 use clap::Args;
 
@@ -7,12 +7,11 @@ use crate::commands::forget::Forgettable;
 
 use super::{ConfigFile, print, wrong};
 
-/// Forget which image a tag had, and how new its signature was.
+/// Forget the last digest of a tag and the time of its signature.
 ///
-/// A gate that is running takes the tag as it is from then on, also where `on_rollback` refused it.
-/// To be run as the user that the gate runs as.
-/// Exit status: 0, also where nothing was remembered; 2 for an error in the configuration or the
-/// image; 1 for any other.
+/// A running gate then accepts the tag as it is now, also if `on_rollback = "refuse"` denied it before.
+/// Run this command as the user that the gate runs as.
+/// Exit status: 0, also if nothing was remembered; 2 invalid configuration or image; 1 any other error.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     countersign forget registry.example.com/library/app:v1 --config countersign.toml")]

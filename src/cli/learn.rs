@@ -1,4 +1,4 @@
-//! `countersign learn`: rules proposed from what was seen signed.
+//! `countersign learn`: proposes rules from recorded pulls.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,20 +11,20 @@ use crate::commands::learn::{Current, Repositories, look, propose};
 
 use super::{print, replay, wrong};
 
-/// Propose rules by what was seen signed in recorded pulls, to be read before use.
+/// Propose rules from recorded pulls.
 ///
-/// Prints a configuration with comments. What nobody signed stands in it in comments alone, with how often it was
-/// pulled. With --config it is the current configuration with other rules, and it is looked in the
-/// registry and the Notary servers for signatures of what was not seen signed.
-/// Exit status: 0; 2 for an error in the configuration or a log that cannot be read; 1 for any other.
+/// Prints a configuration with comments; read it before you use it. Unsigned images appear only in comments, with
+/// their number of pulls. With --config, the proposal is the current configuration with new rules, and this
+/// command searches the registry and the Notary servers for signatures of the unsigned images.
+/// Exit status: 0; 2 invalid configuration or unreadable log; 1 any other error.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     countersign learn audit.log --config countersign.toml > proposed.toml")]
 pub(super) struct Learn {
-    /// Audit logs, JSON lines; - is standard input.
+    /// Audit logs (JSON lines); `-` is standard input.
     #[arg(value_name = "AUDIT.LOG", required = true)]
     logs: Vec<PathBuf>,
-    /// The current configuration.
+    /// Current configuration.
     #[arg(long = "config", value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -48,7 +48,7 @@ impl Learn {
             tracing::warn!(
                 unreadable_lines = tally.unreadable,
                 left_out = pulls.left_out(),
-                "not all of it could be read"
+                "parts of the log could not be read"
             );
         }
         print(&propose(&seen, current.as_ref(), &found))?;

@@ -1,4 +1,4 @@
-//! The commands, a file each. Standard output is for results, standard error for logs and errors.
+//! The commands, one file each. Results go to standard output, logs and errors to standard error.
 
 mod check;
 mod client_config;
@@ -27,15 +27,18 @@ use config_file::ConfigFile;
 
 const CONFIG_ERROR: u8 = 2;
 const OTHER_ERROR: u8 = 1;
+/// The answer is no: refused, absent, or nothing is signed.
+const DENIED: u8 = 3;
+const UNDECIDED: u8 = 4;
 
 /// A pull-through registry proxy that serves only signed container images.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 #[command(after_help = "Examples:\n  \
-    countersign demo --once                      to see what it does\n  \
-    countersign check --config countersign.toml  before it runs, and after each change\n  \
-    countersign serve --config countersign.toml\n\n\
-    Each command has examples of its own: countersign why --help")]
+    countersign demo --once                      see the gate at work\n  \
+    countersign check --config countersign.toml  validate a configuration\n  \
+    countersign serve --config countersign.toml  run the gate\n\n\
+    Each command has more examples: countersign why --help")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -68,7 +71,7 @@ pub fn run() -> ExitCode {
         Err(error) => return failed(OTHER_ERROR, &format!("cannot start: {error}")),
     };
     let ran = runtime.block_on(command.run());
-    // A thread that waits for a disk that hangs must not hold up the end.
+    // A thread that waits for a hanging disk must not delay the exit.
     runtime.shutdown_background();
     match ran {
         Ok(code) => ExitCode::from(code),
@@ -80,10 +83,10 @@ pub fn run() -> ExitCode {
 }
 
 impl Command {
-    /// The least event that is logged where the environment says nothing.
+    /// The default log level, if RUST_LOG is not set.
     fn least(&self) -> LevelFilter {
         match self {
-            // The page of verdicts tells it all.
+            // The page of verdicts contains everything.
             Self::Demo(demo::Demo { once: true }) => LevelFilter::OFF,
             Self::Serve(_)
             | Self::Check(_)
@@ -99,7 +102,7 @@ impl Command {
         }
     }
 
-    /// Whether log events may be lost, or the command waits for standard error.
+    /// Whether log events may be dropped, or the command waits for standard error.
     fn delivery(&self) -> Delivery {
         match self {
             Self::Serve(_) | Self::Demo(_) => Delivery::Lossy,
@@ -138,14 +141,13 @@ fn failed(code: u8, message: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The exit status after an argument that means nothing.
+/// Reports an invalid argument; the exit status.
 fn wrong(argument: &str, error: impl std::fmt::Display) -> u8 {
     let _ = failed(CONFIG_ERROR, &format!("{argument:?}: {error}"));
     CONFIG_ERROR
 }
 
-/// Writes a result, in which registries, logs and files of others may have had a hand: none of it is an order to the
-/// terminal.
+/// Writes a result. Control characters are escaped: parts of it may come from registries, logs and files of others.
 fn print(text: &str) -> anyhow::Result<()> {
     io::stdout().write_all(escaped(text).as_bytes()).context("cannot write to standard output")
 }

@@ -1,4 +1,4 @@
-//! `countersign replay`: recorded pulls under another configuration.
+//! `countersign replay`: judges recorded pulls under another configuration.
 
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal as _, Write as _};
@@ -13,27 +13,27 @@ use crate::commands::replay::replay;
 
 use super::{ConfigFile, print, wrong};
 
-/// How many images are judged between two lines of progress.
+/// The number of images between two updates of the progress line.
 const PROGRESS: usize = 10;
 
-/// Judge recorded pulls under another configuration, and print what would change.
+/// Judge recorded pulls under another configuration and print what would change.
 ///
-/// The logs are the audit file of a gate, or its JSON log; rotated ones can be named together, in any order.
-/// Each image is judged once, by the digest that was recorded, with the trust data of today; exemptions and
-/// `on_unsigned` are left out of it. The registry and the Notary servers are asked.
-/// Exit status: 0 nothing would be refused that was served; 3 something would; 4 something could
-/// not be decided, or no verdict could be read; 2 for an error in the configuration or a log that cannot be read.
+/// The logs are audit files or JSON logs of a gate; rotated files may be given together, in any order.
+/// Each image is judged once, by its recorded digest and the current trust data, without exemptions and
+/// `on_unsigned`. This command queries the registry and the Notary servers.
+/// Exit status: 0 no served pull would be denied; 3 a served pull would be denied; 4 a pull could not be decided,
+/// or the logs contain no decisions; 2 invalid configuration or unreadable log.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     countersign replay --config new.toml audit.log.1 audit.log\n  \
     zcat audit.log.*.gz | countersign replay --config new.toml - --json")]
 pub(super) struct Replay {
-    /// Audit logs, JSON lines; - is standard input.
+    /// Audit logs (JSON lines); `-` is standard input.
     #[arg(value_name = "AUDIT.LOG", required = true)]
     logs: Vec<PathBuf>,
     #[command(flatten)]
     config: ConfigFile,
-    /// One JSON object instead of text, with every image.
+    /// Print one JSON object with every image instead of text.
     #[arg(long)]
     json: bool,
 }
@@ -51,7 +51,7 @@ impl Replay {
         let progress = |done: usize| {
             if shows && (done.is_multiple_of(PROGRESS) || done == all) {
                 let end = if done == all { "\n" } else { "" };
-                // Nobody misses it where it cannot be written.
+                // Progress is optional: a failure to write it is no error.
                 let _ = write!(io::stderr(), "\rjudged {done} of {all} images{end}");
             }
         };
@@ -65,7 +65,7 @@ impl Replay {
     }
 }
 
-/// Reads every log; the name of the one that cannot be read, or of all where none holds a decision.
+/// Reads every log. The error names the log that cannot be read, or all logs if no line is a decision.
 pub(super) fn read(logs: &[PathBuf]) -> Result<(Pulls, Tally), (String, io::Error)> {
     let (mut pulls, mut tally) = (Pulls::default(), Tally::default());
     for log in logs {
@@ -79,8 +79,8 @@ pub(super) fn read(logs: &[PathBuf]) -> Result<(Pulls, Tally), (String, io::Erro
     }
     if tally.verdicts == 0 && tally.unreadable > 0 {
         let logs: Vec<_> = logs.iter().map(|log| log.display().to_string()).collect();
-        let told = "no line of it is a decision: give the file of `[audit] path`, or what `serve` writes to \
-                    standard error where that is no terminal";
+        let told = "no line is a decision: give the file of `[audit] path`, or the JSON log that `serve` writes to \
+                    standard error if that is not a terminal";
         return Err((logs.join(" "), io::Error::new(io::ErrorKind::InvalidData, told)));
     }
     Ok((pulls, tally))

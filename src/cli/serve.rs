@@ -1,4 +1,4 @@
-//! `countersign serve`: a gate until it is told to stop.
+//! `countersign serve`: runs the gate until a signal stops it.
 
 use std::io;
 
@@ -14,12 +14,12 @@ use crate::telemetry;
 
 use super::ConfigFile;
 
-/// Run the gate until SIGTERM or SIGINT, then let what is started finish.
+/// Run the gate until SIGTERM or SIGINT, then finish the requests in progress.
 ///
-/// SIGHUP, and a change of the configuration or of a file that it names, has it read again: what is wrong
-/// with it is told, and then the old one stays in use. Addresses, the store and the limits of listeners are
-/// read only at start. Logs go to standard error, filtered by RUST_LOG.
-/// Exit status: 0; 2 for an error in the configuration; 1 for any other.
+/// The gate reloads the configuration on SIGHUP and when the file, or a file that it names, changes. If the new
+/// configuration is invalid, the gate logs the errors and keeps the previous one. Changes of addresses, the store
+/// and the limits of listeners take effect at the next start. Logs go to standard error, filtered by RUST_LOG.
+/// Exit status: 0; 2 invalid configuration; 1 any other error.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  countersign serve --config countersign.toml")]
 pub(super) struct Serve {
@@ -37,7 +37,7 @@ impl Serve {
     }
 }
 
-/// What others may tell this process.
+/// The signals that this process handles.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -54,7 +54,7 @@ impl Signals {
     }
 }
 
-/// Serves until a signal says to stop, or until a task dies that the gate cannot serve without.
+/// Serves until a signal arrives, or until an essential task ends.
 async fn serve(running: Running, config: Config, signals: Signals) -> anyhow::Result<u8> {
     let Signals { mut terminate, mut interrupt, hangup } = signals;
     let admin = running.admin().map(|admin| format!("http://{admin}"));
@@ -69,22 +69,22 @@ async fn serve(running: Running, config: Config, signals: Signals) -> anyhow::Re
         task = running.supervisor().failed() => Some(task),
     };
     systemd::stopping();
-    tracing::info!("stopping: new connections are refused, started answers finish");
+    tracing::info!("stopping: refusing new connections, finishing requests in progress");
     match (running.stop().await, failed) {
         (Stopped::Whole, None) => Ok(0),
         (Stopped::Unfinished, None) => bail!(
-            "the disk did not answer in time: the last audit records and changes of the history of tags may \
+            "the disk did not respond in time: the last audit records and changes of the tag history may \
              be missing"
         ),
         (_, Some(task)) => bail!(
-            "the task {} ended, and the gate cannot serve without it: this is a bug; the log says why it \
-             ended; start the gate again",
+            "the task {} ended, and the gate cannot run without it: this is a bug; see the log for the \
+             cause, and restart the gate",
             task.name()
         ),
     }
 }
 
-/// Reads the configuration again upon SIGHUP and after each change.
+/// Reloads the configuration on SIGHUP and after each change of a file.
 async fn reload(mut reloader: Reloader, mut hangup: Signal, status: String) {
     loop {
         tokio::select! {
@@ -92,7 +92,7 @@ async fn reload(mut reloader: Reloader, mut hangup: Signal, status: String) {
             () = reloader.changed() => {}
         }
         systemd::reloading();
-        // What is wrong with it was logged, and what was read before stays in use.
+        // The errors were logged, and the previous configuration stays in use.
         let _ = reloader.reload().await;
         systemd::ready(&status);
     }
@@ -106,7 +106,7 @@ mod tests {
     use crate::tasks::Task;
 
     #[tokio::test]
-    async fn a_task_that_cannot_begin_anew_ends_the_process_with_an_error() {
+    async fn the_end_of_an_essential_task_ends_the_process_with_an_error() {
         for task in [Task::TagHistory, Task::Reload] {
             let name = format!("countersign-serve-{}-{}", task.name(), std::process::id());
             let folder = std::env::temp_dir().join(name);

@@ -1,4 +1,4 @@
-//! `countersign trust`: what trust data says, for people who knew it from docker.
+//! `countersign trust`: shows trust data as `docker trust` did.
 
 use std::io::{self, Write as _};
 
@@ -15,9 +15,9 @@ use crate::server::Names;
 use crate::trust::Anchor;
 use crate::trust::notaryv1::NotUpdated;
 
-use super::{ConfigFile, OTHER_ERROR, print, wrong};
+use super::{ConfigFile, DENIED, UNDECIDED, print, wrong};
 
-/// Look at Docker Content Trust as `docker trust` did.
+/// Show Docker Content Trust data as `docker trust` did.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     countersign trust inspect --pretty registry.example.com/library/app --config countersign.toml")]
@@ -31,21 +31,21 @@ enum Command {
     Inspect(Inspect),
 }
 
-/// Print what is signed in a repository, and by whom, as `docker trust inspect` did.
+/// Print the signed tags of a repository and their signers, as `docker trust inspect` did.
 ///
-/// Asks the Notary server of the image's anchor, and verifies what it says with the pinned root keys.
-/// Exit status, as docker has it: 0; 1 where nothing is signed, or it could not be verified; 2 for an error in the
-/// configuration or the image.
+/// Queries the Notary server of the image's anchor and verifies its data with the pinned root keys.
+/// Exit status: 0 signed; 3 nothing is signed, or the trust data was refused; 4 the trust data could not be
+/// fetched; 2 invalid configuration or image; 1 any other error.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     countersign trust inspect registry.example.com/library/app:v1 --config countersign.toml\n  \
     countersign trust inspect --pretty registry.example.com/library/app --config countersign.toml")]
 struct Inspect {
-    #[arg(help = "registry/repository[:tag]; without a tag, all of them")]
+    #[arg(help = "registry/repository[:tag]; without a tag, all tags")]
     image: String,
     #[command(flatten)]
     config: ConfigFile,
-    /// A table for people instead of JSON.
+    /// Print a table instead of JSON.
     #[arg(long)]
     pretty: bool,
 }
@@ -71,8 +71,8 @@ impl Inspect {
         let gate = app.gate();
         let Some(Anchor::NotaryV1(anchor)) = notary(&gate, &image) else {
             bail!(
-                "no rule for {image} asks an anchor with scheme = \"notaryv1\", and only those sign in a way \
-                 that `trust inspect` shows; `countersign why {image} --config {}` tells of every scheme",
+                "no rule for {image} requires an anchor with scheme = \"notaryv1\", the only scheme that \
+                 `trust inspect` shows; use `countersign why {image} --config {}` for the other schemes",
                 self.config.path().display()
             );
         };
@@ -84,11 +84,11 @@ impl Inspect {
             Err(error) => return self.nothing(&error),
         };
         for (role, refusal) in &survey.left_out {
-            tracing::warn!(role = role.as_str(), %refusal, "what it signed is left out");
+            tracing::warn!(role = role.as_str(), %refusal, "targets of this role are ignored");
         }
         let inspected = Inspected::new(&self.image, &survey, asked_tag(&self.image, &image));
         print(&if self.pretty { inspected.to_text() } else { inspected.to_json()? })?;
-        // Docker prints the ids of certificates; standard output stays as docker prints it.
+        // Standard output is exactly what docker printed, with the ids of certificates.
         for key in &survey.root_canonical {
             writeln!(
                 io::stderr(),
@@ -98,28 +98,30 @@ impl Inspect {
         Ok(0)
     }
 
-    /// What docker says of it, and then why.
+    /// Prints docker's message and then the reason.
     fn nothing(&self, error: &NotUpdated) -> anyhow::Result<u8> {
         if !self.pretty {
             print("[]\n")?;
         }
-        let why = match error {
-            NotUpdated::Refused(refusal) => refusal.to_string(),
-            NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why) => why.clone(),
-            NotUpdated::Busy => "the command is busy".to_owned(),
+        let (status, why) = match error {
+            NotUpdated::Refused(refusal) => (DENIED, refusal.to_string()),
+            NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why) => {
+                (UNDECIDED, why.clone())
+            }
+            NotUpdated::Busy => (UNDECIDED, "too many queries are in progress".to_owned()),
         };
         let image = &self.image;
         writeln!(
             io::stderr(),
             "No signatures or cannot access {image}\n\
-             countersign: {why}; `countersign why {image} --config {}` tells what to do",
+             countersign: {why}; `countersign why {image} --config {}` explains what to do",
             self.config.path().display()
         )?;
-        Ok(OTHER_ERROR)
+        Ok(status)
     }
 }
 
-/// The first anchor that signs names of those that a rule for the image asks; of its own rule first.
+/// The first anchor that signs names, of those that rules for the image require; its own rule comes first.
 fn notary<'a>(gate: &'a Gate, image: &ImageRef) -> Option<&'a Anchor> {
     let (policy, now) = (gate.policy(), gate.clock().now());
     let chosen = policy.rule_for(&image.registry, &image.repository, image.tag(), now);
@@ -135,8 +137,7 @@ fn notary<'a>(gate: &'a Gate, image: &ImageRef) -> Option<&'a Anchor> {
     anchors.into_iter().find(|anchor| anchor.signs_names())
 }
 
-/// The tag that was written; where there is none, all are meant, and not `latest`. So docker has it, which
-/// takes no notice of a digest.
+/// The tag in `text`; without one, all tags are shown, and not only `latest`. As docker does, ignores a digest.
 fn asked_tag<'a>(text: &str, image: &'a ImageRef) -> Option<&'a Tag> {
     let name = text.rsplit('/').next().unwrap_or(text);
     image.tag().filter(|_| name.contains(':'))

@@ -1,4 +1,4 @@
-//! `countersign why`: the decision about one image, taken here or asked of a gate that runs.
+//! `countersign why`: explains the decision about one image, made here or by a running gate.
 
 use std::time::Duration;
 
@@ -15,14 +15,15 @@ use crate::server::Names;
 
 use super::{ConfigFile, print, wrong};
 
-/// The most that a gate says of one image, in bytes.
+/// The largest explanation that this command reads from a gate, in bytes.
 const MAX_ANSWER: usize = 4 << 20;
-/// How long a gate may take: as long as two decisions, and a moment.
+/// How long a gate may take: two decisions and a margin.
 const PATIENCE: Duration = Duration::from_secs(70);
 
-/// Take the whole decision about one image, and explain it.
+/// Explain why an image is admitted or denied.
 ///
-/// Exit status: 0 admitted; 3 refused or absent; 4 undecided; 2 for an error in the configuration.
+/// Makes the complete decision for one image, or with --gate asks a running gate for it.
+/// Exit status: 0 admitted; 3 refused or absent; 4 undecided; 2 invalid configuration or image; 1 any other error.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     countersign why registry.example.com/library/app:v1 --config countersign.toml\n  \
@@ -32,17 +33,17 @@ pub(super) struct Why {
     image: String,
     #[command(flatten)]
     source: Source,
-    /// One JSON object instead of text.
+    /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
 }
 
-/// Who takes the decision.
+/// Who makes the decision.
 #[derive(Debug, Args)]
 struct Source {
     #[command(flatten)]
     config: ConfigFile,
-    /// The admin listener of a running gate, which makes the decision; without it, this command makes it.
+    /// Admin listener of a running gate, which makes the decision. Without it, this command makes the decision.
     #[arg(long, value_name = "URL", value_parser = listener, conflicts_with = "file")]
     gate: Option<Url>,
 }
@@ -82,12 +83,12 @@ impl Why {
     }
 }
 
-/// The explanation of the gate whose admin listener is at `gate`, which knows by which names its clients call an image; or
-/// why `image` is not a name.
+/// The explanation of the gate whose admin listener is `gate`, or its error if `image` is not a name. The gate knows
+/// the names that its clients use.
 async fn ask(gate: &Url, image: &str) -> anyhow::Result<Result<Box<Explanation>, String>> {
     let timeouts = Timeouts { first_byte: PATIENCE, total: PATIENCE, ..Timeouts::default() };
     let client = Client::new(gate, None, 1, timeouts)?.without_via();
-    let mut url = gate.join("/why").context("--gate is no URL of a listener")?;
+    let mut url = gate.join("/why").context("--gate is not the URL of an admin listener")?;
     url.query_pairs_mut().append_pair("image", image);
     let response = client.send(Method::Get, &url, &HeaderMap::new()).await;
     let response = response.map_err(|error| {
@@ -108,6 +109,6 @@ async fn ask(gate: &Url, image: &str) -> anyhow::Result<Result<Box<Explanation>,
     }
     let explained = serde_json::from_slice(&body);
     let explained = explained
-        .with_context(|| format!("{gate} is no admin listener of this version of countersign"));
+        .with_context(|| format!("{gate} is not an admin listener of this version of countersign"));
     explained.map(Ok)
 }

@@ -1,4 +1,4 @@
-//! Where the gate is, as clients are told and as they write it down. Knows no client.
+//! The address of the gate, as users give it and as clients' files contain it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,13 +7,13 @@ use std::str::FromStr;
 use thiserror::Error;
 use url::Url;
 
-/// Why a text is no address of a gate.
+/// Why a text is not the address of a gate.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum InvalidAddress {
-    #[error("write a scheme, a host and perhaps a port: `https://gate.example.com`")]
+    #[error("write a scheme, a host and optionally a port: `https://gate.example.com`")]
     Form,
     #[error(
-        "over http anybody on the way can answer in the gate's place: give the gate a certificate \
+        "over http, an attacker on the network can impersonate the gate: give the gate a certificate \
          (`tls_cert`, `tls_key`) and write `https://…`; http is for loopback addresses only"
     )]
     Plain,
@@ -29,7 +29,7 @@ pub struct GateAddress {
 }
 
 impl GateAddress {
-    /// The place that a client's file names: a URL, or `host[:port][/path]` for HTTPS.
+    /// The server of an endpoint in a client's file: a URL, or `host[:port][/path]` for HTTPS.
     pub fn of_endpoint(text: &str) -> Option<Self> {
         let whole = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         let url = Url::parse(&whole).ok()?;
@@ -42,7 +42,7 @@ impl GateAddress {
         Some(Self { secure, host, port: url.port_or_known_default()? })
     }
 
-    /// `host[:port]`, without the scheme's own port: as image names, folders and files name it.
+    /// `host[:port]`, without the scheme's default port, as in image names and file names.
     pub fn authority(&self) -> String {
         if self.port == self.default_port() {
             self.host.clone()
@@ -59,7 +59,7 @@ impl GateAddress {
         self.port
     }
 
-    /// The address in the host's place, where no name stands there.
+    /// The IP address, if the host is one.
     pub fn ip(&self) -> Option<IpAddr> {
         self.host.trim_matches(['[', ']']).parse().ok()
     }
@@ -68,7 +68,7 @@ impl GateAddress {
         self.secure
     }
 
-    /// Whether this machine alone can be meant.
+    /// Whether this is an address of the local machine.
     pub fn is_loopback(&self) -> bool {
         self.host == "localhost" || self.ip().is_some_and(|address| address.is_loopback())
     }
@@ -93,7 +93,7 @@ impl FromStr for GateAddress {
             return Err(InvalidAddress::Form);
         }
         let address = Self::of_endpoint(text).filter(|_| text.contains("://"));
-        // A URL may have more in its host than can stand as it is in every kind of file, and in a command.
+        // The host of a URL may contain characters that files and commands would have to quote.
         let plain = |c: char| c.is_ascii_alphanumeric() || ".-_[]:".contains(c);
         let address = address.filter(|address| address.host.chars().all(plain));
         let address = address.ok_or(InvalidAddress::Form)?;
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_a_scheme_a_host_and_perhaps_a_port() {
+    fn an_address_is_a_scheme_a_host_and_optionally_a_port() {
         let address: GateAddress = "https://Gate.example.com:8443".parse().unwrap();
         assert_eq!(address.to_string(), "https://gate.example.com:8443");
         assert_eq!(address.authority(), "gate.example.com:8443");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_is_for_this_machine_alone() {
+    fn plain_http_is_only_for_the_local_machine() {
         for text in ["http://127.0.0.1:5050", "http://localhost:5050", "http://[::1]:5050"] {
             assert!(text.parse::<GateAddress>().is_ok(), "{text}");
         }
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(GateAddress::of_endpoint("not a host"), None);
     }
     #[test]
-    fn a_gates_name_ends_no_text_that_it_stands_in() {
+    fn a_host_that_files_would_have_to_quote_is_rejected() {
         for host in ["a\"b", "$(id)", "a;b", "a'b", "a`b", "a*b", "a{b}", "a=b", "a&b", "a,b"] {
             let address = format!("https://{host}.example").parse::<GateAddress>();
             assert_eq!(address, Err(InvalidAddress::Form), "{host}");

@@ -1,17 +1,17 @@
-//! k3s, which makes containerd's files of its own.
+//! k3s, which generates containerd's files.
 
 use super::{Printed, Wanted};
 
 pub(super) fn k3s(wanted: &Wanted) -> Printed {
     let mut printed = Printed::default();
     printed.note("k3s, server or agent, on each node. Restart it after a change.");
-    printed.note("None of this holds somebody who names another place: close the way out as well");
+    printed.note("Users can still name another registry: also block registries on the network");
     printed.note("(`countersign client-config egress`).");
     printed.file("/etc/rancher/k3s/registries.yaml", registries(wanted));
     printed.file(
         "/etc/rancher/k3s/config.yaml.d/countersign.yaml",
-        "# Without this, containerd asks the registry itself after every error of an endpoint. The option is\n\
-         # there from 1.26.13, 1.27.10, 1.28.6 and 1.29.1 on.\n\
+        "# Without this option, containerd falls back to the registry itself after an error of an endpoint. It\n\
+         # requires 1.26.13, 1.27.10, 1.28.6 or 1.29.1.\n\
          disable-default-registry-endpoint: true\n"
             .to_owned(),
     );
@@ -20,7 +20,7 @@ pub(super) fn k3s(wanted: &Wanted) -> Printed {
 
 fn registries(wanted: &Wanted) -> String {
     let gate = &wanted.gate;
-    let mut text = "# A registry that is not named here would be asked itself: \"*\" is for those.\nmirrors:\n".to_owned();
+    let mut text = "# \"*\" matches all other registries, which containerd would otherwise use directly.\nmirrors:\n".to_owned();
     for name in wanted.names().into_iter().chain(["*"]) {
         text.push_str(&format!("  \"{name}\":\n    endpoint:\n      - \"{gate}\"\n"));
     }

@@ -1,7 +1,8 @@
-//! The configuration that leads a client to the gate and fails closed: for each client its files, with
-//! the traps that it has named beside the lines that avoid them. Pure: text out, nothing read.
+//! Client configuration that uses only the gate and fails closed: the files of each client, with comments on the
+//! pitfalls that each line avoids. Pure: returns text and reads nothing.
 
 mod address;
+mod credentials;
 mod docker;
 mod egress;
 mod hosts;
@@ -15,6 +16,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 pub use address::{GateAddress, InvalidAddress};
+pub use credentials::{Credentials, InvalidCredentials};
 
 use crate::oci::Registry;
 use crate::oci::docker_hub::{self, DOCKER_HUB};
@@ -31,7 +33,7 @@ pub enum ClientKind {
     K3s,
     /// podman, buildah, skopeo and CRI-O: the registry renamed to the gate.
     Podman,
-    /// The same: the gate as a mirror of a registry that is blocked.
+    /// podman, buildah, skopeo and CRI-O: the gate as a mirror of a blocked registry.
     PodmanMirror,
     /// The firewall of the machine.
     Egress,
@@ -41,10 +43,10 @@ pub enum ClientKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientPath(String);
 
-/// Why a text is no path of a client's file.
+/// Why a text is not the path of a client's file.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error(
-    "a file on the client is named by its whole path, of letters, digits and `/._+@-`: `/etc/ssl/gate-ca.crt`"
+    "write the absolute path of the file on the client, with letters, digits and `/._+@-` only: `/etc/ssl/gate-ca.crt`"
 )]
 pub struct InvalidPath;
 
@@ -52,7 +54,7 @@ impl FromStr for ClientPath {
     type Err = InvalidPath;
 
     fn from_str(text: &str) -> Result<Self, InvalidPath> {
-        // So that it can stand in every kind of file as it is.
+        // So that no kind of file needs to quote it.
         let plain = |c: char| c.is_ascii_alphanumeric() || "/._+@-".contains(c);
         let whole = text.starts_with('/') && !text.ends_with('/') && text.chars().all(plain);
         if whole { Ok(Self(text.to_owned())) } else { Err(InvalidPath) }
@@ -65,45 +67,50 @@ impl ClientPath {
     }
 }
 
-/// What a client shows to a gate that asks for certificates.
+/// The certificate of a client, for a gate that requires one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
     pub certificate: ClientPath,
     pub key: ClientPath,
 }
 
-/// What the files are to say.
+/// The input of the files.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub gate: GateAddress,
-    /// Where the gate listens for clients that take it for a mirror.
+    /// The gate's mirror listener.
     pub mirror: Option<GateAddress>,
-    /// The gate's addresses, where the firewall must know them.
+    /// The gate's IP addresses, for the firewall.
     pub addresses: Vec<IpAddr>,
-    /// The names that images bear.
+    /// The registries of images.
     pub registries: Vec<Registry>,
-    /// Who vouches for the gate's certificate; left out: the client's system does.
+    /// The CA of the gate's certificate; by default, the client's system roots.
     pub ca: Option<ClientPath>,
     pub certificate: Option<ClientCertificate>,
+    /// The user and password of the client, for a gate with passwords.
+    pub credentials: Option<Credentials>,
 }
 
-/// Why there are no such files.
+/// Why the files cannot be made.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Impossible {
     #[error(
-        "a firewall knows addresses and no names: say `--gate-ip` for each address of {0}, as \
+        "a firewall needs IP addresses: give `--gate-ip` for each address of {0}, as \
          `getent ahosts` shows them"
     )]
     NoAddress(String),
     #[error(
-        "podman's names hold no port after the gate's: {0} can be asked for by way of the gate only as \
-         its default upstream, and then alone: give it as the only `--registry`"
+        "podman's image names cannot contain a second port: the gate can serve {0} to podman only as its default \
+         upstream: give it as the only `--registry`"
     )]
     Port(Registry),
-    #[error(
-        "--mirror is for docker alone: leave it out, and give its URL as --gate if that is meant"
-    )]
+    #[error("--mirror is only for docker: remove it, or give its URL as --gate")]
     NoMirror,
+    #[error(
+        "--username is only for containerd and nerdctl: docker and podman keep passwords themselves (`docker login`, \
+         `podman login`), and k3s in `configs` of registries.yaml"
+    )]
+    NoCredentials,
 }
 
 /// One file of a client.
@@ -114,7 +121,7 @@ pub struct File {
     pub text: String,
 }
 
-/// The files for one client, and what no file can say.
+/// The files for one client, and notes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Printed {
     pub notes: Vec<String>,
@@ -144,10 +151,13 @@ impl Printed {
     }
 }
 
-/// The files that lead a client of this kind to the gate.
+/// The files that make a client of this kind use the gate.
 pub fn print(kind: ClientKind, wanted: &Wanted) -> Result<Printed, Impossible> {
     if wanted.mirror.is_some() && kind != ClientKind::Docker {
         return Err(Impossible::NoMirror);
+    }
+    if wanted.credentials.is_some() && kind != ClientKind::Containerd {
+        return Err(Impossible::NoCredentials);
     }
     match kind {
         ClientKind::Docker => Ok(docker::classic(wanted)),
@@ -161,8 +171,8 @@ pub fn print(kind: ClientKind, wanted: &Wanted) -> Result<Printed, Impossible> {
 }
 
 impl Wanted {
-    /// The registries, and Docker Hub's other names where it is among them: by those it would be asked
-    /// as if it were another.
+    /// The registries, and the other names of Docker Hub if it is one of them: clients treat those as separate
+    /// registries.
     fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.registries.iter().map(Registry::as_str).collect();
         if names.contains(&DOCKER_HUB) {
@@ -173,8 +183,7 @@ impl Wanted {
         names
     }
 
-    /// The commands that put the certificates where a client looks that names no files: `folder` is its
-    /// `certs.d`.
+    /// The commands that install the certificates in `folder`, the client's `certs.d`.
     fn certificates(&self, folder: &str) -> Vec<String> {
         let mut commands = Vec::new();
         let gates = [Some(&self.gate), self.mirror.as_ref()].into_iter().flatten();

@@ -13,6 +13,7 @@ fn wanted(registries: &[&str]) -> Wanted {
             certificate: "/etc/ssl/me.crt".parse().unwrap(),
             key: "/etc/ssl/me.key".parse().unwrap(),
         }),
+        credentials: None,
     }
 }
 
@@ -98,7 +99,7 @@ fn docker_has_a_mirror_only_where_one_is_named() {
             assert!(text.lines().any(|line| line.ends_with(&path)), "{path}: {text}");
         }
     }
-    assert!(text.contains("no promise") && text.contains("that is the control"), "{text}");
+    assert!(text.contains("does not guarantee") && text.contains("client-config egress"), "{text}");
 }
 
 #[test]
@@ -177,6 +178,36 @@ fn egress_rules_are_made_of_addresses() {
     let text = file(&printed, "/etc/nftables.d/countersign.nft");
     assert!(text.contains("\t\tip daddr { 192.0.2.7 } tcp dport { 8443 } accept\n"), "{text}");
     assert!(text.contains("\t\tip6 daddr { 2001:db8::7 } tcp dport { 8443 } accept\n"), "{text}");
+}
+
+#[test]
+fn containerd_sends_the_password_of_a_gate_with_passwords() {
+    let mut wanted = wanted(&["docker.io"]);
+    wanted.credentials = Some(Credentials::new("node", "s3cret\n").unwrap());
+    let printed = made(ClientKind::Containerd, &wanted);
+    let hosts = toml(&printed, "/etc/containerd/certs.d/docker.io/hosts.toml");
+    let basic = toml::Value::from("Basic bm9kZTpzM2NyZXQ=");
+    assert_eq!(hosts["header"]["authorization"], basic);
+    assert_eq!(hosts["host"]["https://gate.example.com:8443"]["header"]["authorization"], basic);
+    assert!(!format!("{wanted:?}").contains("bm9kZTpz"), "{wanted:?}");
+    for kind in
+        [ClientKind::Docker, ClientKind::DockerContainerd, ClientKind::K3s, ClientKind::Podman]
+    {
+        assert_eq!(print(kind, &wanted), Err(Impossible::NoCredentials), "{kind:?}");
+    }
+    for (user, password) in [("", "x"), ("a:b", "x"), ("a\n", "x"), ("a", ""), ("a", "x\ny")] {
+        assert!(Credentials::new(user, password).is_err(), "{user:?} {password:?}");
+    }
+}
+
+#[test]
+fn egress_rules_close_the_port_of_each_registry() {
+    let mut wanted = wanted(&["docker.io", "registry.example.com:8444"]);
+    wanted.addresses = vec!["192.0.2.7".parse().unwrap()];
+    let printed = made(ClientKind::Egress, &wanted);
+    let text = file(&printed, "/etc/nftables.d/countersign.nft");
+    let closed = "\t\ttcp dport { 80, 443, 5000, 8444 } reject with tcp reset\n";
+    assert!(text.contains(closed), "{text}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! `countersign exempt`: writes down that one digest may be served for a while though nobody vouches for
-//! it, ends that early, and tells what is exempted. Decides nothing, and connects to nothing.
+//! `countersign exempt`: records that one unsigned digest may be served for a limited time, ends that early, and lists
+//! the exemptions. Makes no decisions and no connections.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,28 +15,30 @@ use crate::oci::name::InvalidName;
 use crate::oci::{Digest, ImageRef, Reference, Registry};
 use crate::text::is_plain;
 
-/// A digest of a repository that the gate of a configuration could serve.
+/// A digest in a repository that a rule of the configuration may admit.
 #[derive(Clone, Debug)]
 pub struct Exemptible {
     image: ImageRef,
     digest: Digest,
 }
 
-/// Why that cannot be exempted.
+/// Why an image cannot be exempted.
 #[derive(Debug, Error)]
 pub enum NotExemptible {
     #[error(transparent)]
     Name(#[from] InvalidName),
     #[error(
-        "a tag can be moved to anything: name the digest, as in registry/repository@sha256:…; \
-         `countersign why` and the registry tell it"
+        "an exemption needs a digest, because a tag can move: write registry/repository@sha256:…; \
+         `countersign why IMAGE` prints the digest"
     )]
     Tag,
-    #[error("there is no [[upstream]] for {0}; an image's name begins with the `registry` of one")]
+    #[error(
+        "no upstream is configured for {0}; the name must begin with the `registry` of an [[upstream]]"
+    )]
     Registry(Registry),
     #[error(
-        "no rule matches this repository, or one denies all of it; an exemption does not override that. \
-         `countersign why` names the rule"
+        "no rule matches this repository, or a deny rule covers all of it; an exemption does not override that. \
+         `countersign why IMAGE` names the rule"
     )]
     NotServed,
     #[error(
@@ -46,7 +48,7 @@ pub enum NotExemptible {
     DeniedDigest(Arc<str>),
 }
 
-/// What was written down.
+/// A new exemption.
 #[derive(Clone, Debug)]
 pub struct Made {
     image: ImageRef,
@@ -55,7 +57,7 @@ pub struct Made {
 }
 
 impl Exemptible {
-    /// Reads `registry/repository[:tag]@digest`; the tag is of no meaning.
+    /// Reads `registry/repository[:tag]@digest` and ignores the tag.
     pub fn parse(image: &str, config: &Config, now: Timestamp) -> Result<Self, NotExemptible> {
         let image: ImageRef = image.parse()?;
         let Reference::Digest(digest) = image.reference else { return Err(NotExemptible::Tag) };
@@ -72,7 +74,7 @@ impl Exemptible {
         Ok(Self { image, digest })
     }
 
-    /// Writes down that `by` exempts it from `now` on.
+    /// Records that `by` exempts it from `now` on.
     pub fn exempt(
         self,
         file: &ExemptionFile,
@@ -89,13 +91,13 @@ impl Exemptible {
         Ok(Made { image, until, before })
     }
 
-    /// Ends its exemption; which it was.
+    /// Ends its exemption and returns it.
     pub fn end(&self, file: &ExemptionFile) -> Result<Option<Exemption>, ExemptionsError> {
         file.end(&self.image.registry, &self.image.repository, &self.digest)
     }
 }
 
-/// A name as it may stand in the file.
+/// A name without the characters that the file does not accept.
 fn named(by: &str) -> String {
     let mut name: String = by.chars().filter(|c| is_plain(*c)).collect();
     while name.len() > MAX_BY {
@@ -104,7 +106,7 @@ fn named(by: &str) -> String {
     name
 }
 
-/// What is exempted at a moment, the first to end first.
+/// The exemptions in force at a moment, ordered by their end.
 #[derive(Debug, Serialize)]
 pub struct Listed {
     exemptions: Vec<ExemptionTold>,
@@ -141,7 +143,7 @@ impl Listed {
 impl fmt::Display for Listed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.exemptions.is_empty() {
-            return writeln!(f, "nothing is exempted");
+            return writeln!(f, "no exemptions");
         }
         for ExemptionTold { image, reason, by, made, until } in &self.exemptions {
             writeln!(
@@ -158,11 +160,11 @@ impl fmt::Display for Made {
         let Self { image, until, before } = self;
         writeln!(
             f,
-            "exempted {image} until {until:#}; a gate that runs takes it within two seconds"
+            "exempted {image} until {until:#}; a running gate applies it within two seconds"
         )?;
         if let Some(before) = before {
             let Said { by, until, .. } = before.says();
-            writeln!(f, "this replaces what {by} wrote: until {until:#}")?;
+            writeln!(f, "this replaces the exemption by {by} until {until:#}")?;
         }
         Ok(())
     }

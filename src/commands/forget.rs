@@ -1,5 +1,5 @@
-//! `countersign forget`: takes what is remembered of one tag out of the memory of a gate, which may be
-//! running beside it. Decides nothing, and connects to nothing.
+//! `countersign forget`: removes one tag from the tag history of a gate, which may be running. Makes no decisions and no
+//! connections.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,38 +13,38 @@ use crate::oci::{ImageRef, Reference, Registry, Tag};
 use crate::policy::Mode;
 use crate::trust::tags::{Remembered, TagHistory, TagsError};
 
-/// A tag whose memory is to go.
+/// A tag whose history can be removed.
 #[derive(Clone, Debug)]
 pub struct Forgettable {
     image: ImageRef,
     tag: Tag,
 }
 
-/// Why that is no tag of which anything is remembered.
+/// Why an image has no tag history.
 #[derive(Debug, Error)]
 pub enum NotForgettable {
     #[error(transparent)]
     Name(#[from] InvalidName),
-    #[error(
-        "a digest always stands for the same image, and nothing is remembered of it; name the tag alone"
-    )]
+    #[error("the gate remembers tags and not digests: name only the tag")]
     Digest,
-    #[error("there is no [[upstream]] for {0}; an image's name begins with the `registry` of one")]
+    #[error(
+        "no upstream is configured for {0}; the name must begin with the `registry` of an [[upstream]]"
+    )]
     Registry(Registry),
 }
 
-/// What went, and what did not.
+/// What was removed, and what was not.
 #[derive(Clone, Debug)]
 pub struct Forgotten {
     pub image: ImageRef,
-    /// What was remembered; nothing, if none.
+    /// The removed history, if there was one.
     pub memory: Option<Remembered>,
-    /// The anchors of the image's rule whose memory is not of tags.
+    /// The anchors of the image's rule that keep their own memory, which is not of tags.
     pub keep: Vec<Arc<str>>,
 }
 
 impl Forgettable {
-    /// Reads `registry/repository[:tag]`; without a tag it is `latest`, as clients have it.
+    /// Reads `registry/repository[:tag]`; the default tag is `latest`, as in clients.
     pub fn parse(image: &str, config: &Config) -> Result<Self, NotForgettable> {
         let image: ImageRef = image.parse()?;
         let tag = match &image.reference {
@@ -57,7 +57,7 @@ impl Forgettable {
         Ok(Self { image, tag })
     }
 
-    /// Forgets it.
+    /// Removes the history of the tag.
     pub fn forget(self, config: &Config, clock: &Clock) -> Result<Forgotten, TagsError> {
         let Self { image, tag } = self;
         let ImageRef { registry, repository, .. } = &image;
@@ -78,7 +78,7 @@ impl Forgettable {
                 image.reference = tag.as_str(),
                 manifest.digest = %memory.digest,
                 },
-                "what was remembered of the tag is forgotten"
+                "removed the tag from the tag history"
             );
         }
         Ok(Forgotten { image, memory, keep })
@@ -89,7 +89,7 @@ impl fmt::Display for Forgotten {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.memory {
             Some(Remembered { digest, since, newest }) => {
-                write!(f, "forgot {}: it had {digest} since {since}", self.image)?;
+                write!(f, "forgot {}: its digest was {digest} since {since}", self.image)?;
                 if let Some(newest) = newest {
                     write!(f, ", and its newest signature was made at {newest}")?;
                 }
@@ -100,8 +100,7 @@ impl fmt::Display for Forgotten {
         for anchor in &self.keep {
             writeln!(
                 f,
-                "{anchor} [notaryv1] remembers versions of trust data, and not tags: that is not \
-                 cleared by this"
+                "the trust memory of {anchor} [notaryv1] is unchanged: it holds versions of trust data, not tags"
             )?;
         }
         Ok(())

@@ -1,6 +1,7 @@
-//! The operations behind the command line; the admin listener and the demo use `why`, too. They know the gate and the
-//! configuration, and nothing of arguments or of HTTP.
+//! Operations that the command line and the admin listener share. They know the gate and the configuration, but
+//! neither arguments nor HTTP.
 
+pub mod check;
 pub mod why;
 pub mod forget;
 pub mod exempt;

@@ -1,4 +1,4 @@
-//! containerd and CRI: config.toml, and the folders of `hosts.toml` that it names.
+//! containerd and CRI: config.toml, and the folders with `hosts.toml` that it names.
 
 use std::collections::BTreeSet;
 
@@ -11,22 +11,22 @@ use super::toml_file::{TomlFile, get, is_true, table_at, texts};
 use super::{Gates, Question};
 
 const CONFIG: &str = "/etc/containerd/config.toml";
-/// Files that config.toml of containerd 2 takes in as it comes.
+/// Files that config.toml of containerd 2 imports by default.
 pub(super) const IMPORTED: &str = "/etc/containerd/conf.d";
-/// Where `hosts.toml` stand, unless config.toml says otherwise.
+/// The default folder of `hosts.toml` files.
 const CERTIFICATES: &str = "/etc/containerd/certs.d";
 
-/// The most folders of `hosts.toml` that are looked into.
+/// The most folders with `hosts.toml` that are read.
 pub(super) const MAX_ROOTS: usize = 16;
 
-/// Where the registry's settings stand, by the version of the file.
+/// The table with the registry's settings, by the version of the file.
 const REGISTRY: [[&str; 3]; 3] = [
     ["plugins", "io.containerd.grpc.v1.cri", "registry"],
     ["plugins", "io.containerd.cri.v1.images", "registry"],
     ["plugins", "cri", "registry"],
 ];
 
-/// Where CRI's settings for images stand.
+/// The table with CRI's settings for images.
 const LOCAL_PULL: [[&str; 2]; 2] =
     [["plugins", "io.containerd.cri.v1.images"], ["plugins", "io.containerd.grpc.v1.cri"]];
 
@@ -72,8 +72,10 @@ fn judge_config(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
         let file = match TomlFile::parse(text) {
             Ok(file) => file,
             Err(broken) => {
-                let meaning =
-                    format!("the file is no TOML ({}): containerd does not start", broken.message);
+                let meaning = format!(
+                    "the file is not valid TOML ({}): containerd does not start",
+                    broken.message
+                );
                 found.push(
                     Finding::undecided(Client::Containerd, meaning).at(path, Some(broken.line)),
                 );
@@ -85,9 +87,9 @@ fn judge_config(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
         if let Some(imports) = get(file.root(), "imports") {
             let elsewhere = texts(imports).into_iter().find(|import| !import.starts_with(IMPORTED));
             found.extend(elsewhere.map(|import| {
-                let meaning = format!("{import} is taken in as well, and was not read");
+                let meaning = format!("the file imports {import}, which was not read");
                 let undecided = Finding::undecided(Client::Containerd, meaning);
-                let remedy = "look there for `config_path` and `registry.mirrors`";
+                let remedy = "check it for `config_path` and `registry.mirrors`";
                 undecided.at(path, Some(file.line(imports))).remedy(remedy)
             }));
         }
@@ -103,16 +105,16 @@ fn judge_config(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
         }
     }
     for (path, line) in lists.iter().filter(|_| !pulls_locally) {
-        let meaning = "`config_path` has a colon: the transfer service, by which CRI pulls from containerd 2.1 on, takes \
-                       it for the name of one folder, reads no hosts.toml, and asks the registry itself";
+        let meaning = "`config_path` contains a colon: the transfer service, which CRI uses from containerd 2.1 on, treats \
+                       it as one folder, finds no hosts.toml, and uses the registry itself";
         let open = Finding::open(Client::Containerd, Trap::ConfigPathList, meaning);
         let remedy = format!("name one folder: `config_path = \"{CERTIFICATES}\"`");
         found.push(question.leading(open.at(path, Some(*line))).remedy(remedy));
     }
     if !has_path && !without_cri {
-        let meaning = "no `config_path` is set: CRI (Kubernetes) asks the registry itself. Before containerd 2.2 it \
-                       reads no hosts.toml; since then its default is a list of folders, which the transfer \
-                       service takes for the name of one";
+        let meaning = "`config_path` is not set in config.toml: CRI (Kubernetes) uses the registry itself. Before containerd 2.2 \
+                       it reads no hosts.toml; since then, its default is a list of folders, which the transfer \
+                       service treats as one folder";
         let remedy = "set it as `countersign client-config containerd` prints it";
         let open = Finding::open(Client::Containerd, Trap::NoConfigPath, meaning).at(CONFIG, None);
         found.push(question.leading(open).remedy(remedy));
@@ -139,11 +141,10 @@ fn judge_registry(
     for (name, _) in mirrors.into_iter().flat_map(|mirrors| mirrors.iter()) {
         let registry = name.get_ref();
         let meaning = format!(
-            "`registry.mirrors` for {registry}: after an error of an endpoint the registry itself is asked"
+            "`registry.mirrors` for {registry}: after an error of an endpoint, containerd falls back to the registry"
         );
         let open = Finding::open(Client::Containerd, Trap::LegacyMirrors, meaning);
-        let remedy =
-            "take the table out, and use hosts.toml: `countersign client-config containerd`";
+        let remedy = "remove the table, and use hosts.toml: `countersign client-config containerd`";
         let open = open.at(path, Some(file.line(name))).remedy(remedy);
         found.push(open.leading_to(server_of(registry)));
     }
@@ -153,10 +154,9 @@ fn judge_registry(
         let tls = config.and_then(|config| table_at(config, &["tls"]));
         if gates.has(name.get_ref()) && tls.is_some_and(|tls| is_true(tls, "insecure_skip_verify"))
         {
-            let meaning = "the gate's certificate is not verified: whoever is on the way can answer in its place";
+            let meaning = "the gate's certificate is not verified: an attacker on the network can impersonate the gate";
             let open = Finding::open(Client::Containerd, Trap::Insecure, meaning);
-            let remedy =
-                "take `insecure_skip_verify` out, and name the authority with `ca` in hosts.toml";
+            let remedy = "remove `insecure_skip_verify`, and set `ca` in hosts.toml";
             found.push(open.at(path, Some(file.line(name))).remedy(remedy));
         }
     }

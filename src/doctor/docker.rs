@@ -9,7 +9,7 @@ use super::seen::ClientFiles;
 use crate::oci::docker_hub::{self, DOCKER_HUB};
 
 const DAEMON: &str = "/etc/docker/daemon.json";
-/// Where certificates stand, and `hosts.toml`.
+/// The folder of certificates and `hosts.toml` files.
 pub(super) const CERTIFICATES: &str = "/etc/docker/certs.d";
 
 pub(super) const FILES: [&str; 1] = [DAEMON];
@@ -33,7 +33,7 @@ pub(super) fn judge(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
     let daemon: Value = match serde_json::from_str(text) {
         Ok(daemon) => daemon,
         Err(error) => {
-            let meaning = format!("the file is no JSON ({error}): dockerd does not start");
+            let meaning = format!("the file is not valid JSON ({error}): dockerd does not start");
             return vec![
                 Finding::undecided(Client::Docker, meaning).at(DAEMON, Some(error.line())),
             ];
@@ -46,8 +46,8 @@ pub(super) fn judge(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
     let proxied = file.daemon.get("proxies").is_some();
     let store = file.store(seen);
     if let Store::Unknown = store {
-        let meaning = "daemon.json does not say which image store dockerd uses: it is judged as docker 29 and newer, \
-                       which read hosts.toml. With the classic store, docker asks each registry itself";
+        let meaning = "daemon.json does not set the image store of dockerd: this report assumes docker 29 or later, \
+                       which reads hosts.toml. With the classic store, docker uses each registry itself";
         let remedy = "write `\"features\": { \"containerd-snapshotter\": true }` into daemon.json";
         found.push(Finding::closed(Client::Docker, meaning).at(DAEMON, None).remedy(remedy));
     }
@@ -65,8 +65,9 @@ pub(super) fn judge(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
         for finding in &mut found {
             finding.leads_to = None;
         }
-        let meaning = "dockerd goes out through a proxy: whether that lets it reach registries is not seen from here";
-        let remedy = "have the proxy refuse registries";
+        let meaning =
+            "dockerd uses a proxy: this command cannot check which registries the proxy allows";
+        let remedy = "block registries in the proxy";
         found.push(Finding::undecided(Client::Docker, meaning).at(DAEMON, line).remedy(remedy));
     }
     found
@@ -127,11 +128,11 @@ impl Daemon<'_> {
         meant
             .map(|name| {
                 let meaning = format!(
-                    "`insecure-registries` has {name}: the gate's certificate is not verified, and http is \
-                     tried: whoever is on the way can answer in its place"
+                    "`insecure-registries` contains {name}: docker does not verify the gate's certificate and falls back \
+                     to http, so an attacker on the network can impersonate the gate"
                 );
                 let open = Finding::open(Client::Docker, Trap::Insecure, meaning);
-                let remedy = format!("take it out, and put the authority into {CERTIFICATES}/<gate>/ca.crt");
+                let remedy = format!("remove it, and install the CA as {CERTIFICATES}/<gate>/ca.crt");
                 open.at(DAEMON, self.line(name)).remedy(remedy)
             })
             .collect()
@@ -145,12 +146,12 @@ impl Daemon<'_> {
                 let meaning = format!("the mirror {mirror} is not the gate");
                 let open =
                     Finding::open(Client::Docker, Trap::OtherPlace, meaning).at(DAEMON, line);
-                let remedy = "leave only the gate in `registry-mirrors`; if this is its [mirror] listener, \
-                              say so: one `--gate` for each address of the gate";
+                let remedy = "keep only the gate in `registry-mirrors`; if this is its [mirror] listener, \
+                              name it: give one `--gate` for each address of the gate";
                 found.push(open.leading_to(mirror).remedy(remedy));
             } else if question.gates.is_plain(mirror) {
                 let meaning = format!(
-                    "the mirror {mirror} is asked over http: whoever is on the way can answer"
+                    "the mirror {mirror} uses http: an attacker on the network can impersonate it"
                 );
                 let open = Finding::open(Client::Docker, Trap::Insecure, meaning).at(DAEMON, line);
                 found.push(open.remedy("give the gate a certificate, and write https://"));
@@ -167,16 +168,16 @@ impl Daemon<'_> {
                 return Vec::new();
             }
             let (trap, meaning) = if name == DOCKER_HUB && mirrored {
-                let meaning = "after an error of a mirror, docker asks registry-1.docker.io; a [mirror] listener of \
-                               the gate stops the engines that it was tried with, and that is no promise";
+                let meaning = "after an error of a mirror, docker falls back to registry-1.docker.io; the gate's [mirror] \
+                               listener stops the tested versions, but docker does not guarantee that";
                 (Trap::Fallback, meaning.to_owned())
             } else if name != DOCKER_HUB && mirrored {
-                (Trap::OtherName, format!("images named {name}/… are asked of no mirror, but of {name} itself"))
+                (Trap::OtherName, format!("docker pulls images named {name}/… from {name} itself, without a mirror"))
             } else {
-                (Trap::NotLed, format!("docker asks {} itself for images of {name}", server_of(name)))
+                (Trap::NotLed, format!("docker uses {} itself for images of {name}", server_of(name)))
             };
-            let remedy = "no setting of docker's own image store closes this: close the way out of the machine \
-                          (`countersign client-config egress`), and ask for images by the gate's name";
+            let remedy = "docker's own image store has no setting for this: block registries on the network \
+                          (`countersign client-config egress`), and name images by the gate";
             let open = Finding::open(Client::Docker, trap, meaning).leading_to(server_of(name));
             vec![open.at(DAEMON, self.line("registry-mirrors")).remedy(remedy)]
         })

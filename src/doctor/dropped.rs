@@ -1,34 +1,37 @@
-//! Why containerd drops a whole `hosts.toml` that is TOML: a type or a value that its decoder or
-//! `parseHostConfig` rejects (containerd, core/remotes/docker/config/hosts.go). It then asks the registry
-//! itself. Where versions differ, a file is dropped here if one that is still in use drops it.
+//! Why containerd ignores a `hosts.toml` that is valid TOML: its decoder or `parseHostConfig` rejects a type or a value
+//! (containerd, core/remotes/docker/config/hosts.go), and containerd uses the registry itself. If versions differ, a
+//! file counts as ignored if any version in use ignores it.
 
 use toml::de::{DeTable, DeValue};
 
 use super::toml_file::{TomlFile, Value, field, get};
 
-/// What stands in the way, and on which line.
+/// The cause and its line.
 pub(super) struct Dropped {
     pub(super) why: String,
     pub(super) line: Option<usize>,
 }
 
-/// Why the file `content`, which parses as `file`, is dropped.
+/// Why containerd ignores the file `content`, which parses as `file`.
 pub(super) fn dropped(content: &str, file: &TomlFile<'_>) -> Option<Dropped> {
     let at = |value: &Value<'_>, why: String| Dropped { why, line: Some(file.line(value)) };
     if content.starts_with('\u{feff}') {
-        return Some(Dropped { why: "it begins with a byte order mark".to_owned(), line: Some(1) });
+        return Some(Dropped {
+            why: "the file begins with a byte order mark".to_owned(),
+            line: Some(1),
+        });
     }
     if file.root().is_empty() {
-        return Some(Dropped { why: "the file says nothing".to_owned(), line: None });
+        return Some(Dropped { why: "the file is empty".to_owned(), line: None });
     }
     if let Some((line, what)) = file.newer_syntax() {
-        let why = format!("containerd 1.6 does not read {what}, which is TOML 1.1");
+        let why = format!("containerd 1.6 does not support {what} (TOML 1.1)");
         return Some(Dropped { why, line: Some(line) });
     }
     if let Some(server) = field(file.root(), "server")
         && server.get_ref().as_str().is_none()
     {
-        return Some(at(server, "`server` is not a text".to_owned()));
+        return Some(at(server, "`server` is not a string".to_owned()));
     }
     let host = get(file.root(), "host");
     if let Some(host) = host
@@ -56,11 +59,11 @@ type Holds = fn(&DeValue<'_>) -> bool;
 /// Which values each key of one place may have.
 const KEYS: [(&str, Holds, &str); 7] = [
     ("capabilities", is_capabilities, "is not a list of `pull`, `resolve`, `push` and `referrers`"),
-    ("ca", is_text_or_texts, "is not a text or a list of texts"),
-    ("client", is_client, "is not a text, a list of texts or a list of pairs"),
+    ("ca", is_text_or_texts, "is not a string or a list of strings"),
+    ("client", is_client, "is not a string, a list of strings or a list of pairs"),
     ("skip_verify", is_bool, "is not true or false"),
     ("override_path", is_bool, "is not true or false"),
-    ("header", is_header, "is not a table of texts and lists of texts"),
+    ("header", is_header, "is not a table of strings and lists of strings"),
     ("dial_timeout", is_duration, "is not a duration such as \"5s\""),
 ];
 
@@ -107,7 +110,7 @@ fn is_header(value: &DeValue<'_>) -> bool {
         .is_some_and(|table| table.iter().all(|(_, value)| is_text_or_texts(value.get_ref())))
 }
 
-/// A text that Go's `time.ParseDuration` reads; an empty one stands for no value.
+/// A string that Go's `time.ParseDuration` accepts, or an empty one (no value).
 fn is_duration(value: &DeValue<'_>) -> bool {
     let Some(text) = value.as_str() else { return false };
     let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);

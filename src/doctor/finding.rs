@@ -1,5 +1,4 @@
-//! What was found on a client machine: each way around the gate, and what to do about it. Knows no file
-//! format.
+//! A finding on a client machine: a bypass of the gate, and how to fix it.
 
 use std::fmt;
 
@@ -7,7 +6,7 @@ use serde::Serialize;
 
 use crate::oci::docker_hub;
 
-/// Whose files say so.
+/// The client whose files cause a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Client {
@@ -15,7 +14,7 @@ pub enum Client {
     Containerd,
     K3s,
     Podman,
-    /// The machine itself, whatever program asks.
+    /// The machine itself: any program.
     Machine,
 }
 
@@ -31,14 +30,14 @@ impl fmt::Display for Client {
     }
 }
 
-/// Whether a way around the gate is open.
+/// Whether a bypass is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     Open,
-    /// It could not be looked at.
+    /// It could not be checked.
     Undecided,
-    /// The files leave it open; where it leads could not be reached from this machine.
+    /// The files leave it open, but its server is not reachable from this machine.
     Held,
     Closed,
 }
@@ -54,27 +53,27 @@ impl fmt::Display for State {
     }
 }
 
-/// Which trap it is. Programs may rely on these words.
+/// The kind of bypass. Programs may rely on these words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trap {
-    /// All is as it should be.
+    /// No bypass.
     None,
-    /// It could not be read, or not wholly.
+    /// A file could not be read completely.
     Unread,
-    /// Nothing leads there: the registry itself is asked.
+    /// No setting names the gate: the client uses the registry itself.
     NotLed,
-    /// The registry itself is asked after an error of the gate.
+    /// The client falls back to the registry after an error of the gate.
     Fallback,
-    /// Another place is asked than the gate.
+    /// The client uses another server than the gate.
     OtherPlace,
-    /// A file that is broken is passed over, and the registry itself is asked.
+    /// The client ignores an invalid file and uses the registry itself.
     Broken,
-    /// `server` without a `[host]`, which older containerd takes for broken.
+    /// `server` without a `[host]`, which older containerd rejects.
     ServerAlone,
-    /// `server` below a `[host]`, where it means nothing.
+    /// `server` below a `[host]`, where it has no effect.
     MisplacedServer,
-    /// Tags are looked up elsewhere.
+    /// The client resolves tags elsewhere.
     NoResolve,
     /// A folder without a hosts.toml hides that of `_default`.
     HidesDefault,
@@ -88,17 +87,17 @@ pub enum Trap {
     Insecure,
     /// Docker Hub by another name.
     OtherName,
-    /// Tags (or digests) are never asked of the mirror.
+    /// The client never uses the mirror for tags (or digests).
     ByDigestOnly,
     /// An entry with a longer prefix.
     Reopened,
-    /// Short names are looked up at a registry that does not lead to the gate.
+    /// The client searches short names in a registry that bypasses the gate.
     SearchedElsewhere,
-    /// The registry can be reached from this machine.
+    /// The registry is reachable from this machine.
     Egress,
 }
 
-/// One thing that was found.
+/// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub state: State,
@@ -108,9 +107,9 @@ pub struct Finding {
     pub line: Option<usize>,
     /// What it means.
     pub meaning: String,
-    /// What to do about it; empty where there is nothing to do.
+    /// How to fix it; empty if there is nothing to fix.
     pub remedy: String,
-    /// The server that the way leads to, `host[:port]`; none where it leads through the gate's own name.
+    /// The server that the client uses instead of the gate, `host[:port]`.
     pub leads_to: Option<String>,
 }
 
@@ -145,7 +144,7 @@ impl Finding {
     }
 }
 
-/// The server that is asked for images of a registry.
+/// The server that clients use for images of a registry.
 pub(super) fn server_of(registry: &str) -> &str {
     if registry == docker_hub::DOCKER_HUB { docker_hub::SERVER } else { registry }
 }

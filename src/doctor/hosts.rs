@@ -1,4 +1,4 @@
-//! One `hosts.toml` and the folders that they are looked for in, judged as containerd's resolver reads them.
+//! `hosts.toml` files and their folders, judged as containerd's resolver reads them.
 
 use toml::de::DeTable;
 
@@ -47,9 +47,11 @@ impl Roots {
     pub(super) fn judge(&self, registry: &str, seen: &ClientFiles, gates: &Gates) -> Vec<Finding> {
         let Some(folder) = self.folder_of(registry, seen) else {
             let roots = self.folders.join(" and ");
-            let meaning = format!("no folder below {roots} is for {registry}: it is asked itself");
+            let meaning = format!(
+                "{roots} has no folder for {registry}: the client uses the registry itself"
+            );
             let command = self.command();
-            let remedy = format!("write one for {ANY_OTHER}, or for {registry}: {command}");
+            let remedy = format!("add one for {ANY_OTHER} or {registry}: {command}");
             return vec![self.open(Trap::NotLed, registry, meaning).remedy(remedy)];
         };
         let path = format!("{folder}/hosts.toml");
@@ -59,10 +61,10 @@ impl Roots {
             None if seen.has(&path) => Vec::new(),
             None => {
                 let meaning = format!(
-                    "{folder} has no hosts.toml, and hides that of {ANY_OTHER}: the registry itself is \
-                     asked for images of {registry}"
+                    "{folder} has no hosts.toml and hides the one of {ANY_OTHER}: the client uses the registry \
+                     itself for images of {registry}"
                 );
-                let remedy = format!("write {path}, or remove the folder: {}", self.command());
+                let remedy = format!("add {path}, or remove the folder: {}", self.command());
                 vec![
                     self.open(Trap::HidesDefault, registry, meaning)
                         .at(&folder, None)
@@ -76,7 +78,7 @@ impl Roots {
         let file = match TomlFile::parse(content) {
             Ok(file) => file,
             Err(broken) => {
-                let why = format!("the file is no TOML ({})", broken.message);
+                let why = format!("the file is not valid TOML ({})", broken.message);
                 return vec![self.broken(registry, &why).at(path, Some(broken.line))];
             }
         };
@@ -113,8 +115,8 @@ impl Roots {
             );
             if hosts.is_empty() {
                 let meaning = format!(
-                    "`server` stands alone: containerd 1.6, and 1.7 before 1.7.32, take the file for broken \
-                     and ask the registry itself for images of {registry}"
+                    "the file has only `server`: containerd 1.6, and 1.7 before 1.7.32, reject it and use the registry \
+                     itself for images of {registry}"
                 );
                 let remedy = format!(
                     "add `[host.\"{server}\"]` with `capabilities = [\"pull\", \"resolve\"]`"
@@ -128,16 +130,16 @@ impl Roots {
         let below = hosts.iter().find_map(|(_, name, table)| Some((name, field(table, "server")?)));
         if let Some((name, server)) = below {
             let meaning = format!(
-                "`server` stands below [host.\"{name}\"] and means nothing there: after an error of the \
-                 gate the registry itself is asked for images of {registry}"
+                "`server` is below [host.\"{name}\"], where it has no effect: after an error of the gate, the \
+                 client falls back to the registry for images of {registry}"
             );
             let found_at = self.open(Trap::MisplacedServer, registry, meaning);
             let remedy = "move `server` to the top of the file";
             found.push(found_at.at(path, Some(file.line(server))).remedy(remedy));
         } else {
             let meaning = format!(
-                "without `server`, the registry itself is asked for images of {registry} after an error \
-                 of the gate"
+                "`server` is missing: after an error of the gate, the client falls back to the registry for images \
+                 of {registry}"
             );
             let remedy =
                 "add `server = \"https://…\"` with the gate's address at the top of the file";
@@ -148,7 +150,7 @@ impl Roots {
                 gates.leads(name) && field(table, "capabilities").is_some_and(|c| !resolves(c));
             if asked {
                 let meaning = format!(
-                    "the gate is not asked what a tag of {registry} stands for: `resolve` is missing"
+                    "`resolve` is missing: the client resolves tags of {registry} without the gate"
                 );
                 let remedy = "write `capabilities = [\"pull\", \"resolve\"]`";
                 let missing = self.open(Trap::NoResolve, registry, meaning).at(path, Some(*line));
@@ -172,11 +174,11 @@ impl Roots {
             .into_iter()
             .find(|list| texts(list).iter().any(|one| one.eq_ignore_ascii_case("referrers")))?;
         let meaning = format!(
-            "`referrers` is judged as containerd 2.3 and newer read it; older versions drop the file and ask the \
-             registry itself for images of {registry}"
+            "`referrers` requires containerd 2.3; earlier versions ignore the file and use the registry \
+             itself for images of {registry}"
         );
         let closed = Finding::closed(self.client, meaning).at(path, Some(file.line(list)));
-        Some(closed.remedy("take `referrers` out if an older version may run"))
+        Some(closed.remedy("remove `referrers` if an earlier version may run"))
     }
 
     /// What is against one place that is asked.
@@ -188,18 +190,19 @@ impl Roots {
         gates: &Gates,
     ) -> Option<Finding> {
         if !gates.leads(place) {
-            let meaning =
-                format!("images of {registry} are asked of {place}, which is not the gate");
+            let meaning = format!(
+                "the client pulls images of {registry} from {place}, which is not the gate"
+            );
             let other = Finding::open(self.client, Trap::OtherPlace, meaning).leading_to(place);
-            return Some(other.remedy("leave only the gate in this file"));
+            return Some(other.remedy("keep only the gate in this file"));
         }
         let skips = field(table, "skip_verify").and_then(|value| value.get_ref().as_bool());
         if skips == Some(true) || gates.is_plain(place) {
             let meaning = format!(
-                "the gate's certificate is not verified: whoever is on the way can answer for {registry} in \
-                 its place"
+                "the gate's certificate is not verified: an attacker on the network can impersonate it for \
+                 {registry}"
             );
-            let remedy = "take `skip_verify` out, write https://, and name the authority with `ca`";
+            let remedy = "remove `skip_verify`, use https://, and set `ca`";
             return Some(Finding::open(self.client, Trap::Insecure, meaning).remedy(remedy));
         }
         None
@@ -211,10 +214,10 @@ impl Roots {
 
     fn broken(&self, registry: &str, why: &str) -> Finding {
         let meaning = format!(
-            "{why}: it is logged, and the registry itself is asked for images of {registry}"
+            "{why}: containerd logs that and uses the registry itself for images of {registry}"
         );
         self.open(Trap::Broken, registry, meaning)
-            .remedy(format!("mend it, or make it anew: {}", self.command()))
+            .remedy(format!("fix it, or print it again: {}", self.command()))
     }
 
     fn command(&self) -> &'static str {

@@ -1,4 +1,4 @@
-//! k3s: registries.yaml, and the option without which the registry itself is asked.
+//! k3s: registries.yaml, and the option that disables the fallback to the registry.
 
 use super::Question;
 use super::finding::{Client, Finding, Trap, server_of};
@@ -25,9 +25,10 @@ pub(super) fn judge(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
     let tree = match yaml_file::parse(seen.text(REGISTRIES).unwrap_or_default()) {
         Ok(tree) => tree,
         Err(why) => {
-            let undecided = Finding::undecided(Client::K3s, format!("the file is not read: {why}"));
+            let undecided =
+                Finding::undecided(Client::K3s, format!("cannot parse the file: {why}"));
             found.push(
-                undecided.at(REGISTRIES, None).remedy("mend it: `countersign client-config k3s`"),
+                undecided.at(REGISTRIES, None).remedy("fix it: `countersign client-config k3s`"),
             );
             return found;
         }
@@ -50,14 +51,10 @@ pub(super) fn judge(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
         if question.gates.has(name)
             && let Some(skipped) = skipped.filter(|skipped| skipped.is_true())
         {
-            let meaning = "the gate's certificate is not verified: whoever is on the way can answer in its place";
+            let meaning = "the gate's certificate is not verified: an attacker on the network can impersonate the gate";
             let open = Finding::open(Client::K3s, Trap::Insecure, meaning)
                 .at(REGISTRIES, Some(skipped.line));
-            found.push(
-                open.remedy(
-                    "take `insecure_skip_verify` out, and name the authority with `ca_file`",
-                ),
-            );
+            found.push(open.remedy("remove `insecure_skip_verify`, and set `ca_file`"));
         }
     }
     found
@@ -75,22 +72,22 @@ fn judge_mirror(
     let endpoints =
         entry.and_then(|entry| entry.get("endpoint")).map(Node::items).unwrap_or_default();
     let Some(entry) = entry.filter(|_| !endpoints.is_empty()) else {
-        let meaning = format!("no endpoint is named for {name}: the registry itself is asked");
+        let meaning = format!("{name} has no endpoint: k3s uses the registry itself");
         let remedy =
-            "name the gate under `mirrors`, for `\"*\"` as well: `countersign client-config k3s`";
+            "add the gate under `mirrors`, also for `\"*\"`: `countersign client-config k3s`";
         return vec![open(Trap::NotLed, meaning).remedy(remedy)];
     };
     let mut found = Vec::new();
     for endpoint in endpoints {
         let place = endpoint.text().unwrap_or_default();
         if !question.gates.leads(place) {
-            let meaning = format!("images of {name} are asked of {place}, which is not the gate");
+            let meaning = format!("k3s pulls images of {name} from {place}, which is not the gate");
             let other = Finding::open(Client::K3s, Trap::OtherPlace, meaning).leading_to(place);
-            let remedy = "leave only the gate under `endpoint`";
+            let remedy = "keep only the gate under `endpoint`";
             found.push(other.at(REGISTRIES, Some(endpoint.line)).remedy(remedy));
         } else if question.gates.is_plain(place) {
             let meaning = format!(
-                "the gate is asked over http for images of {name}: whoever is on the way can answer"
+                "k3s uses http for images of {name}: an attacker on the network can impersonate the gate"
             );
             let plain = Finding::open(Client::K3s, Trap::Insecure, meaning);
             let remedy = "give the gate a certificate, and write https://";
@@ -98,16 +95,17 @@ fn judge_mirror(
         }
     }
     if !alone {
-        let meaning =
-            format!("after an error of the gate the registry itself is asked for images of {name}");
-        let remedy = format!("start k3s with `--{OPTION}`, or say `{OPTION}: true` in {CONFIG}");
+        let meaning = format!(
+            "after an error of the gate, k3s falls back to the registry for images of {name}"
+        );
+        let remedy = format!("start k3s with `--{OPTION}`, or set `{OPTION}: true` in {CONFIG}");
         let open = open(Trap::Fallback, meaning).at(REGISTRIES, Some(entry.line));
         found.push(open.remedy(remedy));
     }
     found
 }
 
-/// Whether k3s is told not to ask the registry itself.
+/// Whether the option is set that disables the fallback to the registry.
 fn without_default(seen: &ClientFiles, found: &mut Vec<Finding>) -> bool {
     let started = UNITS.iter().filter_map(|unit| seen.text(unit)).any(|unit| {
         let lines = unit.lines().filter(|line| !line.trim_start().starts_with(['#', ';']));
@@ -126,7 +124,7 @@ fn without_default(seen: &ClientFiles, found: &mut Vec<Finding>) -> bool {
                 said = option.map_or(said, Node::is_true);
             }
             Err(why) => {
-                let meaning = format!("the file is not read: {why}");
+                let meaning = format!("cannot parse the file: {why}");
                 found.push(Finding::undecided(Client::K3s, meaning).at(path, None));
             }
         }

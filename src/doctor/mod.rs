@@ -1,5 +1,5 @@
-//! The ways around the gate that a client machine leaves open: its files judged, and whether registries
-//! can be reached from it. `look` reads and connects; everything else is pure.
+//! Finds client settings that bypass the gate, and registries that are reachable directly. `look` reads files and
+//! connects; everything else is pure.
 
 mod containerd;
 mod docker;
@@ -25,10 +25,10 @@ use crate::client_config::GateAddress;
 use crate::oci::Registry;
 use crate::oci::docker_hub::{self, DOCKER_HUB};
 
-/// The most registries of one client that are looked at.
+/// The most registries of one client that are checked.
 const MAX_NAMES: usize = 2_000;
 
-/// What is asked of a machine: is the gate the only way to these registries?
+/// The question about a machine: does it reach these registries only through the gate?
 #[derive(Clone, Debug)]
 pub struct Question {
     gates: Gates,
@@ -45,7 +45,7 @@ impl Question {
         Self { gates: Gates(gates), registries }
     }
 
-    /// The registries that are looked at, by all their names, and those besides that files name.
+    /// The registries to check, by all their names, and the registries that files name.
     fn names(&self, besides: &[String]) -> Vec<String> {
         let mut names = self.registries.clone();
         if names.iter().any(|name| name == DOCKER_HUB) {
@@ -60,8 +60,7 @@ impl Question {
         names
     }
 
-    /// Judges each name; what nothing is found against is told as closed. Findings that differ in their
-    /// registry alone stay apart.
+    /// Judges each name. Findings for different registries stay separate.
     fn each_name(
         &self,
         besides: &[String],
@@ -72,10 +71,12 @@ impl Question {
             names.iter().take(MAX_NAMES).flat_map(|name| judge(name)).collect();
         if names.len() > MAX_NAMES {
             let meaning = format!(
-                "the files name {} registries, and no more than {MAX_NAMES} were looked at",
+                "the files name {} registries, and only {MAX_NAMES} were checked",
                 names.len()
             );
-            found.push(Finding::undecided(Client::Machine, meaning).remedy("look yourself"));
+            found.push(
+                Finding::undecided(Client::Machine, meaning).remedy("check the others yourself"),
+            );
         }
         found
     }
@@ -141,8 +142,8 @@ fn in_folder<'a>(
 /// Judges the files of one client.
 type Judge = fn(&Question, &ClientFiles) -> Vec<Finding>;
 
-/// Everything that the files of a machine leave open, and what could not be looked at. A client that is
-/// there and leaves nothing open has one finding that says so.
+/// All settings of a machine that bypass the gate, and all files that could not be read. An installed client without a
+/// bypass has one finding that says so.
 pub fn examine(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
     let clients: [(Client, Judge, bool); 4] = [
         (Client::Docker, docker::judge, docker::is_there(seen)),
@@ -151,9 +152,9 @@ pub fn examine(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
         (Client::Podman, podman::judge, podman::is_there(seen)),
     ];
     let unread = seen.unreadable().map(|(path, why)| {
-        let meaning = format!("it cannot be read: {why}");
+        let meaning = format!("cannot read the file: {why}");
         let undecided = Finding::undecided(Client::Machine, meaning).at(path, None);
-        undecided.remedy("run this as root, or look at it yourself")
+        undecided.remedy("run this command as root, or check the file yourself")
     });
     let mut found: Vec<Finding> = unread.collect();
     let all_read = found.is_empty();
@@ -161,12 +162,14 @@ pub fn examine(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
         let of_it = judge(question, seen);
         if of_it.iter().all(|finding| finding.state == State::Closed) && all_read {
             let names = question.names(&[]).join(", ");
-            found.push(Finding::closed(
-                client,
-                format!("only the gate is asked for images of {names}"),
-            ));
+            found
+                .push(Finding::closed(client, format!("uses only the gate for images of {names}")));
         }
         found.extend(of_it);
+    }
+    // A file that does not exist is not the place of a setting.
+    for finding in &mut found {
+        finding.file = finding.file.take().filter(|file| seen.has(file));
     }
     found
 }

@@ -122,10 +122,10 @@ fn judge_reading(question: &Question, files: &[(&str, &str)]) -> Vec<Finding> {
             Ok(file) => entries.read(path, &file),
             Err(broken) => {
                 let meaning =
-                    format!("the file is no TOML ({}): nothing is pulled at all", broken.message);
+                    format!("the file is not valid TOML ({}): all pulls fail", broken.message);
                 let undecided =
                     Finding::undecided(Client::Podman, meaning).at(path, Some(broken.line));
-                found.push(undecided.remedy("mend it: `countersign client-config podman`"));
+                found.push(undecided.remedy("fix it: `countersign client-config podman`"));
             }
         }
     }
@@ -138,7 +138,7 @@ fn judge_reading(question: &Question, files: &[(&str, &str)]) -> Vec<Finding> {
         .filter(|prefix| !prefix.contains(['/', '*']) && !question.gates.has(prefix))
         .cloned()
         .collect();
-    // What is normalized to docker.io is never asked for by that name.
+    // Clients normalize this name to docker.io.
     found = question.each_name(&named, |name| {
         if name == docker_hub::INDEX { Vec::new() } else { entries.judge(name, question) }
     });
@@ -195,9 +195,10 @@ impl Entries {
     fn judge(&self, name: &str, question: &Question) -> Vec<Finding> {
         let Some((_, entry)) = self.entry_for(name) else {
             let trap = if question.is_other_name(name) { Trap::OtherName } else { Trap::NotLed };
-            let meaning = format!("no [[registry]] is for {name}: it is asked itself");
+            let meaning =
+                format!("no [[registry]] matches {name}: the client uses the registry itself");
             let open = Finding::open(Client::Podman, trap, meaning).leading_to(server_of(name));
-            let remedy = "add an entry that leads to the gate, or `blocked = true`: `countersign client-config podman`";
+            let remedy = "add an entry for the gate, or `blocked = true`: `countersign client-config podman`";
             return vec![open.at(DROP_INS, None).remedy(remedy)];
         };
         let mut found = judge_entry(name, entry, question);
@@ -210,7 +211,7 @@ impl Entries {
                     reopened.trap = Trap::Reopened;
                 }
                 let meaning =
-                    format!("the longer prefix {prefix} takes the place of the entry for {name}: ");
+                    format!("the longer prefix {prefix} overrides the entry for {name}: ");
                 reopened.meaning.insert_str(0, &meaning);
                 found.push(reopened);
             }
@@ -227,9 +228,9 @@ impl Entries {
         });
         elsewhere
             .map(|name| {
-                let meaning = format!("names without a registry are looked up at {name}, which does not lead to the gate");
+                let meaning = format!("the client searches names without a registry in {name}, which bypasses the gate");
                 let open = Finding::open(Client::Podman, Trap::SearchedElsewhere, meaning);
-                let remedy = "leave only registries in `unqualified-search-registries` that lead to the gate";
+                let remedy = "keep only registries in `unqualified-search-registries` that use the gate";
                 open.leading_to(server_of(name)).at(file, Some(*line)).remedy(remedy)
             })
             .collect()
@@ -242,19 +243,21 @@ fn judge_entry(name: &str, entry: &Entry, question: &Question) -> Vec<Finding> {
     let open = |trap, meaning: String| Finding::open(Client::Podman, trap, meaning);
     let plain = |line| {
         let meaning = format!(
-            "`insecure`: the gate's certificate is not verified, and http is tried, for {name}"
+            "`insecure` for {name}: the client does not verify the gate's certificate and may use http"
         );
         let remedy =
-            "take `insecure` out, and put the authority into /etc/containers/certs.d/<gate>/ca.crt";
+            "remove `insecure`, and install the CA as /etc/containers/certs.d/<gate>/ca.crt";
         at(open(Trap::Insecure, meaning), line).remedy(remedy)
     };
     let mut found = Vec::new();
     for mirror in &entry.mirrors {
         if !gates.leads(&mirror.location) {
-            let meaning =
-                format!("images of {name} are asked of {}, which is not the gate", mirror.location);
+            let meaning = format!(
+                "the client pulls images of {name} from {}, which is not the gate",
+                mirror.location
+            );
             let other = open(Trap::OtherPlace, meaning).leading_to(&mirror.location);
-            found.push(at(other, mirror.line).remedy("leave only the gate as a mirror"));
+            found.push(at(other, mirror.line).remedy("keep only the gate as a mirror"));
         } else if mirror.insecure && !gates.are_loopback(&mirror.location) {
             found.push(plain(mirror.line));
         }
@@ -263,14 +266,16 @@ fn judge_entry(name: &str, entry: &Entry, question: &Question) -> Vec<Finding> {
     if itself && entry.insecure && !gates.are_loopback(&entry.location) {
         found.push(plain(entry.line));
     }
-    // `blocked` holds for the location alone, and has no effect where that is renamed to the gate.
+    // `blocked` applies only to the location, and has no effect if the location is the gate.
     if itself || entry.blocked {
         return found;
     }
     let leading = |finding: Finding| finding.leading_to(server_of(&entry.location));
     if entry.mirrors.is_empty() {
-        let meaning =
-            format!("images of {name} are asked of {}, which is not the gate", entry.location);
+        let meaning = format!(
+            "the client pulls images of {name} from {}, which is not the gate",
+            entry.location
+        );
         found.push(at(leading(open(Trap::NotLed, meaning)), entry.line).remedy(LED));
         return found;
     }
@@ -278,23 +283,23 @@ fn judge_entry(name: &str, entry: &Entry, question: &Question) -> Vec<Finding> {
     if entry.by_digest_only || only.is_some() {
         let meaning = match only {
             Some(only) if !entry.by_digest_only => {
-                format!(
-                    "`pull-from-mirror = \"{only}\"`: the rest is never asked of the gate, for {name}"
-                )
+                format!("`pull-from-mirror = \"{only}\"`: other pulls of {name} bypass the gate")
             }
             Some(_) | None => {
-                format!("`mirror-by-digest-only`: tags of {name} are never asked of the gate")
+                format!("`mirror-by-digest-only`: tags of {name} bypass the gate")
             }
         };
-        let remedy = "take it out, and block the registry itself";
+        let remedy = "remove it, and block the registry itself";
         found.push(at(leading(open(Trap::ByDigestOnly, meaning)), entry.line).remedy(remedy));
     }
-    let meaning =
-        format!("after an error of the gate, {} is asked for images of {name}", entry.location);
+    let meaning = format!(
+        "after an error of the gate, the client falls back to {} for images of {name}",
+        entry.location
+    );
     found.push(at(leading(open(Trap::Fallback, meaning)), entry.line).remedy(BLOCKED));
     found
 }
 
-const LED: &str = "name the gate as `location`: `countersign client-config podman`";
+const LED: &str = "set the gate as `location`: `countersign client-config podman`";
 const BLOCKED: &str =
-    "say `blocked = true` in this entry (mirrors are still asked), or name the gate as `location`";
+    "set `blocked = true` in this entry (mirrors still work), or set the gate as `location`";

@@ -1,5 +1,4 @@
-//! What is told of a machine in the end: the findings, held against what could be reached, as text and as
-//! JSON, and as an exit status. Knows no file format.
+//! The report about a machine: the findings, compared with the reachable servers, as text, JSON and exit status.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,25 +12,25 @@ use crate::text::shown;
 /// The most letters of one line for people.
 const MAX_SHOWN: usize = 2_000;
 
-/// What this never sees.
+/// What `doctor` cannot check.
 const OUT_OF_SIGHT: [&str; 4] = [
     "options on the command lines of dockerd and containerd (`--registry-mirror`, `--insecure-registry`), and \
      proxies in their environment",
-    "registries.conf in users' homes, and whoever names another file on a command line",
-    "which versions run: what is open in one that is still in use is told as open",
-    "programs that read none of these files: curl, `ctr` without --hosts-dir, tools in containers",
+    "registries.conf in home directories, and files that command lines name",
+    "the installed versions: a bypass in any version that is still in use is reported as open",
+    "programs that do not read these files: curl, `ctr` without --hosts-dir, tools in containers",
 ];
 
-/// Everything that is told.
+/// The report.
 #[derive(Debug, Serialize)]
 pub struct Report {
     findings: Vec<Finding>,
-    /// What was not looked at.
+    /// What was not checked.
     out_of_sight: Vec<String>,
 }
 
 impl Report {
-    /// `reached` is empty where nothing was connected to; then nothing is held by that.
+    /// `reached` is `None` if no connection was tried; then no finding becomes [`State::Held`].
     pub fn new(mut findings: Vec<Finding>, reached: Option<&[(String, Reach)]>) -> Self {
         let mut out_of_sight: Vec<String> = OUT_OF_SIGHT.map(str::to_owned).to_vec();
         match reached {
@@ -49,7 +48,7 @@ impl Report {
         Self { findings, out_of_sight }
     }
 
-    /// The servers to which ways lead that are open.
+    /// The servers that open findings lead to.
     pub fn servers(findings: &[Finding]) -> BTreeSet<String> {
         findings.iter().filter_map(|finding| finding.leads_to.clone()).collect()
     }
@@ -59,7 +58,7 @@ impl Report {
         &self.findings
     }
 
-    /// 3 where some way is open, else 1 where something could not be looked at, else 0.
+    /// 3 if a bypass is open, otherwise 1 if something could not be checked, otherwise 0.
     pub fn exit_status(&self) -> u8 {
         let has = |state| self.findings.iter().any(|finding| finding.state == state);
         if has(State::Open) {
@@ -76,7 +75,7 @@ impl Report {
         // Writing to a String does not fail.
         for finding in &self.findings {
             let Finding { state, client, meaning, remedy, .. } = finding;
-            // The files that they quote were written by anybody.
+            // They quote files, which may contain control characters.
             let (meaning, remedy) = (shown(meaning, MAX_SHOWN), shown(remedy, MAX_SHOWN));
             let _ = writeln!(text, "{state:<10} {client:<11} {meaning}");
             if let Some(file) = &finding.file {
@@ -84,10 +83,10 @@ impl Report {
                 let _ = writeln!(text, "{:22} in {}{line}", "", shown(file, MAX_SHOWN));
             }
             if !remedy.is_empty() && finding.state != State::Closed {
-                let _ = writeln!(text, "{:22} to do: {remedy}", "");
+                let _ = writeln!(text, "{:22} fix: {remedy}", "");
             }
         }
-        text.push_str("\nnot looked at:\n");
+        text.push_str("\nnot checked:\n");
         for what in &self.out_of_sight {
             let _ = writeln!(text, "  {what}");
         }
@@ -96,13 +95,13 @@ impl Report {
         let held = count(State::Held);
         let _ = writeln!(
             text,
-            "\nways around the gate: {open} open, {undecided} undecided, {held} held by closed egress alone"
+            "\nbypasses: {open} open, {undecided} undecided, {held} blocked only by the network"
         );
         text
     }
 }
 
-/// What is open in the files, and leads to where no connection can be made, is held by that alone.
+/// An open finding whose server cannot be reached is held only by the network.
 fn hold(findings: &mut [Finding], reached: &[(String, Reach)]) {
     for finding in findings.iter_mut().filter(|finding| finding.state == State::Open) {
         let Some(server) = &finding.leads_to else { continue };
@@ -117,22 +116,22 @@ fn egress(server: &str, reach: &Reach) -> Finding {
     match reach {
         Reach::Open(ip) => {
             let meaning = format!(
-                "{server} can be reached from this machine (at {ip}): whoever names it goes around the gate"
+                "{server} is reachable from this machine (at {ip}), so any program can bypass the gate"
             );
-            let remedy = "let only the gate through: `countersign client-config egress`";
+            let remedy = "block all registries except the gate: `countersign client-config egress`";
             Finding::open(Client::Machine, Trap::Egress, meaning).remedy(remedy)
         }
         Reach::Gate => Finding::closed(
             Client::Machine,
-            format!("{server} stands for the gate's address on this machine"),
+            format!("{server} resolves to the gate's address on this machine"),
         ),
         Reach::Closed(why) => Finding::closed(
             Client::Machine,
-            format!("{server} cannot be reached from this machine: {why}"),
+            format!("{server} is not reachable from this machine: {why}"),
         ),
         Reach::Undecided(why) => {
             let meaning =
-                format!("whether {server} can be reached from this machine is not known: {why}");
+                format!("cannot determine whether {server} is reachable from this machine: {why}");
             Finding::undecided(Client::Machine, meaning)
         }
     }

@@ -1,8 +1,8 @@
-//! What was read of a client machine, as values. Knows no file by name.
+//! The files of a client machine, as values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A file that is there.
+/// An existing file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileContent {
     Text(String),
@@ -10,14 +10,13 @@ pub enum FileContent {
     Unreadable(String),
 }
 
-/// The files and folders that are there, by their paths from the machine's root. What is not in here is
-/// not there.
+/// The existing files and folders, by their paths from the machine's root.
 #[derive(Clone, Debug, Default)]
 pub struct ClientFiles {
     files: BTreeMap<String, FileContent>,
     /// The names in each folder, or why they could not be read.
     folders: BTreeMap<String, Result<Vec<String>, String>>,
-    /// What is there, and was not read.
+    /// Existing files and folders that were not read.
     present: BTreeSet<String>,
 }
 
@@ -34,7 +33,7 @@ impl ClientFiles {
         self.present.insert(path.to_owned());
     }
 
-    /// What stands in a file; `None` also where it could not be read.
+    /// The text of a file; `None` also if it could not be read.
     pub(super) fn text(&self, path: &str) -> Option<&str> {
         self.entry(path).map(|(_, text)| text)
     }
@@ -47,7 +46,7 @@ impl ClientFiles {
         }
     }
 
-    /// The names in a folder, in their order; none where there is no such folder.
+    /// The sorted names in a folder; none if there is no such folder.
     pub(super) fn names(&self, folder: &str) -> &[String] {
         self.folders.get(folder).and_then(|names| names.as_deref().ok()).unwrap_or_default()
     }
@@ -56,17 +55,17 @@ impl ClientFiles {
         self.folders.contains_key(path)
     }
 
-    /// Whether a file or a folder stands there.
+    /// Whether a file or a folder exists there.
     pub(super) fn has(&self, path: &str) -> bool {
         self.files.contains_key(path) || self.has_folder(path) || self.present.contains(path)
     }
 
-    /// Whether one of these stands there.
+    /// Whether one of these exists.
     pub(super) fn has_one_of(&self, paths: &[&str]) -> bool {
         paths.iter().any(|path| self.has(path))
     }
 
-    /// What could not be read, and why.
+    /// The files and folders that could not be read, and why.
     pub(super) fn unreadable(&self) -> impl Iterator<Item = (&str, &str)> {
         let files = self.files.iter().filter_map(|(path, content)| match content {
             FileContent::Unreadable(why) => Some((path.as_str(), why.as_str())),

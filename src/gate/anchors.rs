@@ -107,7 +107,7 @@ impl Shared {
         let resolved = match at_upstream {
             AtUpstream::Known(digest) => Ok(*digest),
             AtUpstream::Ask(cell) => {
-                let resolved = self.resolve(image, tag, &requirement, place, budget).await;
+                let resolved = self.resolve(image, tag, requirement, place, budget).await;
                 resolved.map(|digest| *cell.get_or_init(|| digest))
             }
         };
@@ -225,19 +225,21 @@ impl Shared {
         })
     }
 
-    /// The digest that upstream has under `tag`, asked for as often as the anchors' refresh says.
+    /// The digest that upstream has under `tag`. The gate asks for it as often as the anchors and the rule say.
     async fn resolve(
         &self,
         image: &ImageRef,
         tag: &Tag,
-        requirement: &Requirement,
+        requirement: Required<'_>,
         place: &MatchedRule<'_>,
         budget: &RequestBudget,
     ) -> Result<Digest, Denial> {
-        // Counted whether or not it is known.
+        // It counts against the budget even if the digest is known.
         decision::ask(image, Some(place.rule), budget)?;
-        let lifetimes = self.trust.lifetimes(&requirement.content);
-        let resolved = self.resolutions.of(image, tag, lifetimes).await;
+        let resolved = match self.tag_lifetimes(&requirement.chosen()) {
+            Some(lifetimes) => self.resolutions.of(image, tag, lifetimes).await,
+            None => self.pull_through.resolve(place.registry, place.repository, tag).await,
+        };
         resolved.map_err(|error| deny::fetch(image, Some(place.rule), error))
     }
 }

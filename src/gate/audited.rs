@@ -1,6 +1,6 @@
-//! Rules that audit: it is decided as if they were enforced, and served in any case; what they would have
-//! said goes with what is served. What is not known soon is not waited for, and is looked for all the same, so that it
-//! is known the next time.
+//! Audit rules: the gate decides as if the rule were enforced, serves the image in any case, and records the denial that
+//! enforcing would have given. It waits for a short time only; the decision continues in the background, so that the next
+//! request finds its results.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
 use crate::policy::{Audit, Terms};
 
-/// How long nobody waits in a repository in which somebody waited in vain.
+/// How long the gate does not wait in a repository after a decision there took too long.
 const NO_WAIT: Duration = Duration::from_secs(5);
-/// The most repositories of which that is remembered.
+/// The most repositories for which this is remembered.
 const MAX_SLOW: u64 = 10_000;
-/// The most decisions that are waited for, or go on though nobody waits.
+/// The most decisions in progress, with and without a waiting request.
 const MAX_JUDGING: usize = 256;
 
-/// What goes on of rules that audit, and where it takes long.
+/// The decisions in progress under audit rules, and the repositories where they take long.
 pub(super) struct Audits {
     slow: Cache<(Registry, Repository), Timestamp>,
     judging: Arc<Semaphore>,
@@ -43,7 +43,7 @@ impl Audits {
 type Judging = BoxFuture<'static, Result<Admitted, Denial>>;
 
 impl Shared {
-    /// What upstream has under `tag`: as it would be served if the rule were enforced, else as it is.
+    /// Admits `tag` as an enforce rule would, otherwise what upstream has under it.
     pub(super) async fn audited_tag(
         &self,
         image: &ImageRef,
@@ -66,11 +66,11 @@ impl Shared {
             Err(denial) => denial,
         };
         let place = place(image, &audit.chosen());
-        // What the denial is about, and not what the tag has by now.
+        // Serves the digest that the denial is about, also if the tag has moved meanwhile.
         if let Some(digest) = judged_digest.get() {
             at_upstream.get_or_init(|| *digest);
         }
-        let digest = self.digest_at_upstream(image, tag, &place, at_upstream).await?;
+        let digest = self.digest_at_upstream(image, tag, &audit.chosen(), at_upstream).await?;
         let would = Arc::new(denial);
         let permit = audit.permit(digest, Arc::clone(&would));
         let admitted = self.fetch(image, permit, &place, None).await?;
@@ -79,7 +79,7 @@ impl Shared {
         Ok(admitted)
     }
 
-    /// The rule by which `digest` is served in any case, if there is one.
+    /// The audit rule for `digest`, if there is one.
     pub(super) async fn audits(&self, image: &ImageRef, digest: &Digest) -> Option<Audit<'_>> {
         if !self.policy.audits() {
             return None;
@@ -99,7 +99,7 @@ impl Shared {
         tags.iter().find_map(|tag| audit(Some(tag)))
     }
 
-    /// `digest`: as it would be served if the rule were enforced, else as it is.
+    /// Admits `digest` as an enforce rule would, otherwise because the rule only audits.
     pub(super) async fn audited_digest(
         &self,
         image: &ImageRef,
@@ -122,7 +122,7 @@ impl Shared {
                 let place = place(image, &audit.chosen());
                 let would = Arc::new(denial);
                 let permit = audit.permit(*digest, Arc::clone(&would));
-                // What was asked in vain is no reason to serve nothing.
+                // A new budget: the failed decision may have used up its own.
                 let admitted = self.fetch(image, permit, &place, Some(&decision.anew())).await?;
                 would_refuse(&would);
                 Ok(admitted)
@@ -130,14 +130,16 @@ impl Shared {
         }
     }
 
-    /// What `judging` comes to within [`PATIENCE`]; it goes on though that is over.
+    /// The result of `judging`, if it takes at most [`PATIENCE`]. Otherwise it continues in the background.
     async fn judge_soon(
         &self,
         image: &ImageRef,
         judging: impl FnOnce(Arc<Shared>) -> Judging,
     ) -> Result<Admitted, Denial> {
         let not_awaited = |because: &str| deny::not_awaited(image, because.to_owned());
-        let Some(shared) = self.itself.upgrade() else { return Err(not_awaited("the gate ends")) };
+        let Some(shared) = self.itself.upgrade() else {
+            return Err(not_awaited("the gate is stopping"));
+        };
         let mut judging = judging(shared);
         let at_once = poll_fn(|context| Poll::Ready(judging.as_mut().poll(context))).await;
         if let Poll::Ready(judged) = at_once {
@@ -147,12 +149,12 @@ impl Shared {
         let now = self.clock.now();
         let slow = self.audits.slow.get(&place);
         if slow.is_some_and(|since| since <= now && now.since(since) < NO_WAIT) {
-            let because = "the last decision in this repository took too long, and a rule that \
-                           audits does not wait";
+            let because = "the last decision in this repository took too long, and an audit rule \
+                           does not wait again";
             return Err(not_awaited(because));
         }
         let Ok(turn) = self.audits.judging.clone().try_acquire_owned() else {
-            return Err(not_awaited("too many decisions are waited for"));
+            return Err(not_awaited("too many decisions are in progress"));
         };
         let of = image.clone();
         let task = tokio::spawn(async move {
@@ -162,30 +164,29 @@ impl Shared {
         match timeout(PATIENCE, task).await {
             Ok(Ok(judged)) => judged,
             Ok(Err(error)) => {
-                tracing::error!(%image, %error, "a decision broke off");
-                Err(not_awaited("the decision broke off"))
+                tracing::error!(%image, %error, "a decision panicked");
+                Err(not_awaited("the decision failed"))
             }
             Err(_) => {
                 self.audits.slow.insert(place, now);
                 let seconds = PATIENCE.as_secs();
-                let because = format!(
-                    "it took longer than {seconds} seconds; a rule that audits waits no longer"
-                );
+                let because =
+                    format!("it took longer than {seconds} seconds, the limit of an audit rule");
                 Err(not_awaited(&because))
             }
         }
     }
 }
 
-/// Tells what a rule that audits would have refused.
+/// Logs what an enforce rule would have denied.
 fn would_refuse(denial: &Denial) {
-    let image = denial.image();
+    let resource = denial.resource();
     tracing::warn!(
         target: "countersign::would_refuse",
         {
-        image.registry = image.registry.as_str(),
-        image.repository = image.repository.as_str(),
-        image.reference = %image.reference,
+        image.registry = resource.registry.as_str(),
+        image.repository = resource.repository.as_str(),
+        image.reference = resource.reference().map(tracing::field::display),
         verdict = denial.dry_run_verdict(),
         reason = denial.reason(),
         },

@@ -8,6 +8,7 @@ use crate::registry_client::ByteRange;
 use super::admitted::Admitted;
 use super::denial::Denial;
 use super::open_blob::OpenBlob;
+use super::resource::Resource;
 use super::{Gate, deny};
 
 /// The largest config that is fetched before it is asked for.
@@ -23,8 +24,13 @@ impl Gate {
         range: Option<ByteRange>,
     ) -> Result<OpenBlob, Denial> {
         let image = ImageRef::by_digest(registry, repository, digest);
-        let _pass = self.pass_for_blob(&image).await?;
-        self.shared.open(self.requester, &image, digest)?.blob(range, false).await
+        let of_blob = |denial| deny::of_other(denial, Resource::blob(registry, repository, digest));
+        async {
+            let _pass = self.pass_for_blob(&image).await?;
+            self.shared.open(self.requester, &image, digest)?.blob(range, false).await
+        }
+        .await
+        .map_err(of_blob)
     }
 
     /// Has the config of an image fetched and kept before the image is given to whoever could not do without
@@ -51,8 +57,13 @@ impl Gate {
         range: Option<ByteRange>,
     ) -> Result<OpenBlob, Denial> {
         let image = ImageRef::by_digest(registry, repository, digest);
-        let _pass = self.pass_for_blob(&image).await?;
-        self.shared.open(self.requester, &image, digest)?.blob(range, true).await
+        let of_blob = |denial| deny::of_other(denial, Resource::blob(registry, repository, digest));
+        async {
+            let _pass = self.pass_for_blob(&image).await?;
+            self.shared.open(self.requester, &image, digest)?.blob(range, true).await
+        }
+        .await
+        .map_err(of_blob)
     }
 
     /// The length in bytes of the blob `digest`, which is judged as for [`Gate::blob`]; `None` if upstream has it and does not
@@ -64,7 +75,12 @@ impl Gate {
         digest: &Digest,
     ) -> Result<Option<u64>, Denial> {
         let image = ImageRef::by_digest(registry, repository, digest);
-        let _pass = self.pass_for_blob(&image).await?;
-        self.shared.open(self.requester, &image, digest)?.length().await
+        let of_blob = |denial| deny::of_other(denial, Resource::blob(registry, repository, digest));
+        async {
+            let _pass = self.pass_for_blob(&image).await?;
+            self.shared.open(self.requester, &image, digest)?.length().await
+        }
+        .await
+        .map_err(of_blob)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, join_all};
 
-use crate::oci::{Digest, ImageRef, Tag};
+use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
 use crate::policy::{Audit, Terms, Unmet};
 use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
 
@@ -59,9 +59,9 @@ impl Shared {
         let now = self.clock.now();
         let ImageRef { registry, repository, .. } = image;
         if !self.policy.serves(registry, repository, now) {
-            return Err(self.unserved(image));
+            return Err(self.unserved(&image.into()));
         }
-        let names = self.names(image).await;
+        let names = self.names(registry, repository).await;
         let mut search = Search::new(image, decision.clone());
         // What a rule for a tag lets pass, which only audits: the last resort.
         let mut passed = None;
@@ -98,15 +98,16 @@ impl Shared {
     /// What each anchor that has a say in this repository signs in it.
     pub(super) async fn names<'a>(
         &'a self,
-        image: &'a ImageRef,
+        registry: &'a Registry,
+        repository: &'a Repository,
     ) -> Vec<(Arc<str>, Result<SignedNames<'a>, Unendorsed>)> {
-        let anchors = self.policy.anchors(&image.registry, &image.repository, self.clock.now());
+        let anchors = self.policy.anchors(registry, repository, self.clock.now());
         let anchors = anchors.into_iter().filter(|anchor| {
             self.trust.anchor(anchor).is_some_and(crate::trust::Anchor::signs_names)
         });
         // At once: one that is silent takes nearly all of the time that there is.
         join_all(anchors.map(async |anchor| {
-            let signed = self.trust.signed(&anchor, &image.registry, &image.repository).await;
+            let signed = self.trust.signed(&anchor, registry, repository).await;
             (anchor, signed)
         }))
         .await

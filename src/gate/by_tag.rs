@@ -1,7 +1,8 @@
-//! The decision about a tag: the rule, then what the anchors signed it as, then that content.
+//! The decision about a tag: first the rule, then the digest that its anchors endorse, then the content.
 
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Allow, Chosen, OnUnsigned, Permit, Terms};
+use crate::trust::lifetimes::Lifetimes;
 
 use super::Shared;
 use super::admitted::{Admitted, MatchedRule};
@@ -19,7 +20,7 @@ impl Shared {
         }
     }
 
-    /// The same, whatever is exempted.
+    /// The same without exemptions.
     pub(super) async fn by_trust(
         &self,
         image: &ImageRef,
@@ -36,7 +37,7 @@ impl Shared {
         self.enforced(image, tag, chosen, at_upstream).await
     }
 
-    /// What is decided by `chosen`, where a rule that audits is enforced.
+    /// The decision by `chosen`, with an audit rule enforced.
     pub(super) async fn enforced(
         &self,
         image: &ImageRef,
@@ -56,7 +57,7 @@ impl Shared {
                 return Box::pin(self.allowed_tag(image, tag, allow, &place, at_upstream)).await;
             }
             Terms::Enforce(required) => (required, required.rule().on_unsigned),
-            // It is to record what would be refused, and so holds no tag.
+            // It records what would be denied, so it does not hold tags.
             Terms::Audit(audit) => (audit.enforced(), OnUnsigned::Refuse),
         };
         if required.content.is_empty() {
@@ -67,7 +68,7 @@ impl Shared {
         Box::pin(self.by_content(image, tag, asked, &place, at_upstream)).await
     }
 
-    /// What upstream has under `tag` at this moment, which the rule permits, signed or not.
+    /// Admits what upstream has under `tag`, signed or not, because the rule permits it.
     async fn allowed_tag(
         &self,
         image: &ImageRef,
@@ -76,14 +77,14 @@ impl Shared {
         place: &MatchedRule<'_>,
         at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
-        let digest = self.digest_at_upstream(image, tag, place, at_upstream).await?;
+        let digest = self.digest_at_upstream(image, tag, &allow.chosen(), at_upstream).await?;
         let admitted = self.fetch(image, allow.permit(digest), place, None).await?;
         self.index_graph.passed(image, digest, tag).await;
         Ok(admitted)
     }
 
-    /// Fetches the content that `permit` names, and compares both. `decision` pays for it, where that may take many
-    /// requests.
+    /// Fetches the content that `permit` names, and compares both. It counts against the budget of `decision`, if that may
+    /// take many requests.
     pub(super) async fn fetch(
         &self,
         image: &ImageRef,
@@ -102,7 +103,7 @@ impl Shared {
                 .await
                 .map_err(|error| deny::fetch(image, rule, error))?,
         };
-        // Before it is remembered: a denied index admits nothing that it lists.
+        // Before the index is remembered, because a denied index admits none of its children.
         self.content_not_denied(image, &fetched)?;
         let outside = match !permit.serves_anything() && !fetched.manifest().outside().is_empty() {
             true => {
@@ -117,20 +118,39 @@ impl Shared {
         Ok(admitted)
     }
 
-    /// The digest that upstream has under `tag`: the one that this decision knows, or asked for now.
+    /// The digest that upstream has under `tag`: the one that this decision already uses. Otherwise the gate asks upstream,
+    /// as often as the rule says.
     pub(super) async fn digest_at_upstream(
         &self,
         image: &ImageRef,
         tag: &Tag,
-        place: &MatchedRule<'_>,
+        chosen: &Chosen<'_>,
         at_upstream: &TagDigest,
     ) -> Result<Digest, Denial> {
         if let Some(digest) = at_upstream.get() {
             return Ok(*digest);
         }
-        let resolved = self.pull_through.resolve(place.registry, place.repository, tag).await;
-        let digest = resolved.map_err(|error| deny::fetch(image, Some(place.rule), error))?;
+        let resolved = match self.tag_lifetimes(chosen) {
+            Some(lifetimes) => self.resolutions.of(image, tag, lifetimes).await,
+            None => self.pull_through.resolve(&image.registry, &image.repository, tag).await,
+        };
+        let digest = resolved.map_err(|error| deny::fetch(image, Some(chosen.pattern()), error))?;
         Ok(*at_upstream.get_or_init(|| digest))
+    }
+
+    /// How long the digest of a tag is used under that rule. `None` if the rule does not depend on what upstream has under
+    /// the tag: then only an exemption asks for it, each time.
+    pub(super) fn tag_lifetimes(&self, chosen: &Chosen<'_>) -> Option<Lifetimes> {
+        let own = chosen.rule().tag_lifetimes;
+        let content = chosen.required().filter(|required| !required.content.is_empty());
+        let anchors = content.map(|required| self.trust.lifetimes(&required.content));
+        match (own, anchors) {
+            // An audit rule serves a tag for at least as long as an enforce rule would.
+            (Some(own), Some(anchors)) => {
+                Some(Lifetimes { max_stale: own.max_stale.max(anchors.max_stale), ..own })
+            }
+            (own, anchors) => own.or(anchors),
+        }
     }
 }
 

@@ -1,72 +1,73 @@
-//! What the gate says instead of a manifest. Knows nothing of HTTP: the server turns each kind into
-//! its status, once.
+//! Denials: the gate's answer if it does not admit. They do not depend on HTTP; the server maps each variant to a status.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::oci::{ErrorCode, ImageRef};
+use crate::oci::ErrorCode;
 use crate::trust::{Reason, Refusal, Scheme};
 
-/// Why a manifest is not served.
+use super::resource::Resource;
+
+/// Why a request is denied.
 #[derive(Clone, Debug)]
 pub enum Denial {
-    /// No trust data names it.
+    /// No trust data names the image.
     Absent(Denied),
-    /// There is trust data, or a rule, and it says no.
+    /// Trust data or a rule refuses the image.
     Refused(Denied),
-    /// It could not be found out.
+    /// The gate cannot decide at the moment.
     Undecided(Undecided),
-    /// Admitted by trust, but upstream does not have it: upstream's own words.
-    Missing { image: ImageRef, code: ErrorCode, message: String },
-    /// Upstream asks us to come back later.
-    Throttled { image: ImageRef, retry_after: Option<Duration> },
-    /// The range is not within the blob, whose size this is.
-    Unsatisfiable { image: ImageRef, size: Option<u64> },
+    /// Upstream does not have it. The message is upstream's own.
+    Missing { resource: Resource, code: ErrorCode, message: String },
+    /// Upstream answered 429.
+    Throttled { resource: Resource, retry_after: Option<Duration> },
+    /// The requested range is outside the blob of that size.
+    Unsatisfiable { resource: Resource, size: Option<u64> },
 }
 
 /// A denial with a reason.
 #[derive(Clone, Debug)]
 pub struct Denied {
-    pub image: ImageRef,
+    pub resource: Resource,
     pub refusal: Refusal,
-    /// The pattern of the rule that decided; none where no rule matches.
+    /// The pattern of the rule that decided; `None` if no rule matches.
     pub rule: Option<Arc<str>>,
-    /// The anchor that does not vouch, where one was asked.
+    /// The anchor that does not endorse the image, if one was asked.
     pub anchor: Option<Arc<str>>,
     pub scheme: Option<Scheme>,
 }
 
-/// A decision that could not be taken.
+/// A decision that the gate cannot make at the moment.
 #[derive(Clone, Debug)]
 pub struct Undecided {
-    pub image: ImageRef,
+    pub resource: Resource,
     pub doubt: Doubt,
-    /// One clause for people: what could not be reached, and why.
+    /// One clause for people: what failed, and why.
     pub because: String,
     pub rule: Option<Arc<str>>,
     pub anchor: Option<Arc<str>>,
     pub scheme: Option<Scheme>,
 }
 
-/// What could not be looked at.
+/// What prevents a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Doubt {
-    /// The gate did not begin, because it is busy.
+    /// The gate is too busy to begin.
     GateBusy(Shortage),
     TrustUnreachable,
     UpstreamRefused,
     UpstreamUnreachable,
 }
 
-/// What a busy gate has too few of.
+/// The exhausted resource of a busy gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Shortage {
-    /// Turns for blobs of one upstream.
+    /// Concurrent blobs of one upstream.
     Blobs,
-    /// Requests to one upstream at once.
+    /// Concurrent requests to one upstream.
     Requests,
-    /// Turns for names that the gate does not know.
+    /// Concurrent requests for names that the gate does not know.
     UnknownNames,
 }
 
@@ -82,7 +83,7 @@ impl Doubt {
 }
 
 impl Denial {
-    /// The denial that `denied`'s reason makes: absent or refused.
+    /// `Absent` or `Refused`, depending on the reason.
     pub(super) fn of(denied: Denied) -> Self {
         if denied.refusal.reason.is_absence() {
             Self::Absent(denied)
@@ -92,22 +93,24 @@ impl Denial {
     }
 
     /// The denial of an image whose registry is not a configured upstream.
-    pub fn no_upstream(image: ImageRef) -> Self {
-        let message = format!("no upstream is configured for {}", image.registry);
-        Self::Missing { image, code: ErrorCode::NameUnknown, message }
+    pub fn no_upstream(resource: impl Into<Resource>) -> Self {
+        let resource = resource.into();
+        let message = format!("no upstream is configured for {}", resource.registry);
+        Self::Missing { resource, code: ErrorCode::NameUnknown, message }
     }
 
-    /// The denial of `image` for clients that wait no longer than `waited`, whatever the gate still waits for.
-    pub fn late(image: ImageRef, waited: Duration) -> Self {
+    /// The denial for clients that wait no longer than `waited`, whatever the gate still waits for.
+    pub fn late(resource: impl Into<Resource>, waited: Duration) -> Self {
         let because = format!(
             "neither the registry nor the trust server answered within {} seconds",
             waited.as_secs()
         );
         let (doubt, rule, anchor) = (Doubt::UpstreamUnreachable, None, None);
-        Self::Undecided(Undecided { image, doubt, because, rule, anchor, scheme: None })
+        let resource = resource.into();
+        Self::Undecided(Undecided { resource, doubt, because, rule, anchor, scheme: None })
     }
 
-    /// The outcome as it is recorded; `None` where upstream said no to something admitted.
+    /// The recorded outcome; `None` if upstream, and not the gate, denied the request.
     pub const fn verdict(&self) -> Option<&'static str> {
         match self {
             Self::Absent(_) => Some("absent"),
@@ -117,7 +120,7 @@ impl Denial {
         }
     }
 
-    /// The outcome of what a rule that only audits would have said: upstream's own no is an absence, too.
+    /// The outcome that an audit rule records. Content that upstream does not have counts as absent.
     pub const fn dry_run_verdict(&self) -> &'static str {
         match self {
             Self::Absent(_) | Self::Missing { .. } | Self::Unsatisfiable { .. } => "absent",
@@ -134,8 +137,8 @@ impl Denial {
         }
     }
 
-    /// Whether a tag went back to an image that was signed earlier. An anchor's own refusal of older trust
-    /// data is another matter.
+    /// Whether a tag moved back to an image that was signed earlier. An anchor that refuses older trust data does not
+    /// count.
     pub fn is_tag_rolled_back(&self) -> bool {
         match self {
             Self::Refused(denied) => {
@@ -149,7 +152,7 @@ impl Denial {
         }
     }
 
-    /// The pattern of the rule that denies it, if that is why.
+    /// The pattern of the deny rule, if one denies it.
     pub fn denied_by(&self) -> Option<&Arc<str>> {
         match self {
             Self::Refused(denied) if denied.refusal.reason == Reason::DeniedByRule => {
@@ -164,51 +167,56 @@ impl Denial {
         }
     }
 
-    pub const fn image(&self) -> &ImageRef {
+    /// What is denied.
+    pub const fn resource(&self) -> &Resource {
         match self {
-            Self::Absent(denied) | Self::Refused(denied) => &denied.image,
-            Self::Undecided(undecided) => &undecided.image,
-            Self::Missing { image, .. }
-            | Self::Throttled { image, .. }
-            | Self::Unsatisfiable { image, .. } => image,
+            Self::Absent(denied) | Self::Refused(denied) => &denied.resource,
+            Self::Undecided(undecided) => &undecided.resource,
+            Self::Missing { resource, .. }
+            | Self::Throttled { resource, .. }
+            | Self::Unsatisfiable { resource, .. } => resource,
         }
     }
 }
 
 impl fmt::Display for Denial {
-    /// One full sentence for people. Docker's users know the first words of an absence.
+    /// One full sentence for people. `Absent` begins with the words that docker users know.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent(denied) => {
                 write!(
                     f,
                     "remote trust data does not exist for {}: {}",
-                    denied.image, denied.refusal
+                    denied.resource, denied.refusal
                 )
             }
             Self::Refused(denied) => {
-                write!(f, "trust data for {} was refused: {}", denied.image, denied.refusal)
+                write!(f, "trust data for {} was refused: {}", denied.resource, denied.refusal)
             }
             Self::Undecided(undecided) => {
-                write!(f, "cannot decide about {} now: {}", undecided.image, undecided.because)
+                write!(f, "cannot decide about {} now: {}", undecided.resource, undecided.because)
             }
             Self::Missing { message, .. } => f.write_str(message),
-            Self::Throttled { image, .. } => {
-                write!(f, "the upstream registry of {image} asks for fewer requests")
+            Self::Throttled { resource, .. } => {
+                write!(f, "the upstream registry of {resource} asks for fewer requests")
             }
-            Self::Unsatisfiable { image, .. } => write!(f, "the range is not within {image}"),
+            Self::Unsatisfiable { resource, .. } => {
+                write!(f, "the range is not within {resource}")
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::oci::ImageRef;
+
     use super::*;
 
     #[test]
     fn the_reason_chooses_between_absent_and_refused() {
         let denied = |reason| Denied {
-            image: "r.example/a:1".parse().unwrap(),
+            resource: "r.example/a:1".parse::<ImageRef>().unwrap().into(),
             refusal: Refusal::new(reason, "why"),
             rule: None,
             anchor: None,

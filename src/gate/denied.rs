@@ -1,10 +1,11 @@
-//! Digests that a rule denies. Such a rule comes before everything that could admit a manifest, so every decision
-//! passes here before it fetches a manifest and before it serves one.
+//! Digests that a rule denies. Deny rules take precedence over everything that could admit a manifest, so every decision
+//! checks them before it fetches a manifest and before it serves one.
 
 use super::admitted::Admitted;
 use super::denial::Denial;
+use super::resource::Resource;
 use super::{Shared, deny};
-use crate::oci::{Digest, ImageRef};
+use crate::oci::{Digest, ImageRef, Registry, Repository};
 use crate::policy::Terms;
 use crate::pull_through::Fetched;
 
@@ -14,7 +15,7 @@ impl Shared {
         self.check_denied(image, digest, None)
     }
 
-    /// The same for content, which may have a digest of another algorithm, too.
+    /// The same for content. A rule may deny it by a digest of another algorithm.
     pub(super) fn content_not_denied(
         &self,
         image: &ImageRef,
@@ -23,7 +24,7 @@ impl Shared {
         self.check_denied(image, fetched.digest(), Some(fetched.bytes()))
     }
 
-    /// The same for a manifest that is about to be served, which may hold denied content inline, too.
+    /// The same for a manifest that is about to be served, including its inline content.
     pub(super) fn serves_none_denied(
         &self,
         image: &ImageRef,
@@ -34,17 +35,27 @@ impl Shared {
         inlined.iter().try_for_each(|digest| self.not_denied(image, digest))
     }
 
-    /// Why nothing of the repository of `image` is served, where that is so.
-    pub(super) fn unserved(&self, image: &ImageRef) -> Denial {
+    /// The denial for a repository from which the gate serves nothing.
+    pub(super) fn unserved(&self, resource: &Resource) -> Denial {
         let now = self.clock.now();
-        let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
+        let chosen = self.policy.rule_for(&resource.registry, &resource.repository, None, now);
         match chosen {
             Some(chosen) => match chosen.terms() {
-                Terms::Deny { reason } => deny::by_rule(image, chosen.pattern(), reason),
-                Terms::Enforce(_) | Terms::Audit(_) | Terms::Allow(_) => deny::no_rule(image),
+                Terms::Deny { reason } => deny::by_rule(resource, chosen.pattern(), reason),
+                Terms::Enforce(_) | Terms::Audit(_) | Terms::Allow(_) => deny::no_rule(resource),
             },
-            None => deny::no_rule(image),
+            None => deny::no_rule(resource),
         }
+    }
+
+    /// Whether a rule denies `digest` in that repository.
+    pub(super) fn is_denied(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> bool {
+        self.policy.denied_digest(registry, repository, digest, None).is_some()
     }
 
     fn check_denied(

@@ -1,8 +1,8 @@
-//! Makes denials of what went wrong, each in one place.
+//! The constructors of denials: one for each cause.
 
 use std::sync::Arc;
 
-use crate::oci::{Digest, ImageRef};
+use crate::oci::{Digest, ErrorCode, ImageRef};
 use crate::policy::Unmet;
 use crate::pull_through::{BlobError, FetchError, NotWhole};
 use crate::registry_client::{Busy, UpstreamError};
@@ -11,26 +11,44 @@ use crate::trust::{Reason, Refusal, Scheme, Trust, Unendorsed};
 
 use super::MAX_DECISION;
 use super::denial::{Denial, Denied, Doubt, Shortage, Undecided};
+use super::resource::Resource;
 
-/// No rule matches.
-pub(super) fn no_rule(image: &ImageRef) -> Denial {
-    let because = "no rule is for this image, and what no rule is for is not served";
-    plain(image, Refusal::new(Reason::NoRule, because), None)
+/// The denial if no rule matches. If the repository begins with the name of a registry, the client means an upstream that
+/// the gate does not have.
+pub(super) fn no_rule(resource: impl Into<Resource>) -> Denial {
+    let resource = resource.into();
+    if let Some((host, _)) = resource.repository.as_str().split_once('/')
+        && (host.contains('.') || host == "localhost")
+    {
+        let message =
+            format!("no upstream is configured for {host}, and no rule matches {resource}");
+        return Denial::Missing { resource, code: ErrorCode::NameUnknown, message };
+    }
+    let because = "no rule matches this image";
+    plain(resource, Refusal::new(Reason::NoRule, because), None)
 }
 
-/// A rule that says no.
-pub(super) fn by_rule(image: &ImageRef, rule: &Arc<str>, reason: Option<&str>) -> Denial {
+/// The denial by a deny rule.
+pub(super) fn by_rule(
+    resource: impl Into<Resource>,
+    rule: &Arc<str>,
+    reason: Option<&str>,
+) -> Denial {
     let because = match reason {
         Some(reason) => format!("the rule for {rule} denies it: {reason}"),
         None => format!("the rule for {rule} denies it"),
     };
-    plain(image, Refusal::new(Reason::DeniedByRule, because), Some(rule))
+    plain(resource, Refusal::new(Reason::DeniedByRule, because), Some(rule))
 }
 
-/// A refusal that no anchor gave.
-pub(super) fn plain(image: &ImageRef, refusal: Refusal, rule: Option<&Arc<str>>) -> Denial {
+/// A denial with a reason that does not come from an anchor.
+pub(super) fn plain(
+    resource: impl Into<Resource>,
+    refusal: Refusal,
+    rule: Option<&Arc<str>>,
+) -> Denial {
     Denial::of(Denied {
-        image: image.clone(),
+        resource: resource.into(),
         refusal,
         rule: rule.cloned(),
         anchor: None,
@@ -38,8 +56,13 @@ pub(super) fn plain(image: &ImageRef, refusal: Refusal, rule: Option<&Arc<str>>)
     })
 }
 
-/// A requirement that is not met.
-pub(super) fn unmet(image: &ImageRef, rule: &Arc<str>, unmet: Unmet, trust: &Trust) -> Denial {
+/// The denial of an image that does not meet the requirement of its rule.
+pub(super) fn unmet(
+    resource: impl Into<Resource>,
+    rule: &Arc<str>,
+    unmet: Unmet,
+    trust: &Trust,
+) -> Denial {
     let Unmet { anchor, why } = unmet;
     let scheme: Option<Scheme> = trust.anchor(&anchor).map(crate::trust::Anchor::scheme);
     match why {
@@ -48,7 +71,7 @@ pub(super) fn unmet(image: &ImageRef, rule: &Arc<str>, unmet: Unmet, trust: &Tru
                 refusal.because = format!("no signature by {anchor}: {}", refusal.because);
             }
             Denial::of(Denied {
-                image: image.clone(),
+                resource: resource.into(),
                 refusal,
                 rule: Some(rule.clone()),
                 anchor: Some(anchor),
@@ -56,10 +79,10 @@ pub(super) fn unmet(image: &ImageRef, rule: &Arc<str>, unmet: Unmet, trust: &Tru
             })
         }
         Unendorsed::Throttled(retry_after) => {
-            Denial::Throttled { image: image.clone(), retry_after }
+            Denial::Throttled { resource: resource.into(), retry_after }
         }
         Unendorsed::Undecided(because) => Denial::Undecided(Undecided {
-            image: image.clone(),
+            resource: resource.into(),
             doubt: Doubt::TrustUnreachable,
             because,
             rule: Some(rule.clone()),
@@ -69,36 +92,44 @@ pub(super) fn unmet(image: &ImageRef, rule: &Arc<str>, unmet: Unmet, trust: &Tru
     }
 }
 
-/// What came between us and the upstream's content.
-pub(super) fn fetch(image: &ImageRef, rule: Option<&Arc<str>>, error: FetchError) -> Denial {
-    let undecided = |doubt, because| undecided(image, rule, doubt, because);
+/// The denial after content could not be fetched from upstream.
+pub(super) fn fetch(
+    resource: impl Into<Resource>,
+    rule: Option<&Arc<str>>,
+    error: FetchError,
+) -> Denial {
+    let resource = resource.into();
+    let undecided = |doubt, because| undecided(&resource, rule, doubt, because);
     match error {
-        FetchError::NoUpstream(_) => Denial::no_upstream(image.clone()),
+        FetchError::NoUpstream(_) => Denial::no_upstream(resource),
         FetchError::Mismatch(mismatch) => {
-            plain(image, Refusal::new(Reason::ContentMismatch, mismatch.to_string()), rule)
+            plain(resource, Refusal::new(Reason::ContentMismatch, mismatch.to_string()), rule)
         }
         FetchError::Invalid(invalid) => {
-            plain(image, Refusal::new(Reason::Malformed, invalid.to_string()), rule)
+            plain(resource, Refusal::new(Reason::Malformed, invalid.to_string()), rule)
         }
         FetchError::Upstream(error) => match error {
             UpstreamError::Absent { code, message } => {
                 let said = if message.is_empty() { "not found" } else { message.as_str() };
-                let message = format!("the upstream registry does not have {image}: {said}");
-                Denial::Missing { image: image.clone(), code, message }
+                let message = format!("the upstream registry does not have {resource}: {said}");
+                Denial::Missing { resource, code, message }
             }
             UpstreamError::TooManyRequests { retry_after } => {
-                Denial::Throttled { image: image.clone(), retry_after }
+                Denial::Throttled { resource, retry_after }
             }
             UpstreamError::Refused { .. } => undecided(Doubt::UpstreamRefused, error.to_string()),
-            UpstreamError::RangeUnsatisfiable { size } => {
-                Denial::Unsatisfiable { image: image.clone(), size }
-            }
+            UpstreamError::RangeUnsatisfiable { size } => Denial::Unsatisfiable { resource, size },
             UpstreamError::Busy(busy) => {
                 let shortage = match busy {
                     Busy::BlobQueue(_) | Busy::Blobs(_) => Shortage::Blobs,
                     Busy::Requests => Shortage::Requests,
                 };
                 undecided(Doubt::GateBusy(shortage), error.to_string())
+            }
+            // A retry would get the same answer.
+            UpstreamError::Protocol(violation) if violation.is_final() => {
+                let message = format!("the upstream registry cannot serve {resource}: {violation}");
+                Denial::Missing { resource, code: ErrorCode::Unsupported, message }
             }
             UpstreamError::Protocol(_) | UpstreamError::Unreachable(_) => {
                 undecided(Doubt::UpstreamUnreachable, error.to_string())
@@ -107,15 +138,19 @@ pub(super) fn fetch(image: &ImageRef, rule: Option<&Arc<str>>, error: FetchError
     }
 }
 
-/// All of a blob was to be here, and is not.
-pub(super) fn not_whole(image: &ImageRef, rule: Option<&Arc<str>>, error: NotWhole) -> Denial {
+/// The denial after a blob could not be fetched completely.
+pub(super) fn not_whole(
+    resource: impl Into<Resource>,
+    rule: Option<&Arc<str>>,
+    error: NotWhole,
+) -> Denial {
     let error = match error {
-        NotWhole::Fetch(error) => return fetch(image, rule, error),
+        NotWhole::Fetch(error) => return fetch(resource, rule, error),
         NotWhole::Broken(error) => error,
     };
     match error {
-        BlobError::Mismatch(mismatch) => fetch(image, rule, FetchError::Mismatch(mismatch)),
-        BlobError::Resume(error) => fetch(image, rule, FetchError::Upstream(error)),
+        BlobError::Mismatch(mismatch) => fetch(resource, rule, FetchError::Mismatch(mismatch)),
+        BlobError::Resume(error) => fetch(resource, rule, FetchError::Upstream(error)),
         BlobError::Interrupted(_)
         | BlobError::Length
         | BlobError::OtherPart
@@ -123,19 +158,19 @@ pub(super) fn not_whole(image: &ImageRef, rule: Option<&Arc<str>>, error: NotWho
         | BlobError::NoRoom
         | BlobError::TooSlow
         | BlobError::Removed
-        | BlobError::Stopping => exhausted(image, rule, error.to_string()),
+        | BlobError::Stopping => exhausted(resource, rule, error.to_string()),
     }
 }
 
-/// The manifest could be served, and the config that it names cannot be had.
+/// The denial of an admitted manifest whose config cannot be fetched.
 pub(super) fn no_config(denial: Denial) -> Denial {
     match denial {
         Denial::Undecided(undecided) => {
             let because = format!("its config cannot be fetched: {}", undecided.because);
             Denial::Undecided(Undecided { because, ..undecided })
         }
-        Denial::Missing { image, code, message } => {
-            Denial::Missing { image, code, message: format!("{message} (its config)") }
+        Denial::Missing { resource, code, message } => {
+            Denial::Missing { resource, code, message: format!("{message} (its config)") }
         }
         denial @ (Denial::Absent(_)
         | Denial::Refused(_)
@@ -144,28 +179,32 @@ pub(super) fn no_config(denial: Denial) -> Denial {
     }
 }
 
-/// What is remembered of tags cannot be read or written.
-pub(super) fn no_memory(image: &ImageRef, rule: Option<&Arc<str>>, error: &TagsError) -> Denial {
+/// The denial if the history of tags cannot be read or written.
+pub(super) fn no_memory(
+    resource: impl Into<Resource>,
+    rule: Option<&Arc<str>>,
+    error: &TagsError,
+) -> Denial {
     undecided(
-        image,
+        resource,
         rule,
         Doubt::TrustUnreachable,
         format!("the trust memory cannot be used: {error}"),
     )
 }
 
-/// What is kept under a tag for artifacts about `subject` is none that is served, and why.
+/// The denial of a manifest under an artifact tag of `subject` that is not a permitted artifact, and why.
 pub(super) fn no_artifact(
-    image: &ImageRef,
+    resource: impl Into<Resource>,
     rule: Option<&Arc<str>>,
     subject: Digest,
     why: &str,
 ) -> Denial {
-    let because = format!("it is no artifact about {subject} that is served: {why}");
-    plain(image, Refusal::new(Reason::DigestNotSigned, because), rule)
+    let because = format!("it is not a permitted artifact of {subject}: {why}");
+    plain(resource, Refusal::new(Reason::DigestNotSigned, because), rule)
 }
 
-/// The list of referrers to `subject` is not served under a tag.
+/// The denial of the list of referrers to `subject` under a tag.
 pub(super) fn no_list(image: &ImageRef, rule: Option<&Arc<str>>, subject: Digest) -> Denial {
     let repository = &image.repository;
     let because = format!(
@@ -175,39 +214,48 @@ pub(super) fn no_list(image: &ImageRef, rule: Option<&Arc<str>>, subject: Digest
     plain(image, Refusal::new(Reason::DigestNotSigned, because), rule)
 }
 
-/// The same denial of another image, which rests on the one that was denied.
-pub(super) fn of_other(denial: Denial, image: &ImageRef) -> Denial {
-    let image = image.clone();
+/// The same denial for another resource, which depends on the one that was denied.
+pub(super) fn of_other(denial: Denial, resource: impl Into<Resource>) -> Denial {
+    let resource = resource.into();
     match denial {
-        Denial::Absent(denied) => Denial::Absent(Denied { image, ..denied }),
-        Denial::Refused(denied) => Denial::Refused(Denied { image, ..denied }),
-        Denial::Undecided(undecided) => Denial::Undecided(Undecided { image, ..undecided }),
-        Denial::Missing { code, message, .. } => Denial::Missing { image, code, message },
-        Denial::Throttled { retry_after, .. } => Denial::Throttled { image, retry_after },
-        Denial::Unsatisfiable { size, .. } => Denial::Unsatisfiable { image, size },
+        Denial::Absent(denied) => Denial::Absent(Denied { resource, ..denied }),
+        Denial::Refused(denied) => Denial::Refused(Denied { resource, ..denied }),
+        Denial::Undecided(undecided) => Denial::Undecided(Undecided { resource, ..undecided }),
+        Denial::Missing { code, message, .. } => Denial::Missing { resource, code, message },
+        Denial::Throttled { retry_after, .. } => Denial::Throttled { resource, retry_after },
+        Denial::Unsatisfiable { size, .. } => Denial::Unsatisfiable { resource, size },
     }
 }
 
-/// The bounds of one decision were reached before it was taken.
-pub(super) fn exhausted(image: &ImageRef, rule: Option<&Arc<str>>, because: String) -> Denial {
-    undecided(image, rule, Doubt::UpstreamUnreachable, because)
+/// The denial of a decision that reached its limits.
+pub(super) fn exhausted(
+    resource: impl Into<Resource>,
+    rule: Option<&Arc<str>>,
+    because: String,
+) -> Denial {
+    undecided(resource, rule, Doubt::UpstreamUnreachable, because)
 }
 
-/// What a rule that audits would say is not known yet, and it is not waited for.
-pub(super) fn not_awaited(image: &ImageRef, because: String) -> Denial {
-    undecided(image, None, Doubt::TrustUnreachable, because)
+/// The finding of an audit rule that does not wait for the decision.
+pub(super) fn not_awaited(resource: impl Into<Resource>, because: String) -> Denial {
+    undecided(resource, None, Doubt::TrustUnreachable, because)
 }
 
-/// Too many requests for unknown names are in progress or wait.
-pub(super) fn busy(image: &ImageRef, because: String) -> Denial {
-    undecided(image, None, Doubt::GateBusy(Shortage::UnknownNames), because)
+/// The denial if too many requests for unknown names are in progress or waiting.
+pub(super) fn busy(resource: impl Into<Resource>, because: String) -> Denial {
+    undecided(resource, None, Doubt::GateBusy(Shortage::UnknownNames), because)
 }
 
-pub(super) fn too_slow(image: &ImageRef) -> Denial {
-    exhausted(image, None, format!("it took longer than {} seconds", MAX_DECISION.as_secs()))
+pub(super) fn too_slow(resource: impl Into<Resource>) -> Denial {
+    exhausted(resource, None, format!("it took longer than {} seconds", MAX_DECISION.as_secs()))
 }
 
-fn undecided(image: &ImageRef, rule: Option<&Arc<str>>, doubt: Doubt, because: String) -> Denial {
-    let (image, rule) = (image.clone(), rule.cloned());
-    Denial::Undecided(Undecided { image, doubt, because, rule, anchor: None, scheme: None })
+fn undecided(
+    resource: impl Into<Resource>,
+    rule: Option<&Arc<str>>,
+    doubt: Doubt,
+    because: String,
+) -> Denial {
+    let (resource, rule) = (resource.into(), rule.cloned());
+    Denial::Undecided(Undecided { resource, doubt, because, rule, anchor: None, scheme: None })
 }

@@ -14,6 +14,7 @@ use super::admitted::Admitted;
 use super::denial::Denial;
 use super::deny;
 use super::known::{Key, KnownNames, Look};
+use super::resource::Resource;
 use crate::http_client::{Crowded, Limits, Turn, Turns};
 use crate::oci::{ImageRef, Reference, Registry};
 use crate::pull_through::PullThrough;
@@ -108,9 +109,9 @@ impl Door {
         name
     }
 
-    async fn own(&self, requester: Requester, image: &ImageRef) -> Result<Pass, Denial> {
-        let Some(turns) = self.turns.get(&image.registry) else { return Ok(Pass::Free) };
-        Ok(Pass::Own { _turn: in_time(image, turns.turn(requester)).await? })
+    async fn own(&self, requester: Requester, resource: &Resource) -> Result<Pass, Denial> {
+        let Some(turns) = self.turns.get(&resource.registry) else { return Ok(Pass::Free) };
+        Ok(Pass::Own { _turn: in_time(resource, turns.turn(requester)).await? })
     }
 }
 
@@ -162,16 +163,16 @@ impl Name {
 }
 
 async fn in_time<T>(
-    image: &ImageRef,
+    resource: impl Into<Resource>,
     turn: impl Future<Output = Result<T, Crowded>>,
 ) -> Result<T, Denial> {
     match tokio::time::timeout(MAX_WAIT, turn).await {
         Ok(Ok(turn)) => Ok(turn),
-        Ok(Err(crowded)) => Err(deny::busy(image, format!("the gate is busy: {crowded}"))),
+        Ok(Err(crowded)) => Err(deny::busy(resource, format!("the gate is busy: {crowded}"))),
         Err(_) => {
             let seconds = MAX_WAIT.as_secs();
             let because = format!("the gate is busy: the request waited for {seconds} seconds");
-            Err(deny::busy(image, because))
+            Err(deny::busy(resource, because))
         }
     }
 }
@@ -234,10 +235,10 @@ impl Gate {
     }
 
     /// The pass of a request that always asks upstream, such as one for a list.
-    pub(super) async fn pass_for_list(&self, image: &ImageRef) -> Result<Pass, Denial> {
+    pub(super) async fn pass_for_list(&self, resource: &Resource) -> Result<Pass, Denial> {
         match self.requester {
             Requester::Gate => Ok(Pass::Free),
-            requester @ Requester::Client { .. } => self.shared.door.own(requester, image).await,
+            requester @ Requester::Client { .. } => self.shared.door.own(requester, resource).await,
         }
     }
 

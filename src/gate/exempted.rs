@@ -85,7 +85,7 @@ impl Shared {
         let chosen = self.rule_that_asks(image, Some(tag));
         let Some(chosen) = chosen else { return Err(denial) };
         let (place, decision) = (place(image, &chosen), Decision::new());
-        let digest = match self.digest_at_upstream(image, tag, &place, at_upstream).await {
+        let digest = match self.digest_at_upstream(image, tag, &chosen, at_upstream).await {
             Ok(digest) => digest,
             Err(open) => return Err(more_open(denial, open)),
         };

@@ -11,6 +11,7 @@ use crate::trust::{SignedNames, Unendorsed};
 
 use super::denial::Denial;
 use super::referrers::ReferrerList;
+use super::resource::Resource;
 use super::{Gate, deny};
 
 /// A manifest that was admitted, and whose referrers may be listed.
@@ -29,21 +30,21 @@ impl Gate {
         page: &Page,
     ) -> Result<TagPage, Denial> {
         let shared = &self.shared;
-        let image = ImageRef::whole(registry, repository);
+        let list = Resource::tag_list(registry, repository);
         if !shared.policy.serves(registry, repository, shared.clock.now()) {
-            return Err(shared.unserved(&image));
+            return Err(shared.unserved(&list));
         }
-        let _pass = self.pass_for_list(&image).await?;
-        let names = shared.names(&image).await;
+        let _pass = self.pass_for_list(&list).await?;
+        let names = shared.names(registry, repository).await;
         let upstream = shared.pull_through.upstream(registry);
-        let upstream = upstream.map_err(|error| deny::fetch(&image, None, error))?;
+        let upstream = upstream.map_err(|error| deny::fetch(&list, None, error))?;
         let listed = upstream.tags(repository, page).await;
         let TagPage { tags, next } =
-            listed.map_err(|error| deny::fetch(&image, None, error.into()))?;
+            listed.map_err(|error| deny::fetch(&list, None, error.into()))?;
         let names = names.into_iter().collect();
         let mut served = Vec::with_capacity(tags.len());
         for tag in tags.iter() {
-            if shared.lists(&image, tag, &names)? {
+            if shared.lists(&list, tag, &names)? {
                 served.push(tag.clone());
             }
         }
@@ -71,7 +72,7 @@ impl Gate {
         artifact_type: Option<&str>,
         page: &Page,
     ) -> Result<ReferrerList, Denial> {
-        let _pass = self.pass_for_list(&image).await?;
+        let _pass = self.pass_for_list(&Resource::from(&image)).await?;
         self.shared.listed_referrers(&image, &digest, artifacts, (artifact_type, page)).await
     }
 }
@@ -80,12 +81,12 @@ impl super::Shared {
     /// Whether the gate would serve `tag`, by its rule and trust data; an error if it cannot tell.
     fn lists(
         &self,
-        image: &ImageRef,
+        list: &Resource,
         tag: &Tag,
         names: &BTreeMap<Arc<str>, Result<SignedNames<'_>, Unendorsed>>,
     ) -> Result<bool, Denial> {
         let now = self.clock.now();
-        let chosen = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
+        let chosen = self.policy.rule_for(&list.registry, &list.repository, Some(tag), now);
         let Some(chosen) = chosen else { return Ok(false) };
         match &chosen.rule().mode {
             Mode::Deny { .. } => Ok(false),
@@ -100,11 +101,11 @@ impl super::Shared {
                 };
                 let answers = answers(requirement, tag, names);
                 match requirement.judge(&answers, &requirement.named(&answers)) {
-                    Ok(met) => {
-                        Ok(met.iter().all(|one| self.not_denied(image, &one.digest()).is_ok()))
-                    }
+                    Ok(met) => Ok(!met.iter().any(|one| {
+                        self.is_denied(&list.registry, &list.repository, &one.digest())
+                    })),
                     Err(unmet) if unmet.why.is_open() => {
-                        Err(deny::unmet(image, chosen.pattern(), unmet, &self.trust))
+                        Err(deny::unmet(list, chosen.pattern(), unmet, &self.trust))
                     }
                     Err(_) => Ok(false),
                 }

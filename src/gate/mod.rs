@@ -34,6 +34,7 @@ mod open_blob;
 mod outside;
 mod referrers;
 mod relay;
+mod resource;
 mod resolutions;
 mod tagged;
 
@@ -55,6 +56,7 @@ pub use judged::Preview;
 pub use lists::Subject;
 pub use open_blob::OpenBlob;
 pub use referrers::ReferrerList;
+pub use resource::{Resource, ResourceKind};
 
 use crate::clock::Clock;
 use crate::exemptions::Exemptions;

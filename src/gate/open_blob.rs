@@ -57,7 +57,7 @@ impl Shared {
         digest: &'a Digest,
     ) -> Result<OpenDigest<'a>, Denial> {
         if !self.policy.serves(&image.registry, &image.repository, self.clock.now()) {
-            return Err(self.unserved(image));
+            return Err(self.unserved(&image.into()));
         }
         self.not_denied(image, digest)?;
         Ok(OpenDigest { shared: self, requester, image, digest })
@@ -130,7 +130,7 @@ impl OpenDigest<'_> {
                 | Denial::Missing { .. }
                 | Denial::Unsatisfiable { .. },
             ) => Err(Denial::Missing {
-                image: image.clone(),
+                resource: image.into(),
                 code: ErrorCode::BlobUnknown,
                 message: format!(
                     "{digest} reads as a manifest, or is JSON of more than 20 MiB, and is not admitted as a manifest"

@@ -3,20 +3,21 @@
 
 use std::sync::Arc;
 
-use crate::oci::{ImageRef, Registry, Repository};
+use crate::oci::{Registry, Repository};
 use crate::policy::Unmet;
 use crate::trust::notaryv1::{File, Gun, NotUpdated};
 use crate::trust::{Anchor, Relayed, Unendorsed};
 
 use super::denial::Denial;
+use super::resource::Resource;
 use super::{Gate, deny};
 
 impl Gate {
     /// The file of `gun` as its Notary server has it; `None` where that has none, or where no anchor
     /// makes that name.
     pub async fn trust_metadata(&self, gun: &Gun, file: &File) -> Result<Option<Relayed>, Denial> {
-        let Some((image, anchor)) = self.of_gun(gun) else { return Ok(None) };
-        let _pass = self.pass_for_list(&image).await?;
+        let Some((metadata, anchor)) = self.of_gun(gun) else { return Ok(None) };
+        let _pass = self.pass_for_list(&metadata).await?;
         match self.shared.trust.relay(&anchor, gun, file).await {
             Ok(found) => Ok(found),
             Err(error) => {
@@ -27,18 +28,23 @@ impl Gate {
                     }
                     NotUpdated::Busy => Unendorsed::Undecided("the gate is busy".to_owned()),
                 };
-                Err(deny::unmet(&image, &Arc::from(""), Unmet { anchor, why }, &self.shared.trust))
+                Err(deny::unmet(
+                    &metadata,
+                    &Arc::from(""),
+                    Unmet { anchor, why },
+                    &self.shared.trust,
+                ))
             }
         }
     }
 
     /// The repository whose trust metadata `gun` names, if it is passed on.
     pub fn repository_of(&self, gun: &Gun) -> Option<(Registry, Repository)> {
-        self.of_gun(gun).map(|(image, _)| (image.registry, image.repository))
+        self.of_gun(gun).map(|(metadata, _)| (metadata.registry, metadata.repository))
     }
 
     /// The repository that has `gun`, and the anchor that makes it so.
-    fn of_gun(&self, gun: &Gun) -> Option<(ImageRef, Arc<str>)> {
+    fn of_gun(&self, gun: &Gun) -> Option<(Resource, Arc<str>)> {
         let shared = &self.shared;
         for registry in &shared.registries {
             for anchor in shared.trust.anchors() {
@@ -48,7 +54,8 @@ impl Gate {
                 };
                 let asked = shared.policy.anchors(registry, &repository, shared.clock.now());
                 if asked.contains(anchor.name()) {
-                    return Some((ImageRef::whole(registry, &repository), anchor.name().clone()));
+                    let metadata = Resource::trust_metadata(registry, &repository);
+                    return Some((metadata, anchor.name().clone()));
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! Which digest upstream has under a tag: asked once for as long as its anchors say, and used for longer
-//! where upstream does not answer. A content fact that ages; says nothing of trust.
+//! The digest that upstream has under each tag. The gate asks upstream again after `refresh` of the rule or its anchors, and
+//! uses the earlier digest for `max_stale` while upstream does not answer. This is a content fact, not a trust fact.
 
 use std::fmt;
 
@@ -18,16 +18,16 @@ const MAX_TAGS: u64 = 100_000;
 
 type Key = (Registry, Repository, Tag);
 
-/// A digest, and when upstream said so.
+/// A digest, and when upstream returned it.
 #[derive(Clone, Copy)]
 struct Resolved {
     digest: Digest,
     at: Timestamp,
-    /// When upstream was last asked, though it may not have answered.
+    /// When upstream was last asked, whether or not it answered.
     tried: Timestamp,
 }
 
-/// What upstream has under each tag.
+/// The digests of tags.
 pub(super) struct Resolutions {
     pull_through: PullThrough,
     clock: Clock,
@@ -39,12 +39,12 @@ impl Resolutions {
         Self { pull_through, clock, known: Cache::new(MAX_TAGS) }
     }
 
-    /// The same tags; those that are not known are resolved by `pull_through`.
+    /// The same memory; unknown tags are resolved with `pull_through`.
     pub(super) fn by(&self, pull_through: PullThrough) -> Self {
         Self { pull_through, clock: self.clock.clone(), known: self.known.clone() }
     }
 
-    /// What `tag` stands for. One asks upstream, however many want to know.
+    /// The digest of `tag`. Concurrent callers share one request to upstream.
     pub(super) async fn of(
         &self,
         image: &ImageRef,
@@ -69,17 +69,17 @@ impl Resolutions {
                 let kept = known.filter(|known| known.outlasts(now, lifetimes));
                 let asked = self.pull_through.resolve(&image.registry, &image.repository, tag);
                 let silent = |known, error: &dyn fmt::Display| {
-                    tracing::warn!(%image, %error, "the tag could not be resolved again; what it was before is used");
+                    tracing::warn!(%image, %error, "cannot resolve the tag again; using its earlier digest");
                     Ok(Op::Put(Resolved { tried: self.clock.now(), ..known }))
                 };
                 let asked = match kept {
-                    // A registry that does not answer is no worse than one that cannot be reached.
+                    // A registry that does not answer is treated like one that cannot be reached.
                     Some(known) => match within(SILENCE, asked).await {
                         Ok(asked) => asked,
                         Err(Unanswered::Silent) => {
                             return silent(known, &"the registry does not answer");
                         }
-                        // The registry was not asked for that long, so the earlier digest is not used for longer.
+                        // The request waited in the gate's own queue, which is no reason to use the earlier digest.
                         Err(Unanswered::Queued) => {
                             return Err(UpstreamError::Busy(Busy::Requests).into());
                         }
@@ -94,7 +94,7 @@ impl Resolutions {
             })
             .await;
         if let Err(FetchError::Upstream(UpstreamError::Absent { .. })) = &result {
-            // No outage brings back what was said to be gone.
+            // A later outage must not bring back a deleted tag.
             self.known.invalidate(&key).await;
         }
         match result? {
@@ -102,14 +102,14 @@ impl Resolutions {
             | CompResult::ReplacedWith(entry)
             | CompResult::Unchanged(entry)
             | CompResult::Removed(entry) => Ok(entry.into_value().digest),
-            // It can only be that nothing was known, and then upstream was asked.
+            // Impossible, because the closure puts a digest where there was none.
             CompResult::StillNone(_) => {
                 self.pull_through.resolve(&image.registry, &image.repository, tag).await
             }
         }
     }
 
-    /// What was last heard that `tag` stands for.
+    /// The last known digest of `tag`.
     pub(super) async fn last(&self, image: &ImageRef, tag: &Tag) -> Option<Digest> {
         let key = (image.registry.clone(), image.repository.clone(), tag.clone());
         Some(self.known.get(&key).await?.digest)
@@ -131,19 +131,20 @@ impl Resolved {
     }
 }
 
-/// Whether upstream did not answer, rather than answered that there is nothing.
+/// Whether upstream failed to answer, as opposed to a definite answer.
 fn is_silence(error: &FetchError) -> bool {
     match error {
         FetchError::Upstream(
             UpstreamError::Unreachable(_)
             | UpstreamError::Protocol(_)
+            // The same as by digest, where kept content and verdicts stay in use for `max_stale`.
+            | UpstreamError::Refused { .. }
             | UpstreamError::TooManyRequests { .. },
         ) => true,
         FetchError::Upstream(
-            // It was not even asked.
+            // Upstream was not asked.
             UpstreamError::Busy(_)
             | UpstreamError::Absent { .. }
-            | UpstreamError::Refused { .. }
             | UpstreamError::RangeUnsatisfiable { .. },
         )
         | FetchError::NoUpstream(_)

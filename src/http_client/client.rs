@@ -37,6 +37,8 @@ const MAX_HEADER_LIST: u32 = 64 << 10;
 const STREAM_WINDOW: u32 = 512 << 10;
 /// The largest window that HTTP/2 has.
 const MAX_WINDOW: u32 = (1 << 31) - 1;
+/// The time between two pings on an HTTP/2 connection.
+const PING: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept.
 const KEEP: Duration = Duration::from_secs(60);
 const USER_AGENT_VALUE: &str = concat!("countersign/", env!("CARGO_PKG_VERSION"));
@@ -251,7 +253,9 @@ fn pool(
         .http2_max_header_list_size(MAX_HEADER_LIST)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(window)
-        .http2_keep_alive_interval(timeouts.idle)
+        // A connection that a NAT forgot is found before the next request uses it.
+        .http2_keep_alive_interval(PING)
         .http2_keep_alive_timeout(timeouts.connect)
+        .http2_keep_alive_while_idle(true)
         .build(Connector::new(tls, guard, timeouts.connect))
 }

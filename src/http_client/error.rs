@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use rustls::{CertificateError, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use thiserror::Error;
 
 use super::informational::TooMany;
@@ -65,6 +65,16 @@ impl NetError {
         }
     }
 
+    /// Whether the server has certainly not processed the request: the same request on a new connection is safe.
+    pub(super) fn is_unprocessed(&self) -> bool {
+        let Self::Broken { source, .. } = self else { return false };
+        cause::<h2::Error>(&**source).is_some_and(|error| {
+            let reason = error.reason();
+            reason == Some(h2::Reason::REFUSED_STREAM)
+                || (error.is_go_away() && reason == Some(h2::Reason::NO_ERROR))
+        }) || cause::<hyper::Error>(&**source).is_some_and(hyper::Error::is_canceled)
+    }
+
     /// Sorts what the client says of a request to `host` that got no response.
     pub(super) fn of_request(host: &str, error: hyper_util::client::legacy::Error) -> Self {
         let host = host.to_owned();
@@ -100,16 +110,63 @@ fn last_cause(error: &(dyn Error + 'static)) -> String {
     causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
-/// What to mend where there is no TLS, in the words of those who do.
+/// Explains why TLS failed, and what to change.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an enum of rustls, which may grow; the rest has its own words"
+)]
 fn no_tls(error: &(dyn Error + 'static)) -> String {
-    match cause::<rustls::Error>(error) {
-        Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
-            "what it says is no TLS; if it speaks plain HTTP, its URL is http://…".to_owned()
+    let Some(error) = cause::<rustls::Error>(error) else { return last_cause(error) };
+    match error {
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "the server does not speak TLS; if it speaks plain HTTP, its URL is http://…".to_owned()
         }
-        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            "its certificate is by no authority that is trusted here; `ca` names more".to_owned()
+        rustls::Error::InvalidCertificate(why) => certificate(why),
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
+        ) => "the server requires a client certificate, which the gate does not have".to_owned(),
+        rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => {
+            "the server has no certificate for this host name".to_owned()
         }
-        Some(_) | None => last_cause(error),
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
+        | rustls::Error::PeerIncompatible(_) => {
+            "the server supports neither TLS 1.2 with a modern cipher nor TLS 1.3".to_owned()
+        }
+        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
+            "the server and the gate have no TLS version and cipher in common, or the server requires a \
+             client certificate"
+                .to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an enum of rustls, which may grow; the rest has its own words"
+)]
+fn certificate(why: &CertificateError) -> String {
+    match why {
+        CertificateError::UnknownIssuer => {
+            "no trusted authority issued its certificate; `ca` names more authorities".to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired, or the clock of this machine is wrong".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet, or the clock of this machine is wrong".to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is for another host name; the name must be in the certificate as a \
+             subjectAltName"
+                .to_owned()
+        }
+        CertificateError::BadSignature => "the signature of its certificate is wrong".to_owned(),
+        CertificateError::Other(why) if why.to_string().contains("CaUsedAsEndEntity") => {
+            "its certificate is that of an authority (CA:TRUE); name exactly this certificate as `ca`"
+                .to_owned()
+        }
+        other => format!("its certificate is not valid: {other}"),
     }
 }
 

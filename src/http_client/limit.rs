@@ -1,4 +1,4 @@
-//! Bodies read as a whole: never without a ceiling, never for longer than the client allows.
+//! Whole bodies, read within a limit of bytes and of time.
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body as HttpBody;
@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::body::Body;
 use super::error::NetError;
 
-/// The most bytes set aside on the word of a server, before that many came.
+/// The most bytes allocated because a server announced them, before they arrive.
 const MAX_PREALLOCATED: usize = 64 << 10;
 
 /// Why a body was not read to its end.
@@ -21,17 +21,31 @@ pub enum ReadError {
 }
 
 impl Body {
-    /// All of the body, if that is `ceiling` bytes or less.
+    /// The whole body, if it has at most `ceiling` bytes.
     pub async fn read_whole(self, ceiling: usize) -> Result<Bytes, ReadError> {
+        self.read_until(ceiling, |_| false).await
+    }
+
+    /// The same. If the connection ends without the end of a body of unknown length, the body counts as whole if
+    /// `is_whole` says so of its bytes.
+    pub async fn read_until(
+        self,
+        ceiling: usize,
+        is_whole: impl Fn(&[u8]) -> bool,
+    ) -> Result<Bytes, ReadError> {
         let timed_out = self.timed_out();
-        match tokio::time::timeout(self.whole, read(self, ceiling)).await {
+        match tokio::time::timeout(self.whole, read(self, ceiling, is_whole)).await {
             Ok(read) => read,
             Err(_) => Err(ReadError::Interrupted(timed_out)),
         }
     }
 }
 
-async fn read<B>(mut body: B, ceiling: usize) -> Result<Bytes, ReadError>
+async fn read<B>(
+    mut body: B,
+    ceiling: usize,
+    is_whole: impl Fn(&[u8]) -> bool,
+) -> Result<Bytes, ReadError>
 where
     B: HttpBody<Data = Bytes, Error = NetError> + Unpin,
 {
@@ -41,7 +55,12 @@ where
     }
     let mut whole = BytesMut::with_capacity(announced.min(MAX_PREALLOCATED));
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(_) if is_whole(&whole) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let Ok(data) = frame.into_data() else { continue };
         if data.len() > ceiling - whole.len() {
             return Err(ReadError::TooLong { ceiling });
         }
@@ -70,8 +89,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_at_the_ceiling_is_read_and_one_above_is_not() {
-        assert_eq!(read(body("abcd"), 4).await.unwrap(), "abcd");
-        assert!(matches!(read(body("abcde"), 4).await, Err(ReadError::TooLong { ceiling: 4 })));
-        assert_eq!(read(body(""), 0).await.unwrap(), "");
+        assert_eq!(read(body("abcd"), 4, |_| false).await.unwrap(), "abcd");
+        assert!(matches!(
+            read(body("abcde"), 4, |_| false).await,
+            Err(ReadError::TooLong { ceiling: 4 })
+        ));
+        assert_eq!(read(body(""), 0, |_| false).await.unwrap(), "");
     }
 }

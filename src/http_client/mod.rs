@@ -8,6 +8,7 @@ mod connect;
 mod error;
 mod informational;
 mod limit;
+mod named_certificates;
 mod retry;
 mod ssrf;
 mod tls;

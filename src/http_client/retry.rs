@@ -20,9 +20,15 @@ const LONGEST_DELAY: Duration = Duration::from_secs(2);
 /// caller's to pass on.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// The tries that one request still has.
+/// How often a request is sent again that the server has not processed: it closed the connection in good order (GOAWAY), or
+/// refused the stream. Servers that close after a few requests do this to many requests at once.
+const MAX_UNPROCESSED: usize = 32;
+const UNPROCESSED_DELAY: Duration = Duration::from_millis(10);
+
+/// The attempts that one request has left.
 pub(super) struct Retries {
     delays: ExponentialBackoff,
+    unprocessed: usize,
 }
 
 impl Retries {
@@ -33,7 +39,7 @@ impl Retries {
             .with_max_delay(LONGEST_DELAY)
             .with_max_times(MAX_RETRIES)
             .build();
-        Self { delays }
+        Self { delays, unprocessed: MAX_UNPROCESSED }
     }
 
     /// How long to wait before the request that had this `outcome` is sent again; `None` if its
@@ -43,6 +49,10 @@ impl Retries {
         outcome: &Result<Response<B>, NetError>,
     ) -> Option<Duration> {
         let response = match outcome {
+            Err(error) if self.unprocessed > 0 && error.is_unprocessed() => {
+                self.unprocessed -= 1;
+                return Some(UNPROCESSED_DELAY);
+            }
             Err(error) if error.is_passing() => return self.delays.next(),
             Err(_) => return None,
             Ok(response) => response,

@@ -11,6 +11,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
+use super::named_certificates::NamedCertificates;
+
 /// The largest file of extra roots, in bytes.
 const MAX_CA_FILE: u64 = 4 << 20;
 
@@ -29,6 +31,8 @@ pub enum TlsError {
     Root { path: PathBuf, source: rustls::Error },
     #[error("there are no root certificates: the system has none, and no file of them is named")]
     NoRoots,
+    #[error("the certificates cannot be used: {0}")]
+    Verifier(String),
     #[error("TLS cannot be set up")]
     Provider(#[from] rustls::Error),
 }
@@ -37,19 +41,27 @@ pub enum TlsError {
 /// is an error only if `required`.
 pub(super) fn client_config(ca: Option<&Path>, required: bool) -> Result<ClientConfig, TlsError> {
     let mut roots = system_roots();
+    let mut named = Vec::new();
     if let Some(path) = ca {
-        for certificate in read_certificates(path)? {
+        named = read_certificates(path)?;
+        for certificate in &named {
             let failed = |source| TlsError::Root { path: path.to_owned(), source };
-            roots.add(certificate).map_err(failed)?;
+            roots.add(certificate.clone()).map_err(failed)?;
         }
     }
     if roots.is_empty() && required {
         return Err(TlsError::NoRoots);
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?;
+    if named.is_empty() {
+        return Ok(builder.with_root_certificates(roots).with_no_client_auth());
+    }
+    let verifier = NamedCertificates::new(roots, provider, named)?;
+    Ok(builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth())
 }
 

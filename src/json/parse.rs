@@ -9,8 +9,25 @@ use super::{Document, MAX_DEPTH, MAX_INTEGER, MAX_TEXT, Node};
 
 /// Why a text is not strict JSON.
 #[derive(Debug, Error)]
-#[error("not strict JSON: {0}")]
-pub struct InvalidJson(#[from] serde_json::Error);
+#[error("not strict JSON: {error}")]
+pub struct InvalidJson {
+    #[source]
+    error: serde_json::Error,
+    exceeds_limit: bool,
+}
+
+impl InvalidJson {
+    /// Whether the text is longer, or has more values, than this reader accepts: another reader may accept it.
+    pub const fn exceeds_limit(&self) -> bool {
+        self.exceeds_limit
+    }
+}
+
+impl From<serde_json::Error> for InvalidJson {
+    fn from(error: serde_json::Error) -> Self {
+        Self { error, exceeds_limit: false }
+    }
+}
 
 /// The most bytes that [`Document::parse_within`] allocates for a text of `length` bytes with at most `most` values:
 /// strings, nodes, and the names in objects that are still open.
@@ -29,7 +46,7 @@ const fn most_nodes(length: usize, most: usize) -> usize {
 pub(super) fn parse(text: &[u8], most: usize) -> Result<Document, InvalidJson> {
     if text.len() > MAX_TEXT {
         let long = format_args!("the text is longer than {MAX_TEXT} bytes");
-        return Err(serde_json::Error::custom(long).into());
+        return Err(InvalidJson { error: serde_json::Error::custom(long), exceeds_limit: true });
     }
     let marks = text.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
     let nodes = (marks + 1).min(most_nodes(text.len(), most));
@@ -41,9 +58,13 @@ pub(super) fn parse(text: &[u8], most: usize) -> Result<Document, InvalidJson> {
         },
         names: Vec::with_capacity(nodes / 2 + 1),
         left: most,
+        exceeds_limit: false,
     };
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    Nested { builder: &mut builder, depth: 0 }.deserialize(&mut deserializer)?;
+    if let Err(error) = (Nested { builder: &mut builder, depth: 0 }).deserialize(&mut deserializer)
+    {
+        return Err(InvalidJson { error, exceeds_limit: builder.exceeds_limit });
+    }
     deserializer.end()?;
     Ok(builder.document)
 }
@@ -54,6 +75,8 @@ struct Builder {
     names: Vec<u32>,
     /// How many more values are allowed.
     left: usize,
+    /// Whether there were more.
+    exceeds_limit: bool,
 }
 
 impl Builder {
@@ -98,6 +121,7 @@ impl<'de> DeserializeSeed<'de> for Nested<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let Some(left) = self.builder.left.checked_sub(1) else {
+            self.builder.exceeds_limit = true;
             return Err(D::Error::custom("it contains too many values"));
         };
         self.builder.left = left;

@@ -51,18 +51,30 @@ pub enum NoArtifact {
     Member(&'static str),
 }
 
+impl NoArtifact {
+    /// Whether it is larger than this program reads; another program may accept it.
+    pub fn exceeds_limit(&self) -> bool {
+        match self {
+            Self::Json(error) => error.exceeds_limit(),
+            Self::Missing(_) | Self::Member(_) => false,
+        }
+    }
+}
+
 impl Artifact {
     /// Reads an image manifest.
     pub fn parse(bytes: &[u8]) -> Result<Self, NoArtifact> {
         let document = Document::parse_within(bytes, MAX_VALUES)?;
         let manifest = document.root();
         let config = manifest.member("config").ok_or(NoArtifact::Missing("config"))?;
-        let layers = manifest.member("layers").and_then(Value::as_array);
-        let layers = layers.ok_or(NoArtifact::Missing("list of layers"))?;
+        let layers = match present(manifest, "layers") {
+            Some(layers) => layers.as_array().ok_or(NoArtifact::Member("layers"))?.iter().collect(),
+            None => Vec::new(),
+        };
         Ok(Self {
             artifact_type: artifact_type(manifest)?,
             config_type: layer(config)?.media_type,
-            layers: layers.iter().map(layer).collect::<Result<_, _>>()?,
+            layers: layers.into_iter().map(layer).collect::<Result<_, _>>()?,
             subject: present(manifest, "subject").map(layer).transpose()?,
             annotations: annotations(manifest)?,
         })
@@ -78,8 +90,9 @@ impl Referrer {
     /// Reads the entries of an index.
     pub fn parse_list(index: &[u8]) -> Result<Vec<Self>, NoArtifact> {
         let document = Document::parse_within(index, MAX_VALUES)?;
-        let entries = document.root().member("manifests").and_then(Value::as_array);
-        entries.ok_or(NoArtifact::Missing("list of manifests"))?.iter().map(Self::read).collect()
+        let Some(entries) = present(document.root(), "manifests") else { return Ok(Vec::new()) };
+        let entries = entries.as_array().ok_or(NoArtifact::Member("list of manifests"))?;
+        entries.iter().map(Self::read).collect()
     }
 
     fn read(entry: Value<'_>) -> Result<Self, NoArtifact> {
@@ -103,11 +116,14 @@ fn artifact_type(of: Value<'_>) -> Result<Option<String>, NoArtifact> {
 }
 
 fn layer(descriptor: Value<'_>) -> Result<Layer, NoArtifact> {
-    let media_type = descriptor.member("mediaType").and_then(Value::as_str);
+    let media_type = match present(descriptor, "mediaType") {
+        Some(media_type) => media_type.as_str().ok_or(NoArtifact::Member("mediaType"))?,
+        None => "",
+    };
     let size = descriptor.member("size").and_then(Value::as_integer);
     let size = size.and_then(|size| u64::try_from(size).ok());
     Ok(Layer {
-        media_type: media_type.ok_or(NoArtifact::Member("mediaType"))?.to_owned(),
+        media_type: media_type.to_owned(),
         digest: digest(descriptor)?,
         size: size.ok_or(NoArtifact::Member("size"))?,
         annotations: annotations(descriptor)?,
@@ -198,6 +214,9 @@ mod tests {
         let read = Referrer::parse_list(list.as_bytes()).unwrap();
         assert_eq!(read[0].artifact_type.as_deref(), Some("a/type"));
         assert_eq!(read[1].artifact_type, None);
-        assert!(Referrer::parse_list(b"{}").is_err());
+        for list in [&b"{}"[..], br#"{"manifests":null}"#] {
+            assert!(Referrer::parse_list(list).unwrap().is_empty());
+        }
+        assert!(Referrer::parse_list(br#"{"manifests":7}"#).is_err());
     }
 }

@@ -139,13 +139,6 @@ impl ImageRef {
         Self { registry, repository, reference: Reference::Digest(*digest) }
     }
 
-    /// A name for the whole repository in messages: the repository with the default tag.
-    pub fn whole(registry: &Registry, repository: &Repository) -> Self {
-        let repository = registry.repository(repository.clone());
-        let reference = Reference::Tag(Tag(LATEST.into()));
-        Self { registry: registry.clone(), repository, reference }
-    }
-
     /// The tag, if the reference is one.
     pub fn tag(&self) -> Option<&Tag> {
         match &self.reference {

@@ -1,5 +1,5 @@
-//! Which anchors a repository requires. Pure; denies what no rule names. A rule that denies comes before every
-//! other rule.
+//! The rules, and which of them decides about an image. Pure. Deny rules take precedence over every other rule; an image that
+//! no rule matches is denied.
 
 mod artifacts;
 mod pattern;
@@ -308,8 +308,7 @@ impl Policy {
     /// Every pattern with what it means at `now`, those that deny first and then the most specific first.
     pub fn told(&self, now: Timestamp) -> impl Iterator<Item = (&str, String)> {
         self.entries.iter().map(move |entry| {
-            let ended =
-                if entry.rule.has_ended(now) { "HAS ENDED, and counts no more: " } else { "" };
+            let ended = if entry.rule.has_ended(now) { "EXPIRED (ignored): " } else { "" };
             (&*entry.text, format!("{ended}{}", entry.rule.told()))
         })
     }
@@ -329,7 +328,6 @@ impl Policy {
         self.entries.len()
     }
 
-    #[cfg(feature = "test-support")]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

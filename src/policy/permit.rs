@@ -1,5 +1,5 @@
-//! The permission to serve one digest. Only a rule gives one: by a requirement that is met, by an allow rule, by an
-//! audit rule, or to an exemption. Whoever holds a [`Permit`] knows which rule gave it, and on what basis.
+//! The permission to serve one digest. Only a rule gives one: a requirement that is met, an allow rule, an audit rule, or a
+//! rule with an exemption. A [`Permit`] names the rule that gave it, and its basis.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -132,7 +132,11 @@ impl<'a> Chosen<'a> {
     }
 }
 
-impl Allow<'_> {
+impl<'a> Allow<'a> {
+    pub fn chosen(&self) -> Chosen<'a> {
+        self.0
+    }
+
     /// Permits `digest`, signed or not.
     pub fn permit<W>(&self, digest: Digest) -> Permit<W> {
         Permit::new(self.0, digest, Basis::Rule, None)
@@ -171,6 +175,10 @@ impl<'a> Required<'a> {
 
     pub fn rule(&self) -> &'a Rule {
         self.chosen.rule()
+    }
+
+    pub fn chosen(&self) -> Chosen<'a> {
+        self.chosen
     }
 }
 

@@ -1,21 +1,26 @@
-//! Rules: what an image needs so that it may be served.
+//! Rules: what the gate requires of an image before it serves it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::toml_reader::Section;
 use crate::trust::Scheme;
+use crate::trust::lifetimes::Lifetimes;
 
 use super::artifacts::Artifacts;
 use super::pattern::Pattern;
 use super::requirement::Requirement;
 use super::word::word;
 
+/// How long an allow or audit rule uses the digest of a tag before the gate asks the upstream again.
+const DEFAULT_REFRESH: Duration = Duration::from_secs(60);
+
 /// The names of the anchors that a configuration has, and their schemes.
 pub type AnchorNames = BTreeMap<String, (Arc<str>, Scheme)>;
 
-/// What an image needs so that it may be served.
+/// What the gate requires of an image before it serves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub patterns: Vec<Pattern>,
@@ -23,6 +28,9 @@ pub struct Rule {
     pub on_unsigned: OnUnsigned,
     pub on_rollback: OnRollback,
     pub artifacts: Artifacts,
+    /// How long the gate uses the digest of a tag. Only allow and audit rules have it; the anchors of an enforce rule
+    /// have their own.
+    pub tag_lifetimes: Option<Lifetimes>,
     /// The rule has ended after this instant.
     pub until: Option<Timestamp>,
 }
@@ -31,7 +39,7 @@ pub struct Rule {
 pub enum Mode {
     /// Served if the requirement is met.
     Enforce(Requirement),
-    /// Served in any case; what the requirement would have refused is recorded.
+    /// Served in any case; the gate records what the requirement would have refused.
     Audit(Requirement),
     /// Served without any signature, for the reason given.
     Allow { reason: String },
@@ -39,19 +47,19 @@ pub enum Mode {
     Deny { reason: Option<String> },
 }
 
-/// What becomes of a tag that moved to a digest that is not signed.
+/// What happens if a tag moves to a digest that is not signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnUnsigned {
     #[default]
     Refuse,
-    /// It goes on giving the digest that was last admitted, as long as that is endorsed.
+    /// The gate keeps serving the last admitted digest while it is endorsed.
     Hold,
 }
 
-/// What becomes of a tag that moved to a digest that was signed earlier than the newest one admitted.
+/// What happens if a tag moves to a digest that was signed earlier than the newest admitted one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnRollback {
-    /// It is served, and told.
+    /// It is served and recorded.
     #[default]
     Warn,
     Refuse,
@@ -88,21 +96,30 @@ impl Rule {
         let moves = Moves::read(section, &requirement);
         let artifacts = Artifacts::read(section);
         let mode = mode(section, requirement, reason);
+        let lifetimes = Lifetimes::read_or(section, DEFAULT_REFRESH);
         section.finish();
         if until.is_some() && matches!(mode, Some(Mode::Enforce(_) | Mode::Deny { .. })) {
-            section.wrong("until", "only an allow or an audit rule ends by itself");
+            section.wrong("until", "only an allow or audit rule has an end; remove this key");
         }
         if section.has("artifacts") && matches!(mode, Some(Mode::Deny { .. })) {
-            let message =
-                "a rule that denies serves nothing, and no artifacts either; remove this key";
+            let message = "a deny rule serves nothing; remove this key";
             section.wrong("artifacts", message);
         }
+        let tag_lifetimes = tag_lifetimes(section, mode.as_ref()?, lifetimes);
         let Moves { on_unsigned, on_rollback } = moves;
         let until = until.flatten();
-        Some(Self { patterns, mode: mode?, on_unsigned, on_rollback, artifacts, until })
+        Some(Self {
+            patterns,
+            mode: mode?,
+            on_unsigned,
+            on_rollback,
+            artifacts,
+            tag_lifetimes,
+            until,
+        })
     }
 
-    /// What it means, in one line.
+    /// A summary in one line.
     pub fn told(&self) -> String {
         let until = self.until.map(|until| format!(" until the end of {}", day(until)));
         let until = until.unwrap_or_default();
@@ -126,7 +143,7 @@ impl Rule {
     }
 }
 
-/// The patterns of one `[[rule]]`: known even where the rest of it is wrong.
+/// The patterns of one `[[rule]]`, also if the rest of it is invalid.
 pub(super) fn patterns(section: &Section<'_>) -> Vec<Pattern> {
     let images = section.texts("images");
     if images.as_ref().is_some_and(Vec::is_empty) || !section.has("images") {
@@ -162,7 +179,7 @@ fn mode(section: &Section<'_>, requirement: Requirement, reason: Option<String>)
         "allow" => match reason.filter(|reason| !reason.trim().is_empty()) {
             Some(reason) => Some(Mode::Allow { reason }),
             None => {
-                section.wrong("mode", "to serve what is not signed, say why: `reason = \"…\"`");
+                section.wrong("mode", "to serve unsigned images, give a reason: `reason = \"…\"`");
                 None
             }
         },
@@ -177,12 +194,29 @@ fn mode(section: &Section<'_>, requirement: Requirement, reason: Option<String>)
     }
 }
 
+/// `lifetimes` if the rule uses it. Otherwise setting one of its keys is an error.
+fn tag_lifetimes(section: &Section<'_>, mode: &Mode, lifetimes: Lifetimes) -> Option<Lifetimes> {
+    let message = match mode {
+        Mode::Allow { .. } | Mode::Audit(_) => return Some(lifetimes),
+        Mode::Enforce(_) => {
+            "only an allow or audit rule has this key; an enforce rule uses `refresh` and `max_stale` of its anchors"
+        }
+        Mode::Deny { .. } => "a deny rule resolves no tag; remove this key",
+    };
+    for key in ["refresh", "max_stale"] {
+        if section.has(key) {
+            section.wrong(key, message);
+        }
+    }
+    None
+}
+
 fn names(section: &Section<'_>, key: &'static str, anchors: &AnchorNames) -> Vec<Arc<str>> {
     let mut known: Vec<Arc<str>> = Vec::new();
     for name in section.texts(key).unwrap_or_default() {
         match anchors.get(&name) {
             Some((anchor, _)) if known.contains(anchor) => {
-                section.wrong(key, format!("{name:?} stands twice"))
+                section.wrong(key, format!("{name:?} is listed twice"))
             }
             Some((anchor, _)) => known.push(anchor.clone()),
             None => section.wrong(key, super::no_anchor(&name, anchors)),
@@ -196,18 +230,18 @@ fn day(at: Timestamp) -> String {
     at.to_string().chars().take_while(|c| *c != 'T').collect()
 }
 
-/// The end of the day that `until` names, in UTC; `Some(None)` where it names no day.
+/// The end of the day that `until` names, in UTC; `Some(None)` if the day is invalid.
 fn until(section: &Section<'_>) -> Option<Option<Timestamp>> {
     let (year, month, day) = section.date("until")?;
     let end =
         Timestamp::parse_rfc3339(&format!("{year:04}-{month:02}-{day:02}T23:59:59.999999999Z"));
     if end.is_none() {
-        section.wrong("until", "there is no such day");
+        section.wrong("until", "this day does not exist");
     }
     Some(end)
 }
 
-/// What becomes of tags that move.
+/// What happens if a tag moves.
 #[derive(Default)]
 struct Moves {
     on_unsigned: OnUnsigned,

@@ -41,7 +41,15 @@ mod tests {
     fn rule(mode: Mode) -> Rule {
         let (on_unsigned, on_rollback) = (OnUnsigned::default(), OnRollback::default());
         let artifacts = crate::policy::Artifacts::default();
-        Rule { patterns: Vec::new(), mode, artifacts, on_unsigned, on_rollback, until: None }
+        Rule {
+            patterns: Vec::new(),
+            mode,
+            on_unsigned,
+            on_rollback,
+            artifacts,
+            tag_lifetimes: None,
+            until: None,
+        }
     }
 
     #[test]

@@ -36,9 +36,8 @@ impl PullThrough {
         ceiling: usize,
     ) -> Result<Fetched, FetchError> {
         let upstream = self.upstream(registry)?;
-        let reference = Reference::Digest(*digest);
-        let answer = upstream.manifest_within(repository, &reference, ceiling).await?;
-        let fetched = Fetched::new(digest, answer).await?;
+        let key = (registry.clone(), repository.clone(), *digest);
+        let fetched = self.ask_manifest(upstream, &key, ceiling).await?;
         self.remember(registry, repository, &fetched).await;
         Ok(fetched)
     }

@@ -10,7 +10,7 @@ use super::error::FetchError;
 use super::{Fetched, PullThrough};
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, Reference, Registry, Repository};
-use crate::registry_client::Answer;
+use crate::registry_client::{Answer, Upstream, UpstreamError};
 use crate::store::{HeldAs, Store, Unkept};
 
 pub(super) type Key = (Registry, Repository, Digest);
@@ -52,8 +52,7 @@ impl PullThrough {
             if let Some(stored) = self.stored_manifest(&key).await {
                 return Ok(stored);
             }
-            let answer = upstream.manifest(repository, &Reference::Digest(*digest)).await?;
-            Fetched::new(digest, answer).await
+            self.ask_manifest(upstream, &key, MAX_MANIFEST).await
         };
         let entry = self.manifests.entry(key.clone()).or_try_insert_with(fetch()).await;
         let entry = entry.map_err(Arc::unwrap_or_clone)?;
@@ -62,6 +61,30 @@ impl PullThrough {
             self.manifests.run_pending_tasks().await;
         }
         Ok(entry.into_value())
+    }
+
+    /// Upstream's manifest `digest`, if it has at most `ceiling` bytes. Another pull-through cache may know a manifest by its
+    /// tag before it knows it by its digest: then the tag that lately had this digest is requested, and the digest of the
+    /// answer compared.
+    pub(super) async fn ask_manifest(
+        &self,
+        upstream: &Upstream,
+        key: &Key,
+        ceiling: usize,
+    ) -> Result<Fetched, FetchError> {
+        let (_, repository, digest) = key;
+        let by_digest = Reference::Digest(*digest);
+        let absent = match upstream.manifest_within(repository, &by_digest, ceiling).await {
+            Ok(answer) => return Fetched::new(digest, answer).await,
+            Err(error @ UpstreamError::Absent { .. }) => error,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(tag) = self.tags.get(key) else { return Err(absent.into()) };
+        match upstream.manifest_within(repository, &Reference::Tag(tag), ceiling).await {
+            Ok(answer) if digest.is_of(&answer.bytes) => Fetched::new(digest, answer).await,
+            Ok(_) | Err(UpstreamError::Absent { .. }) => Err(absent.into()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The manifest that is in the store, hashed again.

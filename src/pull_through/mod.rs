@@ -43,12 +43,17 @@ use in_flight::InFlight;
 use inspect::Natures;
 use manifests::Key;
 
+/// The number of digests whose tag is known.
+const MAX_TAGS: u64 = 10_000;
+
 /// The configured upstreams, and what they gave.
 #[derive(Clone)]
 pub struct PullThrough {
     upstreams: Arc<BTreeMap<Registry, Upstream>>,
     /// The manifests that were wanted lately.
     manifests: Cache<Key, Fetched>,
+    /// The tag that lately had each digest.
+    tags: moka::sync::Cache<Key, Tag>,
     /// None: nothing is kept on disk.
     store: Option<Store>,
     in_flight: InFlight,
@@ -74,6 +79,7 @@ impl PullThrough {
         Self {
             upstreams: Arc::new(by_registry(upstreams)),
             manifests,
+            tags: moka::sync::Cache::new(MAX_TAGS),
             store: None,
             in_flight: InFlight::default(),
             failures: Failures::new(Metrics::default()),
@@ -107,14 +113,16 @@ impl PullThrough {
         self.upstreams.get(registry).ok_or_else(|| FetchError::NoUpstream(registry.clone()))
     }
 
-    /// The digest that `tag` stands for at this moment, by upstream's word.
+    /// The digest that upstream has under `tag` now.
     pub async fn resolve(
         &self,
         registry: &Registry,
         repository: &Repository,
         tag: &Tag,
     ) -> Result<Digest, FetchError> {
-        Ok(self.upstream(registry)?.resolve(repository, tag).await?)
+        let digest = self.upstream(registry)?.resolve(repository, tag).await?;
+        self.tags.insert((registry.clone(), repository.clone(), digest), tag.clone());
+        Ok(digest)
     }
 
     /// Ends the downloads that nobody waits for any more, and waits until all is written that can be.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 
 use super::error::BlobError;
-use crate::http_client::{NetError, patiently};
+use crate::http_client::{NetError, Stage, patiently};
 use crate::oci::{Digest, Hasher, Registry, Repository};
 use crate::registry_client::{Blob, ByteRange, Lost, Part, Upstream, UpstreamError, Violation};
 
@@ -136,7 +136,17 @@ impl Source {
             match &mut self.state {
                 State::Done => return Poll::Ready(Ok(None)),
                 State::Resuming(resuming) => {
-                    let blob = ready!(resuming.as_mut().poll(context))?;
+                    let blob = match ready!(resuming.as_mut().poll(context)) {
+                        // The connection ended without saying so, and all of the blob had arrived. The digest decides.
+                        Err(UpstreamError::RangeUnsatisfiable { size })
+                            if self.end.is_none()
+                                && size.is_none_or(|size| size == self.position) =>
+                        {
+                            self.state = State::Done;
+                            continue;
+                        }
+                        resumed => resumed?,
+                    };
                     self.state = self.go_on(blob)?;
                 }
                 State::Open(blob) => match ready!(blob.poll_frame(context)) {
@@ -178,7 +188,11 @@ impl Source {
         };
         match error {
             _ if all_here => self.state = State::Done,
-            Some(NetError::Broken { .. }) | None if self.resumes > 0 => {
+            // A connection that stalls is no better than one that breaks.
+            Some(NetError::Broken { .. } | NetError::TimedOut { stage: Stage::Body, .. })
+            | None
+                if self.resumes > 0 =>
+            {
                 self.resumes -= 1;
                 self.state = self.resume();
             }

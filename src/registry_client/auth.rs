@@ -1,8 +1,7 @@
-//! Requests to a server that may ask who we are: anonymous, Basic or Bearer, as it wants. Works for
-//! registries and for Notary servers alike. Our own credentials only: there is no way to pass those of
-//! a client.
+//! Authenticated requests to a registry or a Notary server: anonymous, Basic or Bearer, as the server asks. Uses only the
+//! configured credentials, never those of a client, and sends them to no other server.
 
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use moka::future::Cache;
 use url::{Host, Url};
@@ -15,22 +14,24 @@ use super::metrics::{Endpoint, Metrics};
 use super::token::{self, Tokens, Want};
 use crate::http_client::{Body, Client, Method};
 
-/// For how many scopes it is remembered how the server wants to be asked.
+/// The number of scopes whose way to authenticate is remembered.
 const MAX_PLANS: u64 = 10_000;
 
-/// How the server was answered the last time it asked who we are.
+/// The answer to the last challenge of the server.
 #[derive(Clone, Debug)]
 enum Plan {
     Basic,
     Bearer(Want),
 }
 
-/// A client of one server, with what it takes to be let in.
+/// A client of one server that authenticates itself.
 #[derive(Clone, Debug)]
 pub struct Authenticator {
     client: Client,
     credentials: Option<Credentials>,
     tokens: Tokens,
+    /// Anonymous tokens of other registries to which the server redirects.
+    anonymous: Tokens,
     plans: Cache<String, Plan>,
     metrics: Metrics,
 }
@@ -46,21 +47,16 @@ impl Authenticator {
     ) -> Self {
         let tokens = Tokens::new(token_realm);
         let plans = Cache::new(MAX_PLANS);
-        Self { client, credentials, tokens, plans, metrics }
+        Self { client, credentials, tokens, anonymous: Tokens::new(None), plans, metrics }
     }
 
-    /// The client below, which shows nobody who we are.
+    /// The client below, which sends no credentials.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    pub(super) fn metrics(&self) -> &Metrics {
-        &self.metrics
-    }
-
-    /// Sends a request and gives the answer, whatever its status; redirects are not followed. If the
-    /// server asks who we are, it is told, for `scope` (`repository:library/app:pull`), once. Anything
-    /// that is not at the client's configured server is asked as nobody.
+    /// Sends a request and returns the response, whatever its status; follows no redirect. Answers a challenge once, for
+    /// `scope` (`repository:library/app:pull`). Sends no credentials to any other server than the configured one.
     pub async fn send(
         &self,
         endpoint: Endpoint,
@@ -78,15 +74,30 @@ impl Authenticator {
             None => None,
         };
         let response = self.once(endpoint, method, url, headers, first.as_ref()).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
+        let status = response.status();
+        let denied = status == StatusCode::UNAUTHORIZED
+            || (status == StatusCode::FORBIDDEN && first.is_none());
+        if !denied {
             return Ok(response);
         }
-        let Some(plan) = self.plan(response.headers(), scope)? else { return Ok(response) };
-        match (&plan, &first) {
-            // The same credentials are no better the second time.
-            (Plan::Basic, Some(sent)) if self.is_basic(sent) => return Ok(response),
-            (Plan::Bearer(want), Some(sent)) => self.tokens.forget(want, sent).await,
-            (Plan::Basic, _) | (Plan::Bearer(_), None) => {}
+        // The token is cached under the challenge that it was fetched for, whatever the new challenge says.
+        if let (Some(Plan::Bearer(want)), Some(sent)) = (&known, &first) {
+            self.tokens.forget(want, sent).await;
+        }
+        let plan = match self.plan(response.headers(), scope)? {
+            Some(plan) => plan,
+            // Some registries challenge only at their base.
+            None if first.is_none() && !response.headers().contains_key(WWW_AUTHENTICATE) => {
+                match self.plan_of_base(endpoint, scope).await? {
+                    Some(plan) => plan,
+                    None => return Ok(response),
+                }
+            }
+            None => return Ok(response),
+        };
+        // The same credentials are no better the second time.
+        if matches!((&plan, &first), (Plan::Basic, Some(sent)) if self.is_basic(sent)) {
+            return Ok(response);
         }
         drop(response);
         let second = self.answer(&plan, scope).await?;
@@ -95,6 +106,50 @@ impl Authenticator {
             self.plans.insert(scope.to_owned(), plan).await;
         }
         Ok(response)
+    }
+
+    /// Sends a request to another server, to which a redirect led. It never gets credentials. If it is a registry that
+    /// wants a token, it gets the anonymous one that its own token server issues.
+    pub(super) async fn send_elsewhere(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let response = self.once(Endpoint::Redirect, method, url, headers, None).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let bearer = challenge::parse(response.headers()).into_iter().find_map(|it| match it {
+            Challenge::Bearer { realm, service, scope: Some(scope) } if is_pull(&scope) => {
+                Some((realm, service, scope))
+            }
+            Challenge::Bearer { .. } | Challenge::Basic => None,
+        });
+        let Some((realm, service, scope)) = bearer else { return Ok(response) };
+        let want = Want { realm: token::realm(url, &realm)?, service, scope };
+        drop(response);
+        let token = self.anonymous.token(&want, &self.client, None, &self.metrics).await?.bearer;
+        let response = self.once(Endpoint::Redirect, method, url, headers, Some(&token)).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            self.anonymous.forget(&want, &token).await;
+        }
+        Ok(response)
+    }
+
+    /// The plan for the challenge at `/v2/`, if there is one.
+    async fn plan_of_base(
+        &self,
+        endpoint: Endpoint,
+        scope: &str,
+    ) -> Result<Option<Plan>, UpstreamError> {
+        let mut url = self.client.base().clone();
+        url.set_path(&format!("{}/v2/", url.path().trim_end_matches('/')));
+        let base = self.once(endpoint, Method::Get, &url, &HeaderMap::new(), None).await?;
+        match base.status() {
+            StatusCode::UNAUTHORIZED => self.plan(base.headers(), scope),
+            _ => Ok(None),
+        }
     }
 
     async fn once(
@@ -113,7 +168,7 @@ impl Authenticator {
         exchange::send(&self.client, &self.metrics, endpoint, method, url, &headers).await
     }
 
-    /// How the challenges in `headers` can be met; `None` if they cannot.
+    /// The answer to the challenges in `headers`; `None` if there is none.
     fn plan(&self, headers: &HeaderMap, scope: &str) -> Result<Option<Plan>, UpstreamError> {
         let mut basic = None;
         for challenge in challenge::parse(headers) {
@@ -133,7 +188,7 @@ impl Authenticator {
         Ok(basic)
     }
 
-    /// The `Authorization` that `plan` asks for. A plan that does not work is forgotten.
+    /// The `Authorization` for `plan`. Forgets a plan that fails.
     async fn answer(&self, plan: &Plan, scope: &str) -> Result<HeaderValue, UpstreamError> {
         let credentials = self.credentials.as_ref();
         match (plan, credentials) {
@@ -154,8 +209,8 @@ impl Authenticator {
     }
 }
 
-/// Whether the scope that a server `asked` for is the one we `meant`, reading only: some want
-/// `metadata_read` for their lists. Any other is not asked for, lest a token get us more than we need.
+/// Whether the scope that a server `asked` for is the one we `meant`, and read-only. Some servers want `metadata_read` for
+/// their lists. Other scopes are not requested: a token must not permit more than needed.
 fn is_narrow(asked: &str, meant: &str) -> bool {
     let (Some((asked, actions)), Some((meant, _))) =
         (asked.rsplit_once(':'), meant.rsplit_once(':'))
@@ -163,6 +218,11 @@ fn is_narrow(asked: &str, meant: &str) -> bool {
         return false;
     };
     asked == meant && actions.split(',').all(|action| matches!(action, "pull" | "metadata_read"))
+}
+
+/// Whether a scope permits nothing but to pull from one repository.
+fn is_pull(scope: &str) -> bool {
+    scope.starts_with("repository:") && scope.ends_with(":pull") && !scope.contains(' ')
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What an operator says of one upstream, and what makes no sense of it.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 use url::{Host, Url};
@@ -11,6 +13,9 @@ use super::metrics::Metrics;
 use crate::http_client::{Client, Timeouts, TlsError};
 use crate::oci::{Registry, docker_hub};
 use crate::toml_reader::Section;
+
+/// The permitted values of `first_byte_timeout`.
+const FIRST_BYTE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
 /// One `[[upstream]]`.
 #[derive(Clone, Debug)]
@@ -79,6 +84,7 @@ impl Config {
             .count("max_requests", 1, 10_000)
             .and_then(|count| usize::try_from(count).ok())
             .unwrap_or(Self::MAX_REQUESTS);
+        let timeouts = timeouts(section);
         section.finish();
         Some(Self {
             default,
@@ -87,9 +93,22 @@ impl Config {
             password_file,
             token_realm,
             max_requests,
+            timeouts,
             ..Self::new(registry?, url?)
         })
     }
+}
+
+/// The default timeouts, with the configured `first_byte_timeout`.
+fn timeouts(section: &Section<'_>) -> Timeouts {
+    let standard = Timeouts::default();
+    let Some(first_byte) = section.duration("first_byte_timeout") else { return standard };
+    if !FIRST_BYTE.contains(&first_byte) {
+        section.wrong("first_byte_timeout", "must be from 1 second to 10 minutes".to_owned());
+    }
+    // The attempts of a request share the total.
+    let total = standard.total.max(first_byte.saturating_mul(2));
+    Timeouts { first_byte, total, ..standard }
 }
 
 /// `https://` and the registry's own name; Docker Hub's is another than its images bear.

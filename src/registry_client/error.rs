@@ -81,7 +81,7 @@ pub enum Outage {
     Status(StatusCode),
 }
 
-/// What an upstream did that no registry does.
+/// How an upstream broke the protocol.
 #[derive(Clone, Debug, Error)]
 pub enum Violation {
     #[error("unexpected status {0}")]
@@ -90,14 +90,16 @@ pub enum Violation {
     TooLong { ceiling: usize },
     #[error("the answer is encoded as {0:?}, which was not asked for")]
     Encoding(String),
-    #[error("the header {0} stands twice, or is no text")]
+    #[error("the header {0} has two different values, or is not text")]
     Ambiguous(HeaderName),
-    #[error("the header {0} is not what it should be")]
+    #[error("the header {0} is invalid")]
     Header(&'static str),
     #[error(transparent)]
     Json(Arc<InvalidJson>),
     #[error("the answer has no {0}")]
     Missing(&'static str),
+    #[error("the answer is neither a manifest nor an index, so it does not come from a registry")]
+    NoManifest,
     #[error("the answer is a web page or unreadable (status {0}), not the answer of a registry")]
     WebPage(StatusCode),
     #[error(
@@ -107,6 +109,8 @@ pub enum Violation {
     UnconfirmedNoReferrers(StatusCode),
     #[error(transparent)]
     Manifest(Arc<InvalidManifest>),
+    #[error("the list of referrers is invalid: {0}")]
+    List(String),
     #[error("the part that came is not the part that was asked for")]
     Range,
     #[error("more than {0} redirects")]
@@ -122,6 +126,31 @@ pub enum Violation {
          unless `token_realm` names that host, over https"
     )]
     ForeignRealm { realm: String, upstream: String },
+}
+
+impl Violation {
+    /// Whether the registry said no for good, so that a retry gives the same answer.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::TooLong { .. } => true,
+            Self::Status(status) => status.is_client_error(),
+            Self::NoManifest
+            | Self::Encoding(_)
+            | Self::Ambiguous(_)
+            | Self::Header(_)
+            | Self::Json(_)
+            | Self::Missing(_)
+            | Self::WebPage(_)
+            | Self::UnconfirmedNoReferrers(_)
+            | Self::Manifest(_)
+            | Self::List(_)
+            | Self::Range
+            | Self::Redirects(_)
+            | Self::Target(_)
+            | Self::Realm(_)
+            | Self::ForeignRealm { .. } => false,
+        }
+    }
 }
 
 impl From<NetError> for UpstreamError {

@@ -1,8 +1,8 @@
-//! One question and its answer: counted, redirects followed (without credentials once they leave the
-//! upstream), encodings refused. What the answer means is for the caller.
+//! One request and its response: counts requests, follows redirects (without credentials once they leave the upstream), and
+//! rejects encoded content. The caller interprets the response.
 
 use http::header::{CONTENT_ENCODING, LOCATION};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use url::Url;
 
 use super::auth::Authenticator;
@@ -10,12 +10,12 @@ use super::error::{UpstreamError, Violation};
 use super::metrics::{Endpoint, Metrics};
 use crate::http_client::{Body, Client, Method};
 
-/// How many redirects are followed for one question.
+/// The most redirects for one request.
 const MAX_REDIRECTS: usize = 5;
-/// The longest place to be redirected to, in bytes: presigned URLs are long.
+/// The longest `Location` in bytes. Presigned URLs are long.
 const MAX_LOCATION: usize = 16 << 10;
 
-/// A question to a registry.
+/// A request to a registry.
 #[derive(Clone, Debug)]
 pub(super) struct Question<'a> {
     pub(super) endpoint: Endpoint,
@@ -25,8 +25,8 @@ pub(super) struct Question<'a> {
     pub(super) scope: &'a str,
 }
 
-/// Asks, and follows where that leads. `headers` go along to every host, `Authorization` to none but
-/// the upstream; once a redirect has left it, not even back to it.
+/// Sends the request and follows redirects. Every host gets `headers`; only the upstream gets credentials, and not after a
+/// redirect has left it once.
 pub(super) async fn ask(
     upstream: &Authenticator,
     question: Question<'_>,
@@ -39,7 +39,7 @@ pub(super) async fn ask(
         let response = if own {
             upstream.send(endpoint, method, &url, &headers, scope).await?
         } else {
-            send(client, upstream.metrics(), Endpoint::Redirect, method, &url, &headers).await?
+            upstream.send_elsewhere(method, &url, &headers).await?
         };
         match redirect(&response, &url)? {
             Some(next) => url = next,
@@ -49,7 +49,7 @@ pub(super) async fn ask(
     Err(Violation::Redirects(MAX_REDIRECTS).into())
 }
 
-/// Sends one request and counts it; refuses an answer whose content is encoded.
+/// Sends one request and counts it; rejects a response with encoded content.
 pub(super) async fn send(
     client: &Client,
     metrics: &Metrics,
@@ -61,8 +61,9 @@ pub(super) async fn send(
     let sent = client.send(method, url, headers).await;
     metrics.count(endpoint, sent.as_ref().ok().map(Response::status));
     let response = sent?;
-    match response.headers().get(CONTENT_ENCODING) {
-        Some(encoding) if encoding != "identity" && response.status().is_success() => {
+    let mut encodings = response.headers().get_all(CONTENT_ENCODING).iter();
+    match encodings.find(|encoding| !changes_nothing(encoding)) {
+        Some(encoding) if response.status().is_success() => {
             let shown = String::from_utf8_lossy(encoding.as_bytes());
             Err(Violation::Encoding(shown.chars().take(40).collect()).into())
         }
@@ -70,8 +71,19 @@ pub(super) async fn send(
     }
 }
 
-/// Where `response`, which `url` gave, sends us; `None` if it does not.
-fn redirect(response: &Response<Body>, url: &Url) -> Result<Option<Url>, Violation> {
+/// Whether the bytes are the same with and without this `Content-Encoding`. S3 stores the `aws-chunked` of an upload with the
+/// object and sends it with the plain bytes.
+fn changes_nothing(encoding: &HeaderValue) -> bool {
+    encoding.as_bytes().split(|byte| *byte == b',').all(|coding| {
+        let coding = coding.trim_ascii();
+        coding.is_empty()
+            || coding.eq_ignore_ascii_case(b"identity")
+            || coding.eq_ignore_ascii_case(b"aws-chunked")
+    })
+}
+
+/// The target of a redirect from `url`; `None` if `response` is not a redirect.
+pub(super) fn redirect(response: &Response<Body>, url: &Url) -> Result<Option<Url>, Violation> {
     let moved = matches!(
         response.status(),
         StatusCode::MOVED_PERMANENTLY

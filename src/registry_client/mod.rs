@@ -1,7 +1,7 @@
-//! The registry behind us, as the distribution specification has it: manifests, tags, blobs, lists,
-//! referrers. Gives what upstream says, held to the protocol and to ceilings; whether the content is
-//! what its digest says is for [`crate::pull_through`], and whether anyone trusts it is not known here.
+//! The client of an upstream registry (distribution-spec): manifests, tags, blobs, lists, referrers. It enforces the protocol
+//! and the limits. [`crate::pull_through`] compares content with its digest; this module knows nothing of trust.
 
+mod answer;
 mod auth;
 mod blob;
 mod challenge;
@@ -39,9 +39,8 @@ pub use referrers::{Listing, Referrers};
 
 use crate::http_client::{Body, Client, Limits, Method, Turn, Turns, less_an_eighth};
 use crate::json::{self, Document, Value};
-use crate::oci::headers::DOCKER_CONTENT_DIGEST;
 use crate::oci::manifest::MAX_MANIFEST;
-use crate::oci::{Digest, ErrorCode, MediaType, Reference, Registry, Repository, Tag};
+use crate::oci::{Digest, ErrorCode, Reference, Registry, Repository, Tag};
 use crate::parsing;
 use crate::queue_time::queued;
 use crate::requester::Requester;
@@ -58,20 +57,20 @@ const MAX_TAGS: usize = 500_000;
 const MAX_WAITING: usize = 1_024;
 const MAX_WAITING_PER_ADDRESS: usize = 512;
 
-/// A manifest as upstream gave it: nobody has looked at it yet.
+/// A manifest as upstream sent it, not verified.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub bytes: Bytes,
-    /// What upstream says that it is.
+    /// The `Content-Type` of the response.
     pub content_type: Option<String>,
 }
 
-/// What of a blob is coming.
+/// The part of a blob that a response contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// All of it, so many bytes, if upstream says how many.
+    /// The whole blob, with its length in bytes if upstream says it.
     Whole { length: Option<u64> },
-    /// Exactly the range that was asked for.
+    /// Exactly the requested range.
     Range(ContentRange),
 }
 
@@ -79,7 +78,7 @@ pub enum Part {
 #[derive(Clone, Debug)]
 pub struct TagPage {
     pub tags: Arc<[Tag]>,
-    /// The page after this one, if there is one.
+    /// The next page, if there is one.
     pub next: Option<Page>,
 }
 
@@ -151,40 +150,7 @@ impl Upstream {
         self.manifest_within(repository, reference, MAX_MANIFEST).await
     }
 
-    /// The digest that `tag` stands for now: by `HEAD`, and where that does not tell it, by what the
-    /// manifest is.
-    pub async fn resolve(
-        &self,
-        repository: &Repository,
-        tag: &Tag,
-    ) -> Result<Digest, UpstreamError> {
-        let path = format!("manifests/{tag}");
-        let headers = accept(MediaType::ACCEPT);
-        let response =
-            self.ask(Endpoint::Manifest, Method::Head, repository, &path, &[], headers).await?;
-        let dumb = matches!(
-            response.status(),
-            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
-        );
-        let digest = if dumb {
-            None
-        } else {
-            let response = expect_ok(response, ErrorCode::ManifestUnknown).await?;
-            text(response.headers(), &DOCKER_CONTENT_DIGEST)?
-        };
-        match digest {
-            Some(digest) => {
-                let invalid = |_| Violation::Header("Docker-Content-Digest");
-                Ok(digest.parse().map_err(invalid)?)
-            }
-            None => {
-                let answer = self.manifest(repository, &Reference::Tag(tag.clone())).await?;
-                Ok(Digest::of(&answer.bytes))
-            }
-        }
-    }
-
-    /// The blob `digest`, or the `range` of it; a registry that knows no ranges gives all of it.
+    /// The blob `digest`, or the `range` of it. A registry without support for ranges sends the whole blob.
     pub async fn blob(
         &self,
         repository: &Repository,
@@ -192,7 +158,7 @@ impl Upstream {
         range: Option<ByteRange>,
     ) -> Result<Blob, UpstreamError> {
         if range == Some(ByteRange::Last { length: 0 }) {
-            // It is no part of anything, and some registries answer it with one that cannot be.
+            // No part has zero bytes, and some registries answer with an impossible one.
             let size = self.blob_length(repository, digest).await?;
             return Err(UpstreamError::RangeUnsatisfiable { size });
         }
@@ -204,9 +170,10 @@ impl Upstream {
         }
         let path = format!("blobs/{digest}");
         let response =
-            self.ask(Endpoint::Blob, Method::Get, repository, &path, &[], headers).await?;
+            self.ask(Endpoint::Blob, Method::Get, repository, &path, None, headers).await?;
         let part = match (response.status(), range) {
             (StatusCode::OK, _) => {
+                answer::check_blob(response.headers(), digest)?;
                 Part::Whole { length: range::content_length(response.headers())? }
             }
             (StatusCode::PARTIAL_CONTENT, Some(range)) => {
@@ -221,24 +188,7 @@ impl Upstream {
         Ok(Blob::new(part, response.into_body(), turn))
     }
 
-    /// How many bytes the blob `digest` has, by `HEAD`; `None` if upstream has it and does not say.
-    pub async fn blob_length(
-        &self,
-        repository: &Repository,
-        digest: &Digest,
-    ) -> Result<Option<u64>, UpstreamError> {
-        // Else any number of these requests could take the places that are for decisions.
-        let _turn = self.blob_turn().await?;
-        let path = format!("blobs/{digest}");
-        let headers = HeaderMap::new();
-        let response =
-            self.ask(Endpoint::Blob, Method::Head, repository, &path, &[], headers).await?;
-        let response = expect_ok(response, ErrorCode::BlobUnknown).await?;
-        Ok(range::content_length(response.headers())?)
-    }
-
-    /// One page of the tags of `repository`. What is no tag by the specification is left out: nobody
-    /// could ask for it.
+    /// One page of the tags of `repository`, without names that are not valid tags: no client can request those.
     pub async fn tags(
         &self,
         repository: &Repository,
@@ -254,9 +204,9 @@ impl Upstream {
         repository: &Repository,
         page: &Page,
     ) -> Result<TagPage, UpstreamError> {
-        let headers = accept("application/json");
+        let (headers, query) = (accept("application/json"), page.to_query());
         let response = self
-            .ask(Endpoint::Tags, Method::Get, repository, "tags/list", page.pairs(), headers)
+            .ask(Endpoint::Tags, Method::Get, repository, "tags/list", Some(&query), headers)
             .await?;
         let response = expect_ok(response, ErrorCode::NameUnknown).await?;
         let next = page::next(response.headers())?;
@@ -268,7 +218,7 @@ impl Upstream {
         Ok(TagPage { tags, next })
     }
 
-    /// All of a list, if that is `ceiling` bytes or less, and the room that it takes while it is parsed.
+    /// The whole body of a list, if it has at most `ceiling` bytes, and the memory reserved for parsing it.
     async fn read_list(
         &self,
         body: Body,
@@ -291,7 +241,7 @@ impl Upstream {
         method: Method,
         repository: &Repository,
         path: &str,
-        query: &[(&'static str, String)],
+        query: Option<&str>,
         headers: HeaderMap,
     ) -> Result<Response<Body>, UpstreamError> {
         let url = self.url(repository, path, query);
@@ -301,13 +251,11 @@ impl Upstream {
         Box::pin(exchange::ask(&self.server, question)).await
     }
 
-    fn url(&self, repository: &Repository, path: &str, query: &[(&'static str, String)]) -> Url {
+    fn url(&self, repository: &Repository, path: &str, query: Option<&str>) -> Url {
         let mut url = self.client().base().clone();
         let prefix = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{prefix}/v2/{repository}/{path}"));
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
+        url.set_query(query.filter(|query| !query.is_empty()));
         url
     }
 
@@ -345,13 +293,13 @@ async fn expect_ok(
     Err(error::of_response(response, absent).await)
 }
 
-/// The text of a header that may stand once.
+/// The text of a header. Proxies repeat headers: the same value twice is that value.
 fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Violation> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    match (value.to_str(), values.next()) {
-        (Ok(text), None) => Ok(Some(text.to_owned())),
-        (Ok(_) | Err(_), _) => Err(Violation::Ambiguous(name.clone())),
+    match value.to_str() {
+        Ok(text) if values.all(|other| other == value) => Ok(Some(text.to_owned())),
+        Ok(_) | Err(_) => Err(Violation::Ambiguous(name.clone())),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Pagination (distribution-spec, "Listing tags" and "Listing referrers"): which page is meant, by the
-//! client's query or by upstream's `Link`. Of a `Link`, only the query is used: never its host or path.
+//! Pagination (distribution-spec, "Listing tags" and "Listing referrers"): the page that a client's query or the
+//! upstream's `Link` names. The gate uses only the query of a `Link`, never its host or path.
 
 use http::HeaderMap;
 use http::header::LINK;
@@ -7,45 +7,43 @@ use url::form_urlencoded;
 
 use super::error::Violation;
 
-/// What pages are called: `n` and `last` of the specification, and what quay (`next_page`), Harbor
-/// (`page`, `page_size`) and ACR (`nextToken`) have instead.
-const KEYS: [&str; 6] = ["n", "last", "next_page", "page", "page_size", "nextToken"];
-/// The longest value of one of them, in bytes.
-const MAX_VALUE: usize = 1024;
+/// The parameters that belong to the gate: it reads them itself, and adds them again where they are needed.
+const OWN: [&str; 2] = ["ns", "artifactType"];
+/// The longest query that names a page, in bytes.
+const MAX_QUERY: usize = 8 << 10;
 
-/// One page of a list; the first if it names nothing. Keys that are none of pagination, values that are
-/// too long, and an `n` that is no number are left out.
+/// One page of a list; the first page if it is empty. Registries name pages in different ways (`last`, `next_page`,
+/// `cursor`, …), so the query passes through unchanged, without the parameters of the gate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    pairs: Vec<(&'static str, String)>,
+    query: String,
 }
 
 impl Page {
-    /// Reads a query, without its `?`.
+    /// Reads a query, without its `?`. A query that is too long names the first page.
     pub fn parse(query: &str) -> Self {
-        let mut pairs: Vec<(&'static str, String)> = Vec::new();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let Some(&key) = KEYS.iter().find(|key| **key == name) else { continue };
-            let number = !matches!(key, "n" | "page" | "page_size") || value.parse::<u32>().is_ok();
-            let again = pairs.iter().any(|(earlier, _)| *earlier == key);
-            if number && !again && value.len() <= MAX_VALUE {
-                pairs.push((key, value.into_owned()));
-            }
-        }
-        Self { pairs }
+        let is_own = |pair: &&str| {
+            let name = form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name);
+            name.is_some_and(|name| OWN.contains(&&*name))
+        };
+        let pairs = query.split('&').filter(|pair| !pair.is_empty() && !is_own(pair));
+        let query = pairs.collect::<Vec<_>>().join("&");
+        if query.len() > MAX_QUERY { Self::default() } else { Self { query } }
     }
 
     /// The query that names this page, without `?`; empty for the first page.
     pub fn to_query(&self) -> String {
-        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.pairs).finish()
+        self.query.clone()
     }
 
-    pub(super) fn pairs(&self) -> &[(&'static str, String)] {
-        &self.pairs
+    /// The same, with one more parameter if there is one.
+    pub(super) fn with(&self, name: &str, value: Option<&str>) -> String {
+        let mut query = form_urlencoded::Serializer::new(self.to_query());
+        query.extend_pairs(value.map(|value| (name, value))).finish()
     }
 }
 
-/// The page that the `Link` with `rel="next"` in `headers` names; `None` if this was the last.
+/// The page that the `Link` with `rel="next"` in `headers` names; `None` after the last page.
 pub(super) fn next(headers: &HeaderMap) -> Result<Option<Page>, Violation> {
     let invalid = || Violation::Header("Link");
     for line in headers.get_all(LINK) {
@@ -57,14 +55,14 @@ pub(super) fn next(headers: &HeaderMap) -> Result<Option<Page>, Violation> {
             }
             let query = target.split_once('?').map_or("", |(_, query)| query);
             let page = Page::parse(query.split('#').next().unwrap_or_default());
-            // A next page that has no name would be the first page again, for ever.
-            return if page.pairs.is_empty() { Err(invalid()) } else { Ok(Some(page)) };
+            // A next page without a query would be the first page again, without end.
+            return if page.query.is_empty() { Err(invalid()) } else { Ok(Some(page)) };
         }
     }
     Ok(None)
 }
 
-/// The `<target>; parameters` of one line; `None` where it is not made of them.
+/// Each `<target>; parameters` of one line; `None` for malformed text.
 fn links(line: &str) -> impl Iterator<Item = Option<(&str, &str)>> {
     let mut rest = line.trim_matches([' ', '\t', ',']);
     std::iter::from_fn(move || {
@@ -112,28 +110,31 @@ mod tests {
             r#"<https://evil.example/other?n=2&x=y&last=v1%2B#f>; rel=next"#,
             r#"</first?n=9>; rel="first", </v2/a/tags/list?n=2&last=v1%2B>; title="x"; rel="a next""#,
         ] {
-            assert_eq!(next_of(link).unwrap().as_deref(), Some("n=2&last=v1%2B"), "{link}");
+            let next = next_of(link).unwrap().unwrap().replace("x=y&", "");
+            assert_eq!(next, "n=2&last=v1%2B", "{link}");
         }
         assert_eq!(next_of(r#"</a?n=1>; rel="prev""#).unwrap(), None);
         assert_eq!(next(&HeaderMap::new()).unwrap(), None);
     }
 
     #[test]
-    fn a_link_that_names_no_page_is_refused() {
-        for link in [r#"</a>; rel="next""#, r#"</a?x=1>; rel="next""#, "garbage", "<unclosed"] {
+    fn a_link_without_a_query_is_an_error() {
+        for link in [r#"</a>; rel="next""#, r#"</a?ns=x>; rel="next""#, "garbage", "<unclosed"] {
             assert!(next_of(link).is_err(), "{link}");
         }
     }
 
     #[test]
-    fn of_a_clients_query_only_the_page_is_kept() {
-        let long = format!("last={}", "x".repeat(MAX_VALUE + 1));
+    fn a_query_passes_through_unchanged_without_the_parameters_of_the_gate() {
+        let opaque = format!("cursor=a%2Bb+c==&last={}&token=%c3%a9'~", "x".repeat(4_000));
+        let long = format!("last={}", "x".repeat(MAX_QUERY));
         for (query, page) in [
             ("n=5&last=a%26b&ns=docker.io", "n=5&last=a%26b"),
-            ("n=-1&n=2&last=a&last=b", "n=2&last=a"),
-            ("next_page=abc==", "next_page=abc%3D%3D"),
+            ("artifactType=a/b&next_page=abc==", "next_page=abc=="),
+            ("&last=a&last=b&flag", "last=a&last=b&flag"),
+            (opaque.as_str(), opaque.as_str()),
             ("", ""),
-            (&long, ""),
+            (long.as_str(), ""),
         ] {
             assert_eq!(Page::parse(query).to_query(), page, "{query}");
         }

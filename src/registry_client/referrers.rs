@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 
+use super::answer::{self, announces_web_page, is_web_page};
 use super::error::{self, UpstreamError, Violation};
 use super::metrics::Endpoint;
 use super::page::{self, Page};
@@ -102,11 +103,11 @@ impl Upstream {
         ceiling: usize,
     ) -> Result<Listing, UpstreamError> {
         let path = format!("referrers/{subject}");
-        let mut query = page.pairs().to_vec();
-        query.extend(artifact_type.map(|artifact_type| ("artifactType", artifact_type.to_owned())));
+        let query = page.with("artifactType", artifact_type);
         let headers = accept(MediaType::OciIndex.as_str());
-        let response =
-            self.ask(Endpoint::Referrers, Method::Get, repository, &path, &query, headers).await?;
+        let response = self
+            .ask(Endpoint::Referrers, Method::Get, repository, &path, Some(&query), headers)
+            .await?;
         match response.status() {
             StatusCode::OK => {}
             // Registries without this path answer with one of these (go-containerregistry,
@@ -123,7 +124,7 @@ impl Upstream {
             Err(violation) => (None, Some(violation)),
         };
         let content_type = text(response.headers(), &CONTENT_TYPE)?;
-        if content_type.as_deref().is_some_and(is_html) {
+        if announces_web_page(response.headers()) {
             return Ok(Listing::WebPage(StatusCode::OK));
         }
         let filters_applied = text(response.headers(), &OCI_FILTERS_APPLIED)?;
@@ -131,6 +132,10 @@ impl Upstream {
             return Err(Violation::Header("OCI-Filters-Applied").into());
         }
         let (bytes, _room) = self.read_list(response.into_body(), ceiling).await?;
+        if is_web_page(&bytes) {
+            return Ok(Listing::WebPage(StatusCode::OK));
+        }
+        answer::check_manifest(content_type.as_deref(), &bytes).await?;
         let (text, length) = (bytes.clone(), bytes.len());
         let parse = move || Manifest::parse(&text, content_type.as_deref());
         let index = parsing::run(length, Manifest::most_memory(length), parse).await;
@@ -144,10 +149,7 @@ impl Upstream {
 /// What an error response says about the API.
 async fn unlisted(response: Response<Body>) -> Listing {
     let status = response.status();
-    let is_html = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .is_some_and(|content_type| is_html(content_type.to_str().unwrap_or_default()));
+    let announced = announces_web_page(response.headers());
     let Some(body) = error::error_body(response.into_body()).await else {
         return Listing::WebPage(status);
     };
@@ -155,13 +157,8 @@ async fn unlisted(response: Response<Body>) -> Listing {
     if status == StatusCode::NOT_FOUND && error::absence_in(&body).0.is_some() {
         return Listing::Unknown;
     }
-    match is_html || body.trim_ascii_start().starts_with(b"<") {
+    match announced || is_web_page(&body) {
         true => Listing::WebPage(status),
         false => Listing::Unsupported(status),
     }
-}
-
-/// Whether a content type is that of a web page.
-fn is_html(content_type: &str) -> bool {
-    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/html")
 }

@@ -32,6 +32,8 @@ use crate::parsing;
 
 /// The longest answer of a token server, in bytes.
 const MAX_TOKEN_ANSWER: usize = 128 << 10;
+/// The most redirects of a token server.
+const MAX_REDIRECTS: usize = 3;
 /// The most JSON values in one.
 const MAX_VALUES: usize = 10_000;
 /// The longest token that fits a request.
@@ -155,13 +157,23 @@ async fn fetch(
     credentials: Option<&Credentials>,
     metrics: &Metrics,
 ) -> Result<Token, UpstreamError> {
-    let url = question(want, credentials);
+    let mut url = question(want, credentials);
     let mut headers = HeaderMap::new();
     if let Some(credentials) = credentials {
         headers.insert(AUTHORIZATION, credentials.basic().clone());
     }
-    let response =
-        exchange::send(client, metrics, Endpoint::Token, Method::Get, &url, &headers).await?;
+    let mut redirects = 0;
+    let response = loop {
+        let response =
+            exchange::send(client, metrics, Endpoint::Token, Method::Get, &url, &headers).await?;
+        match exchange::redirect(&response, &url)? {
+            Some(next) if redirects < MAX_REDIRECTS && is_same_server(&url, &next) => {
+                redirects += 1;
+                url = next;
+            }
+            Some(_) | None => break response,
+        }
+    };
     if response.status() != StatusCode::OK {
         return Err(error::of_status(&response));
     }
@@ -170,7 +182,13 @@ async fn fetch(
     Ok(parsing::run(answer.len(), memory, move || read_token(&answer)).await?)
 }
 
-/// The realm's URL with what is wanted of it.
+/// Whether a token server may redirect from `url` to `next`: to another path, or from http to https on the same host.
+fn is_same_server(url: &Url, next: &Url) -> bool {
+    let upgrade = url.scheme() == "http" && next.scheme() == "https" && url.host() == next.host();
+    url.origin() == next.origin() || upgrade
+}
+
+/// The realm's URL with the parameters of the request.
 fn question(want: &Want, credentials: Option<&Credentials>) -> Url {
     let mut url = want.realm.clone();
     let mut query = url.query_pairs_mut();

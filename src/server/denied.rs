@@ -7,8 +7,8 @@ use http::Response;
 use http::header::ACCEPT;
 
 use crate::audit::RequestInfo;
-use crate::gate::{Denial, Doubt, is_artifact_tag};
-use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Tag};
+use crate::gate::{Denial, Doubt, Resource, is_artifact_tag};
+use crate::oci::{Digest, ErrorCode, Reference, Tag};
 
 use super::audit;
 use super::body::Body;
@@ -42,16 +42,16 @@ pub(super) fn is_passing(denial: &Denial) -> bool {
 }
 
 impl Exchange<'_> {
-    /// The result of `deciding` about `image`; undecided if a client of the mirror listener would wait too long for it.
-    pub(super) async fn in_time<T>(
+    /// The result of `deciding` about a resource; undecided if a client of the mirror listener would wait too long for it.
+    pub(super) async fn in_time<T, R: Into<Resource>>(
         &self,
-        image: impl FnOnce() -> ImageRef,
+        resource: impl FnOnce() -> R,
         deciding: impl Future<Output = Result<T, Denial>>,
     ) -> Result<T, Denial> {
         let Some(end) = self.answer_by else { return deciding.await };
         match tokio::time::timeout_at(end, deciding).await {
             Ok(decided) => decided,
-            Err(_) => Err(Denial::late(image(), ANSWER)),
+            Err(_) => Err(Denial::late(resource(), ANSWER)),
         }
     }
 

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Request, Response};
 
 use crate::access::{ClientCertificate, Clients};
 use crate::audit::{Audit, RequestId};
-use crate::gate::{Admitted, Denial, Gate, ReferrerList};
+use crate::gate::{Admitted, Denial, Gate, ReferrerList, Resource};
 use crate::http_client::{patiently, via};
 use crate::oci::headers::ContentName;
 use crate::oci::{Digest, ImageRef, Registry, Repository};
@@ -125,8 +125,8 @@ impl Proxy {
             (None, Ok(Route::Tags { registry, repository, name, ns, page })) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
                 let asked = exchange.gate.tags(&registry, &repository, &page);
-                let image = || ImageRef::whole(&registry, &repository);
-                match Box::pin(exchange.in_time(image, asked)).await {
+                let list = || Resource::tag_list(&registry, &repository);
+                match Box::pin(exchange.in_time(list, asked)).await {
                     Ok(page) => exchange.list(respond::tags(&page, &listed, &self.load)),
                     Err(denial) => exchange.failed(&denial),
                 }
@@ -266,7 +266,7 @@ impl Exchange<'_> {
     async fn trust_metadata(&self, gun: &Gun, file: &File) -> Result<Option<Relayed>, Denial> {
         let Some((registry, repository)) = self.gate.repository_of(gun) else { return Ok(None) };
         let asked = self.gate.trust_metadata(gun, file);
-        self.in_time(|| ImageRef::whole(&registry, &repository), asked).await
+        self.in_time(|| Resource::trust_metadata(&registry, &repository), asked).await
     }
 
     async fn manifest(&self, image: &ImageRef) -> Response<Body> {
@@ -304,7 +304,7 @@ impl Exchange<'_> {
     ) -> Response<Body> {
         let name = ContentName::of(&digest);
         let gate = self.gate;
-        let image = || ImageRef::by_digest(registry, repository, &digest);
+        let resource = || Resource::blob(registry, repository, &digest);
         if let Some(none) = self.config_of_denial(&digest) {
             return none;
         }
@@ -312,7 +312,7 @@ impl Exchange<'_> {
         let unchanged = conditions::is_unchanged(self.headers, name.etag());
         if unchanged || self.head {
             let found = gate.blob_length(registry, repository, &digest);
-            return match self.in_time(image, found).await {
+            return match self.in_time(resource, found).await {
                 Ok(_) if unchanged => respond::unchanged(&name),
                 Ok(length) => respond::blob_length(length, &name),
                 Err(denial) => self.failed(&denial),
@@ -324,7 +324,7 @@ impl Exchange<'_> {
                     ListenerKind::Clients => gate.blob(registry, repository, &digest, range).await,
                     ListenerKind::Mirror(_) => {
                         let open = || gate.steady_blob(registry, repository, &digest, range);
-                        self.in_time(image, patiently(PATIENCE, is_passing, open)).boxed().await
+                        self.in_time(resource, patiently(PATIENCE, is_passing, open)).boxed().await
                     }
                 };
                 match found {

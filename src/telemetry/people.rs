@@ -113,18 +113,20 @@ impl EventFields {
     /// Removes the fields of a decision and returns them as a sentence; `None` for other events.
     fn verdict(&mut self) -> Option<Sentence> {
         let has = |name| self.fields.iter().any(|(known, _)| *known == name);
-        let all = ["image.registry", "image.repository", "image.reference", "verdict"];
+        let all = ["image.registry", "image.repository", "verdict"];
         if !all.into_iter().all(has) {
             return None;
         }
-        let [registry, repository, reference, verdict] = all.map(|name| self.take(name));
-        let reference = reference.unwrap_or_default();
-        let mark = if reference.contains(':') { '@' } else { ':' };
+        let [registry, repository, verdict] = all.map(|name| self.take(name));
         let mut image =
             format!("{}/{}", registry.unwrap_or_default(), repository.unwrap_or_default());
-        image.push(mark);
-        image.push_str(&reference);
-        let digest = self.take("manifest.digest").filter(|digest| *digest != reference);
+        let reference = self.take("image.reference");
+        if let Some(reference) = &reference {
+            image.push(if reference.contains(':') { '@' } else { ':' });
+            image.push_str(reference);
+        }
+        let digest =
+            self.take("manifest.digest").filter(|digest| Some(digest) != reference.as_ref());
         if let Some(digest) = digest {
             image.push('@');
             image.push_str(&digest);

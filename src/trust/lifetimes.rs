@@ -13,7 +13,7 @@ pub const SILENCE: Duration = Duration::from_secs(5);
 const OPEN: Duration = Duration::from_secs(5);
 
 /// How long an answer may be used.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetimes {
     /// The age at which it is fetched again.
     pub refresh: Duration,
@@ -22,10 +22,15 @@ pub struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// Reads the two keys of an `[[anchor]]`.
+    /// Reads the keys `refresh` and `max_stale` of an `[[anchor]]`.
     pub fn read(section: &Section<'_>) -> Self {
+        Self::read_or(section, DEFAULT_REFRESH)
+    }
+
+    /// Reads the same keys of a section whose default of `refresh` is another one.
+    pub fn read_or(section: &Section<'_>, refresh: Duration) -> Self {
         Self {
-            refresh: section.duration("refresh").unwrap_or(DEFAULT_REFRESH),
+            refresh: section.duration("refresh").unwrap_or(refresh),
             max_stale: section.duration("max_stale").unwrap_or(DEFAULT_MAX_STALE),
         }
     }

@@ -102,6 +102,19 @@ pub enum Rejection {
     Undecided(String),
 }
 
+/// The check that a candidate does not exceed a limit of this program.
+pub(super) const LIMIT: &str = "limit";
+
+/// A candidate that exceeds a limit was not examined, so nobody knows whether it is good.
+impl From<Flaw> for Rejection {
+    fn from(flaw: Flaw) -> Self {
+        match flaw.check {
+            LIMIT => Self::Undecided(format!("not examined: {} ({})", flaw.found, flaw.wanted)),
+            _ => Self::Flawed(flaw),
+        }
+    }
+}
+
 /// One check that a candidate did not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flaw {

@@ -126,7 +126,7 @@ impl Place {
             "{}",
             said.all()
         );
-        let egress = "registry-1.docker.io can be reached from this machine";
+        let egress = "registry-1.docker.io is reachable from this machine";
         assert!(said.stdout.contains(egress), "{}", said.all());
     }
 }

@@ -102,7 +102,7 @@ fn audited_pulls_can_be_replayed_and_learned_from() {
     };
     let refuses_what_is_not_signed = |said: &Said| {
         let would_refuse =
-            |image: &str| said.stdout.contains(&format!("{}\n  WOULD REFUSE", site.image(image)));
+            |image: &str| said.stdout.contains(&format!("{}\n  WOULD DENY", site.image(image)));
         assert!(would_refuse("library/app:2") && would_refuse("library/bare:1"), "{}", said.all());
         assert!(!would_refuse("library/app:1"), "{}", said.all());
     };

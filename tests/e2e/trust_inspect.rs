@@ -10,7 +10,7 @@ use crate::site::{PROMPT, Site};
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
         signed_tags_are_printed_as_docker_prints_them,
-        errors_have_the_text_and_exit_status_of_docker,
+        errors_have_the_text_of_docker_and_exit_with_3,
     ]
 }
 
@@ -72,7 +72,7 @@ fn signed_tags_are_printed_as_docker_prints_them() {
     }
 }
 
-fn errors_have_the_text_and_exit_status_of_docker() {
+fn errors_have_the_text_of_docker_and_exit_with_3() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     signer.push(&site.image("library/app:1"), "signed");
@@ -80,7 +80,13 @@ fn errors_have_the_text_and_exit_status_of_docker() {
     let gate = site.gate(&signer, PROMPT);
     for image in ["library/bare", "library/bare:1"] {
         for (docker, ours) in inspected(&gate, &signer, &site.image(image)) {
-            assert_eq!(ours.status.code(), docker.status.code(), "{}", ours.all());
+            // docker exits with 1; all commands of countersign exit with 3 if the answer is no.
+            assert_eq!(
+                (ours.status.code(), docker.status.code()),
+                (Some(3), Some(1)),
+                "{}",
+                ours.all()
+            );
             assert_eq!(ours.stdout, docker.stdout);
             let first = ours.stderr.lines().next();
             assert_eq!(first, docker.stderr.lines().next(), "{}", ours.stderr);

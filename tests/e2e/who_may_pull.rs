@@ -168,7 +168,7 @@ fn a_running_gate_takes_a_new_rule_and_refuses_a_broken_one() {
     gate.hangup();
     wait_for("the error to be logged", Duration::from_secs(10), || {
         let log = gate.log();
-        (log.contains("\\\"sure\\\"") && log.contains("stays in use")).then_some(())
+        (log.contains("\\\"sure\\\"") && log.contains("keeping the previous one")).then_some(())
     });
     assert_eq!(gate.metric("countersign_config_last_reload_successful"), 0);
     gate.comes_to("library/app", "dev", Ok(&unsigned));

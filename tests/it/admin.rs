@@ -116,7 +116,9 @@ async fn why_shows_the_recorded_decision_and_the_current_one() {
     let told = json(&answer);
     assert_eq!((status(&answer), &told["request_id"]), (200, &id));
     assert_eq!((&told["verdict"], &told["reason"]), (&"refused".into(), &"denied_by_rule".into()));
-    assert_eq!(told["because"], json(&denied)["errors"][0]["message"]);
+    let because = told["because"].as_str().unwrap();
+    let message = format!("{because} (request {})", id.as_str().unwrap());
+    assert_eq!(json(&denied)["errors"][0]["message"], message);
     assert_eq!(told["now"]["image"], "r.example/shut/app:v1");
     assert_eq!(told["now"]["because"], told["because"]);
 }
@@ -131,7 +133,7 @@ async fn why_says_what_to_write_and_what_is_kept() {
     }
     let answer = served.request("GET", "/why?request=0123456789abcdef", "").await;
     assert_eq!(status(&answer), 404);
-    assert!(body(&answer).contains("the last 10,000 that denied are kept"), "{answer}");
+    assert!(body(&answer).contains("its last 10,000 denials"), "{answer}");
 }
 
 /// Each of them costs what a decision costs.

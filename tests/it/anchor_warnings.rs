@@ -34,7 +34,10 @@ fn warns(folder: &Folder, anchors: &str, says: &str) {
 #[track_caller]
 fn is_silent(folder: &Folder, anchors: &str) {
     let (status, said) = check(folder, anchors);
-    assert_eq!((status, said.contains("\nwarning ")), (0, false), "{said}");
+    // The configurations of these tests have no rule, or one that does not use every anchor.
+    let unused = |line: &&str| line.contains("no [[rule]]") || line.contains("no rule uses");
+    let mut warnings = said.lines().filter(|line| line.starts_with("warning "));
+    assert_eq!((status, warnings.find(|line| !unused(line))), (0, None), "{said}");
 }
 
 #[track_caller]

@@ -71,6 +71,11 @@ impl Page {
             let client = fields.remove("client.address").unwrap();
             assert!(client.as_str().unwrap().starts_with("127.0.0.1:"));
             fields.remove("target");
+            // With `would`, the sentence belongs to the expected event.
+            if !fields.contains_key("would") {
+                let sentence = fields.remove("because");
+                assert_eq!(sentence.is_some(), fields["verdict"] != "admitted", "{fields:?}");
+            }
         }
         events
     }
@@ -100,6 +105,7 @@ async fn a_recorded_decision_has_its_event_and_the_text_of_a_denial() {
         let mut record = serde_json::to_value(&*record).unwrap();
         let because = record.as_object_mut().unwrap().remove("because");
         assert_eq!(because.as_ref().and_then(Value::as_str), sentence);
+        assert_eq!(event.as_object_mut().unwrap().remove("because"), because);
         // The log has a clock of its own.
         for told in [&mut event, &mut record] {
             assert!(told.as_object_mut().unwrap().remove("timestamp").is_some());
@@ -181,4 +187,40 @@ async fn each_decision_is_one_event_and_one_count() {
     ] {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }
+}
+
+#[tokio::test]
+async fn a_denied_tag_list_is_not_recorded_as_a_pull_of_latest() {
+    let stand = stand().await;
+    let page = Page::default();
+    let _here = page.is_written();
+    let answer = stand.served.request("GET", "/v2/shut/app/tags/list", "").await;
+    let answer: Value = serde_json::from_str(body(&answer)).unwrap();
+    let error = &answer["errors"][0];
+    assert_eq!(error["detail"]["image"], "r.example/shut/app");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("r.example/shut/app was refused"), "{message}");
+    assert_eq!(
+        page.events(),
+        [json!({
+            "message": "verdict", "verdict": "refused", "reason": "denied_by_rule",
+            "rule": "*/shut/**", "image.registry": "r.example", "image.repository": "shut/app",
+            "operation": "tags",
+        })]
+    );
+}
+
+#[tokio::test]
+async fn a_denied_blob_is_recorded_as_a_blob() {
+    let stand = stand().await;
+    let page = Page::default();
+    let _here = page.is_written();
+    let digest = Digest::of(&stand.content.blob).to_string();
+    stand.served.request("GET", &format!("/v2/shut/app/blobs/{digest}"), "").await;
+    let events = page.events();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(
+        (&events[0]["operation"], &events[0]["image.reference"]),
+        (&json!("blob"), &json!(digest))
+    );
 }

@@ -70,7 +70,7 @@ async fn a_rule_that_denies_comes_before_more_specific_ones() {
     assert_eq!(world.get(&gun).await.status, 404);
     let why = world.why("v1").await;
     let beaten = json!(why)["beaten"].to_string();
-    assert!(beaten.contains("a rule that denies comes before every other rule"), "{beaten}");
+    assert!(beaten.contains("takes precedence"), "{beaten}");
 }
 
 #[tokio::test]

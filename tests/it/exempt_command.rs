@@ -47,7 +47,7 @@ fn image(repository: &str) -> String {
 #[test]
 fn exemptions_are_listed_with_reason_and_end_and_can_be_ended() {
     let place = place();
-    assert_eq!(place.exempt(&["--list"]).stdout, "nothing is exempted\n");
+    assert_eq!(place.exempt(&["--list"]).stdout, "no exemptions\n");
     let said = place.exempt(&[&image("app"), "--reason", " OPS-12 ", "--for", "2h"]);
     assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""));
     assert!(said.stdout.starts_with(&format!("exempted {} until ", image("app"))));
@@ -67,7 +67,7 @@ fn exemptions_are_listed_with_reason_and_end_and_can_be_ended() {
 
     let ended = place.exempt(&[&image("app"), "--end"]);
     assert!(ended.stdout.starts_with("ended "), "{}", ended.stdout);
-    assert_eq!(place.exempt(&["--list"]).stdout, "nothing is exempted\n");
+    assert_eq!(place.exempt(&["--list"]).stdout, "no exemptions\n");
     let again = place.exempt(&[&image("app"), "--end"]);
     assert_eq!(again.stdout, format!("{} was not exempted\n", image("app")));
 }
@@ -87,10 +87,13 @@ fn an_invalid_exemption_is_an_error_that_names_the_fix() {
         place.exempt(&[image, "--reason", reason, "--for", lasts])
     };
     for (said, words) in [
-        (with("registry.example.com/app:v1", "x", "1h"), "name the digest"),
-        (with("registry.example.com/app", "x", "1h"), "name the digest"),
+        (with("registry.example.com/app:v1", "x", "1h"), "needs a digest"),
+        (with("registry.example.com/app", "x", "1h"), "needs a digest"),
         (with("elsewhere.example.com/app@sha256:0", "x", "1h"), "a digest must be"),
-        (with(&image("app").replace("registry.", "other."), "x", "1h"), "no [[upstream]]"),
+        (
+            with(&image("app").replace("registry.", "other."), "x", "1h"),
+            "no upstream is configured",
+        ),
         (with(&image("shut/app"), "x", "1h"), "does not override"),
         (with(&image("app"), "", "1h"), "--reason must not be empty"),
         (with(&image("app"), "  ", "1h"), "--reason must not be empty"),

@@ -95,7 +95,7 @@ async fn a_repository_of_the_same_root_key_with_another_certificate_is_told_from
     let found = look(&Repositories::of(&pulls), &current, &app.gate()).await;
     let found = found.values().next().unwrap();
     let words = format!(
-        "signed, with the same root key in a different certificate: write \"{}\" into `root_keys` of team",
+        "signed with the same root key in a different certificate: write \"{}\" into `root_keys` of team",
         pinned.canonical_id()
     );
     assert_eq!(*found, [words]);

@@ -67,7 +67,7 @@ fn check_suggests_the_fix_for_a_typo() {
 #[test]
 fn check_warns_about_an_expired_rule() {
     let told = check("require =", "mode = \"audit\"\nuntil = 2001-01-31\nrequire =").unwrap();
-    assert!(told.contains("HAS ENDED, and counts no more: served until"), "{told}");
+    assert!(told.contains("EXPIRED (ignored): served until"), "{told}");
     let told = check("require =", "mode = \"audit\"\nuntil = 2999-01-31\nrequire =").unwrap();
     assert!(!told.contains("ENDED"), "{told}");
 }
@@ -76,7 +76,7 @@ fn check_warns_about_an_expired_rule() {
 fn check_explains_what_docker_gets_from_a_mirror_without_docker_hub_as_default() {
     let mirror = "[mirror]\nlisten = \"127.0.0.1:5052\"\n[admin]";
     let told = check("[admin]", mirror).unwrap();
-    assert!(told.contains("gets nothing, for there is no default upstream"), "{told}");
+    assert!(told.contains("gets nothing: there is no default upstream"), "{told}");
     let default = format!(
         "{mirror}\nlisten = \"127.0.0.1:5051\"\n[[upstream]]\nregistry = \"docker.io\"\ndefault = true\n[store]\n"
     );
@@ -94,7 +94,7 @@ fn serve_says_what_to_do_where_an_address_is_taken() {
     let said = countersign(&["serve", "--config", file.to_str().unwrap()]);
     assert_eq!(said.status, Some(1), "{}", said.stderr);
     assert!(
-        said.stderr.contains("end what listens there, or say another `listen`"),
+        said.stderr.contains("stop the process that uses it, or set another `listen`"),
         "{}",
         said.stderr
     );
@@ -122,9 +122,10 @@ fn a_foreign_log_is_distinguished_from_a_log_without_pulls() {
     for command in ["learn", "replay"] {
         let said = countersign(&[command, other.to_str().unwrap(), "--config", config]);
         assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""), "{command}");
-        assert!(said.stderr.contains("no line of it is a decision"), "{}", said.stderr);
+        assert!(said.stderr.contains("no line is a decision"), "{}", said.stderr);
         let said = countersign(&[command, none.to_str().unwrap(), "--config", config]);
-        assert_eq!(said.status, Some(0), "{command}: {}", said.stderr);
+        let expected = if command == "replay" { 4 } else { 0 };
+        assert_eq!(said.status, Some(expected), "{command}: {}", said.stderr);
     }
 }
 
@@ -133,7 +134,7 @@ fn a_mirror_is_for_docker_alone() {
     let gate = ["--gate", "https://gate.example.com", "--mirror", "https://gate.example.com:5443"];
     let said = countersign(&[&["client-config", "podman"], &gate[..]].concat());
     assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""));
-    assert!(said.stderr.contains("--mirror is for docker alone"), "{}", said.stderr);
+    assert!(said.stderr.contains("--mirror is only for docker"), "{}", said.stderr);
     let said = countersign(&[&["client-config", "docker"], &gate[..]].concat());
     assert!(
         said.stdout
@@ -157,4 +158,113 @@ fn exempt_names_the_argument_that_is_wrong_and_the_command_that_ends_it() {
     let said = exempt("2h");
     let end = format!("countersign exempt {image} --end --config {config}\n");
     assert!(said.stdout.ends_with(&end), "{}", said.stdout);
+}
+
+/// The warnings of `check` for [`WHOLE`] with the additional text `more` at its end and `right` written as `slip`.
+fn warnings(right: &str, slip: &str, more: &str) -> String {
+    let said = check(right, &format!("{slip}{more}")).unwrap();
+    said.lines().filter(|line| line.starts_with("warning ")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn check_warns_of_settings_that_cannot_work() {
+    let require = "require = [\"release-team\"]";
+    let cosign = |identity: &str, issuer: &str| {
+        format!(
+            "\n[[anchor]]\nname = \"ci\"\nscheme = \"cosign\"\nidentity = \"{identity}\"\n\
+             issuer = \"{issuer}\"\n[[rule]]\nimages = [\"registry.example.com/ci/**\"]\nrequire = [\"ci\"]\n"
+        )
+    };
+    let github = "https://token.actions.githubusercontent.com";
+    let workflow = "https://github.com/acme/app/.github/workflows/release.yml";
+    let upstream = "\n[[upstream]]\nregistry = \"quay.io\"\n";
+    let unused = "\n[[anchor]]\nname = \"idle\"\nscheme = \"notaryv1\"\nurl = \"https://n.example\"\n\
+                  root_keys = [\"1000000000000000000000000000000000000000000000000000000000000000\"]\n";
+    for (more, words) in [
+        (String::new(), "release-team: `root_keys` contains the placeholder of zeros"),
+        (
+            cosign("ci@acme.example", "login.acme.example"),
+            "ci: `issuer` \"login.acme.example\" does not begin with https://",
+        ),
+        (cosign(&format!("{workflow}@main"), github), "matches no workflow of GitHub"),
+        (cosign("https://github.com/acme/[a-z]*", github), "is not a regular expression"),
+        (upstream.to_owned(), "quay.io: no rule matches images of this upstream"),
+        (unused.to_owned(), "idle: no rule uses this anchor"),
+    ] {
+        let told = warnings(require, require, &more);
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let silent = warnings(require, require, &cosign(&format!("{workflow}@refs/tags/*"), github));
+    assert!(!silent.contains("ci: "), "{silent}");
+    let rules = &WHOLE[WHOLE.find("[[rule]]").unwrap()..];
+    assert!(warnings(rules, "", "").contains("there is no [[rule]]: the gate denies every image"));
+    let open = warnings("127.0.0.1:5051", "0.0.0.0:5051", "");
+    assert!(open.contains("admin: 0.0.0.0:5051 is open to other machines"), "{open}");
+}
+
+#[test]
+fn check_rejects_a_character_class_in_an_image_pattern() {
+    for pattern in ["registry.example.com/acme/[a-z]*", "**/[a-z]*", "[a-z]*/app"] {
+        let told = check("registry.example.com/library/**", pattern).unwrap_err();
+        assert!(told.contains("no image can match"), "{pattern}: {told}");
+    }
+}
+
+#[test]
+fn check_warns_of_unknown_users_and_of_passwords_without_tls() {
+    let folder = Folder::new("users");
+    let hash = "$2y$05$abcdefghijklmnopqrstuuSlG.2DF4hX1yC3V0UJwbyTdRa4Nhy9W";
+    folder.write("users", format!("alice:{hash}\n"));
+    let text = WHOLE.replacen("127.0.0.1:5050", "0.0.0.0:5050", 1)
+        + "[clients]\nhtpasswd = \"users\"\n[[clients.rule]]\nusers = [\"alice\", \"bob\"]\n\
+           images = [\"registry.example.com/**\"]\n";
+    let file = folder.write("countersign.toml", text);
+    let said = countersign(&["check", "--config", file.to_str().unwrap()]);
+    assert_eq!(said.status, Some(0), "{}", said.stderr);
+    for words in [
+        "contains \"bob\", but `htpasswd` has no such user",
+        "clients send passwords to 0.0.0.0:5050 unencrypted",
+    ] {
+        assert!(said.stdout.contains(words), "{words}: {}", said.stdout);
+    }
+    assert!(!said.stdout.contains("contains \"alice\""), "{}", said.stdout);
+}
+
+#[test]
+fn check_prints_json_for_programs() {
+    let folder = Folder::new("check-json");
+    let file = folder.write("countersign.toml", WHOLE);
+    let said = countersign(&["check", "--json", "--config", file.to_str().unwrap()]);
+    let told: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((said.status, &told["valid"]), (Some(0), &true.into()));
+    assert!(told["warnings"].to_string().contains("placeholder"), "{told}");
+    let file = folder.write("countersign.toml", WHOLE.replacen("path = ", "paht = ", 1));
+    let said = countersign(&["check", "--json", "--config", file.to_str().unwrap()]);
+    let told: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((said.status, &told["valid"]), (Some(2), &false.into()));
+    assert_eq!(told["errors"][1]["key"], "store.paht", "{told}");
+    assert_eq!(told["errors"][1]["line"], 7, "{told}");
+}
+
+#[test]
+fn a_registry_without_an_upstream_differs_from_an_image_without_a_rule() {
+    let folder = Folder::new("no-upstream");
+    let text = WHOLE.replacen(
+        "registry = \"registry.example.com\"",
+        "registry = \"registry.example.com\"\ndefault = true",
+        1,
+    );
+    let file = folder.write("countersign.toml", text);
+    let why = |image: &str| {
+        let said = countersign(&["why", "--json", image, "--config", file.to_str().unwrap()]);
+        assert_eq!(said.status, Some(3), "{}", said.stderr);
+        serde_json::from_str::<serde_json::Value>(&said.stdout).unwrap()
+    };
+    let told = why("127.0.0.1:5050/docker.io/library/alpine:3");
+    assert_eq!((&told["verdict"], told.get("reason")), (&"missing".into(), None), "{told}");
+    assert!(
+        told["because"].to_string().contains("no upstream is configured for docker.io"),
+        "{told}"
+    );
+    assert_eq!(why("127.0.0.1:5050/other/alpine:3")["reason"], "no_rule");
 }

@@ -181,6 +181,7 @@ pub(crate) fn generations(
         on_unsigned: OnUnsigned::default(),
         on_rollback: OnRollback::default(),
         artifacts: Artifacts::default(),
+        tag_lifetimes: None,
         until: None,
     };
     let policy = Policy::new(vec![

@@ -65,8 +65,8 @@ fn several_logs_are_one_and_the_exit_status_says_that_something_would_be_refused
     let said = place.replay(&[&one, &two]);
     assert_eq!(said.status, Some(3), "{}", said.stderr);
     for words in [
-        "would refuse 1 of 4 pulls that were served: 1 of 2 images",
-        "r.example/shut/app:v1\n  WOULD REFUSE, 1 pulls",
+        "would deny 1 of 4 served pulls: 1 of 2 images",
+        "r.example/shut/app:v1\n  WOULD DENY, 1 pulls",
         "now       refused (denied_by_rule)",
         "1 lines could not be read",
     ] {
@@ -90,7 +90,7 @@ fn a_log_is_read_from_standard_input() {
     child.stdin.take().unwrap().write_all(event("shut/app", "admitted").as_bytes()).unwrap();
     let said = child.wait_with_output().unwrap();
     assert_eq!(said.status.code(), Some(3));
-    assert!(String::from_utf8(said.stdout).unwrap().contains("would refuse 1 of 1"));
+    assert!(String::from_utf8(said.stdout).unwrap().contains("would deny 1 of 1"));
 }
 
 #[test]
@@ -108,12 +108,13 @@ fn a_log_that_is_not_there_is_an_error_and_so_is_a_broken_configuration() {
 }
 
 #[test]
-fn an_empty_log_changes_nothing() {
+fn a_log_without_decisions_exits_with_4() {
     let place = place();
     let log = place.log("audit.log", "\n");
     let said = place.replay(&[&log]);
-    assert_eq!(said.status, Some(0));
-    assert_eq!(said.stdout, "would refuse 0 of 0 pulls that were served: 0 of 0 images\n");
+    assert_eq!(said.status, Some(4));
+    let text = "would deny 0 of 0 served pulls: 0 of 0 images\nthe logs contain no decisions\n";
+    assert_eq!(said.stdout, text);
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn learn_with_a_configuration_keeps_everything_except_its_rules() {
     let said = countersign(&["learn", &log, "--config", config]);
     assert_eq!(said.status, Some(0), "{}", said.stderr);
     assert!(said.stdout.contains("url = \"http://127.0.0.1:9\""), "{}", said.stdout);
-    assert!(said.stdout.contains("could not be looked for"), "{}", said.stdout);
+    assert!(said.stdout.contains("cannot search for"), "{}", said.stdout);
     let checked = place.check(&said.stdout);
     assert_eq!(checked.status, Some(0), "{}\n{}", checked.stderr, said.stdout);
     assert!(!checked.stdout.contains("\nrule "), "{}", checked.stdout);

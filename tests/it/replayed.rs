@@ -85,8 +85,8 @@ async fn replay_refuses_unsigned_pulls_and_admits_signed_ones() {
     assert_eq!(of(&json, &child)["change"], "same");
     assert_eq!(replayed.exit_status(), 3);
     let text = replayed.to_string();
-    assert!(text.contains("would refuse 2 of 4 pulls that were served: 1 of 3 images"), "{text}");
-    assert!(text.contains(":v1\n  WOULD REFUSE, 2 pulls"), "{text}");
+    assert!(text.contains("would deny 2 of 4 served pulls: 1 of 3 images"), "{text}");
+    assert!(text.contains(":v1\n  WOULD DENY, 2 pulls"), "{text}");
     assert!(!text.contains(":signed"), "{text}");
 }
 
@@ -105,7 +105,7 @@ async fn replay_judges_a_tag_by_its_recorded_digest_and_reports_that_it_moved() 
     assert_eq!((&v1["change"], &v2["change"]), (&"same".into(), &"would_refuse".into()));
     assert_eq!(v1["digest"], Digest::of(&signed).to_string());
     assert_eq!(v1["moved_to"], Digest::of(&moved).to_string());
-    assert!(replayed.to_string().contains(&format!("the tag has {} by now", Digest::of(&also))));
+    assert!(replayed.to_string().contains(&format!("the tag now has {}", Digest::of(&also))));
 }
 
 #[tokio::test]

@@ -66,5 +66,5 @@ async fn another_root_key_is_named_and_never_called_the_same() {
     assert_eq!(refused.reason.as_deref(), Some("root_not_pinned"));
     assert!(refused.because.contains(&stranger.canonical_id()), "{}", refused.because);
     let text = refused.to_text();
-    assert!(!text.contains("same root key") && !text.contains("place of the id"), "{text}");
+    assert!(!text.contains("same root key") && !text.contains("instead of the id"), "{text}");
 }

@@ -51,20 +51,15 @@ async fn why_lists_rules_that_did_not_decide_in_order_with_the_reason() {
         })
         .collect();
     let expected = [
-        ("library/app:v2", "it is for other tags".to_owned()),
-        ("library/app", "it ended at 2001-01-31T23:59:59.999999999Z".to_owned()),
-        (
-            "**",
-            format!(
-                "{REGISTRY}/library/* denies it, and a rule that denies comes before every other rule"
-            ),
-        ),
+        ("library/app:v2", "it matches other tags".to_owned()),
+        ("library/app", "it expired at 2001-01-31T23:59:59.999999999Z".to_owned()),
+        ("**", format!("the deny rule {REGISTRY}/library/* takes precedence")),
     ];
     assert_eq!(beaten, expected.map(|(images, why)| (format!("{REGISTRY}/{images}"), why)));
     for (images, because) in &beaten {
         assert!(text.contains(images) && text.contains(because), "{text}");
     }
-    advises(&told, &["wins over every other rule", "library/*"]);
+    advises(&told, &["takes precedence over every other rule", "library/*"]);
     // Nothing is asked about what no signature changes.
     assert!(told.get("tag").is_none(), "{told:#}");
 }
@@ -85,11 +80,11 @@ async fn why_shows_a_moved_tag_and_the_signed_digest() {
     assert!(!vouched["signed_by"].as_array().unwrap().is_empty(), "{told:#}");
     let roles = told["anchors"][0]["roles"].as_array().unwrap();
     assert!(roles.iter().all(|role| role["keys"][0].as_str().unwrap().len() == 64), "{told:#}");
-    for words in [moved.as_str(), signed.as_str(), "  vouched   team [notaryv1]: sha256:", "until "]
+    for words in [moved.as_str(), signed.as_str(), "  endorsed  team [notaryv1]: sha256:", "until "]
     {
         assert!(text.contains(words), "{words}: {text}");
     }
-    advises(&told, &["nothing is to be done", "ends at"]);
+    advises(&told, &["no action needed", "expires at"]);
 }
 
 #[tokio::test]
@@ -130,7 +125,7 @@ async fn why_shows_what_an_audit_rule_would_refuse() {
         let (_, told) = why(&world, reference).await;
         assert_eq!(told["verdict"], "admitted");
         assert!(told.get("would").is_none(), "{told:#}");
-        advises(&told, &["`mode = \"enforce\"` it would be served just the same"]);
+        advises(&told, &["it is served with `mode = \"enforce\"`, too"]);
     }
     let (_, told) = why(&world, &child).await;
     assert_eq!(told["verdict"], "admitted");
@@ -146,13 +141,13 @@ async fn each_denial_names_the_next_step() {
     let (_, told) = why(&world, "v0").await;
     assert_eq!(told["reason"], "no_trust_data");
     let command = format!("docker push {REGISTRY}/{APP}:v0");
-    advises(&told, &["whoever releases it", "DOCKER_CONTENT_TRUST_SERVER=http", &command, "`gun`"]);
+    advises(&told, &["publisher: sign it", "DOCKER_CONTENT_TRUST_SERVER=http", &command, "`gun`"]);
 
     world.push_signed("v1", "one");
     for (reference, reason, words) in [
-        ("v1", "signer_missing", "alice must each sign"),
-        ("v0", "tag_not_signed", "slip in the tag"),
-        (unsigned.as_str(), "digest_not_signed", "pull by a tag that is signed"),
+        ("v1", "signer_missing", "signers alice: each sign this digest"),
+        ("v0", "tag_not_signed", "spelling of the tag"),
+        (unsigned.as_str(), "digest_not_signed", "pull a signed tag"),
     ] {
         let (text, told) = why(&world, reference).await;
         assert_eq!(told["reason"], reason, "{told:#}");
@@ -162,10 +157,10 @@ async fn each_denial_names_the_next_step() {
     world.push("free-1", "free");
     let (_, told) = why(&world, "free-1").await;
     assert_eq!(told["verdict"], "admitted");
-    advises(&told, &["whoever runs the gate", "name an anchor in `require`"]);
+    advises(&told, &["operator of the gate", "name an anchor in `require`"]);
     let (_, told) = why(&world, "free-2").await;
     assert_eq!((&told["verdict"], told.get("reason")), (&json!("missing"), None));
-    advises(&told, &["push what was signed"]);
+    advises(&told, &["push the image to"]);
     assert!(told["tag"]["unread"].is_string(), "{told:#}");
 }
 
@@ -177,7 +172,7 @@ async fn a_notary_server_that_does_not_answer_is_named_in_the_advice() {
     let world = World::with(DEFAULTS, &rules).await;
     let (_, told) = why(&world, "v1").await;
     assert_eq!(told["reason"], "trust_unreachable");
-    advises(&told, &["whoever runs the gate", "http://127.0.0.1:1/", "anchor silent"]);
+    advises(&told, &["operator of the gate", "http://127.0.0.1:1/", "anchor silent"]);
 }
 
 /// Of all of it, the gate that runs says the same as a process that reads its configuration.

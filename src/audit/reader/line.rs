@@ -76,6 +76,7 @@ struct Event {
     repository: Option<String>,
     #[serde(rename = "image.reference")]
     reference: Option<String>,
+    operation: Option<String>,
     #[serde(rename = "manifest.digest")]
     digest: Option<String>,
     verdict: Option<String>,
@@ -94,6 +95,10 @@ impl Line {
         }
         let Ok(event) = serde_json::from_slice::<Event>(line) else { return Self::Unreadable };
         if event.target.as_deref() != Some(TARGET) || event.message.as_deref() != Some(MESSAGE) {
+            return Self::Other;
+        }
+        // Without this member, the client wanted a manifest.
+        if event.operation.is_some() {
             return Self::Other;
         }
         event.pull().map_or(Self::Unreadable, |pull| Self::Pull(Box::new(pull)))

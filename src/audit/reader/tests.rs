@@ -116,6 +116,17 @@ fn lines_that_are_not_verdicts_are_counted_and_skipped() {
 }
 
 #[test]
+fn a_denied_tag_list_or_blob_is_not_a_pull() {
+    let pull = event("v1", None, "absent", 1);
+    let mut list = also(pull.clone(), &json!({"operation": "tags"}));
+    list.as_object_mut().unwrap().remove("image.reference");
+    let digest = digest("layer");
+    let blob = also(pull.clone(), &json!({"operation": "blob", "image.reference": digest}));
+    let (pulls, tally) = read_all(&log(&[list, blob, pull]));
+    assert_eq!((pulls.len(), tally), (1, Tally { verdicts: 1, other: 2, unreadable: 0 }));
+}
+
+#[test]
 fn a_line_that_is_too_long_is_skipped() {
     let good = event("v1", Some("one"), "admitted", 1);
     let long = also(good.clone(), &json!({"because": "x".repeat(MAX_LINE)}));

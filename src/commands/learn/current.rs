@@ -1,4 +1,4 @@
-//! The configuration that runs, without its rules: what a proposal is put behind.
+//! The current configuration without its rules: the proposal follows it.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ impl Current {
         Ok(Self { config, text: without_rules(document.text()) })
     }
 
-    /// All but the rules, as it was written.
+    /// The text of the file without its rules.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_rules_are_left_out() {
+    fn only_the_rules_are_removed() {
         let text = "[store]\npath = \"x\"\n\n[[rule]] # one\nimages = [\n\"a/b\"]\n[[upstream]]\nregistry = \"r\"\n\
                     [[ rule ]]\nmode = \"deny\"\n";
         assert_eq!(

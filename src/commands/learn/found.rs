@@ -1,5 +1,5 @@
-//! Which signatures there are of what was not seen signed: of any scheme, by anybody. Only looked for, and not
-//! verified.
+//! Searches for signatures of images that no recorded pull showed as signed: of any scheme, by any signer. Does not verify
+//! them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use crate::oci::{Digest, Registry, Repository, Tag};
 use crate::registry_client::{self, Page, Upstream, UpstreamError};
 use crate::trust::{Anchor, Refusal, Unendorsed};
 
-/// The most images that are looked at, those that were pulled the most.
+/// The most images that are searched, the most pulled ones first.
 const MAX_IMAGES: usize = 50;
-/// How long it is looked in all; what is not looked at by then is not told.
+/// The time limit of the search; later images are not reported.
 const MAX_TIME: Duration = Duration::from_secs(60);
-/// The most kinds of referrers that are told of one image, and the longest name of one.
+/// The most types of referrers that are reported of one image, and the longest name of one.
 const MAX_KINDS: usize = 8;
 const MAX_KIND: usize = 100;
-/// The tags that cosign keeps signatures and attestations under.
+/// The tag suffixes of cosign's signatures and attestations.
 const TAGS: [(&str, &str); 2] =
     [(".sig", "a signature of cosign (.sig)"), (".att", "an attestation of cosign (.att)")];
 
-/// What was found of each image; `gate` asks the Notary servers of its anchors.
+/// What was found for each image; `gate` queries the Notary servers of its anchors.
 pub async fn look(
     seen: &Repositories,
     current: &Current,
@@ -59,7 +59,7 @@ pub async fn look(
     found
 }
 
-/// What is beside the image in its registry.
+/// The signatures beside the image in its registry.
 async fn in_registry(upstream: &Upstream, repository: &Repository, digest: &Digest) -> Vec<String> {
     let mut told = Vec::new();
     for (suffix, what) in TAGS {
@@ -67,21 +67,20 @@ async fn in_registry(upstream: &Upstream, repository: &Repository, digest: &Dige
         match upstream.resolve(repository, &tag).await {
             Ok(_) => told.push(what.to_owned()),
             Err(UpstreamError::Absent { .. }) => {}
-            Err(error) => told
-                .push(format!("{suffix} could not be looked for: {}", plain(&error.to_string()))),
+            Err(error) => {
+                told.push(format!("cannot search for {suffix}: {}", plain(&error.to_string())))
+            }
         }
     }
     match upstream.referrers(repository, digest, None, &Page::default()).await {
         Ok(Some(listed)) => told.extend(kinds(listed.bytes())),
         Ok(None) => {}
-        Err(error) => {
-            told.push(format!("referrers could not be listed: {}", plain(&error.to_string())))
-        }
+        Err(error) => told.push(format!("cannot list referrers: {}", plain(&error.to_string()))),
     }
     told
 }
 
-/// The types of what an index of referrers lists.
+/// The artifact types in an index of referrers.
 fn kinds(index: &[u8]) -> Vec<String> {
     let Ok(index) = serde_json::from_slice::<serde_json::Value>(index) else { return Vec::new() };
     let listed = index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -95,7 +94,7 @@ fn kinds(index: &[u8]) -> Vec<String> {
     kinds
 }
 
-/// What the Notary servers of the anchors have of the repository.
+/// What the Notary servers of the anchors have about the repository.
 async fn by_notaries(
     gate: &Gate,
     registry: &Registry,
@@ -124,11 +123,11 @@ async fn by_notaries(
     told
 }
 
-/// Trust data that exists and is refused: not the same as no signature.
+/// Trust data that exists and is refused, as opposed to no signature.
 fn refused(name: &str, refusal: &Refusal) -> String {
     match refusal.unpinned.as_ref().and_then(|root| root.same_key.as_ref()) {
         Some(key) => format!(
-            "signed, with the same root key in a different certificate: write \"{key}\" into `root_keys` of {name}"
+            "signed with the same root key in a different certificate: write \"{key}\" into `root_keys` of {name}"
         ),
         None => format!(
             "signed, but {name} [notaryv1] refuses the trust data ({}): {}",
@@ -138,7 +137,7 @@ fn refused(name: &str, refusal: &Refusal) -> String {
     }
 }
 
-/// What a stranger wrote, as it may stand in a comment.
+/// Text from elsewhere, made safe for a comment.
 fn plain(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(MAX_KIND).collect()
 }

@@ -1,10 +1,10 @@
-//! Repositories that need the same, under the most general pattern below which all agree. Pure.
+//! Groups repositories with the same requirement under the most general pattern that covers no others. Pure.
 
 use std::collections::BTreeMap;
 
 use super::repositories::Requirement;
 
-/// A repository by its path, registry first, and what it needs.
+/// The path of a repository (registry first) and its requirement.
 type Needs<'a> = (&'a [String], &'a Requirement);
 
 /// The patterns of each requirement.
@@ -13,7 +13,7 @@ pub(super) fn groups(
 ) -> BTreeMap<Requirement, Vec<String>> {
     let mut groups: BTreeMap<Requirement, Vec<String>> = BTreeMap::new();
     let all: Vec<Needs<'_>> = needs.iter().map(|(path, need)| (&path[..], need)).collect();
-    // The registry is no repository.
+    // The first segment is the registry.
     for below in by_segment(&all, 0) {
         gather(&below, 1, &mut groups);
     }
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_agree_the_pattern_is_as_general_as_can_be() {
+    fn repositories_with_one_requirement_share_the_most_general_pattern() {
         let team = all("team");
         assert_eq!(
             patterns(&[("r/team/a", &team), ("r/team/b", &team), ("r/other", &team)]),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn where_one_disagrees_only_those_beside_it_are_taken_together() {
+    fn a_different_requirement_splits_the_pattern() {
         let (team, ci) = (all("team"), all("ci"));
         assert_eq!(
             patterns(&[
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_above_others_stands_beside_their_pattern() {
+    fn a_repository_that_is_also_a_prefix_has_its_own_pattern() {
         let (team, ci) = (all("team"), all("ci"));
         assert_eq!(
             patterns(&[("r/a", &team), ("r/a/b", &team), ("r/a/c", &team), ("r/z", &ci)]),

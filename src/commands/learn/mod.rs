@@ -1,5 +1,5 @@
-//! `countersign learn`: rules and anchors proposed from what was seen signed, as a configuration that
-//! is to be read before it is used. Proposes nothing that serves what is not signed.
+//! `countersign learn`: proposes rules and anchors from recorded pulls, as a configuration that people review before
+//! they use it. Proposes no rule that serves unsigned images.
 
 mod current;
 mod found;

@@ -9,13 +9,13 @@ use super::repositories::{Repositories, Repository, Requirement};
 use crate::audit::reader::Image;
 use crate::oci::{self, Registry};
 
-/// What is to be filled in by whoever reads it.
+/// A placeholder that the reader must replace.
 const BLANK: &str = "FILL-IN";
-/// How many images of one repository are named.
+/// The most images that are named of one repository.
 const MAX_NAMED: usize = 10;
 
-/// Proposes a configuration: the current one with other rules, or one to be filled in. `found` is what there is of
-/// signatures of images that were not seen signed.
+/// Proposes a configuration: the current one with new rules, or a template. `found` lists signatures of images that no
+/// pull showed as signed.
 pub fn propose(
     seen: &Repositories,
     current: Option<&Current>,
@@ -47,13 +47,13 @@ fn head(text: &mut String, seen: &Repositories, current: Option<&Current>) {
     // Writing to a text cannot fail.
     let _ = writeln!(
         text,
-        "# Proposed by `countersign learn`. Read it before you use it: it says what was signed, and not what\n\
-         # should have been. Seen: {} repositories, {signed} pulls of signed images, {pulls} pulls of {images}\n\
-         # images that nobody signed.",
+        "# Proposed by `countersign learn`. Read it before you use it: it shows which images were signed, not\n\
+         # which should be. Pulls: {} repositories, {signed} pulls of signed images, {pulls} pulls of {images}\n\
+         # unsigned images.",
         seen.all.len(),
     );
     if current.is_none() {
-        let _ = writeln!(text, "# Fill in what {BLANK} marks.");
+        let _ = writeln!(text, "# Replace each {BLANK}.");
     }
     text.push_str(
         "# Then: countersign check --config FILE\n\
@@ -70,7 +70,7 @@ fn upstreams(text: &mut String, seen: &Repositories, current: Option<&Current>) 
         }
         let _ = writeln!(
             text,
-            "[[upstream]]\nregistry = \"{registry}\"\n# url = \"https://{registry}\"   # if it is elsewhere\n"
+            "[[upstream]]\nregistry = \"{registry}\"\n# url = \"https://{registry}\"   # if the URL is different\n"
         );
     }
 }
@@ -83,7 +83,7 @@ fn anchors(text: &mut String, seen: &Repositories, current: Option<&Current>) {
         let known = scheme.as_deref().filter(|it| ["notaryv1", "cosign", "notation"].contains(it));
         let _ = writeln!(text, "[[anchor]]\nname = \"{name}\"");
         if known.is_none() {
-            let _ = writeln!(text, "# {BLANK}: the log does not tell its scheme");
+            let _ = writeln!(text, "# {BLANK}: the log does not contain its scheme");
         }
         let scheme = known.unwrap_or("notaryv1");
         let _ = writeln!(text, "scheme = \"{scheme}\"");
@@ -129,7 +129,7 @@ fn rules(text: &mut String, seen: &Repositories, found: &BTreeMap<Image, Vec<Str
         let pulls: u64 = of.iter().map(|(_, repository)| repository.signed).sum();
         let _ = writeln!(
             text,
-            "# {} repositories, {pulls} pulls of what they signed.\n[[rule]]\nimages = {}\n{asks}",
+            "# {} repositories, {pulls} pulls of signed images.\n[[rule]]\nimages = {}\n{asks}",
             of.len(),
             list(&patterns),
         );
@@ -137,17 +137,15 @@ fn rules(text: &mut String, seen: &Repositories, found: &BTreeMap<Image, Vec<Str
             if seen.unsigned.is_empty() {
                 continue;
             }
-            let _ = writeln!(
-                text,
-                "# NOT SIGNED in {registry}/{repository}, and refused by this rule:"
-            );
+            let _ =
+                writeln!(text, "# NOT SIGNED in {registry}/{repository}, and denied by this rule:");
             named(text, &seen.unsigned, found);
         }
         text.push('\n');
     }
 }
 
-/// What nobody signs: nothing of it is proposed but in comments.
+/// Unsigned images appear only in comments.
 fn unsigned(text: &mut String, seen: &Repositories, found: &BTreeMap<Image, Vec<String>>) {
     let needs = needs(seen);
     for (requirement, patterns) in groups(&needs) {
@@ -155,16 +153,16 @@ fn unsigned(text: &mut String, seen: &Repositories, found: &BTreeMap<Image, Vec<
             continue;
         }
         text.push_str(
-            "# Nobody signed what follows, and no rule above serves it. Have it signed. Until then, one of these:\n",
+            "# The following images are not signed, and no rule above admits them. Sign them. Until then, use one of these:\n",
         );
         for pattern in &patterns {
             let _ = writeln!(
                 text,
                 "# [[rule]]\n# images = [\"{pattern}\"]\n\
-                 # mode = \"audit\"                   # serves it, and records what it would refuse\n\
+                 # mode = \"audit\"                   # serves images, and records what it would deny\n\
                  # require = [\"{BLANK}: an anchor\"]\n\
                  # # or: mode = \"allow\", with a reason, and no require\n\
-                 # until = {BLANK}: a day            # it ends by itself"
+                 # until = {BLANK}: a day            # the rule then expires"
             );
         }
     }
@@ -182,7 +180,7 @@ fn denied(text: &mut String, seen: &Repositories) {
     let mut any = false;
     for ((registry, repository), seen) in never {
         if !any {
-            text.push_str("\n# Asked for and never served; no rule is proposed for it:\n");
+            text.push_str("\n# Requested and never served; no rule is proposed for these:\n");
             any = true;
         }
         let pulls: u64 = seen.denied.iter().map(|(_, pulls)| pulls).sum();
@@ -190,7 +188,7 @@ fn denied(text: &mut String, seen: &Repositories) {
     }
 }
 
-/// Names images in comments, those that were pulled the most first.
+/// Lists images in comments, the most pulled ones first.
 fn named(text: &mut String, images: &[(Image, u64)], found: &BTreeMap<Image, Vec<String>>) {
     let mut images: Vec<_> = images.iter().collect();
     images.sort_by_key(|(_, pulls)| std::cmp::Reverse(*pulls));

@@ -1,38 +1,38 @@
-//! What was seen of each repository: which images were signed, by whom, and which were not.
+//! What the log shows about each repository: signed images, their signers, and unsigned images.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::reader::{Image, Pulls};
 use crate::oci::{self, Registry};
 
-/// What a repository needs, by what was seen of it.
+/// The requirement that fits the recorded pulls of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Requirement {
-    /// All of these vouched for every image that was signed.
+    /// All of these anchors endorsed every signed image.
     All(Vec<String>),
-    /// One of these did.
+    /// One of these anchors endorsed each signed image.
     OneOf(Vec<String>),
-    /// Nobody vouched for anything.
+    /// No image was signed.
     Nobody,
 }
 
-/// What was seen of one repository.
+/// The recorded pulls of one repository.
 #[derive(Clone, Debug, Default)]
 pub struct Repository {
-    /// How often signed images were served, and who vouched for each.
+    /// The number of pulls of signed images, and the anchors of each.
     pub signed: u64,
     anchors: BTreeSet<BTreeSet<String>>,
-    /// What was served though nobody vouched, and how often.
+    /// Images that were served without a signature, and their number of pulls.
     pub unsigned: Vec<(Image, u64)>,
-    /// What was never served, and how often it was asked for.
+    /// Images that were never served, and their number of requests.
     pub denied: Vec<(Image, u64)>,
 }
 
-/// All that was seen.
+/// All recorded pulls.
 #[derive(Clone, Debug, Default)]
 pub struct Repositories {
     pub all: BTreeMap<(Registry, oci::Repository), Repository>,
-    /// Who vouched for something, and its scheme as far as it is known.
+    /// The anchors that endorsed images, and their schemes if known.
     pub anchors: BTreeMap<String, Option<String>>,
 }
 
@@ -64,7 +64,7 @@ impl Repositories {
 }
 
 impl Repository {
-    /// What it needs; `None` where nothing was ever served of it.
+    /// Its requirement; `None` if none of its images was ever served.
     pub fn requirement(&self) -> Option<Requirement> {
         let Some(first) = self.anchors.first() else {
             return (!self.unsigned.is_empty()).then_some(Requirement::Nobody);

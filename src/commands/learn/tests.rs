@@ -63,7 +63,7 @@ fn what_was_signed_becomes_rules_with_general_patterns_and_anchors_with_blanks()
         text.contains("images = [\"r.example/other\"]\nrequire = [\"second\", \"team\"]"),
         "{text}"
     );
-    assert!(text.contains("the log does not tell its scheme"), "{text}");
+    assert!(text.contains("the log does not contain its scheme"), "{text}");
     let config = filled_in(&text);
     assert_eq!((config.policy.len(), config.anchors.len(), config.upstreams.len()), (2, 2, 1));
 }
@@ -91,7 +91,7 @@ fn what_is_not_signed_stands_in_comments_alone_with_how_often_it_was_pulled() {
     for line in [
         "# images = [\"r.example/tools/x\"]",
         "# r.example/tools/x:\n#   1: 2 pulls",
-        "# NOT SIGNED in r.example/team/a, and refused by this rule:\n#   2: 1 pulls",
+        "# NOT SIGNED in r.example/team/a, and denied by this rule:\n#   2: 1 pulls",
         "#   r.example/never: 1 pulls",
     ] {
         assert!(text.contains(line), "{line}: {text}");

@@ -1,5 +1,5 @@
-//! `countersign replay`: recorded pulls under another configuration, image by image: what would be refused
-//! that was served. Takes the same decisions as a gate of that configuration and serves nothing.
+//! `countersign replay`: judges recorded pulls under another configuration, image by image, and reports which served
+//! pulls would be denied. Makes the same decisions as a gate with that configuration and serves nothing.
 
 mod told;
 
@@ -17,20 +17,20 @@ pub use told::Replayed;
 /// How many images are judged at once.
 const AT_ONCE: usize = 8;
 
-/// What would come of the pulls of one image.
+/// How the outcome of an image's pulls would change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Change {
-    /// It was served, and would not be.
+    /// It was served and would be denied.
     Refused,
-    /// It was served, and it cannot be decided whether it would be.
+    /// It was served; the new outcome cannot be decided.
     Undecided,
-    /// It was served, and the registry does not have it any more.
+    /// It was served; the registry no longer has it.
     Gone,
-    /// The tag would be served as another digest, which is the signed one.
+    /// The tag would be served as another digest, the signed one.
     Other,
-    /// It would be served, and it would be recorded that it is not signed.
+    /// It would be served by an audit rule, which records that it is not signed.
     Recorded,
-    /// It was not served, and would be.
+    /// It was denied and would be served.
     Served,
     Same,
 }
@@ -41,11 +41,11 @@ struct Outcome {
     seen: PullSummary,
     change: Change,
     now: Result<Preview, Denial>,
-    /// What the tag has been moved to since.
+    /// The digest that the tag has now, if it moved.
     moved_to: Option<Digest>,
 }
 
-/// Judges every image of `pulls` by `gate`; `progress` is told how many are done.
+/// Judges every image of `pulls` with `gate`; calls `progress` with the number of judged images.
 pub async fn replay(
     gate: &Gate,
     pulls: Pulls,
@@ -69,7 +69,7 @@ async fn judge(gate: Gate, image: Image, seen: PullSummary) -> Option<Outcome> {
     let asked = image.asked()?;
     let now = gate.judge(&asked, image.digest.as_ref()).await;
     let moved_to = match (&asked.reference, image.digest) {
-        // What cannot be resolved now is told by the verdict, where it matters.
+        // If the tag cannot be resolved now, the verdict reports it where it matters.
         (Reference::Tag(tag), Some(then)) => {
             gate.resolve(&asked, tag).await.ok().filter(|now| *now != then)
         }
@@ -95,7 +95,7 @@ fn change(image: &Image, seen: &PullSummary, now: &Result<Preview, Denial>) -> C
     }
 }
 
-/// The text of a denial, or of what an audit rule would say.
+/// The text of the denial, also of the one that an audit rule would give.
 fn because(now: &Result<Preview, Denial>) -> Option<String> {
     match now {
         Ok(Preview { would, .. }) => would.as_deref().map(ToString::to_string),
@@ -103,7 +103,7 @@ fn because(now: &Result<Preview, Denial>) -> Option<String> {
     }
 }
 
-/// The reason of that.
+/// The reason code of [`because`].
 fn reason(now: &Result<Preview, Denial>) -> Option<&'static str> {
     match now {
         Ok(Preview { would, .. }) => would.as_ref().map(Arc::as_ref).and_then(Denial::reason),

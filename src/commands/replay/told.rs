@@ -1,4 +1,4 @@
-//! What a replay came to, for people and for programs.
+//! The result of a replay, as text and as JSON.
 
 use std::fmt;
 
@@ -8,21 +8,21 @@ use super::{Change, Outcome, because, reason};
 use crate::audit::reader::Tally;
 use crate::text::grouped;
 
-/// What would change.
+/// The result of a replay.
 #[derive(Debug, Serialize)]
 pub struct Replayed {
-    /// Pulls that were served then.
+    /// Pulls that were served.
     served: u64,
-    /// Of those, the ones that would be refused, could not be decided, and are of what is gone.
+    /// Of those, the pulls that would be denied, cannot be decided, and whose image the registry no longer has.
     would_refuse: u64,
     undecided: u64,
     gone: u64,
-    /// Of those, the ones that would be served as another digest, and as what is not signed by a rule that audits.
+    /// Of those, the pulls that would be served as another digest, and unsigned by an audit rule.
     other_digest: u64,
     would_record: u64,
-    /// Pulls that were denied then, and would be served.
+    /// Pulls that were denied and would be served.
     would_serve: u64,
-    /// Lines that are no verdicts, lines that could not be read, and pulls of more images than there is room for.
+    /// Lines without a decision, unreadable lines, and pulls beyond the limit on images.
     other_lines: u64,
     unreadable_lines: u64,
     left_out: u64,
@@ -45,7 +45,7 @@ struct ImageTold {
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     because: Option<String>,
-    /// What upstream has under the tag now.
+    /// The digest that the tag has at upstream now, if it moved.
     #[serde(skip_serializing_if = "Option::is_none")]
     moved_to: Option<String>,
 }
@@ -63,14 +63,14 @@ impl Change {
         }
     }
 
-    /// What stands before an image, for people.
+    /// The text before an image.
     const fn told(self) -> &'static str {
         match self {
-            Self::Refused => "WOULD REFUSE",
+            Self::Refused => "WOULD DENY",
             Self::Undecided => "undecided",
             Self::Gone => "gone from the registry",
             Self::Other => "would serve another digest",
-            Self::Recorded => "would serve, and record",
+            Self::Recorded => "would serve and record",
             Self::Served => "would serve",
             Self::Same => "same",
         }
@@ -99,10 +99,10 @@ impl Replayed {
         }
     }
 
-    /// 0 where nothing would be refused that was served; 3 where something would; 4 where something could not be
-    /// decided, or there was no room for it, or there are lines and none is a verdict.
+    /// 0 if no served pull would be denied; 3 if one would; 4 if a pull cannot be decided or is left out, or the logs
+    /// contain no decision.
     pub fn exit_status(&self) -> u8 {
-        let unread = self.images.is_empty() && self.unreadable_lines > 0;
+        let unread = self.images.is_empty();
         match (self.would_refuse, self.undecided + self.left_out) {
             (0, 0) if !unread => 0,
             (0, _) => 4,
@@ -119,7 +119,7 @@ impl ImageTold {
     fn of(outcome: &Outcome) -> Self {
         let Outcome { image, seen, change, now, moved_to } = outcome;
         let asked = image.asked().map(|asked| asked.to_string()).unwrap_or_default();
-        // A digest stands in the name already.
+        // The name may already contain the digest.
         let digest = image.digest.map(|digest| digest.to_string());
         let digest = digest.filter(|digest| !asked.ends_with(digest));
         Self {
@@ -156,22 +156,25 @@ impl fmt::Display for Replayed {
         let (refused, all) = (self.of_change(Change::Refused).count(), self.images.len());
         writeln!(
             f,
-            "would refuse {} of {} pulls that were served: {} of {} images",
+            "would deny {} of {} served pulls: {} of {} images",
             grouped(self.would_refuse),
             grouped(self.served),
             grouped(refused as u64),
             grouped(all as u64),
         )?;
         let more = [
-            (self.undecided, "could not be decided: ask again when what was silent answers"),
-            (self.gone, "are of what the registry does not have any more"),
-            (self.other_digest, "would be served as another digest, the signed one"),
-            (self.would_record, "would be served by a rule that audits, and recorded"),
-            (self.would_serve, "that were denied would be served"),
-            (self.left_out, "were of more images than are told apart, and are left out"),
+            (self.undecided, "cannot be decided now: run again when all servers respond"),
+            (self.gone, "are of images that the registry no longer has"),
+            (self.other_digest, "would get another digest, the signed one"),
+            (self.would_record, "would be served and recorded by an audit rule"),
+            (self.would_serve, "were denied and would be served"),
+            (self.left_out, "are left out: the logs name too many images"),
         ];
         for (pulls, what) in more.iter().filter(|(pulls, _)| *pulls > 0) {
             writeln!(f, "{} pulls {what}", grouped(*pulls))?;
+        }
+        if self.images.is_empty() {
+            writeln!(f, "the logs contain no decisions")?;
         }
         if self.unreadable_lines > 0 {
             writeln!(f, "{} lines could not be read", grouped(self.unreadable_lines))?;
@@ -193,7 +196,7 @@ impl ImageTold {
             writeln!(f, "  because   {because}")?;
         }
         if let Some(moved_to) = &self.moved_to {
-            writeln!(f, "  moved     the tag has {moved_to} by now")?;
+            writeln!(f, "  moved     the tag now has {moved_to}")?;
         }
         Ok(())
     }

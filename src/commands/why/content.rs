@@ -1,5 +1,5 @@
-//! What an anchor that signs content said of a digest, told: where it looked, what was there, and what is
-//! against it.
+//! The result of an anchor that signs content, for one digest: where the gate searched, what it found, and which checks
+//! failed.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -11,14 +11,14 @@ use crate::gate::ContentVerdicts;
 use crate::trust::findings::{Objection, Outcome, Verdict};
 use crate::trust::{Trust, Unendorsed};
 
-/// What to do where signatures are nowhere: they may be somewhere else.
-const GAP: &str = "nothing here speaks against the image: it was never signed, or its signatures were not copied to \
-                   this registry with it (`cosign copy`, `oras cp -r`)";
-/// What to do where there are signatures that do not hold.
-const TAMPERED: &str = "there are signatures, and none holds: the image or its signature was changed, or somebody \
-                        else has signed it";
+/// The explanation if there are no signatures.
+const GAP: &str = "no signature was found: the image was never signed, or its signatures were not copied to this \
+                   registry with it (`cosign copy`, `oras cp -r`)";
+/// The explanation if there are only invalid signatures.
+const TAMPERED: &str = "signatures exist, but none is valid: the image or its signature was changed, or another key or \
+                        identity signed it";
 
-/// What one anchor said of one digest.
+/// The result of one anchor for one digest.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ContentTold {
     pub name: String,
@@ -29,31 +29,31 @@ pub struct ContentTold {
     pub reason: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
-    /// What it was asked about.
+    /// The digest that was judged.
     pub digest: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed: Option<String>,
-    /// When what it rests on ends, if it does.
+    /// When the endorsement expires, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
-    /// Where the good signature was.
+    /// Where the valid signature is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
-    /// Where it was looked, and what was there.
+    /// Where the gate searched, and what it found there.
     pub looked: Vec<String>,
-    /// What could not be read, and why.
+    /// What the gate could not read, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
-    /// What is against what was found.
+    /// The checks that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objections: Vec<ObjectionTold>,
-    /// When that was found out.
+    /// When the gate made this verdict.
     pub judged: String,
 }
 
-/// One check that one object did not pass.
+/// One failed check of one object.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ObjectionTold {
     pub place: String,
@@ -121,7 +121,7 @@ impl ContentTold {
                 self.reason = Some(refusal.reason.as_str().into());
                 self.because = Some(match refusal.restriction {
                     Some(key) => format!(
-                        "a signature verifies, but `{}` of the anchor leaves it out",
+                        "a signature verifies, but `{}` of the anchor excludes it",
                         key.as_str()
                     ),
                     None if absent => GAP.to_owned(),
@@ -130,17 +130,17 @@ impl ContentTold {
             }
             Outcome::Unendorsed(Unendorsed::Undecided(why)) => self.because = Some(why.clone()),
             Outcome::Unendorsed(Unendorsed::Throttled(_)) => {
-                self.because = Some("the registry asks for fewer requests".to_owned());
+                self.because = Some("the registry limits the request rate (429)".to_owned());
             }
         }
     }
 
-    /// Writes it, for people. Writing to a text cannot fail.
+    /// Writes it as text. Writing to a `String` cannot fail.
     pub(super) fn write(&self, text: &mut String) {
         let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         let _ =
             writeln!(text, "  anchor    {} [{}]: {}{reason}", self.name, self.scheme, self.answer);
-        let _ = writeln!(text, "    about   {}", self.digest);
+        let _ = writeln!(text, "    digest  {}", self.digest);
         if let Some(because) = &self.because {
             let _ = writeln!(text, "    because {because}");
         }

@@ -1,6 +1,6 @@
-//! What is signed in a repository, as `docker trust inspect` of docker 20.10 prints it: the same table, and
-//! the same JSON (`cli/command/trust/inspect.go`, `inspect_pretty.go`). For users whose docker no longer
-//! has it, and for what they wrote around it.
+//! The signed tags of a repository, exactly as `docker trust inspect` of docker 20.10 prints them: the same table and
+//! the same JSON (`cli/command/trust/inspect.go`, `inspect_pretty.go`), for scripts and for users of later versions of
+//! docker.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -12,15 +12,15 @@ use serde_json::ser::PrettyFormatter;
 use crate::oci::{Digest, Tag};
 use crate::trust::notaryv1::{Delegated, KeyId, Role, Survey};
 
-/// How docker calls whoever signs with the repository's own key.
+/// docker's name of a signer that uses the repository's own key.
 const REPOSITORY_ADMIN: &str = "Repo Admin";
-/// The width of a column that is not full, and the room between columns.
+/// The minimum width of a column, and the space between columns.
 const LEAST_WIDTH: usize = 10;
 const PADDING: usize = 3;
-/// How much of a key's id the table shows.
+/// How many characters of a key id the table shows.
 const SHOWN_ID: usize = 12;
 
-/// What is signed in one repository.
+/// The signed tags of one repository.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Inspected {
@@ -30,7 +30,7 @@ pub struct Inspected {
     administrative_keys: Vec<Holder>,
 }
 
-/// A tag that is released, and who else signed the same digest.
+/// A released tag, and the signers of the same digest.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Row {
@@ -57,7 +57,7 @@ struct Key {
 }
 
 impl Inspected {
-    /// Of all that was found, what is about `tag`, or everything. `name` is how the user called it.
+    /// The part of `survey` about `tag`, or all of it. `name` is the name that the user gave.
     pub fn new(name: &str, survey: &Survey, tag: Option<&Tag>) -> Self {
         let releases = Role::Delegation(Delegated::releases());
         let mut rows: BTreeMap<(&Tag, &Digest), Vec<String>> = BTreeMap::new();
@@ -191,7 +191,7 @@ fn table<const N: usize>(text: &mut String, rows: &[[String; N]]) {
     }
 }
 
-/// The order of names with numbers in them, as docker has it (`fvbommel/sortorder`): `v2` before `v10`.
+/// docker's order of names that contain numbers (`fvbommel/sortorder`): `v2` before `v10`.
 fn natural(one: &str, other: &str) -> Ordering {
     let (mut one, mut other) = (one.as_bytes(), other.as_bytes());
     loop {

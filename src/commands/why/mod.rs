@@ -1,5 +1,5 @@
-//! `countersign why`: the whole decision about one image, for people and for programs. Takes the same
-//! decision as the gate and tells what it rests on; decides nothing itself.
+//! `countersign why`: explains the complete decision about one image, as text and as JSON. The gate makes the decision;
+//! this module only reports it and its evidence.
 
 mod advice;
 mod content;
@@ -26,17 +26,17 @@ pub use inspect::Inspected;
 pub use names::NamesTold;
 pub use rules::{BeatenTold, RuleTold};
 
-/// The decision about one image, and what it rests on.
+/// The decision about one image and its evidence.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Explanation {
     pub image: String,
-    /// `admitted`, `absent`, `refused`, `undecided`, or `missing`: upstream does not have it.
+    /// `admitted`, `absent`, `refused`, `undecided`, or `missing` (upstream does not have the image).
     pub verdict: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'static, str>>,
     /// One sentence.
     pub because: String,
-    /// One sentence: what would change it, and who is to do that.
+    /// One sentence: what would change the decision, and who can do it.
     #[serde(default)]
     pub advice: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,32 +46,32 @@ pub struct Explanation {
     pub beaten: Vec<BeatenTold>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<UpstreamTold>,
-    /// What its tag stands for.
+    /// The digest that the tag has at upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<TagTold>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media_type: Option<Cow<'static, str>>,
-    /// What is to be known of an image that is served: that its tag is held, or was rolled back.
+    /// Notes about an admitted image: it is exempted, or its tag is held or rolled back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
-    /// What its rule would say if it did not only audit.
+    /// The denial that the audit rule would give with `mode = "enforce"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub would: Option<WouldTold>,
-    /// What is remembered of its tag.
+    /// The tag history of its tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryTold>,
-    /// Who vouches for it.
+    /// The endorsements of an admitted image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endorsements: Vec<EndorsementTold>,
     pub anchors: Vec<AnchorTold>,
-    /// That not all of this could be found out.
+    /// Why the explanation is incomplete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
 }
 
-/// What one anchor was asked, where, and what it said.
+/// The result of one anchor and where the gate searched.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum AnchorTold {
@@ -86,21 +86,21 @@ pub struct UpstreamTold {
     pub url: String,
 }
 
-/// What a tag stands for at upstream at this moment, by its word alone.
+/// The digest that upstream reports for a tag now; nothing verifies it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct TagTold {
     pub tag: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,
-    /// Why upstream did not say.
+    /// Why upstream did not report a digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
-    /// What is signed under that name, or served, where it is another digest.
+    /// The signed or served digest, if it differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub differs: Option<String>,
 }
 
-/// What a rule that audits would say if it were enforced.
+/// The denial that an audit rule would give if it were enforced.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct WouldTold {
     pub verdict: Cow<'static, str>,
@@ -110,25 +110,25 @@ pub struct WouldTold {
     pub because: String,
 }
 
-/// One anchor's word, upon which an image is served.
+/// One endorsement that admits an image.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EndorsementTold {
     pub anchor: String,
     pub scheme: Cow<'static, str>,
-    /// What it vouches for: the image, or an index that lists it, or what it is about.
+    /// The endorsed digest: the image, an index that lists it, or the subject of an artifact.
     pub digest: String,
-    /// The tag by which it was signed, where names are signed.
+    /// The signed tag, if the scheme signs names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
     pub signed_by: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed: Option<String>,
-    /// When that ends, if it does.
+    /// When the endorsement expires, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
 }
 
-/// What is remembered of a tag.
+/// The tag history of one tag.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct MemoryTold {
     pub digest: String,
@@ -137,7 +137,7 @@ pub struct MemoryTold {
     pub newest_signature: Option<String>,
 }
 
-/// What a decision rests on, as far as it could be found out.
+/// The evidence of a decision, as far as it could be collected.
 #[derive(Default)]
 struct Evidence {
     anchors: Vec<AnchorTold>,
@@ -145,9 +145,9 @@ struct Evidence {
     incomplete: Option<String>,
 }
 
-/// Takes the decision about `image`, and tells it. Costs what a decision does, and at most as much again.
+/// Makes the decision about `image` and explains it. Costs at most twice as much as a decision.
 pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
-    // Otherwise an image of an unknown registry would read as one without a rule.
+    // Otherwise an image of an unknown registry would be reported as an image without a rule.
     let decided = match gate.upstream(&image.registry) {
         Some(_) => gate.admit(image).await,
         None => Err(Denial::no_upstream(image.clone())),
@@ -155,7 +155,7 @@ pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
     let found = tokio::time::timeout(MAX_DECISION, found(gate, image)).await;
     let found = found.unwrap_or_else(|_| Evidence {
         incomplete: Some(format!(
-            "what it rests on could not be found out within {} seconds",
+            "the evidence could not be collected within {} seconds",
             MAX_DECISION.as_secs()
         )),
         ..Evidence::default()
@@ -174,12 +174,12 @@ async fn found(gate: &Gate, image: &ImageRef) -> Evidence {
         }),
         Some(Anchor::Content(_)) | None => None,
     });
-    // Nothing is asked about an image that no rule lets pass.
+    // An image that no rule can admit causes no queries.
     let is_open = chosen.is_some_and(|chosen| !denies(chosen.rule()));
     let at_upstream = async { if is_open { gate.at_upstream(image).await } else { None } };
     let (mut anchors, heard, at_upstream) =
         tokio::join!(join_all(names), gate.heard(image), at_upstream);
-    // What cannot be heard, the denial tells.
+    // The denial reports a failed search.
     if let Ok(Some(heard)) = &heard {
         anchors.extend(ContentTold::of(gate.trust(), heard).map(AnchorTold::Content));
     }
@@ -279,17 +279,20 @@ const fn denies(rule: &Rule) -> bool {
     matches!(rule.mode, Mode::Deny { .. })
 }
 
-/// Who vouches for what is served, or which rule needs nobody to.
+/// Who endorsed the served digest, or which rule admits it without an endorsement.
 fn vouched(admitted: &Admitted) -> String {
     if let Some(Remark::Exempted { exemption, .. }) = admitted.remark() {
-        return format!("nobody vouches for it; it is exempted until {:#}", exemption.says().until);
+        return format!(
+            "the image is not signed; it is exempted until {:#}",
+            exemption.says().until
+        );
     }
     let anchors = admitted.anchors().join(", ");
     match admitted.endorsements().first().map(Endorsement::digest) {
-        None => format!("the rule for {} serves it without a signature", admitted.rule()),
-        Some(digest) if digest == admitted.digest() => format!("{anchors} vouches for {digest}"),
+        None => format!("the rule for {} admits it without a signature", admitted.rule()),
+        Some(digest) if digest == admitted.digest() => format!("{anchors} endorses {digest}"),
         Some(digest) => format!(
-            "{anchors} vouches for {digest}, which lists {0}, or which {0} is about",
+            "{anchors} endorses {digest}, which lists {0} or is the subject of {0}",
             admitted.digest()
         ),
     }
@@ -319,19 +322,21 @@ fn remark(remark: &Remark) -> String {
         Remark::Exempted { exemption, because } => {
             let Said { digest, reason, by, made, until, .. } = exemption.says();
             format!(
-                "exempted: {by} exempted {digest} at {made} until {until} ({reason}); without that: {because}"
+                "exempted: {by} exempted {digest} at {made} until {until} ({reason}); without the exemption: {because}"
             )
         }
         Remark::Held { moved_to: Some(digest), because } => {
-            format!("held: upstream moved the tag to {digest}, and {because}")
+            format!("held: upstream moved the tag to {digest}: {because}")
         }
         Remark::Held { moved_to: None, because } => format!("held: {because}"),
         Remark::RolledBack { signed: Some(signed), newest } => {
-            format!("rolled back: it was signed at {signed}, what the tag had before at {newest}")
+            format!(
+                "rolled back: this image was signed at {signed}, the previous image of the tag at {newest}"
+            )
         }
         Remark::RolledBack { signed: None, newest } => {
             format!(
-                "rolled back: it does not say when it was signed, what the tag had before at {newest}"
+                "rolled back: the signing time of this image is unknown; the previous image of the tag was signed at {newest}"
             )
         }
     }

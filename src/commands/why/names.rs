@@ -1,4 +1,4 @@
-//! What an anchor that signs names said of an image, told.
+//! The result of an anchor that signs names, for one image.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::oci::{ImageRef, Reference};
 use crate::trust::{Scheme, SignedNames, Unendorsed, notaryv1};
 
-/// What one anchor was asked, where, and what it said.
+/// The result of one anchor and the server that it uses.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct NamesTold {
     pub name: String,
@@ -24,12 +24,12 @@ pub struct NamesTold {
     pub because: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// The tag by which that was signed.
+    /// The tag that was signed with this digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<String>,
-    /// The signers who must have signed it, too.
+    /// The signers that the anchor requires in addition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signers: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -37,7 +37,7 @@ pub struct NamesTold {
     /// The canonical ids of the root keys: `root_keys` pins them for every repository of the same signer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub root_keys: Vec<String>,
-    /// How many tags are signed in the repository.
+    /// The number of signed tags in the repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,7 +110,7 @@ impl NamesTold {
             }
             Ok(None) => {
                 told.answer = "absent".into();
-                told.because = Some("no tag was signed with this digest itself".to_owned());
+                told.because = Some("no signed tag has this digest".to_owned());
             }
             Err(Unendorsed::Refused(refusal)) => {
                 let absent = refusal.reason.is_absence();
@@ -131,9 +131,9 @@ impl NamesTold {
         let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         let _ =
             writeln!(text, "  anchor    {} [{}]: {}{reason}", self.name, self.scheme, self.answer);
-        let _ = writeln!(text, "    asked   {} for {}", self.server, self.gun);
+        let _ = writeln!(text, "    server  {} for {}", self.server, self.gun);
         if !self.signers.is_empty() {
-            let _ = writeln!(text, "    wants   {} to have signed it", self.signers.join(", "));
+            let _ = writeln!(text, "    signers {} must have signed it", self.signers.join(", "));
         }
         if let Some(because) = &self.because {
             let _ = writeln!(text, "    because {because}");
@@ -149,7 +149,7 @@ impl NamesTold {
                 keys.iter().map(|key| key.chars().take(12).collect::<String>()).collect();
             let _ = writeln!(
                 text,
-                "    role    {role} version {version}, {threshold} of the keys {}",
+                "    role    {role} version {version}, threshold {threshold} of the keys {}",
                 keys.join(" ")
             );
         }
@@ -161,7 +161,7 @@ impl NamesTold {
             );
         }
         if let (Some(tags), Some(expires)) = (self.tags, &self.expires) {
-            let _ = writeln!(text, "    holds   signed tags: {tags}, until {expires}");
+            let _ = writeln!(text, "    holds   {tags} signed tags; expires {expires}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The rule that decided about an image, and those that cover its name and did not, told.
+//! The rule that decided about an image, and the other rules that match its repository.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ pub struct RuleTold {
     pub mode: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What it means, in one line.
+    /// Its meaning, in one line.
     #[serde(default)]
     pub means: String,
-    /// When it ends by itself.
+    /// When it expires, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
-    /// What becomes of a tag that moved, where that is not the default.
+    /// How the rule treats a tag that moved, if that is not the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_unsigned: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_rollback: Option<Cow<'static, str>>,
 }
 
-/// A rule whose pattern covers the image's name, and that did not decide.
+/// A rule whose pattern matches the image's repository, and that did not decide.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct BeatenTold {
     pub images: String,
@@ -58,7 +58,7 @@ impl RuleTold {
 }
 
 impl BeatenTold {
-    /// Of `considered`, all but the one with the pattern that `decided`, which `denies` or does not.
+    /// All of `considered` except the rule with the pattern `decided`; `denies`: that one is a deny rule.
     pub(super) fn of(
         considered: &[Considered<'_>],
         decided: Option<&Arc<str>>,
@@ -77,17 +77,17 @@ impl BeatenTold {
 
 fn because(fate: Fate, decided: Option<&Arc<str>>, denies: bool) -> String {
     match (fate, decided) {
-        (Fate::Ended(until), _) => format!("it ended at {until}"),
-        (Fate::OtherTag, _) => "it is for other tags".to_owned(),
+        (Fate::Ended(until), _) => format!("it expired at {until}"),
+        (Fate::OtherTag, _) => "it matches other tags".to_owned(),
         (Fate::OtherDigest, _) => "it denies another digest".to_owned(),
         (Fate::Chosen | Fate::LessSpecific, Some(decided)) if denies => {
-            format!("{decided} denies it, and a rule that denies comes before every other rule")
+            format!("the deny rule {decided} takes precedence")
         }
         (Fate::Chosen, Some(decided)) => {
-            format!("{decided} is for a tag that this digest was admitted by")
+            format!("{decided} matches a tag that has this digest")
         }
         (Fate::LessSpecific, Some(decided)) => format!("{decided} is more specific"),
-        (Fate::Chosen | Fate::LessSpecific, None) => "it was not asked".to_owned(),
+        (Fate::Chosen | Fate::LessSpecific, None) => "it was not evaluated".to_owned(),
     }
 }
 

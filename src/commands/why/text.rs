@@ -1,11 +1,11 @@
-//! An explanation as people read it. Decides nothing, and tells nothing that the object does not.
+//! An explanation as text: the same facts as the JSON object.
 
 use std::fmt::Write as _;
 
 use super::{AnchorTold, Explanation, MemoryTold, WouldTold};
 
 impl Explanation {
-    /// For people. Writing to a text cannot fail.
+    /// The explanation as text. Writing to a `String` cannot fail.
     pub fn to_text(&self) -> String {
         let mut text = format!("{}\n", self.image);
         let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
@@ -23,7 +23,7 @@ impl Explanation {
             Some(rule) => {
                 line("rule", &format!("{} [{}]: {}", rule.images, rule.mode, rule.means));
             }
-            None => line("rule", "none is for this image"),
+            None => line("rule", "no rule matches this image"),
         }
         for beaten in &self.beaten {
             line("not", &format!("{} [{}]: {}", beaten.images, beaten.mode, beaten.because));
@@ -35,7 +35,7 @@ impl Explanation {
             let said = tag.upstream.as_ref().or(tag.unread.as_ref());
             let said = said.map_or("unknown", String::as_str);
             let differs = tag.differs.as_ref();
-            let differs = differs.map(|it| format!(", but signed or served is {it}"));
+            let differs = differs.map(|it| format!(", but the signed or served digest is {it}"));
             let differs = differs.unwrap_or_default();
             line("tag", &format!("{} at upstream: {said}{differs}", tag.tag));
         }
@@ -58,7 +58,7 @@ impl Explanation {
             let until = one.expires.as_ref().map(|at| format!(", until {at}")).unwrap_or_default();
             let who = one.signed_by.join(", ");
             line(
-                "vouched",
+                "endorsed",
                 &format!("{anchor} [{scheme}]: {digest}{tag}, by {who}{signed}{until}"),
             );
         }

@@ -1,5 +1,4 @@
-//! Reading a client machine's files, and connecting to registries: the only place of `doctor` that does
-//! either. Judges nothing.
+//! Reads a client machine's files and connects to registries: the only I/O of `doctor`.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -31,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub enum Reach {
     /// To a server at that address.
     Open(IpAddr),
-    /// To the gate: its address stands for that name here.
+    /// To the gate: the name resolves to its address here.
     Gate,
     /// Nowhere, and why.
     Closed(String),
@@ -78,7 +77,7 @@ pub fn look(root: &Path) -> ClientFiles {
     }
     let mut roots = containerd::roots(&looking.seen);
     for root in roots.split_off(roots.len().min(MAX_ROOTS)) {
-        let why = format!("more than {MAX_ROOTS} folders are named");
+        let why = format!("more than {MAX_ROOTS} folders are configured");
         looking.seen.put_folder(&root, Err(why));
     }
     roots.push(docker::CERTIFICATES.to_owned());
@@ -117,14 +116,14 @@ impl Looking<'_> {
         let Some(found) = self.found(path)? else { return Ok(None) };
         // What is no plain file, a pipe, could be waited for without end.
         if !found.is_file() {
-            return Err("it is no plain file".to_owned());
+            return Err("not a regular file".to_owned());
         }
         let mut text = String::new();
         let opened = File::open(found).map_err(|error| error.to_string())?;
         let read = opened.take(MAX_FILE + 1).read_to_string(&mut text);
         read.map_err(|error| error.to_string())?;
         if text.len() as u64 > MAX_FILE {
-            return Err(format!("it is longer than {MAX_FILE} bytes"));
+            return Err(format!("larger than {MAX_FILE} bytes"));
         }
         Ok(Some(text))
     }
@@ -145,10 +144,10 @@ impl Looking<'_> {
         let mut names = Vec::new();
         for entry in fs::read_dir(found).map_err(|error| error.to_string())? {
             if names.len() == MAX_NAMES {
-                return Err(format!("it holds more than {MAX_NAMES} names"));
+                return Err(format!("contains more than {MAX_NAMES} files"));
             }
             let name = entry.map_err(|error| error.to_string())?.file_name();
-            names.push(name.into_string().map_err(|name| format!("{name:?} is no text"))?);
+            names.push(name.into_string().map_err(|name| format!("{name:?} is not UTF-8"))?);
         }
         names.sort();
         Ok(Some(names))
@@ -162,11 +161,7 @@ impl Looking<'_> {
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
             {
                 let link = self.at(path).symlink_metadata().is_ok();
-                return if link {
-                    Err("it is a link that leads nowhere".to_owned())
-                } else {
-                    Ok(None)
-                };
+                return if link { Err("dangling symbolic link".to_owned()) } else { Ok(None) };
             }
             Err(error) => return Err(error.to_string()),
         };
@@ -174,7 +169,7 @@ impl Looking<'_> {
         if found.starts_with(root) {
             Ok(Some(found))
         } else {
-            Err("it leads out of the root".to_owned())
+            Err("symbolic link to a file outside the root".to_owned())
         }
     }
 }
@@ -191,14 +186,14 @@ pub async fn reach(question: &Question, servers: BTreeSet<String>) -> Vec<(Strin
     let (tried, left): (Vec<_>, Vec<_>) =
         all.into_iter().enumerate().partition(|(at, _)| *at < MAX_SERVERS);
     let mut reached = join_all(tried.into_iter().map(|(_, server)| connect(server, &gates))).await;
-    let untried = Reach::Undecided(format!("no more than {MAX_SERVERS} servers are tried"));
+    let untried = Reach::Undecided(format!("only {MAX_SERVERS} servers are tried"));
     reached.extend(left.into_iter().map(|(_, server)| (server, untried.clone())));
     reached
 }
 
 async fn connect(server: String, gates: &BTreeSet<IpAddr>) -> (String, Reach) {
     let Some(address) = GateAddress::of_endpoint(&server) else {
-        return (server, Reach::Undecided("it is no server's name".to_owned()));
+        return (server, Reach::Undecided("not a server name".to_owned()));
     };
     let found = match addresses(&address).await {
         Ok(found) => found,
@@ -209,7 +204,7 @@ async fn connect(server: String, gates: &BTreeSet<IpAddr>) -> (String, Reach) {
         join_all(found.into_iter().map(|ip| async move {
             (ip, timeout(PATIENCE, TcpStream::connect((ip, port))).await)
         }));
-    let mut reach = Reach::Closed("its name stands for no address".to_owned());
+    let mut reach = Reach::Closed("the name has no address".to_owned());
     for (ip, tried) in tried.await {
         match tried {
             Ok(Ok(_)) if !gates.contains(&ip) => return (server, Reach::Open(ip)),
@@ -227,12 +222,12 @@ async fn addresses(server: &GateAddress) -> Result<BTreeSet<IpAddr>, Reach> {
     let host = server.host().trim_matches(['[', ']']);
     match timeout(PATIENCE, lookup_host((host, server.port()))).await {
         Ok(Ok(found)) => Ok(found.map(|address| address.ip()).take(MAX_SERVERS).collect()),
-        // What a name server did not say just now, it may say to a client later.
+        // A temporary failure may not affect the client later.
         Ok(Err(error)) if error.to_string().contains("Temporary") => {
-            Err(Reach::Undecided(format!("its name cannot be looked up: {error}")))
+            Err(Reach::Undecided(format!("cannot resolve the name: {error}")))
         }
-        Ok(Err(error)) => Err(Reach::Closed(format!("its name is not found: {error}"))),
-        Err(_) => Err(Reach::Undecided("its name could not be looked up in time".to_owned())),
+        Ok(Err(error)) => Err(Reach::Closed(format!("the name does not exist: {error}"))),
+        Err(_) => Err(Reach::Undecided("timeout while resolving the name".to_owned())),
     }
 }
 

@@ -92,7 +92,7 @@ fn the_folders_that_config_path_names_are_read() {
 fn what_is_too_long_or_no_text_is_unread() {
     let machine = Machine::new();
     machine.write("etc/docker/daemon.json", &vec![b' '; (MAX_FILE + 1) as usize]);
-    assert!(machine.why_unread("/etc/docker/daemon.json").contains("longer"));
+    assert!(machine.why_unread("/etc/docker/daemon.json").contains("larger"));
     machine.write("etc/containers/registries.conf", b"\xff");
     machine.why_unread("/etc/containers/registries.conf");
 }
@@ -110,7 +110,7 @@ fn a_folder_with_too_many_names_is_unread() {
 fn what_is_no_plain_file_is_not_waited_for() {
     let machine = Machine::new();
     fs::create_dir_all(machine.0.join("etc/docker/daemon.json")).unwrap();
-    assert!(machine.why_unread("/etc/docker/daemon.json").contains("no plain file"));
+    assert!(machine.why_unread("/etc/docker/daemon.json").contains("not a regular file"));
 }
 
 #[test]
@@ -122,11 +122,11 @@ fn a_link_is_followed_within_the_root_and_not_out_of_it() {
 
     fs::create_dir_all(machine.0.join("etc/containers")).unwrap();
     symlink("/etc/hostname", machine.0.join("etc/containers/registries.conf")).unwrap();
-    assert!(machine.why_unread("/etc/containers/registries.conf").contains("out of the root"));
+    assert!(machine.why_unread("/etc/containers/registries.conf").contains("outside the root"));
 
     fs::create_dir_all(machine.0.join("etc/containerd")).unwrap();
     symlink("nowhere", machine.0.join("etc/containerd/config.toml")).unwrap();
-    assert!(machine.why_unread("/etc/containerd/config.toml").contains("leads nowhere"));
+    assert!(machine.why_unread("/etc/containerd/config.toml").contains("dangling"));
 }
 
 #[tokio::test]

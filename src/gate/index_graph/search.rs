@@ -333,10 +333,14 @@ impl<'a> Search<'a> {
 
     /// Keeps `denial`, which is another manifest's, if it leaves open what is searched for.
     fn doubts(&mut self, denial: Denial) {
-        let image = self.image.clone();
+        let resource = || self.image.into();
         let doubt = match denial {
-            Denial::Undecided(undecided) => Denial::Undecided(Undecided { image, ..undecided }),
-            Denial::Throttled { retry_after, .. } => Denial::Throttled { image, retry_after },
+            Denial::Undecided(undecided) => {
+                Denial::Undecided(Undecided { resource: resource(), ..undecided })
+            }
+            Denial::Throttled { retry_after, .. } => {
+                Denial::Throttled { resource: resource(), retry_after }
+            }
             Denial::Absent(_)
             | Denial::Refused(_)
             | Denial::Missing { .. }

@@ -128,7 +128,13 @@ fn check_path(segments: &[String]) -> Result<(), String> {
         let example = segment.replace('*', "1");
         let is_repository = || example.parse::<Repository>().map(drop);
         let is_registry = || {
-            if segment.starts_with('[') && segment.contains('*') {
+            // `*` in an address of IPv6; brackets are no character class.
+            let address = |c: char| matches!(c, '0'..='9' | 'a'..='f' | ':' | '.' | '*' | ']');
+            if segment.strip_prefix('[').is_some_and(|rest| rest.chars().all(address))
+                && segment.contains("]")
+                && segment.contains('*')
+                && (segment.contains(':') || segment == "[*]")
+            {
                 return Ok(());
             }
             example.parse::<Registry>().map(drop)

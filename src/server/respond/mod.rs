@@ -166,7 +166,7 @@ pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Re
     };
     let by = DeniedBy::of(denial);
     let mut detail = json!({
-        "image": denial.image().to_string(),
+        "image": denial.resource().to_string(),
         "verdict": denial.verdict(),
         "reason": denial.reason(),
         "rule": by.rule.map(|rule| &**rule),
@@ -178,7 +178,17 @@ pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Re
         members.retain(|_, value| !value.is_null());
     }
     let sentence = denial.to_string();
-    let mut response = error(status, &ErrorBody::new(code, &*sentence).with_detail(detail));
+    let message = match denial {
+        Denial::Absent(_)
+        | Denial::Refused(_)
+        | Denial::Undecided(_)
+        | Denial::Throttled { .. } => {
+            format!("{sentence} (request {id})")
+        }
+        // Not a decision: the words of the upstream.
+        Denial::Missing { .. } | Denial::Unsatisfiable { .. } => sentence.clone(),
+    };
+    let mut response = error(status, &ErrorBody::new(code, &*message).with_detail(detail));
     if let (Denial::Undecided(_), Some(reason)) = (denial, mirror::reason_phrase(&sentence, id)) {
         // For a 5xx, docker, containerd, podman and skopeo show only the status line.
         response.extensions_mut().insert(reason);

@@ -22,12 +22,16 @@ fn load() -> Load {
 
 fn denied_for(reason: Reason) -> Denied {
     Denied {
-        image: image(),
+        resource: image().into(),
         refusal: Refusal::new(reason, "no signature by release-team"),
         rule: Some("registry.example.com/library/**".into()),
         anchor: Some("release-team".into()),
         scheme: Some(Scheme::NotaryV1),
     }
+}
+
+fn is_throttled(denial: &Denial) -> bool {
+    matches!(denial, Denial::Throttled { .. })
 }
 
 /// The status, headers and body of the response to `denial`; the request id is removed from the body.
@@ -36,6 +40,14 @@ fn answered(denial: &Denial) -> (u16, HeaderMap, Value) {
     let (head, mut json) = taken(denied(denial, id, DenialStatus::NotFound));
     let request_id = json["errors"][0]["detail"].as_object_mut().unwrap().remove("request_id");
     assert_eq!(request_id, Some(Value::String(id.to_string())));
+    let message = json["errors"][0]["message"].as_str().unwrap().to_owned();
+    let end = format!(" (request {id})");
+    assert_eq!(
+        message.ends_with(&end),
+        denial.verdict().is_some() || is_throttled(denial),
+        "{message}"
+    );
+    json["errors"][0]["message"] = message.trim_end_matches(&end).into();
     (head.status.as_u16(), head.headers, json)
 }
 
@@ -105,7 +117,7 @@ fn denial_status_applies_to_absent_and_refused_images_only() {
         assert_eq!(forbidden(&denial), (403, "DENIED".to_owned()));
     }
     let undecided = Denial::Undecided(Undecided {
-        image: image(),
+        resource: image().into(),
         doubt: Doubt::TrustUnreachable,
         because: "no answer".to_owned(),
         rule: None,
@@ -114,7 +126,8 @@ fn denial_status_applies_to_absent_and_refused_images_only() {
     });
     assert_eq!(forbidden(&undecided), (503, "UNAVAILABLE".to_owned()));
     let code = ErrorCode::ManifestUnknown;
-    let missing = Denial::Missing { image: image(), code, message: "not here".to_owned() };
+    let missing =
+        Denial::Missing { resource: image().into(), code, message: "not here".to_owned() };
     assert_eq!(forbidden(&missing), (404, "MANIFEST_UNKNOWN".to_owned()));
 }
 
@@ -122,7 +135,7 @@ fn denial_status_applies_to_absent_and_refused_images_only() {
 fn an_undecided_request_may_be_retried() {
     for doubt in [Doubt::TrustUnreachable, Doubt::UpstreamRefused, Doubt::UpstreamUnreachable] {
         let (status, headers, body) = answered(&Denial::Undecided(Undecided {
-            image: image(),
+            resource: image().into(),
             doubt,
             because: "no answer".to_owned(),
             rule: None,
@@ -148,14 +161,16 @@ fn errors_of_the_upstream_are_passed_on() {
         (ErrorCode::NameUnknown, "NAME_UNKNOWN"),
     ] {
         let message = "upstream's own words".to_owned();
-        let (status, _, body) = answered(&Denial::Missing { image: image(), code, message });
+        let (status, _, body) =
+            answered(&Denial::Missing { resource: image().into(), code, message });
         let error = &body["errors"][0];
         assert_eq!((status, &error["code"]), (404, &json!(text)));
         assert_eq!(error["message"], "upstream's own words");
         assert_eq!(error["detail"], json!({"image": image().to_string()}));
     }
     for (retry_after, seconds) in [(Some(Duration::from_millis(1500)), 2), (None, 5)] {
-        let (status, headers, body) = answered(&Denial::Throttled { image: image(), retry_after });
+        let (status, headers, body) =
+            answered(&Denial::Throttled { resource: image().into(), retry_after });
         assert_eq!((status, &headers[RETRY_AFTER]), (429, &HeaderValue::from(seconds)));
         assert_eq!(body["errors"][0]["code"], "TOOMANYREQUESTS");
     }
@@ -164,7 +179,8 @@ fn errors_of_the_upstream_are_passed_on() {
 #[test]
 fn a_range_beyond_the_end_gets_the_length() {
     for (size, range) in [(Some(7), Some("bytes */7")), (None, None)] {
-        let (status, headers, body) = answered(&Denial::Unsatisfiable { image: image(), size });
+        let (status, headers, body) =
+            answered(&Denial::Unsatisfiable { resource: image().into(), size });
         assert_eq!((status, &body["errors"][0]["code"]), (416, &json!("RANGE_INVALID")));
         assert_eq!(headers.get(CONTENT_RANGE).map(|range| range.to_str().unwrap()), range);
     }

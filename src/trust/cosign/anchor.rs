@@ -98,7 +98,7 @@ impl Anchor {
         let signed = Signed::read(&candidate.content)?;
         let kind = self.config.predicate_type.as_deref();
         signed.outline.is_asked_for(kind, &subject.digest)?;
-        time::logs_have_come(&signed, now).map_err(Rejection::Flawed)?;
+        time::logs_have_come(&signed, now).map_err(Rejection::from)?;
         let (verified, vouched) = match &self.config.signers {
             Signers::Keys(keys) => self.by_key(keys, &signed, subject, now),
             Signers::Keyless { identity, issuer } => {
@@ -108,14 +108,14 @@ impl Anchor {
                 self.by_pki(chain, identity, issuer.as_deref(), &signed, subject, now)
             }
         }
-        .map_err(Rejection::Flawed)?;
-        let claim = Claim::read(signed.form, verified).map_err(Rejection::Flawed)?;
+        .map_err(Rejection::from)?;
+        let claim = Claim::read(signed.form, verified).map_err(Rejection::from)?;
         let claimed = claim.asked_for(kind, &subject.digest)?;
-        time::stated_has_come(claimed, now).map_err(Rejection::Flawed)?;
+        time::stated_has_come(claimed, now).map_err(Rejection::from)?;
         annotated(&self.config.annotations, claimed)?;
-        self.config.signed_identity.check(claimed, subject).map_err(Rejection::Flawed)?;
+        self.config.signed_identity.check(claimed, subject).map_err(Rejection::from)?;
         let vouched = time::dated(vouched, claimed, now);
-        self.config.restrictions.apply(vouched, now).map_err(Rejection::Flawed)
+        self.config.restrictions.apply(vouched, now).map_err(Rejection::from)
     }
 
     fn by_key<'a, 'b>(
@@ -197,6 +197,7 @@ impl Anchor {
         subject: &Subject,
         now: Timestamp,
     ) -> Result<Good<'a>, Flaw> {
+        signed.has_one_certificate_in_0_3()?;
         let certificate = read(signed)?;
         let name = named(identity, certificate.names.iter())?;
         issued(Some(issuer), &certificate)?;

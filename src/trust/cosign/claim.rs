@@ -42,7 +42,8 @@ pub(super) struct Outline(Claim);
 pub(super) struct Claim {
     /// The type of the attestation; none for a signature.
     predicate_type: Option<String>,
-    subjects: Vec<Claimed>,
+    /// Or why there are too many to read.
+    subjects: Result<Vec<Claimed>, Flaw>,
 }
 
 /// One subject of a claim.
@@ -116,8 +117,14 @@ impl Claim {
             let found = name(self.predicate_type.as_deref());
             return Err(beside(KIND, found, name(predicate_type)));
         }
-        self.about(digest).ok_or_else(|| {
-            beside(SUBJECT, format!("it is about {}", self.names()), digest.to_string())
+        let subjects = self.subjects.as_deref().map_err(|flaw| Rejection::from(flaw.clone()))?;
+        let wanted = digest.to_string();
+        let about = subjects.iter().find(|subject| subject.digests.contains(&wanted));
+        about.ok_or_else(|| {
+            let first = subjects.iter().find_map(|subject| subject.digests.first());
+            let first =
+                first.map_or("nothing".to_owned(), |digest| digest.chars().take(80).collect());
+            beside(SUBJECT, format!("it is about {first}"), wanted)
         })
     }
 
@@ -160,12 +167,12 @@ impl Claim {
         let annotations = optional.map(texts).unwrap_or_default();
         Ok(Self {
             predicate_type: None,
-            subjects: vec![Claimed {
+            subjects: Ok(vec![Claimed {
                 digests: vec![digest.to_owned()],
                 repository,
                 annotations,
                 stated,
-            }],
+            }]),
         })
     }
 
@@ -174,8 +181,13 @@ impl Claim {
         let wrong = |found: &str| {
             flaw(FORMAT, format!("the statement {found}"), "an in-toto statement, 0.1 or 1")
         };
-        let document = Document::parse_within(text, MAX_STATEMENT_VALUES)
-            .map_err(|e| wrong(&format!("is {e}")))?;
+        let document = Document::parse_within(text, MAX_STATEMENT_VALUES).map_err(|e| {
+            let wanted = format!("at most {MAX_STATEMENT_VALUES}");
+            match e.exceeds_limit() {
+                true => flaw(LIMIT, "a statement with many JSON values", wanted),
+                false => wrong(&format!("is {e}")),
+            }
+        })?;
         let value = document.root();
         cased(value, &["_type", "predicate", "predicateType", "subject"])
             .map_err(|found| wrong(&found))?;
@@ -188,9 +200,11 @@ impl Claim {
         let predicate_type = predicate_type.ok_or_else(|| wrong("has no predicate type"))?;
         let subjects = value.member("subject").and_then(Value::as_array);
         let subjects = subjects.ok_or_else(|| wrong("has no subjects"))?;
+        let predicate_type = (predicate_type != SIGN_PREDICATE).then(|| predicate_type.to_owned());
         if subjects.len() > MAX_SUBJECTS {
             let found = format!("the statement has {} subjects", subjects.len());
-            return Err(flaw(LIMIT, found, format!("at most {MAX_SUBJECTS}")));
+            let subjects = Err(flaw(LIMIT, found, format!("at most {MAX_SUBJECTS}")));
+            return Ok(Self { predicate_type, subjects });
         }
         // A null among the subjects names nothing; it made other verifiers fall over.
         let named = subjects.iter().filter(|subject| !subject.is_null());
@@ -210,22 +224,7 @@ impl Claim {
             Ok(Claimed { digests, repository, annotations, stated })
         });
         let subjects = subjects.collect::<Result<_, String>>().map_err(|found| wrong(&found))?;
-        let predicate_type = (predicate_type != SIGN_PREDICATE).then(|| predicate_type.to_owned());
-        Ok(Self { predicate_type, subjects })
-    }
-
-    /// The subject that is `digest`, if there is one.
-    fn about(&self, digest: &Digest) -> Option<&Claimed> {
-        let digest = digest.to_string();
-        self.subjects.iter().find(|subject| subject.digests.contains(&digest))
-    }
-
-    /// What it is about instead, for people.
-    fn names(&self) -> String {
-        match self.subjects.iter().find_map(|subject| subject.digests.first()) {
-            Some(digest) => digest.chars().take(80).collect(),
-            None => "nothing".to_owned(),
-        }
+        Ok(Self { predicate_type, subjects: Ok(subjects) })
     }
 }
 

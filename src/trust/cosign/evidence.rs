@@ -32,6 +32,8 @@ const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 /// What came beside a signature; each part for itself, or what is wrong with it.
 pub(super) struct Evidence {
     pub(super) certificates: Result<Vec<Vec<u8>>, Flaw>,
+    /// Whether a bundle has `x509CertificateChain` instead of `certificate`.
+    pub(super) is_chain: bool,
     pub(super) entries: Result<Vec<TransparencyLogEntry>, Flaw>,
     pub(super) timestamps: Result<Vec<Rfc3161Timestamp>, Flaw>,
 }
@@ -44,6 +46,7 @@ impl Evidence {
         let timestamps = there(TIMESTAMP).filter(|_| timestamped).map(|text| timestamp(text));
         Self {
             certificates: certificates(there(LEAF), there(CHAIN)),
+            is_chain: false,
             entries: entries.unwrap_or_else(|| Ok(Vec::new())).and_then(bounded),
             timestamps: timestamps.unwrap_or_else(|| Ok(Vec::new())),
         }
@@ -87,7 +90,9 @@ impl Evidence {
         }
         let bundle: Bundle = serde_json::from_value(value)
             .map_err(|e| flaw(FORMAT, format!("the bundle cannot be read: {e}"), wanted))?;
-        let certificates = match &bundle.verification_material.content {
+        let content = &bundle.verification_material.content;
+        let is_chain = matches!(content, VerificationMaterialContent::X509CertificateChain { .. });
+        let certificates = match content {
             VerificationMaterialContent::Certificate(one) => {
                 Ok(vec![one.raw_bytes.as_bytes().to_vec()])
             }
@@ -98,6 +103,7 @@ impl Evidence {
         };
         let evidence = Self {
             certificates: certificates.and_then(some),
+            is_chain,
             entries: entries.unwrap_or_else(|| Ok(Vec::new())).and_then(bounded),
             timestamps: timestamps.unwrap_or_else(|| Ok(Vec::new())).and_then(few),
         };
@@ -113,7 +119,12 @@ pub(super) fn strict<T: DeserializeOwned>(json: &[u8], most: usize, what: &str) 
     }
     let wrong =
         |e: String| flaw(FORMAT, format!("a {what} that cannot be read: {e}"), "strict JSON");
-    Document::parse_within(json, MAX_VALUES).map_err(|e| wrong(e.to_string()))?;
+    Document::parse_within(json, MAX_VALUES).map_err(|e| match e.exceeds_limit() {
+        true => {
+            flaw(LIMIT, format!("a {what} with many JSON values"), format!("at most {MAX_VALUES}"))
+        }
+        false => wrong(e.to_string()),
+    })?;
     serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))
 }
 

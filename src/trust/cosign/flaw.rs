@@ -7,8 +7,7 @@ use super::limits::MAX_FOUND;
 
 /// The candidate reads as what its media type says.
 pub(super) const FORMAT: &str = "format";
-/// Nothing of it is more than the ceilings allow.
-pub(super) const LIMIT: &str = "limit";
+pub(super) use crate::trust::signature::LIMIT;
 /// It is the kind of thing that the anchor asks for: a signature, an attestation of one type.
 pub(super) const KIND: &str = "kind";
 /// It is about the digest that is served.
@@ -50,7 +49,7 @@ pub(super) fn flawed(
     found: impl Into<String>,
     wanted: impl Into<String>,
 ) -> Rejection {
-    Rejection::Flawed(flaw(check, found, wanted))
+    flaw(check, found, wanted).into()
 }
 
 /// It is not what the anchor asks for.

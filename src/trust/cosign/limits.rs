@@ -33,8 +33,8 @@ pub const MAX_CHECKPOINT_SIGNATURES: usize = 16;
 pub const MAX_TIMESTAMPS: usize = 4;
 /// The longest timestamp token, in bytes.
 pub const MAX_TIMESTAMP: usize = 32 << 10;
-/// The most subjects of one statement.
-pub const MAX_SUBJECTS: usize = 256;
+/// The most subjects of one statement, as in sigstore-go.
+pub const MAX_SUBJECTS: usize = 1_024;
 /// The longest account of what was found, in bytes: it quotes the candidate, and is kept and logged.
 pub const MAX_FOUND: usize = 512;
 

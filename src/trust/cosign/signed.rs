@@ -75,7 +75,7 @@ impl Signed {
 
     fn simple(payload: &[u8], annotations: &BTreeMap<String, String>) -> Result<Self, Rejection> {
         let form = Form::Payload;
-        let outline = Outline::read(form, payload).map_err(Rejection::Flawed)?;
+        let outline = Outline::read(form, payload).map_err(Rejection::from)?;
         let signature = annotations.get(SIGNATURE).filter(|text| !text.is_empty());
         let signature = signature.and_then(|text| STANDARD.decode(text).ok());
         let signature = signature.ok_or_else(|| {
@@ -95,7 +95,7 @@ impl Signed {
         annotations: &BTreeMap<String, String>,
     ) -> Result<Self, Rejection> {
         let envelope: DsseEnvelope =
-            evidence::strict(envelope, MAX_ENVELOPE, "DSSE envelope").map_err(Rejection::Flawed)?;
+            evidence::strict(envelope, MAX_ENVELOPE, "DSSE envelope").map_err(Rejection::from)?;
         // A timestamp beside it is over the whole envelope and not over the signature: it proves
         // nothing of that, and is left alone.
         let evidence = Evidence::of_layer(annotations, false);
@@ -103,17 +103,7 @@ impl Signed {
     }
 
     fn bundle(json: &[u8]) -> Result<Self, Rejection> {
-        let (bundle, evidence) = Evidence::of_bundle(json).map_err(Rejection::Flawed)?;
-        let material = &bundle.verification_material.content;
-        if bundle.media_type == MediaType::Bundle0_3
-            && matches!(material, VerificationMaterialContent::X509CertificateChain { .. })
-        {
-            return Err(flawed(
-                FORMAT,
-                "a bundle 0.3 with a certificate chain",
-                "its one certificate alone",
-            ));
-        }
+        let (bundle, evidence) = Evidence::of_bundle(json).map_err(Rejection::from)?;
         match bundle.content {
             BundleContent::DsseEnvelope(envelope) => {
                 Self::enveloped(envelope, Some(bundle.media_type), evidence)
@@ -140,8 +130,7 @@ impl Signed {
             ));
         }
         let form = Form::Statement;
-        let outline =
-            Outline::read(form, envelope.payload.as_bytes()).map_err(Rejection::Flawed)?;
+        let outline = Outline::read(form, envelope.payload.as_bytes()).map_err(Rejection::from)?;
         let (message, signature) = (envelope.pae(), envelope.signature.sig.as_bytes().to_vec());
         let content = BundleContent::DsseEnvelope(envelope);
         Self::new((form, outline), message, signature, content, version, evidence)
@@ -174,6 +163,19 @@ impl Signed {
         let digest = ArtifactDigest::new(algorithm, subject.digest.raw())
             .map_err(|e| flaw(SUBJECT, e.to_string(), subject.digest.to_string()))?;
         Ok(Artifact::from_digest(digest))
+    }
+
+    /// Refuses a certificate chain in a bundle 0.3: the public Sigstore writes one certificate there. cosign writes a
+    /// chain for a private PKI.
+    pub(super) fn has_one_certificate_in_0_3(&self) -> Result<(), Flaw> {
+        match (&self.version, self.evidence.is_chain) {
+            (Some(MediaType::Bundle0_3), true) => Err(flaw(
+                FORMAT,
+                "a bundle 0.3 with a certificate chain",
+                "one certificate; a chain needs an anchor with `certificate_chain`",
+            )),
+            (Some(_) | None, _) => Ok(()),
+        }
     }
 
     /// The certificates that came along, DER, the signer's own first: at least one.

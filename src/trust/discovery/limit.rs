@@ -49,6 +49,9 @@ pub enum Limit {
     Pages,
     #[error("more than {ceiling} bytes")]
     Size { ceiling: usize },
+    /// A manifest or a list has more JSON values, or lists more manifests, than are read.
+    #[error("more JSON values or entries than are read")]
+    Entries,
     #[error(
         "annotations of more than {MAX_ANNOTATION_BYTES} bytes, or more than {MAX_ANNOTATIONS}"
     )]

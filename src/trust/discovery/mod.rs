@@ -28,6 +28,7 @@
 //! something *unread*. If a search finds no valid signature and something is unread, the image is undecided.
 
 mod api;
+mod artifact;
 mod asking;
 mod fetch;
 mod request_budget;

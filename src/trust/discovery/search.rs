@@ -166,6 +166,7 @@ impl Search {
             }
             Step::Tag(_)
             | Step::Referrers(_)
+            | Step::AllReferrers(_)
             | Step::Page { .. }
             | Step::Schema(_)
             | Step::Fetch { .. } => {}

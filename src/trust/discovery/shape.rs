@@ -117,11 +117,16 @@ pub(super) fn of_referrer(
             }
             only_layer(artifact)?;
         }
-        SignatureKind::CosignSignature
-        | SignatureKind::CosignAttestation
-        | SignatureKind::Notation => {
-            return Err(format!("it is {}", shown(own)));
+        // Some tools and registries drop the type or write another one. The layers and the signature decide.
+        SignatureKind::CosignSignature | SignatureKind::CosignAttestation => {
+            let signatures = signatures(kind, artifact);
+            let signatures = signatures.map_err(|_| format!("it is {}", shown(own)))?;
+            if signatures.layers.iter().any(|(_, form, _)| *form == Form::Bundle) {
+                only_layer(artifact)?;
+            }
+            return Ok(signatures);
         }
+        SignatureKind::Notation => return Err(format!("it is {}", shown(own))),
     }
     signatures(kind, artifact)
 }

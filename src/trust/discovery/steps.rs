@@ -6,6 +6,7 @@ use std::collections::{HashSet, VecDeque};
 use bytes::Bytes;
 use futures_util::future::join_all;
 
+use super::artifact::{Unfit, read};
 use super::asking::{Asking, is_absent};
 use super::fetch::{Sought, sought};
 use super::learned::Layout;
@@ -15,7 +16,7 @@ use super::order::{self, Class, SearchHistory};
 use super::request_budget::At;
 use super::shape::{self, Signatures};
 use super::{Limit, Search, SignatureKind};
-use crate::oci::{Artifact, Digest, Manifest, Referrer, Tag};
+use crate::oci::{Digest, Manifest, Referrer, Tag};
 use crate::parsing;
 use crate::pull_through::{FetchError, Fetched};
 use crate::registry_client::{Listing, Page, UpstreamError, Violation};
@@ -33,7 +34,9 @@ pub(super) enum Step {
     /// The referrers API, or what stands for it.
     Referrers(At),
     /// A later page of a list.
-    Page { at: At, page: Page, number: usize },
+    Page { at: At, page: Page, number: usize, types: Types },
+    /// The whole list of the referrers API, if the registry filtered it: the type of an entry may be wrong or missing.
+    AllReferrers(At),
     /// The tag that stands for the referrers API.
     Schema(At),
     /// Manifests of referrers, to be opened.
@@ -47,6 +50,14 @@ pub(super) enum Step {
         /// Whether they are counted among those that one search may fetch.
         counted: bool,
     },
+}
+
+/// Which entries the registry is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Types {
+    /// Those of the artifact type of the signatures, if they have only one.
+    Wanted,
+    All,
 }
 
 #[derive(Clone, Debug)]
@@ -79,9 +90,20 @@ impl Outcome {
         self.unread.push(Unread { place: place.to_owned(), why: why.into() });
     }
 
+    /// Records that what is at `place` gives no signatures.
+    fn unfit(&mut self, place: &str, why: &Unfit) {
+        match why {
+            Unfit::Shape(why) => self.looked.push(unfit(place, why)),
+            Unfit::Limit(limit) => self.unread(place, *limit),
+        }
+    }
+
     /// What it means that something which may be there was not had.
     pub(super) fn missed(&mut self, place: &str, why: Why) {
         match why {
+            Why::Fetch(FetchError::Invalid(why)) if why.exceeds_limit() => {
+                self.unread(place, Limit::Entries);
+            }
             Why::Fetch(FetchError::Invalid(why)) => {
                 self.looked.push(unfit(place, &why.to_string()));
             }
@@ -103,8 +125,15 @@ impl Search {
                 }],
                 ..Outcome::default()
             },
-            Step::Referrers(at) => Box::pin(self.page(at, &Page::default(), 1)).await,
-            Step::Page { at, page, number } => Box::pin(self.page(at, page, *number)).await,
+            Step::Referrers(at) => {
+                Box::pin(self.page(at, &Page::default(), 1, Types::Wanted)).await
+            }
+            Step::AllReferrers(at) => {
+                Box::pin(self.page(at, &Page::default(), 1, Types::All)).await
+            }
+            Step::Page { at, page, number, types } => {
+                Box::pin(self.page(at, page, *number, *types)).await
+            }
             Step::Schema(at) => Box::pin(self.schema(at)).await,
             Step::Open(open) => Box::pin(self.open(open)).await,
             Step::Fetch { at, layout, place, signatures, .. } => {
@@ -146,7 +175,9 @@ impl Search {
                 return outcome;
             }
         };
-        match artifact.and_then(|artifact| shape::of_tag(self.kind, &self.subject, &artifact)) {
+        let signatures =
+            artifact.and_then(|artifact| Ok(shape::of_tag(self.kind, &self.subject, &artifact)?));
+        match signatures {
             Ok(Signatures { layers, others, .. }) => {
                 outcome.looked(&place, Found::Signatures(layers.len()));
                 outcome.looked.extend(others.map(|others| unfit(&place, &others)));
@@ -155,22 +186,23 @@ impl Search {
                 let (at, layout) = (at.clone(), Layout::Tag);
                 outcome.next.push(Step::Fetch { at, layout, place, signatures, counted: false });
             }
-            Err(why) => outcome.looked.push(unfit(&place, &why)),
+            Err(why) => outcome.unfit(&place, &why),
         }
         outcome
     }
 
     /// One page of the referrers API.
-    async fn page(&self, at: &At, page: &Page, number: usize) -> Outcome {
+    async fn page(&self, at: &At, page: &Page, number: usize, types: Types) -> Outcome {
         let (mut place, mut outcome) = (self.list_of(at), Outcome::default());
         if number > 1 {
             place = format!("{place}, page {number}");
         }
         let learned = &self.places.learned;
-        let artifact_type = match self.kind {
-            SignatureKind::Notation => Some(shape::NOTATION),
+        let artifact_type = match (self.kind, types) {
+            (SignatureKind::Notation, Types::Wanted) => Some(shape::NOTATION),
             // They have several, and a registry filters by one.
-            SignatureKind::CosignSignature | SignatureKind::CosignAttestation => None,
+            (SignatureKind::CosignSignature | SignatureKind::CosignAttestation, Types::Wanted)
+            | (_, Types::All) => None,
         };
         let asked = self.asking().referrers(at, &self.subject.digest, artifact_type, page).await;
         match asked {
@@ -180,14 +212,25 @@ impl Search {
                 if let Some(violation) = violation {
                     outcome.unread(&place, FetchError::from(UpstreamError::from(violation)));
                 }
+                if number == 1 && artifact_type.is_some() && list.filters_applied.is_some() {
+                    outcome.later.push(Step::AllReferrers(at.clone()));
+                }
                 match list.next {
                     Some(_) if number >= MAX_PAGES => outcome.unread(&place, Limit::Pages),
                     Some(page) => {
-                        outcome.next.push(Step::Page { at: at.clone(), page, number: number + 1 });
+                        outcome.next.push(Step::Page {
+                            at: at.clone(),
+                            page,
+                            number: number + 1,
+                            types,
+                        });
                     }
                     // The list of a registry that copies from another one may be its own, and empty;
                     // and signers who do not ask for the API write that tag wherever they push.
-                    None => outcome.next.push(Step::Schema(at.clone())),
+                    None if types == Types::Wanted => {
+                        outcome.next.push(Step::Schema(at.clone()));
+                    }
+                    None => {}
                 }
             }
             Ok(Listing::Unknown | Listing::Unsupported(_) | Listing::WebPage(_)) if number > 1 => {
@@ -214,10 +257,8 @@ impl Search {
                 outcome.next.push(Step::Schema(at.clone()));
             }
             Err(why) => {
-                if matches!(why, Why::Fetch(FetchError::Upstream(UpstreamError::Refused { .. }))) {
-                    // Some that know no such path refuse it.
-                    outcome.next.push(Step::Schema(at.clone()));
-                }
+                // An unreadable list must not hide the tag: some registries without the API refuse its path, or fail there.
+                outcome.next.push(Step::Schema(at.clone()));
                 outcome.unread(&place, why);
             }
         }
@@ -253,7 +294,8 @@ impl Search {
         let entries = match parsing::run(length, Manifest::most_memory(length), parse).await {
             Ok(entries) => entries,
             Err(why) => {
-                outcome.looked.push(unfit(place, &why.to_string()));
+                let violation = Violation::List(why.to_string());
+                outcome.unread(place, FetchError::from(UpstreamError::from(violation)));
                 return;
             }
         };
@@ -304,10 +346,10 @@ impl Search {
                         outcome.looked.extend(others.map(|others| unfit(&own, &others)));
                         signatures.extend(sought(&own, Some(&entry.digest), layers.into_iter()));
                     }
-                    Err(why) if self.class(entry) > Class::OtherPredicate => {
+                    Err(Unfit::Shape(why)) if self.class(entry) > Class::OtherPredicate => {
                         outcome.looked(&own, Found::Other(shown(&why)));
                     }
-                    Err(why) => outcome.looked.push(unfit(&own, &why)),
+                    Err(why) => outcome.unfit(&own, &why),
                 },
                 // Lists that clients keep still name what was deleted.
                 Err(why) if is_absent(&why) => {
@@ -339,18 +381,9 @@ impl Search {
         shape::class(self.kind, entry)
     }
 
-    async fn of_referrer(&self, fetched: &Fetched) -> Result<Signatures, String> {
-        shape::of_referrer(self.kind, &self.subject, &read(fetched).await?)
+    async fn of_referrer(&self, fetched: &Fetched) -> Result<Signatures, Unfit> {
+        Ok(shape::of_referrer(self.kind, &self.subject, &read(fetched).await?)?)
     }
-}
-
-async fn read(fetched: &Fetched) -> Result<Artifact, String> {
-    if fetched.manifest().media_type().is_index() {
-        return Err("it is an index".to_owned());
-    }
-    let (text, length) = (fetched.bytes().clone(), fetched.bytes().len());
-    let parse = move || Artifact::parse(&text).map_err(|why| why.to_string());
-    parsing::run(length, Manifest::most_memory(length), parse).await
 }
 
 fn referrer(at: &At, digest: &Digest) -> String {

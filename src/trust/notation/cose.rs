@@ -18,7 +18,7 @@ use super::envelope::{
     AUTHENTIC_SIGNING_TIME, EXPIRY, Header, MAX_PAYLOAD, MAX_PROTECTED, MAX_SIGNATURE, MAX_TOKEN,
     Parts, SIGNING_SCHEME, SIGNING_TIME, TIMESTAMP,
 };
-use super::{cbor, flaw};
+use super::{cbor, flaw, too_much};
 
 pub(super) const MEDIA_TYPE: &str = "application/cose";
 
@@ -49,7 +49,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
         || payload.len() > MAX_PAYLOAD
         || message.signature.len() > MAX_SIGNATURE
     {
-        return Err(wrong("a part that is too long", "each part within its ceiling"));
+        return Err(too_much("a part that is too long", "each part within its limit"));
     }
     if !cbor::is_bounded(protected_bytes) {
         return Err(wrong("no protected header of definite, bounded lengths", wanted));
@@ -152,7 +152,7 @@ fn chain(unprotected: &CoseHeader) -> Result<Vec<Vec<u8>>, Flaw> {
     };
     if list.len() > MAX_CHAIN {
         let found = format!("{} certificates", list.len());
-        return Err(flaw("certificate_chain", found, format!("at most {MAX_CHAIN}")));
+        return Err(too_much(found, format!("at most {MAX_CHAIN}")));
     }
     let chain: Option<Vec<_>> = list.iter().map(|der| der.as_bytes().cloned()).collect();
     chain.ok_or_else(|| wrong("a certificate is no byte string", wanted))
@@ -163,7 +163,10 @@ fn token(unprotected: &CoseHeader) -> Result<Option<Vec<u8>>, Flaw> {
         None => Ok(None),
         Some(Value::Bytes(token)) if token.is_empty() => Ok(None),
         Some(Value::Bytes(token)) if token.len() <= MAX_TOKEN => Ok(Some(token.clone())),
-        Some(_) => Err(wrong("the timestamp is no byte string, or too long", "a token")),
+        Some(Value::Bytes(_)) => {
+            Err(too_much("the timestamp is too long", format!("at most {MAX_TOKEN} bytes")))
+        }
+        Some(_) => Err(wrong("the timestamp is not a byte string", "a token")),
     }
 }
 

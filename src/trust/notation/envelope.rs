@@ -11,7 +11,7 @@ use crate::trust::signer::{SignerId, SignerIds};
 use super::algorithm::Algorithm;
 use super::certificate::{Certificate, told};
 use super::chain::{Chain, MAX_CHAIN, Purpose};
-use super::{cose, flaw, jws};
+use super::{cose, flaw, jws, too_much};
 
 /// The largest envelope in bytes (notation-go: 32 MiB).
 pub const MAX_ENVELOPE: usize = 1 << 20;
@@ -99,7 +99,7 @@ impl Envelope {
         };
         if bytes.len() > MAX_ENVELOPE {
             let found = format!("{} bytes", bytes.len());
-            return Some(Err(flaw("envelope", found, format!("at most {MAX_ENVELOPE}"))));
+            return Some(Err(too_much(found, format!("at most {MAX_ENVELOPE}"))));
         }
         Some(parse(bytes).and_then(|parts| Self::new(parts, read)))
     }
@@ -108,7 +108,7 @@ impl Envelope {
         let Parts { header, message, signature, chain, token } = parts;
         if chain.len() > MAX_CHAIN {
             let found = format!("{} certificates", chain.len());
-            return Err(flaw("certificate_chain", found, format!("at most {MAX_CHAIN}")));
+            return Err(too_much(found, format!("at most {MAX_CHAIN}")));
         }
         let unreadable = |why| flaw("certificate_chain", why, "X.509 certificates");
         let chain: Vec<Certificate> = chain

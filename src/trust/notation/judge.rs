@@ -84,11 +84,11 @@ impl<'a> Trial<'a> {
             let wanted = "application/jose+json or application/cose";
             return Err(Rejection::Beside(flaw("envelope", found, wanted)));
         };
-        let envelope = envelope.map_err(Rejection::Flawed)?;
+        let envelope = envelope.map_err(Rejection::from)?;
         payload::check(&envelope.payload, subject)?;
         // Whatever the level: the operator has said so.
         self.not_revoked(&envelope.chain, "a certificate of the signature")
-            .map_err(Rejection::Flawed)?;
+            .map_err(Rejection::from)?;
         let level = self.statement.level;
         let authenticity = self.authenticity(&envelope);
         let authentic = authenticity.is_ok();
@@ -110,7 +110,7 @@ impl<'a> Trial<'a> {
         vouched.proven = signed.vouched;
         vouched.signed = Some(signed.at.min(self.now));
         vouched.expires = self.expires;
-        let vouched = self.restrictions.apply(vouched, self.now).map_err(Rejection::Flawed)?;
+        let vouched = self.restrictions.apply(vouched, self.now).map_err(Rejection::from)?;
         Ok(Judged::Proven(Proven { vouched, tolerated: self.tolerated }))
     }
 

@@ -14,7 +14,7 @@ use super::envelope::{
     AUTHENTIC_SIGNING_TIME, EXPIRY, Header, MAX_PAYLOAD, MAX_PROTECTED, MAX_SIGNATURE, MAX_TOKEN,
     Parts, SIGNING_SCHEME, SIGNING_TIME, TIMESTAMP,
 };
-use super::flaw;
+use super::{flaw, too_much};
 
 pub(super) const MEDIA_TYPE: &str = "application/jose+json";
 
@@ -117,7 +117,7 @@ fn chain(header: Value<'_>) -> Result<Vec<Vec<u8>>, Flaw> {
     let list = list.ok_or_else(|| wrong("no certificate chain", wanted))?;
     if list.len() > MAX_CHAIN {
         let found = format!("{} certificates", list.len());
-        return Err(flaw("certificate_chain", found, format!("at most {MAX_CHAIN}")));
+        return Err(too_much(found, format!("at most {MAX_CHAIN}")));
     }
     let der = |value: Value<'_>| STANDARD.decode(value.as_str()?).ok();
     let chain: Option<Vec<_>> = list.iter().map(der).collect();
@@ -126,13 +126,14 @@ fn chain(header: Value<'_>) -> Result<Vec<Vec<u8>>, Flaw> {
 
 fn token(header: Value<'_>) -> Result<Option<Vec<u8>>, Flaw> {
     let Some(value) = header.member(TIMESTAMP) else { return Ok(None) };
-    let text = value.as_str().filter(|text| text.len() <= MAX_TOKEN);
+    let text = value.as_str();
+    if text.is_some_and(|text| text.len() > MAX_TOKEN) {
+        return Err(too_much("the timestamp is too long", format!("at most {MAX_TOKEN} bytes")));
+    }
     match text.map(|text| STANDARD.decode(text)) {
         Some(Ok(token)) if token.is_empty() => Ok(None),
         Some(Ok(token)) => Ok(Some(token)),
-        Some(Err(_)) | None => {
-            Err(wrong("the timestamp is no base64, or too long", "a token in base64"))
-        }
+        Some(Err(_)) | None => Err(wrong("the timestamp is not base64", "a token in base64")),
     }
 }
 
@@ -142,7 +143,10 @@ fn wrong(found: impl Into<String>, wanted: &str) -> Flaw {
 
 fn read(text: &[u8], what: &str) -> Result<Document, Flaw> {
     let document = Document::parse_within(text, MAX_VALUES);
-    document.map_err(|e| wrong(format!("{what}: {e}"), "strict JSON"))
+    document.map_err(|e| match e.exceeds_limit() {
+        true => too_much(format!("{what}: {e}"), format!("at most {MAX_VALUES} values")),
+        false => wrong(format!("{what}: {e}"), "strict JSON"),
+    })
 }
 
 fn object<'a>(document: &'a Document, what: &str) -> Result<Object<'a>, Flaw> {
@@ -169,7 +173,7 @@ fn texts(list: Value<'_>) -> Option<Vec<String>> {
 fn url_safe(text: &str, what: &str, most: usize) -> Result<Vec<u8>, Flaw> {
     // Four characters are three bytes.
     if text.len() > most / 3 * 4 + 4 {
-        return Err(wrong(format!("{what} is too long"), "less than its ceiling"));
+        return Err(too_much(format!("{what} is too long"), format!("at most {most} bytes")));
     }
     URL_SAFE_NO_PAD
         .decode(text)

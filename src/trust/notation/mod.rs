@@ -40,7 +40,12 @@ pub use judge::{Judged, Proven};
 pub use revocation::{Answer, Method, RevocationQuery, Revocations};
 pub use revocation_client::RevocationClient;
 
-use super::signature::Flaw;
+use super::signature::{Flaw, LIMIT};
+
+/// Part of an envelope exceeds a limit: it is not examined.
+fn too_much(found: impl Into<String>, wanted: impl Into<String>) -> Flaw {
+    flaw(LIMIT, found, wanted)
+}
 
 /// A check that was not passed: what was found, and what would have been good.
 fn flaw(check: &'static str, found: impl Into<String>, wanted: impl Into<String>) -> Flaw {

@@ -13,7 +13,7 @@ const MEMBERS: [&str; 3] = ["mediaType", "digest", "size"];
 
 /// Whether the payload is about `subject`: same media type, digest and size.
 pub(super) fn check(payload: &[u8], subject: &Subject) -> Result<(), Rejection> {
-    let target = target(payload).map_err(Rejection::Flawed)?;
+    let target = target(payload).map_err(Rejection::from)?;
     if target.digest != subject.digest {
         let found = format!("it is about {}", target.digest);
         return Err(Rejection::Beside(flaw(CHECK, found, subject.digest.to_string())));

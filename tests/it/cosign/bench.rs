@@ -85,6 +85,15 @@ impl Bench {
         }
     }
 
+    /// It exceeds a limit, so nobody knows whether it is good.
+    #[track_caller]
+    pub fn cannot_examine(&self, content: impl Into<Given>) {
+        match self.judge(content) {
+            Err(Rejection::Undecided(why)) => assert!(why.starts_with("not examined: "), "{why}"),
+            other => panic!("{other:#?}"),
+        }
+    }
+
     /// It is not what the anchor asks for, by this check.
     #[track_caller]
     pub fn passes_by(&self, check: &str, content: impl Into<Given>) -> Flaw {

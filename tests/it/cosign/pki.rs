@@ -1,6 +1,8 @@
 //! Certificates of a private PKI: the operator's own chain, without Sigstore.
 
-use serde_json::json;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 
 use countersign::clock::Timestamp;
 
@@ -72,6 +74,33 @@ fn a_bundle_of_a_private_pki_is_taken() {
     let statement = statement(&digest(), SIGN);
     let signature = certified.key.sign(&pae(&statement));
     bench(&authority, "").takes(&bundle(&statement, &signature, Some(&certified), &[], &[]));
+}
+
+/// As cosign 3.1 writes it with `--certificate` and `--certificate-chain`.
+#[test]
+fn a_bundle_0_3_with_a_certificate_chain_is_accepted_if_the_chain_leads_to_the_root() {
+    let (mine, other) =
+        (Authority::new("acme", Term::years()), Authority::new("acme", Term::years()));
+    let chained = |authority: &Authority| {
+        let certified = authority.certify(&leaf(), None);
+        let statement = statement(&digest(), SIGN);
+        let signature = certified.key.sign(&pae(&statement));
+        let mut bundle = bundle(&statement, &signature, None, &[], &[]);
+        let material = bundle["verificationMaterial"].as_object_mut().unwrap();
+        material.remove("publicKey");
+        let one = |der: &Vec<u8>| json!({ "rawBytes": STANDARD.encode(der) });
+        let certificates = std::iter::once(&certified.der).chain(&certified.above);
+        let certificates: Vec<Value> = certificates.map(one).collect();
+        material.insert("x509CertificateChain".into(), json!({ "certificates": certificates }));
+        bundle
+    };
+    let root = crate::sigstore::pem(&mine.root_der);
+    let lines = "certificate_chain = \"chain.pem\"\nidentity = \"sign@acme.test\"";
+    let of_root = Bench::new(lines, &[("chain.pem", &root)]);
+    for bench in [&bench(&mine, ""), &of_root] {
+        bench.takes(&chained(&mine));
+        bench.refuses("certificate", &chained(&other));
+    }
 }
 
 #[test]

@@ -8,10 +8,11 @@ use countersign::registry_client::UpstreamError;
 use countersign::trust::discovery::{RequestBudget, SignatureKind, Unread, Why};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, LINK, RETRY_AFTER};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::site::{
-    BUNDLE, INDEX, JOSE, NOTATION, Site, apart, app, finds, is_none, is_unread, looked, unread,
+    BUNDLE, INDEX, JOSE, NOTATION, Site, apart, app, contents, finds, is_none, is_unread, looked,
+    unread,
 };
 use crate::fake_registry::{Asked, Fault, respond, with};
 
@@ -119,6 +120,31 @@ async fn an_invalid_list_is_unread() {
 }
 
 #[tokio::test]
+async fn an_unreadable_list_does_not_hide_the_tag_schema() {
+    for (status, body) in
+        [(500, ""), (503, ""), (200, "{broken"), (200, "{}"), (200, "<html>"), (401, ""), (418, "")]
+    {
+        let site = Site::new().await;
+        answers(&site, "/referrers/", status, body);
+        site.schema(&[site.bundle("bundle")]);
+        let located = site.locate(SignatureKind::CosignSignature).await;
+        finds(&located, &["bundle"]);
+        assert_eq!(located.unread.len(), 1, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_page_at_a_signature_tag_is_unread() {
+    for body in ["<html>sign in</html>", r#"{"error":"sign in"}"#, ""] {
+        let site = Site::new().await;
+        answers(&site, ".sig", 200, body);
+        let located = site.locate(SignatureKind::CosignSignature).await;
+        assert_eq!(located.unread.len(), 1, "{body}");
+        finds(&located, &[]);
+    }
+}
+
+#[tokio::test]
 async fn a_later_page_that_does_not_come_is_unread() {
     for status in [404, 400, 401, 503] {
         let site = Site::new().await;
@@ -146,12 +172,12 @@ async fn a_page_that_names_the_next_in_no_way_we_know_is_read_and_the_next_is_no
     site.fake.hook(move |asked| {
         let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
         let list = || with(respond(200, list.to_string()), CONTENT_TYPE, INDEX);
-        let list = || with(list(), LINK, r#"</x?cursor=a>; rel="next""#);
+        let list = || with(list(), LINK, r#"</x>; rel="next""#);
         asked.path.contains("/referrers/").then(|| Fault::Respond(list()))
     });
     let located = site.locate(SignatureKind::Notation).await;
     finds(&located, &["envelope"]);
-    assert!(unread(&located).contains("the header Link is not what it should be"));
+    assert!(unread(&located).contains("the header Link is invalid"));
 }
 
 #[tokio::test]
@@ -277,4 +303,62 @@ async fn tags_cannot_be_resolved_while_the_registry_is_down() {
     site.stored(b"payload").await;
     answers(&site, "/", 503, "");
     is_unread(&site.locate(SignatureKind::CosignSignature).await, ".sig: upstream does not answer");
+}
+
+/// Some tools and registries drop the type of a manifest, or write another one.
+#[tokio::test]
+async fn a_bundle_of_a_wrong_or_missing_artifact_type_is_examined_last() {
+    for wrong in [json!("application/vnd.example.thing"), json!(null)] {
+        let site = Site::new().await;
+        let mut manifest = site.bundle("untyped");
+        manifest["artifactType"] = wrong;
+        site.put(&app(), &manifest);
+        site.put(&app(), &site.bundle("typed"));
+        let located = site.locate(SignatureKind::CosignSignature).await;
+        assert_eq!(contents(&located.candidates), ["typed", "untyped"]);
+        assert!(located.unread.is_empty());
+    }
+}
+
+/// The registry filters by the type in its list, which may be wrong.
+#[tokio::test]
+async fn a_notation_signature_that_the_list_gives_another_type_is_found_in_the_unfiltered_list() {
+    let site = Site::new().await;
+    let manifest = site.about(NOTATION, &[site.layer(JOSE, "envelope")]);
+    site.put(&app(), &manifest);
+    let mut entry = site.entry(&manifest);
+    entry["artifactType"] = json!("application/vnd.example.thing");
+    let list =
+        |entries: Value| json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries});
+    let (all, none) = (list(json!([entry])).to_string(), list(json!([])).to_string());
+    site.fake.hook(move |asked| {
+        let is_list = asked.path.contains("/referrers/");
+        is_list.then(|| {
+            let filters = http::HeaderName::from_static("oci-filters-applied");
+            Fault::Respond(match asked.query.contains("artifactType") {
+                true => {
+                    let answer = with(respond(200, none.clone()), CONTENT_TYPE, INDEX);
+                    with(answer, filters, "artifactType")
+                }
+                false => with(respond(200, all.clone()), CONTENT_TYPE, INDEX),
+            })
+        })
+    });
+    let located = site.locate(SignatureKind::Notation).await;
+    assert_eq!(contents(&located.candidates), ["envelope"]);
+}
+
+#[tokio::test]
+async fn a_list_with_more_json_values_than_the_limit_is_unread() {
+    let site = Site::new().await;
+    let many = format!("[0{}]", ",0".repeat(200_000));
+    let list =
+        format!("{{\"schemaVersion\":2,\"mediaType\":\"{INDEX}\",\"manifests\":[],\"a\":{many}}}");
+    site.fake.hook(move |asked| {
+        let is_list = asked.path.contains("/referrers/");
+        let answer = || with(respond(200, list.clone()), CONTENT_TYPE, INDEX);
+        is_list.then(|| Fault::Respond(answer()))
+    });
+    let located = site.locate(SignatureKind::CosignSignature).await;
+    assert!(located.unread[0].to_string().contains("more JSON values"), "{:?}", located.unread);
 }

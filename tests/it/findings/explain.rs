@@ -36,7 +36,7 @@ async fn a_signature_that_does_not_hold_reads_as_tampering_and_names_the_check()
     put(&world, &manifest, &[layer(&manifest, &OTHER)]);
     let (text, json) = why(&world).await;
     assert_eq!(explained(&json), ["refused", "signature_invalid", "refused"]);
-    for words in ["none holds", "does not hold: ", "needed: a signature by ci"] {
+    for words in ["none is valid", "does not hold: ", "needed: a signature by ci"] {
         assert!(text.contains(words), "{words}: {text}");
     }
     let objection = &json["anchors"][0]["objections"][0];
@@ -68,7 +68,7 @@ async fn a_place_that_could_not_be_read_reads_as_neither() {
     let (text, json) = why(&world).await;
     assert_eq!(explained(&json), ["undecided", "trust_unreachable", "undecided"]);
     assert!(text.contains("UNREAD  "), "{text}");
-    assert!(!text.contains("not copied") && !text.contains("none holds"), "{text}");
+    assert!(!text.contains("not copied") && !text.contains("none is valid"), "{text}");
     assert_eq!(json["anchors"][0]["unread"].as_array().unwrap().len(), 1, "{json:#}");
 }
 

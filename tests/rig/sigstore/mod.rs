@@ -23,7 +23,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 pub use artifact::{Layer, bundle, pae, payload, statement};
-pub use fulcio::{Authority, Certified, Leaf, Term};
+pub use fulcio::{Authority, Certified, Leaf, Term, pem};
 pub use key::{Key, Kind};
 pub use rekor::Log;
 pub use timestamp::TimestampAuthority;

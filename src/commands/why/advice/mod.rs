@@ -1,5 +1,5 @@
-//! One sentence on what would change a decision: what to do, and for whom. Knows each reason, and what
-//! each scheme signs with.
+//! Advice: one sentence that says who can change a decision, and how. Knows every reason and the signing command of
+//! each scheme.
 
 mod restricted;
 
@@ -11,11 +11,11 @@ use crate::oci::{ErrorCode, ImageRef, Reference};
 use crate::policy::{Mode, Rule};
 use crate::trust::{Anchor, Reason, Refusal, Trust, findings, notaryv1};
 
-/// What advice is given upon.
+/// The facts that advice depends on.
 pub(super) struct Case<'a> {
     pub(super) image: &'a ImageRef,
     pub(super) trust: &'a Trust,
-    /// The rule that decides and its pattern, if there is one.
+    /// The pattern of the rule that decides, and the rule, if one matches.
     pub(super) rule: Option<(&'a Arc<str>, &'a Rule)>,
 }
 
@@ -25,22 +25,21 @@ impl Case<'_> {
         match admitted.remark() {
             Some(Remark::Exempted { exemption, .. }) => {
                 return format!(
-                    "whoever released it: have it signed before {:#}, when the exemption ends by itself; \
-                     `countersign exempt --end` ends it now",
+                    "publisher: sign it before {:#}, when the exemption expires; \
+                     `countersign exempt --end` ends the exemption now",
                     exemption.says().until
                 );
             }
             Some(Remark::Held { .. }) => {
                 return format!(
-                    "whoever released it: sign what {} was moved to, and it is served; until then it stays \
-                     at the image before",
+                    "publisher: sign the image that {} moved to; until then, the gate serves the previous \
+                     image",
                     self.image
                 );
             }
             Some(Remark::RolledBack { .. }) => {
-                return "whoever released it: if the older image is meant, nothing is to be done; if it is \
-                        not, push the newer one again; `on_rollback = \"refuse\"` in the rule would refuse \
-                        the older one"
+                return "publisher: if the older image is not intended, push the newer one again; operator of the gate: \
+                        `on_rollback = \"refuse\"` in the rule denies older images"
                     .to_owned();
             }
             None => {}
@@ -50,31 +49,31 @@ impl Case<'_> {
             let rule = admitted.rule();
             return match (mode, admitted.dry_run_denial()) {
                 (Some(Mode::Audit(_)), Some(denial)) => format!(
-                    "it is served only because the rule for {rule} audits; to have it served with `mode = \
-                     \"enforce\"`, too: {}",
+                    "the image is served only because the rule for {rule} has `mode = \"audit\"`; with `mode = \
+                     \"enforce\"` it needs this: {}",
                     self.denied(denial)
                 ),
                 (Some(Mode::Allow { .. }), _) => format!(
-                    "whoever runs the gate: to have it served only when it is signed, name an anchor in \
-                     `require` of the rule for {rule}, instead of `mode = \"allow\"`"
+                    "operator of the gate: to require a signature, name an anchor in `require` of the rule for \
+                     {rule} and remove `mode = \"allow\"`"
                 ),
                 (Some(Mode::Audit(_)), None) => {
-                    "with `mode = \"enforce\"` it would be served just the same".to_owned()
+                    "no action needed: it is served with `mode = \"enforce\"`, too".to_owned()
                 }
                 (_, _) => format!(
-                    "whoever runs the gate: the rule for {rule} has it served without a signature, and only \
-                     another rule changes that"
+                    "operator of the gate: the rule for {rule} serves it without a signature; to require one, \
+                     change the rule"
                 ),
             };
         }
         let ends = admitted.endorsements().iter().map(|one| one.says().expires).min();
         let ends = ends.filter(|ends| *ends < Timestamp::MAX);
         let until =
-            ends.map(|ends| format!("; what vouches for it ends at {ends:#} unless it is renewed"));
+            ends.map(|ends| format!("; the endorsement expires at {ends:#} unless it is renewed"));
         let enforce = match mode {
-            Some(Mode::Audit(_)) => "with `mode = \"enforce\"` it would be served just the same",
+            Some(Mode::Audit(_)) => "no action needed: it is served with `mode = \"enforce\"`, too",
             Some(Mode::Enforce(_) | Mode::Allow { .. } | Mode::Deny { .. }) | None => {
-                "nothing is to be done"
+                "no action needed"
             }
         };
         format!("{enforce}{}", until.unwrap_or_default())
@@ -93,21 +92,21 @@ impl Case<'_> {
                 self.undecided(undecided.doubt, anchor)
             }
             Denial::Missing { code: ErrorCode::NameUnknown, .. } => format!(
-                "whoever pulls it: look for a slip in the name; whoever runs the gate: is there an \
-                 [[upstream]] for {}, and does it have the repository {}?",
+                "client: check the spelling of the name; operator of the gate: check that there is an [[upstream]] \
+                 for {} and that it has the repository {}",
                 image.registry, image.repository
             ),
             Denial::Missing { .. } => format!(
-                "whoever releases it: push what was signed to {}/{}, which does not have it; whoever pulls \
-                 it: look for a slip in the name",
+                "client: check the spelling of the name; publisher: push the image to {}/{}, which does not have \
+                 it",
                 image.registry, image.repository
             ),
             Denial::Throttled { .. } => format!(
-                "wait, and ask again; whoever runs the gate: give the [[upstream]] of {} a `username` and \
-                 `password_file` that may ask more often",
+                "client: retry later; operator of the gate: give the [[upstream]] of {} a `username` and \
+                 `password_file` with a higher request limit",
                 image.registry
             ),
-            Denial::Unsatisfiable { .. } => "ask for a range that is within it".to_owned(),
+            Denial::Unsatisfiable { .. } => "client: request a range within the blob".to_owned(),
         }
     }
 
@@ -115,32 +114,32 @@ impl Case<'_> {
         let registry = &self.image.registry;
         match (doubt, anchor) {
             (Doubt::TrustUnreachable, Some(Anchor::NotaryV1(anchor))) => format!(
-                "whoever runs the gate: see that it reaches {} and may ask there (`ca`, `username` of the \
-                 anchor {}); then ask again",
+                "operator of the gate: check that the gate can reach {} and has access (`ca`, `username` of the \
+                 anchor {}); then retry",
                 anchor.config().url,
                 anchor.name()
             ),
             (Doubt::TrustUnreachable, Some(Anchor::Content(anchor))) => format!(
-                "whoever runs the gate: see that it can read everything that the anchor {} has to look at, \
-                 which `why` lists as unread; then ask again",
+                "operator of the gate: check that the gate can read every location that the anchor {} needs \
+                 (`why` lists the unread ones); then retry",
                 anchor.name()
             ),
             (Doubt::TrustUnreachable, None) => {
-                "whoever runs the gate: see that its store can be read and written; then ask again"
+                "operator of the gate: check that the store can be read and written; then retry"
                     .to_owned()
             }
             (Doubt::GateBusy(_), _) => {
-                "wait, and ask again; the operator of the gate: `countersign_limit_reached_total` tells \
-                 which limit was reached"
+                "client: retry; operator of the gate: `countersign_limit_reached_total` names the limit that was \
+                 reached"
                     .to_owned()
             }
             (Doubt::UpstreamUnreachable, _) => format!(
-                "whoever runs the gate: see that it reaches the registry {registry} (`url` and `ca` of its \
-                 [[upstream]]); then ask again"
+                "operator of the gate: check that the gate can reach the registry {registry} (`url` and `ca` of its \
+                 [[upstream]]); then retry"
             ),
             (Doubt::UpstreamRefused, _) => format!(
-                "whoever runs the gate: give the [[upstream]] of {registry} a `username` and `password_file` \
-                 that may read {}",
+                "operator of the gate: give the [[upstream]] of {registry} a `username` and `password_file` \
+                 that can read {}",
                 self.image.repository
             ),
         }
@@ -158,37 +157,36 @@ impl Case<'_> {
         let name = anchor.map_or("", |anchor| &**anchor.name());
         match reason {
             Reason::NoRule => format!(
-                "whoever runs the gate: add a [[rule]] whose `images` cover {}/{}, or make a pattern wider",
+                "operator of the gate: add a [[rule]] whose `images` match {}/{}",
                 image.registry, image.repository
             ),
             Reason::DeniedByRule => format!(
-                "operator of the gate: to serve {image}, remove or narrow the rule for {rule}; a deny rule wins over every other rule"
+                "operator of the gate: to serve {image}, remove or narrow the rule for {rule}; a deny rule takes precedence over every other rule"
             ),
             Reason::NoTrustData => {
                 let place = match anchor {
                     Some(Anchor::NotaryV1(anchor)) => format!(
-                        "if it is signed under another name, `gun` of the anchor {name}, which asks for {}, \
-                         must say which",
+                        "if it is signed under another name than {}, set `gun` of the anchor {name}",
                         self.gun(anchor)
                     ),
                     Some(Anchor::Content(_)) | None => {
-                        "if it is signed elsewhere, copy its signatures to this registry with it (`cosign \
-                         copy`, `oras cp -r`), or name the place in `signature_repository` of the anchor"
+                        "if it is signed elsewhere, copy its signatures with it to this registry (`cosign \
+                         copy`, `oras cp -r`), or set `signature_repository` of the anchor"
                             .to_owned()
                     }
                 };
                 format!("{}; {place}", self.sign(anchor))
             }
             Reason::TagNotSigned => format!(
-                "{}; whoever pulls it: look for a slip in the tag, for others of the repository are signed",
+                "{}; client: check the spelling of the tag, because other tags of the repository are signed",
                 self.sign(anchor)
             ),
             Reason::DigestNotSigned => {
-                format!("whoever pulls it: pull by a tag that is signed; {}", self.sign(anchor))
+                format!("client: pull a signed tag; {}", self.sign(anchor))
             }
             Reason::SignatureInvalid => format!(
-                "{}; or, if whoever signed it is to be trusted, whoever runs the gate: add that key or \
-                 identity to the anchor {name}",
+                "{}; operator of the gate: if you trust the key or identity that signed it, add it to the anchor \
+                 {name}",
                 self.sign(anchor)
             ),
             Reason::SignerMissing => {
@@ -197,24 +195,24 @@ impl Case<'_> {
                         let signers = &anchor.config().signers;
                         signers.iter().map(|role| role.signer()).collect::<Vec<_>>().join(", ")
                     }
-                    Some(Anchor::Content(_)) | None => "every signer".to_owned(),
+                    Some(Anchor::Content(_)) | None => "all signers".to_owned(),
                 };
-                format!("{who} must each sign this very digest: {}", self.command(anchor))
+                format!("signers {who}: each sign this digest: {}", self.command(anchor))
             }
             Reason::SignersDisagree => format!(
-                "those who sign {image}: agree upon one image, and all sign its digest: {}",
+                "signers of {image}: agree on one image, and all sign its digest: {}",
                 self.command(anchor)
             ),
             Reason::Expired => match anchor {
                 Some(Anchor::NotaryV1(anchor)) => format!(
-                    "whoever holds the keys of {}: publish again (each `docker push` with \
-                     DOCKER_CONTENT_TRUST=1 does); whoever runs {}: if only its timestamp ended, its signer \
-                     is not at work",
+                    "owner of the keys of {}: publish again (each `docker push` with \
+                     DOCKER_CONTENT_TRUST=1 does); operator of {}: if only the timestamp expired, check that \
+                     the Notary signer is running",
                     self.gun(anchor),
                     anchor.config().url
                 ),
                 Some(Anchor::Content(_)) | None => {
-                    format!("what vouched for it has ended: {}", self.sign(anchor))
+                    format!("the endorsement expired: {}", self.sign(anchor))
                 }
             },
             Reason::RootNotPinned
@@ -222,58 +220,57 @@ impl Case<'_> {
                     refusal.unpinned.as_ref().and_then(|root| root.same_key.as_ref()) =>
             {
                 format!(
-                    "operator of the gate: write \"{key}\" into `root_keys` of the anchor {name}, in place of the id \
-                     of a certificate: it is the root key itself, and covers every repository that it signs"
+                    "operator of the gate: write \"{key}\" into `root_keys` of the anchor {name} instead of the id \
+                     of a certificate: the id of the root key covers every repository that the key signs"
                 )
             }
             Reason::RootNotPinned => format!(
-                "whoever owns the root key: say whether it was changed; only if so, whoever runs the gate: add \
-                 the canonical id of the new key to `root_keys` of the anchor {name}"
+                "operator of the gate: ask the owner of the root key whether it was changed; only if so, add the \
+                 canonical id of the new key to `root_keys` of the anchor {name}"
             ),
             Reason::WrongRepository => format!(
-                "whoever runs the gate: does `gun` of the anchor {name} name the repository that was signed? \
-                 If it does, the trust data was copied from another one: have it signed anew"
+                "operator of the gate: check that `gun` of the anchor {name} names the signed repository; if it \
+                 does, the trust data was copied from another repository and must be signed again"
             ),
             Reason::Rollback if anchor.is_none() => format!(
-                "whoever released it: push and sign a newer image; or, if the older one is meant, whoever runs \
-                 the gate: `countersign forget {image}`"
+                "publisher: push and sign a newer image; operator of the gate: if the older image is intended, run \
+                 `countersign forget {image}`"
             ),
             Reason::Rollback => format!(
-                "{} gives older trust data than it gave before: restore its newest backup, or publish again \
-                 until its versions are beyond those that were seen",
+                "{}: the server returns older trust data than before; restore its newest backup, or publish again \
+                 until its versions exceed the versions that the gate has seen",
                 server(anchor)
             ),
             Reason::MixAndMatch => format!(
-                "ask again in a moment, for it may be in the middle of a publication; if it stays, {} has \
-                 files that never belonged together: restore one backup of all of them, or publish again",
+                "client: retry in a moment, because a publication may be in progress; {}: if the error persists, restore \
+                 one backup of all trust data, or publish again",
                 server(anchor)
             ),
             Reason::TrustRemoved => format!(
-                "{} had trust data of it that is gone: restore it; if it was meant to go, whoever runs the \
-                 gate: remove what the anchor {name} remembers of it in the store (docs/operations.md, \"Trust memory\")",
+                "{}: the trust data of this image is gone; restore it; operator of the gate: if it was removed on \
+                 purpose, delete the trust memory of the anchor {name} for it (docs/operations.md, \"Trust memory\")",
                 server(anchor)
             ),
             Reason::Malformed => match anchor {
                 Some(Anchor::NotaryV1(_)) => format!(
-                    "{} gives trust data that is not what it should be: look at what it has, and publish again",
+                    "{}: the server returns malformed trust data; examine it, and publish again",
                     server(anchor)
                 ),
                 Some(Anchor::Content(_)) | None => format!(
-                    "whoever released it: build and push {image} again, for what the registry has is not what \
-                     it should be"
+                    "publisher: build and push {image} again, because the registry has malformed content"
                 ),
             },
             Reason::ContentMismatch => format!(
-                "whoever runs the registry {}: what it gives is not what was signed, so treat it as broken \
-                 into; push the signed image again from where it was built, and sign nothing that is there",
+                "operator of the registry {}: its content is not the signed content, so treat the registry as compromised; \
+                 push the signed image again from its build, and do not sign the content that is there",
                 image.registry
             ),
         }
     }
 
-    /// Who is to sign, and how.
+    /// Asks the publisher to sign, and says how.
     fn sign(&self, anchor: Option<&Anchor>) -> String {
-        format!("whoever releases it: sign it ({})", self.command(anchor))
+        format!("publisher: sign it ({})", self.command(anchor))
     }
 
     /// How the anchor's scheme signs this image.
@@ -299,31 +296,31 @@ impl Case<'_> {
                     None => "sign".to_owned(),
                 };
                 format!(
-                    "`cosign {verb} {registry}/{repository}@{digest}`: the anchor {} takes {}",
+                    "`cosign {verb} {registry}/{repository}@{digest}`: the anchor {} accepts {}",
                     anchor.name(),
                     config.told()
                 )
             }
             Some(Anchor::Content(findings::Anchor::Notation(anchor, _))) => format!(
-                "`notation sign {registry}/{repository}@{digest}`: the anchor {} takes {}",
+                "`notation sign {registry}/{repository}@{digest}`: the anchor {} accepts {}",
                 anchor.name(),
                 anchor.config().told()
             ),
-            None => "by those whom the rule requires".to_owned(),
+            None => "with the keys that the rule requires".to_owned(),
         }
     }
 
     fn gun(&self, anchor: &notaryv1::Anchor) -> String {
         let gun = anchor.gun(&self.image.registry, &self.image.repository);
-        gun.map_or_else(|_| "no name that Notary could have".to_owned(), |gun| gun.to_string())
+        gun.map_or_else(|_| "a name that Notary does not allow".to_owned(), |gun| gun.to_string())
     }
 }
 
-/// Whoever runs the Notary server.
+/// Who operates the trust server.
 fn server(anchor: Option<&Anchor>) -> String {
     match anchor {
-        Some(Anchor::NotaryV1(anchor)) => format!("whoever runs {}: it", anchor.config().url),
-        Some(Anchor::Content(_)) | None => "whoever runs the registry: it".to_owned(),
+        Some(Anchor::NotaryV1(anchor)) => format!("operator of {}", anchor.config().url),
+        Some(Anchor::Content(_)) | None => "operator of the registry".to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What to do if a key of the anchor leaves out a signature that verifies.
+//! Advice for a valid signature that a key of the anchor excludes.
 
 use crate::trust::{Anchor, Restriction, findings};
 

@@ -1,4 +1,4 @@
-//! Each denial gives one sentence that says who can do what.
+//! The advice on each denial is one sentence that says who can do what.
 
 use crate::clock::Clock;
 use crate::gate::{Denied, Shortage, Undecided};
@@ -38,7 +38,7 @@ fn trust() -> Trust {
 }
 
 #[test]
-fn every_denial_says_in_one_sentence_who_is_to_do_what() {
+fn advice_on_every_denial_names_who_can_act_in_one_sentence() {
     let trust = trust();
     let image: ImageRef = "r.example/a:1".parse().unwrap();
     let case = Case { image: &image, trust: &trust, rule: None };
@@ -46,7 +46,7 @@ fn every_denial_says_in_one_sentence_who_is_to_do_what() {
     let refused = REASONS.map(|reason| {
         let refusal = Refusal::new(reason, "why");
         let (rule, anchor) = (rule.clone(), anchor.clone());
-        Denial::Refused(Denied { image: image.clone(), refusal, rule, anchor, scheme })
+        Denial::Refused(Denied { resource: (&image).into(), refusal, rule, anchor, scheme })
     });
     let doubts = [
         Doubt::GateBusy(Shortage::UnknownNames),
@@ -55,18 +55,18 @@ fn every_denial_says_in_one_sentence_who_is_to_do_what() {
         Doubt::UpstreamUnreachable,
     ];
     let undecided = doubts.map(|doubt| {
-        let (image, because) = (image.clone(), "why".to_owned());
+        let (resource, because) = ((&image).into(), "why".to_owned());
         let (rule, anchor) = (rule.clone(), anchor.clone());
-        Denial::Undecided(Undecided { image, doubt, because, rule, anchor, scheme })
+        Denial::Undecided(Undecided { resource, doubt, because, rule, anchor, scheme })
     });
     let message = String::new();
     let missing = [ErrorCode::NameUnknown, ErrorCode::ManifestUnknown]
-        .map(|code| Denial::Missing { image: image.clone(), code, message: message.clone() });
-    let throttled = Denial::Throttled { image: image.clone(), retry_after: None };
+        .map(|code| Denial::Missing { resource: (&image).into(), code, message: message.clone() });
+    let throttled = Denial::Throttled { resource: (&image).into(), retry_after: None };
     let all = refused.into_iter().chain(undecided).chain(missing).chain([throttled]);
     for denial in all {
         let advice = case.denied(&denial);
-        let who = ["whoever", "those who", "every signer", "operator"]
+        let who = ["publisher: ", "signers", "operator of ", "owner of ", "client: "]
             .iter()
             .any(|who| advice.contains(who));
         assert!(who && !advice.ends_with('.') && !advice.contains('\n'), "{denial:?}: {advice}");
@@ -91,8 +91,8 @@ fn advice_on_a_restriction_names_the_key_and_both_ways_out() {
         ),
     ] {
         let refusal = Refusal::new(reason, "why").by(restriction);
-        let (image, rule, anchor, scheme) = (image.clone(), None, None, None);
-        let denied = Denied { image, refusal, rule, anchor, scheme };
+        let (resource, rule, anchor, scheme) = ((&image).into(), None, None, None);
+        let denied = Denied { resource, refusal, rule, anchor, scheme };
         let advice = case.denied(&Denial::Refused(denied));
         assert!(advice.contains(key) && advice.contains(fix), "{restriction:?}: {advice}");
         assert!(advice.contains("operator of the gate: "), "{restriction:?}: {advice}");

@@ -1,14 +1,13 @@
 //! Manifests: what a document at `/manifests/` lists. Parsed from the same bytes that are served;
 //! a document that could be read as two things is refused (CVE-2021-41190).
 
-use oci_spec::image::{ImageIndex, ImageManifest};
 use thiserror::Error;
 
-use super::digest::Digest;
-use super::form::StrictManifest;
-use super::media_type::{MediaType, essence};
-use super::pointers::Pointers;
 use crate::json::{self, Array, Document, InvalidJson, Value};
+use crate::oci::digest::Digest;
+use crate::oci::form::StrictManifest;
+use crate::oci::media_type::{MediaType, essence};
+use crate::oci::pointers::Pointers;
 
 /// The largest manifest: what distribution and the specification agree registries accept.
 pub const MAX_MANIFEST: usize = 4 << 20;
@@ -99,13 +98,32 @@ pub enum InvalidManifest {
     Unknown(String),
     #[error("the manifest lists more than {MAX_CHILDREN} others")]
     TooMany,
-    #[error("the manifest is not as its media type says: {0}")]
-    Structure(#[from] oci_spec::OciSpecError),
+    #[error("the manifest has no {0}")]
+    Missing(String),
+    #[error("{member} in the manifest is not {expected}")]
+    Member { member: String, expected: &'static str },
+}
+
+impl InvalidManifest {
+    /// Whether the manifest is larger than this program reads; another program may accept it.
+    pub fn exceeds_limit(&self) -> bool {
+        match self {
+            Self::Json(error) => error.exceeds_limit(),
+            Self::TooMany => true,
+            Self::Ambiguous
+            | Self::Case(_)
+            | Self::Digest(_)
+            | Self::MediaType { .. }
+            | Self::Unknown(_)
+            | Self::Missing(_)
+            | Self::Member { .. } => false,
+        }
+    }
 }
 
 impl Manifest {
-    /// The most bytes that [`Self::parse`] allocates for `length` bytes: first for the JSON, then for
-    /// the typed form.
+    /// The most bytes that [`Self::parse`] allocates for `length` bytes: the parsed JSON, with nested manifests, or the
+    /// lists that are made of it, whichever is more.
     pub const fn most_memory(length: usize) -> usize {
         let json = NESTED * json::most_memory(length, MAX_VALUES);
         let values = if length / 2 < MAX_VALUES { length / 2 } else { MAX_VALUES };
@@ -120,34 +138,34 @@ impl Manifest {
         check_case(value)?;
         let lists = |member| value.member(member).is_some();
         let index = lists("manifests");
-        if index && (lists("layers") || lists("config") || lists("fsLayers") || lists("blobs")) {
+        let has_image = ["layers", "config", "fsLayers", "blobs"].into_iter().any(lists);
+        if index && has_image {
             return Err(InvalidManifest::Ambiguous);
         }
-        let media_type = media_type(value, content_type, index)?;
+        let media_type = media_type(value, content_type, index, has_image)?;
         let Pointers { outside, inlined, flaw } = Pointers::of(value);
         let flaw = flaw.map(String::into_boxed_str);
         let form = if index { None } else { form(value) };
-        // Its memory is free before the typed form takes its own.
-        drop(document);
-        let mut manifest = if media_type.is_index() {
-            Self::index(bytes, media_type)?
-        } else {
-            Self { form, ..Self::image(bytes, media_type)? }
+        let mut manifest = match media_type.is_index() {
+            true => Self::index(value, media_type)?,
+            false => Self { form, ..Self::image(value, media_type)? },
         };
         (manifest.outside, manifest.inlined, manifest.flaw) = (outside, inlined, flaw);
         Ok(manifest)
     }
 
-    fn index(bytes: &[u8], media_type: MediaType) -> Result<Self, InvalidManifest> {
-        let index = ImageIndex::from_reader(bytes)?;
-        if index.manifests().len() > MAX_CHILDREN {
+    fn index(index: Value<'_>, media_type: MediaType) -> Result<Self, InvalidManifest> {
+        let children = list(index, "manifests")?;
+        if children.len() > MAX_CHILDREN {
             return Err(InvalidManifest::TooMany);
         }
+        let children = children.into_iter().enumerate();
+        let read = |(at, child)| descriptor(child, || format!("manifests[{at}]"));
         Ok(Self {
             media_type,
-            children: index.manifests().iter().map(descriptor).collect::<Result<_, _>>()?,
+            children: children.map(read).collect::<Result<_, _>>()?,
             blobs: Vec::new(),
-            subject: index.subject().as_ref().map(descriptor).transpose()?,
+            subject: subject(index)?,
             runnable: true,
             outside: Vec::new(),
             inlined: Vec::new(),
@@ -156,19 +174,31 @@ impl Manifest {
         })
     }
 
-    fn image(bytes: &[u8], media_type: MediaType) -> Result<Self, InvalidManifest> {
-        let image = ImageManifest::from_reader(bytes)?;
-        // Of an image in docker's own format, engines do not ask what its config is; and some unpack
-        // whatever has the layers of an image.
+    fn image(image: Value<'_>, media_type: MediaType) -> Result<Self, InvalidManifest> {
+        let config = present(image, "config");
+        let config = config.ok_or_else(|| InvalidManifest::Missing("config".to_owned()))?;
+        let layers = list(image, "layers")?;
+        let type_of = |blob: Value<'_>| {
+            blob.member("mediaType").and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        // Engines do not ask for the type of the config of an image in Docker's own format. Some unpack whatever has the
+        // layers of an image, and a layer without a type may be one.
+        let is_layer = |layer: &Value<'_>| {
+            let media_type = type_of(*layer);
+            media_type.is_empty() || is_image_layer(&media_type)
+        };
         let runnable = media_type == MediaType::DockerImage
-            || is_image_config(image.config().media_type().as_ref())
-            || image.layers().iter().any(|it| is_image_layer(it.media_type().as_ref()));
-        let blobs = std::iter::once(image.config()).chain(image.layers()).map(descriptor);
+            || is_image_config(&type_of(config))
+            || layers.iter().any(is_layer);
+        let mut blobs = vec![descriptor(config, || "config".to_owned())?];
+        for (at, layer) in layers.into_iter().enumerate() {
+            blobs.push(descriptor(layer, || format!("layers[{at}]"))?);
+        }
         Ok(Self {
             media_type,
             children: Vec::new(),
-            blobs: blobs.collect::<Result<_, _>>()?,
-            subject: image.subject().as_ref().map(descriptor).transpose()?,
+            blobs,
+            subject: subject(image)?,
             runnable,
             outside: Vec::new(),
             inlined: Vec::new(),
@@ -268,15 +298,14 @@ fn media_type(
     value: Value<'_>,
     content_type: Option<&str>,
     index: bool,
+    has_image: bool,
 ) -> Result<MediaType, InvalidManifest> {
     let known = |text: &str| {
         MediaType::parse(text)
             .ok_or_else(|| InvalidManifest::Unknown(text.chars().take(255).collect()))
     };
-    let own = match value.member("mediaType") {
-        Some(own) => Some(known(own.as_str().unwrap_or_default())?),
-        None => None,
-    };
+    let own = present(value, "mediaType").filter(|own| own.as_str() != Some(""));
+    let own = own.map(|own| known(own.as_str().unwrap_or_default())).transpose()?;
     let said = content_type.map(known).transpose()?;
     let shape = if index { MediaType::OciIndex } else { MediaType::OciImage };
     let media_type = own.or(said).unwrap_or(shape);
@@ -286,93 +315,58 @@ fn media_type(
     };
     match said {
         Some(said) if said != media_type => Err(contradicts(said)),
-        Some(_) | None if media_type.is_index() != index => Err(contradicts(shape)),
+        // An index may lack its list, but an image must not.
+        Some(_) | None if media_type.is_index() != index && (index || has_image) => {
+            Err(contradicts(shape))
+        }
         Some(_) | None => Ok(media_type),
     }
 }
 
-fn descriptor(from: &oci_spec::image::Descriptor) -> Result<Descriptor, InvalidManifest> {
-    let digest = from.digest().to_string();
-    let media_type = MediaType::parse(from.media_type().as_ref());
-    match digest.parse() {
-        Ok(digest) => Ok(Descriptor { digest, size: from.size(), media_type }),
-        Err(_) => Err(InvalidManifest::Digest(digest.chars().take(255).collect())),
+/// The member `name`. Go's decoders treat null like an absent member.
+fn present<'a>(of: Value<'a>, name: &str) -> Option<Value<'a>> {
+    of.member(name).filter(|member| !member.is_null())
+}
+
+/// The items of the list `name`; none if it is absent or null.
+fn list<'a>(of: Value<'a>, name: &str) -> Result<Vec<Value<'a>>, InvalidManifest> {
+    let Some(list) = present(of, name) else { return Ok(Vec::new()) };
+    let list = list.as_array().ok_or_else(|| wrong(name.to_owned(), "a list"))?;
+    Ok(list.iter().collect())
+}
+
+fn subject(manifest: Value<'_>) -> Result<Option<Descriptor>, InvalidManifest> {
+    let subject = present(manifest, "subject");
+    subject.map(|subject| descriptor(subject, || "subject".to_owned())).transpose()
+}
+
+/// Reads a descriptor. Only digest and size identify content, so only they are required.
+fn descriptor(of: Value<'_>, place: impl Fn() -> String) -> Result<Descriptor, InvalidManifest> {
+    let member = |name: &str| format!("{}.{name}", place());
+    let missing = |name: &str| InvalidManifest::Missing(member(name));
+    if of.as_object().is_none() {
+        return Err(wrong(place(), "an object"));
     }
+    let digest = present(of, "digest").ok_or_else(|| missing("digest"))?;
+    let digest = digest.as_str().ok_or_else(|| wrong(member("digest"), "a string"))?;
+    let size = present(of, "size").ok_or_else(|| missing("size"))?.as_integer();
+    let size = size.and_then(|size| u64::try_from(size).ok());
+    let media_type = match present(of, "mediaType") {
+        Some(text) => text.as_str().ok_or_else(|| wrong(member("mediaType"), "a string"))?,
+        None => "",
+    };
+    Ok(Descriptor {
+        digest: digest
+            .parse()
+            .map_err(|_| InvalidManifest::Digest(digest.chars().take(255).collect()))?,
+        size: size.ok_or_else(|| wrong(member("size"), "a whole number"))?,
+        media_type: MediaType::parse(media_type),
+    })
+}
+
+fn wrong(member: String, expected: &'static str) -> InvalidManifest {
+    InvalidManifest::Member { member, expected }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value as Json, json};
-
-    use super::*;
-
-    fn pointer(media_type: &str, content: &str) -> Json {
-        json!({"mediaType": media_type, "digest": Digest::of(content.as_bytes()).to_string(), "size": 3})
-    }
-
-    fn image(config: &str) -> Json {
-        json!({"schemaVersion": 2, "mediaType": MediaType::OciImage.as_str(),
-               "config": pointer(config, "config"),
-               "layers": [pointer("application/vnd.oci.image.layer.v1.tar+gzip", "layer")]})
-    }
-
-    fn index() -> Json {
-        json!({"schemaVersion": 2, "manifests": [
-            pointer(MediaType::OciImage.as_str(), "one"), pointer(MediaType::OciIndex.as_str(), "two")]})
-    }
-
-    fn parse(json: &Json, content_type: Option<&str>) -> Result<Manifest, InvalidManifest> {
-        Manifest::parse(json.to_string().as_bytes(), content_type)
-    }
-
-    #[test]
-    fn an_index_lists_its_children() {
-        let index = parse(&index(), Some(MediaType::DockerIndex.as_str())).unwrap();
-        assert_eq!(index.media_type(), MediaType::DockerIndex);
-        assert_eq!(index.children()[1].digest, Digest::of(b"two"));
-        assert!(index.is_runnable());
-    }
-
-    #[test]
-    fn an_image_lists_its_blobs_and_its_subject() {
-        let mut artifact = image("application/vnd.oci.empty.v1+json");
-        artifact["layers"][0]["mediaType"] = json!("application/spdx+json");
-        artifact["subject"] = pointer(MediaType::OciImage.as_str(), "subject");
-        let artifact = parse(&artifact, None).unwrap();
-        assert_eq!(artifact.blobs().len(), 2);
-        assert_eq!(artifact.subject().unwrap().digest, Digest::of(b"subject"));
-        assert!(!artifact.is_runnable());
-        assert!(parse(&image(RUNNABLE[1]), None).unwrap().is_runnable());
-    }
-
-    #[test]
-    fn what_has_the_layers_of_an_image_can_be_run_whatever_its_config_is() {
-        assert!(parse(&image("application/vnd.example.config"), None).unwrap().is_runnable());
-    }
-
-    #[test]
-    fn a_document_that_is_both_index_and_image_is_refused() {
-        for member in ["layers", "config", "fsLayers"] {
-            let mut both = index();
-            both[member] = json!([]);
-            assert!(matches!(parse(&both, None), Err(InvalidManifest::Ambiguous)), "{member}");
-        }
-    }
-
-    #[test]
-    fn the_registrys_word_is_held_against_the_documents() {
-        for said in [MediaType::OciIndex, MediaType::DockerImage] {
-            let answer = parse(&image(RUNNABLE[1]), Some(said.as_str()));
-            assert!(matches!(answer, Err(InvalidManifest::MediaType { .. })));
-        }
-        let answer = parse(&index(), Some(MediaType::OciImage.as_str()));
-        assert!(matches!(answer, Err(InvalidManifest::MediaType { .. })));
-        assert!(matches!(parse(&index(), Some("text/html")), Err(InvalidManifest::Unknown(_))));
-    }
-
-    #[test]
-    fn a_member_that_stands_twice_is_refused() {
-        let twice = br#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#;
-        assert!(matches!(Manifest::parse(twice, None), Err(InvalidManifest::Json(_))));
-    }
-}
+mod tests;

@@ -1,0 +1,113 @@
+//! The object of a decision: what a request is about, and how texts and the audit record name it.
+
+use std::fmt;
+
+use crate::oci::{Digest, ImageRef, Reference, Registry, Repository, Tag};
+
+/// What a decision is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    pub registry: Registry,
+    pub repository: Repository,
+    pub kind: ResourceKind,
+}
+
+/// Which part of a repository it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResourceKind {
+    /// The repository as a whole, for its list of tags.
+    TagList,
+    /// The repository as a whole, for its trust metadata.
+    TrustMetadata,
+    /// The manifest under a tag.
+    Tag(Tag),
+    /// The manifest with a digest.
+    Digest(Digest),
+    Blob(Digest),
+}
+
+impl Resource {
+    pub fn tag_list(registry: &Registry, repository: &Repository) -> Self {
+        Self::of(registry, repository, ResourceKind::TagList)
+    }
+
+    pub fn trust_metadata(registry: &Registry, repository: &Repository) -> Self {
+        Self::of(registry, repository, ResourceKind::TrustMetadata)
+    }
+
+    pub fn blob(registry: &Registry, repository: &Repository, digest: &Digest) -> Self {
+        Self::of(registry, repository, ResourceKind::Blob(*digest))
+    }
+
+    fn of(registry: &Registry, repository: &Repository, kind: ResourceKind) -> Self {
+        Self { registry: registry.clone(), repository: repository.clone(), kind }
+    }
+
+    /// The operation of the client, as the audit record names it.
+    pub const fn operation(&self) -> &'static str {
+        match self.kind {
+            ResourceKind::TagList => "tags",
+            ResourceKind::TrustMetadata => "trust_metadata",
+            ResourceKind::Tag(_) | ResourceKind::Digest(_) => "manifest",
+            ResourceKind::Blob(_) => "blob",
+        }
+    }
+
+    /// The tag or the digest; `None` for a repository as a whole.
+    pub fn reference(&self) -> Option<Reference> {
+        match &self.kind {
+            ResourceKind::TagList | ResourceKind::TrustMetadata => None,
+            ResourceKind::Tag(tag) => Some(Reference::Tag(tag.clone())),
+            ResourceKind::Digest(digest) | ResourceKind::Blob(digest) => {
+                Some(Reference::Digest(*digest))
+            }
+        }
+    }
+
+    /// The image, if this is a manifest.
+    pub fn image(&self) -> Option<ImageRef> {
+        let reference = match &self.kind {
+            ResourceKind::Tag(tag) => Reference::Tag(tag.clone()),
+            ResourceKind::Digest(digest) => Reference::Digest(*digest),
+            ResourceKind::TagList | ResourceKind::TrustMetadata | ResourceKind::Blob(_) => {
+                return None;
+            }
+        };
+        let (registry, repository) = (self.registry.clone(), self.repository.clone());
+        Some(ImageRef { registry, repository, reference })
+    }
+}
+
+impl From<ImageRef> for Resource {
+    fn from(ImageRef { registry, repository, reference }: ImageRef) -> Self {
+        let kind = match reference {
+            Reference::Tag(tag) => ResourceKind::Tag(tag),
+            Reference::Digest(digest) => ResourceKind::Digest(digest),
+        };
+        Self { registry, repository, kind }
+    }
+}
+
+impl From<&ImageRef> for Resource {
+    fn from(image: &ImageRef) -> Self {
+        image.clone().into()
+    }
+}
+
+impl From<&Resource> for Resource {
+    fn from(resource: &Resource) -> Self {
+        resource.clone()
+    }
+}
+
+impl fmt::Display for Resource {
+    /// `registry/repository`, with the tag or the digest if there is one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        match &self.kind {
+            ResourceKind::TagList | ResourceKind::TrustMetadata => Ok(()),
+            ResourceKind::Tag(tag) => write!(f, ":{tag}"),
+            ResourceKind::Digest(digest) | ResourceKind::Blob(digest) => write!(f, "@{digest}"),
+        }
+    }
+}
