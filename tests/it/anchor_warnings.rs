@@ -145,7 +145,7 @@ fn artifacts_in_a_deny_rule_is_an_error() {
     let folder = Folder::new("warnings");
     let rule = "[[rule]]\nimages = [\"r.example/**\"]\nmode = \"deny\"\n";
     is_silent(&folder, rule);
-    let said = "`rule.artifacts`: a rule that denies serves nothing";
+    let said = "`rule.artifacts`: a deny rule serves nothing";
     is_wrong(&folder, &format!("{rule}artifacts = \"all\"\n"), said);
     is_wrong(&folder, &format!("{rule}artifacts = \"listed\"\n"), said);
 }

@@ -124,7 +124,7 @@ fn the_example_shows_the_defaults() {
         username password_file token_realm ca username password_file token_realm \
         trust_on_first_use signers revoked keys certificate_chain trusted_root predicate_type \
         annotations not_after max_age revoked signature_repository name scheme trust_store tsa identities level revocation \
-        trust_policy trust_store_dir not_after max_age revoked signature_repository any_of threshold until";
+        trust_policy trust_store_dir not_after max_age revoked signature_repository any_of threshold refresh max_stale until";
     let choices: Vec<_> = choices.split_whitespace().collect();
     assert_eq!(examples, choices);
 }
@@ -333,9 +333,9 @@ require = ["a"]
 
 [[rule]]
 images = ["one.example/a", "one.example/**/b", "one.example/a**", "one.example"] #! rule.images: in the [[rule]] of line 14 #! rule.images: stands for whole segments #! rule.images: it names no repository
-require = ["a", "a", "b"] #! rule.require: "a" stands twice #! rule.require: no [[anchor]] with the name "b"
+require = ["a", "a", "b"] #! rule.require: "a" is listed twice #! rule.require: no [[anchor]] with the name "b"
 threshold = 2 #! rule.threshold: a whole number from 1 to 1
-until = 2027-01-31 #! rule.until: only an allow or an audit rule
+until = 2027-01-31 #! rule.until: only an allow or audit rule
 on_unsigned = "hold" #! rule.on_unsigned: asks no anchor of cosign or notation
 on_rollback = "refuse" #! rule.on_rollback: asks no anchor of cosign or notation
 
@@ -343,7 +343,7 @@ on_rollback = "refuse" #! rule.on_rollback: asks no anchor of cosign or notation
 images = ["one.example/c"]
 
 [[rule]] #! rule.images: a rule names the images
-mode = "allow" #! rule.mode: say why
+mode = "allow" #! rule.mode: give a reason
 
 [[rule]]
 images = ["one.example/d"]

@@ -61,7 +61,7 @@ async fn a_manifest_comes_by_digest_and_by_tag_with_its_type() {
 #[tokio::test]
 async fn a_path_in_the_url_precedes_v2() {
     let (fake, digest) = with_app().await;
-    fake.hook(|_| Some(Fault::Respond(respond(200, "{}"))));
+    fake.hook(|_| Some(Fault::Respond(respond(200, r#"{"schemaVersion":2,"layers":[]}"#))));
     let upstream =
         upstream_with(&fake, |config| config.url = config.url.join("proxy/hub/").unwrap());
     upstream.manifest(&app(), &Reference::Digest(digest)).await.unwrap();

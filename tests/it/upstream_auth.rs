@@ -265,7 +265,7 @@ async fn a_token_server_that_is_broken_says_so_in_its_own_way() {
             |error| matches!(error, UpstreamError::Protocol(Violation::TooLong { .. })),
         ),
         (
-            || redirect("/elsewhere"),
+            || redirect("http://elsewhere.example/token"),
             |error| matches!(error, UpstreamError::Protocol(Violation::Status(_))),
         ),
     ];

@@ -45,7 +45,7 @@ async fn a_tag_list_sends_us_nowhere_and_names_only_tags() {
     });
     let page = fake.upstream().tags(&app(), &Page::default()).await.unwrap();
     assert_eq!(page.tags.iter().map(Tag::as_str).collect::<Vec<_>>(), ["v1", "v2"]);
-    assert_eq!(page.next.unwrap().to_query(), "n=2&last=v2");
+    assert_eq!(page.next.unwrap().to_query(), "n=2&last=v2&x=y");
 }
 
 #[tokio::test]

@@ -215,15 +215,24 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> io::Result<Rep
         }
         Some(Fault::Silence) => std::future::pending().await,
         Some(Fault::Drop) => Err(broken()),
-        Some(Fault::Truncate(length)) => {
-            Ok(pieces(good(), true, move |body| vec![body.slice(..length)], Ending::Break).await)
-        }
-        Some(Fault::TruncateUnsized(length)) => {
-            Ok(pieces(good(), false, move |body| vec![body.slice(..length)], Ending::Break).await)
-        }
+        Some(Fault::Truncate(length)) => Ok(pieces(
+            good(),
+            true,
+            move |body| vec![body.slice(..length.min(body.len()))],
+            Ending::Break,
+        )
+        .await),
+        Some(Fault::TruncateUnsized(length)) => Ok(pieces(
+            good(),
+            false,
+            move |body| vec![body.slice(..length.min(body.len()))],
+            Ending::Break,
+        )
+        .await),
         Some(Fault::Stall(length)) => {
             let ending = Ending::Stall(Arc::clone(&state));
-            Ok(pieces(good(), true, move |body| vec![body.slice(..length)], ending).await)
+            Ok(pieces(good(), true, move |body| vec![body.slice(..length.min(body.len()))], ending)
+                .await)
         }
         Some(Fault::Corrupt) => {
             Ok(pieces(good(), true, |body| vec![corrupted(&body)], Ending::Good).await)

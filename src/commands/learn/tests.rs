@@ -113,7 +113,7 @@ fn where_nothing_is_signed_no_rule_serves_anything() {
     let text = proposed(&[event("r.example/a:1", "admitted", "", "")]);
     assert!(filled_in(&text).policy.is_empty(), "{text}");
     let nothing = proposed(&[]);
-    assert!(nothing.contains("# should have been. Seen: 0 repositories"), "{nothing}");
+    assert!(nothing.contains("# which should be. Pulls: 0 repositories"), "{nothing}");
 }
 
 #[test]

@@ -155,6 +155,10 @@ impl Manifest {
     }
 
     fn index(index: Value<'_>, media_type: MediaType) -> Result<Self, InvalidManifest> {
+        // `{}` is an index only by what came with it, and may be no manifest at all.
+        if ["manifests", "mediaType", "schemaVersion"].iter().all(|it| index.member(it).is_none()) {
+            return Err(InvalidManifest::Missing("manifests".to_owned()));
+        }
         let children = list(index, "manifests")?;
         if children.len() > MAX_CHILDREN {
             return Err(InvalidManifest::TooMany);

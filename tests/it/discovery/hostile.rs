@@ -153,17 +153,26 @@ async fn signatures_and_attestations_are_not_interchangeable() {
 
 #[tokio::test]
 async fn content_that_is_not_a_manifest_is_not_a_signature() {
+    let site = Site::new().await;
+    let bytes = r#"{"schemaVersion":2,"layers":[],"layers":[]}"#;
+    let digest = site.fake.registry().put_manifest(&app(), OCI, bytes);
+    site.fake.registry().put_tag(&app(), site.name(".sig").parse().unwrap(), digest);
+    is_unfit(&site.locate(SignatureKind::CosignSignature).await, "");
+}
+
+/// It may come from a portal or a proxy, so the registry's signature is unknown.
+#[tokio::test]
+async fn an_answer_that_comes_from_no_registry_leaves_its_location_unread() {
     for (media_type, bytes) in [
         (OCI, "{}"),
         (OCI, "<html>"),
-        (OCI, r#"{"schemaVersion":2,"layers":[],"layers":[]}"#),
         ("text/html", "<html>"),
         ("application/vnd.oci.artifact.manifest.v1+json", "{}"),
     ] {
         let site = Site::new().await;
         let digest = site.fake.registry().put_manifest(&app(), media_type, bytes);
         site.fake.registry().put_tag(&app(), site.name(".sig").parse().unwrap(), digest);
-        is_unfit(&site.locate(SignatureKind::CosignSignature).await, "");
+        is_unread(&site.locate(SignatureKind::CosignSignature).await, "registry");
     }
 }
 
