@@ -1,5 +1,5 @@
-//! Whether an answer comes from a registry. A portal, a proxy or a sign-in page also answers with status 200: its page must
-//! count neither as "not there" nor as a malformed manifest.
+//! Whether an answer comes from a registry. A portal, a proxy or a sign-in page also answers with status 200. Such a
+//! page counts neither as "not found" nor as a malformed manifest.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -19,7 +19,7 @@ pub(super) fn announces_web_page(headers: &HeaderMap) -> bool {
     content_type.is_some_and(is_html)
 }
 
-/// Whether a body is a web page, or another XML document: no registry sends one.
+/// Whether a body is a web page or another XML document: no registry sends one.
 pub(super) fn is_web_page(body: &[u8]) -> bool {
     body.trim_ascii_start().starts_with(b"<")
 }
@@ -49,7 +49,7 @@ pub(super) async fn check_manifest(
     if is_manifest.await { Ok(()) } else { Err(Violation::NoManifest) }
 }
 
-/// Whether `body` is meant as a manifest. Whether it is a valid one is for the parser.
+/// Whether `body` is meant to be a manifest. The parser decides whether it is a valid one.
 fn looks_like_manifest(body: &[u8], declared: bool) -> bool {
     let Ok(document) = Document::parse_within(body, MAX_VALUES) else {
         return declared && body.trim_ascii_start().starts_with(b"{");
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_without_any_member_of_a_manifest_is_not_a_manifest() {
+    fn json_without_members_of_a_manifest_is_not_a_manifest() {
         for (body, is_manifest) in [
             (&b"{}"[..], false),
             (br#"{"error":"please sign in"}"#, false),

@@ -14,7 +14,7 @@ use super::metrics::{Endpoint, Metrics};
 use super::token::{self, Tokens, Want};
 use crate::http_client::{Body, Client, Method};
 
-/// The number of scopes whose way to authenticate is remembered.
+/// The number of scopes for which the way to authenticate is cached.
 const MAX_PLANS: u64 = 10_000;
 
 /// The answer to the last challenge of the server.
@@ -37,8 +37,7 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// `credentials` are for the server that `client` is configured for, and for a token server on
-    /// `token_realm`, if the server names that.
+    /// `credentials` are for the server of `client`, and for a token server on `token_realm` if the server names it.
     pub fn new(
         client: Client,
         credentials: Option<Credentials>,
@@ -55,8 +54,8 @@ impl Authenticator {
         &self.client
     }
 
-    /// Sends a request and returns the response, whatever its status; follows no redirect. Answers a challenge once, for
-    /// `scope` (`repository:library/app:pull`). Sends no credentials to any other server than the configured one.
+    /// Sends a request and returns the response, whatever its status; follows no redirect. Answers one challenge, for
+    /// `scope` (`repository:library/app:pull`). Sends credentials only to the configured server.
     pub async fn send(
         &self,
         endpoint: Endpoint,
@@ -80,13 +79,13 @@ impl Authenticator {
         if !denied {
             return Ok(response);
         }
-        // The token is cached under the challenge that it was fetched for, whatever the new challenge says.
+        // The cache key is the challenge that the token was fetched for, even if the new challenge differs.
         if let (Some(Plan::Bearer(want)), Some(sent)) = (&known, &first) {
             self.tokens.forget(want, sent).await;
         }
         let plan = match self.plan(response.headers(), scope)? {
             Some(plan) => plan,
-            // Some registries challenge only at their base.
+            // Some registries send a challenge only at `/v2/`.
             None if first.is_none() && !response.headers().contains_key(WWW_AUTHENTICATE) => {
                 match self.plan_of_base(endpoint, scope).await? {
                     Some(plan) => plan,
@@ -95,7 +94,7 @@ impl Authenticator {
             }
             None => return Ok(response),
         };
-        // The same credentials are no better the second time.
+        // The same credentials would fail again.
         if matches!((&plan, &first), (Plan::Basic, Some(sent)) if self.is_basic(sent)) {
             return Ok(response);
         }
@@ -108,8 +107,8 @@ impl Authenticator {
         Ok(response)
     }
 
-    /// Sends a request to another server, to which a redirect led. It never gets credentials. If it is a registry that
-    /// wants a token, it gets the anonymous one that its own token server issues.
+    /// Sends a request to another server after a redirect. That server never gets credentials. If it is a registry that
+    /// asks for a token, it gets an anonymous one from its own token server.
     pub(super) async fn send_elsewhere(
         &self,
         method: Method,
@@ -188,7 +187,7 @@ impl Authenticator {
         Ok(basic)
     }
 
-    /// The `Authorization` for `plan`. Forgets a plan that fails.
+    /// The `Authorization` for `plan`. Removes a plan that fails from the cache.
     async fn answer(&self, plan: &Plan, scope: &str) -> Result<HeaderValue, UpstreamError> {
         let credentials = self.credentials.as_ref();
         match (plan, credentials) {
@@ -209,8 +208,8 @@ impl Authenticator {
     }
 }
 
-/// Whether the scope that a server `asked` for is the one we `meant`, and read-only. Some servers want `metadata_read` for
-/// their lists. Other scopes are not requested: a token must not permit more than needed.
+/// Whether the scope that a server `asked` for is the one we `meant`, and read-only. Some servers require
+/// `metadata_read` for their lists. The gate requests no other scopes: a token must not permit more than needed.
 fn is_narrow(asked: &str, meant: &str) -> bool {
     let (Some((asked, actions)), Some((meant, _))) =
         (asked.rsplit_once(':'), meant.rsplit_once(':'))
@@ -220,7 +219,7 @@ fn is_narrow(asked: &str, meant: &str) -> bool {
     asked == meant && actions.split(',').all(|action| matches!(action, "pull" | "metadata_read"))
 }
 
-/// Whether a scope permits nothing but to pull from one repository.
+/// Whether a scope permits only pulls from one repository.
 fn is_pull(scope: &str) -> bool {
     scope.starts_with("repository:") && scope.ends_with(":pull") && !scope.contains(' ')
 }
@@ -230,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_scope_is_asked_for_that_we_do_not_need() {
+    fn only_needed_scopes_are_requested() {
         let meant = "repository:a/b:pull";
         for asked in ["repository:a/b:pull", "repository:a/b:pull,metadata_read"] {
             assert!(is_narrow(asked, meant), "{asked}");

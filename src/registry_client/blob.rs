@@ -1,5 +1,5 @@
-//! A blob as it comes from upstream, with its turn among the blobs in progress. If the turn is revoked, the
-//! request to upstream ends at once, also if nobody polls the blob.
+//! A blob as upstream sends it. It holds a turn, which limits the blobs in progress. If the turn is revoked, the
+//! request to upstream ends at once, even if no client polls the blob.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use http_body::{Body as _, Frame};
 use super::Part;
 use crate::http_client::{Body, NetError, Turn};
 
-/// A blob as it comes. Has its turn until it is dropped.
+/// A blob as upstream sends it. Holds its turn until it is dropped.
 #[derive(Debug)]
 pub struct Blob {
     pub part: Part,
@@ -24,7 +24,7 @@ pub struct Blob {
 #[derive(Debug)]
 pub enum Lost {
     Net(NetError),
-    /// Its turn was revoked, because others waited and its client was too slow.
+    /// The turn was revoked because others waited and the client was too slow.
     Turn,
 }
 
@@ -44,12 +44,12 @@ impl Blob {
             drop(body);
             revoked.polling.wake();
         });
-        // A client may never take the first piece.
+        // Starts the timer now: a client may never take the first piece.
         turn.gave(0);
         Self { part, slot, turn }
     }
 
-    /// The next frame. Between two calls the client is waited for, and during a call upstream is.
+    /// The next frame. Between two calls the blob waits for the client; during a call it waits for upstream.
     pub fn poll_frame(
         &mut self,
         context: &mut Context<'_>,
@@ -65,7 +65,7 @@ impl Blob {
         polled.map(|frame| frame.map(|frame| frame.map_err(Lost::Net)))
     }
 
-    /// Nobody waits for the blob, or somebody does again. A blob that nobody waits for is the first to give way.
+    /// Records whether any client still waits for the blob. The turn of an abandoned blob is revoked first.
     pub fn set_abandoned(&self, abandoned: bool) {
         self.turn.set_abandoned(abandoned);
     }

@@ -1,10 +1,10 @@
-//! `WWW-Authenticate`: how a server wants us to show who we are (RFC 9110, 11.6.1; distribution's
-//! token authentication). What cannot be read for certain is no challenge.
+//! Parses `WWW-Authenticate`: how a server asks for authentication (RFC 9110, 11.6.1; distribution's token
+//! authentication). Ignores an ambiguous challenge.
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 
-/// The longest `WWW-Authenticate` that is read, in bytes, over all its lines.
+/// The longest `WWW-Authenticate` that is parsed, in bytes, over all its lines.
 const MAX_CHALLENGES: usize = 8 << 10;
 
 /// A challenge that we can answer.
@@ -50,7 +50,7 @@ fn challenge(scheme: &str, parameters: Vec<(String, String)>) -> Option<Challeng
             "scope" => &mut scope,
             _ => continue,
         };
-        // Said twice, it is not certain which is meant.
+        // A repeated parameter is ambiguous.
         if slot.replace(value).is_some() {
             return None;
         }
@@ -89,8 +89,8 @@ impl<'a> Scanner<'a> {
         (!token.is_empty()).then_some(token)
     }
 
-    /// What follows a scheme: its parameters, names in lower case, or one token68, which is skipped.
-    /// `None` where it is neither.
+    /// What follows a scheme: its parameters, with names in lower case, or one token68, which is skipped. `None` for
+    /// anything else.
     fn parameters(&mut self) -> Option<Vec<(String, String)>> {
         let mut parameters = Vec::new();
         loop {
@@ -99,7 +99,7 @@ impl<'a> Scanner<'a> {
             let Some(name) = self.token() else { return self.end_of_challenge(parameters) };
             self.blanks();
             if !self.literal("=") {
-                // No parameter, so it is the next scheme, or a token68 right after the scheme.
+                // Not a parameter: the next scheme, or a token68 right after the scheme.
                 if parameters.is_empty() && (self.rest.is_empty() || self.rest.starts_with(',')) {
                     return Some(parameters);
                 }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn challenges_of_real_registries_are_read() {
+    fn challenges_of_real_registries_are_parsed() {
         let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/alpine:pull""#;
         let expected = bearer(
             "https://auth.docker.io/token",
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn several_challenges_are_told_apart() {
+    fn several_challenges_are_parsed_separately() {
         let expected = [Challenge::Basic, bearer("a, b=\"c\"", None, None)];
         let line = r#"Basic realm="x, Bearer realm=y", Negotiate, Bearer realm="a, b=\"c\"", foo="#;
         assert_eq!(challenges(&[line]), expected[..1]);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_certain_is_no_challenge() {
+    fn an_ambiguous_challenge_is_ignored() {
         let long = format!("Bearer realm=\"{}\"", "x".repeat(MAX_CHALLENGES));
         for line in [
             "",
@@ -224,12 +224,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_makes_it_panic(line in "[ -~]{0,80}") {
+        fn no_line_causes_a_panic(line in "[ -~]{0,80}") {
             parse_line(&line);
         }
 
         #[test]
-        fn no_line_of_its_own_words_makes_it_panic(
+        fn no_line_of_challenge_tokens_causes_a_panic(
             words in proptest::collection::vec(
                 prop_oneof![
                     Just("Bearer "), Just("Basic"), Just("realm"), Just("="), Just("\""),

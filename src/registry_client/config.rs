@@ -1,4 +1,4 @@
-//! What an operator says of one upstream, and what makes no sense of it.
+//! Reads and checks one `[[upstream]]`.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -20,29 +20,29 @@ const FIRST_BYTE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::
 /// One `[[upstream]]`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The name that images bear.
+    /// The registry name in image names.
     pub registry: Registry,
-    /// Where the registry is: http or https, a host, perhaps a path before `/v2/`.
+    /// The address of the registry: http or https, a host, and optionally a path before `/v2/`.
     pub url: Url,
-    /// Whether it serves names that name no registry.
+    /// Whether it serves image names without a registry.
     pub default: bool,
-    /// A PEM file of roots beside the system's.
+    /// A PEM file of root certificates in addition to the system's.
     pub ca: Option<PathBuf>,
     pub username: Option<String>,
     /// A file whose only line is the password.
     pub password_file: Option<PathBuf>,
-    /// A host that may be shown the credentials if the registry names it as its token realm.
+    /// A host that may get the credentials if the registry names it as its token realm.
     pub token_realm: Option<String>,
-    /// How many requests there may be at once.
+    /// The most requests in progress at once.
     pub max_requests: usize,
     pub timeouts: Timeouts,
 }
 
 impl Config {
-    /// How many requests there may be at once where nothing is said.
+    /// The default of `max_requests`.
     pub const MAX_REQUESTS: usize = 256;
 
-    /// `registry` at `url`, with the default for everything else.
+    /// `registry` at `url`, with defaults for everything else.
     pub fn new(registry: Registry, url: Url) -> Self {
         Self {
             registry,
@@ -111,17 +111,17 @@ fn timeouts(section: &Section<'_>) -> Timeouts {
     Timeouts { first_byte, total, ..standard }
 }
 
-/// `https://` and the registry's own name; Docker Hub's is another than its images bear.
+/// `https://` and the registry's name. Docker Hub's server has another name than its images.
 fn default_url(registry: &Registry, section: &Section<'_>) -> Option<Url> {
     let host = match registry.as_str() {
         docker_hub::DOCKER_HUB => docker_hub::SERVER,
         other => other,
     };
     let url = format!("https://{host}").parse();
-    url.map_err(|e| section.wrong("registry", format!("https://{host} is no URL: {e}"))).ok()
+    url.map_err(|e| section.wrong("registry", format!("https://{host} is not a URL: {e}"))).ok()
 }
 
-/// Whether a server can be at `url`: http or https, a host, perhaps a path, and nothing more.
+/// Whether `url` may be the base of a server: http or https, a host, and optionally a path.
 pub fn is_base(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
         && url.host().is_some()
@@ -131,10 +131,10 @@ pub fn is_base(url: &Url) -> bool {
         && url.fragment().is_none()
 }
 
-/// Which key of a configuration is wrong, and how.
+/// Which key is wrong, and why.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    #[error("`url` must be http:// or https://, a host, and nothing of user, query or fragment")]
+    #[error("`url` must be http:// or https://, a host, without user, query or fragment")]
     Url,
     #[error("`max_requests` must be at least 1")]
     MaxRequests,

@@ -1,5 +1,5 @@
-//! What we show an upstream to be let in. Read from a file, shown to nobody else: not in logs, not in
-//! errors, not to the hosts that upstream sends us to.
+//! The credentials for an upstream. Read from a file; never in logs or errors, and never sent to hosts that upstream
+//! redirects to.
 
 use std::fmt;
 use std::fs::File;
@@ -26,17 +26,16 @@ pub struct Credentials {
 pub enum InvalidCredentials {
     #[error("`username` and `password_file` go together, and only one is given")]
     Half,
-    #[error("a user name holds no colon and no control characters")]
+    #[error("a user name must not contain a colon or control characters")]
     Username,
     #[error("cannot read the password in {path:?}")]
     Read { path: PathBuf, source: io::Error },
-    #[error("{path:?} holds no password: one line of text is expected")]
+    #[error("{path:?} contains no password: it must be one line of text")]
     Password { path: PathBuf },
 }
 
 impl Credentials {
-    /// The credentials of `username`, whose password is the only line of `password_file`; none if both
-    /// are left out.
+    /// The credentials of `username`, whose password is the only line of `password_file`; `None` if neither is given.
     pub fn read(
         username: Option<&str>,
         password_file: Option<&Path>,
@@ -63,7 +62,7 @@ impl Credentials {
         Self::new(username, password).map(Some)
     }
 
-    /// The credentials of `username`, with a `password` that is one line of text.
+    /// The credentials of `username` with `password`, which must be one line of text.
     pub fn new(username: &str, password: &str) -> Result<Self, InvalidCredentials> {
         if username.is_empty() || username.contains(|c: char| c == ':' || c.is_control()) {
             return Err(InvalidCredentials::Username);
@@ -96,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_do_not_show_themselves() {
+    fn credentials_are_not_in_debug_output() {
         let credentials = Credentials::new("robot", "open sesame").unwrap();
         assert_eq!(credentials.basic(), "Basic cm9ib3Q6b3BlbiBzZXNhbWU=");
         let shown = format!("{credentials:?} {:?}", credentials.basic());
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_them_or_an_impossible_name_is_an_error() {
+    fn incomplete_credentials_or_an_invalid_name_are_an_error() {
         let file = Path::new("/dev/null");
         assert!(matches!(Credentials::read(None, None), Ok(None)));
         assert!(matches!(Credentials::read(Some("a"), None), Err(InvalidCredentials::Half)));

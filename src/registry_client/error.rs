@@ -1,4 +1,4 @@
-//! Why an upstream gave us nothing that we can use: as many cases as callers tell apart.
+//! The errors of requests to an upstream: one case for each that callers distinguish.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,52 +15,52 @@ use crate::text::is_plain;
 
 /// The longest error body that is read, in bytes.
 const MAX_ERROR_BODY: usize = 64 << 10;
-/// The most characters of an upstream's own words that are passed on.
+/// The most characters of upstream's own message that are passed on.
 const MAX_MESSAGE: usize = 255;
 /// The longest `Retry-After` that is passed on.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Why there is no answer to use.
+/// Why a request has no usable answer.
 #[derive(Clone, Debug, Error)]
 pub enum UpstreamError {
-    /// 404, with upstream's own code where it gave one that fits.
+    /// 404, with upstream's own error code if it is one of absence.
     #[error("upstream does not have it{}", said(.message))]
     Absent { code: ErrorCode, message: String },
-    /// 401 or 403, with the credentials that we have, if any.
-    #[error("upstream refused with status {status}")]
+    /// 401 or 403, with the configured credentials, if any.
+    #[error("upstream refused the request with status {status}")]
     Refused { status: StatusCode },
-    #[error("upstream has had too many requests")]
+    #[error("upstream received too many requests")]
     TooManyRequests { retry_after: Option<Duration> },
-    /// 416, with the content's size where upstream told it.
-    #[error("the range is not within the content")]
+    /// 416, with the size of the content if upstream sent it.
+    #[error("the range is outside the content")]
     RangeUnsatisfiable { size: Option<u64> },
-    /// The gate did not ask, because it is busy. Says nothing of the server.
+    /// The gate did not send the request because it is busy. This says nothing about the server.
     #[error("the gate is busy: {0}")]
     Busy(Busy),
-    #[error("upstream does not answer: {0}")]
+    #[error("upstream is unavailable: {0}")]
     Unreachable(#[from] Outage),
-    #[error("upstream broke the protocol: {0}")]
+    #[error("upstream violated the protocol: {0}")]
     Protocol(#[from] Violation),
 }
 
-/// Upstream's own words, if it had any: an answer to HEAD has none.
+/// Upstream's own message, if it sent one; an answer to HEAD has none.
 fn said(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
-/// What the gate has too many of to ask upstream.
+/// The limit of the gate that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Busy {
     #[error(transparent)]
     BlobQueue(Crowded),
-    #[error("no turn for another blob was free within {0} seconds")]
+    #[error("no place for another blob became free within {0} seconds")]
     Blobs(u64),
-    #[error("as many requests as the server may get at once are in progress")]
+    #[error("the limit of concurrent requests to the server is reached")]
     Requests,
 }
 
 impl UpstreamError {
-    /// Whether the answer may well be another in a while.
+    /// Whether a later retry may succeed.
     pub const fn is_passing(&self) -> bool {
         match self {
             Self::TooManyRequests { .. } | Self::Busy(_) | Self::Unreachable(_) => true,
@@ -72,25 +72,25 @@ impl UpstreamError {
     }
 }
 
-/// How an upstream does not answer.
+/// Why upstream gave no answer.
 #[derive(Clone, Debug, Error)]
 pub enum Outage {
     #[error(transparent)]
     Net(NetError),
-    #[error("it failed with status {0}")]
+    #[error("status {0}")]
     Status(StatusCode),
 }
 
-/// How an upstream broke the protocol.
+/// How upstream violated the protocol.
 #[derive(Clone, Debug, Error)]
 pub enum Violation {
     #[error("unexpected status {0}")]
     Status(StatusCode),
-    #[error("the answer is longer than {ceiling} bytes")]
+    #[error("the answer exceeds {ceiling} bytes")]
     TooLong { ceiling: usize },
-    #[error("the answer is encoded as {0:?}, which was not asked for")]
+    #[error("the answer has the content encoding {0:?}, which the gate did not request")]
     Encoding(String),
-    #[error("the header {0} has two different values, or is not text")]
+    #[error("the header {0} has two different values or is not text")]
     Ambiguous(HeaderName),
     #[error("the header {0} is invalid")]
     Header(&'static str),
@@ -98,38 +98,38 @@ pub enum Violation {
     Json(Arc<InvalidJson>),
     #[error("the answer has no {0}")]
     Missing(&'static str),
-    #[error("the answer is neither a manifest nor an index, so it does not come from a registry")]
+    #[error("the answer is neither a manifest nor an index, so it is not from a registry")]
     NoManifest,
-    #[error("the answer is a web page or unreadable (status {0}), not the answer of a registry")]
+    #[error("the answer with status {0} is a web page or unreadable, so it is not from a registry")]
     WebPage(StatusCode),
     #[error(
-        "the answer is status {0}, as from a registry without the referrers API, but no second repository of \
-         this registry has confirmed that"
+        "status {0} suggests that the registry has no referrers API, but no second repository of \
+         this registry confirmed that"
     )]
     UnconfirmedNoReferrers(StatusCode),
     #[error(transparent)]
     Manifest(Arc<InvalidManifest>),
     #[error("the list of referrers is invalid: {0}")]
     List(String),
-    #[error("the part that came is not the part that was asked for")]
+    #[error("upstream sent another range than requested")]
     Range,
     #[error("more than {0} redirects")]
     Redirects(usize),
     #[error(transparent)]
     Target(ForbiddenTarget),
     #[error(
-        "the token realm {0:?} cannot be used: no http or https URL, or http for a server on https"
+        "invalid token realm {0:?}: it must be an http or https URL, and https for an https server"
     )]
     Realm(String),
     #[error(
-        "the token realm is on {realm}, and the credentials are for {upstream}: they are not sent there \
+        "the credentials for {upstream} are not sent to its token realm on {realm} \
          unless `token_realm` names that host, over https"
     )]
     ForeignRealm { realm: String, upstream: String },
 }
 
 impl Violation {
-    /// Whether the registry said no for good, so that a retry gives the same answer.
+    /// Whether the registry refused for good, so that a retry gets the same answer.
     pub fn is_final(&self) -> bool {
         match self {
             Self::TooLong { .. } => true,
@@ -187,8 +187,7 @@ impl From<InvalidManifest> for Violation {
     }
 }
 
-/// What a `response` that is no success says; `absent` is what is not there if it is a 404 that names
-/// nothing itself.
+/// The error for an unsuccessful `response`. `absent` is the code for a 404 that names no code of absence itself.
 pub(super) async fn of_response(response: Response<Body>, absent: ErrorCode) -> UpstreamError {
     let status = response.status();
     if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
@@ -198,7 +197,7 @@ pub(super) async fn of_response(response: Response<Body>, absent: ErrorCode) -> 
     of_status(&response)
 }
 
-/// As [`of_response`], where a 404 is not one of the answers.
+/// The error for an unsuccessful `response` other than 404.
 pub(super) fn of_status<B>(response: &Response<B>) -> UpstreamError {
     let status = response.status();
     match status {
@@ -212,7 +211,7 @@ pub(super) fn of_status<B>(response: &Response<B>) -> UpstreamError {
     }
 }
 
-/// What the body of a 404 says: a code, where that is one of absence, and a message.
+/// The error code, if it is one of absence, and the message in the body of a 404.
 pub(super) async fn absence(body: Body) -> (Option<ErrorCode>, String) {
     error_body(body).await.map_or_else(Default::default, |bytes| absence_in(&bytes))
 }
@@ -228,14 +227,14 @@ pub(super) async fn error_body(body: Body) -> Option<Bytes> {
     }
 }
 
-/// The code, if it is one of absence, and the message in the body of a 404.
+/// The error code, if it is one of absence, and the message in `body`.
 pub(super) fn absence_in(body: &[u8]) -> (Option<ErrorCode>, String) {
     first_error(body).unwrap_or_default()
 }
 
 /// Code and message of the first error of a registry's error body.
 fn first_error(body: &[u8]) -> Option<(Option<ErrorCode>, String)> {
-    // Plenty of 404s are a web server's own, in HTML: what is no error body says nothing.
+    // Many 404s are a web server's own page in HTML: a body without an error code tells nothing.
     let document = Document::parse(body).ok()?;
     let error = document.root().member("errors")?.as_array()?.iter().next()?;
     let text = |name| error.member(name).and_then(Value::as_str).unwrap_or_default();
@@ -254,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_error_of_a_registry_is_read() {
+    fn the_first_error_of_a_registry_is_parsed() {
         let body = br#"{"errors":[{"code":"NAME_UNKNOWN","message":"no\nsuch"},{"code":"X"}]}"#;
         assert_eq!(first_error(body), Some((Some(ErrorCode::NameUnknown), "nosuch".to_owned())));
         let other = br#"{"errors":[{"code":"SOMETHING"}]}"#;

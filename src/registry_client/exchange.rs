@@ -25,8 +25,8 @@ pub(super) struct Question<'a> {
     pub(super) scope: &'a str,
 }
 
-/// Sends the request and follows redirects. Every host gets `headers`; only the upstream gets credentials, and not after a
-/// redirect has left it once.
+/// Sends the request and follows redirects. Every host gets `headers`. Only the upstream gets credentials, and only
+/// before the first redirect to another host.
 pub(super) async fn ask(
     upstream: &Authenticator,
     question: Question<'_>,

@@ -1,4 +1,4 @@
-//! How often upstreams were asked, and what they said: `countersign_upstream_requests_total`.
+//! Counts requests to upstreams by endpoint and status: `countersign_upstream_requests_total`.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-/// What was asked for.
+/// The kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     Manifest,
@@ -19,7 +19,7 @@ pub enum Endpoint {
     Token,
     /// A host that the upstream redirected us to.
     Redirect,
-    /// A Notary server, for the trust metadata it holds.
+    /// A Notary server.
     Notary,
 }
 
@@ -38,21 +38,21 @@ impl EncodeLabelValue for Endpoint {
     }
 }
 
-/// `status` is the answer's, or 0 where there was none.
+/// `status` is the status of the answer, or 0 without an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
     endpoint: Endpoint,
     status: u16,
 }
 
-/// The counter of all upstreams. The clones count together.
+/// The counter for all upstreams. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     requests: Family<Labels, Counter>,
 }
 
 impl Metrics {
-    /// Makes the counter and registers it in `registry`.
+    /// Creates the counter and registers it in `registry`.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register(
@@ -63,7 +63,7 @@ impl Metrics {
         metrics
     }
 
-    /// Counts one request and its answer, however many tries it took.
+    /// Counts one request and its answer, regardless of retries.
     pub(super) fn count(&self, endpoint: Endpoint, status: Option<StatusCode>) {
         let status = status.map_or(0, |status| status.as_u16());
         self.requests.get_or_create(&Labels { endpoint, status }).inc();

@@ -1,5 +1,5 @@
-//! The client of an upstream registry (distribution-spec): manifests, tags, blobs, lists, referrers. It enforces the protocol
-//! and the limits. [`crate::pull_through`] compares content with its digest; this module knows nothing of trust.
+//! The client of an upstream registry (distribution-spec): manifests, tags, blobs, lists, referrers. It enforces the
+//! protocol and the limits. [`crate::pull_through`] compares content with its digest; this module does not know trust.
 
 mod answer;
 mod auth;
@@ -47,13 +47,13 @@ use crate::requester::Requester;
 use exchange::Question;
 use together::Together;
 
-/// The longest tag list that is read, in bytes: some registries know no pages.
+/// The longest tag list that is read, in bytes. Some registries do not paginate.
 const MAX_TAG_LIST: usize = 16 << 20;
-/// How many bytes of lists of one upstream may be read and parsed at once; further ones wait.
+/// The bytes of lists from one upstream that may be read and parsed at once; further lists wait.
 const MAX_LISTS: usize = 64 << 20;
 /// The most tags in one page of a tag list.
 const MAX_TAGS: usize = 500_000;
-/// How many requests for blobs may wait for their turn, and how many of one client address.
+/// The most blob requests that wait for a turn, in total and per client address.
 const MAX_WAITING: usize = 1_024;
 const MAX_WAITING_PER_ADDRESS: usize = 512;
 
@@ -68,7 +68,7 @@ pub struct Answer {
 /// The part of a blob that a response contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The whole blob, with its length in bytes if upstream says it.
+    /// The whole blob, with its length in bytes if upstream sends it.
     Whole { length: Option<u64> },
     /// Exactly the requested range.
     Range(ContentRange),
@@ -87,19 +87,19 @@ pub struct TagPage {
 pub struct Upstream {
     registry: Registry,
     server: Arc<Authenticator>,
-    /// A turn for each request for a blob, also by `HEAD`. There are fewer than `max_requests`: the rest is for decisions.
+    /// One turn per blob request, including `HEAD`. There are fewer turns than `max_requests`: decisions use the rest.
     blob_turns: Turns,
     patience: Duration,
     tag_lists: Together<(Repository, String), Result<TagPage, UpstreamError>>,
     referrer_lists: Together<referrers::Key, Result<Listing, UpstreamError>>,
-    /// Room for lists that are read and parsed, in bytes.
+    /// The memory, in bytes, for lists that are read and parsed.
     list_room: Arc<Semaphore>,
     max_requests: usize,
     requester: Requester,
 }
 
 impl Upstream {
-    /// Reads what the configuration names, and connects to nothing yet.
+    /// Reads the files that the configuration names; connects to nothing yet.
     pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, ConfigError> {
         let server = Arc::new(config::authenticator(config, metrics)?);
         let blob_turns = Turns::new(Limits {
@@ -120,23 +120,23 @@ impl Upstream {
         })
     }
 
-    /// The same upstream, for `requester`: its blobs wait in the queue of that client.
+    /// The same upstream on behalf of `requester`: its blobs wait in the queue of that client.
     #[must_use]
     pub fn on_behalf_of(&self, requester: Requester) -> Self {
         Self { requester, ..self.clone() }
     }
 
-    /// How many requests there may be at once.
+    /// The most requests in progress at once.
     pub fn max_requests(&self) -> usize {
         self.max_requests
     }
 
-    /// The name that this registry's images bear.
+    /// The registry name in the names of its images.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// Where it is.
+    /// Its base URL.
     pub fn base(&self) -> &Url {
         self.server.client().base()
     }
@@ -150,7 +150,7 @@ impl Upstream {
         self.manifest_within(repository, reference, MAX_MANIFEST).await
     }
 
-    /// The blob `digest`, or the `range` of it. A registry without support for ranges sends the whole blob.
+    /// The blob `digest`, or its `range`. A registry without support for ranges sends the whole blob.
     pub async fn blob(
         &self,
         repository: &Repository,
@@ -158,7 +158,7 @@ impl Upstream {
         range: Option<ByteRange>,
     ) -> Result<Blob, UpstreamError> {
         if range == Some(ByteRange::Last { length: 0 }) {
-            // No part has zero bytes, and some registries answer with an impossible one.
+            // No range has zero bytes, and some registries answer with an impossible one.
             let size = self.blob_length(repository, digest).await?;
             return Err(UpstreamError::RangeUnsatisfiable { size });
         }
@@ -319,7 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blobs_leave_a_place_for_decisions_wherever_there_are_two() {
+    fn blobs_leave_a_place_for_decisions_if_there_are_two() {
         let at_once = [1, 2, 7, 8, 9, 256].map(blobs_at_once);
         assert_eq!(at_once, [1, 1, 6, 7, 7, 224]);
     }

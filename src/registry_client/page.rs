@@ -7,7 +7,7 @@ use url::form_urlencoded;
 
 use super::error::Violation;
 
-/// The parameters that belong to the gate: it reads them itself, and adds them again where they are needed.
+/// The parameters that the gate uses itself. It reads them, and adds them again where needed.
 const OWN: [&str; 2] = ["ns", "artifactType"];
 /// The longest query that names a page, in bytes.
 const MAX_QUERY: usize = 8 << 10;

@@ -1,25 +1,25 @@
-//! Byte ranges (RFC 9110, section 14): the one that is asked for, and whether what came is that one.
+//! Byte ranges (RFC 9110, section 14): parses the requested range, and checks the range that upstream sends.
 
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 
 use super::error::Violation;
 
-/// A single range of bytes, as asked for. Several ranges at once are not asked for: who wants them may
-/// be given the whole (RFC 9110, 14.2).
+/// One requested range of bytes. The gate does not support several ranges in one request; such a client may get the
+/// whole content (RFC 9110, 14.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByteRange {
-    /// From this byte on, to the end.
+    /// From byte `first` to the end.
     From { first: u64 },
     /// From `first` to `last`, both included.
     Between { first: u64, last: u64 },
-    /// The last so many bytes.
+    /// The last `length` bytes.
     Last { length: u64 },
 }
 
 impl ByteRange {
-    /// Reads the value of a `Range` header; `None` if it is not one range of bytes, which means that
-    /// there is no such header.
+    /// Parses the value of a `Range` header; `None` if it is not exactly one range of bytes: the request then counts as
+    /// one without a `Range`.
     pub fn parse(text: &str) -> Option<Self> {
         let (unit, range) = text.split_once('=')?;
         let (first, last) = range.trim().split_once('-')?;
@@ -45,7 +45,7 @@ impl ByteRange {
         }
     }
 
-    /// What this range is of content of `total` bytes; `None` if nothing.
+    /// The part of content of `total` bytes that this range covers; `None` if it covers nothing.
     pub fn within(self, total: u64) -> Option<ContentRange> {
         let end = total.checked_sub(1)?;
         let (first, last) = match self {
@@ -58,7 +58,7 @@ impl ByteRange {
     }
 }
 
-/// The part that an answer is: bytes `first` to `last`, both included, of `total`.
+/// The range in an answer: bytes `first` to `last`, both included, of `total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentRange {
     pub first: u64,
@@ -67,7 +67,7 @@ pub struct ContentRange {
 }
 
 impl ContentRange {
-    /// How many bytes that is. `last` is never before `first`.
+    /// Its length in bytes. `last` is never before `first`.
     pub fn length(self) -> u64 {
         (self.last - self.first).saturating_add(1)
     }
@@ -85,7 +85,7 @@ impl ContentRange {
     }
 }
 
-/// The part that a 206 with `headers` is, which must be exactly what was `asked` for.
+/// The range of a 206 with `headers`, which must be exactly the `asked` one.
 pub(super) fn part(headers: &HeaderMap, asked: ByteRange) -> Result<ContentRange, Violation> {
     let text = headers.get(CONTENT_RANGE).ok_or(Violation::Missing("Content-Range"))?;
     let part = text.to_str().ok().and_then(ContentRange::parse);
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_range_is_read_and_anything_else_is_no_range() {
+    fn exactly_one_range_is_parsed_as_a_range() {
         for (text, range) in [
             ("bytes=0-", ByteRange::From { first: 0 }),
             ("bytes=5-9", ByteRange::Between { first: 5, last: 9 }),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_part_that_was_asked_for_is_taken() {
+    fn only_the_requested_range_is_accepted() {
         let asked = ByteRange::Between { first: 2, last: 4 };
         let part_of = |range: &'static str, length: &'static str| {
             let mut headers = HeaderMap::new();

@@ -1,5 +1,5 @@
-//! What refers to a manifest (distribution-spec, "Listing referrers"), told apart from a registry that
-//! does not know the question.
+//! Lists the referrers of a manifest (distribution-spec, "Listing referrers"). Distinguishes an empty list from a
+//! registry without this API.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -16,17 +16,17 @@ use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, Manifest, MediaType, Repository};
 use crate::parsing;
 
-/// The longest list of referrers, which is an index.
+/// The longest list of referrers (an OCI index), in bytes.
 const MAX_REFERRERS: usize = MAX_MANIFEST;
 /// The longest `OCI-Filters-Applied` that is passed on.
 const MAX_FILTERS: usize = 255;
 
-/// One page of what refers to a manifest.
+/// One page of the referrers of a manifest.
 #[derive(Clone, Debug)]
 pub struct Referrers {
-    /// The index as upstream sent it: an OCI index, no more is known of it.
+    /// The OCI index as upstream sent it; nothing else about it is checked.
     bytes: Bytes,
-    /// What upstream says it has filtered by (`OCI-Filters-Applied`).
+    /// The filters that upstream says it applied (`OCI-Filters-Applied`).
     pub filters_applied: Option<String>,
     pub next: Option<Page>,
 }
@@ -37,32 +37,31 @@ impl Referrers {
         &self.bytes
     }
 
-    /// The same, and nothing else is needed any more.
+    /// Consumes the page and returns the index.
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
 }
 
-/// What a registry says when it is asked what refers to a manifest.
+/// The answer of a registry to a request for referrers.
 #[derive(Clone, Debug)]
 pub enum Listing {
-    /// One page; where it names the next one in no way that we know, what it does.
+    /// One page. The violation, if any, is a `Link` to the next page that is invalid.
     Page(Referrers, Option<Violation>),
-    /// It has the API, or may have it, and not this repository or manifest.
+    /// The registry has the API or may have it, but does not have this repository or manifest.
     Unknown,
-    /// It answered with this status as a registry without this API does.
+    /// The status of the answer, which registries without this API send.
     Unsupported(StatusCode),
-    /// It answered with this status and a web page or an unreadable body, which says nothing about the
-    /// registry.
+    /// The status of an answer with a web page or an unreadable body. It says nothing about the registry.
     WebPage(StatusCode),
 }
 
-/// What is asked for: of which subject, which type, which page, and the ceiling in bytes.
+/// The key of identical requests: repository, subject, artifact type, page and limit in bytes.
 pub(super) type Key = (Repository, Digest, Option<String>, String, usize);
 
 impl Upstream {
-    /// What refers to the manifest `subject`, of `artifact_type` only if upstream filters; `None` if
-    /// upstream answers as one that has no referrers API does.
+    /// The referrers of the manifest `subject`. Upstream may ignore `artifact_type`. `None` if upstream answers as a
+    /// registry without the referrers API does.
     pub async fn referrers(
         &self,
         repository: &Repository,
@@ -78,7 +77,7 @@ impl Upstream {
         }
     }
 
-    /// The same, in `ceiling` bytes or less, with what a registry says that does not list them.
+    /// As [`Self::referrers`], within `ceiling` bytes, and with the answer of a registry that lists none.
     pub async fn list_referrers(
         &self,
         repository: &Repository,
@@ -90,7 +89,7 @@ impl Upstream {
         let wanted = artifact_type.map(str::to_owned);
         let key = (repository.clone(), *subject, wanted, page.to_query(), ceiling);
         let ask = self.ask_referrers(repository, subject, artifact_type, page, ceiling);
-        // On the heap: this future is large, and is moved several times before it is polled.
+        // Boxed because this future is large and is moved several times before it is polled.
         self.referrer_lists.answer(key, Box::pin(ask)).await
     }
 
@@ -146,14 +145,14 @@ impl Upstream {
     }
 }
 
-/// What an error response says about the API.
+/// Classifies an error response.
 async fn unlisted(response: Response<Body>) -> Listing {
     let status = response.status();
     let announced = announces_web_page(response.headers());
     let Some(body) = error::error_body(response.into_body()).await else {
         return Listing::WebPage(status);
     };
-    // A registry that has the API names what it does not know.
+    // A registry with the API names what it does not have.
     if status == StatusCode::NOT_FOUND && error::absence_in(&body).0.is_some() {
         return Listing::Unknown;
     }

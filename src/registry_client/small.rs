@@ -1,5 +1,5 @@
-//! Manifests and small blobs, read whole within the caller's limit, and the questions by `HEAD`. Decisions use them, so a
-//! slow client never holds them up.
+//! Reads manifests and small blobs whole, within the caller's limit, and sends `HEAD` requests. Decisions use them, so
+//! a slow client never holds them up.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RANGE};
@@ -33,7 +33,7 @@ impl Upstream {
             Reference::Tag(_) => false,
         };
         let bytes = response.into_body().read_until(ceiling, is_asked).await?;
-        // The right bytes are the manifest, whatever headers came with them.
+        // Bytes that match the digest are the manifest, whatever the headers say.
         if let Err(violation) = answer::check_manifest(content_type.as_deref(), &bytes).await
             && !is_asked(&bytes)
         {
@@ -42,8 +42,8 @@ impl Upstream {
         Ok(Answer { bytes, content_type })
     }
 
-    /// The digest of `tag` now. `HEAD` is only a hint: without a digest, or if upstream refuses it, the manifest itself
-    /// decides.
+    /// The current digest of `tag`. `HEAD` is only a hint: without a digest in the answer, or if upstream refuses
+    /// `HEAD`, the manifest itself decides.
     pub async fn resolve(
         &self,
         repository: &Repository,
@@ -61,7 +61,7 @@ impl Upstream {
             true => text(response.headers(), &DOCKER_CONTENT_DIGEST)?,
             false => None,
         };
-        // Its place may be the last one.
+        // Frees the place for the next request, which may be the last one.
         drop(response);
         match digest {
             Some(digest) => {
@@ -75,14 +75,14 @@ impl Upstream {
         }
     }
 
-    /// The length of the blob `digest` in bytes; `None` if upstream has the blob and does not say. `HEAD` is only a hint, as
-    /// in [`Self::resolve`].
+    /// The length of the blob `digest` in bytes; `None` if upstream has the blob but does not send its length. `HEAD`
+    /// is only a hint, as in [`Self::resolve`].
     pub async fn blob_length(
         &self,
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<u64>, UpstreamError> {
-        // Without a turn, any number of these requests could take the places that are for decisions.
+        // Without a turn, these requests could take the places that are reserved for decisions.
         let _turn = self.blob_turn().await?;
         let path = format!("blobs/{digest}");
         let response = self

@@ -1,5 +1,5 @@
-//! Identical requests at the same time: one of them asks upstream, and all of them get its answer.
-//! Nothing is kept once the last of them has it.
+//! Combines identical requests at the same time: one of them asks upstream, and all of them get its answer. Nothing is
+//! kept once the last one has it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::OnceCell;
 
-/// The requests that are waiting, by what they ask for. Cheap to clone; the clones wait together.
+/// The waiting requests by key. Clones share them.
 #[derive(Debug)]
 pub(super) struct Together<K, V>(Arc<Mutex<HashMap<K, Weak<OnceCell<V>>>>>);
 
@@ -23,7 +23,7 @@ impl<K, V> Default for Together<K, V> {
     }
 }
 
-/// One that waits. The last to leave removes the entry.
+/// One waiting request. The last one removes the entry.
 struct Waiting<'a, K: Eq + Hash, V> {
     together: &'a Together<K, V>,
     key: K,
@@ -31,8 +31,8 @@ struct Waiting<'a, K: Eq + Hash, V> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Together<K, V> {
-    /// The answer to `key`: what `ask` gives, or what another one gave that asked meanwhile. If the one
-    /// that asks goes away, the next one asks.
+    /// The answer to `key`: the result of `ask`, or of an identical request in progress. If the request that asks is
+    /// dropped, the next one asks.
     pub(super) async fn answer(&self, key: K, ask: impl Future<Output = V>) -> V {
         let answer = {
             let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +51,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Together<K, V> {
 impl<K: Eq + Hash, V> Drop for Waiting<'_, K, V> {
     fn drop(&mut self) {
         let mut waiting = self.together.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever joins needs the lock.
+        // A new request needs the lock to join.
         if Arc::strong_count(&self.answer) == 1 {
             waiting.remove(&self.key);
         }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn identical_requests_at_once_are_one_and_nothing_is_kept() {
+    async fn identical_concurrent_requests_are_sent_once_and_not_cached() {
         let (together, asked) = (Together::default(), AtomicUsize::new(0));
         let ask = |key: &'static str| {
             together.answer(key, async {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn when_the_one_that_asks_goes_away_the_next_one_asks() {
+    async fn if_the_asking_request_is_dropped_the_next_one_asks() {
         let together = Together::default();
         let mut first = Box::pin(together.answer("a", std::future::pending()));
         assert!(first.as_mut().now_or_never().is_none());

@@ -1,15 +1,15 @@
-//! Bearer tokens (distribution's token authentication): where they may be asked for, with whose
-//! credentials, and how long one is used.
+//! Bearer tokens (distribution's token authentication): which token servers may be asked, with which credentials, and
+//! how long a token is used.
 //!
-//! # Whom credentials are sent to
+//! # Where credentials are sent
 //!
-//! A registry names its token server itself, the realm, so a registry that is broken into, or someone
-//! on the way to one without TLS, could name their own (CVE-2026-33540). Credentials therefore go to
-//! the realm only over https, or, for a server that is itself configured as `http://`, on that very
-//! host; and only if the realm's host is the server's own, or is one of the well-known token servers of
-//! that server, or is the host that the operator named as `token_realm`. A shared parent domain is not
-//! enough: `a.azurecr.io` and `b.azurecr.io` are strangers. Without credentials any http or https realm
-//! may be asked that the guard in [`crate::http_client`] lets through; a server on https may only name https.
+//! A registry names its token server (the realm) itself. A compromised registry, or an attacker on the way to a
+//! registry without TLS, could name their own (CVE-2026-33540). Credentials therefore go to the realm only over https,
+//! or, for a server that is configured as `http://`, on exactly that host. In addition, the realm's host must be the
+//! host of the server, a well-known token server of it, or the host that the operator named as `token_realm`. A shared
+//! parent domain is not enough: `a.azurecr.io` and `b.azurecr.io` belong to different owners. Without credentials, the
+//! gate may ask any http or https realm that the guard in [`crate::http_client`] permits; a server on https may only
+//! name https.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,27 +34,27 @@ use crate::parsing;
 const MAX_TOKEN_ANSWER: usize = 128 << 10;
 /// The most redirects of a token server.
 const MAX_REDIRECTS: usize = 3;
-/// The most JSON values in one.
+/// The most JSON values in an answer.
 const MAX_VALUES: usize = 10_000;
-/// The longest token that fits a request.
+/// The longest token that fits in a request, in bytes.
 const MAX_TOKEN: usize = 32 << 10;
-/// How many tokens are kept: one for each repository that was asked for lately.
+/// The number of cached tokens: one for each repository with recent requests.
 const MAX_TOKENS: u64 = 10_000;
-/// How long a token lives that does not say so.
+/// The lifetime of a token that names none.
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
-/// No token is used for longer than this, whatever it says.
+/// No token is used for longer, even if it names a longer lifetime.
 const LONGEST_LIFE: Duration = Duration::from_secs(60 * 60);
-/// A token is not used in the last tenth of its life, or the last ten seconds.
+/// A token is not used in the last tenth of its lifetime, or in the last ten seconds if that is less.
 const LONGEST_MARGIN: Duration = Duration::from_secs(10);
 
-/// Token servers on other hosts than the servers they serve, as those hosts' owners document them.
+/// Token servers on other hosts than their registries, as the owners of those hosts document them.
 const WELL_KNOWN: [(&str, &str); 3] = [
     (docker_hub::SERVER, "auth.docker.io"),
     ("notary.docker.io", "auth.docker.io"),
     ("registry.gitlab.com", "gitlab.com"),
 ];
 
-/// What a token is for.
+/// The purpose of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Want {
     pub(super) realm: Url,
@@ -82,7 +82,7 @@ impl Expiry<Want, Token> for Life {
     }
 }
 
-/// The tokens of one server, asked for once however many want the same.
+/// The tokens of one server. Concurrent requests for the same token ask once.
 #[derive(Clone, Debug)]
 pub(super) struct Tokens {
     cache: Cache<Want, Token>,
@@ -90,13 +90,13 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// No tokens yet; `token_realm` is the host that may have the credentials as well.
+    /// Starts without tokens. `token_realm` is one more host that may get the credentials.
     pub(super) fn new(token_realm: Option<Host<String>>) -> Self {
         let cache = Cache::builder().max_capacity(MAX_TOKENS).expire_after(Life).build();
         Self { cache, token_realm }
     }
 
-    /// The token for `want`: a kept one, or a new one.
+    /// The cached token for `want`, or a new one.
     pub(super) async fn token(
         &self,
         want: &Want,
@@ -114,7 +114,7 @@ impl Tokens {
         kept.map_err(Arc::unwrap_or_clone)
     }
 
-    /// Forgets the token for `want` if it is still `refused`, which the server did not take.
+    /// Forgets the token for `want` if it is still `refused`, the one that the server rejected.
     pub(super) async fn forget(&self, want: &Want, refused: &HeaderValue) {
         let compute = |entry: Option<moka::Entry<Want, Token>>| {
             let same = entry.is_some_and(|entry| entry.value().bearer == *refused);
@@ -138,7 +138,7 @@ impl Tokens {
     }
 }
 
-/// The realm that `server` names as `text`, if it is one that may be asked at all.
+/// Parses the realm `text` that `server` names; an error if it may not be asked.
 pub(super) fn realm(server: &Url, text: &str) -> Result<Url, Violation> {
     let invalid = || Violation::Realm(text.chars().take(255).collect());
     let mut realm = Url::parse(text).map_err(|_| invalid())?;
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_go_to_the_servers_own_host_and_to_known_realms_only() {
+    fn credentials_go_only_to_the_server_and_known_realms() {
         let tokens = Tokens::new(None);
         for (server, realm, may) in [
             ("https://r.example", "https://r.example/token", true),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_realm_is_a_web_address_and_no_less_private_than_the_server() {
+    fn a_realm_must_be_http_or_as_private_as_the_server() {
         let https = url("https://r.example");
         assert!(realm(&https, "https://auth.example/token#x").unwrap().fragment().is_none());
         for text in ["http://auth.example/", "file:///etc/passwd", "/token", "", "https://u:p@a/"] {
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_not_used_to_its_last_second() {
+    fn a_token_is_not_used_in_its_last_seconds() {
         let life = |answer: &str| read_token(answer.as_bytes()).unwrap().life.as_secs();
         assert_eq!(life(r#"{"token":"t"}"#), 54);
         assert_eq!(life(r#"{"access_token":"t","expires_in":300}"#), 290);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused() {
+    fn an_answer_without_a_valid_token_is_an_error() {
         let long = format!(r#"{{"token":"{}"}}"#, "t".repeat(MAX_TOKEN + 1));
         for answer in ["", "{}", r#"{"token":""}"#, r#"{"token":7}"#, r#"{"token":"a\nb"}"#, &long]
         {

@@ -215,7 +215,7 @@ mirror = "x" #! upstream.mirror: unknown key
 
 [[upstream]] #! upstream.username: go together
 registry = "four.example"
-url = "https://robot:secret@four.example" #! upstream.url: nothing of user
+url = "https://robot:secret@four.example" #! upstream.url: without user
 password_file = "secret"
 
 [[upstream]]

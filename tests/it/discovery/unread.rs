@@ -35,7 +35,7 @@ async fn referrers_that_are_refused_are_unread() {
         let site = Site::new().await;
         answers(&site, "/referrers/", status, "");
         let located = site.locate(SignatureKind::Notation).await;
-        is_unread(&located, &format!("upstream refused with status {status}"));
+        is_unread(&located, &format!("upstream refused the request with status {status}"));
         assert!(matches!(upstreams(&located.unread[0]), UpstreamError::Refused { .. }));
     }
 }
@@ -121,7 +121,7 @@ async fn an_invalid_list_is_unread() {
             let answer = || with(respond(200, body), CONTENT_TYPE, INDEX);
             asked.path.contains("/referrers/").then(|| Fault::Respond(answer()))
         });
-        is_unread(&site.locate(SignatureKind::Notation).await, "upstream broke the protocol");
+        is_unread(&site.locate(SignatureKind::Notation).await, "upstream violated the protocol");
     }
 }
 
@@ -308,7 +308,7 @@ async fn tags_cannot_be_resolved_while_the_registry_is_down() {
     finds(&site.locate(SignatureKind::CosignSignature).await, &["payload"]);
     site.stored(b"payload").await;
     answers(&site, "/", 503, "");
-    is_unread(&site.locate(SignatureKind::CosignSignature).await, ".sig: upstream does not answer");
+    is_unread(&site.locate(SignatureKind::CosignSignature).await, ".sig: upstream is unavailable");
 }
 
 /// Some tools and registries drop the type of a manifest, or write another one.
