@@ -1,5 +1,5 @@
-//! A response's body as it arrives, watched: when nothing comes for too long while it is wanted, it
-//! ends in an error. It holds its place among the client's concurrent requests until it is dropped.
+//! The body of a response as it arrives. It ends in an error if no data arrives for too long while it is polled. It
+//! holds its place among the client's concurrent requests until it is dropped.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use tokio::time::{Instant, Sleep};
 
 use super::error::{NetError, Stage};
 
-/// Streams what the server sends, frame by frame; dropping it cancels the request.
+/// Streams the data of the server frame by frame; dropping it cancels the request.
 #[derive(Debug)]
 pub struct Body {
     incoming: Incoming,
     host: Arc<str>,
     idle: Duration,
-    /// Runs only while a frame is awaited: a slow reader of ours is not a slow server.
+    /// Runs only while a frame is awaited: a slow reader in the gate is not a slow server.
     alarm: Option<Pin<Box<Sleep>>>,
-    /// How long all of it may take, where it is read as a whole.
+    /// The time limit for reading the whole body, where it is read at once.
     pub(super) whole: Duration,
     _place: OwnedSemaphorePermit,
 }

@@ -1,6 +1,6 @@
-//! The client: for one configured server and for the places that this server sends us to, which are
-//! told apart by their origin alone, so that no caller can mistake one for the other. Follows no
-//! redirect, undoes no content-encoding.
+//! A client for one configured server and for the hosts that this server names. Only the origin of the URL
+//! distinguishes the two, so that no caller can confuse them. The client follows no redirects and decodes no
+//! content-encoding.
 
 use std::fmt;
 use std::path::Path;
@@ -32,18 +32,18 @@ use crate::queue_time::queued;
 const MAX_HEAD: usize = 64 << 10;
 /// The longest head of a response in bytes (HTTP/2).
 const MAX_HEADER_LIST: u32 = 64 << 10;
-/// How much of one body a server may send before we read it, in bytes (HTTP/2). All bodies together
-/// have `max_requests` times that, so that a few which nobody reads cannot stop the others.
+/// How many bytes of one body a server may send before the gate reads them (HTTP/2). All bodies together get
+/// `max_requests` times that, so that a few unread bodies cannot stop the others.
 const STREAM_WINDOW: u32 = 512 << 10;
-/// The largest window that HTTP/2 has.
+/// The largest window of HTTP/2.
 const MAX_WINDOW: u32 = (1 << 31) - 1;
-/// The time between two pings on an HTTP/2 connection.
+/// The interval of pings on an HTTP/2 connection.
 const PING: Duration = Duration::from_secs(5);
-/// How long an unused connection is kept.
+/// How long an idle connection is kept.
 const KEEP: Duration = Duration::from_secs(60);
 const USER_AGENT_VALUE: &str = concat!("countersign/", env!("CARGO_PKG_VERSION"));
 
-/// What this client can send: only what changes nothing, and so may be sent twice.
+/// The methods that this client sends: only safe ones, which may be sent twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Get,
@@ -64,11 +64,11 @@ impl From<Method> for http::Method {
 pub struct Timeouts {
     /// TCP and TLS, for one connection.
     pub connect: Duration,
-    /// From a request to the head of its response; also the wait for a place among the concurrent ones.
+    /// From a request to the head of its response; also the wait for a place among the concurrent requests.
     pub first_byte: Duration,
     /// Between two pieces of a body.
     pub idle: Duration,
-    /// All the tries of one request together; and a body that is read as a whole.
+    /// All attempts of one request together; also a body that is read as a whole.
     pub total: Duration,
 }
 
@@ -83,27 +83,27 @@ impl Default for Timeouts {
     }
 }
 
-/// A client of one server. Cheap to clone; the clones share connections and places.
+/// A client of one server. Cheap to clone; clones share connections and places.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
-    /// What requests say of who sends them.
+    /// The `Via` header of requests.
     via: Option<HeaderValue>,
 }
 
 struct Shared {
     base: Url,
-    /// Goes to the configured server only.
+    /// Connects only to the configured server.
     own: Pool<Connector, Empty<Bytes>>,
-    /// Goes where that server says, as far as the guard lets it.
+    /// Connects to hosts that the server names, if the guard permits them.
     named: Pool<Connector, Empty<Bytes>>,
     places: Arc<Semaphore>,
     timeouts: Timeouts,
 }
 
 impl Client {
-    /// A client of the server at `base` (http or https), which may be trusted by the roots in the PEM
-    /// file `ca` as well, with at most `max_requests` requests at once.
+    /// A client of the server at `base` (http or https) with at most `max_requests` concurrent requests. It also trusts
+    /// the root certificates in the PEM file `ca`.
     pub fn new(
         base: &Url,
         ca: Option<&Path>,
@@ -122,7 +122,7 @@ impl Client {
         Ok(Self { shared: Arc::new(shared), via: via::value() })
     }
 
-    /// The same client for requests that are not the gate's own: without `Via`.
+    /// The same client without `Via`, for requests that do not come from a gate.
     #[must_use]
     pub fn without_via(self) -> Self {
         Self { via: None, ..self }
@@ -133,13 +133,13 @@ impl Client {
         &self.shared.base
     }
 
-    /// Whether `url` is at the configured server: same scheme, host and port.
+    /// Whether `url` is on the configured server: same scheme, host and port.
     pub fn is_own(&self, url: &Url) -> bool {
         url.origin() == self.shared.base.origin()
     }
 
-    /// Sends a request and gives the head of the answer, whatever its status, with the body to come.
-    /// Asks again, a few times and not for long, where the connection fails or the server does.
+    /// Sends a request and returns the head of the answer, whatever its status; the body follows. Retries a few times
+    /// within a short time if the connection or the server fails.
     pub async fn send(
         &self,
         method: Method,
@@ -150,7 +150,7 @@ impl Client {
         let deadline = Instant::now() + self.shared.timeouts.total;
         let mut retries = Retries::new();
         loop {
-            // The wait for a place is our own doing, and is never reported as the server's silence.
+            // The gate's own limit causes the wait for a place; it is never reported as a server that does not answer.
             let place = self.place(url, deadline).await?;
             let once = self.once(method, url, headers, place);
             let outcome = match tokio::time::timeout_at(deadline, once).await {
@@ -159,7 +159,7 @@ impl Client {
             };
             match retries.next_delay(&outcome) {
                 Some(delay) if Instant::now() + delay < deadline => {
-                    // The body of what failed is dropped first: its place may be the last one.
+                    // Drops the failed body first: it may hold the last place.
                     drop(outcome);
                     tokio::time::sleep(delay).await;
                 }
@@ -171,7 +171,7 @@ impl Client {
     async fn place(&self, url: &Url, deadline: Instant) -> Result<OwnedSemaphorePermit, NetError> {
         let until = deadline.min(Instant::now() + self.shared.timeouts.first_byte);
         let waiting = Arc::clone(&self.shared.places).acquire_owned();
-        // The semaphore is never closed; were it, there would be no place either.
+        // The semaphore is never closed. A closed one would have no place either.
         match tokio::time::timeout_at(until, queued(waiting)).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_)) | Err(_) => Err(self.timed_out(url, Stage::Place)),
@@ -253,7 +253,7 @@ fn pool(
         .http2_max_header_list_size(MAX_HEADER_LIST)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(window)
-        // A connection that a NAT forgot is found before the next request uses it.
+        // Finds a connection that a NAT dropped before the next request uses it.
         .http2_keep_alive_interval(PING)
         .http2_keep_alive_timeout(timeouts.connect)
         .http2_keep_alive_while_idle(true)

@@ -1,5 +1,5 @@
-//! How connections are made: names resolved, addresses judged by the [`Guard`] where a server named
-//! them, TLS, and one deadline over all of it.
+//! Makes connections: resolves names, checks addresses with the [`Guard`] if a server named the target, and performs
+//! TLS; one deadline covers all of it.
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -22,7 +22,7 @@ use super::ssrf::Guard;
 type BoxError = Box<dyn Error + Send + Sync>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
-/// Resolves names; with a guard, to those addresses only that it permits.
+/// Resolves names; with a guard, only to addresses that it permits.
 #[derive(Clone, Debug)]
 pub(super) struct Resolver {
     guard: Option<Guard>,
@@ -52,7 +52,7 @@ impl Service<Name> for Resolver {
     }
 }
 
-/// Connects to where a URI says, over TCP or TLS.
+/// Connects to the host of a URI over TCP or TLS.
 #[derive(Clone)]
 pub(super) struct Connector {
     https: HttpsConnector<HttpConnector<Resolver>>,
@@ -61,7 +61,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// A connector that gives up after `timeout`; with a `guard` if a server names the targets.
+    /// A connector with a `timeout`; with a `guard` if a server names the targets.
     pub(super) fn new(tls: ClientConfig, guard: Option<Guard>, timeout: Duration) -> Self {
         let mut http = HttpConnector::new_with_resolver(Resolver { guard: guard.clone() });
         http.enforce_http(false);
@@ -91,7 +91,7 @@ impl Service<Uri> for Connector {
         let timeout = self.timeout;
         Box::pin(async move {
             let connecting = async {
-                // An address needs no resolver, and so would get past the guard in it.
+                // An IP address needs no resolver and would bypass the guard in it.
                 if let (Some(guard), Some(address)) = (guard, literal(&uri)) {
                     guard.permitted(uri.host().unwrap_or_default(), vec![address]).await?;
                 }

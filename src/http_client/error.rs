@@ -1,4 +1,4 @@
-//! Why a call brought no answer, or only a part of one. What a status means is for the caller.
+//! Why a request brought no answer, or only a part of one. The caller interprets the status.
 
 use std::error::Error;
 use std::fmt;
@@ -11,12 +11,12 @@ use thiserror::Error;
 use super::informational::TooMany;
 use super::ssrf::ForbiddenTarget;
 
-/// What was being waited for when the time ran out.
+/// The stage at which the time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// A free place among the concurrent requests of this client.
     Place,
-    /// The connection, TLS included.
+    /// The connection, including TLS.
     Connection,
     /// The head of the response.
     FirstByte,
@@ -27,37 +27,37 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Place => "a free place among its concurrent requests",
-            Self::Connection => "a connection",
-            Self::FirstByte => "an answer",
-            Self::Body => "more of the body",
+            Self::Place => "free request slot",
+            Self::Connection => "connection",
+            Self::FirstByte => "answer",
+            Self::Body => "body data",
         })
     }
 }
 
-/// Why there is no answer. Cheap to clone, so that all who wait for one call can have it.
+/// Why there is no answer. Cheap to clone, so that all callers that wait for one request can have it.
 #[derive(Clone, Debug, Error)]
 pub enum NetError {
-    #[error("{host} did not give {stage} in time")]
+    #[error("{host}: no {stage} in time")]
     TimedOut { host: String, stage: Stage },
-    /// The server that we were configured to ask sent us somewhere we do not go.
+    /// The configured server named a target that is not permitted.
     #[error(transparent)]
     Forbidden(#[from] ForbiddenTarget),
-    #[error("no connection to {host}: {}", last_cause(&**.source))]
+    #[error("cannot connect to {host}: {}", last_cause(&**.source))]
     Connect { host: String, source: Arc<dyn Error + Send + Sync> },
-    /// The connection is there, and TLS is not: a certificate that is not trusted, for one.
-    #[error("no TLS with {host}: {}", no_tls(&**.source))]
+    /// TCP connected, but TLS failed, for example because of an untrusted certificate.
+    #[error("TLS with {host} failed: {}", no_tls(&**.source))]
     Tls { host: String, source: Arc<dyn Error + Send + Sync> },
-    /// The connection broke, or what came over it was no HTTP.
-    #[error("{host} broke off: {}", last_cause(&**.source))]
+    /// The connection failed during the exchange, or the answer was not HTTP.
+    #[error("request to {host} failed: {}", last_cause(&**.source))]
     Broken { host: String, source: Arc<dyn Error + Send + Sync> },
 }
 
 impl NetError {
-    /// Whether the same request may well succeed in a moment.
+    /// Whether a retry of the same request may succeed.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            // It would do the same again.
+            // The server would send too many again.
             Self::Broken { source, .. } => cause::<TooMany>(&**source).is_none(),
             Self::Connect { .. } => true,
             Self::TimedOut { stage, .. } => *stage == Stage::Connection,
@@ -65,7 +65,7 @@ impl NetError {
         }
     }
 
-    /// Whether the server has certainly not processed the request: the same request on a new connection is safe.
+    /// Whether the server has certainly not processed the request: a retry on a new connection is safe.
     pub(super) fn is_unprocessed(&self) -> bool {
         let Self::Broken { source, .. } = self else { return false };
         cause::<h2::Error>(&**source).is_some_and(|error| {
@@ -75,7 +75,7 @@ impl NetError {
         }) || cause::<hyper::Error>(&**source).is_some_and(hyper::Error::is_canceled)
     }
 
-    /// Sorts what the client says of a request to `host` that got no response.
+    /// Classifies the error of a request to `host` that got no response.
     pub(super) fn of_request(host: &str, error: hyper_util::client::legacy::Error) -> Self {
         let host = host.to_owned();
         if let Some(forbidden) = cause::<ForbiddenTarget>(&error) {
@@ -95,7 +95,7 @@ impl NetError {
     }
 }
 
-/// The connector's own deadline passed.
+/// The deadline of the connector passed.
 #[derive(Debug, Error)]
 #[error("the connection took too long")]
 pub(super) struct ConnectTimedOut;
@@ -105,7 +105,7 @@ fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
     causes(error).find_map(|error| error.downcast_ref::<T>())
 }
 
-/// What all of it comes from: the one cause that tells people what to mend.
+/// The root cause: the most useful part of the error for an operator.
 fn last_cause(error: &(dyn Error + 'static)) -> String {
     causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
@@ -113,13 +113,13 @@ fn last_cause(error: &(dyn Error + 'static)) -> String {
 /// Explains why TLS failed, and what to change.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "an enum of rustls, which may grow; the rest has its own words"
+    reason = "an enum of rustls, which may grow; its own texts explain the rest"
 )]
 fn no_tls(error: &(dyn Error + 'static)) -> String {
     let Some(error) = cause::<rustls::Error>(error) else { return last_cause(error) };
     match error {
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "the server does not speak TLS; if it speaks plain HTTP, its URL is http://…".to_owned()
+            "the server does not use TLS; if it uses plain HTTP, its URL is http://…".to_owned()
         }
         rustls::Error::InvalidCertificate(why) => certificate(why),
         rustls::Error::AlertReceived(
@@ -143,12 +143,12 @@ fn no_tls(error: &(dyn Error + 'static)) -> String {
 
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "an enum of rustls, which may grow; the rest has its own words"
+    reason = "an enum of rustls, which may grow; its own texts explain the rest"
 )]
 fn certificate(why: &CertificateError) -> String {
     match why {
         CertificateError::UnknownIssuer => {
-            "no trusted authority issued its certificate; `ca` names more authorities".to_owned()
+            "no trusted authority issued its certificate; trust more authorities with `ca`".to_owned()
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its certificate has expired, or the clock of this machine is wrong".to_owned()
@@ -163,15 +163,14 @@ fn certificate(why: &CertificateError) -> String {
         }
         CertificateError::BadSignature => "the signature of its certificate is wrong".to_owned(),
         CertificateError::Other(why) if why.to_string().contains("CaUsedAsEndEntity") => {
-            "its certificate is that of an authority (CA:TRUE); name exactly this certificate as `ca`"
+            "its certificate is a CA certificate (CA:TRUE); to trust it, name exactly this certificate as `ca`"
                 .to_owned()
         }
         other => format!("its certificate is not valid: {other}"),
     }
 }
 
-/// `error` and its causes, those wrapped in [`io::Error`] included, which hides them from
-/// [`Error::source`].
+/// `error` and its causes, including those wrapped in [`io::Error`], which [`Error::source`] does not return.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| next_cause(*error))
 }
@@ -188,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_tls_says_what_to_mend() {
+    fn a_tls_error_says_what_to_change() {
         let told = |error: rustls::Error| {
             let source = Arc::new(io::Error::other(error));
             NetError::Tls { host: "r.example".to_owned(), source }.to_string()
@@ -196,16 +195,16 @@ mod tests {
         let plain = told(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType));
         assert!(plain.contains("its URL is http://"), "{plain}");
         let unknown = told(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer));
-        assert!(unknown.contains("`ca` names more"), "{unknown}");
+        assert!(unknown.contains("trust more authorities with `ca`"), "{unknown}");
         let other = told(rustls::Error::DecryptError);
-        assert_eq!(other, format!("no TLS with r.example: {}", rustls::Error::DecryptError));
+        assert_eq!(other, format!("TLS with r.example failed: {}", rustls::Error::DecryptError));
     }
 
     #[test]
-    fn the_last_cause_is_told_also_where_an_io_error_hides_it() {
+    fn the_root_cause_inside_an_io_error_is_shown() {
         let source = Arc::new(io::Error::other(io::Error::other(ConnectTimedOut)));
         let error = NetError::Connect { host: "notary.example".to_owned(), source };
-        let told = "no connection to notary.example: the connection took too long";
+        let told = "cannot connect to notary.example: the connection took too long";
         assert_eq!(error.to_string(), told);
     }
 }

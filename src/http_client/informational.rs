@@ -1,5 +1,5 @@
-//! Informational responses (1xx) before the real one, over HTTP/1.1: the client skips them, and a server
-//! that sends them without end would keep it busy until the time for an answer is over.
+//! Limits informational responses (1xx) before the final one (HTTP/1.1). The client skips them; without a limit, a
+//! server could send them until the time for an answer is over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,9 @@ use tokio::sync::Notify;
 pub(super) const MAX_INFORMATIONAL: usize = 16;
 
 #[derive(Debug, Error)]
-#[error("it sent more than {MAX_INFORMATIONAL} informational responses (1xx) to one request")]
+#[error(
+    "the server sent more than {MAX_INFORMATIONAL} informational responses (1xx) to one request"
+)]
 pub(super) struct TooMany;
 
 /// Counts the informational responses to one request.
@@ -23,7 +25,7 @@ pub(super) struct Informational {
 }
 
 impl Informational {
-    /// Counts those to `request` from now on.
+    /// Starts to count the informational responses to `request`.
     pub(super) fn of<B>(request: &mut Request<B>) -> Arc<Self> {
         let counted = Arc::new(Self::default());
         let counter = counted.clone();
@@ -31,7 +33,7 @@ impl Informational {
         counted
     }
 
-    /// Ends once there were too many.
+    /// Completes once there are too many.
     pub(super) async fn too_many(&self) -> TooMany {
         self.exceeded.notified().await;
         TooMany
@@ -51,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_more_than_the_limit_is_too_many() {
+    fn one_more_informational_response_than_the_limit_is_too_many() {
         let counted = Informational::default();
         (0..MAX_INFORMATIONAL).for_each(|_| counted.count());
         assert!(counted.too_many().now_or_never().is_none());

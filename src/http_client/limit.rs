@@ -1,4 +1,4 @@
-//! Whole bodies, read within a limit of bytes and of time.
+//! Reads whole bodies within a limit of bytes and of time.
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body as HttpBody;
@@ -8,13 +8,13 @@ use thiserror::Error;
 use super::body::Body;
 use super::error::NetError;
 
-/// The most bytes allocated because a server announced them, before they arrive.
+/// The most bytes allocated for an announced length before data arrives.
 const MAX_PREALLOCATED: usize = 64 << 10;
 
 /// Why a body was not read to its end.
 #[derive(Clone, Debug, Error)]
 pub enum ReadError {
-    #[error("the body is longer than {ceiling} bytes")]
+    #[error("the body exceeds {ceiling} bytes")]
     TooLong { ceiling: usize },
     #[error(transparent)]
     Interrupted(#[from] NetError),
@@ -26,8 +26,8 @@ impl Body {
         self.read_until(ceiling, |_| false).await
     }
 
-    /// The same. If the connection ends without the end of a body of unknown length, the body counts as whole if
-    /// `is_whole` says so of its bytes.
+    /// The same. If the connection ends before the end of a body of unknown length, `is_whole` decides from the bytes
+    /// whether the body is complete.
     pub async fn read_until(
         self,
         ceiling: usize,
@@ -65,13 +65,14 @@ where
             return Err(ReadError::TooLong { ceiling });
         }
         if whole.len() + data.len() > whole.capacity() && announced > whole.capacity() {
-            // The server has sent what it said so far: all of it at once, so that nothing is copied again.
+            // The server sent more than was allocated in advance, so its announced length is reserved at once, which
+            // avoids more copies.
             whole.reserve(announced - whole.len());
         }
         whole.extend_from_slice(&data);
     }
     if whole.capacity() > whole.len() + whole.len() / 8 {
-        // What grew as it came may have room for twice as much, and would keep it.
+        // A buffer that grew may have twice the capacity and would keep it.
         return Ok(Bytes::copy_from_slice(&whole));
     }
     Ok(whole.freeze())
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_at_the_ceiling_is_read_and_one_above_is_not() {
+    async fn a_body_at_the_limit_is_read_and_a_longer_one_is_not() {
         assert_eq!(read(body("abcd"), 4, |_| false).await.unwrap(), "abcd");
         assert!(matches!(
             read(body("abcde"), 4, |_| false).await,

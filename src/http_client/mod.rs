@@ -1,6 +1,5 @@
-//! How we call out: one HTTP client for one server, with a ceiling and a deadline on everything, that
-//! only ever reads (`GET`, `HEAD`). Knows HTTP, TLS and addresses; knows nothing of registries, of
-//! signatures, or of who may see what.
+//! Outgoing HTTP: one client for each server, with a size limit and a deadline for everything. It only reads (`GET`,
+//! `HEAD`). It knows HTTP, TLS and addresses, but no registries, signatures or permissions.
 
 mod body;
 mod client;

@@ -15,7 +15,7 @@ use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
 use super::tls::TlsError;
 
-/// Verifies servers by path validation, else by the named certificates.
+/// Verifies servers by path validation, or otherwise by the named certificates.
 #[derive(Debug)]
 pub(super) struct NamedCertificates {
     by_path: Arc<WebPkiServerVerifier>,
@@ -23,7 +23,7 @@ pub(super) struct NamedCertificates {
 }
 
 impl NamedCertificates {
-    /// Trusts `roots`, and each of the `named` certificates for exactly itself.
+    /// Trusts `roots` as authorities, and each of the `named` certificates only for itself.
     pub(super) fn new(
         roots: RootCertStore,
         provider: Arc<CryptoProvider>,

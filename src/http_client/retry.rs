@@ -1,5 +1,5 @@
-//! When to ask again. Everything that this client sends may be sent twice; what was answered, or will
-//! not be better in a moment, is not asked again. Whoever has more patience than that asks [`patiently`].
+//! When to retry. Every request of this client may be sent twice. It does not retry a request that was answered or that
+//! would fail again. Callers that can wait longer use [`patiently`].
 
 use std::time::Duration;
 
@@ -12,16 +12,15 @@ use tokio::time::Instant;
 
 use super::error::NetError;
 
-/// How often a request is sent again after its first try.
+/// The most retries of a request.
 const MAX_RETRIES: usize = 2;
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
-/// A `Retry-After` that is worth waiting for with the client waiting for us. Longer ones are the
-/// caller's to pass on.
+/// The longest `Retry-After` for which the gate waits while its own client waits. The caller passes a longer one on.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// How often a request is sent again that the server has not processed: it closed the connection in good order (GOAWAY), or
-/// refused the stream. Servers that close after a few requests do this to many requests at once.
+/// The most retries of a request that the server did not process: it closed the connection in an orderly way (GOAWAY)
+/// or refused the stream. Servers that close after a few requests do this to many requests at once.
 const MAX_UNPROCESSED: usize = 32;
 const UNPROCESSED_DELAY: Duration = Duration::from_millis(10);
 
@@ -42,8 +41,7 @@ impl Retries {
         Self { delays, unprocessed: MAX_UNPROCESSED }
     }
 
-    /// How long to wait before the request that had this `outcome` is sent again; `None` if its
-    /// outcome stands.
+    /// How long to wait before the request with this `outcome` is sent again; `None` if the outcome is final.
     pub(super) fn next_delay<B>(
         &mut self,
         outcome: &Result<Response<B>, NetError>,
@@ -78,8 +76,7 @@ impl Retries {
     }
 }
 
-/// Asks until the outcome stands, for `most` at most: while it `is_passing`, and may be another in a
-/// moment. A question that is under way when that is over is waited for.
+/// Retries for at most `most` while the error `is_passing`. Does not interrupt an attempt in progress at that time.
 pub async fn patiently<T, E, F: Future<Output = Result<T, E>>>(
     most: Duration,
     is_passing: impl Fn(&E) -> bool,
@@ -99,8 +96,8 @@ pub async fn patiently<T, E, F: Future<Output = Result<T, E>>>(
     }
 }
 
-/// How long the server asks us to stay away (RFC 9110, 10.2.3): seconds, or a date, which is read
-/// against the server's own `Date`.
+/// The wait that the server asks for (RFC 9110, 10.2.3): seconds, or a date, which is relative to the server's own
+/// `Date`.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u32>() {
@@ -127,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_server_is_asked_three_times_in_all() {
+    fn a_request_to_a_failing_server_is_sent_three_times() {
         let mut retries = Retries::new();
         for _ in 0..MAX_RETRIES {
             assert!(retries.next_delay(&response(StatusCode::BAD_GATEWAY, None)).is_some());
@@ -136,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn patience_ends_with_an_answer_with_what_is_not_passing_or_with_its_time() {
+    async fn patient_retries_end_at_an_answer_a_final_error_or_the_time_limit() {
         let most = Duration::from_secs(20);
         let begun = Instant::now();
         let mut asked = 0;
@@ -154,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_stands() {
+    fn an_answer_is_not_retried() {
         for status in [200, 206, 307, 400, 401, 403, 404, 416, 501] {
             let outcome = response(StatusCode::from_u16(status).unwrap(), None);
             assert_eq!(Retries::new().next_delay(&outcome), None, "{status}");
@@ -162,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_retry_after_is_waited_for_and_a_long_one_is_passed_on() {
+    fn the_gate_waits_for_a_short_retry_after_and_passes_a_long_one_on() {
         let busy = StatusCode::TOO_MANY_REQUESTS;
         let delay = Retries::new().next_delay(&response(busy, Some("1"))).unwrap();
         assert!(delay >= Duration::from_secs(1));
@@ -174,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_read_against_the_servers_own() {
+    fn a_retry_after_date_is_relative_to_the_servers_date() {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, HeaderValue::from_static("Wed, 21 Oct 2026 07:28:30 GMT"));
         assert_eq!(retry_after(&headers), None);

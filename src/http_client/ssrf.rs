@@ -1,13 +1,13 @@
-//! Where a server may send us. A registry names other hosts (a token realm, the place of a blob); one
-//! that is broken into must not make us knock on doors behind our firewall.
+//! Guards against SSRF. A registry names other hosts (a token realm, the location of a blob); a compromised registry
+//! must not make the gate connect to hosts behind the firewall.
 //!
 //! # The rule
 //!
-//! The configured host, whatever its address, may always be connected to: an operator chose it. Of the
-//! hosts that *it* names, public addresses are allowed; private ones only if the configured host has a
-//! private or loopback address itself; loopback ones only if it has a loopback address itself. All
-//! others (link-local with the cloud's metadata services, unspecified, multicast, reserved) never.
-//! Addresses are judged where the connection is made, after the name was resolved, so a name that
+//! The gate may always connect to the configured host, whatever its address, because an operator chose it. Hosts that
+//! *it* names may have public addresses; private ones only if the configured host itself has a private or loopback
+//! address; loopback ones only if it has a loopback address. All other addresses (link-local with the cloud's metadata
+//! services, unspecified, multicast, reserved) are always forbidden. The guard checks the resolved address when it
+//! connects, so a name that resolves differently the second time gains nothing.
 //! resolves to something else the second time gains nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,12 +15,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use thiserror::Error;
 use url::{Host, Url};
 
-/// A server sent us to a place where we do not go.
+/// A server named a target that the gate does not connect to.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ForbiddenTarget {
-    #[error("{named} is not a public address, and {configured} may not send us there")]
+    #[error("{named} is not a public address, and {configured} must not redirect there")]
     Address { named: String, configured: String },
-    #[error("{0:?} is neither http nor https, or holds a user name")]
+    #[error("{0:?} is not an http or https URL, or contains a user name")]
     Url(String),
 }
 
@@ -30,23 +30,23 @@ enum Reach {
     Public,
     Private,
     Loopback,
-    /// Link-local, unspecified, multicast, reserved: nothing that serves blobs or tokens.
+    /// Link-local, unspecified, multicast, reserved: no server for blobs or tokens has such an address.
     Never,
 }
 
-/// Watches over the connections that a server's word makes us open.
+/// Checks the connections to hosts that a server names.
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
     configured: Host<String>,
 }
 
 impl Guard {
-    /// A guard for what the server at `configured` names.
+    /// A guard for the targets that the server at `configured` names.
     pub(super) fn new(configured: Host<String>) -> Self {
         Self { configured }
     }
 
-    /// Those of `addresses`, which `named` stands for, that may be connected to; an error if none.
+    /// The permitted ones of `addresses`, to which `named` resolves; an error if there are none.
     pub(super) async fn permitted(
         &self,
         named: &str,
@@ -73,8 +73,8 @@ impl Guard {
         }
     }
 
-    /// What the configured host resolves to now. Nothing, if it does not: then only public addresses
-    /// are allowed.
+    /// The current addresses of the configured host. If it does not resolve, the list is empty, and only public
+    /// addresses are permitted.
     async fn configured_addresses(&self) -> Vec<IpAddr> {
         match &self.configured {
             Host::Ipv4(address) => vec![IpAddr::V4(*address)],
@@ -90,7 +90,7 @@ impl Guard {
     }
 }
 
-/// Whether `url` is one that a server may name at all: http or https, a host, no user name.
+/// Whether a server may name `url` at all: http or https, a host, no user name.
 pub(super) fn check_url(url: &Url) -> Result<(), ForbiddenTarget> {
     let web = matches!(url.scheme(), "http" | "https") && url.host().is_some();
     if web && url.username().is_empty() && url.password().is_none() {
@@ -122,8 +122,8 @@ fn reach_v4(address: Ipv4Addr) -> Reach {
         [127, ..] => Reach::Loopback,
         // 100.64/10: carrier-grade NAT, and the private networks of several clouds.
         [10, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] => Reach::Private,
-        // This network, link-local, IETF protocols, the documentation nets, the old 6to4 relays,
-        // benchmarks, multicast and above.
+        // "This network", link-local, IETF protocols, documentation, the old 6to4 relays, benchmarks, multicast and
+        // above.
         [0, ..]
         | [169, 254, ..]
         | [192, 0, 0 | 2, _]
@@ -144,17 +144,17 @@ fn reach_v6(address: Ipv6Addr) -> Reach {
     };
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 1] => Reach::Loopback,
-        // Mapped, compatible, translated, NAT64: all of them reach the IPv4 address they hold.
+        // Mapped, compatible, translated, NAT64: all of them reach the IPv4 address they contain.
         [0, 0, 0, 0, 0, 0xffff | 0, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
-        // 6to4 holds it further in front.
+        // 6to4 contains it in the first bits after the prefix.
         [0x2002, high, low, ..] => embedded(high, low),
         [0xfc00..=0xfdff, ..] => Reach::Private,
-        // Teredo, benchmarks and documentation are inside what is otherwise public.
+        // Teredo, benchmarks and documentation are within public ranges.
         [0x2001, 0 | 2 | 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => Reach::Never,
         [0x2000..=0x3fff, ..] => Reach::Public,
-        // Link-local, multicast, local NAT64, and all that nobody was given yet.
+        // Link-local, multicast, local NAT64, and unassigned ranges.
         [..] => Reach::Never,
     }
 }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_reach_what_their_registries_say() {
+    fn address_ranges_are_classified_as_registered() {
         for text in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1", "64:ff9b::808:808"] {
             assert_eq!(reach_of(text), Reach::Public, "{text}");
         }
@@ -209,7 +209,7 @@ mod tests {
         let address = match url.host().unwrap() {
             Host::Ipv4(address) => IpAddr::V4(address),
             Host::Ipv6(address) => IpAddr::V6(address),
-            Host::Domain(name) => panic!("{name} is no address"),
+            Host::Domain(name) => panic!("{name} is not an address"),
         };
         let guard = Guard::new(Host::parse(configured).unwrap());
         guard.permitted(url.host_str().unwrap(), vec![address]).await.is_ok()
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_several_addresses_only_the_permitted_are_tried() {
+    async fn only_permitted_addresses_are_tried() {
         let guard = Guard::new(Host::parse("8.8.8.8").unwrap());
         let both = vec!["10.0.0.1".parse().unwrap(), "1.1.1.1".parse().unwrap()];
         let permitted = guard.permitted("rebound.example", both).await.unwrap();
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn only_web_addresses_without_a_user_may_be_named() {
+    fn only_http_urls_without_a_user_may_be_named() {
         for text in ["http://a/", "https://a:1/b?c"] {
             assert_eq!(check_url(&Url::parse(text).unwrap()), Ok(()), "{text}");
         }

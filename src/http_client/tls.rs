@@ -1,5 +1,5 @@
-//! Whom we believe to be who they say: the system's roots, and one more file of them. aws-lc-rs is
-//! named as the provider here, so that no process-wide default decides.
+//! Which certificates the gate trusts: the system's roots, and optionally a file with more. The provider is explicitly
+//! aws-lc-rs, so that no process-wide default decides.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::named_certificates::NamedCertificates;
 
-/// The largest file of extra roots, in bytes.
+/// The largest file of additional roots, in bytes.
 const MAX_CA_FILE: u64 = 4 << 20;
 
 /// Why there are no roots to verify servers with.
@@ -21,24 +21,26 @@ const MAX_CA_FILE: u64 = 4 << 20;
 pub enum TlsError {
     #[error("cannot read the certificates in {}: {error}", .path.display())]
     Read { path: PathBuf, error: io::Error },
-    #[error("{path:?} holds more than {MAX_CA_FILE} bytes")]
+    #[error("{path:?} exceeds {MAX_CA_FILE} bytes")]
     TooLong { path: PathBuf },
     #[error("{path:?} is not PEM: {reason}")]
     Pem { path: PathBuf, reason: String },
-    #[error("{path:?} holds no certificate; name a PEM file with those of the authorities")]
+    #[error(
+        "{path:?} contains no certificate; name a PEM file with the certificates of the authorities"
+    )]
     Empty { path: PathBuf },
-    #[error("{path:?} holds a certificate that cannot be a root")]
+    #[error("{path:?} contains a certificate that cannot be a root")]
     Root { path: PathBuf, source: rustls::Error },
-    #[error("there are no root certificates: the system has none, and no file of them is named")]
+    #[error("no root certificates: the system has none, and no file with more is configured")]
     NoRoots,
-    #[error("the certificates cannot be used: {0}")]
+    #[error("cannot use the certificates: {0}")]
     Verifier(String),
-    #[error("TLS cannot be set up")]
+    #[error("cannot set up TLS")]
     Provider(#[from] rustls::Error),
 }
 
-/// A configuration that trusts the system's roots and those in the PEM file `ca`. Having none at all
-/// is an error only if `required`.
+/// A configuration that trusts the system's roots and those in the PEM file `ca`. A lack of any roots is an error only
+/// if `required`.
 pub(super) fn client_config(ca: Option<&Path>, required: bool) -> Result<ClientConfig, TlsError> {
     let mut roots = system_roots();
     let mut named = Vec::new();
@@ -68,12 +70,15 @@ pub(super) fn client_config(ca: Option<&Path>, required: bool) -> Result<ClientC
 fn system_roots() -> RootCertStore {
     let native = rustls_native_certs::load_native_certs();
     for error in &native.errors {
-        tracing::warn!(%error, "a part of the system's root certificates cannot be read");
+        tracing::warn!(%error, "cannot read some of the system's root certificates");
     }
     let mut roots = RootCertStore::empty();
     let (_, ignored) = roots.add_parsable_certificates(native.certs);
     if ignored > 0 {
-        tracing::debug!(ignored, "some of the system's root certificates are not understood");
+        tracing::debug!(
+            ignored,
+            "ignoring some of the system's root certificates, which cannot be parsed"
+        );
     }
     roots
 }
@@ -101,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_ca_file_is_named() {
+    fn the_error_names_a_bad_ca_file() {
         let missing = Path::new("/nonexistent/ca.pem");
         let error = client_config(Some(missing), true).unwrap_err();
         assert!(matches!(error, TlsError::Read { .. }));

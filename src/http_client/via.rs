@@ -1,6 +1,6 @@
-//! `Via` (RFC 9110, 7.6.3): every request that this process sends to a registry or trust server names the
-//! process, so that a request that comes back to it is recognized. The name is random, and another one in
-//! each process: gates behind one another are not taken for one.
+//! `Via` (RFC 9110, 7.6.3): every request that this process sends to a registry or trust server names the process, so
+//! that the gate recognizes a request that comes back to it (a loop). The name is random for each process, so that
+//! chained gates do not mistake each other for themselves.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::LazyLock;
@@ -8,16 +8,16 @@ use std::sync::LazyLock;
 use http::header::VIA;
 use http::{HeaderMap, HeaderValue};
 
-/// How this process is called in `Via`.
+/// The name of this process in `Via`.
 static PSEUDONYM: LazyLock<String> =
     LazyLock::new(|| format!("countersign-{:016x}", RandomState::new().hash_one("via")));
 
-/// The value of `Via` on the requests of this process.
+/// The value of `Via` for requests of this process.
 pub(super) fn value() -> Option<HeaderValue> {
     HeaderValue::try_from(format!("1.1 {}", *PSEUDONYM)).ok()
 }
 
-/// Whether a request with these headers was sent by this process.
+/// Whether this process sent a request with these headers.
 pub fn was_here(headers: &HeaderMap) -> bool {
     headers.get_all(VIA).iter().any(|value| {
         let members = value.as_bytes().split(|byte| *byte == b',');

@@ -1,4 +1,4 @@
-//! Who has a turn, and whether its client keeps up.
+//! The holder of a turn, and whether its client is fast enough.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::locked;
 use crate::requester::Requester;
 
-/// No time: the client is not waited for.
+/// The value for "not waiting for the client".
 pub(super) const NEVER: u64 = u64::MAX;
 
 /// The holder of one turn.
@@ -15,12 +15,12 @@ pub(super) struct Holder {
     pub(super) id: u64,
     pub(super) requester: Requester,
     pub(super) revoked: AtomicBool,
-    /// Nobody waits for what it does.
+    /// No client waits for the result of the task.
     pub(super) abandoned: AtomicBool,
-    /// When the client is too slow unless it takes what it has been given, in milliseconds since the turns
-    /// were set up.
+    /// When the client becomes too slow unless it takes the data that it was sent, in milliseconds since the turns were
+    /// created.
     pub(super) late_at: AtomicU64,
-    /// What to do when the turn is revoked.
+    /// Called when the turn is revoked.
     pub(super) on_revoke: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
@@ -36,7 +36,7 @@ impl Holder {
         }
     }
 
-    /// By how much its client is too slow, if the turn may be revoked; the most for an abandoned one.
+    /// How late its client is, if the turn may be revoked; an abandoned turn counts as the latest.
     pub(super) fn lateness(&self, now: u64) -> Option<Duration> {
         if self.abandoned.load(Ordering::Relaxed) {
             return Some(Duration::MAX);

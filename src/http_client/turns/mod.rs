@@ -22,14 +22,14 @@ use self::holder::{Holder, NEVER};
 use self::queue::Queue;
 use crate::requester::{Address, Requester};
 
-/// How many bytes a second a client must take on average while others wait.
+/// The rate, in bytes per second, that a client must reach on average while others wait.
 const MIN_RATE: u64 = 64 << 10;
-/// How long a client may take nothing, at most, before it is too slow.
+/// The longest time that a client may take nothing before it is too slow.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// How often a waiting task looks for a turn that can be revoked.
+/// How often a waiting task checks for a turn that can be revoked.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How many tasks may run and wait.
+/// The limits of running and waiting tasks.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Tasks that run at once.
@@ -41,34 +41,34 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Tasks of one client address that run at once: it leaves an eighth, and at least one, to others.
+    /// The most tasks of one client address that run at once. An eighth of the turns, at least one, is left for others.
     pub const fn running_per_address(self) -> usize {
         less_an_eighth(self.running)
     }
 
-    /// Tasks of one connection that run at once: it leaves an eighth, and at least one, to the others of its
-    /// address.
+    /// The most tasks of one connection that run at once. An eighth of the turns of its address, at least one, is left
+    /// for other connections.
     pub const fn running_per_connection(self) -> usize {
         less_an_eighth(self.running_per_address())
     }
 }
 
-/// All but an eighth of `of`, which is at least one; at least one is left.
+/// `of` less an eighth of it (at least one); never less than one.
 pub const fn less_an_eighth(of: usize) -> usize {
     let left = of - of.div_ceil(8);
     if left == 0 { 1 } else { left }
 }
 
-/// Why a task may not wait.
+/// Why a task cannot wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Crowded {
-    #[error("{0} requests of this client address already wait, which is the limit")]
+    #[error("{0} requests of this client address are waiting already (the limit)")]
     Address(usize),
-    #[error("{0} requests of all clients already wait, which is the limit")]
+    #[error("{0} requests of all clients are waiting already (the limit)")]
     All(usize),
 }
 
-/// The turns of one resource. The clones share them.
+/// The turns of one resource. Clones share them.
 #[derive(Clone)]
 pub struct Turns {
     shared: Arc<Shared>,
@@ -80,7 +80,7 @@ struct Shared {
     state: Mutex<State>,
 }
 
-/// The answer to a waiting task.
+/// The answer for a waiting task.
 type Answer = Result<Arc<Holder>, Crowded>;
 
 #[derive(Default)]
@@ -96,11 +96,11 @@ struct State {
 pub struct Turn {
     shared: Arc<Shared>,
     holder: Arc<Holder>,
-    /// How long the client may take nothing from now on.
+    /// The time for which the client may still take nothing.
     allowance: Duration,
 }
 
-/// A place in the queue; dropping it leaves the queue.
+/// A place in the queue; dropped, it leaves the queue.
 struct Waiting<'a> {
     shared: &'a Arc<Shared>,
     requester: Requester,
@@ -125,7 +125,7 @@ impl Turns {
             tokio::select! {
                 biased;
                 answer = &mut waiting.answer => {
-                    // The sender is dropped only with its answer sent.
+                    // The sender is dropped only after it sent an answer.
                     let holder = answer.unwrap_or(Err(self.shared.all_wait()))?;
                     return Ok(Turn { shared: self.shared.clone(), holder, allowance: MAX_PAUSE });
                 }
@@ -180,8 +180,8 @@ impl Shared {
         state.grant(self.limits);
     }
 
-    /// Revokes one turn for a waiting task of `requester`: an abandoned one, else the one whose client has
-    /// been too slow for longest.
+    /// Revokes one turn in favor of a waiting task of `requester`: an abandoned one, otherwise the one whose client has
+    /// been too slow for the longest time.
     fn revoke_for(&self, requester: Requester) {
         let now = self.now();
         let mut state = self.state();
@@ -202,12 +202,12 @@ impl Shared {
     }
 }
 
-/// What keeps a task from running.
+/// The limit that keeps a task from running.
 #[derive(Clone, Copy)]
 enum Blocked {
-    /// Its connection has as many turns as one may have.
+    /// Its connection has the most turns that one connection may have.
     Connection,
-    /// Its address has as many turns as one may have.
+    /// Its address has the most turns that one address may have.
     Address,
     /// All turns are taken.
     All,
@@ -221,12 +221,13 @@ impl State {
         blocked_by_own(&self.of_address, &self.of_connection, requester, limits)
     }
 
-    /// Makes room in the queue for a task of `requester`, if need be at the expense of one who has more.
+    /// Makes room in the queue for a task of `requester`, if necessary by removing a task of a requester with more
+    /// tasks.
     fn make_room(&mut self, requester: Requester, limits: Limits) -> Result<(), Crowded> {
         if self.queue.len_of(requester.address()) >= limits.waiting_per_address {
             let crowded = Crowded::Address(limits.waiting_per_address);
             let displaced = self.queue.displace_at_address(requester).ok_or(crowded)?;
-            // It may have left at this moment.
+            // The task may have left just now.
             drop(displaced.send(Err(crowded)));
         }
         if self.queue.len() >= limits.waiting {
@@ -246,7 +247,7 @@ impl State {
             let Some((requester, id, task)) = self.queue.pop(may_run) else { return };
             let holder = Arc::new(Holder::new(id, requester));
             self.holders.insert(id, holder.clone());
-            // The gate itself may have all turns.
+            // The gate itself may use all turns.
             if let Requester::Client { address, .. } = requester {
                 *self.of_address.entry(address).or_default() += 1;
                 *self.of_connection.entry(requester).or_default() += 1;
@@ -267,7 +268,7 @@ impl State {
     }
 }
 
-/// Whether the turns that its address or its connection already has keep a task from running.
+/// Whether the turns of its own address or connection keep a task from running.
 fn blocked_by_own(
     of_address: &HashMap<Address, usize>,
     of_connection: &HashMap<Requester, usize>,
@@ -305,7 +306,7 @@ impl Drop for Waiting<'_> {
         if state.queue.remove(self.requester, self.id).is_none()
             && let Ok(Ok(holder)) = self.answer.try_recv()
         {
-            // It was granted, and nobody took it.
+            // The turn was granted, but the task left before it took it.
             state.end(&holder);
             state.grant(self.shared.limits);
         }
@@ -313,8 +314,8 @@ impl Drop for Waiting<'_> {
 }
 
 impl Turn {
-    /// Calls `release` when the turn is revoked, at once if it already is. Without that, a revoked turn only
-    /// stops to count.
+    /// Calls `release` when the turn is revoked, or now if it already is. Without that, a revoked turn only stops
+    /// counting.
     pub fn on_revoke(&self, release: impl FnOnce() + Send + 'static) {
         *locked(&self.holder.on_revoke) = Some(Box::new(release));
         if self.holder.revoked.load(Ordering::Acquire) {
@@ -322,7 +323,7 @@ impl Turn {
         }
     }
 
-    /// The client was given so many bytes: it is too slow unless it takes them at `MIN_RATE`.
+    /// Records that the client was sent `bytes`. It is too slow unless it takes them at `MIN_RATE`.
     pub fn gave(&mut self, bytes: u64) {
         let earned = Duration::from_millis(bytes.saturating_mul(1000) / MIN_RATE);
         self.allowance = self.allowance.saturating_add(earned).min(MAX_PAUSE);
@@ -330,7 +331,7 @@ impl Turn {
         self.holder.late_at.store(late_at, Ordering::Relaxed);
     }
 
-    /// The client took what it was given, and waits for more.
+    /// Records that the client took all data and waits for more.
     pub fn taken(&mut self) {
         let late_at = self.holder.late_at.swap(NEVER, Ordering::Relaxed);
         if late_at != NEVER {
@@ -338,7 +339,7 @@ impl Turn {
         }
     }
 
-    /// Nobody waits for the result of this task, or somebody does again.
+    /// Records whether any client still waits for the result of this task.
     pub fn set_abandoned(&self, abandoned: bool) {
         self.holder.abandoned.store(abandoned, Ordering::Relaxed);
     }
@@ -347,7 +348,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.shared.end(&self.holder);
-        // It may hold what holds this turn.
+        // The closure may hold the value that holds this turn.
         let on_revoke = locked(&self.holder.on_revoke).take();
         drop(on_revoke);
     }

@@ -1,13 +1,13 @@
-//! The tasks that wait for a turn: the addresses come one after the other, and so do the connections of one
-//! address. Knows nothing of who has a turn.
+//! The queue of tasks that wait for a turn: round-robin by address, and within an address by connection. It does not
+//! know which tasks have turns.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::requester::{Address, Requester};
 
-/// The waiting tasks. `T` is what to tell a task.
+/// The waiting tasks. `T` is the channel to a task.
 pub(super) struct Queue<T> {
-    /// The addresses with waiting tasks, the one that comes next first.
+    /// The addresses with waiting tasks, the next one first.
     order: VecDeque<Option<Address>>,
     lanes: HashMap<Option<Address>, Lane<T>>,
     length: usize,
@@ -15,7 +15,7 @@ pub(super) struct Queue<T> {
 
 /// The waiting tasks of one address.
 struct Lane<T> {
-    /// The connections with waiting tasks, the one that comes next first. None of their queues is empty.
+    /// The connections with waiting tasks, the next one first. No queue in it is empty.
     order: VecDeque<Requester>,
     queues: HashMap<Requester, VecDeque<(u64, T)>>,
     length: usize,
@@ -38,7 +38,7 @@ impl<T> Queue<T> {
         self.length
     }
 
-    /// How many tasks wait for that address.
+    /// The number of waiting tasks of an address.
     pub(super) fn len_of(&self, address: Option<Address>) -> usize {
         self.lanes.get(&address).map_or(0, |lane| lane.length)
     }
@@ -58,7 +58,8 @@ impl<T> Queue<T> {
         self.length += 1;
     }
 
-    /// The next task of which `may_run` says so. Its address and its connection go to the end of the line.
+    /// Removes and returns the next task for which `may_run` returns true. Its address and its connection move to the
+    /// end.
     pub(super) fn pop(
         &mut self,
         may_run: impl Fn(Requester) -> bool,
@@ -76,7 +77,7 @@ impl<T> Queue<T> {
         Some((requester, id, task))
     }
 
-    /// Removes a task that leaves; `None` if it does not wait any more.
+    /// Removes a task that leaves; `None` if it is no longer waiting.
     pub(super) fn remove(&mut self, requester: Requester, id: u64) -> Option<T> {
         let address = requester.address();
         let lane = self.lanes.get_mut(&address)?;
@@ -96,8 +97,8 @@ impl<T> Queue<T> {
         Some(task)
     }
 
-    /// Removes the newest task of the connection that has the most of them at the address of `requester`, if
-    /// `requester` has fewer: it makes room for one of `requester`.
+    /// Makes room for a task of `requester`: removes the newest task of the connection with the most tasks at its
+    /// address, if `requester` has fewer.
     pub(super) fn displace_at_address(&mut self, requester: Requester) -> Option<T> {
         let lane = self.lanes.get(&requester.address())?;
         let own = lane.queues.get(&requester).map_or(0, VecDeque::len);
@@ -109,7 +110,7 @@ impl<T> Queue<T> {
         self.remove(*longest, *newest)
     }
 
-    /// The same for all addresses: makes room if another address has more waiting tasks than that of
+    /// The same for all addresses: makes room if another address has more waiting tasks than the address of
     /// `requester`.
     pub(super) fn displace(&mut self, requester: Requester) -> Option<T> {
         let own = self.len_of(requester.address());

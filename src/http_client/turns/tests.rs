@@ -13,7 +13,7 @@ fn client(address: u8, port: u16) -> Requester {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_address_never_has_all_turns_and_waits_in_a_bounded_queue() {
+async fn one_address_never_gets_all_turns_and_its_queue_is_bounded() {
     let turns = Turns::new(LIMITS);
     let mut held = Vec::new();
     for port in [1, 1, 2] {
@@ -33,7 +33,7 @@ async fn one_address_never_has_all_turns_and_waits_in_a_bounded_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_connection_leaves_a_turn_to_the_others_of_its_address() {
+async fn one_connection_leaves_a_turn_for_others_of_its_address() {
     let turns = Turns::new(LIMITS);
     let mut held = Vec::new();
     for _ in 0..2 {
@@ -44,7 +44,7 @@ async fn one_connection_leaves_a_turn_to_the_others_of_its_address() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_a_full_queue_the_connection_with_the_most_tasks_makes_room() {
+async fn in_a_full_queue_the_connection_with_the_most_tasks_loses_one() {
     let turns = Turns::new(Limits { running: 1, ..LIMITS });
     let _held = turns.turn(client(9, 1)).await.unwrap();
     let mut crowd: Vec<_> = (0..4).map(|_| Box::pin(turns.turn(client(1, 1)))).collect();
@@ -122,7 +122,7 @@ async fn a_client_keeps_its_turn_at_the_minimum_rate_and_loses_it_below() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_that_the_server_takes_does_not_count_against_the_client() {
+async fn waiting_for_the_server_does_not_make_the_client_late() {
     let turns = Turns::new(Limits { running: 1, ..LIMITS });
     let mut reader = turns.turn(client(1, 1)).await.unwrap();
     let waiting = turns.clone();
@@ -138,7 +138,7 @@ async fn time_that_the_server_takes_does_not_count_against_the_client() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_that_nobody_took_is_free_again() {
+async fn a_turn_that_no_task_took_is_free_again() {
     let turns = Turns::new(Limits { running: 1, ..LIMITS });
     let first = turns.turn(client(1, 1)).await.unwrap();
     let mut granted = Box::pin(turns.turn(client(2, 1)));

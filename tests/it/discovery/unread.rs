@@ -94,7 +94,7 @@ async fn a_registry_that_fails_or_goes_away_leaves_each_place_unread() {
     // The `.sig` tag, the referrers, and the tag schema that takes their place.
     assert_eq!(located.unread.len(), 3, "{}", unread(&located));
     site.fake.hook(|asked| asked.path.contains("/blobs/").then_some(Fault::Truncate(3)));
-    is_unread(&site.locate(SignatureKind::CosignSignature).await, "broke off");
+    is_unread(&site.locate(SignatureKind::CosignSignature).await, "request to");
 }
 
 #[tokio::test]
