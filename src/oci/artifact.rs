@@ -1,7 +1,6 @@
-//! Artifacts as verifiers of signatures need them: what a manifest says that it is, its layers with their
-//! annotations, its subject; and what a list of referrers says of each. Reads what
-//! [`Manifest`](super::Manifest) has already taken for a manifest, and ignores what it does not know.
-//! [`StrictManifest`](super::StrictManifest) decides what may be served. Knows no artifact type.
+//! Artifacts as signature verification needs them: the type, layers, annotations and subject of a manifest, and the
+//! entries of a list of referrers. Parses documents that [`Manifest`](super::Manifest) has accepted, and ignores
+//! unknown members. [`StrictManifest`](super::StrictManifest) decides what may be served. Knows no artifact type.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +10,10 @@ use super::digest::Digest;
 use super::manifest::MAX_VALUES;
 use crate::json::{Document, InvalidJson, Value};
 
-/// An image manifest that is an artifact, in its own words (image-spec, manifest.md).
+/// An image manifest that is an artifact, as it describes itself (image-spec, manifest.md).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// Its `artifactType`; none where that is not there, or empty.
+    /// Its `artifactType`; `None` if absent or empty.
     pub artifact_type: Option<String>,
     pub config_type: String,
     pub layers: Vec<Layer>,
@@ -22,8 +21,7 @@ pub struct Artifact {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// A descriptor with all that it says of itself, less the `data` that it may hold: content is fetched,
-/// and held against the digest.
+/// A descriptor with its members except `data`: verifiers fetch the content and check its digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     pub media_type: String,
@@ -32,7 +30,7 @@ pub struct Layer {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// One entry of a list of referrers: a hint, since nobody holds it against what it points at.
+/// One entry of a list of referrers. It is only a hint, because nothing checks it against the referrer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Referrer {
     pub digest: Digest,
@@ -40,14 +38,14 @@ pub struct Referrer {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Why a manifest is no artifact, or a list none of referrers.
+/// Why a manifest is not an artifact, or a document not a list of referrers.
 #[derive(Debug, Error)]
 pub enum NoArtifact {
     #[error(transparent)]
     Json(#[from] InvalidJson),
     #[error("it has no {0}")]
     Missing(&'static str),
-    #[error("its {0} is not what it should be")]
+    #[error("its {0} has an invalid value")]
     Member(&'static str),
 }
 
@@ -80,7 +78,7 @@ impl Artifact {
         })
     }
 
-    /// What it is: its `artifactType`, else what its config is.
+    /// Its type: the `artifactType`, otherwise the media type of its config.
     pub fn own_type(&self) -> &str {
         self.artifact_type.as_deref().unwrap_or(&self.config_type)
     }
@@ -104,7 +102,8 @@ impl Referrer {
     }
 }
 
-/// The member `name`; Go, in which registries are written, does not tell null from none.
+/// The member `name`; `None` if it is null, because registries are written in Go, which does not distinguish null from
+/// absent.
 fn present<'a>(of: Value<'a>, name: &str) -> Option<Value<'a>> {
     of.member(name).filter(|member| !member.is_null())
 }
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_artifact_is_read_in_its_own_words() {
+    fn an_artifact_is_parsed_with_all_its_members() {
         let read = parse(&artifact()).unwrap();
         assert_eq!((read.own_type(), &*read.config_type), ("a/type", "a/config"));
         assert_eq!(read.layers[0].annotations["a"], "b");
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_of_its_type_is_what_its_config_is() {
+    fn an_artifact_without_a_type_has_the_type_of_its_config() {
         for none in [Json::Null, json!("")] {
             let mut artifact = artifact();
             artifact["artifactType"] = none;
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_artifact_is_refused() {
+    fn a_manifest_that_is_not_an_artifact_is_refused() {
         for (member, value) in [
             ("artifactType", json!(7)),
             ("config", Json::Null),
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_referrers_is_read() {
+    fn a_list_of_referrers_is_parsed() {
         let mut entry = descriptor("a/manifest");
         entry["artifactType"] = json!("a/type");
         let list = json!({"manifests": [entry, descriptor("a/manifest")]}).to_string();

@@ -57,14 +57,14 @@ impl Digest {
         Self { algorithm: Algorithm::Sha256, raw }
     }
 
-    /// The digest whose hash is `raw`, if that is as long as the algorithm has it.
+    /// The digest whose hash is `raw`; `None` if its length is wrong for the algorithm.
     pub fn from_raw(algorithm: Algorithm, raw: &[u8]) -> Option<Self> {
         let mut padded = [0; 64];
         (raw.len() == algorithm.len()).then(|| padded[..raw.len()].copy_from_slice(raw))?;
         Some(Self { algorithm, raw: padded })
     }
 
-    /// The digest of `content` by that algorithm.
+    /// The digest of `content` by `algorithm`.
     pub fn by(algorithm: Algorithm, content: &[u8]) -> Self {
         let mut hasher = Hasher::new(algorithm);
         hasher.update(content);
@@ -181,7 +181,7 @@ mod tests {
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn the_digest_of_no_bytes_is_the_known_one() {
+    fn the_digest_of_empty_content_is_correct() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
         assert_eq!(EMPTY.parse(), Ok(Digest::of(b"")));
     }

@@ -1,5 +1,5 @@
-//! The error body of the distribution specification ("Error Codes"): one error, with a message for
-//! people and a detail for programs.
+//! The error body of the distribution specification ("Error Codes"): one error, with a message for people and a detail
+//! for programs.
 
 use serde::Serialize;
 use serde_json::Value;

@@ -1,29 +1,28 @@
-//! The form of an image manifest: all that it says of itself, byte for byte, for decisions about a manifest that
-//! nobody endorsed. Reads strictly: what it does not know is a [`StrictManifest::stray`]. Knows no artifact type.
+//! The form of an image manifest: all that it contains, for decisions about a manifest without an endorsement. Parses
+//! strictly: unknown content is a [`StrictManifest::stray`]. Knows no artifact type.
 
 use super::digest::Digest;
 use crate::json::Value;
 
-/// The media type and the content of the descriptor that stands for no content (image-spec, "Guidance for an Empty
-/// Descriptor").
+/// The media type of the empty descriptor (image-spec, "Guidance for an Empty Descriptor"), and its content.
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const EMPTY_CONTENT: &[u8] = b"{}";
-/// [`EMPTY_CONTENT`] as `data`, which oras and BuildKit write beside the digest.
+/// [`EMPTY_CONTENT`] as `data`, which oras and BuildKit write in addition to the digest.
 const EMPTY_DATA: &str = "e30=";
 
-/// An image manifest in its own words.
+/// An image manifest as it describes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StrictManifest {
-    /// Its `artifactType`; `None` where it has none.
+    /// Its `artifactType`; `None` if absent.
     pub artifact_type: Option<String>,
     pub config: Part,
     pub layers: Vec<Part>,
     pub subject: Option<Part>,
-    /// The first thing in it that an artifact has no need of, such as inline `data` or an unknown member: one clause.
+    /// The first content that an artifact does not need, such as inline `data` or an unknown member: one clause.
     pub stray: Option<String>,
 }
 
-/// A descriptor in its own words.
+/// A descriptor as the manifest describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     pub media_type: String,
@@ -32,7 +31,7 @@ pub struct Part {
 }
 
 impl StrictManifest {
-    /// The form of `manifest`, a parsed JSON object; `None` where it is no image manifest.
+    /// The form of `manifest`, a parsed JSON object; `None` if it is not an image manifest.
     pub(super) fn of(manifest: Value<'_>) -> Option<Self> {
         let members = manifest.as_object()?;
         let mut stray = Stray(None);
@@ -62,7 +61,7 @@ impl StrictManifest {
         Some(Self { artifact_type, config, layers, subject, stray })
     }
 
-    /// Its artifact type: its own, else the media type of its config (distribution-spec, "Listing Referrers").
+    /// Its artifact type: its own, otherwise the media type of its config (distribution-spec, "Listing Referrers").
     pub fn own_type(&self) -> &str {
         self.artifact_type.as_deref().unwrap_or(&self.config.media_type)
     }
@@ -74,7 +73,7 @@ impl Part {
         self.media_type == EMPTY && self.is_empty_object()
     }
 
-    /// Whether its content is the empty object `{}`, whatever its type is.
+    /// Whether its content is the empty object `{}`, whatever its media type.
     pub fn is_empty_object(&self) -> bool {
         self.size == EMPTY_CONTENT.len() as u64 && self.digest == Digest::of(EMPTY_CONTENT)
     }
@@ -99,7 +98,7 @@ impl Part {
                 ("platform", Value::Object(platform)) if what == "subject" => {
                     let nested = |(_, value)| matches!(value, Value::Object(_));
                     if platform.iter().any(nested) {
-                        stray.note(|| "a platform that is not one".to_owned());
+                        stray.note(|| "an invalid platform".to_owned());
                     }
                 }
                 (other, _) => stray.note(|| format!("{} in {what}", shown(other))),
@@ -109,7 +108,7 @@ impl Part {
     }
 }
 
-/// The first thing that does not belong there.
+/// The first stray content.
 struct Stray(Option<String>);
 
 impl Stray {
@@ -122,7 +121,7 @@ impl Stray {
             .as_object()
             .is_some_and(|members| members.iter().all(|(_, value)| value.as_str().is_some()));
         if !texts {
-            self.note(|| "annotations that are not text".to_owned());
+            self.note(|| "annotations that are not strings".to_owned());
         }
     }
 }
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_read_in_its_own_words() {
+    fn a_form_contains_every_member() {
         let form = form(&artifact()).unwrap();
         assert_eq!((form.own_type(), &form.stray), ("a/type", &None));
         assert!(form.config.is_empty_descriptor());
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_empty_descriptor_may_hold_its_two_bytes() {
+    fn the_empty_descriptor_may_have_inline_data() {
         let mut artifact = artifact();
         artifact["config"]["data"] = json!("e30=");
         assert_eq!(form(&artifact).unwrap().stray, None);
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_it_says_is_stray() {
+    fn any_other_content_is_stray() {
         for (place, name, value) in [
             ("", "blobs", json!([])),
             ("", "manifests", json!([])),

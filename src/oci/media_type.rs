@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_type_is_recognized_however_it_is_spelled() {
+    fn a_manifest_type_is_recognized_in_every_spelling() {
         for text in [
             "application/vnd.oci.image.index.v1+json",
             "Application/vnd.OCI.image.manifest.v1+json",

@@ -1,5 +1,5 @@
-//! The types of the OCI distribution and image specifications: names, digests, media types, manifests,
-//! errors. Parses text and bytes into these types. No I/O, no async, no trust.
+//! The types of the OCI distribution and image specifications: names, digests, media types, manifests, errors. Parses
+//! text and bytes into these types. No I/O, no async, no trust.
 
 pub mod artifact;
 pub mod digest;

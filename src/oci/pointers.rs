@@ -1,5 +1,5 @@
-//! Every place where a manifest points at other content, looked at as a permissive client would: clients follow any
-//! descriptor by its media type, and take its inline `data` instead of fetching. Pure.
+//! Finds every place where a manifest points at other content, as a permissive client would: clients follow any
+//! descriptor by its media type, and use its inline `data` instead of fetching. Pure.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,18 +10,18 @@ use super::media_type::{MediaType, names_manifest};
 use super::recognize::looks_like_manifest;
 use crate::json::Value;
 
-/// The most manifests that one manifest may point at outside its `manifests`. Honest ones have none.
+/// The most manifests that one manifest may point at outside its `manifests`. Legitimate manifests have none.
 const MAX_OUTSIDE_MANIFESTS: usize = 8;
 
-/// What a manifest points at beyond its children, its config and its layers.
+/// The pointers of a manifest other than its children, its config and its layers.
 #[derive(Debug, Default)]
 pub(super) struct Pointers {
     /// The manifests that it points at outside `manifests` and `subject`, each once. They need their own admission.
     pub(super) outside: Vec<Descriptor>,
-    /// The digests, by every algorithm, of all content that it holds inline, also within what it inlines. Clients take
-    /// that content without asking for it.
+    /// The digests, by every algorithm, of all inline content, including content inlined within it. Clients use that
+    /// content without a request.
     pub(super) inlined: Vec<Digest>,
-    /// Why it must not be served, even if it is endorsed: one full clause.
+    /// Why the manifest must not be served, even if it is endorsed: one full clause.
     pub(super) flaw: Option<String>,
 }
 
@@ -30,13 +30,13 @@ pub(super) struct Pointers {
 enum DescriptorRole {
     /// An entry of `manifests`: a child, which is admitted through its index.
     Child,
-    /// The manifest that this one is about, which clients do not run.
+    /// The manifest that this one refers to; clients do not run it.
     Subject,
     Other,
 }
 
 impl Pointers {
-    /// Looks at all of `manifest`, a parsed JSON object.
+    /// Examines all of `manifest`, a parsed JSON object.
     pub(super) fn of(manifest: Value<'_>) -> Self {
         let mut found = Self::default();
         for (name, member) in manifest.as_object().into_iter().flatten() {
@@ -64,7 +64,7 @@ impl Pointers {
         }
     }
 
-    /// Looks at an object that may be a descriptor.
+    /// Examines an object that may be a descriptor.
     fn descriptor(&mut self, object: Value<'_>, role: DescriptorRole) {
         let Some(digest) = object.member("digest").and_then(Value::as_str) else { return };
         let media_type = object.member("mediaType").and_then(Value::as_str).unwrap_or_default();
@@ -91,7 +91,7 @@ impl Pointers {
         }
     }
 
-    /// Takes over what an inlined child points at, since no client fetches that child from here.
+    /// Adopts the pointers of an inlined child, because no client fetches that child from the gate.
     fn merge(&mut self, child: &[u8], media_type: &str) {
         let said = names_manifest(media_type).then_some(media_type);
         match Manifest::parse(child, said) {
@@ -135,7 +135,7 @@ impl Pointers {
     }
 }
 
-/// The content that a descriptor holds inline, checked against its digest and its size.
+/// The inline content of a descriptor, checked against its digest and size.
 fn inline(descriptor: Value<'_>, digest: &str) -> Result<Option<Vec<u8>>, String> {
     let text = match descriptor.member("data") {
         None | Some(Value::Null) => return Ok(None),
@@ -145,7 +145,7 @@ fn inline(descriptor: Value<'_>, digest: &str) -> Result<Option<Vec<u8>>, String
     let text: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
     let content = STANDARD.decode(text).map_err(|_| "it has `data` that is not base64")?;
     let digest: Digest =
-        digest.parse().map_err(|_| "it has `data` beside an invalid digest".to_owned())?;
+        digest.parse().map_err(|_| "it has `data` with an invalid digest".to_owned())?;
     let size = descriptor.member("size").and_then(Value::as_integer);
     if size.and_then(|size| usize::try_from(size).ok()) != Some(content.len())
         || !digest.is_of(&content)
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_type_anywhere_else_is_outside_however_it_is_spelled() {
+    fn a_manifest_type_anywhere_else_is_outside_in_every_spelling() {
         for spelled in [
             OCI,
             "Application/vnd.oci.image.INDEX.v1+json",
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn inline_data_that_reads_as_a_manifest_is_outside_whatever_its_type_is() {
+    fn inline_data_that_is_a_manifest_is_outside_whatever_its_type() {
         let hidden = image().to_string().into_bytes();
         let mut manifest = image();
         manifest["layers"][0] = inlined("text/plain", &hidden, &hidden);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_inlined_child_points_at_counts_for_its_index() {
+    fn the_pointers_of_an_inlined_child_count_for_its_index() {
         let mut child = image();
         child["layers"][0] = described(OCI, b"pointed");
         let child = child.to_string().into_bytes();
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn all_inline_content_is_known_also_of_children_and_within_them() {
+    fn all_inline_content_is_listed_including_that_of_children() {
         let mut child = image();
         child["config"] = inlined("application/vnd.oci.image.config.v1+json", b"{}", b"{}");
         let child = child.to_string().into_bytes();
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manifests_outside_are_bounded() {
+    fn the_number_of_manifests_outside_is_limited() {
         let mut manifest = image();
         let layers = |count: u8| (0..count).map(|n| described(OCI, &[n])).collect::<Vec<_>>();
         manifest["layers"] = json!(layers(8));

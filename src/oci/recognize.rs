@@ -1,10 +1,9 @@
-//! Recognizes content that some client could read as a manifest or an index, whatever its media type says.
+//! Recognizes content that a client could read as a manifest or an index, whatever its media type.
 //!
-//! Clients read manifests with Go's `encoding/json`: it compares names without case (by Unicode's simple folding),
-//! merges members that stand twice, accepts invalid UTF-8 and escaped names, and a decoder stops after the first value.
-//! [`looks_like_manifest`] accepts at least all of that. It follows strings, brackets and member names and no other
-//! grammar, so content that no reader accepts may be recognized too, and content that one accepts is not missed.
-//! One pass, no allocation.
+//! Clients read manifests with Go's `encoding/json`. It compares names without case (by Unicode's simple folding),
+//! merges repeated members, accepts invalid UTF-8 and escaped names, and a decoder stops after the first value.
+//! [`looks_like_manifest`] accepts at least all of that. It parses only strings, brackets and member names, so it may
+//! recognize content that no reader accepts, but misses no content that a reader accepts. One pass, no allocation.
 
 /// The top-level members that point at content, and the member of each entry that does.
 const POINTERS: [(&str, &str); 5] = [
@@ -15,12 +14,12 @@ const POINTERS: [(&str, &str); 5] = [
     ("fslayers", "blobsum"),
 ];
 
-/// Whether `content` could be a manifest as far as its first bytes tell: `None` while they are only white space.
+/// Whether `content` could be a manifest, judging by its first bytes; `None` while they are only white space.
 pub fn could_begin_manifest(content: &[u8]) -> Option<bool> {
     first_of_value(content).map(|at| content[at] == b'{')
 }
 
-/// Whether some client could read `content` as a manifest or an index that points at other content.
+/// Whether a client could read `content` as a manifest or an index that points at other content.
 pub fn looks_like_manifest(content: &[u8]) -> bool {
     let Some(start) = first_of_value(content).filter(|at| content[*at] == b'{') else {
         return false;
@@ -33,14 +32,14 @@ fn first_of_value(content: &[u8]) -> Option<usize> {
     content.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
 }
 
-/// A pass over the first value, which is an object, from after its first byte.
+/// A pass over the first value, an object, from after its first byte.
 struct Scan<'a> {
     rest: &'a [u8],
-    /// How many objects and arrays are open.
+    /// The number of open objects and arrays.
     depth: usize,
-    /// The name that the entries of the top-level member in progress point with; `None` where they do not point.
+    /// The member that points in the entries of the current top-level member; `None` if they do not point at content.
     member: Option<&'static str>,
-    /// The depth of those entries: 2 where the member is an object itself, 3 where it is an array of them.
+    /// The depth of those entries: 2 if the top-level member is an object, 3 if it is an array of objects.
     entries_at: usize,
 }
 
@@ -82,7 +81,7 @@ impl<'a> Scan<'a> {
         false
     }
 
-    /// The inside of the string whose opening quote was taken, still escaped.
+    /// The contents of the string after its opening quote, still escaped.
     fn string(&mut self) -> &'a [u8] {
         let whole = self.rest;
         let mut at = 0;
@@ -100,13 +99,13 @@ impl<'a> Scan<'a> {
         whole
     }
 
-    /// Whether the string that was just taken names a member.
+    /// Whether the string just read is a member name.
     fn is_name(&self) -> bool {
         first_of_value(self.rest).is_some_and(|at| self.rest[at] == b':')
     }
 }
 
-/// Whether the escaped `text` is `name`, which is in lower case, to a reader that ignores case.
+/// Whether the escaped `text` equals `name` (in lower case) for a reader that ignores case.
 fn spells(text: &[u8], name: &str) -> bool {
     // The longest way to write one character is an escape of six bytes.
     if text.len() < name.len() || text.len() > name.len() * 6 {
@@ -122,7 +121,7 @@ fn spells(text: &[u8], name: &str) -> bool {
     rest.is_empty()
 }
 
-/// Takes the next character of an escaped text. What is no character is the replacement character, as in Go.
+/// Takes the next character of an escaped text. An invalid one becomes the replacement character, as in Go.
 fn next_char(rest: &mut &[u8]) -> Option<char> {
     const UNKNOWN: char = char::REPLACEMENT_CHARACTER;
     let (first, after) = rest.split_first()?;
@@ -152,7 +151,7 @@ fn next_char(rest: &mut &[u8]) -> Option<char> {
     }
 }
 
-/// Folds case at least as far as Go, for the letters of our names.
+/// Folds case at least as far as Go, for the letters in our names.
 fn folded(c: char) -> char {
     match c {
         '\u{17f}' => 's',
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_permissive_reader_accepts_is_recognized() {
+    fn content_that_a_permissive_reader_accepts_is_recognized() {
         for text in [
             r#" 	{"MANIFESTS":[{"Digest":"sha256:a"}]}"#,
             "{\"manife\u{17f}ts\":[{\"dige\u{17f}t\":\"a\"}]}",
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn honest_content_that_is_no_manifest_is_not_recognized() {
+    fn legitimate_content_other_than_manifests_is_not_recognized() {
         for text in [
             // An image's config, Docker's and OCI's.
             r#"{"architecture":"amd64","config":{"Env":["digest=1"],"Labels":{"digest":"x"}},"rootfs":{"diff_ids":[]}}"#
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_tell_what_cannot_be_a_manifest() {
+    fn the_first_bytes_show_that_content_is_not_a_manifest() {
         assert_eq!(could_begin_manifest(b" \n\t\r"), None);
         assert_eq!(could_begin_manifest(b" {"), Some(true));
         assert_eq!(could_begin_manifest(b"\x1f\x8b"), Some(false));
@@ -296,7 +295,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn all_that_parses_as_a_manifest_is_recognized(value in value(), pretty: bool) {
+        fn everything_that_parses_as_a_manifest_is_recognized(value in value(), pretty: bool) {
             let text = if pretty { format!("{value:#}") } else { value.to_string() };
             prop_assert!(!points(&value) || found(&text), "{text}");
             // Escaped throughout, and with something after it.
@@ -310,7 +309,7 @@ mod tests {
         }
 
         #[test]
-        fn no_content_breaks_it(bytes: Vec<u8>) {
+        fn no_content_causes_a_panic(bytes: Vec<u8>) {
             found(&bytes);
             found([b"{\"layers\":[{\"", bytes.as_slice()].concat());
             could_begin_manifest(&bytes);
@@ -318,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_text_takes_one_pass() {
+    fn a_large_text_is_scanned_in_one_pass() {
         let entry = json!({"blob": "x".repeat(100)}).to_string();
         let text = format!("{{\"layers\":[{}{entry}]}}", format!("{entry},").repeat(30_000));
         let began = std::time::Instant::now();

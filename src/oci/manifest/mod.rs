@@ -1,5 +1,5 @@
-//! Manifests: what a document at `/manifests/` lists. Parsed from the same bytes that are served;
-//! a document that could be read as two things is refused (CVE-2021-41190).
+//! Manifests: the content that a document at `/manifests/` lists. Parses the same bytes that are served, and rejects a
+//! document that could be read as two types (CVE-2021-41190).
 
 use thiserror::Error;
 
@@ -9,22 +9,22 @@ use crate::oci::form::StrictManifest;
 use crate::oci::media_type::{MediaType, essence};
 use crate::oci::pointers::Pointers;
 
-/// The largest manifest: what distribution and the specification agree registries accept.
+/// The largest manifest, in bytes: the limit of distribution and the specification.
 pub const MAX_MANIFEST: usize = 4 << 20;
-/// The most JSON values that one manifest or index may hold: every descriptor, member and annotation
-/// counts. An index of [`MAX_CHILDREN`] children has room for 20 values in each.
+/// The most JSON values in one manifest or index, including every descriptor, member and annotation. An index of
+/// [`MAX_CHILDREN`] children has room for 20 values in each.
 pub const MAX_VALUES: usize = 200_000;
 /// The most children that one index may list.
 pub const MAX_CHILDREN: usize = 10_000;
 
-/// How much more than one manifest the manifests may be that are nested in it as `data`: each is base64
-/// in the one around it, and has three quarters of its length.
+/// How many times longer than one manifest all nested manifests in `data` can be together: each is base64 in its parent
+/// and has three quarters of its length.
 const NESTED: usize = 4;
-/// What one value takes in the typed form in bytes, about: most in a map of annotations.
+/// The approximate size of one value in the typed form, in bytes: largest in a map of annotations.
 const TYPED: usize = 128;
 
-/// The configs with which some engine runs an image, or a plugin: those of the specifications, and what
-/// docker takes for one of them (moby, `distribution/registry.go`, `defaultImageTypes`, `pluginTypes`).
+/// The config types with which an engine runs an image or a plugin: those of the specifications, and the types that
+/// docker accepts for them (moby, `distribution/registry.go`, `defaultImageTypes`, `pluginTypes`).
 const RUNNABLE: [&str; 7] = [
     "application/vnd.docker.container.image.v1+json",
     "application/vnd.oci.image.config.v1+json",
@@ -34,7 +34,7 @@ const RUNNABLE: [&str; 7] = [
     "text/html",
     "",
 ];
-/// The members of manifests, and of what they list, that engines read.
+/// The members of manifests and descriptors that engines read.
 const MEMBERS: [&str; 16] = [
     "annotations",
     "artifactType",
@@ -54,12 +54,12 @@ const MEMBERS: [&str; 16] = [
     "urls",
 ];
 
-/// What the media types of an image's layers contain.
+/// Substrings of the media types of an image's layers.
 const LAYERS: [&str; 4] = [".image.layer", ".image.rootfs", ".erofs", "/erofs"];
-/// What the media types of an image's config contain, beside [`RUNNABLE`].
+/// Substrings of the media types of an image's config, in addition to [`RUNNABLE`].
 const CONFIGS: [&str; 3] = [".image.config", ".container.image", ".docker.plugin"];
 
-/// A pointer to content: its digest, its size in bytes, and its media type if that is a manifest's.
+/// A pointer to content: its digest, its size in bytes, and its media type if it is that of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     pub digest: Digest,
@@ -67,7 +67,7 @@ pub struct Descriptor {
     pub media_type: Option<MediaType>,
 }
 
-/// A manifest, as far as a gate needs to understand it.
+/// A manifest, as far as the gate needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     media_type: MediaType,
@@ -81,7 +81,7 @@ pub struct Manifest {
     form: Option<Box<StrictManifest>>,
 }
 
-/// Why a document is no manifest.
+/// Why a document is not a valid manifest.
 #[derive(Debug, Error)]
 pub enum InvalidManifest {
     #[error(transparent)]
@@ -90,13 +90,13 @@ pub enum InvalidManifest {
     Ambiguous,
     #[error("the manifest has the member {0:?} in the wrong case")]
     Case(String),
-    #[error("the manifest lists {0:?}, which is no digest we know")]
+    #[error("the manifest lists {0:?}, which is not a sha256 or sha512 digest")]
     Digest(String),
-    #[error("the registry says it is {said:?}, the manifest says it is {is:?}")]
+    #[error("the manifest has contradictory media types: {said:?} and {is:?}")]
     MediaType { said: String, is: String },
-    #[error("the manifest has the media type {0:?}, which is none that is served")]
+    #[error("the manifest has the unsupported media type {0:?}")]
     Unknown(String),
-    #[error("the manifest lists more than {MAX_CHILDREN} others")]
+    #[error("the manifest lists more than {MAX_CHILDREN} manifests")]
     TooMany,
     #[error("the manifest has no {0}")]
     Missing(String),
@@ -122,8 +122,8 @@ impl InvalidManifest {
 }
 
 impl Manifest {
-    /// The most bytes that [`Self::parse`] allocates for `length` bytes: the parsed JSON, with nested manifests, or the
-    /// lists that are made of it, whichever is more.
+    /// The most bytes that [`Self::parse`] allocates for `length` bytes: the larger of the parsed JSON with nested
+    /// manifests, and the lists created from it.
     pub const fn most_memory(length: usize) -> usize {
         let json = NESTED * json::most_memory(length, MAX_VALUES);
         let values = if length / 2 < MAX_VALUES { length / 2 } else { MAX_VALUES };
@@ -131,7 +131,7 @@ impl Manifest {
         if json > typed { json } else { typed }
     }
 
-    /// Parses `bytes`; `content_type` is what the registry said they are, if it said anything.
+    /// Parses `bytes`. `content_type` is the registry's, if it sent one.
     pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, InvalidManifest> {
         let document = Document::parse_within(bytes, MAX_VALUES)?;
         let value = document.root();
@@ -155,7 +155,7 @@ impl Manifest {
     }
 
     fn index(index: Value<'_>, media_type: MediaType) -> Result<Self, InvalidManifest> {
-        // `{}` is an index only by what came with it, and may be no manifest at all.
+        // Only the `Content-Type` makes `{}` an index, and it may not be a manifest at all.
         if ["manifests", "mediaType", "schemaVersion"].iter().all(|it| index.member(it).is_none()) {
             return Err(InvalidManifest::Missing("manifests".to_owned()));
         }
@@ -185,8 +185,8 @@ impl Manifest {
         let type_of = |blob: Value<'_>| {
             blob.member("mediaType").and_then(Value::as_str).unwrap_or_default().to_owned()
         };
-        // Engines do not ask for the type of the config of an image in Docker's own format. Some unpack whatever has the
-        // layers of an image, and a layer without a type may be one.
+        // Engines do not check the config type of an image in Docker's own format. Some unpack anything with the layers
+        // of an image, and a layer without a type may be one.
         let is_layer = |layer: &Value<'_>| {
             let media_type = type_of(*layer);
             media_type.is_empty() || is_image_layer(&media_type)
@@ -230,7 +230,7 @@ impl Manifest {
         &self.blobs
     }
 
-    /// The manifest that this one is about (a signature, an attestation, an SBOM of it).
+    /// The manifest that this one refers to (it is a signature, an attestation or an SBOM of it).
     #[cfg(feature = "test-support")]
     pub fn subject(&self) -> Option<&Descriptor> {
         self.subject.as_ref()
@@ -247,44 +247,44 @@ impl Manifest {
         &self.outside
     }
 
-    /// The digests, by every algorithm, of all content that it holds inline. Clients take that without asking for it.
+    /// The digests, by every algorithm, of all inline content. Clients use it without a request.
     pub fn inlined(&self) -> &[Digest] {
         &self.inlined
     }
 
-    /// Why it must not be served, even if it is endorsed, such as inline `data` that does not match its descriptor.
+    /// Why it must not be served, even if it is endorsed, for example inline `data` that does not match its descriptor.
     pub fn flaw(&self) -> Option<&str> {
         self.flaw.as_deref()
     }
 
-    /// What an image manifest says of itself, for the decision about an artifact. `None` for an index, and for what has
+    /// The form of an image manifest, for the decision about an artifact. `None` for an index, and for a manifest with
     /// the layers of an image.
     pub fn form(&self) -> Option<&StrictManifest> {
         self.form.as_deref()
     }
 }
 
-/// Whether some engine could take a layer of that media type for an image's.
+/// Whether an engine could accept a layer of that media type as the layer of an image.
 pub fn is_image_layer(media_type: &str) -> bool {
     let essence = essence(media_type);
     LAYERS.iter().any(|layers| essence.contains(layers))
 }
 
-/// Whether some engine could take a config of that media type for an image's.
+/// Whether an engine could accept a config of that media type as the config of an image.
 pub fn is_image_config(media_type: &str) -> bool {
     let essence = essence(media_type);
     RUNNABLE.contains(&essence.as_str()) || CONFIGS.iter().any(|config| essence.contains(config))
 }
 
-/// The form of an image manifest, kept only where that could be an artifact.
+/// The form of an image manifest, kept only if it could be an artifact.
 fn form(manifest: Value<'_>) -> Option<Box<StrictManifest>> {
     let form = StrictManifest::of(manifest)?;
     let is_image = form.layers.iter().any(|layer| is_image_layer(&layer.media_type));
     (!is_image).then(|| Box::new(form))
 }
 
-/// Refuses a member that is one of those that engines read but for its case: they are written in Go,
-/// whose decoder would take it for that, and see another manifest than we do.
+/// Rejects a member that equals one that engines read except for its case. Go's decoder, which engines use, would
+/// accept it as that member and see another manifest than the gate.
 fn check_case(manifest: Value<'_>) -> Result<(), InvalidManifest> {
     let listed = ["manifests", "layers", "blobs"].map(|name| manifest.member(name));
     let listed = listed.into_iter().flatten().filter_map(Value::as_array).flat_map(Array::iter);
@@ -297,7 +297,7 @@ fn check_case(manifest: Value<'_>) -> Result<(), InvalidManifest> {
     Ok(())
 }
 
-/// What the document is by its own word, its registry's word and its shape, which must agree.
+/// The type of the document: its own `mediaType`, the registry's, and its shape must agree.
 fn media_type(
     value: Value<'_>,
     content_type: Option<&str>,

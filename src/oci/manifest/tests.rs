@@ -1,4 +1,4 @@
-//! What is read from manifests and indexes, and which documents are rejected.
+//! What is parsed from manifests and indexes, and which documents are rejected.
 
 use serde_json::{Value as Json, json};
 
@@ -44,7 +44,7 @@ fn an_image_lists_its_blobs_and_its_subject() {
 }
 
 #[test]
-fn what_has_the_layers_of_an_image_can_be_run_whatever_its_config_is() {
+fn a_manifest_with_image_layers_is_runnable_whatever_its_config() {
     assert!(parse(&image("application/vnd.example.config"), None).unwrap().is_runnable());
 }
 
@@ -58,7 +58,7 @@ fn a_document_that_is_both_index_and_image_is_refused() {
 }
 
 #[test]
-fn the_registrys_word_is_held_against_the_documents() {
+fn the_content_type_must_agree_with_the_document() {
     for said in [MediaType::OciIndex, MediaType::DockerImage] {
         let answer = parse(&image(RUNNABLE[1]), Some(said.as_str()));
         assert!(matches!(answer, Err(InvalidManifest::MediaType { .. })));
@@ -69,7 +69,7 @@ fn the_registrys_word_is_held_against_the_documents() {
 }
 
 #[test]
-fn absent_members_on_which_nothing_depends_are_accepted() {
+fn unimportant_members_may_be_absent() {
     for (at, remove) in [
         ("", "layers"),
         ("", "schemaVersion"),
@@ -125,7 +125,7 @@ fn an_error_names_the_required_member() {
 }
 
 #[test]
-fn a_member_that_stands_twice_is_refused() {
+fn a_repeated_member_is_refused() {
     let twice = br#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#;
     assert!(matches!(Manifest::parse(twice, None), Err(InvalidManifest::Json(_))));
 }

@@ -203,7 +203,7 @@ fn a_jws_that_is_not_flattened_and_strict_is_refused() {
 }
 
 #[test]
-fn a_member_that_stands_twice_is_refused() {
+fn a_repeated_member_is_refused() {
     let root = root();
     let anchor = trusting(&root, "");
     let text = String::from_utf8(Signing::new(&root.signer(), &subject()).jws()).unwrap();
