@@ -1,5 +1,5 @@
-//! A blob, or a range of it, on its way to one client: out of the store, along a download that others
-//! may share, or straight from upstream.
+//! Streams a blob, or a range of it, to one client: from the store, along a download that others may share, or directly
+//! from upstream.
 
 use std::fmt;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ use crate::oci::Digest;
 use crate::registry_client::{ByteRange, Part};
 use crate::store::{Store, StoredContent};
 
-/// How much of what was read ahead is handed on at once.
+/// How many bytes of the beginning are sent at once.
 const PIECE: usize = 64 << 10;
 
 /// A blob, or a range of it, as an [`http_body::Body`].
@@ -35,15 +35,15 @@ enum Way {
     Begun(Box<Begun>),
 }
 
-/// A blob of which the beginning was read already.
+/// A blob whose beginning was already read.
 struct Begun {
     ahead: Bytes,
     rest: BlobStream,
-    /// The room that the beginning takes.
+    /// The permit for the memory of the beginning.
     room: Option<OwnedSemaphorePermit>,
 }
 
-/// Where the bytes of a blob come from.
+/// The source of a blob's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     Store,
@@ -55,7 +55,7 @@ impl BlobStream {
         Self(Way::StoredStream(Box::new(kept)))
     }
 
-    /// The same, which does not pin the content in the store.
+    /// The same, without pinning the content in the store.
     pub(super) fn by_piece(
         store: &Store,
         place: Place,
@@ -75,12 +75,12 @@ impl BlobStream {
         Self(Way::Straight(Box::new(straight), failures))
     }
 
-    /// This, after its beginning was read into `ahead`, which takes `room` in memory.
+    /// This stream, with its beginning already read into `ahead`, which holds the permit `room`.
     pub(super) fn after(self, ahead: Bytes, room: Option<OwnedSemaphorePermit>) -> Self {
         Self(Way::Begun(Box::new(Begun { ahead, rest: self, room })))
     }
 
-    /// The digest that was asked for.
+    /// The requested digest.
     pub fn digest(&self) -> &Digest {
         match &self.0 {
             Way::StoredStream(kept) => kept.digest(),
@@ -91,7 +91,7 @@ impl BlobStream {
         }
     }
 
-    /// What of the blob this is: status 200 and the length, or status 206 and the range.
+    /// The part of the blob: status 200 and the length, or status 206 and the range.
     pub fn part(&self) -> Part {
         match &self.0 {
             Way::StoredStream(kept) => kept.part(),
@@ -109,7 +109,7 @@ impl BlobStream {
         }
     }
 
-    /// How many bytes are still to come, if that is known.
+    /// The number of bytes still to come, if known.
     fn left(&self) -> Option<u64> {
         match &self.0 {
             Way::StoredStream(kept) => kept.left(),
@@ -124,7 +124,7 @@ impl BlobStream {
         match &mut self.0 {
             Way::StoredStream(kept) => kept.poll_piece(context),
             Way::ByPiece(by_piece) => by_piece.poll_piece(context),
-            // The download itself counts how it ends, once for all.
+            // The download itself counts how it ends, once for all clients.
             Way::Joined(joined) => joined.poll_piece(context),
             Way::Straight(straight, failures) => {
                 let polled = ready!(straight.poll_piece(context));

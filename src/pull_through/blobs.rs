@@ -1,10 +1,10 @@
-//! Blobs: from the store if the repository is known to hold them, from a download in progress, or straight
-//! from upstream.
+//! Blobs: from the store if the repository is known to hold them, from a download in progress, or directly from
+//! upstream.
 //!
-//! Kept content is served for another repository only after its registry has delivered these bytes
-//! before, and only after it has begun to deliver them for this repository. The word of one registry
-//! never opens what another one delivered. Upstream gets the same question, a GET, whether or not the
-//! content is kept, so that neither its operator nor a client learns what others pulled.
+//! Stored content is served for another repository only after its registry delivered these bytes before, and after it
+//! begins to deliver them for this repository. One registry's statement never opens content that another one delivered.
+//! Upstream gets the same request, a GET, whether or not the content is stored, so that neither its operator nor a
+//! client learns what others pulled.
 
 use tokio::sync::{oneshot, watch};
 
@@ -22,22 +22,22 @@ use crate::oci::{Digest, Registry, Repository};
 use crate::registry_client::{ByteRange, Part, Upstream, UpstreamError};
 use crate::store::{Store, StoredContent};
 
-/// How often it is looked again whether there is a download to join.
+/// How often a request checks for a download to join.
 const MAX_LOOKS: usize = 3;
-/// From how many bytes on the beginning of a blob is asked for with the rest to follow.
+/// The size, in bytes, from which a range at the first byte is taken as the start of a whole blob.
 const LEAST_BEGINNING: u64 = 1 << 20;
 
-/// What became of a download that was begun or joined, for one who waits for it.
+/// The outcome of starting or joining a download, for a request that waits for it.
 enum Began {
     Stream(BlobStream),
-    /// It was begun for another repository, or is over: to look again.
+    /// The download is for another repository or has ended: check again.
     Over,
-    /// It is not kept, or cannot give this range.
+    /// The blob cannot be stored, or this range cannot come from the download.
     Unfit,
 }
 
 impl PullThrough {
-    /// The blob `digest`, or a range of it, as it comes.
+    /// The blob `digest`, or a range of it, as it arrives.
     pub async fn blob(
         &self,
         registry: &Registry,
@@ -72,7 +72,7 @@ impl PullThrough {
         for _ in 0..MAX_LOOKS {
             let published = store.published();
             if store.look_whether_delivered(registry, digest).await {
-                // It may have been published for this repository since the last look.
+                // Another request may have published it for this repository since the last check.
                 if let Some(content) = store.look_up(registry, repository, digest).await {
                     return kept(
                         content,
@@ -89,7 +89,7 @@ impl PullThrough {
                     Some(content) => {
                         kept(content, asked(store, upstream.clone(), repository, digest), range)
                     }
-                    // The store lost it meanwhile, or cannot remember who holds it.
+                    // The store lost it meanwhile, or cannot record which repository holds it.
                     None => Ok(self.stream(source)),
                 };
             }
@@ -98,7 +98,7 @@ impl PullThrough {
             let is_kept = || store.published_since(published, registry, digest);
             let began = match self.in_flight.board(digest, place, wanted, is_kept) {
                 Boarding::Joined { progress, own } => {
-                    // The download that this waits for may need its place among the requests.
+                    // The download may need the place of this request.
                     drop(confirmation.take());
                     began(progress, own, asked, range).await?
                 }
@@ -114,7 +114,7 @@ impl PullThrough {
                     };
                     self.tasks.spawn(download.run(unkept));
                     match began(progress, true, asked, range).await? {
-                        // What cannot be kept has come as far as here, for one.
+                        // A blob that cannot be stored has only been opened so far: this client takes it over.
                         Began::Unfit if range.is_none() => match source.await {
                             Ok(source) => Began::Stream(self.stream(source)),
                             Err(_) => Began::Unfit,
@@ -143,14 +143,14 @@ impl PullThrough {
         }
     }
 
-    /// How many clients wait for the download of the blob `digest` of `registry`.
+    /// The number of clients that wait for the download of the blob `digest` of `registry`.
     #[cfg(feature = "test-support")]
     pub fn waiting(&self, registry: &Registry, digest: &Digest) -> usize {
         self.in_flight.waiting(digest, registry)
     }
 
-    /// Whether the blob is kept for that repository, without looking at its content; `false` also if the disk does not
-    /// answer.
+    /// Whether the blob is stored for that repository, without a check of its content; `false` also if the disk does
+    /// not answer.
     pub async fn is_kept(
         &self,
         registry: &Registry,
@@ -163,7 +163,7 @@ impl PullThrough {
         store.read(holds).await.unwrap_or(false)
     }
 
-    /// How many bytes the blob `digest` has; `None` if upstream has it and does not say.
+    /// The length of the blob `digest` in bytes; `None` if upstream has it but does not send its length.
     pub async fn blob_length(
         &self,
         registry: &Registry,
@@ -185,11 +185,11 @@ impl PullThrough {
         Ok(upstream.blob_length(repository, digest).await?)
     }
 
-    /// Remembers that the registry of `place`, which has delivered `digest`, said that `place` holds it.
+    /// Records that `place` holds `digest`, as its registry said, which delivered `digest` before.
     async fn confirmed(&self, store: &Store, (registry, repository): &Place, digest: &Digest) {
         let (registry, repository, digest) = (registry.clone(), repository.clone(), *digest);
         let confirm = move |store: &Store| store.confirm(&registry, &repository, &digest);
-        // If this cannot be remembered, upstream is asked again the next time.
+        // If this cannot be recorded, upstream is asked again next time.
         let _ = store.write(confirm).await;
     }
 
@@ -233,9 +233,9 @@ fn kept(
     kept.ok_or(FetchError::Upstream(UpstreamError::RangeUnsatisfiable { size }))
 }
 
-/// Whether all of the blob is wanted sooner or later. Clients that fetch it in several ranges at once
-/// begin with a large one at the first byte; a small one may only see what the server can do, and one
-/// that begins later may be all that is ever wanted of a large blob.
+/// Whether the client will probably want the whole blob. Clients that fetch several ranges at once begin with a large
+/// one at the first byte. A small range may only test what the server supports, and a range that begins later may be
+/// all that is wanted of a large blob.
 fn wants_all(range: Option<ByteRange>) -> bool {
     match range {
         None | Some(ByteRange::From { first: 0 }) => true,
@@ -244,8 +244,8 @@ fn wants_all(range: Option<ByteRange>) -> bool {
     }
 }
 
-/// Waits until a download has begun. `own`: it was begun for the same repository, so that what upstream
-/// said then is said to this one, too.
+/// Waits until a download has begun. `own`: it was started for the same repository, so upstream's error applies to this
+/// request, too.
 async fn began(
     mut progress: watch::Receiver<Progress>,
     own: bool,

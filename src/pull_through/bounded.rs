@@ -1,6 +1,5 @@
-//! Content that something is decided by: small, read whole, within the ceiling of whoever asks. What is
-//! kept is told from what has to be fetched, since fetching costs, and kept content is there while
-//! upstream does not answer.
+//! Content that decisions need: small, read whole, within the caller's limit. Separate functions read stored content
+//! and fetch from upstream: a fetch is expensive, and stored content is available while upstream does not answer.
 
 use bytes::Bytes;
 
@@ -10,7 +9,7 @@ use crate::parsing;
 use crate::store::{HeldAs, Store, Unkept};
 
 impl PullThrough {
-    /// The manifest `digest`, if it is kept.
+    /// The manifest `digest`, if it is stored.
     pub async fn kept_manifest(
         &self,
         registry: &Registry,
@@ -24,10 +23,10 @@ impl PullThrough {
         }
     }
 
-    /// Upstream's manifest `digest`, if that is `ceiling` bytes or less.
+    /// Upstream's manifest `digest`, if it has at most `ceiling` bytes.
     ///
-    /// It is fetched beside those who want the same without a ceiling: that it is too long for one is
-    /// nothing to tell the others.
+    /// This fetch is separate from fetches of the same manifest without a limit, because its size error must not affect
+    /// the others.
     pub async fn small_manifest(
         &self,
         registry: &Registry,
@@ -42,8 +41,8 @@ impl PullThrough {
         Ok(fetched)
     }
 
-    /// The manifest that `tag` stands for at this moment, by upstream's word, if that is `ceiling` bytes
-    /// or less: in one question, without asking for its digest first.
+    /// The manifest that `tag` names at upstream now, if it has at most `ceiling` bytes. It takes one request: the
+    /// digest is not requested first.
     pub async fn tagged(
         &self,
         registry: &Registry,
@@ -59,8 +58,8 @@ impl PullThrough {
         Ok(fetched)
     }
 
-    /// The blob `digest`, if it is kept, is what it is called, and is `ceiling` bytes or less. Hashed off the threads that
-    /// serve clients if it is large.
+    /// The blob `digest`, if it is stored, matches its digest, and has at most `ceiling` bytes. A large blob is hashed
+    /// on another thread than those that serve clients.
     pub async fn kept_blob(
         &self,
         registry: &Registry,
@@ -81,13 +80,13 @@ impl PullThrough {
         });
         let copied = copied.await;
         if copied.is_none() {
-            // If the disk does not answer, it is found wrong again.
+            // If the disk does not answer, the next read finds the mismatch again.
             let _ = store.write(move |store| store.set_aside(&digest)).await;
         }
         copied
     }
 
-    /// Upstream's blob `digest`, if that is `ceiling` bytes or less. It is kept, and nobody waits for that.
+    /// Upstream's blob `digest`, if it has at most `ceiling` bytes. It is stored in the background.
     pub async fn small_blob(
         &self,
         registry: &Registry,
@@ -109,7 +108,7 @@ impl PullThrough {
             self.tasks.spawn(async move {
                 let written = store.publish(move |store| write(store, &place, &got, &bytes)).await;
                 if let Some(Err(unkept)) = written {
-                    tracing::debug!(digest = %got, %unkept, "a small blob is not kept");
+                    tracing::debug!(digest = %got, %unkept, "a small blob is not stored");
                 }
             });
         }
@@ -119,7 +118,7 @@ impl PullThrough {
     async fn remember(&self, registry: &Registry, repository: &Repository, fetched: &Fetched) {
         let key = (registry.clone(), repository.clone(), *fetched.digest());
         self.manifests.insert(key, fetched.clone()).await;
-        // Else room is made some time later, and until then manifests pile up.
+        // Without this, eviction is delayed and manifests accumulate.
         self.manifests.run_pending_tasks().await;
     }
 }
@@ -136,7 +135,7 @@ fn write(
     }
     let mut ingest = store.ingest(digest, Some(bytes.len() as u64))?;
     ingest.append(bytes)?;
-    // It is one of its digest, or it were not written.
+    // Only content that matches its digest is published.
     if let Ok(whole) = ingest.verify() {
         whole.publish(registry, repository, HeldAs::Blob)?;
     }

@@ -1,5 +1,4 @@
-//! Kept content that is read piece by piece, so that a client that does not read keeps nothing in the store from
-//! being evicted.
+//! Reads stored content piece by piece, so that a client that does not read does not prevent its eviction.
 
 use std::io::ErrorKind;
 use std::pin::Pin;
@@ -14,19 +13,19 @@ use crate::oci::Digest;
 use crate::registry_client::Part;
 use crate::store::Store;
 
-/// How many bytes are read at once, and so in memory for each client.
+/// The bytes read at once, and so in memory for each client.
 const PIECE: u64 = 64 << 10;
 
-/// Content in the store, which may be evicted meanwhile.
+/// Content in the store, which may be evicted during the read.
 #[derive(Clone)]
 pub(super) struct Stored {
     pub(super) store: Store,
-    /// A repository that is known to hold it.
+    /// A repository known to hold it.
     pub(super) place: Place,
     pub(super) digest: Digest,
 }
 
-/// The rest of kept content, or of a range of it.
+/// The rest of stored content, or of a range of it.
 pub(super) struct ByPiece {
     stored: Stored,
     part: Part,
@@ -39,7 +38,7 @@ pub(super) struct ByPiece {
 type Reading = Pin<Box<dyn Future<Output = Option<Option<Bytes>>> + Send>>;
 
 impl Stored {
-    /// At most `most` bytes from `position` on, which is before the end; `None` if it is evicted.
+    /// At most `most` bytes from `position`, which is before the end; `None` if the content is evicted.
     pub(super) fn piece(&self, position: u64, most: u64) -> Option<Bytes> {
         let (registry, repository) = &self.place;
         let piece = self.store.piece((registry, repository), &self.digest, position, most);
@@ -66,7 +65,7 @@ impl ByPiece {
         self.end - self.position
     }
 
-    /// The next bytes, which are read away from the threads that serve clients.
+    /// The next bytes, read on other threads than those that serve clients.
     pub(super) fn poll_piece(
         &mut self,
         context: &mut Context<'_>,

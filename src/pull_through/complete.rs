@@ -1,5 +1,5 @@
-//! Blobs of which all is to be here before the first byte goes on, for those who must not be failed in the
-//! middle. For others [`PullThrough::blob`] is sooner.
+//! Blobs that are complete before the first byte is sent, for clients that must not see a failure in the middle. For
+//! other clients, [`PullThrough::blob`] starts sooner.
 
 use http_body_util::BodyExt as _;
 
@@ -10,7 +10,7 @@ use crate::oci::{Digest, Registry, Repository};
 use crate::registry_client::ByteRange;
 
 impl PullThrough {
-    /// Waits until all of the blob `digest` came and is right. It is kept where it can be.
+    /// Waits until all of the blob `digest` has arrived and matches its digest. It is stored if possible.
     pub async fn whole_blob(
         &self,
         registry: &Registry,
@@ -27,7 +27,7 @@ impl PullThrough {
         Ok(())
     }
 
-    /// As [`PullThrough::blob`], but what broke off lately at this registry begins only when all of it is here.
+    /// As [`PullThrough::blob`], but a blob that recently failed at this registry begins only when it is complete.
     pub async fn steady_blob(
         &self,
         registry: &Registry,

@@ -1,5 +1,5 @@
-//! A blob on its way from upstream to the store and through the hash, while those who wait for it read
-//! what has come. Each client has its own pace, and none of them holds this up or stops it.
+//! Downloads a blob from upstream into the store and hashes it. The waiting clients read the data that has arrived.
+//! Each client reads at its own pace, and none of them delays or stops the download.
 
 use std::future::{pending, poll_fn};
 use std::mem;
@@ -20,33 +20,33 @@ use crate::oci::Hasher;
 use crate::registry_client::Upstream;
 use crate::store::{HeldAs, Ingest, Store, Unkept, Whole};
 
-/// How long a download goes on that nobody waits for: clients that broke off come back.
+/// How long a download continues without clients: clients that disconnected often come back.
 const MAX_ALONE: Duration = Duration::from_secs(60);
 /// How many bytes may wait for the disk.
 const MAX_WAITING: usize = 1 << 20;
 
-/// What a download needs to begin.
+/// The parts that a download needs.
 pub(super) struct Download {
     pub(super) start: Start,
     pub(super) upstream: Upstream,
     pub(super) store: Store,
     pub(super) failures: Failures,
-    /// Ends it.
+    /// Stops the download.
     pub(super) stop: CancellationToken,
 }
 
-/// The file, and whether all that was to be written could be.
+/// The file, and whether all data could be written to it.
 type Written = (Ingest, Result<(), Unkept>);
-/// None if the disk does not answer in time.
+/// `None` if the disk does not answer in time.
 type Writing = Pin<Box<dyn Future<Output = Option<Written>> + Send>>;
 
 impl Download {
-    /// Downloads and publishes the blob. One that cannot be kept at all is handed to `unkept`.
+    /// Downloads and publishes the blob. Passes the source of a blob that cannot be stored to `unkept`.
     pub(super) async fn run(self, unkept: oneshot::Sender<Source>) {
         let opened = tokio::select! {
             opened = self.open(unkept) => opened,
             () = self.stop.cancelled() => return,
-            // Nothing has come yet, so nothing is lost.
+            // No data has arrived yet, so none is lost.
             () = self.unwanted() => return,
         };
         let Some((source, ingest)) = opened else { return };
@@ -75,7 +75,7 @@ impl Download {
         }
     }
 
-    /// Asks upstream, and makes room. What becomes of it, everyone who waits is told.
+    /// Asks upstream and reserves space; reports the outcome to all waiting requests.
     async fn open(&self, unkept: oneshot::Sender<Source>) -> Option<(Source, Ingest)> {
         let digest = *self.start.digest();
         let (_, repository) = self.start.place();
@@ -95,16 +95,16 @@ impl Download {
             }
             Err(_) => {
                 self.start.tell(|progress| *progress = Progress::NotKept);
-                // Whoever began this may have left.
+                // The request that started the download may be gone.
                 let _ = unkept.send(source);
                 None
             }
         }
     }
 
-    /// Writes what comes until all of it is there. The disk and upstream do not wait for each other.
+    /// Writes the data that arrives until the blob is complete. The disk and upstream do not wait for each other.
     async fn arrive(&self, mut source: Source, ingest: Ingest) -> Result<Ingest, End> {
-        // What was written before the write that is under way.
+        // The state before the write in progress.
         let mut before = (ingest.position(), ingest.hasher());
         let mut idle = Some(ingest);
         let mut writing: Option<Writing> = None;
@@ -126,7 +126,7 @@ impl Download {
                     }));
                 }
             }
-            // A download that nobody waits for is the first to give way to others.
+            // A download without clients is the first to lose its turn.
             let alone = self.start.is_alone();
             source.set_abandoned(alone);
             let has_room = waiting.iter().map(Bytes::len).sum::<usize>() < MAX_WAITING;
@@ -154,7 +154,7 @@ impl Download {
         }
     }
 
-    /// How a download ends that gave its turn to others: clients that wait for it by now go on by themselves.
+    /// Ends a download that lost its turn: clients that have joined meanwhile continue on their own.
     async fn gave_way(
         &self,
         idle: Option<Ingest>,
@@ -175,7 +175,7 @@ impl Download {
         }
     }
 
-    /// Tells how much there is now, or that no more can be written.
+    /// Reports how much is available now, or that no more can be written.
     fn written(&self, (ingest, written): Written, pieces: Vec<Bytes>) -> Result<Ingest, End> {
         if written.is_err() {
             return Err(End::Unkept { position: ingest.position(), hasher: ingest.hasher() });
@@ -184,7 +184,7 @@ impl Download {
         Ok(ingest)
     }
 
-    /// Gives the blob up as soon as no client waits for it.
+    /// Gives up the blob as soon as no client waits for it.
     async fn unwanted(&self) {
         loop {
             self.start.left_alone().await;
@@ -194,7 +194,7 @@ impl Download {
         }
     }
 
-    /// Waits until nobody has wanted the blob for some time, and gives it up.
+    /// Waits until no client has wanted the blob for some time, then gives it up.
     async fn abandoned(&self) {
         loop {
             self.start.left_alone().await;
@@ -209,20 +209,20 @@ impl Download {
         self.start.tell(|progress| progress.end(length, end));
     }
 
-    /// Until this is done the download is under way, so that nobody begins another.
+    /// The download stays in progress until this is done, so that no request starts another one.
     async fn publish(&self, whole: Whole) {
         let (digest, holders) = (*self.start.digest(), self.start.holders());
         let published = self.store.publish(move |store| {
             let mut holders = holders.into_iter();
             let (registry, repository) = holders.next()?;
-            // Why it is not kept, the store has told the operator.
+            // The store has already logged why the blob is not stored.
             whole.publish(&registry, &repository, HeldAs::Blob).ok()?;
             for (registry, repository) in holders {
                 store.hold(&registry, &repository, &digest, &HeldAs::Blob);
             }
             Some(Stored { store: store.clone(), place: (registry, repository), digest })
         });
-        // Why it is not published, the store has told the operator.
+        // The store has already logged why the blob is not published.
         if let Some(Some(stored)) = published.await {
             self.start.tell(|progress| progress.publish(stored));
         }

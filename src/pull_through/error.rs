@@ -1,4 +1,4 @@
-//! Why there is no content, or no more of it.
+//! Errors: why content is missing or incomplete.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::oci::manifest::InvalidManifest;
 use crate::oci::{Mismatch, Registry};
 use crate::registry_client::UpstreamError;
 
-/// Why there is no content. Cheap to clone, so that all who wait for one fetch can have it.
+/// Why there is no content. Cheap to clone, so that all requests that wait for one fetch can have it.
 #[derive(Clone, Debug, Error)]
 pub enum FetchError {
     #[error("no upstream is configured for {0}")]
@@ -18,12 +18,12 @@ pub enum FetchError {
     Upstream(#[from] UpstreamError),
     #[error(transparent)]
     Mismatch(Box<Mismatch>),
-    /// It is the content of that digest, and nothing that can be served as a manifest.
+    /// The content matches the digest, but cannot be served as a manifest.
     #[error(transparent)]
     Invalid(Arc<InvalidManifest>),
 }
 
-/// Why all of a blob is not here.
+/// Why a blob is not complete.
 #[derive(Clone, Debug, Error)]
 pub enum NotWhole {
     #[error(transparent)]
@@ -32,30 +32,30 @@ pub enum NotWhole {
     Broken(#[from] BlobError),
 }
 
-/// Why a blob ends before its end. What came until then was no more than a beginning of it.
+/// Why a blob ends too early. The data until then was only the beginning of the blob.
 #[derive(Clone, Debug, Error)]
 pub enum BlobError {
-    #[error("upstream broke off")]
+    #[error("upstream failed in the middle of the blob")]
     Interrupted(#[from] NetError),
-    #[error("the rest of the blob cannot be had")]
+    #[error("cannot get the rest of the blob")]
     Resume(#[from] UpstreamError),
     #[error(transparent)]
     Mismatch(Box<Mismatch>),
-    #[error("upstream sent another length than it said")]
+    #[error("the blob is longer or shorter than upstream announced")]
     Length,
-    #[error("upstream was asked for the rest of the blob and sent something else")]
+    #[error("upstream sent another part than the requested rest of the blob")]
     OtherPart,
-    /// What came is kept on disk for those who are slower, and cannot be read there.
-    #[error("what came of the blob cannot be read again: {0}")]
+    /// The data that arrived is on disk for slower clients, but cannot be read back.
+    #[error("cannot read the blob back from the disk: {0}")]
     Unreadable(std::io::ErrorKind),
-    /// Too many blobs are held in memory until they are whole.
-    #[error("there is no room to look at the blob now")]
+    /// Too many blobs are in memory while they are read.
+    #[error("no memory is free to inspect the blob; retry")]
     NoRoom,
-    #[error("the client took too little of the blob while others waited for their turn")]
+    #[error("the client read the blob too slowly while others waited")]
     TooSlow,
-    #[error("the blob was removed from the store to make room for others")]
+    #[error("the blob was evicted from the store during the download")]
     Removed,
-    /// The download ended because the gate does.
+    /// The download ended because the gate stops.
     #[error("the gate is stopping")]
     Stopping,
 }

@@ -1,6 +1,6 @@
-//! Which blobs of which registry broke off on their way, or did not match their digest: counted, logged,
-//! and remembered for a while, so that a client of the mirror does not fail twice. A registry that breaks
-//! off does not delay the same blob of another registry.
+//! Counts and logs blobs that failed on their way from upstream or did not match their digest. Remembers them for a
+//! while, so that a client of the mirror does not fail twice. Failures of one registry do not delay the same blob from
+//! another registry.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use super::error::BlobError;
 use super::metrics::Metrics;
 use crate::oci::{Digest, Registry};
 
-/// The most blobs that are remembered, and for how long: clients ask again within a minute or so.
+/// The most blobs to remember, and for how long: clients retry within about a minute.
 const MAX_BLOBS: u64 = 10_000;
 const LATELY: Duration = Duration::from_secs(10 * 60);
 
-/// All clones share it.
+/// Clones share the state.
 #[derive(Clone)]
 pub(super) struct Failures {
     metrics: Metrics,
@@ -28,7 +28,7 @@ impl Failures {
         Self { metrics, lately: lately.eviction_policy(EvictionPolicy::lru()).build() }
     }
 
-    /// `digest` did not come whole from `registry`.
+    /// Records that `digest` did not arrive complete from `registry`.
     pub(super) fn note(&self, registry: &Registry, digest: &Digest, error: &BlobError) {
         self.metrics.broke_off(digest, error);
         // A slow client says nothing about the registry.

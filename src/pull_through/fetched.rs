@@ -1,4 +1,4 @@
-//! A manifest's bytes whose digest we computed ourselves. Says nothing of trust.
+//! A manifest whose digest the gate computed itself. This says nothing about trust.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::oci::{Descriptor, Digest, Manifest, Mismatch};
 use crate::parsing;
 use crate::registry_client::Answer;
 
-/// What a manifest takes in memory beside its bytes and lists, about.
+/// The approximate memory of a manifest in addition to its bytes and lists.
 const OVERHEAD: usize = 1_536;
 
-/// Bytes, the digest that they have, and the manifest that they are. Cheap to clone.
+/// The bytes of a manifest, their digest, and the parsed manifest. Cheap to clone.
 ///
-/// Only what came from an upstream and was held against its digest is one:
+/// Only content from an upstream that matched its digest can become one:
 ///
 /// ```compile_fail,E0624
 /// use countersign::oci::Digest;
@@ -42,8 +42,8 @@ struct Shared {
 }
 
 impl Fetched {
-    /// Holds `answer` against the digest that was `asked` for, and parses it: in that order, so that
-    /// nothing is made of bytes that nobody asked for.
+    /// Compares `answer` with the digest that was `asked` for, then parses it. In this order, unexpected bytes are
+    /// never parsed.
     pub(super) async fn new(asked: &Digest, answer: Answer) -> Result<Self, FetchError> {
         let (asked, length) = (*asked, answer.bytes.len());
         parsing::run(length, Manifest::most_memory(length), move || Self::read(asked, answer)).await
@@ -64,7 +64,7 @@ impl Fetched {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// The manifest as upstream has it, byte for byte.
+    /// The manifest as upstream sent it, byte for byte.
     pub fn bytes(&self) -> &Bytes {
         &self.shared.bytes
     }
@@ -74,27 +74,27 @@ impl Fetched {
         &self.shared.digest
     }
 
-    /// The headers that name it.
+    /// The headers that name the content.
     pub fn name(&self) -> &ContentName {
         &self.shared.name
     }
 
-    /// The headers of [`Self::bytes`], wherever they are sent.
+    /// The response headers for [`Self::bytes`].
     pub fn headers(&self) -> &HeaderMap {
         &self.shared.headers
     }
 
-    /// What [`Self::bytes`] say.
+    /// The parsed [`Self::bytes`].
     pub fn manifest(&self) -> &Manifest {
         &self.shared.manifest
     }
 
-    /// What upstream says that it is.
+    /// The `Content-Type` from upstream.
     pub(super) fn content_type(&self) -> Option<&str> {
         self.shared.content_type.as_deref()
     }
 
-    /// About how many bytes this takes in memory.
+    /// The approximate memory that this takes, in bytes.
     pub(super) fn weight(&self) -> u32 {
         let Shared { bytes, manifest, .. } = &*self.shared;
         let descriptors = manifest.children().len() + manifest.blobs().len();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_manifest_is_hashed_and_parsed_off_the_threads_that_serve() {
+    async fn a_large_manifest_is_hashed_and_parsed_off_the_serving_threads() {
         let (digest, small) = answer(1_000);
         assert!(Fetched::new(&digest, small).now_or_never().is_some());
         let (digest, large) = answer(4_000_000);

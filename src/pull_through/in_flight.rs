@@ -1,7 +1,7 @@
-//! One download a digest, however many ask: which are under way, for whom, and who starts one. A
-//! repository's clients share another's download only once upstream has confirmed that it is theirs,
-//! too; a registry's never share another registry's, which may be slow, or lie. Knows nothing of how a
-//! download goes on.
+//! One download per digest, regardless of the number of clients: tracks which downloads are in progress and for which
+//! repositories, and who starts one. Clients of a repository share the download of another one only after upstream has
+//! confirmed that their repository holds the blob, too. They never share a download from another registry, which may be
+//! slow or lie. This module does not know how a download proceeds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use crate::oci::{Digest, Registry, Repository};
 /// A repository of a registry.
 pub(super) type Place = (Registry, Repository);
 
-/// The downloads under way. The clones are one.
+/// The downloads in progress. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct InFlight {
     flights: Arc<Mutex<Flights>>,
@@ -22,31 +22,31 @@ pub(super) struct InFlight {
 
 type Flights = HashMap<(Registry, Digest), Arc<Flight>>;
 
-/// One download, as those who wait for it know it.
+/// One download, from the view of its clients.
 pub(super) struct Flight {
     progress: watch::Sender<Progress>,
-    /// The repository of which it is fetched.
+    /// The repository that it is fetched from.
     place: Place,
-    /// The repositories that hold this blob, that one first.
+    /// The repositories that hold this blob, starting with that one.
     holders: Mutex<Vec<Place>>,
 }
 
-/// What there is of a download for one client.
+/// How a client can get a blob from a download.
 pub(super) enum Boarding {
-    /// One is under way and may be shared; `own` if it is fetched of the same repository.
+    /// A download is in progress and may be shared; `own` if it is from the same repository.
     Joined { progress: watch::Receiver<Progress>, own: bool },
-    /// One is under way for other repositories: to be confirmed by upstream, then
+    /// A download is in progress for other repositories: ask upstream for confirmation, then call
     /// [`InFlight::confirm`].
     Unconfirmed,
-    /// None was under way: this client's is to be started now.
+    /// No download was in progress: this client starts one.
     Started(Start, watch::Receiver<Progress>),
-    /// None is under way any more: the content was published meanwhile.
+    /// No download is in progress any more: the content was published meanwhile.
     Published,
-    /// None is under way, and none is wanted.
+    /// No download is in progress, and none is wanted.
     Nothing,
 }
 
-/// A download that is to be started. Until this is dropped, all who ask for the digest share it.
+/// A download to start. Until this is dropped, all requests for the digest share it.
 pub(super) struct Start {
     in_flight: InFlight,
     digest: Digest,
@@ -54,8 +54,8 @@ pub(super) struct Start {
 }
 
 impl InFlight {
-    /// Joins the download of `digest`, or begins one if there is none and it `wanted`. `is_kept` is
-    /// asked while no download can end.
+    /// Joins the download of `digest`, or begins one if there is none and `wanted` is set. Calls `is_kept` while no
+    /// download can end.
     pub(super) fn board(
         &self,
         digest: &Digest,
@@ -87,7 +87,7 @@ impl InFlight {
         Boarding::Started(Start { in_flight: self.clone(), digest: *digest, flight }, receiver)
     }
 
-    /// Upstream said that `place` holds `digest`, too.
+    /// Records that `place` holds `digest`, too, as upstream said.
     pub(super) fn confirm(&self, digest: &Digest, place: &Place) {
         if let Some(flight) = self.flights().get(&(place.0.clone(), *digest)) {
             let mut holders = flight.holders();
@@ -97,7 +97,7 @@ impl InFlight {
         }
     }
 
-    /// How many bytes `digest` has, if it is under way for `place` and that is known.
+    /// The length of `digest` in bytes, if its download for `place` is in progress and the length is known.
     pub(super) fn length(&self, digest: &Digest, place: &Place) -> Option<u64> {
         let flights = self.flights();
         let flight = flights.get(&(place.0.clone(), *digest))?;
@@ -107,7 +107,7 @@ impl InFlight {
         flight.progress.borrow().length()
     }
 
-    /// How many clients wait for the download of `digest`.
+    /// The number of clients that wait for the download of `digest`.
     #[cfg(feature = "test-support")]
     pub(super) fn waiting(&self, digest: &Digest, registry: &Registry) -> usize {
         let flights = self.flights();
@@ -131,22 +131,22 @@ impl Start {
         &self.digest
     }
 
-    /// Tells everyone who waits.
+    /// Changes the progress and notifies all waiting clients.
     pub(super) fn tell(&self, change: impl FnOnce(&mut Progress)) {
         self.flight.progress.send_modify(change);
     }
 
-    /// Whether no client waits for it now.
+    /// Whether no client waits for the download now.
     pub(super) fn is_alone(&self) -> bool {
         self.flight.progress.receiver_count() == 0
     }
 
-    /// Waits until nobody waits for it.
+    /// Waits until no client waits for the download.
     pub(super) async fn left_alone(&self) {
         self.flight.progress.closed().await;
     }
 
-    /// Ends being shared if nobody waits for it; else nothing is changed.
+    /// Stops sharing the download if no client waits for it; otherwise changes nothing.
     pub(super) fn give_up(&self) -> bool {
         let mut flights = self.in_flight.flights();
         let alone = self.is_alone();
@@ -160,12 +160,12 @@ impl Start {
         (self.flight.place.0.clone(), self.digest)
     }
 
-    /// The repository of which it is fetched.
+    /// The repository that it is fetched from.
     pub(super) fn place(&self) -> &Place {
         &self.flight.place
     }
 
-    /// The repositories that hold it so far.
+    /// The repositories known to hold it.
     pub(super) fn holders(&self) -> Vec<Place> {
         self.flight.holders().clone()
     }

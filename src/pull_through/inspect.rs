@@ -1,5 +1,5 @@
 //! Inspects blobs before the gate serves them. A blob that a client could read as a manifest is a manifest, wherever it
-//! is stored and whatever its media type is. This module classifies blobs; the gate decides whether to serve them.
+//! is stored and whatever its media type. This module classifies blobs; the gate decides whether to serve them.
 //!
 //! A blob that does not begin as a JSON object is classified by its first bytes and streamed at once. A blob that does
 //! is read to its end, verified and scanned once; the result is remembered by digest. Clients accept manifests of any
@@ -28,7 +28,7 @@ use crate::registry_client::{ByteRange, Part, UpstreamError};
 /// The largest blob that begins as a JSON object and is served without an admission, in bytes. Large SBOMs have several
 /// MiB.
 const MAX_JSON_BLOB: usize = 20 << 20;
-/// How many digests are remembered with their classification.
+/// The number of digests whose classification is cached.
 const MAX_KNOWN: u64 = 50_000;
 /// The largest blob that is scanned on the calling thread and kept in memory for its request, in bytes.
 const SMALL: usize = 64 << 10;
@@ -48,7 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub enum Inspected {
     /// Not a manifest; its bytes follow.
     Blob(BlobStream),
-    /// Some client could read it as a manifest.
+    /// A client could read it as a manifest.
     Manifest,
 }
 
@@ -140,7 +140,8 @@ impl PullThrough {
                     (Some(Nature::Other), Some(_)) => {
                         return Ok(Inspected::Blob(open(range).await?));
                     }
-                    // As for a blob that is not kept: the store knows by now that the disk hangs, or that it lost the blob.
+                    // As for a blob that is not stored: the store knows by now that the disk hangs or that the blob is
+                    // lost.
                     (None, _) => whole = open(None).await?,
                 }
             }
@@ -221,7 +222,7 @@ impl PullThrough {
         }
     }
 
-    /// Classifies content of the store, which was verified when it was stored. `None` if it is not kept any more, or if
+    /// Classifies content of the store, which was verified when it was stored. `None` if it is no longer stored, or if
     /// the disk does not answer in time.
     async fn kept_nature(
         &self,
@@ -238,7 +239,7 @@ impl PullThrough {
             Some(false) => Nature::Other,
             Some(true) if bytes.len() > MAX_JSON_BLOB => Nature::Manifest,
             Some(true) | None => {
-                // The scan takes long, and no disk: in the lane of reads it would look like a disk that hangs.
+                // The scan takes long but reads no disk: in the read lane it would look like a disk that hangs.
                 content.make_beginning_ready(store, MAX_JSON_BLOB).await?;
                 parsing::run(bytes.len().min(MAX_JSON_BLOB), 0, move || kept_nature(&bytes)).await
             }

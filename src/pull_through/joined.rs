@@ -1,5 +1,5 @@
-//! One client's way along a download that others may share: it reads what has come at its own pace, and
-//! waits for what has not. Where the download can no longer be kept, it goes on by itself.
+//! One client of a download that others may share: it reads the data that has arrived at its own pace and waits for
+//! more. If the download can no longer be stored, the client continues directly from upstream.
 
 use std::io;
 use std::mem;
@@ -19,7 +19,7 @@ use crate::store::Store;
 
 type Receiver = watch::Receiver<Progress>;
 
-/// A blob, or a range of it, that is being downloaded.
+/// A blob, or a range of it, during its download.
 pub(super) struct Joined {
     asked: BlobRequest,
     part: Part,
@@ -30,7 +30,7 @@ pub(super) struct Joined {
     end: Option<u64>,
 }
 
-/// What the client asked for, and whom to ask when this has to go on by itself.
+/// The request of the client, and the upstream for continuing without the download.
 pub(super) struct BlobRequest {
     pub(super) store: Store,
     pub(super) upstream: Upstream,
@@ -41,13 +41,13 @@ pub(super) struct BlobRequest {
 enum State {
     Reading(Receiver),
     Waiting(Pin<Box<dyn Future<Output = Option<Receiver>> + Send>>),
-    /// From the disk.
+    /// A read from the disk is in progress.
     Fetching(Pin<Box<dyn Future<Output = (Receiver, io::Result<Bytes>)> + Send>>),
     Alone(Box<Straight>),
     Done,
 }
 
-/// What can be done now.
+/// What a client can do now.
 enum Step {
     Read(Came),
     Wait,
@@ -56,7 +56,7 @@ enum Step {
 }
 
 impl Joined {
-    /// Of a download, that `part`.
+    /// `part` of a download.
     pub(super) fn new(receiver: Receiver, part: Part, asked: BlobRequest) -> Self {
         let (position, end) = bounds(part);
         Self { asked, part, state: State::Reading(receiver), position, end }
@@ -70,7 +70,7 @@ impl Joined {
         self.part
     }
 
-    /// How many bytes are still to come, if that is known.
+    /// The number of bytes still to come, if known.
     pub(super) fn left(&self) -> Option<u64> {
         match &self.state {
             State::Alone(straight) => straight.left(),
@@ -98,7 +98,7 @@ impl Joined {
                 State::Alone(straight) => return straight.poll_piece(context),
                 State::Waiting(changed) => match ready!(changed.as_mut().poll(context)) {
                     Some(receiver) => self.state = State::Reading(receiver),
-                    // A download tells how it ended; one that could not was ended with the gate.
+                    // A download reports how it ended, unless it ended with the gate.
                     None => return Poll::Ready(Err(BlobError::Stopping)),
                 },
                 State::Fetching(fetched) => {
@@ -154,7 +154,7 @@ impl Joined {
         }
     }
 
-    /// What is left, straight from upstream. `hasher` has seen all up to `from`.
+    /// The rest, directly from upstream. `hasher` has hashed everything before `from`.
     fn alone(&self, from: u64, hasher: Hasher) -> Straight {
         let BlobRequest { upstream, repository, digest, .. } = &self.asked;
         let rest =
@@ -167,9 +167,9 @@ impl Joined {
     }
 }
 
-/// The next step of a client that is at `position` in a download, and wants its `part` up to `end`.
+/// The next step of a client at `position` in a download that wants its `part` up to `end`.
 fn next(open: &Open, position: u64, part: Part, end: Option<u64>) -> Result<Step, BlobError> {
-    // What came before it failed may be wrong as well.
+    // Data that arrived before the failure may be wrong, too.
     if let Some(End::Failed(error)) = &open.end {
         return Err(error.clone());
     }

@@ -1,5 +1,5 @@
-//! Kept content on its way to one client. The disk is read away from the threads that serve clients; if it does
-//! not answer, what is left comes from upstream.
+//! Streams stored content to one client. The disk is read on other threads than those that serve clients; if it does
+//! not answer, the rest comes from upstream.
 
 use std::io::ErrorKind;
 use std::pin::Pin;
@@ -15,22 +15,22 @@ use crate::oci::{Digest, Hasher};
 use crate::registry_client::{ByteRange, Part};
 use crate::store::StoredContent;
 
-/// How much is handed on at once. It is not copied, so this is only how much the connection may be behind with.
+/// How many bytes are sent at once. They are not copied, so this only limits how much data waits in the connection.
 const PIECE: usize = 64 << 10;
 
-/// Kept content, or a range of it.
+/// Stored content, or a range of it.
 pub(super) struct StoredStream {
     content: StoredContent,
     asked: BlobRequest,
     part: Part,
-    /// Of the next byte for this client.
+    /// The position of the next byte for this client.
     position: usize,
     end: usize,
-    /// Up to where a read that just ended has made the bytes ready. Used for one piece, so that each read is progress:
-    /// afterwards the client may be slow, and the kernel may need the memory.
+    /// The end of the bytes that the last read made ready. It is used for one piece, so that each read is progress:
+    /// later, the client may be slow, and the kernel may need the memory.
     read_until: Option<usize>,
     reading: Option<Pin<Box<dyn Future<Output = Option<usize>> + Send>>>,
-    /// What is left, where the disk does not answer.
+    /// The rest from upstream, once the disk does not answer.
     rest: Option<Straight>,
 }
 
@@ -56,7 +56,7 @@ impl StoredStream {
         self.part
     }
 
-    /// How many bytes are still to come.
+    /// The number of bytes still to come.
     pub(super) fn left(&self) -> Option<u64> {
         match &self.rest {
             Some(rest) => rest.left(),
@@ -104,8 +104,8 @@ impl StoredStream {
         }
     }
 
-    /// What is left, straight from upstream. A whole blob that has begun cannot be verified any more: it breaks
-    /// off, and the client asks for the rest.
+    /// The rest, directly from upstream. The rest of a whole blob can no longer be verified: the stream ends early, and
+    /// the client asks for the rest.
     fn upstream_rest(&self) -> Result<Straight, BlobError> {
         let BlobRequest { upstream, repository, digest, .. } = &self.asked;
         let hasher = match is_whole(self.part) {

@@ -1,5 +1,4 @@
-//! Manifests: whole, held against their digests, kept in memory and in the store. And which manifest
-//! lists which, as content says.
+//! Manifests: checked against their digests, cached in memory and stored. Also records which manifest lists which.
 
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use crate::store::{HeldAs, Store, Unkept};
 
 pub(super) type Key = (Registry, Repository, Digest);
 
-/// A [`Key`] to look with.
+/// A borrowed [`Key`] for lookups.
 #[derive(Hash)]
 struct Sought<'a>(&'a Registry, &'a Repository, &'a Digest);
 
@@ -26,7 +25,7 @@ impl Equivalent<Key> for Sought<'_> {
 }
 
 impl PullThrough {
-    /// The manifest `digest`: the kept one, or upstream's, asked for once however many want it.
+    /// The manifest `digest`: the stored one, or upstream's. Concurrent requests ask upstream once.
     pub async fn manifest(
         &self,
         registry: &Registry,
@@ -36,7 +35,7 @@ impl PullThrough {
         if let Some(kept) = self.manifests.get(&Sought(registry, repository, digest)).await {
             return Ok(kept);
         }
-        // Boxed, so that a request for a kept manifest does not need memory for this future.
+        // Boxed, so that a request for a stored manifest does not need memory for this future.
         Box::pin(self.fetch_manifest(registry, repository, digest)).await
     }
 
@@ -57,15 +56,15 @@ impl PullThrough {
         let entry = self.manifests.entry(key.clone()).or_try_insert_with(fetch()).await;
         let entry = entry.map_err(Arc::unwrap_or_clone)?;
         if entry.is_fresh() {
-            // Else room is made some time later, and until then manifests pile up.
+            // Without this, eviction is delayed and manifests accumulate.
             self.manifests.run_pending_tasks().await;
         }
         Ok(entry.into_value())
     }
 
-    /// Upstream's manifest `digest`, if it has at most `ceiling` bytes. Another pull-through cache may know a manifest by its
-    /// tag before it knows it by its digest: then the tag that lately had this digest is requested, and the digest of the
-    /// answer compared.
+    /// Upstream's manifest `digest`, if it has at most `ceiling` bytes. Another pull-through cache may know a manifest
+    /// by its tag before it knows it by its digest. In this case, this requests the tag that recently had this digest,
+    /// and compares the digest of the answer.
     pub(super) async fn ask_manifest(
         &self,
         upstream: &Upstream,
@@ -87,7 +86,7 @@ impl PullThrough {
         }
     }
 
-    /// The manifest that is in the store, hashed again.
+    /// The manifest from the store, hashed again.
     pub(super) async fn stored_manifest(
         &self,
         (registry, repository, digest): &Key,
@@ -96,7 +95,7 @@ impl PullThrough {
         let place = (registry.clone(), repository.clone(), *digest);
         let read = move |store: &Store| {
             let content = store.content(&place.0, &place.1, &place.2)?;
-            // Kept blobs have digests, too, and may have any size.
+            // Stored blobs have digests, too, and may have any size.
             if content.bytes().len() > MAX_MANIFEST {
                 return None;
             }
@@ -108,19 +107,19 @@ impl PullThrough {
             Ok(fetched) => Some(fetched),
             Err(FetchError::Mismatch(_)) => {
                 let digest = *digest;
-                // If the disk does not answer, it is found wrong again.
+                // If the disk does not answer, the next read finds the mismatch again.
                 let _ = store.write(move |store| store.set_aside(&digest)).await;
                 None
             }
-            // It was kept as a blob, so that nobody knows yet what upstream calls it.
+            // It was stored as a blob, so upstream's media type is not known yet.
             Err(FetchError::Invalid(_) | FetchError::Upstream(_) | FetchError::NoUpstream(_)) => {
                 None
             }
         }
     }
 
-    /// Keeps a manifest that may be served, and remembers what it lists. Nobody waits for the disk, and
-    /// what cannot be kept is fetched again.
+    /// Stores a manifest that may be served, and records what it lists. Runs in the background; a manifest that cannot
+    /// be stored is fetched again.
     pub fn keep(&self, registry: &Registry, repository: &Repository, fetched: &Fetched) {
         let Some(store) = self.store.clone() else { return };
         let (registry, repository, fetched) =
@@ -129,11 +128,11 @@ impl PullThrough {
             let digest = fetched.digest();
             let content_type = fetched.content_type().map(str::to_owned);
             let seen = HeldAs::Manifest { content_type };
-            // To look at it tells whether it is there, and that it is used.
+            // This lookup also marks the content as recently used.
             if store.content(&registry, &repository, digest).is_some() || store.keeps(digest) {
                 store.hold(&registry, &repository, digest, &seen);
             } else if let Err(unkept) = write(store, &registry, &repository, &fetched, seen) {
-                tracing::debug!(%digest, %unkept, "a manifest is not kept");
+                tracing::debug!(%digest, %unkept, "a manifest is not stored");
                 return;
             }
             let children = fetched.manifest().children().iter().map(|child| child.digest);
@@ -156,7 +155,7 @@ impl PullThrough {
             || self.store.as_ref().is_some_and(is_stored)
     }
 
-    /// The manifests of that repository that were seen to list `child`, as far as that is remembered.
+    /// The manifests of that repository that are known to list `child`.
     pub async fn parents(
         &self,
         registry: &Registry,
@@ -180,7 +179,7 @@ fn write(
     let bytes = fetched.bytes();
     let mut ingest = store.ingest(fetched.digest(), Some(bytes.len() as u64))?;
     ingest.append(bytes)?;
-    // It is one of its digest, or it were not `Fetched`.
+    // `Fetched` content always matches its digest.
     if let Ok(whole) = ingest.verify() {
         whole.publish(registry, repository, seen)?;
     }

@@ -1,4 +1,4 @@
-//! What is counted of blobs on their way.
+//! The metrics of blobs from upstream.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 use super::error::BlobError;
 use crate::oci::Digest;
 
-/// The counters of downloads. The clones count together.
+/// The counters of downloads. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     broken: Family<BrokenLabels, Counter>,
@@ -21,22 +21,22 @@ struct BrokenLabels {
     reason: BreakReason,
 }
 
-/// Why a blob did not come whole.
+/// Why a blob was incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum BreakReason {
-    /// It was other content than its digest says.
+    /// The content does not match its digest.
     Mismatch,
-    /// It ended early, or went on after its end.
+    /// It ended early or was too long.
     Length,
-    /// Upstream broke off, and did not give the rest.
+    /// Upstream failed in the middle and did not send the rest.
     Interrupted,
-    /// What had come could not be read again.
+    /// The data that had arrived could not be read back.
     Unreadable,
-    /// There was no room to look at it.
+    /// No memory was free to inspect it.
     NoRoom,
-    /// Its client took too little of it while others waited.
+    /// Its client read too slowly while others waited.
     TooSlow,
-    /// The gate was stopped.
+    /// The gate stopped.
     Stopping,
 }
 
@@ -68,22 +68,22 @@ impl EncodeLabelValue for BreakReason {
 }
 
 impl Metrics {
-    /// Makes the counters and registers them in `registry`.
+    /// Creates the counters and registers them in `registry`.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        // What is counted from nothing on shows its first time as a rise.
+        // A counter that starts at zero shows its first event as an increase.
         for reason in BreakReason::ALL {
             drop(metrics.broken.get_or_create(&BrokenLabels { reason }));
         }
         registry.register(
             "countersign_blobs_broken",
-            "Blobs from upstream that did not come whole and right, by why",
+            "Blobs from upstream that were incomplete or wrong, by reason",
             metrics.broken.clone(),
         );
         metrics
     }
 
-    /// Counts and logs that `digest` did not come whole.
+    /// Counts and logs that `digest` is incomplete or wrong.
     pub(super) fn broke_off(&self, digest: &Digest, error: &BlobError) {
         let reason = match error {
             BlobError::Mismatch(_) => BreakReason::Mismatch,
@@ -96,6 +96,6 @@ impl Metrics {
         };
         self.broken.get_or_create(&BrokenLabels { reason }).inc();
         let error = error as &dyn std::error::Error;
-        tracing::warn!(%digest, error, "a blob did not come whole, and is not kept");
+        tracing::warn!(%digest, error, "a blob from upstream is incomplete or wrong and is not stored");
     }
 }

@@ -1,6 +1,6 @@
-//! Content by its digest: out of memory, out of the store, else from upstream and kept on the way. What
-//! comes out of here is what its name says it is, and of a repository that holds it. Whether anyone
-//! trusts that is not known here, nor what a client may see.
+//! Content by digest: from memory, from the store, otherwise from upstream and stored on the way. All content that it
+//! returns matches its digest and comes from a repository that holds it. This module knows neither trust nor the
+//! permissions of clients.
 
 mod blob_stream;
 mod blobs;
@@ -43,34 +43,34 @@ use in_flight::InFlight;
 use inspect::Natures;
 use manifests::Key;
 
-/// The number of digests whose tag is known.
+/// The number of digests whose tag is cached.
 const MAX_TAGS: u64 = 10_000;
 
-/// The configured upstreams, and what they gave.
+/// The configured upstreams, and the content that they delivered.
 #[derive(Clone)]
 pub struct PullThrough {
     upstreams: Arc<BTreeMap<Registry, Upstream>>,
-    /// The manifests that were wanted lately.
+    /// Recently used manifests.
     manifests: Cache<Key, Fetched>,
-    /// The tag that lately had each digest.
+    /// The tag that recently had each digest.
     tags: moka::sync::Cache<Key, Tag>,
-    /// None: nothing is kept on disk.
+    /// `None`: no content is stored on disk.
     store: Option<Store>,
     in_flight: InFlight,
     failures: Failures,
     natures: Natures,
-    /// What goes on though no client waits for it.
+    /// Work that continues without clients.
     tasks: TaskTracker,
     stop: CancellationToken,
     requester: Requester,
 }
 
 impl PullThrough {
-    /// How much memory manifests may take where nothing else is said, in bytes.
+    /// The default memory for manifests, in bytes.
     pub const CACHE: u64 = 64 << 20;
 
-    /// Asks `upstreams`, each for the registry it is; keeps at most `cache` bytes of manifests, and
-    /// nothing on disk.
+    /// Uses `upstreams`, each for its registry; keeps at most `cache` bytes of manifests in memory, and nothing on
+    /// disk.
     pub fn new(upstreams: impl IntoIterator<Item = Upstream>, cache: u64) -> Self {
         let manifests = Cache::builder()
             .max_capacity(cache)
@@ -90,30 +90,29 @@ impl PullThrough {
         }
     }
 
-    /// The same, which keeps in `store` what it fetches.
+    /// The same, but stores fetched content in `store`.
     pub fn keeping(self, store: Store, metrics: Metrics) -> Self {
         Self { store: Some(store), failures: Failures::new(metrics), ..self }
     }
 
-    /// The same content and the same downloads, and other upstreams. What is under way goes on with those
-    /// that it began with.
+    /// The same content and downloads with other upstreams. Downloads in progress keep their upstreams.
     #[must_use]
     pub fn asking(&self, upstreams: impl IntoIterator<Item = Upstream>) -> Self {
         Self { upstreams: Arc::new(by_registry(upstreams)), ..self.clone() }
     }
 
-    /// The same content and downloads, for `requester`: its blobs wait in the queue of that client.
+    /// The same content and downloads on behalf of `requester`: its blobs wait in the queue of that client.
     #[must_use]
     pub fn on_behalf_of(&self, requester: Requester) -> Self {
         Self { requester, ..self.clone() }
     }
 
-    /// The upstream of `registry`, for what is only relayed: tag lists, referrers.
+    /// The upstream of `registry`, for content that is only relayed: tag lists, referrers.
     pub fn upstream(&self, registry: &Registry) -> Result<&Upstream, FetchError> {
         self.upstreams.get(registry).ok_or_else(|| FetchError::NoUpstream(registry.clone()))
     }
 
-    /// The digest that upstream has under `tag` now.
+    /// The current digest of `tag` at upstream.
     pub async fn resolve(
         &self,
         registry: &Registry,
@@ -125,7 +124,7 @@ impl PullThrough {
         Ok(digest)
     }
 
-    /// Ends the downloads that nobody waits for any more, and waits until all is written that can be.
+    /// Ends the downloads without clients, and waits for pending writes.
     pub async fn close(&self) {
         self.stop.cancel();
         self.tasks.close();

@@ -1,4 +1,4 @@
-//! How far a download is: what its clients need to know, each at its own pace.
+//! The progress of a download, as far as its clients need it, each at its own pace.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,37 +11,37 @@ use crate::oci::Hasher;
 use crate::registry_client::UpstreamError;
 use crate::store::Arriving;
 
-/// How many bytes of what came last are kept in memory for those who keep up, about.
+/// The approximate number of recent bytes that stay in memory for clients that keep up.
 const MAX_RECENT: u64 = 1 << 20;
-/// The most pieces of them: a registry may send a byte at a time.
+/// The most pieces of recent bytes: a registry may send one byte at a time.
 const MAX_PIECES: usize = 256;
-/// The most bytes that are read from the disk at once, and so in memory for each client.
+/// The most bytes read from the disk at once, and so in memory for each client.
 const PIECE: u64 = 64 << 10;
 
-/// How far a download is.
+/// The progress of a download.
 pub(super) enum Progress {
     /// Upstream was asked.
     Opening,
-    /// Upstream did not give it.
+    /// Upstream refused or failed.
     NotOpened(UpstreamError),
-    /// It cannot be kept, so that everyone has to ask upstream himself.
+    /// The blob cannot be stored, so each client has to ask upstream itself.
     NotKept,
-    /// It comes, and is kept on the way.
+    /// The blob is arriving and is being stored.
     Open(Box<Open>),
 }
 
-/// A download that is under way, or was.
+/// A download that is in progress or has ended.
 pub(super) struct Open {
-    /// Of the whole blob, if upstream says.
+    /// The length of the whole blob, if upstream sent it.
     pub(super) length: Option<u64>,
-    /// So many bytes from the first may be sent on. The last ones are not among them until the digest
-    /// is right.
+    /// The number of bytes from the start that may be sent to clients. It excludes the last bytes until the digest is
+    /// verified.
     pub(super) available: u64,
-    /// So many bytes from the first have come.
+    /// The number of bytes from the start that have arrived.
     written: u64,
-    /// The pieces that came last, and where they begin: who keeps up need not read them again.
+    /// The most recent pieces and their positions: clients that keep up need not read them from the disk.
     recent: VecDeque<(u64, Bytes)>,
-    /// Where all that was written can be read.
+    /// Where all written bytes can be read.
     written_to: WrittenTo,
     pub(super) end: Option<End>,
 }
@@ -57,17 +57,17 @@ pub(super) enum WrittenTo {
 
 /// How a download ended.
 pub(super) enum End {
-    /// All of it is there, and is what its digest says.
+    /// It is complete and matches its digest.
     Complete,
-    /// No more of it can be had, or it was something else.
+    /// It cannot be completed, or it did not match its digest.
     Failed(BlobError),
-    /// No more of it can be kept. What is before `position` was seen by this hasher; for the rest everyone
-    /// has to ask upstream himself.
+    /// No more of it can be stored. `hasher` has hashed everything before `position`; each client has to ask upstream
+    /// for the rest itself.
     Unkept { position: u64, hasher: Hasher },
 }
 
 impl Progress {
-    /// Of the whole blob, once it is known.
+    /// The length of the whole blob, once known.
     pub(super) fn length(&self) -> Option<u64> {
         match self {
             Self::Open(open) => open.length,
@@ -82,8 +82,8 @@ impl Progress {
         }
     }
 
-    /// These pieces were written. The last may not be sent on before the digest is right: that is the
-    /// end of the last of them where there is a length, and any of them where there is none.
+    /// Records that these pieces were written. The last bytes must not be sent before the digest is verified: the end
+    /// of the last piece if the length is known, otherwise any of the pieces.
     pub(super) fn advance(&mut self, pieces: Vec<Bytes>) {
         let Some(open) = self.open() else { return };
         let before = open.written;
@@ -105,23 +105,23 @@ impl Progress {
         }
     }
 
-    /// The download is in the store. Clients that still read it read it there, and pin nothing.
+    /// Records that the download is in the store. Clients still reading continue from there and pin nothing.
     pub(super) fn publish(&mut self, stored: Stored) {
         if let Some(open) = self.open() {
             open.written_to = WrittenTo::Store(stored);
         }
     }
 
-    /// That is all; `length` if all of it is right.
+    /// Ends the download; with its `length` if it is complete and verified.
     pub(super) fn end(&mut self, length: Option<u64>, end: End) {
         let Some(open) = self.open() else { return };
         match (&end, length) {
             (_, Some(length)) => (open.length, open.available) = (Some(length), length),
-            // Whoever goes on alone hashes the rest, and holds back what is last then.
+            // A client that continues alone hashes the rest, and then holds back the last bytes itself.
             (End::Unkept { position, .. }, None) => open.available = *position,
             (End::Complete | End::Failed(_), None) => {}
         }
-        // Slow clients may be there for long, and what they want is on the disk, too.
+        // Slow clients may stay for a long time, and the disk has these bytes, too.
         open.recent.clear();
         open.end = Some(end);
     }
@@ -134,8 +134,7 @@ impl Open {
         Self { length, available: 0, written: 0, recent, written_to, end: None }
     }
 
-    /// Some of the bytes from `position` up to `until`, which is after it and no later than
-    /// [`Self::available`].
+    /// Some of the bytes from `position` to `until`, which is later than `position` and at most [`Self::available`].
     pub(super) fn came(&self, position: u64, until: u64) -> Came {
         for (first, piece) in self.recent.iter().rev() {
             let Some(at) = position.checked_sub(*first) else { continue };
@@ -153,13 +152,13 @@ impl Open {
     }
 }
 
-/// Where some bytes are that came.
+/// The location of bytes that have arrived.
 pub(super) enum Came {
     InMemory(Bytes),
     OnDisk(OnDisk),
 }
 
-/// Some bytes that came, and that are read from the disk again.
+/// Bytes that have arrived and must be read back from the disk.
 pub(super) struct OnDisk {
     written_to: WrittenTo,
     position: u64,
@@ -167,7 +166,7 @@ pub(super) struct OnDisk {
 }
 
 impl OnDisk {
-    /// Reads them. Waits for the disk.
+    /// Reads them; blocks on the disk.
     pub(super) fn read(self) -> io::Result<Bytes> {
         let Self { written_to, position, most } = self;
         match written_to {
@@ -192,7 +191,7 @@ mod tests {
     use crate::store::{Config, Metrics, Store};
 
     #[test]
-    fn pieces_of_a_byte_are_not_remembered_by_the_million() {
+    fn the_number_of_recent_pieces_is_limited() {
         let name = format!("countersign-progress-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         let config =
@@ -206,7 +205,10 @@ mod tests {
         let recent = progress.open().map(|open| open.recent.len());
         assert!(recent.unwrap() < 1000, "{recent:?}");
         progress.end(Some(10_000), End::Complete);
-        assert!(progress.open().unwrap().recent.is_empty(), "nor is anything that has ended");
+        assert!(
+            progress.open().unwrap().recent.is_empty(),
+            "a finished download keeps no recent pieces either"
+        );
         std::fs::remove_dir_all(path).unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! One blob's bytes as they come from upstream, from a position to the end: asked for again from where
-//! they stopped when upstream breaks off. Whether they are the right ones is for those who take them.
+//! The bytes of one blob from upstream, from a position to the end. If upstream fails in the middle, it asks for the
+//! rest. Callers check whether the bytes are right.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,24 +12,24 @@ use crate::http_client::{NetError, Stage, patiently};
 use crate::oci::{Digest, Hasher, Registry, Repository};
 use crate::registry_client::{Blob, ByteRange, Lost, Part, Upstream, UpstreamError, Violation};
 
-/// How often one blob is taken up again after upstream broke off.
+/// How often one blob is resumed after upstream failed in the middle.
 const MAX_RESUMES: usize = 5;
-/// How long upstream may be away in the middle of a blob: a client that has the beginning of it starts
-/// anew, or somewhere else, if the rest does not come.
+/// How long upstream may be unavailable in the middle of a blob. A client that has the beginning starts again, or
+/// elsewhere, if the rest does not arrive.
 const MAX_AWAY: Duration = Duration::from_secs(30);
 
-/// A blob, or a range of it, on its way from upstream. Dropping it cancels that.
+/// A blob, or a range of it, from upstream. Dropping it cancels the request.
 pub(super) struct Source {
     upstream: Upstream,
     repository: Repository,
     digest: Digest,
     part: Part,
     state: State,
-    /// The position in the blob of the next byte that did not come yet.
+    /// The position in the blob of the next byte to arrive.
     position: u64,
-    /// So many bytes are to come from upstream before that one.
+    /// The number of bytes to skip because they arrived before.
     known: u64,
-    /// The position in the blob where this ends; unknown until then if upstream did not say.
+    /// The position in the blob where this ends; unknown until then if upstream did not send a length.
     end: Option<u64>,
     resumes: usize,
 }
@@ -50,7 +50,7 @@ impl Source {
         let blob = upstream.blob(repository, digest, range).await?;
         let part = blob.part;
         let (position, end) = bounds(part);
-        // Whatever came after its head, to a client this would look whole.
+        // An empty body would look complete to a client, whatever follows.
         if total(part) == Some(0) && Hasher::new(digest.algorithm()).finish() != *digest {
             return Err(Violation::Missing("content").into());
         }
@@ -67,7 +67,7 @@ impl Source {
         })
     }
 
-    /// What is missing of `part` from `position` on, which upstream is asked for when the first piece is.
+    /// The missing bytes of `part` from `position`. Upstream is asked when the first piece is polled.
     pub(super) fn rest(
         upstream: Upstream,
         repository: &Repository,
@@ -93,7 +93,7 @@ impl Source {
         source
     }
 
-    /// The registry that it comes from.
+    /// The registry that sends it.
     pub(super) fn registry(&self) -> &Registry {
         self.upstream.registry()
     }
@@ -102,24 +102,24 @@ impl Source {
         &self.digest
     }
 
-    /// What of the blob this is, from its first byte on.
+    /// The part of the blob that this is, from its first byte.
     pub(super) fn part(&self) -> Part {
         self.part
     }
 
-    /// Nobody waits for it, or somebody does again.
+    /// Records whether any client waits for it.
     pub(super) fn set_abandoned(&self, abandoned: bool) {
         if let State::Open(blob) = &self.state {
             blob.set_abandoned(abandoned);
         }
     }
 
-    /// How many bytes are still to come, if upstream says.
+    /// The number of bytes still to come, if upstream sent a length.
     pub(super) fn left(&self) -> Option<u64> {
         Some(self.end?.saturating_sub(self.position))
     }
 
-    /// The next piece, which is never empty; `None` once all of them came.
+    /// The next piece, which is never empty; `None` once all bytes have arrived.
     pub(super) fn poll_piece(
         &mut self,
         context: &mut Context<'_>,
@@ -137,7 +137,8 @@ impl Source {
                 State::Done => return Poll::Ready(Ok(None)),
                 State::Resuming(resuming) => {
                     let blob = match ready!(resuming.as_mut().poll(context)) {
-                        // The connection ended without saying so, and all of the blob had arrived. The digest decides.
+                        // The connection ended without an end of the body, but all of the blob had arrived. The digest
+                        // decides.
                         Err(UpstreamError::RangeUnsatisfiable { size })
                             if self.end.is_none()
                                 && size.is_none_or(|size| size == self.position) =>
@@ -151,7 +152,7 @@ impl Source {
                 }
                 State::Open(blob) => match ready!(blob.poll_frame(context)) {
                     Some(Ok(frame)) => {
-                        // Trailers are nothing of the blob, and nor are empty pieces.
+                        // Trailers are not part of the blob; empty pieces carry nothing.
                         let Ok(mut piece) = frame.into_data() else { continue };
                         let known = self.known.min(piece.len() as u64);
                         self.known -= known;
@@ -161,7 +162,7 @@ impl Source {
                         }
                     }
                     Some(Err(Lost::Net(error))) => self.ended(Some(error))?,
-                    // All of it came before the turn was lost.
+                    // All of it arrived before the turn was lost.
                     Some(Err(Lost::Turn)) if self.end == Some(self.position) => {
                         self.state = State::Done;
                     }
@@ -180,7 +181,7 @@ impl Source {
         Ok(piece)
     }
 
-    /// What to do when upstream has no more to say, for whatever reason.
+    /// Decides what to do at the end of upstream's answer, whatever its cause.
     fn ended(&mut self, error: Option<NetError>) -> Result<(), BlobError> {
         let all_here = match self.end {
             Some(end) => self.position == end,
@@ -188,7 +189,7 @@ impl Source {
         };
         match error {
             _ if all_here => self.state = State::Done,
-            // A connection that stalls is no better than one that breaks.
+            // A stalled connection is treated as a broken one.
             Some(NetError::Broken { .. } | NetError::TimedOut { stage: Stage::Body, .. })
             | None
                 if self.resumes > 0 =>
@@ -202,7 +203,7 @@ impl Source {
         Ok(())
     }
 
-    /// Asks upstream for what has not come yet.
+    /// Asks upstream for the missing bytes.
     fn resume(&self) -> State {
         let (upstream, repository) = (self.upstream.clone(), self.repository.clone());
         let (digest, first) = (self.digest, self.position);
@@ -220,8 +221,8 @@ impl Source {
         }))
     }
 
-    /// Goes on with `blob` if that is just what has not come yet, or all of it where that is wanted:
-    /// some registries know no ranges.
+    /// Continues with `blob` if it is exactly the missing part, or the whole blob if that is wanted: some registries do
+    /// not support ranges.
     fn go_on(&mut self, blob: Blob) -> Result<State, BlobError> {
         let (mut first, end) = bounds(blob.part);
         self.known = 0;
@@ -240,7 +241,7 @@ impl Source {
     }
 }
 
-/// What `range` is of content of that length; `None` if there is no such range.
+/// The part of content of that length that `range` covers; `None` if it covers nothing.
 pub(super) fn part_of(total: u64, range: Option<ByteRange>) -> Option<Part> {
     match range {
         None => Some(Part::Whole { length: Some(total) }),
@@ -248,7 +249,7 @@ pub(super) fn part_of(total: u64, range: Option<ByteRange>) -> Option<Part> {
     }
 }
 
-/// The positions of the first byte of `part`, and of the one after its last.
+/// The position of the first byte of `part`, and the position after its last.
 pub(super) fn bounds(part: Part) -> (u64, Option<u64>) {
     match part {
         Part::Whole { length } => (0, length),

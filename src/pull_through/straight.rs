@@ -1,6 +1,6 @@
-//! A blob that goes straight from upstream to one client and is not kept: one piece in memory at a
-//! time, as fast as the client takes it. A whole blob is hashed on the way, and its last piece is held
-//! back until the digest is right, so that nothing wrong or cut short looks whole to a client.
+//! Streams a blob directly from upstream to one client without storing it: one piece in memory at a time, as fast as
+//! the client reads. A whole blob is hashed on the way, and its last piece is held back until the digest is verified,
+//! so that wrong or truncated content never looks complete to a client.
 
 use std::task::{Context, Poll, ready};
 
@@ -10,30 +10,30 @@ use super::error::BlobError;
 use super::source::{Source, is_whole};
 use crate::oci::{Digest, Hasher, Mismatch};
 
-/// What is left of a blob, or of a range of it. Dropping it cancels upstream.
+/// The rest of a blob, or of a range of it. Dropping it cancels the request to upstream.
 pub(super) struct Straight {
     source: Source,
     check: Check,
 }
 
-/// How the bytes are held against the digest.
+/// Compares the bytes with the digest.
 struct Check {
     digest: Digest,
-    /// Hashes what came, where that is the whole blob.
+    /// Hashes the bytes, if they are the whole blob.
     hasher: Option<Hasher>,
-    /// The last piece that came of a whole blob.
+    /// The last piece that arrived of a whole blob.
     held: Option<Bytes>,
 }
 
 impl Straight {
-    /// All that comes from `source`, which is at its beginning.
+    /// The whole `source`, from its beginning.
     pub(super) fn new(source: Source) -> Self {
         let hasher = is_whole(source.part()).then(|| Hasher::new(source.digest().algorithm()));
         Self::after(source, hasher)
     }
 
-    /// All that comes from `source`, after what `hasher` has seen; `None` where the digest cannot be
-    /// told, since this is a part of the blob.
+    /// The whole `source`, after the bytes that `hasher` has hashed; `None` if the digest cannot be verified because
+    /// this is a part of the blob.
     pub(super) fn after(source: Source, hasher: Option<Hasher>) -> Self {
         let check = Check { digest: *source.digest(), hasher, held: None };
         Self { source, check }
@@ -43,7 +43,7 @@ impl Straight {
         &self.source
     }
 
-    /// How many bytes are still to come, if upstream says.
+    /// The number of bytes still to come, if upstream sent a length.
     pub(super) fn left(&self) -> Option<u64> {
         let held = self.check.held.as_ref().map_or(0, |held| held.len() as u64);
         Some(self.source.left()? + held)
@@ -72,7 +72,7 @@ impl Straight {
 }
 
 impl Check {
-    /// Takes a piece from upstream; gives the one that may be sent on, if any.
+    /// Accepts a piece from upstream; returns the piece that may be sent now, if any.
     fn take(&mut self, piece: Bytes) -> Option<Bytes> {
         match &mut self.hasher {
             Some(hasher) => {
@@ -83,7 +83,7 @@ impl Check {
         }
     }
 
-    /// Ends the blob, now that all of it is here; gives the piece held back if the digest is right.
+    /// Ends the complete blob; returns the held piece if the digest is right.
     fn finish(&mut self) -> Result<Option<Bytes>, BlobError> {
         if let Some(hasher) = self.hasher.take() {
             let got = hasher.finish();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_piece_is_held_back_until_the_digest_is_right() {
+    fn the_last_piece_is_held_back_until_the_digest_is_verified() {
         let mut check = check(b"abcd");
         assert_eq!(check.take(Bytes::from_static(b"abc")), None);
         assert_eq!(check.take(Bytes::from_static(b"d")).unwrap(), "abc");
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_last_piece_is_never_let_go() {
+    fn a_wrong_last_piece_is_never_sent() {
         let mut check = check(b"abcd");
         assert!(check.take(Bytes::from_static(b"abcx")).is_none());
         assert!(matches!(check.finish(), Err(BlobError::Mismatch(_))));
