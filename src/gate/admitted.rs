@@ -302,11 +302,9 @@ fn holds(
         let because = format!("it is signed for {}/{}", says.registry, says.repository);
         return Err(Refusal::new(Reason::WrongRepository, because));
     }
-    if now > says.expires {
-        return Err(Refusal::new(
-            Reason::Expired,
-            format!("what vouches for it ended at {}", says.expires),
-        ));
+    if let Some(expires) = says.expires.filter(|expires| now > *expires) {
+        let because = format!("its endorsement expired at {expires}");
+        return Err(Refusal::new(Reason::Expired, because));
     }
     if says.digest != *fetched.digest() {
         return Err(mismatch("digest", fetched));

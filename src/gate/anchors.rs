@@ -8,9 +8,10 @@ use futures_util::future::join_all;
 
 use super::Shared;
 use super::admitted::MatchedRule;
-use super::decision::{self, TagDigest};
+use super::decision;
 use super::denial::Denial;
 use super::deny;
+use super::judge::AtUpstream;
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Answer, Answers, Permit, Required, Requirement, Unmet};
 use crate::trust::discovery::RequestBudget;
@@ -19,14 +20,6 @@ use crate::trust::{Endorsement, Reason, Refusal, SignedNames, Subject, Unendorse
 
 /// An anchor that signs content, and its verdict.
 type AnchorVerdict = (Arc<str>, Result<Arc<Verdict>, Unendorsed>);
-
-/// What upstream has under a tag.
-#[derive(Clone, Copy)]
-pub(super) enum AtUpstream<'a> {
-    Known(&'a Digest),
-    /// It is asked for if it is needed, and kept there.
-    Ask(&'a TagDigest),
-}
 
 /// What came of asking about a tag.
 pub(super) struct TagJudged {
@@ -49,7 +42,7 @@ impl Shared {
             Some(unmet) => Err(unmet),
             None => requirement.judge(&answers, &requirement.named(&answers)),
         };
-        met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))
+        met.map_err(|unmet| deny::unmet(image, Some(place.rule), unmet, &self.trust))
     }
 
     /// Who endorses what `tag` stands for, if that meets the requirement: one digest, which is one
@@ -64,7 +57,7 @@ impl Shared {
         budget: &RequestBudget,
     ) -> Result<Permit<Denial>, Denial> {
         let judged = self.tag_judged(image, tag, at_upstream, requirement, place, budget).await?;
-        judged.met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))
+        judged.met.map_err(|unmet| deny::unmet(image, Some(place.rule), unmet, &self.trust))
     }
 
     /// Asks about each digest that could meet the requirement: first those that names give; then the
@@ -104,14 +97,10 @@ impl Shared {
             Err(unmet) if !bound => unmet,
             met => return Ok(TagJudged { met, heard }),
         };
-        let resolved = match at_upstream {
-            AtUpstream::Known(digest) => Ok(*digest),
-            AtUpstream::Ask(cell) => {
-                let resolved = self.resolve(image, tag, requirement, place, budget).await;
-                resolved.map(|digest| *cell.get_or_init(|| digest))
-            }
-        };
-        let digest = match resolved {
+        // It counts against the budget even if the digest is known.
+        decision::ask(image, Some(place.rule), budget)?;
+        let chosen = requirement.chosen();
+        let digest = match self.digest_at_upstream(image, tag, &chosen, at_upstream).await {
             Ok(digest) if !named.contains(&digest) => digest,
             Ok(_) => return Ok(TagJudged { met: Err(unmet), heard }),
             Err(Denial::Missing { .. }) if !named.is_empty() => {
@@ -160,7 +149,7 @@ impl Shared {
                 })
             }
         };
-        met.map_err(|unmet| deny::unmet(image, place.rule, unmet, &self.trust))
+        met.map_err(|unmet| deny::unmet(image, Some(place.rule), unmet, &self.trust))
     }
 
     /// What each anchor that signs names has, `of` all that it signed in the repository.
@@ -223,24 +212,6 @@ impl Shared {
             media_type: fetched.manifest().media_type(),
             size: fetched.bytes().len() as u64,
         })
-    }
-
-    /// The digest that upstream has under `tag`. The gate asks for it as often as the anchors and the rule say.
-    async fn resolve(
-        &self,
-        image: &ImageRef,
-        tag: &Tag,
-        requirement: Required<'_>,
-        place: &MatchedRule<'_>,
-        budget: &RequestBudget,
-    ) -> Result<Digest, Denial> {
-        // It counts against the budget even if the digest is known.
-        decision::ask(image, Some(place.rule), budget)?;
-        let resolved = match self.tag_lifetimes(&requirement.chosen()) {
-            Some(lifetimes) => self.resolutions.of(image, tag, lifetimes).await,
-            None => self.pull_through.resolve(place.registry, place.repository, tag).await,
-        };
-        resolved.map_err(|error| deny::fetch(image, Some(place.rule), error))
     }
 }
 

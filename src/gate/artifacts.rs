@@ -11,6 +11,7 @@ use super::artifact_config::MAX_ARTIFACT_CONFIG;
 use super::decision::{self, Decision};
 use super::denial::Denial;
 use super::deny;
+use super::judge::AtUpstream;
 use super::kinds::{self, Suffix};
 use super::tagged::{MAX_LAYER_BYTES, Tagged, TextLayer};
 use crate::oci::{Descriptor, Digest, ImageRef, Reference, Tag};
@@ -72,7 +73,7 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         (subject, kept): (&Digest, ReservedTag),
-        digest: Option<&Digest>,
+        at_upstream: AtUpstream<'_>,
         decision: &Decision,
     ) -> Result<Admitted, Denial> {
         let budget = decision.budget();
@@ -84,14 +85,18 @@ impl Shared {
         let subject = self.decide(&about, subject, &below).await;
         let subject = subject.map_err(|denial| deny::of_other(denial, image))?;
         let rule = Some(subject.pattern());
-        let digest = match digest {
-            Some(digest) => *digest,
-            None => {
-                decision::ask(image, rule, budget)?;
-                let (registry, repository) = (&image.registry, &image.repository);
-                let resolved = self.pull_through.resolve(registry, repository, tag).await;
-                resolved.map_err(|error| deny::fetch(image, rule, error))?
-            }
+        let digest = match at_upstream {
+            AtUpstream::Known(digest) => *digest,
+            AtUpstream::Ask(asked) => match asked.get() {
+                Some(digest) => *digest,
+                None => {
+                    decision::ask(image, rule, budget)?;
+                    let (registry, repository) = (&image.registry, &image.repository);
+                    let resolved = self.pull_through.resolve(registry, repository, tag).await;
+                    let digest = resolved.map_err(|error| deny::fetch(image, rule, error))?;
+                    *asked.get_or_init(|| digest)
+                }
+            },
         };
         let suffix = match kept {
             ReservedTag::Artifact(suffix) => suffix,

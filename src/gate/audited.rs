@@ -13,9 +13,9 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::admitted::Admitted;
-use super::by_tag::place;
 use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
+use super::judge::{AtUpstream, place};
 use super::{MAX_DECISION, PATIENCE, Shared, deny};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
@@ -70,7 +70,9 @@ impl Shared {
         if let Some(digest) = judged_digest.get() {
             at_upstream.get_or_init(|| *digest);
         }
-        let digest = self.digest_at_upstream(image, tag, &audit.chosen(), at_upstream).await?;
+        let digest = self
+            .digest_at_upstream(image, tag, &audit.chosen(), AtUpstream::Ask(at_upstream))
+            .await?;
         let would = Arc::new(denial);
         let permit = audit.permit(digest, Arc::clone(&would));
         let admitted = self.fetch(image, permit, &place, None).await?;

@@ -12,11 +12,11 @@ use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
 use super::Shared;
 use super::admitted::Admitted;
 use super::artifacts::ReservedTag;
-use super::by_tag::place;
 use super::decision::Decision;
 use super::denial::{Denial, Doubt};
 use super::deny;
 use super::index_graph::search::{Names, Search};
+use super::judge::{AtUpstream, Target, place};
 
 impl Shared {
     pub(super) async fn by_digest(
@@ -162,8 +162,8 @@ impl Shared {
                 if kept == ReservedTag::List {
                     continue;
                 }
-                let about = (&subject, kept);
-                match Box::pin(self.artifact(image, tag, about, Some(digest), decision)).await {
+                let (about, at) = ((&subject, kept), AtUpstream::Known(digest));
+                match Box::pin(self.artifact(image, tag, about, at, decision)).await {
                     Ok(admitted) => return Ok(admitted),
                     Err(denial) => {
                         more_open(&mut denied, denial);
@@ -172,46 +172,27 @@ impl Shared {
                 }
             }
             let Some(by_tag) = by_tag else { continue };
-            let place = place(image, &by_tag);
-            let required = match by_tag.terms() {
-                Terms::Deny { .. } => continue,
-                Terms::Allow(allow) => {
-                    let permit = allow.permit(*digest);
-                    return self.fetch(image, permit, &place, Some(decision)).await;
-                }
-                Terms::Enforce(required) => required,
-                Terms::Audit(audit) => audit.enforced(),
-            };
-            let judged =
-                self.judge_digest(image, digest, Some(tag), required, &place, budget).await;
-            match judged {
+            if matches!(by_tag.terms(), Terms::Deny { .. }) {
+                continue;
+            }
+            let target = Target::Digest { digest, tag: Some(tag) };
+            match self.judge(image, target, &by_tag, budget).await {
                 Ok(permit) if permit.digest() == *digest => {
+                    let place = place(image, &by_tag);
                     return self.fetch(image, permit, &place, Some(decision)).await;
                 }
                 Ok(_) => {}
                 Err(denial) => more_open(&mut denied, denial),
             }
         }
-        let Some(chosen) = chosen else {
+        // No name is signed for it, and nothing else could endorse it.
+        let by_names = chosen.and_then(|it| it.required()).is_some_and(|it| it.content.is_empty());
+        let Some(chosen) = chosen.filter(|_| !by_names) else {
             return Err(denied.unwrap_or_else(|| self.unsigned(image, names)));
         };
-        let place = place(image, &chosen);
-        let required = match chosen.terms() {
-            Terms::Deny { reason } => {
-                return Err(denied.unwrap_or_else(|| deny::by_rule(image, place.rule, reason)));
-            }
-            Terms::Allow(allow) => {
-                let permit = allow.permit(*digest);
-                return self.fetch(image, permit, &place, Some(decision)).await;
-            }
-            Terms::Enforce(required) => required,
-            Terms::Audit(audit) => audit.enforced(),
-        };
-        if required.content.is_empty() {
-            return Err(denied.unwrap_or_else(|| self.unsigned(image, names)));
-        }
-        match self.judge_digest(image, digest, None, required, &place, budget).await {
-            Ok(permit) => self.fetch(image, permit, &place, Some(decision)).await,
+        let target = Target::Digest { digest, tag: None };
+        match self.judge(image, target, &chosen, budget).await {
+            Ok(permit) => self.fetch(image, permit, &place(image, &chosen), Some(decision)).await,
             Err(denial) => {
                 more_open(&mut denied, denial);
                 Err(denied.unwrap_or_else(|| self.unsigned(image, names)))
@@ -237,21 +218,21 @@ impl Shared {
     fn unsigned(&self, image: &ImageRef, names: &Names<'_>) -> Denial {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
-        let rule = chosen.map_or_else(|| Arc::from(""), |chosen| chosen.pattern().clone());
+        let rule = chosen.map(|chosen| chosen.pattern());
         let failed = |(anchor, signed): &(Arc<str>, Result<SignedNames<'_>, Unendorsed>)| {
             let why = signed.as_ref().err()?.clone();
-            Some(Unmet { anchor: anchor.clone(), why })
+            Some(Unmet { anchor: Some(anchor.clone()), why })
         };
         let open = names.iter().filter_map(failed).find(|unmet| unmet.why.is_open());
         // Whoever signs something here could have signed an index that lists it.
         let signs = names.iter().find(|(_, signed)| signed.is_ok()).map(|(anchor, _)| {
             let because = "this digest is not signed, nor listed by a signed index";
             let refusal = Refusal::new(Reason::DigestNotSigned, because);
-            Unmet { anchor: anchor.clone(), why: Unendorsed::Refused(refusal) }
+            Unmet { anchor: Some(anchor.clone()), why: Unendorsed::Refused(refusal) }
         });
         let unmet = open.or(signs).or_else(|| names.first().and_then(failed));
         match unmet {
-            Some(unmet) => deny::unmet(image, &rule, unmet, &self.trust),
+            Some(unmet) => deny::unmet(image, rule, unmet, &self.trust),
             None => deny::no_rule(image),
         }
     }

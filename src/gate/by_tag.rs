@@ -1,7 +1,7 @@
 //! The decision about a tag: first the rule, then the digest that its anchors endorse, then the content.
 
 use crate::oci::{Digest, ImageRef, Tag};
-use crate::policy::{Allow, Chosen, OnUnsigned, Permit, Terms};
+use crate::policy::{Chosen, OnUnsigned, Permit, Terms};
 use crate::trust::lifetimes::Lifetimes;
 
 use super::Shared;
@@ -9,6 +9,7 @@ use super::admitted::{Admitted, MatchedRule};
 use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::deny;
+use super::judge::{AtUpstream, Target, place};
 use super::outside::Outside;
 
 impl Shared {
@@ -46,40 +47,28 @@ impl Shared {
         at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
         if let Some((subject, kept)) = self.is_about(image, tag, chosen.as_ref()) {
-            let about = (&subject, kept);
-            return Box::pin(self.artifact(image, tag, about, None, &Decision::new())).await;
+            let (about, at_upstream) = ((&subject, kept), AtUpstream::Ask(at_upstream));
+            return Box::pin(self.artifact(image, tag, about, at_upstream, &Decision::new())).await;
         }
         let Some(chosen) = chosen else { return Err(deny::no_rule(image)) };
-        let place = place(image, &chosen);
-        let (required, on_unsigned) = match chosen.terms() {
-            Terms::Deny { reason } => return Err(deny::by_rule(image, place.rule, reason)),
-            Terms::Allow(allow) => {
-                return Box::pin(self.allowed_tag(image, tag, allow, &place, at_upstream)).await;
-            }
-            Terms::Enforce(required) => (required, required.rule().on_unsigned),
-            // It records what would be denied, so it does not hold tags.
-            Terms::Audit(audit) => (audit.enforced(), OnUnsigned::Refuse),
-        };
-        if required.content.is_empty() {
-            let permit = self.judge_names(image, tag, required, &place).await?;
-            return self.fetch(image, permit, &place, None).await;
+        let (place, decision) = (place(image, &chosen), Decision::new());
+        let target = Target::Tag { tag, at_upstream: AtUpstream::Ask(at_upstream) };
+        let judged = self.judge(image, target, &chosen, decision.budget()).await;
+        if let Some(required) = chosen.required().filter(|required| !required.content.is_empty()) {
+            let on_unsigned = match chosen.terms() {
+                Terms::Enforce(_) => required.rule().on_unsigned,
+                // It records what would be denied, so it does not hold tags.
+                Terms::Audit(_) | Terms::Allow(_) | Terms::Deny { .. } => OnUnsigned::Refuse,
+            };
+            let asked = (on_unsigned, required);
+            return Box::pin(self.by_content(image, tag, asked, judged, &place, &decision)).await;
         }
-        let asked = (on_unsigned, required);
-        Box::pin(self.by_content(image, tag, asked, &place, at_upstream)).await
-    }
-
-    /// Admits what upstream has under `tag`, signed or not, because the rule permits it.
-    async fn allowed_tag(
-        &self,
-        image: &ImageRef,
-        tag: &Tag,
-        allow: Allow<'_>,
-        place: &MatchedRule<'_>,
-        at_upstream: &TagDigest,
-    ) -> Result<Admitted, Denial> {
-        let digest = self.digest_at_upstream(image, tag, &allow.chosen(), at_upstream).await?;
-        let admitted = self.fetch(image, allow.permit(digest), place, None).await?;
-        self.index_graph.passed(image, digest, tag).await;
+        let permit = judged?;
+        let (digest, is_unsigned) = (permit.digest(), permit.serves_anything());
+        let admitted = self.fetch(image, permit, &place, None).await?;
+        if is_unsigned {
+            self.index_graph.passed(image, digest, tag).await;
+        }
         Ok(admitted)
     }
 
@@ -125,9 +114,13 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         chosen: &Chosen<'_>,
-        at_upstream: &TagDigest,
+        at_upstream: AtUpstream<'_>,
     ) -> Result<Digest, Denial> {
-        if let Some(digest) = at_upstream.get() {
+        let asked = match at_upstream {
+            AtUpstream::Known(digest) => return Ok(*digest),
+            AtUpstream::Ask(asked) => asked,
+        };
+        if let Some(digest) = asked.get() {
             return Ok(*digest);
         }
         let resolved = match self.tag_lifetimes(chosen) {
@@ -135,7 +128,7 @@ impl Shared {
             None => self.pull_through.resolve(&image.registry, &image.repository, tag).await,
         };
         let digest = resolved.map_err(|error| deny::fetch(image, Some(chosen.pattern()), error))?;
-        Ok(*at_upstream.get_or_init(|| digest))
+        Ok(*asked.get_or_init(|| digest))
     }
 
     /// How long the digest of a tag is used under that rule. `None` if the rule does not depend on what upstream has under
@@ -152,8 +145,4 @@ impl Shared {
             (own, anchors) => own.or(anchors),
         }
     }
-}
-
-pub(super) fn place<'a>(image: &'a ImageRef, chosen: &Chosen<'a>) -> MatchedRule<'a> {
-    MatchedRule { registry: &image.registry, repository: &image.repository, rule: chosen.pattern() }
 }

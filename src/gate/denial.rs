@@ -190,9 +190,10 @@ impl fmt::Display for Denial {
                     denied.resource, denied.refusal
                 )
             }
-            Self::Refused(denied) => {
-                write!(f, "trust data for {} was refused: {}", denied.resource, denied.refusal)
-            }
+            Self::Refused(Denied { resource, refusal, .. }) => match refusal.reason.is_of_rules() {
+                true => write!(f, "{resource} is denied: {refusal}"),
+                false => write!(f, "trust data for {resource} was refused: {refusal}"),
+            },
             Self::Undecided(undecided) => {
                 write!(f, "cannot decide about {} now: {}", undecided.resource, undecided.because)
             }
@@ -228,5 +229,8 @@ mod tests {
         let refused = Denial::of(denied(Reason::Expired));
         assert_eq!((refused.verdict(), refused.reason()), (Some("refused"), Some("expired")));
         assert_eq!(refused.to_string(), "trust data for r.example/a:1 was refused: why");
+        // No trust data was examined.
+        let denied = Denial::of(denied(Reason::DeniedByRule));
+        assert_eq!(denied.to_string(), "r.example/a:1 is denied: why");
     }
 }

@@ -59,24 +59,20 @@ pub(super) fn plain(
 /// The denial of an image that does not meet the requirement of its rule.
 pub(super) fn unmet(
     resource: impl Into<Resource>,
-    rule: &Arc<str>,
+    rule: Option<&Arc<str>>,
     unmet: Unmet,
     trust: &Trust,
 ) -> Denial {
     let Unmet { anchor, why } = unmet;
-    let scheme: Option<Scheme> = trust.anchor(&anchor).map(crate::trust::Anchor::scheme);
+    let asked = anchor.as_ref().and_then(|anchor| trust.anchor(anchor));
+    let scheme: Option<Scheme> = asked.map(crate::trust::Anchor::scheme);
+    let rule = rule.cloned();
     match why {
         Unendorsed::Refused(mut refusal) => {
-            if refusal.reason.is_absence() {
+            if let Some(anchor) = anchor.as_ref().filter(|_| refusal.reason.is_absence()) {
                 refusal.because = format!("no signature by {anchor}: {}", refusal.because);
             }
-            Denial::of(Denied {
-                resource: resource.into(),
-                refusal,
-                rule: Some(rule.clone()),
-                anchor: Some(anchor),
-                scheme,
-            })
+            Denial::of(Denied { resource: resource.into(), refusal, rule, anchor, scheme })
         }
         Unendorsed::Throttled(retry_after) => {
             Denial::Throttled { resource: resource.into(), retry_after }
@@ -85,8 +81,8 @@ pub(super) fn unmet(
             resource: resource.into(),
             doubt: Doubt::TrustUnreachable,
             because,
-            rule: Some(rule.clone()),
-            anchor: Some(anchor),
+            rule,
+            anchor,
             scheme,
         }),
     }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use url::Url;
 
 use super::Gate;
-use super::anchors::AtUpstream;
-use super::by_tag::place;
 use super::decision::TagDigest;
 use super::denial::Denial;
+use super::judge::{AtUpstream, place};
 use crate::oci::{Digest, ImageRef, Reference, Registry};
 use crate::pull_through::FetchError;
 use crate::registry_client::Upstream;

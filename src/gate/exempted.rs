@@ -9,10 +9,10 @@ use futures_util::future::BoxFuture;
 
 use super::Shared;
 use super::admitted::{Admitted, MatchedRule, Remark};
-use super::by_tag::place;
 use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::deny;
+use super::judge::{AtUpstream, place};
 use crate::exemptions::{Exemption, Said};
 use crate::oci::{Digest, ImageRef, Reference, Tag};
 use crate::policy::{Chosen, Terms};
@@ -85,7 +85,10 @@ impl Shared {
         let chosen = self.rule_that_asks(image, Some(tag));
         let Some(chosen) = chosen else { return Err(denial) };
         let (place, decision) = (place(image, &chosen), Decision::new());
-        let digest = match self.digest_at_upstream(image, tag, &chosen, at_upstream).await {
+        let digest = match self
+            .digest_at_upstream(image, tag, &chosen, AtUpstream::Ask(at_upstream))
+            .await
+        {
             Ok(digest) => digest,
             Err(open) => return Err(more_open(denial, open)),
         };

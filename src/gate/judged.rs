@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use super::anchors::AtUpstream;
-use super::by_tag::place;
 use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
+use super::judge::{AtUpstream, Target};
 use super::{Gate, MAX_DECISION, Shared, deny};
 use crate::oci::{Digest, ImageRef, Reference, Tag};
 use crate::policy::Terms;
@@ -84,30 +83,17 @@ impl Shared {
         let chosen = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
         let decision = Decision::new();
         let audits = chosen.is_some_and(|chosen| matches!(chosen.terms(), Terms::Audit(_)));
+        let at_upstream = AtUpstream::Known(digest);
         let judged = match self.is_about(image, tag, chosen.as_ref()) {
             Some((subject, kept)) => {
                 let about = (&subject, kept);
-                let admitted = self.artifact(image, tag, about, Some(digest), &decision).await;
+                let admitted = self.artifact(image, tag, about, at_upstream, &decision).await;
                 admitted.map(|admitted| (admitted.digest(), admitted.dry_run_denial().cloned()))
             }
             None => {
                 let Some(chosen) = chosen else { return Err(deny::no_rule(image)) };
-                let place = place(image, &chosen);
-                let required = match chosen.terms() {
-                    Terms::Deny { reason } => {
-                        return Err(deny::by_rule(image, place.rule, reason));
-                    }
-                    Terms::Allow(_) => return Ok(Preview { digest: *digest, would: None }),
-                    Terms::Enforce(required) => required,
-                    Terms::Audit(audit) => audit.enforced(),
-                };
-                let budget = decision.budget();
-                let permit = if required.content.is_empty() {
-                    self.judge_names(image, tag, required, &place).await
-                } else {
-                    let at = AtUpstream::Known(digest);
-                    self.judge_tag(image, tag, at, required, &place, budget).await
-                };
+                let target = Target::Tag { tag, at_upstream };
+                let permit = self.judge(image, target, &chosen, decision.budget()).await;
                 permit.map(|permit| (permit.digest(), None))
             }
         };

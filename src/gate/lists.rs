@@ -105,7 +105,7 @@ impl super::Shared {
                         self.is_denied(&list.registry, &list.repository, &one.digest())
                     })),
                     Err(unmet) if unmet.why.is_open() => {
-                        Err(deny::unmet(list, chosen.pattern(), unmet, &self.trust))
+                        Err(deny::unmet(list, Some(chosen.pattern()), unmet, &self.trust))
                     }
                     Err(_) => Ok(false),
                 }

@@ -25,6 +25,7 @@ mod door;
 mod evidence;
 mod exempted;
 mod index_graph;
+mod judge;
 mod judged;
 mod kinds;
 mod known;

@@ -5,38 +5,35 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::admitted::{Admitted, MatchedRule, Remark};
-use super::anchors::AtUpstream;
-use super::decision::{Decision, TagDigest};
+use super::decision::Decision;
 use super::denial::Denial;
 use super::deny;
+use super::judge::Target;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Tag};
-use crate::policy::{OnRollback, OnUnsigned, Required, Rule};
+use crate::policy::{OnRollback, OnUnsigned, Permit, Required, Rule};
 use crate::trust::tags::{IfOlder, Need, Noted, Remembered};
 use crate::trust::{Endorsement, Reason, Refusal, Scheme};
 
 impl Shared {
-    /// Admits what `tag` stands for, if it meets a requirement that asks anchors that sign content.
+    /// Serves a tag that was `judged` by anchors that sign content, and compares it with the history of the tag.
     pub(super) async fn by_content(
         &self,
         image: &ImageRef,
         tag: &Tag,
         (on_unsigned, required): (OnUnsigned, Required<'_>),
+        judged: Result<Permit<Denial>, Denial>,
         place: &MatchedRule<'_>,
-        at_upstream: &TagDigest,
+        decision: &Decision,
     ) -> Result<Admitted, Denial> {
-        let decision = Decision::new();
-        let budget = decision.budget();
         let before = self.history(image, tag, place)?;
-        let judged =
-            self.judge_tag(image, tag, AtUpstream::Ask(at_upstream), required, place, budget).await;
         let (permit, mut remark) = match judged {
             Ok(permit) => (permit, None),
             Err(denial) if on_unsigned == OnUnsigned::Hold && is_unsigned(&denial) => {
                 let Some(before) = &before else { return Err(denial) };
                 let last = &before.digest;
-                let still =
-                    self.judge_digest(image, last, Some(tag), required, place, budget).await;
+                let target = Target::Digest { digest: last, tag: Some(tag) };
+                let still = self.judge(image, target, &required.chosen(), decision.budget()).await;
                 let Ok(permit) = still else { return Err(denial) };
                 let moved_to = self.resolutions.last(image, tag).await;
                 (permit, Some(Remark::Held { moved_to, because: denial.to_string() }))
@@ -44,7 +41,7 @@ impl Shared {
             Err(denial) => return Err(denial),
         };
         let digest = permit.digest();
-        let admitted = self.fetch(image, permit, place, Some(&decision)).await?;
+        let admitted = self.fetch(image, permit, place, Some(decision)).await?;
         let signed = earliest(admitted.endorsements());
         if let Noted::Older { newest } =
             self.note(image, tag, signed, &digest, required.rule(), place).await?

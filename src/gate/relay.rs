@@ -28,12 +28,8 @@ impl Gate {
                     }
                     NotUpdated::Busy => Unendorsed::Undecided("the gate is busy".to_owned()),
                 };
-                Err(deny::unmet(
-                    &metadata,
-                    &Arc::from(""),
-                    Unmet { anchor, why },
-                    &self.shared.trust,
-                ))
+                let unmet = Unmet { anchor: Some(anchor), why };
+                Err(deny::unmet(&metadata, None, unmet, &self.shared.trust))
             }
         }
     }

@@ -132,11 +132,7 @@ impl<'a> Chosen<'a> {
     }
 }
 
-impl<'a> Allow<'a> {
-    pub fn chosen(&self) -> Chosen<'a> {
-        self.0
-    }
-
+impl Allow<'_> {
     /// Permits `digest`, signed or not.
     pub fn permit<W>(&self, digest: Digest) -> Permit<W> {
         Permit::new(self.0, digest, Basis::Rule, None)
@@ -193,7 +189,7 @@ impl Deref for Required<'_> {
 
 fn no_endorsement(because: &str) -> Unmet {
     let why = Unendorsed::Refused(Refusal::new(Reason::NoTrustData, because));
-    Unmet { anchor: "".into(), why }
+    Unmet { anchor: None, why }
 }
 
 impl<W> Permit<W> {

@@ -24,7 +24,8 @@ pub struct Requirement {
 /// Who does not vouch, and why.
 #[derive(Clone, Debug)]
 pub struct Unmet {
-    pub anchor: Arc<str>,
+    /// The anchor that does not endorse the image; `None` if the requirement asks none.
+    pub anchor: Option<Arc<str>>,
     pub why: Unendorsed,
 }
 
@@ -131,7 +132,7 @@ impl Requirement {
         let required = self.require.iter().filter(|anchor| !self.content.contains(anchor));
         let missing = required.filter_map(|anchor| {
             let why = answers.answer(anchor, None).err()?;
-            Some(Unmet { anchor: anchor.clone(), why })
+            Some(Unmet { anchor: Some(anchor.clone()), why })
         });
         missing.reduce(|first, next| if next.why.is_open() { first } else { closed(first, next) })
     }
@@ -203,10 +204,10 @@ impl Requirement {
             match answers.answer(anchor, digest) {
                 Ok(endorsement) => met.push(endorsement),
                 Err(why @ Unendorsed::Refused(_)) => {
-                    return Err(Unmet { anchor: anchor.clone(), why });
+                    return Err(Unmet { anchor: Some(anchor.clone()), why });
                 }
                 Err(why @ (Unendorsed::Undecided(_) | Unendorsed::Throttled(_))) => {
-                    open.get_or_insert(Unmet { anchor: anchor.clone(), why });
+                    open.get_or_insert(Unmet { anchor: Some(anchor.clone()), why });
                 }
             }
         }
@@ -241,10 +242,10 @@ impl Requirement {
             match answers.answer(anchor, digest) {
                 Ok(endorsement) => votes.push(endorsement),
                 Err(why @ Unendorsed::Refused(_)) => {
-                    refused.get_or_insert(Unmet { anchor: anchor.clone(), why });
+                    refused.get_or_insert(Unmet { anchor: Some(anchor.clone()), why });
                 }
                 Err(why @ (Unendorsed::Undecided(_) | Unendorsed::Throttled(_))) => {
-                    open.get_or_insert(Unmet { anchor: anchor.clone(), why });
+                    open.get_or_insert(Unmet { anchor: Some(anchor.clone()), why });
                     opens += 1;
                 }
             }
@@ -277,7 +278,7 @@ impl Requirement {
         );
         let anchor = votes.last().map(|vote| vote.says().anchor.clone());
         Err(Unmet {
-            anchor: anchor.or_else(|| self.any_of.first().cloned()).unwrap_or_else(|| "".into()),
+            anchor: anchor.or_else(|| self.any_of.first().cloned()),
             why: Unendorsed::Refused(Refusal::new(Reason::SignatureInvalid, because)),
         })
     }
@@ -298,5 +299,5 @@ fn disagree(first: &Endorsement, other: &Endorsement) -> Unmet {
         first.digest()
     );
     let refusal = Refusal::new(Reason::SignersDisagree, because);
-    Unmet { anchor, why: Unendorsed::Refused(refusal) }
+    Unmet { anchor: Some(anchor), why: Unendorsed::Refused(refusal) }
 }

@@ -51,8 +51,8 @@ pub struct Endorsed {
     /// The signing time that the signer states, or that a short-lived certificate bounds. `None` if there is neither: for
     /// Notary v1, versions protect from rollback.
     pub signed: Option<Timestamp>,
-    /// The earliest expiry of the signatures, certificates and metadata that this is based on.
-    pub expires: Timestamp,
+    /// The earliest expiry of the signatures, certificates and metadata that this is based on; `None` if none of them expires.
+    pub expires: Option<Timestamp>,
 }
 
 impl Endorsement {

@@ -281,7 +281,7 @@ impl SignedNames<'_> {
             signers: found.roles.iter().map(ToString::to_string).collect(),
             signer_ids: found.signers,
             signed: None,
-            expires: self.names.expires(),
+            expires: Some(self.names.expires()),
         }))
     }
 

@@ -51,6 +51,11 @@ impl Reason {
     pub const fn is_absence(self) -> bool {
         matches!(self, Self::NoTrustData | Self::TagNotSigned | Self::DigestNotSigned)
     }
+
+    /// Whether the rules alone deny the image, so that no trust data was examined.
+    pub const fn is_of_rules(self) -> bool {
+        matches!(self, Self::NoRule | Self::DeniedByRule)
+    }
 }
 
 impl fmt::Display for Reason {

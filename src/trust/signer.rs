@@ -53,7 +53,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::clock::Timestamp;
     use crate::oci::Digest;
     use crate::trust::{Endorsed, Scheme};
 
@@ -70,7 +69,7 @@ mod tests {
             signers: Vec::new(),
             signer_ids: ids.iter().map(|id| SignerId::of_name(b"", id.as_bytes())).collect(),
             signed: None,
-            expires: Timestamp::MAX,
+            expires: None,
         })
     }
 

@@ -91,9 +91,7 @@ async fn a_recorded_decision_has_its_event_and_the_text_of_a_denial() {
         ("open/app", None),
         (
             "shut/app",
-            Some(
-                "trust data for r.example/shut/app:v1 was refused: the rule for */shut/** denies it: a test",
-            ),
+            Some("r.example/shut/app:v1 is denied: the rule for */shut/** denies it: a test"),
         ),
     ] {
         stand.served.request("GET", &format!("/v2/{name}/manifests/v1"), "").await;
@@ -199,7 +197,7 @@ async fn a_denied_tag_list_is_not_recorded_as_a_pull_of_latest() {
     let error = &answer["errors"][0];
     assert_eq!(error["detail"]["image"], "r.example/shut/app");
     let message = error["message"].as_str().unwrap();
-    assert!(message.contains("r.example/shut/app was refused"), "{message}");
+    assert!(message.contains("r.example/shut/app is denied: "), "{message}");
     assert_eq!(
         page.events(),
         [json!({

@@ -182,19 +182,19 @@ async fn denials_state_the_reason() {
         (
             "/v2/else/app/manifests/v1",
             (404, "MANIFEST_UNKNOWN"),
-            "trust data for r.example/else/app:v1 was refused: ",
+            "r.example/else/app:v1 is denied: ",
             detail("refused", "no_rule", "r.example/else/app:v1", None),
         ),
         (
             "/v2/alpine/manifests/3?ns=docker.io",
             (404, "MANIFEST_UNKNOWN"),
-            "trust data for docker.io/library/alpine:3 was refused: ",
+            "docker.io/library/alpine:3 is denied: ",
             detail("refused", "no_rule", "docker.io/library/alpine:3", None),
         ),
         (
             "/v2/shut/app/manifests/v1",
             (404, "MANIFEST_UNKNOWN"),
-            "trust data for r.example/shut/app:v1 was refused: ",
+            "r.example/shut/app:v1 is denied: ",
             detail("refused", "denied_by_rule", "r.example/shut/app:v1", Some("*/shut/**")),
         ),
         (

@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
 use crate::gate::ContentVerdicts;
 use crate::trust::findings::{Objection, Outcome, Verdict};
 use crate::trust::{Trust, Unendorsed};
@@ -111,8 +110,7 @@ impl ContentTold {
                 self.answer = "endorsed".into();
                 self.signed_by.clone_from(&says.signers);
                 self.signed = says.signed.map(|at| at.to_string());
-                let ends = Some(says.expires).filter(|ends| *ends < Timestamp::MAX);
-                self.expires = ends.map(|ends| ends.to_string());
+                self.expires = says.expires.map(|expires| expires.to_string());
                 self.place = Some(place.clone());
             }
             Outcome::Unendorsed(Unendorsed::Refused(refusal)) => {

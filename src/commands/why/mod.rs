@@ -14,7 +14,6 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
 use crate::exemptions::Said;
 use crate::gate::{Admitted, Denial, Gate, MAX_DECISION, Remark};
 use crate::oci::ImageRef;
@@ -270,7 +269,7 @@ impl EndorsementTold {
             tag: says.tag.as_ref().map(ToString::to_string),
             signed_by: says.signers.clone(),
             signed: says.signed.map(|at| at.to_string()),
-            expires: (says.expires < Timestamp::MAX).then(|| format!("{:#}", says.expires)),
+            expires: says.expires.map(|expires| format!("{expires:#}")),
         }
     }
 }

@@ -97,7 +97,7 @@ impl Verdict {
             signers: vec![shown(&vouched.signer)],
             signer_ids: vouched.signer_ids.clone(),
             signed: vouched.signed,
-            expires: vouched.expires.unwrap_or(Timestamp::MAX),
+            expires: vouched.expires,
         });
         Self { outcome: Outcome::Endorsed { endorsement, place }, evidence, judged }
     }
@@ -253,7 +253,9 @@ impl Verdict {
 
     fn is_in_force(&self, now: Timestamp) -> bool {
         match &self.outcome {
-            Outcome::Endorsed { endorsement, .. } => now <= endorsement.says().expires,
+            Outcome::Endorsed { endorsement, .. } => {
+                endorsement.says().expires.is_none_or(|expires| now <= expires)
+            }
             Outcome::Unendorsed(_) => true,
         }
     }

@@ -155,10 +155,10 @@ impl Verdicts {
     pub(crate) fn expiries(&self) -> impl Iterator<Item = ((Arc<str>, String), Timestamp)> {
         self.known.iter().filter_map(|(key, known)| {
             let Outcome::Endorsed { endorsement, .. } = &known.verdict.outcome else { return None };
-            let expires = endorsement.says().expires;
+            let expires = endorsement.says().expires?;
             let (anchor, _, registry, repository, _) = &*key;
             let of = || (anchor.clone(), format!("{registry}/{repository}"));
-            (expires != Timestamp::MAX).then(|| (of(), expires))
+            Some((of(), expires))
         })
     }
 }

@@ -5,7 +5,6 @@ mod restricted;
 
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
 use crate::gate::{Admitted, Denial, Doubt, Remark};
 use crate::oci::{ErrorCode, ImageRef, Reference};
 use crate::policy::{Mode, Rule};
@@ -66,8 +65,7 @@ impl Case<'_> {
                 ),
             };
         }
-        let ends = admitted.endorsements().iter().map(|one| one.says().expires).min();
-        let ends = ends.filter(|ends| *ends < Timestamp::MAX);
+        let ends = admitted.endorsements().iter().filter_map(|one| one.says().expires).min();
         let until =
             ends.map(|ends| format!("; the endorsement expires at {ends:#} unless it is renewed"));
         let enforce = match mode {
