@@ -38,10 +38,10 @@
 //! proof is a constructor that only its own module can call:
 //!
 //! ```text
-//! metadata ─ signed ─► Verified<Role> ─ chain ─► SignedRepository ─► Endorsement ───────────┐
-//! signatures ─ cosign, notation ─► VerifiedSignature ─ findings ─► Verdict ─► Endorsement ──┴ policy ─► Permit ─┐
-//! upstream's bytes ─ hash ─► Fetched ───────────────────────────────────────────────────────────────────────────┼ gate
-//! manifests that it lists outside `manifests` ─ Gate ─► Outside ────────────────────────────────────────────────┘
+//! metadata ─ signed ─► Verified<Role> ─ chain ─► SignedRepository ─► Endorsement ─────────────────┐
+//! signatures ─ cosign, notation ─► VerifiedSignature ─ findings ─► AnchorVerdict ─► Endorsement ──┴ policy ─► Permit ─┐
+//! upstream's bytes ─ hash ─► Fetched ─────────────────────────────────────────────────────────────────────────────────┼ gate
+//! manifests that it lists outside `manifests` ─ Gate ─► Outside ──────────────────────────────────────────────────────┘
 //! gate ─► Admitted ─ server ─► Body
 //! ```
 //!

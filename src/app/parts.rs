@@ -17,7 +17,7 @@ use crate::server::{Generation, Names};
 use crate::store::{self, Store};
 use crate::trust::cosign;
 use crate::trust::discovery::Places;
-use crate::trust::findings::{self, Verdicts};
+use crate::trust::findings::{self, AnchorVerdicts};
 use crate::trust::notaryv1::{self, TrustCache};
 use crate::trust::notation;
 use crate::trust::tags::TagHistory;
@@ -36,7 +36,7 @@ pub(super) struct Parts {
     keeping: Keeping,
     pub(super) tags: TagHistory,
     names: TrustCache,
-    content: Verdicts,
+    content: AnchorVerdicts,
     requests: registry_client::Metrics,
 }
 
@@ -64,7 +64,7 @@ impl Parts {
         }
         let names = TrustCache::new(clock.clone(), refreshes.clone());
         let places = Places::new(pull_through.clone(), clock.clone());
-        let content = Verdicts::new(places, clock.clone(), refreshes);
+        let content = AnchorVerdicts::new(places, clock.clone(), refreshes);
         trust::Expiries::register(metrics, &names, &content, clock);
         let tags = match keeping {
             Keeping::Remember => TagHistory::open(&config.store.path)?,

@@ -10,7 +10,7 @@ use tracing::info;
 
 use crate::audit::reader::{MESSAGE, TARGET};
 use crate::clock::Timestamp;
-use crate::gate::{Admitted, Denial, Remark, Resource, ResourceKind};
+use crate::gate::{Admitted, Denial, Remark, Resource, ResourceKind, Verdict};
 use crate::oci::{Digest, ImageRef};
 use crate::trust::{Endorsement, Scheme};
 
@@ -42,7 +42,7 @@ pub struct Record {
     resource: Resource,
     /// What was admitted, or asked for.
     digest: Option<Digest>,
-    verdict: &'static str,
+    verdict: Verdict,
     reason: Option<&'static str>,
     because: Option<Box<str>>,
     rule: Option<Arc<str>>,
@@ -51,7 +51,7 @@ pub struct Record {
     scheme: Option<Scheme>,
     remark: Option<&'static str>,
     /// What a rule that only audits would have made of it.
-    would: Option<&'static str>,
+    would: Option<Verdict>,
     client: SocketAddr,
     user: Option<Arc<str>>,
     listener: Option<&'static str>,
@@ -75,7 +75,7 @@ impl Record {
             timestamp: now,
             resource: image.into(),
             digest: Some(admitted.digest()),
-            verdict: "admitted",
+            verdict: Verdict::Admitted,
             reason: would.and_then(|denial| denial.reason()),
             because: would.map(|denial| cut(denial.to_string()).into_boxed_str()),
             rule: Some(admitted.pattern().clone()),
@@ -139,8 +139,7 @@ impl Record {
         }
     }
 
-    /// `admitted`, `absent`, `refused` or `undecided`.
-    pub fn verdict(&self) -> &'static str {
+    pub fn verdict(&self) -> Verdict {
         self.verdict
     }
 
@@ -150,7 +149,7 @@ impl Record {
 
     /// Whether the image was served.
     pub fn is_admitted(&self) -> bool {
-        self.verdict == "admitted"
+        self.verdict == Verdict::Admitted
     }
 
     /// The log event of this.
@@ -163,12 +162,12 @@ impl Record {
             image.reference = self.resource.reference().map(display),
             operation = self.operation(),
             manifest.digest = self.digest.as_ref().map(display),
-            verdict = self.verdict,
+            verdict = self.verdict.as_str(),
             reason = self.reason,
             rule = self.rule.as_deref(),
             anchor = self.anchor.as_deref(),
             scheme = self.scheme.map(|scheme| scheme.as_str()),
-            would = self.would,
+            would = self.would.map(Verdict::as_str),
             because = self.because.as_deref(),
             remark = self.remark,
             listener = self.listener,
@@ -199,7 +198,7 @@ impl Serialize for Record {
         if let Some(digest) = &self.digest {
             map.serialize_entry("manifest.digest", &Shown(digest))?;
         }
-        map.serialize_entry("verdict", self.verdict)?;
+        map.serialize_entry("verdict", self.verdict.as_str())?;
         let scheme = self.scheme.map(|scheme| scheme.as_str());
         for (name, text) in [
             ("reason", self.reason),
@@ -207,7 +206,7 @@ impl Serialize for Record {
             ("rule", self.rule.as_deref()),
             ("anchor", self.anchor.as_deref()),
             ("scheme", scheme),
-            ("would", self.would),
+            ("would", self.would.map(Verdict::as_str)),
             ("remark", self.remark),
             ("listener", self.listener),
             ("client.user", self.user.as_deref()),

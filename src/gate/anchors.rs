@@ -15,17 +15,17 @@ use super::judge::AtUpstream;
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Answer, Answers, Permit, Required, Requirement, Unmet};
 use crate::trust::discovery::RequestBudget;
-use crate::trust::findings::Verdict;
+use crate::trust::findings::AnchorVerdict;
 use crate::trust::{Endorsement, Reason, Refusal, SignedNames, Subject, Unendorsed};
 
 /// An anchor that signs content, and its verdict.
-type AnchorVerdict = (Arc<str>, Result<Arc<Verdict>, Unendorsed>);
+type ContentAnswer = (Arc<str>, Result<Arc<AnchorVerdict>, Unendorsed>);
 
 /// What came of asking about a tag.
 pub(super) struct TagJudged {
     pub(super) met: Result<Permit<Denial>, Unmet>,
     /// The digest that anchors that sign content were asked about last, and what they say of it.
-    pub(super) heard: Option<(Digest, Vec<AnchorVerdict>)>,
+    pub(super) heard: Option<(Digest, Vec<ContentAnswer>)>,
 }
 
 impl Shared {
@@ -82,7 +82,7 @@ impl Shared {
         for digest in &named {
             match self.content_says(image, digest, &requirement, place, budget).await {
                 Ok(says) => {
-                    let says: Vec<AnchorVerdict> = says.collect();
+                    let says: Vec<ContentAnswer> = says.collect();
                     answers.about(*digest, says.iter().map(answer));
                     heard = Some((*digest, says));
                 }
@@ -109,7 +109,7 @@ impl Shared {
             Err(denial) => return Err(denial),
         };
         let says = self.content_says(image, &digest, &requirement, place, budget).await?;
-        let says: Vec<AnchorVerdict> = says.collect();
+        let says: Vec<ContentAnswer> = says.collect();
         answers.about(digest, says.iter().map(answer));
         let met = requirement
             .judge(&answers, &[digest])
@@ -133,7 +133,7 @@ impl Shared {
             Some(unmet) => Err(unmet),
             None => {
                 let says = self.content_says(image, digest, &requirement, place, budget).await?;
-                let says: Vec<AnchorVerdict> = says.collect();
+                let says: Vec<ContentAnswer> = says.collect();
                 answers.about(*digest, says.iter().map(answer));
                 let named = requirement.named(&answers);
                 let elsewhere = tag.filter(|_| !named.is_empty() && !named.contains(digest));
@@ -188,7 +188,7 @@ impl Shared {
         requirement: &Requirement,
         place: &MatchedRule<'_>,
         budget: &RequestBudget,
-    ) -> Result<impl Iterator<Item = AnchorVerdict>, Denial> {
+    ) -> Result<impl Iterator<Item = ContentAnswer>, Denial> {
         let subject = Arc::new(self.subject(image, digest, place, budget).await?);
         let ask = async |anchor: &Arc<str>| {
             (anchor.clone(), self.trust.verdict(anchor, &subject, budget).await)
@@ -215,7 +215,7 @@ impl Shared {
     }
 }
 
-fn answer((anchor, verdict): &AnchorVerdict) -> (Arc<str>, Answer) {
+fn answer((anchor, verdict): &ContentAnswer) -> (Arc<str>, Answer) {
     (anchor.clone(), verdict.as_ref().map_err(Clone::clone).and_then(|verdict| verdict.answer()))
 }
 

@@ -189,7 +189,7 @@ fn would_refuse(denial: &Denial) {
         image.registry = resource.registry.as_str(),
         image.repository = resource.repository.as_str(),
         image.reference = resource.reference().map(tracing::field::display),
-        verdict = denial.dry_run_verdict(),
+        verdict = denial.dry_run_verdict().as_str(),
         reason = denial.reason(),
         },
         "served by an audit rule, which would have refused: {denial}"

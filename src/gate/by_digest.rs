@@ -13,7 +13,7 @@ use super::Shared;
 use super::admitted::Admitted;
 use super::artifacts::ReservedTag;
 use super::decision::Decision;
-use super::denial::{Denial, Doubt};
+use super::denial::Denial;
 use super::deny;
 use super::index_graph::search::{Names, Search};
 use super::judge::{AtUpstream, Target, place};
@@ -83,7 +83,7 @@ impl Shared {
             Err(denial) => denial,
         };
         // Something other than a missing signature is not mended by looking elsewhere.
-        if !is_open(&denial) {
+        if !denial.may_be_admitted_through_another() {
             return passed.ok_or(denial);
         }
         match (self.search(image, digest, &names, search).await, passed) {
@@ -238,27 +238,9 @@ impl Shared {
     }
 }
 
-/// Whether the digest may still be admitted through another manifest: nobody said no, and nobody who
-/// could be asked vouches for it.
-pub(super) fn is_open(denial: &Denial) -> bool {
-    match denial {
-        Denial::Absent(_) => true,
-        Denial::Undecided(undecided) => undecided.doubt == Doubt::TrustUnreachable,
-        Denial::Refused(_)
-        | Denial::Missing { .. }
-        | Denial::Throttled { .. }
-        | Denial::Unsatisfiable { .. } => false,
-    }
-}
-
-/// Takes `denial` where there is none yet, or where it is open: what is open leaves it open, whatever the
-/// others say.
+/// Keeps the first denial, unless a later one is undecided: then the whole is undecided.
 fn more_open(denied: &mut Option<Denial>, denial: Denial) {
-    if denied.as_ref().is_none_or(|denied| is_undecided(&denial) && !is_undecided(denied)) {
+    if denied.as_ref().is_none_or(|denied| denial.is_undecided() && !denied.is_undecided()) {
         *denied = Some(denial);
     }
-}
-
-fn is_undecided(denial: &Denial) -> bool {
-    matches!(denial, Denial::Undecided(_) | Denial::Throttled { .. })
 }

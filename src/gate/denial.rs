@@ -8,6 +8,7 @@ use crate::oci::ErrorCode;
 use crate::trust::{Reason, Refusal, Scheme};
 
 use super::resource::Resource;
+use super::verdict::Verdict;
 
 /// Why a request is denied.
 #[derive(Clone, Debug)]
@@ -111,21 +112,69 @@ impl Denial {
     }
 
     /// The recorded outcome; `None` if upstream, and not the gate, denied the request.
-    pub const fn verdict(&self) -> Option<&'static str> {
+    pub const fn verdict(&self) -> Option<Verdict> {
         match self {
-            Self::Absent(_) => Some("absent"),
-            Self::Refused(_) => Some("refused"),
-            Self::Undecided(_) => Some("undecided"),
+            Self::Absent(_) => Some(Verdict::Absent),
+            Self::Refused(_) => Some(Verdict::Refused),
+            Self::Undecided(_) => Some(Verdict::Undecided),
             Self::Missing { .. } | Self::Throttled { .. } | Self::Unsatisfiable { .. } => None,
         }
     }
 
     /// The outcome that an audit rule records. Content that upstream does not have counts as absent.
-    pub const fn dry_run_verdict(&self) -> &'static str {
+    pub const fn dry_run_verdict(&self) -> Verdict {
         match self {
-            Self::Absent(_) | Self::Missing { .. } | Self::Unsatisfiable { .. } => "absent",
-            Self::Refused(_) => "refused",
-            Self::Undecided(_) | Self::Throttled { .. } => "undecided",
+            Self::Absent(_) | Self::Missing { .. } | Self::Unsatisfiable { .. } => Verdict::Absent,
+            Self::Refused(_) => Verdict::Refused,
+            Self::Undecided(_) | Self::Throttled { .. } => Verdict::Undecided,
+        }
+    }
+
+    /// Whether the same request may be admitted soon.
+    pub(super) const fn is_undecided(&self) -> bool {
+        match self {
+            Self::Undecided(_) | Self::Throttled { .. } => true,
+            Self::Absent(_)
+            | Self::Refused(_)
+            | Self::Missing { .. }
+            | Self::Unsatisfiable { .. } => false,
+        }
+    }
+
+    /// Whether no anchor endorses the image. A tag that moved to such an image may be held at its last admitted digest.
+    pub(super) fn is_unsigned(&self) -> bool {
+        match self {
+            Self::Absent(_) => true,
+            Self::Refused(denied) => denied.refusal.reason == Reason::SignatureInvalid,
+            Self::Undecided(_)
+            | Self::Missing { .. }
+            | Self::Throttled { .. }
+            | Self::Unsatisfiable { .. } => false,
+        }
+    }
+
+    /// Whether a digest may still be admitted through another manifest: nothing refuses it, and no anchor that answered
+    /// endorses it.
+    pub(super) fn may_be_admitted_through_another(&self) -> bool {
+        match self {
+            Self::Absent(_) => true,
+            Self::Undecided(undecided) => undecided.doubt == Doubt::TrustUnreachable,
+            Self::Refused(_)
+            | Self::Missing { .. }
+            | Self::Throttled { .. }
+            | Self::Unsatisfiable { .. } => false,
+        }
+    }
+
+    /// Whether an exemption applies: the image is not endorsed, or the gate could not find out.
+    pub(super) fn may_be_exempted(&self) -> bool {
+        match self {
+            Self::Absent(_) | Self::Undecided(_) | Self::Throttled { .. } => true,
+            Self::Refused(denied) => {
+                let reason = denied.refusal.reason;
+                !reason.is_of_rules() && reason != Reason::ContentMismatch
+            }
+            Self::Missing { .. } | Self::Unsatisfiable { .. } => false,
         }
     }
 
@@ -224,10 +273,13 @@ mod tests {
             scheme: None,
         };
         let absent = Denial::of(denied(Reason::TagNotSigned));
-        assert_eq!(absent.verdict(), Some("absent"));
+        assert_eq!(absent.verdict(), Some(Verdict::Absent));
         assert_eq!(absent.to_string(), "remote trust data does not exist for r.example/a:1: why");
         let refused = Denial::of(denied(Reason::Expired));
-        assert_eq!((refused.verdict(), refused.reason()), (Some("refused"), Some("expired")));
+        assert_eq!(
+            (refused.verdict(), refused.reason()),
+            (Some(Verdict::Refused), Some("expired"))
+        );
         assert_eq!(refused.to_string(), "trust data for r.example/a:1 was refused: why");
         // No trust data was examined.
         let denied = Denial::of(denied(Reason::DeniedByRule));

@@ -13,14 +13,14 @@ use crate::oci::{Digest, ImageRef, Reference, Registry};
 use crate::pull_through::FetchError;
 use crate::registry_client::Upstream;
 use crate::trust::discovery::RequestBudget;
-use crate::trust::findings::Verdict;
+use crate::trust::findings::AnchorVerdict;
 use crate::trust::tags::Remembered;
 
 /// What anchors that sign content say of the digest that an image stands for.
 #[derive(Debug)]
 pub struct ContentVerdicts {
     pub digest: Digest,
-    pub verdicts: Vec<(Arc<str>, Arc<Verdict>)>,
+    pub verdicts: Vec<(Arc<str>, Arc<AnchorVerdict>)>,
 }
 
 impl Gate {

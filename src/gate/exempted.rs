@@ -16,7 +16,6 @@ use super::judge::{AtUpstream, place};
 use crate::exemptions::{Exemption, Said};
 use crate::oci::{Digest, ImageRef, Reference, Tag};
 use crate::policy::{Chosen, Terms};
-use crate::trust::Reason;
 
 /// How deep exempted indexes may list indexes.
 const MAX_LEVELS: usize = 4;
@@ -130,7 +129,7 @@ impl Shared {
 
     /// What is exempted in the repository, if that counts against `denial`.
     fn may_be_exempted(&self, image: &ImageRef, denial: &Denial) -> Vec<Exemption> {
-        if !is_of_trust(denial) {
+        if !denial.may_be_exempted() {
             return Vec::new();
         }
         self.exemptions.of(&image.registry, &image.repository)
@@ -244,34 +243,15 @@ impl Shared {
     }
 }
 
-/// Whether a denial says that nobody vouches, or that this could not be found out: that is all that an exemption
-/// makes up for.
-fn is_of_trust(denial: &Denial) -> bool {
-    match denial {
-        Denial::Absent(_) | Denial::Undecided(_) | Denial::Throttled { .. } => true,
-        Denial::Refused(denied) => !matches!(
-            denied.refusal.reason,
-            Reason::ContentMismatch | Reason::DeniedByRule | Reason::NoRule
-        ),
-        Denial::Missing { .. } | Denial::Unsatisfiable { .. } => false,
-    }
-}
-
-/// Keeps the first denial that leaves it open what an exemption would admit.
+/// Keeps the first denial that leaves open what an exemption would admit.
 fn keep(doubt: &mut Option<Denial>, denial: Denial) {
-    match denial {
-        Denial::Undecided(_) | Denial::Throttled { .. } => {
-            doubt.get_or_insert(denial);
-        }
-        Denial::Absent(_)
-        | Denial::Refused(_)
-        | Denial::Missing { .. }
-        | Denial::Unsatisfiable { .. } => {}
+    if denial.is_undecided() {
+        doubt.get_or_insert(denial);
     }
 }
 
-/// What is told where `other` came between the exempted image and the client: bytes that are not what their
-/// digest says, and what could not be found out; else why it was denied before.
+/// The denial of an exempted image that cannot be served. `other` says why, such as wrong bytes or an upstream that does not
+/// answer; if it says only that the image is not there, `denied` remains.
 fn more_open(denied: Denial, other: Denial) -> Denial {
     match &other {
         Denial::Undecided(_) | Denial::Throttled { .. } | Denial::Refused(_) => other,

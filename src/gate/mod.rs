@@ -38,6 +38,7 @@ mod relay;
 mod resource;
 mod resolutions;
 mod tagged;
+mod verdict;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -58,6 +59,7 @@ pub use lists::Subject;
 pub use open_blob::OpenBlob;
 pub use referrers::ReferrerList;
 pub use resource::{Resource, ResourceKind};
+pub use verdict::Verdict;
 
 use crate::clock::Clock;
 use crate::exemptions::Exemptions;

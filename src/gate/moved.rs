@@ -29,7 +29,7 @@ impl Shared {
         let before = self.history(image, tag, place)?;
         let (permit, mut remark) = match judged {
             Ok(permit) => (permit, None),
-            Err(denial) if on_unsigned == OnUnsigned::Hold && is_unsigned(&denial) => {
+            Err(denial) if on_unsigned == OnUnsigned::Hold && denial.is_unsigned() => {
                 let Some(before) = &before else { return Err(denial) };
                 let last = &before.digest;
                 let target = Target::Digest { digest: last, tag: Some(tag) };
@@ -116,18 +116,6 @@ impl Shared {
 
     fn need(&self, image: &ImageRef, tag: &Tag) -> Need {
         (self.needs)(&image.registry, &image.repository, tag)
-    }
-}
-
-/// Whether a denial says that nobody who is asked has signed it.
-fn is_unsigned(denial: &Denial) -> bool {
-    match denial {
-        Denial::Absent(_) => true,
-        Denial::Refused(denied) => denied.refusal.reason == Reason::SignatureInvalid,
-        Denial::Undecided(_)
-        | Denial::Missing { .. }
-        | Denial::Throttled { .. }
-        | Denial::Unsatisfiable { .. } => false,
     }
 }
 

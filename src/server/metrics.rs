@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use crate::gate::Remark;
+use crate::gate::{Remark, Verdict};
 use crate::pull_through::Origin;
 use crate::trust::Scheme;
 
@@ -83,9 +83,9 @@ struct VerdictLabels {
 }
 
 impl VerdictLabels {
-    fn new(verdict: &'static str, reason: Option<&'static str>, scheme: Option<Scheme>) -> Self {
+    fn new(verdict: Verdict, reason: Option<&'static str>, scheme: Option<Scheme>) -> Self {
         let scheme = scheme.map_or("", Scheme::as_str);
-        Self { verdict, reason: reason.unwrap_or_default(), scheme }
+        Self { verdict: verdict.as_str(), reason: reason.unwrap_or_default(), scheme }
     }
 }
 
@@ -134,7 +134,11 @@ impl Metrics {
                 .map(|route| durations.get_or_create_owned(&RouteLabels { route })),
             requests,
             admitted: Scheme::ALL.map(|scheme| {
-                verdicts.get_or_create_owned(&VerdictLabels::new("admitted", None, Some(scheme)))
+                verdicts.get_or_create_owned(&VerdictLabels::new(
+                    Verdict::Admitted,
+                    None,
+                    Some(scheme),
+                ))
             }),
             verdicts,
             held: Counter::default(),
@@ -206,13 +210,16 @@ impl Metrics {
     pub(super) fn count_admitted(&self, scheme: Option<Scheme>) {
         match scheme {
             Some(scheme) => self.admitted[scheme as usize].inc(),
-            None => self.verdicts.get_or_create(&VerdictLabels::new("admitted", None, None)).inc(),
+            None => self
+                .verdicts
+                .get_or_create(&VerdictLabels::new(Verdict::Admitted, None, None))
+                .inc(),
         };
     }
 
     pub(super) fn count_denied(
         &self,
-        verdict: &'static str,
+        verdict: Verdict,
         reason: Option<&'static str>,
         scheme: Option<Scheme>,
     ) {
@@ -261,7 +268,7 @@ mod tests {
         let mut registry = Registry::default();
         let metrics = Metrics::registered(&mut registry);
         metrics.count_request(RequestKind::Manifest, StatusCode::OK, Duration::from_micros(300));
-        metrics.count_denied("absent", Some("tag_not_signed"), Some(Scheme::NotaryV1));
+        metrics.count_denied(Verdict::Absent, Some("tag_not_signed"), Some(Scheme::NotaryV1));
         metrics.count_admitted(Some(Scheme::NotaryV1));
         metrics.count_admitted(None);
         metrics.count_remark(&Remark::Held { moved_to: None, because: String::new() });

@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::clock::{Clock, Timestamp};
 
-use super::findings::Verdicts;
+use super::findings::AnchorVerdicts;
 use super::notaryv1::TrustCache;
 use super::scheme::Scheme;
 
@@ -51,7 +51,7 @@ impl Metrics {
 /// Collects `countersign_trust_expiry_seconds`: the time until the known trust data expires.
 pub struct Expiries {
     names: TrustCache,
-    content: Verdicts,
+    content: AnchorVerdicts,
     clock: Clock,
 }
 
@@ -60,7 +60,7 @@ impl Expiries {
     pub fn register(
         registry: &mut Registry,
         names: &TrustCache,
-        content: &Verdicts,
+        content: &AnchorVerdicts,
         clock: &Clock,
     ) {
         let (names, content, clock) = (names.clone(), content.clone(), clock.clone());

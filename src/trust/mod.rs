@@ -49,7 +49,7 @@ pub use subject::Subject;
 use crate::oci::{Digest, Registry, Repository, Tag};
 use crate::toml_reader::Section;
 use discovery::RequestBudget;
-use findings::{Verdict, Verdicts};
+use findings::{AnchorVerdict, AnchorVerdicts};
 use lifetimes::Lifetimes;
 use notaryv1::{File, Gun, NotUpdated, SignedRepository, TrustCache};
 
@@ -58,7 +58,7 @@ use notaryv1::{File, Gun, NotUpdated, SignedRepository, TrustCache};
 pub struct Trust {
     anchors: Arc<BTreeMap<Arc<str>, Anchor>>,
     cache: TrustCache,
-    verdicts: Verdicts,
+    verdicts: AnchorVerdicts,
 }
 
 /// The configuration of one anchor.
@@ -146,7 +146,7 @@ impl Trust {
     pub fn new(
         anchors: impl IntoIterator<Item = Anchor>,
         cache: TrustCache,
-        verdicts: Verdicts,
+        verdicts: AnchorVerdicts,
     ) -> Self {
         let anchors = anchors.into_iter().map(|anchor| (anchor.name().clone(), anchor)).collect();
         Self { anchors: Arc::new(anchors), cache, verdicts }
@@ -221,7 +221,7 @@ impl Trust {
         name: &str,
         subject: &Arc<Subject>,
         budget: &RequestBudget,
-    ) -> Result<Arc<Verdict>, Unendorsed> {
+    ) -> Result<Arc<AnchorVerdict>, Unendorsed> {
         match self.anchors.get(name) {
             Some(Anchor::Content(anchor)) => Ok(self.verdicts.of(anchor, subject, budget).await),
             Some(Anchor::NotaryV1(_)) => {

@@ -18,7 +18,7 @@ use countersign::server::{
     DenialStatus, Generation, Generations, Limits, ListenerKind, Load, Metrics, Names, Proxy,
 };
 use countersign::trust::discovery::Places;
-use countersign::trust::findings::Verdicts;
+use countersign::trust::findings::AnchorVerdicts;
 use countersign::trust::tags::TagHistory;
 use countersign::trust::{self, Trust, notaryv1};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LINK, RANGE, RETRY_AFTER};
@@ -191,7 +191,7 @@ pub(crate) fn generations(
     let refreshes = trust::Metrics::registered(registry);
     let known = notaryv1::TrustCache::new(Clock::System, refreshes.clone());
     let places = Places::new(pull_through.clone(), Clock::System);
-    let verdicts = Verdicts::new(places, Clock::System, refreshes);
+    let verdicts = AnchorVerdicts::new(places, Clock::System, refreshes);
     let trust = Trust::new([], known, verdicts);
     let tags = TagHistory::look(&std::env::temp_dir());
     let file = ExemptionFile::below(&std::env::temp_dir().join("nowhere"));

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::clock::Timestamp;
+use crate::gate::Verdict;
 use crate::oci::{Digest, ImageRef, Reference};
 
 /// The target of audit events, and their message.
@@ -12,31 +13,6 @@ pub const MESSAGE: &str = "verdict";
 /// The longest name of an anchor, a scheme or a reason, and the most anchors that endorse one image.
 const MAX_NAME: usize = 64;
 const MAX_ANCHORS: usize = 32;
-
-/// The recorded verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    Admitted,
-    Refused,
-    Absent,
-    Undecided,
-}
-
-impl Verdict {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Admitted => "admitted",
-            Self::Refused => "refused",
-            Self::Absent => "absent",
-            Self::Undecided => "undecided",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let all = [Self::Admitted, Self::Refused, Self::Absent, Self::Undecided];
-        all.into_iter().find(|verdict| verdict.as_str() == text)
-    }
-}
 
 /// A decision that reached a client.
 #[derive(Clone, Debug, PartialEq, Eq)]

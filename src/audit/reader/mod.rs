@@ -5,7 +5,7 @@ mod line;
 mod pulls;
 mod read;
 
-pub use line::{Line, MESSAGE, Pull, TARGET, Verdict};
+pub use line::{Line, MESSAGE, Pull, TARGET};
 pub use pulls::{Image, PullSummary, Pulls};
 pub use read::{MAX_LINE, Tally, read};
 

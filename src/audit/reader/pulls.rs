@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::line::{Pull, Verdict};
+use super::line::Pull;
 use crate::clock::Timestamp;
+use crate::gate::Verdict;
 use crate::oci::{Digest, ImageRef, Reference, Registry, Repository};
 
 /// The most images with an entry of their own. Pulls of further images are only counted.

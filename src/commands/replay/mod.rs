@@ -8,8 +8,8 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use crate::audit::reader::{Image, PullSummary, Pulls, Tally, Verdict};
-use crate::gate::{Denial, Gate, Preview};
+use crate::audit::reader::{Image, PullSummary, Pulls, Tally};
+use crate::gate::{Denial, Gate, Preview, Verdict};
 use crate::oci::{Digest, Reference};
 
 pub use told::Replayed;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Change, Outcome, because, reason};
 use crate::audit::reader::Tally;
+use crate::gate::Verdict;
 use crate::text::grouped;
 
 /// The result of a replay.
@@ -130,7 +131,10 @@ impl ImageTold {
             change: change.as_str(),
             then: seen.verdict.as_str(),
             then_reason: seen.reason.clone(),
-            now: now.as_ref().map_or_else(|denial| denial.dry_run_verdict(), |_| "admitted"),
+            now: now
+                .as_ref()
+                .map_or_else(|denial| denial.dry_run_verdict(), |_| Verdict::Admitted)
+                .as_str(),
             reason: reason(now),
             because: because(now),
             moved_to: moved_to.map(|digest| digest.to_string()),

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::gate::ContentVerdicts;
-use crate::trust::findings::{Objection, Outcome, Verdict};
+use crate::trust::findings::{AnchorVerdict, Objection, Outcome};
 use crate::trust::{Trust, Unendorsed};
 
 /// The explanation if there are no signatures.
@@ -76,7 +76,7 @@ impl ContentTold {
         })
     }
 
-    fn looked(name: &str, scheme: &'static str, verdict: &Verdict) -> Self {
+    fn looked(name: &str, scheme: &'static str, verdict: &AnchorVerdict) -> Self {
         let evidence = &verdict.evidence;
         let objection = |one: &Objection| ObjectionTold {
             place: one.place.clone(),
@@ -103,7 +103,7 @@ impl ContentTold {
         }
     }
 
-    fn answered(&mut self, verdict: &Verdict) {
+    fn answered(&mut self, verdict: &AnchorVerdict) {
         match &verdict.outcome {
             Outcome::Endorsed { endorsement, place } => {
                 let says = endorsement.says();

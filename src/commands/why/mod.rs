@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use crate::exemptions::Said;
-use crate::gate::{Admitted, Denial, Gate, MAX_DECISION, Remark};
+use crate::gate::{Admitted, Denial, Gate, MAX_DECISION, Remark, Verdict};
 use crate::oci::ImageRef;
 use crate::policy::{Mode, Rule};
 use crate::trust::{Anchor, Endorsement};
@@ -246,7 +246,7 @@ fn told(
         media_type: admitted.map(|admitted| admitted.media_type().as_str().into()),
         remark: admitted.and_then(Admitted::remark).map(remark),
         would: admitted.and_then(Admitted::dry_run_denial).map(|denial| WouldTold {
-            verdict: denial.dry_run_verdict().into(),
+            verdict: denial.dry_run_verdict().as_str().into(),
             reason: denial.reason().map(Cow::from),
             because: denial.to_string(),
         }),
@@ -302,7 +302,7 @@ fn verdict(denial: &Denial) -> &'static str {
         Denial::Throttled { .. } => "undecided",
         Denial::Missing { .. } | Denial::Unsatisfiable { .. } => "missing",
         Denial::Absent(_) | Denial::Refused(_) | Denial::Undecided(_) => {
-            denial.verdict().unwrap_or("missing")
+            denial.verdict().map_or("missing", Verdict::as_str)
         }
     }
 }

@@ -13,7 +13,6 @@ use crate::trust::{SignedNames, Unendorsed};
 use super::walks::{MAX_SEARCH_REQUESTS, SearchBudget, SignedSet};
 use crate::gate::Shared;
 use crate::gate::admitted::Admitted;
-use crate::gate::by_digest::is_open;
 use crate::gate::decision::Decision;
 use crate::gate::denial::{Denial, Undecided};
 use crate::gate::deny;
@@ -132,7 +131,7 @@ impl Shared {
             Ok(admitted) => return Ok(Some(admitted)),
             Err(denial) => denial,
         };
-        if is_open(&denial)
+        if denial.may_be_admitted_through_another()
             && let Some(found) = self.through_parents(image, digest, names, levels, search).await?
         {
             return Ok(Some(found));

@@ -13,7 +13,7 @@ use url::form_urlencoded;
 
 use crate::access::{Clients, Token, Unauthorized};
 use crate::audit::{DeniedBy, RequestId};
-use crate::gate::{Admitted, Denial, OpenBlob, ReferrerList};
+use crate::gate::{Admitted, Denial, OpenBlob, ReferrerList, Verdict};
 use crate::oci::headers::{
     API_VERSION, ContentName, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED, of_manifest,
 };
@@ -167,7 +167,7 @@ pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Re
     let by = DeniedBy::of(denial);
     let mut detail = json!({
         "image": denial.resource().to_string(),
-        "verdict": denial.verdict(),
+        "verdict": denial.verdict().map(Verdict::as_str),
         "reason": denial.reason(),
         "rule": by.rule.map(|rule| &**rule),
         "anchor": by.anchor.map(|anchor| &**anchor),

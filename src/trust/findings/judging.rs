@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Anchor;
-use super::verdict::{Evidence, Verdict};
+use super::verdict::{AnchorVerdict, Evidence};
 use crate::clock::Timestamp;
 use crate::parsing;
 use crate::trust::cosign;
@@ -23,7 +23,7 @@ pub(super) async fn judge(
     places: &Places,
     budget: &RequestBudget,
     now: Timestamp,
-) -> Verdict {
+) -> AnchorVerdict {
     let repository = anchor.signature_repository();
     let mut search = places.search(anchor.kind(), subject, repository, budget);
     if let Anchor::Cosign(anchor) = anchor {
@@ -53,9 +53,9 @@ pub(super) async fn judge(
     evidence.unread = search.unread().to_vec();
     match good {
         Some((place, vouched)) => {
-            Verdict::endorsed(anchor, subject, &vouched, place, evidence, now)
+            AnchorVerdict::endorsed(anchor, subject, &vouched, place, evidence, now)
         }
-        None => Verdict::unendorsed(evidence, open, now),
+        None => AnchorVerdict::unendorsed(evidence, open, now),
     }
 }
 

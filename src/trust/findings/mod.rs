@@ -8,8 +8,8 @@ mod verdicts;
 
 use std::sync::Arc;
 
-pub use verdict::{Evidence, Objection, Outcome, Verdict, Weight};
-pub use verdicts::Verdicts;
+pub use verdict::{AnchorVerdict, Evidence, Objection, Outcome, Weight};
+pub use verdicts::AnchorVerdicts;
 
 use super::cosign;
 use super::discovery::SignatureKind;

@@ -18,7 +18,7 @@ const MAX_TOLD: usize = 3;
 
 /// What one anchor says of one manifest.
 #[derive(Clone, Debug)]
-pub struct Verdict {
+pub struct AnchorVerdict {
     pub outcome: Outcome,
     pub evidence: Evidence,
     /// When it was found.
@@ -75,7 +75,7 @@ impl Weight {
     }
 }
 
-impl Verdict {
+impl AnchorVerdict {
     /// The verdict for a good signature at `place`.
     pub(super) fn endorsed(
         anchor: &Anchor,
@@ -216,7 +216,7 @@ fn shown(text: &str) -> String {
 /// How long nobody having signed is believed: what was pushed is signed a moment later.
 const ABSENT: Duration = Duration::from_secs(10);
 
-impl Verdict {
+impl AnchorVerdict {
     /// What is counted.
     pub(super) fn result(&self) -> &'static str {
         match &self.outcome {

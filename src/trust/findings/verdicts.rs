@@ -11,7 +11,7 @@ use moka::ops::compute::Op;
 
 use super::Anchor;
 use super::judging::judge;
-use super::verdict::{Evidence, Outcome, Verdict};
+use super::verdict::{AnchorVerdict, Evidence, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::oci::{Digest, Registry, Repository};
 use crate::queue_time::{Unanswered, within};
@@ -37,7 +37,7 @@ type Key = (Arc<str>, Digest, Registry, Repository, Digest);
 /// A verdict, and when it was last looked for.
 #[derive(Clone)]
 struct CachedVerdict {
-    verdict: Arc<Verdict>,
+    verdict: Arc<AnchorVerdict>,
     /// When registries were last asked, though they may not have answered.
     tried: Timestamp,
     /// The turn in which that began.
@@ -46,7 +46,7 @@ struct CachedVerdict {
 
 /// The verdicts of all anchors. Cheap to clone; the clones are one cache.
 #[derive(Clone)]
-pub struct Verdicts {
+pub struct AnchorVerdicts {
     known: Cache<Key, CachedVerdict>,
     places: Places,
     clock: Clock,
@@ -55,7 +55,7 @@ pub struct Verdicts {
     turns: Arc<AtomicU64>,
 }
 
-impl Verdicts {
+impl AnchorVerdicts {
     pub fn new(places: Places, clock: Clock, metrics: Metrics) -> Self {
         let known = Cache::builder()
             .max_capacity(MAX_WEIGHT)
@@ -92,7 +92,7 @@ impl Verdicts {
         anchor: &Anchor,
         subject: &Arc<Subject>,
         budget: &RequestBudget,
-    ) -> Arc<Verdict> {
+    ) -> Arc<AnchorVerdict> {
         let lifetimes = anchor.lifetimes();
         let key = key(anchor, subject);
         if let Some(known) = self.known.get(&key).await
@@ -115,7 +115,7 @@ impl Verdicts {
                 }
                 let began = self.turns.fetch_add(1, Ordering::SeqCst);
                 // Its type is a name: written out, it is longer than a compiler reads.
-                let judging: BoxFuture<'_, Verdict> =
+                let judging: BoxFuture<'_, AnchorVerdict> =
                     Box::pin(judge(anchor, subject, &self.places, budget, now));
                 let kept = known.filter(|known| known.verdict.outlasts(now, lifetimes));
                 let looked = match kept {
@@ -174,13 +174,13 @@ impl CachedVerdict {
 }
 
 /// What is found of signatures if registries do not answer in time.
-fn silent(now: Timestamp) -> Verdict {
+fn silent(now: Timestamp) -> AnchorVerdict {
     undecided(format!("the registry did not answer within {} seconds", MAX_LOOK.as_secs()), now)
 }
 
-fn undecided(why: String, judged: Timestamp) -> Verdict {
+fn undecided(why: String, judged: Timestamp) -> AnchorVerdict {
     let outcome = Outcome::Unendorsed(Unendorsed::Undecided(why));
-    Verdict { outcome, evidence: Evidence::default(), judged }
+    AnchorVerdict { outcome, evidence: Evidence::default(), judged }
 }
 
 fn key(anchor: &Anchor, subject: &Subject) -> Key {
@@ -189,7 +189,7 @@ fn key(anchor: &Anchor, subject: &Subject) -> Key {
     (name, made_of, registry.clone(), repository.clone(), *digest)
 }
 
-fn tell_silence(anchor: &Anchor, subject: &Subject, found: &Verdict) {
+fn tell_silence(anchor: &Anchor, subject: &Subject, found: &AnchorVerdict) {
     if let Outcome::Unendorsed(why) = &found.outcome {
         tracing::warn!(
             anchor = &**anchor.name(),

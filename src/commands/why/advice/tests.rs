@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::gate::{Denied, Shortage, Undecided};
 use crate::pull_through::PullThrough;
 use crate::trust::discovery::Places;
-use crate::trust::findings::Verdicts;
+use crate::trust::findings::AnchorVerdicts;
 use crate::trust::notaryv1::TrustCache;
 use crate::trust::{Metrics, Refusal, Restriction};
 
@@ -34,7 +34,7 @@ fn trust() -> Trust {
     let places = Places::new(PullThrough::new([], 0), Clock::System);
     let metrics = Metrics::registered(&mut prometheus_client::registry::Registry::default());
     let cache = TrustCache::new(Clock::System, metrics.clone());
-    Trust::new([], cache, Verdicts::new(places, Clock::System, metrics))
+    Trust::new([], cache, AnchorVerdicts::new(places, Clock::System, metrics))
 }
 
 #[test]
