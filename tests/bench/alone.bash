@@ -1,10 +1,10 @@
-# The rows of the gate by itself, to be sourced: memory, start, size, and one verification.
+# The rows about the gate alone: memory, start, size, and one verification. Sourced by tests/bench/run.
 
 row_small() {
     gate_before "http://127.0.0.1:$REGISTRY_PORT"
     for _ in $(seq "$ROUNDS"); do
         start_gate
-        # What a start leaves to be done is done.
+        # Waits for background work after the start.
         sleep 1
         sample idle.gate.memory "$(resident "$GATE_PID")"
         end "$GATE_PID"
@@ -16,7 +16,7 @@ resident() { awk '/^VmRSS/ { print $2 / 1024 }' "/proc/$1/status"; } # PID: in M
 
 row_verification() { "$FIGURES" verify >> samples; }
 
-# Repositories that were all asked for, and one with very many tags.
+# 1,000 repositories after a request to each, and one repository with 10,000 tags.
 row_memory() {
     local registry notary root n site
     begin site "$FIGURES" site

@@ -1,7 +1,7 @@
-# The rows of what is in no cache yet, to be sourced: whoever is measured has just been started, with nothing. What one
-# wrote is on the disk before the next begins.
+# The rows without cached content. Sourced by tests/bench/run. Each server has just started with an empty cache. `sync`
+# writes the data of one server to the disk before the next starts.
 
-# A blob of 200 MB that is stored on the way.
+# A blob of 200 MB that is stored during the download.
 row_blob-miss() {
     big_blob
     publish_blobs 1000
@@ -18,7 +18,7 @@ row_blob-miss() {
         end "$GATE_PID"
     done
 }
-miss() { # WHO URL PIDS DIGEST: of a small blob that comes first, so that there is a connection to upstream
+miss() { # WHO URL PIDS DIGEST: reads a small blob first, so that a connection to upstream exists
     get -o small "$2/v2/library/blobs/blobs/$4"
     sync
     read_away "blob-miss.$1" "$3" "$2/$BLOB_PATH"
@@ -39,14 +39,14 @@ row_first-byte() {
         end "$GATE_PID"
     done
 }
-first_byte() { # WHO URL PIDS: the first blob is to make the connection to upstream
+first_byte() { # WHO URL PIDS: the first blob opens the connection to upstream
     local urls=("${DIGESTS[@]/#/$2/v2/library/blobs/blobs/}")
     get -o small "${urls[0]}"
     sync
     read_away "first-byte.$1" "$3" "${urls[@]:1}"
 }
 
-# 200 clients at once on one blob of 200 MB: how often upstream is asked, and how much memory that takes.
+# 200 concurrent clients of one blob of 200 MB: the number of upstream requests, and the memory.
 row_herd() {
     big_blob
     gate_before "$ORIGIN"
@@ -58,7 +58,7 @@ row_herd() {
         start_cache "$ORIGIN"
         herd cache "$CACHE" "$CACHE_PID" "$CACHE_PID"
     done
-    # Not measured: that clients who come at once get what they asked for.
+    # Not measured: a check that concurrent clients get the right content.
     start_nginx "$ORIGIN"
     "$FIGURES" read checked --clients 8 --sha256 "${BLOB#sha256:}" "$NGINX/$BLOB_PATH"
     start_gate
@@ -69,13 +69,13 @@ herd() { # WHO URL PIDS PID
     sync
     : > origin-access.log
     read_away "herd.$1" "$3" --clients 200 --within 600 "$2/$BLOB_PATH"
-    # Upstream's log is written when an answer has ended, which may be after the clients'.
+    # The upstream writes its log when an answer has ended, possibly after the clients have.
     sleep 0.5
     sample "herd.$1.requests" "$(asked_of_origin "$BLOB")"
     end "$4"
 }
 
-# The whole decision, for an image that the gate has never heard of.
+# The whole decision for an image that the gate has not seen before.
 row_cold() {
     signed_app
     gate_before "$REGISTRY"

@@ -1,13 +1,13 @@
-# The load, to be sourced: each measures once, and adds samples to the file of samples.
+# The load. Sourced by tests/bench/run. Each function measures once, and appends to the file of samples.
 
 sample() { # NAME VALUE
     echo "$1 $2" >> samples
 }
-# What is told below the table.
+# A note below the table.
 note() { # WORDS...
     echo "- $*" >> notes
 }
-# Requests of the signed manifest by wrk, HTTP/1.1: rate, p99 in ms, the server's CPU µs per request.
+# Requests for the signed manifest by wrk, HTTP/1.1: rate, p99 in ms, CPU time of the server in µs per request.
 ask() { # NAME URL PID...
     local before after
     before=$("$FIGURES" cpu "${@:3}")
@@ -21,7 +21,7 @@ ask() { # NAME URL PID...
         END { printf "%s.rate %.0f\n%s.p99 %.3f\n%s.cpu %.2f\n%s.answered %d\n",
             name, rate, name, p99, name, cpu * 1e6 / n, name, n }' wrk.out >> samples
 }
-# The same by h2load, HTTP/2, one request at a time on each of 32 connections.
+# The same with h2load, HTTP/2, one request at a time on each of 32 connections.
 ask_http2() { # NAME URL PID...
     local before after
     before=$("$FIGURES" cpu "${@:3}")
@@ -37,7 +37,7 @@ ask_http2() { # NAME URL PID...
 }
 cpu_between() { awk -v before="$1" -v after="$2" 'BEGIN { print after - before }'; }
 
-# Blobs, by clients that throw them away: MB/s, s, ms to the first byte, the server's CPU s per GB, its peak of MiB.
-read_away() { # NAME PIDS OPTION... URL...: the ids of the server with commas between
+# Clients that discard blobs: MB/s, s, ms to the first byte, CPU time of the server in s per GB, its peak memory in MiB.
+read_away() { # NAME PIDS OPTION... URL...: the process ids of the server, separated by commas
     "$FIGURES" read "$1" --pid "$2" "${@:3}" >> samples
 }

@@ -1,14 +1,15 @@
-# The parts of the bench, to be sourced: what is started, on loopback, below the folder $WORK, and ended by its id.
+# The servers of the benchmark. Sourced by tests/bench/run. They listen on loopback, use the folder $WORK, and are ended
+# by process id.
 
-# What runs, by id.
+# The running processes, by id.
 declare -A RUNNING=()
 
-# Starts a program in the background, which does not outlive this script: its id in PID.
+# Starts a program in the background and sets PID to its id. It ends with this script.
 begin() { # LOG COMMAND...
     setpriv --pdeathsig TERM -- "${@:2}" > "$1.log" 2>&1 & PID=$!
     RUNNING[$PID]=$1
 }
-# Ends programs: what does not end within ten seconds is killed.
+# Ends programs. Kills those that do not end within ten seconds.
 end() { # PID...
     local pid
     kill "$@" 2> /dev/null || true
@@ -25,7 +26,7 @@ until_ok() { # COMMAND...
     tail -n 20 -- *.log >&2
     exit 1
 }
-# Below the range from which outgoing connections take theirs.
+# Ports below the range of outgoing connections.
 free_ports() { # COUNT
     python3 - "$1" <<'PY'
 import random, socket, sys
@@ -39,13 +40,13 @@ print(*(s.getsockname()[1] for s in sockets))
 PY
 }
 get() { curl -sf --max-time 120 "$@"; }
-check() { # DIGEST URL [CURL-OPTION...]: that this is what is served there
+check() { # DIGEST URL [CURL-OPTION...]: fails unless URL serves DIGEST
     local got
     got=$(get "${@:3}" "$2" | sha256sum | cut -d' ' -f1)
-    [[ sha256:$got == "$1" ]] || { echo "$2 gave $got instead of $1" >&2; exit 1; }
+    [[ sha256:$got == "$1" ]] || { echo "$2 served $got instead of $1" >&2; exit 1; }
 }
 
-# --- a registry, with an image or more -----------------------------------------------------------
+# --- a registry with images -------------------------------------------------------------------------
 
 registry_config() { # FOLDER PORT
     printf '%s\n' 'version: 0.1' 'log: {level: error, accesslog: {disabled: true}}' \
@@ -58,7 +59,7 @@ start_registry() {
     REGISTRY_PID=$PID REGISTRY=http://127.0.0.1:$REGISTRY_PORT
     until_ok get "$REGISTRY/v2/"
 }
-# Publishes and signs library/NAME:v1: its digest in IMAGE_DIGEST, and of its layers in LAYERS.
+# Publishes and signs library/NAME:v1. Sets IMAGE_DIGEST and LAYERS (the digests of its layers).
 publish_image() { # NAME SIZE...
     local length
     start_registry
@@ -70,7 +71,7 @@ publish_image() { # NAME SIZE...
     sign addhash -p "bench.test/library/$1" v1 "$length" --sha256 "${IMAGE_DIGEST#sha256:}"
 }
 
-# --- a fast upstream: files in a folder, each request in a log ------------------------------------
+# --- a fast upstream: files in a folder, and a log of requests ---------------------------------------
 
 start_origin() {
     [[ -z ${ORIGIN_PID:-} ]] || return 0
@@ -98,13 +99,13 @@ CONF
     ORIGIN_PID=$PID ORIGIN=http://127.0.0.1:$ORIGIN_PORT
     until_ok get "$ORIGIN/v2/"
 }
-# Blobs for library/blobs at the fast upstream: their digests in DIGESTS.
+# Publishes blobs for library/blobs at the fast upstream. Sets DIGESTS.
 publish_blobs() { # SIZE...
     start_origin
     mapfile -t DIGESTS < <(python3 "$BENCH/publish.py" blobs origin library/blobs "$@")
     [[ ${#DIGESTS[@]} == "$#" ]]
 }
-asked_of_origin() { # DIGEST: how often it was, since the log was last emptied
+asked_of_origin() { # DIGEST: the number of requests since the log was last emptied
     grep -c "$1" origin-access.log || true
 }
 
@@ -135,10 +136,10 @@ make_certificates() {
     } 2> openssl.log || { cat openssl.log >&2; exit 1; }
 }
 
-# --- the peers: each begins with an empty cache ------------------------------------------------------
+# --- the peers: each starts with an empty cache ------------------------------------------------------
 
-# nginx as a cache of UPSTREAM: plain at $NGINX, with an access log at $NGINX_LOGGED, over TLS at $NGINX_TLS; the ids of
-# its workers in NGINX_PIDS.
+# nginx as a cache of UPSTREAM: plain at $NGINX, with an access log at $NGINX_LOGGED, over TLS at $NGINX_TLS. Sets
+# NGINX_PIDS to the ids of its workers.
 start_nginx() { # UPSTREAM
     local location='location / { proxy_pass http://upstream; proxy_http_version 1.1; proxy_set_header Connection "";
         proxy_cache all; proxy_cache_valid 200 1h;
@@ -162,7 +163,7 @@ CONF
     NGINX_PID=$PID NGINX=http://127.0.0.1:$NGINX_PORT NGINX_LOGGED=http://127.0.0.1:$NGINX_LOGGED_PORT
     NGINX_TLS=https://localhost:$NGINX_TLS_PORT
     until_ok get "$NGINX/v2/"
-    # And not its cache loader, which ends.
+    # Without its cache loader, which ends.
     mapfile -t NGINX_PIDS < <(pgrep -P "$NGINX_PID" -f 'worker process')
     NGINX_WORK=$(IFS=,; echo "${NGINX_PIDS[*]}")
 }
@@ -199,10 +200,10 @@ require = ["team"]
 CONF
 }
 bench_anchor=$'ca = "ca.crt"\ntrust_on_first_use = true'
-gate_before() { # UPSTREAM [NAME] [SERVER]: the configuration of one that believes the bench's own Notary server
+gate_before() { # UPSTREAM [NAME] [SERVER]: the configuration of a gate that trusts the benchmark's Notary server
     gate_config "${2:-gate}" "$1" "https://localhost:$NOTARY_PORT" "$bench_anchor" "${3:-}"
 }
-# Starts a gate that has seen nothing yet: where it is in GATE, its id in GATE_PID.
+# Starts a gate with an empty store. Sets GATE to its address and GATE_PID to its id.
 start_gate() { # [NAME] [LOG-LEVEL]
     local name=${1:-gate}
     rm -rf "$name-store"
@@ -231,7 +232,7 @@ start_docker() {
 
 finish() {
     ((${#RUNNING[@]} == 0)) || end "${!RUNNING[@]}"
-    # A container engine leaves mounts behind; the deepest goes first.
+    # A container engine leaves mounts behind; the deepest one is removed first.
     awk -v folder="$WORK/" 'index($2, folder) == 1 { print $2 }' /proc/self/mounts | sort -r | xargs -r umount
     rm -rf "$WORK"
 }

@@ -1,10 +1,10 @@
-# The rows of what is served from a cache, to be sourced. Each starts what it needs, measures all of it in turn, round
-# by round, and ends it.
+# The rows with cached content. Sourced by tests/bench/run. Each row starts its servers, measures them in turn in each
+# round, and ends them.
 
 MANIFEST=v2/library/app/manifests/v1
 ACCEPT='Accept: application/vnd.oci.image.manifest.v1+json'
 
-# library/app:v1, eight layers, signed: its digest in APP.
+# library/app:v1 with eight layers, signed. Sets APP to its digest.
 signed_app() {
     [[ -z ${APP:-} ]] || return 0
     publish_image app 1000000 $(yes 1000 | head -7)
@@ -16,8 +16,8 @@ big_blob() {
     publish_blobs 200000000
     BLOB=${DIGESTS[0]} BLOB_PATH=v2/library/blobs/blobs/${DIGESTS[0]}
 }
-# Tells of a cache that asks upstream for what it served before. What is stored, and logs, may lag behind the answers.
-kept() { # WHAT WHO URL: of the big blob
+# Notes a cache that asks upstream again for the big blob. Stored content and logs may lag behind the answers.
+kept() { # WHAT WHO URL: URL of the big blob
     for _ in 1 2 3; do
         sleep 1
         : > origin-access.log
@@ -25,10 +25,10 @@ kept() { # WHAT WHO URL: of the big blob
         sleep 0.2
         (($(asked_of_origin "$BLOB") > 0)) || return 0
     done
-    note "$1: $2 asked upstream again for the blob that it had served"
+    note "$1: $2 asked upstream again for a blob that it had served before"
 }
 
-# A signed manifest by tag, from everyone's cache. docker-registry's pull-through cache asks its upstream each time.
+# A signed manifest by tag, from each cache. docker-registry's pull-through cache asks its upstream each time.
 row_manifest() {
     local url quiet quiet_pid
     signed_app
@@ -51,11 +51,11 @@ row_manifest() {
     local answered logged
     answered=$(awk '$1 == "manifest-logged.gate.answered" { n += $2 } END { print n }' samples)
     logged=$(grep -c '"verdict":"admitted"' logging.log)
-    ((logged >= answered)) || { echo "$answered answers and only $logged events" >&2; exit 1; }
+    ((logged >= answered)) || { echo "$answered answers but only $logged log events" >&2; exit 1; }
     note "log: $logged events of the gate, none is missing"
 }
 
-# A blob of 200 MB that everyone has.
+# A blob of 200 MB that every cache has.
 row_blob-hit() {
     local clients times
     big_blob
@@ -78,7 +78,7 @@ row_blob-hit() {
     end "$GATE_PID" "$CACHE_PID" "$NGINX_PID"
 }
 
-# The same two over TLS, by HTTP/1.1 and HTTP/2, with one certificate for both.
+# The same two over TLS, with HTTP/1.1 and HTTP/2, with the same certificate for both.
 certificate=$'tls_cert = "server.crt"\ntls_key = "server.key"'
 row_tls() {
     local version clients times http
@@ -116,7 +116,7 @@ row_tls() {
     end "$GATE_PID" "$NGINX_PID"
 }
 
-# `docker pull` of 500 MB in five layers. docker checks every digest; what it had is removed each time.
+# `docker pull` of 500 MB in five layers. docker checks every digest. The image is removed after each pull.
 row_docker-pull() {
     local round
     publish_image big $(yes 100000000 | head -5)
@@ -131,7 +131,7 @@ row_docker-pull() {
     done
     end "$DOCKER_PID" "$GATE_PID" "$NGINX_PID"
 }
-pull() { # ROUND WHO URL: library/big:v1; what is pulled to warm a cache is not counted
+pull() { # ROUND WHO URL: library/big:v1; the pull that warms a cache does not count
     local image=${3#http://}/library/big began ended
     sync
     began=$EPOCHREALTIME

@@ -5,6 +5,7 @@ use std::io::BufReader;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::gate::Verdict;
 use crate::oci::Digest;
 
 fn digest(content: &str) -> String {

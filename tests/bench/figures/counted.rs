@@ -1,8 +1,7 @@
-//! Instructions of the two hot paths, a warm manifest by tag and a blob that was served before, as valgrind's
-//! callgrind counts them: of the gate alone, as it is shipped. Its servers and its client are in this process, and
-//! are not counted.
+//! Counts the instructions of the two hot paths, a warm manifest by tag and a stored blob, with valgrind's callgrind.
+//! It counts only the gate as shipped: its servers and its client run in this process.
 //!
-//! Each path is counted twice, with fewer and with more requests; in the difference there is no start and no end.
+//! Each path is counted twice, with fewer and with more requests; the difference excludes start and end.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -21,13 +20,13 @@ use tokio::time::{sleep, timeout};
 use super::trust_data::{self, REGISTRY};
 
 const NAME: &str = "library/app";
-/// How long the blob is: so that what a request costs by itself does not hide what each frame costs.
+/// The blob length: the cost per request must not hide the cost per frame.
 const BLOB: usize = 4 << 20;
 const BUFFER: usize = 256 << 10;
-/// For a gate to start, to serve and to end: under valgrind everything is slow.
+/// The time for a gate to start, serve and end. Everything is slow under valgrind.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is asked for, and how often.
+/// A request, and how often it is sent.
 struct HotPath {
     name: &'static str,
     path: String,
@@ -36,7 +35,7 @@ struct HotPath {
     more: u64,
 }
 
-/// Prints how many instructions of the program `gate` one request of each path costs.
+/// Prints the instructions that one request of each path costs the program `gate`.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn count(gate: &Path) {
     let registry = Arc::new(MemoryRegistry::new());
@@ -91,7 +90,8 @@ pub(crate) async fn count(gate: &Path) {
     for path in paths {
         let fewer = timeout(PATIENCE, path.counted(gate, &config, path.fewer)).await;
         let more = timeout(PATIENCE, path.counted(gate, &config, path.more)).await;
-        let [fewer, more] = [fewer, more].map(|counted| counted.expect("in a minute"));
+        let [fewer, more] =
+            [fewer, more].map(|counted| counted.expect("the count did not end within a minute"));
         println!("{} {}", path.name, (more - fewer) / (path.more - path.fewer));
     }
 }
@@ -107,7 +107,7 @@ where
 }
 
 impl HotPath {
-    /// The instructions of a gate that starts, serves this so many times, and ends.
+    /// The instructions of a gate that starts, serves `times` requests, and ends.
     async fn counted(&self, gate: &Path, config: &str, times: u64) -> u64 {
         let folder = Folder::new();
         let mut gate = Gate::start(gate, config, &folder).await;
@@ -120,11 +120,16 @@ impl HotPath {
         gate.stop().await;
         let counted = fs::read_to_string(folder.0.join("valgrind")).unwrap();
         let total = counted.lines().find_map(|line| line.split_once("Collected : "));
-        total.unwrap_or_else(|| panic!("nothing counted: {counted}")).1.trim().parse().unwrap()
+        total
+            .unwrap_or_else(|| panic!("no instructions were counted: {counted}"))
+            .1
+            .trim()
+            .parse()
+            .unwrap()
     }
 }
 
-/// The gate under valgrind; it goes with this.
+/// The gate under valgrind; dropping this ends it.
 struct Gate(Child);
 
 impl Gate {
@@ -138,16 +143,16 @@ impl Gate {
             .arg(gate)
             .args(["serve", "--config"])
             .arg(file)
-            // One thread for all tasks: nothing depends on which of two is awake.
+            // One thread for all tasks: the count must not depend on scheduling.
             .env("TOKIO_WORKER_THREADS", "1")
             .env("RUST_LOG", "warn")
             .stderr(File::create(folder.0.join("log")).unwrap())
             .stdout(Stdio::null())
             .spawn();
-        Self(child.expect("`valgrind` is missing: apt-get install valgrind"))
+        Self(child.expect("`valgrind` is not installed: apt-get install valgrind"))
     }
 
-    /// Where it listens, as soon as it does.
+    /// The address of the gate, once it listens.
     async fn address(&mut self, folder: &Folder) -> String {
         loop {
             let log = fs::read_to_string(folder.0.join("log")).unwrap();
@@ -175,13 +180,13 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        // One that has ended by itself is an error here, and the wish is fulfilled.
+        // The gate may have ended by itself.
         drop(self.0.kill());
         drop(self.0.wait());
     }
 }
 
-/// Writes the same bytes again and again, and reads as many as the first answer had.
+/// Sends the same request repeatedly, and reads as many bytes as the first answer had.
 struct Client {
     stream: TcpStream,
     request: Vec<u8>,
@@ -197,7 +202,7 @@ impl Client {
         Self { stream, request: request.into_bytes(), buffer: vec![0; BUFFER], length: 0 }
     }
 
-    /// Asks twice: so that the answer is there from which it will be served, and to see that it is right.
+    /// Sends the request twice: the first answer fills the caches, and the second one is checked.
     async fn warm(&mut self, digest: Digest) {
         for _ in 0..2 {
             self.stream.write_all(&self.request).await.unwrap();
@@ -212,7 +217,10 @@ impl Client {
                 }
             };
             while answer.len() < end + length {
-                assert!(self.stream.read_buf(&mut answer).await.unwrap() > 0, "half an answer");
+                assert!(
+                    self.stream.read_buf(&mut answer).await.unwrap() > 0,
+                    "the answer is incomplete"
+                );
             }
             assert_eq!(Digest::of(&answer[end..]), digest);
             self.length = answer.len();
@@ -228,11 +236,11 @@ impl Client {
             assert!(read > 0 || self.buffer.starts_with(b"HTTP/1.1 200"), "no longer served");
             read += got;
         }
-        assert_eq!(read, self.length, "another answer than the first");
+        assert_eq!(read, self.length, "the answer differs from the first one");
     }
 }
 
-/// A gate's own folder, gone with this.
+/// The gate's folder; dropping this removes it.
 struct Folder(PathBuf);
 
 impl Folder {

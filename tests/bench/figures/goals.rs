@@ -1,15 +1,15 @@
-//! Which figures the table has, what each is held against, and what is to be reached.
+//! The figures of the table, their comparisons, and their targets.
 //!
-//! Samples are called `<work>.<who>.<figure>`, and `<who>` is `gate` or one of the peers.
+//! Samples are named `<work>.<who>.<figure>`; `<who>` is `gate` or one of the peers.
 
-/// One kind of work, and what is told of it.
+/// One workload, and its figures.
 pub(crate) struct Work {
     pub(crate) title: &'static str,
     pub(crate) name: &'static str,
     pub(crate) figures: &'static [Figure],
 }
 
-/// A unit, the name of its samples, and what the gate's are held against.
+/// A unit, the name of its samples, and the comparison for the gate's samples.
 pub(crate) struct Figure(
     pub(crate) &'static str,
     pub(crate) &'static str,
@@ -20,11 +20,11 @@ pub(crate) struct Figure(
 #[derive(Clone, Copy)]
 pub(crate) enum Beside {
     Nothing,
-    /// Shown; the target is of the gate's figure alone.
+    /// Shown only; the target is for the gate's figure alone.
     Shown(&'static str),
-    /// The gate's figure divided by the peer's of the same round.
+    /// The gate's figure divided by the peer's in the same round.
     Ratio(&'static str),
-    /// What the gate adds to the peer's of the same round.
+    /// The gate's figure minus the peer's in the same round.
     Added(&'static str),
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Beside {
 pub(crate) enum Target {
     AtLeast(f64),
     AtMost(f64),
-    /// Measured, and nothing is asked of it.
+    /// Measured, without a target.
     Open,
 }
 
@@ -43,7 +43,7 @@ const NGINX: &str = "nginx";
 const CACHE: &str = "cache";
 const DIRECT: &str = "direct";
 
-/// What a peer is called in the table.
+/// The name of a peer in the table.
 pub(crate) fn called(peer: &str) -> &str {
     match peer {
         CACHE => "docker-registry as cache",

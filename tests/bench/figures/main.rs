@@ -1,9 +1,13 @@
-//! The Rust half of `tests/bench/run` and `tests/bench/instructions`: what a shell measures badly.
+//! The Rust part of `tests/bench/run` and `tests/bench/instructions`, for figures that a shell measures poorly.
 //!
-//! What is measured is printed as samples, one a line: the name of a figure and one round's value.
+//! Prints samples, one per line: the name of a figure and the value of one round.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that cannot go on panics")]
-#![allow(clippy::expect_used, reason = "the same, and says why")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark that cannot continue panics"
+)]
+#![allow(clippy::expect_used, reason = "the same, with the cause")]
 
 mod trust_data;
 mod watched;
@@ -21,24 +25,24 @@ use clap::Parser;
 
 #[derive(Parser)]
 enum Figure {
-    /// Reads from a server and throws the bytes away.
+    /// Reads from a server and discards the bytes.
     Read(reader::Order),
     /// The CPU seconds that processes have used so far.
     Cpu { pids: Vec<u32> },
-    /// How long it takes from start to listening, in milliseconds.
+    /// The time from start to listening, in milliseconds.
     Start { times: usize, gate: PathBuf, config: PathBuf },
-    /// The CPU time of one full verification, small and with 10,000 tags.
+    /// The CPU time of one full verification, with few and with 10,000 tags.
     Verify,
     /// A registry and a Notary server with 1,000 signed repositories, until killed.
     Site,
-    /// How many instructions one request of each hot path costs this gate.
+    /// The instructions that one request of each hot path costs this gate.
     Count { gate: PathBuf },
-    /// The table of the samples in a file, beside the goals.
+    /// The table of the samples in a file, with the targets.
     Table { samples: PathBuf },
 }
 
 fn main() {
-    // Cargo passes `--bench` of its own accord.
+    // Cargo adds `--bench`.
     match Figure::parse_from(std::env::args().filter(|argument| argument != "--bench")) {
         Figure::Read(order) => reader::read(order),
         Figure::Cpu { pids } => println!("{:.2}", watched::cpu_seconds(&pids)),

@@ -1,5 +1,5 @@
-//! A client of HTTP/1.1 that only reads: one connection, one thread, one buffer. It must never be what
-//! is waited for, so it knows as little of HTTP as serves.
+//! A client of HTTP/1.1 that only reads: one connection, one thread, one buffer. It must never be the bottleneck, so it
+//! implements only the necessary parts of HTTP.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -26,7 +26,7 @@ impl Connection {
         Self { stream, buffer: vec![0; BUFFER] }
     }
 
-    /// Asks for `url` and reads the whole answer.
+    /// Requests `url` and reads the whole answer.
     pub(crate) fn get(&mut self, url: &Url, sink: &mut Sink, answers: &mut Answers) {
         let request = format!(
             "GET {} HTTP/1.1\r\nhost: {}\r\naccept: */*\r\n\r\n",
@@ -43,12 +43,12 @@ impl Connection {
             if let Some(at) = find(&self.buffer[..filled], b"\r\n\r\n") {
                 break at + 4;
             }
-            assert!(filled < MAX_HEAD, "{url}: headers without end");
+            assert!(filled < MAX_HEAD, "{url}: the headers are too long");
         };
         let head = String::from_utf8_lossy(&self.buffer[..end]).to_ascii_lowercase();
         assert_eq!(head.get(9..12), Some("200"), "{url}: {head}");
         let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-        let length: usize = length.expect("a blob's length is known").trim().parse().unwrap();
+        let length: usize = length.expect("a blob has a length").trim().parse().unwrap();
 
         let mut read = filled - end;
         let mut first = (read > 0).then(|| asked.elapsed());
@@ -60,7 +60,7 @@ impl Connection {
             sink.take(&self.buffer[..got]);
             read += got;
         }
-        assert_eq!(read, length, "{url}: more than was said");
+        assert_eq!(read, length, "{url}: longer than announced");
         answers.add(read, first.unwrap_or_else(|| asked.elapsed()));
     }
 }

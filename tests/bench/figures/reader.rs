@@ -1,4 +1,4 @@
-//! Clients that only read, all at once, and what their reading cost the server.
+//! Concurrent clients that only read, and the cost of their requests for the server.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Barrier};
@@ -14,34 +14,34 @@ use super::{plain, secure};
 
 #[derive(clap::Args)]
 pub(crate) struct Order {
-    /// What the samples are called.
+    /// The name of the samples.
     name: String,
-    /// How many clients, each with a connection of its own.
+    /// The number of clients, each with its own connection.
     #[arg(long, default_value_t = 1)]
     clients: usize,
-    /// How often each asks for everything.
+    /// How often each client requests every URL.
     #[arg(long, default_value_t = 1)]
     times: usize,
-    /// Whose certificate is believed: the CA of the bench.
+    /// The CA to trust: that of the benchmark.
     #[arg(long)]
     ca: Option<PathBuf>,
     /// HTTP/2 instead of HTTP/1.1; with a CA.
     #[arg(long, requires = "ca")]
     http2: bool,
-    /// Hash all that is read, too: every answer has this SHA-256. Nothing is printed then.
+    /// Also hash the answers, which must have this SHA-256. Prints nothing.
     #[arg(long)]
     sha256: Option<String>,
     /// The processes of the server.
     #[arg(long, value_delimiter = ',')]
     pid: Vec<u32>,
-    /// After how many seconds it is given up.
+    /// The time limit in seconds.
     #[arg(long, default_value_t = 300)]
     within: u64,
     #[arg(required = true)]
     urls: Vec<Url>,
 }
 
-/// What one client got.
+/// The answers that one client received.
 #[derive(Default)]
 pub(crate) struct Answers {
     bytes: usize,
@@ -55,7 +55,7 @@ impl Answers {
     }
 }
 
-/// Where the bytes go: nowhere, or through a hash.
+/// The destination of the bytes: nowhere, or a hash.
 pub(crate) struct Sink(Option<Sha256>);
 
 impl Sink {
@@ -73,10 +73,10 @@ impl Order {
 
     fn check(&self, url: &Url, sink: Sink) {
         let got = sink.0.map(|hash| hex::encode(hash.finalize()));
-        assert_eq!(got, self.sha256, "{url} gave something else");
+        assert_eq!(got, self.sha256, "{url} served other content");
     }
 
-    /// Everything that one client asks for, in its order.
+    /// The URLs that one client requests, in order.
     fn asked(&self) -> impl Iterator<Item = &Url> {
         (0..self.times).flat_map(|_| &self.urls)
     }
@@ -119,7 +119,7 @@ fn print(order: &Order, answers: Vec<Answers>, took: Duration, cost: Option<(f64
     }
 }
 
-/// From when all are connected until the last has read its last byte.
+/// The time from when all clients are connected until the last one has read its last byte.
 fn read_plain(order: &Order) -> (Vec<Answers>, Duration) {
     let connected = Barrier::new(order.clients + 1);
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! A client over TLS, with HTTP/1.1 or HTTP/2, that only reads. hyper and rustls, as they come.
+//! A client over TLS, with HTTP/1.1 or HTTP/2, that only reads. Uses hyper and rustls with their defaults.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use url::Url;
 
 use super::reader::{Answers, Sink};
 
-/// What Go's client, and so docker, lets a server send ahead: of one answer, and of all together.
+/// The HTTP/2 windows of Go's client, and so of docker: for one answer, and for all together.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 30;
 
-/// How to speak TLS to the bench's own servers.
+/// The TLS configuration for the benchmark's own servers.
 pub(crate) struct Secure {
     tls: TlsConnector,
     http2: bool,
@@ -68,7 +68,7 @@ impl Secure {
 }
 
 impl Connection {
-    /// Asks for `url` and reads the whole answer.
+    /// Requests `url` and reads the whole answer.
     pub(crate) async fn get(&mut self, url: &Url, sink: &mut Sink, answers: &mut Answers) {
         let asked = Instant::now();
         let answer = match self {
@@ -84,7 +84,7 @@ impl Connection {
         let answer = answer.unwrap();
         assert_eq!(answer.status(), 200, "{url}: {:?}", answer.headers());
         let length = answer.headers().get(header::CONTENT_LENGTH);
-        let length = length.expect("a blob's length is known").to_str().unwrap();
+        let length = length.expect("a blob has a length").to_str().unwrap();
         let length: usize = length.parse().unwrap();
         let mut body = answer.into_body();
         let (mut read, mut first) = (0, None);
@@ -95,7 +95,7 @@ impl Connection {
                 read += data.len();
             }
         }
-        assert_eq!(read, length, "{url}: not as many bytes as were said");
+        assert_eq!(read, length, "{url}: the length differs from the announced one");
         answers.add(read, first.unwrap_or_else(|| asked.elapsed()));
     }
 }

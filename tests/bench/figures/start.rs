@@ -1,4 +1,4 @@
-//! How long a gate takes from its start until it listens.
+//! Measures the time from the start of a gate until it listens.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

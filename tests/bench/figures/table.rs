@@ -1,4 +1,4 @@
-//! The table: medians and spreads of the samples, each beside its peer's, and whether the target is met.
+//! The table: medians and spreads of the samples of the gate and its peer, and whether the target is met.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,11 +9,11 @@ use super::goals::{self, Beside, Figure, Target};
 
 type Samples = BTreeMap<String, Vec<f64>>;
 
-/// In Markdown; what was not measured is left out.
+/// In Markdown, without figures that were not measured.
 pub(crate) fn of(file: &Path) -> String {
     let samples = load(file);
     let mut table = String::from(
-        "| work | | the gate | beside it | held together | target | |\n|---|---|---|---|---|---|---|\n",
+        "| work | | the gate | peer | comparison | target | |\n|---|---|---|---|---|---|---|\n",
     );
     for work in goals::WORKS {
         let mut title = work.title;
@@ -36,8 +36,8 @@ pub(crate) fn of(file: &Path) -> String {
 fn load(file: &Path) -> Samples {
     let mut samples = Samples::new();
     for line in fs::read_to_string(file).unwrap().lines() {
-        let (name, value) = line.split_once(' ').unwrap_or_else(|| panic!("no sample: {line}"));
-        let value = value.parse().unwrap_or_else(|_| panic!("no number: {line}"));
+        let (name, value) = line.split_once(' ').unwrap_or_else(|| panic!("not a sample: {line}"));
+        let value = value.parse().unwrap_or_else(|_| panic!("not a number: {line}"));
         samples.entry(name.to_owned()).or_default().push(value);
     }
     samples
@@ -76,9 +76,9 @@ fn named(peer: &str, values: &[f64]) -> String {
     format!("{} {}", goals::called(peer), spread(values))
 }
 
-/// Round by round: what changed from one round to the next changed for both.
+/// Compares round by round: a change from one round to the next affects both.
 fn together(gate: &[f64], peer: &[f64], held: impl Fn(f64, f64) -> f64) -> Vec<f64> {
-    assert_eq!(gate.len(), peer.len(), "a round lacks the gate or its peer");
+    assert_eq!(gate.len(), peer.len(), "a round has no value of the gate or its peer");
     gate.iter().zip(peer).map(|(gate, peer)| held(*gate, *peer)).collect()
 }
 
@@ -92,7 +92,7 @@ fn median(values: &[f64]) -> f64 {
     sorted(values)[values.len() / 2]
 }
 
-/// The median, and the least and the most if they differ from it.
+/// The median, with the minimum and the maximum if they differ.
 fn spread(values: &[f64]) -> String {
     let sorted = sorted(values);
     let whole = sorted.iter().all(|value| value.fract() == 0.0);
@@ -101,7 +101,7 @@ fn spread(values: &[f64]) -> String {
     if least == most { middle } else { format!("{middle} ({least} to {most})") }
 }
 
-/// As many digits as mean something.
+/// Only significant digits.
 fn number(value: f64, whole: bool) -> String {
     match value.abs() {
         size if size >= 1000.0 => {

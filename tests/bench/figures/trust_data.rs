@@ -1,5 +1,5 @@
-//! Trust data for the figures: how long one verification takes, and many signed repositories to be served. Knows the
-//! crate's own parts, and nothing of a gate that runs.
+//! Trust data for the figures: the duration of one verification, and a site with many signed repositories. Uses only
+//! the crate, not a running gate.
 
 use std::fs;
 use std::future::ready;
@@ -17,15 +17,15 @@ use tokio::net::TcpListener;
 
 pub(crate) const REGISTRY: &str = "bench.test";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many repositories `site` has, each with [`TAGS`] tags.
+/// The number of repositories of `site`, each with [`TAGS`] tags.
 const REPOSITORIES: usize = 1_000;
 const TAGS: usize = 10;
-/// How many tags the large repository has.
+/// The number of tags of the large repository.
 const MANY_TAGS: usize = 10_000;
 const ROUNDS: usize = 5;
 
-/// Prints the CPU time of a whole update from files in memory: root, timestamp, snapshot, targets and
-/// `targets/releases`, which has the tags.
+/// Prints the CPU time of a whole update from files in memory: root, timestamp, snapshot, targets, and
+/// `targets/releases` with the tags.
 pub(crate) fn verify() {
     let now = Clock::System.now();
     for (tags, times) in [(TAGS, 400), (MANY_TAGS, 8)] {
@@ -56,7 +56,7 @@ pub(crate) fn verify() {
     }
 }
 
-/// Serves until it is killed, and says where.
+/// Serves until killed, and prints its addresses.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn site() {
     let publisher = Publisher::new().unwrap();
@@ -88,7 +88,7 @@ pub(crate) async fn site() {
     registry.and(notary).unwrap();
 }
 
-/// An image of eight layers that is nowhere: what a manifest of ordinary size is.
+/// A manifest of typical size: eight layers, which exist nowhere.
 pub(crate) fn manifest(name: &str) -> Vec<u8> {
     let descriptor = |media_type: &str, content: &str| {
         json!({ "mediaType": format!("application/vnd.oci.image.{media_type}"), "size": 1_000_000,
@@ -102,7 +102,7 @@ pub(crate) fn manifest(name: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The first tag is of `manifest`, the others are of images that are nowhere.
+/// The first tag signs `manifest`; the others sign images that exist nowhere.
 fn signed(manifest: &[u8], tags: usize) -> Vec<Signed> {
     let tag = |n: usize| -> Tag { format!("v1.{n}").parse().unwrap() };
     (0..tags)
@@ -113,7 +113,7 @@ fn signed(manifest: &[u8], tags: usize) -> Vec<Signed> {
         .collect()
 }
 
-/// What is published for `name` when a manifest is signed as its first tag, `v1.0`.
+/// The trust data that is published for `name` with a manifest signed as its first tag, `v1.0`.
 pub(crate) fn release(
     publisher: &Publisher,
     name: &str,
@@ -125,8 +125,8 @@ pub(crate) fn release(
     (gun, files)
 }
 
-/// Signs as docker does where people sign: `targets` has no tags of its own, a signer has all, and
-/// `targets/releases` the same.
+/// Signs as docker does with a delegation: `targets` has no tags, a signer's role has all of them, and
+/// `targets/releases` has the same.
 fn publish(publisher: &Publisher, gun: &Gun, signed: &[Signed], now: Timestamp) -> TrustFiles {
     let signers = [("alice", signed)];
     let statement =
@@ -146,7 +146,7 @@ fn terms(publisher: &Publisher, gun: &Gun) -> Terms {
     }
 }
 
-/// How long this thread has been on a CPU.
+/// The CPU time of this thread.
 fn cpu_time() -> Duration {
     let schedstat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap())

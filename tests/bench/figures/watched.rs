@@ -1,15 +1,15 @@
-//! What processes cost, by `/proc`: CPU time and memory of their own.
+//! The cost of processes according to `/proc`: their CPU time and memory.
 
 use std::fs;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How many clock ticks of `/proc` are one second: fixed in Linux' interface.
+/// The clock ticks of `/proc` per second, a constant of Linux.
 const TICKS: f64 = 100.0;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// User and system time of these processes since they were started, all threads.
+/// The user and system time of these processes since their start, all threads.
 pub(crate) fn cpu_seconds(pids: &[u32]) -> f64 {
     pids.iter().map(|pid| ticks(*pid)).sum::<f64>() / TICKS
 }
@@ -17,13 +17,13 @@ pub(crate) fn cpu_seconds(pids: &[u32]) -> f64 {
 fn ticks(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))
         .unwrap_or_else(|error| panic!("process {pid} is gone: {error}"));
-    // The name of the program may hold anything, and ends with the last parenthesis.
+    // The name of the program may contain anything, and ends with the last parenthesis.
     let (_, fields) = stat.rsplit_once(") ").unwrap();
     let fields = fields.split(' ').skip(11).take(2);
     fields.map(|field| field.parse::<f64>().unwrap()).sum()
 }
 
-/// Looks at the anonymous resident memory of processes until it is asked for the most there was.
+/// Samples the anonymous resident memory of processes until [`Self::peak`].
 pub(crate) struct Memory {
     stop: mpsc::Sender<()>,
     watch: JoinHandle<u64>,
