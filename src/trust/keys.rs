@@ -1,8 +1,7 @@
-//! Public keys and signature checks. Pure; knows no format that keys or signatures come in but
-//! SubjectPublicKeyInfo, and nothing of whom a key belongs to.
+//! Public keys and signature checks. Pure; knows only the SubjectPublicKeyInfo format, and not whom a key belongs to.
 //!
-//! A check is a conversion: it takes a message and gives [`VerifiedBytes`]. What a signature claims is parsed from
-//! those, so a signature that was not checked claims nothing.
+//! A check is a conversion: it takes a message and returns [`VerifiedBytes`]. Claims are parsed only from those, so an
+//! unverified signature claims nothing.
 
 use aws_lc_rs::signature::{
     self, EcdsaVerificationAlgorithm, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey,
@@ -21,7 +20,7 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::spki::ED25519;
 
-/// A message whose signature verified. Only the checks in this module make one:
+/// A message whose signature was verified. Only the checks in this module create one:
 ///
 /// ```
 /// use countersign::trust::keys::{BadSignature, Method, PublicKey, VerifiedBytes};
@@ -30,7 +29,7 @@ use super::spki::ED25519;
 /// }
 /// ```
 ///
-/// Taking the first key and leaving out the signature does not compile:
+/// Using the first key and skipping the signature does not compile:
 ///
 /// ```compile_fail,E0423
 /// use countersign::trust::keys::{BadSignature, PublicKey, VerifiedBytes};
@@ -48,12 +47,12 @@ impl<'a> VerifiedBytes<'a> {
     }
 }
 
-/// The key did not make the signature over the message in that way.
+/// The key did not sign the message with this method.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("the signature is not valid")]
 pub struct BadSignature;
 
-/// A public key that can verify. What no algorithm here can use is no key.
+/// A public key for verification. A key that no algorithm here supports is not a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublicKey {
     Ecdsa { curve: Curve, point: Vec<u8> },
@@ -61,7 +60,7 @@ pub enum PublicKey {
     Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
 }
 
-/// The NIST curves. P-224 is not here: no library we would keep verifies it.
+/// The NIST curves. P-224 is not supported: no suitable library verifies it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Curve {
     P256,
@@ -69,15 +68,14 @@ pub enum Curve {
     P521,
 }
 
-/// How a signature was made. ECDSA and RSA hash with SHA-256, whatever the size of the key, where
-/// nothing else is said.
+/// How a signature was made. ECDSA and RSA hash with SHA-256, whatever the size of the key, unless stated otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// `r ‖ s`, each as wide as the curve's order.
     EcdsaFixed,
     /// A DER SEQUENCE of `r` and `s`.
     EcdsaDer,
-    /// The same, hashed as wide as the curve: SHA-384 for P-384, SHA-512 for P-521.
+    /// The same, but the hash has the width of the curve: SHA-384 for P-384, SHA-512 for P-521.
     EcdsaDerWide,
     Ed25519,
     /// PKCS#1 v1.5.
@@ -87,8 +85,8 @@ pub enum Method {
 }
 
 impl PublicKey {
-    /// Reads a DER SubjectPublicKeyInfo holding an ECDSA key on a NIST curve (uncompressed) or an
-    /// RSA key of 2048 to 8192 bits.
+    /// Parses a DER SubjectPublicKeyInfo with an ECDSA key on a NIST curve (uncompressed) or an RSA key of 2048 to 8192
+    /// bits.
     pub fn from_spki(der: &[u8]) -> Option<Self> {
         let (rest, spki) = SubjectPublicKeyInfo::from_der(der).ok()?;
         if !rest.is_empty() {
@@ -121,13 +119,13 @@ impl PublicKey {
         }
     }
 
-    /// Reads the DER SubjectPublicKeyInfo of an Ed25519 key (RFC 8410): it has one form only.
+    /// Parses the DER SubjectPublicKeyInfo of an Ed25519 key (RFC 8410), which has only one form.
     pub fn from_ed25519_spki(der: &[u8]) -> Option<Self> {
         let key = der.strip_prefix(ED25519)?;
         Some(Self::Ed25519(key.try_into().ok()?))
     }
 
-    /// What makes two keys the same key, however they are written down: thresholds count these.
+    /// Identifies the key independently of its encoding: thresholds count these identities.
     pub fn identity(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
         match self {
@@ -149,8 +147,7 @@ impl PublicKey {
         hasher.finalize().into()
     }
 
-    /// The message, if this key made `signature` over it with `method`. A method that does not fit the key
-    /// has made nothing.
+    /// The message, if this key signed it with `method`. A method that does not fit the key verifies nothing.
     pub fn verify<'a>(
         &self,
         method: Method,
@@ -228,7 +225,7 @@ impl Curve {
     }
 }
 
-/// The message, if the key at `point` made the signature over it, in whichever form `algorithm` reads it.
+/// The message, if the key at `point` signed it, in the form that `algorithm` expects.
 pub(super) fn ecdsa<'a>(
     algorithm: &'static EcdsaVerificationAlgorithm,
     point: &[u8],
@@ -268,8 +265,7 @@ fn ed25519<'a>(
     verified.map(|()| VerifiedBytes(message)).map_err(|_| BadSignature)
 }
 
-/// The message, if the key of that modulus and exponent made the signature over it, as `parameters` pad and
-/// hash it.
+/// The message, if the key with that modulus and exponent signed it, padded and hashed as `parameters` say.
 pub(super) fn rsa<'a>(
     parameters: &'static RsaParameters,
     modulus: &[u8],
@@ -331,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_none() {
+    fn invalid_keys_are_rejected() {
         for der in [&b""[..], b"\x30\x00", &[0x30; 100]] {
             assert_eq!(PublicKey::from_spki(der), None);
         }

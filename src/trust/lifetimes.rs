@@ -27,7 +27,7 @@ impl Lifetimes {
         Self::read_or(section, DEFAULT_REFRESH)
     }
 
-    /// Reads the same keys of a section whose default of `refresh` is another one.
+    /// Reads the same keys of a section with another default of `refresh`.
     pub fn read_or(section: &Section<'_>, refresh: Duration) -> Self {
         Self {
             refresh: section.duration("refresh").unwrap_or(refresh),

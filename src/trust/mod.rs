@@ -81,7 +81,7 @@ impl Config {
 }
 
 impl Config {
-    /// A summary of one line, for people.
+    /// A summary of one line, for display.
     pub fn told(&self) -> String {
         match self {
             Self::NotaryV1(config) => format!("{} [notaryv1] {}", config.name, config.told()),

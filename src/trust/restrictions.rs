@@ -1,10 +1,9 @@
-//! The keys of an anchor that leave signatures out, for when a key is lost: `not_after`, `max_age` and
-//! `revoked`. Pure; knows no scheme.
+//! The keys of an anchor that exclude signatures after a key was lost: `not_after`, `max_age` and `revoked`. Pure;
+//! knows no scheme.
 //!
-//! A time is *proven* if a log or an authority that the anchor trusts saw the signature at that time. It shows
-//! that the signature is no younger. It does not show that the signature is no older: anybody can have an old
-//! signature logged or stamped again. `max_age` therefore counts from the time that the signature itself bears
-//! ([`VerifiedSignature::signed`]).
+//! A time is *proven* if a log or an authority that the anchor trusts saw the signature at that time. It proves that
+//! the signature is not newer. It does not prove that the signature is not older: anybody can log or timestamp an old
+//! signature again. `max_age` therefore counts from the time in the signature itself ([`VerifiedSignature::signed`]).
 
 use std::time::Duration;
 
@@ -20,27 +19,26 @@ const NOT_AFTER: &str = Restriction::NotAfter.as_str();
 const MAX_AGE: &str = Restriction::MaxAge.as_str();
 pub(super) const REVOKED: &str = Restriction::Revoked.as_str();
 
-/// Which signatures an anchor leaves out though they verify.
+/// Which valid signatures an anchor excludes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restrictions {
-    /// A signature counts only if it is proven to be no later. One without a proven time counts until
-    /// then, and no longer.
+    /// A signature counts only if it is proven to be no later. A signature without a proven time counts only until
+    /// then.
     pub not_after: Option<Timestamp>,
-    /// A signature counts only if its time is proven, and for so long after the time that it bears.
+    /// A signature counts only if its time is proven, and only for this long after its signing time.
     pub max_age: Option<Duration>,
     pub revoked: RevokedSet,
 }
 
 impl Restrictions {
-    /// Reads the three keys; `fits` says why something of a kind cannot be revoked here.
+    /// Reads the three keys. `fits` returns why an item of a kind cannot be revoked here.
     pub(super) fn read(
         section: &Section<'_>,
         fits: impl Fn(RevokedKind) -> Result<(), &'static str>,
     ) -> Self {
         let max_age = section.duration(MAX_AGE);
         if max_age.is_some_and(|most| most.is_zero()) {
-            section
-                .wrong(MAX_AGE, "it must be longer than \"0s\": remove the key, or write \"90d\"");
+            section.wrong(MAX_AGE, "must be longer than \"0s\"; remove the key, or write \"90d\"");
         }
         Self {
             not_after: section.instant(NOT_AFTER),
@@ -49,12 +47,12 @@ impl Restrictions {
         }
     }
 
-    /// Whether the time of a signature decides if it counts.
+    /// Whether the time of a signature affects whether it counts.
     pub(super) const fn need_time(&self) -> bool {
         self.not_after.is_some() || self.max_age.is_some()
     }
 
-    /// Leaves out a good signature that does not count by its time, or bounds for how long it counts.
+    /// Rejects a valid signature that is excluded because of its time, or limits how long it counts.
     pub(super) fn apply(
         &self,
         mut vouched: VerifiedSignature,
@@ -64,31 +62,31 @@ impl Restrictions {
             vouched.expires = Some(vouched.expires.map_or(end, |sooner| sooner.min(end)));
         };
         if let Some(not_after) = self.not_after {
-            let wanted = format!("a signature that is proven to be no later than {not_after}");
+            let wanted = format!("a signature with a proven time no later than {not_after}");
             match vouched.proven {
                 Some(at) if at <= not_after => {}
                 Some(at) => {
-                    let found = format!("it is proven to be of {at}, after `not_after`");
+                    let found = format!("its proven time {at} is after `not_after`");
                     return Err(Flaw { check: NOT_AFTER, found, wanted });
                 }
                 None if now > not_after => {
-                    let found = "`not_after` has passed, and when it was signed is not proven";
+                    let found = "`not_after` has passed, and the signing time is not proven";
                     return Err(Flaw { check: NOT_AFTER, found: found.to_owned(), wanted });
                 }
                 None => rests_until(not_after),
             }
         }
         if let Some(max_age) = self.max_age {
-            let wanted = format!("a signature whose time is proven, {} old at most", days(max_age));
+            let wanted = format!("a signature with a proven time, at most {} old", days(max_age));
             let Some(proven) = vouched.proven else {
-                let found = "when it was signed is not proven, and `max_age` needs that".to_owned();
+                let found = "the signing time is not proven, which `max_age` requires".to_owned();
                 return Err(Flaw { check: MAX_AGE, found, wanted });
             };
             let Some(signed) = vouched.signed else {
-                let found = "the signature states no time, and the log entry or timestamp beside it could \
-                             have been made at any time since";
+                let found = "the signature states no time, and its log entry or timestamp could have been \
+                             made later";
                 let wanted = format!(
-                    "a signature that states its time, {} old at most: sign with `cosign sign -a \
+                    "a signature that states its time, at most {} old: sign with `cosign sign -a \
                      timestamp=$(date +%s)`",
                     days(max_age)
                 );
@@ -97,7 +95,7 @@ impl Restrictions {
             let signed = signed.min(proven);
             let end = signed.plus(max_age);
             if now > end {
-                let found = format!("it is of {signed}, older than `max_age`");
+                let found = format!("it was signed at {signed}, longer ago than `max_age`");
                 return Err(Flaw { check: MAX_AGE, found, wanted });
             }
             rests_until(end);
@@ -105,13 +103,13 @@ impl Restrictions {
         Ok(vouched)
     }
 
-    /// Everything of it, so that no two that differ read the same.
+    /// All of its values, so that two different ones never have the same text.
     pub(super) fn parts(&self) -> String {
         let Self { not_after, max_age, revoked } = self;
         format!("{not_after:?} {max_age:?} {revoked:?}")
     }
 
-    /// What it means, as the end of a line that tells an anchor; empty where nothing is left out.
+    /// The end of a line that describes an anchor; empty if nothing is excluded.
     pub(super) fn told(&self) -> String {
         let mut text = String::new();
         if let Some(not_after) = self.not_after {
@@ -129,9 +127,7 @@ impl Restrictions {
     }
 }
 
-/// The flaw of a signature by something that is revoked.
-///
-/// `entry` is the text of the entry in `revoked`.
+/// The flaw of a signature that `entry` of `revoked` revokes.
 pub(super) fn revoked_flaw(what: &str, entry: &str) -> Flaw {
     Flaw {
         check: REVOKED,
@@ -140,7 +136,7 @@ pub(super) fn revoked_flaw(what: &str, entry: &str) -> Flaw {
     }
 }
 
-/// A duration as people write it.
+/// A duration in a short form.
 pub(super) fn days(duration: Duration) -> String {
     const DAY: u64 = 24 * 60 * 60;
     match duration.as_secs() {

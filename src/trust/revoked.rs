@@ -1,8 +1,8 @@
-//! What an anchor's key `revoked` names: keys, certificates and log entries whose signatures no longer
-//! count. Compares hashes; verifies nothing.
+//! The key `revoked` of an anchor: keys, certificates and log entries whose signatures no longer count. Compares
+//! hashes; verifies nothing.
 //!
-//! A certificate is found in every encoding that it can have (see `encodings.rs`). A log entry is found by
-//! its index only where the log's promise covers that index: see `names_indices`.
+//! A certificate is recognized in each of its possible encodings (see `encodings.rs`). A log entry is recognized by its
+//! index only if the log's promise covers that index: see `names_indices`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,12 +20,12 @@ use super::encodings;
 use super::keys::PublicKey;
 
 const KEY: &str = "revoked";
-/// The most that one anchor may revoke.
+/// The most entries of one anchor.
 const MAX_REVOKED: usize = 1_024;
 /// The longest serial number of a certificate, in bytes (RFC 5280).
 const MAX_SERIAL: usize = 20;
 
-/// What can be revoked.
+/// The kinds of items that can be revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RevokedKind {
     Key,
@@ -34,22 +34,22 @@ pub enum RevokedKind {
     LogEntry,
 }
 
-/// One thing whose signatures no longer count.
+/// One item whose signatures no longer count.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Revoked {
     /// A key by a hash: the SHA-256 of its SubjectPublicKeyInfo, or a key ID of Notary v1.
     Key([u8; 32]),
-    /// A key that was read from a file, by [`PublicKey::identity`].
+    /// A key from a file, by [`PublicKey::identity`].
     KeyOf([u8; 32]),
     /// The SHA-256 of a certificate, in one of its encodings.
     Certificate([u8; 32]),
-    /// A certificate that was read from a file: the SHA-256 of what its issuer signed.
+    /// A certificate from a file: the SHA-256 of its signed part.
     CertificateOf([u8; 32]),
-    /// A serial number without leading zeros, of whatever issuer.
+    /// A serial number of any issuer, without leading zeros.
     Serial(Vec<u8>),
     /// A log, and an index in it.
     Entry { log: [u8; 32], index: u64 },
-    /// The hash of an entry, which ends its UUID.
+    /// The hash of an entry, which is the end of its UUID.
     Leaf([u8; 32]),
 }
 
@@ -67,19 +67,19 @@ impl fmt::Display for Revoked {
     }
 }
 
-/// Everything that one anchor revokes, each with the text that names it in the configuration.
+/// Everything that one anchor revokes, each with its text in the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RevokedSet(BTreeMap<Revoked, Arc<str>>);
 
 impl RevokedSet {
-    /// Reads `revoked`; `fits` says why something of a kind cannot be revoked here.
+    /// Reads `revoked`. `fits` returns why an item of a kind cannot be revoked here.
     pub(super) fn read(
         section: &Section<'_>,
         fits: impl Fn(RevokedKind) -> Result<(), &'static str>,
     ) -> Self {
         let texts = section.texts(KEY).unwrap_or_default();
         if texts.len() > MAX_REVOKED {
-            section.wrong(KEY, format!("more than {MAX_REVOKED} of them"));
+            section.wrong(KEY, format!("more than {MAX_REVOKED} entries"));
         }
         let mut set = BTreeMap::new();
         for text in texts.iter().take(MAX_REVOKED) {
@@ -90,7 +90,7 @@ impl RevokedSet {
                     }
                     Err(why) => section.wrong(KEY, format!("{text:?}: {why}")),
                 },
-                // The file could not be read, which is reported already.
+                // The file could not be read, which is already reported.
                 Ok(None) => {}
                 Err(why) => section.wrong(KEY, format!("{text:?}: {why}")),
             }
@@ -106,9 +106,8 @@ impl RevokedSet {
         self.0.len()
     }
 
-    /// Whether it names log entries by their index. Then an entry whose index is not proven could be one of
-    /// them: a proof of inclusion covers the body of an entry, and only the log's promise (SET) covers the
-    /// ID of the log and the index.
+    /// Whether it names log entries by index. Then an entry without a proven index could be one of them: a proof of
+    /// inclusion covers the body of an entry, and only the log's promise (SET) covers the log ID and the index.
     pub(super) fn names_indices(&self) -> bool {
         self.0.keys().any(|revoked| matches!(revoked, Revoked::Entry { .. }))
     }
@@ -123,8 +122,8 @@ impl RevokedSet {
             .or_else(|| self.find(&Revoked::KeyOf(identity?)))
     }
 
-    /// The entry that revokes a key of Notary v1: by one of its IDs, by the SHA-256 of its
-    /// SubjectPublicKeyInfo, or by the key itself.
+    /// The entry that revokes a key of Notary v1: by one of its IDs, by the SHA-256 of its SubjectPublicKeyInfo, or by
+    /// the key itself.
     pub fn notary_key(&self, ids: &[[u8; 32]], key: Option<&PublicKey>) -> Option<&str> {
         if self.0.is_empty() {
             return None;
@@ -137,8 +136,8 @@ impl RevokedSet {
         })
     }
 
-    /// The entry that revokes this certificate: by any of its encodings, by its serial number, or by its key.
-    /// A certificate that cannot be read has no serial number and no key, and signs nothing.
+    /// The entry that revokes this certificate: by any of its encodings, by its serial number, or by its key. A
+    /// certificate that cannot be parsed has no serial number and no key, and signs nothing.
     pub fn certificate(&self, der: &[u8]) -> Option<&str> {
         if self.0.is_empty() {
             return None;
@@ -185,7 +184,7 @@ fn identity(spki: &[u8]) -> Option<[u8; 32]> {
     Some(key.identity())
 }
 
-/// What `text` names, and of what kind; none where its file cannot be read, which is reported.
+/// The kind and value that `text` names; `None` if its file cannot be read, which is reported.
 fn parse(section: &Section<'_>, text: &str) -> Result<Option<(RevokedKind, Revoked)>, String> {
     let Some((kind, named)) = text.split_once(':') else {
         return Err(
@@ -195,7 +194,7 @@ fn parse(section: &Section<'_>, text: &str) -> Result<Option<(RevokedKind, Revok
     };
     let named = named.strip_prefix("sha256:").unwrap_or(named);
     if named.is_empty() {
-        return Err(format!("it names nothing; write what follows \"{kind}:\""));
+        return Err(format!("it is incomplete; write a value after \"{kind}:\""));
     }
     let hash = hash(named);
     match kind {
@@ -203,8 +202,8 @@ fn parse(section: &Section<'_>, text: &str) -> Result<Option<(RevokedKind, Revok
             Some(hash) => Ok(Some((RevokedKind::Key, Revoked::Key(hash)))),
             None => file(section, named, "PUBLIC KEY", |pem| {
                 let spki = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes());
-                let spki = spki.map_err(|e| format!("it holds no PEM public key: {e:?}"))?;
-                let wrong = || "it holds a key of a kind that verifies nothing here".to_owned();
+                let spki = spki.map_err(|e| format!("it contains no PEM public key: {e:?}"))?;
+                let wrong = || "it contains a key of an unsupported type".to_owned();
                 Ok((RevokedKind::Key, Revoked::KeyOf(identity(&spki).ok_or_else(wrong)?)))
             }),
         },
@@ -212,9 +211,9 @@ fn parse(section: &Section<'_>, text: &str) -> Result<Option<(RevokedKind, Revok
             Some(hash) => Ok(Some((RevokedKind::Certificate, Revoked::Certificate(hash)))),
             None => file(section, named, "CERTIFICATE", |pem| {
                 let der = CertificateDer::from_pem_slice(pem.as_bytes());
-                let der = der.map_err(|e| format!("it holds no PEM certificate: {e:?}"))?;
+                let der = der.map_err(|e| format!("it contains no PEM certificate: {e:?}"))?;
                 let (_, parsed) = X509Certificate::from_der(&der)
-                    .map_err(|e| format!("it holds a certificate that cannot be read: {e}"))?;
+                    .map_err(|e| format!("it contains an invalid certificate: {e}"))?;
                 let revoked = Revoked::CertificateOf(encodings::signed_part(&parsed));
                 Ok((RevokedKind::Certificate, revoked))
             }),
@@ -225,7 +224,7 @@ fn parse(section: &Section<'_>, text: &str) -> Result<Option<(RevokedKind, Revok
                 Some((log, index)) => self::hash(log)
                     .zip(index.parse().ok())
                     .map(|(log, index)| Revoked::Entry { log, index }),
-                // A UUID is the hash, after the id of the tree that Rekor keeps it in.
+                // A UUID is the hash after the id of Rekor's tree.
                 None if named.len() == 80 => {
                     named.get(16..).and_then(self::hash).map(Revoked::Leaf)
                 }
@@ -244,15 +243,15 @@ fn parse(section: &Section<'_>, text: &str) -> Result<Option<(RevokedKind, Revok
 /// A serial number in hexadecimal, without leading zeros.
 fn serial(text: &str) -> Result<Vec<u8>, &'static str> {
     if text.starts_with("0x") || text.starts_with("0X") {
-        return Err("write the digits of the serial number without `0x`");
+        return Err("write the serial number without `0x`");
     }
     let digits: String = text.chars().filter(|c| *c != ':').collect();
     let padded = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits };
     let serial = hex::decode(&padded).ok().map(|serial| trimmed(&serial));
     match serial.filter(|serial| serial.len() <= MAX_SERIAL) {
-        Some(serial) if serial.is_empty() => Err("a serial number is never zero"),
+        Some(serial) if serial.is_empty() => Err("a serial number must not be zero"),
         Some(serial) => Ok(serial),
-        None => Err("a serial number is hexadecimal, of 20 bytes at most"),
+        None => Err("a serial number must be hexadecimal, at most 20 bytes"),
     }
 }
 
@@ -261,7 +260,7 @@ fn hash(text: &str) -> Option<[u8; 32]> {
     hex::decode_to_slice(text, &mut hash).is_ok().then_some(hash)
 }
 
-/// Reads the one PEM block, `due`, of a file.
+/// Reads the one PEM block `due` of a file.
 fn file(
     section: &Section<'_>,
     path: &str,
@@ -271,7 +270,7 @@ fn file(
     let otherwise = "a SHA-256 has 64 hex digits, anything else is taken for a file's name";
     let Some(pem) = section.named_file_or(KEY, path, otherwise) else { return Ok(None) };
     if !pem.contains(&format!("-----BEGIN {due}-----")) {
-        return Err(format!("it holds no {due} in PEM"));
+        return Err(format!("it contains no {due} in PEM"));
     }
     read(&pem).map(Some)
 }

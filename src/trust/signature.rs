@@ -1,5 +1,5 @@
-//! One signature over content: as a registry gave it, and what judging it gives. Knows no scheme's
-//! rules, and not where signatures are looked for.
+//! One signature over content: the candidate from a registry, and the result of verifying it. Knows neither the rules
+//! of a scheme nor where signatures are stored.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,18 @@ use crate::clock::Timestamp;
 use super::keys::VerifiedBytes;
 use super::signer::SignerIds;
 
-/// One signature as a registry gave it, held against the digest that names it, and not yet believed.
+/// A signature from a registry that matches its digest, but is not verified.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// Where it was found, for people: `sha256-….sig, layer 2` or `referrer sha256:…`.
+    /// Where it was found, for display: `sha256-….sig, layer 2` or `referrer sha256:…`.
     pub place: String,
     pub content: SignatureContent,
 }
 
-/// What a candidate is, by the media type of its own manifest and layer.
+/// The content of a candidate, by the media type of its own manifest and layer.
 #[derive(Clone, Debug)]
 pub enum SignatureContent {
-    /// A layer of a cosign `.sig` or `.att` manifest: its payload, and what its descriptor is annotated
-    /// with.
+    /// A layer of a cosign `.sig` or `.att` manifest: its payload and the annotations of its descriptor.
     Layer { media_type: String, payload: Bytes, annotations: BTreeMap<String, String> },
     /// A Sigstore bundle.
     Bundle { json: Bytes },
@@ -31,7 +30,7 @@ pub enum SignatureContent {
 }
 
 impl SignatureContent {
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub fn length(&self) -> usize {
         match self {
             Self::Layer { payload: bytes, .. }
@@ -41,8 +40,8 @@ impl SignatureContent {
     }
 }
 
-/// What one good signature says, beside that it is good. Only [`VerifiedSignature::by`] makes one, out of bytes whose
-/// signature verified:
+/// The claims of a valid signature. Only [`VerifiedSignature::by`] creates one, from bytes whose signature was
+/// verified:
 ///
 /// ```
 /// use countersign::trust::keys::VerifiedBytes;
@@ -52,7 +51,7 @@ impl SignatureContent {
 /// }
 /// ```
 ///
-/// Nothing else does:
+/// Other modules cannot create one:
 ///
 /// ```compile_fail,E0451
 /// use countersign::trust::{SignerIds, VerifiedSignature};
@@ -63,49 +62,49 @@ impl SignatureContent {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedSignature {
-    /// Who signed, as the scheme names it: a key's id, a certificate's identity and issuer.
+    /// The signer, as the scheme names it: a key's id, or a certificate's identity and issuer.
     pub signer: String,
-    /// The keys and names by which the same signer is recognised under another anchor.
+    /// The keys and names that identify the same signer under another anchor.
     pub signer_ids: SignerIds,
-    /// The earliest time at which a log or an authority saw the signature. The signature is no younger, but
-    /// can be older: anybody can have an old signature logged or stamped again.
+    /// The earliest time at which a log or an authority saw the signature. The signature is not newer, but can be
+    /// older: anybody can log or timestamp an old signature again.
     pub proven: Option<Timestamp>,
-    /// When it was signed, by what nobody but the signer can change: the time that the signer states in
-    /// what the key signed, or that the life of a short-lived certificate bounds. Never later than
-    /// `proven` and than it was judged. None if neither tells: then nobody knows how old it is.
+    /// The signing time, from a source that only the signer can change: the time stated in the signed content, or the
+    /// validity of a short-lived certificate. Never later than `proven` or than the time of verification. `None` if
+    /// there is neither: then its age is unknown.
     pub signed: Option<Timestamp>,
-    /// The earliest end of what it rests on; none where nothing of it ends.
+    /// The earliest expiry of what it is based on; `None` if nothing expires.
     pub expires: Option<Timestamp>,
     sealed: Sealed,
 }
 
-/// Keeps other modules from writing a [`VerifiedSignature`] down.
+/// Prevents other modules from constructing a [`VerifiedSignature`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sealed;
 
 impl VerifiedSignature {
-    /// What `signer` vouches for by a signature that verified, without a time and without an end so far.
+    /// A verified signature of `signer`, without a time or an expiry so far.
     pub fn by(_: VerifiedBytes<'_>, signer: String, signer_ids: SignerIds) -> Self {
         Self { signer, signer_ids, proven: None, signed: None, expires: None, sealed: Sealed }
     }
 }
 
-/// Why a candidate proves nothing.
+/// Why a candidate is not a valid signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// It is not what the anchor asks for: another kind of statement, about something else. Says
-    /// nothing against the image.
+    /// It is not what the anchor requires: another kind of statement, about another subject. Says nothing against the
+    /// image.
     Beside(Flaw),
-    /// It is what the anchor asks for, and it does not hold.
+    /// It is what the anchor requires, but invalid.
     Flawed(Flaw),
-    /// It could not be found out, and why.
+    /// Its validity could not be determined, for this reason.
     Undecided(String),
 }
 
 /// The check that a candidate does not exceed a limit of this program.
 pub(super) const LIMIT: &str = "limit";
 
-/// A candidate that exceeds a limit was not examined, so nobody knows whether it is good.
+/// A candidate that exceeds a limit was not examined, so its validity is unknown.
 impl From<Flaw> for Rejection {
     fn from(flaw: Flaw) -> Self {
         match flaw.check {
@@ -115,13 +114,13 @@ impl From<Flaw> for Rejection {
     }
 }
 
-/// One check that a candidate did not pass.
+/// One check that a candidate failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flaw {
-    /// The check, by one stable word for programs: `signature`, `identity`, `transparency_log`, …
+    /// The name of the check, stable for programs: `signature`, `identity`, `transparency_log`, …
     pub check: &'static str,
-    /// One clause for people, without a full stop: what was found.
+    /// What was found: one clause, without a full stop.
     pub found: String,
-    /// One clause: what would have satisfied it.
+    /// What the check requires: one clause.
     pub wanted: String,
 }

@@ -1,17 +1,17 @@
-//! Whether a registry has no referrers API. One repository's answer does not decide that: a page in front of
-//! one repository would hide the signatures in all others. A second repository has to give the same answer.
+//! Determines whether a registry has no referrers API. The answer for one repository is not enough: a web page in front
+//! of one repository would hide the signatures in all others. A second repository has to give the same answer.
 
 use super::Search;
 use super::request_budget::At;
 use crate::oci::Repository;
 use crate::registry_client::{Listing, Page};
 
-/// A repository that registries do not have. One with the referrers API says so, or lists nothing.
+/// A repository that no registry has. A registry with the referrers API answers that it is unknown, or lists nothing.
 const PROBE: &str = "countersign/referrers-api-probe";
 
 impl Search {
-    /// Whether the registry of `at` has no referrers API, now that `at` answered as if there were none.
-    /// Asks a second repository unless one has already given that answer.
+    /// Whether the registry of `at` has no referrers API, after `at` answered as if there were none. Asks a second
+    /// repository, unless one has already given that answer.
     pub(super) async fn is_without_api(&self, at: &At) -> bool {
         let learned = &self.places.learned;
         if learned.api_is_missing(at) {
@@ -25,7 +25,7 @@ impl Search {
                 learned.api_is_there(&at.registry);
                 false
             }
-            // None of these tells whether there is the API.
+            // These answers do not show whether the API exists.
             Ok(Listing::Unknown | Listing::WebPage(_)) | Err(_) => false,
         }
     }

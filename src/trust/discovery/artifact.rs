@@ -5,12 +5,12 @@ use crate::oci::{Artifact, Manifest, NoArtifact};
 use crate::parsing;
 use crate::pull_through::Fetched;
 
-/// Why a manifest or a list gives no signatures.
+/// Why a manifest or a list has no usable signatures.
 #[derive(Debug)]
 pub(super) enum Unfit {
-    /// It does not have the shape of signatures.
+    /// It is not a signature manifest.
     Shape(String),
-    /// It exceeds this limit, so nobody knows.
+    /// It exceeds this limit, so its content is unknown.
     Limit(Limit),
 }
 

@@ -1,5 +1,4 @@
-//! Questions to registries, within what their decision may cost: each asked once, what is kept not at
-//! all.
+//! Requests to registries within the budget of a decision. Each request is sent once, and none for stored content.
 
 use bytes::Bytes;
 
@@ -10,7 +9,7 @@ use crate::oci::{Digest, Tag};
 use crate::pull_through::{FetchError, Fetched, PullThrough};
 use crate::registry_client::{Listing, Page, UpstreamError, Violation};
 
-/// Who asks, and on whose account.
+/// The search's pull-through and the budget that pays for its requests.
 #[derive(Clone, Copy)]
 pub(super) struct Asking<'a> {
     pub(super) pull_through: &'a PullThrough,
@@ -18,7 +17,7 @@ pub(super) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// The manifest that `tag` stands for, now.
+    /// The manifest that `tag` names now.
     pub(super) async fn tag(&self, at: &At, tag: &Tag) -> Result<Fetched, Why> {
         let ask = async {
             let reserved = self.budget.shared.ask(&at.registry, MAX_LIST)?;
@@ -29,7 +28,7 @@ impl Asking<'_> {
         self.budget.shared.tags.answer((at.clone(), tag.clone()), ask).await
     }
 
-    /// The manifest of a referrer. How large it is to be is not asked: the list that names it may lie.
+    /// The manifest of a referrer. The size in the list does not matter: the list may lie.
     pub(super) async fn manifest(&self, at: &At, digest: &Digest) -> Result<Fetched, Why> {
         let At { registry, repository } = at;
         let ask = async {
@@ -49,7 +48,7 @@ impl Asking<'_> {
         self.budget.shared.manifests.answer((at.clone(), *digest), ask).await
     }
 
-    /// One page of what refers to `subject`.
+    /// One page of the referrers of `subject`.
     pub(super) async fn referrers(
         &self,
         at: &At,
@@ -72,7 +71,7 @@ impl Asking<'_> {
         self.budget.shared.lists.answer(question, ask).await
     }
 
-    /// The blob `digest`, which is to have `size` bytes: no more are taken.
+    /// The blob `digest` of `size` bytes; reads no more than that.
     pub(super) async fn blob(&self, at: &At, digest: &Digest, size: usize) -> Result<Bytes, Why> {
         let At { registry, repository } = at;
         let ask = async {
@@ -88,7 +87,7 @@ impl Asking<'_> {
         self.budget.shared.blobs.answer((at.clone(), *digest, size as u64), ask).await
     }
 
-    /// Settles the account for what was `reserved` for a question to `at`.
+    /// Settles the budget for the bytes that were `reserved` for a request to `at`.
     fn came<T>(
         &self,
         at: &At,
@@ -105,9 +104,9 @@ impl Asking<'_> {
         let all = reserved.bytes();
         let (came, answer) = match answer {
             Ok(answer) => (length(&answer), Ok(answer)),
-            // All that was set aside for it came, and it was not the end.
+            // All reserved bytes arrived, but not the end.
             Err(error) if too_long(&error) => (all, Err(Why::Limit(Limit::Size { ceiling: all }))),
-            // It came, and is something else.
+            // The content arrived, but is wrong.
             Err(error @ (FetchError::Mismatch(_) | FetchError::Invalid(_))) => {
                 (all, Err(error.into()))
             }
@@ -124,7 +123,7 @@ impl Asking<'_> {
     }
 }
 
-/// Whether upstream says for certain that it does not have it.
+/// Whether upstream definitely does not have the content.
 pub(super) fn is_absent(why: &Why) -> bool {
     matches!(why, Why::Fetch(FetchError::Upstream(UpstreamError::Absent { .. })))
 }

@@ -1,4 +1,4 @@
-//! The last step of a search: the content of signatures, a few at once, held against digest and size.
+//! The last step of a search: fetches the content of several signatures at once, and checks its digest and size.
 
 use std::collections::VecDeque;
 
@@ -17,13 +17,13 @@ use super::{Limit, Search};
 use crate::oci::{Digest, Layer};
 use crate::trust::{Candidate, SignatureContent};
 
-/// A signature whose content is to be fetched.
+/// A signature whose content has to be fetched.
 #[derive(Clone, Debug)]
 pub(super) struct Sought {
     place: String,
     form: Form,
     layer: Layer,
-    /// By what it is known in later searches: the manifest of a referrer, or the layer behind a tag.
+    /// Identifies it in later searches: the manifest of a referrer, or the layer of a tag's manifest.
     origin: Digest,
 }
 
@@ -54,11 +54,11 @@ impl Search {
                     outcome.found.push(Candidate { place, content: content(form, layer, bytes) });
                 }
                 Ok(bytes) => {
-                    let why = format!("it has {} bytes and not {}", bytes.len(), layer.size);
+                    let why = format!("it has {} bytes instead of {}", bytes.len(), layer.size);
                     outcome.looked(&place, Found::Unfit(why));
                 }
                 Err(Why::Limit(Limit::Size { ceiling })) if ceiling as u64 == layer.size => {
-                    let why = format!("it has more than the {ceiling} bytes it is said to have");
+                    let why = format!("it has more than the {ceiling} bytes of its descriptor");
                     outcome.looked(&place, Found::Unfit(why));
                 }
                 Err(why) if is_absent(&why) => {
@@ -112,14 +112,14 @@ fn content(form: Form, layer: Layer, bytes: Bytes) -> SignatureContent {
 }
 
 impl Sought {
-    /// How many bytes its content is said to have.
+    /// The size of its content according to its descriptor, in bytes.
     pub(super) fn size(&self) -> u64 {
         self.layer.size
     }
 }
 
 impl Search {
-    /// The signatures behind a tag, the likeliest first.
+    /// The signatures of a tag, the most likely ones first.
     pub(super) fn ordered(&self, at: &At, signatures: VecDeque<Sought>) -> VecDeque<Sought> {
         order::ordered(signatures, |sought| {
             let history = self.places.learned.history(at, self.kind, &sought.origin);

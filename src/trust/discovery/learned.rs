@@ -1,5 +1,5 @@
-//! What was learned of registries: which has no referrers API, for a time, and where a repository had
-//! its signatures last. Saves questions; no verdict rests on it.
+//! What earlier searches learned about registries: which ones have no referrers API, and where each repository had its
+//! signatures. It saves requests; no verdict depends on it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,38 +14,38 @@ use super::request_budget::At;
 use crate::clock::{Clock, Timestamp};
 use crate::oci::{Digest, Registry, Repository};
 
-/// How long a registry without the referrers API is not asked for it again (it may be upgraded), and how
-/// long the answer of one repository waits to be confirmed by a second one.
+/// How long a registry without the referrers API is not asked for it again, because it may be upgraded. Also how long
+/// the answer of one repository waits for confirmation by a second one.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
-/// For how many repositories it is known where they had their signatures last.
+/// The most repositories whose last signature location is cached.
 const MAX_REPOSITORIES: u64 = 10_000;
-/// How many entries are known to have been examined, about 200 bytes each.
+/// The most examined entries in the cache, about 200 bytes each.
 const MAX_EXAMINED: u64 = 50_000;
 
-/// Where signatures are kept beside an image.
+/// Where signatures are stored in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
     Tag,
     Referrers,
 }
 
-/// Cheap to clone; the clones learn together.
+/// Cheap to clone; clones share the state.
 #[derive(Clone, Debug)]
 pub(super) struct Learned {
     clock: Clock,
-    /// As many as are configured.
+    /// At most one entry per configured registry.
     registries: Arc<Mutex<HashMap<Registry, Api>>>,
     last: Cache<(At, SignatureKind), Layout>,
-    /// Manifests of referrers, and layers behind tags.
+    /// The history of referrer manifests and of layers of a tag's manifest.
     examined: Cache<(At, SignatureKind, Digest), SearchHistory>,
     turns: Arc<AtomicU64>,
 }
 
-/// What is known of a registry's referrers API.
+/// What is known about a registry's referrers API.
 #[derive(Clone, Debug)]
 enum Api {
     There,
-    /// One repository answered as if there were no API; another one has to confirm it.
+    /// One repository answered as if there were no API; a second one has to confirm it.
     Doubted {
         by: Repository,
         until: Timestamp,
@@ -62,7 +62,7 @@ impl Learned {
         Self { clock, registries, last, examined, turns: Arc::default() }
     }
 
-    /// Whether two repositories of `registry` lately answered as if there were no referrers API.
+    /// Whether two repositories of `registry` recently answered as if there were no referrers API.
     pub(super) fn has_no_api(&self, registry: &Registry) -> bool {
         let registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
         match registries.get(registry) {
@@ -76,9 +76,9 @@ impl Learned {
         registries.insert(registry.clone(), Api::There);
     }
 
-    /// Remembers that the repository `at` answered as if its registry had no referrers API. Returns whether
-    /// a second repository confirms it. A registry that ever listed referrers has the API: then the answer
-    /// is about one repository, or from something in front of the registry.
+    /// Records that the repository `at` answered as if its registry had no referrers API. Returns whether a second
+    /// repository confirms it. A registry that ever listed referrers has the API: then the answer is about one
+    /// repository only, or comes from a server in front of the registry.
     pub(super) fn api_is_missing(&self, at: &At) -> bool {
         let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
@@ -102,7 +102,7 @@ impl Learned {
         self.examined.get(&(at.clone(), kind, *digest)).unwrap_or(SearchHistory::New)
     }
 
-    /// Remembers that something was examined, whatever it was.
+    /// Records that the entry was examined, whatever the result.
     pub(super) fn examined(&self, at: &At, kind: SignatureKind, digest: &Digest) {
         if self.history(at, kind, digest) != SearchHistory::Good {
             let turn = self.turns.fetch_add(1, Ordering::Relaxed);
@@ -110,12 +110,12 @@ impl Learned {
         }
     }
 
-    /// Remembers that it was a good signature.
+    /// Records that the entry is a valid signature.
     pub(super) fn good(&self, at: &At, kind: SignatureKind, digest: &Digest) {
         self.examined.insert((at.clone(), kind, *digest), SearchHistory::Good);
     }
 
-    /// Where signatures of `kind` were the last time in that repository.
+    /// Where the last signatures of `kind` in that repository were.
     pub(super) fn last(&self, at: &At, kind: SignatureKind) -> Option<Layout> {
         self.last.get(&(at.clone(), kind))
     }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_repository_confirms_for_a_time_that_a_registry_has_no_api() {
+    fn a_second_repository_confirms_temporarily_that_a_registry_has_no_api() {
         let clock = Clock::manual(Timestamp::from_unix(0));
         let learned = Learned::new(clock.clone());
         for _ in 0..2 {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_doubt_of_another_repository_confirms_nothing() {
+    fn an_old_answer_of_another_repository_confirms_nothing() {
         let clock = Clock::manual(Timestamp::from_unix(0));
         let learned = Learned::new(clock.clone());
         assert!(!learned.api_is_missing(&at("one")));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_that_had_the_api_has_it() {
+    fn a_registry_that_had_the_api_still_has_it() {
         let learned = Learned::new(Clock::manual(Timestamp::from_unix(0)));
         learned.api_is_missing(&at("one"));
         learned.api_is_there(&at("one").registry);

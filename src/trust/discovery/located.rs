@@ -1,5 +1,5 @@
-//! What looking for signatures gives: what was found, where it was looked, and where it could not be
-//! looked. Three things that no caller can take for one another.
+//! The result of a search for signatures: which were found, which places were searched, and which places could not be
+//! read. Three separate types, so that no caller confuses them.
 
 use std::fmt;
 
@@ -9,51 +9,52 @@ use super::limit::Limit;
 use crate::pull_through::FetchError;
 use crate::trust::Candidate;
 
-/// The most characters that are shown of what a registry, or whoever wrote to it, says.
+/// The most characters shown of a text from a registry.
 const MAX_SHOWN: usize = 255;
 
-/// A text that others may have had a hand in, as people may see it.
+/// Untrusted text, made safe to show.
 pub(super) fn shown(text: &str) -> String {
     crate::text::shown(text, MAX_SHOWN)
 }
 
-/// All that a search gave.
+/// The complete result of a search.
 #[derive(Clone, Debug, Default)]
 #[cfg(feature = "test-support")]
 pub struct Located {
-    /// Held against the digests that name them, and not yet believed.
+    /// They match their digests, but are not verified.
     pub candidates: Vec<Candidate>,
     pub looked: Vec<Looked>,
-    /// None, and no candidate either: there is no signature.
+    /// If this and `candidates` are empty, there is no signature.
     pub unread: Vec<Unread>,
 }
 
-/// A place that was looked at.
+/// A place that was searched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Looked {
-    /// For people: `registry.example.com/library/app:sha256-….sig`.
+    /// For display: `registry.example.com/library/app:sha256-….sig`.
     pub place: String,
     pub found: Found,
 }
 
-/// What was there.
+/// What was found in a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing of the kind that is looked for, and so many others.
+    /// No signature of the requested kind, and this number of other entries.
     Nothing { others: usize },
-    /// So many that may be signatures. Of a list, each is opened, and told of by itself if it is none.
+    /// This number of possible signatures. Each entry of a list is opened; one that is not a signature is reported
+    /// separately.
     Signatures(usize),
-    /// Something that nobody said was a signature, and is none.
+    /// Content that does not claim to be a signature, and is not one.
     Other(String),
-    /// Something that is not what it says, or what its place says, and why.
+    /// Content that contradicts its descriptor or its place, and how.
     Unfit(String),
-    /// Something is named there that the registry does not have: what a copy left behind, for one.
+    /// An entry whose content the registry does not have, for example after an incomplete copy.
     Missing(String),
     /// The registry cannot have signatures there.
     Cannot(String),
 }
 
-/// A place that could not be read, so that nobody knows what is there.
+/// A place that could not be read, so its content is unknown.
 #[derive(Clone, Debug)]
 pub struct Unread {
     pub place: String,
@@ -73,13 +74,15 @@ impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing { others: 0 } => f.write_str("nothing"),
-            Self::Nothing { others } => write!(f, "nothing of this kind, and {others} others"),
+            Self::Nothing { others } => {
+                write!(f, "no signature of this kind among {others} entries")
+            }
             Self::Signatures(1) => f.write_str("1 signature"),
             Self::Signatures(count) => write!(f, "{count} signatures"),
-            Self::Other(what) => write!(f, "something else: {what}"),
-            Self::Unfit(why) => write!(f, "not what it says: {why}"),
-            Self::Missing(what) => write!(f, "{what} is named there, and is not there"),
-            Self::Cannot(why) => write!(f, "cannot be there: {why}"),
+            Self::Other(what) => write!(f, "not a signature: {what}"),
+            Self::Unfit(why) => write!(f, "unusable: {why}"),
+            Self::Missing(what) => write!(f, "{what} is listed but does not exist"),
+            Self::Cannot(why) => write!(f, "not possible here: {why}"),
         }
     }
 }

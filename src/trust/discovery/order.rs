@@ -1,35 +1,35 @@
-//! In which order the entries of a list, and the signatures of a manifest, are examined. Only an order: whoever
-//! may push can make an entry look like any other, and what a manifest says itself decides.
+//! The order in which the entries of a list and the signatures of a manifest are examined. It is only an order: anyone
+//! who can push can make an entry look like any other; the manifest's own content decides.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// Whether annotations make a signature likelier to be one by the anchor's signers.
+/// Whether annotations make it more likely that the anchor's signers made a signature.
 pub type Hint = Arc<dyn Fn(&BTreeMap<String, String>) -> bool + Send + Sync>;
 
-/// What is known of an entry from earlier searches.
+/// What earlier searches found out about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SearchHistory {
-    /// It was a good signature.
+    /// It was a valid signature.
     Good,
     New,
-    /// It was examined, at this turn.
+    /// It was examined, in this turn.
     Examined(u64),
 }
 
-/// What a list says that an entry is, the likeliest first.
+/// The class of an entry according to the list, the most likely one first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
     Wanted,
-    /// A bundle that is annotated with another predicate.
+    /// A bundle annotated with another predicate.
     OtherPredicate,
     Unnamed,
-    /// Something else. It is examined last, for the list may be wrong.
+    /// Other content. It is examined last, because the list may be wrong.
     SomethingElse,
 }
 
-/// The entries in the order of their ranks. Equal ones are taken from both ends in turn, so that neither those
-/// that come before the good one nor those that come after it hide it.
+/// The entries in the order of their ranks. Entries of equal rank are taken from both ends alternately, so that neither
+/// earlier nor later entries hide a valid one.
 pub(super) fn ordered<T, R: Ord>(
     entries: impl IntoIterator<Item = T>,
     rank: impl Fn(&T) -> R,
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_examined_comes_after_what_was_not() {
+    fn examined_entries_come_after_unexamined_ones() {
         let histories = [
             SearchHistory::Examined(2),
             SearchHistory::New,

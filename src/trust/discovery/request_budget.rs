@@ -39,9 +39,9 @@ pub struct RequestBudget {
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     requests: AtomicUsize,
-    /// Those that came, and those that are set aside for what is on its way.
+    /// The bytes that arrived, and those reserved for answers in progress.
     bytes: AtomicUsize,
-    /// The registries that have had too many requests, as they said it: they are not asked again.
+    /// The registries that answered with a rate limit, and their answers: they are not asked again.
     busy: Mutex<HashMap<Registry, FetchError>>,
     pub(super) tags: Memo<(At, Tag), Fetched>,
     pub(super) manifests: Memo<(At, Digest), Fetched>,
@@ -56,18 +56,18 @@ impl RequestBudget {
         Self::default()
     }
 
-    /// Leave to ask `registry` once more, for `bytes`.
+    /// Permission for one more request to `registry`, for `bytes`.
     pub fn ask(&self, registry: &Registry, bytes: usize) -> Result<(), Why> {
         self.shared.ask(registry, bytes)?.spend(bytes);
         Ok(())
     }
 
-    /// Leave to hold `bytes` more that have come, wherever from.
+    /// Permission to hold `bytes` more that have arrived, from any source.
     pub fn hold(&self, bytes: usize) -> Result<(), Limit> {
         self.shared.hold(bytes)
     }
 
-    /// How often registries were asked so far.
+    /// The number of requests so far.
     #[cfg(feature = "test-support")]
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::Relaxed)
@@ -75,7 +75,7 @@ impl RequestBudget {
 }
 
 impl Shared {
-    /// Leave to ask `registry` once more, for `bytes` at most, which are set aside.
+    /// Permission for one more request to `registry`; reserves `bytes` for its answer.
     pub(super) fn ask(&self, registry: &Registry, bytes: usize) -> Result<Reserved<'_>, Why> {
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(said) = busy.get(registry) {
@@ -87,20 +87,19 @@ impl Shared {
         Ok(reserved)
     }
 
-    /// Remembers that `registry` has had too many requests, as it `said`.
+    /// Records that `registry` limits the rate of requests, as it `said`.
     pub(super) fn is_busy(&self, registry: &Registry, said: &FetchError) {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         busy.entry(registry.clone()).or_insert_with(|| said.clone());
     }
 
-    /// Leave to hold `bytes` more.
+    /// Permission to hold `bytes` more.
     pub(super) fn hold(&self, bytes: usize) -> Result<(), Limit> {
         take(&self.bytes, bytes, MAX_BYTES).ok_or(Limit::Bytes)
     }
 }
 
-/// Bytes that were set aside for an answer. Those that do not come are given back, also where nobody
-/// waited for it to its end.
+/// Bytes reserved for an answer. Unused ones are returned, even if the request is dropped.
 #[derive(Debug)]
 pub(super) struct Reserved<'a> {
     shared: &'a Shared,
@@ -112,7 +111,7 @@ impl Reserved<'_> {
         self.unused
     }
 
-    /// So many of them came.
+    /// Records that `bytes` of them arrived.
     pub(super) fn spend(mut self, bytes: usize) {
         self.unused = self.unused.saturating_sub(bytes);
     }
@@ -129,7 +128,7 @@ fn take(of: &AtomicUsize, count: usize, most: usize) -> Option<()> {
     of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).ok().map(|_| ())
 }
 
-/// Answers to one sort of question, each asked once. There are at most as many as requests.
+/// Cached answers to one kind of request, each sent once. There are at most as many as requests.
 #[derive(Debug)]
 pub(super) struct Memo<K, V>(Mutex<HashMap<K, Cell<V>>>);
 
@@ -142,7 +141,7 @@ impl<K, V> Default for Memo<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Memo<K, V> {
-    /// The answer to `question`: the known one, or what `ask` gives, which is else never begun.
+    /// The answer to `question`: the cached one, or the result of `ask`, which otherwise does not start.
     pub(super) async fn answer(
         &self,
         question: K,
@@ -161,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_is_asked_than_a_decision_may_cost() {
+    fn requests_stop_at_the_limit_of_a_decision() {
         let (budget, registry) = (RequestBudget::new(), "r.example".parse().unwrap());
         for _ in 0..MAX_REQUESTS {
             budget.clone().shared.ask(&registry, MAX_BYTES).unwrap();
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_comes_than_a_decision_may_cost() {
+    fn bytes_stop_at_the_limit_of_a_decision() {
         let budget = RequestBudget::new();
         let reserved = budget.shared.ask(&"r.example".parse().unwrap(), MAX_BYTES).unwrap();
         assert_eq!(budget.shared.hold(1), Err(Limit::Bytes));
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_answered_is_not_asked_again() {
+    async fn an_answered_request_is_not_sent_again() {
         let memo = Memo::default();
         assert_eq!(memo.answer("a", async { Ok(1) }).await.unwrap(), 1);
         assert_eq!(memo.answer("a", async { Err(Limit::Pages.into()) }).await.unwrap(), 1);

@@ -1,5 +1,4 @@
-//! One search: place after place, the likeliest first, as far as whoever judges the signatures wants it
-//! to go.
+//! One search: place after place, the most likely one first, until the caller that judges the signatures stops it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -21,13 +20,13 @@ pub struct Search {
     pub(super) kind: SignatureKind,
     pub(super) subject: Subject,
     pub(super) budget: RequestBudget,
-    /// What is still to be done.
+    /// The remaining steps.
     ahead: VecDeque<Step>,
-    /// The referrers that were opened, or are to be.
+    /// The referrers that were opened or will be.
     pub(super) opened: HashSet<(At, Digest)>,
-    /// How many signatures were fetched, or are to be.
+    /// The number of signatures that were fetched or will be.
     taken: usize,
-    /// Where signatures that were found come from, by their places.
+    /// The origins of the signatures that were found, by their places.
     origins: HashMap<String, (At, Digest)>,
     pub(super) hint: Option<Hint>,
     looked: Vec<Looked>,
@@ -79,10 +78,10 @@ impl Search {
         }
     }
 
-    /// The next signatures, at least one; `None` once every place was looked at. Whoever has enough
-    /// stops asking, and what is left costs nothing.
+    /// The next signatures, at least one; `None` once every place was searched. A caller that has enough stops calling,
+    /// and the remaining steps cost nothing.
     ///
-    /// Nothing is lost where the future is dropped: the same step is then taken again.
+    /// Nothing is lost if the future is dropped: the same step then runs again.
     pub async fn next(&mut self) -> Option<Vec<Candidate>> {
         while let Some(step) = self.ahead.front() {
             let outcome = self.take(step).await;
@@ -95,20 +94,20 @@ impl Search {
         None
     }
 
-    /// The same search, where what `hint` says is likelier comes first.
+    /// The same search, but signatures that `hint` prefers come first.
     #[must_use]
     pub fn preferring(self, hint: Hint) -> Self {
         Self { hint: Some(hint), ..self }
     }
 
-    /// Remembers that the signature at `place` was good: later searches begin with it.
+    /// Records that the signature at `place` is valid: later searches begin with it.
     pub fn remember_good(&self, place: &str) {
         if let Some((at, digest)) = self.origins.get(place) {
             self.places.learned.good(at, self.kind, digest);
         }
     }
 
-    /// Everything that is left, to the end.
+    /// Runs all remaining steps.
     #[cfg(feature = "test-support")]
     pub async fn all(mut self) -> Located {
         let mut candidates = Vec::new();
@@ -118,18 +117,18 @@ impl Search {
         Located { candidates, looked: self.looked, unread: self.unread }
     }
 
-    /// Where it was looked so far, and what was there.
+    /// The places searched so far, and what was found there.
     pub fn looked(&self) -> &[Looked] {
         &self.looked
     }
 
-    /// Where it could not be looked so far. Once [`Self::next`] gave `None`: where none is unread and
-    /// nothing was found, there is no signature.
+    /// The places that could not be read so far. After [`Self::next`] returned `None`: if this is empty and nothing was
+    /// found, there is no signature.
     pub fn unread(&self) -> &[Unread] {
         &self.unread
     }
 
-    /// Takes over what a step gave, and gives what it found.
+    /// Adopts the outcome of a step, and returns the signatures that it found.
     fn settle(&mut self, outcome: Outcome) -> Vec<Candidate> {
         let Outcome { found, origins, next, later, looked, unread } = outcome;
         self.looked.extend(looked);
@@ -146,7 +145,7 @@ impl Search {
         found
     }
 
-    /// Counts what a new step examines, and leaves out what is too much.
+    /// Counts what a new step examines, and leaves out what exceeds the limit.
     fn count(&mut self, step: &mut Step) {
         match step {
             Step::Fetch { place, signatures, counted: counted @ false, .. } => {

@@ -1,5 +1,5 @@
-//! What a manifest must look like to hold signatures of a kind: by its own type, its layers and its
-//! subject. Pure; lists and tags are not believed, and what a signature says is for its scheme.
+//! The shape of a manifest with signatures of a kind: its own type, its layers and its subject. Pure. Does not trust
+//! lists or tags; the scheme judges the content of a signature.
 
 use std::collections::BTreeMap;
 
@@ -14,22 +14,22 @@ use crate::trust::Subject;
 
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
-/// How the media types of Sigstore bundles begin: `…+json;version=0.1` to `….v0.3+json`.
+/// The prefix of the media types of Sigstore bundles: `…+json;version=0.1` to `….v0.3+json`.
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
-/// cosign's `.sig` and `.att` manifests with a subject, as its experiment with OCI 1.1 wrote them.
+/// The type of cosign's `.sig` and `.att` manifests with a subject, from its OCI 1.1 experiment.
 const COSIGN_SIGNATURE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 const COSIGN_ATTESTATION: &str = "application/vnd.dev.cosign.artifact.att.v1+json";
-/// What cosign calls attestations with a subject that are no bundles.
+/// cosign's type for attestations with a subject that are not bundles.
 const IN_TOTO: &str = "application/vnd.in-toto+json";
 pub(super) const NOTATION: &str = "application/vnd.cncf.notary.signature";
 const ENVELOPES: [&str; 2] = ["application/jose+json", "application/cose"];
-/// The config of what has none.
+/// The config type of a manifest without a config.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// What cosign annotates a bundle's manifest with, and what that is for a signature.
+/// cosign's annotation of a bundle's manifest, and its value for a signature.
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 const SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
 
-/// What kind of content a layer is.
+/// The format of a layer's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Layer,
@@ -40,16 +40,16 @@ pub(super) enum Form {
 /// The signatures of a manifest.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Signatures {
-    /// The layers that are signatures, by their numbers from 1 on.
+    /// The layers that are signatures, numbered from 1.
     pub(super) layers: Vec<(usize, Form, Layer)>,
-    /// What the other layers are.
+    /// A description of the other layers.
     pub(super) others: Option<String>,
-    /// What the manifest says itself that it is instead, where it is also too large to be looked at:
-    /// a bill of materials leaves nobody in doubt whether there is a signature.
+    /// What the manifest says it is, if that is not a signature and it is too large to examine: a software bill of
+    /// materials leaves no doubt whether there is a signature.
     pub(super) beside: Option<String>,
 }
 
-/// What a list says that an entry is. Only for the order: what the manifest says itself decides.
+/// The class of an entry according to the list. Only for the order: the manifest's own content decides.
 pub(super) fn class(kind: SignatureKind, referrer: &Referrer) -> Class {
     let Some(said) = said(referrer) else { return Class::Unnamed };
     let own = match kind {
@@ -66,12 +66,12 @@ pub(super) fn class(kind: SignatureKind, referrer: &Referrer) -> Class {
     }
 }
 
-/// What a list says that an entry is, where it says anything.
+/// The type of an entry according to the list, if it names one.
 pub(super) fn said(referrer: &Referrer) -> Option<&str> {
     referrer.artifact_type.as_deref().filter(|said| *said != EMPTY)
 }
 
-/// The signatures in the manifest that the tag of `kind` stands for.
+/// The signatures in the manifest that the tag of `kind` names.
 pub(super) fn of_tag(
     kind: SignatureKind,
     subject: &Subject,
@@ -131,7 +131,7 @@ pub(super) fn of_referrer(
     signatures(kind, artifact)
 }
 
-/// The most bytes that a layer may have which is a signature of that media type.
+/// The most bytes that a signature layer of that media type may have.
 pub(super) fn ceiling(layer: &Layer) -> usize {
     match layer.media_type.as_str() {
         SIMPLE_SIGNING => MAX_PAYLOAD,
@@ -140,7 +140,7 @@ pub(super) fn ceiling(layer: &Layer) -> usize {
     }
 }
 
-/// How many bytes of `layer` are to be fetched, where that is no more than is ever fetched.
+/// The number of bytes of `layer` to fetch; an error if it exceeds the limit.
 pub(super) fn fits(layer: &Layer) -> Result<usize, Limit> {
     let ceiling = ceiling(layer);
     let annotations = layer.annotations.iter().map(|(name, value)| name.len() + value.len());
@@ -167,7 +167,7 @@ fn signatures(kind: SignatureKind, artifact: &Artifact) -> Result<Signatures, St
     let first = others.first().map(|first| shown(first));
     match (layers.is_empty(), first) {
         (true, None) => Err("it has no layers".to_owned()),
-        (true, Some(first)) => Err(format!("its layers are no such signatures, but {first}")),
+        (true, Some(first)) => Err(format!("its layers are not such signatures, but {first}")),
         (false, first) => {
             let others = first.map(|first| format!("{} of its layers: {first}", others.len()));
             Ok(Signatures { layers, others, beside: None })
@@ -200,13 +200,13 @@ fn other_predicate(kind: SignatureKind, annotations: &BTreeMap<String, String>) 
 fn only_layer(artifact: &Artifact) -> Result<(), String> {
     match artifact.layers.len() {
         1 => Ok(()),
-        count => Err(format!("it has {count} layers and not one")),
+        count => Err(format!("it has {count} layers instead of one")),
     }
 }
 
 fn other_subject(artifact: &Artifact) -> String {
     match &artifact.subject {
-        Some(named) => format!("it is about {}", named.digest),
+        Some(named) => format!("its subject is {}", named.digest),
         None => "it has no subject".to_owned(),
     }
 }

@@ -1,5 +1,5 @@
-//! The steps of a search: what each asks, and what its answer means. None changes the search, so that a
-//! step that was not waited for to its end was never taken.
+//! The steps of a search: which request each sends, and what its answer means. No step changes the search, so a step
+//! that was dropped before its end was never taken.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -22,40 +22,39 @@ use crate::pull_through::{FetchError, Fetched};
 use crate::registry_client::{Listing, Page, UpstreamError, Violation};
 use crate::trust::Candidate;
 
-/// The most characters of the hash in a tag that stands for a digest (distribution-spec, "Referrers Tag
-/// Schema").
+/// The most characters of the hash in the tag of a digest (distribution-spec, "Referrers Tag Schema").
 const MAX_HASH: usize = 64;
 
-/// Something to be done.
+/// A step of the search.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     /// The `.sig` or `.att` tag.
     Tag(At),
-    /// The referrers API, or what stands for it.
+    /// The referrers API, or its replacement.
     Referrers(At),
     /// A later page of a list.
     Page { at: At, page: Page, number: usize, types: Types },
     /// The whole list of the referrers API, if the registry filtered it: the type of an entry may be wrong or missing.
     AllReferrers(At),
-    /// The tag that stands for the referrers API.
+    /// The tag that replaces the referrers API.
     Schema(At),
-    /// Manifests of referrers, to be opened.
+    /// Referrer manifests to open.
     Open(Open),
-    /// Signatures whose content is to be fetched.
+    /// Signatures whose content has to be fetched.
     Fetch {
         at: At,
         layout: Layout,
         place: String,
         signatures: VecDeque<Sought>,
-        /// Whether they are counted among those that one search may fetch.
+        /// Whether they count towards the limit of signatures of one search.
         counted: bool,
     },
 }
 
-/// Which entries the registry is asked for.
+/// Which entries to request from the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Types {
-    /// Those of the artifact type of the signatures, if they have only one.
+    /// The entries with the artifact type of the signatures, if there is only one.
     Wanted,
     All,
 }
@@ -67,15 +66,15 @@ pub(super) struct Open {
     pub(super) referrers: VecDeque<Referrer>,
 }
 
-/// What a step gave.
+/// The outcome of a step.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) found: Vec<Candidate>,
-    /// Where each of them comes from, by its place.
+    /// The origin of each signature, by its place.
     pub(super) origins: Vec<(String, At, Digest)>,
-    /// What is to be done before all that was to be done.
+    /// Steps to take before all remaining ones.
     pub(super) next: Vec<Step>,
-    /// What is to be done after all that was to be done, so that the places take turns.
+    /// Steps to take after all remaining ones, so that the places alternate.
     pub(super) later: Vec<Step>,
     pub(super) looked: Vec<Looked>,
     pub(super) unread: Vec<Unread>,
@@ -90,7 +89,7 @@ impl Outcome {
         self.unread.push(Unread { place: place.to_owned(), why: why.into() });
     }
 
-    /// Records that what is at `place` gives no signatures.
+    /// Records that the content at `place` is not a usable signature.
     fn unfit(&mut self, place: &str, why: &Unfit) {
         match why {
             Unfit::Shape(why) => self.looked.push(unfit(place, why)),
@@ -98,7 +97,7 @@ impl Outcome {
         }
     }
 
-    /// What it means that something which may be there was not had.
+    /// Records why content that may be at `place` could not be fetched.
     pub(super) fn missed(&mut self, place: &str, why: Why) {
         match why {
             Why::Fetch(FetchError::Invalid(why)) if why.exceeds_limit() => {
@@ -115,7 +114,7 @@ impl Outcome {
 impl Search {
     pub(super) async fn take(&self, step: &Step) -> Outcome {
         match step {
-            // Each on the heap, so that this future is not as large as the largest of them.
+            // Boxed, so that this future is not as large as the largest of them.
             Step::Tag(at) => Box::pin(self.tag(at)).await,
             Step::Referrers(at) if self.places.learned.has_no_api(&at.registry) => Outcome {
                 next: vec![Step::Schema(at.clone())],
@@ -161,7 +160,7 @@ impl Search {
         let name = format!("{}-{}.{suffix}", digest.algorithm().name(), digest.hex());
         let (place, mut outcome) = (format!("{at}:{name}"), Outcome::default());
         let Ok(tag) = name.parse::<Tag>() else {
-            outcome.looked(&place, Found::Cannot("no tag can be that long".to_owned()));
+            outcome.looked(&place, Found::Cannot("the tag would be too long".to_owned()));
             return outcome;
         };
         let artifact = match self.asking().tag(at, &tag).await {
@@ -181,7 +180,7 @@ impl Search {
             Ok(Signatures { layers, others, .. }) => {
                 outcome.looked(&place, Found::Signatures(layers.len()));
                 outcome.looked.extend(others.map(|others| unfit(&place, &others)));
-                // The newest stands last, and is the likeliest to be good.
+                // The newest is the last, and the most likely to be valid.
                 let signatures = self.ordered(at, sought(&place, None, layers.into_iter().rev()));
                 let (at, layout) = (at.clone(), Layout::Tag);
                 outcome.next.push(Step::Fetch { at, layout, place, signatures, counted: false });
@@ -200,7 +199,7 @@ impl Search {
         let learned = &self.places.learned;
         let artifact_type = match (self.kind, types) {
             (SignatureKind::Notation, Types::Wanted) => Some(shape::NOTATION),
-            // They have several, and a registry filters by one.
+            // There are several types, and a registry filters by one.
             (SignatureKind::CosignSignature | SignatureKind::CosignAttestation, Types::Wanted)
             | (_, Types::All) => None,
         };
@@ -225,8 +224,8 @@ impl Search {
                             types,
                         });
                     }
-                    // The list of a registry that copies from another one may be its own, and empty;
-                    // and signers who do not ask for the API write that tag wherever they push.
+                    // A registry that mirrors another one may have its own, empty list. Signers that do not use the API
+                    // write the tag to every registry.
                     None if types == Types::Wanted => {
                         outcome.next.push(Step::Schema(at.clone()));
                     }
@@ -265,7 +264,7 @@ impl Search {
         outcome
     }
 
-    /// The index that stands for the referrers API.
+    /// The index that replaces the referrers API.
     async fn schema(&self, at: &At) -> Outcome {
         let digest = &self.subject.digest;
         let mut hash = digest.hex();
@@ -273,21 +272,21 @@ impl Search {
         let name = format!("{}-{hash}", digest.algorithm().name());
         let (place, mut outcome) = (format!("{at}:{name}"), Outcome::default());
         let Ok(tag) = name.parse::<Tag>() else {
-            outcome.looked(&place, Found::Cannot("that is no tag".to_owned()));
+            outcome.looked(&place, Found::Cannot("invalid tag".to_owned()));
             return outcome;
         };
         match self.asking().tag(at, &tag).await {
             Ok(fetched) if fetched.manifest().media_type().is_index() => {
                 self.listed(at, &place, fetched.bytes(), &mut outcome).await;
             }
-            Ok(_) => outcome.looked(&place, Found::Unfit("it is no index".to_owned())),
+            Ok(_) => outcome.looked(&place, Found::Unfit("it is not an index".to_owned())),
             Err(why) if is_absent(&why) => outcome.looked(&place, Found::Nothing { others: 0 }),
             Err(why) => outcome.missed(&place, why),
         }
         outcome
     }
 
-    /// Reads a list of referrers, and has those opened that may be signatures.
+    /// Parses a list of referrers, and adds a step to open those that may be signatures.
     async fn listed(&self, at: &At, place: &str, list: &Bytes, outcome: &mut Outcome) {
         let (text, length) = (list.clone(), list.len());
         let parse = move || Referrer::parse_list(&text);
@@ -351,14 +350,14 @@ impl Search {
                     }
                     Err(why) => outcome.unfit(&own, &why),
                 },
-                // Lists that clients keep still name what was deleted.
+                // Lists that clients maintain may still contain deleted entries.
                 Err(why) if is_absent(&why) => {
                     outcome.looked(place, Found::Missing(entry.digest.to_string()));
                 }
                 Err(why) => outcome.missed(&own, why),
             }
         }
-        // A few large ones would use up the bytes of a decision.
+        // A few large ones would use up the byte limit of the decision.
         let (small, large): (VecDeque<Sought>, VecDeque<Sought>) =
             signatures.into_iter().partition(|sought| sought.size() <= SMALL);
         for (steps, signatures) in [(&mut outcome.next, small), (&mut outcome.later, large)] {

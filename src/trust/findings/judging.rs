@@ -1,4 +1,4 @@
-//! One verdict: signatures are fetched place after place and judged as they come, until one is good.
+//! Determines one verdict: fetches signatures place after place and verifies them, until one is valid.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::trust::notation;
 use crate::trust::signature::{Candidate, Rejection, VerifiedSignature};
 use crate::trust::subject::Subject;
 
-/// A good signature, and where it was.
+/// A valid signature, and its place.
 type Good = (String, VerifiedSignature);
 
-/// What `anchor` says of `subject`.
+/// The verdict of `anchor` on `subject`.
 pub(super) async fn judge(
     anchor: &Anchor,
     subject: &Arc<Subject>,
@@ -59,7 +59,7 @@ pub(super) async fn judge(
     }
 }
 
-/// What some candidates came to.
+/// The result of verifying some candidates.
 #[derive(Default)]
 struct Batch {
     evidence: Evidence,
@@ -76,8 +76,7 @@ impl Batch {
     }
 }
 
-/// Judges one candidate after the other, until one is good. Many bad ones take a while, in which others
-/// are to be served.
+/// Verifies the candidates in order until one is valid, on other threads than those that serve clients.
 async fn by_cosign(
     anchor: &Arc<cosign::Anchor>,
     subject: &Arc<Subject>,
@@ -92,7 +91,7 @@ async fn by_cosign(
             true => Some(parsing::Turn::wait(cosign::Anchor::most_memory(length)).await),
             false => None,
         };
-        // Not on the threads that serve clients, however small it is: signatures take time.
+        // Not on the threads that serve clients, however small the signature is: verification takes time.
         let judged = tokio::task::spawn_blocking(move || {
             let judged = anchor.judge(&candidate, &subject, now);
             drop(turn);
@@ -105,8 +104,8 @@ async fn by_cosign(
             }
             Ok((candidate, Err(rejection))) => batch.rejected(&candidate, rejection),
             Err(error) => {
-                tracing::error!(%error, "judging a signature failed");
-                batch.open = Some("judging a signature failed".to_owned());
+                tracing::error!(%error, "signature verification panicked");
+                batch.open = Some("signature verification panicked".to_owned());
                 break;
             }
         }
@@ -131,7 +130,7 @@ async fn by_notation(
             }
             Err(rejection) => batch.rejected(&candidate, rejection),
         }
-        // Many bad ones take a while, in which others are to be served.
+        // Many invalid ones take long; other tasks have to run meanwhile.
         tokio::task::yield_now().await;
     }
     batch

@@ -1,6 +1,6 @@
-//! The schemes that sign content and not names, behind one face: what an anchor says of one manifest.
-//! Knows which scheme is judged by whom, where its signatures are looked for, and for how long an answer
-//! is used; not what a tag stands for, nor what is required.
+//! One interface for the schemes that sign content instead of names: the verdict of an anchor on one manifest. Knows
+//! which scheme verifies which signatures, where to search for them, and how long a verdict is used. Does not know tags
+//! or rules.
 
 mod judging;
 mod verdict;
@@ -22,7 +22,7 @@ use crate::oci::{Digest, Registry, Repository};
 #[derive(Clone, Debug)]
 pub enum Anchor {
     Cosign(Arc<cosign::Anchor>),
-    /// With whom to ask whether its certificates were revoked.
+    /// With the client for revocation queries about its certificates.
     Notation(Arc<notation::Anchor>, notation::RevocationClient),
 }
 
@@ -41,7 +41,7 @@ impl Anchor {
         }
     }
 
-    /// What is looked for.
+    /// The kind of signatures to search for.
     pub fn kind(&self) -> SignatureKind {
         match self {
             Self::Cosign(anchor) if anchor.wants_attestation() => SignatureKind::CosignAttestation,
@@ -50,7 +50,7 @@ impl Anchor {
         }
     }
 
-    /// Where signatures are, if not beside the image.
+    /// Where signatures are stored, if not beside the image.
     pub fn signature_repository(&self) -> Option<&(Registry, Repository)> {
         match self {
             Self::Cosign(anchor) => anchor.config().signature_repository.as_ref(),
@@ -58,7 +58,7 @@ impl Anchor {
         }
     }
 
-    /// Stands for all that a verdict depends on beside the image and the time.
+    /// Identifies everything that a verdict depends on other than the image and the time.
     pub fn fingerprint(&self) -> Digest {
         match self {
             Self::Cosign(anchor) => anchor.fingerprint(),
@@ -66,7 +66,7 @@ impl Anchor {
         }
     }
 
-    /// How long its answers are used.
+    /// How long its verdicts are used.
     pub fn lifetimes(&self) -> Lifetimes {
         let (refresh, max_stale) = match self {
             Self::Cosign(anchor) => (anchor.config().refresh, anchor.config().max_stale),

@@ -1,4 +1,4 @@
-//! What one anchor says of one manifest, and all that was seen on the way to it.
+//! The verdict of one anchor on one manifest, and the evidence for it.
 
 use std::time::Duration;
 
@@ -13,55 +13,55 @@ use crate::trust::refusal::{Reason, Refusal, Restriction, Unendorsed};
 use crate::trust::signature::{Flaw, Rejection, VerifiedSignature};
 use crate::trust::subject::Subject;
 
-/// The most objections that one sentence tells; `why` tells all of them.
+/// The most objections in one sentence; `why` shows all of them.
 const MAX_TOLD: usize = 3;
 
-/// What one anchor says of one manifest.
+/// The verdict of one anchor on one manifest.
 #[derive(Clone, Debug)]
 pub struct AnchorVerdict {
     pub outcome: Outcome,
     pub evidence: Evidence,
-    /// When it was found.
+    /// When it was determined.
     pub judged: Timestamp,
 }
 
-/// What was found in the end.
+/// The outcome of a verdict.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     Endorsed {
         endorsement: Endorsement,
-        /// Where the signature was found.
+        /// Where the signature is.
         place: String,
     },
     Unendorsed(Unendorsed),
 }
 
-/// What was seen on the way to a verdict, for people.
+/// The evidence for a verdict, for display.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     pub looked: Vec<Looked>,
     pub unread: Vec<Unread>,
-    /// Why what was found does not count, or only just.
+    /// Why entries do not count, or only just.
     pub objections: Vec<Objection>,
 }
 
-/// One thing against one object that was found.
+/// One objection to one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objection {
     pub place: String,
     pub flaw: Flaw,
-    /// What it comes to: `not asked for`, `does not hold`, `let pass`.
+    /// Its weight: `not asked for`, `does not hold`, `tolerated`.
     pub weight: Weight,
 }
 
-/// What an objection comes to.
+/// The weight of an objection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
-    /// The object is something else than the anchor asks for.
+    /// The anchor does not require an entry of this type.
     Beside,
-    /// The object proves nothing because of it.
+    /// The entry is invalid because of it.
     Flawed,
-    /// The anchor's level only has it told.
+    /// The verification level of the anchor only logs it.
     Tolerated,
 }
 
@@ -76,7 +76,7 @@ impl Weight {
 }
 
 impl AnchorVerdict {
-    /// The verdict for a good signature at `place`.
+    /// The verdict for a valid signature at `place`.
     pub(super) fn endorsed(
         anchor: &Anchor,
         subject: &Subject,
@@ -102,8 +102,7 @@ impl AnchorVerdict {
         Self { outcome: Outcome::Endorsed { endorsement, place }, evidence, judged }
     }
 
-    /// The verdict where no signature is good: open as long as something could not be read or found
-    /// out, `open` among it.
+    /// The verdict without a valid signature: undecided if a place could not be read or if `open` is set.
     pub(super) fn unendorsed(evidence: Evidence, open: Option<String>, judged: Timestamp) -> Self {
         let why = if let Some(unread) = evidence.unread.first() {
             could_not_look(unread)
@@ -122,7 +121,7 @@ impl AnchorVerdict {
         }
     }
 
-    /// Whether it is no verdict yet.
+    /// Whether the verdict is undecided.
     pub(super) fn is_open(&self) -> bool {
         match &self.outcome {
             Outcome::Endorsed { .. } | Outcome::Unendorsed(Unendorsed::Refused(_)) => false,
@@ -130,8 +129,8 @@ impl AnchorVerdict {
         }
     }
 
-    /// Whether it is open because the gate was too busy to ask: that says nothing of the registry, and is no
-    /// reason to use an older verdict for longer.
+    /// Whether it is undecided because the gate was too busy. That says nothing about the registry, and does not extend
+    /// the use of an older verdict.
     pub(super) fn is_of_a_busy_gate(&self) -> bool {
         let busy = |unread: &Unread| {
             matches!(unread.why, Why::Fetch(FetchError::Upstream(UpstreamError::Busy(_))))
@@ -139,7 +138,7 @@ impl AnchorVerdict {
         self.is_open() && self.evidence.unread.iter().any(busy)
     }
 
-    /// How much memory it takes, about, in bytes.
+    /// The approximate memory that it takes, in bytes.
     pub(super) fn weight(&self) -> usize {
         const EACH: usize = 512;
         let Evidence { looked, unread, objections } = &self.evidence;
@@ -148,20 +147,20 @@ impl AnchorVerdict {
     }
 }
 
-/// A place that could not be read leaves it open, and a registry that asks for fewer requests is obeyed.
+/// A place that could not be read makes the verdict undecided; a rate limit of the registry is passed on.
 fn could_not_look(unread: &Unread) -> Unendorsed {
     match &unread.why {
         Why::Fetch(FetchError::Upstream(UpstreamError::TooManyRequests { retry_after })) => {
             Unendorsed::Throttled(*retry_after)
         }
         Why::Fetch(_) | Why::Limit(_) => {
-            Unendorsed::Undecided(format!("signatures could not be looked for: {unread}"))
+            Unendorsed::Undecided(format!("cannot search for signatures: {unread}"))
         }
     }
 }
 
 impl Evidence {
-    /// Takes up that the object at `place` proves nothing; what is open about it.
+    /// Records why the entry at `place` is not valid; returns why it is undecided, if it is.
     pub(super) fn object(&mut self, place: &str, rejection: Rejection) -> Option<String> {
         let (weight, flaw) = match rejection {
             Rejection::Beside(flaw) => (Weight::Beside, flaw),
@@ -181,7 +180,7 @@ impl Evidence {
         self.objections.extend(tolerated);
     }
 
-    /// Why nobody vouches, where everything was looked at: bad signatures, or none.
+    /// The refusal after every place was searched: invalid signatures, or none.
     fn refusal(&self) -> Refusal {
         let bad = self.objections.iter().filter(|one| one.weight == Weight::Flawed);
         let restriction = bad.clone().find_map(|one| Restriction::of_check(one.flaw.check));
@@ -195,29 +194,32 @@ impl Evidence {
         let more = bad.count().saturating_sub(told.len());
         if told.is_empty() {
             let places: Vec<&str> = self.looked.iter().map(|looked| &*looked.place).collect();
-            return Refusal::new(Reason::NoTrustData, format!("none at {}", places.join(", ")));
+            return Refusal::new(
+                Reason::NoTrustData,
+                format!("no signature at {}", places.join(", ")),
+            );
         }
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        let because = format!("no signature is good: {}{more}", told.join("; "));
+        let because = format!("no valid signature: {}{more}", told.join("; "));
         Refusal { restriction, ..Refusal::new(Reason::SignatureInvalid, because) }
     }
 }
 
-/// What is against an object, of which whoever made it may have written a part.
+/// An objection, made safe to show: its text may contain parts of the entry.
 fn plain(flaw: &Flaw) -> Flaw {
     Flaw { check: flaw.check, found: shown(&flaw.found), wanted: shown(&flaw.wanted) }
 }
 
-/// A text as it may stand in a log or on a terminal. How long it is, whoever made it has bounded.
+/// A text, made safe for logs and terminals. The code that created it limits its length.
 fn shown(text: &str) -> String {
     crate::text::shown(text, usize::MAX)
 }
 
-/// How long nobody having signed is believed: what was pushed is signed a moment later.
+/// How long an absent signature is cached: it often follows soon after the push.
 const ABSENT: Duration = Duration::from_secs(10);
 
 impl AnchorVerdict {
-    /// What is counted.
+    /// The `result` label of the metric.
     pub(super) fn result(&self) -> &'static str {
         match &self.outcome {
             Outcome::Endorsed { .. } => "ok",
@@ -231,7 +233,7 @@ impl AnchorVerdict {
         }
     }
 
-    /// Whether it may be used at `now` without looking again.
+    /// Whether it may be used at `now` without another search.
     pub(super) fn is_fresh(&self, now: Timestamp, lifetimes: Lifetimes) -> bool {
         let most = match &self.outcome {
             Outcome::Endorsed { .. } => lifetimes.refresh,
@@ -243,7 +245,7 @@ impl AnchorVerdict {
         self.judged <= now && now.since(self.judged) < most && self.is_in_force(now)
     }
 
-    /// Whether it may be used at `now` where looking again found out nothing.
+    /// Whether it may be used at `now` after another search that gave no result.
     pub(super) fn outlasts(&self, now: Timestamp, lifetimes: Lifetimes) -> bool {
         matches!(self.outcome, Outcome::Endorsed { .. })
             && self.judged <= now

@@ -1,5 +1,5 @@
-//! The verdicts that are known: by anchor and manifest, never by a tag; looked for again by one at a
-//! time however many ask. A verdict never outlives what it rests on.
+//! The cached verdicts, by anchor and manifest, never by tag. Concurrent requests search once. A verdict never outlives
+//! the evidence for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,37 +21,37 @@ use crate::trust::metrics::Metrics;
 use crate::trust::refusal::Unendorsed;
 use crate::trust::subject::Subject;
 
-/// How much memory verdicts may take, in bytes, about.
+/// The approximate memory limit for verdicts, in bytes.
 const MAX_WEIGHT: u64 = 64 << 20;
-/// How long a verdict is kept that nobody asks for.
+/// How long an unused verdict is cached.
 const MAX_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long registries are waited for where an earlier verdict may be used instead. To look takes several requests.
+/// How long to wait for registries if an earlier verdict may be used instead. A search takes several requests.
 const MAX_LOOK: Duration = SILENCE.saturating_mul(2);
 
-const BUSY: &str = "the gate is busy and could not look for signatures";
+const BUSY: &str = "the gate is busy and has not searched for signatures yet";
 
-/// An anchor with all that it is made of, and a manifest at one place.
+/// An anchor with its fingerprint, and a manifest in one repository.
 type Key = (Arc<str>, Digest, Registry, Repository, Digest);
 
-/// A verdict, and when it was last looked for.
+/// A verdict, and when it was last searched for.
 #[derive(Clone)]
 struct CachedVerdict {
     verdict: Arc<AnchorVerdict>,
-    /// When registries were last asked, though they may not have answered.
+    /// When registries were last asked, even if they did not answer.
     tried: Timestamp,
-    /// The turn in which that began.
+    /// The turn in which the search began.
     began: u64,
 }
 
-/// The verdicts of all anchors. Cheap to clone; the clones are one cache.
+/// The verdicts of all anchors. Cheap to clone; clones share one cache.
 #[derive(Clone)]
 pub struct AnchorVerdicts {
     known: Cache<Key, CachedVerdict>,
     places: Places,
     clock: Clock,
     metrics: Metrics,
-    /// Puts those who judge, and those who want a verdict, into an order.
+    /// Orders the searches and the requests for verdicts.
     turns: Arc<AtomicU64>,
 }
 
@@ -67,13 +67,13 @@ impl AnchorVerdicts {
         Self { known, places, clock, metrics, turns: Arc::default() }
     }
 
-    /// The same verdicts; those that are not known are looked for in `places`.
+    /// The same verdicts; unknown ones are searched for in `places`.
     #[must_use]
     pub fn looking_in(&self, places: Places) -> Self {
         Self { places, ..self.clone() }
     }
 
-    /// Forgets what all other anchors said: they are configured no more.
+    /// Forgets the verdicts of all other anchors, which are no longer configured.
     pub async fn keep(&self, anchors: &[Anchor]) {
         let is_kept = |key: &Key| {
             anchors.iter().any(|anchor| *anchor.name() == key.0 && anchor.fingerprint() == key.1)
@@ -85,8 +85,7 @@ impl AnchorVerdicts {
         }
     }
 
-    /// What `anchor` says of `subject`. Registries are asked only where nothing is known that may be
-    /// used; `budget` pays for it.
+    /// The verdict of `anchor` on `subject`. Asks registries only without a usable verdict, within `budget`.
     pub async fn of(
         &self,
         anchor: &Anchor,
@@ -114,7 +113,7 @@ impl AnchorVerdicts {
                     return Op::Nop;
                 }
                 let began = self.turns.fetch_add(1, Ordering::SeqCst);
-                // Its type is a name: written out, it is longer than a compiler reads.
+                // A boxed type, because the compiler's limit on type lengths is too low for the type itself.
                 let judging: BoxFuture<'_, AnchorVerdict> =
                     Box::pin(judge(anchor, subject, &self.places, budget, now));
                 let kept = known.filter(|known| known.verdict.outlasts(now, lifetimes));
@@ -147,11 +146,11 @@ impl AnchorVerdicts {
         }
         match result.into_entry() {
             Some(entry) => entry.into_value().verdict,
-            None => Arc::new(undecided("nothing is known yet".to_owned(), self.clock.now())),
+            None => Arc::new(undecided("there is no result yet".to_owned(), self.clock.now())),
         }
     }
 
-    /// The end of each endorsement that is known and ends.
+    /// The expiry of each known endorsement that expires.
     pub(crate) fn expiries(&self) -> impl Iterator<Item = ((Arc<str>, String), Timestamp)> {
         self.known.iter().filter_map(|(key, known)| {
             let Outcome::Endorsed { endorsement, .. } = &known.verdict.outcome else { return None };
@@ -173,7 +172,7 @@ impl CachedVerdict {
     }
 }
 
-/// What is found of signatures if registries do not answer in time.
+/// The verdict if registries do not answer in time.
 fn silent(now: Timestamp) -> AnchorVerdict {
     undecided(format!("the registry did not answer within {} seconds", MAX_LOOK.as_secs()), now)
 }
@@ -195,7 +194,7 @@ fn tell_silence(anchor: &Anchor, subject: &Subject, found: &AnchorVerdict) {
             anchor = &**anchor.name(),
             manifest.digest = %subject.digest,
             ?why,
-            "signatures could not be looked for again; what was found before is used"
+            "cannot search for signatures again; using the earlier result"
         );
     }
 }

@@ -18,7 +18,7 @@ const SPDX: &str = "application/spdx+json";
 #[track_caller]
 fn is_unfit(located: &countersign::trust::discovery::Located, why: &str) {
     is_none(located);
-    let wanted = format!("not what it says: {why}");
+    let wanted = format!("unusable: {why}");
     assert!(looked(located).contains(&wanted), "{}", looked(located));
 }
 
@@ -55,7 +55,7 @@ async fn referrers_listed_with_another_or_no_type_are_opened_last() {
     let mut found = contents(&located.candidates);
     found.sort_unstable();
     assert_eq!(found, ["one", "three", "two"]);
-    assert!(looked(&located).contains("something else: it is application/spdx+json"));
+    assert!(looked(&located).contains("not a signature: it is application/spdx+json"));
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_referrer_of_another_digest_is_not_a_signature_of_this_one() {
         none.as_object_mut().unwrap().remove("subject");
         site.schema(&[other, none]);
         let located = site.locate(kind).await;
-        is_unfit(&located, &format!("it is about {}", Digest::of(b"other")));
+        is_unfit(&located, &format!("its subject is {}", Digest::of(b"other")));
         is_unfit(&located, "it has no subject");
     }
 }
@@ -85,7 +85,7 @@ async fn a_tag_whose_manifest_is_about_another_digest_has_no_signatures() {
     let mut manifest = site.about("", &[site.layer(SIMPLE, "payload")]);
     manifest["subject"]["digest"] = json!(Digest::of(b"other").to_string());
     site.tag(&app(), ".sig", &manifest);
-    is_unfit(&site.locate(SignatureKind::CosignSignature).await, "it is about ");
+    is_unfit(&site.locate(SignatureKind::CosignSignature).await, "its subject is ");
 }
 
 #[tokio::test]
@@ -132,8 +132,8 @@ async fn an_image_is_neither_a_signature_nor_a_list_of_signatures() {
     site.tag(&app(), ".sig", &image);
     site.tag(&app(), "", &image);
     let located = site.locate(SignatureKind::CosignSignature).await;
-    is_unfit(&located, &format!("its layers are no such signatures, but {layer}"));
-    is_unfit(&located, "it is no index");
+    is_unfit(&located, &format!("its layers are not such signatures, but {layer}"));
+    is_unfit(&located, "it is not an index");
 }
 
 #[tokio::test]
@@ -143,11 +143,11 @@ async fn signatures_and_attestations_are_not_interchangeable() {
     site.tag(&app(), ".sig", &tagged(&[site.layer(DSSE, "envelope")]));
     is_unfit(
         &site.locate(SignatureKind::CosignAttestation).await,
-        "its layers are no such signatures",
+        "its layers are not such signatures",
     );
     is_unfit(
         &site.locate(SignatureKind::CosignSignature).await,
-        "its layers are no such signatures",
+        "its layers are not such signatures",
     );
 }
 
@@ -223,7 +223,7 @@ async fn a_bundle_and_an_envelope_stand_alone_in_their_manifest() {
             let site = Site::new().await;
             let layers = vec![site.layer(layer, "twice"); count];
             site.put(&app(), &site.about(artifact_type, &layers));
-            is_unfit(&site.locate(kind).await, &format!("it has {count} layers and not one"));
+            is_unfit(&site.locate(kind).await, &format!("it has {count} layers instead of one"));
         }
     }
 }
@@ -234,7 +234,7 @@ async fn layers_that_are_no_signatures_are_named_and_the_others_found() {
     site.tag(&app(), ".sig", &tagged(&[site.layer(SPDX, "sbom"), site.layer(SIMPLE, "payload")]));
     let located = site.locate(SignatureKind::CosignSignature).await;
     finds(&located, &["payload"]);
-    assert!(looked(&located).contains("not what it says: 1 of its layers: application/spdx+json"));
+    assert!(looked(&located).contains("unusable: 1 of its layers: application/spdx+json"));
 }
 
 #[tokio::test]
@@ -257,7 +257,9 @@ async fn a_manifest_with_wrong_bytes_is_unread() {
 
 #[tokio::test]
 async fn a_payload_of_the_wrong_size_is_not_a_candidate() {
-    for (claimed, why) in [(6, "it has more than the 6 bytes"), (8, "it has 7 bytes and not 8")] {
+    for (claimed, why) in
+        [(6, "it has more than the 6 bytes of its descriptor"), (8, "it has 7 bytes instead of 8")]
+    {
         let site = Site::new().await;
         let mut layer = site.layer(SIMPLE, "payload");
         layer["size"] = json!(claimed);
@@ -287,7 +289,7 @@ async fn listed_but_deleted_content_is_absent() {
     });
     let located = site.locate(SignatureKind::CosignSignature).await;
     is_none(&located);
-    assert!(looked(&located).contains(" is named there, and is not there"));
+    assert!(looked(&located).contains(" is listed but does not exist"));
 }
 
 #[tokio::test]
@@ -298,7 +300,7 @@ async fn a_missing_payload_is_not_a_candidate() {
     site.tag(&app(), ".sig", &tagged(&[layer]));
     let located = site.locate(SignatureKind::CosignSignature).await;
     is_none(&located);
-    let told = format!(".sig: {} is named there, and is not there", Digest::of(b"nowhere"));
+    let told = format!(".sig: {} is listed but does not exist", Digest::of(b"nowhere"));
     assert!(looked(&located).contains(&told));
 }
 

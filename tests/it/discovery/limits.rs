@@ -44,8 +44,8 @@ async fn of_ten_thousand_layers_only_the_request_limit_is_read() {
     let inquiry = RequestBudget::new();
     let located =
         site.places.locate(SignatureKind::CosignSignature, &site.subject, None, &inquiry).await;
-    is_unread(&located, "9000 more than 1000 signatures");
-    is_unread(&located, "registries were asked 100 times");
+    is_unread(&located, "9000 signatures beyond the limit of 1000");
+    is_unread(&located, "limit of 100 registry requests");
     assert_eq!(inquiry.requests(), MAX_REQUESTS);
     // The other places had their turn.
     assert!(looked(&located).contains("referrers of sha256:"), "{}", looked(&located));
@@ -58,7 +58,7 @@ async fn of_ten_thousand_layers_with_one_content_a_thousand_are_judged() {
     site.tag(&app(), ".sig", &tagged(&vec![layer; 10_000]));
     let located = site.locate(SignatureKind::CosignSignature).await;
     assert_eq!(located.candidates.len(), MAX_CANDIDATES);
-    assert!(unread(&located).contains("9000 more than 1000 signatures"));
+    assert!(unread(&located).contains("9000 signatures beyond the limit of 1000"));
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn of_a_thousand_referrers_as_many_are_opened_as_a_decision_may_ask_for() 
     let located = site.locate(SignatureKind::CosignSignature).await;
     // The tag, the API twice, the list and the content that they share.
     assert_eq!(located.candidates.len(), MAX_REQUESTS - 5);
-    assert!(unread(&located).contains("registries were asked 100 times"));
+    assert!(unread(&located).contains("limit of 100 registry requests"));
     let opened = site.fake.asked().iter().filter(|a| a.path.contains("manifests/sha256:")).count();
     assert_eq!(opened, MAX_REQUESTS - 5);
 }
@@ -120,7 +120,7 @@ async fn a_huge_bundle_labeled_as_another_kind_is_not_unread() {
     site.put(&app(), &bundle);
     let located = site.locate(SignatureKind::CosignSignature).await;
     is_none(&located);
-    assert!(looked(&located).contains("something else: a large bundle of https://spdx.dev/"));
+    assert!(looked(&located).contains("not a signature: a large bundle of https://spdx.dev/"));
     is_unread(&site.locate(SignatureKind::CosignAttestation).await, "more than 4194304 bytes");
 }
 
@@ -175,7 +175,7 @@ async fn one_decision_asks_a_hundred_times_for_all_its_anchors_together() {
     }
     let locate = async |kind| site.places.locate(kind, &site.subject, None, &inquiry).await;
     assert_eq!(unread(&locate(SignatureKind::CosignSignature).await), "");
-    is_unread(&locate(SignatureKind::Notation).await, "registries were asked 100 times");
+    is_unread(&locate(SignatureKind::Notation).await, "limit of 100 registry requests");
     assert_eq!(inquiry.requests(), MAX_REQUESTS);
     assert_eq!(site.fake.asked().len(), MAX_REQUESTS);
 }

@@ -234,7 +234,7 @@ async fn of_a_longer_digest_a_tag_holds_the_beginning() {
     site.fake.registry().put_tag(&app(), tag, digest);
     let located = site.locate(SignatureKind::CosignSignature).await;
     finds(&located, &["bundle"]);
-    assert!(looked(&located).contains("cannot be there: no tag can be that long"));
+    assert!(looked(&located).contains("not possible here: the tag would be too long"));
 }
 
 #[tokio::test]

@@ -195,7 +195,8 @@ async fn a_registry_that_does_not_know_the_question_cannot_have_them_there() {
         let located = site.locate(SignatureKind::Notation).await;
         is_none(&located);
         let status = StatusCode::from_u16(status).unwrap();
-        let told = format!("cannot be there: the registry has no referrers API (status {status})");
+        let told =
+            format!("not possible here: the registry has no referrers API (status {status})");
         assert!(looked(&located).contains(&told), "{}", looked(&located));
         is_none(&site.locate(SignatureKind::Notation).await);
         // The repository, the one that confirms it, and the second time neither.

@@ -132,7 +132,7 @@ async fn a_verdict_ends_with_not_after() {
     world.pass(SECOND);
     world.pull("v1").await.is_refused("signature_invalid");
     let why = world.why("v1").await.to_text();
-    assert!(why.contains("not_after: `not_after` has passed, and when it was signed"), "{why}");
+    assert!(why.contains("not_after: `not_after` has passed, and the signing time"), "{why}");
 }
 
 #[tokio::test]
