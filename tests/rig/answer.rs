@@ -16,7 +16,7 @@ use serde_json::Value;
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
-    /// What stood in the place of the status's own words; empty where those stood.
+    /// The reason phrase of the status line, if it is not the standard one; otherwise empty.
     pub reason: String,
     pub headers: HeaderMap,
     pub body: Bytes,

@@ -23,14 +23,14 @@ pub const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 
 /// The key that anchors of the tests trust.
 pub static MINE: LazyLock<Key> = LazyLock::new(|| Key::new(Kind::P256));
-/// A key that nobody trusts.
+/// A key that no anchor trusts.
 pub static OTHER: LazyLock<Key> = LazyLock::new(|| Key::new(Kind::P256));
 /// The root that anchors of the tests trust.
 pub static ROOT: LazyLock<Certified> = LazyLock::new(|| Certified::root("conformance root"));
-/// A root that nobody trusts.
+/// A root that no anchor trusts.
 pub static OTHER_ROOT: LazyLock<Certified> = LazyLock::new(|| Certified::root("another root"));
 
-/// The tag under which cosign keeps what is about `manifest`.
+/// The tag under which cosign stores signatures (or attestations) of `manifest`.
 pub fn tag_of(manifest: &[u8], suffix: &str) -> String {
     format!("sha256-{}{suffix}", Digest::of(manifest).hex())
 }
@@ -46,12 +46,12 @@ pub fn subject_of(manifest: &[u8]) -> Subject {
     }
 }
 
-/// What `cosign sign --key` makes.
+/// The layer of `cosign sign --key`.
 pub fn layer(manifest: &[u8], key: &Key) -> Layer {
     Layer::signed(&payload(&Digest::of(manifest).to_string(), json!(null)), key)
 }
 
-/// The same as `cosign sign -a timestamp=…` makes it at `at`, and in a log since then.
+/// The layer of `cosign sign -a timestamp=…` at `at`, logged at that time.
 pub fn layer_at(manifest: &[u8], key: &Key, at: i64) -> Layer {
     let stated = json!({ "timestamp": at.to_string() });
     let layer = Layer::signed(&payload(&Digest::of(manifest).to_string(), stated), key);
@@ -60,7 +60,7 @@ pub fn layer_at(manifest: &[u8], key: &Key, at: i64) -> Layer {
     layer.logged(&entry)
 }
 
-/// What a keyless `cosign sign` makes at `at`, with a certificate of `leaf`.
+/// The layer of a keyless `cosign sign` at `at`, with a certificate for `leaf`.
 pub fn keyless(manifest: &[u8], leaf: &Leaf, at: i64) -> Layer {
     let shared = Sigstore::shared();
     let certified = shared.certify(leaf);
@@ -69,18 +69,18 @@ pub fn keyless(manifest: &[u8], leaf: &Leaf, at: i64) -> Layer {
     layer.logged(&entry)
 }
 
-/// The bundle that `cosign sign --key` makes.
+/// The bundle of `cosign sign --key`.
 pub fn key_bundle(manifest: &[u8], key: &Key) -> Value {
     let statement = statement(&Digest::of(manifest).to_string(), SIGN);
     bundle(&statement, &key.sign(&pae(&statement)), None, &[], &[])
 }
 
-/// The envelope that `notation sign` makes at `at`, by a signer below `root`.
+/// The envelope of `notation sign` at `at`, by a signer below `root`.
 pub fn envelope(manifest: &[u8], root: &Certified, at: i64) -> Signing {
     Signing { signed: at, ..Signing::new(&root.signer(), &subject_of(manifest)) }
 }
 
-/// Puts a manifest of these layers under the `.sig` tag of `subject` in `repository`, and gives it.
+/// Stores a manifest with these layers under the `.sig` tag of `subject` in `repository`, and returns it.
 pub fn put_sig(
     registry: &FakeRegistry,
     repository: &Repository,
@@ -107,7 +107,7 @@ pub fn put_sig(
     put_tagged(registry, repository, subject, ".sig", MediaType::OciImage, &manifest)
 }
 
-/// Puts a manifest under a tag that is about `subject`, and gives it.
+/// Stores a manifest with the subject `subject` under a tag, and returns it.
 pub fn put_tagged(
     registry: &FakeRegistry,
     repository: &Repository,
@@ -123,7 +123,7 @@ pub fn put_tagged(
     bytes
 }
 
-/// Puts what refers to `subject` and holds `content`, and gives its manifest.
+/// Stores a referrer of `subject` with `content`, and returns its manifest.
 pub fn put_referrer(
     registry: &FakeRegistry,
     subject: &[u8],

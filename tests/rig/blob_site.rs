@@ -25,11 +25,11 @@ use crate::fake_registry::{Asked, FakeRegistry, Fault, REGISTRY};
 use crate::folder::Folder;
 use crate::notary_repository::NOW;
 
-/// The most bytes of content where nothing else is said.
+/// The default capacity for content, in bytes.
 const ROOM: u64 = 64 << 20;
-/// In bytes, of [`blob`].
+/// The length of [`blob`], in bytes.
 pub const LENGTH: usize = 1_000_000;
-/// In bytes, of a piece of a gated answer.
+/// The length of a piece of a gated answer, in bytes.
 pub const PIECE: usize = 100_000;
 
 pub fn registry() -> Registry {
@@ -48,7 +48,7 @@ pub fn blob() -> Bytes {
     (0..LENGTH).map(|at| ((at * at) >> 3) as u8).collect::<Vec<_>>().into()
 }
 
-/// A registry that has [`blob`] in [`app`], and the gate's side of it with a store.
+/// A registry that has [`blob`] in [`app`], and the gate's pull-through with a store.
 pub struct BlobSite {
     pub fake: FakeRegistry,
     pub pull_through: PullThrough,
@@ -91,14 +91,14 @@ impl BlobSite {
         self.pull_through.blob(&registry(), repository, &self.digest, range).await
     }
 
-    /// As many clients of [`app`] at once.
+    /// Opens the blob of [`app`] for this number of clients at once.
     pub async fn open_many(&self, clients: usize) -> Vec<BlobStream> {
         let app = app();
         let opened = (0..clients).map(|_| self.open(&app, None));
         join_all(opened).await.into_iter().map(Result::unwrap).collect()
     }
 
-    /// Waits until the blob comes out of the store for `repository`.
+    /// Waits until the store serves the blob for `repository`.
     pub async fn kept(&self, repository: &Repository) {
         for _ in 0..1000 {
             if let Ok(stream) = self.open(repository, None).await
@@ -108,10 +108,10 @@ impl BlobSite {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("it was never kept");
+        panic!("the blob was not stored");
     }
 
-    /// Answers the first request for the blob's bytes in pieces, each when the gate is opened for it.
+    /// Sends the first answer with the blob's bytes in pieces, each once the gate has a permit for it.
     pub fn gated(&self) -> Arc<Semaphore> {
         let gate = Arc::new(Semaphore::new(0));
         let opened = Arc::clone(&gate);
@@ -119,7 +119,7 @@ impl BlobSite {
         gate
     }
 
-    /// Puts that fault into the first answer with the blob's bytes, and none into the others.
+    /// Applies the fault only to the first answer with the blob's bytes.
     pub fn first(&self, fault: impl Fn() -> Fault + Send + Sync + 'static) {
         let first = AtomicBool::new(true);
         self.fake.hook(move |asked| {
@@ -136,7 +136,7 @@ impl BlobSite {
         self.fake.asked().into_iter().filter(|asked| asked.method == *method).collect()
     }
 
-    /// The files of the store's content, and of what is being written.
+    /// The number of content files in the store, including unfinished ones.
     pub fn files(&self) -> usize {
         self.store().wait_for_removals(Duration::from_secs(30));
         let mut folders = vec![self.folder.join("content"), self.folder.join("incoming")];
@@ -180,7 +180,7 @@ fn opened(fake: &FakeRegistry, folder: &Folder, max_size: u64) -> (PullThrough, 
     (pull_through.keeping(store.clone(), metrics), store, counted)
 }
 
-/// What came, and how it ended.
+/// The bytes that arrived, and how the stream ended.
 pub async fn drain(mut stream: BlobStream) -> (Bytes, Result<(), BlobError>) {
     let mut came = BytesMut::new();
     while let Some(frame) = stream.frame().await {
@@ -195,7 +195,7 @@ pub async fn drain(mut stream: BlobStream) -> (Bytes, Result<(), BlobError>) {
     (came.freeze(), Ok(()))
 }
 
-/// The same for many, all at once.
+/// The same for many streams, concurrently.
 pub async fn drain_all(streams: Vec<BlobStream>) -> Vec<(Bytes, Result<(), BlobError>)> {
     let draining: Vec<_> = streams.into_iter().map(|stream| tokio::spawn(drain(stream))).collect();
     join_all(draining).await.into_iter().map(Result::unwrap).collect()

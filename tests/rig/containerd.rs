@@ -16,19 +16,19 @@ pub(crate) struct Containerd {
 }
 
 impl Containerd {
-    /// Debian's, without CRI.
+    /// Debian's containerd, without CRI.
     pub(crate) fn start() -> Self {
         let ctr = tool("ctr", "containerd");
         let folder = Folder::new("containerd");
         Self::start_as(&tool("containerd", "containerd"), ctr, folder, (2, WITHOUT_CRI))
     }
 
-    /// The one of `.ci/go-tools.list`, without CRI.
+    /// The version in `.ci/go-tools.list`, without CRI.
     pub(crate) fn start_current() -> Self {
         Self::start_current_with(Folder::new("containerd"), 3, WITHOUT_CRI)
     }
 
-    /// The same, with more in its configuration, of this version, whose files are in `folder`.
+    /// The same with additional configuration of this format version, whose files are in `folder`.
     pub(crate) fn start_current_with(folder: Folder, version: u32, config: &str) -> Self {
         let mut containerd = go_tool("containerd");
         containerd.env("PATH", path_with_shim(&folder));
@@ -68,17 +68,17 @@ impl Containerd {
         &self.socket
     }
 
-    /// The folder of everything that it keeps.
+    /// The folder with all its data.
     pub(crate) fn root(&self) -> &Path {
         self.folder.path()
     }
 }
 
-/// Before containerd 2 CRI is one plugin, and from then on two more.
+/// CRI is one plugin before containerd 2, and two more since then.
 const WITHOUT_CRI: &str = "disabled_plugins = [\"io.containerd.grpc.v1.cri\", \
      \"io.containerd.cri.v1.images\", \"io.containerd.cri.v1.runtime\"]";
 
-/// A PATH on which containerd finds the shim of its own version before Debian's.
+/// A PATH on which containerd finds its own shim before Debian's.
 fn path_with_shim(folder: &Folder) -> OsString {
     on_path(
         folder,

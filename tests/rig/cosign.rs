@@ -7,12 +7,12 @@ use crate::folder::Folder;
 use crate::go_tools::go_tool;
 use crate::process::{Said, must, run};
 
-/// What a signer of that kind writes, and where.
+/// The version of cosign: the format of its signatures, and where it stores them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Version {
-    /// Simple signing, in tags.
+    /// Simple signing, stored under tags.
     V2,
-    /// Bundles, among the referrers.
+    /// Bundles, stored as referrers.
     V3,
 }
 
@@ -26,7 +26,7 @@ impl Cosign {
         let cosign = Self { version, home: Folder::new("cosign") };
         must(cosign.command().arg("generate-key-pair"));
         if version == Version::V3 {
-            // Neither a log nor a timestamp authority, and nobody else's keys.
+            // No log and no timestamp authority, and only keys of the tests.
             let none = ["signing-config", "create", "--out", "signing.json"];
             must(cosign.command().args(none));
             must(cosign.command().args(["trusted-root", "create", "--out", "trusted.json"]));
@@ -44,19 +44,19 @@ impl Cosign {
         must(self.signing("sign").arg(image));
     }
 
-    /// The same, the signature in that repository.
+    /// The same, with the signature stored in that repository.
     pub(crate) fn sign_into(&self, repository: &str, image: &str) {
         must(self.signing("sign").env("COSIGN_REPOSITORY", repository).arg(image));
     }
 
-    /// The same, as version 2 does when it is asked to use the referrers API.
+    /// The same, as version 2 signs with the referrers API.
     pub(crate) fn sign_as_referrer(&self, image: &str) {
         let mut command = self.signing("sign");
         command.env("COSIGN_EXPERIMENTAL", "1").arg("--registry-referrers-mode=oci-1-1");
         must(command.arg(image));
     }
 
-    /// Attests something of that type about `repository@digest`.
+    /// Attests a predicate of that type for `repository@digest`.
     pub(crate) fn attest(&self, image: &str, predicate_type: &str) {
         let predicate = self.home.write("predicate.json", "{\"built\": \"by the rig\"}");
         let mut command = self.signing("attest");
@@ -64,7 +64,7 @@ impl Cosign {
         must(command.arg(image));
     }
 
-    /// Attaches an SBOM in SPDX to `repository@digest`, in a tag; version 3 does this no more.
+    /// Attaches an SPDX SBOM to `repository@digest` under a tag; version 3 no longer supports this.
     pub(crate) fn attach_sbom(&self, image: &str, sbom: &str) {
         let sbom = self.home.write("sbom.spdx.json", sbom);
         let mut command = self.command();
@@ -73,13 +73,13 @@ impl Cosign {
         must(command.arg(image));
     }
 
-    /// What it finds of what [`Self::attach_sbom`] attached.
+    /// The SBOM that [`Self::attach_sbom`] attached, as downloaded.
     pub(crate) fn downloaded_sbom(&self, image: &str) -> String {
         let mut command = self.command();
         must(command.args(["download", "sbom", "--allow-http-registry", image]))
     }
 
-    /// Verifies the signature of an image as its user would, wherever that is pulled from.
+    /// Verifies the signature of an image as a user would, from any registry.
     pub(crate) fn verify(&self, image: &str) -> Said {
         run(self.verifying("verify").arg(image))
     }

@@ -15,7 +15,7 @@ pub(crate) enum Version {
     Http2,
 }
 
-/// What it received.
+/// The response.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) version: String,
@@ -31,7 +31,7 @@ impl Received {
     }
 }
 
-/// One request over TLS in that version, nobody but `authority` trusted.
+/// Sends one request over TLS with that HTTP version, trusting only `authority`.
 pub(crate) fn curl(
     url: &str,
     version: Version,
@@ -52,12 +52,12 @@ pub(crate) fn curl(
     let mut words = head.split_whitespace();
     let version = words.next().unwrap().to_owned();
     let status = words.next().unwrap().parse().unwrap();
-    // Without a body it makes no file.
+    // curl creates no file without a body.
     let body = std::fs::read(folder.join("body")).unwrap_or_default().into();
     Received { version, status, head, body }
 }
 
-/// As a user types it, without a progress meter.
+/// Runs curl as a user would, without a progress meter.
 pub(crate) fn plain(arguments: &[&str]) -> Said {
     run(silent().args(arguments))
 }

@@ -10,7 +10,7 @@ use crate::folder::Folder;
 use crate::machine::Machine;
 use crate::process::{Process, Said, every, must, run, same, tool};
 
-/// `dockerd`, with everything it keeps in a folder of its own.
+/// `dockerd` with all its data in its own folder.
 pub(crate) struct Daemon {
     socket: PathBuf,
     process: Process,
@@ -19,12 +19,13 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// In this machine's network, of which it changes nothing: containers run with `--network host`.
+    /// In this machine's network, without changes to it: containers run with `--network host`.
     pub(crate) fn start() -> Self {
         Self::start_as(&without_network(), false)
     }
 
-    /// With a mirror of Docker Hub, and no way to Docker Hub itself: what the mirror refuses it would ask for there.
+    /// With a mirror of Docker Hub, and without access to Docker Hub, which docker would ask after a denial of the
+    /// mirror.
     pub(crate) fn start_with_mirror(url: &str) -> Self {
         let mut command = without_network();
         command.args(["--registry-mirror", url]);
@@ -32,21 +33,21 @@ impl Daemon {
         Self::start_as(&command, false)
     }
 
-    /// On another machine, as its files configure it.
+    /// On another machine, with the configuration files of that machine.
     pub(crate) fn start_on(machine: &Machine) -> Self {
         Self::start_as(&machine.on(&without_network()), false)
     }
 
-    /// With a mirror of Docker Hub, and a way to whatever is called so here. Tries a layer twice, for it waits longer
-    /// before each further try.
+    /// With a mirror of Docker Hub, and access to the server with Docker Hub's name here. Tries a layer twice, because
+    /// it waits longer before each further attempt.
     pub(crate) fn start_between(mirror: &str) -> Self {
         let mut command = without_network();
         command.args(["--registry-mirror", mirror, "--max-download-attempts", "1"]);
         Self::start_as(&command, false)
     }
 
-    /// With bridges, addresses and published ports as sites have them, but in a network namespace of its own, from
-    /// which no way leads outside; its CLIs stand in there too.
+    /// With bridges, addresses and published ports as in production, but in its own network namespace without access to
+    /// the outside. Its CLIs run there, too.
     pub(crate) fn start_in_its_own_network() -> Self {
         let dockerd = tool("dockerd", "docker.io");
         let mut command = tool("unshare", "util-linux");
@@ -72,19 +73,19 @@ impl Daemon {
         Self { socket, process, own_network, folder }
     }
 
-    /// Starts this `dockerd`, in this machine's network.
+    /// Starts this `dockerd` in this machine's network.
     pub(crate) fn start_program(dockerd: &Command) -> Self {
         let mut command = same(dockerd);
         command.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
         Self::start_as(&command, false)
     }
 
-    /// The folder of everything that it keeps.
+    /// The folder with all its data.
     pub(crate) fn root(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A command that talks to this daemon, and stands in its network.
+    /// A command that uses this daemon and runs in its network.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = if self.own_network {
             let mut command = tool("nsenter", "util-linux");
@@ -97,12 +98,12 @@ impl Daemon {
         command
     }
 
-    /// The CLI of someone who trusts no Notary server.
+    /// A CLI that trusts no Notary server.
     pub(crate) fn cli(&self) -> Cli {
         Cli::new(self)
     }
 
-    /// The newest CLI on the PATH: a daemon of today does not answer one of before 25.
+    /// The newest CLI on the PATH: current daemons reject clients before version 25.
     pub(crate) fn newest_cli(&self) -> Cli {
         Cli { command: self.command(&newest_cli()), ..Cli::new(self) }
     }
@@ -110,7 +111,7 @@ impl Daemon {
     /// Builds `FROM scratch` with a static busybox; a container of it prints `message`.
     pub(crate) fn build(&self, tag: &str, message: &str) {
         let busybox = every("busybox").into_iter().next();
-        let busybox = busybox.expect("`busybox` is missing: apt-get install busybox-static");
+        let busybox = busybox.expect("`busybox` is not installed: apt-get install busybox-static");
         let context = Folder::new("build");
         context.write("message", message);
         std::fs::copy(busybox, context.join("busybox")).unwrap();
@@ -120,12 +121,12 @@ impl Daemon {
              ENTRYPOINT [\"/bin/busybox\"]\nCMD [\"cat\", \"/message\"]\n",
         );
         let mut build = self.cli().command();
-        // A step that another build made may go with its image while this one builds upon it.
+        // A step of another build may be removed with its image during this build.
         build.env("DOCKER_BUILDKIT", "0").args(["build", "--quiet", "--no-cache", "--tag", tag]);
         must(build.arg(context.path()));
     }
 
-    /// Builds it, and pushes it without `DOCKER_CONTENT_TRUST`; gives its digest. Keeps nothing of it.
+    /// Builds the image, pushes it without `DOCKER_CONTENT_TRUST`, removes it here, and returns its digest.
     pub(crate) fn push(&self, tag: &str, message: &str) -> String {
         self.build(tag, message);
         let cli = self.cli();
@@ -142,7 +143,7 @@ fn without_network() -> Command {
     command
 }
 
-/// A docker CLI with a home of its own.
+/// A docker CLI with its own home folder.
 pub(crate) struct Cli {
     pub(crate) home: Folder,
     command: Command,
@@ -155,7 +156,7 @@ impl Cli {
         Self { home: Folder::new("home"), command, trust_server: None }
     }
 
-    /// With `DOCKER_CONTENT_TRUST=1`, this Notary server, and (as a file in the home) its certificate authority.
+    /// With `DOCKER_CONTENT_TRUST=1`, this Notary server, and its certificate authority as a file in the home folder.
     pub(crate) fn trusting(mut self, trust_server: &str, ca: &str) -> Self {
         let host = trust_server.strip_prefix("https://").expect("docker wants https");
         self.home.write(&format!(".docker/tls/{host}/ca.crt"), ca);
@@ -163,7 +164,7 @@ impl Cli {
         self
     }
 
-    /// With this password for Docker Hub, as `docker login` stores it. docker sends it to mirrors, too.
+    /// With this password for Docker Hub, stored as `docker login` does. docker also sends it to mirrors.
     pub(crate) fn with_hub_password(self, user: &str, password: &str) -> Self {
         let pair = STANDARD.encode(format!("{user}:{password}"));
         let auths =
@@ -205,8 +206,8 @@ fn major(cli: &PathBuf) -> Option<u32> {
     version.split([' ', '.']).find_map(|word| word.parse().ok())
 }
 
-/// The first docker CLI on the PATH that signs and removes signers: 29 signs no more, and 28's `docker trust signer
-/// remove` says nothing, exits 0 and removes nobody.
+/// The first docker CLI on the PATH that can sign and remove signers. Version 29 cannot sign, and `docker trust signer
+/// remove` of version 28 prints nothing, exits with 0 and removes no signer.
 fn signing_cli() -> PathBuf {
     let signs = |cli: &PathBuf| major(cli).is_some_and(|major| major < 28);
     let found = every("docker").into_iter().find(signs);

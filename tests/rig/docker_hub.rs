@@ -10,7 +10,7 @@ use crate::folder::Folder;
 use crate::process::{Process, same, tool};
 use crate::tls::Authority;
 
-/// The names under which Docker Hub is asked for images.
+/// The host names of Docker Hub's registry.
 pub(crate) const NAMES: [&str; 2] = ["registry-1.docker.io", "index.docker.io"];
 
 pub(crate) struct DockerHub {
@@ -21,10 +21,10 @@ pub(crate) struct DockerHub {
 }
 
 impl DockerHub {
-    /// Gives what is in this folder, which another registry may write.
+    /// Serves the content of this folder, which another registry may write.
     pub(crate) fn start(content: &Path, authority: &Authority) -> Self {
         static COUNT: AtomicU8 = AtomicU8::new(0);
-        // Not an address that another run has.
+        // An address that no other test run uses.
         let [_, _, high, low] = std::process::id().to_be_bytes();
         let address = Ipv4Addr::new(127, 64 + COUNT.fetch_add(1, Ordering::Relaxed), high, low);
         let folder = Folder::new("docker-hub");
@@ -52,12 +52,12 @@ impl DockerHub {
         self.process = Some(process);
     }
 
-    /// As if the way to it were closed.
+    /// Simulates an unreachable Docker Hub.
     pub(crate) fn stop(&mut self) {
         self.process.take();
     }
 
-    /// How many requests it has answered since its first start.
+    /// The number of requests that it has answered since its first start.
     pub(crate) fn answered(&self) -> usize {
         let log = std::fs::read_to_string(self.folder.join("docker-hub.log")).unwrap();
         log.matches(" HTTP/").count()

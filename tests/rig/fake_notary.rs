@@ -21,7 +21,7 @@ pub struct FakeNotary {
 }
 
 impl FakeNotary {
-    /// A server with nothing in it.
+    /// An empty server.
     pub async fn start() -> Self {
         let server = FakeRegistry::start().await;
         let published = Published::default();
@@ -47,12 +47,12 @@ impl FakeNotary {
         self.published.write().unwrap().remove(gun);
     }
 
-    /// From now on, `hook` decides about each request. If it returns nothing, the response is good.
+    /// From now on, `hook` decides about each request. If it returns `None`, the response is good.
     pub fn hook(&self, hook: impl Fn(&Asked) -> Option<Fault> + Send + Sync + 'static) {
         *self.hook.write().unwrap() = Box::new(hook);
     }
 
-    /// From now on, every answer has that status and nothing else.
+    /// From now on, every answer is this status with an empty body.
     pub fn only_says(&self, status: u16) {
         self.hook(move |_| Some(Fault::Respond(respond(status, ""))));
     }
@@ -72,7 +72,7 @@ impl FakeNotary {
         self.server.asked()
     }
 
-    /// How many requests there were so far for the file of that name.
+    /// The number of requests so far for the file of that name.
     pub fn asked_for(&self, file: &str) -> usize {
         self.server.asked_for(&format!("/_trust/tuf/{file}.json")).len()
     }

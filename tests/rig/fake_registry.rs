@@ -28,36 +28,36 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// The name that images of the fake registry bear.
+/// The registry in the names of its images.
 pub const REGISTRY: &str = "registry.example.com";
 
 /// A fault that replaces a good response.
 pub enum Fault {
-    /// This response instead.
+    /// Sends this response instead.
     Respond(Response<Full<Bytes>>),
-    /// The same, once the gate is opened.
+    /// The same, once the semaphore has a permit.
     RespondGated(Response<Full<Bytes>>, Arc<Semaphore>),
     /// No response, ever.
     Silence,
     /// The connection is closed without an answer.
     Drop,
-    /// So many bytes of the good answer's body, then the connection breaks.
+    /// Sends this number of bytes of the good body, then breaks the connection.
     Truncate(usize),
-    /// The same, with no `Content-Length`.
+    /// The same, without `Content-Length`.
     TruncateUnsized(usize),
-    /// So many bytes of the good answer's body, then nothing more.
+    /// Sends this number of bytes of the good body, then nothing more.
     Stall(usize),
     /// The good answer with its last byte changed.
     Corrupt,
-    /// The same, with no `Content-Length`, the last byte in a piece of its own.
+    /// The same, without `Content-Length`, and with the last byte in a separate piece.
     CorruptUnsized,
     /// The same, with an empty piece after the last byte.
     CorruptUnsizedThenEmpty,
-    /// The good answer with no `Content-Length`, in pieces of so many bytes.
+    /// The good answer without `Content-Length`, in pieces of this length.
     Unsized(usize),
-    /// The good answer in pieces of so many bytes, of which [`FakeRegistry::sent`] counts those sent.
+    /// The good answer in pieces of this length; [`FakeRegistry::sent`] counts the bytes sent.
     Counted(usize),
-    /// The good answer in pieces of so many bytes, each sent once there is a permit for it.
+    /// The good answer in pieces of this length, each sent once there is a permit for it.
     Gated(usize, Arc<Semaphore>),
 }
 
@@ -72,7 +72,7 @@ pub struct Asked {
     pub query: String,
     pub headers: HeaderMap,
     pub version: Version,
-    /// How many came before it to the same method, path and query.
+    /// The number of earlier requests with the same method, path and query.
     pub before: usize,
 }
 
@@ -132,12 +132,12 @@ impl FakeRegistry {
         self.address
     }
 
-    /// Its address, with this name or address of this machine.
+    /// Its URL, with this name or address of this machine.
     pub fn url(&self, host: &str) -> String {
         format!("http://{host}:{}", self.address.port())
     }
 
-    /// It as an upstream, named [`REGISTRY`], with all defaults.
+    /// Its upstream configuration, named [`REGISTRY`], with all defaults.
     pub fn config(&self) -> Config {
         Config::new(REGISTRY.parse().unwrap(), self.url("127.0.0.1").parse().unwrap())
     }
@@ -162,12 +162,12 @@ impl FakeRegistry {
         self.asked().into_iter().filter(|asked| asked.path.ends_with(end)).collect()
     }
 
-    /// How many bytes of [`Fault::Counted`] answers were sent so far.
+    /// The number of bytes of [`Fault::Counted`] answers sent so far.
     pub fn sent(&self) -> usize {
         self.state.sent.load(Ordering::SeqCst)
     }
 
-    /// Waits until a stalled answer is dropped, because the client went away.
+    /// Waits until a stalled answer is dropped because the client disconnected.
     pub async fn cancelled(&self) {
         self.state.cancelled.notified().await;
     }
@@ -297,7 +297,7 @@ enum Ending {
     Stall(Arc<State>),
 }
 
-/// `response` with its body cut into `split`, which end like that.
+/// `response` with its body split into these pieces and this ending.
 async fn pieces(
     response: Response<Full<Bytes>>,
     sized: bool,
@@ -310,7 +310,7 @@ async fn pieces(
         parts.headers.remove(CONTENT_LENGTH);
     }
     let pieces = stream::iter(split(body)).then(|piece| async {
-        // What stands before is sent first.
+        // Lets the earlier pieces be sent first.
         tokio::task::yield_now().await;
         Ok(Frame::data(piece))
     });
@@ -351,7 +351,7 @@ fn boxed(body: Full<Bytes>) -> UnsyncBoxBody<Bytes, io::Error> {
     body.map_err(|never| match never {}).boxed_unsync()
 }
 
-/// An answer with that status and body.
+/// An answer with this status and body.
 pub fn respond(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();

@@ -1,4 +1,4 @@
-//! Files that a test passes on by name.
+//! Files that a test passes by name.
 
 #![allow(clippy::unwrap_used, reason = "a rig that fails is a test that fails")]
 #![allow(unreachable_pub, reason = "reads the same wherever it is included")]
@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A file of this test run that holds `content`.
+/// Creates a file of this test run with `content`.
 pub fn file(name: &str, content: &str) -> PathBuf {
     static FILES: AtomicUsize = AtomicUsize::new(0);
     let number = FILES.fetch_add(1, Ordering::Relaxed);

@@ -10,7 +10,7 @@ const PREFIX: &str = "countersign-rig-";
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// Short on purpose: unix socket paths inside it have 108 bytes at most.
+/// The path is short on purpose: unix socket paths inside it have at most 108 bytes.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -30,7 +30,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// Writes a file below this folder, with the folders that lead to it.
+    /// Writes a file below this folder, and creates its parent folders.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -46,7 +46,7 @@ impl Drop for Folder {
 }
 
 fn remove(folder: &Path) {
-    // A container engine leaves its network namespace mounted; the deepest mount goes first.
+    // A container engine leaves its network namespace mounted; the deepest mount is removed first.
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let mut below: Vec<&str> = mounts
         .lines()
@@ -60,7 +60,7 @@ fn remove(folder: &Path) {
     let _ = fs::remove_dir_all(folder);
 }
 
-/// Removes what a run left that was killed: its processes were ended by the kernel, its folders were not.
+/// Removes the folders of killed test runs. The kernel has already ended their processes.
 pub(crate) fn sweep() {
     for folder in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
         let name = folder.file_name().to_string_lossy().into_owned();

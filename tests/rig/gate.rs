@@ -1,4 +1,4 @@
-//! Our own program, started as a user starts it.
+//! The `countersign` program, started as a user starts it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -9,11 +9,11 @@ use crate::process::{Process, Said, free_port, run};
 use crate::registry::digest_of;
 use crate::requests::{self, Answer};
 
-/// A config file and a store. They outlive the process, so that a gate can be stopped and started again.
+/// A configuration file and a store. They outlive the process, so that a gate can be stopped and restarted.
 pub(crate) struct Gate {
     pub(crate) port: u16,
     pub(crate) admin_port: u16,
-    // Ended before the folder goes, where it may have files open of what is mounted there.
+    // Ended before the folder is removed, because it may have open files on mounts there.
     process: Option<Process>,
     folder: Folder,
     clock: Clock,
@@ -22,26 +22,26 @@ pub(crate) struct Gate {
 /// The gate's clock.
 pub(crate) enum Clock {
     Machine,
-    /// Debian's libfaketime reads this file, again and again; what only measures how long things take is left alone.
+    /// Debian's libfaketime rereads this file continuously; monotonic clocks are not affected.
     File(PathBuf),
 }
 
 impl Gate {
-    /// Starts `countersign serve`; `config` holds everything but `[server] listen`, `[admin]` and `[store]`.
+    /// Starts `countersign serve`; `config` contains everything but `[server] listen`, `[admin]` and `[store]`.
     pub(crate) fn start(listen: u16, server: &str, config: &str, clock: Clock) -> Self {
         let mut gate = Self::prepare(listen, server, "", config, clock);
         gate.run();
         gate
     }
 
-    /// Starts one with these keys in `[store]`.
+    /// Starts a gate with these keys in `[store]`.
     pub(crate) fn start_keeping(listen: u16, store: &str, config: &str) -> Self {
         let mut gate = Self::prepare(listen, "", store, config, Clock::Machine);
         gate.run();
         gate
     }
 
-    /// All of a gate but its process; its store is an empty folder.
+    /// A gate that is not started yet; its store is an empty folder.
     pub(crate) fn prepare(
         listen: u16,
         server: &str,
@@ -60,7 +60,7 @@ impl Gate {
         Self { port: listen, admin_port, process: None, folder, clock }
     }
 
-    /// Starts it, and waits until it listens.
+    /// Starts the gate, and waits until it listens.
     pub(crate) fn run(&mut self) {
         let mut process = self.begin();
         let admin = format!("127.0.0.1:{}", self.admin_port);
@@ -117,14 +117,14 @@ impl Gate {
         metrics.lines().find_map(value).unwrap_or_default()
     }
 
-    /// How many bytes of blobs have left it since it started.
+    /// The number of bytes of blobs that it has sent since it started.
     pub(crate) fn sent(&self) -> u64 {
         let from =
             |source| self.metric(&format!("countersign_blob_bytes_total{{source=\"{source}\"}}"));
         from("upstream") + from("store")
     }
 
-    /// The anonymous memory that it has in use, in bytes.
+    /// The anonymous memory that it uses, in bytes.
     pub(crate) fn anonymous_memory(&self) -> u64 {
         let path = format!("/proc/{}/status", self.process.as_ref().unwrap().id());
         let status = std::fs::read_to_string(path).unwrap();
@@ -137,8 +137,8 @@ impl Gate {
         requests::get(&self.url(&format!("/v2/{repository}/manifests/{reference}")))
     }
 
-    /// Waits until it gives a manifest, or (`Err`) refuses it for this reason: the change must show within the
-    /// `refresh` of a second that its anchor says, and what a busy machine adds.
+    /// Waits until it serves a manifest, or (`Err`) denies it for this reason. The change must take effect within the
+    /// anchor's `refresh` of one second, plus the delay of a busy machine.
     pub(crate) fn comes_to(&self, repository: &str, reference: &str, outcome: Result<&str, &str>) {
         let what = format!("{repository} {reference} to come to {outcome:?}");
         let mut last = String::new();
@@ -203,14 +203,14 @@ impl Gate {
         self.run();
     }
 
-    /// Starts it after it ended, and kills it after this time, at any point of its start.
+    /// Starts it after it ended, and kills it after this time, possibly during its start.
     pub(crate) fn start_and_kill(&mut self, after: Duration) {
         self.process = Some(self.begin());
         std::thread::sleep(after);
         self.kill();
     }
 
-    /// Empties the store, as if the gate had never seen anything. Only while it is stopped.
+    /// Empties the store, as if the gate had seen nothing yet. Only while it is stopped.
     pub(crate) fn forget(&mut self) {
         std::fs::remove_dir_all(self.folder.join("store")).unwrap();
     }
@@ -237,5 +237,5 @@ fn libfaketime() -> PathBuf {
     let folders = std::fs::read_dir("/usr/lib").unwrap().flatten();
     let mut found = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
     let found = found.find(|library| library.is_file());
-    found.expect("`libfaketimeMT.so.1` is missing: apt-get install libfaketime")
+    found.expect("`libfaketimeMT.so.1` is not installed: apt-get install libfaketime")
 }

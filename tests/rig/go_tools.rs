@@ -1,4 +1,4 @@
-//! The programs that Debian does not have, built by `.ci/go-tools`.
+//! The programs that Debian does not package, built by `.ci/go-tools`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -6,20 +6,20 @@ use std::process::Command;
 
 use crate::folder::Folder;
 
-/// Which, and in which version: the one place that says so.
+/// The list of these programs and their versions.
 const LIST: &str = include_str!("../../.ci/go-tools.list");
-/// The same, for the clients that only `tests/clients/run` runs.
+/// The list of the clients that only `tests/clients/run` runs.
 const CLIENTS: &str = include_str!("../clients/tools.list");
 
 /// The program of this name; a missing one fails the test.
 pub(crate) fn go_tool(name: &str) -> Command {
     let mut command = Command::new(built(name));
-    // They would ask sigstore's servers for keys that nothing here was signed with.
+    // Otherwise they would ask sigstore's servers for keys, which the tests do not use.
     command.env("HTTPS_PROXY", "http://127.0.0.1:9");
     command
 }
 
-/// The PATH with these tools before everything else on it, each under the name that other programs call it by.
+/// The PATH with these tools first, each under the name that other programs use.
 pub(crate) fn on_path(folder: &Folder, tools: &[(&str, &str)]) -> OsString {
     let bin = folder.join("bin");
     std::fs::create_dir_all(&bin).unwrap();
@@ -37,9 +37,9 @@ fn built(name: &str) -> PathBuf {
         Some((line[2], builder))
     };
     let named = named(LIST, ".ci/go-tools").or_else(|| named(CLIENTS, "tests/clients/run"));
-    let (version, builder) = named.unwrap_or_else(|| panic!("`{name}` is in no list of tools"));
+    let (version, builder) = named.unwrap_or_else(|| panic!("`{name}` is not in a list of tools"));
     let built = cache().join(format!("{name}-{version}"));
-    assert!(built.is_file(), "`{name}` {version} is missing: run {builder}");
+    assert!(built.is_file(), "`{name}` {version} is not installed: run {builder}");
     built
 }
 

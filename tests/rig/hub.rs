@@ -12,7 +12,7 @@ use crate::tls::Authority;
 const NAMES: [&str; 4] = ["registry-1.docker.io", "index.docker.io", "auth.docker.io", "docker.io"];
 
 pub(crate) struct Hub {
-    /// The same content over plain HTTP, to put something there.
+    /// The same content over plain HTTP, to store content.
     pub(crate) content: Registry,
     secure: Registry,
     _authority: Authority,
@@ -42,7 +42,7 @@ impl Hub {
         Self { content, secure, _authority: authority, _system: system }
     }
 
-    /// Every request that came over TLS, one a line.
+    /// The requests over TLS, one per line.
     pub(crate) fn asked(&self) -> Vec<String> {
         let log = self.secure.log();
         log.lines().filter(|line| line.contains(" HTTP/")).map(str::to_owned).collect()

@@ -18,7 +18,7 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// With a file that holds `message`, and one of so many random bytes.
+    /// With a file that contains `message`, and a file of `size` random bytes.
     pub(crate) fn new(message: &str, size: usize) -> Self {
         let folder = Folder::new("layer");
         folder.write("message", message);

@@ -15,18 +15,18 @@ struct Gauge {
     changed: Condvar,
 }
 
-/// How far answers come.
+/// The limit for forwarded responses.
 #[derive(Clone, Copy, Default)]
 struct Limit {
-    /// How many bytes of each connection, from the moment at which this was said; none: all.
+    /// The most bytes per connection since the last change; `None`: unlimited.
     most: Option<u64>,
-    /// Whether a connection breaks there.
+    /// Whether the connection breaks at the limit.
     breaks: bool,
-    /// How often something was said.
+    /// The number of changes.
     said: u64,
 }
 
-/// One connection's way.
+/// The progress of one connection.
 #[derive(Default)]
 struct Passed {
     bytes: u64,
@@ -34,13 +34,13 @@ struct Passed {
 }
 
 impl Line {
-    /// Listens on a port of its own, and passes everything on to that one.
+    /// Listens on its own port, and forwards every connection to the port `server`.
     pub(crate) fn to(server: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let gauge = Arc::new(Gauge { limit: Mutex::default(), changed: Condvar::new() });
         let of_all = Arc::clone(&gauge);
-        // It ends with the tests.
+        // The thread ends with the tests.
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
@@ -53,7 +53,7 @@ impl Line {
         Self { port, gauge }
     }
 
-    /// `host:port`, as of an image's name.
+    /// `host:port`, as in an image name.
     pub(crate) fn name(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
@@ -62,17 +62,17 @@ impl Line {
         format!("http://{}", self.name())
     }
 
-    /// From now on no more than so many bytes come along each connection, and then nothing.
+    /// From now on, each connection forwards at most this number of bytes, and then stalls.
     pub(crate) fn hold_after(&self, bytes: u64) {
         self.gauge.say(Some(bytes), false);
     }
 
-    /// The connection that first brings so many bytes from now on breaks there; then everything comes.
+    /// From now on, the first connection that forwards this number of bytes breaks there; then there is no limit.
     pub(crate) fn break_after(&self, bytes: u64) {
         self.gauge.say(Some(bytes), true);
     }
 
-    /// From now on everything comes.
+    /// From now on, there is no limit.
     pub(crate) fn open(&self) {
         self.gauge.say(None, false);
     }
@@ -85,7 +85,7 @@ impl Gauge {
         self.changed.notify_all();
     }
 
-    /// Waits until something may come of `want` bytes; how many of them, and none where the connection breaks.
+    /// Waits until some of `want` bytes may pass, and returns their number; 0 if the connection must break.
     fn take(&self, passed: &mut Passed, want: usize) -> usize {
         let mut limit = self.limit.lock().unwrap();
         loop {

@@ -9,18 +9,18 @@ use crate::folder::Folder;
 use crate::process::{Process, Said, must, run, same, tool};
 use crate::tls::Authority;
 
-/// The gate, as the machine names it.
+/// The host name of the gate on the machine.
 pub(crate) const GATE: &str = "gate.example.com";
 
 pub(crate) struct Machine {
     process: Process,
     folder: Folder,
-    /// Who vouches for everybody that the machine's system trusts.
+    /// The authority that the machine's system trusts.
     system: PathBuf,
 }
 
 impl Machine {
-    /// One on which nothing leads to the gate yet, and which trusts Docker Hub's certificate.
+    /// A machine without settings for the gate, which trusts Docker Hub's certificate.
     pub(crate) fn new(hub: &DockerHub, authority: &Authority) -> Self {
         let folder = Folder::new("machine");
         let etc = folder.join("etc");
@@ -67,7 +67,8 @@ impl Machine {
         run(&self.on(command))
     }
 
-    /// Writes what `countersign client-config` makes for this client, and does what it says besides about certificates.
+    /// Writes the files of `countersign client-config` for this client, and follows its instructions about
+    /// certificates.
     pub(crate) fn configure(&self, client: &str, arguments: &[&str]) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
         command.args(["client-config", client]).args(arguments).arg("--write").arg(self.root());
@@ -79,7 +80,7 @@ impl Machine {
         }
     }
 
-    /// What `countersign doctor` says of it, from within.
+    /// Runs `countersign doctor` on the machine.
     pub(crate) fn doctor(&self, gate: &str) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
         self.run(command.args(["doctor", "--gate", gate]))

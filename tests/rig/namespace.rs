@@ -7,13 +7,13 @@ use std::process::Command;
 use crate::folder::Folder;
 use crate::process::{must, must_within, tool};
 
-/// Says that this process is in such a network.
+/// Marks a process that runs in such a network.
 const INSIDE: &str = "COUNTERSIGN_RIG_NAMESPACE";
-/// Where programs look for the names of hosts, and for the authorities that the system trusts.
+/// The files with host names, and with the authorities that the system trusts.
 const HOSTS: &str = "/etc/hosts";
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Runs `test`, which is called `name`, in a network of its own: by starting this program there once more.
+/// Runs the test `name` in its own network, by starting this program there again.
 pub(crate) fn inside(name: &str, test: fn()) {
     if std::env::var_os(INSIDE).is_some() {
         return test();
@@ -27,7 +27,7 @@ pub(crate) fn inside(name: &str, test: fn()) {
     assert!(said.contains("1 passed"), "{said}");
 }
 
-/// From here on these names mean this machine, and the system trusts this authority. Only [`inside`].
+/// From here on, these names resolve to this machine, and the system trusts this authority. Only in [`inside`].
 pub(crate) fn is_at_home_here(names: &[&str], authority: &str, folder: &Folder) {
     assert!(std::env::var_os(INSIDE).is_some(), "this would change the machine");
     let hosts = format!("127.0.0.1 localhost {}\n", names.join(" "));

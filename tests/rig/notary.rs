@@ -10,7 +10,7 @@ use crate::process::{Process, free_port, tool};
 use crate::requests::{self, Answer};
 use crate::tls::Authority;
 
-/// Who holds the server's keys.
+/// The program that holds the server's keys.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Keys {
     InServer,
@@ -69,7 +69,7 @@ impl Notary {
         self.server.stop();
     }
 
-    /// One file of a repository's metadata, as the server gives it.
+    /// One metadata file of a repository, as the server sends it.
     pub(crate) fn file(&self, gun: &str, name: &str) -> Answer {
         let url = format!("{}/v2/{gun}/_trust/tuf/{name}.json", self.url());
         requests::get_over_tls(&url, &self.authority)

@@ -7,7 +7,7 @@ use crate::folder::Folder;
 use crate::go_tools::go_tool;
 use crate::process::{Said, must, run};
 
-/// How a signature is written down.
+/// The format of a signature envelope.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Format {
     Jws,
@@ -16,12 +16,12 @@ pub(crate) enum Format {
 
 pub(crate) struct Notation {
     home: Folder,
-    /// Whether it is to use the referrers API where there is one; by itself it does not.
+    /// Whether notation uses the referrers API if there is one; by default it does not.
     api: bool,
 }
 
 impl Notation {
-    /// With a self-signed certificate for `C=US, ST=WA, L=Seattle, O=Notary, CN=rig`, which it trusts.
+    /// A signer with a self-signed certificate for `C=US, ST=WA, L=Seattle, O=Notary, CN=rig`, which its policy trusts.
     pub(crate) fn new(api: bool) -> Self {
         let notation = Self { home: Folder::new("notation"), api };
         must(notation.command().args(["cert", "generate-test", "--default", "rig"]));
@@ -37,7 +37,7 @@ impl Notation {
         self.home.join("notation/localkeys/rig.crt")
     }
 
-    /// The folder with `trustpolicy.json` and `truststore`, as notation itself reads them.
+    /// The folder with `trustpolicy.json` and `truststore`, in notation's own format.
     pub(crate) fn settings(&self) -> PathBuf {
         self.home.join("notation")
     }
@@ -54,7 +54,7 @@ impl Notation {
         must(&command);
     }
 
-    /// Verifies the signature of an image as its user would, wherever that is pulled from.
+    /// Verifies the signature of an image as a user would, from any registry.
     pub(crate) fn verify(&self, image: &str) -> Said {
         run(self.command().args(["verify", "--insecure-registry", image]))
     }

@@ -71,19 +71,19 @@ pub fn generalized(time: OffsetDateTime) -> String {
     )
 }
 
-/// What makes a timestamping authority of a certificate: one critical extended key usage.
+/// Makes a certificate that of a timestamping authority: one critical extended key usage.
 pub fn timestamping(params: &mut CertificateParams) {
     params.custom_extensions.push(purpose("1.3.6.1.5.5.7.3.8", true));
 }
 
-/// An extended key usage of one purpose.
+/// An extended key usage with one purpose.
 pub fn purpose(name: &str, critical: bool) -> CustomExtension {
     let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 37], sequence(&[&oid(name)]));
     extension.set_criticality(critical);
     extension
 }
 
-/// A signature in DER, and the identifier of its algorithm, which rests on SHA-256.
+/// A signature in DER, and the identifier of its algorithm, which uses SHA-256.
 fn signed(signer: &Certified, message: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let private = signer.pair.serialized_der();
     match signer.kind {
@@ -113,7 +113,7 @@ fn names(der: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>) {
     (parsed.issuer().as_raw().to_vec(), serial, parsed.subject().as_raw().to_vec(), key)
 }
 
-/// A timestamp before it is made.
+/// A timestamp to create.
 #[derive(Clone)]
 pub struct Stamp {
     pub authority: Certified,
@@ -123,23 +123,23 @@ pub struct Stamp {
     pub accuracy: Vec<u8>,
     /// The subject of the statement, instead of the given one.
     pub about: Option<Vec<u8>>,
-    /// The certificate that it names as its signer's.
+    /// The certificate that it names as that of its signer.
     pub named: Vec<u8>,
     pub names: bool,
     pub certificates: Vec<Vec<u8>>,
-    /// What the signed digest is of, instead of the TSTInfo.
+    /// The content of the signed digest, instead of the TSTInfo.
     pub digested: Option<Vec<u8>>,
     pub signers: usize,
-    /// The content type that is signed.
+    /// The signed content type.
     pub content_type: &'static str,
-    /// More of the TSTInfo.
+    /// Additional content of the TSTInfo.
     pub more: Vec<u8>,
 }
 
 const TST_INFO: &str = "1.2.840.113549.1.9.16.1.4";
 
 impl Stamp {
-    /// `authority` about to stamp at [`NOW`].
+    /// A timestamp of `authority` at [`NOW`].
     pub fn new(authority: &Certified) -> Self {
         Self {
             authority: authority.clone(),
@@ -212,7 +212,7 @@ impl Stamp {
     }
 }
 
-/// A CRL of `issuer`, of [`NOW`] and for a day, that `change` may change.
+/// A CRL of `issuer`, valid for a day from [`NOW`], after `change`.
 pub fn crl(
     issuer: &Certified,
     change: impl FnOnce(&mut CertificateRevocationListParams),
@@ -241,17 +241,17 @@ pub fn revoked(certificate: &Certified) -> RevokedCertParams {
     }
 }
 
-/// The scope of a CRL: the place that it is for.
+/// The scope of a CRL: its distribution point.
 pub fn scope(url: &str) -> CrlIssuingDistributionPoint {
     let point = rcgen::CrlDistributionPoint { uris: vec![url.to_owned()] };
     CrlIssuingDistributionPoint { distribution_point: point, scope: None }
 }
 
-/// An OCSP response before it is made.
+/// An OCSP response to create.
 #[derive(Clone)]
 pub struct Response {
     pub responder: Certified,
-    /// Who says so, if not `responder`.
+    /// The issuer that signs, if not `responder`.
     pub issuer: Certified,
     pub about: Certified,
     /// `certStatus`, DER.
@@ -269,7 +269,7 @@ pub fn revoked_status() -> Vec<u8> {
 }
 
 impl Response {
-    /// `issuer` saying that `about`, which it issued, is good for a day.
+    /// A response of `issuer` that `about`, which it issued, is good for a day.
     pub fn good(issuer: &Certified, about: &Certified) -> Self {
         Self {
             responder: issuer.clone(),

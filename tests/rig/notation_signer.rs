@@ -23,9 +23,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// 2030-01-01T00:00:00Z: when signatures are made here, if nothing else is said.
+/// 2030-01-01T00:00:00Z: the default signing time.
 pub const NOW: i64 = 1_893_456_000;
-/// Certificates are valid for ten years around it.
+/// One day, in seconds. Certificates are valid for ten years around [`NOW`].
 pub const DAY: i64 = 86_400;
 
 const SCHEME: &str = "io.cncf.notary.signingScheme";
@@ -48,7 +48,7 @@ type Pairs = BTreeMap<(Kind, String), Arc<KeyPair>>;
 
 static PAIRS: LazyLock<Mutex<Pairs>> = LazyLock::new(Mutex::default);
 
-/// The key of that kind and name; the same one for the whole run.
+/// The key of that kind and name, the same for the whole test run.
 fn pair(kind: Kind, name: &str) -> Arc<KeyPair> {
     let made = || match kind {
         Kind::P256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
@@ -67,7 +67,7 @@ pub fn at(unix: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(unix).unwrap()
 }
 
-/// A certificate with its key, and those above it.
+/// A certificate with its key, and the certificates above it.
 #[derive(Clone)]
 pub struct Certified {
     pub der: Vec<u8>,
@@ -91,7 +91,7 @@ fn params(common_name: &str) -> CertificateParams {
     params
 }
 
-/// What makes an authority of a certificate.
+/// Makes a certificate that of an authority.
 pub fn authority(params: &mut CertificateParams) {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -103,7 +103,7 @@ impl Certified {
         Self::alone(common_name, Kind::P256, authority)
     }
 
-    /// A certificate that signs itself.
+    /// A self-signed certificate.
     pub fn alone(
         common_name: &str,
         kind: Kind,
@@ -146,7 +146,7 @@ impl Certified {
         chain
     }
 
-    /// The signature of an envelope, as its key makes one.
+    /// A signature over `message`, as in an envelope.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         let private = self.pair.serialized_der();
         let ecdsa = |algorithm| {
@@ -175,7 +175,7 @@ impl Certified {
     }
 }
 
-/// An envelope before it is signed.
+/// An envelope to sign.
 #[derive(Clone)]
 pub struct Signing {
     pub signer: Certified,
@@ -187,7 +187,7 @@ pub struct Signing {
 }
 
 impl Signing {
-    /// `signer` about to sign `subject` at [`NOW`].
+    /// An envelope of `signer` for `subject` at [`NOW`].
     pub fn new(signer: &Certified, subject: &Subject) -> Self {
         let payload = json!({ "targetArtifact": {
             "mediaType": subject.media_type.as_str(),
@@ -237,7 +237,7 @@ impl Signing {
         self.jws_with(|_| {}, |_| {})
     }
 
-    /// The JWS envelope, with its protected header changed before it is signed, and all of it after.
+    /// The JWS envelope. The changes apply to its protected header before signing, and to the whole envelope after.
     pub fn jws_with(
         &self,
         protected: impl FnOnce(&mut Value),
@@ -267,7 +267,7 @@ impl Signing {
         whole.to_string().into_bytes()
     }
 
-    /// The JWS envelope with the token that `stamp` makes of its signature.
+    /// The JWS envelope with the token that `stamp` returns for its signature.
     pub fn jws_stamped(&self, stamp: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
         self.jws_with(
             |_| {},
@@ -283,8 +283,8 @@ impl Signing {
         self.cose_with(|_| {}, |_, _| {})
     }
 
-    /// The COSE envelope, with its protected header changed before it is signed, and the unprotected
-    /// one after, which is given the signature too.
+    /// The COSE envelope. The changes apply to its protected header before signing, and to the unprotected header
+    /// after; the latter also gets the signature.
     pub fn cose_with(
         &self,
         protected: impl FnOnce(&mut Header),
@@ -315,7 +315,7 @@ impl Signing {
         message.to_tagged_vec().unwrap()
     }
 
-    /// The COSE envelope with the token that `stamp` makes of its signature.
+    /// The COSE envelope with the token that `stamp` returns for its signature.
     pub fn cose_stamped(&self, stamp: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
         self.cose_with(
             |_| {},
@@ -327,7 +327,7 @@ impl Signing {
     }
 }
 
-/// A time as COSE envelopes have it.
+/// A time as in COSE envelopes.
 pub fn seconds(unix: i64) -> Cbor {
     Cbor::Tag(1, Box::new(Cbor::Integer(unix.into())))
 }

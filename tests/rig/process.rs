@@ -11,16 +11,18 @@ use std::time::{Duration, Instant};
 
 use crate::folder::Folder;
 
-/// All paths of a program of this name, in the order of the PATH.
+/// All paths of a program, in the order of the PATH.
 pub(crate) fn every(tool: &str) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).map(|folder| folder.join(tool)).filter(|at| at.is_file()).collect()
 }
 
-/// A program of this name; a missing one fails the test and says which Debian package has it.
+/// A program; if it is not installed, the test fails and names the Debian package.
 pub(crate) fn tool(name: &str, package: &str) -> Command {
     let found = every(name).into_iter().next();
-    Command::new(found.unwrap_or_else(|| panic!("`{name}` is missing: apt-get install {package}")))
+    Command::new(
+        found.unwrap_or_else(|| panic!("`{name}` is not installed: apt-get install {package}")),
+    )
 }
 
 /// The standard output and error of a program that ended.
@@ -41,17 +43,17 @@ impl Said {
     }
 }
 
-/// Runs a program to its end, two minutes at most.
+/// Runs a program to its end, for at most two minutes.
 pub(crate) fn run(command: &Command) -> Said {
     run_within(120, command, "")
 }
 
-/// Runs a program that asks something on its standard input.
+/// Runs a program that reads an answer from its standard input.
 pub(crate) fn run_answering(command: &Command, answer: &str) -> Said {
     run_within(120, command, answer)
 }
 
-/// Runs a program that takes its time.
+/// Runs a program that needs more time.
 pub(crate) fn must_within(seconds: u32, command: &Command) -> String {
     let said = run_within(seconds, command, "");
     assert!(said.ok(), "{command:?}: {}\n{}", said.status, said.all());
@@ -61,7 +63,7 @@ pub(crate) fn must_within(seconds: u32, command: &Command) -> String {
 fn run_within(seconds: u32, command: &Command, answer: &str) -> Said {
     let mut timed = wrapped("timeout", &["--kill-after=5", &seconds.to_string()], command);
     timed.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = timed.spawn().expect("coreutils' timeout is there");
+    let mut child = timed.spawn().expect("coreutils' timeout is installed");
     let _ = child.stdin.take().unwrap().write_all(answer.as_bytes());
     let output = child.wait_with_output().unwrap();
     Said {
@@ -71,19 +73,19 @@ fn run_within(seconds: u32, command: &Command, answer: &str) -> Said {
     }
 }
 
-/// Runs a program that must succeed; gives its standard output.
+/// Runs a program that must succeed; returns its standard output.
 pub(crate) fn must(command: &Command) -> String {
     must_within(120, command)
 }
 
-/// The same program with the same arguments and environment, run by another program.
+/// The same program with the same arguments and environment, run through another program.
 fn wrapped(by: &str, arguments: &[&str], command: &Command) -> Command {
     let mut outer = Command::new(by);
     outer.args(arguments).arg(command.get_program());
     alike(outer, command)
 }
 
-/// The same command once more.
+/// A copy of the command.
 pub(crate) fn same(command: &Command) -> Command {
     alike(Command::new(command.get_program()), command)
 }
@@ -102,8 +104,8 @@ fn alike(mut outer: Command, command: &Command) -> Command {
     outer
 }
 
-/// A port that nothing listens on. Below the range from which outgoing connections take theirs, so that none
-/// takes it before its server does, and never the same one twice.
+/// A port that no program uses. It is below the range of outgoing connections, so that none takes it before its server
+/// does; no port is returned twice.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 11_000).unwrap();
@@ -127,14 +129,14 @@ pub(crate) fn wait_for<T>(
         if let Some(found) = condition() {
             return found;
         }
-        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        assert!(start.elapsed() < limit, "timeout after {limit:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 type Job = (Command, mpsc::Sender<std::io::Result<Child>>);
 
-/// The kernel ends a child when the *thread* that started it ends; this one lasts as long as the process.
+/// The kernel ends a child when the *thread* that started it ends; this thread lasts as long as the process.
 static STARTER: LazyLock<Mutex<mpsc::Sender<Job>>> = LazyLock::new(|| {
     let (sender, jobs) = mpsc::channel::<Job>();
     std::thread::spawn(move || {
@@ -150,12 +152,12 @@ pub(crate) struct Process {
     name: String,
     child: Child,
     log: PathBuf,
-    /// How long the log was when it started: another of its name may have written before it.
+    /// The length of the log at its start: an earlier program of the same name may have written to it.
     begins: u64,
 }
 
 impl Process {
-    /// Starts `command`, its output in `<name>.log` in `folder`.
+    /// Starts `command` and writes its output to `<name>.log` in `folder`.
     pub(crate) fn start(name: &str, command: &Command, folder: &Folder) -> Self {
         let log = folder.join(&format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log).unwrap();
@@ -164,12 +166,12 @@ impl Process {
         tied.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let (reply, child) = mpsc::channel();
         STARTER.lock().unwrap().send((tied, reply)).unwrap();
-        let child = child.recv().unwrap().expect("util-linux's setpriv is there");
+        let child = child.recv().unwrap().expect("util-linux's setpriv is installed");
         Self { name: name.to_owned(), child, log, begins }
     }
 
-    /// Waits until `ready` gives something for what it said so far; fails with the log if the program ends before, or
-    /// never is ready.
+    /// Waits until `ready` returns a value for the output so far. Fails with the log if the program ends first, or
+    /// after a time limit.
     pub(crate) fn until<T>(&mut self, mut ready: impl FnMut(&str) -> Option<T>) -> T {
         let start = Instant::now();
         loop {
@@ -188,7 +190,7 @@ impl Process {
         }
     }
 
-    /// Waits until something accepts connections at this port of the loopback interface.
+    /// Waits until a server accepts connections at this port of the loopback interface.
     pub(crate) fn until_it_listens(mut self, port: u16) -> Self {
         self.until(|_| std::net::TcpStream::connect(("127.0.0.1", port)).ok());
         self
@@ -203,7 +205,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Its log, and the logs of earlier programs of its name.
+    /// Its log, including that of earlier programs of the same name.
     pub(crate) fn log(&self) -> String {
         self.log_from(0)
     }
@@ -224,7 +226,7 @@ impl Process {
         let _ = Command::new("kill").args(["-s", signal, &self.id().to_string()]).output();
     }
 
-    /// Waits for the program to end by itself.
+    /// Waits until the program ends by itself.
     pub(crate) fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
         let start = Instant::now();
         while start.elapsed() < limit {
@@ -236,7 +238,7 @@ impl Process {
         None
     }
 
-    /// Asks the program to end, and makes it if it does not within fifteen seconds.
+    /// Asks the program to end, and kills it after fifteen seconds.
     pub(crate) fn stop(&mut self) -> Option<ExitStatus> {
         if let Ok(Some(status)) = self.child.try_wait() {
             return Some(status);

@@ -21,9 +21,9 @@ impl Random {
         self.next() % end
     }
 
-    /// Content that is not to be compressed, and is nowhere the same as a round number of bytes further on.
+    /// Content that cannot be compressed and has no period of a round number of bytes.
     pub(crate) fn content(&mut self, length: usize) -> Bytes {
-        // Made of pieces that differ in their beginning: a byte at a time takes its time.
+        // Combined from pieces that differ in their first bytes: generating each byte would take too long.
         let mut piece: Vec<u8> = (0..8192).flat_map(|_| self.next().to_le_bytes()).collect();
         piece.push(0);
         let mut content = Vec::with_capacity(length + piece.len());

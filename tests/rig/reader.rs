@@ -4,20 +4,20 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Longer than any server here is silent.
+/// Longer than any server of the tests is silent.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An answer whose body is still to be read.
+/// An answer whose body is not read yet.
 pub(crate) struct Reader {
     stream: TcpStream,
     head: String,
-    /// What of the body came with the head.
+    /// The part of the body that arrived with the head.
     early: Vec<u8>,
     left: u64,
 }
 
 impl Reader {
-    /// Asks a server on loopback, and reads the answer's head.
+    /// Sends a request to a server on loopback, and reads the head of the answer.
     pub(crate) fn get(port: u16, path: &str, headers: &[(&str, &str)]) -> io::Result<Self> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -38,14 +38,14 @@ impl Reader {
             }
         };
         let early = came.split_off(end + 4);
-        let head = String::from_utf8(came).expect("no text");
+        let head = String::from_utf8(came).expect("the head is not text");
         let mut reader = Self { stream, head, early, left: 0 };
-        reader.left = reader.header("content-length").parse().expect("no length");
+        reader.left = reader.header("content-length").parse().expect("there is no length");
         Ok(reader)
     }
 
     pub(crate) fn status(&self) -> u16 {
-        self.head[9..12].parse().expect("no status")
+        self.head[9..12].parse().expect("there is no status")
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
@@ -53,12 +53,12 @@ impl Reader {
         fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
     }
 
-    /// How many bytes of the body are still to be read.
+    /// The number of bytes of the body that remain.
     pub(crate) fn left(&self) -> u64 {
         self.left
     }
 
-    /// Reads what has come of the body; nothing at its end, and an error where it ends before that.
+    /// Reads available bytes of the body; none at its end, and an error if it ends too early.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
         if most == 0 {
@@ -79,8 +79,8 @@ impl Reader {
         Ok(read)
     }
 
-    /// Reads so many bytes of the body, or up to its end, which must be what `expected` begins with. An error where
-    /// they do not come; other bytes fail the test.
+    /// Reads at most `most` bytes of the body, which must match the beginning of `expected`. Returns an error if they
+    /// do not arrive; other bytes fail the test.
     pub(crate) fn reads(&mut self, expected: &[u8], most: usize) -> io::Result<usize> {
         let mut buffer = vec![0; most.min(256 << 10)];
         let mut position = 0;
@@ -97,10 +97,10 @@ impl Reader {
         Ok(position)
     }
 
-    /// Reads the rest of the body, which must be `expected`, no more and no less.
+    /// Reads the rest of the body, which must be exactly `expected`.
     pub(crate) fn ends_with(&mut self, expected: &[u8]) -> io::Result<()> {
         let read = self.reads(expected, usize::MAX)?;
-        assert_eq!(read, expected.len(), "not all of it: {}", self.head);
+        assert_eq!(read, expected.len(), "the body is incomplete: {}", self.head);
         Ok(())
     }
 }

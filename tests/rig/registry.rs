@@ -42,7 +42,7 @@ impl Registry {
         Self::run(port, &command, folder)
     }
 
-    /// Any program that is a registry at that port.
+    /// Any registry program that listens on that port.
     pub(crate) fn run(port: u16, command: &Command, folder: Folder) -> Self {
         let command = same(command);
         let process = Process::start("registry", &command, &folder).until_it_listens(port);
@@ -53,13 +53,13 @@ impl Registry {
         self.process.stop();
     }
 
-    /// Ends it in the middle of what it does.
+    /// Ends it, even during a request.
     pub(crate) fn kill(&mut self) {
         self.process.signal("KILL");
         self.process.ended(Duration::from_secs(10)).unwrap();
     }
 
-    /// Starts it again after its end, where it was and with what it had.
+    /// Starts it again with the same port and content.
     pub(crate) fn start_again(&mut self) {
         let process = Process::start("registry", &self.command, &self.folder);
         self.process = process.until_it_listens(self.port);
@@ -70,12 +70,12 @@ impl Registry {
         self.process.log()
     }
 
-    /// How many requests for this path it has answered, by its access log.
+    /// The number of requests for this path that it has answered, according to its access log.
     pub(crate) fn asked(&self, method: &str, path: &str) -> usize {
         self.log().matches(&format!("\"{method} {path} HTTP/")).count()
     }
 
-    /// `host:port`, as images are named that stand here.
+    /// `host:port`, as in the names of its images.
     pub(crate) fn name(&self) -> String {
         format!("localhost:{}", self.port)
     }
@@ -91,7 +91,7 @@ impl Registry {
         answer.body
     }
 
-    /// Puts a manifest under a tag, or (no tag) under its digest alone; gives its digest.
+    /// Stores a manifest under a tag, or without one only under its digest; returns its digest.
     pub(crate) fn put(
         &self,
         repository: &str,
@@ -106,7 +106,7 @@ impl Registry {
         digest
     }
 
-    /// Puts a docker manifest list of manifests that stand in this repository already.
+    /// Stores a docker manifest list of manifests in this repository.
     pub(crate) fn put_list(
         &self,
         repository: &str,
@@ -127,12 +127,12 @@ impl Registry {
         list
     }
 
-    /// How often it has given all of the content at this path.
+    /// How often it has sent all of the content at this path.
     pub(crate) fn gave(&self, path: &str) -> usize {
         self.log().matches(&format!("\"GET {path} HTTP/1.1\" 200 ")).count()
     }
 
-    /// Where below its content it keeps what it has of these bytes, for all repositories.
+    /// The folder of this blob below its content folder, for all repositories.
     pub(crate) fn blob_folder(content: &Path, bytes: &[u8]) -> PathBuf {
         let digest = digest_of(bytes);
         let hex = digest.trim_start_matches("sha256:");
@@ -147,7 +147,7 @@ impl Registry {
         assert_eq!(answer.status, 201, "{url}: {}", answer.text());
     }
 
-    /// Puts a blob in one request; gives its digest.
+    /// Stores a blob with one request; returns its digest.
     pub(crate) fn put_blob(&self, repository: &str, blob: Bytes) -> String {
         let digest = digest_of(&blob);
         let url = format!("{}/v2/{repository}/blobs/uploads/", self.url());

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use crate::tls::Authority;
 
-/// Every manifest media type a client of today sends.
+/// Every manifest media type that current clients send.
 pub(crate) const ACCEPT: &str = "application/vnd.docker.distribution.manifest.v2+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*";
@@ -55,12 +55,12 @@ pub(crate) fn put(url: &str, media_type: &str, body: Bytes) -> Answer {
     send(Method::PUT, url, &[("content-type", media_type)], body, None).unwrap()
 }
 
-/// Over TLS, trusting nobody but `authority`.
+/// Sends a request over TLS, trusting only `authority`.
 pub(crate) fn get_over_tls(url: &str, authority: &Authority) -> Answer {
     send(Method::GET, url, &[("accept", ACCEPT)], Bytes::new(), Some(authority)).unwrap()
 }
 
-/// `Err` when no whole answer came.
+/// `Err` if no complete answer arrived.
 pub(crate) fn send(
     method: Method,
     url: &str,

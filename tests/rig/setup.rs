@@ -4,12 +4,12 @@
 
 use crate::notary_repository::NOW;
 
-/// What a gate is configured with beside its upstream, and the files that this names.
+/// The configuration of a gate in addition to its upstream, and the files that it names.
 #[derive(Clone)]
 pub struct Setup {
     /// `NOTARY` is replaced by the Notary server's URL, and `PIN` by the key of [`World::signer`].
     pub tables: String,
-    /// More lines of `[server]`.
+    /// Additional lines of `[server]`.
     pub server: String,
     pub listen: &'static str,
     pub files: Vec<(String, Vec<u8>)>,
@@ -22,23 +22,23 @@ impl Setup {
         Self { tables: tables.into(), server, listen: "127.0.0.1:0", files, now: NOW }
     }
 
-    /// Puts a file beside the configuration.
+    /// Adds a file next to the configuration.
     pub fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Self {
         self.files.push((name.to_owned(), content.as_ref().to_vec()));
         self
     }
 
-    /// Says more of the public listener.
+    /// Adds lines about the public listener.
     pub fn server(self, lines: &str) -> Self {
         Self { server: lines.to_owned(), ..self }
     }
 
-    /// Where the public listener is.
+    /// Sets the address of the public listener.
     pub fn listen(self, listen: &'static str) -> Self {
         Self { listen, ..self }
     }
 
-    /// When the test begins, in seconds.
+    /// Sets the start time of the test, in seconds.
     pub fn at(self, now: i64) -> Self {
         Self { now, ..self }
     }

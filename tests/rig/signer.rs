@@ -6,7 +6,7 @@ use crate::process::{Said, run, run_answering, tool};
 
 const PASSPHRASE: &str = "a passphrase of the rig";
 
-/// Keys in a home of their own; the repository is made with the first signature.
+/// Keys in their own home folder; the first signature creates the repository.
 pub(crate) struct Signer<'a> {
     daemon: &'a Daemon,
     cli: Cli,
@@ -20,8 +20,8 @@ impl<'a> Signer<'a> {
         Self { daemon, cli, server: notary.url(), ca: notary.ca() }
     }
 
-    /// Builds an image that prints `message` and pushes it with `DOCKER_CONTENT_TRUST=1`; gives its digest. The
-    /// daemon keeps nothing of it.
+    /// Builds an image that prints `message`, pushes it with `DOCKER_CONTENT_TRUST=1`, and returns its digest. The
+    /// daemon does not keep the image.
     pub(crate) fn push(&self, image: &str, message: &str) -> String {
         self.push_with(image, message, "1")
     }
@@ -42,7 +42,7 @@ impl<'a> Signer<'a> {
         digest
     }
 
-    /// `docker trust key generate` and `docker trust signer add`: from here on pushes sign `targets/<name>` and
+    /// `docker trust key generate` and `docker trust signer add`: later pushes sign `targets/<name>` and
     /// `targets/releases`.
     pub(crate) fn add(&self, name: &str, repository: &str) {
         let home = self.cli.home.path().to_string_lossy().into_owned();
@@ -58,13 +58,13 @@ impl<'a> Signer<'a> {
         assert!(said.contains(&format!("Successfully removed {name}")), "{said}");
     }
 
-    /// What `docker trust inspect` says of a repository.
+    /// The output of `docker trust inspect` for a repository.
     pub(crate) fn inspect(&self, repository: &str) -> serde_json::Value {
         serde_json::from_str(&self.trust(&["inspect", repository])).unwrap()
     }
 
-    /// The id of the root key, which is the same for every repository of this signer (the ids of the root
-    /// certificates are not).
+    /// The id of the root key, which is the same for every repository of this signer (unlike the ids of the root
+    /// certificates).
     pub(crate) fn root_key_id(&self) -> String {
         let keys = self.cli.home.join(".docker/trust/private");
         let of_root = |file: &std::fs::DirEntry| {
@@ -75,24 +75,24 @@ impl<'a> Signer<'a> {
         file.to_string_lossy().trim_end_matches(".key").to_owned()
     }
 
-    /// Makes a repository with nothing signed in it yet, where no push makes it.
+    /// Creates a repository without signatures, if no push creates it.
     pub(crate) fn begin(&self, repository: &str) {
         self.notary(&["init", "-p", repository]);
     }
 
-    /// Signs a digest that need not stand in any docker daemon, as multi-platform images are signed.
+    /// Signs a digest that need not exist in a docker daemon, as for multi-platform images.
     pub(crate) fn sign_digest(&self, repository: &str, tag: &str, manifest: &[u8]) {
         let digest = crate::registry::digest_of(manifest);
         let (size, hex) = (manifest.len().to_string(), digest.trim_start_matches("sha256:"));
         self.notary(&["addhash", "-p", repository, tag, &size, "--sha256", hex]);
     }
 
-    /// `notary key rotate`, the new key held here, or (`-r`) by the server.
+    /// `notary key rotate` to a new local key, or (`-r`) to one of the server.
     pub(crate) fn rotate(&self, repository: &str, key: &[&str]) {
         self.notary(&[&["key", "rotate", repository][..], key].concat());
     }
 
-    /// Makes a root key ahead of the rotation to it, so that it can be pinned before; gives its id.
+    /// Creates a root key before the rotation to it, so that it can be pinned; returns its id.
     pub(crate) fn new_root_key(&self) -> String {
         let said = self.notary(&["key", "generate", "ecdsa", "--role", "root"]);
         let hex = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
@@ -123,7 +123,7 @@ impl<'a> Signer<'a> {
         said.stdout
     }
 
-    /// What the docker CLI says, with this value of `DOCKER_CONTENT_TRUST`.
+    /// Runs the docker CLI with this value of `DOCKER_CONTENT_TRUST`.
     pub(crate) fn docker(&self, arguments: &[&str], content_trust: &str) -> Said {
         let mut command = self.cli.command();
         command.env("DOCKER_CONTENT_TRUST", content_trust).args(arguments);

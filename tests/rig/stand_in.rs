@@ -8,11 +8,13 @@ use crate::docker::Cli;
 use crate::folder::Folder;
 use crate::process::{must, must_within, tool};
 
-/// What the Dockerfiles install, and a C compiler: in there already, where a build has no way to the packages.
+/// The packages that the Dockerfiles install, and a C compiler. They are preinstalled, because a build may have no
+/// access to the package servers.
 const PACKAGES: &str =
     "--include=ca-certificates,docker-registry,gcc,libc6-dev,notary,openssl,prometheus";
 
-/// Debian, as `image`. Made once and kept beside the tests' other products; another list of packages wants another name.
+/// Debian, as `image`. Built once and stored with the tests' other build products; a new list of packages needs a new
+/// name.
 pub(crate) fn debian(docker: &Cli, image: &str) {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-stand-in-2.tar");
     if !kept.is_file() {
@@ -30,7 +32,7 @@ pub(crate) fn debian(docker: &Cli, image: &str) {
     must(docker.command().arg("import").arg(&kept).arg(image));
 }
 
-/// This machine's Rust toolchain and the crates it has, on top of `base`, as `image`.
+/// This machine's Rust toolchain and its downloaded crates on top of `base`, as `image`.
 pub(crate) fn rust(docker: &Cli, base: &str, image: &str) {
     let sysroot = must(tool("rustc", "rustc").args(["--print", "sysroot"]));
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);

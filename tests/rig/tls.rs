@@ -6,7 +6,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::folder::Folder;
 
-/// Made anew for each rig; good for `localhost` and `127.0.0.1`, as a server and as a client.
+/// Created for each rig; valid for `localhost` and `127.0.0.1`, for servers and clients.
 pub(crate) struct Authority {
     folder: Folder,
     pub(crate) certificate: String,
@@ -18,7 +18,7 @@ impl Authority {
         Self::for_names(&["localhost", "127.0.0.1"])
     }
 
-    /// The same, good for servers of these names.
+    /// The same, valid for servers of these names.
     pub(crate) fn for_names(names: &[&str]) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -34,7 +34,7 @@ impl Authority {
         authority
     }
 
-    /// Makes a certificate for these names and its key: the files `<file>.crt` and `<file>.key`.
+    /// Creates a certificate for these names with its key: the files `<file>.crt` and `<file>.key`.
     pub(crate) fn certify(&self, file: &str, names: &[&str]) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         let all = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();

@@ -10,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::TlsAcceptor;
 
-/// TLS for `localhost` that offers `protocols` by ALPN, and the PEM of the authority behind it.
+/// TLS for `localhost` that offers `protocols` by ALPN, and the PEM of its authority.
 pub fn localhost(protocols: &[&str]) -> (TlsAcceptor, String) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -14,24 +14,24 @@ use crate::fake_registry::{Asked, Fault, respond, with};
 /// The `Authorization: Basic` of `robot` with the password `open sesame`.
 pub const ROBOT: &str = "Basic cm9ib3Q6b3BlbiBzZXNhbWU=";
 
-/// Gives out tokens and knows them again.
+/// Issues tokens and recognizes them.
 #[derive(Clone)]
 pub struct TokenServer {
     realm: String,
-    /// Seconds.
+    /// In seconds.
     expires_in: i64,
-    /// What a request for a token must bear.
+    /// The credentials that a request for a token needs.
     wants: Option<&'static str>,
     good: Arc<Mutex<Vec<String>>>,
 }
 
 impl TokenServer {
-    /// A server at `realm` that gives a token to anyone.
+    /// A server at `realm` that issues tokens to everyone.
     pub fn new(realm: impl Into<String>) -> Self {
         Self { realm: realm.into(), expires_in: 300, wants: None, good: Arc::default() }
     }
 
-    /// One that gives a token to [`ROBOT`] only.
+    /// A server that issues tokens only to [`ROBOT`].
     pub fn for_robot(mut self) -> Self {
         self.wants = Some(ROBOT);
         self
@@ -42,12 +42,12 @@ impl TokenServer {
         self
     }
 
-    /// From now on, no token given out so far is good.
+    /// From now on, all earlier tokens are invalid.
     pub fn revoke(&self) {
         self.good.lock().unwrap().iter_mut().for_each(|token| *token = "revoked".to_owned());
     }
 
-    /// The response to `asked`, if the request is not for the registry.
+    /// The response to `asked`; `None` if the request is for the registry.
     pub fn answer(&self, asked: &Asked) -> Option<Fault> {
         if asked.path == "/token" {
             return Some(self.token(asked));

@@ -9,7 +9,7 @@ const ORDERS: [&str; 2] = [
     "ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973",
 ];
 
-/// The twin of the certificate `der`, whose issuer has a P-256 or a P-384 key.
+/// The twin of the certificate `der`, whose issuer has a P-256 or P-384 key.
 pub(crate) fn twin(der: &[u8]) -> Vec<u8> {
     let (_, parsed) = X509Certificate::from_der(der).unwrap();
     let tbs = parsed.tbs_certificate.as_ref();
@@ -25,13 +25,13 @@ pub(crate) fn twin(der: &[u8]) -> Vec<u8> {
     tlv(0x30, &[tbs.to_vec(), algorithm, tlv(3, &[&[0][..], &signature].concat())].concat())
 }
 
-/// The TLV that follows `tbs`: the signature's algorithm.
+/// The TLV after `tbs`: the signature algorithm.
 fn der_after(der: &[u8], tbs: &[u8]) -> Vec<u8> {
     let at = der.windows(tbs.len()).position(|window| window == tbs).unwrap() + tbs.len();
     der[at..at + 2 + usize::from(der[at + 1])].to_vec()
 }
 
-/// The digits of the INTEGER at the beginning of `der`, without leading zeros, and what follows it.
+/// The digits of the INTEGER at the start of `der`, without leading zeros, and the bytes after it.
 fn integer(der: &[u8]) -> (Vec<u8>, &[u8]) {
     let (content, rest) = der[2..].split_at(usize::from(der[1]));
     (content.iter().copied().skip_while(|byte| *byte == 0).collect(), rest)

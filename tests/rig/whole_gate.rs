@@ -31,7 +31,7 @@ use crate::folder::Folder;
 use crate::notary_repository::{GUN, NotaryRepository, RELEASES};
 pub use crate::setup::Setup;
 
-/// The repository of [`GUN`] at the registry.
+/// The repository of [`GUN`] in the registry.
 pub const APP: &str = "library/app";
 
 /// The keys of the tests' anchor, except its name, server and pins.
@@ -42,7 +42,7 @@ pub struct World {
     pub registry: FakeRegistry,
     pub notary: FakeNotary,
     pub clock: Clock,
-    /// Signs for [`GUN`]; what it publishes counts only once [`World::publish`] was called.
+    /// Signs for [`GUN`]; its trust data counts only after [`World::publish`].
     pub signer: NotaryRepository,
     pub setup: Setup,
     gate: Option<Running>,
@@ -51,12 +51,12 @@ pub struct World {
 }
 
 impl World {
-    /// A gate before an empty registry, whose one rule asks the anchor for everything.
+    /// A gate for an empty registry, with one rule that requires the anchor for everything.
     pub async fn new() -> Self {
         Self::with(DEFAULTS, "").await
     }
 
-    /// The same, with other lines for its `[[anchor]]`, and more tables.
+    /// The same, with other lines in its `[[anchor]]`, and additional tables.
     pub async fn with(anchor: &str, rules: &str) -> Self {
         let tables = format!(
             r#"
@@ -77,7 +77,7 @@ impl World {
         Self::of(Setup::new(tables)).await
     }
 
-    /// A gate of that configuration.
+    /// A gate with this configuration.
     pub async fn of(setup: Setup) -> Self {
         let mut signer = NotaryRepository::empty(GUN);
         signer.delegate(RELEASES, crate::notary_repository::Key::named(RELEASES));
@@ -99,7 +99,7 @@ impl World {
         self.gate = Some(App::start(&self.config(), self.clock.clone()).await.unwrap());
     }
 
-    /// What the gate is configured with.
+    /// The configuration of the gate.
     pub fn config(&self) -> Config {
         Config::load(&self.write_config()).unwrap_or_else(|problems| panic!("{problems}"))
     }
@@ -139,12 +139,12 @@ impl World {
         self.folder.write("countersign.toml", text)
     }
 
-    /// What reads the configuration again.
+    /// The reloader of the configuration.
     pub fn reloader(&self) -> Reloader {
         self.reloader_of(self.config())
     }
 
-    /// The same, where the gate was started with `config`.
+    /// The same for a gate that was started with `config`.
     pub fn reloader_of(&self, config: Config) -> Reloader {
         self.gate.as_ref().unwrap().reloader(config)
     }
@@ -191,7 +191,7 @@ impl World {
         self.ask(Method::GET, &format!("{}{path}", self.admin()), &[]).await
     }
 
-    /// Restarts the gate on the same store: it loses everything that was only in memory.
+    /// Restarts the gate on the same store: it loses the state that was only in memory.
     pub async fn restart(&mut self) {
         self.gate.take().unwrap().stop().await;
         self.start().await;
@@ -210,7 +210,7 @@ impl World {
         self.start().await;
     }
 
-    /// Starts it anew with its trust memory, and without any content.
+    /// Restarts it with its trust memory but without any content.
     pub async fn restart_without_content(&mut self) {
         self.gate.take().unwrap().stop().await;
         std::fs::remove_dir_all(self.folder.join("store/content")).unwrap();
@@ -249,12 +249,12 @@ impl World {
         self.clock.advance(time);
     }
 
-    /// Publishes what the signer has signed since.
+    /// Publishes the signer's new signatures.
     pub fn publish(&mut self) {
         self.notary.publish(GUN, self.signer.publish());
     }
 
-    /// Pushes an image to [`APP`] and gives its manifest.
+    /// Pushes an image to [`APP`] and returns its manifest.
     pub fn push(&self, tag: &str, text: &str) -> Vec<u8> {
         let manifest = self.put_image(text);
         self.put_tag(tag, &manifest);
@@ -301,14 +301,14 @@ impl World {
         bytes
     }
 
-    /// Pushes an image, and has it signed and released under its tag.
+    /// Pushes an image, then signs and publishes it under its tag.
     pub fn push_signed(&mut self, tag: &str, text: &str) -> Vec<u8> {
         let manifest = self.push(tag, text);
         self.sign(tag, &manifest);
         manifest
     }
 
-    /// Has `manifest` signed and released as `tag`.
+    /// Signs and publishes `manifest` as `tag`.
     pub fn sign(&mut self, tag: &str, manifest: &[u8]) {
         self.signer.tag(RELEASES, tag, manifest);
         self.publish();
@@ -342,7 +342,7 @@ impl World {
         Answer::of(answer).await
     }
 
-    /// Watches over the gate's tasks.
+    /// The supervisor of the gate's tasks.
     pub fn supervisor(&self) -> &Supervisor {
         self.gate.as_ref().unwrap().supervisor()
     }
@@ -370,7 +370,7 @@ pub fn app() -> Repository {
     APP.parse().unwrap()
 }
 
-/// How a manifest lists content.
+/// A descriptor of `content`.
 pub fn described(media_type: &str, content: &[u8]) -> Value {
     json!({ "mediaType": media_type, "digest": Digest::of(content).to_string(),
         "size": content.len() })

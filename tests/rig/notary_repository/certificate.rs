@@ -9,7 +9,7 @@ use time::{Duration, OffsetDateTime};
 use super::json::NOW;
 use super::keys::Key;
 
-/// What a certificate says; the default is one that Notary would make for a root key.
+/// The content of a certificate; the default is that of a root key's certificate from Notary.
 #[derive(Clone, Debug)]
 pub struct Certificate {
     pub common_name: String,
@@ -52,7 +52,7 @@ impl Certificate {
         unix_lines(&self.params().self_signed(&*key.pair).unwrap().pem())
     }
 
-    /// The PEM of this certificate for `key`, signed by `authority_key` in the name of `authority`.
+    /// The PEM of this certificate for `key`, signed with `authority_key` in the name of `authority`.
     pub fn issued(&self, key: &Key, authority: &Self, authority_key: &Key) -> String {
         let params = authority.params();
         let issuer = Issuer::from_params(&params, &*authority_key.pair);
@@ -65,7 +65,7 @@ impl Certificate {
     }
 }
 
-/// Notary writes PEM with Unix line ends, and ids are over every byte of it.
+/// Notary writes PEM with Unix line ends, and ids cover every byte.
 fn unix_lines(pem: &str) -> String {
     pem.replace("\r\n", "\n")
 }

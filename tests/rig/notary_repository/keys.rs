@@ -28,23 +28,23 @@ type Pairs = BTreeMap<(Kind, String), Arc<KeyPair>>;
 
 static PAIRS: LazyLock<Mutex<Pairs>> = LazyLock::new(Mutex::default);
 
-/// A key as metadata lists it, and its private half.
+/// A key as in metadata, and its private half.
 #[derive(Clone)]
 pub struct Key {
     pub kind: Kind,
-    /// `ecdsa`, `rsa`, `ed25519`, `ecdsa-x509`, `rsa-x509`, or whatever a test wants it to claim.
+    /// `ecdsa`, `rsa`, `ed25519`, `ecdsa-x509`, `rsa-x509`, or any type that a test wants it to claim.
     pub keytype: String,
-    /// What `keyval.public` is the base64 of.
+    /// The content of `keyval.public`, before base64.
     pub public: Vec<u8>,
-    /// `keyval.private`; `None` leaves the member out.
+    /// `keyval.private`; `None` omits the member.
     pub private: Option<Value>,
-    /// The id it is listed under, where that is not its own.
+    /// The id under which it is listed, if that is not its own.
     pub listed_as: Option<String>,
     pub pair: Arc<KeyPair>,
 }
 
 impl Key {
-    /// The key of that kind and name; the same one for the whole run.
+    /// The key of that kind and name, the same for the whole test run.
     pub fn new(kind: Kind, name: &str) -> Self {
         let pair = PAIRS
             .lock()
@@ -76,12 +76,12 @@ impl Key {
         }
     }
 
-    /// The P-256 key of that name: what Notary makes by default.
+    /// The P-256 key of that name: Notary's default type.
     pub fn named(name: &str) -> Self {
         Self::new(Kind::P256, name)
     }
 
-    /// The same key as Notary lists one that comes in a certificate: `pem` and the type for it.
+    /// The same key as Notary lists it in a certificate: `pem` and the matching type.
     pub fn in_certificate(&self, pem: impl Into<String>) -> Self {
         let bare = self.keytype.trim_end_matches("-x509");
         Self { keytype: format!("{bare}-x509"), public: pem.into().into_bytes(), ..self.clone() }
@@ -93,7 +93,7 @@ impl Key {
         key_id(&self.keytype, &public)
     }
 
-    /// The id of the bare public key: what private key files are named after.
+    /// The id of the bare public key, which is the name of private key files.
     pub fn canonical_id(&self) -> String {
         Self { public: self.pair.subject_public_key_info(), ..self.clone() }.bare_id()
     }
@@ -102,7 +102,7 @@ impl Key {
         key_id(self.keytype.trim_end_matches("-x509"), &STANDARD.encode(&self.public))
     }
 
-    /// The id it is listed under.
+    /// The id under which it is listed.
     pub fn listed_id(&self) -> String {
         self.listed_as.clone().unwrap_or_else(|| self.id())
     }
@@ -121,7 +121,7 @@ impl Key {
     }
 }
 
-/// The id of a key of that type whose `keyval.public` is `public`.
+/// The id of a key with that type and `keyval.public`.
 fn key_id(keytype: &str, public: &str) -> String {
     let described = json!({
         "keytype": keytype,
@@ -130,7 +130,7 @@ fn key_id(keytype: &str, public: &str) -> String {
     hex::encode(Sha256::digest(canonical(&described)))
 }
 
-/// What is computed as a signature. The first four are what Notary means by its four methods.
+/// The computation of a signature. The first four are Notary's four methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     Ecdsa,
@@ -139,24 +139,24 @@ pub enum How {
     Eddsa,
     /// ASN.1 instead of `r||s`.
     EcdsaDer,
-    /// P-384 with the hash that is usual for it, which is not Notary's.
+    /// P-384 with its usual hash, which Notary does not use.
     EcdsaSha384,
     PssSha512,
 }
 
-/// One signature as a test wants it made.
+/// A signature to create.
 #[derive(Clone)]
 pub struct Signer {
     pub key: Key,
     pub how: How,
     pub method: Value,
     pub keyid: String,
-    /// What becomes of the signature's bytes.
+    /// A change of the signature's bytes.
     pub mangled: fn(Vec<u8>) -> Vec<u8>,
 }
 
 impl Signer {
-    /// `key` signing as Notary does by default.
+    /// `key` signs like Notary does by default.
     pub fn of(key: &Key) -> Self {
         let (how, method) = match key.kind {
             Kind::P256 | Kind::P384 | Kind::P521 => (How::Ecdsa, "ecdsa"),
@@ -172,7 +172,7 @@ impl Signer {
         }
     }
 
-    /// The same, by another computation and called by another method.
+    /// The same, with another computation and method name.
     pub fn by(self, how: How, method: &str) -> Self {
         Self { how, method: json!(method), ..self }
     }
@@ -185,7 +185,7 @@ impl Signer {
         Self { mangled, ..self }
     }
 
-    /// The entry of `signatures` for `message`; a `method` of null leaves the member out.
+    /// The entry of `signatures` for `message`; a `method` of null omits the member.
     pub fn sign(&self, message: &[u8]) -> Value {
         let signature = (self.mangled)(signature(&self.key.pair, self.key.kind, self.how, message));
         let mut entry = json!({ "keyid": self.keyid, "sig": STANDARD.encode(signature) });
@@ -208,8 +208,8 @@ fn signature(pair: &KeyPair, kind: Kind, how: How, message: &[u8]) -> Vec<u8> {
     };
     match (how, kind) {
         (How::Ecdsa, Kind::P384) => {
-            // P-384 with SHA-256 is not offered. As a number, a hash with zeros before it is the
-            // same hash, and a number is all that ECDSA takes of it.
+            // The library does not offer P-384 with SHA-256. ECDSA uses a hash only as a number, and leading zeros do
+            // not change it.
             let mut widened = [0; 48];
             widened[16..].copy_from_slice(&Sha256::digest(message));
             let digest = Digest::import_less_safe(&widened, &SHA384).unwrap();

@@ -1,5 +1,5 @@
-//! A publisher of Notary v1 metadata for tests: one valid repository, which a test then breaks in
-//! exactly one way. Written from notary-v1.md and independent of the product's code.
+//! A publisher of Notary v1 metadata for tests: one valid repository, in which a test then breaks exactly one part.
+//! Written from notary-v1.md and independent of the product's code.
 //!
 //! ```text
 //! let mut repository = NotaryRepository::signed();              // valid, several roles and tags
@@ -33,7 +33,7 @@ pub use certificate::Certificate;
 pub use json::{NOW, canonical, in_days};
 pub use keys::{How, Key, Kind, Signer};
 
-/// The name that the tests' repository has.
+/// The name of the tests' repository.
 pub const GUN: &str = "registry.example.com/library/app";
 pub const RELEASES: &str = "targets/releases";
 
@@ -43,18 +43,18 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 type EditValue = Arc<dyn Fn(&mut Value) + Send + Sync>;
 type EditFile = Arc<dyn Fn(Vec<u8>) -> Vec<u8> + Send + Sync>;
 
-/// One role: who may sign it, who does, and what it says.
+/// One role: its keys, its signers, and its content.
 #[derive(Clone)]
 pub struct Role {
     pub version: i64,
     pub expires: String,
     pub keys: Vec<Key>,
     pub threshold: i64,
-    /// Who signs, where that is not simply all of `keys`.
+    /// The signers, if they are not all of `keys`.
     pub signers: Option<Vec<Signer>>,
     /// The paths that a delegation may sign.
     pub paths: Vec<String>,
-    /// What targets and delegations sign: tag → entry.
+    /// The content of targets and delegations: tag → entry.
     pub tags: BTreeMap<String, Value>,
     signed_edits: Vec<EditValue>,
     envelope_edits: Vec<EditValue>,
@@ -63,7 +63,7 @@ pub struct Role {
     touched: bool,
 }
 
-/// A role as it was last published.
+/// A role as last published.
 #[derive(Clone)]
 struct Sealed {
     body: Value,
@@ -95,7 +95,7 @@ impl Role {
     }
 }
 
-/// A repository and everybody who signs for it.
+/// A repository and all its signers.
 #[derive(Clone)]
 pub struct NotaryRepository {
     pub gun: String,
@@ -115,13 +115,13 @@ impl NotaryRepository {
         Self { gun: gun.to_owned(), roles, roots: BTreeMap::new() }
     }
 
-    /// The valid repository of the tests: `v1` signed by `targets/releases`, `targets/alice` and
-    /// `targets/qa` alike; another, older `v1` in `targets`; and `base` in `targets` alone.
+    /// The valid repository of the tests: `v1` signed equally by `targets/releases`, `targets/alice` and `targets/qa`;
+    /// another, older `v1` in `targets`; and `base` only in `targets`.
     pub fn signed() -> Self {
         Self::signed_as(GUN)
     }
 
-    /// The same under another name.
+    /// The same with another name.
     pub fn signed_as(gun: &str) -> Self {
         let mut repository = Self::empty(gun);
         repository.tag("targets", "v1", OLD_V1).tag("targets", "base", BASE);
@@ -131,13 +131,13 @@ impl NotaryRepository {
         repository
     }
 
-    /// Adds a delegation whose one key is `key` and which may sign every tag.
+    /// Adds a delegation with the one key `key` that may sign every tag.
     pub fn delegate(&mut self, name: &str, key: Key) -> &mut Self {
         self.roles.insert(name.to_owned(), Role::of(key, 1095));
         self
     }
 
-    /// Takes a delegation away.
+    /// Removes a delegation.
     pub fn undelegate(&mut self, name: &str) -> &mut Self {
         self.roles.remove(name);
         self
@@ -150,7 +150,7 @@ impl NotaryRepository {
         self
     }
 
-    /// `role` signs no such tag any more.
+    /// Removes the tag from `role`.
     pub fn untag(&mut self, role: &str, tag: &str) -> &mut Self {
         let role = self.roles.get_mut(role).unwrap();
         role.tags.remove(tag);
@@ -161,19 +161,19 @@ impl NotaryRepository {
         &self.roles[name]
     }
 
-    /// The role, to be set as the test likes; it is signed anew with the version that it then has.
+    /// A role to change; it is signed again with the version that it then has.
     pub fn role_mut(&mut self, name: &str) -> &mut Role {
         let role = self.roles.get_mut(name).unwrap();
         role.touched = true;
         role
     }
 
-    /// The keys of a role, to be changed; who lists them is published with its next version.
+    /// The keys of a role to change; the role that lists them is published with its next version.
     pub fn keys_mut(&mut self, name: &str) -> &mut Vec<Key> {
         &mut self.roles.get_mut(name).unwrap().keys
     }
 
-    /// Gives a role one new P-256 key, and a root key its certificate.
+    /// Gives a role one new P-256 key; a root key also gets its certificate.
     pub fn rotate(&mut self, name: &str, key: &str) -> &mut Self {
         let key = Key::named(key);
         let key = if name == "root" { Certificate::named(&self.gun).of(&key) } else { key };
@@ -181,7 +181,7 @@ impl NotaryRepository {
         self
     }
 
-    /// Changes what is signed, before it is signed.
+    /// Changes the content of a role before it is signed.
     pub fn edit_signed(
         &mut self,
         role: &str,
@@ -220,8 +220,8 @@ impl NotaryRepository {
         self
     }
 
-    /// Everything that the server then has. What changed since the last time is signed anew, with
-    /// the next version unless the test chose one by `role_mut`.
+    /// All files that the server then has. Changed roles are signed again, with the next version unless the test chose
+    /// one with `role_mut`.
     pub fn publish(&mut self) -> Files {
         let delegations: Vec<_> =
             self.roles.keys().filter(|name| name.contains('/')).cloned().collect();
@@ -277,7 +277,7 @@ impl NotaryRepository {
         files.insert(name.to_owned(), file);
     }
 
-    /// What `targets` or a delegation says; it lists the delegations right below it.
+    /// The body of `targets` or a delegation; it lists the delegations directly below it.
     fn targets_body(&self, name: &str) -> Value {
         let mut keys = json!({});
         let mut roles = Vec::new();
@@ -333,9 +333,9 @@ impl NotaryRepository {
     }
 }
 
-/// The manifest that `v1` is where delegations sign it.
+/// The manifest of `v1` that delegations sign.
 pub const V1: &[u8] = b"the manifest of v1";
-/// The manifest that `v1` was when `targets` signed it.
+/// The manifest of `v1` that `targets` signs.
 pub const OLD_V1: &[u8] = b"the manifest of v1 as it was once";
 /// The manifest of `base`.
 pub const BASE: &[u8] = b"the manifest of base";
@@ -346,19 +346,19 @@ pub fn entry(manifest: &[u8]) -> Value {
         "length": manifest.len() })
 }
 
-/// How a parent lists a file.
+/// A file's entry in its parent.
 pub fn meta(file: &[u8]) -> Value {
     json!({ "hashes": { "sha256": STANDARD.encode(Sha256::digest(file)),
             "sha512": STANDARD.encode(Sha512::digest(file)) },
         "length": file.len() })
 }
 
-/// The name that a file has by its hash.
+/// The file name with the hash.
 pub fn hash_name(role: &str, file: &[u8]) -> String {
     format!("{role}.{}", hex::encode(Sha256::digest(file)))
 }
 
-/// The name under which `files` holds the file of `role` by its hash.
+/// The name with the hash under which `files` contains the file of `role`.
 pub fn name_in(files: &Files, role: &str) -> String {
     let prefix = format!("{role}.");
     files.keys().find(|name| name.starts_with(&prefix)).unwrap().clone()

@@ -45,7 +45,7 @@ pub fn statement(digest: &str, predicate_type: &str) -> String {
     .to_string()
 }
 
-/// What an envelope's signature is over.
+/// The signed content of an envelope.
 pub fn pae(statement: &str) -> Vec<u8> {
     let (kind, length) = (STATEMENT_TYPE, statement.len());
     format!("DSSEv1 {} {kind} {length} {statement}", kind.len()).into_bytes()
@@ -129,7 +129,7 @@ impl Layer {
         self.annotated("dev.sigstore.cosign/rfc3161timestamp", timestamp.to_string())
     }
 
-    /// The signature as it is annotated.
+    /// The signature in its annotation.
     pub fn signature(&self) -> Vec<u8> {
         STANDARD.decode(&self.annotations["dev.cosignproject.cosign/signature"]).unwrap()
     }

@@ -20,7 +20,7 @@ const ISSUER_BARE: &[u64] = &[1, 3, 6, 1, 4, 1, 57264, 1, 1];
 const USER_NAME: &[u64] = &[1, 3, 6, 1, 4, 1, 57264, 1, 7];
 const SCTS: &[u64] = &[1, 3, 6, 1, 4, 1, 11129, 2, 4, 2];
 
-/// From when until when, in seconds.
+/// A validity period, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Term {
     pub from: i64,
@@ -32,18 +32,18 @@ impl Term {
         Self { from: NOW - YEAR, until: NOW + 10 * YEAR }
     }
 
-    /// As long as a Fulcio certificate lives.
+    /// The validity of a Fulcio certificate.
     pub fn minutes() -> Self {
         Self { from: NOW - 60, until: NOW + 540 }
     }
 
-    /// What ended an hour before everything was signed.
+    /// A period that ended an hour before the signatures.
     pub fn over() -> Self {
         Self { from: NOW - YEAR, until: NOW - HOUR }
     }
 }
 
-/// What a signer's certificate says; the default is one that Fulcio would make for a build.
+/// The content of a signer's certificate; the default is that of a Fulcio certificate for a build.
 #[derive(Clone)]
 pub struct Leaf {
     pub key: Key,
@@ -89,12 +89,12 @@ impl Leaf {
     }
 }
 
-/// A signer's certificate, with the key it is for.
+/// A signer's certificate with its key.
 #[derive(Clone)]
 pub struct Certified {
     pub key: Key,
     pub der: Vec<u8>,
-    /// What is above it, the root last.
+    /// The certificates above it, the root last.
     pub above: Vec<Vec<u8>>,
 }
 
@@ -136,7 +136,7 @@ impl Authority {
         Self { name, root, intermediate, root_der, intermediate_der, valid_for: Term::years() }
     }
 
-    /// Another intermediate of the same name, key and root, for another time.
+    /// Another intermediate with the same name, key and root, and another period.
     pub fn renewed(&self, term: Term) -> Self {
         let params = authority(&format!("{} root", self.name), Term::years());
         let issuer = Issuer::from_params(&params, &*self.root.pair);
@@ -145,7 +145,7 @@ impl Authority {
         Self { intermediate_der: der, ..self.clone() }
     }
 
-    /// A certificate for `leaf`; with a log, with its word that it has seen it.
+    /// A certificate for `leaf`; with a log, it contains the log's signed timestamp.
     pub fn certify(&self, leaf: &Leaf, log: Option<&Key>) -> Certified {
         let name = authority(&self.name, Term::years());
         let issuer = Issuer::from_params(&name, &*self.intermediate.pair);
@@ -187,13 +187,13 @@ impl Authority {
         })
     }
 
-    /// What `certificate_chain` names.
+    /// The content of the file in `chain`.
     pub fn chain_pem(&self) -> String {
         pem(&self.intermediate_der) + &pem(&self.root_der)
     }
 }
 
-/// A certificate's parameters, under a serial number of its own.
+/// The parameters of a certificate with a new serial number.
 pub(super) fn params(name: &str, term: Term) -> CertificateParams {
     let at = |seconds| OffsetDateTime::from_unix_timestamp(seconds).unwrap();
     let mut params = CertificateParams::default();

@@ -44,17 +44,17 @@ impl Key {
         self.pair.subject_public_key_info()
     }
 
-    /// What `cosign.pub` holds.
+    /// The content of `cosign.pub`.
     pub fn pem(&self) -> String {
         self.pair.public_key_pem().replace("\r\n", "\n")
     }
 
-    /// The SHA-256 of the public key: what logs are known by.
+    /// The SHA-256 of the public key, which identifies logs.
     pub fn id(&self) -> [u8; 32] {
         Sha256::digest(self.spki()).into()
     }
 
-    /// As cosign signs: DER, and SHA-256 whatever the curve; PKCS#1 v1.5.
+    /// Signs like cosign: DER, and SHA-256 for every curve; PKCS#1 v1.5.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         let (private, rng) = (self.pair.serialized_der(), SystemRandom::new());
         let ecdsa = |algorithm| s::EcdsaKeyPair::from_pkcs8(algorithm, private).unwrap();
@@ -64,8 +64,8 @@ impl Key {
                 pair.sign(&rng, message).unwrap().as_ref().to_vec()
             }
             Kind::P384 => {
-                // P-384 with SHA-256 is not offered. As a number, a hash with zeros before it is the
-                // same hash, and a number is all that ECDSA takes of it.
+                // The library does not offer P-384 with SHA-256. ECDSA uses a hash only as a number, and leading zeros
+                // do not change it.
                 let mut widened = [0; 48];
                 widened[16..].copy_from_slice(&Sha256::digest(message));
                 let digest = Digest::import_less_safe(&widened, &SHA384).unwrap();
@@ -84,7 +84,7 @@ impl Key {
         }
     }
 
-    /// Hashed as wide as the curve, as newer cosign does it.
+    /// Hashes with the width of the curve, as newer cosign versions do.
     pub fn sign_wide(&self, message: &[u8]) -> Vec<u8> {
         let algorithm = match self.kind {
             Kind::P384 => &s::ECDSA_P384_SHA384_ASN1_SIGNING,
@@ -95,7 +95,7 @@ impl Key {
         pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
     }
 
-    /// PSS, which cosign does not do.
+    /// Signs with PSS, which cosign does not use.
     pub fn sign_pss(&self, message: &[u8]) -> Vec<u8> {
         self.rsa(&s::RSA_PSS_SHA256, message)
     }

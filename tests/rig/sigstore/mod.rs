@@ -28,13 +28,13 @@ pub use key::{Key, Kind};
 pub use rekor::Log;
 pub use timestamp::TimestampAuthority;
 
-/// When everything here is signed, in seconds: 2026-01-15.
+/// The signing time of all tests, in seconds: 2026-01-15.
 pub const NOW: i64 = 1_768_435_200;
 pub const HOUR: i64 = 3_600;
 pub const DAY: i64 = 24 * HOUR;
 pub const YEAR: i64 = 365 * DAY;
 
-/// The whole of it. The one of [`Sigstore::shared`] is made once a run.
+/// The services. [`Sigstore::shared`] is created once per test run.
 pub struct Sigstore {
     pub fulcio: Authority,
     pub certificates: Key,
@@ -57,7 +57,7 @@ impl Sigstore {
         &SHARED
     }
 
-    /// A certificate for `leaf`, logged as Fulcio's are.
+    /// A certificate for `leaf`, logged like Fulcio's.
     pub fn certify(&self, leaf: &Leaf) -> Certified {
         self.fulcio.certify(leaf, Some(&self.certificates))
     }
@@ -74,7 +74,7 @@ impl Sigstore {
     }
 }
 
-/// A log in a trusted root, known by the hash of its key.
+/// A log in a trusted root, identified by the hash of its key.
 fn trusted_log(key: &Key, url: &str) -> Value {
     json!({
         "baseUrl": url,

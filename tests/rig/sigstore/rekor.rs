@@ -14,7 +14,7 @@ pub struct Log {
     origin: String,
 }
 
-/// One entry, with all that the log says of it.
+/// One entry with all statements of the log about it.
 #[derive(Clone)]
 pub struct Entry {
     pub kind: String,
@@ -26,7 +26,7 @@ pub struct Entry {
     pub proof: Value,
 }
 
-/// Where every entry is: after one other.
+/// The index of every entry: it is the second one.
 const INDEX: i64 = 1;
 
 impl Log {
@@ -107,7 +107,7 @@ impl Log {
 }
 
 impl Entry {
-    /// What a layer is annotated with.
+    /// The annotation of a layer.
     pub fn annotation(&self) -> String {
         let annotation = json!({
             "SignedEntryTimestamp": STANDARD.encode(&self.promise),
@@ -121,7 +121,7 @@ impl Entry {
         annotation.to_string()
     }
 
-    /// What stands in a bundle's `tlogEntries`.
+    /// The element of `tlogEntries` in a bundle.
     pub fn in_bundle(&self) -> Value {
         json!({
             "logIndex": INDEX.to_string(),

@@ -42,7 +42,7 @@ impl TimestampAuthority {
         Self { key, leaf, root, valid_for: Term::years(), carrying: false }
     }
 
-    /// The same, whose tokens bring its certificates along.
+    /// The same, but its tokens contain its certificates.
     pub fn carrying_certificates(self) -> Self {
         Self { carrying: true, ..self }
     }
@@ -57,7 +57,7 @@ impl TimestampAuthority {
         })
     }
 
-    /// A token over `message` (a signature's bytes), which says that it was there at `at`.
+    /// A token over `message` (the bytes of a signature) with the time `at`.
     pub fn stamp(&self, message: &[u8], at: i64) -> Vec<u8> {
         let time = OffsetDateTime::from_unix_timestamp(at).unwrap();
         let (month, (hour, minute, second)) = (u8::from(time.month()), time.to_hms());

@@ -13,7 +13,7 @@ const UNKNOWN_CONFIG: &str = "application/vnd.example.config.v1+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 
-/// An artifact about the signed image with an empty config, whose blob is `{}`.
+/// An artifact for the signed image with an empty config, whose blob is `{}`.
 pub(crate) fn artifact(target: &Target, layers: &[Value]) -> Value {
     about(&target.signed.descriptor(), &described(EMPTY, b"{}"), layers)
 }
@@ -135,7 +135,7 @@ fn other_types(target: &Target) -> Vec<Attack> {
         all.push(attack.blob(list).tagged(&target.tag(".att"), &lure));
     }
 
-    // An image's config under a type that is not spelt as an image's config, and a layer of octets.
+    // An image's config with a media type that is not exactly that of a config, and a layer of octets.
     for (name, config_type) in [
         ("image_config_type_with_a_parameter", format!("{OCI_CONFIG}; charset=utf-8")),
         ("image_config_type_with_a_space_before_it", format!(" {OCI_CONFIG}")),

@@ -1,4 +1,4 @@
-//! One attack: what the attacker pushes, and what the victim then pulls.
+//! One attack: the attacker's pushes, and the victim's pulls.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use super::runnable::{OCI_INDEX, OCI_MANIFEST, Runnable, described};
 use crate::registry::digest_of;
 
-/// What the attacker finds in the repository, and has at hand.
+/// The content of the attacked repository, and the attacker's own content.
 pub(crate) struct Target {
     pub(crate) signed: Runnable,
     pub(crate) busybox: Bytes,
-    /// Where anyone can fetch a blob of the repository `elsewhere`: `<url>/<digest>`.
+    /// The URL of the blobs of the repository `elsewhere`, which anyone can fetch: `<url>/<digest>`.
     pub(crate) elsewhere: String,
 }
 
@@ -21,17 +21,17 @@ impl Target {
         digest_of(&self.signed.manifest)
     }
 
-    /// The tag for what is kept about the signed image.
+    /// The tag of signatures (or other artifacts) of the signed image.
     pub(crate) fn tag(&self, kind: &str) -> String {
         format!("{}{kind}", self.digest().replace(':', "-"))
     }
 }
 
-/// Something that the attacker pushes.
+/// A push by the attacker.
 #[derive(Clone)]
 pub(crate) enum Push {
     Blob(Bytes),
-    /// A blob of another repository than the one attacked.
+    /// A blob in another repository than the attacked one.
     Elsewhere(Bytes),
     Manifest {
         tag: Option<String>,
@@ -43,17 +43,18 @@ pub(crate) enum Push {
 #[derive(Clone)]
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
-    /// What a container of the attacker's prints, and what no container of the signed image prints.
+    /// The output of the attacker's containers, which no container of the signed image prints.
     pub(crate) message: String,
     pub(crate) pushes: Vec<Push>,
-    /// What the victim pulls, in this order: `:tag` or `@digest`. It then runs the last one.
+    /// The victim's pulls, in this order: `:tag` or `@digest`. It then runs the last one.
     pub(crate) pulls: Vec<String>,
-    /// Whether the bytes may come, for they are of a type that no client unpacks or runs: an SBOM may hold anything.
+    /// Whether the bytes may arrive, because no client unpacks or runs content of this type: an SBOM may contain
+    /// anything.
     pub(crate) may_be_held: bool,
 }
 
 impl Attack {
-    /// One with an image of the attacker's own, of which the layer, the config and the manifest are pushed as blobs.
+    /// An attack with the attacker's own image, whose layer, config and manifest are pushed as blobs.
     pub(crate) fn new(name: &'static str, target: &Target) -> (Self, Runnable) {
         let message = format!("unsigned code by {name}");
         let image = Runnable::new(&target.busybox, &message);
@@ -69,23 +70,23 @@ impl Attack {
         self
     }
 
-    /// The same pulls, three times: a user whose pull fails tries again, and then already has the content that arrived.
+    /// The same pulls, three times: after a failed pull, a user tries again with the content that arrived.
     pub(crate) fn again(mut self) -> Self {
         self.pulls = [&self.pulls[..]; 3].concat();
         self
     }
 
-    /// Pushes an image manifest under a tag, which is pulled.
+    /// Pushes an image manifest under a tag, and pulls that tag.
     pub(crate) fn tagged(self, tag: &str, manifest: &Value) -> Self {
         self.pushed(Some(tag), OCI_MANIFEST, manifest.to_string().into())
     }
 
-    /// Pushes an index under a tag, which is pulled.
+    /// Pushes an index under a tag, and pulls that tag.
     pub(crate) fn list(self, tag: &str, index: &Value) -> Self {
         self.pushed(Some(tag), OCI_INDEX, index.to_string().into())
     }
 
-    /// Pushes an image manifest under its digest alone, which is pulled.
+    /// Pushes an image manifest only under its digest, and pulls that digest.
     pub(crate) fn by_digest(self, manifest: &Value) -> Self {
         self.pushed(None, OCI_MANIFEST, manifest.to_string().into())
     }
@@ -105,7 +106,7 @@ impl Attack {
     }
 }
 
-/// `content` as a descriptor that contains it.
+/// `content` as a descriptor with inline data.
 pub(crate) fn inline(media_type: &str, content: &[u8]) -> Value {
     let mut inline = described(media_type, content);
     inline["data"] = json!(STANDARD.encode(content));

@@ -13,8 +13,8 @@ pub(crate) fn attacks(target: &Target) -> Vec<Attack> {
     let mut all = Vec::new();
     for (name, kind, layer) in [
         ("sbom_with_one_empty_layer", ".sbom", ""),
-        ("attestation_with_a_text_as_image_layer", ".att", "a text that is no archive"),
-        ("signature_with_a_text_as_image_layer", ".sig", "a text that is no archive"),
+        ("attestation_with_a_text_as_image_layer", ".att", "a text that is not an archive"),
+        ("signature_with_a_text_as_image_layer", ".sig", "a text that is not an archive"),
     ] {
         let (attack, config) = borrower(name, target);
         let layer = Bytes::from(layer);
@@ -38,7 +38,7 @@ pub(crate) fn attacks(target: &Target) -> Vec<Attack> {
     all
 }
 
-/// An attack with the layers of the signed image, which is pulled first, and a config of its own.
+/// An attack with the layers of the signed image, which is pulled first, and the attacker's config.
 pub(super) fn borrower(name: &'static str, target: &Target) -> (Attack, Bytes) {
     let message = format!("unsigned command by {name}");
     let config = config(&digest_of(&target.signed.layer), &["echo", &message]);

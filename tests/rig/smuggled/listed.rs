@@ -1,6 +1,6 @@
-//! Attacks that look like honest signatures, attestations and SBOMs by every media type, and hide an image in the
-//! content: in the config, where cosign writes an image's config or an artifact has its own; or in a layer, as an
-//! SBOM. The bytes may be served as an SBOM, but no client may unpack or run them.
+//! Attacks that look like legitimate signatures, attestations and SBOMs by every media type, and hide an image in the
+//! content: in the config, where cosign writes an image's config or an artifact has its own; or in a layer, as an SBOM.
+//! The gate may serve the bytes as an SBOM, but no client may unpack or run them.
 
 use bytes::Bytes;
 use serde_json::{Value, json};

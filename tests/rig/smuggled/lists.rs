@@ -36,7 +36,7 @@ pub(crate) fn attacks(target: &Target) -> Vec<Attack> {
     entry["platform"] = json!({"architecture": super::runnable::architecture(), "os": "linux"});
     all.push(attack.list(tag, &index(&[entry])));
 
-    // A registry may refuse these two; clients read the member that comes last, or has the other case.
+    // A registry may refuse these two. Clients use the last member, or one with another case.
     let (attack, image) = Attack::new("list_that_names_its_manifests_twice", target);
     let twice = index(&[inline(OCI_MANIFEST, &image.manifest)]).to_string();
     let twice = twice.replacen('{', "{\"manifests\":[],", 1);

@@ -10,7 +10,7 @@ pub(crate) mod runnable;
 
 use attack::{Attack, Target};
 
-/// Every attack on `target`. Each has a repository and content of its own.
+/// All attacks on `target`. Each has its own repository and content.
 pub(crate) fn attacks(target: &Target) -> Vec<Attack> {
     [
         lists::attacks(target),

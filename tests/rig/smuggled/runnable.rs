@@ -24,9 +24,9 @@ impl Runnable {
         Self::running(busybox, message, &["cat", "/message"])
     }
 
-    /// The same, of which a container runs busybox with these arguments.
+    /// The same, but its container runs busybox with these arguments.
     pub(crate) fn running(busybox: &[u8], message: &str, arguments: &[&str]) -> Self {
-        // The message comes first, so that a search need not read the whole file.
+        // The message comes first, so that a search does not need to read the whole file.
         let files: [(&str, &[u8]); 2] = [("message", message.as_bytes()), ("bin/busybox", busybox)];
         let layer = tar(&files);
         let config = config(&digest_of(&layer), arguments);
@@ -34,13 +34,13 @@ impl Runnable {
         Self { layer, config, manifest }
     }
 
-    /// Where it is: its media type, digest and size.
+    /// Its descriptor: media type, digest and size.
     pub(crate) fn descriptor(&self) -> Value {
         described(OCI_MANIFEST, &self.manifest)
     }
 }
 
-/// The config of an image of one layer, of which containers run busybox with these arguments.
+/// The config of an image with one layer, whose containers run busybox with these arguments.
 pub(crate) fn config(diff_id: &str, arguments: &[&str]) -> Bytes {
     json!({"architecture": architecture(), "os": "linux",
         "config": {"Entrypoint": ["/bin/busybox"], "Cmd": arguments},
