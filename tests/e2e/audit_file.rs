@@ -19,8 +19,8 @@ use crate::site::OpenSite;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        each_decision_is_one_line_though_the_file_is_rotated_under_load,
-        with_a_full_disk_pulls_go_on_and_each_line_is_there_or_counted,
+        each_decision_is_one_line_during_rotation_under_load,
+        with_a_full_disk_pulls_continue_and_each_line_is_written_or_counted,
     ]
 }
 
@@ -69,7 +69,7 @@ fn logged(log: &str) -> BTreeSet<String> {
     events.filter(|event| event["message"] == "verdict").map(|event| request_id(&event)).collect()
 }
 
-fn each_decision_is_one_line_though_the_file_is_rotated_under_load() {
+fn each_decision_is_one_line_during_rotation_under_load() {
     let (site, folder) = (OpenSite::new(), Folder::new("audit"));
     engines().docker.push(&format!("{}/library/app:1", site.registry.name()), "recorded");
     let mut gate = gate(&site, &folder);
@@ -101,7 +101,7 @@ fn each_decision_is_one_line_though_the_file_is_rotated_under_load() {
     assert_eq!(written, logged(&gate.log()));
 }
 
-fn with_a_full_disk_pulls_go_on_and_each_line_is_there_or_counted() {
+fn with_a_full_disk_pulls_continue_and_each_line_is_written_or_counted() {
     let (site, folder) = (OpenSite::new(), Folder::new("audit"));
     engines().docker.push(&format!("{}/library/app:1", site.registry.name()), "recorded");
     small_disk(folder.path(), 1 << 20);
@@ -114,7 +114,7 @@ fn with_a_full_disk_pulls_go_on_and_each_line_is_there_or_counted() {
     let mut filling = File::create(&others).unwrap();
     while filling.write_all(&[0; 4096]).is_ok() {}
     // The last page of the file still has free space.
-    wait_for("lines to be lost", Duration::from_secs(30), || {
+    wait_for("lost lines", Duration::from_secs(30), || {
         pull();
         (lost() > 0).then_some(())
     });
@@ -125,13 +125,13 @@ fn with_a_full_disk_pulls_go_on_and_each_line_is_there_or_counted() {
 
     fs::remove_file(others).unwrap();
     drop(filling);
-    wait_for("the file to be written again", Duration::from_secs(30), || {
+    wait_for("the file to be writable again", Duration::from_secs(30), || {
         pull();
         (told(again) == 1).then_some(())
     });
     assert_eq!(told(failed), 1);
     // The last records are still in the queue.
-    let counted = wait_for("all to be written", Duration::from_secs(10), || {
+    let counted = wait_for("all records to be written", Duration::from_secs(10), || {
         let counted = lost() as usize + written(&folder).len();
         (counted == logged(&gate.log()).len()).then_some(counted)
     });

@@ -21,7 +21,7 @@ const MOST: u64 = 32 << 20;
 const BLOBS: usize = 40;
 const AT_ONCE: usize = 3;
 
-/// The total size of the files below a folder, without files that are removed meanwhile.
+/// The total size of the files below a folder; ignores files that are removed meanwhile.
 pub(crate) fn size_below(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let size = |entry: std::fs::DirEntry| match entry.metadata() {
@@ -51,7 +51,7 @@ fn the_store_never_exceeds_its_size_and_keeps_used_content() {
 
     pull(&used);
     pull(&slow);
-    wait_for("both to be kept", Duration::from_secs(10), || (bytes() == 10 << 20).then_some(()));
+    wait_for("both to be stored", Duration::from_secs(10), || (bytes() == 10 << 20).then_some(()));
     let mut reading = Reader::get(gate.port, &slow.0, &[]).unwrap();
     let mut read = reading.reads(&slow.1, 1 << 10).unwrap();
 
@@ -60,7 +60,7 @@ fn the_store_never_exceeds_its_size_and_keeps_used_content() {
         let sampler = scope.spawn(|| {
             let mut largest = 0;
             while !over.load(Ordering::Relaxed) {
-                // In this order, so that a file that is renamed meanwhile is not counted twice.
+                // This order never counts a renamed file twice.
                 let folders = ["content", "incoming"].map(|name| gate.store().join(name));
                 largest = largest.max(folders.iter().map(|folder| size_below(folder)).sum());
                 thread::sleep(Duration::from_millis(2));

@@ -8,15 +8,15 @@ use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        a_tag_signed_anew_brings_the_new_image,
-        a_removed_signer_vouches_no_more,
-        rotated_targets_and_snapshot_keys_are_followed,
-        a_rotated_root_is_followed_where_it_is_pinned_and_refused_where_not,
-        metadata_that_runs_out_is_refused,
+        a_tag_signed_again_serves_the_new_image,
+        signatures_of_a_removed_signer_no_longer_count,
+        rotated_targets_and_snapshot_keys_are_accepted,
+        a_rotated_root_is_accepted_if_pinned_and_refused_otherwise,
+        expired_metadata_is_refused,
     ]
 }
 
-fn a_tag_signed_anew_brings_the_new_image() {
+fn a_tag_signed_again_serves_the_new_image() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     let first = signer.push(&site.image("library/app:1"), "first");
@@ -33,7 +33,7 @@ fn a_tag_signed_anew_brings_the_new_image() {
     gate.comes_to("library/app", &first, Err("digest_not_signed"));
 }
 
-fn a_removed_signer_vouches_no_more() {
+fn signatures_of_a_removed_signer_no_longer_count() {
     let site = Site::new(Keys::InSigner);
     let signer = site.signer();
     let repository = site.image("library/app");
@@ -49,12 +49,12 @@ fn a_removed_signer_vouches_no_more() {
     of_both.comes_to("library/app", "1", Err("signer_missing"));
     of_any.comes_to("library/app", "1", Ok(&digest));
 
-    // What both released stands there still, but nobody may sign for it any more.
+    // The releases are still there, but no key may sign for them any more.
     signer.remove("alice", &repository);
     of_any.comes_to("library/app", "1", Err("tag_not_signed"));
 }
 
-fn rotated_targets_and_snapshot_keys_are_followed() {
+fn rotated_targets_and_snapshot_keys_are_accepted() {
     let site = Site::new(Keys::InSigner);
     let signer = site.signer();
     let repository = site.image("library/app");
@@ -66,7 +66,7 @@ fn rotated_targets_and_snapshot_keys_are_followed() {
         [&["targets"], &["snapshot"], &["snapshot", "-r"], &["timestamp", "-r"]];
     for (number, rotation) in rotations.into_iter().enumerate() {
         signer.rotate(&repository, rotation);
-        // Signed with the new keys: finding it proves that the gate accepted them.
+        // Signed with the new keys: the gate serves it only if it accepted them.
         let tag = format!("after-{number}");
         let manifest = site.registry.manifest("library/app", &digest);
         signer.sign_digest(&repository, &tag, &manifest);
@@ -75,7 +75,7 @@ fn rotated_targets_and_snapshot_keys_are_followed() {
     }
 }
 
-fn a_rotated_root_is_followed_where_it_is_pinned_and_refused_where_not() {
+fn a_rotated_root_is_accepted_if_pinned_and_refused_otherwise() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     let repository = site.image("library/app");
@@ -98,9 +98,9 @@ fn a_rotated_root_is_followed_where_it_is_pinned_and_refused_where_not() {
     gate.comes_to("library/app", "2", Err("root_not_pinned"));
 }
 
-/// Notary 0.7 has no setting for how long metadata lasts, so the gate's clock is put forward instead. The server,
-/// whose clock stands where it stood, goes on giving a timestamp that for the gate has run out.
-fn metadata_that_runs_out_is_refused() {
+/// Notary 0.7 has no setting for the validity of metadata, so the test advances the gate's clock instead. The server's
+/// clock does not change, and it continues to send a timestamp that has expired for the gate.
+fn expired_metadata_is_refused() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     let digest = signer.push(&site.image("library/app:1"), "signed for two weeks");

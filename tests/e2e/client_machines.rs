@@ -22,9 +22,9 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
         podman_and_skopeo_as_configured_pull_nothing_unsigned,
         podman_with_a_mirror_as_configured_pulls_nothing_unsigned,
         docker_by_the_gates_name_pulls_nothing_unsigned,
-        docker_with_a_mirror_pulls_nothing_unsigned_once_the_way_to_docker_hub_is_closed,
+        docker_with_a_mirror_pulls_nothing_unsigned_if_docker_hub_is_blocked,
         containerd_reads_the_printed_config,
-        the_egress_rules_leave_the_gate_alone,
+        the_egress_rules_do_not_block_the_gate,
     ]
 }
 
@@ -53,7 +53,7 @@ impl Place {
         let manifest = site.registry.manifest("library/app", &signed);
         signer.sign_digest("docker.io/library/app", "1", &manifest);
 
-        // The machine's system trusts the one behind Docker Hub, and this one only if configured.
+        // The machine's system trusts Docker Hub's authority, and this one only if configured.
         let authority = Authority::new();
         let (certificate, key) = authority.certify("gate", &[GATE]);
         let tls =
@@ -82,7 +82,7 @@ impl Place {
 
     fn configure(&self, client: &str, more: &[&str]) {
         let arguments = ["--gate", &self.url, "--ca", &self.ca];
-        // The gate asks for none. What a client could not read, though, would stop its pulls.
+        // The gate requires no client certificate. But a client stops if it cannot read its files.
         let [certificate, key] = &self.client;
         let own = ["--client-cert", certificate, "--client-key", key];
         self.machine.configure(client, &[&arguments, &own[..], more].concat());
@@ -93,8 +93,8 @@ impl Place {
         format!("{GATE}:{}", self.gate.port)
     }
 
-    /// That what is unsigned comes from Docker Hub as long as nothing leads to the gate, and not any more after `lead`;
-    /// and that Docker Hub is not even asked then.
+    /// Checks that unsigned images come from Docker Hub until `lead` points the client to the gate; afterwards, clients
+    /// cannot pull them, and Docker Hub gets no request.
     fn is_closed_by(&self, lead: impl FnOnce(), pull: impl Fn(&str) -> Said) {
         let said = pull("docker.io/library/app:unsigned");
         assert!(said.ok() && self.hub.answered() > 0, "{}", said.all());
@@ -115,7 +115,7 @@ impl Place {
         assert_eq!(self.hub.answered(), before, "Docker Hub got a request");
     }
 
-    /// That `doctor` says so of this client: its files are closed, though Docker Hub can still be reached.
+    /// Checks that `doctor` agrees: the client's files are closed, although it can still reach Docker Hub.
     fn doctor_finds_only_egress(&self, client: &str) {
         let said = self.machine.doctor(&self.url);
         assert_eq!(said.status.code(), Some(3), "{}", said.all());
@@ -149,10 +149,10 @@ fn containerd_as_configured_pulls_nothing_unsigned() {
         "{}",
         said.all()
     );
-    assert!(pull("docker.io/library/app:unsigned").ok(), "it does not fail open any more");
+    assert!(pull("docker.io/library/app:unsigned").ok(), "the typo no longer bypasses the gate");
 }
 
-/// Pulls an image, and removes it.
+/// Pulls an image and removes it.
 fn pull_with_ctr(place: &Place, engines: &Engines, image: &str) -> Said {
     let mut ctr = engines.containerd.ctr();
     ctr.args(["image", "pull", "--hosts-dir", "/etc/containerd/certs.d", image]);
@@ -214,7 +214,7 @@ fn docker_by_the_gates_name_pulls_nothing_unsigned() {
     assert_eq!(place.hub.answered(), 0);
 }
 
-fn docker_with_a_mirror_pulls_nothing_unsigned_once_the_way_to_docker_hub_is_closed() {
+fn docker_with_a_mirror_pulls_nothing_unsigned_if_docker_hub_is_blocked() {
     let mut place = Place::new();
     let mirror = place.url.clone();
     place.configure("docker", &["--mirror", &mirror]);
@@ -257,8 +257,8 @@ fn containerd_reads_the_printed_config() {
     assert!(meant.contains("config_path = \"/etc/containerd/certs.d\""), "{meant}");
 }
 
-/// In a network of its own, where nobody answers: the rules are known by that they refuse at once.
-fn the_egress_rules_leave_the_gate_alone() {
+/// In its own network, where no server answers: the rules refuse connections at once, which makes them visible.
+fn the_egress_rules_do_not_block_the_gate() {
     let root = Folder::new("printed");
     let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
     command.args(["client-config", "egress", "--gate", "https://10.99.0.2", "--write"]);

@@ -30,7 +30,7 @@ fn the_compose_file_starts_a_site_that_serves_only_signed_images() {
     plain.must(&["push", "localhost:5000/library/app:unsigned"]);
     plain.must(&["rmi", "localhost:5000/library/app:1", "localhost:5000/library/app:unsigned"]);
 
-    let pulled = wait_for("the gate to serve what is signed", Duration::from_secs(20), || {
+    let pulled = wait_for("the gate to serve the signed image", Duration::from_secs(20), || {
         let said = plain.run(&["pull", "localhost:5050/library/app:1"]);
         said.ok().then_some(said.stdout)
     });
@@ -46,7 +46,7 @@ fn the_compose_file_starts_a_site_that_serves_only_signed_images() {
 
 /// Pushes with `DOCKER_CONTENT_TRUST=1`; the Notary server may still be starting.
 fn push(signer: &Cli, image: &str) -> String {
-    let said = wait_for("the Notary server to take a signature", Duration::from_secs(60), || {
+    let said = wait_for("the Notary server to accept a signature", Duration::from_secs(60), || {
         let mut push = signer.command();
         push.env("DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE", "a passphrase of the rig");
         push.env("DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE", "a passphrase of the rig");
@@ -66,7 +66,8 @@ struct Compose<'a> {
 impl Compose<'_> {
     fn command(&self) -> Command {
         let program = every("docker-compose").into_iter().next();
-        let program = program.expect("`docker-compose` is missing: apt-get install docker-compose");
+        let program =
+            program.expect("`docker-compose` is not installed: apt-get install docker-compose");
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/compose.yaml");
         let mut command = self.daemon.command(&program);
         // Not a release build: this tests the Dockerfile.
@@ -78,13 +79,13 @@ impl Compose<'_> {
         command
     }
 
-    /// The certificate of the project's own authority.
+    /// The certificate of the project's authority.
     fn authority(&self) -> String {
         let cat = ["run", "--rm", "--volume", "e2e_tls:/tls:ro", "debian:bookworm-slim"];
         self.plain.must(&[&cat[..], &["cat", "/tls/ca.crt"]].concat())
     }
 
-    /// Prometheus reads the gate's metrics, and has taken the alert rules.
+    /// Checks that Prometheus reads the gate's metrics and has loaded the alert rules.
     fn is_watched(&self) {
         let ask = |what: &str| {
             let mut curl = self.daemon.command(Path::new(tool("curl", "curl").get_program()));
@@ -100,7 +101,7 @@ impl Compose<'_> {
         );
     }
 
-    /// The gate is the first process of its container and ends when it is asked to.
+    /// Checks that the gate is the first process of its container, and ends on request.
     fn stops_in_time(&self) {
         must_within(60, self.command().args(["stop", "--timeout", "30", "gate"]));
         let status = ["inspect", "--format", "{{.State.ExitCode}}", "e2e_gate_1"];

@@ -31,24 +31,24 @@ impl ContentSite {
         Self { registry, engines: engines(), _content: content }
     }
 
-    /// An image's name at the registry.
+    /// The name of an image in the registry.
     pub(crate) fn image(&self, name: &str) -> String {
         format!("{}/{name}", self.registry.name())
     }
 
-    /// Pushes an image that prints `message`, unsigned; gives its digest.
+    /// Pushes an unsigned image that prints `message`; returns its digest.
     pub(crate) fn push(&self, name: &str, message: &str) -> String {
         self.engines.docker.push(&self.image(name), message)
     }
 
-    /// The same, and how signers name it: `repository@digest`.
+    /// The same, and returns its name for signers, too: `repository@digest`.
     pub(crate) fn push_to_sign(&self, name: &str, message: &str) -> (String, String) {
         let digest = self.push(name, message);
         let repository = name.rsplit_once(':').unwrap().0;
         (format!("{}@{digest}", self.image(repository)), digest)
     }
 
-    /// A gate before the registry, with these `[[anchor]]` and `[[rule]]` tables, in which `REGISTRY` is its name.
+    /// A gate for the registry with these `[[anchor]]` and `[[rule]]` tables, in which `REGISTRY` is its name.
     pub(crate) fn gate(&self, tables: &str) -> Gate {
         let (name, url) = (self.registry.name(), self.registry.url());
         let tables = tables.replace("REGISTRY", &name);
@@ -75,15 +75,15 @@ pub(crate) fn arrives(gate: &Gate, name: &str, digest: &str, message: &str) {
     }
 }
 
-/// Pulls with docker and containerd: it must not come, for that reason, which docker shows (containerd asks by HEAD
-/// and shows no server's message).
+/// Pulls with docker and containerd. The pull must fail for that reason, which docker shows (containerd sends HEAD and
+/// shows no message).
 pub(crate) fn is_refused(gate: &Gate, name: &str, reason: &str) {
     let (repository, tag) = name.rsplit_once(':').unwrap();
     let answer = gate.manifest(repository, tag);
     let came = (answer.status.as_u16(), answer.reason());
     assert_eq!(came, (404, reason.to_owned()), "{name}: {}", answer.text());
     let said = answer.json()["errors"][0]["message"].as_str().unwrap().to_owned();
-    // The request of a client has an id of its own.
+    // Each request has its own id.
     let said = said.rsplit_once("(request ").unwrap().0.to_owned();
     for client in clients() {
         let pulled = client.pull(&format!("{}/{name}", gate.name()));

@@ -14,7 +14,7 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
         cosign_3_images_are_served_from_a_registry_without_the_referrers_api,
         cosign_2_images_are_served_from_a_registry_with_the_referrers_api,
         cosign_2_images_are_served_from_a_registry_without_the_referrers_api,
-        a_tag_that_moves_to_an_unsigned_image_is_refused_or_held,
+        a_tag_moved_to_an_unsigned_image_is_denied_or_held,
     ]
 }
 
@@ -86,7 +86,7 @@ fn an_index_is_signed_as_a_whole(site: &ContentSite, ours: &Cosign, gate: &Gate)
     for child in [&here, &there] {
         assert_eq!(gate.manifest("library/multi", child).status, 200, "{child}");
     }
-    // By its tag a child is an image like any other.
+    // By its tag, a child is like any other image.
     is_refused(gate, "library/multi:there", "no_trust_data");
     arrives(gate, "library/multi:1", &digest, "on this platform");
 }
@@ -107,7 +107,7 @@ fn clients_verify_for_themselves(ours: &Cosign, theirs: &Cosign, gate: &Gate) {
     assert!(!said.ok(), "{}", said.all());
 }
 
-fn a_tag_that_moves_to_an_unsigned_image_is_refused_or_held() {
+fn a_tag_moved_to_an_unsigned_image_is_denied_or_held() {
     let site = ContentSite::new(Api::Referrers);
     let ours = Cosign::new(Version::V3);
     let gate = site.gate(&tables(&ours, "refresh = \"1s\""));
@@ -122,14 +122,18 @@ fn a_tag_that_moves_to_an_unsigned_image_is_refused_or_held() {
     gate.comes_to("library/app", "1", Err("no_trust_data"));
     is_refused(&gate, "library/app:1", "no_trust_data");
     let held = |line: &str| line.contains("held") && line.contains("held/app");
-    crate::process::wait_for("a word of what is held", std::time::Duration::from_secs(6), || {
-        assert_eq!(served(&gate, "held/app:1"), signed[1]);
-        gate.log().lines().any(held).then_some(())
-    });
+    crate::process::wait_for(
+        "a log event about the held tag",
+        std::time::Duration::from_secs(6),
+        || {
+            assert_eq!(served(&gate, "held/app:1"), signed[1]);
+            gate.log().lines().any(held).then_some(())
+        },
+    );
     arrives(&gate, "held/app:1", &signed[1], "signed");
     let said = gate.why(&site.image("held/app:1"), &[]);
     assert!(said.ok() && said.stdout.contains("held"), "{}", said.all());
-    // The signed one can still be had for what it is.
+    // The signed image can still be pulled by digest.
     assert_eq!(gate.manifest("library/app", &signed[0]).status, 200);
 }
 

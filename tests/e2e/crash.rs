@@ -29,7 +29,7 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
 }
 
 const KILLS: u32 = 200;
-/// The time limit, for machines that are too slow for that many.
+/// The time limit, for machines too slow for this number of kills.
 const LONG_ENOUGH: Duration = Duration::from_secs(80);
 const FEW: u32 = 60;
 const CLIENTS: u64 = 6;
@@ -44,7 +44,7 @@ struct Load {
     cut: AtomicU64,
 }
 
-/// Ends the load with the test, however that ends.
+/// Ends the load with the test, even if it fails.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -104,7 +104,7 @@ fn after_repeated_kills_under_load_all_stored_content_matches_its_digest() {
     });
     let (whole, cut) = (load.whole.into_inner(), load.cut.into_inner());
     eprintln!(
-        "E2E_SEED={seed}: {kills} kills in {:?}; {whole} answers were whole, {cut} cut short",
+        "E2E_SEED={seed}: {kills} kills in {:?}; {whole} answers were complete, {cut} were truncated",
         begun.elapsed()
     );
     assert!(kills >= FEW && whole > 0 && cut > 0);
@@ -115,11 +115,11 @@ fn after_repeated_kills_under_load_all_stored_content_matches_its_digest() {
 }
 
 impl Load {
-    /// Asks for this and that, for as long as the load lasts. What arrives whole must be right.
+    /// Requests random content during the load. A complete answer must be correct.
     fn pull(&self, mut random: Random) {
         while !self.over.load(Ordering::Relaxed) {
             let (path, content) = match random.below(10) {
-                // The large ones are the last, and the manifests the first.
+                // The large ones are last, and the manifests first.
                 0..2 => &self.content[self.content.len() - 1 - random.below(4) as usize],
                 _ => &self.content[random.below(self.content.len() as u64 - 4) as usize],
             };
@@ -173,7 +173,7 @@ fn content_matches_its_digest(store: &Path, known: &BTreeMap<String, Bytes>) {
     }
 }
 
-/// The files on disk and the index agree.
+/// Checks that the files on disk and the index agree.
 fn nothing_is_left_over(gate: &Gate) {
     wait_for("the sweep", Duration::from_secs(15), || {
         let kept = gate.metric("countersign_store_bytes");
@@ -193,7 +193,7 @@ fn nothing_temporary_is_below(store: &Path) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// Docker waits before it tries again, longer than a gate takes to start. (Others try again at once, and give up.)
+/// Docker waits longer before its next attempt than a gate takes to start. (Other clients retry at once, and give up.)
 fn a_pull_during_which_the_gate_is_killed_ends_well_after_its_restart() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
@@ -207,7 +207,7 @@ fn a_pull_during_which_the_gate_is_killed_ends_well_after_its_restart() {
     line.hold_after(7 << 20);
     thread::scope(|scope| {
         let pull = scope.spawn(|| docker.pull(&image));
-        wait_for("the layer to be on its way", Duration::from_secs(30), || {
+        wait_for("the download of the layer to start", Duration::from_secs(30), || {
             (gate.sent() > 6 << 20).then_some(())
         });
         gate.kill_and_restart();

@@ -48,14 +48,14 @@ fn two_hundred_clients_at_once_cost_one_download_and_little_memory() {
                 })
             })
             .collect();
-        // One that takes its time, and still has most of it to come when all others have gone.
+        // A slow client, which has most of the blob still to read when all others have finished.
         let mut slow = Reader::get(gate.port, &path, &[]).unwrap();
         let mut read = 0;
         while !clients.iter().all(thread::ScopedJoinHandle::is_finished) {
             read += slow.reads(&blob[read..], 16 << 10).unwrap();
             thread::sleep(Duration::from_millis(100));
         }
-        assert!(slow.left() > LENGTH as u64 / 2, "{} of it are left", slow.left());
+        assert!(slow.left() > LENGTH as u64 / 2, "{} bytes are left", slow.left());
         clients.into_iter().for_each(|client| client.join().unwrap());
         slow.ends_with(&blob[read..]).unwrap();
         over.store(true, Ordering::Relaxed);

@@ -20,13 +20,13 @@ fn every_client_runs_the_signed_images_of_the_demo_and_gets_no_attacked_one() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
     command.arg("demo");
     let mut demo = Process::start("demo", &command, &folder);
-    // The page is whole once its last line is there.
+    // The page is complete once its last line is there.
     let page = demo.until(|page| page.contains("Ctrl-C").then(|| page.to_owned()));
     let run = page.lines().find_map(|line| line.trim().strip_prefix("docker run --rm ")).unwrap();
     let host = run.split('/').next().unwrap();
 
     for (at, client) in Client::all().iter().enumerate() {
-        // One engine runs the images of every scheme, each other one runs that of one scheme.
+        // One engine runs the images of every scheme; each other engine runs the image of one scheme.
         let signed = if at == 0 { &SIGNED[..] } else { &SIGNED[at..=at] };
         for image in signed {
             let pulled = client.pull(&format!("{host}/{image}"));

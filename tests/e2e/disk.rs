@@ -28,7 +28,7 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     ]
 }
 
-/// Longer than the gate takes to retry a failed disk and to trust it again.
+/// Longer than the gate waits before it retries a failed disk and uses it again.
 const A_WHILE: Duration = Duration::from_secs(60);
 
 struct Blob {
@@ -52,7 +52,7 @@ impl Blob {
         reader.ends_with(&self.content).unwrap();
     }
 
-    /// Whether the gate serves it without a request to the registry.
+    /// Whether the gate serves the blob without a request to the registry.
     fn is_kept(&self, site: &OpenSite, gate: &Gate) -> bool {
         let asked = || site.registry.asked("GET", &self.path());
         let before = asked();
@@ -61,7 +61,7 @@ impl Blob {
     }
 
     fn becomes_stored(&self, site: &OpenSite, gate: &Gate) {
-        wait_for("something to be kept again", A_WHILE, || {
+        wait_for("content to be stored again", A_WHILE, || {
             std::thread::sleep(Duration::from_millis(200));
             self.is_kept(site, gate).then_some(())
         });
@@ -72,7 +72,8 @@ impl Blob {
 const UNUSABLE: &str = "the store cannot be used";
 const USABLE: &str = "the store can be used again";
 
-/// The failure was logged once since the disk last worked, the metrics still show it, and the gate is ready anyway.
+/// Checks that the failure was logged once since the disk last worked, that the metrics still show it, and that the
+/// gate is ready.
 fn is_logged_once(gate: &Gate, why: &str) {
     let log = gate.log();
     let lines: Vec<_> = log.lines().filter(|line| line.contains(UNUSABLE)).collect();
@@ -102,7 +103,7 @@ fn with_a_full_disk_pulls_continue_and_storing_resumes_when_space_is_free() {
     small.arrives(&gate);
     kept(&gate, &small.digest);
 
-    // Of another's: the gate has less room than the large blob takes.
+    // Other files: the gate has less space than the large blob needs.
     let others = gate.store().join("of-another");
     let mut filling = File::create(&others).unwrap();
     filling.write_all(&vec![0; 34 << 20]).unwrap();
@@ -111,9 +112,9 @@ fn with_a_full_disk_pulls_continue_and_storing_resumes_when_space_is_free() {
     }
     is_logged_once(&gate, "write");
     assert!(!large.is_kept(&site, &gate));
-    assert!(small.is_kept(&site, &gate), "what was kept is not there any more");
+    assert!(small.is_kept(&site, &gate), "stored content is gone");
 
-    // And then none at all.
+    // Fills the rest of the disk.
     while filling.write_all(&[0; 4096]).is_ok() {}
     for _ in 0..3 {
         large.arrives(&gate);
@@ -124,7 +125,7 @@ fn with_a_full_disk_pulls_continue_and_storing_resumes_when_space_is_free() {
     fs::remove_file(others).unwrap();
     drop(filling);
     large.becomes_stored(&site, &gate);
-    assert!(small.is_kept(&site, &gate), "what was kept before is lost");
+    assert!(small.is_kept(&site, &gate), "stored content is lost");
     recovery_is_logged(&gate);
 }
 
@@ -157,7 +158,7 @@ fn after_the_folders_are_removed_pulls_continue_and_storing_resumes() {
     kept(&gate, &blob.digest);
     let all = ["content", "incoming", "rotten"];
     for folders in [&all[..1], &all[..2], &all[..]] {
-        // In the middle of something, too.
+        // Also during a response.
         let mut reading = Reader::get(gate.port, &blob.path(), &[]).unwrap();
         let read = reading.reads(&blob.content, 1 << 20).unwrap();
         for folder in folders {
@@ -170,7 +171,7 @@ fn after_the_folders_are_removed_pulls_continue_and_storing_resumes() {
     }
 }
 
-/// What is new in the trust memory cannot be written, and counts only with that.
+/// New trust memory cannot be written, and new trust data counts only once it is written.
 fn with_a_full_disk_verified_images_are_served_and_others_are_undecided() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
@@ -185,7 +186,7 @@ fn with_a_full_disk_verified_images_are_served_and_others_are_undecided() {
     let others = gate.store().join("of-another");
     let mut filling = File::create(&others).unwrap();
     while filling.write_all(&[0; 4096]).is_ok() {}
-    // Its trust data is asked for again meanwhile, more than once.
+    // The gate requests its trust data again meanwhile, more than once.
     for _ in 0..5 {
         std::thread::sleep(Duration::from_millis(500));
         gate.comes_to("library/known", "1", Ok(&known));

@@ -10,7 +10,7 @@ use crate::podman::Podman;
 use crate::process::{Said, must, run, tool};
 use crate::registry::digest_of;
 
-/// One docker daemon and one containerd for the whole run.
+/// One docker daemon and one containerd for the whole test run.
 pub(crate) struct Engines {
     pub(crate) docker: Daemon,
     pub(crate) containerd: Containerd,
@@ -19,18 +19,18 @@ pub(crate) struct Engines {
 static SHARED: Mutex<Option<Arc<Engines>>> = Mutex::new(None);
 
 pub(crate) fn engines() -> Arc<Engines> {
-    // A start that failed fails the test that wanted it; the next one tries again.
+    // A failed start fails the test that needed it; the next test tries again.
     let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let start = || Arc::new(Engines { docker: Daemon::start(), containerd: Containerd::start() });
     Arc::clone(shared.get_or_insert_with(start))
 }
 
-/// Stops them; when all tests have ended.
+/// Stops them after all tests.
 pub(crate) fn stop() {
     SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
 }
 
-/// A program that pulls images, with nothing pulled yet.
+/// A program that pulls images, with no images yet.
 pub(crate) enum Client {
     Docker(Box<Cli>),
     Containerd(Arc<Engines>),
@@ -76,7 +76,7 @@ impl Client {
         }
     }
 
-    /// The digest of the manifest that the last pull of `image` brought.
+    /// The digest of the manifest from the last pull of `image`.
     pub(crate) fn digest(&self, image: &str) -> String {
         match self {
             Self::Docker(cli) => {
@@ -104,7 +104,7 @@ impl Client {
         }
     }
 
-    /// What a container of `image` prints; nothing for skopeo, which runs none.
+    /// The output of a container of `image`; `None` for skopeo, which runs none.
     pub(crate) fn run(&self, image: &str) -> Option<String> {
         static CONTAINERS: AtomicU32 = AtomicU32::new(0);
         match self {
@@ -114,7 +114,7 @@ impl Client {
                 Some(must(engines.containerd.ctr().args(["run", "--rm", "--net-host", image, &id])))
             }
             Self::Podman(podman) => {
-                // Podman's own limits are higher than a sandbox may give.
+                // A sandbox may not permit podman's default limits.
                 let limits = ["--ulimit", "nofile=256:256", "--ulimit", "nproc=256:256"];
                 let run = ["run", "--rm", "--network", "host"];
                 Some(must(podman.command().args(run).args(limits).arg(image)))

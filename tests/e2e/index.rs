@@ -6,10 +6,10 @@ use crate::registry::digest_of;
 use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
-    crate::tests![children_of_a_signed_index_arrive_by_digest_and_no_other_digest_does]
+    crate::tests![only_children_of_a_signed_index_arrive_by_digest]
 }
 
-fn children_of_a_signed_index_arrive_by_digest_and_no_other_digest_does() {
+fn only_children_of_a_signed_index_arrive_by_digest() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     let repository = site.image("library/app");
@@ -34,7 +34,7 @@ fn children_of_a_signed_index_arrive_by_digest_and_no_other_digest_does() {
         assert_eq!(gate.manifest("library/app", "strays").reason(), "tag_not_signed");
     };
 
-    // A gate that has seen nothing: neither the index nor, after a restart, what it knew of it.
+    // A gate without earlier requests; after a restart, it has also lost the index from memory.
     children_arrive(&gate);
     gate.restart();
     children_arrive(&gate);

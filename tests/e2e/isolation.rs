@@ -15,7 +15,7 @@ use crate::site::OpenSite;
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
         a_stored_layer_is_not_found_in_another_repository_until_the_registry_holds_it_there,
-        a_layer_on_its_way_to_one_repository_is_not_found_in_another,
+        a_layer_downloading_for_one_repository_is_not_found_in_another,
     ]
 }
 
@@ -38,8 +38,8 @@ fn a_stored_layer_is_not_found_in_another_repository_until_the_registry_holds_it
         requests::get(&gate.url(&blob(&digest, repository)))
     };
     assert_eq!(ask(&gate, "private").body, layer);
-    // It arrives before it is on disk for good, and the gate is about to be killed.
-    wait_for("the layer to be kept", Duration::from_secs(30), || {
+    // The layer arrives before it is on disk permanently, and the test kills the gate next.
+    wait_for("the layer to be stored", Duration::from_secs(30), || {
         (gate.metric("countersign_store_bytes") >= 3 << 20).then_some(())
     });
 
@@ -64,7 +64,7 @@ fn a_stored_layer_is_not_found_in_another_repository_until_the_registry_holds_it
     assert_eq!(ask(&gate, "no-repository").status, 503);
 }
 
-fn a_layer_on_its_way_to_one_repository_is_not_found_in_another() {
+fn a_layer_downloading_for_one_repository_is_not_found_in_another() {
     let site = OpenSite::new();
     let layer = Random::new(8).content(8 << 20);
     let digest = site.registry.put_blob("team/private", layer.clone());

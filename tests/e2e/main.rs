@@ -1,18 +1,19 @@
 //! The main job on real parts: a real docker signs into a real registry and a real Notary server, and docker,
 //! containerd, podman and skopeo pull through `countersign serve`.
 //!
-//! `cargo test --features e2e --test e2e [NAME]`, as root. Everything listens on loopback, on ports of its own, keeps its
-//! files in a temporary folder, and ends with the tests. Nothing is skipped: a missing program fails its test.
+//! `cargo test --features e2e --test e2e [NAME]`, as root. All servers listen on loopback on their own ports, keep
+//! their files in a temporary folder, and end with the tests. No test is skipped: a missing program fails its test.
 //!
 //! Debian 12's packages: `busybox-static`, `containerd`, `curl`, `debootstrap`, `docker-compose`, `docker-registry`,
-//! `docker.io`, `iptables`, `libfaketime`, `nftables`, `notary`, `podman`, `procps`, `prometheus`, `runc`, `skopeo`, `systemd`, `tar` (and `coreutils`,
-//! `mount`, `util-linux`, always there). What Debian has not, cosign, notation, crane, oras, the current containerd and a registry
-//! with the referrers API, `.ci/go-tools` builds.
+//! `docker.io`, `iptables`, `libfaketime`, `nftables`, `notary`, `podman`, `procps`, `prometheus`, `runc`, `skopeo`,
+//! `systemd`, `tar` (and `coreutils`, `mount`, `util-linux`, which are always installed). `.ci/go-tools` builds the
+//! programs that Debian lacks: cosign, notation, crane, oras, the current containerd and a registry with the referrers
+//! API.
 //!
 //! `side_door::current` is listed as ignored: `tests/clients/run` builds the programs that it needs, and runs it.
 //!
-//! `compose` builds the gate once more in a container, which takes as long as a build takes; `--skip compose`
-//! leaves it out. The first run makes a stand-in for Debian's image (a minute), kept in `target/tmp`.
+//! `compose` builds the gate once more in a container, which takes as long as any full build; `--skip compose` omits
+//! it. The first run creates a stand-in for Debian's image (a minute), which is kept in `target/tmp`.
 
 #![expect(
     clippy::unwrap_used,
@@ -112,7 +113,7 @@ mod trust_inspect;
 
 use libtest_mimic::{Arguments, Trial};
 
-/// Each function as a test of its own name.
+/// Each function as a test with its own name.
 macro_rules! tests {
     ($($test:ident),+ $(,)?) => {
         vec![$((concat!(module_path!(), "::", stringify!($test)), $test as fn())),+]
@@ -121,7 +122,7 @@ macro_rules! tests {
 pub(crate) use tests;
 
 fn main() -> std::process::ExitCode {
-    // What takes longest is begun early, and the others beside it.
+    // The longest tests start first, and the others run beside them.
     let all = [
         pull::tests(),
         mirror::tests(),
@@ -162,7 +163,7 @@ fn main() -> std::process::ExitCode {
             Ok(())
         })
     };
-    // Only `tests/clients/run` builds the programs of these, and runs them.
+    // Only `tests/clients/run` builds the programs of these tests, and runs them.
     let current = side_door::current::tests().into_iter().map(trial);
     let current = current.map(|trial| trial.with_ignored_flag(true));
     let trials = all.into_iter().flatten().map(trial).chain(current);

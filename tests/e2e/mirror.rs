@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
         docker_shows_the_denial_and_requests_nothing_from_docker_hub,
-        docker_gets_every_layer_or_a_reason_to_ask_docker_hub_for_nothing,
+        docker_gets_every_layer_or_a_final_error,
         docker_without_the_gates_password_asks_docker_hub_for_nothing,
         containerd_podman_and_skopeo_ask_docker_hub_for_nothing,
     ]
@@ -26,18 +26,18 @@ const NO_TAGS: &str = "the upstream registry does not have docker.io/away/app";
 const GONE: &str = "the upstream registry does not have docker.io/library/gone:1";
 const HEADLESS: &str = "the upstream registry does not have docker.io/library/headless:1";
 
-/// One way in which one client has an image come.
+/// One way to pull an image with one client.
 type Way<'a> = dyn Fn(&str) -> Said + 'a;
 
 impl MirrorSite {
-    /// What `way` says of `image`, and what Docker Hub was asked meanwhile.
+    /// The output of `way` for `image`, and the requests to Docker Hub meanwhile.
     fn tried(&self, way: &Way<'_>, image: &str) -> (Said, Vec<String>) {
         let before = self.hub.asked().len();
         let said = way(image);
         (said, self.hub.asked().split_off(before))
     }
 
-    /// The pull fails for that reason, without a request to Docker Hub.
+    /// Checks that the pull fails for that reason, without a request to Docker Hub.
     #[track_caller]
     fn sticks(&self, way: &Way<'_>, image: &str, reason: &str) {
         let (said, asked) = self.tried(way, image);
@@ -45,7 +45,7 @@ impl MirrorSite {
         assert!(asked.is_empty(), "{image}: {asked:#?}\n{}", said.all());
     }
 
-    /// The pull gets the signed image, without a request to Docker Hub.
+    /// Checks that the pull gets the signed image, without a request to Docker Hub.
     #[track_caller]
     fn comes(&self, way: &Way<'_>, image: &str, digest: &str) {
         let (said, asked) = self.tried(way, image);
@@ -53,7 +53,7 @@ impl MirrorSite {
         assert!(asked.is_empty(), "{image}: {asked:#?}");
     }
 
-    /// The pull gets an unsigned image from Docker Hub.
+    /// Checks that the pull gets an unsigned image from Docker Hub.
     #[track_caller]
     fn comes_from_the_hub(&self, way: &Way<'_>, image: &str) {
         let (said, asked) = self.tried(way, image);
@@ -89,7 +89,7 @@ fn docker_shows_the_denial_and_requests_nothing_from_docker_hub() {
         let site = MirrorSite::new();
         let daemon = site.plain_docker();
         let docker = daemon.cli();
-        // First, for it asks nobody for a digest that it has.
+        // First, because docker does not request a digest that it already has.
         site.comes_from_the_hub(&pull(&docker), &format!("app@{}", site.unsigned));
         for way in [pull(&docker), build(&docker, "0"), build(&docker, "1")] {
             site.comes_from_the_hub(&way, "app:unsigned");
@@ -112,7 +112,7 @@ fn docker_shows_the_denial_and_requests_nothing_from_docker_hub() {
         let all_tags = pull_all_tags(&docker);
         site.sticks(&all_tags, "away/app", NO_TAGS);
         site.comes(&all_tags, "app", &site.signed);
-        // What it has already, from elsewhere, is not said to be here as well.
+        // docker does not claim that an image it has from elsewhere also comes from here.
         docker.must(&["pull", &format!("{}/library/app:unsigned", site.registry.name())]);
         site.sticks(&pull, &unsigned, UNSIGNED);
     });
@@ -138,15 +138,15 @@ fn docker_without_the_gates_password_asks_docker_hub_for_nothing() {
     });
 }
 
-fn docker_gets_every_layer_or_a_reason_to_ask_docker_hub_for_nothing() {
-    inside("mirror::docker_gets_every_layer_or_a_reason_to_ask_docker_hub_for_nothing", || {
+fn docker_gets_every_layer_or_a_final_error() {
+    inside("mirror::docker_gets_every_layer_or_a_final_error", || {
         let mut site = MirrorSite::new();
         let daemon = site.plain_docker();
         let docker = daemon.cli();
         for image in ["headless:1", "broken:1", "rotten:1"] {
             site.comes_from_the_hub(&pull(&docker), image);
         }
-        // It has seen that one of these is interrupted.
+        // Restarted because the gate remembers that one of these was interrupted.
         site.gate.restart();
 
         let docker = site.docker.cli();
@@ -162,7 +162,7 @@ fn docker_gets_every_layer_or_a_reason_to_ask_docker_hub_for_nothing() {
         site.comes(&pull, "big:1", &site.big);
         docker.must(&["rmi", "big:1"]);
 
-        // Gone from the store, and the registry is away for as long as the gate asks for it twice.
+        // The content is gone from the store, and the registry is down during two attempts of the gate.
         site.gate.stop();
         site.gate.forget();
         site.gate.run();
@@ -174,7 +174,7 @@ fn docker_gets_every_layer_or_a_reason_to_ask_docker_hub_for_nothing() {
         std::thread::scope(|scope| {
             let pulled = scope.spawn(|| docker.run(&["pull", "big:1"]));
             let twice = || (site.gate.metric(failed) >= before + 2).then_some(());
-            wait_for("the gate to ask again", Duration::from_secs(20), twice);
+            wait_for("the gate's second attempt", Duration::from_secs(20), twice);
             site.registry.start_again();
             let said = pulled.join().unwrap();
             assert!(said.ok() && said.all().contains(&site.big), "{}", said.all());
@@ -183,7 +183,7 @@ fn docker_gets_every_layer_or_a_reason_to_ask_docker_hub_for_nothing() {
     });
 }
 
-/// Their ways, with the gate as a mirror before Docker Hub.
+/// The other clients, with the gate as a mirror of Docker Hub.
 struct Others {
     containerd: Containerd,
     podman: Podman,
@@ -196,7 +196,7 @@ impl Others {
         Self { containerd: Containerd::start(), podman: Podman::new(), folder }
     }
 
-    /// From now on this is the mirror, also of the registries that nobody named.
+    /// From now on, they use this mirror, also for registries without their own configuration.
     fn have_mirror(&self, mirror: &str) {
         let host = format!("[host.\"http://{mirror}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
         let hub = format!("server = \"https://registry-1.docker.io\"\n{host}");
@@ -287,7 +287,7 @@ fn containerd_podman_and_skopeo_ask_docker_hub_for_nothing() {
         site.sticks(&containerd, &unsigned, UNSIGNED);
         let nowhere = "this gate does not serve the registry \"unserved.example\"";
         site.sticks(&containerd, "unserved.example/app:1", nowhere);
-        // Of a digest, and of what they copy unread, these learn only that it is not to be had.
+        // For a digest and for content that they copy unread, these clients only report that it is not available.
         for way in [&podman as &Way<'_>, &inspect, &copy] {
             site.sticks(way, &unsigned, "Manifest does not match provided manifest digest");
         }

@@ -20,15 +20,15 @@ use crate::site::PROMPT;
 
 pub(crate) struct MirrorSite {
     pub(crate) hub: Hub,
-    /// What the gate has for Docker Hub, at the end of a line.
+    /// The gate's registry for Docker Hub images; a [`Line`] connects the gate to it.
     pub(crate) registry: Registry,
     pub(crate) line: Line,
     pub(crate) gate: Gate,
-    /// `host:port` of the listener where denials stick.
+    /// `host:port` of the mirror listener, whose denials are final for clients.
     pub(crate) mirror: String,
     /// A daemon whose mirror is that listener.
     pub(crate) docker: Daemon,
-    /// The digests of `app:1`, of `big:1` (8 MiB), and of the image that is not signed.
+    /// The digests of `app:1`, of `big:1` (8 MiB), and of the unsigned image.
     pub(crate) signed: String,
     pub(crate) big: String,
     pub(crate) unsigned: String,
@@ -37,9 +37,9 @@ pub(crate) struct MirrorSite {
 }
 
 impl MirrorSite {
-    /// Signed are `app:1` and `big:1`, and what the gate's registry has lost or spoilt: `gone:1` as a whole, the
-    /// config of `headless:1`, the layer of `broken:1`, and one byte of that of `rotten:1`. About `away/app` the gate
-    /// can find out nothing. Docker Hub has all these names, and under each the image that is not signed.
+    /// Signed images: `app:1` and `big:1`, and images that the gate's registry has lost or damaged: all of `gone:1`,
+    /// the config of `headless:1`, the layer of `broken:1`, and one byte of the layer of `rotten:1`. The gate cannot
+    /// decide about `away/app`. Docker Hub has all these names, and serves the unsigned image for each.
     pub(crate) fn new() -> Self {
         Self::with("")
     }
@@ -119,7 +119,7 @@ impl MirrorSite {
 }
 
 impl MirrorSite {
-    /// What the listener where denials stick answers when asked for a manifest.
+    /// The response of the mirror listener to a request for a manifest.
     pub(crate) fn mirror_manifest(&self, repository: &str, reference: &str) -> Answer {
         requests::get(&format!("http://{}/v2/{repository}/manifests/{reference}", self.mirror))
     }

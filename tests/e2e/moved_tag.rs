@@ -6,10 +6,10 @@ use crate::registry::{DOCKER_MANIFEST, digest_of};
 use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
-    crate::tests![a_tag_moved_to_an_unsigned_image_still_brings_the_signed_one]
+    crate::tests![a_tag_moved_to_an_unsigned_image_still_serves_the_signed_one]
 }
 
-fn a_tag_moved_to_an_unsigned_image_still_brings_the_signed_one() {
+fn a_tag_moved_to_an_unsigned_image_still_serves_the_signed_one() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     let digest = signer.push(&site.image("library/app:1"), "signed");
@@ -17,7 +17,7 @@ fn a_tag_moved_to_an_unsigned_image_still_brings_the_signed_one() {
     let gate = site.gate(&signer, PROMPT);
     gate.comes_to("library/app", "1", Ok(&digest));
 
-    // Seen by the gate before, and (after a restart with nothing remembered) never seen.
+    // The gate has seen it before, and (after a restart without its store) never.
     let stranger = signer.push_unsigned(&site.image("library/app:1"), "put there by a stranger");
     assert_eq!(digest_of(&site.registry.manifest("library/app", "1")), stranger);
     assert_ne!(stranger, digest);
@@ -28,7 +28,7 @@ fn a_tag_moved_to_an_unsigned_image_still_brings_the_signed_one() {
     gate.restart();
     still_signed(&gate, &digest);
 
-    // The other way round: the signed image is gone, and its tag names something else.
+    // The reverse: the signed image is gone, and its tag names another one.
     let manifest = site.registry.manifest("library/other", &other);
     assert_eq!(site.registry.put("library/other", Some("2"), DOCKER_MANIFEST, &manifest), other);
     signer.sign_digest(&site.image("library/app"), "2", b"{\"nowhere\": true}");

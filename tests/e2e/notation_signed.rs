@@ -59,7 +59,7 @@ fn signed_images_arrive_and_no_others(api: Api) {
     gate.comes_to("library/app", "jws", Err("no_trust_data"));
 }
 
-/// One anchor in the gate's own words, and one that names what notation itself reads.
+/// One anchor with the gate's own keys, and one with notation's own files.
 fn tables(ours: &Notation) -> String {
     let certificate = format!("ca:{}", ours.certificate().display());
     let settings = ours.settings();

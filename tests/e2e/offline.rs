@@ -17,7 +17,7 @@ fn pulled_images_are_served_and_run_while_the_registry_and_notary_server_are_dow
     let pulled = signer.push(&site.image("library/app:pulled"), "pulled before");
     let not_pulled = signer.push(&site.image("library/app:not-pulled"), "not pulled before");
     signer.push_unsigned(&site.image("library/app:unsigned"), "signed by nobody");
-    // At one address before and after, so that clients ask for the same images.
+    // At the same address before and after, so that clients request the same images.
     let config = site.config(&[&signer.root_key_id()], PROMPT);
     let mut gate = Gate::start(free_port(), "", &config, Clock::Machine);
     let image = format!("{}/library/app:pulled", gate.name());

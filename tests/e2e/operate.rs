@@ -50,12 +50,14 @@ fn the_admin_listener_reports_the_state_of_the_gate() {
         assert!(metrics.contains(name), "no {name}: {metrics}");
     }
     assert!(metrics.trim_end().ends_with("# EOF"), "{metrics}");
-    // Not for clients.
+    // The public listener has no metrics.
     assert_eq!(requests::get(&gate.url("/metrics")).status, 404);
 
     let log = gate.log();
-    let verdict = log.lines().find(|line| line.contains("tag_not_signed")).expect("no audit event");
-    let verdict: serde_json::Value = serde_json::from_str(verdict).expect("one JSON object a line");
+    let verdict =
+        log.lines().find(|line| line.contains("tag_not_signed")).expect("there is no audit event");
+    let verdict: serde_json::Value =
+        serde_json::from_str(verdict).expect("one JSON object per line");
     assert!(verdict.to_string().contains("library/app"), "{verdict}");
 }
 
@@ -103,7 +105,7 @@ fn why_explains_each_verdict_and_exits_with_its_status() {
     }
     let json = gate.why(&site.image("library/app:1"), &["--json"]);
     let json: serde_json::Value =
-        serde_json::from_str(&json.stdout).expect("JSON on standard output");
+        serde_json::from_str(&json.stdout).expect("standard output is not JSON");
     assert_eq!(json["verdict"], "admitted", "{json}");
     let said = gate.why("no.such.upstream/library/app:1", &[]);
     assert_ne!(said.status.code(), Some(0), "{}", said.all());
@@ -118,7 +120,7 @@ fn a_started_blob_is_completed_during_shutdown() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     signer.push(&site.image("library/app:1"), "beside a large blob");
-    // More than all socket buffers on the way hold.
+    // More than all socket buffers on the way can hold.
     let blob = Bytes::from(vec![b'x'; 96 << 20]);
     let digest = site.registry.put_blob("library/app", blob.clone());
     let mut gate = site.gate(&signer, PROMPT);
@@ -135,14 +137,18 @@ fn a_started_blob_is_completed_during_shutdown() {
     assert!(received.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&received));
 
     gate.terminate();
-    wait_for("new connections to be refused", Duration::from_secs(10), || {
+    wait_for("refused connections", Duration::from_secs(10), || {
         TcpStream::connect(("127.0.0.1", gate.port)).err()
     });
-    assert!(gate.ended(Duration::from_millis(300)).is_none(), "it did not wait: {}", gate.log());
+    assert!(
+        gate.ended(Duration::from_millis(300)).is_none(),
+        "the gate did not wait: {}",
+        gate.log()
+    );
     client.read_to_end(&mut received).unwrap();
     let head = received.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
     assert_eq!(received.len() - head, blob.len());
     assert_eq!(digest_of(&received[head..]), digest);
-    let status = gate.ended(Duration::from_secs(10)).expect("it did not end");
+    let status = gate.ended(Duration::from_secs(10)).expect("the gate did not end");
     assert_eq!(status.code(), Some(0), "{}", gate.log());
 }

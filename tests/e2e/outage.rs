@@ -32,7 +32,7 @@ fn verified_images_are_served_for_max_stale_without_the_server_and_after_a_resta
     let answer = gate.manifest("library/app", "1");
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(digest_of(&answer.body), digest);
-    // It was verified before the server stopped, so that it is not in force at this time any more.
+    // The gate verified it before the server stopped, so it must not use it after this time.
     let end = stopped + Duration::from_secs(8);
     let undecided = loop {
         let asked = Instant::now();
@@ -63,7 +63,7 @@ fn verified_images_are_served_for_max_stale_without_the_server_and_after_a_resta
     }
 }
 
-/// The clock of the gate is put forward (see `changes`), as if the server had been away for two weeks.
+/// The test advances the clock of the gate (see `changes`), as if the server had been down for two weeks.
 fn verified_images_are_never_served_after_their_metadata_expired() {
     let mut site = Site::new(Keys::InServer);
     let signer = site.signer();

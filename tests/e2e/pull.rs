@@ -6,7 +6,7 @@ use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        the_rig_itself_signs_and_pulls_with_no_gate_between,
+        the_rig_itself_signs_and_pulls_without_a_gate,
         a_tag_signed_by_the_repository_key_arrives_and_runs,
         a_tag_signed_by_a_delegation_arrives_and_runs,
     ]
@@ -66,8 +66,8 @@ fn arrives_and_runs(client: &Client, from: &str, image: &str, digest: &str, mess
     client.forget(&image);
 }
 
-/// If this fails, the rig is broken and the results of the other tests are meaningless.
-fn the_rig_itself_signs_and_pulls_with_no_gate_between() {
+/// If this test fails, the rig is broken, and the results of the other tests are meaningless.
+fn the_rig_itself_signs_and_pulls_without_a_gate() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     let digest = signer.push(&site.image("library/app:1"), "no gate between");

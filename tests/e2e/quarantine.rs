@@ -16,24 +16,24 @@ use crate::site::{OpenSite, PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        a_layer_that_rots_is_set_aside_and_pulled_right_again,
+        a_corrupted_layer_is_quarantined_and_fetched_again,
         a_layer_of_another_length_is_never_served,
     ]
 }
 
-/// Where the gate keeps the content of that digest, once it does.
+/// The file with the content of that digest, once it is stored.
 pub(crate) fn kept(gate: &Gate, digest: &str) -> PathBuf {
     let hex = digest.trim_start_matches("sha256:");
     let path = gate.store().join("content/sha256").join(&hex[..2]).join(hex);
-    // It is there before it is found.
-    wait_for("content to be kept", Duration::from_secs(10), || {
+    // The file exists before the gate finds it.
+    wait_for("content to be stored", Duration::from_secs(10), || {
         let known = gate.metric("countersign_store_bytes");
         (path.is_file() && known == size_below(&gate.store().join("content"))).then_some(())
     });
     path
 }
 
-fn a_layer_that_rots_is_set_aside_and_pulled_right_again() {
+fn a_corrupted_layer_is_quarantined_and_fetched_again() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     let digest = signer.push(&site.image("library/app:1"), "what was pushed");

@@ -21,18 +21,18 @@ use crate::tls::Authority;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        every_part_of_a_blob_is_the_same_whether_it_is_cold_arriving_or_kept,
+        ranges_of_a_cold_arriving_and_stored_blob_are_the_same,
         concurrent_ranges_of_a_cold_blob_add_up_to_the_whole,
-        a_client_whose_connection_breaks_takes_up_the_layer_where_it_stopped,
+        a_client_whose_connection_breaks_resumes_the_layer,
     ]
 }
 
-/// No round number, and more than what is read at once on the way.
+/// Not a round number, and more than is read at once.
 const LENGTH: usize = 300_007;
-/// So much of a blob has arrived while the rest is held back.
+/// The part of the blob that has arrived while the rest is held back.
 const ARRIVED: usize = 150_000;
 
-/// What is asked, and what is to come: the status, and the first byte and the one after the last.
+/// A request and the expected response: the status, the first byte and the one after the last.
 struct Case {
     arguments: &'static [&'static str],
     status: u16,
@@ -83,7 +83,7 @@ impl Case {
         }
         assert_eq!(answer.header("etag"), format!("\"{digest}\""), "{}", told());
         assert_eq!(answer.header("docker-content-digest"), digest, "{}", told());
-        // If there is no body, curl writes the head instead.
+        // Without a body, curl writes the head instead.
         if self.arguments != ["--head"] {
             assert!(answer.body == blob[first..end], "{}", told());
         }
@@ -103,7 +103,7 @@ impl Case {
         }
     }
 
-    /// Whether all that is asked for lies in what has arrived.
+    /// Whether the requested part has arrived completely.
     fn has_arrived(&self) -> bool {
         self.part.1 <= ARRIVED - 40_000
     }
@@ -113,7 +113,7 @@ fn url(gate: &Gate, digest: &str) -> String {
     format!("https://{}/v2/library/app/blobs/{digest}", gate.name())
 }
 
-fn every_part_of_a_blob_is_the_same_whether_it_is_cold_arriving_or_kept() {
+fn ranges_of_a_cold_arriving_and_stored_blob_are_the_same() {
     let (site, authority) = (OpenSite::new(), Authority::new());
     let line = Line::to(site.registry.port);
     let tls = format!(
@@ -173,7 +173,7 @@ fn path(digest: &str) -> String {
     format!("/v2/library/app/blobs/{digest}")
 }
 
-/// As containerd 2 does if configured.
+/// As containerd 2 requests, if configured.
 fn concurrent_ranges_of_a_cold_blob_add_up_to_the_whole() {
     const PARTS: usize = 8;
     const PART: usize = 5_000_000;
@@ -205,11 +205,11 @@ fn concurrent_ranges_of_a_cold_blob_add_up_to_the_whole() {
     assert_eq!(all_parts_at_once(), all_parts_at_once());
 }
 
-/// The two that resume by themselves; the connection breaks between them and the gate.
-fn a_client_whose_connection_breaks_takes_up_the_layer_where_it_stopped() {
+/// The two clients that resume by themselves; the connection to the gate breaks.
+fn a_client_whose_connection_breaks_resumes_the_layer() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
-    // Compressed it is still half as long.
+    // Compressed, it is still half as long.
     let text = hex::encode(Random::new(13).content(12 << 20));
     let digest = signer.push(&site.image("library/app:1"), &text);
     let gate = site.gate(&signer, PROMPT);
@@ -225,7 +225,7 @@ fn a_client_whose_connection_breaks_takes_up_the_layer_where_it_stopped() {
         client.forget(&image);
         assert_eq!(resumed() - before, 1, "{}", client.name());
     }
-    // And one whose user asks for the rest.
+    // A client whose user requests the rest.
     let blob = Random::new(14).content(12 << 20);
     let digest = site.registry.put_blob("library/app", blob.clone());
     let folder = Folder::new("resumed");

@@ -11,15 +11,15 @@ use crate::site::{PROMPT, Site};
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
-        containerd_is_led_to_the_gate_by_its_hosts_file,
-        podman_and_skopeo_are_led_to_the_gate_by_registries_conf,
-        docker_takes_the_gate_for_a_mirror_of_docker_hub,
+        containerd_uses_the_gate_through_its_hosts_file,
+        podman_and_skopeo_use_the_gate_through_registries_conf,
+        docker_uses_the_gate_as_a_mirror_of_docker_hub,
         builds_start_from_signed_images_only,
         every_client_pulls_over_tls_with_the_certificate_verified,
     ]
 }
 
-/// A signed tag `1` and an unsigned tag `unsigned`, which the registry itself gives to everyone.
+/// A signed tag `1` and an unsigned tag `unsigned`, which the registry itself serves to everyone.
 fn signed_and_unsigned(site: &Site) -> (String, Gate) {
     let signer = site.signer();
     let digest = signer.push(&site.image("library/app:1"), "led here");
@@ -29,7 +29,7 @@ fn signed_and_unsigned(site: &Site) -> (String, Gate) {
     (digest, gate)
 }
 
-fn containerd_is_led_to_the_gate_by_its_hosts_file() {
+fn containerd_uses_the_gate_through_its_hosts_file() {
     let (site, engines) = (Site::new(Keys::InServer), engines());
     let (digest, gate) = signed_and_unsigned(&site);
     let folder = Folder::new("certs.d");
@@ -53,7 +53,7 @@ fn containerd_is_led_to_the_gate_by_its_hosts_file() {
     ]));
 }
 
-fn podman_and_skopeo_are_led_to_the_gate_by_registries_conf() {
+fn podman_and_skopeo_use_the_gate_through_registries_conf() {
     let site = Site::new(Keys::InServer);
     let (digest, gate) = signed_and_unsigned(&site);
     let folder = Folder::new("registries");
@@ -91,8 +91,8 @@ fn podman_and_skopeo_are_led_to_the_gate_by_registries_conf() {
     assert!(!inspect("library/app:unsigned").ok());
 }
 
-/// A mirror's denial is advisory: a real daemon goes on to ask Docker Hub, to which this one has no way.
-fn docker_takes_the_gate_for_a_mirror_of_docker_hub() {
+/// A mirror's denial is advisory: a real daemon continues with Docker Hub, which is unreachable here.
+fn docker_uses_the_gate_as_a_mirror_of_docker_hub() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     let digest = signer.push_unsigned(&site.image("library/app:1"), "as from Docker Hub");
@@ -176,7 +176,7 @@ fn every_client_pulls_over_tls_with_the_certificate_verified() {
     let said = run(skopeo.arg(&certificates).arg(format!("docker://{image}")));
     assert_eq!(said.stdout.trim(), digest, "{}", said.all());
 
-    // With nobody's word for the certificate there is no connection, so that the ones above were verified.
+    // Without a trusted certificate there is no connection, so the pulls above verified it.
     let mut skopeo = tool("skopeo", "skopeo");
     let said = run(skopeo.args(["inspect", "--no-tags"]).arg(format!("docker://{image}")));
     assert!(!said.ok() && said.all().contains("certificate"), "{}", said.all());

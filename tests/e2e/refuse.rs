@@ -42,7 +42,7 @@ fn unsigned_images_are_denied_to_every_client_with_the_reason() {
         for client in Client::all() {
             let said = client.pull(&format!("{}/{image}", gate.name()));
             assert!(!said.ok(), "{} {image}: {}", client.name(), said.all());
-            // containerd asks by HEAD and shows no server's message.
+            // containerd sends HEAD and shows no message.
             if !matches!(client, Client::Containerd(_)) {
                 assert!(said.all().contains(&sentence), "{}: {}", client.name(), said.all());
             }
@@ -65,7 +65,7 @@ fn a_client_sees_only_signed_tags_and_cannot_push() {
             .arg(format!("docker://{from}/library/app"));
         let listed: serde_json::Value = serde_json::from_str(&must(&skopeo)).unwrap();
         let listed = listed["Tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap());
-        // The registry gives them in the order of its folder.
+        // The registry lists them in the order of its folder.
         let sorted: BTreeSet<String> = listed.map(str::to_owned).collect();
         sorted.into_iter().collect::<Vec<_>>().join(" ")
     };

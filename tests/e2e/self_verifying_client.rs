@@ -14,10 +14,10 @@ use crate::requests::{get_over_tls, send};
 use crate::signer::Signer;
 
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
-    crate::tests![a_client_that_verifies_for_itself_does_so_through_the_gate]
+    crate::tests![a_client_verifies_signatures_itself_through_the_gate]
 }
 
-fn a_client_that_verifies_for_itself_does_so_through_the_gate() {
+fn a_client_verifies_signatures_itself_through_the_gate() {
     let (engines, notary) = (engines(), Notary::start(Keys::InServer));
     let (content, port) = (Folder::new("content"), free_port());
     let mut registry = Registry::start_at(port, content.path());
@@ -26,7 +26,7 @@ fn a_client_that_verifies_for_itself_does_so_through_the_gate() {
     let digest = signer.push(&image("library/app:1"), "verified twice");
     signer.push_unsigned(&image("library/app:unsigned"), "verified by nobody");
 
-    // The registry moves elsewhere, and the gate takes its name.
+    // The registry moves to another address, and the gate takes its name.
     registry.stop();
     let registry = Registry::start(content.path());
     let authority = &notary.authority;
@@ -51,7 +51,7 @@ fn a_client_that_verifies_for_itself_does_so_through_the_gate() {
     let client = engines.docker.cli().trusting(&gate, &authority.certificate);
     let said = client.run(&["pull", &image("library/app:1")]);
     assert!(said.ok(), "{}", said.all());
-    // The client resolved the tag itself, by the metadata that the gate relays.
+    // The client resolved the tag itself, with the metadata that the gate relays.
     let resolved = format!("Pull (1 of 1): {}@{digest}", image("library/app:1"));
     assert!(said.all().contains(&resolved), "{}", said.all());
     assert_eq!(
@@ -66,7 +66,7 @@ fn a_client_that_verifies_for_itself_does_so_through_the_gate() {
     );
     client.run(&["rmi", "--force", &image("library/app:1")]);
 
-    // The metadata comes as the server has it; nothing else of that server does, and nothing goes there.
+    // The gate relays the server's metadata unchanged. It relays nothing else from that server, and nothing to it.
     let trust = format!("{gate}/v2/{}/_trust", image("library/app"));
     let relayed = get_over_tls(&format!("{trust}/tuf/root.json"), authority);
     assert_eq!(relayed.status, 200, "{}", relayed.text());

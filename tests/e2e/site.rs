@@ -8,7 +8,7 @@ use crate::registry::Registry;
 use crate::signer::Signer;
 use std::sync::Arc;
 
-/// What is said of the anchor beyond the pinned root key, for most tests.
+/// The anchor keys of most tests, in addition to the pinned root key.
 pub(crate) const PROMPT: &str = "refresh = \"1s\"";
 
 pub(crate) struct Site {
@@ -30,12 +30,12 @@ impl Site {
         Signer::new(&self.engines.docker, &self.notary)
     }
 
-    /// The name that is signed and that the gate is asked to vouch for.
+    /// The name under which an image is signed and pulled.
     pub(crate) fn image(&self, name: &str) -> String {
         format!("{}/{name}", self.registry.name())
     }
 
-    /// A gate before the registry, the signer's root key pinned.
+    /// A gate for the registry that pins the signer's root key.
     pub(crate) fn gate(&self, signer: &Signer<'_>, anchor: &str) -> Gate {
         Gate::start(0, "", &self.config(&[&signer.root_key_id()], anchor), Clock::Machine)
     }
@@ -44,7 +44,7 @@ impl Site {
         self.config_as(&self.registry.name(), root_keys, anchor)
     }
 
-    /// The same for images that bear another name than the address where the registry is.
+    /// The same for images whose name differs from the registry's address.
     pub(crate) fn config_as(&self, name: &str, root_keys: &[&str], anchor: &str) -> String {
         format!(
             "[[upstream]]\nregistry = \"{name}\"\nurl = \"{}\"\ndefault = true\n\n\
@@ -58,7 +58,7 @@ impl Site {
     }
 }
 
-/// A registry where nothing is signed, and everything is let pass: for what is about bytes, and not about trust.
+/// A registry without signatures and a gate that allows everything: for tests about bytes instead of trust.
 pub(crate) struct OpenSite {
     pub(crate) registry: Registry,
     _content: Folder,
@@ -70,7 +70,7 @@ impl OpenSite {
         Self { registry: Registry::start(content.path()), _content: content }
     }
 
-    /// A gate before the registry, with these keys in `[store]`.
+    /// A gate for the registry with these keys in `[store]`.
     pub(crate) fn gate(&self, store: &str) -> Gate {
         Gate::start_keeping(0, store, &self.config())
     }
@@ -79,7 +79,7 @@ impl OpenSite {
         let (name, url) = (self.registry.name(), self.registry.url());
         format!(
             "[[upstream]]\nregistry = \"{name}\"\nurl = \"{url}\"\ndefault = true\n\n\
-             [[rule]]\nimages = [\"{name}/**\"]\nmode = \"allow\"\nreason = \"only bytes are looked at\"\n"
+             [[rule]]\nimages = [\"{name}/**\"]\nmode = \"allow\"\nreason = \"the test is about bytes only\"\n"
         )
     }
 }

@@ -10,11 +10,11 @@ use crate::site::{PROMPT, Site};
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
         signed_tags_are_printed_as_docker_prints_them,
-        errors_have_the_text_of_docker_and_exit_with_3,
+        errors_have_dockers_text_and_exit_with_3,
     ]
 }
 
-/// Both forms of `image`, as docker prints them and as we do.
+/// Both output formats for `image`, from docker and from countersign.
 fn inspected(gate: &Gate, signer: &Signer<'_>, image: &str) -> [(Said, Said); 2] {
     [&[][..], &["--pretty"]].map(|form| {
         let ask = [&["trust", "inspect"][..], form, &[image]].concat();
@@ -37,7 +37,7 @@ fn signed_tags_are_printed_as_docker_prints_them() {
     let signer = site.signer();
     let repository = site.image("library/app");
     let tag = |tag: &str| format!("{repository}:{tag}");
-    // By the repository's own key.
+    // Signed by the repository's own key.
     let first = signer.push(&tag("1"), "by the repository");
     let gate = site.gate(&signer, PROMPT);
     let hex = |digest: &str| digest.trim_start_matches("sha256:").to_owned();
@@ -53,12 +53,12 @@ fn signed_tags_are_printed_as_docker_prints_them() {
     is_printed_alike(&gate, &signer, &repository, &["alice", "bob", "v9", "v10", "Repo Admin"]);
     is_printed_alike(&gate, &signer, &tag("v9"), &["alice", "bob", &hex(&third)]);
     is_printed_alike(&gate, &signer, &tag("v10"), &["bob", &hex(&second)]);
-    // Docker takes no notice of a digest.
+    // Docker ignores the digest.
     is_printed_alike(&gate, &signer, &format!("{repository}@{first}"), &["v9", "v10"]);
-    // Signed is another tag.
+    // Another tag is signed.
     is_printed_alike(&gate, &signer, &tag("none"), &["alice"]);
 
-    // The same tag twice: docker shows what each key says of it, in an order that is not always the same.
+    // The same tag twice: docker shows the entry of each key, in varying order.
     let again = signer.push(&tag("1"), "once more, by both");
     for (docker, ours) in inspected(&gate, &signer, &repository) {
         assert!(ours.stdout.contains(&hex(&first)) && ours.stdout.contains(&hex(&again)));
@@ -72,7 +72,7 @@ fn signed_tags_are_printed_as_docker_prints_them() {
     }
 }
 
-fn errors_have_the_text_of_docker_and_exit_with_3() {
+fn errors_have_dockers_text_and_exit_with_3() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     signer.push(&site.image("library/app:1"), "signed");
@@ -93,7 +93,7 @@ fn errors_have_the_text_of_docker_and_exit_with_3() {
             assert!(ours.stderr.contains("`countersign why "), "{}", ours.stderr);
         }
     }
-    // Initialized, and nothing signed.
+    // Initialized, without signatures.
     let begun = site.image("library/begun");
     signer.begin(&begun);
     is_printed_alike(&gate, &signer, &begun, &[]);

@@ -16,11 +16,11 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
         users_log_in_and_pull_what_their_grants_allow,
         nodes_pull_with_certificates,
-        a_running_gate_takes_a_new_rule_and_refuses_a_broken_one,
+        a_running_gate_applies_a_valid_rule_and_rejects_an_invalid_one,
     ]
 }
 
-/// bob may pull nothing.
+/// bob may not pull anything.
 fn users(site: &Site) -> (Folder, String) {
     let folder = Folder::new("users");
     let line = |user: &str| format!("{user}:{}\n", bcrypt::hash(user, 5).unwrap());
@@ -131,7 +131,7 @@ fn nodes_pull_with_certificates() {
     assert!(!said.ok(), "{}", said.all());
 }
 
-/// Pulls with a folder of certificates as `/etc/containers/certs.d` has them.
+/// Pulls with a folder of certificates in the format of `/etc/containers/certs.d`.
 fn podman_with(authority: &Authority, shown: Option<(&String, &String)>, image: &str) -> Said {
     let folder = Folder::new("certs");
     std::fs::copy(authority.ca(), folder.join("ca.crt")).unwrap();
@@ -143,7 +143,7 @@ fn podman_with(authority: &Authority, shown: Option<(&String, &String)>, image: 
     run(podman.command().arg("pull").arg("--cert-dir").arg(folder.path()).arg(image))
 }
 
-fn a_running_gate_takes_a_new_rule_and_refuses_a_broken_one() {
+fn a_running_gate_applies_a_valid_rule_and_rejects_an_invalid_one() {
     let site = Site::new(Keys::InServer);
     let signer = site.signer();
     signer.push(&site.image("library/app:1"), "signed");
@@ -173,7 +173,7 @@ fn a_running_gate_takes_a_new_rule_and_refuses_a_broken_one() {
     assert_eq!(gate.metric("countersign_config_last_reload_successful"), 0);
     gate.comes_to("library/app", "dev", Ok(&unsigned));
 
-    // And without a signal, once the file is seen to be another.
+    // Also without a signal, once the gate notices the changed file.
     write(&strict);
     wait_for("the file to be noticed", Duration::from_secs(30), || {
         (gate.manifest("library/app", "dev").status == 404).then_some(())

@@ -17,7 +17,7 @@ use crate::process::{Said, run, tool};
 /// How `ctr` pulls.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pull {
-    /// As this version does without a flag; from containerd 2 on by the transfer service.
+    /// The default of this version; since containerd 2, the transfer service.
     Default,
     /// In `ctr` itself, by containerd's client library.
     Local,
@@ -69,7 +69,7 @@ impl Client for Ctr {
     }
 }
 
-/// A name for a container that no other one has.
+/// A unique container name.
 pub(crate) fn container() -> String {
     static CONTAINERS: AtomicU32 = AtomicU32::new(0);
     format!("side-door-{}", CONTAINERS.fetch_add(1, Ordering::Relaxed))
@@ -79,7 +79,7 @@ pub(crate) struct Docker {
     name: String,
     cli: Cli,
     daemon: Daemon,
-    /// What the daemon reads.
+    /// The files that the daemon reads.
     _files: Folder,
 }
 
@@ -91,7 +91,7 @@ impl Docker {
         Self { name, cli: daemon.cli(), daemon, _files: Folder::new("docker") }
     }
 
-    /// A daemon that the installed CLI speaks to, which must be new enough for it.
+    /// A daemon for the installed CLI, which must be new enough for it.
     pub(crate) fn of_daemon(name: String, daemon: Daemon, files: Folder) -> Self {
         Self { name, cli: daemon.newest_cli(), daemon, _files: files }
     }
@@ -115,7 +115,7 @@ impl Client for Docker {
     }
 }
 
-/// Runs what was pulled: nothing else may be pulled now, by another name or for another platform.
+/// Runs the pulled image without further pulls, under another name or for another platform.
 fn run_without_pull(cli: &Cli, image: &str) -> Said {
     cli.run(&["run", "--rm", "--pull", "never", "--network", "host", image])
 }
@@ -142,7 +142,7 @@ impl Client for PodmanClient {
     }
 
     fn run(&self, image: &str) -> Option<Said> {
-        // Podman's own limits are higher than a sandbox may give.
+        // A sandbox may not permit podman's default limits.
         let limits = ["--ulimit", "nofile=256:256", "--ulimit", "nproc=256:256"];
         let run_it = ["run", "--rm", "--pull", "never", "--network", "host"];
         Some(run(self.podman.command().args(run_it).args(limits).arg(image)))
@@ -153,7 +153,7 @@ impl Client for PodmanClient {
     }
 }
 
-/// A program that copies an image into a folder, and runs nothing.
+/// A program that copies an image into a folder, and runs no containers.
 pub(crate) struct Copier {
     name: String,
     folder: Folder,
@@ -171,7 +171,7 @@ impl Copier {
         Self::new(version(&tool("skopeo", "skopeo"), "--version"), copy)
     }
 
-    /// Without a choice of a platform: everything that an index leads to.
+    /// Without a choice of platform: everything that an index lists.
     pub(crate) fn crane_whole() -> Self {
         let copy = |image: &str, into: &Path| {
             let mut command = go_tool("crane");
@@ -214,12 +214,12 @@ impl Client for Copier {
     }
 }
 
-/// `crane pull`, and docker that loads what it wrote and runs it.
+/// `crane pull`; docker then loads and runs the image.
 pub(crate) struct Crane {
     name: String,
     folder: Folder,
     docker: Cli,
-    /// Has the daemon go on.
+    /// Keeps the daemon running.
     _engines: Arc<Engines>,
 }
 
@@ -230,7 +230,7 @@ impl Crane {
         Self { name, folder: Folder::new("crane"), docker: engines.docker.cli(), _engines: engines }
     }
 
-    /// Where the last pull wrote.
+    /// The output of the last pull.
     fn archive(&self) -> PathBuf {
         self.folder.join("image.tar")
     }
@@ -242,7 +242,7 @@ impl Client for Crane {
     }
 
     fn pull(&self, image: &str) -> Said {
-        // What the pull before wrote is no proof of this one.
+        // The output of an earlier pull would prove nothing about this one.
         let _ = std::fs::remove_file(self.archive());
         run(go_tool("crane").args(["pull", "--insecure", image]).arg(self.archive()))
     }

@@ -15,7 +15,7 @@ use crate::folder::Folder;
 use crate::go_tools::{go_tool, on_path};
 use crate::process::{Process, Said, run, wait_for};
 
-/// What is run only when it is asked for.
+/// The tests that run only on request.
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     crate::tests![
         cri_gets_nothing_unsigned,
@@ -49,7 +49,7 @@ fn the_current_docker_with_its_own_store_gets_nothing_unsigned() {
     Lab::new().holds(&current_docker(false));
 }
 
-/// `crictl` pulls, and runs pods in the network of the machine.
+/// `crictl` pulls, and runs pods in the machine's network.
 struct Cri {
     name: String,
     containerd: Containerd,
@@ -103,7 +103,7 @@ impl Client for Cri {
     fn run(&self, image: &str) -> Option<Said> {
         let (name, files) = (container(), Folder::new("pod"));
         let metadata = json!({"name": name, "uid": name, "namespace": "default", "attempt": 1});
-        // 2 is `NODE`: the namespaces of the machine.
+        // 2 is `NODE`: the machine's namespaces.
         let pod = json!({"metadata": metadata, "log_directory": files.path(),
             "linux": {"security_context": {"namespace_options": {"network": 2}}}});
         let container = json!({"metadata": {"name": name}, "image": {"image": image}, "log_path": "log",
@@ -131,7 +131,7 @@ impl Client for Cri {
     }
 }
 
-/// A build whose base is the image.
+/// A build with the image as its base.
 struct BuildKit {
     name: String,
     folder: Folder,
@@ -153,7 +153,7 @@ impl BuildKit {
         Self { name, folder, _process: process }
     }
 
-    /// Builds `FROM image`, with these lines after that.
+    /// Builds `FROM image` with these additional lines.
     fn build(&self, image: &str, lines: &str, output: &[&str]) -> Said {
         let context = Folder::new("context");
         context.write("Dockerfile", format!("FROM {image}\n{lines}"));
@@ -180,7 +180,7 @@ impl Client for BuildKit {
     }
 
     fn run(&self, image: &str) -> Option<Said> {
-        // The command of the image, as a step of a build; a file of the image, or its environment.
+        // Runs the image's command as a build step; or reads a file or the environment of the image.
         Some(self.build(image, "RUN [\"/bin/busybox\", \"cat\", \"/message\"]\n", &[]))
     }
 
@@ -192,11 +192,11 @@ impl Client for BuildKit {
 fn current_docker(containerd_store: bool) -> Docker {
     let folder = Folder::new("dockerd");
     let mut dockerd: Command = go_tool("dockerd");
-    // Debian's runc is older than the specification that this docker writes.
+    // Debian's runc is older than the specification that this docker uses.
     let tools = ["containerd", "ctr", "runc"].map(|name| (name, name));
     let shim = ("shim", "containerd-shim-runc-v2");
     dockerd.env("PATH", on_path(&folder, &[&tools[..], &[shim]].concat()));
-    // This runc is built without libseccomp.
+    // This runc has no libseccomp support.
     let settings = json!({
         "features": { "containerd-snapshotter": containerd_store },
         "seccomp-profile": "unconfined",

@@ -1,4 +1,4 @@
-//! Attachments that honest tools add to a signed image are served and verify: signatures, attestations and SBOMs of
+//! Attachments that legitimate tools add to a signed image are served and verify: signatures, attestations and SBOMs of
 //! cosign 2 and 3, notation and oras, and BuildKit's attestations in an index.
 
 use bytes::Bytes;
@@ -29,7 +29,7 @@ pub(crate) fn tests() -> Vec<(&'static str, fn())> {
         cosign_3_attachments_are_served_without_the_referrers_api,
         cosign_2_attachments_are_served_by_the_referrers_api,
         cosign_2_attachments_are_served_without_the_referrers_api,
-        the_attestations_in_a_signed_index_come,
+        the_attestations_in_a_signed_index_are_served,
     ]
 }
 
@@ -86,7 +86,7 @@ fn what_is_attached_comes(version: Version, api: Api) {
     }
 }
 
-/// Attaches a file, as its user would.
+/// Attaches a file as a user would.
 fn attach(image: &str, kind: &str, text: &str) {
     let folder = Folder::new("attached");
     folder.write("sbom.json", text);
@@ -101,7 +101,7 @@ fn attach(image: &str, kind: &str, text: &str) {
     must(oras.arg(format!("sbom.json:{kind}")));
 }
 
-/// Finds what refers to the image at the gate, and pulls the one of this type.
+/// Lists the referrers of the image at the gate, and pulls the one of this type.
 fn is_discovered_and_pulled(gate: &Gate, digest: &str, kind: &str, text: &str) {
     let image = format!("{}/{IMAGE}@{digest}", gate.name());
     let mut discover = go_tool("oras");
@@ -126,7 +126,8 @@ fn is_discovered_and_pulled(gate: &Gate, digest: &str, kind: &str, text: &str) {
     assert_eq!(std::fs::read_to_string(folder.join("sbom.json")).unwrap(), text);
 }
 
-/// The gate lists everything that the registry lists (each entry once), and serves every entry and its blobs.
+/// Checks that the gate lists everything that the registry lists (each entry once), and serves every entry and its
+/// blobs.
 fn everything_listed_is_served(site: &ContentSite, gate: &Gate, digest: &str) {
     let tag = digest.replace(':', "-");
     let listed = |base: &str, path: &str| -> Option<Vec<String>> {
@@ -161,8 +162,8 @@ fn everything_listed_is_served(site: &ContentSite, gate: &Gate, digest: &str) {
     }
 }
 
-/// BuildKit lists a provenance and an SBOM as one more manifest of the index, for no platform.
-fn the_attestations_in_a_signed_index_come() {
+/// BuildKit lists a provenance and an SBOM as an additional manifest of the index, without a platform.
+fn the_attestations_in_a_signed_index_are_served() {
     let site = ContentSite::new(Api::Referrers);
     let cosign = Cosign::new(Version::V3);
     let registry = &site.registry;
@@ -205,7 +206,7 @@ fn the_attestations_in_a_signed_index_come() {
     cosign.sign(&site.image(&format!("{IMAGE}@{digest}")));
     let gate = site.gate(&tables(&cosign));
 
-    // A layout holds all that an index leads to.
+    // A layout contains everything that an index lists.
     let folder = Folder::new("layout");
     let mut crane = go_tool("crane");
     crane.args(["pull", "--insecure", "--format", "oci"]);

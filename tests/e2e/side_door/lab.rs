@@ -17,17 +17,17 @@ use crate::smuggled::attacks;
 use crate::smuggled::runnable::{OCI_MANIFEST, Runnable};
 
 const SIGNED: &str = "signed";
-/// A signed image of which a container does nothing: the sandbox of CRI's containers.
+/// A signed image whose container does nothing: the sandbox of CRI's containers.
 const IDLE: &str = "library/idle";
 const ELSEWHERE: &str = "elsewhere";
 
-/// A program that pulls images, with nothing pulled yet.
+/// A program that pulls images, with no images yet.
 pub(crate) trait Client {
     fn name(&self) -> &str;
     fn pull(&self, image: &str) -> Said;
-    /// Runs a container of what the last pull of `image` brought; `None` where the client runs none.
+    /// Runs a container of the last pull of `image`; `None` if the client runs no containers.
     fn run(&self, image: &str) -> Option<Said>;
-    /// The folder that holds everything that it pulled.
+    /// The folder with everything that it pulled.
     fn root(&self) -> &Path;
 }
 
@@ -59,7 +59,7 @@ impl Lab {
         let content = Folder::new("side-door");
         let registry = referrers_registry::start(content.path());
         let busybox = every("busybox").into_iter().next();
-        let busybox = busybox.expect("`busybox` is missing: apt-get install busybox-static");
+        let busybox = busybox.expect("`busybox` is not installed: apt-get install busybox-static");
         let busybox = Bytes::from(std::fs::read(busybox).unwrap());
         let elsewhere = format!("{}/v2/{ELSEWHERE}/blobs", registry.url());
         let signed = Runnable::new(&busybox, SIGNED);
@@ -85,12 +85,12 @@ impl Lab {
         Self { registry, gate, attacks, refused, _cosign: cosign, _content: content }
     }
 
-    /// The name of the signed image of which a container does nothing for an hour.
+    /// The name of the signed image whose container does nothing for an hour.
     pub(crate) fn idle(&self) -> String {
         format!("{}/{IDLE}:1", self.gate.name())
     }
 
-    /// Pulls the signed image, and runs it: a client that cannot do this proves nothing by what does not come.
+    /// Pulls the signed image and runs it: a client that cannot do this proves nothing by failing to pull an attack.
     pub(crate) fn signed_image_arrives(&self, client: &dyn Client) {
         let image = format!("{}/library/app:1", self.gate.name());
         let pulled = client.pull(&image);
@@ -127,11 +127,11 @@ impl Lab {
         came
     }
 
-    /// Pulls the signed image with this client, and then lets every attack loose on it; none may bring anything.
+    /// Pulls the signed image with this client, and then runs every attack; none may deliver anything.
     pub(crate) fn holds(&self, client: &dyn Client) {
         self.signed_image_arrives(client);
         for name in &self.refused {
-            eprintln!("side door: {name}: the registry does not accept it");
+            eprintln!("side door: {name}: the registry rejected it");
         }
         let mut succeeded = Vec::new();
         for attack in &self.attacks {
@@ -166,7 +166,7 @@ fn push(registry: &Registry, repository: &str, image: &Runnable) {
     registry.put(repository, Some("1"), OCI_MANIFEST, &image.manifest);
 }
 
-/// Copies what refers to the signed image, its signature, into another repository.
+/// Copies the referrers of the signed image (its signature) into another repository.
 fn copy_referrers(registry: &Registry, digest: &str, repository: &str) {
     const FROM: &str = "library/app";
     let url = format!("{}/v2/{FROM}/referrers/{digest}", registry.url());
@@ -186,7 +186,7 @@ fn copy_referrers(registry: &Registry, digest: &str, repository: &str) {
     }
 }
 
-/// Pushes it; a registry need not accept every manifest.
+/// Pushes it; a registry may reject some manifests.
 fn accepts(registry: &Registry, repository: &str, push: &Push) -> bool {
     match push {
         Push::Blob(blob) => drop(registry.put_blob(repository, blob.clone())),
@@ -200,7 +200,7 @@ fn accepts(registry: &Registry, repository: &str, push: &Push) -> bool {
     true
 }
 
-/// How far content with this message came, without a look at what ran.
+/// How far content with this message came, except for the output of a container.
 fn came(client: &dyn Client, message: &str) -> Came {
     let mut grep = tool("grep", "grep");
     grep.args(["--recursive", "--files-with-matches", "--no-messages", "--text"]);
@@ -213,7 +213,7 @@ fn came(client: &dyn Client, message: &str) -> Came {
     if found.lines().any(unpacked) { Came::Unpacked } else { Came::Held }
 }
 
-/// The first line of what a program says of its version.
+/// The first line of a program's version output.
 pub(crate) fn version(program: &std::process::Command, argument: &str) -> String {
     let said = must(crate::process::same(program).arg(argument));
     said.lines().next().unwrap_or_default().trim().to_owned()

@@ -1,5 +1,5 @@
-//! A manifest that the attacker stored as a blob is not served as a blob, however it is written, if any client reads
-//! it as a manifest.
+//! A manifest that the attacker stored as a blob is not served as a blob, in any spelling that a client reads as a
+//! manifest.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -54,12 +54,12 @@ fn spellings() -> Vec<(&'static str, Bytes)> {
     let padded = format!("{}{text}", " ".repeat((4 << 20) - text.len()));
     let spellings: [(&str, String); 15] = [
         ("an image manifest", text.clone()),
-        ("one of docker's", docker),
+        ("a docker manifest", docker),
         ("one without a media type", untyped.to_string()),
         ("one without a version", without_version.to_string()),
-        ("one with a text's media type", typed_otherwise.to_string()),
+        ("one with the media type of text", typed_otherwise.to_string()),
         ("an index", list.to_string()),
-        ("a list of docker's", docker_list.to_string()),
+        ("a docker manifest list", docker_list.to_string()),
         ("both an index and an image", both.to_string()),
         ("one with white space around it", format!("\n\t {text} \r\n")),
         ("one of exactly 4 MiB", padded),
