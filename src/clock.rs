@@ -17,7 +17,7 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// The latest time that RFC 3339 can express. Stands for "no end".
+    /// The latest time that RFC 3339 can express. Means "no end".
     pub const MAX: Self = Self { seconds: 253_402_300_799, nanos: 999_999_999 };
 
     /// Seconds since 1970-01-01T00:00:00Z.

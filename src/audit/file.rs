@@ -199,7 +199,8 @@ impl Writer {
         }
     }
 
-    /// Takes what is queued; returns whether that includes the end. Bounded, so that it returns under constant load.
+    /// Takes the queued messages; returns whether they include the end. Bounded, so that it returns under constant
+    /// load.
     fn take_rest(&mut self) -> bool {
         for _ in 0..QUEUE {
             let Ok(message) = self.records.try_recv() else { return false };

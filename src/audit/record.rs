@@ -1,5 +1,4 @@
-//! One decision as it is recorded. Made of what the gate said, without a word of it written out: that is
-//! left to whoever reads it.
+//! The record of one decision. It contains structured fields from the gate; the reader of the record formats them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,16 +15,16 @@ use crate::trust::{Endorsement, Scheme};
 
 use super::request_id::RequestId;
 
-/// The longest sentence that is kept of a denial, in bytes: what others wrote may stand in it.
+/// The longest stored sentence of a denial, in bytes: it may contain text from others.
 const MAX_BECAUSE: usize = 2 << 10;
 
-/// Who asked, and when: what is recorded tells how long the decision took.
+/// The client of a request, and the start time, from which the duration of the decision follows.
 #[derive(Clone, Debug)]
 pub struct RequestInfo {
     pub client: SocketAddr,
-    /// Who that is, where clients are asked.
+    /// The user, if clients are authenticated.
     pub user: Option<Arc<str>>,
-    /// To which listener it came; none for the usual one.
+    /// The listener; `None` for the public one.
     pub listener: Option<&'static str>,
     pub id: RequestId,
     pub started: Instant,
@@ -33,24 +32,23 @@ pub struct RequestInfo {
 
 /// One decision that reached a client.
 ///
-/// Serialized, it is the object that the log event makes where it is written for programs: flat, with the
-/// names of the contract, `timestamp`, `level`, `target` and `message`; and `because`, the sentence of a
-/// denial.
+/// Serialized, it is the object of a log event in the format for programs: flat, with the names of the contract,
+/// `timestamp`, `level`, `target` and `message`; and `because`, the sentence of a denial.
 #[derive(Clone, Debug)]
 pub struct Record {
     timestamp: Timestamp,
     resource: Resource,
-    /// What was admitted, or asked for.
+    /// The admitted or requested digest.
     digest: Option<Digest>,
     verdict: Verdict,
     reason: Option<&'static str>,
     because: Option<Box<str>>,
     rule: Option<Arc<str>>,
-    /// The names of the anchors, between commas.
+    /// The names of the anchors, separated by commas.
     anchor: Option<Arc<str>>,
     scheme: Option<Scheme>,
     remark: Option<&'static str>,
-    /// What a rule that only audits would have made of it.
+    /// The verdict that enforcement would have given instead of an audit rule.
     would: Option<Verdict>,
     client: SocketAddr,
     user: Option<Arc<str>>,
@@ -60,7 +58,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// That `image` was admitted.
+    /// The record of an admitted `image`.
     pub fn admitted(
         asked: RequestInfo,
         now: Timestamp,
@@ -91,7 +89,7 @@ impl Record {
         }
     }
 
-    /// A denial, if it is a decision: what upstream does not have is none.
+    /// The record of a denial. `None` if upstream does not have the content, because that is not a decision.
     pub fn denied(asked: RequestInfo, now: Timestamp, denial: &Denial) -> Option<Self> {
         let verdict = denial.verdict()?;
         let by = DeniedBy::of(denial);
@@ -129,7 +127,7 @@ impl Record {
         self.resource.image()
     }
 
-    /// What the client wanted, if it was no manifest: `tags`, `trust_metadata` or `blob`.
+    /// The operation, if it was not a request for a manifest: `tags`, `trust_metadata` or `blob`.
     fn operation(&self) -> Option<&'static str> {
         match self.resource.kind {
             ResourceKind::Tag(_) | ResourceKind::Digest(_) => None,
@@ -152,7 +150,7 @@ impl Record {
         self.verdict == Verdict::Admitted
     }
 
-    /// The log event of this.
+    /// Writes the log event of this record.
     pub(super) fn log(&self) {
         info!(
             target: TARGET,
@@ -232,7 +230,7 @@ impl<T: std::fmt::Display> Serialize for Shown<'_, T> {
     }
 }
 
-/// The rule, the anchor and the scheme by which something was denied, as far as there is any.
+/// The rule, the anchor and the scheme of a denial, if there are any.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeniedBy<'a> {
     pub rule: Option<&'a Arc<str>>,
@@ -255,7 +253,7 @@ impl<'a> DeniedBy<'a> {
     }
 }
 
-/// The names of those who vouch: of one, as it is everywhere, and of several in a new text.
+/// The names of the endorsing anchors: a shared text for one, a new text for several.
 fn anchors(endorsements: &[Endorsement]) -> Option<Arc<str>> {
     match endorsements {
         [] => None,
@@ -267,7 +265,7 @@ fn anchors(endorsements: &[Endorsement]) -> Option<Arc<str>> {
     }
 }
 
-/// The text, or as much of it as is kept.
+/// The text, cut to the maximum length.
 fn cut(mut text: String) -> String {
     if text.len() > MAX_BECAUSE {
         let end = (0..=MAX_BECAUSE).rev().find(|at| text.is_char_boundary(*at));
@@ -277,7 +275,7 @@ fn cut(mut text: String) -> String {
     text
 }
 
-/// In milliseconds, to the microsecond.
+/// In milliseconds, with microsecond precision.
 fn milliseconds(duration: Duration) -> f64 {
     let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
     f64::from(micros) / 1000.0
@@ -291,7 +289,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// The record of an image that could not be decided about.
+    /// The record of an undecided image.
     pub(crate) fn undecided(id: RequestId, image: &str, because: &str) -> Record {
         let denial = Denial::Undecided(Undecided {
             resource: image.parse::<ImageRef>().unwrap().into(),
@@ -326,7 +324,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_sentence_is_kept_to_a_bound() {
+    fn a_long_sentence_is_cut() {
         let id: RequestId = "00000000000000ff".parse().unwrap();
         let record = undecided(id, "r.example/a:1", &"ö".repeat(1 << 20));
         assert!(record.because.unwrap().len() <= MAX_BECAUSE + '…'.len_utf8());

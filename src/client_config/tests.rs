@@ -1,4 +1,4 @@
-//! What is printed says what it should, in the words of each client.
+//! The printed files contain the necessary settings in each client's format.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn file<'a>(printed: &'a Printed, path: &str) -> &'a str {
     &found.unwrap_or_else(|| panic!("no {path}: {printed:?}")).text
 }
 
-/// What a TOML file says.
+/// The parsed TOML file.
 fn toml(printed: &Printed, path: &str) -> toml::Value {
     toml::from_str(file(printed, path)).unwrap()
 }

@@ -33,11 +33,11 @@ const LOCAL_PULL: [[&str; 2]; 2] =
 pub(super) const FILES: [&str; 1] = [CONFIG];
 pub(super) const PROGRAMS: [&str; 2] = ["/usr/bin/containerd", "/usr/local/bin/containerd"];
 
-/// The folders that `config_path` names, or the one that is meant if it names none.
+/// The folders in `config_path`, or the default one if it is not set.
 pub(super) fn roots(seen: &ClientFiles) -> Vec<String> {
     let mut roots: Vec<String> = Vec::new();
     for (_, text) in configs(seen) {
-        // A file that is broken is told of where it is judged.
+        // The file's own check reports a broken file.
         let Ok(file) = TomlFile::parse(text) else { continue };
         for registry in registries(&file) {
             roots.extend(config_path(registry).map(str::to_owned));
@@ -45,7 +45,7 @@ pub(super) fn roots(seen: &ClientFiles) -> Vec<String> {
     }
     let mut known = BTreeSet::new();
     roots.retain(|root| known.insert(root.clone()));
-    // One more, so that it is told.
+    // One more than the limit, so that it is reported.
     roots.truncate(MAX_ROOTS + 1);
     if roots.is_empty() { vec![CERTIFICATES.to_owned()] } else { roots }
 }
@@ -129,7 +129,7 @@ fn has_local_pull(file: &TomlFile<'_>) -> bool {
     })
 }
 
-/// The older settings, which stand beside `config_path`.
+/// The older settings, which may exist in addition to `config_path`.
 fn judge_registry(
     path: &str,
     file: &TomlFile<'_>,
@@ -163,7 +163,7 @@ fn judge_registry(
     found
 }
 
-/// The configuration's files that could be read.
+/// The configuration files that could be read.
 fn configs(seen: &ClientFiles) -> impl Iterator<Item = (&str, &str)> {
     let main = seen.text(CONFIG).map(|text| (CONFIG, text));
     main.into_iter().chain(super::in_folder(seen, IMPORTED, ".toml"))

@@ -15,7 +15,7 @@ pub(super) const CERTIFICATES: &str = "/etc/docker/certs.d";
 pub(super) const FILES: [&str; 1] = [DAEMON];
 pub(super) const PROGRAMS: [&str; 4] =
     ["/usr/bin/dockerd", "/usr/sbin/dockerd", "/usr/local/bin/dockerd", "/var/lib/docker"];
-/// What the classic store leaves behind, with each of its drivers.
+/// Folders that the classic store leaves behind, one for each of its drivers.
 pub(super) const CLASSIC: [&str; 5] = [
     "/var/lib/docker/image/overlay2",
     "/var/lib/docker/image/fuse-overlayfs",
@@ -42,7 +42,7 @@ pub(super) fn judge(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
     let file = Daemon { daemon, text };
     let mut found = file.insecure(question);
     found.extend(file.mirrors(question));
-    // What a proxy reaches, a connection from here does not show.
+    // A connection from here does not show what a proxy can reach.
     let proxied = file.daemon.get("proxies").is_some();
     let store = file.store(seen);
     if let Store::Unknown = store {
@@ -73,16 +73,16 @@ pub(super) fn judge(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
     found
 }
 
-/// docker takes this name for `docker.io` before it asks anybody.
+/// docker replaces this name by `docker.io` before it sends a request.
 fn is_docker_hub(name: &str) -> bool {
     name == docker_hub::INDEX
 }
 
-/// Where dockerd keeps its images.
+/// The image store of dockerd.
 enum Store {
     Classic,
     Containerd,
-    /// Nothing says so; files for containerd's store are there.
+    /// No setting names it; files for containerd's store exist.
     Unknown,
 }
 
@@ -92,8 +92,8 @@ struct Daemon<'a> {
 }
 
 impl Daemon<'_> {
-    /// Which image store dockerd uses, as far as files tell. Docker 29 uses containerd's where nothing is set and no
-    /// image of the classic store is left.
+    /// The image store of dockerd, according to its files. Docker 29 uses containerd's store if no setting names one
+    /// and no image of the classic store is left.
     fn store(&self, seen: &ClientFiles) -> Store {
         let set = self.daemon.pointer("/features/containerd-snapshotter").and_then(Value::as_bool);
         let has_hosts = || {
@@ -113,7 +113,7 @@ impl Daemon<'_> {
         items.into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
-    /// The line of a word in quotes, where it first stands.
+    /// The line of the first occurrence of a word in quotes.
     fn line(&self, word: &str) -> Option<usize> {
         let quoted = format!("\"{word}\"");
         self.text.lines().position(|line| line.contains(&quoted)).map(|before| before + 1)
@@ -160,7 +160,7 @@ impl Daemon<'_> {
         found
     }
 
-    /// dockerd's own store asks each registry itself, Docker Hub after its mirrors.
+    /// dockerd's own store uses each registry itself, and Docker Hub after its mirrors.
     fn classic(&self, question: &Question) -> Vec<Finding> {
         let mirrored = !self.texts("registry-mirrors").is_empty();
         question.each_name(&[], |name| {

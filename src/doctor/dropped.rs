@@ -53,10 +53,10 @@ pub(super) fn dropped(content: &str, file: &TomlFile<'_>) -> Option<Dropped> {
     wrong_value(file.root()).map(|(value, why)| at(value, why))
 }
 
-/// Tells whether a value may stand under a key.
+/// Returns whether a key may have this value.
 type Holds = fn(&DeValue<'_>) -> bool;
 
-/// Which values each key of one place may have.
+/// The permitted values of each key in one table.
 const KEYS: [(&str, Holds, &str); 7] = [
     ("capabilities", is_capabilities, "is not a list of `pull`, `resolve`, `push` and `referrers`"),
     ("ca", is_text_or_texts, "is not a string or a list of strings"),
@@ -124,7 +124,7 @@ fn is_duration(value: &DeValue<'_>) -> bool {
         let number = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
         let digits = &rest[..rest.len() - number.len()];
         let is_number = digits.matches('.').count() <= 1 && digits.contains(|c: char| c != '.');
-        // `ms` before `m`: the longest unit is meant.
+        // `ms` before `m`: the longest unit counts.
         let units = ["ns", "us", "µs", "μs", "ms", "s", "m", "h"];
         let Some(after) = units.iter().find_map(|unit| number.strip_prefix(unit)) else {
             return false;

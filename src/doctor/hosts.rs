@@ -10,15 +10,15 @@ use super::toml_file::{TomlFile, Value, field, get, texts};
 
 const ANY_OTHER: &str = "_default";
 
-/// Where the files stand, and who reads them.
+/// The location of the files, and the client that reads them.
 pub(super) struct Roots {
     pub(super) client: Client,
-    /// In the order in which they are looked into.
+    /// In the order of the search.
     pub(super) folders: Vec<String>,
 }
 
 impl Roots {
-    /// The folder in which the file for a registry is looked for: the first that is there.
+    /// The folder that the client searches for a registry's file: the first that exists.
     fn folder_of(&self, registry: &str, seen: &ClientFiles) -> Option<String> {
         let flat = registry.rsplit_once(':').map(|(host, port)| format!("{host}_{port}_"));
         let flat = flat.as_deref().into_iter();
@@ -28,7 +28,7 @@ impl Roots {
         each.into_iter().find(|folder| seen.has_folder(folder))
     }
 
-    /// The registries that have a folder here, but for the gate's own.
+    /// The registries with a folder here, except the gate's own.
     pub(super) fn registries(&self, seen: &ClientFiles, gates: &Gates) -> Vec<String> {
         let within = |root: &String| {
             let is_folder = move |name: &&String| seen.has_folder(&format!("{root}/{name}"));
@@ -43,7 +43,7 @@ impl Roots {
         named.filter(|name| name != ANY_OTHER && !gates.has(name)).collect()
     }
 
-    /// Every way around the gate for images of `registry`; none where it is asked alone.
+    /// Every bypass of the gate for images of `registry`; empty if the client uses only the gate.
     pub(super) fn judge(&self, registry: &str, seen: &ClientFiles, gates: &Gates) -> Vec<Finding> {
         let Some(folder) = self.folder_of(registry, seen) else {
             let roots = self.folders.join(" and ");
@@ -57,7 +57,7 @@ impl Roots {
         let path = format!("{folder}/hosts.toml");
         match seen.text(&path) {
             Some(content) => self.judge_file(registry, &path, content, gates),
-            // Told of as unreadable.
+            // Reported as unreadable.
             None if seen.has(&path) => Vec::new(),
             None => {
                 let meaning = format!(
@@ -96,7 +96,7 @@ impl Roots {
         found
     }
 
-    /// What is asked in the end.
+    /// The server that the client uses last.
     fn judge_server(
         &self,
         registry: &str,
@@ -160,7 +160,7 @@ impl Roots {
         found
     }
 
-    /// What a version that is still in use reads otherwise: nobody can tell from here which one runs.
+    /// Differences in the parsing by another version in use: the installed version is not known here.
     fn newer(
         &self,
         registry: &str,
@@ -181,7 +181,7 @@ impl Roots {
         Some(closed.remedy("remove `referrers` if an earlier version may run"))
     }
 
-    /// What is against one place that is asked.
+    /// The problems of one server that the client uses.
     fn judge_place(
         &self,
         registry: &str,
@@ -240,7 +240,7 @@ fn hosts<'t>(file: &'t TomlFile<'_>) -> Vec<(usize, &'t str, &'t DeTable<'t>)> {
     .collect()
 }
 
-/// An empty list stands for every capability.
+/// An empty list means every capability.
 fn resolves(capabilities: &Value<'_>) -> bool {
     let capabilities = texts(capabilities);
     capabilities.is_empty() || capabilities.iter().any(|one| one.eq_ignore_ascii_case("resolve"))

@@ -105,7 +105,7 @@ fn judge_mirror(
     found
 }
 
-/// Whether the option is set that disables the fallback to the registry.
+/// Whether the option that disables the fallback to the registry is set.
 fn without_default(seen: &ClientFiles, found: &mut Vec<Finding>) -> bool {
     let started = UNITS.iter().filter_map(|unit| seen.text(unit)).any(|unit| {
         let lines = unit.lines().filter(|line| !line.trim_start().starts_with(['#', ';']));

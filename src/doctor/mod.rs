@@ -28,14 +28,14 @@ use crate::oci::docker_hub::{self, DOCKER_HUB};
 /// The most registries of one client that are checked.
 const MAX_NAMES: usize = 2_000;
 
-/// The question about a machine: does it reach these registries only through the gate?
+/// The question about a machine: does it use these registries only through the gate?
 #[derive(Clone, Debug)]
 pub struct Question {
     gates: Gates,
     registries: Vec<String>,
 }
 
-/// The addresses that are the gate's.
+/// The addresses of the gate.
 #[derive(Clone, Debug)]
 pub(crate) struct Gates(Vec<GateAddress>);
 
@@ -85,7 +85,7 @@ impl Question {
         docker_hub::HOSTS.contains(&name)
     }
 
-    /// The finding, leading to the first of the registries.
+    /// The finding with the first of the registries as its server.
     fn leading(&self, finding: Finding) -> Finding {
         match self.registries.first() {
             Some(name) => finding.leading_to(finding::server_of(name)),
@@ -95,7 +95,7 @@ impl Question {
 }
 
 impl Gates {
-    /// Whether an endpoint, as a file names it, is the gate.
+    /// Whether an endpoint in a file is the gate.
     fn leads(&self, endpoint: &str) -> bool {
         let found = GateAddress::of_endpoint(endpoint);
         found.is_some_and(|found| {
@@ -111,13 +111,13 @@ impl Gates {
         self.0.iter().any(|gate| gate.authority() == name)
     }
 
-    /// Whether `insecure-registries` means the gate by this name, and not on this machine alone.
+    /// Whether `insecure-registries` names the gate by this name, other than by a loopback address.
     fn has_insecure(&self, name: &str) -> bool {
         let meant = |gate: &GateAddress| gate.authority() == name || gate.host() == name;
         self.0.iter().any(|gate| meant(gate) && !gate.is_loopback())
     }
 
-    /// Whether an endpoint is asked over http, and not on this machine alone.
+    /// Whether an endpoint uses http, other than on this machine.
     fn is_plain(&self, endpoint: &str) -> bool {
         let found = GateAddress::of_endpoint(endpoint);
         found.is_some_and(|found| !found.is_secure() && !found.is_loopback())
@@ -129,7 +129,7 @@ impl Gates {
     }
 }
 
-/// The files of a folder whose names end in `end`, in the order in which they count.
+/// The files of a folder whose names end in `end`, in the order of their precedence.
 fn in_folder<'a>(
     seen: &'a ClientFiles,
     folder: &'a str,
@@ -167,7 +167,7 @@ pub fn examine(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
         }
         found.extend(of_it);
     }
-    // A file that does not exist is not the place of a setting.
+    // A file that does not exist cannot contain a setting.
     for finding in &mut found {
         finding.file = finding.file.take().filter(|file| seen.has(file));
     }

@@ -11,16 +11,16 @@ use crate::oci::docker_hub;
 const CONFIG: &str = "/etc/containers/registries.conf";
 const DROP_INS: &str = "/etc/containers/registries.conf.d";
 
-/// From containers/image 5.40 on: the main file, of which only the first counts.
+/// Since containers/image 5.40: the main files, of which only the first counts.
 const CONFIGS: [&str; 2] = [CONFIG, "/usr/share/containers/registries.conf"];
-/// The folders that root reads since then; of files with one name only the first counts.
+/// The folders that root reads since then; only the first of several files with the same name counts.
 const ROOTFUL: [&str; 4] = [
     "/etc/containers/registries.rootful.conf.d",
     DROP_INS,
     "/usr/share/containers/registries.rootful.conf.d",
     "/usr/share/containers/registries.conf.d",
 ];
-/// The folders that another user reads, each pair after the folder in its first that is named for the user's number.
+/// The folders that other users read, each pair after the subfolder of the first that has the user's number.
 const ROOTLESS: [[&str; 2]; 2] = [
     ["/etc/containers/registries.rootless.conf.d", DROP_INS],
     ["/usr/share/containers/registries.rootless.conf.d", "/usr/share/containers/registries.conf.d"],
@@ -31,12 +31,12 @@ pub(super) const FILES: [&str; 2] = CONFIGS;
 /// All folders of drop-ins.
 pub(super) const FOLDERS: [&str; 6] =
     [DROP_INS, ROOTFUL[0], ROOTFUL[2], ROOTFUL[3], ROOTLESS[0][0], ROOTLESS[1][0]];
-/// The folders among them that have a folder for each user.
+/// The folders that may contain a subfolder for each user.
 pub(super) const OF_USERS: [&str; 2] = [ROOTLESS[0][0], ROOTLESS[1][0]];
 pub(super) const PROGRAMS: [&str; 4] =
     ["/usr/bin/podman", "/usr/bin/skopeo", "/usr/bin/buildah", "/usr/bin/crio"];
 
-/// One `[[registry]]`, and where it stands. A later one of the same prefix takes its place.
+/// One `[[registry]]`, and its location. A later entry with the same prefix replaces it.
 struct Entry {
     file: String,
     line: usize,
@@ -51,14 +51,14 @@ struct Mirror {
     line: usize,
     location: String,
     insecure: bool,
-    /// `digest-only` or `tag-only`, where it is not asked for all.
+    /// `digest-only` or `tag-only`, if it is not used for all pulls.
     only: Option<String>,
 }
 
 #[derive(Default)]
 struct Entries {
     by_prefix: BTreeMap<String, Entry>,
-    /// Where short names are looked up: the last file that says so.
+    /// The registries for short names: the last file that sets them.
     searched: Option<(String, usize, Vec<String>)>,
 }
 
@@ -70,7 +70,7 @@ pub(super) fn judge(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for files in readings(seen) {
         for finding in judge_reading(question, &files) {
-            // Most readings are the same.
+            // Most readings are identical.
             if !found.contains(&finding) {
                 found.push(finding);
             }
@@ -79,7 +79,7 @@ pub(super) fn judge(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
     found
 }
 
-/// The files as each version and user reads them: nobody can tell from here which one pulls.
+/// The files as each version and user reads them: the installed version is not known here.
 fn readings(seen: &ClientFiles) -> Vec<Vec<(&str, &str)>> {
     let mut readings = vec![files(seen, &[CONFIG], &[DROP_INS])];
     let mut add = |folders: &[&str]| {
@@ -99,8 +99,8 @@ fn readings(seen: &ClientFiles) -> Vec<Vec<(&str, &str)>> {
     readings
 }
 
-/// The first of `mains` that is there, and the drop-ins of all `folders` in the order of their names; of those with
-/// one name only the first (containers/image 5.40).
+/// The first existing file of `mains`, and the drop-ins of all `folders` sorted by name; only the first of several with
+/// the same name counts (containers/image 5.40).
 fn files<'s>(seen: &'s ClientFiles, mains: &[&str], folders: &[&str]) -> Vec<(&'s str, &'s str)> {
     let main = mains.iter().find_map(|path| seen.entry(path));
     let mut drop_ins = BTreeMap::new();
@@ -178,7 +178,7 @@ impl Entries {
         }
     }
 
-    /// The entry that is for a name: that of the longest prefix.
+    /// The entry for a name: that with the longest prefix.
     fn entry_for(&self, name: &str) -> Option<(&str, &Entry)> {
         let covers = |prefix: &str| match prefix.strip_prefix('*') {
             Some(end) => name.split('/').next().is_some_and(|host| host.ends_with(end)),

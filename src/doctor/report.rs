@@ -9,7 +9,7 @@ use super::Reach;
 use super::finding::{Client, Finding, State, Trap};
 use crate::text::shown;
 
-/// The most letters of one line for people.
+/// The most characters of one line of text.
 const MAX_SHOWN: usize = 2_000;
 
 /// What `doctor` cannot check.
@@ -48,7 +48,7 @@ impl Report {
         Self { findings, out_of_sight }
     }
 
-    /// The servers that open findings lead to.
+    /// The servers that open findings name.
     pub fn servers(findings: &[Finding]) -> BTreeSet<String> {
         findings.iter().filter_map(|finding| finding.leads_to.clone()).collect()
     }
@@ -101,7 +101,7 @@ impl Report {
     }
 }
 
-/// An open finding whose server cannot be reached is held only by the network.
+/// An open finding whose server cannot be reached is blocked only by the network.
 fn hold(findings: &mut [Finding], reached: &[(String, Reach)]) {
     for finding in findings.iter_mut().filter(|finding| finding.state == State::Open) {
         let Some(server) = &finding.leads_to else { continue };

@@ -80,7 +80,7 @@ impl ClientFiles {
 
 #[cfg(test)]
 impl ClientFiles {
-    /// A machine with these files, and the folders that lead to them.
+    /// A machine with these files and their parent folders.
     pub(super) fn of(files: &[(&str, &str)]) -> Self {
         let mut seen = Self::default();
         for (path, text) in files {

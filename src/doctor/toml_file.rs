@@ -1,9 +1,9 @@
-//! A client's TOML file, with the lines where things stand. Takes whatever keys there are.
+//! A client's TOML file with line numbers. Accepts any keys.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A value, and where it stands.
+/// A value and its location.
 pub(super) type Value<'a> = Spanned<DeValue<'a>>;
 
 pub(super) struct TomlFile<'a> {
@@ -11,7 +11,7 @@ pub(super) struct TomlFile<'a> {
     table: Spanned<DeTable<'a>>,
 }
 
-/// Why a file is no TOML, and the line.
+/// Why a file is not valid TOML, and the line.
 pub(super) struct Broken {
     pub(super) line: usize,
     pub(super) message: String,
@@ -41,24 +41,24 @@ impl<'a> TomlFile<'a> {
     }
 }
 
-/// What a table has under a key whose case does not matter, as in Go's decoders.
+/// The value of a key, ignoring case as Go's decoders do.
 pub(super) fn field<'t, 'a>(table: &'t DeTable<'a>, key: &str) -> Option<&'t Value<'a>> {
     let same = |name: &str| name.eq_ignore_ascii_case(key);
     get(table, key)
         .or_else(|| table.iter().find(|(name, _)| same(name.get_ref())).map(|(_, value)| value))
 }
 
-/// What a table has under a key.
+/// The value of a key.
 pub(super) fn get<'t, 'a>(table: &'t DeTable<'a>, key: &str) -> Option<&'t Value<'a>> {
     table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
 }
 
-/// The table that is reached by these keys.
+/// The table at this path of keys.
 pub(super) fn table_at<'t, 'a>(table: &'t DeTable<'a>, keys: &[&str]) -> Option<&'t DeTable<'a>> {
     keys.iter().try_fold(table, |table, key| get(table, key)?.get_ref().as_table())
 }
 
-/// The tables of an array of tables, or the one table in its place.
+/// The tables of an array of tables, or a single table.
 pub(super) fn tables<'t, 'a>(
     table: &'t DeTable<'a>,
     key: &str,
@@ -80,7 +80,7 @@ pub(super) fn is_true(table: &DeTable<'_>, key: &str) -> bool {
     get(table, key).and_then(|value| value.get_ref().as_bool()).unwrap_or(false)
 }
 
-/// The texts in a list.
+/// The strings in a list.
 pub(super) fn texts<'t>(value: &'t Value<'_>) -> Vec<&'t str> {
     let items = value.get_ref().as_array().into_iter().flat_map(|items| items.iter());
     items.filter_map(|item| item.get_ref().as_str()).collect()
@@ -123,7 +123,7 @@ fn newer_in_value(text: &str, value: &Value<'_>) -> Option<(usize, &'static str)
     }
 }
 
-/// Whether the source of a text or a key has an escape of TOML 1.1.
+/// Whether the source of a string or a key contains an escape of TOML 1.1.
 fn newer_escape(source: &str) -> bool {
     if !source.starts_with('"') {
         return false;
@@ -136,7 +136,7 @@ fn newer_escape(source: &str) -> bool {
     })
 }
 
-/// Whether an inline table has a line break outside of its arrays and texts, or a comma at its end.
+/// Whether an inline table has a line break outside of its arrays and strings, or a comma at its end.
 fn is_newer_inline_table(source: &str) -> bool {
     let (mut quote, mut depth, mut last) = (None, 0_usize, ' ');
     let mut chars = source.chars();
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_nested_without_end_is_broken() {
+    fn excessive_nesting_is_an_error() {
         const DEEP: usize = 200_000;
         for text in [
             format!("a = {}", "[".repeat(DEEP)),

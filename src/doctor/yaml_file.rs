@@ -1,5 +1,5 @@
-//! A YAML file of a client, as a tree with lines. Aliases and deep nesting are refused: a small file
-//! could otherwise stand for a large one.
+//! A YAML file of a client, as a tree with lines. Rejects aliases and deep nesting, with which a small file could
+//! expand to a large one.
 
 use saphyr_parser::{Event, Parser};
 
@@ -24,7 +24,7 @@ impl Node {
         self.entries().iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 
-    /// The entries of a map; none where it is none.
+    /// The entries of a map; empty for anything else.
     pub(super) fn entries(&self) -> &[(String, Self)] {
         match &self.kind {
             NodeKind::Map(entries) => entries,
@@ -51,13 +51,13 @@ impl Node {
     }
 }
 
-/// What is open while the events pass: a list or a map, and the key that waits for its value.
+/// An open list or map, and the key that waits for its value.
 struct Opened {
     node: Node,
     key: Option<String>,
 }
 
-/// The first document of `text`; `None` where it is empty.
+/// The first document of `text`; `None` if it is empty.
 pub(super) fn parse(text: &str) -> Result<Option<Node>, String> {
     let mut open: Vec<Opened> = Vec::new();
     for event in Parser::new_from_str(text) {
@@ -78,9 +78,9 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, String> {
             }
             Event::SequenceEnd | Event::MappingEnd => match open.pop() {
                 Some(opened) => opened.node,
-                None => return Err(format!("line {line}: ends what never began")),
+                None => return Err(format!("line {line}: unexpected end of a list or map")),
             },
-            Event::Alias(..) => return Err(format!("line {line}: aliases are not read")),
+            Event::Alias(..) => return Err(format!("line {line}: aliases are not supported")),
             Event::Nothing
             | Event::StreamStart
             | Event::StreamEnd
@@ -94,10 +94,12 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, String> {
             (NodeKind::Map(_), None) => match done.kind {
                 NodeKind::Scalar(key) => around.key = Some(key),
                 NodeKind::List(_) | NodeKind::Map(_) => {
-                    return Err(format!("line {line}: a key is more than a word"));
+                    return Err(format!("line {line}: a key must be a plain word"));
                 }
             },
-            (NodeKind::Scalar(_), _) => return Err(format!("line {line}: a word holds nothing")),
+            (NodeKind::Scalar(_), _) => {
+                return Err(format!("line {line}: a plain word cannot contain other values"));
+            }
         }
     }
     Ok(None)
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_file_stands_for_no_large_one() {
+    fn a_small_file_cannot_expand_to_a_large_one() {
         assert!(parse("a: &x [1, 2]\nb: *x\n").unwrap_err().contains("aliases"));
         let deep = "[".repeat(100_000);
         assert!(parse(&deep).is_err());

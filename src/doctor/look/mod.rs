@@ -16,29 +16,29 @@ use super::seen::{ClientFiles, FileContent};
 use super::{Question, containerd, docker, finding, k3s, podman};
 use crate::client_config::GateAddress;
 
-/// The largest file that is read.
+/// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
-/// The most names that are taken from a folder.
+/// The most names read from a folder.
 const MAX_NAMES: usize = 1024;
-/// The most servers that are tried.
+/// The most servers to connect to.
 const MAX_SERVERS: usize = 64;
-/// How long a name is looked up, and then a connection waited for.
+/// The time limit for resolving a name, and then for connecting.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Where a connection to a registry leads from this machine.
+/// The result of a connection to a registry from this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// To a server at that address.
+    /// A server accepts connections at that address.
     Open(IpAddr),
-    /// To the gate: the name resolves to its address here.
+    /// The name resolves to the gate's address here.
     Gate,
-    /// Nowhere, and why.
+    /// No connection, with the reason.
     Closed(String),
     Undecided(String),
 }
 
-/// Reads the files of the machine whose root is at `root`: `/` for this one. A link that leads out of
-/// another root is not followed.
+/// Reads the files of the machine with the root folder `root`: `/` for this one. Does not follow a link out of another
+/// root.
 pub fn look(root: &Path) -> ClientFiles {
     let mut looking = Looking { root, seen: ClientFiles::default() };
     for program in [&docker::PROGRAMS[..], &containerd::PROGRAMS, &k3s::PROGRAMS, &podman::PROGRAMS]
@@ -111,10 +111,10 @@ impl Looking<'_> {
         }
     }
 
-    /// What stands in a file; `None` where there is none.
+    /// The content of a file; `None` if it does not exist.
     fn read(&self, path: &str) -> Result<Option<String>, String> {
         let Some(found) = self.found(path)? else { return Ok(None) };
-        // What is no plain file, a pipe, could be waited for without end.
+        // Opening a file that is not regular, such as a pipe, could block forever.
         if !found.is_file() {
             return Err("not a regular file".to_owned());
         }
@@ -128,7 +128,7 @@ impl Looking<'_> {
         Ok(Some(text))
     }
 
-    /// Notes the names in a folder, and gives them in their order; none where there is no such folder.
+    /// Records the names in a folder, and returns them sorted; none if the folder does not exist.
     fn folder(&mut self, path: &str) -> Vec<String> {
         let names = match self.names(path) {
             Ok(None) => return Vec::new(),
@@ -153,7 +153,7 @@ impl Looking<'_> {
         Ok(Some(names))
     }
 
-    /// Where a path leads, within the root.
+    /// The target of a path, within the root.
     fn found(&self, path: &str) -> Result<Option<PathBuf>, String> {
         let found = match fs::canonicalize(self.at(path)) {
             Ok(found) => found,
@@ -174,8 +174,8 @@ impl Looking<'_> {
     }
 }
 
-/// Where connections to the registries of the question lead, and to these servers besides; each with
-/// the server's name, `host[:port]`. Takes a few seconds at most.
+/// Connects to the registries of the question and to `servers`, and returns the result for each server's name,
+/// `host[:port]`. Takes at most a few seconds.
 pub async fn reach(question: &Question, servers: BTreeSet<String>) -> Vec<(String, Reach)> {
     let names = question.names(&[]);
     let mut all: BTreeSet<String> =
@@ -217,7 +217,7 @@ async fn connect(server: String, gates: &BTreeSet<IpAddr>) -> (String, Reach) {
     (server, reach)
 }
 
-/// The addresses that a server's name stands for.
+/// The addresses to which a server's name resolves.
 async fn addresses(server: &GateAddress) -> Result<BTreeSet<IpAddr>, Reach> {
     let host = server.host().trim_matches(['[', ']']);
     match timeout(PATIENCE, lookup_host((host, server.port()))).await {

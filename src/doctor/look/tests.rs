@@ -1,4 +1,4 @@
-//! What is read, what is not, and what is connected to.
+//! Which files are read, which are not, and which servers are reached.
 
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 
-/// The root of a machine, gone with the test.
+/// The root of a machine, removed with the test.
 struct Machine(PathBuf);
 
 impl Machine {
@@ -89,7 +89,7 @@ fn the_folders_that_config_path_names_are_read() {
 }
 
 #[test]
-fn what_is_too_long_or_no_text_is_unread() {
+fn a_file_that_is_too_long_or_not_text_is_unread() {
     let machine = Machine::new();
     machine.write("etc/docker/daemon.json", &vec![b' '; (MAX_FILE + 1) as usize]);
     assert!(machine.why_unread("/etc/docker/daemon.json").contains("larger"));
@@ -107,14 +107,14 @@ fn a_folder_with_too_many_names_is_unread() {
 }
 
 #[test]
-fn what_is_no_plain_file_is_not_waited_for() {
+fn a_file_that_is_not_regular_is_not_opened() {
     let machine = Machine::new();
     fs::create_dir_all(machine.0.join("etc/docker/daemon.json")).unwrap();
     assert!(machine.why_unread("/etc/docker/daemon.json").contains("not a regular file"));
 }
 
 #[test]
-fn a_link_is_followed_within_the_root_and_not_out_of_it() {
+fn a_link_is_followed_only_within_the_root() {
     let machine = Machine::new();
     machine.write("etc/docker/elsewhere.json", b"{}");
     symlink("elsewhere.json", machine.0.join("etc/docker/daemon.json")).unwrap();
@@ -130,7 +130,7 @@ fn a_link_is_followed_within_the_root_and_not_out_of_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_listens_is_reached_and_one_that_does_not_is_not() {
+async fn only_a_listening_server_is_reached() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let open = listener.local_addr().unwrap();
     let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -148,7 +148,7 @@ async fn a_server_that_listens_is_reached_and_one_that_does_not_is_not() {
 }
 
 #[tokio::test]
-async fn a_name_that_stands_for_the_gates_address_leads_to_the_gate() {
+async fn a_name_that_resolves_to_the_gates_address_is_the_gate() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let gate = format!("http://{address}").parse().unwrap();
@@ -158,7 +158,7 @@ async fn a_name_that_stands_for_the_gates_address_leads_to_the_gate() {
 }
 
 #[test]
-fn a_folder_that_config_path_names_over_and_over_is_read_once() {
+fn a_folder_repeated_in_config_path_is_read_once() {
     let machine = Machine::new();
     let path = "/srv/a:".repeat(50_000);
     let config =
@@ -173,7 +173,7 @@ fn a_folder_that_config_path_names_over_and_over_is_read_once() {
 }
 
 #[test]
-fn more_folders_than_anybody_has_are_not_read_and_that_is_told() {
+fn folders_beyond_the_limit_are_reported_as_unread() {
     let machine = Machine::new();
     let path: String = (0..100).map(|at| format!("/srv/{at}:")).collect();
     let config =
@@ -187,7 +187,7 @@ fn more_folders_than_anybody_has_are_not_read_and_that_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_no_servers_name_is_not_taken_for_closed() {
+async fn an_invalid_server_name_does_not_count_as_closed() {
     let gate = "https://gate.invalid".parse().unwrap();
     let question = Question::new(vec![gate], &["localhost:1".parse().unwrap()]);
     let reached = reach(&question, BTreeSet::from(["a b".to_owned()])).await;

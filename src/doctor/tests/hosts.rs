@@ -14,7 +14,7 @@ fn all_names_are_in(found: &[Finding], trap: Trap, line: Option<usize>) {
 }
 
 #[test]
-fn hosts_that_say_both_parts_are_closed() {
+fn hosts_with_both_parts_are_closed() {
     assert_eq!(open(&with_hosts(SOUND)), []);
 }
 
@@ -52,7 +52,7 @@ fn hosts_without_a_server_fall_back() {
 }
 
 #[test]
-fn a_server_below_a_host_means_nothing() {
+fn a_server_below_a_host_has_no_effect() {
     let found = with_hosts(
         "[host.\"https://gate.example.com\"]\ncapabilities = [\"pull\", \"resolve\"]\n\
          server = \"https://gate.example.com\"\n",
@@ -61,7 +61,7 @@ fn a_server_below_a_host_means_nothing() {
 }
 
 #[test]
-fn without_resolve_tags_are_looked_up_at_the_registry() {
+fn without_resolve_tags_are_resolved_at_the_registry() {
     let hosts = "[host.\"https://gate.example.com\"]\ncapabilities = [\"pull\"]\n";
     let found = with_hosts(hosts);
     let traps: Vec<_> = open(&found).into_iter().take(2).collect();
@@ -69,7 +69,7 @@ fn without_resolve_tags_are_looked_up_at_the_registry() {
 }
 
 #[test]
-fn another_place_in_hosts_is_a_way_around() {
+fn another_server_in_hosts_is_a_bypass() {
     let found = with_hosts(&format!("{SOUND}[host.\"https://mirror.example.com\"]\n"));
     all_names_are_in(&found, Trap::OtherPlace, Some(5));
     let found =
@@ -78,7 +78,7 @@ fn another_place_in_hosts_is_a_way_around() {
 }
 
 #[test]
-fn a_certificate_that_is_not_verified_is_a_way_around() {
+fn an_unverified_certificate_is_a_bypass() {
     let found = with_hosts(&format!("{SOUND}skip_verify = true\n"));
     all_names_are_in(&found, Trap::Insecure, Some(3));
     // Held by no closed egress: it leads through the gate's own name.
@@ -86,7 +86,7 @@ fn a_certificate_that_is_not_verified_is_a_way_around() {
 }
 
 #[test]
-fn a_registry_without_a_folder_is_asked_itself() {
+fn a_registry_without_a_folder_is_used_directly() {
     let path = format!("{HOSTS}/docker.io/hosts.toml");
     let found = examined(&[CRI, (&path, SOUND)]);
     assert_eq!(open(&found), [(Trap::NotLed, None); 2], "{found:#?}");
@@ -111,7 +111,7 @@ fn a_folder_without_hosts_hides_the_default() {
 }
 
 #[test]
-fn a_registry_with_a_port_has_a_folder_of_either_form() {
+fn a_registry_with_a_port_has_a_folder_in_either_format() {
     for folder in ["registry.example.com:5000", "registry.example.com_5000_"] {
         let path = format!("{HOSTS}/{folder}/hosts.toml");
         let registry = "registry.example.com:5000".parse().unwrap();
@@ -155,7 +155,7 @@ fn the_older_mirrors_of_cri_fall_back() {
 }
 
 #[test]
-fn files_that_containerd_takes_in_from_elsewhere_are_undecided() {
+fn imported_files_outside_the_folder_are_undecided() {
     let config = format!("imports = [\"/srv/more.toml\"]\n{}", CRI.1);
     let default = format!("{HOSTS}/_default/hosts.toml");
     let found = examined(&[(CRI.0, &config), (&default, SOUND)]);
@@ -163,7 +163,7 @@ fn files_that_containerd_takes_in_from_elsewhere_are_undecided() {
 }
 
 #[test]
-fn a_value_of_a_wrong_type_drops_the_whole_file() {
+fn a_value_of_a_wrong_type_makes_containerd_ignore_the_file() {
     for line in [
         "dial_timeout = 5",
         "dial_timeout = \"5\"",
@@ -200,7 +200,7 @@ fn a_value_of_a_wrong_type_drops_the_whole_file() {
 }
 
 #[test]
-fn values_that_containerd_takes_are_closed() {
+fn values_that_containerd_accepts_are_closed() {
     for line in [
         "dial_timeout = \"1h2m3.5s4ms\"",
         "dial_timeout = \"-.5s\"",
@@ -230,7 +230,7 @@ fn the_case_of_keys_and_capabilities_does_not_matter() {
 }
 
 #[test]
-fn referrers_are_judged_as_newer_containerd_reads_them_and_it_says_so() {
+fn referrers_are_judged_as_newer_containerd_reads_them() {
     let found = with_hosts(&SOUND.replace("\"resolve\"", "\"resolve\", \"referrers\""));
     assert_eq!(open(&found), []);
     let said = found.iter().find(|finding| finding.meaning.contains("containerd 2.3"));
@@ -262,7 +262,7 @@ fn a_byte_order_mark_and_toml_1_1_drop_the_whole_file() {
 }
 
 #[test]
-fn a_list_of_folders_in_config_path_is_read_by_no_transfer_service() {
+fn the_transfer_service_reads_no_list_of_folders() {
     let default = format!("{HOSTS}/_default/hosts.toml");
     let config = |path: &str, more: &str| {
         format!(

@@ -37,7 +37,7 @@ fn a_machine_without_clients_has_no_findings() {
 }
 
 #[test]
-fn what_client_config_prints_is_closed() {
+fn the_output_of_client_config_is_closed() {
     use crate::client_config::{ClientKind, Wanted, print};
     let wanted = Wanted {
         gate: GATE.parse().unwrap(),
@@ -77,13 +77,13 @@ fn docker_falls_back_to_docker_hub_after_its_mirror() {
 }
 
 #[test]
-fn docker_without_a_mirror_asks_docker_hub() {
+fn docker_without_a_mirror_uses_docker_hub() {
     let found = examined(&[("/etc/docker/daemon.json", "{}")]);
     assert_eq!(open(&found), [(Trap::NotLed, None); 2]);
 }
 
 #[test]
-fn docker_asks_other_mirrors() {
+fn docker_uses_other_mirrors() {
     let json =
         "{\"registry-mirrors\": [\"https://gate.example.com\",\n\"https://mirror.example.com\"]}";
     let found = examined(&[("/etc/docker/daemon.json", json)]);
@@ -91,7 +91,7 @@ fn docker_asks_other_mirrors() {
 }
 
 #[test]
-fn docker_takes_the_gate_without_a_certificate() {
+fn docker_accepts_the_gate_without_a_certificate() {
     for name in ["gate.example.com", "0.0.0.0/0"] {
         let json = format!("{{\"insecure-registries\": [\"{name}\"]}}");
         let found = examined(&[("/etc/docker/daemon.json", &json)]);
@@ -102,7 +102,7 @@ fn docker_takes_the_gate_without_a_certificate() {
 }
 
 #[test]
-fn hosts_lead_docker_only_with_containerds_store() {
+fn docker_reads_hosts_only_with_containerds_store() {
     let default = format!("{DOCKER_HOSTS}/_default/hosts.toml");
     let classic = "{\"features\": {\"containerd-snapshotter\": false}}";
     let own = [("/etc/docker/daemon.json", classic), (&default, SOUND)];
@@ -121,13 +121,13 @@ fn hosts_lead_docker_only_with_containerds_store() {
 }
 
 #[test]
-fn a_daemon_json_that_is_none_is_undecided() {
+fn an_invalid_daemon_json_is_undecided() {
     let found = examined(&[("/etc/docker/daemon.json", "{\n\"registry-mirrors\": [}")]);
     assert_eq!((found.len(), found[0].state, found[0].line), (1, State::Undecided, Some(2)));
 }
 
 #[test]
-fn what_goes_through_a_proxy_is_not_held_by_closed_egress() {
+fn blocked_egress_does_not_hold_traffic_through_a_proxy() {
     let json = "{\"proxies\": {\"https-proxy\": \"http://proxy.example.com:3128\"}}";
     let found = examined(&[("/etc/docker/daemon.json", json)]);
     let closed = [("registry-1.docker.io".to_owned(), Reach::Closed("refused".to_owned()))];
@@ -175,13 +175,13 @@ fn k3s_asks_other_endpoints_and_takes_any_certificate() {
 }
 
 #[test]
-fn a_registries_yaml_that_is_none_is_undecided() {
+fn an_invalid_registries_yaml_is_undecided() {
     let found = examined(&[(K3S, "mirrors: [\n"), OPTION]);
     assert_eq!((found.len(), found[0].state), (1, State::Undecided), "{found:#?}");
 }
 
 #[test]
-fn what_cannot_be_read_is_undecided_and_nothing_is_called_closed() {
+fn an_unreadable_file_is_undecided_and_not_reported_as_closed() {
     let mut seen = ClientFiles::of(&[(DROP_IN, RENAMED)]);
     seen.put(
         "/etc/containers/registries.conf",
@@ -193,7 +193,7 @@ fn what_cannot_be_read_is_undecided_and_nothing_is_called_closed() {
 }
 
 #[test]
-fn a_registry_that_can_be_reached_is_a_way_around() {
+fn a_reachable_registry_is_a_bypass() {
     let found = examined(&[(DROP_IN, RENAMED)]);
     let ip = "192.0.2.1".parse().unwrap();
     let report = Report::new(found, Some(&[("registry-1.docker.io".to_owned(), Reach::Open(ip))]));
@@ -202,7 +202,7 @@ fn a_registry_that_can_be_reached_is_a_way_around() {
 }
 
 #[test]
-fn what_leads_nowhere_is_held_by_closed_egress_alone() {
+fn an_unreachable_server_is_held_only_by_blocked_egress() {
     let found = examined(&[("/etc/docker/daemon.json", "{}")]);
     for reach in [Reach::Closed("refused".to_owned()), Reach::Gate] {
         let report =
@@ -217,7 +217,7 @@ fn what_leads_nowhere_is_held_by_closed_egress_alone() {
 }
 
 #[test]
-fn a_finding_names_no_file_that_does_not_exist() {
+fn a_finding_never_names_a_missing_file() {
     let files = [
         ("/usr/bin/dockerd", ""),
         ("/usr/bin/containerd", ""),
@@ -232,7 +232,7 @@ fn a_finding_names_no_file_that_does_not_exist() {
 }
 
 #[test]
-fn the_text_and_the_json_name_file_and_line() {
+fn text_and_json_name_the_file_and_line() {
     let found = examined(&[(
         "/etc/docker/daemon.json",
         "{\n \"registry-mirrors\": [\"https://gate.example.com\"]\n}",
@@ -254,7 +254,7 @@ fn the_text_and_the_json_name_file_and_line() {
 }
 
 #[test]
-fn what_files_say_is_no_order_to_the_terminal_and_forges_no_line() {
+fn text_from_files_cannot_control_the_terminal_or_forge_lines() {
     let mirror = r"https://other.example/\u001b[8m\n\nbypasses: 0 open\u202e";
     let daemon = format!("{{\"registry-mirrors\": [\"{mirror}\"]}}");
     let found = examined(&[("/etc/docker/daemon.json", &daemon)]);
@@ -265,7 +265,7 @@ fn what_files_say_is_no_order_to_the_terminal_and_forges_no_line() {
 }
 
 #[test]
-fn many_names_in_one_file_are_judged_in_a_moment() {
+fn many_names_in_one_file_are_judged_quickly() {
     let names: String = (0..20_000).map(|at| format!("  r{at}.example: {{}}\n")).collect();
     let text = format!("mirrors:\n{names}");
     let started = std::time::Instant::now();

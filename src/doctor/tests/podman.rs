@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn podman_without_an_entry_asks_the_registry() {
+fn podman_without_an_entry_uses_the_registry() {
     let found = examined(&[("/etc/containers/registries.conf", "# as it comes\n")]);
     assert_eq!(open(&found), [(Trap::NotLed, None), (Trap::OtherName, None)]);
 }
@@ -47,7 +47,7 @@ fn mirrors_by_digest_only_never_see_a_tag() {
 }
 
 #[test]
-fn a_longer_prefix_in_another_file_opens_it_again() {
+fn a_longer_prefix_in_another_file_is_a_bypass() {
     assert_eq!(open(&examined(&[(DROP_IN, RENAMED)])), []);
     let other = "/etc/containers/registries.conf.d/zz.conf";
     let found = examined(&[
@@ -72,13 +72,13 @@ fn a_later_file_replaces_the_entry_of_the_same_prefix() {
 }
 
 #[test]
-fn podman_takes_the_gate_without_a_certificate() {
+fn podman_accepts_the_gate_without_a_certificate() {
     let insecure = RENAMED.replacen("/docker.io\"\n", "/docker.io\"\ninsecure = true\n", 1);
     assert_eq!(open(&examined(&[(DROP_IN, &insecure)])), [(Trap::Insecure, Some(1))]);
 }
 
 #[test]
-fn short_names_are_looked_up_elsewhere() {
+fn short_names_in_other_registries_are_a_bypass() {
     let main = "unqualified-search-registries = [\"docker.io\", \"quay.io\"]\n";
     let found = examined(&[("/etc/containers/registries.conf", main), (DROP_IN, RENAMED)]);
     assert_eq!(open(&found), [(Trap::SearchedElsewhere, Some(1))], "{found:#?}");
@@ -86,13 +86,13 @@ fn short_names_are_looked_up_elsewhere() {
 }
 
 #[test]
-fn a_registries_conf_that_is_none_is_undecided() {
+fn an_invalid_registries_conf_is_undecided() {
     let found = examined(&[(DROP_IN, "[[registry]]\nprefix = \n")]);
     assert_eq!((found.len(), found[0].state, found[0].line), (1, State::Undecided, Some(2)));
 }
 
 #[test]
-fn the_folders_of_newer_versions_open_it_again() {
+fn the_folders_of_newer_versions_can_open_a_bypass() {
     let entry = "[[registry]]\nlocation = \"docker.io/library\"\n";
     for other in [
         "/etc/containers/registries.rootful.conf.d/zz.conf",
@@ -117,7 +117,7 @@ fn a_file_that_only_newer_versions_read_closes_nothing() {
 }
 
 #[test]
-fn of_two_files_with_one_name_the_distributions_does_not_count() {
+fn a_file_hides_the_distributions_file_of_the_same_name() {
     let other = "/usr/share/containers/registries.conf.d/gate.conf";
     let found =
         examined(&[(DROP_IN, RENAMED), (other, "[[registry]]\nlocation = \"docker.io\"\n")]);
