@@ -45,7 +45,7 @@ fn the_text_can_be_cut_at_its_headers() {
 }
 
 #[test]
-fn hosts_files_say_both_the_server_and_a_host_that_resolves() {
+fn hosts_files_contain_the_server_and_a_host_that_resolves() {
     for (kind, root) in [
         (ClientKind::Containerd, "/etc/containerd/certs.d"),
         (ClientKind::DockerContainerd, "/etc/docker/certs.d"),
@@ -70,13 +70,13 @@ fn hosts_files_say_both_the_server_and_a_host_that_resolves() {
 }
 
 #[test]
-fn other_registries_bring_no_other_names_of_docker_hub() {
+fn only_docker_hub_adds_its_other_names() {
     let printed = made(ClientKind::Containerd, &wanted(&["quay.io"]));
     assert!(!printed.to_text().contains("docker.io"), "{}", printed.to_text());
 }
 
 #[test]
-fn docker_has_a_mirror_only_where_one_is_named() {
+fn docker_gets_a_mirror_only_if_one_is_given() {
     let mut wanted = wanted(&["docker.io", "localhost:5000"]);
     let by_name = made(ClientKind::Docker, &wanted);
     assert_eq!(by_name.files, []);
@@ -143,7 +143,7 @@ fn podman_with_a_mirror_blocks_the_registry_itself() {
 }
 
 #[test]
-fn a_registry_with_a_port_is_for_podman_the_default_upstream_alone() {
+fn podman_can_use_a_registry_with_a_port_only_as_the_default_upstream() {
     let printed = made(ClientKind::Podman, &wanted(&["localhost:5000"]));
     let conf = toml(&printed, "/etc/containers/registries.conf.d/countersign.conf");
     assert_eq!(conf["registry"][0]["location"].as_str(), Some("gate.example.com:8443"));
@@ -169,7 +169,7 @@ fn k3s_has_no_endpoint_but_the_gate_for_any_registry() {
 }
 
 #[test]
-fn egress_rules_are_made_of_addresses() {
+fn egress_rules_contain_ip_addresses() {
     let mut wanted = wanted(&["docker.io"]);
     let none = print(ClientKind::Egress, &wanted);
     assert!(matches!(none, Err(Impossible::NoAddress(_))), "{none:?}");
@@ -181,7 +181,7 @@ fn egress_rules_are_made_of_addresses() {
 }
 
 #[test]
-fn containerd_sends_the_password_of_a_gate_with_passwords() {
+fn containerd_sends_the_password_to_a_gate_with_passwords() {
     let mut wanted = wanted(&["docker.io"]);
     wanted.credentials = Some(Credentials::new("node", "s3cret\n").unwrap());
     let printed = made(ClientKind::Containerd, &wanted);
@@ -211,7 +211,7 @@ fn egress_rules_close_the_port_of_each_registry() {
 }
 
 #[test]
-fn a_path_that_would_need_quoting_is_refused() {
+fn a_path_that_would_need_quoting_is_rejected() {
     for path in ["ca.crt", "/etc/ssl/", "/etc/\"x\"", "/etc/a b", "/etc/a\nb", ""] {
         assert_eq!(path.parse::<ClientPath>(), Err(InvalidPath), "{path:?}");
     }

@@ -67,7 +67,7 @@ async fn metrics_are_in_the_open_format() {
 }
 
 #[tokio::test]
-async fn there_is_nothing_else() {
+async fn no_other_path_exists() {
     let served = admin(&Arc::default()).await;
     for target in ["/", "/v2/", "/metrics/", "/livez/x", "/debug/pprof"] {
         assert_eq!(status(&served.request("GET", target, "").await), 404, "{target}");
@@ -124,7 +124,7 @@ async fn why_shows_the_recorded_decision_and_the_current_one() {
 }
 
 #[tokio::test]
-async fn why_says_what_to_write_and_what_is_kept() {
+async fn why_explains_its_syntax_and_what_is_stored() {
     let served = admin(&Arc::default()).await;
     for target in ["/why", "/why?image=", "/why?image=NO/image", "/why?request=12"] {
         let answer = served.request("GET", target, "").await;
@@ -136,10 +136,10 @@ async fn why_says_what_to_write_and_what_is_kept() {
     assert!(body(&answer).contains("its last 10,000 denials"), "{answer}");
 }
 
-/// Each of them costs what a decision costs.
+/// Each explanation costs as much as a decision.
 #[tokio::test]
-async fn only_a_few_explanations_are_made_at_once() {
-    // Takes connections, and answers nothing.
+async fn concurrent_explanations_are_limited() {
+    // Accepts connections and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let gate =
         generations(silent.local_addr().unwrap(), &mut Registry::default(), DenialStatus::NotFound);
@@ -159,7 +159,7 @@ async fn only_a_few_explanations_are_made_at_once() {
         (refused.status().as_u16(), &refused.headers()["retry-after"]),
         (503, &"1".parse().unwrap())
     );
-    // A client that gives up frees its place.
+    // A client that disconnects frees its place.
     drop(asked.pop());
     assert!(ask().now_or_never().is_none());
 }

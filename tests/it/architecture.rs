@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The most lines of one file.
 const MAX_LINES: usize = 400;
 
-/// What a proof is made with, and the only place that may say so.
+/// The constructor of each proof, and the only place that may contain it.
 const MADE_IN: [(&str, &str); 12] = [
     ("Admitted::new(", "src/gate/"),
     ("Admitted::through(", "src/gate/"),
@@ -23,7 +23,7 @@ const MADE_IN: [(&str, &str); 12] = [
     ("VerifiedBytes(", "src/trust/keys.rs"),
 ];
 
-/// The files of the proofs, and what each is called.
+/// The files of the proofs, and the types in them.
 const PROOFS: [(&str, &str); 7] = [
     ("src/gate/admitted.rs", "Admitted"),
     ("src/gate/open_blob.rs", "OpenBlob"),
@@ -34,10 +34,10 @@ const PROOFS: [(&str, &str); 7] = [
     ("src/exemptions/exemption.rs", "Exemption"),
 ];
 
-/// Not to be found in the text of this file itself.
+/// Split, so that this file does not contain the word itself.
 const UNSAFE: &str = concat!("un", "safe");
 
-/// One source file, by its path from the top of the repository.
+/// A source file and its path in the repository.
 struct Source {
     path: String,
     text: String,
@@ -66,7 +66,7 @@ fn source(path: &str) -> Source {
 }
 
 impl Source {
-    /// The lines that are code, with their numbers.
+    /// The lines of code with their numbers.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.text.lines().enumerate().map(|(at, line)| (at + 1, line));
         lines
@@ -78,7 +78,7 @@ impl Source {
         format!("{}:{line}: {what}", self.path)
     }
 
-    /// Of which layer this is, and how many modules deep.
+    /// The layer of the file, and its depth in modules.
     fn layer(&self) -> (&str, usize) {
         let inside = self.path.strip_prefix("src/").unwrap().strip_suffix(".rs").unwrap();
         let inside = inside.strip_suffix("/mod").unwrap_or(inside);
@@ -93,7 +93,7 @@ fn layers() -> Vec<String> {
     map.text.lines().filter_map(name).collect()
 }
 
-/// What follows each `prefix` in `line`, where that stands alone.
+/// The text after each `prefix` that is a whole word in `line`.
 fn after<'a>(line: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
     line.match_indices(prefix).filter_map(move |(at, _)| {
         let alone = !line[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | ':'));
@@ -132,7 +132,7 @@ fn a_layer_uses_only_layers_above_it_in_the_map() {
                     None => wrong.push(source.at(at, format!("{} is no layer", name(used)))),
                 }
             }
-            // The way round: up to the top, and down again.
+            // The reverse: a path up to the crate root and down again.
             for used in after(line, &"super::".repeat(depth)) {
                 let used = name(used.trim_start_matches("super::"));
                 if used != layer && place(used).is_some() {
@@ -181,7 +181,7 @@ fn every_file_starts_with_its_purpose() {
 }
 
 #[test]
-fn proofs_are_made_in_one_place_each() {
+fn each_proof_is_created_in_one_place() {
     let mut wrong = Vec::new();
     for source in sources("src") {
         for (at, line) in source.code() {
@@ -195,9 +195,9 @@ fn proofs_are_made_in_one_place_each() {
     none(&wrong);
 }
 
-/// A constructor is for its own module at most, a field for nobody, and no trait makes a proof.
+/// A constructor is visible at most in its own module, a field nowhere else, and no trait creates a proof.
 #[test]
-fn a_proof_has_no_other_way_in() {
+fn a_proof_cannot_be_created_elsewhere() {
     let mut wrong = Vec::new();
     for (path, proof) in PROOFS {
         let source = source(path);
@@ -241,9 +241,9 @@ fn a_proof_has_no_other_way_in() {
     none(&wrong);
 }
 
-/// What the compiler does not check is in one place, with the reasons beside it.
+/// Code that the compiler does not check is in one place, with the reasons.
 #[test]
-fn one_file_opts_out_of_safe_code() {
+fn only_one_file_contains_unsafe_code() {
     let mut found = Vec::new();
     for source in sources("src").into_iter().chain(sources("tests")) {
         let used = source.code().any(|(_, line)| after(line, UNSAFE).next().is_some());
@@ -252,9 +252,9 @@ fn one_file_opts_out_of_safe_code() {
     assert_eq!(found, ["src/store/mapped.rs"]);
 }
 
-/// An example that must not compile says which error it means, and names nothing that is not there.
+/// An example that must not compile names the expected error, and uses only existing items.
 #[test]
-fn every_example_that_must_not_compile_says_why() {
+fn every_example_that_must_not_compile_names_the_error() {
     let mut wrong = Vec::new();
     let mut found = 0;
     for source in sources("src") {
@@ -268,5 +268,5 @@ fn every_example_that_must_not_compile_says_why() {
         }
     }
     none(&wrong);
-    assert!(found >= PROOFS.len(), "a proof is not held by an example: {found}");
+    assert!(found >= PROOFS.len(), "a proof has no example: {found}");
 }

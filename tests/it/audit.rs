@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::proxy::stand;
 use crate::wire::body;
 
-/// Keeps what is logged.
+/// Collects log events.
 #[derive(Clone, Default)]
 pub(crate) struct Page(Arc<Mutex<Vec<u8>>>);
 
@@ -41,24 +41,24 @@ impl<'a> MakeWriter<'a> for Page {
 }
 
 impl Page {
-    /// Has it written from now on, until the guard is dropped. A test's runtime is its one thread, and so
-    /// is all that it spawns.
+    /// Collects events from now on, until the guard is dropped. The runtime of a test is a single thread, so this
+    /// includes all its tasks.
     pub(crate) fn is_written(&self) -> DefaultGuard {
-        // Where there is one subscriber alone, an event that first comes about in a thread without it is
-        // taken for one that nobody wants, in all threads.
+        // With only one subscriber, tracing caches an event that first occurs in a thread without it as disabled, for
+        // all threads.
         static ANOTHER: OnceLock<Dispatch> = OnceLock::new();
         ANOTHER.get_or_init(|| tracing_subscriber::fmt().with_writer(io::sink).finish().into());
         let json = tracing_subscriber::fmt().json().flatten_event(true).with_writer(self.clone());
         tracing::subscriber::set_default(json.finish())
     }
 
-    /// Every event since the last time.
+    /// Every event since the last call.
     pub(crate) fn all(&self) -> Vec<Value> {
         let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
         text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect()
     }
 
-    /// The audit events since the last time, without what is different each time.
+    /// The audit events since the last call, without the fields that always differ.
     pub(crate) fn events(&self) -> Vec<Value> {
         let mut events = self.all();
         events.retain(|event| event["target"] == "countersign::audit");
@@ -81,7 +81,7 @@ impl Page {
     }
 }
 
-/// What a reader of the file finds is what a reader of the log finds.
+/// The file and the log contain the same records.
 #[tokio::test]
 async fn a_recorded_decision_has_its_event_and_the_text_of_a_denial() {
     let stand = stand().await;
@@ -104,7 +104,7 @@ async fn a_recorded_decision_has_its_event_and_the_text_of_a_denial() {
         let because = record.as_object_mut().unwrap().remove("because");
         assert_eq!(because.as_ref().and_then(Value::as_str), sentence);
         assert_eq!(event.as_object_mut().unwrap().remove("because"), because);
-        // The log has a clock of its own.
+        // The log has its own clock.
         for told in [&mut event, &mut record] {
             assert!(told.as_object_mut().unwrap().remove("timestamp").is_some());
         }
@@ -113,7 +113,7 @@ async fn a_recorded_decision_has_its_event_and_the_text_of_a_denial() {
 }
 
 #[tokio::test]
-async fn a_crowd_that_is_admitted_pushes_no_denial_out_of_the_memory() {
+async fn many_admissions_do_not_evict_recorded_denials() {
     let stand = stand().await;
     let denied = stand.served.request("GET", "/v2/shut/app/manifests/v1", "").await;
     let denied: Value = serde_json::from_str(body(&denied)).unwrap();
@@ -164,7 +164,7 @@ async fn each_decision_is_one_event_and_one_count() {
             "image.reference": digest, "manifest.digest": digest,
         })]
     );
-    // What is asked wrongly, and what upstream does not have, is no decision.
+    // Invalid requests and content that upstream does not have are not decisions.
     for target in ["/v2/", "/v2/A/manifests/v1", "/v2/open/app/manifests/none"] {
         stand.served.request("GET", target, "").await;
         assert_eq!(page.events(), Vec::<Value>::new(), "{target}");

@@ -14,7 +14,7 @@ use crate::notary_repository::in_days;
 use crate::sigstore::{HOUR, NOW, Sigstore};
 use crate::whole_gate::{APP, DEFAULTS, Setup, World, app};
 
-/// What a rule that audits may take longer than one that asks nobody, and what a busy machine adds.
+/// The extra time that an audit rule may take, plus the delay of a busy machine.
 const PROMPTLY: Duration = Duration::from_secs(12);
 
 /// A gate whose rule for [`APP`] audits the anchor `team`.
@@ -25,7 +25,7 @@ async fn world() -> World {
     World::with(DEFAULTS, &audit).await
 }
 
-/// The same of an anchor `ci` of cosign, with more lines for the rule.
+/// The same with an anchor `ci` of cosign, and additional lines for the rule.
 async fn content(lines: &str) -> World {
     let tables = format!(
         "[[anchor]]\nname = \"ci\"\nscheme = \"cosign\"\nkeys = [\"mine.pub\"]\n\
@@ -40,7 +40,7 @@ async fn content(lines: &str) -> World {
     World::of(setup).await
 }
 
-/// What is recorded of the one pull of `manifest` as `reference`, which must be served.
+/// The record of one pull of `manifest` as `reference`, which must be served.
 async fn recorded(world: &World, reference: impl std::fmt::Display, manifest: &[u8]) -> Value {
     let page = Page::default();
     let _here = page.is_written();
@@ -52,7 +52,7 @@ async fn recorded(world: &World, reference: impl std::fmt::Display, manifest: &[
     event
 }
 
-/// The fields that tell what would have been.
+/// The fields that describe the verdict of enforcement.
 fn would(event: &Value) -> [&str; 4] {
     ["would", "reason", "anchor", "scheme"].map(|name| event[name].as_str().unwrap_or_default())
 }
@@ -60,7 +60,7 @@ fn would(event: &Value) -> [&str; 4] {
 const NOTHING: &str = "";
 
 #[tokio::test]
-async fn an_unsigned_image_is_served_and_recorded_as_it_would_have_been_refused() {
+async fn an_unsigned_image_is_served_and_its_denial_recorded() {
     let mut world = world().await;
     let signed = world.push_signed("signed", "signed");
     let image = world.push("v1", "one");
@@ -98,14 +98,14 @@ async fn why_shows_the_denial_that_an_audit_rule_would_enforce() {
 }
 
 #[tokio::test]
-async fn the_child_of_a_signed_index_would_be_served_and_that_of_another_would_not() {
+async fn only_children_of_a_signed_index_would_be_served() {
     let mut world = world().await;
     let (child, stranger) = (world.put_image("amd64"), world.put_image("stranger"));
     let (index, other) = (world.put_index(&[&child]), world.put_index(&[&stranger]));
     world.put_tag("signed", &index);
     world.sign("signed", &index);
     world.put_tag("other", &other);
-    // Cold: its index was not asked for.
+    // With a cold cache: its index was not requested.
     let event = recorded(&world, Digest::of(&child), &child).await;
     assert_eq!(would(&event), [NOTHING, NOTHING, "team", "notaryv1"]);
     assert_eq!(recorded(&world, "other", &other).await["would"], "absent");
@@ -123,7 +123,7 @@ async fn audit_distinguishes_would_be_refused_from_absent() {
 }
 
 #[tokio::test]
-async fn a_notary_server_that_is_down_stops_no_pull() {
+async fn a_notary_outage_blocks_no_pull() {
     let world = world().await;
     let image = world.push("v1", "one");
     world.notary.goes_down();
@@ -134,7 +134,7 @@ async fn a_notary_server_that_is_down_stops_no_pull() {
 }
 
 #[tokio::test]
-async fn a_notary_server_that_is_silent_holds_up_a_whole_pull_no_longer_than_once() {
+async fn a_silent_notary_server_delays_a_whole_pull_only_once() {
     let world = world().await;
     let child = world.put_image("amd64");
     let index = world.put_index(&[&child]);
@@ -153,7 +153,7 @@ async fn a_notary_server_that_is_silent_holds_up_a_whole_pull_no_longer_than_onc
 }
 
 #[tokio::test]
-async fn a_registry_that_is_silent_about_signatures_holds_up_no_pull() {
+async fn a_silent_registry_of_signatures_delays_no_pull() {
     let world = content("").await;
     let image = world.push("v1", "one");
     let tag = tag_of(&image, "");
@@ -191,7 +191,7 @@ async fn an_audit_rule_serves_signature_tags_of_signed_images() {
 }
 
 #[tokio::test]
-async fn a_tag_that_goes_back_would_be_refused_where_the_rule_says_so() {
+async fn a_rollback_would_be_refused_if_the_rule_says_so() {
     use crate::attached::layer_at;
     let world = content("on_rollback = \"refuse\"").await;
     let put = |tag: &str, text: &str, at: i64| {
@@ -208,7 +208,7 @@ async fn a_tag_that_goes_back_would_be_refused_where_the_rule_says_so() {
 }
 
 #[tokio::test]
-async fn a_tag_under_a_rule_that_audits_is_served_by_digest_with_its_children() {
+async fn a_tag_under_an_audit_rule_is_served_by_digest_with_its_children() {
     let audit = format!(
         "[[rule]]\nimages = [\"{REGISTRY}/{APP}:try-*\"]\nrequire = [\"team\"]\nmode = \"audit\"\n"
     );

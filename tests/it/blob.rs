@@ -26,7 +26,7 @@ fn app() -> Repository {
     "library/app".parse().unwrap()
 }
 
-/// A registry with [`BLOB`] and its digest, and the gate's side of it.
+/// A registry with [`BLOB`], the pull-through in front of it, and the digest.
 async fn with_blob() -> (FakeRegistry, PullThrough, Digest) {
     let fake = FakeRegistry::start().await;
     let digest = fake.registry().put_blob(&app(), BLOB);
@@ -34,7 +34,7 @@ async fn with_blob() -> (FakeRegistry, PullThrough, Digest) {
     (fake, pull_through, digest)
 }
 
-/// The same, with that fault in the first answer, and none after it.
+/// The same, with that fault in the first answer only.
 async fn with_fault(
     fault: impl Fn() -> Fault + Send + Sync + 'static,
 ) -> (FakeRegistry, BlobStream) {
@@ -45,7 +45,7 @@ async fn with_fault(
     (fake, stream)
 }
 
-/// What came, and how it ended.
+/// The bytes that arrived, and how the stream ended.
 async fn drain(mut stream: BlobStream) -> (Bytes, Result<(), BlobError>) {
     let mut came = BytesMut::new();
     while let Some(frame) = stream.frame().await {
@@ -84,7 +84,7 @@ async fn a_blob_of_unknown_length_is_relayed_completely() {
 }
 
 #[tokio::test]
-async fn an_empty_blob_comes() {
+async fn an_empty_blob_is_served() {
     let (fake, pull_through, _) = with_blob().await;
     let empty = fake.registry().put_blob(&app(), "");
     let stream = pull_through.blob(&registry(), &app(), &empty, None).await.unwrap();
@@ -94,7 +94,7 @@ async fn an_empty_blob_comes() {
 }
 
 #[tokio::test]
-async fn a_blob_named_by_sha512_is_held_against_that() {
+async fn a_blob_with_a_sha512_digest_is_verified() {
     let mut hasher = Hasher::new(Algorithm::Sha512);
     hasher.update(BLOB);
     let (fake, pull_through, sha256) = with_blob().await;
@@ -107,7 +107,7 @@ async fn a_blob_named_by_sha512_is_held_against_that() {
 }
 
 #[tokio::test]
-async fn a_range_comes_as_exactly_that_range() {
+async fn a_range_is_served_exactly() {
     let (fake, pull_through, digest) = with_blob().await;
     let total = BLOB.len() as u64;
     for (range, first, last) in [
@@ -139,9 +139,9 @@ async fn a_range_beyond_the_blob_is_unsatisfiable() {
     );
 }
 
-/// What docker-registry 2.8 says.
+/// As docker-registry 2.8 answers.
 #[tokio::test]
-async fn the_last_no_bytes_are_unsatisfiable_whatever_upstream_makes_of_them() {
+async fn a_suffix_range_of_zero_bytes_is_always_unsatisfiable() {
     let (fake, pull_through, digest) = with_blob().await;
     fake.hook(|asked| {
         let from_the_end_to_before_it = with(respond(206, ""), CONTENT_RANGE, "bytes 75-74/75");
@@ -157,7 +157,7 @@ async fn the_last_no_bytes_are_unsatisfiable_whatever_upstream_makes_of_them() {
 }
 
 #[tokio::test]
-async fn a_registry_that_knows_no_ranges_gives_the_whole() {
+async fn a_registry_without_ranges_sends_the_whole_blob() {
     let (fake, pull_through, digest) = with_blob().await;
     fake.hook(|_| Some(Fault::Respond(respond(200, BLOB))));
     let range = Some(ByteRange::From { first: 10 });
@@ -169,7 +169,7 @@ async fn a_registry_that_knows_no_ranges_gives_the_whole() {
 }
 
 #[tokio::test]
-async fn a_range_that_is_another_than_was_asked_for_is_refused() {
+async fn another_range_than_requested_is_refused() {
     let (fake, pull_through, digest) = with_blob().await;
     let asked = ByteRange::Between { first: 2, last: 4 };
     for content_range in
@@ -201,7 +201,7 @@ fn is_violation(error: &FetchError) -> bool {
 }
 
 #[tokio::test]
-async fn a_wrong_blob_never_looks_whole() {
+async fn a_wrong_blob_never_looks_complete() {
     let faults: [fn() -> Fault; 3] =
         [|| Fault::Corrupt, || Fault::CorruptUnsized, || Fault::CorruptUnsizedThenEmpty];
     for fault in faults {
@@ -214,7 +214,7 @@ async fn a_wrong_blob_never_looks_whole() {
 }
 
 #[tokio::test]
-async fn a_wrong_blob_never_looks_whole_as_a_range_of_everything_either() {
+async fn a_wrong_blob_never_looks_complete_as_a_range_either() {
     let (fake, pull_through, digest) = with_blob().await;
     fake.hook(|_| Some(Fault::Corrupt));
     let range = Some(ByteRange::From { first: 0 });
@@ -225,7 +225,7 @@ async fn a_wrong_blob_never_looks_whole_as_a_range_of_everything_either() {
 }
 
 #[tokio::test]
-async fn a_short_blob_that_ends_well_never_looks_whole() {
+async fn a_short_blob_never_looks_complete() {
     let (_fake, stream) = with_fault(|| Fault::Respond(respond(200, &BLOB[..20]))).await;
     let (came, end) = drain(stream).await;
     assert!(matches!(end, Err(BlobError::Mismatch(_))), "{end:?}");
@@ -283,7 +283,7 @@ async fn retries_of_an_interrupted_blob_are_limited() {
 }
 
 #[tokio::test]
-async fn a_blob_is_not_taken_up_with_another_part_of_it_or_of_another() {
+async fn a_blob_is_not_resumed_with_another_part_or_blob() {
     let faults: [fn() -> Fault; 4] = [
         || Fault::Respond(respond(200, &BLOB[1..])),
         || Fault::Respond(with(respond(206, &BLOB[19..]), CONTENT_RANGE, "bytes 19-73/74")),
@@ -304,7 +304,7 @@ async fn a_blob_is_not_taken_up_with_another_part_of_it_or_of_another() {
 }
 
 #[tokio::test]
-async fn a_blob_that_changes_while_it_is_taken_up_never_looks_whole() {
+async fn a_blob_that_changes_before_a_retry_never_looks_complete() {
     let (fake, pull_through, digest) = with_blob().await;
     fake.hook(|asked| match asked.header(RANGE) {
         "" => Some(Fault::Truncate(20)),
@@ -329,20 +329,20 @@ async fn a_blob_that_always_stalls_ends_in_an_error() {
     let stalled =
         matches!(end, Err(BlobError::Interrupted(NetError::TimedOut { stage: Stage::Body, .. })));
     assert!(stalled, "{end:?}");
-    // Each of the five resumptions stalled, too.
+    // Each of the five retries stalled, too.
     assert_eq!(fake.asked().len(), 6);
     fake.cancelled().await;
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_cancels_upstream() {
+async fn a_disconnected_client_cancels_the_upstream_request() {
     let (fake, stream) = with_fault(|| Fault::Stall(20)).await;
     drop(stream);
     fake.cancelled().await;
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_holds_upstream_back() {
+async fn a_client_that_does_not_read_slows_upstream_down() {
     const SIZE: usize = 32 << 20;
     let fake = FakeRegistry::start().await;
     let digest = fake.registry().put_blob(&app(), vec![7; SIZE]);
@@ -351,7 +351,7 @@ async fn a_client_that_does_not_read_holds_upstream_back() {
     let range = Some(ByteRange::From { first: 1 });
     let mut stream = pull_through.blob(&registry(), &app(), &digest, range).await.unwrap();
     stream.frame().await.unwrap().unwrap();
-    // The sockets' buffers fill; then nothing moves, however long one waits.
+    // The sockets' buffers fill; then no more data moves.
     let mut sent = usize::MAX;
     while sent != fake.sent() {
         sent = fake.sent();
@@ -368,7 +368,7 @@ async fn a_client_that_does_not_read_holds_upstream_back() {
 }
 
 #[tokio::test]
-async fn a_blob_is_followed_to_another_host_without_credentials_and_with_its_range() {
+async fn a_redirected_blob_request_has_its_range_but_no_credentials() {
     let (there, _, digest) = with_blob().await;
     let (here, pull_through, _) = with_blob().await;
     let place = there.url("localhost");
@@ -384,7 +384,7 @@ async fn a_blob_is_followed_to_another_host_without_credentials_and_with_its_ran
 }
 
 #[tokio::test]
-async fn a_blob_of_a_registry_that_is_not_configured_is_not_asked_for() {
+async fn a_blob_of_an_unconfigured_registry_is_not_requested() {
     let (fake, pull_through, digest) = with_blob().await;
     let other = "other.example.com".parse().unwrap();
     let error = pull_through.blob(&other, &app(), &digest, None).await.unwrap_err();

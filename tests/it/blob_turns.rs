@@ -21,7 +21,7 @@ use crate::folder::Folder;
 use crate::notary_repository::NOW;
 
 const MIB: usize = 1 << 20;
-/// The longest that a cold blob may wait for slow and abandoned ones.
+/// The longest delay of a cold blob by slow and abandoned ones.
 const MAX_DELAY: Duration = Duration::from_secs(2);
 
 struct Site {
@@ -35,7 +35,7 @@ impl Site {
         Self::with(max_size, Config::MAX_REQUESTS).await
     }
 
-    /// With so many requests to upstream at once.
+    /// With this limit of concurrent requests to upstream.
     async fn with(max_size: u64, max_requests: usize) -> Self {
         let fake = FakeRegistry::start().await;
         let folder = Folder::new("turns");
@@ -50,12 +50,12 @@ impl Site {
         Self { fake, pull_through, _folder: folder }
     }
 
-    /// A blob of so many bytes, each of them `n`.
+    /// A blob of this length; every byte is `n`.
     fn put(&self, n: u8, length: usize) -> Digest {
         self.fake.registry().put_blob(&app(), vec![n; length])
     }
 
-    /// What a connection of a client gets.
+    /// The pull-through on behalf of a client's connection.
     fn of(&self, address: u8, port: u16) -> PullThrough {
         let client = SocketAddr::from(([192, 0, 2, address], port));
         self.pull_through.on_behalf_of(Requester::from(client))
@@ -70,7 +70,7 @@ impl Site {
             drain(stream).await.1.unwrap();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("it was never kept");
+        panic!("the blob was not stored");
     }
 
     async fn until_kept(&self, digest: &Digest) {
@@ -80,7 +80,7 @@ impl Site {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("it was never kept");
+        panic!("the blob was not stored");
     }
 
     async fn is_kept(&self, digest: &Digest) -> bool {
@@ -93,7 +93,7 @@ async fn range(client: &PullThrough, digest: &Digest) -> BlobStream {
     client.blob(&registry(), &app(), digest, range).await.unwrap()
 }
 
-/// Has `count` ranges begun and not read, over one connection.
+/// Starts `count` ranges over one connection without reading them.
 async fn unread_ranges(client: &PullThrough, digest: &Digest, count: usize) -> Vec<BlobStream> {
     let begun = (0..count).map(|_| async {
         let mut stream = range(client, digest).await;
@@ -104,7 +104,7 @@ async fn unread_ranges(client: &PullThrough, digest: &Digest, count: usize) -> V
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_connections_with_128_slow_ranges_each_delay_no_cold_blob_of_others() {
+async fn slow_ranges_on_two_connections_delay_no_cold_blob_of_others() {
     let site = Site::new(64 << 20).await;
     let (large, small) = (site.put(1, MIB / 4), site.put(2, 1000));
     // 224 blobs may be in progress, 196 of them for one address.
@@ -131,11 +131,11 @@ async fn two_connections_with_128_slow_ranges_each_delay_no_cold_blob_of_others(
         let next = stream.frame().await.unwrap();
         gave_way += usize::from(matches!(next, Err(BlobError::TooSlow)));
     }
-    assert!((1..=61).contains(&gave_way), "{gave_way}: only as many as others need");
+    assert!((1..=61).contains(&gave_way), "{gave_way}: more turns were revoked than others need");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_keeps_its_turn_while_nobody_waits() {
+async fn a_slow_reader_keeps_its_turn_while_no_client_waits() {
     let site = Site::new(64 << 20).await;
     let digest = site.put(1, 16 * MIB);
     let mut stream = range(&site.of(1, 1), &digest).await;
@@ -146,7 +146,7 @@ async fn a_slow_reader_keeps_its_turn_while_nobody_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_240_abandoned_downloads_the_next_blob_comes_at_once() {
+async fn after_240_abandoned_downloads_the_next_blob_starts_at_once() {
     let site = Site::new(64 << 20).await;
     let abandoned: Vec<Digest> = (0..240).map(|n| site.put(n, 16 << 10)).collect();
     let wanted = site.put(250, 1000);
@@ -155,7 +155,7 @@ async fn after_240_abandoned_downloads_the_next_blob_comes_at_once() {
     let client = site.of(1, 1);
     let (registry, app) = (registry(), app());
     let open = abandoned.iter().map(|digest| client.blob(&registry, &app, digest, None));
-    // Some have their turn, and some still wait for it.
+    // Some have a turn, and some are waiting for one.
     let opened = tokio::time::timeout(Duration::from_secs(1), join_all(open)).await;
     drop(opened);
     let begun = Instant::now();
@@ -176,15 +176,15 @@ async fn an_endless_blob_evicts_no_more_than_its_share() {
     let stream = site.pull_through.blob(&registry(), &app(), &endless, None).await.unwrap();
     let (came, end) = drain(stream).await;
     end.unwrap();
-    assert_eq!(came, Bytes::from(vec![9; 7 * MIB]), "it is passed on, and not kept");
+    assert_eq!(came, Bytes::from(vec![9; 7 * MIB]), "the blob is relayed but not stored");
     assert!(!site.is_kept(&endless).await);
     for digest in &kept {
-        assert!(site.is_kept(digest).await, "5 MiB kept, and a share of 2 MiB");
+        assert!(site.is_kept(digest).await, "5 MiB are stored, and the share is 2 MiB");
     }
 }
 
 #[tokio::test]
-async fn three_clients_that_do_not_read_pin_half_of_the_store_at_most() {
+async fn three_clients_that_do_not_read_pin_at_most_half_of_the_store() {
     let site = Site::new(8 << 20).await;
     let kept: Vec<Digest> = (1..4).map(|n| site.put(n, 5 * MIB / 2)).collect();
     for digest in &kept {
@@ -208,7 +208,7 @@ async fn three_clients_that_do_not_read_pin_half_of_the_store_at_most() {
 }
 
 #[tokio::test]
-async fn three_clients_of_cold_blobs_that_do_not_read_pin_nothing_of_the_store() {
+async fn clients_of_cold_blobs_that_do_not_read_pin_nothing() {
     let site = Site::new(8 << 20).await;
     let mut unread = Vec::new();
     for n in 1..4 {
@@ -227,15 +227,17 @@ async fn three_clients_of_cold_blobs_that_do_not_read_pin_nothing_of_the_store()
     }
 }
 
-/// A part is judged by a request for the whole blob, which needs a turn, too.
+/// A range is classified through a request for the whole blob, which needs a turn, too.
 #[tokio::test(start_paused = true)]
-async fn a_range_of_a_cold_blob_waits_for_no_turn_that_it_holds_itself() {
+async fn a_range_of_a_cold_blob_does_not_wait_for_its_own_turn() {
     let site = Site::with(64 << 20, 1).await;
     let large = site.put(1, MIB);
     let range = Some(ByteRange::From { first: 1 });
     let client = site.of(1, 1);
     let inspected = client.inspected_blob(&registry(), &app(), &large, range, false).await;
-    let Inspected::Blob(stream) = inspected.unwrap() else { panic!("it is no manifest") };
+    let Inspected::Blob(stream) = inspected.unwrap() else {
+        panic!("the blob counts as a manifest")
+    };
     let (read, end) = drain(stream).await;
     end.unwrap();
     assert_eq!(read.len(), MIB - 1);

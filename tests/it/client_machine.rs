@@ -14,7 +14,7 @@ fn countersign(arguments: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// What `doctor` says of the machine below `root`.
+/// The exit status and output of `doctor` for the machine with the root folder `root`.
 fn doctor(root: &Folder, more: &[&str]) -> (Option<i32>, String) {
     let root = root.path().to_str().unwrap();
     let arguments = ["doctor", "--gate", GATE, "--root", root];
@@ -70,7 +70,7 @@ fn client_config_overwrites_nothing_and_prints_the_expected_content() {
 }
 
 #[test]
-fn client_config_follows_no_link_out_of_the_folder_that_it_writes_below() {
+fn client_config_follows_no_link_out_of_its_folder() {
     let (root, elsewhere) = (Folder::new("machine"), Folder::new("elsewhere"));
     std::os::unix::fs::symlink(elsewhere.path(), root.join("etc")).unwrap();
     let (status, stdout, stderr) = write(&root, "podman");
@@ -89,7 +89,7 @@ fn client_config_leaves_its_own_output_unchanged() {
 }
 
 #[test]
-fn doctor_takes_no_missing_folder_for_a_machine_without_a_way_around() {
+fn doctor_rejects_a_missing_root_folder() {
     let root = Folder::new("machine");
     let missing = root.join("no");
     let missing = missing.to_str().unwrap();
@@ -99,7 +99,7 @@ fn doctor_takes_no_missing_folder_for_a_machine_without_a_way_around() {
 }
 
 #[test]
-fn doctor_exits_with_3_where_a_way_is_open_and_names_its_place() {
+fn doctor_exits_with_3_for_an_open_bypass_and_names_its_location() {
     let root = Folder::new("machine");
     write(&root, "podman");
     let drop_in = "etc/containers/registries.conf.d/zz.conf";
@@ -118,7 +118,7 @@ fn doctor_exits_with_3_where_a_way_is_open_and_names_its_place() {
 }
 
 #[test]
-fn doctor_exits_with_1_where_something_could_not_be_looked_at() {
+fn doctor_exits_with_1_if_a_file_could_not_be_checked() {
     let root = Folder::new("machine");
     write(&root, "podman");
     std::fs::create_dir(root.join("etc/containers/registries.conf")).unwrap();

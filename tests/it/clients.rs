@@ -31,7 +31,7 @@ fn setup(clients: &str) -> Setup {
     ))
 }
 
-/// alice, bob and carol, each with the own name as the password.
+/// alice, bob and carol; the password of each is the user name.
 pub(crate) fn with_passwords(rules: &str) -> Setup {
     let line = |user: &str| format!("{user}:{}\n", bcrypt::hash(user, 4).unwrap());
     let file: String = ["alice", "bob", "carol"].map(line).concat();
@@ -86,7 +86,7 @@ async fn docker_login_and_pull_work_with_a_password() {
     get(&world, "alice", "alice", &tag).await.serves(&manifest);
     let layer = format!("/v2/{APP}/blobs/{}", Digest::of(b"one"));
     assert_eq!(get(&world, "bob", "bob", &layer).await.body, "one");
-    // A user is still served only what is signed.
+    // A user still gets only signed images.
     get(&world, "bob", "bob", &format!("/v2/{APP}/manifests/v2")).await.is_absent("tag_not_signed");
 }
 
@@ -102,7 +102,7 @@ async fn the_clients_password_never_goes_upstream() {
 }
 
 #[tokio::test]
-async fn a_user_may_pull_the_repositories_of_a_rule_and_no_other() {
+async fn a_user_may_pull_only_the_repositories_of_a_rule() {
     let rules = format!(
         "[[clients.rule]]\nusers = [\"alice\"]\nimages = [\"{REGISTRY}/library/*\"]\n\
          [[clients.rule]]\nusers = [\"b*\"]\nimages = [\"{REGISTRY}/other/**\"]\n"
@@ -128,12 +128,12 @@ async fn a_user_may_pull_the_repositories_of_a_rule_and_no_other() {
         }
         assert!(get(&world, "alice", "alice", &path).await.status.is_success(), "{path}");
     }
-    // To log in is not to pull.
+    // A login does not permit pulls.
     assert_eq!(get(&world, "carol", "carol", "/v2/").await.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_layer_of_another_repository_is_not_had_through_one_that_is_given() {
+async fn a_user_gets_no_layer_of_another_repository_through_a_permitted_one() {
     let rules = format!(
         "[[clients.rule]]\nusers = [\"bob\"]\nimages = [\"{REGISTRY}/library/open\"]\n\
          [[clients.rule]]\nusers = [\"alice\"]\nimages = [\"**\"]\n"
@@ -148,7 +148,7 @@ async fn a_layer_of_another_repository_is_not_had_through_one_that_is_given() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_taken_out_of_the_file_is_out_with_the_next_reading() {
+async fn a_user_removed_from_the_file_is_rejected_after_a_reload() {
     let mut world = World::of(with_passwords("")).await;
     assert_eq!(get(&world, "alice", "alice", "/v2/").await.status, StatusCode::OK);
     let mut reloader = world.reloader();
@@ -160,7 +160,7 @@ async fn a_user_who_is_taken_out_of_the_file_is_out_with_the_next_reading() {
 }
 
 #[tokio::test]
-async fn a_reload_does_not_open_a_listener_that_others_reach_by_naming_a_near_one() {
+async fn a_reload_cannot_open_a_remote_listener_by_naming_a_local_address() {
     let far = |clients: &str| {
         Setup::new(format!(
             "[[rule]]\nimages = [\"{REGISTRY}/**\"]\nmode = \"allow\"\nreason = \"a test\"\n{clients}"
@@ -171,7 +171,7 @@ async fn a_reload_does_not_open_a_listener_that_others_reach_by_naming_a_near_on
     let mut world = World::of(closed.listen("0.0.0.0:0")).await;
     assert_eq!(world.get("/v2/").await.status, StatusCode::UNAUTHORIZED);
     let mut reloader = world.reloader();
-    // Good by itself, but the listener stays where it is until the next start.
+    // The configuration is valid, but the listener keeps its address until the next start.
     world.configure(far("").listen("127.0.0.1:0"));
     assert!(!reloader.reload().await);
     assert_eq!(world.get("/v2/").await.status, StatusCode::UNAUTHORIZED);
@@ -180,7 +180,7 @@ async fn a_reload_does_not_open_a_listener_that_others_reach_by_naming_a_near_on
     assert_eq!(world.get("/v2/").await.status, StatusCode::OK);
 }
 
-/// A CA, and certificates of it.
+/// A CA that issues client certificates.
 pub(crate) struct Ca {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) pem: String,
@@ -196,7 +196,7 @@ impl Ca {
         Self { pem: own.pem(), der: own.der().clone(), issuer: Issuer::new(params, key) }
     }
 
-    /// The certificate of `name`, and its key.
+    /// The certificate of `name` and its key.
     pub(crate) fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
@@ -205,7 +205,7 @@ impl Ca {
     }
 }
 
-/// The clients' CA, and a gate over TLS that lets in those with its certificates.
+/// The servers' CA, the clients' CA, and a gate with TLS that accepts certificates of the latter.
 pub(crate) async fn with_certificates(clients: &str) -> (Ca, Ca, World) {
     let (servers, own) = (Ca::new(), Ca::new());
     let (certificate, key) = servers.issue("localhost");
@@ -218,7 +218,7 @@ pub(crate) async fn with_certificates(clients: &str) -> (Ca, Ca, World) {
     (servers, own, World::of(setup).await)
 }
 
-/// A connection of a client with that certificate to the public listener.
+/// A connection to the public listener with that client certificate.
 async fn connect(
     world: &World,
     servers: &Ca,
@@ -227,7 +227,7 @@ async fn connect(
     connect_to(world.public(), servers, shown).await
 }
 
-/// The same to a listener.
+/// The same to any listener.
 pub(crate) async fn connect_to(
     listener: SocketAddr,
     servers: &Ca,
@@ -268,7 +268,7 @@ pub(crate) async fn status(
 }
 
 #[tokio::test]
-async fn a_certificate_of_the_configured_ca_lets_its_user_in() {
+async fn a_certificate_of_the_configured_ca_authenticates_its_user() {
     let rules =
         format!("[[clients.rule]]\nusers = [\"node-*\"]\nimages = [\"{REGISTRY}/{APP}\"]\n");
     let (servers, own, mut world) = with_certificates(&rules).await;
@@ -296,7 +296,7 @@ async fn without_a_valid_client_certificate_the_handshake_fails() {
 }
 
 #[tokio::test]
-async fn with_both_a_client_without_a_certificate_may_have_a_password() {
+async fn with_both_a_client_without_a_certificate_may_use_a_password() {
     let (servers, own, world) = with_certificates("htpasswd = \"htpasswd\"\n").await;
     let mut none = connect(&world, &servers, None).await.unwrap();
     assert_eq!(status(&mut none, "/v2/").await, Ok(401));
@@ -313,7 +313,7 @@ async fn a_connection_does_not_outlive_its_ca() {
     let next = Ca::new();
     world.configure(world.setup.clone().file("clients.pem", &next.pem));
     assert!(reloader.reload().await);
-    assert_eq!(status(&mut node, "/v2/").await, Ok(403), "the connection is as it was");
+    assert_eq!(status(&mut node, "/v2/").await, Ok(403), "the connection is unchanged");
     let mut node = connect(&world, &servers, Some(next.issue("node-1"))).await.unwrap();
     assert_eq!(status(&mut node, "/v2/").await, Ok(200));
 }
@@ -357,7 +357,7 @@ image = [] #! clients.rule.image: did you mean `images`?
 }
 
 #[test]
-fn who_may_pull_must_be_said_where_others_can_connect() {
+fn access_rules_are_required_if_other_machines_can_connect() {
     let with = |listen: &str, clients: &str| {
         let text = format!(
             "[server]\nlisten = \"{listen}\"\n[store]\npath = \"store\"\n\

@@ -10,7 +10,7 @@ use countersign::clock::Timestamp;
 use countersign::oci::{Digest, Registry, Repository, Tag};
 use countersign::trust::tags::{IfOlder, Need, Needs, TagHistory};
 
-/// What the contract promises, by command.
+/// The exit statuses of each command in the contract.
 const COMMANDS: [(&str, &[&str]); 11] = [
     ("serve", &["--config <FILE>", "SIGTERM", "SIGHUP", "Exit status: 0; 2 ", "1 any other error"]),
     ("check", &["--config <FILE>", "Exit status: 0 valid, also with warnings; 2 invalid"]),
@@ -70,7 +70,7 @@ pub(crate) fn countersign(arguments: &[&str]) -> Said {
     }
 }
 
-/// A config file of its own for each test, gone with it.
+/// A configuration file of one test, removed with it.
 struct ConfigFile(PathBuf);
 
 impl ConfigFile {
@@ -104,7 +104,7 @@ fn help_names_every_command_and_its_exit_statuses() {
         assert!(all.stdout.contains(&format!("\n  {command} ")), "{command}: {}", all.stdout);
         let help = countersign(&[command, "--help"]);
         assert_eq!((help.status, help.stderr.as_str()), (Some(0), ""), "{command}");
-        // However wide the terminal is.
+        // Independent of the width of the terminal.
         let text = help.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains("Example: ") || text.contains("Examples: "), "{command}: {text}");
         for words in promised {
@@ -210,7 +210,7 @@ fn why_explains_a_refusal_by_no_rule_and_exits_with_3() {
     let json = countersign(&[&why[..], &["--json"]].concat());
     let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!((&json["verdict"], &json["reason"]), (&"refused".into(), &"no_rule".into()));
-    // Nothing is kept by a command that only looks.
+    // A read-only command stores nothing.
     assert!(!file.0.with_file_name("nowhere").exists());
 }
 
@@ -296,7 +296,7 @@ fn trust_inspect_of_an_image_without_notary_names_the_right_command() {
 }
 
 #[test]
-fn forget_prints_what_it_forgot_or_that_nothing_was_recorded() {
+fn forget_prints_the_removed_entry_or_that_there_was_none() {
     let store = std::env::temp_dir().join(format!("countersign-forget-{}", std::process::id()));
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = {store:?}\n\
@@ -307,7 +307,7 @@ fn forget_prints_what_it_forgot_or_that_nothing_was_recorded() {
     let said = forget("registry.example.com/app");
     assert_eq!((said.status, said.stderr.as_str()), (Some(0), ""));
     assert_eq!(said.stdout, "nothing was remembered of registry.example.com/app:latest\n");
-    // What only takes out makes nothing.
+    // Removing an entry creates no file.
     assert!(!store.exists());
 
     let digest = Digest::of(b"one");

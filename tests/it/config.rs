@@ -26,7 +26,7 @@ fn read(text: &str) -> Config {
     Config::read(&document).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
 }
 
-/// `key = value`, also where it is commented out.
+/// `key = value`, also if it is commented out.
 fn setting(line: &str) -> Option<(&str, &str)> {
     let line = line.strip_prefix("# ").unwrap_or(line);
     let (key, value) = line.split_once(" = ")?;
@@ -34,7 +34,7 @@ fn setting(line: &str) -> Option<(&str, &str)> {
     key.chars().all(word).then_some((key, value))
 }
 
-/// The example with every table, also where all of it is commented out.
+/// The example with every table, also those that are commented out.
 fn whole_example() -> String {
     let text = fs::read_to_string(example()).unwrap();
     let mut inside = false;
@@ -54,7 +54,7 @@ fn table(line: &str) -> Option<&str> {
 }
 
 #[test]
-fn the_example_is_read_as_it_is() {
+fn the_example_is_valid() {
     let config = Config::load(&example()).unwrap();
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:5050");
     assert_eq!(config.upstreams.len(), 1);
@@ -62,9 +62,9 @@ fn the_example_is_read_as_it_is() {
     assert_eq!(config.policy.len(), 1);
 }
 
-/// What the code reads is what it offers where a key is unknown; that is every key, and no other.
+/// For an unknown key, the error lists the keys that the code reads: exactly all keys.
 #[test]
-fn the_example_names_every_key_that_is_read() {
+fn the_example_names_every_key() {
     let text = whole_example();
     let mut named: BTreeMap<usize, BTreeSet<&str>> = BTreeMap::new();
     let (mut broken, mut at) = (String::new(), 0);
@@ -72,7 +72,7 @@ fn the_example_names_every_key_that_is_read() {
         broken += line;
         broken += "\n";
         if let Some(table) = table(line) {
-            // A table in a table is a key of that.
+            // A nested table is a key of its parent.
             named.entry(at).or_default().extend(table.split_once('.').map(|(_, inner)| inner));
             broken += "a_key_that_nobody_reads = 1\n";
             at = broken.lines().count();
@@ -95,14 +95,13 @@ fn the_example_names_every_key_that_is_read() {
     assert!(!problems(&format!("{text}\n[tables]\n")).is_empty());
 }
 
-/// Of a table that is commented out, files are named that are not there, and keys that are instead of
-/// each other.
+/// Commented-out tables name files that do not exist, and keys that exclude each other.
 fn is_about_a_choice(problem: &Problem) -> bool {
     let about = ["cannot be read", "stand instead of", "rules match users"];
     about.iter().any(|words| problem.message.contains(words))
 }
 
-/// Where the example shows a value that is not to be replaced, that is the default.
+/// A value in the example that is not a placeholder is the default.
 #[test]
 fn the_example_shows_the_defaults() {
     let text = fs::read_to_string(example()).unwrap();
@@ -118,7 +117,7 @@ fn the_example_shows_the_defaults() {
             Ok(_) | Err(_) => examples.push(key),
         }
     }
-    // Each is a choice, and has no default.
+    // These keys are choices without a default.
     let choices = "tls_cert tls_key listen tls_cert tls_key htpasswd tls_client_ca users images path \
         max_size keep ca \
         username password_file token_realm ca username password_file token_realm \
@@ -151,7 +150,7 @@ pub(crate) fn told_at_once(text: &str) {
         let problem = left.remove(at);
         assert_eq!(problem.file, Path::new("c.toml"), "{problem}");
     }
-    assert!(left.is_empty(), "told besides: {left:#?}");
+    assert!(left.is_empty(), "unexpected errors: {left:#?}");
     assert!(found.is_sorted_by_key(|problem| problem.line), "{told:#?}");
 }
 
@@ -299,7 +298,7 @@ require = ["all-wrong", "later"]
 }
 
 #[test]
-fn a_rule_that_serves_artifacts_of_any_type_says_so_in_its_summary() {
+fn the_summary_shows_a_rule_for_artifacts_of_any_type() {
     let text = fs::read_to_string(example()).unwrap();
     let widened = text.replace("# artifacts = \"listed\" ", "artifacts = \"all\" ");
     let told = |text: &str| {

@@ -29,7 +29,7 @@ async fn hello(_: SocketAddr, _: Request<Incoming>) -> Answer {
     Response::new(Full::from("hello"))
 }
 
-/// Returns pieces without end, and records when it is dropped.
+/// Returns data without end, and reports when it is dropped.
 struct Endless(mpsc::UnboundedSender<()>);
 
 impl Body for Endless {
@@ -50,7 +50,7 @@ impl Drop for Endless {
     }
 }
 
-/// Serves bodies without end; what comes out of the channel are those that were given up.
+/// Serves endless bodies; the channel reports those that were dropped.
 async fn endless(limits: Limits) -> (Served, mpsc::UnboundedReceiver<()>) {
     let (given_up, heard) = mpsc::unbounded_channel();
     let service = move |_, _| {
@@ -60,7 +60,7 @@ async fn endless(limits: Limits) -> (Served, mpsc::UnboundedReceiver<()>) {
     (serve(limits, None, service).await, heard)
 }
 
-/// A body that is one piece, once it is released.
+/// A body of one piece, once it is released.
 pub(crate) fn held(
     release: &Arc<Notify>,
 ) -> impl Body<Data = Bytes, Error = Infallible> + Unpin + use<> {
@@ -98,13 +98,13 @@ impl<F: Future<Output = Full<Bytes>>> Body for Late<F> {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_finish_its_headers_is_cut_off() {
+async fn a_client_that_does_not_finish_its_headers_is_disconnected() {
     let limits = Limits { header_timeout: SHORT, ..Limits::default() };
     let served = serve(limits, None, hello).await;
     for start in ["", "G", "GET / HTTP/1.1\r\nHo", "PRI * HTTP/2.0\r\n\r\nSM\r\n"] {
         assert_eq!(served.exchange(start).await, "", "{start:?}");
     }
-    // One that sends a little now and then gets no more time for it.
+    // A client that sends a little now and then gets no more time.
     let mut stream = served.connect().await;
     let drip = async {
         stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
@@ -126,7 +126,7 @@ async fn a_client_that_does_not_finish_its_headers_is_cut_off() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_and_its_answer_was_whole() {
+async fn an_idle_connection_is_closed_after_a_complete_answer() {
     let limits = Limits { idle_timeout: SHORT, ..Limits::default() };
     let served = serve(limits, None, hello).await;
     let mut stream = served.connect().await;
@@ -135,7 +135,7 @@ async fn an_idle_connection_is_closed_and_its_answer_was_whole() {
         until(&mut stream, "hello").await;
     }
     assert_eq!(rest(&mut stream).await, "");
-    // HTTP/2 says goodbye.
+    // HTTP/2 sends GOAWAY.
     let (mut sender, connection) = http2(&served, |_| {}).await;
     let answer = sender.send_request(get()).await.unwrap();
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hello");
@@ -143,13 +143,13 @@ async fn an_idle_connection_is_closed_and_its_answer_was_whole() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_nothing_is_cut_off() {
+async fn a_client_that_does_not_read_is_disconnected() {
     let limits = Limits { write_timeout: SHORT, ..Limits::default() };
     let (served, mut given_up) = endless(limits).await;
     let mut stream = served.connect().await;
     stream.write_all(GET.as_bytes()).await.unwrap();
     soon(given_up.recv()).await.unwrap();
-    // HTTP/2: its window stays shut, though it answers pings.
+    // HTTP/2: the client's window stays closed, although it answers pings.
     let (mut sender, connection) = http2(&served, |_| {}).await;
     let answer = sender.send_request(get()).await.unwrap();
     soon(given_up.recv()).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_client_that_reads_nothing_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_ends_its_answer() {
+async fn a_disconnected_client_ends_its_answer() {
     let (served, mut given_up) = endless(Limits::default()).await;
     let mut stream = served.connect().await;
     stream.write_all(GET.as_bytes()).await.unwrap();
@@ -168,7 +168,7 @@ async fn a_client_that_goes_away_ends_its_answer() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_not_the_clients_fault() {
+async fn a_slow_answer_does_not_disconnect_the_client() {
     let limits = Limits {
         write_timeout: SHORT / 5,
         idle_timeout: SHORT / 5,
@@ -185,14 +185,14 @@ async fn a_slow_answer_is_not_the_clients_fault() {
     let mut stream = served.connect().await;
     stream.write_all(GET.as_bytes()).await.unwrap();
     until(&mut stream, "\r\n\r\n").await;
-    // Longer than every limit of the client.
+    // Longer than every time limit for the client.
     tokio::time::sleep(SHORT).await;
     release.notify_one();
     until(&mut stream, "released").await;
 }
 
 #[tokio::test]
-async fn there_are_only_so_many_connections_at_once() {
+async fn concurrent_connections_are_limited() {
     let limits = Limits { max_connections: 2, ..Limits::default() };
     let release = Arc::new(Notify::new());
     let slow = Arc::clone(&release);
@@ -207,7 +207,7 @@ async fn there_are_only_so_many_connections_at_once() {
         stream.write_all(GET.as_bytes()).await.unwrap();
         until(stream, "\r\n\r\n").await;
     }
-    // Both are busy, and a third one of the same address is no reason to close one of them.
+    // Both are busy; a third one from the same address does not close them.
     assert_eq!(served.exchange(GET).await, "");
     release.notify_waiters();
     for stream in [&mut first, &mut second] {
@@ -238,7 +238,7 @@ async fn too_large_requests_get_a_clear_error() {
 }
 
 #[tokio::test]
-async fn a_body_is_not_waited_for() {
+async fn the_gate_does_not_wait_for_a_request_body() {
     let served = serve(Limits::default(), None, hello).await;
     let mut stream = served.connect().await;
     stream
@@ -305,7 +305,7 @@ fn get() -> Request<Full<Bytes>> {
 type Sender = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
 type Connection = tokio::task::JoinHandle<Result<(), hyper::Error>>;
 
-/// An HTTP/2 connection that knows beforehand that the server speaks it.
+/// An HTTP/2 connection with prior knowledge.
 async fn http2(
     served: &Served,
     configure: impl FnOnce(&mut hyper::client::conn::http2::Builder<TokioExecutor>),

@@ -18,9 +18,9 @@ use crate::notary_repository::{Key, NotaryRepository, RELEASES};
 use crate::whole_gate::{APP, World};
 use crate::wire::soon;
 
-/// The longest that a bystander's kept manifest may take on a shared machine.
+/// The longest pull of a stored manifest by a bystander, on a shared machine.
 const MANIFEST: Duration = Duration::from_millis(500);
-/// The longest that news of a repository and a cold blob may take.
+/// The longest wait for a new repository and for a cold blob.
 const COLD: Duration = Duration::from_secs(2);
 /// The requests of one attack.
 const NAMES: usize = 2_000;
@@ -38,7 +38,7 @@ fn request(gate: SocketAddr, path: &str) -> Request<Empty<Bytes>> {
     Request::get(url).version(Version::HTTP_2).body(Empty::new()).unwrap()
 }
 
-/// Asks for `paths` over one HTTP/2 connection, and cancels each request after a moment.
+/// Requests `paths` over one HTTP/2 connection, and cancels each request shortly after.
 async fn asks_and_leaves(gate: SocketAddr, paths: impl Iterator<Item = String>) {
     let client = http2();
     for path in paths {
@@ -47,7 +47,7 @@ async fn asks_and_leaves(gate: SocketAddr, paths: impl Iterator<Item = String>) 
     }
 }
 
-/// Asks for `paths` at once over one HTTP/2 connection, and waits for the answers.
+/// Requests `paths` concurrently over one HTTP/2 connection, and waits for the answers.
 fn asks_and_waits(gate: SocketAddr, paths: Vec<String>) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
         let client = http2();
@@ -60,7 +60,7 @@ fn random_names(of: usize) -> impl Iterator<Item = String> {
     (0..NAMES / 2).map(move |n| format!("/v2/random/name-{of}-{n}/manifests/v1"))
 }
 
-/// The longest of a few pulls of a kept manifest.
+/// The slowest of a few pulls of a stored manifest.
 async fn slowest_pull(world: &World, manifest: &[u8]) -> Duration {
     let mut slowest = Duration::ZERO;
     for _ in 0..20 {
@@ -71,7 +71,7 @@ async fn slowest_pull(world: &World, manifest: &[u8]) -> Duration {
     slowest
 }
 
-/// Signs an image in a repository of its own, and gives its manifest.
+/// Signs an image in its own repository, and returns its manifest.
 fn push_signed_new(world: &World) -> Vec<u8> {
     let manifest = world.put_image("of a new repository");
     let new: Repository = NEW.parse().unwrap();
@@ -86,12 +86,12 @@ fn push_signed_new(world: &World) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_names_delay_no_revocation_and_no_new_repository_and_end_with_their_client() {
+async fn random_names_delay_no_other_requests_and_end_with_their_client() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     let new = push_signed_new(&world);
     world.pull("v1").await.serves(&manifest);
-    // The server never answers a question about a random name.
+    // The server never answers requests for random names.
     world.notary.hook(|asked| asked.path.contains("/random/").then_some(Fault::Silence));
     let gate = world.public();
     tokio::join!(asks_and_leaves(gate, random_names(1)), asks_and_leaves(gate, random_names(2)));
@@ -99,7 +99,7 @@ async fn random_names_delay_no_revocation_and_no_new_repository_and_end_with_the
     let crowd = asks_and_waits(gate, waiting);
     let slowest = slowest_pull(&world, &manifest).await;
     assert!(slowest <= MANIFEST, "{slowest:?}");
-    // The owner revokes the tag. The gate learns it as soon as without the attack.
+    // The owner revokes the tag. The gate notices as quickly as without the attack.
     world.signer.untag(RELEASES, "v1");
     world.publish();
     world.pass(Duration::from_secs(5 * 60));
@@ -110,7 +110,7 @@ async fn random_names_delay_no_revocation_and_no_new_repository_and_end_with_the
     world.get(&format!("/v2/{NEW}/manifests/v1")).await.serves(&new);
     assert!(begun.elapsed() <= COLD, "{:?}", begun.elapsed());
     crowd.abort();
-    // Requests whose client left are not sent: only a few of these names have reached the server.
+    // Requests of disconnected clients are not sent: only few of these names have reached the server.
     let asked = world.notary.asked().iter().filter(|asked| asked.path.contains("/random/")).count();
     assert!(asked < NAMES / 2, "the Notary server was asked about {asked} random names");
 }
@@ -147,7 +147,7 @@ async fn the_waiting_requests_of_one_address_are_limited_and_the_limit_is_counte
     let world = World::new().await;
     world.notary.hook(|asked| asked.path.contains("/random/").then_some(Fault::Silence));
     let gate = world.public();
-    // Every connection asks for fewer names than its streams, so that no name waits for a stream.
+    // Each connection requests fewer names than it has streams, so no name waits for a stream.
     let crowd: Vec<_> = (0..20)
         .map(|connection| {
             let names = (0..30).map(|n| format!("/v2/random/{connection}-{n}/manifests/v1"));
@@ -159,7 +159,7 @@ async fn the_waiting_requests_of_one_address_are_limited_and_the_limit_is_counte
             let metrics = world.metrics().await;
             let line = metrics.lines().find(|line| line.contains("unknown_names"));
             let count = line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
-            // 600 names, of which 14 are worked on and 256 wait.
+            // 600 names: 14 are in progress and 256 wait.
             if count.unwrap() >= 600 - 14 - 256 {
                 return;
             }

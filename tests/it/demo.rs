@@ -9,7 +9,7 @@ use countersign::demo::{self, Style};
 use crate::commands::countersign;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_demo_s_verdicts_are_the_expected_ones() {
+async fn the_demo_has_the_expected_verdicts() {
     let mut page = Vec::new();
     let expected = demo::once(Style::Plain, &mut page).await.unwrap();
     let page = String::from_utf8(page).unwrap();
@@ -44,7 +44,7 @@ async fn the_demo_serves_and_denies_an_image_of_every_scheme() {
     }
 }
 
-/// A demo that runs until it is stopped, and what it printed.
+/// A demo that runs until it is stopped, and its output.
 struct Running {
     demo: Child,
     page: String,
@@ -63,7 +63,7 @@ impl Running {
         Self { demo, page }
     }
 
-    /// The commands of the page with this word in them, each without the text beside it.
+    /// The commands on the page that contain this word, without their descriptions.
     fn commands(&self, word: &str) -> Vec<Vec<&str>> {
         let lines = self.page.lines().map(str::trim).filter(|line| line.contains(word));
         lines.map(|line| line.split("  ").next().unwrap().split(' ').collect()).collect()
@@ -101,5 +101,5 @@ fn the_why_commands_that_the_demo_prints_work() {
     let id = demo.demo.id().to_string();
     assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
     assert!(demo.demo.wait().unwrap().success());
-    assert!(!Path::new(&config).exists(), "{config} is left behind");
+    assert!(!Path::new(&config).exists(), "{config} was not removed");
 }

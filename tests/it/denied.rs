@@ -23,14 +23,14 @@ fn deny_digest(manifest: &[u8]) -> String {
     deny(&format!("{APP}@{}", Digest::of(manifest)))
 }
 
-/// Adds `tables` to the configuration, and starts the gate anew on the same store.
+/// Adds `tables` to the configuration, and restarts the gate on the same store.
 async fn add(world: &mut World, tables: &str) {
     let mut setup = world.setup.clone();
     setup.tables += tables;
     world.restart_with(setup).await;
 }
 
-/// A gate with the signed image `v1`, which it has served, and whose digest a rule then denies.
+/// A gate that has served the signed image `v1`, and a rule that now denies its digest.
 async fn denied(rules: &str) -> (World, Vec<u8>) {
     let mut world = World::with(DEFAULTS, rules).await;
     let image = world.push_signed("v1", "one");
@@ -55,7 +55,7 @@ fn exempt(world: &World, digest: Digest) {
 }
 
 #[tokio::test]
-async fn a_rule_that_denies_comes_before_more_specific_ones() {
+async fn a_deny_rule_takes_precedence_over_more_specific_rules() {
     let allow = format!(
         "[[rule]]\nimages = [\"{REGISTRY}/{APP}:v1\"]\nmode = \"allow\"\nreason = \"x\"\n\
          [[rule]]\nimages = [\"{REGISTRY}/{APP}\"]\nrequire = [\"team\"]\n"
@@ -85,7 +85,7 @@ async fn a_denied_digest_is_not_served_by_tag_by_digest_or_as_a_blob() {
     blob.is_refused("denied_by_rule");
     let referrers = world.get(&format!("/v2/{APP}/referrers/{digest}")).await;
     referrers.is_refused("denied_by_rule");
-    // Upstream has it as a blob, too.
+    // Upstream also serves it as a blob.
     world.registry.registry().put_blob(&app(), image.clone());
     assert_eq!(world.get(&format!("/v2/{APP}/blobs/{digest}")).await.status, 404);
 }
@@ -104,7 +104,7 @@ async fn a_denied_digest_is_not_served_on_the_mirror_listener() {
 }
 
 #[tokio::test]
-async fn a_signed_tag_whose_digest_is_denied_is_not_listed_and_other_tags_are() {
+async fn only_the_signed_tag_with_a_denied_digest_is_not_listed() {
     let (mut world, _) = denied("").await;
     let good = world.push_signed("v2", "two");
     world.pass(Duration::from_secs(600));
@@ -115,7 +115,7 @@ async fn a_signed_tag_whose_digest_is_denied_is_not_listed_and_other_tags_are() 
 }
 
 #[tokio::test]
-async fn a_denied_child_is_not_served_and_the_index_and_its_other_children_are() {
+async fn only_the_denied_child_of_an_index_is_not_served() {
     let mut world = World::new().await;
     let (bad, good) = (world.put_image("bad"), world.put_image("good"));
     let index = world.put_index(&[&bad, &good]);
@@ -127,7 +127,7 @@ async fn a_denied_child_is_not_served_and_the_index_and_its_other_children_are()
 }
 
 #[tokio::test]
-async fn a_denied_index_admits_nothing_that_it_lists_also_not_from_within_another() {
+async fn a_denied_index_admits_no_children_even_inside_another_index() {
     let mut world = World::new().await;
     let (child, other) = (world.put_image("amd64"), world.put_image("arm64"));
     let inner = world.put_index(&[&child]);
@@ -147,9 +147,9 @@ async fn a_denied_index_admits_nothing_that_it_lists_also_not_from_within_anothe
     world.pull(Digest::of(&child)).await.serves(&child);
 }
 
-/// Clients take inline content, and never ask for it.
+/// Clients use inline content without a request.
 #[tokio::test]
-async fn an_index_that_holds_a_denied_child_inline_is_denied_under_every_rule() {
+async fn an_index_with_an_inline_denied_child_is_denied_under_every_rule() {
     let allow = format!(
         "[[rule]]\nimages = [\"{REGISTRY}/{APP}:open\"]\nmode = \"allow\"\nreason = \"x\"\n"
     );
@@ -170,7 +170,7 @@ async fn an_index_that_holds_a_denied_child_inline_is_denied_under_every_rule() 
     world.pull(Digest::of(&index)).await.is_refused("denied_by_rule");
 }
 
-/// An artifact about `subject`, at the registry.
+/// An artifact of `subject` in the registry.
 fn sbom(world: &World, subject: &[u8]) -> Vec<u8> {
     let empty = "application/vnd.oci.empty.v1+json";
     world.registry.registry().put_blob(&app(), b"{}".to_vec());
@@ -201,7 +201,7 @@ async fn an_artifact_is_denied_with_its_subject_or_by_its_own_digest() {
 }
 
 #[tokio::test]
-async fn no_exemption_overrides_a_denied_digest_as_an_image_a_child_or_an_index() {
+async fn no_exemption_overrides_a_denied_digest() {
     let mut world = World::new().await;
     let (child, other) = (world.put_image("amd64"), world.put_image("arm64"));
     let inner = world.put_index(&[&child]);
@@ -221,7 +221,7 @@ async fn no_exemption_overrides_a_denied_digest_as_an_image_a_child_or_an_index(
 }
 
 #[tokio::test]
-async fn a_denied_digest_is_not_served_by_a_rule_that_allows_or_audits() {
+async fn a_denied_digest_is_not_served_by_an_allow_or_audit_rule() {
     for mode in ["mode = \"allow\"\nreason = \"x\"", "mode = \"audit\"\nrequire = [\"team\"]"] {
         let rule = format!("[[rule]]\nimages = [\"{REGISTRY}/{APP}\"]\n{mode}\n");
         let mut world = World::with(DEFAULTS, &rule).await;
@@ -233,9 +233,9 @@ async fn a_denied_digest_is_not_served_by_a_rule_that_allows_or_audits() {
     }
 }
 
-/// The same manifest may be asked for by a digest of another algorithm.
+/// A client may request the same manifest by a digest of another algorithm.
 #[tokio::test]
-async fn a_denied_digest_is_not_served_by_a_digest_of_another_algorithm() {
+async fn denied_content_is_not_served_by_a_digest_of_another_algorithm() {
     let allow =
         format!("[[rule]]\nimages = [\"{REGISTRY}/{APP}\"]\nmode = \"allow\"\nreason = \"x\"\n");
     let mut world = World::with(DEFAULTS, &allow).await;
@@ -254,7 +254,7 @@ async fn a_denied_digest_is_not_served_by_a_digest_of_another_algorithm() {
 }
 
 #[tokio::test]
-async fn a_denied_tag_is_denied_and_its_digest_stays_reachable_until_that_is_denied() {
+async fn the_digest_of_a_denied_tag_stays_available_until_it_is_denied() {
     let mut world = World::with(DEFAULTS, &deny(&format!("{APP}:v1*"))).await;
     let image = world.push_signed("v1.2", "one");
     world.sign("good", &image);
@@ -283,7 +283,7 @@ async fn a_recorded_pull_of_a_denied_digest_would_be_denied() {
 }
 
 #[tokio::test]
-async fn why_names_the_rule_that_denies_a_digest_also_of_a_tag() {
+async fn why_names_the_rule_that_denies_a_digest_or_its_tag() {
     let (world, image) = denied("").await;
     for reference in ["v1".to_owned(), Digest::of(&image).to_string()] {
         let why = json!(world.why(&reference).await);

@@ -9,7 +9,7 @@ use crate::whole_gate::{World, app, described};
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
-/// An artifact about `subject` whose config is of that type.
+/// An artifact of `subject` whose config has that type.
 fn about(subject: &[u8], media_type: MediaType, config: &str) -> Value {
     json!({
         "schemaVersion": 2,
@@ -20,7 +20,7 @@ fn about(subject: &[u8], media_type: MediaType, config: &str) -> Value {
     })
 }
 
-/// Pushes `manifest` and pulls it by its digest: it must not come.
+/// Pushes `manifest` and pulls it by its digest: it must be denied.
 async fn is_denied(world: &World, media_type: MediaType, manifest: &str) {
     let bytes = manifest.as_bytes().to_vec();
     let digest = world.registry.registry().put_manifest(&app(), media_type.as_str(), bytes);
@@ -67,7 +67,7 @@ async fn a_manifest_with_image_layers_is_not_an_artifact_whatever_its_config() {
 async fn an_image_in_docker_format_is_not_an_artifact_whatever_its_config() {
     let mut world = World::new().await;
     let image = world.push_signed("v1", "one");
-    // containers/image runs such a one without a look at the type of its config.
+    // containers/image runs such an image without checking the type of its config.
     let dressed = about(&image, MediaType::DockerImage, EMPTY).to_string();
     is_denied(&world, MediaType::DockerImage, &dressed).await;
 }

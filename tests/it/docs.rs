@@ -103,7 +103,7 @@ fn every_configuration_in_the_docs_works_with_the_quick_start() {
     assert!(seen > 5, "{seen} blocks");
 }
 
-/// The commands of this program in the shell blocks of `page`, continued lines joined, comments removed.
+/// The commands of this program in the shell blocks of `page`, with continued lines joined and comments removed.
 fn commands(page: &Path) -> Vec<String> {
     let blocks = blocks(page, "sh").concat().replace("\\\n", " ");
     let line = |line: &str| line.split(" #").next().unwrap_or_default().trim().to_owned();
@@ -228,7 +228,7 @@ fn every_test_that_the_docs_name_exists() {
     assert!(seen >= 2, "{seen} tests");
 }
 
-/// Each row of the attack tables of Notary v1 and the proxy, as the names of tests begin with them: `f5_`.
+/// Each row of the attack tables of Notary v1 and the proxy, as the prefix of test names: `f5_`.
 #[test]
 fn every_attack_on_notary_v1_has_a_test() {
     let page = text("docs/verification.md");

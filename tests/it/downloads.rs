@@ -16,7 +16,7 @@ use crate::blob_site::{
 use crate::fake_registry::{Fault, respond};
 
 #[tokio::test]
-async fn many_at_once_share_one_download_each_at_its_own_pace() {
+async fn many_clients_share_one_download_each_at_its_own_pace() {
     let site = BlobSite::new().await;
     let gate = site.gated();
     let mut early = site.open(&app(), None).await.unwrap();
@@ -32,7 +32,7 @@ async fn many_at_once_share_one_download_each_at_its_own_pace() {
 }
 
 #[tokio::test]
-async fn the_first_byte_leaves_when_it_arrives() {
+async fn the_first_byte_is_sent_when_it_arrives() {
     let site = BlobSite::new().await;
     let gate = site.gated();
     let mut stream = site.open(&app(), None).await.unwrap();
@@ -47,7 +47,7 @@ async fn the_first_byte_leaves_when_it_arrives() {
 }
 
 #[tokio::test]
-async fn a_range_is_served_from_a_download_under_way_as_soon_as_it_is_there() {
+async fn a_range_is_served_from_a_running_download_once_it_has_arrived() {
     let site = BlobSite::new().await;
     let gate = site.gated();
     let first = site.open(&app(), None).await.unwrap();
@@ -161,8 +161,8 @@ async fn a_running_download_is_not_shared_with_another_repository() {
     is_whole(drain(second).await);
     is_whole(drain(first).await);
     site.kept(&other()).await;
-    // The other repository was refused when it was opened, and again when its length was asked for: a `HEAD` that is refused
-    // is only a hint, so a `GET` follows. The last one confirmed its copy.
+    // The other repository was refused when it was opened, and again for its length: a refused `HEAD` is only a hint,
+    // so a `GET` follows. The last request confirmed its copy.
     assert_eq!(site.gets().len(), 4);
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::commands::{Said, countersign};
 use crate::folder::Folder;
 
-/// A configuration with a store, and rules of which one denies.
+/// A configuration with a store, and rules, one of which denies.
 struct Place {
     folder: Folder,
     config: PathBuf,

@@ -16,7 +16,7 @@ use crate::whole_gate::{APP, DEFAULTS, World, app, described};
 const HOUR: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Exempts a digest of `repository` for an hour, and lets the gate see it.
+/// Exempts a digest of `repository` for an hour, and waits until the gate applies it.
 fn exempt_in(world: &World, repository: &str, digest: Digest) {
     let made = world.clock.now();
     let said = Said {
@@ -41,7 +41,7 @@ fn file(world: &World) -> ExemptionFile {
 }
 
 #[tokio::test]
-async fn an_exempted_digest_is_served_by_digest_and_by_the_tag_that_upstream_has_it_under() {
+async fn an_exempted_digest_is_served_by_digest_and_by_its_tag() {
     let mut world = World::new().await;
     world.push_signed("signed", "something else");
     let image = world.push("v1", "one");
@@ -56,7 +56,7 @@ async fn an_exempted_digest_is_served_by_digest_and_by_the_tag_that_upstream_has
 }
 
 #[tokio::test]
-async fn an_exemption_is_of_one_repository() {
+async fn an_exemption_applies_to_one_repository() {
     let world = World::new().await;
     let image = world.push("v1", "one");
     exempt_in(&world, "library/other", Digest::of(&image));
@@ -97,7 +97,7 @@ async fn an_exemption_ends_on_time_also_for_children_and_stored_content() {
 }
 
 #[tokio::test]
-async fn one_that_is_ended_early_serves_no_longer() {
+async fn an_exemption_can_be_ended_early() {
     let world = World::new().await;
     let image = world.push("v1", "one");
     exempt(&world, &image);
@@ -109,7 +109,7 @@ async fn one_that_is_ended_early_serves_no_longer() {
 }
 
 #[tokio::test]
-async fn a_rule_that_denies_is_not_overridden() {
+async fn a_deny_rule_is_not_overridden() {
     let deny = format!("[[rule]]\nimages = [\"{REGISTRY}/{APP}\"]\nmode = \"deny\"\n");
     let world = World::with(DEFAULTS, &deny).await;
     let image = world.push("v1", "one");
@@ -119,7 +119,7 @@ async fn a_rule_that_denies_is_not_overridden() {
 }
 
 #[tokio::test]
-async fn a_rule_that_denies_a_tag_is_not_overridden_for_that_tag() {
+async fn a_deny_rule_for_a_tag_is_not_overridden_for_that_tag() {
     let deny = format!("[[rule]]\nimages = [\"{REGISTRY}/{APP}:bad\"]\nmode = \"deny\"\n");
     let world = World::with(DEFAULTS, &deny).await;
     let image = world.push("bad", "one");
@@ -130,7 +130,7 @@ async fn a_rule_that_denies_a_tag_is_not_overridden_for_that_tag() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_the_exempted_ones_are_refused() {
+async fn bytes_that_differ_from_the_exempted_digest_are_refused() {
     let world = World::new().await;
     let image = world.push("v1", "one");
     exempt(&world, &image);
@@ -143,7 +143,7 @@ async fn bytes_that_are_not_the_exempted_ones_are_refused() {
 }
 
 #[tokio::test]
-async fn an_exemption_counts_against_a_refusal_and_so_do_its_children() {
+async fn an_exemption_overrides_a_refusal_also_for_children() {
     let mut world = World::new().await;
     world.push_signed("old", "old");
     let child = world.put_image("amd64");
@@ -159,7 +159,7 @@ async fn an_exemption_counts_against_a_refusal_and_so_do_its_children() {
 }
 
 #[tokio::test]
-async fn an_exemption_counts_while_the_notary_server_is_down() {
+async fn an_exemption_applies_while_the_notary_server_is_down() {
     let world = World::new().await;
     let image = world.push("v1", "one");
     world.notary.goes_down();
@@ -170,7 +170,7 @@ async fn an_exemption_counts_while_the_notary_server_is_down() {
 }
 
 #[tokio::test]
-async fn a_notary_server_that_is_silent_is_not_waited_for_to_the_end() {
+async fn an_exemption_shortens_the_wait_for_a_silent_notary_server() {
     let world = World::new().await;
     let image = world.push("v1", "one");
     exempt(&world, &image);
@@ -212,7 +212,7 @@ async fn an_unreadable_file_exempts_nothing_and_stops_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_exemption_of_a_signature_admits_nothing_that_it_is_about() {
+async fn the_exemption_of_a_signature_does_not_admit_its_subject() {
     let world = World::new().await;
     let image = world.push("v1", "one");
     let about = artifact(&world, &image);
@@ -244,7 +244,7 @@ async fn artifacts_of_an_exempted_image_are_served_but_no_disguised_image() {
 }
 
 #[tokio::test]
-async fn the_exemption_of_a_blob_makes_no_manifest_of_it() {
+async fn the_exemption_of_a_blob_does_not_make_it_a_manifest() {
     let world = World::new().await;
     let image = world.push("v1", "one");
     exempt_in(&world, APP, Digest::of(b"one"));
@@ -255,7 +255,7 @@ async fn the_exemption_of_a_blob_makes_no_manifest_of_it() {
 }
 
 #[tokio::test]
-async fn a_reference_with_a_tag_and_a_digest_is_a_bad_request_and_no_way_in() {
+async fn a_reference_with_a_tag_and_a_digest_is_a_bad_request() {
     let world = World::new().await;
     let image = world.push("v1", "one");
     exempt(&world, &image);
@@ -350,7 +350,7 @@ async fn new_and_ended_exemptions_are_logged_once() {
     assert_eq!((told("an exemption is in force"), told("an exemption has ended")), (1, 1));
 }
 
-/// Pushes an artifact about `image`, which no engine runs.
+/// Pushes an artifact of `image` that no engine runs.
 fn artifact(world: &World, image: &[u8]) -> Vec<u8> {
     world.registry.registry().put_blob(&app(), b"{}".to_vec());
     world.put(

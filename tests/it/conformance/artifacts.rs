@@ -21,7 +21,7 @@ pub(super) async fn what_is_about_a_signed_image_passes(scheme: Scheme) {
         under_tags.push((".sig", put_sig(&site.world.registry, &app(), &manifest, &layers)));
     }
     for (suffix, artifact) in under_tags {
-        // By the tag, and then by the digest that the client knows from there.
+        // By the tag, and then by the digest that the client got with it.
         site.world.pull(tag_of(&manifest, suffix)).await.serves(&artifact);
         site.world.pull(Digest::of(&artifact)).await.serves(&artifact);
     }
@@ -73,8 +73,8 @@ pub(super) async fn an_index_dressed_as_a_signature_is_refused(scheme: Scheme) {
     assert_eq!(site.world.pull(Digest::of(&evil)).await.denied().0, 404);
 }
 
-/// The list under `sha256-<hex>` stands for the referrers API, which the gate answers itself: it is not served, and each
-/// entry is decided about by itself.
+/// The list under `sha256-<hex>` replaces the referrers API, which the gate implements itself. The list is not served,
+/// and the gate decides about each entry separately.
 pub(super) async fn a_list_of_referrers_admits_nothing_that_it_lists(scheme: Scheme) {
     let mut site = Site::new(scheme).await;
     let manifest = site.push_signed("v1", "one");

@@ -13,7 +13,7 @@ pub(super) async fn a_signed_image_is_served_by_its_tag_and_by_its_digest(scheme
     let manifest = site.push_signed("v1", "one");
     site.world.pull("v1").await.serves(&manifest);
     site.world.pull(Digest::of(&manifest)).await.serves(&manifest);
-    // By its digest alone, too, of a gate that never heard of the tag.
+    // Also by its digest, from a gate that has not seen the tag.
     site.world.restart_afresh().await;
     site.world.pull(Digest::of(&manifest)).await.serves(&manifest);
 }
@@ -43,7 +43,7 @@ pub(super) async fn an_image_whose_signature_has_expired_is_refused(scheme: Sche
     let mut site = Site::new(scheme).await;
     let manifest = site.world.push("v1", "one");
     let Some(reason) = scheme.expiry() else {
-        // A key's signature has no end.
+        // A signature by a key has no expiry.
         site.sign("v1", &manifest);
         site.world.pass(Duration::from_secs(10 * 365 * 24 * 60 * 60));
         site.world.pull("v1").await.serves(&manifest);
@@ -90,8 +90,8 @@ pub(super) async fn a_child_is_served_through_its_index_after_a_restart(scheme: 
     site.world.pull(Digest::of(&first)).await.serves(&first);
 }
 
-/// What signs names knows every signed index. What signs content does not, and a client asks for the
-/// index before it knows of the child.
+/// A scheme that signs names knows every signed index. A scheme that signs content does not, and a client requests the
+/// index before it knows the child.
 pub(super) async fn a_child_of_an_index_that_nobody_has_asked_for(scheme: Scheme) {
     let mut site = Site::new(scheme).await;
     let (index, [first, _]) = site.push_index("v1");
@@ -102,7 +102,7 @@ pub(super) async fn a_child_of_an_index_that_nobody_has_asked_for(scheme: Scheme
     } else {
         child.is_absent("no_trust_data");
     }
-    // That it was absent a moment ago is not held against it.
+    // The earlier absent result does not matter.
     site.world.pull("v1").await.serves(&index);
     site.world.pull(Digest::of(&first)).await.serves(&first);
 }
@@ -120,7 +120,7 @@ pub(super) async fn hostile_sizes_admit_nothing(scheme: Scheme) {
     let manifest = site.push_signed("v1", "one");
     site.bloat(&manifest);
     if scheme == Scheme::CosignBundle || scheme == Scheme::Notation {
-        // The good one is there, too.
+        // The valid one exists, too.
         site.world.pull("v1").await.serves(&manifest);
         let other = site.world.push("v1", "another");
         site.bloat(&other);

@@ -13,15 +13,15 @@ use crate::sigstore::{HOUR, Leaf, Sigstore, Term};
 use crate::whole_gate::{DEFAULTS, Setup, World, app, described};
 use crate::{notary_repository, notation_signer, sigstore};
 
-/// A scheme, and where its signatures are.
+/// A scheme, and the location of its signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
     NotaryV1,
-    /// A key, in the `.sig` tag.
+    /// A key; signatures in the `.sig` tag.
     CosignKey,
-    /// A key, in a bundle among the referrers.
+    /// A key; bundles among the referrers.
     CosignBundle,
-    /// A certificate and a log, in the `.sig` tag.
+    /// A certificate and a log; signatures in the `.sig` tag.
     CosignKeyless,
     Notation,
 }
@@ -57,7 +57,7 @@ impl Scheme {
         }
     }
 
-    /// What is said of an image that is not signed, by tag and by digest.
+    /// The reasons for an unsigned image, by tag and by digest.
     pub(super) fn absences(self) -> [&'static str; 2] {
         if self == Self::NotaryV1 {
             ["tag_not_signed", "digest_not_signed"]
@@ -66,7 +66,7 @@ impl Scheme {
         }
     }
 
-    /// What is said of an image whose signature has expired; none where nothing ends.
+    /// The reason for an image with an expired signature; `None` if nothing expires.
     pub(super) fn expiry(self) -> Option<&'static str> {
         match self {
             Self::NotaryV1 => Some("expired"),
@@ -75,14 +75,14 @@ impl Scheme {
         }
     }
 
-    /// What is said where nobody answers.
+    /// The reason if no server answers.
     pub(super) fn silence(self) -> &'static str {
         if self == Self::NotaryV1 { "trust_unreachable" } else { "upstream_unreachable" }
     }
 }
 
 impl Site {
-    /// A gate before a repository that holds one signed image, `base`.
+    /// A gate for a repository with one signed image, `base`.
     pub(super) async fn new(scheme: Scheme) -> Self {
         let rule = format!("[[rule]]\nimages = [\"{REGISTRY}/**\"]\nrequire = [\"signer\"]\n");
         let setup = Setup::new(scheme.anchor() + &rule)
@@ -101,7 +101,7 @@ impl Site {
         manifest
     }
 
-    /// Pushes an index of two images under `tag`, and gives it and them.
+    /// Pushes an index of two images under `tag`, and returns all three manifests.
     pub(super) fn push_index(&self, tag: &str) -> (Vec<u8>, [Vec<u8>; 2]) {
         let images = ["amd64", "arm64"].map(|of| self.world.put_image(&format!("{tag} {of}")));
         let index = self.world.put_index(&[&images[0], &images[1]]);
@@ -121,7 +121,7 @@ impl Site {
         put_sig(&self.world.registry, &app(), manifest, &[layer]);
     }
 
-    /// Signs `manifest` as the anchor wants it; `tag` is what it is called.
+    /// Signs `manifest` as the anchor requires; `tag` is its name.
     pub(super) fn sign(&mut self, tag: &str, manifest: &[u8]) {
         match self.scheme {
             Scheme::NotaryV1 => self.world.sign(tag, manifest),
@@ -139,7 +139,7 @@ impl Site {
         }
     }
 
-    /// Signs it as somebody else.
+    /// Signs it with a foreign key.
     pub(super) fn sign_as_another(&mut self, tag: &str, manifest: &[u8]) {
         match self.scheme {
             Scheme::NotaryV1 => {
@@ -163,7 +163,7 @@ impl Site {
         }
     }
 
-    /// Signs it with what has ended since.
+    /// Signs it with an expired certificate or expired metadata.
     pub(super) fn sign_expired(&mut self, tag: &str, manifest: &[u8]) {
         match self.scheme {
             Scheme::NotaryV1 => {
@@ -171,7 +171,7 @@ impl Site {
                 self.world.signer.role_mut(RELEASES).expires = in_days(-1);
                 self.world.publish();
             }
-            Scheme::CosignKey | Scheme::CosignBundle => unreachable!("keys have no end"),
+            Scheme::CosignKey | Scheme::CosignBundle => unreachable!("keys do not expire"),
             Scheme::CosignKeyless => {
                 let mut leaf = Leaf::new();
                 leaf.term = Term::over();
@@ -185,7 +185,7 @@ impl Site {
         }
     }
 
-    /// Makes the server of the signatures answer with far more bytes than any signature has.
+    /// The server with the signatures answers with far more bytes than any signature has.
     pub(super) fn bloat(&mut self, manifest: &[u8]) {
         let huge = " ".repeat(9 << 20);
         match self.scheme {
@@ -215,7 +215,7 @@ impl Site {
         }
     }
 
-    /// Nothing behind the gate answers any more.
+    /// From now on, no server behind the gate answers.
     pub(super) fn everything_goes_down(&self) {
         self.world.notary.goes_down();
         self.world.registry.hook(|_| Some(Fault::Drop));
@@ -226,7 +226,7 @@ impl Site {
         self.world.registry.hook(|_| None);
     }
 
-    /// Puts a manifest of one layer with these bytes where signatures of `subject` are kept.
+    /// Stores a manifest with one layer of these bytes where signatures of `subject` are.
     pub(super) fn put_dressed(&self, subject: &[u8], media_type: &str, layer: &[u8]) -> Vec<u8> {
         self.world.registry.registry().put_blob(&app(), layer.to_vec());
         self.world.registry.registry().put_blob(&app(), b"{}".to_vec());

@@ -14,7 +14,7 @@ use crate::fake_registry::{Fault, respond, with};
 
 const SPDX: &str = "application/spdx+json";
 
-/// Nothing is found, nothing is unread, and that is why.
+/// Nothing is found and nothing is unread, for this reason.
 #[track_caller]
 fn is_unfit(located: &countersign::trust::discovery::Located, why: &str) {
     is_none(located);
@@ -23,7 +23,7 @@ fn is_unfit(located: &countersign::trust::discovery::Located, why: &str) {
 }
 
 #[tokio::test]
-async fn a_descriptor_that_lies_about_its_artifact_type_is_named() {
+async fn a_descriptor_with_a_wrong_artifact_type_is_reported() {
     let site = Site::without_api().await;
     let sbom = site.about(SPDX, &[site.layer(JOSE, "envelope")]);
     let mut entry = site.entry(&sbom);
@@ -80,7 +80,7 @@ async fn a_referrer_of_another_digest_is_not_a_signature_of_this_one() {
 }
 
 #[tokio::test]
-async fn a_tag_whose_manifest_is_about_another_digest_has_no_signatures() {
+async fn a_tag_whose_manifest_has_another_subject_has_no_signatures() {
     let site = Site::new().await;
     let mut manifest = site.about("", &[site.layer(SIMPLE, "payload")]);
     manifest["subject"]["digest"] = json!(Digest::of(b"other").to_string());
@@ -89,7 +89,7 @@ async fn a_tag_whose_manifest_is_about_another_digest_has_no_signatures() {
 }
 
 #[tokio::test]
-async fn a_notation_signature_names_its_subject_whole() {
+async fn a_notation_signature_names_its_complete_subject() {
     for (member, value) in [("size", json!(8)), ("mediaType", json!(INDEX))] {
         let site = Site::new().await;
         let mut manifest = site.about(NOTATION, &[site.layer(JOSE, "envelope")]);
@@ -160,9 +160,9 @@ async fn content_that_is_not_a_manifest_is_not_a_signature() {
     is_unfit(&site.locate(SignatureKind::CosignSignature).await, "");
 }
 
-/// It may come from a portal or a proxy, so the registry's signature is unknown.
+/// The answer may come from a portal or a proxy, so it is unknown whether there is a signature.
 #[tokio::test]
-async fn an_answer_that_comes_from_no_registry_leaves_its_location_unread() {
+async fn an_answer_from_no_registry_leaves_its_location_unread() {
     for (media_type, bytes) in [
         (OCI, "{}"),
         (OCI, "<html>"),
@@ -177,7 +177,7 @@ async fn an_answer_that_comes_from_no_registry_leaves_its_location_unread() {
 }
 
 #[tokio::test]
-async fn a_member_in_the_wrong_case_makes_no_signature() {
+async fn a_member_in_the_wrong_case_is_not_a_signature() {
     let site = Site::new().await;
     let mut manifest = tagged(&[site.layer(SIMPLE, "payload")]);
     manifest["Layers"] = json!([]);
@@ -214,7 +214,7 @@ async fn texts_of_a_registry_are_shown_as_one_short_line() {
 }
 
 #[tokio::test]
-async fn a_bundle_and_an_envelope_stand_alone_in_their_manifest() {
+async fn a_bundle_or_envelope_must_be_the_only_layer() {
     for (kind, artifact_type, layer) in [
         (SignatureKind::CosignSignature, BUNDLE, BUNDLE),
         (SignatureKind::Notation, NOTATION, JOSE),
@@ -229,7 +229,7 @@ async fn a_bundle_and_an_envelope_stand_alone_in_their_manifest() {
 }
 
 #[tokio::test]
-async fn layers_that_are_no_signatures_are_named_and_the_others_found() {
+async fn other_layers_are_reported_and_do_not_hide_signatures() {
     let site = Site::new().await;
     site.tag(&app(), ".sig", &tagged(&[site.layer(SPDX, "sbom"), site.layer(SIMPLE, "payload")]));
     let located = site.locate(SignatureKind::CosignSignature).await;

@@ -13,7 +13,7 @@ use super::site::{
 };
 use crate::fake_registry::{Fault, respond, with};
 
-/// Layers whose content is nowhere.
+/// Layers whose content does not exist.
 fn nowhere(count: usize) -> Vec<Value> {
     let layer = |number: usize| {
         let digest = Digest::of(&number.to_be_bytes()).to_string();
@@ -23,7 +23,7 @@ fn nowhere(count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn endless_pages_come_to_an_end() {
+async fn endless_pages_are_limited() {
     let site = Site::new().await;
     site.fake.hook(|asked| {
         asked.path.contains("/referrers/").then(|| {
@@ -38,7 +38,7 @@ async fn endless_pages_come_to_an_end() {
 }
 
 #[tokio::test]
-async fn of_ten_thousand_layers_only_the_request_limit_is_read() {
+async fn of_ten_thousand_layers_only_the_request_limit_is_fetched() {
     let site = Site::new().await;
     site.tag(&app(), ".sig", &tagged(&nowhere(10_000)));
     let inquiry = RequestBudget::new();
@@ -47,7 +47,7 @@ async fn of_ten_thousand_layers_only_the_request_limit_is_read() {
     is_unread(&located, "9000 signatures beyond the limit of 1000");
     is_unread(&located, "limit of 100 registry requests");
     assert_eq!(inquiry.requests(), MAX_REQUESTS);
-    // The other places had their turn.
+    // The other places were searched, too.
     assert!(looked(&located).contains("referrers of sha256:"), "{}", looked(&located));
 }
 
@@ -62,7 +62,7 @@ async fn of_ten_thousand_layers_with_one_content_a_thousand_are_judged() {
 }
 
 #[tokio::test]
-async fn of_a_thousand_referrers_as_many_are_opened_as_a_decision_may_ask_for() {
+async fn of_a_thousand_referrers_only_the_request_limit_is_opened() {
     let site = Site::without_api().await;
     let numbered = |number: usize| {
         let mut bundle = site.bundle("bundle");
@@ -72,7 +72,7 @@ async fn of_a_thousand_referrers_as_many_are_opened_as_a_decision_may_ask_for() 
     let manifests: Vec<Value> = (0..1000).map(numbered).collect();
     site.schema(&manifests);
     let located = site.locate(SignatureKind::CosignSignature).await;
-    // The tag, the API twice, the list and the content that they share.
+    // The tag, the API twice, the list, and the content that they share.
     assert_eq!(located.candidates.len(), MAX_REQUESTS - 5);
     assert!(unread(&located).contains("limit of 100 registry requests"));
     let opened = site.fake.asked().iter().filter(|a| a.path.contains("manifests/sha256:")).count();
@@ -152,7 +152,7 @@ async fn a_huge_manifest_is_unread_behind_a_tag_and_in_a_list() {
 }
 
 #[tokio::test]
-async fn annotations_without_end_are_unread() {
+async fn too_many_annotations_are_unread() {
     let many: Value = (0..65).map(|number| (number.to_string(), json!("x"))).collect();
     for annotations in [many, json!({"a": "x".repeat(128 << 10)})] {
         let site = Site::new().await;
@@ -164,7 +164,7 @@ async fn annotations_without_end_are_unread() {
 }
 
 #[tokio::test]
-async fn one_decision_asks_a_hundred_times_for_all_its_anchors_together() {
+async fn all_anchors_of_a_decision_share_a_hundred_requests() {
     let site = Site::new().await;
     let inquiry = RequestBudget::new();
     site.tag(&app(), ".sig", &tagged(&nowhere(50)));
@@ -181,7 +181,7 @@ async fn one_decision_asks_a_hundred_times_for_all_its_anchors_together() {
 }
 
 #[tokio::test]
-async fn one_decision_holds_sixteen_mebibytes_at_most() {
+async fn one_decision_holds_at_most_sixteen_mebibytes() {
     let site = Site::new().await;
     for number in 0..5 {
         let bundle = format!("{number}{}", "x".repeat((4 << 20) - 1));

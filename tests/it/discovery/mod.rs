@@ -19,7 +19,7 @@ use site::{
 };
 
 #[tokio::test]
-async fn a_cosign_signature_beside_the_image_takes_two_questions() {
+async fn a_cosign_signature_beside_the_image_takes_two_requests() {
     let site = Site::new().await;
     site.sig(&app(), &["payload"]);
     let mut search = site.places.search(
@@ -40,7 +40,7 @@ async fn a_cosign_signature_beside_the_image_takes_two_questions() {
 }
 
 #[tokio::test]
-async fn a_bundle_among_the_referrers_takes_four_questions_and_then_three() {
+async fn a_bundle_among_the_referrers_takes_four_requests_and_then_three() {
     let site = Site::new().await;
     site.put(&app(), &site.bundle("bundle"));
     let mut since = 0;
@@ -57,13 +57,13 @@ async fn a_bundle_among_the_referrers_takes_four_questions_and_then_three() {
         site.asked(&mut since),
         ["manifests/TAG.sig", "referrers/SUBJECT", "manifests", "blobs"]
     );
-    // The repository is known to have them there, and the manifest is kept.
+    // The search remembers where this repository has its signatures, and the manifest is stored.
     assert_eq!(contents(&search().next().await.unwrap()), ["bundle"]);
     assert_eq!(site.asked(&mut since), ["referrers/SUBJECT", "blobs"]);
 }
 
 #[tokio::test]
-async fn a_notation_signature_takes_three_questions() {
+async fn a_notation_signature_takes_three_requests() {
     let site = Site::new().await;
     site.put(&app(), &site.about(NOTATION, &[site.layer(JOSE, "envelope")]));
     let mut search =
@@ -79,7 +79,7 @@ async fn a_notation_signature_takes_three_questions() {
 }
 
 #[tokio::test]
-async fn that_nothing_is_there_takes_three_questions_with_the_api() {
+async fn an_unsigned_image_takes_three_requests_with_the_api() {
     let site = Site::new().await;
     let located = site.locate(SignatureKind::CosignSignature).await;
     is_none(&located);
@@ -95,7 +95,7 @@ async fn that_nothing_is_there_takes_three_questions_with_the_api() {
 }
 
 #[tokio::test]
-async fn that_nothing_is_there_takes_four_questions_without_the_api_and_then_two() {
+async fn an_unsigned_image_takes_four_requests_without_the_api_and_then_two() {
     let site = Site::without_api().await;
     let mut since = 0;
     is_none(&site.locate(SignatureKind::CosignSignature).await);
@@ -115,7 +115,7 @@ async fn that_nothing_is_there_takes_four_questions_without_the_api_and_then_two
 }
 
 #[tokio::test]
-async fn without_the_api_the_tag_schema_has_the_list() {
+async fn without_the_api_the_list_comes_from_the_tag_schema() {
     let site = Site::without_api().await;
     site.schema(&[site.bundle("bundle"), site.about(NOTATION, &[site.layer(JOSE, "envelope")])]);
     finds(&site.locate(SignatureKind::CosignSignature).await, &["bundle"]);
@@ -135,7 +135,7 @@ async fn the_tag_schema_may_have_signatures_that_the_api_does_not_list() {
 }
 
 #[tokio::test]
-async fn the_anchors_of_one_decision_do_not_ask_twice() {
+async fn the_anchors_of_one_decision_share_requests() {
     let site = Site::new().await;
     site.sig(&app(), &["one", "two", "one"]);
     site.put(&app(), &site.bundle("bundle"));
@@ -203,7 +203,7 @@ async fn every_version_of_the_bundle_is_found() {
 }
 
 #[tokio::test]
-async fn an_old_notation_signature_is_known_by_its_config() {
+async fn an_old_notation_signature_is_recognized_by_its_config() {
     let site = Site::new().await;
     let mut manifest = site.about(NOTATION, &[site.layer("application/cose", "envelope")]);
     manifest["config"]["mediaType"] = json!(NOTATION);
@@ -222,7 +222,7 @@ async fn a_tag_may_hold_a_manifest_in_dockers_format() {
 }
 
 #[tokio::test]
-async fn of_a_longer_digest_a_tag_holds_the_beginning() {
+async fn the_tag_of_a_longer_digest_contains_its_beginning() {
     let mut site = Site::without_api().await;
     let raw = [7; 64];
     site.subject.digest = Digest::from_raw(Algorithm::Sha512, &raw).unwrap();
@@ -238,7 +238,7 @@ async fn of_a_longer_digest_a_tag_holds_the_beginning() {
 }
 
 #[tokio::test]
-async fn bundles_that_are_said_to_be_of_the_kind_come_first() {
+async fn bundles_listed_as_the_requested_kind_come_first() {
     let site = Site::without_api().await;
     let of = |content: &str, predicate: &str| {
         let mut bundle = site.bundle(content);
@@ -280,7 +280,7 @@ async fn discovery_stops_after_enough_signatures() {
 }
 
 #[tokio::test]
-async fn a_search_that_is_dropped_in_the_middle_loses_nothing() {
+async fn a_dropped_search_step_loses_nothing() {
     let site = Site::new().await;
     site.sig(&app(), &["payload"]);
     let mut search = site.places.search(
@@ -300,7 +300,7 @@ async fn a_search_that_is_dropped_in_the_middle_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_search_can_go_on_in_any_thread() {
+async fn a_search_can_continue_on_any_thread() {
     let site = Site::new().await;
     site.sig(&app(), &["payload"]);
     let (places, subject) = (site.places.clone(), site.subject.clone());

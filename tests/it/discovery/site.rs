@@ -37,7 +37,7 @@ pub(super) fn apart() -> Repository {
     "signatures".parse().unwrap()
 }
 
-/// A registry that holds an image, and who looks for its signatures.
+/// A registry with an image, and a search for its signatures.
 pub(super) struct Site {
     pub(super) fake: FakeRegistry,
     pub(super) clock: Clock,
@@ -52,7 +52,7 @@ impl Site {
         Self::made(None).await
     }
 
-    /// One that keeps what it fetches.
+    /// A site with a store.
     pub(super) async fn with_store() -> Self {
         Self::made(Some(Folder::new("places"))).await
     }
@@ -85,7 +85,7 @@ impl Site {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("it was never kept");
+        panic!("the content was not stored");
     }
 
     pub(super) async fn without_api() -> Self {
@@ -94,7 +94,7 @@ impl Site {
         site
     }
 
-    /// Puts a blob, and gives the descriptor of it.
+    /// Stores a blob, and returns its descriptor.
     pub(super) fn blob(&self, repository: &Repository, media_type: &str, content: &str) -> Value {
         let digest = self.fake.registry().put_blob(repository, content.to_owned());
         json!({"mediaType": media_type, "digest": digest.to_string(), "size": content.len()})
@@ -118,7 +118,7 @@ impl Site {
         format!("sha256-{}{suffix}", self.subject.digest.hex())
     }
 
-    /// A `.sig` tag in `repository` with those payloads.
+    /// Stores a `.sig` tag in `repository` with those payloads.
     pub(super) fn sig(&self, repository: &Repository, payloads: &[&str]) {
         let layers: Vec<Value> = payloads
             .iter()
@@ -131,7 +131,7 @@ impl Site {
         self.tag(repository, ".sig", &tagged(&layers));
     }
 
-    /// A manifest that refers to the subject.
+    /// A manifest whose subject is the image.
     pub(super) fn about(&self, artifact_type: &str, layers: &[Value]) -> Value {
         json!({"schemaVersion": 2, "mediaType": OCI, "artifactType": artifact_type,
                "config": {"mediaType": EMPTY, "digest": Digest::of(b"{}").to_string(), "size": 2},
@@ -153,7 +153,7 @@ impl Site {
         );
     }
 
-    /// Puts a manifest and gives what a list says of it.
+    /// Stores a manifest, and returns its entry for a list.
     pub(super) fn entry(&self, manifest: &Value) -> Value {
         let digest = self.put(&app(), manifest).to_string();
         json!({"mediaType": OCI, "digest": digest, "size": manifest.to_string().len(),
@@ -169,7 +169,7 @@ impl Site {
         self.places.locate(kind, &self.subject, Some(&apart), &RequestBudget::new()).await
     }
 
-    /// What was asked since the last time, in short.
+    /// The requests since the last call, in short form.
     pub(super) fn asked(&self, since: &mut usize) -> Vec<String> {
         let asked: Vec<String> =
             self.fake.asked()[*since..].iter().map(|a| self.short(a)).collect();
@@ -196,7 +196,7 @@ pub(super) fn tagged(layers: &[Value]) -> Value {
                       "digest": Digest::of(b"{}").to_string(), "size": 2}, "layers": layers})
 }
 
-/// The bytes of what was found.
+/// The bytes of the candidates.
 pub(super) fn contents(candidates: &[Candidate]) -> Vec<&str> {
     let bytes = |candidate: &Candidate| match &candidate.content {
         SignatureContent::Layer { payload, .. } => payload.clone(),

@@ -16,7 +16,7 @@ use super::site::{
 };
 use crate::fake_registry::{Asked, Fault, respond, with};
 
-/// Has everything whose path holds `part` answer that.
+/// Every path that contains `part` gets this answer.
 fn answers(site: &Site, part: &'static str, status: u16, body: &'static str) {
     site.fake.hook(move |asked| {
         let answer = || with(respond(status, body), RETRY_AFTER, "60");
@@ -41,7 +41,7 @@ async fn referrers_that_are_refused_are_unread() {
 }
 
 #[tokio::test]
-async fn where_referrers_are_refused_the_tag_schema_may_have_them() {
+async fn the_tag_schema_may_have_signatures_if_referrers_are_refused() {
     let site = Site::new().await;
     answers(&site, "/referrers/", 403, "");
     site.schema(&[site.bundle("bundle")]);
@@ -51,7 +51,7 @@ async fn where_referrers_are_refused_the_tag_schema_may_have_them() {
 }
 
 #[tokio::test]
-async fn a_busy_registry_is_reported_in_its_own_words() {
+async fn a_busy_registry_is_reported_with_its_message() {
     for part in ["/referrers/", "/manifests/", "/blobs/"] {
         let site = Site::new().await;
         site.put(&app(), &site.about(NOTATION, &[site.layer(JOSE, "envelope")]));
@@ -66,7 +66,7 @@ async fn a_busy_registry_is_reported_in_its_own_words() {
 }
 
 #[tokio::test]
-async fn a_registry_that_is_busy_is_left_alone() {
+async fn a_busy_registry_gets_no_further_requests() {
     let site = Site::new().await;
     let payloads: Vec<String> = (0..30).map(|number| number.to_string()).collect();
     site.sig(&app(), &payloads.iter().map(String::as_str).collect::<Vec<_>>());
@@ -80,25 +80,25 @@ async fn a_registry_that_is_busy_is_left_alone() {
         "{}",
         unread(&located)
     );
-    // No request follows the refusals of those that were under way: neither for referrers nor for the tag schema.
+    // No request follows the refusals of requests in progress: neither for referrers nor for the tag schema.
     assert_eq!(site.fake.asked().len(), 1 + 8);
 }
 
 #[tokio::test]
-async fn a_registry_that_fails_or_goes_away_leaves_each_place_unread() {
+async fn a_failing_registry_leaves_each_place_unread() {
     let site = Site::new().await;
     site.sig(&app(), &["payload"]);
     answers(&site, "/", 503, "");
     let located = site.locate(SignatureKind::CosignSignature).await;
     finds(&located, &[]);
-    // The `.sig` tag, the referrers, and the tag schema that takes their place.
+    // The `.sig` tag, the referrers, and the tag schema that replaces them.
     assert_eq!(located.unread.len(), 3, "{}", unread(&located));
     site.fake.hook(|asked| asked.path.contains("/blobs/").then_some(Fault::Truncate(3)));
     is_unread(&site.locate(SignatureKind::CosignSignature).await, "request to");
 }
 
 #[tokio::test]
-async fn a_place_that_fails_hides_no_other() {
+async fn a_failing_place_hides_no_other_place() {
     let site = Site::new().await;
     site.sig(&app(), &["payload"]);
     answers(&site, "/referrers/", 500, "");
@@ -151,7 +151,7 @@ async fn a_sign_in_page_at_a_signature_tag_is_unread() {
 }
 
 #[tokio::test]
-async fn a_later_page_that_does_not_come_is_unread() {
+async fn a_missing_later_page_is_unread() {
     for status in [404, 400, 401, 503] {
         let site = Site::new().await;
         site.fake.hook(move |asked: &Asked| {
@@ -172,7 +172,7 @@ async fn a_later_page_that_does_not_come_is_unread() {
 }
 
 #[tokio::test]
-async fn a_page_that_names_the_next_in_no_way_we_know_is_read_and_the_next_is_not() {
+async fn an_invalid_link_to_the_next_page_leaves_it_unread() {
     let site = Site::new().await;
     let entry = site.entry(&site.about(NOTATION, &[site.layer(JOSE, "envelope")]));
     site.fake.hook(move |asked| {
@@ -187,7 +187,7 @@ async fn a_page_that_names_the_next_in_no_way_we_know_is_read_and_the_next_is_no
 }
 
 #[tokio::test]
-async fn a_registry_that_does_not_know_the_question_cannot_have_them_there() {
+async fn a_registry_without_the_api_cannot_have_signatures_there() {
     for (status, body) in [(404, "404 page not found"), (400, ""), (405, ""), (406, ""), (501, "")]
     {
         let site = Site::new().await;
@@ -199,7 +199,7 @@ async fn a_registry_that_does_not_know_the_question_cannot_have_them_there() {
             format!("not possible here: the registry has no referrers API (status {status})");
         assert!(looked(&located).contains(&told), "{}", looked(&located));
         is_none(&site.locate(SignatureKind::Notation).await);
-        // The repository, the one that confirms it, and the second time neither.
+        // The repository, the one that confirms it, and neither of them the second time.
         let asked = site.fake.asked();
         let asked = asked.iter().filter(|asked| asked.path.contains("/referrers/"));
         assert_eq!(asked.count(), 2);
@@ -224,7 +224,7 @@ async fn a_web_page_says_nothing_about_the_registry() {
     }
 }
 
-/// Something in front of the registry answers for one repository, and hides the signatures of no other.
+/// A server in front of the registry answers for one repository, and hides the signatures of no other.
 #[tokio::test]
 async fn a_404_for_one_repository_says_nothing_about_the_registry() {
     let site = Site::new().await;
@@ -239,13 +239,13 @@ async fn a_404_for_one_repository_says_nothing_about_the_registry() {
     let bundle = site.about(BUNDLE, &[site.blob(&apart(), BUNDLE, "bundle")]);
     site.put(&apart(), &bundle);
     finds(&site.locate_apart(SignatureKind::CosignSignature).await, &["bundle"]);
-    // A good signature in the list under the tag counts meanwhile.
+    // A valid signature in the list under the tag counts meanwhile.
     site.schema(&[site.bundle("listed")]);
     finds(&site.locate(SignatureKind::CosignSignature).await, &["listed"]);
 }
 
 #[tokio::test]
-async fn that_a_manifest_is_not_known_says_nothing_of_the_registry() {
+async fn an_unknown_manifest_says_nothing_about_the_registry() {
     let site = Site::new().await;
     for code in ["NAME_UNKNOWN", "MANIFEST_UNKNOWN"] {
         site.fake.hook(move |asked| {
@@ -271,17 +271,17 @@ async fn a_registry_that_had_the_api_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_repository_for_signatures_that_is_not_there_has_none() {
+async fn a_missing_signature_repository_has_no_signatures() {
     let site = Site::new().await;
     let located = site.locate_apart(SignatureKind::CosignSignature).await;
     is_none(&located);
     assert_eq!(located.looked.len(), 6, "{}", looked(&located));
-    // It says nothing of the registry's API.
+    // It says nothing about the registry's API.
     assert_eq!(site.fake.asked_for(&site.subject.digest.to_string()).len(), 2);
 }
 
 #[tokio::test]
-async fn a_repository_for_signatures_of_a_registry_that_is_not_configured_is_unread() {
+async fn a_signature_repository_at_an_unconfigured_registry_is_unread() {
     let site = Site::new().await;
     let elsewhere = ("other.example".parse().unwrap(), app());
     let inquiry = RequestBudget::new();
@@ -312,7 +312,7 @@ async fn tags_cannot_be_resolved_while_the_registry_is_down() {
     is_unread(&site.locate(SignatureKind::CosignSignature).await, ".sig: upstream is unavailable");
 }
 
-/// Some tools and registries drop the type of a manifest, or write another one.
+/// Some tools and registries drop the type of a manifest or write another one.
 #[tokio::test]
 async fn a_bundle_of_a_wrong_or_missing_artifact_type_is_examined_last() {
     for wrong in [json!("application/vnd.example.thing"), json!(null)] {
@@ -329,7 +329,7 @@ async fn a_bundle_of_a_wrong_or_missing_artifact_type_is_examined_last() {
 
 /// The registry filters by the type in its list, which may be wrong.
 #[tokio::test]
-async fn a_notation_signature_that_the_list_gives_another_type_is_found_in_the_unfiltered_list() {
+async fn a_notation_signature_listed_with_another_type_is_found() {
     let site = Site::new().await;
     let manifest = site.about(NOTATION, &[site.layer(JOSE, "envelope")]);
     site.put(&app(), &manifest);

@@ -12,10 +12,10 @@ use crate::fake_registry::{Fault, respond};
 use crate::notary_repository::{NOW, RELEASES};
 use crate::whole_gate::{APP, World, app, described};
 
-/// What the contract promises of one decision.
+/// The limit of the contract for one decision.
 const MOST: usize = 100;
 
-/// How often upstream was asked in the decision about `reference`, which does not end well.
+/// The number of upstream requests of the decision about `reference`, which is not admitted.
 async fn cost(world: &World, reference: impl std::fmt::Display) -> usize {
     let before = world.registry.asked().len();
     let denied = world.pull(reference).await.denied();
@@ -24,7 +24,7 @@ async fn cost(world: &World, reference: impl std::fmt::Display) -> usize {
 }
 
 #[tokio::test]
-async fn a_crowd_of_referrers_costs_no_more_than_a_decision_may() {
+async fn many_referrers_cost_no_more_than_the_limit_of_a_decision() {
     let world = world("", "").await;
     let manifest = world.push("v1", "one");
     for number in 0..200 {
@@ -37,7 +37,7 @@ async fn a_crowd_of_referrers_costs_no_more_than_a_decision_may() {
 
 /// Anyone who can push can add bundles to a signed image, before and after the valid one.
 #[tokio::test]
-async fn foreign_bundles_delay_a_signed_image_and_do_not_block_it() {
+async fn foreign_bundles_delay_a_signed_image_but_do_not_block_it() {
     let world = world("refresh = \"0s\"", "").await;
     let manifest = world.push("v1", "one");
     let foreign = |number: usize| {
@@ -75,7 +75,7 @@ async fn foreign_bundles_that_look_unlike_a_signature_do_not_even_delay_it() {
 }
 
 #[tokio::test]
-async fn an_endless_list_of_referrers_costs_no_more_than_a_decision_may() {
+async fn an_endless_list_of_referrers_costs_no_more_than_the_limit() {
     let world = world("", "").await;
     world.push("v1", "one");
     world.registry.hook(|asked| {
@@ -94,7 +94,7 @@ async fn an_endless_list_of_referrers_costs_no_more_than_a_decision_may() {
 
 /// The walk over signed indexes and the search for signatures are one decision.
 #[tokio::test]
-async fn a_walk_over_signed_indexes_costs_no_more_than_a_decision_may() {
+async fn a_walk_over_signed_indexes_costs_no_more_than_the_limit() {
     let tables = [TEAM.to_owned(), ci(""), rule("require = [\"team\", \"ci\"]")];
     let mut world = World::of(setup(&tables).at(NOW)).await;
     let wanted = world.put_image("wanted");
@@ -112,7 +112,7 @@ async fn a_walk_over_signed_indexes_costs_no_more_than_a_decision_may() {
 
 /// The subject's signatures and what is kept under the tag are one decision.
 #[tokio::test]
-async fn an_artifact_with_its_subject_costs_no_more_than_a_decision_may() {
+async fn an_artifact_with_its_subject_costs_no_more_than_the_limit() {
     let world = world("", "").await;
     let manifest = world.push("v1", "one");
     // Signatures are checked from both ends: the valid one comes last.
@@ -147,7 +147,7 @@ async fn an_artifact_with_its_subject_costs_no_more_than_a_decision_may() {
 }
 
 #[tokio::test]
-async fn lists_that_stand_for_each_others_referrers_lead_nowhere() {
+async fn circular_referrers_tags_do_not_cause_a_loop() {
     let world = world("refresh = \"0s\"", "").await;
     let image = world.put_image("one");
     let index = world.put_index(&[&image]);
@@ -163,7 +163,7 @@ async fn lists_that_stand_for_each_others_referrers_lead_nowhere() {
     world.pull(tag_of(&list, "")).await;
     world.put_tag(&tag_of(&index, ""), &index);
     world.pull(tag_of(&index, "")).await;
-    // Nobody vouches for any of them any more.
+    // No signature endorses any of them any more.
     let gone = tag_of(&index, ".sig");
     world
         .registry
@@ -178,7 +178,7 @@ async fn a_warm_pull_costs_nothing() {
     let world = world("", "").await;
     let manifest = push_signed(&world, "v1", "one");
     world.pull("v1").await.serves(&manifest);
-    // The tag, the manifest, the signature's manifest, and its payload.
+    // The tag, the manifest, the manifest of the signature, and its payload.
     assert_eq!(world.registry.asked().len(), 4, "{:?}", world.registry.asked());
     world.pull("v1").await.serves(&manifest);
     world.pull(Digest::of(&manifest)).await.serves(&manifest);
@@ -186,7 +186,7 @@ async fn a_warm_pull_costs_nothing() {
     assert_eq!(world.registry.asked().len(), 4);
 }
 
-/// A gate before a repository with 300 signed tags.
+/// A gate for a repository with 300 signed tags.
 async fn with_signed_tags() -> World {
     let tables = [TEAM.to_owned(), rule("require = [\"team\"]")];
     let mut world = World::of(setup(&tables).at(NOW)).await;
@@ -199,7 +199,7 @@ async fn with_signed_tags() -> World {
 }
 
 #[tokio::test]
-async fn a_digest_that_does_not_exist_costs_one_question() {
+async fn a_digest_that_does_not_exist_costs_one_request() {
     let world = with_signed_tags().await;
     for number in 0..3 {
         let cost = cost(&world, Digest::of(format!("nothing {number}").as_bytes())).await;

@@ -13,7 +13,7 @@ use crate::whole_gate::{APP, World};
 const SPDX: &str = "application/spdx+json";
 const REFRESH: Duration = Duration::from_secs(5 * 60);
 
-/// Starts the gate anew, with a rule that denies the digest of `manifest`.
+/// Restarts the gate with a rule that denies the digest of `manifest`.
 async fn deny(world: &mut World, manifest: &[u8]) {
     let digest = Digest::of(manifest);
     let mut setup = world.setup.clone();
@@ -47,7 +47,7 @@ async fn a_tag_is_not_held_at_a_denied_digest() {
     assert_eq!(world.pull("v1").await.denied().0, 404);
 }
 
-/// `cosign sign --attachment sbom`: the signature is about the SBOM, and that about the image.
+/// `cosign sign --attachment sbom`: the subject of the signature is the SBOM, and the SBOM's is the image.
 #[tokio::test]
 async fn referrers_of_a_denied_artifact_are_not_served() {
     let mut world = world("", "").await;
@@ -62,9 +62,9 @@ async fn referrers_of_a_denied_artifact_are_not_served() {
     world.pull("v1").await.serves(&image);
 }
 
-/// What was denied was never admitted: it is no reason to take an older image for a rollback.
+/// A denied image was never admitted, so an older image after it is not a rollback.
 #[tokio::test]
-async fn a_tag_that_moves_to_a_denied_digest_is_denied_and_may_move_back() {
+async fn a_tag_moved_to_a_denied_digest_is_denied_and_may_move_back() {
     let mut world = world("", "on_unsigned = \"hold\"\non_rollback = \"refuse\"").await;
     let good = super::push_signed_at(&world, "v1", "one", NOW - 60);
     world.pull("v1").await.serves(&good);

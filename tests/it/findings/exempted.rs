@@ -49,8 +49,7 @@ async fn unsigned_and_foreign_signed_images_are_served_while_exempted() {
 }
 
 #[tokio::test]
-async fn a_tag_that_went_back_is_served_while_what_it_went_back_to_is_exempted_and_is_not_remembered()
- {
+async fn an_exempted_rollback_is_served_and_not_recorded() {
     let world = world("refresh = \"0s\"", "on_rollback = \"refuse\"").await;
     let new = push_signed_at(&world, "v1", "new", NOW + 100);
     world.pull("v1").await.serves(&new);
@@ -63,7 +62,7 @@ async fn a_tag_that_went_back_is_served_while_what_it_went_back_to_is_exempted_a
 }
 
 #[tokio::test]
-async fn a_tag_that_is_held_stays_where_it_is_and_what_is_exempted_is_had_by_its_digest() {
+async fn a_held_tag_is_unchanged_while_an_exempted_digest_is_served() {
     let world = world("refresh = \"0s\"", "on_unsigned = \"hold\"").await;
     let signed = push_signed_at(&world, "v1", "one", NOW);
     world.pull("v1").await.serves(&signed);

@@ -8,14 +8,14 @@ use crate::attached::{OTHER, layer, tag_of};
 use crate::fake_registry::Fault;
 use crate::whole_gate::World;
 
-/// What is said of `v1`, for people and for programs.
+/// The explanation of `v1`, as text and as JSON.
 async fn why(world: &World) -> (String, Value) {
     let why = world.why("v1").await;
     (why.to_text(), json!(why))
 }
 
 #[tokio::test]
-async fn a_gap_reads_as_a_gap_and_names_every_place() {
+async fn a_missing_signature_is_explained_with_every_place() {
     let world = world("", "").await;
     let manifest = world.push("v1", "one");
     let (text, json) = why(&world).await;
@@ -30,7 +30,7 @@ async fn a_gap_reads_as_a_gap_and_names_every_place() {
 }
 
 #[tokio::test]
-async fn a_signature_that_does_not_hold_reads_as_tampering_and_names_the_check() {
+async fn an_invalid_signature_is_explained_with_the_failed_check() {
     let world = world("", "").await;
     let manifest = world.push("v1", "one");
     put(&world, &manifest, &[layer(&manifest, &OTHER)]);
@@ -45,7 +45,7 @@ async fn a_signature_that_does_not_hold_reads_as_tampering_and_names_the_check()
 }
 
 #[tokio::test]
-async fn a_good_signature_that_a_key_of_the_anchor_leaves_out_names_that_key_and_the_fix() {
+async fn an_excluded_signature_is_explained_with_the_key_and_the_fix() {
     for (line, advice) in [
         ("not_after = 2001-01-31", "set `not_after` of the anchor ci to a later time"),
         ("max_age = \"90d\"", "raise `max_age` of the anchor ci"),
@@ -61,7 +61,7 @@ async fn a_good_signature_that_a_key_of_the_anchor_leaves_out_names_that_key_and
 }
 
 #[tokio::test]
-async fn a_place_that_could_not_be_read_reads_as_neither() {
+async fn an_unread_place_is_neither_missing_nor_invalid() {
     let world = world("", "").await;
     world.push("v1", "one");
     world.registry.hook(|asked| asked.path.ends_with(".sig").then_some(Fault::Drop));

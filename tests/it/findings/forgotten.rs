@@ -18,7 +18,7 @@ fn forget(world: &World, tag: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_running_gate_takes_an_older_image_once_the_tag_is_forgotten() {
+async fn a_running_gate_serves_an_older_image_after_forget() {
     let world = world("", "on_rollback = \"refuse\"").await;
     let older = push_signed_at(&world, "old", "older", NOW);
     let newer = push_signed_at(&world, "latest", "newer", NOW + 60);
@@ -49,7 +49,7 @@ async fn forget_keeps_notary_v1_metadata_and_reports_that() {
 }
 
 #[tokio::test]
-async fn a_digest_and_an_unknown_registry_are_no_tags() {
+async fn forget_rejects_a_digest_and_an_unknown_registry() {
     let world = world("", "").await;
     let config = world.config();
     let digest = format!("{REGISTRY}/{APP}:v1@{}", Digest::of(b""));

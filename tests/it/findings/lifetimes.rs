@@ -29,7 +29,7 @@ async fn a_tag_is_resolved_once_in_each_refresh() {
 }
 
 #[tokio::test]
-async fn many_who_ask_at_once_have_a_tag_resolved_once() {
+async fn concurrent_requests_resolve_a_tag_once() {
     let world = world("", "").await;
     let manifest = push_signed(&world, "v1", "one");
     let pulls = (0..10).map(|_| world.pull("v1"));
@@ -61,7 +61,7 @@ async fn a_tag_that_moves_during_a_decision_does_not_change_the_served_digest() 
 }
 
 #[tokio::test]
-async fn two_tags_of_one_digest_are_one_search() {
+async fn two_tags_of_one_digest_share_one_search() {
     let world = world("", "").await;
     let manifest = push_signed(&world, "v1", "one");
     world.put_tag("latest", &manifest);
@@ -71,7 +71,7 @@ async fn two_tags_of_one_digest_are_one_search() {
 }
 
 #[tokio::test]
-async fn a_verdict_is_not_a_tags() {
+async fn a_verdict_is_cached_by_digest_and_not_by_tag() {
     let world = world("refresh = \"0s\"", "").await;
     let manifest = push_signed(&world, "v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -94,7 +94,7 @@ async fn an_unsigned_result_is_used_for_ten_seconds() {
 }
 
 #[tokio::test]
-async fn with_no_refresh_everything_is_asked_each_time() {
+async fn with_a_zero_refresh_every_request_asks_upstream() {
     let world = world("refresh = \"0s\"", "").await;
     let manifest = push_signed(&world, "v1", "one");
     for times in 1..=3 {
@@ -115,13 +115,13 @@ async fn a_verdict_expires_with_its_evidence() {
     world.pull("v1").await.serves(&manifest);
     world.pass(2 * SECOND);
     world.pull("v1").await.is_refused("signature_invalid");
-    // Nor does silence make it last.
+    // Upstream's silence does not extend it either.
     world.registry.hook(|_| Some(Fault::Drop));
     world.pass(MINUTE);
     world.pull("v1").await.is_undecided("trust_unreachable");
 }
 
-/// A signature without a proven time could have been made since, with a stolen key.
+/// A signature without a proven time could have been made later, with a stolen key.
 #[tokio::test]
 async fn a_verdict_ends_with_not_after() {
     let world = world("refresh = \"1h\"\nnot_after = 2026-01-15T01:01:00Z", "").await;
@@ -148,7 +148,7 @@ async fn a_verdict_ends_with_max_age() {
 }
 
 #[tokio::test]
-async fn a_tag_that_cannot_be_resolved_is_what_it_was_for_max_stale() {
+async fn an_unresolvable_tag_keeps_its_digest_for_max_stale() {
     let world = world("refresh = \"5m\"\nmax_stale = \"2h\"", "").await;
     let manifest = push_signed(&world, "v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -157,12 +157,12 @@ async fn a_tag_that_cannot_be_resolved_is_what_it_was_for_max_stale() {
     world.pull("v1").await.serves(&manifest);
     world.pass(HOUR);
     world.pull("v1").await.is_undecided("upstream_unreachable");
-    // The image itself is no worse for it.
+    // The image itself is not affected.
     world.pull(countersign::oci::Digest::of(&manifest)).await.serves(&manifest);
 }
 
 #[tokio::test]
-async fn a_verdict_that_cannot_be_had_again_holds_for_max_stale() {
+async fn a_verdict_that_cannot_be_renewed_is_used_for_max_stale() {
     let world = world("refresh = \"5m\"\nmax_stale = \"2h\"", "").await;
     let manifest = push_signed(&world, "v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -174,8 +174,7 @@ async fn a_verdict_that_cannot_be_had_again_holds_for_max_stale() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_registry_that_accepts_connections_and_never_answers_is_no_worse_than_one_that_refuses_them()
- {
+async fn a_silent_registry_is_no_worse_than_one_that_refuses_connections() {
     let world = world("refresh = \"5m\"\nmax_stale = \"2h\"", "").await;
     let manifest = push_signed(&world, "v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -184,7 +183,7 @@ async fn a_registry_that_accepts_connections_and_never_answers_is_no_worse_than_
     let begun = tokio::time::Instant::now();
     world.pull("v1").await.serves(&manifest);
     assert!(begun.elapsed() < 18 * SECOND, "{:?}", begun.elapsed());
-    // It is not waited for again at once.
+    // The gate does not wait for it again at once.
     let begun = tokio::time::Instant::now();
     world.pull("v1").await.serves(&manifest);
     assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
@@ -193,7 +192,7 @@ async fn a_registry_that_accepts_connections_and_never_answers_is_no_worse_than_
 }
 
 #[tokio::test]
-async fn that_signatures_may_not_be_looked_for_so_often_is_passed_on_unless_a_verdict_is_known() {
+async fn a_rate_limit_is_passed_on_unless_a_verdict_is_known() {
     let world = world("refresh = \"5m\"", "").await;
     let manifest = push_signed(&world, "v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -209,7 +208,7 @@ async fn that_signatures_may_not_be_looked_for_so_often_is_passed_on_unless_a_ve
 }
 
 #[tokio::test]
-async fn a_tag_that_is_gone_is_gone_and_not_silence() {
+async fn a_deleted_tag_is_absent_and_not_an_outage() {
     let world = world("refresh = \"5m\"", "").await;
     let manifest = push_signed(&world, "v1", "one");
     world.pull("v1").await.serves(&manifest);

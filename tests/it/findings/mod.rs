@@ -19,7 +19,7 @@ use crate::fake_registry::REGISTRY;
 use crate::sigstore::{HOUR, Layer, NOW, Sigstore};
 use crate::whole_gate::{APP, Setup, World, app};
 
-/// An anchor `ci` of cosign, with more lines.
+/// An anchor `ci` of cosign with additional lines.
 fn ci(lines: &str) -> String {
     format!(
         "[[anchor]]\nname = \"ci\"\nscheme = \"cosign\"\nkeys = [\"mine.pub\"]\n\
@@ -27,7 +27,7 @@ fn ci(lines: &str) -> String {
     )
 }
 
-/// An anchor `platform` of notation, with more lines.
+/// An anchor `platform` of notation with additional lines.
 fn platform(lines: &str) -> String {
     format!(
         "[[anchor]]\nname = \"platform\"\nscheme = \"notation\"\ntrust_store = [\"ca:root.crt\"]\n\
@@ -39,12 +39,12 @@ fn platform(lines: &str) -> String {
 const TEAM: &str = "[[anchor]]\nname = \"team\"\nscheme = \"notaryv1\"\nurl = \"NOTARY\"\n\
                     root_keys = [\"PIN\"]\n";
 
-/// A rule for everything, of these lines.
+/// A rule for all images with these lines.
 fn rule(lines: &str) -> String {
     format!("[[rule]]\nimages = [\"{REGISTRY}/**\"]\n{lines}\n")
 }
 
-/// Those tables, with the files that the anchors name; an hour after cosign's signatures are made.
+/// These tables and the files of the anchors; the time is an hour after cosign's signatures.
 fn setup(tables: &[String]) -> Setup {
     Setup::new(tables.concat())
         .file("mine.pub", MINE.pem())
@@ -53,7 +53,7 @@ fn setup(tables: &[String]) -> Setup {
         .at(NOW + HOUR)
 }
 
-/// A gate whose one rule requires `ci`, with more lines for both.
+/// A gate with one rule that requires `ci`, and additional lines for both.
 async fn world(anchor: &str, of_rule: &str) -> World {
     let rule = rule(&format!("require = [\"ci\"]\n{of_rule}"));
     World::of(setup(&[ci(anchor), rule])).await
@@ -68,7 +68,7 @@ fn sign(world: &World, manifest: &[u8]) {
     put(world, manifest, &[layer(manifest, &MINE)]);
 }
 
-/// The same, at a time that the signer states and a log proves.
+/// The same, with a time that the signer states and a log proves.
 fn sign_at(world: &World, manifest: &[u8], at: i64) {
     put(world, manifest, &[layer_at(manifest, &MINE, at)]);
 }
@@ -92,12 +92,12 @@ fn resolved(world: &World, tag: &str) -> usize {
     asked.iter().filter(|asked| asked.path == path && asked.method == Method::HEAD).count()
 }
 
-/// How often signatures of `manifest` were looked for in its tag.
+/// How often the signature tag of `manifest` was requested.
 fn searched(world: &World, manifest: &[u8]) -> usize {
     world.registry.asked_for(&tag_of(manifest, ".sig")).len()
 }
 
-/// The verdict and the reason of what `why` says, and the answer of its first anchor.
+/// The verdict and the reason in the output of `why`, and the result of its first anchor.
 fn explained(json: &serde_json::Value) -> [&str; 3] {
     let all = [&json["verdict"], &json["reason"], &json["anchors"][0]["answer"]];
     all.map(|value| value.as_str().unwrap_or_default())

@@ -11,14 +11,14 @@ use crate::whole_gate::World;
 
 const OTHER: &str = "/v2/library/other/manifests/v1";
 
-/// A gate with one request to the registry at once.
+/// A gate with a limit of one concurrent request to the registry.
 async fn world() -> World {
     let upstream = "max_requests = 1\n".to_owned();
     let anchor = ci("refresh = \"5m\"\nmax_stale = \"2h\"");
     World::of(setup(&[upstream, anchor, rule("require = [\"ci\"]")])).await
 }
 
-/// What a pull gets after `refresh`, while a request of another client takes the only place.
+/// The answer to a pull after `refresh`, while a request of another client takes the only place.
 async fn pulled_while_the_place_is_taken(world: &World, reference: &str) -> Answer {
     world.registry.hook(|asked| asked.path.contains("/other/").then_some(Fault::Silence));
     world.pass(Duration::from_secs(6 * 60));
@@ -35,7 +35,7 @@ async fn pulled_while_the_place_is_taken(world: &World, reference: &str) -> Answ
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tag_whose_registry_was_not_asked_is_not_served_from_the_earlier_answer() {
+async fn a_queued_tag_request_does_not_extend_the_earlier_answer() {
     let world = world().await;
     let manifest = push_signed(&world, "v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -44,7 +44,7 @@ async fn a_tag_whose_registry_was_not_asked_is_not_served_from_the_earlier_answe
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verdict_whose_registry_was_not_asked_is_not_used_for_longer() {
+async fn a_queued_search_does_not_extend_a_verdict() {
     let world = world().await;
     let manifest = push_signed(&world, "v1", "one");
     let digest = Digest::of(&manifest).to_string();

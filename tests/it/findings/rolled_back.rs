@@ -143,7 +143,7 @@ async fn many_other_tags_do_not_remove_the_protection_of_a_tag() {
     let newer = push_signed_at(&world, "v1", "newer", NOW + 60);
     world.pull("v1").await.serves(&newer);
     world.stop().await;
-    // So many pulls would take too long.
+    // Pulling this many tags would take too long.
     let memory = TagHistory::open(&world.store()).unwrap();
     let needs: Needs = Arc::new(|_: &Registry, _: &Repository, _: &Tag| Need::Required);
     let (registry, repository) = (REGISTRY.parse().unwrap(), app());

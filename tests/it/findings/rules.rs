@@ -14,7 +14,7 @@ use crate::fake_registry::REGISTRY;
 use crate::notary_repository::NOW;
 use crate::whole_gate::{APP, World, app, described};
 
-/// A gate with an anchor of each scheme, whose one rule says that.
+/// A gate with an anchor of each scheme and this one rule.
 async fn mixed(says: &str) -> World {
     let tables = [TEAM.to_owned(), ci(""), platform(""), rule(says)];
     World::of(setup(&tables).at(NOW)).await
@@ -26,11 +26,11 @@ fn sign_as_platform(world: &World, manifest: &[u8]) {
 }
 
 #[tokio::test]
-async fn with_a_name_that_is_signed_content_is_asked_about_that_and_not_about_upstreams_tag() {
+async fn if_a_name_is_signed_content_anchors_judge_its_digest() {
     let mut world = mixed("require = [\"team\", \"ci\"]").await;
     let manifest = world.push_signed("v1", "one");
     sign(&world, &manifest);
-    // Also signed by `ci`, but not the digest of the tag.
+    // Also signed by `ci`, but not as the digest of the tag.
     push_signed(&world, "v1", "another");
     world.pull("v1").await.serves(&manifest);
     world.pull(Digest::of(&manifest)).await.serves(&manifest);
@@ -38,7 +38,7 @@ async fn with_a_name_that_is_signed_content_is_asked_about_that_and_not_about_up
 }
 
 #[tokio::test]
-async fn both_are_needed_of_a_name_and_a_content() {
+async fn a_rule_can_require_a_signed_name_and_signed_content() {
     let mut world = mixed("require = [\"team\", \"ci\"]").await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.is_absent("no_trust_data");
@@ -77,7 +77,7 @@ async fn every_anchor_of_require_must_endorse_the_digest() {
 }
 
 #[tokio::test]
-async fn where_a_name_is_refused_no_signature_is_looked_for() {
+async fn if_a_name_is_refused_no_signature_is_searched() {
     let mut world = mixed("require = [\"ci\", \"team\"]").await;
     push_signed(&world, "v1", "one");
     world.push_signed("v2", "two");
@@ -89,7 +89,7 @@ async fn where_a_name_is_refused_no_signature_is_looked_for() {
 }
 
 #[tokio::test]
-async fn two_of_three_of_mixed_schemes_are_enough_and_one_is_not() {
+async fn two_of_three_mixed_schemes_meet_the_threshold_and_one_does_not() {
     let says = "any_of = [\"team\", \"ci\", \"platform\"]\nthreshold = 2";
     let mut world = mixed(says).await;
     let all = world.push_signed("all", "all");
@@ -113,7 +113,7 @@ async fn two_of_three_must_agree_on_the_digest() {
     let says = "any_of = [\"team\", \"ci\", \"platform\"]\nthreshold = 2";
     let mut world = mixed(says).await;
     let named = world.push_signed("v1", "one");
-    // The signed name means the first, and upstream's tag another one, which `ci` has signed.
+    // The signed name refers to the first, and upstream's tag to another one, which `ci` has signed.
     let other = push_signed(&world, "v1", "another");
     assert_eq!(world.pull("v1").await.denied().0, 404);
     assert_eq!(world.pull(Digest::of(&other)).await.denied().0, 404);
@@ -122,7 +122,7 @@ async fn two_of_three_must_agree_on_the_digest() {
     world.pull("v1").await.serves(&named);
 }
 
-/// An anchor that signs names vouches for a tag, and the two that sign content for where upstream has it.
+/// An anchor that signs names endorses a tag; the two that sign content endorse the digest that the tag has upstream.
 #[tokio::test]
 async fn a_different_signed_name_does_not_hide_digests_endorsed_by_others() {
     let says = "any_of = [\"team\", \"ci\", \"platform\"]\nthreshold = 2";
@@ -134,9 +134,9 @@ async fn a_different_signed_name_does_not_hide_digests_endorsed_by_others() {
     world.pull(Digest::of(&other)).await.serves(&other);
 }
 
-/// Upstream cannot move a tag away from what meets the rule by its name.
+/// Upstream cannot move a tag away from the image that meets the rule by its name.
 #[tokio::test]
-async fn where_a_name_is_enough_upstreams_tag_changes_nothing() {
+async fn if_a_signed_name_suffices_upstreams_tag_has_no_effect() {
     let mut world = mixed("any_of = [\"team\", \"ci\", \"platform\"]\nthreshold = 1").await;
     let named = world.push_signed("v1", "one");
     let other = push_signed(&world, "v1", "another");
@@ -155,7 +155,7 @@ async fn the_digest_of_a_required_name_takes_precedence() {
     assert_eq!(resolved(&world, "v1"), 0);
 }
 
-/// The same anchor once more, under the name `twin`.
+/// The same anchor with the name `twin`.
 fn twin(anchor: &str) -> String {
     let name = anchor.find("name = \"").unwrap();
     let end = anchor[name..].find('\n').unwrap() + name;
@@ -214,7 +214,7 @@ async fn an_audit_rule_serves_and_records_what_it_would_deny() {
 }
 
 #[tokio::test]
-async fn rules_that_allow_and_deny_stand_beside_one_that_asks_for_signatures() {
+async fn allow_deny_and_enforce_rules_work_together() {
     let tables = [
         ci(""),
         rule("require = [\"ci\"]"),
@@ -234,7 +234,7 @@ async fn rules_that_allow_and_deny_stand_beside_one_that_asks_for_signatures() {
     world.pull("v2").await.is_absent("no_trust_data");
 }
 
-/// A rule for some tags is for what is about their images, too, whose tags have other names.
+/// A rule for some tags also applies to artifacts of their images, whose tags have other names.
 #[tokio::test]
 async fn artifacts_of_an_image_are_served_under_a_rule_for_tags() {
     let tables =
@@ -267,7 +267,7 @@ async fn a_signature_of_an_artifact_is_served() {
     world.pull(tag_of(&sbom, ".sig")).await.serves(&signature);
 }
 
-/// A client that knows the digest asks for that next, and goes on after a restart.
+/// A client that knows the digest requests it next, also after a restart.
 #[tokio::test]
 async fn a_digest_admitted_by_a_rule_for_tags_is_served_after_a_restart() {
     let tables =
@@ -283,9 +283,9 @@ async fn a_digest_admitted_by_a_rule_for_tags_is_served_after_a_restart() {
     world.pull(Digest::of(&index)).await.serves(&index);
 }
 
-/// What is signed is content: no list of tags could be left out of without looking at each.
+/// Content is signed, not names: the gate could hide tags only after it checked each of them.
 #[tokio::test]
-async fn the_list_of_tags_is_upstreams_where_content_is_signed() {
+async fn the_tag_list_is_upstreams_if_content_is_signed() {
     let world = world("", "").await;
     push_signed(&world, "v1", "one");
     world.push("v2", "two");
@@ -298,19 +298,19 @@ async fn the_list_of_tags_is_upstreams_where_content_is_signed() {
 }
 
 #[tokio::test]
-async fn signatures_are_found_in_a_repository_of_their_own() {
+async fn signatures_are_found_in_the_signature_repository() {
     let elsewhere = format!("signature_repository = \"{REGISTRY}/signatures\"");
     let world = world(&elsewhere, "").await;
     let manifest = world.push("v1", "one");
     let apart = "signatures".parse().unwrap();
     put_sig(&world.registry, &apart, &manifest, &[layer(&manifest, &MINE)]);
     world.pull("v1").await.serves(&manifest);
-    // No rule is the less for it: the repository is there for the gate, and is asked about like any other.
+    // No rule is weaker for it: the gate decides about that repository like about any other.
     assert_eq!(world.get("/v2/signatures/manifests/v1").await.status.as_u16(), 404);
 }
 
 #[tokio::test]
-async fn a_bad_signature_beside_a_good_one_changes_nothing() {
+async fn an_invalid_signature_beside_a_valid_one_has_no_effect() {
     let world = world("", "").await;
     let manifest = world.push("v1", "one");
     put(&world, &manifest, &[layer(&manifest, &MINE), layer(&manifest, &OTHER)]);
@@ -318,7 +318,7 @@ async fn a_bad_signature_beside_a_good_one_changes_nothing() {
 }
 
 #[tokio::test]
-async fn another_key_or_rule_takes_effect_with_the_next_start() {
+async fn another_key_or_rule_takes_effect_after_a_restart() {
     let mut world = world("", "").await;
     let manifest = push_signed(&world, "v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -327,9 +327,9 @@ async fn another_key_or_rule_takes_effect_with_the_next_start() {
     world.pull("v1").await.is_refused("signature_invalid");
 }
 
-/// What is served is what the finding is about.
+/// The audit findings are about the served digest.
 #[tokio::test]
-async fn a_tag_that_moves_while_an_audit_rule_decides_is_served_as_it_was_judged() {
+async fn a_tag_moved_during_an_audit_decision_is_served_as_judged() {
     let world = mixed("require = [\"ci\"]\nmode = \"audit\"").await;
     let first = world.push("v1", "first");
     let second = world.put_image("second");
