@@ -18,10 +18,10 @@ use crate::blob_site::{BlobSite, app, blob, drain, is_whole, registry};
 use crate::whole_gate::{APP, Setup, World};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The longest that others may be held up, on a busy machine.
+/// The longest delay of other tasks, on a busy machine.
 const HELD_UP: Duration = Duration::from_secs(3);
 
-/// Where threads hang until it is opened.
+/// Blocks threads until it is opened.
 #[derive(Default)]
 struct Gate {
     hangs: Mutex<bool>,
@@ -39,7 +39,7 @@ impl Gate {
     }
 }
 
-/// Opens it, also if the test fails: the threads that hang must end.
+/// Opens it, also if the test fails: the blocked threads must end.
 struct Opens(Arc<Gate>);
 
 impl Drop for Opens {
@@ -48,7 +48,7 @@ impl Drop for Opens {
     }
 }
 
-/// A FIFO that is written at last: then it lets go of the threads that wait for that in the kernel.
+/// A FIFO that is finally written, which releases the threads that wait for it in the kernel.
 struct Written(PathBuf);
 
 impl Drop for Written {
@@ -57,7 +57,7 @@ impl Drop for Written {
     }
 }
 
-/// The longest time in which nothing else could run, while `work` does.
+/// The longest time in which no other task ran during `work`.
 async fn held_up<T>(work: impl Future<Output = T>) -> (T, Duration) {
     let ends = Arc::new(AtomicBool::new(false));
     let ended = ends.clone();
@@ -76,7 +76,7 @@ async fn held_up<T>(work: impl Future<Output = T>) -> (T, Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kept_blobs_come_from_upstream_while_reads_hang() {
+async fn stored_blobs_come_from_upstream_while_reads_hang() {
     let site = BlobSite::new().await;
     is_whole(drain(site.open(&app(), None).await.unwrap()).await);
     site.kept(&app()).await;
@@ -84,7 +84,7 @@ async fn kept_blobs_come_from_upstream_while_reads_hang() {
     let _opens = Opens(gate.clone());
     let waits = gate.clone();
     site.store().before_each_read(move || waits.pass());
-    // What was found lately would need no disk.
+    // Recently classified content would need no disk.
     tokio::time::sleep(Duration::from_millis(250)).await;
     gate.hang(true);
     let pulls = async {
@@ -112,7 +112,7 @@ async fn a_started_range_continues_from_upstream_when_the_disk_hangs() {
     let mut site = BlobSite::new().await;
     is_whole(drain(site.open(&app(), None).await.unwrap()).await);
     site.kept(&app()).await;
-    // Nothing is known to be in memory.
+    // No page is known to be in memory.
     site.restart().await;
     let gate = Arc::new(Gate::default());
     let _opens = Opens(gate.clone());
@@ -128,9 +128,9 @@ async fn a_started_range_continues_from_upstream_when_the_disk_hangs() {
     assert!(held_up < HELD_UP, "{held_up:?}");
 }
 
-/// Others read the blob a moment ago, and this client goes on much later.
+/// Other clients read the blob recently, and this client continues much later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_client_asks_again_whether_its_bytes_are_still_in_memory() {
+async fn a_slow_clients_bytes_are_checked_again_before_they_are_sent() {
     let mut site = BlobSite::new().await;
     is_whole(drain(site.open(&app(), None).await.unwrap()).await);
     site.kept(&app()).await;
@@ -145,7 +145,7 @@ async fn a_slow_client_asks_again_whether_its_bytes_are_still_in_memory() {
     });
     let first = stream.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(reads.load(Ordering::Relaxed), 1);
-    // What was read counts for five seconds.
+    // A read counts as recent for five seconds.
     tokio::time::sleep(Duration::from_millis(5_200)).await;
     let second = stream.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(reads.load(Ordering::Relaxed), 2);
@@ -154,9 +154,9 @@ async fn a_slow_client_asks_again_whether_its_bytes_are_still_in_memory() {
     assert!([first, second, came].concat() == blob()[7..]);
 }
 
-/// The blob is found without the disk, and the disk hangs when the gate looks whether it is a manifest.
+/// The gate finds the blob without the disk; the disk hangs when the gate checks whether the blob is a manifest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_request_that_meets_a_hanging_disk_asks_the_registry() {
+async fn the_first_request_on_a_hanging_disk_goes_to_the_registry() {
     for range in [None, Some(ByteRange::From { first: 0 }), Some(ByteRange::From { first: 7 })] {
         let mut site = BlobSite::new().await;
         is_whole(drain(site.open(&app(), None).await.unwrap()).await);
@@ -184,7 +184,7 @@ async fn the_first_request_that_meets_a_hanging_disk_asks_the_registry() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cold_blobs_pass_straight_through_while_writes_hang() {
+async fn cold_blobs_are_relayed_while_writes_hang() {
     let site = BlobSite::new().await;
     let gate = Arc::new(Gate::default());
     let _opens = Opens(gate.clone());
@@ -203,9 +203,9 @@ async fn cold_blobs_pass_straight_through_while_writes_hang() {
     assert!(!site.store().keeps(&site.digest));
 }
 
-/// The kernel blocks who opens a FIFO that nobody writes.
+/// The kernel blocks a process that opens a FIFO without a writer.
 #[tokio::test]
-async fn a_file_whose_opening_hangs_stops_neither_pulls_nor_health_checks() {
+async fn a_file_that_hangs_on_opening_blocks_neither_pulls_nor_health_checks() {
     let tables = r#"
         [[rule]]
         images = ["registry.example.com/**"]
@@ -221,7 +221,7 @@ async fn a_file_whose_opening_hangs_stops_neither_pulls_nor_health_checks() {
     world.restart().await;
     let file = world.files(&digest.hex()).pop().unwrap();
     std::fs::remove_file(&file).unwrap();
-    // It keeps its other name when the blob is kept again.
+    // The FIFO keeps its other name when the blob is stored again.
     let fifo = world.store().with_file_name("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     std::fs::hard_link(&fifo, &file).unwrap();
@@ -235,12 +235,12 @@ async fn a_file_whose_opening_hangs_stops_neither_pulls_nor_health_checks() {
 }
 
 #[tokio::test]
-async fn a_gate_whose_audit_disk_hangs_ends_in_time_and_says_so() {
+async fn a_gate_with_a_hanging_audit_disk_ends_in_time_and_reports_it() {
     let setup = Setup::new("[audit]\npath = \"audit.log\"").server("drain_timeout = \"1s\"");
     let mut world = World::of(setup).await;
     let supervisor = world.supervisor().clone();
     supervisor.hang(Task::AuditFile, true);
-    // The thread looks once a second.
+    // The thread checks once a second.
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     world.pull("v1").await;
     let start = Instant::now();

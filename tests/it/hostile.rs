@@ -15,12 +15,12 @@ use crate::fake_registry::{FakeRegistry, Fault, respond};
 use crate::folder::Folder;
 use crate::whole_gate::{self, APP, World};
 
-/// Longer than anything here takes.
+/// Longer than any step of these tests.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// To a client, no content at all would be the whole of what `Content-Length` says.
+/// A client could take an empty answer for complete, because `Content-Length` would agree.
 #[tokio::test]
-async fn an_answer_without_content_never_looks_whole() {
+async fn an_answer_without_content_never_looks_complete() {
     let mut world = World::new().await;
     world.push_signed("v1", "one");
     let path = format!("/v2/{APP}/blobs/{}", Digest::of(b"one"));
@@ -55,7 +55,7 @@ async fn a_silent_registry_does_not_delay_clients_of_another() {
     drop(stalled);
 }
 
-/// GET alone confirms that another repository of the registry holds a kept blob; HEAD is not asked.
+/// Only GET confirms that another repository of the registry holds a stored blob; HEAD is not sent.
 #[tokio::test]
 async fn a_registry_without_head_serves_content_stored_for_another_repository() {
     for status in [403, 404, 405] {
@@ -74,7 +74,7 @@ async fn a_registry_without_head_serves_content_stored_for_another_repository() 
 
 /// A registry may allow HEAD where it denies GET.
 #[tokio::test]
-async fn head_alone_does_not_confirm_that_a_repository_holds_a_kept_blob() {
+async fn head_alone_does_not_confirm_that_a_repository_holds_a_stored_blob() {
     let site = BlobSite::new().await;
     is_whole(drain(site.open(&app(), None).await.unwrap()).await);
     site.kept(&app()).await;
@@ -85,7 +85,7 @@ async fn head_alone_does_not_confirm_that_a_repository_holds_a_kept_blob() {
     site.open(&other(), None).await.unwrap_err();
 }
 
-/// Else the words of the answer would tell whether some repository's blob is kept.
+/// Otherwise the text of the answer would reveal whether another repository's blob is stored.
 #[tokio::test]
 async fn a_denial_does_not_reveal_whether_content_is_stored() {
     let site = BlobSite::new().await;
@@ -96,7 +96,7 @@ async fn a_denial_does_not_reveal_whether_content_is_stored() {
 }
 
 #[tokio::test]
-async fn a_blob_that_was_asked_for_as_a_manifest_is_still_served_without_upstream() {
+async fn a_blob_requested_as_a_manifest_is_still_served_without_upstream() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -108,7 +108,7 @@ async fn a_blob_that_was_asked_for_as_a_manifest_is_still_served_without_upstrea
     for content in [&b"one"[..], b"{}"] {
         world.pull(Digest::of(content)).await.is_absent("digest_not_signed");
     }
-    // What may be a manifest by its bytes alone is asked for once more.
+    // Content that may be a manifest only because of its bytes is requested once more.
     assert_eq!(world.get(&path(b"{}")).await.status, StatusCode::OK);
     world.registry.hook(|_| Some(Fault::Drop));
     for content in [&b"one"[..], b"{}"] {
@@ -147,7 +147,7 @@ async fn if_the_store_fills_up_without_ranges_each_client_continues_from_upstrea
 }
 
 #[tokio::test]
-async fn a_manifest_that_is_kept_no_more_is_kept_again_while_it_is_pulled() {
+async fn an_evicted_manifest_is_stored_again_during_a_pull() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -166,9 +166,9 @@ async fn a_manifest_that_is_kept_no_more_is_kept_again_while_it_is_pulled() {
     world.pull("v1").await.serves(&manifest);
 }
 
-/// More indexes list it than are remembered of it, and only the first of them is still signed.
+/// More indexes list it than the store remembers, and only the first of them is still signed.
 #[tokio::test]
-async fn an_index_that_is_signed_is_found_behind_many_that_are_signed_no_more() {
+async fn a_signed_index_is_found_behind_many_formerly_signed_ones() {
     let mut world = World::new().await;
     let child = world.put_image("child");
     for n in 0..20 {

@@ -9,11 +9,11 @@ use tokio::net::TcpListener;
 
 use crate::fake_registry::REGISTRY;
 
-/// Longer than anything here takes, and shorter than the wait for an answer.
+/// Longer than any step of this test, and shorter than the time limit for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upstream_that_sends_103_without_end_is_cut_off() {
+async fn an_upstream_that_sends_endless_103_responses_is_disconnected() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let server = tokio::spawn(async move {
@@ -33,7 +33,7 @@ async fn an_upstream_that_sends_103_without_end_is_cut_off() {
     let app: Repository = "library/app".parse().unwrap();
     let page = Page::default();
     let answer = tokio::time::timeout(PATIENCE, upstream.tags(&app, &page)).await;
-    let error = answer.expect("it is waited for").unwrap_err().to_string();
+    let error = answer.expect("the gate still waits for an answer").unwrap_err().to_string();
     assert!(error.contains("more than 16 informational responses"), "{error}");
     assert!(!server.is_finished());
     server.abort();

@@ -14,7 +14,7 @@ use crate::folder::Folder;
 use crate::notary_repository::{Certificate, Key};
 use crate::whole_gate::{APP, DEFAULTS, World, app};
 
-/// The record of a pull of `manifest` that nobody vouched for.
+/// The record of a pull of `manifest` without an endorsement.
 fn event(tag: &str, manifest: &[u8]) -> String {
     let event = json!({
         "target": "countersign::audit", "message": "verdict", "verdict": "admitted",
@@ -25,7 +25,7 @@ fn event(tag: &str, manifest: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn signatures_of_every_scheme_are_told_of_what_was_not_seen_signed() {
+async fn learn_reports_signatures_of_every_scheme_for_unverified_images() {
     let mut world = World::with(DEFAULTS, "").await;
     let (by_notary, by_cosign) = (world.push("v1", "one"), world.push("v2", "two"));
     let unsigned = world.push("v3", "three");
@@ -71,7 +71,7 @@ async fn signatures_of_every_scheme_are_told_of_what_was_not_seen_signed() {
 }
 
 #[tokio::test]
-async fn a_repository_of_the_same_root_key_with_another_certificate_is_told_from_an_unsigned_one() {
+async fn another_certificate_of_the_same_root_key_is_not_reported_as_unsigned() {
     let mut world = World::with(DEFAULTS, "").await;
     let manifest = world.push_signed("v1", "one");
     let pinned = Certificate::named("registry.example.com/library/other").of(&Key::named("root"));

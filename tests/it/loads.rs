@@ -11,14 +11,14 @@ use crate::fake_registry::{FakeRegistry, REGISTRY};
 
 /// The length of each manifest in bytes.
 const LENGTH: usize = 3_900 << 10;
-/// What the texts take twice, at the registry's connections and here, and what parsing them may take.
+/// The memory for the texts, once at the registry's connections and once here, and for parsing them.
 const MANIFESTS: usize = 12 * 2 * LENGTH + (64 << 20);
 
 fn app() -> Repository {
     "library/app".parse().unwrap()
 }
 
-/// How many bytes the peak memory of a process grows that runs only the test `name`.
+/// By how many bytes the peak memory grows in a process that runs only the test `name`.
 pub(crate) fn growth(name: &str) -> usize {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--ignored", "--nocapture", "--test-threads", "1"])
@@ -38,13 +38,13 @@ pub(crate) fn figure(name: &str) -> usize {
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
 }
 
-/// Prints how much more memory than `before` this process has had.
+/// Prints by how much the memory of this process has exceeded `before`.
 #[expect(clippy::print_stdout, reason = "the parent process reads it")]
 pub(crate) fn grew_from(before: usize) {
     println!("grew by {} bytes", figure("VmHWM").saturating_sub(before));
 }
 
-/// A manifest of [`LENGTH`] bytes and as many members as fit.
+/// A manifest of [`LENGTH`] bytes with as many members as fit.
 fn manifest(number: usize) -> String {
     let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json",
         "digest": Digest::of(&number.to_be_bytes()).to_string(), "size": 2});

@@ -9,7 +9,7 @@ use crate::notary_repository::{RELEASES, in_days};
 use crate::whole_gate::{APP, World, app, described};
 
 #[tokio::test]
-async fn a_signed_tag_arrives_and_head_says_the_same_as_get() {
+async fn a_signed_tag_is_served_and_head_agrees_with_get() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     let digest = Digest::of(&manifest);
@@ -43,7 +43,7 @@ async fn p1_other_bytes_than_the_signed_ones_are_refused() {
 }
 
 #[tokio::test]
-async fn p1_another_good_image_in_place_of_the_signed_one_is_refused_whatever_the_headers_say() {
+async fn p1_another_valid_image_instead_of_the_signed_one_is_refused() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     let evil = world.put_image("evil");
@@ -61,7 +61,7 @@ async fn p1_another_good_image_in_place_of_the_signed_one_is_refused_whatever_th
 }
 
 #[tokio::test]
-async fn p2_a_tag_that_was_moved_after_it_was_signed_still_brings_the_signed_image() {
+async fn p2_a_tag_moved_after_signing_still_serves_the_signed_image() {
     let mut world = World::new().await;
     let signed = world.push_signed("v1", "one");
     let evil = world.push("v1", "evil");
@@ -74,7 +74,7 @@ async fn p2_a_tag_that_was_moved_after_it_was_signed_still_brings_the_signed_ima
 }
 
 #[tokio::test]
-async fn p3_a_digest_that_nobody_signed_is_absent_and_its_tag_too() {
+async fn p3_an_unsigned_digest_and_its_tag_are_absent() {
     let mut world = World::new().await;
     let signed = world.push_signed("v1", "one");
     let unsigned = world.push("edge", "last night's");
@@ -85,7 +85,7 @@ async fn p3_a_digest_that_nobody_signed_is_absent_and_its_tag_too() {
 }
 
 #[tokio::test]
-async fn p3_a_digest_that_was_signed_once_is_absent_when_its_tag_is_signed_anew() {
+async fn p3_a_formerly_signed_digest_is_absent_after_its_tag_is_signed_again() {
     let mut world = World::new().await;
     let old = world.push_signed("v1", "one");
     world.pull(Digest::of(&old)).await.serves(&old);
@@ -103,14 +103,14 @@ async fn p3_a_denied_manifest_is_not_served_as_a_blob_either() {
     let digest = Digest::of(&unsigned);
     // containerd requests the same digest as a manifest and then as a blob.
     world.pull(digest).await.is_absent("digest_not_signed");
-    // Some registries give manifests as blobs.
+    // Some registries serve manifests as blobs.
     world.registry.registry().put_blob(&app(), unsigned.clone());
     let blob = world.get(&format!("/v2/{APP}/blobs/{digest}")).await;
     assert_eq!(blob.status.as_u16(), 404, "{blob:?}");
 }
 
 #[tokio::test]
-async fn children_of_a_signed_index_arrive_by_digest_also_at_a_gate_that_never_saw_the_index() {
+async fn children_of_a_signed_index_are_served_by_digest_without_the_index() {
     let mut world = World::new().await;
     let [amd64, arm64] = ["amd64", "arm64"].map(|text| world.put_image(text));
     let nested = world.put_index(&[&arm64]);
@@ -139,7 +139,7 @@ async fn children_of_a_signed_index_arrive_by_digest_also_at_a_gate_that_never_s
 }
 
 #[tokio::test]
-async fn a_child_goes_with_its_index_when_that_is_signed_no_more() {
+async fn a_child_is_absent_once_its_index_is_no_longer_signed() {
     let mut world = World::new().await;
     let child = world.put_image("amd64");
     let index = world.put_index(&[&child]);
@@ -151,11 +151,11 @@ async fn a_child_goes_with_its_index_when_that_is_signed_no_more() {
 }
 
 #[tokio::test]
-async fn a_child_is_held_against_the_digest_and_the_size_that_the_index_lists() {
+async fn a_child_must_match_the_digest_and_size_in_the_index() {
     let mut world = World::new().await;
     let child = world.put_image("amd64");
     let index = world.put_index(&[&child]);
-    // The same index, which says another size of it.
+    // The same index with another size of the child.
     let mut lying: Value = serde_json::from_slice(&index).unwrap();
     lying["manifests"][0]["size"] = json!(child.len() + 1);
     let lying = lying.to_string().into_bytes();
@@ -170,7 +170,7 @@ async fn a_child_is_held_against_the_digest_and_the_size_that_the_index_lists() 
 }
 
 #[tokio::test]
-async fn p4_a_manifest_that_is_not_as_long_as_was_signed_is_refused() {
+async fn p4_a_manifest_with_another_length_than_signed_is_refused() {
     for wrong in [-1_i64, 1] {
         let mut world = World::new().await;
         let manifest = world.push("v1", "one");
@@ -186,7 +186,7 @@ async fn p4_a_manifest_that_is_not_as_long_as_was_signed_is_refused() {
 }
 
 #[tokio::test]
-async fn m4_a_manifest_whose_signed_sha512_is_another_is_refused() {
+async fn m4_a_manifest_with_another_sha512_than_signed_is_refused() {
     let mut world = World::new().await;
     let manifest = world.push("v1", "one");
     world.signer.tag(RELEASES, "v1", &manifest);
@@ -199,7 +199,7 @@ async fn m4_a_manifest_whose_signed_sha512_is_another_is_refused() {
 }
 
 #[tokio::test]
-async fn m6_a_signed_length_that_no_manifest_has_is_refused() {
+async fn m6_an_impossible_signed_length_is_refused_at_the_gate() {
     for length in [0, (4 << 20) + 1] {
         let mut world = World::new().await;
         let manifest = world.push("v1", "one");
@@ -213,7 +213,7 @@ async fn m6_a_signed_length_that_no_manifest_has_is_refused() {
 }
 
 #[tokio::test]
-async fn p5_tags_that_nobody_signed_are_not_listed_and_pages_are_kept() {
+async fn p5_unsigned_tags_are_not_listed_and_pages_are_preserved() {
     let mut world = World::new().await;
     for tag in ["a1", "a3", "b1"] {
         world.push_signed(tag, tag);
@@ -241,7 +241,7 @@ async fn p5_tags_that_nobody_signed_are_not_listed_and_pages_are_kept() {
 }
 
 #[tokio::test]
-async fn p6_whatever_a_client_accepts_upstream_is_asked_for_every_type_and_by_digest() {
+async fn p6_upstream_is_asked_for_every_type_and_by_digest() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     let path = format!("/v2/{APP}/manifests/v1");
@@ -260,7 +260,7 @@ async fn p6_whatever_a_client_accepts_upstream_is_asked_for_every_type_and_by_di
 }
 
 #[tokio::test]
-async fn p7_names_that_could_be_another_repository_are_no_names() {
+async fn p7_ambiguous_repository_names_are_invalid() {
     let mut world = World::new().await;
     world.push_signed("v1", "one");
     for name in [
@@ -287,7 +287,7 @@ async fn p7_names_that_could_be_another_repository_are_no_names() {
 }
 
 #[tokio::test]
-async fn p7_the_two_names_of_one_repository_are_judged_alike() {
+async fn p7_both_names_of_a_repository_get_the_same_verdict() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     let full = format!("/v2/registry.example.com/{APP}/manifests/v1");
@@ -295,7 +295,7 @@ async fn p7_the_two_names_of_one_repository_are_judged_alike() {
     world.get(&format!("/v2/{APP}/manifests/v1?ns=registry.example.com")).await.serves(&manifest);
     let other = world.get(&format!("/v2/{APP}/manifests/v1?ns=other.example.com")).await;
     assert_eq!(other.status.as_u16(), 404);
-    // Signed for library/app, and for no other repository of the same publisher.
+    // Signed for library/app, and not for another repository of the same publisher.
     world.get("/v2/library/other/manifests/v1").await.is_absent("no_trust_data");
 }
 
@@ -308,7 +308,7 @@ async fn r1_trust_data_of_another_repository_is_refused_at_the_gate() {
 }
 
 #[tokio::test]
-async fn rules_say_no_where_trust_data_is_not_even_asked() {
+async fn rules_deny_without_a_request_for_trust_data() {
     let rules = r#"
         [[rule]]
         images = ["registry.example.com/retired/**"]
@@ -330,7 +330,7 @@ async fn rules_say_no_where_trust_data_is_not_even_asked() {
 }
 
 #[tokio::test]
-async fn a_tag_that_runs_out_takes_its_digest_and_its_children_with_it() {
+async fn an_expired_tag_makes_its_digest_and_children_unavailable() {
     let mut world = World::new().await;
     let child = world.put_image("amd64");
     let index = world.put_index(&[&child]);

@@ -12,7 +12,7 @@ fn read(text: &str) -> Config {
 }
 
 #[test]
-fn the_mirror_has_the_certificate_of_the_server_unless_it_names_its_own() {
+fn the_mirror_uses_the_servers_certificate_by_default() {
     let text = |mirror: &str| {
         format!(
             "[server]\nlisten = \"127.0.0.1:0\"\ntls_cert = \"s.crt\"\ntls_key = \"s.key\"\n\

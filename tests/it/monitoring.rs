@@ -12,7 +12,7 @@ fn rig(path: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// The queries of the dashboard, and those of the rules.
+/// The queries of the dashboard and of the alert rules.
 fn queries() -> Vec<String> {
     let dashboard: Value =
         serde_json::from_str(&rig("grafana/dashboards/countersign.json")).unwrap();
@@ -33,7 +33,7 @@ fn queries() -> Vec<String> {
     queries
 }
 
-/// The metrics that a text names, each with the labels that are asked of it.
+/// The metrics in a text, each with the labels that the text uses.
 fn named(text: &str) -> Vec<(String, Vec<String>)> {
     text.match_indices("countersign_")
         .map(|(at, _)| {
@@ -49,7 +49,7 @@ fn named(text: &str) -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-/// The metrics that a gate has said of itself: each with its labels, as far as one has been counted.
+/// The metrics of a gate, each with the labels of its counted series.
 fn known(metrics: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for line in metrics.lines() {
@@ -71,7 +71,7 @@ fn known(metrics: &str) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[tokio::test]
-async fn every_metric_that_is_watched_is_one_of_the_gates() {
+async fn dashboard_and_alerts_use_only_metrics_of_the_gate() {
     let mut world = World::new().await;
     let manifest = world.push_signed("1", "watched");
     world.pull("1").await.serves(&manifest);
@@ -86,7 +86,7 @@ async fn every_metric_that_is_watched_is_one_of_the_gates() {
             };
             let unknown =
                 labels.into_iter().filter(|label| label != "instance" && !has.contains(label));
-            // What was not counted yet has no labels to compare with.
+            // A metric without a counted series has no labels to compare with.
             let unknown = unknown.filter(|_| !has.is_empty());
             wrong.extend(unknown.map(|label| format!("{name} has no label {label}: {query}")));
         }

@@ -24,8 +24,8 @@ images = ["registry.example.com/library/**"]
 require = ["release-team"]
 "#;
 
-/// What `check` says of the whole configuration with `right` written as `slip`: on standard output if it
-/// takes it, else on standard error.
+/// The output of `check` for the whole configuration with `right` replaced by `slip`: standard output if it is valid,
+/// otherwise standard error.
 fn check(right: &str, slip: &str) -> Result<String, String> {
     assert!(WHOLE.contains(right), "{right}");
     let folder = Folder::new("slip");
@@ -85,7 +85,7 @@ fn check_explains_what_docker_gets_from_a_mirror_without_docker_hub_as_default()
 }
 
 #[test]
-fn serve_says_what_to_do_where_an_address_is_taken() {
+fn serve_explains_an_address_in_use() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let folder = Folder::new("taken");
@@ -101,7 +101,7 @@ fn serve_says_what_to_do_where_an_address_is_taken() {
 }
 
 #[test]
-fn why_says_which_listener_it_asks() {
+fn why_names_the_listener_that_it_asks() {
     for gate in ["127.0.0.1:5051", "ftp://127.0.0.1:5051"] {
         let said = countersign(&["why", "registry.example.com/app:1", "--gate", gate]);
         assert_eq!(said.status, Some(2));
@@ -130,7 +130,7 @@ fn a_foreign_log_is_distinguished_from_a_log_without_pulls() {
 }
 
 #[test]
-fn a_mirror_is_for_docker_alone() {
+fn the_mirror_option_is_only_for_docker() {
     let gate = ["--gate", "https://gate.example.com", "--mirror", "https://gate.example.com:5443"];
     let said = countersign(&[&["client-config", "podman"], &gate[..]].concat());
     assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""));
@@ -143,7 +143,7 @@ fn a_mirror_is_for_docker_alone() {
 }
 
 #[test]
-fn exempt_names_the_argument_that_is_wrong_and_the_command_that_ends_it() {
+fn exempt_names_the_wrong_argument_and_the_command_that_ends_an_exemption() {
     let folder = Folder::new("exempt-steps");
     std::fs::create_dir(folder.join("store")).unwrap();
     let config = folder.write("countersign.toml", WHOLE);
@@ -160,7 +160,7 @@ fn exempt_names_the_argument_that_is_wrong_and_the_command_that_ends_it() {
     assert!(said.stdout.ends_with(&end), "{}", said.stdout);
 }
 
-/// The warnings of `check` for [`WHOLE`] with the additional text `more` at its end and `right` written as `slip`.
+/// The warnings of `check` for [`WHOLE`] with `right` replaced by `slip` and the additional text `more` at its end.
 fn warnings(right: &str, slip: &str, more: &str) -> String {
     let said = check(right, &format!("{slip}{more}")).unwrap();
     said.lines().filter(|line| line.starts_with("warning ")).collect::<Vec<_>>().join("\n")

@@ -30,7 +30,7 @@ use crate::wire::{Served, serve};
 
 pub(crate) const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// What the registry has: `open/app`, with the tag `v1` and one blob.
+/// The registry's content: `open/app` with the tag `v1` and one blob.
 #[derive(Clone)]
 pub(crate) struct Content {
     pub(crate) manifest: Bytes,
@@ -109,7 +109,7 @@ fn plain(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     response.body(Full::new(body)).unwrap()
 }
 
-/// An error that is not worth a second try now.
+/// An error that is not retried now.
 fn later(status: u16) -> Response<Full<Bytes>> {
     let mut response = plain(status, "");
     response.headers_mut().insert(RETRY_AFTER, 7.into());
@@ -120,7 +120,7 @@ fn bodiless(request: &Request<Incoming>, response: Response<Full<Bytes>>) -> Res
     if request.method() == Method::HEAD { response.map(|_| Full::default()) } else { response }
 }
 
-/// The service, the registry behind it, and what that has.
+/// The service, the registry behind it, and the registry's content.
 pub(crate) struct Standing {
     pub(crate) served: Served,
     pub(crate) content: Content,
@@ -135,7 +135,7 @@ pub(crate) async fn stand() -> Standing {
     stand_with(DenialStatus::NotFound).await
 }
 
-/// The same, which denies manifests with that status.
+/// The same, but denied manifests get that status.
 pub(crate) async fn stand_with(denial_status: DenialStatus) -> Standing {
     let content = Content::new();
     let has = content.clone();
@@ -162,7 +162,7 @@ pub(crate) async fn stand_with(denial_status: DenialStatus) -> Standing {
     Standing { served, content, registry, generations, audit, _upstream: behind }
 }
 
-/// The gate before the registry at `address`.
+/// The gate for the registry at `address`.
 pub(crate) fn generations(
     address: SocketAddr,
     registry: &mut prometheus_client::registry::Registry,

@@ -17,7 +17,7 @@ fn app() -> Repository {
     "library/app".parse().unwrap()
 }
 
-/// A registry, and the gate's side of it.
+/// A registry, and the pull-through in front of it.
 async fn started() -> (FakeRegistry, PullThrough) {
     let fake = FakeRegistry::start().await;
     let pull_through = PullThrough::new([fake.upstream()], PullThrough::CACHE);
@@ -40,7 +40,7 @@ async fn a_manifest_is_fetched_once_and_stored() {
 }
 
 #[tokio::test]
-async fn many_at_once_fetch_a_manifest_once() {
+async fn concurrent_requests_fetch_a_manifest_once() {
     let (fake, pull_through) = started().await;
     let digest = fake.registry().put_image(&app(), "layer");
     let pull_through = Arc::new(pull_through);
@@ -79,7 +79,7 @@ async fn an_invalid_manifest_is_refused() {
 }
 
 #[tokio::test]
-async fn a_manifest_is_refused_where_its_type_contradicts_its_content() {
+async fn a_manifest_with_a_contradictory_type_is_refused() {
     let (fake, pull_through) = started().await;
     let digest = fake.registry().put_image(&app(), "layer");
     let bytes = pull_through.manifest(&registry(), &app(), &digest).await.unwrap().bytes().clone();
@@ -93,7 +93,7 @@ async fn a_manifest_is_refused_where_its_type_contradicts_its_content() {
 }
 
 #[tokio::test]
-async fn manifests_take_no_more_memory_than_they_are_given() {
+async fn cached_manifests_stay_within_their_memory_limit() {
     let (fake, _) = started().await;
     let digest = fake.registry().put_image(&app(), "layer");
     let small = PullThrough::new([fake.upstream()], 1);
@@ -103,7 +103,7 @@ async fn manifests_take_no_more_memory_than_they_are_given() {
 }
 
 #[tokio::test]
-async fn missing_manifests_are_not_remembered() {
+async fn missing_manifests_are_not_cached() {
     let (fake, pull_through) = started().await;
     let manifest = fake.registry().put_image(&app(), "layer");
     fake.hook(|asked| (asked.before == 0).then(|| Fault::Respond(respond(404, ""))));

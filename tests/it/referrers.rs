@@ -10,8 +10,8 @@ use crate::whole_gate::{APP, World, app, described};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// A gate with the signed image `v1`, of which clients keep such a list under a tag; upstream answers like that
-/// when it is asked for referrers.
+/// A gate with the signed image `v1`, which has a list of referrers under a tag; upstream answers requests for
+/// referrers like this.
 async fn listed(media_type: &str, referrers: (u16, &'static str)) -> (World, Vec<u8>, String) {
     let mut world = World::new().await;
     let image = world.push_signed("v1", "one");
@@ -30,7 +30,7 @@ async fn listed(media_type: &str, referrers: (u16, &'static str)) -> (World, Vec
     (world, image, list)
 }
 
-/// What the gate lists for `image`, which it must.
+/// The gate's list for `image`, which must succeed.
 async fn referrers(world: &World, image: &[u8]) -> String {
     let answer = world.get(&format!("/v2/{APP}/referrers/{}", Digest::of(image))).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -39,14 +39,14 @@ async fn referrers(world: &World, image: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn where_upstream_has_no_such_api_the_list_that_clients_keep_under_a_tag_is_given() {
+async fn without_the_api_the_list_under_the_tag_is_served() {
     let (world, image, list) = listed(INDEX, (404, "404 page not found")).await;
     let listed: Value = serde_json::from_str(&referrers(&world, &image).await).unwrap();
     assert_eq!(listed, serde_json::from_str::<Value>(&list).unwrap());
 }
 
 #[tokio::test]
-async fn where_upstream_has_the_api_its_own_list_is_given() {
+async fn with_the_api_upstreams_own_list_is_served() {
     const EMPTY: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
     let (world, image, _) = listed(INDEX, (200, EMPTY)).await;
     let listed: Value = serde_json::from_str(&referrers(&world, &image).await).unwrap();
@@ -60,9 +60,9 @@ async fn a_list_of_referrers_must_be_an_oci_index() {
     assert_eq!(none["manifests"], json!([]));
 }
 
-/// A proxy's page says nothing about what refers to the image.
+/// A proxy's page says nothing about the referrers of the image.
 #[tokio::test]
-async fn a_page_in_place_of_the_list_under_the_tag_is_undecided() {
+async fn a_web_page_instead_of_the_list_under_the_tag_is_undecided() {
     let (world, image, _) = listed(INDEX, (404, "404 page not found")).await;
     let tag = Digest::of(&image).to_string().replace(':', "-");
     world.registry.hook(move |asked| {

@@ -56,7 +56,7 @@ impl Two {
         Self { a: fake_a, x: fake_x, pull_through, digest, _folder: folder }
     }
 
-    /// Pulls the private blob from its own registry until it is kept.
+    /// Pulls the private blob from its own registry until it is stored.
     async fn keep(&self) {
         for _ in 0..1000 {
             let stream = self.pull_through.blob(&a(), &app(), &self.digest, None).await.unwrap();
@@ -66,7 +66,7 @@ impl Two {
             is_whole(drain(stream).await);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("it was never kept");
+        panic!("the blob was not stored");
     }
 
     async fn denied(&self, repository: &Repository, digest: &Digest, range: Option<ByteRange>) {
@@ -85,7 +85,7 @@ async fn a_registry_that_confirms_every_head_reveals_no_blob_of_another_registry
     two.keep().await;
     for repository in [app(), other()] {
         two.denied(&repository, &two.digest, None).await;
-        // The operator's own word is all that a length is, and it opens nothing.
+        // The operator's statement only affects a length, and opens no content.
         two.pull_through.blob_length(&x(), &repository, &two.digest).await.unwrap();
         two.denied(&repository, &two.digest, None).await;
         two.denied(&repository, &two.digest, Some(ByteRange::From { first: 1 })).await;
@@ -111,11 +111,11 @@ async fn a_registry_serves_shared_content_after_it_delivered_the_bytes_itself() 
         is_whole(drain(stream).await);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("it was never kept");
+    panic!("the blob was not stored");
 }
 
 #[tokio::test]
-async fn a_known_digest_costs_the_same_questions_as_an_unknown_one() {
+async fn a_known_digest_costs_the_same_requests_as_an_unknown_one() {
     let two = Two::new().await;
     two.keep().await;
     let unknown = Digest::of(b"nobody has this");
@@ -137,7 +137,7 @@ async fn a_known_digest_costs_the_same_questions_as_an_unknown_one() {
 }
 
 #[tokio::test]
-async fn another_repository_of_the_same_registry_is_asked_for_once_and_served_from_the_store() {
+async fn another_repository_of_the_same_registry_is_confirmed_once_and_served_from_the_store() {
     let two = Two::new().await;
     two.keep().await;
     two.a.registry().put_blob(&other(), blob());
@@ -151,18 +151,18 @@ async fn another_repository_of_the_same_registry_is_asked_for_once_and_served_fr
 }
 
 #[tokio::test]
-async fn a_download_that_broke_at_one_registry_does_not_hold_back_anothers() {
+async fn a_failed_download_from_one_registry_does_not_delay_another() {
     let two = Two::new().await;
     two.x.registry().put_blob(&app(), blob());
     two.x.hook(|_| Some(Fault::Corrupt));
     let broken = two.pull_through.blob(&x(), &app(), &two.digest, None).await.unwrap();
     assert!(drain(broken).await.1.is_err());
-    // What broke lately begins only when all of it is here; what is fine begins with its first piece.
+    // A blob that recently failed begins only when it is complete; a good one begins with its first piece.
     let gate = Arc::new(Semaphore::new(1));
     let opened = gate.clone();
     two.a.hook(move |_| Some(Fault::Gated(1000, opened.clone())));
     let (a, app) = (a(), app());
     let begun = two.pull_through.steady_blob(&a, &app, &two.digest, None);
     let begun = tokio::time::timeout(Duration::from_secs(5), begun).await;
-    assert!(begun.is_ok(), "it waited for all of the blob");
+    assert!(begun.is_ok(), "the client waited for the whole blob");
 }

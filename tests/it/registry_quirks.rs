@@ -1,4 +1,4 @@
-//! Registries, and what is between them and the gate, that behave in unusual ways.
+//! Registries, and servers between them and the gate, that behave in unusual ways.
 
 use countersign::oci::headers::DOCKER_CONTENT_DIGEST;
 use countersign::oci::{Digest, MediaType, Reference, Repository, Tag};
@@ -31,7 +31,7 @@ fn is_head(asked: &Asked) -> bool {
     asked.method == Method::HEAD
 }
 
-/// Answers that portals, proxies and sign-in pages give in the place of a registry.
+/// Answers of portals, proxies and sign-in pages instead of a registry.
 fn portals() -> Vec<(&'static str, &'static str)> {
     vec![
         ("text/html; charset=utf-8", "<!DOCTYPE html><title>Sign in</title>"),
@@ -43,7 +43,7 @@ fn portals() -> Vec<(&'static str, &'static str)> {
 }
 
 #[tokio::test]
-async fn the_page_of_a_portal_is_never_a_manifest() {
+async fn a_web_page_of_a_portal_is_never_a_manifest() {
     for (content_type, body) in portals() {
         let (fake, digest) = with_app().await;
         let answer = move || with(respond(200, body), CONTENT_TYPE, content_type);
@@ -89,7 +89,7 @@ async fn the_query_of_a_link_is_opaque() {
         });
         let upstream = fake.upstream();
         let next = upstream.tags(&app(), &Page::default()).await.unwrap().next.unwrap();
-        // As a client returns it.
+        // As a client sends it back.
         let next = Page::parse(&format!("{}&ns={REGISTRY}", next.to_query()));
         upstream.tags(&app(), &next).await.unwrap();
         assert_eq!(fake.asked()[1].query, query);
@@ -97,7 +97,7 @@ async fn the_query_of_a_link_is_opaque() {
 }
 
 #[tokio::test]
-async fn an_encoding_that_changes_nothing_is_accepted() {
+async fn a_content_encoding_without_effect_is_accepted() {
     for encoding in ["identity", "aws-chunked", "Identity, aws-chunked", ""] {
         let (fake, _) = with_app().await;
         let bytes = fake.upstream().manifest(&app(), &Reference::Tag(v1())).await.unwrap().bytes;
@@ -108,7 +108,7 @@ async fn an_encoding_that_changes_nothing_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_header_that_repeats_one_value_has_that_value() {
+async fn a_header_with_the_same_value_twice_has_that_value() {
     let (fake, digest) = with_app().await;
     fake.hook(move |asked| {
         let mut response = with(respond(200, ""), DOCKER_CONTENT_DIGEST, digest.to_string());
@@ -119,7 +119,7 @@ async fn a_header_that_repeats_one_value_has_that_value() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_refused_is_only_a_hint() {
+async fn a_refused_head_is_only_a_hint() {
     for status in [403, 404, 400, 405] {
         let (fake, digest) = with_app().await;
         fake.hook(move |asked| is_head(asked).then(|| Fault::Respond(respond(status, ""))));
@@ -141,7 +141,7 @@ async fn a_length_of_zero_by_head_is_only_a_hint() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_upstream_knows_only_by_tag_is_fetched_by_tag_and_compared() {
+async fn a_manifest_known_only_by_tag_is_fetched_by_tag_and_compared() {
     let (fake, digest) = with_app().await;
     let by_digest = format!("/manifests/{digest}");
     fake.hook(move |asked| {
@@ -161,7 +161,7 @@ async fn a_manifest_that_upstream_knows_only_by_tag_is_fetched_by_tag_and_compar
 }
 
 #[tokio::test]
-async fn a_manifest_without_a_length_is_whole_if_its_digest_is_right() {
+async fn a_manifest_without_a_length_is_complete_if_its_digest_matches() {
     let (fake, digest) = with_app().await;
     let upstream = fake.upstream();
     let length = upstream.manifest(&app(), &Reference::Digest(digest)).await.unwrap().bytes.len();
@@ -172,7 +172,7 @@ async fn a_manifest_without_a_length_is_whole_if_its_digest_is_right() {
 }
 
 #[tokio::test]
-async fn a_blob_without_a_length_is_whole_if_its_digest_is_right() {
+async fn a_blob_without_a_length_is_complete_if_its_digest_matches() {
     let (fake, _) = with_app().await;
     fake.hook(|asked| {
         (asked.header(http::header::RANGE).is_empty()).then_some(Fault::TruncateUnsized(5))
@@ -207,7 +207,7 @@ fn response(fault: Option<Fault>) -> Option<Response<http_body_util::Full<bytes:
 }
 
 #[tokio::test]
-async fn a_refused_token_is_forgotten_whatever_the_new_challenge_says() {
+async fn a_refused_token_is_forgotten_whatever_the_new_challenge() {
     let (fake, upstream, digest, tokens) = behind(|tokens, asked| {
         let mut response = match response(tokens.answer(asked)) {
             Some(response) => response,
@@ -230,7 +230,7 @@ async fn a_refused_token_is_forgotten_whatever_the_new_challenge_says() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_may_redirect_on_its_own_host_only() {
+async fn a_token_endpoint_may_redirect_only_on_its_own_host() {
     let (_fake, upstream, digest, _) = behind(|tokens, asked| match asked.path.as_str() {
         "/token" if !asked.query.contains("moved") => {
             Some(redirect(format!("/token?moved&{}", asked.query)))
@@ -267,7 +267,7 @@ async fn a_registry_may_challenge_only_at_its_base() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_another_registry_gets_that_registrys_anonymous_token() {
+async fn a_redirect_to_another_registry_uses_its_anonymous_token() {
     let (other, digest) = with_app().await;
     let realm = format!("{}/token", other.url("127.0.0.1"));
     let tokens = TokenServer::new(realm.clone());

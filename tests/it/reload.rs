@@ -30,7 +30,7 @@ fn allowed() -> String {
 }
 
 #[tokio::test]
-async fn a_new_rule_holds_for_the_next_request() {
+async fn a_new_rule_applies_to_the_next_request() {
     let mut world = World::new().await;
     let signed = world.push_signed("v1", "one");
     let unsigned = world.push("dev", "two");
@@ -48,14 +48,14 @@ async fn a_new_rule_holds_for_the_next_request() {
 }
 
 #[tokio::test]
-async fn a_bad_configuration_changes_nothing_and_is_counted_until_it_is_mended() {
+async fn an_invalid_configuration_changes_nothing_and_is_reported_until_fixed() {
     let mut world = World::new().await;
     let signed = world.push_signed("v1", "one");
     let mut reloader = world.reloader();
     for bad in [
         "[[rule]]\nimages = [\"*\"]\nmode = \"allow\"\n",
-        "this is no TOML",
-        // Good as far as it goes: the file that it names is not there.
+        "this is not TOML",
+        // Valid, except that a file that it names does not exist.
         "[[upstream]]\nregistry = \"r2.example\"\nca = \"missing.pem\"\n[[rule]]\nimages = [\"**\"]\nmode = \"deny\"\n",
     ] {
         world.configure(Setup::new(bad));
@@ -147,7 +147,7 @@ async fn requests_in_progress_keep_their_configuration_during_a_reload() {
 }
 
 #[tokio::test]
-async fn a_file_that_changed_is_noticed_once_it_is_whole() {
+async fn a_changed_file_is_noticed_once_it_is_complete() {
     let mut world = World::new().await;
     world.push("dev", "two");
     let mut reloader = world.reloader();
@@ -158,7 +158,7 @@ async fn a_file_that_changed_is_noticed_once_it_is_whole() {
     reloader.changed().await;
     assert!(reloader.reload().await);
     let nothing = tokio::time::timeout(std::time::Duration::from_secs(60), reloader.changed());
-    assert!(nothing.await.is_err(), "it was read already");
+    assert!(nothing.await.is_err(), "the change was already read");
     tokio::time::resume();
     assert_eq!(world.pull("dev").await.status, 200);
 }
@@ -179,11 +179,10 @@ async fn changes_during_the_start_are_noticed() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_made_whole_while_a_configuration_that_names_it_first_is_read_is_read_whole()
-{
+async fn a_file_completed_during_a_reload_is_read_completely() {
     let mut world = World::new().await;
     let mut reloader = world.reloader();
-    // Read before the users file, which is a pipe and waits for its writer.
+    // It is read before the users file, which is a pipe and waits for its writer.
     let named = format!("{}[clients]\nhtpasswd = \"users\"\n", enforced());
     world.configure(
         anchored("root_keys = [\"PIN\", \"root.pem\"]", &named).file("root.pem", "half"),
@@ -211,7 +210,7 @@ async fn a_file_that_is_made_whole_while_a_configuration_that_names_it_first_is_
 }
 
 #[tokio::test]
-async fn an_exemption_outlives_a_reload_and_does_not_override_a_new_rule_that_denies() {
+async fn an_exemption_outlives_a_reload_but_does_not_override_a_new_deny_rule() {
     let mut world = World::new().await;
     let unsigned = world.push("v1", "one");
     let made = world.clock.now();

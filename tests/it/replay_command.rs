@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::commands::{Said, countersign};
 use crate::folder::Folder;
 
-/// Nothing listens there: what is asked fails at once.
+/// No server listens there: requests fail at once.
 const CONFIG: &str = "[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"store\"\n\
     [[upstream]]\nregistry = \"r.example\"\nurl = \"http://127.0.0.1:9\"\n\
     [[rule]]\nimages = [\"r.example/**\"]\nmode = \"allow\"\nreason = \"x\"\n\
@@ -47,7 +47,7 @@ impl Place {
         countersign(&[&["replay"], arguments, &config].concat())
     }
 
-    /// Whatever `text` says, its blanks filled in.
+    /// Runs `check` on `text` with its blanks filled in.
     fn check(&self, text: &str) -> Said {
         let filled = text
             .replace("FILL-IN: the Notary server", "https://notary.example.com")
@@ -58,7 +58,7 @@ impl Place {
 }
 
 #[test]
-fn several_logs_are_one_and_the_exit_status_says_that_something_would_be_refused() {
+fn several_logs_are_combined_and_the_exit_status_reports_denials() {
     let place = place();
     let one = place.log("audit.log.1", &event("open/app", "admitted").repeat(3));
     let two = place.log("audit.log", &(event("shut/app", "admitted") + "not json\n"));
@@ -94,7 +94,7 @@ fn a_log_is_read_from_standard_input() {
 }
 
 #[test]
-fn a_log_that_is_not_there_is_an_error_and_so_is_a_broken_configuration() {
+fn a_missing_log_or_invalid_configuration_is_an_error() {
     let place = place();
     let said = place.replay(&["/nowhere/audit.log"]);
     assert_eq!((said.status, said.stdout.as_str()), (Some(2), ""));

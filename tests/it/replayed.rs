@@ -31,7 +31,7 @@ const ALLOW: &str = "mode = \"allow\"\nreason = \"a test\"";
 const BY_TEAM: &str = "require = [\"team\"]";
 const BY_CI: &str = "require = [\"ci\"]";
 
-/// What is recorded of pulls of each of `references`.
+/// The log of pulls of each of `references`.
 async fn log(world: &World, references: &[String]) -> String {
     let page = Page::default();
     let _here = page.is_written();
@@ -41,7 +41,7 @@ async fn log(world: &World, references: &[String]) -> String {
     page.all().iter().map(|event| format!("{event}\n")).collect()
 }
 
-/// What would come of `log` under a rule of those lines.
+/// The result of replaying `log` under a rule with those lines.
 async fn replayed(world: &mut World, log: &str, lines: &str) -> (Value, Replayed) {
     let (mut pulls, mut tally) = (Pulls::default(), Tally::default());
     read(log.as_bytes(), &mut pulls, &mut tally).unwrap();
@@ -54,7 +54,7 @@ async fn replayed(world: &mut World, log: &str, lines: &str) -> (Value, Replayed
     (json, replayed)
 }
 
-/// The image of that reference, and what is said of it.
+/// The entry of the image with that reference.
 fn of(json: &Value, reference: impl std::fmt::Display) -> &Value {
     let end = reference.to_string();
     let images = json["images"].as_array().unwrap();
@@ -109,7 +109,7 @@ async fn replay_judges_a_tag_by_its_recorded_digest_and_reports_that_it_moved() 
 }
 
 #[tokio::test]
-async fn a_tag_that_is_signed_as_another_digest_would_be_served_as_that() {
+async fn a_tag_signed_as_another_digest_would_be_served_as_that_digest() {
     let mut world = World::of(setup(ALLOW)).await;
     let signed = world.push_signed("v1", "signed");
     world.push("v1", "moved by somebody");
@@ -117,7 +117,7 @@ async fn a_tag_that_is_signed_as_another_digest_would_be_served_as_that() {
     let (json, replayed) = replayed(&mut world, &log, BY_TEAM).await;
     assert_eq!((&json["other_digest"], &json["would_refuse"]), (&1.into(), &0.into()), "{json}");
     assert_eq!(replayed.exit_status(), 0);
-    // As the gate has it.
+    // As in the gate's log.
     world.restart().await;
     world.pull("v1").await.serves(&signed);
 }
@@ -184,7 +184,7 @@ async fn replay_reports_deleted_images_as_gone_and_not_refused() {
 }
 
 #[tokio::test]
-async fn an_exemption_that_holds_now_hides_no_refusal() {
+async fn a_current_exemption_hides_no_refusal() {
     let mut world = World::of(setup(ALLOW)).await;
     let image = world.push("v1", "one");
     let by_digest = Digest::of(&image).to_string();

@@ -72,7 +72,7 @@ async fn a_blob_of_unknown_length_is_stored() {
 }
 
 #[tokio::test]
-async fn an_empty_blob_is_stored_and_a_false_one_is_not() {
+async fn an_empty_blob_is_stored_only_under_its_own_digest() {
     let site = BlobSite::new().await;
     let empty = site.fake.registry().put_blob(&app(), "");
     for digest in [empty, site.digest] {
@@ -100,7 +100,7 @@ async fn content_stored_for_one_repository_is_not_served_to_another() {
         assert_eq!(stream.origin(), Origin::Store);
         is_whole(drain(stream).await);
     }
-    // It is asked for once in each case, in the same words as what is kept for nobody.
+    // In each case, it is requested once, with the same request as for content that is not stored.
     assert_eq!((site.gets().len(), site.asked(&Method::HEAD).len()), (3, 0));
 }
 
@@ -130,7 +130,7 @@ async fn content_that_does_not_fit_the_store_is_relayed() {
 }
 
 #[tokio::test]
-async fn a_cold_range_is_fetched_alone_and_one_from_the_first_byte_is_stored() {
+async fn only_a_range_from_the_first_byte_stores_the_whole_blob() {
     let site = BlobSite::new().await;
     let tail = site.open(&app(), Some(ByteRange::Last { length: 10 })).await.unwrap();
     assert_eq!(drain(tail).await.0, blob()[LENGTH - 10..]);
@@ -170,7 +170,7 @@ async fn a_manifest_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_has_rotted_is_set_aside_and_fetched_again() {
+async fn a_corrupted_manifest_is_quarantined_and_fetched_again() {
     let mut site = BlobSite::new().await;
     let digest = site.fake.registry().put_image(&app(), "layer");
     let before = site.pull_through.manifest(&registry(), &app(), &digest).await.unwrap();

@@ -14,7 +14,7 @@ use crate::wire::{body, header, rest, soon, status};
 
 const NO_DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Status and code of the one error that an answer holds, after a look at what every error has.
+/// Status and code of the single error in an answer; checks the parts that every error has.
 #[track_caller]
 fn error(answer: &str) -> (u16, String) {
     assert_eq!(header(answer, "content-type"), Some("application/json"), "{answer}");
@@ -31,7 +31,7 @@ impl Standing {
         self.served.request("GET", target, "").await
     }
 
-    /// What comes after all of a body was sent, as a client does that reads nothing before.
+    /// Sends the whole body before it reads the answer, as some clients do.
     async fn upload(&self, target: &str, length: usize) -> String {
         let mut stream = soon(TcpStream::connect(self.served.address)).await.unwrap();
         let head =
@@ -44,11 +44,11 @@ impl Standing {
         rest(&mut stream).await
     }
 
-    /// Whether HEAD has the same status and headers as GET, and no body.
+    /// Checks that HEAD has the same status and headers as GET, and no body.
     async fn head_agrees(&self, target: &str) {
         let strip = |answer: &str| {
             let head = answer.split_once("\r\n\r\n").unwrap().0.to_owned();
-            // A reason phrase names the request.
+            // A reason phrase contains the request id.
             let (status, headers) = head.split_once("\r\n").unwrap();
             let status = status.split(' ').take(2).collect::<Vec<_>>().join(" ");
             let lines = [&*status].into_iter().chain(headers.lines());
@@ -109,7 +109,7 @@ async fn malformed_requests_get_the_specified_error() {
 }
 
 #[tokio::test]
-async fn nothing_can_be_written() {
+async fn the_registry_api_is_read_only() {
     let stand = stand().await;
     for (method, target) in [
         ("POST", "/v2/open/app/blobs/uploads/"),
@@ -129,7 +129,7 @@ async fn nothing_can_be_written() {
 }
 
 #[tokio::test]
-async fn the_base_says_that_this_is_a_registry() {
+async fn the_base_path_identifies_a_registry() {
     let stand = stand().await;
     for target in ["/v2/", "/v2", "/v2/?ns=r.example"] {
         let answer = stand.get(target).await;
@@ -228,7 +228,7 @@ async fn denials_state_the_reason() {
 }
 
 #[tokio::test]
-async fn a_blob_is_served_untouched_whole_or_in_part() {
+async fn a_blob_is_served_unchanged_whole_or_in_part() {
     let stand = stand().await;
     let blob = std::str::from_utf8(&stand.content.blob).unwrap();
     let digest = Digest::of(blob.as_bytes()).to_string();
@@ -285,11 +285,11 @@ async fn a_blob_is_served_untouched_whole_or_in_part() {
     let manifest = Digest::of(&stand.content.manifest);
     stand.get("/v2/open/app/manifests/v1").await;
     let answer = stand.get(&format!("/v2/open/app/blobs/{manifest}")).await;
-    assert_eq!(error(&answer), (404, "BLOB_UNKNOWN".to_owned()), "a manifest is no blob");
+    assert_eq!(error(&answer), (404, "BLOB_UNKNOWN".to_owned()), "a manifest is not a blob");
 }
 
 #[tokio::test]
-async fn lists_are_upstreams_with_links_to_here() {
+async fn lists_come_from_upstream_with_links_to_the_gate() {
     let stand = stand().await;
     let answer = stand.get("/v2/open/app/tags/list").await;
     assert_eq!((status(&answer), header(&answer, "link")), (200, None));
@@ -353,9 +353,9 @@ async fn only_denied_manifests_are_403_if_configured() {
     }
 }
 
-/// More than the buffers of both sockets hold: a connection that is closed with a part of it unread is reset.
+/// More than both sockets can buffer: a connection that is closed with unread data is reset.
 #[tokio::test]
-async fn a_large_upload_gets_a_response_and_no_reset() {
+async fn a_large_upload_gets_a_response_and_not_a_reset() {
     let stand = stand().await;
     for target in ["/v2/open/app/blobs/uploads/", "/v2/open/app/manifests/v1"] {
         let answer = stand.upload(target, 64 << 20).await;

@@ -71,7 +71,7 @@ mode = "deny"
 }
 
 #[test]
-fn a_rule_for_a_name_of_docker_hub_decides_about_the_name_that_clients_send() {
+fn a_rule_for_docker_hub_matches_the_names_that_clients_send() {
     let rules = [rule("docker.io/alpine", DENY), rule("docker.io/**", ALLOW)];
     let config = read(&rules.concat()).unwrap();
     let (registry, repository) = ("docker.io".parse().unwrap(), "library/alpine".parse().unwrap());
@@ -82,7 +82,7 @@ fn a_rule_for_a_name_of_docker_hub_decides_about_the_name_that_clients_send() {
 }
 
 #[test]
-fn only_a_rule_that_denies_names_a_digest() {
+fn only_a_deny_rule_may_name_a_digest() {
     let image = format!("r.example/app@{}", Digest::of(b""));
     read(&rule(&image, DENY)).unwrap();
     for lines in [A, ALLOW] {
@@ -92,7 +92,7 @@ fn only_a_rule_that_denies_names_a_digest() {
 }
 
 #[test]
-fn a_tag_rule_that_is_stricter_than_the_rule_by_digest_is_warned_of() {
+fn check_warns_of_a_tag_rule_that_is_stricter_than_the_rule_by_digest() {
     let both = "require = [\"a\", \"b\"]";
     let (all, tags) = ("r.example/**", "r.example/app:v*");
     for (by_digest, by_tag, expected) in
@@ -109,13 +109,13 @@ fn a_tag_rule_that_is_stricter_than_the_rule_by_digest_is_warned_of() {
 }
 
 #[test]
-fn a_rule_that_another_one_denies_altogether_is_warned_of() {
+fn check_warns_of_a_rule_that_a_deny_rule_makes_ineffective() {
     let found = warnings(&[rule("**", DENY), rule("r.example/app", A)]);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains("r.example/app has no effect"), "{found:#?}");
 }
 
-/// An anchor `platform` with these keys, and a rule that asks for it.
+/// An anchor `platform` with these keys, and a rule that requires it.
 fn with_platform(anchor: &str, images: &str, mode: &str) -> Result<Config, Problems> {
     let folder = Folder::new("levels");
     folder.write("root.crt", Certified::root("root").pem());
@@ -145,7 +145,7 @@ fn with_platform(anchor: &str, images: &str, mode: &str) -> Result<Config, Probl
 }
 
 #[test]
-fn an_anchor_that_accepts_anyone_is_an_error_where_the_rule_enforces() {
+fn an_anchor_that_accepts_anyone_is_an_error_in_an_enforce_rule() {
     let level = |level: &str| {
         format!("trust_store = [\"ca:root.crt\"]\nidentities = [\"*\"]\nlevel = {level:?}")
     };

@@ -17,7 +17,7 @@ fn pinned_to(id: &str) -> Setup {
     ))
 }
 
-/// A gate that serves the first repository, pinned by the id of its certificate.
+/// A gate that serves the first repository and pins the id of its certificate.
 async fn world() -> World {
     let mut world = World::new().await;
     let certificate = world.signer.role("root").keys[0].id();
@@ -33,7 +33,7 @@ async fn why_second(world: &World) -> Explanation {
 }
 
 #[tokio::test]
-async fn the_same_root_key_in_another_certificate_is_recognized_and_its_canonical_id_is_named() {
+async fn the_same_root_key_in_another_certificate_is_recognized() {
     let mut world = world().await;
     let mut second = NotaryRepository::signed_as(SECOND);
     let canonical = second.role("root").keys[0].canonical_id();
@@ -56,7 +56,7 @@ async fn the_same_root_key_in_another_certificate_is_recognized_and_its_canonica
 }
 
 #[tokio::test]
-async fn another_root_key_is_named_and_never_called_the_same() {
+async fn another_root_key_is_reported_as_another_key() {
     let world = world().await;
     let mut second = NotaryRepository::signed_as(SECOND);
     let stranger = Certificate::named(SECOND).of(&Key::named("mallory"));

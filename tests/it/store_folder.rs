@@ -28,20 +28,20 @@ async fn a_second_gate_on_a_removed_store_never_shares_it_with_the_first() {
     assert_eq!(world.pull("v1").await.status, 200);
     let config = world.config();
 
-    // In one step: the gate may be writing there.
+    // In one step, because the gate may be writing there.
     let away = Folder::new("removed");
     std::fs::rename(world.store(), away.join("store")).unwrap();
     drop(away);
     let ready = becomes(&world, 503).await;
     assert!(ready.contains("store"), "{ready}");
-    // What it knows still counts, and it makes no folder again.
+    // Its trust data still counts, and it creates no new folder.
     assert_eq!(world.pull("v1").await.status, 200);
     world.pass(Duration::from_secs(600));
     world.push_signed("v2", "two");
     world.pull("v2").await;
     assert!(!world.store().exists());
 
-    // Another process takes the folder, and has it alone.
+    // Another process owns the new folder exclusively.
     let second = App::start(&config, world.clock.clone()).await.unwrap();
     let trusted = |world: &World| world.files("memory.json").len();
     assert_eq!(trusted(&world), 0);

@@ -20,18 +20,18 @@ mode = "allow"
 reason = "tasks are tested, not trust"
 "#;
 
-/// Waits until the gate says that it started `task` again.
+/// Waits until the gate logs that it restarted `task`.
 async fn restarted(world: &World, task: Task) {
     let line = format!("countersign_task_restarts_total{{task=\"{}\"}} 1", task.name());
     let start = Instant::now();
     while !world.metrics().await.lines().any(|counted| counted == line) {
-        assert!(start.elapsed() < PATIENCE, "{} is not started again", task.name());
+        assert!(start.elapsed() < PATIENCE, "{} was not restarted", task.name());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 #[tokio::test]
-async fn every_task_that_dies_is_started_again_or_ends_the_gate() {
+async fn every_failed_task_is_restarted_or_ends_the_gate() {
     let mut world = World::of(Setup::new(TABLES)).await;
     world.push("v1", "layer");
     for task in Task::ALL {
@@ -52,7 +52,7 @@ async fn every_task_that_dies_is_started_again_or_ends_the_gate() {
                 let failed = tokio::time::timeout(PATIENCE, world.supervisor().failed()).await;
                 assert_eq!(failed.unwrap(), task);
             }
-            // Below, and in `cli::serve`, which alone reloads.
+            // Tested below, and in `cli::serve`, the only one that reloads.
             Task::ClientCertificate | Task::MirrorCertificate | Task::Reload => {}
         }
     }
@@ -64,7 +64,7 @@ async fn every_task_that_dies_is_started_again_or_ends_the_gate() {
 }
 
 #[tokio::test]
-async fn a_watch_over_a_certificate_that_dies_is_started_again() {
+async fn a_failed_certificate_watcher_is_restarted() {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     let setup = Setup::new(TABLES)

@@ -30,7 +30,7 @@ impl Service {
         Self { manager, gate, _folder: folder }
     }
 
-    /// What the gate says next.
+    /// The next message of the gate.
     fn told(&self) -> String {
         let mut told = [0; 1024];
         let length = self.manager.recv(&mut told).unwrap();
@@ -60,7 +60,7 @@ fn the_service_manager_is_notified_of_start_reload_and_stop() {
     service.signal("HUP");
     let reloading = service.told();
     assert!(reloading.starts_with("RELOADING=1\n"), "{reloading}");
-    // Without it `Type=notify-reload` takes no notice.
+    // Without it, `Type=notify-reload` ignores the message.
     assert!(reloading.contains("\nMONOTONIC_USEC="), "{reloading}");
     assert_eq!(service.told(), ready);
 

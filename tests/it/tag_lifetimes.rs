@@ -25,7 +25,7 @@ async fn world(lines: &str) -> World {
     World::with(DEFAULTS, &rule).await
 }
 
-/// A gate whose one rule audits or enforces an anchor of cosign.
+/// A gate with one rule that audits or enforces a cosign anchor.
 async fn content(anchor: &str, lines: &str) -> World {
     let tables = format!(
         "[[anchor]]\nname = \"ci\"\nscheme = \"cosign\"\nkeys = [\"mine.pub\"]\n\
@@ -47,7 +47,7 @@ fn resolved(world: &World, tag: &str) -> usize {
     asked.iter().filter(|asked| asked.path == path && asked.method == Method::HEAD).count()
 }
 
-/// Makes every request to upstream fail in one of the ways of a registry that is down or overloaded.
+/// Makes every request to upstream fail like a registry that is down or overloaded.
 fn fail(world: &World, way: usize) {
     world.registry.hook(move |_| {
         Some(match way {
@@ -59,7 +59,7 @@ fn fail(world: &World, way: usize) {
 }
 
 #[tokio::test]
-async fn an_allow_or_audit_rule_asks_for_a_tag_once_a_minute() {
+async fn an_allow_or_audit_rule_resolves_a_tag_once_per_minute() {
     for lines in [ALLOW, AUDIT] {
         let world = world(lines).await;
         let image = world.push("v1", "one");
@@ -75,7 +75,7 @@ async fn an_allow_or_audit_rule_asks_for_a_tag_once_a_minute() {
 }
 
 #[tokio::test]
-async fn refresh_says_how_often_a_rule_asks_for_a_tag() {
+async fn refresh_sets_how_often_a_rule_resolves_a_tag() {
     for mode in [ALLOW, AUDIT] {
         let always = world(&format!("{mode}refresh = \"0s\"")).await;
         always.push("v1", "one");
@@ -110,7 +110,7 @@ async fn an_allow_or_audit_rule_serves_the_last_digest_for_a_day_while_upstream_
 }
 
 #[tokio::test]
-async fn max_stale_says_how_long_a_rule_serves_a_tag_while_upstream_is_down() {
+async fn max_stale_limits_how_long_a_rule_serves_a_tag_during_an_outage() {
     let world = world(&format!("{ALLOW}max_stale = \"2h\"")).await;
     let image = world.push("v1", "one");
     world.pull("v1").await.serves(&image);

@@ -22,14 +22,14 @@ use tokio_rustls::client::TlsStream;
 
 use crate::wire::{Served, rest, serve, soon};
 
-/// A certificate and its key in files of their own.
+/// A certificate and its key in separate files.
 struct Pair {
     cert: PathBuf,
     key: PathBuf,
 }
 
 impl Pair {
-    /// Writes a new certificate into the folder `name`; gives it also as a client sees it.
+    /// Writes a new certificate into the folder `name`; also returns it in a client's format.
     fn new(name: &str) -> (Self, CertificateDer<'static>) {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tls").join(name);
         std::fs::create_dir_all(&folder).unwrap();
@@ -86,7 +86,7 @@ fn get() -> Request<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn both_versions_of_http_are_agreed_on() {
+async fn both_versions_of_http_are_negotiated() {
     let (pair, root) = Pair::new("versions");
     let served = secured(Limits::default(), Arc::new(pair.load().unwrap())).await;
 
@@ -111,7 +111,7 @@ async fn both_versions_of_http_are_agreed_on() {
 }
 
 #[tokio::test]
-async fn http_2_is_not_offered_where_only_http_1_1_is() {
+async fn http_2_is_not_offered_on_an_http_1_1_listener() {
     let (pair, root) = Pair::new("only-1");
     let limits = Limits { versions: Versions::OnlyHttp1, ..Limits::default() };
     let served = secured(limits, Arc::new(pair.load().unwrap())).await;
@@ -136,17 +136,17 @@ async fn an_invalid_certificate_keeps_the_old_one_and_is_logged_once() {
     let (pair, first) = Pair::new("broken");
     let tls = Arc::new(pair.load().unwrap());
     let served = secured(Limits::default(), Arc::clone(&tls)).await;
-    assert!(!tls.reload().unwrap(), "nothing changed");
+    assert!(!tls.reload().unwrap(), "there was no change");
 
     let key = std::fs::read_to_string(&pair.key).unwrap();
     let second = pair.renew();
     let new = std::fs::read_to_string(&pair.key).unwrap();
     write(&pair.key, &key);
-    assert!(matches!(tls.reload(), Err(TlsError::Pair { .. })), "half of a change");
-    assert!(!tls.reload().unwrap(), "the same again");
+    assert!(matches!(tls.reload(), Err(TlsError::Pair { .. })), "only half of the pair changed");
+    assert!(!tls.reload().unwrap(), "there was no further change");
     std::fs::remove_file(&pair.key).unwrap();
     assert!(matches!(tls.reload(), Err(TlsError::Read(path, _)) if path == pair.key));
-    assert!(!tls.reload().unwrap(), "the same again");
+    assert!(!tls.reload().unwrap(), "there was no further change");
     shake(&served, &first, &[]).await.unwrap();
 
     write(&pair.key, &new);
@@ -155,7 +155,7 @@ async fn an_invalid_certificate_keeps_the_old_one_and_is_logged_once() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_used_is_named() {
+async fn the_error_names_an_unusable_file() {
     let (pair, _) = Pair::new("named");
     let told = |pair: &Pair| pair.load().unwrap_err().to_string();
     let missing = Pair { cert: pair.cert.with_extension("none"), key: pair.key.clone() };
@@ -181,7 +181,7 @@ async fn a_file_that_cannot_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_shake_hands_is_cut_off() {
+async fn a_client_that_does_not_finish_the_handshake_is_disconnected() {
     let (pair, _) = Pair::new("silent");
     let limits = Limits { handshake_timeout: Duration::from_millis(50), ..Limits::default() };
     let served = secured(limits, Arc::new(pair.load().unwrap())).await;

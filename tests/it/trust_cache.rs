@@ -28,7 +28,7 @@ async fn an_answer_is_used_until_refresh_and_then_fetched_again() {
     world.pass(5 * MINUTE);
     world.pull("v1").await.serves(&manifest);
     assert_eq!(world.notary.asked_for("timestamp"), 2);
-    // Nothing changed, so only the timestamp and the next root were fetched.
+    // Without changes, only the timestamp and the next root were fetched.
     assert_eq!(world.notary.asked_for("root"), 1);
     let by_hash = world.notary.asked().into_iter().filter(|asked| asked.path.contains("/targets."));
     assert_eq!(by_hash.count(), 1);
@@ -66,7 +66,7 @@ async fn unsigned_tags_cause_at_most_one_query_of_a_repository_in_ten_seconds() 
 }
 
 #[tokio::test]
-async fn an_unknown_tag_is_denied_by_the_known_names_while_the_server_fails() {
+async fn an_unknown_tag_is_denied_with_cached_names_while_the_server_fails() {
     let mut world = World::new().await;
     let manifest = world.push_signed("v1", "one");
     world.pull("v1").await.serves(&manifest);
@@ -164,7 +164,7 @@ async fn unused_trust_data_is_not_refreshed() {
         }
     })
     .await;
-    // No client has pulled since, so that no refresh is due.
+    // No client has pulled since then, so no refresh is due.
     for _ in 0..3 {
         world.pass(30 * MINUTE);
     }
@@ -280,7 +280,7 @@ async fn only_trust_metadata_is_relayed_and_byte_for_byte() {
         let got = world.get(path).await;
         assert_eq!(got.status.as_u16(), 404, "{path}");
     }
-    assert_eq!(world.notary.asked().len(), asked, "the gate requested something else");
+    assert_eq!(world.notary.asked().len(), asked, "the gate sent another request");
     for method in [Method::POST, Method::PUT, Method::DELETE] {
         let path = format!("/v2/{GUN}/_trust/tuf/");
         let got = world.send(method, &path, &[]).await;
@@ -309,7 +309,7 @@ async fn an_update_during_a_publication_is_tried_again() {
     world.push_signed("v1", "one");
     let old = world.signer.publish();
     let fixed = world.push_signed("v1", "one, fixed");
-    // The first timestamp is the old one, and the files that it names are already gone.
+    // The first timestamp is the old one, and its files are already gone.
     let first = Arc::new(AtomicBool::new(true));
     world.notary.hook(move |asked| {
         let timestamp = asked.path.ends_with("/timestamp.json");

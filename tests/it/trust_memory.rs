@@ -43,7 +43,7 @@ async fn a_foreign_folder_in_the_trust_memory_does_not_prevent_updates() {
     world.pull("v1").await.serves(&two);
 }
 
-/// A gate that only explains, with one anchor at `notary`. It serves nothing.
+/// A gate for `why` only, with one anchor at `notary`. It has no listener.
 fn gate(notary: &FakeNotary, pin: &str, folder: &Folder, clock: &Clock) -> App {
     let text = format!(
         r#"

@@ -59,7 +59,7 @@ impl Gate {
         let config = folder.write("countersign.toml", config);
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
         command.arg("serve").arg("--config").arg(config).env("NOTIFY_SOCKET", &socket);
-        // Many events for each pull, so that buffers fill soon.
+        // Many events for each pull, so that buffers fill quickly.
         command.env("RUST_LOG", "trace").stdin(Stdio::null()).stderr(stderr);
         let process = command.spawn().unwrap();
         let mut gate = Self { manager, process, public: String::new(), admin, _folder: folder };
@@ -154,19 +154,19 @@ async fn serves_on(stderr: Stdio) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_log_on_a_full_disk_stops_no_pull_and_no_reload() {
+async fn a_log_on_a_full_disk_blocks_no_pull_and_no_reload() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     serves_on(full.into()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_log_whose_reader_is_gone_stops_no_pull_and_no_reload() {
+async fn a_log_without_a_reader_blocks_no_pull_and_no_reload() {
     let (_, writer) = pipe().unwrap();
     serves_on(writer.into()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn an_unread_log_stops_no_pull_and_no_reload() {
+async fn an_unread_log_blocks_no_pull_and_no_reload() {
     let (reader, writer): (PipeReader, _) = pipe().unwrap();
     serves_on(writer.into()).await;
     drop(reader);

@@ -23,7 +23,7 @@ fn v1() -> Tag {
     "v1".parse().unwrap()
 }
 
-/// A registry that holds `library/app:v1`, and the digest of that.
+/// A registry with `library/app:v1`, and the digest of that image.
 async fn with_app() -> (FakeRegistry, Digest) {
     let fake = FakeRegistry::start().await;
     let digest = fake.registry().put_image(&app(), "layer");
@@ -44,7 +44,7 @@ async fn fails_with(fault: impl Fn() -> Fault + Send + Sync + 'static) -> Upstre
 }
 
 #[tokio::test]
-async fn a_manifest_comes_by_digest_and_by_tag_with_its_type() {
+async fn a_manifest_is_fetched_by_digest_and_tag_with_its_type() {
     let (fake, digest) = with_app().await;
     let upstream = fake.upstream();
     for reference in [Reference::Digest(digest), Reference::Tag(v1())] {
@@ -101,7 +101,7 @@ async fn a_tag_is_resolved_by_head() {
 }
 
 #[tokio::test]
-async fn a_tag_is_resolved_by_get_where_head_does_not_tell() {
+async fn a_tag_is_resolved_by_get_if_head_has_no_digest() {
     for status in [200, 405, 501] {
         let (fake, digest) = with_app().await;
         fake.hook(move |asked| {
@@ -127,7 +127,7 @@ async fn a_tag_is_not_resolved_to_an_invalid_digest() {
 }
 
 #[tokio::test]
-async fn a_manifest_above_the_ceiling_is_refused_announced_or_not() {
+async fn a_manifest_above_the_size_limit_is_refused() {
     let (fake, _) = with_app().await;
     let large = fake.registry().put_manifest(&app(), "a/b", vec![b' '; MAX_MANIFEST + 1]);
     let reference = Reference::Digest(large);
@@ -142,7 +142,7 @@ async fn a_manifest_above_the_ceiling_is_refused_announced_or_not() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_encoded_is_refused() {
+async fn an_encoded_answer_is_refused() {
     let error =
         fails_with(|| Fault::Respond(with(respond(200, "{}"), CONTENT_ENCODING, "gzip"))).await;
     assert!(matches!(error, UpstreamError::Protocol(Violation::Encoding(_))), "{error}");
@@ -157,7 +157,7 @@ async fn an_unexpected_status_is_a_protocol_error() {
 }
 
 #[tokio::test]
-async fn a_server_that_fails_twice_is_asked_a_third_time() {
+async fn a_request_is_retried_twice() {
     let (fake, digest) = with_app().await;
     fake.hook(|asked| (asked.before < 2).then(|| Fault::Respond(respond(503, ""))));
     let answer = fake.upstream().manifest(&app(), &Reference::Digest(digest)).await.unwrap();
@@ -175,7 +175,7 @@ async fn a_server_that_keeps_failing_is_unreachable() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_dropped_is_made_again() {
+async fn a_dropped_connection_is_reopened() {
     let (fake, digest) = with_app().await;
     fake.hook(|asked| (asked.before < 1).then_some(Fault::Drop));
     fake.upstream().manifest(&app(), &Reference::Digest(digest)).await.unwrap();
@@ -201,7 +201,7 @@ async fn a_closed_port_is_unreachable() {
 }
 
 #[tokio::test]
-async fn a_429_is_passed_on_with_its_retry_after_and_not_tried_again() {
+async fn a_429_is_passed_on_with_its_retry_after_and_not_retried() {
     let (fake, digest) = with_app().await;
     fake.hook(|_| Some(Fault::Respond(with(respond(429, ""), RETRY_AFTER, "120"))));
     let error = fake.upstream().manifest(&app(), &Reference::Digest(digest)).await.unwrap_err();
@@ -226,7 +226,7 @@ async fn a_silent_server_times_out() {
 }
 
 #[tokio::test]
-async fn a_body_that_stalls_is_given_up() {
+async fn a_stalled_body_is_an_error() {
     let (fake, digest) = with_app().await;
     fake.hook(|_| Some(Fault::Stall(10)));
     let upstream = upstream_with(&fake, |config| {
@@ -251,7 +251,7 @@ async fn a_truncated_manifest_is_an_error() {
 }
 
 #[tokio::test]
-async fn there_are_no_more_requests_at_once_than_configured() {
+async fn concurrent_requests_are_limited_as_configured() {
     let (fake, digest) = with_app().await;
     let upstream = upstream_with(&fake, |config| {
         config.max_requests = 1;
@@ -294,7 +294,7 @@ fn is_timeout(error: &UpstreamError, at: Stage) -> bool {
 }
 
 #[tokio::test]
-async fn a_manifest_is_followed_to_another_host() {
+async fn a_manifest_redirect_to_another_host_is_followed() {
     let (there, digest) = with_app().await;
     let here = FakeRegistry::start().await;
     let place = there.url("localhost");
@@ -305,7 +305,7 @@ async fn a_manifest_is_followed_to_another_host() {
 }
 
 #[tokio::test]
-async fn redirects_end() {
+async fn redirects_are_limited() {
     let (fake, digest) = with_app().await;
     fake.hook(|asked| Some(redirect(asked.path.clone())));
     let error = fake.upstream().manifest(&app(), &Reference::Digest(digest)).await.unwrap_err();
@@ -314,7 +314,7 @@ async fn redirects_end() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_where_no_content_is_is_not_followed() {
+async fn a_redirect_to_a_forbidden_or_missing_location_is_not_followed() {
     for place in [
         "http://169.254.169.254/latest/meta-data/",
         "http://0xa9fea9fe/latest/meta-data/",
@@ -336,7 +336,7 @@ async fn a_redirect_to_where_no_content_is_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_public_server_cannot_send_us_to_this_machine_by_name_or_address() {
+async fn a_public_server_cannot_redirect_to_this_machine() {
     let (fake, _) = with_app().await;
     let public = "http://8.8.8.8/".parse().unwrap();
     let client = Client::new(&public, None, 1, Timeouts::default()).unwrap();
@@ -362,7 +362,7 @@ async fn a_duplicate_content_type_is_refused() {
 }
 
 #[tokio::test]
-async fn a_blob_length_comes_by_head() {
+async fn a_blob_length_is_fetched_by_head() {
     let (fake, _) = with_app().await;
     let length = fake.upstream().blob_length(&app(), &Digest::of(b"layer")).await.unwrap();
     assert_eq!(length, Some(5));

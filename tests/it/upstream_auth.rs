@@ -24,7 +24,7 @@ async fn with_app() -> (FakeRegistry, Reference) {
     (fake, Reference::Digest(digest))
 }
 
-/// A registry that lets in who has a token, which it gives out itself.
+/// A registry that requires a token, which it issues itself.
 async fn behind_tokens(
     change: impl FnOnce(TokenServer) -> TokenServer,
 ) -> (FakeRegistry, Reference, TokenServer) {
@@ -55,13 +55,13 @@ async fn an_anonymous_token_is_fetched_once_and_used_until_it_expires() {
         upstream.manifest(&app(), &reference).await.unwrap();
     }
     assert_eq!(fake.asked_for("/token").len(), 1);
-    // The first is refused; all others bear the token from the start.
+    // The first request is refused; all others have the token from the start.
     assert_eq!(fake.asked().len(), 1 + 1 + 3);
     assert!(!has_credentials(&fake));
 }
 
 #[tokio::test]
-async fn a_token_is_asked_for_with_our_scope_whatever_the_server_says() {
+async fn a_token_is_requested_with_our_scope_whatever_the_server_asks_for() {
     let (fake, reference, _) = behind_tokens(|tokens| tokens).await;
     fake.upstream().manifest(&app(), &reference).await.unwrap();
     let query = &fake.asked_for("/token")[0].query;
@@ -69,7 +69,7 @@ async fn a_token_is_asked_for_with_our_scope_whatever_the_server_says() {
 }
 
 #[tokio::test]
-async fn a_token_that_has_expired_is_not_used() {
+async fn an_expired_token_is_not_used() {
     let (fake, reference, _) = behind_tokens(|tokens| tokens.expires_in(0)).await;
     let upstream = fake.upstream();
     for _ in 0..3 {
@@ -99,7 +99,7 @@ async fn a_refused_token_is_fetched_again_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_takes_no_token_refuses() {
+async fn a_server_that_rejects_every_token_counts_as_refusal() {
     let (fake, reference) = with_app().await;
     let realm = format!("{}/token", fake.url("127.0.0.1"));
     let tokens = TokenServer::new(realm);
@@ -115,7 +115,7 @@ async fn a_server_that_takes_no_token_refuses() {
 }
 
 #[tokio::test]
-async fn many_at_once_want_one_token() {
+async fn concurrent_requests_share_one_token() {
     let (fake, reference, _) = behind_tokens(|tokens| tokens).await;
     let upstream = Arc::new(fake.upstream());
     let pulls: Vec<_> = (0..20)
@@ -131,7 +131,7 @@ async fn many_at_once_want_one_token() {
 }
 
 #[tokio::test]
-async fn a_token_is_asked_for_with_the_credentials() {
+async fn a_token_is_requested_with_the_credentials() {
     let (fake, reference, _) = behind_tokens(TokenServer::for_robot).await;
     as_robot(&fake, None).manifest(&app(), &reference).await.unwrap();
     let asked = &fake.asked_for("/token")[0];
@@ -142,7 +142,7 @@ async fn a_token_is_asked_for_with_the_credentials() {
 }
 
 #[tokio::test]
-async fn basic_is_answered_with_the_credentials_and_then_without_being_asked() {
+async fn basic_credentials_are_sent_without_a_challenge_after_the_first() {
     let (fake, reference) = with_app().await;
     fake.hook(|asked| {
         let refused = || with(respond(401, ""), WWW_AUTHENTICATE, "Basic realm=x");
@@ -159,7 +159,7 @@ async fn basic_is_answered_with_the_credentials_and_then_without_being_asked() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_shown_once() {
+async fn wrong_credentials_are_sent_once() {
     let (fake, reference) = with_app().await;
     fake.hook(|_| Some(Fault::Respond(with(respond(401, ""), WWW_AUTHENTICATE, "Basic realm=x"))));
     let error = as_robot(&fake, None).manifest(&app(), &reference).await.unwrap_err();
@@ -173,7 +173,7 @@ async fn credentials_are_not_sent_to_a_realm_on_another_host() {
     let (fake, reference) = with_app().await;
     let tokens = TokenServer::new(format!("{}/token", thief.url("localhost")));
     fake.hook(move |asked| tokens.answer(asked));
-    // Over plain http, not even where the operator named the host.
+    // Over plain http, not even if the operator named the host.
     for token_realm in [None, Some("localhost")] {
         let error = as_robot(&fake, token_realm).manifest(&app(), &reference).await.unwrap_err();
         let foreign = matches!(error, UpstreamError::Protocol(Violation::ForeignRealm { .. }));
@@ -195,7 +195,7 @@ async fn an_anonymous_token_may_come_from_another_host() {
 }
 
 #[tokio::test]
-async fn a_realm_in_a_forbidden_place_is_not_asked() {
+async fn a_realm_at_a_forbidden_address_is_not_asked() {
     for realm in ["http://169.254.169.254/token", "file:///etc/passwd", "/token", "http://a:b@c/"] {
         let (fake, reference) = with_app().await;
         let tokens = TokenServer::new(realm);
@@ -225,7 +225,7 @@ async fn credentials_and_tokens_do_not_follow_a_redirect() {
 }
 
 #[tokio::test]
-async fn a_redirect_that_has_left_does_not_come_back_with_credentials() {
+async fn a_redirect_back_to_the_server_gets_no_credentials() {
     let (fake, reference, tokens) = behind_tokens(TokenServer::for_robot).await;
     let there = FakeRegistry::start().await;
     let back = fake.url("127.0.0.1");
@@ -241,7 +241,7 @@ async fn a_redirect_that_has_left_does_not_come_back_with_credentials() {
 }
 
 #[tokio::test]
-async fn a_token_server_that_is_broken_says_so_in_its_own_way() {
+async fn a_broken_token_server_is_reported_with_its_error() {
     type Check = fn(&UpstreamError) -> bool;
     let cases: [(fn() -> Fault, Check); 6] = [
         (
@@ -281,7 +281,7 @@ async fn a_token_server_that_is_broken_says_so_in_its_own_way() {
 }
 
 #[tokio::test]
-async fn a_token_server_that_failed_is_asked_again_by_the_next() {
+async fn a_failed_token_server_is_asked_again_by_the_next_request() {
     let (fake, reference, tokens) = behind_tokens(|tokens| tokens).await;
     fake.hook(move |asked| match (asked.path.as_str(), asked.before) {
         ("/token", 0) => Some(Fault::Respond(respond(403, ""))),
@@ -293,7 +293,7 @@ async fn a_token_server_that_failed_is_asked_again_by_the_next() {
 }
 
 #[tokio::test]
-async fn a_401_that_asks_for_nothing_we_know_is_a_refusal() {
+async fn a_401_with_an_unknown_challenge_is_a_refusal() {
     for challenge in ["", "Negotiate", "Bearer", "Basic"] {
         let (fake, reference) = with_app().await;
         fake.hook(move |_| {

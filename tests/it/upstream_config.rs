@@ -13,7 +13,7 @@ fn app() -> Repository {
 }
 
 #[tokio::test]
-async fn a_server_on_https_is_trusted_by_the_configured_root_only() {
+async fn an_https_server_is_trusted_only_with_the_configured_root() {
     for (protocols, version) in [
         (&["h2", "http/1.1"][..], http::Version::HTTP_2),
         (&["http/1.1"], http::Version::HTTP_11),
@@ -36,7 +36,7 @@ async fn over_https(protocols: &[&str], version: http::Version) {
 
     config.ca = None;
     let stranger = Upstream::new(&config, &Metrics::default());
-    // A machine without any roots cannot even begin.
+    // On a machine without roots, even the setup fails.
     let stranger = match stranger {
         Ok(stranger) => stranger.manifest(&app(), &Reference::Digest(digest)).await.unwrap_err(),
         Err(error) => return assert!(matches!(error, ConfigError::Tls(_)), "{error}"),
@@ -55,7 +55,7 @@ fn is_tls(error: &UpstreamError) -> bool {
 }
 
 #[tokio::test]
-async fn a_configuration_that_cannot_be_is_an_error() {
+async fn an_invalid_configuration_is_an_error() {
     let fake = FakeRegistry::start().await;
     let error = |change: fn(&mut countersign::registry_client::Config)| {
         let mut config = fake.config();

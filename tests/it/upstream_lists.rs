@@ -1,4 +1,4 @@
-//! Tag lists and lists of referrers as the registry client reads them.
+//! Tag lists and lists of referrers, as the registry client parses them.
 
 use countersign::oci::{Digest, MediaType, Repository, Tag};
 use countersign::registry_client::{Page, UpstreamError};
@@ -11,7 +11,7 @@ fn app() -> Repository {
     "library/app".parse().unwrap()
 }
 
-/// A registry that holds `library/app:v1`, and the digest of that.
+/// A registry with `library/app:v1`, and the digest of that image.
 async fn with_app() -> (FakeRegistry, Digest) {
     let fake = FakeRegistry::start().await;
     let digest = fake.registry().put_image(&app(), "layer");
@@ -36,7 +36,7 @@ async fn tags_are_listed_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_tag_list_sends_us_nowhere_and_names_only_tags() {
+async fn a_tag_list_link_is_not_followed_elsewhere_and_only_tags_are_returned() {
     let (fake, _) = with_app().await;
     fake.hook(|_| {
         let list = r#"{"name":"other","tags":["v1","../x","","v 2",7,null,"v2"]}"#;
@@ -62,7 +62,7 @@ async fn an_invalid_tag_list_is_refused() {
 }
 
 #[tokio::test]
-async fn referrers_come_as_an_index_and_a_404_is_none() {
+async fn referrers_are_an_index_and_a_404_means_no_api() {
     let (fake, subject) = with_app().await;
     let signature = serde_json::json!({
         "schemaVersion": 2, "mediaType": MediaType::OciImage.as_str(), "artifactType": "a/signature",
@@ -97,7 +97,7 @@ async fn referrers_come_as_an_index_and_a_404_is_none() {
 }
 
 #[tokio::test]
-async fn identical_list_requests_at_once_ask_upstream_once() {
+async fn identical_concurrent_list_requests_ask_upstream_once() {
     let (fake, subject) = with_app().await;
     let (upstream, app, page) = (fake.upstream(), app(), Page::default());
     let tags = join_all((0..8).map(|_| upstream.tags(&app, &page))).await;
@@ -113,7 +113,7 @@ async fn identical_list_requests_at_once_ask_upstream_once() {
 }
 
 #[tokio::test]
-async fn referrers_that_are_no_oci_index_are_refused() {
+async fn referrers_that_are_not_an_oci_index_are_refused() {
     let image_index = r#"{"schemaVersion":2,"manifests":[]}"#;
     for (media_type, body) in [
         (MediaType::OciIndex.as_str(), "<html>"),

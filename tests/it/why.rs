@@ -13,7 +13,7 @@ fn rule(images: &str, lines: &str) -> String {
     format!("\n[[rule]]\nimages = [\"{REGISTRY}/{images}\"]\n{lines}\n")
 }
 
-/// What is said of an image of [`APP`], for people and for programs.
+/// The explanation of an image of [`APP`], as text and as JSON.
 async fn why(world: &World, reference: impl std::fmt::Display) -> (String, Value) {
     let told = world.why(reference).await;
     (told.to_text(), json!(told))
@@ -60,7 +60,7 @@ async fn why_lists_rules_that_did_not_decide_in_order_with_the_reason() {
         assert!(text.contains(images) && text.contains(because), "{text}");
     }
     advises(&told, &["takes precedence over every other rule", "library/*"]);
-    // Nothing is asked about what no signature changes.
+    // No server is asked if no signature changes the decision.
     assert!(told.get("tag").is_none(), "{told:#}");
 }
 
@@ -116,7 +116,7 @@ async fn why_shows_what_an_audit_rule_would_refuse() {
         assert!(text.contains(&format!("  audit     it would be absent ({reason})")), "{text}");
         advises(&told, &["mode = \"enforce\"", "sign it", "docker push"]);
     }
-    // What a signed index lists would be served.
+    // A child of a signed index would be served.
     let child = world.put_image("amd64");
     let index = world.put_index(&[&child]);
     world.sign("v3", &index);
@@ -175,7 +175,7 @@ async fn a_notary_server_that_does_not_answer_is_named_in_the_advice() {
     advises(&told, &["operator of the gate", "http://127.0.0.1:1/", "anchor silent"]);
 }
 
-/// Of all of it, the gate that runs says the same as a process that reads its configuration.
+/// A running gate and a separate process with its configuration give the same explanation.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_queries_a_running_gate_and_prints_the_same() {
     let mut world = World::new().await;

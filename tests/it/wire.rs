@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// After this long, what a test waits for does not come.
+/// The time limit of every wait.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A listener that serves until it is dropped.
@@ -51,13 +51,13 @@ where
     Served { address, shutdown, ended: tokio::spawn(serving) }
 }
 
-/// `future`, which must not take for ever.
+/// The result of `future`, with a time limit.
 #[track_caller]
 pub(crate) fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();
     async move {
         let done = tokio::time::timeout(PATIENCE, future).await;
-        done.unwrap_or_else(|_| panic!("{caller}: nothing happens"))
+        done.unwrap_or_else(|_| panic!("{caller}: timeout"))
     }
 }
 
@@ -66,29 +66,29 @@ impl Served {
         soon(TcpStream::connect(self.address)).await.unwrap()
     }
 
-    /// Sends `bytes` and reads all that comes until the server closes.
+    /// Sends `bytes` and reads until the server closes the connection.
     pub(crate) async fn exchange(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut stream = self.connect().await;
-        // A server that has heard enough may close before it has read everything.
+        // A server may close before it has read everything.
         let _ = stream.write_all(bytes.as_ref()).await;
         rest(&mut stream).await
     }
 
-    /// Sends one request with no body and closes; gives the whole answer as text.
+    /// Sends one request without a body and closes; returns the whole answer as text.
     pub(crate) async fn request(&self, method: &str, target: &str, headers: &str) -> String {
         let head = format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
         self.exchange(format!("{head}{headers}\r\n")).await
     }
 }
 
-/// All that comes until the server closes, in whichever way.
+/// Reads until the server closes the connection in any way.
 pub(crate) async fn rest(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
     let _ = soon(stream.read_to_end(&mut all)).await;
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// Reads until `end` has come, and gives all that came.
+/// Reads until `end` has arrived, and returns everything.
 pub(crate) async fn until(stream: &mut TcpStream, end: &str) -> String {
     let mut all = Vec::new();
     while !String::from_utf8_lossy(&all).contains(end) {

@@ -7,8 +7,7 @@ use crate::sigstore::Layer;
 
 const RULE: &str = "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\"]\n";
 
-/// A file in the oldest format of `tar`, with no byte that is zero: fields that are full to their end need
-/// none after them.
+/// A file in the oldest format of `tar` without zero bytes: fields that are full need none after them.
 fn archive(content: &str) -> Vec<u8> {
     let mut header = Vec::new();
     header.extend(format!("{:/<98}sh", "usr/bin/").bytes());
@@ -41,12 +40,12 @@ async fn is_denied(layer: Vec<u8>) {
 }
 
 #[tokio::test]
-async fn an_archive_of_text_is_not_a_signature() {
+async fn a_tar_archive_of_text_is_not_a_signature() {
     is_denied(archive("#!/bin/sh\necho nobody signed this\n")).await;
 }
 
 #[tokio::test]
 async fn text_that_starts_as_a_compressed_archive_is_not_a_signature() {
-    // bzip2 begins with letters, and what follows can be made of letters, too.
+    // bzip2 begins with letters, and the rest can consist of letters, too.
     is_denied(b"BZh91AY&SY and so on".to_vec()).await;
 }

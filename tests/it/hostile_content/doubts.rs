@@ -13,14 +13,14 @@ use crate::sigstore::{Key, Kind, Layer, Leaf, Sigstore, bundle, pae, payload, st
 use crate::whole_gate::{app, described};
 
 #[tokio::test]
-async fn a_registry_that_asks_for_fewer_requests_is_obeyed_though_another_rule_says_no() {
+async fn a_rate_limit_is_obeyed_although_another_rule_refuses() {
     let rules = "[[rule]]\nimages = [\"APP:a*\"]\nrequire = [\"a\"]\n\
                  [[rule]]\nimages = [\"APP\"]\nrequire = [\"b\"]\n";
     let site = Site::new(&["a", "b"], rules).await;
     let image = site.push_signed("a1", "one", "a");
     site.world.pull("a1").await.serves(&image);
 
-    // The signature is another's now.
+    // The signature is now that of another key.
     let text = payload(&Digest::of(&image).to_string(), json!({}));
     site.put_signatures(&image, &[Layer::signed(&text, &Key::new(Kind::P256))]);
     site.world.pass(Duration::from_secs(600));
@@ -51,7 +51,7 @@ async fn control_characters_of_a_foreign_certificate_are_escaped() {
 }
 
 #[tokio::test]
-async fn one_page_for_people_does_not_hide_the_signatures_of_all_that_is_asked_next() {
+async fn one_web_page_does_not_hide_signatures_of_later_requests() {
     let site = Site::new(&["ci"], "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\"]\n").await;
     let image = site.world.push("v1", "one");
     let said = statement(&Digest::of(&image).to_string(), "https://sigstore.dev/cosign/sign/v1");

@@ -1,7 +1,7 @@
 //! Attacks by a registry on rules with cosign anchors. Each attacks the whole gate, not the verification of
 //! signatures.
 
-#![expect(clippy::unwrap_used, reason = "what tests share is no part of a test's body")]
+#![expect(clippy::unwrap_used, reason = "shared code is not in the body of a test")]
 
 mod archives;
 mod doubts;
@@ -22,7 +22,7 @@ use crate::whole_gate::{DEFAULTS, World, app, described};
 
 const DAY: i64 = 86_400;
 
-/// A gate that asks anchors of cosign for [`app`], their keys, and the registry that attacks it.
+/// A gate with cosign anchors for [`app`], their keys, and the attacking registry.
 struct Site {
     world: World,
     keys: BTreeMap<&'static str, Key>,
@@ -30,7 +30,7 @@ struct Site {
 }
 
 impl Site {
-    /// A gate with such anchors, each with a key of its own, and `rules`, in which `APP` is [`app`].
+    /// A gate with such anchors, each with its own key, and `rules`, in which `APP` is [`app`].
     async fn new(anchors: &[&'static str], rules: &str) -> Self {
         let folder = Folder::new("hostile-content");
         let root = folder.write("root.json", Sigstore::shared().trusted_root().to_string());
@@ -48,21 +48,21 @@ impl Site {
         Self { world: World::with(DEFAULTS, &tables).await, keys, _folder: folder }
     }
 
-    /// The signature of `anchor` over `manifest`, made so many days ago by its own word.
+    /// The signature of `anchor` over `manifest`, with a stated time `days_ago` days ago.
     fn signature(&self, anchor: &str, manifest: &[u8], days_ago: i64) -> Layer {
         let at = NOW - days_ago * DAY;
         let text = payload(&Digest::of(manifest).to_string(), json!({ "timestamp": at }));
         Layer::signed(&text, &self.keys[anchor])
     }
 
-    /// Puts `layers` under the tag for signatures of `manifest`.
+    /// Stores `layers` under the signature tag of `manifest`.
     fn put_signatures(&self, manifest: &[u8], layers: &[Layer]) -> Digest {
         let digest = self.put_layers(layers);
         self.tag(&signatures_of(manifest, ".sig"), digest);
         digest
     }
 
-    /// Pushes a manifest as cosign's with those layers.
+    /// Pushes a cosign manifest with those layers.
     fn put_layers(&self, layers: &[Layer]) -> Digest {
         let listed = layers.iter().map(|layer| {
             self.world.registry.registry().put_blob(&app(), layer.payload.clone());
@@ -91,7 +91,7 @@ impl Site {
         self.world.registry.registry().put_tag(&app(), tag.parse().unwrap(), digest);
     }
 
-    /// Pushes an image that `anchor` signed now.
+    /// Pushes an image that `anchor` signed just now.
     fn push_signed(&self, tag: &str, text: &str, anchor: &str) -> Vec<u8> {
         let image = self.world.push(tag, text);
         self.put_signatures(&image, &[self.signature(anchor, &image, 0)]);

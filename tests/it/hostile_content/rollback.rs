@@ -13,10 +13,10 @@ use crate::notary_repository::NOW;
 use crate::sigstore::{Layer, Sigstore, payload};
 
 const REFUSE: &str = "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\"]\non_rollback = \"refuse\"\n";
-/// Longer than any answer is used.
+/// Longer than any answer is cached.
 const LATER: Duration = Duration::from_secs(600);
 
-/// A signature that says no time itself, entered into a log so many days ago.
+/// A signature without a stated time, with a log entry `days_ago` days ago.
 fn logged(site: &Site, image: &[u8], days_ago: i64) -> Layer {
     let key = &site.keys["ci"];
     let text = payload(&Digest::of(image).to_string(), json!({}));
@@ -28,7 +28,7 @@ fn logged(site: &Site, image: &[u8], days_ago: i64) -> Layer {
 }
 
 #[tokio::test]
-async fn an_older_image_whose_signature_has_no_time_is_a_rollback() {
+async fn an_older_image_with_a_signature_without_a_time_is_a_rollback() {
     let site = Site::new(&["ci"], REFUSE).await;
     let (old, new) = (site.world.push("old", "one"), site.world.push("v1", "two"));
     site.put_signatures(&new, &[site.signature("ci", &new, 1)]);
@@ -36,27 +36,27 @@ async fn an_older_image_whose_signature_has_no_time_is_a_rollback() {
 
     let mut stripped = logged(&site, &old, 9);
     stripped.annotations.remove("dev.sigstore.cosign/bundle");
-    // A log entry is no time of a key: anybody can have the signature logged today.
+    // A log entry does not prove the time of a key's signature: anybody can log the signature today.
     for layer in [stripped, logged(&site, &old, 0)] {
         site.put_signatures(&old, &[layer]);
         site.tag("v1", Digest::of(&old));
         site.world.pass(LATER);
         site.world.pull("v1").await.is_refused("rollback");
     }
-    // What the tag had is no older than itself.
+    // The image that the tag had is not older than itself.
     site.tag("v1", Digest::of(&new));
     site.world.pass(LATER);
     site.world.pull("v1").await.serves(&new);
 }
 
 #[tokio::test]
-async fn an_older_image_that_is_entered_into_a_log_again_is_a_rollback() {
+async fn an_older_image_that_is_logged_again_is_a_rollback() {
     let site = Site::new(&["ci"], REFUSE).await;
     let (old, new) = (site.world.push("old", "one"), site.world.push("v1", "two"));
     site.put_signatures(&new, &[site.signature("ci", &new, 5)]);
     site.world.pull("v1").await.serves(&new);
 
-    // The signer said when it was; anybody can have it logged today.
+    // The signer stated the time; anybody can log the signature today.
     let signature = site.signature("ci", &old, 9);
     let log = &Sigstore::shared().rekor;
     let pem = site.keys["ci"].pem();
@@ -68,7 +68,7 @@ async fn an_older_image_that_is_entered_into_a_log_again_is_a_rollback() {
 }
 
 #[tokio::test]
-async fn an_older_image_that_one_of_two_anchors_signed_again_is_a_rollback() {
+async fn an_older_image_signed_again_by_one_of_two_anchors_is_a_rollback() {
     let rule =
         "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\", \"scan\"]\non_rollback = \"refuse\"\n";
     let site = Site::new(&["ci", "scan"], rule).await;
@@ -80,7 +80,7 @@ async fn an_older_image_that_one_of_two_anchors_signed_again_is_a_rollback() {
     both(&new, 5, 4);
     site.world.pull("v1").await.serves(&new);
 
-    // A scanner scans all remaining images, day after day.
+    // A scanner signs all remaining images every day.
     both(&old, 9, 0);
     site.tag("v1", Digest::of(&old));
     site.world.pass(LATER);
@@ -88,7 +88,7 @@ async fn an_older_image_that_one_of_two_anchors_signed_again_is_a_rollback() {
 }
 
 #[tokio::test]
-async fn an_older_image_of_unknown_time_that_a_scanner_signs_again_is_a_rollback() {
+async fn an_older_image_signed_again_by_a_scanner_is_a_rollback() {
     let rule =
         "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\", \"scan\"]\non_rollback = \"refuse\"\n";
     let site = Site::new(&["ci", "scan"], rule).await;
@@ -105,7 +105,7 @@ async fn an_older_image_of_unknown_time_that_a_scanner_signs_again_is_a_rollback
 }
 
 #[tokio::test]
-async fn an_older_image_that_was_asked_for_first_and_comes_last_is_a_rollback() {
+async fn an_older_image_requested_first_and_delivered_last_is_a_rollback() {
     let site = Site::new(&["ci"], REFUSE).await;
     let (old, new) = (site.world.push("v1", "one"), site.world.push("new", "two"));
     site.put_signatures(&old, &[site.signature("ci", &old, 9)]);
@@ -133,7 +133,7 @@ async fn an_older_image_that_was_asked_for_first_and_comes_last_is_a_rollback() 
 }
 
 #[tokio::test]
-async fn a_tag_is_not_held_at_an_image_that_is_signed_no_more() {
+async fn a_tag_is_not_held_at_an_image_that_is_no_longer_signed() {
     let hold = "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\"]\non_unsigned = \"hold\"\n";
     let site = Site::new(&["ci"], hold).await;
     let image = site.push_signed("v1", "one", "ci");
@@ -148,7 +148,7 @@ async fn a_tag_is_not_held_at_an_image_that_is_signed_no_more() {
 }
 
 #[tokio::test]
-async fn a_tag_that_was_deleted_does_not_come_back_with_an_outage() {
+async fn a_deleted_tag_does_not_return_during_an_outage() {
     let site = Site::new(&["ci"], "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\"]\n").await;
     let image = site.push_signed("v1", "one", "ci");
     site.world.pull("v1").await.serves(&image);

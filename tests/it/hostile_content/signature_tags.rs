@@ -10,7 +10,7 @@ const RULE: &str = "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\"]\n";
 const LATER: Duration = Duration::from_secs(600);
 
 #[tokio::test]
-async fn an_image_of_an_index_that_is_signed_no_more_does_not_come_through_a_tag_for_signatures() {
+async fn a_signature_tag_does_not_admit_an_image_of_a_formerly_signed_index() {
     let site = Site::new(&["ci"], RULE).await;
     let world = &site.world;
     let image = world.put_image("vulnerable");
@@ -22,14 +22,14 @@ async fn an_image_of_an_index_that_is_signed_no_more_does_not_come_through_a_tag
     let good = site.push_signed("v2", "good", "ci");
     world.pull("v2").await.serves(&good);
 
-    // Its signature is withdrawn.
+    // Its signature is removed.
     let nothing = site.put_layers(&[site.signature("ci", &good, 0)]);
     assert_ne!(nothing, signatures);
     site.tag(&signatures_of(&index, ".sig"), nothing);
     world.pass(LATER);
     assert_eq!(world.pull(Digest::of(&image)).await.status, 404);
 
-    // Under a tag for signatures of what is still signed, it is a list, and nothing more.
+    // Under the signature tag of a signed image, it is only a list.
     site.tag(&signatures_of(&good, ""), Digest::of(&index));
     drop(world.pull(signatures_of(&good, "")).await);
     let got = world.pull(Digest::of(&image)).await;

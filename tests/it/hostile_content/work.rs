@@ -8,13 +8,13 @@ use countersign::trust::discovery::MAX_REQUESTS;
 use super::{Site, signatures_of};
 use crate::sigstore::{Key, Kind, Layer, payload};
 
-/// Longer than anything is used that was found.
+/// Longer than any result is cached.
 const LATER: Duration = Duration::from_secs(2 * 86_400);
-/// What is asked beside signatures: for the manifests that they are about.
+/// Requests for the subjects, in addition to those for signatures.
 const BESIDE: usize = 40;
 
 #[tokio::test]
-async fn a_manifest_under_many_tags_for_signatures_costs_no_more_than_one() {
+async fn a_manifest_under_many_signature_tags_costs_no_more_than_one() {
     let rule = "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\"]\n";
     let site = Site::new(&["ci"], rule).await;
     let good: Vec<Vec<u8>> =
@@ -25,7 +25,7 @@ async fn a_manifest_under_many_tags_for_signatures_costs_no_more_than_one() {
         site.tag(&signatures_of(image, ".sbom"), text);
         assert_eq!(site.world.pull(signatures_of(image, ".sbom")).await.status, 200);
     }
-    // Now each has many signatures, of which none is good.
+    // Now each has many signatures, none of which is valid.
     for image in &good {
         let layer = |n: usize| {
             let say = payload(&Digest::of(image).to_string(), serde_json::json!({ "n": n }));
@@ -43,7 +43,7 @@ async fn a_manifest_under_many_tags_for_signatures_costs_no_more_than_one() {
 }
 
 #[tokio::test]
-async fn indexes_that_list_each_other_crosswise_cost_no_more_than_there_are() {
+async fn cross_listed_indexes_cost_no_more_than_their_number() {
     let rules = "[[rule]]\nimages = [\"APP\"]\nrequire = [\"ci\"]\n\
                  [[rule]]\nimages = [\"APP:dev*\"]\nmode = \"allow\"\nreason = \"trial\"\n\
                  until = 2026-11-25\n";
@@ -54,7 +54,7 @@ async fn indexes_that_list_each_other_crosswise_cost_no_more_than_there_are() {
         let listed: Vec<&[u8]> = below.iter().map(Vec::as_slice).collect();
         let mut above = Vec::new();
         for n in 0..15 {
-            // Another image of its own makes each index another one.
+            // Its own additional image makes each index different.
             let own = site.world.put_image(&format!("{level} {n}"));
             let index = site.world.put_index(&[&listed[..], &[&own]].concat());
             let tag = format!("dev{level}-{n}");
@@ -64,7 +64,7 @@ async fn indexes_that_list_each_other_crosswise_cost_no_more_than_there_are() {
         }
         below = above;
     }
-    // The trial is over.
+    // The allow rule of the trial has ended.
     site.world.pass(Duration::from_secs(30 * 86_400));
     let before = site.world.registry.asked().len();
     let began = Instant::now();
@@ -72,6 +72,6 @@ async fn indexes_that_list_each_other_crosswise_cost_no_more_than_there_are() {
     assert_ne!(got.status, 200);
     let asked = site.world.registry.asked().len() - before;
     assert!(asked <= MAX_REQUESTS + BESIDE, "{asked} requests for one decision");
-    // There are 50,000 ways up, and one that takes a millisecond for each is no decision any more.
+    // There are 50,000 paths up; a millisecond for each would be too long for a decision.
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }

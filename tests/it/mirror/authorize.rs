@@ -18,20 +18,20 @@ const DOCKER: (&str, &str) =
     ("user-agent", "docker/20.10.24 go/go1.19.8 os/linux UpstreamClient(Docker-Client/20.10.24)");
 const PODMAN: (&str, &str) = ("user-agent", "containers/5.24.1 (github.com/containers/image)");
 
-/// What docker gets there with that password.
+/// docker's response with that password.
 async fn docker(world: &World, user: &str, password: &str, path: &str) -> Answer {
     let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
     world.as_mirror(Method::GET, path, &[DOCKER, ("authorization", &basic)]).await
 }
 
-/// What a client gets there on its own connection.
+/// A client's response on its own connection.
 async fn get(client: &mut SendRequest<Empty<Bytes>>, path: &str) -> Answer {
     let request = Request::get(path).header("host", "localhost").header("accept", "*/*");
     let request = request.body(Empty::new()).unwrap();
     Answer::of(client.send_request(request).await.unwrap()).await
 }
 
-/// What docker reads in the challenge of `/v2/`: where tokens are.
+/// The token realm that docker reads in the challenge of `/v2/`.
 async fn realm(world: &World) -> String {
     let base = world.as_mirror(Method::GET, "/v2/", &[DOCKER]).await;
     assert_eq!(base.error(), (401, "UNAUTHORIZED".to_owned()));
@@ -51,7 +51,7 @@ fn denies_for_good(answer: &Answer, words: &str) {
 }
 
 #[tokio::test]
-async fn docker_without_a_password_is_denied_for_good_where_it_asks_for_a_token() {
+async fn docker_without_a_password_is_denied_for_good_at_the_token_server() {
     let world = World::of(with_passwords("")).await;
     let realm = realm(&world).await;
     let none = world.as_mirror(Method::GET, &realm, &[DOCKER]).await;
@@ -65,7 +65,7 @@ async fn docker_without_a_password_is_denied_for_good_where_it_asks_for_a_token(
 }
 
 #[tokio::test]
-async fn docker_with_a_password_pulls_with_a_token_for_a_while() {
+async fn docker_with_a_password_pulls_with_a_short_lived_token() {
     let mut world = World::of(with_passwords("")).await;
     let manifest = world.push_signed("v1", "one");
     let token = docker(&world, "alice", "alice", &realm(&world).await).await;
@@ -82,7 +82,7 @@ async fn docker_with_a_password_pulls_with_a_token_for_a_while() {
     assert_eq!(pull("/v2/").await.status, StatusCode::OK);
     pull(&manifests("v1")).await.serves(&manifest);
     assert_eq!(pull(&blobs(Digest::of(b"one"))).await.body, "one");
-    // A token admits nothing that is not signed.
+    // A token admits only signed images.
     assert!(pull(&manifests("v2")).await.final_denial(false).starts_with("remote trust data"));
 
     world.pass(std::time::Duration::from_secs(361));
@@ -92,7 +92,7 @@ async fn docker_with_a_password_pulls_with_a_token_for_a_while() {
 }
 
 #[tokio::test]
-async fn a_token_gives_a_user_no_other_repository() {
+async fn a_token_does_not_permit_other_repositories() {
     let rules = "[[clients.rule]]\nusers = [\"alice\"]\nimages = [\"**\"]\n";
     let mut world = World::of(with_passwords(rules)).await;
     world.push_signed("v1", "one");
@@ -115,7 +115,7 @@ async fn podman_without_a_password_is_asked_for_one_and_denied_at_the_manifest()
 }
 
 #[tokio::test]
-async fn there_is_no_token_on_the_other_listener_nor_without_passwords() {
+async fn only_the_mirror_listener_with_passwords_issues_tokens() {
     let world = World::of(with_passwords("")).await;
     assert_eq!(world.get("/token").await.status, StatusCode::NOT_FOUND);
     let base = world.send(Method::GET, "/v2/", &[DOCKER]).await;
@@ -128,13 +128,13 @@ async fn there_is_no_token_on_the_other_listener_nor_without_passwords() {
 }
 
 #[tokio::test]
-async fn who_has_no_valid_certificate_is_denied_after_the_handshake() {
+async fn a_client_without_a_valid_certificate_is_denied_after_the_handshake() {
     let (servers, own, mut world) = with_certificates("").await;
     let signed = world.push_signed("v1", "one");
     for shown in [None, Some(Ca::new().issue("node-1"))] {
         let mut client = connect_to(world.mirror_address(), &servers, shown).await.unwrap();
         let base = get(&mut client, "/v2/").await;
-        // containers/image leaves a mirror with any other answer.
+        // containers/image falls back after any other answer.
         assert_eq!(base.status, StatusCode::OK);
         let denial = get(&mut client, &manifests("v1")).await.final_denial(false);
         assert!(denial.starts_with("only clients with a certificate"), "{denial}");

@@ -10,7 +10,7 @@ use crate::fake_registry::{Fault, respond};
 use crate::whole_gate::{World, app, described};
 
 #[tokio::test]
-async fn an_image_is_not_admitted_before_its_config_can_be_had() {
+async fn an_image_is_not_admitted_without_its_config() {
     let mut world = World::new().await;
     let config = br#"{"architecture":"amd64"}"#.to_vec();
     let digest = Digest::of(&config);
@@ -39,7 +39,7 @@ async fn an_image_is_not_admitted_before_its_config_can_be_had() {
 }
 
 #[tokio::test]
-async fn a_blob_that_cannot_be_had_is_no_such_process() {
+async fn an_unavailable_blob_gets_the_final_error_of_a_layer() {
     let world = World::new().await;
     world.push("v1", "something else");
     let missing = format!("sha256:{}", "0".repeat(64));
@@ -53,7 +53,7 @@ async fn a_blob_that_cannot_be_had_is_no_such_process() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blob_is_waited_for_while_the_registry_is_away() {
+async fn the_gate_waits_for_a_blob_while_the_registry_is_down() {
     let world = World::new().await;
     let blob = b"a layer".to_vec();
     let digest = world.registry.registry().put_blob(&app(), blob.clone());
@@ -71,7 +71,7 @@ async fn a_blob_is_waited_for_while_the_registry_is_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blob_goes_on_after_the_registry_was_away_in_the_middle_of_it() {
+async fn a_blob_continues_after_an_outage_of_the_registry() {
     let world = World::new().await;
     let blob = vec![7; 100_000];
     let digest = world.registry.registry().put_blob(&app(), blob.clone());
@@ -85,7 +85,7 @@ async fn a_blob_goes_on_after_the_registry_was_away_in_the_middle_of_it() {
 
 /// Docker resumes an interrupted layer, and reports the last of a few errors.
 #[tokio::test]
-async fn a_blob_that_was_something_else_once_is_failed_before_its_first_byte() {
+async fn a_blob_that_failed_before_fails_before_its_first_byte() {
     let world = World::new().await;
     let blob = vec![7; 100_000];
     let digest = world.registry.registry().put_blob(&app(), blob.clone());

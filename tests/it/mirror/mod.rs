@@ -20,7 +20,7 @@ use crate::whole_gate::{APP, Answer, DEFAULTS, Setup, World};
 use crate::wire::soon;
 
 const ABSENT: &str = "remote trust data does not exist for registry.example.com/library/app";
-/// What every client accepts, and says so when it asks for a manifest.
+/// The `Accept` of a client that accepts every type.
 const ANY: &[(&str, &str)] = &[("accept", "*/*")];
 const FINAL: &str = ": no such process";
 
@@ -41,7 +41,7 @@ impl World {
         self.as_mirror(Method::HEAD, path, ANY).await
     }
 
-    /// That this is denied for good, however it is asked for, with words that begin so.
+    /// Checks that this is denied for good, for every kind of request, with a reason that begins like this.
     #[track_caller]
     fn sticks<'a>(&'a self, path: &'a str, words: &'a str) -> impl Future<Output = ()> + 'a {
         let caller = std::panic::Location::caller();
@@ -65,7 +65,7 @@ impl Answer {
         assert_eq!(self.header("cache-control"), "no-store");
     }
 
-    /// The text in this denial's manifest.
+    /// The text in the manifest of this denial.
     fn final_denial(&self, by_digest: bool) -> String {
         assert_eq!(self.status, StatusCode::OK);
         self.is_never_kept();
@@ -81,7 +81,7 @@ impl Answer {
         told
     }
 
-    /// That this is an error as every listener gives it, and which.
+    /// Checks that this is an ordinary error, and returns its status and text.
     fn error(&self) -> (u16, String) {
         let error = &self.json()["errors"][0];
         (self.status.as_u16(), error["code"].as_str().unwrap().to_owned())
@@ -122,7 +122,7 @@ async fn both_listeners_admit_the_same_images() {
 }
 
 #[tokio::test]
-async fn head_of_what_is_denied_is_not_modified_and_tells_why() {
+async fn head_of_a_denied_image_is_a_304_with_the_reason() {
     let mut world = World::new().await;
     world.push_signed("signed", "one");
     let other = world.push("v1", "two");
@@ -139,7 +139,7 @@ async fn head_of_what_is_denied_is_not_modified_and_tells_why() {
 }
 
 #[tokio::test]
-async fn a_digest_that_a_client_has_from_elsewhere_is_not_said_to_be_here_too() {
+async fn a_denied_digest_is_not_confirmed_to_a_client_that_has_it() {
     let mut world = World::new().await;
     let signed = world.push_signed("signed", "one");
     let digest = Digest::of(&world.put_image("unsigned"));
@@ -152,7 +152,7 @@ async fn a_digest_that_a_client_has_from_elsewhere_is_not_said_to_be_here_too() 
 }
 
 #[tokio::test]
-async fn a_tag_that_is_denied_is_an_image_of_no_known_kind_also_by_its_digest() {
+async fn a_denied_tag_is_an_image_of_an_unknown_type_also_by_digest() {
     let world = World::new().await;
     world.push("v1", "unsigned");
     let denial = world.mirror(&manifests("v1")).await;
@@ -163,7 +163,7 @@ async fn a_tag_that_is_denied_is_an_image_of_no_known_kind_also_by_its_digest() 
     let asked = world.registry.asked().len();
     let again = world.mirror(&manifests(digest)).await;
     assert_eq!((again.final_denial(false), &again.body), (told.clone(), &denial.body));
-    // Nobody asks elsewhere what this digest is.
+    // No client asks another registry about this digest.
     assert_eq!(world.registry.asked().len(), asked);
 
     let config = denial.json()["config"]["digest"].as_str().unwrap().to_owned();
@@ -174,7 +174,7 @@ async fn a_tag_that_is_denied_is_an_image_of_no_known_kind_also_by_its_digest() 
 }
 
 #[tokio::test]
-async fn no_two_denials_name_the_same_config() {
+async fn every_denial_has_a_different_config() {
     let world = World::new().await;
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..10 {
@@ -184,7 +184,7 @@ async fn no_two_denials_name_the_same_config() {
 }
 
 #[tokio::test]
-async fn a_digest_that_is_denied_is_a_manifest_of_another_digest() {
+async fn a_denied_digest_gets_a_manifest_with_another_digest() {
     let mut world = World::new().await;
     world.push_signed("signed", "one");
     let digest = Digest::of(&world.put_image("unsigned"));
@@ -211,7 +211,7 @@ async fn the_manifest_of_a_denial_is_never_found_on_the_other_listener() {
 }
 
 #[tokio::test]
-async fn whatever_keeps_an_image_from_being_admitted_sticks() {
+async fn every_reason_of_a_denial_is_final_for_clients() {
     let rules = format!(
         "[[rule]]\nimages = [\"{REGISTRY}/shut/**\"]\nmode = \"deny\"\nreason = \"a test\"\n"
     );
@@ -222,7 +222,7 @@ async fn whatever_keeps_an_image_from_being_admitted_sticks() {
 
     world.sticks("/v2/shut/app/manifests/v1", "trust data for").await;
     world.sticks(&manifests("v1"), ABSENT).await;
-    // Signed, and upstream does not have it.
+    // Signed, but upstream does not have it.
     world.sticks(&manifests("gone"), "the upstream registry does not have").await;
 
     world.registry.hook(|_| Some(Fault::Respond(respond(403, ""))));
@@ -232,7 +232,7 @@ async fn whatever_keeps_an_image_from_being_admitted_sticks() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_decided_sticks_with_words_of_its_own() {
+async fn an_undecided_image_is_final_for_clients_with_its_own_text() {
     let world = World::new().await;
     world.notary.goes_down();
     let digest = Digest::of(&world.put_image("never seen"));
@@ -243,7 +243,7 @@ async fn what_cannot_be_decided_sticks_with_words_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_name_that_cannot_be_sticks_and_so_does_a_registry_that_is_not_served() {
+async fn an_invalid_name_or_unserved_registry_is_final_for_clients() {
     let world = World::new().await;
     let digest = format!("sha256:{}", "0".repeat(64));
     for (path, words) in [
@@ -266,7 +266,7 @@ async fn a_name_that_cannot_be_sticks_and_so_does_a_registry_that_is_not_served(
     ] {
         world.sticks(&path, words).await;
     }
-    // Also the second request of a client that got this answer.
+    // Also the second request of a client with this answer.
     let denial = world.mirror("/v2/library/app/manifests/v1?ns=other.example").await;
     let digest = Digest::of(&denial.body);
     let again = world.mirror(&format!("/v2/library/app/manifests/{digest}?ns=other.example")).await;
@@ -277,7 +277,7 @@ async fn a_name_that_cannot_be_sticks_and_so_does_a_registry_that_is_not_served(
 }
 
 #[tokio::test]
-async fn the_tags_of_what_is_denied_as_a_whole_are_no_such_process() {
+async fn the_tags_of_an_undecided_repository_get_a_final_error() {
     let world = World::new().await;
     world.push("v1", "unsigned");
     world.notary.goes_down();
@@ -309,12 +309,12 @@ async fn unauthorized_mirror_clients_do_not_fall_back_for_layers_and_tags() {
             assert!(world.send(Method::GET, &path, headers).await.status.is_client_error());
         }
     }
-    // Or nobody could log in.
+    // Otherwise no user could log in.
     assert_eq!(world.as_mirror(Method::GET, "/v2/", &[]).await.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn what_is_looked_for_beside_an_image_is_an_error_and_nothing_else() {
+async fn missing_artifacts_get_an_ordinary_error() {
     let world = World::new().await;
     let hex = "a".repeat(64);
     for kind in ["", ".sig", ".att", ".sbom"] {
@@ -330,18 +330,18 @@ async fn what_is_looked_for_beside_an_image_is_an_error_and_nothing_else() {
     }
     let referrers = world.mirror(&format!("/v2/{APP}/referrers/sha256:{hex}")).await;
     assert_eq!((referrers.status, &referrers.json()["manifests"]), (StatusCode::OK, &json!([])));
-    // A tag that only looks like one of them is a tag.
+    // A tag that only resembles one of them is an ordinary tag.
     world.sticks(&manifests(format!("sha256-{hex}.tar")), ABSENT).await;
 }
 
 #[tokio::test]
-async fn the_listener_speaks_http_1_1_and_nothing_newer() {
+async fn the_mirror_listener_supports_only_http_1_1() {
     let world = World::new().await;
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     for (address, is_spoken) in [(world.public(), true), (world.mirror_address(), false)] {
         let mut stream = soon(TcpStream::connect(address)).await.unwrap();
         stream.write_all(preface.as_bytes()).await.unwrap();
-        // The settings of HTTP/2 are a frame that begins with its length: two zeros first.
+        // The SETTINGS frame of HTTP/2 begins with its length: two zero bytes first.
         let first = soon(stream.read_u16()).await.ok();
         assert_eq!(first == Some(0), is_spoken, "{first:?}");
     }
@@ -365,7 +365,7 @@ async fn denials_of_the_mirror_are_recorded_with_the_listener() {
 }
 
 #[tokio::test]
-async fn a_user_who_reads_a_denial_can_name_the_request() {
+async fn a_denial_contains_the_request_id() {
     let world = World::new().await;
     let page = Page::default();
     let _here = page.is_written();

@@ -11,7 +11,7 @@ use super::{ANY, FINAL, blobs, manifests};
 use crate::fake_registry::{Fault, REGISTRY};
 use crate::whole_gate::{APP, Answer, Setup, World};
 
-/// Within how long each answer begins.
+/// The time limit for the start of each answer.
 const LIMIT: Duration = Duration::from_secs(20);
 
 impl World {
@@ -23,7 +23,7 @@ impl World {
         answer
     }
 
-    /// That each way of asking for content is denied for good, within the limit.
+    /// Checks that each way to request content is denied for good, within the limit.
     async fn sticks_within_limit(&self, signed: &Digest) {
         for reference in ["v1".to_owned(), signed.to_string()] {
             let head = self.within_limit(Method::HEAD, &manifests(&reference)).await;
@@ -36,7 +36,7 @@ impl World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_begins_while_its_client_still_waits_for_a_silent_registry() {
+async fn an_answer_begins_in_time_despite_a_silent_registry() {
     let mut world = World::new().await;
     let signed = Digest::of(&world.push_signed("v1", "one"));
     world.registry.hook(|_| Some(Fault::Silence));
@@ -53,7 +53,7 @@ async fn an_answer_begins_while_its_client_still_waits_for_a_silent_registry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_begins_while_its_client_still_waits_for_a_silent_config() {
+async fn an_answer_begins_in_time_despite_a_silent_config() {
     let mut world = World::new().await;
     world.push_signed("v1", "one");
     world.registry.hook(|asked| asked.path.contains("/blobs/").then_some(Fault::Silence));
@@ -62,7 +62,7 @@ async fn an_answer_begins_while_its_client_still_waits_for_a_silent_config() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_begins_while_its_client_still_waits_for_a_silent_notary_server() {
+async fn an_answer_begins_in_time_despite_a_silent_notary_server() {
     let mut world = World::new().await;
     let signed = Digest::of(&world.push_signed("v1", "one"));
     world.notary.hook(|_| Some(Fault::Silence));
@@ -71,9 +71,9 @@ async fn an_answer_begins_while_its_client_still_waits_for_a_silent_notary_serve
     assert_eq!(tags.status, StatusCode::NOT_IMPLEMENTED);
 }
 
-/// A gate that is a mirror, whose tags no anchor signs: each pull asks the registry what a tag is.
+/// A gate as a mirror with an allow rule: each pull resolves the tag at the registry.
 #[tokio::test(start_paused = true)]
-async fn an_allowed_image_of_a_silent_registry_is_denied_while_its_client_still_waits() {
+async fn an_allowed_image_of_a_silent_registry_is_denied_in_time() {
     let tables =
         format!("[[rule]]\nimages = [\"{REGISTRY}/**\"]\nmode = \"allow\"\nreason = \"a test\"\n");
     let world = World::of(Setup::new(tables)).await;

@@ -19,7 +19,7 @@ use crate::wire::{serve, soon};
 
 const SHORT: Duration = Duration::from_millis(200);
 
-/// Bytes that count themselves as long as they are held.
+/// Bytes that are counted while they are in memory.
 struct Counted(Arc<AtomicUsize>, Vec<u8>);
 
 impl AsRef<[u8]> for Counted {
@@ -67,7 +67,7 @@ async fn an_unread_stream_is_reset_and_the_others_continue() {
         assert!(soon(answer.into_body().collect()).await.is_err());
     }
     release.notify_one();
-    // The window of one byte lets this one through byte by byte: it is read.
+    // With a window of one byte, this one passes byte by byte: the client reads it.
     assert_eq!(soon(slow.into_body().collect()).await.unwrap().to_bytes(), "released");
 }
 
@@ -110,9 +110,9 @@ async fn a_small_unread_response_ends_its_connection_despite_requests_in_progres
     let _ = soon(connection).await.unwrap();
 }
 
-/// Before: four connections with a window of 1 held 1,161 MiB of tag lists.
+/// Before the fix, four connections with a window of 1 held 1,161 MiB of tag lists.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unread_lists_take_a_bounded_number_of_bytes() {
+async fn unread_lists_take_bounded_memory() {
     let open = r#"[[rule]]
         images = ["registry.example.com/open/**"]
         mode = "allow"

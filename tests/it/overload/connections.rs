@@ -13,7 +13,7 @@ use super::bystander;
 use crate::whole_gate::World;
 use crate::wire::{rest, serve, soon, status, until};
 
-/// Before: as many idle connections as there are places locked everybody out for a minute.
+/// Before the fix, as many idle connections as the limit locked out all other clients for a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_do_not_block_other_clients() {
     let limits = Limits { max_connections: 128, ..Limits::default() };
@@ -29,7 +29,7 @@ async fn idle_connections_do_not_block_other_clients() {
             1 => b"GET / HTTP/1.1\r\nHo",
             _ => b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         };
-        // Some of them were closed for others by now.
+        // Some of them were already closed in favor of others.
         let _ = stream.write_all(start).await;
         idle.push(stream);
     }
@@ -38,7 +38,7 @@ async fn idle_connections_do_not_block_other_clients() {
 }
 
 #[tokio::test]
-async fn the_idlest_connection_is_closed_for_a_new_one_and_not_the_one_in_use() {
+async fn the_idlest_connection_is_closed_for_a_new_one() {
     let limits = Limits { max_connections: 2, ..Limits::default() };
     let served = serve(limits, None, |_, _| async {
         Response::new(Full::new(Bytes::from_static(b"hello")))
@@ -57,7 +57,7 @@ async fn the_idlest_connection_is_closed_for_a_new_one_and_not_the_one_in_use() 
     until(&mut used, "hello").await;
 }
 
-/// Before: 64 idle connections blocked `/livez` for a minute.
+/// Before the fix, 64 idle connections blocked `/livez` for a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_to_the_admin_listener_do_not_block_health_checks() {
     let world = World::new().await;

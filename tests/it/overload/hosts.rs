@@ -34,12 +34,12 @@ async fn a_request_without_one_valid_host_is_a_400() {
         ] {
             let request = format!("GET {path} HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
             let answer = exchange(address, &request).await;
-            // The version of an answer is that of its request.
+            // The HTTP version of an answer is that of its request.
             let answer = answer.replacen("HTTP/1.0", "HTTP/1.1", 1);
             assert_eq!(status(&answer), expected, "{address}: {request:?}: {answer}");
         }
     }
-    // Nothing that follows on the same connection is answered.
+    // No later request on the same connection is answered.
     let second = "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
     let answer = exchange(world.public(), &format!("GET /v2/ HTTP/1.1\r\n\r\n{second}")).await;
     assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");

@@ -8,7 +8,7 @@ use super::open_files::Gate;
 use crate::fake_registry::{Fault, REGISTRY};
 use crate::whole_gate::{APP, DEFAULTS, World};
 
-/// Before: one request became 224.
+/// Before the fix, one request became 224.
 #[tokio::test]
 async fn an_upstream_that_redirects_to_the_gate_is_asked_only_for_the_first_request() {
     let mut world = World::new().await;

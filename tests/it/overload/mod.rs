@@ -22,14 +22,14 @@ use tokio::task::JoinHandle;
 
 use crate::wire::{rest, soon, status};
 
-/// What a bystander may wait for a kept answer. The machine of the tests may be busy with others; in peace, the
-/// figures that are printed are below 25 ms.
+/// The longest wait of a bystander for a stored answer, on a busy machine. On an idle machine, the printed figures are
+/// below 25 ms.
 const BYSTANDER: Duration = Duration::from_millis(500);
 
 type Sender = SendRequest<Full<Bytes>>;
 type Connection = JoinHandle<Result<(), hyper::Error>>;
 
-/// An HTTP/2 connection whose streams have a window of so many bytes.
+/// An HTTP/2 connection whose streams have a window of `window` bytes.
 async fn http2(address: SocketAddr, window: u32) -> (Sender, Connection) {
     let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     builder.initial_stream_window_size(window);
@@ -42,8 +42,8 @@ fn get(address: SocketAddr, path: &str) -> Request<Full<Bytes>> {
     Request::get(format!("http://{address}{path}")).body(Full::default()).unwrap()
 }
 
-/// What somebody sees who makes a connection for each of `count` requests: all are served; gives the 99th
-/// percentile.
+/// Makes a new connection for each of `count` requests, all of which must be served; returns the 99th percentile of
+/// their times.
 async fn bystander(address: SocketAddr, path: &str, headers: &str, count: usize) -> Duration {
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
     let mut took = Vec::new();

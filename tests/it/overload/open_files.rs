@@ -11,16 +11,16 @@ use super::bystander;
 use crate::folder::Folder;
 use crate::wire::{rest, soon};
 
-/// A gate in a process of its own.
+/// A gate in its own process.
 pub(super) struct Gate {
     child: Child,
     address: SocketAddr,
-    /// What it logged before it listened.
+    /// Its log output before it listened.
     logged: String,
     _folder: Folder,
 }
 
-/// The program with `arguments` after the shell's `prelude`.
+/// The program with `arguments` after the shell code `prelude`.
 fn command(prelude: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("{prelude}\nexec \"$0\" \"$@\""));
@@ -34,7 +34,7 @@ fn written(folder: &Folder, tables: &str) -> String {
 }
 
 impl Gate {
-    /// Starts it after the shell's `prelude`, and waits until it listens.
+    /// Starts it after the shell code `prelude`, and waits until it listens.
     pub(super) fn start(prelude: &str, tables: &str) -> Self {
         let folder = Folder::new("own-process");
         let config = written(&folder, tables);
@@ -51,7 +51,7 @@ impl Gate {
             }
             logged += &line;
         };
-        // The pipe must not fill up.
+        // Reads on, so that the pipe does not fill up.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address, logged, _folder: folder }
     }
@@ -82,7 +82,7 @@ impl Drop for Gate {
 const UPSTREAM: &str = "[[upstream]]\nregistry = \"registry.example.com\"\nmax_requests = 16\n";
 
 #[test]
-fn check_warns_if_the_configuration_needs_more_open_files_than_there_may_be() {
+fn check_warns_if_the_configuration_needs_too_many_open_files() {
     let folder = Folder::new("open-files");
     let config = written(&folder, UPSTREAM);
     for (files, warns) in [(1000, true), (8000, false)] {
@@ -96,9 +96,9 @@ fn check_warns_if_the_configuration_needs_more_open_files_than_there_may_be() {
     }
 }
 
-/// Before: 1,100 connections sufficed to lock everybody out of a gate with a soft limit of 1,024.
+/// Before the fix, 1,100 connections locked out all other clients of a gate with a soft limit of 1,024.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn serve_raises_the_limit_and_accepts_only_what_fits() {
+async fn serve_raises_the_limit_and_accepts_connections_within_it() {
     let raised =
         tokio::task::spawn_blocking(|| Gate::start("ulimit -Sn 256", UPSTREAM)).await.unwrap();
     let (soft, hard) = raised.open_files();

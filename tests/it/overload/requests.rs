@@ -17,7 +17,7 @@ use crate::fake_registry::Fault;
 use crate::whole_gate::{APP, World};
 use crate::wire::{serve, soon};
 
-/// Before: 12,800 requests were in progress at once, with 409 MiB.
+/// Before the fix, 12,800 concurrent requests used 409 MiB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_in_progress_are_bounded_and_a_new_connection_is_served() {
     let limits = Limits { max_requests: 128, max_streams: 64, ..Limits::default() };
@@ -59,14 +59,14 @@ async fn requests_in_progress_are_bounded_and_a_new_connection_is_served() {
     let p99 = bystander(served.address, "/", "", 100).await;
     eprintln!("640 requests: {waiting} in progress, {refused} refused; p99 {p99:?}");
     assert!(waiting <= 128 + 10, "{waiting}");
-    // Those that are refused are refused promptly; the others wait.
+    // Refused requests are refused promptly; the others wait.
     let answered = attack.into_iter().flat_map(|(_, _, answers)| answers);
     let answered = answered.filter(JoinHandle::is_finished).count();
     assert_eq!(answered, refused);
 }
 
 #[tokio::test]
-async fn one_request_too_many_is_a_503_with_a_time_to_come_back() {
+async fn one_request_too_many_is_a_503_with_retry_after() {
     let mut world = World::new().await;
     world.setup = world.setup.clone().server("max_requests = 1");
     world.restart().await;
@@ -83,7 +83,7 @@ async fn one_request_too_many_is_a_503_with_a_time_to_come_back() {
     let answer = soon(sender.send_request(get(world.public(), "/v2/"))).await.unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.headers()["retry-after"], "5");
-    // Another connection has a place of its own.
+    // Another connection has its own place.
     assert_eq!(world.get("/v2/").await.status, StatusCode::OK);
     let metrics = world.metrics().await;
     assert!(metrics.contains("countersign_limit_reached_total{limit=\"requests\"} 1"), "{metrics}");

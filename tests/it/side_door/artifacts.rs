@@ -20,7 +20,7 @@ const MANIFESTS: [&str; 8] = [
 
 /// (b) of the attacks that ran on real clients.
 #[tokio::test]
-async fn an_attestation_with_a_real_config_and_a_layer_of_a_manifest_type_is_not_served() {
+async fn an_attestation_with_a_layer_of_a_manifest_type_is_not_served() {
     let door = Door::new().await;
     let hidden = door.hidden();
     let config = json!({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/evil"]}});
@@ -37,7 +37,7 @@ async fn an_attestation_with_a_real_config_and_a_layer_of_a_manifest_type_is_not
 
 /// (c)
 #[tokio::test]
-async fn a_referrer_with_a_layer_of_a_manifest_type_that_it_inlines_is_not_served() {
+async fn a_referrer_with_an_inline_layer_of_a_manifest_type_is_not_served() {
     let door = Door::new().await;
     let hidden = door.hidden();
     for media_type in MANIFESTS {
@@ -50,7 +50,7 @@ async fn a_referrer_with_a_layer_of_a_manifest_type_that_it_inlines_is_not_serve
 
 /// (d)
 #[tokio::test]
-async fn a_manifest_that_is_listed_once_as_text_and_once_as_a_manifest_is_not_served() {
+async fn a_manifest_listed_as_text_and_as_a_manifest_is_not_served() {
     let door = Door::new().await;
     let hidden = door.hidden();
     for media_type in MANIFESTS {
@@ -65,7 +65,7 @@ async fn a_manifest_that_is_listed_once_as_text_and_once_as_a_manifest_is_not_se
 
 /// (e)
 #[tokio::test]
-async fn a_manifest_that_an_artifact_has_fetched_as_octets_does_not_come() {
+async fn a_manifest_listed_as_octets_by_an_artifact_is_not_served() {
     let door = Door::new().await;
     let hidden = door.hidden();
     for layer_type in ["application/octet-stream", "text/plain", SPDX, "application/json"] {
@@ -167,13 +167,13 @@ async fn an_artifact_with_image_layers_is_denied_even_if_they_are_text() {
             door.refuses_tagged(suffix, &door.tagged(media_type, b"only text")).await;
         }
     }
-    // Of another kind than the tag's.
+    // Of another kind than that of the tag.
     door.refuses_tagged(".sig", &door.tagged(DSSE, b"{}")).await;
     door.refuses_tagged(".att", &door.tagged("text/spdx", b"text")).await;
 }
 
 #[tokio::test]
-async fn a_large_layer_under_a_tag_that_is_not_text_is_not_served() {
+async fn a_large_binary_layer_under_a_tag_is_not_served() {
     let door = Door::new().await;
     let mut archive = vec![b'x'; 14 << 20];
     archive[13 << 20] = 0;
@@ -190,7 +190,8 @@ async fn a_large_layer_under_a_tag_that_is_not_text_is_not_served() {
     door.refuses_tagged(".sbom", &many).await;
 }
 
-/// Engines that hold the layers of an image find them by these digests, and need only a config to run them otherwise.
+/// Engines with the layers of an image find them by these digests, and need only a config to run them with another
+/// command.
 #[tokio::test]
 async fn a_config_under_a_tag_that_runs_something_is_not_served() {
     let door = Door::new().await;
@@ -214,7 +215,7 @@ async fn a_config_under_a_tag_that_runs_something_is_not_served() {
 }
 
 #[tokio::test]
-async fn inline_data_is_refused_wherever_it_is_and_however_it_is_spelled() {
+async fn inline_data_is_refused_everywhere_and_in_every_spelling() {
     let door = Door::new().await;
     let good = door.referrer(SPDX, SPDX, b"{\"a\":1}");
     door.serves_referrer(&good).await;
@@ -274,7 +275,7 @@ async fn members_that_a_permissive_reader_would_merge_are_refused() {
 }
 
 #[tokio::test]
-async fn annotations_that_hold_a_descriptor_are_refused() {
+async fn annotations_that_contain_a_descriptor_are_refused() {
     let door = Door::new().await;
     let hidden = door.hidden();
     let mut referrer = door.referrer(SPDX, SPDX, b"{\"a\":1}");
@@ -283,7 +284,7 @@ async fn annotations_that_hold_a_descriptor_are_refused() {
 }
 
 #[tokio::test]
-async fn other_formats_of_manifests_are_no_artifacts() {
+async fn other_formats_of_manifests_are_not_artifacts() {
     let door = Door::new().await;
     let hidden = door.hidden();
     let subject = described(OCI.as_str(), &door.image);
@@ -311,7 +312,7 @@ async fn other_formats_of_manifests_are_no_artifacts() {
             assert_ne!(door.world.pull(digest).await.status, 200, "{manifest}");
         }
     }
-    // A Docker manifest is an image to podman, whatever its config is.
+    // podman treats a Docker manifest as an image, whatever its config.
     let mut docker = door.referrer(SPDX, SPDX, b"{}");
     docker["mediaType"] = json!(MediaType::DockerImage.as_str());
     let bytes = door.world.put(MediaType::DockerImage, &docker);
@@ -319,7 +320,7 @@ async fn other_formats_of_manifests_are_no_artifacts() {
 }
 
 #[tokio::test]
-async fn an_artifact_about_an_artifact_must_be_listed_itself() {
+async fn an_artifact_of_an_artifact_must_be_listed_itself() {
     let door = Door::new().await;
     let hidden = door.hidden();
     let sbom = door.world.put(OCI, &door.referrer(SPDX, SPDX, b"{}"));
@@ -342,7 +343,7 @@ async fn an_artifact_about_an_artifact_must_be_listed_itself() {
 }
 
 #[tokio::test]
-async fn an_artifact_whose_subject_is_said_to_be_something_else_is_not_served() {
+async fn an_artifact_with_a_wrong_subject_descriptor_is_not_served() {
     let door = Door::new().await;
     let unsigned = door.evil();
     for (member, value) in [
@@ -358,7 +359,7 @@ async fn an_artifact_whose_subject_is_said_to_be_something_else_is_not_served() 
 }
 
 #[tokio::test]
-async fn a_chart_or_a_module_about_a_signed_image_is_not_served_by_default() {
+async fn a_chart_or_module_of_a_signed_image_is_not_served_by_default() {
     let door = Door::new().await;
     for (config, layer) in [
         (

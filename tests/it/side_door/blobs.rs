@@ -10,7 +10,7 @@ use super::{Door, begin, image_of, whole};
 use crate::fake_registry::Fault;
 use crate::whole_gate::{APP, DEFAULTS, World};
 
-/// What some permissive reader takes for the manifest of `layer`'s image.
+/// Spellings that a permissive reader accepts as the manifest of the image with `layer`.
 fn spellings(layer: &str) -> Vec<Vec<u8>> {
     let manifest = image_of(layer).to_string();
     let layers = image_of(layer)["layers"].to_string();
@@ -46,7 +46,7 @@ async fn a_manifest_that_is_stored_as_a_blob_is_not_served() {
 }
 
 #[tokio::test]
-async fn nor_is_one_that_is_known_only_by_head_or_by_ranges() {
+async fn a_hidden_manifest_is_not_served_by_head_or_ranges() {
     let door = Door::new().await;
     let content = door.hidden();
     let path = format!("/v2/{APP}/blobs/{}", Digest::of(&content));
@@ -62,7 +62,7 @@ async fn nor_is_one_that_is_known_only_by_head_or_by_ranges() {
 }
 
 #[tokio::test]
-async fn nor_is_one_whose_length_upstream_does_not_say() {
+async fn a_hidden_manifest_without_a_length_is_not_served() {
     let door = Door::new().await;
     for pieces in [1, 7, 1 << 20] {
         let content = image_of(&format!("unsized {pieces}")).to_string().into_bytes();
@@ -78,7 +78,7 @@ async fn nor_is_one_whose_length_upstream_does_not_say() {
 }
 
 #[tokio::test]
-async fn nor_is_a_large_one_or_one_behind_white_space() {
+async fn a_large_hidden_manifest_or_one_after_white_space_is_not_served() {
     let door = Door::new().await;
     let mut large = image_of("large");
     large["annotations"] = json!({"a": "x".repeat(3 << 20)});
@@ -94,9 +94,9 @@ async fn nor_is_a_large_one_or_one_behind_white_space() {
     }
 }
 
-/// Clients have no limit for a manifest, or a larger one.
+/// Clients have no size limit for a manifest, or a larger one.
 #[tokio::test]
-async fn nor_is_one_that_is_padded_beyond_the_size_of_a_manifest() {
+async fn a_hidden_manifest_padded_beyond_the_limit_is_not_served() {
     let door = Door::new().await;
     for length in [(4 << 20) + 1, 5 << 20, (20 << 20) + 1] {
         let mut padded = door.evil();
@@ -115,7 +115,7 @@ async fn nor_is_one_that_is_padded_beyond_the_size_of_a_manifest() {
     }
 }
 
-/// HEAD and conditional requests are judged as GET is, whatever upstream says of the length.
+/// HEAD and conditional requests are judged like GET, whatever length upstream states.
 #[tokio::test]
 async fn head_and_conditional_requests_get_the_verdict_of_get() {
     let door = Door::new().await;
@@ -170,7 +170,7 @@ async fn head_of_a_large_layer_costs_no_download() {
 }
 
 #[tokio::test]
-async fn nor_does_a_restart_or_time_change_that() {
+async fn a_hidden_manifest_is_not_served_after_a_restart_or_later() {
     let mut door = Door::new().await;
     let content = door.hidden();
     door.keeps_back(&content).await;
@@ -199,7 +199,7 @@ async fn a_signed_manifest_is_served_as_a_blob() {
 }
 
 #[tokio::test]
-async fn honest_blobs_that_are_json_are_served() {
+async fn legitimate_json_blobs_are_served() {
     let door = Door::new().await;
     let blobs: [Value; 8] = [
         json!({}),
@@ -223,7 +223,7 @@ async fn honest_blobs_that_are_json_are_served() {
 }
 
 #[tokio::test]
-async fn content_that_is_not_an_object_streams_after_its_first_bytes() {
+async fn content_other_than_a_json_object_streams_after_its_first_bytes() {
     let door = Door::new().await;
     let layer = [b"\x1f\x8b".as_slice(), &[7; 100_000]].concat();
     let digest = door.blob(&layer);
@@ -252,7 +252,7 @@ async fn a_blob_interrupted_during_inspection_is_undecided() {
 }
 
 #[tokio::test]
-async fn a_manifest_under_a_blob_that_lies_first_is_not_served() {
+async fn a_hidden_manifest_after_a_false_first_answer_is_not_served() {
     let door = Door::new().await;
     let content = door.hidden();
     let digest = Digest::of(&content);

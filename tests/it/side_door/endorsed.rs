@@ -9,7 +9,7 @@ use crate::whole_gate::described;
 
 const INDEX: MediaType = MediaType::OciIndex;
 
-/// Pushes `manifest` and has it signed as `v2`.
+/// Pushes `manifest`, and signs it as `v2`.
 fn sign(door: &mut Door, media_type: MediaType, manifest: &Value) -> Vec<u8> {
     let bytes = door.world.put(media_type, manifest);
     door.world.put_tag("v2", &bytes);
@@ -50,7 +50,7 @@ async fn inline_data_that_matches_its_descriptor_is_served() {
 }
 
 #[tokio::test]
-async fn inline_data_that_is_something_else_is_refused() {
+async fn inline_data_that_differs_from_its_descriptor_is_refused() {
     let mut door = Door::new().await;
     let (child, other) = (door.evil(), door.hidden());
     for data in [json!("e30"), json!("e31="), json!(1), inlined("", &other)["data"].clone()] {
@@ -90,7 +90,7 @@ async fn a_manifest_outside_manifests_needs_its_own_signature() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_is_inlined_as_something_else_needs_its_own_signature() {
+async fn a_manifest_inlined_under_another_type_needs_its_own_signature() {
     let mut door = Door::new().await;
     let hidden = door.hidden();
     let mut image = image_of("two");
@@ -99,7 +99,7 @@ async fn a_manifest_that_is_inlined_as_something_else_needs_its_own_signature() 
 }
 
 #[tokio::test]
-async fn the_child_of_an_index_that_leads_to_an_unsigned_manifest_is_refused() {
+async fn a_child_that_points_at_an_unsigned_manifest_is_refused() {
     let mut door = Door::new().await;
     let unsigned = door.evil();
     let mut child = image_of("child");
@@ -108,7 +108,7 @@ async fn the_child_of_an_index_that_leads_to_an_unsigned_manifest_is_refused() {
     let entries = json!([described(OCI.as_str(), &child)]);
     is_served(&mut door, INDEX, &index(&entries)).await;
     assert_eq!(door.world.pull(Digest::of(&child)).await.status, 404);
-    // Inlined, no client would ask for it.
+    // With inline content, no client would request it.
     is_malformed(&mut door, INDEX, &index(&json!([inlined(OCI.as_str(), &child)]))).await;
 }
 
@@ -131,7 +131,7 @@ async fn an_undecided_outside_manifest_makes_its_parent_undecided() {
 }
 
 #[tokio::test]
-async fn manifests_that_lead_to_each_other_are_decided_about_in_bounded_time() {
+async fn manifests_that_point_at_each_other_are_decided_in_bounded_time() {
     let mut door = Door::new().await;
     let inner = door.evil();
     let mut parent = index(&json!([described(OCI.as_str(), &inner)]));

@@ -1,4 +1,4 @@
-//! All forms of artifacts that honest tools attach to a signed image are served.
+//! All forms of artifacts that legitimate tools attach to a signed image are served.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::whole_gate::{APP, described};
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-/// Longer than trust data is used before the gate asks again.
+/// Longer than trust data is cached.
 const LATER: Duration = Duration::from_secs(600);
 const DOCKER_ATTESTATION: &str = "application/vnd.docker.attestation.manifest.v1+json";
 
@@ -22,7 +22,7 @@ async fn serves_tagged(door: &Door, suffix: &str, manifest: &Value) {
     door.world.pull(digest).await.serves(&bytes);
 }
 
-/// What go-containerregistry makes for cosign 2: `mutate.Append(empty.Image, layers…)`.
+/// The config that go-containerregistry writes for cosign 2: `mutate.Append(empty.Image, layers…)`.
 fn cosign_config(layers: &[&[u8]]) -> Vec<u8> {
     let digests: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
     let history: Vec<Value> =
@@ -66,16 +66,16 @@ async fn cosign_2_tag_attachments_are_served() {
     }
 }
 
-/// SBOMs of large images and attestations with them have many MiB.
+/// SBOMs of large images, and attestations with them, have many MiB.
 #[tokio::test]
-async fn a_large_sbom_and_a_large_attestation_under_a_tag_pass() {
+async fn a_large_sbom_and_a_large_attestation_under_a_tag_are_served() {
     let mut door = Door::new().await;
     for (suffix, layer_type) in [(".sbom", "text/spdx+json"), (".att", DSSE)] {
         let large = json!({"packages": "x".repeat(14 << 20), "of": suffix}).to_string();
         let manifest = door.tagged(layer_type, large.as_bytes());
         serves_tagged(&door, suffix, &manifest).await;
         door.gives_blob(large.as_bytes()).await;
-        // Out of the store.
+        // From the store.
         door.world.restart().await;
         serves_tagged(&door, suffix, &manifest).await;
     }
@@ -163,7 +163,7 @@ async fn buildkit_attachments_are_served() {
         json!({"in-toto.io/predicate-type": "https://slsa.dev/provenance/v1"});
     door.serves_referrer(&attestation).await;
 
-    // As it comes in a signed index, in both forms.
+    // As in a signed index, in both forms.
     let amd64 = door.world.put_image("amd64");
     attestation["subject"] = described(OCI.as_str(), &amd64);
     let mut before = door.tagged(IN_TOTO, statement);
@@ -180,9 +180,10 @@ async fn buildkit_attachments_are_served() {
     }
 }
 
-/// A child of a signed index that is about another child, of a type that is not listed, and that the gate sees first.
+/// A child of a signed index whose subject is another child, with an unlisted type, and the gate has not seen the
+/// index.
 #[tokio::test]
-async fn a_child_of_a_signed_index_passes_whatever_artifact_it_is() {
+async fn a_child_of_a_signed_index_is_served_whatever_artifact_it_is() {
     let mut door = Door::new().await;
     let amd64 = door.world.put_image("amd64");
     let mut other = door.referrer("application/vnd.example.report", "text/plain", b"text");

@@ -14,7 +14,7 @@ fn index(manifests: &Value) -> Value {
     json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
 }
 
-/// What the gate lists about the signed image.
+/// The gate's list for the signed image.
 async fn listed(door: &Door) -> Value {
     let path = format!("/v2/{APP}/referrers/{}", Digest::of(&door.image));
     let got = door.world.get(&path).await;
@@ -24,7 +24,7 @@ async fn listed(door: &Door) -> Value {
 
 /// (a) of the attacks that ran on real clients.
 #[tokio::test]
-async fn an_index_under_the_tag_of_a_list_that_inlines_an_unsigned_manifest_is_not_served() {
+async fn an_index_under_a_list_tag_with_an_inline_manifest_is_not_served() {
     let door = Door::new().await;
     let hidden = door.hidden();
     let list = index(&json!([inlined(OCI.as_str(), &hidden)]));
@@ -33,7 +33,7 @@ async fn an_index_under_the_tag_of_a_list_that_inlines_an_unsigned_manifest_is_n
 }
 
 #[tokio::test]
-async fn an_index_of_unsigned_images_under_the_tag_of_a_list_is_not_served() {
+async fn an_index_of_unsigned_images_under_a_list_tag_is_not_served() {
     let door = Door::new().await;
     let evil = door.evil();
     door.refuses_tagged("", &index(&json!([described(OCI.as_str(), &evil)]))).await;
@@ -41,7 +41,7 @@ async fn an_index_of_unsigned_images_under_the_tag_of_a_list_is_not_served() {
 }
 
 #[tokio::test]
-async fn an_honest_list_under_its_tag_is_answered_by_the_api_alone() {
+async fn a_legitimate_list_under_its_tag_is_served_only_through_the_api() {
     let door = Door::new().await;
     let sbom = door.world.put(OCI, &door.referrer(SPDX, SPDX, b"{}"));
     let entry = described(OCI.as_str(), &sbom);
@@ -62,7 +62,7 @@ async fn an_honest_list_under_its_tag_is_answered_by_the_api_alone() {
 }
 
 #[tokio::test]
-async fn another_name_of_a_signed_image_is_served_whatever_that_name_is() {
+async fn a_signed_image_is_served_under_any_other_tag() {
     let door = Door::new().await;
     door.put_tagged("", OCI.as_str(), &door.image);
     door.world.pull(door.tag("")).await.serves(&door.image);

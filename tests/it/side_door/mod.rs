@@ -1,7 +1,7 @@
-//! The side door: content that an attacker without a key, who can push to the repository of a signed image, tries to
-//! have served. Each test is one attack, or one honest form that must be served.
+//! The side door: an attacker without a key who can push to the repository of a signed image tries to get content
+//! served. Each test is one attack, or one legitimate form that must be served.
 
-#![expect(clippy::unwrap_used, reason = "what tests share is no part of a test's body")]
+#![expect(clippy::unwrap_used, reason = "shared code is not in the body of a test")]
 
 mod artifacts;
 mod blobs;
@@ -31,7 +31,7 @@ const IN_TOTO: &str = "application/vnd.in-toto+json";
 const SPDX: &str = "application/spdx+json";
 const OCI: MediaType = MediaType::OciImage;
 
-/// A gate before a repository with one image that is signed, `v1`.
+/// A gate for a repository with one signed image, `v1`.
 struct Door {
     world: World,
     image: Vec<u8>,
@@ -45,17 +45,17 @@ impl Door {
         Self { world, image }
     }
 
-    /// Puts a blob.
+    /// Stores a blob.
     fn blob(&self, content: &[u8]) -> Digest {
         self.world.registry.registry().put_blob(&app(), content.to_vec())
     }
 
-    /// An unsigned image, pushed as such.
+    /// Pushes an unsigned image.
     fn evil(&self) -> Vec<u8> {
         self.world.put_image("nobody signed this")
     }
 
-    /// The manifest of an unsigned image, stored as a blob alone.
+    /// The manifest of an unsigned image, stored only as a blob.
     fn hidden(&self) -> Vec<u8> {
         let manifest = image_of("hidden").to_string().into_bytes();
         self.blob(b"{}");
@@ -64,7 +64,7 @@ impl Door {
         manifest
     }
 
-    /// An artifact about the signed image with that type and one such layer.
+    /// An artifact of the signed image with that type and one such layer.
     fn referrer(&self, artifact_type: &str, layer_type: &str, layer: &[u8]) -> Value {
         self.blob(b"{}");
         self.blob(layer);
@@ -76,7 +76,7 @@ impl Door {
         })
     }
 
-    /// What cosign keeps under a tag, with one such layer.
+    /// cosign's manifest under a tag, with one such layer.
     fn tagged(&self, layer_type: &str, layer: &[u8]) -> Value {
         self.blob(b"{}");
         self.blob(layer);
@@ -91,7 +91,7 @@ impl Door {
         format!("sha256-{}{suffix}", Digest::of(&self.image).hex())
     }
 
-    /// Puts `manifest`, whatever it is, under the tag with `suffix` about the signed image.
+    /// Stores `manifest`, whatever it is, under the signed image's tag with `suffix`.
     fn put_tagged(&self, suffix: &str, media_type: &str, manifest: &[u8]) -> Digest {
         let registry = self.world.registry.registry();
         let digest = registry.put_manifest(&app(), media_type, manifest.to_vec());
@@ -99,7 +99,7 @@ impl Door {
         digest
     }
 
-    /// Pushes `manifest` as a referrer, and pulls it by its digest: it must not come.
+    /// Pushes `manifest` as a referrer, and pulls it by its digest: it must be denied.
     async fn refuses_referrer(&self, manifest: &Value) {
         self.refuses_text(&manifest.to_string()).await;
     }
@@ -111,7 +111,7 @@ impl Door {
         assert_eq!(got.status, 404, "{manifest} was served: {got:?}");
     }
 
-    /// Puts `manifest` under the tag with `suffix`, and asks for it by tag, then by digest: it must not come.
+    /// Stores `manifest` under the tag with `suffix`, and pulls it by tag, then by digest: it must be denied.
     async fn refuses_tagged(&self, suffix: &str, manifest: &Value) {
         let media_type = manifest["mediaType"].as_str().unwrap().to_owned();
         let digest = self.put_tagged(suffix, &media_type, manifest.to_string().as_bytes());
@@ -121,13 +121,14 @@ impl Door {
         }
     }
 
-    /// Puts `manifest` as a referrer and pulls it by its digest: it must come.
+    /// Stores `manifest` as a referrer, and pulls it by its digest: it must be served.
     async fn serves_referrer(&self, manifest: &Value) {
         let bytes = self.world.put(OCI, manifest);
         self.world.pull(Digest::of(&bytes)).await.serves(&bytes);
     }
 
-    /// `content` does not come by its digest: not as a manifest, not as a blob, whole or in part, on no listener.
+    /// Checks that `content` is not served by its digest: not as a manifest, not as a blob, whole or in part, on no
+    /// listener.
     async fn keeps_back(&self, content: &[u8]) {
         let digest = Digest::of(content);
         let paths = ["manifests", "blobs"].map(|kind| format!("/v2/{APP}/{kind}/{digest}"));
@@ -151,7 +152,7 @@ impl Door {
         }
     }
 
-    /// `content` comes as a blob, whole and in part.
+    /// Checks that `content` is served as a blob, whole and in part.
     async fn gives_blob(&self, content: &[u8]) {
         let path = format!("/v2/{APP}/blobs/{}", Digest::of(content));
         let head = self.world.send(Method::HEAD, &path, &[]).await;
@@ -165,7 +166,7 @@ impl Door {
     }
 }
 
-/// The answer to a GET, of which nothing but the head has to be there; else why there is none.
+/// The answer to a GET, as soon as its head has arrived; otherwise the reason of the denial.
 async fn begin(world: &World, path: &str) -> Result<Response<Incoming>, String> {
     let request = Request::get(format!("http://{}{path}", world.public()));
     let request = request.body(Empty::<Bytes>::new()).unwrap();
@@ -188,7 +189,7 @@ fn image_of(layer: &str) -> Value {
     })
 }
 
-/// How a manifest lists content that it also holds.
+/// The descriptor of `content` with inline data.
 fn inlined(media_type: &str, content: &[u8]) -> Value {
     let mut descriptor = described(media_type, content);
     descriptor["data"] = json!(STANDARD.encode(content));

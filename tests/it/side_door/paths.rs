@@ -25,7 +25,7 @@ fn chart(door: &Door) -> Value {
 }
 
 #[tokio::test]
-async fn a_rule_may_widen_the_list_to_other_types() {
+async fn a_rule_may_permit_other_artifact_types() {
     let door =
         with_rules("[[rule]]\nimages = [\"APP\"]\nrequire = [\"team\"]\nartifacts = \"all\"\n")
             .await;
@@ -63,7 +63,7 @@ async fn a_rule_may_widen_the_list_to_other_types() {
 }
 
 #[tokio::test]
-async fn a_rule_for_tags_that_audits_or_allows_widens_nothing_for_signed_images() {
+async fn an_audit_or_allow_rule_for_tags_permits_no_other_artifact_types() {
     let door = with_rules(
         "[[rule]]\nimages = [\"APP:dev*\"]\nmode = \"allow\"\nreason = \"trial\"\nartifacts = \"all\"\n\
          [[rule]]\nimages = [\"APP:test*\"]\nmode = \"audit\"\nrequire = [\"team\"]\nartifacts = \"all\"\n",
@@ -83,7 +83,7 @@ async fn a_rule_for_tags_that_audits_or_allows_widens_nothing_for_signed_images(
 }
 
 #[tokio::test]
-async fn an_exempted_image_brings_no_unlisted_artifacts() {
+async fn an_exempted_image_permits_no_other_artifact_types() {
     let door = Door::new().await;
     let image = door.world.push("v2", "two");
     crate::exempted::exempt(&door.world, &image);
@@ -106,7 +106,7 @@ async fn an_exempted_image_brings_no_unlisted_artifacts() {
 }
 
 #[tokio::test]
-async fn a_repository_that_is_allowed_as_a_whole_lists_and_serves_all_of_it() {
+async fn a_completely_allowed_repository_lists_and_serves_everything() {
     let mut world = World::with(
         DEFAULTS,
         &format!(

@@ -67,7 +67,7 @@ async fn the_order_outlives_a_restart() {
 }
 
 #[test]
-fn manifests_go_after_blobs_and_those_that_were_served_last_of_all() {
+fn manifests_are_evicted_after_blobs_and_served_ones_last() {
     let rig = Rig::new(400);
     rig.keep(&hundred(1), manifest()).unwrap();
     rig.store.keep_longest(&Digest::of(&hundred(1)));
@@ -115,7 +115,7 @@ fn content_in_use_is_not_evicted() {
 }
 
 #[test]
-fn a_manifest_whose_layer_is_being_read_does_not_go() {
+fn a_manifest_is_not_evicted_while_its_layer_is_read() {
     let layer = hundred(1);
     let (image, other) = (image(&layer), image(b"another"));
     let size = (image.len() + other.len()) as u64 + 100;
@@ -155,7 +155,7 @@ fn an_abandoned_ingest_takes_space_until_its_last_reader_leaves() {
 }
 
 #[test]
-fn content_of_unknown_length_makes_its_room_as_it_comes() {
+fn content_of_unknown_length_reserves_space_as_it_arrives() {
     let rig = Rig::new(300);
     for n in 1..=3 {
         rig.keep(&hundred(n), HeldAs::Blob).unwrap();
@@ -180,7 +180,7 @@ fn content_larger_than_the_store_is_not_stored_and_evicts_nothing() {
     let mut ingest = rig.store.ingest(&Digest::of(b"y"), None).unwrap();
     assert!(matches!(ingest.append(&[1; 301]), Err(Unkept::TooLarge)));
     assert_eq!(rig.kept([1]), [true]);
-    // As if it had never been tried.
+    // As if the ingest had never been tried.
     assert_eq!(ingest.position(), 0);
     ingest.append(b"y").unwrap();
     ingest.verify().unwrap().publish(&rig.registry, &rig.repository, HeldAs::Blob).unwrap();
@@ -188,7 +188,7 @@ fn content_larger_than_the_store_is_not_stored_and_evicts_nothing() {
 }
 
 #[tokio::test]
-async fn a_store_that_may_be_smaller_than_it_was_shrinks() {
+async fn a_store_with_a_smaller_limit_shrinks() {
     let rig = Rig::new(300);
     for n in 1..=3 {
         rig.keep(&hundred(n), HeldAs::Blob).unwrap();
@@ -200,7 +200,7 @@ async fn a_store_that_may_be_smaller_than_it_was_shrinks() {
 }
 
 #[test]
-fn links_go_with_their_parent() {
+fn links_are_removed_with_their_parent() {
     let rig = Rig::new(300);
     let child = Digest::of(b"child");
     rig.keep(&hundred(1), manifest()).unwrap();

@@ -12,7 +12,7 @@ use countersign::store::{Config, HeldAs, Metrics, Store, Unkept};
 use super::{ROOM, Rig, SCRUB_EVERY, copy, manifest};
 use crate::folder::Folder;
 
-/// Longer than the store takes to retry a failed disk and to trust it again.
+/// Longer than the store waits before it retries a failed disk and uses it again.
 const A_WHILE: Duration = Duration::from_secs(60);
 
 fn write(path: &Path, content: &[u8]) {
@@ -27,7 +27,7 @@ impl Rig {
 }
 
 #[test]
-fn a_crash_while_something_is_written_leaves_nothing() {
+fn a_crash_during_a_write_leaves_no_content() {
     let rig = Rig::new(ROOM);
     rig.keep(b"whole", HeldAs::Blob).unwrap();
     let mut unfinished = rig.store.ingest(&Digest::of(b"unfinished"), None).unwrap();
@@ -108,7 +108,7 @@ fn on_a_read_only_disk_stored_content_is_served_and_nothing_is_stored() {
 
 /// The bytes can be written, but the file cannot get its final name.
 #[test]
-fn a_failed_publication_leaves_nothing() {
+fn a_failed_publication_leaves_no_content() {
     let rig = Rig::new(ROOM);
     write(&rig.folder.join("content/sha256"), b"");
     assert!(matches!(rig.keep(b"new", HeldAs::Blob), Err(Unkept::Disk(_))));
@@ -151,7 +151,7 @@ fn a_restored_folder_has_all_its_content() {
 }
 
 #[test]
-fn a_database_that_cannot_be_read_is_set_aside_and_a_new_one_begun() {
+fn an_unreadable_database_is_quarantined_and_replaced() {
     let rig = Rig::new(ROOM);
     rig.keep(b"kept", HeldAs::Blob).unwrap();
     let good = fs::read(rig.folder.join("facts.redb")).unwrap();
@@ -189,9 +189,11 @@ fn without_a_database_a_folder_is_an_empty_store() {
 }
 
 impl Rig {
-    /// The machine's clock was wrong, and is set right.
+    /// The machine's clock was wrong, and is corrected.
     fn turn_back(&self, by: Duration) {
-        let Clock::Manual(nanos) = &self.clock else { panic!("the clock is the machine's") };
+        let Clock::Manual(nanos) = &self.clock else {
+            panic!("the store uses the machine's clock")
+        };
         let by = i64::try_from(by.as_nanos()).unwrap();
         nanos.fetch_sub(by, std::sync::atomic::Ordering::SeqCst);
     }
@@ -200,7 +202,7 @@ impl Rig {
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[test]
-fn a_disk_that_is_good_again_is_used_though_the_clock_went_back() {
+fn a_recovered_disk_is_used_even_if_the_clock_goes_back() {
     let rig = Rig::new(ROOM);
     fs::remove_dir(rig.folder.join("incoming")).unwrap();
     write(&rig.folder.join("incoming"), b"");
@@ -216,7 +218,7 @@ fn a_disk_that_is_good_again_is_used_though_the_clock_went_back() {
 }
 
 #[test]
-fn a_database_that_failed_is_opened_again_though_the_clock_went_back() {
+fn a_failed_database_is_reopened_even_if_the_clock_goes_back() {
     let rig = Rig::new(ROOM);
     fs::remove_dir_all(rig.folder.path()).unwrap();
     assert!(rig.keep(b"new", HeldAs::Blob).is_err());
@@ -229,7 +231,7 @@ fn a_database_that_failed_is_opened_again_though_the_clock_went_back() {
 }
 
 #[test]
-fn a_folder_among_the_files_is_left_alone() {
+fn a_folder_among_the_files_is_ignored() {
     let rig = Rig::new(ROOM);
     let orphan = rig.path(b"orphan");
     fs::create_dir_all(orphan.parent().unwrap()).unwrap();
@@ -251,7 +253,7 @@ fn a_folder_among_the_files_is_left_alone() {
     assert!(after.is_usable());
 }
 
-/// As after a folder was put back from elsewhere, with what was being written there.
+/// As after a folder was restored, including unfinished files.
 #[test]
 fn a_replaced_temporary_file_is_not_published() {
     let rig = Rig::new(ROOM);

@@ -20,7 +20,7 @@ const SCRUB_EVERY: Duration = Duration::from_secs(3600);
 /// Enough space for most tests.
 const ROOM: u64 = 1 << 20;
 
-/// A store in its own folder, and the one repository that most tests need.
+/// A store in its own folder, and the repository that most tests use.
 struct Rig {
     folder: Folder,
     clock: Clock,
@@ -62,7 +62,7 @@ impl Rig {
         Self::open(self.folder, self.clock, max_size)
     }
 
-    /// The store as the next process finds it if this one is killed now.
+    /// The store as the next process finds it if this process is killed now.
     fn crash(&self) -> Self {
         let folder = Folder::new("crash");
         copy(self.folder.path(), folder.path());
@@ -175,7 +175,7 @@ fn content_that_is_not_stored_has_no_holders() {
 }
 
 #[test]
-fn a_manifest_stays_one_in_the_repository_where_it_was_one() {
+fn a_manifest_stays_a_manifest_in_its_repository() {
     let rig = Rig::new(ROOM);
     let digest = Digest::of(b"{}");
     rig.keep(b"{}", HeldAs::Blob).unwrap();
@@ -238,7 +238,7 @@ fn content_can_be_read_while_it_arrives_and_after() {
 }
 
 #[test]
-fn a_wrong_or_abandoned_ingest_leaves_nothing() {
+fn a_wrong_or_abandoned_ingest_leaves_no_content() {
     let rig = Rig::new(ROOM);
     let mut ingest = rig.store.ingest(&Digest::of(b"right"), Some(5)).unwrap();
     ingest.append(b"wrong").unwrap();

@@ -43,7 +43,7 @@ fn content_of_another_length_is_not_served_and_is_fetched_again() {
 
 /// Recently read content is still mapped.
 #[test]
-fn content_that_was_read_lately_is_not_served_from_a_file_of_another_length_either() {
+fn recently_read_content_of_another_length_is_not_served() {
     let rig = Rig::new(ROOM);
     let content = vec![1; 100_000];
     for (times, length) in [(1, Some(99_999)), (2, Some(100_001)), (2, None)] {
@@ -82,7 +82,7 @@ fn a_due_scrub_quarantines_corrupt_content() {
     damage(&rig.path(b"bad!"), b"ba d");
     rig.clock.advance(SCRUB_EVERY - Duration::from_secs(1));
     rig.scrub();
-    assert!(rig.keeps(b"bad!"), "it was not time yet");
+    assert!(rig.keeps(b"bad!"), "the scrub was not due yet");
     rig.clock.advance(Duration::from_secs(1));
     rig.scrub();
     assert!(rig.keeps(b"good") && !rig.keeps(b"bad!"));
@@ -106,9 +106,9 @@ fn content_is_read_again_only_when_it_is_due_again() {
     assert!(!rig.keeps(b"content"));
 }
 
-/// Current readers of the corrupt bytes continue; nobody else gets them, also after the content was fetched again.
+/// Current readers of the corrupt bytes continue; no other client gets them, also after the content was fetched again.
 #[test]
-fn rotten_bytes_that_are_being_read_are_not_shared() {
+fn corrupted_bytes_in_use_are_not_shared() {
     let rig = Rig::new(ROOM);
     let content = vec![1; 100_000];
     drop(rig.keep(&content, HeldAs::Blob).unwrap());
