@@ -65,7 +65,7 @@ impl Record {
         image: &ImageRef,
         admitted: &Admitted,
     ) -> Self {
-        // What a rule that only audits would have said instead, and who would have.
+        // The denial that enforcement would have given instead of an audit rule.
         let would = admitted.dry_run_denial();
         let by = would.map(|denial| DeniedBy::of(denial)).unwrap_or_default();
         let vouch = anchors(admitted.endorsements());

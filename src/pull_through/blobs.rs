@@ -54,7 +54,7 @@ impl PullThrough {
             return kept(content, asked(store, upstream, repository, digest), range);
         }
         let place = (registry.clone(), repository.clone());
-        // Boxed, so that a request for a kept blob does not need memory for this future.
+        // Boxed, so that a request for a stored blob does not need memory for this future.
         Box::pin(self.blob_not_kept(store, &upstream, &place, digest, range)).await
     }
 

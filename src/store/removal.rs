@@ -51,7 +51,7 @@ impl Removal {
         }
     }
 
-    /// Whether so many jobs wait that no new download should begin.
+    /// Whether too many jobs wait, so that no new download should begin.
     pub(super) fn is_behind(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) >= MAX_WAITING
     }

@@ -95,7 +95,7 @@ impl Restrictions {
             let signed = signed.min(proven);
             let end = signed.plus(max_age);
             if now > end {
-                let found = format!("it was signed at {signed}, longer ago than `max_age`");
+                let found = format!("its signing time {signed} is older than `max_age`");
                 return Err(Flaw { check: MAX_AGE, found, wanted });
             }
             rests_until(end);

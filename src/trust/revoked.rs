@@ -194,7 +194,7 @@ fn parse(section: &Section<'_>, text: &str) -> Result<Option<(RevokedKind, Revok
     };
     let named = named.strip_prefix("sha256:").unwrap_or(named);
     if named.is_empty() {
-        return Err(format!("it is incomplete; write a value after \"{kind}:\""));
+        return Err(format!("it names nothing; write a value after \"{kind}:\""));
     }
     let hash = hash(named);
     match kind {

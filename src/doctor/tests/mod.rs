@@ -1,4 +1,4 @@
-//! A machine for each trap: what it says is all that is looked at.
+//! One machine with only a few files for each trap.
 
 mod hosts;
 mod podman;
@@ -18,7 +18,7 @@ fn examined(files: &[(&str, &str)]) -> Vec<Finding> {
     examine(&question(), &ClientFiles::of(files))
 }
 
-/// The traps that are open, with the lines where they stand.
+/// The open traps with their lines.
 fn open(found: &[Finding]) -> Vec<(Trap, Option<usize>)> {
     let open = found.iter().filter(|finding| finding.state == State::Open);
     open.map(|finding| (finding.trap, finding.line)).collect()
