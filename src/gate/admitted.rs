@@ -20,7 +20,7 @@ use super::kinds::{self, Suffix};
 use super::outside::Outside;
 use super::tagged::{self, Tagged};
 
-/// A manifest that may be served, and why.
+/// A manifest that may be served, and the permit for it.
 ///
 /// Fields are private and the constructors are visible to `gate` alone, so nothing else can serve a
 /// manifest:
@@ -54,24 +54,25 @@ use super::tagged::{self, Tagged};
 #[derive(Clone, Debug)]
 pub struct Admitted {
     fetched: Fetched,
-    /// For this manifest, or for the one that it is admitted with.
+    /// The permit for this manifest, or for the index or subject through which it is admitted.
     permit: Permit<Denial>,
     remark: Option<Remark>,
 }
 
-/// What whoever watches is to know about an admission.
+/// A circumstance of an admission that operators should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remark {
-    /// The tag moved to a digest that is not signed, and is held at the one that was admitted before.
+    /// The tag moved to an unsigned digest, and the gate serves the digest that it admitted before.
     Held { moved_to: Option<Digest>, because: String },
-    /// The tag moved to a digest that was signed before what it had, or that does not say when.
+    /// The tag moved to a digest that was signed earlier than the newest admitted one, or whose signing time is
+    /// unknown.
     RolledBack { signed: Option<Timestamp>, newest: Timestamp },
-    /// Nobody vouches for it, and somebody exempted it, or an index that lists it, or what it is about.
+    /// No anchor endorses it, but it, an index that lists it, or its subject is exempted.
     Exempted { exemption: Exemption, because: String },
 }
 
 impl Remark {
-    /// The word by which it is recorded.
+    /// The word for it in the audit record.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Held { .. } => "held",
@@ -81,7 +82,7 @@ impl Remark {
     }
 }
 
-/// Where an image is, and the pattern of the rule that decides about it.
+/// The repository of an image, and the pattern of the rule that decides about the image.
 #[derive(Clone, Copy, Debug)]
 pub struct MatchedRule<'a> {
     pub registry: &'a Registry,
@@ -90,8 +91,8 @@ pub struct MatchedRule<'a> {
 }
 
 impl Admitted {
-    /// Compares the manifest with the permit: for this digest, for this repository, in force now, the same length. All
-    /// that clients would follow from it must be admitted, unless the rule serves anything.
+    /// Checks the manifest against the permit, which must be for this digest, repository and length, and in force at
+    /// `now`. Each manifest that it points at outside `manifests` must be admitted, unless the rule serves anything.
     pub(super) fn new(
         fetched: Fetched,
         permit: Permit<Denial>,
@@ -112,7 +113,7 @@ impl Admitted {
         Ok(Self { fetched, permit, remark: None })
     }
 
-    /// A manifest that the admitted index `parent` lists, by digest and size, in its own bytes.
+    /// Admits a manifest that the admitted index `parent` lists with this digest and size.
     pub(super) fn through(
         parent: &Self,
         fetched: Fetched,
@@ -129,9 +130,9 @@ impl Admitted {
         Ok(parent.beside(fetched))
     }
 
-    /// An artifact that refers to the admitted manifest `subject`: a signature, an attestation or an SBOM of a listed form
-    /// ([`kinds`]) with a config that runs nothing, or what else the rule lets pass. `config` is the content of
-    /// [`Self::config_to_read`].
+    /// Admits a referrer of the admitted manifest `subject`: a signature, an attestation or an SBOM of a listed form
+    /// ([`kinds`]) with a config that runs nothing, or another artifact that the rule permits. `config` is the content
+    /// of [`Self::config_to_read`].
     pub(super) fn about(
         subject: &Self,
         fetched: Fetched,
@@ -145,7 +146,7 @@ impl Admitted {
                 let widened = subject.artifacts() == Artifacts::All;
                 match widened || runs_nothing(form, config) {
                     true => Ok(()),
-                    false => Err("its config is more than `{}`, or what cosign writes".to_owned()),
+                    false => Err("its config is neither `{}` nor what cosign writes".to_owned()),
                 }
             })
             .map_err(|why| no_artifact(&about, &why))?;
@@ -153,7 +154,7 @@ impl Admitted {
         Ok(subject.beside(fetched))
     }
 
-    /// The config of `fetched` that must be read before [`Self::about`] can tell whether it may be served.
+    /// The config of `fetched`, if [`Self::about`] must read it to decide.
     pub(super) fn config_to_read<'a>(
         subject: &Self,
         fetched: &'a Fetched,
@@ -168,8 +169,8 @@ impl Admitted {
         (decides && config.size <= MAX_ARTIFACT_CONFIG as u64 && listed()).then_some(config)
     }
 
-    /// What cosign keeps about the admitted manifest `subject` under a tag that ends in `suffix`: of a listed form, with
-    /// nothing but text in its layers, which no engine can unpack, and nothing in its config that one would run.
+    /// Admits an artifact of the admitted manifest `subject` under a cosign tag that ends in `suffix`. Its form must be
+    /// listed, its layers must be text, which no engine can unpack, and its config must run nothing.
     pub(super) fn tagged_for(
         subject: &Self,
         fetched: Fetched,
@@ -183,12 +184,12 @@ impl Admitted {
         Ok(subject.beside(fetched))
     }
 
-    /// `fetched`, admitted by the permit of this one.
+    /// `fetched`, admitted by the permit of this manifest.
     fn beside(&self, fetched: Fetched) -> Self {
         Self { fetched, permit: self.permit.clone(), remark: None }
     }
 
-    /// How others point at it.
+    /// The descriptor of this manifest.
     pub(super) fn descriptor(&self) -> Descriptor {
         Descriptor {
             digest: self.digest(),
@@ -197,27 +198,27 @@ impl Admitted {
         }
     }
 
-    /// Whether what clients follow from it needs an admission of its own.
+    /// Whether the manifests that it points at outside `manifests` need an admission of their own.
     pub(super) fn asks_outside(&self) -> bool {
         !self.permit.serves_anything()
     }
 
-    /// Which artifacts about it are served.
+    /// Which referrers of it may be served.
     pub(super) fn artifacts(&self) -> Artifacts {
         self.permit.artifacts()
     }
 
-    /// The same, with what is to be told about it.
+    /// This admission with a remark.
     pub(super) fn remarked(self, remark: Option<Remark>) -> Self {
         Self { remark, ..self }
     }
 
-    /// What its rule, which only audits, would have said instead, if it were enforced.
+    /// The denial that enforcement would have given, if an audit rule admitted it.
     pub fn dry_run_denial(&self) -> Option<&Arc<Denial>> {
         self.permit.dry_run_denial()
     }
 
-    /// What is to be told about it, if anything.
+    /// The remark, if there is one.
     pub fn remark(&self) -> Option<&Remark> {
         self.remark.as_ref()
     }
@@ -235,7 +236,7 @@ impl Admitted {
         self.fetched.name()
     }
 
-    /// The headers of [`Self::bytes`], wherever they are sent.
+    /// The response headers of [`Self::bytes`].
     pub fn headers(&self) -> &HeaderMap {
         self.fetched.headers()
     }
@@ -258,12 +259,12 @@ impl Admitted {
         self.permit.rule()
     }
 
-    /// The same, to be kept.
+    /// The pattern of the rule that admitted it, for callers that keep it.
     pub fn pattern(&self) -> &Arc<str> {
         self.permit.rule()
     }
 
-    /// The anchors that vouch for it; none where the rule asked none.
+    /// The anchors that endorse it; none if the rule requires none.
     pub fn anchors(&self) -> Vec<&str> {
         self.endorsements().iter().map(|endorsement| &*endorsement.says().anchor).collect()
     }
@@ -277,7 +278,7 @@ impl Admitted {
     }
 }
 
-/// Checks what clients would follow from `fetched`, unless the rule serves anything.
+/// Checks the manifests that `fetched` points at outside `manifests`, unless the rule serves anything.
 fn check_outside(
     permit: &Permit<Denial>,
     fetched: &Fetched,
@@ -287,7 +288,7 @@ fn check_outside(
 }
 
 fn no_artifact(subject: &Descriptor, why: &str) -> Refusal {
-    let because = format!("it is no artifact about {} that is served: {why}", subject.digest);
+    let because = format!("it is not a permitted artifact of {}: {why}", subject.digest);
     Refusal::new(Reason::DigestNotSigned, because)
 }
 
@@ -327,7 +328,7 @@ fn is_exempted(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     if !exemption.is_of(place.registry, place.repository, fetched.digest()) {
-        return Err(Refusal::new(Reason::DigestNotSigned, "something else is exempted"));
+        return Err(Refusal::new(Reason::DigestNotSigned, "the exemption is for another image"));
     }
     if !exemption.is_in_force(now) {
         let because = format!("the exemption ended at {}", exemption.says().until);

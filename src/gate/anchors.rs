@@ -1,5 +1,6 @@
-//! What the anchors of a requirement say: those that sign names about a tag, and those that sign content
-//! about each digest that could meet it: those that the names gave, and the one that upstream has.
+//! The answers of a requirement's anchors. An anchor that signs names answers for a tag. An anchor that signs content
+//! answers for a digest; the gate asks it about each digest that could meet the requirement: those that names point to,
+//! and the one at the upstream.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,15 +22,15 @@ use crate::trust::{Endorsement, Reason, Refusal, SignedNames, Subject, Unendorse
 /// An anchor that signs content, and its verdict.
 type ContentAnswer = (Arc<str>, Result<Arc<AnchorVerdict>, Unendorsed>);
 
-/// What came of asking about a tag.
+/// The judgement of a tag.
 pub(super) struct TagJudged {
     pub(super) met: Result<Permit<Denial>, Unmet>,
-    /// The digest that anchors that sign content were asked about last, and what they say of it.
-    pub(super) heard: Option<(Digest, Vec<ContentAnswer>)>,
+    /// The last digest that anchors that sign content were asked about, and their verdicts.
+    pub(super) verdicts: Option<(Digest, Vec<ContentAnswer>)>,
 }
 
 impl Shared {
-    /// Who endorses what `tag` stands for, if that meets a requirement that asks names alone.
+    /// Judges `tag` under a requirement whose anchors sign only names.
     pub(super) async fn judge_names(
         &self,
         image: &ImageRef,
@@ -45,8 +46,8 @@ impl Shared {
         met.map_err(|unmet| deny::unmet(image, Some(place.rule), unmet, &self.trust))
     }
 
-    /// Who endorses what `tag` stands for, if that meets the requirement: one digest, which is one
-    /// that a name gave, or else the one that upstream has.
+    /// Judges `tag` and permits one digest that meets the requirement: one that a name points to, otherwise the one at
+    /// the upstream.
     pub(super) async fn judge_tag(
         &self,
         image: &ImageRef,
@@ -60,9 +61,9 @@ impl Shared {
         judged.met.map_err(|unmet| deny::unmet(image, Some(place.rule), unmet, &self.trust))
     }
 
-    /// Asks about each digest that could meet the requirement: first those that names give; then the
-    /// one that upstream has, unless a name is required, for nothing else can meet that. What upstream
-    /// has is known, or asked for.
+    /// Judges each digest that could meet the requirement: first those that names point to, then the one at the
+    /// upstream. If a name is required, only the first can meet the requirement, so the upstream's digest is not
+    /// judged.
     pub(super) async fn tag_judged(
         &self,
         image: &ImageRef,
@@ -74,17 +75,17 @@ impl Shared {
     ) -> Result<TagJudged, Denial> {
         let mut answers = self.names_say(image, &requirement, |names| names.tag(tag)).await;
         if let Some(unmet) = requirement.missing_name(&answers) {
-            return Ok(TagJudged { met: Err(unmet), heard: None });
+            return Ok(TagJudged { met: Err(unmet), verdicts: None });
         }
         let bound = requirement.requires_name();
         let named = requirement.named(&answers);
-        let mut heard = None;
+        let mut verdicts = None;
         for digest in &named {
             match self.content_says(image, digest, &requirement, place, budget).await {
                 Ok(says) => {
                     let says: Vec<ContentAnswer> = says.collect();
                     answers.about(*digest, says.iter().map(answer));
-                    heard = Some((*digest, says));
+                    verdicts = Some((*digest, says));
                 }
                 // Another digest can still meet the requirement.
                 Err(Denial::Missing { .. }) if !bound => {
@@ -95,16 +96,16 @@ impl Shared {
         }
         let unmet = match requirement.judge(&answers, &named) {
             Err(unmet) if !bound => unmet,
-            met => return Ok(TagJudged { met, heard }),
+            met => return Ok(TagJudged { met, verdicts }),
         };
         // It counts against the budget even if the digest is known.
         decision::ask(image, Some(place.rule), budget)?;
         let chosen = requirement.chosen();
         let digest = match self.digest_at_upstream(image, tag, &chosen, at_upstream).await {
             Ok(digest) if !named.contains(&digest) => digest,
-            Ok(_) => return Ok(TagJudged { met: Err(unmet), heard }),
+            Ok(_) => return Ok(TagJudged { met: Err(unmet), verdicts }),
             Err(Denial::Missing { .. }) if !named.is_empty() => {
-                return Ok(TagJudged { met: Err(unmet), heard });
+                return Ok(TagJudged { met: Err(unmet), verdicts });
             }
             Err(denial) => return Err(denial),
         };
@@ -114,10 +115,10 @@ impl Shared {
         let met = requirement
             .judge(&answers, &[digest])
             .map_err(|later| if named.is_empty() { later } else { unmet.or_open(later) });
-        Ok(TagJudged { met, heard: Some((digest, says)) })
+        Ok(TagJudged { met, verdicts: Some((digest, says)) })
     }
 
-    /// Who endorses `digest`, by `tag` or by any, if that meets the requirement.
+    /// Judges `digest` under `tag`, or under any signed tag if `tag` is `None`.
     pub(super) async fn judge_digest(
         &self,
         image: &ImageRef,
@@ -139,9 +140,9 @@ impl Shared {
                 let elsewhere = tag.filter(|_| !named.is_empty() && !named.contains(digest));
                 let met = requirement.judge(&answers, &[*digest]);
                 met.map_err(|unmet| match elsewhere {
-                    // The tag stands for something else; another may lead to this.
+                    // This tag is signed for another digest, but another tag may be signed for this one.
                     Some(tag) if !unmet.why.is_open() => {
-                        let because = format!("{tag} is signed as another digest");
+                        let because = format!("{tag} is signed for another digest");
                         let refusal = Refusal::new(Reason::DigestNotSigned, because);
                         Unmet { why: Unendorsed::Refused(refusal), ..unmet }
                     }
@@ -152,7 +153,8 @@ impl Shared {
         met.map_err(|unmet| deny::unmet(image, Some(place.rule), unmet, &self.trust))
     }
 
-    /// What each anchor that signs names has, `of` all that it signed in the repository.
+    /// The answer of each anchor that signs names. `of` selects it from the names that the anchor signed in the
+    /// repository.
     async fn names_say(
         &self,
         image: &ImageRef,
@@ -171,7 +173,7 @@ impl Shared {
             }
             (anchor.clone(), answer)
         };
-        // The usual requirement: one anchor, and no need to gather anything.
+        // The usual requirement has one anchor and needs no concurrency.
         if let ([anchor], [], []) =
             (&requirement.require[..], &requirement.any_of[..], &requirement.content[..])
         {
@@ -180,7 +182,7 @@ impl Shared {
         Answers::of_names(join_all(requirement.names().map(ask)).await.into_iter().collect())
     }
 
-    /// What each anchor that signs content says of `digest`.
+    /// The verdict of each anchor that signs content about `digest`.
     pub(super) async fn content_says(
         &self,
         image: &ImageRef,
@@ -196,7 +198,7 @@ impl Shared {
         Ok(join_all(requirement.content.iter().map(ask)).await.into_iter())
     }
 
-    /// What signatures of `digest` are about: upstream's manifest, held against it.
+    /// The subject of the signatures of `digest`: the upstream's manifest with that digest.
     async fn subject(
         &self,
         image: &ImageRef,
@@ -219,16 +221,16 @@ fn answer((anchor, verdict): &ContentAnswer) -> (Arc<str>, Answer) {
     (anchor.clone(), verdict.as_ref().map_err(Clone::clone).and_then(|verdict| verdict.answer()))
 }
 
-/// What anchors that sign content say of a digest that a name gives, and that upstream does not have.
+/// The answers of anchors that sign content about a digest that a name points to and that the upstream does not have.
 fn missing(requirement: &Requirement, digest: &Digest) -> impl Iterator<Item = (Arc<str>, Answer)> {
-    let because = format!("upstream does not have {digest}, for which a name stands");
+    let because = format!("upstream does not have {digest}, for which the tag is signed");
     let refusal = Refusal::new(Reason::DigestNotSigned, because);
     let absent =
         move |anchor: &Arc<str>| (anchor.clone(), Err(Unendorsed::Refused(refusal.clone())));
     requirement.content.iter().map(absent)
 }
 
-/// The endorsement of `digest` by `tag`, or by any tag.
+/// The endorsement of `digest` under `tag`, or under any tag.
 fn of_digest(
     names: &SignedNames<'_>,
     digest: &Digest,
@@ -237,7 +239,7 @@ fn of_digest(
     match tag.or_else(|| names.tags_of(digest).first()) {
         Some(tag) => names.tag(tag),
         None => {
-            let because = "no tag was signed with this digest";
+            let because = "no tag is signed for this digest";
             Err(Refusal::new(Reason::DigestNotSigned, because))
         }
     }

@@ -1,6 +1,6 @@
-//! The config of an artifact. cosign writes an image's config under its tags, and containerd's CRI reads any config as an
-//! image's, whatever its media type. An engine may then take the manifest for an image: one that has no layers that it
-//! can unpack, or only ones that it holds already. The config must therefore say nothing that an engine would do. Pure.
+//! The config of an artifact. cosign writes an image's config under its tags, and containerd's CRI reads any config as
+//! an image's, whatever its media type. An engine may therefore treat the artifact as an image: one without layers to
+//! unpack, or with layers that it already has. So the config must contain nothing that an engine would run. Pure.
 
 use bytes::Bytes;
 
@@ -8,12 +8,12 @@ use crate::json::{Document, Value};
 use crate::oci::Digest;
 use crate::oci::form::StrictManifest;
 
-/// The largest such config: it names two digests or so for each layer.
+/// The largest config of an artifact, in bytes. It contains about two digests for each layer.
 pub(super) const MAX_ARTIFACT_CONFIG: usize = 256 << 10;
 
-/// The members of an image's config that tell an engine what to run; empty in what cosign writes.
+/// The members of an image's config that tell an engine what to run. cosign writes them empty.
 const RUNS: [&str; 2] = ["config", "container_config"];
-/// Those that tell nothing.
+/// The members that an engine does not run.
 const TELLS: [&str; 11] = [
     "architecture",
     "author",
@@ -28,7 +28,7 @@ const TELLS: [&str; 11] = [
     "variant",
 ];
 
-/// Whether the config of such a manifest runs nothing: it is `{}`, or `content`, which is all of it, is harmless.
+/// Whether the config of that manifest runs nothing: it is `{}`, or its complete `content` is harmless.
 pub(super) fn runs_nothing(form: &StrictManifest, content: Option<&Bytes>) -> bool {
     let layers = || form.layers.iter().map(|layer| &layer.digest);
     form.config.is_empty_object()
@@ -37,7 +37,7 @@ pub(super) fn runs_nothing(form: &StrictManifest, content: Option<&Bytes>) -> bo
         })
 }
 
-/// Whether a config beside such `layers` runs nothing and stands for no other layers.
+/// Whether a config of an artifact with these `layers` runs nothing and names no other layers.
 fn is_harmless_config<'a>(
     config: &[u8],
     layers: impl ExactSizeIterator<Item = &'a Digest>,
@@ -61,8 +61,8 @@ fn is_empty(value: Value<'_>) -> bool {
     }
 }
 
-/// Whether the file system is made of these layers as they are, or of none. Engines find layers that they have unpacked
-/// before by these digests, and do not look at the layers of the manifest then.
+/// Whether `rootfs` names exactly these layers, or none. Engines find unpacked layers by the digests in `rootfs`, and
+/// then ignore the layers of the manifest.
 fn has_layers<'a>(
     rootfs: Option<Value<'_>>,
     layers: impl ExactSizeIterator<Item = &'a Digest>,
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cosign_writes_is_harmless() {
+    fn a_config_of_cosign_is_harmless() {
         assert!(is_harmless(&cosigns()));
         assert!(is_harmless(&json!({})));
         assert!(is_harmless(
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_that_runs_something_is_not() {
+    fn a_config_that_runs_something_is_not_harmless() {
         for (name, value) in [
             ("config", json!({"Entrypoint": ["/bin/sh"]})),
             ("config", json!({"OnBuild": ["RUN x"]})),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_that_stands_for_other_layers_is_not() {
+    fn a_config_that_names_other_layers_is_not_harmless() {
         let (one, two) = (Digest::of(b"one").to_string(), Digest::of(b"two").to_string());
         for listed in
             [json!([one]), json!([two, one]), json!([one, two, one]), json!("x"), json!([1, 2])]

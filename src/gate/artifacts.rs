@@ -1,6 +1,6 @@
-//! Artifacts that are kept under tags (`sha256-<hex>.sig`, `.att`, `.sbom`): served for manifests that are admitted, so
-//! that clients can verify for themselves. The list of referrers under `sha256-<hex>` is not served: it would be
-//! upstream's bytes.
+//! Artifacts under tags (`sha256-<hex>.sig`, `.att`, `.sbom`). The gate serves them for admitted manifests, so that
+//! clients can verify signatures themselves. It does not serve the list of referrers under `sha256-<hex>`, which would
+//! be the upstream's bytes.
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -19,16 +19,16 @@ use crate::policy::Chosen;
 use crate::pull_through::Fetched;
 use crate::trust::discovery::RequestBudget;
 
-/// What such a tag stands for.
+/// The purpose of a tag that contains the digest of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReservedTag {
-    /// An artifact that cosign keeps there.
+    /// It names an artifact of cosign.
     Artifact(Suffix),
-    /// The list that stands for the referrers API.
+    /// It names the list of referrers, for registries without the referrers API.
     List,
 }
 
-/// The manifest that `tag` is about, if it is such a tag, and what is kept there.
+/// The subject of `tag` and the purpose of the tag, if it is a reserved one.
 fn subject_of(tag: &Tag) -> Option<(Digest, ReservedTag)> {
     let rest = tag.as_str().strip_prefix("sha256-")?;
     let (hex, end) = rest.split_at_checked(64)?;
@@ -37,21 +37,20 @@ fn subject_of(tag: &Tag) -> Option<(Digest, ReservedTag)> {
     Some((format!("sha256:{hex}").parse().ok()?, kept))
 }
 
-/// Whether `tag` is one under which what is about a manifest is kept: clients look there of themselves,
-/// beside an image that they have.
+/// Whether `tag` is reserved for artifacts or lists of referrers. Clients request such tags in addition to an image.
 pub fn is_artifact_tag(tag: &Tag) -> bool {
     subject_of(tag).is_some()
 }
 
-/// The tag of the list of what refers to `subject`.
+/// The tag of the list of referrers of `subject`.
 pub(super) fn list_of(subject: &Digest) -> Option<Tag> {
     let tag = format!("sha256-{}", subject.hex()).parse().ok()?;
     (subject_of(&tag) == Some((*subject, ReservedTag::List))).then_some(tag)
 }
 
 impl Shared {
-    /// What decides about `tag`, if that is the manifest that it is about: where its rule asks for
-    /// signatures, and where none is for the tag itself, since rules for tags name those of images.
+    /// The subject of `tag`, if the subject decides about it: if its rule requires signatures, or if no rule matches
+    /// the tag, because tag patterns name the tags of images.
     pub(super) fn is_about(
         &self,
         image: &ImageRef,
@@ -66,8 +65,8 @@ impl Shared {
         decides.then_some(about)
     }
 
-    /// Admits what upstream has under `tag`, or had when `digest` was found there, as an artifact about `subject`, if that
-    /// is admitted.
+    /// Admits the manifest that the upstream has under `tag`, or the known digest, as an artifact of `subject`, if
+    /// `subject` is admitted.
     pub(super) async fn artifact(
         &self,
         image: &ImageRef,
@@ -80,7 +79,12 @@ impl Shared {
         let reference = Reference::Digest(*subject);
         let about = ImageRef { reference, ..image.clone() };
         let Some(below) = decision.about_subject() else {
-            return Err(deny::no_artifact(image, None, *subject, "too many are about one another"));
+            return Err(deny::no_artifact(
+                image,
+                None,
+                *subject,
+                "too many artifacts refer to each other",
+            ));
         };
         let subject = self.decide(&about, subject, &below).await;
         let subject = subject.map_err(|denial| deny::of_other(denial, image))?;
@@ -113,8 +117,8 @@ impl Shared {
         Ok(admitted)
     }
 
-    /// What is under the tag of a list of referrers, if that is admitted for itself, such as another name of a signed
-    /// image. A list is not.
+    /// Admits the manifest under the tag of a list of referrers for itself, for example a signed image that also has
+    /// this tag. A list is denied.
     async fn in_place_of_list(
         &self,
         image: &ImageRef,
@@ -137,7 +141,7 @@ impl Shared {
         }
     }
 
-    /// The content of a manifest that may be an artifact under a tag, whole.
+    /// The complete content of a manifest that may be an artifact under a tag.
     async fn tagged(
         &self,
         image: &ImageRef,
@@ -149,7 +153,7 @@ impl Shared {
         let rule = Some(subject.pattern());
         let denied = |why: &str| deny::no_artifact(image, rule, subject.digest(), why);
         let manifest = fetched.manifest();
-        // Nothing is fetched for what is not listed.
+        // The gate fetches nothing for an artifact whose form is not listed.
         let form = kinds::form(manifest)
             .and_then(|form| {
                 let about = subject.descriptor();
@@ -186,7 +190,7 @@ impl Shared {
         Ok(Tagged { config, layers: try_join_all(layers).await? })
     }
 
-    /// The config of what refers to `subject`, where it must be read.
+    /// The config of a referrer of `subject`, if the decision depends on it.
     pub(super) async fn config_of_referrer(
         &self,
         image: &ImageRef,
@@ -203,7 +207,7 @@ impl Shared {
         }
     }
 
-    /// All of a blob of at most `ceiling` bytes, on the account of a decision.
+    /// A complete blob of at most `ceiling` bytes. It counts against the budget of the decision.
     async fn small(
         &self,
         image: &ImageRef,
@@ -233,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_tags_of_artifacts_name_what_they_are_about() {
+    fn only_artifact_tags_have_a_subject() {
         let hex = "a".repeat(64);
         let digest: Digest = format!("sha256:{hex}").parse().unwrap();
         for suffix in Suffix::ALL {

@@ -1,6 +1,6 @@
-//! Blobs: open by digest in a repository from which anything could be served, except what reads as a manifest, which is
-//! served only if it is admitted as one. Clients follow a descriptor by its media type and not by where content is
-//! stored, and ask once more for a blob where they were denied a manifest.
+//! Blobs. The gate serves a blob by digest if any image of the repository could be served. A blob that could be read as
+//! a manifest must be admitted as a manifest: clients follow a descriptor by its media type, wherever the content is
+//! stored, and request a blob after they were denied a manifest.
 
 use crate::oci::{Digest, ImageRef, Registry, Repository};
 use crate::registry_client::ByteRange;
@@ -11,11 +11,11 @@ use super::open_blob::OpenBlob;
 use super::resource::Resource;
 use super::{Gate, deny};
 
-/// The largest config that is fetched before it is asked for.
+/// The largest config that the gate fetches before a client requests it, in bytes.
 const MAX_PREFETCHED_CONFIG: u64 = 16 << 20;
 
 impl Gate {
-    /// The blob `digest` of `registry/repository`, or a range of it, as it comes.
+    /// The blob `digest` of `registry/repository`, or a range of it, as a stream.
     pub async fn blob(
         &self,
         registry: &Registry,
@@ -33,8 +33,8 @@ impl Gate {
         .map_err(of_blob)
     }
 
-    /// Has the config of an image fetched and kept before the image is given to whoever could not do without
-    /// it. What cannot be run needs none.
+    /// Fetches and stores the config of an image, for clients that must not receive the image if its config is
+    /// unavailable. A manifest that cannot be run needs no config.
     pub async fn fetch_config(&self, image: &ImageRef, admitted: &Admitted) -> Result<(), Denial> {
         let manifest = admitted.fetched().manifest();
         let config = manifest.blobs().first().filter(|_| manifest.is_runnable());
@@ -48,7 +48,7 @@ impl Gate {
         fetched.map_err(|error| deny::no_config(deny::not_whole(image, rule, error)))
     }
 
-    /// As [`Gate::blob`], for a client that must not be failed in the middle twice.
+    /// Like [`Gate::blob`], for a client that must not see a second interrupted download.
     pub async fn steady_blob(
         &self,
         registry: &Registry,
@@ -66,8 +66,8 @@ impl Gate {
         .map_err(of_blob)
     }
 
-    /// The length in bytes of the blob `digest`, which is judged as for [`Gate::blob`]; `None` if upstream has it and does not
-    /// say.
+    /// The length of the blob `digest` in bytes, after the same checks as in [`Gate::blob`]; `None` if the upstream has
+    /// the blob but does not state its length.
     pub async fn blob_length(
         &self,
         registry: &Registry,

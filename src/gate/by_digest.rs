@@ -1,5 +1,5 @@
-//! The decision about a digest: signed itself, let pass by a rule, or reached from another manifest
-//! that is. How it is reached, [`super::index_graph::search`] looks for.
+//! The decision about a digest: it is signed, a rule serves it unsigned, or it is admitted through another manifest,
+//! which [`super::index_graph::search`] finds.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl Shared {
         self.decide(image, digest, &Decision::new()).await
     }
 
-    /// Decides about `digest`, by itself or as a part of another decision.
+    /// Decides about `digest`, alone or as a part of another decision.
     pub(super) fn decide<'a>(
         &'a self,
         image: &'a ImageRef,
@@ -49,7 +49,8 @@ impl Shared {
         })
     }
 
-    /// The same, where a rule that audits is enforced, and whatever is exempted. Callers check [`Self::not_denied`] first.
+    /// Decides about `digest` without exemptions, and as if an audit rule for the repository were enforced. Callers
+    /// check [`Self::not_denied`] first.
     pub(super) async fn by_trust_alone(
         &self,
         image: &ImageRef,
@@ -63,9 +64,9 @@ impl Shared {
         }
         let names = self.names(registry, repository).await;
         let mut search = Search::new(image, decision.clone());
-        // What a rule for a tag lets pass, which only audits: the last resort.
+        // The admission by an audit rule for a tag, used only if nothing else admits the digest.
         let mut passed = None;
-        // To look for signatures costs requests, which a child of a known index does not need.
+        // A child of a known index needs no search for signatures, which costs requests.
         if self.policy.asks_content(registry, repository, now) {
             match self.through_known(image, digest, &names, &mut search).await? {
                 Some(found) if found.dry_run_denial().is_none() => return Ok(found),
@@ -82,7 +83,7 @@ impl Shared {
             },
             Err(denial) => denial,
         };
-        // Something other than a missing signature is not mended by looking elsewhere.
+        // Another manifest can only make up for a missing signature.
         if !denial.may_be_admitted_through_another() {
             return passed.ok_or(denial);
         }
@@ -95,7 +96,7 @@ impl Shared {
         }
     }
 
-    /// What each anchor that has a say in this repository signs in it.
+    /// The signed names of each anchor that a rule for this repository uses.
     pub(super) async fn names<'a>(
         &'a self,
         registry: &'a Registry,
@@ -105,7 +106,7 @@ impl Shared {
         let anchors = anchors.into_iter().filter(|anchor| {
             self.trust.anchor(anchor).is_some_and(crate::trust::Anchor::signs_names)
         });
-        // At once: one that is silent takes nearly all of the time that there is.
+        // Concurrently, because one server that does not answer takes most of the time of a decision.
         join_all(anchors.map(async |anchor| {
             let signed = self.trust.signed(&anchor, registry, repository).await;
             (anchor, signed)
@@ -113,8 +114,8 @@ impl Shared {
         .await
     }
 
-    /// Admits `digest` for itself: by one of the tags that it was signed by, or by a rule. One for a tag that
-    /// only audits lets it pass where nothing else does.
+    /// Admits `digest` for itself: by a tag that is signed for it, or by a rule. An audit rule for one of its tags
+    /// admits it only if nothing else does.
     pub(super) async fn directly(
         &self,
         image: &ImageRef,
@@ -136,7 +137,8 @@ impl Shared {
         }
     }
 
-    /// The same, where a rule that audits is enforced; `audits` is one for a tag that it was admitted by.
+    /// Admits `digest` for itself, as if audit rules were enforced. Sets `audits` to the audit rule for one of its
+    /// tags, if there is one.
     async fn by_itself<'a>(
         &'a self,
         image: &ImageRef,
@@ -149,7 +151,7 @@ impl Shared {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
         let mut denied: Option<Denial> = None;
-        // Every tag that it was signed by, and every one by which it was admitted without that.
+        // The tags that are signed for it, and the tags by which it was admitted without a signed name.
         let passed = self.passed(image, digest).await?;
         let signed = names.iter().filter_map(|(_, signed)| signed.as_ref().ok());
         for tag in signed.flat_map(|signed| signed.tags_of(digest)).chain(passed.iter()) {
@@ -158,7 +160,7 @@ impl Shared {
                 audits.get_or_insert(audit);
             }
             if let Some((subject, kept)) = self.is_about(image, tag, by_tag.as_ref()) {
-                // A list is admitted for itself or not at all, which is what this decides.
+                // The tag of a list admits nothing: a manifest under it is admitted only for itself.
                 if kept == ReservedTag::List {
                     continue;
                 }
@@ -185,7 +187,7 @@ impl Shared {
                 Err(denial) => more_open(&mut denied, denial),
             }
         }
-        // No name is signed for it, and nothing else could endorse it.
+        // The anchors of the rule sign only names, and no name is signed for this digest.
         let by_names = chosen.and_then(|it| it.required()).is_some_and(|it| it.content.is_empty());
         let Some(chosen) = chosen.filter(|_| !by_names) else {
             return Err(denied.unwrap_or_else(|| self.unsigned(image, names)));
@@ -200,8 +202,7 @@ impl Shared {
         }
     }
 
-    /// The tags by which `digest` was admitted though no name is signed for it: lately, or by what is
-    /// remembered of tags.
+    /// The tags by which `digest` was admitted without a signed name, from memory or from the history of tags.
     async fn passed(&self, image: &ImageRef, digest: &Digest) -> Result<Arc<[Tag]>, Denial> {
         let passed = self.index_graph.tags(image, digest).await;
         let ImageRef { registry, repository, .. } = image;
@@ -213,8 +214,8 @@ impl Shared {
         Ok(remembered.into())
     }
 
-    /// Why nobody vouches for a digest that no tag leads to: undecided where somebody could not be
-    /// asked, and else what the first anchor says.
+    /// The denial of a digest that no tag admits: undecided if an anchor could not be asked, otherwise the refusal of
+    /// the first anchor.
     fn unsigned(&self, image: &ImageRef, names: &Names<'_>) -> Denial {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
@@ -224,9 +225,9 @@ impl Shared {
             Some(Unmet { anchor: Some(anchor.clone()), why })
         };
         let open = names.iter().filter_map(failed).find(|unmet| unmet.why.is_open());
-        // Whoever signs something here could have signed an index that lists it.
+        // An anchor that signs names here could have signed an index that lists the digest.
         let signs = names.iter().find(|(_, signed)| signed.is_ok()).map(|(anchor, _)| {
-            let because = "this digest is not signed, nor listed by a signed index";
+            let because = "neither this digest nor an index that lists it is signed";
             let refusal = Refusal::new(Reason::DigestNotSigned, because);
             Unmet { anchor: Some(anchor.clone()), why: Unendorsed::Refused(refusal) }
         });

@@ -21,7 +21,7 @@ impl Shared {
         }
     }
 
-    /// The same without exemptions.
+    /// Decides about `tag` without exemptions.
     pub(super) async fn by_trust(
         &self,
         image: &ImageRef,
@@ -72,8 +72,8 @@ impl Shared {
         Ok(admitted)
     }
 
-    /// Fetches the content that `permit` names, and compares both. It counts against the budget of `decision`, if that may
-    /// take many requests.
+    /// Fetches the content that `permit` names, and checks it against the permit. The request counts against the budget
+    /// of `decision`, if there is one.
     pub(super) async fn fetch(
         &self,
         image: &ImageRef,
@@ -107,8 +107,8 @@ impl Shared {
         Ok(admitted)
     }
 
-    /// The digest that upstream has under `tag`: the one that this decision already uses. Otherwise the gate asks upstream,
-    /// as often as the rule says.
+    /// The digest that upstream has under `tag`: the one that this decision already uses. Otherwise the gate asks
+    /// upstream, as often as the rule says.
     pub(super) async fn digest_at_upstream(
         &self,
         image: &ImageRef,
@@ -131,8 +131,8 @@ impl Shared {
         Ok(*asked.get_or_init(|| digest))
     }
 
-    /// How long the digest of a tag is used under that rule. `None` if the rule does not depend on what upstream has under
-    /// the tag: then only an exemption asks for it, each time.
+    /// How long the digest of a tag is used under that rule. `None` if the rule does not depend on what upstream has
+    /// under the tag: then only an exemption asks for it, each time.
     pub(super) fn tag_lifetimes(&self, chosen: &Chosen<'_>) -> Option<Lifetimes> {
         let own = chosen.rule().tag_lifetimes;
         let content = chosen.required().filter(|required| !required.content.is_empty());

@@ -248,10 +248,10 @@ impl fmt::Display for Denial {
             }
             Self::Missing { message, .. } => f.write_str(message),
             Self::Throttled { resource, .. } => {
-                write!(f, "the upstream registry of {resource} asks for fewer requests")
+                write!(f, "the upstream registry of {resource} answered 429 (too many requests)")
             }
             Self::Unsatisfiable { resource, .. } => {
-                write!(f, "the range is not within {resource}")
+                write!(f, "the requested range is outside {resource}")
             }
         }
     }

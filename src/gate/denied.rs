@@ -15,7 +15,7 @@ impl Shared {
         self.check_denied(image, digest, None)
     }
 
-    /// The same for content. A rule may deny it by a digest of another algorithm.
+    /// Refuses content if a rule denies it, by this digest or by a digest of another algorithm.
     pub(super) fn content_not_denied(
         &self,
         image: &ImageRef,
@@ -24,7 +24,7 @@ impl Shared {
         self.check_denied(image, fetched.digest(), Some(fetched.bytes()))
     }
 
-    /// The same for a manifest that is about to be served, including its inline content.
+    /// Refuses a manifest that is about to be served if a rule denies it or its inline content.
     pub(super) fn serves_none_denied(
         &self,
         image: &ImageRef,

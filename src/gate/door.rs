@@ -1,7 +1,7 @@
-//! Where requests for unknown names wait. An image that was admitted lately, and the content that it lists, is
-//! known and passes at once. Every other request needs one of a few turns per registry, which go to the clients
-//! one after the other. So invented names, however many, delay neither known images nor the refresh of their
-//! trust data, and a client that leaves takes its queued requests with it.
+//! Where requests for unknown names wait. An image that was admitted recently, and the content that it lists, is known
+//! and passes at once. Every other request needs one of a few turns per registry, which clients take round-robin. So
+//! invented names, however many, delay neither known images nor the refresh of their trust data, and a client that
+//! leaves takes its queued requests with it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -48,7 +48,7 @@ pub(super) struct Name {
     turn: OnceLock<Turn>,
     /// Notifies all that wait once there is a turn.
     granted: Notify,
-    /// Who waits for the turn. One request of each connection is in the queue, however many wait.
+    /// The clients that wait for the turn. One request of each connection is in the queue, however many wait.
     lanes: Mutex<HashMap<Requester, Lane>>,
 }
 
@@ -56,7 +56,7 @@ type Lane = Arc<tokio::sync::Mutex<()>>;
 
 /// The right to work on one request, until it is dropped.
 pub(super) enum Pass {
-    /// The request is for a known image, or of the gate itself.
+    /// The request is for a known image, or the gate itself makes it.
     Free,
     /// The request shares the turn of an unknown name.
     Shared { _name: Arc<Name> },
@@ -180,7 +180,7 @@ async fn in_time<T>(
 impl Drop for Name {
     fn drop(&mut self) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another request may have put a new one in this place.
+        // Another request may have inserted a new entry for the same name.
         if names.get(&self.key).is_some_and(|name| name.strong_count() == 0) {
             names.remove(&self.key);
         }
@@ -188,7 +188,7 @@ impl Drop for Name {
 }
 
 impl Gate {
-    /// The pass of a request for `image`, and whether the image is to be remembered once it is admitted.
+    /// The pass of a request for `image`, and whether to remember the image once it is admitted.
     pub(super) async fn pass(&self, image: &ImageRef) -> Result<(Pass, bool), Denial> {
         if self.requester == Requester::Gate {
             return Ok((Pass::Free, false));
@@ -199,13 +199,13 @@ impl Gate {
             Look::Known => Ok((Pass::Free, false)),
             Look::Fading => Ok((Pass::Free, true)),
             Look::Unknown => {
-                // On the heap, so that requests for known images do not carry the room for this.
+                // On the heap, so that requests for known images need no memory for this.
                 Ok((Box::pin(door.shared(self.requester, image, key)).await?, true))
             }
         }
     }
 
-    /// The same for a blob, which is also known if it is kept.
+    /// The pass of a request for a blob. A blob is also known if it is stored.
     pub(super) async fn pass_for_blob(&self, image: &ImageRef) -> Result<Pass, Denial> {
         if self.requester == Requester::Gate {
             return Ok(Pass::Free);
@@ -215,7 +215,7 @@ impl Gate {
         if door.known.look(key) != Look::Unknown {
             return Ok(Pass::Free);
         }
-        // On the heap, so that requests for known blobs do not carry the room for this.
+        // On the heap, so that requests for known blobs need no memory for this.
         Box::pin(async {
             match self.is_kept(image).await {
                 true => Ok(Pass::Free),

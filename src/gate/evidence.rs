@@ -1,5 +1,4 @@
-//! What the decision about an image rests on where anchors sign content, for whoever explains it. Takes
-//! no decision.
+//! The evidence for a decision where anchors sign content, for `why`. Decides nothing.
 
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use crate::trust::discovery::RequestBudget;
 use crate::trust::findings::AnchorVerdict;
 use crate::trust::tags::Remembered;
 
-/// What anchors that sign content say of the digest that an image stands for.
+/// The verdicts of anchors that sign content about the digest of an image.
 #[derive(Debug)]
 pub struct ContentVerdicts {
     pub digest: Digest,
@@ -24,9 +23,12 @@ pub struct ContentVerdicts {
 }
 
 impl Gate {
-    /// What the anchors of the image's rule say that sign content; `None` where it asks none, or where
-    /// the names that it asks come first and give no digest.
-    pub async fn heard(&self, image: &ImageRef) -> Result<Option<ContentVerdicts>, Denial> {
+    /// The verdicts of those anchors in the image's rule that sign content; `None` if the rule has none, or if a
+    /// required name is missing.
+    pub async fn content_verdicts(
+        &self,
+        image: &ImageRef,
+    ) -> Result<Option<ContentVerdicts>, Denial> {
         let shared = &self.shared;
         let (tag, now) = (image.tag(), shared.clock.now());
         let chosen = shared.policy.rule_for(&image.registry, &image.repository, tag, now);
@@ -48,8 +50,8 @@ impl Gate {
                 let judged = shared
                     .tag_judged(image, tag, at_upstream, requirement, &place, &budget)
                     .await?;
-                let Some(heard) = judged.heard else { return Ok(None) };
-                heard
+                let Some(verdicts) = judged.verdicts else { return Ok(None) };
+                verdicts
             }
         };
         let verdicts =
@@ -57,19 +59,19 @@ impl Gate {
         Ok(Some(ContentVerdicts { digest, verdicts: verdicts.collect() }))
     }
 
-    /// Where the upstream of `registry` is, if there is one.
+    /// The URL of the upstream of `registry`, if one is configured.
     pub fn upstream(&self, registry: &Registry) -> Option<&Url> {
         self.shared.pull_through.upstream(registry).ok().map(Upstream::base)
     }
 
-    /// What upstream has under the image's tag at this moment; `None` where it names none.
+    /// The digest that the upstream has under the image's tag now; `None` if the image has no tag.
     pub async fn at_upstream(&self, image: &ImageRef) -> Option<Result<Digest, FetchError>> {
         let ImageRef { registry, repository, reference } = image;
         let Reference::Tag(tag) = reference else { return None };
         Some(self.shared.pull_through.resolve(registry, repository, tag).await)
     }
 
-    /// What is remembered of the image's tag.
+    /// The history of the image's tag.
     pub fn remembered(&self, image: &ImageRef) -> Result<Option<Remembered>, Denial> {
         let Reference::Tag(tag) = &image.reference else { return Ok(None) };
         self.shared.recall(image, tag, None)

@@ -1,6 +1,6 @@
-//! What is served though it was denied, because somebody exempted its digest for a while: that manifest,
-//! what it lists, and what is about one of them. Looked at after a denial and never before. A rule that denies, bytes
-//! that are not what their digest says, and what no rule is for stay denied.
+//! Exemptions. After a denial, and never before, the gate checks whether an operator exempted the digest. An exemption
+//! admits the manifest, the manifests that it lists, and their referrers. It does not override a deny rule, a missing
+//! rule, or content that does not match its digest.
 
 use std::collections::HashSet;
 use std::collections::VecDeque;
@@ -17,12 +17,13 @@ use crate::exemptions::{Exemption, Said};
 use crate::oci::{Digest, ImageRef, Reference, Tag};
 use crate::policy::{Chosen, Terms};
 
-/// How deep exempted indexes may list indexes.
+/// The most levels of indexes below an exempted index, itself included.
 const MAX_LEVELS: usize = 4;
-/// The most indexes below all that is exempted in one repository that are looked at.
+/// The most indexes that are examined below all exempted indexes of one repository.
 const MAX_INDEXES: usize = 200;
 
-/// What is exempted in the repository of an image, where the image is, and who pays for looking.
+/// The exemptions in the repository of an image, the rule for the image, and the decision whose budget pays for
+/// requests.
 struct Exempted<'a> {
     all: Vec<Exemption>,
     /// A rule that does not deny.
@@ -37,7 +38,7 @@ impl Shared {
         !self.exemptions.of(&image.registry, &image.repository).is_empty()
     }
 
-    /// The same as below for a decision that is not taken yet, and takes long.
+    /// Admits `image` by an exemption while its decision is still in progress.
     pub(super) async fn exempted_meanwhile(&self, image: &ImageRef) -> Option<Admitted> {
         let denial = deny::too_slow(image);
         let admitted = match &image.reference {
@@ -49,7 +50,7 @@ impl Shared {
         admitted.ok()
     }
 
-    /// `denial`, unless what upstream has under `tag` is exempted.
+    /// Admits the manifest that the upstream has under `tag`, if its digest is exempted. Otherwise returns `denial`.
     pub(super) fn tag_unless_exempted<'a>(
         &'a self,
         image: &'a ImageRef,
@@ -60,7 +61,7 @@ impl Shared {
         Box::pin(self.look_by_tag(image, tag, denial, at_upstream))
     }
 
-    /// The same for `digest`, or what lists it, or what it is about.
+    /// Admits `digest` if it, an index that lists it, or its subject is exempted. Otherwise returns `denial`.
     pub(super) fn unless_exempted<'a>(
         &'a self,
         image: &'a ImageRef,
@@ -127,7 +128,7 @@ impl Shared {
         }
     }
 
-    /// What is exempted in the repository, if that counts against `denial`.
+    /// The exemptions in the repository, if an exemption can override `denial`.
     fn may_be_exempted(&self, image: &ImageRef, denial: &Denial) -> Vec<Exemption> {
         if !denial.may_be_exempted() {
             return Vec::new();
@@ -135,14 +136,14 @@ impl Shared {
         self.exemptions.of(&image.registry, &image.repository)
     }
 
-    /// The rule for that, if there is one and it does not deny.
+    /// The rule for the image, unless it is a deny rule.
     fn rule_that_asks(&self, image: &ImageRef, tag: Option<&Tag>) -> Option<Chosen<'_>> {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, tag, now);
         chosen.filter(|chosen| !matches!(chosen.terms(), Terms::Deny { .. }))
     }
 
-    /// Admits `digest` by an exemption: its own, that of an index above it, or that of what it is about.
+    /// Admits `digest` by its own exemption, that of an index above it, or that of its subject.
     async fn reached(
         &self,
         image: &ImageRef,
@@ -190,7 +191,7 @@ impl Shared {
                 Ok(index) => open.push_back((index, MAX_LEVELS)),
                 Err(denial) => keep(&mut doubt, denial),
             }
-            // The nearest first, so that none is looked at from too deep.
+            // Breadth first, so that each index is reached by its shortest path.
             while let Some((above, levels)) = open.pop_front() {
                 let manifest = above.fetched().manifest();
                 if manifest.children().iter().any(|child| child.digest == *digest) {
@@ -228,7 +229,7 @@ impl Shared {
         doubt.map_or(Ok(None), Err)
     }
 
-    /// The manifest that is exempted, held against its digest.
+    /// Admits the exempted manifest, after the check of its digest.
     async fn exempt(
         &self,
         image: &ImageRef,
@@ -243,15 +244,15 @@ impl Shared {
     }
 }
 
-/// Keeps the first denial that leaves open what an exemption would admit.
+/// Keeps the first denial that is undecided.
 fn keep(doubt: &mut Option<Denial>, denial: Denial) {
     if denial.is_undecided() {
         doubt.get_or_insert(denial);
     }
 }
 
-/// The denial of an exempted image that cannot be served. `other` says why, such as wrong bytes or an upstream that does not
-/// answer; if it says only that the image is not there, `denied` remains.
+/// The denial of an exempted image that cannot be served. `other` says why, such as wrong bytes or an upstream that
+/// does not answer; if it says only that the image is not there, `denied` remains.
 fn more_open(denied: Denial, other: Denial) -> Denial {
     match &other {
         Denial::Undecided(_) | Denial::Throttled { .. } | Denial::Refused(_) => other,

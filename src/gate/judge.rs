@@ -1,5 +1,5 @@
-//! The one function that judges a manifest under a rule. Pulls, audit rules, previews and artifacts call it; exemptions apply
-//! to the denial that it returns. It serves nothing, and records nothing of tags.
+//! The one function that judges a manifest under a rule. Pulls, audit rules, previews and artifacts call it; exemptions
+//! apply to the denial that it returns. It serves nothing and records no tags.
 
 use super::Shared;
 use super::admitted::MatchedRule;
@@ -28,8 +28,9 @@ pub(super) enum AtUpstream<'a> {
 }
 
 impl Shared {
-    /// Judges `target` under the rule `chosen`. An audit rule is judged as if it were enforced. The permit of an enforce rule
-    /// names the digest that its anchors endorse, which may be another one than upstream has under the tag.
+    /// Judges `target` under the rule `chosen`. An audit rule is judged as if it were enforced. The permit of an
+    /// enforce rule names the digest that its anchors endorse, which may be another one than upstream has under the
+    /// tag.
     pub(super) async fn judge(
         &self,
         image: &ImageRef,

@@ -1,5 +1,5 @@
-//! What would be decided about something that was pulled before: a digest, or a tag that had a digest then.
-//! Serves nothing, waits for the whole decision, and knows of no exemption.
+//! Previews: what the gate would decide now about an earlier pull, by digest, or by a tag and the digest that it had
+//! then. Serves nothing, waits for the whole decision, and ignores exemptions.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use super::{Gate, MAX_DECISION, Shared, deny};
 use crate::oci::{Digest, ImageRef, Reference, Tag};
 use crate::policy::Terms;
 
-/// What would be served.
+/// The manifest that would be served.
 #[derive(Clone, Debug)]
 pub struct Preview {
     /// The digest.
     pub digest: Digest,
-    /// What a rule that only audits would say if it were enforced.
-    pub would: Option<Arc<Denial>>,
+    /// The denial that enforcement would give, if an audit rule serves it.
+    pub dry_run_denial: Option<Arc<Denial>>,
 }
 
 impl Gate {
-    /// What would come of a pull of `image`, which was `digest` then. Without a digest, or where the tag's names
-    /// are signed, it is what the tag is now.
+    /// Previews a pull of `image`, which had `digest` at an earlier pull. Without `digest`, or if anchors sign the tag,
+    /// it previews the tag as it is now.
     pub async fn judge(
         &self,
         image: &ImageRef,
@@ -39,7 +39,7 @@ impl Gate {
                     let admitted = self.shared.by_trust(image, tag, &TagDigest::new()).await?;
                     Ok(Preview {
                         digest: admitted.digest(),
-                        would: admitted.dry_run_denial().cloned(),
+                        dry_run_denial: admitted.dry_run_denial().cloned(),
                     })
                 }
             }
@@ -49,7 +49,7 @@ impl Gate {
             .unwrap_or_else(|_| Err(deny::too_slow(image)))
     }
 
-    /// What upstream has under `tag` at this moment.
+    /// The digest that the upstream has under `tag` now.
     pub async fn resolve(&self, image: &ImageRef, tag: &Tag) -> Result<Digest, Denial> {
         let (registry, repository) = (&image.registry, &image.repository);
         let resolved = self.shared.pull_through.resolve(registry, repository, tag).await;
@@ -63,15 +63,17 @@ impl Shared {
         let judged = self.by_trust_alone(image, digest, &Decision::new()).await;
         let digest = *digest;
         match judged {
-            Ok(admitted) => Ok(Preview { digest, would: admitted.dry_run_denial().cloned() }),
+            Ok(admitted) => {
+                Ok(Preview { digest, dry_run_denial: admitted.dry_run_denial().cloned() })
+            }
             Err(denial) => match self.audits(image, &digest).await {
-                Some(_) => Ok(Preview { digest, would: Some(Arc::new(denial)) }),
+                Some(_) => Ok(Preview { digest, dry_run_denial: Some(Arc::new(denial)) }),
                 None => Err(denial),
             },
         }
     }
 
-    /// What would be decided about `tag`, if upstream had `digest` under it.
+    /// Previews `tag` as if the upstream had `digest` under it.
     async fn judge_as(
         &self,
         image: &ImageRef,
@@ -98,8 +100,10 @@ impl Shared {
             }
         };
         match judged {
-            Ok((digest, would)) => Ok(Preview { digest, would }),
-            Err(denial) if audits => Ok(Preview { digest: *digest, would: Some(Arc::new(denial)) }),
+            Ok((digest, dry_run_denial)) => Ok(Preview { digest, dry_run_denial }),
+            Err(denial) if audits => {
+                Ok(Preview { digest: *digest, dry_run_denial: Some(Arc::new(denial)) })
+            }
             Err(denial) => Err(denial),
         }
     }

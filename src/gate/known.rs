@@ -1,5 +1,5 @@
-//! The images that were admitted lately, and the content that they list. Requests for them do not wait behind
-//! requests for other names. This is no decision: the gate still decides every request.
+//! The images that were admitted recently, and the content that they list. Requests for them do not wait behind
+//! requests for other names. This admits nothing: the gate still decides about every request.
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
@@ -12,10 +12,10 @@ use crate::oci::{Digest, ImageRef, Reference, Registry, Repository};
 /// The most names and digests of one generation. Two generations are remembered, at about 16 bytes each.
 const MAX_NAMES: usize = 200_000;
 
-/// A keyed hash of a name or a digest in a repository: nobody can make two of them collide on purpose.
+/// A keyed hash of a name or a digest in a repository: nobody can construct a collision.
 pub(super) type Key = u64;
 
-/// What is known of a name.
+/// Whether a name is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     Known,

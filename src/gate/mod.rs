@@ -1,12 +1,12 @@
-//! Admit or deny: the only place where an endorsement and content meet.
+//! Admits or denies: the only module that combines endorsements with content.
 //!
 //! ```text
 //! Policy::rule_for ─► Trust::signed ─► Endorsement ─► Permit ─┐
 //! PullThrough::manifest ───────────────────────────► Fetched ┴─► Admitted::new ─► Admitted
 //! ```
 //!
-//! Trust comes first: the upstream is asked by the endorsed digest, never by the client's tag, so a tag
-//! that was moved is not even seen.
+//! Trust comes first. If the anchors sign names, the gate asks the upstream for the endorsed digest and never for the
+//! client's tag, so a moved tag has no effect.
 
 pub mod admitted;
 pub mod denial;
@@ -74,12 +74,12 @@ use door::Door;
 use index_graph::IndexGraph;
 use resolutions::Resolutions;
 
-/// How long one decision may take; then it is undecided.
+/// The longest duration of one decision. After that, the image is undecided.
 pub const MAX_DECISION: Duration = Duration::from_secs(30);
-/// How long it is waited for what anchors say of an image that may be served whatever they say.
+/// How long the gate waits for anchors if it may serve the image whatever they answer.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Decides about every manifest. Cheap to clone; the clones are one gate.
+/// Decides about every manifest. Clones are cheap and share one state.
 #[derive(Clone)]
 pub struct Gate {
     shared: Arc<Shared>,
@@ -100,11 +100,11 @@ struct Shared {
     door: Door,
     registries: Vec<Registry>,
     clock: Clock,
-    /// For what goes on though nobody waits for it.
+    /// For work that continues after its request has ended.
     itself: Weak<Shared>,
 }
 
-/// What a gate keeps when its configuration is read again.
+/// The state that a gate keeps when its configuration is reloaded.
 struct KeptOnReload {
     resolutions: Resolutions,
     tags: TagHistory,
@@ -120,7 +120,7 @@ impl fmt::Debug for Gate {
 }
 
 impl Gate {
-    /// A gate before `registries`, the names of the configured upstreams.
+    /// A gate for `registries`, the names of the configured upstreams.
     pub fn new(
         policy: Policy,
         trust: Trust,
@@ -136,8 +136,7 @@ impl Gate {
         Self::with(kept, policy, trust, pull_through, registries)
     }
 
-    /// The gate of another configuration. It keeps what it knows of tags and exemptions, and looks for everything else
-    /// anew.
+    /// The gate of a new configuration. It keeps tags, exemptions and known names; everything else is new.
     #[must_use]
     pub fn renewed(
         &self,
@@ -185,7 +184,7 @@ impl Gate {
         Self { shared, requester: Requester::Gate }
     }
 
-    /// This gate, asked by `requester`.
+    /// This gate, working for `requester`.
     #[must_use]
     pub fn on_behalf_of(&self, requester: Requester) -> Self {
         Self { requester, ..self.clone() }
@@ -209,7 +208,7 @@ impl Gate {
                 Reference::Digest(digest) => self.shared.by_digest(image, digest).await,
             }
         });
-        // Most are taken at once, and need no timer.
+        // Most decisions complete at the first poll and need no timer.
         let at_once = poll_fn(|context| Poll::Ready(decision.as_mut().poll(context))).await;
         if let Poll::Ready(decided) = at_once {
             return decided;
@@ -232,7 +231,7 @@ impl Gate {
         }
     }
 
-    /// The digests that may be served for a while though nobody vouches for them.
+    /// The digests that operators exempted for a limited time.
     pub fn exemptions(&self) -> &Exemptions {
         &self.shared.exemptions
     }

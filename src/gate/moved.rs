@@ -1,5 +1,5 @@
-//! Tags whose anchors sign content: upstream can move them to whatever was ever signed, or to what was
-//! not. What each tag had is remembered, and the rule says what becomes of one that moved.
+//! Tags whose anchors sign content. The upstream can move such a tag to an older signed image, or to an unsigned one.
+//! The gate keeps the history of each tag, and the rule sets what happens if a tag moves.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ impl Shared {
         }
     }
 
-    /// What is remembered of `tag`.
+    /// The history of `tag`; an error if it cannot be read.
     pub(super) fn recall(
         &self,
         image: &ImageRef,
@@ -80,8 +80,8 @@ impl Shared {
         recalled.map_err(|error| deny::no_memory(image, rule, &error))
     }
 
-    /// Compares what the tag has with its history, and records it, in one step. If a rule depends on the record, nothing
-    /// is served before it is on disk.
+    /// Compares the digest of the tag with its history and records it, in one step. If a rule depends on the record,
+    /// nothing is served before it is on disk.
     async fn note(
         &self,
         image: &ImageRef,
@@ -119,9 +119,9 @@ impl Shared {
     }
 }
 
-/// The earliest time at which one of them signed: an old image does not become young because somebody signs it again, as a
-/// scanner does every day. A signature of the content whose time is unknown counts as older than all others. Notary v1 has
-/// versions instead of signing times, so its endorsements do not count here.
+/// The earliest time at which one of them signed: an old image does not become young because somebody signs it again,
+/// as a scanner does every day. A signature of the content whose time is unknown counts as older than all others.
+/// Notary v1 has versions instead of signing times, so its endorsements do not count here.
 fn earliest(met: &[Endorsement]) -> Option<Timestamp> {
     let of_content = met.iter().filter(|endorsement| match endorsement.says().scheme {
         Scheme::Cosign | Scheme::Notation => true,
@@ -131,7 +131,7 @@ fn earliest(met: &[Endorsement]) -> Option<Timestamp> {
     times.and_then(|times| times.into_iter().min())
 }
 
-/// The denial of an image that was signed earlier than what its tag had.
+/// The denial of an image that was signed earlier than the newest image of its tag.
 fn rolled_back(
     image: &ImageRef,
     digest: &Digest,
@@ -153,11 +153,11 @@ fn rolled_back(
 fn tell(image: &ImageRef, remark: Option<&Remark>) {
     match remark {
         Some(Remark::Held { because, .. }) => {
-            tracing::warn!(%image, because, "the tag moved to an image that is not signed; it is held at the one before");
+            tracing::warn!(%image, because, "the tag moved to an image that is not signed; serving the previous image");
         }
         Some(Remark::RolledBack { signed, newest }) => {
             let signed = signed.map(tracing::field::display);
-            tracing::warn!(%image, signed, %newest, "the tag moved to an image that was signed before what it had");
+            tracing::warn!(%image, signed, %newest, "the tag moved to an image that was signed earlier than the newest one");
         }
         Some(Remark::Exempted { .. }) | None => {}
     }

@@ -1,5 +1,5 @@
-//! Blobs that may leave. Only [`Shared::open`], which asks whether anything of the repository could be served and whether a
-//! rule denies the digest, gives an [`OpenDigest`], and only that gives an [`OpenBlob`].
+//! The proof that a blob may be served. Only [`Shared::open`] creates an [`OpenDigest`], after it checked that the
+//! repository can serve an image and that no rule denies the digest. Only an [`OpenDigest`] creates an [`OpenBlob`].
 
 use tokio::time::timeout;
 
@@ -12,7 +12,7 @@ use super::decision::Decision;
 use super::denial::Denial;
 use super::{MAX_DECISION, Shared, deny};
 
-/// A blob, or a range of it, of a repository that is open, on its way to a client. A response body is made of nothing else:
+/// A blob of an open repository, or a range of it. The body of a blob response is made of nothing else:
 ///
 /// ```compile_fail,E0423
 /// use countersign::gate::OpenBlob;
@@ -25,7 +25,7 @@ use super::{MAX_DECISION, Shared, deny};
 pub struct OpenBlob(BlobStream);
 
 impl OpenBlob {
-    /// What of the blob this is: status 200 and the length, or status 206 and the range.
+    /// Which part of the blob this is: status 200 and the length, or status 206 and the range.
     pub fn part(&self) -> Part {
         self.0.part()
     }
@@ -65,8 +65,8 @@ impl Shared {
 }
 
 impl OpenDigest<'_> {
-    /// The blob, unless it reads as a manifest that is not admitted. With `steady`, a blob whose download failed lately
-    /// begins only when all of it is here.
+    /// The blob, unless it could be read as a manifest and is not admitted as one. With `steady`, a blob whose download
+    /// failed recently is sent only after the whole blob was downloaded.
     pub(super) async fn blob(
         self,
         range: Option<ByteRange>,
@@ -94,7 +94,7 @@ impl OpenDigest<'_> {
         stream.map(OpenBlob).map_err(failed)
     }
 
-    /// The length in bytes, by the same judgement; `None` if upstream does not say.
+    /// The length in bytes, after the same checks as in [`Self::blob`]; `None` if the upstream does not state it.
     pub(super) async fn length(self) -> Result<Option<u64>, Denial> {
         let Self { shared, requester, image, digest } = self;
         let ImageRef { registry, repository, .. } = image;
@@ -110,12 +110,12 @@ impl OpenDigest<'_> {
         length.map_err(|error| deny::fetch(image, None, error))
     }
 
-    /// Whether a blob of that repository is served only after it was looked at: where a manifest may be denied.
+    /// Whether the gate inspects a blob of that repository before it serves it: if it may deny a manifest there.
     fn is_inspected(self) -> bool {
         !self.shared.serves_any_digest(self.image) || self.shared.policy.denies_digests()
     }
 
-    /// Denies a blob that reads as a manifest, unless it is admitted as one.
+    /// Denies a blob that could be read as a manifest, unless it is admitted as one.
     async fn admit_manifest(self) -> Result<(), Denial> {
         let Self { shared, image, digest, .. } = self;
         let decision = Decision::new();
@@ -133,7 +133,7 @@ impl OpenDigest<'_> {
                 resource: image.into(),
                 code: ErrorCode::BlobUnknown,
                 message: format!(
-                    "{digest} reads as a manifest, or is JSON of more than 20 MiB, and is not admitted as a manifest"
+                    "{digest} could be read as a manifest, or is JSON of more than 20 MiB, and is not admitted as a manifest"
                 ),
             }),
         }

@@ -27,14 +27,15 @@ impl Outside {
         }
         let missing = |digest: &&Digest| !self.admitted.contains(digest);
         match manifest.outside().iter().map(|pointed| &pointed.digest).find(missing) {
-            Some(digest) => Err(not_admitted(digest, "nobody decided about it")),
+            Some(digest) => Err(not_admitted(digest, "the gate did not decide about it")),
             None => Ok(()),
         }
     }
 }
 
 impl Shared {
-    /// The same for a manifest that `above` admits, unless its rule serves images without checking them.
+    /// Decides about the manifests outside `manifests` of `fetched`, which `above` admits, unless the rule of `above`
+    /// serves anything.
     pub(super) async fn outside_below(
         &self,
         image: &ImageRef,
@@ -86,7 +87,7 @@ impl Shared {
 
 fn not_admitted(digest: &Digest, why: &str) -> Refusal {
     let because = format!(
-        "it points at the manifest {digest} outside `manifests`, and that is not admitted itself: {why}"
+        "it points at the manifest {digest} outside `manifests`, which is not admitted: {why}"
     );
     Refusal::new(Reason::Malformed, because)
 }

@@ -1,5 +1,5 @@
-//! The list of what refers to an admitted manifest. The gate writes it itself, from the entries of upstream's list that
-//! it could serve: never upstream's bytes, which may hold whole manifests.
+//! The list of referrers of an admitted manifest. The gate writes it from those entries of the upstream's list that it
+//! could serve. It never passes on the upstream's bytes, which may contain whole manifests.
 
 use std::sync::Arc;
 
@@ -21,24 +21,24 @@ use crate::registry_client::{Page, Referrers, UpstreamError, Violation};
 #[derive(Clone, Debug)]
 pub struct ReferrerList {
     bytes: Bytes,
-    /// What upstream says it has filtered by (`OCI-Filters-Applied`).
+    /// The filters that the upstream applied (`OCI-Filters-Applied`).
     pub filters_applied: Option<String>,
     pub next: Option<Page>,
 }
 
 impl ReferrerList {
-    /// Nothing refers to it.
+    /// An empty list.
     pub fn none() -> Self {
         Self { bytes: index(&[]), filters_applied: None, next: None }
     }
 
-    /// The index, as it is sent.
+    /// The index in the response.
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
 
-    /// The entries of the index `list` that could be served. Each is decided about when it is fetched by its digest. An
-    /// answer that is no list says nothing about what refers to the subject.
+    /// The entries of the index `list` that could be served. The gate decides about each when a client fetches it by
+    /// digest. An invalid list is an error and not an empty list.
     async fn of(list: Bytes, artifacts: Artifacts) -> Result<Self, FetchError> {
         let length = list.len();
         let rebuild = move || rebuild(&list, artifacts);
@@ -49,8 +49,8 @@ impl ReferrerList {
 }
 
 impl Shared {
-    /// One page of what refers to `subject`, which is admitted; `rule` is what that rule says of artifacts. Upstream's
-    /// list, else the one that clients keep under the tag `sha256-<hex>`.
+    /// One page of the referrers of `subject`, which is admitted: from the upstream's list, otherwise from the one that
+    /// clients keep under the tag `sha256-<hex>`. `rule` is the value of `artifacts` in the rule that admitted it.
     pub(super) async fn listed_referrers(
         &self,
         image: &ImageRef,
@@ -74,7 +74,7 @@ impl Shared {
         }
     }
 
-    /// The same from the index under the tag `sha256-<hex>` (distribution-spec, "Referrers Tag Schema").
+    /// The referrers in the index under the tag `sha256-<hex>` (distribution-spec, "Referrers Tag Schema").
     async fn tagged_referrers(
         &self,
         image: &ImageRef,
@@ -91,7 +91,7 @@ impl Shared {
             Ok(_) => Ok(ReferrerList::none()),
             Err(FetchError::Upstream(UpstreamError::Absent { .. })) => Ok(ReferrerList::none()),
             Err(FetchError::Invalid(error)) => {
-                // What is no manifest says nothing about what refers to the subject.
+                // An invalid manifest is an error and not an empty list.
                 let violation = UpstreamError::from(Violation::Manifest(error));
                 Err(deny::fetch(image, None, violation.into()))
             }
@@ -99,7 +99,7 @@ impl Shared {
         }
     }
 
-    /// Whether a rule serves every digest of the repository, signed or not: one that allows, or only audits.
+    /// Whether an allow or audit rule serves every digest of the repository, signed or not.
     pub(super) fn serves_any_digest(&self, image: &ImageRef) -> bool {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
@@ -129,7 +129,7 @@ fn index(manifests: &[Json]) -> Bytes {
     index.to_string().into()
 }
 
-/// The entry in our own words, if it could be served.
+/// The entry, rebuilt from its known members, if it could be served.
 fn rebuilt(entry: Value<'_>, artifacts: Artifacts) -> Option<Json> {
     let text = |name: &str| entry.member(name).and_then(Value::as_str);
     let stated = text("artifactType");
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_no_list_is_not_taken_for_an_empty_one() {
+    fn an_invalid_list_is_an_error_and_not_an_empty_list() {
         let none = ReferrerList::none().into_bytes();
         assert_eq!(rebuild(br#"{"manifests":null}"#, Artifacts::All).unwrap(), none);
         for answer in ["no list", "{}", "<html>", r#"{"errors":[]}"#] {

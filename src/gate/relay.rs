@@ -1,5 +1,5 @@
-//! Trust metadata, passed on for clients that verify it themselves: from the Notary server of an anchor
-//! that some rule asks for that very repository, and from no other.
+//! Passes trust metadata to clients that verify it themselves: from the Notary server of an anchor that a rule for that
+//! repository uses, and from no other.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use super::resource::Resource;
 use super::{Gate, deny};
 
 impl Gate {
-    /// The file of `gun` as its Notary server has it; `None` where that has none, or where no anchor
-    /// makes that name.
+    /// The metadata file of `gun` from its Notary server; `None` if the server does not have it, or if no anchor uses
+    /// this GUN.
     pub async fn trust_metadata(&self, gun: &Gun, file: &File) -> Result<Option<Relayed>, Denial> {
         let Some((metadata, anchor)) = self.of_gun(gun) else { return Ok(None) };
         let _pass = self.pass_for_list(&metadata).await?;
@@ -34,12 +34,12 @@ impl Gate {
         }
     }
 
-    /// The repository whose trust metadata `gun` names, if it is passed on.
+    /// The repository of `gun`, if the gate passes on its trust metadata.
     pub fn repository_of(&self, gun: &Gun) -> Option<(Registry, Repository)> {
         self.of_gun(gun).map(|(metadata, _)| (metadata.registry, metadata.repository))
     }
 
-    /// The repository that has `gun`, and the anchor that makes it so.
+    /// The repository of `gun`, and the anchor that uses this GUN.
     fn of_gun(&self, gun: &Gun) -> Option<(Resource, Arc<str>)> {
         let shared = &self.shared;
         for registry in &shared.registries {

@@ -1,5 +1,6 @@
-//! The digest that upstream has under each tag. The gate asks upstream again after `refresh` of the rule or its anchors, and
-//! uses the earlier digest for `max_stale` while upstream does not answer. This is a content fact, not a trust fact.
+//! The digest that upstream has under each tag. The gate asks upstream again after `refresh` of the rule or its
+//! anchors, and uses the earlier digest for `max_stale` while upstream does not answer. This is a content fact, not a
+//! trust fact.
 
 use std::fmt;
 
@@ -39,7 +40,7 @@ impl Resolutions {
         Self { pull_through, clock, known: Cache::new(MAX_TAGS) }
     }
 
-    /// The same memory; unknown tags are resolved with `pull_through`.
+    /// Shares the known digests, and resolves unknown tags with `pull_through`.
     pub(super) fn by(&self, pull_through: PullThrough) -> Self {
         Self { pull_through, clock: self.clock.clone(), known: self.known.clone() }
     }
@@ -137,7 +138,7 @@ fn is_silence(error: &FetchError) -> bool {
         FetchError::Upstream(
             UpstreamError::Unreachable(_)
             | UpstreamError::Protocol(_)
-            // The same as by digest, where kept content and verdicts stay in use for `max_stale`.
+            // As for digests, whose stored content and verdicts stay in use for `max_stale`.
             | UpstreamError::Refused { .. }
             | UpstreamError::TooManyRequests { .. },
         ) => true,

@@ -1,6 +1,6 @@
-//! The content of what cosign keeps under a tag. Docker unpacks any layer, whatever its media type, if the config is an
-//! image's; so beside the list of [`kinds`], the layers must be text that no engine can unpack, and the config one that
-//! runs nothing. Pure.
+//! The content of a cosign artifact under a tag. Docker unpacks any layer, whatever its media type, if the config is an
+//! image's. So the artifact must be of a listed kind ([`kinds`]), its layers must be text that no engine can unpack,
+//! and its config must run nothing. Pure.
 
 use bytes::Bytes;
 
@@ -14,10 +14,10 @@ use crate::parsing;
 /// ([`MAX_BYTES`](crate::trust::discovery::MAX_BYTES)), and the signatures of the subject need some of them.
 pub(super) const MAX_LAYER_BYTES: usize = 15 << 20;
 
-/// The content of what cosign keeps under a tag.
+/// The config and the layers of a cosign artifact under a tag.
 #[derive(Debug)]
 pub(super) struct Tagged {
-    /// The config, where it is not `{}`.
+    /// The config; `None` if it is `{}`.
     pub(super) config: Option<Bytes>,
     pub(super) layers: Vec<TextLayer>,
 }
@@ -30,7 +30,8 @@ pub(super) struct TextLayer {
 }
 
 impl TextLayer {
-    /// Checks `content`, which has that digest; `None` if it is not text. Off the threads that serve clients if it is large.
+    /// Checks `content`, which has that digest; `None` if it is not text. Checks large content outside the threads that
+    /// serve clients.
     pub(super) async fn check(digest: Digest, content: Bytes) -> Option<Self> {
         // It allocates nothing.
         parsing::run(content.len(), 0, move || {
@@ -41,7 +42,8 @@ impl TextLayer {
     }
 }
 
-/// Whether a manifest with that content is what cosign keeps under a tag with `suffix` about `subject`; else why not.
+/// Checks that a manifest with that content is a cosign artifact of `subject` under a tag with `suffix`. The error says
+/// in one clause why it is not.
 pub(super) fn check(
     manifest: &Manifest,
     subject: &Descriptor,
@@ -54,7 +56,7 @@ pub(super) fn check(
     let same =
         |(layer, text): (&Part, &TextLayer)| layer.size == text.size && layer.digest == text.digest;
     if form.layers.len() != layers.len() || !form.layers.iter().zip(layers).all(same) {
-        return Err("its layers are not what their digests and sizes say".to_owned());
+        return Err("its layers do not match their digests and sizes".to_owned());
     }
     match runs_nothing(form, config.as_ref()) {
         true => Ok(()),
@@ -62,15 +64,15 @@ pub(super) fn check(
     }
 }
 
-/// Whether that is text, with no byte that is zero, and no archive that engines unpack: of the compressed
-/// ones, bzip2's alone can be text, and a plain one where every field of its headers is full.
+/// Whether `bytes` are text without zero bytes, and not an archive that engines unpack. Of the compressed formats, only
+/// bzip2 can be text; an uncompressed archive can be text if every field of its headers is full.
 fn is_text(bytes: &[u8]) -> bool {
     let text = !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok();
     text && !bytes.starts_with(b"BZh") && !begins_as_tar(bytes)
 }
 
-/// Whether it begins with a header of `tar`, in whichever format: they all have the same checksum, which is
-/// counted as if it were spaces itself.
+/// Whether `bytes` begin with a `tar` header of any format. All formats have the same checksum, for which the checksum
+/// field counts as spaces.
 fn begins_as_tar(bytes: &[u8]) -> bool {
     let Some((header, _)) = bytes.split_at_checked(512) else { return false };
     let (before, rest) = header.split_at(148);

@@ -86,7 +86,7 @@ fn change(image: &Image, seen: &PullSummary, now: &Result<Preview, Denial>) -> C
             Change::Other
         }
         Ok(_) if !was_served => Change::Served,
-        Ok(Preview { would: Some(_), .. }) => Change::Recorded,
+        Ok(Preview { dry_run_denial: Some(_), .. }) => Change::Recorded,
         Ok(_) => Change::Same,
         Err(_) if !was_served => Change::Same,
         Err(Denial::Absent(_) | Denial::Refused(_)) => Change::Refused,
@@ -98,7 +98,7 @@ fn change(image: &Image, seen: &PullSummary, now: &Result<Preview, Denial>) -> C
 /// The text of the denial, also of the one that an audit rule would give.
 fn because(now: &Result<Preview, Denial>) -> Option<String> {
     match now {
-        Ok(Preview { would, .. }) => would.as_deref().map(ToString::to_string),
+        Ok(Preview { dry_run_denial, .. }) => dry_run_denial.as_deref().map(ToString::to_string),
         Err(denial) => Some(denial.to_string()),
     }
 }
@@ -106,7 +106,9 @@ fn because(now: &Result<Preview, Denial>) -> Option<String> {
 /// The reason code of [`because`].
 fn reason(now: &Result<Preview, Denial>) -> Option<&'static str> {
     match now {
-        Ok(Preview { would, .. }) => would.as_ref().map(Arc::as_ref).and_then(Denial::reason),
+        Ok(Preview { dry_run_denial, .. }) => {
+            dry_run_denial.as_ref().map(Arc::as_ref).and_then(Denial::reason)
+        }
         Err(denial) => denial.reason(),
     }
 }

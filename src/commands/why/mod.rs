@@ -177,7 +177,7 @@ async fn found(gate: &Gate, image: &ImageRef) -> Evidence {
     let is_open = chosen.is_some_and(|chosen| !denies(chosen.rule()));
     let at_upstream = async { if is_open { gate.at_upstream(image).await } else { None } };
     let (mut anchors, heard, at_upstream) =
-        tokio::join!(join_all(names), gate.heard(image), at_upstream);
+        tokio::join!(join_all(names), gate.content_verdicts(image), at_upstream);
     // The denial reports a failed search.
     if let Ok(Some(heard)) = &heard {
         anchors.extend(ContentTold::of(gate.trust(), heard).map(AnchorTold::Content));

@@ -36,7 +36,7 @@ impl Equivalent<Key> for Sought<'_> {
     }
 }
 
-/// The known ways from a digest to the indexes that list it: the recent ones in memory, the others in the store.
+/// The known indexes that list a digest: the recent ones in memory, the others in the store.
 pub(in crate::gate) struct IndexGraph {
     pull_through: PullThrough,
     parents: Cache<Key, Arc<[Digest]>>,
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_child_that_was_forgotten_is_looked_for_again() {
+    async fn the_index_of_an_evicted_child_is_examined_again() {
         let graph = IndexGraph::with_room(PullThrough::new([], PullThrough::CACHE), 100);
         let image: ImageRef = "r.example/app:v1".parse().unwrap();
         let digest = |text: String| Digest::of(text.as_bytes());

@@ -1,5 +1,5 @@
-//! The search for a way to a digest that is not signed itself: an index that is signed and lists it, or
-//! a signed manifest that it is about. What is not known is looked at, within bounds.
+//! Searches for a manifest through which an unsigned digest is admitted: a signed index that lists it, or its signed
+//! subject. The search examines manifests that are not known yet, within limits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,54 +17,54 @@ use crate::gate::decision::Decision;
 use crate::gate::denial::{Denial, Undecided};
 use crate::gate::deny;
 
-/// How deep indexes may list indexes.
+/// The most levels of nested indexes.
 const MAX_LEVELS: usize = 4;
 
-/// What one decision may still cost, and the first thing that it could not look at.
+/// The state of a search: the decision whose budget it uses, and what it found so far.
 pub(in crate::gate) struct Search<'a> {
     image: &'a ImageRef,
     decision: Decision,
-    /// The indexes that are not admitted, and within how many levels: where they list each other
-    /// crosswise, there are many more ways than indexes.
+    /// The indexes that are not admitted, and the number of levels within which that is known. If indexes list each
+    /// other, there are many more paths than indexes.
     tried: HashMap<Digest, usize>,
     spent: bool,
     doubt: Option<Denial>,
-    /// Why it is not served as the artifact about an admitted manifest that it says it is.
+    /// Why it is not a permitted artifact of its admitted subject.
     unlisted: Option<Denial>,
 }
 
-/// What each anchor that has a say in the repository signs in it.
+/// The signed names of each anchor that a rule for the repository uses.
 pub(in crate::gate) type Names<'a> = [(Arc<str>, Result<SignedNames<'a>, Unendorsed>)];
 
-/// What looking at a manifest gives.
+/// The result of fetching a manifest to examine it.
 enum Looked {
     Manifest(Fetched),
     /// Neither the store nor upstream has it.
     Absent,
-    /// Upstream's answer is no manifest of that digest.
+    /// The upstream's answer is not a manifest with that digest.
     Unfit,
 }
 
-/// What a manifest is as an artifact about another one.
+/// The result of examining a manifest as a referrer.
 enum About {
     Admitted(Box<Admitted>),
     /// Neither the store nor upstream has it.
     Absent,
-    /// It is not about an admitted manifest.
+    /// It does not refer to an admitted manifest.
     Nothing,
 }
 
 /// A step of the walk.
 enum Way {
-    /// To look at a manifest, below which there may be so many levels of indexes, itself among them.
+    /// Examine a manifest, with so many levels of nested indexes, itself included.
     Down(Digest, usize),
-    /// All that is below it was looked at.
+    /// Everything below the manifest was examined.
     Up(Digest),
 }
 
 impl Shared {
-    /// Looks for a manifest through which `digest` is admitted, and admits it; undecided where that
-    /// could not be looked at.
+    /// Searches for a manifest through which `digest` is admitted, and admits it. Undecided if a manifest could not be
+    /// examined.
     pub(in crate::gate) async fn search(
         &self,
         image: &ImageRef,
@@ -79,7 +79,7 @@ impl Shared {
         }
         match self.about_subject(image, digest, names, &mut search).await? {
             About::Admitted(found) => return Ok(Some(*found)),
-            // Nothing can be served, whatever lists it.
+            // The manifest itself is missing, so no index helps.
             About::Absent => return Ok(None),
             About::Nothing => {}
         }
@@ -94,7 +94,7 @@ impl Shared {
         if self.walk(image, names, &mut search, &mut alone).await {
             walks.completed(image, signed).await;
         }
-        // What follows may search for another manifest of the repository, and walk.
+        // The code below may search for another manifest of the repository, which takes the same lock.
         drop(alone);
         search.tried.clear();
         let found = self.through_parents(image, digest, names, MAX_LEVELS, &mut search).await?;
@@ -152,7 +152,7 @@ impl Shared {
         if levels == 0 {
             return Ok(None);
         }
-        // Through one that a rule lets pass which only audits: the last resort.
+        // The admission through an index that an audit rule serves, used only if no other index admits the digest.
         let mut passed = None;
         for parent in self.index_graph.parents(image, digest).await.iter() {
             if search.tried.get(parent).is_some_and(|before| *before >= levels) {
@@ -179,7 +179,7 @@ impl Shared {
         Ok(passed)
     }
 
-    /// Admits `digest` if it is an artifact about a manifest that is admitted.
+    /// Admits `digest` if it is a permitted artifact of an admitted manifest.
     async fn about_subject(
         &self,
         image: &ImageRef,
@@ -190,7 +190,7 @@ impl Shared {
         if self.not_denied(image, digest).is_err() {
             return Ok(About::Nothing);
         }
-        // Without any signed name there is nothing that it could be about.
+        // Without a signed name, no subject can be admitted.
         let ImageRef { registry, repository, .. } = image;
         if names.iter().all(|(_, signed)| signed.is_err())
             && !self.policy.asks_content(registry, repository, self.clock.now())
@@ -210,7 +210,7 @@ impl Shared {
         let known = self.known(&above, &subject, names, MAX_LEVELS, search).await?;
         let subject = match (known, search.decision.about_subject()) {
             (Some(known), _) => known,
-            // The signature of an SBOM of an image.
+            // For example, the signature of an SBOM of an image.
             (None, Some(below)) => {
                 let mut nested = Search::new(&above, below);
                 let found = self.about_subject(&above, &subject, names, &mut nested);
@@ -226,16 +226,16 @@ impl Shared {
         match Admitted::about(&subject, fetched, config.as_ref()) {
             Ok(admitted) => Ok(About::Admitted(Box::new(admitted))),
             Err(refusal) => {
-                // A signed index may list it all the same.
+                // A signed index may still list it.
                 search.unlisted = Some(deny::plain(image, refusal, Some(subject.pattern())));
                 Ok(About::Nothing)
             }
         }
     }
 
-    /// Looks at every signed manifest of the repository that was not looked at yet, and remembers what
-    /// it lists; what cannot be read hides nothing of the others. The next request goes on where the
-    /// bounds ended this one. Returns whether everything was looked at.
+    /// Examines every signed manifest of the repository that was not examined yet, and remembers what it lists. An
+    /// unreadable manifest does not end the walk. If a limit ends it, the next request continues from there. Returns
+    /// whether everything was examined.
     async fn walk(
         &self,
         image: &ImageRef,
@@ -287,7 +287,7 @@ impl Shared {
                     if throttled || search.spent {
                         return false;
                     }
-                    // What cannot be read now is looked at again.
+                    // The manifests above an unreadable one must be examined again.
                     open.retain(|way| matches!(way, Way::Down(..)));
                 }
             }
@@ -295,7 +295,7 @@ impl Shared {
         complete
     }
 
-    /// Fetches a manifest to look at, from the store or upstream.
+    /// Fetches a manifest from the store or the upstream, to examine it.
     async fn look(
         &self,
         image: &ImageRef,
@@ -305,8 +305,8 @@ impl Shared {
         if search.spent || search.decision.budget().ask(&image.registry, 0).is_err() {
             search.spent = true;
             let because = format!(
-                "the signed indexes that could list it are more than {MAX_REQUESTS} requests or {MAX_BYTES} \
-                 bytes; asking again goes on from here"
+                "the search for a signed index that lists it needs more than {MAX_REQUESTS} requests or {MAX_BYTES} \
+                 bytes; retry to continue it"
             );
             return Err(deny::exhausted(image, None, because));
         }
@@ -330,7 +330,7 @@ impl<'a> Search<'a> {
         Self { image, decision, tried: HashMap::new(), spent: false, doubt: None, unlisted: None }
     }
 
-    /// Keeps `denial`, which is another manifest's, if it leaves open what is searched for.
+    /// Keeps `denial`, which is of another manifest, if it is undecided: then the search is undecided, too.
     fn doubts(&mut self, denial: Denial) {
         let resource = || self.image.into();
         let doubt = match denial {

@@ -1,6 +1,6 @@
-//! The searches through all signed manifests of a repository: one at a time, which set of signed names was
-//! searched to the end, and how many upstream requests they may cost in an hour. No verdict rests on it alone:
-//! a completed search only says that the same search finds nothing new.
+//! Limits the searches through all signed manifests of a repository: one at a time, a number of upstream requests per
+//! hour, and no second search of a set of signed digests that was searched completely. No verdict depends on it alone:
+//! a completed search only means that the same search finds nothing new.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ type Place = (Registry, Repository);
 /// The searches in all repositories.
 pub(in crate::gate) struct Walks {
     search_budgets: Cache<Place, Arc<Mutex<SearchBudget>>>,
-    /// The sets of signed digests whose manifests were all looked at.
+    /// The sets of signed digests whose manifests were all examined.
     complete: Cache<Place, SignedSet>,
 }
 
@@ -70,7 +70,7 @@ impl Walks {
         self.search_budgets.get_with(place(image), fresh).await
     }
 
-    /// Whether every manifest of `signed` was looked at.
+    /// Whether every manifest of `signed` was examined.
     pub(in crate::gate) async fn is_complete(&self, image: &ImageRef, signed: SignedSet) -> bool {
         self.complete.get(&place(image)).await == Some(signed)
     }
@@ -79,13 +79,13 @@ impl Walks {
         self.complete.insert(place(image), signed).await;
     }
 
-    /// For those who must have a repository searched again.
+    /// A handle that lets a repository be searched again.
     pub(in crate::gate) fn reopener(&self) -> Reopener {
         Reopener(self.complete.clone())
     }
 }
 
-/// Has repositories searched again of which something was forgotten.
+/// Lets a repository be searched again after an entry of it was evicted.
 #[derive(Clone)]
 pub(in crate::gate) struct Reopener(Cache<Place, SignedSet>);
 
@@ -98,7 +98,7 @@ impl Reopener {
 impl SearchBudget {
     /// Takes one request, if the budget has one left at `now`.
     pub(in crate::gate) fn take(&mut self, now: Timestamp) -> bool {
-        // A clock that was put back begins a new period.
+        // A clock that was set back begins a new period.
         if now < self.since || now.since(self.since) >= PERIOD {
             *self = Self { since: now, used: 0 };
         }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_budget_that_is_used_up_is_there_again_an_hour_later() {
+    fn an_exhausted_budget_is_renewed_after_an_hour() {
         let start = Timestamp::from_unix(0);
         let mut budget = SearchBudget { since: start, used: 0 };
         assert!((0..MAX_SEARCH_REQUESTS).all(|_| budget.take(start)));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_digests_has_no_order() {
+    fn the_order_of_digests_does_not_change_their_set() {
         let (one, two) = (Digest::of(b"one"), Digest::of(b"two"));
         let set = |digests: &[Digest]| SignedSet::of(digests.iter().copied());
         assert_eq!(set(&[one, two]), set(&[two, one, two]));

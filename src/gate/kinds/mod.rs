@@ -3,9 +3,9 @@
 //!
 //! # Why a list
 //!
-//! Clients follow any descriptor by its media type, accept inline content and never fetch what they hold. No search for
-//! known bad content keeps up with that. What is permitted here is compared byte for byte, and an artifact of an unknown
-//! form is not served.
+//! Clients follow any descriptor by its media type, accept inline content, and never fetch content that they already
+//! have. A deny-list cannot keep up with that. So the gate compares media types byte for byte with a list, and denies
+//! an artifact of an unknown form.
 
 use crate::oci::form::{EMPTY, Part, StrictManifest};
 use crate::oci::manifest::{is_image_config, is_image_layer};
@@ -19,13 +19,13 @@ pub(super) const MAX_LAYERS: usize = 50;
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
-/// How the media types of Sigstore bundles begin: `…+json;version=0.1` to `….v0.3+json`.
+/// The beginning of the media types of Sigstore bundles: `…+json;version=0.1` to `….v0.3+json`.
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
 const IN_TOTO: &str = "application/vnd.in-toto+json";
 const NOTATION: &str = "application/vnd.cncf.notary.signature";
-/// What cosign, syft and oras call SBOMs.
+/// The media types of SBOMs that cosign, syft and oras use.
 const SBOMS: [&str; 11] = [
     "application/spdx+json",
     "application/spdx+xml",
@@ -40,7 +40,7 @@ const SBOMS: [&str; 11] = [
     "spdx+json",
 ];
 
-/// The end of a tag `sha256-<hex>…` under which cosign keeps what is about a manifest.
+/// The end of a tag `sha256-<hex>…` under which cosign stores an artifact of that manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Suffix {
     Signature,
@@ -59,7 +59,7 @@ impl Suffix {
         }
     }
 
-    /// The kind of artifact that is kept under it.
+    /// The kind of artifact under a tag with this suffix.
     const fn kind(self) -> &'static ArtifactKind {
         match self {
             Self::Signature => &KINDS[0],
@@ -72,7 +72,7 @@ impl Suffix {
 /// A kind of artifact.
 struct ArtifactKind {
     name: &'static str,
-    /// The artifact types by which a referrer is of this kind.
+    /// The artifact types of this kind.
     types: &'static [Type],
     /// The media types that its layers may have.
     layers: &'static [Type],
@@ -89,9 +89,9 @@ enum Type {
 
 use Type::{Bundle, Exact, Sbom};
 
-/// The kinds, cosign's first. A referrer's config is the empty descriptor, or its media type is the artifact type. Under
-/// a tag, where cosign writes it so, it is an image's. A config other than the empty one is read, and must run nothing
-/// ([`runs_nothing`]).
+/// The kinds, cosign's first. A referrer's config is the empty descriptor, or its media type is the artifact type.
+/// Under a tag, it may be an image's, because cosign writes it so. The gate reads a config other than the empty one,
+/// and the config must run nothing ([`runs_nothing`]).
 ///
 /// [`runs_nothing`]: super::artifact_config::runs_nothing
 const KINDS: [ArtifactKind; 6] = [
@@ -137,12 +137,12 @@ impl Type {
     }
 }
 
-/// The form of what may be an artifact.
+/// The form of a manifest that may be an artifact. The error says why it cannot be one.
 pub(super) fn form(manifest: &Manifest) -> Result<&StrictManifest, String> {
     manifest.form().ok_or_else(|| "it is an index, or has the layers of an image".to_owned())
 }
 
-/// Whether a referrer whose artifact type is `stated`, where a list states one, could be served.
+/// Whether a referrer could be served if a list states its artifact type as `stated`.
 pub(super) fn could_be_listed(stated: Option<&str>, artifacts: Artifacts) -> bool {
     match (artifacts, stated) {
         (Artifacts::All, _) | (_, None | Some("" | EMPTY)) => true,
@@ -150,8 +150,8 @@ pub(super) fn could_be_listed(stated: Option<&str>, artifacts: Artifacts) -> boo
     }
 }
 
-/// Whether a manifest of that form is an artifact about `subject` that may be served, as a referrer to it; else why not,
-/// in one clause.
+/// Checks that a manifest of that form is a permitted referrer of `subject`. The error says in one clause why it is
+/// not.
 pub(super) fn check_referrer(
     media_type: MediaType,
     form: &StrictManifest,
@@ -161,7 +161,7 @@ pub(super) fn check_referrer(
     let Some(named) = &form.subject else { return Err("it has no subject".to_owned()) };
     check_subject(named, subject)?;
     if media_type != MediaType::OciImage {
-        return Err(format!("it is of the type {media_type}, and artifacts are OCI manifests"));
+        return Err(format!("it has the type {media_type}, but artifacts are OCI image manifests"));
     }
     check_parts(form)?;
     match (kind_of(form.own_type()), artifacts) {
@@ -176,7 +176,8 @@ pub(super) fn check_referrer(
     }
 }
 
-/// The same for what cosign keeps under a tag about `subject`.
+/// Checks that a manifest of that form is a permitted artifact of `subject` under a cosign tag. The error says in one
+/// clause why it is not.
 pub(super) fn check_tagged(
     media_type: MediaType,
     form: &StrictManifest,
@@ -208,7 +209,7 @@ pub(super) fn check_tagged(
 impl ArtifactKind {
     fn check_referrer(&self, form: &StrictManifest) -> Result<(), String> {
         let config = &form.config;
-        // An artifact type is required beside the empty config, which says nothing itself.
+        // The empty config states no type, so the manifest must have an artifact type.
         let is_empty = form.artifact_type.is_some() && config.is_empty_descriptor();
         let is_own = self.is_own(config) && config.media_type == form.own_type();
         if !is_empty && !is_own {
@@ -226,7 +227,10 @@ impl ArtifactKind {
         match form.layers.iter().find(other) {
             Some(layer) => {
                 let layer = shown(&layer.media_type);
-                Err(format!("it has a layer of the type {layer}, which no {} has", self.name))
+                Err(format!(
+                    "it has a layer of the type {layer}, which a {} cannot have",
+                    self.name
+                ))
             }
             None => Ok(()),
         }
@@ -237,13 +241,16 @@ fn kind_of(own_type: &str) -> Option<&'static ArtifactKind> {
     KINDS.iter().find(|kind| kind.types.iter().any(|own| own.is(own_type)))
 }
 
-/// What no artifact may be, whatever its type.
+/// The checks for artifacts of every type.
 fn check_parts(form: &StrictManifest) -> Result<(), String> {
     if let Some(stray) = &form.stray {
         return Err(format!("it has {stray}, which no artifact needs"));
     }
     if form.layers.is_empty() || form.layers.len() > MAX_LAYERS {
-        return Err(format!("it has {} layers, and not 1 to {MAX_LAYERS}", form.layers.len()));
+        return Err(format!(
+            "it has {} layers; an artifact has 1 to {MAX_LAYERS}",
+            form.layers.len()
+        ));
     }
     if form.layers.iter().any(is_nothing) {
         return Err("it has an empty layer".to_owned());
@@ -257,7 +264,7 @@ fn check_parts(form: &StrictManifest) -> Result<(), String> {
     }
 }
 
-/// An artifact of a type that is not listed must be nothing that an engine takes for an image.
+/// Checks an artifact of a type that is not listed: an engine must not treat it as an image.
 fn check_other(form: &StrictManifest) -> Result<(), String> {
     if is_image_config(&form.config.media_type) {
         return Err(format!("it has an image's config, {}", shown(&form.config.media_type)));
@@ -275,7 +282,7 @@ fn check_subject(named: &Part, subject: &Descriptor) -> Result<(), String> {
     if same { Ok(()) } else { Err(format!("its subject is not {}", subject.digest)) }
 }
 
-/// Whether a layer holds nothing: no bytes, or one of the well-known archives of no files.
+/// Whether a layer is empty: it has no bytes, or is a well-known archive without files.
 fn is_nothing(layer: &Part) -> bool {
     const NOTHING: [&str; 5] = [
         "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -288,7 +295,7 @@ fn is_nothing(layer: &Part) -> bool {
     layer.size == 0 || known()
 }
 
-/// Whether that is a Sigstore bundle of some version: `….bundle+json`, `….bundle+json;version=0.1`,
+/// Whether that is the media type of a Sigstore bundle of any version: `….bundle+json`, `….bundle+json;version=0.1`,
 /// `….bundle.v0.3+json`.
 fn is_bundle(media_type: &str) -> bool {
     let Some(rest) = media_type.strip_prefix(BUNDLE) else { return false };

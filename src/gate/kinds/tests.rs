@@ -1,4 +1,4 @@
-//! Every form that honest tools write is on the list, and what is near to it is not.
+//! Every form that honest tools write is listed, and similar forms are not.
 
 use serde_json::{Value, json};
 
@@ -81,7 +81,7 @@ fn referrers_of_honest_tools_are_listed() {
 }
 
 #[test]
-fn what_cosign_keeps_under_tags_is_listed() {
+fn cosign_artifacts_under_tags_are_listed() {
     for (suffix, layer) in [
         (Suffix::Signature, SIMPLE_SIGNING),
         (Suffix::Attestation, DSSE),
@@ -98,7 +98,7 @@ fn what_cosign_keeps_under_tags_is_listed() {
 }
 
 #[test]
-fn what_is_not_of_its_kind_is_not_served() {
+fn an_artifact_that_differs_from_its_kind_is_denied() {
     let good = || referrer(Some(NOTATION), EMPTY, "application/jose+json");
     let manifest_type = MediaType::OciImage.as_str();
     for (place, value) in [
@@ -137,7 +137,7 @@ fn what_is_not_of_its_kind_is_not_served() {
 }
 
 #[test]
-fn a_rule_may_let_other_types_pass_and_none_that_is_an_images() {
+fn a_rule_may_serve_other_types_but_no_images() {
     let chart = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
     let helm = "application/vnd.cncf.helm.config.v1+json";
     let wasm = "application/vnd.wasm.config.v0+json";
@@ -170,7 +170,7 @@ fn a_rule_may_let_other_types_pass_and_none_that_is_an_images() {
 }
 
 #[test]
-fn under_tags_only_their_own_kind_is_listed() {
+fn a_tag_permits_only_artifacts_of_its_own_kind() {
     for (suffix, config, layer) in [
         (Suffix::Signature, OCI_CONFIG, DSSE),
         (Suffix::Signature, OCI_CONFIG, "application/vnd.oci.image.layer.v1.tar"),
@@ -188,7 +188,7 @@ fn under_tags_only_their_own_kind_is_listed() {
 }
 
 #[test]
-fn every_version_of_a_bundle_is_one_and_nothing_else() {
+fn every_version_of_a_bundle_is_recognized_and_nothing_else() {
     for good in ["+json", "+json;version=0.1", "+json;version=0.3", ".v0.3+json", ".v1.10+json"] {
         assert!(is_bundle(&format!("{BUNDLE}{good}")), "{good}");
     }
@@ -209,7 +209,7 @@ fn every_version_of_a_bundle_is_one_and_nothing_else() {
 }
 
 #[test]
-fn a_list_keeps_what_could_be_served() {
+fn a_list_keeps_referrers_that_could_be_served() {
     for stated in [None, Some(""), Some(EMPTY), Some(NOTATION), Some("text/spdx")] {
         assert!(could_be_listed(stated, Artifacts::Listed), "{stated:?}");
     }
