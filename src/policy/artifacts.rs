@@ -9,7 +9,7 @@ pub enum Artifacts {
     /// The signatures, attestations and SBOMs whose types the gate lists.
     #[default]
     Listed,
-    /// Those of any type that is no image's.
+    /// Artifacts of any type, except those that an engine could treat as an image.
     All,
 }
 
@@ -19,11 +19,11 @@ impl Artifacts {
         word(section, "artifacts", words).unwrap_or_default()
     }
 
-    /// What is added to the summary of a rule.
+    /// The addition to the summary of a rule.
     pub(super) const fn told(self) -> &'static str {
         match self {
             Self::Listed => "",
-            Self::All => "; UNSIGNED ARTIFACTS OF ANY TYPE about it are served",
+            Self::All => "; UNSIGNED ARTIFACTS OF ANY TYPE are served with it",
         }
     }
 }

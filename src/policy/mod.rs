@@ -1,5 +1,5 @@
-//! The rules, and which of them decides about an image. Pure. Deny rules take precedence over every other rule; an image that
-//! no rule matches is denied.
+//! The rules, and which of them decides about an image. Pure. Deny rules take precedence over every other rule; an
+//! image that no rule matches is denied.
 
 mod artifacts;
 mod pattern;
@@ -22,25 +22,25 @@ pub use permit::{Allow, Audit, Permit, Required, Terms};
 pub use requirement::{Answer, Answers, Requirement, Unmet};
 pub use rule::{AnchorNames, Mode, OnRollback, OnUnsigned, Rule};
 
-/// The most names that one message proposes.
-const MAX_TOLD: usize = 8;
+/// The most anchor names in one message.
+const MAX_LISTED: usize = 8;
 
-/// That no anchor is called `name`, and how those that there are are called.
+/// The error for an unknown anchor `name`, with the names of the configured anchors.
 fn no_anchor(name: &str, anchors: &AnchorNames) -> String {
-    let known: Vec<_> = anchors.keys().take(MAX_TOLD).map(|known| format!("{known:?}")).collect();
+    let known: Vec<_> = anchors.keys().take(MAX_LISTED).map(|known| format!("{known:?}")).collect();
     let next = if known.is_empty() {
-        "; write one".to_owned()
+        "; add one".to_owned()
     } else {
-        format!("; there is {}", known.join(", "))
+        format!("; the configured names are {}", known.join(", "))
     };
     format!("there is no [[anchor]] with the name {name:?}{next}")
 }
 
-/// All rules: those that deny first, then the most specific pattern first.
+/// All rules: deny rules first, then the other rules, the most specific pattern first.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     entries: Vec<Entry>,
-    /// Whether any rule only audits.
+    /// Whether any rule is an audit rule.
     audits: bool,
     /// Whether any rule denies a digest.
     denies_digests: bool,
@@ -53,7 +53,7 @@ struct Entry {
     rule: Arc<Rule>,
 }
 
-/// The rule that decides about an image, and the pattern by which it does. Only [`Policy`] chooses one:
+/// The rule that decides about an image, and its pattern. Only [`Policy`] chooses one:
 ///
 /// ```compile_fail,E0451
 /// use std::sync::Arc;
@@ -78,7 +78,7 @@ impl<'a> Chosen<'a> {
     }
 }
 
-/// A pattern that covers the name of an image, and what became of it.
+/// A pattern that covers the name of an image, and whether its rule decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Considered<'a> {
     pub pattern: &'a Arc<str>,
@@ -89,15 +89,15 @@ pub struct Considered<'a> {
 /// Why a rule decides about an image, or does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is the most specific that is left.
+    /// It is the most specific rule that applies.
     Chosen,
-    /// It has ended, at that time.
+    /// It ended at that time.
     Ended(Timestamp),
-    /// It is for tags, and not for this one.
+    /// Its pattern has a tag part that does not match.
     OtherTag,
     /// It denies another digest.
     OtherDigest,
-    /// One that denies, or that is more specific, decides.
+    /// A deny rule or a more specific rule decides.
     LessSpecific,
 }
 
@@ -122,12 +122,12 @@ impl Policy {
         Self { entries, audits, denies_digests }
     }
 
-    /// Whether there is a rule that serves in any case and records what it would refuse.
+    /// Whether there is an audit rule.
     pub fn audits(&self) -> bool {
         self.audits
     }
 
-    /// Reads every `[[rule]]`; the same pattern twice is a problem.
+    /// Reads every `[[rule]]`; a duplicate pattern is an error.
     pub fn read(sections: &[Section<'_>], anchors: &AnchorNames) -> Self {
         let mut rules = Vec::new();
         let mut seen: HashMap<Pattern, usize> = HashMap::new();
@@ -176,8 +176,8 @@ impl Policy {
         self.denies_digests
     }
 
-    /// The rule that denies `digest` in `registry/repository` by its digest. `content` is what it names, where that
-    /// is known: a digest of another algorithm may name the same content.
+    /// The rule that denies `digest` in `registry/repository` by its digest. `content` is the content of `digest`, if
+    /// it is known: a rule may deny it by a digest of another algorithm.
     pub fn denied_digest(
         &self,
         registry: &Registry,
@@ -200,8 +200,8 @@ impl Policy {
             .map(|entry| Chosen { pattern: &entry.text, rule: &entry.rule })
     }
 
-    /// Every pattern that covers `registry/repository`, those that deny first and then the most specific first, and
-    /// what became of it.
+    /// Every pattern that covers `registry/repository`, deny rules first and then the most specific first, and whether
+    /// its rule decides.
     pub fn considered(
         &self,
         registry: &Registry,
@@ -235,7 +235,7 @@ impl Policy {
         self.covering(registry, repository, now).next().is_some()
     }
 
-    /// Every anchor that some rule for that repository asks, each once, the most specific first.
+    /// Every anchor that a rule for that repository uses, each once, those of the most specific rule first.
     pub fn anchors(
         &self,
         registry: &Registry,
@@ -256,7 +256,7 @@ impl Policy {
         anchors
     }
 
-    /// Whether some rule for that repository asks an anchor whose scheme signs content.
+    /// Whether a rule for that repository uses an anchor whose scheme signs content.
     pub fn asks_content(
         &self,
         registry: &Registry,
@@ -271,8 +271,9 @@ impl Policy {
         })
     }
 
-    /// What the author of the rules may not expect: rules without effect because another one denies, rules that deny
-    /// a tag but not its digest, and rules for tags that are stricter than the rule for the same images by digest.
+    /// Warnings about rules that may surprise their author: rules without effect because a deny rule matches, rules
+    /// that deny a tag but not its digest, and rules for tags that are stricter than the rule for the same images by
+    /// digest.
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let in_force = self.entries.iter().filter(|entry| !entry.rule.has_ended(now));
         in_force.filter_map(|entry| self.warning(entry, now)).collect()
@@ -305,7 +306,7 @@ impl Policy {
         })
     }
 
-    /// Every pattern with what it means at `now`, those that deny first and then the most specific first.
+    /// Every pattern and the summary of its rule at `now`, deny rules first and then the most specific first.
     pub fn told(&self, now: Timestamp) -> impl Iterator<Item = (&str, String)> {
         self.entries.iter().map(move |entry| {
             let ended = if entry.rule.has_ended(now) { "EXPIRED (ignored): " } else { "" };
@@ -313,7 +314,7 @@ impl Policy {
         })
     }
 
-    /// What each rule that asks for signatures requires, by its pattern.
+    /// The requirement of each enforce or audit rule, with its pattern.
     pub fn requirements(&self) -> impl Iterator<Item = (&str, &Requirement)> {
         self.entries.iter().filter_map(|entry| match &entry.rule.mode {
             Mode::Enforce(requirement) | Mode::Audit(requirement) => {
@@ -332,7 +333,7 @@ impl Policy {
         self.entries.is_empty()
     }
 
-    /// What covers that repository and does not deny; nothing where a rule denies all of it.
+    /// The entries that cover that repository and do not deny; none if a rule denies the whole repository.
     fn covering<'a>(
         &'a self,
         registry: &'a Registry,

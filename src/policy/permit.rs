@@ -1,5 +1,5 @@
-//! The permission to serve one digest. Only a rule gives one: a requirement that is met, an allow rule, an audit rule, or a
-//! rule with an exemption. A [`Permit`] names the rule that gave it, and its basis.
+//! The permission to serve one digest. Only a rule gives one: a requirement that is met, an allow rule, an audit rule,
+//! or a rule with an exemption. A [`Permit`] names the rule that gave it, and its basis.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use crate::exemptions::Exemption;
 use crate::oci::Digest;
 use crate::trust::{Endorsement, Reason, Refusal, Unendorsed};
 
-/// A rule's permission to serve one digest. `W` is what an audit rule would have answered instead, if it were enforced.
+/// A rule's permission to serve one digest. `W` is the denial that enforcement of an audit rule would have given.
 ///
-/// Fields are private, and only the [`Terms`] of a rule make one. It cannot be made elsewhere:
+/// The fields are private, and only the [`Terms`] of a rule create a permit:
 ///
 /// ```compile_fail,E0451
 /// use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::trust::{Endorsement, Reason, Refusal, Unendorsed};
 /// }
 /// ```
 ///
-/// A rule that enforces gives none without answers of its anchors:
+/// An enforce rule gives none without the answers of its anchors:
 ///
 /// ```compile_fail,E0599
 /// use countersign::oci::Digest;
@@ -54,13 +54,13 @@ pub struct Permit<W> {
 enum Basis {
     /// Every anchor that the rule requires endorses the digest.
     Met(Vec<Endorsement>),
-    /// The rule asks no anchor, or only audits.
+    /// The rule is an allow or audit rule.
     Rule,
     /// An operator exempted the digest for a while.
     Exempted(Exemption),
 }
 
-/// What a rule says of an image, and what it can permit.
+/// The mode of a rule, and what the rule can permit.
 #[derive(Clone, Copy, Debug)]
 pub enum Terms<'a> {
     Deny { reason: Option<&'a str> },
@@ -69,7 +69,7 @@ pub enum Terms<'a> {
     Audit(Audit<'a>),
 }
 
-/// A rule that serves without signatures. Only [`Chosen::terms`] makes one, where the rule says so:
+/// An allow rule, which serves images without signatures. Only [`Chosen::terms`] creates one:
 ///
 /// ```compile_fail,E0423
 /// use countersign::policy::{Allow, Chosen};
@@ -80,15 +80,15 @@ pub enum Terms<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Allow<'a>(Chosen<'a>);
 
-/// A rule that asks anchors: it permits what meets its requirement.
+/// A rule with a requirement. It permits a digest that meets the requirement.
 #[derive(Clone, Copy, Debug)]
 pub struct Required<'a> {
     chosen: Chosen<'a>,
     requirement: &'a Requirement,
 }
 
-/// A rule that serves in any case, and records what its requirement would have refused. Only [`Chosen::terms`] makes one,
-/// where the rule says so:
+/// An audit rule, which serves in any case and records what its requirement would have refused. Only [`Chosen::terms`]
+/// creates one:
 ///
 /// ```compile_fail,E0423
 /// use countersign::policy::{Audit, Required};
@@ -100,7 +100,7 @@ pub struct Required<'a> {
 pub struct Audit<'a>(Required<'a>);
 
 impl<'a> Chosen<'a> {
-    /// What the rule says, and what it can permit.
+    /// The mode of the rule, and what the rule can permit.
     pub fn terms(&self) -> Terms<'a> {
         let required = |requirement| Required { chosen: *self, requirement };
         match &self.rule().mode {
@@ -111,7 +111,7 @@ impl<'a> Chosen<'a> {
         }
     }
 
-    /// The rule, if it asks anchors.
+    /// The rule with its requirement, if it has one.
     pub fn required(&self) -> Option<Required<'a>> {
         match self.terms() {
             Terms::Enforce(required) | Terms::Audit(Audit(required)) => Some(required),
@@ -119,8 +119,8 @@ impl<'a> Chosen<'a> {
         }
     }
 
-    /// Permits what is exempted, unless the rule denies. The exemption itself says for which repository and until when it
-    /// holds.
+    /// Permits the exempted digest, unless this is a deny rule. The caller checks the repository and the end of the
+    /// exemption.
     pub fn exempt<W>(&self, exemption: &Exemption) -> Option<Permit<W>> {
         match self.terms() {
             Terms::Deny { .. } => None,
@@ -145,7 +145,7 @@ impl<'a> Audit<'a> {
         Permit::new(self.0.chosen, digest, Basis::Rule, Some(would))
     }
 
-    /// The same rule as if it were enforced.
+    /// The requirement, to be judged as in an enforce rule.
     pub fn enforced(&self) -> Required<'a> {
         self.0
     }
@@ -159,12 +159,12 @@ impl<'a> Required<'a> {
     /// Permits the one of `candidates` for which `answers` meet the requirement ([`Requirement::judge`]).
     pub fn judge<W>(&self, answers: &Answers, candidates: &[Digest]) -> Result<Permit<W>, Unmet> {
         let met = self.requirement.judge(answers, candidates)?;
-        // Neither can be: a rule names an anchor, and endorsements are counted per digest.
+        // Both are impossible: every requirement names an anchor, and endorsements are counted per digest.
         let Some(digest) = met.first().map(Endorsement::digest) else {
-            return Err(no_endorsement("the rule asks no anchor"));
+            return Err(no_endorsement("the rule names no anchor"));
         };
         if met.iter().any(|endorsement| endorsement.digest() != digest) {
-            return Err(no_endorsement("the endorsements are of different digests"));
+            return Err(no_endorsement("the endorsements are for different digests"));
         }
         Ok(Permit::new(self.chosen, digest, Basis::Met(met), None))
     }
@@ -178,7 +178,7 @@ impl<'a> Required<'a> {
     }
 }
 
-/// What it requires.
+/// Gives access to the requirement.
 impl Deref for Required<'_> {
     type Target = Requirement;
 
@@ -212,12 +212,12 @@ impl<W> Permit<W> {
         self.artifacts
     }
 
-    /// What the rule, which only audits, would have answered if it were enforced.
+    /// The denial that enforcement would have given, if this is the permit of an audit rule.
     pub fn dry_run_denial(&self) -> Option<&Arc<W>> {
         self.would.as_ref()
     }
 
-    /// The endorsements that meet the requirement; none if none was asked for.
+    /// The endorsements that meet the requirement; none if the permit is of an allow or audit rule, or of an exemption.
     pub fn endorsements(&self) -> &[Endorsement] {
         match &self.basis {
             Basis::Met(endorsements) => endorsements,
@@ -232,7 +232,7 @@ impl<W> Permit<W> {
         }
     }
 
-    /// Whether the rule serves whatever there is, and so asks nothing of what clients follow from it.
+    /// Whether the rule serves any content, including any manifest that the content points at.
     pub fn serves_anything(&self) -> bool {
         match &self.basis {
             Basis::Rule => true,
@@ -241,7 +241,7 @@ impl<W> Permit<W> {
     }
 }
 
-// Derived, it would ask `W` to be `Clone`.
+// A derived implementation would require `W: Clone`.
 impl<W> Clone for Permit<W> {
     fn clone(&self) -> Self {
         Self {

@@ -1,8 +1,8 @@
 //! What a rule requires, and whether the answers of its anchors meet it. Pure.
 //!
-//! Endorsements are counted per digest: a digest is admitted only if all that are counted endorse that
-//! very digest. Where several digests could meet a requirement, the digests that names stand for come
-//! before the one that upstream has under the tag, and two that different names stand for are refused.
+//! Endorsements are counted per digest: a digest is admitted only if every counted endorsement is for that digest. If
+//! several digests could meet a requirement, the digests that names point to come before the one that the upstream has
+//! under the tag. If names point to two digests that both meet it, both are refused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,27 +17,27 @@ pub struct Requirement {
     pub require: Vec<Arc<str>>,
     pub any_of: Vec<Arc<str>>,
     pub threshold: usize,
-    /// Those of them whose schemes sign content: they are asked about a digest, and not about a tag.
+    /// Those of these anchors whose schemes sign content. They answer for a digest and not for a tag.
     pub content: Vec<Arc<str>>,
 }
 
-/// Who does not vouch, and why.
+/// The anchor that does not endorse the image, and why.
 #[derive(Clone, Debug)]
 pub struct Unmet {
-    /// The anchor that does not endorse the image; `None` if the requirement asks none.
+    /// The anchor that does not endorse the image; `None` if the requirement names none.
     pub anchor: Option<Arc<str>>,
     pub why: Unendorsed,
 }
 
-/// What one anchor says.
+/// The answer of one anchor.
 pub type Answer = Result<Endorsement, Unendorsed>;
 
-/// What the anchors of a requirement say about one image.
+/// The answers of the anchors of a requirement about one image.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// Of each anchor that signs names: what the name stands for.
+    /// The answer of each anchor that signs names: the digest that the name points to.
     names: BTreeMap<Arc<str>, Answer>,
-    /// Of each anchor that signs content, by the digest that it was asked about.
+    /// The answer of each anchor that signs content, by the digest that the gate asked about.
     content: BTreeMap<Digest, BTreeMap<Arc<str>, Answer>>,
 }
 
@@ -46,19 +46,18 @@ impl Answers {
         Self { names, content: BTreeMap::new() }
     }
 
-    /// Adds what the anchors that sign content say about `digest`.
+    /// Adds the answers of the anchors that sign content about `digest`.
     pub fn about(&mut self, digest: Digest, content: impl IntoIterator<Item = (Arc<str>, Answer)>) {
         self.content.entry(digest).or_default().extend(content);
     }
 
-    /// What `anchor` says about `digest`. A name that stands for another digest is a refusal.
+    /// The answer of `anchor` about `digest`. A name that points to another digest is a refusal.
     fn answer(&self, anchor: &Arc<str>, digest: Option<&Digest>) -> Answer {
         let asked = digest.and_then(|digest| self.content.get(digest));
         let answer = self.names.get(anchor).or_else(|| asked.and_then(|asked| asked.get(anchor)));
         match (answer, digest) {
             (Some(Ok(endorsement)), Some(digest)) if endorsement.digest() != *digest => {
-                let because =
-                    format!("{anchor} vouches for {}, and not for {digest}", endorsement.digest());
+                let because = format!("{anchor} endorses {}, not {digest}", endorsement.digest());
                 Err(Unendorsed::Refused(Refusal::new(Reason::SignersDisagree, because)))
             }
             (Some(answer), _) => answer.clone(),
@@ -68,7 +67,7 @@ impl Answers {
 }
 
 impl Unmet {
-    /// This, unless `other` leaves the question open and this does not.
+    /// `self`, unless `other` is undecided and `self` is not.
     #[must_use]
     pub fn or_open(self, other: Self) -> Self {
         if other.why.is_open() && !self.why.is_open() { other } else { self }
@@ -89,8 +88,8 @@ impl Requirement {
         self.anchors().filter(|anchor| !self.content.contains(anchor))
     }
 
-    /// What of this a tag can be held against before it is known what it stands for. An anchor that signs
-    /// content may yet vouch for anything.
+    /// The part of the requirement that can be checked for a tag before its digest is known. It leaves out anchors that
+    /// sign content, because they could endorse any digest.
     #[must_use]
     pub fn of_names(&self) -> Self {
         let any_of_names = !self.any_of.iter().any(|anchor| self.content.contains(anchor));
@@ -102,14 +101,14 @@ impl Requirement {
         }
     }
 
-    /// The anchors that are asked, each once.
+    /// All anchors of the requirement, each once.
     pub fn anchors(&self) -> impl Iterator<Item = &Arc<str>> {
         self.require
             .iter()
             .chain(self.any_of.iter().filter(|anchor| !self.require.contains(anchor)))
     }
 
-    /// The pairs of anchors of which one signer must not count twice: two of `any_of`, and one of each list.
+    /// The pairs of anchors for which one signer must not count twice: two of `any_of`, or one of each list.
     pub fn counted_apart(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
         let anchors: Vec<_> = self.anchors().collect();
         let mut pairs = Vec::new();
@@ -121,13 +120,13 @@ impl Requirement {
         pairs.into_iter()
     }
 
-    /// Whether a name is required. Then what it stands for is the only digest that can meet this.
+    /// Whether a name is required. Then only the digest that it points to can meet the requirement.
     pub fn requires_name(&self) -> bool {
         self.require.iter().any(|anchor| !self.content.contains(anchor))
     }
 
-    /// The required name that is missing, if one is. Then no signature of content can help. A refusal
-    /// comes before an answer that is open.
+    /// The required name that is missing, if one is. Then no signature of content can help. A refusal comes before an
+    /// undecided answer.
     pub fn missing_name(&self, answers: &Answers) -> Option<Unmet> {
         let required = self.require.iter().filter(|anchor| !self.content.contains(anchor));
         let missing = required.filter_map(|anchor| {
@@ -137,7 +136,7 @@ impl Requirement {
         missing.reduce(|first, next| if next.why.is_open() { first } else { closed(first, next) })
     }
 
-    /// The digests that the names stand for, in the order of the rule: the candidates.
+    /// The candidates: the digests that the names point to, in the order of the rule.
     pub fn named(&self, answers: &Answers) -> Vec<Digest> {
         let bound = self.requires_name();
         let order = if bound { &self.require } else { &self.any_of };
@@ -149,15 +148,15 @@ impl Requirement {
                 digests.push(endorsement.digest());
             }
         }
-        // The other required names must stand for the same one.
+        // The other required names must point to the same digest.
         if bound {
             digests.truncate(1);
         }
         digests
     }
 
-    /// Whether `answers` meet this for one of `candidates`: then who endorses that digest. Two
-    /// candidates that meet it are refused.
+    /// The endorsements of the one of `candidates` for which `answers` meet the requirement. If two candidates meet it,
+    /// both are refused.
     pub fn judge(
         &self,
         answers: &Answers,
@@ -189,10 +188,10 @@ impl Requirement {
         }
     }
 
-    /// Whether `answers` meet this for `digest`.
+    /// The endorsements of `digest`, if `answers` meet the requirement.
     ///
-    /// A refusal that decides alone is told even where another anchor could not be asked; otherwise
-    /// what could not be asked leaves the question open.
+    /// A refusal that decides alone is returned even if another anchor is undecided. Otherwise an undecided anchor
+    /// makes the result undecided.
     fn judge_one(
         &self,
         answers: &Answers,
@@ -226,8 +225,8 @@ impl Requirement {
         }
     }
 
-    /// The endorsements of `any_of`, if enough different signers made them. A signer who already
-    /// endorses it as another anchor of `require` does not count again.
+    /// The endorsements of `any_of`, if enough different signers made them. A signer who already endorses the digest
+    /// through another anchor of `require` does not count again.
     fn any_of(
         &self,
         answers: &Answers,
@@ -284,16 +283,16 @@ impl Requirement {
     }
 }
 
-/// The first of both that is not open.
+/// `first`, unless it is undecided.
 fn closed(first: Unmet, next: Unmet) -> Unmet {
     if first.why.is_open() { next } else { first }
 }
 
-/// Two names stand for different digests, and each would be enough.
+/// The refusal if two names point to different digests and each would be enough.
 fn disagree(first: &Endorsement, other: &Endorsement) -> Unmet {
     let anchor = other.says().anchor.clone();
     let because = format!(
-        "{anchor} vouches for {}, {} for {}",
+        "{anchor} endorses {}, but {} endorses {}",
         other.digest(),
         first.says().anchor,
         first.digest()

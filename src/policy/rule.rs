@@ -31,7 +31,7 @@ pub struct Rule {
     /// How long the gate uses the digest of a tag. Only allow and audit rules have it; the anchors of an enforce rule
     /// have their own.
     pub tag_lifetimes: Option<Lifetimes>,
-    /// The rule has ended after this instant.
+    /// The rule ends after this instant.
     pub until: Option<Timestamp>,
 }
 
@@ -76,7 +76,7 @@ impl Rule {
         let any_of = names(section, "any_of", anchors);
         let threshold = section.count("threshold", 1, any_of.len().max(1) as u64);
         if threshold.is_some() && any_of.is_empty() {
-            section.wrong("threshold", "it counts the anchors of `any_of`, and there are none");
+            section.wrong("threshold", "it counts the anchors of `any_of`, which is empty");
         }
         let signs_content = |anchor: &&Arc<str>| {
             anchors.get(&***anchor).is_some_and(|(_, scheme)| *scheme != Scheme::NotaryV1)
@@ -126,7 +126,7 @@ impl Rule {
         let told = match &self.mode {
             Mode::Enforce(requirement) => format!("needs {}", requirement.told()),
             Mode::Audit(requirement) => {
-                format!("served{until}; recorded where it lacks {}", requirement.told())
+                format!("served{until}; recorded if it lacks {}", requirement.told())
             }
             Mode::Allow { reason } => format!("SERVED UNSIGNED{until}: {reason}"),
             Mode::Deny { reason: Some(reason) } => format!("denied: {reason}"),
@@ -147,8 +147,7 @@ impl Rule {
 pub(super) fn patterns(section: &Section<'_>) -> Vec<Pattern> {
     let images = section.texts("images");
     if images.as_ref().is_some_and(Vec::is_empty) || !section.has("images") {
-        section
-            .wrong("images", "a rule names the images that it is for: [\"registry/repository\"]");
+        section.wrong("images", "list the images that the rule matches: [\"registry/repository\"]");
     }
     let pattern = |text: &String| {
         text.parse().map_err(|e| section.wrong("images", format!("{text:?}: {e}"))).ok()
@@ -163,7 +162,7 @@ fn mode(section: &Section<'_>, requirement: Requirement, reason: Option<String>)
         "enforce" | "audit" if anchors == 0 => {
             section.wrong(
                 "",
-                "`require` or `any_of` must name an anchor, or `mode` say \"allow\" or \"deny\"",
+                "name an anchor in `require` or `any_of`, or set `mode` to \"allow\" or \"deny\"",
             );
             None
         }
@@ -172,7 +171,9 @@ fn mode(section: &Section<'_>, requirement: Requirement, reason: Option<String>)
         "allow" | "deny" if anchors > 0 => {
             section.wrong(
                 "mode",
-                format!("a rule that says {word:?} asks no anchor; remove `require` and `any_of`"),
+                format!(
+                    "a rule with `mode = {word:?}` uses no anchor; remove `require` and `any_of`"
+                ),
             );
             None
         }
@@ -187,7 +188,7 @@ fn mode(section: &Section<'_>, requirement: Requirement, reason: Option<String>)
         other => {
             section.wrong(
                 "mode",
-                format!("{other:?} is none of \"enforce\", \"audit\", \"allow\", \"deny\""),
+                format!("{other:?} is not one of \"enforce\", \"audit\", \"allow\", \"deny\""),
             );
             None
         }
@@ -265,7 +266,7 @@ impl Moves {
             on_rollback: on_rollback.unwrap_or_default(),
         };
         if requirement.content.is_empty() {
-            let why = "this rule asks no anchor of cosign or notation, and notaryv1 signs names: a tag that \
+            let why = "this rule uses no anchor of cosign or notation, and notaryv1 signs names: a tag that \
                        moved still gives its signed digest, and a rollback is always refused";
             if moved.on_unsigned != OnUnsigned::default() {
                 section.wrong("on_unsigned", why);

@@ -1,9 +1,9 @@
-//! Whether one rule asks for less than another. Pure.
+//! Whether one rule requires less than another. Pure.
 
 use super::requirement::Requirement;
 use super::rule::{Mode, Rule};
 
-/// Whether `rule` may serve what `other` refuses.
+/// Whether `rule` may serve an image that `other` refuses.
 pub(super) fn is_weaker(rule: &Rule, other: &Rule) -> bool {
     match (&rule.mode, &other.mode) {
         (Mode::Deny { .. }, _) | (_, Mode::Allow { .. } | Mode::Audit(_)) => false,

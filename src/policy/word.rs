@@ -2,7 +2,7 @@
 
 use crate::toml_reader::Section;
 
-/// The one of two words that stands at `key`.
+/// The value of `key`, which must be one of two words.
 pub(super) fn word<T: Copy>(
     section: &Section<'_>,
     key: &'static str,

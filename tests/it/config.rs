@@ -331,22 +331,22 @@ images = ["one.example/a", "one.example/a"] #! rule.images: also in the [[rule]]
 require = ["a"]
 
 [[rule]]
-images = ["one.example/a", "one.example/**/b", "one.example/a**", "one.example"] #! rule.images: in the [[rule]] of line 14 #! rule.images: stands for whole segments #! rule.images: it names no repository
+images = ["one.example/a", "one.example/**/b", "one.example/a**", "one.example"] #! rule.images: in the [[rule]] of line 14 #! rule.images: matches whole segments #! rule.images: it names no repository
 require = ["a", "a", "b"] #! rule.require: "a" is listed twice #! rule.require: no [[anchor]] with the name "b"
 threshold = 2 #! rule.threshold: a whole number from 1 to 1
 until = 2027-01-31 #! rule.until: only an allow or audit rule
-on_unsigned = "hold" #! rule.on_unsigned: asks no anchor of cosign or notation
-on_rollback = "refuse" #! rule.on_rollback: asks no anchor of cosign or notation
+on_unsigned = "hold" #! rule.on_unsigned: uses no anchor of cosign or notation
+on_rollback = "refuse" #! rule.on_rollback: uses no anchor of cosign or notation
 
-[[rule]] #! rule: `require` or `any_of` must name an anchor
+[[rule]] #! rule: name an anchor in `require` or `any_of`
 images = ["one.example/c"]
 
-[[rule]] #! rule.images: a rule names the images
+[[rule]] #! rule.images: list the images that the rule matches
 mode = "allow" #! rule.mode: give a reason
 
 [[rule]]
 images = ["one.example/d"]
-mode = "allow" #! rule.mode: asks no anchor
+mode = "allow" #! rule.mode: uses no anchor
 reason = "trusted"
 any_of = ["a"]
 until = "2027-01-31" #! rule.until: without quotes
@@ -354,7 +354,7 @@ unless = "x" #! rule.unless: unknown key
 
 [[rule]]
 images = "one.example/e" #! rule.images: a list of strings
-mode = "warn" #! rule.mode: is none of
+mode = "warn" #! rule.mode: is not one of
 reason = 3 #! rule.reason: expected a string in quotes
 artifacts = "some" #! rule.artifacts: neither "listed" nor "all"
 

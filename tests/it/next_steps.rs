@@ -45,7 +45,7 @@ fn check_suggests_the_fix_for_a_typo() {
         (
             "require = [\"release-team\"]",
             "require = [\"x\"]",
-            "name \"x\"; there is \"release-team\"",
+            "name \"x\"; the configured names are \"release-team\"",
         ),
         (id, "<64 hex digits>", "a root key id has 64 hex digits"),
         (id, "0e64", "a root key id has 64 hex digits"),

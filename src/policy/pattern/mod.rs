@@ -3,7 +3,7 @@
 //! ends the path). A name of Docker Hub is expanded as clients expand it: `docker.io/alpine` is
 //! `docker.io/library/alpine`. A pattern that can match no image is an error.
 //!
-//! No regular expressions, and matching takes no more than the product of both lengths.
+//! Patterns are not regular expressions. Matching takes at most the product of both lengths.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::oci::{Digest, ImageRef, Reference, Registry, Repository, Tag};
 const MAX_PATTERN: usize = 1_024;
 /// Matches any number of path segments.
 const MANY: &str = "**";
-/// What stands for a wildcard in [`Pattern::example`].
+/// The text in place of a wildcard in [`Pattern::example`].
 const ANY: &str = "x0y1z2";
 
 /// One pattern of a rule.
@@ -27,7 +27,7 @@ pub struct Pattern {
     which: Which,
 }
 
-/// Which manifests of a repository a pattern is for.
+/// Which manifests of a repository a pattern matches.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Which {
     All,
@@ -91,16 +91,17 @@ fn check_characters(part: &str, also: &str) -> Result<(), String> {
     if part.chars().all(known) {
         return Ok(());
     }
-    Err("it holds a character that no name has; the wildcards are `*` and `**`".to_owned())
+    Err("it contains a character that no name can contain; the wildcards are `*` and `**`"
+        .to_owned())
 }
 
 /// Checks that some tag matches `tag`.
 fn check_tag(tag: &str) -> Result<(), String> {
     check_characters(tag, "")?;
     if tag.contains(MANY) {
-        return Err("`**` stands for whole segments: `a/**`, not `a**`".to_owned());
+        return Err("`**` matches whole segments: `a/**`, not `a**`".to_owned());
     }
-    // What `*` stands for is a letter here: if that makes no tag, nothing does.
+    // Replaces `*` with a letter: if the result is not a tag, no tag can match.
     match tag.replace('*', "a").parse::<Tag>() {
         Ok(_) => Ok(()),
         Err(error) => Err(format!("no tag can match {tag:?}: {error}")),
@@ -116,7 +117,7 @@ fn check_path(segments: &[String]) -> Result<(), String> {
         }
         check_characters(segment, ":[]")?;
         if segment.contains(MANY) {
-            return Err("`**` stands for whole segments: `a/**`, not `a**`".to_owned());
+            return Err("`**` matches whole segments: `a/**`, not `a**`".to_owned());
         }
         if segment.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err(format!(
@@ -124,11 +125,11 @@ fn check_path(segments: &[String]) -> Result<(), String> {
                 segment.to_ascii_lowercase()
             ));
         }
-        // What `*` stands for is a digit here, which can be everywhere in a name but in an address of IPv6.
+        // Replaces `*` with a digit, which is valid everywhere in a name except in an IPv6 address.
         let example = segment.replace('*', "1");
         let is_repository = || example.parse::<Repository>().map(drop);
         let is_registry = || {
-            // `*` in an address of IPv6; brackets are no character class.
+            // `*` in an IPv6 address. Brackets are not a character class.
             let address = |c: char| matches!(c, '0'..='9' | 'a'..='f' | ':' | '.' | '*' | ']');
             if segment.strip_prefix('[').is_some_and(|rest| rest.chars().all(address))
                 && segment.contains("]")
@@ -200,8 +201,8 @@ impl Pattern {
         path_matches(&self.segments, name)
     }
 
-    /// Whether the tag part holds: a pattern without one covers every tag, and what has no tag. A pattern
-    /// with a digest covers no tag.
+    /// Whether the tag part matches. A pattern without a tag part covers every tag, and manifests without a tag. A
+    /// pattern with a digest covers no tag.
     pub(super) fn covers_tag(&self, tag: Option<&Tag>) -> bool {
         match (&self.which, tag) {
             (Which::All, _) => true,
@@ -228,7 +229,7 @@ impl Pattern {
         )))
     }
 
-    /// A name that it covers, as an example of all of them: what stands for the wildcards is in no other pattern.
+    /// An example of the names that it covers. No other pattern contains the text in place of the wildcards.
     pub(super) fn example(&self) -> Option<(Registry, Repository)> {
         let segment = |segment: &String| segment.replace(MANY, ANY).replace('*', ANY);
         let mut path: Vec<String> = self.segments.iter().map(segment).collect();
@@ -243,10 +244,10 @@ impl Pattern {
     }
 }
 
-/// `**` is any number of segments; greedy with one point of return, as in [`matches_segment`].
+/// Matches a path. `**` is any number of segments; greedy with one backtracking point, as in [`matches_segment`].
 fn path_matches<'a>(pattern: &[String], mut name: impl Iterator<Item = &'a str> + Clone) -> bool {
     let mut rest = pattern;
-    // What follows the last `**`, and the name from the first segment that it has not taken yet.
+    // The pattern after the last `**`, and the part of the name that this `**` has not consumed yet.
     let mut back = None;
     loop {
         let mut onward = name.clone();
@@ -260,7 +261,7 @@ fn path_matches<'a>(pattern: &[String], mut name: impl Iterator<Item = &'a str> 
                 continue;
             }
             [segment, after @ ..] => {
-                // What is too short for the pattern is not mended by leaving less of it.
+                // A name that is too short for the pattern does not match with fewer segments either.
                 let Some(part) = onward.next() else { return false };
                 rest = after;
                 matches_segment(segment, part)

@@ -1,4 +1,4 @@
-//! What patterns match, in which order they decide, and what is not a pattern.
+//! Which names patterns match, in which order they decide, and which patterns are invalid.
 
 use super::*;
 
@@ -43,7 +43,7 @@ fn wildcards_are_anchored_and_keep_to_their_segments() {
 }
 
 #[test]
-fn paths_match_as_the_definition_has_it() {
+fn paths_match_as_in_the_recursive_definition() {
     fn defined(pattern: &[String], name: &[&str]) -> bool {
         match pattern {
             [] => name.is_empty(),
@@ -84,7 +84,7 @@ fn a_pattern_with_a_tag_covers_no_digest() {
 }
 
 #[test]
-fn the_most_specific_is_first() {
+fn the_most_specific_pattern_is_first() {
     let mut patterns: Vec<Pattern> = [
         "**",
         "r.io/**",
@@ -116,7 +116,7 @@ fn the_most_specific_is_first() {
 }
 
 #[test]
-fn what_is_no_pattern_is_refused() {
+fn an_invalid_pattern_is_an_error() {
     for text in [
         "",
         "a",
