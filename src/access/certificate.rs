@@ -136,7 +136,7 @@ impl Certificates {
         }
     }
 
-    /// The user that `certificate` names, if a CA vouches for it now.
+    /// The user that `certificate` names, if it is valid now and issued by one of the CAs.
     pub(super) fn user(&self, certificate: &ClientCertificate, clock: &Clock) -> Option<Arc<str>> {
         let now = clock.now();
         if let Some(known) =
@@ -169,7 +169,7 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// When the first certificate of the chain expires; long ago if that is unknown.
+/// When the first certificate of the chain expires; a time in the past if that is unknown.
 fn ends(certificate: &ClientCertificate) -> Timestamp {
     let end = |one: &CertificateDer<'_>| {
         let (_, parsed) = X509Certificate::from_der(one).ok()?;

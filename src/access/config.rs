@@ -9,7 +9,7 @@ use super::certificate::{Certificates, WithoutOne};
 use super::grants::Grants;
 use super::htpasswd::Htpasswd;
 
-/// The settings for clients. The default lets everyone pull everything.
+/// The settings for clients. By default, everyone may pull everything.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     pub(super) htpasswd: Option<Htpasswd>,

@@ -37,7 +37,7 @@ impl Grants {
         self.0.is_empty()
     }
 
-    /// Whether a rule lets `user` pull from that repository.
+    /// Whether a rule permits `user` to pull from that repository.
     pub(super) fn cover(
         &self,
         user: Option<&str>,

@@ -41,7 +41,7 @@ pub(super) struct Passwords {
     shared: Arc<Shared>,
 }
 
-/// What is kept when the file is reloaded.
+/// The state that is kept when the file is reloaded.
 struct Shared {
     /// Verified passwords, by a keyed hash of user name, password and password hash. The keys are useless outside this
     /// process, and no longer match once the hash in the file changes.

@@ -1,7 +1,7 @@
-//! Short-lived tokens for clients that send a password only to a token endpoint (distribution-spec,
-//! "Token Authentication"). A token contains a user and an expiry time, and a MAC over both and over the hash of the
-//! user's password: it becomes invalid when the user is removed or the password changes. What the user may pull is
-//! decided for each request, elsewhere.
+//! Short-lived tokens for clients that send a password only to a token endpoint (distribution-spec, "Token
+//! Authentication"). A token contains a user and an expiry time, and a MAC over both and over the hash of the user's
+//! password: it becomes invalid when the user is removed or the password changes. It grants no access by itself: each
+//! request is authorized elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;

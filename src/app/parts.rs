@@ -30,7 +30,7 @@ const NO_RANDOM: &str = "the system provides no random numbers";
 /// The parts that outlive a reload.
 pub(super) struct Parts {
     pub(super) pull_through: PullThrough,
-    /// `None` if nothing is stored.
+    /// `None` if the gate only reads (`why`, `replay`).
     pub(super) store: Option<Store>,
     clock: Clock,
     keeping: Keeping,
@@ -41,7 +41,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Opens the files on disk and makes the first generation.
+    /// Opens the files on disk and builds the first generation.
     pub(super) fn open(
         config: &Config,
         clock: &Clock,
@@ -157,7 +157,7 @@ impl Parts {
     }
 }
 
-/// What one reading of the configuration makes.
+/// The parts that are built from one version of the configuration.
 struct Made {
     trust: Trust,
     pull_through: PullThrough,
@@ -187,7 +187,7 @@ fn open(
             trust::Anchor::Content(findings::Anchor::Cosign(Arc::new(anchor)))
         }
         trust::Config::Notation(config) => {
-            // What certificates name may be private only where the registry of the image is.
+            // A certificate may name a private address only if the upstream of the image has a private address.
             let upstreams = upstreams.iter().map(|upstream| (&upstream.registry, &upstream.url));
             let responder = notation::RevocationClient::new(upstreams)
                 .with_context(|| format!("the anchor {}", config.name))?;

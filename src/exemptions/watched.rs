@@ -16,7 +16,8 @@ use crate::oci::{Registry, Repository};
 
 /// How long the last reading of the file is used.
 const LOOK: Duration = Duration::from_secs(1);
-/// The same for [`Exemptions::tend`]: shorter, so that requests find a fresh reading and do not wait for the disk.
+/// How long [`Exemptions::tend`] uses the last reading: shorter, so that requests find a fresh reading and do not wait
+/// for the disk.
 const TEND: Duration = Duration::from_millis(700);
 
 /// The metrics of exemptions.
