@@ -69,16 +69,14 @@ impl Shared {
     ) -> Result<Fetched, Denial> {
         self.not_denied(image, digest)?;
         let (registry, repository) = (&image.registry, &image.repository);
-        let kept = self.pull_through.kept_manifest(registry, repository, digest).await.is_some();
-        if !kept {
-            ask(image, rule, budget)?;
+        if let Some(kept) = self.pull_through.kept_manifest(registry, repository, digest).await {
+            return Ok(kept);
         }
+        ask(image, rule, budget)?;
         let fetched = self.pull_through.manifest(registry, repository, digest).await;
         let fetched = fetched.map_err(|error| deny::fetch(image, rule, error))?;
-        if !kept {
-            let held = budget.hold(fetched.bytes().len());
-            held.map_err(|limit| deny::exhausted(image, rule, limit.to_string()))?;
-        }
+        let held = budget.hold(fetched.bytes().len());
+        held.map_err(|limit| deny::exhausted(image, rule, limit.to_string()))?;
         Ok(fetched)
     }
 }

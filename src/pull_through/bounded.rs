@@ -17,10 +17,13 @@ impl PullThrough {
         digest: &Digest,
     ) -> Option<Fetched> {
         let key = (registry.clone(), repository.clone(), *digest);
-        match self.manifests.get(&key).await {
-            Some(kept) => Some(kept),
-            None => self.stored_manifest(&key).await,
+        if let Some(kept) = self.manifests.get(&key).await {
+            return Some(kept);
         }
+        let stored = self.stored_manifest(&key).await?;
+        // So that a decision reads and parses it once.
+        self.remember(registry, repository, &stored).await;
+        Some(stored)
     }
 
     /// Upstream's manifest `digest`, if it has at most `ceiling` bytes.

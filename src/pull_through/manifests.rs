@@ -128,8 +128,7 @@ impl PullThrough {
             let digest = fetched.digest();
             let content_type = fetched.content_type().map(str::to_owned);
             let seen = HeldAs::Manifest { content_type };
-            // This lookup also marks the content as recently used.
-            if store.content(&registry, &repository, digest).is_some() || store.keeps(digest) {
+            if store.mark_used(&registry, &repository, digest) || store.keeps(digest) {
                 store.hold(&registry, &repository, digest, &seen);
             } else if let Err(unkept) = write(store, &registry, &repository, &fetched, seen) {
                 tracing::debug!(%digest, %unkept, "a manifest is not stored");

@@ -120,6 +120,12 @@ impl Store {
         found.map(|(opened, seen)| StoredContent::new(*digest, opened, seen))
     }
 
+    /// Marks the content of `digest` as recently used, if it is stored and the repository is known to hold it. Returns whether
+    /// it is. It counts as neither a hit nor a miss.
+    pub fn mark_used(&self, registry: &Registry, repository: &Repository, digest: &Digest) -> bool {
+        self.disk.find((registry, repository), digest).is_some()
+    }
+
     /// Whether readers pin so much content that further readers should use [`Self::piece`] instead.
     pub fn is_crowded(&self) -> bool {
         self.disk.is_crowded()

@@ -50,6 +50,7 @@ mod config;
 mod conformance;
 mod connections;
 mod findings;
+mod first_pull;
 mod cosign;
 mod crowds;
 mod demo;
