@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::gate::{Remark, Verdict};
 use crate::pull_through::Origin;
-use crate::trust::Scheme;
+use crate::trust::{Reason, Scheme};
 
 use super::durations::Durations;
 
@@ -151,6 +151,14 @@ impl Metrics {
         for action in ["warn", "refuse"] {
             drop(metrics.rollbacks.get_or_create(&ActionLabels { action }));
         }
+        for reason in Reason::ALL {
+            let verdict = if reason.is_absence() { "absent" } else { "refused" };
+            drop(metrics.would_refuse.get_or_create(&ReasonLabels { reason: reason.as_str() }));
+            for scheme in Scheme::ALL.map(Some).into_iter().chain([None]) {
+                let labels = VerdictLabels::new(verdict, Some(reason.as_str()), scheme);
+                drop(metrics.verdicts.get_or_create(&labels));
+            }
+        }
         for origin in [Origin::Store, Origin::Upstream] {
             metrics.blob_bytes(origin);
         }
@@ -262,6 +270,22 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_reason_is_counted_from_zero() {
+        let mut registry = Registry::default();
+        let _metrics = Metrics::registered(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            r#"countersign_would_refuse_total{reason="expired"} 0"#,
+            r#"countersign_verdicts_total{verdict="absent",reason="tag_not_signed",scheme="notaryv1"} 0"#,
+            r#"countersign_verdicts_total{verdict="refused",reason="root_not_pinned",scheme="notaryv1"} 0"#,
+            r#"countersign_verdicts_total{verdict="refused",reason="no_rule",scheme=""} 0"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in:\n{text}");
+        }
+    }
 
     #[test]
     fn the_names_are_those_of_the_contract() {

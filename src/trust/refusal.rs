@@ -25,6 +25,26 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All reasons, in the order of their declaration.
+    pub const ALL: [Self; 16] = [
+        Self::ContentMismatch,
+        Self::DeniedByRule,
+        Self::DigestNotSigned,
+        Self::Expired,
+        Self::Malformed,
+        Self::MixAndMatch,
+        Self::NoRule,
+        Self::NoTrustData,
+        Self::Rollback,
+        Self::RootNotPinned,
+        Self::SignatureInvalid,
+        Self::SignerMissing,
+        Self::SignersDisagree,
+        Self::TagNotSigned,
+        Self::TrustRemoved,
+        Self::WrongRepository,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ContentMismatch => "content_mismatch",
