@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::access;
 use crate::audit;
+use crate::http_client::Proxies;
 use crate::oci::docker_hub::{self, DOCKER_HUB};
 use crate::policy::{AnchorNames, Pattern, Policy};
 use crate::registry_client;
@@ -98,8 +99,11 @@ impl Config {
             });
             let store = required(top, "store").and_then(|section| store::Config::read(&section));
             let audit = top.section("audit").and_then(|section| audit::Config::read(&section));
-            let (upstreams, registries) = upstreams(top);
-            let (anchors, names) = anchors(top);
+            let (mut upstreams, registries) = upstreams(top);
+            let (mut anchors, names) = anchors(top);
+            let environment = proxies(top);
+            upstreams.iter_mut().for_each(|upstream| upstream.proxy.inherit(&environment));
+            anchors.iter_mut().for_each(|anchor| anchor.inherit_proxies(&environment));
             let rules = top.sections("rule");
             let policy = Policy::read(&rules, &names);
             for rule in &rules {
@@ -143,6 +147,15 @@ impl Config {
         ];
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key))
     }
+}
+
+/// The proxies that the environment of this process names.
+fn proxies(top: &Section<'_>) -> Proxies {
+    let named = Proxies::from_environment(|name| std::env::var(name).ok());
+    named.unwrap_or_else(|error| {
+        top.wrong("", error.to_string());
+        Proxies::none()
+    })
 }
 
 fn required<'a>(top: &Section<'a>, key: &'static str) -> Option<Section<'a>> {

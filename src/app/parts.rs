@@ -189,7 +189,7 @@ fn open(
         trust::Config::Notation(config) => {
             // A certificate may name a private address only if the upstream of the image has a private address.
             let upstreams = upstreams.iter().map(|upstream| (&upstream.registry, &upstream.url));
-            let responder = notation::RevocationClient::new(upstreams)
+            let responder = notation::RevocationClient::new(upstreams, config.proxy.proxies())
                 .with_context(|| format!("the anchor {}", config.name))?;
             let anchor = Arc::new(notation::Anchor::new(config));
             trust::Anchor::Content(findings::Anchor::Notation(anchor, responder))

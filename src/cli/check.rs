@@ -103,7 +103,9 @@ fn meaning(config: &Config, now: Timestamp) -> String {
     lines.extend(config.audit.as_ref().map(|audit| format!("audit     {}", audit.told())));
     for upstream in &config.upstreams {
         let default = if upstream.default { ", also for names without a registry" } else { "" };
-        lines.push(format!("upstream  {} at {}{default}", upstream.registry, upstream.url));
+        let (registry, url) = (&upstream.registry, &upstream.url);
+        let proxy = upstream.proxy.told(url);
+        lines.push(format!("upstream  {registry} at {url}{proxy}{default}"));
     }
     for anchor in &config.anchors {
         lines.push(format!("anchor    {}", anchor.told()));

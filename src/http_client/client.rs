@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, USER_AGENT, VIA};
-use http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use http::header::{ACCEPT_ENCODING, PROXY_AUTHORIZATION, USER_AGENT, VIA};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use url::{Host, Url};
@@ -22,14 +21,16 @@ use super::body::Body;
 use super::connect::Connector;
 use super::error::{NetError, Stage};
 use super::informational::Informational;
+use super::proxy::{Proxies, ProxyServer};
 use super::retry::Retries;
 use super::ssrf::{self, ForbiddenTarget, Guard};
 use super::tls::{self, TlsError};
+use super::tunnel::ProxyFailed;
 use super::via;
 use crate::queue_time::queued;
 
 /// The longest head of a response, and the largest piece of a body, in bytes (HTTP/1.1).
-const MAX_HEAD: usize = 64 << 10;
+pub(super) const MAX_HEAD: usize = 64 << 10;
 /// The longest head of a response in bytes (HTTP/2).
 const MAX_HEADER_LIST: u32 = 64 << 10;
 /// How many bytes of one body a server may send before the gate reads them (HTTP/2). All bodies together get
@@ -41,7 +42,7 @@ const MAX_WINDOW: u32 = (1 << 31) - 1;
 const PING: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept.
 const KEEP: Duration = Duration::from_secs(60);
-const USER_AGENT_VALUE: &str = concat!("countersign/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT_VALUE: &str = concat!("countersign/", env!("CARGO_PKG_VERSION"));
 
 /// The methods that this client sends: only safe ones, which may be sent twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +98,7 @@ struct Shared {
     own: Pool<Connector, Empty<Bytes>>,
     /// Connects to hosts that the server names, if the guard permits them.
     named: Pool<Connector, Empty<Bytes>>,
+    proxies: Proxies,
     places: Arc<Semaphore>,
     timeouts: Timeouts,
 }
@@ -110,12 +112,25 @@ impl Client {
         max_requests: usize,
         timeouts: Timeouts,
     ) -> Result<Self, TlsError> {
+        Self::through(&Proxies::none(), base, ca, max_requests, timeouts)
+    }
+
+    /// The same client, which connects through `proxies`.
+    pub fn through(
+        proxies: &Proxies,
+        base: &Url,
+        ca: Option<&Path>,
+        max_requests: usize,
+        timeouts: Timeouts,
+    ) -> Result<Self, TlsError> {
         let tls = tls::client_config(ca, base.scheme() == "https")?;
         let host = base.host().map_or(Host::Domain(String::new()), |host| host.to_owned());
+        let connector = |tls, guard| Connector::new(tls, guard, proxies.clone(), timeouts.connect);
         let shared = Shared {
             base: base.clone(),
-            own: pool(tls.clone(), None, max_requests, timeouts),
-            named: pool(tls, Some(Guard::new(host)), max_requests, timeouts),
+            own: pool(connector(tls.clone(), None), max_requests, timeouts),
+            named: pool(connector(tls, Some(Guard::new(host))), max_requests, timeouts),
+            proxies: proxies.clone(),
             places: Arc::new(Semaphore::new(max_requests.clamp(1, Semaphore::MAX_PERMITS))),
             timeouts,
         };
@@ -185,12 +200,16 @@ impl Client {
         headers: &HeaderMap,
         place: OwnedSemaphorePermit,
     ) -> Result<Response<Body>, NetError> {
-        let Shared { own, named, timeouts, .. } = &*self.shared;
+        let Shared { own, named, proxies, timeouts, .. } = &*self.shared;
         let pool = if self.is_own(url) { own } else { named };
         let mut request = request(method, url, headers)?;
         request.headers_mut().extend(self.via.clone().map(|via| (VIA, via)));
+        // The proxy of an https:// target sees only the tunnel.
+        let forwarding = proxies.for_url(url).filter(|_| url.scheme() == "http");
+        let authorization = forwarding.and_then(ProxyServer::authorization);
+        request.headers_mut().extend(authorization.map(|it| (PROXY_AUTHORIZATION, it.clone())));
         let informational = Informational::of(&mut request);
-        let host = url.host_str().unwrap_or_default();
+        let host = &*self.peer(url);
         let answer = async {
             tokio::select! {
                 too_many = informational.too_many() => {
@@ -205,12 +224,27 @@ impl Client {
             Ok(answer) => answer?,
             Err(_) => return Err(self.timed_out(url, Stage::FirstByte)),
         };
+        if let Some(proxy) = forwarding
+            && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        {
+            let source = Arc::new(ProxyFailed::unauthorized(proxy));
+            return Err(NetError::Connect { host: host.to_owned(), source });
+        }
         let Timeouts { idle, total, .. } = *timeouts;
         Ok(response.map(|incoming| Body::new(incoming, host.into(), idle, total, place)))
     }
 
     fn timed_out(&self, url: &Url, stage: Stage) -> NetError {
-        NetError::TimedOut { host: url.host_str().unwrap_or_default().to_owned(), stage }
+        NetError::TimedOut { host: self.peer(url), stage }
+    }
+
+    /// The server of `url` in errors, with the proxy in front of it.
+    fn peer(&self, url: &Url) -> String {
+        let host = url.host_str().unwrap_or_default();
+        match self.shared.proxies.for_url(url) {
+            Some(proxy) => format!("{host} through the proxy {proxy}"),
+            None => host.to_owned(),
+        }
     }
 }
 
@@ -238,8 +272,7 @@ fn request(
 }
 
 fn pool(
-    tls: ClientConfig,
-    guard: Option<Guard>,
+    connector: Connector,
     max_requests: usize,
     timeouts: Timeouts,
 ) -> Pool<Connector, Empty<Bytes>> {
@@ -257,5 +290,5 @@ fn pool(
         .http2_keep_alive_interval(PING)
         .http2_keep_alive_timeout(timeouts.connect)
         .http2_keep_alive_while_idle(true)
-        .build(Connector::new(tls, guard, timeouts.connect))
+        .build(connector)
 }

@@ -1,5 +1,5 @@
 //! Makes connections: resolves names, checks addresses with the [`Guard`] if a server named the target, and performs
-//! TLS; one deadline covers all of it.
+//! TLS, through the configured proxies; one deadline covers all of it.
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,21 +9,20 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::error::ConnectTimedOut;
+use super::proxy::Proxies;
 use super::ssrf::Guard;
+use super::tunnel::{Connection, Dialer};
 
-type BoxError = Box<dyn Error + Send + Sync>;
-type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
+pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 /// Resolves names; with a guard, only to addresses that it permits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Resolver {
     guard: Option<Guard>,
 }
@@ -55,29 +54,33 @@ impl Service<Name> for Resolver {
 /// Connects to the host of a URI over TCP or TLS.
 #[derive(Clone)]
 pub(super) struct Connector {
-    https: HttpsConnector<HttpConnector<Resolver>>,
+    https: HttpsConnector<Dialer>,
+    proxies: Proxies,
     guard: Option<Guard>,
     timeout: Duration,
 }
 
 impl Connector {
     /// A connector with a `timeout`; with a `guard` if a server names the targets.
-    pub(super) fn new(tls: ClientConfig, guard: Option<Guard>, timeout: Duration) -> Self {
-        let mut http = HttpConnector::new_with_resolver(Resolver { guard: guard.clone() });
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(timeout));
+    pub(super) fn new(
+        tls: ClientConfig,
+        guard: Option<Guard>,
+        proxies: Proxies,
+        timeout: Duration,
+    ) -> Self {
+        let resolver = Resolver { guard: guard.clone() };
+        let dialer = Dialer::new(resolver, proxies.clone(), tls.clone(), timeout);
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(http);
-        Self { https, guard, timeout }
+            .wrap_connector(dialer);
+        Self { https, proxies, guard, timeout }
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = MaybeHttpsStream<Connection>;
     type Error = BoxError;
     type Future = BoxFuture<Self::Response>;
 
@@ -89,10 +92,12 @@ impl Service<Uri> for Connector {
         let guard = self.guard.clone();
         let mut https = self.https.clone();
         let timeout = self.timeout;
+        let is_proxied = self.proxies.for_uri(&uri).is_some();
         Box::pin(async move {
             let connecting = async {
-                // An IP address needs no resolver and would bypass the guard in it.
-                if let (Some(guard), Some(address)) = (guard, literal(&uri)) {
+                // An IP address needs no resolver and would bypass the guard in it. A proxy resolves the other names.
+                let known = literal(&uri).or_else(|| is_proxied.then(|| localhost(&uri)).flatten());
+                if let (Some(guard), Some(address)) = (guard, known) {
                     guard.permitted(uri.host().unwrap_or_default(), vec![address]).await?;
                 }
                 https.call(uri).await
@@ -103,6 +108,12 @@ impl Service<Uri> for Connector {
             }
         })
     }
+}
+
+/// The address of `localhost` and the names below it (RFC 6761).
+fn localhost(uri: &Uri) -> Option<IpAddr> {
+    let host = uri.host()?.trim_end_matches('.').to_ascii_lowercase();
+    (host == "localhost" || host.ends_with(".localhost")).then_some(Ipv4Addr::LOCALHOST.into())
 }
 
 fn literal(uri: &Uri) -> Option<IpAddr> {

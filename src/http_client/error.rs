@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::informational::TooMany;
 use super::ssrf::ForbiddenTarget;
+use super::tunnel::ProxyFailed;
 
 /// The stage at which the time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,9 @@ impl NetError {
         match self {
             // The server would send too many again.
             Self::Broken { source, .. } => cause::<TooMany>(&**source).is_none(),
-            Self::Connect { .. } => true,
+            Self::Connect { source, .. } => {
+                cause::<ProxyFailed>(&**source).is_none_or(ProxyFailed::is_passing)
+            }
             Self::TimedOut { stage, .. } => *stage == Stage::Connection,
             Self::Forbidden(_) | Self::Tls { .. } => false,
         }
@@ -106,7 +109,7 @@ fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
 }
 
 /// The root cause: the most useful part of the error for an operator.
-fn last_cause(error: &(dyn Error + 'static)) -> String {
+pub(super) fn last_cause(error: &(dyn Error + 'static)) -> String {
     causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 

@@ -4,21 +4,26 @@
 mod body;
 mod client;
 mod connect;
+mod credentials;
 mod error;
 mod informational;
 mod limit;
 mod named_certificates;
+mod proxy;
 mod retry;
 mod ssrf;
 mod tls;
+mod tunnel;
 mod turns;
 pub mod via;
 
 pub use body::Body;
 pub use client::{Client, Method, Timeouts};
+pub use credentials::{Credentials, InvalidCredentials};
 pub use error::{NetError, Stage};
 pub use limit::ReadError;
+pub use proxy::{InvalidProxy, InvalidVariable, Proxies, ProxyConfig, ProxyServer};
 pub use retry::{patiently, retry_after};
 pub use ssrf::ForbiddenTarget;
-pub use tls::TlsError;
+pub use tls::{TlsError, check_certificates};
 pub use turns::{Crowded, Limits, Turn, Turns, less_an_eighth};

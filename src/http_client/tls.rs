@@ -67,6 +67,16 @@ pub(super) fn client_config(ca: Option<&Path>, required: bool) -> Result<ClientC
         .with_no_client_auth())
 }
 
+/// Whether the PEM file at `path` contains certificates that can be trusted.
+pub fn check_certificates(path: &Path) -> Result<(), TlsError> {
+    let failed = |source| TlsError::Root { path: path.to_owned(), source };
+    let mut roots = RootCertStore::empty();
+    read_certificates(path)?
+        .into_iter()
+        .try_for_each(|certificate| roots.add(certificate))
+        .map_err(failed)
+}
+
 fn system_roots() -> RootCertStore {
     let native = rustls_native_certs::load_native_certs();
     for error in &native.errors {

@@ -7,12 +7,11 @@ use moka::future::Cache;
 use url::{Host, Url};
 
 use super::challenge::{self, Challenge};
-use super::credentials::Credentials;
 use super::error::UpstreamError;
 use super::exchange;
 use super::metrics::{Endpoint, Metrics};
 use super::token::{self, Tokens, Want};
-use crate::http_client::{Body, Client, Method};
+use crate::http_client::{Body, Client, Credentials, Method};
 
 /// The number of scopes for which the way to authenticate is cached.
 const MAX_PLANS: u64 = 10_000;

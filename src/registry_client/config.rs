@@ -1,16 +1,17 @@
 //! Reads and checks one `[[upstream]]`.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
 use url::{Host, Url};
 
 use super::auth::Authenticator;
-use super::credentials::{Credentials, InvalidCredentials};
 use super::metrics::Metrics;
-use crate::http_client::{Client, Timeouts, TlsError};
+use crate::http_client::{
+    Client, Credentials, InvalidCredentials, ProxyConfig, Timeouts, TlsError, check_certificates,
+};
 use crate::oci::{Registry, docker_hub};
 use crate::toml_reader::Section;
 
@@ -36,6 +37,7 @@ pub struct Config {
     /// The most requests in progress at once.
     pub max_requests: usize,
     pub timeouts: Timeouts,
+    pub proxy: ProxyConfig,
 }
 
 impl Config {
@@ -54,6 +56,7 @@ impl Config {
             token_realm: None,
             max_requests: Self::MAX_REQUESTS,
             timeouts: Timeouts::default(),
+            proxy: ProxyConfig::default(),
         }
     }
 }
@@ -85,6 +88,8 @@ impl Config {
             .and_then(|count| usize::try_from(count).ok())
             .unwrap_or(Self::MAX_REQUESTS);
         let timeouts = timeouts(section);
+        let proxy = ProxyConfig::read(section);
+        check_files(section, ca.as_deref(), username.as_deref(), password_file.as_deref());
         section.finish();
         Some(Self {
             default,
@@ -94,8 +99,31 @@ impl Config {
             token_realm,
             max_requests,
             timeouts,
+            proxy,
             ..Self::new(registry?, url?)
         })
+    }
+}
+
+/// Reports an error for `ca` and `password_file` if the files cannot be used: the gate would not start.
+pub fn check_files(
+    section: &Section<'_>,
+    ca: Option<&Path>,
+    username: Option<&str>,
+    password_file: Option<&Path>,
+) {
+    if let Some(Err(error)) = ca.map(check_certificates) {
+        section.wrong("ca", error.to_string());
+    }
+    if let (Some(username), Some(file)) = (username, password_file)
+        && let Err(error) = Credentials::read(Some(username), Some(file))
+    {
+        let key = if matches!(error, InvalidCredentials::Username) {
+            "username"
+        } else {
+            "password_file"
+        };
+        section.wrong(key, error.to_string());
     }
 }
 
@@ -151,7 +179,7 @@ pub(super) fn authenticator(
     config: &Config,
     metrics: &Metrics,
 ) -> Result<Authenticator, ConfigError> {
-    let Config { url, ca, max_requests, timeouts, .. } = config;
+    let Config { url, ca, max_requests, timeouts, proxy, .. } = config;
     if !is_base(url) {
         return Err(ConfigError::Url);
     }
@@ -162,6 +190,6 @@ pub(super) fn authenticator(
     let token_realm = token_realm.map_err(|_| ConfigError::TokenRealm)?;
     let credentials =
         Credentials::read(config.username.as_deref(), config.password_file.as_deref())?;
-    let client = Client::new(url, ca.as_deref(), *max_requests, *timeouts)?;
+    let client = Client::through(proxy.proxies(), url, ca.as_deref(), *max_requests, *timeouts)?;
     Ok(Authenticator::new(client, credentials, token_realm, metrics.clone()))
 }

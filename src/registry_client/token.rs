@@ -21,11 +21,10 @@ use moka::future::Cache;
 use moka::ops::compute::Op;
 use url::{Host, Url};
 
-use super::credentials::Credentials;
 use super::error::{self, UpstreamError, Violation};
 use super::exchange;
 use super::metrics::{Endpoint, Metrics};
-use crate::http_client::{Client, Method};
+use crate::http_client::{Client, Credentials, Method};
 use crate::json::{self, Document, Value};
 use crate::oci::docker_hub;
 use crate::parsing;

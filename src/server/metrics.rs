@@ -152,7 +152,7 @@ impl Metrics {
             drop(metrics.rollbacks.get_or_create(&ActionLabels { action }));
         }
         for reason in Reason::ALL {
-            let verdict = if reason.is_absence() { "absent" } else { "refused" };
+            let verdict = if reason.is_absence() { Verdict::Absent } else { Verdict::Refused };
             drop(metrics.would_refuse.get_or_create(&ReasonLabels { reason: reason.as_str() }));
             for scheme in Scheme::ALL.map(Some).into_iter().chain([None]) {
                 let labels = VerdictLabels::new(verdict, Some(reason.as_str()), scheme);

@@ -46,6 +46,7 @@ pub use signature::{Candidate, Flaw, Rejection, SignatureContent, VerifiedSignat
 pub use signer::{SignerId, SignerIds};
 pub use subject::Subject;
 
+use crate::http_client::Proxies;
 use crate::oci::{Digest, Registry, Repository, Tag};
 use crate::toml_reader::Section;
 use discovery::RequestBudget;
@@ -74,13 +75,30 @@ impl Config {
     pub fn read(scheme: Scheme, section: &Section<'_>, name: Arc<str>) -> Option<Self> {
         match scheme {
             Scheme::NotaryV1 => notaryv1::Config::read(section, name).map(Self::NotaryV1),
-            Scheme::Cosign => cosign::Config::read(section, name).map(Self::Cosign),
+            Scheme::Cosign => {
+                for key in ["proxy", "proxy_username", "proxy_password_file"] {
+                    section.refuse(
+                        key,
+                        "an anchor of this scheme sends no requests of its own: set `proxy` on the [[upstream]]",
+                    );
+                }
+                cosign::Config::read(section, name).map(Self::Cosign)
+            }
             Scheme::Notation => notation::Config::read(section, name).map(Self::Notation),
         }
     }
 }
 
 impl Config {
+    /// Uses the proxies of the environment, unless the anchor has its own.
+    pub fn inherit_proxies(&mut self, environment: &Proxies) {
+        match self {
+            Self::NotaryV1(config) => config.proxy.inherit(environment),
+            Self::Notation(config) => config.proxy.inherit(environment),
+            Self::Cosign(_) => {}
+        }
+    }
+
     /// A summary of one line, for display.
     pub fn told(&self) -> String {
         match self {

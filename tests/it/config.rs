@@ -97,7 +97,7 @@ fn the_example_names_every_key() {
 
 /// Commented-out tables name files that do not exist, and keys that exclude each other.
 fn is_about_a_choice(problem: &Problem) -> bool {
-    let about = ["cannot be read", "stand instead of", "rules match users"];
+    let about = ["cannot be read", "cannot read", "stand instead of", "rules match users"];
     about.iter().any(|words| problem.message.contains(words))
 }
 
@@ -120,10 +120,12 @@ fn the_example_shows_the_defaults() {
     // These keys are choices without a default.
     let choices = "tls_cert tls_key listen tls_cert tls_key htpasswd tls_client_ca users images path \
         max_size keep ca \
-        username password_file token_realm ca username password_file token_realm \
+        username password_file token_realm proxy proxy_username proxy_password_file \
+        ca username password_file token_realm proxy proxy_username proxy_password_file \
         trust_on_first_use signers revoked keys certificate_chain trusted_root predicate_type \
         annotations not_after max_age revoked signature_repository name scheme trust_store tsa identities level revocation \
-        trust_policy trust_store_dir not_after max_age revoked signature_repository any_of threshold refresh max_stale until";
+        trust_policy trust_store_dir not_after max_age revoked signature_repository proxy proxy_username \
+        proxy_password_file any_of threshold refresh max_stale until";
     let choices: Vec<_> = choices.split_whitespace().collect();
     assert_eq!(examples, choices);
 }
@@ -210,6 +212,7 @@ ca = "" #! upstream.ca: an empty string is not a path
 username = "robot" #! upstream.username: go together
 token_realm = "https://auth.example" #! upstream.token_realm: a host name or an address
 max_requests = 0 #! upstream.max_requests: a whole number from 1
+proxy = "socks5://proxy.example" #! upstream.proxy: "socks5://proxy.example" is not an HTTP proxy
 mirror = "x" #! upstream.mirror: unknown key
 
 [[upstream]] #! upstream.username: go together
@@ -248,6 +251,10 @@ url = "https://notary.example"
 name = "unpinned" #! anchor.name: another [[anchor]] is already named "unpinned"
 scheme = "notaryv1"
 url = "https://notary.example"
+ca = "none.crt" #! anchor.ca: cannot read the certificates in none.crt
+username = "robot"
+password_file = "none.txt" #! anchor.password_file: cannot read the password in none.txt
+proxy = "http://robot:secret@proxy.example" #! anchor.proxy: set `proxy_username` and `proxy_password_file`
 root_keys = [] #! anchor.root_keys: the list is empty
 signers = [] #! anchor.signers: the list is empty
 
@@ -282,6 +289,7 @@ rootkeys = [] #! anchor.rootkeys: did you mean `root_keys`?
 name = "later"
 scheme = "cosign"
 keys = ["keys/none.pub"] #! anchor.keys: none.pub cannot be read
+proxy = "http://proxy.example" #! anchor.proxy: set `proxy` on the [[upstream]]
 
 [[anchor]]
 name = "never"

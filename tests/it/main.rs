@@ -25,6 +25,8 @@ mod notary_repository;
 mod files;
 #[path = "../rig/sigstore/mod.rs"]
 mod sigstore;
+#[path = "../rig/stand_in_proxy.rs"]
+mod stand_in_proxy;
 #[path = "../rig/tls_server.rs"]
 mod tls_server;
 #[path = "../rig/token_server.rs"]
@@ -75,6 +77,7 @@ mod notation;
 mod notaryv1_attacks;
 mod offline;
 mod outage;
+mod outgoing_proxies;
 mod overload;
 mod discovery;
 mod proxy;

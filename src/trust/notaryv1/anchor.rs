@@ -7,10 +7,12 @@ use std::time::Duration;
 use thiserror::Error;
 use url::{Host, Url};
 
-use crate::http_client::TlsError;
+use crate::http_client::{ProxyConfig, TlsError};
 use crate::oci::name::InvalidName;
 use crate::oci::{Registry, Repository};
-use crate::registry_client::{ConfigError, Credentials, InvalidCredentials, Metrics, is_base};
+use crate::registry_client::{
+    ConfigError, Credentials, InvalidCredentials, Metrics, check_files, is_base,
+};
 use crate::toml_reader::Section;
 use crate::trust::lifetimes::Lifetimes;
 use crate::trust::restrictions::days;
@@ -47,6 +49,7 @@ pub struct Config {
     pub revoked: RevokedSet,
     pub refresh: Duration,
     pub max_stale: Duration,
+    pub proxy: ProxyConfig,
 }
 
 /// Why an anchor cannot be used.
@@ -103,6 +106,8 @@ impl Config {
         let max_timestamp_life = max_timestamp_life(section);
         let revoked = revoked(section);
         let Lifetimes { refresh, max_stale } = Lifetimes::read(section);
+        let proxy = ProxyConfig::read(section);
+        check_files(section, ca.as_deref(), username.as_deref(), password_file.as_deref());
         section.finish();
         Some(Self {
             name,
@@ -119,6 +124,7 @@ impl Config {
             revoked,
             refresh,
             max_stale,
+            proxy,
         })
     }
 }
@@ -221,7 +227,8 @@ fn notary(config: &Config, metrics: &Metrics) -> Result<Notary, AnchorError> {
     let credentials =
         Credentials::read(config.username.as_deref(), config.password_file.as_deref())?;
     let realm = config.token_realm.clone();
-    Ok(Notary::new(&config.url, config.ca.as_deref(), credentials, realm, metrics)?)
+    let (ca, proxies) = (config.ca.as_deref(), config.proxy.proxies());
+    Ok(Notary::new(&config.url, ca, credentials, realm, proxies, metrics)?)
 }
 
 impl Anchor {

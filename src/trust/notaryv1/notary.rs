@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use url::{Host, Url};
 
-use crate::http_client::{Client, Method, ReadError, Timeouts, TlsError};
+use crate::http_client::{Client, Method, Proxies, ReadError, Timeouts, TlsError};
 use crate::registry_client::{Authenticator, Credentials, Endpoint, Metrics, UpstreamError};
 use crate::trust::refusal::{Reason, Refusal};
 
@@ -74,10 +74,11 @@ impl Notary {
         ca: Option<&Path>,
         credentials: Option<Credentials>,
         token_realm: Option<Host<String>>,
+        proxies: &Proxies,
         metrics: &Metrics,
     ) -> Result<Self, TlsError> {
         let timeouts = Timeouts { total: MAX_SILENCE, ..Timeouts::default() };
-        let client = Client::new(url, ca, MAX_REQUESTS, timeouts)?;
+        let client = Client::through(proxies, url, ca, MAX_REQUESTS, timeouts)?;
         Ok(Self {
             server: Authenticator::new(client, credentials, token_realm, metrics.clone()),
             known: Arc::new(Semaphore::new(MAX_KNOWN)),
@@ -211,7 +212,7 @@ mod tests {
 
     fn notary() -> Notary {
         let url = "http://127.0.0.1:1/".parse().unwrap();
-        Notary::new(&url, None, None, None, &Metrics::default()).unwrap()
+        Notary::new(&url, None, None, None, &Proxies::none(), &Metrics::default()).unwrap()
     }
 
     #[tokio::test(start_paused = true)]

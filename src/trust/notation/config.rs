@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::http_client::ProxyConfig;
 use crate::oci::{Registry, Repository};
 use crate::toml_reader::Section;
 use crate::trust::lifetimes::Lifetimes;
@@ -35,6 +36,8 @@ pub struct Config {
     pub refresh: Duration,
     /// How long it is used while registries do not answer.
     pub max_stale: Duration,
+    /// For OCSP responders and CRLs.
+    pub proxy: ProxyConfig,
 }
 
 impl Config {
@@ -72,6 +75,7 @@ impl Config {
         }
         let signature_repository = signature_repository(section);
         let Lifetimes { refresh, max_stale } = Lifetimes::read(section);
+        let proxy = ProxyConfig::read(section);
         section.finish();
         Some(Self {
             name,
@@ -80,6 +84,7 @@ impl Config {
             signature_repository,
             refresh,
             max_stale,
+            proxy,
         })
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::clock::Timestamp;
-use crate::http_client::{Client, Method as HttpMethod, Timeouts, TlsError};
+use crate::http_client::{Client, Method as HttpMethod, Proxies, Timeouts, TlsError};
 use crate::oci::Registry;
 use crate::parsing;
 use crate::trust::signature::{Candidate, Rejection};
@@ -95,9 +95,10 @@ impl RevocationClient {
     /// of the image has itself.
     pub fn new<'a>(
         upstreams: impl IntoIterator<Item = (&'a Registry, &'a Url)>,
+        proxies: &Proxies,
     ) -> Result<Self, TlsError> {
         let client = |(registry, url): (&Registry, &Url)| {
-            Ok((registry.clone(), Client::new(url, None, MAX_REQUESTS, TIMEOUTS)?))
+            Ok((registry.clone(), Client::through(proxies, url, None, MAX_REQUESTS, TIMEOUTS)?))
         };
         let clients = upstreams.into_iter().map(client).collect::<Result<_, TlsError>>()?;
         let weight = |_: &Key, kept: &Arc<CachedAnswer>| match &kept.answer {

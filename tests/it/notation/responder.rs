@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign::clock::Timestamp;
+use countersign::http_client::Proxies;
 use countersign::oci::Registry;
 use countersign::trust::notation::{Anchor, Proven, RevocationClient};
 use countersign::trust::{Rejection, Subject};
@@ -34,7 +35,8 @@ fn responder_of(upstreams: &[(&str, &str)]) -> RevocationClient {
         .iter()
         .map(|(registry, url)| (registry.parse().unwrap(), url.parse().unwrap()))
         .collect();
-    RevocationClient::new(upstreams.iter().map(|(registry, url)| (registry, url))).unwrap()
+    let upstreams = upstreams.iter().map(|(registry, url)| (registry, url));
+    RevocationClient::new(upstreams, &Proxies::none()).unwrap()
 }
 
 async fn site() -> Site {

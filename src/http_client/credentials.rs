@@ -1,5 +1,4 @@
-//! The credentials for an upstream. Read from a file; never in logs or errors, and never sent to hosts that upstream
-//! redirects to.
+//! The credentials for a server or a proxy. Read from a file; never in logs or errors.
 
 use std::fmt;
 use std::fs::File;
@@ -28,8 +27,8 @@ pub enum InvalidCredentials {
     Half,
     #[error("a user name must not contain a colon or control characters")]
     Username,
-    #[error("cannot read the password in {path:?}")]
-    Read { path: PathBuf, source: io::Error },
+    #[error("cannot read the password in {}: {error}", .path.display())]
+    Read { path: PathBuf, error: io::Error },
     #[error("{path:?} contains no password: it must be one line of text")]
     Password { path: PathBuf },
 }
@@ -45,7 +44,7 @@ impl Credentials {
             (None, None) => return Ok(None),
             (Some(_), None) | (None, Some(_)) => return Err(InvalidCredentials::Half),
         };
-        let failed = |source| InvalidCredentials::Read { path: path.to_owned(), source };
+        let failed = |error| InvalidCredentials::Read { path: path.to_owned(), error };
         let invalid = || InvalidCredentials::Password { path: path.to_owned() };
         let mut bytes = Vec::new();
         let file = File::open(path).map_err(failed)?;
@@ -74,12 +73,12 @@ impl Credentials {
         Ok(Self { username: username.to_owned(), basic })
     }
 
-    pub(super) fn username(&self) -> &str {
+    pub(crate) fn username(&self) -> &str {
         &self.username
     }
 
     /// The value of `Authorization`.
-    pub(super) fn basic(&self) -> &HeaderValue {
+    pub(crate) fn basic(&self) -> &HeaderValue {
         &self.basic
     }
 }
