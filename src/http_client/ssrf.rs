@@ -8,7 +8,6 @@
 //! address; loopback ones only if it has a loopback address. All other addresses (link-local with the cloud's metadata
 //! services, unspecified, multicast, reserved) are always forbidden. The guard checks the resolved address when it
 //! connects, so a name that resolves differently the second time gains nothing.
-//! resolves to something else the second time gains nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
