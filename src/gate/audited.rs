@@ -192,6 +192,6 @@ fn would_refuse(denial: &Denial) {
         verdict = denial.dry_run_verdict().as_str(),
         reason = denial.reason(),
         },
-        "served by an audit rule, which would have refused: {denial}"
+        "served by an audit rule; enforcement would have denied it: {denial}"
     );
 }

@@ -1,6 +1,6 @@
 //! Blobs. The gate serves a blob by digest if any image of the repository could be served. A blob that could be read as
 //! a manifest must be admitted as a manifest: clients follow a descriptor by its media type, wherever the content is
-//! stored, and request a blob after they were denied a manifest.
+//! stored, and may request a denied manifest again as a blob.
 
 use crate::oci::{Digest, ImageRef, Registry, Repository};
 use crate::registry_client::ByteRange;

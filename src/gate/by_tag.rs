@@ -131,8 +131,8 @@ impl Shared {
         Ok(*asked.get_or_init(|| digest))
     }
 
-    /// How long the digest of a tag is used under that rule. `None` if the rule does not depend on what upstream has
-    /// under the tag: then only an exemption asks for it, each time.
+    /// How long the digest of a tag is used under that rule. `None` if the rule does not depend on the digest at the
+    /// upstream: then only an exemption needs it, and the gate asks each time.
     pub(super) fn tag_lifetimes(&self, chosen: &Chosen<'_>) -> Option<Lifetimes> {
         let own = chosen.rule().tag_lifetimes;
         let content = chosen.required().filter(|required| !required.content.is_empty());

@@ -123,7 +123,7 @@ impl Rule {
     pub fn told(&self) -> String {
         let until = self.until.map(|until| format!(" until the end of {}", day(until)));
         let until = until.unwrap_or_default();
-        let told = match &self.mode {
+        let summary = match &self.mode {
             Mode::Enforce(requirement) => format!("needs {}", requirement.told()),
             Mode::Audit(requirement) => {
                 format!("served{until}; recorded if it lacks {}", requirement.told())
@@ -133,8 +133,10 @@ impl Rule {
             Mode::Deny { reason: None } => "denied".to_owned(),
         };
         match self.mode {
-            Mode::Deny { .. } => told,
-            Mode::Enforce(_) | Mode::Audit(_) | Mode::Allow { .. } => told + self.artifacts.told(),
+            Mode::Deny { .. } => summary,
+            Mode::Enforce(_) | Mode::Audit(_) | Mode::Allow { .. } => {
+                summary + self.artifacts.told()
+            }
         }
     }
 

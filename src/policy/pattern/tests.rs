@@ -169,7 +169,7 @@ fn names_of_docker_hub_are_expanded_as_clients_expand_them() {
 
 #[test]
 fn a_pattern_that_no_image_can_match_is_an_error_that_names_the_fix() {
-    for (text, told) in [
+    for (text, expected) in [
         ("r.io/App", "write \"app\""),
         ("R.io/app", "write \"r.io\""),
         ("r.io/*/App*", "write \"app*\""),
@@ -185,7 +185,7 @@ fn a_pattern_that_no_image_can_match_is_an_error_that_names_the_fix() {
         ("r.io/a:v1@sha256:0", "leave out the tag"),
     ] {
         let error = text.parse::<Pattern>().expect_err(text);
-        assert!(error.contains(told), "{text}: {error}");
+        assert!(error.contains(expected), "{text}: {error}");
     }
     for text in [
         "r.io/a-*",
