@@ -1,5 +1,5 @@
-//! One decision, however many manifests it takes: the requests that it may still make, and how many artifacts depend on
-//! the manifest that it examines.
+//! The state of one decision, which may need many manifests: the requests that it may still make, and how many
+//! artifacts depend on the manifest that it examines.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,23 +10,23 @@ use crate::oci::{Digest, ImageRef};
 use crate::pull_through::Fetched;
 use crate::trust::discovery::{RequestBudget, Why};
 
-/// How many artifacts may be about one another: the signature of the SBOM of an image. Registries can
-/// have tags stand for one another without an end.
+/// The longest chain of artifacts, such as the signature of an SBOM of an image. Without a limit, a registry could let
+/// artifact tags refer to each other forever.
 const MAX_ABOUT: usize = 2;
-/// How many manifests may point at one another outside their `manifests`.
+/// The longest chain of manifests that point at another outside their `manifests`.
 const MAX_OUTSIDE_DEPTH: usize = 2;
 
-/// What upstream has under the tag that a decision is about, once it was asked. All parts of the decision use that answer:
-/// a tag may move meanwhile, and what was found about one image says nothing about another.
+/// The digest that the upstream returned for the tag of a decision. All parts of the decision use it: if the tag moves
+/// meanwhile, findings about one image must not be applied to another.
 pub(super) type TagDigest = OnceLock<Digest>;
 
-/// A decision that is being taken. The clones cost together.
+/// A decision in progress. Clones share one budget.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Decision {
     budget: RequestBudget,
-    /// How many artifacts are admitted only if this is.
+    /// The number of artifacts that depend on this decision.
     above: usize,
-    /// How many manifests that point at another outside their `manifests` are admitted only if this is.
+    /// The number of manifests that depend on this decision because they point at another outside their `manifests`.
     outer: usize,
 }
 
@@ -35,31 +35,32 @@ impl Decision {
         Self::default()
     }
 
-    /// What it has asked so far, and what it may.
+    /// The requests and bytes that it used, and their limits.
     pub(super) fn budget(&self) -> &RequestBudget {
         &self.budget
     }
 
-    /// The decision about what an artifact is about, as a part of the one about the artifact.
+    /// The decision about the subject of an artifact, as a part of this one; `None` if the chain is too long.
     pub(super) fn about_subject(&self) -> Option<Self> {
         let above = self.above + 1;
         (above <= MAX_ABOUT).then(|| Self { above, ..self.clone() })
     }
 
-    /// The decision about a manifest that another one points at outside its `manifests`, as a part of the one about that.
+    /// The decision about a manifest that another one points at outside its `manifests`, as a part of this one; `None`
+    /// if the chain is too long.
     pub(super) fn outside(&self) -> Option<Self> {
         let outer = self.outer + 1;
         (outer <= MAX_OUTSIDE_DEPTH).then(|| Self { outer, ..self.clone() })
     }
 
-    /// The same decision with all that it may ask before it.
+    /// The same decision with a new budget.
     pub(super) fn anew(&self) -> Self {
         Self { budget: RequestBudget::default(), ..self.clone() }
     }
 }
 
 impl Shared {
-    /// Upstream's manifest `digest`, on the account of a decision where it is not kept.
+    /// The manifest `digest`, from the store or the upstream. A request to the upstream counts against `budget`.
     pub(super) async fn manifest(
         &self,
         image: &ImageRef,
@@ -81,7 +82,7 @@ impl Shared {
     }
 }
 
-/// Leave to ask upstream once more for something small.
+/// Takes one small upstream request from the budget.
 pub(super) fn ask(
     image: &ImageRef,
     rule: Option<&Arc<str>>,
@@ -90,7 +91,7 @@ pub(super) fn ask(
     ask_for(image, rule, budget, 0)
 }
 
-/// Leave to ask upstream once more, for so many bytes.
+/// Takes one upstream request for so many bytes from the budget.
 pub(super) fn ask_for(
     image: &ImageRef,
     rule: Option<&Arc<str>>,
