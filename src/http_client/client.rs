@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,12 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, PROXY_AUTHORIZATION, USER_AGENT, VIA};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use url::{Host, Url};
 
 use super::body::Body;
@@ -23,6 +26,7 @@ use super::error::{NetError, Stage};
 use super::informational::Informational;
 use super::proxy::{Proxies, ProxyServer};
 use super::retry::Retries;
+use super::reuse::{self, Marking};
 use super::ssrf::{self, ForbiddenTarget, Guard};
 use super::tls::{self, TlsError};
 use super::tunnel::ProxyFailed;
@@ -40,8 +44,13 @@ const STREAM_WINDOW: u32 = 512 << 10;
 const MAX_WINDOW: u32 = (1 << 31) - 1;
 /// The interval of pings on an HTTP/2 connection.
 const PING: Duration = Duration::from_secs(5);
+/// How long a request waits on a connection that answered before (HTTP/1.1) until the gate doubts the connection, and sends
+/// the request over a new one.
+const DOUBT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept.
 const KEEP: Duration = Duration::from_secs(60);
+/// The most idle connections to one host: as many as there were requests at once.
+const MAX_IDLE: usize = usize::MAX;
 pub(super) const USER_AGENT_VALUE: &str = concat!("countersign/", env!("CARGO_PKG_VERSION"));
 
 /// The methods that this client sends: only safe ones, which may be sent twice.
@@ -95,9 +104,12 @@ pub struct Client {
 struct Shared {
     base: Url,
     /// Connects only to the configured server.
-    own: Pool<Connector, Empty<Bytes>>,
+    own: Pool<Marking<Connector>, Empty<Bytes>>,
     /// Connects to hosts that the server names, if the guard permits them.
-    named: Pool<Connector, Empty<Bytes>>,
+    named: Pool<Marking<Connector>, Empty<Bytes>>,
+    /// The same two without any idle connection.
+    own_anew: Pool<Marking<Connector>, Empty<Bytes>>,
+    named_anew: Pool<Marking<Connector>, Empty<Bytes>>,
     proxies: Proxies,
     places: Arc<Semaphore>,
     timeouts: Timeouts,
@@ -126,10 +138,14 @@ impl Client {
         let tls = tls::client_config(ca, base.scheme() == "https")?;
         let host = base.host().map_or(Host::Domain(String::new()), |host| host.to_owned());
         let connector = |tls, guard| Connector::new(tls, guard, proxies.clone(), timeouts.connect);
+        let own = connector(tls.clone(), None);
+        let named = connector(tls, Some(Guard::new(host)));
         let shared = Shared {
             base: base.clone(),
-            own: pool(connector(tls.clone(), None), max_requests, timeouts),
-            named: pool(connector(tls, Some(Guard::new(host))), max_requests, timeouts),
+            own: pool(own.clone(), max_requests, timeouts, MAX_IDLE),
+            named: pool(named.clone(), max_requests, timeouts, MAX_IDLE),
+            own_anew: pool(own, max_requests, timeouts, 0),
+            named_anew: pool(named, max_requests, timeouts, 0),
             proxies: proxies.clone(),
             places: Arc::new(Semaphore::new(max_requests.clamp(1, Semaphore::MAX_PERMITS))),
             timeouts,
@@ -200,29 +216,39 @@ impl Client {
         headers: &HeaderMap,
         place: OwnedSemaphorePermit,
     ) -> Result<Response<Body>, NetError> {
-        let Shared { own, named, proxies, timeouts, .. } = &*self.shared;
-        let pool = if self.is_own(url) { own } else { named };
+        let Shared { own, named, own_anew, named_anew, proxies, timeouts, .. } = &*self.shared;
+        let (pool, anew) = if self.is_own(url) { (own, own_anew) } else { (named, named_anew) };
         let mut request = request(method, url, headers)?;
         request.headers_mut().extend(self.via.clone().map(|via| (VIA, via)));
         // The proxy of an https:// target sees only the tunnel.
         let forwarding = proxies.for_url(url).filter(|_| url.scheme() == "http");
         let authorization = forwarding.and_then(ProxyServer::authorization);
         request.headers_mut().extend(authorization.map(|it| (PROXY_AUTHORIZATION, it.clone())));
-        let informational = Informational::of(&mut request);
+        let again = request.clone();
+        let connection = capture_connection(&mut request);
         let host = &*self.peer(url);
-        let answer = async {
-            tokio::select! {
-                too_many = informational.too_many() => {
-                    Err(NetError::Broken { host: host.to_owned(), source: Arc::new(too_many) })
-                }
-                answer = pool.request(request) => {
-                    answer.map_err(|error| NetError::of_request(host, error))
+        let response = {
+            let mut first = pin!(head(pool, request, host));
+            match timeout(DOUBT.min(timeouts.first_byte), first.as_mut()).await {
+                Ok(answer) => Some(answer?),
+                Err(_) if reuse::is_doubtful(&connection) => None,
+                Err(_) => {
+                    let rest = timeouts.first_byte.saturating_sub(DOUBT);
+                    let answer = timeout(rest, first).await;
+                    Some(answer.map_err(|_| self.timed_out(url, Stage::FirstByte))??)
                 }
             }
         };
-        let response = match tokio::time::timeout(timeouts.first_byte, answer).await {
-            Ok(answer) => answer?,
-            Err(_) => return Err(self.timed_out(url, Stage::FirstByte)),
+        let response = match response {
+            Some(response) => {
+                reuse::answered(&connection);
+                response
+            }
+            None => {
+                tracing::debug!(host, "no answer on a reused connection; opening a new one");
+                let answer = timeout(timeouts.first_byte, head(anew, again, host)).await;
+                answer.map_err(|_| self.timed_out(url, Stage::FirstByte))??
+            }
         };
         if let Some(proxy) = forwarding
             && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
@@ -254,6 +280,23 @@ impl fmt::Debug for Client {
     }
 }
 
+/// The head of the answer to `request`.
+async fn head(
+    pool: &Pool<Marking<Connector>, Empty<Bytes>>,
+    mut request: Request<Empty<Bytes>>,
+    host: &str,
+) -> Result<Response<Incoming>, NetError> {
+    let informational = Informational::of(&mut request);
+    tokio::select! {
+        too_many = informational.too_many() => {
+            Err(NetError::Broken { host: host.to_owned(), source: Arc::new(too_many) })
+        }
+        answer = pool.request(request) => {
+            answer.map_err(|error| NetError::of_request(host, error))
+        }
+    }
+}
+
 fn request(
     method: Method,
     url: &Url,
@@ -275,13 +318,15 @@ fn pool(
     connector: Connector,
     max_requests: usize,
     timeouts: Timeouts,
-) -> Pool<Connector, Empty<Bytes>> {
+    max_idle: usize,
+) -> Pool<Marking<Connector>, Empty<Bytes>> {
     let streams = u32::try_from(max_requests).unwrap_or(u32::MAX);
     let window = STREAM_WINDOW.saturating_mul(streams).clamp(STREAM_WINDOW, MAX_WINDOW);
     Pool::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(KEEP)
+        .pool_max_idle_per_host(max_idle)
         .http1_max_buf_size(MAX_HEAD)
         .http2_max_header_list_size(MAX_HEADER_LIST)
         .http2_initial_stream_window_size(STREAM_WINDOW)
@@ -290,5 +335,5 @@ fn pool(
         .http2_keep_alive_interval(PING)
         .http2_keep_alive_timeout(timeouts.connect)
         .http2_keep_alive_while_idle(true)
-        .build(connector)
+        .build(Marking(connector))
 }

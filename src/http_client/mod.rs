@@ -11,6 +11,7 @@ mod limit;
 mod named_certificates;
 mod proxy;
 mod retry;
+mod reuse;
 mod ssrf;
 mod tls;
 mod tunnel;

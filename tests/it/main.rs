@@ -23,6 +23,8 @@ mod notation_signer;
 mod notary_repository;
 #[path = "../rig/files.rs"]
 mod files;
+#[path = "../rig/relay.rs"]
+mod relay;
 #[path = "../rig/sigstore/mod.rs"]
 mod sigstore;
 #[path = "../rig/stand_in_proxy.rs"]
@@ -48,6 +50,8 @@ mod blob_turns;
 mod clients;
 mod client_machine;
 mod commands;
+mod dead_connections;
+mod definite_answers;
 mod config;
 mod conformance;
 mod connections;
