@@ -17,9 +17,6 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// The latest time that RFC 3339 can express. Means "no end".
-    pub const MAX: Self = Self { seconds: 253_402_300_799, nanos: 999_999_999 };
-
     /// Seconds since 1970-01-01T00:00:00Z.
     pub const fn from_unix(seconds: i64) -> Self {
         Self { seconds, nanos: 0 }

@@ -1,11 +1,13 @@
 //! The proof that a trusted signer vouches for a digest in a repository until a given time. Only a verified signature
 //! creates one. Does not know rules or content.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Registry, Repository, Tag};
 
+use super::notaryv1::Role;
 use super::scheme::Scheme;
 use super::signer::SignerIds;
 
@@ -44,8 +46,7 @@ pub struct Endorsed {
     pub tag: Option<Tag>,
     pub anchor: Arc<str>,
     pub scheme: Scheme,
-    /// The signers, as the scheme names them (such as roles).
-    pub signers: Vec<String>,
+    pub signers: Vec<SignerName>,
     /// The ids that identify the same signer under other anchors.
     pub signer_ids: SignerIds,
     /// The signing time that the signer states, or that a short-lived certificate bounds. `None` if there is neither: for
@@ -53,6 +54,23 @@ pub struct Endorsed {
     pub signed: Option<Timestamp>,
     /// The earliest expiry of the signatures, certificates and metadata that this is based on; `None` if none of them expires.
     pub expires: Option<Timestamp>,
+}
+
+/// A signer, as the scheme names it. A role is written out only for people: every warm pull makes an endorsement.
+#[derive(Clone, Debug)]
+pub enum SignerName {
+    Role(Role),
+    /// The key, or the identity in a certificate.
+    Identity(String),
+}
+
+impl fmt::Display for SignerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Role(role) => role.fmt(f),
+            Self::Identity(identity) => f.write_str(identity),
+        }
+    }
 }
 
 impl Endorsement {

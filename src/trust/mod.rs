@@ -38,7 +38,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-pub use endorsement::{Endorsed, Endorsement};
+pub use endorsement::{Endorsed, Endorsement, SignerName};
 pub use metrics::{Expiries, Metrics};
 pub use refusal::{Reason, Refusal, Restriction, Unendorsed, UnpinnedRoot};
 pub use scheme::Scheme;
@@ -296,7 +296,7 @@ impl SignedNames<'_> {
             tag: Some(tag.clone()),
             anchor: self.anchor.clone(),
             scheme: self.scheme,
-            signers: found.roles.iter().map(ToString::to_string).collect(),
+            signers: found.roles.into_iter().cloned().map(SignerName::Role).collect(),
             signer_ids: found.signers,
             signed: None,
             expires: Some(self.names.expires()),

@@ -108,7 +108,7 @@ impl ContentTold {
             Outcome::Endorsed { endorsement, place } => {
                 let says = endorsement.says();
                 self.answer = "endorsed".into();
-                self.signed_by.clone_from(&says.signers);
+                self.signed_by = says.signers.iter().map(ToString::to_string).collect();
                 self.signed = says.signed.map(|at| at.to_string());
                 self.expires = says.expires.map(|expires| expires.to_string());
                 self.place = Some(place.clone());

@@ -267,7 +267,7 @@ impl EndorsementTold {
             scheme: says.scheme.as_str().into(),
             digest: says.digest.to_string(),
             tag: says.tag.as_ref().map(ToString::to_string),
-            signed_by: says.signers.clone(),
+            signed_by: says.signers.iter().map(ToString::to_string).collect(),
             signed: says.signed.map(|at| at.to_string()),
             expires: says.expires.map(|expires| format!("{expires:#}")),
         }

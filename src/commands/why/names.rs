@@ -106,7 +106,7 @@ impl NamesTold {
                 let says = endorsement.says();
                 told.digest = Some(says.digest.to_string());
                 told.tag = says.tag.as_ref().map(ToString::to_string);
-                told.signed_by.clone_from(&says.signers);
+                told.signed_by = says.signers.iter().map(ToString::to_string).collect();
             }
             Ok(None) => {
                 told.answer = "absent".into();

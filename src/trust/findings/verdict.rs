@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::pull_through::FetchError;
 use crate::registry_client::UpstreamError;
 use crate::trust::discovery::{Looked, Unread, Why};
-use crate::trust::endorsement::{Endorsed, Endorsement};
+use crate::trust::endorsement::{Endorsed, Endorsement, SignerName};
 use crate::trust::lifetimes::Lifetimes;
 use crate::trust::refusal::{Reason, Refusal, Restriction, Unendorsed};
 use crate::trust::signature::{Flaw, Rejection, VerifiedSignature};
@@ -94,7 +94,7 @@ impl AnchorVerdict {
             tag: None,
             anchor: anchor.name().clone(),
             scheme: anchor.scheme(),
-            signers: vec![shown(&vouched.signer)],
+            signers: vec![SignerName::Identity(shown(&vouched.signer))],
             signer_ids: vouched.signer_ids.clone(),
             signed: vouched.signed,
             expires: vouched.expires,

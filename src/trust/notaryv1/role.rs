@@ -1,6 +1,7 @@
 //! Roles, and the files of their metadata as a Notary server names them.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A TUF role: the authority to sign one kind of metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,7 +16,7 @@ pub enum Role {
 /// The name of a delegation directly below `targets`, such as `targets/releases`. Docker Content Trust has no deeper
 /// delegations.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Delegated(Box<str>);
+pub struct Delegated(Arc<str>);
 
 impl Delegated {
     /// The longest name of a role.
