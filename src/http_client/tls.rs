@@ -12,6 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
 use super::named_certificates::NamedCertificates;
+use crate::toml_reader::not_text;
 
 /// The largest file of additional roots, in bytes.
 const MAX_CA_FILE: u64 = 4 << 20;
@@ -25,6 +26,8 @@ pub enum TlsError {
     TooLong { path: PathBuf },
     #[error("{path:?} is not PEM: {reason}")]
     Pem { path: PathBuf, reason: String },
+    #[error("{} {what}", .path.display())]
+    NotText { path: PathBuf, what: &'static str },
     #[error(
         "{path:?} contains no certificate; name a PEM file with the certificates of the authorities"
     )]
@@ -105,6 +108,9 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErr
     let certificates = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| TlsError::Pem { path: path.to_owned(), reason: error.to_string() })?;
+    if certificates.is_empty() && std::str::from_utf8(&pem).is_err() {
+        return Err(TlsError::NotText { path: path.to_owned(), what: not_text(&pem) });
+    }
     if certificates.is_empty() {
         return Err(TlsError::Empty { path: path.to_owned() });
     }

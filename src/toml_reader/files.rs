@@ -4,23 +4,41 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use super::{MAX_NAMED_FILE, Section};
+use super::{MAX_NAMED_FILE, Section, foreign};
 
 /// The most files in a folder, including those with other extensions.
 const MAX_FILES: usize = 1024;
 
 impl Section<'_> {
+    /// The content of the file at `path`, a value of `key`.
+    pub fn named_file(&self, key: &'static str, path: &str) -> Option<String> {
+        if let Some(why) = foreign::not_a_name(path) {
+            self.wrong(key, why);
+            return None;
+        }
+        let path = self.named(path);
+        text(&path, MAX_NAMED_FILE).map_err(|message| self.wrong(key, message)).ok()
+    }
+
     /// The content of the file at `path`. If it cannot be read, the error also mentions `otherwise`: what the value of
     /// `key` can be besides a file name.
     pub fn named_file_or(&self, key: &'static str, path: &str, otherwise: &str) -> Option<String> {
-        let read = super::bounded(&self.named(path), MAX_NAMED_FILE);
+        if let Some(why) = foreign::not_a_name(path) {
+            self.wrong(key, why);
+            return None;
+        }
+        let read = text(&self.named(path), MAX_NAMED_FILE);
         read.map_err(|message| self.wrong(key, format!("{message}; {otherwise}"))).ok()
     }
 
     /// The bytes of the file at `path`, a value of `key`.
     pub fn named_bytes(&self, key: &'static str, path: &str) -> Option<Vec<u8>> {
+        if let Some(why) = foreign::not_a_name(path) {
+            self.wrong(key, why);
+            return None;
+        }
         let path = self.named(path);
-        bounded(&path).map_err(|message| self.wrong(key, message)).ok()
+        bounded(&path, MAX_NAMED_FILE).map_err(|message| self.wrong(key, message)).ok()
     }
 
     /// The regular files in the folder at `path` whose names end in one of `extensions`, sorted by name, with their
@@ -36,13 +54,21 @@ impl Section<'_> {
     }
 }
 
-fn bounded(file: &Path) -> Result<Vec<u8>, String> {
+/// The text of a file of at most `most` bytes, without a byte order mark.
+pub(super) fn text(file: &Path, most: u64) -> Result<String, String> {
+    let bytes = bounded(file, most)?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| format!("{} {}", file.display(), foreign::not_text(error.as_bytes())))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+fn bounded(file: &Path, most: u64) -> Result<Vec<u8>, String> {
     let named = |e: std::io::Error| format!("{} cannot be read: {e}", file.display());
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(file).map_err(named)?;
-    opened.take(MAX_NAMED_FILE + 1).read_to_end(&mut bytes).map_err(named)?;
-    if bytes.len() as u64 > MAX_NAMED_FILE {
-        return Err(format!("{} is longer than {MAX_NAMED_FILE} bytes", file.display()));
+    opened.take(most + 1).read_to_end(&mut bytes).map_err(named)?;
+    if bytes.len() as u64 > most {
+        return Err(format!("{} is longer than {most} bytes", file.display()));
     }
     Ok(bytes)
 }
@@ -70,7 +96,7 @@ fn folder(folder: &Path, extensions: &[&str]) -> Result<Vec<(String, Vec<u8>)>, 
         if kind.is_symlink() {
             return Err(linked(&path));
         }
-        files.push((path.display().to_string(), bounded(&path)?));
+        files.push((path.display().to_string(), bounded(&path, MAX_NAMED_FILE)?));
     }
     files.sort();
     Ok(files)

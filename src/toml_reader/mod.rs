@@ -2,6 +2,7 @@
 //! once. Knows no key by name: each module reads its own section.
 
 mod files;
+mod foreign;
 mod instant;
 mod refused;
 mod values;
@@ -19,6 +20,7 @@ use thiserror::Error;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub(crate) use foreign::not_text;
 pub use values::duration;
 pub use watched::{FileStamps, WatchedFiles};
 
@@ -69,7 +71,8 @@ impl Document {
         };
         let hint = "; `config.example.toml` is a template";
         let hint = if file.exists() { "" } else { hint };
-        let text = bounded(file, MAX_FILE).map_err(|message| wrong(format!("{message}{hint}")))?;
+        let text =
+            files::text(file, MAX_FILE).map_err(|message| wrong(format!("{message}{hint}")))?;
         Ok(Self::from_text(file, text))
     }
 
@@ -88,7 +91,15 @@ impl Document {
     /// Parses the text and passes its top level to `read`. Returns the result of `read` only if there were no errors.
     pub fn read<T>(&self, read: impl FnOnce(&Section<'_>) -> Option<T>) -> Result<T, Problems> {
         let (table, errors) = DeTable::parse_recoverable(&self.text);
-        for error in &errors {
+        let format = if errors.is_empty() { None } else { foreign::other_format(&self.text) };
+        if let Some(format) = format {
+            let message = format!(
+                "this is {format}, but the configuration is TOML: [server] begins a table, and listen = \"127.0.0.1:5050\" \
+                 sets a key; `config.example.toml` is a template"
+            );
+            self.report(1, "", message);
+        }
+        for error in errors.iter().filter(|_| format.is_none()) {
             let at = error.span().map_or(0, |span| span.start);
             let line = self.line(at);
             let text = self.text.lines().nth(line - 1).unwrap_or_default();
@@ -291,6 +302,10 @@ impl<'a> Section<'a> {
             self.wrong(key, "an empty string is not a path");
             return None;
         }
+        if let Some(why) = foreign::not_a_name(&path) {
+            self.wrong(key, why);
+            return None;
+        }
         Some(self.resolve(&path))
     }
 
@@ -311,12 +326,6 @@ impl<'a> Section<'a> {
     /// `path`, relative to the folder of the document.
     pub fn resolve(&self, path: &str) -> PathBuf {
         self.document.file.parent().unwrap_or(Path::new("")).join(path)
-    }
-
-    /// The content of the file at `path`, a value of `key`.
-    pub fn named_file(&self, key: &'static str, path: &str) -> Option<String> {
-        let path = self.named(path);
-        bounded(&path, MAX_NAMED_FILE).map_err(|message| self.wrong(key, message)).ok()
     }
 
     /// A list of strings; `None` if the key is missing or wrong.
@@ -377,18 +386,6 @@ impl<'a> Section<'a> {
             self.wrong(key, format!("unknown key{hint}"));
         }
     }
-}
-
-fn bounded(file: &Path, most: u64) -> Result<String, String> {
-    use std::io::Read as _;
-    let named = |e: std::io::Error| format!("{} cannot be read: {e}", file.display());
-    let mut text = String::new();
-    let opened = std::fs::File::open(file).map_err(named)?;
-    opened.take(most + 1).read_to_string(&mut text).map_err(named)?;
-    if text.len() as u64 > most {
-        return Err(format!("{} is longer than {most} bytes", file.display()));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

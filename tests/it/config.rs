@@ -288,7 +288,7 @@ rootkeys = [] #! anchor.rootkeys: did you mean `root_keys`?
 [[anchor]]
 name = "later"
 scheme = "cosign"
-keys = ["keys/none.pub"] #! anchor.keys: none.pub cannot be read
+keys = ["keys/none.pub", "awskms:///alias/a", "-----BEGIN PUBLIC KEY-----\nMFkw\n"] #! anchor.keys: none.pub cannot be read #! anchor.keys: `cosign public-key --key awskms:///alias/a` #! anchor.keys: this is the content of a file
 proxy = "http://proxy.example" #! anchor.proxy: set `proxy` on the [[upstream]]
 
 [[anchor]]

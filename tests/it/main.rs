@@ -55,6 +55,7 @@ mod definite_answers;
 mod config;
 mod conformance;
 mod connections;
+mod file_formats;
 mod findings;
 mod first_pull;
 mod cosign;
