@@ -1,8 +1,10 @@
 //! The private listener: liveness, readiness, metrics and explanations. Read-only.
 
+pub mod denials;
 pub mod readiness;
 pub mod why;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use prometheus_client::registry::Registry;
 
 use crate::server::Objection;
 use crate::telemetry;
+pub use denials::Denials;
 pub use readiness::{Part, Readiness};
 pub use why::Why;
 
@@ -27,6 +30,7 @@ pub struct Admin {
     readiness: Arc<Readiness>,
     registry: Registry,
     why: Why,
+    denials: Denials,
 }
 
 /// The pages of the listener.
@@ -35,12 +39,13 @@ enum Page {
     Ready,
     Metrics,
     Why,
+    Denials,
 }
 
 impl Admin {
     /// `registry` holds the metrics of every module.
-    pub fn new(readiness: Arc<Readiness>, registry: Registry, why: Why) -> Self {
-        Self { readiness, registry, why }
+    pub fn new(readiness: Arc<Readiness>, registry: Registry, why: Why, denials: Denials) -> Self {
+        Self { readiness, registry, why, denials }
     }
 
     /// Answers `request`; ignores its body.
@@ -58,11 +63,12 @@ impl Admin {
             "/readyz" => Page::Ready,
             "/metrics" => Page::Metrics,
             "/why" => Page::Why,
+            "/denials" => Page::Denials,
             _ => {
                 return answer(
                     StatusCode::NOT_FOUND,
                     TEXT,
-                    "not found: use /livez, /readyz, /metrics or /why\n",
+                    "not found: use /livez, /readyz, /metrics, /why or /denials\n",
                 );
             }
         };
@@ -79,6 +85,7 @@ impl Admin {
             Page::Alive => answer(StatusCode::OK, TEXT, "alive\n"),
             Page::Ready => self.ready(),
             Page::Metrics => self.metrics(),
+            Page::Denials => self.denials.answer(head.uri.query()),
             // On the heap: this future is large, and the other pages are requested often.
             Page::Why => Box::pin(self.why.answer(head.uri.query())).await,
         }
@@ -88,10 +95,17 @@ impl Admin {
         let missing = self.readiness.missing();
         if missing.is_empty() {
             // Clients are still served, so the gate stays ready.
-            let body = match telemetry::lost() {
-                0 => "ready\n".to_owned(),
-                lost => format!("ready\nlog events lost since the start: {lost}\n"),
-            };
+            let mut body = "ready\n".to_owned();
+            if let Some(failure) = self.readiness.memory_failure() {
+                let _ = writeln!(
+                    body,
+                    "the trust memory cannot be written, so new trust data is not used: {failure}"
+                );
+            }
+            let lost = telemetry::lost();
+            if lost > 0 {
+                let _ = writeln!(body, "log events lost since the start: {lost}");
+            }
             return answer(StatusCode::OK, TEXT, body);
         }
         let body = format!("not ready: {}\n", missing.join(", "));

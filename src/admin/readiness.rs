@@ -1,6 +1,9 @@
 //! Readiness: the named parts that must work before the gate can receive requests.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::store::MemoryHealth;
 
 /// One part that must work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +31,25 @@ pub struct Readiness {
     config: AtomicBool,
     store: AtomicBool,
     listener: AtomicBool,
+    /// Whether trust memory can be written.
+    memory: OnceLock<MemoryHealth>,
 }
 
 impl Readiness {
     /// Sets whether `part` works; the listener is not ready while it drains.
     pub fn set(&self, part: Part, ready: bool) {
         self.latch(part).store(ready, Ordering::Release);
+    }
+
+    /// Reports failed writes of trust memory, too. The gate stays ready: it serves what it has verified.
+    pub fn watch(&self, memory: MemoryHealth) {
+        // Set once, at the start.
+        let _ = self.memory.set(memory);
+    }
+
+    /// Why trust memory cannot be written, if so.
+    pub(super) fn memory_failure(&self) -> Option<String> {
+        self.memory.get().and_then(MemoryHealth::failure)
     }
 
     /// The names of the parts that are not ready.

@@ -100,7 +100,7 @@ impl Question {
     }
 }
 
-fn json(told: &impl Serialize) -> Response<Full<Bytes>> {
+pub(super) fn json(told: &impl Serialize) -> Response<Full<Bytes>> {
     match serde_json::to_string_pretty(told) {
         Ok(text) => answer(StatusCode::OK, JSON, text + "\n"),
         Err(error) => answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Certificates, Handshake};
-use crate::admin::{Admin, Part, Readiness, Why};
+use crate::admin::{Admin, Denials, Part, Readiness, Why};
 use crate::audit::{self, Audit, AuditFile};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -95,6 +95,7 @@ impl App {
         let mut app = Self::new(config, clock, Keeping::Remember)?;
         if let Some(store) = &app.parts.store {
             store.only_while(lock.place());
+            readiness.watch(store.memory_health());
         }
         readiness.set(Part::Config, true);
         readiness.set(Part::Store, true);
@@ -165,8 +166,9 @@ impl App {
         let server = Server::new(public, tls, limits, load, shutdown, answer);
         server.start(&supervisor, &tasks, Task::ClientListener, Some(Task::ClientCertificate));
         if let Some(listener) = admin {
+            let denials = Denials::new(audit.clone());
             let why = Why::new(app.generations.clone(), audit);
-            let admin = Arc::new(Admin::new(readiness.clone(), app.metrics, why));
+            let admin = Arc::new(Admin::new(readiness.clone(), app.metrics, why, denials));
             let answer = move |_, request| {
                 let admin = admin.clone();
                 async move { admin.handle(request).await }

@@ -33,7 +33,6 @@ pub(super) struct Parts {
     /// `None` if the gate only reads (`why`, `replay`).
     pub(super) store: Option<Store>,
     clock: Clock,
-    keeping: Keeping,
     pub(super) tags: TagHistory,
     names: TrustCache,
     content: AnchorVerdicts,
@@ -81,16 +80,8 @@ impl Parts {
             telling,
         );
         let clock = clock.clone();
-        let parts = Self {
-            pull_through,
-            store,
-            clock,
-            keeping,
-            tags: tags.clone(),
-            names,
-            content,
-            requests,
-        };
+        let parts =
+            Self { pull_through, store, clock, tags: tags.clone(), names, content, requests };
         let made = parts.make(config)?;
         let gate = Gate::new(
             config.policy.clone(),
@@ -133,7 +124,7 @@ impl Parts {
     fn make(&self, config: &Config) -> anyhow::Result<Made> {
         let mut anchors = Vec::new();
         for anchor in &config.anchors {
-            anchors.push(open(anchor, config, self.keeping, &self.requests)?);
+            anchors.push(open(anchor, config, self.store.as_ref(), &self.requests)?);
         }
         let mut upstreams = Vec::new();
         for upstream in &config.upstreams {
@@ -167,7 +158,7 @@ struct Made {
 fn open(
     anchor: &trust::Config,
     config: &Config,
-    keeping: Keeping,
+    kept: Option<&Store>,
     requests: &registry_client::Metrics,
 ) -> anyhow::Result<trust::Anchor> {
     let store = &config.store.path;
@@ -175,9 +166,10 @@ fn open(
     Ok(match anchor.clone() {
         trust::Config::NotaryV1(config) => {
             let name = config.name.clone();
-            let opened = match keeping {
-                Keeping::Remember => notaryv1::Anchor::open(config, store, requests),
-                Keeping::OnlyRead => notaryv1::Anchor::look(config, store, requests),
+            let opened = match kept {
+                Some(kept) => notaryv1::Anchor::open(config, store, requests)
+                    .map(|anchor| anchor.reporting(kept.memory_health())),
+                None => notaryv1::Anchor::look(config, store, requests),
             };
             let opened = opened.with_context(|| format!("the anchor {name}"))?;
             trust::Anchor::NotaryV1(Arc::new(opened))

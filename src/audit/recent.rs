@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::record::Record;
 use super::request_id::RequestId;
+use crate::clock::Timestamp;
 
 /// How many denials are kept, and how many admissions.
 pub const KEPT: usize = 10_000;
@@ -30,6 +32,14 @@ impl Recent {
     pub(super) fn keep(&self, record: Arc<Record>) {
         let ring = if record.is_admitted() { &self.admitted } else { &self.denied };
         ring.keep(record);
+    }
+
+    /// The kept denials that are no older than `age`, the newest first.
+    pub fn denials(&self, now: Timestamp, age: Duration) -> Vec<Arc<Record>> {
+        let mut denials = self.denied.all();
+        denials.retain(|record| now.since(record.timestamp()) <= age);
+        denials.sort_by_key(|record| std::cmp::Reverse(record.timestamp()));
+        denials
     }
 
     /// The decision about the request with that id, if it is still kept.
@@ -60,6 +70,12 @@ impl Ring {
         drop(before);
     }
 
+    fn all(&self) -> Vec<Arc<Record>> {
+        let kept = self.places.iter();
+        kept.filter_map(|place| place.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            .collect()
+    }
+
     fn find(&self, id: RequestId) -> Option<Arc<Record>> {
         self.places.iter().find_map(|place| {
             let place = place.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,6 +91,18 @@ mod tests {
 
     fn id(number: usize) -> RequestId {
         format!("{number:016x}").parse().unwrap()
+    }
+
+    #[test]
+    fn denials_are_listed_from_the_newest_to_a_time() {
+        let recent = Recent::keeping(3);
+        for number in 0..4 {
+            recent.keep(Arc::new(undecided(id(number), "r.example/a:1", "silence")));
+        }
+        let listed = recent.denials(Timestamp::from_unix(1 << 40), Duration::MAX);
+        assert_eq!(listed.len(), 3);
+        assert!(listed.iter().all(|record| record.request_id() != id(0)));
+        assert!(recent.denials(Timestamp::from_unix(1 << 40), Duration::ZERO).is_empty());
     }
 
     #[test]

@@ -118,6 +118,11 @@ impl Record {
         })
     }
 
+    /// When the decision was made.
+    pub fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+
     pub fn request_id(&self) -> RequestId {
         self.request_id
     }

@@ -1,9 +1,11 @@
 //! The commands, one file each. Results go to standard output, logs and errors to standard error.
 
+mod admin_client;
 mod check;
 mod client_config;
 mod config_file;
 mod demo;
+mod denials;
 mod doctor;
 mod exempt;
 mod forget;
@@ -50,6 +52,7 @@ enum Command {
     Check(check::Check),
     Serve(serve::Serve),
     Why(why::Why),
+    Denials(denials::Denials),
     Trust(trust::Trust),
     ClientConfig(client_config::ClientConfig),
     Doctor(doctor::Doctor),
@@ -91,6 +94,7 @@ impl Command {
             Self::Serve(_)
             | Self::Check(_)
             | Self::Why(_)
+            | Self::Denials(_)
             | Self::Forget(_)
             | Self::ClientConfig(_)
             | Self::Doctor(_)
@@ -108,6 +112,7 @@ impl Command {
             Self::Serve(_) | Self::Demo(_) => Delivery::Lossy,
             Self::Check(_)
             | Self::Why(_)
+            | Self::Denials(_)
             | Self::Forget(_)
             | Self::ClientConfig(_)
             | Self::Doctor(_)
@@ -124,6 +129,7 @@ impl Command {
             Self::Serve(serve) => serve.run().await,
             Self::Check(check) => check.run(),
             Self::Why(why) => why.run().await,
+            Self::Denials(denials) => denials.run().await,
             Self::Forget(forget) => forget.run(),
             Self::ClientConfig(client_config) => client_config.run(),
             Self::Doctor(doctor) => doctor.run().await,

@@ -1,24 +1,16 @@
 //! `countersign why`: explains the decision about one image, made here or by a running gate.
 
-use std::time::Duration;
-
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::Context as _;
 use clap::Args;
-use http::{HeaderMap, StatusCode};
 use url::Url;
 
 use crate::app::{App, Keeping};
 use crate::clock::Clock;
 use crate::commands::why::{Explanation, exit_status, explain};
-use crate::http_client::{Client, Method, Timeouts};
 use crate::server::Names;
 
+use super::admin_client::{listener, page};
 use super::{ConfigFile, print, wrong};
-
-/// The largest explanation that this command reads from a gate, in bytes.
-const MAX_ANSWER: usize = 4 << 20;
-/// How long a gate may take: two decisions and a margin.
-const PATIENCE: Duration = Duration::from_secs(70);
 
 /// Explain why an image is admitted or denied.
 ///
@@ -46,14 +38,6 @@ struct Source {
     /// Admin listener of a running gate, which makes the decision. Without it, this command makes the decision.
     #[arg(long, value_name = "URL", value_parser = listener, conflicts_with = "file")]
     gate: Option<Url>,
-}
-
-/// The URL of an admin listener.
-fn listener(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    url.ok_or_else(|| {
-        "write the `listen` of the gate's [admin]: `http://127.0.0.1:5051`".to_owned()
-    })
 }
 
 impl Why {
@@ -86,27 +70,10 @@ impl Why {
 /// The explanation of the gate whose admin listener is `gate`, or its error if `image` is not a name. The gate knows
 /// the names that its clients use.
 async fn ask(gate: &Url, image: &str) -> anyhow::Result<Result<Box<Explanation>, String>> {
-    let timeouts = Timeouts { first_byte: PATIENCE, total: PATIENCE, ..Timeouts::default() };
-    let client = Client::new(gate, None, 1, timeouts)?.without_via();
-    let mut url = gate.join("/why").context("--gate is not the URL of an admin listener")?;
-    url.query_pairs_mut().append_pair("image", image);
-    let response = client.send(Method::Get, &url, &HeaderMap::new()).await;
-    let response = response.map_err(|error| {
-        anyhow!("cannot ask {gate}: is it the `listen` of the gate's [admin]?: {error}")
-    })?;
-    let status = response.status();
-    let body = response.into_body().read_whole(MAX_ANSWER).await?;
-    if status != StatusCode::OK {
-        let said = String::from_utf8_lossy(&body);
-        if status == StatusCode::BAD_REQUEST {
-            return Ok(Err(said.trim_end().to_owned()));
-        }
-        let other = match status {
-            StatusCode::NOT_FOUND => "; is it the `listen` of the gate's [admin]?",
-            _ => "",
-        };
-        bail!("{gate} answers {status}: {}{other}", said.trim_end());
-    }
+    let body = match page(gate, "/why", &[("image", image)]).await? {
+        Ok(body) => body,
+        Err(error) => return Ok(Err(error)),
+    };
     let explained = serde_json::from_slice(&body);
     let explained = explained
         .with_context(|| format!("{gate} is not an admin listener of this version of countersign"));

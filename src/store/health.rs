@@ -16,12 +16,18 @@ pub(super) struct Health {
     clock: Clock,
     metrics: Metrics,
     failed: Mutex<Option<Timestamp>>,
+    /// Why the last write of trust memory failed.
+    memory: Mutex<Option<String>>,
 }
+
+/// The state of the disk for those who keep trust memory on it. Cheap to clone.
+#[derive(Clone)]
+pub struct MemoryHealth(Arc<Health>);
 
 impl Health {
     pub(super) fn new(clock: Clock, metrics: Metrics) -> Arc<Self> {
         metrics.usable.set(1);
-        Arc::new(Self { clock, metrics, failed: Mutex::default() })
+        Arc::new(Self { clock, metrics, failed: Mutex::default(), memory: Mutex::default() })
     }
 
     /// Records a failed operation.
@@ -49,14 +55,47 @@ impl Health {
         // Do not wait if the clock was set back.
         if failed.is_some_and(|last| last > now || now.since(last) >= QUIET) {
             *failed = None;
-            self.metrics.usable.set(1);
+            self.metrics.usable.set(i64::from(self.memory_failure().is_none()));
             tracing::info!("the store can be used again");
         }
+    }
+
+    fn memory_failure(&self) -> Option<String> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether nothing failed recently.
     pub(super) fn is_good(&self) -> bool {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+}
+
+impl MemoryHealth {
+    pub(super) fn new(health: Arc<Health>) -> Self {
+        Self(health)
+    }
+
+    /// Records the result of a write of trust memory.
+    pub fn record<T, E: fmt::Display>(&self, written: &Result<T, E>) {
+        let health = &self.0;
+        let failure = written.as_ref().err().map(ToString::to_string);
+        if failure.is_some() {
+            health.metrics.failed(Operation::TrustMemory);
+        }
+        let is_usable = failure.is_none() && health.is_good();
+        *health.memory.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+        health.metrics.usable.set(i64::from(is_usable));
+    }
+
+    /// Why the last write of trust memory failed; `None` if it succeeded.
+    pub fn failure(&self) -> Option<String> {
+        self.0.memory_failure()
+    }
+}
+
+impl fmt::Debug for MemoryHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MemoryHealth").field(&self.failure()).finish()
     }
 }
 
@@ -78,5 +117,19 @@ mod tests {
         health.worked();
         assert!(health.is_good());
         assert_eq!(health.metrics.usable.get(), 1);
+    }
+    #[test]
+    fn trust_memory_that_cannot_be_written_makes_the_store_unusable_until_a_write_succeeds() {
+        let clock = Clock::manual(Timestamp::from_unix(0));
+        let health = Health::new(clock, Metrics::default());
+        let memory = MemoryHealth::new(health.clone());
+        memory.record::<(), _>(&Err("full"));
+        assert_eq!(memory.failure().as_deref(), Some("full"));
+        assert_eq!(health.metrics.usable.get(), 0);
+        // Content can still be written.
+        health.worked();
+        assert_eq!(health.metrics.usable.get(), 0);
+        memory.record::<_, String>(&Ok(()));
+        assert_eq!((memory.failure(), health.metrics.usable.get()), (None, 1));
     }
 }

@@ -21,10 +21,13 @@ pub(super) enum Operation {
     Remove,
     /// Reading or writing the index.
     Index,
+    /// Writing trust memory.
+    TrustMemory,
 }
 
 impl Operation {
-    const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Publish, Self::Remove, Self::Index];
+    const ALL: [Self; 6] =
+        [Self::Read, Self::Write, Self::Publish, Self::Remove, Self::Index, Self::TrustMemory];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -34,6 +37,7 @@ impl Operation {
             Self::Remove => "remove",
             // The label of the first release: dashboards use it.
             Self::Index => "facts",
+            Self::TrustMemory => "trust_memory",
         }
     }
 }

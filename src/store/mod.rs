@@ -43,6 +43,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
+pub use health::MemoryHealth;
 pub use in_place::InPlace;
 pub use index::HeldAs;
 pub use ingest::{Arriving, Ingest, Unkept, Whole};
@@ -101,6 +102,11 @@ impl Store {
     /// process may own the folder then.
     pub fn only_while(&self, place: InPlace) {
         self.disk.layout.only_while(place);
+    }
+
+    /// Where the writes of trust memory, which is in the same folder, are reported.
+    pub fn memory_health(&self) -> MemoryHealth {
+        MemoryHealth::new(self.disk.health.clone())
     }
 
     /// Returns the content of `digest` if it is stored and the repository is known to hold it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use countersign::admin::why::MAX_AT_ONCE;
-use countersign::admin::{Admin, Part, Readiness, Why};
+use countersign::admin::{Admin, Denials, Part, Readiness, Why};
 use countersign::audit::Audit;
 use countersign::clock::Clock;
 use countersign::server::DenialStatus;
@@ -30,7 +30,8 @@ async fn admin_with(readiness: &Arc<Readiness>, why: Why) -> Served {
     let counter: Counter = Counter::default();
     counter.inc_by(3);
     registry.register("countersign_things", "Things that were counted", counter);
-    let admin = Arc::new(Admin::new(Arc::clone(readiness), registry, why));
+    let denials = Denials::new(Audit::new(Clock::System, None));
+    let admin = Arc::new(Admin::new(Arc::clone(readiness), registry, why, denials));
     let service = move |_, request: http::Request<_>| {
         let admin = Arc::clone(&admin);
         async move { admin.handle(request).await }
@@ -144,7 +145,8 @@ async fn concurrent_explanations_are_limited() {
     let gate =
         generations(silent.local_addr().unwrap(), &mut Registry::default(), DenialStatus::NotFound);
     let why = Why::new(gate, Audit::new(Clock::System, None));
-    let admin = Arc::new(Admin::new(Arc::default(), Registry::default(), why));
+    let denials = Denials::new(Audit::new(Clock::System, None));
+    let admin = Arc::new(Admin::new(Arc::default(), Registry::default(), why, denials));
     let ask = || {
         let request = http::Request::get("/why?image=r.example/open/app:v1").body(()).unwrap();
         let admin = Arc::clone(&admin);

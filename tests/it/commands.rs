@@ -11,7 +11,7 @@ use countersign::oci::{Digest, Registry, Repository, Tag};
 use countersign::trust::tags::{IfOlder, Need, Needs, TagHistory};
 
 /// The exit statuses of each command in the contract.
-const COMMANDS: [(&str, &[&str]); 11] = [
+const COMMANDS: [(&str, &[&str]); 12] = [
     ("serve", &["--config <FILE>", "SIGTERM", "SIGHUP", "Exit status: 0; 2 ", "1 any other error"]),
     ("check", &["--config <FILE>", "Exit status: 0 valid, also with warnings; 2 invalid"]),
     (
@@ -23,6 +23,10 @@ const COMMANDS: [(&str, &[&str]); 11] = [
             "--json",
             "0 admitted; 3 refused or absent; 4 undecided",
         ],
+    ),
+    (
+        "denials",
+        &["--config <FILE>", "--gate <URL>", "--since <TIME>", "--json", "Exit status: 0; 2 "],
     ),
     ("forget", &["--config <FILE>", "<IMAGE>", "Exit status: 0, ", "Example: countersign forget "]),
     (

@@ -9,10 +9,10 @@ use countersign::config::Config;
 use countersign::toml_reader::Document;
 
 use crate::fake_notary::FakeNotary;
-use crate::fake_registry::Fault;
+use crate::fake_registry::{Fault, REGISTRY};
 use crate::folder::Folder;
 use crate::notary_repository::{GUN, NOW, NotaryRepository};
-use crate::whole_gate::World;
+use crate::whole_gate::{APP, World};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -108,4 +108,36 @@ async fn an_aborted_refresh_is_started_again() {
         drop(refresh.await);
     }
     assert_eq!(app.gate().trust().tend().len(), 1);
+}
+
+#[tokio::test]
+async fn trust_memory_that_cannot_be_written_is_reported_until_it_is_written() {
+    let mut world = World::new().await;
+    let signed = world.push_signed("v1", "one");
+    let folder = world.store().join("trust/notaryv1/team");
+    let elsewhere = world.store().join("trust/notaryv1/elsewhere");
+    fs::rename(&folder, &elsewhere).unwrap();
+    world.pull("v1").await.is_undecided("trust_unreachable");
+    let ready = world.ask_admin("/readyz").await;
+    let text = String::from_utf8_lossy(&ready.body);
+    // The gate still serves what it has verified.
+    assert_eq!(ready.status, 200);
+    assert!(text.starts_with("ready\nthe trust memory cannot be written"), "{text}");
+    let metrics = world.metrics().await;
+    assert!(metrics.contains("countersign_store_usable 0\n"), "{metrics}");
+    let failures = "countersign_store_failures_total{operation=\"trust_memory\"}";
+    assert!(
+        !metrics.contains(&format!("{failures} 0\n")) && metrics.contains(failures),
+        "{metrics}"
+    );
+    let why = world.ask_admin(&format!("/why?image={REGISTRY}/{APP}:v1")).await;
+    let why: serde_json::Value = serde_json::from_slice(&why.body).unwrap();
+    let advice = why["advice"].as_str().unwrap();
+    assert!(advice.contains("free disk space") && advice.contains("trust memory"), "{advice}");
+
+    fs::rename(&elsewhere, &folder).unwrap();
+    world.pass(Duration::from_secs(10));
+    world.pull("v1").await.serves(&signed);
+    assert_eq!(world.ask_admin("/readyz").await.body, "ready\n");
+    assert!(world.metrics().await.contains("countersign_store_usable 1\n"));
 }

@@ -13,6 +13,7 @@ use crate::oci::{Registry, Repository};
 use crate::registry_client::{
     ConfigError, Credentials, InvalidCredentials, Metrics, check_files, is_base,
 };
+use crate::store::MemoryHealth;
 use crate::toml_reader::Section;
 use crate::trust::lifetimes::Lifetimes;
 use crate::trust::restrictions::days;
@@ -237,6 +238,17 @@ impl Anchor {
         let notary = notary(&config, metrics)?;
         let state = State::open(store, &config.name)?;
         Ok(Self { config, notary, state })
+    }
+
+    /// The same, which reports to `health` whether trust memory can be written.
+    #[must_use]
+    pub fn reporting(self, health: MemoryHealth) -> Self {
+        Self { state: self.state.reporting(health), ..self }
+    }
+
+    /// Why the trust memory could not be written the last time; `None` if it was written.
+    pub fn memory_failure(&self) -> Option<String> {
+        self.state.failure()
     }
 
     /// As [`Self::open`], but reads the trust memory only, because another process may be writing it.

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::clock::Timestamp;
-use crate::store::{InPlace, atomic};
+use crate::store::{InPlace, MemoryHealth, atomic};
 
 use super::gun::Gun;
 use super::memory::{Memory, RoleRecord};
@@ -52,6 +52,8 @@ pub struct State {
     folder: PathBuf,
     /// The open folder. `None` if the memories are only read, because another process may be writing them.
     place: Option<InPlace>,
+    /// Where failed writes are reported.
+    health: Option<MemoryHealth>,
 }
 
 /// A memory, and the files to verify it again.
@@ -90,12 +92,33 @@ impl State {
         let folder = store.join("trust").join("notaryv1").join(anchor);
         let opened = atomic::make_folder(&folder).and_then(|()| InPlace::open(&folder));
         let place = opened.map_err(|error| StateError::Io { path: folder.clone(), error })?;
-        Ok(Self { folder, place: Some(place) })
+        Ok(Self { folder, place: Some(place), health: None })
     }
 
     /// As [`Self::open`], but read-only: no folder is created, and writes do nothing.
     pub fn look(store: &Path, anchor: &str) -> Self {
-        Self { folder: store.join("trust").join("notaryv1").join(anchor), place: None }
+        Self {
+            folder: store.join("trust").join("notaryv1").join(anchor),
+            place: None,
+            health: None,
+        }
+    }
+
+    /// The same, which reports to `health` whether writes succeed.
+    #[must_use]
+    pub fn reporting(self, health: MemoryHealth) -> Self {
+        Self { health: Some(health), ..self }
+    }
+
+    /// Why the last write failed; `None` if it succeeded.
+    pub fn failure(&self) -> Option<String> {
+        self.health.as_ref().and_then(MemoryHealth::failure)
+    }
+
+    fn report(&self, written: &Result<(), StateError>) {
+        if let Some(health) = &self.health {
+            health.record(written);
+        }
     }
 
     /// The folder of a GUN. Named by a hash, because a GUN can be too long for a file name.
@@ -128,6 +151,12 @@ impl State {
     /// the server stops answering.
     pub fn refused(&self, gun: &Gun) -> Result<(), StateError> {
         let Some(place) = &self.place else { return Ok(()) };
+        let written = self.forget_answer(place, gun);
+        self.report(&written);
+        written
+    }
+
+    fn forget_answer(&self, place: &InPlace, gun: &Gun) -> Result<(), StateError> {
         self.check(place)?;
         let path = self.folder_of(gun).join(MEMORY);
         match Stored::read(&path, gun)? {
@@ -147,6 +176,12 @@ impl State {
     /// Replaces the memory of `gun`.
     pub fn write(&self, gun: &Gun, updated: &Updated) -> Result<(), StateError> {
         let Some(place) = &self.place else { return Ok(()) };
+        let written = self.replace(place, gun, updated);
+        self.report(&written);
+        written
+    }
+
+    fn replace(&self, place: &InPlace, gun: &Gun, updated: &Updated) -> Result<(), StateError> {
         self.check(place)?;
         let folder = self.folder_of(gun);
         let failed = |path: &Path| {

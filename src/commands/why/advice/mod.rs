@@ -111,6 +111,14 @@ impl Case<'_> {
     fn undecided(&self, doubt: Doubt, anchor: Option<&Anchor>) -> String {
         let registry = &self.image.registry;
         match (doubt, anchor) {
+            (Doubt::TrustUnreachable, Some(Anchor::NotaryV1(anchor)))
+                if let Some(failure) = anchor.memory_failure() =>
+            {
+                format!(
+                    "operator of the gate: free disk space, or repair the disk of the store, because the trust memory \
+                     cannot be written ({failure}); then retry"
+                )
+            }
             (Doubt::TrustUnreachable, Some(Anchor::NotaryV1(anchor))) => format!(
                 "operator of the gate: check that the gate can reach {} and has access (`ca`, `username` of the \
                  anchor {}); then retry",
