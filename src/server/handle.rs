@@ -260,7 +260,7 @@ impl Exchange<'_> {
         }
         let sentence =
             format!("{client} may not pull {registry}/{repository}: no [[clients.rule]] grants it");
-        Some(self.turned_away(&sentence, || respond::not_given(&sentence)))
+        Some(self.turned_away(&sentence, || respond::not_given(&sentence, self.id)))
     }
 
     async fn trust_metadata(&self, gun: &Gun, file: &File) -> Result<Option<Relayed>, Denial> {

@@ -203,6 +203,18 @@ impl Trust {
         Some(names.map(|names| SignedNames::of(anchor, registry, repository, names)))
     }
 
+    /// When the anchor `name` queried its server about `registry/repository`, and when it queries it next. `None` if it
+    /// did not.
+    pub async fn freshness(
+        &self,
+        name: &str,
+        registry: &Registry,
+        repository: &Repository,
+    ) -> Option<notaryv1::Freshness> {
+        let (anchor, gun) = self.signer_of_names(name, registry, repository).ok()?;
+        self.cache.freshness(anchor, &gun).await
+    }
+
     fn signer_of_names(
         &self,
         name: &str,

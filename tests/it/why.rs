@@ -2,11 +2,15 @@
 //! would change the decision.
 
 use std::process::Command;
+use std::time::Duration;
 
+use countersign::clock::Timestamp;
+use countersign::commands::why::Explanation;
 use countersign::oci::Digest;
 use serde_json::{Value, json};
 
 use crate::fake_registry::REGISTRY;
+use crate::notary_repository::NOW;
 use crate::whole_gate::{APP, DEFAULTS, World};
 
 fn rule(images: &str, lines: &str) -> String {
@@ -197,4 +201,80 @@ async fn the_command_queries_a_running_gate_and_prints_the_same() {
         let said = ask(&[]).await.unwrap();
         assert_eq!(String::from_utf8(said.stdout).unwrap(), text);
     }
+}
+
+/// The command `denials` of a running gate, and its exit status.
+async fn denials(world: &World, more: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    command.args(["denials", "--gate", &world.admin()]).args(more);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn denials_lists_what_a_running_gate_denied() {
+    let mut world = World::new().await;
+    let signed = world.push_signed("v1", "one");
+    assert_eq!(denials(&world, &[]).await, (Some(0), "no denials in the last 1h\n".to_owned()));
+    let first: Value = serde_json::from_slice(&world.pull("v2").await.body).unwrap();
+    let first = &first["errors"][0];
+    world.pass(Duration::from_secs(2 * 60 * 60));
+    world.pull("v3").await.is_absent("tag_not_signed");
+    world.pull("v1").await.serves(&signed);
+
+    let (status, text) = denials(&world, &[]).await;
+    assert_eq!((status, text.lines().count()), (Some(0), 2), "{text}");
+    let image = format!("absent (tag_not_signed)  {REGISTRY}/{APP}:v3  client 127.0.0.1:");
+    assert!(text.contains(&image), "{text}");
+    assert!(text.contains("  remote trust data does not exist for "), "{text}");
+
+    let (_, json) = denials(&world, &["--since", "24h", "--json"]).await;
+    let listed: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(listed["denials"][0]["image.reference"], "v3");
+    let older = &listed["denials"][1];
+    assert_eq!(older["request_id"], first["detail"]["request_id"]);
+    // Every denial text ends with the id.
+    let id = format!(" (request {})", older["request_id"].as_str().unwrap());
+    let message = first["message"].as_str().unwrap();
+    assert_eq!(message.strip_suffix(&id), older["because"].as_str(), "{message}");
+    assert_eq!(
+        (&older["rule"], &older["anchor"]),
+        (&json!(format!("{REGISTRY}/**")), &json!("team"))
+    );
+    assert_eq!((&listed["omitted"], &listed["kept"]), (&json!(0), &json!(10_000)));
+
+    let (status, text) = denials(&world, &["--since", "yesterday"]).await;
+    assert_eq!(status, Some(2), "{text}");
+    let wrong = world.ask_admin("/denials?until=1h").await;
+    assert_eq!(wrong.status, 400);
+}
+
+#[tokio::test]
+async fn why_shows_when_trust_data_was_fetched_and_when_it_is_fetched_next() {
+    let mut world = World::new().await;
+    world.push_signed("v1", "one");
+    world.pull("v1").await;
+    let at = |seconds: i64| json!(Timestamp::from_unix(NOW + seconds).to_string());
+    let explained = async |world: &World| {
+        let answer = world.ask_admin(&format!("/why?image={REGISTRY}/{APP}:v1")).await;
+        let explanation: Explanation = serde_json::from_slice(&answer.body).unwrap();
+        (json!(explanation)["anchors"][0].clone(), explanation.to_text())
+    };
+    world.pass(Duration::from_secs(60));
+    let asked = world.notary.asked().len();
+    let (anchor, text) = explained(&world).await;
+    // Four fifths of `refresh`: from then on, a request also refreshes it.
+    assert_eq!((&anchor["fetched"], &anchor["next"]), (&at(0), &at(240)), "{anchor:#}");
+    let line =
+        format!("    fetched at {}; next query with the first request after {}", at(0), at(240));
+    assert!(text.contains(&line.replace('"', "")), "{text}");
+    assert_eq!(world.notary.asked().len(), asked, "it reports the cache, and asked the server");
+
+    world.notary.goes_down();
+    world.pass(Duration::from_secs(600));
+    let (anchor, text) = explained(&world).await;
+    assert_eq!((&anchor["fetched"], &anchor["unanswered"]), (&at(0), &at(660)), "{anchor:#}");
+    assert_eq!(anchor["next"], at(665));
+    assert!(text.contains("; no answer to the query at "), "{text}");
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gate::ContentVerdicts;
 use crate::trust::findings::{AnchorVerdict, Objection, Outcome};
-use crate::trust::{Trust, Unendorsed};
+use crate::trust::{Anchor, Trust, Unendorsed};
 
 /// The explanation if there are no signatures.
 const GAP: &str = "no signature was found: the image was never signed, or its signatures were not copied to this \
@@ -48,8 +48,11 @@ pub struct ContentTold {
     /// The checks that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objections: Vec<ObjectionTold>,
-    /// When the gate made this verdict.
+    /// When the gate searched for signatures and made this verdict.
     pub judged: String,
+    /// The first request after this time causes the next search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// One failed check of one object.
@@ -68,8 +71,12 @@ impl ContentTold {
         heard: &'a ContentVerdicts,
     ) -> impl Iterator<Item = Self> + 'a {
         heard.verdicts.iter().filter_map(|(name, verdict)| {
-            let scheme = trust.anchor(name)?.scheme().as_str();
-            let mut told = Self::looked(name, scheme, verdict);
+            let anchor = trust.anchor(name)?;
+            let mut told = Self::looked(name, anchor.scheme().as_str(), verdict);
+            told.next = match anchor {
+                Anchor::Content(anchor) => Some(verdict.next(anchor.lifetimes()).to_string()),
+                Anchor::NotaryV1(_) => None,
+            };
             told.digest = heard.digest.to_string();
             told.answered(verdict);
             Some(told)
@@ -100,6 +107,7 @@ impl ContentTold {
             unread: evidence.unread.iter().map(ToString::to_string).collect(),
             objections: evidence.objections.iter().map(objection).collect(),
             judged: verdict.judged.to_string(),
+            next: None,
         }
     }
 
@@ -152,6 +160,9 @@ impl ContentTold {
                 self.signed_by.join(", ")
             );
         }
+        let next = self.next.as_ref();
+        let next = next.map(|at| format!("; next search with the first request after {at}"));
+        let _ = writeln!(text, "    fetched at {}{}", self.judged, next.unwrap_or_default());
         for looked in &self.looked {
             let _ = writeln!(text, "    looked  {looked}");
         }

@@ -169,7 +169,8 @@ async fn found(gate: &Gate, image: &ImageRef) -> Evidence {
     let names = names.iter().filter_map(|name| match gate.trust().anchor(name) {
         Some(Anchor::NotaryV1(anchor)) => Some(async move {
             let signed = gate.trust().signed(name, &image.registry, &image.repository).await;
-            AnchorTold::Names(NamesTold::of(anchor, image, signed))
+            let freshness = gate.trust().freshness(name, &image.registry, &image.repository).await;
+            AnchorTold::Names(NamesTold::of(anchor, image, signed, freshness))
         }),
         Some(Anchor::Content(_)) | None => None,
     });

@@ -42,6 +42,15 @@ pub struct NamesTold {
     pub tags: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
+    /// When the gate fetched this trust data, or the answer that there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched: Option<String>,
+    /// When the gate last queried the server, if the server did not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unanswered: Option<String>,
+    /// The first request after this time causes the next query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// One verified role.
@@ -58,6 +67,7 @@ impl NamesTold {
         anchor: &notaryv1::Anchor,
         image: &ImageRef,
         signed: Result<SignedNames<'_>, Unendorsed>,
+        freshness: Option<notaryv1::Freshness>,
     ) -> Self {
         let gun = anchor.gun(&image.registry, &image.repository);
         let signers = &anchor.config().signers;
@@ -77,6 +87,9 @@ impl NamesTold {
             root_keys: Vec::new(),
             tags: None,
             expires: None,
+            fetched: freshness.and_then(|of| of.fetched).map(|at| at.to_string()),
+            unanswered: freshness.and_then(|of| of.unanswered).map(|at| at.to_string()),
+            next: freshness.map(|of| of.next.to_string()),
         };
         let found = signed.and_then(|names| {
             let repository = names.repository();
@@ -158,6 +171,17 @@ impl NamesTold {
             let _ = writeln!(
                 text,
                 "    pins    {keys} in `root_keys` covers every repository of this root key"
+            );
+        }
+        if let Some(next) = &self.next {
+            let fetched = self.fetched.as_ref().map(|at| format!("at {at}"));
+            let fetched = fetched.as_deref().unwrap_or("never");
+            let unanswered = self.unanswered.as_ref();
+            let unanswered = unanswered.map(|at| format!("; no answer to the query at {at}"));
+            let unanswered = unanswered.unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "    fetched {fetched}{unanswered}; next query with the first request after {next}"
             );
         }
         if let (Some(tags), Some(expires)) = (self.tags, &self.expires) {

@@ -276,8 +276,9 @@ pub(super) fn mirrored(denial: Answer) -> Response<Body> {
 }
 
 /// The response for a repository that the user may not pull, with that message.
-pub(super) fn not_given(sentence: &str) -> Response<Body> {
-    error(StatusCode::FORBIDDEN, &ErrorBody::new(ErrorCode::Denied, sentence))
+pub(super) fn not_given(sentence: &str, id: RequestId) -> Response<Body> {
+    let message = format!("{sentence} (request {id})");
+    error(StatusCode::FORBIDDEN, &ErrorBody::new(ErrorCode::Denied, message))
 }
 
 /// The response to an invalid path or query.

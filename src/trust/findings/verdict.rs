@@ -233,15 +233,25 @@ impl AnchorVerdict {
         }
     }
 
-    /// Whether it may be used at `now` without another search.
-    pub(super) fn is_fresh(&self, now: Timestamp, lifetimes: Lifetimes) -> bool {
-        let most = match &self.outcome {
+    /// How long it is used without another search.
+    fn lifetime(&self, lifetimes: Lifetimes) -> Duration {
+        match &self.outcome {
             Outcome::Endorsed { .. } => lifetimes.refresh,
             Outcome::Unendorsed(Unendorsed::Refused(_)) => lifetimes.refresh.min(ABSENT),
             Outcome::Unendorsed(Unendorsed::Undecided(_) | Unendorsed::Throttled(_)) => {
                 lifetimes.patience()
             }
-        };
+        }
+    }
+
+    /// The first request after this time causes another search.
+    pub fn next(&self, lifetimes: Lifetimes) -> Timestamp {
+        self.judged.plus(self.lifetime(lifetimes))
+    }
+
+    /// Whether it may be used at `now` without another search.
+    pub(super) fn is_fresh(&self, now: Timestamp, lifetimes: Lifetimes) -> bool {
+        let most = self.lifetime(lifetimes);
         self.judged <= now && now.since(self.judged) < most && self.is_in_force(now)
     }
 

@@ -11,7 +11,8 @@ use crate::trust::refusal::Unendorsed;
 use super::anchor::Anchor;
 use super::awaited::Awaited;
 use super::cache::{KeyRef, TrustCache};
-use super::entry::Ahead;
+use super::cached_trust::Freshness;
+use super::entry::{Ahead, lifetimes};
 use super::gun::Gun;
 use super::repository::SignedRepository;
 
@@ -19,6 +20,12 @@ use super::repository::SignedRepository;
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 impl TrustCache {
+    /// When the server was queried about `gun`, and when it is queried next. `None` if it was not queried.
+    pub async fn freshness(&self, anchor: &Arc<Anchor>, gun: &Gun) -> Option<Freshness> {
+        let entry = self.entries.get(&KeyRef(anchor.name(), gun)).await?;
+        entry.is_of(anchor).then(|| entry.trust.freshness(lifetimes(anchor)))
+    }
+
     /// The names that `anchor` has signed in `gun`, after one more query. `None` if the known trust data decides: the last
     /// query is less than 10 seconds old, the repository is not known, or the query takes too long.
     pub async fn signed_since(

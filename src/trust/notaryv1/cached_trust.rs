@@ -34,6 +34,17 @@ pub(super) enum CachedTrust {
     },
 }
 
+/// When the server was queried, and when it is queried next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// The time of the last answer in use; `None` if there is none.
+    pub fetched: Option<Timestamp>,
+    /// The time of the last query, if the server did not answer it.
+    pub unanswered: Option<Timestamp>,
+    /// The first request after this time causes the next query.
+    pub next: Timestamp,
+}
+
 /// How to answer from the cache.
 #[derive(Debug)]
 pub(super) enum Use {
@@ -87,6 +98,28 @@ impl CachedTrust {
             Some(Self::Refused { .. }) | None => None,
         };
         Self::Unreachable { why, last, tried: now }
+    }
+
+    /// When the server was queried, and when it is queried next.
+    pub(super) fn freshness(&self, lifetimes: Lifetimes) -> Freshness {
+        let refresh = lifetimes.refresh;
+        match self {
+            Self::Signed { repository, answered } => Freshness {
+                fetched: Some(*answered),
+                unanswered: None,
+                next: answered.plus(refresh * 4 / 5).min(repository.expires()),
+            },
+            Self::Refused { answered, .. } => Freshness {
+                fetched: Some(*answered),
+                unanswered: None,
+                next: answered.plus(refresh.min(NEGATIVE)),
+            },
+            Self::Unreachable { last, tried, .. } => Freshness {
+                fetched: last.as_ref().map(|(_, answered)| *answered),
+                unanswered: Some(*tried),
+                next: tried.plus(refresh.min(RETRY)),
+            },
+        }
     }
 
     /// When the server was last queried, whether or not it answered.

@@ -37,6 +37,7 @@ pub mod gun;
 
 pub use anchor::{Anchor, AnchorError, Config, TIMESTAMP_LIFE};
 pub use cache::TrustCache;
+pub use cached_trust::Freshness;
 pub use gun::{Gun, Template};
 pub use memory::Memory;
 pub use notary::Notary;
