@@ -72,7 +72,7 @@ impl MemoryNotary {
         repositories.get(&gun)?.get(name.strip_suffix(".json")?).cloned()
     }
 
-    /// Serves whoever connects to `listener`, until it fails.
+    /// Serves the connections to `listener`, until it fails.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> io::Result<()> {
         loop {
             let (stream, peer) = listener.accept().await?;

@@ -31,7 +31,7 @@ const RELEASES: &str = "targets/releases";
 /// Files as a Notary server names them, without `.json`.
 pub type TrustFiles = BTreeMap<String, Bytes>;
 
-/// What a tag stands for: a manifest's digest and its length.
+/// The target of a tag: the digest and the length of a manifest.
 pub type Signed = (Tag, Digest, usize);
 
 /// Who owns a root key, and signs for as many repositories as they like.

@@ -139,7 +139,7 @@ impl MemoryRegistry {
         response
     }
 
-    /// Serves whoever connects to `listener`, until it fails.
+    /// Serves the connections to `listener`, until it fails.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> io::Result<()> {
         loop {
             let (stream, peer) = listener.accept().await?;
