@@ -34,7 +34,7 @@ fn through(proxy: &str, url: &str) -> Config {
     let mut config = Config::new(REGISTRY.parse().unwrap(), url.parse().unwrap());
     config.proxy.inherit(&proxies(proxy));
     config.timeouts =
-        Timeouts { connect: SHORT, first_byte: SHORT * 2, idle: SHORT, total: SHORT * 6 };
+        Timeouts { connect: SHORT, first_byte: SHORT * 2, idle: SHORT, total: SHORT * 30 };
     config
 }
 
