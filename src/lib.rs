@@ -55,7 +55,7 @@
 //! Gate::blob ─► PullThrough ─┬─ Store::content ── a mapped file, sliced ──────────────────┐
 //!                            ├─ InFlight ─► Download ─► Ingest ─► StoredContent           ├─► BlobStream ─► OpenBlob ─► Body
 //!                            │                 └─ Progress ─► Joined, one per client ─────┤
-//!                            └─ directly from upstream: content that cannot be stored ────┘
+//!                            └─ Sharing ─► Window ─► Unstored, one per client ────────────┘
 //! ```
 //!
 //! The gate treats a blob that a client could read as a manifest as a manifest (`pull_through::inspect`,

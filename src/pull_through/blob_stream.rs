@@ -11,12 +11,11 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::by_piece::{ByPiece, Stored};
 use super::error::BlobError;
-use super::failures::Failures;
 use super::in_flight::Place;
 use super::joined::Joined;
 use super::kept::StoredStream;
 use super::source::part_of;
-use super::straight::Straight;
+use super::unstored::Unstored;
 use crate::oci::Digest;
 use crate::registry_client::{ByteRange, Part};
 use crate::store::{Store, StoredContent};
@@ -31,7 +30,7 @@ enum Way {
     StoredStream(Box<StoredStream>),
     ByPiece(Box<ByPiece>),
     Joined(Box<Joined>),
-    Straight(Box<Straight>, Failures),
+    Unstored(Box<Unstored>),
     Begun(Box<Begun>),
 }
 
@@ -71,8 +70,8 @@ impl BlobStream {
         Self(Way::Joined(Box::new(joined)))
     }
 
-    pub(super) fn straight(straight: Straight, failures: Failures) -> Self {
-        Self(Way::Straight(Box::new(straight), failures))
+    pub(super) fn unstored(unstored: Unstored) -> Self {
+        Self(Way::Unstored(Box::new(unstored)))
     }
 
     /// This stream, with its beginning already read into `ahead`, which holds the permit `room`.
@@ -86,7 +85,7 @@ impl BlobStream {
             Way::StoredStream(kept) => kept.digest(),
             Way::ByPiece(by_piece) => by_piece.digest(),
             Way::Joined(joined) => joined.digest(),
-            Way::Straight(straight, _) => straight.source().digest(),
+            Way::Unstored(unstored) => unstored.digest(),
             Way::Begun(begun) => begun.rest.digest(),
         }
     }
@@ -97,7 +96,7 @@ impl BlobStream {
             Way::StoredStream(kept) => kept.part(),
             Way::ByPiece(by_piece) => by_piece.part(),
             Way::Joined(joined) => joined.part(),
-            Way::Straight(straight, _) => straight.source().part(),
+            Way::Unstored(unstored) => unstored.part(),
             Way::Begun(begun) => begun.rest.part(),
         }
     }
@@ -105,7 +104,7 @@ impl BlobStream {
     pub fn origin(&self) -> Origin {
         match &self.0 {
             Way::StoredStream(_) | Way::ByPiece(_) => Origin::Store,
-            Way::Joined(_) | Way::Straight(..) | Way::Begun(_) => Origin::Upstream,
+            Way::Joined(_) | Way::Unstored(_) | Way::Begun(_) => Origin::Upstream,
         }
     }
 
@@ -115,7 +114,7 @@ impl BlobStream {
             Way::StoredStream(kept) => kept.left(),
             Way::ByPiece(by_piece) => Some(by_piece.left()),
             Way::Joined(joined) => joined.left(),
-            Way::Straight(straight, _) => straight.left(),
+            Way::Unstored(unstored) => unstored.left(),
             Way::Begun(begun) => Some(begun.rest.left()? + begun.ahead.len() as u64),
         }
     }
@@ -126,14 +125,7 @@ impl BlobStream {
             Way::ByPiece(by_piece) => by_piece.poll_piece(context),
             // The download itself counts how it ends, once for all clients.
             Way::Joined(joined) => joined.poll_piece(context),
-            Way::Straight(straight, failures) => {
-                let polled = ready!(straight.poll_piece(context));
-                if let Err(error) = &polled {
-                    let source = straight.source();
-                    failures.note(source.registry(), source.digest(), error);
-                }
-                Poll::Ready(polled)
-            }
+            Way::Unstored(unstored) => unstored.poll_piece(context),
             Way::Begun(begun) if begun.ahead.is_empty() => {
                 begun.room = None;
                 begun.rest.poll_piece(context)
@@ -161,7 +153,7 @@ impl HttpBody for BlobStream {
         match &self.0 {
             Way::StoredStream(kept) => kept.is_over(),
             Way::ByPiece(by_piece) => by_piece.left() == 0,
-            Way::Joined(_) | Way::Straight(..) | Way::Begun(_) => false,
+            Way::Joined(_) | Way::Unstored(_) | Way::Begun(_) => false,
         }
     }
 

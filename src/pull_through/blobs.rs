@@ -6,7 +6,7 @@
 //! Upstream gets the same request, a GET, whether or not the content is stored, so that neither its operator nor a
 //! client learns what others pulled.
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::PullThrough;
 use super::blob_stream::BlobStream;
@@ -16,10 +16,9 @@ use super::in_flight::{Boarding, Place};
 use super::joined::{BlobRequest, Joined};
 use super::kept::StoredStream;
 use super::progress::Progress;
-use super::source::Source;
-use super::straight::Straight;
+use super::unstored::{Request, Unstored};
 use crate::oci::{Digest, Registry, Repository};
-use crate::registry_client::{ByteRange, Part, Upstream, UpstreamError};
+use crate::registry_client::{ByteRange, Part, UpstreamError};
 use crate::store::{Store, StoredContent};
 
 /// How often a request checks for a download to join.
@@ -46,85 +45,74 @@ impl PullThrough {
         range: Option<ByteRange>,
     ) -> Result<BlobStream, FetchError> {
         let upstream = self.upstream(registry)?.on_behalf_of(self.requester);
+        let request = Request { upstream, repository: repository.clone(), digest: *digest };
         let Some(store) = &self.store else {
-            return self.straight(&upstream, repository, digest, range).await;
+            return Ok(BlobStream::unstored(self.sharing.open(request, range).await?));
         };
         if let Some(content) = store.look_up(registry, repository, digest).await {
             // If the disk fails, the rest comes from upstream, within the limits of this client.
-            return kept(content, asked(store, upstream, repository, digest), range);
+            return kept(content, asked(store, &request), range);
         }
         let place = (registry.clone(), repository.clone());
         // Boxed, so that a request for a stored blob does not need memory for this future.
-        Box::pin(self.blob_not_kept(store, &upstream, &place, digest, range)).await
+        Box::pin(self.blob_not_kept(store, &request, &place, range)).await
     }
 
     async fn blob_not_kept(
         &self,
         store: &Store,
-        upstream: &Upstream,
+        request: &Request,
         place: &Place,
-        digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<BlobStream, FetchError> {
-        let (registry, repository) = place;
+        let ((registry, repository), digest) = (place, &request.digest);
         // Upstream's answer that this repository holds the blob, until it is used or not needed.
-        let mut confirmation: Option<Source> = None;
+        let mut confirmation: Option<Unstored> = None;
         for _ in 0..MAX_LOOKS {
             let published = store.published();
             if store.look_whether_delivered(registry, digest).await {
                 // Another request may have published it for this repository since the last check.
                 if let Some(content) = store.look_up(registry, repository, digest).await {
-                    return kept(
-                        content,
-                        asked(store, upstream.clone(), repository, digest),
-                        range,
-                    );
+                    return kept(content, asked(store, request), range);
                 }
-                let source = match confirmation.take() {
-                    Some(source) => source,
-                    None => Source::open(upstream.clone(), repository, digest, range).await?,
+                let unstored = match confirmation.take() {
+                    Some(unstored) => unstored,
+                    None => self.sharing.open(request.clone(), range).await?,
                 };
                 self.confirmed(store, place, digest).await;
                 return match store.look_up(registry, repository, digest).await {
-                    Some(content) => {
-                        kept(content, asked(store, upstream.clone(), repository, digest), range)
-                    }
+                    Some(content) => kept(content, asked(store, request), range),
                     // The store lost it meanwhile, or cannot record which repository holds it.
-                    None => Ok(self.stream(source)),
+                    None => Ok(BlobStream::unstored(unstored)),
                 };
             }
-            let asked = asked(store, upstream.clone(), repository, digest);
-            let wanted = wants_all(range);
-            let is_kept = || store.published_since(published, registry, digest);
-            let began = match self.in_flight.board(digest, place, wanted, is_kept) {
+            // Another client may be downloading it already, without storing it.
+            if let Some(unstored) = self.sharing.join(request, range) {
+                return Ok(BlobStream::unstored(unstored));
+            }
+            let is_done =
+                || store.published_since(published, registry, digest) || self.sharing.has(request);
+            let began = match self.in_flight.board(digest, place, wants_all(range), is_done) {
                 Boarding::Joined { progress, own } => {
                     // The download may need the place of this request.
                     drop(confirmation.take());
-                    began(progress, own, asked, range).await?
+                    began(progress, own, asked(store, request), range).await?
                 }
                 Boarding::Started(start, progress) => {
                     drop(confirmation.take());
-                    let (unkept, source) = oneshot::channel();
                     let download = Download {
                         start,
-                        upstream: upstream.clone(),
+                        request: request.clone(),
                         store: store.clone(),
+                        sharing: self.sharing.clone(),
                         failures: self.failures.clone(),
                         stop: self.stop.clone(),
                     };
-                    self.tasks.spawn(download.run(unkept));
-                    match began(progress, true, asked, range).await? {
-                        // A blob that cannot be stored has only been opened so far: this client takes it over.
-                        Began::Unfit if range.is_none() => match source.await {
-                            Ok(source) => Began::Stream(self.stream(source)),
-                            Err(_) => Began::Unfit,
-                        },
-                        began @ (Began::Stream(_) | Began::Over | Began::Unfit) => began,
-                    }
+                    self.tasks.spawn(download.run());
+                    began(progress, true, asked(store, request), range).await?
                 }
                 Boarding::Unconfirmed => {
-                    let source = Source::open(upstream.clone(), repository, digest, range).await?;
-                    confirmation = Some(source);
+                    confirmation = Some(self.sharing.open(request.clone(), range).await?);
                     self.in_flight.confirm(digest, place);
                     Began::Over
                 }
@@ -137,10 +125,11 @@ impl PullThrough {
                 Began::Unfit => break,
             }
         }
-        match confirmation {
-            Some(source) => Ok(self.stream(source)),
-            None => self.straight(upstream, repository, digest, range).await,
-        }
+        let unstored = match confirmation {
+            Some(unstored) => unstored,
+            None => self.sharing.open(request.clone(), range).await?,
+        };
+        Ok(BlobStream::unstored(unstored))
     }
 
     /// The number of clients that wait for the download of the blob `digest` of `registry`.
@@ -192,30 +181,10 @@ impl PullThrough {
         // If this cannot be recorded, upstream is asked again next time.
         let _ = store.write(confirm).await;
     }
-
-    async fn straight(
-        &self,
-        upstream: &Upstream,
-        repository: &Repository,
-        digest: &Digest,
-        range: Option<ByteRange>,
-    ) -> Result<BlobStream, FetchError> {
-        let source = Source::open(upstream.clone(), repository, digest, range).await?;
-        Ok(self.stream(source))
-    }
-
-    fn stream(&self, source: Source) -> BlobStream {
-        BlobStream::straight(Straight::new(source), self.failures.clone())
-    }
 }
 
-fn asked(
-    store: &Store,
-    upstream: Upstream,
-    repository: &Repository,
-    digest: &Digest,
-) -> BlobRequest {
-    BlobRequest { store: store.clone(), upstream, repository: repository.clone(), digest: *digest }
+fn asked(store: &Store, request: &Request) -> BlobRequest {
+    BlobRequest { store: store.clone(), request: request.clone() }
 }
 
 fn kept(
@@ -225,8 +194,13 @@ fn kept(
 ) -> Result<BlobStream, FetchError> {
     let size = Some(content.bytes().len() as u64);
     let kept = if asked.store.is_crowded() {
-        let place = (asked.upstream.registry().clone(), asked.repository);
-        BlobStream::by_piece(&asked.store, place, &content, range)
+        let Request { upstream, repository, .. } = asked.request;
+        BlobStream::by_piece(
+            &asked.store,
+            (upstream.registry().clone(), repository),
+            &content,
+            range,
+        )
     } else {
         StoredStream::new(content, asked, range).map(BlobStream::kept)
     };
@@ -257,7 +231,13 @@ async fn began(
             Progress::Opening => {}
             Progress::NotOpened(error) if own => return Err(error.clone().into()),
             Progress::NotOpened(_) => return Ok(Began::Over),
-            Progress::NotKept => return Ok(Began::Unfit),
+            Progress::NotKept(shared) => {
+                let unstored =
+                    range.is_none().then(|| shared.join(asked.request.clone())).flatten();
+                return Ok(unstored.map_or(Began::Unfit, |unstored| {
+                    Began::Stream(BlobStream::unstored(unstored))
+                }));
+            }
             Progress::Open(open) => match (range, open.length) {
                 (None, length) => break Part::Whole { length },
                 (Some(_), None) => return Ok(Began::Unfit),

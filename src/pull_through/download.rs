@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::by_piece::Stored;
@@ -15,9 +14,10 @@ use super::error::BlobError;
 use super::failures::Failures;
 use super::in_flight::Start;
 use super::progress::{End, Open, Progress};
+use super::sharing::Sharing;
 use super::source::{Source, total};
+use super::unstored::Request;
 use crate::oci::Hasher;
-use crate::registry_client::Upstream;
 use crate::store::{HeldAs, Ingest, Store, Unkept, Whole};
 
 /// How long a download continues without clients: clients that disconnected often come back.
@@ -28,8 +28,9 @@ const MAX_WAITING: usize = 1 << 20;
 /// The parts that a download needs.
 pub(super) struct Download {
     pub(super) start: Start,
-    pub(super) upstream: Upstream,
+    pub(super) request: Request,
     pub(super) store: Store,
+    pub(super) sharing: Sharing,
     pub(super) failures: Failures,
     /// Stops the download.
     pub(super) stop: CancellationToken,
@@ -37,14 +38,26 @@ pub(super) struct Download {
 
 /// The file, and whether all data could be written to it.
 type Written = (Ingest, Result<(), Unkept>);
-/// `None` if the disk does not answer in time.
-type Writing = Pin<Box<dyn Future<Output = Option<Written>> + Send>>;
+
+/// A write in progress.
+struct Writing {
+    /// `None` if the disk does not answer in time.
+    written: Pin<Box<dyn Future<Output = Option<Written>> + Send>>,
+    before: Rest,
+}
+
+/// What arrived after `position` and is not written; `hasher` has hashed everything before.
+struct Rest {
+    position: u64,
+    hasher: Hasher,
+    pieces: Vec<Bytes>,
+}
 
 impl Download {
-    /// Downloads and publishes the blob. Passes the source of a blob that cannot be stored to `unkept`.
-    pub(super) async fn run(self, unkept: oneshot::Sender<Source>) {
+    /// Downloads and publishes the blob.
+    pub(super) async fn run(self) {
         let opened = tokio::select! {
-            opened = self.open(unkept) => opened,
+            opened = self.open() => opened,
             () = self.stop.cancelled() => return,
             // No data has arrived yet, so none is lost.
             () = self.unwanted() => return,
@@ -76,10 +89,9 @@ impl Download {
     }
 
     /// Asks upstream and reserves space; reports the outcome to all waiting requests.
-    async fn open(&self, unkept: oneshot::Sender<Source>) -> Option<(Source, Ingest)> {
-        let digest = *self.start.digest();
-        let (_, repository) = self.start.place();
-        let source = match Source::open(self.upstream.clone(), repository, &digest, None).await {
+    async fn open(&self) -> Option<(Source, Ingest)> {
+        let Request { upstream, repository, digest } = &self.request;
+        let source = match Source::open(upstream.clone(), repository, digest, None).await {
             Ok(source) => source,
             Err(error) => {
                 self.start.tell(|progress| *progress = Progress::NotOpened(error));
@@ -87,16 +99,15 @@ impl Download {
             }
         };
         let (store, length) = (self.store.clone(), total(source.part()));
-        match store.begin(&digest, length).await {
+        match store.begin(digest, length).await {
             Ok(ingest) => {
                 let open = Open::new(length, ingest.arriving());
                 self.start.tell(|progress| *progress = Progress::Open(Box::new(open)));
                 Some((source, ingest))
             }
             Err(_) => {
-                self.start.tell(|progress| *progress = Progress::NotKept);
-                // The request that started the download may be gone.
-                let _ = unkept.send(source);
+                let shared = self.sharing.share(&self.request, source);
+                self.start.tell(|progress| *progress = Progress::NotKept(shared));
                 None
             }
         }
@@ -104,84 +115,81 @@ impl Download {
 
     /// Writes the data that arrives until the blob is complete. The disk and upstream do not wait for each other.
     async fn arrive(&self, mut source: Source, ingest: Ingest) -> Result<Ingest, End> {
-        // The state before the write in progress.
-        let mut before = (ingest.position(), ingest.hasher());
         let mut idle = Some(ingest);
         let mut writing: Option<Writing> = None;
-        let (mut waiting, mut pieces): (Vec<Bytes>, Vec<Bytes>) = (Vec::new(), Vec::new());
-        let mut all_came = false;
+        let mut waiting: Vec<Bytes> = Vec::new();
+        let (mut all_came, mut lost_turn) = (false, false);
         loop {
             if let Some(ingest) = idle.take() {
-                if waiting.is_empty() {
-                    if all_came {
-                        return Ok(ingest);
-                    }
-                    idle = Some(ingest);
+                if lost_turn {
+                    return Err(self.unkept(Rest::after(&ingest), waiting, source));
+                } else if !waiting.is_empty() {
+                    writing = Some(self.write(ingest, mem::take(&mut waiting)));
+                } else if all_came {
+                    return Ok(ingest);
                 } else {
-                    pieces = mem::take(&mut waiting);
-                    let (pieces, store) = (pieces.clone(), self.store.clone());
-                    before = (ingest.position(), ingest.hasher());
-                    writing = Some(Box::pin(async move {
-                        store.write(move |_| write(ingest, &pieces)).await
-                    }));
+                    idle = Some(ingest);
                 }
             }
             // A download without clients is the first to lose its turn.
             let alone = self.start.is_alone();
             source.set_abandoned(alone);
             let has_room = waiting.iter().map(Bytes::len).sum::<usize>() < MAX_WAITING;
+            let wants_more = has_room && !all_came && !lost_turn;
             tokio::select! {
-                written = ended(&mut writing) => {
-                    writing = None;
-                    let Some(written) = written else {
-                        let (position, hasher) = before;
-                        return Err(End::Unkept { position, hasher });
-                    };
-                    idle = Some(self.written(written, mem::take(&mut pieces))?);
-                }
-                piece = poll_fn(|context| source.poll_piece(context)), if has_room && !all_came => {
-                    match piece {
-                        Ok(Some(piece)) => waiting.push(piece),
-                        Ok(None) => all_came = true,
-                        Err(BlobError::TooSlow) => {
-                            return Err(self.gave_way(idle, writing, before, pieces).await);
-                        }
-                        Err(error) => return Err(End::Failed(error)),
+                (written, before) = ended(&mut writing) => match self.written(written, before) {
+                    Ok(ingest) => idle = Some(ingest),
+                    Err(rest) => return Err(self.unkept(rest, waiting, source)),
+                },
+                piece = poll_fn(|context| source.poll_piece(context)), if wants_more => match piece {
+                    Ok(Some(piece)) => waiting.push(piece),
+                    Ok(None) => all_came = true,
+                    Err(BlobError::TooSlow) => {
+                        // Clients that wait for it by now continue with a new turn.
+                        source = self.again(&source);
+                        lost_turn = true;
                     }
-                }
+                    Err(error) => return Err(End::Failed(error)),
+                },
                 () = self.start.left_alone(), if !alone => {}
             }
         }
     }
 
-    /// Ends a download that lost its turn: clients that have joined meanwhile continue on their own.
-    async fn gave_way(
-        &self,
-        idle: Option<Ingest>,
-        writing: Option<Writing>,
-        (position, hasher): (u64, Hasher),
-        pieces: Vec<Bytes>,
-    ) -> End {
-        let written = match writing {
-            Some(writing) => writing.await.map(|written| self.written(written, pieces)),
-            None => None,
-        };
-        match idle.map(Ok).or(written) {
-            Some(Ok(ingest)) => {
-                End::Unkept { position: ingest.position(), hasher: ingest.hasher() }
+    fn write(&self, ingest: Ingest, pieces: Vec<Bytes>) -> Writing {
+        let before = Rest { pieces: pieces.clone(), ..Rest::after(&ingest) };
+        let store = self.store.clone();
+        let written = async move { store.write(move |_| write(ingest, &pieces)).await };
+        Writing { written: Box::pin(written), before }
+    }
+
+    /// Tells the clients how much there is now. If not all of it could be written, returns what is left. `before` is
+    /// what there was before the write.
+    fn written(&self, written: Option<Written>, before: Rest) -> Result<Ingest, Rest> {
+        match written {
+            Some((ingest, Ok(()))) => {
+                self.start.tell(|progress| progress.advance(before.pieces));
+                Ok(ingest)
             }
-            Some(Err(end)) => end,
-            None => End::Unkept { position, hasher },
+            Some((ingest, Err(_))) => Err(before.since(&ingest)),
+            None => Err(before),
         }
     }
 
-    /// Reports how much is available now, or that no more can be written.
-    fn written(&self, (ingest, written): Written, pieces: Vec<Bytes>) -> Result<Ingest, End> {
-        if written.is_err() {
-            return Err(End::Unkept { position: ingest.position(), hasher: ingest.hasher() });
-        }
-        self.start.tell(|progress| progress.advance(pieces));
-        Ok(ingest)
+    /// What `source` has not delivered, with a new request.
+    fn again(&self, source: &Source) -> Source {
+        let Request { upstream, repository, digest } = &self.request;
+        Source::rest(upstream.clone(), repository, digest, source.part(), source.position())
+    }
+
+    /// The end of a download that cannot be stored any more: its clients share the rest, `waiting`, and what `source`
+    /// has not delivered.
+    fn unkept(&self, rest: Rest, mut waiting: Vec<Bytes>, source: Source) -> End {
+        let Rest { position, hasher, mut pieces } = rest;
+        pieces.append(&mut waiting);
+        let clients = self.start.clients();
+        let window = self.sharing.rest(position, hasher.clone(), pieces, source, clients);
+        End::Unkept { position, hasher, window }
     }
 
     /// Gives up the blob as soon as no client waits for it.
@@ -229,9 +237,14 @@ impl Download {
     }
 }
 
-async fn ended(writing: &mut Option<Writing>) -> Option<Written> {
-    match writing {
-        Some(writing) => writing.await,
+/// Waits for the end of the write, if there is one; returns what there was before it, too.
+async fn ended(writing: &mut Option<Writing>) -> (Option<Written>, Rest) {
+    let written = match writing {
+        Some(writing) => writing.written.as_mut().await,
+        None => pending().await,
+    };
+    match writing.take() {
+        Some(Writing { before, .. }) => (written, before),
         None => pending().await,
     }
 }
@@ -239,4 +252,22 @@ async fn ended(writing: &mut Option<Writing>) -> Option<Written> {
 fn write(mut ingest: Ingest, pieces: &[Bytes]) -> Written {
     let written = pieces.iter().try_for_each(|piece| ingest.append(piece));
     (ingest, written)
+}
+
+impl Rest {
+    fn after(ingest: &Ingest) -> Self {
+        Self { position: ingest.position(), hasher: ingest.hasher(), pieces: Vec::new() }
+    }
+
+    /// The same after `ingest` has written some of the pieces.
+    fn since(self, ingest: &Ingest) -> Self {
+        let mut end = self.position;
+        let is_left = |piece: &Bytes| {
+            end += piece.len() as u64;
+            end > ingest.position()
+        };
+        let mut pieces = self.pieces;
+        pieces.retain(is_left);
+        Self { pieces, ..Self::after(ingest) }
+    }
 }

@@ -138,7 +138,12 @@ impl Start {
 
     /// Whether no client waits for the download now.
     pub(super) fn is_alone(&self) -> bool {
-        self.flight.progress.receiver_count() == 0
+        self.clients() == 0
+    }
+
+    /// How many clients wait for it now.
+    pub(super) fn clients(&self) -> usize {
+        self.flight.progress.receiver_count()
     }
 
     /// Waits until no client waits for the download.

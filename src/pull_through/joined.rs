@@ -4,6 +4,7 @@
 use std::io;
 use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -11,10 +12,11 @@ use tokio::sync::watch;
 
 use super::error::BlobError;
 use super::progress::{Came, End, OnDisk, Open, Progress};
-use super::source::{Source, bounds, is_whole};
-use super::straight::Straight;
-use crate::oci::{Digest, Hasher, Repository};
-use crate::registry_client::{Part, Upstream};
+use super::source::{bounds, is_whole};
+use super::unstored::{Request, Unstored};
+use super::window::Window;
+use crate::oci::{Digest, Hasher};
+use crate::registry_client::Part;
 use crate::store::Store;
 
 type Receiver = watch::Receiver<Progress>;
@@ -30,12 +32,10 @@ pub(super) struct Joined {
     end: Option<u64>,
 }
 
-/// The request of the client, and the upstream for continuing without the download.
+/// The request of the client, and the store.
 pub(super) struct BlobRequest {
     pub(super) store: Store,
-    pub(super) upstream: Upstream,
-    pub(super) repository: Repository,
-    pub(super) digest: Digest,
+    pub(super) request: Request,
 }
 
 enum State {
@@ -43,7 +43,8 @@ enum State {
     Waiting(Pin<Box<dyn Future<Output = Option<Receiver>> + Send>>),
     /// A read from the disk is in progress.
     Fetching(Pin<Box<dyn Future<Output = (Receiver, io::Result<Bytes>)> + Send>>),
-    Alone(Box<Straight>),
+    /// Without the store.
+    Unstored(Box<Unstored>),
     Done,
 }
 
@@ -51,7 +52,7 @@ enum State {
 enum Step {
     Read(Came),
     Wait,
-    GoAlone { from: u64, hasher: Hasher },
+    Leave { hasher: Hasher, window: Arc<Window> },
     Finish,
 }
 
@@ -63,7 +64,7 @@ impl Joined {
     }
 
     pub(super) fn digest(&self) -> &Digest {
-        &self.asked.digest
+        &self.asked.request.digest
     }
 
     pub(super) fn part(&self) -> Part {
@@ -73,7 +74,7 @@ impl Joined {
     /// The number of bytes still to come, if known.
     pub(super) fn left(&self) -> Option<u64> {
         match &self.state {
-            State::Alone(straight) => straight.left(),
+            State::Unstored(unstored) => unstored.left(),
             State::Reading(_) | State::Waiting(_) | State::Fetching(_) | State::Done => {
                 Some(self.end?.saturating_sub(self.position))
             }
@@ -95,7 +96,7 @@ impl Joined {
         loop {
             match &mut self.state {
                 State::Done => return Poll::Ready(Ok(None)),
-                State::Alone(straight) => return straight.poll_piece(context),
+                State::Unstored(unstored) => return unstored.poll_piece(context),
                 State::Waiting(changed) => match ready!(changed.as_mut().poll(context)) {
                     Some(receiver) => self.state = State::Reading(receiver),
                     // A download reports how it ended, unless it ended with the gate.
@@ -109,7 +110,7 @@ impl Joined {
                 State::Reading(receiver) => {
                     let step = match &*receiver.borrow_and_update() {
                         Progress::Open(open) => next(open, self.position, self.part, self.end)?,
-                        Progress::Opening | Progress::NotOpened(_) | Progress::NotKept => {
+                        Progress::Opening | Progress::NotOpened(_) | Progress::NotKept(_) => {
                             Step::Wait
                         }
                     };
@@ -119,8 +120,8 @@ impl Joined {
                         }
                         Step::Read(Came::OnDisk(came)) => self.fetch(came),
                         Step::Wait => self.wait(),
-                        Step::GoAlone { from, hasher } => {
-                            self.state = State::Alone(Box::new(self.alone(from, hasher)));
+                        Step::Leave { hasher, window } => {
+                            self.state = State::Unstored(Box::new(self.unstored(hasher, &window)));
                         }
                         Step::Finish => return Poll::Ready(Ok(None)),
                     }
@@ -154,16 +155,10 @@ impl Joined {
         }
     }
 
-    /// The rest, directly from upstream. `hasher` has hashed everything before `from`.
-    fn alone(&self, from: u64, hasher: Hasher) -> Straight {
-        let BlobRequest { upstream, repository, digest, .. } = &self.asked;
-        let rest =
-            |position| Source::rest(upstream.clone(), repository, digest, self.part, position);
-        if is_whole(self.part) {
-            Straight::after(rest(from), Some(hasher))
-        } else {
-            Straight::after(rest(self.position), None)
-        }
+    /// What is left, without the store. `hasher` has hashed everything before `window`.
+    fn unstored(&self, hasher: Hasher, window: &Arc<Window>) -> Unstored {
+        let hasher = is_whole(self.part).then_some(hasher);
+        Unstored::rest(window, self.asked.request.clone(), self.part, self.position, hasher)
     }
 }
 
@@ -183,8 +178,8 @@ fn next(open: &Open, position: u64, part: Part, end: Option<u64>) -> Result<Step
     Ok(match &open.end {
         None => Step::Wait,
         Some(End::Complete) => Step::Finish,
-        Some(End::Unkept { position: from, hasher }) => {
-            Step::GoAlone { from: *from, hasher: hasher.clone() }
+        Some(End::Unkept { hasher, window, .. }) => {
+            Step::Leave { hasher: hasher.clone(), window: window.clone() }
         }
         Some(End::Failed(error)) => return Err(error.clone()),
     })

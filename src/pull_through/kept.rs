@@ -11,6 +11,7 @@ use super::error::BlobError;
 use super::joined::BlobRequest;
 use super::source::{Source, bounds, is_whole, part_of};
 use super::straight::Straight;
+use super::unstored::Request;
 use crate::oci::{Digest, Hasher};
 use crate::registry_client::{ByteRange, Part};
 use crate::store::StoredContent;
@@ -107,7 +108,7 @@ impl StoredStream {
     /// The rest, directly from upstream. The rest of a whole blob can no longer be verified: the stream ends early, and
     /// the client asks for the rest.
     fn upstream_rest(&self) -> Result<Straight, BlobError> {
-        let BlobRequest { upstream, repository, digest, .. } = &self.asked;
+        let Request { upstream, repository, digest } = &self.asked.request;
         let hasher = match is_whole(self.part) {
             true if self.position > 0 => return Err(BlobError::Unreadable(ErrorKind::TimedOut)),
             true => Some(Hasher::new(digest.algorithm())),

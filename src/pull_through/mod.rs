@@ -16,9 +16,13 @@ mod kept;
 mod manifests;
 mod metrics;
 mod progress;
+mod sharing;
 mod bounded;
 mod source;
 mod straight;
+mod unstored;
+mod wakers;
+mod window;
 mod complete;
 
 use std::collections::BTreeMap;
@@ -42,6 +46,7 @@ use failures::Failures;
 use in_flight::InFlight;
 use inspect::Natures;
 use manifests::Key;
+use sharing::Sharing;
 
 /// The number of digests whose tag is cached.
 const MAX_TAGS: u64 = 10_000;
@@ -57,6 +62,7 @@ pub struct PullThrough {
     /// `None`: no content is stored on disk.
     store: Option<Store>,
     in_flight: InFlight,
+    sharing: Sharing,
     failures: Failures,
     natures: Natures,
     /// Work that continues without clients.
@@ -76,13 +82,15 @@ impl PullThrough {
             .max_capacity(cache)
             .weigher(|_: &Key, fetched: &Fetched| fetched.weight())
             .build();
+        let failures = Failures::new(Metrics::default());
         Self {
             upstreams: Arc::new(by_registry(upstreams)),
             manifests,
             tags: moka::sync::Cache::new(MAX_TAGS),
             store: None,
             in_flight: InFlight::default(),
-            failures: Failures::new(Metrics::default()),
+            sharing: Sharing::new(failures.clone()),
+            failures,
             natures: Natures::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -92,7 +100,8 @@ impl PullThrough {
 
     /// The same, but stores fetched content in `store`.
     pub fn keeping(self, store: Store, metrics: Metrics) -> Self {
-        Self { store: Some(store), failures: Failures::new(metrics), ..self }
+        let failures = Failures::new(metrics);
+        Self { store: Some(store), sharing: Sharing::new(failures.clone()), failures, ..self }
     }
 
     /// The same content and downloads with other upstreams. Downloads in progress keep their upstreams.

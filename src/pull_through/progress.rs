@@ -2,11 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::by_piece::Stored;
 use super::error::BlobError;
+use super::sharing::Entry;
+use super::window::Window;
 use crate::oci::Hasher;
 use crate::registry_client::UpstreamError;
 use crate::store::Arriving;
@@ -24,8 +27,8 @@ pub(super) enum Progress {
     Opening,
     /// Upstream refused or failed.
     NotOpened(UpstreamError),
-    /// The blob cannot be stored, so each client has to ask upstream itself.
-    NotKept,
+    /// The blob cannot be stored. Clients that want all of it share this download.
+    NotKept(Arc<Entry>),
     /// The blob is arriving and is being stored.
     Open(Box<Open>),
 }
@@ -61,9 +64,8 @@ pub(super) enum End {
     Complete,
     /// It cannot be completed, or it did not match its digest.
     Failed(BlobError),
-    /// No more of it can be stored. `hasher` has hashed everything before `position`; each client has to ask upstream
-    /// for the rest itself.
-    Unkept { position: u64, hasher: Hasher },
+    /// No more of it can be stored. `hasher` has hashed everything before `position`; the rest is in `window`.
+    Unkept { position: u64, hasher: Hasher, window: Arc<Window> },
 }
 
 impl Progress {
@@ -71,14 +73,14 @@ impl Progress {
     pub(super) fn length(&self) -> Option<u64> {
         match self {
             Self::Open(open) => open.length,
-            Self::Opening | Self::NotOpened(_) | Self::NotKept => None,
+            Self::Opening | Self::NotOpened(_) | Self::NotKept(_) => None,
         }
     }
 
     fn open(&mut self) -> Option<&mut Open> {
         match self {
             Self::Open(open) => Some(open),
-            Self::Opening | Self::NotOpened(_) | Self::NotKept => None,
+            Self::Opening | Self::NotOpened(_) | Self::NotKept(_) => None,
         }
     }
 
@@ -117,7 +119,7 @@ impl Progress {
         let Some(open) = self.open() else { return };
         match (&end, length) {
             (_, Some(length)) => (open.length, open.available) = (Some(length), length),
-            // A client that continues alone hashes the rest, and then holds back the last bytes itself.
+            // The window verifies the rest, and holds back its last piece.
             (End::Unkept { position, .. }, None) => open.available = *position,
             (End::Complete | End::Failed(_), None) => {}
         }

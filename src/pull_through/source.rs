@@ -114,6 +114,11 @@ impl Source {
         }
     }
 
+    /// The position in the blob of the next byte.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// The number of bytes still to come, if upstream sent a length.
     pub(super) fn left(&self) -> Option<u64> {
         Some(self.end?.saturating_sub(self.position))

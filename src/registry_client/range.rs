@@ -7,7 +7,7 @@ use super::error::Violation;
 
 /// One requested range of bytes. The gate does not support several ranges in one request; such a client may get the
 /// whole content (RFC 9110, 14.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ByteRange {
     /// From byte `first` to the end.
     From { first: u64 },

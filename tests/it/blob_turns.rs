@@ -88,15 +88,20 @@ impl Site {
     }
 }
 
-async fn range(client: &PullThrough, digest: &Digest) -> BlobStream {
-    let range = Some(ByteRange::From { first: 1 });
+/// Everything but so many bytes. Clients of the same range would share one request.
+async fn range(client: &PullThrough, digest: &Digest, first: u64) -> BlobStream {
+    let range = Some(ByteRange::From { first });
     client.blob(&registry(), &app(), digest, range).await.unwrap()
 }
 
-/// Starts `count` ranges over one connection without reading them.
-async fn unread_ranges(client: &PullThrough, digest: &Digest, count: usize) -> Vec<BlobStream> {
-    let begun = (0..count).map(|_| async {
-        let mut stream = range(client, digest).await;
+/// Starts ranges over one connection without reading them.
+async fn unread_ranges(
+    client: &PullThrough,
+    digest: &Digest,
+    firsts: std::ops::Range<u64>,
+) -> Vec<BlobStream> {
+    let begun = firsts.map(|first| async move {
+        let mut stream = range(client, digest, first).await;
         piece(&mut stream).await;
         stream
     });
@@ -108,20 +113,21 @@ async fn slow_ranges_on_two_connections_delay_no_cold_blob_of_others() {
     let site = Site::new(64 << 20).await;
     let (large, small) = (site.put(1, MIB / 4), site.put(2, 1000));
     // 224 blobs may be in progress, 196 of them for one address.
-    let mut held = unread_ranges(&site.of(1, 1), &large, 98).await;
-    held.extend(unread_ranges(&site.of(1, 2), &large, 98).await);
+    let mut held = unread_ranges(&site.of(1, 1), &large, 1..99).await;
+    held.extend(unread_ranges(&site.of(1, 2), &large, 101..199).await);
     let more: Vec<_> = [1, 2]
-        .map(|port| (site.of(1, port), large))
-        .map(|(client, large)| {
-            tokio::spawn(async move { unread_ranges(&client, &large, 30).await.len() })
+        .map(|port| (site.of(1, port), u64::from(port) * 1000))
+        .map(|(client, first)| {
+            let firsts = first..first + 30;
+            tokio::spawn(async move { unread_ranges(&client, &large, firsts).await.len() })
         })
         .into();
     tokio::task::yield_now().await;
     let begun = Instant::now();
-    drain(range(&site.of(2, 1), &small).await).await.1.unwrap();
+    drain(range(&site.of(2, 1), &small, 1).await).await.1.unwrap();
     assert!(begun.elapsed() < Duration::from_millis(250), "{:?}", begun.elapsed());
     let begun = Instant::now();
-    drain(range(&site.of(1, 3), &small).await).await.1.unwrap();
+    drain(range(&site.of(1, 3), &small, 2).await).await.1.unwrap();
     assert!(begun.elapsed() <= MAX_DELAY, "{:?}", begun.elapsed());
     for more in more {
         assert_eq!(more.await.unwrap(), 30, "a slow reader blocks other clients");
@@ -138,10 +144,10 @@ async fn slow_ranges_on_two_connections_delay_no_cold_blob_of_others() {
 async fn a_slow_reader_keeps_its_turn_while_no_client_waits() {
     let site = Site::new(64 << 20).await;
     let digest = site.put(1, 16 * MIB);
-    let mut stream = range(&site.of(1, 1), &digest).await;
+    let mut stream = range(&site.of(1, 1), &digest, 1).await;
     piece(&mut stream).await;
     tokio::time::sleep(Duration::from_secs(20)).await;
-    drain(range(&site.of(1, 1), &digest).await).await.1.unwrap();
+    drain(range(&site.of(1, 1), &digest, 2).await).await.1.unwrap();
     assert!(stream.frame().await.unwrap().is_ok());
 }
 

@@ -108,6 +108,7 @@ mod supervised;
 mod systemd;
 mod tag_lifetimes;
 mod undecided;
+mod unstored;
 mod unwritable_log;
 mod upstream;
 mod upstream_auth;
