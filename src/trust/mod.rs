@@ -29,7 +29,9 @@ mod metrics;
 mod shared;
 mod signature_repository;
 mod spki;
+mod timestamp;
 mod warnings;
+mod x509;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

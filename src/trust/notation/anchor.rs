@@ -13,7 +13,7 @@ use super::judge::{Judged, Trial};
 use super::revocation::Revocations;
 use super::statement::{applicable, fingerprint};
 
-/// An anchor that can judge. It has no state, and asks nobody.
+/// A verifier for one anchor. It has no state and makes no requests.
 #[derive(Clone, Debug)]
 pub struct Anchor {
     config: Config,

@@ -7,8 +7,8 @@ use crate::clock::Timestamp;
 use crate::trust::signature::Flaw;
 
 use super::algorithm::Algorithm;
-use super::certificate::Certificate;
 use super::flaw;
+use crate::trust::x509::Certificate;
 
 /// The most certificates of one chain.
 pub(super) const MAX_CHAIN: usize = 8;
@@ -110,7 +110,7 @@ fn check_authority(authority: &Certificate, depth: usize, purpose: Purpose) -> R
     let name = authority.name();
     let constraints = authority.basic_constraints;
     if !constraints.is_some_and(|constraints| constraints.critical && constraints.ca) {
-        let found = format!("{name:?} is no authority by its basicConstraints");
+        let found = format!("{name:?} is not a CA by its basicConstraints");
         return Err(wrong(found, "basicConstraints, critical, with cA"));
     }
     let path_len = constraints.and_then(|constraints| constraints.path_len);

@@ -20,7 +20,7 @@ use super::warnings::never_proves_a_time;
 
 /// The files of a named store that hold certificates.
 const EXTENSIONS: [&str; 3] = ["crt", "pem", "cer"];
-/// The keys that a trust policy stands instead of.
+/// The keys that a trust policy replaces.
 const OWN: [&str; 5] = ["trust_store", "tsa", "identities", "level", "revocation"];
 
 /// What an operator says of one Notary Project anchor, its certificates read.
@@ -48,15 +48,12 @@ impl Config {
         let own = statement(section);
         let statements = if section.has("trust_policy") || section.has("trust_store_dir") {
             if let Some(beside) = OWN.iter().find(|key| section.has(key)) {
-                section.wrong(
-                    beside,
-                    "`trust_policy` and `trust_store_dir` stand instead of it, not beside it",
-                );
+                section.wrong(beside, "`trust_policy` and `trust_store_dir` replace it");
             }
             match (policy, folder) {
                 (Some(policy), Some(folder)) => from_policy(section, &policy, &folder),
                 (_, _) => {
-                    section.wrong("", "`trust_policy` and `trust_store_dir` are given together");
+                    section.wrong("", "set both `trust_policy` and `trust_store_dir`");
                     None
                 }
             }
@@ -179,29 +176,35 @@ fn statement(section: &Section<'_>) -> Option<Statement> {
     if !section.has("trust_store") {
         section.wrong(
             "",
-            "say which roots to trust: `trust_store = [\"ca:root.crt\"]`, or name an existing \
+            "name the trusted roots: `trust_store = [\"ca:root.crt\"]`, or name an existing \
              `trust_policy` with its `trust_store_dir`",
         );
         whole = false;
     } else if trusted.as_ref().is_some_and(Vec::is_empty) {
-        section.wrong("trust_store", "an empty list trusts nobody");
+        section.wrong("trust_store", "the list is empty, so no signature counts");
         whole = false;
     }
     if section.lists("tsa") && whole && store.of(StoreKind::Ca).is_empty() {
         section.wrong(
             "tsa",
-            "timestamps countersign signatures of a `ca:` store, and there is none: a signing \
-             authority vouches for the time itself",
+            "timestamps are for signatures of a `ca:` store, and there is none: a signing \
+             authority states the time itself",
         );
     }
     if !section.has("identities") {
         section.wrong(
             "",
-            "say who may sign: `identities = [\"x509.subject: C=US, ST=WA, O=Acme\"]`, or `[\"*\"]` for \
-             everybody with a certificate of the trust store",
+            "name the signers: `identities = [\"x509.subject: C=US, ST=WA, O=Acme\"]`, or `[\"*\"]` for \
+             everyone with a certificate of the trust store",
         );
     }
-    let identities = Identities::parse(&identities?)
+    let identities = identities?;
+    if let Some(text) = identities.iter().find(|text| text.contains('*') && *text != "*") {
+        let message = format!("{text:?}: only `\"*\"` alone is accepted; write the whole subject");
+        section.wrong("identities", message);
+        return None;
+    }
+    let identities = Identities::parse(&identities)
         .map_err(|message| section.wrong("identities", message))
         .ok()?;
     whole.then_some(Statement {
@@ -221,11 +224,11 @@ fn level(section: &Section<'_>) -> Option<Level> {
     if name == "skip" {
         section.wrong(
             "level",
-            "it would verify nothing, and let every image in as if it were signed; a rule with \
-             `mode = \"allow\"` says that aloud",
+            "it would accept every image without verification; use a rule with \
+             `mode = \"allow\"` instead",
         );
     } else if level.is_none() {
-        let message = format!("{name:?} is no level: \"strict\", \"permissive\" or \"audit\"");
+        let message = format!("{name:?} is not a level: \"strict\", \"permissive\" or \"audit\"");
         section.wrong("level", message);
     }
     let level = level?;
@@ -256,7 +259,7 @@ fn add_named(section: &Section<'_>, named: &str, store: &mut TrustStore) -> bool
         Some(_) | None => {
             section.wrong(
                 "trust_store",
-                format!("{named:?} does not say what it is trusted for: `ca:FILE` or `signingAuthority:FILE`"),
+                format!("{named:?} has no type: write `ca:FILE` or `signingAuthority:FILE`"),
             );
             false
         }
@@ -295,7 +298,7 @@ fn from_policy(section: &Section<'_>, policy: &str, folder: &str) -> Option<Vec<
     });
     match read {
         Ok(statements) => Some(statements),
-        // It has been told already.
+        // Already reported.
         Err(_) if unread => None,
         Err(message) => {
             section.wrong("trust_policy", format!("{policy:?}: {message}"));

@@ -120,7 +120,7 @@ fn read_header(protected: &CoseHeader) -> Result<Header, Flaw> {
     let scheme = match text_label(protected, SIGNING_SCHEME) {
         None => None,
         Some(Value::Text(scheme)) => Some(scheme.clone()),
-        Some(_) => return Err(wrong("the signing scheme is no text", "a text")),
+        Some(_) => return Err(wrong("the signing scheme is not a text", "a text")),
     };
     Ok(Header {
         algorithm,
@@ -141,7 +141,7 @@ fn time(header: &CoseHeader, name: &str) -> Result<Option<Timestamp>, Flaw> {
     let seconds = tagged.and_then(|(_, inner)| i64::try_from(inner.as_integer()?).ok());
     let seconds = seconds.filter(|seconds| (0..=LAST_SECOND).contains(seconds));
     let wanted = "tag 1 and whole seconds";
-    let seconds = seconds.ok_or_else(|| wrong(format!("{name} is no time"), wanted))?;
+    let seconds = seconds.ok_or_else(|| wrong(format!("{name} is not a time"), wanted))?;
     Ok(Some(Timestamp::from_unix(seconds)))
 }
 
@@ -155,7 +155,7 @@ fn chain(unprotected: &CoseHeader) -> Result<Vec<Vec<u8>>, Flaw> {
         return Err(too_much(found, format!("at most {MAX_CHAIN}")));
     }
     let chain: Option<Vec<_>> = list.iter().map(|der| der.as_bytes().cloned()).collect();
-    chain.ok_or_else(|| wrong("a certificate is no byte string", wanted))
+    chain.ok_or_else(|| wrong("a certificate is not a byte string", wanted))
 }
 
 fn token(unprotected: &CoseHeader) -> Result<Option<Vec<u8>>, Flaw> {

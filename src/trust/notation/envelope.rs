@@ -9,9 +9,9 @@ use crate::trust::signature::{Flaw, VerifiedSignature};
 use crate::trust::signer::{SignerId, SignerIds};
 
 use super::algorithm::Algorithm;
-use super::certificate::{Certificate, told};
 use super::chain::{Chain, MAX_CHAIN, Purpose};
 use super::{cose, flaw, jws, too_much};
+use crate::trust::x509::{Certificate, told};
 
 /// The largest envelope in bytes (notation-go: 32 MiB).
 pub const MAX_ENVELOPE: usize = 1 << 20;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use x509_parser::asn1_rs::Oid;
+use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
 
 /// What an identity begins with.
@@ -52,8 +53,7 @@ impl Identities {
     pub(super) fn parse(texts: &[String]) -> Result<Self, String> {
         if texts.is_empty() {
             return Err(
-                "an empty list trusts nobody; `[\"*\"]` trusts everybody with a certificate"
-                    .to_owned(),
+                "the list is empty; `[\"*\"]` accepts everyone with a certificate".to_owned()
             );
         }
         if texts.len() > MAX_IDENTITIES {
@@ -64,7 +64,7 @@ impl Identities {
             return if alone {
                 Ok(Self::Any)
             } else {
-                Err("\"*\" trusts everybody, and stands alone or not at all".to_owned())
+                Err("\"*\" accepts everyone and must be the only entry".to_owned())
             };
         }
         let subjects: Vec<Identity> =
@@ -120,7 +120,7 @@ impl Identity {
         let mut attributes = Attributes::new();
         for (name, value) in relative_names(name).map_err(|why| wrong(&why))? {
             if attributes.contains_key(&name) {
-                return Err(wrong(&format!("{name} stands twice")));
+                return Err(wrong(&format!("{name} occurs twice")));
             }
             attributes.insert(name, value);
         }
@@ -152,7 +152,7 @@ fn relative_names(text: &str) -> Result<Vec<(String, String)>, String> {
             match rest.next() {
                 Some('=') => break,
                 Some(c) if c.is_ascii_alphanumeric() || matches!(c, '.' | ' ') => name.push(c),
-                Some(c) => return Err(format!("{c:?} stands where an attribute's name should be")),
+                Some(c) => return Err(format!("{c:?} is not the name of an attribute")),
                 None => return Err("it does not end in `name=value`".to_owned()),
             }
         }
@@ -195,7 +195,7 @@ fn value(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<(String,
         }
     }
     bytes.truncate(kept);
-    let value = String::from_utf8(bytes).map_err(|_| "a value is no UTF-8".to_owned())?;
+    let value = String::from_utf8(bytes).map_err(|_| "a value is not UTF-8".to_owned())?;
     if value.is_empty() {
         return Err("a value is empty".to_owned());
     }
@@ -204,7 +204,7 @@ fn value(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<(String,
 
 /// What a backslash stands before: one special character, or the two hex digits of a byte.
 fn escaped(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Vec<u8>, String> {
-    let wrong = || "a backslash stands before something that needs none".to_owned();
+    let wrong = || "a backslash before a character that needs none".to_owned();
     let first = rest.next().ok_or_else(wrong)?;
     if " \"#+,;<=>\\".contains(first) {
         return Ok(vec![first as u8]);
@@ -227,14 +227,18 @@ fn attribute_type(name: &str) -> Result<String, String> {
         None if known || number => Ok(name.to_owned()),
         None => {
             let names: Vec<&str> = NAMED.iter().map(|(_, name)| *name).collect();
-            Err(format!("{name:?} is no attribute that is known here: {}", names.join(", ")))
+            Err(format!("{name:?} is not a known attribute: {}", names.join(", ")))
         }
     }
 }
 
-/// The attributes of a certificate's subject. An error where one stands twice, shares its RDN with
-/// another, or cannot be read: identities say nothing about such names.
-pub(super) fn attributes(name: &X509Name<'_>) -> Result<Attributes, String> {
+/// The attributes of `subject`, the DER of a certificate's subject.
+///
+/// # Errors
+/// An attribute occurs twice, shares its RDN with another one, or cannot be read: no identity matches such a name.
+pub(super) fn attributes(subject: &[u8]) -> Result<Attributes, String> {
+    let (_, name) =
+        X509Name::from_der(subject).map_err(|_| "its subject cannot be read".to_owned())?;
     let mut attributes = Attributes::new();
     for rdn in name.iter_rdn() {
         let mut parts = rdn.iter();
@@ -243,10 +247,10 @@ pub(super) fn attributes(name: &X509Name<'_>) -> Result<Attributes, String> {
         };
         let name = type_name(part.attr_type());
         let Ok(value) = part.as_str() else {
-            return Err(format!("{name} in its subject is no text"));
+            return Err(format!("{name} in its subject is not a text"));
         };
         if attributes.insert(name.clone(), value.to_owned()).is_some() {
-            return Err(format!("{name} stands twice in its subject"));
+            return Err(format!("{name} occurs twice in its subject"));
         }
     }
     Ok(attributes)

@@ -9,16 +9,16 @@ use crate::trust::signature::{Flaw, Rejection, VerifiedSignature};
 use crate::trust::signing_time::is_ahead;
 use crate::trust::subject::Subject;
 
-use super::certificate::told;
 use super::chain::Chain;
 use super::envelope::{Envelope, SigningScheme};
-use super::identity::Identities;
+use super::identity::{self, Identities};
 use super::level::Action;
 use super::revocation::{Question, RevocationQuery, Revocations, Status};
 use super::statement::{Statement, VerifyTimestamp};
-use super::timestamp::{self, Stamped};
+use super::timestamps::{self, Stamped};
 use super::trust_store::StoreKind;
 use super::{flaw, payload};
+use crate::trust::x509::told;
 
 const REVOCATION: &str = "revocation";
 
@@ -100,7 +100,7 @@ impl<'a> Trial<'a> {
             self.revocation(&envelope.chain, level.revocation, signed.vouched)?;
         } else {
             // Who made the chain could name any place for us to ask.
-            let found = "nobody was asked whether a certificate of an untrusted chain is revoked";
+            let found = "revocation is not checked for an untrusted chain";
             self.settled(level.revocation, Err(flaw(REVOCATION, found, "a trusted chain")))?;
         }
         if !self.needs.is_empty() {
@@ -152,9 +152,9 @@ impl<'a> Trial<'a> {
             return Err(flaw("trust_store", found, wanted));
         }
         let identities = &self.statement.identities;
-        let trust = match (identities, leaf.attributes()) {
+        let trust = match (identities, identity::attributes(&leaf.subject)) {
             (Identities::Any, _) => Ok(true),
-            (Identities::Subjects(_), Ok(subject)) => Ok(identities.trust(subject)),
+            (Identities::Subjects(_), Ok(subject)) => Ok(identities.trust(&subject)),
             (Identities::Subjects(_), Err(why)) => Err(why),
         };
         let wanted = || identities.texts().join(" or ");
@@ -243,7 +243,7 @@ impl<'a> Trial<'a> {
             return Err(flaw("timestamp", found, "a countersignature of a trusted authority"));
         };
         let roots = self.statement.store.of(StoreKind::Tsa);
-        let stamped = timestamp::verify(token, &envelope.signature, roots)?;
+        let stamped = timestamps::verify(token, &envelope.signature, roots)?;
         self.not_revoked(&stamped.chain, "the timestamping authority")?;
         let (time, accuracy) = (stamped.info.time, stamped.info.accuracy);
         self.has_come(time)?;

@@ -33,7 +33,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
     let envelope = read(bytes, "the envelope")?;
     let envelope = object(&envelope, "the envelope")?;
     if let Some(other) = envelope.names().find(|name| !MEMBERS.contains(name)) {
-        let found = format!("a member {:?}", super::certificate::told(other));
+        let found = format!("a member {:?}", crate::trust::x509::told(other));
         return Err(wrong(found, "payload, protected, header and signature, and nothing else"));
     }
     let protected_text = text(envelope, "protected")?;
@@ -49,7 +49,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
     let unprotected = header.as_object().ok_or_else(|| wrong("no header", "a header with x5c"))?;
     if let Some(twice) = unprotected.names().find(|name| protected.member(name).is_some()) {
         let found =
-            format!("{:?} is protected, and unprotected too", super::certificate::told(twice));
+            format!("{:?} is protected, and unprotected too", crate::trust::x509::told(twice));
         return Err(wrong(found, "each name in one header only"));
     }
     if let Some(moved) = unprotected.names().find(|name| PROTECTED.contains(name)) {
@@ -89,10 +89,10 @@ fn read_header(protected: Object<'_>) -> Result<Header, Flaw> {
             .as_str()
             .and_then(Timestamp::parse_rfc3339)
             .map(Some)
-            .ok_or_else(|| wrong(format!("{name} is no time"), "a time as RFC 3339 has it")),
+            .ok_or_else(|| wrong(format!("{name} is not a time"), "a time as RFC 3339 has it")),
     };
     let critical = match protected.member(CRIT) {
-        Some(list) => texts(list).ok_or_else(|| wrong("crit is no list", "a list of names"))?,
+        Some(list) => texts(list).ok_or_else(|| wrong("crit is not a list", "a list of names"))?,
         None => Vec::new(),
     };
     let scheme = match protected.member(SIGNING_SCHEME) {
@@ -121,7 +121,7 @@ fn chain(header: Value<'_>) -> Result<Vec<Vec<u8>>, Flaw> {
     }
     let der = |value: Value<'_>| STANDARD.decode(value.as_str()?).ok();
     let chain: Option<Vec<_>> = list.iter().map(der).collect();
-    chain.ok_or_else(|| wrong("a certificate is no base64", wanted))
+    chain.ok_or_else(|| wrong("a certificate is not base64", wanted))
 }
 
 fn token(header: Value<'_>) -> Result<Option<Vec<u8>>, Flaw> {
@@ -151,7 +151,7 @@ fn read(text: &[u8], what: &str) -> Result<Document, Flaw> {
 
 fn object<'a>(document: &'a Document, what: &str) -> Result<Object<'a>, Flaw> {
     let object = document.root().as_object();
-    object.ok_or_else(|| wrong(format!("{what} is no object"), "a JSON object"))
+    object.ok_or_else(|| wrong(format!("{what} is not an object"), "a JSON object"))
 }
 
 fn not_miscased(value: Value<'_>, known: &[&str]) -> Result<(), Flaw> {
@@ -177,5 +177,5 @@ fn url_safe(text: &str, what: &str, most: usize) -> Result<Vec<u8>, Flaw> {
     }
     URL_SAFE_NO_PAD
         .decode(text)
-        .map_err(|_| wrong(format!("{what} is no base64url"), "base64url without padding"))
+        .map_err(|_| wrong(format!("{what} is not base64url"), "base64url without padding"))
 }

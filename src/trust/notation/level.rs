@@ -6,7 +6,7 @@
 pub(super) enum Action {
     /// The signature does not hold.
     Enforce,
-    /// It is told, and the signature holds.
+    /// It is recorded, and the signature counts.
     Log,
     /// It is not made at all.
     Skip,
@@ -58,7 +58,7 @@ impl Level {
             "skip" if validation == "revocation" => Action::Skip,
             _ => {
                 return Err(format!(
-                    "{action:?} is no action for {validation}: \"enforce\" or \"log\", and \"skip\" for \
+                    "{action:?} is not an action for {validation}: \"enforce\" or \"log\", and \"skip\" for \
                      revocation alone"
                 ));
             }
@@ -71,7 +71,7 @@ impl Level {
             "integrity" => return Err("integrity is always enforced".to_owned()),
             _ => {
                 return Err(format!(
-                    "{validation:?} is no validation: authenticity, authenticTimestamp, expiry, revocation"
+                    "{validation:?} is not a validation: authenticity, authenticTimestamp, expiry, revocation"
                 ));
             }
         }

@@ -6,16 +6,14 @@
 //! ```text
 //! bytes ─ jws, cose ─► Parts ─ envelope ─► Envelope ─ payload, judge ─► Judged
 //!                                              │
-//!                                        chain, certificate
+//!                                            chain
 //! ```
 //!
 //! Knows nothing of where envelopes are found.
 
 mod algorithm;
 mod anchor;
-mod asn1;
 mod cbor;
-mod certificate;
 mod chain;
 mod config;
 mod cose;
@@ -28,7 +26,7 @@ mod payload;
 mod revocation_client;
 mod revocation;
 mod statement;
-mod timestamp;
+mod timestamps;
 mod trust_policy;
 mod trust_store;
 mod warnings;

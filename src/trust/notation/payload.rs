@@ -5,8 +5,8 @@ use crate::oci::Digest;
 use crate::trust::signature::{Flaw, Rejection};
 use crate::trust::subject::Subject;
 
-use super::certificate::told;
 use super::flaw;
+use crate::trust::x509::told;
 
 const CHECK: &str = "target_artifact";
 const MEMBERS: [&str; 3] = ["mediaType", "digest", "size"];

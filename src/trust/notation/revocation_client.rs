@@ -225,7 +225,7 @@ impl RevocationClient {
         registry: &Registry,
         query: &RevocationQuery,
     ) -> Result<bytes::Bytes, String> {
-        let url = Url::parse(&query.url).map_err(|e| format!("it is no URL: {e}"))?;
+        let url = Url::parse(&query.url).map_err(|e| format!("it is not a URL: {e}"))?;
         let client = self.clients.get(registry);
         let response = client
             .ok_or_else(|| format!("no upstream is configured for {registry}"))?

@@ -40,7 +40,7 @@ pub(super) fn parse(
         let statement = statement(value, &mut store)?;
         let twice = |scope: &str, other: &str| {
             let name = &statement.name;
-            format!("the scope {scope:?} stands in {other:?} and in {name:?}: one statement has it")
+            format!("the scope {scope:?} is in {other:?} and in {name:?}; keep it in one statement")
         };
         let own = match &statement.scopes {
             Scopes::All => BTreeSet::from(["*".to_owned()]),
@@ -113,13 +113,13 @@ fn scopes(texts: &[String]) -> Result<Scopes, String> {
         });
         let Some((registry, repository)) = names else {
             return Err(format!(
-                "the scope {text:?} is no `registry/repository`; `*` stands alone, for all of them"
+                "the scope {text:?} is not a `registry/repository`; `*` alone means all"
             ));
         };
         // As clients expand it: `docker.io/alpine` is `docker.io/library/alpine`.
         let repository = registry.repository(repository);
         if !repositories.insert(format!("{registry}/{repository}")) {
-            return Err(format!("the scope {text:?} stands twice"));
+            return Err(format!("the scope {text:?} occurs twice"));
         }
     }
     Ok(Scopes::Repositories(repositories))
@@ -135,8 +135,9 @@ fn verification_level(value: Value<'_>) -> Result<(Level, VerifyTimestamp), Stri
                 .to_owned(),
         );
     }
-    let level = Level::named(name)
-        .ok_or_else(|| format!("{name:?} is no level: \"strict\", \"permissive\" or \"audit\""))?;
+    let level = Level::named(name).ok_or_else(|| {
+        format!("{name:?} is not a level: \"strict\", \"permissive\" or \"audit\"")
+    })?;
     let level = match value.member("override") {
         None => level,
         Some(Value::Object(changes)) => {
@@ -162,7 +163,7 @@ fn verification_level(value: Value<'_>) -> Result<(Level, VerifyTimestamp), Stri
 /// The type and the name of `type:name`. The name is that of a folder, and of nothing above it.
 fn store_of(text: &str) -> Result<(StoreKind, &str), String> {
     let wrong =
-        || format!("{text:?} is no trust store: `ca:name`, `signingAuthority:name`, `tsa:name`");
+        || format!("{text:?} is not a trust store: `ca:name`, `signingAuthority:name`, `tsa:name`");
     let (kind, name) = text.split_once(':').ok_or_else(wrong)?;
     let kind = StoreKind::named(kind).ok_or_else(wrong)?;
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));

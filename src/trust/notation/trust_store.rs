@@ -1,6 +1,6 @@
 //! The certificates that chains must lead to, by what they are trusted for.
 
-use super::certificate::{Certificate, certificates};
+use crate::trust::x509::{Certificate, certificates};
 
 /// The most certificates of one kind.
 const MAX_CERTIFICATES: usize = 512;

@@ -14,7 +14,7 @@ pub(super) fn never_proves_a_time(statement: &Statement) -> bool {
 }
 
 impl Config {
-    /// What whoever wrote this may not expect, one sentence each.
+    /// Effects that the operator may not expect, one sentence each.
     pub(in crate::trust) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.restrictions.max_age.is_some() && self.statements.iter().any(is_without_tsa) {

@@ -77,7 +77,7 @@ fn an_ocsp_response_that_proves_nothing_is_undecided() {
     let last = broken.len() - 1;
     broken[last] ^= 1;
     for (der, told) in [
-        (b"no response".to_vec(), "no OCSP response"),
+        (b"no response".to_vec(), "not an OCSP response"),
         (vec![0x30, 3, 10, 1, 3], "TryLater"),
         (broken, "signature"),
         (Response { about: other.clone(), ..good.clone() }.der(), "other certificates"),

@@ -152,7 +152,7 @@ async fn a_server_that_says_nothing_is_not_waited_for_long() {
 async fn an_endless_crl_is_not_read() {
     let site = site().await;
     *site.list.lock().unwrap() = vec![0x30; (8 << 20) + 1];
-    site.undecided(site.judge(&site.strict, now()).await, "longer than");
+    site.undecided(site.judge(&site.strict, now()).await, "exceeds");
 }
 
 /// The first upstream is on this machine; the one of the image is not.

@@ -182,7 +182,7 @@ fn a_crl_that_proves_nothing_is_undecided() {
         })
     };
     for (list, told) in [
-        (b"no list".to_vec(), "no CRL"),
+        (b"no list".to_vec(), "not a CRL"),
         (crl(&stranger, |_| {}), "another issuer"),
         (crl(&impostor, |_| {}), "signature"),
         (broken, "signature"),
@@ -274,7 +274,7 @@ fn only_http_is_asked() {
             vec!["ldap://ldap.example.com/cn=crl".to_owned(), "file:///etc/passwd".to_owned()];
         params.crl_distribution_points = vec![CrlDistributionPoint { uris }];
     });
-    assert!(undecided(site.judge(&signer, &Revocations::default())).contains("no http URL"));
+    assert!(undecided(site.judge(&signer, &Revocations::default())).contains("not an http URL"));
 }
 
 #[test]

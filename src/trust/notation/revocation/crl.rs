@@ -7,8 +7,8 @@ use x509_parser::revocation_list::{CertificateRevocationList, RevokedCertificate
 
 use crate::clock::Timestamp;
 
-use super::super::algorithm::Made;
 use super::{Question, Status};
+use crate::trust::x509::SignatureAlgorithm;
 
 const FRESHEST_CRL: &str = "2.5.29.46";
 const CERTIFICATE_HOLD: u8 = 6;
@@ -25,7 +25,7 @@ pub(super) fn read(question: &Question<'_>, content: &[u8], url: &str) -> Status
     let unknown = |why: &str| Status::Unknown(why.to_owned());
     let list = match CertificateRevocationList::from_der(content) {
         Ok(([], list)) => list,
-        Ok(_) | Err(_) => return unknown("it is no CRL"),
+        Ok(_) | Err(_) => return unknown("it is not a CRL"),
     };
     if let Err(why) = verify(question, &list) {
         return unknown(why);
@@ -72,7 +72,8 @@ fn verify(
     if list.tbs_cert_list.signature != list.signature_algorithm {
         return Err("it names two signature algorithms");
     }
-    let made = Made::read(&list.signature_algorithm, None).ok_or("it is signed in a weak way")?;
+    let made = SignatureAlgorithm::read(&list.signature_algorithm, None)
+        .ok_or("it is signed in a weak way")?;
     let message = list.tbs_cert_list.as_ref();
     if made.verify(&issuer.key, message, &list.signature_value.data).is_err() {
         return Err("its signature is not the issuer's");

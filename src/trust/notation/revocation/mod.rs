@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 
-use super::certificate::Certificate;
+use crate::trust::x509::Certificate;
 
 /// How far ahead of our clock an answer may have been made.
 const EARLY: Duration = Duration::from_secs(5 * 60);
@@ -155,9 +155,9 @@ impl Question<'_> {
     ) -> Option<Status> {
         let mut reasons = Vec::new();
         for url in urls {
-            let told = super::certificate::told(url);
+            let told = crate::trust::x509::told(url);
             let Some(asked) = ask(url).filter(|_| is_http(url)) else {
-                reasons.push(format!("{told:?} is not asked: it is no http URL"));
+                reasons.push(format!("{told:?} is not an http URL"));
                 continue;
             };
             let query = RevocationQuery { method, url: asked };

@@ -15,10 +15,10 @@ use x509_parser::x509::AlgorithmIdentifier;
 
 use crate::clock::Timestamp;
 
-use super::super::algorithm::Made;
-use super::super::asn1::{Elements, generalized_time};
-use super::super::certificate::Certificate;
 use super::{Question, Revocations, Status};
+use crate::trust::x509::Certificate;
+use crate::trust::x509::SignatureAlgorithm;
+use crate::trust::x509::asn1::{Elements, generalized_time};
 
 /// The most certificates of one answer.
 const MAX_CERTIFICATES: usize = 4;
@@ -85,7 +85,7 @@ pub(super) fn read(question: &Question<'_>, content: &[u8], known: &Revocations)
     };
     let algorithm = basic.signature_algorithm.to_der().unwrap_or_default();
     let made = AlgorithmIdentifier::from_der(&algorithm).ok();
-    let made = made.and_then(|(_, identifier)| Made::read(&identifier, None));
+    let made = made.and_then(|(_, identifier)| SignatureAlgorithm::read(&identifier, None));
     let signature = basic.signature.as_bytes();
     let holds = match (made, signature) {
         (Some(made), Some(signature)) => {
@@ -120,7 +120,7 @@ pub(super) fn read(question: &Question<'_>, content: &[u8], known: &Revocations)
 
 /// The bytes that were signed, and what they say.
 fn parse(content: &[u8]) -> Result<(Vec<u8>, BasicOcspResponse), String> {
-    let wrong = || "it is no OCSP response".to_owned();
+    let wrong = || "it is not an OCSP response".to_owned();
     let response = OcspResponse::from_der(content).map_err(|_| wrong())?;
     if response.response_status != OcspResponseStatus::Successful {
         return Err(format!("the responder says {:?}", response.response_status));

@@ -1,5 +1,4 @@
-//! DER taken apart element by element, for what no library reads: raw parts that were signed, and
-//! timestamps with fractions.
+//! Reads DER element by element: raw parts that were signed, and times with fractions. No library does either.
 
 use der::asn1::AnyRef;
 use der::{Decode as _, Reader as _, SliceReader, Tag, Tagged as _};
@@ -7,24 +6,24 @@ use der::{Decode as _, Reader as _, SliceReader, Tag, Tagged as _};
 use crate::clock::Timestamp;
 
 /// The elements of a SEQUENCE or SET, one after the other.
-pub(super) struct Elements<'a> {
+pub(in crate::trust) struct Elements<'a> {
     reader: SliceReader<'a>,
 }
 
 impl<'a> Elements<'a> {
     /// The elements of the one constructed element that `der` is.
-    pub(super) fn of(der: &'a [u8]) -> Option<Self> {
+    pub(in crate::trust) fn of(der: &'a [u8]) -> Option<Self> {
         let outer = AnyRef::from_der(der).ok()?;
         Self::within(outer.value())
     }
 
     /// The elements that stand in `content`.
-    pub(super) fn within(content: &'a [u8]) -> Option<Self> {
+    pub(in crate::trust) fn within(content: &'a [u8]) -> Option<Self> {
         Some(Self { reader: SliceReader::new(content).ok()? })
     }
 
     /// The next element, whole.
-    pub(super) fn raw(&mut self) -> Option<&'a [u8]> {
+    pub(in crate::trust) fn raw(&mut self) -> Option<&'a [u8]> {
         if self.reader.is_finished() {
             return None;
         }
@@ -32,24 +31,24 @@ impl<'a> Elements<'a> {
     }
 
     /// The content of the next element, which must have this tag.
-    pub(super) fn content(&mut self, tag: Tag) -> Option<&'a [u8]> {
+    pub(in crate::trust) fn content(&mut self, tag: Tag) -> Option<&'a [u8]> {
         let any = AnyRef::from_der(self.raw()?).ok()?;
         (any.tag() == tag).then_some(any.value())
     }
 
     /// The same, if the next element has this tag; otherwise it stays.
-    pub(super) fn optional(&mut self, tag: Tag) -> Option<&'a [u8]> {
+    pub(in crate::trust) fn optional(&mut self, tag: Tag) -> Option<&'a [u8]> {
         (!self.reader.is_finished() && self.reader.peek_header().ok()?.tag == tag)
             .then(|| self.content(tag))?
     }
 
-    pub(super) fn is_finished(&self) -> bool {
+    pub(in crate::trust) fn is_finished(&self) -> bool {
         self.reader.is_finished()
     }
 }
 
 /// `[number]`, constructed or not.
-pub(super) const fn context(number: u8, constructed: bool) -> Tag {
+pub(in crate::trust) const fn context(number: u8, constructed: bool) -> Tag {
     let number = match number {
         0 => der::TagNumber::N0,
         1 => der::TagNumber::N1,
@@ -61,7 +60,7 @@ pub(super) const fn context(number: u8, constructed: bool) -> Tag {
 }
 
 /// A small INTEGER that is not negative.
-pub(super) fn small(content: &[u8]) -> Option<u32> {
+pub(in crate::trust) fn small(content: &[u8]) -> Option<u32> {
     if content.is_empty() || content.len() > 5 || content.first()? & 0x80 != 0 {
         return None;
     }
@@ -70,7 +69,7 @@ pub(super) fn small(content: &[u8]) -> Option<u32> {
 }
 
 /// The content of a GeneralizedTime in UTC, with a fraction or without (RFC 3161, section 2.4.2).
-pub(super) fn generalized_time(content: &[u8]) -> Option<Timestamp> {
+pub(in crate::trust) fn generalized_time(content: &[u8]) -> Option<Timestamp> {
     let text = std::str::from_utf8(content).ok()?;
     let (digits, rest) = text.split_at_checked(14)?;
     if !digits.bytes().all(|b| b.is_ascii_digit()) {

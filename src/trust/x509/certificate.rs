@@ -1,5 +1,5 @@
-//! Certificates, read once: what of them the rules of signers, timestamping authorities and revocation
-//! look at. Other extensions are not honoured (signature-specification, "Other requirements").
+//! X.509 certificates: the parts that the rules for signers, timestamping authorities and revocation need. Ignores other
+//! extensions (signature-specification, "Other requirements"). Decides nothing about trust.
 
 use der::Tag;
 use rustls::pki_types::CertificateDer;
@@ -12,9 +12,8 @@ use crate::clock::Timestamp;
 use crate::text::shown;
 use crate::trust::keys::PublicKey;
 
-use super::algorithm::Made;
+use super::algorithm::SignatureAlgorithm;
 use super::asn1::{Elements, context};
-use super::identity::{self, Attributes};
 
 /// The largest certificate in bytes.
 const MAX_CERTIFICATE: usize = 64 << 10;
@@ -27,64 +26,65 @@ const MAX_NAME: usize = 512;
 
 /// `basicConstraints`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BasicConstraints {
-    pub(super) critical: bool,
-    pub(super) ca: bool,
-    pub(super) path_len: Option<u32>,
+pub(in crate::trust) struct BasicConstraints {
+    pub(in crate::trust) critical: bool,
+    pub(in crate::trust) ca: bool,
+    pub(in crate::trust) path_len: Option<u32>,
 }
 
 /// `keyUsage`, as far as somebody looks at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KeyUsage {
-    pub(super) critical: bool,
-    pub(super) digital_signature: bool,
-    pub(super) cert_sign: bool,
-    pub(super) crl_sign: bool,
+pub(in crate::trust) struct KeyUsage {
+    pub(in crate::trust) critical: bool,
+    pub(in crate::trust) digital_signature: bool,
+    pub(in crate::trust) cert_sign: bool,
+    pub(in crate::trust) crl_sign: bool,
     /// Any of keyEncipherment, dataEncipherment, keyAgreement, encipherOnly, decipherOnly.
-    pub(super) encipherment: bool,
+    pub(in crate::trust) encipherment: bool,
 }
 
 /// `extendedKeyUsage`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ExtendedKeyUsage {
-    pub(super) critical: bool,
-    pub(super) time_stamping: bool,
-    pub(super) ocsp_signing: bool,
+pub(in crate::trust) struct ExtendedKeyUsage {
+    pub(in crate::trust) critical: bool,
+    pub(in crate::trust) time_stamping: bool,
+    pub(in crate::trust) ocsp_signing: bool,
+    /// anyExtendedKeyUsage.
+    pub(in crate::trust) any: bool,
     /// Any of anyExtendedKeyUsage, serverAuth, clientAuth, emailProtection.
-    pub(super) otherwise: bool,
+    pub(in crate::trust) otherwise: bool,
     /// How many purposes there are.
-    pub(super) count: usize,
+    pub(in crate::trust) count: usize,
 }
 
 /// One certificate. Nothing of it is believed by being read.
 #[derive(Clone, Debug)]
-pub(super) struct Certificate {
-    pub(super) der: Vec<u8>,
-    pub(super) subject: Vec<u8>,
-    pub(super) issuer: Vec<u8>,
+pub(in crate::trust) struct Certificate {
+    pub(in crate::trust) der: Vec<u8>,
+    pub(in crate::trust) subject: Vec<u8>,
+    pub(in crate::trust) issuer: Vec<u8>,
     /// The content octets of the serial number.
-    pub(super) serial: Vec<u8>,
-    pub(super) key: PublicKey,
+    pub(in crate::trust) serial: Vec<u8>,
+    pub(in crate::trust) key: PublicKey,
     /// The bits of the key, without their algorithm.
-    pub(super) key_bits: Vec<u8>,
-    pub(super) not_before: Timestamp,
-    pub(super) not_after: Timestamp,
-    pub(super) basic_constraints: Option<BasicConstraints>,
-    pub(super) key_usage: Option<KeyUsage>,
-    pub(super) extended_key_usage: Option<ExtendedKeyUsage>,
-    pub(super) subject_key_id: Option<Vec<u8>>,
-    pub(super) ocsp: Vec<String>,
-    pub(super) crl: Vec<String>,
+    pub(in crate::trust) key_bits: Vec<u8>,
+    pub(in crate::trust) not_before: Timestamp,
+    pub(in crate::trust) not_after: Timestamp,
+    pub(in crate::trust) basic_constraints: Option<BasicConstraints>,
+    pub(in crate::trust) key_usage: Option<KeyUsage>,
+    pub(in crate::trust) extended_key_usage: Option<ExtendedKeyUsage>,
+    pub(in crate::trust) subject_key_id: Option<Vec<u8>>,
+    pub(in crate::trust) ocsp: Vec<String>,
+    pub(in crate::trust) crl: Vec<String>,
     /// Whether a part of `crl` could not be understood.
-    pub(super) crl_beyond: bool,
+    pub(in crate::trust) crl_beyond: bool,
     /// Whether its revocation need not be asked for (`id-pkix-ocsp-nocheck`).
-    pub(super) ocsp_no_check: bool,
+    pub(in crate::trust) ocsp_no_check: bool,
     /// How its issuer signed it; none with SHA-1 and what is weaker.
-    made: Option<Made>,
+    made: Option<SignatureAlgorithm>,
     signed: Vec<u8>,
     signature: Vec<u8>,
     name: String,
-    attributes: Result<Attributes, String>,
 }
 
 impl PartialEq for Certificate {
@@ -96,7 +96,7 @@ impl PartialEq for Certificate {
 impl Eq for Certificate {}
 
 impl Certificate {
-    pub(super) fn parse(der: &[u8]) -> Result<Self, String> {
+    pub(in crate::trust) fn parse(der: &[u8]) -> Result<Self, String> {
         if der.len() > MAX_CERTIFICATE {
             return Err(format!("a certificate is longer than {MAX_CERTIFICATE} bytes"));
         }
@@ -161,6 +161,7 @@ impl Certificate {
                     critical: extension.critical,
                     time_stamping: purposes.time_stamping,
                     ocsp_signing: purposes.ocsp_signing,
+                    any: purposes.any,
                     otherwise: purposes.any
                         || purposes.server_auth
                         || purposes.client_auth
@@ -173,10 +174,9 @@ impl Certificate {
             crl: Vec::new(),
             crl_beyond: false,
             ocsp_no_check: false,
-            made: Made::read(&parsed.signature_algorithm, None),
+            made: SignatureAlgorithm::read(&parsed.signature_algorithm, None),
             signed: parsed.tbs_certificate.as_ref().to_vec(),
             signature: parsed.signature_value.data.to_vec(),
-            attributes: identity::attributes(parsed.subject()),
             name: name.clone(),
         };
         certificate.read_places(&parsed);
@@ -230,17 +230,12 @@ impl Certificate {
     }
 
     /// Its subject, for people.
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::trust) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The attributes of its subject, or why identities can say nothing about it.
-    pub(super) fn attributes(&self) -> Result<&Attributes, &str> {
-        self.attributes.as_ref().map_err(String::as_str)
-    }
-
     /// Whether it bears `issuer`'s name and signature.
-    pub(super) fn is_issued_by(&self, issuer: &Self) -> bool {
+    pub(in crate::trust) fn is_issued_by(&self, issuer: &Self) -> bool {
         self.issuer == issuer.subject
             && self
                 .made
@@ -248,20 +243,20 @@ impl Certificate {
     }
 
     /// Whether it bears its own name and signature.
-    pub(super) fn is_self_signed(&self) -> bool {
+    pub(in crate::trust) fn is_self_signed(&self) -> bool {
         self.is_issued_by(self)
     }
 
     /// Whether its signature rests on a hash and an algorithm that are good enough.
-    pub(super) fn is_made_well(&self) -> bool {
+    pub(in crate::trust) fn is_made_well(&self) -> bool {
         self.made.is_some()
     }
 
-    pub(super) fn is_valid_at(&self, at: Timestamp) -> bool {
+    pub(in crate::trust) fn is_valid_at(&self, at: Timestamp) -> bool {
         self.not_before <= at && at <= self.not_after
     }
 
-    pub(super) fn is_ca(&self) -> bool {
+    pub(in crate::trust) fn is_ca(&self) -> bool {
         self.basic_constraints.is_some_and(|constraints| constraints.ca)
     }
 }
@@ -276,12 +271,12 @@ fn names_one_algorithm(der: &[u8]) -> Option<bool> {
 }
 
 /// `text` as it may stand in a log, and not too long.
-pub(super) fn told(text: &str) -> String {
+pub(in crate::trust) fn told(text: &str) -> String {
     shown(text, MAX_NAME)
 }
 
 /// The certificates of a file, PEM or DER.
-pub(super) fn certificates(file: &[u8]) -> Result<Vec<Certificate>, String> {
+pub(in crate::trust) fn certificates(file: &[u8]) -> Result<Vec<Certificate>, String> {
     if !file.windows(11).any(|window| window == b"-----BEGIN ") {
         return Ok(vec![Certificate::parse(file)?]);
     }

@@ -1,4 +1,4 @@
-//! What a timestamp says (RFC 3161, section 2.4.2): about which hash, when, and how exactly.
+//! The content of a timestamp (RFC 3161, section 2.4.2): the hash it is about, the time, and its accuracy.
 
 use std::time::Duration;
 
@@ -8,21 +8,20 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::AlgorithmIdentifier;
 
 use crate::clock::Timestamp;
+use crate::trust::x509::Hash;
+use crate::trust::x509::asn1::{Elements, context, generalized_time, small};
 
-use super::super::algorithm::Hash;
-use super::super::asn1::{Elements, context, generalized_time, small};
-
-/// The baseline policy of RFC 3628, section 5.2, whose accuracy is a second where none is told.
+/// The baseline policy of RFC 3628, section 5.2: its accuracy is one second by default.
 const BASELINE: ObjectIdentifier = ObjectIdentifier::new_unwrap("0.4.0.2023.1.1");
 
 /// A TSTInfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct TstInfo {
+pub(in crate::trust) struct TstInfo {
     hash: Hash,
     imprint: Vec<u8>,
-    pub(in super::super) time: Timestamp,
+    pub(in crate::trust) time: Timestamp,
     /// How far from `time` it may have been, in either direction.
-    pub(in super::super) accuracy: Duration,
+    pub(in crate::trust) accuracy: Duration,
 }
 
 impl TstInfo {
@@ -44,7 +43,7 @@ impl TstInfo {
         parts.optional(Tag::Boolean);
         parts.optional(Tag::Integer);
         parts.optional(context(0, true));
-        // Extensions: one that is critical would have to be understood, and there is none to be.
+        // A critical extension must be understood, and this program knows none.
         let extensions = parts.optional(context(1, true));
         let whole = version == 1 && imprint.is_finished() && parts.is_finished();
         (whole && extensions.is_none_or(none_critical)).then(|| Self {
