@@ -41,20 +41,44 @@ impl Gate {
 
     /// The repository of `gun`, and the anchor that uses this GUN.
     fn of_gun(&self, gun: &Gun) -> Option<(Resource, Arc<str>)> {
-        let shared = &self.shared;
-        for registry in &shared.registries {
-            for anchor in shared.trust.anchors() {
+        for registry in &self.shared.registries {
+            for anchor in self.shared.trust.anchors() {
                 let Anchor::NotaryV1(notary) = anchor else { continue };
-                let Some(repository) = notary.config().template.repository(gun, registry) else {
-                    continue;
+                let template = &notary.config().template;
+                let requires = |repository: &Repository| {
+                    let now = self.shared.clock.now();
+                    self.shared.policy.anchors(registry, repository, now).contains(anchor.name())
                 };
-                let asked = shared.policy.anchors(registry, &repository, shared.clock.now());
-                if asked.contains(anchor.name()) {
+                let repository = match template.repository(gun, registry) {
+                    None if template.is_shared(gun, registry) => {
+                        self.of_shared_gun(gun, registry, anchor.name(), requires)
+                    }
+                    repository => repository.filter(requires),
+                };
+                if let Some(repository) = repository {
                     let metadata = Resource::trust_metadata(registry, &repository);
                     return Some((metadata, anchor.name().clone()));
                 }
             }
         }
         None
+    }
+
+    /// A repository that the anchor is required for, if all its repositories have this `gun`: the one with the path of the
+    /// GUN, or else the one of the most specific pattern. It decides which clients may see the metadata.
+    fn of_shared_gun(
+        &self,
+        gun: &Gun,
+        registry: &Registry,
+        anchor: &str,
+        requires: impl Fn(&Repository) -> bool,
+    ) -> Option<Repository> {
+        let path = gun.as_str().split_once('/').and_then(|(_, path)| path.parse().ok());
+        if let Some(repository) = path.filter(&requires) {
+            return Some(repository);
+        }
+        let mut examples = self.shared.policy.examples(anchor, self.shared.clock.now());
+        let found = examples.find(|(of, repository)| of == registry && requires(repository));
+        found.map(|(_, repository)| repository)
     }
 }

@@ -256,6 +256,23 @@ impl Policy {
         anchors
     }
 
+    /// For each pattern of the rules that require `anchor`, the repository it names, or an example of those it matches. The
+    /// most specific pattern comes first.
+    pub fn examples(
+        &self,
+        anchor: &str,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Registry, Repository)> {
+        let requires = move |entry: &&Entry| match &entry.rule.mode {
+            Mode::Enforce(requirement) | Mode::Audit(requirement) => {
+                !entry.rule.has_ended(now)
+                    && requirement.anchors().any(|name| name.as_ref() == anchor)
+            }
+            Mode::Allow { .. } | Mode::Deny { .. } => false,
+        };
+        self.entries.iter().filter(requires).filter_map(|entry| entry.pattern.example())
+    }
+
     /// Whether a rule for that repository uses an anchor whose scheme signs content.
     pub fn asks_content(
         &self,

@@ -291,6 +291,31 @@ async fn only_trust_metadata_is_relayed_and_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn the_metadata_of_a_gun_without_placeholders_is_relayed() {
+    for (gun, rule) in [
+        (GUN, ""),
+        ("notary.example.com/team/apps", ""),
+        (
+            "notary.example.com/team/apps",
+            "[[rule]]\nimages = [\"registry.example.com/a/b:v1\"]\nrequire = [\"team\"]",
+        ),
+    ] {
+        let mut world = World::with(&format!("gun = {gun:?}"), rule).await;
+        let files = world.signer.publish();
+        world.notary.publish(gun, files.clone());
+        for (name, content) in &files {
+            let got = world.get(&format!("/v2/{gun}/_trust/tuf/{name}.json")).await;
+            assert_eq!((got.status.as_u16(), &got.body[..]), (200, &content[..]), "{gun} {name}");
+        }
+        // Neither that of another name nor that of the image itself.
+        for other in ["notary.example.com/team/app", "registry.example.com/library/other"] {
+            let got = world.get(&format!("/v2/{other}/_trust/tuf/root.json")).await;
+            assert_eq!(got.status.as_u16(), 404, "{other}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn refused_trust_metadata_is_relayed_too_and_a_silent_server_results_in_503() {
     let mut world = World::new().await;
     world.signer.role_mut("timestamp").expires = crate::notary_repository::in_days(-1);

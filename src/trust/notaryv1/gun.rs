@@ -110,6 +110,17 @@ impl Template {
             .parse()
     }
 
+    /// Whether every repository of `registry` has this GUN: the template does not contain `{repository}`.
+    pub fn is_shared(&self, gun: &Gun, registry: &Registry) -> bool {
+        let part = |part: &Part| match part {
+            Part::Text(text) => Some(text.clone()),
+            Part::Registry => Some(registry.as_str().to_owned()),
+            Part::Repository => None,
+        };
+        let whole: Option<String> = self.0.iter().map(part).collect();
+        whole.is_some_and(|whole| whole == gun.as_str())
+    }
+
     /// The repository of `registry` with this GUN, if the template determines it.
     pub fn repository(&self, gun: &Gun, registry: &Registry) -> Option<Repository> {
         let marker = "\0";
