@@ -10,9 +10,9 @@ use crate::oci::form::Part;
 use crate::oci::{Descriptor, Digest, Manifest};
 use crate::parsing;
 
-/// The most bytes of all layers of such an artifact: signatures, attestations and SBOMs. One decision holds 16 MiB
+/// The most bytes of all layers of such an artifact: signatures, attestations and SBOMs. One decision holds 32 MiB
 /// ([`MAX_BYTES`](crate::trust::discovery::MAX_BYTES)), and the signatures of the subject need some of them.
-pub(super) const MAX_LAYER_BYTES: usize = 15 << 20;
+pub(super) const MAX_LAYER_BYTES: usize = 24 << 20;
 
 /// The config and the layers of a cosign artifact under a tag.
 #[derive(Debug)]

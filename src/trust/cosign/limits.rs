@@ -12,7 +12,7 @@ pub const MAX_BUNDLE: usize = MAX_STATEMENT;
 /// The most JSON values of a bundle or an envelope: what is signed is one text in it.
 pub const MAX_VALUES: usize = 10_000;
 /// The most JSON values of a statement: what they take in memory is a multiple of their text.
-pub const MAX_STATEMENT_VALUES: usize = 400_000;
+pub const MAX_STATEMENT_VALUES: usize = 1_000_000;
 /// The longest annotation that is read, in bytes: a certificate chain, a log entry.
 pub const MAX_ANNOTATION: usize = 256 << 10;
 /// The longest signature, in bytes: RSA of 8192 bits has 1,024.

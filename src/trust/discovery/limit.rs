@@ -9,7 +9,7 @@ use crate::oci::manifest::MAX_MANIFEST;
 /// own limit.
 pub const MAX_REQUESTS: usize = 100;
 /// The most bytes that one decision may hold, from all sources.
-pub const MAX_BYTES: usize = 16 << 20;
+pub const MAX_BYTES: usize = 32 << 20;
 /// The most signatures that one search judges. Signatures with different content cost a request each, which
 /// [`MAX_REQUESTS`] limits; this limits the work for those that share their content.
 pub const MAX_CANDIDATES: usize = 1_000;
@@ -22,8 +22,9 @@ pub(super) const MAX_LIST: usize = MAX_MANIFEST / 2;
 pub(super) const MAX_ARTIFACT: usize = 1 << 20;
 /// The largest payload in the simple signing format, in bytes.
 pub(super) const MAX_PAYLOAD: usize = 64 << 10;
-/// The largest attestation and the largest bundle, in bytes: some list everything in an image.
-pub const MAX_STATEMENT: usize = 4 << 20;
+/// The largest attestation and the largest bundle, in bytes. The bundle of an SBOM of 17 MiB, which cosign accepts, has
+/// 23 MiB.
+pub const MAX_STATEMENT: usize = 24 << 20;
 /// Larger signatures, in bytes, are fetched after all smaller ones.
 pub(super) const SMALL: u64 = 256 << 10;
 /// The largest Notary Project envelope, in bytes.

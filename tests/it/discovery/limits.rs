@@ -181,13 +181,13 @@ async fn all_anchors_of_a_decision_share_a_hundred_requests() {
 }
 
 #[tokio::test]
-async fn one_decision_holds_at_most_sixteen_mebibytes() {
+async fn one_decision_holds_at_most_32_mebibytes() {
     let site = Site::new().await;
     for number in 0..5 {
-        let bundle = format!("{number}{}", "x".repeat((4 << 20) - 1));
+        let bundle = format!("{number}{}", "x".repeat((8 << 20) - 1));
         site.put(&app(), &site.bundle(&bundle));
     }
     let located = site.locate(SignatureKind::CosignSignature).await;
     assert_eq!(located.candidates.len(), 3);
-    assert!(unread(&located).contains("more than 16777216 bytes for this decision"));
+    assert!(unread(&located).contains("more than 33554432 bytes for this decision"));
 }

@@ -221,6 +221,28 @@ async fn a_tag_may_hold_a_manifest_in_dockers_format() {
     finds(&site.locate(SignatureKind::CosignSignature).await, &["payload"]);
 }
 
+/// As cosign writes them with `COSIGN_DOCKER_MEDIA_TYPES=1`.
+#[tokio::test]
+async fn signatures_and_attestations_with_dockers_media_types_are_found() {
+    let docker = json!(countersign::oci::MediaType::DockerImage.as_str());
+    let config = json!("application/vnd.docker.container.image.v1+json");
+    for (kind, suffix, media_type) in [
+        (SignatureKind::CosignSignature, ".sig", SIMPLE),
+        (SignatureKind::CosignAttestation, ".att", DSSE),
+    ] {
+        let site = Site::new().await;
+        let mut manifest = tagged(&[site.layer(media_type, "one"), site.layer(media_type, "two")]);
+        (manifest["mediaType"], manifest["config"]["mediaType"]) = (docker.clone(), config.clone());
+        site.tag(&app(), suffix, &manifest);
+        finds(&site.locate(kind).await, &["two", "one"]);
+    }
+    let site = Site::new().await;
+    let mut referrer = site.about(COSIGN_SIG, &[site.layer(SIMPLE, "referrer")]);
+    referrer["mediaType"] = docker;
+    site.put(&app(), &referrer);
+    finds(&site.locate(SignatureKind::CosignSignature).await, &["referrer"]);
+}
+
 #[tokio::test]
 async fn the_tag_of_a_longer_digest_contains_its_beginning() {
     let mut site = Site::without_api().await;

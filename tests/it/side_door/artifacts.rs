@@ -179,12 +179,12 @@ async fn a_large_binary_layer_under_a_tag_is_not_served() {
     archive[13 << 20] = 0;
     let mut binary = vec![b'x'; 14 << 20];
     binary[13 << 20] = 0xff;
-    for layer in [archive, binary, vec![b'x'; (15 << 20) + 1]] {
+    for layer in [archive, binary, vec![b'x'; (24 << 20) + 1]] {
         door.refuses_tagged(".sbom", &door.tagged("text/spdx", &layer)).await;
     }
     // Several of them.
     let mut many = door.tagged("text/spdx", b"one");
-    let half = vec![b'x'; 8 << 20];
+    let half = vec![b'x'; 13 << 20];
     door.blob(&half);
     many["layers"] = json!([described("text/spdx", &half), described("text/spdx", &half)]);
     door.refuses_tagged(".sbom", &many).await;

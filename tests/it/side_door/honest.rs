@@ -71,7 +71,7 @@ async fn cosign_2_tag_attachments_are_served() {
 async fn a_large_sbom_and_a_large_attestation_under_a_tag_are_served() {
     let mut door = Door::new().await;
     for (suffix, layer_type) in [(".sbom", "text/spdx+json"), (".att", DSSE)] {
-        let large = json!({"packages": "x".repeat(14 << 20), "of": suffix}).to_string();
+        let large = json!({"packages": "x".repeat(17 << 20), "of": suffix}).to_string();
         let manifest = door.tagged(layer_type, large.as_bytes());
         serves_tagged(&door, suffix, &manifest).await;
         door.gives_blob(large.as_bytes()).await;

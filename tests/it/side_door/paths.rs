@@ -105,6 +105,19 @@ async fn an_exempted_image_permits_no_other_artifact_types() {
     door.keeps_back(&hidden).await;
 }
 
+/// `cosign copy` and other tools leave such tags.
+#[tokio::test]
+async fn an_ordinary_copy_under_the_tag_of_a_list_is_decided_by_its_content() {
+    let door = Door::new().await;
+    let tag = format!("sha256-{}", Digest::of(&door.image).hex());
+    door.world.put_tag(&tag, &door.image);
+    door.world.pull(&tag).await.serves(&door.image);
+    let door = Door::new().await;
+    let unsigned = door.world.push("v2", "unsigned");
+    door.world.put_tag(&tag, &unsigned);
+    assert_eq!(door.world.pull(&tag).await.status, 404);
+}
+
 #[tokio::test]
 async fn a_completely_allowed_repository_lists_and_serves_everything() {
     let mut world = World::with(
