@@ -160,6 +160,18 @@ impl<'a> Value<'a> {
         self.as_object()?.names().find(|name| case::is_miscased(name, known))
     }
 
+    /// The member whose name is `name` if case is ignored, as Go's decoder finds it. A name that occurs in two cases is an
+    /// error: readers would choose differently.
+    pub fn member_in_any_case(self, name: &'static str) -> Result<Option<Value<'a>>, &'static str> {
+        let Some(object) = self.as_object() else { return Ok(None) };
+        let is_name = |other: &str| other == name || case::is_miscased(other, &[name]);
+        let mut found = object.iter().filter(|(other, _)| is_name(other)).map(|(_, value)| value);
+        match (found.next(), found.next()) {
+            (found, None) => Ok(found),
+            (_, Some(_)) => Err(name),
+        }
+    }
+
     pub const fn is_null(self) -> bool {
         matches!(self, Self::Null)
     }

@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{
     self, EcdsaVerificationAlgorithm, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey,
     VerificationAlgorithm,
 };
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 use thiserror::Error;
 use x509_parser::asn1_rs::Oid;
 use x509_parser::oid_registry::{
@@ -25,7 +25,7 @@ use super::spki::ED25519;
 /// ```
 /// use countersign::trust::keys::{BadSignature, Method, PublicKey, VerifiedBytes};
 /// fn checked<'a>(key: &PublicKey, message: &'a [u8]) -> Result<VerifiedBytes<'a>, BadSignature> {
-///     key.verify(Method::EcdsaDer, message, b"the signature")
+///     key.verify(Method::EcdsaFixed, message, b"the signature")
 /// }
 /// ```
 ///
@@ -73,11 +73,9 @@ pub enum Curve {
 pub enum Method {
     /// `r ‖ s`, each as wide as the curve's order.
     EcdsaFixed,
-    /// A DER SEQUENCE of `r` and `s`.
-    EcdsaDer,
-    /// The same, but the hash has the width of the curve: SHA-384 for P-384, SHA-512 for P-521.
-    EcdsaDerWide,
     Ed25519,
+    /// Over the SHA-512 of the message (Ed25519ph, RFC 8032, section 5.1), without a context.
+    Ed25519Prehashed,
     /// PKCS#1 v1.5.
     RsaPkcs1,
     /// PSS with MGF1-SHA-256 and a salt of 32 bytes.
@@ -158,23 +156,8 @@ impl PublicKey {
             (Self::Ecdsa { curve, point }, Method::EcdsaFixed) => {
                 curve.verify(point, message, signature)
             }
-            (Self::Ecdsa { curve, point }, Method::EcdsaDer) => {
-                let algorithm = match curve {
-                    Curve::P256 => &signature::ECDSA_P256_SHA256_ASN1,
-                    Curve::P384 => &signature::ECDSA_P384_SHA256_ASN1,
-                    Curve::P521 => &signature::ECDSA_P521_SHA256_ASN1,
-                };
-                ecdsa(algorithm, point, message, signature)
-            }
-            (Self::Ecdsa { curve, point }, Method::EcdsaDerWide) => {
-                let algorithm = match curve {
-                    Curve::P256 => &signature::ECDSA_P256_SHA256_ASN1,
-                    Curve::P384 => &signature::ECDSA_P384_SHA384_ASN1,
-                    Curve::P521 => &signature::ECDSA_P521_SHA512_ASN1,
-                };
-                ecdsa(algorithm, point, message, signature)
-            }
             (Self::Ed25519(key), Method::Ed25519) => ed25519(key, message, signature),
+            (Self::Ed25519(key), Method::Ed25519Prehashed) => ed25519ph(key, message, signature),
             (Self::Rsa { modulus, exponent }, Method::RsaPkcs1) => {
                 rsa(&signature::RSA_PKCS1_2048_8192_SHA256, modulus, exponent, message, signature)
             }
@@ -262,6 +245,18 @@ fn ed25519<'a>(
     let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| BadSignature)?;
     let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| BadSignature)?;
     let verified = key.verify_strict(message, &signature);
+    verified.map(|()| VerifiedBytes(message)).map_err(|_| BadSignature)
+}
+
+fn ed25519ph<'a>(
+    key: &[u8; 32],
+    message: &'a [u8],
+    signature: &[u8],
+) -> Result<VerifiedBytes<'a>, BadSignature> {
+    let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| BadSignature)?;
+    let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| BadSignature)?;
+    let digest = Sha512::new_with_prefix(message);
+    let verified = key.verify_prehashed_strict(digest, None, &signature);
     verified.map(|()| VerifiedBytes(message)).map_err(|_| BadSignature)
 }
 

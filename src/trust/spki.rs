@@ -9,6 +9,12 @@ pub(super) const ED25519: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21
 const RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
 
 impl PublicKey {
+    /// Reads a bare RSAPublicKey (PKCS#1, DER) of 2048 to 8192 bits.
+    pub(super) fn from_pkcs1(der: &[u8]) -> Option<Self> {
+        let fits = der.len() < 1 << 15;
+        fits.then(|| Self::from_spki(&tlv(0x30, &[RSA, &tlv(0x03, &[&[0], der])])))?
+    }
+
     /// The DER SubjectPublicKeyInfo of the key.
     pub fn to_spki(&self) -> Vec<u8> {
         match self {

@@ -10,7 +10,6 @@ use crate::json;
 use crate::oci::Digest;
 use crate::trust::keys::VerifiedBytes;
 use crate::trust::restrictions::revoked_flaw;
-use crate::trust::revoked::RevokedSet;
 use crate::trust::signature::{Candidate, Flaw, Rejection, VerifiedSignature};
 use crate::trust::signer::{SignerId, SignerIds};
 use crate::trust::subject::Subject;
@@ -19,24 +18,18 @@ use super::certificate::Certificate;
 use super::claim::{Claim, Claimed};
 use super::config::{Config, Signers, Tlog};
 use super::evidence::LEAF;
-use super::flaw::{
-    ANNOTATIONS, CERTIFICATE, IDENTITY, ISSUER, SIGNATURE, TIME, TRANSPARENCY_LOG, flaw, flawed,
-};
+use super::flaw::{ANNOTATIONS, CERTIFICATE, IDENTITY, ISSUER, SIGNATURE, flaw, flawed};
 use super::identity::Identity;
 use super::key::Key;
 use super::limits::MAX_STATEMENT_VALUES;
 use super::path::{self, Broken};
 use super::restricted;
-use super::signed::{Shown, Signed};
+use super::signed::Signed;
 use super::time;
 
-/// How many copies of a payload there are while it is judged: the text of the bundle, the payload, the
-/// signed bytes, its outline, and those that the library makes.
-const COPIES: usize = 7;
-
-const EVERYTHING: Shown = Shown { entries: true, timestamps: true };
-const ENTRIES: Shown = Shown { entries: true, timestamps: false };
-const TIMESTAMPS: Shown = Shown { entries: false, timestamps: true };
+/// How many copies of a payload exist while it is judged: the parsed bundle, the payload, the signed bytes, and the texts of
+/// the parsed statement.
+const COPIES: usize = 4;
 
 /// The bytes that a good signature is over, and who made it.
 type Good<'a> = (VerifiedBytes<'a>, VerifiedSignature);
@@ -100,12 +93,10 @@ impl Anchor {
         signed.outline.is_asked_for(kind, &subject.digest)?;
         time::logs_have_come(&signed, now).map_err(Rejection::from)?;
         let (verified, vouched) = match &self.config.signers {
-            Signers::Keys(keys) => self.by_key(keys, &signed, subject, now),
-            Signers::Keyless { identity, issuer } => {
-                self.keyless(identity, issuer, &signed, subject, now)
-            }
+            Signers::Keys(keys) => self.by_key(keys, &signed, now),
+            Signers::Keyless { identity, issuer } => self.keyless(identity, issuer, &signed, now),
             Signers::Pki { chain, identity, issuer } => {
-                self.by_pki(chain, identity, issuer.as_deref(), &signed, subject, now)
+                self.by_pki(chain, identity, issuer.as_deref(), &signed, now)
             }
         }
         .map_err(Rejection::from)?;
@@ -122,23 +113,18 @@ impl Anchor {
         &self,
         keys: &'b [Key],
         signed: &'a Signed,
-        subject: &Subject,
         now: Timestamp,
     ) -> Result<Good<'a>, Flaw> {
         let by = |key: &'b Key| Some((key, key.verify(&signed.message, &signed.signature).ok()?));
         let (key, verified) = keys.iter().find_map(by).ok_or_else(|| {
             let found = match keys.len() {
                 1 => "the signature is not by the key of this anchor".to_owned(),
-                more => format!("the signature is by none of the {more} keys of this anchor"),
+                more => format!("the signature is not by any of the {more} keys of this anchor"),
             };
             flaw(SIGNATURE, found, format!("a signature by {}", self.config.name))
         })?;
         restricted::key(&self.config.restrictions, key)?;
-        let times = match self.config.tlog {
-            Tlog::Require => self.logged(key, signed, subject, now)?,
-            // Nobody asked for a time: what proves none, or the wrong one, changes nothing.
-            Tlog::Ignore => self.seen(key, signed, subject, now).unwrap_or_default(),
-        };
+        let times = self.config.roots.times_of_key(signed, key, self.config.tlog, now)?;
         let signer = format!("key sha256:{}", hex::encode(key.hash()));
         let signer_ids = SignerIds::from([SignerId::of_key(key.public())]);
         let mut vouched = VerifiedSignature::by(verified, signer, signer_ids);
@@ -146,55 +132,11 @@ impl Anchor {
         Ok((verified, vouched))
     }
 
-    /// The times of a signature by `key` that must be in a log.
-    fn logged(
-        &self,
-        key: &Key,
-        signed: &Signed,
-        subject: &Subject,
-        now: Timestamp,
-    ) -> Result<Vec<Timestamp>, Flaw> {
-        if signed.entries()?.is_empty() {
-            let wanted = "an entry for this signature, in a log of the trusted root";
-            return Err(flaw(TRANSPARENCY_LOG, "no log entry", wanted));
-        }
-        let roots = &self.config.roots;
-        // A timestamp is not asked for: one that does not verify costs the time, not the entry.
-        match roots.saw_key(signed, subject, key, EVERYTHING, now) {
-            Err(flaw) if flaw.check == TIME => roots.saw_key(signed, subject, key, ENTRIES, now),
-            // The signature is good: it is the hash that the library does not know for this key.
-            Err(found) if found.check == SIGNATURE => {
-                let told = "the log entry is of a signature that is hashed unusually for its key";
-                let wanted = "an entry that can be verified: P-384 attestations hash with SHA-384";
-                Err(flaw(TRANSPARENCY_LOG, told, wanted))
-            }
-            seen => seen,
-        }
-    }
-
-    /// The times of a signature by `key`, where its evidence proves any.
-    fn seen(
-        &self,
-        key: &Key,
-        signed: &Signed,
-        subject: &Subject,
-        now: Timestamp,
-    ) -> Result<Vec<Timestamp>, Flaw> {
-        if !signed.entries()?.is_empty() && key.can_be_logged() {
-            return self.logged(key, signed, subject, now);
-        }
-        if signed.timestamps()?.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.config.roots.saw_key(signed, subject, key, TIMESTAMPS, now)
-    }
-
     fn keyless<'a>(
         &self,
         identity: &Identity,
         issuer: &str,
         signed: &'a Signed,
-        subject: &Subject,
         now: Timestamp,
     ) -> Result<Good<'a>, Flaw> {
         signed.has_one_certificate_in_0_3()?;
@@ -202,8 +144,9 @@ impl Anchor {
         let name = named(identity, certificate.names.iter())?;
         issued(Some(issuer), &certificate)?;
         restricted::certified(&self.config.restrictions, signed)?;
-        let times =
-            self.witnessed(signed, subject, Some(&self.config.restrictions.revoked), now)?;
+        let Config { roots, restrictions, tlog, .. } = &self.config;
+        let revoked = Some(&restrictions.revoked);
+        let times = roots.times_of_certificate(signed, revoked, *tlog, now)?;
         let signer = format!("{name} ({issuer})");
         let signer_ids = ids(&certificate, issuer.as_bytes());
         let (_, verified) = by_certificate(&certificate, signed)?;
@@ -213,46 +156,12 @@ impl Anchor {
         Ok((verified, vouched))
     }
 
-    /// The proven times of a signature by a certificate: one at least. A timestamp that does not
-    /// verify proves nothing, and takes nothing from an entry that does (some name authorities that
-    /// the trusted root does not know).
-    fn witnessed(
-        &self,
-        signed: &Signed,
-        subject: &Subject,
-        issued: Option<&RevokedSet>,
-        now: Timestamp,
-    ) -> Result<Vec<Timestamp>, Flaw> {
-        let entered = !signed.entries()?.is_empty();
-        let shown = match self.config.tlog {
-            Tlog::Require if !entered => {
-                let wanted = "an entry for this signature, in a log of the trusted root";
-                return Err(flaw(TRANSPARENCY_LOG, "no log entry", wanted));
-            }
-            Tlog::Require => EVERYTHING,
-            Tlog::Ignore if !signed.timestamps()?.is_empty() => TIMESTAMPS,
-            Tlog::Ignore if !entered => {
-                let wanted = "a timestamp, or a log entry that proves one";
-                return Err(flaw(TIME, "no time of signing that could be proven", wanted));
-            }
-            Tlog::Ignore => ENTRIES,
-        };
-        let roots = &self.config.roots;
-        match roots.saw_certificate(signed, subject, issued, shown, now) {
-            Err(found) if found.check == TIME && shown.timestamps && entered => {
-                roots.saw_certificate(signed, subject, issued, ENTRIES, now).map_err(|_| found)
-            }
-            seen => seen,
-        }
-    }
-
     fn by_pki<'a>(
         &self,
         chain: &[CertificateDer<'static>],
         identity: &Identity,
         issuer: Option<&str>,
         signed: &'a Signed,
-        subject: &Subject,
         now: Timestamp,
     ) -> Result<Good<'a>, Flaw> {
         let certificate = read(signed)?;
@@ -261,14 +170,12 @@ impl Anchor {
         issued(issuer, &certificate)?;
         let (_, verified) = by_certificate(&certificate, signed)?;
         restricted::certified(&self.config.restrictions, signed)?;
+        let roots = &self.config.roots;
         let times = match self.config.tlog {
-            Tlog::Require => self.witnessed(signed, subject, None, now)?,
+            Tlog::Require => roots.times_of_certificate(signed, None, Tlog::Require, now)?,
             Tlog::Ignore if signed.timestamps()?.is_empty() => Vec::new(),
-            // A timestamp of nobody that is trusted proves no time; then it must hold now.
-            Tlog::Ignore => {
-                let roots = &self.config.roots;
-                roots.saw_certificate(signed, subject, None, TIMESTAMPS, now).unwrap_or_default()
-            }
+            // Without a proven time, the certificate must be valid now.
+            Tlog::Ignore => roots.stamped(signed, now).unwrap_or_default(),
         };
         let at = if times.is_empty() { &[now][..] } else { &times };
         for at in at {
@@ -328,7 +235,7 @@ fn read(signed: &Signed) -> Result<Certificate, Flaw> {
     Certificate::read(leaf)
 }
 
-/// The name of the certificate that `identity` stands for.
+/// The name of the certificate that `identity` matches.
 fn named<'a>(
     identity: &Identity,
     names: impl Iterator<Item = &'a String> + Clone,
@@ -338,7 +245,7 @@ fn named<'a>(
     }
     let names: Vec<&str> = names.map(String::as_str).collect();
     let found = match names.as_slice() {
-        [] => "the certificate names nobody".to_owned(),
+        [] => "the certificate contains no name".to_owned(),
         names => format!("the certificate is for {}", names.join(", ")),
     };
     Err(flaw(IDENTITY, found, identity.to_string()))
@@ -349,11 +256,9 @@ fn issued(wanted: Option<&str>, certificate: &Certificate) -> Result<(), Flaw> {
         (None, _) => Ok(()),
         (Some(wanted), Some(issuer)) if wanted == issuer => Ok(()),
         (Some(wanted), Some(issuer)) => {
-            Err(flaw(ISSUER, format!("the identity is vouched for by {issuer}"), wanted))
+            Err(flaw(ISSUER, format!("the issuer is {issuer}"), wanted))
         }
-        (Some(wanted), None) => {
-            Err(flaw(ISSUER, "the certificate does not say who vouched for the identity", wanted))
-        }
+        (Some(wanted), None) => Err(flaw(ISSUER, "the certificate names no issuer", wanted)),
     }
 }
 

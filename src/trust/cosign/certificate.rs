@@ -13,7 +13,7 @@ use crate::trust::signature::Flaw;
 use super::flaw::{CERTIFICATE, LIMIT, flaw};
 use super::limits::MAX_NAMES;
 
-/// Fulcio's name of a user that is no email address and no URI.
+/// Fulcio's name of a user that is neither an email address nor a URI.
 const USER_NAME: Oid<'static> = oid!(1.3.6.1.4.1.57264.1.7);
 /// The OIDC issuer, as a DER UTF8String.
 const ISSUER: Oid<'static> = oid!(1.3.6.1.4.1.57264.1.8);

@@ -27,10 +27,36 @@ const STATEMENTS: [&str; 2] =
 /// What the signed bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// A simple signing payload.
+    /// A simple signing payload. cosign decodes it with Go's `encoding/json`, which ignores the case of member names.
     Payload,
     /// An in-toto statement, signed with its type in front (DSSE).
-    Statement,
+    Statement(Names),
+}
+
+/// Which names of members a reader accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    /// The exact name, as protobuf's JSON has it: in bundles.
+    Exact,
+    /// The name in any case, as `encoding/json` accepts it: in layers. Only one member may have the name, so every reader
+    /// that finds a value finds the same one.
+    AnyCase,
+}
+
+impl Names {
+    fn member<'a>(self, value: Value<'a>, name: &'static str) -> Result<Option<Value<'a>>, String> {
+        if value.as_object().is_none() {
+            return Err("has another value where an object is required".to_owned());
+        }
+        let twice = |name: &str| format!("has the member {name:?} twice, in different cases");
+        let found = value.member_in_any_case(name).map_err(twice)?;
+        match (self, value.miscased(&[name])) {
+            (Self::Exact, Some(other)) => {
+                Err(format!("has the member {other:?}, which is another but for its case"))
+            }
+            (Self::Exact | Self::AnyCase, _) => Ok(found),
+        }
+    }
 }
 
 /// What an unverified candidate says that it is. It is good for one thing: to leave a candidate aside.
@@ -86,10 +112,10 @@ impl Claim {
     pub(super) fn read(form: Form, signed: VerifiedBytes<'_>) -> Result<Self, Flaw> {
         match form {
             Form::Payload => Self::parse(form, signed.as_bytes()),
-            Form::Statement => {
+            Form::Statement(_) => {
                 let statement = enveloped(signed.as_bytes());
                 let wanted = "a statement with its type and its length in front (DSSE)";
-                let none = || flaw(FORMAT, "the signed bytes are no statement", wanted);
+                let none = || flaw(FORMAT, "the signed bytes are not a statement", wanted);
                 Self::parse(form, statement.ok_or_else(none)?)
             }
         }
@@ -98,7 +124,7 @@ impl Claim {
     fn parse(form: Form, text: &[u8]) -> Result<Self, Flaw> {
         match form {
             Form::Payload => Self::payload(text),
-            Form::Statement => Self::statement(text),
+            Form::Statement(names) => Self::statement(text, names),
         }
     }
 
@@ -137,29 +163,27 @@ impl Claim {
             return Err(flaw(LIMIT, found, format!("at most {MAX_PAYLOAD} bytes")));
         }
         let document = Document::parse(text).map_err(|e| wrong(&format!("is {e}")))?;
+        let member = |value, name| Names::AnyCase.member(value, name).map_err(|e| wrong(&e));
         let value = document.root();
-        cased(value, &["critical", "optional"]).map_err(|found| wrong(&found))?;
-        let critical = value.member("critical").ok_or_else(|| wrong("has no `critical`"))?;
-        cased(critical, &["identity", "image", "type"]).map_err(|found| wrong(&found))?;
-        if critical.member("type").and_then(Value::as_str) != Some(PAYLOAD_TYPE) {
+        let critical = member(value, "critical")?.ok_or_else(|| wrong("has no `critical`"))?;
+        if member(critical, "type")?.and_then(Value::as_str) != Some(PAYLOAD_TYPE) {
             return Err(wrong(&format!("is of another type than {PAYLOAD_TYPE:?}")));
         }
-        let image = critical.member("image").ok_or_else(|| wrong("names no image"))?;
-        cased(image, &["docker-manifest-digest"]).map_err(|found| wrong(&found))?;
-        let digest = image.member("docker-manifest-digest").and_then(Value::as_str);
+        let image = member(critical, "image")?.ok_or_else(|| wrong("names no image"))?;
+        let digest = member(image, "docker-manifest-digest")?.and_then(Value::as_str);
         let digest = digest.ok_or_else(|| wrong("names no digest"))?;
-        let repository = match critical.member("identity").filter(|identity| !identity.is_null()) {
+        let identity = member(critical, "identity")?.filter(|identity| !identity.is_null());
+        let repository = match identity {
             None => None,
             Some(identity) => {
-                cased(identity, &["docker-reference"]).map_err(|found| wrong(&found))?;
-                identity.member("docker-reference").and_then(Value::as_str).map(str::to_owned)
+                member(identity, "docker-reference")?.and_then(Value::as_str).map(str::to_owned)
             }
         };
-        let optional = value.member("optional").filter(|optional| !optional.is_null());
+        let optional = member(value, "optional")?.filter(|optional| !optional.is_null());
         let optional = match optional {
             Some(optional) => {
                 let object = optional.as_object();
-                Some(object.ok_or_else(|| wrong("has an `optional` that is no object"))?)
+                Some(object.ok_or_else(|| wrong("has an `optional` that is not an object"))?)
             }
             None => None,
         };
@@ -177,7 +201,7 @@ impl Claim {
     }
 
     /// Reads an in-toto statement of version 0.1 or 1.
-    fn statement(text: &[u8]) -> Result<Self, Flaw> {
+    fn statement(text: &[u8], names: Names) -> Result<Self, Flaw> {
         let wrong = |found: &str| {
             flaw(FORMAT, format!("the statement {found}"), "an in-toto statement, 0.1 or 1")
         };
@@ -189,16 +213,16 @@ impl Claim {
             }
         })?;
         let value = document.root();
-        cased(value, &["_type", "predicate", "predicateType", "subject"])
-            .map_err(|found| wrong(&found))?;
-        let version = value.member("_type").and_then(Value::as_str);
+        let member = |name| names.member(value, name).map_err(|found| wrong(&found));
+        member("predicate")?;
+        let version = member("_type")?.and_then(Value::as_str);
         if !version.is_some_and(|version| STATEMENTS.contains(&version)) {
             return Err(wrong(&format!("is of the type {version:?}")));
         }
-        let predicate_type = value.member("predicateType").and_then(Value::as_str);
+        let predicate_type = member("predicateType")?.and_then(Value::as_str);
         let predicate_type = predicate_type.filter(|predicate_type| !predicate_type.is_empty());
         let predicate_type = predicate_type.ok_or_else(|| wrong("has no predicate type"))?;
-        let subjects = value.member("subject").and_then(Value::as_array);
+        let subjects = member("subject")?.and_then(Value::as_array);
         let subjects = subjects.ok_or_else(|| wrong("has no subjects"))?;
         let predicate_type = (predicate_type != SIGN_PREDICATE).then(|| predicate_type.to_owned());
         if subjects.len() > MAX_SUBJECTS {
@@ -209,16 +233,16 @@ impl Claim {
         // A null among the subjects names nothing; it made other verifiers fall over.
         let named = subjects.iter().filter(|subject| !subject.is_null());
         let subjects = named.map(|subject| {
-            cased(subject, &["name", "digest", "annotations"])?;
-            let digests = subject.member("digest").and_then(Value::as_object);
+            let member = |name| names.member(subject, name);
+            let digests = member("digest")?.and_then(Value::as_object);
             let digests = digests.ok_or("has a subject without digests")?;
             let digests = digests.iter().map(|(algorithm, hex)| {
-                let hex = hex.as_str().ok_or("has a digest that is no text")?;
+                let hex = hex.as_str().ok_or("has a digest that is not a text")?;
                 Ok(format!("{algorithm}:{hex}"))
             });
             let digests = digests.collect::<Result<_, &str>>()?;
-            let annotations = subject.member("annotations").and_then(Value::as_object);
-            let repository = subject.member("name").and_then(Value::as_str).map(str::to_owned);
+            let annotations = member("annotations")?.and_then(Value::as_object);
+            let repository = member("name")?.and_then(Value::as_str).map(str::to_owned);
             let stated = annotations.and_then(stated);
             let annotations = annotations.map(texts).unwrap_or_default();
             Ok(Claimed { digests, repository, annotations, stated })
@@ -229,7 +253,7 @@ impl Claim {
 }
 
 /// The statement in what DSSE signs: `DSSEv1 LENGTH TYPE LENGTH STATEMENT`.
-fn enveloped(signed: &[u8]) -> Option<&[u8]> {
+pub(super) fn enveloped(signed: &[u8]) -> Option<&[u8]> {
     let header = format!("DSSEv1 {} {STATEMENT_TYPE} ", STATEMENT_TYPE.len());
     let rest = signed.strip_prefix(header.as_bytes())?;
     let space = rest.iter().position(|byte| *byte == b' ')?;
@@ -249,16 +273,4 @@ fn texts(annotations: Object<'_>) -> BTreeMap<String, Option<String>> {
     let text =
         |(name, value): (&str, Value<'_>)| (name.to_owned(), value.as_str().map(str::to_owned));
     annotations.iter().map(text).collect()
-}
-
-/// What Go reads as a member that it knows, and we do not, would be verified as one thing and used
-/// as another.
-fn cased(value: Value<'_>, known: &[&str]) -> Result<(), String> {
-    if value.as_object().is_none() {
-        return Err("has something else where an object is due".to_owned());
-    }
-    match value.miscased(known) {
-        Some(name) => Err(format!("has the member {name:?}, which is another but for its case")),
-        None => Ok(()),
-    }
 }

@@ -14,17 +14,19 @@ use crate::toml_reader::Section;
 use crate::trust::lifetimes::Lifetimes;
 use crate::trust::restrictions::Restrictions;
 use crate::trust::signature_repository::signature_repository;
+use crate::trust::x509::Hash;
 
 use super::claim::SIGN_PREDICATE;
 use super::fits::fits;
 use super::identity::Identity;
-use super::key::Key;
-use super::limits::{MAX_ANNOTATIONS, MAX_CHAIN, MAX_KEYS};
+use super::key::{Key, Padding, Scheme};
+use super::keys;
+use super::limits::{MAX_ANNOTATIONS, MAX_CHAIN};
 use super::restricted;
 use super::roots::Roots;
 use super::signed_identity::SignedIdentity;
 
-/// What an operator says of one signer.
+/// The configuration of one anchor.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub name: Arc<str>,
@@ -53,9 +55,9 @@ pub struct Config {
 pub enum Signers {
     /// These keys, any one of them.
     Keys(Vec<Key>),
-    /// Whoever an authority of the trusted root knows by this name, upon the word of this issuer.
+    /// Anyone with a certificate of the trusted root that has this name and this issuer.
     Keyless { identity: Identity, issuer: String },
-    /// Whoever is known by this name below the last certificate of the chain.
+    /// Anyone with a certificate below the last one of the chain that has this name.
     Pki { chain: Vec<CertificateDer<'static>>, identity: Identity, issuer: Option<String> },
 }
 
@@ -114,7 +116,7 @@ impl Config {
             Signers::Keys(keys) if keys.len() == 1 => "1 key".to_owned(),
             Signers::Keys(keys) => format!("any of {} keys", keys.len()),
             Signers::Keyless { identity, issuer } => {
-                format!("{identity}, upon the word of {issuer}")
+                format!("{identity}, confirmed by {issuer}")
             }
             Signers::Pki { identity, .. } => format!("{identity}, in a private PKI"),
         };
@@ -142,7 +144,15 @@ impl Config {
             Signers::Keys(keys) => {
                 part(b"keys");
                 part(&(keys.len() as u64).to_be_bytes());
-                keys.iter().for_each(|key| part(key.spki()));
+                for key in keys {
+                    let Scheme { hash, padding } = key.scheme();
+                    part(key.spki());
+                    part(hash.map_or("", Hash::as_str).as_bytes());
+                    part(match padding {
+                        Padding::Pkcs1 => b"pkcs1v15",
+                        Padding::Pss => b"pss",
+                    });
+                }
             }
             Signers::Keyless { identity, issuer } => {
                 part(b"keyless");
@@ -186,7 +196,7 @@ fn signers(section: &Section<'_>) -> Option<Signers> {
     let identity = section.parsed::<Identity>("identity");
     let issuer = section.text("issuer");
     if issuer.as_deref() == Some("") {
-        section.wrong("issuer", "an empty text is nobody's issuer");
+        section.wrong("issuer", "the issuer is empty");
     }
     no_wildcard(section, "issuer", issuer.as_deref());
     if section.has("keys") {
@@ -194,18 +204,19 @@ fn signers(section: &Section<'_>) -> Option<Signers> {
             if section.has(other) {
                 section.wrong(
                     other,
-                    "a key has no certificate, so this stands instead of `keys`, not beside it; \
-                     make another [[anchor]] of it",
+                    "`keys` replaces this key, because a key has no certificate; use another \
+                     [[anchor]]",
                 );
             }
         }
-        return keys(section, &texts?).map(Signers::Keys);
+        return keys::read(section, texts).map(Signers::Keys);
     }
+    keys::refuse(section);
     if section.has("certificate_chain") {
         if !section.has("identity") {
             section.wrong(
                 "certificate_chain",
-                "say whose certificates count: `identity = \"release@example.com\"`, or \
+                "name the signers: `identity = \"release@example.com\"`, or \
                  `identity = \"*\"` for all that were issued below this chain",
             );
         }
@@ -217,7 +228,7 @@ fn signers(section: &Section<'_>) -> Option<Signers> {
         (true, false) => {
             section.wrong(
                 "identity",
-                "an identity means something only with who vouches for it: add `issuer`, such as \
+                "an identity needs the issuer that confirms it: add `issuer`, such as \
                  \"https://token.actions.githubusercontent.com\", or `certificate_chain` for a PKI \
                  of your own",
             );
@@ -226,14 +237,14 @@ fn signers(section: &Section<'_>) -> Option<Signers> {
         (false, true) => {
             section.wrong(
                 "issuer",
-                "an issuer vouches for everyone that it knows: add `identity`, the one who signs",
+                "an issuer confirms all its users: add `identity` to name the signer",
             );
             None
         }
         (false, false) => {
             section.wrong(
                 "",
-                "say whose signatures count: `keys = [\"cosign.pub\"]`, or `identity` and `issuer` \
+                "name the signers: `keys = [\"cosign.pub\"]`, or `identity` and `issuer` \
                  for keyless signatures, or `certificate_chain` and `identity` for a PKI of your own",
             );
             None
@@ -249,39 +260,13 @@ fn no_wildcard(section: &Section<'_>, key: &'static str, value: Option<&str>) {
     }
 }
 
-fn keys(section: &Section<'_>, files: &[String]) -> Option<Vec<Key>> {
-    if files.is_empty() {
-        section.wrong("keys", "an empty list trusts nobody");
-        return None;
-    }
-    if files.len() > MAX_KEYS {
-        section.wrong("keys", format!("more than {MAX_KEYS} keys; make several anchors of them"));
-        return None;
-    }
-    let mut keys: Vec<Key> = Vec::new();
-    let mut all = true;
-    for file in files {
-        let key = section.named_file("keys", file).and_then(|pem| {
-            Key::parse(&pem).map_err(|e| section.wrong("keys", format!("{file:?} {e}"))).ok()
-        });
-        match key {
-            Some(key) if keys.contains(&key) => {
-                section.wrong("keys", format!("{file:?} holds a key that stands here already"));
-            }
-            Some(key) => keys.push(key),
-            None => all = false,
-        }
-    }
-    all.then_some(keys)
-}
-
 /// The certificates above a signer's, the root last.
 fn certificates(section: &Section<'_>, file: &str) -> Option<Vec<CertificateDer<'static>>> {
     let key = "certificate_chain";
     let pem = section.named_file(key, file)?;
     let wrong = |message: String| section.wrong(key, format!("{file:?} {message}"));
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    let chain = read.map_err(|e| wrong(format!("is no PEM: {e}"))).ok()?;
+    let chain = read.map_err(|e| wrong(format!("is not PEM: {e}"))).ok()?;
     if chain.is_empty() || chain.len() > MAX_CHAIN {
         wrong(format!(
             "holds {} certificates; write the signer's issuer first and the root last, {MAX_CHAIN} at most",
@@ -295,14 +280,14 @@ fn certificates(section: &Section<'_>, file: &str) -> Option<Vec<CertificateDer<
             Ok(true) => {}
             Ok(false) => {
                 wrong(format!(
-                    "holds, as number {}, the certificate of no authority; the signer's own comes \
-                     with each signature and does not belong here",
+                    "contains, as number {}, a certificate that is not a CA; remove the signer's own \
+                     certificate, which comes with each signature",
                     at + 1
                 ));
                 return None;
             }
             Err(e) => {
-                wrong(format!("holds, as number {}, what is no certificate: {e}", at + 1));
+                wrong(format!("contains, as number {}, an unreadable certificate: {e}", at + 1));
                 return None;
             }
         }
@@ -318,7 +303,7 @@ fn roots(section: &Section<'_>) -> Option<Arc<Roots>> {
             (Roots::parse(&json), format!("{file:?}"))
         }
         None if section.has(key) => return None,
-        None => (Roots::public_good(), "the trusted root in this program".to_owned()),
+        None => (Roots::public_good(), "the embedded trusted root".to_owned()),
     };
     roots.map_err(|e| section.wrong(key, format!("{what} {e}"))).ok().map(Arc::new)
 }
@@ -349,7 +334,7 @@ fn predicate_type(section: &Section<'_>) -> Option<String> {
         section.wrong(
             "predicate_type",
             format!(
-                "{predicate_type:?} is no URI; write the type in full, such as \
+                "{predicate_type:?} is not a URI; write the whole type, such as \
                  \"https://slsa.dev/provenance/v1\""
             ),
         );

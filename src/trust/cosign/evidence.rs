@@ -3,25 +3,22 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use sigstore_verify::types::{
-    Bundle, Rfc3161Timestamp, TimestampVerificationData, TransparencyLogEntry,
-    VerificationMaterialContent,
+use sigstore_types::{
+    Bundle, Rfc3161Timestamp, TimestampVerificationData, VerificationMaterialContent,
 };
 
 use crate::json::Document;
 use crate::trust::signature::Flaw;
 
-use super::flaw::{CERTIFICATE, FORMAT, LIMIT, TIME, TRANSPARENCY_LOG, flaw};
+use super::flaw::{CERTIFICATE, FORMAT, LIMIT, TIME, flaw};
 use super::limits::{
-    MAX_ANNOTATION, MAX_BUNDLE, MAX_CERTIFICATES, MAX_CHECKPOINT_SIGNATURES, MAX_ENTRIES,
-    MAX_PROOF, MAX_TIMESTAMP, MAX_TIMESTAMPS, MAX_VALUES,
+    MAX_ANNOTATION, MAX_BUNDLE, MAX_CERTIFICATES, MAX_TIMESTAMP, MAX_TIMESTAMPS, MAX_VALUES,
 };
+use super::log_entry::LogEntry;
 
 /// The annotation with the signer's certificate.
 pub(super) const LEAF: &str = "dev.sigstore.cosign/certificate";
@@ -34,20 +31,20 @@ pub(super) struct Evidence {
     pub(super) certificates: Result<Vec<Vec<u8>>, Flaw>,
     /// Whether a bundle has `x509CertificateChain` instead of `certificate`.
     pub(super) is_chain: bool,
-    pub(super) entries: Result<Vec<TransparencyLogEntry>, Flaw>,
+    pub(super) entries: Result<Vec<LogEntry>, Flaw>,
     pub(super) timestamps: Result<Vec<Rfc3161Timestamp>, Flaw>,
 }
 
 impl Evidence {
-    /// What a layer is annotated with, its timestamp only if that is over the signature.
-    pub(super) fn of_layer(annotations: &BTreeMap<String, String>, timestamped: bool) -> Self {
+    /// The evidence in the annotations of a layer.
+    pub(super) fn of_layer(annotations: &BTreeMap<String, String>) -> Self {
         let there = |name: &str| annotations.get(name).filter(|text| !text.is_empty());
         let entries = there(ENTRY).map(|text| entry(text).map(|entry| vec![entry]));
-        let timestamps = there(TIMESTAMP).filter(|_| timestamped).map(|text| timestamp(text));
+        let timestamps = there(TIMESTAMP).map(|text| timestamp(text));
         Self {
             certificates: certificates(there(LEAF), there(CHAIN)),
             is_chain: false,
-            entries: entries.unwrap_or_else(|| Ok(Vec::new())).and_then(bounded),
+            entries: entries.unwrap_or_else(|| Ok(Vec::new())).and_then(LogEntry::bounded),
             timestamps: timestamps.unwrap_or_else(|| Ok(Vec::new())),
         }
     }
@@ -72,12 +69,7 @@ impl Evidence {
             let member = value.get_mut("verificationMaterial").and_then(|it| it.get_mut(name));
             member.map(serde_json::Value::take).filter(|member| !member.is_null())
         };
-        let entries = take("tlogEntries").map(|entries| {
-            serde_json::from_value(entries).map_err(|e| {
-                let wanted = "entries of Rekor: hashedrekord, dsse 0.0.1 or intoto 0.0.2";
-                flaw(TRANSPARENCY_LOG, format!("log entries that cannot be read: {e}"), wanted)
-            })
-        });
+        let entries = take("tlogEntries").map(LogEntry::from_bundle);
         let timestamps = take("timestampVerificationData").map(|data| {
             let data = serde_json::from_value::<TimestampVerificationData>(data);
             data.map(|data| data.rfc3161_timestamps).map_err(|e| {
@@ -104,7 +96,7 @@ impl Evidence {
         let evidence = Self {
             certificates: certificates.and_then(some),
             is_chain,
-            entries: entries.unwrap_or_else(|| Ok(Vec::new())).and_then(bounded),
+            entries: entries.unwrap_or_else(|| Ok(Vec::new())).and_then(LogEntry::bounded),
             timestamps: timestamps.unwrap_or_else(|| Ok(Vec::new())).and_then(few),
         };
         Ok((bundle, evidence))
@@ -137,12 +129,12 @@ fn certificates(leaf: Option<&String>, chain: Option<&String>) -> Result<Vec<Vec
         }
         for one in CertificateDer::pem_slice_iter(pem.as_bytes()).take(MAX_CERTIFICATES + 1) {
             let one = one.map_err(|e| {
-                flaw(CERTIFICATE, format!("a certificate that is no PEM: {e}"), "PEM")
+                flaw(CERTIFICATE, format!("a certificate that is not PEM: {e}"), "PEM")
             })?;
             certificates.push(one.to_vec());
         }
     }
-    // The chain alone is nobody's certificate.
+    // A chain without the signer's certificate names no signer.
     if leaf.is_none() {
         certificates.clear();
     }
@@ -151,39 +143,15 @@ fn certificates(leaf: Option<&String>, chain: Option<&String>) -> Result<Vec<Vec
 
 fn some(certificates: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Flaw> {
     if certificates.is_empty() {
-        let found = "the signature was made with a key, and bears no certificate";
+        let found = "the signature was made with a key and has no certificate";
         return Err(flaw(CERTIFICATE, found, "a certificate that says who signed"));
     }
     Ok(certificates)
 }
 
-/// One entry of Rekor, as `cosign sign` annotates a layer with it.
-fn entry(text: &str) -> Result<TransparencyLogEntry, Flaw> {
-    let wrong = |found: String| {
-        flaw(TRANSPARENCY_LOG, found, "an entry of Rekor with its signed timestamp")
-    };
-    let value: serde_json::Value = strict(text.as_bytes(), MAX_ANNOTATION, "log entry")?;
-    let payload = value.get("Payload").unwrap_or(&serde_json::Value::Null);
-    let text = |value: &serde_json::Value, name: &str| {
-        value.get(name).and_then(|it| it.as_str()).map(str::to_owned)
-    };
-    let number = |name: &str| payload.get(name).and_then(serde_json::Value::as_i64);
-    let parts = (|| {
-        let body = text(payload, "body")?;
-        let read: serde_json::Value = serde_json::from_slice(&STANDARD.decode(&body).ok()?).ok()?;
-        let log = STANDARD.encode(hex::decode(text(payload, "logID")?).ok()?);
-        Some(json!({
-            "logIndex": number("logIndex")?.to_string(),
-            "logId": { "keyId": log },
-            "kindVersion": { "kind": text(&read, "kind")?, "version": text(&read, "apiVersion")? },
-            "integratedTime": number("integratedTime")?.to_string(),
-            "inclusionPromise": { "signedEntryTimestamp": text(&value, "SignedEntryTimestamp")? },
-            "canonicalizedBody": body,
-        }))
-    })();
-    let parts = parts.ok_or_else(|| wrong("a log entry that lacks a part".to_owned()))?;
-    serde_json::from_value(parts)
-        .map_err(|e| wrong(format!("a log entry that cannot be read: {e}")))
+/// The log entry in the annotation of a layer.
+fn entry(text: &str) -> Result<LogEntry, Flaw> {
+    LogEntry::from_annotation(&strict(text.as_bytes(), MAX_ANNOTATION, "log entry")?)
 }
 
 /// The RFC 3161 token that a layer is annotated with.
@@ -207,23 +175,4 @@ fn few(timestamps: Vec<Rfc3161Timestamp>) -> Result<Vec<Rfc3161Timestamp>, Flaw>
         return Err(flaw(LIMIT, "a very long timestamp", wanted));
     }
     Ok(timestamps)
-}
-
-fn bounded(entries: Vec<TransparencyLogEntry>) -> Result<Vec<TransparencyLogEntry>, Flaw> {
-    if entries.len() > MAX_ENTRIES {
-        let found = format!("{} log entries", entries.len());
-        return Err(flaw(LIMIT, found, format!("at most {MAX_ENTRIES}")));
-    }
-    for proof in entries.iter().filter_map(|entry| entry.inclusion_proof.as_ref()) {
-        if proof.hashes.len() > MAX_PROOF {
-            let found = format!("an inclusion proof of {} hashes", proof.hashes.len());
-            return Err(flaw(LIMIT, found, format!("at most {MAX_PROOF}")));
-        }
-        let signatures = proof.checkpoint.checkpoint().map_or(0, |it| it.signatures().len());
-        if signatures > MAX_CHECKPOINT_SIGNATURES {
-            let found = format!("a checkpoint with {signatures} signatures");
-            return Err(flaw(LIMIT, found, format!("at most {MAX_CHECKPOINT_SIGNATURES}")));
-        }
-    }
-    Ok(entries)
 }

@@ -4,7 +4,6 @@
 use crate::toml_reader::Section;
 
 use super::config::{Signers, Tlog};
-use super::key::Key;
 use super::roots::{Roots, certifies_everyone};
 
 /// Reports what the trusted root cannot do for these signers.
@@ -13,14 +12,7 @@ pub(super) fn fits(section: &Section<'_>, signers: &Signers, tlog: Tlog, roots: 
         section.wrong("trusted_root", "it names no transparency log (`tlogs`) to require");
     }
     match signers {
-        Signers::Keys(keys) => {
-            if tlog == Tlog::Require && !keys.iter().all(Key::can_be_logged) {
-                section.wrong(
-                    "tlog",
-                    "log entries of P-521 keys cannot be verified; use another key, or \"ignore\"",
-                );
-            }
-        }
+        Signers::Keys(_) => {}
         Signers::Keyless { identity, .. } => {
             if roots.certifies_everyone()
                 && let Err(message) = identity.has_fixed_owner()
@@ -52,7 +44,7 @@ pub(super) fn fits(section: &Section<'_>, signers: &Signers, tlog: Tlog, roots: 
             if issuer.is_none() {
                 section.wrong(
                     "certificate_chain",
-                    "it holds an authority of the public Sigstore, which is no PKI of your own: add `issuer`, \
+                    "it contains an authority of the public Sigstore, which is not a private PKI: add `issuer`, \
                      such as \"https://token.actions.githubusercontent.com\", and remove \
                      `certificate_chain`",
                 );

@@ -18,7 +18,7 @@ pub(super) const SIGNATURE: &str = "signature";
 pub(super) const CERTIFICATE: &str = "certificate";
 /// The certificate is for a wanted identity.
 pub(super) const IDENTITY: &str = "identity";
-/// The certificate was issued upon the word of the wanted issuer.
+/// The certificate names the wanted issuer.
 pub(super) const ISSUER: &str = "issuer";
 /// A log holds this signature.
 pub(super) const TRANSPARENCY_LOG: &str = "transparency_log";

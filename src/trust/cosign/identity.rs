@@ -54,7 +54,7 @@ impl FromStr for Identity {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.is_empty() {
-            return Err("an empty text is nobody's identity".to_owned());
+            return Err("the identity is empty".to_owned());
         }
         if text.len() > MAX_IDENTITY {
             return Err(format!("it is longer than {MAX_IDENTITY} bytes"));
@@ -136,7 +136,7 @@ fn mail(person: &str, domain: &str) -> Result<Result<(), String>, String> {
         return Ok(Err(wrong));
     }
     if !is_domain(domain) {
-        return Ok(Err(format!("{domain:?} is no mail domain")));
+        return Ok(Err(format!("{domain:?} is not a mail domain")));
     }
     if person.contains("**") {
         let person = person.replace("**", "*");
@@ -145,7 +145,7 @@ fn mail(person: &str, domain: &str) -> Result<Result<(), String>, String> {
         )));
     }
     if !is_person(person) {
-        return Ok(Err(format!("{person:?} is no name before the `@` of a mail address")));
+        return Ok(Err(format!("{person:?} is not the local part of a mail address")));
     }
     if PUBLIC_MAIL.contains(&domain.to_ascii_lowercase().as_str()) {
         return Err(format!(

@@ -8,16 +8,37 @@ use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey as Parsed;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use crate::trust::keys::{BadSignature, Curve, Method, PublicKey, VerifiedBytes};
+use crate::trust::keys::{BadSignature, Method, PublicKey, VerifiedBytes};
+use crate::trust::x509::{Hash, SignatureAlgorithm};
 
 /// The fewest bits of an RSA key.
 const MIN_RSA: usize = 2048;
+
+/// How the signatures of a key must be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Scheme {
+    /// `None`: SHA-256, SHA-384 or SHA-512. Ed25519 keys have a hash of their own.
+    pub(super) hash: Option<Hash>,
+    /// Of RSA keys.
+    pub(super) padding: Padding,
+}
+
+/// The padding of RSA signatures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Padding {
+    /// PKCS#1 v1.5, which cosign uses.
+    #[default]
+    Pkcs1,
+    /// PSS with a salt as long as the hash.
+    Pss,
+}
 
 /// A public key whose signatures count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     public: PublicKey,
     spki: Vec<u8>,
+    scheme: Scheme,
 }
 
 impl Key {
@@ -31,42 +52,42 @@ impl Key {
             ["PUBLIC KEY"] => {}
             [] => {
                 return Err(
-                    "holds no PEM; name the file `cosign.pub`, which begins with -----BEGIN PUBLIC KEY-----"
+                    "is not PEM; name the file `cosign.pub`, which begins with -----BEGIN PUBLIC KEY-----"
                         .to_owned(),
                 );
             }
             [label, ..] if label.ends_with("PRIVATE KEY") => {
                 return Err(
-                    "holds a private key, which has no business here: keep it secret, and name the \
-                     public key that `cosign public-key` prints"
+                    "holds a private key: keep it secret, and name the file with the public key that \
+                     `cosign public-key` prints"
                         .to_owned(),
                 );
             }
             [label, ..] if label.ends_with("CERTIFICATE") => {
                 return Err(
-                    "holds a certificate and no key; certificates count by `certificate_chain` and \
-                     `identity`, a key of its own is printed by `openssl x509 -pubkey -noout`"
+                    "holds a certificate and not a key; for certificates, set `certificate_chain` and \
+                     `identity`, or extract the key with `openssl x509 -pubkey -noout`"
                         .to_owned(),
                 );
             }
             ["RSA PUBLIC KEY"] => {
                 return Err(
-                    "holds a PKCS#1 key; `openssl rsa -RSAPublicKey_in -pubout` makes a PUBLIC KEY of it"
+                    "holds a PKCS#1 key; convert it with `openssl rsa -RSAPublicKey_in -pubout`"
                         .to_owned(),
                 );
             }
             [_] => {
                 return Err(format!(
-                    "holds {:?} where a PUBLIC KEY is due",
+                    "holds {:?} instead of a PUBLIC KEY",
                     labels.first().unwrap_or(&"")
                 ));
             }
             [_, _, ..] => {
-                return Err("holds several keys; write one a file, and list the files".to_owned());
+                return Err("holds several keys; use one file per key".to_owned());
             }
         }
         let spki = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes())
-            .map_err(|e| format!("is no PEM: {e}"))?;
+            .map_err(|e| format!("is not PEM: {e}"))?;
         Self::from_spki(spki.as_ref())
     }
 
@@ -74,7 +95,22 @@ impl Key {
     pub fn from_spki(der: &[u8]) -> Result<Self, String> {
         let public = PublicKey::from_ed25519_spki(der).or_else(|| PublicKey::from_spki(der));
         let public = public.ok_or_else(|| unfit(der))?;
-        Ok(Self { public, spki: der.to_vec() })
+        Ok(Self { public, spki: der.to_vec(), scheme: Scheme::default() })
+    }
+
+    /// Reads a bare RSAPublicKey (PKCS#1, DER), as some trusted roots have it.
+    pub(super) fn from_pkcs1(der: &[u8]) -> Option<Self> {
+        let public = PublicKey::from_pkcs1(der)?;
+        Some(Self { spki: public.to_spki(), public, scheme: Scheme::default() })
+    }
+
+    /// The same key, whose signatures must be made in this way.
+    pub(super) fn with(self, scheme: Scheme) -> Self {
+        Self { scheme, ..self }
+    }
+
+    pub(super) fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     /// The DER SubjectPublicKeyInfo.
@@ -91,26 +127,30 @@ impl Key {
         &self.public
     }
 
-    /// Whether the library for log entries verifies with it: it has no P-521.
-    pub(super) fn can_be_logged(&self) -> bool {
-        !matches!(self.public, PublicKey::Ecdsa { curve: Curve::P521, .. })
-    }
-
-    /// The message, if the signature over it is this key's. Cosign hashes with SHA-256 whatever the
-    /// curve, and since its third version as the curve has it.
+    /// Returns the message if this key made the signature over it. cosign hashes with SHA-256, or as the key's size or
+    /// the signer's options demand: without a configured hash, each of the three is tried.
     pub(super) fn verify<'a>(
         &self,
         message: &'a [u8],
         signature: &[u8],
     ) -> Result<VerifiedBytes<'a>, BadSignature> {
-        let methods: &[Method] = match &self.public {
-            PublicKey::Ecdsa { curve: Curve::P256, .. } => &[Method::EcdsaDer],
-            PublicKey::Ecdsa { .. } => &[Method::EcdsaDer, Method::EcdsaDerWide],
-            PublicKey::Ed25519(_) => &[Method::Ed25519],
-            PublicKey::Rsa { .. } => &[Method::RsaPkcs1],
+        if let PublicKey::Ed25519(_) = &self.public {
+            // cosign signs with Ed25519ph by default, and with Ed25519 in some cases.
+            let pure = self.public.verify(Method::Ed25519, message, signature);
+            return pure
+                .or_else(|_| self.public.verify(Method::Ed25519Prehashed, message, signature));
+        }
+        let algorithm = |hash| match (&self.public, self.scheme.padding) {
+            (PublicKey::Rsa { .. }, Padding::Pss) => SignatureAlgorithm::RsaPss(hash),
+            (PublicKey::Rsa { .. }, Padding::Pkcs1) => SignatureAlgorithm::RsaPkcs1(hash),
+            (PublicKey::Ecdsa { .. } | PublicKey::Ed25519(_), _) => SignatureAlgorithm::Ecdsa(hash),
+        };
+        let hashes = match &self.scheme.hash {
+            Some(hash) => std::slice::from_ref(hash),
+            None => &Hash::ALL[..],
         };
         let mut tried =
-            methods.iter().map(|method| self.public.verify(*method, message, signature));
+            hashes.iter().map(|hash| algorithm(*hash).verify(&self.public, message, signature));
         tried.find(Result::is_ok).unwrap_or(Err(BadSignature))
     }
 }

@@ -13,6 +13,7 @@
 //! for is not known here.
 
 mod anchor;
+mod binding;
 mod certificate;
 mod claim;
 mod config;
@@ -21,12 +22,18 @@ mod fits;
 mod flaw;
 mod identity;
 mod key;
+mod keys;
+mod log;
+mod log_entry;
 mod path;
 mod restricted;
 mod roots;
+mod sct;
 mod signed;
 mod signed_identity;
 mod time;
+mod tsa;
+mod witness;
 
 pub mod limits;
 

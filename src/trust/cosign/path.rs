@@ -1,8 +1,10 @@
-//! Whether a certificate holds at a time: a path from it to a root, each certificate of it valid then.
-//! Knows no names, and not whose roots they are.
+//! Whether a certificate was valid at a time: there is a path to a root, and every certificate on it was valid then. Knows
+//! no names, and not whose roots they are.
 
 use std::time::Duration;
 
+use der::asn1::AnyRef;
+use der::{Encode as _, Tag};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::certificate::X509Certificate;
@@ -14,23 +16,23 @@ use crate::trust::revoked::RevokedSet;
 /// id-kp-codeSigning, 1.3.6.1.5.5.7.3.3, as DER has its content.
 const CODE_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 3];
 
-/// Why no path holds.
+/// Why there is no valid path.
 #[derive(Debug)]
 pub(super) enum Broken {
-    /// Each path leads through a certificate that this entry of `revoked` names.
+    /// Every path contains a certificate that this entry of `revoked` names.
     Revoked(String),
     Invalid(String),
 }
 
-/// Whether the first of `certificates` is issued below the last of `chain`, by way of any of the
-/// others that are not revoked, and all on that path are valid at `at`; else why not. A certificate
-/// that says what it is for must be for signing code.
+/// Verifies that the first of `certificates` is issued below the last of `chain`, through any of the others that are not
+/// revoked, and that all on that path are valid at `at`. A certificate with purposes must be for signing code. Returns the
+/// SubjectPublicKeyInfo (DER) of the issuer.
 pub(super) fn holds(
     certificates: &[Vec<u8>],
     chain: &[CertificateDer<'_>],
     at: Timestamp,
     revoked: &RevokedSet,
-) -> Result<(), Broken> {
+) -> Result<Vec<u8>, Broken> {
     let all = certificates.iter().map(Vec::as_slice).chain(chain.iter().map(AsRef::as_ref));
     let entry = all.into_iter().find_map(|der| revoked.certificate(der));
     let counts = |der: &[u8]| entry.is_none() || revoked.certificate(der).is_none();
@@ -43,13 +45,13 @@ pub(super) fn holds(
     }
 }
 
-/// The same, through the certificates that count.
+/// The same, through the certificates that `counts` accepts.
 fn path(
     certificates: &[Vec<u8>],
     chain: &[CertificateDer<'_>],
     at: Timestamp,
     counts: impl Fn(&[u8]) -> bool,
-) -> Result<(), String> {
+) -> Result<Vec<u8>, String> {
     let (Some((leaf, carried)), Some((root, between))) =
         (certificates.split_first(), chain.split_last())
     else {
@@ -59,6 +61,9 @@ fn path(
         return Err("a certificate is revoked".to_owned());
     }
     valid(root, at)?;
+    if !is_valid(leaf, at) {
+        return Err("its validity does not include that time".to_owned());
+    }
     let anchor =
         anchor_from_trusted_cert(root).map_err(|e| format!("the root cannot be read: {e}"))?;
     let between: Vec<CertificateDer<'_>> = between
@@ -72,9 +77,22 @@ fn path(
     let usage = KeyUsage::required_if_present(CODE_SIGNING);
     let seconds = u64::try_from(at.unix()).map_err(|_| "it is before 1970".to_owned())?;
     let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-    leaf.verify_for_usage(ALL_VERIFICATION_ALGS, &[anchor], &between, at, usage, None, None)
-        .map(|_| ())
-        .map_err(|e| e.to_string())
+    let anchors = [anchor];
+    let verified =
+        leaf.verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, &between, at, usage, None, None);
+    let verified = verified.map_err(|e| e.to_string())?;
+    match verified.intermediate_certificates().next() {
+        Some(issuer) => Ok(issuer.subject_public_key_info().as_ref().to_vec()),
+        // webpki keeps the content of the anchor's SEQUENCE.
+        None => AnyRef::new(Tag::Sequence, verified.anchor().subject_public_key_info.as_ref())
+            .and_then(|spki| spki.to_der())
+            .map_err(|e| format!("the key of the root cannot be read: {e}")),
+    }
+}
+
+/// Whether `at` is within the validity of this certificate (DER), to the fraction of a second.
+pub(super) fn is_valid(certificate: &[u8], at: Timestamp) -> bool {
+    validity(certificate).is_ok_and(|(from, to)| from <= at && at <= to)
 }
 
 /// The first instant after `at` at which one of the certificates ends: no path that holds at `at`

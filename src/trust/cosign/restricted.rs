@@ -42,10 +42,7 @@ pub(super) fn read(
         Some(Signers::Keys(keys)) => {
             let revoked = |key: &Key| restrictions.revoked.key(key.spki()).is_some();
             if !keys.is_empty() && keys.iter().all(revoked) {
-                section.wrong(
-                    "revoked",
-                    "every one of `keys` is revoked, so nobody's signatures count",
-                );
+                section.wrong("revoked", "all of `keys` are revoked, so no signature counts");
             }
         }
         Some(Signers::Pki { chain, .. }) => {

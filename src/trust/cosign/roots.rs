@@ -1,23 +1,14 @@
-//! A Sigstore trusted root: the certificate authorities, logs and timestamp authorities that are
-//! believed, each for its time. Hands signatures to the library with it, and checks what the library
-//! leaves out. Knows no identity and no key of an anchor.
-//!
-//! The library reads the machine's clock itself, to refuse what is from the future and logs that have
-//! not begun; both are held against the caller's `now` here as well, so that its clock can only refuse
-//! more.
+//! A Sigstore trusted root: the certificate authorities, logs and timestamp authorities that are trusted, each for its
+//! time. Knows no identity and no key of an anchor. Uses only the caller's time.
 
 use std::fmt;
 
 use rustls::pki_types::CertificateDer;
-use sigstore_verify::trust_root::{
+use sigstore_trust_root::{
     SIGSTORE_GITHUB_TRUSTED_ROOT, SIGSTORE_PRODUCTION_TRUSTED_ROOT, SIGSTORE_STAGING_TRUSTED_ROOT,
     TrustedRoot,
 };
-use sigstore_verify::types::{DerPublicKey, TimeRange};
-use sigstore_verify::{
-    Error, Policy, PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult, Verifier,
-};
-
+use webpki::anchor_from_trusted_cert;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
@@ -26,17 +17,18 @@ use crate::oci::Digest;
 use crate::trust::restrictions::revoked_flaw;
 use crate::trust::revoked::RevokedSet;
 use crate::trust::signature::Flaw;
-use crate::trust::subject::Subject;
 
-use super::flaw::{CERTIFICATE, FORMAT, SIGNATURE, TIME, TRANSPARENCY_LOG, flaw};
-use super::key::Key;
+use super::flaw::{CERTIFICATE, flaw};
+use super::log::{Log, checked, covers};
 use super::path::{self, Broken};
-use super::signed::{Shown, Signed};
+use super::tsa::Tsa;
 
-/// Whom to believe about certificates, logs and times.
+/// The trusted certificate authorities, logs and timestamp authorities.
 pub struct Roots {
     root: TrustedRoot,
-    verifier: Verifier,
+    logs: Vec<Log>,
+    certificate_logs: Vec<Log>,
+    timestamp_authorities: Vec<Tsa>,
     fingerprint: Digest,
 }
 
@@ -53,11 +45,39 @@ impl Roots {
     }
 
     /// Reads a `trusted_root.json`.
+    ///
+    /// # Errors
+    /// It cannot be read, or names a key or certificate with which nothing can be verified.
     pub fn parse(json: &str) -> Result<Self, String> {
         let root = TrustedRoot::from_json(json)
-            .map_err(|e| format!("is no trusted_root.json of Sigstore: {e}"))?;
-        let verifier = Verifier::new(&root).map_err(|e| format!("cannot be used: {e}"))?;
-        Ok(Self { root, verifier, fingerprint: Digest::of(json.as_bytes()) })
+            .map_err(|e| format!("is not a trusted_root.json of Sigstore: {e}"))?;
+        let logs = root
+            .tlogs
+            .iter()
+            .map(|log| Log::new(&log.base_url, &log.log_id.key_id, &log.public_key));
+        let logs = distinct(logs.collect::<Result<Vec<_>, _>>()?)?;
+        let seen = root
+            .ctlogs
+            .iter()
+            .map(|log| Log::new(&log.base_url, &log.log_id.key_id, &log.public_key));
+        let certificate_logs = distinct(seen.collect::<Result<Vec<_>, _>>()?)?;
+        for authority in &root.certificate_authorities {
+            let unfit = |why: &str| {
+                format!("cannot be used: the certificate authority {:?} {why}", authority.uri)
+            };
+            checked(authority.valid_for).map_err(|why| unfit(&why))?;
+            if authority.cert_chain.certificates.is_empty() {
+                return Err(unfit("has no certificate"));
+            }
+            for one in &authority.cert_chain.certificates {
+                anchor_from_trusted_cert(&CertificateDer::from(one.raw_bytes.as_bytes()))
+                    .map_err(|e| unfit(&format!("has an unreadable certificate: {e}")))?;
+            }
+        }
+        let authorities = root.timestamp_authorities.iter().map(Tsa::new);
+        let timestamp_authorities = authorities.collect::<Result<_, _>>()?;
+        let fingerprint = Digest::of(json.as_bytes());
+        Ok(Self { root, logs, certificate_logs, timestamp_authorities, fingerprint })
     }
 
     pub fn fingerprint(&self) -> Digest {
@@ -83,137 +103,31 @@ impl Roots {
         !self.root.certificate_authorities.is_empty() && !self.root.ctlogs.is_empty()
     }
 
-    /// The times at which logs and authorities saw the signature, made by `key`; none where what is
-    /// shown proves none.
-    pub(super) fn saw_key(
-        &self,
-        signed: &Signed,
-        subject: &Subject,
-        key: &Key,
-        shown: Shown,
-        now: Timestamp,
-    ) -> Result<Vec<Timestamp>, Flaw> {
-        let policy = PublicKeyVerificationPolicy::new(DerPublicKey::from_bytes(key.spki()));
-        let policy = if shown.entries { policy } else { policy.skip_tlog_unsafe() };
-        let result = self.verify(signed, subject, false, shown, &policy)?;
-        self.times(signed, &result, shown, now)
+    pub(super) fn logs(&self) -> &[Log] {
+        &self.logs
     }
 
-    /// The times at which logs and authorities saw the signature, made by its certificate: one at
-    /// least. With `issued`, the certificate also is one of these authorities', logged as such, and no
-    /// certificate above it is among those that are revoked.
-    pub(super) fn saw_certificate(
-        &self,
-        signed: &Signed,
-        subject: &Subject,
-        issued: Option<&RevokedSet>,
-        shown: Shown,
-        now: Timestamp,
-    ) -> Result<Vec<Timestamp>, Flaw> {
-        let mut policy = VerificationPolicy::any_identity();
-        if !shown.entries {
-            policy = policy.skip_tlog_unsafe();
-        }
-        if issued.is_none() {
-            policy = policy.skip_certificate_chain();
-        }
-        let result = self.verify(signed, subject, true, shown, &policy)?;
-        let proven = result.tlog_verified() || !shown.entries;
-        if !proven
-            || (issued.is_some() && !(result.certificate_verified() && result.sct_verified()))
-        {
-            let wanted = "certificate, SCT and log entry verified";
-            return Err(flaw(CERTIFICATE, "a check that was left out", wanted));
-        }
-        let times = self.times(signed, &result, shown, now)?;
-        if times.is_empty() {
-            return Err(flaw(TIME, "no proven time of signing", "a log entry or a timestamp"));
-        }
-        if let Some(revoked) = issued {
-            for at in &times {
-                self.issued(signed.certificates()?, *at, revoked)?;
-            }
-        }
-        Ok(times)
+    pub(super) fn certificate_logs(&self) -> &[Log] {
+        &self.certificate_logs
     }
 
-    fn verify(
-        &self,
-        signed: &Signed,
-        subject: &Subject,
-        certified: bool,
-        shown: Shown,
-        policy: &(impl Policy + ?Sized),
-    ) -> Result<VerificationResult, Flaw> {
-        let bundle = signed.to_bundle(certified, shown)?;
-        let artifact = signed.artifact(subject)?;
-        self.verifier.verify(artifact, &bundle, policy).map_err(|e| told(&e))
+    pub(super) fn timestamp_authorities(&self) -> &[Tsa] {
+        &self.timestamp_authorities
     }
 
-    /// The proven times, none of them from the future or outside the time of the log that saw it.
-    fn times(
-        &self,
-        signed: &Signed,
-        result: &VerificationResult,
-        shown: Shown,
-        now: Timestamp,
-    ) -> Result<Vec<Timestamp>, Flaw> {
-        let times = result.verified_timestamps().iter();
-        let times: Vec<_> = times.map(|at| Timestamp::from_unix(at.as_second())).collect();
-        if let Some(late) = times.iter().find(|at| **at > now) {
-            return Err(flaw(
-                TIME,
-                format!("signed at {late}, which is yet to come"),
-                "a past time",
-            ));
-        }
-        if shown.entries {
-            // An entry of no proven time could be of any: then its log must be in use still.
-            self.logs_cover(
-                signed,
-                if times.is_empty() { std::slice::from_ref(&now) } else { &times },
-            )?;
-        }
-        Ok(times)
-    }
-
-    /// Whether every log that signed for an entry was in use at every proven time. The library looks
-    /// at the end of a log's time only where the entry has a promise.
-    fn logs_cover(&self, signed: &Signed, times: &[Timestamp]) -> Result<(), Flaw> {
-        for entry in signed.entries()? {
-            let proof = entry.inclusion_proof.as_ref();
-            let checkpoint = proof.and_then(|proof| proof.checkpoint.checkpoint());
-            let hints = checkpoint.map_or(&[][..], |checkpoint| checkpoint.signatures());
-            let signers = self.root.tlogs.iter().filter(|log| {
-                let id = log.log_id.key_id.as_bytes();
-                id == entry.log_id.key_id.as_bytes()
-                    || hints.iter().any(|hint| id.starts_with(hint.key_id.as_bytes()))
-            });
-            for log in signers {
-                let window = log.public_key.valid_for;
-                if let Some(at) = times.iter().find(|at| !covers(window, **at)) {
-                    let found =
-                        format!("a log entry of {}, which was not in use at {at}", log.base_url);
-                    return Err(flaw(
-                        TRANSPARENCY_LOG,
-                        found,
-                        "a log in use at the time of signing",
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether one authority issued the first of `certificates`, and it and everything above it held
-    /// at `at`. The library takes an authority's own certificates for good at any time
-    /// (CVE-2026-24122).
-    fn issued(
+    /// Verifies that an authority issued the first of `certificates`, and that it and every certificate above it was valid
+    /// at `at` (CVE-2026-24122). Returns the issuer's SubjectPublicKeyInfo (DER).
+    pub(super) fn issued(
         &self,
         certificates: &[Vec<u8>],
         at: Timestamp,
         revoked: &RevokedSet,
-    ) -> Result<(), Flaw> {
+    ) -> Result<Vec<u8>, Flaw> {
+        let leaf = certificates.first().map_or(&[][..], Vec::as_slice);
+        if !is_for_code(leaf) {
+            let wanted = "a certificate for signing code (extendedKeyUsage codeSigning)";
+            return Err(flaw(CERTIFICATE, "the certificate is not for signing code", wanted));
+        }
         let mut why = "no authority was in use then".to_owned();
         let mut named = None;
         for authority in &self.root.certificate_authorities {
@@ -224,7 +138,7 @@ impl Roots {
             let chain: Vec<_> =
                 chain.map(|one| CertificateDer::from(one.raw_bytes.as_bytes())).collect();
             match path::holds(certificates, &chain, at, revoked) {
-                Ok(()) => return Ok(()),
+                Ok(issuer) => return Ok(issuer),
                 Err(Broken::Revoked(entry)) => named = Some(entry),
                 Err(Broken::Invalid(reason)) => why = reason,
             }
@@ -232,46 +146,22 @@ impl Roots {
         if let Some(entry) = named {
             return Err(revoked_flaw("a certificate above the signer's", &entry));
         }
-        let wanted = "a certificate and a chain that all held when it was signed";
-        Err(flaw(CERTIFICATE, format!("the certificate did not hold at {at}: {why}"), wanted))
+        let wanted =
+            "a certificate of an authority in the trusted root, valid at the time of signing";
+        Err(flaw(CERTIFICATE, format!("the certificate was not valid at {at}: {why}"), wanted))
     }
 }
 
-/// Both ends belong to the window; none is all of time.
-fn covers(window: Option<TimeRange>, at: Timestamp) -> bool {
-    window.is_none_or(|window| {
-        window.start.as_second() <= at.unix()
-            && window.end.is_none_or(|end| at.unix() <= end.as_second())
-    })
-}
-
-/// What the library found, by our words.
-fn told(error: &Error) -> Flaw {
-    let (check, wanted) = match error {
-        Error::SignatureInvalid(_) => (SIGNATURE, "a signature by the certificate or key"),
-        Error::Certificate(_) => (
-            CERTIFICATE,
-            "a certificate of an authority in the trusted root, logged, and valid when it was used",
-        ),
-        Error::Timestamp(_) => (TIME, "a time of signing proven by the trusted root's authorities"),
-        Error::Types(_) | Error::Crypto(_) => (FORMAT, "evidence that can be read"),
-        Error::TransparencyLog(_)
-        | Error::ArtifactMismatch(_)
-        | Error::UnsupportedArtifact(_)
-        | Error::InvalidBundle(_)
-        | Error::UnsupportedBundle(_)
-        | Error::Bundle(_) => {
-            (TRANSPARENCY_LOG, "an entry for this very signature, in a log of the trusted root")
+/// The logs, if no two have the same id.
+fn distinct(logs: Vec<Log>) -> Result<Vec<Log>, String> {
+    let twice =
+        logs.iter().enumerate().find(|(at, log)| logs[..*at].iter().any(|it| it.id == log.id));
+    match twice {
+        Some((_, log)) => {
+            Err(format!("cannot be used: two logs have the id {}", hex::encode(&log.id)))
         }
-        Error::InvalidTrustRoot(_) | Error::TrustRoot(_) | Error::TrustedCertificate(_) => {
-            (CERTIFICATE, "a trusted root that can be used")
-        }
-        Error::IdentityMismatch { .. }
-        | Error::IssuerMismatch { .. }
-        | Error::ArtifactRead(_)
-        | _ => (FORMAT, "evidence that can be verified"),
-    };
-    flaw(check, error.to_string(), wanted)
+        None => Ok(logs),
+    }
 }
 
 /// Whether one of these certificates (DER) is one of the public Sigstore's authorities, or has the key of one:
@@ -284,10 +174,17 @@ pub(super) fn certifies_everyone<'a>(mut ders: impl Iterator<Item = &'a [u8]>) -
     ];
     let public: Result<Vec<TrustedRoot>, _> =
         public.into_iter().map(TrustedRoot::from_json).collect();
-    // A root that this program brings along and that cannot be read could be any: assume the worst.
+    // An unreadable embedded root could contain any authority: assume the worst.
     let Ok(public) = public else { return true };
     let keys: Vec<Vec<u8>> = public.iter().flat_map(certificates).filter_map(key).collect();
     ders.any(|der| key(der).is_none_or(|key| keys.contains(&key)))
+}
+
+/// Whether the purposes of a certificate (DER) include signing code.
+fn is_for_code(der: &[u8]) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(der) else { return false };
+    let purposes = parsed.extended_key_usage();
+    purposes.is_ok_and(|purposes| purposes.is_some_and(|it| it.value.code_signing))
 }
 
 /// The SubjectPublicKeyInfo of a certificate.

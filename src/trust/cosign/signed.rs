@@ -6,22 +6,18 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest as _, Sha256};
-use sigstore_verify::types::{
-    Artifact, ArtifactDigest, Bundle, DerCertificate, DigestBytes, DsseEnvelope, HashAlgorithm,
-    MediaType, MessageDigest, MessageSignature, PublicKeyIdentifier, Rfc3161Timestamp,
-    SignatureBytes, SignatureContent as BundleContent, TimestampVerificationData,
-    TransparencyLogEntry, VerificationMaterial, VerificationMaterialContent, X509Certificate,
+use bytes::Bytes;
+use sigstore_types::{
+    DsseEnvelope, MediaType, Rfc3161Timestamp, SignatureContent as BundleContent,
 };
 
-use crate::oci::digest::Algorithm;
 use crate::trust::signature::{Flaw, Rejection, SignatureContent};
-use crate::trust::subject::Subject;
 
-use super::claim::{Form, Outline, STATEMENT_TYPE};
+use super::claim::{Form, Names, Outline, STATEMENT_TYPE};
 use super::evidence::{self, Evidence};
-use super::flaw::{FORMAT, KIND, LIMIT, SUBJECT, beside, flaw, flawed};
+use super::flaw::{FORMAT, KIND, LIMIT, TRANSPARENCY_LOG, beside, flaw, flawed};
 use super::limits::{MAX_CERTIFICATE, MAX_CERTIFICATES, MAX_ENVELOPE, MAX_SIGNATURE};
+use super::log_entry::LogEntry;
 
 /// The media type of a simple signing payload.
 pub const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -38,16 +34,11 @@ pub(super) struct Signed {
     /// The bytes that the signature is over.
     pub(super) message: Vec<u8>,
     pub(super) signature: Vec<u8>,
-    content: BundleContent,
+    /// The envelope of a layer, as it came. It contains the signature.
+    pub(super) envelope: Option<Bytes>,
+    /// That of a bundle; `None`: a layer.
     version: Option<MediaType>,
     evidence: Evidence,
-}
-
-/// Which of the evidence is to be shown to the library.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shown {
-    pub(super) entries: bool,
-    pub(super) timestamps: bool,
 }
 
 impl Signed {
@@ -79,34 +70,27 @@ impl Signed {
         let signature = annotations.get(SIGNATURE).filter(|text| !text.is_empty());
         let signature = signature.and_then(|text| STANDARD.decode(text).ok());
         let signature = signature.ok_or_else(|| {
-            flawed(FORMAT, "the layer bears no signature", format!("base64 in {SIGNATURE}"))
+            flawed(FORMAT, "the layer has no signature", format!("base64 in {SIGNATURE}"))
         })?;
-        let digest = DigestBytes::new(Sha256::digest(payload).to_vec());
-        let content = BundleContent::MessageSignature(
-            MessageSignature::new(SignatureBytes::from_bytes(&signature))
-                .with_message_digest(MessageDigest::new(HashAlgorithm::Sha2256, digest)),
-        );
-        let evidence = Evidence::of_layer(annotations, true);
-        Self::new((form, outline), payload.to_vec(), signature, content, None, evidence)
+        let evidence = Evidence::of_layer(annotations);
+        Self::new((form, outline), payload.to_vec(), signature, None, evidence)
     }
 
     fn attestation(
-        envelope: &[u8],
+        layer: &Bytes,
         annotations: &BTreeMap<String, String>,
     ) -> Result<Self, Rejection> {
         let envelope: DsseEnvelope =
-            evidence::strict(envelope, MAX_ENVELOPE, "DSSE envelope").map_err(Rejection::from)?;
-        // A timestamp beside it is over the whole envelope and not over the signature: it proves
-        // nothing of that, and is left alone.
-        let evidence = Evidence::of_layer(annotations, false);
-        Self::enveloped(envelope, None, evidence)
+            evidence::strict(layer, MAX_ENVELOPE, "DSSE envelope").map_err(Rejection::from)?;
+        let signed = Self::enveloped(&envelope, None, Evidence::of_layer(annotations))?;
+        Ok(Self { envelope: Some(layer.clone()), ..signed })
     }
 
     fn bundle(json: &[u8]) -> Result<Self, Rejection> {
         let (bundle, evidence) = Evidence::of_bundle(json).map_err(Rejection::from)?;
         match bundle.content {
             BundleContent::DsseEnvelope(envelope) => {
-                Self::enveloped(envelope, Some(bundle.media_type), evidence)
+                Self::enveloped(&envelope, Some(bundle.media_type), evidence)
             }
             BundleContent::MessageSignature(_) => Err(beside(
                 KIND,
@@ -118,7 +102,7 @@ impl Signed {
     }
 
     fn enveloped(
-        envelope: DsseEnvelope,
+        envelope: &DsseEnvelope,
         version: Option<MediaType>,
         evidence: Evidence,
     ) -> Result<Self, Rejection> {
@@ -129,18 +113,17 @@ impl Signed {
                 STATEMENT_TYPE,
             ));
         }
-        let form = Form::Statement;
+        let names = if version.is_some() { Names::Exact } else { Names::AnyCase };
+        let form = Form::Statement(names);
         let outline = Outline::read(form, envelope.payload.as_bytes()).map_err(Rejection::from)?;
         let (message, signature) = (envelope.pae(), envelope.signature.sig.as_bytes().to_vec());
-        let content = BundleContent::DsseEnvelope(envelope);
-        Self::new((form, outline), message, signature, content, version, evidence)
+        Self::new((form, outline), message, signature, version, evidence)
     }
 
     fn new(
         (form, outline): (Form, Outline),
         message: Vec<u8>,
         signature: Vec<u8>,
-        content: BundleContent,
         version: Option<MediaType>,
         evidence: Evidence,
     ) -> Result<Self, Rejection> {
@@ -148,21 +131,31 @@ impl Signed {
             let found = format!("a signature of {} bytes", signature.len());
             return Err(flawed(LIMIT, found, format!("at most {MAX_SIGNATURE} bytes")));
         }
-        Ok(Self { outline, form, message, signature, content, version, evidence })
+        Ok(Self { outline, form, message, signature, envelope: None, version, evidence })
     }
 
-    /// What the library is to hold the signature against: the payload, or the image in a statement.
-    pub(super) fn artifact(&self, subject: &Subject) -> Result<Artifact<'_>, Flaw> {
-        if matches!(self.content, BundleContent::MessageSignature(_)) {
-            return Ok(Artifact::from_blob(&self.message));
-        }
-        let algorithm = match subject.digest.algorithm() {
-            Algorithm::Sha256 => HashAlgorithm::Sha2256,
-            Algorithm::Sha512 => HashAlgorithm::Sha2512,
+    /// The bytes that its timestamps are over: the envelope of an attestation in a layer, which contains the signature; the
+    /// signature of everything else.
+    pub(super) fn timestamped(&self) -> &[u8] {
+        self.envelope.as_deref().unwrap_or(&self.signature)
+    }
+
+    /// Refuses a log entry without the evidence that its format requires: a promise in a layer and in a bundle 0.1, a
+    /// proof in later bundles.
+    pub(super) fn has_evidence_of_its_version(&self, entry: &LogEntry) -> Result<(), Flaw> {
+        let (has, what) = match self.version {
+            None | Some(MediaType::Bundle0_1) => {
+                (entry.inclusion_promise.is_some(), "promise (SET)")
+            }
+            Some(_) => (entry.inclusion_proof.is_some(), "proof"),
         };
-        let digest = ArtifactDigest::new(algorithm, subject.digest.raw())
-            .map_err(|e| flaw(SUBJECT, e.to_string(), subject.digest.to_string()))?;
-        Ok(Artifact::from_digest(digest))
+        match has {
+            true => Ok(()),
+            false => {
+                let found = format!("a log entry without its inclusion {what}");
+                Err(flaw(TRANSPARENCY_LOG, found, format!("an entry with its {what}")))
+            }
+        }
     }
 
     /// Refuses a certificate chain in a bundle 0.3: the public Sigstore writes one certificate there. cosign writes a
@@ -192,41 +185,11 @@ impl Signed {
         Ok(certificates)
     }
 
-    pub(super) fn entries(&self) -> Result<&[TransparencyLogEntry], Flaw> {
+    pub(super) fn entries(&self) -> Result<&[LogEntry], Flaw> {
         self.evidence.entries.as_deref().map_err(Clone::clone)
     }
 
     pub(super) fn timestamps(&self) -> Result<&[Rfc3161Timestamp], Flaw> {
         self.evidence.timestamps.as_deref().map_err(Clone::clone)
-    }
-
-    /// The whole as a bundle that the library verifies, with its certificates or for a key.
-    pub(super) fn to_bundle(&self, certified: bool, shown: Shown) -> Result<Bundle, Flaw> {
-        let material = if certified {
-            let certificates = self.certificates()?.iter();
-            let certificates =
-                certificates.map(|der| X509Certificate::new(DerCertificate::from_bytes(der)));
-            VerificationMaterialContent::X509CertificateChain {
-                certificates: certificates.collect(),
-            }
-        } else {
-            VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new(""))
-        };
-        let mut material = VerificationMaterial::new(material);
-        if shown.entries {
-            material = material.with_tlog_entries(self.entries()?.to_vec());
-        }
-        if shown.timestamps {
-            material = material.with_timestamp_verification_data(TimestampVerificationData::new(
-                self.timestamps()?.to_vec(),
-            ));
-        }
-        // A layer has the log's promise alone, as bundles 0.1 do; 0.3 and 0.2 ask for the same
-        // evidence, and only 0.2 has room for a chain.
-        let version = match self.version {
-            None | Some(MediaType::Bundle0_1) if shown.entries => MediaType::Bundle0_1,
-            None | Some(_) => MediaType::Bundle0_2,
-        };
-        Ok(Bundle::new(version, material, self.content.clone()))
     }
 }

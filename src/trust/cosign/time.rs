@@ -48,7 +48,7 @@ pub(super) fn dated(
 pub(super) fn logs_have_come(signed: &Signed, now: Timestamp) -> Result<(), Flaw> {
     let entries = signed.entries().unwrap_or_default().iter();
     let logged = entries.filter_map(|entry| entry.integrated_time);
-    has_come(logged.map(|at| Timestamp::from_unix(at.as_second())), now)
+    has_come(logged, now)
 }
 
 /// Refuses a signature whose signer states a time that is yet to come.

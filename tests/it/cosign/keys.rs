@@ -88,6 +88,59 @@ fn rsa_with_pss_is_refused() {
 }
 
 #[test]
+fn rsa_signatures_with_a_longer_hash_are_accepted_and_one_hash_can_be_required() {
+    let (key, other) = (Key::new(Kind::Rsa2048), Key::new(Kind::Rsa2048));
+    let text = image();
+    let layers = [
+        ("sha256", Layer::simple(&text, &key.sign(text.as_bytes()))),
+        ("sha384", Layer::simple(&text, &key.sign_hashed(384, text.as_bytes()))),
+        ("sha512", Layer::simple(&text, &key.sign_hashed(512, text.as_bytes()))),
+    ];
+    for (hash, layer) in &layers {
+        Bench::of_keys(&[&key], "").takes(layer);
+        Bench::of_keys(&[&other], "").refuses("signature", layer);
+        for (required, _) in &layers {
+            let bench = Bench::of_keys(&[&key], &format!("hash_algorithm = {required:?}"));
+            match required == hash {
+                true => drop(bench.takes(layer)),
+                false => drop(bench.refuses("signature", layer)),
+            }
+        }
+    }
+    // Logged, and of another message.
+    let logged = |layer: &Layer| {
+        let (signature, pem) = (layer.signature(), key.pem());
+        let entry = Sigstore::shared().rekor.hashedrekord(&layer.payload, &signature, &pem, NOW);
+        layer.clone().logged(&entry)
+    };
+    Bench::of_keys(&[&key], "tlog = \"require\"").takes(&logged(&layers[2].1));
+    let forged = Layer::simple(&text, &key.sign_hashed(512, b"another payload"));
+    Bench::of_keys(&[&key], "").refuses("signature", &forged);
+}
+
+#[test]
+fn rsa_with_pss_is_accepted_only_where_it_is_configured() {
+    let key = Key::new(Kind::Rsa2048);
+    let bench = Bench::of_keys(&[&key], "rsa_padding = \"pss\"");
+    bench.takes(&Layer::simple(&image(), &key.sign_pss(image().as_bytes())));
+    bench.refuses("signature", &Layer::signed(&image(), &key));
+    bench.refuses("signature", &Layer::simple(&image(), &key.sign_pss(b"another payload")));
+    Bench::of_keys(&[&key], "hash_algorithm = \"sha512\"\nrsa_padding = \"pss\"")
+        .refuses("signature", &Layer::simple(&image(), &key.sign_pss(image().as_bytes())));
+}
+
+/// As current cosign signs with Ed25519 keys.
+#[test]
+fn a_prehashed_ed25519_signature_is_accepted() {
+    let (key, other) = (Key::new(Kind::Ed25519), Key::new(Kind::Ed25519));
+    let layer = Layer::simple(&image(), &key.sign_prehashed(image().as_bytes()));
+    Bench::of_keys(&[&key], "").takes(&layer);
+    Bench::of_keys(&[&other], "").refuses("signature", &layer);
+    let forged = Layer::simple(&image(), &key.sign_prehashed(b"another payload"));
+    Bench::of_keys(&[&key], "").refuses("signature", &forged);
+}
+
+#[test]
 fn a_signature_with_something_after_it_is_refused() {
     for kind in Kind::ALL {
         let key = Key::new(kind);

@@ -139,6 +139,50 @@ fn a_payload_that_two_readers_would_read_differently_is_refused() {
     }
 }
 
+/// cosign decodes payloads and attestations in layers with Go's `encoding/json`, and bundles with protobuf's JSON.
+#[test]
+fn names_in_another_case_are_accepted_where_cosign_accepts_them() {
+    let key = Key::new(Kind::P256);
+    let bench = Bench::of_keys(&[&key], "");
+    let good = payload(&digest(), json!({ "timestamp": 1_700_000_000 }));
+    for (name, other) in [
+        ("docker-manifest-digest", "Docker-manifest-digest"),
+        ("critical", "Critical"),
+        ("identity", "IDENTITY"),
+        ("image", "Image"),
+        ("type", "Type"),
+        ("optional", "Optional"),
+        ("docker-reference", "Docker-Reference"),
+        ("critical", "critica\u{6c}"),
+        ("docker-manifest-digest", "doc\u{212a}er-manife\u{17f}t-digest"),
+    ] {
+        let text = good.replace(&format!("{name:?}"), &format!("{other:?}"));
+        let text = text.replace("\\u{212a}", "\u{212a}").replace("\\u{17f}", "\u{17f}");
+        let vouched = bench.takes(&Layer::signed(&text, &key));
+        assert!(vouched.signed.is_some(), "{other}");
+        // Of another image it is not, in any case.
+        let text = text.replace(&digest(), OTHER);
+        bench.passes_by("subject", &Layer::signed(&text, &key));
+    }
+    let bench = Bench::of_keys(&[&key], &format!("predicate_type = {PROVENANCE:?}"));
+    let good = statement(&digest(), PROVENANCE);
+    for (name, other) in [
+        ("_type", "_Type"),
+        ("predicateType", "predicatetype"),
+        ("subject", "Subject"),
+        ("digest", "Digest"),
+    ] {
+        let text = good.replace(&format!("{name:?}"), &format!("{other:?}"));
+        bench.takes(&Layer::attestation(&text, &key.sign(&pae(&text))));
+        bench.refuses("format", &signed(&text, &key));
+    }
+    // Twice, it is ambiguous.
+    let twice = good.replacen('{', "{\"PREDICATETYPE\":\"https://evil.test\",", 1);
+    bench.refuses("format", &Layer::attestation(&twice, &key.sign(&pae(&twice))));
+    let twice = good.replace("\"subject\"", "\"Subject\"").replacen('{', "{\"SUBJECT\":[],", 1);
+    bench.refuses("format", &Layer::attestation(&twice, &key.sign(&pae(&twice))));
+}
+
 #[test]
 fn an_envelope_of_another_payload_type_is_refused() {
     let key = Key::new(Kind::P256);

@@ -1,7 +1,7 @@
 //! The meaning of `*` in the identity of a keyless signer, and the limits on it with public roots.
 
 use serde_json::json;
-use sigstore_verify::trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
+use sigstore_trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
 
 use super::bench::{Bench, digest, read};
 use crate::sigstore::{Authority, Layer, Leaf, NOW, Sigstore, Term, payload};
@@ -103,7 +103,7 @@ fn a_wrongly_written_identity_gets_an_error_with_the_correct_form() {
     for (identity, says) in [
         ("**@acme.com", "`**` also matches `/`, so it would match URLs; write \"*@acme.com\""),
         ("*@*.acme.com", "the mail domain \"*.acme.com\" contains `*`; write one domain"),
-        ("*@acme", "\"acme\" is no mail domain"),
+        ("*@acme", "\"acme\" is not a mail domain"),
         ("https://*.acme.com/a/b", "the host contains `*`"),
         ("https://github.com/*/app", "the first path segment, the owner, contains `*`"),
         ("https://github.com", "no first path segment, the owner"),

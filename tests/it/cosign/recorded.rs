@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use sigstore_verify::trust_root::SIGSTORE_STAGING_TRUSTED_ROOT;
+use sigstore_trust_root::SIGSTORE_STAGING_TRUSTED_ROOT;
 
 use super::bench::Bench;
 

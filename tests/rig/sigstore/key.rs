@@ -95,6 +95,26 @@ impl Key {
         pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
     }
 
+    /// RSA, PKCS#1 v1.5, with a hash of 384 or 512 bits.
+    pub fn sign_hashed(&self, bits: usize, message: &[u8]) -> Vec<u8> {
+        match (self.kind, bits) {
+            (Kind::Rsa2048, 384) => self.rsa(&s::RSA_PKCS1_SHA384, message),
+            (Kind::Rsa2048, 512) => self.rsa(&s::RSA_PKCS1_SHA512, message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Ed25519ph, as current cosign signs with Ed25519 keys.
+    pub fn sign_prehashed(&self, message: &[u8]) -> Vec<u8> {
+        // The seed is the last part of PKCS#8 version 1, and before the public key in version 2.
+        let private = self.pair.serialized_der();
+        let at = private.windows(4).position(|window| window == [4, 34, 4, 32]).unwrap() + 4;
+        let seed: [u8; 32] = private[at..at + 32].try_into().unwrap();
+        let key = ed25519_dalek::SigningKey::from_bytes(&seed);
+        let digest = sha2::Sha512::new_with_prefix(message);
+        key.sign_prehashed(digest, None).unwrap().to_bytes().to_vec()
+    }
+
     /// Signs with PSS, which cosign does not use.
     pub fn sign_pss(&self, message: &[u8]) -> Vec<u8> {
         self.rsa(&s::RSA_PSS_SHA256, message)

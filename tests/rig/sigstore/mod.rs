@@ -26,7 +26,7 @@ pub use artifact::{Layer, bundle, pae, payload, statement};
 pub use fulcio::{Authority, Certified, Leaf, Term, pem};
 pub use key::{Key, Kind};
 pub use rekor::Log;
-pub use timestamp::TimestampAuthority;
+pub use timestamp::{TimestampAuthority, response};
 
 /// The signing time of all tests, in seconds: 2026-01-15.
 pub const NOW: i64 = 1_768_435_200;

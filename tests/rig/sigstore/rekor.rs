@@ -73,6 +73,36 @@ impl Log {
         self.entry("dsse", &body, at)
     }
 
+    /// The envelope with these bytes around `statement`, as cosign 1 and 2 logged attestations.
+    pub fn intoto(&self, envelope: &[u8], statement: &str, verifier: &str, at: i64) -> Entry {
+        let hash = |bytes: &[u8]| json!({ "algorithm": "sha256", "value": hex::encode(Sha256::digest(bytes)) });
+        let body = json!({
+            "apiVersion": "0.0.1",
+            "kind": "intoto",
+            "spec": {
+                "content": { "hash": hash(envelope), "payloadHash": hash(statement.as_bytes()) },
+                "publicKey": STANDARD.encode(verifier),
+            },
+        });
+        self.entry("intoto", &body, at)
+    }
+
+    /// An entry of Rekor v2 for a message with that hash, such as `SHA2_256`; it has no promise and no time.
+    pub fn v2(&self, (name, digest): (&str, &[u8]), signature: &[u8], verifier: &Value) -> Entry {
+        let body = json!({
+            "apiVersion": "0.0.2",
+            "kind": "hashedrekord",
+            "spec": { "hashedRekordV002": {
+                "data": { "algorithm": name, "digest": STANDARD.encode(digest) },
+                "signature": { "content": STANDARD.encode(signature), "verifier": verifier },
+            } },
+        });
+        let mut entry = self.entry("hashedrekord", &body, 0);
+        entry.version = "0.0.2".to_owned();
+        entry.promise.clear();
+        entry
+    }
+
     fn entry(&self, kind: &str, body: &Value, at: i64) -> Entry {
         let body = body.to_string().into_bytes();
         let promised = json!({
@@ -123,7 +153,7 @@ impl Entry {
 
     /// The element of `tlogEntries` in a bundle.
     pub fn in_bundle(&self) -> Value {
-        json!({
+        let mut entry = json!({
             "logIndex": INDEX.to_string(),
             "logId": { "keyId": STANDARD.encode(self.log) },
             "kindVersion": { "kind": self.kind, "version": self.version },
@@ -131,6 +161,10 @@ impl Entry {
             "inclusionPromise": { "signedEntryTimestamp": STANDARD.encode(&self.promise) },
             "inclusionProof": self.proof,
             "canonicalizedBody": STANDARD.encode(&self.body),
-        })
+        });
+        if self.promise.is_empty() {
+            entry["inclusionPromise"] = Value::Null;
+        }
+        entry
     }
 }
