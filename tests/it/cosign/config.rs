@@ -186,6 +186,28 @@ fn the_hash_and_the_padding_fit_the_keys() {
     wrong(&format!("{KEYLESS}\nhash_algorithm = \"sha256\""), &[], "a key of its own");
 }
 
+/// For the attestations of private repositories.
+#[test]
+fn the_authorities_of_github_are_a_private_pki_with_their_own_trusted_root() {
+    let root = sigstore_trust_root::SIGSTORE_GITHUB_TRUSTED_ROOT;
+    let parsed: serde_json::Value = serde_json::from_str(root).unwrap();
+    let authorities = parsed["certificateAuthorities"].as_array().unwrap();
+    let certificates = authorities.last().unwrap()["certChain"]["certificates"].as_array().unwrap();
+    let pem = |one: &serde_json::Value| {
+        let text = one["rawBytes"].as_str().unwrap();
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    };
+    let chain: String = certificates.iter().map(pem).collect();
+    let lines = "certificate_chain = \"c\"\ntrusted_root = \"r\"\n\
+                 identity = \"https://github.com/acme/app/.github/workflows/release.yml@refs/tags/*\"\n\
+                 issuer = \"https://token.actions.githubusercontent.com\"";
+    let config = read(lines, &[("c", &chain), ("r", root)]).unwrap();
+    assert!(matches!(&config.signers, Signers::Pki { .. }));
+    // Everyone on GitHub can get such a certificate.
+    let anyone = lines.replace("github.com/acme/app", "github.com/*");
+    wrong(&anyone, &[("c", &chain), ("r", root)], "fixed owner");
+}
+
 #[test]
 fn the_fingerprint_covers_every_setting_that_affects_a_verdict() {
     let (one, two) = (key(), key());
