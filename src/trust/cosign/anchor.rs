@@ -1,4 +1,4 @@
-//! The judge: one candidate, one image and `now` in, what is proven out.
+//! Verifies one candidate for one image at `now`, and returns what it proves.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,10 +31,10 @@ use super::time;
 /// the parsed statement.
 const COPIES: usize = 4;
 
-/// The bytes that a good signature is over, and who made it.
+/// The bytes that a valid signature covers, and who made it.
 type Good<'a> = (VerifiedBytes<'a>, VerifiedSignature);
 
-/// An anchor whose signatures can be judged.
+/// An anchor that verifies signatures.
 #[derive(Clone, Debug)]
 pub struct Anchor {
     config: Config,
@@ -55,19 +55,19 @@ impl Anchor {
         &self.config
     }
 
-    /// Stands for everything that a verdict depends on beside the candidate, the image and the time:
-    /// a verdict may be kept under it, and a change of keys or options is another one.
+    /// Identifies everything that a verdict depends on besides the candidate, the image and the time: keys and options.
+    /// Verdicts may be cached under it.
     pub fn fingerprint(&self) -> Digest {
         self.fingerprint
     }
 
-    /// Whether an attestation is asked for, and not a signature.
+    /// Whether the anchor requires an attestation instead of a signature.
     pub fn wants_attestation(&self) -> bool {
         self.config.predicate_type.is_some()
     }
 
-    /// The most bytes that [`Self::judge`] allocates for a candidate of `length` bytes: a few copies of
-    /// its payload, and the JSON of its statement.
+    /// The most bytes that [`Self::judge`] allocates for a candidate of `length` bytes: copies of its payload, and the JSON of
+    /// its statement.
     pub const fn most_memory(length: usize) -> usize {
         COPIES * length + json::most_memory(length, MAX_STATEMENT_VALUES)
     }
@@ -81,7 +81,7 @@ impl Anchor {
         annotations.get(LEAF).is_none_or(String::is_empty) == by_key
     }
 
-    /// What `candidate` proves of `subject` at `now`. Pure.
+    /// Returns what `candidate` proves about `subject` at `now`. Pure.
     pub fn judge(
         &self,
         candidate: &Candidate,
@@ -193,7 +193,7 @@ impl Anchor {
             Some(issuer) => format!("{name} ({issuer})"),
             None => name.to_owned(),
         };
-        // What held when it was signed has no end; what must hold now ends with its first part.
+        // With a proven time, nothing expires. Without it, the first certificate to expire ends the verdict.
         let expires = match times.as_slice() {
             [] => path::end(signed.certificates()?, chain, now),
             [..] => None,
@@ -208,7 +208,7 @@ impl Anchor {
     }
 }
 
-/// What identifies the signer: every name of the certificate, for `authority` vouches for each, and its key.
+/// What identifies the signer: every name of the certificate, each confirmed by `authority`, and its key.
 fn ids(certificate: &Certificate, authority: &[u8]) -> SignerIds {
     let names = certificate.names.iter().chain(&certificate.hosts);
     let names = names.map(|name| SignerId::of_name(authority, name.as_bytes()));

@@ -1,5 +1,4 @@
-//! What a signer's certificate says of the signer: names, who vouched for them, and the key. Says nothing
-//! of whether to believe it.
+//! Reads the names, the issuer and the key in a signer's certificate. Decides nothing about trust.
 
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ const ISSUER: Oid<'static> = oid!(1.3.6.1.4.1.57264.1.8);
 /// The same as bare text, of older certificates.
 const ISSUER_BARE: Oid<'static> = oid!(1.3.6.1.4.1.57264.1.1);
 
-/// A signer's certificate, read.
+/// The content of a signer's certificate.
 #[derive(Debug)]
 pub(super) struct Certificate {
     /// Email addresses, URIs and user names.

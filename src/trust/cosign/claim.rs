@@ -1,8 +1,8 @@
-//! What a signature says: the simple signing payload of `cosign sign`, and the in-toto statement of
-//! bundles and attestations. Read strictly; knows nothing of who signed it.
+//! The claim of a signature: the simple signing payload of `cosign sign`, or the in-toto statement of bundles and
+//! attestations. Reads strictly. Knows nothing about the signer.
 //!
-//! A [`Claim`] is read from bytes whose signature verified. Before that, an [`Outline`] is read, which can only say
-//! that a candidate is not what the anchor asks for.
+//! A [`Claim`] is read from bytes whose signature verified. An [`Outline`] is read before that, and can only show that a
+//! candidate is not what the anchor requires.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::trust::signature::{Flaw, Rejection};
 use super::flaw::{FORMAT, KIND, LIMIT, SUBJECT, beside, flaw};
 use super::limits::{MAX_PAYLOAD, MAX_STATEMENT_VALUES, MAX_SUBJECTS};
 
-/// The predicate type of a statement that is a signature and nothing more.
+/// The predicate type of a statement that is only a signature.
 pub const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 /// The DSSE payload type of statements.
 pub(super) const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
@@ -59,16 +59,16 @@ impl Names {
     }
 }
 
-/// What an unverified candidate says that it is. It is good for one thing: to leave a candidate aside.
+/// The unverified claim of a candidate. It can only show that the candidate does not fit.
 #[derive(Debug)]
 pub(super) struct Outline(Claim);
 
-/// What is claimed, and of what.
+/// What the signer claims, and about which subjects.
 #[derive(Debug)]
 pub(super) struct Claim {
     /// The type of the attestation; none for a signature.
     predicate_type: Option<String>,
-    /// Or why there are too many to read.
+    /// An error if there are too many.
     subjects: Result<Vec<Claimed>, Flaw>,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Claim {
 pub(super) struct Claimed {
     /// `sha256:<hex>`, byte for byte as it was signed.
     digests: Vec<String>,
-    /// The image's name that was signed with it, if one was.
+    /// The name of the image in the signed content, if it has one.
     pub(super) repository: Option<String>,
     /// `None`: the value is not a text.
     annotations: BTreeMap<String, Option<String>>,
@@ -97,7 +97,7 @@ impl Outline {
         Claim::parse(form, text).map(Self)
     }
 
-    /// Whether it says that it is the kind of claim that the anchor asks for, about `digest`.
+    /// Checks that it claims to be of the kind that the anchor requires, about `digest`.
     pub(super) fn is_asked_for(
         &self,
         predicate_type: Option<&str>,
@@ -108,7 +108,7 @@ impl Outline {
 }
 
 impl Claim {
-    /// Reads what was signed.
+    /// Reads the signed bytes.
     pub(super) fn read(form: Form, signed: VerifiedBytes<'_>) -> Result<Self, Flaw> {
         match form {
             Form::Payload => Self::parse(form, signed.as_bytes()),
@@ -128,8 +128,8 @@ impl Claim {
         }
     }
 
-    /// What is claimed of `digest`, if it is the kind of claim that the anchor asks for: an attestation of
-    /// `predicate_type`, or a signature where there is none.
+    /// The claim about `digest`, if it is of the kind that the anchor requires: an attestation of `predicate_type`, or a
+    /// signature if that is `None`.
     pub(super) fn asked_for(
         &self,
         predicate_type: Option<&str>,
@@ -230,7 +230,7 @@ impl Claim {
             let subjects = Err(flaw(LIMIT, found, format!("at most {MAX_SUBJECTS}")));
             return Ok(Self { predicate_type, subjects });
         }
-        // A null among the subjects names nothing; it made other verifiers fall over.
+        // Null subjects are skipped; other verifiers panicked.
         let named = subjects.iter().filter(|subject| !subject.is_null());
         let subjects = named.map(|subject| {
             let member = |name| names.member(subject, name);

@@ -1,4 +1,4 @@
-//! One `[[anchor]]` with `scheme = "cosign"`: whose signatures count, and what they must bear.
+//! One `[[anchor]]` with `scheme = "cosign"`: whose signatures count, and what they must contain.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,21 +32,21 @@ pub struct Config {
     pub name: Arc<str>,
     pub signers: Signers,
     pub tlog: Tlog,
-    /// Whom to believe about certificates, logs and times.
+    /// The trusted authorities for certificates, logs and times.
     pub roots: Arc<Roots>,
-    /// The type of the attestation that is asked for; none for a signature.
+    /// The type of the required attestation; `None` for a signature.
     pub predicate_type: Option<String>,
-    /// What the signer must have signed beside the digest.
+    /// The annotations that the signed content must contain.
     pub annotations: BTreeMap<String, String>,
-    /// What it must have been made for.
+    /// What the signature must name.
     pub signed_identity: SignedIdentity,
-    /// Which signatures do not count though they verify.
+    /// Which valid signatures do not count.
     pub restrictions: Restrictions,
-    /// Where signatures are, if not beside the image.
+    /// The repository of signatures, if it is not that of the image.
     pub signature_repository: Option<(Registry, Repository)>,
-    /// How long what was found is used before it is looked for again.
+    /// How long found signatures are used before the next search.
     pub refresh: Duration,
-    /// How long it is used while registries do not answer.
+    /// How long they are used while registries do not answer.
     pub max_stale: Duration,
 }
 
@@ -61,7 +61,7 @@ pub enum Signers {
     Pki { chain: Vec<CertificateDer<'static>>, identity: Identity, issuer: Option<String> },
 }
 
-/// Whether a log must hold the signature.
+/// Whether a transparency log must contain the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tlog {
     Require,
@@ -106,7 +106,7 @@ impl Config {
         })
     }
 
-    /// What it means, in one line.
+    /// A summary of one line, for people.
     pub fn told(&self) -> String {
         let what = match &self.predicate_type {
             Some(predicate_type) => format!("attestations of type {predicate_type}"),
@@ -131,9 +131,9 @@ impl Config {
         format!("{what} by {who}{log}{made_for}{}", self.restrictions.told())
     }
 
-    /// Everything that a verdict depends on, in one digest.
+    /// The digest of everything that a verdict depends on.
     pub(super) fn fingerprint(&self) -> Digest {
-        // Each part is led by its length, so that no two lists of parts are the same text.
+        // Each part follows its length, so that different lists of parts give different texts.
         let mut text = Vec::new();
         let mut part = |bytes: &[u8]| {
             text.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
@@ -189,7 +189,7 @@ impl Config {
     }
 }
 
-/// Who signs: exactly one of the three ways to say it.
+/// The signers, named in exactly one of the three ways.
 fn signers(section: &Section<'_>) -> Option<Signers> {
     let texts = section.texts("keys");
     let chain = section.text("certificate_chain");
@@ -252,7 +252,7 @@ fn signers(section: &Section<'_>) -> Option<Signers> {
     }
 }
 
-/// Reports a `*` in a value that is compared as it is.
+/// Reports a `*` in a value that is compared literally.
 fn no_wildcard(section: &Section<'_>, key: &'static str, value: Option<&str>) {
     if let Some(value) = value.filter(|value| value.contains('*')) {
         let message = format!("{value:?}: this key does not accept `*`; write the whole value");

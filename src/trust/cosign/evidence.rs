@@ -1,5 +1,5 @@
-//! What comes beside a signature to prove who made it and when: certificates, log entries and
-//! timestamps, out of a layer's annotations or a bundle. Reads shapes and counts; verifies nothing.
+//! The evidence of a signature: certificates, log entries and timestamps, from the annotations of a layer or from a bundle.
+//! Parses it within limits; verifies nothing.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ const CHAIN: &str = "dev.sigstore.cosign/chain";
 const ENTRY: &str = "dev.sigstore.cosign/bundle";
 const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
-/// What came beside a signature; each part for itself, or what is wrong with it.
+/// The evidence of a signature. Each part may be invalid without affecting the others.
 pub(super) struct Evidence {
     pub(super) certificates: Result<Vec<Vec<u8>>, Flaw>,
     /// Whether a bundle has `x509CertificateChain` instead of `certificate`.
@@ -49,7 +49,7 @@ impl Evidence {
         }
     }
 
-    /// A bundle, and apart from it what it proves itself with.
+    /// Splits a bundle into its content and its evidence.
     pub(super) fn of_bundle(json: &[u8]) -> Result<(Bundle, Self), Flaw> {
         let mut value: serde_json::Value = strict(json, MAX_BUNDLE, "bundle")?;
         let wanted = "a Sigstore bundle 0.1, 0.2 or 0.3";
@@ -103,7 +103,7 @@ impl Evidence {
     }
 }
 
-/// Reads JSON that no two parsers can read differently.
+/// Reads JSON strictly, so that all parsers read the same.
 pub(super) fn strict<T: DeserializeOwned>(json: &[u8], most: usize, what: &str) -> Result<T, Flaw> {
     if json.len() > most {
         let found = format!("a {what} of {} bytes", json.len());
@@ -154,7 +154,7 @@ fn entry(text: &str) -> Result<LogEntry, Flaw> {
     LogEntry::from_annotation(&strict(text.as_bytes(), MAX_ANNOTATION, "log entry")?)
 }
 
-/// The RFC 3161 token that a layer is annotated with.
+/// The RFC 3161 token in the annotation of a layer.
 fn timestamp(text: &str) -> Result<Vec<Rfc3161Timestamp>, Flaw> {
     let value: serde_json::Value = strict(text.as_bytes(), MAX_ANNOTATION, "timestamp")?;
     let token = value.get("SignedRFC3161Timestamp").cloned().unwrap_or_default();

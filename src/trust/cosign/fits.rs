@@ -1,5 +1,4 @@
-//! Whether the trusted root of an anchor fits its signers: what it cannot prove for them, and whom it lets in. Reports
-//! problems of a configuration; judges no signature.
+//! Checks that the trusted root of an anchor fits its signers. Reports problems of a configuration; verifies no signature.
 
 use crate::toml_reader::Section;
 

@@ -1,30 +1,30 @@
-//! The checks of this scheme by their stable words, and short ways to say that one was not passed.
+//! The names of the checks of this scheme, which are stable, and functions that create their failures.
 
 use crate::trust::refusal::Restriction;
 use crate::trust::signature::{Flaw, Rejection};
 
 use super::limits::MAX_FOUND;
 
-/// The candidate reads as what its media type says.
+/// The candidate has the format of its media type.
 pub(super) const FORMAT: &str = "format";
 pub(super) use crate::trust::signature::LIMIT;
-/// It is the kind of thing that the anchor asks for: a signature, an attestation of one type.
+/// It is of the kind that the anchor requires: a signature, or an attestation of one type.
 pub(super) const KIND: &str = "kind";
 /// It is about the digest that is served.
 pub(super) const SUBJECT: &str = "subject";
 /// The signature verifies with the key, or with the certificate's.
 pub(super) const SIGNATURE: &str = "signature";
-/// The certificate, and every one above it, held when it was used.
+/// The certificate, and every one above it, was valid at the time of signing.
 pub(super) const CERTIFICATE: &str = "certificate";
 /// The certificate is for a wanted identity.
 pub(super) const IDENTITY: &str = "identity";
 /// The certificate names the wanted issuer.
 pub(super) const ISSUER: &str = "issuer";
-/// A log holds this signature.
+/// A log contains this signature.
 pub(super) const TRANSPARENCY_LOG: &str = "transparency_log";
 /// The time of signing is proven.
 pub(super) const TIME: &str = "time";
-/// It was made for the image's own repository.
+/// It names the repository of the image.
 pub(super) const SIGNED_IDENTITY: &str = Restriction::SignedIdentity.as_str();
 /// The signed annotations are the wanted ones.
 pub(super) const ANNOTATIONS: &str = "annotations";
@@ -43,7 +43,7 @@ pub(super) fn flaw(
     Flaw { check, found, wanted: wanted.into() }
 }
 
-/// It is what the anchor asks for, and it does not hold.
+/// It is what the anchor requires, but it is not valid.
 pub(super) fn flawed(
     check: &'static str,
     found: impl Into<String>,
@@ -52,7 +52,7 @@ pub(super) fn flawed(
     flaw(check, found, wanted).into()
 }
 
-/// It is not what the anchor asks for.
+/// It is not what the anchor requires.
 pub(super) fn beside(
     check: &'static str,
     found: impl Into<String>,

@@ -1,5 +1,5 @@
-//! The public keys of an anchor: files of `cosign generate-key-pair`, or of any tool that writes the
-//! same PEM. Says in plain words what a file is that is none. Knows no signature format.
+//! The public keys of an anchor: files of `cosign generate-key-pair`, or of any tool that writes the same PEM. Explains what
+//! another file contains. Knows no signature format.
 
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;

@@ -1,16 +1,15 @@
 //! Signatures of cosign: with keys, keyless with Fulcio and Rekor, and with a private PKI.
 //!
-//! A candidate is taken apart. What it claims is read from bytes whose signature verified, and bound to the digest
-//! that is served:
+//! Verification reads a claim only from bytes whose signature verified, and compares it with the digest that is served:
 //!
 //! ```text
-//! layer  ─┐            ┌ outline ─► the kind that is asked for? this digest? if not, it is left aside
+//! layer  ─┐            ┌ outline ─► the wanted kind? this digest? if not, it is skipped
 //!         ├─► Signed ──┤ message, signature ─► the key's, or the certificate's ─► VerifiedBytes ─► Claim
 //! bundle ─┘            └ evidence ───────────► Roots: chain, SCT, log entry, times
 //! ```
 //!
-//! Everything here is pure: bytes, trust and `now` in, what is proven out. Where signatures are looked
-//! for is not known here.
+//! Everything here is pure: it takes bytes, trust and `now`, and returns what is proven. It does not know where signatures
+//! are found.
 
 mod anchor;
 mod binding;

@@ -1,5 +1,5 @@
-//! How `revoked` applies to signatures of cosign: which kinds an anchor can revoke, and what of a
-//! signature is held against them. Pure.
+//! How `revoked` applies to signatures of cosign: which entries an anchor may have, and which parts of a signature they
+//! match. Pure.
 
 use crate::toml_reader::Section;
 use crate::trust::restrictions::{REVOKED, Restrictions, revoked_flaw};
@@ -75,7 +75,7 @@ pub(super) fn certified(restrictions: &Restrictions, signed: &Signed) -> Result<
     if let Some(found) = signed.certificates()?.iter().find_map(|der| revoked.certificate(der)) {
         return Err(revoked_flaw("a certificate of the signature", found));
     }
-    // Those that cannot be read are refused where an entry is required.
+    // Unreadable entries are refused where an entry is required.
     for entry in signed.entries().unwrap_or_default() {
         let (log, body) = (entry.log_id.key_id.as_bytes(), entry.canonicalized_body.as_bytes());
         let shard = entry.inclusion_proof.as_ref().map(|proof| proof.log_index);

@@ -1,6 +1,5 @@
-//! A candidate taken apart: what is claimed, the bytes that were signed, and the evidence beside them.
-//! Everything is read and nothing is believed. Evidence that the anchor may not ask for is read when
-//! it is asked for, so that what is broken in it harms only those who need it.
+//! The parts of a candidate: the claim, the signed bytes and the evidence. Parses them, and verifies nothing. An error in
+//! evidence counts only if the anchor requires that evidence.
 
 use std::collections::BTreeMap;
 
@@ -26,17 +25,17 @@ pub const DSSE_ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 
-/// One signature with what belongs to it.
+/// One signature with its evidence.
 pub(super) struct Signed {
-    /// What it says that it is; what it claims is read once the signature verified.
+    /// The unverified claim. The claim itself is read after the signature verified.
     pub(super) outline: Outline,
     pub(super) form: Form,
-    /// The bytes that the signature is over.
+    /// The bytes that the signature covers.
     pub(super) message: Vec<u8>,
     pub(super) signature: Vec<u8>,
-    /// The envelope of a layer, as it came. It contains the signature.
+    /// The envelope of a layer, as received. It contains the signature.
     pub(super) envelope: Option<Bytes>,
-    /// That of a bundle; `None`: a layer.
+    /// The version of a bundle; `None` for a layer.
     version: Option<MediaType>,
     evidence: Evidence,
 }
@@ -134,7 +133,7 @@ impl Signed {
         Ok(Self { outline, form, message, signature, envelope: None, version, evidence })
     }
 
-    /// The bytes that its timestamps are over: the envelope of an attestation in a layer, which contains the signature; the
+    /// The bytes that its timestamps cover: the envelope of an attestation in a layer, which contains the signature; the
     /// signature of everything else.
     pub(super) fn timestamped(&self) -> &[u8] {
         self.envelope.as_deref().unwrap_or(&self.signature)
@@ -171,7 +170,7 @@ impl Signed {
         }
     }
 
-    /// The certificates that came along, DER, the signer's own first: at least one.
+    /// The certificates of the signature, DER, the signer's own first: at least one.
     pub(super) fn certificates(&self) -> Result<&[Vec<u8>], Flaw> {
         let certificates = self.evidence.certificates.as_deref().map_err(Clone::clone)?;
         if certificates.len() > MAX_CERTIFICATES {

@@ -42,7 +42,7 @@ impl SignedIdentity {
         }
     }
 
-    /// Whether what was signed names the repository of `subject`, if it must.
+    /// Checks that the signed content names the repository of `subject`, if it must.
     pub(super) fn check(self, claimed: &Claimed, subject: &Subject) -> Result<(), Flaw> {
         if self == Self::Digest {
             return Ok(());

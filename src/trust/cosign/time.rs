@@ -1,4 +1,4 @@
-//! When a signature was made, as far as nobody but its signer can change that. Pure.
+//! The time of a signature, as far as only its signer can change it. Pure.
 //!
 //! | signer | the time of a signature |
 //! |---|---|
@@ -6,8 +6,8 @@
 //! | a certificate that lives longer than an hour | the same |
 //! | a certificate that lives for an hour at most | the proven time: it is within that life; an earlier stated time comes first |
 //!
-//! A log entry or a timestamp shows only that the signature is no younger. Anybody can have an old signature
-//! logged or stamped again, and the life of a long-lived certificate does not prevent that.
+//! A log entry or a timestamp shows only that the signature existed then. Anyone can have an old signature logged or
+//! timestamped again, and a long-lived certificate does not prevent that.
 
 use std::time::Duration;
 
@@ -43,15 +43,14 @@ pub(super) fn dated(
     vouched
 }
 
-/// Refuses a signature one of whose log entries states a time that is yet to come, whether or not one was
-/// asked for.
+/// Refuses a signature with a log entry of a future time, even if no entry is required.
 pub(super) fn logs_have_come(signed: &Signed, now: Timestamp) -> Result<(), Flaw> {
     let entries = signed.entries().unwrap_or_default().iter();
     let logged = entries.filter_map(|entry| entry.integrated_time);
     has_come(logged, now)
 }
 
-/// Refuses a signature whose signer states a time that is yet to come.
+/// Refuses a signature whose signer states a future time.
 pub(super) fn stated_has_come(claimed: &Claimed, now: Timestamp) -> Result<(), Flaw> {
     has_come(claimed.stated.into_iter(), now)
 }
@@ -61,8 +60,8 @@ fn has_come(mut times: impl Iterator<Item = Timestamp>, now: Timestamp) -> Resul
         None => Ok(()),
         Some(time) => {
             let found =
-                format!("the signature says that it was made at {time}, which is yet to come");
-            Err(flaw(TIME, found, "a time that has come"))
+                format!("the signature says that it was made at {time}, which is in the future");
+            Err(flaw(TIME, found, "a past time"))
         }
     }
 }

@@ -14,7 +14,7 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
-    /// The one algorithm that a key of this kind and size signs with; none for any other size.
+    /// The only algorithm for a key of this kind and size; `None` for other sizes.
     pub(super) fn of(key: &PublicKey) -> Option<Self> {
         match key {
             PublicKey::Ecdsa { curve, .. } => Some(Self::Es(match curve {
@@ -44,7 +44,7 @@ impl Algorithm {
         }
     }
 
-    /// The message, if `key` made `signature` over it; ECDSA signatures are `r ‖ s`.
+    /// Returns the message if `key` made `signature` over it. ECDSA signatures are `r ‖ s`.
     pub(super) fn verify<'a>(
         self,
         key: &PublicKey,

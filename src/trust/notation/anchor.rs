@@ -1,4 +1,4 @@
-//! An anchor of the Notary Project: whose certificates count, and what its envelopes prove.
+//! An anchor of the Notary Project: its trusted certificates, and the verification of envelopes with them.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl Anchor {
         &self.config
     }
 
-    /// Where signatures are, if not beside the image.
+    /// The repository of signatures, if it is not that of the image.
     #[cfg(feature = "test-support")]
     pub fn signature_repository(&self) -> Option<(&Registry, &Repository)> {
         self.config
@@ -43,12 +43,12 @@ impl Anchor {
             .map(|(registry, repository)| (registry, repository))
     }
 
-    /// Another digest for every anchor that could come to another verdict.
+    /// Identifies everything that a verdict depends on besides the candidate, the image and the time.
     pub fn fingerprint(&self) -> Digest {
         self.fingerprint
     }
 
-    /// What `candidate` proves about `subject`, by what is known of revocations.
+    /// Returns what `candidate` proves about `subject`, with the known revocation data.
     pub fn judge(
         &self,
         candidate: &Candidate,

@@ -1,12 +1,11 @@
-//! How deep and how large a CBOR text is, seen before anything is made of it. Knows none of its
-//! meaning.
+//! Checks the depth and the size of CBOR before it is parsed.
 
 /// How deep items may nest, tags included.
 const MAX_DEPTH: usize = 8;
 /// The most items of one text.
 const MAX_ITEMS: usize = 4096;
 
-/// Whether `text` is one item of definite lengths within those ceilings, and nothing follows it.
+/// Whether `text` is exactly one item of definite length within these limits.
 pub(super) fn is_bounded(text: &[u8]) -> bool {
     let mut scan = Scan { rest: text, items: 0 };
     scan.item(0).is_some() && scan.rest.is_empty()
@@ -44,7 +43,7 @@ impl Scan<'_> {
         Some(())
     }
 
-    /// The major type and the argument of what begins here (RFC 8949, section 3).
+    /// The major type and the argument of the next item (RFC 8949, section 3).
     fn head(&mut self) -> Option<(u8, u64)> {
         let (first, rest) = self.rest.split_first()?;
         let (major, short) = (first >> 5, first & 0x1f);

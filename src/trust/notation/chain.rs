@@ -1,5 +1,5 @@
-//! What the certificates of a chain must be (signature-specification, "Certificate Requirements"), each
-//! by itself and one after the other. Whether anybody trusts the chain is asked elsewhere.
+//! The requirements for the certificates of a chain (signature-specification, "Certificate Requirements"). Trust in the
+//! chain is checked elsewhere.
 
 use std::time::Duration;
 
@@ -51,8 +51,7 @@ impl Chain {
         std::iter::once(&self.leaf).chain(&self.authorities)
     }
 
-    /// Each certificate but the root, with the one that issued it; the root is revoked by being taken
-    /// out of the trust store.
+    /// Each certificate except the root, with its issuer. To revoke a root, remove it from the trust store.
     pub(super) fn issued(&self) -> impl Iterator<Item = (&Certificate, &Certificate)> {
         self.iter().zip(&self.authorities)
     }
@@ -170,7 +169,7 @@ fn check_leaf(leaf: &Certificate, purpose: Purpose) -> Result<(), Flaw> {
             }
         }
     }
-    // Of a timestamping key nothing is derived, and any that could be read is long enough.
+    // The key of a timestamp authority selects no algorithm, and every readable key is long enough.
     if purpose == Purpose::CodeSigning && Algorithm::of(&leaf.key).is_none() {
         let found = format!("the key of {name:?} has a size that nothing signs with");
         return Err(wrong(found, "RSA 2048, 3072 or 4096, or P-256, P-384 or P-521"));

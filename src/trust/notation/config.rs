@@ -1,4 +1,4 @@
-//! One `[[anchor]]` with `scheme = "notation"`: what its keys say, and the certificates that they name.
+//! One `[[anchor]]` with `scheme = "notation"`: its keys, and the certificates that they name.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,23 +18,23 @@ use super::trust_policy;
 use super::trust_store::{StoreKind, TrustStore};
 use super::warnings::never_proves_a_time;
 
-/// The files of a named store that hold certificates.
+/// The extensions of certificate files in a named store.
 const EXTENSIONS: [&str; 3] = ["crt", "pem", "cer"];
 /// The keys that a trust policy replaces.
 const OWN: [&str; 5] = ["trust_store", "tsa", "identities", "level", "revocation"];
 
-/// What an operator says of one Notary Project anchor, its certificates read.
+/// The configuration of one Notary Project anchor, with its certificates.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub name: Arc<str>,
     pub(super) statements: Vec<Statement>,
-    /// Which signatures do not count though they verify.
+    /// Which valid signatures do not count.
     pub restrictions: Restrictions,
-    /// Where signatures are, if not beside the image.
+    /// The repository of signatures, if it is not that of the image.
     pub signature_repository: Option<(Registry, Repository)>,
-    /// How long what was found is used before it is looked for again.
+    /// How long found signatures are used before the next search.
     pub refresh: Duration,
-    /// How long it is used while registries do not answer.
+    /// How long they are used while registries do not answer.
     pub max_stale: Duration,
     /// For OCSP responders and CRLs.
     pub proxy: ProxyConfig,
@@ -113,7 +113,7 @@ impl Config {
         })
     }
 
-    /// What it means, in one line.
+    /// A summary of one line, for people.
     pub fn told(&self) -> String {
         let who = match self.statements.as_slice() {
             [one] if one.level.authenticity != Action::Enforce => {
@@ -140,7 +140,7 @@ fn restrictions(section: &Section<'_>) -> Restrictions {
 }
 
 impl Config {
-    /// Whether both trust one root certificate and, below it, one subject.
+    /// Whether both trust the same root certificate and a common subject below it.
     pub(in crate::trust) fn shares(&self, other: &Self) -> bool {
         let pairs = self
             .statements
@@ -155,7 +155,7 @@ impl Config {
     }
 }
 
-/// The one statement that the five keys of the section make.
+/// The statement of the five keys of the section.
 fn statement(section: &Section<'_>) -> Option<Statement> {
     let instead = section.has("trust_policy") || section.has("trust_store_dir");
     let trusted = section.texts("trust_store");
@@ -278,7 +278,7 @@ fn add(
     added.map_err(|message| section.wrong(key, format!("{path:?}: {message}"))).is_ok()
 }
 
-/// The statements of an existing policy, with the stores that it names below `folder`.
+/// The statements of an existing policy, with the stores in `folder`.
 fn from_policy(section: &Section<'_>, policy: &str, folder: &str) -> Option<Vec<Statement>> {
     let text = section.named_bytes("trust_policy", policy)?;
     let mut unread = false;

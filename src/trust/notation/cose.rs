@@ -1,4 +1,4 @@
-//! The COSE envelope (signature-envelope-cose): a tagged `COSE_Sign1` that holds its payload.
+//! The COSE envelope (signature-envelope-cose): a tagged `COSE_Sign1` with an embedded payload.
 
 use std::collections::BTreeSet;
 
@@ -24,9 +24,9 @@ pub(super) const MEDIA_TYPE: &str = "application/cose";
 
 /// The label of the certificate chain (RFC 9360).
 const X5CHAIN: Label = Label::Int(33);
-/// The end of the year 9999, in seconds: no time of a signature is later.
+/// The end of the year 9999, in seconds: the latest time of a signature.
 const LAST_SECOND: i64 = 253_402_300_799;
-/// The algorithms, by the names that JWS has for them.
+/// The algorithms, by their JWS names.
 const ALGORITHMS: [(iana::Algorithm, &str); 6] = [
     (iana::Algorithm::PS256, "PS256"),
     (iana::Algorithm::PS384, "PS384"),
@@ -82,7 +82,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
     })
 }
 
-/// The attributes and the payload in what was signed: a `Sig_structure` (RFC 9052, section 4.4).
+/// The attributes and the payload in the signed bytes: a `Sig_structure` (RFC 9052, section 4.4).
 pub(super) fn read_signed(signed: VerifiedBytes<'_>) -> Result<(Header, Vec<u8>), Flaw> {
     let none = || wrong("the signed bytes are no Sig_structure", "context, header, data, payload");
     let structure: Value = coset::cbor::de::from_reader(signed.as_bytes()).map_err(|_| none())?;
@@ -109,7 +109,7 @@ fn read_header(protected: &CoseHeader) -> Result<Header, Flaw> {
     };
     let critical = protected.crit.iter().map(|label| match label {
         RegisteredLabelWithPrivate::Text(name) => name.clone(),
-        // Of the numbers none may be critical, and none is known to `Header::check`.
+        // No numeric label may be critical, and `Header::check` knows none.
         RegisteredLabelWithPrivate::Assigned(number) => number.to_i64().to_string(),
         RegisteredLabelWithPrivate::PrivateUse(number) => number.to_string(),
     });
@@ -178,7 +178,7 @@ fn text_label<'a>(header: &'a CoseHeader, name: &str) -> Option<&'a Value> {
     find(header, &Label::Text(name.to_owned()))
 }
 
-/// The labels of a header that it has no field of its own for, which is all that both headers may have.
+/// The labels of a header without a field of their own.
 fn labels(header: &CoseHeader) -> BTreeSet<Label> {
     header.rest.iter().map(|(label, _)| label.clone()).collect()
 }

@@ -1,5 +1,5 @@
-//! A signature envelope of either format, taken apart: what was signed, with what attributes, by which
-//! certificates. It is checked for its form here; nothing of it is believed yet.
+//! A signature envelope of either format: the signed content, its attributes and its certificates. Checks the form and the
+//! signature; trust in the certificates is checked elsewhere.
 
 use std::collections::BTreeSet;
 
@@ -30,20 +30,19 @@ pub(super) const SIGNING_TIME: &str = "io.cncf.notary.signingTime";
 pub(super) const AUTHENTIC_SIGNING_TIME: &str = "io.cncf.notary.authenticSigningTime";
 pub(super) const EXPIRY: &str = "io.cncf.notary.expiry";
 pub(super) const TIMESTAMP: &str = "io.cncf.notary.timestampSignature";
-/// What begins so asks for a plugin, and we run none.
+/// The prefix of attributes that require a plugin, which are not supported.
 const PLUGIN: &str = "io.cncf.notary.verificationPlugin";
 
-/// How the time of a signature is known (signing-scheme).
+/// Who states the time of a signature (signing-scheme).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SigningScheme {
-    /// `notary.x509`, with the signer's own word for its time.
+    /// `notary.x509`: the signer states the time.
     X509 { signing_time: Timestamp },
-    /// `notary.x509.signingAuthority`: a service signed, and vouches for the time.
+    /// `notary.x509.signingAuthority`: a signing service states the time.
     SigningAuthority { authentic_signing_time: Timestamp },
 }
 
-/// The protected header as its format gave it. `names` are all that stand in it but those which the
-/// format itself defines.
+/// The protected header. `names` are all its attributes except those that the format itself defines.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Header {
     pub(super) algorithm: String,
@@ -56,10 +55,10 @@ pub(super) struct Header {
     pub(super) expiry: Option<Timestamp>,
 }
 
-/// What a format takes out of an envelope. Nobody has checked the signature yet.
+/// The parts of an envelope, unverified.
 #[derive(Clone, Debug)]
 pub(super) struct Parts {
-    /// Good for one thing: to name an algorithm that the key does not have.
+    /// Only for the error about an algorithm that does not fit the key.
     pub(super) header: Header,
     /// The bytes that were signed.
     pub(super) message: Vec<u8>,
@@ -70,14 +69,14 @@ pub(super) struct Parts {
     pub(super) token: Option<Vec<u8>>,
 }
 
-/// What a format reads out of the bytes that were signed: the attributes and the payload.
+/// Reads the attributes and the payload from the signed bytes.
 type ReadSigned = fn(VerifiedBytes<'_>) -> Result<(Header, Vec<u8>), Flaw>;
 
-/// An envelope whose signature was made by the first certificate of its chain, over its payload and
-/// attributes, which were read from the verified bytes. Nobody need trust that certificate yet.
+/// An envelope whose signature verifies with the first certificate of its chain. Its payload and attributes were read from
+/// the verified bytes. That certificate may be untrusted.
 #[derive(Clone, Debug)]
 pub(super) struct Envelope {
-    /// What the first certificate vouches for, without a time so far.
+    /// The signature of the first certificate, without a time.
     pub(super) vouched: VerifiedSignature,
     pub(super) scheme: SigningScheme,
     pub(super) expiry: Option<Timestamp>,
@@ -88,8 +87,7 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
-    /// Reads an envelope of `media_type` and verifies its integrity. `None` for a media type that is no
-    /// envelope's.
+    /// Reads an envelope of `media_type` and verifies its integrity. `None` for any other media type.
     pub(super) fn verify(media_type: &str, bytes: &[u8]) -> Option<Result<Self, Flaw>> {
         type Parse = fn(&[u8]) -> Result<Parts, Flaw>;
         let (parse, read): (Parse, ReadSigned) = match media_type {
@@ -151,8 +149,8 @@ fn ids(chain: &Chain) -> SignerIds {
 }
 
 impl Header {
-    /// The signing scheme and the expiry, if all that must be there is there, is critical, and nothing
-    /// is critical that we do not know.
+    /// The signing scheme and the expiry, if all required attributes exist and are critical, and no unknown attribute is
+    /// critical.
     fn check(&self) -> Result<(SigningScheme, Option<Timestamp>), Flaw> {
         if let Some(plugin) = self.names.iter().find(|name| name.starts_with(PLUGIN)) {
             let found = format!("{:?} asks for a plugin to verify it", told(plugin));

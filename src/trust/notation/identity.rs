@@ -7,9 +7,9 @@ use x509_parser::asn1_rs::Oid;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
 
-/// What an identity begins with.
+/// The prefix of an identity.
 const PREFIX: &str = "x509.subject:";
-/// The attributes that every identity names.
+/// The attributes that every identity must have.
 const MANDATORY: [&str; 3] = ["C", "ST", "O"];
 /// Attribute types that have a name (RFC 4514, and those that Go's `crypto/x509/pkix` knows).
 const NAMED: [(&str, &str); 11] = [
@@ -28,20 +28,20 @@ const NAMED: [(&str, &str); 11] = [
 /// The most identities of one statement.
 const MAX_IDENTITIES: usize = 256;
 
-/// A distinguished name of which no attribute stands twice: by the name of the attribute's type, or by
-/// its number where it has none.
+/// A distinguished name in which each attribute occurs once: by the name of the attribute's type, or by its number if it
+/// has no name.
 pub(super) type Attributes = BTreeMap<String, String>;
 
 /// Whose signatures count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Identities {
-    /// Anybody to whom the trust stores' authorities gave a certificate.
+    /// Everyone with a certificate of the trust store.
     Any,
     /// A certificate whose subject has all the attributes of one of these.
     Subjects(Vec<Identity>),
 }
 
-/// One trusted subject, as it was written, and what that says.
+/// One trusted subject: its text and its attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     text: String,
@@ -100,7 +100,7 @@ impl Identities {
         }
     }
 
-    /// As they were written.
+    /// The configured texts.
     pub(super) fn texts(&self) -> Vec<&str> {
         match self {
             Self::Any => vec!["*"],
@@ -164,10 +164,10 @@ fn relative_names(text: &str) -> Result<Vec<(String, String)>, String> {
     }
 }
 
-/// One value, up to the comma that ends it or the end of the text, and whether there is more.
+/// One value, up to a comma or the end of the text, and whether another follows.
 fn value(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<(String, bool), String> {
     let mut bytes: Vec<u8> = Vec::new();
-    // How much of it ends in something else than a space that nothing escapes.
+    // The length without unescaped spaces at the end.
     let mut kept = 0;
     let mut more = false;
     while rest.next_if(|c| *c == ' ').is_some() {}
@@ -202,7 +202,7 @@ fn value(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<(String,
     Ok((value, more))
 }
 
-/// What a backslash stands before: one special character, or the two hex digits of a byte.
+/// The character after a backslash: a special character, or two hex digits of a byte.
 fn escaped(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Vec<u8>, String> {
     let wrong = || "a backslash before a character that needs none".to_owned();
     let first = rest.next().ok_or_else(wrong)?;

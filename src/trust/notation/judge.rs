@@ -1,5 +1,5 @@
-//! The judgement about one envelope (trust-store-trust-policy, "Signature Verification", in the order
-//! of its steps). Pure: what must be known of revocations is given, or asked for.
+//! Verifies one envelope (trust-store-trust-policy, "Signature Verification", in the order of its steps). Pure: the caller
+//! has the revocation data, or fetches what is missing.
 
 use std::time::Duration;
 
@@ -22,42 +22,42 @@ use crate::trust::x509::told;
 
 const REVOCATION: &str = "revocation";
 
-/// What judging an envelope gives.
+/// The result for an envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judged {
-    /// It proves that its signer vouches for the image.
+    /// It proves that its signer endorses the image.
     Proven(Proven),
     /// It proves nothing, for this reason.
     Rejected(Rejection),
-    /// It would, if nothing is revoked; these are to be asked first, and then it is judged again.
+    /// It does, unless something is revoked: fetch these first, then judge it again.
     Needs(Vec<RevocationQuery>),
 }
 
-/// A signature that holds.
+/// A valid signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proven {
     pub vouched: VerifiedSignature,
-    /// What did not pass, and that the anchor's level only logs.
+    /// The failed checks that the anchor's level only logs.
     pub tolerated: Vec<Flaw>,
 }
 
-/// One envelope before its statement.
+/// The verification of one envelope with its statement.
 pub(super) struct Trial<'a> {
     statement: &'a Statement,
     restrictions: &'a Restrictions,
     known: &'a Revocations,
     now: Timestamp,
     tolerated: Vec<Flaw>,
-    /// The earliest end of what the verdict rests on so far.
+    /// The earliest time at which a part of the evidence so far expires.
     expires: Option<Timestamp>,
     needs: Vec<RevocationQuery>,
 }
 
 /// When an envelope was signed.
 struct Signed {
-    /// The best time that is known, if only by the signer's own word.
+    /// The best known time, which may be only stated by the signer.
     at: Timestamp,
-    /// The latest time that somebody else vouches for.
+    /// The latest time that another party confirms.
     vouched: Option<Timestamp>,
 }
 
@@ -86,7 +86,7 @@ impl<'a> Trial<'a> {
         };
         let envelope = envelope.map_err(Rejection::from)?;
         payload::check(&envelope.payload, subject)?;
-        // Whatever the level: the operator has said so.
+        // At every level, because the operator configured it.
         self.not_revoked(&envelope.chain, "a certificate of the signature")
             .map_err(Rejection::from)?;
         let level = self.statement.level;
@@ -99,7 +99,7 @@ impl<'a> Trial<'a> {
         if authentic {
             self.revocation(&envelope.chain, level.revocation, signed.vouched)?;
         } else {
-            // Who made the chain could name any place for us to ask.
+            // An attacker could name any address in the chain.
             let found = "revocation is not checked for an untrusted chain";
             self.settled(level.revocation, Err(flaw(REVOCATION, found, "a trusted chain")))?;
         }
@@ -114,7 +114,7 @@ impl<'a> Trial<'a> {
         Ok(Judged::Proven(Proven { vouched, tolerated: self.tolerated }))
     }
 
-    /// What becomes of a validation's outcome.
+    /// Applies the action of the level to the result of a validation.
     fn settled(&mut self, action: Action, outcome: Result<(), Flaw>) -> Result<(), Rejection> {
         match (action, outcome) {
             (Action::Skip, _) | (_, Ok(())) => Ok(()),
@@ -179,18 +179,18 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// When it was signed, held against the validity of the chain.
+    /// The time of signing, if the chain was valid then.
     fn authentic_time(&mut self, envelope: &Envelope) -> Result<Signed, Rejection> {
         let action = self.statement.level.authentic_timestamp;
         let stated = match envelope.scheme {
             SigningScheme::SigningAuthority { authentic_signing_time: time }
             | SigningScheme::X509 { signing_time: time } => time,
         };
-        // Whatever the level: it would make every later image look older.
+        // At every level: it would make every later image appear older.
         if is_ahead(stated, self.now) {
             let found =
-                format!("the signature says that it was made at {stated}, which is yet to come");
-            return Err(Rejection::Flawed(flaw("signing_time", found, "a time that has come")));
+                format!("the signature says that it was made at {stated}, which is in the future");
+            return Err(Rejection::Flawed(flaw("signing_time", found, "a past time")));
         }
         match envelope.scheme {
             SigningScheme::SigningAuthority { authentic_signing_time: time } => {
@@ -203,10 +203,10 @@ impl<'a> Trial<'a> {
                         let before = self.tolerated.len();
                         self.asked_about_tsa(&stamped)?;
                         let (time, accuracy) = (stamped.info.time, stamped.info.accuracy);
-                        // An authority that may be revoked vouches for no time.
+                        // An authority that may be revoked proves no time.
                         let holds = self.tolerated.len() == before;
                         let vouched = holds.then(|| time.plus(accuracy));
-                        // Anybody can have an old envelope stamped again today.
+                        // Anyone can have an old envelope timestamped again.
                         let at = if holds { time.min(signing_time) } else { signing_time };
                         Ok(Signed { at, vouched })
                     }
@@ -226,13 +226,13 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Whether the countersignature of a timestamping authority decides about the time.
+    /// Whether a timestamp decides the time.
     fn wants_timestamp(&self, envelope: &Envelope) -> bool {
         let asked = match self.statement.verify_timestamp {
             VerifyTimestamp::Always => true,
             VerifyTimestamp::AfterCertExpiry => envelope.chain.ends() < self.now,
         };
-        // Where the time decides, a timestamp is looked at that the policy does not need yet.
+        // If the time matters, a timestamp is verified even if the policy does not need it yet.
         let decides = self.restrictions.need_time() && envelope.token.is_some();
         (asked || decides) && !self.statement.store.of(StoreKind::Tsa).is_empty()
     }
@@ -253,14 +253,14 @@ impl<'a> Trial<'a> {
 
     fn has_come(&self, time: Timestamp) -> Result<(), Flaw> {
         if is_ahead(time, self.now) {
-            let found = format!("it was signed at {time}, which is yet to come");
-            return Err(flaw("timestamp", found, "a time that has come"));
+            let found = format!("it was signed at {time}, which is in the future");
+            return Err(flaw("timestamp", found, "a past time"));
         }
         Ok(())
     }
 
-    /// A timestamp by a revoked authority is none, whatever becomes of revocation otherwise; only where
-    /// that is skipped altogether is nobody asked.
+    /// Checks the revocation of the timestamp authority, unless the level skips revocation. A timestamp by a revoked
+    /// authority proves nothing.
     fn asked_about_tsa(&mut self, stamped: &Stamped) -> Result<(), Rejection> {
         match self.statement.level.revocation {
             Action::Skip => Ok(()),
@@ -270,7 +270,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Whether a certificate of `chain` was revoked; what is not known and could be is to be asked.
+    /// Checks that no certificate of `chain` is revoked, and records the queries that are missing.
     fn revocation(
         &mut self,
         chain: &Chain,

@@ -1,5 +1,5 @@
-//! The JWS envelope (signature-envelope-jws): flattened JSON, read strictly. What Go's decoder would
-//! read as something else is refused.
+//! The JWS envelope (signature-envelope-jws): flattened JSON, read strictly. JSON that Go's decoder would read differently
+//! is refused.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -68,7 +68,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
     })
 }
 
-/// The attributes and the payload in what was signed: `protected.payload`.
+/// The attributes and the payload in the signed bytes: `protected.payload`.
 pub(super) fn read_signed(signed: VerifiedBytes<'_>) -> Result<(Header, Vec<u8>), Flaw> {
     let text = std::str::from_utf8(signed.as_bytes()).ok();
     let (protected, payload) = text.and_then(|text| text.split_once('.')).ok_or_else(|| {

@@ -1,14 +1,14 @@
 //! Which of the validations must pass (trust-store-trust-policy, "Signature Verification details").
 //! Integrity always must.
 
-/// What becomes of a validation that does not pass.
+/// What a failed validation causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// The signature does not hold.
+    /// The signature does not count.
     Enforce,
     /// It is recorded, and the signature counts.
     Log,
-    /// It is not made at all.
+    /// The validation is not made.
     Skip,
 }
 
@@ -19,7 +19,7 @@ pub(super) struct Level {
     pub(super) authenticity: Action,
     /// The signature was made while its certificates were valid.
     pub(super) authentic_timestamp: Action,
-    /// The signer's own best-by time has not come.
+    /// The signature has not expired.
     pub(super) expiry: Action,
     /// No certificate was revoked.
     pub(super) revocation: Action,
@@ -40,7 +40,7 @@ impl Level {
     };
     pub(super) const AUDIT: Self = Self { authenticity: Action::Log, ..Self::PERMISSIVE };
 
-    /// The level by its name. `skip` is none: it would let everything pass unlooked at.
+    /// The level by its name. `skip` is not supported, because it accepts everything unverified.
     pub(super) fn named(name: &str) -> Option<Self> {
         match name {
             "strict" => Some(Self::STRICT),
@@ -50,7 +50,7 @@ impl Level {
         }
     }
 
-    /// This level with one validation changed, as `override` in a trust policy has it.
+    /// This level with one changed validation (`override` in a trust policy).
     pub(super) fn overridden(mut self, validation: &str, action: &str) -> Result<Self, String> {
         let action = match action {
             "enforce" => Action::Enforce,

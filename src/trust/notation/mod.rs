@@ -1,7 +1,7 @@
 //! The Notary Project: signature envelopes in JWS and COSE, made with X.509 certificates.
 //!
-//! Judging is pure: the bytes of one envelope, the anchor's certificates and `now` in, and out what it
-//! proves:
+//! Verification is pure: it takes the bytes of one envelope, the anchor's certificates and `now`, and returns what they
+//! prove:
 //!
 //! ```text
 //! bytes ─ jws, cose ─► Parts ─ envelope ─► Envelope ─ payload, judge ─► Judged
@@ -9,7 +9,7 @@
 //!                                            chain
 //! ```
 //!
-//! Knows nothing of where envelopes are found.
+//! It does not know where envelopes are found.
 
 mod algorithm;
 mod anchor;
@@ -45,7 +45,7 @@ fn too_much(found: impl Into<String>, wanted: impl Into<String>) -> Flaw {
     flaw(LIMIT, found, wanted)
 }
 
-/// A check that was not passed: what was found, and what would have been good.
+/// A failed check: what was found, and what is required.
 fn flaw(check: &'static str, found: impl Into<String>, wanted: impl Into<String>) -> Flaw {
     Flaw { check, found: found.into(), wanted: wanted.into() }
 }

@@ -1,4 +1,4 @@
-//! What an envelope is about: the payload's `targetArtifact`, held against the image.
+//! Compares the payload's `targetArtifact` with the image.
 
 use crate::json::{Document, Value};
 use crate::oci::Digest;

@@ -1,5 +1,5 @@
-//! The network of this scheme, all of it: OCSP responders and CRLs, asked over HTTP, and their answers
-//! kept. Believes nothing of them; the judge does that.
+//! The network access of this scheme: fetches OCSP responses and CRLs over HTTP, and caches them. Verifies none of them;
+//! the judge does that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,24 +28,24 @@ use super::revocation::{Answer, Method, RevocationQuery, Revocations};
 const MAX_CRL: usize = 8 << 20;
 /// The largest OCSP response in bytes (notation-go: 20 KiB).
 const MAX_OCSP: usize = 64 << 10;
-/// How many bytes of answers are kept.
+/// The most bytes of cached responses.
 const MAX_KEPT: u64 = 64 << 20;
 /// The most requests at once.
 const MAX_REQUESTS: usize = 16;
-/// How often one judgement may ask for more.
+/// How often one verification may request more data.
 const MAX_ROUNDS: usize = 8;
-/// How long one judgement may wait for answers.
+/// How long one verification may wait for responses.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest time for which an answer is used; never past its own end.
+/// The longest time for which a response is used; never beyond its own `nextUpdate`.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How old an answer in use may be before it is asked for again, beside its use.
+/// The age at which a response in use is refreshed in the background.
 const FRESH: Duration = Duration::from_secs(60 * 60);
-/// How long it is remembered that there was no answer.
+/// How long a failure is cached.
 const MAX_FAILURE: Duration = Duration::from_secs(5);
-/// How long an answer is left alone that could not be refreshed.
+/// The time between attempts to refresh a response.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// How many times its own length an envelope takes in memory while it is judged, at most.
+/// The most memory that the verification of an envelope takes, as a multiple of its length.
 const COPIES: usize = 12;
 
 const TIMEOUTS: Timeouts = Timeouts {
@@ -55,18 +55,18 @@ const TIMEOUTS: Timeouts = Timeouts {
     total: Duration::from_secs(5),
 };
 
-/// Asks responders, and keeps what they say. Cheap to clone; the clones share what is kept.
+/// Fetches revocation data, and caches it. Cheap to clone; all clones share the cache.
 #[derive(Clone, Debug)]
 pub struct RevocationClient {
-    /// For each registry, a client that may go where its upstream is.
+    /// For each registry, a client that may reach the addresses of its upstream.
     clients: Arc<BTreeMap<Registry, Client>>,
     kept: Cache<Key, Arc<CachedAnswer>>,
 }
 
-/// The registry of the image that is judged is a part of the key: what its upstream may reach, another one's may not.
+/// The key contains the registry of the image, because each upstream may reach different addresses.
 type Key = (Registry, RevocationQuery);
 
-/// An answer, and for how long it is used.
+/// A response, and until when it is used.
 #[derive(Debug)]
 struct CachedAnswer {
     answer: Answer,
@@ -91,8 +91,8 @@ impl Drop for Turn {
 }
 
 impl RevocationClient {
-    /// Asks what certificates name, for images of these registries: public addresses, and such private ones as the upstream
-    /// of the image has itself.
+    /// Fetches from the addresses in certificates of images in these registries: public addresses, and private ones only if
+    /// the upstream of the image is private.
     pub fn new<'a>(
         upstreams: impl IntoIterator<Item = (&'a Registry, &'a Url)>,
         proxies: &Proxies,
@@ -109,8 +109,8 @@ impl RevocationClient {
         Ok(Self { clients: Arc::new(clients), kept })
     }
 
-    /// What `candidate` proves to `anchor`, with everything asked that has to be. Checks that did not
-    /// pass and are only logged are logged here.
+    /// Returns what `candidate` proves, after it fetched all required data. Logs the failed checks that the level only
+    /// records.
     pub async fn judge(
         &self,
         anchor: &Anchor,
@@ -169,7 +169,7 @@ impl RevocationClient {
             .kept
             .entry_by_ref(asked)
             .and_compute_with(|found| async move {
-                // Somebody may have asked while we waited for our turn.
+                // Another task may have fetched it meanwhile.
                 match found {
                     Some(kept) if now < kept.value().until => Op::Nop,
                     Some(_) | None => Op::Put(Arc::new(self.ask(asked, now).await)),
@@ -182,7 +182,7 @@ impl RevocationClient {
         }
     }
 
-    /// Asks again for what is in use; if there is no better answer, the old one stays in use.
+    /// Refreshes a response in use; if that fails, the old one stays in use.
     async fn refresh(self, key: Key, turn: Turn, now: Timestamp) {
         let new = self.ask(&key, now).await;
         let old = &turn.0;
@@ -210,7 +210,7 @@ impl RevocationClient {
             Answer::Content(content) => query.method.next_update(content),
             Answer::Failed(_) => None,
         };
-        // What is over already, or cannot be read, is asked for again as soon as a failure is.
+        // An expired or unreadable response is fetched again as soon as a failure is.
         let until = match ends.filter(|end| *end > now) {
             Some(end) => end.min(now.plus(MAX_AGE)),
             None => now.plus(MAX_FAILURE),
@@ -243,7 +243,7 @@ impl RevocationClient {
     }
 }
 
-/// What the anchor says, with what is `known`, which is given back.
+/// The verdict of the anchor with the `known` data, which is returned.
 async fn judge(
     anchor: &Anchor,
     candidate: &Candidate,
@@ -257,7 +257,7 @@ async fn judge(
     }
     let (anchor, candidate, subject) = (anchor.clone(), candidate.clone(), subject.clone());
     let judge = move || (anchor.judge(&candidate, &subject, &known, now), known);
-    // Its text, its payload, the signed bytes, and the JSON of two of them.
+    // The text, the payload, the signed bytes, and the JSON of two of them.
     parsing::run(length, COPIES * length, judge).await
 }
 

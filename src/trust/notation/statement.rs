@@ -12,7 +12,7 @@ use super::identity::Identities;
 use super::level::{Action, Level};
 use super::trust_store::{StoreKind, TrustStore};
 
-/// When the countersignature of a timestamping authority is asked for, where such are trusted.
+/// When a timestamp is required, if timestamp authorities are trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum VerifyTimestamp {
     Always,
@@ -20,7 +20,7 @@ pub(super) enum VerifyTimestamp {
     AfterCertExpiry,
 }
 
-/// The repositories that a statement is about.
+/// The repositories of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Scopes {
     All,
@@ -28,7 +28,7 @@ pub(super) enum Scopes {
     Repositories(BTreeSet<String>),
 }
 
-/// What must hold for a signature in certain repositories.
+/// The requirements for signatures in certain repositories.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Statement {
     pub(super) name: String,
@@ -39,7 +39,7 @@ pub(super) struct Statement {
     pub(super) identities: Identities,
 }
 
-/// The statement for `subject`: one that names its repository, or else the one for all.
+/// The statement for `subject`: the one that names its repository, otherwise the one for all.
 pub(super) fn applicable<'a>(
     statements: &'a [Statement],
     subject: &Subject,
@@ -52,7 +52,7 @@ pub(super) fn applicable<'a>(
     named.or_else(|| statements.iter().find(|statement| statement.scopes == Scopes::All))
 }
 
-/// A digest of everything that decides: another one wherever a verdict could be another.
+/// The digest of everything that a verdict depends on.
 pub(super) fn fingerprint(statements: &[Statement], restrictions: &str) -> Digest {
     let mut told = Told(Sha256::new());
     told.text("countersign notation 1");
@@ -64,7 +64,7 @@ pub(super) fn fingerprint(statements: &[Statement], restrictions: &str) -> Diges
     Digest::from_sha256(told.0.finalize().into())
 }
 
-/// Fields one after the other, each with its length, so that no two lists of them read the same.
+/// Hashes fields with their lengths, so that different lists of fields give different hashes.
 struct Told(Sha256);
 
 impl Told {

@@ -1,5 +1,5 @@
 //! An existing `trustpolicy.json` (trust-store-trust-policy, "OCI Trust Policy", version 1.0), read
-//! strictly: what it says that we cannot do is an error, and not left out.
+//! strictly: an unsupported part is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 

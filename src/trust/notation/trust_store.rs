@@ -1,4 +1,4 @@
-//! The certificates that chains must lead to, by what they are trusted for.
+//! The trusted certificates, by purpose.
 
 use crate::trust::x509::{Certificate, certificates};
 
@@ -10,7 +10,7 @@ const MAX_CERTIFICATES: usize = 512;
 pub(super) enum StoreKind {
     /// To issue signing certificates.
     Ca,
-    /// To issue certificates of signing authorities, which vouch for the time as well.
+    /// To issue certificates of signing authorities, which also state the time.
     SigningAuthority,
     /// To issue certificates of timestamping authorities.
     Tsa,
@@ -19,7 +19,7 @@ pub(super) enum StoreKind {
 impl StoreKind {
     pub(super) const ALL: [Self; 3] = [Self::Ca, Self::SigningAuthority, Self::Tsa];
 
-    /// Its name in trust policies, and of its folder.
+    /// Its name in trust policies and folders.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Ca => "ca",
@@ -42,7 +42,7 @@ pub(super) struct TrustStore {
 }
 
 impl TrustStore {
-    /// Adds the certificates of a file, PEM or DER: authorities, or certificates that signed themselves.
+    /// Adds the certificates of a file, PEM or DER: CAs or self-signed certificates.
     pub(super) fn add(&mut self, kind: StoreKind, file: &[u8]) -> Result<(), String> {
         let store = match kind {
             StoreKind::Ca => &mut self.ca,

@@ -1,10 +1,10 @@
-//! What `check` says of an anchor that can be read and does less than its keys seem to say. Pure.
+//! Warnings of `check` about valid anchors that accept less than their keys suggest. Pure.
 
 use super::config::Config;
 use super::statement::Statement;
 use super::trust_store::StoreKind;
 
-/// The kinds of roots that signatures are made below.
+/// The kinds of roots for signing certificates.
 const SIGNERS: [StoreKind; 2] = [StoreKind::Ca, StoreKind::SigningAuthority];
 
 /// Whether no signature that `statement` accepts can have a proven time.

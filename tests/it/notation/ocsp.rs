@@ -85,7 +85,7 @@ fn an_ocsp_response_that_proves_nothing_is_undecided() {
         (Response { status: UNKNOWN.to_vec(), ..good.clone() }.der(), "does not know"),
         (Response { until: None, ..good.clone() }.der(), "until when"),
         (Response { until: Some(NOW - 1), ..good.clone() }.der(), "it held until"),
-        (Response { made: NOW + 3600, ..good.clone() }.der(), "yet to come"),
+        (Response { made: NOW + 3600, ..good.clone() }.der(), "in the future"),
         (by(&stranger).der(), "no certificate for OCSP"),
         (by(&other).der(), "no certificate for OCSP"),
         (by(&stranger.issue("responder", Kind::P256, for_ocsp)).der(), "not one of the issuer's"),

@@ -187,7 +187,7 @@ fn a_crl_that_proves_nothing_is_undecided() {
         (crl(&impostor, |_| {}), "signature"),
         (broken, "signature"),
         (crl(&site.root, |params| params.next_update = at(NOW - 1)), "it held until"),
-        (crl(&site.root, |params| params.this_update = at(NOW + 3600)), "yet to come"),
+        (crl(&site.root, |params| params.this_update = at(NOW + 3600)), "in the future"),
         (scoped("http://pki.example.com/other.crl", None), "another distribution point"),
         (scoped(CRL, Some(CrlScope::CaCertsOnly)), "other certificates"),
     ] {

@@ -1,5 +1,5 @@
-//! CRLs (RFC 5280, section 5): base lists that the issuer itself signed, for the whole of what it
-//! issued or for the place that the certificate names.
+//! CRLs (RFC 5280, section 5): base lists that the issuer itself signed, for all its certificates or for the distribution
+//! point that the certificate names.
 
 use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
@@ -14,13 +14,13 @@ const FRESHEST_CRL: &str = "2.5.29.46";
 const CERTIFICATE_HOLD: u8 = 6;
 const REMOVE_FROM_CRL: u8 = 8;
 
-/// Until when a list says that it holds; nothing of it is verified.
+/// The `nextUpdate` of a list, unverified.
 pub(super) fn next_update(content: &[u8]) -> Option<Timestamp> {
     let (_, list) = CertificateRevocationList::from_der(content).ok()?;
     list.next_update().map(|next| Timestamp::from_unix(next.timestamp()))
 }
 
-/// What the list from `url` says.
+/// The status of the certificate in the list from `url`.
 pub(super) fn read(question: &Question<'_>, content: &[u8], url: &str) -> Status {
     let unknown = |why: &str| Status::Unknown(why.to_owned());
     let list = match CertificateRevocationList::from_der(content) {
@@ -40,7 +40,7 @@ pub(super) fn read(question: &Question<'_>, content: &[u8], url: &str) -> Status
     for entry in list.iter_revoked_certificates().filter(own) {
         match revoked(question, entry) {
             Err(why) => return unknown(why),
-            // What an old list says of a hold may have changed.
+            // A hold in an old list may have ended.
             Ok(Some(hold)) if hold && untimely.is_some() => {}
             Ok(Some(_)) => {
                 let name = question.certificate.name();
@@ -57,7 +57,7 @@ pub(super) fn read(question: &Question<'_>, content: &[u8], url: &str) -> Status
     }
 }
 
-/// Whether the issuer signed the list, and may.
+/// Whether the issuer signed the list and is allowed to.
 fn verify(
     question: &Question<'_>,
     list: &CertificateRevocationList<'_>,
@@ -81,7 +81,7 @@ fn verify(
     Ok(())
 }
 
-/// Whether the list is about this certificate, for every reason, and is not to be completed by another.
+/// Whether the list covers this certificate for every reason and needs no other list.
 fn in_scope(
     question: &Question<'_>,
     list: &CertificateRevocationList<'_>,
@@ -120,7 +120,7 @@ fn in_scope(
     Ok(())
 }
 
-/// Whether an entry says that the certificate is revoked, and if so, whether only for the time being.
+/// Whether the list revokes the certificate, and whether only temporarily (hold).
 fn revoked(
     question: &Question<'_>,
     entry: &RevokedCertificate<'_>,

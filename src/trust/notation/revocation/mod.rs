@@ -1,5 +1,5 @@
 //! Whether a certificate was revoked (trust-store-trust-policy, "Certificate Revocation Evaluation"):
-//! by OCSP, or else by CRL. Pure: it reads answers that somebody has, and says which it wants.
+//! by OCSP, otherwise by CRL. Pure: it reads responses that the caller has, and names those that it needs.
 
 mod crl;
 mod ocsp;
@@ -13,10 +13,10 @@ use crate::clock::Timestamp;
 
 use crate::trust::x509::Certificate;
 
-/// How far ahead of our clock an answer may have been made.
+/// How far in the future the time of a response may be.
 const EARLY: Duration = Duration::from_secs(5 * 60);
 
-/// The way in which a certificate's revocation is asked for.
+/// How the revocation of a certificate is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Method {
     Ocsp,
@@ -24,7 +24,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// Until when an answer says that it holds; nothing of it is verified.
+    /// The `nextUpdate` of a response, unverified.
     pub(super) fn next_update(self, content: &[u8]) -> Option<Timestamp> {
         match self {
             Self::Ocsp => ocsp::next_update(content),
@@ -33,11 +33,11 @@ impl Method {
     }
 }
 
-/// One question that only the network answers: a GET of `url`.
+/// One request for revocation data: a GET of `url`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RevocationQuery {
     pub method: Method,
-    /// As a certificate names it, `http:` alone; for OCSP the request stands at its end.
+    /// The URL in a certificate, `http:` only; for OCSP, it ends with the request.
     pub url: String,
 }
 
@@ -45,15 +45,15 @@ pub struct RevocationQuery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Content(Bytes),
-    /// There was none, and why.
+    /// There is none, and why.
     Failed(String),
 }
 
-/// What is known of revocations: answers as they came, of which nothing is believed yet.
+/// The known revocation data: responses as received, unverified.
 #[derive(Clone, Debug, Default)]
 pub struct Revocations {
     answers: BTreeMap<RevocationQuery, Answer>,
-    /// What there is instead of every other answer, once nobody is asked any more.
+    /// The answer to every other query, once no more requests are made.
     ended: Option<Answer>,
 }
 
@@ -63,7 +63,7 @@ impl Revocations {
         self.answers.insert(query, answer);
     }
 
-    /// From now on, what is not known stays unknown, for this reason.
+    /// From now on, every other query has this answer.
     pub fn end(&mut self, why: &str) {
         self.ended = Some(Answer::Failed(why.to_owned()));
     }
@@ -73,34 +73,34 @@ impl Revocations {
     }
 }
 
-/// What is known of one certificate.
+/// The revocation status of one certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Status {
-    /// Not revoked, as somebody says who may say that until then.
+    /// Not revoked, by a valid response until then.
     Good {
         until: Timestamp,
     },
-    /// It names nobody who could be asked.
+    /// It names no responder and no list.
     NotRevocable,
     Revoked(String),
-    /// It could not be found out, and why.
+    /// It could not be determined, and why.
     Unknown(String),
-    /// It is to be asked.
+    /// This query must be answered first.
     Needs(RevocationQuery),
 }
 
-/// Whom the answers are about, and when.
+/// The certificate in question, and the time.
 #[derive(Clone, Copy)]
 pub(super) struct Question<'a> {
     pub(super) certificate: &'a Certificate,
     pub(super) issuer: &'a Certificate,
-    /// When its key was used, at the latest, if that is known from somebody else than its owner.
+    /// The latest time at which its key was used, if it is known from another party than its owner.
     pub(super) used: Option<Timestamp>,
     pub(super) now: Timestamp,
 }
 
 impl Question<'_> {
-    /// The status of the certificate, by what is known.
+    /// The status of the certificate, from the known data.
     pub(super) fn status(&self, known: &Revocations) -> Status {
         let certificate = self.certificate;
         if certificate.ocsp.is_empty() && certificate.crl.is_empty() && !certificate.crl_beyond {
@@ -117,7 +117,7 @@ impl Question<'_> {
         Status::Unknown(format!("{why}; {too}"))
     }
 
-    /// The first responder that answers decides.
+    /// The first responder with a valid response decides.
     fn by_ocsp(&self, known: &Revocations) -> Option<Status> {
         let urls = &self.certificate.ocsp;
         self.first(
@@ -144,7 +144,7 @@ impl Question<'_> {
         )
     }
 
-    /// The first status that says something, or else all reasons why none does; none without `urls`.
+    /// The first definite status, otherwise all reasons why there is none; `None` without `urls`.
     fn first(
         &self,
         urls: &[String],
@@ -176,7 +176,7 @@ impl Question<'_> {
         (!reasons.is_empty()).then(|| Status::Unknown(reasons.join("; ")))
     }
 
-    /// Whether somebody who says that the key was good until `invalid` says nothing against its use.
+    /// Whether the key was used before `invalid`, the time from which it is revoked.
     fn was_used_before(&self, invalid: Option<Timestamp>) -> bool {
         match (self.used, invalid) {
             (Some(used), Some(invalid)) => used < invalid,
@@ -184,10 +184,10 @@ impl Question<'_> {
         }
     }
 
-    /// What is wrong with an answer of these times, if something is.
+    /// Why the times of a response are invalid, if they are.
     fn untimely(&self, this_update: Timestamp, next_update: Option<Timestamp>) -> Option<String> {
         if this_update > self.now.plus(EARLY) {
-            return Some(format!("it is of {this_update}, which is yet to come"));
+            return Some(format!("it is of {this_update}, which is in the future"));
         }
         match next_update {
             None => Some("it does not say until when it holds".to_owned()),

@@ -1,5 +1,4 @@
-//! OCSP (RFC 6960): the request that stands in a URL, and answers by the issuer or by somebody whom it
-//! made a responder.
+//! OCSP (RFC 6960): the request in a URL, and responses by the issuer or by a responder with a certificate of the issuer.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
@@ -20,9 +19,9 @@ use crate::trust::x509::Certificate;
 use crate::trust::x509::SignatureAlgorithm;
 use crate::trust::x509::asn1::{Elements, generalized_time};
 
-/// The most certificates of one answer.
+/// The most certificates in one response.
 const MAX_CERTIFICATES: usize = 4;
-/// The most statuses of one answer.
+/// The most statuses in one response.
 const MAX_RESPONSES: usize = 64;
 
 /// The AlgorithmIdentifier of SHA-1, DER.
@@ -30,7 +29,7 @@ const SHA1: [u8; 11] = [0x30, 9, 6, 5, 0x2b, 0x0e, 3, 2, 0x1a, 5, 0];
 const BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
 const INVALIDITY_DATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.24");
 
-/// Names the certificate. SHA-1 is what every responder knows, and here only a name for names.
+/// Identifies the certificate. Every responder supports SHA-1, which only identifies names here.
 fn cert_id(question: &Question<'_>) -> Option<CertId> {
     let hash = |bytes: &[u8]| {
         OctetString::new(digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref().to_vec()).ok()
@@ -65,14 +64,14 @@ pub(super) fn request(question: &Question<'_>, url: &str) -> Option<String> {
     Some(format!("{}/{escaped}", url.trim_end_matches('/')))
 }
 
-/// Until when an answer says that it holds; nothing of it is verified.
+/// The `nextUpdate` of a response, unverified.
 pub(super) fn next_update(content: &[u8]) -> Option<Timestamp> {
     let (_, basic) = parse(content).ok()?;
     let next = basic.tbs_response_data.responses.iter().filter_map(next_of);
     next.min()
 }
 
-/// What an answer says.
+/// The status of the certificate in a response.
 pub(super) fn read(question: &Question<'_>, content: &[u8], known: &Revocations) -> Status {
     let (signed, basic) = match parse(content) {
         Ok(parsed) => parsed,
@@ -97,7 +96,7 @@ pub(super) fn read(question: &Question<'_>, content: &[u8], known: &Revocations)
     if !holds {
         return unknown("its signature is not the responder's");
     }
-    // A responder that may itself be revoked is asked about, by CRL alone.
+    // If the responder may itself be revoked, only its CRL is checked.
     if let Some(delegate) = responder.filter(|delegate| !delegate.ocsp_no_check) {
         let about = Question { certificate: &delegate, used: None, ..*question };
         match about.by_crl(known) {
@@ -118,7 +117,7 @@ pub(super) fn read(question: &Question<'_>, content: &[u8], known: &Revocations)
     status(question, response)
 }
 
-/// The bytes that were signed, and what they say.
+/// The signed bytes and their content.
 fn parse(content: &[u8]) -> Result<(Vec<u8>, BasicOcspResponse), String> {
     let wrong = || "it is not an OCSP response".to_owned();
     let response = OcspResponse::from_der(content).map_err(|_| wrong())?;
@@ -137,7 +136,7 @@ fn parse(content: &[u8]) -> Result<(Vec<u8>, BasicOcspResponse), String> {
     Ok((signed, basic))
 }
 
-/// Who answered: nobody else than the issuer, or somebody to whom it gave a certificate for that.
+/// The signer of the response: the issuer, or a responder with a certificate of the issuer for that purpose.
 fn responder(
     question: &Question<'_>,
     basic: &BasicOcspResponse,
