@@ -97,7 +97,7 @@ fn the_example_names_every_key() {
 
 /// Commented-out tables name files that do not exist, and keys that exclude each other.
 fn is_about_a_choice(problem: &Problem) -> bool {
-    let about = ["cannot be read", "cannot read", "stand instead of", "rules match users"];
+    let about = ["cannot be read", "cannot read", "replace it", "rules match users"];
     about.iter().any(|words| problem.message.contains(words))
 }
 
@@ -122,7 +122,7 @@ fn the_example_shows_the_defaults() {
         max_size keep ca \
         username password_file token_realm proxy proxy_username proxy_password_file \
         ca username password_file token_realm proxy proxy_username proxy_password_file \
-        trust_on_first_use signers revoked keys certificate_chain trusted_root predicate_type \
+        trust_on_first_use signers revoked keys hash_algorithm rsa_padding certificate_chain trusted_root predicate_type \
         annotations not_after max_age revoked signature_repository name scheme trust_store tsa identities level revocation \
         trust_policy trust_store_dir not_after max_age revoked signature_repository proxy proxy_username \
         proxy_password_file any_of threshold refresh max_stale until";

@@ -87,6 +87,9 @@ fn every_configuration_in_the_docs_works_with_the_quick_start() {
     let folder = Folder::new("docs");
     folder.write("keys/cosign.pub", Key::new(Kind::P256).pem());
     folder.write("pki/root.crt", include_str!("../data/notation/root.crt"));
+    folder.write("keys/kms.pub", Key::new(Kind::Rsa2048).pem());
+    folder.write("github-trusted-root.json", sigstore_trust_root::SIGSTORE_GITHUB_TRUSTED_ROOT);
+    folder.write("github-chain.pem", github_chain());
     let mut seen = 0;
     for page in pages() {
         for block in blocks(&page, "toml") {
@@ -101,6 +104,16 @@ fn every_configuration_in_the_docs_works_with_the_quick_start() {
         }
     }
     assert!(seen > 5, "{seen} blocks");
+}
+
+/// The CA certificates of GitHub's newest certificate authority.
+fn github_chain() -> String {
+    let root = sigstore_trust_root::TrustedRoot::from_json(
+        sigstore_trust_root::SIGSTORE_GITHUB_TRUSTED_ROOT,
+    );
+    let authorities = root.unwrap().certificate_authorities;
+    let chain = &authorities.last().unwrap().cert_chain.certificates;
+    chain.iter().map(|one| crate::sigstore::pem(one.raw_bytes.as_bytes())).collect()
 }
 
 /// The commands of this program in the shell blocks of `page`, with continued lines joined and comments removed.

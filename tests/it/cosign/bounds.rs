@@ -129,8 +129,14 @@ fn cve_2023_46737_many_subjects_names_or_certificates_are_undecided() {
 fn an_attestation_with_an_sbom_of_17_mib_is_accepted() {
     let key = Key::new(Kind::P256);
     let bench = Bench::of_keys(&[&key], &format!("predicate_type = {PROVENANCE:?}"));
-    let package = "{\"name\":\"a package\",\"version\":\"1.2.3\"}";
-    let list = format!("[{package}{}]", format!(",{package}").repeat((17 << 20) / 38));
+    let package = json!({
+        "name": "a-package",
+        "versionInfo": "1.2.3-4+deb12u1",
+        "licenseDeclared": "Apache-2.0",
+        "purl": "pkg:deb/debian/a-package@1.2.3-4+deb12u1?arch=amd64&distro=debian-12",
+    })
+    .to_string();
+    let list = format!("[{package}{}]", format!(",{package}").repeat((17 << 20) / package.len()));
     let text = statement(&digest(), PROVENANCE).replace("{}", &list);
     assert!(text.len() > 17 << 20, "{} bytes", text.len());
     let signature = key.sign(&pae(&text));

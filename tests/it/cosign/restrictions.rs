@@ -283,7 +283,7 @@ fn what_means_nothing_for_an_anchor_is_reported() {
     wrong("revoked = [\"key:\"]", "names nothing");
     wrong("revoked = [\"certificate:sha256:\"]", "names nothing");
     wrong("revoked = [\"serial:01\"]", "have no certificate");
-    wrong("revoked = [\"key:k.pub\"]", "every one of `keys` is revoked");
+    wrong("revoked = [\"key:k.pub\"]", "all of `keys` are revoked");
     wrong("revoked = [\"key:nowhere.pub\"]", "taken for a file's name");
     let entry = format!("revoked = [\"log-entry:{}/1\"]", "0".repeat(64));
     wrong(&entry, "anybody can log this signature once more");

@@ -95,7 +95,7 @@ async fn a_huge_payload_is_not_requested() {
     for (kind, media_type, size, why) in [
         (SignatureKind::CosignSignature, SIMPLE, (64 << 10) + 1, "more than 65536 bytes"),
         (SignatureKind::CosignSignature, SIMPLE, (1_u64 << 53) - 1, "more than 65536 bytes"),
-        (SignatureKind::CosignSignature, BUNDLE, 10 << 30, "more than 4194304 bytes"),
+        (SignatureKind::CosignSignature, BUNDLE, 10 << 30, "more than 25165824 bytes"),
         (SignatureKind::Notation, JOSE, (1 << 20) + 1, "more than 1048576 bytes"),
     ] {
         let site = Site::new().await;
@@ -114,14 +114,14 @@ async fn a_huge_payload_is_not_requested() {
 async fn a_huge_bundle_labeled_as_another_kind_is_not_unread() {
     let site = Site::new().await;
     let mut layer = site.layer(BUNDLE, "bill of materials");
-    layer["size"] = json!(5 << 20);
+    layer["size"] = json!(25 << 20);
     let mut bundle = site.about(BUNDLE, &[layer]);
     bundle["annotations"] = json!({PREDICATE: "https://spdx.dev/Document"});
     site.put(&app(), &bundle);
     let located = site.locate(SignatureKind::CosignSignature).await;
     is_none(&located);
     assert!(looked(&located).contains("not a signature: a large bundle of https://spdx.dev/"));
-    is_unread(&site.locate(SignatureKind::CosignAttestation).await, "more than 4194304 bytes");
+    is_unread(&site.locate(SignatureKind::CosignAttestation).await, "more than 25165824 bytes");
 }
 
 #[tokio::test]
