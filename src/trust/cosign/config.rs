@@ -192,6 +192,7 @@ impl Config {
 /// The signers, named in exactly one of the three ways.
 fn signers(section: &Section<'_>) -> Option<Signers> {
     let texts = section.texts("keys");
+    let scheme = keys::scheme(section);
     let chain = section.text("certificate_chain");
     let identity = section.parsed::<Identity>("identity");
     let issuer = section.text("issuer");
@@ -209,7 +210,7 @@ fn signers(section: &Section<'_>) -> Option<Signers> {
                 );
             }
         }
-        return keys::read(section, texts).map(Signers::Keys);
+        return keys::read(section, texts, scheme).map(Signers::Keys);
     }
     keys::refuse(section);
     if section.has("certificate_chain") {

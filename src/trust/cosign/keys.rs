@@ -10,23 +10,26 @@ use super::limits::MAX_KEYS;
 const HASH: &str = "hash_algorithm";
 const PADDING: &str = "rsa_padding";
 
-/// Reads the keys in `files`, the value of `keys`.
-pub(super) fn read(section: &Section<'_>, files: Option<Vec<String>>) -> Option<Vec<Key>> {
-    let scheme = scheme(section);
+/// Reads the keys in `files`, the value of `keys`, whose signatures must be made as `scheme` says.
+pub(super) fn read(
+    section: &Section<'_>,
+    files: Option<Vec<String>>,
+    scheme: Option<Scheme>,
+) -> Option<Vec<Key>> {
     let keys = keys(section, &files?)?;
     fitting(section, keys, scheme?)
 }
 
 /// Reports the keys that only an anchor with `keys` may have.
 pub(super) fn refuse(section: &Section<'_>) {
-    for key in [HASH, PADDING] {
+    for key in [HASH, PADDING].into_iter().filter(|key| section.has(key)) {
         section
             .refuse(key, "it describes signatures with `keys`; a certificate has a key of its own");
     }
 }
 
 /// How the signatures with `keys` must be made.
-fn scheme(section: &Section<'_>) -> Option<Scheme> {
+pub(super) fn scheme(section: &Section<'_>) -> Option<Scheme> {
     let hash = match section.text(HASH).as_deref() {
         None if section.has(HASH) => return None,
         None => None,
