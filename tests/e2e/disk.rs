@@ -196,6 +196,10 @@ fn with_a_full_disk_verified_images_are_served_and_others_are_undecided() {
     let outcome = (answer.status.as_u16(), answer.reason());
     assert_eq!(outcome, (503, "trust_unreachable".to_owned()), "{}", answer.text());
     assert!(answer.text().contains("the trust memory cannot be written"), "{}", answer.text());
+    let ready = requests::get(&gate.admin("/readyz"));
+    let said = "the trust memory cannot be written";
+    assert!(ready.status == 200 && ready.text().contains(said), "{}", ready.text());
+    assert_eq!(gate.metric("countersign_store_usable"), 0);
 
     fs::remove_file(others).unwrap();
     drop(filling);

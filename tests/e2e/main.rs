@@ -21,6 +21,8 @@
     reason = "a rig that cannot be set up fails its test"
 )]
 
+#[path = "../rig/answer.rs"]
+mod answer;
 #[path = "../rig/containerd.rs"]
 mod containerd;
 #[path = "../rig/cosign.rs"]
@@ -31,6 +33,10 @@ mod curl;
 mod docker;
 #[path = "../rig/docker_hub.rs"]
 mod docker_hub;
+#[path = "../rig/fake_notary.rs"]
+mod fake_notary;
+#[path = "../rig/fake_registry.rs"]
+mod fake_registry;
 #[path = "../rig/folder.rs"]
 mod folder;
 #[path = "../rig/gate.rs"]
@@ -51,6 +57,8 @@ mod mount;
 mod namespace;
 #[path = "../rig/notary.rs"]
 mod notary;
+#[path = "../rig/notary_repository/mod.rs"]
+mod notary_repository;
 #[path = "../rig/notation.rs"]
 mod notation;
 #[path = "../rig/podman.rs"]
@@ -67,6 +75,8 @@ mod referrers_registry;
 mod registry;
 #[path = "../rig/requests.rs"]
 mod requests;
+#[path = "../rig/setup.rs"]
+mod setup;
 #[path = "../rig/signer.rs"]
 mod signer;
 #[path = "../rig/smuggled/mod.rs"]
@@ -75,12 +85,15 @@ mod smuggled;
 mod stand_in;
 #[path = "../rig/tls.rs"]
 mod tls;
+#[path = "../rig/whole_gate.rs"]
+mod whole_gate;
 
 mod content_site;
 mod engines;
 mod mirror_site;
 mod site;
 
+mod alerts;
 mod audit_file;
 mod changes;
 mod client_machines;
@@ -152,6 +165,7 @@ fn main() -> std::process::ExitCode {
         capacity::tests(),
         quarantine::tests(),
         disk::tests(),
+        alerts::tests(),
         audit_file::tests(),
         who_may_pull::tests(),
         demo::tests(),

@@ -1,6 +1,7 @@
 //! The configuration of a test's gate.
 
 #![allow(unreachable_pub, reason = "reads the same wherever it is included")]
+#![allow(dead_code, reason = "shared by tests that each use a part of it")]
 
 use crate::notary_repository::NOW;
 
@@ -11,6 +12,8 @@ pub struct Setup {
     pub tables: String,
     /// Additional lines of `[server]`.
     pub server: String,
+    /// More lines of `[store]`.
+    pub store: String,
     pub listen: &'static str,
     pub files: Vec<(String, Vec<u8>)>,
     pub now: i64,
@@ -18,8 +21,8 @@ pub struct Setup {
 
 impl Setup {
     pub fn new(tables: impl Into<String>) -> Self {
-        let (server, files) = (String::new(), Vec::new());
-        Self { tables: tables.into(), server, listen: "127.0.0.1:0", files, now: NOW }
+        let (server, store, files) = (String::new(), String::new(), Vec::new());
+        Self { tables: tables.into(), server, store, listen: "127.0.0.1:0", files, now: NOW }
     }
 
     /// Adds a file next to the configuration.
@@ -31,6 +34,11 @@ impl Setup {
     /// Adds lines about the public listener.
     pub fn server(self, lines: &str) -> Self {
         Self { server: lines.to_owned(), ..self }
+    }
+
+    /// Adds lines to `[store]`.
+    pub fn store(self, lines: &str) -> Self {
+        Self { store: lines.to_owned(), ..self }
     }
 
     /// Sets the address of the public listener.

@@ -106,7 +106,7 @@ impl World {
 
     /// Writes the files of the configuration.
     fn write_config(&self) -> PathBuf {
-        let Setup { tables, server, listen, files, .. } = &self.setup;
+        let Setup { tables, server, store, listen, files, .. } = &self.setup;
         for (name, content) in files {
             self.folder.write(name, content);
         }
@@ -126,6 +126,7 @@ impl World {
 
             [store]
             path = "store"
+            {store}
 
             [[upstream]]
             registry = "{REGISTRY}"

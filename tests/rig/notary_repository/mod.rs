@@ -13,6 +13,7 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
     clippy::unwrap_used,
     reason = "a rig: each test binary uses a part of it"
 )]
