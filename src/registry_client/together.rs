@@ -7,9 +7,25 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::OnceCell;
 
+use crate::queue_time::{self, Shared};
+
 /// The waiting requests by key. Clones share them.
 #[derive(Debug)]
-pub(super) struct Together<K, V>(Arc<Mutex<HashMap<K, Weak<OnceCell<V>>>>>);
+pub(super) struct Together<K, V>(Arc<Mutex<HashMap<K, Weak<Asked<V>>>>>);
+
+/// One request to upstream, and its answer.
+#[derive(Debug)]
+struct Asked<V> {
+    answer: OnceCell<V>,
+    /// While the request is in one of the gate's own queues, all that wait for it are.
+    work: Arc<Shared>,
+}
+
+impl<V> Default for Asked<V> {
+    fn default() -> Self {
+        Self { answer: OnceCell::new(), work: Arc::default() }
+    }
+}
 
 impl<K, V> Clone for Together<K, V> {
     fn clone(&self) -> Self {
@@ -27,14 +43,14 @@ impl<K, V> Default for Together<K, V> {
 struct Waiting<'a, K: Eq + Hash, V> {
     together: &'a Together<K, V>,
     key: K,
-    answer: Arc<OnceCell<V>>,
+    asked: Arc<Asked<V>>,
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Together<K, V> {
     /// The answer to `key`: the result of `ask`, or of an identical request in progress. If the request that asks is
     /// dropped, the next one asks.
     pub(super) async fn answer(&self, key: K, ask: impl Future<Output = V>) -> V {
-        let answer = {
+        let asked = {
             let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let known = waiting.get(&key).and_then(Weak::upgrade);
             known.unwrap_or_else(|| {
@@ -43,8 +59,10 @@ impl<K: Eq + Hash + Clone, V: Clone> Together<K, V> {
                 new
             })
         };
-        let waiting = Waiting { together: self, key, answer };
-        waiting.answer.get_or_init(|| ask).await.clone()
+        let waiting = Waiting { together: self, key, asked };
+        let Asked { answer, work } = &*waiting.asked;
+        let answer = answer.get_or_init(|| queue_time::shared(work.clone(), ask));
+        queue_time::joined(work.clone(), answer).await.clone()
     }
 }
 
@@ -52,7 +70,7 @@ impl<K: Eq + Hash, V> Drop for Waiting<'_, K, V> {
     fn drop(&mut self) {
         let mut waiting = self.together.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A new request needs the lock to join.
-        if Arc::strong_count(&self.answer) == 1 {
+        if Arc::strong_count(&self.asked) == 1 {
             waiting.remove(&self.key);
         }
     }
@@ -61,11 +79,27 @@ impl<K: Eq + Hash, V> Drop for Waiting<'_, K, V> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use futures_util::FutureExt as _;
     use futures_util::future::join_all;
 
     use super::*;
+    use crate::queue_time::{Unanswered, queued, within};
+
+    #[tokio::test(start_paused = true)]
+    async fn the_queue_of_an_identical_request_is_not_silence_of_the_server() {
+        let (together, limit) = (Together::default(), Duration::from_secs(5));
+        let asks = tokio::spawn({
+            let together = together.clone();
+            async move { together.answer("a", queued(std::future::pending::<()>())).await }
+        });
+        tokio::task::yield_now().await;
+        // This one only waits for the other, which is in the queue.
+        let joins = together.answer("a", std::future::pending::<()>());
+        assert_eq!(within(limit, joins).await, Err(Unanswered::Queued));
+        asks.abort();
+    }
 
     #[tokio::test]
     async fn identical_concurrent_requests_are_sent_once_and_not_cached() {

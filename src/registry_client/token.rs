@@ -11,7 +11,6 @@
 //! gate may ask any http or https realm that the guard in [`crate::http_client`] permits; a server on https may only
 //! name https.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
@@ -24,6 +23,7 @@ use url::{Host, Url};
 use super::error::{self, UpstreamError, Violation};
 use super::exchange;
 use super::metrics::{Endpoint, Metrics};
+use super::together::Together;
 use crate::http_client::{Client, Credentials, Method};
 use crate::json::{self, Document, Value};
 use crate::oci::docker_hub;
@@ -85,6 +85,7 @@ impl Expiry<Want, Token> for Life {
 #[derive(Clone, Debug)]
 pub(super) struct Tokens {
     cache: Cache<Want, Token>,
+    asking: Together<Want, Result<Token, UpstreamError>>,
     token_realm: Option<Host<String>>,
 }
 
@@ -92,7 +93,7 @@ impl Tokens {
     /// Starts without tokens. `token_realm` is one more host that may get the credentials.
     pub(super) fn new(token_realm: Option<Host<String>>) -> Self {
         let cache = Cache::builder().max_capacity(MAX_TOKENS).expire_after(Life).build();
-        Self { cache, token_realm }
+        Self { cache, asking: Together::default(), token_realm }
     }
 
     /// The cached token for `want`, or a new one.
@@ -108,9 +109,20 @@ impl Tokens {
             let (realm, upstream) = (host(&want.realm), host(client.base()));
             return Err(Violation::ForeignRealm { realm, upstream }.into());
         }
-        let fetched = fetch(want, client, credentials, metrics);
-        let kept = self.cache.try_get_with_by_ref(want, fetched).await;
-        kept.map_err(Arc::unwrap_or_clone)
+        if let Some(token) = self.cache.get(want).await {
+            return Ok(token);
+        }
+        let ask = async {
+            // An identical request may have ended since.
+            if let Some(token) = self.cache.get(want).await {
+                return Ok(token);
+            }
+            let token = fetch(want, client, credentials, metrics).await?;
+            self.cache.insert(want.clone(), token.clone()).await;
+            Ok(token)
+        };
+        // Boxed, so that a request with a cached token does not need memory for this future.
+        Box::pin(self.asking.answer(want.clone(), ask)).await
     }
 
     /// Forgets the token for `want` if it is still `refused`, the one that the server rejected.
