@@ -1,6 +1,7 @@
 //! Runs work on a disk that may hang: outside the threads that serve clients, with limited concurrency and a
 //! deadline. While work is overdue, no new work starts. When the overdue work ends, the disk works again.
 
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,7 +17,7 @@ const AT_ONCE: usize = 16;
 
 /// Why work gave no result.
 #[derive(Debug, Error)]
-pub(super) enum Undone {
+pub enum Undone {
     /// Other work used up the time. That says nothing about the disk.
     #[error("too much other work waits for the disk")]
     Busy,
@@ -30,7 +31,7 @@ type Before = Box<dyn Fn() + Send + Sync>;
 
 /// A queue of work for the disk. All clones share it.
 #[derive(Clone)]
-pub(super) struct Lane {
+pub struct Lane {
     deadline: Duration,
     permits: Arc<Semaphore>,
     overdue: Arc<AtomicUsize>,
@@ -38,7 +39,7 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(deadline: Duration) -> Self {
+    pub fn new(deadline: Duration) -> Self {
         let (permits, overdue) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::default());
         Self { deadline, permits, overdue, before: Arc::default() }
     }
@@ -56,7 +57,7 @@ impl Lane {
 
     /// Runs `work` and returns its result. The deadline applies to the caller and includes the wait for a thread. When
     /// it passes, started work continues, but its result is dropped. Work is overdue one whole deadline after its start.
-    pub(super) async fn run<T: Send + 'static>(
+    pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Undone> {
@@ -90,6 +91,12 @@ impl Lane {
         let mut watched = Watched { working: Some(working), overdue_at, overdue };
         let until = if matches!(late, Undone::Hangs) { overdue_at } else { deadline };
         timeout_at(until, watched.done()).await.unwrap_or(Err(late))
+    }
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lane").field("deadline", &self.deadline).finish_non_exhaustive()
     }
 }
 

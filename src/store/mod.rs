@@ -47,6 +47,7 @@ pub use health::MemoryHealth;
 pub use in_place::InPlace;
 pub use index::HeldAs;
 pub use ingest::{Arriving, Ingest, Unkept, Whole};
+pub use lane::{Lane, Undone};
 pub use lock::{LockError, StoreLock};
 pub use metrics::Metrics;
 

@@ -15,6 +15,7 @@ use countersign::tasks::Task;
 use http_body_util::BodyExt as _;
 
 use crate::blob_site::{BlobSite, app, blob, drain, is_whole, registry};
+use crate::notary_repository::{Certificate, GUN, Key, NotaryRepository};
 use crate::whole_gate::{APP, Setup, World};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -231,6 +232,56 @@ async fn a_file_that_hangs_on_opening_blocks_neither_pulls_nor_health_checks() {
     assert_eq!(answer.body.len(), content.len());
     assert_eq!(world.ask_admin("/livez").await.status, 200);
     drop(written);
+    world.stop().await;
+}
+
+/// Before: the request took 28 seconds, and each one like it a thread.
+#[tokio::test]
+async fn a_trust_memory_that_cannot_be_read_in_time_is_undecided_and_never_first_seen() {
+    let tables = r#"
+        [[anchor]]
+        name = "team"
+        scheme = "notaryv1"
+        url = "NOTARY"
+        trust_on_first_use = true
+
+        [[rule]]
+        images = ["registry.example.com/**"]
+        require = ["team"]
+    "#;
+    let mut world = World::of(Setup::new(tables)).await;
+    let manifest = world.push_signed("v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    world.stop().await;
+    // Everything at the server is replaced, and the disk hangs after the restart.
+    let mut other = NotaryRepository::empty(GUN);
+    *other.keys_mut("root") = vec![Certificate::named(GUN).of(&Key::named("another root"))];
+    other.tag("targets", "v1", &manifest);
+    world.notary.publish(GUN, other.publish());
+    let memory = world.files("memory.json").pop().unwrap();
+    let aside = memory.with_extension("aside");
+    std::fs::rename(&memory, &aside).unwrap();
+    assert!(Command::new("mkfifo").arg(&memory).status().unwrap().success());
+    let written = Written(memory.clone());
+    world.start().await;
+    let start = Instant::now();
+    let answer = tokio::time::timeout(PATIENCE, world.pull("v1")).await.unwrap();
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+    assert_eq!(world.ask_admin("/livez").await.status, 200);
+    // The disk works again. The root that was first seen still counts.
+    drop(written);
+    std::fs::rename(&aside, &memory).unwrap();
+    let start = Instant::now();
+    loop {
+        let answer = world.pull("v1").await;
+        if answer.status == 404 {
+            break;
+        }
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(start.elapsed() < PATIENCE, "the disk is not used again");
+        world.pass(Duration::from_secs(60));
+    }
     world.stop().await;
 }
 

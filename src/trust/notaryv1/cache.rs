@@ -22,7 +22,7 @@ use super::awaited::{Awaited, Queries, Query};
 use super::cached_trust::{CachedTrust, Use};
 use super::entry::{Ahead, Entry, Key, Life, Turn, lifetimes};
 use super::gun::Gun;
-use super::kept::{kept_file, verify_again};
+use super::kept::verify_again;
 use super::notary::{self, Repute};
 use super::repository::SignedRepository;
 use super::role::File;
@@ -301,17 +301,12 @@ impl TrustCache {
         anchor: &Arc<Anchor>,
         gun: &Gun,
     ) -> Result<Option<Arc<Remembered>>, StateError> {
-        let (state, gun) = (anchor.state.clone(), gun.clone());
-        let read = tokio::task::spawn_blocking(move || state.read(&gun)).await;
-        read.unwrap_or_else(|error| Err(StateError::panicked(error)))
-            .map(|found| found.map(Arc::new))
+        Ok(anchor.state.recall(gun).await?.map(Arc::new))
     }
 
     /// Records a refusal on disk. If that fails, the refusal still holds until the process ends.
     async fn record_refusal(&self, anchor: &Arc<Anchor>, gun: &Gun) {
-        let (state, refused) = (anchor.state.clone(), gun.clone());
-        let written = tokio::task::spawn_blocking(move || state.refused(&refused)).await;
-        if let Err(error) = written.unwrap_or_else(|error| Err(StateError::panicked(error))) {
+        if let Err(error) = anchor.state.record_refusal(gun).await {
             tracing::error!(anchor = &**anchor.name(), %gun, %error, "a refusal cannot be recorded");
         }
     }
@@ -330,7 +325,7 @@ impl TrustCache {
             async move {
                 // A file that is named by its hash cannot have changed.
                 if let (File::Content { .. }, Some(kept)) = (&file, &kept)
-                    && let Some(content) = kept_file(kept, &file).await
+                    && let Some(content) = kept.recall(&file).await
                 {
                     return Ok(Some(content));
                 }
@@ -353,10 +348,7 @@ impl TrustCache {
                 "the Notary server did not complete one update within {seconds} seconds"
             ))
         })??;
-        let (state, gun) = (anchor.state.clone(), gun.clone());
-        let written =
-            tokio::task::spawn_blocking(move || state.write(&gun, &updated).map(|()| updated));
-        written.await.unwrap_or_else(|error| Err(StateError::panicked(error))).map_err(|error| {
+        anchor.state.record(gun, updated).await.map_err(|error| {
             tracing::error!(anchor = &**anchor.name(), %error, "the trust memory cannot be written");
             NotUpdated::NotRemembered(format!("the trust memory cannot be written: {error}"))
         })

@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::clock::Timestamp;
 
 use super::anchor::Anchor;
@@ -24,7 +22,7 @@ pub(super) async fn verify_again(
 ) -> Option<CachedTrust> {
     let fetch = |file: File| {
         let kept = kept.clone();
-        async move { Ok::<_, NotUpdated>(kept_file(&kept, &file).await) }
+        async move { Ok::<_, NotUpdated>(kept.recall(&file).await) }
     };
     let answered = kept.memory.answered()?;
     match update(fetch, &anchor.terms(gun.clone()), Some(&kept.memory), now).await {
@@ -33,18 +31,6 @@ pub(super) async fn verify_again(
         }
         Err(error) => {
             tracing::info!(anchor = &**anchor.name(), %gun, ?error, "trust data on disk is no longer valid");
-            None
-        }
-    }
-}
-
-/// Reads a file from disk, on a thread where that may block.
-pub(super) async fn kept_file(kept: &Arc<Remembered>, file: &File) -> Option<Bytes> {
-    let (kept, file) = (kept.clone(), file.clone());
-    match tokio::task::spawn_blocking(move || kept.file(&file)).await {
-        Ok(content) => content,
-        Err(error) => {
-            tracing::error!(%error, "reading a trust file panicked");
             None
         }
     }

@@ -14,6 +14,7 @@ mod awaited;
 mod cache;
 mod certificate;
 mod chain;
+mod disk;
 mod entry;
 mod fields;
 mod kept;

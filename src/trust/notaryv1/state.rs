@@ -14,8 +14,9 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::clock::Timestamp;
-use crate::store::{InPlace, MemoryHealth, atomic};
+use crate::store::{InPlace, MemoryHealth, Undone, atomic};
 
+use super::disk::Disk;
 use super::gun::Gun;
 use super::memory::{Memory, RoleRecord};
 use super::role::{Delegated, File, Role};
@@ -37,13 +38,9 @@ pub enum StateError {
          repository, and with it the protection from rollback", .path.display()
     )]
     Corrupt { path: PathBuf, why: String },
-}
-
-impl StateError {
-    /// The thread that accessed the disk panicked.
-    pub(super) fn panicked(error: tokio::task::JoinError) -> Self {
-        Self::Io { path: PathBuf::new(), error: io::Error::other(error) }
-    }
+    /// Nothing is known about the memory.
+    #[error(transparent)]
+    Disk(#[from] Undone),
 }
 
 /// The trust memories of one anchor.
@@ -54,6 +51,7 @@ pub struct State {
     place: Option<InPlace>,
     /// Where failed writes are reported.
     health: Option<MemoryHealth>,
+    pub(super) disk: Disk,
 }
 
 /// A memory, and the files to verify it again.
@@ -62,6 +60,7 @@ pub struct Remembered {
     pub memory: Memory,
     folder: PathBuf,
     files: BTreeMap<String, String>,
+    pub(super) disk: Disk,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -92,16 +91,13 @@ impl State {
         let folder = store.join("trust").join("notaryv1").join(anchor);
         let opened = atomic::make_folder(&folder).and_then(|()| InPlace::open(&folder));
         let place = opened.map_err(|error| StateError::Io { path: folder.clone(), error })?;
-        Ok(Self { folder, place: Some(place), health: None })
+        Ok(Self { folder, place: Some(place), health: None, disk: Disk::default() })
     }
 
     /// As [`Self::open`], but read-only: no folder is created, and writes do nothing.
     pub fn look(store: &Path, anchor: &str) -> Self {
-        Self {
-            folder: store.join("trust").join("notaryv1").join(anchor),
-            place: None,
-            health: None,
-        }
+        let folder = store.join("trust").join("notaryv1").join(anchor);
+        Self { folder, place: None, health: None, disk: Disk::default() }
     }
 
     /// The same, which reports to `health` whether writes succeed.
@@ -115,7 +111,7 @@ impl State {
         self.health.as_ref().and_then(MemoryHealth::failure)
     }
 
-    fn report(&self, written: &Result<(), StateError>) {
+    pub(super) fn report<T>(&self, written: &Result<T, StateError>) {
         if let Some(health) = &self.health {
             health.record(written);
         }
@@ -134,7 +130,8 @@ impl State {
             path: folder.join(MEMORY),
             why: "it contains an invalid value".to_owned(),
         })?;
-        Ok(Some(Remembered { memory, folder, files: stored.files }))
+        let (files, disk) = (stored.files, self.disk.clone());
+        Ok(Some(Remembered { memory, folder, files, disk }))
     }
 
     /// The remembered roots of at most `most` repositories. Only for hints: unreadable ones are skipped.
@@ -157,6 +154,7 @@ impl State {
     }
 
     fn forget_answer(&self, place: &InPlace, gun: &Gun) -> Result<(), StateError> {
+        let _writing = self.disk.writing(gun);
         self.check(place)?;
         let path = self.folder_of(gun).join(MEMORY);
         match Stored::read(&path, gun)? {
@@ -182,6 +180,7 @@ impl State {
     }
 
     fn replace(&self, place: &InPlace, gun: &Gun, updated: &Updated) -> Result<(), StateError> {
+        let _writing = self.disk.writing(gun);
         self.check(place)?;
         let folder = self.folder_of(gun);
         let failed = |path: &Path| {

@@ -53,13 +53,9 @@ impl Anchor {
     }
 
     async fn survey_all(&self, gun: &Gun, now: Timestamp) -> Result<Survey, NotUpdated> {
-        let (state, of) = (self.state.clone(), gun.clone());
-        let remembered = tokio::task::spawn_blocking(move || state.read(&of)).await;
-        let remembered = remembered
-            .map_err(|error| NotUpdated::Unreachable(error.to_string()))?
-            .map_err(|error| {
-                NotUpdated::Unreachable(format!("the trust memory cannot be read: {error}"))
-            })?;
+        let remembered = self.state.recall(gun).await.map_err(|error| {
+            NotUpdated::Unreachable(format!("the trust memory cannot be read: {error}"))
+        })?;
         let memory = remembered.as_ref().map(|kept| &kept.memory);
         let mut terms = Terms { signers: Vec::new(), ..self.terms(gun.clone()) };
         let fetch = |file: File| async move { self.notary.fetch(gun, &file).await };

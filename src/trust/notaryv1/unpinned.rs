@@ -52,13 +52,11 @@ impl Anchor {
         let Some(root) = refusal.unpinned.clone().filter(|root| unrecognized(root)) else {
             return refusal;
         };
-        let (state, pins) = (self.state.clone(), self.config.pins.clone());
-        let found = tokio::task::spawn_blocking(move || {
-            state.roots(MAX_ROOTS).find_map(|bytes| {
-                let keys = pinned_keys(&bytes, &pins).map(|id| id.to_string());
-                let mut keys = keys.filter(|id| root.canonical_ids.contains(id));
-                keys.next()
-            })
+        let pins = self.config.pins.clone();
+        let found = self.state.in_roots(MAX_ROOTS, move |bytes| {
+            let keys = pinned_keys(&bytes, &pins).map(|id| id.to_string());
+            let mut keys = keys.filter(|id| root.canonical_ids.contains(id));
+            keys.next()
         });
         match found.await {
             Ok(Some(canonical)) => with_same_key(refusal, &canonical),

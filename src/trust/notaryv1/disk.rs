@@ -1,0 +1,107 @@
+//! Access to the trust memory outside the threads that serve clients, with a deadline. If the disk does not answer, the
+//! result is an error: a memory that cannot be read is never a repository without a memory.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::store::Lane;
+
+use super::gun::Gun;
+use super::role::File;
+use super::state::{Remembered, State, StateError};
+use super::update::Updated;
+
+/// How long a read may take. Shorter than the wait for a Notary server.
+const READ: Duration = Duration::from_secs(2);
+/// How long the write of a memory and its files may take.
+const WRITE: Duration = Duration::from_secs(5);
+/// The number of locks. Each GUN uses one of them.
+const LOCKS: usize = 16;
+
+/// The queues for the disk of one anchor's memories. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Disk {
+    reads: Lane,
+    writes: Lane,
+    /// A write whose deadline has passed may still be running, and must not replace a newer one.
+    locks: Arc<[Mutex<()>; LOCKS]>,
+    hasher: RandomState,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        let (reads, writes) = (Lane::new(READ), Lane::new(WRITE));
+        Self { reads, writes, locks: Arc::default(), hasher: RandomState::new() }
+    }
+}
+
+impl Disk {
+    /// Waits until no other write of the memory of `gun` is in progress, and excludes others.
+    pub(super) fn writing(&self, gun: &Gun) -> MutexGuard<'_, ()> {
+        let hash = self.hasher.hash_one(gun.as_str());
+        let at = usize::try_from(hash % LOCKS as u64).unwrap_or_default();
+        self.locks[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// [`Self::read`] with a deadline.
+    pub(super) async fn recall(&self, gun: &Gun) -> Result<Option<Remembered>, StateError> {
+        let (state, gun) = (self.clone(), gun.clone());
+        self.disk.reads.run(move || state.read(&gun)).await?
+    }
+
+    /// [`Self::write`] with a deadline. Returns what was written.
+    pub(super) async fn record(&self, gun: &Gun, updated: Updated) -> Result<Updated, StateError> {
+        let (state, gun) = (self.clone(), gun.clone());
+        self.writing(move || state.write(&gun, &updated).map(|()| updated)).await
+    }
+
+    /// [`Self::refused`] with a deadline.
+    pub(super) async fn record_refusal(&self, gun: &Gun) -> Result<(), StateError> {
+        let (state, gun) = (self.clone(), gun.clone());
+        self.writing(move || state.refused(&gun)).await
+    }
+
+    /// Runs `write`, which reports its result itself. Reports that the disk does not answer.
+    async fn writing<T: Send + 'static>(
+        &self,
+        write: impl FnOnce() -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, StateError> {
+        match self.disk.writes.run(write).await {
+            Ok(written) => written,
+            Err(undone) => {
+                let failed = Err(undone.into());
+                self.report(&failed);
+                failed
+            }
+        }
+    }
+
+    /// Calls `find` with the roots of at most `most` repositories, as [`Self::roots`] returns them, with a deadline.
+    pub(super) async fn in_roots<T: Send + 'static>(
+        &self,
+        most: usize,
+        find: impl Fn(Vec<u8>) -> Option<T> + Send + 'static,
+    ) -> Result<Option<T>, StateError> {
+        let state = self.clone();
+        Ok(self.disk.reads.run(move || state.roots(most).find_map(find)).await?)
+    }
+}
+
+impl Remembered {
+    /// [`Self::file`] with a deadline.
+    pub(super) async fn recall(self: &Arc<Self>, file: &File) -> Option<Bytes> {
+        let (kept, file) = (self.clone(), file.clone());
+        match self.disk.reads.run(move || kept.file(&file)).await {
+            Ok(content) => content,
+            Err(error) => {
+                tracing::warn!(%error, "a trust file cannot be read");
+                None
+            }
+        }
+    }
+}
