@@ -19,7 +19,7 @@ use super::judge::{AtUpstream, place};
 use super::{MAX_DECISION, PATIENCE, Shared, deny};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
-use crate::policy::{Audit, Terms};
+use crate::policy::Audit;
 
 /// How long the gate does not wait in a repository after a decision there took too long.
 const NO_WAIT: Duration = Duration::from_secs(5);
@@ -65,7 +65,6 @@ impl Shared {
             Ok(admitted) => return Ok(admitted),
             Err(denial) => denial,
         };
-        let place = place(image, &audit.chosen());
         // Serves the digest that the denial is about, also if the tag has moved meanwhile.
         if let Some(digest) = judged_digest.get() {
             at_upstream.get_or_init(|| *digest);
@@ -73,11 +72,9 @@ impl Shared {
         let digest = self
             .digest_at_upstream(image, tag, &audit.chosen(), AtUpstream::Ask(at_upstream))
             .await?;
-        let would = Arc::new(denial);
-        let permit = audit.permit(digest, Arc::clone(&would));
-        let admitted = self.fetch(image, permit, &place, None).await?;
+        let admitted = self.admit_by_audit(image, digest, &audit, denial, None).await?;
         self.index_graph.passed(image, digest, tag).await;
-        would_refuse(&would);
+        log_dry_run_denial(&admitted);
         Ok(admitted)
     }
 
@@ -89,10 +86,7 @@ impl Shared {
         let now = self.clock.now();
         let audit = |tag| {
             let chosen = self.policy.rule_for(&image.registry, &image.repository, tag, now)?;
-            match chosen.terms() {
-                Terms::Audit(audit) => Some(audit),
-                Terms::Deny { .. } | Terms::Allow(_) | Terms::Enforce(_) => None,
-            }
+            chosen.audit()
         };
         if let Some(audit) = audit(None) {
             return Some(audit);
@@ -115,21 +109,31 @@ impl Shared {
         });
         match judged.await {
             Ok(admitted) => {
-                if let Some(would) = admitted.dry_run_denial() {
-                    would_refuse(would);
-                }
+                log_dry_run_denial(&admitted);
                 Ok(admitted)
             }
             Err(denial) => {
-                let place = place(image, &audit.chosen());
-                let would = Arc::new(denial);
-                let permit = audit.permit(*digest, Arc::clone(&would));
                 // A new budget: the failed decision may have used up its own.
-                let admitted = self.fetch(image, permit, &place, Some(&decision.anew())).await?;
-                would_refuse(&would);
+                let decision = decision.anew();
+                let admitted =
+                    self.admit_by_audit(image, *digest, &audit, denial, Some(&decision)).await?;
+                log_dry_run_denial(&admitted);
                 Ok(admitted)
             }
         }
+    }
+
+    /// Admits `digest` because the rule only audits, and records that enforcement would have given `denial`.
+    pub(super) async fn admit_by_audit(
+        &self,
+        image: &ImageRef,
+        digest: Digest,
+        audit: &Audit<'_>,
+        denial: Denial,
+        decision: Option<&Decision>,
+    ) -> Result<Admitted, Denial> {
+        let permit = audit.permit(digest, Arc::new(denial));
+        self.fetch(image, permit, &place(image, &audit.chosen()), decision).await
     }
 
     /// The result of `judging`, if it takes at most [`PATIENCE`]. Otherwise it continues in the background.
@@ -181,7 +185,8 @@ impl Shared {
 }
 
 /// Logs what an enforce rule would have denied.
-fn would_refuse(denial: &Denial) {
+fn log_dry_run_denial(admitted: &Admitted) {
+    let Some(denial) = admitted.dry_run_denial() else { return };
     let resource = denial.resource();
     tracing::warn!(
         target: "countersign::would_refuse",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, join_all};
 
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
-use crate::policy::{Audit, Terms, Unmet};
+use crate::policy::{Audit, Unmet};
 use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
 
 use super::Shared;
@@ -124,16 +124,11 @@ impl Shared {
         decision: &Decision,
     ) -> Result<Admitted, Denial> {
         let mut audits = None;
-        match self.by_itself(image, digest, names, decision, &mut audits).await {
-            Err(denial) => match audits {
-                Some(audit) => {
-                    let place = place(image, &audit.chosen());
-                    let permit = audit.permit(*digest, Arc::new(denial));
-                    self.fetch(image, permit, &place, Some(decision)).await
-                }
-                None => Err(denial),
-            },
-            admitted => admitted,
+        match (self.by_itself(image, digest, names, decision, &mut audits).await, audits) {
+            (Err(denial), Some(audit)) => {
+                self.admit_by_audit(image, *digest, &audit, denial, Some(decision)).await
+            }
+            (admitted, _) => admitted,
         }
     }
 
@@ -156,7 +151,7 @@ impl Shared {
         let signed = names.iter().filter_map(|(_, signed)| signed.as_ref().ok());
         for tag in signed.flat_map(|signed| signed.tags_of(digest)).chain(passed.iter()) {
             let by_tag = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
-            if let Some(Terms::Audit(audit)) = by_tag.map(|by_tag| by_tag.terms()) {
+            if let Some(audit) = by_tag.and_then(|by_tag| by_tag.audit()) {
                 audits.get_or_insert(audit);
             }
             if let Some((subject, kept)) = self.is_about(image, tag, by_tag.as_ref()) {
@@ -168,13 +163,13 @@ impl Shared {
                 match Box::pin(self.artifact(image, tag, about, at, decision)).await {
                     Ok(admitted) => return Ok(admitted),
                     Err(denial) => {
-                        more_open(&mut denied, denial);
+                        prefer_undecided(&mut denied, denial);
                         continue;
                     }
                 }
             }
             let Some(by_tag) = by_tag else { continue };
-            if matches!(by_tag.terms(), Terms::Deny { .. }) {
+            if by_tag.is_deny() {
                 continue;
             }
             let target = Target::Digest { digest, tag: Some(tag) };
@@ -184,7 +179,7 @@ impl Shared {
                     return self.fetch(image, permit, &place, Some(decision)).await;
                 }
                 Ok(_) => {}
-                Err(denial) => more_open(&mut denied, denial),
+                Err(denial) => prefer_undecided(&mut denied, denial),
             }
         }
         // The anchors of the rule sign only names, and no name is signed for this digest.
@@ -196,7 +191,7 @@ impl Shared {
         match self.judge(image, target, &chosen, budget).await {
             Ok(permit) => self.fetch(image, permit, &place(image, &chosen), Some(decision)).await,
             Err(denial) => {
-                more_open(&mut denied, denial);
+                prefer_undecided(&mut denied, denial);
                 Err(denied.unwrap_or_else(|| self.unsigned(image, names)))
             }
         }
@@ -240,7 +235,7 @@ impl Shared {
 }
 
 /// Keeps the first denial, unless a later one is undecided: then the whole is undecided.
-fn more_open(denied: &mut Option<Denial>, denial: Denial) {
+fn prefer_undecided(denied: &mut Option<Denial>, denial: Denial) {
     if denied.as_ref().is_none_or(|denied| denial.is_undecided() && !denied.is_undecided()) {
         *denied = Some(denial);
     }

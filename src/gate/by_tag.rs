@@ -1,7 +1,7 @@
 //! The decision about a tag: first the rule, then the digest that its anchors endorse, then the content.
 
 use crate::oci::{Digest, ImageRef, Tag};
-use crate::policy::{Chosen, OnUnsigned, Permit, Terms};
+use crate::policy::{Chosen, Permit};
 use crate::trust::lifetimes::Lifetimes;
 
 use super::Shared;
@@ -30,9 +30,7 @@ impl Shared {
     ) -> Result<Admitted, Denial> {
         let chosen =
             self.policy.rule_for(&image.registry, &image.repository, Some(tag), self.clock.now());
-        if let Some(chosen) = &chosen
-            && let Terms::Audit(audit) = chosen.terms()
-        {
+        if let Some(audit) = chosen.and_then(|chosen| chosen.audit()) {
             return Box::pin(self.audited_tag(image, tag, audit, at_upstream)).await;
         }
         self.enforced(image, tag, chosen, at_upstream).await
@@ -55,12 +53,7 @@ impl Shared {
         let target = Target::Tag { tag, at_upstream: AtUpstream::Ask(at_upstream) };
         let judged = self.judge(image, target, &chosen, decision.budget()).await;
         if let Some(required) = chosen.required().filter(|required| !required.content.is_empty()) {
-            let on_unsigned = match chosen.terms() {
-                Terms::Enforce(_) => required.rule().on_unsigned,
-                // It records what would be denied, so it does not hold tags.
-                Terms::Audit(_) | Terms::Allow(_) | Terms::Deny { .. } => OnUnsigned::Refuse,
-            };
-            let asked = (on_unsigned, required);
+            let asked = (chosen.on_unsigned(), required);
             return Box::pin(self.by_content(image, tag, asked, judged, &place, &decision)).await;
         }
         let permit = judged?;

@@ -15,7 +15,7 @@ use super::deny;
 use super::judge::{AtUpstream, place};
 use crate::exemptions::{Exemption, Said};
 use crate::oci::{Digest, ImageRef, Reference, Tag};
-use crate::policy::{Chosen, Terms};
+use crate::policy::Chosen;
 
 /// The most levels of indexes below an exempted index, itself included.
 const MAX_LEVELS: usize = 4;
@@ -90,7 +90,7 @@ impl Shared {
             .await
         {
             Ok(digest) => digest,
-            Err(open) => return Err(more_open(denial, open)),
+            Err(open) => return Err(prefer_cause(denial, open)),
         };
         let Some(exemption) = all.iter().find(|one| one.says().digest == digest).cloned() else {
             return Err(denial);
@@ -98,7 +98,7 @@ impl Shared {
         let exempted = Exempted { all, chosen, place, decision };
         let admitted = match self.exempt(image, &exemption, &exempted).await {
             Ok(admitted) => admitted,
-            Err(other) => return Err(more_open(denial, other)),
+            Err(other) => return Err(prefer_cause(denial, other)),
         };
         self.index_graph.passed(image, digest, tag).await;
         Ok(remarked(image, admitted, exemption, &denial))
@@ -124,7 +124,7 @@ impl Shared {
         match self.reached(image, digest, &exempted).await {
             Ok(Some((admitted, exemption))) => Ok(remarked(image, admitted, exemption, &denial)),
             Ok(None) => Err(denial),
-            Err(other) => Err(more_open(denial, other)),
+            Err(other) => Err(prefer_cause(denial, other)),
         }
     }
 
@@ -140,7 +140,7 @@ impl Shared {
     fn rule_that_asks(&self, image: &ImageRef, tag: Option<&Tag>) -> Option<Chosen<'_>> {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, tag, now);
-        chosen.filter(|chosen| !matches!(chosen.terms(), Terms::Deny { .. }))
+        chosen.filter(|chosen| !chosen.is_deny())
     }
 
     /// Admits `digest` by its own exemption, that of an index above it, or that of its subject.
@@ -253,7 +253,7 @@ fn keep(doubt: &mut Option<Denial>, denial: Denial) {
 
 /// The denial of an exempted image that cannot be served. `other` says why, such as wrong bytes or an upstream that
 /// does not answer; if it says only that the image is not there, `denied` remains.
-fn more_open(denied: Denial, other: Denial) -> Denial {
+fn prefer_cause(denied: Denial, other: Denial) -> Denial {
     match &other {
         Denial::Undecided(_) | Denial::Throttled { .. } | Denial::Refused(_) => other,
         Denial::Absent(_) | Denial::Missing { .. } | Denial::Unsatisfiable { .. } => denied,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
-use crate::policy::{Answers, Artifacts, Mode, Requirement};
+use crate::policy::{Answers, Artifacts, Requirement};
 use crate::registry_client::{Page, TagPage};
 use crate::trust::{SignedNames, Unendorsed};
 
@@ -88,28 +88,26 @@ impl super::Shared {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&list.registry, &list.repository, Some(tag), now);
         let Some(chosen) = chosen else { return Ok(false) };
-        match &chosen.rule().mode {
-            Mode::Deny { .. } => Ok(false),
-            Mode::Allow { .. } | Mode::Audit(_) => Ok(true),
-            Mode::Enforce(requirement) => {
-                let of_names;
-                let requirement = if requirement.content.is_empty() {
-                    requirement
-                } else {
-                    of_names = requirement.of_names();
-                    &of_names
-                };
-                let answers = answers(requirement, tag, names);
-                match requirement.judge(&answers, &requirement.named(&answers)) {
-                    Ok(met) => Ok(!met.iter().any(|one| {
-                        self.is_denied(&list.registry, &list.repository, &one.digest())
-                    })),
-                    Err(unmet) if unmet.why.is_open() => {
-                        Err(deny::unmet(list, Some(chosen.pattern()), unmet, &self.trust))
-                    }
-                    Err(_) => Ok(false),
-                }
+        if chosen.serves_every_digest() {
+            return Ok(true);
+        }
+        let Some(required) = chosen.required() else { return Ok(false) };
+        let of_names;
+        let requirement = if required.content.is_empty() {
+            &*required
+        } else {
+            of_names = required.of_names();
+            &of_names
+        };
+        let answers = answers(requirement, tag, names);
+        match requirement.judge(&answers, &requirement.named(&answers)) {
+            Ok(met) => Ok(!met
+                .iter()
+                .any(|one| self.is_denied(&list.registry, &list.repository, &one.digest()))),
+            Err(unmet) if unmet.why.is_open() => {
+                Err(deny::unmet(list, Some(chosen.pattern()), unmet, &self.trust))
             }
+            Err(_) => Ok(false),
         }
     }
 }

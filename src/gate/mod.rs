@@ -26,13 +26,13 @@ mod evidence;
 mod exempted;
 mod index_graph;
 mod judge;
-mod judged;
 mod kinds;
 mod known;
 mod lists;
 mod moved;
 mod open_blob;
 mod outside;
+mod preview;
 mod referrers;
 mod relay;
 mod resource;
@@ -54,9 +54,9 @@ pub use artifacts::is_artifact_tag;
 pub use denial::{Denial, Denied, Doubt, Shortage, Undecided};
 pub use evidence::ContentVerdicts;
 pub use index_graph::walks::MAX_SEARCH_REQUESTS;
-pub use judged::Preview;
 pub use lists::Subject;
 pub use open_blob::OpenBlob;
+pub use preview::Preview;
 pub use referrers::ReferrerList;
 pub use resource::{Resource, ResourceKind};
 pub use verdict::Verdict;
@@ -147,7 +147,7 @@ impl Gate {
     ) -> Self {
         let Shared { resolutions, tags, exemptions, clock, .. } = &*self.shared;
         let kept = KeptOnReload {
-            resolutions: resolutions.by(pull_through.clone()),
+            resolutions: resolutions.by(pull_through.clone(), &registries),
             tags: tags.clone(),
             exemptions: exemptions.clone(),
             door: self.shared.door.renewed(&registries, &pull_through),

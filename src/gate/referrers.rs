@@ -13,7 +13,7 @@ use crate::json::{Document, Value};
 use crate::oci::manifest::{MAX_MANIFEST, MAX_VALUES};
 use crate::oci::{Digest, ImageRef, Manifest, MediaType};
 use crate::parsing;
-use crate::policy::{Artifacts, Mode};
+use crate::policy::Artifacts;
 use crate::pull_through::FetchError;
 use crate::registry_client::{Page, Referrers, UpstreamError, Violation};
 
@@ -103,10 +103,7 @@ impl Shared {
     pub(super) fn serves_any_digest(&self, image: &ImageRef) -> bool {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
-        chosen.is_some_and(|chosen| match chosen.rule().mode {
-            Mode::Allow { .. } | Mode::Audit(_) => true,
-            Mode::Enforce(_) | Mode::Deny { .. } => false,
-        })
+        chosen.is_some_and(|chosen| chosen.serves_every_digest())
     }
 }
 

@@ -40,9 +40,18 @@ impl Resolutions {
         Self { pull_through, clock, known: Cache::new(MAX_TAGS) }
     }
 
-    /// Shares the known digests, and resolves unknown tags with `pull_through`.
-    pub(super) fn by(&self, pull_through: PullThrough) -> Self {
-        Self { pull_through, clock: self.clock.clone(), known: self.known.clone() }
+    /// Resolves with `pull_through`, and shares the known digests if every registry of `registries` has the same upstream as
+    /// before: another upstream need not have the same images.
+    pub(super) fn by(&self, pull_through: PullThrough, registries: &[Registry]) -> Self {
+        let base =
+            |of: &PullThrough, registry| of.upstream(registry).ok().map(|it| it.base().clone());
+        let is_same =
+            |registry| base(&self.pull_through, registry) == base(&pull_through, registry);
+        let known = match registries.iter().all(is_same) {
+            true => self.known.clone(),
+            false => Cache::new(MAX_TAGS),
+        };
+        Self { pull_through, clock: self.clock.clone(), known }
     }
 
     /// The digest of `tag`. Concurrent callers share one request to upstream.

@@ -4,11 +4,11 @@
 
 use std::fmt;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::select_ok;
 use http::header::{ACCEPT_ENCODING, PROXY_AUTHORIZATION, USER_AGENT, VIA};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
@@ -46,7 +46,7 @@ const MAX_WINDOW: u32 = (1 << 31) - 1;
 const PING: Duration = Duration::from_secs(5);
 /// How long a request waits on a connection that answered before (HTTP/1.1) until the gate doubts the connection, and sends
 /// the request over a new one.
-const DOUBT: Duration = Duration::from_secs(5);
+const DOUBT: Duration = Duration::from_secs(2);
 /// How long an idle connection is kept.
 const KEEP: Duration = Duration::from_secs(60);
 /// The most idle connections to one host: as many as there were requests at once.
@@ -227,29 +227,22 @@ impl Client {
         let again = request.clone();
         let connection = capture_connection(&mut request);
         let host = &*self.peer(url);
-        let response = {
-            let mut first = pin!(head(pool, request, host));
-            match timeout(DOUBT.min(timeouts.first_byte), first.as_mut()).await {
-                Ok(answer) => Some(answer?),
-                Err(_) if reuse::is_doubtful(&connection) => None,
-                Err(_) => {
-                    let rest = timeouts.first_byte.saturating_sub(DOUBT);
-                    let answer = timeout(rest, first).await;
-                    Some(answer.map_err(|_| self.timed_out(url, Stage::FirstByte))??)
-                }
-            }
-        };
-        let response = match response {
-            Some(response) => {
-                reuse::answered(&connection);
-                response
-            }
-            None => {
+        let mut first = Box::pin(head(pool, request, host));
+        let answer = match timeout(DOUBT.min(timeouts.first_byte), first.as_mut()).await {
+            Ok(answer) => Ok(answer),
+            Err(_) if reuse::is_doubtful(&connection) => {
                 tracing::debug!(host, "no answer on a reused connection; opening a new one");
-                let answer = timeout(timeouts.first_byte, head(anew, again, host)).await;
-                answer.map_err(|_| self.timed_out(url, Stage::FirstByte))??
+                // A slow server may still answer the first request first.
+                let both = select_ok([first, Box::pin(head(anew, again, host))]);
+                timeout(timeouts.first_byte, both).await.map(|answer| answer.map(|(head, _)| head))
             }
+            Err(_) => timeout(timeouts.first_byte.saturating_sub(DOUBT), first).await,
         };
+        let response = match answer {
+            Ok(answer) => answer?,
+            Err(_) => return Err(self.timed_out(url, Stage::FirstByte)),
+        };
+        reuse::answered(&connection);
         if let Some(proxy) = forwarding
             && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
         {

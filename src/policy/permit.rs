@@ -4,7 +4,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{Answers, Artifacts, Chosen, Mode, Requirement, Rule, Unmet};
+use super::{Answers, Artifacts, Chosen, Mode, OnUnsigned, Requirement, Rule, Unmet};
 use crate::exemptions::Exemption;
 use crate::oci::Digest;
 use crate::trust::{Endorsement, Reason, Refusal, Unendorsed};
@@ -108,6 +108,35 @@ impl<'a> Chosen<'a> {
             Mode::Allow { .. } => Terms::Allow(Allow(*self)),
             Mode::Enforce(requirement) => Terms::Enforce(required(requirement)),
             Mode::Audit(requirement) => Terms::Audit(Audit(required(requirement))),
+        }
+    }
+
+    /// Whether the rule serves every digest, signed or not: it allows, or it only audits.
+    pub fn serves_every_digest(&self) -> bool {
+        match self.terms() {
+            Terms::Allow(_) | Terms::Audit(_) => true,
+            Terms::Deny { .. } | Terms::Enforce(_) => false,
+        }
+    }
+
+    /// Whether the rule denies everything that it matches.
+    pub fn is_deny(&self) -> bool {
+        matches!(self.terms(), Terms::Deny { .. })
+    }
+
+    /// The rule, if it only audits.
+    pub fn audit(&self) -> Option<Audit<'a>> {
+        match self.terms() {
+            Terms::Audit(audit) => Some(audit),
+            Terms::Deny { .. } | Terms::Allow(_) | Terms::Enforce(_) => None,
+        }
+    }
+
+    /// What happens to a tag that moves to an unsigned digest. An audit rule holds no tags: it records what would be denied.
+    pub fn on_unsigned(&self) -> OnUnsigned {
+        match self.terms() {
+            Terms::Enforce(required) => required.rule().on_unsigned,
+            Terms::Deny { .. } | Terms::Allow(_) | Terms::Audit(_) => OnUnsigned::Refuse,
         }
     }
 

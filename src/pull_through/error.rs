@@ -23,6 +23,17 @@ pub enum FetchError {
     Invalid(Arc<InvalidManifest>),
 }
 
+impl FetchError {
+    /// Whether the content exceeds a limit of this program.
+    pub fn exceeds_limit(&self) -> bool {
+        match self {
+            Self::Upstream(UpstreamError::Protocol(violation)) => violation.exceeds_limit(),
+            Self::Invalid(error) => error.exceeds_limit(),
+            Self::NoUpstream(_) | Self::Upstream(_) | Self::Mismatch(_) => false,
+        }
+    }
+}
+
 /// Why a blob is not complete.
 #[derive(Clone, Debug, Error)]
 pub enum NotWhole {

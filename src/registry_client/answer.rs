@@ -24,6 +24,14 @@ pub(super) fn is_web_page(body: &[u8]) -> bool {
     body.trim_ascii_start().starts_with(b"<")
 }
 
+/// Whether the body of an error is text for people, in HTML or not: registries write JSON or nothing, and storage behind them
+/// writes XML.
+pub(super) fn is_page(body: &[u8]) -> bool {
+    let text = body.trim_ascii_start();
+    let is_xml = text.starts_with(b"<?xml") || text.starts_with(b"<Error");
+    !text.is_empty() && !matches!(text[0], b'{' | b'[') && !is_xml
+}
+
 /// An error if a response for the blob `digest` announces a web page, unless it names that digest.
 pub(super) fn check_blob(headers: &HeaderMap, digest: &Digest) -> Result<(), Violation> {
     let named = headers.get(DOCKER_CONTENT_DIGEST).and_then(|value| value.to_str().ok());

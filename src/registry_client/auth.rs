@@ -85,7 +85,7 @@ impl Authenticator {
         let plan = match self.plan(response.headers(), scope)? {
             Some(plan) => plan,
             // Some registries send a challenge only at `/v2/`.
-            None if first.is_none() && !response.headers().contains_key(WWW_AUTHENTICATE) => {
+            None if !response.headers().contains_key(WWW_AUTHENTICATE) => {
                 match self.plan_of_base(endpoint, scope).await? {
                     Some(plan) => plan,
                     None => return Ok(response),

@@ -10,8 +10,11 @@ use thiserror::Error;
 use crate::http_client::{Body, Crowded, ForbiddenTarget, NetError, ReadError, Stage, retry_after};
 use crate::json::{Document, InvalidJson, Value};
 use crate::oci::ErrorCode;
+use crate::oci::headers::DOCKER_DISTRIBUTION_API_VERSION;
 use crate::oci::manifest::InvalidManifest;
 use crate::text::is_plain;
+
+use super::answer;
 
 /// The longest error body that is read, in bytes.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -129,6 +132,29 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// Whether the answer exceeds a limit of this program.
+    pub fn exceeds_limit(&self) -> bool {
+        match self {
+            Self::TooLong { .. } => true,
+            Self::Json(error) => error.exceeds_limit(),
+            Self::Manifest(error) => error.exceeds_limit(),
+            Self::Status(_)
+            | Self::NoManifest
+            | Self::Encoding(_)
+            | Self::Ambiguous(_)
+            | Self::Header(_)
+            | Self::Missing(_)
+            | Self::WebPage(_)
+            | Self::UnconfirmedNoReferrers(_)
+            | Self::List(_)
+            | Self::Range
+            | Self::Redirects(_)
+            | Self::Target(_)
+            | Self::Realm(_)
+            | Self::ForeignRealm { .. } => false,
+        }
+    }
+
     /// Whether the registry refused for good, so that a retry gets the same answer.
     pub fn is_final(&self) -> bool {
         match self {
@@ -191,7 +217,13 @@ impl From<InvalidManifest> for Violation {
 pub(super) async fn of_response(response: Response<Body>, absent: ErrorCode) -> UpstreamError {
     let status = response.status();
     if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
-        let (code, message) = absence(response.into_body()).await;
+        let is_registry = response.headers().contains_key(&DOCKER_DISTRIBUTION_API_VERSION);
+        let body = error_body(response.into_body()).await.unwrap_or_default();
+        // A portal, or a proxy that has lost the registry behind it, also answers 404.
+        if !is_registry && answer::is_page(&body) {
+            return Violation::WebPage(status).into();
+        }
+        let (code, message) = absence_in(&body);
         return UpstreamError::Absent { code: code.unwrap_or(absent), message };
     }
     of_status(&response)
@@ -209,11 +241,6 @@ pub(super) fn of_status<B>(response: &Response<B>) -> UpstreamError {
         _ if status.is_server_error() => Outage::Status(status).into(),
         _ => Violation::Status(status).into(),
     }
-}
-
-/// The error code, if it is one of absence, and the message in the body of a 404.
-pub(super) async fn absence(body: Body) -> (Option<ErrorCode>, String) {
-    error_body(body).await.map_or_else(Default::default, |bytes| absence_in(&bytes))
 }
 
 /// The body of an error response; `None` if it cannot be read or is longer than [`MAX_ERROR_BODY`].

@@ -6,12 +6,13 @@ use http::header::{CONTENT_TYPE, RANGE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::answer::{self, announces_web_page};
-use super::error::{self, UpstreamError, Violation};
+use super::error::{self, UpstreamError};
 use super::metrics::Endpoint;
 use super::range::{self, ByteRange};
 use super::{Answer, Upstream, accept, expect_ok, text};
 use crate::http_client::Method;
 use crate::oci::headers::DOCKER_CONTENT_DIGEST;
+use crate::oci::media_type::names_manifest;
 use crate::oci::{Digest, ErrorCode, MediaType, Reference, Repository, Tag};
 
 impl Upstream {
@@ -39,6 +40,7 @@ impl Upstream {
         {
             return Err(violation.into());
         }
+        let content_type = content_type.filter(|of| !is_asked(&bytes) || names_manifest(of));
         Ok(Answer { bytes, content_type })
     }
 
@@ -58,16 +60,13 @@ impl Upstream {
             return Err(error::of_response(response, ErrorCode::ManifestUnknown).await);
         }
         let digest = match status == StatusCode::OK && !announces_web_page(response.headers()) {
-            true => text(response.headers(), &DOCKER_CONTENT_DIGEST)?,
+            true => text(response.headers(), &DOCKER_CONTENT_DIGEST).unwrap_or_default(),
             false => None,
         };
         // Frees the place for the next request, which may be the last one.
         drop(response);
-        match digest {
-            Some(digest) => {
-                let invalid = |_| Violation::Header("Docker-Content-Digest");
-                Ok(digest.parse().map_err(invalid)?)
-            }
+        match digest.and_then(|digest| digest.parse().ok()) {
+            Some(digest) => Ok(digest),
             None => {
                 let answer = self.manifest(repository, &Reference::Tag(tag.clone())).await?;
                 Ok(Digest::of(&answer.bytes))

@@ -99,6 +99,9 @@ pub enum Rejection {
     Flawed(Flaw),
     /// Its validity could not be determined, for this reason.
     Undecided(String),
+    /// It exceeds a limit of this program and was not examined. Whoever may push can cause this, so it does not extend the
+    /// use of an earlier verdict.
+    Unexamined(String),
 }
 
 /// The check that a candidate does not exceed a limit of this program.
@@ -108,7 +111,7 @@ pub(super) const LIMIT: &str = "limit";
 impl From<Flaw> for Rejection {
     fn from(flaw: Flaw) -> Self {
         match flaw.check {
-            LIMIT => Self::Undecided(format!("not examined: {} ({})", flaw.found, flaw.wanted)),
+            LIMIT => Self::Unexamined(format!("not examined: {} ({})", flaw.found, flaw.wanted)),
             _ => Self::Flawed(flaw),
         }
     }

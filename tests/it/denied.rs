@@ -277,7 +277,7 @@ async fn a_recorded_pull_of_a_denied_digest_would_be_denied() {
         [(":v1".to_owned(), None), (":v1".to_owned(), Some(&digest)), (format!("@{digest}"), None)]
     {
         let image = format!("{REGISTRY}/{APP}{reference}").parse().unwrap();
-        let denial = app.gate().judge(&image, then).await.unwrap_err();
+        let denial = app.gate().preview(&image, then).await.unwrap_err();
         assert_eq!(denial.reason(), Some("denied_by_rule"), "{reference} {then:?}");
     }
 }

@@ -91,6 +91,21 @@ async fn replay_refuses_unsigned_pulls_and_admits_signed_ones() {
 }
 
 #[tokio::test]
+async fn replay_does_not_accept_an_image_that_upstream_lost() {
+    let audit = "mode = \"audit\"\nrequire = [\"team\"]";
+    for lines in [ALLOW, audit] {
+        let mut world = World::of(setup(ALLOW)).await;
+        world.push("v1", "one");
+        let log = log(&world, &texts(&["v1"])).await;
+        world.restart_without_content().await;
+        world.registry.hook(|_| Some(Fault::Respond(respond(404, ""))));
+        let (json, _) = replayed(&mut world, &log, lines).await;
+        let v1 = of(&json, ":v1");
+        assert_eq!((&v1["now"], &v1["change"]), (&"absent".into(), &"gone".into()), "{json}");
+    }
+}
+
+#[tokio::test]
 async fn replay_judges_a_tag_by_its_recorded_digest_and_reports_that_it_moved() {
     let mut world = World::of(setup(ALLOW)).await;
     let signed = world.push("v1", "signed");

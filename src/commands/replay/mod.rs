@@ -67,7 +67,7 @@ pub async fn replay(
 
 async fn judge(gate: Gate, image: Image, seen: PullSummary) -> Option<Outcome> {
     let asked = image.asked()?;
-    let now = gate.judge(&asked, image.digest.as_ref()).await;
+    let now = gate.preview(&asked, image.digest.as_ref()).await;
     let moved_to = match (&asked.reference, image.digest) {
         // If the tag cannot be resolved now, the verdict reports it where it matters.
         (Reference::Tag(tag), Some(then)) => {

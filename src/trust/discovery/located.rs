@@ -70,6 +70,16 @@ pub enum Why {
     Limit(#[from] Limit),
 }
 
+impl Why {
+    /// Whether the content exceeds a limit of this program, so that asking again does not help.
+    pub fn is_limit(&self) -> bool {
+        match self {
+            Self::Limit(_) => true,
+            Self::Fetch(error) => error.exceeds_limit(),
+        }
+    }
+}
+
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -43,6 +43,8 @@ pub struct Evidence {
     pub unread: Vec<Unread>,
     /// Why entries do not count, or only just.
     pub objections: Vec<Objection>,
+    /// The first entry that was not examined because it exceeds a limit.
+    pub unexamined: Option<String>,
 }
 
 /// One objection to one entry.
@@ -106,7 +108,7 @@ impl AnchorVerdict {
     pub(super) fn unendorsed(evidence: Evidence, open: Option<String>, judged: Timestamp) -> Self {
         let why = if let Some(unread) = evidence.unread.first() {
             could_not_look(unread)
-        } else if let Some(open) = open {
+        } else if let Some(open) = open.or_else(|| evidence.unexamined.clone()) {
             Unendorsed::Undecided(open)
         } else {
             Unendorsed::Refused(evidence.refusal())
@@ -129,6 +131,19 @@ impl AnchorVerdict {
         }
     }
 
+    /// Whether `earlier` stays in use, because this verdict is undecided for a reason outside the image: the registry or a
+    /// revocation service did not answer. A limit is no such reason, because anyone who may push can reach one, nor is an
+    /// earlier signature that is invalid now.
+    pub(super) fn leaves(&self, earlier: &Self) -> bool {
+        let Outcome::Endorsed { place, .. } = &earlier.outcome else { return false };
+        let Evidence { unread, objections, unexamined, .. } = &self.evidence;
+        let is_invalid =
+            objections.iter().any(|it| it.weight == Weight::Flawed && it.place == *place);
+        let reached_limit = unexamined.is_some() || unread.iter().any(|it| it.why.is_limit());
+        let unanswered = unread.iter().any(|it| !it.why.is_limit());
+        self.is_open() && !is_invalid && (unanswered || !reached_limit)
+    }
+
     /// Whether it is undecided because the gate was too busy. That says nothing about the registry, and does not extend
     /// the use of an older verdict.
     pub(super) fn is_of_a_busy_gate(&self) -> bool {
@@ -141,7 +156,7 @@ impl AnchorVerdict {
     /// The approximate memory that it takes, in bytes.
     pub(super) fn weight(&self) -> usize {
         const EACH: usize = 512;
-        let Evidence { looked, unread, objections } = &self.evidence;
+        let Evidence { looked, unread, objections, .. } = &self.evidence;
         let flaws = objections.iter().map(|one| one.flaw.found.len() + one.flaw.wanted.len());
         EACH * (2 + looked.len() + unread.len() + objections.len()) + flaws.sum::<usize>()
     }
@@ -166,6 +181,10 @@ impl Evidence {
             Rejection::Beside(flaw) => (Weight::Beside, flaw),
             Rejection::Flawed(flaw) => (Weight::Flawed, flaw),
             Rejection::Undecided(why) => return Some(shown(&format!("{place}: {why}"))),
+            Rejection::Unexamined(why) => {
+                self.unexamined.get_or_insert_with(|| shown(&format!("{place}: {why}")));
+                return None;
+            }
         };
         self.objections.push(Objection { place: place.to_owned(), flaw: plain(&flaw), weight });
         None

@@ -132,7 +132,7 @@ impl AnchorVerdicts {
                     return Op::Nop;
                 }
                 let (verdict, tried) = match kept {
-                    Some(known) if found.is_open() => {
+                    Some(known) if found.leaves(&known.verdict) => {
                         tell_silence(anchor, subject, &found);
                         (known.verdict, self.clock.now())
                     }

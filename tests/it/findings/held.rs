@@ -48,7 +48,8 @@ async fn a_held_tag_is_logged_counted_and_explained() {
     let events = page.all();
     assert!(events.iter().any(|event| event["remark"] == "held"), "{events:?}");
     let warns = |event: &&serde_json::Value| {
-        event["level"] == "WARN" && event["message"].as_str().unwrap().contains("it is held")
+        event["level"] == "WARN"
+            && event["message"].as_str().unwrap().contains("serving the previous image")
     };
     assert!(events.iter().any(|event| warns(&event)), "{events:?}");
     let metrics = world.metrics().await;

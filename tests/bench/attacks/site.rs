@@ -43,7 +43,7 @@ pub(crate) fn cold_layer(number: usize) -> Vec<u8> {
 }
 
 impl Site {
-    pub(crate) async fn start() -> Self {
+    pub(crate) async fn start(program: &str) -> Self {
         let (registry, notary) = (FakeRegistry::start().await, FakeNotary::start().await);
         let mut signer = NotaryRepository::empty(GUN);
         let root = Certificate { from: -LONG, until: LONG, ..Certificate::named(GUN) };
@@ -74,7 +74,7 @@ impl Site {
         let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = config(&registry, &notary, &pin, admin, hints().await);
         let config = folder.write("countersign.toml", config);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        let mut command = Command::new(program);
         command.arg("serve").arg("--config").arg(config).env("NOTIFY_SOCKET", &socket);
         // Nobody reads the log, which is an attack, too.
         command.env("RUST_LOG", "debug").stdin(Stdio::null()).stderr(Stdio::piped());
