@@ -349,7 +349,7 @@ user = "x" #! clients.user: unknown key
 images = ["one.example/a:v1", "one.example/a b"] #! clients.rule.images: repositories, not tags #! clients.rule.images: a character
 
 [[clients.rule]]
-users = ["", "alice"] #! clients.rule.users: an empty text
+users = ["", "alice"] #! clients.rule.users: the identity is empty
 images = [] #! clients.rule.images: needs at least one entry
 image = [] #! clients.rule.image: did you mean `images`?
 "#,

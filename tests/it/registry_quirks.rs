@@ -306,3 +306,34 @@ async fn a_presigned_url_is_requested_unchanged() {
     drop(fake.upstream().manifest(&app(), &Reference::Digest(digest)).await);
     assert_eq!(fake.asked_for("/storage/x")[0].query, query);
 }
+
+#[tokio::test]
+async fn a_404_with_a_page_for_people_is_not_the_answer_of_a_registry() {
+    for (status, body) in [
+        (404, "<!DOCTYPE html><title>Not here</title>"),
+        (404, "404 page not found\n"),
+        (410, "<html>gone</html>"),
+    ] {
+        let (fake, digest) = with_app().await;
+        fake.hook(move |_| Some(Fault::Respond(respond(status, body))));
+        let upstream = fake.upstream();
+        let is_page =
+            |error: &UpstreamError| matches!(error, UpstreamError::Protocol(Violation::WebPage(_)));
+        for reference in [Reference::Tag(v1()), Reference::Digest(digest)] {
+            let error = upstream.manifest(&app(), &reference).await.unwrap_err();
+            assert!(is_page(&error), "{body}: {error}");
+        }
+        let error = upstream.blob(&app(), &Digest::of(b"layer"), None).await.unwrap_err();
+        assert!(is_page(&error), "{body}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_with_an_unreadable_digest_is_only_a_hint() {
+    let (fake, digest) = with_app().await;
+    fake.hook(|asked| {
+        let answer = with(respond(200, ""), DOCKER_CONTENT_DIGEST, "sha256:0");
+        is_head(asked).then(|| Fault::Respond(answer))
+    });
+    assert_eq!(fake.upstream().resolve(&app(), &v1()).await.unwrap(), digest);
+}

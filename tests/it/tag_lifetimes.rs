@@ -195,3 +195,20 @@ fn only_allow_and_audit_rules_have_refresh_and_max_stale() {
         assert!(wrong.contains(&format!("rule.{key}")), "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn a_reload_to_another_upstream_forgets_the_digests_of_tags() {
+    let mut world = world(ALLOW).await;
+    let image = world.push("v1", "one");
+    world.pull("v1").await.serves(&image);
+    let mut reloader = world.reloader();
+    let path = world.store().with_file_name("countersign.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let address = world.registry.address().to_string();
+    let moved = text.replace(&address, &address.replace("127.0.0.1", "localhost"));
+    assert_ne!(moved, text);
+    std::fs::write(&path, moved).unwrap();
+    assert!(reloader.reload().await);
+    world.pull("v1").await.serves(&image);
+    assert_eq!(resolved(&world, "v1"), 2);
+}

@@ -87,7 +87,7 @@ async fn missing_content_is_absent_with_upstreams_message() {
     assert_eq!(code_of(lacks), ErrorCode::BlobUnknown);
     let lacks = upstream.resolve(&app(), &"v2".parse().unwrap()).await.unwrap_err();
     assert_eq!(code_of(lacks), ErrorCode::ManifestUnknown);
-    fake.hook(|_| Some(Fault::Respond(respond(404, "<html>not here</html>"))));
+    fake.hook(|_| Some(Fault::Respond(respond(404, ""))));
     let lacks = upstream.tags(&app(), &Page::default()).await.unwrap_err();
     assert_eq!(code_of(lacks), ErrorCode::NameUnknown);
 }
@@ -122,8 +122,9 @@ async fn a_tag_is_not_resolved_to_an_invalid_digest() {
             "sha256:../../x",
         )))
     });
+    // The header is only a hint, and the manifest itself is no manifest.
     let error = fake.upstream().resolve(&app(), &v1()).await.unwrap_err();
-    assert!(matches!(error, UpstreamError::Protocol(Violation::Header(_))), "{error}");
+    assert!(matches!(error, UpstreamError::Protocol(Violation::NoManifest)), "{error}");
 }
 
 #[tokio::test]

@@ -89,7 +89,7 @@ impl Bench {
     #[track_caller]
     pub fn cannot_examine(&self, content: impl Into<Given>) {
         match self.judge(content) {
-            Err(Rejection::Undecided(why)) => assert!(why.starts_with("not examined: "), "{why}"),
+            Err(Rejection::Unexamined(why)) => assert!(why.starts_with("not examined: "), "{why}"),
             other => panic!("{other:#?}"),
         }
     }

@@ -218,3 +218,16 @@ async fn a_deleted_tag_is_absent_and_not_an_outage() {
     world.pass(5 * MINUTE);
     assert_eq!(world.pull("v1").await.status.as_u16(), 404);
 }
+
+/// Anyone who may push can replace a signature by content over a limit.
+#[tokio::test]
+async fn content_over_a_limit_does_not_extend_a_signature_that_is_gone() {
+    let world = world("refresh = \"5m\"", "").await;
+    let manifest = push_signed(&world, "v1", "one");
+    world.pull("v1").await.serves(&manifest);
+    let mut layer = crate::attached::layer(&manifest, &crate::attached::MINE);
+    layer.payload = vec![b' '; 1 << 20];
+    crate::attached::put_sig(&world.registry, &crate::whole_gate::app(), &manifest, &[layer]);
+    world.pass(6 * MINUTE);
+    world.pull("v1").await.is_undecided("trust_unreachable");
+}

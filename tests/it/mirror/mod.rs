@@ -220,7 +220,7 @@ async fn every_reason_of_a_denial_is_final_for_clients() {
     world.sign("gone", b"{}");
     world.sign("signed", &gone);
 
-    world.sticks("/v2/shut/app/manifests/v1", "trust data for").await;
+    world.sticks("/v2/shut/app/manifests/v1", "registry.example.com/shut/app:v1 is denied").await;
     world.sticks(&manifests("v1"), ABSENT).await;
     // Signed, but upstream does not have it.
     world.sticks(&manifests("gone"), "the upstream registry does not have").await;

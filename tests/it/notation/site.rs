@@ -81,6 +81,8 @@ pub(super) fn beside(judged: Judged) -> Flaw {
 /// Why it could not be found out.
 pub(super) fn undecided(judged: Judged) -> String {
     let told = format!("{judged:?}");
-    let Judged::Rejected(Rejection::Undecided(why)) = judged else { panic!("{told}") };
+    let Judged::Rejected(Rejection::Undecided(why) | Rejection::Unexamined(why)) = judged else {
+        panic!("{told}")
+    };
     why
 }
