@@ -9,10 +9,9 @@ use futures_util::future::join_all;
 
 use super::Shared;
 use super::admitted::MatchedRule;
-use super::decision;
+use super::decision::{self, TagDigest};
 use super::denial::Denial;
 use super::deny;
-use super::judge::AtUpstream;
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Answer, Answers, Permit, Required, Requirement, Unmet};
 use crate::trust::discovery::RequestBudget;
@@ -52,7 +51,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        at_upstream: AtUpstream<'_>,
+        at_upstream: &TagDigest,
         requirement: Required<'_>,
         place: &MatchedRule<'_>,
         budget: &RequestBudget,
@@ -68,7 +67,7 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        at_upstream: AtUpstream<'_>,
+        at_upstream: &TagDigest,
         requirement: Required<'_>,
         place: &MatchedRule<'_>,
         budget: &RequestBudget,

@@ -8,10 +8,9 @@ use futures_util::future::try_join_all;
 use super::Shared;
 use super::admitted::Admitted;
 use super::artifact_config::MAX_ARTIFACT_CONFIG;
-use super::decision::{self, Decision};
+use super::decision::{self, Decision, TagDigest};
 use super::denial::Denial;
 use super::deny;
-use super::judge::AtUpstream;
 use super::kinds::{self, Suffix};
 use super::tagged::{MAX_LAYER_BYTES, Tagged, TextLayer};
 use crate::oci::{Descriptor, Digest, ImageRef, Reference, Tag};
@@ -72,7 +71,7 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         (subject, kept): (&Digest, ReservedTag),
-        at_upstream: AtUpstream<'_>,
+        at_upstream: &TagDigest,
         decision: &Decision,
     ) -> Result<Admitted, Denial> {
         let budget = decision.budget();
@@ -89,18 +88,15 @@ impl Shared {
         let subject = self.decide(&about, subject, &below).await;
         let subject = subject.map_err(|denial| deny::of_other(denial, image))?;
         let rule = Some(subject.pattern());
-        let digest = match at_upstream {
-            AtUpstream::Known(digest) => *digest,
-            AtUpstream::Ask(asked) => match asked.get() {
-                Some(digest) => *digest,
-                None => {
-                    decision::ask(image, rule, budget)?;
-                    let (registry, repository) = (&image.registry, &image.repository);
-                    let resolved = self.pull_through.resolve(registry, repository, tag).await;
-                    let digest = resolved.map_err(|error| deny::fetch(image, rule, error))?;
-                    *asked.get_or_init(|| digest)
-                }
-            },
+        let digest = match at_upstream.get() {
+            Some(digest) => *digest,
+            None => {
+                decision::ask(image, rule, budget)?;
+                let (registry, repository) = (&image.registry, &image.repository);
+                let resolved = self.pull_through.resolve(registry, repository, tag).await;
+                let digest = resolved.map_err(|error| deny::fetch(image, rule, error))?;
+                *at_upstream.get_or_init(|| digest)
+            }
         };
         let suffix = match kept {
             ReservedTag::Artifact(suffix) => suffix,

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::admitted::Admitted;
 use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
-use super::judge::{AtUpstream, place};
+use super::judge::place;
 use super::{MAX_DECISION, PATIENCE, Shared, deny};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
@@ -69,9 +69,7 @@ impl Shared {
         if let Some(digest) = judged_digest.get() {
             at_upstream.get_or_init(|| *digest);
         }
-        let digest = self
-            .digest_at_upstream(image, tag, &audit.chosen(), AtUpstream::Ask(at_upstream))
-            .await?;
+        let digest = self.digest_at_upstream(image, tag, &audit.chosen(), at_upstream).await?;
         let admitted = self.admit_by_audit(image, digest, &audit, denial, None).await?;
         self.index_graph.passed(image, digest, tag).await;
         log_dry_run_denial(&admitted);

@@ -23,14 +23,7 @@ impl Gate {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<OpenBlob, Denial> {
-        let image = ImageRef::by_digest(registry, repository, digest);
-        let of_blob = |denial| deny::of_other(denial, Resource::blob(registry, repository, digest));
-        async {
-            let _pass = self.pass_for_blob(&image).await?;
-            self.shared.open(self.requester, &image, digest)?.blob(range, false).await
-        }
-        .await
-        .map_err(of_blob)
+        self.blob_stream(registry, repository, digest, range, false).await
     }
 
     /// Fetches and stores the config of an image, for clients that must not receive the image if its config is
@@ -56,11 +49,22 @@ impl Gate {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<OpenBlob, Denial> {
+        self.blob_stream(registry, repository, digest, range, true).await
+    }
+
+    async fn blob_stream(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+        range: Option<ByteRange>,
+        steady: bool,
+    ) -> Result<OpenBlob, Denial> {
         let image = ImageRef::by_digest(registry, repository, digest);
         let of_blob = |denial| deny::of_other(denial, Resource::blob(registry, repository, digest));
         async {
             let _pass = self.pass_for_blob(&image).await?;
-            self.shared.open(self.requester, &image, digest)?.blob(range, true).await
+            self.shared.open(self.requester, &image, digest)?.blob(range, steady).await
         }
         .await
         .map_err(of_blob)

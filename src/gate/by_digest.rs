@@ -12,11 +12,11 @@ use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
 use super::Shared;
 use super::admitted::Admitted;
 use super::artifacts::ReservedTag;
-use super::decision::Decision;
+use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::deny;
 use super::index_graph::search::{Names, Search};
-use super::judge::{AtUpstream, Target, place};
+use super::judge::{Target, place};
 
 impl Shared {
     pub(super) async fn by_digest(
@@ -142,7 +142,6 @@ impl Shared {
         decision: &Decision,
         audits: &mut Option<Audit<'a>>,
     ) -> Result<Admitted, Denial> {
-        let budget = decision.budget();
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
         let mut denied: Option<Denial> = None;
@@ -159,7 +158,7 @@ impl Shared {
                 if kept == ReservedTag::List {
                     continue;
                 }
-                let (about, at) = ((&subject, kept), AtUpstream::Known(digest));
+                let (about, at) = ((&subject, kept), &TagDigest::from(*digest));
                 match Box::pin(self.artifact(image, tag, about, at, decision)).await {
                     Ok(admitted) => return Ok(admitted),
                     Err(denial) => {
@@ -173,7 +172,7 @@ impl Shared {
                 continue;
             }
             let target = Target::Digest { digest, tag: Some(tag) };
-            match self.judge(image, target, &by_tag, budget).await {
+            match self.judge(image, target, &by_tag, Some(decision)).await {
                 Ok(permit) if permit.digest() == *digest => {
                     let place = place(image, &by_tag);
                     return self.fetch(image, permit, &place, Some(decision)).await;
@@ -188,7 +187,7 @@ impl Shared {
             return Err(denied.unwrap_or_else(|| self.unsigned(image, names)));
         };
         let target = Target::Digest { digest, tag: None };
-        match self.judge(image, target, &chosen, budget).await {
+        match self.judge(image, target, &chosen, Some(decision)).await {
             Ok(permit) => self.fetch(image, permit, &place(image, &chosen), Some(decision)).await,
             Err(denial) => {
                 prefer_undecided(&mut denied, denial);

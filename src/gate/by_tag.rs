@@ -9,7 +9,7 @@ use super::admitted::{Admitted, MatchedRule};
 use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::deny;
-use super::judge::{AtUpstream, Target, place};
+use super::judge::{Target, place};
 use super::outside::Outside;
 
 impl Shared {
@@ -45,18 +45,18 @@ impl Shared {
         at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
         if let Some((subject, kept)) = self.is_about(image, tag, chosen.as_ref()) {
-            let (about, at_upstream) = ((&subject, kept), AtUpstream::Ask(at_upstream));
+            let about = (&subject, kept);
             return Box::pin(self.artifact(image, tag, about, at_upstream, &Decision::new())).await;
         }
         let Some(chosen) = chosen else { return Err(deny::no_rule(image)) };
-        let (place, decision) = (place(image, &chosen), Decision::new());
-        let target = Target::Tag { tag, at_upstream: AtUpstream::Ask(at_upstream) };
-        let judged = self.judge(image, target, &chosen, decision.budget()).await;
+        let (place, target) = (place(image, &chosen), Target::Tag { tag, at_upstream });
         if let Some(required) = chosen.required().filter(|required| !required.content.is_empty()) {
-            let asked = (chosen.on_unsigned(), required);
-            return Box::pin(self.by_content(image, tag, asked, judged, &place, &decision)).await;
+            let decision = Decision::new();
+            let judged = self.judge(image, target, &chosen, Some(&decision)).await;
+            return Box::pin(self.by_content(image, tag, required, judged, &place, &decision))
+                .await;
         }
-        let permit = judged?;
+        let permit = self.judge(image, target, &chosen, None).await?;
         let (digest, is_unsigned) = (permit.digest(), permit.serves_anything());
         let admitted = self.fetch(image, permit, &place, None).await?;
         if is_unsigned {
@@ -107,13 +107,9 @@ impl Shared {
         image: &ImageRef,
         tag: &Tag,
         chosen: &Chosen<'_>,
-        at_upstream: AtUpstream<'_>,
+        at_upstream: &TagDigest,
     ) -> Result<Digest, Denial> {
-        let asked = match at_upstream {
-            AtUpstream::Known(digest) => return Ok(*digest),
-            AtUpstream::Ask(asked) => asked,
-        };
-        if let Some(digest) = asked.get() {
+        if let Some(digest) = at_upstream.get() {
             return Ok(*digest);
         }
         let resolved = match self.tag_lifetimes(chosen) {
@@ -121,7 +117,7 @@ impl Shared {
             None => self.pull_through.resolve(&image.registry, &image.repository, tag).await,
         };
         let digest = resolved.map_err(|error| deny::fetch(image, Some(chosen.pattern()), error))?;
-        Ok(*asked.get_or_init(|| digest))
+        Ok(*at_upstream.get_or_init(|| digest))
     }
 
     /// How long the digest of a tag is used under that rule. `None` if the rule does not depend on the digest at the

@@ -132,13 +132,7 @@ impl Denial {
 
     /// Whether the same request may be admitted soon.
     pub(super) const fn is_undecided(&self) -> bool {
-        match self {
-            Self::Undecided(_) | Self::Throttled { .. } => true,
-            Self::Absent(_)
-            | Self::Refused(_)
-            | Self::Missing { .. }
-            | Self::Unsatisfiable { .. } => false,
-        }
+        matches!(self.dry_run_verdict(), Verdict::Undecided)
     }
 
     /// Whether no anchor endorses the image. A tag that moved to such an image may be held at its last admitted digest.

@@ -7,7 +7,7 @@ use url::Url;
 use super::Gate;
 use super::decision::TagDigest;
 use super::denial::Denial;
-use super::judge::{AtUpstream, place};
+use super::judge::place;
 use crate::oci::{Digest, ImageRef, Reference, Registry};
 use crate::pull_through::FetchError;
 use crate::registry_client::Upstream;
@@ -45,8 +45,7 @@ impl Gate {
                 (*digest, says.collect())
             }
             Reference::Tag(tag) => {
-                let cell = TagDigest::new();
-                let at_upstream = AtUpstream::Ask(&cell);
+                let at_upstream = &TagDigest::new();
                 let judged = shared
                     .tag_judged(image, tag, at_upstream, requirement, &place, &budget)
                     .await?;

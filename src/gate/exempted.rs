@@ -12,7 +12,7 @@ use super::admitted::{Admitted, MatchedRule, Remark};
 use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::deny;
-use super::judge::{AtUpstream, place};
+use super::judge::place;
 use crate::exemptions::{Exemption, Said};
 use crate::oci::{Digest, ImageRef, Reference, Tag};
 use crate::policy::Chosen;
@@ -85,10 +85,7 @@ impl Shared {
         let chosen = self.rule_that_asks(image, Some(tag));
         let Some(chosen) = chosen else { return Err(denial) };
         let (place, decision) = (place(image, &chosen), Decision::new());
-        let digest = match self
-            .digest_at_upstream(image, tag, &chosen, AtUpstream::Ask(at_upstream))
-            .await
-        {
+        let digest = match self.digest_at_upstream(image, tag, &chosen, at_upstream).await {
             Ok(digest) => digest,
             Err(open) => return Err(prefer_cause(denial, open)),
         };

@@ -3,40 +3,32 @@
 
 use super::Shared;
 use super::admitted::MatchedRule;
-use super::decision::TagDigest;
+use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
 use super::deny;
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Chosen, Permit, Terms};
-use crate::trust::discovery::RequestBudget;
 
 /// The manifest that is judged.
 #[derive(Clone, Copy)]
 pub(super) enum Target<'a> {
     /// The manifest under a tag.
-    Tag { tag: &'a Tag, at_upstream: AtUpstream<'a> },
+    Tag { tag: &'a Tag, at_upstream: &'a TagDigest },
     /// A digest under one of its tags, or for itself.
     Digest { digest: &'a Digest, tag: Option<&'a Tag> },
-}
-
-/// The digest that upstream has under a tag.
-#[derive(Clone, Copy)]
-pub(super) enum AtUpstream<'a> {
-    Known(&'a Digest),
-    /// The gate asks for it when it needs it, at most once, and keeps it there.
-    Ask(&'a TagDigest),
 }
 
 impl Shared {
     /// Judges `target` under the rule `chosen`. An audit rule is judged as if it were enforced. The permit of an
     /// enforce rule names the digest that its anchors endorse, which may be another one than upstream has under the
-    /// tag.
+    /// tag. Requests for signatures count against the budget of `decision`; a rule that asks no anchor for content
+    /// makes none.
     pub(super) async fn judge(
         &self,
         image: &ImageRef,
         target: Target<'_>,
         chosen: &Chosen<'_>,
-        budget: &RequestBudget,
+        decision: Option<&Decision>,
     ) -> Result<Permit<Denial>, Denial> {
         let place = place(image, chosen);
         let required = match chosen.terms() {
@@ -53,10 +45,14 @@ impl Shared {
             Terms::Enforce(required) => required,
             Terms::Audit(audit) => audit.enforced(),
         };
+        if let Target::Tag { tag, .. } = target
+            && required.content.is_empty()
+        {
+            return self.judge_names(image, tag, required, &place).await;
+        }
+        let decision = decision.cloned().unwrap_or_default();
+        let budget = decision.budget();
         match target {
-            Target::Tag { tag, .. } if required.content.is_empty() => {
-                self.judge_names(image, tag, required, &place).await
-            }
             Target::Tag { tag, at_upstream } => {
                 Box::pin(self.judge_tag(image, tag, at_upstream, required, &place, budget)).await
             }

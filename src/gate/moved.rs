@@ -21,19 +21,20 @@ impl Shared {
         &self,
         image: &ImageRef,
         tag: &Tag,
-        (on_unsigned, required): (OnUnsigned, Required<'_>),
+        required: Required<'_>,
         judged: Result<Permit<Denial>, Denial>,
         place: &MatchedRule<'_>,
         decision: &Decision,
     ) -> Result<Admitted, Denial> {
         let before = self.history(image, tag, place)?;
+        let holds = required.chosen().on_unsigned() == OnUnsigned::Hold;
         let (permit, mut remark) = match judged {
             Ok(permit) => (permit, None),
-            Err(denial) if on_unsigned == OnUnsigned::Hold && denial.is_unsigned() => {
+            Err(denial) if holds && denial.is_unsigned() => {
                 let Some(before) = &before else { return Err(denial) };
                 let last = &before.digest;
                 let target = Target::Digest { digest: last, tag: Some(tag) };
-                let still = self.judge(image, target, &required.chosen(), decision.budget()).await;
+                let still = self.judge(image, target, &required.chosen(), Some(decision)).await;
                 let Ok(permit) = still else { return Err(denial) };
                 let moved_to = self.resolutions.last(image, tag).await;
                 (permit, Some(Remark::Held { moved_to, because: denial.to_string() }))

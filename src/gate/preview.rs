@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::admitted::Admitted;
 use super::decision::{Decision, TagDigest};
 use super::denial::Denial;
-use super::judge::{AtUpstream, Target, place};
+use super::judge::{Target, place};
 use super::{Gate, MAX_DECISION, Shared, deny};
 use crate::oci::{Digest, ImageRef, Reference, Tag};
 use crate::policy::{Audit, Chosen, Permit};
@@ -85,7 +85,7 @@ impl Shared {
         let now = self.clock.now();
         let chosen = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
         let decision = Decision::new();
-        let at_upstream = AtUpstream::Known(digest);
+        let at_upstream = &TagDigest::from(*digest);
         let preview = match self.is_about(image, tag, chosen.as_ref()) {
             Some((subject, kept)) => {
                 let about = (&subject, kept);
@@ -94,7 +94,7 @@ impl Shared {
             None => {
                 let Some(chosen) = &chosen else { return Err(deny::no_rule(image)) };
                 let target = Target::Tag { tag, at_upstream };
-                match self.judge(image, target, chosen, decision.budget()).await {
+                match self.judge(image, target, chosen, Some(&decision)).await {
                     Ok(permit) => self.preview_permit(image, permit, chosen, &decision).await,
                     Err(denial) => Err(denial),
                 }

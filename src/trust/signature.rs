@@ -99,8 +99,8 @@ pub enum Rejection {
     Flawed(Flaw),
     /// Its validity could not be determined, for this reason.
     Undecided(String),
-    /// It exceeds a limit of this program and was not examined. Whoever may push can cause this, so it does not extend the
-    /// use of an earlier verdict.
+    /// It exceeds a limit of this program and was not examined. Anyone who can push can add such content, so it does not
+    /// extend the use of an earlier verdict.
     Unexamined(String),
 }
 
