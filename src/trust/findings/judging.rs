@@ -10,7 +10,7 @@ use crate::parsing;
 use crate::trust::cosign;
 use crate::trust::discovery::{Places, RequestBudget};
 use crate::trust::notation;
-use crate::trust::signature::{Candidate, Rejection, VerifiedSignature};
+use crate::trust::signature::{Candidate, VerifiedSignature};
 use crate::trust::subject::Subject;
 
 /// A valid signature, and its place.
@@ -31,21 +31,18 @@ pub(super) async fn judge(
         let hint = move |annotations: &BTreeMap<String, String>| anchor.is_hinted_by(annotations);
         search = search.preferring(Arc::new(hint));
     }
-    let mut evidence = Evidence::default();
-    let mut open = None;
-    let mut good = None;
+    let (mut evidence, mut good) = (Evidence::default(), None);
     while let Some(candidates) = search.next().await {
-        let batch = match anchor {
-            Anchor::Cosign(anchor) => by_cosign(anchor, subject, candidates, now).await,
+        good = match anchor {
+            Anchor::Cosign(anchor) => {
+                by_cosign(anchor, subject, candidates, &mut evidence, now).await
+            }
             Anchor::Notation(anchor, revocation) => {
-                by_notation(anchor, revocation, subject, candidates, now).await
+                by_notation(anchor, revocation, subject, candidates, &mut evidence, now).await
             }
         };
-        evidence.objections.extend(batch.evidence.objections);
-        open = open.or(batch.open);
-        if let Some((place, _)) = &batch.good {
+        if let Some((place, _)) = &good {
             search.remember_good(place);
-            good = batch.good;
             break;
         }
     }
@@ -55,24 +52,7 @@ pub(super) async fn judge(
         Some((place, vouched)) => {
             AnchorVerdict::endorsed(anchor, subject, &vouched, place, evidence, now)
         }
-        None => AnchorVerdict::unendorsed(evidence, open, now),
-    }
-}
-
-/// The result of verifying some candidates.
-#[derive(Default)]
-struct Batch {
-    evidence: Evidence,
-    open: Option<String>,
-    good: Option<Good>,
-}
-
-impl Batch {
-    fn rejected(&mut self, candidate: &Candidate, rejection: Rejection) {
-        let open = self.evidence.object(&candidate.place, rejection);
-        if self.open.is_none() {
-            self.open = open;
-        }
+        None => AnchorVerdict::unendorsed(evidence, now),
     }
 }
 
@@ -81,9 +61,9 @@ async fn by_cosign(
     anchor: &Arc<cosign::Anchor>,
     subject: &Arc<Subject>,
     candidates: Vec<Candidate>,
+    evidence: &mut Evidence,
     now: Timestamp,
-) -> Batch {
-    let mut batch = Batch::default();
+) -> Option<Good> {
     for candidate in candidates {
         let (anchor, subject) = (anchor.clone(), subject.clone());
         let length = candidate.content.length();
@@ -98,19 +78,17 @@ async fn by_cosign(
             (candidate, judged)
         });
         match judged.await {
-            Ok((candidate, Ok(vouched))) => {
-                batch.good = Some((candidate.place, vouched));
-                break;
-            }
-            Ok((candidate, Err(rejection))) => batch.rejected(&candidate, rejection),
+            Ok((candidate, Ok(vouched))) => return Some((candidate.place, vouched)),
+            Ok((candidate, Err(rejection))) => evidence.object(&candidate.place, rejection),
             Err(error) => {
                 tracing::error!(%error, "signature verification panicked");
-                batch.open = Some("signature verification panicked".to_owned());
-                break;
+                let panicked = || "signature verification panicked".to_owned();
+                evidence.undecided.get_or_insert_with(panicked);
+                return None;
             }
         }
     }
-    batch
+    None
 }
 
 async fn by_notation(
@@ -118,20 +96,19 @@ async fn by_notation(
     revocation: &notation::RevocationClient,
     subject: &Subject,
     candidates: Vec<Candidate>,
+    evidence: &mut Evidence,
     now: Timestamp,
-) -> Batch {
-    let mut batch = Batch::default();
+) -> Option<Good> {
     for candidate in candidates {
         match revocation.judge(anchor, &candidate, subject, now).await {
             Ok(proven) => {
-                batch.evidence.tolerate(&candidate.place, proven.tolerated);
-                batch.good = Some((candidate.place, proven.vouched));
-                break;
+                evidence.tolerate(&candidate.place, proven.tolerated);
+                return Some((candidate.place, proven.vouched));
             }
-            Err(rejection) => batch.rejected(&candidate, rejection),
+            Err(rejection) => evidence.object(&candidate.place, rejection),
         }
         // Many invalid ones take long; other tasks have to run meanwhile.
         tokio::task::yield_now().await;
     }
-    batch
+    None
 }

@@ -43,6 +43,8 @@ pub struct Evidence {
     pub unread: Vec<Unread>,
     /// Why entries do not count, or only just.
     pub objections: Vec<Objection>,
+    /// The first entry whose validity could not be determined.
+    pub undecided: Option<String>,
     /// The first entry that was not examined because it exceeds a limit.
     pub unexamined: Option<String>,
 }
@@ -104,12 +106,14 @@ impl AnchorVerdict {
         Self { outcome: Outcome::Endorsed { endorsement, place }, evidence, judged }
     }
 
-    /// The verdict without a valid signature: undecided if a place could not be read or if `open` is set.
-    pub(super) fn unendorsed(evidence: Evidence, open: Option<String>, judged: Timestamp) -> Self {
+    /// The verdict without a valid signature: undecided if a place could not be read, or if an entry is undecided or was not
+    /// examined.
+    pub(super) fn unendorsed(evidence: Evidence, judged: Timestamp) -> Self {
+        let undecided = evidence.undecided.as_ref().or(evidence.unexamined.as_ref());
         let why = if let Some(unread) = evidence.unread.first() {
             could_not_look(unread)
-        } else if let Some(open) = open.or_else(|| evidence.unexamined.clone()) {
-            Unendorsed::Undecided(open)
+        } else if let Some(why) = undecided {
+            Unendorsed::Undecided(why.clone())
         } else {
             Unendorsed::Refused(evidence.refusal())
         };
@@ -136,11 +140,11 @@ impl AnchorVerdict {
     /// earlier signature that is invalid now.
     pub(super) fn leaves(&self, earlier: &Self) -> bool {
         let Outcome::Endorsed { place, .. } = &earlier.outcome else { return false };
-        let Evidence { unread, objections, unexamined, .. } = &self.evidence;
+        let Evidence { unread, objections, undecided, unexamined, .. } = &self.evidence;
         let is_invalid =
             objections.iter().any(|it| it.weight == Weight::Flawed && it.place == *place);
         let reached_limit = unexamined.is_some() || unread.iter().any(|it| it.why.is_limit());
-        let unanswered = unread.iter().any(|it| !it.why.is_limit());
+        let unanswered = undecided.is_some() || unread.iter().any(|it| !it.why.is_limit());
         self.is_open() && !is_invalid && (unanswered || !reached_limit)
     }
 
@@ -175,19 +179,22 @@ fn could_not_look(unread: &Unread) -> Unendorsed {
 }
 
 impl Evidence {
-    /// Records why the entry at `place` is not valid; returns why it is undecided, if it is.
-    pub(super) fn object(&mut self, place: &str, rejection: Rejection) -> Option<String> {
+    /// Records why the entry at `place` is not valid.
+    pub(super) fn object(&mut self, place: &str, rejection: Rejection) {
+        let text = |why: String| shown(&format!("{place}: {why}"));
         let (weight, flaw) = match rejection {
             Rejection::Beside(flaw) => (Weight::Beside, flaw),
             Rejection::Flawed(flaw) => (Weight::Flawed, flaw),
-            Rejection::Undecided(why) => return Some(shown(&format!("{place}: {why}"))),
+            Rejection::Undecided(why) => {
+                self.undecided.get_or_insert_with(|| text(why));
+                return;
+            }
             Rejection::Unexamined(why) => {
-                self.unexamined.get_or_insert_with(|| shown(&format!("{place}: {why}")));
-                return None;
+                self.unexamined.get_or_insert_with(|| text(why));
+                return;
             }
         };
         self.objections.push(Objection { place: place.to_owned(), flaw: plain(&flaw), weight });
-        None
     }
 
     pub(super) fn tolerate(&mut self, place: &str, flaws: Vec<Flaw>) {

@@ -231,3 +231,27 @@ async fn content_over_a_limit_does_not_extend_a_signature_that_is_gone() {
     world.pass(6 * MINUTE);
     world.pull("v1").await.is_undecided("trust_unreachable");
 }
+
+/// The signature is fetched, and cosign's verifier does not examine it.
+#[tokio::test]
+async fn a_signature_over_a_limit_of_its_scheme_is_undecided_and_extends_nothing() {
+    let long = |manifest: &[u8]| {
+        let mut layer = crate::attached::layer(manifest, &crate::attached::MINE);
+        let signature = "A".repeat(4 << 10);
+        layer.annotations.insert("dev.cosignproject.cosign/signature".to_owned(), signature);
+        layer
+    };
+    let put = |world: &World, manifest: &[u8]| {
+        let app = crate::whole_gate::app();
+        crate::attached::put_sig(&world.registry, &app, manifest, &[long(manifest)]);
+    };
+    let world = world("refresh = \"5m\"", "").await;
+    let unsigned = world.push("v2", "two");
+    put(&world, &unsigned);
+    world.pull("v2").await.is_undecided("trust_unreachable");
+    let signed = push_signed(&world, "v1", "one");
+    world.pull("v1").await.serves(&signed);
+    put(&world, &signed);
+    world.pass(6 * MINUTE);
+    world.pull("v1").await.is_undecided("trust_unreachable");
+}
