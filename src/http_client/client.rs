@@ -26,7 +26,7 @@ use super::error::{NetError, Stage};
 use super::informational::Informational;
 use super::proxy::{Proxies, ProxyServer};
 use super::retry::Retries;
-use super::reuse::{self, Marking};
+use super::reuse;
 use super::ssrf::{self, ForbiddenTarget, Guard};
 use super::tls::{self, TlsError};
 use super::tunnel::ProxyFailed;
@@ -104,15 +104,19 @@ pub struct Client {
 struct Shared {
     base: Url,
     /// Connects only to the configured server.
-    own: Pool<Marking<Connector>, Empty<Bytes>>,
+    own: Pools,
     /// Connects to hosts that the server names, if the guard permits them.
-    named: Pool<Marking<Connector>, Empty<Bytes>>,
-    /// The same two without any idle connection.
-    own_anew: Pool<Marking<Connector>, Empty<Bytes>>,
-    named_anew: Pool<Marking<Connector>, Empty<Bytes>>,
+    named: Pools,
     proxies: Proxies,
     places: Arc<Semaphore>,
     timeouts: Timeouts,
+}
+
+/// The connections to a group of hosts.
+struct Pools {
+    reusing: Pool<Connector, Empty<Bytes>>,
+    /// Opens a connection for each request.
+    anew: Pool<Connector, Empty<Bytes>>,
 }
 
 impl Client {
@@ -138,14 +142,14 @@ impl Client {
         let tls = tls::client_config(ca, base.scheme() == "https")?;
         let host = base.host().map_or(Host::Domain(String::new()), |host| host.to_owned());
         let connector = |tls, guard| Connector::new(tls, guard, proxies.clone(), timeouts.connect);
-        let own = connector(tls.clone(), None);
-        let named = connector(tls, Some(Guard::new(host)));
+        let pools = |connector: Connector| Pools {
+            reusing: pool(connector.clone(), max_requests, timeouts, MAX_IDLE),
+            anew: pool(connector, max_requests, timeouts, 0),
+        };
         let shared = Shared {
             base: base.clone(),
-            own: pool(own.clone(), max_requests, timeouts, MAX_IDLE),
-            named: pool(named.clone(), max_requests, timeouts, MAX_IDLE),
-            own_anew: pool(own, max_requests, timeouts, 0),
-            named_anew: pool(named, max_requests, timeouts, 0),
+            own: pools(connector(tls.clone(), None)),
+            named: pools(connector(tls, Some(Guard::new(host)))),
             proxies: proxies.clone(),
             places: Arc::new(Semaphore::new(max_requests.clamp(1, Semaphore::MAX_PERMITS))),
             timeouts,
@@ -216,24 +220,28 @@ impl Client {
         headers: &HeaderMap,
         place: OwnedSemaphorePermit,
     ) -> Result<Response<Body>, NetError> {
-        let Shared { own, named, own_anew, named_anew, proxies, timeouts, .. } = &*self.shared;
-        let (pool, anew) = if self.is_own(url) { (own, own_anew) } else { (named, named_anew) };
-        let mut request = request(method, url, headers)?;
-        request.headers_mut().extend(self.via.clone().map(|via| (VIA, via)));
+        let Shared { own, named, proxies, timeouts, .. } = &*self.shared;
+        let Pools { reusing, anew } = if self.is_own(url) { own } else { named };
+        let proxy = proxies.for_url(url);
+        let host: Arc<str> = peer(url, proxy).into();
         // The proxy of an https:// target sees only the tunnel.
-        let forwarding = proxies.for_url(url).filter(|_| url.scheme() == "http");
-        let authorization = forwarding.and_then(ProxyServer::authorization);
-        request.headers_mut().extend(authorization.map(|it| (PROXY_AUTHORIZATION, it.clone())));
-        let again = request.clone();
-        let connection = capture_connection(&mut request);
-        let host = &*self.peer(url);
-        let mut first = Box::pin(head(pool, request, host));
+        let forwarding = proxy.filter(|_| url.scheme() == "http");
+        let request = || -> Result<Request<Empty<Bytes>>, ForbiddenTarget> {
+            let mut request = request(method, url, headers)?;
+            request.headers_mut().extend(self.via.clone().map(|via| (VIA, via)));
+            let authorization = forwarding.and_then(ProxyServer::authorization);
+            request.headers_mut().extend(authorization.map(|it| (PROXY_AUTHORIZATION, it.clone())));
+            Ok(request)
+        };
+        let mut first = request()?;
+        let connection = capture_connection(&mut first);
+        let mut first = Box::pin(head(reusing, first, &host));
         let answer = match timeout(DOUBT.min(timeouts.first_byte), first.as_mut()).await {
             Ok(answer) => Ok(answer),
             Err(_) if reuse::is_doubtful(&connection) => {
-                tracing::debug!(host, "no answer on a reused connection; opening a new one");
+                tracing::debug!(%host, "no answer on a reused connection; opening a new one");
                 // A slow server may still answer the first request first.
-                let both = select_ok([first, Box::pin(head(anew, again, host))]);
+                let both = select_ok([first, Box::pin(head(anew, request()?, &host))]);
                 timeout(timeouts.first_byte, both).await.map(|answer| answer.map(|(head, _)| head))
             }
             Err(_) => timeout(timeouts.first_byte.saturating_sub(DOUBT), first).await,
@@ -247,23 +255,14 @@ impl Client {
             && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
         {
             let source = Arc::new(ProxyFailed::unauthorized(proxy));
-            return Err(NetError::Connect { host: host.to_owned(), source });
+            return Err(NetError::Connect { host: host.to_string(), source });
         }
         let Timeouts { idle, total, .. } = *timeouts;
-        Ok(response.map(|incoming| Body::new(incoming, host.into(), idle, total, place)))
+        Ok(response.map(|incoming| Body::new(incoming, host.clone(), idle, total, place)))
     }
 
     fn timed_out(&self, url: &Url, stage: Stage) -> NetError {
-        NetError::TimedOut { host: self.peer(url), stage }
-    }
-
-    /// The server of `url` in errors, with the proxy in front of it.
-    fn peer(&self, url: &Url) -> String {
-        let host = url.host_str().unwrap_or_default();
-        match self.shared.proxies.for_url(url) {
-            Some(proxy) => format!("{host} through the proxy {proxy}"),
-            None => host.to_owned(),
-        }
+        NetError::TimedOut { host: peer(url, self.shared.proxies.for_url(url)), stage }
     }
 }
 
@@ -273,9 +272,18 @@ impl fmt::Debug for Client {
     }
 }
 
+/// The server of `url` in errors, with the proxy in front of it.
+fn peer(url: &Url, proxy: Option<&ProxyServer>) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match proxy {
+        Some(proxy) => format!("{host} through the proxy {proxy}"),
+        None => host.to_owned(),
+    }
+}
+
 /// The head of the answer to `request`.
 async fn head(
-    pool: &Pool<Marking<Connector>, Empty<Bytes>>,
+    pool: &Pool<Connector, Empty<Bytes>>,
     mut request: Request<Empty<Bytes>>,
     host: &str,
 ) -> Result<Response<Incoming>, NetError> {
@@ -312,7 +320,7 @@ fn pool(
     max_requests: usize,
     timeouts: Timeouts,
     max_idle: usize,
-) -> Pool<Marking<Connector>, Empty<Bytes>> {
+) -> Pool<Connector, Empty<Bytes>> {
     let streams = u32::try_from(max_requests).unwrap_or(u32::MAX);
     let window = STREAM_WINDOW.saturating_mul(streams).clamp(STREAM_WINDOW, MAX_WINDOW);
     Pool::builder(TokioExecutor::new())
@@ -328,5 +336,5 @@ fn pool(
         .http2_keep_alive_interval(PING)
         .http2_keep_alive_timeout(timeouts.connect)
         .http2_keep_alive_while_idle(true)
-        .build(Marking(connector))
+        .build(connector)
 }

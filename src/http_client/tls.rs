@@ -46,14 +46,7 @@ pub enum TlsError {
 /// if `required`.
 pub(super) fn client_config(ca: Option<&Path>, required: bool) -> Result<ClientConfig, TlsError> {
     let mut roots = system_roots();
-    let mut named = Vec::new();
-    if let Some(path) = ca {
-        named = read_certificates(path)?;
-        for certificate in &named {
-            let failed = |source| TlsError::Root { path: path.to_owned(), source };
-            roots.add(certificate.clone()).map_err(failed)?;
-        }
-    }
+    let named = ca.map(|path| add_certificates(&mut roots, path)).transpose()?.unwrap_or_default();
     if roots.is_empty() && required {
         return Err(TlsError::NoRoots);
     }
@@ -72,12 +65,20 @@ pub(super) fn client_config(ca: Option<&Path>, required: bool) -> Result<ClientC
 
 /// Whether the PEM file at `path` contains certificates that can be trusted.
 pub fn check_certificates(path: &Path) -> Result<(), TlsError> {
-    let failed = |source| TlsError::Root { path: path.to_owned(), source };
-    let mut roots = RootCertStore::empty();
-    read_certificates(path)?
-        .into_iter()
-        .try_for_each(|certificate| roots.add(certificate))
-        .map_err(failed)
+    add_certificates(&mut RootCertStore::empty(), path).map(drop)
+}
+
+/// Adds the certificates in the PEM file at `path` to `roots`, and returns them.
+fn add_certificates(
+    roots: &mut RootCertStore,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates = read_certificates(path)?;
+    for certificate in &certificates {
+        let failed = |source| TlsError::Root { path: path.to_owned(), source };
+        roots.add(certificate.clone()).map_err(failed)?;
+    }
+    Ok(certificates)
 }
 
 fn system_roots() -> RootCertStore {

@@ -25,6 +25,7 @@ use tower_service::Service;
 use super::client::{MAX_HEAD, USER_AGENT_VALUE};
 use super::connect::{BoxError, BoxFuture, Resolver};
 use super::proxy::{Proxies, ProxyServer, port};
+use super::reuse::Answered;
 
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
@@ -106,17 +107,17 @@ impl Service<Uri> for Dialer {
             let connecting = self.direct.call(target);
             return Box::pin(async move {
                 let stream = MaybeHttpsStream::Http(connecting.await?);
-                Ok(Connection { stream, is_forwarded: false })
+                Ok(Connection::new(stream, false))
             });
         };
         let connecting = self.proxied.call(proxy.uri().clone());
         Box::pin(async move {
             let stream = connecting.await.map_err(|error| unreachable(&*error))?;
             if target.scheme_str() == Some("http") {
-                return Ok(Connection { stream, is_forwarded: true });
+                return Ok(Connection::new(stream, true));
             }
             let stream = tunnel(stream, &target, &proxy).await?;
-            Ok(Connection { stream, is_forwarded: false })
+            Ok(Connection::new(stream, false))
         })
     }
 }
@@ -167,11 +168,18 @@ pub(super) struct Connection {
     stream: Stream,
     /// Whether a proxy reads the requests, which therefore name their server.
     is_forwarded: bool,
+    answered: Answered,
+}
+
+impl Connection {
+    fn new(stream: Stream, is_forwarded: bool) -> Self {
+        Self { stream, is_forwarded, answered: Answered::default() }
+    }
 }
 
 impl Connecting for Connection {
     fn connected(&self) -> Connected {
-        self.stream.connected().proxy(self.is_forwarded)
+        self.stream.connected().proxy(self.is_forwarded).extra(self.answered.clone())
     }
 }
 

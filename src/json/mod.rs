@@ -154,6 +154,11 @@ impl<'a> Value<'a> {
         self.as_object()?.member(name)
     }
 
+    /// The member `name`; `None` if it is absent or null, which Go's decoders do not distinguish.
+    pub fn present(self, name: &str) -> Option<Value<'a>> {
+        self.member(name).filter(|member| !member.is_null())
+    }
+
     /// The first member whose name differs from one of `known` only in case. Go's decoder would read
     /// it as that member.
     pub fn miscased(self, known: &[&str]) -> Option<&'a str> {

@@ -65,7 +65,7 @@ impl Artifact {
         let document = Document::parse_within(bytes, MAX_VALUES)?;
         let manifest = document.root();
         let config = manifest.member("config").ok_or(NoArtifact::Missing("config"))?;
-        let layers = match present(manifest, "layers") {
+        let layers = match manifest.present("layers") {
             Some(layers) => layers.as_array().ok_or(NoArtifact::Member("layers"))?.iter().collect(),
             None => Vec::new(),
         };
@@ -73,7 +73,7 @@ impl Artifact {
             artifact_type: artifact_type(manifest)?,
             config_type: layer(config)?.media_type,
             layers: layers.into_iter().map(layer).collect::<Result<_, _>>()?,
-            subject: present(manifest, "subject").map(layer).transpose()?,
+            subject: manifest.present("subject").map(layer).transpose()?,
             annotations: annotations(manifest)?,
         })
     }
@@ -88,7 +88,7 @@ impl Referrer {
     /// Reads the entries of an index.
     pub fn parse_list(index: &[u8]) -> Result<Vec<Self>, NoArtifact> {
         let document = Document::parse_within(index, MAX_VALUES)?;
-        let Some(entries) = present(document.root(), "manifests") else { return Ok(Vec::new()) };
+        let Some(entries) = document.root().present("manifests") else { return Ok(Vec::new()) };
         let entries = entries.as_array().ok_or(NoArtifact::Member("list of manifests"))?;
         entries.iter().map(Self::read).collect()
     }
@@ -102,20 +102,14 @@ impl Referrer {
     }
 }
 
-/// The member `name`; `None` if it is null, because registries are written in Go, which does not distinguish null from
-/// absent.
-fn present<'a>(of: Value<'a>, name: &str) -> Option<Value<'a>> {
-    of.member(name).filter(|member| !member.is_null())
-}
-
 fn artifact_type(of: Value<'_>) -> Result<Option<String>, NoArtifact> {
-    let Some(member) = present(of, "artifactType") else { return Ok(None) };
+    let Some(member) = of.present("artifactType") else { return Ok(None) };
     let text = member.as_str().ok_or(NoArtifact::Member("artifactType"))?;
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
 fn layer(descriptor: Value<'_>) -> Result<Layer, NoArtifact> {
-    let media_type = match present(descriptor, "mediaType") {
+    let media_type = match descriptor.present("mediaType") {
         Some(media_type) => media_type.as_str().ok_or(NoArtifact::Member("mediaType"))?,
         None => "",
     };
@@ -135,7 +129,7 @@ fn digest(descriptor: Value<'_>) -> Result<Digest, NoArtifact> {
 }
 
 fn annotations(of: Value<'_>) -> Result<BTreeMap<String, String>, NoArtifact> {
-    let Some(annotations) = present(of, "annotations") else { return Ok(BTreeMap::new()) };
+    let Some(annotations) = of.present("annotations") else { return Ok(BTreeMap::new()) };
     let annotations = annotations.as_object().ok_or(NoArtifact::Member("annotations"))?;
     let text =
         |(name, value): (&str, Value<'_>)| Some((name.to_owned(), value.as_str()?.to_owned()));

@@ -51,7 +51,7 @@ impl PullThrough {
         };
         if let Some(content) = store.look_up(registry, repository, digest).await {
             // If the disk fails, the rest comes from upstream, within the limits of this client.
-            return kept(content, asked(store, &request), range);
+            return kept(content, asked(store, request), range);
         }
         let place = (registry.clone(), repository.clone());
         // Boxed, so that a request for a stored blob does not need memory for this future.
@@ -73,7 +73,7 @@ impl PullThrough {
             if store.look_whether_delivered(registry, digest).await {
                 // Another request may have published it for this repository since the last check.
                 if let Some(content) = store.look_up(registry, repository, digest).await {
-                    return kept(content, asked(store, request), range);
+                    return kept(content, asked(store, request.clone()), range);
                 }
                 let unstored = match confirmation.take() {
                     Some(unstored) => unstored,
@@ -81,7 +81,7 @@ impl PullThrough {
                 };
                 self.confirmed(store, place, digest).await;
                 return match store.look_up(registry, repository, digest).await {
-                    Some(content) => kept(content, asked(store, request), range),
+                    Some(content) => kept(content, asked(store, request.clone()), range),
                     // The store lost it meanwhile, or cannot record which repository holds it.
                     None => Ok(BlobStream::unstored(unstored)),
                 };
@@ -96,7 +96,7 @@ impl PullThrough {
                 Boarding::Joined { progress, own } => {
                     // The download may need the place of this request.
                     drop(confirmation.take());
-                    began(progress, own, asked(store, request), range).await?
+                    began(progress, own, asked(store, request.clone()), range).await?
                 }
                 Boarding::Started(start, progress) => {
                     drop(confirmation.take());
@@ -109,7 +109,7 @@ impl PullThrough {
                         stop: self.stop.clone(),
                     };
                     self.tasks.spawn(download.run());
-                    began(progress, true, asked(store, request), range).await?
+                    began(progress, true, asked(store, request.clone()), range).await?
                 }
                 Boarding::Unconfirmed => {
                     confirmation = Some(self.sharing.open(request.clone(), range).await?);
@@ -183,8 +183,8 @@ impl PullThrough {
     }
 }
 
-fn asked(store: &Store, request: &Request) -> BlobRequest {
-    BlobRequest { store: store.clone(), request: request.clone() }
+fn asked(store: &Store, request: Request) -> BlobRequest {
+    BlobRequest { store: store.clone(), request }
 }
 
 fn kept(

@@ -29,18 +29,17 @@ impl Upstream {
             self.ask(Endpoint::Manifest, Method::Get, repository, &path, None, headers).await?;
         let response = expect_ok(response, ErrorCode::ManifestUnknown).await?;
         let content_type = text(response.headers(), &CONTENT_TYPE)?;
-        let is_asked = |bytes: &[u8]| match reference {
+        let matches = |bytes: &[u8]| match reference {
             Reference::Digest(digest) => digest.is_of(bytes),
             Reference::Tag(_) => false,
         };
-        let bytes = response.into_body().read_until(ceiling, is_asked).await?;
+        let bytes = response.into_body().read_until(ceiling, matches).await?;
         // Bytes that match the digest are the manifest, whatever the headers say.
-        if let Err(violation) = answer::check_manifest(content_type.as_deref(), &bytes).await
-            && !is_asked(&bytes)
-        {
-            return Err(violation.into());
+        let is_asked = matches(&bytes);
+        if !is_asked {
+            answer::check_manifest(content_type.as_deref(), &bytes).await?;
         }
-        let content_type = content_type.filter(|of| !is_asked(&bytes) || names_manifest(of));
+        let content_type = content_type.filter(|of| !is_asked || names_manifest(of));
         Ok(Answer { bytes, content_type })
     }
 

@@ -179,7 +179,7 @@ impl Manifest {
     }
 
     fn image(image: Value<'_>, media_type: MediaType) -> Result<Self, InvalidManifest> {
-        let config = present(image, "config");
+        let config = image.present("config");
         let config = config.ok_or_else(|| InvalidManifest::Missing("config".to_owned()))?;
         let layers = list(image, "layers")?;
         let type_of = |blob: Value<'_>| {
@@ -308,7 +308,7 @@ fn media_type(
         MediaType::parse(text)
             .ok_or_else(|| InvalidManifest::Unknown(text.chars().take(255).collect()))
     };
-    let own = present(value, "mediaType").filter(|own| own.as_str() != Some(""));
+    let own = value.present("mediaType").filter(|own| own.as_str() != Some(""));
     let own = own.map(|own| known(own.as_str().unwrap_or_default())).transpose()?;
     let said = content_type.map(known).transpose()?;
     let shape = if index { MediaType::OciIndex } else { MediaType::OciImage };
@@ -327,20 +327,15 @@ fn media_type(
     }
 }
 
-/// The member `name`. Go's decoders treat null like an absent member.
-fn present<'a>(of: Value<'a>, name: &str) -> Option<Value<'a>> {
-    of.member(name).filter(|member| !member.is_null())
-}
-
 /// The items of the list `name`; none if it is absent or null.
 fn list<'a>(of: Value<'a>, name: &str) -> Result<Vec<Value<'a>>, InvalidManifest> {
-    let Some(list) = present(of, name) else { return Ok(Vec::new()) };
+    let Some(list) = of.present(name) else { return Ok(Vec::new()) };
     let list = list.as_array().ok_or_else(|| wrong(name.to_owned(), "a list"))?;
     Ok(list.iter().collect())
 }
 
 fn subject(manifest: Value<'_>) -> Result<Option<Descriptor>, InvalidManifest> {
-    let subject = present(manifest, "subject");
+    let subject = manifest.present("subject");
     subject.map(|subject| descriptor(subject, || "subject".to_owned())).transpose()
 }
 
@@ -351,11 +346,11 @@ fn descriptor(of: Value<'_>, place: impl Fn() -> String) -> Result<Descriptor, I
     if of.as_object().is_none() {
         return Err(wrong(place(), "an object"));
     }
-    let digest = present(of, "digest").ok_or_else(|| missing("digest"))?;
+    let digest = of.present("digest").ok_or_else(|| missing("digest"))?;
     let digest = digest.as_str().ok_or_else(|| wrong(member("digest"), "a string"))?;
-    let size = present(of, "size").ok_or_else(|| missing("size"))?.as_integer();
+    let size = of.present("size").ok_or_else(|| missing("size"))?.as_integer();
     let size = size.and_then(|size| u64::try_from(size).ok());
-    let media_type = match present(of, "mediaType") {
+    let media_type = match of.present("mediaType") {
         Some(text) => text.as_str().ok_or_else(|| wrong(member("mediaType"), "a string"))?,
         None => "",
     };
