@@ -7,6 +7,7 @@ use aws_lc_rs::signature::{
     self, EcdsaVerificationAlgorithm, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey,
     VerificationAlgorithm,
 };
+use ed25519_dalek::{Signature, SignatureError, VerifyingKey};
 use sha2::{Digest as _, Sha256, Sha512};
 use thiserror::Error;
 use x509_parser::asn1_rs::Oid;
@@ -156,8 +157,15 @@ impl PublicKey {
             (Self::Ecdsa { curve, point }, Method::EcdsaFixed) => {
                 curve.verify(point, message, signature)
             }
-            (Self::Ed25519(key), Method::Ed25519) => ed25519(key, message, signature),
-            (Self::Ed25519(key), Method::Ed25519Prehashed) => ed25519ph(key, message, signature),
+            (Self::Ed25519(key), Method::Ed25519) => {
+                ed25519(key, message, signature, |key, made| key.verify_strict(message, made))
+            }
+            (Self::Ed25519(key), Method::Ed25519Prehashed) => {
+                ed25519(key, message, signature, |key, made| {
+                    let digest = Sha512::new_with_prefix(message);
+                    key.verify_prehashed_strict(digest, None, made)
+                })
+            }
             (Self::Rsa { modulus, exponent }, Method::RsaPkcs1) => {
                 rsa(&signature::RSA_PKCS1_2048_8192_SHA256, modulus, exponent, message, signature)
             }
@@ -237,27 +245,16 @@ fn to_der(fixed: &[u8]) -> Vec<u8> {
     sequence
 }
 
+/// The message, if `verify` accepts the signature by the key.
 fn ed25519<'a>(
     key: &[u8; 32],
     message: &'a [u8],
     signature: &[u8],
+    verify: impl FnOnce(&VerifyingKey, &Signature) -> Result<(), SignatureError>,
 ) -> Result<VerifiedBytes<'a>, BadSignature> {
-    let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| BadSignature)?;
-    let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| BadSignature)?;
-    let verified = key.verify_strict(message, &signature);
-    verified.map(|()| VerifiedBytes(message)).map_err(|_| BadSignature)
-}
-
-fn ed25519ph<'a>(
-    key: &[u8; 32],
-    message: &'a [u8],
-    signature: &[u8],
-) -> Result<VerifiedBytes<'a>, BadSignature> {
-    let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(|_| BadSignature)?;
-    let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| BadSignature)?;
-    let digest = Sha512::new_with_prefix(message);
-    let verified = key.verify_prehashed_strict(digest, None, &signature);
-    verified.map(|()| VerifiedBytes(message)).map_err(|_| BadSignature)
+    let key = VerifyingKey::from_bytes(key).map_err(|_| BadSignature)?;
+    let signature = Signature::from_slice(signature).map_err(|_| BadSignature)?;
+    verify(&key, &signature).map(|()| VerifiedBytes(message)).map_err(|_| BadSignature)
 }
 
 /// The message, if the key with that modulus and exponent signed it, padded and hashed as `parameters` say.

@@ -11,8 +11,7 @@ const RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x0
 impl PublicKey {
     /// Reads a bare RSAPublicKey (PKCS#1, DER) of 2048 to 8192 bits.
     pub(super) fn from_pkcs1(der: &[u8]) -> Option<Self> {
-        let fits = der.len() < 1 << 15;
-        fits.then(|| Self::from_spki(&tlv(0x30, &[RSA, &tlv(0x03, &[&[0], der])])))?
+        (der.len() < 1 << 15).then(|| Self::from_spki(&rsa_spki(der)))?
     }
 
     /// The DER SubjectPublicKeyInfo of the key.
@@ -20,7 +19,7 @@ impl PublicKey {
         match self {
             Self::Ecdsa { curve, point } => [prefix(*curve), point].concat(),
             Self::Ed25519(key) => [ED25519, key].concat(),
-            Self::Rsa { modulus, exponent } => rsa_spki(modulus, exponent),
+            Self::Rsa { modulus, exponent } => rsa_spki(&rsa_key(modulus, exponent)),
         }
     }
 }
@@ -43,14 +42,19 @@ const fn prefix(curve: Curve) -> &'static [u8] {
         }
 }
 
-fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+/// The SubjectPublicKeyInfo of an RSAPublicKey (PKCS#1, DER).
+fn rsa_spki(key: &[u8]) -> Vec<u8> {
+    tlv(0x30, &[RSA, &tlv(0x03, &[&[0], key])])
+}
+
+/// The RSAPublicKey with that modulus and exponent.
+fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
     let integer = |digits: &[u8]| {
         let sign =
             if digits.first().is_some_and(|first| first & 0x80 != 0) { &[0][..] } else { &[] };
         tlv(0x02, &[sign, digits])
     };
-    let key = tlv(0x30, &[&integer(modulus), &integer(exponent)]);
-    tlv(0x30, &[RSA, &tlv(0x03, &[&[0], &key])])
+    tlv(0x30, &[&integer(modulus), &integer(exponent)])
 }
 
 /// A DER element of at most 65,535 bytes: an RSA key of 8192 bits has about 1,040.

@@ -148,8 +148,8 @@ impl Anchor {
         let revoked = Some(&restrictions.revoked);
         let times = roots.times_of_certificate(signed, revoked, *tlog, now)?;
         let signer = format!("{name} ({issuer})");
-        let signer_ids = ids(&certificate, issuer.as_bytes());
-        let (_, verified) = by_certificate(&certificate, signed)?;
+        let (key, verified) = by_certificate(&certificate, signed)?;
+        let signer_ids = ids(&certificate, &key, issuer.as_bytes());
         let mut vouched = VerifiedSignature::by(verified, signer, signer_ids);
         vouched.proven = times.into_iter().min();
         vouched.signed = vouched.proven.filter(|_| time::is_short(certificate.life));
@@ -168,7 +168,7 @@ impl Anchor {
         let names = certificate.names.iter().chain(&certificate.hosts);
         let name = named(identity, names)?;
         issued(issuer, &certificate)?;
-        let (_, verified) = by_certificate(&certificate, signed)?;
+        let (key, verified) = by_certificate(&certificate, signed)?;
         restricted::certified(&self.config.restrictions, signed)?;
         let roots = &self.config.roots;
         let times = match self.config.tlog {
@@ -199,7 +199,7 @@ impl Anchor {
             [..] => None,
         };
         let root = chain.last().map_or(&[][..], |root| root);
-        let signer_ids = ids(&certificate, root);
+        let signer_ids = ids(&certificate, &key, root);
         let mut vouched = VerifiedSignature::by(verified, signer, signer_ids);
         vouched.proven = times.into_iter().min();
         vouched.signed = vouched.proven.filter(|_| time::is_short(certificate.life));
@@ -209,11 +209,10 @@ impl Anchor {
 }
 
 /// What identifies the signer: every name of the certificate, each confirmed by `authority`, and its key.
-fn ids(certificate: &Certificate, authority: &[u8]) -> SignerIds {
+fn ids(certificate: &Certificate, key: &Key, authority: &[u8]) -> SignerIds {
     let names = certificate.names.iter().chain(&certificate.hosts);
     let names = names.map(|name| SignerId::of_name(authority, name.as_bytes()));
-    let key = Key::from_spki(&certificate.spki).ok();
-    names.chain(key.map(|key| SignerId::of_key(key.public()))).collect()
+    names.chain([SignerId::of_key(key.public())]).collect()
 }
 
 /// The bytes that the certificate's key signed, and that key.

@@ -64,12 +64,22 @@ pub(super) fn covers(window: Option<TimeRange>, at: Timestamp) -> bool {
     })
 }
 
-/// The time that the promise of `entry` proves. `None`: it has no promise, or no time.
+/// A log entry. Its promise, if it has one, is by a log that was in use then.
+pub(super) struct Promised<'a> {
+    pub(super) entry: &'a LogEntry,
+    log: Option<&'a Log>,
+    /// The time that the promise proves. Rekor v2 promises none.
+    pub(super) at: Option<Timestamp>,
+}
+
+/// Verifies the promise of `entry`, if it has one.
 ///
 /// # Errors
 /// The promise is not by a log that was in use then.
-pub(super) fn promised(entry: &LogEntry, logs: &[Log]) -> Result<Option<Timestamp>, Flaw> {
-    let Some(promise) = &entry.inclusion_promise else { return Ok(None) };
+pub(super) fn promised<'a>(entry: &'a LogEntry, logs: &'a [Log]) -> Result<Promised<'a>, Flaw> {
+    let Some(promise) = &entry.inclusion_promise else {
+        return Ok(Promised { entry, log: None, at: None });
+    };
     let wanted = "a promise (SET) of a log in the trusted root";
     let wrong = |found: String| flaw(TRANSPARENCY_LOG, found, wanted);
     let id = entry.log_id.key_id.as_bytes();
@@ -91,25 +101,26 @@ pub(super) fn promised(entry: &LogEntry, logs: &[Log]) -> Result<Option<Timestam
     if log.key.verify(message.as_bytes(), signature).is_err() {
         return Err(wrong(format!("the promise is not by the log {}", log.name)));
     }
-    // Rekor v2 promises no time.
-    Ok(entry.integrated_time.filter(|_| !entry.is_v2()))
+    let at = entry.integrated_time.filter(|_| !entry.is_v2());
+    Ok(Promised { entry, log: Some(log), at })
 }
 
-/// Verifies that `entry` is in a log that was in use at all `times`.
-pub(super) fn included(entry: &LogEntry, logs: &[Log], times: &[Timestamp]) -> Result<(), Flaw> {
+/// Verifies that an entry is in a log that was in use at all `times`.
+pub(super) fn included(
+    promised: &Promised<'_>,
+    logs: &[Log],
+    times: &[Timestamp],
+) -> Result<(), Flaw> {
+    let Promised { entry, log, .. } = *promised;
     let wanted = "an entry of a log in the trusted root, in use at the time of signing";
     let wrong = |found: String| flaw(TRANSPARENCY_LOG, found, wanted);
     let in_use = |log: &Log| match times.iter().find(|at| !log.covers(**at)) {
         Some(at) => Err(wrong(format!("the log {} was not in use at {at}", log.name))),
         None => Ok(()),
     };
-    promised(entry, logs)?;
-    if entry.inclusion_promise.is_some() {
-        let log = logs.iter().find(|log| log.id == entry.log_id.key_id.as_bytes());
-        log.map_or(Ok(()), in_use)?;
-    }
+    log.map_or(Ok(()), in_use)?;
     match &entry.inclusion_proof {
-        None if entry.inclusion_promise.is_some() => Ok(()),
+        None if log.is_some() => Ok(()),
         None => Err(wrong("an entry without a proof and without a promise".to_owned())),
         Some(proof) => in_use(proven(entry, proof, logs).map_err(|found| wrong(found.to_owned()))?),
     }

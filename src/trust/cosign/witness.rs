@@ -16,7 +16,7 @@ use super::binding::By;
 use super::config::Tlog;
 use super::flaw::{TIME, TRANSPARENCY_LOG, flaw};
 use super::key::Key;
-use super::log::{included, promised};
+use super::log::{Promised, included, promised};
 use super::log_entry::LogEntry;
 use super::roots::Roots;
 use super::signed::Signed;
@@ -36,8 +36,9 @@ impl Roots {
             Tlog::Require => {
                 let entries = required(signed)?;
                 let (mut times, _) = self.stamps(signed, now)?;
-                times.extend(self.promises(entries, now)?);
-                self.recorded(entries, signed, By::Key(key), &times, now)?;
+                let promised = self.promises(entries, now)?;
+                times.extend(times_of(&promised));
+                self.recorded(&promised, signed, By::Key(key), &times, now)?;
                 Ok(times)
             }
             // No evidence is required, so none of it can make the signature worse.
@@ -45,9 +46,11 @@ impl Roots {
                 let (mut times, _) = self.stamps(signed, now).unwrap_or_default();
                 if let Ok(entries) = signed.entries()
                     && let Ok(promised) = self.promises(entries, now)
-                    && self.recorded(entries, signed, By::Key(key), &promised, now).is_ok()
                 {
-                    times.extend(promised);
+                    let proven: Vec<_> = times_of(&promised).collect();
+                    if self.recorded(&promised, signed, By::Key(key), &proven, now).is_ok() {
+                        times.extend(proven);
+                    }
                 }
                 Ok(times)
             }
@@ -59,7 +62,7 @@ impl Roots {
     pub(super) fn times_of_certificate(
         &self,
         signed: &Signed,
-        issued: Option<&RevokedSet>,
+        revoked: Option<&RevokedSet>,
         tlog: Tlog,
         now: Timestamp,
     ) -> Result<Vec<Timestamp>, Flaw> {
@@ -73,7 +76,8 @@ impl Roots {
             None if times.is_empty() => signed.entries()?,
             None => &[],
         };
-        times.extend(self.promises(entries, now)?);
+        let promised = self.promises(entries, now)?;
+        times.extend(times_of(&promised));
         if times.is_empty() {
             let wanted = "a timestamp, or a log entry that proves one";
             let none = || flaw(TIME, "no proven time of signing", wanted);
@@ -81,13 +85,13 @@ impl Roots {
         }
         let certificates = signed.certificates()?;
         let leaf = certificates.first().map_or(&[][..], Vec::as_slice);
-        if let Some(revoked) = issued {
+        if let Some(revoked) = revoked {
             for at in &times {
                 let issuer = self.issued(certificates, *at, revoked)?;
                 sct::seen(leaf, &issuer, self.certificate_logs())?;
             }
         }
-        self.recorded(entries, signed, By::Certificate(leaf), &times, now)?;
+        self.recorded(&promised, signed, By::Certificate(leaf), &times, now)?;
         for at in entries.iter().filter_map(|entry| entry.integrated_time) {
             if !path::is_valid(leaf, at) {
                 let found = format!("the log entry is of {at}, when the certificate was not valid");
@@ -125,27 +129,29 @@ impl Roots {
         Ok((times, unverified))
     }
 
-    /// The times that the promises of `entries` prove.
-    fn promises(&self, entries: &[LogEntry], now: Timestamp) -> Result<Vec<Timestamp>, Flaw> {
-        let mut times = Vec::new();
-        for entry in entries {
-            let Some(at) = promised(entry, self.logs())? else { continue };
-            if at > now {
-                return Err(flaw(
-                    TIME,
-                    format!("a log entry of {at}, in the future"),
-                    "a past time",
-                ));
+    /// The `entries` with verified promises, none of them of the future.
+    fn promises<'a>(
+        &'a self,
+        entries: &'a [LogEntry],
+        now: Timestamp,
+    ) -> Result<Vec<Promised<'a>>, Flaw> {
+        let verified = |entry| {
+            let promised = promised(entry, self.logs())?;
+            match promised.at.filter(|at| *at > now) {
+                Some(at) => {
+                    let found = format!("a log entry of {at}, in the future");
+                    Err(flaw(TIME, found, "a past time"))
+                }
+                None => Ok(promised),
             }
-            times.push(at);
-        }
-        Ok(times)
+        };
+        entries.iter().map(verified).collect()
     }
 
     /// Verifies that each of `entries` is in a log that was in use at `times`, and records this signature.
     fn recorded(
         &self,
-        entries: &[LogEntry],
+        entries: &[Promised<'_>],
         signed: &Signed,
         by: By<'_>,
         times: &[Timestamp],
@@ -153,13 +159,18 @@ impl Roots {
     ) -> Result<(), Flaw> {
         // An entry without a proven time could be of any time: then its log must be in use now.
         let times = if times.is_empty() { std::slice::from_ref(&now) } else { times };
-        for entry in entries {
-            signed.has_evidence_of_its_version(entry)?;
-            included(entry, self.logs(), times)?;
-            entry.records(signed, by)?;
+        for promised in entries {
+            signed.has_evidence_of_its_version(promised.entry)?;
+            included(promised, self.logs(), times)?;
+            promised.entry.records(signed, by)?;
         }
         Ok(())
     }
+}
+
+/// The times that the promises prove.
+fn times_of(entries: &[Promised<'_>]) -> impl Iterator<Item = Timestamp> {
+    entries.iter().filter_map(|promised| promised.at)
 }
 
 /// The log entries of a signature that must be in a log.

@@ -12,8 +12,6 @@ use super::repository::SignedRepository;
 
 /// The longest time for which a refusal is used before the server is queried again.
 pub(super) const NEGATIVE: Duration = Duration::from_secs(10);
-/// The longest pause before a server that did not answer is queried again.
-pub(super) const RETRY: Duration = Duration::from_secs(5);
 
 /// The result of the last query about one repository.
 #[derive(Clone, Debug)]
@@ -57,24 +55,24 @@ pub(super) enum Use {
 impl CachedTrust {
     /// How to answer from this at `now`.
     pub(super) fn at(&self, now: Timestamp, lifetimes: Lifetimes) -> Use {
-        let Lifetimes { refresh, max_stale } = lifetimes;
+        let (Lifetimes { refresh, max_stale }, pause) = (lifetimes, self.pause(lifetimes));
         match self {
             Self::Signed { repository, answered } => {
                 let age = now.since(*answered);
                 if *answered > now || age >= refresh || now > repository.expires() {
                     return Use::RefreshFirst;
                 }
-                let due = age >= refresh * 4 / 5;
+                let due = age >= pause;
                 Use::Now { answer: Ok(repository.clone()), due }
             }
             Self::Refused { refusal, answered } => {
-                if *answered > now || now.since(*answered) >= refresh.min(NEGATIVE) {
+                if *answered > now || now.since(*answered) >= pause {
                     return Use::RefreshFirst;
                 }
                 Use::Now { answer: Err(Unendorsed::Refused(refusal.clone())), due: false }
             }
             Self::Unreachable { why, last, tried } => {
-                let due = *tried > now || now.since(*tried) >= refresh.min(RETRY);
+                let due = *tried > now || now.since(*tried) >= pause;
                 match last {
                     Some((repository, answered))
                         if in_grace(repository, *answered, now, max_stale) =>
@@ -100,26 +98,28 @@ impl CachedTrust {
         Self::Unreachable { why, last, tried: now }
     }
 
+    /// How long after the last query the next one is due.
+    fn pause(&self, lifetimes: Lifetimes) -> Duration {
+        match self {
+            Self::Signed { .. } => lifetimes.refresh * 4 / 5,
+            Self::Refused { .. } => lifetimes.refresh.min(NEGATIVE),
+            Self::Unreachable { .. } => lifetimes.patience(),
+        }
+    }
+
     /// When the server was queried, and when it is queried next.
     pub(super) fn freshness(&self, lifetimes: Lifetimes) -> Freshness {
-        let refresh = lifetimes.refresh;
-        match self {
-            Self::Signed { repository, answered } => Freshness {
-                fetched: Some(*answered),
-                unanswered: None,
-                next: answered.plus(refresh * 4 / 5).min(repository.expires()),
-            },
-            Self::Refused { answered, .. } => Freshness {
-                fetched: Some(*answered),
-                unanswered: None,
-                next: answered.plus(refresh.min(NEGATIVE)),
-            },
-            Self::Unreachable { last, tried, .. } => Freshness {
-                fetched: last.as_ref().map(|(_, answered)| *answered),
-                unanswered: Some(*tried),
-                next: tried.plus(refresh.min(RETRY)),
-            },
-        }
+        let next = self.queried().plus(self.pause(lifetimes));
+        let (fetched, unanswered, next) = match self {
+            Self::Signed { repository, answered } => {
+                (Some(*answered), None, next.min(repository.expires()))
+            }
+            Self::Refused { answered, .. } => (Some(*answered), None, next),
+            Self::Unreachable { last, tried, .. } => {
+                (last.as_ref().map(|(_, answered)| *answered), Some(*tried), next)
+            }
+        };
+        Freshness { fetched, unanswered, next }
     }
 
     /// When the server was last queried, whether or not it answered.
