@@ -88,9 +88,9 @@
 //! - [`audit`]: records each decision: in the log, in memory, and in the audit file.
 //! - [`server`]: the public listener: routes, responses, connections.
 //! - [`config`]: combines and cross-checks the sections of the configuration.
-//! - [`commands`]: the operations behind the command line: explain a decision (also for the admin listener), forget a
-//!   tag, exempt a digest, replay recorded pulls, propose rules.
-//! - [`admin`]: the private listener: liveness, readiness, metrics, `why`.
+//! - [`commands`]: the operations behind the command line: check a configuration, explain a decision (also for the admin
+//!   listener), forget a tag, exempt a digest, replay recorded pulls, propose rules.
+//! - [`admin`]: the private listener: liveness, readiness, metrics, `why`, `denials`.
 //! - [`app`]: creates and connects the parts.
 //! - [`demo`]: a registry and a Notary server in this process, with signatures of every scheme, and the gate in
 //!   front of them.

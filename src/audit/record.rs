@@ -132,16 +132,6 @@ impl Record {
         self.resource.image()
     }
 
-    /// The operation, if it was not a request for a manifest: `tags`, `trust_metadata` or `blob`.
-    fn operation(&self) -> Option<&'static str> {
-        match self.resource.kind {
-            ResourceKind::Tag(_) | ResourceKind::Digest(_) => None,
-            ResourceKind::TagList | ResourceKind::TrustMetadata | ResourceKind::Blob(_) => {
-                Some(self.resource.operation())
-            }
-        }
-    }
-
     pub fn verdict(&self) -> Verdict {
         self.verdict
     }
@@ -163,7 +153,7 @@ impl Record {
             image.registry = self.resource.registry.as_str(),
             image.repository = self.resource.repository.as_str(),
             image.reference = self.resource.reference().map(display),
-            operation = self.operation(),
+            operation = self.resource.operation(),
             manifest.digest = self.digest.as_ref().map(display),
             verdict = self.verdict.as_str(),
             reason = self.reason,
@@ -195,7 +185,7 @@ impl Serialize for Record {
         if let Some(reference) = self.resource.reference() {
             map.serialize_entry("image.reference", &Shown(&reference))?;
         }
-        if let Some(operation) = self.operation() {
+        if let Some(operation) = self.resource.operation() {
             map.serialize_entry("operation", operation)?;
         }
         if let Some(digest) = &self.digest {

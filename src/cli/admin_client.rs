@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::http_client::{Client, Method, Timeouts};
@@ -20,6 +21,12 @@ pub(super) fn listener(text: &str) -> Result<Url, String> {
     url.ok_or_else(|| {
         "write the `listen` of the gate's [admin]: `http://127.0.0.1:5051`".to_owned()
     })
+}
+
+/// The content of a page.
+pub(super) fn parsed<T: DeserializeOwned>(gate: &Url, body: &[u8]) -> anyhow::Result<T> {
+    serde_json::from_slice(body)
+        .with_context(|| format!("{gate} is not an admin listener of this version of countersign"))
 }
 
 /// The body of a page, or the message of the gate if it rejects the query. Uses no proxy.

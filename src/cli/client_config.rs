@@ -10,16 +10,13 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 
 use crate::client_config::{
-    self, ClientCertificate, ClientKind, ClientPath, Credentials, GateAddress, Wanted,
-    print as printed,
+    self, ClientCertificate, ClientKind, ClientPath, GateAddress, Wanted, print as printed,
 };
+use crate::http_client::{Credentials, InvalidCredentials};
 use crate::oci::Registry;
 use crate::oci::docker_hub::DOCKER_HUB;
 
 use super::{CONFIG_ERROR, OTHER_ERROR, failed, print, wrong};
-
-/// The largest password file, in bytes.
-const MAX_PASSWORD: u64 = 4096;
 
 /// Print the files that make a client use only the gate.
 ///
@@ -51,7 +48,7 @@ pub(super) struct ClientConfig {
     /// Private key of the client certificate: a file on the client.
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     client_key: Option<ClientPath>,
-    /// User that containerd logs in as, if the gate requires passwords.
+    /// User for containerd and nerdctl, if the gate requires passwords.
     #[arg(long, value_name = "USER", requires = "password_file")]
     username: Option<String>,
     /// File with the password of the user: a file on this machine.
@@ -102,12 +99,11 @@ impl Client {
 impl ClientConfig {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         let certificate = self.client_cert.zip(self.client_key);
-        let credentials = match self.username.zip(self.password_file) {
-            Some((user, file)) => match credentials(&user, &file) {
-                Ok(credentials) => Some(credentials),
-                Err(error) => return Ok(wrong(&file.display().to_string(), format!("{error:#}"))),
-            },
-            None => None,
+        let file = self.password_file.as_deref();
+        let credentials = match Credentials::read(self.username.as_deref(), file) {
+            Ok(credentials) => credentials,
+            Err(error @ InvalidCredentials::Username) => return Ok(wrong("--username", error)),
+            Err(error) => return Ok(wrong("--password-file", error)),
         };
         let mode = if credentials.is_some() { 0o600 } else { 0o644 };
         let wanted = Wanted {
@@ -142,13 +138,6 @@ impl ClientConfig {
         let _ = failed(OTHER_ERROR, message);
         Ok(OTHER_ERROR)
     }
-}
-
-/// The credentials of `user`, with the password in `file`.
-fn credentials(user: &str, file: &Path) -> anyhow::Result<Credentials> {
-    let mut password = String::new();
-    File::open(file)?.take(MAX_PASSWORD).read_to_string(&mut password)?;
-    Ok(Credentials::new(user, &password)?)
 }
 
 /// Whether the file at `path` has exactly that `text`.

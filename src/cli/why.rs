@@ -1,6 +1,5 @@
 //! `countersign why`: explains the decision about one image, made here or by a running gate.
 
-use anyhow::Context as _;
 use clap::Args;
 use url::Url;
 
@@ -9,7 +8,7 @@ use crate::clock::Clock;
 use crate::commands::why::{Explanation, exit_status, explain};
 use crate::server::Names;
 
-use super::admin_client::{listener, page};
+use super::admin_client::{listener, page, parsed};
 use super::{ConfigFile, print, wrong};
 
 /// Explain why an image is admitted or denied.
@@ -70,12 +69,8 @@ impl Why {
 /// The explanation of the gate whose admin listener is `gate`, or its error if `image` is not a name. The gate knows
 /// the names that its clients use.
 async fn ask(gate: &Url, image: &str) -> anyhow::Result<Result<Box<Explanation>, String>> {
-    let body = match page(gate, "/why", &[("image", image)]).await? {
-        Ok(body) => body,
-        Err(error) => return Ok(Err(error)),
-    };
-    let explained = serde_json::from_slice(&body);
-    let explained = explained
-        .with_context(|| format!("{gate} is not an admin listener of this version of countersign"));
-    explained.map(Ok)
+    match page(gate, "/why", &[("image", image)]).await? {
+        Ok(body) => parsed(gate, &body).map(Ok),
+        Err(error) => Ok(Err(error)),
+    }
 }

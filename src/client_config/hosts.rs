@@ -80,7 +80,8 @@ fn hosts_toml(wanted: &Wanted) -> String {
         keys.push_str(&format!("client = [[\"{certificate}\", \"{key}\"]]\n"));
     }
     if let Some(credentials) = &wanted.credentials {
-        let value = credentials.authorization();
+        // Base64 is text.
+        let value = credentials.basic().to_str().unwrap_or_default();
         keys.push_str(&format!("header = {{ authorization = \"{value}\" }}\n"));
     }
     format!(

@@ -2,7 +2,6 @@
 //! pitfalls that each line avoids. Pure: returns text and reads nothing.
 
 mod address;
-mod credentials;
 mod docker;
 mod egress;
 mod hosts;
@@ -16,8 +15,8 @@ use std::str::FromStr;
 use thiserror::Error;
 
 pub use address::{GateAddress, InvalidAddress};
-pub use credentials::{Credentials, InvalidCredentials};
 
+use crate::http_client::Credentials;
 use crate::oci::Registry;
 use crate::oci::docker_hub::{self, DOCKER_HUB};
 

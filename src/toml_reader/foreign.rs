@@ -15,7 +15,7 @@ const KEY_SERVICES: [&str; 9] = [
 /// The beginning of an ASN.1 SEQUENCE, and so of every key and certificate in DER.
 const SEQUENCE: u8 = 0x30;
 
-/// What the content of a file is that is not UTF-8 text, as the end of a sentence about the file.
+/// The kind of content that is not UTF-8 text, as the end of a sentence about the file.
 pub(crate) fn not_text(bytes: &[u8]) -> &'static str {
     match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {

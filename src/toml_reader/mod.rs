@@ -302,11 +302,7 @@ impl<'a> Section<'a> {
             self.wrong(key, "an empty string is not a path");
             return None;
         }
-        if let Some(why) = foreign::not_a_name(&path) {
-            self.wrong(key, why);
-            return None;
-        }
-        Some(self.resolve(&path))
+        Some(self.resolve(self.file_name(key, &path)?))
     }
 
     /// The path of a file that another module reads.

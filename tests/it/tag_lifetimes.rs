@@ -198,7 +198,7 @@ fn only_allow_and_audit_rules_have_refresh_and_max_stale() {
 
 #[tokio::test]
 async fn a_reload_to_another_upstream_forgets_the_digests_of_tags() {
-    let mut world = world(ALLOW).await;
+    let world = world(ALLOW).await;
     let image = world.push("v1", "one");
     world.pull("v1").await.serves(&image);
     let mut reloader = world.reloader();
@@ -207,7 +207,7 @@ async fn a_reload_to_another_upstream_forgets_the_digests_of_tags() {
     let address = world.registry.address().to_string();
     let moved = text.replace(&address, &address.replace("127.0.0.1", "localhost"));
     assert_ne!(moved, text);
-    std::fs::write(&path, moved).unwrap();
+    world.break_file(&path, moved.as_bytes());
     assert!(reloader.reload().await);
     world.pull("v1").await.serves(&image);
     assert_eq!(resolved(&world, "v1"), 2);

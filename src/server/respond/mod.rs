@@ -182,9 +182,7 @@ pub(super) fn denied(denial: &Denial, id: RequestId, chosen: DenialStatus) -> Re
         Denial::Absent(_)
         | Denial::Refused(_)
         | Denial::Undecided(_)
-        | Denial::Throttled { .. } => {
-            format!("{sentence} (request {id})")
-        }
+        | Denial::Throttled { .. } => with_id(&sentence, id),
         // Not a decision: the words of the upstream.
         Denial::Missing { .. } | Denial::Unsatisfiable { .. } => sentence.clone(),
     };
@@ -275,9 +273,14 @@ pub(super) fn mirrored(denial: Answer) -> Response<Body> {
     response
 }
 
+/// The sentence of a denial, with the id of its request.
+fn with_id(sentence: &str, id: RequestId) -> String {
+    format!("{sentence} (request {id})")
+}
+
 /// The response for a repository that the user may not pull, with that message.
 pub(super) fn not_given(sentence: &str, id: RequestId) -> Response<Body> {
-    let message = format!("{sentence} (request {id})");
+    let message = with_id(sentence, id);
     error(StatusCode::FORBIDDEN, &ErrorBody::new(ErrorCode::Denied, message))
 }
 

@@ -219,7 +219,7 @@ mod tests {
         assert!(!matches("*@acme.com", "me@evil.org@acme.com"));
     }
 
-    /// Whoever may push to the repository may create a branch of this name.
+    /// Anyone who may push to the repository may create a branch of this name.
     #[test]
     fn a_branch_whose_name_ends_like_another_is_not_that_one() {
         let main = "https://github.com/acme/app/.github/workflows/*@refs/heads/main";

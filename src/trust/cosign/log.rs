@@ -1,5 +1,4 @@
-//! The logs of a trusted root, and what they sign: promises (SET), checkpoints with inclusion proofs, and certificate
-//! timestamps. Pure.
+//! The logs of a trusted root, and what they sign: promises (SET), and checkpoints with inclusion proofs. Pure.
 
 use sigstore_merkle::{hash_leaf, verify_inclusion_proof};
 use sigstore_trust_root::trusted_root::PublicKey as TrustedKey;

@@ -1,4 +1,4 @@
-//! X.509 certificates and their algorithms, for notation and for timestamps. Decides nothing about trust.
+//! X.509 certificates and their algorithms, for cosign, notation and timestamps. Decides nothing about trust.
 
 pub(in crate::trust) mod asn1;
 
