@@ -162,7 +162,7 @@ pub fn is_base(url: &Url) -> bool {
 /// Which key is wrong, and why.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    #[error("`url` must be http:// or https://, a host, without user, query or fragment")]
+    #[error("`url` must be http:// or https:// with a host, and without user, query or fragment")]
     Url,
     #[error("`max_requests` must be at least 1")]
     MaxRequests,
