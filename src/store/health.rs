@@ -2,9 +2,10 @@
 //! recovers; repeated failures are debug events.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::in_place::InPlace;
 use super::metrics::{Metrics, Operation};
 use crate::clock::{Clock, Timestamp};
 
@@ -15,9 +16,21 @@ const QUIET: Duration = Duration::from_secs(5);
 pub(super) struct Health {
     clock: Clock,
     metrics: Metrics,
-    failed: Mutex<Option<Timestamp>>,
-    /// Why the last write of trust memory failed.
-    memory: Mutex<Option<String>>,
+    failures: Mutex<Failures>,
+}
+
+#[derive(Default)]
+struct Failures {
+    /// When an operation on content last failed.
+    content: Option<Timestamp>,
+    memory: Option<MemoryFailure>,
+}
+
+/// A write of trust memory that failed. No later one has succeeded.
+#[derive(Clone)]
+struct MemoryFailure {
+    folder: InPlace,
+    why: String,
 }
 
 /// The state of the disk for those who keep trust memory on it. Cheap to clone.
@@ -27,46 +40,68 @@ pub struct MemoryHealth(Arc<Health>);
 impl Health {
     pub(super) fn new(clock: Clock, metrics: Metrics) -> Arc<Self> {
         metrics.usable.set(1);
-        Arc::new(Self { clock, metrics, failed: Mutex::default(), memory: Mutex::default() })
+        Arc::new(Self { clock, metrics, failures: Mutex::default() })
     }
 
     /// Records a failed operation.
     pub(super) fn failed(&self, operation: Operation, error: &dyn fmt::Display) {
         self.metrics.failed(operation);
         let now = self.clock.now();
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.replace(now).is_none() {
-            self.metrics.usable.set(0);
-            let operation = operation.as_str();
+        let operation = operation.as_str();
+        if self.change(|failures| failures.content.replace(now)).is_none() {
             tracing::error!(
                 operation,
                 %error,
                 "the store cannot be used; until it recovers, new content is relayed but not stored"
             );
         } else {
-            tracing::debug!(operation = operation.as_str(), %error, "the store still cannot be used");
+            tracing::debug!(operation, %error, "the store still cannot be used");
         }
     }
 
-    /// Records a write that reached the disk.
+    /// Records a write of content that reached the disk.
     pub(super) fn worked(&self) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         // Do not wait if the clock was set back.
-        if failed.is_some_and(|last| last > now || now.since(last) >= QUIET) {
-            *failed = None;
-            self.metrics.usable.set(i64::from(self.memory_failure().is_none()));
+        let recovered = self.change(|failures| {
+            failures.content.take_if(|last| *last > now || now.since(*last) >= QUIET)
+        });
+        if recovered.is_some() {
             tracing::info!("the store can be used again");
         }
     }
 
-    fn memory_failure(&self) -> Option<String> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Whether nothing failed recently.
     pub(super) fn is_good(&self) -> bool {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.lock().content.is_none()
+    }
+
+    /// The folder of the trust memory that could not be written.
+    pub(super) fn unwritten_memory(&self) -> Option<InPlace> {
+        self.lock().memory.as_ref().map(|failure| failure.folder.clone())
+    }
+
+    /// Records that a file can be written in `folder`.
+    pub(super) fn memory_worked(&self, folder: &InPlace) {
+        if self
+            .change(|failures| failures.memory.take_if(|failure| failure.folder.is(folder)))
+            .is_some()
+        {
+            tracing::info!("the trust memory can be written again");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the failures, and the metric with them.
+    fn change<T>(&self, change: impl FnOnce(&mut Failures) -> T) -> T {
+        let mut failures = self.lock();
+        let changed = change(&mut failures);
+        let usable = failures.content.is_none() && failures.memory.is_none();
+        self.metrics.usable.set(i64::from(usable));
+        changed
     }
 }
 
@@ -75,21 +110,19 @@ impl MemoryHealth {
         Self(health)
     }
 
-    /// Records the result of a write of trust memory.
-    pub fn record<T, E: fmt::Display>(&self, written: &Result<T, E>) {
+    /// Records the result of a write of a trust memory in `folder`, or in a folder inside it.
+    pub fn record<T, E: fmt::Display>(&self, folder: &InPlace, written: &Result<T, E>) {
         let health = &self.0;
-        let failure = written.as_ref().err().map(ToString::to_string);
-        if failure.is_some() {
+        let failure = written.as_ref().err().map(|error| {
             health.metrics.failed(Operation::TrustMemory);
-        }
-        let is_usable = failure.is_none() && health.is_good();
-        *health.memory.lock().unwrap_or_else(PoisonError::into_inner) = failure;
-        health.metrics.usable.set(i64::from(is_usable));
+            MemoryFailure { folder: folder.clone(), why: error.to_string() }
+        });
+        health.change(|failures| failures.memory = failure);
     }
 
-    /// Why the last write of trust memory failed; `None` if it succeeded.
+    /// Why trust memory cannot be written; `None` if the last write succeeded.
     pub fn failure(&self) -> Option<String> {
-        self.0.memory_failure()
+        self.0.lock().memory.as_ref().map(|failure| failure.why.clone())
     }
 }
 
@@ -118,18 +151,33 @@ mod tests {
         assert!(health.is_good());
         assert_eq!(health.metrics.usable.get(), 1);
     }
+
     #[test]
     fn trust_memory_that_cannot_be_written_makes_the_store_unusable_until_a_write_succeeds() {
         let clock = Clock::manual(Timestamp::from_unix(0));
         let health = Health::new(clock, Metrics::default());
         let memory = MemoryHealth::new(health.clone());
-        memory.record::<(), _>(&Err("full"));
+        let a = InPlace::open(&std::env::temp_dir()).unwrap();
+        memory.record::<(), _>(&a, &Err("full"));
         assert_eq!(memory.failure().as_deref(), Some("full"));
         assert_eq!(health.metrics.usable.get(), 0);
         // Content can still be written.
         health.worked();
         assert_eq!(health.metrics.usable.get(), 0);
-        memory.record::<_, String>(&Ok(()));
+        memory.record::<_, String>(&a, &Ok(()));
+        assert_eq!((memory.failure(), health.metrics.usable.get()), (None, 1));
+    }
+
+    #[test]
+    fn a_probe_of_another_folder_does_not_clear_a_failure_of_trust_memory() {
+        let health = Health::new(Clock::manual(Timestamp::from_unix(0)), Metrics::default());
+        let memory = MemoryHealth::new(health.clone());
+        let a = InPlace::open(&std::env::temp_dir()).unwrap();
+        memory.record::<(), _>(&a, &Err("full"));
+        health.memory_worked(&InPlace::open(&std::env::temp_dir()).unwrap());
+        assert_eq!(memory.failure().as_deref(), Some("full"));
+        assert!(health.unwritten_memory().is_some_and(|folder| folder.is(&a)));
+        health.memory_worked(&a);
         assert_eq!((memory.failure(), health.metrics.usable.get()), (None, 1));
     }
 }

@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::atomic;
+
 /// An open file or folder. All clones share it.
 #[derive(Clone, Debug)]
 pub struct InPlace {
@@ -24,6 +26,19 @@ impl InPlace {
     /// Fails if it is no longer at its path, or if that cannot be determined.
     pub fn check(&self) -> io::Result<()> {
         self.check_is(&self.file)
+    }
+
+    /// Publishes a file of `length` bytes in the folder, and removes it.
+    pub(super) fn probe(&self, length: usize) -> io::Result<()> {
+        self.check()?;
+        let path = self.path.join("probe");
+        atomic::publish(&path, &vec![0; length])?;
+        fs::remove_file(path)
+    }
+
+    /// Whether both are the same open file or folder.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.file, &other.file)
     }
 
     /// Fails if `file` is not the file at the path.

@@ -95,6 +95,13 @@ impl Disk {
                 Err(error) => self.health.failed(Operation::Write, &error),
             }
         }
+        if let Some(folder) = self.health.unwritten_memory() {
+            // Trust data may not be requested for a long time: do not wait until it is written again.
+            match folder.probe(PROBE) {
+                Ok(()) => self.health.memory_worked(&folder),
+                Err(error) => tracing::debug!(%error, "the trust memory still cannot be written"),
+            }
+        }
         if self.unswept.load(Ordering::Relaxed) && self.index.is_open() {
             self.shrink();
             if self.sweep(go_on) {

@@ -111,9 +111,10 @@ impl State {
         self.health.as_ref().and_then(MemoryHealth::failure)
     }
 
+    /// Reports the result of a write.
     pub(super) fn report<T>(&self, written: &Result<T, StateError>) {
-        if let Some(health) = &self.health {
-            health.record(written);
+        if let (Some(health), Some(place)) = (&self.health, &self.place) {
+            health.record(place, written);
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use countersign::clock::Clock;
 use countersign::oci::Digest;
-use countersign::store::{Config, HeldAs, Metrics, Store, Unkept};
+use countersign::store::{Config, HeldAs, InPlace, Metrics, Store, Unkept};
 
 use super::{ROOM, Rig, SCRUB_EVERY, copy, manifest};
 use crate::folder::Folder;
@@ -262,4 +262,22 @@ fn a_replaced_temporary_file_is_not_published() {
     write(&incoming[0], b"else");
     assert!(whole.publish(&rig.registry, &rig.repository, HeldAs::Blob).is_err());
     assert!(!rig.keeps(b"mine") && rig.files("content").is_empty());
+}
+
+#[test]
+fn trust_memory_is_usable_again_when_its_folder_is_back_even_if_nothing_is_written() {
+    let (rig, top) = (Rig::new(ROOM), Folder::new("memory-probe"));
+    let (folder, away) = (top.path().join("team"), top.path().join("away"));
+    fs::create_dir(&folder).unwrap();
+    let (place, health) = (InPlace::open(&folder).unwrap(), rig.store.memory_health());
+    fs::rename(&folder, &away).unwrap();
+    health.record::<(), _>(&place, &Err("gone"));
+    rig.store.look_after();
+    assert_eq!((health.failure().as_deref(), rig.is_usable()), (Some("gone"), false));
+    assert!(!folder.exists(), "another process may own a folder at this path");
+
+    fs::rename(&away, &folder).unwrap();
+    rig.store.look_after();
+    assert_eq!((health.failure(), rig.is_usable()), (None, true));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "the probe left a file");
 }
