@@ -88,7 +88,7 @@ impl Config {
     }
 
     /// A summary in one line.
-    pub fn told(&self) -> String {
+    pub fn summary(&self) -> String {
         let mut ways = Vec::new();
         if let Some(htpasswd) = &self.htpasswd {
             ways.push(format!("{} users with passwords", htpasswd.len()));

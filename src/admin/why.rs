@@ -100,8 +100,8 @@ impl Question {
     }
 }
 
-pub(super) fn json(told: &impl Serialize) -> Response<Full<Bytes>> {
-    match serde_json::to_string_pretty(told) {
+pub(super) fn json(report: &impl Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_string_pretty(report) {
         Ok(text) => answer(StatusCode::OK, JSON, text + "\n"),
         Err(error) => answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
     }

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use crate::access::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::exemptions::{self, ExemptionFile, Exemptions, Telling};
+use crate::exemptions::{self, ExemptionFile, Exemptions, Reporting};
 use crate::gate::Gate;
 use crate::pull_through::{self, PullThrough};
 use crate::registry_client::{self, Upstream};
@@ -69,15 +69,15 @@ impl Parts {
             Keeping::Remember => TagHistory::open(&config.store.path)?,
             Keeping::OnlyRead => TagHistory::look(&config.store.path),
         };
-        let telling = match keeping {
-            Keeping::Remember => Telling::Log,
-            Keeping::OnlyRead => Telling::Nothing,
+        let reporting = match keeping {
+            Keeping::Remember => Reporting::Log,
+            Keeping::OnlyRead => Reporting::Nothing,
         };
         let exemptions = Exemptions::new(
             ExemptionFile::below(&config.store.path),
             clock.clone(),
             exemptions::Metrics::registered(metrics),
-            telling,
+            reporting,
         );
         let clock = clock.clone();
         let parts =

@@ -38,7 +38,7 @@ impl Config {
     }
 
     /// A summary in one line.
-    pub fn told(&self) -> String {
+    pub fn summary(&self) -> String {
         let Self { path, max_size, keep } = self;
         let mib = max_size >> 20;
         format!("{}, rotated at {mib} MiB, keeps {keep} rotated files", path.display())

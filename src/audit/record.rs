@@ -302,10 +302,10 @@ pub(super) mod tests {
     #[test]
     fn a_record_is_one_flat_object_with_the_names_of_the_contract() {
         let id: RequestId = "00000000000000ff".parse().unwrap();
-        let mut told = serde_json::to_value(undecided(id, "r.example/a:1", "silence")).unwrap();
-        assert!(told.as_object_mut().unwrap().remove("duration_ms").unwrap().is_f64());
+        let mut expected = serde_json::to_value(undecided(id, "r.example/a:1", "silence")).unwrap();
+        assert!(expected.as_object_mut().unwrap().remove("duration_ms").unwrap().is_f64());
         assert_eq!(
-            told,
+            expected,
             json!({
                 "timestamp": "1970-01-01T00:00:01Z", "level": "INFO",
                 "target": "countersign::audit", "message": "verdict",

@@ -99,16 +99,16 @@ fn meaning(config: &Config, now: Timestamp) -> String {
     lines.extend(config.admin.map(|admin| format!("admin     http://{admin}")));
     let (path, mib) = (config.store.path.display(), config.store.max_size >> 20);
     lines.push(format!("store     {path}, at most {mib} MiB of content"));
-    lines.push(format!("clients   {}", config.clients.told()));
-    lines.extend(config.audit.as_ref().map(|audit| format!("audit     {}", audit.told())));
+    lines.push(format!("clients   {}", config.clients.summary()));
+    lines.extend(config.audit.as_ref().map(|audit| format!("audit     {}", audit.summary())));
     for upstream in &config.upstreams {
         let default = if upstream.default { ", also for names without a registry" } else { "" };
         let (registry, url) = (&upstream.registry, &upstream.url);
-        let proxy = upstream.proxy.told(url);
+        let proxy = upstream.proxy.summary(url);
         lines.push(format!("upstream  {registry} at {url}{proxy}{default}"));
     }
     for anchor in &config.anchors {
-        lines.push(format!("anchor    {}", anchor.told()));
+        lines.push(format!("anchor    {}", anchor.summary()));
     }
     lines.extend(rules(&config.policy, now));
     lines.push("all other images are denied".to_owned());
@@ -130,5 +130,5 @@ fn unnamed(upstreams: &[registry_client::Config]) -> Option<String> {
 }
 
 fn rules(policy: &Policy, now: Timestamp) -> impl Iterator<Item = String> {
-    policy.told(now).map(|(images, meaning)| format!("rule      {images}: {meaning}"))
+    policy.summary(now).map(|(images, meaning)| format!("rule      {images}: {meaning}"))
 }

@@ -79,9 +79,9 @@ pub(super) fn read(logs: &[PathBuf]) -> Result<(Pulls, Tally), (String, io::Erro
     }
     if tally.verdicts == 0 && tally.unreadable > 0 {
         let logs: Vec<_> = logs.iter().map(|log| log.display().to_string()).collect();
-        let told = "no line is a decision: give the file of `[audit] path`, or the JSON log that `serve` writes to \
+        let expected = "no line is a decision: give the file of `[audit] path`, or the JSON log that `serve` writes to \
                     standard error if that is not a terminal";
-        return Err((logs.join(" "), io::Error::new(io::ErrorKind::InvalidData, told)));
+        return Err((logs.join(" "), io::Error::new(io::ErrorKind::InvalidData, expected)));
     }
     Ok((pulls, tally))
 }

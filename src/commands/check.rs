@@ -137,7 +137,7 @@ fn unused(config: &Config, now: Timestamp) -> Vec<String> {
             let first = images.split('/').next().unwrap_or(images);
             first == "**" || matches_segment(first, registry)
         };
-        if !config.policy.told(now).any(covers) {
+        if !config.policy.summary(now).any(covers) {
             warnings.push(format!("{registry}: no rule matches images of this upstream"));
         }
     }

@@ -109,11 +109,11 @@ fn named(by: &str) -> String {
 /// The exemptions in force at a moment, ordered by their end.
 #[derive(Debug, Serialize)]
 pub struct Listed {
-    exemptions: Vec<ExemptionTold>,
+    exemptions: Vec<ExemptionReport>,
 }
 
 #[derive(Debug, Serialize)]
-struct ExemptionTold {
+struct ExemptionReport {
     image: String,
     reason: String,
     by: String,
@@ -126,9 +126,9 @@ impl Listed {
         let mut all = file.read()?;
         all.retain(|one| now < one.says().until);
         all.sort_by_key(|one| one.says().until);
-        let told = |one: &Exemption| {
+        let report = |one: &Exemption| {
             let Said { registry, repository, digest, reason, by, made, until } = one.says();
-            ExemptionTold {
+            ExemptionReport {
                 image: format!("{registry}/{repository}@{digest}"),
                 reason: reason.clone(),
                 by: by.clone(),
@@ -136,7 +136,7 @@ impl Listed {
                 until: format!("{until:#}"),
             }
         };
-        Ok(Self { exemptions: all.iter().map(told).collect() })
+        Ok(Self { exemptions: all.iter().map(report).collect() })
     }
 }
 
@@ -145,7 +145,7 @@ impl fmt::Display for Listed {
         if self.exemptions.is_empty() {
             return writeln!(f, "no exemptions");
         }
-        for ExemptionTold { image, reason, by, made, until } in &self.exemptions {
+        for ExemptionReport { image, reason, by, made, until } in &self.exemptions {
             writeln!(
                 f,
                 "{image}\n  until     {until}\n  by        {by} at {made}\n  reason    {reason}"

@@ -8,7 +8,7 @@ mod watched;
 
 pub use exemption::{Exemption, LONGEST, MAX_BY, MAX_REASON, Said, Unfit};
 pub use file::{ExemptionFile, ExemptionsError};
-pub use watched::{Exemptions, Metrics, Telling};
+pub use watched::{Exemptions, Metrics, Reporting};
 
 #[cfg(test)]
 mod tests;

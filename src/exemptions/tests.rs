@@ -61,7 +61,7 @@ impl Fixture {
 
     fn watch(&self, clock: &Clock) -> Exemptions {
         let metrics = Metrics::registered(&mut prometheus_client::registry::Registry::default());
-        Exemptions::new(self.file.clone(), clock.clone(), metrics, Telling::Nothing)
+        Exemptions::new(self.file.clone(), clock.clone(), metrics, Reporting::Nothing)
     }
 
     fn folder(&self) -> PathBuf {
@@ -330,7 +330,7 @@ fn a_damaged_file_ends_all_exemptions_and_is_counted_until_repaired() {
     let mut registry = prometheus_client::registry::Registry::default();
     let clock = Clock::manual(Timestamp::from_unix(START));
     let metrics = Metrics::registered(&mut registry);
-    let watched = Exemptions::new(place.file.clone(), clock.clone(), metrics, Telling::Log);
+    let watched = Exemptions::new(place.file.clone(), clock.clone(), metrics, Reporting::Log);
     let counted = || {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();

@@ -47,7 +47,7 @@ impl Metrics {
 
 /// Whether to log exemptions that start and end. A gate that serves does; a command that explains does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Telling {
+pub enum Reporting {
     Log,
     Nothing,
 }
@@ -62,7 +62,7 @@ struct Shared {
     file: ExemptionFile,
     clock: Clock,
     metrics: Metrics,
-    telling: Telling,
+    reporting: Reporting,
     known: Mutex<LastReading>,
     /// Held while a thread reads the file.
     reading: Mutex<()>,
@@ -87,9 +87,9 @@ impl fmt::Debug for Exemptions {
 
 impl Exemptions {
     /// The exemptions in `file`, which is read on first use.
-    pub fn new(file: ExemptionFile, clock: Clock, metrics: Metrics, telling: Telling) -> Self {
+    pub fn new(file: ExemptionFile, clock: Clock, metrics: Metrics, reporting: Reporting) -> Self {
         let (known, reading) = (Mutex::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { file, clock, metrics, telling, known, reading }) }
+        Self { shared: Arc::new(Shared { file, clock, metrics, reporting, known, reading }) }
     }
 
     /// The exemptions in force now for that repository.
@@ -195,7 +195,7 @@ impl Shared {
     }
 
     fn log_change(&self, exemption: &Exemption, what: &'static str) {
-        if self.telling == Telling::Nothing {
+        if self.reporting == Reporting::Nothing {
             return;
         }
         let Said { registry, repository, digest, reason, by, made, until } = exemption.says();

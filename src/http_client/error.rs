@@ -191,15 +191,15 @@ mod tests {
 
     #[test]
     fn a_tls_error_says_what_to_change() {
-        let told = |error: rustls::Error| {
+        let expected = |error: rustls::Error| {
             let source = Arc::new(io::Error::other(error));
             NetError::Tls { host: "r.example".to_owned(), source }.to_string()
         };
-        let plain = told(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType));
+        let plain = expected(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType));
         assert!(plain.contains("its URL is http://"), "{plain}");
-        let unknown = told(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer));
+        let unknown = expected(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer));
         assert!(unknown.contains("trust more authorities with `ca`"), "{unknown}");
-        let other = told(rustls::Error::DecryptError);
+        let other = expected(rustls::Error::DecryptError);
         assert_eq!(other, format!("TLS with r.example failed: {}", rustls::Error::DecryptError));
     }
 
@@ -207,7 +207,7 @@ mod tests {
     fn the_root_cause_inside_an_io_error_is_shown() {
         let source = Arc::new(io::Error::other(io::Error::other(ConnectTimedOut)));
         let error = NetError::Connect { host: "notary.example".to_owned(), source };
-        let told = "cannot connect to notary.example: the connection took too long";
-        assert_eq!(error.to_string(), told);
+        let expected = "cannot connect to notary.example: the connection took too long";
+        assert_eq!(error.to_string(), expected);
     }
 }

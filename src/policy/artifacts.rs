@@ -20,7 +20,7 @@ impl Artifacts {
     }
 
     /// The addition to the summary of a rule.
-    pub(super) const fn told(self) -> &'static str {
+    pub(super) const fn summary(self) -> &'static str {
         match self {
             Self::Listed => "",
             Self::All => "; UNSIGNED ARTIFACTS OF ANY TYPE are served with it",

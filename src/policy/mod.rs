@@ -324,10 +324,10 @@ impl Policy {
     }
 
     /// Every pattern and the summary of its rule at `now`, deny rules first and then the most specific first.
-    pub fn told(&self, now: Timestamp) -> impl Iterator<Item = (&str, String)> {
+    pub fn summary(&self, now: Timestamp) -> impl Iterator<Item = (&str, String)> {
         self.entries.iter().map(move |entry| {
             let ended = if entry.rule.has_ended(now) { "EXPIRED (ignored): " } else { "" };
-            (&*entry.text, format!("{ended}{}", entry.rule.told()))
+            (&*entry.text, format!("{ended}{}", entry.rule.summary()))
         })
     }
 

@@ -75,7 +75,7 @@ impl Unmet {
 }
 
 impl Requirement {
-    pub(super) fn told(&self) -> String {
+    pub(super) fn summary(&self) -> String {
         let mut parts: Vec<String> = self.require.iter().map(ToString::to_string).collect();
         if !self.any_of.is_empty() {
             parts.push(format!("{} of {}", self.threshold, self.any_of.join(", ")));

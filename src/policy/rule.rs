@@ -120,13 +120,13 @@ impl Rule {
     }
 
     /// A summary in one line.
-    pub fn told(&self) -> String {
+    pub fn summary(&self) -> String {
         let until = self.until.map(|until| format!(" until the end of {}", day(until)));
         let until = until.unwrap_or_default();
         let summary = match &self.mode {
-            Mode::Enforce(requirement) => format!("needs {}", requirement.told()),
+            Mode::Enforce(requirement) => format!("needs {}", requirement.summary()),
             Mode::Audit(requirement) => {
-                format!("served{until}; recorded if it lacks {}", requirement.told())
+                format!("served{until}; recorded if it lacks {}", requirement.summary())
             }
             Mode::Allow { reason } => format!("SERVED UNSIGNED{until}: {reason}"),
             Mode::Deny { reason: Some(reason) } => format!("denied: {reason}"),
@@ -135,7 +135,7 @@ impl Rule {
         match self.mode {
             Mode::Deny { .. } => summary,
             Mode::Enforce(_) | Mode::Audit(_) | Mode::Allow { .. } => {
-                summary + self.artifacts.told()
+                summary + self.artifacts.summary()
             }
         }
     }

@@ -81,7 +81,7 @@ mod tests {
             r#"took_bucket{le="30.0"} 4"#,
             r#"took_bucket{le="+Inf"} 5"#,
         ] {
-            assert!(text.lines().any(|told| told == line), "{line} is not in:\n{text}");
+            assert!(text.lines().any(|shown| shown == line), "{line} is not in:\n{text}");
         }
     }
 }

@@ -102,11 +102,11 @@ impl Config {
     }
 
     /// A summary of one line, for display.
-    pub fn told(&self) -> String {
+    pub fn summary(&self) -> String {
         match self {
-            Self::NotaryV1(config) => format!("{} [notaryv1] {}", config.name, config.told()),
-            Self::Cosign(config) => format!("{} [cosign] {}", config.name, config.told()),
-            Self::Notation(config) => format!("{} [notation] {}", config.name, config.told()),
+            Self::NotaryV1(config) => format!("{} [notaryv1] {}", config.name, config.summary()),
+            Self::Cosign(config) => format!("{} [cosign] {}", config.name, config.summary()),
+            Self::Notation(config) => format!("{} [notation] {}", config.name, config.summary()),
         }
     }
 }

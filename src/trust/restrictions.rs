@@ -110,7 +110,7 @@ impl Restrictions {
     }
 
     /// The end of a line that describes an anchor; empty if nothing is excluded.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn summary(&self) -> String {
         let mut text = String::new();
         if let Some(not_after) = self.not_after {
             text += &format!("; only if signed until {not_after:#}");

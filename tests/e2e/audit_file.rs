@@ -36,8 +36,8 @@ fn gate(site: &OpenSite, folder: &Folder) -> Gate {
     Gate::start(0, "", &(site.config() + &audit), Clock::Machine)
 }
 
-fn request_id(told: &Value) -> String {
-    told["request_id"].as_str().unwrap().to_owned()
+fn request_id(reported: &Value) -> String {
+    reported["request_id"].as_str().unwrap().to_owned()
 }
 
 /// The requests in the audit file and its rotated predecessors, each once.
@@ -52,12 +52,13 @@ fn written(folder: &Folder) -> BTreeSet<String> {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.len() <= 64 << 10 && text.ends_with('\n'), "{name}: {} bytes", text.len());
         for line in text.lines() {
-            let told: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+            let reported: Value =
+                serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
             assert_eq!(
-                (&told["message"], &told["target"]),
+                (&reported["message"], &reported["target"]),
                 (&"verdict".into(), &"countersign::audit".into())
             );
-            assert!(seen.insert(request_id(&told)), "twice: {line}");
+            assert!(seen.insert(request_id(&reported)), "twice: {line}");
         }
     }
     seen
@@ -119,17 +120,17 @@ fn with_a_full_disk_pulls_continue_and_each_line_is_written_or_counted() {
         (lost() > 0).then_some(())
     });
     (0..20).for_each(|_| pull());
-    let told = |words: &str| gate.log().matches(words).count();
+    let reported = |words: &str| gate.log().matches(words).count();
     let (failed, again) = ("cannot write the audit file", "the audit file is writable again");
-    assert_eq!((told(failed), told(again)), (1, 0), "{}", gate.log());
+    assert_eq!((reported(failed), reported(again)), (1, 0), "{}", gate.log());
 
     fs::remove_file(others).unwrap();
     drop(filling);
     wait_for("the file to be writable again", Duration::from_secs(30), || {
         pull();
-        (told(again) == 1).then_some(())
+        (reported(again) == 1).then_some(())
     });
-    assert_eq!(told(failed), 1);
+    assert_eq!(reported(failed), 1);
     // The last records are still in the queue.
     let counted = wait_for("all records to be written", Duration::from_secs(10), || {
         let counted = lost() as usize + written(&folder).len();

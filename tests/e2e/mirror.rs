@@ -96,8 +96,8 @@ fn docker_shows_the_denial_and_requests_nothing_from_docker_hub() {
         }
         site.comes_from_the_hub(&pull_all_tags(&docker), "away/app");
 
-        let told = format!("\"mirror\":\"http://{}\"", site.mirror);
-        assert!(site.gate.log().contains(&told), "{}", site.gate.log());
+        let reported = format!("\"mirror\":\"http://{}\"", site.mirror);
+        assert!(site.gate.log().contains(&reported), "{}", site.gate.log());
         let docker = site.docker.cli();
         for way in [pull(&docker), build(&docker, "0"), build(&docker, "1")] {
             site.sticks(&way, "app:unsigned", UNSIGNED);

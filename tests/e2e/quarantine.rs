@@ -59,8 +59,11 @@ fn a_corrupted_layer_is_quarantined_and_fetched_again() {
         (gate.metric("countersign_store_lost_total{fault=\"digest\"}") == 1).then_some(())
     });
     assert_eq!(fs::read_dir(gate.store().join("rotten")).unwrap().count(), 1);
-    let told = gate.log();
-    assert!(told.lines().any(|line| line.contains("WARN") && line.contains(layer)), "{told}");
+    let reported = gate.log();
+    assert!(
+        reported.lines().any(|line| line.contains("WARN") && line.contains(layer)),
+        "{reported}"
+    );
     let said = docker.pull(&image);
     assert!(said.ok(), "{}", said.all());
     assert_eq!(docker.run(&image).unwrap(), "what was pushed");

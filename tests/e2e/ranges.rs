@@ -74,32 +74,37 @@ impl Case {
     }
 
     fn is_answered_by(&self, answer: &Received, blob: &[u8], digest: &str) {
-        let told = || format!("{:?}: {answer:?}", self.arguments);
+        let reported = || format!("{:?}: {answer:?}", self.arguments);
         let (first, end) = self.part;
-        assert_eq!(answer.status, self.status, "{}", told());
+        assert_eq!(answer.status, self.status, "{}", reported());
         if self.status == 416 {
-            assert_eq!(answer.header("content-range"), format!("bytes */{LENGTH}"), "{}", told());
+            assert_eq!(
+                answer.header("content-range"),
+                format!("bytes */{LENGTH}"),
+                "{}",
+                reported()
+            );
             return;
         }
-        assert_eq!(answer.header("etag"), format!("\"{digest}\""), "{}", told());
-        assert_eq!(answer.header("docker-content-digest"), digest, "{}", told());
+        assert_eq!(answer.header("etag"), format!("\"{digest}\""), "{}", reported());
+        assert_eq!(answer.header("docker-content-digest"), digest, "{}", reported());
         // Without a body, curl writes the head instead.
         if self.arguments != ["--head"] {
-            assert!(answer.body == blob[first..end], "{}", told());
+            assert!(answer.body == blob[first..end], "{}", reported());
         }
         let range = match self.status {
             206 => format!("bytes {first}-{}/{LENGTH}", end - 1),
             _ => String::new(),
         };
-        assert_eq!(answer.header("content-range"), range, "{}", told());
+        assert_eq!(answer.header("content-range"), range, "{}", reported());
         let length = match self.status {
             304 => String::new(),
             _ if self.arguments == ["--head"] => LENGTH.to_string(),
             _ => (end - first).to_string(),
         };
-        assert_eq!(answer.header("content-length"), length, "{}", told());
+        assert_eq!(answer.header("content-length"), length, "{}", reported());
         if self.status != 304 {
-            assert_eq!(answer.header("accept-ranges"), "bytes", "{}", told());
+            assert_eq!(answer.header("accept-ranges"), "bytes", "{}", reported());
         }
     }
 

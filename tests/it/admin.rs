@@ -100,9 +100,9 @@ async fn why_explains_the_gates_decision_about_an_image() {
     ] {
         let answer = served.request("GET", &format!("/why?image={image}"), "").await;
         assert_eq!(status(&answer), 200, "{answer}");
-        let told = json(&answer);
-        assert_eq!((&told["image"], &told["verdict"]), (&image.into(), &verdict.into()));
-        assert_eq!(told["rule"]["images"], rule);
+        let reported = json(&answer);
+        assert_eq!((&reported["image"], &reported["verdict"]), (&image.into(), &verdict.into()));
+        assert_eq!(reported["rule"]["images"], rule);
     }
 }
 
@@ -114,14 +114,17 @@ async fn why_shows_the_recorded_decision_and_the_current_one() {
     let denied = stand.served.request("GET", "/v2/shut/app/manifests/v1", "").await;
     let id = json(&denied)["errors"][0]["detail"]["request_id"].clone();
     let answer = served.request("GET", &format!("/why?request={}", id.as_str().unwrap()), "").await;
-    let told = json(&answer);
-    assert_eq!((status(&answer), &told["request_id"]), (200, &id));
-    assert_eq!((&told["verdict"], &told["reason"]), (&"refused".into(), &"denied_by_rule".into()));
-    let because = told["because"].as_str().unwrap();
+    let reported = json(&answer);
+    assert_eq!((status(&answer), &reported["request_id"]), (200, &id));
+    assert_eq!(
+        (&reported["verdict"], &reported["reason"]),
+        (&"refused".into(), &"denied_by_rule".into())
+    );
+    let because = reported["because"].as_str().unwrap();
     let message = format!("{because} (request {})", id.as_str().unwrap());
     assert_eq!(json(&denied)["errors"][0]["message"], message);
-    assert_eq!(told["now"]["image"], "r.example/shut/app:v1");
-    assert_eq!(told["now"]["because"], told["because"]);
+    assert_eq!(reported["now"]["image"], "r.example/shut/app:v1");
+    assert_eq!(reported["now"]["because"], reported["because"]);
 }
 
 #[tokio::test]

@@ -154,9 +154,9 @@ fn every_layer_is_in_the_map_and_every_line_of_the_map_is_a_layer() {
     there.dedup();
     let mut map = layers();
     let text = source("src/lib.rs").text;
-    let told = |line: &str| line.strip_prefix("//! - [`")?.split('`').next().map(str::to_owned);
-    let told: Vec<String> = text.lines().filter_map(told).collect();
-    assert_eq!(told, map, "the documented layers differ from the modules");
+    let reported = |line: &str| line.strip_prefix("//! - [`")?.split('`').next().map(str::to_owned);
+    let reported: Vec<String> = text.lines().filter_map(reported).collect();
+    assert_eq!(reported, map, "the documented layers differ from the modules");
     map.sort();
     assert_eq!(map, there);
 }

@@ -105,8 +105,8 @@ async fn a_recorded_decision_has_its_event_and_the_text_of_a_denial() {
         assert_eq!(because.as_ref().and_then(Value::as_str), sentence);
         assert_eq!(event.as_object_mut().unwrap().remove("because"), because);
         // The log has its own clock.
-        for told in [&mut event, &mut record] {
-            assert!(told.as_object_mut().unwrap().remove("timestamp").is_some());
+        for reported in [&mut event, &mut record] {
+            assert!(reported.as_object_mut().unwrap().remove("timestamp").is_some());
         }
         assert_eq!(record, event);
     }

@@ -86,11 +86,11 @@ async fn why_shows_the_denial_that_an_audit_rule_would_enforce() {
     let mut world = world().await;
     world.push_signed("signed", "signed");
     world.push("v1", "one");
-    let told = world.why("v1").await;
-    assert_eq!((&*told.verdict, told.reason.clone()), ("admitted", None));
-    let text = told.to_text();
+    let reported = world.why("v1").await;
+    assert_eq!((&*reported.verdict, reported.reason.clone()), ("admitted", None));
+    let text = reported.to_text();
     assert!(text.contains("audit     it would be absent (tag_not_signed)"), "{text}");
-    let json = serde_json::to_value(&told).unwrap();
+    let json = serde_json::to_value(&reported).unwrap();
     assert_eq!(json["would"]["verdict"], "absent");
     assert_eq!(json["would"]["reason"], "tag_not_signed");
     let signed = serde_json::to_value(world.why("signed").await).unwrap();

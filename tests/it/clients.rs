@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::config::{problems, told_at_once};
+use crate::config::{problems, reported_at_once};
 use crate::fake_registry::REGISTRY;
 use crate::notary_repository::GUN;
 use crate::whole_gate::{APP, Answer, Setup, World};
@@ -330,7 +330,7 @@ async fn a_connection_does_not_outlive_its_certificate() {
 
 #[test]
 fn every_wrong_value_of_clients_is_reported() {
-    told_at_once(
+    reported_at_once(
         r#"
 [server]
 listen = "127.0.0.1:0"
@@ -369,8 +369,11 @@ fn access_rules_are_required_if_other_machines_can_connect() {
         assert_eq!(with(near, ""), Vec::<String>::new(), "{near}");
     }
     for far in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "128.0.0.1:1"] {
-        let told = with(far, "").join("\n");
-        assert!(told.contains("set who may pull") && told.contains(far), "{far}: {told}");
+        let reported = with(far, "").join("\n");
+        assert!(
+            reported.contains("set who may pull") && reported.contains(far),
+            "{far}: {reported}"
+        );
         assert_eq!(with(far, "[clients]\nopen = true\n"), Vec::<String>::new(), "{far}");
         let closed = with(far, "[clients]\nopen = false\n").join("\n");
         assert!(closed.contains("set who may pull"), "{closed}");

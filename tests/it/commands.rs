@@ -165,9 +165,9 @@ fn check_prints_every_error_with_its_place_and_exits_with_2() {
             (5, "`store.paht`: unknown key; did you mean `path`?"),
         ] {
             let place = format!("{}:{line}: ", file.path());
-            let told =
+            let reported =
                 said.stderr.lines().any(|said| said.contains(&place) && said.contains(words));
-            assert!(told, "{line}, {words}: {}", said.stderr);
+            assert!(reported, "{line}, {words}: {}", said.stderr);
         }
         assert_eq!(said.stderr.lines().count(), 4, "{}", said.stderr);
     }
@@ -258,13 +258,17 @@ fn why_accepts_every_name_that_clients_show_and_distinguishes_no_upstream_from_n
     for name in
         ["registry.example.com/team/app:1", "team/app:1", "gate.example.com:5050/team/app:1"]
     {
-        let told = why(name);
-        assert_eq!(told["image"], "registry.example.com/team/app:1", "{name}");
-        assert_eq!(told["reason"], "no_rule", "{name}");
+        let reported = why(name);
+        assert_eq!(reported["image"], "registry.example.com/team/app:1", "{name}");
+        assert_eq!(reported["reason"], "no_rule", "{name}");
     }
-    let told = why("quay.io/team/app:1");
-    assert_eq!((&told["verdict"], told.get("reason")), (&"missing".into(), None), "{told}");
-    assert_eq!(told["because"], "no upstream is configured for quay.io");
+    let reported = why("quay.io/team/app:1");
+    assert_eq!(
+        (&reported["verdict"], reported.get("reason")),
+        (&"missing".into(), None),
+        "{reported}"
+    );
+    assert_eq!(reported["because"], "no upstream is configured for quay.io");
 }
 
 #[test]

@@ -82,8 +82,8 @@ fn the_example_names_every_key() {
     }
     named.retain(|_, keys| !keys.is_empty());
     let found = problems(&broken);
-    let told = found.iter().filter(|problem| !is_about_a_choice(problem));
-    let read: BTreeMap<usize, BTreeSet<&str>> = told
+    let reported = found.iter().filter(|problem| !is_about_a_choice(problem));
+    let read: BTreeMap<usize, BTreeSet<&str>> = reported
         .map(|problem| {
             assert!(problem.key.ends_with(".a_key_that_nobody_reads"), "{problem}");
             let keys = problem.message.strip_prefix("unknown key; valid keys are ").unwrap();
@@ -105,15 +105,15 @@ fn is_about_a_choice(problem: &Problem) -> bool {
 #[test]
 fn the_example_shows_the_defaults() {
     let text = fs::read_to_string(example()).unwrap();
-    let told = |config: &Config| format!("{config:#?}");
-    let as_it_is = told(&read(&text));
+    let reported = |config: &Config| format!("{config:#?}");
+    let as_it_is = reported(&read(&text));
     let mut examples = Vec::new();
     for line in text.lines().filter(|line| line.starts_with("# ")) {
         let Some((key, _)) = setting(line) else { continue };
         let said = text.replacen(line, &line[2..], 1);
         let document = Document::from_text(&example(), said);
         match Config::read(&document) {
-            Ok(config) if told(&config) == as_it_is => {}
+            Ok(config) if reported(&config) == as_it_is => {}
             Ok(_) | Err(_) => examples.push(key),
         }
     }
@@ -131,34 +131,34 @@ fn the_example_shows_the_defaults() {
 }
 
 /// Each wrong line ends with the key and the first words of the expected error.
-pub(crate) fn told_at_once(text: &str) {
+pub(crate) fn reported_at_once(text: &str) {
     let expected: Vec<(usize, &str, &str)> = text
         .lines()
         .enumerate()
-        .flat_map(|(at, line)| line.split(" #! ").skip(1).map(move |told| (at + 1, told)))
-        .map(|(at, told)| {
-            let (key, words) = told.split_once(": ").unwrap();
+        .flat_map(|(at, line)| line.split(" #! ").skip(1).map(move |reported| (at + 1, reported)))
+        .map(|(at, reported)| {
+            let (key, words) = reported.split_once(": ").unwrap();
             (at, key, words.trim_end())
         })
         .collect();
     let found = problems(text);
-    let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+    let reported: Vec<String> = found.iter().map(ToString::to_string).collect();
     let mut left: Vec<&Problem> = found.iter().collect();
     for (line, key, words) in expected {
         let at = left.iter().position(|problem| {
             problem.line == line && problem.key == key && problem.message.contains(words)
         });
-        let at = at.unwrap_or_else(|| panic!("{line} {key} {words} in\n{}", told.join("\n")));
+        let at = at.unwrap_or_else(|| panic!("{line} {key} {words} in\n{}", reported.join("\n")));
         let problem = left.remove(at);
         assert_eq!(problem.file, Path::new("c.toml"), "{problem}");
     }
     assert!(left.is_empty(), "unexpected errors: {left:#?}");
-    assert!(found.is_sorted_by_key(|problem| problem.line), "{told:#?}");
+    assert!(found.is_sorted_by_key(|problem| problem.line), "{reported:#?}");
 }
 
 #[test]
 fn every_wrong_value_of_the_listeners_and_the_store_is_reported() {
-    told_at_once(
+    reported_at_once(
         r#"
 [server]
 listen = "localhost:5050" #! server.listen: "localhost:5050" is not an address to listen on: write
@@ -189,7 +189,7 @@ scrub_every = "999ms" #! store.scrub_every: must be at least
 
 #[test]
 fn every_wrong_value_of_upstreams_is_reported() {
-    told_at_once(
+    reported_at_once(
         r#"
 [server]
 listen = "127.0.0.1:0"
@@ -233,7 +233,7 @@ mode = "deny"
 
 #[test]
 fn every_wrong_value_of_anchors_is_reported() {
-    told_at_once(
+    reported_at_once(
         r#"
 [server]
 listen = "127.0.0.1:0"
@@ -309,18 +309,23 @@ require = ["all-wrong", "later"]
 fn the_summary_shows_a_rule_for_artifacts_of_any_type() {
     let text = fs::read_to_string(example()).unwrap();
     let widened = text.replace("# artifacts = \"listed\" ", "artifacts = \"all\" ");
-    let told = |text: &str| {
+    let reported = |text: &str| {
         let summary = read(text).policy;
-        let summary: Vec<_> = summary.told(Timestamp::from_unix(0)).map(|(_, told)| told).collect();
+        let summary: Vec<_> =
+            summary.summary(Timestamp::from_unix(0)).map(|(_, reported)| reported).collect();
         summary.join("\n")
     };
-    assert!(!told(&text).contains("ARTIFACTS"), "{}", told(&text));
-    assert!(told(&widened).contains("UNSIGNED ARTIFACTS OF ANY TYPE"), "{}", told(&widened));
+    assert!(!reported(&text).contains("ARTIFACTS"), "{}", reported(&text));
+    assert!(
+        reported(&widened).contains("UNSIGNED ARTIFACTS OF ANY TYPE"),
+        "{}",
+        reported(&widened)
+    );
 }
 
 #[test]
 fn every_wrong_value_of_rules_is_reported() {
-    told_at_once(
+    reported_at_once(
         r#"
 [server]
 listen = "127.0.0.1:0"
@@ -376,14 +381,14 @@ until = 2027-01-31T00:00:00Z #! rule.until: a date such as 2027-01-31
 
 #[test]
 fn invalid_toml_and_missing_keys_are_reported() {
-    let told = |text: &str| problems(text).iter().map(ToString::to_string).collect::<Vec<_>>();
-    let syntax = told("[server]\nlisten = \n\n[store]\npath = 'a' 'b'\nuntil = 2027-02-30\n");
+    let reported = |text: &str| problems(text).iter().map(ToString::to_string).collect::<Vec<_>>();
+    let syntax = reported("[server]\nlisten = \n\n[store]\npath = 'a' 'b'\nuntil = 2027-02-30\n");
     assert_eq!(syntax.len(), 3, "{syntax:#?}");
     for (problem, line) in syntax.iter().zip([2, 5, 6]) {
         assert!(problem.starts_with(&format!("c.toml:{line}: ")), "{problem}");
     }
     assert_eq!(
-        told(""),
+        reported(""),
         [
             "c.toml:1: the table [server] is required",
             "c.toml:1: the table [store] is required",

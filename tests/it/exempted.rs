@@ -317,10 +317,14 @@ async fn each_use_is_recorded_in_the_audit_event_the_log_the_metrics_and_why() {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
     for reference in ["v1".to_owned(), Digest::of(&child).to_string()] {
-        let told = world.why(&reference).await;
-        assert_eq!((&*told.verdict, told.reason.clone()), ("admitted", None), "{reference}");
-        assert!(told.because.contains("exempted until"), "{}", told.because);
-        let remark = told.remark.unwrap();
+        let reported = world.why(&reference).await;
+        assert_eq!(
+            (&*reported.verdict, reported.reason.clone()),
+            ("admitted", None),
+            "{reference}"
+        );
+        assert!(reported.because.contains("exempted until"), "{}", reported.because);
+        let remark = reported.remark.unwrap();
         for words in ["alice (uid 1000)", "OPS-12", "no signature by team"] {
             assert!(remark.contains(words), "{words}: {remark}");
         }
@@ -342,12 +346,12 @@ async fn new_and_ended_exemptions_are_logged_once() {
         world.pull("v1").await.is_absent("no_trust_data");
     }
     let events = page.all();
-    let told = |words: &str| {
+    let reported = |words: &str| {
         let message =
             |event: &&Value| event["message"].as_str().unwrap_or_default().contains(words);
         events.iter().filter(message).count()
     };
-    assert_eq!((told("an exemption is in force"), told("an exemption has ended")), (1, 1));
+    assert_eq!((reported("an exemption is in force"), reported("an exemption has ended")), (1, 1));
 }
 
 /// Pushes an artifact of `image` that no engine runs.

@@ -30,11 +30,11 @@ keys = ["key.der", "key16.pub"]
 images = ["one.example/**"]
 require = ["team"]
 "#;
-    let told = |content: &[u8]| {
+    let reported = |content: &[u8]| {
         let file = folder.write("countersign.toml", content);
         Config::load(&file).unwrap_err().to_string()
     };
-    let problems = told(config.as_bytes());
+    let problems = reported(config.as_bytes());
     for said in [
         "`upstream.ca`: ",
         "ca.der is binary (DER), but PEM is expected",
@@ -54,9 +54,9 @@ require = ["team"]
         ),
         (utf16(config), "countersign.toml is UTF-16 text; save it as UTF-8"),
     ] {
-        let problems = told(&content);
+        let problems = reported(&content);
         assert!(problems.contains(said) && problems.lines().count() == 1, "{said}: {problems}");
     }
     // A byte order mark is no error.
-    assert!(!told(format!("\u{feff}{config}").as_bytes()).contains("countersign.toml:1:"));
+    assert!(!reported(format!("\u{feff}{config}").as_bytes()).contains("countersign.toml:1:"));
 }

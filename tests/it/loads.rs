@@ -24,11 +24,11 @@ pub(crate) fn growth(name: &str) -> usize {
         .args(["--exact", name, "--ignored", "--nocapture", "--test-threads", "1"])
         .output()
         .unwrap();
-    let told = String::from_utf8(child.stdout).unwrap();
-    assert!(child.status.success(), "{told}");
-    let line = told.lines().find_map(|line| line.split_once("grew by "));
+    let reported = String::from_utf8(child.stdout).unwrap();
+    assert!(child.status.success(), "{reported}");
+    let line = reported.lines().find_map(|line| line.split_once("grew by "));
     let bytes = line.and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
-    bytes.unwrap_or_else(|| panic!("{told}"))
+    bytes.unwrap_or_else(|| panic!("{reported}"))
 }
 
 /// A figure of this process in bytes, from `/proc/self/status`.

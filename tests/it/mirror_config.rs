@@ -49,16 +49,16 @@ path = "store"
 registry = "one.example"
 "#;
     let document = Document::from_text(Path::new("c.toml"), text.to_owned());
-    let told = Config::read(&document).unwrap_err().to_string();
-    let told: Vec<&str> = told.lines().collect();
+    let reported = Config::read(&document).unwrap_err().to_string();
+    let reported: Vec<&str> = reported.lines().collect();
     let expected = [
         "c.toml:4: `server.denial_status`: expected 404 or 403, found 401",
         "c.toml:5: `mirror`: `listen` is required",
         "c.toml:6: `mirror.tls_key`: needs `tls_cert`, too",
         "c.toml:7: `mirror.denial_status`: unknown key",
     ];
-    for (told, expected) in told.iter().zip(expected) {
-        assert!(told.starts_with(expected), "{told}");
+    for (reported, expected) in reported.iter().zip(expected) {
+        assert!(reported.starts_with(expected), "{reported}");
     }
-    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    assert_eq!(reported.len(), expected.len(), "{reported:#?}");
 }

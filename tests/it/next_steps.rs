@@ -59,29 +59,29 @@ fn check_suggests_the_fix_for_a_typo() {
         ),
         ("127.0.0.1:5051", "0.0.0.0:5050", "conflicts with"),
     ] {
-        let told = check(right, slip).unwrap_err();
-        assert!(told.contains(next), "{slip}: {told}");
+        let reported = check(right, slip).unwrap_err();
+        assert!(reported.contains(next), "{slip}: {reported}");
     }
 }
 
 #[test]
 fn check_warns_about_an_expired_rule() {
-    let told = check("require =", "mode = \"audit\"\nuntil = 2001-01-31\nrequire =").unwrap();
-    assert!(told.contains("EXPIRED (ignored): served until"), "{told}");
-    let told = check("require =", "mode = \"audit\"\nuntil = 2999-01-31\nrequire =").unwrap();
-    assert!(!told.contains("ENDED"), "{told}");
+    let reported = check("require =", "mode = \"audit\"\nuntil = 2001-01-31\nrequire =").unwrap();
+    assert!(reported.contains("EXPIRED (ignored): served until"), "{reported}");
+    let reported = check("require =", "mode = \"audit\"\nuntil = 2999-01-31\nrequire =").unwrap();
+    assert!(!reported.contains("ENDED"), "{reported}");
 }
 
 #[test]
 fn check_explains_what_docker_gets_from_a_mirror_without_docker_hub_as_default() {
     let mirror = "[mirror]\nlisten = \"127.0.0.1:5052\"\n[admin]";
-    let told = check("[admin]", mirror).unwrap();
-    assert!(told.contains("gets nothing: there is no default upstream"), "{told}");
+    let reported = check("[admin]", mirror).unwrap();
+    assert!(reported.contains("gets nothing: there is no default upstream"), "{reported}");
     let default = format!(
         "{mirror}\nlisten = \"127.0.0.1:5051\"\n[[upstream]]\nregistry = \"docker.io\"\ndefault = true\n[store]\n"
     );
-    let told = check("[admin]\nlisten = \"127.0.0.1:5051\"\n[store]\n", &default).unwrap();
-    assert!(!told.contains("gets"), "{told}");
+    let reported = check("[admin]\nlisten = \"127.0.0.1:5051\"\n[store]\n", &default).unwrap();
+    assert!(!reported.contains("gets"), "{reported}");
 }
 
 #[test]
@@ -191,8 +191,8 @@ fn check_warns_of_settings_that_cannot_work() {
         (upstream.to_owned(), "quay.io: no rule matches images of this upstream"),
         (unused.to_owned(), "idle: no rule uses this anchor"),
     ] {
-        let told = warnings(require, require, &more);
-        assert!(told.contains(words), "{words}: {told}");
+        let reported = warnings(require, require, &more);
+        assert!(reported.contains(words), "{words}: {reported}");
     }
     let silent = warnings(require, require, &cosign(&format!("{workflow}@refs/tags/*"), github));
     assert!(!silent.contains("ci: "), "{silent}");
@@ -205,8 +205,8 @@ fn check_warns_of_settings_that_cannot_work() {
 #[test]
 fn check_rejects_a_character_class_in_an_image_pattern() {
     for pattern in ["registry.example.com/acme/[a-z]*", "**/[a-z]*", "[a-z]*/app"] {
-        let told = check("registry.example.com/library/**", pattern).unwrap_err();
-        assert!(told.contains("no image can match"), "{pattern}: {told}");
+        let reported = check("registry.example.com/library/**", pattern).unwrap_err();
+        assert!(reported.contains("no image can match"), "{pattern}: {reported}");
     }
 }
 
@@ -235,15 +235,15 @@ fn check_prints_json_for_programs() {
     let folder = Folder::new("check-json");
     let file = folder.write("countersign.toml", WHOLE);
     let said = countersign(&["check", "--json", "--config", file.to_str().unwrap()]);
-    let told: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!((said.status, &told["valid"]), (Some(0), &true.into()));
-    assert!(told["warnings"].to_string().contains("placeholder"), "{told}");
+    let reported: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((said.status, &reported["valid"]), (Some(0), &true.into()));
+    assert!(reported["warnings"].to_string().contains("placeholder"), "{reported}");
     let file = folder.write("countersign.toml", WHOLE.replacen("path = ", "paht = ", 1));
     let said = countersign(&["check", "--json", "--config", file.to_str().unwrap()]);
-    let told: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!((said.status, &told["valid"]), (Some(2), &false.into()));
-    assert_eq!(told["errors"][1]["key"], "store.paht", "{told}");
-    assert_eq!(told["errors"][1]["line"], 7, "{told}");
+    let reported: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((said.status, &reported["valid"]), (Some(2), &false.into()));
+    assert_eq!(reported["errors"][1]["key"], "store.paht", "{reported}");
+    assert_eq!(reported["errors"][1]["line"], 7, "{reported}");
 }
 
 #[test]
@@ -260,11 +260,15 @@ fn a_registry_without_an_upstream_differs_from_an_image_without_a_rule() {
         assert_eq!(said.status, Some(3), "{}", said.stderr);
         serde_json::from_str::<serde_json::Value>(&said.stdout).unwrap()
     };
-    let told = why("127.0.0.1:5050/docker.io/library/alpine:3");
-    assert_eq!((&told["verdict"], told.get("reason")), (&"missing".into(), None), "{told}");
+    let reported = why("127.0.0.1:5050/docker.io/library/alpine:3");
+    assert_eq!(
+        (&reported["verdict"], reported.get("reason")),
+        (&"missing".into(), None),
+        "{reported}"
+    );
     assert!(
-        told["because"].to_string().contains("no upstream is configured for docker.io"),
-        "{told}"
+        reported["because"].to_string().contains("no upstream is configured for docker.io"),
+        "{reported}"
     );
     assert_eq!(why("127.0.0.1:5050/other/alpine:3")["reason"], "no_rule");
 }

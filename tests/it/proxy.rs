@@ -8,7 +8,7 @@ use bytes::Bytes;
 use countersign::access::Clients;
 use countersign::audit::Audit;
 use countersign::clock::Clock;
-use countersign::exemptions::{self, ExemptionFile, Exemptions, Telling};
+use countersign::exemptions::{self, ExemptionFile, Exemptions, Reporting};
 use countersign::gate::Gate;
 use countersign::oci::{Digest, Registry};
 use countersign::policy::{Artifacts, Mode, OnRollback, OnUnsigned, Policy, Rule};
@@ -196,7 +196,7 @@ pub(crate) fn generations(
     let tags = TagHistory::look(&std::env::temp_dir());
     let file = ExemptionFile::below(&std::env::temp_dir().join("nowhere"));
     let exemptions =
-        Exemptions::new(file, Clock::System, exemptions::Metrics::default(), Telling::Nothing);
+        Exemptions::new(file, Clock::System, exemptions::Metrics::default(), Reporting::Nothing);
     let gate =
         Gate::new(policy, trust, pull_through, tags, exemptions, names.clone(), Clock::System);
     let names = Names { default: names.first().cloned(), registries: names, ..Names::default() };

@@ -243,8 +243,8 @@ async fn replay_agrees_with_the_gate() {
                 Reference::Tag(_) => ':',
                 Reference::Digest(_) => '@',
             };
-            let told = of(&json, format!("{separator}{reference}"))["now"] == "admitted";
-            assert_eq!(told, served, "{lines} {reference}: {json}");
+            let reported = of(&json, format!("{separator}{reference}"))["now"] == "admitted";
+            assert_eq!(reported, served, "{lines} {reference}: {json}");
         }
     }
 }

@@ -213,11 +213,11 @@ async fn denials_state_the_reason() {
         let (status, code) = expected;
         assert_eq!(error(&answer), (status, code.to_owned()), "{answer}");
         let json: Value = serde_json::from_str(body(&answer)).unwrap();
-        let mut told = json["errors"][0].clone();
-        assert!(told["message"].as_str().unwrap().starts_with(begin), "{told}");
-        let id = told["detail"].as_object_mut().unwrap().remove("request_id").unwrap();
+        let mut reported = json["errors"][0].clone();
+        assert!(reported["message"].as_str().unwrap().starts_with(begin), "{reported}");
+        let id = reported["detail"].as_object_mut().unwrap().remove("request_id").unwrap();
         assert_eq!(id.as_str().unwrap().len(), 16);
-        assert_eq!(told["detail"], detail);
+        assert_eq!(reported["detail"], detail);
         assert_eq!(header(&answer, "retry-after").is_some(), status == 503);
     }
     let busy = stand.get("/v2/open/app/manifests/busy").await;

@@ -7,7 +7,7 @@ use countersign::config::Config;
 use countersign::oci::Digest;
 use countersign::toml_reader::{Document, Problems};
 
-use crate::config::told_at_once;
+use crate::config::reported_at_once;
 use crate::folder::Folder;
 use crate::notation_signer::Certified;
 
@@ -37,7 +37,7 @@ const A: &str = "require = [\"a\"]";
 
 #[test]
 fn every_wrong_name_in_rules_is_reported() {
-    told_at_once(
+    reported_at_once(
         r#"
 [server]
 listen = "127.0.0.1:0"
@@ -162,9 +162,10 @@ fn an_anchor_that_accepts_anyone_is_an_error_in_an_enforce_rule() {
         let enforcing = with_platform(&anchor, images, "");
         assert_eq!(enforcing.is_err(), is_error, "{anchor} {images}");
         if let Err(problems) = enforcing {
-            let told = problems.to_string();
+            let reported = problems.to_string();
             assert!(
-                told.contains("`rule.any_of`") && told.contains("accepts signatures by anyone")
+                reported.contains("`rule.any_of`")
+                    && reported.contains("accepts signatures by anyone")
             );
         }
         with_platform(&anchor, images, "mode = \"audit\"").unwrap();

@@ -31,10 +31,10 @@ impl Service {
     }
 
     /// The next message of the gate.
-    fn told(&self) -> String {
-        let mut told = [0; 1024];
-        let length = self.manager.recv(&mut told).unwrap();
-        String::from_utf8(told[..length].to_vec()).unwrap()
+    fn summary(&self) -> String {
+        let mut reported = [0; 1024];
+        let length = self.manager.recv(&mut reported).unwrap();
+        String::from_utf8(reported[..length].to_vec()).unwrap()
     }
 
     fn signal(&self, signal: &str) {
@@ -53,18 +53,18 @@ impl Drop for Service {
 #[test]
 fn the_service_manager_is_notified_of_start_reload_and_stop() {
     let mut service = Service::start();
-    let ready = service.told();
+    let ready = service.summary();
     assert!(ready.starts_with("READY=1\n"), "{ready}");
     assert!(ready.contains("\nSTATUS=listening on http://127.0.0.1:"), "{ready}");
 
     service.signal("HUP");
-    let reloading = service.told();
+    let reloading = service.summary();
     assert!(reloading.starts_with("RELOADING=1\n"), "{reloading}");
     // Without it, `Type=notify-reload` ignores the message.
     assert!(reloading.contains("\nMONOTONIC_USEC="), "{reloading}");
-    assert_eq!(service.told(), ready);
+    assert_eq!(service.summary(), ready);
 
     service.signal("TERM");
-    assert_eq!(service.told().trim_end(), "STOPPING=1");
+    assert_eq!(service.summary().trim_end(), "STOPPING=1");
     assert!(service.gate.wait().unwrap().success());
 }

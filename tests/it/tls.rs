@@ -157,23 +157,23 @@ async fn an_invalid_certificate_keeps_the_old_one_and_is_logged_once() {
 #[tokio::test]
 async fn the_error_names_an_unusable_file() {
     let (pair, _) = Pair::new("named");
-    let told = |pair: &Pair| pair.load().unwrap_err().to_string();
+    let reported = |pair: &Pair| pair.load().unwrap_err().to_string();
     let missing = Pair { cert: pair.cert.with_extension("none"), key: pair.key.clone() };
-    assert!(told(&missing).contains("server.none"), "{}", told(&missing));
+    assert!(reported(&missing).contains("server.none"), "{}", reported(&missing));
     let swapped = Pair { cert: pair.key.clone(), key: pair.cert.clone() };
     assert!(
-        told(&swapped).contains("server.key contains no PEM certificate"),
+        reported(&swapped).contains("server.key contains no PEM certificate"),
         "{}",
-        told(&swapped)
+        reported(&swapped)
     );
     let keyless = Pair { cert: pair.cert.clone(), key: pair.cert.clone() };
     assert!(
-        told(&keyless).contains("server.crt contains no PEM private key"),
+        reported(&keyless).contains("server.crt contains no PEM private key"),
         "{}",
-        told(&keyless)
+        reported(&keyless)
     );
     write(&pair.key, &"x".repeat((1 << 20) + 1));
-    assert!(told(&pair).contains("server.key has more than"), "{}", told(&pair));
+    assert!(reported(&pair).contains("server.key has more than"), "{}", reported(&pair));
     write(&pair.cert, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let (other, _) = Pair::new("named-other");
     let odd = Pair { cert: pair.cert.clone(), key: other.key };

@@ -63,7 +63,7 @@ impl Gate {
         command.env("RUST_LOG", "trace").stdin(Stdio::null()).stderr(stderr);
         let process = command.spawn().unwrap();
         let mut gate = Self { manager, process, public: String::new(), admin, _folder: folder };
-        let ready = gate.told();
+        let ready = gate.summary();
         let status =
             ready.lines().find_map(|line| line.strip_prefix("STATUS=listening on http://"));
         gate.public = status.unwrap_or_else(|| panic!("{ready}")).to_owned();
@@ -71,10 +71,10 @@ impl Gate {
     }
 
     /// The gate's next message to the service manager.
-    fn told(&self) -> String {
-        let mut told = [0; 1024];
-        let length = self.manager.recv(&mut told).unwrap();
-        String::from_utf8(told[..length].to_vec()).unwrap()
+    fn summary(&self) -> String {
+        let mut reported = [0; 1024];
+        let length = self.manager.recv(&mut reported).unwrap();
+        String::from_utf8(reported[..length].to_vec()).unwrap()
     }
 
     fn signal(&self, signal: &str) {
@@ -143,8 +143,8 @@ async fn serves_on(stderr: Stdio) {
         assert!(ready.contains("\nlog events lost since the start: "), "{ready}");
 
         gate.signal("HUP");
-        assert!(gate.told().starts_with("RELOADING=1\n"));
-        assert!(gate.told().starts_with("READY=1\n"));
+        assert!(gate.summary().starts_with("RELOADING=1\n"));
+        assert!(gate.summary().starts_with("READY=1\n"));
         gate.pull(&digest);
 
         gate.signal("TERM");

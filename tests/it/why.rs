@@ -19,15 +19,15 @@ fn rule(images: &str, lines: &str) -> String {
 
 /// The explanation of an image of [`APP`], as text and as JSON.
 async fn why(world: &World, reference: impl std::fmt::Display) -> (String, Value) {
-    let told = world.why(reference).await;
-    (told.to_text(), json!(told))
+    let reported = world.why(reference).await;
+    (reported.to_text(), json!(reported))
 }
 
 #[track_caller]
-fn advises(told: &Value, words: &[&str]) {
-    let advice = told["advice"].as_str().unwrap();
+fn advises(reported: &Value, words: &[&str]) {
+    let advice = reported["advice"].as_str().unwrap();
     for word in words {
-        assert!(advice.contains(word), "{word}: {told:#}");
+        assert!(advice.contains(word), "{word}: {reported:#}");
     }
     assert!(!advice.contains('\n') && !advice.ends_with('.'), "{advice}");
 }
@@ -41,11 +41,14 @@ async fn why_lists_rules_that_did_not_decide_in_order_with_the_reason() {
     ];
     let world = World::with(DEFAULTS, &rules.concat()).await;
     world.push("v1", "one");
-    let (text, told) = why(&world, "v1").await;
-    assert_eq!((&told["verdict"], &told["reason"]), (&json!("refused"), &json!("denied_by_rule")));
-    assert_eq!(told["rule"]["images"], format!("{REGISTRY}/library/*"));
-    assert_eq!(told["rule"]["means"], "denied: frozen");
-    let beaten: Vec<(String, String)> = told["beaten"]
+    let (text, reported) = why(&world, "v1").await;
+    assert_eq!(
+        (&reported["verdict"], &reported["reason"]),
+        (&json!("refused"), &json!("denied_by_rule"))
+    );
+    assert_eq!(reported["rule"]["images"], format!("{REGISTRY}/library/*"));
+    assert_eq!(reported["rule"]["means"], "denied: frozen");
+    let beaten: Vec<(String, String)> = reported["beaten"]
         .as_array()
         .unwrap()
         .iter()
@@ -63,9 +66,9 @@ async fn why_lists_rules_that_did_not_decide_in_order_with_the_reason() {
     for (images, because) in &beaten {
         assert!(text.contains(images) && text.contains(because), "{text}");
     }
-    advises(&told, &["takes precedence over every other rule", "library/*"]);
+    advises(&reported, &["takes precedence over every other rule", "library/*"]);
     // No server is asked if no signature changes the decision.
-    assert!(told.get("tag").is_none(), "{told:#}");
+    assert!(reported.get("tag").is_none(), "{reported:#}");
 }
 
 #[tokio::test]
@@ -73,22 +76,22 @@ async fn why_shows_a_moved_tag_and_the_signed_digest() {
     let mut world = World::new().await;
     let signed = Digest::of(&world.push_signed("v1", "one")).to_string();
     let moved = Digest::of(&world.push("v1", "two")).to_string();
-    let (text, told) = why(&world, "v1").await;
-    assert_eq!((&told["verdict"], &told["digest"]), (&json!("admitted"), &json!(signed)));
-    assert_eq!(told["tag"], json!({ "tag": "v1", "upstream": moved, "differs": signed }));
-    assert_eq!(told["upstream"]["registry"], REGISTRY);
-    assert!(told["upstream"]["url"].as_str().unwrap().starts_with("http://127.0.0.1:"));
-    let vouched = &told["endorsements"][0];
+    let (text, reported) = why(&world, "v1").await;
+    assert_eq!((&reported["verdict"], &reported["digest"]), (&json!("admitted"), &json!(signed)));
+    assert_eq!(reported["tag"], json!({ "tag": "v1", "upstream": moved, "differs": signed }));
+    assert_eq!(reported["upstream"]["registry"], REGISTRY);
+    assert!(reported["upstream"]["url"].as_str().unwrap().starts_with("http://127.0.0.1:"));
+    let vouched = &reported["endorsements"][0];
     assert_eq!((&vouched["anchor"], &vouched["tag"]), (&json!("team"), &json!("v1")));
     assert_eq!(vouched["digest"], signed);
-    assert!(!vouched["signed_by"].as_array().unwrap().is_empty(), "{told:#}");
-    let roles = told["anchors"][0]["roles"].as_array().unwrap();
-    assert!(roles.iter().all(|role| role["keys"][0].as_str().unwrap().len() == 64), "{told:#}");
+    assert!(!vouched["signed_by"].as_array().unwrap().is_empty(), "{reported:#}");
+    let roles = reported["anchors"][0]["roles"].as_array().unwrap();
+    assert!(roles.iter().all(|role| role["keys"][0].as_str().unwrap().len() == 64), "{reported:#}");
     for words in [moved.as_str(), signed.as_str(), "  endorsed  team [notaryv1]: sha256:", "until "]
     {
         assert!(text.contains(words), "{words}: {text}");
     }
-    advises(&told, &["no action needed", "expires at"]);
+    advises(&reported, &["no action needed", "expires at"]);
 }
 
 #[tokio::test]
@@ -98,11 +101,11 @@ async fn a_child_of_a_signed_index_names_the_index() {
     let index = world.put_index(&[&child]);
     world.sign("v1", &index);
     let (child, index) = (Digest::of(&child).to_string(), Digest::of(&index).to_string());
-    let (_, told) = why(&world, &child).await;
-    assert_eq!((&told["verdict"], &told["digest"]), (&json!("admitted"), &json!(child)));
-    let because = told["because"].as_str().unwrap();
+    let (_, reported) = why(&world, &child).await;
+    assert_eq!((&reported["verdict"], &reported["digest"]), (&json!("admitted"), &json!(child)));
+    let because = reported["because"].as_str().unwrap();
     assert!(because.contains(&index) && because.contains("which lists"), "{because}");
-    assert_eq!(told["endorsements"][0]["digest"], index);
+    assert_eq!(reported["endorsements"][0]["digest"], index);
 }
 
 #[tokio::test]
@@ -113,12 +116,15 @@ async fn why_shows_what_an_audit_rule_would_refuse() {
     let unsigned = Digest::of(&world.push("v2", "two")).to_string();
     for (reference, reason) in [("v2", "tag_not_signed"), (unsigned.as_str(), "digest_not_signed")]
     {
-        let (text, told) = why(&world, reference).await;
-        assert_eq!((&told["verdict"], &told["digest"]), (&json!("admitted"), &json!(unsigned)));
-        let would = &told["would"];
+        let (text, reported) = why(&world, reference).await;
+        assert_eq!(
+            (&reported["verdict"], &reported["digest"]),
+            (&json!("admitted"), &json!(unsigned))
+        );
+        let would = &reported["would"];
         assert_eq!((&would["verdict"], &would["reason"]), (&json!("absent"), &json!(reason)));
         assert!(text.contains(&format!("  audit     it would be absent ({reason})")), "{text}");
-        advises(&told, &["mode = \"enforce\"", "sign it", "docker push"]);
+        advises(&reported, &["mode = \"enforce\"", "sign it", "docker push"]);
     }
     // A child of a signed index would be served.
     let child = world.put_image("amd64");
@@ -126,14 +132,14 @@ async fn why_shows_what_an_audit_rule_would_refuse() {
     world.sign("v3", &index);
     let child = Digest::of(&child).to_string();
     for reference in ["v1", &signed] {
-        let (_, told) = why(&world, reference).await;
-        assert_eq!(told["verdict"], "admitted");
-        assert!(told.get("would").is_none(), "{told:#}");
-        advises(&told, &["it is served with `mode = \"enforce\"`, too"]);
+        let (_, reported) = why(&world, reference).await;
+        assert_eq!(reported["verdict"], "admitted");
+        assert!(reported.get("would").is_none(), "{reported:#}");
+        advises(&reported, &["it is served with `mode = \"enforce\"`, too"]);
     }
-    let (_, told) = why(&world, &child).await;
-    assert_eq!(told["verdict"], "admitted");
-    assert!(told.get("would").is_none(), "{told:#}");
+    let (_, reported) = why(&world, &child).await;
+    assert_eq!(reported["verdict"], "admitted");
+    assert!(reported.get("would").is_none(), "{reported:#}");
 }
 
 #[tokio::test]
@@ -142,10 +148,13 @@ async fn each_denial_names_the_next_step() {
     let anchor = format!("{DEFAULTS}\nsigners = [\"alice\"]");
     let mut world = World::with(&anchor, &rules).await;
     let unsigned = Digest::of(&world.push("v0", "zero")).to_string();
-    let (_, told) = why(&world, "v0").await;
-    assert_eq!(told["reason"], "no_trust_data");
+    let (_, reported) = why(&world, "v0").await;
+    assert_eq!(reported["reason"], "no_trust_data");
     let command = format!("docker push {REGISTRY}/{APP}:v0");
-    advises(&told, &["publisher: sign it", "DOCKER_CONTENT_TRUST_SERVER=http", &command, "`gun`"]);
+    advises(
+        &reported,
+        &["publisher: sign it", "DOCKER_CONTENT_TRUST_SERVER=http", &command, "`gun`"],
+    );
 
     world.push_signed("v1", "one");
     for (reference, reason, words) in [
@@ -153,19 +162,19 @@ async fn each_denial_names_the_next_step() {
         ("v0", "tag_not_signed", "spelling of the tag"),
         (unsigned.as_str(), "digest_not_signed", "pull a signed tag"),
     ] {
-        let (text, told) = why(&world, reference).await;
-        assert_eq!(told["reason"], reason, "{told:#}");
-        advises(&told, &[words]);
+        let (text, reported) = why(&world, reference).await;
+        assert_eq!(reported["reason"], reason, "{reported:#}");
+        advises(&reported, &[words]);
         assert!(text.contains("  advice    "), "{text}");
     }
     world.push("free-1", "free");
-    let (_, told) = why(&world, "free-1").await;
-    assert_eq!(told["verdict"], "admitted");
-    advises(&told, &["operator of the gate", "name an anchor in `require`"]);
-    let (_, told) = why(&world, "free-2").await;
-    assert_eq!((&told["verdict"], told.get("reason")), (&json!("missing"), None));
-    advises(&told, &["push the image to"]);
-    assert!(told["tag"]["unread"].is_string(), "{told:#}");
+    let (_, reported) = why(&world, "free-1").await;
+    assert_eq!(reported["verdict"], "admitted");
+    advises(&reported, &["operator of the gate", "name an anchor in `require`"]);
+    let (_, reported) = why(&world, "free-2").await;
+    assert_eq!((&reported["verdict"], reported.get("reason")), (&json!("missing"), None));
+    advises(&reported, &["push the image to"]);
+    assert!(reported["tag"]["unread"].is_string(), "{reported:#}");
 }
 
 #[tokio::test]
@@ -174,9 +183,9 @@ async fn a_notary_server_that_does_not_answer_is_named_in_the_advice() {
                   trust_on_first_use = true\n";
     let rules = silent.to_owned() + &rule("library/app", "require = [\"silent\"]");
     let world = World::with(DEFAULTS, &rules).await;
-    let (_, told) = why(&world, "v1").await;
-    assert_eq!(told["reason"], "trust_unreachable");
-    advises(&told, &["operator of the gate", "http://127.0.0.1:1/", "anchor silent"]);
+    let (_, reported) = why(&world, "v1").await;
+    assert_eq!(reported["reason"], "trust_unreachable");
+    advises(&reported, &["operator of the gate", "http://127.0.0.1:1/", "anchor silent"]);
 }
 
 /// A running gate and a separate process with its configuration give the same explanation.
@@ -196,8 +205,8 @@ async fn the_command_queries_a_running_gate_and_prints_the_same() {
         let said = ask(&["--json"]).await.unwrap();
         assert_eq!(said.status.code(), Some(status), "{}", String::from_utf8_lossy(&said.stderr));
         let said: Value = serde_json::from_slice(&said.stdout).unwrap();
-        let (text, told) = why(&world, tag).await;
-        assert_eq!(said, told);
+        let (text, reported) = why(&world, tag).await;
+        assert_eq!(said, reported);
         let said = ask(&[]).await.unwrap();
         assert_eq!(String::from_utf8(said.stdout).unwrap(), text);
     }

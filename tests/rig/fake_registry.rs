@@ -320,7 +320,7 @@ async fn pieces(
             Ending::Good => None,
             Ending::Break => Some(Err(io::Error::other("broken by the test"))),
             Ending::Stall(state) => {
-                let _told = OnDrop(state);
+                let _recorded = OnDrop(state);
                 std::future::pending().await
             }
         }

@@ -49,35 +49,35 @@ pub async fn look(
             continue;
         };
         let looking = async {
-            let mut told = in_registry(upstream, &image.repository, &digest).await;
-            told.extend(by_notaries(gate, &image.registry, &image.repository, &digest).await);
-            told
+            let mut report = in_registry(upstream, &image.repository, &digest).await;
+            report.extend(by_notaries(gate, &image.registry, &image.repository, &digest).await);
+            report
         };
-        let Ok(told) = timeout_at(end, looking).await else { break };
-        found.insert(image.clone(), told);
+        let Ok(report) = timeout_at(end, looking).await else { break };
+        found.insert(image.clone(), report);
     }
     found
 }
 
 /// The signatures beside the image in its registry.
 async fn in_registry(upstream: &Upstream, repository: &Repository, digest: &Digest) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut report = Vec::new();
     for (suffix, what) in TAGS {
         let Ok(tag) = format!("sha256-{}{suffix}", digest.hex()).parse::<Tag>() else { continue };
         match upstream.resolve(repository, &tag).await {
-            Ok(_) => told.push(what.to_owned()),
+            Ok(_) => report.push(what.to_owned()),
             Err(UpstreamError::Absent { .. }) => {}
             Err(error) => {
-                told.push(format!("cannot search for {suffix}: {}", plain(&error.to_string())))
+                report.push(format!("cannot search for {suffix}: {}", plain(&error.to_string())))
             }
         }
     }
     match upstream.referrers(repository, digest, None, &Page::default()).await {
-        Ok(Some(listed)) => told.extend(kinds(listed.bytes())),
+        Ok(Some(listed)) => report.extend(kinds(listed.bytes())),
         Ok(None) => {}
-        Err(error) => told.push(format!("cannot list referrers: {}", plain(&error.to_string()))),
+        Err(error) => report.push(format!("cannot list referrers: {}", plain(&error.to_string()))),
     }
-    told
+    report
 }
 
 /// The artifact types in an index of referrers.
@@ -101,13 +101,13 @@ async fn by_notaries(
     repository: &Repository,
     digest: &Digest,
 ) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut report = Vec::new();
     for anchor in gate.trust().anchors().filter(|anchor| matches!(anchor, Anchor::NotaryV1(_))) {
         let name = anchor.name();
         let signed = match gate.trust().signed(name, registry, repository).await {
             Ok(signed) => signed,
             Err(Unendorsed::Refused(refusal)) if !refusal.reason.is_absence() => {
-                told.push(refused(name, &refusal));
+                report.push(refused(name, &refusal));
                 continue;
             }
             Err(Unendorsed::Refused(_) | Unendorsed::Undecided(_) | Unendorsed::Throttled(_)) => {
@@ -115,12 +115,12 @@ async fn by_notaries(
             }
         };
         let tags = signed.tags_of(digest);
-        told.push(match tags.first() {
+        report.push(match tags.first() {
             Some(tag) => format!("signed by {name} [notaryv1] as {tag}"),
             None => format!("{name} [notaryv1] signs other images of this repository"),
         });
     }
-    told
+    report
 }
 
 /// Trust data that exists and is refused, as opposed to no signature.

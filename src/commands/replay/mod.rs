@@ -1,7 +1,7 @@
 //! `countersign replay`: judges recorded pulls under another configuration, image by image, and reports which served
 //! pulls would be denied. Makes the same decisions as a gate with that configuration and serves nothing.
 
-mod told;
+mod report;
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::audit::reader::{Image, PullSummary, Pulls, Tally};
 use crate::gate::{Denial, Gate, Preview, Verdict};
 use crate::oci::{Digest, Reference};
 
-pub use told::Replayed;
+pub use report::Replayed;
 
 /// How many images are judged at once.
 const AT_ONCE: usize = 8;

@@ -19,7 +19,7 @@ const TAMPERED: &str = "signatures exist, but none is valid: the image or its si
 
 /// The result of one anchor for one digest.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct ContentTold {
+pub struct ContentReport {
     pub name: String,
     pub scheme: Cow<'static, str>,
     /// `endorsed`, `absent`, `refused` or `undecided`.
@@ -47,7 +47,7 @@ pub struct ContentTold {
     pub unread: Vec<String>,
     /// The checks that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub objections: Vec<ObjectionTold>,
+    pub objections: Vec<ObjectionReport>,
     /// When the gate searched for signatures and made this verdict.
     pub judged: String,
     /// The first request after this time causes the next search.
@@ -57,7 +57,7 @@ pub struct ContentTold {
 
 /// One failed check of one object.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct ObjectionTold {
+pub struct ObjectionReport {
     pub place: String,
     pub check: Cow<'static, str>,
     pub found: String,
@@ -65,27 +65,27 @@ pub struct ObjectionTold {
     pub weight: Cow<'static, str>,
 }
 
-impl ContentTold {
+impl ContentReport {
     pub(super) fn of<'a>(
         trust: &'a Trust,
         heard: &'a ContentVerdicts,
     ) -> impl Iterator<Item = Self> + 'a {
         heard.verdicts.iter().filter_map(|(name, verdict)| {
             let anchor = trust.anchor(name)?;
-            let mut told = Self::looked(name, anchor.scheme().as_str(), verdict);
-            told.next = match anchor {
+            let mut report = Self::looked(name, anchor.scheme().as_str(), verdict);
+            report.next = match anchor {
                 Anchor::Content(anchor) => Some(verdict.next(anchor.lifetimes()).to_string()),
                 Anchor::NotaryV1(_) => None,
             };
-            told.digest = heard.digest.to_string();
-            told.answered(verdict);
-            Some(told)
+            report.digest = heard.digest.to_string();
+            report.answered(verdict);
+            Some(report)
         })
     }
 
     fn looked(name: &str, scheme: &'static str, verdict: &AnchorVerdict) -> Self {
         let evidence = &verdict.evidence;
-        let objection = |one: &Objection| ObjectionTold {
+        let objection = |one: &Objection| ObjectionReport {
             place: one.place.clone(),
             check: one.flaw.check.into(),
             found: one.flaw.found.clone(),
@@ -169,7 +169,7 @@ impl ContentTold {
         for unread in &self.unread {
             let _ = writeln!(text, "    UNREAD  {unread}");
         }
-        for ObjectionTold { place, check, found, wanted, weight } in &self.objections {
+        for ObjectionReport { place, check, found, wanted, weight } in &self.objections {
             let _ = writeln!(
                 text,
                 "    {weight}: {place}\n      {check}: {found}\n      needed: {wanted}"

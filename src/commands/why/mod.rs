@@ -20,10 +20,10 @@ use crate::oci::ImageRef;
 use crate::policy::{Mode, Rule};
 use crate::trust::{Anchor, Endorsement};
 use advice::Case;
-pub use content::ContentTold;
+pub use content::ContentReport;
 pub use inspect::Inspected;
-pub use names::NamesTold;
-pub use rules::{BeatenTold, RuleTold};
+pub use names::NamesReport;
+pub use rules::{BeatenReport, RuleReport};
 
 /// The decision about one image and its evidence.
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,15 +39,15 @@ pub struct Explanation {
     #[serde(default)]
     pub advice: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<RuleTold>,
+    pub rule: Option<RuleReport>,
     /// The other rules that cover the image's name, the most specific first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub beaten: Vec<BeatenTold>,
+    pub beaten: Vec<BeatenReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub upstream: Option<UpstreamTold>,
+    pub upstream: Option<UpstreamReport>,
     /// The digest that the tag has at upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tag: Option<TagTold>,
+    pub tag: Option<TagReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,14 +57,14 @@ pub struct Explanation {
     pub remark: Option<String>,
     /// The denial that the audit rule would give with `mode = "enforce"`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub would: Option<WouldTold>,
+    pub would: Option<WouldReport>,
     /// The tag history of its tag.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<MemoryTold>,
+    pub memory: Option<MemoryReport>,
     /// The endorsements of an admitted image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub endorsements: Vec<EndorsementTold>,
-    pub anchors: Vec<AnchorTold>,
+    pub endorsements: Vec<EndorsementReport>,
+    pub anchors: Vec<AnchorReport>,
     /// Why the explanation is incomplete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
@@ -73,21 +73,21 @@ pub struct Explanation {
 /// The result of one anchor and where the gate searched.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum AnchorTold {
-    Names(NamesTold),
-    Content(ContentTold),
+pub enum AnchorReport {
+    Names(NamesReport),
+    Content(ContentReport),
 }
 
 /// The registry that the image comes from.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct UpstreamTold {
+pub struct UpstreamReport {
     pub registry: String,
     pub url: String,
 }
 
 /// The digest that upstream reports for a tag now; nothing verifies it.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct TagTold {
+pub struct TagReport {
     pub tag: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,
@@ -101,7 +101,7 @@ pub struct TagTold {
 
 /// The denial that an audit rule would give if it were enforced.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct WouldTold {
+pub struct WouldReport {
     pub verdict: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'static, str>>,
@@ -111,7 +111,7 @@ pub struct WouldTold {
 
 /// One endorsement that admits an image.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct EndorsementTold {
+pub struct EndorsementReport {
     pub anchor: String,
     pub scheme: Cow<'static, str>,
     /// The endorsed digest: the image, an index that lists it, or the subject of an artifact.
@@ -129,7 +129,7 @@ pub struct EndorsementTold {
 
 /// The tag history of one tag.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct MemoryTold {
+pub struct MemoryReport {
     pub digest: String,
     pub since: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,8 +139,8 @@ pub struct MemoryTold {
 /// The evidence of a decision, as far as it could be collected.
 #[derive(Default)]
 struct Evidence {
-    anchors: Vec<AnchorTold>,
-    tag: Option<TagTold>,
+    anchors: Vec<AnchorReport>,
+    tag: Option<TagReport>,
     incomplete: Option<String>,
 }
 
@@ -159,7 +159,7 @@ pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
         )),
         ..Evidence::default()
     });
-    told(gate, image, &decided, found)
+    report(gate, image, &decided, found)
 }
 
 async fn found(gate: &Gate, image: &ImageRef) -> Evidence {
@@ -170,7 +170,7 @@ async fn found(gate: &Gate, image: &ImageRef) -> Evidence {
         Some(Anchor::NotaryV1(anchor)) => Some(async move {
             let signed = gate.trust().signed(name, &image.registry, &image.repository).await;
             let freshness = gate.trust().freshness(name, &image.registry, &image.repository).await;
-            AnchorTold::Names(NamesTold::of(anchor, image, signed, freshness))
+            AnchorReport::Names(NamesReport::of(anchor, image, signed, freshness))
         }),
         Some(Anchor::Content(_)) | None => None,
     });
@@ -181,19 +181,19 @@ async fn found(gate: &Gate, image: &ImageRef) -> Evidence {
         tokio::join!(join_all(names), gate.content_verdicts(image), at_upstream);
     // The denial reports a failed search.
     if let Ok(Some(heard)) = &heard {
-        anchors.extend(ContentTold::of(gate.trust(), heard).map(AnchorTold::Content));
+        anchors.extend(ContentReport::of(gate.trust(), heard).map(AnchorReport::Content));
     }
     let tag = at_upstream.zip(image.tag()).map(|(said, tag)| {
         let (upstream, unread) = match said {
             Ok(digest) => (Some(digest.to_string()), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        TagTold { tag: tag.to_string(), upstream, unread, differs: None }
+        TagReport { tag: tag.to_string(), upstream, unread, differs: None }
     });
     Evidence { anchors, tag, incomplete: None }
 }
 
-fn told(
+fn report(
     gate: &Gate,
     image: &ImageRef,
     decided: &Result<Admitted, Denial>,
@@ -216,13 +216,13 @@ fn told(
     let digest = admitted.map(|admitted| admitted.digest().to_string());
     if let Some(tag) = &mut found.tag {
         let signed = found.anchors.iter().find_map(|anchor| match anchor {
-            AnchorTold::Names(names) => names.digest.clone(),
-            AnchorTold::Content(_) => None,
+            AnchorReport::Names(names) => names.digest.clone(),
+            AnchorReport::Content(_) => None,
         });
         let other = digest.clone().or(signed);
         tag.differs = other.filter(|other| tag.upstream.as_ref().is_some_and(|it| it != other));
     }
-    let memory = gate.remembered(image).ok().flatten().map(|of| MemoryTold {
+    let memory = gate.remembered(image).ok().flatten().map(|of| MemoryReport {
         digest: of.digest.to_string(),
         since: of.since.to_string(),
         newest_signature: of.newest.map(|newest| newest.to_string()),
@@ -237,30 +237,31 @@ fn told(
         reason: reason.map(Cow::from),
         because,
         advice,
-        rule: rule.map(|(pattern, rule)| RuleTold::of(pattern, rule)),
-        beaten: BeatenTold::of(&considered, decider, rule.is_some_and(|(_, rule)| denies(rule))),
-        upstream: gate
-            .upstream(&image.registry)
-            .map(|url| UpstreamTold { registry: image.registry.to_string(), url: url.to_string() }),
+        rule: rule.map(|(pattern, rule)| RuleReport::of(pattern, rule)),
+        beaten: BeatenReport::of(&considered, decider, rule.is_some_and(|(_, rule)| denies(rule))),
+        upstream: gate.upstream(&image.registry).map(|url| UpstreamReport {
+            registry: image.registry.to_string(),
+            url: url.to_string(),
+        }),
         tag: found.tag,
         digest,
         media_type: admitted.map(|admitted| admitted.media_type().as_str().into()),
         remark: admitted.and_then(Admitted::remark).map(remark),
-        would: admitted.and_then(Admitted::dry_run_denial).map(|denial| WouldTold {
+        would: admitted.and_then(Admitted::dry_run_denial).map(|denial| WouldReport {
             verdict: denial.dry_run_verdict().as_str().into(),
             reason: denial.reason().map(Cow::from),
             because: denial.to_string(),
         }),
         memory,
         endorsements: admitted.map_or_else(Vec::new, |admitted| {
-            admitted.endorsements().iter().map(EndorsementTold::of).collect()
+            admitted.endorsements().iter().map(EndorsementReport::of).collect()
         }),
         anchors: found.anchors,
         incomplete: found.incomplete,
     }
 }
 
-impl EndorsementTold {
+impl EndorsementReport {
     fn of(endorsement: &Endorsement) -> Self {
         let says = endorsement.says();
         Self {

@@ -10,7 +10,7 @@ use crate::trust::{Scheme, SignedNames, Unendorsed, notaryv1};
 
 /// The result of one anchor and the server that it uses.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct NamesTold {
+pub struct NamesReport {
     pub name: String,
     pub scheme: Cow<'static, str>,
     /// The Notary server.
@@ -33,7 +33,7 @@ pub struct NamesTold {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signers: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub roles: Vec<RoleTold>,
+    pub roles: Vec<RoleReport>,
     /// The canonical ids of the root keys: `root_keys` pins them for every repository of the same signer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub root_keys: Vec<String>,
@@ -55,14 +55,14 @@ pub struct NamesTold {
 
 /// One verified role.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct RoleTold {
+pub struct RoleReport {
     pub role: String,
     pub version: u64,
     pub threshold: u64,
     pub keys: Vec<String>,
 }
 
-impl NamesTold {
+impl NamesReport {
     pub(super) fn of(
         anchor: &notaryv1::Anchor,
         image: &ImageRef,
@@ -71,7 +71,7 @@ impl NamesTold {
     ) -> Self {
         let gun = anchor.gun(&image.registry, &image.repository);
         let signers = &anchor.config().signers;
-        let mut told = Self {
+        let mut report = Self {
             name: anchor.name().to_string(),
             scheme: Scheme::NotaryV1.as_str().into(),
             server: anchor.config().url.to_string(),
@@ -93,13 +93,13 @@ impl NamesTold {
         };
         let found = signed.and_then(|names| {
             let repository = names.repository();
-            told.tags = Some(repository.len());
-            told.expires = Some(format!("{:#}", repository.expires()));
-            told.root_keys = repository.root_keys().iter().map(ToString::to_string).collect();
-            told.roles = repository
+            report.tags = Some(repository.len());
+            report.expires = Some(format!("{:#}", repository.expires()));
+            report.root_keys = repository.root_keys().iter().map(ToString::to_string).collect();
+            report.roles = repository
                 .roles()
                 .iter()
-                .map(|role| RoleTold {
+                .map(|role| RoleReport {
                     role: role.role.to_string(),
                     version: role.version,
                     threshold: role.threshold,
@@ -117,27 +117,27 @@ impl NamesTold {
         match found {
             Ok(Some(endorsement)) => {
                 let says = endorsement.says();
-                told.digest = Some(says.digest.to_string());
-                told.tag = says.tag.as_ref().map(ToString::to_string);
-                told.signed_by = says.signers.iter().map(ToString::to_string).collect();
+                report.digest = Some(says.digest.to_string());
+                report.tag = says.tag.as_ref().map(ToString::to_string);
+                report.signed_by = says.signers.iter().map(ToString::to_string).collect();
             }
             Ok(None) => {
-                told.answer = "absent".into();
-                told.because = Some("no signed tag has this digest".to_owned());
+                report.answer = "absent".into();
+                report.because = Some("no signed tag has this digest".to_owned());
             }
             Err(Unendorsed::Refused(refusal)) => {
                 let absent = refusal.reason.is_absence();
-                told.answer = if absent { "absent" } else { "refused" }.into();
-                told.reason = Some(refusal.reason.as_str().into());
-                told.because = Some(refusal.because);
+                report.answer = if absent { "absent" } else { "refused" }.into();
+                report.reason = Some(refusal.reason.as_str().into());
+                report.because = Some(refusal.because);
             }
             Err(Unendorsed::Undecided(why)) => {
-                told.answer = "undecided".into();
-                told.because = Some(why);
+                report.answer = "undecided".into();
+                report.because = Some(why);
             }
-            Err(Unendorsed::Throttled(_)) => told.answer = "undecided".into(),
+            Err(Unendorsed::Throttled(_)) => report.answer = "undecided".into(),
         }
-        told
+        report
     }
 
     pub(super) fn write(&self, text: &mut String) {
@@ -157,7 +157,7 @@ impl NamesTold {
             let _ = writeln!(text, "    digest  {digest}, signed{tag} by {who}");
         }
         for role in &self.roles {
-            let RoleTold { role, version, threshold, keys } = role;
+            let RoleReport { role, version, threshold, keys } = role;
             let keys: Vec<_> =
                 keys.iter().map(|key| key.chars().take(12).collect::<String>()).collect();
             let _ = writeln!(

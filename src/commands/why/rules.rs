@@ -9,7 +9,7 @@ use crate::policy::{Considered, Fate, Mode, OnRollback, OnUnsigned, Rule};
 
 /// The rule that decided.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct RuleTold {
+pub struct RuleReport {
     pub images: String,
     /// `enforce`, `audit`, `allow` or `deny`.
     pub mode: Cow<'static, str>,
@@ -30,7 +30,7 @@ pub struct RuleTold {
 
 /// A rule whose pattern matches the image's repository, and that did not decide.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct BeatenTold {
+pub struct BeatenReport {
     pub images: String,
     pub mode: Cow<'static, str>,
     pub means: String,
@@ -38,7 +38,7 @@ pub struct BeatenTold {
     pub because: String,
 }
 
-impl RuleTold {
+impl RuleReport {
     pub(super) fn of(pattern: &str, rule: &Rule) -> Self {
         let reason = match &rule.mode {
             Mode::Allow { reason } => Some(reason.clone()),
@@ -49,7 +49,7 @@ impl RuleTold {
             images: pattern.to_owned(),
             mode: mode(rule).into(),
             reason,
-            means: rule.told(),
+            means: rule.summary(),
             until: rule.until.map(|until| until.to_string()),
             on_unsigned: (rule.on_unsigned == OnUnsigned::Hold).then(|| "hold".into()),
             on_rollback: (rule.on_rollback == OnRollback::Refuse).then(|| "refuse".into()),
@@ -57,7 +57,7 @@ impl RuleTold {
     }
 }
 
-impl BeatenTold {
+impl BeatenReport {
     /// All of `considered` except the rule with the pattern `decided`; `denies`: that one is a deny rule.
     pub(super) fn of(
         considered: &[Considered<'_>],
@@ -68,7 +68,7 @@ impl BeatenTold {
         let beaten = others.map(|one| Self {
             images: one.pattern.to_string(),
             mode: mode(one.rule).into(),
-            means: one.rule.told(),
+            means: one.rule.summary(),
             because: because(one.fate, decided, denies),
         });
         beaten.collect()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{AnchorTold, Explanation, MemoryTold, WouldTold};
+use super::{AnchorReport, Explanation, MemoryReport, WouldReport};
 
 impl Explanation {
     /// The explanation as text. Writing to a `String` cannot fail.
@@ -14,7 +14,7 @@ impl Explanation {
         };
         line("verdict", &format!("{}{reason}", self.verdict));
         line("because", &self.because);
-        if let Some(WouldTold { verdict, reason, because }) = &self.would {
+        if let Some(WouldReport { verdict, reason, because }) = &self.would {
             let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
             line("audit", &format!("it would be {verdict}{reason}: {because}"));
         }
@@ -46,7 +46,7 @@ impl Explanation {
         if let Some(remark) = &self.remark {
             line("remark", remark);
         }
-        if let Some(MemoryTold { digest, since, newest_signature }) = &self.memory {
+        if let Some(MemoryReport { digest, since, newest_signature }) = &self.memory {
             let signed = newest_signature.as_ref();
             let signed = signed.map(|at| format!(", signed at {at}")).unwrap_or_default();
             line("memory", &format!("{digest} since {since}{signed}"));
@@ -64,8 +64,8 @@ impl Explanation {
         }
         for anchor in &self.anchors {
             match anchor {
-                AnchorTold::Names(told) => told.write(&mut text),
-                AnchorTold::Content(told) => told.write(&mut text),
+                AnchorReport::Names(report) => report.write(&mut text),
+                AnchorReport::Content(report) => report.write(&mut text),
             }
         }
         if let Some(incomplete) = &self.incomplete {

@@ -70,7 +70,7 @@ impl ProxyConfig {
     }
 
     /// How requests to `url` are sent, as the end of a sentence; empty if directly.
-    pub fn told(&self, url: &Url) -> String {
+    pub fn summary(&self, url: &Url) -> String {
         let proxy = self.proxies.for_url(url);
         proxy.map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default()
     }
@@ -115,7 +115,7 @@ mod tests {
     fn a_section_overrides_the_environment() {
         let url: Url = "https://r.example/".parse().unwrap();
         let environment = Proxies::all("http://environment:1".parse().unwrap());
-        for (text, told) in [
+        for (text, expected) in [
             ("", " through the proxy http://environment:1"),
             ("proxy = \"http://own:2\"", " through the proxy http://own:2"),
             ("proxy = \"own:2\"", " through the proxy http://own:2"),
@@ -123,7 +123,7 @@ mod tests {
         ] {
             let mut config = read(text).unwrap();
             config.inherit(&environment);
-            assert_eq!(config.told(&url), told, "{text}");
+            assert_eq!(config.summary(&url), expected, "{text}");
         }
     }
 

@@ -107,7 +107,7 @@ impl Config {
     }
 
     /// A summary of one line, for people.
-    pub fn told(&self) -> String {
+    pub fn summary(&self) -> String {
         let what = match &self.predicate_type {
             Some(predicate_type) => format!("attestations of type {predicate_type}"),
             None => "signatures".to_owned(),
@@ -128,7 +128,7 @@ impl Config {
             SignedIdentity::Digest => "",
             SignedIdentity::Repository => ", made for the image's own repository",
         };
-        format!("{what} by {who}{log}{made_for}{}", self.restrictions.told())
+        format!("{what} by {who}{log}{made_for}{}", self.restrictions.summary())
     }
 
     /// The digest of everything that a verdict depends on.

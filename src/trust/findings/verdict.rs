@@ -14,7 +14,7 @@ use crate::trust::signature::{Flaw, Rejection, VerifiedSignature};
 use crate::trust::subject::Subject;
 
 /// The most objections in one sentence; `why` shows all of them.
-const MAX_TOLD: usize = 3;
+const MAX_LISTED: usize = 3;
 
 /// The verdict of one anchor on one manifest.
 #[derive(Clone, Debug)]
@@ -210,15 +210,15 @@ impl Evidence {
     fn refusal(&self) -> Refusal {
         let bad = self.objections.iter().filter(|one| one.weight == Weight::Flawed);
         let restriction = bad.clone().find_map(|one| Restriction::of_check(one.flaw.check));
-        let told: Vec<String> = bad
+        let listed: Vec<String> = bad
             .clone()
-            .take(MAX_TOLD)
+            .take(MAX_LISTED)
             .map(|Objection { place, flaw, .. }| {
                 format!("{place}: {} (needed: {})", flaw.found, flaw.wanted)
             })
             .collect();
-        let more = bad.count().saturating_sub(told.len());
-        if told.is_empty() {
+        let more = bad.count().saturating_sub(listed.len());
+        if listed.is_empty() {
             let places: Vec<&str> = self.looked.iter().map(|looked| &*looked.place).collect();
             return Refusal::new(
                 Reason::NoTrustData,
@@ -226,7 +226,7 @@ impl Evidence {
             );
         }
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        let because = format!("no valid signature: {}{more}", told.join("; "));
+        let because = format!("no valid signature: {}{more}", listed.join("; "));
         Refusal { restriction, ..Refusal::new(Reason::SignatureInvalid, because) }
     }
 }

@@ -132,7 +132,7 @@ impl Config {
 
 impl Config {
     /// A summary of one line, for people.
-    pub fn told(&self) -> String {
+    pub fn summary(&self) -> String {
         let pins = match &self.pins {
             Pins::FirstUse => "TRUSTS THE FIRST ROOT IT SEES".to_owned(),
             Pins::Keys(pins) if pins.len() == 1 => "1 root key".to_owned(),

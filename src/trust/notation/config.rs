@@ -114,7 +114,7 @@ impl Config {
     }
 
     /// A summary of one line, for people.
-    pub fn told(&self) -> String {
+    pub fn summary(&self) -> String {
         let who = match self.statements.as_slice() {
             [one] if one.level.authenticity != Action::Enforce => {
                 "signatures by anyone (level \"audit\")".to_owned()
@@ -122,7 +122,7 @@ impl Config {
             [one] => format!("signatures by {}", one.identities.texts().join(" or ")),
             several => format!("a trust policy of {} statements", several.len()),
         };
-        format!("{who}{}", self.restrictions.told())
+        format!("{who}{}", self.restrictions.summary())
     }
 }
 

@@ -11,7 +11,7 @@ use crate::trust::signer::{SignerId, SignerIds};
 use super::algorithm::Algorithm;
 use super::chain::{Chain, MAX_CHAIN, Purpose};
 use super::{cose, flaw, jws, too_much};
-use crate::trust::x509::{Certificate, told};
+use crate::trust::x509::{Certificate, shortened};
 
 /// The largest envelope in bytes (notation-go: 32 MiB).
 pub const MAX_ENVELOPE: usize = 1 << 20;
@@ -121,7 +121,7 @@ impl Envelope {
             return Err(flaw("algorithm", "the signer's key is of another size", wanted));
         };
         if header.algorithm != algorithm.as_str() {
-            let found = format!("alg is {:?}", told(&header.algorithm));
+            let found = format!("alg is {:?}", shortened(&header.algorithm));
             let wanted = format!("{}, by the signer's key", algorithm.as_str());
             return Err(flaw("algorithm", found, wanted));
         }
@@ -131,7 +131,7 @@ impl Envelope {
         })?;
         let (header, payload) = read(verified)?;
         if header.content_type != CONTENT_TYPE {
-            let found = format!("the payload is {:?}", told(&header.content_type));
+            let found = format!("the payload is {:?}", shortened(&header.content_type));
             return Err(flaw("content_type", found, CONTENT_TYPE));
         }
         let (scheme, expiry) = header.check()?;
@@ -153,13 +153,13 @@ impl Header {
     /// critical.
     fn check(&self) -> Result<(SigningScheme, Option<Timestamp>), Flaw> {
         if let Some(plugin) = self.names.iter().find(|name| name.starts_with(PLUGIN)) {
-            let found = format!("{:?} asks for a plugin to verify it", told(plugin));
+            let found = format!("{:?} asks for a plugin to verify it", shortened(plugin));
             return Err(flaw("critical_attribute", found, "a signature that needs no plugin"));
         }
         let mut critical = BTreeSet::new();
         for name in &self.critical {
             if ![SIGNING_SCHEME, AUTHENTIC_SIGNING_TIME, EXPIRY].contains(&name.as_str()) {
-                let found = format!("{:?} is critical, and unknown here", told(name));
+                let found = format!("{:?} is critical, and unknown here", shortened(name));
                 return Err(flaw(
                     "critical_attribute",
                     found,
@@ -194,7 +194,10 @@ impl Header {
                     return Err(unfit("the times do not fit the signing scheme"));
                 }
                 (Some(other), _, _) => {
-                    return Err(unfit(&format!("an unknown signing scheme, {:?}", told(other))));
+                    return Err(unfit(&format!(
+                        "an unknown signing scheme, {:?}",
+                        shortened(other)
+                    )));
                 }
                 (None, _, _) => return Err(unfit("no signing scheme")),
             };

@@ -18,7 +18,7 @@ use super::statement::{Statement, VerifyTimestamp};
 use super::timestamps::{self, Stamped};
 use super::trust_store::StoreKind;
 use super::{flaw, payload};
-use crate::trust::x509::told;
+use crate::trust::x509::shortened;
 
 const REVOCATION: &str = "revocation";
 
@@ -80,7 +80,7 @@ impl<'a> Trial<'a> {
         subject: &Subject,
     ) -> Result<Judged, Rejection> {
         let Some(envelope) = Envelope::verify(media_type, bytes) else {
-            let found = format!("a layer of type {:?}", told(media_type));
+            let found = format!("a layer of type {:?}", shortened(media_type));
             let wanted = "application/jose+json or application/cose";
             return Err(Rejection::Beside(flaw("envelope", found, wanted)));
         };

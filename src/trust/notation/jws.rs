@@ -33,7 +33,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
     let envelope = read(bytes, "the envelope")?;
     let envelope = object(&envelope, "the envelope")?;
     if let Some(other) = envelope.names().find(|name| !MEMBERS.contains(name)) {
-        let found = format!("a member {:?}", crate::trust::x509::told(other));
+        let found = format!("a member {:?}", crate::trust::x509::shortened(other));
         return Err(wrong(found, "payload, protected, header and signature, and nothing else"));
     }
     let protected_text = text(envelope, "protected")?;
@@ -49,7 +49,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parts, Flaw> {
     let unprotected = header.as_object().ok_or_else(|| wrong("no header", "a header with x5c"))?;
     if let Some(twice) = unprotected.names().find(|name| protected.member(name).is_some()) {
         let found =
-            format!("{:?} is protected, and unprotected too", crate::trust::x509::told(twice));
+            format!("{:?} is protected, and unprotected too", crate::trust::x509::shortened(twice));
         return Err(wrong(found, "each name in one header only"));
     }
     if let Some(moved) = unprotected.names().find(|name| PROTECTED.contains(name)) {

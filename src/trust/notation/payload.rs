@@ -6,7 +6,7 @@ use crate::trust::signature::{Flaw, Rejection};
 use crate::trust::subject::Subject;
 
 use super::flaw;
-use crate::trust::x509::told;
+use crate::trust::x509::shortened;
 
 const CHECK: &str = "target_artifact";
 const MEMBERS: [&str; 3] = ["mediaType", "digest", "size"];
@@ -19,7 +19,7 @@ pub(super) fn check(payload: &[u8], subject: &Subject) -> Result<(), Rejection> 
         return Err(Rejection::Beside(flaw(CHECK, found, subject.digest.to_string())));
     }
     if target.media_type != subject.media_type.as_str() {
-        let found = format!("it says that the digest is a {:?}", told(&target.media_type));
+        let found = format!("it says that the digest is a {:?}", shortened(&target.media_type));
         return Err(Rejection::Flawed(flaw(CHECK, found, subject.media_type.as_str())));
     }
     if u64::try_from(target.size).ok() != Some(subject.size) {

@@ -54,20 +54,20 @@ pub(super) fn applicable<'a>(
 
 /// The digest of everything that a verdict depends on.
 pub(super) fn fingerprint(statements: &[Statement], restrictions: &str) -> Digest {
-    let mut told = Told(Sha256::new());
-    told.text("countersign notation 1");
-    told.count(statements.len());
+    let mut fingerprint = Fingerprint(Sha256::new());
+    fingerprint.text("countersign notation 1");
+    fingerprint.count(statements.len());
     for statement in statements {
-        told.statement(statement);
+        fingerprint.statement(statement);
     }
-    told.text(restrictions);
-    Digest::from_sha256(told.0.finalize().into())
+    fingerprint.text(restrictions);
+    Digest::from_sha256(fingerprint.0.finalize().into())
 }
 
 /// Hashes fields with their lengths, so that different lists of fields give different hashes.
-struct Told(Sha256);
+struct Fingerprint(Sha256);
 
-impl Told {
+impl Fingerprint {
     fn bytes(&mut self, bytes: &[u8]) {
         self.count(bytes.len());
         self.0.update(bytes);

@@ -21,7 +21,7 @@ const MAX_CERTIFICATE: usize = 64 << 10;
 const MAX_URLS: usize = 8;
 /// The longest of those in bytes.
 const MAX_URL: usize = 2048;
-/// How much of a subject's name is told.
+/// The most characters of a name that are shown.
 const MAX_NAME: usize = 512;
 
 /// `basicConstraints`.
@@ -105,7 +105,7 @@ impl Certificate {
         if !rest.is_empty() {
             return Err("something follows the certificate".to_owned());
         }
-        let name = told(&parsed.subject().to_string());
+        let name = shortened(&parsed.subject().to_string());
         let wrong = |what: &str| format!("the certificate {name:?} {what}");
         if !names_one_algorithm(der).unwrap_or(false) {
             return Err(wrong("names two signature algorithms"));
@@ -270,8 +270,8 @@ fn names_one_algorithm(der: &[u8]) -> Option<bool> {
     Some(signed.raw()? == outer.raw()?)
 }
 
-/// `text` as it may stand in a log, and not too long.
-pub(in crate::trust) fn told(text: &str) -> String {
+/// `text` safe to write to a log, and not too long.
+pub(in crate::trust) fn shortened(text: &str) -> String {
     shown(text, MAX_NAME)
 }
 

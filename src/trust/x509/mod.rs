@@ -6,4 +6,4 @@ mod algorithm;
 mod certificate;
 
 pub(in crate::trust) use algorithm::{Hash, SignatureAlgorithm};
-pub(in crate::trust) use certificate::{Certificate, certificates, told};
+pub(in crate::trust) use certificate::{Certificate, certificates, shortened};

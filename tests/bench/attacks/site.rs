@@ -79,9 +79,9 @@ impl Site {
         // Nobody reads the log, which is an attack, too.
         command.env("RUST_LOG", "debug").stdin(Stdio::null()).stderr(Stdio::piped());
         let process = command.spawn().unwrap();
-        let mut told = [0; 1024];
-        let length = manager.recv(&mut told).unwrap();
-        let ready = String::from_utf8(told[..length].to_vec()).unwrap();
+        let mut reported = [0; 1024];
+        let length = manager.recv(&mut reported).unwrap();
+        let ready = String::from_utf8(reported[..length].to_vec()).unwrap();
         let status =
             ready.lines().find_map(|line| line.strip_prefix("STATUS=listening on http://"));
         let public = status.unwrap_or_else(|| panic!("{ready}")).parse().unwrap();

@@ -166,8 +166,8 @@ impl Gate {
     }
 
     async fn stop(&mut self) {
-        let told = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
-        assert!(told.success());
+        let reported = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
+        assert!(reported.success());
         let status = loop {
             if let Some(status) = self.0.try_wait().unwrap() {
                 break status;

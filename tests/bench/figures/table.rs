@@ -54,7 +54,7 @@ fn cells(samples: &Samples, work: &str, figure: &Figure) -> Option<[String; 5]> 
         Beside::Added(peer) => (named(peer, of(peer)?), together(gate, of(peer)?, |a, b| a - b)),
     };
     let middle = median(&held);
-    let told = match beside {
+    let reported = match beside {
         Beside::Nothing | Beside::Shown(_) => String::new(),
         Beside::Ratio(_) => format!("× {}", spread(&held)),
         Beside::Added(_) => format!("+ {}", spread(&held)),
@@ -69,7 +69,7 @@ fn cells(samples: &Samples, work: &str, figure: &Figure) -> Option<[String; 5]> 
         Some(false) => "**missed**",
         None => "",
     };
-    Some([spread(gate), shown, told, target, verdict.to_owned()])
+    Some([spread(gate), shown, reported, target, verdict.to_owned()])
 }
 
 fn named(peer: &str, values: &[f64]) -> String {
@@ -96,8 +96,9 @@ fn median(values: &[f64]) -> f64 {
 fn spread(values: &[f64]) -> String {
     let sorted = sorted(values);
     let whole = sorted.iter().all(|value| value.fract() == 0.0);
-    let told = |at: usize| number(sorted[at], whole);
-    let (middle, least, most) = (told(sorted.len() / 2), told(0), told(sorted.len() - 1));
+    let reported = |at: usize| number(sorted[at], whole);
+    let (middle, least, most) =
+        (reported(sorted.len() / 2), reported(0), reported(sorted.len() - 1));
     if least == most { middle } else { format!("{middle} ({least} to {most})") }
 }
 

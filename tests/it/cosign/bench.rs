@@ -149,9 +149,9 @@ pub fn read(lines: &str, files: &[(&str, &str)]) -> Result<Config, Vec<String>> 
     let read = document
         .read(|top| top.section("anchor").and_then(|section| Config::read(&section, "ci".into())));
     read.map_err(|problems| {
-        let told = |problem: &countersign::toml_reader::Problem| {
+        let reported = |problem: &countersign::toml_reader::Problem| {
             format!("{}: {}", problem.key.trim_start_matches("anchor."), problem.message)
         };
-        problems.0.iter().map(told).collect()
+        problems.0.iter().map(reported).collect()
     })
 }

@@ -9,9 +9,12 @@ use super::bench::read;
 const KEYLESS: &str = "identity = \"*@acme.test\"\nissuer = \"https://login.acme.test\"";
 
 #[track_caller]
-fn wrong(lines: &str, files: &[(&str, &str)], told: &str) {
+fn wrong(lines: &str, files: &[(&str, &str)], reported: &str) {
     let problems = read(lines, files).expect_err("it was taken");
-    assert!(problems.iter().any(|problem| problem.contains(told)), "{told:?}: {problems:#?}");
+    assert!(
+        problems.iter().any(|problem| problem.contains(reported)),
+        "{reported:?}: {problems:#?}"
+    );
 }
 
 fn key() -> String {
@@ -79,7 +82,7 @@ fn a_file_that_is_not_a_public_key_gets_a_specific_error() {
     let leaf = Authority::new("acme", Term::years()).certify(&Leaf::new(), None).pem();
     let (pem, private) = (key(), Key::new(Kind::P256).pair.serialize_pem());
     let cosign = private.replace("PRIVATE KEY", "ENCRYPTED SIGSTORE PRIVATE KEY");
-    for (file, told) in [
+    for (file, reported) in [
         (private.as_str(), "holds a private key"),
         (&cosign, "holds a private key"),
         (&leaf, "holds a certificate"),
@@ -89,7 +92,7 @@ fn a_file_that_is_not_a_public_key_gets_a_specific_error() {
         (&pem.replace("PUBLIC KEY", "OTHER"), "OTHER"),
         (&short_rsa(), "1024 bits, which is too weak"),
     ] {
-        wrong("keys = [\"k\"]", &[("k", file)], told);
+        wrong("keys = [\"k\"]", &[("k", file)], reported);
     }
     wrong("keys = [\"missing\"]", &[], "cannot be read");
     wrong("keys = [\"k\", \"k\"]", &[("k", &pem)], "is listed twice");
@@ -174,14 +177,14 @@ fn the_hash_and_the_padding_fit_the_keys() {
     ] {
         assert!(read(lines, &files).is_ok(), "{lines}");
     }
-    for (lines, told) in [
+    for (lines, reported) in [
         ("keys = [\"k\"]\nhash_algorithm = \"sha1\"", "is not one of \"sha256\""),
         ("keys = [\"k\"]\nhash_algorithm = 256", "hash_algorithm"),
         ("keys = [\"ed\"]\nhash_algorithm = \"sha256\"", "has a hash of its own"),
         ("keys = [\"k\"]\nrsa_padding = \"pss\"", "only RSA keys have a padding"),
         ("keys = [\"rsa\"]\nrsa_padding = \"oaep\"", "neither \"pkcs1v15\" nor \"pss\""),
     ] {
-        wrong(lines, &files, told);
+        wrong(lines, &files, reported);
     }
     wrong(&format!("{KEYLESS}\nhash_algorithm = \"sha256\""), &[], "a key of its own");
 }

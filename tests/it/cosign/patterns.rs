@@ -43,10 +43,10 @@ fn a_branch_with_an_at_sign_is_not_the_branch_that_its_name_ends_with() {
 }
 
 #[track_caller]
-fn wrong(lines: &str, files: &[(&str, &str)], key: &str, told: &str) {
+fn wrong(lines: &str, files: &[(&str, &str)], key: &str, reported: &str) {
     let problems = read(lines, files).expect_err(lines);
     let found = problems.iter().any(|it| it.contains(&format!(".{key}`")) || it.contains(key));
-    assert!(found && problems.iter().any(|it| it.contains(told)), "{lines}\n{problems:#?}");
+    assert!(found && problems.iter().any(|it| it.contains(reported)), "{lines}\n{problems:#?}");
 }
 
 #[test]

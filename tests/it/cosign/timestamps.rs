@@ -162,9 +162,12 @@ fn an_authority_that_cannot_be_verified_is_a_configuration_error() {
         read(&lines, &[("r", &root.to_string())]).unwrap_err().join("\n")
     };
     let ed25519 = TimestampAuthority::of(Kind::Ed25519, Term::years());
-    let told = problem(&ed25519);
-    assert!(told.contains("timestamp authority \"tsa\" cannot verify timestamps"), "{told}");
+    let reported = problem(&ed25519);
+    assert!(
+        reported.contains("timestamp authority \"tsa\" cannot verify timestamps"),
+        "{reported}"
+    );
     let other = TimestampAuthority::with_leaf(|leaf| leaf.extended_key_usages.clear());
-    let told = problem(&other);
-    assert!(told.contains("which is not for timestamps"), "{told}");
+    let reported = problem(&other);
+    assert!(reported.contains("which is not for timestamps"), "{reported}");
 }

@@ -300,8 +300,8 @@ async fn a_missing_payload_is_not_a_candidate() {
     site.tag(&app(), ".sig", &tagged(&[layer]));
     let located = site.locate(SignatureKind::CosignSignature).await;
     is_none(&located);
-    let told = format!(".sig: {} is listed but does not exist", Digest::of(b"nowhere"));
-    assert!(looked(&located).contains(&told));
+    let reported = format!(".sig: {} is listed but does not exist", Digest::of(b"nowhere"));
+    assert!(looked(&located).contains(&reported));
 }
 
 #[tokio::test]

@@ -84,14 +84,14 @@ async fn an_unsigned_image_takes_three_requests_with_the_api() {
     let located = site.locate(SignatureKind::CosignSignature).await;
     is_none(&located);
     assert_eq!(site.asked(&mut 0), ["manifests/TAG.sig", "referrers/SUBJECT", "manifests/TAG"]);
-    let told = format!(
+    let reported = format!(
         "{REGISTRY}/library/app:{}: nothing\nreferrers of {} in {REGISTRY}/library/app: nothing\n\
          {REGISTRY}/library/app:{}: nothing\n",
         site.name(".sig"),
         site.subject.digest,
         site.name("")
     );
-    assert_eq!(looked(&located), told);
+    assert_eq!(looked(&located), reported);
 }
 
 #[tokio::test]

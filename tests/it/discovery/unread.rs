@@ -195,9 +195,9 @@ async fn a_registry_without_the_api_cannot_have_signatures_there() {
         let located = site.locate(SignatureKind::Notation).await;
         is_none(&located);
         let status = StatusCode::from_u16(status).unwrap();
-        let told =
+        let reported =
             format!("not possible here: the registry has no referrers API (status {status})");
-        assert!(looked(&located).contains(&told), "{}", looked(&located));
+        assert!(looked(&located).contains(&reported), "{}", looked(&located));
         is_none(&site.locate(SignatureKind::Notation).await);
         // The repository, the one that confirms it, and neither of them the second time.
         let asked = site.fake.asked();

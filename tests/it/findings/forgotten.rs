@@ -26,26 +26,29 @@ async fn a_running_gate_serves_an_older_image_after_forget() {
     world.put_tag("latest", &older);
     world.pass(Duration::from_secs(5 * 60));
     world.pull("latest").await.is_refused("rollback");
-    let told = forget(&world, "");
-    assert!(told.contains(&format!("forgot {REGISTRY}/{APP}:latest: its digest was ")), "{told}");
-    assert!(told.contains(&Digest::of(&newer).to_string()), "{told}");
+    let reported = forget(&world, "");
+    assert!(
+        reported.contains(&format!("forgot {REGISTRY}/{APP}:latest: its digest was ")),
+        "{reported}"
+    );
+    assert!(reported.contains(&Digest::of(&newer).to_string()), "{reported}");
     world.pull("latest").await.serves(&older);
 }
 
 #[tokio::test]
 async fn a_tag_without_pulls_has_no_history() {
     let world = world("", "").await;
-    let told = forget(&world, ":v1");
-    assert_eq!(told, format!("nothing was remembered of {REGISTRY}/{APP}:v1\n"));
+    let reported = forget(&world, ":v1");
+    assert_eq!(reported, format!("nothing was remembered of {REGISTRY}/{APP}:v1\n"));
 }
 
 #[tokio::test]
 async fn forget_keeps_notary_v1_metadata_and_reports_that() {
     let tables = [TEAM.to_owned(), ci(""), rule("require = [\"team\", \"ci\"]")];
     let world = World::of(setup(&tables)).await;
-    let told = forget(&world, ":v1");
-    assert!(told.contains("the trust memory of team [notaryv1] is unchanged"), "{told}");
-    assert!(!told.contains("ci"), "{told}");
+    let reported = forget(&world, ":v1");
+    assert!(reported.contains("the trust memory of team [notaryv1] is unchanged"), "{reported}");
+    assert!(!reported.contains("ci"), "{reported}");
 }
 
 #[tokio::test]

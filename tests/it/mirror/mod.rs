@@ -50,8 +50,8 @@ impl World {
             assert_eq!(head.status, StatusCode::NOT_MODIFIED, "{caller} {path}");
             assert!(head.reason.starts_with(words), "{caller} {path}: {}", head.reason);
             let by_digest = path.contains("sha256:") || path.contains("sha256%3A");
-            let told = self.mirror(path).await.final_denial(by_digest);
-            assert!(told.starts_with(words), "{caller} {path}: {told}");
+            let reported = self.mirror(path).await.final_denial(by_digest);
+            assert!(reported.starts_with(words), "{caller} {path}: {reported}");
         }
     }
 }
@@ -76,9 +76,9 @@ impl Answer {
         assert_eq!(self.header("docker-content-digest"), Digest::of(&self.body).to_string());
         assert_eq!(self.header("content-length"), self.body.len().to_string());
         assert_eq!(manifest["layers"], json!([]));
-        let told = manifest["config"]["mediaType"].as_str().unwrap().to_owned();
-        assert_eq!(told.ends_with(FINAL), by_digest, "{told}");
-        told
+        let reported = manifest["config"]["mediaType"].as_str().unwrap().to_owned();
+        assert_eq!(reported.ends_with(FINAL), by_digest, "{reported}");
+        reported
     }
 
     /// Checks that this is an ordinary error, and returns its status and text.
@@ -156,20 +156,20 @@ async fn a_denied_tag_is_an_image_of_an_unknown_type_also_by_digest() {
     let world = World::new().await;
     world.push("v1", "unsigned");
     let denial = world.mirror(&manifests("v1")).await;
-    let told = denial.final_denial(false);
-    assert!(told.starts_with(&format!("{ABSENT}:v1")), "{told}");
+    let reported = denial.final_denial(false);
+    assert!(reported.starts_with(&format!("{ABSENT}:v1")), "{reported}");
 
     let digest = Digest::of(&denial.body);
     let asked = world.registry.asked().len();
     let again = world.mirror(&manifests(digest)).await;
-    assert_eq!((again.final_denial(false), &again.body), (told.clone(), &denial.body));
+    assert_eq!((again.final_denial(false), &again.body), (reported.clone(), &denial.body));
     // No client asks another registry about this digest.
     assert_eq!(world.registry.asked().len(), asked);
 
     let config = denial.json()["config"]["digest"].as_str().unwrap().to_owned();
     let none = world.mirror(&blobs(config)).await;
     assert_eq!(none.error(), (403, "DENIED".to_owned()));
-    assert_eq!(none.json()["errors"][0]["message"], told);
+    assert_eq!(none.json()["errors"][0]["message"], reported);
     none.is_never_kept();
 }
 
@@ -189,8 +189,8 @@ async fn a_denied_digest_gets_a_manifest_with_another_digest() {
     world.push_signed("signed", "one");
     let digest = Digest::of(&world.put_image("unsigned"));
     let denial = world.mirror(&manifests(digest)).await;
-    let told = denial.final_denial(true);
-    assert!(told.starts_with(&format!("{ABSENT}@{digest}")), "{told}");
+    let reported = denial.final_denial(true);
+    assert!(reported.starts_with(&format!("{ABSENT}@{digest}")), "{reported}");
     assert_ne!(Digest::of(&denial.body), digest);
 }
 
@@ -369,8 +369,8 @@ async fn a_denial_contains_the_request_id() {
     let world = World::new().await;
     let page = Page::default();
     let _here = page.is_written();
-    let told = world.mirror(&manifests("v1")).await.final_denial(false);
+    let reported = world.mirror(&manifests("v1")).await.final_denial(false);
     let event = page.all().into_iter().find(|event| event["message"] == "verdict").unwrap();
     let id = event["request_id"].as_str().unwrap();
-    assert!(told.ends_with(&format!(" (request {id})")), "{told}");
+    assert!(reported.ends_with(&format!(" (request {id})")), "{reported}");
 }

@@ -76,7 +76,7 @@ fn an_ocsp_response_that_proves_nothing_is_undecided() {
     let mut broken = good.der();
     let last = broken.len() - 1;
     broken[last] ^= 1;
-    for (der, told) in [
+    for (der, reported) in [
         (b"no response".to_vec(), "not an OCSP response"),
         (vec![0x30, 3, 10, 1, 3], "TryLater"),
         (broken, "signature"),
@@ -93,7 +93,7 @@ fn an_ocsp_response_that_proves_nothing_is_undecided() {
         (Response { certificates: vec![], ..by(&stranger) }.der(), "not known"),
     ] {
         let why = undecided(site.answered(&signer, |_| content(der.clone())));
-        assert!(why.contains(told), "{told}: {why}");
+        assert!(why.contains(reported), "{reported}: {why}");
     }
 }
 

@@ -60,10 +60,10 @@ impl Site {
         self.responder.judge(anchor, &candidate, &subject(), now).await
     }
 
-    fn undecided(&self, verdict: Result<Proven, Rejection>, told: &str) {
+    fn undecided(&self, verdict: Result<Proven, Rejection>, reported: &str) {
         let shown = format!("{verdict:?}");
         let Err(Rejection::Undecided(why)) = verdict else { panic!("{shown}") };
-        assert!(why.contains(told), "{told}: {why}");
+        assert!(why.contains(reported), "{reported}: {why}");
     }
 }
 

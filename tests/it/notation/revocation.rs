@@ -181,7 +181,7 @@ fn a_crl_that_proves_nothing_is_undecided() {
             params.issuing_distribution_point = Some(scope);
         })
     };
-    for (list, told) in [
+    for (list, reported) in [
         (b"no list".to_vec(), "not a CRL"),
         (crl(&stranger, |_| {}), "another issuer"),
         (crl(&impostor, |_| {}), "signature"),
@@ -192,7 +192,7 @@ fn a_crl_that_proves_nothing_is_undecided() {
         (scoped(CRL, Some(CrlScope::CaCertsOnly)), "other certificates"),
     ] {
         let why = undecided(site.answered(&signer, |_| content(list.clone())));
-        assert!(why.contains(told), "{told}: {why}");
+        assert!(why.contains(reported), "{reported}: {why}");
     }
     for part in [None, Some(CrlScope::UserCertsOnly)] {
         let list = scoped(CRL, part);

@@ -7,9 +7,9 @@ use countersign::trust::notation::{Anchor, Config};
 use super::site::{JWS, config, flawed, judged, subject, trusting, vouched};
 use crate::notation_signer::{Certified, DAY, NOW, Signing};
 
-fn refused(lines: &str, files: &[(&str, &[u8])], told: &str) {
+fn refused(lines: &str, files: &[(&str, &[u8])], reported: &str) {
     let problems = config(lines, files).expect_err(lines).to_string();
-    assert!(problems.contains(told), "{lines}\n{problems}");
+    assert!(problems.contains(reported), "{lines}\n{problems}");
 }
 
 const PLAIN: &str = "trust_store = [\"ca:root.crt\"]\nidentities = [\"*\"]\n";
@@ -45,7 +45,7 @@ fn every_mistake_is_reported() {
         ("empty.crt", b""),
         ("key.crt", b"-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n"),
     ];
-    for (lines, told) in [
+    for (lines, reported) in [
         ("identities = [\"*\"]", "name the trusted roots"),
         ("trust_store = []\nidentities = [\"*\"]", "the list is empty"),
         ("trust_store = [\"ca:root.crt\"]", "name the signers"),
@@ -74,7 +74,7 @@ fn every_mistake_is_reported() {
             "states the time itself",
         ),
     ] {
-        refused(lines, files, told);
+        refused(lines, files, reported);
     }
 }
 
@@ -167,7 +167,7 @@ fn a_policy_that_breaks_the_specification_is_refused() {
     let strict = "\"level\":\"strict\"";
     let scoped = |scopes: &str| statement("one", scopes, strict, "ca:one");
     let overridden = |change: &str| one(&format!("{strict},\"override\":{{{change}}}"));
-    for (text, told) in [
+    for (text, reported) in [
         (policy(""), "1 to"),
         ("{\"trustPolicies\":[]}".to_owned(), "version"),
         (policy(&one(strict)).replace("1.0", "2.0"), "version"),
@@ -212,7 +212,7 @@ fn a_policy_that_breaks_the_specification_is_refused() {
             ("truststore/x509/tsa/one/one.pem", root.as_bytes()),
             ("truststore/x509/ca/empty/README", b""),
         ];
-        refused(POLICY, files, told);
+        refused(POLICY, files, reported);
     }
 }
 

@@ -60,29 +60,29 @@ pub(super) fn judged(anchor: &Anchor, media_type: &str, bytes: Vec<u8>) -> Judge
 
 /// What is vouched for, and what was tolerated.
 pub(super) fn vouched(judged: Judged) -> (VerifiedSignature, Vec<Flaw>) {
-    let told = format!("{judged:?}");
-    let Judged::Proven(Proven { vouched, tolerated }) = judged else { panic!("{told}") };
+    let reported = format!("{judged:?}");
+    let Judged::Proven(Proven { vouched, tolerated }) = judged else { panic!("{reported}") };
     (vouched, tolerated)
 }
 
 /// The check that did not pass.
 pub(super) fn flawed(judged: Judged) -> Flaw {
-    let told = format!("{judged:?}");
-    let Judged::Rejected(Rejection::Flawed(flaw)) = judged else { panic!("{told}") };
+    let reported = format!("{judged:?}");
+    let Judged::Rejected(Rejection::Flawed(flaw)) = judged else { panic!("{reported}") };
     flaw
 }
 
 pub(super) fn beside(judged: Judged) -> Flaw {
-    let told = format!("{judged:?}");
-    let Judged::Rejected(Rejection::Beside(flaw)) = judged else { panic!("{told}") };
+    let reported = format!("{judged:?}");
+    let Judged::Rejected(Rejection::Beside(flaw)) = judged else { panic!("{reported}") };
     flaw
 }
 
 /// Why it could not be found out.
 pub(super) fn undecided(judged: Judged) -> String {
-    let told = format!("{judged:?}");
+    let reported = format!("{judged:?}");
     let Judged::Rejected(Rejection::Undecided(why) | Rejection::Unexamined(why)) = judged else {
-        panic!("{told}")
+        panic!("{reported}")
     };
     why
 }

@@ -139,7 +139,10 @@ async fn a_completely_allowed_repository_lists_and_serves_everything() {
 async fn why_agrees_with_the_gate_about_an_unlisted_artifact() {
     let door = Door::new().await;
     let bytes = door.world.put(OCI, &chart(&door));
-    let told = door.world.why(Digest::of(&bytes)).await;
-    let told = serde_json::to_string(&told).unwrap();
-    assert!(told.contains("digest_not_signed") && told.contains("artifacts = "), "{told}");
+    let reported = door.world.why(Digest::of(&bytes)).await;
+    let reported = serde_json::to_string(&reported).unwrap();
+    assert!(
+        reported.contains("digest_not_signed") && reported.contains("artifacts = "),
+        "{reported}"
+    );
 }

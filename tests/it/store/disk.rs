@@ -76,8 +76,8 @@ fn a_file_where_a_folder_should_be_is_an_error_at_start() {
         let config =
             Config { path: folder.path().to_owned(), max_size: ROOM, scrub_every: SCRUB_EVERY };
         let opened = Store::open(&config, Clock::default(), &Metrics::default());
-        let told = opened.unwrap_err().to_string();
-        assert!(told.contains("cannot be opened"), "{told}");
+        let reported = opened.unwrap_err().to_string();
+        assert!(reported.contains("cannot be opened"), "{reported}");
     }
 }
 

@@ -304,13 +304,13 @@ impl Case<'_> {
                 format!(
                     "`cosign {verb} {registry}/{repository}@{digest}`: the anchor {} accepts {}",
                     anchor.name(),
-                    config.told()
+                    config.summary()
                 )
             }
             Some(Anchor::Content(findings::Anchor::Notation(anchor, _))) => format!(
                 "`notation sign {registry}/{repository}@{digest}`: the anchor {} accepts {}",
                 anchor.name(),
-                anchor.config().told()
+                anchor.config().summary()
             ),
             None => "with the keys that the rule requires".to_owned(),
         }

@@ -155,17 +155,17 @@ impl Question<'_> {
     ) -> Option<Status> {
         let mut reasons = Vec::new();
         for url in urls {
-            let told = crate::trust::x509::told(url);
+            let shown = crate::trust::x509::shortened(url);
             let Some(asked) = ask(url).filter(|_| is_http(url)) else {
-                reasons.push(format!("{told:?} is not an http URL"));
+                reasons.push(format!("{shown:?} is not an http URL"));
                 continue;
             };
             let query = RevocationQuery { method, url: asked };
             match known.answer(&query) {
                 None => return Some(Status::Needs(query)),
-                Some(Answer::Failed(why)) => reasons.push(format!("{told}: {why}")),
+                Some(Answer::Failed(why)) => reasons.push(format!("{shown}: {why}")),
                 Some(Answer::Content(content)) => match read(url, content) {
-                    Status::Unknown(why) => reasons.push(format!("{told}: {why}")),
+                    Status::Unknown(why) => reasons.push(format!("{shown}: {why}")),
                     status @ (Status::Good { .. }
                     | Status::NotRevocable
                     | Status::Revoked(_)

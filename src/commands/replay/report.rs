@@ -27,11 +27,11 @@ pub struct Replayed {
     other_lines: u64,
     unreadable_lines: u64,
     left_out: u64,
-    images: Vec<ImageTold>,
+    images: Vec<ImageReport>,
 }
 
 #[derive(Debug, Serialize)]
-struct ImageTold {
+struct ImageReport {
     image: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
@@ -65,7 +65,7 @@ impl Change {
     }
 
     /// The text before an image.
-    const fn told(self) -> &'static str {
+    const fn summary(self) -> &'static str {
         match self {
             Self::Refused => "WOULD DENY",
             Self::Undecided => "undecided",
@@ -96,7 +96,7 @@ impl Replayed {
             other_lines: tally.other,
             unreadable_lines: tally.unreadable,
             left_out,
-            images: outcomes.iter().map(ImageTold::of).collect(),
+            images: outcomes.iter().map(ImageReport::of).collect(),
         }
     }
 
@@ -111,12 +111,12 @@ impl Replayed {
         }
     }
 
-    fn of_change(&self, change: Change) -> impl Iterator<Item = &ImageTold> {
+    fn of_change(&self, change: Change) -> impl Iterator<Item = &ImageReport> {
         self.images.iter().filter(move |image| image.change == change.as_str())
     }
 }
 
-impl ImageTold {
+impl ImageReport {
     fn of(outcome: &Outcome) -> Self {
         let Outcome { image, seen, change, now, moved_to } = outcome;
         let asked = image.asked().map(|asked| asked.to_string()).unwrap_or_default();
@@ -144,7 +144,7 @@ impl ImageTold {
 
 impl fmt::Display for Replayed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told = [
+        let report = [
             Change::Refused,
             Change::Undecided,
             Change::Gone,
@@ -152,7 +152,7 @@ impl fmt::Display for Replayed {
             Change::Recorded,
             Change::Served,
         ];
-        for change in told {
+        for change in report {
             for image in self.of_change(change) {
                 image.write(f, change)?;
             }
@@ -187,10 +187,10 @@ impl fmt::Display for Replayed {
     }
 }
 
-impl ImageTold {
+impl ImageReport {
     fn write(&self, f: &mut fmt::Formatter<'_>, change: Change) -> fmt::Result {
         let reason = |reason: Option<&str>| reason.map(|it| format!(" ({it})")).unwrap_or_default();
-        writeln!(f, "{}\n  {}, {} pulls", self.image, change.told(), grouped(self.pulls))?;
+        writeln!(f, "{}\n  {}, {} pulls", self.image, change.summary(), grouped(self.pulls))?;
         if let Some(digest) = &self.digest {
             writeln!(f, "  digest    {digest}")?;
         }
