@@ -76,6 +76,7 @@
 //! - [`parsing`]: parses large texts, few at a time, within one memory budget.
 //! - [`toml_reader`]: reads TOML key by key and reports every error.
 //! - [`oci`]: the types of the OCI specifications: names, digests, manifests, errors.
+//! - [`signing`]: signs statements about images for commands; the serving gate holds no private key.
 //! - [`http_client`]: outgoing requests: one client per server, with size limits and deadlines.
 //! - [`store`]: content facts on disk: the bytes of each digest, and the repositories that hold them.
 //! - [`registry_client`]: requests to the upstream registry, and authentication there.
@@ -150,6 +151,10 @@ mod toml_reader;
 pub mod oci;
 #[cfg(not(feature = "test-support"))]
 mod oci;
+#[cfg(feature = "test-support")]
+pub mod signing;
+#[cfg(not(feature = "test-support"))]
+mod signing;
 #[cfg(feature = "test-support")]
 pub mod http_client;
 #[cfg(not(feature = "test-support"))]
