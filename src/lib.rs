@@ -82,6 +82,7 @@
 //! - [`registry_client`]: requests to the upstream registry, and authentication there.
 //! - [`pull_through`]: reads content from the store, otherwise from upstream; checks its digest and stores it.
 //! - [`trust`]: finds and verifies signatures: who endorses which digest, and until when.
+//! - [`bundle`]: images and trust data in one file: writes it, and reads it as a hostile registry.
 //! - [`exemptions`]: digests that an operator exempted for a limited time.
 //! - [`policy`]: the rules: which anchors an image needs, which images are denied, and the only permission to serve one.
 //! - [`access`]: authenticates and authorizes clients.
@@ -175,6 +176,10 @@ mod pull_through;
 pub mod trust;
 #[cfg(not(feature = "test-support"))]
 mod trust;
+#[cfg(feature = "test-support")]
+pub mod bundle;
+#[cfg(not(feature = "test-support"))]
+mod bundle;
 #[cfg(feature = "test-support")]
 pub mod exemptions;
 #[cfg(not(feature = "test-support"))]

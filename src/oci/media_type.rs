@@ -5,7 +5,7 @@ use std::fmt;
 use oci_spec::image::MediaType as Spec;
 
 /// The media type of a manifest: the four that registries serve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MediaType {
     DockerImage,
     DockerIndex,

@@ -1,0 +1,32 @@
+//! Bundles: images, their signatures and all trust data in one file, to carry to a site without a network.
+//!
+//! A bundle is a plain tar and an OCI image layout. Its reader treats it as a hostile registry and a hostile trust server
+//! in a file: nothing in it is trusted, and the gate judges its content as it judges a network's.
+//!
+//! - [`Writer`]: writes a bundle from a [`Plan`], streaming, and publishes it at the end.
+//! - [`Bundle`]: an opened bundle: one file, or volumes that are not joined. Gives blobs by digest, documents by name.
+//! - [`layout`]: `index.json`: the images, and what is attached to them.
+//! - [`documents`]: the bundle artifact, whose layers are all documents.
+//! - [`contents`]: the document that lists everything.
+
+pub mod contents;
+pub mod documents;
+mod file;
+pub mod layout;
+mod output;
+mod source;
+mod tar;
+mod writer;
+
+pub use contents::Contents;
+pub use documents::{Artifact, Documents};
+pub use file::{Blob, Bundle, MAX_DOCUMENT, OpenError, Problem, ReadError};
+pub use layout::Index;
+pub use output::MIN_VOLUME;
+pub use source::{MAX_VOLUMES, SourceError, bundle_of};
+pub use tar::MAX_ENTRIES;
+pub use tar::read::TarError;
+pub use writer::{Plan, Published, WriteError, Writer};
+
+#[cfg(test)]
+mod tests;

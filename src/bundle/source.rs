@@ -1,0 +1,215 @@
+//! The bytes of a bundle: one file, or volumes that are read as one file without joining them.
+//!
+//! # Why not mapped
+//!
+//! A file of the store may be mapped because only this process writes it. A bundle belongs to somebody else: it lies on
+//! a carried disk or in a folder that other programs write. If it were mapped, a reader who truncates it would end this
+//! process (SIGBUS), bytes could change between their hash and their use, and every page that was read would count as
+//! memory of this process. Positional reads copy the bytes once, and have none of these problems.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use thiserror::Error;
+
+/// The most volumes of one bundle: their numbers have three digits.
+pub const MAX_VOLUMES: usize = 999;
+/// The longest list of checksums of volumes, in bytes.
+const MAX_CHECKSUMS: u64 = 1 << 20;
+
+/// Why the files of a bundle cannot be opened.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    #[error("cannot open {}: {error}", .path.display())]
+    Open { path: PathBuf, error: io::Error },
+    #[error("{} is not a regular file", .0.display())]
+    NotAFile(PathBuf),
+    #[error("the volume {} is missing", .0.display())]
+    MissingVolume(PathBuf),
+    #[error("{} does not list exactly the volumes of this bundle", .0.display())]
+    Checksums(PathBuf),
+    #[error("the volume {} has the wrong checksum: it is damaged or belongs to another bundle", .0.display())]
+    WrongVolume(PathBuf),
+    #[error("{} exists beside volumes of the same name; remove one of them", .0.display())]
+    Both(PathBuf),
+}
+
+/// An opened bundle's bytes.
+#[derive(Debug)]
+pub(in crate::bundle) struct Source {
+    /// Each file with the offset of its first byte.
+    parts: Vec<(u64, File)>,
+    paths: Vec<PathBuf>,
+    len: u64,
+    /// The list of checksums of the volumes, if there is one.
+    checksums: Option<PathBuf>,
+}
+
+impl Source {
+    /// Opens the file at `path`, or, if it does not exist, its volumes `path.001`, `path.002`, …
+    pub(in crate::bundle) fn open(path: &Path) -> Result<Self, SourceError> {
+        let is_there = |path: &Path| fs::metadata(path).is_ok();
+        let first = volume(path, 1);
+        let paths = match (is_there(path), is_there(&first)) {
+            (true, true) => return Err(SourceError::Both(path.to_owned())),
+            (true, false) | (false, false) => vec![path.to_owned()],
+            (false, true) => {
+                let numbers = 1..=MAX_VOLUMES;
+                let volumes = numbers.map(|number| volume(path, number));
+                volumes.take_while(|path| is_there(path)).collect()
+            }
+        };
+        let mut parts = Vec::new();
+        let mut len: u64 = 0;
+        for path in &paths {
+            let file = open(path)?;
+            let failed = |error| SourceError::Open { path: path.clone(), error };
+            let size = file.metadata().map_err(failed)?.len();
+            parts.push((len, file));
+            let too_long = || failed(io::Error::from(io::ErrorKind::FileTooLarge));
+            len = len.checked_add(size).ok_or_else(too_long)?;
+        }
+        let list = checksums(path);
+        let checksums = (paths.first() == Some(&first) && is_there(&list)).then_some(list);
+        let source = Self { parts, paths, len, checksums };
+        source.check_list()?;
+        Ok(source)
+    }
+
+    /// The length of the bundle in bytes: of all volumes together.
+    pub(in crate::bundle) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The files: one, or all volumes in order.
+    pub(in crate::bundle) fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// Reads exactly `buffer.len()` bytes at `offset`. Blocks.
+    pub(in crate::bundle) fn read_exact_at(
+        &self,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> io::Result<()> {
+        let mut offset = offset;
+        let mut left = buffer;
+        while !left.is_empty() {
+            let after = self.parts.partition_point(|(start, _)| *start <= offset);
+            let end = self.parts.get(after).map_or(self.len, |(start, _)| *start);
+            let (start, file) = after
+                .checked_sub(1)
+                .and_then(|at| self.parts.get(at))
+                .ok_or(io::ErrorKind::UnexpectedEof)?;
+            let here = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let here = here.min(left.len());
+            if here == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let (now, rest) = left.split_at_mut(here);
+            file.read_exact_at(now, offset - start)?;
+            offset += here as u64;
+            left = rest;
+        }
+        Ok(())
+    }
+
+    /// Hashes all volumes, and compares them with the list of checksums. Does nothing for a single file and for volumes
+    /// without a list. Reads everything: slow.
+    pub(in crate::bundle) fn check_volumes(&self) -> Result<(), SourceError> {
+        let Some(list) = &self.checksums else { return Ok(()) };
+        for ((expected, _), path) in self.listed(list)?.iter().zip(&self.paths) {
+            let failed = |error| SourceError::Open { path: path.clone(), error };
+            let found = hash(&open(path)?).map_err(failed)?;
+            if found != *expected {
+                return Err(SourceError::WrongVolume(path.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the list of checksums, if there is one, names exactly the volumes.
+    fn check_list(&self) -> Result<(), SourceError> {
+        let Some(list) = &self.checksums else { return Ok(()) };
+        let listed = self.listed(list)?;
+        if let Some((_, missing)) = listed.get(self.paths.len()) {
+            return Err(SourceError::MissingVolume(list.with_file_name(missing)));
+        }
+        let same = listed.len() == self.paths.len()
+            && listed.iter().zip(&self.paths).all(|((_, name), path)| {
+                path.file_name().is_some_and(|found| found.as_bytes() == name.as_bytes())
+            });
+        if same { Ok(()) } else { Err(SourceError::Checksums(list.clone())) }
+    }
+
+    /// The hash and the name in each line of the list: the form of `sha256sum`.
+    fn listed(&self, list: &Path) -> Result<Vec<(String, String)>, SourceError> {
+        let failed = |error| SourceError::Open { path: list.to_owned(), error };
+        let text = crate::store::atomic::read(list, MAX_CHECKSUMS).map_err(failed)?;
+        let invalid = || SourceError::Checksums(list.to_owned());
+        let text = String::from_utf8(text.unwrap_or_default()).map_err(|_| invalid())?;
+        let line = |line: &str| {
+            let (hash, name) = line.split_once("  ")?;
+            let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let is_name = !name.is_empty() && !name.contains('/');
+            (is_hash && is_name).then(|| (hash.to_ascii_lowercase(), name.to_owned()))
+        };
+        text.lines().map(line).collect::<Option<Vec<_>>>().ok_or_else(invalid)
+    }
+}
+
+/// The path of volume `number`, which starts at 1.
+pub(in crate::bundle) fn volume(path: &Path, number: usize) -> PathBuf {
+    with_ending(path, &format!(".{number:03}"))
+}
+
+/// The path of the list of checksums of the volumes.
+pub(in crate::bundle) fn checksums(path: &Path) -> PathBuf {
+    with_ending(path, ".sha256")
+}
+
+/// The name of the bundle to which the file `path` belongs: the same path, or the path without the number of a volume or
+/// the ending of the checksums.
+pub fn bundle_of(path: &Path) -> PathBuf {
+    let is_part = path.extension().is_some_and(|ending| {
+        let ending = ending.as_bytes();
+        ending == b"sha256" || (ending.len() == 3 && ending.iter().all(u8::is_ascii_digit))
+    });
+    if is_part { path.with_extension("") } else { path.to_owned() }
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}
+
+fn open(path: &Path) -> Result<File, SourceError> {
+    let failed = |error| SourceError::Open { path: path.to_owned(), error };
+    // NONBLOCK: opening a FIFO must not wait for a writer.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    match file.metadata().map_err(failed)?.is_file() {
+        true => Ok(file),
+        false => Err(SourceError::NotAFile(path.to_owned())),
+    }
+}
+
+/// The SHA-256 of a whole file in hex.
+fn hash(mut file: &File) -> io::Result<String> {
+    use std::io::Read as _;
+    let mut hasher = crate::oci::Hasher::new(crate::oci::Algorithm::Sha256);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(hasher.finish().hex());
+        }
+        hasher.update(&buffer[..read]);
+    }
+}
