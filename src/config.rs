@@ -302,8 +302,8 @@ fn asks_for_someone(rule: &Section<'_>, anchors: &[trust::Config]) {
                 trust::Config::NotaryV1(_) | trust::Config::Cosign(_) => None,
             });
             let found = anchor.and_then(|anchor| {
-                anchor.accepts_anyone(|registry, repository| {
-                    images.iter().any(|image| image.covers(registry, repository))
+                anchor.accepts_anyone(|repository| {
+                    images.iter().any(|image| image.covers(repository))
                 })
             });
             if let Some(statement) = found {

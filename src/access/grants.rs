@@ -1,6 +1,6 @@
 //! Which users may pull which repositories. Pure.
 
-use crate::oci::{Registry, Repository};
+use crate::oci::RepositoryRef;
 use crate::policy::Pattern;
 use crate::toml_reader::Section;
 use crate::trust::cosign::Identity;
@@ -38,17 +38,12 @@ impl Grants {
     }
 
     /// Whether a rule permits `user` to pull from that repository.
-    pub(super) fn cover(
-        &self,
-        user: Option<&str>,
-        registry: &Registry,
-        repository: &Repository,
-    ) -> bool {
+    pub(super) fn cover(&self, user: Option<&str>, repository: &RepositoryRef) -> bool {
         let Some(user) = user else { return self.0.is_empty() };
         self.0.is_empty()
             || self.0.iter().any(|grant| {
                 grant.users.iter().any(|name| name.matches(user))
-                    && grant.images.iter().any(|images| images.covers(registry, repository))
+                    && grant.images.iter().any(|images| images.covers(repository))
             })
     }
 }
@@ -103,8 +98,7 @@ mod tests {
     }
 
     fn may(grants: &Grants, user: Option<&str>, repository: &str) -> bool {
-        let registry = "r.example".parse().unwrap();
-        grants.cover(user, &registry, &repository.parse().unwrap())
+        grants.cover(user, &format!("r.example/{repository}").parse().unwrap())
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use htpasswd::Htpasswd;
 pub use tokens::{LIFETIME, Token};
 
 use crate::clock::Clock;
-use crate::oci::{Registry, Repository};
+use crate::oci::RepositoryRef;
 use grants::Grants;
 use passwords::Passwords;
 
@@ -160,7 +160,7 @@ impl Clients {
     }
 
     /// Whether `client` may pull from that repository.
-    pub fn may_pull(&self, client: &Client, registry: &Registry, repository: &Repository) -> bool {
-        self.grants.cover(client.user().map(|user| &**user), registry, repository)
+    pub fn may_pull(&self, client: &Client, repository: &RepositoryRef) -> bool {
+        self.grants.cover(client.user().map(|user| &**user), repository)
     }
 }

@@ -150,8 +150,8 @@ impl Record {
         info!(
             target: TARGET,
             {
-            image.registry = self.resource.registry.as_str(),
-            image.repository = self.resource.repository.as_str(),
+            image.registry = self.resource.repository.registry.as_str(),
+            image.repository = self.resource.repository.name.as_str(),
             image.reference = self.resource.reference().map(display),
             operation = self.resource.operation(),
             manifest.digest = self.digest.as_ref().map(display),
@@ -180,8 +180,8 @@ impl Serialize for Record {
         map.serialize_entry("timestamp", &Shown(&self.timestamp))?;
         map.serialize_entry("level", "INFO")?;
         map.serialize_entry("message", MESSAGE)?;
-        map.serialize_entry("image.registry", self.resource.registry.as_str())?;
-        map.serialize_entry("image.repository", self.resource.repository.as_str())?;
+        map.serialize_entry("image.registry", self.resource.repository.registry.as_str())?;
+        map.serialize_entry("image.repository", self.resource.repository.name.as_str())?;
         if let Some(reference) = self.resource.reference() {
             map.serialize_entry("image.reference", &Shown(&reference))?;
         }

@@ -76,8 +76,8 @@ impl Inspect {
                 self.config.path().display()
             );
         };
-        let Ok(gun) = anchor.gun(&image.registry, &image.repository) else {
-            bail!("{}/{} does not result in a valid GUN", image.registry, image.repository);
+        let Ok(gun) = anchor.gun(&image.repository) else {
+            bail!("{} does not result in a valid GUN", image.repository);
         };
         let survey = match anchor.survey(&gun, app.clock().now()).await {
             Ok(survey) => survey,
@@ -124,14 +124,14 @@ impl Inspect {
 /// The first anchor that signs names, of those that rules for the image require; its own rule comes first.
 fn notary<'a>(gate: &'a Gate, image: &ImageRef) -> Option<&'a Anchor> {
     let (policy, now) = (gate.policy(), gate.clock().now());
-    let chosen = policy.rule_for(&image.registry, &image.repository, image.tag(), now);
+    let chosen = policy.rule_for(&image.repository, image.tag(), now);
     let own = chosen.and_then(|chosen| match &chosen.rule().mode {
         Mode::Enforce(requirement) | Mode::Audit(requirement) => {
             requirement.names().next().cloned()
         }
         Mode::Allow { .. } | Mode::Deny { .. } => None,
     });
-    let of_others = policy.anchors(&image.registry, &image.repository, now);
+    let of_others = policy.anchors(&image.repository, now);
     let anchors = own.into_iter().chain(of_others);
     let anchors = anchors.filter_map(|name| gate.trust().anchor(&name));
     anchors.into_iter().find(|anchor| anchor.signs_names())

@@ -61,14 +61,14 @@ impl Exemptible {
     pub fn parse(image: &str, config: &Config, now: Timestamp) -> Result<Self, NotExemptible> {
         let image: ImageRef = image.parse()?;
         let Reference::Digest(digest) = image.reference else { return Err(NotExemptible::Tag) };
-        if !config.upstreams.iter().any(|upstream| upstream.registry == image.registry) {
-            return Err(NotExemptible::Registry(image.registry));
+        if !config.upstreams.iter().any(|upstream| upstream.registry == image.repository.registry) {
+            return Err(NotExemptible::Registry(image.repository.registry));
         }
-        let ImageRef { registry, repository, .. } = &image;
-        if let Some(rule) = config.policy.denied_digest(registry, repository, &digest, None) {
+        let ImageRef { repository, .. } = &image;
+        if let Some(rule) = config.policy.denied_digest(repository, &digest, None) {
             return Err(NotExemptible::DeniedDigest(rule.pattern().clone()));
         }
-        if !config.policy.serves(registry, repository, now) {
+        if !config.policy.serves(repository, now) {
             return Err(NotExemptible::NotServed);
         }
         Ok(Self { image, digest })
@@ -83,17 +83,17 @@ impl Exemptible {
         lasts: Duration,
     ) -> Result<Made, ExemptionsError> {
         let Self { image, digest } = self;
-        let ImageRef { registry, repository, .. } = image.clone();
+        let ImageRef { repository, .. } = image.clone();
         let until = now.plus(lasts);
         let (reason, by) = (reason.trim().to_owned(), named(by));
-        let said = Said { registry, repository, digest, reason, by, made: now, until };
+        let said = Said { repository, digest, reason, by, made: now, until };
         let before = file.add(said)?.filter(|before| before.is_in_force(now));
         Ok(Made { image, until, before })
     }
 
     /// Ends its exemption and returns it.
     pub fn end(&self, file: &ExemptionFile) -> Result<Option<Exemption>, ExemptionsError> {
-        file.end(&self.image.registry, &self.image.repository, &self.digest)
+        file.end(&self.image.repository, &self.digest)
     }
 }
 
@@ -127,9 +127,9 @@ impl Listed {
         all.retain(|one| now < one.says().until);
         all.sort_by_key(|one| one.says().until);
         let report = |one: &Exemption| {
-            let Said { registry, repository, digest, reason, by, made, until } = one.says();
+            let Said { repository, digest, reason, by, made, until } = one.says();
             ExemptionReport {
-                image: format!("{registry}/{repository}@{digest}"),
+                image: format!("{repository}@{digest}"),
                 reason: reason.clone(),
                 by: by.clone(),
                 made: format!("{made:#}"),

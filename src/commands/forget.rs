@@ -51,8 +51,8 @@ impl Forgettable {
             Reference::Tag(tag) => tag.clone(),
             Reference::Digest(_) => return Err(NotForgettable::Digest),
         };
-        if !config.upstreams.iter().any(|upstream| upstream.registry == image.registry) {
-            return Err(NotForgettable::Registry(image.registry));
+        if !config.upstreams.iter().any(|upstream| upstream.registry == image.repository.registry) {
+            return Err(NotForgettable::Registry(image.repository.registry));
         }
         Ok(Self { image, tag })
     }
@@ -60,9 +60,9 @@ impl Forgettable {
     /// Removes the history of the tag.
     pub fn forget(self, config: &Config, clock: &Clock) -> Result<Forgotten, TagsError> {
         let Self { image, tag } = self;
-        let ImageRef { registry, repository, .. } = &image;
-        let memory = TagHistory::look(&config.store.path).forget(registry, repository, &tag)?;
-        let chosen = config.policy.rule_for(registry, repository, Some(&tag), clock.now());
+        let ImageRef { repository, .. } = &image;
+        let memory = TagHistory::look(&config.store.path).forget(repository, &tag)?;
+        let chosen = config.policy.rule_for(repository, Some(&tag), clock.now());
         let keep = match chosen.map(|chosen| &chosen.rule().mode) {
             Some(Mode::Enforce(requirement) | Mode::Audit(requirement)) => {
                 requirement.names().cloned().collect()
@@ -73,8 +73,8 @@ impl Forgettable {
             tracing::warn!(
                 target: "countersign::forget",
                 {
-                image.registry = registry.as_str(),
-                image.repository = repository.as_str(),
+                image.registry = repository.registry.as_str(),
+                image.repository = repository.name.as_str(),
                 image.reference = tag.as_str(),
                 manifest.digest = %memory.digest,
                 },

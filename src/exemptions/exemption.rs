@@ -7,7 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Registry, Repository};
+use crate::oci::{Digest, RepositoryRef};
 
 /// The longest duration of an exemption.
 pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -42,8 +42,7 @@ pub struct Exemption(Arc<Said>);
 /// The content of an exemption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    pub registry: Registry,
-    pub repository: Repository,
+    pub repository: RepositoryRef,
     pub digest: Digest,
     /// Why, in the words of the person who made it.
     pub reason: String,
@@ -95,13 +94,13 @@ impl Exemption {
     }
 
     /// Whether it exempts that digest in that repository.
-    pub fn is_of(&self, registry: &Registry, repository: &Repository, digest: &Digest) -> bool {
-        self.is_in(registry, repository) && self.0.digest == *digest
+    pub fn is_of(&self, repository: &RepositoryRef, digest: &Digest) -> bool {
+        self.is_in(repository) && self.0.digest == *digest
     }
 
     /// Whether it exempts a digest of that repository.
-    pub fn is_in(&self, registry: &Registry, repository: &Repository) -> bool {
-        self.0.registry == *registry && self.0.repository == *repository
+    pub fn is_in(&self, repository: &RepositoryRef) -> bool {
+        self.0.repository == *repository
     }
 }
 
@@ -111,8 +110,7 @@ mod tests {
 
     fn said() -> Said {
         Said {
-            registry: "r.example".parse().unwrap(),
-            repository: "app".parse().unwrap(),
+            repository: "r.example/app".parse().unwrap(),
             digest: Digest::of(b"one"),
             reason: "the signer is on holiday".to_owned(),
             by: "alice (uid 1000)".to_owned(),
@@ -132,8 +130,8 @@ mod tests {
     fn it_exempts_one_digest_of_one_repository_of_one_registry() {
         let exemption = Exemption::new(said()).unwrap();
         let is_of = |registry: &str, repository: &str, content: &[u8]| {
-            let (registry, repository) = (registry.parse().unwrap(), repository.parse().unwrap());
-            exemption.is_of(&registry, &repository, &Digest::of(content))
+            let repository = format!("{registry}/{repository}").parse().unwrap();
+            exemption.is_of(&repository, &Digest::of(content))
         };
         assert!(is_of("r.example", "app", b"one"));
         assert!(!is_of("r.example", "app", b"two"));

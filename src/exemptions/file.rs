@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::exemption::{Exemption, Said, Unfit};
 use crate::clock::Timestamp;
-use crate::oci::{Digest, ImageRef, Reference, Registry, Repository};
+use crate::oci::{Digest, ImageRef, Reference, RepositoryRef};
 use crate::store::atomic;
 
 /// The most exemptions at one time.
@@ -125,8 +125,8 @@ impl ExemptionFile {
         self.change(|all| {
             let before = take(all, &added);
             all.retain(|one| now < one.says().until);
-            let Said { registry, repository, .. } = added.says();
-            let beside = all.iter().filter(|one| one.is_in(registry, repository)).count();
+            let Said { repository, .. } = added.says();
+            let beside = all.iter().filter(|one| one.is_in(repository)).count();
             if beside >= MAX_OF_REPOSITORY {
                 return Err(ExemptionsError::Full(beside, " in this repository"));
             }
@@ -141,11 +141,10 @@ impl ExemptionFile {
     /// Ends the exemption of that digest and returns it; `None` if there was none.
     pub fn end(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
     ) -> Result<Option<Exemption>, ExemptionsError> {
-        let is_it = |one: &Exemption| one.is_of(registry, repository, digest);
+        let is_it = |one: &Exemption| one.is_of(repository, digest);
         if !self.read()?.iter().any(is_it) {
             return Ok(None);
         }
@@ -247,7 +246,7 @@ pub(super) fn held_by(owners: &[u32], owner: u32, mode: u32) -> Result<(), &'sta
 impl StoredExemption {
     fn of(said: &Said) -> Self {
         Self {
-            image: format!("{}/{}@{}", said.registry, said.repository, said.digest),
+            image: format!("{}@{}", said.repository, said.digest),
             reason: said.reason.clone(),
             by: said.by.clone(),
             made: said.made.to_string(),
@@ -264,9 +263,9 @@ impl StoredExemption {
         let time =
             |text: &str| Timestamp::parse_rfc3339(text).ok_or("a time is invalid".to_owned());
         let (made, until) = (time(&self.made)?, time(&self.until)?);
-        let ImageRef { registry, repository, .. } = image;
+        let ImageRef { repository, .. } = image;
         let Self { reason, by, .. } = self;
-        let said = Said { registry, repository, digest, reason, by, made, until };
+        let said = Said { repository, digest, reason, by, made, until };
         Exemption::new(said).map_err(|unfit| unfit.to_string())
     }
 }
@@ -287,8 +286,8 @@ fn parse(json: &[u8]) -> Result<Vec<Exemption>, String> {
 
 /// Removes and returns the exemption of the same digest as `of`.
 fn take(all: &mut Vec<Exemption>, of: &Exemption) -> Option<Exemption> {
-    let Said { registry, repository, digest, .. } = of.says();
-    let at = all.iter().position(|one| one.is_of(registry, repository, digest))?;
+    let Said { repository, digest, .. } = of.says();
+    let at = all.iter().position(|one| one.is_of(repository, digest))?;
     Some(all.remove(at))
 }
 

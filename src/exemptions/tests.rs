@@ -39,8 +39,7 @@ fn place(name: &str) -> Fixture {
 fn said(content: &str, made: i64, lasts: Duration) -> Said {
     let made = Timestamp::from_unix(made);
     Said {
-        registry: "r.example".parse().unwrap(),
-        repository: "app".parse().unwrap(),
+        repository: "r.example/app".parse().unwrap(),
         digest: Digest::of(content.as_bytes()),
         reason: "a test".to_owned(),
         by: "alice (uid 1000)".to_owned(),
@@ -75,7 +74,7 @@ impl Fixture {
 }
 
 fn in_force(watched: &Exemptions) -> usize {
-    watched.of(&"r.example".parse().unwrap(), &"app".parse().unwrap()).len()
+    watched.of(&"r.example/app".parse().unwrap()).len()
 }
 
 #[test]
@@ -123,8 +122,8 @@ fn ending_one_exemption_leaves_the_others() {
     place.add("one");
     place.add("two");
     let end = |repository: &str, content: &[u8]| {
-        let (registry, repository) = ("r.example".parse().unwrap(), repository.parse().unwrap());
-        place.file.end(&registry, &repository, &Digest::of(content)).unwrap()
+        let repository = format!("r.example/{repository}").parse().unwrap();
+        place.file.end(&repository, &Digest::of(content)).unwrap()
     };
     assert_eq!(end("other", b"one"), None);
     assert!(end("app", b"one").is_some());
@@ -284,10 +283,7 @@ fn changes_by_another_process_take_effect_within_a_second() {
     assert_eq!(in_force(&watched), 0);
     clock.advance(Duration::from_secs(1));
     assert_eq!(in_force(&watched), 1);
-    place
-        .file
-        .end(&"r.example".parse().unwrap(), &"app".parse().unwrap(), &Digest::of(b"one"))
-        .unwrap();
+    place.file.end(&"r.example/app".parse().unwrap(), &Digest::of(b"one")).unwrap();
     clock.advance(Duration::from_secs(1));
     assert_eq!(in_force(&watched), 0);
 }

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 use super::exemption::{Exemption, Said};
 use super::file::{ExemptionFile, ExemptionsError, Stamp};
 use crate::clock::{Clock, Timestamp};
-use crate::oci::{Registry, Repository};
+use crate::oci::RepositoryRef;
 
 /// How long the last reading of the file is used.
 const LOOK: Duration = Duration::from_secs(1);
@@ -93,12 +93,12 @@ impl Exemptions {
     }
 
     /// The exemptions in force now for that repository.
-    pub fn of(&self, registry: &Registry, repository: &Repository) -> Vec<Exemption> {
+    pub fn of(&self, repository: &RepositoryRef) -> Vec<Exemption> {
         let now = self.shared.clock.now();
         self.shared.refresh(now, LOOK);
         let known = self.shared.known();
         let here = known.all.iter();
-        let here = here.filter(|one| one.is_in(registry, repository) && one.is_in_force(now));
+        let here = here.filter(|one| one.is_in(repository) && one.is_in_force(now));
         here.cloned().collect()
     }
 
@@ -198,12 +198,12 @@ impl Shared {
         if self.reporting == Reporting::Nothing {
             return;
         }
-        let Said { registry, repository, digest, reason, by, made, until } = exemption.says();
+        let Said { repository, digest, reason, by, made, until } = exemption.says();
         tracing::warn!(
             target: "countersign::exemption",
             {
-            image.registry = registry.as_str(),
-            image.repository = repository.as_str(),
+            image.registry = repository.registry.as_str(),
+            image.repository = repository.name.as_str(),
             manifest.digest = %digest,
             why = reason,
             by,

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha512};
 use crate::clock::Timestamp;
 use crate::exemptions::Exemption;
 use crate::oci::headers::ContentName;
-use crate::oci::{Descriptor, Digest, MediaType, Registry, Repository};
+use crate::oci::{Descriptor, Digest, MediaType, RepositoryRef};
 use crate::policy::{Artifacts, Permit};
 use crate::pull_through::Fetched;
 use crate::trust::{Endorsement, Reason, Refusal, Scheme};
@@ -85,8 +85,7 @@ impl Remark {
 /// The repository of an image, and the pattern of the rule that decides about the image.
 #[derive(Clone, Copy, Debug)]
 pub struct MatchedRule<'a> {
-    pub registry: &'a Registry,
-    pub repository: &'a Repository,
+    pub repository: &'a RepositoryRef,
     pub rule: &'a Arc<str>,
 }
 
@@ -299,8 +298,8 @@ fn holds(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let says = endorsement.says();
-    if says.registry != *place.registry || says.repository != *place.repository {
-        let because = format!("it is signed for {}/{}", says.registry, says.repository);
+    if says.repository != *place.repository {
+        let because = format!("it is signed for {}", says.repository);
         return Err(Refusal::new(Reason::WrongRepository, because));
     }
     if let Some(expires) = says.expires.filter(|expires| now > *expires) {
@@ -327,7 +326,7 @@ fn is_exempted(
     place: &MatchedRule<'_>,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    if !exemption.is_of(place.registry, place.repository, fetched.digest()) {
+    if !exemption.is_of(place.repository, fetched.digest()) {
         return Err(Refusal::new(Reason::DigestNotSigned, "the exemption is for another image"));
     }
     if !exemption.is_in_force(now) {

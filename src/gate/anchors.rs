@@ -161,12 +161,11 @@ impl Shared {
         of: impl Fn(&SignedNames<'_>) -> Result<Endorsement, Refusal>,
     ) -> Answers {
         let ask = async |anchor: &Arc<str>| {
-            let signed = self.trust.signed(anchor, &image.registry, &image.repository).await;
+            let signed = self.trust.signed(anchor, &image.repository).await;
             let mut answer = signed.and_then(|names| of(&names).map_err(Unendorsed::Refused));
             // The tag may have been signed since the trust data was fetched.
             if matches!(&answer, Err(Unendorsed::Refused(it)) if it.reason == Reason::TagNotSigned)
-                && let Some(since) =
-                    self.trust.signed_since(anchor, &image.registry, &image.repository).await
+                && let Some(since) = self.trust.signed_since(anchor, &image.repository).await
             {
                 answer = since.and_then(|names| of(&names).map_err(Unendorsed::Refused));
             }
@@ -207,7 +206,6 @@ impl Shared {
     ) -> Result<Subject, Denial> {
         let fetched = self.manifest(image, digest, Some(place.rule), budget).await?;
         Ok(Subject {
-            registry: place.registry.clone(),
             repository: place.repository.clone(),
             digest: *digest,
             media_type: fetched.manifest().media_type(),

@@ -59,7 +59,7 @@ impl Shared {
         let about = subject_of(tag)?;
         let decides = match chosen {
             Some(chosen) => chosen.required().is_some(),
-            None => self.policy.serves(&image.registry, &image.repository, self.clock.now()),
+            None => self.policy.serves(&image.repository, self.clock.now()),
         };
         decides.then_some(about)
     }
@@ -92,8 +92,8 @@ impl Shared {
             Some(digest) => *digest,
             None => {
                 decision::ask(image, rule, budget)?;
-                let (registry, repository) = (&image.registry, &image.repository);
-                let resolved = self.pull_through.resolve(registry, repository, tag).await;
+                let repository = &image.repository;
+                let resolved = self.pull_through.resolve(repository, tag).await;
                 let digest = resolved.map_err(|error| deny::fetch(image, rule, error))?;
                 *at_upstream.get_or_init(|| digest)
             }
@@ -212,9 +212,9 @@ impl Shared {
         subject: &Admitted,
         budget: &RequestBudget,
     ) -> Result<Bytes, Denial> {
-        let (registry, repository) = (&image.registry, &image.repository);
+        let repository = &image.repository;
         let rule = Some(subject.pattern());
-        let kept = self.pull_through.kept_blob(registry, repository, &blob.digest, ceiling);
+        let kept = self.pull_through.kept_blob(repository, &blob.digest, ceiling);
         if let Some(kept) = kept.await {
             let held = budget.hold(kept.len());
             return held
@@ -223,7 +223,7 @@ impl Shared {
         }
         let size = usize::try_from(blob.size).map_or(ceiling, |size| size.min(ceiling));
         decision::ask_for(image, rule, budget, size)?;
-        let fetched = self.pull_through.small_blob(registry, repository, &blob.digest, size).await;
+        let fetched = self.pull_through.small_blob(repository, &blob.digest, size).await;
         fetched.map_err(|error| deny::fetch(image, rule, error))
     }
 }

@@ -18,7 +18,7 @@ use super::denial::Denial;
 use super::judge::place;
 use super::{MAX_DECISION, PATIENCE, Shared, deny};
 use crate::clock::Timestamp;
-use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
+use crate::oci::{Digest, ImageRef, RepositoryRef, Tag};
 use crate::policy::Audit;
 
 /// How long the gate does not wait in a repository after a decision there took too long.
@@ -30,7 +30,7 @@ const MAX_JUDGING: usize = 256;
 
 /// The decisions in progress under audit rules, and the repositories where they take long.
 pub(super) struct Audits {
-    slow: Cache<(Registry, Repository), Timestamp>,
+    slow: Cache<RepositoryRef, Timestamp>,
     judging: Arc<Semaphore>,
 }
 
@@ -57,7 +57,7 @@ impl Shared {
         let judged = self.judge_soon(image, move |shared| {
             Box::pin(async move {
                 let now = shared.clock.now();
-                let chosen = shared.policy.rule_for(&of.registry, &of.repository, Some(&by), now);
+                let chosen = shared.policy.rule_for(&of.repository, Some(&by), now);
                 shared.enforced(&of, &by, chosen, &cell).await
             })
         });
@@ -83,7 +83,7 @@ impl Shared {
         }
         let now = self.clock.now();
         let audit = |tag| {
-            let chosen = self.policy.rule_for(&image.registry, &image.repository, tag, now)?;
+            let chosen = self.policy.rule_for(&image.repository, tag, now)?;
             chosen.audit()
         };
         if let Some(audit) = audit(None) {
@@ -149,7 +149,7 @@ impl Shared {
         if let Poll::Ready(judged) = at_once {
             return judged;
         }
-        let place = (image.registry.clone(), image.repository.clone());
+        let place = image.repository.clone();
         let now = self.clock.now();
         let slow = self.audits.slow.get(&place);
         if slow.is_some_and(|since| since <= now && now.since(since) < NO_WAIT) {
@@ -189,8 +189,8 @@ fn log_dry_run_denial(admitted: &Admitted) {
     tracing::warn!(
         target: "countersign::would_refuse",
         {
-        image.registry = resource.registry.as_str(),
-        image.repository = resource.repository.as_str(),
+        image.registry = resource.repository.registry.as_str(),
+        image.repository = resource.repository.name.as_str(),
         image.reference = resource.reference().map(tracing::field::display),
         verdict = denial.dry_run_verdict().as_str(),
         reason = denial.reason(),

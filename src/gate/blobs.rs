@@ -2,7 +2,7 @@
 //! a manifest must be admitted as a manifest: clients follow a descriptor by its media type, wherever the content is
 //! stored, and may request a denied manifest again as a blob.
 
-use crate::oci::{Digest, ImageRef, Registry, Repository};
+use crate::oci::{Digest, ImageRef, RepositoryRef};
 use crate::registry_client::ByteRange;
 
 use super::admitted::Admitted;
@@ -18,12 +18,11 @@ impl Gate {
     /// The blob `digest` of `registry/repository`, or a range of it, as a stream.
     pub async fn blob(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<OpenBlob, Denial> {
-        self.blob_stream(registry, repository, digest, range, false).await
+        self.blob_stream(repository, digest, range, false).await
     }
 
     /// Fetches and stores the config of an image, for clients that must not receive the image if its config is
@@ -34,9 +33,9 @@ impl Gate {
         let Some(config) = config.filter(|config| config.size <= MAX_PREFETCHED_CONFIG) else {
             return Ok(());
         };
-        let ImageRef { registry, repository, .. } = image;
+        let ImageRef { repository, .. } = image;
         let pull_through = self.shared.pull_through.on_behalf_of(self.requester);
-        let fetched = pull_through.whole_blob(registry, repository, &config.digest).await;
+        let fetched = pull_through.whole_blob(repository, &config.digest).await;
         let rule = Some(admitted.pattern());
         fetched.map_err(|error| deny::no_config(deny::not_whole(image, rule, error)))
     }
@@ -44,24 +43,22 @@ impl Gate {
     /// Like [`Gate::blob`], for a client that must not see a second interrupted download.
     pub async fn steady_blob(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<OpenBlob, Denial> {
-        self.blob_stream(registry, repository, digest, range, true).await
+        self.blob_stream(repository, digest, range, true).await
     }
 
     async fn blob_stream(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
         range: Option<ByteRange>,
         steady: bool,
     ) -> Result<OpenBlob, Denial> {
-        let image = ImageRef::by_digest(registry, repository, digest);
-        let of_blob = |denial| deny::of_other(denial, Resource::blob(registry, repository, digest));
+        let image = ImageRef::by_digest(repository, digest);
+        let of_blob = |denial| deny::of_other(denial, Resource::blob(repository, digest));
         async {
             let _pass = self.pass_for_blob(&image).await?;
             self.shared.open(self.requester, &image, digest)?.blob(range, steady).await
@@ -74,12 +71,11 @@ impl Gate {
     /// the blob but does not state its length.
     pub async fn blob_length(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
     ) -> Result<Option<u64>, Denial> {
-        let image = ImageRef::by_digest(registry, repository, digest);
-        let of_blob = |denial| deny::of_other(denial, Resource::blob(registry, repository, digest));
+        let image = ImageRef::by_digest(repository, digest);
+        let of_blob = |denial| deny::of_other(denial, Resource::blob(repository, digest));
         async {
             let _pass = self.pass_for_blob(&image).await?;
             self.shared.open(self.requester, &image, digest)?.length().await

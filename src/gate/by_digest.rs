@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, join_all};
 
-use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
+use crate::oci::{Digest, ImageRef, RepositoryRef, Tag};
 use crate::policy::{Audit, Unmet};
 use crate::trust::{Reason, Refusal, SignedNames, Unendorsed};
 
@@ -58,16 +58,16 @@ impl Shared {
         decision: &Decision,
     ) -> Result<Admitted, Denial> {
         let now = self.clock.now();
-        let ImageRef { registry, repository, .. } = image;
-        if !self.policy.serves(registry, repository, now) {
+        let ImageRef { repository, .. } = image;
+        if !self.policy.serves(repository, now) {
             return Err(self.unserved(&image.into()));
         }
-        let names = self.names(registry, repository).await;
+        let names = self.names(repository).await;
         let mut search = Search::new(image, decision.clone());
         // The admission by an audit rule for a tag, used only if nothing else admits the digest.
         let mut passed = None;
         // A child of a known index needs no search for signatures, which costs requests.
-        if self.policy.asks_content(registry, repository, now) {
+        if self.policy.asks_content(repository, now) {
             match self.through_known(image, digest, &names, &mut search).await? {
                 Some(found) if found.dry_run_denial().is_none() => return Ok(found),
                 found => passed = found,
@@ -99,16 +99,15 @@ impl Shared {
     /// The signed names of each anchor that a rule for this repository uses.
     pub(super) async fn names<'a>(
         &'a self,
-        registry: &'a Registry,
-        repository: &'a Repository,
+        repository: &'a RepositoryRef,
     ) -> Vec<(Arc<str>, Result<SignedNames<'a>, Unendorsed>)> {
-        let anchors = self.policy.anchors(registry, repository, self.clock.now());
+        let anchors = self.policy.anchors(repository, self.clock.now());
         let anchors = anchors.into_iter().filter(|anchor| {
             self.trust.anchor(anchor).is_some_and(crate::trust::Anchor::signs_names)
         });
         // Concurrently, because one server that does not answer takes most of the time of a decision.
         join_all(anchors.map(async |anchor| {
-            let signed = self.trust.signed(&anchor, registry, repository).await;
+            let signed = self.trust.signed(&anchor, repository).await;
             (anchor, signed)
         }))
         .await
@@ -143,13 +142,13 @@ impl Shared {
         audits: &mut Option<Audit<'a>>,
     ) -> Result<Admitted, Denial> {
         let now = self.clock.now();
-        let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
+        let chosen = self.policy.rule_for(&image.repository, None, now);
         let mut denied: Option<Denial> = None;
         // The tags that are signed for it, and the tags by which it was admitted without a signed name.
         let passed = self.passed(image, digest).await?;
         let signed = names.iter().filter_map(|(_, signed)| signed.as_ref().ok());
         for tag in signed.flat_map(|signed| signed.tags_of(digest)).chain(passed.iter()) {
-            let by_tag = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
+            let by_tag = self.policy.rule_for(&image.repository, Some(tag), now);
             if let Some(audit) = by_tag.and_then(|by_tag| by_tag.audit()) {
                 audits.get_or_insert(audit);
             }
@@ -199,11 +198,11 @@ impl Shared {
     /// The tags by which `digest` was admitted without a signed name, from memory or from the history of tags.
     async fn passed(&self, image: &ImageRef, digest: &Digest) -> Result<Arc<[Tag]>, Denial> {
         let passed = self.index_graph.tags(image, digest).await;
-        let ImageRef { registry, repository, .. } = image;
-        if !passed.is_empty() || !self.policy.asks_content(registry, repository, self.clock.now()) {
+        let ImageRef { repository, .. } = image;
+        if !passed.is_empty() || !self.policy.asks_content(repository, self.clock.now()) {
             return Ok(passed);
         }
-        let remembered = self.tags.tags_of(registry, repository, digest);
+        let remembered = self.tags.tags_of(repository, digest);
         let remembered = remembered.map_err(|error| deny::no_memory(image, None, &error))?;
         Ok(remembered.into())
     }
@@ -212,7 +211,7 @@ impl Shared {
     /// the first anchor.
     fn unsigned(&self, image: &ImageRef, names: &Names<'_>) -> Denial {
         let now = self.clock.now();
-        let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
+        let chosen = self.policy.rule_for(&image.repository, None, now);
         let rule = chosen.map(|chosen| chosen.pattern());
         let failed = |(anchor, signed): &(Arc<str>, Result<SignedNames<'_>, Unendorsed>)| {
             let why = signed.as_ref().err()?.clone();

@@ -28,8 +28,7 @@ impl Shared {
         tag: &Tag,
         at_upstream: &TagDigest,
     ) -> Result<Admitted, Denial> {
-        let chosen =
-            self.policy.rule_for(&image.registry, &image.repository, Some(tag), self.clock.now());
+        let chosen = self.policy.rule_for(&image.repository, Some(tag), self.clock.now());
         if let Some(audit) = chosen.and_then(|chosen| chosen.audit()) {
             return Box::pin(self.audited_tag(image, tag, audit, at_upstream)).await;
         }
@@ -81,7 +80,7 @@ impl Shared {
             Some(decision) => self.manifest(image, &digest, rule, decision.budget()).await?,
             None => self
                 .pull_through
-                .manifest(place.registry, place.repository, &digest)
+                .manifest(place.repository, &digest)
                 .await
                 .map_err(|error| deny::fetch(image, rule, error))?,
         };
@@ -114,7 +113,7 @@ impl Shared {
         }
         let resolved = match self.tag_lifetimes(chosen) {
             Some(lifetimes) => self.resolutions.of(image, tag, lifetimes).await,
-            None => self.pull_through.resolve(&image.registry, &image.repository, tag).await,
+            None => self.pull_through.resolve(&image.repository, tag).await,
         };
         let digest = resolved.map_err(|error| deny::fetch(image, Some(chosen.pattern()), error))?;
         Ok(*at_upstream.get_or_init(|| digest))

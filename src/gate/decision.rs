@@ -69,12 +69,12 @@ impl Shared {
         budget: &RequestBudget,
     ) -> Result<Fetched, Denial> {
         self.not_denied(image, digest)?;
-        let (registry, repository) = (&image.registry, &image.repository);
-        if let Some(kept) = self.pull_through.kept_manifest(registry, repository, digest).await {
+        let repository = &image.repository;
+        if let Some(kept) = self.pull_through.kept_manifest(repository, digest).await {
             return Ok(kept);
         }
         ask(image, rule, budget)?;
-        let fetched = self.pull_through.manifest(registry, repository, digest).await;
+        let fetched = self.pull_through.manifest(repository, digest).await;
         let fetched = fetched.map_err(|error| deny::fetch(image, rule, error))?;
         let held = budget.hold(fetched.bytes().len());
         held.map_err(|limit| deny::exhausted(image, rule, limit.to_string()))?;
@@ -98,7 +98,7 @@ pub(super) fn ask_for(
     budget: &RequestBudget,
     bytes: usize,
 ) -> Result<(), Denial> {
-    budget.ask(&image.registry, bytes).map_err(|why| match why {
+    budget.ask(&image.repository.registry, bytes).map_err(|why| match why {
         Why::Fetch(error) => deny::fetch(image, rule, error),
         Why::Limit(limit) => deny::exhausted(image, rule, limit.to_string()),
     })

@@ -96,7 +96,7 @@ impl Denial {
     /// The denial of an image whose registry is not a configured upstream.
     pub fn no_upstream(resource: impl Into<Resource>) -> Self {
         let resource = resource.into();
-        let message = format!("no upstream is configured for {}", resource.registry);
+        let message = format!("no upstream is configured for {}", resource.repository.registry);
         Self::Missing { resource, code: ErrorCode::NameUnknown, message }
     }
 

@@ -5,7 +5,7 @@ use super::admitted::Admitted;
 use super::denial::Denial;
 use super::resource::Resource;
 use super::{Shared, deny};
-use crate::oci::{Digest, ImageRef, Registry, Repository};
+use crate::oci::{Digest, ImageRef, RepositoryRef};
 use crate::policy::Terms;
 use crate::pull_through::Fetched;
 
@@ -38,7 +38,7 @@ impl Shared {
     /// The denial for a repository from which the gate serves nothing.
     pub(super) fn unserved(&self, resource: &Resource) -> Denial {
         let now = self.clock.now();
-        let chosen = self.policy.rule_for(&resource.registry, &resource.repository, None, now);
+        let chosen = self.policy.rule_for(&resource.repository, None, now);
         match chosen {
             Some(chosen) => match chosen.terms() {
                 Terms::Deny { reason } => deny::by_rule(resource, chosen.pattern(), reason),
@@ -49,13 +49,8 @@ impl Shared {
     }
 
     /// Whether a rule denies `digest` in that repository.
-    pub(super) fn is_denied(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        digest: &Digest,
-    ) -> bool {
-        self.policy.denied_digest(registry, repository, digest, None).is_some()
+    pub(super) fn is_denied(&self, repository: &RepositoryRef, digest: &Digest) -> bool {
+        self.policy.denied_digest(repository, digest, None).is_some()
     }
 
     fn check_denied(
@@ -64,8 +59,8 @@ impl Shared {
         digest: &Digest,
         content: Option<&[u8]>,
     ) -> Result<(), Denial> {
-        let ImageRef { registry, repository, .. } = image;
-        match self.policy.denied_digest(registry, repository, digest, content) {
+        let ImageRef { repository, .. } = image;
+        match self.policy.denied_digest(repository, digest, content) {
             Some(chosen) => {
                 let reason = match chosen.terms() {
                     Terms::Deny { reason } => reason,

@@ -17,7 +17,7 @@ use super::resource::Resource;
 /// the gate does not have.
 pub(super) fn no_rule(resource: impl Into<Resource>) -> Denial {
     let resource = resource.into();
-    if let Some((host, _)) = resource.repository.as_str().split_once('/')
+    if let Some((host, _)) = resource.repository.name.as_str().split_once('/')
         && (host.contains('.') || host == "localhost")
     {
         let message =
@@ -202,7 +202,7 @@ pub(super) fn no_artifact(
 
 /// The denial of the list of referrers to `subject` under a tag.
 pub(super) fn no_list(image: &ImageRef, rule: Option<&Arc<str>>, subject: Digest) -> Denial {
-    let repository = &image.repository;
+    let repository = &image.repository.name;
     let because = format!(
         "the gate does not serve lists of referrers under tags; it answers the referrers API, \
          GET /v2/{repository}/referrers/{subject}"

@@ -93,7 +93,7 @@ impl Door {
         image: &ImageRef,
         key: Key,
     ) -> Result<Pass, Denial> {
-        let Some(turns) = self.turns.get(&image.registry) else { return Ok(Pass::Free) };
+        let Some(turns) = self.turns.get(&image.repository.registry) else { return Ok(Pass::Free) };
         let name = self.name(key);
         in_time(image, name.turn(turns, requester)).await?;
         Ok(Pass::Shared { _name: name })
@@ -110,7 +110,9 @@ impl Door {
     }
 
     async fn own(&self, requester: Requester, resource: &Resource) -> Result<Pass, Denial> {
-        let Some(turns) = self.turns.get(&resource.registry) else { return Ok(Pass::Free) };
+        let Some(turns) = self.turns.get(&resource.repository.registry) else {
+            return Ok(Pass::Free);
+        };
         Ok(Pass::Own { _turn: in_time(resource, turns.turn(requester)).await? })
     }
 }
@@ -225,11 +227,9 @@ impl Gate {
         .await
     }
 
-    async fn is_kept(&self, ImageRef { registry, repository, reference }: &ImageRef) -> bool {
+    async fn is_kept(&self, ImageRef { repository, reference }: &ImageRef) -> bool {
         match reference {
-            Reference::Digest(digest) => {
-                self.shared.pull_through.is_kept(registry, repository, digest).await
-            }
+            Reference::Digest(digest) => self.shared.pull_through.is_kept(repository, digest).await,
             Reference::Tag(_) => false,
         }
     }

@@ -31,7 +31,7 @@ impl Gate {
     ) -> Result<Option<ContentVerdicts>, Denial> {
         let shared = &self.shared;
         let (tag, now) = (image.tag(), shared.clock.now());
-        let chosen = shared.policy.rule_for(&image.registry, &image.repository, tag, now);
+        let chosen = shared.policy.rule_for(&image.repository, tag, now);
         let Some(chosen) = chosen else { return Ok(None) };
         let Some(requirement) = chosen.required() else { return Ok(None) };
         if requirement.content.is_empty() {
@@ -65,9 +65,9 @@ impl Gate {
 
     /// The digest that the upstream has under the image's tag now; `None` if the image has no tag.
     pub async fn at_upstream(&self, image: &ImageRef) -> Option<Result<Digest, FetchError>> {
-        let ImageRef { registry, repository, reference } = image;
+        let ImageRef { repository, reference } = image;
         let Reference::Tag(tag) = reference else { return None };
-        Some(self.shared.pull_through.resolve(registry, repository, tag).await)
+        Some(self.shared.pull_through.resolve(repository, tag).await)
     }
 
     /// The history of the image's tag.

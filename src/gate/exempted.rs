@@ -35,7 +35,7 @@ struct Exempted<'a> {
 impl Shared {
     /// Whether anything is exempted in the repository of `image`.
     pub(super) fn has_exemptions(&self, image: &ImageRef) -> bool {
-        !self.exemptions.of(&image.registry, &image.repository).is_empty()
+        !self.exemptions.of(&image.repository).is_empty()
     }
 
     /// Admits `image` by an exemption while its decision is still in progress.
@@ -130,13 +130,13 @@ impl Shared {
         if !denial.may_be_exempted() {
             return Vec::new();
         }
-        self.exemptions.of(&image.registry, &image.repository)
+        self.exemptions.of(&image.repository)
     }
 
     /// The rule for the image, unless it is a deny rule.
     fn rule_that_asks(&self, image: &ImageRef, tag: Option<&Tag>) -> Option<Chosen<'_>> {
         let now = self.clock.now();
-        let chosen = self.policy.rule_for(&image.registry, &image.repository, tag, now);
+        let chosen = self.policy.rule_for(&image.repository, tag, now);
         chosen.filter(|chosen| !chosen.is_deny())
     }
 
@@ -268,8 +268,8 @@ fn remarked(
     tracing::warn!(
         target: "countersign::exemption",
         {
-        image.registry = image.registry.as_str(),
-        image.repository = image.repository.as_str(),
+        image.registry = image.repository.registry.as_str(),
+        image.repository = image.repository.name.as_str(),
         image.reference = %image.reference,
         manifest.digest = %admitted.digest(),
         exempted = %digest,

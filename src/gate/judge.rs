@@ -65,5 +65,5 @@ impl Shared {
 
 /// The repository of `image` and its rule.
 pub(super) fn place<'a>(image: &'a ImageRef, chosen: &Chosen<'a>) -> MatchedRule<'a> {
-    MatchedRule { registry: &image.registry, repository: &image.repository, rule: chosen.pattern() }
+    MatchedRule { repository: &image.repository, rule: chosen.pattern() }
 }

@@ -7,7 +7,7 @@ use std::hash::BuildHasher as _;
 use std::sync::{PoisonError, RwLock};
 
 use super::admitted::Admitted;
-use crate::oci::{Digest, ImageRef, Reference, Registry, Repository};
+use crate::oci::{Digest, ImageRef, Reference, RepositoryRef};
 
 /// The most names and digests of one generation. Two generations are remembered, at about 16 bytes each.
 const MAX_NAMES: usize = 200_000;
@@ -44,17 +44,14 @@ impl KnownNames {
     /// The key of `image`.
     pub(super) fn key(&self, image: &ImageRef) -> Key {
         match &image.reference {
-            Reference::Digest(digest) => self.key_of(&image.registry, &image.repository, digest),
-            Reference::Tag(tag) => {
-                let name = (image.registry.as_str(), image.repository.as_str(), tag.as_str());
-                self.hasher.hash_one(name)
-            }
+            Reference::Digest(digest) => self.key_of(&image.repository, digest),
+            Reference::Tag(tag) => self.hasher.hash_one((&image.repository, tag)),
         }
     }
 
     /// The key of a manifest or a blob.
-    fn key_of(&self, registry: &Registry, repository: &Repository, digest: &Digest) -> Key {
-        self.hasher.hash_one((registry.as_str(), repository.as_str(), digest.raw()))
+    fn key_of(&self, repository: &RepositoryRef, digest: &Digest) -> Key {
+        self.hasher.hash_one((repository, digest.raw()))
     }
 
     pub(super) fn look(&self, key: Key) -> Look {
@@ -73,8 +70,8 @@ impl KnownNames {
         let manifest = admitted.fetched().manifest();
         let listed = manifest.children().iter().chain(manifest.blobs());
         let digests = listed.map(|listed| &listed.digest).chain([admitted.fetched().digest()]);
-        let (registry, repository) = (&image.registry, &image.repository);
-        let keys = digests.map(|digest| self.key_of(registry, repository, digest));
+        let repository = &image.repository;
+        let keys = digests.map(|digest| self.key_of(repository, digest));
         self.insert(keys.chain([self.key(image)]));
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
+use crate::oci::{Digest, ImageRef, RepositoryRef, Tag};
 use crate::policy::{Answers, Artifacts, Requirement};
 use crate::registry_client::{Page, TagPage};
 use crate::trust::{SignedNames, Unendorsed};
@@ -23,22 +23,17 @@ pub struct Subject {
 
 impl Gate {
     /// One page of the upstream's tags, without those that the gate would not serve.
-    pub async fn tags(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        page: &Page,
-    ) -> Result<TagPage, Denial> {
+    pub async fn tags(&self, repository: &RepositoryRef, page: &Page) -> Result<TagPage, Denial> {
         let shared = &self.shared;
-        let list = Resource::tag_list(registry, repository);
-        if !shared.policy.serves(registry, repository, shared.clock.now()) {
+        let list = Resource::tag_list(repository);
+        if !shared.policy.serves(repository, shared.clock.now()) {
             return Err(shared.unserved(&list));
         }
         let _pass = self.pass_for_list(&list).await?;
-        let names = shared.names(registry, repository).await;
-        let upstream = shared.pull_through.upstream(registry);
+        let names = shared.names(repository).await;
+        let upstream = shared.pull_through.upstream(&repository.registry);
         let upstream = upstream.map_err(|error| deny::fetch(&list, None, error))?;
-        let listed = upstream.tags(repository, page).await;
+        let listed = upstream.tags(&repository.name, page).await;
         let TagPage { tags, next } =
             listed.map_err(|error| deny::fetch(&list, None, error.into()))?;
         let names = names.into_iter().collect();
@@ -54,11 +49,10 @@ impl Gate {
     /// The manifest `subject`, if it is admitted.
     pub async fn subject(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         subject: &Digest,
     ) -> Result<Subject, Denial> {
-        let image = ImageRef::by_digest(registry, repository, subject);
+        let image = ImageRef::by_digest(repository, subject);
         let artifacts = self.admit(&image).await?.artifacts();
         Ok(Subject { image, digest: *subject, artifacts })
     }
@@ -86,7 +80,7 @@ impl super::Shared {
         names: &BTreeMap<Arc<str>, Result<SignedNames<'_>, Unendorsed>>,
     ) -> Result<bool, Denial> {
         let now = self.clock.now();
-        let chosen = self.policy.rule_for(&list.registry, &list.repository, Some(tag), now);
+        let chosen = self.policy.rule_for(&list.repository, Some(tag), now);
         let Some(chosen) = chosen else { return Ok(false) };
         if chosen.serves_every_digest() {
             return Ok(true);
@@ -101,9 +95,7 @@ impl super::Shared {
         };
         let answers = answers(requirement, tag, names);
         match requirement.judge(&answers, &requirement.named(&answers)) {
-            Ok(met) => Ok(!met
-                .iter()
-                .any(|one| self.is_denied(&list.registry, &list.repository, &one.digest()))),
+            Ok(met) => Ok(!met.iter().any(|one| self.is_denied(&list.repository, &one.digest()))),
             Err(unmet) if unmet.why.is_open() => {
                 Err(deny::unmet(list, Some(chosen.pattern()), unmet, &self.trust))
             }

@@ -63,7 +63,7 @@ pub use verdict::Verdict;
 
 use crate::clock::Clock;
 use crate::exemptions::Exemptions;
-use crate::oci::{ImageRef, Reference, Registry, Repository, Tag};
+use crate::oci::{ImageRef, Reference, Registry, RepositoryRef, Tag};
 use crate::policy::{OnRollback, OnUnsigned, Policy};
 use crate::pull_through::PullThrough;
 use crate::requester::Requester;
@@ -251,8 +251,8 @@ impl Gate {
 
 /// Says whether the rule for a tag depends on its history.
 fn needs(policy: Policy, clock: Clock) -> Needs {
-    Arc::new(move |registry: &Registry, repository: &Repository, tag: &Tag| {
-        let chosen = policy.rule_for(registry, repository, Some(tag), clock.now());
+    Arc::new(move |repository: &RepositoryRef, tag: &Tag| {
+        let chosen = policy.rule_for(repository, Some(tag), clock.now());
         match chosen.map(|chosen| (chosen.rule().on_unsigned, chosen.rule().on_rollback)) {
             Some((OnUnsigned::Hold, _) | (_, OnRollback::Refuse)) => Need::Required,
             Some((OnUnsigned::Refuse, OnRollback::Warn)) | None => Need::Optional,

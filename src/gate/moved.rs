@@ -77,7 +77,7 @@ impl Shared {
         tag: &Tag,
         rule: Option<&Arc<str>>,
     ) -> Result<Option<Remembered>, Denial> {
-        let recalled = self.tags.recall(&image.registry, &image.repository, tag);
+        let recalled = self.tags.recall(&image.repository, tag);
         recalled.map_err(|error| deny::no_memory(image, rule, &error))
     }
 
@@ -92,7 +92,7 @@ impl Shared {
         rule: &Rule,
         place: &MatchedRule<'_>,
     ) -> Result<Noted, Denial> {
-        let key = (&image.registry, &image.repository, tag);
+        let key = (&image.repository, tag);
         let if_older = match rule.on_rollback {
             OnRollback::Warn => IfOlder::Record,
             OnRollback::Refuse => IfOlder::Reject,
@@ -116,7 +116,7 @@ impl Shared {
     }
 
     fn need(&self, image: &ImageRef, tag: &Tag) -> Need {
-        (self.needs)(&image.registry, &image.repository, tag)
+        (self.needs)(&image.repository, tag)
     }
 }
 

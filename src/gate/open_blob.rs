@@ -56,7 +56,7 @@ impl Shared {
         image: &'a ImageRef,
         digest: &'a Digest,
     ) -> Result<OpenDigest<'a>, Denial> {
-        if !self.policy.serves(&image.registry, &image.repository, self.clock.now()) {
+        if !self.policy.serves(&image.repository, self.clock.now()) {
             return Err(self.unserved(&image.into()));
         }
         self.not_denied(image, digest)?;
@@ -73,21 +73,20 @@ impl OpenDigest<'_> {
         steady: bool,
     ) -> Result<OpenBlob, Denial> {
         let Self { shared, requester, image, digest } = self;
-        let ImageRef { registry, repository, .. } = image;
+        let ImageRef { repository, .. } = image;
         let failed = |error| deny::not_whole(image, None, error);
         let pull_through = shared.pull_through.on_behalf_of(requester);
         if self.is_inspected() {
-            let inspected =
-                pull_through.inspected_blob(registry, repository, digest, range, steady);
+            let inspected = pull_through.inspected_blob(repository, digest, range, steady);
             match inspected.await.map_err(failed)? {
                 Inspected::Blob(stream) => return Ok(OpenBlob(stream)),
                 Inspected::Manifest => Box::pin(self.admit_manifest()).await?,
             }
         }
         let stream = match steady {
-            true => pull_through.steady_blob(registry, repository, digest, range).await,
+            true => pull_through.steady_blob(repository, digest, range).await,
             false => {
-                let stream = pull_through.blob(registry, repository, digest, range).await;
+                let stream = pull_through.blob(repository, digest, range).await;
                 stream.map_err(Into::into)
             }
         };
@@ -97,16 +96,16 @@ impl OpenDigest<'_> {
     /// The length in bytes, after the same checks as in [`Self::blob`]; `None` if the upstream does not state it.
     pub(super) async fn length(self) -> Result<Option<u64>, Denial> {
         let Self { shared, requester, image, digest } = self;
-        let ImageRef { registry, repository, .. } = image;
+        let ImageRef { repository, .. } = image;
         let pull_through = shared.pull_through.on_behalf_of(requester);
         if self.is_inspected() {
-            let length = pull_through.inspected_length(registry, repository, digest).await;
+            let length = pull_through.inspected_length(repository, digest).await;
             match length.map_err(|error| deny::not_whole(image, None, error))? {
                 Some(length) => return Ok(length),
                 None => Box::pin(self.admit_manifest()).await?,
             }
         }
-        let length = pull_through.blob_length(registry, repository, digest).await;
+        let length = pull_through.blob_length(repository, digest).await;
         length.map_err(|error| deny::fetch(image, None, error))
     }
 

@@ -55,8 +55,8 @@ impl Gate {
 
     /// The digest that the upstream has under `tag` now.
     pub async fn resolve(&self, image: &ImageRef, tag: &Tag) -> Result<Digest, Denial> {
-        let (registry, repository) = (&image.registry, &image.repository);
-        let resolved = self.shared.pull_through.resolve(registry, repository, tag).await;
+        let repository = &image.repository;
+        let resolved = self.shared.pull_through.resolve(repository, tag).await;
         resolved.map_err(|error| deny::fetch(image, None, error))
     }
 }
@@ -83,7 +83,7 @@ impl Shared {
     ) -> Result<Preview, Denial> {
         self.not_denied(image, digest)?;
         let now = self.clock.now();
-        let chosen = self.policy.rule_for(&image.registry, &image.repository, Some(tag), now);
+        let chosen = self.policy.rule_for(&image.repository, Some(tag), now);
         let decision = Decision::new();
         let at_upstream = &TagDigest::from(*digest);
         let preview = match self.is_about(image, tag, chosen.as_ref()) {

@@ -59,9 +59,9 @@ impl Shared {
         (artifact_type, page): (Option<&str>, &Page),
     ) -> Result<ReferrerList, Denial> {
         let artifacts = if self.serves_any_digest(image) { Artifacts::All } else { rule };
-        let upstream = self.pull_through.upstream(&image.registry);
+        let upstream = self.pull_through.upstream(&image.repository.registry);
         let upstream = upstream.map_err(|error| deny::fetch(image, None, error))?;
-        let listed = upstream.referrers(&image.repository, subject, artifact_type, page).await;
+        let listed = upstream.referrers(&image.repository.name, subject, artifact_type, page).await;
         match listed.map_err(|error| deny::fetch(image, None, error.into()))? {
             Some(listed) => {
                 let Referrers { filters_applied, next, .. } = &listed;
@@ -81,9 +81,9 @@ impl Shared {
         subject: &Digest,
         artifacts: Artifacts,
     ) -> Result<ReferrerList, Denial> {
-        let ImageRef { registry, repository, .. } = image;
+        let ImageRef { repository, .. } = image;
         let Some(tag) = artifacts::list_of(subject) else { return Ok(ReferrerList::none()) };
-        match self.pull_through.tagged(registry, repository, &tag, MAX_MANIFEST).await {
+        match self.pull_through.tagged(repository, &tag, MAX_MANIFEST).await {
             Ok(list) if list.manifest().media_type() == MediaType::OciIndex => {
                 let list = ReferrerList::of(list.bytes().clone(), artifacts).await;
                 list.map_err(|error| deny::fetch(image, None, error))
@@ -102,7 +102,7 @@ impl Shared {
     /// Whether an allow or audit rule serves every digest of the repository, signed or not.
     pub(super) fn serves_any_digest(&self, image: &ImageRef) -> bool {
         let now = self.clock.now();
-        let chosen = self.policy.rule_for(&image.registry, &image.repository, None, now);
+        let chosen = self.policy.rule_for(&image.repository, None, now);
         chosen.is_some_and(|chosen| chosen.serves_every_digest())
     }
 }

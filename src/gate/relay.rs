@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::oci::{Registry, Repository};
+use crate::oci::{Registry, RepositoryRef};
 use crate::policy::Unmet;
 use crate::trust::notaryv1::{File, Gun, NotUpdated};
 use crate::trust::{Anchor, Relayed, Unendorsed};
@@ -35,8 +35,8 @@ impl Gate {
     }
 
     /// The repository of `gun`, if the gate passes on its trust metadata.
-    pub fn repository_of(&self, gun: &Gun) -> Option<(Registry, Repository)> {
-        self.of_gun(gun).map(|(metadata, _)| (metadata.registry, metadata.repository))
+    pub fn repository_of(&self, gun: &Gun) -> Option<RepositoryRef> {
+        self.of_gun(gun).map(|(metadata, _)| metadata.repository)
     }
 
     /// The repository of `gun`, and the anchor that uses this GUN.
@@ -45,9 +45,9 @@ impl Gate {
             for anchor in self.shared.trust.anchors() {
                 let Anchor::NotaryV1(notary) = anchor else { continue };
                 let template = &notary.config().template;
-                let requires = |repository: &Repository| {
+                let requires = |repository: &RepositoryRef| {
                     let now = self.shared.clock.now();
-                    self.shared.policy.anchors(registry, repository, now).contains(anchor.name())
+                    self.shared.policy.anchors(repository, now).contains(anchor.name())
                 };
                 let repository = match template.repository(gun, registry) {
                     None if template.is_shared(gun, registry) => {
@@ -56,7 +56,7 @@ impl Gate {
                     repository => repository.filter(requires),
                 };
                 if let Some(repository) = repository {
-                    let metadata = Resource::trust_metadata(registry, &repository);
+                    let metadata = Resource::trust_metadata(&repository);
                     return Some((metadata, anchor.name().clone()));
                 }
             }
@@ -71,14 +71,14 @@ impl Gate {
         gun: &Gun,
         registry: &Registry,
         anchor: &str,
-        requires: impl Fn(&Repository) -> bool,
-    ) -> Option<Repository> {
+        requires: impl Fn(&RepositoryRef) -> bool,
+    ) -> Option<RepositoryRef> {
         let path = gun.as_str().split_once('/').and_then(|(_, path)| path.parse().ok());
-        if let Some(repository) = path.filter(&requires) {
+        let of_path = path.map(|name| RepositoryRef { registry: registry.clone(), name });
+        if let Some(repository) = of_path.filter(&requires) {
             return Some(repository);
         }
         let mut examples = self.shared.policy.examples(anchor, self.shared.clock.now());
-        let found = examples.find(|(of, repository)| of == registry && requires(repository));
-        found.map(|(_, repository)| repository)
+        examples.find(|repository| repository.registry == *registry && requires(repository))
     }
 }

@@ -8,7 +8,7 @@ use moka::future::Cache;
 use moka::ops::compute::{CompResult, Op};
 
 use crate::clock::{Clock, Timestamp};
-use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
+use crate::oci::{Digest, ImageRef, Registry, RepositoryRef, Tag};
 use crate::pull_through::{FetchError, PullThrough};
 use crate::queue_time::{Unanswered, within};
 use crate::registry_client::{Busy, UpstreamError};
@@ -17,7 +17,7 @@ use crate::trust::lifetimes::{Lifetimes, SILENCE};
 /// How many tags are remembered.
 const MAX_TAGS: u64 = 100_000;
 
-type Key = (Registry, Repository, Tag);
+type Key = (RepositoryRef, Tag);
 
 /// A digest, and when upstream returned it.
 #[derive(Clone, Copy)]
@@ -61,7 +61,7 @@ impl Resolutions {
         tag: &Tag,
         lifetimes: Lifetimes,
     ) -> Result<Digest, FetchError> {
-        let key = (image.registry.clone(), image.repository.clone(), tag.clone());
+        let key = (image.repository.clone(), tag.clone());
         if let Some(known) = self.known.get(&key).await
             && known.is_usable(self.clock.now(), lifetimes)
         {
@@ -77,7 +77,7 @@ impl Resolutions {
                     return Ok(Op::Nop);
                 }
                 let kept = known.filter(|known| known.outlasts(now, lifetimes));
-                let asked = self.pull_through.resolve(&image.registry, &image.repository, tag);
+                let asked = self.pull_through.resolve(&image.repository, tag);
                 let silent = |known, error: &dyn fmt::Display| {
                     tracing::warn!(%image, %error, "cannot resolve the tag again; using its earlier digest");
                     Ok(Op::Put(Resolved { tried: self.clock.now(), ..known }))
@@ -113,15 +113,13 @@ impl Resolutions {
             | CompResult::Unchanged(entry)
             | CompResult::Removed(entry) => Ok(entry.into_value().digest),
             // Impossible, because the closure puts a digest where there was none.
-            CompResult::StillNone(_) => {
-                self.pull_through.resolve(&image.registry, &image.repository, tag).await
-            }
+            CompResult::StillNone(_) => self.pull_through.resolve(&image.repository, tag).await,
         }
     }
 
     /// The last known digest of `tag`.
     pub(super) async fn last(&self, image: &ImageRef, tag: &Tag) -> Option<Digest> {
-        let key = (image.registry.clone(), image.repository.clone(), tag.clone());
+        let key = (image.repository.clone(), tag.clone());
         Some(self.known.get(&key).await?.digest)
     }
 }

@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use crate::oci::{Digest, ImageRef, Reference, Registry, Repository, Tag};
+use crate::oci::{Digest, ImageRef, Reference, RepositoryRef, Tag};
 
 /// What a decision is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
-    pub registry: Registry,
-    pub repository: Repository,
+    pub repository: RepositoryRef,
     pub kind: ResourceKind,
 }
 
@@ -27,20 +26,20 @@ pub enum ResourceKind {
 }
 
 impl Resource {
-    pub fn tag_list(registry: &Registry, repository: &Repository) -> Self {
-        Self::of(registry, repository, ResourceKind::TagList)
+    pub fn tag_list(repository: &RepositoryRef) -> Self {
+        Self::of(repository, ResourceKind::TagList)
     }
 
-    pub fn trust_metadata(registry: &Registry, repository: &Repository) -> Self {
-        Self::of(registry, repository, ResourceKind::TrustMetadata)
+    pub fn trust_metadata(repository: &RepositoryRef) -> Self {
+        Self::of(repository, ResourceKind::TrustMetadata)
     }
 
-    pub fn blob(registry: &Registry, repository: &Repository, digest: &Digest) -> Self {
-        Self::of(registry, repository, ResourceKind::Blob(*digest))
+    pub fn blob(repository: &RepositoryRef, digest: &Digest) -> Self {
+        Self::of(repository, ResourceKind::Blob(*digest))
     }
 
-    fn of(registry: &Registry, repository: &Repository, kind: ResourceKind) -> Self {
-        Self { registry: registry.clone(), repository: repository.clone(), kind }
+    fn of(repository: &RepositoryRef, kind: ResourceKind) -> Self {
+        Self { repository: repository.clone(), kind }
     }
 
     /// The operation of the client, as the audit record names it; `None` for a manifest.
@@ -73,18 +72,18 @@ impl Resource {
                 return None;
             }
         };
-        let (registry, repository) = (self.registry.clone(), self.repository.clone());
-        Some(ImageRef { registry, repository, reference })
+        let repository = self.repository.clone();
+        Some(ImageRef { repository, reference })
     }
 }
 
 impl From<ImageRef> for Resource {
-    fn from(ImageRef { registry, repository, reference }: ImageRef) -> Self {
+    fn from(ImageRef { repository, reference }: ImageRef) -> Self {
         let kind = match reference {
             Reference::Tag(tag) => ResourceKind::Tag(tag),
             Reference::Digest(digest) => ResourceKind::Digest(digest),
         };
-        Self { registry, repository, kind }
+        Self { repository, kind }
     }
 }
 
@@ -103,7 +102,7 @@ impl From<&Resource> for Resource {
 impl fmt::Display for Resource {
     /// `registry/repository`, with the tag or the digest if there is one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.registry, self.repository)?;
+        write!(f, "{}", self.repository)?;
         match &self.kind {
             ResourceKind::TagList | ResourceKind::TrustMetadata => Ok(()),
             ResourceKind::Tag(tag) => write!(f, ":{tag}"),

@@ -19,4 +19,4 @@ pub use error::{ErrorBody, ErrorCode};
 pub use form::StrictManifest;
 pub use manifest::{Descriptor, Manifest};
 pub use media_type::MediaType;
-pub use name::{ImageRef, Reference, Registry, Repository, Tag};
+pub use name::{ImageRef, Reference, Registry, Repository, RepositoryRef, Tag};

@@ -124,19 +124,59 @@ impl fmt::Display for Reference {
     }
 }
 
+/// A repository of a registry: `docker.io/library/app`. Clones share both names.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RepositoryRef {
+    pub registry: Registry,
+    /// The name of the repository in the registry.
+    pub name: Repository,
+}
+
+impl fmt::Display for RepositoryRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.name)
+    }
+}
+
+impl fmt::Debug for RepositoryRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for RepositoryRef {
+    type Err = InvalidName;
+
+    /// Parses `registry/repository` exactly: `docker.io/app` does not become `docker.io/library/app`.
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let (registry, name) = text.split_once('/').ok_or(InvalidName::Image)?;
+        Ok(Self { registry: registry.parse()?, name: name.parse()? })
+    }
+}
+
+impl RepositoryRef {
+    /// The full name: on `docker.io`, a repository of one segment is in `library/`.
+    pub fn in_full(self) -> Self {
+        if self.registry.as_str() == DOCKER_HUB && !self.name.as_str().contains('/') {
+            let name = Repository(format!("{OFFICIAL}/{}", self.name).into());
+            Self { name, ..self }
+        } else {
+            self
+        }
+    }
+}
+
 /// The object of a client's request: a reference in a repository of a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ImageRef {
-    pub registry: Registry,
-    pub repository: Repository,
+    pub repository: RepositoryRef,
     pub reference: Reference,
 }
 
 impl ImageRef {
     /// The manifest or blob `digest` of a repository.
-    pub fn by_digest(registry: &Registry, repository: &Repository, digest: &Digest) -> Self {
-        let (registry, repository) = (registry.clone(), repository.clone());
-        Self { registry, repository, reference: Reference::Digest(*digest) }
+    pub fn by_digest(repository: &RepositoryRef, digest: &Digest) -> Self {
+        Self { repository: repository.clone(), reference: Reference::Digest(*digest) }
     }
 
     /// The tag, if the reference is one.
@@ -162,7 +202,7 @@ impl fmt::Display for ImageRef {
             Reference::Digest(_) => '@',
             Reference::Tag(_) => ':',
         };
-        write!(f, "{}/{}{separator}{}", self.registry, self.repository, self.reference)
+        write!(f, "{}{separator}{}", self.repository, self.reference)
     }
 }
 
@@ -187,19 +227,8 @@ impl FromStr for ImageRef {
             (None, Some(tag)) => Reference::Tag(tag),
             (None, None) => Reference::Tag(LATEST.parse()?),
         };
-        let repository = registry.repository(repository.parse()?);
-        Ok(Self { registry, repository, reference })
-    }
-}
-
-impl Registry {
-    /// The full name of `repository` in this registry: on `docker.io`, one segment is in `library/`.
-    pub fn repository(&self, repository: Repository) -> Repository {
-        if self.as_str() == DOCKER_HUB && !repository.as_str().contains('/') {
-            Repository(format!("{OFFICIAL}/{repository}").into())
-        } else {
-            repository
-        }
+        let name = repository.parse()?;
+        Ok(Self { repository: RepositoryRef { registry, name }.in_full(), reference })
     }
 }
 

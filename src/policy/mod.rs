@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::oci::{Digest, RepositoryRef, Tag};
 use crate::toml_reader::Section;
 
 pub use artifacts::Artifacts;
@@ -158,14 +158,13 @@ impl Policy {
     /// The rule for `registry/repository` with that tag, or without one.
     pub fn rule_for(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         tag: Option<&Tag>,
         now: Timestamp,
     ) -> Option<Chosen<'_>> {
         self.entries
             .iter()
-            .filter(|entry| entry.pattern.covers(registry, repository))
+            .filter(|entry| entry.pattern.covers(repository))
             .filter(|entry| entry.pattern.covers_tag(tag))
             .find(|entry| !entry.rule.has_ended(now))
             .map(|entry| Chosen { pattern: &entry.text, rule: &entry.rule })
@@ -180,8 +179,7 @@ impl Policy {
     /// it is known: a rule may deny it by a digest of another algorithm.
     pub fn denied_digest(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
         content: Option<&[u8]>,
     ) -> Option<Chosen<'_>> {
@@ -195,7 +193,7 @@ impl Policy {
         };
         self.entries
             .iter()
-            .filter(|entry| entry.denies() && entry.pattern.covers(registry, repository))
+            .filter(|entry| entry.denies() && entry.pattern.covers(repository))
             .find(|entry| entry.pattern.digest().is_some_and(is_denied))
             .map(|entry| Chosen { pattern: &entry.text, rule: &entry.rule })
     }
@@ -204,13 +202,11 @@ impl Policy {
     /// its rule decides.
     pub fn considered(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         (tag, digest): (Option<&Tag>, Option<&Digest>),
         now: Timestamp,
     ) -> Vec<Considered<'_>> {
-        let covering =
-            self.entries.iter().filter(|entry| entry.pattern.covers(registry, repository));
+        let covering = self.entries.iter().filter(|entry| entry.pattern.covers(repository));
         let mut chosen = false;
         let considered = covering.map(|entry| {
             let fate = match entry.rule.until.filter(|_| entry.rule.has_ended(now)) {
@@ -231,19 +227,14 @@ impl Policy {
     }
 
     /// Whether some image of that repository could be served.
-    pub fn serves(&self, registry: &Registry, repository: &Repository, now: Timestamp) -> bool {
-        self.covering(registry, repository, now).next().is_some()
+    pub fn serves(&self, repository: &RepositoryRef, now: Timestamp) -> bool {
+        self.covering(repository, now).next().is_some()
     }
 
     /// Every anchor that a rule for that repository uses, each once, those of the most specific rule first.
-    pub fn anchors(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        now: Timestamp,
-    ) -> Vec<Arc<str>> {
+    pub fn anchors(&self, repository: &RepositoryRef, now: Timestamp) -> Vec<Arc<str>> {
         let mut anchors: Vec<Arc<str>> = Vec::new();
-        for entry in self.covering(registry, repository, now) {
+        for entry in self.covering(repository, now) {
             let (Mode::Enforce(requirement) | Mode::Audit(requirement)) = &entry.rule.mode else {
                 continue;
             };
@@ -258,11 +249,7 @@ impl Policy {
 
     /// For each pattern of the rules that require `anchor`, the repository it names, or an example of those it matches. The
     /// most specific pattern comes first.
-    pub fn examples(
-        &self,
-        anchor: &str,
-        now: Timestamp,
-    ) -> impl Iterator<Item = (Registry, Repository)> {
+    pub fn examples(&self, anchor: &str, now: Timestamp) -> impl Iterator<Item = RepositoryRef> {
         let requires = move |entry: &&Entry| match &entry.rule.mode {
             Mode::Enforce(requirement) | Mode::Audit(requirement) => {
                 !entry.rule.has_ended(now)
@@ -274,13 +261,8 @@ impl Policy {
     }
 
     /// Whether a rule for that repository uses an anchor whose scheme signs content.
-    pub fn asks_content(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        now: Timestamp,
-    ) -> bool {
-        self.covering(registry, repository, now).any(|entry| match &entry.rule.mode {
+    pub fn asks_content(&self, repository: &RepositoryRef, now: Timestamp) -> bool {
+        self.covering(repository, now).any(|entry| match &entry.rule.mode {
             Mode::Enforce(requirement) | Mode::Audit(requirement) => {
                 !requirement.content.is_empty()
             }
@@ -297,8 +279,8 @@ impl Policy {
     }
 
     fn warning(&self, entry: &Entry, now: Timestamp) -> Option<String> {
-        let (registry, repository) = entry.pattern.example()?;
-        let by_digest = self.rule_for(&registry, &repository, None, now)?;
+        let repository = entry.pattern.example()?;
+        let by_digest = self.rule_for(&repository, None, now)?;
         let (one, other) = (&entry.text, by_digest.pattern);
         if matches!(by_digest.rule.mode, Mode::Deny { .. }) {
             return (!entry.denies()).then(|| {
@@ -311,7 +293,7 @@ impl Policy {
         if entry.denies() && entry.pattern.has_tag() {
             return Some(format!(
                 "{one} denies tags only: by digest, and by other tags, the rule for {other} still decides about \
-                 the same image; to stop it, deny {registry}/{repository}@sha256:… as well"
+                 the same image; to stop it, deny {repository}@sha256:… as well"
             ));
         }
         let weaker = entry.pattern.has_tag() && weaker::is_weaker(by_digest.rule, &entry.rule);
@@ -353,13 +335,11 @@ impl Policy {
     /// The entries that cover that repository and do not deny; none if a rule denies the whole repository.
     fn covering<'a>(
         &'a self,
-        registry: &'a Registry,
-        repository: &'a Repository,
+        repository: &'a RepositoryRef,
         now: Timestamp,
     ) -> impl Iterator<Item = &'a Entry> {
-        let covers = move |entry: &&Entry| {
-            entry.pattern.covers(registry, repository) && !entry.rule.has_ended(now)
-        };
+        let covers =
+            move |entry: &&Entry| entry.pattern.covers(repository) && !entry.rule.has_ended(now);
         let denied = self
             .entries
             .iter()

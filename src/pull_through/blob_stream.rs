@@ -11,12 +11,11 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::by_piece::{ByPiece, Stored};
 use super::error::BlobError;
-use super::in_flight::Place;
 use super::joined::Joined;
 use super::kept::StoredStream;
 use super::source::part_of;
 use super::unstored::Unstored;
-use crate::oci::Digest;
+use crate::oci::{Digest, RepositoryRef};
 use crate::registry_client::{ByteRange, Part};
 use crate::store::{Store, StoredContent};
 
@@ -57,7 +56,7 @@ impl BlobStream {
     /// The same, without pinning the content in the store.
     pub(super) fn by_piece(
         store: &Store,
-        place: Place,
+        place: RepositoryRef,
         content: &StoredContent,
         range: Option<ByteRange>,
     ) -> Option<Self> {

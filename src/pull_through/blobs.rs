@@ -12,12 +12,12 @@ use super::PullThrough;
 use super::blob_stream::BlobStream;
 use super::download::Download;
 use super::error::FetchError;
-use super::in_flight::{Boarding, Place};
+use super::in_flight::Boarding;
 use super::joined::{BlobRequest, Joined};
 use super::kept::StoredStream;
 use super::progress::Progress;
 use super::unstored::{Request, Unstored};
-use crate::oci::{Digest, Registry, Repository};
+use crate::oci::{Digest, Registry, RepositoryRef};
 use crate::registry_client::{ByteRange, Part, UpstreamError};
 use crate::store::{Store, StoredContent};
 
@@ -39,48 +39,46 @@ impl PullThrough {
     /// The blob `digest`, or a range of it, as it arrives.
     pub async fn blob(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<BlobStream, FetchError> {
-        let upstream = self.upstream(registry)?.on_behalf_of(self.requester);
-        let request = Request { upstream, repository: repository.clone(), digest: *digest };
+        let upstream = self.upstream(&repository.registry)?.on_behalf_of(self.requester);
+        let request = Request { upstream, repository: repository.name.clone(), digest: *digest };
         let Some(store) = &self.store else {
             return Ok(BlobStream::unstored(self.sharing.open(request, range).await?));
         };
-        if let Some(content) = store.look_up(registry, repository, digest).await {
+        if let Some(content) = store.look_up(repository, digest).await {
             // If the disk fails, the rest comes from upstream, within the limits of this client.
             return kept(content, asked(store, request), range);
         }
-        let place = (registry.clone(), repository.clone());
         // Boxed, so that a request for a stored blob does not need memory for this future.
-        Box::pin(self.blob_not_kept(store, &request, &place, range)).await
+        Box::pin(self.blob_not_kept(store, &request, repository, range)).await
     }
 
     async fn blob_not_kept(
         &self,
         store: &Store,
         request: &Request,
-        place: &Place,
+        repository: &RepositoryRef,
         range: Option<ByteRange>,
     ) -> Result<BlobStream, FetchError> {
-        let ((registry, repository), digest) = (place, &request.digest);
+        let digest = &request.digest;
         // Upstream's answer that this repository holds the blob, until it is used or not needed.
         let mut confirmation: Option<Unstored> = None;
         for _ in 0..MAX_LOOKS {
             let published = store.published();
-            if store.look_whether_delivered(registry, digest).await {
+            if store.look_whether_delivered(&repository.registry, digest).await {
                 // Another request may have published it for this repository since the last check.
-                if let Some(content) = store.look_up(registry, repository, digest).await {
+                if let Some(content) = store.look_up(repository, digest).await {
                     return kept(content, asked(store, request.clone()), range);
                 }
                 let unstored = match confirmation.take() {
                     Some(unstored) => unstored,
                     None => self.sharing.open(request.clone(), range).await?,
                 };
-                self.confirmed(store, place, digest).await;
-                return match store.look_up(registry, repository, digest).await {
+                self.confirmed(store, repository, digest).await;
+                return match store.look_up(repository, digest).await {
                     Some(content) => kept(content, asked(store, request.clone()), range),
                     // The store lost it meanwhile, or cannot record which repository holds it.
                     None => Ok(BlobStream::unstored(unstored)),
@@ -90,9 +88,11 @@ impl PullThrough {
             if let Some(unstored) = self.sharing.join(request, range) {
                 return Ok(BlobStream::unstored(unstored));
             }
-            let is_done =
-                || store.published_since(published, registry, digest) || self.sharing.has(request);
-            let began = match self.in_flight.board(digest, place, wants_all(range), is_done) {
+            let is_done = || {
+                store.published_since(published, &repository.registry, digest)
+                    || self.sharing.has(request)
+            };
+            let began = match self.in_flight.board(digest, repository, wants_all(range), is_done) {
                 Boarding::Joined { progress, own } => {
                     // The download may need the place of this request.
                     drop(confirmation.take());
@@ -113,7 +113,7 @@ impl PullThrough {
                 }
                 Boarding::Unconfirmed => {
                     confirmation = Some(self.sharing.open(request.clone(), range).await?);
-                    self.in_flight.confirm(digest, place);
+                    self.in_flight.confirm(digest, repository);
                     Began::Over
                 }
                 Boarding::Published => Began::Over,
@@ -140,44 +140,37 @@ impl PullThrough {
 
     /// Whether the blob is stored for that repository, without a check of its content; `false` also if the disk does
     /// not answer.
-    pub async fn is_kept(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        digest: &Digest,
-    ) -> bool {
+    pub async fn is_kept(&self, repository: &RepositoryRef, digest: &Digest) -> bool {
         let Some(store) = &self.store else { return false };
-        let (registry, repository, digest) = (registry.clone(), repository.clone(), *digest);
-        let holds = move |store: &Store| store.holds(&registry, &repository, &digest);
+        let (repository, digest) = (repository.clone(), *digest);
+        let holds = move |store: &Store| store.holds(&repository, &digest);
         store.read(holds).await.unwrap_or(false)
     }
 
     /// The length of the blob `digest` in bytes; `None` if upstream has it but does not send its length.
     pub async fn blob_length(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
     ) -> Result<Option<u64>, FetchError> {
-        let upstream = self.upstream(registry)?.on_behalf_of(self.requester);
+        let upstream = self.upstream(&repository.registry)?.on_behalf_of(self.requester);
         let Some(store) = &self.store else {
-            return Ok(upstream.blob_length(repository, digest).await?);
+            return Ok(upstream.blob_length(&repository.name, digest).await?);
         };
-        if let Some(content) = store.look_up(registry, repository, digest).await {
+        if let Some(content) = store.look_up(repository, digest).await {
             return Ok(Some(content.bytes().len() as u64));
         }
-        let place = (registry.clone(), repository.clone());
-        if let Some(length) = self.in_flight.length(digest, &place) {
+        if let Some(length) = self.in_flight.length(digest, repository) {
             return Ok(Some(length));
         }
         // HEAD does not confirm the repository: a registry may allow HEAD where it denies GET.
-        Ok(upstream.blob_length(repository, digest).await?)
+        Ok(upstream.blob_length(&repository.name, digest).await?)
     }
 
-    /// Records that `place` holds `digest`, as its registry said, which delivered `digest` before.
-    async fn confirmed(&self, store: &Store, (registry, repository): &Place, digest: &Digest) {
-        let (registry, repository, digest) = (registry.clone(), repository.clone(), *digest);
-        let confirm = move |store: &Store| store.confirm(&registry, &repository, &digest);
+    /// Records that the repository holds `digest`, as its registry said, which delivered `digest` before.
+    async fn confirmed(&self, store: &Store, repository: &RepositoryRef, digest: &Digest) {
+        let (repository, digest) = (repository.clone(), *digest);
+        let confirm = move |store: &Store| store.confirm(&repository, &digest);
         // If this cannot be recorded, upstream is asked again next time.
         let _ = store.write(confirm).await;
     }
@@ -194,13 +187,7 @@ fn kept(
 ) -> Result<BlobStream, FetchError> {
     let size = Some(content.bytes().len() as u64);
     let kept = if asked.store.is_crowded() {
-        let Request { upstream, repository, .. } = asked.request;
-        BlobStream::by_piece(
-            &asked.store,
-            (upstream.registry().clone(), repository),
-            &content,
-            range,
-        )
+        BlobStream::by_piece(&asked.store, asked.request.place(), &content, range)
     } else {
         StoredStream::new(content, asked, range).map(BlobStream::kept)
     };

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{FetchError, Fetched, PullThrough};
-use crate::oci::{Digest, Mismatch, Reference, Registry, Repository, Tag};
+use crate::oci::{Digest, Mismatch, Reference, RepositoryRef, Tag};
 use crate::parsing;
 use crate::store::{HeldAs, Store, Unkept};
 
@@ -12,17 +12,16 @@ impl PullThrough {
     /// The manifest `digest`, if it is stored.
     pub async fn kept_manifest(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
     ) -> Option<Fetched> {
-        let key = (registry.clone(), repository.clone(), *digest);
+        let key = (repository.clone(), *digest);
         if let Some(kept) = self.manifests.get(&key).await {
             return Some(kept);
         }
         let stored = self.stored_manifest(&key).await?;
         // So that a decision reads and parses it once.
-        self.remember(registry, repository, &stored).await;
+        self.remember(repository, &stored).await;
         Some(stored)
     }
 
@@ -32,15 +31,14 @@ impl PullThrough {
     /// the others.
     pub async fn small_manifest(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
         ceiling: usize,
     ) -> Result<Fetched, FetchError> {
-        let upstream = self.upstream(registry)?;
-        let key = (registry.clone(), repository.clone(), *digest);
+        let upstream = self.upstream(&repository.registry)?;
+        let key = (repository.clone(), *digest);
         let fetched = self.ask_manifest(upstream, &key, ceiling).await?;
-        self.remember(registry, repository, &fetched).await;
+        self.remember(repository, &fetched).await;
         Ok(fetched)
     }
 
@@ -48,16 +46,15 @@ impl PullThrough {
     /// digest is not requested first.
     pub async fn tagged(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         tag: &Tag,
         ceiling: usize,
     ) -> Result<Fetched, FetchError> {
-        let upstream = self.upstream(registry)?;
+        let upstream = self.upstream(&repository.registry)?;
         let reference = Reference::Tag(tag.clone());
-        let answer = upstream.manifest_within(repository, &reference, ceiling).await?;
+        let answer = upstream.manifest_within(&repository.name, &reference, ceiling).await?;
         let fetched = Fetched::new(&Digest::of(&answer.bytes), answer).await?;
-        self.remember(registry, repository, &fetched).await;
+        self.remember(repository, &fetched).await;
         Ok(fetched)
     }
 
@@ -65,13 +62,12 @@ impl PullThrough {
     /// on another thread than those that serve clients.
     pub async fn kept_blob(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
         ceiling: usize,
     ) -> Option<Bytes> {
         let (store, digest) = (self.store.as_ref()?, *digest);
-        let content = store.look_up(registry, repository, &digest).await?;
+        let content = store.look_up(repository, &digest).await?;
         let length = content.bytes().len();
         if length > ceiling {
             return None;
@@ -92,13 +88,12 @@ impl PullThrough {
     /// Upstream's blob `digest`, if it has at most `ceiling` bytes. It is stored in the background.
     pub async fn small_blob(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
         ceiling: usize,
     ) -> Result<Bytes, FetchError> {
-        let upstream = self.upstream(registry)?;
-        let bytes = upstream.small_blob(repository, digest, ceiling).await?;
+        let upstream = self.upstream(&repository.registry)?;
+        let bytes = upstream.small_blob(&repository.name, digest, ceiling).await?;
         let (content, algorithm) = (bytes.clone(), digest.algorithm());
         // Hashing allocates nothing.
         let hash = move || Digest::by(algorithm, &content);
@@ -107,7 +102,7 @@ impl PullThrough {
             return Err(FetchError::Mismatch(Box::new(Mismatch { asked: *digest, got })));
         }
         if let Some(store) = self.store.clone() {
-            let (place, bytes) = ((registry.clone(), repository.clone()), bytes.clone());
+            let (place, bytes) = (repository.clone(), bytes.clone());
             self.tasks.spawn(async move {
                 let written = store.publish(move |store| write(store, &place, &got, &bytes)).await;
                 if let Some(Err(unkept)) = written {
@@ -118,8 +113,8 @@ impl PullThrough {
         Ok(bytes)
     }
 
-    async fn remember(&self, registry: &Registry, repository: &Repository, fetched: &Fetched) {
-        let key = (registry.clone(), repository.clone(), *fetched.digest());
+    async fn remember(&self, repository: &RepositoryRef, fetched: &Fetched) {
+        let key = (repository.clone(), *fetched.digest());
         self.manifests.insert(key, fetched.clone()).await;
         // Without this, eviction is delayed and manifests accumulate.
         self.manifests.run_pending_tasks().await;
@@ -128,19 +123,19 @@ impl PullThrough {
 
 fn write(
     store: &Store,
-    (registry, repository): &(Registry, Repository),
+    repository: &RepositoryRef,
     digest: &Digest,
     bytes: &[u8],
 ) -> Result<(), Unkept> {
     if store.keeps(digest) {
-        store.hold(registry, repository, digest, &HeldAs::Blob);
+        store.hold(repository, digest, &HeldAs::Blob);
         return Ok(());
     }
     let mut ingest = store.ingest(digest, Some(bytes.len() as u64))?;
     ingest.append(bytes)?;
     // Only content that matches its digest is published.
     if let Ok(whole) = ingest.verify() {
-        whole.publish(registry, repository, HeldAs::Blob)?;
+        whole.publish(repository, HeldAs::Blob)?;
     }
     Ok(())
 }

@@ -7,9 +7,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use super::error::BlobError;
-use super::in_flight::Place;
 use super::source::bounds;
-use crate::oci::Digest;
+use crate::oci::{Digest, RepositoryRef};
 use crate::registry_client::Part;
 use crate::store::Store;
 
@@ -21,7 +20,7 @@ const PIECE: u64 = 64 << 10;
 pub(super) struct Stored {
     pub(super) store: Store,
     /// A repository known to hold it.
-    pub(super) place: Place,
+    pub(super) place: RepositoryRef,
     pub(super) digest: Digest,
 }
 
@@ -40,8 +39,8 @@ type Reading = Pin<Box<dyn Future<Output = Option<Option<Bytes>>> + Send>>;
 impl Stored {
     /// At most `most` bytes from `position`, which is before the end; `None` if the content is evicted.
     pub(super) fn piece(&self, position: u64, most: u64) -> Option<Bytes> {
-        let (registry, repository) = &self.place;
-        let piece = self.store.piece((registry, repository), &self.digest, position, most);
+        let repository = &self.place;
+        let piece = self.store.piece(repository, &self.digest, position, most);
         piece.filter(|piece| !piece.is_empty())
     }
 }

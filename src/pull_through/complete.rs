@@ -6,18 +6,17 @@ use http_body_util::BodyExt as _;
 use super::PullThrough;
 use super::blob_stream::{BlobStream, Origin};
 use super::error::NotWhole;
-use crate::oci::{Digest, Registry, Repository};
+use crate::oci::{Digest, RepositoryRef};
 use crate::registry_client::ByteRange;
 
 impl PullThrough {
     /// Waits until all of the blob `digest` has arrived and matches its digest. It is stored if possible.
     pub async fn whole_blob(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
     ) -> Result<(), NotWhole> {
-        let mut blob = self.blob(registry, repository, digest, None).await?;
+        let mut blob = self.blob(repository, digest, None).await?;
         if blob.origin() == Origin::Store {
             return Ok(());
         }
@@ -30,14 +29,13 @@ impl PullThrough {
     /// As [`PullThrough::blob`], but a blob that recently failed at this registry begins only when it is complete.
     pub async fn steady_blob(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<BlobStream, NotWhole> {
-        if self.failures.has(registry, digest) {
-            self.whole_blob(registry, repository, digest).await?;
+        if self.failures.has(&repository.registry, digest) {
+            self.whole_blob(repository, digest).await?;
         }
-        Ok(self.blob(registry, repository, digest, range).await?)
+        Ok(self.blob(repository, digest, range).await?)
     }
 }

@@ -80,7 +80,7 @@ impl Download {
             }
             Err(end) => {
                 if let End::Failed(error) = &end {
-                    let (registry, _) = self.start.place();
+                    let registry = &self.start.place().registry;
                     self.failures.note(registry, self.start.digest(), error);
                 }
                 self.end(None, end);
@@ -222,13 +222,13 @@ impl Download {
         let (digest, holders) = (*self.start.digest(), self.start.holders());
         let published = self.store.publish(move |store| {
             let mut holders = holders.into_iter();
-            let (registry, repository) = holders.next()?;
+            let repository = holders.next()?;
             // The store has already logged why the blob is not stored.
-            whole.publish(&registry, &repository, HeldAs::Blob).ok()?;
-            for (registry, repository) in holders {
-                store.hold(&registry, &repository, &digest, &HeldAs::Blob);
+            whole.publish(&repository, HeldAs::Blob).ok()?;
+            for repository in holders {
+                store.hold(&repository, &digest, &HeldAs::Blob);
             }
-            Some(Stored { store: store.clone(), place: (registry, repository), digest })
+            Some(Stored { store: store.clone(), place: repository, digest })
         });
         // The store has already logged why the blob is not published.
         if let Some(Some(stored)) = published.await {

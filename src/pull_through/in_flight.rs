@@ -9,10 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::progress::Progress;
-use crate::oci::{Digest, Registry, Repository};
-
-/// A repository of a registry.
-pub(super) type Place = (Registry, Repository);
+use crate::oci::{Digest, Registry, RepositoryRef};
 
 /// The downloads in progress. Clones share them.
 #[derive(Clone, Default)]
@@ -26,9 +23,9 @@ type Flights = HashMap<(Registry, Digest), Arc<Flight>>;
 pub(super) struct Flight {
     progress: watch::Sender<Progress>,
     /// The repository that it is fetched from.
-    place: Place,
+    place: RepositoryRef,
     /// The repositories that hold this blob, starting with that one.
-    holders: Mutex<Vec<Place>>,
+    holders: Mutex<Vec<RepositoryRef>>,
 }
 
 /// How a client can get a blob from a download.
@@ -59,12 +56,12 @@ impl InFlight {
     pub(super) fn board(
         &self,
         digest: &Digest,
-        place: &Place,
+        place: &RepositoryRef,
         wanted: bool,
         is_kept: impl FnOnce() -> bool,
     ) -> Boarding {
         let mut flights = self.flights();
-        let key = (place.0.clone(), *digest);
+        let key = (place.registry.clone(), *digest);
         if let Some(flight) = flights.get(&key) {
             return match flight.holders().contains(place) {
                 true => {
@@ -88,8 +85,8 @@ impl InFlight {
     }
 
     /// Records that `place` holds `digest`, too, as upstream said.
-    pub(super) fn confirm(&self, digest: &Digest, place: &Place) {
-        if let Some(flight) = self.flights().get(&(place.0.clone(), *digest)) {
+    pub(super) fn confirm(&self, digest: &Digest, place: &RepositoryRef) {
+        if let Some(flight) = self.flights().get(&(place.registry.clone(), *digest)) {
             let mut holders = flight.holders();
             if !holders.contains(place) {
                 holders.push(place.clone());
@@ -98,9 +95,9 @@ impl InFlight {
     }
 
     /// The length of `digest` in bytes, if its download for `place` is in progress and the length is known.
-    pub(super) fn length(&self, digest: &Digest, place: &Place) -> Option<u64> {
+    pub(super) fn length(&self, digest: &Digest, place: &RepositoryRef) -> Option<u64> {
         let flights = self.flights();
-        let flight = flights.get(&(place.0.clone(), *digest))?;
+        let flight = flights.get(&(place.registry.clone(), *digest))?;
         if !flight.holders().contains(place) {
             return None;
         }
@@ -121,7 +118,7 @@ impl InFlight {
 }
 
 impl Flight {
-    fn holders(&self) -> MutexGuard<'_, Vec<Place>> {
+    fn holders(&self) -> MutexGuard<'_, Vec<RepositoryRef>> {
         self.holders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -162,16 +159,16 @@ impl Start {
     }
 
     fn key(&self) -> (Registry, Digest) {
-        (self.flight.place.0.clone(), self.digest)
+        (self.flight.place.registry.clone(), self.digest)
     }
 
     /// The repository that it is fetched from.
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &RepositoryRef {
         &self.flight.place
     }
 
     /// The repositories known to hold it.
-    pub(super) fn holders(&self) -> Vec<Place> {
+    pub(super) fn holders(&self) -> Vec<RepositoryRef> {
         self.flight.holders().clone()
     }
 }

@@ -21,7 +21,7 @@ use super::PullThrough;
 use super::blob_stream::{BlobStream, Origin};
 use super::error::{BlobError, FetchError, NotWhole};
 use crate::oci::recognize::{could_begin_manifest, looks_like_manifest};
-use crate::oci::{Digest, Registry, Repository};
+use crate::oci::{Digest, Registry, RepositoryRef};
 use crate::parsing;
 use crate::registry_client::{ByteRange, Part, UpstreamError};
 
@@ -114,17 +114,16 @@ impl PullThrough {
     /// as [`PullThrough::steady_blob`] does.
     pub async fn inspected_blob(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
         range: Option<ByteRange>,
         steady: bool,
     ) -> Result<Inspected, NotWhole> {
         let open = async |range| match steady {
-            true => self.steady_blob(registry, repository, digest, range).await,
-            false => Ok(self.blob(registry, repository, digest, range).await?),
+            true => self.steady_blob(repository, digest, range).await,
+            false => Ok(self.blob(repository, digest, range).await?),
         };
-        match self.natures.known.get(&Sought(registry, digest)) {
+        match self.natures.known.get(&Sought(&repository.registry, digest)) {
             Some(Nature::Manifest) => return Ok(Inspected::Manifest),
             Some(Nature::Other) => return Ok(Inspected::Blob(open(range).await?)),
             None => {}
@@ -134,7 +133,7 @@ impl PullThrough {
         // Boxed, so that a request for a known blob does not need memory for this future.
         Box::pin(async {
             if whole.origin() == Origin::Store {
-                match (self.kept_nature(registry, repository, digest).await, range) {
+                match (self.kept_nature(repository, digest).await, range) {
                     (Some(Nature::Manifest), _) => return Ok(Inspected::Manifest),
                     (Some(Nature::Other), None) => return Ok(Inspected::Blob(whole)),
                     (Some(Nature::Other), Some(_)) => {
@@ -145,7 +144,7 @@ impl PullThrough {
                     (None, _) => whole = open(None).await?,
                 }
             }
-            let read = self.read(registry, whole).await?;
+            let read = self.read(&repository.registry, whole).await?;
             if range.is_none() {
                 return Ok(match read {
                     Read::Stream(stream) | Read::Whole(Nature::Other, Whole::InMemory(stream)) => {
@@ -183,23 +182,22 @@ impl PullThrough {
     /// `Some(None)` if the upstream has it but does not state its length.
     pub async fn inspected_length(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
     ) -> Result<Option<Option<u64>>, NotWhole> {
-        let known = self.natures.known.get(&Sought(registry, digest));
+        let known = self.natures.known.get(&Sought(&repository.registry, digest));
         if known == Some(Nature::Manifest) {
             return Ok(None);
         }
-        let length = self.blob_length(registry, repository, digest).await?;
+        let length = self.blob_length(repository, digest).await?;
         if known.is_some() {
             return Ok(Some(length));
         }
         let is_large = length.is_none_or(|length| length > LARGE);
-        if is_large && self.begins_as_no_manifest(registry, repository, digest).await? {
+        if is_large && self.begins_as_no_manifest(repository, digest).await? {
             return Ok(Some(length));
         }
-        let inspected = self.inspected_blob(registry, repository, digest, None, false);
+        let inspected = self.inspected_blob(repository, digest, None, false);
         match Box::pin(inspected).await? {
             Inspected::Blob(_) => Ok(Some(length)),
             Inspected::Manifest => Ok(None),
@@ -210,11 +208,10 @@ impl PullThrough {
     /// a blob. Avoids the download of a large layer. False if they do not show it.
     async fn begins_as_no_manifest(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
     ) -> Result<bool, NotWhole> {
-        match self.blob(registry, repository, digest, Some(BEGINNING)).await {
+        match self.blob(repository, digest, Some(BEGINNING)).await {
             Ok(stream) => Ok(beginning(stream).await?.is_some()),
             // The blob is shorter than the upstream stated.
             Err(FetchError::Upstream(UpstreamError::RangeUnsatisfiable { .. })) => Ok(false),
@@ -224,14 +221,9 @@ impl PullThrough {
 
     /// Classifies content of the store, which was verified when it was stored. `None` if it is no longer stored, or if
     /// the disk does not answer in time.
-    async fn kept_nature(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        digest: &Digest,
-    ) -> Option<Nature> {
+    async fn kept_nature(&self, repository: &RepositoryRef, digest: &Digest) -> Option<Nature> {
         let store = self.store.as_ref()?;
-        let content = store.look_up(registry, repository, digest).await?;
+        let content = store.look_up(repository, digest).await?;
         content.make_beginning_ready(store, SMALL).await?;
         let bytes = content.bytes().clone();
         let begins = could_begin_manifest(&bytes[..bytes.len().min(SMALL)]);
@@ -244,7 +236,7 @@ impl PullThrough {
                 parsing::run(bytes.len().min(MAX_JSON_BLOB), 0, move || kept_nature(&bytes)).await
             }
         };
-        self.natures.remember(registry, digest, nature);
+        self.natures.remember(&repository.registry, digest, nature);
         Some(nature)
     }
 

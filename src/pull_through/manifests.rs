@@ -8,19 +8,19 @@ use moka::Equivalent;
 use super::error::FetchError;
 use super::{Fetched, PullThrough};
 use crate::oci::manifest::MAX_MANIFEST;
-use crate::oci::{Digest, Reference, Registry, Repository};
+use crate::oci::{Digest, Reference, RepositoryRef};
 use crate::registry_client::{Answer, Upstream, UpstreamError};
 use crate::store::{HeldAs, Store, Unkept};
 
-pub(super) type Key = (Registry, Repository, Digest);
+pub(super) type Key = (RepositoryRef, Digest);
 
 /// A borrowed [`Key`] for lookups.
 #[derive(Hash)]
-struct Sought<'a>(&'a Registry, &'a Repository, &'a Digest);
+struct Sought<'a>(&'a RepositoryRef, &'a Digest);
 
 impl Equivalent<Key> for Sought<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        *self.2 == key.2 && *self.1 == key.1 && *self.0 == key.0
+        *self.1 == key.1 && *self.0 == key.0
     }
 }
 
@@ -28,25 +28,23 @@ impl PullThrough {
     /// The manifest `digest`: the stored one, or upstream's. Concurrent requests ask upstream once.
     pub async fn manifest(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
     ) -> Result<Fetched, FetchError> {
-        if let Some(kept) = self.manifests.get(&Sought(registry, repository, digest)).await {
+        if let Some(kept) = self.manifests.get(&Sought(repository, digest)).await {
             return Ok(kept);
         }
         // Boxed, so that a request for a stored manifest does not need memory for this future.
-        Box::pin(self.fetch_manifest(registry, repository, digest)).await
+        Box::pin(self.fetch_manifest(repository, digest)).await
     }
 
     async fn fetch_manifest(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
     ) -> Result<Fetched, FetchError> {
-        let upstream = self.upstream(registry)?;
-        let key = (registry.clone(), repository.clone(), *digest);
+        let upstream = self.upstream(&repository.registry)?;
+        let key = (repository.clone(), *digest);
         let fetch = async || -> Result<Fetched, FetchError> {
             if let Some(stored) = self.stored_manifest(&key).await {
                 return Ok(stored);
@@ -71,15 +69,15 @@ impl PullThrough {
         key: &Key,
         ceiling: usize,
     ) -> Result<Fetched, FetchError> {
-        let (_, repository, digest) = key;
+        let (RepositoryRef { name, .. }, digest) = key;
         let by_digest = Reference::Digest(*digest);
-        let absent = match upstream.manifest_within(repository, &by_digest, ceiling).await {
+        let absent = match upstream.manifest_within(name, &by_digest, ceiling).await {
             Ok(answer) => return Fetched::new(digest, answer).await,
             Err(error @ UpstreamError::Absent { .. }) => error,
             Err(error) => return Err(error.into()),
         };
         let Some(tag) = self.tags.get(key) else { return Err(absent.into()) };
-        match upstream.manifest_within(repository, &Reference::Tag(tag), ceiling).await {
+        match upstream.manifest_within(name, &Reference::Tag(tag), ceiling).await {
             Ok(answer) if digest.is_of(&answer.bytes) => Fetched::new(digest, answer).await,
             Ok(_) | Err(UpstreamError::Absent { .. }) => Err(absent.into()),
             Err(error) => Err(error.into()),
@@ -87,14 +85,11 @@ impl PullThrough {
     }
 
     /// The manifest from the store, hashed again.
-    pub(super) async fn stored_manifest(
-        &self,
-        (registry, repository, digest): &Key,
-    ) -> Option<Fetched> {
+    pub(super) async fn stored_manifest(&self, (repository, digest): &Key) -> Option<Fetched> {
         let store = self.store.as_ref()?;
-        let place = (registry.clone(), repository.clone(), *digest);
+        let place = (repository.clone(), *digest);
         let read = move |store: &Store| {
-            let content = store.content(&place.0, &place.1, &place.2)?;
+            let content = store.content(&place.0, &place.1)?;
             // Stored blobs have digests, too, and may have any size.
             if content.bytes().len() > MAX_MANIFEST {
                 return None;
@@ -120,22 +115,21 @@ impl PullThrough {
 
     /// Stores a manifest that may be served, and records what it lists. Runs in the background; a manifest that cannot
     /// be stored is fetched again.
-    pub fn keep(&self, registry: &Registry, repository: &Repository, fetched: &Fetched) {
+    pub fn keep(&self, repository: &RepositoryRef, fetched: &Fetched) {
         let Some(store) = self.store.clone() else { return };
-        let (registry, repository, fetched) =
-            (registry.clone(), repository.clone(), fetched.clone());
+        let (repository, fetched) = (repository.clone(), fetched.clone());
         let keep = move |store: &Store| {
             let digest = fetched.digest();
             let content_type = fetched.content_type().map(str::to_owned);
             let seen = HeldAs::Manifest { content_type };
-            if store.mark_used(&registry, &repository, digest) || store.keeps(digest) {
-                store.hold(&registry, &repository, digest, &seen);
-            } else if let Err(unkept) = write(store, &registry, &repository, &fetched, seen) {
+            if store.mark_used(&repository, digest) || store.keeps(digest) {
+                store.hold(&repository, digest, &seen);
+            } else if let Err(unkept) = write(store, &repository, &fetched, seen) {
                 tracing::debug!(%digest, %unkept, "a manifest is not stored");
                 return;
             }
             let children = fetched.manifest().children().iter().map(|child| child.digest);
-            store.link_all(&registry, &repository, children, digest);
+            store.link_all(&repository, children, digest);
             store.keep_longest(digest);
         };
         self.tasks.spawn(async move { store.publish(keep).await });
@@ -143,35 +137,24 @@ impl PullThrough {
 
     /// Whether `digest` is known to be a manifest of that repository.
     #[cfg(feature = "test-support")]
-    pub fn is_manifest(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        digest: &Digest,
-    ) -> bool {
-        let is_stored = |store: &Store| store.is_manifest(registry, repository, digest);
-        self.manifests.contains_key(&Sought(registry, repository, digest))
+    pub fn is_manifest(&self, repository: &RepositoryRef, digest: &Digest) -> bool {
+        let is_stored = |store: &Store| store.is_manifest(repository, digest);
+        self.manifests.contains_key(&Sought(repository, digest))
             || self.store.as_ref().is_some_and(is_stored)
     }
 
     /// The manifests of that repository that are known to list `child`.
-    pub async fn parents(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        child: &Digest,
-    ) -> Vec<Digest> {
+    pub async fn parents(&self, repository: &RepositoryRef, child: &Digest) -> Vec<Digest> {
         let Some(store) = &self.store else { return Vec::new() };
-        let (registry, repository, child) = (registry.clone(), repository.clone(), *child);
-        let read = move |store: &Store| store.parents(&registry, &repository, &child);
+        let (repository, child) = (repository.clone(), *child);
+        let read = move |store: &Store| store.parents(&repository, &child);
         store.read(read).await.unwrap_or_default()
     }
 }
 
 fn write(
     store: &Store,
-    registry: &Registry,
-    repository: &Repository,
+    repository: &RepositoryRef,
     fetched: &Fetched,
     seen: HeldAs,
 ) -> Result<(), Unkept> {
@@ -180,7 +163,7 @@ fn write(
     ingest.append(bytes)?;
     // `Fetched` content always matches its digest.
     if let Ok(whole) = ingest.verify() {
-        whole.publish(registry, repository, seen)?;
+        whole.publish(repository, seen)?;
     }
     Ok(())
 }

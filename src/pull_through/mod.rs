@@ -38,7 +38,7 @@ pub use fetched::Fetched;
 pub use inspect::Inspected;
 pub use metrics::Metrics;
 
-use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::oci::{Digest, Registry, RepositoryRef, Tag};
 use crate::registry_client::Upstream;
 use crate::requester::Requester;
 use crate::store::Store;
@@ -124,12 +124,11 @@ impl PullThrough {
     /// The current digest of `tag` at upstream.
     pub async fn resolve(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         tag: &Tag,
     ) -> Result<Digest, FetchError> {
-        let digest = self.upstream(registry)?.resolve(repository, tag).await?;
-        self.tags.insert((registry.clone(), repository.clone(), digest), tag.clone());
+        let digest = self.upstream(&repository.registry)?.resolve(&repository.name, tag).await?;
+        self.tags.insert((repository.clone(), digest), tag.clone());
         Ok(digest)
     }
 

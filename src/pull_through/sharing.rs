@@ -10,13 +10,13 @@ use super::failures::Failures;
 use super::source::Source;
 use super::unstored::{Request, Unstored};
 use super::window::{Memory, Window};
-use crate::oci::{Digest, Hasher, Registry, Repository};
+use crate::oci::{Digest, Hasher, RepositoryRef};
 use crate::registry_client::{ByteRange, UpstreamError};
 
 /// How often a client tries to join a download. Later it makes its own request.
 const MAX_TRIES: usize = 3;
 
-type Key = (Registry, Repository, Digest, Option<ByteRange>);
+type Key = (RepositoryRef, Digest, Option<ByteRange>);
 type Entries = Arc<Mutex<HashMap<Key, Weak<Entry>>>>;
 
 /// All clones share the downloads.
@@ -161,6 +161,5 @@ impl Drop for Entry {
 }
 
 fn key(request: &Request, range: Option<ByteRange>) -> Key {
-    let registry = request.upstream.registry().clone();
-    (registry, request.repository.clone(), request.digest, range)
+    (request.place(), request.digest, range)
 }

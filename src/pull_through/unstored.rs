@@ -12,7 +12,7 @@ use super::sharing::Entry;
 use super::source::{Source, bounds, is_whole};
 use super::straight::Straight;
 use super::window::{Seat, Taken, Window};
-use crate::oci::{Digest, Hasher, Repository};
+use crate::oci::{Digest, Hasher, Repository, RepositoryRef};
 use crate::registry_client::{Part, Upstream};
 
 /// What to ask for if this client has to continue by itself.
@@ -21,6 +21,13 @@ pub(super) struct Request {
     pub(super) upstream: Upstream,
     pub(super) repository: Repository,
     pub(super) digest: Digest,
+}
+
+impl Request {
+    /// The repository with its registry.
+    pub(super) fn place(&self) -> RepositoryRef {
+        RepositoryRef { registry: self.upstream.registry().clone(), name: self.repository.clone() }
+    }
 }
 
 /// The rest of a blob, or of a range of it.

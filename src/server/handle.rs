@@ -14,7 +14,7 @@ use crate::audit::{Audit, RequestId};
 use crate::gate::{Admitted, Denial, Gate, ReferrerList, Resource};
 use crate::http_client::{patiently, via};
 use crate::oci::headers::ContentName;
-use crate::oci::{Digest, ImageRef, Registry, Repository};
+use crate::oci::{Digest, ImageRef, RepositoryRef};
 use crate::trust::Relayed;
 use crate::trust::notaryv1::{File, Gun};
 
@@ -119,35 +119,24 @@ impl Proxy {
             (None, Err(malformed)) => exchange.malformed(&malformed),
             (None, Ok(Route::Base)) => respond::base(),
             (None, Ok(Route::Manifest(image))) => exchange.manifest(&image).await,
-            (None, Ok(Route::Blob { registry, repository, digest })) => {
-                Box::pin(exchange.blob(&registry, &repository, digest)).await
+            (None, Ok(Route::Blob { repository, digest })) => {
+                Box::pin(exchange.blob(&repository, digest)).await
             }
-            (None, Ok(Route::Tags { registry, repository, name, ns, page })) => {
+            (None, Ok(Route::Tags { repository, name, ns, page })) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
-                let asked = exchange.gate.tags(&registry, &repository, &page);
-                let list = || Resource::tag_list(&registry, &repository);
+                let asked = exchange.gate.tags(&repository, &page);
+                let list = || Resource::tag_list(&repository);
                 match Box::pin(exchange.in_time(list, asked)).await {
                     Ok(page) => exchange.list(respond::tags(&page, &listed, &self.load)),
                     Err(denial) => exchange.failed(&denial),
                 }
             }
-            (
-                None,
-                Ok(Route::Referrers {
-                    registry,
-                    repository,
-                    digest,
-                    name,
-                    ns,
-                    artifact_type,
-                    page,
-                }),
-            ) => {
+            (None, Ok(Route::Referrers { repository, digest, name, ns, artifact_type, page })) => {
                 let listed = Listed { name: &name, ns: ns.as_ref() };
                 let wanted = artifact_type.as_deref();
-                let image = || ImageRef::by_digest(&registry, &repository, &digest);
+                let image = || ImageRef::by_digest(&repository, &digest);
                 let found = Box::pin(async {
-                    let subject = exchange.gate.subject(&registry, &repository, &digest);
+                    let subject = exchange.gate.subject(&repository, &digest);
                     match exchange.in_time(image, subject).await {
                         Ok(subject) => {
                             let listed = exchange.gate.referrers(subject, wanted, &page);
@@ -242,31 +231,30 @@ impl Exchange<'_> {
         self.user = client.user().cloned();
         let of_gun;
         let named = match route {
-            Ok(Route::Manifest(image)) => Some((&image.registry, &image.repository)),
+            Ok(Route::Manifest(image)) => Some(&image.repository),
             Ok(
-                Route::Blob { registry, repository, .. }
-                | Route::Tags { registry, repository, .. }
-                | Route::Referrers { registry, repository, .. },
-            ) => Some((registry, repository)),
+                Route::Blob { repository, .. }
+                | Route::Tags { repository, .. }
+                | Route::Referrers { repository, .. },
+            ) => Some(repository),
             Ok(Route::TrustMetadata { gun, .. }) => {
                 of_gun = self.gate.repository_of(gun);
-                of_gun.as_ref().map(|(registry, repository)| (registry, repository))
+                of_gun.as_ref()
             }
             Ok(Route::Base | Route::Token | Route::Unsupported | Route::NotFound) | Err(_) => None,
         };
-        let (registry, repository) = named?;
-        if clients.may_pull(&client, registry, repository) {
+        let repository = named?;
+        if clients.may_pull(&client, repository) {
             return None;
         }
-        let sentence =
-            format!("{client} may not pull {registry}/{repository}: no [[clients.rule]] grants it");
+        let sentence = format!("{client} may not pull {repository}: no [[clients.rule]] grants it");
         Some(self.turned_away(&sentence, || respond::not_given(&sentence, self.id)))
     }
 
     async fn trust_metadata(&self, gun: &Gun, file: &File) -> Result<Option<Relayed>, Denial> {
-        let Some((registry, repository)) = self.gate.repository_of(gun) else { return Ok(None) };
+        let Some(repository) = self.gate.repository_of(gun) else { return Ok(None) };
         let asked = self.gate.trust_metadata(gun, file);
-        self.in_time(|| Resource::trust_metadata(&registry, &repository), asked).await
+        self.in_time(|| Resource::trust_metadata(&repository), asked).await
     }
 
     async fn manifest(&self, image: &ImageRef) -> Response<Body> {
@@ -296,22 +284,17 @@ impl Exchange<'_> {
         self.in_time(|| image.clone(), fetching).await
     }
 
-    async fn blob(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        digest: Digest,
-    ) -> Response<Body> {
+    async fn blob(&self, repository: &RepositoryRef, digest: Digest) -> Response<Body> {
         let name = ContentName::of(&digest);
         let gate = self.gate;
-        let resource = || Resource::blob(registry, repository, &digest);
+        let resource = || Resource::blob(repository, &digest);
         if let Some(none) = self.config_of_denial(&digest) {
             return none;
         }
         // Conditions take precedence over ranges (RFC 9110, 13.2.2), which apply to GET only (14.2).
         let unchanged = conditions::is_unchanged(self.headers, name.etag());
         if unchanged || self.head {
-            let found = gate.blob_length(registry, repository, &digest);
+            let found = gate.blob_length(repository, &digest);
             return match self.in_time(resource, found).await {
                 Ok(_) if unchanged => respond::unchanged(&name),
                 Ok(length) => respond::blob_length(length, &name),
@@ -321,9 +304,9 @@ impl Exchange<'_> {
         match conditions::range(self.headers, name.etag()) {
             Ok(range) => {
                 let found = match self.listener {
-                    ListenerKind::Clients => gate.blob(registry, repository, &digest, range).await,
+                    ListenerKind::Clients => gate.blob(repository, &digest, range).await,
                     ListenerKind::Mirror(_) => {
-                        let open = || gate.steady_blob(registry, repository, &digest, range);
+                        let open = || gate.steady_blob(repository, &digest, range);
                         self.in_time(resource, patiently(PATIENCE, is_passing, open)).boxed().await
                     }
                 };

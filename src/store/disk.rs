@@ -13,7 +13,7 @@ use super::capacity::Capacity;
 use super::config::Config;
 use super::health::Health;
 use super::in_use::{InUse, Opened};
-use super::index::{ContentIndex, HeldAs, Place};
+use super::index::{ContentIndex, HeldAs};
 use super::ingest::Unkept;
 use super::lanes::Lanes;
 use super::layout::Layout;
@@ -24,7 +24,7 @@ use super::recent::Recent;
 use super::removal::Removal;
 use super::warm::Warm;
 use crate::clock::Clock;
-use crate::oci::Digest;
+use crate::oci::{Digest, RepositoryRef};
 
 pub(super) struct Disk {
     pub(super) clock: Clock,
@@ -95,10 +95,14 @@ impl Disk {
     }
 
     /// The content of `digest` if the repository is known to hold it.
-    pub(super) fn find(&self, place: Place<'_>, digest: &Digest) -> Option<(Arc<Opened>, HeldAs)> {
+    pub(super) fn find(
+        &self,
+        repository: &RepositoryRef,
+        digest: &Digest,
+    ) -> Option<(Arc<Opened>, HeldAs)> {
         // Pin first: pinned content cannot be evicted between the two steps.
         let pin = self.in_use.pin(digest)?;
-        let held = self.index.held(place, digest)?;
+        let held = self.index.held(repository, digest)?;
         let opened = pin.opened(|| self.open(digest, held.length));
         let opened = match opened.and_then(|opened| self.unchanged(opened, digest, held.length)) {
             Ok(opened) => opened,
@@ -133,13 +137,13 @@ impl Disk {
     /// Copies at most `most` bytes of `digest`, starting at `position`. The copy does not pin the content.
     pub(super) fn piece(
         &self,
-        place: Place<'_>,
+        repository: &RepositoryRef,
         digest: &Digest,
         position: u64,
         most: u64,
     ) -> Option<Bytes> {
         let _pin = self.in_use.pin(digest)?;
-        let held = self.index.held(place, digest)?;
+        let held = self.index.held(repository, digest)?;
         let length = usize::try_from(most.min(held.length.checked_sub(position)?)).ok()?;
         let file = self.open_file(digest, held.length).ok()?;
         let mut bytes = vec![0; length];
@@ -207,15 +211,15 @@ mod tests {
         let (max_size, scrub_every) = (400 << 10, Duration::from_secs(1));
         let config = Config { path: path.clone(), max_size, scrub_every };
         let store = Store::open(&config, Clock::default(), &Metrics::default()).unwrap();
-        let (registry, repository) = ("r.example".parse().unwrap(), "app".parse().unwrap());
+        let repository = "r.example/app".parse().unwrap();
         for byte in 0..2 {
             let content = vec![byte; 150 << 10];
             let digest = Digest::of(&content);
             let mut ingest = store.ingest(&digest, None).unwrap();
             ingest.append(&content).unwrap();
             let whole = ingest.verify().unwrap();
-            drop(whole.publish(&registry, &repository, HeldAs::Blob).unwrap());
-            assert!(store.look_up(&registry, &repository, &digest).await.is_some());
+            drop(whole.publish(&repository, HeldAs::Blob).unwrap());
+            assert!(store.look_up(&repository, &digest).await.is_some());
         }
         assert!(store.disk.in_use.mapped() > store.disk.capacity.max_pinned());
         assert!(!store.is_crowded());

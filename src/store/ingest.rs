@@ -20,7 +20,7 @@ use super::layout::Layout;
 use super::mapped::Mapped;
 use super::metrics::Operation;
 use super::removal::Removal;
-use crate::oci::{Digest, Hasher, Mismatch, Registry, Repository};
+use crate::oci::{Digest, Hasher, Mismatch, RepositoryRef};
 
 /// The maximum number of bytes to reserve for an announced length before they arrive.
 const MAX_AHEAD: u64 = 16 << 20;
@@ -219,8 +219,7 @@ impl Whole {
     /// power loss.
     pub fn publish(
         self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         seen: HeldAs,
     ) -> Result<StoredContent, Unkept> {
         let mut ingest = self.ingest;
@@ -234,7 +233,7 @@ impl Whole {
         ingest.give_name(&digest).map_err(failed)?;
         let folder = File::open(disk.layout.folder(&digest)).and_then(|folder| folder.sync_all());
         let noted = folder.map_err(failed).and_then(|()| {
-            let noted = disk.index.keep((registry, repository), &digest, length, &seen);
+            let noted = disk.index.keep(repository, &digest, length, &seen);
             noted.map_err(|error| {
                 disk.health.failed(Operation::Publish, &error);
                 Unkept::from(error)
@@ -247,7 +246,7 @@ impl Whole {
             }
             return Err(unkept);
         }
-        disk.published.note(registry, &digest);
+        disk.published.note(&repository.registry, &digest);
         // From here on, its space is counted as stored content.
         incoming.reservation.release();
         disk.health.worked();

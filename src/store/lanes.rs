@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::lane::{Lane, Undone};
 use super::metrics::Operation;
 use super::{Ingest, Store, StoredContent, Unkept};
-use crate::oci::{Digest, Registry, Repository};
+use crate::oci::{Digest, Registry, RepositoryRef};
 
 /// How long a client waits for stored content.
 const READ: Duration = Duration::from_secs(1);
@@ -34,8 +34,7 @@ impl Store {
     /// Same as [`Store::content`], with a short deadline for the disk.
     pub async fn look_up(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
     ) -> Option<StoredContent> {
         let disk = &self.disk;
@@ -43,16 +42,15 @@ impl Store {
             disk.metrics.misses.inc();
             return None;
         }
-        if let Some((opened, seen)) = disk.warm.find((registry, repository), digest) {
+        if let Some((opened, seen)) = disk.warm.find(repository, digest) {
             disk.index.touch(digest);
             disk.metrics.hits.inc();
             return Some(StoredContent::new(*digest, opened, seen));
         }
-        let (registry, repository, digest) = (registry.clone(), repository.clone(), *digest);
+        let (repository, digest) = (repository.clone(), *digest);
         let look = move |store: &Self| {
-            let content = store.content(&registry, &repository, &digest)?;
-            let place = (&registry, &repository);
-            store.disk.warm.keep(place, &digest, &content.opened, &content.seen);
+            let content = store.content(&repository, &digest)?;
+            store.disk.warm.keep(&repository, &digest, &content.opened, &content.seen);
             Some(content)
         };
         // Boxed to keep the future of a warm lookup small.

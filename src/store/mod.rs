@@ -56,7 +56,7 @@ use self::in_use::Opened;
 use self::metrics::Fault;
 use self::scrub::{Scrub, Step};
 use crate::clock::{Clock, Timestamp};
-use crate::oci::{Digest, Registry, Repository};
+use crate::oci::{Digest, Registry, RepositoryRef};
 
 /// The store cannot be opened.
 #[derive(Debug, Error)]
@@ -111,13 +111,8 @@ impl Store {
     }
 
     /// Returns the content of `digest` if it is stored and the repository is known to hold it.
-    pub fn content(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        digest: &Digest,
-    ) -> Option<StoredContent> {
-        let found = self.disk.find((registry, repository), digest);
+    pub fn content(&self, repository: &RepositoryRef, digest: &Digest) -> Option<StoredContent> {
+        let found = self.disk.find(repository, digest);
         let metrics = &self.disk.metrics;
         if found.is_some() {
             metrics.hits.inc()
@@ -129,8 +124,8 @@ impl Store {
 
     /// Marks the content of `digest` as recently used, if it is stored and the repository is known to hold it. Returns whether
     /// it is. It counts as neither a hit nor a miss.
-    pub fn mark_used(&self, registry: &Registry, repository: &Repository, digest: &Digest) -> bool {
-        self.disk.find((registry, repository), digest).is_some()
+    pub fn mark_used(&self, repository: &RepositoryRef, digest: &Digest) -> bool {
+        self.disk.find(repository, digest).is_some()
     }
 
     /// Whether readers pin so much content that further readers should use [`Self::piece`] instead.
@@ -141,12 +136,12 @@ impl Store {
     /// Copies at most `most` bytes of stored content, starting at `position`; `None` if the content was evicted.
     pub fn piece(
         &self,
-        (registry, repository): (&Registry, &Repository),
+        repository: &RepositoryRef,
         digest: &Digest,
         position: u64,
         most: u64,
     ) -> Option<Bytes> {
-        self.disk.piece((registry, repository), digest, position, most)
+        self.disk.piece(repository, digest, position, most)
     }
 
     /// Whether the content is stored, whichever registry delivered it. Does not say which repository may
@@ -156,8 +151,8 @@ impl Store {
     }
 
     /// Whether the content is stored and the repository is known to hold it. Does not count as a use.
-    pub fn holds(&self, registry: &Registry, repository: &Repository, digest: &Digest) -> bool {
-        self.disk.index.held((registry, repository), digest).is_some()
+    pub fn holds(&self, repository: &RepositoryRef, digest: &Digest) -> bool {
+        self.disk.index.held(repository, digest).is_some()
     }
 
     /// Whether the content is stored and `registry` has delivered its bytes. Upstream then only needs to
@@ -168,64 +163,41 @@ impl Store {
 
     /// Records that the repository holds stored content, according to its registry. Does nothing unless
     /// this registry has delivered the bytes itself: a claim does not prove that it has them.
-    pub fn confirm(&self, registry: &Registry, repository: &Repository, digest: &Digest) {
-        self.disk.index.confirm((registry, repository), digest);
+    pub fn confirm(&self, repository: &RepositoryRef, digest: &Digest) {
+        self.disk.index.confirm(repository, digest);
     }
 
     /// Records that the repository holds stored content, after its registry delivered the bytes.
-    pub fn hold(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        digest: &Digest,
-        as_what: &HeldAs,
-    ) {
-        self.disk.index.hold((registry, repository), digest, as_what);
+    pub fn hold(&self, repository: &RepositoryRef, digest: &Digest, as_what: &HeldAs) {
+        self.disk.index.hold(repository, digest, as_what);
     }
 
     /// Whether stored content is known to be a manifest in the repository.
     #[cfg(feature = "test-support")]
-    pub fn is_manifest(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        digest: &Digest,
-    ) -> bool {
-        let held = self.disk.index.held((registry, repository), digest);
+    pub fn is_manifest(&self, repository: &RepositoryRef, digest: &Digest) -> bool {
+        let held = self.disk.index.held(repository, digest);
         held.is_some_and(|held| matches!(held.seen, HeldAs::Manifest { .. }))
     }
 
     /// Records that the manifest `parent` lists `child`. The record lasts as long as the parent is stored.
     #[cfg(feature = "test-support")]
-    pub fn link(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        child: &Digest,
-        parent: &Digest,
-    ) {
-        self.link_all(registry, repository, std::iter::once(*child), parent);
+    pub fn link(&self, repository: &RepositoryRef, child: &Digest, parent: &Digest) {
+        self.link_all(repository, std::iter::once(*child), parent);
     }
 
     /// Same as [`Self::link`], for many children at once.
     pub fn link_all(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         children: impl Iterator<Item = Digest>,
         parent: &Digest,
     ) {
-        self.disk.index.link((registry, repository), children, parent);
+        self.disk.index.link(repository, children, parent);
     }
 
     /// The stored manifests of the repository that list `child`, newest first.
-    pub fn parents(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        child: &Digest,
-    ) -> Vec<Digest> {
-        self.disk.index.parents((registry, repository), child)
+    pub fn parents(&self, repository: &RepositoryRef, child: &Digest) -> Vec<Digest> {
+        self.disk.index.parents(repository, child)
     }
 
     /// Marks a manifest as served, so that it is evicted last.

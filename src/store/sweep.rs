@@ -70,7 +70,7 @@ mod tests {
             scrub_every: std::time::Duration::from_secs(1),
         };
         let store = Store::open(&config, Clock::default(), &Metrics::default()).unwrap();
-        let (registry, repository) = ("r.example".parse().unwrap(), "app".parse().unwrap());
+        let repository = "r.example/app".parse().unwrap();
         std::thread::scope(|scope| {
             let publishing = scope.spawn(|| {
                 for n in 0..100_u32 {
@@ -78,7 +78,7 @@ mod tests {
                     let mut ingest = store.ingest(&Digest::of(&content), None).unwrap();
                     ingest.append(&content).unwrap();
                     let whole = ingest.verify().unwrap();
-                    drop(whole.publish(&registry, &repository, HeldAs::Blob).unwrap());
+                    drop(whole.publish(&repository, HeldAs::Blob).unwrap());
                 }
             });
             while !publishing.is_finished() {
@@ -87,7 +87,7 @@ mod tests {
         });
         for n in 0..100_u32 {
             let digest = Digest::of(&n.to_le_bytes());
-            assert!(store.content(&registry, &repository, &digest).is_some());
+            assert!(store.content(&repository, &digest).is_some());
         }
         std::fs::remove_dir_all(path).unwrap();
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::in_use::Opened;
-use super::index::{HeldAs, Place};
-use crate::oci::{Digest, Registry, Repository};
+use super::index::HeldAs;
+use crate::oci::{Digest, RepositoryRef};
 
 /// How long a lookup stays valid.
 const LIFETIME: Duration = Duration::from_millis(200);
@@ -25,21 +25,20 @@ pub(super) struct Warm {
 struct Find {
     at: Instant,
     digest: Digest,
-    place: (Registry, Repository),
+    repository: RepositoryRef,
     opened: Arc<Opened>,
     seen: HeldAs,
 }
 
 impl Warm {
-    /// The result of a recent lookup of `digest` in `place`.
+    /// The result of a recent lookup of `digest` in `repository`.
     pub(super) fn find(
         &self,
-        (registry, repository): Place<'_>,
+        repository: &RepositoryRef,
         digest: &Digest,
     ) -> Option<(Arc<Opened>, HeldAs)> {
         let finds = self.locked();
-        let (digest, place) = (*digest, (registry, repository));
-        let is = |find: &&Find| find.digest == digest && (&find.place.0, &find.place.1) == place;
+        let is = |find: &&Find| find.digest == *digest && find.repository == *repository;
         let find = finds.iter().rev().find(is)?;
         (find.at.elapsed() < LIFETIME).then(|| (find.opened.clone(), find.seen.clone()))
     }
@@ -47,7 +46,7 @@ impl Warm {
     /// Remembers a lookup.
     pub(super) fn keep(
         &self,
-        (registry, repository): Place<'_>,
+        repository: &RepositoryRef,
         digest: &Digest,
         opened: &Arc<Opened>,
         seen: &HeldAs,
@@ -55,7 +54,7 @@ impl Warm {
         let find = Find {
             at: Instant::now(),
             digest: *digest,
-            place: (registry.clone(), repository.clone()),
+            repository: repository.clone(),
             opened: opened.clone(),
             seen: seen.clone(),
         };

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::oci::{Digest, RepositoryRef, Tag};
 
 use super::notaryv1::Role;
 use super::scheme::Scheme;
@@ -35,8 +35,7 @@ pub struct Endorsement(Arc<Endorsed>);
 /// The content of an endorsement.
 #[derive(Clone, Debug)]
 pub struct Endorsed {
-    pub registry: Registry,
-    pub repository: Repository,
+    pub repository: RepositoryRef,
     pub digest: Digest,
     /// The length of the manifest in bytes, if the scheme signs it.
     pub length: Option<u64>,

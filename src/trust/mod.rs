@@ -49,7 +49,7 @@ pub use signer::{SignerId, SignerIds};
 pub use subject::Subject;
 
 use crate::http_client::Proxies;
-use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::oci::{Digest, RepositoryRef, Tag};
 use crate::toml_reader::Section;
 use discovery::RequestBudget;
 use findings::{AnchorVerdict, AnchorVerdicts};
@@ -157,8 +157,7 @@ impl Relayed {
 pub struct SignedNames<'a> {
     anchor: &'a Arc<str>,
     scheme: Scheme,
-    registry: &'a Registry,
-    repository: &'a Repository,
+    repository: &'a RepositoryRef,
     names: Arc<SignedRepository>,
 }
 
@@ -184,12 +183,11 @@ impl Trust {
     pub async fn signed<'a>(
         &'a self,
         name: &str,
-        registry: &'a Registry,
-        repository: &'a Repository,
+        repository: &'a RepositoryRef,
     ) -> Result<SignedNames<'a>, Unendorsed> {
-        let (anchor, gun) = self.signer_of_names(name, registry, repository)?;
+        let (anchor, gun) = self.signer_of_names(name, repository)?;
         let names = self.cache.signed(anchor, &gun).await?;
-        Ok(SignedNames::of(anchor, registry, repository, names))
+        Ok(SignedNames::of(anchor, repository, names))
     }
 
     /// As [`Self::signed`], after one more query of the server: for a tag that the known names do not contain, because it may
@@ -197,12 +195,11 @@ impl Trust {
     pub async fn signed_since<'a>(
         &'a self,
         name: &str,
-        registry: &'a Registry,
-        repository: &'a Repository,
+        repository: &'a RepositoryRef,
     ) -> Option<Result<SignedNames<'a>, Unendorsed>> {
-        let (anchor, gun) = self.signer_of_names(name, registry, repository).ok()?;
+        let (anchor, gun) = self.signer_of_names(name, repository).ok()?;
         let names = self.cache.signed_since(anchor, &gun).await?;
-        Some(names.map(|names| SignedNames::of(anchor, registry, repository, names)))
+        Some(names.map(|names| SignedNames::of(anchor, repository, names)))
     }
 
     /// When the anchor `name` queried its server about `registry/repository`, and when it queries it next. `None` if it
@@ -210,18 +207,16 @@ impl Trust {
     pub async fn freshness(
         &self,
         name: &str,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
     ) -> Option<notaryv1::Freshness> {
-        let (anchor, gun) = self.signer_of_names(name, registry, repository).ok()?;
+        let (anchor, gun) = self.signer_of_names(name, repository).ok()?;
         self.cache.freshness(anchor, &gun).await
     }
 
     fn signer_of_names(
         &self,
         name: &str,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
     ) -> Result<(&Arc<notaryv1::Anchor>, Gun), Unendorsed> {
         match self.anchors.get(name) {
             None => Err(Unendorsed::Undecided(format!("no anchor has the name {name}"))),
@@ -229,8 +224,8 @@ impl Trust {
                 Err(Unendorsed::Undecided(format!("the anchor {name} signs content, not names")))
             }
             Some(Anchor::NotaryV1(anchor)) => {
-                let gun = anchor.gun(registry, repository).map_err(|_| {
-                    let because = format!("{registry}/{repository} does not result in a valid GUN");
+                let gun = anchor.gun(repository).map_err(|_| {
+                    let because = format!("{repository} does not result in a valid GUN");
                     Unendorsed::Refused(Refusal::new(Reason::NoTrustData, because))
                 })?;
                 Ok((anchor, gun))
@@ -288,12 +283,11 @@ impl Trust {
 impl<'a> SignedNames<'a> {
     fn of(
         anchor: &'a notaryv1::Anchor,
-        registry: &'a Registry,
-        repository: &'a Repository,
+        repository: &'a RepositoryRef,
         names: Arc<SignedRepository>,
     ) -> Self {
         let (anchor, scheme) = (anchor.name(), Scheme::NotaryV1);
-        Self { anchor, scheme, registry, repository, names }
+        Self { anchor, scheme, repository, names }
     }
 }
 
@@ -302,7 +296,6 @@ impl SignedNames<'_> {
     pub fn tag(&self, tag: &Tag) -> Result<Endorsement, Refusal> {
         let found = self.names.tag(tag)?;
         Ok(Endorsement::new(Endorsed {
-            registry: self.registry.clone(),
             repository: self.repository.clone(),
             digest: found.entry.digest,
             sha512: found.entry.sha512.clone(),

@@ -1,16 +1,12 @@
 //! The key `signature_repository` of anchors: where signatures are stored, if not beside the image.
 
-use crate::oci::{Registry, Repository};
+use crate::oci::RepositoryRef;
 use crate::toml_reader::Section;
 
 /// Reads `registry/repository`.
-pub(super) fn signature_repository(section: &Section<'_>) -> Option<(Registry, Repository)> {
+pub(super) fn signature_repository(section: &Section<'_>) -> Option<RepositoryRef> {
     let text = section.text("signature_repository")?;
-    let names = text.split_once('/').and_then(|(registry, repository)| {
-        let registry: Registry = registry.parse().ok()?;
-        let repository = registry.repository(repository.parse().ok()?);
-        Some((registry, repository))
-    });
+    let names = text.parse().ok().map(RepositoryRef::in_full);
     if names.is_none() {
         section.wrong(
             "signature_repository",

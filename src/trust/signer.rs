@@ -58,8 +58,7 @@ mod tests {
 
     fn endorsement(ids: &[&str]) -> Endorsement {
         Endorsement::new(Endorsed {
-            registry: "r.example".parse().unwrap(),
-            repository: "app".parse().unwrap(),
+            repository: "r.example/app".parse().unwrap(),
             digest: Digest::of(b""),
             length: None,
             sha512: None,

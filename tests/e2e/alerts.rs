@@ -15,7 +15,7 @@ use countersign::oci::Digest;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::fake_registry::{Fault, REGISTRY, respond};
+use crate::fake_registry::{Fault, REGISTRY, hosted, respond};
 use crate::folder::Folder;
 use crate::mount::small_disk;
 use crate::notary_repository::GUN;
@@ -208,8 +208,7 @@ fn allow_all() -> String {
 fn exempt(world: &World, digest: Digest) {
     let made = world.clock.now();
     let said = Said {
-        registry: REGISTRY.parse().unwrap(),
-        repository: app(),
+        repository: hosted(app()),
         digest,
         reason: "OPS-12".to_owned(),
         by: "alice (uid 1000)".to_owned(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use countersign::http_client::{NetError, Stage, Timeouts};
-use countersign::oci::{Algorithm, Digest, Hasher, Registry, Repository};
+use countersign::oci::{Algorithm, Digest, Hasher, Repository};
 use countersign::pull_through::{BlobError, BlobStream, FetchError, PullThrough};
 use countersign::registry_client::{
     ByteRange, ContentRange, Metrics, Part, Upstream, UpstreamError, Violation,
@@ -14,13 +14,9 @@ use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_RANGE, RANGE};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
-use crate::fake_registry::{Asked, FakeRegistry, Fault, REGISTRY, redirect, respond, with};
+use crate::fake_registry::{Asked, FakeRegistry, Fault, hosted, redirect, respond, with};
 
 const BLOB: &[u8] = b"The quick brown fox jumps over the lazy dog, and the gate lets it through.";
-
-fn registry() -> Registry {
-    REGISTRY.parse().unwrap()
-}
 
 fn app() -> Repository {
     "library/app".parse().unwrap()
@@ -41,7 +37,7 @@ async fn with_fault(
     let (fake, pull_through, digest) = with_blob().await;
     let first = std::sync::atomic::AtomicBool::new(true);
     fake.hook(move |_| first.swap(false, std::sync::atomic::Ordering::SeqCst).then(&fault));
-    let stream = pull_through.blob(&registry(), &app(), &digest, None).await.unwrap();
+    let stream = pull_through.blob(&hosted(app()), &digest, None).await.unwrap();
     (fake, stream)
 }
 
@@ -63,14 +59,14 @@ async fn drain(mut stream: BlobStream) -> (Bytes, Result<(), BlobError>) {
 #[tokio::test]
 async fn a_blob_is_relayed_unchanged() {
     let (fake, pull_through, digest) = with_blob().await;
-    let stream = pull_through.blob(&registry(), &app(), &digest, None).await.unwrap();
+    let stream = pull_through.blob(&hosted(app()), &digest, None).await.unwrap();
     assert_eq!(stream.part(), Part::Whole { length: Some(BLOB.len() as u64) });
     assert_eq!(stream.size_hint().exact(), Some(BLOB.len() as u64));
     let (came, end) = drain(stream).await;
     end.unwrap();
     assert_eq!(came, BLOB);
     assert_eq!(fake.asked()[0].header(ACCEPT_ENCODING), "identity");
-    let length = pull_through.blob_length(&registry(), &app(), &digest).await.unwrap();
+    let length = pull_through.blob_length(&hosted(app()), &digest).await.unwrap();
     assert_eq!(length, Some(BLOB.len() as u64));
 }
 
@@ -87,7 +83,7 @@ async fn a_blob_of_unknown_length_is_relayed_completely() {
 async fn an_empty_blob_is_served() {
     let (fake, pull_through, _) = with_blob().await;
     let empty = fake.registry().put_blob(&app(), "");
-    let stream = pull_through.blob(&registry(), &app(), &empty, None).await.unwrap();
+    let stream = pull_through.blob(&hosted(app()), &empty, None).await.unwrap();
     let (came, end) = drain(stream).await;
     end.unwrap();
     assert!(came.is_empty());
@@ -101,7 +97,7 @@ async fn a_blob_with_a_sha512_digest_is_verified() {
     let (good, bad) = (hasher.finish(), Hasher::new(Algorithm::Sha512).finish());
     fake.hook(|_| Some(Fault::Respond(respond(200, BLOB))));
     for (digest, is_good) in [(good, true), (sha256, true), (bad, false)] {
-        let stream = pull_through.blob(&registry(), &app(), &digest, None).await.unwrap();
+        let stream = pull_through.blob(&hosted(app()), &digest, None).await.unwrap();
         assert_eq!(drain(stream).await.1.is_ok(), is_good, "{digest}");
     }
 }
@@ -117,7 +113,7 @@ async fn a_range_is_served_exactly() {
         (ByteRange::Last { length: 5 }, total - 5, total - 1),
         (ByteRange::From { first: 0 }, 0, total - 1),
     ] {
-        let stream = pull_through.blob(&registry(), &app(), &digest, Some(range)).await.unwrap();
+        let stream = pull_through.blob(&hosted(app()), &digest, Some(range)).await.unwrap();
         assert_eq!(stream.part(), Part::Range(ContentRange { first, last, total }));
         assert_eq!(stream.size_hint().exact(), Some(last - first + 1));
         let (came, end) = drain(stream).await;
@@ -131,7 +127,7 @@ async fn a_range_is_served_exactly() {
 async fn a_range_beyond_the_blob_is_unsatisfiable() {
     let (_fake, pull_through, digest) = with_blob().await;
     let range = Some(ByteRange::From { first: 1000 });
-    let error = pull_through.blob(&registry(), &app(), &digest, range).await.unwrap_err();
+    let error = pull_through.blob(&hosted(app()), &digest, range).await.unwrap_err();
     let size = Some(BLOB.len() as u64);
     assert!(
         matches!(error, FetchError::Upstream(UpstreamError::RangeUnsatisfiable { size: said }) if said == size),
@@ -148,7 +144,7 @@ async fn a_suffix_range_of_zero_bytes_is_always_unsatisfiable() {
         (asked.method == Method::GET).then_some(Fault::Respond(from_the_end_to_before_it))
     });
     let range = Some(ByteRange::Last { length: 0 });
-    let error = pull_through.blob(&registry(), &app(), &digest, range).await.unwrap_err();
+    let error = pull_through.blob(&hosted(app()), &digest, range).await.unwrap_err();
     let size = Some(BLOB.len() as u64);
     assert!(
         matches!(error, FetchError::Upstream(UpstreamError::RangeUnsatisfiable { size: said }) if said == size),
@@ -161,7 +157,7 @@ async fn a_registry_without_ranges_sends_the_whole_blob() {
     let (fake, pull_through, digest) = with_blob().await;
     fake.hook(|_| Some(Fault::Respond(respond(200, BLOB))));
     let range = Some(ByteRange::From { first: 10 });
-    let stream = pull_through.blob(&registry(), &app(), &digest, range).await.unwrap();
+    let stream = pull_through.blob(&hosted(app()), &digest, range).await.unwrap();
     assert!(matches!(stream.part(), Part::Whole { .. }));
     let (came, end) = drain(stream).await;
     end.unwrap();
@@ -178,12 +174,12 @@ async fn another_range_than_requested_is_refused() {
         fake.hook(move |_| {
             Some(Fault::Respond(with(respond(206, "abc"), CONTENT_RANGE, content_range)))
         });
-        let error = pull_through.blob(&registry(), &app(), &digest, Some(asked)).await.unwrap_err();
+        let error = pull_through.blob(&hosted(app()), &digest, Some(asked)).await.unwrap_err();
         assert!(is_violation(&error), "{content_range}: {error}");
     }
     fake.hook(|_| Some(Fault::Respond(respond(206, "abc"))));
     for range in [Some(asked), None] {
-        let error = pull_through.blob(&registry(), &app(), &digest, range).await.unwrap_err();
+        let error = pull_through.blob(&hosted(app()), &digest, range).await.unwrap_err();
         assert!(is_violation(&error), "{error}");
     }
 }
@@ -218,7 +214,7 @@ async fn a_wrong_blob_never_looks_complete_as_a_range_either() {
     let (fake, pull_through, digest) = with_blob().await;
     fake.hook(|_| Some(Fault::Corrupt));
     let range = Some(ByteRange::From { first: 0 });
-    let stream = pull_through.blob(&registry(), &app(), &digest, range).await.unwrap();
+    let stream = pull_through.blob(&hosted(app()), &digest, range).await.unwrap();
     let (came, end) = drain(stream).await;
     assert!(matches!(end, Err(BlobError::Mismatch(_))), "{end:?}");
     assert!(came.len() < BLOB.len());
@@ -260,7 +256,7 @@ async fn an_interrupted_range_resumes_up_to_its_end() {
     let (fake, pull_through, digest) = with_blob().await;
     fake.hook(|asked| (asked.before == 0 && is_first_range(asked)).then_some(Fault::Truncate(4)));
     let range = Some(ByteRange::Between { first: 10, last: 19 });
-    let stream = pull_through.blob(&registry(), &app(), &digest, range).await.unwrap();
+    let stream = pull_through.blob(&hosted(app()), &digest, range).await.unwrap();
     let (came, end) = drain(stream).await;
     end.unwrap();
     assert_eq!(came, BLOB[10..20]);
@@ -275,7 +271,7 @@ fn is_first_range(asked: &Asked) -> bool {
 async fn retries_of_an_interrupted_blob_are_limited() {
     let (fake, pull_through, digest) = with_blob().await;
     fake.hook(|_| Some(Fault::Truncate(2)));
-    let stream = pull_through.blob(&registry(), &app(), &digest, None).await.unwrap();
+    let stream = pull_through.blob(&hosted(app()), &digest, None).await.unwrap();
     let (came, end) = drain(stream).await;
     assert!(matches!(end, Err(BlobError::Interrupted(_))), "{end:?}");
     assert_eq!(fake.asked().len(), 6);
@@ -296,7 +292,7 @@ async fn a_blob_is_not_resumed_with_another_part_or_blob() {
             "" => Some(Fault::Truncate(20)),
             _ => Some(fault()),
         });
-        let stream = pull_through.blob(&registry(), &app(), &digest, None).await.unwrap();
+        let stream = pull_through.blob(&hosted(app()), &digest, None).await.unwrap();
         let (came, end) = drain(stream).await;
         assert!(matches!(end, Err(BlobError::OtherPart | BlobError::Resume(_))), "{end:?}");
         assert!(came.len() <= 20);
@@ -310,7 +306,7 @@ async fn a_blob_that_changes_before_a_retry_never_looks_complete() {
         "" => Some(Fault::Truncate(20)),
         _ => Some(Fault::Corrupt),
     });
-    let stream = pull_through.blob(&registry(), &app(), &digest, None).await.unwrap();
+    let stream = pull_through.blob(&hosted(app()), &digest, None).await.unwrap();
     let (came, end) = drain(stream).await;
     assert!(matches!(end, Err(BlobError::Mismatch(_))), "{end:?}");
     assert!(came.len() < BLOB.len());
@@ -324,7 +320,7 @@ async fn a_blob_that_always_stalls_ends_in_an_error() {
     config.timeouts = Timeouts { idle: Duration::from_millis(50), ..Timeouts::default() };
     let upstream = Upstream::new(&config, &Metrics::default()).unwrap();
     let pull_through = PullThrough::new([upstream], PullThrough::CACHE);
-    let stream = pull_through.blob(&registry(), &app(), &digest, None).await.unwrap();
+    let stream = pull_through.blob(&hosted(app()), &digest, None).await.unwrap();
     let (_, end) = drain(stream).await;
     let stalled =
         matches!(end, Err(BlobError::Interrupted(NetError::TimedOut { stage: Stage::Body, .. })));
@@ -349,7 +345,7 @@ async fn a_client_that_does_not_read_slows_upstream_down() {
     fake.hook(|_| Some(Fault::Counted(64 << 10)));
     let pull_through = PullThrough::new([fake.upstream()], PullThrough::CACHE);
     let range = Some(ByteRange::From { first: 1 });
-    let mut stream = pull_through.blob(&registry(), &app(), &digest, range).await.unwrap();
+    let mut stream = pull_through.blob(&hosted(app()), &digest, range).await.unwrap();
     stream.frame().await.unwrap().unwrap();
     // The sockets' buffers fill; then no more data moves.
     let mut sent = usize::MAX;
@@ -374,7 +370,7 @@ async fn a_redirected_blob_request_has_its_range_but_no_credentials() {
     let place = there.url("localhost");
     here.hook(move |asked| Some(redirect(format!("{place}{}", asked.path))));
     let range = ByteRange::From { first: 10 };
-    let stream = pull_through.blob(&registry(), &app(), &digest, Some(range)).await.unwrap();
+    let stream = pull_through.blob(&hosted(app()), &digest, Some(range)).await.unwrap();
     let (came, end) = drain(stream).await;
     end.unwrap();
     assert_eq!(came, BLOB[10..]);
@@ -386,8 +382,8 @@ async fn a_redirected_blob_request_has_its_range_but_no_credentials() {
 #[tokio::test]
 async fn a_blob_of_an_unconfigured_registry_is_not_requested() {
     let (fake, pull_through, digest) = with_blob().await;
-    let other = "other.example.com".parse().unwrap();
-    let error = pull_through.blob(&other, &app(), &digest, None).await.unwrap_err();
+    let other = "other.example.com/library/app".parse().unwrap();
+    let error = pull_through.blob(&other, &digest, None).await.unwrap_err();
     assert!(matches!(error, FetchError::NoUpstream(_)));
     assert!(fake.asked().is_empty());
 }

@@ -15,8 +15,8 @@ use futures_util::future::join_all;
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
-use crate::blob_site::{app, drain, piece, registry};
-use crate::fake_registry::{FakeRegistry, Fault};
+use crate::blob_site::{app, drain, piece};
+use crate::fake_registry::{FakeRegistry, Fault, hosted};
 use crate::folder::Folder;
 use crate::notary_repository::NOW;
 
@@ -63,7 +63,7 @@ impl Site {
 
     async fn keep(&self, digest: &Digest) {
         for _ in 0..1000 {
-            let stream = self.pull_through.blob(&registry(), &app(), digest, None).await.unwrap();
+            let stream = self.pull_through.blob(&hosted(app()), digest, None).await.unwrap();
             if stream.origin() == Origin::Store {
                 return;
             }
@@ -84,14 +84,14 @@ impl Site {
     }
 
     async fn is_kept(&self, digest: &Digest) -> bool {
-        self.pull_through.is_kept(&registry(), &app(), digest).await
+        self.pull_through.is_kept(&hosted(app()), digest).await
     }
 }
 
 /// Everything but so many bytes. Clients of the same range would share one request.
 async fn range(client: &PullThrough, digest: &Digest, first: u64) -> BlobStream {
     let range = Some(ByteRange::From { first });
-    client.blob(&registry(), &app(), digest, range).await.unwrap()
+    client.blob(&hosted(app()), digest, range).await.unwrap()
 }
 
 /// Starts ranges over one connection without reading them.
@@ -159,13 +159,13 @@ async fn after_240_abandoned_downloads_the_next_blob_starts_at_once() {
     let path = wanted.to_string();
     site.fake.hook(move |asked| (!asked.path.ends_with(&path)).then_some(Fault::Stall(1000)));
     let client = site.of(1, 1);
-    let (registry, app) = (registry(), app());
-    let open = abandoned.iter().map(|digest| client.blob(&registry, &app, digest, None));
+    let app = hosted(app());
+    let open = abandoned.iter().map(|digest| client.blob(&app, digest, None));
     // Some have a turn, and some are waiting for one.
     let opened = tokio::time::timeout(Duration::from_secs(1), join_all(open)).await;
     drop(opened);
     let begun = Instant::now();
-    let stream = client.blob(&registry, &app, &wanted, None).await.unwrap();
+    let stream = client.blob(&app, &wanted, None).await.unwrap();
     drain(stream).await.1.unwrap();
     assert!(begun.elapsed() <= MAX_DELAY, "{:?}", begun.elapsed());
 }
@@ -179,7 +179,7 @@ async fn an_endless_blob_evicts_no_more_than_its_share() {
     }
     let endless = site.put(9, 7 * MIB);
     site.fake.hook(|_| Some(Fault::Unsized(70_000)));
-    let stream = site.pull_through.blob(&registry(), &app(), &endless, None).await.unwrap();
+    let stream = site.pull_through.blob(&hosted(app()), &endless, None).await.unwrap();
     let (came, end) = drain(stream).await;
     end.unwrap();
     assert_eq!(came, Bytes::from(vec![9; 7 * MIB]), "the blob is relayed but not stored");
@@ -198,7 +198,7 @@ async fn three_clients_that_do_not_read_pin_at_most_half_of_the_store() {
     }
     let mut unread = Vec::new();
     for digest in &kept {
-        let blob = site.pull_through.blob(&registry(), &app(), digest, None).await.unwrap();
+        let blob = site.pull_through.blob(&hosted(app()), digest, None).await.unwrap();
         assert_eq!(blob.origin(), Origin::Store);
         unread.push(blob);
     }
@@ -219,7 +219,7 @@ async fn clients_of_cold_blobs_that_do_not_read_pin_nothing() {
     let mut unread = Vec::new();
     for n in 1..4 {
         let digest = site.put(n, 5 * MIB / 2);
-        unread.push(site.pull_through.blob(&registry(), &app(), &digest, None).await.unwrap());
+        unread.push(site.pull_through.blob(&hosted(app()), &digest, None).await.unwrap());
         site.until_kept(&digest).await;
     }
     let next = site.put(9, 4 * MIB);
@@ -240,7 +240,7 @@ async fn a_range_of_a_cold_blob_does_not_wait_for_its_own_turn() {
     let large = site.put(1, MIB);
     let range = Some(ByteRange::From { first: 1 });
     let client = site.of(1, 1);
-    let inspected = client.inspected_blob(&registry(), &app(), &large, range, false).await;
+    let inspected = client.inspected_blob(&hosted(app()), &large, range, false).await;
     let Inspected::Blob(stream) = inspected.unwrap() else {
         panic!("the blob counts as a manifest")
     };

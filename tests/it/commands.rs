@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use countersign::clock::Timestamp;
-use countersign::oci::{Digest, Registry, Repository, Tag};
+use countersign::oci::{Digest, RepositoryRef, Tag};
 use countersign::trust::tags::{IfOlder, Need, Needs, TagHistory};
 
 /// The exit statuses of each command in the contract.
@@ -319,11 +319,11 @@ fn forget_prints_the_removed_entry_or_that_there_was_none() {
     assert!(!store.exists());
 
     let digest = Digest::of(b"one");
-    let (registry, repository) = ("registry.example.com".parse().unwrap(), "app".parse().unwrap());
+    let repository = "registry.example.com/app".parse().unwrap();
     let (tag, now) = ("latest".parse().unwrap(), Timestamp::from_unix(0));
     let memory = TagHistory::open(&store).unwrap();
-    let needs: Needs = Arc::new(|_: &Registry, _: &Repository, _: &Tag| Need::Required);
-    let key = (&registry, &repository, &tag);
+    let needs: Needs = Arc::new(|_: &RepositoryRef, _: &Tag| Need::Required);
+    let key = (&repository, &tag);
     let noted = memory.note(key, &digest, Some(now), now, IfOlder::Record, &needs);
     tokio::runtime::Runtime::new().unwrap().block_on(noted).unwrap();
     let said = forget("registry.example.com/app");
@@ -336,7 +336,7 @@ fn forget_prints_the_removed_entry_or_that_there_was_none() {
         assert!(said.stdout.contains(words), "{words}: {}", said.stdout);
     }
     assert!(said.stderr.contains("countersign::forget"), "{}", said.stderr);
-    assert_eq!(memory.recall(&registry, &repository, &tag).unwrap(), None);
+    assert_eq!(memory.recall(&repository, &tag).unwrap(), None);
     std::fs::remove_dir_all(&store).unwrap();
 }
 

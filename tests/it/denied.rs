@@ -12,7 +12,7 @@ use http::Method;
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-use crate::fake_registry::{Fault, REGISTRY, respond, with};
+use crate::fake_registry::{Fault, REGISTRY, hosted, respond, with};
 use crate::whole_gate::{APP, DEFAULTS, World, app, described};
 
 fn deny(images: &str) -> String {
@@ -42,8 +42,7 @@ async fn denied(rules: &str) -> (World, Vec<u8>) {
 fn exempt(world: &World, digest: Digest) {
     let made = world.clock.now();
     let said = Said {
-        registry: REGISTRY.parse().unwrap(),
-        repository: app(),
+        repository: hosted(app()),
         digest,
         reason: "OPS-12".to_owned(),
         by: "alice".to_owned(),

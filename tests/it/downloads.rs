@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::blob_site::{
     BlobSite, LENGTH, PIECE, app, blob, drain, drain_all, is_whole, other, piece, registry,
 };
-use crate::fake_registry::{Fault, respond};
+use crate::fake_registry::{Fault, hosted, respond};
 
 #[tokio::test]
 async fn many_clients_share_one_download_each_at_its_own_pace() {
@@ -153,7 +153,7 @@ async fn a_running_download_is_not_shared_with_another_repository() {
     let first = site.open(&app(), None).await.unwrap();
     let error = site.open(&other(), None).await.unwrap_err();
     assert!(matches!(error, FetchError::Upstream(UpstreamError::Absent { .. })), "{error:?}");
-    let length = site.pull_through.blob_length(&registry(), &other(), &site.digest).await;
+    let length = site.pull_through.blob_length(&hosted(other()), &site.digest).await;
     assert!(length.is_err());
     site.fake.registry().put_blob(&other(), blob());
     let second = site.open(&other(), None).await.unwrap();

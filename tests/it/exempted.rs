@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::audit::Page;
-use crate::fake_registry::{Fault, REGISTRY};
+use crate::fake_registry::{Fault, REGISTRY, hosted};
 use crate::notary_repository::in_days;
 use crate::whole_gate::{APP, DEFAULTS, World, app, described};
 
@@ -20,8 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn exempt_in(world: &World, repository: &str, digest: Digest) {
     let made = world.clock.now();
     let said = Said {
-        registry: REGISTRY.parse().unwrap(),
-        repository: repository.parse().unwrap(),
+        repository: hosted(repository.parse().unwrap()),
         digest,
         reason: "OPS-12".to_owned(),
         by: "alice (uid 1000)".to_owned(),
@@ -102,7 +101,7 @@ async fn an_exemption_can_be_ended_early() {
     let image = world.push("v1", "one");
     exempt(&world, &image);
     world.pull("v1").await.serves(&image);
-    let ended = file(&world).end(&REGISTRY.parse().unwrap(), &app(), &Digest::of(&image));
+    let ended = file(&world).end(&hosted(app()), &Digest::of(&image));
     assert!(ended.unwrap().is_some());
     world.pass(SECOND);
     world.pull("v1").await.is_absent("no_trust_data");

@@ -14,7 +14,8 @@ use countersign::registry_client::ByteRange;
 use countersign::tasks::Task;
 use http_body_util::BodyExt as _;
 
-use crate::blob_site::{BlobSite, app, blob, drain, is_whole, registry};
+use crate::blob_site::{BlobSite, app, blob, drain, is_whole};
+use crate::fake_registry::hosted;
 use crate::notary_repository::{Certificate, GUN, Key, NotaryRepository};
 use crate::whole_gate::{APP, Setup, World};
 
@@ -174,8 +175,8 @@ async fn the_first_request_on_a_hanging_disk_goes_to_the_registry() {
             }
         });
         gate.hang(true);
-        let (registry, digest, app) = (registry(), site.digest, app());
-        let pull = site.pull_through.inspected_blob(&registry, &app, &digest, range, false);
+        let (digest, app) = (site.digest, hosted(app()));
+        let pull = site.pull_through.inspected_blob(&app, &digest, range, false);
         let Inspected::Blob(stream) = pull.await.unwrap() else { panic!("a manifest") };
         let (came, end) = drain(stream).await;
         end.unwrap();

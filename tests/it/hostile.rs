@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use countersign::clock::Clock;
-use countersign::oci::{Digest, Registry};
+use countersign::oci::{Digest, Registry, RepositoryRef};
 use countersign::pull_through::{Metrics, Origin, PullThrough};
 use countersign::registry_client::{self, Upstream};
 use countersign::store::{self, Store};
 use http::{Method, StatusCode};
 
-use crate::blob_site::{BlobSite, LENGTH, app, blob, drain, is_whole, other, registry};
-use crate::fake_registry::{FakeRegistry, Fault, respond};
+use crate::blob_site::{BlobSite, LENGTH, app, blob, drain, is_whole, other};
+use crate::fake_registry::{FakeRegistry, Fault, hosted, respond};
 use crate::folder::Folder;
 use crate::whole_gate::{self, APP, World};
 
@@ -49,8 +49,11 @@ async fn a_silent_registry_does_not_delay_clients_of_another() {
     let store = Store::open(&config, Clock::default(), &store::Metrics::default()).unwrap();
     let pull_through = PullThrough::new([slow.upstream(), beside], PullThrough::CACHE)
         .keeping(store, Metrics::default());
-    let stalled = pull_through.blob(&registry(), &app(), &digest, None).await.unwrap();
-    let stream = pull_through.blob(&elsewhere, &app(), &digest, None).await.unwrap();
+    let stalled = pull_through.blob(&hosted(app()), &digest, None).await.unwrap();
+    let stream = pull_through
+        .blob(&RepositoryRef { registry: elsewhere, name: app() }, &digest, None)
+        .await
+        .unwrap();
     is_whole(tokio::time::timeout(PATIENCE, drain(stream)).await.unwrap());
     drop(stalled);
 }
@@ -80,7 +83,7 @@ async fn head_alone_does_not_confirm_that_a_repository_holds_a_stored_blob() {
     site.kept(&app()).await;
     site.fake.registry().put_blob(&other(), blob());
     site.fake.hook(|asked| (asked.method == Method::GET).then(|| Fault::Respond(respond(403, ""))));
-    let length = site.pull_through.blob_length(&registry(), &other(), &site.digest).await;
+    let length = site.pull_through.blob_length(&hosted(other()), &site.digest).await;
     assert_eq!(length.unwrap(), Some(blob().len() as u64));
     site.open(&other(), None).await.unwrap_err();
 }

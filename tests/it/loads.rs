@@ -7,7 +7,7 @@ use countersign::pull_through::{FetchError, PullThrough};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::fake_registry::{FakeRegistry, REGISTRY};
+use crate::fake_registry::{FakeRegistry, hosted};
 
 /// The length of each manifest in bytes.
 const LENGTH: usize = 3_900 << 10;
@@ -75,9 +75,7 @@ async fn twelve_large_manifests() {
     let before = figure("VmRSS");
     let pulls = digests.into_iter().map(|digest| {
         let pull_through = pull_through.clone();
-        tokio::spawn(async move {
-            pull_through.manifest(&REGISTRY.parse().unwrap(), &app(), &digest).await
-        })
+        tokio::spawn(async move { pull_through.manifest(&hosted(app()), &digest).await })
     });
     for answer in join_all(pulls).await {
         let answer = answer.unwrap();

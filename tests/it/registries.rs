@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::clock::{Clock, Timestamp};
-use countersign::oci::{Digest, Registry, Repository};
+use countersign::oci::{Digest, Registry, Repository, RepositoryRef};
 use countersign::pull_through::{FetchError, Origin, PullThrough};
 use countersign::registry_client::{ByteRange, Config, Metrics, Upstream, UpstreamError};
 use countersign::store::{self, Store};
@@ -34,6 +34,10 @@ fn x() -> Registry {
     "x.test".parse().unwrap()
 }
 
+fn on(registry: Registry, name: Repository) -> RepositoryRef {
+    RepositoryRef { registry, name }
+}
+
 fn upstream(registry: Registry, fake: &FakeRegistry) -> Upstream {
     let url = fake.url("127.0.0.1").parse().unwrap();
     Upstream::new(&Config::new(registry, url), &Metrics::default()).unwrap()
@@ -59,7 +63,7 @@ impl Two {
     /// Pulls the private blob from its own registry until it is stored.
     async fn keep(&self) {
         for _ in 0..1000 {
-            let stream = self.pull_through.blob(&a(), &app(), &self.digest, None).await.unwrap();
+            let stream = self.pull_through.blob(&on(a(), app()), &self.digest, None).await.unwrap();
             if stream.origin() == Origin::Store {
                 return;
             }
@@ -70,7 +74,8 @@ impl Two {
     }
 
     async fn denied(&self, repository: &Repository, digest: &Digest, range: Option<ByteRange>) {
-        let error = self.pull_through.blob(&x(), repository, digest, range).await.unwrap_err();
+        let error =
+            self.pull_through.blob(&on(x(), repository.clone()), digest, range).await.unwrap_err();
         assert!(matches!(error, FetchError::Upstream(UpstreamError::Absent { .. })), "{error:?}");
     }
 }
@@ -86,7 +91,7 @@ async fn a_registry_that_confirms_every_head_reveals_no_blob_of_another_registry
     for repository in [app(), other()] {
         two.denied(&repository, &two.digest, None).await;
         // The operator's statement only affects a length, and opens no content.
-        two.pull_through.blob_length(&x(), &repository, &two.digest).await.unwrap();
+        two.pull_through.blob_length(&on(x(), repository.clone()), &two.digest).await.unwrap();
         two.denied(&repository, &two.digest, None).await;
         two.denied(&repository, &two.digest, Some(ByteRange::From { first: 1 })).await;
     }
@@ -98,11 +103,11 @@ async fn a_registry_serves_shared_content_after_it_delivered_the_bytes_itself() 
     let two = Two::new().await;
     two.keep().await;
     two.x.registry().put_blob(&app(), blob());
-    let stream = two.pull_through.blob(&x(), &app(), &two.digest, None).await.unwrap();
+    let stream = two.pull_through.blob(&on(x(), app()), &two.digest, None).await.unwrap();
     assert_eq!(stream.origin(), Origin::Upstream);
     is_whole(drain(stream).await);
     for _ in 0..1000 {
-        let stream = two.pull_through.blob(&x(), &app(), &two.digest, None).await.unwrap();
+        let stream = two.pull_through.blob(&on(x(), app()), &two.digest, None).await.unwrap();
         if stream.origin() == Origin::Store {
             is_whole(drain(stream).await);
             two.keep().await;
@@ -122,7 +127,7 @@ async fn a_known_digest_costs_the_same_requests_as_an_unknown_one() {
     let asked = async |fake: &FakeRegistry, registry: Registry, digest: &Digest| {
         let before = questions(fake).len();
         for range in [None, Some(ByteRange::From { first: 7 })] {
-            let error = two.pull_through.blob(&registry, &other(), digest, range).await;
+            let error = two.pull_through.blob(&on(registry.clone(), other()), digest, range).await;
             let error = error.unwrap_err();
             assert!(error.to_string().contains("upstream does not have it"), "{error}");
         }
@@ -143,7 +148,7 @@ async fn another_repository_of_the_same_registry_is_confirmed_once_and_served_fr
     two.a.registry().put_blob(&other(), blob());
     let before = two.a.asked().len();
     for _ in 0..2 {
-        let stream = two.pull_through.blob(&a(), &other(), &two.digest, None).await.unwrap();
+        let stream = two.pull_through.blob(&on(a(), other()), &two.digest, None).await.unwrap();
         assert_eq!(stream.origin(), Origin::Store);
         is_whole(drain(stream).await);
     }
@@ -155,14 +160,14 @@ async fn a_failed_download_from_one_registry_does_not_delay_another() {
     let two = Two::new().await;
     two.x.registry().put_blob(&app(), blob());
     two.x.hook(|_| Some(Fault::Corrupt));
-    let broken = two.pull_through.blob(&x(), &app(), &two.digest, None).await.unwrap();
+    let broken = two.pull_through.blob(&on(x(), app()), &two.digest, None).await.unwrap();
     assert!(drain(broken).await.1.is_err());
     // A blob that recently failed begins only when it is complete; a good one begins with its first piece.
     let gate = Arc::new(Semaphore::new(1));
     let opened = gate.clone();
     two.a.hook(move |_| Some(Fault::Gated(1000, opened.clone())));
-    let (a, app) = (a(), app());
-    let begun = two.pull_through.steady_blob(&a, &app, &two.digest, None);
+    let app = on(a(), app());
+    let begun = two.pull_through.steady_blob(&app, &two.digest, None);
     let begun = tokio::time::timeout(Duration::from_secs(5), begun).await;
     assert!(begun.is_ok(), "the client waited for the whole blob");
 }

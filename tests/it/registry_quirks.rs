@@ -9,7 +9,7 @@ use http::header::{
 };
 use http::{Method, Response};
 
-use crate::fake_registry::{Asked, FakeRegistry, Fault, REGISTRY, redirect, respond, with};
+use crate::fake_registry::{Asked, FakeRegistry, Fault, REGISTRY, hosted, redirect, respond, with};
 use crate::token_server::TokenServer;
 
 fn app() -> Repository {
@@ -148,11 +148,10 @@ async fn a_manifest_known_only_by_tag_is_fetched_by_tag_and_compared() {
         asked.path.ends_with(&by_digest).then(|| Fault::Respond(respond(404, "")))
     });
     let pull_through = PullThrough::new([fake.upstream()], PullThrough::CACHE);
-    let registry = REGISTRY.parse().unwrap();
-    let repository = app();
-    let fetch = || pull_through.manifest(&registry, &repository, &digest);
+    let repository = hosted(app());
+    let fetch = || pull_through.manifest(&repository, &digest);
     assert!(fetch().await.is_err());
-    pull_through.resolve(&registry, &app(), &v1()).await.unwrap();
+    pull_through.resolve(&repository, &v1()).await.unwrap();
     fake.registry().put_tag(&app(), v1(), fake.registry().put_image(&app(), "another"));
     let error = fetch().await.unwrap_err();
     assert!(matches!(error, FetchError::Upstream(UpstreamError::Absent { .. })), "{error}");
@@ -178,8 +177,7 @@ async fn a_blob_without_a_length_is_complete_if_its_digest_matches() {
         (asked.header(http::header::RANGE).is_empty()).then_some(Fault::TruncateUnsized(5))
     });
     let pull_through = PullThrough::new([fake.upstream()], PullThrough::CACHE);
-    let registry = REGISTRY.parse().unwrap();
-    let mut blob = pull_through.blob(&registry, &app(), &Digest::of(b"layer"), None).await.unwrap();
+    let mut blob = pull_through.blob(&hosted(app()), &Digest::of(b"layer"), None).await.unwrap();
     let mut whole = Vec::new();
     while let Some(frame) = http_body_util::BodyExt::frame(&mut blob).await {
         whole.extend_from_slice(&frame.unwrap().into_data().unwrap());

@@ -7,7 +7,7 @@ use countersign::exemptions::{ExemptionFile, Said};
 use countersign::oci::Digest;
 use tokio::sync::Semaphore;
 
-use crate::fake_registry::{Fault, REGISTRY};
+use crate::fake_registry::{Fault, REGISTRY, hosted};
 use crate::whole_gate::{APP, DEFAULTS, Setup, World, app};
 
 /// The anchor of [`World::new`], and these rules.
@@ -215,8 +215,7 @@ async fn an_exemption_outlives_a_reload_but_does_not_override_a_new_deny_rule() 
     let unsigned = world.push("v1", "one");
     let made = world.clock.now();
     let said = Said {
-        registry: REGISTRY.parse().unwrap(),
-        repository: app(),
+        repository: hosted(app()),
         digest: Digest::of(&unsigned),
         reason: "OPS-12".to_owned(),
         by: "alice".to_owned(),

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::attached::{MINE, layer, put_sig};
 use crate::audit::Page;
-use crate::fake_registry::{Fault, REGISTRY, respond};
+use crate::fake_registry::{Fault, REGISTRY, hosted, respond};
 use crate::sigstore::Sigstore;
 use crate::whole_gate::{APP, Setup, World, app};
 
@@ -206,8 +206,7 @@ async fn a_current_exemption_hides_no_refusal() {
     let log = log(&world, &texts(&["v1", &by_digest])).await;
     let made = world.clock.now();
     let said = Said {
-        registry: REGISTRY.parse().unwrap(),
-        repository: app(),
+        repository: hosted(app()),
         digest: Digest::of(&image),
         reason: "OPS-12".to_owned(),
         by: "alice".to_owned(),

@@ -7,8 +7,8 @@ use countersign::registry_client::{ByteRange, ContentRange, Part, UpstreamError}
 use http::Method;
 use http::header::RANGE;
 
-use crate::blob_site::{BlobSite, LENGTH, app, blob, drain, is_whole, other, registry};
-use crate::fake_registry::{Fault, respond};
+use crate::blob_site::{BlobSite, LENGTH, app, blob, drain, is_whole, other};
+use crate::fake_registry::{Fault, hosted, respond};
 
 #[tokio::test]
 async fn a_blob_is_fetched_once_and_stored() {
@@ -24,7 +24,7 @@ async fn a_blob_is_fetched_once_and_stored() {
         assert_eq!(stream.origin(), Origin::Store);
         is_whole(drain(stream).await);
     }
-    let length = site.pull_through.blob_length(&registry(), &app(), &site.digest).await.unwrap();
+    let length = site.pull_through.blob_length(&hosted(app()), &site.digest).await.unwrap();
     assert_eq!((length, site.fake.asked().len()), (Some(LENGTH as u64), 1));
     let metrics = site.metrics();
     assert!(metrics.contains(&format!("countersign_store_bytes {LENGTH}")), "{metrics}");
@@ -77,7 +77,7 @@ async fn an_empty_blob_is_stored_only_under_its_own_digest() {
     let empty = site.fake.registry().put_blob(&app(), "");
     for digest in [empty, site.digest] {
         site.fake.hook(|_| Some(Fault::Respond(respond(200, ""))));
-        let stream = site.pull_through.blob(&registry(), &app(), &digest, None).await;
+        let stream = site.pull_through.blob(&hosted(app()), &digest, None).await;
         assert_eq!(stream.is_ok(), digest == empty);
         if let Ok(stream) = stream {
             let (came, end) = drain(stream).await;
@@ -114,7 +114,7 @@ async fn during_an_outage_stored_content_is_served_and_other_content_is_undecide
     let error = site.open(&other(), None).await.unwrap_err();
     assert!(matches!(error, FetchError::Upstream(UpstreamError::Unreachable(_))), "{error:?}");
     let never = Digest::of(b"never seen");
-    let error = site.pull_through.blob(&registry(), &app(), &never, None).await.unwrap_err();
+    let error = site.pull_through.blob(&hosted(app()), &never, None).await.unwrap_err();
     assert!(matches!(error, FetchError::Upstream(UpstreamError::Unreachable(_))), "{error:?}");
 }
 
@@ -158,28 +158,28 @@ async fn concurrent_ranges_store_the_whole_blob() {
 async fn a_manifest_survives_a_restart() {
     let mut site = BlobSite::new().await;
     let digest = site.fake.registry().put_image(&app(), "layer");
-    let before = site.pull_through.manifest(&registry(), &app(), &digest).await.unwrap();
-    site.pull_through.keep(&registry(), &app(), &before);
+    let before = site.pull_through.manifest(&hosted(app()), &digest).await.unwrap();
+    site.pull_through.keep(&hosted(app()), &before);
     site.restart().await;
-    let after = site.pull_through.manifest(&registry(), &app(), &digest).await.unwrap();
+    let after = site.pull_through.manifest(&hosted(app()), &digest).await.unwrap();
     assert_eq!(before.bytes(), after.bytes());
     assert_eq!(before.manifest().media_type(), after.manifest().media_type());
-    assert!(site.pull_through.is_manifest(&registry(), &app(), &digest));
+    assert!(site.pull_through.is_manifest(&hosted(app()), &digest));
     assert_eq!(site.fake.asked().len(), 1);
-    assert!(site.pull_through.manifest(&registry(), &other(), &digest).await.is_err());
+    assert!(site.pull_through.manifest(&hosted(other()), &digest).await.is_err());
 }
 
 #[tokio::test]
 async fn a_corrupted_manifest_is_quarantined_and_fetched_again() {
     let mut site = BlobSite::new().await;
     let digest = site.fake.registry().put_image(&app(), "layer");
-    let before = site.pull_through.manifest(&registry(), &app(), &digest).await.unwrap();
-    site.pull_through.keep(&registry(), &app(), &before);
+    let before = site.pull_through.manifest(&hosted(app()), &digest).await.unwrap();
+    site.pull_through.keep(&hosted(app()), &before);
     site.restart().await;
     let mut rotten = before.bytes().to_vec();
     rotten[0] ^= 1;
     site.overwrite(&digest, &rotten);
-    let after = site.pull_through.manifest(&registry(), &app(), &digest).await.unwrap();
+    let after = site.pull_through.manifest(&hosted(app()), &digest).await.unwrap();
     assert_eq!(before.bytes(), after.bytes());
     assert_eq!(site.fake.asked().len(), 2);
     let metrics = site.metrics();

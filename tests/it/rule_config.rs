@@ -74,11 +74,11 @@ mode = "deny"
 fn a_rule_for_docker_hub_matches_the_names_that_clients_send() {
     let rules = [rule("docker.io/alpine", DENY), rule("docker.io/**", ALLOW)];
     let config = read(&rules.concat()).unwrap();
-    let (registry, repository) = ("docker.io".parse().unwrap(), "library/alpine".parse().unwrap());
+    let repository = "docker.io/library/alpine".parse().unwrap();
     let now = Timestamp::from_unix(0);
-    let chosen = config.policy.rule_for(&registry, &repository, None, now).unwrap();
+    let chosen = config.policy.rule_for(&repository, None, now).unwrap();
     assert_eq!(&**chosen.pattern(), "docker.io/library/alpine");
-    assert!(!config.policy.serves(&registry, &repository, now));
+    assert!(!config.policy.serves(&repository, now));
 }
 
 #[test]

@@ -16,8 +16,8 @@ use http::header::RANGE;
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
-use crate::blob_site::{app, drain, drain_all, other, piece, registry};
-use crate::fake_registry::{FakeRegistry, Fault};
+use crate::blob_site::{app, drain, drain_all, other, piece};
+use crate::fake_registry::{FakeRegistry, Fault, hosted};
 use crate::folder::Folder;
 use crate::notary_repository::NOW;
 
@@ -58,7 +58,7 @@ impl Site {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<BlobStream, FetchError> {
-        self.pull_through.blob(&registry(), &app(), digest, range).await
+        self.pull_through.blob(&hosted(app()), digest, range).await
     }
 
     async fn open_many(&self, digest: &Digest, range: Option<ByteRange>) -> Vec<BlobStream> {
@@ -271,7 +271,7 @@ async fn another_repository_does_not_share_an_unstored_download() {
     let digest = site.put(&content(LARGE));
     let mut first = site.open(&digest, None).await.unwrap();
     piece(&mut first).await;
-    let error = site.pull_through.blob(&registry(), &other(), &digest, None).await.unwrap_err();
+    let error = site.pull_through.blob(&hosted(other()), &digest, None).await.unwrap_err();
     assert!(matches!(error, FetchError::Upstream(UpstreamError::Absent { .. })), "{error:?}");
 }
 

@@ -10,7 +10,7 @@ use countersign::oci::{Digest, MediaType, Repository};
 use countersign::trust::Subject;
 use serde_json::{Value, json};
 
-use crate::fake_registry::{FakeRegistry, REGISTRY};
+use crate::fake_registry::{FakeRegistry, hosted};
 use crate::notation_signer::{Certified, Signing};
 use crate::sigstore::{Key, Kind, Layer, Leaf, Sigstore, bundle, pae, payload, statement};
 use crate::whole_gate::{app, described};
@@ -38,8 +38,7 @@ pub fn tag_of(manifest: &[u8], suffix: &str) -> String {
 pub fn subject_of(manifest: &[u8]) -> Subject {
     let said: Value = serde_json::from_slice(manifest).unwrap();
     Subject {
-        registry: REGISTRY.parse().unwrap(),
-        repository: app(),
+        repository: hosted(app()),
         digest: Digest::of(manifest),
         media_type: MediaType::parse(said["mediaType"].as_str().unwrap()).unwrap(),
         size: manifest.len() as u64,

@@ -21,7 +21,7 @@ use http_body_util::BodyExt;
 use prometheus_client::registry::Registry as Counted;
 use tokio::sync::Semaphore;
 
-use crate::fake_registry::{Asked, FakeRegistry, Fault, REGISTRY};
+use crate::fake_registry::{Asked, FakeRegistry, Fault, REGISTRY, hosted};
 use crate::folder::Folder;
 use crate::notary_repository::NOW;
 
@@ -88,7 +88,7 @@ impl BlobSite {
         repository: &Repository,
         range: Option<ByteRange>,
     ) -> Result<BlobStream, FetchError> {
-        self.pull_through.blob(&registry(), repository, &self.digest, range).await
+        self.pull_through.blob(&hosted(repository.clone()), &self.digest, range).await
     }
 
     /// Opens the blob of [`app`] for this number of clients at once.

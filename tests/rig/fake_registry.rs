@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
 use countersign::demo::MemoryRegistry;
+use countersign::oci::{Repository, RepositoryRef};
 use countersign::registry_client::{Config, Metrics, Upstream};
 use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_LENGTH, HeaderName, LOCATION};
@@ -30,6 +31,11 @@ use tokio_rustls::TlsAcceptor;
 
 /// The registry in the names of its images.
 pub const REGISTRY: &str = "registry.example.com";
+
+/// A repository of [`REGISTRY`].
+pub fn hosted(name: Repository) -> RepositoryRef {
+    RepositoryRef { registry: REGISTRY.parse().unwrap(), name }
+}
 
 /// A fault that replaces a good response.
 pub enum Fault {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::clock::Timestamp;
 use crate::gate::Verdict;
-use crate::oci::{Digest, ImageRef, Reference};
+use crate::oci::{Digest, ImageRef, Reference, RepositoryRef};
 
 /// The target of audit events, and their message.
 pub const TARGET: &str = "countersign::audit";
@@ -85,8 +85,10 @@ impl Event {
     fn pull(self) -> Option<Pull> {
         let reference: Reference = self.reference?.parse().ok()?;
         let image = ImageRef {
-            registry: self.registry?.parse().ok()?,
-            repository: self.repository?.parse().ok()?,
+            repository: RepositoryRef {
+                registry: self.registry?.parse().ok()?,
+                name: self.repository?.parse().ok()?,
+            },
             reference,
         };
         let digest = match self.digest {

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use super::line::Pull;
 use crate::clock::Timestamp;
 use crate::gate::Verdict;
-use crate::oci::{Digest, ImageRef, Reference, Registry, Repository};
+use crate::oci::{Digest, ImageRef, Reference, RepositoryRef};
 
 /// The most images with an entry of their own. Pulls of further images are only counted.
 const MAX_IMAGES: usize = 100_000;
@@ -14,8 +14,7 @@ const MAX_IMAGES: usize = 100_000;
 /// The image that was pulled: a tag with the digest that it had, or a digest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Image {
-    pub registry: Registry,
-    pub repository: Repository,
+    pub repository: RepositoryRef,
     /// The reference as text, by which images are sorted.
     reference: String,
     pub digest: Option<Digest>,
@@ -25,8 +24,7 @@ impl Image {
     /// The image ref that the client requested.
     pub fn asked(&self) -> Option<ImageRef> {
         let reference: Reference = self.reference.parse().ok()?;
-        let (registry, repository) = (self.registry.clone(), self.repository.clone());
-        Some(ImageRef { registry, repository, reference })
+        Some(ImageRef { repository: self.repository.clone(), reference })
     }
 
     pub fn reference(&self) -> &str {
@@ -61,8 +59,8 @@ pub struct Pulls {
 impl Pulls {
     pub fn add(&mut self, pull: Pull) {
         let Pull { image, digest, verdict, reason, anchors, scheme, unsigned, at } = pull;
-        let ImageRef { registry, repository, reference } = image;
-        let key = Image { registry, repository, reference: reference.to_string(), digest };
+        let ImageRef { repository, reference } = image;
+        let key = Image { repository, reference: reference.to_string(), digest };
         let full = self.images.len() >= MAX_IMAGES;
         let summary = match self.images.entry(key) {
             Entry::Occupied(summary) => summary.into_mut(),

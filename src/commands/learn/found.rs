@@ -11,7 +11,7 @@ use super::current::Current;
 use super::repositories::Repositories;
 use crate::audit::reader::Image;
 use crate::gate::Gate;
-use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::oci::{Digest, Registry, Repository, RepositoryRef, Tag};
 use crate::registry_client::{self, Page, Upstream, UpstreamError};
 use crate::trust::{Anchor, Refusal, Unendorsed};
 
@@ -45,12 +45,14 @@ pub async fn look(
     let mut found = BTreeMap::new();
     let end = Instant::now() + MAX_TIME;
     for (image, _) in images.into_iter().take(MAX_IMAGES) {
-        let (Some(upstream), Some(digest)) = (upstreams.get(&image.registry), image.digest) else {
+        let (Some(upstream), Some(digest)) =
+            (upstreams.get(&image.repository.registry), image.digest)
+        else {
             continue;
         };
         let looking = async {
-            let mut report = in_registry(upstream, &image.repository, &digest).await;
-            report.extend(by_notaries(gate, &image.registry, &image.repository, &digest).await);
+            let mut report = in_registry(upstream, &image.repository.name, &digest).await;
+            report.extend(by_notaries(gate, &image.repository, &digest).await);
             report
         };
         let Ok(report) = timeout_at(end, looking).await else { break };
@@ -97,14 +99,13 @@ fn kinds(index: &[u8]) -> Vec<String> {
 /// What the Notary servers of the anchors have about the repository.
 async fn by_notaries(
     gate: &Gate,
-    registry: &Registry,
-    repository: &Repository,
+    repository: &RepositoryRef,
     digest: &Digest,
 ) -> Vec<String> {
     let mut report = Vec::new();
     for anchor in gate.trust().anchors().filter(|anchor| matches!(anchor, Anchor::NotaryV1(_))) {
         let name = anchor.name();
-        let signed = match gate.trust().signed(name, registry, repository).await {
+        let signed = match gate.trust().signed(name, repository).await {
             Ok(signed) => signed,
             Err(Unendorsed::Refused(refusal)) if !refusal.reason.is_absence() => {
                 report.push(refused(name, &refusal));

@@ -7,7 +7,7 @@ use super::current::Current;
 use super::groups::groups;
 use super::repositories::{Repositories, Repository, Requirement};
 use crate::audit::reader::Image;
-use crate::oci::{self, Registry};
+use crate::oci::{Registry, RepositoryRef};
 
 /// A placeholder that the reader must replace.
 const BLANK: &str = "FILL-IN";
@@ -62,7 +62,8 @@ fn head(text: &mut String, seen: &Repositories, current: Option<&Current>) {
 }
 
 fn upstreams(text: &mut String, seen: &Repositories, current: Option<&Current>) {
-    let mut registries: Vec<&Registry> = seen.all.keys().map(|(registry, _)| registry).collect();
+    let mut registries: Vec<&Registry> =
+        seen.all.keys().map(|repository| &repository.registry).collect();
     registries.dedup();
     for registry in registries {
         if current.is_some_and(|current| current.has_upstream(registry)) {
@@ -104,9 +105,9 @@ fn anchors(text: &mut String, seen: &Repositories, current: Option<&Current>) {
 }
 
 /// The path of a repository, registry first.
-fn path((registry, repository): &(Registry, oci::Repository)) -> Vec<String> {
-    let segments = repository.as_str().split('/').map(str::to_owned);
-    std::iter::once(registry.to_string()).chain(segments).collect()
+fn path(repository: &RepositoryRef) -> Vec<String> {
+    let segments = repository.name.as_str().split('/').map(str::to_owned);
+    std::iter::once(repository.registry.to_string()).chain(segments).collect()
 }
 
 fn needs(seen: &Repositories) -> BTreeMap<Vec<String>, Requirement> {
@@ -133,12 +134,11 @@ fn rules(text: &mut String, seen: &Repositories, found: &BTreeMap<Image, Vec<Str
             of.len(),
             list(&patterns),
         );
-        for ((registry, repository), seen) in of {
+        for (repository, seen) in of {
             if seen.unsigned.is_empty() {
                 continue;
             }
-            let _ =
-                writeln!(text, "# NOT SIGNED in {registry}/{repository}, and denied by this rule:");
+            let _ = writeln!(text, "# NOT SIGNED in {repository}, and denied by this rule:");
             named(text, &seen.unsigned, found);
         }
         text.push('\n');
@@ -166,11 +166,11 @@ fn unsigned(text: &mut String, seen: &Repositories, found: &BTreeMap<Image, Vec<
             );
         }
     }
-    for ((registry, repository), seen) in &seen.all {
+    for (repository, seen) in &seen.all {
         if seen.unsigned.is_empty() || seen.requirement() != Some(Requirement::Nobody) {
             continue;
         }
-        let _ = writeln!(text, "# {registry}/{repository}:");
+        let _ = writeln!(text, "# {repository}:");
         named(text, &seen.unsigned, found);
     }
 }
@@ -178,13 +178,13 @@ fn unsigned(text: &mut String, seen: &Repositories, found: &BTreeMap<Image, Vec<
 fn denied(text: &mut String, seen: &Repositories) {
     let never = seen.all.iter().filter(|(_, repository)| repository.requirement().is_none());
     let mut any = false;
-    for ((registry, repository), seen) in never {
+    for (repository, seen) in never {
         if !any {
             text.push_str("\n# Requested and never served; no rule is proposed for these:\n");
             any = true;
         }
         let pulls: u64 = seen.denied.iter().map(|(_, pulls)| pulls).sum();
-        let _ = writeln!(text, "#   {registry}/{repository}: {pulls} pulls");
+        let _ = writeln!(text, "#   {repository}: {pulls} pulls");
     }
 }
 

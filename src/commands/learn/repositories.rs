@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::reader::{Image, Pulls};
-use crate::oci::{self, Registry};
+use crate::oci::RepositoryRef;
 
 /// The requirement that fits the recorded pulls of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ pub struct Repository {
 /// All recorded pulls.
 #[derive(Clone, Debug, Default)]
 pub struct Repositories {
-    pub all: BTreeMap<(Registry, oci::Repository), Repository>,
+    pub all: BTreeMap<RepositoryRef, Repository>,
     /// The anchors that endorsed images, and their schemes if known.
     pub anchors: BTreeMap<String, Option<String>>,
 }
@@ -40,7 +40,7 @@ impl Repositories {
     pub fn of(pulls: &Pulls) -> Self {
         let mut repositories = Self::default();
         for (image, seen) in pulls.images() {
-            let key = (image.registry.clone(), image.repository.clone());
+            let key = image.repository.clone();
             let repository = repositories.all.entry(key).or_default();
             if seen.served == 0 {
                 repository.denied.push((image.clone(), seen.pulls));

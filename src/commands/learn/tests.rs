@@ -17,7 +17,7 @@ fn event(image: &str, verdict: &str, anchors: &str, scheme: &str) -> String {
     let image: ImageRef = image.parse().unwrap();
     let mut event = json!({
         "timestamp": "2026-11-23T06:00:00Z", "target": "countersign::audit", "message": "verdict",
-        "image.registry": image.registry.as_str(), "image.repository": image.repository.as_str(),
+        "image.registry": image.repository.registry.as_str(), "image.repository": image.repository.name.as_str(),
         "image.reference": image.reference.to_string(), "verdict": verdict,
     });
     if verdict == "admitted" {
@@ -101,10 +101,10 @@ fn what_is_not_signed_stands_in_comments_alone_with_how_often_it_was_pulled() {
         active.filter(|line| line.contains("mode") || line.contains("tools")).collect();
     assert_eq!(active, Vec::<&str>::new());
     let config = filled_in(&text);
-    let (registry, tools) = ("r.example".parse().unwrap(), "tools/x".parse().unwrap());
+    let tools = "r.example/tools/x".parse().unwrap();
     let now = crate::clock::Timestamp::from_unix(0);
-    assert!(config.policy.rule_for(&registry, &tools, None, now).is_none());
-    let team = config.policy.rule_for(&registry, &"team/a".parse().unwrap(), None, now).unwrap();
+    assert!(config.policy.rule_for(&tools, None, now).is_none());
+    let team = config.policy.rule_for(&"r.example/team/a".parse().unwrap(), None, now).unwrap();
     assert!(matches!(team.rule().mode, Mode::Enforce(_)));
 }
 

@@ -147,7 +147,7 @@ struct Evidence {
 /// Makes the decision about `image` and explains it. Costs at most twice as much as a decision.
 pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
     // Otherwise an image of an unknown registry would be reported as an image without a rule.
-    let decided = match gate.upstream(&image.registry) {
+    let decided = match gate.upstream(&image.repository.registry) {
         Some(_) => gate.admit(image).await,
         None => Err(Denial::no_upstream(image.clone())),
     };
@@ -164,12 +164,12 @@ pub async fn explain(gate: &Gate, image: &ImageRef) -> Explanation {
 
 async fn found(gate: &Gate, image: &ImageRef) -> Evidence {
     let now = gate.clock().now();
-    let chosen = gate.policy().rule_for(&image.registry, &image.repository, image.tag(), now);
-    let names = gate.policy().anchors(&image.registry, &image.repository, now);
+    let chosen = gate.policy().rule_for(&image.repository, image.tag(), now);
+    let names = gate.policy().anchors(&image.repository, now);
     let names = names.iter().filter_map(|name| match gate.trust().anchor(name) {
         Some(Anchor::NotaryV1(anchor)) => Some(async move {
-            let signed = gate.trust().signed(name, &image.registry, &image.repository).await;
-            let freshness = gate.trust().freshness(name, &image.registry, &image.repository).await;
+            let signed = gate.trust().signed(name, &image.repository).await;
+            let freshness = gate.trust().freshness(name, &image.repository).await;
             AnchorReport::Names(NamesReport::of(anchor, image, signed, freshness))
         }),
         Some(Anchor::Content(_)) | None => None,
@@ -201,12 +201,12 @@ fn report(
 ) -> Explanation {
     let (policy, now) = (gate.policy(), gate.clock().now());
     let which = (image.tag(), image.digest());
-    let considered = policy.considered(&image.registry, &image.repository, which, now);
+    let considered = policy.considered(&image.repository, which, now);
     let pattern = match decided {
         Ok(admitted) => Some(admitted.pattern()),
         Err(denial) => denial.denied_by(),
     };
-    let chosen = policy.rule_for(&image.registry, &image.repository, image.tag(), now);
+    let chosen = policy.rule_for(&image.repository, image.tag(), now);
     let by_pattern = considered.iter().find(|one| pattern == Some(one.pattern));
     let chosen = chosen.map(|chosen| (chosen.pattern(), chosen.rule()));
     let rule = by_pattern.map(|one| (one.pattern, one.rule)).or(chosen);
@@ -239,8 +239,8 @@ fn report(
         advice,
         rule: rule.map(|(pattern, rule)| RuleReport::of(pattern, rule)),
         beaten: BeatenReport::of(&considered, decider, rule.is_some_and(|(_, rule)| denies(rule))),
-        upstream: gate.upstream(&image.registry).map(|url| UpstreamReport {
-            registry: image.registry.to_string(),
+        upstream: gate.upstream(&image.repository.registry).map(|url| UpstreamReport {
+            registry: image.repository.registry.to_string(),
             url: url.to_string(),
         }),
         tag: found.tag,

@@ -69,7 +69,7 @@ impl NamesReport {
         signed: Result<SignedNames<'_>, Unendorsed>,
         freshness: Option<notaryv1::Freshness>,
     ) -> Self {
-        let gun = anchor.gun(&image.registry, &image.repository);
+        let gun = anchor.gun(&image.repository);
         let signers = &anchor.config().signers;
         let mut report = Self {
             name: anchor.name().to_string(),

@@ -13,7 +13,7 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 
 use crate::clock::Timestamp;
-use crate::oci::{Digest, ImageRef, Registry, Repository, Tag};
+use crate::oci::{Digest, ImageRef, RepositoryRef, Tag};
 use crate::pull_through::{Fetched, PullThrough};
 use walks::Walks;
 
@@ -24,15 +24,15 @@ const MAX_PARENTS: usize = 16;
 /// How long a manifest is assumed to be in the store. After that it is stored again: the store may have evicted it.
 const KEPT: Duration = Duration::from_secs(10 * 60);
 
-type Key = (Registry, Repository, Digest);
+type Key = (RepositoryRef, Digest);
 
 /// A borrowed [`Key`].
 #[derive(Hash)]
-struct Sought<'a>(&'a Registry, &'a Repository, &'a Digest);
+struct Sought<'a>(&'a RepositoryRef, &'a Digest);
 
 impl Equivalent<Key> for Sought<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        *self.2 == key.2 && *self.1 == key.1 && *self.0 == key.0
+        *self.1 == key.1 && *self.0 == key.0
     }
 }
 
@@ -68,10 +68,10 @@ impl IndexGraph {
                 let (remembered, walked, walks) = forgotten.clone();
                 Box::pin(async move {
                     for parent in parents.iter().filter(|_| cause.was_evicted()) {
-                        let index = (child.0.clone(), child.1.clone(), *parent);
+                        let index = (child.0.clone(), *parent);
                         remembered.invalidate(&index).await;
                         walked.invalidate(&index).await;
-                        walks.reopen(&child.0, &child.1).await;
+                        walks.reopen(&child.0).await;
                     }
                 })
             })
@@ -88,8 +88,8 @@ impl IndexGraph {
         match self.parents.get(&sought(image, digest)).await {
             Some(parents) => parents,
             None => {
-                let ImageRef { registry, repository, .. } = image;
-                self.pull_through.parents(registry, repository, digest).await.into()
+                let ImageRef { repository, .. } = image;
+                self.pull_through.parents(repository, digest).await.into()
             }
         }
     }
@@ -128,7 +128,7 @@ impl IndexGraph {
             // Before the manifest is stored, so that only one of several concurrent requests stores it.
             self.remembered.insert(key(image, fetched.digest()), now).await;
         }
-        self.pull_through.keep(&image.registry, &image.repository, fetched);
+        self.pull_through.keep(&image.repository, fetched);
         let children = fetched.manifest().children().iter().map(|child| child.digest);
         self.list(image, fetched.digest(), children, now).await;
     }
@@ -146,7 +146,7 @@ impl IndexGraph {
                 let index = key(image, &crowded_out);
                 self.remembered.invalidate(&index).await;
                 self.walked.invalidate(&index).await;
-                self.walks.reopener().reopen(&image.registry, &image.repository).await;
+                self.walks.reopener().reopen(&image.repository).await;
             }
         }
         self.remembered.insert(key(image, parent), now).await;
@@ -154,11 +154,11 @@ impl IndexGraph {
 }
 
 fn sought<'a>(image: &'a ImageRef, digest: &'a Digest) -> Sought<'a> {
-    Sought(&image.registry, &image.repository, digest)
+    Sought(&image.repository, digest)
 }
 
 fn key(image: &ImageRef, digest: &Digest) -> Key {
-    (image.registry.clone(), image.repository.clone(), *digest)
+    (image.repository.clone(), *digest)
 }
 
 /// Adds a fact. Returns the oldest one if it was dropped to make room.

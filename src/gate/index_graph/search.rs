@@ -191,9 +191,9 @@ impl Shared {
             return Ok(About::Nothing);
         }
         // Without a signed name, no subject can be admitted.
-        let ImageRef { registry, repository, .. } = image;
+        let ImageRef { repository, .. } = image;
         if names.iter().all(|(_, signed)| signed.is_err())
-            && !self.policy.asks_content(registry, repository, self.clock.now())
+            && !self.policy.asks_content(repository, self.clock.now())
         {
             return Ok(About::Nothing);
         }
@@ -259,8 +259,8 @@ impl Shared {
             if self.index_graph.is_walked(image, &digest) {
                 continue;
             }
-            let (registry, repository) = (&image.registry, &image.repository);
-            if self.pull_through.kept_manifest(registry, repository, &digest).await.is_none()
+            let repository = &image.repository;
+            if self.pull_through.kept_manifest(repository, &digest).await.is_none()
                 && !search_budget.take(self.clock.now())
             {
                 let because = format!(
@@ -302,7 +302,7 @@ impl Shared {
         digest: &Digest,
         search: &mut Search<'_>,
     ) -> Result<Looked, Denial> {
-        if search.spent || search.decision.budget().ask(&image.registry, 0).is_err() {
+        if search.spent || search.decision.budget().ask(&image.repository.registry, 0).is_err() {
             search.spent = true;
             let because = format!(
                 "the search for a signed index that lists it needs more than {MAX_REQUESTS} requests or {MAX_BYTES} \
@@ -310,7 +310,7 @@ impl Shared {
             );
             return Err(deny::exhausted(image, None, because));
         }
-        match self.pull_through.manifest(&image.registry, &image.repository, digest).await {
+        match self.pull_through.manifest(&image.repository, digest).await {
             Ok(fetched) => {
                 search.spent = search.decision.budget().hold(fetched.bytes().len()).is_err();
                 Ok(Looked::Manifest(fetched))

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
 use crate::clock::Timestamp;
-use crate::oci::{Digest, ImageRef, Registry, Repository};
+use crate::oci::{Digest, ImageRef, RepositoryRef};
 
 /// The most upstream requests that the searches in one repository may cost in `PERIOD`.
 pub const MAX_SEARCH_REQUESTS: usize = 2_000;
@@ -19,13 +19,11 @@ const PERIOD: Duration = Duration::from_secs(60 * 60);
 /// The most repositories whose searches are remembered.
 const MAX_REPOSITORIES: u64 = 10_000;
 
-type Place = (Registry, Repository);
-
 /// The searches in all repositories.
 pub(in crate::gate) struct Walks {
-    search_budgets: Cache<Place, Arc<Mutex<SearchBudget>>>,
+    search_budgets: Cache<RepositoryRef, Arc<Mutex<SearchBudget>>>,
     /// The sets of signed digests whose manifests were all examined.
-    complete: Cache<Place, SignedSet>,
+    complete: Cache<RepositoryRef, SignedSet>,
 }
 
 /// Upstream requests that the searches in one repository used. Its lock is held during a search.
@@ -67,16 +65,16 @@ impl Walks {
         now: Timestamp,
     ) -> Arc<Mutex<SearchBudget>> {
         let fresh = async { Arc::new(Mutex::new(SearchBudget { since: now, used: 0 })) };
-        self.search_budgets.get_with(place(image), fresh).await
+        self.search_budgets.get_with(image.repository.clone(), fresh).await
     }
 
     /// Whether every manifest of `signed` was examined.
     pub(in crate::gate) async fn is_complete(&self, image: &ImageRef, signed: SignedSet) -> bool {
-        self.complete.get(&place(image)).await == Some(signed)
+        self.complete.get(&image.repository).await == Some(signed)
     }
 
     pub(in crate::gate) async fn completed(&self, image: &ImageRef, signed: SignedSet) {
-        self.complete.insert(place(image), signed).await;
+        self.complete.insert(image.repository.clone(), signed).await;
     }
 
     /// A handle that lets a repository be searched again.
@@ -87,11 +85,11 @@ impl Walks {
 
 /// Lets a repository be searched again after an entry of it was evicted.
 #[derive(Clone)]
-pub(in crate::gate) struct Reopener(Cache<Place, SignedSet>);
+pub(in crate::gate) struct Reopener(Cache<RepositoryRef, SignedSet>);
 
 impl Reopener {
-    pub(in crate::gate) async fn reopen(&self, registry: &Registry, repository: &Repository) {
-        self.0.invalidate(&(registry.clone(), repository.clone())).await;
+    pub(in crate::gate) async fn reopen(&self, repository: &RepositoryRef) {
+        self.0.invalidate(repository).await;
     }
 }
 
@@ -106,10 +104,6 @@ impl SearchBudget {
         self.used += usize::from(has_one);
         has_one
     }
-}
-
-fn place(image: &ImageRef) -> Place {
-    (image.registry.clone(), image.repository.clone())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use crate::glob::matches_segment;
 use crate::oci::docker_hub::{DOCKER_HUB, OFFICIAL};
-use crate::oci::{Digest, ImageRef, Reference, Registry, Repository, Tag};
+use crate::oci::{Digest, ImageRef, Reference, Registry, Repository, RepositoryRef, Tag};
 
 /// The longest pattern.
 const MAX_PATTERN: usize = 1_024;
@@ -185,19 +185,20 @@ impl Pattern {
     }
 
     /// Whether this covers the name, whatever the tag or the digest.
-    pub fn covers(&self, registry: &Registry, repository: &Repository) -> bool {
+    pub fn covers(&self, repository: &RepositoryRef) -> bool {
         // `*/alpine` covers docker.io as well, whose `alpine` is `library/alpine`.
         if let [any, short] = &self.segments[..]
             && any != MANY
             && short != MANY
-            && registry.as_str() == DOCKER_HUB
+            && repository.registry.as_str() == DOCKER_HUB
         {
             let official =
-                repository.as_str().split_once('/').filter(|(user, _)| *user == OFFICIAL);
-            return matches_segment(any, registry.as_str())
+                repository.name.as_str().split_once('/').filter(|(user, _)| *user == OFFICIAL);
+            return matches_segment(any, repository.registry.as_str())
                 && official.is_some_and(|(_, rest)| matches_segment(short, rest));
         }
-        let name = std::iter::once(registry.as_str()).chain(repository.as_str().split('/'));
+        let name = std::iter::once(repository.registry.as_str())
+            .chain(repository.name.as_str().split('/'));
         path_matches(&self.segments, name)
     }
 
@@ -230,17 +231,17 @@ impl Pattern {
     }
 
     /// An example of the names that it covers. No other pattern contains the text in place of the wildcards.
-    pub(super) fn example(&self) -> Option<(Registry, Repository)> {
+    pub(super) fn example(&self) -> Option<RepositoryRef> {
         let segment = |segment: &String| segment.replace(MANY, ANY).replace('*', ANY);
         let mut path: Vec<String> = self.segments.iter().map(segment).collect();
         if path.len() < 2 {
             path.push(ANY.to_owned());
         }
         let image: ImageRef = path.join("/").parse().ok()?;
-        let ImageRef { registry, repository, reference: Reference::Tag(_) } = image else {
+        let ImageRef { repository, reference: Reference::Tag(_) } = image else {
             return None;
         };
-        self.covers(&registry, &repository).then_some((registry, repository))
+        self.covers(&repository).then_some(repository)
     }
 }
 

@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use crate::oci::digest::InvalidDigest;
 use crate::oci::docker_hub::{self, DOCKER_HUB};
 use crate::oci::name::InvalidName;
-use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, Repository};
+use crate::oci::{Digest, ErrorCode, ImageRef, Reference, Registry, RepositoryRef};
 use crate::registry_client::Page;
 use crate::trust::notaryv1::{File, Gun};
 
@@ -39,13 +39,11 @@ pub enum Route {
     Base,
     Manifest(ImageRef),
     Blob {
-        registry: Registry,
-        repository: Repository,
+        repository: RepositoryRef,
         digest: Digest,
     },
     Tags {
-        registry: Registry,
-        repository: Repository,
+        repository: RepositoryRef,
         /// The name as the client wrote it, for the link to the next page.
         name: Box<str>,
         /// The `ns` parameter, if given, for the same link.
@@ -53,8 +51,7 @@ pub enum Route {
         page: Page,
     },
     Referrers {
-        registry: Registry,
-        repository: Repository,
+        repository: RepositoryRef,
         digest: Digest,
         name: Box<str>,
         ns: Option<Registry>,
@@ -137,28 +134,28 @@ impl Route {
             Shape::Base => Ok(Self::Base),
             Shape::Uploads => Ok(Self::NotFound),
             Shape::Manifest { name, reference } => {
-                let (registry, repository) = names.resolve(name, query)?;
+                let repository = names.resolve(name, query)?;
                 let reference = self::reference(reference)?;
-                Ok(Self::Manifest(ImageRef { registry, repository, reference }))
+                Ok(Self::Manifest(ImageRef { repository, reference }))
             }
             Shape::Blob { name, digest } => {
-                let (registry, repository) = names.resolve(name, query)?;
-                Ok(Self::Blob { registry, repository, digest: self::digest(digest)? })
+                let repository = names.resolve(name, query)?;
+                Ok(Self::Blob { repository, digest: self::digest(digest)? })
             }
             Shape::Tags { name } => {
-                let (registry, repository) = names.resolve(name, query)?;
-                let ns = namespace(query)?.is_some().then(|| registry.clone());
+                let repository = names.resolve(name, query)?;
+                let ns = namespace(query)?.is_some().then(|| repository.registry.clone());
                 let page = page(query)?;
-                Ok(Self::Tags { registry, repository, name: name.into(), ns, page })
+                Ok(Self::Tags { repository, name: name.into(), ns, page })
             }
             Shape::Referrers { name, digest } => {
-                let (registry, repository) = names.resolve(name, query)?;
-                let ns = namespace(query)?.is_some().then(|| registry.clone());
+                let repository = names.resolve(name, query)?;
+                let ns = namespace(query)?.is_some().then(|| repository.registry.clone());
                 let digest = self::digest(digest)?;
                 let artifact_type = artifact_type(query)?;
                 let page = page(query)?;
                 let name = name.into();
-                Ok(Self::Referrers { registry, repository, digest, name, ns, artifact_type, page })
+                Ok(Self::Referrers { repository, digest, name, ns, artifact_type, page })
             }
             Shape::Trust { gun, file } => trust_metadata(gun, file),
         }
@@ -217,7 +214,7 @@ impl<'a> Shape<'a> {
 impl Names {
     /// The repository that `name` means: in the registry of `ns`, otherwise in that of its own first segment, otherwise
     /// in the default one.
-    fn resolve(&self, name: &str, query: &str) -> Result<(Registry, Repository), Malformed> {
+    fn resolve(&self, name: &str, query: &str) -> Result<RepositoryRef, Malformed> {
         let (registry, rest) = match namespace(query)? {
             Some(ns) => match self.namespace(&ns) {
                 Some(registry) => (Ok(registry), name),
@@ -235,9 +232,9 @@ impl Names {
             }
         };
         // An invalid name is reported first, because it is invalid in every registry.
-        let repository = rest.parse().map_err(|why| Malformed::Name(why, excerpt(rest)))?;
-        let registry = registry?;
-        Ok((registry.clone(), registry.repository(repository)))
+        let name = rest.parse().map_err(|why| Malformed::Name(why, excerpt(rest)))?;
+        let registry = registry?.clone();
+        Ok(RepositoryRef { registry, name }.in_full())
     }
 
     /// The registry that `ns` names; for Docker Hub, regctl sends a host name.

@@ -86,12 +86,15 @@ fn the_colon_of_a_digest_may_be_encoded() {
 
 #[test]
 fn lists_have_pages() {
-    let Ok(Route::Tags { registry, repository, name, ns, page }) =
+    let Ok(Route::Tags { repository, name, ns, page }) =
         get("/v2/alpine/tags/list?ns=docker.io&n=10&last=v1.2")
     else {
         panic!("no tags")
     };
-    assert_eq!((registry.as_str(), repository.as_str()), ("docker.io", "library/alpine"));
+    assert_eq!(
+        (repository.registry.as_str(), repository.name.as_str()),
+        ("docker.io", "library/alpine")
+    );
     assert_eq!((&*name, ns.unwrap().as_str()), ("alpine", "docker.io"));
     assert_eq!(page.to_query(), "n=10&last=v1.2");
     for query in ["n=", "n=-1", "n=x", "n=4294967296", "n=1.0"] {
@@ -256,7 +259,7 @@ fn a_docker_hub_host_means_docker_hub() {
         let query = format!("ns={ns}");
         let route = Route::parse(&Method::GET, "/v2/alpine/manifests/v1", Some(&query), names)?;
         let Route::Manifest(image) = route else { panic!("{route:?}") };
-        Ok(format!("{}/{}", image.registry, image.repository))
+        Ok(image.repository.to_string())
     };
     let hub = names(&["docker.io"]);
     for ns in ["docker.io", "registry-1.docker.io", "index.docker.io"] {

@@ -2,10 +2,10 @@
 
 use redb::{Error, ReadTransaction, ReadableTable as _};
 
+use super::ContentIndex;
 use super::tables::{self, HeldAs, Row};
-use super::{ContentIndex, Place};
 use crate::clock::Timestamp;
-use crate::oci::{Algorithm, Digest, Registry};
+use crate::oci::{Algorithm, Digest, Registry, RepositoryRef};
 
 /// Content that a repository holds.
 pub(in crate::store) struct Held {
@@ -17,14 +17,15 @@ impl ContentIndex {
     /// The entry of `digest` in the repository.
     pub(in crate::store) fn held(
         &self,
-        (registry, repository): Place<'_>,
+        repository: &RepositoryRef,
         digest: &Digest,
     ) -> Option<Held> {
+        let (registry, repository) = tables::names(repository);
         let key = tables::key(digest);
         let key = key.as_slice();
         self.read(|reading| {
             let holders = reading.open_table(tables::HOLDERS)?;
-            let Some(seen) = holders.get((key, registry.as_str(), repository.as_str()))? else {
+            let Some(seen) = holders.get((key, registry, repository))? else {
                 return Ok(None);
             };
             let row = reading.open_table(tables::CONTENT)?.get(key)?;
@@ -51,8 +52,12 @@ impl ContentIndex {
     }
 
     /// The manifests of the repository that list `child`, newest first.
-    pub(in crate::store) fn parents(&self, place: Place<'_>, child: &Digest) -> Vec<Digest> {
-        let (registry, repository) = (place.0.as_str(), place.1.as_str());
+    pub(in crate::store) fn parents(
+        &self,
+        repository: &RepositoryRef,
+        child: &Digest,
+    ) -> Vec<Digest> {
+        let (registry, repository) = tables::names(repository);
         let key = tables::key(child);
         let (key, none): (&[u8], &[u8]) = (&key, &[]);
         let found = self.read(|reading| {

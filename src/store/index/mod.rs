@@ -26,10 +26,7 @@ use super::health::Health;
 use super::layout::Layout;
 use super::metrics::Operation;
 use crate::clock::{Clock, Timestamp};
-use crate::oci::{Digest, Registry, Repository};
-
-/// A repository of a registry.
-pub(super) type Place<'a> = (&'a Registry, &'a Repository);
+use crate::oci::Digest;
 
 /// The index of one store.
 pub(super) struct ContentIndex {

@@ -1,9 +1,9 @@
 //! The changes of the index. Each has its own transaction; recorded uses wait for the next one.
 
 use super::tables::{HeldAs, Rank, Row};
-use super::{ContentIndex, IndexError, Lasting, Place, Use};
+use super::{ContentIndex, IndexError, Lasting, Use};
 use crate::clock::Timestamp;
-use crate::oci::Digest;
+use crate::oci::{Digest, RepositoryRef};
 
 /// The maximum number of contents whose uses wait to be written.
 const MAX_USES: usize = 1 << 16;
@@ -31,7 +31,7 @@ impl ContentIndex {
     /// Adds content, which can be found from now on. The file must already exist.
     pub(in crate::store) fn keep(
         &self,
-        place: Place<'_>,
+        repository: &RepositoryRef,
         digest: &Digest,
         length: u64,
         seen: &HeldAs,
@@ -41,25 +41,30 @@ impl ContentIndex {
         self.write(Lasting::Now, |tables| {
             let rank = tables.row(digest)?.map_or(seen.rank(), |row| row.rank.max(seen.rank()));
             tables.put(digest, Row { length, rank, used, scrubbed })?;
-            tables.hold(place, digest, seen)
+            tables.hold(repository, digest, seen)
         })
     }
 
     /// Records that the repository holds stored content.
-    pub(in crate::store) fn hold(&self, place: Place<'_>, digest: &Digest, seen: &HeldAs) {
+    pub(in crate::store) fn hold(
+        &self,
+        repository: &RepositoryRef,
+        digest: &Digest,
+        seen: &HeldAs,
+    ) {
         if self.health.is_good() {
             // A failure is logged where it happens; upstream is then asked again.
-            let _ = self.write(Lasting::Later, |tables| tables.hold(place, digest, seen));
+            let _ = self.write(Lasting::Later, |tables| tables.hold(repository, digest, seen));
         }
     }
 
     /// Records that the repository holds content that its registry has delivered before.
-    pub(in crate::store) fn confirm(&self, place: Place<'_>, digest: &Digest) {
+    pub(in crate::store) fn confirm(&self, repository: &RepositoryRef, digest: &Digest) {
         if self.health.is_good() {
             // A failure is logged where it happens; upstream is then asked again.
             let _ = self.write(Lasting::Later, |tables| {
-                if tables.is_delivered(digest, place.0)? {
-                    tables.hold(place, digest, &HeldAs::Blob)?;
+                if tables.is_delivered(digest, &repository.registry)? {
+                    tables.hold(repository, digest, &HeldAs::Blob)?;
                 }
                 Ok(())
             });
@@ -69,7 +74,7 @@ impl ContentIndex {
     /// Records that `parent`, if it is stored, lists the children.
     pub(in crate::store) fn link(
         &self,
-        place: Place<'_>,
+        repository: &RepositoryRef,
         mut children: impl Iterator<Item = Digest>,
         parent: &Digest,
     ) {
@@ -82,7 +87,7 @@ impl ContentIndex {
             if tables.row(parent)?.is_none() {
                 return Ok(());
             }
-            children.try_for_each(|child| tables.link(place, &child, parent, now))
+            children.try_for_each(|child| tables.link(repository, &child, parent, now))
         });
     }
 

@@ -5,7 +5,7 @@ use redb::{
     Error, ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction,
 };
 
-use crate::oci::{Algorithm, Digest, Registry, Repository};
+use crate::oci::{Algorithm, Digest, Registry, RepositoryRef};
 
 /// The version of the table format.
 pub(super) const VERSION: u64 = 2;
@@ -119,6 +119,11 @@ const fn number(algorithm: Algorithm) -> u8 {
         Algorithm::Sha256 => 0,
         Algorithm::Sha512 => 1,
     }
+}
+
+/// The names of a repository as parts of a key.
+pub(super) fn names(repository: &RepositoryRef) -> (&str, &str) {
+    (repository.registry.as_str(), repository.name.as_str())
 }
 
 /// The prefix of the keys of digests whose hash begins with `first`.
@@ -296,7 +301,7 @@ impl<'t> Tables<'t> {
     /// Records that the repository holds stored content. A manifest never becomes a blob again.
     pub(in crate::store) fn hold(
         &mut self,
-        (registry, repository): (&Registry, &Repository),
+        repository: &RepositoryRef,
         digest: &Digest,
         seen: &HeldAs,
     ) -> Result<(), Error> {
@@ -306,7 +311,7 @@ impl<'t> Tables<'t> {
             self.put(digest, Row { rank, ..row })?;
         }
         let key = key(digest);
-        let key = (key.as_slice(), registry.as_str(), repository.as_str());
+        let key = (key.as_slice(), repository.registry.as_str(), repository.name.as_str());
         let before = self.holders.get(key)?.map(|seen| HeldAs::of(seen.value()));
         let stored = match (seen, &before) {
             (HeldAs::Blob, Some(_))
@@ -323,12 +328,12 @@ impl<'t> Tables<'t> {
     /// Records at `now` that the stored manifest `parent` lists `child`. Keeps only the newest parents.
     pub(in crate::store) fn link(
         &mut self,
-        (registry, repository): (&Registry, &Repository),
+        repository: &RepositoryRef,
         child: &Digest,
         parent: &Digest,
         now: u64,
     ) -> Result<(), Error> {
-        let (registry, repository) = (registry.as_str(), repository.as_str());
+        let (registry, repository) = names(repository);
         let (child, parent) = (key(child), key(parent));
         let (child, parent) = (child.as_slice(), parent.as_slice());
         self.parents.insert((child, registry, repository, parent), now)?;

@@ -9,6 +9,7 @@ use redb::backends::FileBackend;
 use redb::{Builder, StorageBackend};
 
 use super::*;
+use crate::oci::RepositoryRef;
 use crate::store::metrics::Metrics;
 
 /// A disk that fails on request.
@@ -64,7 +65,7 @@ struct Rig {
     clock: Clock,
     health: Arc<Health>,
     index: ContentIndex,
-    place: (Registry, Repository),
+    place: RepositoryRef,
 }
 
 impl Rig {
@@ -78,12 +79,12 @@ impl Rig {
             Arc::new(Capacity::new(1000, prometheus_client::metrics::gauge::Gauge::default()));
         let layout = Arc::new(Layout::new(&folder));
         let index = ContentIndex::new(layout, clock.clone(), health.clone(), capacity);
-        let place = ("registry.example.com".parse().unwrap(), "library/app".parse().unwrap());
+        let place = "registry.example.com/library/app".parse().unwrap();
         Self { folder, clock, health, index, place }
     }
 
     fn keep(&self, digest: &Digest) -> Result<(), IndexError> {
-        self.index.keep((&self.place.0, &self.place.1), digest, 1, &HeldAs::Blob)
+        self.index.keep(&self.place, digest, 1, &HeldAs::Blob)
     }
 
     /// Moves the database to a disk that can be made to fail.
@@ -227,12 +228,12 @@ fn ticks_increase_even_if_the_clock_does_not_move() {
 fn content_claimed_by_several_registries_must_be_delivered_again_after_migration() {
     let rig = Rig::new("by-word");
     let (alone, shared) = (Digest::of(b"alone"), Digest::of(b"shared"));
-    let liar = ("x.test".parse().unwrap(), rig.place.1.clone());
-    let place = (&rig.place.0, &rig.place.1);
+    let liar: RepositoryRef = "x.test/library/app".parse().unwrap();
+    let place = &rig.place;
     assert!(rig.index.ensure_open());
     rig.keep(&alone).unwrap();
     rig.keep(&shared).unwrap();
-    rig.index.hold((&liar.0, &liar.1), &shared, &HeldAs::Blob);
+    rig.index.hold(&liar, &shared, &HeldAs::Blob);
     let opened = rig.index.opened.swap(None).unwrap();
     let transaction = opened.database().unwrap().begin_write().unwrap();
     transaction
@@ -245,7 +246,7 @@ fn content_claimed_by_several_registries_must_be_delivered_again_after_migration
     rig.clock.advance(Duration::from_secs(5));
     assert!(rig.index.ensure_open());
     assert!(rig.index.held(place, &alone).is_some());
-    assert!(rig.index.held((&liar.0, &liar.1), &shared).is_none());
+    assert!(rig.index.held(&liar, &shared).is_none());
     assert!(rig.index.held(place, &shared).is_none() && rig.index.keeps(&shared) == Some(true));
 }
 
@@ -253,14 +254,14 @@ fn content_claimed_by_several_registries_must_be_delivered_again_after_migration
 fn a_registry_cannot_claim_content_that_another_delivered() {
     let rig = Rig::new("word");
     let digest = Digest::of(b"private");
-    let liar = ("x.test".parse().unwrap(), rig.place.1.clone());
-    let beside = "team/other".parse().unwrap();
+    let liar: RepositoryRef = "x.test/library/app".parse().unwrap();
+    let beside = "registry.example.com/team/other".parse().unwrap();
     assert!(rig.index.ensure_open());
     rig.keep(&digest).unwrap();
-    rig.index.confirm((&liar.0, &liar.1), &digest);
-    assert!(rig.index.held((&liar.0, &liar.1), &digest).is_none());
-    assert!(!rig.index.has_delivered(&liar.0, &digest));
-    assert!(rig.index.has_delivered(&rig.place.0, &digest));
-    rig.index.confirm((&rig.place.0, &beside), &digest);
-    assert!(rig.index.held((&rig.place.0, &beside), &digest).is_some());
+    rig.index.confirm(&liar, &digest);
+    assert!(rig.index.held(&liar, &digest).is_none());
+    assert!(!rig.index.has_delivered(&liar.registry, &digest));
+    assert!(rig.index.has_delivered(&rig.place.registry, &digest));
+    rig.index.confirm(&beside, &digest);
+    assert!(rig.index.held(&beside, &digest).is_some());
 }

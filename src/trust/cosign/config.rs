@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use crate::oci::{Digest, Registry, Repository};
+use crate::oci::{Digest, RepositoryRef};
 use crate::toml_reader::Section;
 use crate::trust::lifetimes::Lifetimes;
 use crate::trust::restrictions::Restrictions;
@@ -43,7 +43,7 @@ pub struct Config {
     /// Which valid signatures do not count.
     pub restrictions: Restrictions,
     /// The repository of signatures, if it is not that of the image.
-    pub signature_repository: Option<(Registry, Repository)>,
+    pub signature_repository: Option<RepositoryRef>,
     /// How long found signatures are used before the next search.
     pub refresh: Duration,
     /// How long they are used while registries do not answer.
@@ -181,9 +181,9 @@ impl Config {
         }
         part(self.signed_identity.as_str().as_bytes());
         part(self.restrictions.parts().as_bytes());
-        if let Some((registry, repository)) = &self.signature_repository {
-            part(registry.as_str().as_bytes());
-            part(repository.as_str().as_bytes());
+        if let Some(repository) = &self.signature_repository {
+            part(repository.registry.as_str().as_bytes());
+            part(repository.name.as_str().as_bytes());
         }
         Digest::of(&text)
     }

@@ -47,7 +47,7 @@ impl SignedIdentity {
         if self == Self::Digest {
             return Ok(());
         }
-        let place = format!("{}/{}", subject.registry, subject.repository);
+        let place = subject.repository.to_string();
         let found = match claimed.repository.as_deref() {
             None | Some("") => "the signature names no repository".to_owned(),
             Some(name) => match repository(name) {
@@ -66,7 +66,7 @@ fn repository(name: &str) -> Option<String> {
     let host = if docker_hub::HOSTS.contains(&host) { docker_hub::DOCKER_HUB } else { host };
     host.parse::<Registry>().ok()?;
     let image: ImageRef = format!("{host}/{rest}").parse().ok()?;
-    Some(format!("{}/{}", image.registry, image.repository))
+    Some(image.repository.to_string())
 }
 
 #[cfg(test)]

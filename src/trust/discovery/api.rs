@@ -2,8 +2,7 @@
 //! of one repository would hide the signatures in all others. A second repository has to give the same answer.
 
 use super::Search;
-use super::request_budget::At;
-use crate::oci::Repository;
+use crate::oci::{Repository, RepositoryRef};
 use crate::registry_client::{Listing, Page};
 
 /// A repository that no registry has. A registry with the referrers API answers that it is unknown, or lists nothing.
@@ -12,13 +11,13 @@ const PROBE: &str = "countersign/referrers-api-probe";
 impl Search {
     /// Whether the registry of `at` has no referrers API, after `at` answered as if there were none. Asks a second
     /// repository, unless one has already given that answer.
-    pub(super) async fn is_without_api(&self, at: &At) -> bool {
+    pub(super) async fn is_without_api(&self, at: &RepositoryRef) -> bool {
         let learned = &self.places.learned;
         if learned.api_is_missing(at) {
             return true;
         }
-        let Ok(repository) = PROBE.parse::<Repository>() else { return false };
-        let probe = At { registry: at.registry.clone(), repository };
+        let Ok(name) = PROBE.parse::<Repository>() else { return false };
+        let probe = RepositoryRef { registry: at.registry.clone(), name };
         match self.asking().referrers(&probe, &self.subject.digest, None, &Page::default()).await {
             Ok(Listing::Unsupported(_)) => learned.api_is_missing(&probe),
             Ok(Listing::Page(..)) => {

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::limit::{Limit, MAX_ARTIFACT, MAX_LIST};
 use super::located::Why;
-use super::request_budget::{At, RequestBudget, Reserved};
-use crate::oci::{Digest, Tag};
+use super::request_budget::{RequestBudget, Reserved};
+use crate::oci::{Digest, RepositoryRef, Tag};
 use crate::pull_through::{FetchError, Fetched, PullThrough};
 use crate::registry_client::{Listing, Page, UpstreamError, Violation};
 
@@ -18,22 +18,23 @@ pub(super) struct Asking<'a> {
 
 impl Asking<'_> {
     /// The manifest that `tag` names now.
-    pub(super) async fn tag(&self, at: &At, tag: &Tag) -> Result<Fetched, Why> {
+    pub(super) async fn tag(&self, at: &RepositoryRef, tag: &Tag) -> Result<Fetched, Why> {
         let ask = async {
             let reserved = self.budget.shared.ask(&at.registry, MAX_LIST)?;
-            let fetched =
-                self.pull_through.tagged(&at.registry, &at.repository, tag, MAX_LIST).await;
+            let fetched = self.pull_through.tagged(at, tag, MAX_LIST).await;
             self.came(at, reserved, fetched, |fetched| fetched.bytes().len())
         };
         self.budget.shared.tags.answer((at.clone(), tag.clone()), ask).await
     }
 
     /// The manifest of a referrer. The size in the list does not matter: the list may lie.
-    pub(super) async fn manifest(&self, at: &At, digest: &Digest) -> Result<Fetched, Why> {
-        let At { registry, repository } = at;
+    pub(super) async fn manifest(
+        &self,
+        at: &RepositoryRef,
+        digest: &Digest,
+    ) -> Result<Fetched, Why> {
         let ask = async {
-            if let Some(kept) = self.pull_through.kept_manifest(registry, repository, digest).await
-            {
+            if let Some(kept) = self.pull_through.kept_manifest(at, digest).await {
                 let length = kept.bytes().len();
                 return match length <= MAX_ARTIFACT {
                     true => self.budget.shared.hold(length).map(|()| kept).map_err(Why::from),
@@ -41,8 +42,7 @@ impl Asking<'_> {
                 };
             }
             let reserved = self.budget.shared.ask(&at.registry, MAX_ARTIFACT)?;
-            let fetched =
-                self.pull_through.small_manifest(registry, repository, digest, MAX_ARTIFACT).await;
+            let fetched = self.pull_through.small_manifest(at, digest, MAX_ARTIFACT).await;
             self.came(at, reserved, fetched, |fetched| fetched.bytes().len())
         };
         self.budget.shared.manifests.answer((at.clone(), *digest), ask).await
@@ -51,7 +51,7 @@ impl Asking<'_> {
     /// One page of the referrers of `subject`.
     pub(super) async fn referrers(
         &self,
-        at: &At,
+        at: &RepositoryRef,
         subject: &Digest,
         artifact_type: Option<&'static str>,
         page: &Page,
@@ -59,9 +59,8 @@ impl Asking<'_> {
         let ask = async {
             let upstream = self.pull_through.upstream(&at.registry)?;
             let reserved = self.budget.shared.ask(&at.registry, MAX_LIST)?;
-            let listed = upstream
-                .list_referrers(&at.repository, subject, artifact_type, page, MAX_LIST)
-                .await;
+            let listed =
+                upstream.list_referrers(&at.name, subject, artifact_type, page, MAX_LIST).await;
             self.came(at, reserved, listed.map_err(FetchError::from), |listing| match listing {
                 Listing::Page(page, _) => page.bytes().len(),
                 Listing::Unknown | Listing::Unsupported(_) | Listing::WebPage(_) => 0,
@@ -72,16 +71,20 @@ impl Asking<'_> {
     }
 
     /// The blob `digest` of `size` bytes; reads no more than that.
-    pub(super) async fn blob(&self, at: &At, digest: &Digest, size: usize) -> Result<Bytes, Why> {
-        let At { registry, repository } = at;
+    pub(super) async fn blob(
+        &self,
+        at: &RepositoryRef,
+        digest: &Digest,
+        size: usize,
+    ) -> Result<Bytes, Why> {
         let ask = async {
-            let kept = self.pull_through.kept_blob(registry, repository, digest, size).await;
+            let kept = self.pull_through.kept_blob(at, digest, size).await;
             if let Some(kept) = kept {
                 self.budget.shared.hold(kept.len())?;
                 return Ok(kept);
             }
-            let reserved = self.budget.shared.ask(registry, size)?;
-            let blob = self.pull_through.small_blob(registry, repository, digest, size).await;
+            let reserved = self.budget.shared.ask(&at.registry, size)?;
+            let blob = self.pull_through.small_blob(at, digest, size).await;
             self.came(at, reserved, blob, Bytes::len)
         };
         self.budget.shared.blobs.answer((at.clone(), *digest, size as u64), ask).await
@@ -90,7 +93,7 @@ impl Asking<'_> {
     /// Settles the budget for the bytes that were `reserved` for a request to `at`.
     fn came<T>(
         &self,
-        at: &At,
+        at: &RepositoryRef,
         reserved: Reserved<'_>,
         answer: Result<T, FetchError>,
         length: impl FnOnce(&T) -> usize,

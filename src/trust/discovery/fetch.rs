@@ -10,11 +10,10 @@ use super::learned::Layout;
 use super::limit::FETCHED_AT_ONCE;
 use super::located::{Found, Why};
 use super::order::{self, SearchHistory};
-use super::request_budget::At;
 use super::shape::{self, Form};
 use super::steps::{Outcome, Step};
 use super::{Limit, Search};
-use crate::oci::{Digest, Layer};
+use crate::oci::{Digest, Layer, RepositoryRef};
 use crate::trust::{Candidate, SignatureContent};
 
 /// A signature whose content has to be fetched.
@@ -31,7 +30,7 @@ impl Search {
     /// Fetches the content of the next few signatures.
     pub(super) async fn fetch(
         &self,
-        at: &At,
+        at: &RepositoryRef,
         layout: Layout,
         place: &str,
         signatures: &VecDeque<Sought>,
@@ -79,7 +78,7 @@ impl Search {
         outcome
     }
 
-    async fn content(&self, at: &At, layer: &Layer) -> Result<Bytes, Why> {
+    async fn content(&self, at: &RepositoryRef, layer: &Layer) -> Result<Bytes, Why> {
         self.asking().blob(at, &layer.digest, shape::fits(layer)?).await
     }
 }
@@ -120,7 +119,11 @@ impl Sought {
 
 impl Search {
     /// The signatures of a tag, the most likely ones first.
-    pub(super) fn ordered(&self, at: &At, signatures: VecDeque<Sought>) -> VecDeque<Sought> {
+    pub(super) fn ordered(
+        &self,
+        at: &RepositoryRef,
+        signatures: VecDeque<Sought>,
+    ) -> VecDeque<Sought> {
         order::ordered(signatures, |sought| {
             let history = self.places.learned.history(at, self.kind, &sought.origin);
             let is_hinted = self.hint.as_ref().is_none_or(|hint| hint(&sought.layer.annotations));

@@ -10,9 +10,8 @@ use moka::sync::Cache;
 
 use super::SignatureKind;
 use super::order::SearchHistory;
-use super::request_budget::At;
 use crate::clock::{Clock, Timestamp};
-use crate::oci::{Digest, Registry, Repository};
+use crate::oci::{Digest, Registry, Repository, RepositoryRef};
 
 /// How long a registry without the referrers API is not asked for it again, because it may be upgraded. Also how long
 /// the answer of one repository waits for confirmation by a second one.
@@ -35,9 +34,9 @@ pub(super) struct Learned {
     clock: Clock,
     /// At most one entry per configured registry.
     registries: Arc<Mutex<HashMap<Registry, Api>>>,
-    last: Cache<(At, SignatureKind), Layout>,
+    last: Cache<(RepositoryRef, SignatureKind), Layout>,
     /// The history of referrer manifests and of layers of a tag's manifest.
-    examined: Cache<(At, SignatureKind, Digest), SearchHistory>,
+    examined: Cache<(RepositoryRef, SignatureKind, Digest), SearchHistory>,
     turns: Arc<AtomicU64>,
 }
 
@@ -79,18 +78,18 @@ impl Learned {
     /// Records that the repository `at` answered as if its registry had no referrers API. Returns whether a second
     /// repository confirms it. A registry that ever listed referrers has the API: then the answer is about one
     /// repository only, or comes from a server in front of the registry.
-    pub(super) fn api_is_missing(&self, at: &At) -> bool {
+    pub(super) fn api_is_missing(&self, at: &RepositoryRef) -> bool {
         let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         let until = now.plus(REMEMBERED);
         let (known, confirmed) = match registries.get(&at.registry) {
             Some(Api::There) => return false,
             Some(Api::Missing { until: end }) if now < *end => (Api::Missing { until }, true),
-            Some(Api::Doubted { by, until: end }) if now < *end && *by != at.repository => {
+            Some(Api::Doubted { by, until: end }) if now < *end && *by != at.name => {
                 (Api::Missing { until }, true)
             }
             Some(Api::Doubted { .. } | Api::Missing { .. }) | None => {
-                (Api::Doubted { by: at.repository.clone(), until }, false)
+                (Api::Doubted { by: at.name.clone(), until }, false)
             }
         };
         registries.insert(at.registry.clone(), known);
@@ -98,12 +97,17 @@ impl Learned {
     }
 
     /// What earlier searches found at `digest`.
-    pub(super) fn history(&self, at: &At, kind: SignatureKind, digest: &Digest) -> SearchHistory {
+    pub(super) fn history(
+        &self,
+        at: &RepositoryRef,
+        kind: SignatureKind,
+        digest: &Digest,
+    ) -> SearchHistory {
         self.examined.get(&(at.clone(), kind, *digest)).unwrap_or(SearchHistory::New)
     }
 
     /// Records that the entry was examined, whatever the result.
-    pub(super) fn examined(&self, at: &At, kind: SignatureKind, digest: &Digest) {
+    pub(super) fn examined(&self, at: &RepositoryRef, kind: SignatureKind, digest: &Digest) {
         if self.history(at, kind, digest) != SearchHistory::Good {
             let turn = self.turns.fetch_add(1, Ordering::Relaxed);
             self.examined.insert((at.clone(), kind, *digest), SearchHistory::Examined(turn));
@@ -111,16 +115,16 @@ impl Learned {
     }
 
     /// Records that the entry is a valid signature.
-    pub(super) fn good(&self, at: &At, kind: SignatureKind, digest: &Digest) {
+    pub(super) fn good(&self, at: &RepositoryRef, kind: SignatureKind, digest: &Digest) {
         self.examined.insert((at.clone(), kind, *digest), SearchHistory::Good);
     }
 
     /// Where the last signatures of `kind` in that repository were.
-    pub(super) fn last(&self, at: &At, kind: SignatureKind) -> Option<Layout> {
+    pub(super) fn last(&self, at: &RepositoryRef, kind: SignatureKind) -> Option<Layout> {
         self.last.get(&(at.clone(), kind))
     }
 
-    pub(super) fn found(&self, at: &At, kind: SignatureKind, layout: Layout) {
+    pub(super) fn found(&self, at: &RepositoryRef, kind: SignatureKind, layout: Layout) {
         if self.last(at, kind) != Some(layout) {
             self.last.insert((at.clone(), kind), layout);
         }
@@ -131,8 +135,8 @@ impl Learned {
 mod tests {
     use super::*;
 
-    fn at(repository: &str) -> At {
-        At { registry: "r.example".parse().unwrap(), repository: repository.parse().unwrap() }
+    fn at(repository: &str) -> RepositoryRef {
+        RepositoryRef { registry: "r.example".parse().unwrap(), name: repository.parse().unwrap() }
     }
 
     #[test]

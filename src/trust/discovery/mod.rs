@@ -49,11 +49,10 @@ pub use request_budget::RequestBudget;
 pub use search::Search;
 
 use crate::clock::Clock;
-use crate::oci::{Registry, Repository};
+use crate::oci::RepositoryRef;
 use crate::pull_through::PullThrough;
 use crate::trust::Subject;
 use learned::Learned;
-use request_budget::At;
 
 /// The kind of signature to search for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,16 +83,11 @@ impl Places {
         &self,
         kind: SignatureKind,
         subject: &Subject,
-        signature_repository: Option<&(Registry, Repository)>,
+        signature_repository: Option<&RepositoryRef>,
         budget: &RequestBudget,
     ) -> Search {
-        let at = |registry: &Registry, repository: &Repository| At {
-            registry: registry.clone(),
-            repository: repository.clone(),
-        };
-        let beside = at(&subject.registry, &subject.repository);
-        let apart = signature_repository.map(|(registry, repository)| at(registry, repository));
-        let apart = apart.filter(|apart| *apart != beside);
+        let beside = subject.repository.clone();
+        let apart = signature_repository.filter(|apart| **apart != beside).cloned();
         Search::new(self.clone(), kind, subject.clone(), budget.clone(), apart, beside)
     }
 
@@ -103,7 +97,7 @@ impl Places {
         &self,
         kind: SignatureKind,
         subject: &Subject,
-        signature_repository: Option<&(Registry, Repository)>,
+        signature_repository: Option<&RepositoryRef>,
         budget: &RequestBudget,
     ) -> Located {
         self.search(kind, subject, signature_repository, budget).all().await

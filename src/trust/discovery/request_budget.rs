@@ -2,7 +2,6 @@
 //! decision share it, so that nothing is fetched twice.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,22 +11,9 @@ use tokio::sync::OnceCell;
 
 use super::limit::{Limit, MAX_BYTES, MAX_REQUESTS};
 use super::located::Why;
-use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::oci::{Digest, Registry, RepositoryRef, Tag};
 use crate::pull_through::{FetchError, Fetched};
 use crate::registry_client::Listing;
-
-/// A repository of a registry.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct At {
-    pub(super) registry: Registry,
-    pub(super) repository: Repository,
-}
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.registry, self.repository)
-    }
-}
 
 /// The requests and bytes that one decision may still use, and its answers so far. Cheap to clone; all clones share one
 /// state.
@@ -43,11 +29,11 @@ pub(super) struct Shared {
     bytes: AtomicUsize,
     /// The registries that answered with a rate limit, and their answers: they are not asked again.
     busy: Mutex<HashMap<Registry, FetchError>>,
-    pub(super) tags: Memo<(At, Tag), Fetched>,
-    pub(super) manifests: Memo<(At, Digest), Fetched>,
+    pub(super) tags: Memo<(RepositoryRef, Tag), Fetched>,
+    pub(super) manifests: Memo<(RepositoryRef, Digest), Fetched>,
     /// By subject, filter, and the query of the page.
-    pub(super) lists: Memo<(At, Digest, Option<&'static str>, String), Listing>,
-    pub(super) blobs: Memo<(At, Digest, u64), Bytes>,
+    pub(super) lists: Memo<(RepositoryRef, Digest, Option<&'static str>, String), Listing>,
+    pub(super) blobs: Memo<(RepositoryRef, Digest, u64), Bytes>,
 }
 
 impl RequestBudget {

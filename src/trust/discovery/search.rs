@@ -8,10 +8,10 @@ use super::limit::MAX_CANDIDATES;
 use super::located::Located;
 use super::located::{Looked, Unread, Why};
 use super::order::Hint;
-use super::request_budget::{At, RequestBudget};
+use super::request_budget::RequestBudget;
 use super::steps::{Open, Outcome, Step};
 use super::{Limit, Places, SignatureKind};
-use crate::oci::Digest;
+use crate::oci::{Digest, RepositoryRef};
 use crate::trust::{Candidate, Subject};
 
 /// A search for signatures of one kind over one manifest.
@@ -23,11 +23,11 @@ pub struct Search {
     /// The remaining steps.
     ahead: VecDeque<Step>,
     /// The referrers that were opened or will be.
-    pub(super) opened: HashSet<(At, Digest)>,
+    pub(super) opened: HashSet<(RepositoryRef, Digest)>,
     /// The number of signatures that were fetched or will be.
     taken: usize,
     /// The origins of the signatures that were found, by their places.
-    origins: HashMap<String, (At, Digest)>,
+    origins: HashMap<String, (RepositoryRef, Digest)>,
     pub(super) hint: Option<Hint>,
     looked: Vec<Looked>,
     unread: Vec<Unread>,
@@ -39,8 +39,8 @@ impl Search {
         kind: SignatureKind,
         subject: Subject,
         budget: RequestBudget,
-        apart: Option<At>,
-        beside: At,
+        apart: Option<RepositoryRef>,
+        beside: RepositoryRef,
     ) -> Self {
         let mut ahead = VecDeque::new();
         for at in apart.into_iter().chain([beside]) {

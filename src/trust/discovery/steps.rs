@@ -13,10 +13,9 @@ use super::learned::Layout;
 use super::limit::{MAX_PAGES, OPENED_AT_ONCE, SMALL};
 use super::located::{Found, Looked, Unread, Why, shown};
 use super::order::{self, Class, SearchHistory};
-use super::request_budget::At;
 use super::shape::{self, Signatures};
 use super::{Limit, Search, SignatureKind};
-use crate::oci::{Digest, Manifest, Referrer, Tag};
+use crate::oci::{Digest, Manifest, Referrer, RepositoryRef, Tag};
 use crate::parsing;
 use crate::pull_through::{FetchError, Fetched};
 use crate::registry_client::{Listing, Page, UpstreamError, Violation};
@@ -29,20 +28,20 @@ const MAX_HASH: usize = 64;
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     /// The `.sig` or `.att` tag.
-    Tag(At),
+    Tag(RepositoryRef),
     /// The referrers API, or its replacement.
-    Referrers(At),
+    Referrers(RepositoryRef),
     /// A later page of a list.
-    Page { at: At, page: Page, number: usize, types: Types },
+    Page { at: RepositoryRef, page: Page, number: usize, types: Types },
     /// The whole list of the referrers API, if the registry filtered it: the type of an entry may be wrong or missing.
-    AllReferrers(At),
+    AllReferrers(RepositoryRef),
     /// The tag that replaces the referrers API.
-    Schema(At),
+    Schema(RepositoryRef),
     /// Referrer manifests to open.
     Open(Open),
     /// Signatures whose content has to be fetched.
     Fetch {
-        at: At,
+        at: RepositoryRef,
         layout: Layout,
         place: String,
         signatures: VecDeque<Sought>,
@@ -61,7 +60,7 @@ pub(super) enum Types {
 
 #[derive(Clone, Debug)]
 pub(super) struct Open {
-    pub(super) at: At,
+    pub(super) at: RepositoryRef,
     pub(super) place: String,
     pub(super) referrers: VecDeque<Referrer>,
 }
@@ -71,7 +70,7 @@ pub(super) struct Open {
 pub(super) struct Outcome {
     pub(super) found: Vec<Candidate>,
     /// The origin of each signature, by its place.
-    pub(super) origins: Vec<(String, At, Digest)>,
+    pub(super) origins: Vec<(String, RepositoryRef, Digest)>,
     /// Steps to take before all remaining ones.
     pub(super) next: Vec<Step>,
     /// Steps to take after all remaining ones, so that the places alternate.
@@ -145,12 +144,12 @@ impl Search {
         Asking { pull_through: &self.places.pull_through, budget: &self.budget }
     }
 
-    fn list_of(&self, at: &At) -> String {
+    fn list_of(&self, at: &RepositoryRef) -> String {
         format!("referrers of {} in {at}", self.subject.digest)
     }
 
     /// The manifest of cosign's own tag.
-    async fn tag(&self, at: &At) -> Outcome {
+    async fn tag(&self, at: &RepositoryRef) -> Outcome {
         let suffix = match self.kind {
             SignatureKind::CosignSignature => "sig",
             SignatureKind::CosignAttestation => "att",
@@ -191,7 +190,7 @@ impl Search {
     }
 
     /// One page of the referrers API.
-    async fn page(&self, at: &At, page: &Page, number: usize, types: Types) -> Outcome {
+    async fn page(&self, at: &RepositoryRef, page: &Page, number: usize, types: Types) -> Outcome {
         let (mut place, mut outcome) = (self.list_of(at), Outcome::default());
         if number > 1 {
             place = format!("{place}, page {number}");
@@ -265,7 +264,7 @@ impl Search {
     }
 
     /// The index that replaces the referrers API.
-    async fn schema(&self, at: &At) -> Outcome {
+    async fn schema(&self, at: &RepositoryRef) -> Outcome {
         let digest = &self.subject.digest;
         let mut hash = digest.hex();
         hash.truncate(MAX_HASH);
@@ -287,7 +286,7 @@ impl Search {
     }
 
     /// Parses a list of referrers, and adds a step to open those that may be signatures.
-    async fn listed(&self, at: &At, place: &str, list: &Bytes, outcome: &mut Outcome) {
+    async fn listed(&self, at: &RepositoryRef, place: &str, list: &Bytes, outcome: &mut Outcome) {
         let (text, length) = (list.clone(), list.len());
         let parse = move || Referrer::parse_list(&text);
         let entries = match parsing::run(length, Manifest::most_memory(length), parse).await {
@@ -385,7 +384,7 @@ impl Search {
     }
 }
 
-fn referrer(at: &At, digest: &Digest) -> String {
+fn referrer(at: &RepositoryRef, digest: &Digest) -> String {
     format!("referrer {at}@{digest}")
 }
 

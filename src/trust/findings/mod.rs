@@ -16,7 +16,7 @@ use super::discovery::SignatureKind;
 use super::lifetimes::Lifetimes;
 use super::notation;
 use super::scheme::Scheme;
-use crate::oci::{Digest, Registry, Repository};
+use crate::oci::{Digest, RepositoryRef};
 
 /// An anchor whose scheme signs content.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl Anchor {
     }
 
     /// Where signatures are stored, if not beside the image.
-    pub fn signature_repository(&self) -> Option<&(Registry, Repository)> {
+    pub fn signature_repository(&self) -> Option<&RepositoryRef> {
         match self {
             Self::Cosign(anchor) => anchor.config().signature_repository.as_ref(),
             Self::Notation(anchor, _) => anchor.config().signature_repository.as_ref(),

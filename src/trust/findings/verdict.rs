@@ -90,7 +90,6 @@ impl AnchorVerdict {
         judged: Timestamp,
     ) -> Self {
         let endorsement = Endorsement::new(Endorsed {
-            registry: subject.registry.clone(),
             repository: subject.repository.clone(),
             digest: subject.digest,
             sha512: None,

@@ -13,7 +13,7 @@ use super::Anchor;
 use super::judging::judge;
 use super::verdict::{AnchorVerdict, Evidence, Outcome};
 use crate::clock::{Clock, Timestamp};
-use crate::oci::{Digest, Registry, Repository};
+use crate::oci::{Digest, RepositoryRef};
 use crate::queue_time::{Unanswered, within};
 use crate::trust::discovery::{Places, RequestBudget};
 use crate::trust::lifetimes::{Lifetimes, SILENCE};
@@ -32,7 +32,7 @@ const MAX_LOOK: Duration = SILENCE.saturating_mul(2);
 const BUSY: &str = "the gate is busy and has not searched for signatures yet";
 
 /// An anchor with its fingerprint, and a manifest in one repository.
-type Key = (Arc<str>, Digest, Registry, Repository, Digest);
+type Key = (Arc<str>, Digest, RepositoryRef, Digest);
 
 /// A verdict, and when it was last searched for.
 #[derive(Clone)]
@@ -155,8 +155,8 @@ impl AnchorVerdicts {
         self.known.iter().filter_map(|(key, known)| {
             let Outcome::Endorsed { endorsement, .. } = &known.verdict.outcome else { return None };
             let expires = endorsement.says().expires?;
-            let (anchor, _, registry, repository, _) = &*key;
-            let of = || (anchor.clone(), format!("{registry}/{repository}"));
+            let (anchor, _, repository, _) = &*key;
+            let of = || (anchor.clone(), repository.to_string());
             Some((of(), expires))
         })
     }
@@ -183,9 +183,9 @@ fn undecided(why: String, judged: Timestamp) -> AnchorVerdict {
 }
 
 fn key(anchor: &Anchor, subject: &Subject) -> Key {
-    let Subject { registry, repository, digest, .. } = subject;
+    let Subject { repository, digest, .. } = subject;
     let (name, made_of) = (anchor.name().clone(), anchor.fingerprint());
-    (name, made_of, registry.clone(), repository.clone(), *digest)
+    (name, made_of, repository.clone(), *digest)
 }
 
 fn tell_silence(anchor: &Anchor, subject: &Subject, found: &AnchorVerdict) {

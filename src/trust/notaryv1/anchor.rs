@@ -8,8 +8,8 @@ use thiserror::Error;
 use url::{Host, Url};
 
 use crate::http_client::{ProxyConfig, TlsError};
+use crate::oci::RepositoryRef;
 use crate::oci::name::InvalidName;
-use crate::oci::{Registry, Repository};
 use crate::registry_client::{
     ConfigError, Credentials, InvalidCredentials, Metrics, check_files, is_base,
 };
@@ -267,8 +267,8 @@ impl Anchor {
     }
 
     /// The GUN of an image at this anchor.
-    pub fn gun(&self, registry: &Registry, repository: &Repository) -> Result<Gun, InvalidName> {
-        self.config.template.gun(registry, repository)
+    pub fn gun(&self, repository: &RepositoryRef) -> Result<Gun, InvalidName> {
+        self.config.template.gun(repository)
     }
 
     pub fn notary(&self) -> &Notary {

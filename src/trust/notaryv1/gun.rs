@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::oci::name::InvalidName;
-use crate::oci::{Registry, Repository};
+use crate::oci::{Registry, RepositoryRef};
 
 /// A GUN. Always a registry and a repository, so that it is safe in a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,9 +21,7 @@ impl FromStr for Gun {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let (registry, repository) = text.split_once('/').ok_or(InvalidName::Image)?;
-        registry.parse::<Registry>()?;
-        repository.parse::<Repository>()?;
+        text.parse::<RepositoryRef>()?;
         Ok(Self(text.into()))
     }
 }
@@ -82,17 +80,17 @@ impl FromStr for Template {
         let template = Self(parts);
         let example =
             |name: &str| format!("`{text}` does not result in a GUN (`host/path`): {name}");
-        let registry = "registry.example".parse::<Registry>().map_err(|e| e.to_string())?;
-        let repository = "a/b".parse::<Repository>().map_err(|e| e.to_string())?;
-        template.gun(&registry, &repository).map_err(|e| example(&e.to_string()))?;
+        let repository =
+            "registry.example/a/b".parse::<RepositoryRef>().map_err(|e| e.to_string())?;
+        template.gun(&repository).map_err(|e| example(&e.to_string()))?;
         Ok(template)
     }
 }
 
 impl Template {
-    /// The GUN of `registry/repository`.
-    pub fn gun(&self, registry: &Registry, repository: &Repository) -> Result<Gun, InvalidName> {
-        let (registry, repository) = (registry.as_str(), repository.as_str());
+    /// The GUN of `repository`.
+    pub fn gun(&self, repository: &RepositoryRef) -> Result<Gun, InvalidName> {
+        let (registry, repository) = (repository.registry.as_str(), repository.name.as_str());
         if let [Part::Registry, Part::Text(between), Part::Repository] = &self.0[..]
             && between == "/"
         {
@@ -122,7 +120,7 @@ impl Template {
     }
 
     /// The repository of `registry` with this GUN, if the template determines it.
-    pub fn repository(&self, gun: &Gun, registry: &Registry) -> Option<Repository> {
+    pub fn repository(&self, gun: &Gun, registry: &Registry) -> Option<RepositoryRef> {
         let marker = "\0";
         let pattern = self
             .0
@@ -134,7 +132,8 @@ impl Template {
             })
             .collect::<String>();
         let (before, after) = pattern.split_once(marker)?;
-        gun.as_str().strip_prefix(before)?.strip_suffix(after)?.parse().ok()
+        let name = gun.as_str().strip_prefix(before)?.strip_suffix(after)?.parse().ok()?;
+        Some(RepositoryRef { registry: registry.clone(), name })
     }
 }
 
@@ -156,17 +155,16 @@ mod tests {
 
     #[test]
     fn a_template_builds_guns_and_reads_them_back() {
-        let registry: Registry = "r.example:5000".parse().unwrap();
-        let repository: Repository = "library/app".parse().unwrap();
+        let repository: RepositoryRef = "r.example:5000/library/app".parse().unwrap();
         for (text, gun) in [
             ("{registry}/{repository}", "r.example:5000/library/app"),
             ("docker.io/mirror/{repository}", "docker.io/mirror/library/app"),
             ("old.example/{repository}/signed", "old.example/library/app/signed"),
         ] {
             let template: Template = text.parse().unwrap();
-            let made = template.gun(&registry, &repository).unwrap();
+            let made = template.gun(&repository).unwrap();
             assert_eq!(made.as_str(), gun);
-            assert_eq!(template.repository(&made, &registry), Some(repository.clone()));
+            assert_eq!(template.repository(&made, &repository.registry), Some(repository.clone()));
         }
         assert_eq!(Template::default(), "{registry}/{repository}".parse().unwrap());
     }

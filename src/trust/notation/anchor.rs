@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Registry, Repository};
+use crate::oci::{Digest, RepositoryRef};
 use crate::trust::signature::{Candidate, Rejection, SignatureContent};
 use crate::trust::subject::Subject;
 
@@ -36,11 +36,8 @@ impl Anchor {
 
     /// The repository of signatures, if it is not that of the image.
     #[cfg(feature = "test-support")]
-    pub fn signature_repository(&self) -> Option<(&Registry, &Repository)> {
-        self.config
-            .signature_repository
-            .as_ref()
-            .map(|(registry, repository)| (registry, repository))
+    pub fn signature_repository(&self) -> Option<&RepositoryRef> {
+        self.config.signature_repository.as_ref()
     }
 
     /// Identifies everything that a verdict depends on besides the candidate, the image and the time.
@@ -71,7 +68,7 @@ impl Anchor {
             return Err(Rejection::Beside(flaw("envelope", found, "a Notary Project envelope")));
         };
         let Some(statement) = applicable(&self.config.statements, subject) else {
-            let found = format!("no statement is for {}/{}", subject.registry, subject.repository);
+            let found = format!("no statement is for {}", subject.repository);
             let wanted = "a statement whose registryScopes names the repository, or \"*\"";
             return Err(Rejection::Flawed(flaw("trust_policy", found, wanted)));
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http_client::ProxyConfig;
-use crate::oci::{Registry, Repository};
+use crate::oci::RepositoryRef;
 use crate::toml_reader::Section;
 use crate::trust::lifetimes::Lifetimes;
 use crate::trust::restrictions::Restrictions;
@@ -31,7 +31,7 @@ pub struct Config {
     /// Which valid signatures do not count.
     pub restrictions: Restrictions,
     /// The repository of signatures, if it is not that of the image.
-    pub signature_repository: Option<(Registry, Repository)>,
+    pub signature_repository: Option<RepositoryRef>,
     /// How long found signatures are used before the next search.
     pub refresh: Duration,
     /// How long they are used while registries do not answer.
@@ -89,16 +89,9 @@ impl Config {
 impl Config {
     /// The key or the statement of the trust policy that accepts signatures by anyone (level `audit`, or an override
     /// of `authenticity`) and is for a repository that `covers` names.
-    pub fn accepts_anyone(
-        &self,
-        covers: impl Fn(&Registry, &Repository) -> bool,
-    ) -> Option<String> {
-        let is_covered = |scope: &String| {
-            let names = scope.split_once('/').and_then(|(registry, repository)| {
-                Some((registry.parse().ok()?, repository.parse().ok()?))
-            });
-            names.is_none_or(|(registry, repository)| covers(&registry, &repository))
-        };
+    pub fn accepts_anyone(&self, covers: impl Fn(&RepositoryRef) -> bool) -> Option<String> {
+        let is_covered =
+            |scope: &String| scope.parse().map_or(true, |repository| covers(&repository));
         let applies = |statement: &&Statement| match &statement.scopes {
             Scopes::All => true,
             Scopes::Repositories(repositories) => repositories.iter().any(is_covered),

@@ -137,7 +137,7 @@ impl RevocationClient {
                 known.end("too many places would have to be asked");
                 continue;
             }
-            let registry = &subject.registry;
+            let registry = &subject.repository.registry;
             let answer =
                 |query: &RevocationQuery| self.answer((registry.clone(), query.clone()), now);
             let answering = join_all(queries.iter().map(answer));

@@ -44,7 +44,7 @@ pub(super) fn applicable<'a>(
     statements: &'a [Statement],
     subject: &Subject,
 ) -> Option<&'a Statement> {
-    let place = format!("{}/{}", subject.registry, subject.repository);
+    let place = subject.repository.to_string();
     let named = statements.iter().find(|statement| match &statement.scopes {
         Scopes::Repositories(repositories) => repositories.contains(&place),
         Scopes::All => false,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::json::{Document, Value};
-use crate::oci::{Registry, Repository};
+use crate::oci::RepositoryRef;
 
 use super::identity::Identities;
 use super::level::Level;
@@ -108,17 +108,13 @@ fn scopes(texts: &[String]) -> Result<Scopes, String> {
     }
     let mut repositories = BTreeSet::new();
     for text in texts {
-        let names = text.split_once('/').and_then(|(registry, repository)| {
-            Some((registry.parse::<Registry>().ok()?, repository.parse::<Repository>().ok()?))
-        });
-        let Some((registry, repository)) = names else {
+        let Ok(repository) = text.parse::<RepositoryRef>() else {
             return Err(format!(
                 "the scope {text:?} is not a `registry/repository`; `*` alone means all"
             ));
         };
         // As clients expand it: `docker.io/alpine` is `docker.io/library/alpine`.
-        let repository = registry.repository(repository);
-        if !repositories.insert(format!("{registry}/{repository}")) {
+        if !repositories.insert(repository.in_full().to_string()) {
             return Err(format!("the scope {text:?} occurs twice"));
         }
     }

@@ -12,6 +12,7 @@ use super::json_files::Files;
 use super::known::Records;
 use super::record::Remembered;
 use super::{Key, TagsError};
+use crate::oci::RepositoryRef;
 
 /// The records as JSON, by registry, repository and tag.
 const RECORDS: TableDefinition<'_, (&str, &str, &str), &[u8]> = TableDefinition::new("tags");
@@ -143,8 +144,8 @@ fn builder() -> Builder {
     builder
 }
 
-fn named((registry, repository, tag): &Key) -> (&str, &str, &str) {
-    (registry.as_str(), repository.as_str(), tag.as_str())
+fn named((repository, tag): &Key) -> (&str, &str, &str) {
+    (repository.registry.as_str(), repository.name.as_str(), tag.as_str())
 }
 
 /// `None` if the database is new.
@@ -172,15 +173,18 @@ fn records(database: &impl ReadableDatabase) -> Result<Records, Error> {
     };
     for row in table.iter()? {
         let (key, record) = row?;
-        let (registry, repository, tag) = key.value();
-        let parsed = || Some((registry.parse().ok()?, repository.parse().ok()?, tag.parse().ok()?));
+        let (registry, name, tag) = key.value();
+        let parsed = || {
+            let (registry, name) = (registry.parse().ok()?, name.parse().ok()?);
+            Some((RepositoryRef { registry, name }, tag.parse().ok()?))
+        };
         // A client cannot request a tag with such a name.
         let Some(key) = parsed() else { continue };
         match Remembered::from_bytes(record.value()) {
             Some(record) => known.put(&key, record, true),
             None => {
-                let (registry, repository, tag) = &key;
-                tracing::error!(%registry, %repository, %tag, "the history of this tag is damaged");
+                let (RepositoryRef { registry, name }, tag) = &key;
+                tracing::error!(%registry, repository = %name, %tag, "the history of this tag is damaged");
                 known.put_corrupt(&key);
             }
         }

@@ -26,7 +26,7 @@ const MAX_REQUESTS: usize = 1_000;
 /// Forgets a tag, whether or not a gate is running.
 pub(super) fn in_any_process(folder: &Path, key: &Key) -> Result<Option<Remembered>, TagsError> {
     let known = Database::look(folder);
-    let before = match known.find(&key.0, &key.1, &key.2)? {
+    let before = match known.find(&key.0, &key.1)? {
         Lookup::Record(record, _) => Some(record),
         Lookup::Nothing => return Ok(None),
         Lookup::Corrupt => None,
@@ -40,10 +40,10 @@ pub(super) fn in_any_process(folder: &Path, key: &Key) -> Result<Option<Remember
 }
 
 /// Requests it from the running gate, and waits until that is done.
-fn request(folder: &Path, (registry, repository, tag): &Key) -> Result<(), TagsError> {
+fn request(folder: &Path, (repository, tag): &Key) -> Result<(), TagsError> {
     let folder = requests(folder);
     atomic::make_folder(&folder).map_err(|error| failed(&folder, &error))?;
-    let image = format!("{registry}/{repository}:{tag}");
+    let image = format!("{repository}:{tag}");
     let file = folder.join(hex::encode(Sha256::digest(&image)));
     atomic::publish(&file, image.as_bytes()).map_err(|error| failed(&file, &error))?;
     let end = Instant::now() + Duration::from_secs(PATIENCE);
@@ -82,7 +82,7 @@ fn read(path: &Path) -> Option<Key> {
     let text = atomic::read(path, MAX_REQUEST).ok()??;
     let image: ImageRef = std::str::from_utf8(&text).ok()?.parse().ok()?;
     let Reference::Tag(tag) = image.reference else { return None };
-    Some((image.registry, image.repository, tag))
+    Some((image.repository, tag))
 }
 
 fn requests(folder: &Path) -> PathBuf {

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::record::{Remembered, Stored};
 use super::{Key, TagsError, failed};
-use crate::oci::{Registry, Repository};
+use crate::oci::RepositoryRef;
 use crate::store::atomic;
 
 /// The largest file, in bytes.
@@ -38,8 +38,8 @@ impl Damaged {
         &self.0
     }
 
-    pub(super) fn is_of(&self, registry: &Registry, repository: &Repository) -> bool {
-        let hash = Sha256::digest(format!("{registry}/{repository}"));
+    pub(super) fn is_of(&self, repository: &RepositoryRef) -> bool {
+        let hash = Sha256::digest(repository.to_string());
         let name = format!("{}{END}", hex::encode(hash));
         self.0.file_name().is_some_and(|own| own == name.as_str())
     }
@@ -99,14 +99,12 @@ impl Files {
 fn records(path: &Path) -> Option<Vec<(Key, Remembered)>> {
     let json = atomic::read(path, MAX_FILE).ok()??;
     let File { format, repository, tags } = serde_json::from_slice(&json).ok()?;
-    let (registry, repository) = repository.split_once('/')?;
-    let (registry, repository): (Registry, Repository) =
-        (registry.parse().ok()?, repository.parse().ok()?);
-    if format != FORMAT || !Damaged(path.to_owned()).is_of(&registry, &repository) {
+    let repository: RepositoryRef = repository.parse().ok()?;
+    if format != FORMAT || !Damaged(path.to_owned()).is_of(&repository) {
         return None;
     }
     let record = |(tag, stored): (String, Stored)| {
-        Some(((registry.clone(), repository.clone(), tag.parse().ok()?), stored.read()?))
+        Some(((repository.clone(), tag.parse().ok()?), stored.read()?))
     };
     tags.into_iter().map(record).collect()
 }

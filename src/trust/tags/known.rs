@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::json_files::{Damaged, Files};
 use super::record::Remembered;
 use super::{Key, MAX_RECORDS, MAX_TAGS, Need, Needs, TagsError};
-use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::oci::{Digest, RepositoryRef, Tag};
 
 /// How many records are evicted at once, because the search evaluates the rules for each record.
 const EVICTED_AT_ONCE: usize = 100;
@@ -35,7 +35,7 @@ pub(super) enum Lookup {
 /// The records of all tags.
 #[derive(Default)]
 pub(super) struct Records {
-    registries: HashMap<Registry, HashMap<Repository, Tags>>,
+    repositories: HashMap<RepositoryRef, Tags>,
     count: usize,
     /// Files of the former format that cannot be read.
     damaged: Vec<Damaged>,
@@ -49,14 +49,9 @@ impl Records {
         Self { unreadable: Some(why), ..Self::default() }
     }
 
-    pub(super) fn find(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-        tag: &Tag,
-    ) -> Result<Lookup, TagsError> {
-        self.check(registry, repository)?;
-        Ok(match self.tags(registry, repository).and_then(|tags| tags.get(tag)) {
+    pub(super) fn find(&self, repository: &RepositoryRef, tag: &Tag) -> Result<Lookup, TagsError> {
+        self.check(repository)?;
+        Ok(match self.tags(repository).and_then(|tags| tags.get(tag)) {
             Some(Entry::Record { of, is_written }) => Lookup::Record(*of, *is_written),
             Some(Entry::Corrupt) => Lookup::Corrupt,
             None => Lookup::Nothing,
@@ -66,14 +61,13 @@ impl Records {
     /// At most `most` tags of `digest`, and whether a damaged record may be another one.
     pub(super) fn tags_of(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
         most: usize,
     ) -> Result<(Vec<Tag>, bool), TagsError> {
-        self.check(registry, repository)?;
+        self.check(repository)?;
         let (mut found, mut damaged) = (Vec::new(), false);
-        for (tag, entry) in self.tags(registry, repository).into_iter().flatten() {
+        for (tag, entry) in self.tags(repository).into_iter().flatten() {
             match entry {
                 Entry::Record { of, .. } if of.digest == *digest => found.push(tag.clone()),
                 Entry::Record { .. } => {}
@@ -94,19 +88,17 @@ impl Records {
         self.insert(key, Entry::Corrupt);
     }
 
-    fn insert(&mut self, (registry, repository, tag): &Key, entry: Entry) {
-        let repositories = self.registries.entry(registry.clone()).or_default();
-        let tags = repositories.entry(repository.clone()).or_default();
+    fn insert(&mut self, (repository, tag): &Key, entry: Entry) {
+        let tags = self.repositories.entry(repository.clone()).or_default();
         self.count += usize::from(tags.insert(tag.clone(), entry).is_none());
     }
 
-    pub(super) fn remove(&mut self, (registry, repository, tag): &Key) -> Option<Remembered> {
-        let repositories = self.registries.get_mut(registry)?;
-        let tags = repositories.get_mut(repository)?;
+    pub(super) fn remove(&mut self, (repository, tag): &Key) -> Option<Remembered> {
+        let tags = self.repositories.get_mut(repository)?;
         let removed = tags.remove(tag)?;
         self.count -= 1;
         if tags.is_empty() {
-            repositories.remove(repository);
+            self.repositories.remove(repository);
         }
         match removed {
             Entry::Record { of, .. } => Some(of),
@@ -115,8 +107,8 @@ impl Records {
     }
 
     /// Whether this key has an entry, valid or damaged.
-    pub(super) fn has(&self, (registry, repository, tag): &Key) -> bool {
-        self.tags(registry, repository).is_some_and(|tags| tags.contains_key(tag))
+    pub(super) fn has(&self, (repository, tag): &Key) -> bool {
+        self.tags(repository).is_some_and(|tags| tags.contains_key(tag))
     }
 
     /// Adds the records of files of the former format.
@@ -134,26 +126,23 @@ impl Records {
     /// The records to evict to make room for another one of that repository: the oldest ones that no rule depends on. Empty
     /// if there is room.
     pub(super) fn make_room(&self, key: &Key, needs: &Needs) -> Result<Vec<Key>, TagsError> {
-        let here = self.tags(&key.0, &key.1);
+        let here = self.tags(&key.0);
         let (limit, of) = if here.is_some_and(|tags| tags.len() >= MAX_TAGS) {
-            (MAX_TAGS, format!("{}/{}", key.0, key.1))
+            (MAX_TAGS, key.0.to_string())
         } else if self.count >= MAX_RECORDS {
             (MAX_RECORDS, "all repositories".to_owned())
         } else {
             return Ok(Vec::new());
         };
         let mut oldest = BTreeSet::new();
-        let all = self.registries.iter().flat_map(|(registry, repositories)| {
-            repositories.iter().map(move |(repository, tags)| (registry, repository, tags))
-        });
-        for (registry, repository, tags) in all {
-            if limit == MAX_TAGS && (registry, repository) != (&key.0, &key.1) {
+        for (repository, tags) in &self.repositories {
+            if limit == MAX_TAGS && *repository != key.0 {
                 continue;
             }
             for (tag, entry) in tags {
                 let Entry::Record { of, .. } = entry else { continue };
-                if needs(registry, repository, tag) == Need::Optional {
-                    oldest.insert((of.since, registry, repository, tag));
+                if needs(repository, tag) == Need::Optional {
+                    oldest.insert((of.since, repository, tag));
                     if oldest.len() > EVICTED_AT_ONCE {
                         oldest.pop_last();
                     }
@@ -163,22 +152,21 @@ impl Records {
         if oldest.is_empty() {
             return Err(TagsError::Full { limit, of });
         }
-        let key = |(_, registry, repository, tag): (_, &Registry, &Repository, &Tag)| {
-            (registry.clone(), repository.clone(), tag.clone())
-        };
+        let key =
+            |(_, repository, tag): (_, &RepositoryRef, &Tag)| (repository.clone(), tag.clone());
         Ok(oldest.into_iter().map(key).collect())
     }
 
-    fn tags(&self, registry: &Registry, repository: &Repository) -> Option<&Tags> {
-        self.registries.get(registry)?.get(repository)
+    fn tags(&self, repository: &RepositoryRef) -> Option<&Tags> {
+        self.repositories.get(repository)
     }
 
     /// Fails if the records of the repository cannot be read.
-    fn check(&self, registry: &Registry, repository: &Repository) -> Result<(), TagsError> {
+    fn check(&self, repository: &RepositoryRef) -> Result<(), TagsError> {
         if let Some(why) = &self.unreadable {
             return Err(why.clone());
         }
-        match self.damaged.iter().find(|file| file.is_of(registry, repository)) {
+        match self.damaged.iter().find(|file| file.is_of(repository)) {
             Some(file) => Err(TagsError::Corrupt(file.path().to_owned())),
             None => Ok(()),
         }

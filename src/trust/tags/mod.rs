@@ -37,7 +37,7 @@ use self::known::{Lookup, Records};
 pub use self::record::Remembered;
 use self::writer::{Note, Writer};
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::oci::{Digest, RepositoryRef, Tag};
 use crate::store::atomic;
 
 /// The most tags of one repository that have a record.
@@ -73,7 +73,7 @@ pub enum Noted {
 }
 
 /// Returns whether a rule currently depends on a tag's history.
-pub type Needs = Arc<dyn Fn(&Registry, &Repository, &Tag) -> Need + Send + Sync>;
+pub type Needs = Arc<dyn Fn(&RepositoryRef, &Tag) -> Need + Send + Sync>;
 
 /// Why the history of tags cannot be read or written.
 #[derive(Clone, Debug, Error)]
@@ -146,11 +146,10 @@ impl TagHistory {
     /// The record of `tag`.
     pub fn recall(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         tag: &Tag,
     ) -> Result<Option<Remembered>, TagsError> {
-        match self.known().find(registry, repository, tag)? {
+        match self.known().find(repository, tag)? {
             Lookup::Record(of, _) => Ok(Some(of)),
             Lookup::Nothing => Ok(None),
             Lookup::Corrupt => Err(TagsError::CorruptRecord(database::path(&self.folder))),
@@ -160,11 +159,10 @@ impl TagHistory {
     /// The tags whose last admitted digest is `digest`, at most 16.
     pub fn tags_of(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         digest: &Digest,
     ) -> Result<Vec<Tag>, TagsError> {
-        let (tags, damaged) = self.known().tags_of(registry, repository, digest, MAX_SAME)?;
+        let (tags, damaged) = self.known().tags_of(repository, digest, MAX_SAME)?;
         if tags.is_empty() && damaged {
             return Err(TagsError::CorruptRecord(database::path(&self.folder)));
         }
@@ -177,14 +175,14 @@ impl TagHistory {
     /// record.
     pub async fn note(
         &self,
-        (registry, repository, tag): (&Registry, &Repository, &Tag),
+        (repository, tag): (&RepositoryRef, &Tag),
         digest: &Digest,
         signed: Option<Timestamp>,
         now: Timestamp,
         if_older: IfOlder,
         needs: &Needs,
     ) -> Result<Noted, TagsError> {
-        let (before, is_written) = match self.known().find(registry, repository, tag)? {
+        let (before, is_written) = match self.known().find(repository, tag)? {
             Lookup::Record(before, is_written) => (Some(before), is_written),
             Lookup::Nothing => (None, false),
             Lookup::Corrupt => {
@@ -194,23 +192,22 @@ impl TagHistory {
         let Some(writer) = &self.writer else {
             return Ok(Remembered::compare(before.as_ref(), digest, signed));
         };
-        let need = needs(registry, repository, tag);
+        let need = needs(repository, tag);
         let after = Remembered::after(before.as_ref(), digest, signed, now);
         if before == Some(after) && (is_written || need == Need::Optional) {
             return Ok(Noted::Recorded);
         }
-        let (key, needs) = ((registry.clone(), repository.clone(), tag.clone()), needs.clone());
+        let (key, needs) = ((repository.clone(), tag.clone()), needs.clone());
         writer.note(Note { key, digest: *digest, signed, now, if_older, need, needs }).await
     }
 
     /// Removes the record of `tag` and returns it. Blocks until a running gate has done so; not for async code.
     pub fn forget(
         &self,
-        registry: &Registry,
-        repository: &Repository,
+        repository: &RepositoryRef,
         tag: &Tag,
     ) -> Result<Option<Remembered>, TagsError> {
-        let key = (registry.clone(), repository.clone(), tag.clone());
+        let key = (repository.clone(), tag.clone());
         match &self.writer {
             Some(writer) => writer.forget(key),
             None => forget::in_any_process(&self.folder, &key),
@@ -244,7 +241,7 @@ impl TagHistory {
 }
 
 /// The tag of a record.
-type Key = (Registry, Repository, Tag);
+type Key = (RepositoryRef, Tag);
 
 fn failed(path: &Path, error: &io::Error) -> TagsError {
     TagsError::Io { path: path.to_owned(), kind: error.kind() }

@@ -1,5 +1,6 @@
 //! The history of tags across restarts, beside other processes, when it is full, and when it is damaged.
 
+use crate::oci::RepositoryRef;
 use std::fs;
 
 use sha2::{Digest as _, Sha256};
@@ -9,13 +10,12 @@ use super::*;
 struct Fixture {
     store: PathBuf,
     memory: TagHistory,
-    registry: Registry,
-    repository: Repository,
+    repository: RepositoryRef,
     needs: Needs,
 }
 
 fn all(need: Need) -> Needs {
-    Arc::new(move |_: &Registry, _: &Repository, _: &Tag| need)
+    Arc::new(move |_: &RepositoryRef, _: &Tag| need)
 }
 
 fn place(name: &str, need: Need) -> Fixture {
@@ -23,8 +23,8 @@ fn place(name: &str, need: Need) -> Fixture {
     let store = std::env::temp_dir().join(name);
     let _ = fs::remove_dir_all(&store);
     let memory = TagHistory::open(&store).unwrap();
-    let (registry, repository) = ("r.example".parse().unwrap(), "library/app".parse().unwrap());
-    Fixture { store, memory, registry, repository, needs: all(need) }
+    let repository = "r.example/library/app".parse().unwrap();
+    Fixture { store, memory, repository, needs: all(need) }
 }
 
 impl Fixture {
@@ -40,7 +40,7 @@ impl Fixture {
         now: i64,
     ) -> Result<(), TagsError> {
         let (tag, digest) = (tag.parse().unwrap(), Digest::of(content.as_bytes()));
-        let key = (&self.registry, &self.repository, &tag);
+        let key = (&self.repository, &tag);
         let (signed, now) = (signed.map(Timestamp::from_unix), Timestamp::from_unix(now));
         let noted = self.memory.note(key, &digest, signed, now, IfOlder::Record, &self.needs).await;
         noted.map(drop)
@@ -51,7 +51,7 @@ impl Fixture {
     }
 
     fn try_recall(&self, tag: &str) -> Result<Option<Remembered>, TagsError> {
-        self.memory.recall(&self.registry, &self.repository, &tag.parse().unwrap())
+        self.memory.recall(&self.repository, &tag.parse().unwrap())
     }
 
     fn restart(&mut self) {
@@ -65,7 +65,7 @@ impl Fixture {
 
     /// Writes a file of the former format and returns its path.
     fn put_file(&self, tag: &str, content: &str) -> PathBuf {
-        let name = format!("{}/{}", self.registry, self.repository);
+        let name = self.repository.to_string();
         let digest = Digest::of(content.as_bytes());
         let json = serde_json::json!({ "format": 1, "repository": name,
             "tags": { tag: { "digest": digest.to_string(), "since": 100, "newest": [10, 5] } } });
@@ -104,7 +104,7 @@ async fn of_two_simultaneous_pulls_of_a_tag_the_older_image_is_rejected() {
         let place = place("simultaneous", need);
         let writer = place.memory.writer.as_ref().unwrap();
         let note = |content: &str, signed: Option<i64>| Note {
-            key: (place.registry.clone(), place.repository.clone(), "v1".parse().unwrap()),
+            key: (place.repository.clone(), "v1".parse().unwrap()),
             digest: Digest::of(content.as_bytes()),
             signed: signed.map(Timestamp::from_unix),
             now: Timestamp::from_unix(100),
@@ -138,7 +138,7 @@ async fn a_required_record_is_on_disk_before_the_decision_is_answered() {
         fs::copy(place.database(), database::path(&copy)).unwrap();
         let after = TagHistory::open(&place.store.join("copy")).unwrap();
         let tag = tag.parse().unwrap();
-        let recalled = after.recall(&place.registry, &place.repository, &tag).unwrap().unwrap();
+        let recalled = after.recall(&place.repository, &tag).unwrap().unwrap();
         assert_eq!(recalled.digest, Digest::of(content.as_bytes()));
         assert_eq!(recalled.newest, Some(Timestamp::from_unix(10)));
         after.close();
@@ -155,7 +155,7 @@ async fn every_record_survives_a_restart() {
         assert_eq!(place.recall("v1").unwrap().digest, Digest::of(b"one"));
         let tags = |content| {
             let digest = Digest::of(content);
-            place.memory.tags_of(&place.registry, &place.repository, &digest).unwrap()
+            place.memory.tags_of(&place.repository, &digest).unwrap()
         };
         assert_eq!((tags(b"one"), tags(b"two")), (vec!["v1".parse().unwrap()], vec![]));
     }
@@ -169,7 +169,7 @@ async fn a_record_is_written_when_it_becomes_required() {
     place.try_note("v1", "one", 200).await.unwrap();
     let looking = TagHistory::look(&place.store);
     let tag = "v1".parse().unwrap();
-    assert!(looking.recall(&place.registry, &place.repository, &tag).unwrap().is_some());
+    assert!(looking.recall(&place.repository, &tag).unwrap().is_some());
 }
 
 /// One signed image can have any number of tags.
@@ -189,14 +189,14 @@ async fn many_other_tags_do_not_evict_a_history_that_a_rule_depends_on() {
     // A tag that has a record is not affected.
     place.try_note("v1", "newer", 103).await.unwrap();
     let tag = "other7".parse().unwrap();
-    place.memory.forget(&place.registry, &place.repository, &tag).unwrap().unwrap();
+    place.memory.forget(&place.repository, &tag).unwrap().unwrap();
     place.try_note("one-more", "same", 104).await.unwrap();
 }
 
 #[tokio::test]
 async fn only_records_that_no_rule_depends_on_are_evicted() {
     let mut place = place("evict", Need::Required);
-    let protected = |_: &Registry, _: &Repository, tag: &Tag| match tag.as_str() {
+    let protected = |_: &RepositoryRef, tag: &Tag| match tag.as_str() {
         "v1" => Need::Required,
         _ => Need::Optional,
     };
@@ -220,8 +220,8 @@ async fn another_process_reads_the_history_of_a_running_gate() {
     place.try_note("v1", "one", 100).await.unwrap();
     let looking = TagHistory::look(&place.store);
     let (tag, digest) = ("v1".parse().unwrap(), Digest::of(b"two"));
-    let key = (&place.registry, &place.repository, &tag);
-    let recalled = looking.recall(key.0, key.1, key.2).unwrap().unwrap();
+    let key = (&place.repository, &tag);
+    let recalled = looking.recall(key.0, key.1).unwrap().unwrap();
     assert_eq!(recalled.digest, Digest::of(b"one"));
     let now = Timestamp::from_unix(200);
     looking.note(key, &digest, None, now, IfOlder::Record, &place.needs).await.unwrap();
@@ -235,11 +235,11 @@ async fn another_process_makes_a_running_gate_forget_a_tag() {
     place.try_note("v2", "two", 100).await.unwrap();
     let other = TagHistory::look(&place.store);
     let tag: Tag = "v1".parse().unwrap();
-    let forgotten = other.forget(&place.registry, &place.repository, &tag).unwrap();
+    let forgotten = other.forget(&place.repository, &tag).unwrap();
     assert_eq!(forgotten.unwrap().digest, Digest::of(b"one"));
     assert_eq!(place.recall("v1"), None);
     assert!(place.recall("v2").is_some());
-    assert_eq!(other.forget(&place.registry, &place.repository, &tag).unwrap(), None);
+    assert_eq!(other.forget(&place.repository, &tag).unwrap(), None);
     place.restart();
     assert_eq!(place.recall("v1"), None);
 }
@@ -251,7 +251,7 @@ async fn another_process_forgets_a_tag_when_no_gate_runs() {
     place.memory.close();
     let other = TagHistory::look(&place.store);
     let tag: Tag = "v1".parse().unwrap();
-    assert!(other.forget(&place.registry, &place.repository, &tag).unwrap().is_some());
+    assert!(other.forget(&place.repository, &tag).unwrap().is_some());
     place.restart();
     assert_eq!(place.recall("v1"), None);
 }
@@ -283,9 +283,9 @@ async fn a_damaged_file_of_the_former_format_does_not_reset_its_repository() {
     assert!(matches!(place.try_recall("v1"), Err(TagsError::Corrupt(_))));
     assert!(matches!(place.try_note("v1", "two", 1).await, Err(TagsError::Corrupt(_))));
     assert!(file.exists());
-    let other = "library/other".parse().unwrap();
+    let other = "r.example/library/other".parse().unwrap();
     let tag = "v1".parse().unwrap();
-    assert_eq!(place.memory.recall(&place.registry, &other, &tag).unwrap(), None);
+    assert_eq!(place.memory.recall(&other, &tag).unwrap(), None);
 }
 
 #[tokio::test]
@@ -297,7 +297,7 @@ async fn a_damaged_record_does_not_reset_its_tag_and_affects_no_other_tag() {
     let database = redb::Database::open(place.database()).unwrap();
     let transaction = database.begin_write().unwrap();
     let table = redb::TableDefinition::<(&str, &str, &str), &[u8]>::new("tags");
-    let key = (place.registry.as_str(), place.repository.as_str(), "v1");
+    let key = (place.repository.registry.as_str(), place.repository.name.as_str(), "v1");
     transaction.open_table(table).unwrap().insert(key, &b"{}"[..]).unwrap();
     transaction.commit().unwrap();
     drop(database);
@@ -307,7 +307,7 @@ async fn a_damaged_record_does_not_reset_its_tag_and_affects_no_other_tag() {
     assert!(place.try_note("v1", "three", 1).await.is_err());
     assert!(place.recall("v2").is_some());
     let tag = "v1".parse().unwrap();
-    place.memory.forget(&place.registry, &place.repository, &tag).unwrap();
+    place.memory.forget(&place.repository, &tag).unwrap();
     assert_eq!(place.recall("v1"), None);
 }
 

@@ -225,8 +225,8 @@ impl Writing {
 
     /// Compares a note with the record, makes room for it, and updates the record in memory.
     fn apply(&mut self, note: &Note) -> NoteAnswer {
-        let (registry, repository, tag) = &note.key;
-        let before = match self.read(|known| known.find(registry, repository, tag))? {
+        let (repository, tag) = &note.key;
+        let before = match self.read(|known| known.find(repository, tag))? {
             Lookup::Record(before, _) => Some(before),
             Lookup::Nothing => None,
             Lookup::Corrupt => {
@@ -254,7 +254,7 @@ impl Writing {
         match &self.full {
             Some((_, since)) if since.elapsed() >= FULL => self.full = None,
             Some((full @ TagsError::Full { of, .. }, _))
-                if *of == format!("{}/{}", note.key.0, note.key.1) || !of.contains('/') =>
+                if *of == note.key.0.to_string() || !of.contains('/') =>
             {
                 return Err(full.clone());
             }

@@ -37,8 +37,7 @@ impl Bench {
     pub fn new(lines: &str, files: &[(&str, &str)]) -> Self {
         let config = read(lines, files).unwrap_or_else(|problems| panic!("{problems:#?}"));
         let subject = Subject {
-            registry: "registry.test".parse().unwrap(),
-            repository: "app".parse().unwrap(),
+            repository: "registry.test/app".parse().unwrap(),
             digest: Digest::of(IMAGE),
             media_type: MediaType::OciImage,
             size: IMAGE.len() as u64,

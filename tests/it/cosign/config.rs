@@ -52,12 +52,15 @@ fn every_key_of_the_contract_is_read() {
     assert_eq!(config.annotations.get("env").map(String::as_str), Some("prod"));
     assert_eq!((config.tlog, config.refresh.as_secs()), (Tlog::Ignore, 30));
     assert_ne!(config.roots.fingerprint(), Roots::public_good().unwrap().fingerprint());
-    let (registry, repository) = config.signature_repository.clone().unwrap();
-    assert_eq!((registry.as_str(), repository.as_str()), ("registry.example.com", "signatures"));
+    let repository = config.signature_repository.clone().unwrap();
+    assert_eq!(
+        (repository.registry.as_str(), repository.name.as_str()),
+        ("registry.example.com", "signatures")
+    );
     assert!(Anchor::new(config).wants_attestation());
     let of_hub = "keys = [\"k\"]\nsignature_repository = \"docker.io/signatures\"";
     let config = read(of_hub, &[("k", &key())]).unwrap();
-    assert_eq!(config.signature_repository.unwrap().1.as_str(), "library/signatures");
+    assert_eq!(config.signature_repository.unwrap().name.as_str(), "library/signatures");
 }
 
 #[test]

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use countersign::clock::{Clock, Timestamp};
-use countersign::oci::{Digest, MediaType, Registry, Repository};
+use countersign::oci::{Digest, MediaType, Repository};
 use countersign::pull_through::{self, PullThrough};
 use countersign::store::{self, Store};
 use countersign::trust::discovery::{Located, Places, RequestBudget, SignatureKind};
 use countersign::trust::{Candidate, SignatureContent, Subject};
 use serde_json::{Value, json};
 
-use crate::fake_registry::{Asked, FakeRegistry, Fault, REGISTRY, respond};
+use crate::fake_registry::{Asked, FakeRegistry, Fault, hosted, respond};
 use crate::folder::Folder;
 
 pub(super) const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -24,10 +24,6 @@ pub(super) const NOTATION: &str = "application/vnd.cncf.notary.signature";
 pub(super) const JOSE: &str = "application/jose+json";
 pub(super) const PREDICATE: &str = "dev.sigstore.bundle.predicateType";
 pub(super) const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
-
-pub(super) fn registry() -> Registry {
-    REGISTRY.parse().unwrap()
-}
 
 pub(super) fn app() -> Repository {
     "library/app".parse().unwrap()
@@ -69,17 +65,16 @@ impl Site {
             pull_through = pull_through.keeping(store, pull_through::Metrics::default());
         }
         let places = Places::new(pull_through.clone(), clock.clone());
-        let (registry, repository) = (registry(), app());
-        let subject =
-            Subject { registry, repository, digest, media_type: MediaType::OciImage, size: 7 };
+        let repository = hosted(app());
+        let subject = Subject { repository, digest, media_type: MediaType::OciImage, size: 7 };
         Self { fake, clock, places, subject, pull_through, _folder: folder }
     }
 
     /// Waits until that content is stored.
     pub(super) async fn stored(&self, content: &[u8]) {
-        let (registry, repository, digest) = (registry(), app(), Digest::of(content));
+        let (repository, digest) = (hosted(app()), Digest::of(content));
         for _ in 0..1000 {
-            let kept = self.pull_through.kept_blob(&registry, &repository, &digest, content.len());
+            let kept = self.pull_through.kept_blob(&repository, &digest, content.len());
             if kept.await.is_some() {
                 return;
             }
@@ -165,7 +160,7 @@ impl Site {
     }
 
     pub(super) async fn locate_apart(&self, kind: SignatureKind) -> Located {
-        let apart = (registry(), apart());
+        let apart = hosted(apart());
         self.places.locate(kind, &self.subject, Some(&apart), &RequestBudget::new()).await
     }
 

@@ -283,7 +283,7 @@ async fn a_missing_signature_repository_has_no_signatures() {
 #[tokio::test]
 async fn a_signature_repository_at_an_unconfigured_registry_is_unread() {
     let site = Site::new().await;
-    let elsewhere = ("other.example".parse().unwrap(), app());
+    let elsewhere = "other.example/library/app".parse().unwrap();
     let inquiry = RequestBudget::new();
     let located = site
         .places

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::clock::Timestamp;
-use countersign::oci::{Digest, Registry, Repository, Tag};
+use countersign::oci::{Digest, RepositoryRef, Tag};
 use countersign::trust::tags::{IfOlder, MAX_TAGS, Need, Needs, TagHistory};
 
 use super::{platform, push_signed_at, put, rule, setup, sign, sign_at, world};
 use crate::attached::{JOSE, MINE, NOTATION, ROOT, envelope, layer_at, put_referrer};
 use crate::audit::Page;
-use crate::fake_registry::REGISTRY;
+use crate::fake_registry::hosted;
 use crate::sigstore::{HOUR, NOW, Sigstore};
 use crate::whole_gate::{World, app};
 
@@ -145,12 +145,12 @@ async fn many_other_tags_do_not_remove_the_protection_of_a_tag() {
     world.stop().await;
     // Pulling this many tags would take too long.
     let memory = TagHistory::open(&world.store()).unwrap();
-    let needs: Needs = Arc::new(|_: &Registry, _: &Repository, _: &Tag| Need::Required);
-    let (registry, repository) = (REGISTRY.parse().unwrap(), app());
+    let needs: Needs = Arc::new(|_: &RepositoryRef, _: &Tag| Need::Required);
+    let repository = hosted(app());
     let (digest, now) = (Digest::of(&newer), Timestamp::from_unix(NOW + 60));
     let note = async |number: usize| {
         let tag = format!("other{number}").parse().unwrap();
-        let key = (&registry, &repository, &tag);
+        let key = (&repository, &tag);
         memory.note(key, &digest, None, now, IfOlder::Record, &needs).await
     };
     let noted = futures_util::future::join_all((1..MAX_TAGS).map(note)).await;

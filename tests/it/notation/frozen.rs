@@ -20,8 +20,7 @@ const YEARS: i64 = 3 * 365 * 86_400;
 
 fn subject() -> Subject {
     Subject {
-        registry: "registry.example.com".parse().unwrap(),
-        repository: "library/app".parse().unwrap(),
+        repository: "registry.example.com/library/app".parse().unwrap(),
         digest: Digest::of(MANIFEST),
         media_type: MediaType::OciImage,
         size: MANIFEST.len() as u64,

@@ -167,7 +167,8 @@ async fn an_upstream_of_another_image_opens_no_private_address() {
         let verdict = responder.judge(&site.strict, &candidate, &subject(), now()).await;
         site.undecided(verdict, "not a public address");
         // What was asked for an image of that registry is no answer for this one.
-        let local = Subject { registry: first.parse().unwrap(), ..subject() };
+        let repository = format!("{first}/library/app").parse().unwrap();
+        let local = Subject { repository, ..subject() };
         drop(responder.judge(&site.strict, &candidate, &local, now()).await);
         let verdict = responder.judge(&site.strict, &candidate, &subject(), now()).await;
         site.undecided(verdict, "not a public address");

@@ -30,8 +30,11 @@ fn der_files_and_a_signature_repository_are_read() {
         "{PLAIN}signature_repository = \"registry.example.com/signatures\"\nrefresh = \"1m\""
     );
     let anchor = Anchor::new(config(&lines, &[("root.crt", &root.der)]).unwrap());
-    let (registry, repository) = anchor.signature_repository().unwrap();
-    assert_eq!((registry.as_str(), repository.as_str()), ("registry.example.com", "signatures"));
+    let repository = anchor.signature_repository().unwrap();
+    assert_eq!(
+        (repository.registry.as_str(), repository.name.as_str()),
+        ("registry.example.com", "signatures")
+    );
     assert_eq!(anchor.config().refresh, Duration::from_secs(60));
 }
 

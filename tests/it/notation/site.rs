@@ -16,8 +16,7 @@ pub(super) const COSE: &str = "application/cose";
 
 pub(super) fn subject() -> Subject {
     Subject {
-        registry: "registry.example.com".parse().unwrap(),
-        repository: "library/app".parse().unwrap(),
+        repository: "registry.example.com/library/app".parse().unwrap(),
         digest: Digest::of(b"the image"),
         media_type: MediaType::OciImage,
         size: 9,

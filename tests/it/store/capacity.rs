@@ -76,7 +76,7 @@ fn manifests_are_evicted_after_blobs_and_served_ones_last() {
     // A blob that is also a manifest.
     rig.keep(&hundred(4), HeldAs::Blob).unwrap();
     let digest = Digest::of(&hundred(4));
-    rig.store.hold(&rig.registry, &repository("library/other"), &digest, &manifest());
+    rig.store.hold(&repository("library/other"), &digest, &manifest());
     drop(rig.content(&hundred(3)).unwrap());
     rig.keep(&hundred(5), HeldAs::Blob).unwrap();
     assert_eq!(rig.kept([1, 2, 3, 4, 5]), [true, true, false, true, true]);
@@ -100,7 +100,7 @@ fn content_in_use_is_not_evicted() {
         let ingest = rig.begin(&hundred(4), Some(100)).unwrap();
         let arriving = ingest.arriving();
         let whole = ingest.verify().unwrap();
-        drop(whole.publish(&rig.registry, &rig.repository, HeldAs::Blob).unwrap());
+        drop(whole.publish(&rig.repository, HeldAs::Blob).unwrap());
         arriving
     };
     rig.keep(&[5; 200], HeldAs::Blob).unwrap();
@@ -168,7 +168,7 @@ fn content_of_unknown_length_reserves_space_as_it_arrives() {
         assert!(rig.bytes_on_disk() <= 300);
     }
     assert_eq!(rig.kept([1, 2, 3]), [false, false, false]);
-    ingest.verify().unwrap().publish(&rig.registry, &rig.repository, HeldAs::Blob).unwrap();
+    ingest.verify().unwrap().publish(&rig.repository, HeldAs::Blob).unwrap();
     assert_eq!(rig.metric("countersign_store_bytes"), 250);
 }
 
@@ -183,7 +183,7 @@ fn content_larger_than_the_store_is_not_stored_and_evicts_nothing() {
     // As if the ingest had never been tried.
     assert_eq!(ingest.position(), 0);
     ingest.append(b"y").unwrap();
-    ingest.verify().unwrap().publish(&rig.registry, &rig.repository, HeldAs::Blob).unwrap();
+    ingest.verify().unwrap().publish(&rig.repository, HeldAs::Blob).unwrap();
     assert!(rig.content(b"y").is_some());
 }
 
@@ -204,14 +204,14 @@ fn links_are_removed_with_their_parent() {
     let rig = Rig::new(300);
     let child = Digest::of(b"child");
     rig.keep(&hundred(1), manifest()).unwrap();
-    rig.store.link(&rig.registry, &rig.repository, &child, &Digest::of(&hundred(1)));
-    assert_eq!(rig.store.parents(&rig.registry, &rig.repository, &child).len(), 1);
+    rig.store.link(&rig.repository, &child, &Digest::of(&hundred(1)));
+    assert_eq!(rig.store.parents(&rig.repository, &child).len(), 1);
     rig.keep(&[9; 300], HeldAs::Blob).unwrap();
-    assert!(rig.store.parents(&rig.registry, &rig.repository, &child).is_empty());
+    assert!(rig.store.parents(&rig.repository, &child).is_empty());
     rig.keep(&hundred(1), HeldAs::Blob).unwrap();
-    assert!(rig.store.parents(&rig.registry, &rig.repository, &child).is_empty());
+    assert!(rig.store.parents(&rig.repository, &child).is_empty());
     let digest = Digest::of(&hundred(1));
-    assert!(!rig.store.is_manifest(&rig.registry, &rig.repository, &digest));
+    assert!(!rig.store.is_manifest(&rig.repository, &digest));
 }
 
 /// Only the bytes that a registry sends evict other content, not the length that it announces.
@@ -228,7 +228,7 @@ fn announced_lengths_evict_little() {
     let large = vec![9; 20 << 20];
     let mut ingest = rig.store.ingest(&Digest::of(&large), Some(20 << 20)).unwrap();
     large.chunks(1 << 20).for_each(|piece| ingest.append(piece).unwrap());
-    drop(ingest.verify().unwrap().publish(&rig.registry, &rig.repository, HeldAs::Blob).unwrap());
+    drop(ingest.verify().unwrap().publish(&rig.repository, HeldAs::Blob).unwrap());
     assert_eq!(rig.bytes_on_disk(), (20 << 20) + 300);
     drop(rig.store.ingest(&Digest::of(b"never sent"), Some(most / 2)).unwrap());
     assert!(rig.keeps(&large));

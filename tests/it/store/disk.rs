@@ -260,7 +260,7 @@ fn a_replaced_temporary_file_is_not_published() {
     let whole = rig.begin(b"mine", None).unwrap().verify().unwrap();
     let incoming = rig.files("incoming");
     write(&incoming[0], b"else");
-    assert!(whole.publish(&rig.registry, &rig.repository, HeldAs::Blob).is_err());
+    assert!(whole.publish(&rig.repository, HeldAs::Blob).is_err());
     assert!(!rig.keeps(b"mine") && rig.files("content").is_empty());
 }
 

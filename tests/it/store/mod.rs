@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use countersign::clock::{Clock, Timestamp};
-use countersign::oci::{Digest, Registry, Repository};
+use countersign::oci::{Digest, RepositoryRef};
 use countersign::store::{Config, HeldAs, Ingest, Metrics, Store, StoredContent, Unkept};
 use prometheus_client::encoding::text::encode;
 use tokio_util::sync::CancellationToken;
 
+use crate::fake_registry::hosted;
 use crate::folder::Folder;
 
 const SCRUB_EVERY: Duration = Duration::from_secs(3600);
@@ -26,16 +27,15 @@ struct Rig {
     clock: Clock,
     store: Store,
     metrics: prometheus_client::registry::Registry,
-    registry: Registry,
-    repository: Repository,
+    repository: RepositoryRef,
 }
 
 fn manifest() -> HeldAs {
     HeldAs::Manifest { content_type: Some("application/vnd.oci.image.manifest.v1+json".to_owned()) }
 }
 
-fn repository(name: &str) -> Repository {
-    name.parse().unwrap()
+fn repository(name: &str) -> RepositoryRef {
+    hosted(name.parse().unwrap())
 }
 
 impl Rig {
@@ -50,8 +50,7 @@ impl Rig {
         let config = Config { path, max_size, scrub_every: SCRUB_EVERY };
         let counted = Metrics::registered(&mut metrics);
         let store = Store::open(&config, clock.clone(), &counted).unwrap();
-        let registry = "registry.example.com".parse().unwrap();
-        Self { folder, clock, store, metrics, registry, repository: repository("library/app") }
+        Self { folder, clock, store, metrics, repository: repository("library/app") }
     }
 
     /// Shuts the store down, and opens it again.
@@ -77,11 +76,11 @@ impl Rig {
 
     fn keep(&self, content: &[u8], seen: HeldAs) -> Result<StoredContent, Unkept> {
         let ingest = self.begin(content, Some(content.len() as u64))?;
-        ingest.verify().unwrap().publish(&self.registry, &self.repository, seen)
+        ingest.verify().unwrap().publish(&self.repository, seen)
     }
 
     fn content(&self, content: &[u8]) -> Option<StoredContent> {
-        let found = self.store.content(&self.registry, &self.repository, &Digest::of(content))?;
+        let found = self.store.content(&self.repository, &Digest::of(content))?;
         assert_eq!(found.bytes(), content);
         Some(found)
     }
@@ -155,13 +154,14 @@ fn content_is_found_only_in_repositories_known_to_hold_it() {
     let digest = Digest::of(b"private");
     rig.keep(b"private", HeldAs::Blob).unwrap();
     let other = repository("library/other");
-    let registry: Registry = "other.example.com".parse().unwrap();
-    assert!(rig.store.content(&rig.registry, &other, &digest).is_none());
-    assert!(rig.store.content(&registry, &rig.repository, &digest).is_none());
+    let registry = "other.example.com".parse().unwrap();
+    let elsewhere = RepositoryRef { registry, name: rig.repository.name.clone() };
+    assert!(rig.store.content(&other, &digest).is_none());
+    assert!(rig.store.content(&elsewhere, &digest).is_none());
     assert!(rig.store.keeps(&digest));
-    rig.store.hold(&rig.registry, &other, &digest, &HeldAs::Blob);
-    assert!(rig.store.content(&rig.registry, &other, &digest).is_some());
-    assert!(rig.store.content(&registry, &rig.repository, &digest).is_none());
+    rig.store.hold(&other, &digest, &HeldAs::Blob);
+    assert!(rig.store.content(&other, &digest).is_some());
+    assert!(rig.store.content(&elsewhere, &digest).is_none());
     assert_eq!(rig.files("content").len(), 1);
 }
 
@@ -169,8 +169,8 @@ fn content_is_found_only_in_repositories_known_to_hold_it() {
 fn content_that_is_not_stored_has_no_holders() {
     let rig = Rig::new(ROOM);
     let digest = Digest::of(b"later");
-    rig.store.hold(&rig.registry, &rig.repository, &digest, &manifest());
-    assert!(!rig.store.is_manifest(&rig.registry, &rig.repository, &digest));
+    rig.store.hold(&rig.repository, &digest, &manifest());
+    assert!(!rig.store.is_manifest(&rig.repository, &digest));
     assert!(!rig.store.keeps(&digest));
 }
 
@@ -179,16 +179,16 @@ fn a_manifest_stays_a_manifest_in_its_repository() {
     let rig = Rig::new(ROOM);
     let digest = Digest::of(b"{}");
     rig.keep(b"{}", HeldAs::Blob).unwrap();
-    let is_manifest = |name: &str| rig.store.is_manifest(&rig.registry, &repository(name), &digest);
+    let is_manifest = |name: &str| rig.store.is_manifest(&repository(name), &digest);
     assert!(!is_manifest("library/app"));
-    rig.store.hold(&rig.registry, &rig.repository, &digest, &manifest());
+    rig.store.hold(&rig.repository, &digest, &manifest());
     for seen in [HeldAs::Blob, HeldAs::Manifest { content_type: None }] {
-        rig.store.hold(&rig.registry, &rig.repository, &digest, &seen);
+        rig.store.hold(&rig.repository, &digest, &seen);
     }
     assert!(is_manifest("library/app") && !is_manifest("library/other"));
     let content = rig.content(b"{}").unwrap();
     assert_eq!(content.content_type(), Some("application/vnd.oci.image.manifest.v1+json"));
-    rig.store.hold(&rig.registry, &repository("library/other"), &digest, &HeldAs::Blob);
+    rig.store.hold(&repository("library/other"), &digest, &HeldAs::Blob);
     assert!(!is_manifest("library/other"));
 }
 
@@ -198,19 +198,19 @@ fn the_newest_stored_parents_are_known_in_their_repository() {
     let child = Digest::of(b"child");
     let parents: Vec<Vec<u8>> = (0..20).map(|n| format!("parent {n}").into_bytes()).collect();
     for parent in &parents {
-        rig.store.link(&rig.registry, &rig.repository, &child, &Digest::of(parent));
+        rig.store.link(&rig.repository, &child, &Digest::of(parent));
     }
-    assert!(rig.store.parents(&rig.registry, &rig.repository, &child).is_empty());
+    assert!(rig.store.parents(&rig.repository, &child).is_empty());
     for parent in &parents {
         rig.keep(parent, manifest()).unwrap();
-        rig.store.link(&rig.registry, &rig.repository, &child, &Digest::of(parent));
+        rig.store.link(&rig.repository, &child, &Digest::of(parent));
     }
-    rig.store.link(&rig.registry, &rig.repository, &child, &Digest::of(&parents[10]));
+    rig.store.link(&rig.repository, &child, &Digest::of(&parents[10]));
     let mut expected: Vec<Digest> = parents[4..].iter().rev().map(|p| Digest::of(p)).collect();
     let again = expected.remove(9);
     expected.insert(0, again);
-    assert_eq!(rig.store.parents(&rig.registry, &rig.repository, &child), expected);
-    assert!(rig.store.parents(&rig.registry, &repository("library/other"), &child).is_empty());
+    assert_eq!(rig.store.parents(&rig.repository, &child), expected);
+    assert!(rig.store.parents(&repository("library/other"), &child).is_empty());
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn content_can_be_read_while_it_arrives_and_after() {
     assert_eq!((read(2, 2), read(6, 1), read(9, 1)), ("cd".into(), "".into(), "".into()));
     assert_eq!(ingest.hasher().finish(), digest);
     let whole = ingest.verify().unwrap();
-    whole.publish(&rig.registry, &rig.repository, HeldAs::Blob).unwrap();
+    whole.publish(&rig.repository, HeldAs::Blob).unwrap();
     assert_eq!(read(3, 10), "def");
 
     let ingest = rig.begin(b"never finished", None).unwrap();
@@ -258,11 +258,11 @@ fn concurrent_ingests_of_one_digest_store_it_once() {
     let other = repository("library/other");
     let one = rig.begin(b"same", Some(4)).unwrap().verify().unwrap();
     let two = rig.begin(b"same", Some(4)).unwrap().verify().unwrap();
-    let first = one.publish(&rig.registry, &rig.repository, HeldAs::Blob).unwrap();
-    let second = two.publish(&rig.registry, &other, HeldAs::Blob).unwrap();
+    let first = one.publish(&rig.repository, HeldAs::Blob).unwrap();
+    let second = two.publish(&other, HeldAs::Blob).unwrap();
     assert_eq!(first.bytes(), second.bytes());
     assert!(rig.content(b"same").is_some());
-    assert!(rig.store.content(&rig.registry, &other, first.digest()).is_some());
+    assert!(rig.store.content(&other, first.digest()).is_some());
     assert_eq!(rig.metric("countersign_store_bytes"), 4);
     assert_eq!((rig.files("content").len(), rig.files("incoming").len()), (1, 0));
 }
@@ -282,9 +282,9 @@ async fn holders_and_links_outlive_a_restart() {
     let other = repository("library/other");
     let (parent, child) = (Digest::of(b"parent"), Digest::of(b"child"));
     rig.keep(b"parent", manifest()).unwrap();
-    rig.store.hold(&rig.registry, &other, &parent, &manifest());
-    rig.store.link(&rig.registry, &other, &child, &parent);
+    rig.store.hold(&other, &parent, &manifest());
+    rig.store.link(&other, &child, &parent);
     let rig = rig.restart(ROOM).await;
-    assert!(rig.store.is_manifest(&rig.registry, &other, &parent));
-    assert_eq!(rig.store.parents(&rig.registry, &other, &child), [parent]);
+    assert!(rig.store.is_manifest(&other, &parent));
+    assert_eq!(rig.store.parents(&other, &child), [parent]);
 }

@@ -57,7 +57,7 @@ fn recently_read_content_of_another_length_is_not_served() {
             None => fs::remove_file(rig.path(&content)).unwrap(),
         }
         let digest = Digest::of(&content);
-        let found = rig.store.content(&rig.registry, &rig.repository, &digest);
+        let found = rig.store.content(&rig.repository, &digest);
         assert!(found.is_none(), "{length:?}");
         assert_eq!((rig.lost("length"), rig.lost("missing")), (times, u64::from(length.is_none())));
     }
@@ -114,7 +114,7 @@ fn corrupted_bytes_in_use_are_not_shared() {
     drop(rig.keep(&content, HeldAs::Blob).unwrap());
     damage(&rig.path(&content), &vec![2; 100_000]);
     let digest = Digest::of(&content);
-    let rotten = rig.store.content(&rig.registry, &rig.repository, &digest).unwrap();
+    let rotten = rig.store.content(&rig.repository, &digest).unwrap();
     rig.clock.advance(SCRUB_EVERY);
     rig.scrub();
     rig.keep(&content, HeldAs::Blob).unwrap();

@@ -92,24 +92,24 @@ impl Case<'_> {
             Denial::Missing { code: ErrorCode::NameUnknown, .. } => format!(
                 "client: check the spelling of the name; operator of the gate: check that there is an [[upstream]] \
                  for {} and that it has the repository {}",
-                image.registry, image.repository
+                image.repository.registry, image.repository.name
             ),
             Denial::Missing { .. } => format!(
-                "client: check the spelling of the name; publisher: push the image to {}/{}, which does not have \
+                "client: check the spelling of the name; publisher: push the image to {}, which does not have \
                  it",
-                image.registry, image.repository
+                image.repository
             ),
             Denial::Throttled { .. } => format!(
                 "client: retry later; operator of the gate: give the [[upstream]] of {} a `username` and \
                  `password_file` with a higher request limit",
-                image.registry
+                image.repository.registry
             ),
             Denial::Unsatisfiable { .. } => "client: request a range within the blob".to_owned(),
         }
     }
 
     fn undecided(&self, doubt: Doubt, anchor: Option<&Anchor>) -> String {
-        let registry = &self.image.registry;
+        let registry = &self.image.repository.registry;
         match (doubt, anchor) {
             (Doubt::TrustUnreachable, Some(Anchor::NotaryV1(anchor)))
                 if let Some(failure) = anchor.memory_failure() =>
@@ -146,7 +146,7 @@ impl Case<'_> {
             (Doubt::UpstreamRefused, _) => format!(
                 "operator of the gate: give the [[upstream]] of {registry} a `username` and `password_file` \
                  that can read {}",
-                self.image.repository
+                self.image.repository.name
             ),
         }
     }
@@ -163,8 +163,8 @@ impl Case<'_> {
         let name = anchor.map_or("", |anchor| &**anchor.name());
         match reason {
             Reason::NoRule => format!(
-                "operator of the gate: add a [[rule]] whose `images` match {}/{}",
-                image.registry, image.repository
+                "operator of the gate: add a [[rule]] whose `images` match {}",
+                image.repository
             ),
             Reason::DeniedByRule => format!(
                 "operator of the gate: to serve {image}, remove or narrow the rule for {rule}; a deny rule takes precedence over every other rule"
@@ -269,7 +269,7 @@ impl Case<'_> {
             Reason::ContentMismatch => format!(
                 "operator of the registry {}: its content is not the signed content, so treat the registry as compromised; \
                  push the signed image again from its build, and do not sign the content that is there",
-                image.registry
+                image.repository.registry
             ),
         }
     }
@@ -281,7 +281,7 @@ impl Case<'_> {
 
     /// How the anchor's scheme signs this image.
     fn command(&self, anchor: Option<&Anchor>) -> String {
-        let ImageRef { registry, repository, reference } = self.image;
+        let ImageRef { repository, reference } = self.image;
         let digest = match reference {
             Reference::Digest(digest) => digest.to_string(),
             Reference::Tag(_) => "DIGEST".to_owned(),
@@ -302,13 +302,13 @@ impl Case<'_> {
                     None => "sign".to_owned(),
                 };
                 format!(
-                    "`cosign {verb} {registry}/{repository}@{digest}`: the anchor {} accepts {}",
+                    "`cosign {verb} {repository}@{digest}`: the anchor {} accepts {}",
                     anchor.name(),
                     config.summary()
                 )
             }
             Some(Anchor::Content(findings::Anchor::Notation(anchor, _))) => format!(
-                "`notation sign {registry}/{repository}@{digest}`: the anchor {} accepts {}",
+                "`notation sign {repository}@{digest}`: the anchor {} accepts {}",
                 anchor.name(),
                 anchor.config().summary()
             ),
@@ -317,7 +317,7 @@ impl Case<'_> {
     }
 
     fn gun(&self, anchor: &notaryv1::Anchor) -> String {
-        let gun = anchor.gun(&self.image.registry, &self.image.repository);
+        let gun = anchor.gun(&self.image.repository);
         gun.map_or_else(|_| "a name that Notary does not allow".to_owned(), |gun| gun.to_string())
     }
 }

@@ -47,9 +47,8 @@ impl Case<'_> {
                 ),
             },
             Restriction::SignedIdentity => format!(
-                "publisher: sign the image under the name {}/{} ({}); operator of the gate: if signatures made \
+                "publisher: sign the image under the name {} ({}); operator of the gate: if signatures made \
                  for other repositories may count, set `signed_identity = \"digest\"` in the anchor {name}",
-                self.image.registry,
                 self.image.repository,
                 self.command(anchor)
             ),
