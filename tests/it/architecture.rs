@@ -243,6 +243,26 @@ fn a_proof_cannot_be_created_elsewhere() {
 
 /// Code that the compiler does not check is in one place, with the reasons.
 #[test]
+fn no_registry_is_passed_beside_its_repository() {
+    // The first defines the value that contains both; the second has variants with these names.
+    let exempt = ["src/oci/name.rs", "src/trust/notaryv1/gun.rs"];
+    let mut wrong = Vec::new();
+    for source in sources("src").iter().filter(|source| !exempt.contains(&&*source.path)) {
+        let lines: Vec<&str> = source.code().map(|(_, line)| line.trim()).collect();
+        let code = lines.join(" ").replace("pub(super) ", "");
+        for statement in code.split(';').filter(|statement| !statement.contains("use crate::")) {
+            for next in after(&statement.replace('&', " "), "Registry, ") {
+                let next = next.split([',', ')', '>', '}']).next().unwrap_or(next);
+                if next.split_whitespace().next_back() == Some("Repository") {
+                    wrong.push(format!("{}: use `RepositoryRef`: {statement}", source.path));
+                }
+            }
+        }
+    }
+    none(&wrong);
+}
+
+#[test]
 fn only_one_file_contains_unsafe_code() {
     let mut found = Vec::new();
     for source in sources("src").into_iter().chain(sources("tests")) {

@@ -97,11 +97,7 @@ fn kinds(index: &[u8]) -> Vec<String> {
 }
 
 /// What the Notary servers of the anchors have about the repository.
-async fn by_notaries(
-    gate: &Gate,
-    repository: &RepositoryRef,
-    digest: &Digest,
-) -> Vec<String> {
+async fn by_notaries(gate: &Gate, repository: &RepositoryRef, digest: &Digest) -> Vec<String> {
     let mut report = Vec::new();
     for anchor in gate.trust().anchors().filter(|anchor| matches!(anchor, Anchor::NotaryV1(_))) {
         let name = anchor.name();
