@@ -11,7 +11,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::json::{Document, InvalidJson, Value};
-use crate::oci::{Digest, ImageRef, MediaType, Registry, Repository, Tag};
+use crate::oci::{Digest, ImageRef, MediaType, RepositoryRef, Tag};
 
 /// The content of the entry `oci-layout`.
 pub const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -62,7 +62,7 @@ pub struct Attached {
     pub subject: Digest,
     pub artifact_type: Option<String>,
     /// Where it comes from; `None` for a statement about the bundle artifact.
-    pub repository: Option<(Registry, Repository)>,
+    pub repository: Option<RepositoryRef>,
     /// The tag that it had there (`sha256-….sig`).
     pub tag: Option<Tag>,
 }
@@ -160,7 +160,7 @@ impl Index {
         };
         let repository = match text(REPOSITORY)? {
             None => None,
-            Some(text) => Some(repository(text).ok_or(member(REPOSITORY))?),
+            Some(text) => Some(text.parse::<RepositoryRef>().map_err(|_| member(REPOSITORY))?),
         };
         let (name, subject) = (text(REF_NAME)?.or(text(IMAGE_NAME)?), text(SUBJECT)?);
         match (name, subject) {
@@ -170,8 +170,7 @@ impl Index {
                 let [name, other] = [REF_NAME, IMAGE_NAME].map(text);
                 let (name, other) = (name?.ok_or(member(REF_NAME))?, other?);
                 let parsed: ImageRef = name.parse().map_err(|_| member(REF_NAME))?;
-                let is_own =
-                    repository == Some((parsed.registry.clone(), parsed.repository.clone()));
+                let is_own = repository.as_ref() == Some(&parsed.repository);
                 let digest_agrees = parsed.digest().is_none_or(|it| *it == manifest.digest);
                 // Two tools must not see two names.
                 if parsed.to_string() != name || other != Some(name) || !is_own || !digest_agrees {
@@ -201,7 +200,7 @@ impl Index {
 impl Image {
     fn descriptor(&self) -> Descriptor {
         let name = self.name.to_string();
-        let repository = format!("{}/{}", self.name.registry, self.name.repository);
+        let repository = self.name.repository.to_string();
         let annotations = [(REF_NAME, name.clone()), (IMAGE_NAME, name), (REPOSITORY, repository)];
         descriptor(self.manifest, None, annotations.into())
     }
@@ -211,9 +210,7 @@ impl Attached {
     fn descriptor(&self) -> Descriptor {
         let mut annotations = BTreeMap::from([(SUBJECT, self.subject.to_string())]);
         let repository = self.repository.as_ref();
-        let repository =
-            repository.map(|(registry, name)| (REPOSITORY, format!("{registry}/{name}")));
-        annotations.extend(repository);
+        annotations.extend(repository.map(|repository| (REPOSITORY, repository.to_string())));
         annotations.extend(self.tag.as_ref().map(|tag| (TAG, tag.to_string())));
         descriptor(self.manifest, self.artifact_type.clone(), annotations)
     }
@@ -252,10 +249,4 @@ pub(super) fn pointer(at: usize, item: Value<'_>) -> Result<Pointer, InvalidInde
         size: size.and_then(|size| u64::try_from(size).ok()).ok_or(invalid("size"))?,
         media_type: media_type.ok_or(invalid("mediaType"))?,
     })
-}
-
-/// The registry and the repository of `registry/repository`.
-fn repository(text: &str) -> Option<(Registry, Repository)> {
-    let (registry, repository) = text.split_once('/')?;
-    Some((registry.parse().ok()?, repository.parse().ok()?))
 }
