@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::{Certificates, Handshake};
 use crate::admin::{Admin, Denials, Part, Readiness, Why};
 use crate::audit::{self, Audit, AuditFile};
+use crate::bundle::Bundles;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
@@ -67,10 +68,20 @@ pub struct App {
 impl App {
     /// Builds the parts that `config` names. Reads files and opens no connections.
     pub fn new(config: &Config, clock: Clock, keeping: Keeping) -> anyhow::Result<Self> {
+        Self::with(config, clock, keeping, Bundles::default())
+    }
+
+    /// The same, with these bundles. With [`Bundles::only`], no registry is asked over the network.
+    pub fn with(
+        config: &Config,
+        clock: Clock,
+        keeping: Keeping,
+        bundles: Bundles,
+    ) -> anyhow::Result<Self> {
         let mut metrics = Registry::default();
         build_info(&mut metrics);
         telemetry::register(&mut metrics);
-        let (parts, first) = Parts::open(config, &clock, keeping, &mut metrics)?;
+        let (parts, first) = Parts::open(config, &clock, keeping, bundles, &mut metrics)?;
         Ok(Self { generations: Generations::new(first), parts, metrics, clock })
     }
 

@@ -7,12 +7,13 @@ use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 
 use crate::access::Clients;
+use crate::bundle::Bundles;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exemptions::{self, ExemptionFile, Exemptions, Reporting};
 use crate::gate::Gate;
 use crate::pull_through::{self, PullThrough};
-use crate::registry_client::{self, Upstream};
+use crate::registry_client;
 use crate::server::{Generation, Names};
 use crate::store::{self, Store};
 use crate::trust::cosign;
@@ -37,6 +38,7 @@ pub(super) struct Parts {
     names: TrustCache,
     content: AnchorVerdicts,
     requests: registry_client::Metrics,
+    bundles: Bundles,
 }
 
 impl Parts {
@@ -45,6 +47,7 @@ impl Parts {
         config: &Config,
         clock: &Clock,
         keeping: Keeping,
+        bundles: Bundles,
         metrics: &mut Registry,
     ) -> anyhow::Result<(Self, Generation)> {
         let requests = registry_client::Metrics::registered(metrics);
@@ -80,8 +83,16 @@ impl Parts {
             reporting,
         );
         let clock = clock.clone();
-        let parts =
-            Self { pull_through, store, clock, tags: tags.clone(), names, content, requests };
+        let parts = Self {
+            pull_through,
+            store,
+            clock,
+            tags: tags.clone(),
+            names,
+            content,
+            requests,
+            bundles,
+        };
         let made = parts.make(config)?;
         let gate = Gate::new(
             config.policy.clone(),
@@ -128,7 +139,7 @@ impl Parts {
         }
         let mut upstreams = Vec::new();
         for upstream in &config.upstreams {
-            let opened = Upstream::new(upstream, &self.requests);
+            let opened = self.bundles.upstream(upstream, &self.requests);
             upstreams.push(opened.with_context(|| format!("the upstream {}", upstream.registry))?);
         }
         let registries = config.upstreams.iter().map(|upstream| upstream.registry.clone());

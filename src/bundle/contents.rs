@@ -12,12 +12,15 @@ use crate::json::{Document, InvalidJson};
 /// The version of the format that this program writes and reads.
 pub const FORMAT: u32 = 1;
 /// The longest `contents.json`, in bytes.
-pub const MAX_CONTENTS: u64 = 32 << 20;
+pub const MAX_CONTENTS: u64 = 16 << 20;
 
 /// The whole document. Texts are as the exporter wrote them: parse and escape them before use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
     pub format: u32,
+    /// When the exporter wrote it, in seconds since 1970, if it says so: equal input then gives other bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<i64>,
     /// Sorted by digest.
     #[serde(default)]
     pub images: Vec<Image>,

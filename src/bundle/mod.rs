@@ -5,24 +5,32 @@
 //!
 //! - [`Writer`]: writes a bundle from a [`Plan`], streaming, and publishes it at the end.
 //! - [`Bundle`]: an opened bundle: one file, or volumes that are not joined. Gives blobs by digest, documents by name.
+//! - [`Bundles`]: the bundles of a configuration; [`BundleSet`] rereads a folder, [`BundleRegistry`] answers from it.
 //! - [`layout`]: `index.json`: the images, and what is attached to them.
 //! - [`documents`]: the bundle artifact, whose layers are all documents.
 //! - [`contents`]: the document that lists everything.
 
+mod bundles;
+mod catalog;
 pub mod contents;
 pub mod documents;
 mod file;
 pub mod layout;
 mod output;
+mod registry;
+mod set;
 mod source;
 mod tar;
 mod writer;
 
+pub use bundles::Bundles;
 pub use contents::Contents;
 pub use documents::{Artifact, Documents};
 pub use file::{Blob, Bundle, MAX_DOCUMENT, OpenError, Problem, ReadError};
 pub use layout::Index;
 pub use output::MIN_VOLUME;
+pub use registry::BundleRegistry;
+pub use set::BundleSet;
 pub use source::{MAX_VOLUMES, SourceError, bundle_of};
 pub use tar::MAX_ENTRIES;
 pub use tar::read::TarError;

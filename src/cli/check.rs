@@ -105,7 +105,12 @@ fn meaning(config: &Config, now: Timestamp) -> String {
         let default = if upstream.default { ", also for names without a registry" } else { "" };
         let (registry, url) = (&upstream.registry, &upstream.url);
         let proxy = upstream.proxy.summary(url);
-        lines.push(format!("upstream  {registry} at {url}{proxy}{default}"));
+        let from = match &upstream.bundles {
+            None => format!("at {url}{proxy}"),
+            Some(bundles) if upstream.is_offline => format!("only from the bundles {bundles}"),
+            Some(bundles) => format!("at {url}{proxy}, and from the bundles {bundles}"),
+        };
+        lines.push(format!("upstream  {registry} {from}{default}"));
     }
     for anchor in &config.anchors {
         lines.push(format!("anchor    {}", anchor.summary()));

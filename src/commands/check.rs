@@ -1,9 +1,11 @@
-//! `countersign check`: settings of a valid configuration that can never work or are unsafe. Pure.
+//! `countersign check`: settings of a valid configuration that can never work or are unsafe. Pure, except that it opens
+//! the bundles of upstreams.
 
 use std::net::SocketAddr;
 
 use url::Url;
 
+use crate::bundle::Bundles;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::glob::matches_segment;
@@ -34,6 +36,19 @@ pub fn warnings(config: &Config, now: Timestamp) -> Vec<String> {
         format!("clients.rule: `users` contains {user:?}, but `htpasswd` has no such user")
     }));
     warnings.extend(exposed(config));
+    warnings.extend(bundle_flaws(config));
+    warnings
+}
+
+/// Bundles that cannot be used, and patterns that match no file.
+fn bundle_flaws(config: &Config) -> Vec<String> {
+    let bundles = Bundles::default();
+    let mut warnings = Vec::new();
+    for upstream in &config.upstreams {
+        let flaws = upstream.bundles.as_ref().map(|files| bundles.set(files).flaws());
+        let flaws = flaws.into_iter().flatten();
+        warnings.extend(flaws.map(|flaw| format!("{}: `bundles`: {flaw}", upstream.registry)));
+    }
     warnings
 }
 

@@ -43,6 +43,8 @@ pub use key::SigningError;
 pub use notary::MemoryNotary;
 pub use page::Style;
 pub use publisher::{Publisher, Signed, Statement, TrustFiles};
+#[cfg(feature = "test-support")]
+pub use registry::Held;
 pub use registry::MemoryRegistry;
 
 /// Where the gate listens if these ports are free: as in the example configuration.

@@ -42,6 +42,17 @@ struct Stored {
     bytes: Bytes,
 }
 
+/// What one repository holds, for tests.
+#[cfg(feature = "test-support")]
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub repository: Repository,
+    pub blobs: BTreeMap<Digest, Bytes>,
+    /// The media type and the bytes of each manifest.
+    pub manifests: BTreeMap<Digest, (String, Bytes)>,
+    pub tags: BTreeMap<Tag, Digest>,
+}
+
 type Answer = Result<Response<Full<Bytes>>, Box<Denied>>;
 
 struct Denied {
@@ -120,6 +131,25 @@ impl MemoryRegistry {
     /// Points `tag` at `digest` from now on.
     pub fn put_tag(&self, repository: &Repository, tag: Tag, digest: Digest) {
         self.change(repository, |contents| contents.tags.insert(tag, digest));
+    }
+
+    /// All repositories.
+    #[cfg(feature = "test-support")]
+    pub fn everything(&self) -> Vec<Held> {
+        let repositories = self.repositories.read().unwrap_or_else(PoisonError::into_inner);
+        let held = repositories.iter().map(|(repository, contents)| Held {
+            repository: repository.clone(),
+            blobs: contents.blobs.clone(),
+            manifests: contents
+                .manifests
+                .iter()
+                .map(|(digest, stored)| {
+                    (*digest, (stored.media_type.clone(), stored.bytes.clone()))
+                })
+                .collect(),
+            tags: contents.tags.clone(),
+        });
+        held.collect()
     }
 
     /// Answers one request as the distribution specification says.

@@ -13,11 +13,19 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::error::{NetError, Stage};
+use super::local::LocalBody;
+
+/// Where the data comes from.
+#[derive(Debug)]
+pub(super) enum Content {
+    Network(Incoming),
+    Local(LocalBody),
+}
 
 /// Streams the data of the server frame by frame; dropping it cancels the request.
 #[derive(Debug)]
 pub struct Body {
-    incoming: Incoming,
+    content: Content,
     host: Arc<str>,
     idle: Duration,
     /// Runs only while a frame is awaited: a slow reader in the gate is not a slow server.
@@ -29,13 +37,13 @@ pub struct Body {
 
 impl Body {
     pub(super) fn new(
-        incoming: Incoming,
+        content: Content,
         host: Arc<str>,
         idle: Duration,
         whole: Duration,
         place: OwnedSemaphorePermit,
     ) -> Self {
-        Self { incoming, host, idle, alarm: None, whole, _place: place }
+        Self { content, host, idle, alarm: None, whole, _place: place }
     }
 
     pub(super) fn timed_out(&self) -> NetError {
@@ -51,14 +59,22 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, NetError>>> {
-        match Pin::new(&mut self.incoming).poll_frame(context) {
+        let Self { content, host, .. } = &mut *self;
+        let polled = match content {
+            Content::Network(incoming) => Pin::new(incoming).poll_frame(context).map_err(|error| {
+                NetError::Broken { host: host.to_string(), source: Arc::new(error) }
+            }),
+            Content::Local(local) => {
+                local.poll_piece(context).map_ok(Frame::data).map_err(|error| NetError::Local {
+                    host: host.to_string(),
+                    source: Arc::new(error),
+                })
+            }
+        };
+        match polled {
             Poll::Ready(frame) => {
                 self.alarm = None;
-                let broken = |source| NetError::Broken {
-                    host: self.host.to_string(),
-                    source: Arc::new(source),
-                };
-                Poll::Ready(frame.map(|frame| frame.map_err(broken)))
+                Poll::Ready(frame)
             }
             Poll::Pending => {
                 let until = Instant::now() + self.idle;
@@ -73,10 +89,16 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.content {
+            Content::Network(incoming) => incoming.is_end_stream(),
+            Content::Local(local) => local.left() == 0,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.content {
+            Content::Network(incoming) => incoming.size_hint(),
+            Content::Local(local) => SizeHint::with_exact(local.left()),
+        }
     }
 }

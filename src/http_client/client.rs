@@ -1,5 +1,5 @@
-//! A client for one configured server and for the hosts that this server names. Only the origin of the URL
-//! distinguishes the two, so that no caller can confuse them. The client follows no redirects and decodes no
+//! A client for one configured server and for the hosts that this server names. The server may be in this process
+//! ([`super::local`]). Only the origin of the URL distinguishes server and named hosts, so that no caller can confuse them. The client follows no redirects and decodes no
 //! content-encoding.
 
 use std::fmt;
@@ -20,14 +20,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use url::{Host, Url};
 
-use super::body::Body;
+use super::body::{Body, Content};
 use super::connect::Connector;
 use super::error::{NetError, Stage};
 use super::informational::Informational;
+use super::local::{Local, LocalBody, LocalServer};
 use super::proxy::{Proxies, ProxyServer};
 use super::retry::Retries;
 use super::reuse;
 use super::ssrf::{self, ForbiddenTarget, Guard};
+use super::timeouts::Timeouts;
 use super::tls::{self, TlsError};
 use super::tunnel::ProxyFailed;
 use super::via;
@@ -69,47 +71,30 @@ impl From<Method> for http::Method {
     }
 }
 
-/// How long each step of a call may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// TCP and TLS, for one connection.
-    pub connect: Duration,
-    /// From a request to the head of its response; also the wait for a place among the concurrent requests.
-    pub first_byte: Duration,
-    /// Between two pieces of a body.
-    pub idle: Duration,
-    /// All attempts of one request together; also a body that is read as a whole.
-    pub total: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            first_byte: Duration::from_secs(30),
-            idle: Duration::from_secs(30),
-            total: Duration::from_secs(60),
-        }
-    }
-}
-
 /// A client of one server. Cheap to clone; clones share connections and places.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
     /// The `Via` header of requests.
     via: Option<HeaderValue>,
+    /// The server in this process, if there is one.
+    local: Option<Local>,
 }
 
 struct Shared {
     base: Url,
+    /// `None`: no connection can be opened.
+    network: Option<Network>,
+    places: Arc<Semaphore>,
+    timeouts: Timeouts,
+}
+
+struct Network {
     /// Connects only to the configured server.
     own: Pools,
     /// Connects to hosts that the server names, if the guard permits them.
     named: Pools,
     proxies: Proxies,
-    places: Arc<Semaphore>,
-    timeouts: Timeouts,
 }
 
 /// The connections to a group of hosts.
@@ -146,15 +131,43 @@ impl Client {
             reusing: pool(connector.clone(), max_requests, timeouts, MAX_IDLE),
             anew: pool(connector, max_requests, timeouts, 0),
         };
-        let shared = Shared {
-            base: base.clone(),
+        let network = Network {
             own: pools(connector(tls.clone(), None)),
             named: pools(connector(tls, Some(Guard::new(host)))),
             proxies: proxies.clone(),
-            places: Arc::new(Semaphore::new(max_requests.clamp(1, Semaphore::MAX_PERMITS))),
-            timeouts,
         };
-        Ok(Self { shared: Arc::new(shared), via: via::value() })
+        Ok(Self::with(base, Some(network), max_requests, timeouts))
+    }
+
+    /// A client that gets everything from `server` and cannot open a connection. `base` is only a name.
+    pub fn local(
+        base: &Url,
+        server: Arc<dyn LocalServer>,
+        max_requests: usize,
+        timeouts: Timeouts,
+    ) -> Self {
+        Self::with(base, None, max_requests, timeouts).beside(server)
+    }
+
+    fn with(base: &Url, network: Option<Network>, most: usize, timeouts: Timeouts) -> Self {
+        let places = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
+        let shared = Shared { base: base.clone(), network, places, timeouts };
+        Self { shared: Arc::new(shared), via: via::value(), local: None }
+    }
+
+    /// The same client, which gets content by its digest from `server` first, and everything else from it if the network
+    /// does not answer.
+    #[must_use]
+    pub fn beside(self, server: Arc<dyn LocalServer>) -> Self {
+        Self { local: Some(Local::new(server)), ..self }
+    }
+
+    pub(super) fn has_network(&self) -> bool {
+        self.shared.network.is_some()
+    }
+
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        &self.shared.timeouts
     }
 
     /// The same client without `Via`, for requests that do not come from a gate.
@@ -182,6 +195,34 @@ impl Client {
         headers: &HeaderMap,
     ) -> Result<Response<Body>, NetError> {
         ssrf::check_url(url)?;
+        match &self.local {
+            // Boxed: the future of a request is large, and is only rarely local.
+            Some(local) if self.is_own(url) => {
+                Box::pin(local.send(self, method, url, headers)).await
+            }
+            Some(_) | None => self.send_out(method, url, headers).await,
+        }
+    }
+
+    /// Turns a local answer into a response, once there is a place for it.
+    pub(super) async fn local_response(
+        &self,
+        url: &Url,
+        answer: Response<LocalBody>,
+    ) -> Result<Response<Body>, NetError> {
+        let Timeouts { idle, total, .. } = self.shared.timeouts;
+        let place = self.place(url, Instant::now() + total).await?;
+        let host: Arc<str> = url.host_str().unwrap_or_default().into();
+        Ok(answer.map(|local| Body::new(Content::Local(local), host, idle, total, place)))
+    }
+
+    /// Sends a request over the network.
+    pub(super) async fn send_out(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, NetError> {
         let deadline = Instant::now() + self.shared.timeouts.total;
         let mut retries = Retries::new();
         loop {
@@ -220,7 +261,9 @@ impl Client {
         headers: &HeaderMap,
         place: OwnedSemaphorePermit,
     ) -> Result<Response<Body>, NetError> {
-        let Shared { own, named, proxies, timeouts, .. } = &*self.shared;
+        let Shared { network, timeouts, .. } = &*self.shared;
+        let offline = || NetError::Offline { host: url.host_str().unwrap_or_default().to_owned() };
+        let Network { own, named, proxies } = network.as_ref().ok_or_else(offline)?;
         let Pools { reusing, anew } = if self.is_own(url) { own } else { named };
         let proxy = proxies.for_url(url);
         let host: Arc<str> = peer(url, proxy).into();
@@ -258,11 +301,15 @@ impl Client {
             return Err(NetError::Connect { host: host.to_string(), source });
         }
         let Timeouts { idle, total, .. } = *timeouts;
-        Ok(response.map(|incoming| Body::new(incoming, host.clone(), idle, total, place)))
+        Ok(response
+            .map(Content::Network)
+            .map(|content| Body::new(content, host.clone(), idle, total, place)))
     }
 
     fn timed_out(&self, url: &Url, stage: Stage) -> NetError {
-        NetError::TimedOut { host: peer(url, self.shared.proxies.for_url(url)), stage }
+        let network = self.shared.network.as_ref();
+        let proxy = network.and_then(|network| network.proxies.for_url(url));
+        NetError::TimedOut { host: peer(url, proxy), stage }
     }
 }
 

@@ -49,6 +49,12 @@ pub enum NetError {
     /// TCP connected, but TLS failed, for example because of an untrusted certificate.
     #[error("TLS with {host} failed: {}", no_tls(&**.source))]
     Tls { host: String, source: Arc<dyn Error + Send + Sync> },
+    /// The client has no network, and the request is not to its own server.
+    #[error("{host}: this program has no network for it")]
+    Offline { host: String },
+    /// The files from which this process answers cannot be read.
+    #[error("cannot read the content of {host} from its files: {}", last_cause(&**.source))]
+    Local { host: String, source: Arc<dyn Error + Send + Sync> },
     /// The connection failed during the exchange, or the answer was not HTTP.
     #[error("request to {host} failed: {}", last_cause(&**.source))]
     Broken { host: String, source: Arc<dyn Error + Send + Sync> },
@@ -64,7 +70,9 @@ impl NetError {
                 cause::<ProxyFailed>(&**source).is_none_or(ProxyFailed::is_passing)
             }
             Self::TimedOut { stage, .. } => *stage == Stage::Connection,
-            Self::Forbidden(_) | Self::Tls { .. } => false,
+            Self::Forbidden(_) | Self::Tls { .. } | Self::Offline { .. } | Self::Local { .. } => {
+                false
+            }
         }
     }
 

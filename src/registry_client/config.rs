@@ -2,18 +2,25 @@
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use url::{Host, Url};
 
 use super::auth::Authenticator;
+use super::bundle_files::BundleFiles;
 use super::metrics::Metrics;
 use crate::http_client::{
-    Client, Credentials, InvalidCredentials, ProxyConfig, Timeouts, TlsError, check_certificates,
+    Client, Credentials, InvalidCredentials, LocalServer, ProxyConfig, Timeouts, TlsError,
+    check_certificates,
 };
 use crate::oci::{Registry, docker_hub};
 use crate::toml_reader::Section;
+
+/// The keys that have no effect without a server.
+const NETWORK_KEYS: [&str; 6] =
+    ["ca", "username", "password_file", "token_realm", "proxy", "first_byte_timeout"];
 
 /// The permitted values of `first_byte_timeout`.
 const FIRST_BYTE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
@@ -25,6 +32,10 @@ pub struct Config {
     pub registry: Registry,
     /// The address of the registry: http or https, a host, and optionally a path before `/v2/`.
     pub url: Url,
+    /// Bundles that answer besides the registry.
+    pub bundles: Option<BundleFiles>,
+    /// Whether only the bundles answer. `url` is then just a name.
+    pub is_offline: bool,
     /// Whether it serves image names without a registry.
     pub default: bool,
     /// A PEM file of root certificates in addition to the system's.
@@ -49,6 +60,8 @@ impl Config {
         Self {
             registry,
             url,
+            bundles: None,
+            is_offline: false,
             default: false,
             ca: None,
             username: None,
@@ -73,6 +86,16 @@ impl Config {
         if url.as_ref().is_some_and(|url| !is_base(url)) {
             section.wrong("url", ConfigError::Url.to_string());
         }
+        let bundles = section.text("bundles").and_then(|path| {
+            let files = BundleFiles::new(&section.resolve(&path));
+            files.map_err(|wrong| section.wrong("bundles", wrong)).ok()
+        });
+        let is_offline = section.has("bundles") && !section.has("url");
+        if is_offline {
+            for key in NETWORK_KEYS.into_iter().filter(|key| section.has(key)) {
+                section.wrong(key, ConfigError::Offline.to_string());
+            }
+        }
         let default = section.flag("default").unwrap_or(false);
         let ca = section.file("ca");
         let (username, password_file) = (section.text("username"), section.file("password_file"));
@@ -92,6 +115,8 @@ impl Config {
         check_files(section, ca.as_deref(), username.as_deref(), password_file.as_deref());
         section.finish();
         Some(Self {
+            bundles,
+            is_offline,
             default,
             ca,
             username,
@@ -168,6 +193,10 @@ pub enum ConfigError {
     MaxRequests,
     #[error("`token_realm` must be a host name or an address, without a port")]
     TokenRealm,
+    #[error("has no effect with `bundles` and without `url`: remove it, or set `url`")]
+    Offline,
+    #[error("without `url`, bundles must answer")]
+    NoBundles,
     #[error("`ca` cannot be used")]
     Tls(#[from] TlsError),
     #[error("`username` and `password_file` cannot be used")]
@@ -177,6 +206,7 @@ pub enum ConfigError {
 /// The server that `config` describes.
 pub(super) fn authenticator(
     config: &Config,
+    local: Option<Arc<dyn LocalServer>>,
     metrics: &Metrics,
 ) -> Result<Authenticator, ConfigError> {
     let Config { url, ca, max_requests, timeouts, proxy, .. } = config;
@@ -186,10 +216,19 @@ pub(super) fn authenticator(
     if *max_requests == 0 {
         return Err(ConfigError::MaxRequests);
     }
+    if config.is_offline {
+        let local = local.ok_or(ConfigError::NoBundles)?;
+        let client = Client::local(url, local, *max_requests, *timeouts);
+        return Ok(Authenticator::new(client, None, None, metrics.clone()));
+    }
     let token_realm = config.token_realm.as_deref().map(Host::parse).transpose();
     let token_realm = token_realm.map_err(|_| ConfigError::TokenRealm)?;
     let credentials =
         Credentials::read(config.username.as_deref(), config.password_file.as_deref())?;
     let client = Client::through(proxy.proxies(), url, ca.as_deref(), *max_requests, *timeouts)?;
+    let client = match local {
+        Some(local) => client.beside(local),
+        None => client,
+    };
     Ok(Authenticator::new(client, credentials, token_realm, metrics.clone()))
 }

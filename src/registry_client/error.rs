@@ -187,6 +187,8 @@ impl From<NetError> for UpstreamError {
             NetError::TimedOut { .. }
             | NetError::Connect { .. }
             | NetError::Tls { .. }
+            | NetError::Offline { .. }
+            | NetError::Local { .. }
             | NetError::Broken { .. } => Self::Unreachable(Outage::Net(error)),
         }
     }

@@ -4,6 +4,7 @@
 mod answer;
 mod auth;
 mod blob;
+mod bundle_files;
 mod challenge;
 mod config;
 mod error;
@@ -29,6 +30,7 @@ use url::Url;
 pub use crate::http_client::{Credentials, InvalidCredentials};
 pub use auth::Authenticator;
 pub use blob::{Blob, Lost};
+pub use bundle_files::BundleFiles;
 pub use config::{Config, ConfigError, check_files, is_base};
 pub use error::{Busy, Outage, UpstreamError, Violation};
 pub use metrics::{Endpoint, Metrics};
@@ -36,7 +38,7 @@ pub use page::Page;
 pub use range::{ByteRange, ContentRange};
 pub use referrers::{Listing, Referrers};
 
-use crate::http_client::{Body, Client, Limits, Method, Turn, Turns, less_an_eighth};
+use crate::http_client::{Body, Client, Limits, LocalServer, Method, Turn, Turns, less_an_eighth};
 use crate::json::{self, Document, Value};
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, ErrorCode, Reference, Registry, Repository, Tag};
@@ -100,13 +102,36 @@ pub struct Upstream {
 impl Upstream {
     /// Reads the files that the configuration names; connects to nothing yet.
     pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, ConfigError> {
-        let server = Arc::new(config::authenticator(config, metrics)?);
+        Ok(Self::with(config, config::authenticator(config, None, metrics)?))
+    }
+
+    /// The same upstream with files: `server` answers besides the registry, or alone if the configuration has no `url`.
+    pub fn beside(
+        config: &Config,
+        server: Arc<dyn LocalServer>,
+        metrics: &Metrics,
+    ) -> Result<Self, ConfigError> {
+        Ok(Self::with(config, config::authenticator(config, Some(server), metrics)?))
+    }
+
+    /// The same upstream without a network: only `server` answers.
+    pub fn local(
+        config: &Config,
+        server: Arc<dyn LocalServer>,
+        metrics: &Metrics,
+    ) -> Result<Self, ConfigError> {
+        let offline = Config { is_offline: true, ..config.clone() };
+        Self::beside(&offline, server, metrics)
+    }
+
+    fn with(config: &Config, server: Authenticator) -> Self {
+        let server = Arc::new(server);
         let blob_turns = Turns::new(Limits {
             running: blobs_at_once(config.max_requests),
             waiting: MAX_WAITING,
             waiting_per_address: MAX_WAITING_PER_ADDRESS,
         });
-        Ok(Self {
+        Self {
             registry: config.registry.clone(),
             server,
             blob_turns,
@@ -116,7 +141,7 @@ impl Upstream {
             list_room: Arc::new(Semaphore::new(MAX_LISTS)),
             max_requests: config.max_requests,
             requester: Requester::Gate,
-        })
+        }
     }
 
     /// The same upstream on behalf of `requester`: its blobs wait in the queue of that client.

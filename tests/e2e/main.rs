@@ -85,6 +85,8 @@ mod smuggled;
 mod stand_in;
 #[path = "../rig/tls.rs"]
 mod tls;
+#[path = "../rig/carried.rs"]
+mod carried;
 #[path = "../rig/whole_gate.rs"]
 mod whole_gate;
 

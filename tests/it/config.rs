@@ -119,7 +119,7 @@ fn the_example_shows_the_defaults() {
     }
     // These keys are choices without a default.
     let choices = "tls_cert tls_key listen tls_cert tls_key htpasswd tls_client_ca users images path \
-        max_size keep ca \
+        max_size keep bundles ca \
         username password_file token_realm proxy proxy_username proxy_password_file \
         ca username password_file token_realm proxy proxy_username proxy_password_file \
         trust_on_first_use signers revoked keys hash_algorithm rsa_padding certificate_chain trusted_root predicate_type \

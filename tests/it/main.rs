@@ -6,6 +6,8 @@
 mod answer;
 #[path = "../rig/attached.rs"]
 mod attached;
+#[path = "../rig/carried.rs"]
+mod carried;
 #[path = "../rig/blob_site.rs"]
 mod blob_site;
 #[path = "../rig/fake_notary.rs"]
@@ -47,6 +49,7 @@ mod audit;
 mod audited;
 mod blob;
 mod blob_turns;
+mod bundles;
 mod clients;
 mod client_machine;
 mod commands;

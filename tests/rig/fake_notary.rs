@@ -42,6 +42,11 @@ impl FakeNotary {
         self.published.write().unwrap().insert(gun.to_owned(), files);
     }
 
+    /// All metadata, by GUN.
+    pub fn published(&self) -> BTreeMap<String, Files> {
+        self.published.read().unwrap().clone()
+    }
+
     /// Removes all metadata of `gun`.
     pub fn remove(&self, gun: &str) {
         self.published.write().unwrap().remove(gun);

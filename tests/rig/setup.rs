@@ -16,13 +16,23 @@ pub struct Setup {
     pub store: String,
     pub listen: &'static str,
     pub files: Vec<(String, Vec<u8>)>,
+    /// Whether the upstream has bundles in `incoming`, and if so, whether it also has its `url`.
+    pub bundles: Option<bool>,
     pub now: i64,
 }
 
 impl Setup {
     pub fn new(tables: impl Into<String>) -> Self {
         let (server, store, files) = (String::new(), String::new(), Vec::new());
-        Self { tables: tables.into(), server, store, listen: "127.0.0.1:0", files, now: NOW }
+        Self {
+            tables: tables.into(),
+            server,
+            store,
+            listen: "127.0.0.1:0",
+            files,
+            bundles: None,
+            now: NOW,
+        }
     }
 
     /// Adds a file next to the configuration.

@@ -25,6 +25,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 pub use crate::answer::Answer;
+use crate::carried;
 use crate::fake_notary::FakeNotary;
 use crate::fake_registry::{FakeRegistry, REGISTRY};
 use crate::folder::Folder;
@@ -96,6 +97,7 @@ impl World {
     }
 
     pub async fn start(&mut self) {
+        self.carry();
         self.gate = Some(App::start(&self.config(), self.clock.clone()).await.unwrap());
     }
 
@@ -106,11 +108,14 @@ impl World {
 
     /// Writes the files of the configuration.
     fn write_config(&self) -> PathBuf {
-        let Setup { tables, server, store, listen, files, .. } = &self.setup;
+        let Setup { tables, server, store, listen, files, bundles, .. } = &self.setup;
         for (name, content) in files {
             self.folder.write(name, content);
         }
         let pin = self.signer.role("root").keys[0].canonical_id();
+        let url = self.registry.url("127.0.0.1");
+        let (source, tables) = carried::source(*bundles, &url, tables);
+        std::fs::create_dir_all(self.incoming()).unwrap();
         let tables = tables.replace("NOTARY", &self.notary.url()).replace("PIN", &pin);
         let text = format!(
             r#"
@@ -130,14 +135,24 @@ impl World {
 
             [[upstream]]
             registry = "{REGISTRY}"
-            url = "{}"
+            {source}
             default = true
 
             {tables}
-            "#,
-            self.registry.url("127.0.0.1"),
+            "#
         );
         self.folder.write("countersign.toml", text)
+    }
+
+    /// The folder of the gate's bundles.
+    pub fn incoming(&self) -> PathBuf {
+        self.folder.join("incoming")
+    }
+
+    /// If the gates of this program have only bundles, packs what the servers hold now.
+    fn carry(&self) {
+        let registry = self.registry.registry();
+        carried::pack(registry, || self.notary.published(), &self.incoming());
     }
 
     /// The reloader of the configuration.
@@ -335,6 +350,7 @@ impl World {
     }
 
     async fn ask(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
+        self.carry();
         let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);

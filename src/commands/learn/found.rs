@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::current::Current;
 use super::repositories::Repositories;
 use crate::audit::reader::Image;
+use crate::bundle::Bundles;
 use crate::gate::Gate;
 use crate::oci::{Digest, Registry, Repository, RepositoryRef, Tag};
 use crate::registry_client::{self, Page, Upstream, UpstreamError};
@@ -33,11 +34,14 @@ pub async fn look(
     gate: &Gate,
 ) -> BTreeMap<Image, Vec<String>> {
     let asked = registry_client::Metrics::registered(&mut Metrics::default());
+    let bundles = Bundles::default();
     let upstreams: BTreeMap<Registry, Upstream> = current
         .config
         .upstreams
         .iter()
-        .filter_map(|config| Some((config.registry.clone(), Upstream::new(config, &asked).ok()?)))
+        .filter_map(|config| {
+            Some((config.registry.clone(), bundles.upstream(config, &asked).ok()?))
+        })
         .collect();
     let mut images: Vec<&(Image, u64)> =
         seen.all.values().flat_map(|repository| &repository.unsigned).collect();
