@@ -178,9 +178,9 @@ fn open(
         trust::Config::NotaryV1(config) => {
             let name = config.name.clone();
             let opened = match kept {
-                Some(kept) => notaryv1::Anchor::open(config, store, requests)
+                Some(kept) => notaryv1::Anchor::open(config, None, store, requests)
                     .map(|anchor| anchor.reporting(kept.memory_health())),
-                None => notaryv1::Anchor::look(config, store, requests),
+                None => notaryv1::Anchor::look(config, None, store, requests),
             };
             let opened = opened.with_context(|| format!("the anchor {name}"))?;
             trust::Anchor::NotaryV1(Arc::new(opened))

@@ -185,7 +185,7 @@ fn exposed(config: &Config) -> Vec<String> {
         if let trust::Config::NotaryV1(config) = anchor
             && config.password_file.is_some()
         {
-            warnings.extend(unencrypted(&config.name, &config.url));
+            warnings.extend(config.url.iter().filter_map(|url| unencrypted(&config.name, url)));
         }
     }
     warnings

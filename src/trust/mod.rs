@@ -272,9 +272,7 @@ impl Trust {
         file: &File,
     ) -> Result<Option<Relayed>, NotUpdated> {
         match self.anchors.get(anchor) {
-            Some(Anchor::NotaryV1(anchor)) => {
-                Ok(anchor.notary().fetch(gun, file).await?.map(Relayed))
-            }
+            Some(Anchor::NotaryV1(anchor)) => Ok(anchor.file(gun, file).await?.map(Relayed)),
             Some(Anchor::Content(_)) | None => Ok(None),
         }
     }

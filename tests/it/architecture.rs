@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// The constructor of each proof, and the only place that may contain it.
-const MADE_IN: [(&str, &str); 12] = [
+const MADE_IN: [(&str, &str); 13] = [
     ("Admitted::new(", "src/gate/"),
     ("Admitted::through(", "src/gate/"),
     ("Admitted::about(", "src/gate/"),
     ("Body::blob(", "src/server/respond/"),
     ("Body::denial(", "src/server/respond/"),
     ("Body::manifest(", "src/server/respond/"),
+    ("CapturedAt::stated(", "src/trust/notaryv1/exporters.rs"),
     ("DenialManifest::of_", "src/server/mirror/"),
     ("Endorsement::new(", "src/trust/"),
     ("Exemption::new(", "src/exemptions/"),
@@ -24,13 +25,14 @@ const MADE_IN: [(&str, &str); 12] = [
 ];
 
 /// The files of the proofs, and the types in them.
-const PROOFS: [(&str, &str); 7] = [
+const PROOFS: [(&str, &str); 8] = [
     ("src/gate/admitted.rs", "Admitted"),
     ("src/gate/open_blob.rs", "OpenBlob"),
     ("src/pull_through/fetched.rs", "Fetched"),
     ("src/server/body.rs", "Body"),
     ("src/server/mirror/manifest.rs", "DenialManifest"),
     ("src/trust/endorsement.rs", "Endorsement"),
+    ("src/trust/notaryv1/captured_at.rs", "CapturedAt"),
     ("src/exemptions/exemption.rs", "Exemption"),
 ];
 

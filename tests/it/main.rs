@@ -10,6 +10,8 @@ mod attached;
 mod carried;
 #[path = "../rig/blob_site.rs"]
 mod blob_site;
+#[path = "../rig/exporter.rs"]
+mod exporter;
 #[path = "../rig/fake_notary.rs"]
 mod fake_notary;
 #[path = "../rig/fake_registry.rs"]

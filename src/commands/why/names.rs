@@ -74,7 +74,7 @@ impl NamesReport {
         let mut report = Self {
             name: anchor.name().to_string(),
             scheme: Scheme::NotaryV1.as_str().into(),
-            server: anchor.config().url.to_string(),
+            server: anchor.config().place(),
             gun: gun.map_or_else(|_| "none".to_owned(), |gun| gun.to_string()),
             answer: "endorsed".into(),
             reason: None,

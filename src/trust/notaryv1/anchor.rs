@@ -19,11 +19,14 @@ use crate::trust::lifetimes::Lifetimes;
 use crate::trust::restrictions::days;
 use crate::trust::revoked::{RevokedKind, RevokedSet};
 
+use super::archive::Archive;
+use super::exporters::Exporters;
 use super::gun::{Gun, Template};
 use super::notary::Notary;
 use super::role::Delegated;
 use super::root_of_trust::{Pin, Pins, Terms};
 use super::state::{State, StateError};
+use super::trust_source::{ArchiveReader, TrustSource};
 
 /// The default lifetime of the timestamps that a Notary server issues.
 pub const TIMESTAMP_LIFE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
@@ -34,7 +37,10 @@ const DEFAULT_TIMESTAMP_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 #[derive(Clone, Debug)]
 pub struct Config {
     pub name: Arc<str>,
-    pub url: Url,
+    /// The Notary server. `None` if the trust data comes from an archive alone.
+    pub url: Option<Url>,
+    /// Whose statements replace the expiry of the timestamp of trust data in bundles.
+    pub exporters: Option<Exporters>,
     pub ca: Option<PathBuf>,
     pub username: Option<String>,
     pub password_file: Option<PathBuf>,
@@ -62,13 +68,15 @@ pub enum AnchorError {
     Credentials(#[from] InvalidCredentials),
     #[error("the trust memory cannot be used: {0}")]
     State(#[from] StateError),
+    #[error("it has neither a `url` nor an archive with its trust data")]
+    NoSource,
 }
 
 /// An anchor, ready to be queried.
 #[derive(Clone, Debug)]
 pub struct Anchor {
     pub(super) config: Config,
-    pub(super) notary: Notary,
+    pub(super) source: TrustSource,
     pub(super) state: State,
 }
 
@@ -112,7 +120,8 @@ impl Config {
         section.finish();
         Some(Self {
             name,
-            url: url?,
+            url: Some(url?),
+            exporters: None,
             ca,
             username,
             password_file,
@@ -143,7 +152,13 @@ impl Config {
             keys => format!("; {keys} revoked"),
         };
         let life = days(self.max_timestamp_life);
-        format!("at {}, {pins}, timestamps valid for at most {life}{revoked}", self.url)
+        let place = self.place();
+        format!("at {place}, {pins}, timestamps valid for at most {life}{revoked}")
+    }
+
+    /// Where the trust data comes from, for people.
+    pub fn place(&self) -> String {
+        self.url.as_ref().map_or_else(|| "bundles".to_owned(), Url::to_string)
     }
 }
 
@@ -224,20 +239,43 @@ fn pins(section: &Section<'_>) -> Option<Pins> {
     (pins.len() == texts.len()).then_some(Pins::Keys(pins))
 }
 
-fn notary(config: &Config, metrics: &Metrics) -> Result<Notary, AnchorError> {
+/// The source of trust data: the server of `config`, `archive`, or both.
+fn source(
+    config: &Config,
+    archive: Option<Arc<dyn Archive>>,
+    metrics: &Metrics,
+) -> Result<TrustSource, AnchorError> {
+    let archive = archive.map(ArchiveReader::new);
+    match (&config.url, archive) {
+        (Some(url), None) => Ok(TrustSource::Server(notary(config, url, metrics)?)),
+        (Some(url), Some(archive)) => {
+            Ok(TrustSource::ServerOrArchive(notary(config, url, metrics)?, archive))
+        }
+        (None, Some(archive)) => Ok(TrustSource::Archive(archive)),
+        (None, None) => Err(AnchorError::NoSource),
+    }
+}
+
+fn notary(config: &Config, url: &Url, metrics: &Metrics) -> Result<Notary, AnchorError> {
     let credentials =
         Credentials::read(config.username.as_deref(), config.password_file.as_deref())?;
     let realm = config.token_realm.clone();
     let (ca, proxies) = (config.ca.as_deref(), config.proxy.proxies());
-    Ok(Notary::new(&config.url, ca, credentials, realm, proxies, metrics)?)
+    Ok(Notary::new(url, ca, credentials, realm, proxies, metrics)?)
 }
 
 impl Anchor {
-    /// Opens the trust memory in `store`. Does not connect yet.
-    pub fn open(config: Config, store: &Path, metrics: &Metrics) -> Result<Self, AnchorError> {
-        let notary = notary(&config, metrics)?;
+    /// Opens the trust memory in `store`. Does not connect yet. The trust data comes from the server of `config`, from
+    /// `archive`, or from `archive` while the server does not answer.
+    pub fn open(
+        config: Config,
+        archive: Option<Arc<dyn Archive>>,
+        store: &Path,
+        metrics: &Metrics,
+    ) -> Result<Self, AnchorError> {
+        let source = source(&config, archive, metrics)?;
         let state = State::open(store, &config.name)?;
-        Ok(Self { config, notary, state })
+        Ok(Self { config, source, state })
     }
 
     /// The same, which reports to `health` whether trust memory can be written.
@@ -252,10 +290,15 @@ impl Anchor {
     }
 
     /// As [`Self::open`], but reads the trust memory only, because another process may be writing it.
-    pub fn look(config: Config, store: &Path, metrics: &Metrics) -> Result<Self, AnchorError> {
-        let notary = notary(&config, metrics)?;
+    pub fn look(
+        config: Config,
+        archive: Option<Arc<dyn Archive>>,
+        store: &Path,
+        metrics: &Metrics,
+    ) -> Result<Self, AnchorError> {
+        let source = source(&config, archive, metrics)?;
         let state = State::look(store, &config.name);
-        Ok(Self { config, notary, state })
+        Ok(Self { config, source, state })
     }
 
     pub fn name(&self) -> &Arc<str> {
@@ -269,10 +312,6 @@ impl Anchor {
     /// The GUN of an image at this anchor.
     pub fn gun(&self, repository: &RepositoryRef) -> Result<Gun, InvalidName> {
         self.config.template.gun(repository)
-    }
-
-    pub fn notary(&self) -> &Notary {
-        &self.notary
     }
 
     pub(super) fn terms(&self, gun: Gun) -> Terms {

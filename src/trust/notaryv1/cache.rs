@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::clock::{Clock, Timestamp};
 use crate::trust::lifetimes::SILENCE;
 use crate::trust::metrics::Metrics;
-use crate::trust::refusal::{Reason, Refusal, Unendorsed};
+use crate::trust::refusal::Unendorsed;
 use crate::trust::scheme::Scheme;
 
 use super::anchor::Anchor;
@@ -23,10 +23,12 @@ use super::cached_trust::{CachedTrust, Use};
 use super::entry::{Ahead, Entry, Key, Life, Turn, lifetimes};
 use super::gun::Gun;
 use super::kept::verify_again;
-use super::notary::{self, Repute};
+use super::notary::{self, Notary, Repute};
+use super::recorded::warn;
 use super::repository::SignedRepository;
 use super::role::File;
 use super::state::{Remembered, StateError};
+use super::trust_source::TrustSource;
 use super::update::{NotUpdated, Updated, update};
 
 /// About how many bytes of memory the entries may take.
@@ -56,7 +58,7 @@ impl Equivalent<Key> for KeyRef<'_> {
 pub struct TrustCache {
     pub(super) entries: Cache<Key, Arc<Entry>>,
     pub(super) clock: Clock,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
     /// Numbers the refreshes and the requests for them, to order them.
     turns: Arc<AtomicU64>,
     pub(super) queries: Queries,
@@ -242,6 +244,13 @@ impl TrustCache {
                 return Some(CachedTrust::unreachable(before, why, self.clock.now()));
             }
         };
+        let notary = match &anchor.source {
+            TrustSource::Server(notary) | TrustSource::ServerOrArchive(notary, _) => notary,
+            TrustSource::Archive(archive) => {
+                let known = (before, remembered.as_ref());
+                return Some(self.read_archive(anchor, gun, archive, known).await);
+            }
+        };
         let now = self.clock.now();
         // After a restart, a recent answer on disk only needs to be verified again.
         if before.is_none()
@@ -257,12 +266,12 @@ impl TrustCache {
         let known =
             remembered.is_some() || before.is_some_and(|before| before.repository().is_some());
         let repute = if known { Repute::Known } else { Repute::Unknown };
-        let turn = anchor.notary.turn(repute).await?;
+        let turn = notary.turn(repute).await?;
         let query = self.queries.begin((anchor.name().clone(), gun.clone()));
         if known {
             awaited.commit();
         }
-        let outcome = self.update(anchor, gun, remembered.as_ref(), (&turn, &query)).await;
+        let outcome = self.update(anchor, gun, remembered.as_ref(), (notary, &turn, &query)).await;
         let now = self.clock.now();
         let trust = match outcome {
             Ok(updated) => {
@@ -285,6 +294,9 @@ impl TrustCache {
             Err(NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why)) => {
                 self.metrics.refreshed(Scheme::NotaryV1, "unreachable");
                 tracing::warn!(anchor = &**anchor.name(), %gun, why, "trust data could not be refreshed");
+                if let Some(trust) = self.fall_back(anchor, gun, remembered.as_ref(), &why).await {
+                    return Some(trust);
+                }
                 let kept = match (before, &remembered) {
                     (None, Some(kept)) => verify_again(anchor, gun, kept, now).await,
                     (Some(_), _) | (None, None) => None,
@@ -304,24 +316,17 @@ impl TrustCache {
         Ok(anchor.state.recall(gun).await?.map(Arc::new))
     }
 
-    /// Records a refusal on disk. If that fails, the refusal still holds until the process ends.
-    async fn record_refusal(&self, anchor: &Arc<Anchor>, gun: &Gun) {
-        if let Err(error) = anchor.state.record_refusal(gun).await {
-            tracing::error!(anchor = &**anchor.name(), %gun, %error, "a refusal cannot be recorded");
-        }
-    }
-
-    /// Updates from the server and writes the trust memory to disk. Without the write, the update does not count.
+    /// Updates from the server and writes the trust memory to disk.
     async fn update(
         &self,
         anchor: &Arc<Anchor>,
         gun: &Gun,
         remembered: Option<&Arc<Remembered>>,
-        (turn, query): (&notary::Turn, &Query),
+        (notary, turn, query): (&Notary, &notary::Turn, &Query),
     ) -> Result<Updated, NotUpdated> {
         let terms = anchor.terms(gun.clone());
         let fetch = |file: File| {
-            let (kept, notary, gun) = (remembered.cloned(), anchor.notary.clone(), gun.clone());
+            let (kept, notary, gun) = (remembered.cloned(), notary.clone(), gun.clone());
             async move {
                 // A file that is named by its hash cannot have changed.
                 if let (File::Content { .. }, Some(kept)) = (&file, &kept)
@@ -348,33 +353,6 @@ impl TrustCache {
                 "the Notary server did not complete one update within {seconds} seconds"
             ))
         })??;
-        anchor.state.record(gun, updated).await.map_err(|error| {
-            tracing::error!(anchor = &**anchor.name(), %error, "the trust memory cannot be written");
-            NotUpdated::NotRemembered(format!("the trust memory cannot be written: {error}"))
-        })
-    }
-}
-
-fn warn(anchor: &Anchor, gun: &Gun, refusal: &Refusal) {
-    let (anchor, reason, because) = (&**anchor.name(), refusal.reason.as_str(), &refusal.because);
-    match refusal.reason {
-        Reason::NoTrustData => tracing::debug!(anchor, %gun, reason, because, "no trust data"),
-        Reason::ContentMismatch
-        | Reason::DeniedByRule
-        | Reason::DigestNotSigned
-        | Reason::Expired
-        | Reason::Malformed
-        | Reason::MixAndMatch
-        | Reason::NoRule
-        | Reason::Rollback
-        | Reason::RootNotPinned
-        | Reason::SignatureInvalid
-        | Reason::SignerMissing
-        | Reason::SignersDisagree
-        | Reason::TagNotSigned
-        | Reason::TrustRemoved
-        | Reason::WrongRepository => {
-            tracing::warn!(anchor, %gun, reason, because, "trust data was refused");
-        }
+        self.record(anchor, gun, updated).await
     }
 }

@@ -12,6 +12,7 @@ use crate::trust::refusal::{Reason, Refusal, Restriction};
 use crate::trust::restrictions::days;
 use crate::trust::signer::SignerIds;
 
+use super::captured_at::CapturedAt;
 use super::memory::{Memory, RoleRecord};
 use super::role::{Delegated, File, Role};
 use super::root_of_trust::{Terms, TrustedRoot};
@@ -24,6 +25,8 @@ pub(super) struct Chain<Next> {
     terms: Arc<Terms>,
     before: Option<Arc<Memory>>,
     now: Instant,
+    /// The proof of when the files were fetched. It replaces the expiry of the timestamp.
+    captured: Option<CapturedAt>,
     /// The earliest expiry of the roles so far.
     expires: Instant,
     records: BTreeMap<Role, RoleRecord>,
@@ -55,6 +58,7 @@ pub(super) struct VerifiedChain {
     pub(super) targets: Verified<Targets>,
     pub(super) delegations: BTreeMap<Delegated, (Delegation, Verified<Targets>)>,
     pub(super) expires: Instant,
+    pub(super) captured: Option<CapturedAt>,
     pub(super) roles: BTreeMap<Role, RoleRecord>,
     /// The keys that signed each role below the root.
     pub(super) signers: BTreeMap<Role, SignerIds>,
@@ -66,6 +70,7 @@ impl Chain<WantsTimestamp> {
         root: TrustedRoot,
         terms: Arc<Terms>,
         before: Option<Arc<Memory>>,
+        captured: Option<CapturedAt>,
         now: Instant,
     ) -> Self {
         let expires = root.expires();
@@ -76,6 +81,7 @@ impl Chain<WantsTimestamp> {
             terms,
             before,
             now,
+            captured,
             expires,
             records: BTreeMap::from([(Role::Root, record)]),
             signers: BTreeMap::new(),
@@ -84,17 +90,25 @@ impl Chain<WantsTimestamp> {
     }
 
     /// Verifies `timestamp`: not older than the last one (rollback), not expired (freeze), and not valid for longer than
-    /// the terms allow (freeze with a stolen key).
+    /// the terms allow (freeze with a stolen key). With a proof of when it was fetched, the last two are judged then.
     pub(super) fn timestamp(self, bytes: &[u8]) -> Result<Chain<WantsSnapshot>, Refusal> {
         let keys = self.root.metadata().timestamp.clone();
-        let timestamp = self.verify::<Timestamp>(Role::Timestamp, &keys, bytes, None)?;
+        let timestamp = self.signed::<Timestamp>(Role::Timestamp, &keys, bytes)?;
+        let judged = self.captured.as_ref().map_or(self.now, CapturedAt::at);
+        let timestamp = timestamp.unexpired(judged).map_err(|refusal| match &self.captured {
+            Some(captured) => {
+                let because = format!("{refusal}, before it was captured at {:#}", captured.at());
+                Refusal { because, ..refusal }
+            }
+            None => refusal,
+        })?;
         let (most, expires) = (self.terms.max_timestamp_life, timestamp.common().expires);
         // With a stolen server key, an attacker could sign a timestamp that never expires and freeze the repository.
-        if expires > self.now.plus(most) {
+        if expires > judged.plus(most) {
             let because = format!(
-                "timestamp expires at {}, which is more than {} from now (`max_timestamp_life`)",
-                expires,
-                days(most)
+                "timestamp expires at {expires}, which is more than {} from {} (`max_timestamp_life`)",
+                days(most),
+                if self.captured.is_some() { "its capture" } else { "now" }
             );
             let refusal = Refusal::new(Reason::Expired, because);
             return Err(refusal.by(Restriction::MaxTimestampLife));
@@ -191,6 +205,7 @@ impl Chain<WantsDelegations> {
             targets: self.next.targets,
             delegations: self.next.signed,
             expires: self.expires,
+            captured: self.captured,
             roles: self.records,
             signers: self.signers,
             listed: self.next.listed,
@@ -248,15 +263,20 @@ impl<Next> Chain<Next> {
         let record = RoleRecord::new(verified.common(), sha256, keys);
         let before = self.before.as_ref().and_then(|before| before.roles.get(&role));
         record.follows(&role, before)?;
+        let is_timestamp = role == Role::Timestamp;
         self.records.insert(role.clone(), record);
         self.signers.insert(role, verified.signers().clone());
-        self.expires = self.expires.min(verified.common().expires);
+        let expires = match &self.captured {
+            Some(captured) if is_timestamp => captured.ends(),
+            Some(_) | None => verified.common().expires,
+        };
+        self.expires = self.expires.min(expires);
         Ok(self)
     }
 
     fn with<After>(self, next: After) -> Chain<After> {
-        let Self { root, terms, before, now, expires, records, signers, next: _ } = self;
-        Chain { root, terms, before, now, expires, records, signers, next }
+        let Self { root, terms, before, now, captured, expires, records, signers, next: _ } = self;
+        Chain { root, terms, before, now, captured, expires, records, signers, next }
     }
 }
 

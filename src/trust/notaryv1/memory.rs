@@ -19,7 +19,7 @@ pub struct Memory {
     pub(super) roles: BTreeMap<Role, RoleRecord>,
     /// The delegations that a snapshot listed while `targets` delegated to them.
     pub(super) listed: BTreeSet<Delegated>,
-    /// When the Notary server last confirmed all this. `None` if a later answer was refused.
+    /// When the Notary server last confirmed all this, as far as is proven. `None` if a later answer was refused.
     pub(super) answered: Option<Timestamp>,
 }
 
@@ -34,9 +34,9 @@ pub(super) struct RoleRecord {
 }
 
 impl Memory {
-    /// The memory after `chain` was verified. The record of a delegation that was not needed this time is kept while the
+    /// The memory after `chain` was verified, which the server confirmed at `answered`. The record of a delegation that was not needed this time is kept while the
     /// delegation is listed.
-    pub(super) fn after(chain: &VerifiedChain, before: Option<&Self>, now: Timestamp) -> Self {
+    pub(super) fn after(chain: &VerifiedChain, before: Option<&Self>, answered: Timestamp) -> Self {
         let mut roles = chain.roles.clone();
         for (role, record) in before.into_iter().flat_map(|before| &before.roles) {
             let Role::Delegation(name) = role else { continue };
@@ -45,7 +45,7 @@ impl Memory {
             }
         }
         let root = chain.root.bytes().to_vec();
-        Self { root, roles, listed: chain.listed.clone(), answered: Some(now) }
+        Self { root, roles, listed: chain.listed.clone(), answered: Some(answered) }
     }
 
     /// The memory that still applies under a root that the remembered root did not sign. If the targets keys changed, the

@@ -140,16 +140,7 @@ impl Notary {
         let ceiling = usize::try_from(file.ceiling()).unwrap_or(usize::MAX);
         match response.into_body().read_whole(ceiling).await {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(ReadError::TooLong { ceiling }) => {
-                let (reason, most) = match file {
-                    File::Content { .. } => {
-                        (Reason::MixAndMatch, "the length that its parent names")
-                    }
-                    File::Newest(_) | File::Root(_) => (Reason::Malformed, "the size limit"),
-                };
-                let because = format!("{file}.json is longer than {ceiling} bytes, {most}");
-                Err(Refusal::new(reason, because).into())
-            }
+            Err(ReadError::TooLong { .. }) => Err(too_long(file).into()),
             Err(ReadError::Interrupted(error)) => Err(unreachable(error.to_string())),
         }
     }
@@ -191,6 +182,16 @@ impl Drop for Turn {
             }
         }
     }
+}
+
+/// The refusal of a file that is longer than its ceiling.
+pub(super) fn too_long(file: &File) -> Refusal {
+    let (reason, most) = match file {
+        File::Content { .. } => (Reason::MixAndMatch, "the length that its parent names"),
+        File::Newest(_) | File::Root(_) => (Reason::Malformed, "the size limit"),
+    };
+    let because = format!("{file}.json is longer than {} bytes, {most}", file.ceiling());
+    Refusal::new(reason, because)
 }
 
 /// Refuses an answer whose content type is not one of metadata.

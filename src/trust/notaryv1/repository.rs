@@ -9,6 +9,7 @@ use crate::oci::{Digest, Tag};
 use crate::trust::refusal::{Reason, Refusal};
 use crate::trust::signer::SignerIds;
 
+use super::captured_at::CapturedAt;
 use super::chain::VerifiedChain;
 use super::role::{Delegated, Role};
 use super::schema::Entry;
@@ -26,6 +27,7 @@ pub struct SignedRepository {
     /// The keys that signed each role.
     keys: BTreeMap<Role, SignerIds>,
     expires: Timestamp,
+    captured: Option<CapturedAt>,
     summary: Vec<RoleSummary>,
     root_keys: Vec<KeyId>,
 }
@@ -100,14 +102,21 @@ impl SignedRepository {
             .collect();
         let root = &chain.root.metadata().root.keys;
         let root_keys = root.iter().map(|(id, key)| key.canonical_id(*id)).collect();
-        let (keys, expires) = (chain.signers, chain.expires);
-        Self { tags, digests, signers, missing, keys, expires, summary, root_keys }
+        let (keys, expires, captured) = (chain.signers, chain.expires, chain.captured);
+        Self { tags, digests, signers, missing, keys, expires, captured, summary, root_keys }
     }
 
     /// The entry of `tag`, if the roles that docker uses name it and each required signer has signed the same digest.
     pub fn tag(&self, tag: &Tag) -> Result<Found<'_>, Refusal> {
         let Some((role, entry)) = self.tags.get(tag) else {
-            return Err(Refusal::new(Reason::TagNotSigned, format!("the tag {tag} is not signed")));
+            let because = match &self.captured {
+                None => format!("the tag {tag} is not signed"),
+                Some(captured) => format!(
+                    "the tag {tag} is not signed in the trust data that was captured at {:#}",
+                    captured.at()
+                ),
+            };
+            return Err(Refusal::new(Reason::TagNotSigned, because));
         };
         if entry.length == 0 || entry.length > MAX_MANIFEST as u64 {
             let because = format!("{role} lists {tag} with a length of {} bytes", entry.length);
@@ -171,6 +180,12 @@ impl SignedRepository {
     /// The earliest expiry of the metadata that it was built from.
     pub fn expires(&self) -> Timestamp {
         self.expires
+    }
+
+    /// The proof of when the metadata was fetched, if that replaces the expiry of the timestamp.
+    #[cfg(feature = "test-support")]
+    pub fn captured(&self) -> Option<&CapturedAt> {
+        self.captured.as_ref()
     }
 
     /// The canonical ids of the root keys. In `root_keys`, they pin a key for every repository.

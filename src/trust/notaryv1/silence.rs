@@ -13,12 +13,14 @@ use super::gun::Gun;
 use super::kept::verify_again;
 use super::repository::SignedRepository;
 
+const SILENT: &str = "the Notary server does not answer";
+
 impl TrustCache {
     /// Whether the requests of the current query about `gun` have taken [`SILENCE`] together, or no request about known
     /// repositories has had an answer for that long.
     pub(super) fn is_silent(&self, anchor: &Anchor, gun: &Gun) -> bool {
         self.queries.has_lasted(&(anchor.name().clone(), gun.clone()), SILENCE)
-            || anchor.notary.is_silent(SILENCE)
+            || anchor.source.server().is_some_and(|notary| notary.is_silent(SILENCE))
     }
 
     /// The earlier trust data of `gun`, if it may be used while its Notary server does not answer.
@@ -33,8 +35,12 @@ impl TrustCache {
         let before = match known.as_ref().filter(|entry| entry.is_of(anchor)) {
             Some(entry) => &entry.trust,
             None => {
-                let kept = self.remembered(anchor, gun).await.ok()??;
-                verified = verify_again(anchor, gun, &kept, now).await?;
+                let kept = self.remembered(anchor, gun).await.ok()?;
+                let fallen = self.fall_back(anchor, gun, kept.as_ref(), SILENT).await;
+                verified = match fallen {
+                    Some(fallen) => fallen,
+                    None => verify_again(anchor, gun, kept.as_ref()?, now).await?,
+                };
                 &verified
             }
         };

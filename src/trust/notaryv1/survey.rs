@@ -17,6 +17,7 @@ use super::role::{Delegated, File, Role};
 use super::root_of_trust::{SelfSigned, Terms};
 use super::schema::{Delegation, RoleKeys, Targets};
 use super::signed::Signed;
+use super::trust_source::TrustSource;
 use super::tuf_key::KeyId;
 use super::update::{NotUpdated, Updated, update};
 
@@ -58,8 +59,14 @@ impl Anchor {
         })?;
         let memory = remembered.as_ref().map(|kept| &kept.memory);
         let mut terms = Terms { signers: Vec::new(), ..self.terms(gun.clone()) };
-        let fetch = |file: File| async move { self.notary.fetch(gun, &file).await };
-        let base = match update(fetch, &terms, memory, now).await {
+        let updated = match &self.source {
+            TrustSource::Server(notary) | TrustSource::ServerOrArchive(notary, _) => {
+                let fetch = |file: File| async move { notary.fetch(gun, &file).await };
+                update(fetch, &terms, memory, now).await
+            }
+            TrustSource::Archive(archive) => self.update_from(archive, &terms, memory, now).await,
+        };
+        let base = match updated {
             Err(NotUpdated::Refused(refusal)) => {
                 return Err(self.recognize_root(refusal).await.into());
             }
@@ -122,6 +129,9 @@ impl Anchor {
         base: &Updated,
         now: Timestamp,
     ) -> Result<Updated, NotUpdated> {
+        if let TrustSource::Archive(archive) = &self.source {
+            return self.update_from(archive, terms, Some(&base.memory), now).await;
+        }
         let known = |file: &File| {
             let found = base.files.iter().find(|(known, _)| known == file);
             found.map(|(_, content)| content.clone())
@@ -133,7 +143,7 @@ impl Anchor {
                     (Some(content), _) => Ok::<Option<Bytes>, NotUpdated>(Some(content)),
                     // The first update found that the root is the newest.
                     (None, File::Root(_)) => Ok(None),
-                    (None, _) => self.notary.fetch(gun, &file).await,
+                    (None, _) => self.file(gun, &file).await,
                 }
             }
         };

@@ -10,11 +10,13 @@ use crate::clock::Timestamp;
 use crate::parsing;
 use crate::trust::refusal::{Reason, Refusal};
 
+use super::archive::Captured;
+use super::captured_at::{CapturedAt, NotProven};
 use super::chain::{Chain, WantsDelegations, WantsTimestamp};
 use super::memory::Memory;
 use super::repository::SignedRepository;
 use super::role::{File, Role};
-use super::root_of_trust::{SelfSigned, Terms, TrustedRoot};
+use super::root_of_trust::{Pins, SelfSigned, Terms, TrustedRoot};
 use super::signed::Signed;
 
 /// The most root rotations that one update follows.
@@ -64,7 +66,7 @@ where
     F: Fn(File) -> Answer,
     Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
 {
-    let source = Source { fetch };
+    let source = Source { fetch, origin: Origin::Server };
     let updated = source.attempt(terms, memory, now).await;
     match refusal(&updated) {
         Some(refusal) if refusal.reason == Reason::MixAndMatch => {
@@ -72,6 +74,19 @@ where
         }
         Some(_) | None => updated,
     }
+}
+
+/// Updates the trust data of `terms.gun` from an archive, in the same order and with the same checks. If there is a proof
+/// of when the files were fetched, the expiry of the timestamp is judged at that time; everything else is judged at `now`.
+pub async fn update_captured(
+    captured: &Captured,
+    terms: &Terms,
+    memory: Option<&Memory>,
+    now: Timestamp,
+) -> Result<Updated, NotUpdated> {
+    let fetch = |file: File| std::future::ready(captured.files().find(&file).map_err(Into::into));
+    let origin = Origin::Archive(captured.proof().cloned().map_err(Clone::clone));
+    Source { fetch, origin }.attempt(terms, memory, now).await
 }
 
 /// Why the trust data of an update was refused, if it was.
@@ -95,6 +110,53 @@ where
 
 struct Source<F> {
     fetch: F,
+    origin: Origin,
+}
+
+/// Where the files come from.
+enum Origin {
+    Server,
+    /// An archive, and the proof of when the files were fetched.
+    Archive(Result<CapturedAt, NotProven>),
+}
+
+impl Origin {
+    /// The proof of when the files were fetched, if they are from an archive that has one.
+    fn proof(&self) -> Option<&CapturedAt> {
+        match self {
+            Self::Server => None,
+            Self::Archive(proof) => proof.as_ref().ok(),
+        }
+    }
+
+    /// Refuses to trust a first root that only the bearer of a file vouches for.
+    fn may_introduce_root(&self, terms: &Terms) -> Result<(), Refusal> {
+        match (self, &terms.pins) {
+            (Self::Server | Self::Archive(Ok(_)), _) | (Self::Archive(Err(_)), Pins::Keys(_)) => {
+                Ok(())
+            }
+            (Self::Archive(Err(why)), Pins::FirstUse) => Err(Refusal::new(
+                Reason::RootNotPinned,
+                format!(
+                    "the root is not known yet, and an archive may introduce it only with the signature of a pinned \
+                     exporter: {why}"
+                ),
+            )),
+        }
+    }
+
+    /// Explains an expired timestamp: a proof would have replaced its expiry.
+    fn explain(&self, refusal: Refusal) -> Refusal {
+        match self {
+            Self::Archive(Err(why))
+                if refusal.reason == Reason::Expired && refusal.restriction.is_none() =>
+            {
+                let because = format!("{refusal}; nothing replaces its expiry: {why}");
+                Refusal { because, ..refusal }
+            }
+            Self::Archive(_) | Self::Server => refusal,
+        }
+    }
 }
 
 impl<F, Answer> Source<F>
@@ -157,6 +219,7 @@ where
             return Err(Refusal::new(Reason::NoTrustData, because).into());
         };
         let root = SelfSigned::parse(&root, terms)?;
+        self.origin.may_introduce_root(terms)?;
         let memory = memory.map(|memory| memory.under(root.metadata()));
         self.follow(terms, memory.as_ref(), now, root).await
     }
@@ -217,18 +280,29 @@ where
         root: SelfSigned,
     ) -> Result<Updated, NotUpdated> {
         let root: TrustedRoot = root.in_force(terms, now)?;
+        let proof = self.origin.proof().cloned();
+        if let Some(proof) = &proof {
+            proof.in_force(now)?;
+        }
         let before = memory.cloned().map(Arc::new);
-        let links: Chain<WantsTimestamp> = Chain::begin(root, Arc::new(terms.clone()), before, now);
+        let links: Chain<WantsTimestamp> =
+            Chain::begin(root, Arc::new(terms.clone()), before, proof, now);
         let file = File::Newest(Role::Timestamp);
         let Some(bytes) = self.find(file.clone()).await? else {
-            let (reason, what) = match memory {
-                Some(_) => (Reason::TrustRemoved, "the server no longer has a timestamp for"),
-                None => (Reason::NoTrustData, "there is a root but no timestamp for"),
+            let (reason, what) = match (memory, &self.origin) {
+                (Some(_), Origin::Server) => {
+                    (Reason::TrustRemoved, "the server no longer has a timestamp for")
+                }
+                // A file that is gone does not mean that trust data was removed.
+                (Some(_), Origin::Archive(_)) => {
+                    (Reason::NoTrustData, "the archive has no timestamp for")
+                }
+                (None, _) => (Reason::NoTrustData, "there is a root but no timestamp for"),
             };
             return Err(Refusal::new(reason, format!("{what} {}", terms.gun)).into());
         };
         let mut files = vec![(file, bytes.clone())];
-        let links = links.timestamp(&bytes)?;
+        let links = links.timestamp(&bytes).map_err(|refusal| self.origin.explain(refusal))?;
 
         let file = links.wants();
         let bytes = self.named(file.clone()).await?;
@@ -249,7 +323,8 @@ where
         }
 
         let chain = links.finish();
-        let memory = Memory::after(&chain, memory, now);
+        let answered = chain.captured.as_ref().map_or(now, |captured| captured.at().min(now));
+        let memory = Memory::after(&chain, memory, answered);
         Ok(Updated { repository: SignedRepository::new(chain, &terms.signers), memory, files })
     }
 }

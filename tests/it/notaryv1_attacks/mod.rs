@@ -11,6 +11,7 @@
 
 mod judge;
 
+mod captured;
 mod d_delegations;
 mod f_expiry;
 mod f_recovery;

@@ -122,7 +122,7 @@ impl Case<'_> {
             (Doubt::TrustUnreachable, Some(Anchor::NotaryV1(anchor))) => format!(
                 "operator of the gate: check that the gate can reach {} and has access (`ca`, `username` of the \
                  anchor {}); then retry",
-                anchor.config().url,
+                anchor.config().place(),
                 anchor.name()
             ),
             (Doubt::TrustUnreachable, Some(Anchor::Content(anchor))) => format!(
@@ -215,7 +215,7 @@ impl Case<'_> {
                      DOCKER_CONTENT_TRUST=1 does); operator of {}: if only the timestamp expired, check that \
                      the Notary signer is running",
                     self.gun(anchor),
-                    anchor.config().url
+                    anchor.config().place()
                 ),
                 Some(Anchor::Content(_)) | None => {
                     format!("the endorsement expired: {}", self.sign(anchor))
@@ -291,7 +291,7 @@ impl Case<'_> {
                 let tag = self.image.tag().map_or("TAG", |tag| tag.as_str());
                 format!(
                     "`DOCKER_CONTENT_TRUST=1 DOCKER_CONTENT_TRUST_SERVER={} docker push {}:{tag}`",
-                    anchor.config().url.as_str().trim_end_matches('/'),
+                    anchor.config().place().trim_end_matches('/'),
                     self.gun(anchor)
                 )
             }
@@ -325,7 +325,7 @@ impl Case<'_> {
 /// Who operates the trust server.
 fn server(anchor: Option<&Anchor>) -> String {
     match anchor {
-        Some(Anchor::NotaryV1(anchor)) => format!("operator of {}", anchor.config().url),
+        Some(Anchor::NotaryV1(anchor)) => format!("operator of {}", anchor.config().place()),
         Some(Anchor::Content(_)) | None => "operator of the registry".to_owned(),
     }
 }

@@ -14,7 +14,7 @@ impl Case<'_> {
                  days); operator of the gate: if the long time is intended, raise `max_timestamp_life` of the \
                  anchor {name}",
                 match anchor {
-                    Some(Anchor::NotaryV1(anchor)) => format!(" {}", anchor.config().url),
+                    Some(Anchor::NotaryV1(anchor)) => format!(" {}", anchor.config().place()),
                     Some(Anchor::Content(_)) | None => String::new(),
                 }
             ),
