@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use crate::access;
 use crate::audit;
+use crate::bundle;
+use crate::clock::{Clock, Timestamp};
 use crate::http_client::Proxies;
 use crate::oci::docker_hub::{self, DOCKER_HUB};
 use crate::policy::{AnchorNames, Pattern, Policy};
@@ -14,6 +16,7 @@ use crate::registry_client;
 use crate::server;
 use crate::store;
 use crate::toml_reader::{Document, FileStamps, Problems, Section, WatchedFiles};
+use crate::trust::notaryv1::Surroundings;
 use crate::trust::{self, Scheme};
 
 /// The longest name of an anchor, which is also a folder name in the store.
@@ -86,6 +89,11 @@ impl Config {
 
     /// Reads a document.
     pub fn read(document: &Document) -> Result<Self, Problems> {
+        Self::read_at(document, Clock::System.now())
+    }
+
+    /// Reads a document at `now`, for the limits of frozen archives.
+    pub fn read_at(document: &Document, now: Timestamp) -> Result<Self, Problems> {
         let config = document.read(|top| {
             let server = required(top, "server").and_then(|section| server::Config::read(&section));
             let mirror = top.section("mirror").map(|section| {
@@ -100,7 +108,12 @@ impl Config {
             let store = required(top, "store").and_then(|section| store::Config::read(&section));
             let audit = top.section("audit").and_then(|section| audit::Config::read(&section));
             let (mut upstreams, registries) = upstreams(top);
-            let (mut anchors, names) = anchors(top);
+            let around = Surroundings {
+                now,
+                has_bundles: upstreams.iter().any(|upstream| upstream.bundles.is_some()),
+                read_bundle: bundle::trust_data,
+            };
+            let (mut anchors, names) = anchors(top, &around);
             let environment = proxies(top);
             upstreams.iter_mut().for_each(|upstream| upstream.proxy.inherit(&environment));
             anchors.iter_mut().for_each(|anchor| anchor.inherit_proxies(&environment));
@@ -246,7 +259,7 @@ fn upstreams(top: &Section<'_>) -> (Vec<registry_client::Config>, Vec<String>) {
     (upstreams, registries)
 }
 
-fn anchors(top: &Section<'_>) -> (Vec<trust::Config>, AnchorNames) {
+fn anchors(top: &Section<'_>, around: &Surroundings) -> (Vec<trust::Config>, AnchorNames) {
     let mut anchors = Vec::new();
     let mut names: AnchorNames = BTreeMap::new();
     for section in top.sections("anchor") {
@@ -269,7 +282,9 @@ fn anchors(top: &Section<'_>) -> (Vec<trust::Config>, AnchorNames) {
         });
         let name = shared.unwrap_or_else(|| Arc::from("?"));
         match (known, scheme) {
-            (Some(scheme), _) => anchors.extend(trust::Config::read(scheme, &section, name)),
+            (Some(scheme), _) => {
+                anchors.extend(trust::Config::read(scheme, &section, name, around));
+            }
             (None, Some(other)) => {
                 let schemes = Scheme::ALL.map(|scheme| format!("\"{scheme}\"")).join(", ");
                 section.wrong("scheme", format!("{other:?} is not one of {schemes}"));

@@ -135,7 +135,19 @@ impl Parts {
     fn make(&self, config: &Config) -> anyhow::Result<Made> {
         let mut anchors = Vec::new();
         for anchor in &config.anchors {
-            anchors.push(open(anchor, config, self.store.as_ref(), &self.requests)?);
+            anchors.push(open(
+                anchor,
+                config,
+                (self.store.as_ref(), &self.bundles),
+                &self.requests,
+            )?);
+        }
+        // Commands that only read have no metrics, and report the frozen state themselves.
+        if self.store.is_some() {
+            self.names.use_anchors(anchors.iter().filter_map(|anchor| match anchor {
+                trust::Anchor::NotaryV1(anchor) => Some(anchor),
+                trust::Anchor::Content(_) => None,
+            }));
         }
         let mut upstreams = Vec::new();
         for upstream in &config.upstreams {
@@ -169,7 +181,7 @@ struct Made {
 fn open(
     anchor: &trust::Config,
     config: &Config,
-    kept: Option<&Store>,
+    (kept, bundles): (Option<&Store>, &Bundles),
     requests: &registry_client::Metrics,
 ) -> anyhow::Result<trust::Anchor> {
     let store = &config.store.path;
@@ -177,10 +189,11 @@ fn open(
     Ok(match anchor.clone() {
         trust::Config::NotaryV1(config) => {
             let name = config.name.clone();
+            let archive = bundles.archive(upstreams);
             let opened = match kept {
-                Some(kept) => notaryv1::Anchor::open(config, None, store, requests)
+                Some(kept) => notaryv1::Anchor::open(config, archive, store, requests)
                     .map(|anchor| anchor.reporting(kept.memory_health())),
-                None => notaryv1::Anchor::look(config, None, store, requests),
+                None => notaryv1::Anchor::look(config, archive, store, requests),
             };
             let opened = opened.with_context(|| format!("the anchor {name}"))?;
             trust::Anchor::NotaryV1(Arc::new(opened))

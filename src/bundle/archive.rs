@@ -19,7 +19,7 @@ const MAX_FILES: usize = 1_000;
 const MAX_BYTES: u64 = 64 << 20;
 /// The most statements about one bundle that are read, and the longest one in bytes.
 const MAX_STATEMENTS: usize = 16;
-const MAX_STATEMENT: u64 = 1 << 20;
+const MAX_STATEMENT: u64 = 4 << 20;
 /// The artifact type of an exporter's statement.
 const STATEMENT: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
@@ -75,6 +75,12 @@ fn fetched(bundle: &Bundle, gun: &Gun) -> Option<i64> {
 }
 
 fn capture(bundle: &Bundle, gun: &Gun) -> Result<Option<Capture>, ReadError> {
+    let Some(files) = files(bundle, gun)? else { return Ok(None) };
+    Ok(Some(Capture { files, evidence: evidence(bundle)? }))
+}
+
+/// The files of `gun` in `bundle`, by their names on the server. `None` if there are none.
+pub(super) fn files(bundle: &Bundle, gun: &Gun) -> Result<Option<TrustFiles>, ReadError> {
     let folder = format!("notaryv1/{}/", Digest::of(gun.to_string().as_bytes()).hex());
     let listed = bundle.documents().filter_map(|(title, size)| {
         let name = title.strip_prefix(&folder)?.strip_suffix(".json")?;
@@ -95,7 +101,7 @@ fn capture(bundle: &Bundle, gun: &Gun) -> Result<Option<Capture>, ReadError> {
             files.push((name.to_owned(), content));
         }
     }
-    Ok(Some(Capture { files: TrustFiles::new(files), evidence: evidence(bundle)? }))
+    Ok(Some(TrustFiles::new(files)))
 }
 
 /// The statements about the bundle; `None` if there are none.

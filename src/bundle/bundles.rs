@@ -1,13 +1,15 @@
 //! The bundles that answer instead of, or besides, the servers of a configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::archive::BundleArchive;
 use super::file::Bundle;
 use super::registry::BundleRegistry;
 use super::set::BundleSet;
 use crate::http_client::LocalServer;
 use crate::registry_client::{BundleFiles, Config, ConfigError, Metrics, Upstream};
+use crate::trust::notaryv1::Archive;
 
 /// Where the gate finds its bundles. Cheap to clone; clones share the open files.
 #[derive(Clone, Debug)]
@@ -43,6 +45,22 @@ impl Bundles {
                 set.or_insert_with(|| Arc::new(BundleSet::new(files.clone()))).clone()
             }
         }
+    }
+
+    /// The Notary v1 trust data in the bundles of `upstreams`, or in the bundle that replaces all servers. `None` if there
+    /// are no bundles.
+    pub fn archive(&self, upstreams: &[Config]) -> Option<Arc<dyn Archive>> {
+        let (sets, name) = match &self.0 {
+            Kind::Only(set) => (vec![set.clone()], "the bundle".to_owned()),
+            Kind::Configured(_) => {
+                let files: BTreeSet<&BundleFiles> =
+                    upstreams.iter().filter_map(|upstream| upstream.bundles.as_ref()).collect();
+                let names: Vec<String> = files.iter().map(ToString::to_string).collect();
+                let sets = files.into_iter().map(|files| self.set(files)).collect();
+                (sets, format!("the bundles {}", names.join(", ")))
+            }
+        };
+        (!sets.is_empty()).then(|| Arc::new(BundleArchive::new(sets, name)) as Arc<dyn Archive>)
     }
 
     /// The registry that `config` describes, with its bundles. Opens no files yet.

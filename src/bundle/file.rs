@@ -79,11 +79,17 @@ pub struct Bundle {
 impl Bundle {
     /// Opens the bundle `path`: this file, or, if it does not exist, its volumes `path.001`, …. Blocks.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::read(path).map_err(|problem| OpenError { path: path.to_owned(), problem })
+        let read = || Self::read(path, Source::open(path)?);
+        read().map_err(|problem| OpenError { path: path.to_owned(), problem })
     }
 
-    fn read(path: &Path) -> Result<Self, Problem> {
-        let source = Arc::new(Source::open(path)?);
+    /// Opens the bundle with these bytes, which is named `path` in messages.
+    pub fn in_memory(path: &Path, content: Bytes) -> Result<Self, Problem> {
+        Self::read(path, Source::memory(content))
+    }
+
+    fn read(path: &Path, source: Source) -> Result<Self, Problem> {
+        let source = Arc::new(source);
         let table = Table::read(&source)?;
         let layout = table.oci_layout.ok_or(Problem::Missing("oci-layout"))?;
         let index = table.index.ok_or(Problem::Missing("index.json"))?;
@@ -134,6 +140,11 @@ impl Bundle {
         &self.index.artifact.digest
     }
 
+    /// The manifest of the bundle artifact, whose digest was checked. Blocks.
+    pub fn artifact_manifest(&self) -> Result<Option<Bytes>, ReadError> {
+        checked(&self.source, &self.table, self.artifact(), "the bundle artifact", MAX_ARTIFACT)
+    }
+
     /// The images and what is attached to them.
     pub fn index(&self) -> &Index {
         &self.index
@@ -144,9 +155,9 @@ impl Bundle {
         &self.contents
     }
 
-    /// The names of all documents, sorted.
-    pub fn documents(&self) -> impl Iterator<Item = &str> {
-        self.documents.keys().map(String::as_str)
+    /// The names and the sizes of all documents, sorted by name.
+    pub fn documents(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.documents.iter().map(|(title, (_, size))| (title.as_str(), *size))
     }
 
     /// The document `title`, whose digest was checked; `None` if the bundle does not list it. Blocks.

@@ -10,6 +10,7 @@
 //! - [`documents`]: the bundle artifact, whose layers are all documents.
 //! - [`contents`]: the document that lists everything.
 
+mod archive;
 mod bundles;
 mod catalog;
 pub mod contents;
@@ -21,8 +22,10 @@ mod registry;
 mod set;
 mod source;
 mod tar;
+mod trust_data;
 mod writer;
 
+pub use archive::BundleArchive;
 pub use bundles::Bundles;
 pub use contents::Contents;
 pub use documents::{Artifact, Documents};
@@ -34,6 +37,7 @@ pub use set::BundleSet;
 pub use source::{MAX_VOLUMES, SourceError, bundle_of};
 pub use tar::MAX_ENTRIES;
 pub use tar::read::TarError;
+pub use trust_data::trust_data;
 pub use writer::{Plan, Published, WriteError, Writer};
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use rustix::fs::OFlags;
 use thiserror::Error;
 
@@ -43,14 +44,42 @@ pub enum SourceError {
 #[derive(Debug)]
 pub(in crate::bundle) struct Source {
     /// Each file with the offset of its first byte.
-    parts: Vec<(u64, File)>,
+    parts: Vec<(u64, Part)>,
     paths: Vec<PathBuf>,
     len: u64,
     /// The list of checksums of the volumes, if there is one.
     checksums: Option<PathBuf>,
 }
 
+/// One file of a bundle.
+#[derive(Debug)]
+enum Part {
+    File(File),
+    Memory(Bytes),
+}
+
+impl Part {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.read_exact_at(buffer, offset),
+            Self::Memory(content) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                let end = start.saturating_add(buffer.len());
+                let piece = content.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?;
+                buffer.copy_from_slice(piece);
+                Ok(())
+            }
+        }
+    }
+}
+
 impl Source {
+    /// The bytes themselves.
+    pub(in crate::bundle) fn memory(content: Bytes) -> Self {
+        let len = content.len() as u64;
+        Self { parts: vec![(0, Part::Memory(content))], paths: Vec::new(), len, checksums: None }
+    }
+
     /// Opens the file at `path`, or, if it does not exist, its volumes `path.001`, `path.002`, …
     pub(in crate::bundle) fn open(path: &Path) -> Result<Self, SourceError> {
         let is_there = |path: &Path| fs::metadata(path).is_ok();
@@ -70,7 +99,7 @@ impl Source {
             let file = open(path)?;
             let failed = |error| SourceError::Open { path: path.clone(), error };
             let size = file.metadata().map_err(failed)?.len();
-            parts.push((len, file));
+            parts.push((len, Part::File(file)));
             let too_long = || failed(io::Error::from(io::ErrorKind::FileTooLarge));
             len = len.checked_add(size).ok_or_else(too_long)?;
         }
@@ -102,7 +131,7 @@ impl Source {
         while !left.is_empty() {
             let after = self.parts.partition_point(|(start, _)| *start <= offset);
             let end = self.parts.get(after).map_or(self.len, |(start, _)| *start);
-            let (start, file) = after
+            let (start, part) = after
                 .checked_sub(1)
                 .and_then(|at| self.parts.get(at))
                 .ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -112,7 +141,7 @@ impl Source {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             let (now, rest) = left.split_at_mut(here);
-            file.read_exact_at(now, offset - start)?;
+            part.read_exact_at(now, offset - start)?;
             offset += here as u64;
             left = rest;
         }

@@ -1,12 +1,15 @@
 //! `countersign trust`: shows trust data as `docker trust` did.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
 
 use crate::app::{App, Keeping};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
+use crate::commands::freeze::{NotFrozen, Order};
 use crate::commands::why::Inspected;
 use crate::gate::Gate;
 use crate::oci::{ImageRef, Tag};
@@ -29,6 +32,33 @@ pub(super) struct Trust {
 #[derive(Debug, Subcommand)]
 enum Command {
     Inspect(Inspect),
+    Freeze(Freeze),
+}
+
+/// Write the trust data of an anchor that still verifies to a file, for a frozen anchor.
+///
+/// Reads every repository in the trust memory of the anchor, and those that are named, from the Notary server; if the
+/// server does not answer, from the trust memory. The file is a bundle without images. Prints the keys `frozen`,
+/// `frozen_sha256` and `until` for the configuration.
+/// Exit status: 0 everything is frozen; 3 something could not be frozen; 2 invalid configuration; 1 any other error.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    countersign trust freeze --anchor release-team -o frozen.tar --config countersign.toml")]
+struct Freeze {
+    #[arg(long, help = "The name of an anchor with scheme = \"notaryv1\"")]
+    anchor: String,
+    #[arg(short, long, value_name = "FILE", help = "The file to write")]
+    output: PathBuf,
+    #[arg(
+        long,
+        value_name = "DAY",
+        help = "Leave out what expires before the end of this day, such as 2027-06-30"
+    )]
+    until: Option<String>,
+    #[arg(help = "registry/repository: freeze these as well")]
+    repositories: Vec<String>,
+    #[command(flatten)]
+    config: ConfigFile,
 }
 
 /// Print the signed tags of a repository and their signers, as `docker trust inspect` did.
@@ -52,8 +82,52 @@ struct Inspect {
 
 impl Trust {
     pub(super) async fn run(self) -> anyhow::Result<u8> {
-        let Command::Inspect(inspect) = self.command;
-        inspect.run().await
+        match self.command {
+            Command::Inspect(inspect) => inspect.run().await,
+            Command::Freeze(freeze) => freeze.run().await,
+        }
+    }
+}
+
+impl Freeze {
+    async fn run(self) -> anyhow::Result<u8> {
+        let config = self.config.load()?;
+        let app = App::new(&config, Clock::System, Keeping::OnlyRead)?;
+        let gate = app.gate();
+        let Some(Anchor::NotaryV1(anchor)) = gate.trust().anchor(&self.anchor) else {
+            let why = "no anchor with scheme = \"notaryv1\" has this name";
+            return Ok(wrong(&self.anchor, why));
+        };
+        let mut more = BTreeSet::new();
+        for name in &self.repositories {
+            let image = match app.image(name) {
+                Ok(image) => image,
+                Err(error) => return Ok(wrong(name, error)),
+            };
+            match anchor.gun(&image.repository) {
+                Ok(gun) => drop(more.insert(gun)),
+                Err(error) => return Ok(wrong(name, error)),
+            }
+        }
+        let until = match &self.until {
+            None => None,
+            Some(day) => match Timestamp::parse_rfc3339(&format!("{day}T23:59:59.999999999Z")) {
+                Some(until) => Some(until),
+                None => return Ok(wrong(day, "write a day such as 2027-06-30")),
+            },
+        };
+        let store = &config.store.path;
+        let order = Order { anchor, store, more, until, output: &self.output };
+        let frozen = match order.freeze(app.clock().now()).await {
+            Ok(frozen) => frozen,
+            Err(nothing @ NotFrozen::Nothing(_)) => {
+                writeln!(io::stderr(), "countersign: {nothing}")?;
+                return Ok(DENIED);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        print(&frozen.to_text())?;
+        Ok(if frozen.left_out.is_empty() { 0 } else { DENIED })
     }
 }
 

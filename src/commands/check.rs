@@ -9,7 +9,7 @@ use crate::bundle::Bundles;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::glob::matches_segment;
-use crate::trust::notaryv1::{Pin, Pins};
+use crate::trust::notaryv1::{FROZEN_ENDS_SOON, FrozenArchive, Pin, Pins, day};
 use crate::trust::{self, cosign, notaryv1};
 
 /// The issuer of GitHub Actions.
@@ -25,7 +25,11 @@ pub fn warnings(config: &Config, now: Timestamp) -> Vec<String> {
     warnings.extend(counted_once(config));
     for anchor in &config.anchors {
         let of_it = match anchor {
-            trust::Config::NotaryV1(config) => placeholder(config),
+            trust::Config::NotaryV1(config) => {
+                let mut warnings = placeholder(config);
+                warnings.extend(config.frozen.iter().flat_map(|archive| frozen(archive, now)));
+                warnings
+            }
             trust::Config::Cosign(config) => identity(config),
             trust::Config::Notation(_) => Vec::new(),
         };
@@ -78,6 +82,29 @@ fn placeholder(config: &notaryv1::Config) -> Vec<String> {
     vec![
         "`root_keys` contains the placeholder of zeros, which matches no key: write the id of the root key".to_owned(),
     ]
+}
+
+/// The end of a frozen archive that is near or past, and its trust data that was refused.
+fn frozen(archive: &FrozenArchive, now: Timestamp) -> Vec<String> {
+    let until = archive.until();
+    let left = until.since(now).as_secs() / (24 * 60 * 60);
+    let mut warnings = Vec::new();
+    if until < now {
+        warnings.push(format!(
+            "the frozen archive ended on {}: every image that needs this anchor is denied; require another anchor, or \
+             freeze again",
+            day(until)
+        ));
+    } else if until <= now.plus(FROZEN_ENDS_SOON) {
+        warnings.push(format!(
+            "the frozen archive ends on {}, in {left} days: then every image that needs this anchor is denied",
+            day(until)
+        ));
+    }
+    warnings.extend(archive.unusable().map(|(gun, why)| {
+        format!("the frozen archive contains trust data for {gun} that is refused: {why}")
+    }));
+    warnings
 }
 
 fn identity(config: &cosign::Config) -> Vec<String> {

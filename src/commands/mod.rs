@@ -4,6 +4,7 @@
 pub mod check;
 pub mod why;
 pub mod forget;
+pub mod freeze;
 pub mod exempt;
 pub mod replay;
 pub mod learn;

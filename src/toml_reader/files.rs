@@ -40,6 +40,12 @@ impl Section<'_> {
         bounded(&path, MAX_NAMED_FILE).map_err(|message| self.wrong(key, message)).ok()
     }
 
+    /// The bytes of the file at `path`, a value of `key`: at most `most`.
+    pub fn named_bytes_within(&self, key: &'static str, path: &str, most: u64) -> Option<Vec<u8>> {
+        let path = self.named(self.file_name(key, path)?);
+        bounded(&path, most).map_err(|message| self.wrong(key, message)).ok()
+    }
+
     /// The regular files in the folder at `path` whose names end in one of `extensions`, sorted by name, with their
     /// bytes. Ignores subfolders; a link is an error.
     pub fn named_folder(

@@ -56,7 +56,7 @@ pub struct Expiries {
 }
 
 impl Expiries {
-    /// Registers the collector. It reports the state at the time of each scrape.
+    /// Registers the collector, and that of the ends of frozen anchors. They report the state at the time of each scrape.
     pub fn register(
         registry: &mut Registry,
         names: &TrustCache,
@@ -64,6 +64,8 @@ impl Expiries {
         clock: &Clock,
     ) {
         let (names, content, clock) = (names.clone(), content.clone(), clock.clone());
+        let frozen = FrozenEnds { names: names.clone(), clock: clock.clone() };
+        registry.register_collector(Box::new(frozen));
         registry.register_collector(Box::new(Self { names, content, clock }));
     }
 }
@@ -93,6 +95,36 @@ impl Collector for Expiries {
         for ((anchor, repository), expires) in ends {
             let labels = [("anchor", &*anchor), ("repository", &*repository)];
             let left = expires.unix().saturating_sub(now.unix());
+            ConstGauge::new(left).encode(encoder.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Collects `countersign_trust_frozen_seconds`: the time until each frozen anchor ends.
+struct FrozenEnds {
+    names: TrustCache,
+    clock: Clock,
+}
+
+impl fmt::Debug for FrozenEnds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrozenEnds").finish_non_exhaustive()
+    }
+}
+
+impl Collector for FrozenEnds {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut encoder = encoder.encode_descriptor(
+            "countersign_trust_frozen_seconds",
+            "Seconds until a frozen anchor ends; present only for frozen anchors",
+            None,
+            MetricType::Gauge,
+        )?;
+        let now = self.clock.now();
+        for (anchor, until) in self.names.frozen_anchors() {
+            let left = until.unix().saturating_sub(now.unix());
+            let labels = [("anchor", &*anchor)];
             ConstGauge::new(left).encode(encoder.encode_family(&labels)?)?;
         }
         Ok(())

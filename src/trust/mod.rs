@@ -74,9 +74,14 @@ pub enum Config {
 
 impl Config {
     /// Reads the rest of an `[[anchor]]` of this scheme. `name` was already read.
-    pub fn read(scheme: Scheme, section: &Section<'_>, name: Arc<str>) -> Option<Self> {
+    pub fn read(
+        scheme: Scheme,
+        section: &Section<'_>,
+        name: Arc<str>,
+        around: &notaryv1::Surroundings,
+    ) -> Option<Self> {
         match scheme {
-            Scheme::NotaryV1 => notaryv1::Config::read(section, name).map(Self::NotaryV1),
+            Scheme::NotaryV1 => notaryv1::Config::read(section, name, around).map(Self::NotaryV1),
             Scheme::Cosign => {
                 for key in ["proxy", "proxy_username", "proxy_password_file"] {
                     section.refuse(

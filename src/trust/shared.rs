@@ -32,8 +32,7 @@ fn by_notary(one: &notaryv1::Config, other: &notaryv1::Config) -> Option<&'stati
     let signers = one.signers.is_empty()
         || other.signers.is_empty()
         || one.signers.iter().any(|signer| other.signers.contains(signer));
-    let same =
-        one.url.is_some() && one.url == other.url && one.template == other.template && signers;
+    let same = one.url == other.url && one.template == other.template && signers;
     same.then_some("the same signers on the same Notary server")
 }
 

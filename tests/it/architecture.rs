@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// The constructor of each proof, and the only place that may contain it.
-const MADE_IN: [(&str, &str); 13] = [
+const MADE_IN: [(&str, &str); 14] = [
     ("Admitted::new(", "src/gate/"),
     ("Admitted::through(", "src/gate/"),
     ("Admitted::about(", "src/gate/"),
     ("Body::blob(", "src/server/respond/"),
     ("Body::denial(", "src/server/respond/"),
     ("Body::manifest(", "src/server/respond/"),
+    ("CapturedAt::frozen(", "src/trust/notaryv1/frozen.rs"),
     ("CapturedAt::stated(", "src/trust/notaryv1/exporters.rs"),
     ("DenialManifest::of_", "src/server/mirror/"),
     ("Endorsement::new(", "src/trust/"),

@@ -30,7 +30,7 @@ fn read(text: &str) -> Config {
 fn setting(line: &str) -> Option<(&str, &str)> {
     let line = line.strip_prefix("# ").unwrap_or(line);
     let (key, value) = line.split_once(" = ")?;
-    let word = |c: char| c.is_ascii_lowercase() || c == '_';
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     key.chars().all(word).then_some((key, value))
 }
 
@@ -122,7 +122,7 @@ fn the_example_shows_the_defaults() {
         max_size keep bundles ca \
         username password_file token_realm proxy proxy_username proxy_password_file \
         ca username password_file token_realm proxy proxy_username proxy_password_file \
-        trust_on_first_use signers revoked keys hash_algorithm rsa_padding certificate_chain trusted_root predicate_type \
+        trust_on_first_use signers revoked exporters max_age frozen frozen_sha256 until keys hash_algorithm rsa_padding certificate_chain trusted_root predicate_type \
         annotations not_after max_age revoked signature_repository name scheme trust_store tsa identities level revocation \
         trust_policy trust_store_dir not_after max_age revoked signature_repository proxy proxy_username \
         proxy_password_file any_of threshold refresh max_stale until";

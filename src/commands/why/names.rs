@@ -42,6 +42,9 @@ pub struct NamesReport {
     pub tags: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
+    /// When the trust data was captured, and what proves it; only if that replaces the expiry of the timestamp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub captured: Option<String>,
     /// When the gate fetched this trust data, or the answer that there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fetched: Option<String>,
@@ -87,6 +90,7 @@ impl NamesReport {
             root_keys: Vec::new(),
             tags: None,
             expires: None,
+            captured: None,
             fetched: freshness.and_then(|of| of.fetched).map(|at| at.to_string()),
             unanswered: freshness.and_then(|of| of.unanswered).map(|at| at.to_string()),
             next: freshness.map(|of| of.next.to_string()),
@@ -95,6 +99,7 @@ impl NamesReport {
             let repository = names.repository();
             report.tags = Some(repository.len());
             report.expires = Some(format!("{:#}", repository.expires()));
+            report.captured = repository.captured().map(ToString::to_string);
             report.root_keys = repository.root_keys().iter().map(ToString::to_string).collect();
             report.roles = repository
                 .roles()
@@ -183,6 +188,9 @@ impl NamesReport {
                 text,
                 "    fetched {fetched}{unanswered}; next query with the first request after {next}"
             );
+        }
+        if let Some(captured) = &self.captured {
+            let _ = writeln!(text, "    capture {captured}");
         }
         if let (Some(tags), Some(expires)) = (self.tags, &self.expires) {
             let _ = writeln!(text, "    holds   {tags} signed tags; expires {expires}");

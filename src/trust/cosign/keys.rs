@@ -16,7 +16,7 @@ pub(super) fn read(
     files: Option<Vec<String>>,
     scheme: Option<Scheme>,
 ) -> Option<Vec<Key>> {
-    let keys = keys(section, &files?)?;
+    let keys = read_keys(section, "keys", &files?)?;
     fitting(section, keys, scheme?)
 }
 
@@ -78,26 +78,27 @@ fn fitting(section: &Section<'_>, keys: Vec<Key>, scheme: Scheme) -> Option<Vec<
     fits.then(|| keys.into_iter().map(|key| key.with(scheme)).collect())
 }
 
-fn keys(section: &Section<'_>, files: &[String]) -> Option<Vec<Key>> {
+/// Reads the PEM files `files`, the value of `key`: at least one, and each key once.
+pub fn read_keys(section: &Section<'_>, key: &'static str, files: &[String]) -> Option<Vec<Key>> {
     if files.is_empty() {
-        section.wrong("keys", "the list is empty, so no signature counts");
+        section.wrong(key, "the list is empty, so no signature counts");
         return None;
     }
     if files.len() > MAX_KEYS {
-        section.wrong("keys", format!("more than {MAX_KEYS} keys; use several anchors"));
+        section.wrong(key, format!("more than {MAX_KEYS} keys; use several anchors"));
         return None;
     }
     let mut keys: Vec<Key> = Vec::new();
     let mut all = true;
     for file in files {
-        let key = section.named_file("keys", file).and_then(|pem| {
-            Key::parse(&pem).map_err(|e| section.wrong("keys", format!("{file:?} {e}"))).ok()
+        let read = section.named_file(key, file).and_then(|pem| {
+            Key::parse(&pem).map_err(|e| section.wrong(key, format!("{file:?} {e}"))).ok()
         });
-        match key {
-            Some(key) if keys.contains(&key) => {
-                section.wrong("keys", format!("{file:?} holds a key that is listed twice"));
+        match read {
+            Some(known) if keys.contains(&known) => {
+                section.wrong(key, format!("{file:?} holds a key that is listed twice"));
             }
-            Some(key) => keys.push(key),
+            Some(known) => keys.push(known),
             None => all = false,
         }
     }

@@ -42,6 +42,7 @@ pub use claim::SIGN_PREDICATE;
 pub use config::{Config, Signers, Tlog};
 pub use identity::Identity;
 pub use key::Key;
+pub use keys::read_keys;
 pub use roots::Roots;
 pub use signed::{DSSE_ENVELOPE, SIMPLE_SIGNING};
 pub use signed_identity::SignedIdentity;

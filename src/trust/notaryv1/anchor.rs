@@ -10,9 +10,7 @@ use url::{Host, Url};
 use crate::http_client::{ProxyConfig, TlsError};
 use crate::oci::RepositoryRef;
 use crate::oci::name::InvalidName;
-use crate::registry_client::{
-    ConfigError, Credentials, InvalidCredentials, Metrics, check_files, is_base,
-};
+use crate::registry_client::{Credentials, InvalidCredentials, Metrics, check_files};
 use crate::store::MemoryHealth;
 use crate::toml_reader::Section;
 use crate::trust::lifetimes::Lifetimes;
@@ -21,10 +19,12 @@ use crate::trust::revoked::{RevokedKind, RevokedSet};
 
 use super::archive::Archive;
 use super::exporters::Exporters;
+use super::frozen::{FrozenArchive, day};
 use super::gun::{Gun, Template};
 use super::notary::Notary;
 use super::role::Delegated;
 use super::root_of_trust::{Pin, Pins, Terms};
+use super::source_config::{FrozenKeys, Surroundings, url};
 use super::state::{State, StateError};
 use super::trust_source::{ArchiveReader, TrustSource};
 
@@ -41,6 +41,8 @@ pub struct Config {
     pub url: Option<Url>,
     /// Whose statements replace the expiry of the timestamp of trust data in bundles.
     pub exporters: Option<Exporters>,
+    /// The archive that replaces the server.
+    pub frozen: Option<Arc<FrozenArchive>>,
     pub ca: Option<PathBuf>,
     pub username: Option<String>,
     pub password_file: Option<PathBuf>,
@@ -82,11 +84,9 @@ pub struct Anchor {
 
 impl Config {
     /// Reads the rest of the section. `name` was already read.
-    pub fn read(section: &Section<'_>, name: Arc<str>) -> Option<Self> {
-        let url = section.required::<Url>("url");
-        if url.as_ref().is_some_and(|url| !is_base(url)) {
-            section.wrong("url", ConfigError::Url.to_string());
-        }
+    pub fn read(section: &Section<'_>, name: Arc<str>, around: &Surroundings) -> Option<Self> {
+        let frozen = FrozenKeys::read(section);
+        let (url, exporters) = (url(section, around), Exporters::read(section));
         let signers = section.texts("signers");
         if signers.as_ref().is_some_and(Vec::is_empty) {
             section.wrong("signers", "the list is empty; remove the key to require no signer");
@@ -118,10 +118,11 @@ impl Config {
         let proxy = ProxyConfig::read(section);
         check_files(section, ca.as_deref(), username.as_deref(), password_file.as_deref());
         section.finish();
-        Some(Self {
+        let config = Self {
             name,
-            url: Some(url?),
-            exporters: None,
+            url,
+            exporters,
+            frozen: None,
             ca,
             username,
             password_file,
@@ -135,7 +136,21 @@ impl Config {
             refresh,
             max_stale,
             proxy,
-        })
+        };
+        let frozen = frozen.and_then(|keys| keys.open(section, around, |gun| config.terms(gun)));
+        Some(Self { frozen, ..config })
+    }
+
+    /// The requirements for the trust data of `gun`.
+    pub fn terms(&self, gun: Gun) -> Terms {
+        Terms {
+            gun,
+            pins: self.pins.clone(),
+            signers: self.signers.clone(),
+            wildcard_root_names: self.wildcard_root_names,
+            max_timestamp_life: self.max_timestamp_life,
+            revoked: self.revoked.clone(),
+        }
     }
 }
 
@@ -153,12 +168,24 @@ impl Config {
         };
         let life = days(self.max_timestamp_life);
         let place = self.place();
-        format!("at {place}, {pins}, timestamps valid for at most {life}{revoked}")
+        let exporters = match &self.exporters {
+            Some(Exporters { keys, max_age }) => format!(
+                "; trust data in bundles counts for {} with the signature of one of {} exporters",
+                days(*max_age),
+                keys.len()
+            ),
+            None => String::new(),
+        };
+        format!("at {place}, {pins}, timestamps valid for at most {life}{revoked}{exporters}")
     }
 
     /// Where the trust data comes from, for people.
     pub fn place(&self) -> String {
-        self.url.as_ref().map_or_else(|| "bundles".to_owned(), Url::to_string)
+        match (&self.frozen, &self.url) {
+            (Some(archive), _) => format!("{} until {}", archive.name(), day(archive.until())),
+            (None, Some(url)) => url.to_string(),
+            (None, None) => "the bundles of the upstreams".to_owned(),
+        }
     }
 }
 
@@ -179,7 +206,6 @@ fn revoked(section: &Section<'_>) -> RevokedSet {
     let unproven =
         "Notary v1 does not prove signing times; rotate the lost key and list it in `revoked`";
     section.refuse("not_after", unproven);
-    section.refuse("max_age", unproven);
     section.refuse(
         "signed_identity",
         "this key is for cosign only; Notary v1 always signs the repository name",
@@ -245,6 +271,9 @@ fn source(
     archive: Option<Arc<dyn Archive>>,
     metrics: &Metrics,
 ) -> Result<TrustSource, AnchorError> {
+    if let Some(frozen) = &config.frozen {
+        return Ok(TrustSource::Archive(ArchiveReader::frozen(frozen.clone())));
+    }
     let archive = archive.map(ArchiveReader::new);
     match (&config.url, archive) {
         (Some(url), None) => Ok(TrustSource::Server(notary(config, url, metrics)?)),
@@ -315,13 +344,6 @@ impl Anchor {
     }
 
     pub(super) fn terms(&self, gun: Gun) -> Terms {
-        Terms {
-            gun,
-            pins: self.config.pins.clone(),
-            signers: self.config.signers.clone(),
-            wildcard_root_names: self.config.wildcard_root_names,
-            max_timestamp_life: self.config.max_timestamp_life,
-            revoked: self.config.revoked.clone(),
-        }
+        self.config.terms(gun)
     }
 }

@@ -67,13 +67,11 @@ pub struct TrustFiles(BTreeMap<String, Bytes>);
 pub struct Captured {
     files: TrustFiles,
     proof: Result<CapturedAt, NotProven>,
+    /// The evidence that was verified.
+    evidence: Option<Evidence>,
 }
 
 impl TrustFiles {
-    #[cfg_attr(
-        not(feature = "test-support"),
-        expect(dead_code, reason = "the archives of bundles will create them")
-    )]
     /// The files with these names. Of two files with one name, the last counts.
     pub fn new(files: impl IntoIterator<Item = (String, Bytes)>) -> Self {
         Self(files.into_iter().collect())
@@ -105,22 +103,33 @@ impl Captured {
     /// Files without a proof: the timestamp must not be expired now.
     #[cfg(feature = "test-support")]
     pub fn unproven(files: TrustFiles, why: impl Into<String>) -> Self {
-        Self { files, proof: Err(NotProven(why.into())) }
+        Self { files, proof: Err(NotProven(why.into())), evidence: None }
+    }
+
+    /// Files with a proof of when they were fetched.
+    pub(super) fn proven(files: TrustFiles, proof: CapturedAt) -> Self {
+        Self { files, proof: Ok(proof), evidence: None }
     }
 
     /// Verifies the evidence of `capture`, which an archive contains for `gun`.
     pub fn verify(capture: Capture, gun: &Gun, exporters: Option<&Exporters>) -> Self {
         let Capture { files, evidence } = capture;
-        let proof = match (exporters, evidence) {
+        let proof = match (exporters, &evidence) {
             (None, _) => Err(NotProven("the anchor names no `exporters`".to_owned())),
             (Some(_), None) => Err(NotProven("no exporter signed the bundle".to_owned())),
-            (Some(exporters), Some(evidence)) => exporters.verify(&evidence, gun, &files),
+            (Some(exporters), Some(evidence)) => exporters.verify(evidence, gun, &files),
         };
-        Self { files, proof }
+        let evidence = evidence.filter(|_| proof.is_ok());
+        Self { files, proof, evidence }
     }
 
     pub fn files(&self) -> &TrustFiles {
         &self.files
+    }
+
+    /// The statement that proves when the files were fetched. `None` without a proof, and for a frozen archive.
+    pub(super) fn evidence(&self) -> Option<&Evidence> {
+        self.evidence.as_ref()
     }
 
     pub fn proof(&self) -> Result<&CapturedAt, &NotProven> {

@@ -8,7 +8,6 @@ use super::anchor::Anchor;
 use super::cache::TrustCache;
 use super::cached_trust::CachedTrust;
 use super::gun::Gun;
-use super::kept::verify_again;
 use super::recorded::warn;
 use super::state::Remembered;
 use super::trust_source::ArchiveReader;
@@ -28,7 +27,8 @@ impl TrustCache {
         archive: &ArchiveReader,
         (before, remembered): (Option<&CachedTrust>, Option<&Arc<Remembered>>),
     ) -> CachedTrust {
-        let updated = self.update_from_archive(anchor, gun, archive, remembered).await;
+        let known = (remembered, remembered);
+        let updated = self.update_from_archive(anchor, gun, archive, known).await;
         let now = self.clock.now();
         match updated {
             Ok(updated) => {
@@ -41,12 +41,6 @@ impl TrustCache {
                 self.metrics.refreshed(Scheme::NotaryV1, result);
                 let refusal = anchor.recognize_root(refusal).await;
                 warn(anchor, gun, &refusal);
-                if let Some(kept) = remembered
-                    && let Some(CachedTrust::Signed { repository, .. }) =
-                        verify_again(anchor, gun, kept, now).await
-                {
-                    return CachedTrust::Signed { repository, answered: now };
-                }
                 CachedTrust::Refused { refusal, answered: now }
             }
             Err(NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why)) => {
@@ -71,7 +65,9 @@ impl TrustCache {
         if remembered.is_some_and(|kept| kept.memory.answered().is_none()) {
             return None;
         }
-        match self.update_from_archive(anchor, gun, archive, remembered).await {
+        // Trust data that the server confirmed counts for `max_stale`, with an archive as without one.
+        let kept = remembered.filter(|kept| kept.has_evidence());
+        match self.update_from_archive(anchor, gun, archive, (remembered, kept)).await {
             Ok(updated) => {
                 let now = self.clock.now();
                 let repository = Arc::new(updated.repository);
@@ -85,15 +81,20 @@ impl TrustCache {
         }
     }
 
+    /// Updates from `archive`, or from `kept`, the trust data on disk.
     async fn update_from_archive(
         &self,
         anchor: &Arc<Anchor>,
         gun: &Gun,
         archive: &ArchiveReader,
-        remembered: Option<&Arc<Remembered>>,
+        (remembered, kept): (Option<&Arc<Remembered>>, Option<&Arc<Remembered>>),
     ) -> Result<Updated, NotUpdated> {
         let (terms, memory) = (anchor.terms(gun.clone()), remembered.map(|kept| &kept.memory));
-        let updated = anchor.update_from(archive, &terms, memory, self.clock.now()).await?;
-        self.record(anchor, gun, updated).await
+        let known = (memory, kept);
+        let updated = anchor.update_from(archive, &terms, known, self.clock.now()).await?;
+        match remembered {
+            Some(kept) if kept.is(&updated) => Ok(updated),
+            Some(_) | None => self.record(anchor, gun, updated).await,
+        }
     }
 }

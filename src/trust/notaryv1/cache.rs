@@ -21,6 +21,7 @@ use super::anchor::Anchor;
 use super::awaited::{Awaited, Queries, Query};
 use super::cached_trust::{CachedTrust, Use};
 use super::entry::{Ahead, Entry, Key, Life, Turn, lifetimes};
+use super::frozen_anchors::FrozenAnchors;
 use super::gun::Gun;
 use super::kept::verify_again;
 use super::notary::{self, Notary, Repute};
@@ -62,6 +63,7 @@ pub struct TrustCache {
     /// Numbers the refreshes and the requests for them, to order them.
     turns: Arc<AtomicU64>,
     pub(super) queries: Queries,
+    pub(super) frozen: FrozenAnchors,
 }
 
 impl TrustCache {
@@ -74,7 +76,8 @@ impl TrustCache {
             })
             .expire_after(Life)
             .build();
-        Self { entries, clock, metrics, turns: Arc::default(), queries: Queries::default() }
+        let (turns, queries) = (Arc::default(), Queries::default());
+        Self { entries, clock, metrics, turns, queries, frozen: FrozenAnchors::default() }
     }
 
     /// The names that `anchor` has signed in `gun`. Waits for the Notary server only if the cache has no usable answer,

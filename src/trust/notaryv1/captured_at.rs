@@ -7,6 +7,8 @@ use crate::clock::Timestamp;
 use crate::trust::refusal::{Reason, Refusal, Restriction};
 use crate::trust::restrictions::days;
 
+use super::frozen::FrozenFile;
+
 /// How far in the future a capture may be: the clocks of two machines differ.
 pub const MAX_SKEW: Duration = Duration::from_secs(5 * 60);
 
@@ -15,7 +17,7 @@ pub const MAX_SKEW: Duration = Duration::from_secs(5 * 60);
 pub struct NotProven(pub(super) String);
 
 /// The proof of when trust data was fetched and verified. Created only from a statement that a pinned exporter signed
-/// ([`Exporters`]). Other modules cannot create one:
+/// ([`Exporters`](super::Exporters)), or for a file with the pinned SHA-256 ([`FrozenFile`]). Other modules cannot create one:
 ///
 /// ```compile_fail,E0451
 /// use countersign::clock::Timestamp;
@@ -37,12 +39,19 @@ pub enum Witness {
     /// The statement of the exporter whose key has this id, the SHA-256 of its SubjectPublicKeyInfo in hex. It counts for
     /// `max_age`.
     Exporter { key: String, max_age: Duration },
+    /// The SHA-256 of the file, which the configuration names. The archive does not change any more.
+    Frozen,
 }
 
 impl CapturedAt {
     /// The capture that `key` states. Only [`Exporters`] verifies such statements.
     pub(super) fn stated(at: Timestamp, key: String, max_age: Duration) -> Self {
         Self { at, ends: at.plus(max_age), witness: Witness::Exporter { key, max_age } }
+    }
+
+    /// A capture in a frozen archive, which ends at `until`.
+    pub(super) fn frozen(_: &FrozenFile, at: Timestamp, until: Timestamp) -> Self {
+        Self { at, ends: until, witness: Witness::Frozen }
     }
 
     /// When the files were fetched and verified.
@@ -55,7 +64,6 @@ impl CapturedAt {
         self.ends
     }
 
-    #[cfg(feature = "test-support")]
     pub const fn witness(&self) -> &Witness {
         &self.witness
     }
@@ -82,6 +90,11 @@ impl CapturedAt {
                 );
                 Refusal::new(Reason::Expired, because).by(Restriction::MaxAge)
             }
+            Witness::Frozen => {
+                let because =
+                    format!("the archive is frozen and ended at {:#} (`until`)", self.ends);
+                Refusal::new(Reason::Expired, because)
+            }
         })
     }
 }
@@ -89,5 +102,21 @@ impl CapturedAt {
 impl fmt::Display for NotProven {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// When and how, for people: `at T, as the exporter KEY states; this replaces the expiry of the timestamp until E`.
+impl fmt::Display for CapturedAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, ends, witness } = self;
+        match witness {
+            Witness::Exporter { key, .. } => write!(
+                f,
+                "at {at:#}, as the exporter {key} states; this replaces the expiry of the timestamp until {ends:#}"
+            ),
+            Witness::Frozen => {
+                write!(f, "FROZEN since {at:#}: newer signatures are unknown; ends {ends:#}")
+            }
+        }
     }
 }

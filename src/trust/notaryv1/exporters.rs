@@ -18,6 +18,7 @@ use crate::trust::cosign::{Key, VerifiedStatement};
 use super::archive::{Evidence, TrustFiles};
 use super::captured_at::{CapturedAt, NotProven};
 use super::gun::Gun;
+use super::role::File;
 
 /// The artifact type of a bundle artifact.
 pub const BUNDLE_ARTIFACT: &str = "application/vnd.countersign.bundle.v1+json";
@@ -107,6 +108,19 @@ pub fn document_title(gun: &Gun, file: &str) -> String {
     format!("notaryv1/{}/{file}.json", hex::encode(Sha256::digest(gun.as_str())))
 }
 
+/// The names that a file with this name may also have: a file that is named by its hash may have the name of its role
+/// alone.
+fn names(name: &str, content: &[u8]) -> Vec<String> {
+    let other = match File::parse(name) {
+        Some(File::Content { role, .. }) => Some(role.to_string()),
+        Some(File::Newest(role)) => {
+            Some(format!("{role}.{}", hex::encode(Sha256::digest(content))))
+        }
+        Some(File::Root(_)) | None => None,
+    };
+    [Some(name.to_owned()), other].into_iter().flatten().collect()
+}
+
 /// Checks that the bundle artifact lists exactly these bytes for each of the `files` of `gun`.
 fn lists(artifact: &[u8], gun: &Gun, files: &TrustFiles) -> Result<(), NotProven> {
     if artifact.len() > MAX_MANIFEST {
@@ -124,7 +138,9 @@ fn lists(artifact: &[u8], gun: &Gun, files: &TrustFiles) -> Result<(), NotProven
         }
     }
     for (name, content) in files.iter() {
-        let digests = listed.get(&*document_title(gun, name)).map_or(&[][..], Vec::as_slice);
+        let mut titles = names(name, content).into_iter().map(|name| document_title(gun, &name));
+        let digests = titles.find_map(|title| listed.get(&*title));
+        let digests = digests.map_or(&[][..], Vec::as_slice);
         let why = match digests {
             [] => format!("the bundle does not list {name}.json of {gun}"),
             [digest] if digest.is_of(content) => continue,

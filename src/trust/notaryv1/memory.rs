@@ -60,6 +60,12 @@ impl Memory {
         memory
     }
 
+    /// Whether a role below the root would go back from `before`. The root decides about its own successor.
+    pub(super) fn goes_back(&self, before: &Self) -> bool {
+        let mut roles = self.roles.iter().filter(|(role, _)| **role != Role::Root);
+        roles.any(|(role, record)| record.follows(role, before.roles.get(role)).is_err())
+    }
+
     /// When the Notary server last confirmed all this. `None` if a later answer was refused.
     pub fn answered(&self) -> Option<Timestamp> {
         self.answered

@@ -15,11 +15,14 @@ mod archived;
 mod awaited;
 mod cache;
 mod certificate;
+mod copied;
 mod chain;
 mod disk;
 mod entry;
 mod exporters;
 mod fields;
+mod frozen;
+mod frozen_anchors;
 mod kept;
 mod memory;
 mod notary;
@@ -30,6 +33,7 @@ mod root_of_trust;
 mod schema;
 mod signed;
 mod silence;
+mod source_config;
 mod trust_source;
 mod tuf_key;
 mod cached_trust;
@@ -37,6 +41,7 @@ mod captured_at;
 mod state;
 mod survey;
 mod unpinned;
+mod versions;
 mod update;
 
 pub mod canonical;
@@ -47,7 +52,12 @@ pub use archive::{Archive, ArchiveError, Capture, Captured, Evidence, TrustFiles
 pub use cache::TrustCache;
 pub use cached_trust::Freshness;
 pub use captured_at::{CapturedAt, MAX_SKEW, NotProven, Witness};
+pub use copied::CopiedTrust;
 pub use exporters::{BUNDLE_ARTIFACT, BUNDLE_PREDICATE, Exporters, document_title};
+pub use frozen::{
+    FROZEN_ENDS_SOON, FrozenArchive, FrozenFile, FrozenGun, MAX_FROZEN, MAX_FROZEN_LIFE,
+    ReadBundle, Unusable, WrongHash, day, day_before,
+};
 pub use gun::{Gun, Template};
 pub use memory::Memory;
 pub use notary::Notary;
@@ -55,7 +65,9 @@ pub use repository::{Found, RoleSummary, SignedRepository};
 pub use role::{Delegated, File, Role};
 pub use root_of_trust::{Pin, Pins, Terms};
 pub use schema::Entry;
+pub use source_config::Surroundings;
 pub use state::{Remembered, State, StateError};
 pub use survey::Survey;
 pub use tuf_key::KeyId;
 pub use update::{NotUpdated, Updated, update, update_captured};
+pub use versions::SeenVersions;

@@ -9,8 +9,9 @@ use crate::oci::{Digest, Tag};
 use crate::trust::refusal::{Reason, Refusal};
 use crate::trust::signer::SignerIds;
 
-use super::captured_at::CapturedAt;
+use super::captured_at::{CapturedAt, Witness};
 use super::chain::VerifiedChain;
+use super::frozen::LEARNS_NOTHING;
 use super::role::{Delegated, Role};
 use super::schema::Entry;
 use super::tuf_key::KeyId;
@@ -111,10 +112,16 @@ impl SignedRepository {
         let Some((role, entry)) = self.tags.get(tag) else {
             let because = match &self.captured {
                 None => format!("the tag {tag} is not signed"),
-                Some(captured) => format!(
-                    "the tag {tag} is not signed in the trust data that was captured at {:#}",
-                    captured.at()
-                ),
+                Some(captured) => match captured.witness() {
+                    Witness::Exporter { .. } => format!(
+                        "the tag {tag} is not signed in the trust data that was captured at {:#}",
+                        captured.at()
+                    ),
+                    Witness::Frozen => format!(
+                        "the archive does not contain the tag {tag}; it is frozen since {:#}, and {LEARNS_NOTHING}",
+                        captured.at()
+                    ),
+                },
             };
             return Err(Refusal::new(Reason::TagNotSigned, because));
         };
@@ -183,7 +190,6 @@ impl SignedRepository {
     }
 
     /// The proof of when the metadata was fetched, if that replaces the expiry of the timestamp.
-    #[cfg(feature = "test-support")]
     pub fn captured(&self) -> Option<&CapturedAt> {
         self.captured.as_ref()
     }

@@ -30,21 +30,22 @@ impl TrustCache {
         gun: &Gun,
     ) -> Option<Arc<SignedRepository>> {
         let known = self.entries.get(&KeyRef(anchor.name(), gun)).await;
-        let now = self.clock.now();
-        let verified;
-        let before = match known.as_ref().filter(|entry| entry.is_of(anchor)) {
-            Some(entry) => &entry.trust,
-            None => {
-                let kept = self.remembered(anchor, gun).await.ok()?;
-                let fallen = self.fall_back(anchor, gun, kept.as_ref(), SILENT).await;
-                verified = match fallen {
-                    Some(fallen) => fallen,
-                    None => verify_again(anchor, gun, kept.as_ref()?, now).await?,
-                };
-                &verified
-            }
+        let known = known.filter(|entry| entry.is_of(anchor));
+        let (now, lifetimes) = (self.clock.now(), lifetimes(anchor));
+        let silent = |before: &CachedTrust| {
+            let silent = CachedTrust::unreachable(Some(before), String::new(), now);
+            silent.answer(now, lifetimes).ok()
         };
-        let silent = CachedTrust::unreachable(Some(before), String::new(), now);
-        silent.answer(now, lifetimes(anchor)).ok()
+        if let Some(answer) = known.as_ref().and_then(|entry| silent(&entry.trust)) {
+            return Some(answer);
+        }
+        let kept = self.remembered(anchor, gun).await.ok()?;
+        if let Some(fallen) = self.fall_back(anchor, gun, kept.as_ref(), SILENT).await {
+            return fallen.answer(now, lifetimes).ok();
+        }
+        match known {
+            Some(_) => None,
+            None => silent(&verify_again(anchor, gun, &kept?, now).await?),
+        }
     }
 }

@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::clock::Timestamp;
 use crate::store::{InPlace, MemoryHealth, Undone, atomic};
 
+use super::archive::{Capture, Evidence, TrustFiles};
 use super::disk::Disk;
 use super::gun::Gun;
 use super::memory::{Memory, RoleRecord};
@@ -26,6 +27,8 @@ use super::update::Updated;
 const MEMORY: &str = "memory.json";
 /// The largest memory in bytes: a root of 1 MiB in base64, and the roles.
 const MAX_MEMORY: u64 = 4 << 20;
+/// The largest part of an exporter's statement, in bytes.
+const MAX_EVIDENCE: u64 = 4 << 20;
 const FORMAT: u32 = 1;
 
 /// Why a trust memory cannot be read or written.
@@ -41,6 +44,9 @@ pub enum StateError {
     /// Nothing is known about the memory.
     #[error(transparent)]
     Disk(#[from] Undone),
+    /// An update that ran at the same time remembered newer versions, from another source.
+    #[error("newer trust data was remembered meanwhile; retry")]
+    Superseded,
 }
 
 /// The trust memories of one anchor.
@@ -60,7 +66,16 @@ pub struct Remembered {
     pub memory: Memory,
     folder: PathBuf,
     files: BTreeMap<String, String>,
+    evidence: Option<StoredEvidence>,
     pub(super) disk: Disk,
+}
+
+/// The hashes of an exporter's statement about the files, which name its parts on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredEvidence {
+    artifact: String,
+    signatures: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,6 +89,9 @@ struct Stored {
     listed: BTreeSet<String>,
     /// For each file except the root: its name on the server, and the hash that names it on disk.
     files: BTreeMap<String, String>,
+    /// Written only for trust data from a bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    evidence: Option<StoredEvidence>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -131,8 +149,8 @@ impl State {
             path: folder.join(MEMORY),
             why: "it contains an invalid value".to_owned(),
         })?;
-        let (files, disk) = (stored.files, self.disk.clone());
-        Ok(Some(Remembered { memory, folder, files, disk }))
+        let (files, evidence, disk) = (stored.files, stored.evidence, self.disk.clone());
+        Ok(Some(Remembered { memory, folder, files, evidence, disk }))
     }
 
     /// The remembered roots of at most `most` repositories. Only for hints: unreadable ones are skipped.
@@ -176,7 +194,10 @@ impl State {
     pub fn write(&self, gun: &Gun, updated: &Updated) -> Result<(), StateError> {
         let Some(place) = &self.place else { return Ok(()) };
         let written = self.replace(place, gun, updated);
-        self.report(&written);
+        // Not a failure of the disk.
+        if !matches!(written, Err(StateError::Superseded)) {
+            self.report(&written);
+        }
         written
     }
 
@@ -189,18 +210,27 @@ impl State {
             move |error| StateError::Io { path, error }
         };
         atomic::make_folder(&folder).map_err(failed(&folder))?;
+        let before = Stored::read(&folder.join(MEMORY), gun)?.and_then(|stored| stored.memory());
+        if before.is_some_and(|before| updated.memory.goes_back(&before)) {
+            return Err(StateError::Superseded);
+        }
         let mut files = BTreeMap::new();
-        for (file, content) in &updated.files {
-            let hash = hex::encode(Sha256::digest(content));
-            let path = folder.join(content_name(&hash));
+        let named = updated.files.iter().map(|(_, content)| content);
+        let evidence = updated.evidence.iter();
+        let evidence = evidence.flat_map(|it| it.signatures.iter().chain([&it.artifact]));
+        for content in named.chain(evidence) {
+            let path = folder.join(content_name(&hash(content)));
             // A file that is already complete is not written again.
             let kept = atomic::read(&path, content.len() as u64);
             if !matches!(kept, Ok(Some(kept)) if kept == *content) {
                 atomic::publish(&path, content).map_err(failed(&path))?;
             }
-            files.insert(file.to_string(), hash);
         }
-        let stored = Stored::new(gun, &updated.memory, files);
+        for (file, content) in &updated.files {
+            files.insert(file.to_string(), hash(content));
+        }
+        let evidence = updated.evidence.as_ref().map(StoredEvidence::of);
+        let stored = Stored { evidence, ..Stored::new(gun, &updated.memory, files) };
         stored.publish(&folder.join(MEMORY))?;
         // The memory is written. Leftover files are harmless.
         if let Err(error) = stored.sweep(&folder) {
@@ -210,21 +240,58 @@ impl State {
     }
 }
 
+impl StoredEvidence {
+    fn of(evidence: &Evidence) -> Self {
+        let signatures = evidence.signatures.iter().map(|content| hash(content)).collect();
+        Self { artifact: hash(&evidence.artifact), signatures }
+    }
+}
+
 impl Remembered {
+    /// Whether `updated` leaves nothing to write.
+    pub(super) fn is(&self, updated: &Updated) -> bool {
+        let evidence = updated.evidence.as_ref().map(StoredEvidence::of);
+        self.memory == updated.memory && self.evidence == evidence
+    }
+
+    /// Whether an exporter stated when the files were fetched.
+    pub(super) fn has_evidence(&self) -> bool {
+        self.evidence.is_some()
+    }
+
+    /// The files and the exporter's statement about them, as an archive contains them. Blocks.
+    pub(super) fn capture(&self) -> Capture {
+        let root = (Role::Root.to_string(), Bytes::copy_from_slice(&self.memory.root));
+        let files = self
+            .files
+            .keys()
+            .filter_map(|name| Some((name.clone(), self.file(&File::parse(name)?)?)));
+        let files = TrustFiles::new(files.chain([root]));
+        let evidence = self.evidence.as_ref().and_then(|evidence| {
+            let read = |hash: &String| self.content(hash, MAX_EVIDENCE);
+            let signatures = evidence.signatures.iter().map(read).collect::<Option<_>>()?;
+            Some(Evidence { artifact: read(&evidence.artifact)?, signatures })
+        });
+        Capture { files, evidence }
+    }
+
     /// The content of a stored file. `None` if it is missing or damaged.
     pub fn file(&self, file: &File) -> Option<Bytes> {
-        let hash = self.files.get(&file.to_string())?;
-        match atomic::read(&self.folder.join(content_name(hash)), file.ceiling()) {
-            Ok(Some(content)) if hex::encode(Sha256::digest(&content)) == *hash => {
-                Some(content.into())
-            }
+        self.content(self.files.get(&file.to_string())?, file.ceiling())
+    }
+
+    /// The stored content with this hash, of at most `most` bytes. `None` if it is missing or damaged.
+    fn content(&self, hash: &str, most: u64) -> Option<Bytes> {
+        let file = content_name(hash);
+        match atomic::read(&self.folder.join(&file), most) {
+            Ok(Some(content)) if self::hash(&content) == *hash => Some(content.into()),
             Ok(Some(_)) => {
-                tracing::warn!(folder = %self.folder.display(), %file, "a trust file is damaged; fetching it again");
+                tracing::warn!(folder = %self.folder.display(), file, "a trust file is damaged; fetching it again");
                 None
             }
             Ok(None) => None,
             Err(error) => {
-                tracing::warn!(folder = %self.folder.display(), %file, %error, "a trust file cannot be read");
+                tracing::warn!(folder = %self.folder.display(), file, %error, "a trust file cannot be read");
                 None
             }
         }
@@ -250,6 +317,7 @@ impl Stored {
             roles: memory.roles.iter().map(role).collect(),
             listed: memory.listed.iter().map(|name| name.as_str().to_owned()).collect(),
             files,
+            evidence: None,
         }
     }
 
@@ -291,7 +359,10 @@ impl Stored {
 
     /// Removes the files that the memory no longer names.
     fn sweep(&self, folder: &Path) -> io::Result<()> {
-        let named: BTreeSet<String> = self.files.values().map(|hash| content_name(hash)).collect();
+        let evidence = self.evidence.iter();
+        let evidence = evidence.flat_map(|it| it.signatures.iter().chain([&it.artifact]));
+        let named: BTreeSet<String> =
+            self.files.values().chain(evidence).map(|hash| content_name(hash)).collect();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -301,6 +372,10 @@ impl Stored {
         }
         Ok(())
     }
+}
+
+fn hash(content: &[u8]) -> String {
+    hex::encode(Sha256::digest(content))
 }
 
 fn content_name(hash: &str) -> String {

@@ -2,6 +2,7 @@
 //! verified metadata.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,6 +58,7 @@ impl Anchor {
         let remembered = self.state.recall(gun).await.map_err(|error| {
             NotUpdated::Unreachable(format!("the trust memory cannot be read: {error}"))
         })?;
+        let remembered = remembered.map(Arc::new);
         let memory = remembered.as_ref().map(|kept| &kept.memory);
         let mut terms = Terms { signers: Vec::new(), ..self.terms(gun.clone()) };
         let updated = match &self.source {
@@ -64,7 +66,10 @@ impl Anchor {
                 let fetch = |file: File| async move { notary.fetch(gun, &file).await };
                 update(fetch, &terms, memory, now).await
             }
-            TrustSource::Archive(archive) => self.update_from(archive, &terms, memory, now).await,
+            TrustSource::Archive(archive) => {
+                let known = (memory, remembered.as_ref());
+                self.update_from(archive, &terms, known, now).await
+            }
         };
         let base = match updated {
             Err(NotUpdated::Refused(refusal)) => {
@@ -130,7 +135,7 @@ impl Anchor {
         now: Timestamp,
     ) -> Result<Updated, NotUpdated> {
         if let TrustSource::Archive(archive) = &self.source {
-            return self.update_from(archive, terms, Some(&base.memory), now).await;
+            return self.update_from(archive, terms, (Some(&base.memory), None), now).await;
         }
         let known = |file: &File| {
             let found = base.files.iter().find(|(known, _)| known == file);

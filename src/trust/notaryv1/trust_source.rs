@@ -13,11 +13,13 @@ use crate::trust::refusal::{Reason, Refusal};
 
 use super::anchor::Anchor;
 use super::archive::{Archive, Captured, MAX_CAPTURES};
+use super::frozen::FrozenArchive;
 use super::gun::Gun;
 use super::memory::Memory;
 use super::notary::Notary;
 use super::role::File;
 use super::root_of_trust::Terms;
+use super::state::Remembered;
 use super::update::{NotUpdated, Updated, update_captured};
 
 /// How long reading one GUN from an archive may take. Files on removable media are slow at first.
@@ -32,11 +34,15 @@ pub(super) enum TrustSource {
     ServerOrArchive(Notary, ArchiveReader),
 }
 
-/// Reads an archive outside the threads that serve clients, with a deadline.
+/// Reads an archive.
 #[derive(Clone, Debug)]
-pub(super) struct ArchiveReader {
-    archive: Arc<dyn Archive>,
-    lane: Lane,
+pub(super) enum ArchiveReader {
+    /// Files on disk: read outside the threads that serve clients, with a deadline.
+    Files {
+        archive: Arc<dyn Archive>,
+        lane: Lane,
+    },
+    Frozen(Arc<FrozenArchive>),
 }
 
 impl TrustSource {
@@ -59,18 +65,37 @@ impl TrustSource {
 
 impl ArchiveReader {
     pub(super) fn new(archive: Arc<dyn Archive>) -> Self {
-        Self { archive, lane: Lane::new(READ) }
+        Self::Files { archive, lane: Lane::new(READ) }
+    }
+
+    pub(super) fn frozen(archive: Arc<FrozenArchive>) -> Self {
+        Self::Frozen(archive)
     }
 
     /// A name for people.
     pub(super) fn name(&self) -> String {
-        self.archive.name()
+        match self {
+            Self::Files { archive, .. } => archive.name(),
+            Self::Frozen(archive) => archive.name(),
+        }
+    }
+
+    /// The refusal of a GUN that the archive does not contain.
+    fn absent(&self, gun: &Gun) -> Refusal {
+        match self {
+            Self::Files { archive, .. } => {
+                let because = format!("{} contain no trust data for {gun}", archive.name());
+                Refusal::new(Reason::NoTrustData, because)
+            }
+            Self::Frozen(archive) => archive.absent(gun),
+        }
     }
 }
 
 impl Anchor {
-    /// The captures of `gun` in `archive`, with their evidence verified: first those with a proof, the newest first, then
-    /// the others in the order of the archive. A hostile file without a proof cannot displace one with a proof.
+    /// The captures of `gun` in an archive and in the trust memory on disk, with their evidence verified: first those with a
+    /// proof, the newest first, then the others in the order of the archive. A hostile file without a proof cannot displace
+    /// one with a proof. The trust memory keeps what a bundle proved, so that the bundle may be removed.
     ///
     /// # Errors
     ///
@@ -79,11 +104,19 @@ impl Anchor {
         &self,
         reader: &ArchiveReader,
         gun: &Gun,
+        kept: Option<&Arc<Remembered>>,
     ) -> Result<Vec<Captured>, NotUpdated> {
-        let (archive, gun, exporters) =
-            (reader.archive.clone(), gun.clone(), self.config.exporters.clone());
-        let read = reader.lane.run(move || {
+        let (archive, lane) = match reader {
+            ArchiveReader::Files { archive, lane } => (archive.clone(), lane),
+            ArchiveReader::Frozen(archive) => {
+                return Ok(archive.captured(gun).cloned().into_iter().collect());
+            }
+        };
+        let (gun, exporters) = (gun.clone(), self.config.exporters.clone());
+        let kept = kept.filter(|kept| kept.memory.answered().is_some()).cloned();
+        let read = lane.run(move || {
             let captures = archive.captures(&gun)?.into_iter().take(MAX_CAPTURES);
+            let captures = captures.chain(kept.map(|kept| kept.capture()));
             let captured = captures.map(|one| Captured::verify(one, &gun, exporters.as_ref()));
             Ok::<Vec<Captured>, super::ArchiveError>(captured.collect())
         });
@@ -101,11 +134,11 @@ impl Anchor {
         &self,
         reader: &ArchiveReader,
         terms: &Terms,
-        memory: Option<&Memory>,
+        (memory, kept): (Option<&Memory>, Option<&Arc<Remembered>>),
         now: Timestamp,
     ) -> Result<Updated, NotUpdated> {
         let mut first = None;
-        for one in &self.captured(reader, &terms.gun).await? {
+        for one in &self.captured(reader, &terms.gun, kept).await? {
             match update_captured(one, terms, memory, now).await {
                 Ok(updated) => return Ok(updated),
                 Err(error) => {
@@ -113,10 +146,7 @@ impl Anchor {
                 }
             }
         }
-        Err(first.unwrap_or_else(|| {
-            let because = format!("{} contain no trust data for {}", reader.name(), terms.gun);
-            NotUpdated::Refused(Refusal::new(Reason::NoTrustData, because))
-        }))
+        Err(first.unwrap_or_else(|| NotUpdated::Refused(reader.absent(&terms.gun))))
     }
 
     /// Reads one file of `gun`, unverified. `None` if it does not exist.
@@ -130,7 +160,7 @@ impl Anchor {
                 notary.fetch(gun, file).await
             }
             TrustSource::Archive(archive) => {
-                let captured = self.captured(archive, gun).await?;
+                let captured = self.captured(archive, gun, None).await?;
                 let Some(newest) = captured.first() else { return Ok(None) };
                 Ok(newest.files().find(file)?)
             }

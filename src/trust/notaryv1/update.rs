@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::parsing;
 use crate::trust::refusal::{Reason, Refusal};
 
-use super::archive::Captured;
+use super::archive::{Captured, Evidence};
 use super::captured_at::{CapturedAt, NotProven};
 use super::chain::{Chain, WantsDelegations, WantsTimestamp};
 use super::memory::Memory;
@@ -30,6 +30,8 @@ pub struct Updated {
     pub memory: Memory,
     /// The files that were verified, to verify them again without the server.
     pub files: Vec<(File, Bytes)>,
+    /// The exporter's statement about them, if they are from an archive that has one that counts.
+    pub evidence: Option<Evidence>,
 }
 
 /// Why an update failed.
@@ -86,7 +88,8 @@ pub async fn update_captured(
 ) -> Result<Updated, NotUpdated> {
     let fetch = |file: File| std::future::ready(captured.files().find(&file).map_err(Into::into));
     let origin = Origin::Archive(captured.proof().cloned().map_err(Clone::clone));
-    Source { fetch, origin }.attempt(terms, memory, now).await
+    let updated = Source { fetch, origin }.attempt(terms, memory, now).await?;
+    Ok(Updated { evidence: captured.evidence().cloned(), ..updated })
 }
 
 /// Why the trust data of an update was refused, if it was.
@@ -325,6 +328,7 @@ where
         let chain = links.finish();
         let answered = chain.captured.as_ref().map_or(now, |captured| captured.at().min(now));
         let memory = Memory::after(&chain, memory, answered);
-        Ok(Updated { repository: SignedRepository::new(chain, &terms.signers), memory, files })
+        let repository = SignedRepository::new(chain, &terms.signers);
+        Ok(Updated { repository, memory, files, evidence: None })
     }
 }

@@ -6,7 +6,8 @@ use std::process::Command;
 use crate::carried::CARRIED;
 
 /// Tests that are about a server and not about its content.
-const ABOUT_SERVERS: [&str; 2] = ["while_nothing_answers", "that_too_many_requests_came_is_passed_on"];
+const ABOUT_SERVERS: [&str; 2] =
+    ["while_nothing_answers", "that_too_many_requests_came_is_passed_on"];
 
 /// Runs the tests of `modules` in another process whose gates have only bundles. At least `least` must pass.
 #[track_caller]

@@ -82,7 +82,7 @@ fn a_statement_replaces_the_expiry_of_the_timestamp() {
 }
 
 #[test]
-fn a_statement_older_than_max_age_does_not_count() {
+fn a3_a_statement_older_than_max_age_does_not_count() {
     let mut case = Case::new();
     let capture = case.captured(0);
     let refusal = assert_refused(Reason::Expired, case.verdict(91, None, capture));
@@ -120,7 +120,7 @@ fn an_anchor_without_exporters_ignores_every_statement() {
 }
 
 #[test]
-fn an_exporter_that_is_not_pinned_proves_nothing() {
+fn a1_an_exporter_that_is_not_pinned_proves_nothing() {
     let mut case = Case::new();
     let capture = case.captured(0);
     case.pinned = Exporter::new().pinned(MAX_AGE);
@@ -129,7 +129,7 @@ fn an_exporter_that_is_not_pinned_proves_nothing() {
 }
 
 #[test]
-fn an_exporter_that_postdates_a_capture_is_refused() {
+fn a2_an_exporter_that_postdates_a_capture_is_refused() {
     let mut case = Case::new();
     let capture = case.captured(1);
     let refusal = assert_refused(Reason::Expired, case.verdict(0, None, capture.clone()));
@@ -149,7 +149,7 @@ fn a_small_difference_of_clocks_is_accepted() {
 
 /// The time that it states is too early for it: it only shortens its own effect.
 #[test]
-fn an_exporter_that_backdates_a_capture_gains_nothing() {
+fn a2_an_exporter_that_backdates_a_capture_gains_nothing() {
     let mut case = Case::new();
     let capture = case.captured(-60);
     let updated = case.admits(0, None, capture.clone());
@@ -162,7 +162,7 @@ fn an_exporter_that_backdates_a_capture_gains_nothing() {
 }
 
 #[test]
-fn a_timestamp_that_was_expired_when_it_was_captured_is_refused() {
+fn a4_a_timestamp_that_was_expired_when_it_was_captured_is_refused() {
     let mut case = Case::new();
     let files = case.repository.publish();
     let capture = case.exporter.capture(&case.repository.gun, &files, &in_days(15));
@@ -180,7 +180,7 @@ fn a_timestamp_without_an_end_is_refused_in_an_archive_too() {
 }
 
 #[test]
-fn every_other_role_is_judged_now() {
+fn a5_every_other_role_is_judged_now() {
     for role in ["root", "targets", "snapshot", RELEASES] {
         let mut case = Case::new();
         case.repository.role_mut(role).expires = in_days(30);
@@ -200,7 +200,7 @@ fn targets_that_were_expired_when_they_were_captured_are_refused() {
 }
 
 #[test]
-fn an_older_bundle_after_a_newer_one_is_a_rollback() {
+fn a8_an_older_bundle_after_a_newer_one_is_a_rollback() {
     let mut case = Case::new();
     let older = case.captured(0);
     case.repository.tag(RELEASES, "v1", OLD_V1);
@@ -234,7 +234,7 @@ fn the_memory_of_a_server_holds_for_a_bundle_and_the_other_way_round() {
 }
 
 #[test]
-fn a_statement_over_other_bytes_proves_nothing() {
+fn a6_a_statement_over_other_bytes_proves_nothing() {
     let mut case = Case::new();
     let (gun, old) = (case.repository.gun.clone(), case.repository.publish());
     let signed = case.exporter.capture(&gun, &old, &in_days(14));
@@ -254,19 +254,40 @@ fn a_statement_over_other_bytes_proves_nothing() {
 }
 
 #[test]
-fn a_file_that_the_artifact_does_not_list_proves_nothing() {
+fn a6_a_file_that_the_artifact_does_not_list_proves_nothing() {
     let mut case = Case::new();
     let (gun, files) = (case.repository.gun.clone(), case.repository.publish());
     let mut fewer = files.clone();
-    fewer.remove("timestamp");
+    fewer.retain(|name, _| !name.starts_with("timestamp"));
     let signed = case.exporter.capture(&gun, &fewer, &in_days(14));
     let verdict = case.verdict(15, None, capture(&files, signed.evidence));
     let refusal = assert_refused(Reason::Expired, verdict);
-    assert!(refusal.because.contains("does not list timestamp.json"), "{refusal}");
+    assert!(refusal.because.contains("does not list timestamp."), "{refusal}");
+}
+
+/// The trust memory names files by their hash, a bundle by their role.
+#[test]
+fn a_file_may_be_named_by_its_role_or_by_its_hash() {
+    let mut case = Case::new();
+    let (gun, files) = (case.repository.gun.clone(), case.repository.publish());
+    let is_hashed = |name: &str| name.len() > 64;
+    let with = |hashed: bool| -> Files {
+        let chosen = |name: &str| match name {
+            "root" | "timestamp" => true,
+            "1.root" => false,
+            _ => is_hashed(name) == hashed,
+        };
+        files.clone().into_iter().filter(|(name, _)| chosen(name)).collect()
+    };
+    let (by_role, by_hash) = (with(false), with(true));
+    for (listed, kept) in [(&by_role, &by_hash), (&by_hash, &by_role), (&by_role, &by_role)] {
+        let signed = case.exporter.capture(&gun, listed, &in_days(0));
+        case.admits(15, None, capture(kept, signed.evidence));
+    }
 }
 
 #[test]
-fn the_trust_data_of_another_repository_proves_nothing() {
+fn a7_the_trust_data_of_another_repository_proves_nothing() {
     let mut case = Case::new();
     let mut other = NotaryRepository::signed_as("registry.example.com/library/other");
     let files = other.publish();
@@ -307,7 +328,7 @@ fn an_artifact_of_another_type_proves_nothing() {
 }
 
 #[test]
-fn an_archive_introduces_a_first_root_only_with_the_signature_of_a_pinned_exporter() {
+fn a9_an_archive_introduces_a_first_root_only_with_the_signature_of_a_pinned_exporter() {
     let mut case = Case::new();
     case.judge = case.judge.on(|terms| terms.pins = Pins::FirstUse);
     let signed = case.captured(0);

@@ -210,6 +210,20 @@ impl Case<'_> {
                 self.command(anchor)
             ),
             Reason::Expired => match anchor {
+                Some(Anchor::NotaryV1(anchor)) if let Some(archive) = &anchor.config().frozen => {
+                    format!(
+                        "operator of the gate: the anchor {} is frozen until {}; require another anchor, or freeze \
+                         again (`countersign trust freeze`)",
+                        anchor.name(),
+                        notaryv1::day(archive.until())
+                    )
+                }
+                Some(Anchor::NotaryV1(anchor)) if anchor.config().url.is_none() => format!(
+                    "operator of the gate: carry a newer bundle in, with trust data of {} that has not expired, \
+                     signed by an exporter of the anchor {}",
+                    self.gun(anchor),
+                    anchor.name()
+                ),
                 Some(Anchor::NotaryV1(anchor)) => format!(
                     "owner of the keys of {}: publish again (each `docker push` with \
                      DOCKER_CONTENT_TRUST=1 does); operator of {}: if only the timestamp expired, check that \
@@ -287,6 +301,11 @@ impl Case<'_> {
             Reference::Tag(_) => "DIGEST".to_owned(),
         };
         match anchor {
+            Some(Anchor::NotaryV1(anchor)) if anchor.config().url.is_none() => format!(
+                "with cosign or notation, and name its anchor in the rule: the anchor {} has no server that accepts \
+                 signatures",
+                anchor.name()
+            ),
             Some(Anchor::NotaryV1(anchor)) => {
                 let tag = self.image.tag().map_or("TAG", |tag| tag.as_str());
                 format!(

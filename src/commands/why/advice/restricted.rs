@@ -18,6 +18,10 @@ impl Case<'_> {
                     Some(Anchor::Content(_)) | None => String::new(),
                 }
             ),
+            Restriction::MaxAge if let Some(Anchor::NotaryV1(_)) = anchor => format!(
+                "operator of the gate: carry a newer bundle in, signed by an exporter of the anchor {name}, or raise \
+                 its `max_age`"
+            ),
             Restriction::MaxAge => format!(
                 "publisher: sign the image again ({}), with a time that a log or a timestamp authority proves{}; \
                  operator of the gate: if older signatures may count, raise `max_age` of the anchor {name}",

@@ -1,0 +1,139 @@
+//! Copies the trust data of a repository byte for byte, for a bundle. Only data that verifies now is copied; the
+//! receiver verifies it again.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::json::{Document, Value};
+
+use super::anchor::Anchor;
+use super::gun::Gun;
+use super::repository::SignedRepository;
+use super::role::{File, Role};
+use super::root_of_trust::{SelfSigned, Terms};
+use super::state::StateError;
+use super::trust_source::TrustSource;
+use super::update::{NotUpdated, Updated, update};
+
+/// The most earlier roots that are copied: as many rotations as one update follows.
+const MAX_ROOTS: u64 = 64;
+
+/// The verified trust data of one repository.
+#[derive(Debug)]
+pub struct CopiedTrust {
+    pub gun: Gun,
+    /// The files by name: `root.json`, `1.root.json`, `timestamp.json`, `targets/releases.json`, …
+    pub files: BTreeMap<String, Bytes>,
+    /// When each role expires.
+    pub ends: BTreeMap<String, Timestamp>,
+    pub repository: SignedRepository,
+    /// When the files were fetched and verified.
+    pub fetched: Timestamp,
+}
+
+impl CopiedTrust {
+    /// When the first of its roles expires, other than the timestamp.
+    pub fn lasts(&self) -> Timestamp {
+        let ends = self.ends.iter().filter(|(role, _)| *role != Role::Timestamp.as_str());
+        let first = ends.map(|(_, end)| *end).min();
+        first.unwrap_or(self.fetched)
+    }
+}
+
+impl Anchor {
+    /// Fetches all files of `gun` that the present verification needs, and the chain of roots before them.
+    pub async fn copy(&self, gun: &Gun, now: Timestamp) -> Result<CopiedTrust, NotUpdated> {
+        let remembered = self.state.recall(gun).await.map_err(|error| unreadable(&error))?;
+        let remembered = remembered.map(Arc::new);
+        let memory = remembered.as_ref().map(|kept| &kept.memory);
+        let terms = self.terms(gun.clone());
+        let updated = match &self.source {
+            TrustSource::Server(notary) | TrustSource::ServerOrArchive(notary, _) => {
+                let fetch = |file: File| async move { notary.fetch(gun, &file).await };
+                update(fetch, &terms, memory, now).await?
+            }
+            TrustSource::Archive(archive) => {
+                let known = (memory, remembered.as_ref());
+                self.update_from(archive, &terms, known, now).await?
+            }
+        };
+        let fetched = updated.repository.captured().map_or(now, |captured| captured.at());
+        let earlier = |root: File| async move { self.file(gun, &root).await };
+        copied(gun, &terms, updated, fetched, earlier).await
+    }
+
+    /// The same from the trust memory on disk, if that still verifies: for a server that does not answer any more. `None` if
+    /// there is no memory that the server confirmed last.
+    pub async fn copy_kept(
+        &self,
+        gun: &Gun,
+        now: Timestamp,
+    ) -> Result<Option<CopiedTrust>, NotUpdated> {
+        let Some(kept) = self.state.recall(gun).await.map_err(|error| unreadable(&error))? else {
+            return Ok(None);
+        };
+        let Some(answered) = kept.memory.answered() else { return Ok(None) };
+        let (kept, terms) = (Arc::new(kept), self.terms(gun.clone()));
+        let fetch = |file: File| {
+            let kept = kept.clone();
+            async move { Ok(kept.recall(&file).await) }
+        };
+        let updated = update(fetch, &terms, Some(&kept.memory), now).await?;
+        let none = |_| async { Ok(None) };
+        copied(gun, &terms, updated, answered, none).await.map(Some)
+    }
+}
+
+/// The files of a verified update, and the roots before its root, as far as `earlier` has them.
+async fn copied<Answer>(
+    gun: &Gun,
+    terms: &Terms,
+    updated: Updated,
+    fetched: Timestamp,
+    earlier: impl Fn(File) -> Answer,
+) -> Result<CopiedTrust, NotUpdated>
+where
+    Answer: Future<Output = Result<Option<Bytes>, NotUpdated>>,
+{
+    let (mut files, mut ends) = (BTreeMap::new(), BTreeMap::new());
+    let mut add = |name: String, content: &Bytes| {
+        if let Some(end) = end_of(content) {
+            ends.insert(name.clone(), end);
+        }
+        files.insert(format!("{name}.json"), content.clone());
+    };
+    for (file, content) in &updated.files {
+        match file {
+            File::Content { role, .. } | File::Newest(role) => add(role.to_string(), content),
+            File::Root(_) => {}
+        }
+    }
+    let root = Bytes::copy_from_slice(&updated.memory.root);
+    let version = SelfSigned::parse(&root, terms)?.version();
+    add(Role::Root.to_string(), &root);
+    // A receiver may trust or remember an earlier root.
+    for number in version.saturating_sub(MAX_ROOTS).max(1)..version {
+        let file = File::Root(number);
+        if let Some(content) = earlier(file.clone()).await? {
+            files.insert(format!("{file}.json"), content);
+        }
+    }
+    files.insert(format!("{}.json", File::Root(version)), root);
+    let (gun, repository) = (gun.clone(), updated.repository);
+    Ok(CopiedTrust { gun, files, ends, repository, fetched })
+}
+
+fn unreadable(error: &StateError) -> NotUpdated {
+    NotUpdated::Unreachable(format!("the trust memory cannot be read: {error}"))
+}
+
+/// `signed.expires` of verified metadata.
+fn end_of(metadata: &[u8]) -> Option<Timestamp> {
+    let document = Document::parse(metadata).ok()?;
+    let expires = document.root().member("signed")?.member("expires").and_then(Value::as_str)?;
+    Timestamp::parse_rfc3339(expires)
+}
