@@ -34,7 +34,7 @@ const PIECE: usize = 256 << 10;
 /// The most referrers in one page.
 const MAX_REFERRERS: usize = 100;
 /// The most bytes of the referrers in one page: of their manifests, which contain their annotations.
-const MAX_PAGE: usize = 2 << 20;
+const MAX_PAGE: usize = 512 << 10;
 
 type Answer = io::Result<Response<LocalBody>>;
 
