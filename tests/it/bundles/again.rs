@@ -30,8 +30,3 @@ fn the_schemes_behave_the_same_from_a_bundle() {
     again(&modules, &[], 20);
     again(&["conformance::cosign_keyless::", "conformance::notation::"], &[], 20);
 }
-
-#[test]
-fn a_registry_that_attacks_content_anchors_is_refused_from_a_bundle() {
-    again(&["hostile_content::"], &[], 10);
-}
