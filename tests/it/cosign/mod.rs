@@ -20,4 +20,5 @@ mod patterns;
 mod pki;
 mod recorded;
 mod restrictions;
+mod signing;
 mod timestamps;
