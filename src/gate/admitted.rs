@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::exemptions::Exemption;
 use crate::oci::headers::ContentName;
 use crate::oci::{Descriptor, Digest, MediaType, RepositoryRef};
-use crate::policy::{Artifacts, Permit};
+use crate::policy::{Artifacts, Caveat, Permit};
 use crate::pull_through::Fetched;
 use crate::trust::{Endorsement, Reason, Refusal, Scheme};
 
@@ -215,6 +215,11 @@ impl Admitted {
     /// The denial that enforcement would have given, if an audit rule admitted it.
     pub fn dry_run_denial(&self) -> Option<&Arc<Denial>> {
         self.permit.dry_run_denial()
+    }
+
+    /// What a client should know about the permit that admits it.
+    pub fn caveats(&self, now: Timestamp) -> impl Iterator<Item = Caveat<'_, Denial>> {
+        self.permit.caveats(now)
     }
 
     /// The remark, if there is one.

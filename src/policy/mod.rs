@@ -2,6 +2,7 @@
 //! image that no rule matches is denied.
 
 mod artifacts;
+mod caveat;
 mod pattern;
 mod permit;
 mod requirement;
@@ -17,6 +18,7 @@ use crate::oci::{Digest, RepositoryRef, Tag};
 use crate::toml_reader::Section;
 
 pub use artifacts::Artifacts;
+pub use caveat::{Caveat, SOON};
 pub use pattern::Pattern;
 pub use permit::{Allow, Audit, Permit, Required, Terms};
 pub use requirement::{Answer, Answers, Requirement, Unmet};

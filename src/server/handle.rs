@@ -272,7 +272,7 @@ impl Exchange<'_> {
                 }
                 let Proxy { audit, metrics, .. } = self.proxy;
                 audit::admitted(audit, metrics, self.asked(), image, &admitted);
-                respond::manifest(admitted, self.headers)
+                respond::manifest(admitted, self.headers, self.gate.clock().now())
             }
             Err(denial) => self.no_manifest(&image.reference, &denial),
         }

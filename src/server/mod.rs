@@ -22,6 +22,7 @@ pub mod listener_kind;
 pub mod mirror;
 pub mod body;
 mod conditions;
+mod warnings;
 mod drain;
 pub mod config;
 pub mod generation;

@@ -53,6 +53,19 @@ pub struct Endorsed {
     pub signed: Option<Timestamp>,
     /// The earliest expiry of the signatures, certificates and metadata that this is based on; `None` if none of them expires.
     pub expires: Option<Timestamp>,
+    /// The earliest expiry that only a person can extend, by signing again. That of a Notary v1 timestamp or snapshot is not
+    /// one, nor that of revocation data: their servers renew them. `None` if there is none.
+    pub renew_by: Option<Timestamp>,
+    pub origin: Origin,
+}
+
+/// Where trust data comes from, as far as this limits what it can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The server or the registry to which signers publish. It has the newest signatures.
+    Published,
+    /// An archive that no longer changes. It counts until that instant, and newer signatures are unknown.
+    Frozen { until: Timestamp },
 }
 
 /// A signer, as the scheme names it. A role is written out only for people: every warm pull makes an endorsement.

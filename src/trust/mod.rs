@@ -40,7 +40,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-pub use endorsement::{Endorsed, Endorsement, SignerName};
+pub use endorsement::{Endorsed, Endorsement, Origin, SignerName};
 pub use metrics::{Expiries, Metrics};
 pub use refusal::{Reason, Refusal, Restriction, Unendorsed, UnpinnedRoot};
 pub use scheme::Scheme;
@@ -310,6 +310,8 @@ impl SignedNames<'_> {
             signer_ids: found.signers,
             signed: None,
             expires: Some(self.names.expires()),
+            renew_by: Some(self.names.renew_by()),
+            origin: self.names.origin(),
         }))
     }
 

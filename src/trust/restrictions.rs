@@ -58,9 +58,6 @@ impl Restrictions {
         mut vouched: VerifiedSignature,
         now: Timestamp,
     ) -> Result<VerifiedSignature, Flaw> {
-        let mut rests_until = |end: Timestamp| {
-            vouched.expires = Some(vouched.expires.map_or(end, |sooner| sooner.min(end)));
-        };
         if let Some(not_after) = self.not_after {
             let wanted = format!("a signature with a proven time no later than {not_after}");
             match vouched.proven {
@@ -73,7 +70,7 @@ impl Restrictions {
                     let found = "`not_after` has passed, and the signing time is not proven";
                     return Err(Flaw { check: NOT_AFTER, found: found.to_owned(), wanted });
                 }
-                None => rests_until(not_after),
+                None => vouched.expires_at(not_after),
             }
         }
         if let Some(max_age) = self.max_age {
@@ -98,7 +95,7 @@ impl Restrictions {
                 let found = format!("its signing time {signed} is older than `max_age`");
                 return Err(Flaw { check: MAX_AGE, found, wanted });
             }
-            rests_until(end);
+            vouched.expires_at(end);
         }
         Ok(vouched)
     }

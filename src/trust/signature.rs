@@ -56,8 +56,8 @@ impl SignatureContent {
 /// ```compile_fail,E0451
 /// use countersign::trust::{SignerIds, VerifiedSignature};
 /// fn invented(vouched: &VerifiedSignature, signer: String, signer_ids: SignerIds) -> VerifiedSignature {
-///     let VerifiedSignature { proven, signed, expires, .. } = vouched.clone();
-///     VerifiedSignature { signer, signer_ids, proven, signed, expires, sealed: panic!() }
+///     let VerifiedSignature { proven, signed, expires, renew_by, .. } = vouched.clone();
+///     VerifiedSignature { signer, signer_ids, proven, signed, expires, renew_by, sealed: panic!() }
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +75,8 @@ pub struct VerifiedSignature {
     pub signed: Option<Timestamp>,
     /// The earliest expiry of what it is based on; `None` if nothing expires.
     pub expires: Option<Timestamp>,
+    /// The earliest expiry that only a person can extend, by signing again; `None` if there is none.
+    pub renew_by: Option<Timestamp>,
     sealed: Sealed,
 }
 
@@ -85,7 +87,20 @@ struct Sealed;
 impl VerifiedSignature {
     /// A verified signature of `signer`, without a time or an expiry so far.
     pub fn by(_: VerifiedBytes<'_>, signer: String, signer_ids: SignerIds) -> Self {
-        Self { signer, signer_ids, proven: None, signed: None, expires: None, sealed: Sealed }
+        let (proven, signed, expires, renew_by) = (None, None, None, None);
+        Self { signer, signer_ids, proven, signed, expires, renew_by, sealed: Sealed }
+    }
+
+    /// It expires at `end` at the latest, unless a person signs again.
+    pub(super) fn expires_at(&mut self, end: Timestamp) {
+        for expiry in [&mut self.expires, &mut self.renew_by] {
+            *expiry = Some(expiry.map_or(end, |sooner| sooner.min(end)));
+        }
+    }
+
+    /// It expires at `end` at the latest, unless a server publishes newer data.
+    pub(super) fn is_current_until(&mut self, end: Timestamp) {
+        self.expires = Some(self.expires.map_or(end, |sooner| sooner.min(end)));
     }
 }
 

@@ -54,7 +54,7 @@ mod tests {
 
     use super::*;
     use crate::oci::Digest;
-    use crate::trust::{Endorsed, Scheme};
+    use crate::trust::{Endorsed, Origin, Scheme};
 
     fn endorsement(ids: &[&str]) -> Endorsement {
         Endorsement::new(Endorsed {
@@ -69,6 +69,8 @@ mod tests {
             signer_ids: ids.iter().map(|id| SignerId::of_name(b"", id.as_bytes())).collect(),
             signed: None,
             expires: None,
+            renew_by: None,
+            origin: Origin::Published,
         })
     }
 

@@ -18,11 +18,15 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Exempts a digest of `repository` for an hour, and waits until the gate applies it.
 fn exempt_in(world: &World, repository: &str, digest: Digest) {
+    exempt_because(world, repository, digest, "OPS-12");
+}
+
+pub(crate) fn exempt_because(world: &World, repository: &str, digest: Digest, reason: &str) {
     let made = world.clock.now();
     let said = Said {
         repository: hosted(repository.parse().unwrap()),
         digest,
-        reason: "OPS-12".to_owned(),
+        reason: reason.to_owned(),
         by: "alice (uid 1000)".to_owned(),
         made,
         until: made.plus(HOUR),

@@ -122,5 +122,6 @@ mod upstream_auth;
 mod upstream_config;
 mod upstream_lists;
 mod monitoring;
+mod warnings;
 mod why;
 mod wire;

@@ -13,6 +13,7 @@ use url::form_urlencoded;
 
 use crate::access::{Clients, Token, Unauthorized};
 use crate::audit::{DeniedBy, RequestId};
+use crate::clock::Timestamp;
 use crate::gate::{Admitted, Denial, OpenBlob, ReferrerList, Verdict};
 use crate::oci::headers::{
     API_VERSION, ContentName, DOCKER_DISTRIBUTION_API_VERSION, OCI_FILTERS_APPLIED, of_manifest,
@@ -29,6 +30,7 @@ use super::metrics::Metrics;
 use super::mirror::{self, Answer, AnswerContent};
 use super::objection::Objection;
 use super::route::Malformed;
+use super::warnings;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -41,12 +43,15 @@ pub(super) fn base() -> Response<Body> {
     answer(StatusCode::OK, Some(JSON), Body::base())
 }
 
-/// An admitted manifest, or 304 if the client already has it.
-pub(super) fn manifest(admitted: Admitted, request: &HeaderMap) -> Response<Body> {
+/// An admitted manifest, or 304 if the client already has it; with warnings about its admission at `now`, if any.
+pub(super) fn manifest(admitted: Admitted, request: &HeaderMap, now: Timestamp) -> Response<Body> {
     if is_unchanged(request, admitted.name().etag()) {
-        return unchanged(admitted.name());
+        let mut response = unchanged(admitted.name());
+        warnings::put(response.headers_mut(), &admitted, now);
+        return response;
     }
-    let headers = admitted.headers().clone();
+    let mut headers = admitted.headers().clone();
+    warnings::put(&mut headers, &admitted, now);
     let mut response = Response::new(Body::manifest(admitted));
     *response.headers_mut() = headers;
     response

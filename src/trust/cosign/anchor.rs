@@ -203,7 +203,9 @@ impl Anchor {
         let mut vouched = VerifiedSignature::by(verified, signer, signer_ids);
         vouched.proven = times.into_iter().min();
         vouched.signed = vouched.proven.filter(|_| time::is_short(certificate.life));
-        vouched.expires = expires;
+        if let Some(end) = expires {
+            vouched.expires_at(end);
+        }
         Ok((verified, vouched))
     }
 }

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::pull_through::FetchError;
 use crate::registry_client::UpstreamError;
 use crate::trust::discovery::{Looked, Unread, Why};
-use crate::trust::endorsement::{Endorsed, Endorsement, SignerName};
+use crate::trust::endorsement::{Endorsed, Endorsement, Origin, SignerName};
 use crate::trust::lifetimes::Lifetimes;
 use crate::trust::refusal::{Reason, Refusal, Restriction, Unendorsed};
 use crate::trust::signature::{Flaw, Rejection, VerifiedSignature};
@@ -101,6 +101,8 @@ impl AnchorVerdict {
             signer_ids: vouched.signer_ids.clone(),
             signed: vouched.signed,
             expires: vouched.expires,
+            renew_by: vouched.renew_by,
+            origin: Origin::Published,
         });
         Self { outcome: Outcome::Endorsed { endorsement, place }, evidence, judged }
     }

@@ -64,6 +64,22 @@ impl CapturedAt {
         self.ends
     }
 
+    /// When an exporter's statement ends. `None` for a frozen archive, which no statement extends.
+    pub(super) fn statement_ends(&self) -> Option<Timestamp> {
+        match self.witness {
+            Witness::Exporter { .. } => Some(self.ends),
+            Witness::Frozen => None,
+        }
+    }
+
+    /// When the frozen archive ends; `None` for an exporter's statement.
+    pub(super) fn frozen_until(&self) -> Option<Timestamp> {
+        match self.witness {
+            Witness::Exporter { .. } => None,
+            Witness::Frozen => Some(self.ends),
+        }
+    }
+
     pub const fn witness(&self) -> &Witness {
         &self.witness
     }

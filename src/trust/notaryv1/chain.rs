@@ -59,6 +59,9 @@ pub(super) struct VerifiedChain {
     pub(super) delegations: BTreeMap<Delegated, (Delegation, Verified<Targets>)>,
     pub(super) expires: Instant,
     pub(super) captured: Option<CapturedAt>,
+    /// The earliest expiry that only a person can extend: of the root, of targets, of the delegations, and of an exporter's
+    /// statement. A Notary server signs the timestamp and usually the snapshot itself.
+    pub(super) renew_by: Instant,
     pub(super) roles: BTreeMap<Role, RoleRecord>,
     /// The keys that signed each role below the root.
     pub(super) signers: BTreeMap<Role, SignerIds>,
@@ -200,7 +203,13 @@ impl Chain<WantsDelegations> {
 
     /// The verified chain. To be called once no delegation is left to verify.
     pub(super) fn finish(self) -> VerifiedChain {
+        let targets = self.next.targets.common().expires;
+        let delegations = self.next.signed.values().map(|(_, signed)| signed.common().expires);
+        let stated = self.captured.as_ref().and_then(CapturedAt::statement_ends);
+        let renewed = delegations.chain(stated);
+        let renew_by = renewed.fold(self.root.expires().min(targets), Instant::min);
         VerifiedChain {
+            renew_by,
             root: self.root,
             targets: self.next.targets,
             delegations: self.next.signed,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::clock::Timestamp;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, Tag};
+use crate::trust::endorsement::Origin;
 use crate::trust::refusal::{Reason, Refusal};
 use crate::trust::signer::SignerIds;
 
@@ -29,6 +30,7 @@ pub struct SignedRepository {
     keys: BTreeMap<Role, SignerIds>,
     expires: Timestamp,
     captured: Option<CapturedAt>,
+    renew_by: Timestamp,
     summary: Vec<RoleSummary>,
     root_keys: Vec<KeyId>,
 }
@@ -103,8 +105,20 @@ impl SignedRepository {
             .collect();
         let root = &chain.root.metadata().root.keys;
         let root_keys = root.iter().map(|(id, key)| key.canonical_id(*id)).collect();
-        let (keys, expires, captured) = (chain.signers, chain.expires, chain.captured);
-        Self { tags, digests, signers, missing, keys, expires, captured, summary, root_keys }
+        let (keys, captured) = (chain.signers, chain.captured);
+        let (expires, renew_by) = (chain.expires, chain.renew_by);
+        Self {
+            tags,
+            digests,
+            signers,
+            missing,
+            keys,
+            expires,
+            captured,
+            renew_by,
+            summary,
+            root_keys,
+        }
     }
 
     /// The entry of `tag`, if the roles that docker uses name it and each required signer has signed the same digest.
@@ -192,6 +206,16 @@ impl SignedRepository {
     /// The proof of when the metadata was fetched, if that replaces the expiry of the timestamp.
     pub fn captured(&self) -> Option<&CapturedAt> {
         self.captured.as_ref()
+    }
+
+    pub(in crate::trust) fn origin(&self) -> Origin {
+        let frozen_until = self.captured.as_ref().and_then(CapturedAt::frozen_until);
+        frozen_until.map_or(Origin::Published, |until| Origin::Frozen { until })
+    }
+
+    /// The earliest expiry that only a person can extend: that of the root, of targets or of a delegation.
+    pub fn renew_by(&self) -> Timestamp {
+        self.renew_by
     }
 
     /// The canonical ids of the root keys. In `root_keys`, they pin a key for every repository.

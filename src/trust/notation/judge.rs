@@ -48,8 +48,9 @@ pub(super) struct Trial<'a> {
     known: &'a Revocations,
     now: Timestamp,
     tolerated: Vec<Flaw>,
-    /// The earliest time at which a part of the evidence so far expires.
-    expires: Option<Timestamp>,
+    /// The earliest expiry of the evidence so far: of the signature and its certificates, and of revocation data.
+    signature_expires: Option<Timestamp>,
+    revocation_expires: Option<Timestamp>,
     needs: Vec<RevocationQuery>,
 }
 
@@ -69,7 +70,17 @@ impl<'a> Trial<'a> {
         now: Timestamp,
     ) -> Self {
         let (tolerated, needs) = (Vec::new(), Vec::new());
-        Self { statement, restrictions, known, now, tolerated, expires: None, needs }
+        let (signature_expires, revocation_expires) = (None, None);
+        Self {
+            statement,
+            restrictions,
+            known,
+            now,
+            tolerated,
+            signature_expires,
+            revocation_expires,
+            needs,
+        }
     }
 
     /// Judges an envelope of `media_type`.
@@ -109,7 +120,12 @@ impl<'a> Trial<'a> {
         let mut vouched = envelope.vouched;
         vouched.proven = signed.vouched;
         vouched.signed = Some(signed.at.min(self.now));
-        vouched.expires = self.expires;
+        if let Some(end) = self.signature_expires {
+            vouched.expires_at(end);
+        }
+        if let Some(end) = self.revocation_expires {
+            vouched.is_current_until(end);
+        }
         let vouched = self.restrictions.apply(vouched, self.now).map_err(Rejection::from)?;
         Ok(Judged::Proven(Proven { vouched, tolerated: self.tolerated }))
     }
@@ -131,10 +147,6 @@ impl<'a> Trial<'a> {
             Some(revoked) => Err(revoked_flaw(what, revoked)),
             None => Ok(()),
         }
-    }
-
-    fn rests_until(&mut self, end: Timestamp) {
-        self.expires = Some(self.expires.map_or(end, |sooner| sooner.min(end)));
     }
 
     fn authenticity(&self, envelope: &Envelope) -> Result<(), Flaw> {
@@ -174,7 +186,7 @@ impl<'a> Trial<'a> {
             return Err(flaw("expiry", found, "a signature that has not expired"));
         }
         if self.statement.level.expiry == Action::Enforce {
-            self.rests_until(expiry);
+            self.signature_expires = earliest(self.signature_expires, expiry);
         }
         Ok(())
     }
@@ -219,7 +231,8 @@ impl<'a> Trial<'a> {
             SigningScheme::X509 { signing_time } => {
                 self.settled(action, valid(envelope, self.now, Duration::ZERO))?;
                 if action == Action::Enforce {
-                    self.rests_until(envelope.chain.ends());
+                    let end = envelope.chain.ends();
+                    self.signature_expires = earliest(self.signature_expires, end);
                 }
                 Ok(Signed { at: signing_time, vouched: None })
             }
@@ -286,7 +299,9 @@ impl<'a> Trial<'a> {
             let question = Question { certificate, issuer, used, now: self.now };
             match question.status(self.known) {
                 Status::NotRevocable => {}
-                Status::Good { until } if action == Action::Enforce => self.rests_until(until),
+                Status::Good { until } if action == Action::Enforce => {
+                    self.revocation_expires = earliest(self.revocation_expires, until);
+                }
                 Status::Good { .. } => {}
                 Status::Needs(query) => self.needs.push(query),
                 Status::Revoked(found) => {
@@ -304,6 +319,10 @@ impl<'a> Trial<'a> {
         }
         self.settled(Action::Log, Err(flaw(REVOCATION, why, wanted)))
     }
+}
+
+fn earliest(known: Option<Timestamp>, other: Timestamp) -> Option<Timestamp> {
+    Some(known.map_or(other, |known| known.min(other)))
 }
 
 fn valid(envelope: &Envelope, time: Timestamp, accuracy: Duration) -> Result<(), Flaw> {
