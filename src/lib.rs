@@ -91,7 +91,7 @@
 //! - [`server`]: the public listener: routes, responses, connections.
 //! - [`config`]: combines and cross-checks the sections of the configuration.
 //! - [`commands`]: the operations behind the command line: check a configuration, explain a decision (also for the admin
-//!   listener), forget a tag, exempt a digest, replay recorded pulls, propose rules.
+//!   listener), forget a tag, exempt a digest, replay recorded pulls, propose rules, attest images.
 //! - [`admin`]: the private listener: liveness, readiness, metrics, `why`, `denials`.
 //! - [`app`]: creates and connects the parts.
 //! - [`demo`]: a registry and a Notary server in this process, with signatures of every scheme, and the gate in

@@ -1,6 +1,7 @@
 //! The commands, one file each. Results go to standard output, logs and errors to standard error.
 
 mod admin_client;
+mod attest;
 mod check;
 mod client_config;
 mod config_file;
@@ -54,6 +55,7 @@ enum Command {
     Why(why::Why),
     Denials(denials::Denials),
     Trust(trust::Trust),
+    Attest(attest::Attest),
     ClientConfig(client_config::ClientConfig),
     Doctor(doctor::Doctor),
     Learn(learn::Learn),
@@ -101,6 +103,7 @@ impl Command {
             | Self::Exempt(_)
             | Self::Replay(_)
             | Self::Learn(_)
+            | Self::Attest(_)
             | Self::Trust(_)
             | Self::Demo(_) => LevelFilter::INFO,
         }
@@ -119,7 +122,8 @@ impl Command {
             | Self::Exempt(_)
             | Self::Replay(_)
             | Self::Learn(_)
-            | Self::Trust(_) => Delivery::Waiting,
+            | Self::Trust(_)
+            | Self::Attest(_) => Delivery::Waiting,
         }
     }
 
@@ -137,6 +141,7 @@ impl Command {
             Self::Replay(replay) => replay.run().await,
             Self::Learn(learn) => learn.run().await,
             Self::Trust(trust) => trust.run().await,
+            Self::Attest(attest) => attest.run().await,
             Self::Demo(demo) => demo.run().await,
         }
     }

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod why;
+pub mod attest;
 pub mod forget;
 pub mod freeze;
 pub mod exempt;

@@ -1,5 +1,6 @@
-//! Outgoing HTTP: one client for each server, with a size limit and a deadline for everything. It only reads (`GET`,
-//! `HEAD`). A server may be in this process ([`local`]). It knows HTTP, TLS and addresses, but no registries, signatures or permissions.
+//! Outgoing HTTP: one client for each server, with a size limit and a deadline for everything. A [`Client`] only reads
+//! (`GET`, `HEAD`), and its server may be in this process ([`local`]); an [`Uploader`] writes, and only a command creates one.
+//! The module knows HTTP, TLS and addresses, but no registries, signatures or permissions.
 
 mod body;
 mod client;
@@ -18,6 +19,7 @@ mod timeouts;
 mod tls;
 mod tunnel;
 mod turns;
+mod upload;
 pub mod via;
 
 pub use body::Body;
@@ -32,3 +34,4 @@ pub use ssrf::ForbiddenTarget;
 pub use timeouts::Timeouts;
 pub use tls::{TlsError, check_certificates};
 pub use turns::{Crowded, Limits, Turn, Turns, less_an_eighth};
+pub use upload::{UploadMethod, Uploader};

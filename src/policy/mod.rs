@@ -2,6 +2,7 @@
 //! image that no rule matches is denied.
 
 mod artifacts;
+mod canonical;
 mod caveat;
 mod pattern;
 mod permit;

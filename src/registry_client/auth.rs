@@ -106,6 +106,29 @@ impl Authenticator {
         Ok(response)
     }
 
+    /// The `Authorization` for requests with `scope`, if the server has asked for one before.
+    pub(super) async fn authorization(
+        &self,
+        scope: &str,
+    ) -> Result<Option<HeaderValue>, UpstreamError> {
+        match self.plans.get(scope).await {
+            Some(plan) => self.answer(&plan, scope).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The `Authorization` for `scope` that the challenges in `headers` ask for; `None` if there is none.
+    pub(super) async fn answer_to(
+        &self,
+        headers: &HeaderMap,
+        scope: &str,
+    ) -> Result<Option<HeaderValue>, UpstreamError> {
+        let Some(plan) = self.plan(headers, scope)? else { return Ok(None) };
+        let authorization = self.answer(&plan, scope).await?;
+        self.plans.insert(scope.to_owned(), plan).await;
+        Ok(Some(authorization))
+    }
+
     /// Sends a request to another server after a redirect. That server never gets credentials. If it is a registry that
     /// asks for a token, it gets an anonymous one from its own token server.
     pub(super) async fn send_elsewhere(

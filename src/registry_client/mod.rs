@@ -1,5 +1,6 @@
 //! The client of an upstream registry (distribution-spec): manifests, tags, blobs, lists, referrers. It enforces the
-//! protocol and the limits. [`crate::pull_through`] compares content with its digest; this module does not know trust.
+//! protocol and the limits. An [`Upstream`] only reads; a [`RegistryWriter`] uploads, and only a command creates one.
+//! [`crate::pull_through`] compares content with its digest; this module does not know trust.
 
 mod answer;
 mod auth;
@@ -11,6 +12,7 @@ mod error;
 mod exchange;
 mod metrics;
 mod page;
+mod publish;
 mod range;
 mod referrers;
 mod small;
@@ -35,6 +37,7 @@ pub use config::{Config, ConfigError, check_files, is_base};
 pub use error::{Busy, Outage, UpstreamError, Violation};
 pub use metrics::{Endpoint, Metrics};
 pub use page::Page;
+pub use publish::{Listed, PublishError, RegistryWriter};
 pub use range::{ByteRange, ContentRange};
 pub use referrers::{Listing, Referrers};
 

@@ -57,6 +57,16 @@ pub struct Endorsed {
     /// one, nor that of revocation data: their servers renew them. `None` if there is none.
     pub renew_by: Option<Timestamp>,
     pub origin: Origin,
+    /// The files with the signatures. A Notary v1 timestamp is not among them: its server replaces it often.
+    pub based_on: Arc<[TrustFile]>,
+}
+
+/// A file with signatures, as its publisher stored it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustFile {
+    /// For display: the place in a registry, or the name of the metadata.
+    pub name: String,
+    pub digest: Digest,
 }
 
 /// Where trust data comes from, as far as this limits what it can say.

@@ -40,7 +40,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-pub use endorsement::{Endorsed, Endorsement, Origin, SignerName};
+pub use endorsement::{Endorsed, Endorsement, Origin, SignerName, TrustFile};
 pub use metrics::{Expiries, Metrics};
 pub use refusal::{Reason, Refusal, Restriction, Unendorsed, UnpinnedRoot};
 pub use scheme::Scheme;
@@ -143,6 +143,14 @@ impl Anchor {
     /// Whether it signs the digests of tags.
     pub const fn signs_names(&self) -> bool {
         matches!(self, Self::NotaryV1(_))
+    }
+
+    /// Identifies everything that its verdicts depend on other than the signatures, the image and the time.
+    pub fn fingerprint(&self) -> Digest {
+        match self {
+            Self::NotaryV1(anchor) => anchor.config().fingerprint(),
+            Self::Content(anchor) => anchor.fingerprint(),
+        }
     }
 }
 
@@ -312,6 +320,7 @@ impl SignedNames<'_> {
             expires: Some(self.names.expires()),
             renew_by: Some(self.names.renew_by()),
             origin: self.names.origin(),
+            based_on: self.names.files().clone(),
         }))
     }
 

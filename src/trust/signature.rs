@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
+use crate::oci::Digest;
 
 use super::keys::VerifiedBytes;
 use super::signer::SignerIds;
@@ -15,6 +16,8 @@ use super::signer::SignerIds;
 pub struct Candidate {
     /// Where it was found, for display: `sha256-….sig, layer 2` or `referrer sha256:…`.
     pub place: String,
+    /// The digest of the manifest of a referrer, or of the layer of a tag's manifest.
+    pub source: Digest,
     pub content: SignatureContent,
 }
 

@@ -71,6 +71,7 @@ mod tests {
             expires: None,
             renew_by: None,
             origin: Origin::Published,
+            based_on: Arc::default(),
         })
     }
 

@@ -96,6 +96,7 @@ mod mirror_site;
 mod site;
 
 mod alerts;
+mod attest;
 mod audit_file;
 mod changes;
 mod client_machines;
@@ -149,6 +150,7 @@ fn main() -> std::process::ExitCode {
         side_door::stored::tests(),
         cosign_signed::tests(),
         notation_signed::tests(),
+        attest::tests(),
         refuse::tests(),
         moved_tag::tests(),
         index::tests(),

@@ -87,6 +87,7 @@ fn every_configuration_in_the_docs_works_with_the_quick_start() {
     let folder = Folder::new("docs");
     folder.write("keys/cosign.pub", Key::new(Kind::P256).pem());
     folder.write("keys/bridge.pub", Key::new(Kind::P256).pem());
+    folder.write("keys/attest.pub", Key::new(Kind::P256).pem());
     folder.write("pki/root.crt", include_str!("../data/notation/root.crt"));
     folder.write("keys/kms.pub", Key::new(Kind::Rsa2048).pem());
     folder.write("github-trusted-root.json", sigstore_trust_root::SIGSTORE_GITHUB_TRUSTED_ROOT);

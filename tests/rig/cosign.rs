@@ -1,6 +1,6 @@
 //! A signer with the real cosign and a key of its own, without a transparency log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::folder::Folder;
@@ -86,6 +86,14 @@ impl Cosign {
 
     pub(crate) fn verify_attestation(&self, image: &str, predicate_type: &str) -> Said {
         run(self.verifying("verify-attestation").args(["--type", predicate_type, image]))
+    }
+
+    /// The same with another public key.
+    pub(crate) fn attested_by(&self, key: &Path, image: &str, predicate_type: &str) -> Said {
+        let mut command = self.command();
+        command.args(["verify-attestation", "--allow-http-registry", "--insecure-ignore-tlog"]);
+        command.arg("--key").arg(key);
+        run(command.args(["--type", predicate_type, image]))
     }
 
     fn signing(&self, what: &str) -> Command {

@@ -50,7 +50,8 @@ impl Search {
             match bytes {
                 Ok(bytes) if bytes.len() as u64 == layer.size => {
                     outcome.origins.push((place.clone(), at.clone(), origin));
-                    outcome.found.push(Candidate { place, content: content(form, layer, bytes) });
+                    let content = content(form, layer, bytes);
+                    outcome.found.push(Candidate { place, source: origin, content });
                 }
                 Ok(bytes) => {
                     let why = format!("it has {} bytes instead of {}", bytes.len(), layer.size);

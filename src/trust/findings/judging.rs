@@ -9,12 +9,13 @@ use crate::clock::Timestamp;
 use crate::parsing;
 use crate::trust::cosign;
 use crate::trust::discovery::{Places, RequestBudget};
+use crate::trust::endorsement::TrustFile;
 use crate::trust::notation;
 use crate::trust::signature::{Candidate, VerifiedSignature};
 use crate::trust::subject::Subject;
 
-/// A valid signature, and its place.
-type Good = (String, VerifiedSignature);
+/// A valid signature, and the file with it.
+type Good = (TrustFile, VerifiedSignature);
 
 /// The verdict of `anchor` on `subject`.
 pub(super) async fn judge(
@@ -41,16 +42,16 @@ pub(super) async fn judge(
                 by_notation(anchor, revocation, subject, candidates, &mut evidence, now).await
             }
         };
-        if let Some((place, _)) = &good {
-            search.remember_good(place);
+        if let Some((file, _)) = &good {
+            search.remember_good(&file.name);
             break;
         }
     }
     evidence.looked = search.looked().to_vec();
     evidence.unread = search.unread().to_vec();
     match good {
-        Some((place, vouched)) => {
-            AnchorVerdict::endorsed(anchor, subject, &vouched, place, evidence, now)
+        Some((file, vouched)) => {
+            AnchorVerdict::endorsed(anchor, subject, &vouched, file, evidence, now)
         }
         None => AnchorVerdict::unendorsed(evidence, now),
     }
@@ -78,7 +79,7 @@ async fn by_cosign(
             (candidate, judged)
         });
         match judged.await {
-            Ok((candidate, Ok(vouched))) => return Some((candidate.place, vouched)),
+            Ok((candidate, Ok(vouched))) => return Some((file(candidate), vouched)),
             Ok((candidate, Err(rejection))) => evidence.object(&candidate.place, rejection),
             Err(error) => {
                 tracing::error!(%error, "signature verification panicked");
@@ -89,6 +90,10 @@ async fn by_cosign(
         }
     }
     None
+}
+
+fn file(candidate: Candidate) -> TrustFile {
+    TrustFile { name: candidate.place, digest: candidate.source }
 }
 
 async fn by_notation(
@@ -103,7 +108,7 @@ async fn by_notation(
         match revocation.judge(anchor, &candidate, subject, now).await {
             Ok(proven) => {
                 evidence.tolerate(&candidate.place, proven.tolerated);
-                return Some((candidate.place, proven.vouched));
+                return Some((file(candidate), proven.vouched));
             }
             Err(rejection) => evidence.object(&candidate.place, rejection),
         }

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::pull_through::FetchError;
 use crate::registry_client::UpstreamError;
 use crate::trust::discovery::{Looked, Unread, Why};
-use crate::trust::endorsement::{Endorsed, Endorsement, Origin, SignerName};
+use crate::trust::endorsement::{Endorsed, Endorsement, Origin, SignerName, TrustFile};
 use crate::trust::lifetimes::Lifetimes;
 use crate::trust::refusal::{Reason, Refusal, Restriction, Unendorsed};
 use crate::trust::signature::{Flaw, Rejection, VerifiedSignature};
@@ -85,10 +85,11 @@ impl AnchorVerdict {
         anchor: &Anchor,
         subject: &Subject,
         vouched: &VerifiedSignature,
-        place: String,
+        file: TrustFile,
         evidence: Evidence,
         judged: Timestamp,
     ) -> Self {
+        let place = file.name.clone();
         let endorsement = Endorsement::new(Endorsed {
             repository: subject.repository.clone(),
             digest: subject.digest,
@@ -103,6 +104,7 @@ impl AnchorVerdict {
             expires: vouched.expires,
             renew_by: vouched.renew_by,
             origin: Origin::Published,
+            based_on: [file].into(),
         });
         Self { outcome: Outcome::Endorsed { endorsement, place }, evidence, judged }
     }

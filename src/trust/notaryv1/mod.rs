@@ -23,6 +23,7 @@ mod exporters;
 mod fields;
 mod frozen;
 mod frozen_anchors;
+mod fingerprint;
 mod kept;
 mod memory;
 mod notary;

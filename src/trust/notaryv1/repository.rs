@@ -2,11 +2,12 @@
 //! constant time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Digest, Tag};
-use crate::trust::endorsement::Origin;
+use crate::trust::endorsement::{Origin, TrustFile};
 use crate::trust::refusal::{Reason, Refusal};
 use crate::trust::signer::SignerIds;
 
@@ -31,6 +32,7 @@ pub struct SignedRepository {
     expires: Timestamp,
     captured: Option<CapturedAt>,
     renew_by: Timestamp,
+    files: Arc<[TrustFile]>,
     summary: Vec<RoleSummary>,
     root_keys: Vec<KeyId>,
 }
@@ -93,6 +95,13 @@ impl SignedRepository {
         for tags in digests.values_mut() {
             tags.sort_unstable();
         }
+        // The record of a timestamp has the hash of its statement, not of the file.
+        let lasting = chain.roles.iter().filter(|(role, _)| **role != Role::Timestamp);
+        let files = lasting.map(|(role, record)| TrustFile {
+            name: format!("{role}.json"),
+            digest: Digest::from_sha256(record.sha256),
+        });
+        let files = files.collect();
         let summary = chain
             .roles
             .into_iter()
@@ -116,6 +125,7 @@ impl SignedRepository {
             expires,
             captured,
             renew_by,
+            files,
             summary,
             root_keys,
         }
@@ -216,6 +226,11 @@ impl SignedRepository {
     /// The earliest expiry that only a person can extend: that of the root, of targets or of a delegation.
     pub fn renew_by(&self) -> Timestamp {
         self.renew_by
+    }
+
+    /// The metadata that it was built from, without the timestamp.
+    pub fn files(&self) -> &Arc<[TrustFile]> {
+        &self.files
     }
 
     /// The canonical ids of the root keys. In `root_keys`, they pin a key for every repository.

@@ -63,7 +63,8 @@ impl Bench {
     }
 
     pub fn judge(&self, content: impl Into<Given>) -> Result<VerifiedSignature, Rejection> {
-        let candidate = Candidate { place: "a test".to_owned(), content: content.into().0 };
+        let (place, source) = ("a test".to_owned(), Digest::of(b""));
+        let candidate = Candidate { place, source, content: content.into().0 };
         self.anchor.judge(&candidate, &self.subject, self.now)
     }
 

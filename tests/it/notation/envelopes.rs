@@ -97,7 +97,7 @@ fn annotations_of_the_payload_change_nothing() {
 fn another_schemes_signature_is_beside_the_point() {
     let anchor = trusting(&root(), "");
     let content = SignatureContent::Bundle { json: "{}".into() };
-    let candidate = Candidate { place: String::new(), content };
+    let candidate = Candidate { place: String::new(), source: Digest::of(b""), content };
     beside(anchor.judge(&candidate, &subject(), &Revocations::default(), now()));
     beside(judged(&anchor, "application/vnd.dev.cosign.simplesigning.v1+json", b"{}".to_vec()));
 }

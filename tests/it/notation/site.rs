@@ -50,7 +50,7 @@ pub(super) fn trusting(root: &Certified, lines: &str) -> Anchor {
 pub(super) fn candidate(media_type: &str, bytes: Vec<u8>) -> Candidate {
     let content =
         SignatureContent::Envelope { media_type: media_type.to_owned(), bytes: bytes.into() };
-    Candidate { place: "referrer".to_owned(), content }
+    Candidate { place: "referrer".to_owned(), source: Digest::of(b""), content }
 }
 
 pub(super) fn judged(anchor: &Anchor, media_type: &str, bytes: Vec<u8>) -> Judged {
