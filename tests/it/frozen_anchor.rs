@@ -94,6 +94,18 @@ async fn a_frozen_anchor_serves_what_was_signed_until_its_end() {
 }
 
 #[tokio::test]
+async fn a_manifest_from_a_frozen_archive_has_a_warning_with_its_end() {
+    let (mut world, manifest, _folder, file, sha256) = after_the_shutdown().await;
+    world.restart_with(frozen(&file, &sha256, UNTIL)).await;
+    let answer = world.pull("v1").await;
+    answer.serves(&manifest);
+    let start =
+        "299 - \"countersign: the signatures of team are a frozen archive, which counts until ";
+    let warning = answer.header("warning");
+    assert!(warning.starts_with(&format!("{start}{UNTIL}T")), "{warning}");
+}
+
+#[tokio::test]
 async fn a_restart_after_the_timestamp_expired_changes_nothing() {
     let (mut world, manifest, _folder, file, sha256) = after_the_shutdown().await;
     world.restart_with(frozen(&file, &sha256, UNTIL)).await;
