@@ -28,6 +28,7 @@ pub fn warnings(config: &Config, now: Timestamp) -> Vec<String> {
             trust::Config::NotaryV1(config) => {
                 let mut warnings = placeholder(config);
                 warnings.extend(config.frozen.iter().flat_map(|archive| frozen(archive, now)));
+                warnings.extend(config.notice(now));
                 warnings
             }
             trust::Config::Cosign(config) => identity(config),

@@ -9,3 +9,4 @@ pub mod freeze;
 pub mod exempt;
 pub mod replay;
 pub mod learn;
+pub mod content_trust;

@@ -2,6 +2,7 @@
 //! connects; everything else is pure.
 
 mod containerd;
+mod content_trust;
 mod docker;
 mod dropped;
 mod finding;
@@ -167,6 +168,7 @@ pub fn examine(question: &Question, seen: &ClientFiles) -> Vec<Finding> {
         }
         found.extend(of_it);
     }
+    found.extend(content_trust::judge(seen));
     // A file that does not exist cannot contain a setting.
     for finding in &mut found {
         finding.file = finding.file.take().filter(|file| seen.has(file));

@@ -280,6 +280,12 @@ impl Admitted {
     pub fn endorsements(&self) -> &[Endorsement] {
         self.permit.endorsements()
     }
+
+    /// Whether only Notary v1 anchors endorse it.
+    pub fn is_by_notaryv1_alone(&self) -> bool {
+        let mut schemes = self.endorsements().iter().map(|endorsement| endorsement.says().scheme);
+        !self.endorsements().is_empty() && schemes.all(|scheme| scheme == Scheme::NotaryV1)
+    }
 }
 
 /// Checks the manifests that `fetched` points at outside `manifests`, unless the rule serves anything.
@@ -296,7 +302,8 @@ fn no_artifact(subject: &Descriptor, why: &str) -> Refusal {
     Refusal::new(Reason::DigestNotSigned, because)
 }
 
-fn holds(
+/// Checks that `fetched` is the manifest that `endorsement` is about, and that the endorsement is in force.
+pub(super) fn holds(
     fetched: &Fetched,
     endorsement: &Endorsement,
     place: &MatchedRule<'_>,

@@ -14,6 +14,7 @@ use super::denial::Denial;
 use super::deny;
 use crate::oci::{Digest, ImageRef, Tag};
 use crate::policy::{Answer, Answers, Permit, Required, Requirement, Unmet};
+use crate::pull_through::Fetched;
 use crate::trust::discovery::RequestBudget;
 use crate::trust::findings::AnchorVerdict;
 use crate::trust::{Endorsement, Reason, Refusal, SignedNames, Subject, Unendorsed};
@@ -42,7 +43,9 @@ impl Shared {
             Some(unmet) => Err(unmet),
             None => requirement.judge(&answers, &requirement.named(&answers)),
         };
-        met.map_err(|unmet| deny::unmet(image, Some(place.rule), unmet, &self.trust))
+        met.map_err(|unmet| {
+            deny::unmet(image, Some(place.rule), unmet, &self.trust, self.clock.now())
+        })
     }
 
     /// Judges `tag` and permits one digest that meets the requirement: one that a name points to, otherwise the one at
@@ -57,7 +60,9 @@ impl Shared {
         budget: &RequestBudget,
     ) -> Result<Permit<Denial>, Denial> {
         let judged = self.tag_judged(image, tag, at_upstream, requirement, place, budget).await?;
-        judged.met.map_err(|unmet| deny::unmet(image, Some(place.rule), unmet, &self.trust))
+        judged.met.map_err(|unmet| {
+            deny::unmet(image, Some(place.rule), unmet, &self.trust, self.clock.now())
+        })
     }
 
     /// Judges each digest that could meet the requirement: first those that names point to, then the one at the
@@ -149,7 +154,9 @@ impl Shared {
                 })
             }
         };
-        met.map_err(|unmet| deny::unmet(image, Some(place.rule), unmet, &self.trust))
+        met.map_err(|unmet| {
+            deny::unmet(image, Some(place.rule), unmet, &self.trust, self.clock.now())
+        })
     }
 
     /// The answer of each anchor that signs names. `of` selects it from the names that the anchor signed in the
@@ -205,12 +212,17 @@ impl Shared {
         budget: &RequestBudget,
     ) -> Result<Subject, Denial> {
         let fetched = self.manifest(image, digest, Some(place.rule), budget).await?;
-        Ok(Subject {
-            repository: place.repository.clone(),
-            digest: *digest,
-            media_type: fetched.manifest().media_type(),
-            size: fetched.bytes().len() as u64,
-        })
+        Ok(subject_of(&fetched, place))
+    }
+}
+
+/// The subject of the signatures of `fetched`.
+pub(super) fn subject_of(fetched: &Fetched, place: &MatchedRule<'_>) -> Subject {
+    Subject {
+        repository: place.repository.clone(),
+        digest: *fetched.digest(),
+        media_type: fetched.manifest().media_type(),
+        size: fetched.bytes().len() as u64,
     }
 }
 

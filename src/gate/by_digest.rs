@@ -226,7 +226,7 @@ impl Shared {
         });
         let unmet = open.or(signs).or_else(|| names.first().and_then(failed));
         match unmet {
-            Some(unmet) => deny::unmet(image, rule, unmet, &self.trust),
+            Some(unmet) => deny::unmet(image, rule, unmet, &self.trust, self.clock.now()),
             None => deny::no_rule(image),
         }
     }

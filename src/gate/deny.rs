@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::oci::{Digest, ErrorCode, ImageRef};
 use crate::policy::Unmet;
 use crate::pull_through::{BlobError, FetchError, NotWhole};
@@ -62,16 +63,23 @@ pub(super) fn unmet(
     rule: Option<&Arc<str>>,
     unmet: Unmet,
     trust: &Trust,
+    now: Timestamp,
 ) -> Denial {
     let Unmet { anchor, why } = unmet;
     let asked = anchor.as_ref().and_then(|anchor| trust.anchor(anchor));
     let scheme: Option<Scheme> = asked.map(crate::trust::Anchor::scheme);
+    let notice = asked.and_then(|anchor| anchor.notice(now));
+    let noted = |because: String| match &notice {
+        Some(notice) => format!("{because}; {notice}"),
+        None => because,
+    };
     let rule = rule.cloned();
     match why {
         Unendorsed::Refused(mut refusal) => {
             if let Some(anchor) = anchor.as_ref().filter(|_| refusal.reason.is_absence()) {
                 refusal.because = format!("no signature by {anchor}: {}", refusal.because);
             }
+            refusal.because = noted(refusal.because);
             Denial::of(Denied { resource: resource.into(), refusal, rule, anchor, scheme })
         }
         Unendorsed::Throttled(retry_after) => {
@@ -80,7 +88,7 @@ pub(super) fn unmet(
         Unendorsed::Undecided(because) => Denial::Undecided(Undecided {
             resource: resource.into(),
             doubt: Doubt::TrustUnreachable,
-            because,
+            because: noted(because),
             rule,
             anchor,
             scheme,

@@ -97,7 +97,7 @@ impl super::Shared {
         match requirement.judge(&answers, &requirement.named(&answers)) {
             Ok(met) => Ok(!met.iter().any(|one| self.is_denied(&list.repository, &one.digest()))),
             Err(unmet) if unmet.why.is_open() => {
-                Err(deny::unmet(list, Some(chosen.pattern()), unmet, &self.trust))
+                Err(deny::unmet(list, Some(chosen.pattern()), unmet, &self.trust, self.clock.now()))
             }
             Err(_) => Ok(false),
         }

@@ -29,7 +29,13 @@ impl Gate {
                     NotUpdated::Busy => Unendorsed::Undecided("the gate is busy".to_owned()),
                 };
                 let unmet = Unmet { anchor: Some(anchor), why };
-                Err(deny::unmet(&metadata, None, unmet, &self.shared.trust))
+                Err(deny::unmet(
+                    &metadata,
+                    None,
+                    unmet,
+                    &self.shared.trust,
+                    self.shared.clock.now(),
+                ))
             }
         }
     }

@@ -263,6 +263,12 @@ impl Policy {
         self.entries.iter().filter(requires).filter_map(|entry| entry.pattern.example())
     }
 
+    /// The repositories that patterns of rules in force name exactly.
+    pub fn repositories(&self, now: Timestamp) -> impl Iterator<Item = RepositoryRef> {
+        let in_force = self.entries.iter().filter(move |entry| !entry.rule.has_ended(now));
+        in_force.filter_map(|entry| entry.pattern.repository())
+    }
+
     /// Whether a rule for that repository uses an anchor whose scheme signs content.
     pub fn asks_content(&self, repository: &RepositoryRef, now: Timestamp) -> bool {
         self.covering(repository, now).any(|entry| match &entry.rule.mode {

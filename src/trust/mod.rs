@@ -48,6 +48,7 @@ pub use signature::{Candidate, Flaw, Rejection, SignatureContent, VerifiedSignat
 pub use signer::{SignerId, SignerIds};
 pub use subject::Subject;
 
+use crate::clock::Timestamp;
 use crate::http_client::Proxies;
 use crate::oci::{Digest, RepositoryRef, Tag};
 use crate::toml_reader::Section;
@@ -137,6 +138,14 @@ impl Anchor {
         match self {
             Self::NotaryV1(_) => Scheme::NotaryV1,
             Self::Content(anchor) => anchor.scheme(),
+        }
+    }
+
+    /// One clause about the end of its server, if that is announced.
+    pub fn notice(&self, now: Timestamp) -> Option<String> {
+        match self {
+            Self::NotaryV1(anchor) => anchor.config().notice(now),
+            Self::Content(_) => None,
         }
     }
 
@@ -327,6 +336,11 @@ impl SignedNames<'_> {
     /// The tags under which `digest` was signed.
     pub fn tags_of(&self, digest: &Digest) -> &[Tag] {
         self.names.tags_of(digest)
+    }
+
+    /// The repository of the names.
+    pub fn place(&self) -> &RepositoryRef {
+        self.repository
     }
 
     /// Every signed digest, unordered.

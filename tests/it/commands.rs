@@ -50,7 +50,7 @@ const COMMANDS: [(&str, &[&str]); 12] = [
     ),
     ("replay", &["--config <FILE>", "--json", "0 no served pull would be denied", "Examples: "]),
     ("learn", &["--config <FILE>", "Exit status: 0; 2 ", "Example: countersign learn "]),
-    ("trust", &["inspect", "Example: countersign trust inspect --pretty "]),
+    ("trust", &["inspect", "inventory", "export", "Example: countersign trust inspect --pretty "]),
     ("demo", &["--once", "Exit status: 0; with --once, 1 if a verdict is not the expected one"]),
 ];
 

@@ -80,6 +80,7 @@ mod hostile_content;
 mod informational;
 mod retention;
 mod learned;
+mod leaving;
 mod loads;
 mod manifest;
 mod mirror;

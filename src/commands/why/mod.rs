@@ -170,7 +170,7 @@ async fn found(gate: &Gate, image: &ImageRef) -> Evidence {
         Some(Anchor::NotaryV1(anchor)) => Some(async move {
             let signed = gate.trust().signed(name, &image.repository).await;
             let freshness = gate.trust().freshness(name, &image.repository).await;
-            AnchorReport::Names(NamesReport::of(anchor, image, signed, freshness))
+            AnchorReport::Names(NamesReport::of(anchor, image, signed, freshness, now))
         }),
         Some(Anchor::Content(_)) | None => None,
     });

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
 use crate::oci::{ImageRef, Reference};
 use crate::trust::{Scheme, SignedNames, Unendorsed, notaryv1};
 
@@ -16,6 +17,9 @@ pub struct NamesReport {
     /// The Notary server.
     pub server: String,
     pub gun: String,
+    /// The announced end of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
     /// `endorsed`, `absent`, `refused` or `undecided`.
     pub answer: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,6 +75,7 @@ impl NamesReport {
         image: &ImageRef,
         signed: Result<SignedNames<'_>, Unendorsed>,
         freshness: Option<notaryv1::Freshness>,
+        now: Timestamp,
     ) -> Self {
         let gun = anchor.gun(&image.repository);
         let signers = &anchor.config().signers;
@@ -79,6 +84,7 @@ impl NamesReport {
             scheme: Scheme::NotaryV1.as_str().into(),
             server: anchor.config().place(),
             gun: gun.map_or_else(|_| "none".to_owned(), |gun| gun.to_string()),
+            notice: anchor.config().notice(now),
             answer: "endorsed".into(),
             reason: None,
             because: None,
@@ -150,6 +156,9 @@ impl NamesReport {
         let _ =
             writeln!(text, "  anchor    {} [{}]: {}{reason}", self.name, self.scheme, self.answer);
         let _ = writeln!(text, "    server  {} for {}", self.server, self.gun);
+        if let Some(notice) = &self.notice {
+            let _ = writeln!(text, "    NOTICE  {notice}");
+        }
         if !self.signers.is_empty() {
             let _ = writeln!(text, "    signers {} must have signed it", self.signers.join(", "));
         }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::containerd::MAX_ROOTS;
 use super::seen::{ClientFiles, FileContent};
-use super::{Question, containerd, docker, finding, k3s, podman};
+use super::{Question, containerd, content_trust, docker, finding, k3s, podman};
 use crate::client_config::GateAddress;
 
 /// The largest file that is read, in bytes.
@@ -50,7 +50,9 @@ pub fn look(root: &Path) -> ClientFiles {
         }
     }
     for file in
-        [&docker::FILES[..], &containerd::FILES, &k3s::FILES, &podman::FILES].into_iter().flatten()
+        [&docker::FILES[..], &containerd::FILES, &k3s::FILES, &podman::FILES, &content_trust::FILES]
+            .into_iter()
+            .flatten()
     {
         looking.file(file);
     }
@@ -61,6 +63,7 @@ pub fn look(root: &Path) -> ClientFiles {
     }
     let mut folders =
         vec![(containerd::IMPORTED.to_owned(), ".toml"), (k3s::CONFIGS.to_owned(), ".yaml")];
+    folders.push((content_trust::FOLDER.0.to_owned(), content_trust::FOLDER.1));
     folders.extend(podman::FOLDERS.map(|folder| (folder.to_owned(), ".conf")));
     for users in podman::OF_USERS {
         for name in looking.folder(users) {

@@ -230,6 +230,12 @@ impl Pattern {
         )))
     }
 
+    /// The repository that it names, if it names exactly one.
+    pub(super) fn repository(&self) -> Option<RepositoryRef> {
+        let is_glob = self.segments.iter().any(|segment| segment.contains('*'));
+        self.example().filter(|_| !is_glob)
+    }
+
     /// An example of the names that it covers. No other pattern contains the text in place of the wildcards.
     pub(super) fn example(&self) -> Option<RepositoryRef> {
         let segment = |segment: &String| segment.replace(MANY, ANY).replace('*', ANY);

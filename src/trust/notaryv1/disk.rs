@@ -39,6 +39,11 @@ impl Default for Disk {
 }
 
 impl Disk {
+    /// The queue of reads.
+    pub(super) fn reads(&self) -> &Lane {
+        &self.reads
+    }
+
     /// Waits until no other write of the memory of `gun` is in progress, and excludes others.
     pub(super) fn writing(&self, gun: &Gun) -> MutexGuard<'_, ()> {
         let hash = self.hasher.hash_one(gun.as_str());

@@ -187,6 +187,13 @@ impl SignedRepository {
         self.digests.get(digest).map_or(&[], Vec::as_slice)
     }
 
+    /// Every signed tag, sorted.
+    pub fn tags(&self) -> Vec<&Tag> {
+        let mut tags: Vec<&Tag> = self.tags.keys().collect();
+        tags.sort_unstable();
+        tags
+    }
+
     /// Every signed digest, unordered.
     pub fn digests(&self) -> impl Iterator<Item = &Digest> {
         self.digests.keys()

@@ -24,9 +24,9 @@ use super::role::{Delegated, File, Role};
 use super::tuf_key::KeyId;
 use super::update::Updated;
 
-const MEMORY: &str = "memory.json";
+pub(super) const MEMORY: &str = "memory.json";
 /// The largest memory in bytes: a root of 1 MiB in base64, and the roles.
-const MAX_MEMORY: u64 = 4 << 20;
+pub(super) const MAX_MEMORY: u64 = 4 << 20;
 /// The largest part of an exporter's statement, in bytes.
 const MAX_EVIDENCE: u64 = 4 << 20;
 const FORMAT: u32 = 1;
@@ -136,8 +136,13 @@ impl State {
         }
     }
 
+    /// The folder of the memories.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The folder of a GUN. Named by a hash, because a GUN can be too long for a file name.
-    fn folder_of(&self, gun: &Gun) -> PathBuf {
+    pub(super) fn folder_of(&self, gun: &Gun) -> PathBuf {
         self.folder.join(hex::encode(Sha256::digest(gun.as_str())))
     }
 

@@ -1,4 +1,8 @@
-//! `countersign trust`: shows trust data as `docker trust` did.
+//! `countersign trust`: shows trust data as `docker trust` did, and helps to leave Docker Content Trust.
+
+mod export;
+mod inventory;
+mod which;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
@@ -20,7 +24,7 @@ use crate::trust::notaryv1::NotUpdated;
 
 use super::{ConfigFile, DENIED, UNDECIDED, print, wrong};
 
-/// Show Docker Content Trust data as `docker trust` did.
+/// Show Docker Content Trust data as `docker trust` did, and leave Docker Content Trust.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     countersign trust inspect --pretty registry.example.com/library/app --config countersign.toml")]
@@ -33,6 +37,8 @@ pub(super) struct Trust {
 enum Command {
     Inspect(Inspect),
     Freeze(Freeze),
+    Inventory(inventory::Inventory),
+    Export(export::Export),
 }
 
 /// Write the trust data of an anchor that still verifies to a file, for a frozen anchor.
@@ -85,6 +91,8 @@ impl Trust {
         match self.command {
             Command::Inspect(inspect) => inspect.run().await,
             Command::Freeze(freeze) => freeze.run().await,
+            Command::Inventory(inventory) => inventory.run().await,
+            Command::Export(export) => export.run().await,
         }
     }
 }
