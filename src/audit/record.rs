@@ -140,6 +140,11 @@ impl Record {
         self.scheme
     }
 
+    /// The names of the anchors, separated by commas.
+    pub fn anchor(&self) -> Option<&Arc<str>> {
+        self.anchor.as_ref()
+    }
+
     /// Whether the image was served.
     pub fn is_admitted(&self) -> bool {
         self.verdict == Verdict::Admitted

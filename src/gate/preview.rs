@@ -20,11 +20,21 @@ pub struct Preview {
     pub digest: Digest,
     /// The denial that enforcement would give, if an audit rule serves it.
     pub dry_run_denial: Option<Arc<Denial>>,
+    /// The anchors that endorse it; none if the rule requires none.
+    pub anchors: Vec<Arc<str>>,
+    /// Whether only Notary v1 anchors endorse it.
+    pub by_notaryv1_alone: bool,
 }
 
 impl From<Admitted> for Preview {
     fn from(admitted: Admitted) -> Self {
-        Self { digest: admitted.digest(), dry_run_denial: admitted.dry_run_denial().cloned() }
+        let endorsements = admitted.endorsements().iter();
+        Self {
+            digest: admitted.digest(),
+            dry_run_denial: admitted.dry_run_denial().cloned(),
+            anchors: endorsements.map(|one| one.says().anchor.clone()).collect(),
+            by_notaryv1_alone: admitted.is_by_notaryv1_alone(),
+        }
     }
 }
 
@@ -129,6 +139,8 @@ impl Shared {
         let without_content = permit.serves_anything().then(|| Preview {
             digest: permit.digest(),
             dry_run_denial: permit.dry_run_denial().cloned(),
+            anchors: Vec::new(),
+            by_notaryv1_alone: false,
         });
         match self.fetch(image, permit, &place(image, chosen), Some(decision)).await {
             Ok(admitted) => Ok(admitted.into()),

@@ -21,7 +21,13 @@ pub(super) fn admitted(
     if let Some(denial) = admitted.dry_run_denial() {
         metrics.count_would_refuse(denial.reason());
     }
-    audit.record(Record::admitted(request, audit.now(), image, admitted));
+    let record = Record::admitted(request, audit.now(), image, admitted);
+    if admitted.is_by_notaryv1_alone()
+        && let Some(anchor) = record.anchor()
+    {
+        metrics.count_by_notaryv1_alone(anchor);
+    }
+    audit.record(record);
 }
 
 /// Records a denial, if it is a decision; "not found" upstream is not one.

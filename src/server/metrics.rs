@@ -1,6 +1,7 @@
 //! The metrics of the public listener, with the names of the contract.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -104,6 +105,21 @@ struct SourceLabels {
     source: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AnchorLabels {
+    anchor: AnchorName,
+}
+
+/// The name of an anchor; of several, separated by commas.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct AnchorName(Arc<str>);
+
+impl EncodeLabelValue for AnchorName {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        EncodeLabelValue::encode(&&*self.0, encoder)
+    }
+}
+
 /// The counters of the public listener. Clones share their counts.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -116,6 +132,7 @@ pub struct Metrics {
     admitted: [Counter; Scheme::ALL.len()],
     held: Counter,
     exempted: Counter,
+    by_notaryv1_alone: Family<AnchorLabels, Counter>,
     would_refuse: Family<ReasonLabels, Counter>,
     rollbacks: Family<ActionLabels, Counter>,
     blob_bytes: Family<SourceLabels, Counter>,
@@ -143,6 +160,7 @@ impl Metrics {
             verdicts,
             held: Counter::default(),
             exempted: Counter::default(),
+            by_notaryv1_alone: Family::default(),
             would_refuse: Family::default(),
             rollbacks: Family::default(),
             blob_bytes: Family::default(),
@@ -189,6 +207,11 @@ impl Metrics {
             metrics.exempted.clone(),
         );
         registry.register(
+            "countersign_notaryv1_alone",
+            "Admissions that only Notary v1 anchors endorse, by anchor",
+            metrics.by_notaryv1_alone.clone(),
+        );
+        registry.register(
             "countersign_would_refuse",
             "Responses under an audit rule that enforcement would deny; the \
              reason is empty if the registry itself refused",
@@ -223,6 +246,12 @@ impl Metrics {
                 .get_or_create(&VerdictLabels::new(Verdict::Admitted, None, None))
                 .inc(),
         };
+    }
+
+    /// Counts an admission that only the Notary v1 anchor (or anchors) of this name endorse.
+    pub(super) fn count_by_notaryv1_alone(&self, anchor: &Arc<str>) {
+        let anchor = AnchorName(anchor.clone());
+        self.by_notaryv1_alone.get_or_create(&AnchorLabels { anchor }).inc();
     }
 
     pub(super) fn count_denied(
@@ -295,6 +324,7 @@ mod tests {
         metrics.count_denied(Verdict::Absent, Some("tag_not_signed"), Some(Scheme::NotaryV1));
         metrics.count_admitted(Some(Scheme::NotaryV1));
         metrics.count_admitted(None);
+        metrics.count_by_notaryv1_alone(&Arc::from("hub"));
         metrics.count_remark(&Remark::Held { moved_to: None, because: String::new() });
         metrics.count_rollback_refused();
         metrics.count_would_refuse(Some("expired"));
@@ -309,6 +339,7 @@ mod tests {
             r#"countersign_verdicts_total{verdict="admitted",reason="",scheme="notaryv1"} 1"#,
             r#"countersign_verdicts_total{verdict="admitted",reason="",scheme=""} 1"#,
             "countersign_held_total 1",
+            r#"countersign_notaryv1_alone_total{anchor="hub"} 1"#,
             r#"countersign_would_refuse_total{reason="expired"} 1"#,
             r#"countersign_rollbacks_total{action="refuse"} 1"#,
             r#"countersign_blob_bytes_total{source="upstream"} 7"#,

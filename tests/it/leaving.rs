@@ -317,3 +317,17 @@ async fn messages_about_dockers_own_server_name_its_shutdown() {
     let warnings = countersign::commands::check::warnings(&world.config(), world.clock.now());
     assert!(warnings.contains(&format!("team: {words}")), "{warnings:?}");
 }
+
+#[tokio::test]
+async fn a_metric_counts_admissions_by_notary_v1_alone() {
+    let either = "[[rule]]\nimages = [\"REGISTRY/**\"]\nany_of = [\"team\", \"ci\"]\n";
+    let mut world = World::of(setup(either)).await;
+    let both = world.push_signed("both", "one");
+    put_sig(&world.registry, &app(), &both, &[layer(&both, &MINE)]);
+    let alone = world.push_signed("alone", "two");
+    world.pull("both").await.serves(&both);
+    let metric = "countersign_notaryv1_alone_total{anchor=\"team\"}";
+    assert!(!world.metrics().await.contains(metric));
+    world.pull("alone").await.serves(&alone);
+    assert!(world.metrics().await.contains(&format!("{metric} 1\n")));
+}

@@ -247,3 +247,25 @@ async fn replay_agrees_with_the_gate() {
         }
     }
 }
+
+#[tokio::test]
+async fn replay_names_the_images_that_depend_on_notary_v1_alone() {
+    let mut world = World::of(setup(ALLOW)).await;
+    let both = world.push_signed("both", "one");
+    put_sig(&world.registry, &app(), &both, &[layer(&both, &MINE)]);
+    world.push_signed("alone", "two");
+    let log = log(&world, &texts(&["both", "alone", "alone"])).await;
+    let (json, replayed) = replayed(&mut world, &log, "any_of = [\"team\", \"ci\"]").await;
+    assert_eq!(json["by_notaryv1_alone"], 2, "{json}");
+    assert_eq!(of(&json, ":both")["anchors"], serde_json::json!(["team", "ci"]));
+    assert_eq!(of(&json, ":both")["by_notaryv1_alone"], false);
+    assert_eq!(of(&json, ":alone")["by_notaryv1_alone"], true);
+    let text = replayed.to_string();
+    let words = format!(
+        "2 pulls of 1 images depend on Notary v1 alone (team):\n  {REGISTRY}/{APP}:alone\n"
+    );
+    assert!(text.contains(&words), "{text}");
+    let (json, replayed) = self::replayed(&mut world, &log, BY_CI).await;
+    assert_eq!((&json["by_notaryv1_alone"], &json["would_refuse"]), (&0.into(), &2.into()));
+    assert!(!replayed.to_string().contains("Notary v1 alone"), "{replayed}");
+}

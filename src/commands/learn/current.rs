@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::config::Config;
 use crate::toml_reader::{Document, Problems};
-use crate::trust;
+use crate::trust::{self, Scheme};
 
 /// A configuration, and its text without rules.
 #[derive(Clone, Debug)]
@@ -27,13 +27,18 @@ impl Current {
     }
 
     pub(super) fn has_anchor(&self, name: &str) -> bool {
-        self.config.anchors.iter().any(|anchor| {
-            let known = match anchor {
-                trust::Config::NotaryV1(config) => &config.name,
-                trust::Config::Cosign(config) => &config.name,
-                trust::Config::Notation(config) => &config.name,
+        self.scheme(name).is_some()
+    }
+
+    /// The scheme of the anchor `name`, if it is configured.
+    pub(super) fn scheme(&self, name: &str) -> Option<Scheme> {
+        self.config.anchors.iter().find_map(|anchor| {
+            let (known, scheme) = match anchor {
+                trust::Config::NotaryV1(config) => (&config.name, Scheme::NotaryV1),
+                trust::Config::Cosign(config) => (&config.name, Scheme::Cosign),
+                trust::Config::Notation(config) => (&config.name, Scheme::Notation),
             };
-            **known == *name
+            (**known == *name).then_some(scheme)
         })
     }
 

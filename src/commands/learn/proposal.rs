@@ -8,6 +8,8 @@ use super::groups::groups;
 use super::repositories::{Repositories, Repository, Requirement};
 use crate::audit::reader::Image;
 use crate::oci::{Registry, RepositoryRef};
+use crate::trust::Scheme;
+use crate::trust::notaryv1::GUIDE;
 
 /// A placeholder that the reader must replace.
 const BLANK: &str = "FILL-IN";
@@ -52,6 +54,7 @@ fn head(text: &mut String, seen: &Repositories, current: Option<&Current>) {
          # unsigned images.",
         seen.all.len(),
     );
+    notaryv1_alone(text, seen, current);
     if current.is_none() {
         let _ = writeln!(text, "# Replace each {BLANK}.");
     }
@@ -59,6 +62,33 @@ fn head(text: &mut String, seen: &Repositories, current: Option<&Current>) {
         "# Then: countersign check --config FILE\n\
          #       countersign replay --config FILE AUDIT.log\n\n",
     );
+}
+
+/// The repositories whose images were admitted by Notary v1 alone, the most pulled ones first.
+fn notaryv1_alone(text: &mut String, seen: &Repositories, current: Option<&Current>) {
+    let scheme = |name: &str| {
+        let configured = current.and_then(|current| current.scheme(name)).map(Scheme::as_str);
+        configured.or_else(|| seen.anchors.get(name)?.as_deref())
+    };
+    let mut found = Vec::new();
+    for (repository, seen) in &seen.all {
+        for (anchors, pulls, is_known) in seen.by_notaryv1_alone(scheme) {
+            let anchors = anchors.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let unsure = if is_known { "" } else { ", if that is Notary v1" };
+            found.push((pulls, format!("{repository}: {pulls} pulls by {anchors}{unsure}")));
+        }
+    }
+    if found.is_empty() {
+        return;
+    }
+    found.sort_by_key(|(pulls, _)| std::cmp::Reverse(*pulls));
+    let _ = writeln!(text, "# Admitted by Notary v1 alone (see {GUIDE}):");
+    for (_, line) in found.iter().take(MAX_NAMED) {
+        let _ = writeln!(text, "#   {line}");
+    }
+    if found.len() > MAX_NAMED {
+        let _ = writeln!(text, "#   and {} more", found.len() - MAX_NAMED);
+    }
 }
 
 fn upstreams(text: &mut String, seen: &Repositories, current: Option<&Current>) {

@@ -125,3 +125,27 @@ fn a_comment_takes_what_was_found_and_no_second_line() {
     assert!(text.contains("#   1: 1 pulls\n#     found: a signature of cosign (.sig)\n"), "{text}");
     filled_in(&text);
 }
+
+#[test]
+fn repositories_that_depend_on_notary_v1_alone_are_named_with_their_anchors() {
+    let text = proposed(&[
+        event("r.example/a:1", "admitted", "hub", "notaryv1"),
+        event("r.example/a:1", "admitted", "hub", "notaryv1"),
+        event("r.example/b:1", "admitted", "ci", "cosign"),
+        event("r.example/c:1", "admitted", "ci,hub", "cosign"),
+        event("r.example/d:1", "admitted", "hub,unknown", "notaryv1"),
+        event("r.example/e:1", "admitted", "", ""),
+    ]);
+    let named: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("# Admitted by Notary v1 alone"))
+        .skip(1)
+        .take_while(|line| line.starts_with("#   "))
+        .collect();
+    let expected = [
+        "#   r.example/a: 2 pulls by hub",
+        "#   r.example/d: 1 pulls by hub, unknown, if that is Notary v1",
+    ];
+    assert_eq!(named, expected, "{text}");
+    filled_in(&text);
+}

@@ -1,5 +1,6 @@
 //! The result of a replay, as text and as JSON.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -8,6 +9,9 @@ use super::{Change, Outcome, because, reason};
 use crate::audit::reader::Tally;
 use crate::gate::Verdict;
 use crate::text::grouped;
+
+/// The most images that depend on Notary v1 alone and are named for each anchor.
+const MAX_NAMED: usize = 20;
 
 /// The result of a replay.
 #[derive(Debug, Serialize)]
@@ -23,6 +27,8 @@ pub struct Replayed {
     would_record: u64,
     /// Pulls that were denied and would be served.
     would_serve: u64,
+    /// Pulls of images that only Notary v1 anchors would admit.
+    by_notaryv1_alone: u64,
     /// Lines without a decision, unreadable lines, and pulls beyond the limit on images.
     other_lines: u64,
     unreadable_lines: u64,
@@ -49,6 +55,11 @@ struct ImageReport {
     /// The digest that the tag has at upstream now, if it moved.
     #[serde(skip_serializing_if = "Option::is_none")]
     moved_to: Option<String>,
+    /// The anchors that would admit it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    anchors: Vec<String>,
+    /// Whether those are only Notary v1 anchors.
+    by_notaryv1_alone: bool,
 }
 
 impl Change {
@@ -93,6 +104,11 @@ impl Replayed {
             other_digest: pulls(Change::Other, served),
             would_record: pulls(Change::Recorded, served),
             would_serve: pulls(Change::Served, |outcome| outcome.seen.pulls),
+            by_notaryv1_alone: outcomes
+                .iter()
+                .filter(|outcome| outcome.now.as_ref().is_ok_and(|now| now.by_notaryv1_alone))
+                .map(|outcome| outcome.seen.pulls)
+                .sum(),
             other_lines: tally.other,
             unreadable_lines: tally.unreadable,
             left_out,
@@ -109,6 +125,27 @@ impl Replayed {
             (0, _) => 4,
             (_, _) => 3,
         }
+    }
+
+    /// What depends on Notary v1 alone, by anchor.
+    fn write_notaryv1_alone(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut by_anchor: BTreeMap<String, Vec<&ImageReport>> = BTreeMap::new();
+        for image in self.images.iter().filter(|image| image.by_notaryv1_alone) {
+            by_anchor.entry(image.anchors.join(", ")).or_default().push(image);
+        }
+        for (anchor, images) in by_anchor {
+            let pulls = images.iter().map(|image| image.pulls).sum();
+            let (pulls, count) = (grouped(pulls), grouped(images.len() as u64));
+            writeln!(f, "{pulls} pulls of {count} images depend on Notary v1 alone ({anchor}):")?;
+            for image in images.iter().take(MAX_NAMED) {
+                writeln!(f, "  {}", image.image)?;
+            }
+            if images.len() > MAX_NAMED {
+                let more = grouped((images.len() - MAX_NAMED) as u64);
+                writeln!(f, "  and {more} more; --json lists all")?;
+            }
+        }
+        Ok(())
     }
 
     fn of_change(&self, change: Change) -> impl Iterator<Item = &ImageReport> {
@@ -138,6 +175,8 @@ impl ImageReport {
             reason: reason(now),
             because: because(now),
             moved_to: moved_to.map(|digest| digest.to_string()),
+            anchors: now.iter().flat_map(|now| &now.anchors).map(ToString::to_string).collect(),
+            by_notaryv1_alone: now.as_ref().is_ok_and(|now| now.by_notaryv1_alone),
         }
     }
 }
@@ -177,6 +216,7 @@ impl fmt::Display for Replayed {
         for (pulls, what) in more.iter().filter(|(pulls, _)| *pulls > 0) {
             writeln!(f, "{} pulls {what}", grouped(*pulls))?;
         }
+        self.write_notaryv1_alone(f)?;
         if self.images.is_empty() {
             writeln!(f, "the logs contain no decisions")?;
         }
