@@ -108,6 +108,7 @@ mod demo;
 mod disk;
 mod index;
 mod isolation;
+mod leaving;
 mod mirror;
 mod moved_tag;
 mod notation_signed;
@@ -151,6 +152,7 @@ fn main() -> std::process::ExitCode {
         cosign_signed::tests(),
         notation_signed::tests(),
         attest::tests(),
+        leaving::tests(),
         refuse::tests(),
         moved_tag::tests(),
         index::tests(),

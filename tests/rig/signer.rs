@@ -123,6 +123,23 @@ impl<'a> Signer<'a> {
         said.stdout
     }
 
+    /// A shell with this user's settings. Its `docker` is the CLI that signs, linked into the folder `bin`.
+    pub(crate) fn shell(&self, bin: &std::path::Path) -> std::process::Command {
+        let docker = self.cli.command();
+        std::os::unix::fs::symlink(docker.get_program(), bin.join("docker")).unwrap();
+        let mut shell = tool("sh", "dash");
+        for (name, value) in docker.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell.env_remove("DOCKER_CONTENT_TRUST").env_remove("DOCKER_CONTENT_TRUST_SERVER");
+        shell.env("DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE", PASSPHRASE);
+        shell.env("DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE", PASSPHRASE);
+        shell
+    }
+
     /// Runs the docker CLI with this value of `DOCKER_CONTENT_TRUST`.
     pub(crate) fn docker(&self, arguments: &[&str], content_trust: &str) -> Said {
         let mut command = self.cli.command();
