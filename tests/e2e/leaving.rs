@@ -50,9 +50,36 @@ impl Reader {
             let mut command = same(&self.shell);
             let said = run(command.current_dir(&self.folder).args(["-c", &script]));
             assert!(said.ok(), "{block}\n{}", said.all());
+            if block.contains("trust freeze") {
+                self.freeze(&said.stdout);
+            }
             said
         };
         blocks("sh").iter().map(follow).collect()
+    }
+
+    /// Writes `frozen.toml` with the keys that `trust freeze` printed, in place of those of the server.
+    fn freeze(&self, printed: &str) {
+        let is_key = |line: &&str| {
+            ["frozen", "frozen_sha256", "until"]
+                .contains(&line.split(" = ").next().unwrap_or_default())
+        };
+        let keys: Vec<&str> = printed.lines().filter(is_key).collect();
+        assert_eq!(keys.len(), 3, "{printed}");
+        let before = self.read("countersign.toml");
+        let (rest, anchor) = before.split_once("[[anchor]]").unwrap();
+        let of_server = |line: &&str| {
+            let key = line.split(" = ").next().unwrap_or_default();
+            ["url", "ca", "refresh", "max_stale"].contains(&key)
+        };
+        let anchor: Vec<&str> = anchor.lines().filter(|line| !of_server(line)).collect();
+        let (name, others) = anchor
+            .join("\n")
+            .split_once("\nroot_keys")
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .unwrap();
+        let text = format!("{rest}[[anchor]]{name}\n{}\nroot_keys{others}\n", keys.join("\n"));
+        std::fs::write(self.folder.join("frozen.toml"), text).unwrap();
     }
 
     fn read(&self, name: &str) -> String {
@@ -129,6 +156,7 @@ fn the_guide_leads_from_content_trust_to_cosign() {
     let log = reader.folder.join("audit.log");
     let why = |config: &str| gate.command(&["why", &image], &reader.folder.join(config));
     assert_eq!(why("before.toml").status.code(), Some(4), "{}", why("before.toml").all());
+    assert!(why("frozen.toml").ok(), "{}", why("frozen.toml").all());
     assert!(why("both.toml").ok() && why("countersign.toml").ok(), "{}", why("both.toml").all());
     let replayed =
         gate.command(&["replay", log.to_str().unwrap()], &reader.folder.join("countersign.toml"));
