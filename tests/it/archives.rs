@@ -172,6 +172,26 @@ async fn trust_data_of_a_removed_bundle_counts_until_it_ends() {
     assert_eq!(Case::refused(case.digest().await), Reason::Expired);
 }
 
+/// `countersign bundle import` fills the trust memory of a gate that has no bundles.
+#[tokio::test]
+async fn imported_trust_data_counts_without_the_bundle() {
+    for has_server in [false, true] {
+        let mut case = Case::new(has_server).await;
+        case.notary.only_says(503);
+        let bundle = case.captured();
+        case.put(&[&bundle]);
+        assert_eq!(case.digest().await.unwrap(), Digest::of(V1));
+        let config = case.anchor.config().clone();
+        let (store, metrics) = (case.folder.join("store"), registry_client::Metrics::default());
+        case.anchor = Arc::new(Anchor::open(config, None, &store, &metrics).unwrap());
+        case.cache = TrustCache::new(case.clock.clone(), Metrics::default());
+        case.clock.advance(60 * DAY);
+        assert_eq!(case.digest().await.unwrap(), Digest::of(V1));
+        case.clock.advance(31 * DAY);
+        case.digest().await.unwrap_err();
+    }
+}
+
 /// The statement in the trust memory is verified again each time.
 #[tokio::test]
 async fn an_exporter_that_is_no_longer_pinned_does_not_count_after_a_restart() {

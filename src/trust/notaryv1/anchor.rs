@@ -17,7 +17,7 @@ use crate::trust::lifetimes::Lifetimes;
 use crate::trust::restrictions::days;
 use crate::trust::revoked::{RevokedKind, RevokedSet};
 
-use super::archive::Archive;
+use super::archive::{Archive, Imported};
 use super::exporters::Exporters;
 use super::frozen::{FrozenArchive, day};
 use super::gun::{Gun, Template};
@@ -184,7 +184,7 @@ impl Config {
         match (&self.frozen, &self.url) {
             (Some(archive), _) => format!("{} until {}", archive.name(), day(archive.until())),
             (None, Some(url)) => url.to_string(),
-            (None, None) => "the bundles of the upstreams".to_owned(),
+            (None, None) => "bundles".to_owned(),
         }
     }
 }
@@ -274,7 +274,9 @@ fn source(
     if let Some(frozen) = &config.frozen {
         return Ok(TrustSource::Archive(ArchiveReader::frozen(frozen.clone())));
     }
-    let archive = archive.map(ArchiveReader::new);
+    // Imported bundles are in the trust memory, with the statements of their exporters.
+    let imported = config.exporters.as_ref().map(|_| Arc::new(Imported) as Arc<dyn Archive>);
+    let archive = archive.or(imported).map(ArchiveReader::new);
     match (&config.url, archive) {
         (Some(url), None) => Ok(TrustSource::Server(notary(config, url, metrics)?)),
         (Some(url), Some(archive)) => {

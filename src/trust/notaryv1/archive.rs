@@ -35,6 +35,21 @@ pub trait Archive: fmt::Debug + Send + Sync {
     fn name(&self) -> String;
 }
 
+/// An archive without files, for an anchor whose bundles are imported: their trust data and statements are in the trust
+/// memory, which is read with every archive.
+#[derive(Debug)]
+pub(super) struct Imported;
+
+impl Archive for Imported {
+    fn captures(&self, _: &Gun) -> Result<Vec<Capture>, ArchiveError> {
+        Ok(Vec::new())
+    }
+
+    fn name(&self) -> String {
+        "the imported bundles".to_owned()
+    }
+}
+
 /// Why an archive cannot be read.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]

@@ -45,7 +45,7 @@ pub(super) fn url(section: &Section<'_>, around: &Surroundings) -> Option<Url> {
         section.refuse("url", "a frozen archive replaces the server; remove one of the two");
         return None;
     }
-    if !section.has("url") && around.has_bundles {
+    if !section.has("url") && (around.has_bundles || section.has("exporters")) {
         return None;
     }
     let url = section.required::<Url>("url");
