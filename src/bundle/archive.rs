@@ -12,7 +12,7 @@ use super::set::BundleSet;
 use crate::json::Document;
 use crate::oci::Digest;
 use crate::oci::manifest::MAX_MANIFEST;
-use crate::trust::notaryv1::{Archive, ArchiveError, Capture, Evidence, Gun, TrustFiles};
+use crate::trust::notaryv1::{Archive, ArchiveError, Capture, Evidence, File, Gun, TrustFiles};
 
 /// The most files of one repository in one bundle, and their most bytes together.
 const MAX_FILES: usize = 1_000;
@@ -38,28 +38,27 @@ impl BundleArchive {
 }
 
 impl Archive for BundleArchive {
-    fn captures(&self, gun: &Gun) -> Result<Vec<Capture>, ArchiveError> {
-        let mut captures = Vec::new();
-        let mut unreadable = None;
-        for set in &self.sets {
-            let current = set.current();
-            for catalog in &current.bundles {
-                let bundle = catalog.bundle();
-                let failed = |error: ReadError| {
-                    ArchiveError(format!("{}: {error}", bundle.path().display()))
-                };
-                if let Some(capture) = capture(bundle, gun).map_err(failed)? {
-                    captures.push((fetched(bundle, gun), capture));
+    fn captures(&self, gun: &Gun, visit: &mut dyn FnMut(Capture)) -> Result<(), ArchiveError> {
+        let current: Vec<_> = self.sets.iter().map(|set| set.current()).collect();
+        let mut unreadable = current.iter().find_map(|current| current.unreadable.clone());
+        let bundles = current.iter().flat_map(|current| &current.bundles);
+        let mut bundles: Vec<&Bundle> = bundles.map(|catalog| catalog.bundle()).collect();
+        bundles.sort_by_key(|bundle| Reverse(fetched(bundle, gun)));
+        for bundle in bundles {
+            match capture(bundle, gun) {
+                Ok(Some(capture)) => visit(capture),
+                Ok(None) => {}
+                Err(error) => {
+                    let path = bundle.path().display();
+                    if matches!(error, ReadError::Io(_)) {
+                        unreadable.get_or_insert(format!("{path}: {error}"));
+                    }
+                    // One bad bundle must not hide the others.
+                    tracing::warn!(%path, %gun, %error, "trust data in a bundle cannot be used");
                 }
             }
-            unreadable = unreadable.or(current.unreadable.clone());
         }
-        match unreadable {
-            Some(why) if captures.is_empty() => return Err(ArchiveError(why)),
-            Some(_) | None => {}
-        }
-        captures.sort_by_key(|(fetched, _)| Reverse(*fetched));
-        Ok(captures.into_iter().map(|(_, capture)| capture).collect())
+        unreadable.map_or(Ok(()), |why| Err(ArchiveError(why)))
     }
 
     fn name(&self) -> String {
@@ -84,7 +83,8 @@ pub(super) fn files(bundle: &Bundle, gun: &Gun) -> Result<Option<TrustFiles>, Re
     let folder = format!("notaryv1/{}/", Digest::of(gun.to_string().as_bytes()).hex());
     let listed = bundle.documents().filter_map(|(title, size)| {
         let name = title.strip_prefix(&folder)?.strip_suffix(".json")?;
-        Some((title, name, size))
+        let most = File::parse(name)?.ceiling();
+        (size <= most).then_some((title, name, size))
     });
     let listed: Vec<(&str, &str, u64)> = listed.collect();
     if listed.is_empty() {

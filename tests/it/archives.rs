@@ -26,12 +26,15 @@ const DAY: Duration = Duration::from_secs(86_400);
 struct Shelf(Mutex<Vec<Capture>>, Mutex<bool>);
 
 impl Archive for Shelf {
-    fn captures(&self, gun: &Gun) -> Result<Vec<Capture>, ArchiveError> {
+    fn captures(&self, gun: &Gun, visit: &mut dyn FnMut(Capture)) -> Result<(), ArchiveError> {
         if *self.1.lock().unwrap() {
             return Err(ArchiveError("the disk does not answer".to_owned()));
         }
         let captures = self.0.lock().unwrap().clone();
-        Ok(if gun.as_str() == GUN { captures } else { Vec::new() })
+        if gun.as_str() == GUN {
+            captures.into_iter().for_each(visit);
+        }
+        Ok(())
     }
 
     fn name(&self) -> String {
@@ -239,6 +242,30 @@ async fn a_hostile_bundle_does_not_displace_a_signed_one() {
 }
 
 #[tokio::test]
+async fn many_hostile_bundles_do_not_displace_a_signed_one() {
+    let mut case = Case::new(false).await;
+    let signed = case.captured();
+    let hostile = capture(&case.repository.publish(), None);
+    let mut captures = vec![&hostile; 100];
+    captures.push(&signed);
+    case.put(&captures);
+    case.clock.advance(30 * DAY);
+    assert_eq!(case.digest().await.unwrap(), Digest::of(V1));
+}
+
+#[tokio::test]
+async fn trust_data_of_a_bundle_without_a_statement_cannot_be_copied() {
+    let mut case = Case::new(false).await;
+    let unsigned = capture(&case.repository.publish(), None);
+    case.put(&[&unsigned]);
+    assert_eq!(case.digest().await.unwrap(), Digest::of(V1));
+    let (gun, now) = (GUN.parse().unwrap(), case.clock.now());
+    let copied = case.anchor.copy(&gun, now).await;
+    assert!(format!("{copied:?}").contains("no exporter states when it was fetched"), "{copied:?}");
+    assert!(case.anchor.copy_kept(&gun, now).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_repository_that_no_bundle_contains_has_no_trust_data() {
     let case = Case::new(false).await;
     assert_eq!(Case::refused(case.digest().await), Reason::NoTrustData);
@@ -313,4 +340,19 @@ async fn a_bundle_does_not_revive_what_the_server_removed() {
     case.notary.only_says(503);
     case.clock.advance(Duration::from_secs(11));
     Case::undecided(case.digest().await);
+}
+
+/// Nothing is remembered on disk about a repository that was never admitted.
+#[tokio::test]
+async fn a_bundle_does_not_override_a_refusal_of_an_unknown_repository() {
+    let mut case = Case::new(true).await;
+    let bundle = case.captured();
+    case.notary.remove(GUN);
+    assert_eq!(Case::refused(case.digest().await), Reason::NoTrustData);
+    case.put(&[&bundle]);
+    case.notary.only_says(503);
+    for _ in 0..3 {
+        case.clock.advance(Duration::from_secs(11));
+        Case::undecided(case.digest().await);
+    }
 }

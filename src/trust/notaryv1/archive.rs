@@ -18,18 +18,18 @@ use super::gun::Gun;
 use super::notary::too_long;
 use super::role::File;
 
-/// The most captures of one GUN that are examined.
+/// The most captures of one GUN that are kept with a proof, and the most without one.
 pub(super) const MAX_CAPTURES: usize = 16;
 
 /// Files with trust data. An implementation finds them; it verifies nothing.
 pub trait Archive: fmt::Debug + Send + Sync {
-    /// Everything that the archive contains about `gun`, the newest first as far as the archive states it. Empty if it
-    /// contains nothing. May read from disk.
+    /// Calls `visit` with each capture of `gun`, the newest first as far as the archive states it. Reads one at a time: an
+    /// archive may contain many. May read from disk.
     ///
     /// # Errors
     ///
-    /// The archive cannot be read. Nothing is known about its content.
-    fn captures(&self, gun: &Gun) -> Result<Vec<Capture>, ArchiveError>;
+    /// A part of the archive cannot be read. Nothing is known about its content.
+    fn captures(&self, gun: &Gun, visit: &mut dyn FnMut(Capture)) -> Result<(), ArchiveError>;
 
     /// A name for people, such as `the bundles incoming/*.tar`.
     fn name(&self) -> String;
@@ -41,8 +41,8 @@ pub trait Archive: fmt::Debug + Send + Sync {
 pub(super) struct Imported;
 
 impl Archive for Imported {
-    fn captures(&self, _: &Gun) -> Result<Vec<Capture>, ArchiveError> {
-        Ok(Vec::new())
+    fn captures(&self, _: &Gun, _: &mut dyn FnMut(Capture)) -> Result<(), ArchiveError> {
+        Ok(())
     }
 
     fn name(&self) -> String {

@@ -58,10 +58,13 @@ impl TrustCache {
         &self,
         anchor: &Arc<Anchor>,
         gun: &Gun,
-        remembered: Option<&Arc<Remembered>>,
+        (before, remembered): (Option<&CachedTrust>, Option<&Arc<Remembered>>),
         why: &str,
     ) -> Option<CachedTrust> {
         let archive = anchor.source.archive()?;
+        if before.is_some_and(CachedTrust::was_refused) {
+            return None;
+        }
         if remembered.is_some_and(|kept| kept.memory.answered().is_none()) {
             return None;
         }
@@ -72,7 +75,7 @@ impl TrustCache {
                 let now = self.clock.now();
                 let repository = Arc::new(updated.repository);
                 let (why, last) = (why.to_owned(), Some((repository, now)));
-                Some(CachedTrust::Unreachable { why, last, tried: now })
+                Some(CachedTrust::Unreachable { why, was_refused: false, last, tried: now })
             }
             Err(error) => {
                 tracing::info!(anchor = &**anchor.name(), %gun, ?error, "the archive does not replace the server");

@@ -297,7 +297,8 @@ impl TrustCache {
             Err(NotUpdated::Unreachable(why) | NotUpdated::NotRemembered(why)) => {
                 self.metrics.refreshed(Scheme::NotaryV1, "unreachable");
                 tracing::warn!(anchor = &**anchor.name(), %gun, why, "trust data could not be refreshed");
-                if let Some(trust) = self.fall_back(anchor, gun, remembered.as_ref(), &why).await {
+                let known = (before, remembered.as_ref());
+                if let Some(trust) = self.fall_back(anchor, gun, known, &why).await {
                     return Some(trust);
                 }
                 let kept = match (before, &remembered) {

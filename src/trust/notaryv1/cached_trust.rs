@@ -24,9 +24,11 @@ pub(super) enum CachedTrust {
         refusal: Refusal,
         answered: Timestamp,
     },
-    /// The server did not answer at `tried`. `last` is the last valid answer and its time.
+    /// The server did not answer at `tried`. `last` is the last valid answer and its time. `was_refused`: the server's
+    /// last answer was refused, so no earlier one counts, and no archive replaces it.
     Unreachable {
         why: String,
+        was_refused: bool,
         last: Option<(Arc<SignedRepository>, Timestamp)>,
         tried: Timestamp,
     },
@@ -71,7 +73,7 @@ impl CachedTrust {
                 }
                 Use::Now { answer: Err(Unendorsed::Refused(refusal.clone())), due: false }
             }
-            Self::Unreachable { why, last, tried } => {
+            Self::Unreachable { why, last, tried, .. } => {
                 let due = *tried > now || now.since(*tried) >= pause;
                 match last {
                     Some((repository, answered))
@@ -95,7 +97,17 @@ impl CachedTrust {
             Some(Self::Unreachable { last, .. }) => last.clone(),
             Some(Self::Refused { .. }) | None => None,
         };
-        Self::Unreachable { why, last, tried: now }
+        let was_refused = before.is_some_and(Self::was_refused);
+        Self::Unreachable { why, was_refused, last, tried: now }
+    }
+
+    /// Whether the last answer of the server was refused.
+    pub(super) fn was_refused(&self) -> bool {
+        match self {
+            Self::Signed { .. } => false,
+            Self::Refused { .. } => true,
+            Self::Unreachable { was_refused, .. } => *was_refused,
+        }
     }
 
     /// How long after the last query the next one is due.

@@ -22,6 +22,9 @@ use super::update::{NotUpdated, Updated, update};
 /// The most earlier roots that are copied: as many rotations as one update follows.
 const MAX_ROOTS: u64 = 64;
 
+const UNPROVEN: &str =
+    "the trust data comes from a bundle, and no exporter states when it was fetched";
+
 /// The verified trust data of one repository.
 #[derive(Debug)]
 pub struct CopiedTrust {
@@ -61,18 +64,28 @@ impl Anchor {
                 self.update_from(archive, &terms, known, now).await?
             }
         };
-        let fetched = updated.repository.captured().map_or(now, |captured| captured.at());
+        let fetched = match (updated.repository.captured(), &self.source) {
+            (Some(captured), _) => captured.at(),
+            (None, TrustSource::Server(_) | TrustSource::ServerOrArchive(..)) => now,
+            // The carrier of the bundle could have withheld newer trust data: a copy must not state the present time.
+            (None, TrustSource::Archive(_)) => {
+                return Err(NotUpdated::Unreachable(UNPROVEN.to_owned()));
+            }
+        };
         let earlier = |root: File| async move { self.file(gun, &root).await };
         copied(gun, &terms, updated, fetched, earlier).await
     }
 
     /// The same from the trust memory on disk, if that still verifies: for a server that does not answer any more. `None` if
-    /// there is no memory that the server confirmed last.
+    /// there is no memory that the server confirmed last, or if it may have come from a bundle.
     pub async fn copy_kept(
         &self,
         gun: &Gun,
         now: Timestamp,
     ) -> Result<Option<CopiedTrust>, NotUpdated> {
+        if self.source.archive().is_some() {
+            return Ok(None);
+        }
         let Some(kept) = self.state.recall(gun).await.map_err(|error| unreadable(&error))? else {
             return Ok(None);
         };

@@ -40,7 +40,8 @@ impl TrustCache {
             return Some(answer);
         }
         let kept = self.remembered(anchor, gun).await.ok()?;
-        if let Some(fallen) = self.fall_back(anchor, gun, kept.as_ref(), SILENT).await {
+        let before = (known.as_ref().map(|entry| &entry.trust), kept.as_ref());
+        if let Some(fallen) = self.fall_back(anchor, gun, before, SILENT).await {
             return fallen.answer(now, lifetimes).ok();
         }
         match known {

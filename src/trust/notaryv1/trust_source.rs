@@ -97,39 +97,53 @@ impl Anchor {
     /// proof, the newest first, then the others in the order of the archive. A hostile file without a proof cannot displace
     /// one with a proof. The trust memory keeps what a bundle proved, so that the bundle may be removed.
     ///
+    /// The second value is the reason why a part of the archive cannot be read: if no capture verifies, nothing is known.
+    ///
     /// # Errors
     ///
-    /// `Unreachable` if the archive cannot be read.
+    /// `Unreachable` if the disk does not answer.
     pub(super) async fn captured(
         &self,
         reader: &ArchiveReader,
         gun: &Gun,
         kept: Option<&Arc<Remembered>>,
-    ) -> Result<Vec<Captured>, NotUpdated> {
+    ) -> Result<(Vec<Captured>, Option<NotUpdated>), NotUpdated> {
         let (archive, lane) = match reader {
             ArchiveReader::Files { archive, lane } => (archive.clone(), lane),
             ArchiveReader::Frozen(archive) => {
-                return Ok(archive.captured(gun).cloned().into_iter().collect());
+                return Ok((archive.captured(gun).cloned().into_iter().collect(), None));
             }
         };
         let (gun, exporters) = (gun.clone(), self.config.exporters.clone());
         let kept = kept.filter(|kept| kept.memory.answered().is_some()).cloned();
         let read = lane.run(move || {
-            let captures = archive.captures(&gun)?.into_iter().take(MAX_CAPTURES);
-            let captures = captures.chain(kept.map(|kept| kept.capture()));
-            let captured = captures.map(|one| Captured::verify(one, &gun, exporters.as_ref()));
-            Ok::<Vec<Captured>, super::ArchiveError>(captured.collect())
+            let (mut proven, mut others) = (Vec::new(), Vec::new());
+            let mut visit = |capture, most| {
+                let captured = Captured::verify(capture, &gun, exporters.as_ref());
+                // Files without a proof must not displace files with one.
+                let kind = if captured.proof().is_ok() { &mut proven } else { &mut others };
+                if kind.len() < most {
+                    kind.push(captured);
+                }
+            };
+            let read = archive.captures(&gun, &mut |capture| visit(capture, MAX_CAPTURES));
+            if let Some(kept) = kept {
+                visit(kept.capture(), MAX_CAPTURES + 1);
+            }
+            proven.append(&mut others);
+            (proven, read.err())
         });
         let unreadable = |why: String| NotUpdated::Unreachable(format!("{}: {why}", reader.name()));
         let read = read.await.map_err(|error| unreadable(error.to_string()))?;
-        let mut captured = read.map_err(|error| unreadable(error.to_string()))?;
+        let (mut captured, failed) = read;
         // The sort is stable.
         captured.sort_by_key(|one| Reverse(one.proof().ok().map(|proof| proof.at())));
-        Ok(captured)
+        let failed = failed.map(|error| unreadable(error.to_string()));
+        Ok((captured, failed))
     }
 
     /// The trust data of `terms.gun` in an archive: of the first capture that verifies. If none does, the error is that of
-    /// the first.
+    /// the first, or that a part of the archive cannot be read.
     pub(super) async fn update_from(
         &self,
         reader: &ArchiveReader,
@@ -137,8 +151,9 @@ impl Anchor {
         (memory, kept): (Option<&Memory>, Option<&Arc<Remembered>>),
         now: Timestamp,
     ) -> Result<Updated, NotUpdated> {
-        let mut first = None;
-        for one in &self.captured(reader, &terms.gun, kept).await? {
+        let (captured, failed) = self.captured(reader, &terms.gun, kept).await?;
+        let mut first = failed;
+        for one in &captured {
             match update_captured(one, terms, memory, now).await {
                 Ok(updated) => return Ok(updated),
                 Err(error) => {
@@ -160,9 +175,12 @@ impl Anchor {
                 notary.fetch(gun, file).await
             }
             TrustSource::Archive(archive) => {
-                let captured = self.captured(archive, gun, None).await?;
-                let Some(newest) = captured.first() else { return Ok(None) };
-                Ok(newest.files().find(file)?)
+                let (captured, failed) = self.captured(archive, gun, None).await?;
+                match (captured.first(), failed) {
+                    (Some(newest), _) => Ok(newest.files().find(file)?),
+                    (None, Some(failed)) => Err(failed),
+                    (None, None) => Ok(None),
+                }
             }
         }
     }
