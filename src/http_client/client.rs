@@ -223,11 +223,21 @@ impl Client {
         url: &Url,
         headers: &HeaderMap,
     ) -> Result<Response<Body>, NetError> {
+        let place = self.place(url, Instant::now() + self.shared.timeouts.total).await?;
+        self.send_from(place, method, url, headers).await
+    }
+
+    /// The same for a request that has its place among the concurrent requests.
+    pub(super) async fn send_from(
+        &self,
+        mut place: OwnedSemaphorePermit,
+        method: Method,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, NetError> {
         let deadline = Instant::now() + self.shared.timeouts.total;
         let mut retries = Retries::new();
         loop {
-            // The gate's own limit causes the wait for a place; it is never reported as a server that does not answer.
-            let place = self.place(url, deadline).await?;
             let once = self.once(method, url, headers, place);
             let outcome = match tokio::time::timeout_at(deadline, once).await {
                 Ok(outcome) => outcome,
@@ -238,13 +248,20 @@ impl Client {
                     // Drops the failed body first: it may hold the last place.
                     drop(outcome);
                     tokio::time::sleep(delay).await;
+                    place = self.place(url, deadline).await?;
                 }
                 Some(_) | None => return outcome,
             }
         }
     }
 
-    async fn place(&self, url: &Url, deadline: Instant) -> Result<OwnedSemaphorePermit, NetError> {
+    /// Waits for a place among the concurrent requests. The gate's own limit causes the wait: it is never reported as a
+    /// server that does not answer.
+    pub(super) async fn place(
+        &self,
+        url: &Url,
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, NetError> {
         let until = deadline.min(Instant::now() + self.shared.timeouts.first_byte);
         let waiting = Arc::clone(&self.shared.places).acquire_owned();
         // The semaphore is never closed. A closed one would have no place either.

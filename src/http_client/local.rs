@@ -194,7 +194,10 @@ impl Local {
         if self.server.is_by_digest(url) || self.is_network_down() {
             return client.local_response(url, answer).await;
         }
-        let asked = timeout(PATIENCE, client.send_out(method, url, headers)).await;
+        // Waiting for a place says nothing about the network.
+        let place =
+            client.place(url, tokio::time::Instant::now() + client.timeouts().total).await?;
+        let asked = timeout(PATIENCE, client.send_from(place, method, url, headers)).await;
         match asked {
             Ok(Ok(response)) if !is_outage(response.status()) => {
                 self.set_network_down(false);
@@ -202,6 +205,7 @@ impl Local {
             }
             // The server named a target that is not permitted: an answer, but a bad one.
             Ok(Err(error @ NetError::Forbidden(_))) => return Err(error),
+            Ok(Err(error @ NetError::TimedOut { stage: Stage::Place, .. })) => return Err(error),
             Ok(Ok(response)) => {
                 tracing::warn!(%url, status = %response.status(), "using the local answer");
             }
