@@ -27,6 +27,8 @@ pub(super) struct Catalog {
 pub(super) struct Held {
     pub(super) tags: BTreeMap<Tag, Pointer>,
     digests: BTreeSet<Digest>,
+    /// The content of its images. Repositories with the same image share it.
+    images: Vec<Arc<[Digest]>>,
     /// Positions in `attached` of the index, by subject.
     referrers: BTreeMap<Digest, Vec<usize>>,
 }
@@ -57,11 +59,13 @@ impl Catalog {
             }
         }
         for image in &bundle.contents().images {
-            let digests: Vec<Digest> =
-                image.blobs.iter().filter_map(|blob| blob.digest.parse().ok()).collect();
+            let digests = image.blobs.iter().filter_map(|blob| blob.digest.parse().ok());
+            let mut digests: Vec<Digest> = digests.collect();
+            digests.sort_unstable();
+            let digests: Arc<[Digest]> = digests.into();
             for place in image.names.iter().filter_map(|name| names.get(name)) {
                 if let Some(held) = repositories.get_mut(place) {
-                    held.digests.extend(&digests);
+                    held.images.push(digests.clone());
                 }
             }
         }
@@ -104,5 +108,6 @@ impl Held {
     /// Whether the repository has the content `digest`.
     pub(super) fn has(&self, digest: &Digest) -> bool {
         self.digests.contains(digest)
+            || self.images.iter().any(|image| image.binary_search(digest).is_ok())
     }
 }

@@ -8,8 +8,8 @@
 //! memory of this process. Positional reads copy the bytes once, and have none of these problems.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -82,15 +82,20 @@ impl Source {
 
     /// Opens the file at `path`, or, if it does not exist, its volumes `path.001`, `path.002`, …
     pub(in crate::bundle) fn open(path: &Path) -> Result<Self, SourceError> {
-        let is_there = |path: &Path| fs::metadata(path).is_ok();
         let first = volume(path, 1);
-        let paths = match (is_there(path), is_there(&first)) {
+        let paths = match (is_there(path)?, is_there(&first)?) {
             (true, true) => return Err(SourceError::Both(path.to_owned())),
             (true, false) | (false, false) => vec![path.to_owned()],
             (false, true) => {
-                let numbers = 1..=MAX_VOLUMES;
-                let volumes = numbers.map(|number| volume(path, number));
-                volumes.take_while(|path| is_there(path)).collect()
+                let mut volumes = vec![first.clone()];
+                while volumes.len() < MAX_VOLUMES {
+                    let next = volume(path, volumes.len() + 1);
+                    if !is_there(&next)? {
+                        break;
+                    }
+                    volumes.push(next);
+                }
+                volumes
             }
         };
         let mut parts = Vec::new();
@@ -104,7 +109,7 @@ impl Source {
             len = len.checked_add(size).ok_or_else(too_long)?;
         }
         let list = checksums(path);
-        let checksums = (paths.first() == Some(&first) && is_there(&list)).then_some(list);
+        let checksums = (paths.first() == Some(&first) && is_there(&list)?).then_some(list);
         let source = Self { parts, paths, len, checksums };
         source.check_list()?;
         Ok(source)
@@ -179,9 +184,13 @@ impl Source {
     /// The hash and the name in each line of the list: the form of `sha256sum`.
     fn listed(&self, list: &Path) -> Result<Vec<(String, String)>, SourceError> {
         let failed = |error| SourceError::Open { path: list.to_owned(), error };
-        let text = crate::store::atomic::read(list, MAX_CHECKSUMS).map_err(failed)?;
         let invalid = || SourceError::Checksums(list.to_owned());
-        let text = String::from_utf8(text.unwrap_or_default()).map_err(|_| invalid())?;
+        let mut text = String::new();
+        let read = open(list)?.take(MAX_CHECKSUMS + 1).read_to_string(&mut text);
+        read.map_err(failed)?;
+        if text.len() as u64 > MAX_CHECKSUMS {
+            return Err(invalid());
+        }
         let line = |line: &str| {
             let (hash, name) = line.split_once("  ")?;
             let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -218,6 +227,11 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+/// Whether a file exists. Only "not found" means that it does not.
+fn is_there(path: &Path) -> Result<bool, SourceError> {
+    path.try_exists().map_err(|error| SourceError::Open { path: path.to_owned(), error })
+}
+
 fn open(path: &Path) -> Result<File, SourceError> {
     let failed = |error| SourceError::Open { path: path.to_owned(), error };
     // NONBLOCK: opening a FIFO must not wait for a writer.
@@ -231,7 +245,6 @@ fn open(path: &Path) -> Result<File, SourceError> {
 
 /// The SHA-256 of a whole file in hex.
 fn hash(mut file: &File) -> io::Result<String> {
-    use std::io::Read as _;
     let mut hasher = crate::oci::Hasher::new(crate::oci::Algorithm::Sha256);
     let mut buffer = vec![0; 1 << 20];
     loop {

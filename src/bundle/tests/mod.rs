@@ -370,6 +370,11 @@ fn a_fifo_or_a_folder_is_not_a_bundle() {
         let problem = Bundle::open(path).unwrap_err().problem;
         assert!(matches!(problem, Problem::Source(SourceError::NotAFile(_))));
     }
+    let (volume, list) = (folder.0.join("v.tar.001"), folder.0.join("v.tar.sha256"));
+    std::fs::File::create_new(&volume).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &list, kind, mode, 0).unwrap();
+    let problem = Bundle::open(&folder.0.join("v.tar")).unwrap_err().problem;
+    assert!(matches!(problem, Problem::Source(SourceError::NotAFile(_))), "a list of checksums");
     assert!(
         Bundle::open(&folder.0.join("nothing.tar"))
             .unwrap_err()
