@@ -20,8 +20,8 @@ pub(super) fn judge(seen: &ClientFiles) -> Vec<Finding> {
     let files: Vec<(&str, &str)> =
         FILES.iter().filter_map(|file| seen.entry(file)).chain(of_folder).collect();
     let other_server = files.iter().any(|(_, text)| {
-        let set = text.lines().filter_map(|line| value(line, SERVER));
-        set.last().is_some_and(|server| !server.is_empty() && !server.contains(DOCKER_NOTARY))
+        let mut set = text.lines().filter_map(|line| value(line, SERVER));
+        set.next_back().is_some_and(|server| !server.is_empty() && !server.contains(DOCKER_NOTARY))
     });
     if other_server {
         return Vec::new();

@@ -144,7 +144,6 @@ async fn repositories_come_from_rules_logs_and_arguments() {
     let from_log = |scope: &mut Scope, app: &App| scope.add_pulls(&app.gate(), &pulls, tally);
     let inventory = inventory(&world, from_log).await;
     assert_eq!((inventory.repositories.len(), inventory.exit_status()), (1, 0));
-    let mut tally = tally;
     tally.unreadable = 1;
     let from_log = |scope: &mut Scope, app: &App| scope.add_pulls(&app.gate(), &pulls, tally);
     let inventory = self::inventory(&world, from_log).await;

@@ -24,7 +24,7 @@ use crate::trust::notaryv1::NotUpdated;
 
 use super::{ConfigFile, DENIED, UNDECIDED, print, wrong};
 
-/// Show Docker Content Trust data as `docker trust` did, and leave Docker Content Trust.
+/// Show Docker Content Trust data as `docker trust` did, and help to leave it.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     countersign trust inspect --pretty registry.example.com/library/app --config countersign.toml")]

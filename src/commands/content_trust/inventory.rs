@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Registry, Repository, Tag};
+use crate::oci::{Digest, Registry, Repository, RepositoryRef, Tag};
 
 /// Everything that Notary v1 anchors sign in some repositories.
 #[derive(Debug, Serialize)]
@@ -129,6 +129,14 @@ pub struct Totals {
     pub undecided_repositories: usize,
 }
 
+/// What counts once in the totals: a digest of a repository. Without a digest, each tag counts for itself.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Counted<'a> {
+    repository: RepositoryRef,
+    digest: Option<&'a Digest>,
+    tag: Option<&'a Tag>,
+}
+
 /// What is known about one digest. If its tags differ, the first of these counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
@@ -142,8 +150,7 @@ enum Kind {
 impl Inventory {
     pub(super) fn of(repositories: Vec<ListedRepository>, unreadable: Vec<String>) -> Self {
         let mut totals = Totals::default();
-        let mut digests: BTreeMap<(&Registry, &Repository, Option<&Digest>, Option<&Tag>), Kind> =
-            BTreeMap::new();
+        let mut digests: BTreeMap<Counted<'_>, Kind> = BTreeMap::new();
         for listed in &repositories {
             match listed.status {
                 RepositoryStatus::Refused => totals.refused_repositories += 1,
@@ -152,11 +159,16 @@ impl Inventory {
             }
             for tag in &listed.tags {
                 let digest = tag.digest.as_ref();
-                // Without a digest, each tag counts for itself.
-                let name = if digest.is_none() { Some(&tag.tag) } else { None };
-                let key = (&listed.registry, &listed.repository, digest, name);
+                let counted = Counted {
+                    repository: RepositoryRef {
+                        registry: listed.registry.clone(),
+                        name: listed.repository.clone(),
+                    },
+                    digest,
+                    tag: if digest.is_none() { Some(&tag.tag) } else { None },
+                };
                 let kind = tag.kind();
-                digests.entry(key).and_modify(|it| *it = kind.min(*it)).or_insert(kind);
+                digests.entry(counted).and_modify(|it| *it = kind.min(*it)).or_insert(kind);
             }
         }
         for kind in digests.into_values() {

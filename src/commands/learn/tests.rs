@@ -147,5 +147,4 @@ fn repositories_that_depend_on_notary_v1_alone_are_named_with_their_anchors() {
         "#   r.example/d: 1 pulls by hub, unknown, if that is Notary v1",
     ];
     assert_eq!(named, expected, "{text}");
-    filled_in(&text);
 }
