@@ -146,6 +146,15 @@ impl Config {
 }
 
 impl Config {
+    /// The same configuration for parts that get everything from bundles and open no connection. Every decision reads the
+    /// bundle: no earlier answer is used instead.
+    #[must_use]
+    pub fn offline(&self) -> Self {
+        let mut offline = self.clone();
+        offline.anchors.iter_mut().for_each(trust::Config::go_offline);
+        offline
+    }
+
     /// The keys that differ from `other` and are read only at start.
     pub fn differs_at_start(&self, other: &Self) -> impl Iterator<Item = &'static str> {
         let (one, two) = (&self.server, &other.server);

@@ -45,6 +45,8 @@ pub enum Task {
     StoreUpkeep,
     /// Checks that this process still owns the store's folder.
     StoreFolder,
+    /// Imports bundles for other processes.
+    Imports,
     /// Writes the audit file. A thread.
     AuditFile,
     /// Writes the history of tags. A thread; if it dies, the process ends, because only a start reads the whole history
@@ -56,7 +58,7 @@ pub enum Task {
 
 impl Task {
     /// All tasks, in the order of their declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ClientListener,
         Self::MirrorListener,
         Self::AdminListener,
@@ -66,6 +68,7 @@ impl Task {
         Self::Exemptions,
         Self::StoreUpkeep,
         Self::StoreFolder,
+        Self::Imports,
         Self::AuditFile,
         Self::TagHistory,
         Self::Reload,
@@ -83,6 +86,7 @@ impl Task {
             Self::Exemptions => "exemptions",
             Self::StoreUpkeep => "store_upkeep",
             Self::StoreFolder => "store_folder",
+            Self::Imports => "imports",
             Self::AuditFile => "audit_file",
             Self::TagHistory => "tag_memory",
             Self::Reload => "reload",

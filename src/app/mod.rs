@@ -1,5 +1,6 @@
 //! Builds a running gate from a configuration: the only place that constructs the parts and connects them.
 
+pub mod import;
 pub mod open_files;
 mod parts;
 mod reload;
@@ -15,13 +16,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Certificates, Handshake};
 use crate::admin::{Admin, Denials, Part, Readiness, Why};
 use crate::audit::{self, Audit, AuditFile};
-use crate::bundle::Bundles;
+use crate::bundle::{Bundle, Bundles};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
@@ -83,6 +85,25 @@ impl App {
         telemetry::register(&mut metrics);
         let (parts, first) = Parts::open(config, &clock, keeping, bundles, &mut metrics)?;
         Ok(Self { generations: Generations::new(first), parts, metrics, clock })
+    }
+
+    /// The parts of a gate that gets everything from `bundle` and cannot open a connection.
+    pub fn offline(
+        config: &Config,
+        clock: Clock,
+        keeping: Keeping,
+        bundle: Arc<Bundle>,
+    ) -> anyhow::Result<Self> {
+        Self::with(&config.offline(), clock, keeping, Bundles::only(bundle))
+    }
+
+    /// Completes the writes that are pending.
+    pub async fn close(&self) {
+        self.parts.pull_through.close().await;
+        let tags = self.parts.tags.clone();
+        if let Err(broken) = spawn_blocking(move || tags.close()).await {
+            tracing::error!(%broken, "closing the tag history panicked");
+        }
     }
 
     /// The current gate.
@@ -150,6 +171,9 @@ impl App {
             supervisor: supervisor.clone(),
             drain_timeout: config.server.limits.drain_timeout,
             lock,
+            config_file: config.file.clone(),
+            store_folder: config.store.path.clone(),
+            clock: app.clock.clone(),
         };
         let metrics = server::Metrics::registered(&mut app.metrics);
         let mut limits = open_files::within_limit(config);

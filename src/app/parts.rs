@@ -119,6 +119,41 @@ impl Parts {
         Ok(Generation { number, gate, clients, names, denial_status })
     }
 
+    /// A gate that gets everything from `bundles` and stores it here, with caches of its own.
+    pub(super) fn importing(&self, config: &Config, bundles: Bundles) -> anyhow::Result<Gate> {
+        let refreshes = trust::Metrics::default();
+        let clock = &self.clock;
+        let places = Places::new(self.pull_through.clone(), clock.clone());
+        let parts = Self {
+            pull_through: self.pull_through.clone(),
+            store: self.store.clone(),
+            clock: clock.clone(),
+            tags: self.tags.clone(),
+            names: TrustCache::new(clock.clone(), refreshes.clone()),
+            content: AnchorVerdicts::new(places, clock.clone(), refreshes),
+            requests: self.requests.clone(),
+            bundles,
+        };
+        let made = parts.make(config)?;
+        let exemptions = Exemptions::new(
+            ExemptionFile::below(&config.store.path),
+            clock.clone(),
+            exemptions::Metrics::default(),
+            Reporting::Nothing,
+        );
+        let (policy, registries) = (config.policy.clone(), made.names.registries.clone());
+        let tags = parts.tags.clone();
+        Ok(Gate::new(
+            policy,
+            made.trust,
+            made.pull_through,
+            tags,
+            exemptions,
+            registries,
+            clock.clone(),
+        ))
+    }
+
     /// Drops cached results of anchors that `generation` does not have.
     pub(super) async fn keep(&self, generation: &Generation) {
         let (mut names, mut content) = (Vec::new(), Vec::new());
@@ -204,7 +239,9 @@ fn open(
         }
         trust::Config::Notation(config) => {
             // A certificate may name a private address only if the upstream of the image has a private address.
-            let upstreams = upstreams.iter().map(|upstream| (&upstream.registry, &upstream.url));
+            let upstreams = upstreams
+                .iter()
+                .map(|upstream| (&upstream.registry, &upstream.url, bundles.revocation(upstream)));
             let responder = notation::RevocationClient::new(upstreams, config.proxy.proxies())
                 .with_context(|| format!("the anchor {}", config.name))?;
             let anchor = Arc::new(notation::Anchor::new(config));

@@ -1,6 +1,7 @@
 //! A gate that accepts connections: its long-lived tasks, and its end.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::dispatcher;
 
+use super::import::serve_requests;
 use super::parts::Parts;
 use super::reload::{Listeners, Reloader, Reloads};
 use super::url;
 use crate::admin::{Part, Readiness};
 use crate::audit::Audit;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::server::{Generations, Tls};
 use crate::store::{InPlace, StoreLock};
@@ -57,6 +60,10 @@ pub struct Running {
     pub(super) supervisor: Supervisor,
     pub(super) drain_timeout: Duration,
     pub(super) lock: StoreLock,
+    /// The file that imports read the configuration from.
+    pub(super) config_file: PathBuf,
+    pub(super) store_folder: PathBuf,
+    pub(super) clock: Clock,
 }
 
 impl Running {
@@ -73,6 +80,11 @@ impl Running {
         let ends = shutdown.clone();
         let look = move || look_at_folder(place.clone(), readiness.clone(), ends.clone());
         supervisor.restarting(Task::StoreFolder, tasks, shutdown, look);
+        let (parts, clock, ends) = (self.parts.clone(), self.clock.clone(), shutdown.clone());
+        let files = (self.config_file.clone(), self.store_folder.clone());
+        let import =
+            move || serve_requests(parts.clone(), files.clone(), clock.clone(), ends.clone());
+        supervisor.restarting(Task::Imports, tasks, shutdown, import);
         let tags = self.parts.tags.clone();
         let ended = async move { tags.ended().await };
         supervisor.essential(Task::TagHistory, tasks, shutdown, ended);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::archive::BundleArchive;
 use super::file::Bundle;
 use super::registry::BundleRegistry;
+use super::revocation::BundleRevocation;
 use super::set::BundleSet;
 use crate::http_client::LocalServer;
 use crate::registry_client::{BundleFiles, Config, ConfigError, Metrics, Upstream};
@@ -61,6 +62,16 @@ impl Bundles {
             }
         };
         (!sets.is_empty()).then(|| Arc::new(BundleArchive::new(sets, name)) as Arc<dyn Archive>)
+    }
+
+    /// The revocation data for images of the registry that `config` describes, if it has no network.
+    pub fn revocation(&self, config: &Config) -> Option<Arc<dyn LocalServer>> {
+        let set = match (&self.0, &config.bundles) {
+            (Kind::Only(set), _) => set.clone(),
+            (Kind::Configured(_), Some(files)) if config.is_offline => self.set(files),
+            (Kind::Configured(_), _) => return None,
+        };
+        Some(Arc::new(BundleRevocation::new(set)))
     }
 
     /// The registry that `config` describes, with its bundles. Opens no files yet.

@@ -19,6 +19,7 @@ mod file;
 pub mod layout;
 mod output;
 mod registry;
+mod revocation;
 mod set;
 mod source;
 mod tar;

@@ -2,6 +2,7 @@
 
 mod admin_client;
 mod attest;
+mod bundle;
 mod check;
 mod client_config;
 mod config_file;
@@ -10,6 +11,7 @@ mod denials;
 mod doctor;
 mod exempt;
 mod forget;
+mod inventory;
 mod learn;
 mod replay;
 mod serve;
@@ -62,6 +64,8 @@ enum Command {
     Replay(replay::Replay),
     Exempt(exempt::Exempt),
     Forget(forget::Forget),
+    Bundle(bundle::Bundle),
+    Inventory(inventory::Inventory),
 }
 
 /// Runs the command that the arguments of this process name.
@@ -105,6 +109,8 @@ impl Command {
             | Self::Learn(_)
             | Self::Attest(_)
             | Self::Trust(_)
+            | Self::Bundle(_)
+            | Self::Inventory(_)
             | Self::Demo(_) => LevelFilter::INFO,
         }
     }
@@ -123,6 +129,8 @@ impl Command {
             | Self::Replay(_)
             | Self::Learn(_)
             | Self::Trust(_)
+            | Self::Bundle(_)
+            | Self::Inventory(_)
             | Self::Attest(_) => Delivery::Waiting,
         }
     }
@@ -142,6 +150,8 @@ impl Command {
             Self::Learn(learn) => learn.run().await,
             Self::Trust(trust) => trust.run().await,
             Self::Attest(attest) => attest.run().await,
+            Self::Bundle(bundle) => bundle.run().await,
+            Self::Inventory(inventory) => inventory.run(),
             Self::Demo(demo) => demo.run().await,
         }
     }

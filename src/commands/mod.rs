@@ -1,6 +1,7 @@
 //! Operations that the command line and the admin listener share. They know the gate and the configuration, but
 //! neither arguments nor HTTP.
 
+pub mod bundle;
 pub mod check;
 pub mod why;
 pub mod attest;
@@ -8,5 +9,6 @@ pub mod forget;
 pub mod freeze;
 pub mod exempt;
 pub mod replay;
+pub mod inventory;
 pub mod learn;
 pub mod content_trust;

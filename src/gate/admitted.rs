@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha512};
 use crate::clock::Timestamp;
 use crate::exemptions::Exemption;
 use crate::oci::headers::ContentName;
-use crate::oci::{Descriptor, Digest, MediaType, RepositoryRef};
+use crate::oci::{Descriptor, Digest, Manifest, MediaType, RepositoryRef};
 use crate::policy::{Artifacts, Caveat, Permit};
 use crate::pull_through::Fetched;
 use crate::trust::{Endorsement, Reason, Refusal, Scheme};
@@ -248,6 +248,11 @@ impl Admitted {
     /// The manifest, byte for byte.
     pub fn bytes(&self) -> &Bytes {
         self.fetched.bytes()
+    }
+
+    /// The parsed manifest.
+    pub fn manifest(&self) -> &Manifest {
+        self.fetched.manifest()
     }
 
     pub(crate) fn into_bytes(self) -> Bytes {

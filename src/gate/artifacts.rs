@@ -138,7 +138,7 @@ impl Shared {
     }
 
     /// The complete content of a manifest that may be an artifact under a tag.
-    async fn tagged(
+    pub(super) async fn tagged(
         &self,
         image: &ImageRef,
         fetched: &Fetched,

@@ -14,6 +14,7 @@ pub mod denial;
 mod anchors;
 mod artifact_config;
 mod artifacts;
+mod attached;
 mod audited;
 mod blobs;
 mod by_digest;
@@ -52,6 +53,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 pub use admitted::{Admitted, MatchedRule, Remark};
 pub use artifacts::is_artifact_tag;
+pub use attached::{Attachment, Attachments};
 pub use denial::{Denial, Denied, Doubt, Shortage, Undecided};
 pub use evidence::ContentVerdicts;
 pub use index_graph::walks::MAX_SEARCH_REQUESTS;

@@ -118,21 +118,16 @@ impl PullThrough {
     pub fn keep(&self, repository: &RepositoryRef, fetched: &Fetched) {
         let Some(store) = self.store.clone() else { return };
         let (repository, fetched) = (repository.clone(), fetched.clone());
-        let keep = move |store: &Store| {
-            let digest = fetched.digest();
-            let content_type = fetched.content_type().map(str::to_owned);
-            let seen = HeldAs::Manifest { content_type };
-            if store.mark_used(&repository, digest) || store.keeps(digest) {
-                store.hold(&repository, digest, &seen);
-            } else if let Err(unkept) = write(store, &repository, &fetched, seen) {
-                tracing::debug!(%digest, %unkept, "a manifest is not stored");
-                return;
-            }
-            let children = fetched.manifest().children().iter().map(|child| child.digest);
-            store.link_all(&repository, children, digest);
-            store.keep_longest(digest);
-        };
+        let keep = move |store: &Store| store_manifest(store, &repository, &fetched);
         self.tasks.spawn(async move { store.publish(keep).await });
+    }
+
+    /// The same, but waits until the manifest is stored. Returns whether it is.
+    pub async fn keep_now(&self, repository: &RepositoryRef, fetched: &Fetched) -> bool {
+        let Some(store) = &self.store else { return false };
+        let (repository, fetched) = (repository.clone(), fetched.clone());
+        let keep = move |store: &Store| store_manifest(store, &repository, &fetched);
+        store.publish(keep).await.unwrap_or(false)
     }
 
     /// Whether `digest` is known to be a manifest of that repository.
@@ -150,6 +145,23 @@ impl PullThrough {
         let read = move |store: &Store| store.parents(&repository, &child);
         store.read(read).await.unwrap_or_default()
     }
+}
+
+/// Stores a manifest and records what it lists. Returns whether it is stored.
+fn store_manifest(store: &Store, repository: &RepositoryRef, fetched: &Fetched) -> bool {
+    let digest = fetched.digest();
+    let content_type = fetched.content_type().map(str::to_owned);
+    let seen = HeldAs::Manifest { content_type };
+    if store.mark_used(repository, digest) || store.keeps(digest) {
+        store.hold(repository, digest, &seen);
+    } else if let Err(unkept) = write(store, repository, fetched, seen) {
+        tracing::debug!(%digest, %unkept, "a manifest is not stored");
+        return false;
+    }
+    let children = fetched.manifest().children().iter().map(|child| child.digest);
+    store.link_all(repository, children, digest);
+    store.keep_longest(digest);
+    true
 }
 
 fn write(

@@ -18,6 +18,7 @@ mod ingest;
 mod lane;
 mod lanes;
 mod layout;
+mod listing;
 mod lock;
 mod mapped;
 mod metrics;
@@ -48,6 +49,7 @@ pub use in_place::InPlace;
 pub use index::HeldAs;
 pub use ingest::{Arriving, Ingest, Unkept, Whole};
 pub use lane::{Lane, Undone};
+pub use listing::digests;
 pub use lock::{LockError, StoreLock};
 pub use metrics::Metrics;
 

@@ -21,7 +21,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub(crate) use foreign::not_text;
-pub use values::duration;
+pub use values::{duration, size};
 pub use watched::{FileStamps, WatchedFiles};
 
 /// The largest configuration file.

@@ -14,7 +14,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// `"512B"`, `"64KiB"`, `"20GiB"`: bytes.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub fn size(text: &str) -> Result<u64, String> {
     let units = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
     number_and_unit(text, &units)
         .ok_or_else(|| format!("{text:?} is not a size: write \"512MiB\" or \"20GiB\""))

@@ -28,6 +28,11 @@ impl SignerId {
         }
         Self(hasher.finalize().into())
     }
+
+    /// The id in hex.
+    pub fn hex(&self) -> String {
+        hex::encode(self.0)
+    }
 }
 
 /// How many of `endorsements` are certainly by different signers: no two counted endorsements share an id. Never counts too

@@ -53,6 +53,7 @@ mod audit;
 mod audited;
 mod blob;
 mod blob_turns;
+mod bundle_commands;
 mod bundles;
 mod clients;
 mod client_machine;

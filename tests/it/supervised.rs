@@ -43,6 +43,7 @@ async fn every_failed_task_is_restarted_or_ends_the_gate() {
             | Task::Exemptions
             | Task::StoreUpkeep
             | Task::StoreFolder
+            | Task::Imports
             | Task::AuditFile => {
                 world.supervisor().kill(task);
                 restarted(&world, task).await;

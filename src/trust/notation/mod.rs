@@ -36,7 +36,7 @@ pub use config::Config;
 pub use envelope::MAX_ENVELOPE;
 pub use judge::{Judged, Proven};
 pub use revocation::{Answer, Method, RevocationQuery, Revocations};
-pub use revocation_client::RevocationClient;
+pub use revocation_client::{KeptResponse, RevocationClient, RevocationUpstream};
 
 use super::signature::{Flaw, LIMIT};
 

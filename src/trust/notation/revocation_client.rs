@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::clock::Timestamp;
-use crate::http_client::{Client, Method as HttpMethod, Proxies, Timeouts, TlsError};
+use crate::http_client::{Client, LocalServer, Method as HttpMethod, Proxies, Timeouts, TlsError};
 use crate::oci::Registry;
 use crate::parsing;
 use crate::trust::signature::{Candidate, Rejection};
@@ -58,10 +58,23 @@ const TIMEOUTS: Timeouts = Timeouts {
 /// Fetches revocation data, and caches it. Cheap to clone; all clones share the cache.
 #[derive(Clone, Debug)]
 pub struct RevocationClient {
-    /// For each registry, a client that may reach the addresses of its upstream.
-    clients: Arc<BTreeMap<Registry, Client>>,
+    /// For each registry, where responses come from.
+    sources: Arc<BTreeMap<Registry, RevocationSource>>,
     kept: Cache<Key, Arc<CachedAnswer>>,
 }
+
+/// Where revocation data for the images of one registry comes from.
+#[derive(Clone, Debug)]
+enum RevocationSource {
+    /// A client that may reach the addresses of the upstream.
+    Network(Client),
+    /// Files; no connection is opened.
+    Local(Arc<dyn LocalServer>),
+}
+
+/// An upstream as this scheme needs it: its registry, its URL, and the server in this process that replaces the network,
+/// if there is one.
+pub type RevocationUpstream<'a> = (&'a Registry, &'a Url, Option<Arc<dyn LocalServer>>);
 
 /// The key contains the registry of the image, because each upstream may reach different addresses.
 type Key = (Registry, RevocationQuery);
@@ -73,6 +86,16 @@ struct CachedAnswer {
     fresh_until: Timestamp,
     until: Timestamp,
     refreshing: AtomicBool,
+}
+
+/// A CRL or an OCSP response as it was received. Nothing about it is verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptResponse {
+    pub method: Method,
+    pub url: String,
+    pub content: bytes::Bytes,
+    /// Its `nextUpdate`, if it can be read.
+    pub ends: Option<Timestamp>,
 }
 
 /// The right to refresh an answer. Dropping it ends the refresh, also if that panics.
@@ -94,19 +117,29 @@ impl RevocationClient {
     /// Fetches from the addresses in certificates of images in these registries: public addresses, and private ones only if
     /// the upstream of the image is private.
     pub fn new<'a>(
-        upstreams: impl IntoIterator<Item = (&'a Registry, &'a Url)>,
+        upstreams: impl IntoIterator<Item = RevocationUpstream<'a>>,
         proxies: &Proxies,
     ) -> Result<Self, TlsError> {
-        let client = |(registry, url): (&Registry, &Url)| {
-            Ok((registry.clone(), Client::through(proxies, url, None, MAX_REQUESTS, TIMEOUTS)?))
+        let source = |(registry, url, local): RevocationUpstream<'a>| {
+            let source = match local {
+                Some(local) => RevocationSource::Local(local),
+                None => RevocationSource::Network(Client::through(
+                    proxies,
+                    url,
+                    None,
+                    MAX_REQUESTS,
+                    TIMEOUTS,
+                )?),
+            };
+            Ok((registry.clone(), source))
         };
-        let clients = upstreams.into_iter().map(client).collect::<Result<_, TlsError>>()?;
+        let sources = upstreams.into_iter().map(source).collect::<Result<_, TlsError>>()?;
         let weight = |_: &Key, kept: &Arc<CachedAnswer>| match &kept.answer {
             Answer::Content(content) => u32::try_from(content.len()).unwrap_or(u32::MAX).max(1024),
             Answer::Failed(_) => 1024,
         };
         let kept = Cache::builder().weigher(weight).max_capacity(MAX_KEPT).build();
-        Ok(Self { clients: Arc::new(clients), kept })
+        Ok(Self { sources: Arc::new(sources), kept })
     }
 
     /// Returns what `candidate` proves, after it fetched all required data. Logs the failed checks that the level only
@@ -150,6 +183,22 @@ impl RevocationClient {
                 Err(_) => known.end("there was no answer in time"),
             }
         }
+    }
+
+    /// The responses that are cached now, sorted by URL.
+    pub fn responses(&self) -> Vec<KeptResponse> {
+        let response = |(key, kept): (Arc<Key>, Arc<CachedAnswer>)| match &kept.answer {
+            Answer::Content(content) => {
+                let RevocationQuery { method, url } = &key.1;
+                let (content, ends) = (content.clone(), method.next_update(content));
+                Some(KeptResponse { method: *method, url: url.clone(), content, ends })
+            }
+            Answer::Failed(_) => None,
+        };
+        let mut responses: Vec<KeptResponse> = self.kept.iter().filter_map(response).collect();
+        responses.sort_by(|a, b| (&a.url, a.method).cmp(&(&b.url, b.method)));
+        responses.dedup_by(|a, b| a.url == b.url && a.method == b.method);
+        responses
     }
 
     /// The answer to a query, from the cache or fetched. Concurrent callers with the same query share one request.
@@ -226,9 +275,14 @@ impl RevocationClient {
         query: &RevocationQuery,
     ) -> Result<bytes::Bytes, String> {
         let url = Url::parse(&query.url).map_err(|e| format!("it is not a URL: {e}"))?;
-        let client = self.clients.get(registry);
+        let client = match self.sources.get(registry) {
+            None => return Err(format!("no upstream is configured for {registry}")),
+            Some(RevocationSource::Network(client)) => client.clone(),
+            Some(RevocationSource::Local(server)) => {
+                Client::local(&url, server.clone(), MAX_REQUESTS, TIMEOUTS)
+            }
+        };
         let response = client
-            .ok_or_else(|| format!("no upstream is configured for {registry}"))?
             .send(HttpMethod::Get, &url, &HeaderMap::new())
             .await
             .map_err(|e| e.to_string())?;

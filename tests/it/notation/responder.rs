@@ -35,7 +35,7 @@ fn responder_of(upstreams: &[(&str, &str)]) -> RevocationClient {
         .iter()
         .map(|(registry, url)| (registry.parse().unwrap(), url.parse().unwrap()))
         .collect();
-    let upstreams = upstreams.iter().map(|(registry, url)| (registry, url));
+    let upstreams = upstreams.iter().map(|(registry, url)| (registry, url, None));
     RevocationClient::new(upstreams, &Proxies::none()).unwrap()
 }
 

@@ -1,0 +1,241 @@
+//! Judges a bundle with the gate of this side, whose clients have no network and get everything from the bundle. Then
+//! compares all content of the admitted images with their digests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use tokio::task::spawn_blocking;
+
+use crate::bundle::{Blob, Bundle};
+use crate::clock::Timestamp;
+use crate::gate::Gate;
+use crate::oci::{Digest, Hasher, ImageRef, RepositoryRef};
+use crate::text::shown;
+use crate::trust::Anchor;
+use crate::trust::notaryv1::NotUpdated;
+
+use super::create::collect::{Collected, Collector, LeftOut, Origin};
+use super::create::documents;
+
+/// How many bytes of a blob are hashed at once.
+const PIECE: usize = 1 << 20;
+/// The longest text about trust data, in characters.
+const MAX_TEXT: usize = 1_000;
+/// The most digests of missing content in a report about one image.
+const MAX_MISSING: usize = 20;
+
+/// The judgment of all images in a bundle.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// In the order of `index.json`.
+    pub images: Vec<JudgedImage>,
+}
+
+/// The judgment of one image under one name.
+#[derive(Debug)]
+pub struct JudgedImage {
+    pub name: ImageRef,
+    pub result: Result<Passed, LeftOut>,
+    /// Assumed content that neither the bundle nor the store contains. Then the image is refused.
+    pub missing: Vec<Digest>,
+}
+
+/// An image that this side admits, with all its content.
+#[derive(Clone, Debug)]
+pub struct Passed {
+    pub digest: Digest,
+    pub anchors: Vec<String>,
+    /// When the first of its endorsements expires.
+    pub ends: Option<Timestamp>,
+    /// Why it is admitted although it is not signed, if so.
+    pub note: Option<String>,
+    /// Its configs and layers, and the blobs of what is attached to it, with their repositories.
+    pub(super) blobs: Vec<(RepositoryRef, Digest)>,
+}
+
+impl Judged {
+    /// Whether an image was refused, or is not in the registry of this side.
+    pub fn has_refused(&self) -> bool {
+        self.failed().any(|left| !left.is_undecided())
+    }
+
+    /// Whether an image could not be decided.
+    pub fn has_undecided(&self) -> bool {
+        self.failed().any(LeftOut::is_undecided)
+    }
+
+    fn failed(&self) -> impl Iterator<Item = &LeftOut> {
+        self.images.iter().filter_map(|image| image.result.as_ref().err())
+    }
+
+    /// The images that passed.
+    pub fn passed(&self) -> impl Iterator<Item = (&ImageRef, &Passed)> {
+        self.images.iter().filter_map(|image| Some((&image.name, image.result.as_ref().ok()?)))
+    }
+}
+
+/// Judges every image of `bundle`. `gate` must get everything from the bundle. `stored` is the content of the store.
+pub async fn judge(gate: &Gate, bundle: &Arc<Bundle>, stored: &BTreeSet<Digest>) -> Judged {
+    let mut judged = Judged::default();
+    let mut hashes = Hashes { bundle: bundle.clone(), known: BTreeMap::new() };
+    for image in &bundle.index().images {
+        let mut missing = Vec::new();
+        let name = image.name.clone();
+        let result = match collect(gate, bundle, &name).await {
+            Ok(collected) if collected.manifest.digest != image.manifest.digest => {
+                let signed = collected.manifest.digest;
+                let because = format!(
+                    "the bundle contains {}, but {signed} is signed",
+                    image.manifest.digest
+                );
+                Err(LeftOut::unfit(&name, &because))
+            }
+            Ok(collected) => complete(gate, &collected, stored, &mut hashes, &mut missing).await,
+            Err(left) => Err(left),
+        };
+        judged.images.push(JudgedImage { name, result, missing });
+    }
+    judged
+}
+
+/// Decides about `name` and everything of it that `bundle` contains.
+pub(super) async fn collect(
+    gate: &Gate,
+    bundle: &Arc<Bundle>,
+    name: &ImageRef,
+) -> Result<Collected, LeftOut> {
+    let is_there = |digest: &Digest| bundle.blob(digest).is_some();
+    let collector = Collector {
+        gate,
+        platforms: &[],
+        only: Some(&is_there),
+        have: &BTreeSet::new(),
+        held: AtomicUsize::new(0),
+    };
+    collector.collect(name).await
+}
+
+/// Checks that all content of an admitted image is present and that its trust data in the bundle verifies by itself.
+async fn complete(
+    gate: &Gate,
+    image: &Collected,
+    stored: &BTreeSet<Digest>,
+    hashes: &mut Hashes,
+    missing: &mut Vec<Digest>,
+) -> Result<Passed, LeftOut> {
+    let name = &image.name;
+    for (digest, part) in &image.parts {
+        match hashes.check(digest, part.size).await {
+            Ok(Content::Good) => {}
+            Ok(Content::Absent) if stored.contains(digest) => {}
+            Ok(Content::Absent) => missing.push(*digest),
+            Ok(Content::Wrong) => {
+                let because = format!("the content of {digest} does not match its digest or size");
+                return Err(LeftOut::unfit(name, &because));
+            }
+            Err(error) => {
+                let because = format!("{digest} cannot be read from the bundle: {error}");
+                return Err(LeftOut::undecided(name, &because));
+            }
+        }
+    }
+    if !missing.is_empty() {
+        let shown: Vec<String> =
+            missing.iter().take(MAX_MISSING).map(ToString::to_string).collect();
+        let because = format!(
+            "the bundle assumes that this side has {} blobs, and it does not have them: {}{}",
+            missing.len(),
+            shown.join(", "),
+            if missing.len() > MAX_MISSING { ", …" } else { "" }
+        );
+        return Err(LeftOut::unfit(name, &because));
+    }
+    trust_data(gate, image).await?;
+    let endorsements = image.admitted.endorsements();
+    let blobs = image.parts.iter().filter_map(|(digest, part)| match &part.origin {
+        Origin::Blob(repository) => Some((repository.clone(), *digest)),
+        Origin::Held(_) | Origin::Manifest(_) => None,
+    });
+    Ok(Passed {
+        digest: image.manifest.digest,
+        anchors: image.admitted.anchors().into_iter().map(str::to_owned).collect(),
+        ends: endorsements.iter().filter_map(|endorsement| endorsement.says().expires).min(),
+        note: image.note(),
+        blobs: blobs.collect(),
+    })
+}
+
+/// Checks that the Notary v1 trust data in the bundle is what admits the image, and not only what this side remembers.
+async fn trust_data(gate: &Gate, image: &Collected) -> Result<(), LeftOut> {
+    let repository = &image.name.repository;
+    let now = gate.clock().now();
+    for endorsement in image.admitted.endorsements() {
+        let anchor = &endorsement.says().anchor;
+        if !matches!(gate.trust().anchor(anchor), Some(Anchor::NotaryV1(_))) {
+            continue;
+        }
+        if let Err(error) = gate.trust().copy(anchor, repository, now).await {
+            let because = shown(&documents::why(&error), MAX_TEXT);
+            let because =
+                format!("the trust data of {anchor} in the bundle was refused: {because}");
+            return Err(match error {
+                NotUpdated::Refused(_) => LeftOut::unfit(&image.name, &because),
+                NotUpdated::Unreachable(_) | NotUpdated::Busy | NotUpdated::NotRemembered(_) => {
+                    LeftOut::undecided(&image.name, &because)
+                }
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The state of one blob in the bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Good,
+    Wrong,
+    Absent,
+}
+
+/// Hashes blobs, each once.
+struct Hashes {
+    bundle: Arc<Bundle>,
+    known: BTreeMap<(Digest, u64), Content>,
+}
+
+impl Hashes {
+    async fn check(&mut self, digest: &Digest, size: u64) -> io::Result<Content> {
+        if let Some(known) = self.known.get(&(*digest, size)) {
+            return Ok(*known);
+        }
+        let found = match self.bundle.blob(digest) {
+            None => Content::Absent,
+            Some(blob) if blob.size() != size => Content::Wrong,
+            Some(blob) => {
+                let digest = *digest;
+                let good = spawn_blocking(move || is_whole(&blob, &digest)).await;
+                match good.map_err(io::Error::other)?? {
+                    true => Content::Good,
+                    false => Content::Wrong,
+                }
+            }
+        };
+        self.known.insert((*digest, size), found);
+        Ok(found)
+    }
+}
+
+/// Whether the blob has this digest. Blocks.
+fn is_whole(blob: &Blob, digest: &Digest) -> io::Result<bool> {
+    let (mut hasher, mut at) = (Hasher::new(digest.algorithm()), 0);
+    loop {
+        let piece = blob.read(at, PIECE)?;
+        if piece.is_empty() {
+            return Ok(hasher.finish() == *digest);
+        }
+        hasher.update(&piece);
+        at += piece.len() as u64;
+    }
+}
