@@ -79,7 +79,12 @@ impl Reader {
             .map(|(a, b)| (a.to_owned(), b.to_owned()))
             .unwrap();
         let text = format!("{rest}[[anchor]]{name}\n{}\nroot_keys{others}\n", keys.join("\n"));
-        std::fs::write(self.folder.join("frozen.toml"), text).unwrap();
+        self.write("frozen.toml", &text);
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let mut file = std::fs::File::create(self.folder.join(name)).unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
     }
 
     fn read(&self, name: &str) -> String {
@@ -94,7 +99,7 @@ impl Reader {
         let [both, after] = blocks("toml")[..] else {
             panic!("the guide has other configurations")
         };
-        let write = |name: &str, text: &str| std::fs::write(self.folder.join(name), text).unwrap();
+        let write = |name: &str, text: &str| self.write(name, text);
         write("before.toml", &before);
         write("both.toml", &format!("{rest}\n{}", self.here(both)));
         write("after.toml", &format!("{without_anchor}\n{}", self.here(after)));
