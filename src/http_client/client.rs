@@ -255,14 +255,13 @@ impl Client {
         }
     }
 
-    /// Waits for a place among the concurrent requests. The gate's own limit causes the wait: it is never reported as a
-    /// server that does not answer.
+    /// Waits for a place among the concurrent requests. This is never reported as a server that does not answer.
     pub(super) async fn place(
         &self,
         url: &Url,
-        deadline: Instant,
+        by: Instant,
     ) -> Result<OwnedSemaphorePermit, NetError> {
-        let until = deadline.min(Instant::now() + self.shared.timeouts.first_byte);
+        let until = by.min(Instant::now() + self.shared.timeouts.first_byte);
         let waiting = Arc::clone(&self.shared.places).acquire_owned();
         // The semaphore is never closed. A closed one would have no place either.
         match tokio::time::timeout_at(until, queued(waiting)).await {

@@ -24,6 +24,7 @@ pub mod signing_time;
 pub mod subject;
 pub mod tags;
 
+mod copy;
 mod encodings;
 mod metrics;
 mod shared;
@@ -55,7 +56,7 @@ use crate::toml_reader::Section;
 use discovery::RequestBudget;
 use findings::{AnchorVerdict, AnchorVerdicts};
 use lifetimes::Lifetimes;
-use notaryv1::{CopiedTrust, File, Gun, NotUpdated, SignedRepository, TrustCache};
+use notaryv1::{File, Gun, NotUpdated, SignedRepository, TrustCache};
 
 /// All anchors and the caches of their results.
 #[derive(Clone)]
@@ -300,26 +301,6 @@ impl Trust {
     /// refreshes; they run in the background.
     pub fn tend(&self) -> Vec<JoinHandle<()>> {
         self.cache.tend()
-    }
-
-    /// Fetches and verifies the trust data of `registry/repository` from the server of the anchor `name` at `now`, and
-    /// returns its files byte for byte. `None` if the anchor does not sign names.
-    pub async fn copy(
-        &self,
-        name: &str,
-        repository: &RepositoryRef,
-        now: Timestamp,
-    ) -> Result<Option<CopiedTrust>, NotUpdated> {
-        match self.anchors.get(name) {
-            Some(Anchor::NotaryV1(anchor)) => {
-                let gun = anchor.gun(repository).map_err(|_| {
-                    let because = format!("{repository} does not result in a valid GUN");
-                    Refusal::new(Reason::NoTrustData, because)
-                })?;
-                anchor.copy(&gun, now).await.map(Some)
-            }
-            Some(Anchor::Content(_)) | None => Ok(None),
-        }
     }
 
     /// Fetches a file of trust metadata from the anchor's server, unverified, for clients that verify it themselves.

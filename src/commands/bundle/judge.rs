@@ -176,7 +176,7 @@ async fn trust_data(gate: &Gate, image: &Collected) -> Result<(), LeftOut> {
         if !matches!(gate.trust().anchor(anchor), Some(Anchor::NotaryV1(_))) {
             continue;
         }
-        if let Err(error) = gate.trust().copy(anchor, repository, now).await {
+        if let Err(error) = gate.trust().check(anchor, repository, now).await {
             let because = shown(&documents::why(&error), MAX_TEXT);
             let because =
                 format!("the trust data of {anchor} in the bundle was refused: {because}");

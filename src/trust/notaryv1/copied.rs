@@ -50,20 +50,7 @@ impl CopiedTrust {
 impl Anchor {
     /// Fetches all files of `gun` that the present verification needs, and the chain of roots before them.
     pub async fn copy(&self, gun: &Gun, now: Timestamp) -> Result<CopiedTrust, NotUpdated> {
-        let remembered = self.state.recall(gun).await.map_err(|error| unreadable(&error))?;
-        let remembered = remembered.map(Arc::new);
-        let memory = remembered.as_ref().map(|kept| &kept.memory);
-        let terms = self.terms(gun.clone());
-        let updated = match &self.source {
-            TrustSource::Server(notary) | TrustSource::ServerOrArchive(notary, _) => {
-                let fetch = |file: File| async move { notary.fetch(gun, &file).await };
-                update(fetch, &terms, memory, now).await?
-            }
-            TrustSource::Archive(archive) => {
-                let known = (memory, remembered.as_ref());
-                self.update_from(archive, &terms, known, now).await?
-            }
-        };
+        let updated = self.updated(gun, now).await?;
         let fetched = match (updated.repository.captured(), &self.source) {
             (Some(captured), _) => captured.at(),
             (None, TrustSource::Server(_) | TrustSource::ServerOrArchive(..)) => now,
@@ -73,7 +60,29 @@ impl Anchor {
             }
         };
         let earlier = |root: File| async move { self.file(gun, &root).await };
-        copied(gun, &terms, updated, fetched, earlier).await
+        copied(gun, &self.terms(gun.clone()), updated, fetched, earlier).await
+    }
+
+    /// Fetches and verifies the trust data of `gun`, whatever the cache contains. Remembers nothing.
+    pub async fn check(&self, gun: &Gun, now: Timestamp) -> Result<(), NotUpdated> {
+        self.updated(gun, now).await.map(drop)
+    }
+
+    async fn updated(&self, gun: &Gun, now: Timestamp) -> Result<Updated, NotUpdated> {
+        let remembered = self.state.recall(gun).await.map_err(|error| unreadable(&error))?;
+        let remembered = remembered.map(Arc::new);
+        let memory = remembered.as_ref().map(|kept| &kept.memory);
+        let terms = self.terms(gun.clone());
+        match &self.source {
+            TrustSource::Server(notary) | TrustSource::ServerOrArchive(notary, _) => {
+                let fetch = |file: File| async move { notary.fetch(gun, &file).await };
+                update(fetch, &terms, memory, now).await
+            }
+            TrustSource::Archive(archive) => {
+                let known = (memory, remembered.as_ref());
+                self.update_from(archive, &terms, known, now).await
+            }
+        }
     }
 
     /// The same from the trust memory on disk, if that still verifies: for a server that does not answer any more. `None` if
