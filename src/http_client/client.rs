@@ -22,7 +22,7 @@ use url::{Host, Url};
 
 use super::body::{Body, Content};
 use super::connect::Connector;
-use super::error::{NetError, Stage};
+use super::error::{NetError, Stage, peer};
 use super::informational::Informational;
 use super::local::{Local, LocalBody, LocalServer};
 use super::proxy::{Proxies, ProxyServer};
@@ -332,15 +332,6 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Client").field(&self.shared.base.as_str()).finish()
-    }
-}
-
-/// The server of `url` in errors, with the proxy in front of it.
-fn peer(url: &Url, proxy: Option<&ProxyServer>) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match proxy {
-        Some(proxy) => format!("{host} through the proxy {proxy}"),
-        None => host.to_owned(),
     }
 }
 

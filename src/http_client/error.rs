@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use thiserror::Error;
+use url::Url;
 
 use super::informational::TooMany;
+use super::proxy::ProxyServer;
 use super::ssrf::ForbiddenTarget;
 use super::tunnel::ProxyFailed;
 
@@ -190,6 +192,15 @@ fn next_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + '
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(wrapped) => Some(wrapped),
         None => error.source(),
+    }
+}
+
+/// The server of `url` in errors, with the proxy in front of it.
+pub(super) fn peer(url: &Url, proxy: Option<&ProxyServer>) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match proxy {
+        Some(proxy) => format!("{host} through the proxy {proxy}"),
+        None => host.to_owned(),
     }
 }
 
