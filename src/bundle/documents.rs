@@ -29,6 +29,7 @@ pub struct Documents(BTreeMap<String, Bytes>);
 /// The bundle artifact of [`Documents`].
 #[derive(Clone, Debug)]
 pub struct Artifact {
+    #[cfg(feature = "test-support")]
     pub manifest: Bytes,
     pub pointer: Pointer,
     /// The bytes of the manifest, of its config, and of all documents, by digest.
@@ -109,7 +110,12 @@ impl Documents {
         blobs.insert(digest, manifest.clone());
         let size = manifest.len() as u64;
         let pointer = Pointer { digest, size, media_type: MediaType::OciImage };
-        Ok(Artifact { manifest, pointer, blobs })
+        Ok(Artifact {
+            #[cfg(feature = "test-support")]
+            manifest,
+            pointer,
+            blobs,
+        })
     }
 }
 

@@ -126,6 +126,7 @@ impl Bundle {
     }
 
     /// The files: one, or all volumes in order.
+    #[cfg(feature = "test-support")]
     pub fn files(&self) -> &[PathBuf] {
         self.source.paths()
     }

@@ -121,6 +121,7 @@ impl Source {
     }
 
     /// The files: one, or all volumes in order.
+    #[cfg(feature = "test-support")]
     pub(in crate::bundle) fn paths(&self) -> &[PathBuf] {
         &self.paths
     }

@@ -171,11 +171,6 @@ impl Writer {
         Ok(Self { tar, left, current: None, docker_manifest, size })
     }
 
-    /// The length of the whole tar in bytes.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
     /// Checks that the current blob is complete, and begins the next one: returns its digest and size. `None`: all
     /// blobs are written.
     pub fn next_blob(&mut self) -> Result<Option<(Digest, u64)>, WriteError> {

@@ -100,6 +100,7 @@ impl SigningKey {
     }
 
     /// The public key as `cosign.pub` contains it: PEM SubjectPublicKeyInfo.
+    #[cfg(feature = "test-support")]
     pub fn public_pem(&self) -> String {
         let text = STANDARD.encode(&self.spki);
         let mut pem = "-----BEGIN PUBLIC KEY-----\n".to_owned();

@@ -98,7 +98,6 @@ mod site;
 mod alerts;
 mod attest;
 mod audit_file;
-mod bundles;
 mod changes;
 mod client_machines;
 mod compose;
@@ -151,7 +150,6 @@ fn main() -> std::process::ExitCode {
         side_door::honest::tests(),
         side_door::stored::tests(),
         cosign_signed::tests(),
-        bundles::tests(),
         notation_signed::tests(),
         attest::tests(),
         leaving::tests(),

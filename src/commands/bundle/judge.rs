@@ -38,8 +38,6 @@ pub struct Judged {
 pub struct JudgedImage {
     pub name: ImageRef,
     pub result: Result<Passed, LeftOut>,
-    /// Assumed content that neither the bundle nor the store contains. Then the image is refused.
-    pub missing: Vec<Digest>,
 }
 
 /// An image that this side admits, with all its content.
@@ -81,7 +79,6 @@ pub async fn judge(gate: &Gate, bundle: &Arc<Bundle>, stored: &BTreeSet<Digest>)
     let mut judged = Judged::default();
     let mut hashes = Hashes { bundle: bundle.clone(), known: BTreeMap::new() };
     for image in &bundle.index().images {
-        let mut missing = Vec::new();
         let name = image.name.clone();
         let result = match collect(gate, bundle, &name).await {
             Ok(collected) if collected.manifest.digest != image.manifest.digest => {
@@ -92,10 +89,10 @@ pub async fn judge(gate: &Gate, bundle: &Arc<Bundle>, stored: &BTreeSet<Digest>)
                 );
                 Err(LeftOut::unfit(&name, &because))
             }
-            Ok(collected) => complete(gate, &collected, stored, &mut hashes, &mut missing).await,
+            Ok(collected) => complete(gate, &collected, stored, &mut hashes).await,
             Err(left) => Err(left),
         };
-        judged.images.push(JudgedImage { name, result, missing });
+        judged.images.push(JudgedImage { name, result });
     }
     judged
 }
@@ -123,9 +120,9 @@ async fn complete(
     image: &Collected,
     stored: &BTreeSet<Digest>,
     hashes: &mut Hashes,
-    missing: &mut Vec<Digest>,
 ) -> Result<Passed, LeftOut> {
     let name = &image.name;
+    let mut missing = Vec::new();
     for (digest, part) in &image.parts {
         match hashes.check(digest, part.size).await {
             Ok(Content::Good) => {}

@@ -44,7 +44,7 @@ pub enum Witness {
 }
 
 impl CapturedAt {
-    /// The capture that `key` states. Only [`Exporters`] verifies such statements.
+    /// The capture that `key` states. Only `Exporters` verifies such statements.
     pub(super) fn stated(at: Timestamp, key: String, max_age: Duration) -> Self {
         Self { at, ends: at.plus(max_age), witness: Witness::Exporter { key, max_age } }
     }
