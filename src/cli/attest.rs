@@ -42,7 +42,7 @@ pub(super) struct Attest {
     /// PEM file with the ECDSA P-256 private key (PKCS#8 or SEC1, without a password).
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// Upload each attestation to this repository as a referrer of its image, with the credentials of the [[upstream]] of
+    /// Upload each attestation to this repository as a referrer of its image, with the credentials of the `[[upstream]]` of
     /// its registry. Without it, the attestations are printed.
     #[arg(long, value_name = "REPOSITORY")]
     push: Option<RepositoryRef>,
@@ -109,7 +109,7 @@ struct Target {
     repository: RepositoryRef,
 }
 
-/// Where to upload to `repository`; `None` if no [[upstream]] with a server has its registry.
+/// Where to upload to `repository`; `None` if no `[[upstream]]` with a server has its registry.
 fn target(repository: RepositoryRef, config: &Config) -> anyhow::Result<Option<Target>> {
     let mut upstreams = config.upstreams.iter().filter(|upstream| !upstream.is_offline);
     let upstream = upstreams.find(|upstream| upstream.registry == repository.registry);

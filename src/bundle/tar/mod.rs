@@ -5,7 +5,7 @@
 //!
 //! The `tar` crate reads what any tool may have written: links, devices, sparse files, GNU long names, PAX records that
 //! replace names and sizes. A bundle needs none of them, and each is a way to make two readers see different files. A
-//! reader that accepts only what [`write`] produces is shorter than a check of everything that the crate accepts, and
+//! reader that accepts only what [`mod@write`] produces is shorter than a check of everything that the crate accepts, and
 //! it reads the headers through an offset table instead of a stream. `write` is the same page of code in reverse.
 
 mod header;

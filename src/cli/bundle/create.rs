@@ -71,7 +71,7 @@ pub(super) struct Create {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 struct Which {
-    /// Images: [registry/]repository[:tag][@digest].
+    /// Images: `[registry/]repository[:tag][@digest]`.
     #[arg(long, value_name = "IMAGE", num_args = 1..)]
     image: Vec<String>,
     /// A file with one image in each line; `-` is standard input.
