@@ -1,5 +1,5 @@
 //! Answers a registry client from bundles (distribution-spec): manifests, blobs with ranges, tags, referrers. It sends
-//! bytes as they are: whoever asks a registry compares digests, and does the same here.
+//! bytes as they are. Its caller compares their digests, as with any registry.
 //!
 //! Of several bundles with the same tag the newest wins; older ones stay for content.
 

@@ -1,5 +1,5 @@
-//! Answers requests for CRLs and OCSP responses from bundles, by their URL. Verifies nothing: whoever asks checks the
-//! signatures and the dates.
+//! Answers requests for CRLs and OCSP responses from bundles, by their URL. Verifies nothing: the
+//! caller checks the signatures and the dates.
 
 use std::io;
 use std::sync::Arc;

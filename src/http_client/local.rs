@@ -1,5 +1,5 @@
-//! Answers from this process instead of the network, for example from files. Whoever calls the client cannot tell the
-//! difference: limits, deadlines and checks apply to both.
+//! Answers from this process instead of the network, for example from files. Callers of the client see no difference:
+//! the same limits, deadlines and checks apply.
 //!
 //! A client with a local server either has no network at all ([`Client::local`]: it cannot open a connection), or
 //! uses both ([`Client::beside`]): content that is named by its digest comes from the local server first; for

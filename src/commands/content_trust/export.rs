@@ -30,7 +30,7 @@ pub struct Exported {
     pub text: String,
     /// How many digests the text contains.
     pub digests: usize,
-    /// What is not in the text, and why.
+    /// The tags and repositories that the text leaves out, each with the reason.
     pub left_out: Vec<String>,
     /// Whether some of that was refused, and whether some of it is undecided.
     refused: bool,
