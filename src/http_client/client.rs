@@ -1,6 +1,6 @@
 //! A client for one configured server and for the hosts that this server names. The server may be in this process
-//! ([`super::local`]). Only the origin of the URL distinguishes server and named hosts, so that no caller can confuse them. The client follows no redirects and decodes no
-//! content-encoding.
+//! ([`super::local`]). Only the origin of the URL distinguishes server and named hosts, so that no caller can confuse them.
+//! The client follows no redirects and decodes no content-encoding.
 
 use std::fmt;
 use std::path::Path;
@@ -211,7 +211,7 @@ impl Client {
         answer: Response<LocalBody>,
     ) -> Result<Response<Body>, NetError> {
         let Timeouts { idle, total, .. } = self.shared.timeouts;
-        let place = self.place(url, Instant::now() + total).await?;
+        let place = self.place(url, self.deadline()).await?;
         let host: Arc<str> = url.host_str().unwrap_or_default().into();
         Ok(answer.map(|local| Body::new(Content::Local(local), host, idle, total, place)))
     }
@@ -223,19 +223,24 @@ impl Client {
         url: &Url,
         headers: &HeaderMap,
     ) -> Result<Response<Body>, NetError> {
-        let place = self.place(url, Instant::now() + self.shared.timeouts.total).await?;
-        self.send_from(place, method, url, headers).await
+        let deadline = self.deadline();
+        let place = self.place(url, deadline).await?;
+        self.send_from((place, deadline), method, url, headers).await
     }
 
-    /// The same for a request that has its place among the concurrent requests.
+    /// The end of a request that begins now, with all its attempts and the wait for a place.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.shared.timeouts.total
+    }
+
+    /// The same until a deadline, for a request that has its place among the concurrent requests.
     pub(super) async fn send_from(
         &self,
-        mut place: OwnedSemaphorePermit,
+        (mut place, deadline): (OwnedSemaphorePermit, Instant),
         method: Method,
         url: &Url,
         headers: &HeaderMap,
     ) -> Result<Response<Body>, NetError> {
-        let deadline = Instant::now() + self.shared.timeouts.total;
         let mut retries = Retries::new();
         loop {
             let once = self.once(method, url, headers, place);

@@ -195,9 +195,10 @@ impl Local {
             return client.local_response(url, answer).await;
         }
         // Waiting for a place says nothing about the network.
-        let place =
-            client.place(url, tokio::time::Instant::now() + client.timeouts().total).await?;
-        let asked = timeout(PATIENCE, client.send_from(place, method, url, headers)).await;
+        let deadline = client.deadline();
+        let place = client.place(url, deadline).await?;
+        let sent = client.send_from((place, deadline), method, url, headers);
+        let asked = timeout(PATIENCE, sent).await;
         match asked {
             Ok(Ok(response)) if !is_outage(response.status()) => {
                 self.set_network_down(false);
