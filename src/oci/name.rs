@@ -16,6 +16,8 @@ const LATEST: &str = "latest";
 pub const MAX_REPOSITORY: usize = 255;
 /// The maximum length of a tag (distribution-spec).
 pub const MAX_TAG: usize = 128;
+/// The most characters of the hash in the tag of a list of referrers.
+const MAX_REFERRERS_HASH: usize = 64;
 /// The maximum length of a registry name: a host name, a colon and a port.
 pub const MAX_REGISTRY: usize = 253 + 6;
 
@@ -270,6 +272,15 @@ fn is_repository_segment(segment: &str) -> bool {
         .split(word)
         .all(|run| matches!(run, b"" | b"." | b"_" | b"__") || run.iter().all(|&b| b == b'-'));
     edges && separators
+}
+
+impl Tag {
+    /// The tag of the list of referrers of `subject` (distribution-spec, "Referrers Tag Schema").
+    pub fn of_referrers(subject: &Digest) -> Self {
+        let mut hash = subject.hex();
+        hash.truncate(MAX_REFERRERS_HASH);
+        Self(format!("{}-{hash}", subject.algorithm().name()).into())
+    }
 }
 
 /// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`

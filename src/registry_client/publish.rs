@@ -16,7 +16,6 @@ use super::{Metrics, Upstream};
 use crate::http_client::{Body, UploadMethod, Uploader};
 use crate::json::Document;
 use crate::oci::manifest::{MAX_MANIFEST, MAX_VALUES};
-use crate::oci::name::MAX_TAG;
 use crate::oci::{Digest, MediaType, Reference, Repository, Tag};
 use crate::signing::ReferrerManifest;
 use crate::text::shown;
@@ -43,8 +42,6 @@ pub enum PublishError {
         "the registry names an upload URL on another server, {0:?}; the gate uploads only to its own"
     )]
     OtherServer(String),
-    #[error("{0} cannot be a tag")]
-    NoTag(String),
     #[error(
         "the tag {0} is not a list of referrers; remove the tag, or use a registry with the referrers API"
     )]
@@ -104,10 +101,7 @@ impl RegistryWriter {
         subject: &Digest,
         referrer: &ReferrerManifest,
     ) -> Result<Tag, PublishError> {
-        let name = format!("{}-{}", subject.algorithm().name(), subject.hex());
-        // A digest has only characters that a tag may have. One of SHA-512 is too long, and cut.
-        let cut: String = name.chars().take(MAX_TAG).collect();
-        let tag: Tag = cut.parse().map_err(|_| PublishError::NoTag(name))?;
+        let tag = Tag::of_referrers(subject);
         let reference = Reference::Tag(tag.clone());
         let mut list = match self.upstream.manifest(repository, &reference).await {
             Ok(answer) => list(&answer.bytes).ok_or_else(|| PublishError::NoList(tag.clone()))?,

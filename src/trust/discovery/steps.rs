@@ -21,9 +21,6 @@ use crate::pull_through::{FetchError, Fetched};
 use crate::registry_client::{Listing, Page, UpstreamError, Violation};
 use crate::trust::Candidate;
 
-/// The most characters of the hash in the tag of a digest (distribution-spec, "Referrers Tag Schema").
-const MAX_HASH: usize = 64;
-
 /// A step of the search.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -266,14 +263,8 @@ impl Search {
     /// The index that replaces the referrers API.
     async fn schema(&self, at: &RepositoryRef) -> Outcome {
         let digest = &self.subject.digest;
-        let mut hash = digest.hex();
-        hash.truncate(MAX_HASH);
-        let name = format!("{}-{hash}", digest.algorithm().name());
-        let (place, mut outcome) = (format!("{at}:{name}"), Outcome::default());
-        let Ok(tag) = name.parse::<Tag>() else {
-            outcome.looked(&place, Found::Cannot("invalid tag".to_owned()));
-            return outcome;
-        };
+        let tag = Tag::of_referrers(digest);
+        let (place, mut outcome) = (format!("{at}:{tag}"), Outcome::default());
         match self.asking().tag(at, &tag).await {
             Ok(fetched) if fetched.manifest().media_type().is_index() => {
                 self.listed(at, &place, fetched.bytes(), &mut outcome).await;
