@@ -32,6 +32,16 @@ impl Timestamp {
         self.nanos
     }
 
+    /// The last instant of a day in UTC, such as `2027-01-31`.
+    pub fn end_of_day(day: &str) -> Option<Self> {
+        Self::parse_rfc3339(&format!("{day}T23:59:59.999999999Z"))
+    }
+
+    /// The day in UTC, such as `2027-01-31`.
+    pub fn day(self) -> String {
+        self.to_string().chars().take_while(|c| *c != 'T').collect()
+    }
+
     /// Parses RFC 3339 as Go's `time.Time` does: a zone is mandatory, `T` and `Z` are upper case,
     /// the fraction has one to nine digits, and there is neither a leap second nor an hour 24.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {

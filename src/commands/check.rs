@@ -9,7 +9,7 @@ use crate::bundle::Bundles;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::glob::matches_segment;
-use crate::trust::notaryv1::{FROZEN_ENDS_SOON, FrozenArchive, Pin, Pins, day};
+use crate::trust::notaryv1::{FROZEN_ENDS_SOON, FrozenArchive, Pin, Pins};
 use crate::trust::{self, cosign, notaryv1};
 
 /// The issuer of GitHub Actions.
@@ -94,12 +94,12 @@ fn frozen(archive: &FrozenArchive, now: Timestamp) -> Vec<String> {
         warnings.push(format!(
             "the frozen archive ended on {}: every image that needs this anchor is denied; require another anchor, or \
              freeze again",
-            day(until)
+            until.day()
         ));
     } else if until <= now.plus(FROZEN_ENDS_SOON) {
         warnings.push(format!(
             "the frozen archive ends on {}, in {left} days: then every image that needs this anchor is denied",
-            day(until)
+            until.day()
         ));
     }
     warnings.extend(archive.unusable().map(|(gun, why)| {

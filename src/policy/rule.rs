@@ -121,7 +121,7 @@ impl Rule {
 
     /// A summary in one line.
     pub fn summary(&self) -> String {
-        let until = self.until.map(|until| format!(" until the end of {}", day(until)));
+        let until = self.until.map(|until| format!(" until the end of {}", until.day()));
         let until = until.unwrap_or_default();
         let summary = match &self.mode {
             Mode::Enforce(requirement) => format!("needs {}", requirement.summary()),
@@ -228,16 +228,10 @@ fn names(section: &Section<'_>, key: &'static str, anchors: &AnchorNames) -> Vec
     known
 }
 
-/// The day of an instant, `2027-01-31`.
-fn day(at: Timestamp) -> String {
-    at.to_string().chars().take_while(|c| *c != 'T').collect()
-}
-
 /// The end of the day that `until` names, in UTC; `Some(None)` if the day is invalid.
 fn until(section: &Section<'_>) -> Option<Option<Timestamp>> {
     let (year, month, day) = section.date("until")?;
-    let end =
-        Timestamp::parse_rfc3339(&format!("{year:04}-{month:02}-{day:02}T23:59:59.999999999Z"));
+    let end = Timestamp::end_of_day(&format!("{year:04}-{month:02}-{day:02}"));
     if end.is_none() {
         section.wrong("until", "this day does not exist");
     }

@@ -11,9 +11,9 @@ impl Section<'_> {
         let text =
             self.of_type(key, expected, |value| value.as_datetime().map(ToString::to_string));
         let text = text?;
-        let whole =
-            if text.len() == 10 { format!("{text}T23:59:59.999999999Z") } else { text.clone() };
-        let instant = Timestamp::parse_rfc3339(&whole);
+        let is_day = text.len() == 10;
+        let instant =
+            if is_day { Timestamp::end_of_day(&text) } else { Timestamp::parse_rfc3339(&text) };
         if instant.is_none() {
             let fix = "write a date, or a time with its zone: 2027-01-31T12:00:00Z";
             self.wrong(key, format!("{text} is not a point in time; {fix}"));

@@ -119,7 +119,7 @@ impl Freeze {
         }
         let until = match &self.until {
             None => None,
-            Some(day) => match Timestamp::parse_rfc3339(&format!("{day}T23:59:59.999999999Z")) {
+            Some(day) => match Timestamp::end_of_day(day) {
                 Some(until) => Some(until),
                 None => return Ok(wrong(day, "write a day such as 2027-06-30")),
             },

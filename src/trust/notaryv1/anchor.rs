@@ -19,7 +19,7 @@ use crate::trust::revoked::{RevokedKind, RevokedSet};
 
 use super::archive::{Archive, Imported};
 use super::exporters::Exporters;
-use super::frozen::{FrozenArchive, day};
+use super::frozen::FrozenArchive;
 use super::gun::{Gun, Template};
 use super::notary::Notary;
 use super::role::Delegated;
@@ -182,7 +182,7 @@ impl Config {
     /// Where the trust data comes from, for people.
     pub fn place(&self) -> String {
         match (&self.frozen, &self.url) {
-            (Some(archive), _) => format!("{} until {}", archive.name(), day(archive.until())),
+            (Some(archive), _) => format!("{} until {}", archive.name(), archive.until().day()),
             (None, Some(url)) => url.to_string(),
             (None, None) => "bundles".to_owned(),
         }

@@ -76,7 +76,7 @@ async fn a_file_that_is_no_bundle_changes_nothing() {
     let whole = tar(&good);
     let mut linked = header("index.json", 0, b'2', "/etc/passwd");
     linked.extend([0; 1024]);
-    let escape = vec![("../../escape".to_owned(), b"x".to_vec())];
+    let escape = vec![("../escape".to_owned(), b"x".to_vec())];
     let twice = [good.clone(), good.clone()].concat();
     let hostile: [&[u8]; 7] = [
         b"",
@@ -116,14 +116,14 @@ async fn a_bundle_that_changes_while_it_is_served_is_refused() {
     let manifest = site.push_signed("v1", &text);
     site.carry("a.tar");
     site.world.pull("v1").await.serves(&manifest);
-    // Changed in place, with another content of the same length.
+    // The new file has another content of the same length.
     let mut bytes = fs::read(site.path("a.tar")).unwrap();
     let at = bytes.windows(64).position(|window| window == [b'x'; 64]).unwrap();
     bytes[at + (1 << 20)] = b'y';
     put(&site.path("a.tar"), &bytes);
     let path = format!("/v2/{APP}/blobs/{}", Digest::of(text.as_bytes()));
     let got = site.world.try_mirror(&path).await;
-    assert!(got.is_err() || got.unwrap() != text.as_bytes());
+    assert!(got.map_or(true, |body| body.len() < text.len()), "the changed content was served");
 }
 
 #[tokio::test]
@@ -148,4 +148,6 @@ async fn a_list_of_referrers_in_pieces_is_read_to_its_end() {
     let path = format!("/v2/{APP}/referrers/{}", Digest::of(&manifest));
     let answer = site.world.get(&path).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let list: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(list["manifests"].as_array().unwrap().len(), 150, "{list}");
 }

@@ -215,7 +215,7 @@ impl Case<'_> {
                         "operator of the gate: the anchor {} is frozen until {}; require another anchor, or freeze \
                          again (`countersign trust freeze`)",
                         anchor.name(),
-                        notaryv1::day(archive.until())
+                        archive.until().day()
                     )
                 }
                 Some(Anchor::NotaryV1(anchor)) if anchor.config().url.is_none() => format!(
